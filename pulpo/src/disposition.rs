@@ -1,0 +1,208 @@
+//! What becomes of a message: the one place that decides it.
+//!
+//! Pure: from what is known of the message and how its run ended to what an
+//! adapter then carries out. The table in ARCHITECTURE.md is this module.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::outcome::{Failure, FailureKind};
+use crate::policy::Policy;
+
+/// How long messages of an unknown request type are kept in the queue, and
+/// how long at most between two looks at one.
+pub(crate) const UNKNOWN_TYPE_LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How one delivery of a message ended, or why it did not begin.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The handler returned `Ok` or `()`.
+    Done,
+    /// The handler returned an error.
+    Failed(Failure),
+    /// The handler panicked, with this text.
+    Panicked(String),
+    /// The handler ran for longer than its policy allows.
+    TimedOut(Duration),
+    /// Not a message, or its body does not fit.
+    Unreadable(String),
+    /// No handler here serves its request type.
+    UnknownType {
+        /// That type.
+        request_type: String,
+        /// Those that this worker serves.
+        known: String,
+        /// How long it keeps such a message in the queue.
+        grace: Duration,
+    },
+    /// The worker stops and cannot wait for the handler.
+    ShutDown,
+}
+
+/// What is known of a message beside how its run ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation<'a> {
+    /// How many runs failed before this one.
+    pub(crate) failed: u32,
+    /// How many of those ended with the death or the silence of the worker.
+    pub(crate) lost: u32,
+    /// Not to be started before.
+    pub(crate) delay: Option<DateTime<Utc>>,
+    /// Not to be started after.
+    pub(crate) expiration: Option<DateTime<Utc>>,
+    /// Since when it could have been started.
+    pub(crate) due_since: DateTime<Utc>,
+    /// The policy of its handler; for an unknown type, the default one.
+    pub(crate) policy: &'a Policy,
+    /// The queue's time.
+    pub(crate) now: DateTime<Utc>,
+    /// From 0 to 1, random.
+    pub(crate) jitter: f64,
+}
+
+/// What is to be done with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// Done: delete it, or archive it.
+    Commit,
+    /// Too late: delete it unprocessed, or archive it.
+    Expire,
+    /// Not now: ready again after `delay`.
+    Rollback {
+        /// From now.
+        delay: Duration,
+        /// Why.
+        reason: String,
+        /// Whether it was an attempt.
+        counted: bool,
+    },
+    /// Keep it for a person.
+    Bury {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Whether a message that was just dequeued is to be run (`None`), or what
+/// else becomes of it.
+pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
+    if at.expiration.is_some_and(|expiration| expiration < at.now) {
+        return Some(Disposition::Expire);
+    }
+    if let Some(early) = at
+        .delay
+        .and_then(|delay| (delay - at.now).to_std().ok())
+        .filter(|d| !d.is_zero())
+    {
+        // Put into the queue by someone who said the delay only inside.
+        let reason = "its delay is not over".to_owned();
+        return Some(Disposition::Rollback {
+            delay: early,
+            reason,
+            counted: false,
+        });
+    }
+    (at.failed >= at.policy.max_attempts).then(|| Disposition::Bury {
+        reason: worn_out(at),
+    })
+}
+
+/// Why a message gets no further run though its last one was never settled.
+fn worn_out(at: &Situation<'_>) -> String {
+    match (at.failed, at.lost) {
+        (failed, 0) => format!(
+            "all {} attempts are used up, of {failed} failed",
+            at.policy.max_attempts
+        ),
+        (failed, lost) if failed == lost => format!(
+            "its worker died {} (or fell silent for longer than its ttr)",
+            times(lost)
+        ),
+        (failed, lost) => format!(
+            "its worker died {} (or fell silent for longer than its ttr) in {failed} attempts",
+            times(lost)
+        ),
+    }
+}
+
+fn times(n: u32) -> String {
+    if n == 1 {
+        "once".to_owned()
+    } else {
+        format!("{n} times")
+    }
+}
+
+/// What becomes of a message after its run.
+pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
+    match ending {
+        Ending::Done => Disposition::Commit,
+        Ending::Failed(failure) => match failure.kind() {
+            FailureKind::Fatal => Disposition::Bury {
+                reason: failure.to_string(),
+            },
+            FailureKind::Transient => again(at, failure.to_string(), None),
+            FailureKind::RetryAfter(delay) => again(at, failure.to_string(), Some(delay)),
+        },
+        Ending::Panicked(text) => again(at, format!("panicked: {text}"), None),
+        Ending::TimedOut(limit) => again(
+            at,
+            format!("timed out after {}", humantime::format_duration(limit)),
+            None,
+        ),
+        Ending::Unreadable(reason) => Disposition::Bury { reason },
+        Ending::UnknownType {
+            request_type,
+            known,
+            grace,
+        } => unknown(at, &request_type, &known, grace),
+        Ending::ShutDown => Disposition::Rollback {
+            delay: Duration::ZERO,
+            reason: "its worker was shut down".to_owned(),
+            counted: false,
+        },
+    }
+}
+
+fn again(at: &Situation<'_>, mut reason: String, delay: Option<Duration>) -> Disposition {
+    let attempt = at.failed.saturating_add(1);
+    if attempt >= at.policy.max_attempts {
+        if attempt > 1 {
+            let _ = write!(reason, " (attempt {attempt} of {})", at.policy.max_attempts);
+        }
+        return Disposition::Bury { reason };
+    }
+    let delay = delay.unwrap_or_else(|| at.policy.backoff.delay(attempt, at.jitter));
+    Disposition::Rollback {
+        delay,
+        reason,
+        counted: true,
+    }
+}
+
+/// A newer worker may know the type: its messages wait for one, looked at
+/// ever more rarely, until the grace is over.
+fn unknown(at: &Situation<'_>, request_type: &str, known: &str, grace: Duration) -> Disposition {
+    let waited = (at.now - at.due_since).to_std().unwrap_or_default();
+    let left = grace.saturating_sub(waited);
+    if left.is_zero() {
+        return Disposition::Bury {
+            reason: format!(
+                "no handler for the request type `{request_type}`; this worker knows: {known}"
+            ),
+        };
+    }
+    let delay = waited
+        .clamp(Duration::from_secs(1), UNKNOWN_TYPE_LONGEST_PAUSE)
+        .min(left);
+    Disposition::Rollback {
+        delay,
+        reason: format!("no handler for the request type `{request_type}` in this worker"),
+        counted: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

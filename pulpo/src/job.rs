@@ -1,0 +1,60 @@
+//! A job: the type of its body, its request type and its policy.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::message::Message;
+use crate::policy::Policy;
+
+/// What may travel as the body of a message: serde's two traits, and free to
+/// go to another thread. Implemented by itself for each such type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the body of a message",
+    label = "it needs `#[derive(serde::Serialize, serde::Deserialize)]`, owned and `Send`",
+    note = "the body travels as JSON between the process that publishes and the one that works"
+)]
+pub trait Body: Serialize + DeserializeOwned + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> Body for T {}
+
+/// A type that is the body of a job.
+///
+/// `#[pulpo::handler("name")]` implements it for the body type of the handler;
+/// it ties the type to one request type, so that a body cannot be published
+/// under the name of another.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    label = "no handler takes this type as its body",
+    note = "put `#[pulpo::handler(\"its_name\")]` on the function that processes it"
+)]
+pub trait Job: Body {
+    /// The name of the job in the header of its messages.
+    const REQUEST_TYPE: &'static str;
+
+    /// How its messages are queued, run and tried again.
+    const POLICY: Policy = Policy::DEFAULT;
+}
+
+/// What can be published as the job `J`: its body, or a [`Message`] with that
+/// body and options.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be published as a `{J}`",
+    label = "expected a `{J}` or a `pulpo::Message<{J}>`"
+)]
+pub trait IntoMessage<J> {
+    /// The message to publish.
+    fn into_message(self) -> Message<J>;
+}
+
+impl<J: Job> IntoMessage<J> for J {
+    fn into_message(self) -> Message<J> {
+        Message::new(self)
+    }
+}
+
+impl<J: Job> IntoMessage<J> for Message<J> {
+    fn into_message(self) -> Message<J> {
+        self
+    }
+}

@@ -1,0 +1,238 @@
+//! What a handler may return, and what it means for the job.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// What a handler returns: done, or a [`Failure`].
+///
+/// Any std error becomes a transient failure by `?`.
+pub type Outcome = Result<(), Failure>;
+
+/// Why a run of a job failed, and what should become of the job.
+///
+/// Made by `?` from any std error, `anyhow::Error`, `String` or `&str`, which
+/// is transient: the job is tried again. [`fatal`] and [`ResultExt::fatal`]
+/// make one that buries the job, [`retry_after`] and
+/// [`ResultExt::retry_after`] one that says when to try again.
+pub struct Failure {
+    kind: FailureKind,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    Transient,
+    RetryAfter(Duration),
+    Fatal,
+}
+
+/// A failure that another attempt would not mend: the job is buried, for a
+/// person to look at.
+///
+/// ```
+/// fn send(to: &str) -> pulpo::Outcome {
+///     if to.is_empty() {
+///         return Err(pulpo::fatal("no recipient"));
+///     }
+///     Ok(())
+/// }
+/// assert!(send("").unwrap_err().is_fatal());
+/// ```
+pub fn fatal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+    Failure {
+        kind: FailureKind::Fatal,
+        error: error.into(),
+    }
+}
+
+/// A failure that another attempt may mend: the job is tried again after the
+/// backoff of its policy.
+pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+    Failure {
+        kind: FailureKind::Transient,
+        error: error.into(),
+    }
+}
+
+/// A failure after which the job is tried again in `delay`, in place of the
+/// backoff of its policy. It counts as an attempt like any other.
+pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+    Failure {
+        kind: FailureKind::RetryAfter(delay),
+        error: error.into(),
+    }
+}
+
+impl Failure {
+    pub(crate) fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// Whether the job is to be buried.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        self.kind == FailureKind::Fatal
+    }
+
+    /// The error that it was made from.
+    #[must_use]
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.error
+    }
+}
+
+/// The error and its sources, each once: `receipt.eml: permission denied`.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last = self.error.to_string();
+        f.write_str(&last)?;
+        let mut source = self.error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            // Many errors repeat their source in their own text.
+            if !last.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            last = text;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({self})", self.kind)
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        transient(error)
+    }
+}
+
+/// `.fatal()?` and `.retry_after(d)?` on any result.
+///
+/// ```
+/// use pulpo::ResultExt as _;
+///
+/// fn parse(text: &str) -> Result<u32, pulpo::Failure> {
+///     Ok(text.parse().fatal()?) // no later attempt will read it
+/// }
+/// assert!(parse("x").unwrap_err().is_fatal());
+/// ```
+pub trait ResultExt<T> {
+    /// An error buries the job.
+    ///
+    /// # Errors
+    /// That of `self`, as a fatal failure.
+    fn fatal(self) -> Result<T, Failure>;
+
+    /// After an error, the job is tried again in `delay`.
+    ///
+    /// # Errors
+    /// That of `self`, as a failure with this delay.
+    fn retry_after(self, delay: Duration) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Failure>> ResultExt<T> for Result<T, E> {
+    fn fatal(self) -> Result<T, Failure> {
+        self.map_err(|error| Failure {
+            kind: FailureKind::Fatal,
+            ..error.into()
+        })
+    }
+
+    fn retry_after(self, delay: Duration) -> Result<T, Failure> {
+        self.map_err(|error| Failure {
+            kind: FailureKind::RetryAfter(delay),
+            ..error.into()
+        })
+    }
+}
+
+/// What a handler may return: `()`, or `Result<(), E>` where `E` is any std
+/// error, `anyhow::Error` or [`Failure`].
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "expected `()` or `Result<(), E>`, where `E` is a std error, `anyhow::Error` or `pulpo::Failure`",
+    note = "`pulpo::Outcome` is short for `Result<(), pulpo::Failure>`, which takes any error by `?`"
+)]
+pub trait IntoOutcome {
+    /// As an [`Outcome`].
+    ///
+    /// # Errors
+    /// That of `self`.
+    fn into_outcome(self) -> Outcome;
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Outcome {
+        Ok(())
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Failure>> IntoOutcome for Result<(), E> {
+    fn into_outcome(self) -> Outcome {
+        self.map_err(Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot send")]
+    struct Outer(#[source] std::io::Error);
+
+    fn outer() -> Outer {
+        Outer(std::io::Error::other("connection refused"))
+    }
+
+    #[test]
+    fn any_error_is_transient_by_question_mark() {
+        fn io() -> Outcome {
+            Err(outer())?
+        }
+        fn text() -> Outcome {
+            Err("no luck")?
+        }
+        fn boxed() -> Outcome {
+            Err::<(), Box<dyn Error + Send + Sync>>("boxed".into())?;
+            Ok(())
+        }
+        for outcome in [io(), text(), boxed()] {
+            assert_eq!(outcome.expect_err("failed").kind(), FailureKind::Transient);
+        }
+    }
+
+    #[test]
+    fn the_mark_can_be_changed_on_any_result() {
+        let wait = Duration::from_secs(3);
+        assert_eq!(
+            Err::<(), _>(outer()).fatal().expect_err("failed").kind(),
+            FailureKind::Fatal
+        );
+        let failure = Err::<(), _>(fatal("x"))
+            .retry_after(wait)
+            .expect_err("failed");
+        assert_eq!(failure.kind(), FailureKind::RetryAfter(wait));
+    }
+
+    #[test]
+    fn the_reason_names_all_sources_once() {
+        assert_eq!(
+            fatal(outer()).to_string(),
+            "cannot send: connection refused"
+        );
+        assert_eq!(
+            fatal(std::io::Error::other(outer())).to_string(),
+            "cannot send: connection refused"
+        );
+        assert_eq!(format!("{:?}", fatal("x")), "Fatal(x)");
+    }
+}

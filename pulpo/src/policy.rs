@@ -1,0 +1,180 @@
+//! How a job is run and run again: the arguments of the attribute.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::message::Priority;
+
+/// How the messages of a job are queued, run and tried again.
+///
+/// The attribute makes one per job; what it does not say is as in
+/// [`Policy::DEFAULT`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// The queue that its messages go to; `None`: the configured default.
+    pub queue: Option<&'static str>,
+    /// The priority of a message that does not say.
+    pub priority: Priority,
+    /// How many runs a message gets before it is buried; 1: no retry.
+    pub max_attempts: u32,
+    /// How long to wait between them.
+    pub backoff: Backoff,
+    /// Time to run: how long a worker that shows no sign of life keeps a
+    /// message. A living worker renews it, so a job may run longer.
+    pub ttr: Duration,
+    /// How long one run may take; `None`: as long as it likes.
+    pub timeout: Option<Duration>,
+}
+
+impl Policy {
+    /// 20 attempts, a backoff from one second to one hour, a ttr of a minute,
+    /// no timeout, priority 65536, the default queue.
+    pub const DEFAULT: Self = Self {
+        queue: None,
+        priority: Priority::DEFAULT,
+        max_attempts: 20,
+        backoff: Backoff {
+            first: Duration::from_secs(1),
+            most: Duration::from_secs(60 * 60),
+        },
+        ttr: Duration::from_secs(60),
+        timeout: None,
+    };
+
+    /// With this queue.
+    #[must_use]
+    pub const fn queue(mut self, queue: &'static str) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
+    /// With this priority.
+    #[must_use]
+    pub const fn priority(mut self, priority: u32) -> Self {
+        self.priority = Priority::new(priority);
+        self
+    }
+
+    /// With so many runs at most.
+    #[must_use]
+    pub const fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts;
+        self
+    }
+
+    /// With this backoff.
+    #[must_use]
+    pub const fn backoff(mut self, first: Duration, most: Duration) -> Self {
+        self.backoff = Backoff { first, most };
+        self
+    }
+
+    /// With this time to run.
+    #[must_use]
+    pub const fn ttr(mut self, ttr: Duration) -> Self {
+        self.ttr = ttr;
+        self
+    }
+
+    /// With this timeout.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The pause before the next attempt: `first`, doubled each time up to
+/// `most`, with jitter, so that jobs that failed together do not come back
+/// together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backoff {
+    /// The shortest pause.
+    pub first: Duration,
+    /// The longest.
+    pub most: Duration,
+}
+
+impl Backoff {
+    /// The pause after the run number `attempt` (from 1) failed; `jitter`
+    /// from 0 to 1 places it between the doubled pause and half as much more,
+    /// and never outside of `first` and `most`.
+    #[must_use]
+    pub fn delay(&self, attempt: u32, jitter: f64) -> Duration {
+        let factor = 1_u32
+            .checked_shl(attempt.saturating_sub(1))
+            .unwrap_or(u32::MAX);
+        let doubled = self.first.saturating_mul(factor).min(self.most);
+        // At the longest pause there is no more room above, so it is below.
+        let low = doubled.min(self.most.mul_f64(0.75)).max(self.first);
+        let high = doubled.saturating_add(doubled / 2).min(self.most).max(low);
+        low + (high - low).mul_f64(jitter.clamp(0.0, 1.0))
+    }
+}
+
+/// As the attribute takes it: `1s..1h`.
+impl fmt::Display for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}..{}",
+            humantime::format_duration(self.first),
+            humantime::format_duration(self.most)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_pause_doubles_to_the_limit() {
+        let seconds =
+            |attempt, jitter| Policy::DEFAULT.backoff.delay(attempt, jitter).as_secs_f64();
+        for (attempt, low, high) in [
+            (1, 1.0, 1.5),
+            (2, 2.0, 3.0),
+            (3, 4.0, 6.0),
+            (12, 2048.0, 3072.0),
+        ] {
+            assert_eq!(seconds(attempt, 0.0), low);
+            assert_eq!(seconds(attempt, 1.0), high);
+        }
+        for attempt in [13, 33, u32::MAX] {
+            assert_eq!(seconds(attempt, 0.0), 2700.0);
+            assert_eq!(seconds(attempt, 1.0), 3600.0);
+        }
+    }
+
+    #[test]
+    fn a_constant_pause_stays_constant() {
+        let five = Duration::from_secs(5);
+        let backoff = Policy::DEFAULT.backoff(five, five).backoff;
+        assert_eq!(backoff.delay(1, 0.3), five);
+        assert_eq!(backoff.delay(9, 1.0), five);
+    }
+
+    proptest! {
+        #[test]
+        fn the_pause_is_within_its_bounds(
+            first in 0_u64..100_000, more in 0_u64..100_000_000, attempt: u32, jitter in 0.0..=1.0_f64,
+        ) {
+            let backoff = Backoff {
+                first: Duration::from_millis(first),
+                most: Duration::from_millis(first + more),
+            };
+            let delay = backoff.delay(attempt, jitter);
+            prop_assert!(backoff.first <= delay && delay <= backoff.most, "{delay:?}");
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! What a queue must be able to do, so that the rest need not know which one
+//! it is.
+//!
+//! An adapter keeps messages as text and carries out what was decided. It
+//! never decides: how long to delay a message and when to bury it comes from
+//! the worker. It never looks into a body.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::message::{MessageId, Priority};
+
+/// Keeps messages until they are done. Shared by all threads of a process.
+pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
+    /// What this queue can do beyond what every queue can.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Keeps these messages, and says their ids, in the same order. When it
+    /// returns Ok they are as safe as this queue can make them.
+    ///
+    /// # Errors
+    /// If none of them, or with a queue without
+    /// [`Capabilities::atomic_batches`] not all of them, could be kept.
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError>;
+
+    /// A seat at these queues for one thread.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError>;
+
+    /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
+    /// and the next one of each not wait.
+    fn interrupt(&self);
+
+    /// One message, in whatever state it is.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError>;
+
+    /// The messages that the filter picks, by id.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached, or cannot list.
+    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError>;
+
+    /// How many messages are in each state, by queue and request type.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn stats(&self) -> Result<Vec<Stats>, QueueError>;
+
+    /// Makes buried messages ready again, with all their attempts before
+    /// them. Says how many; messages that are not buried stay as they are.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn kick(&self, filter: &Filter) -> Result<u64, QueueError>;
+
+    /// Deletes a message that nobody works on. False if there is none.
+    ///
+    /// # Errors
+    /// [`QueueError::Reserved`] if a worker has it; or if the queue cannot be
+    /// reached.
+    fn delete(&self, id: &MessageId) -> Result<bool, QueueError>;
+}
+
+/// One seat at a queue: takes messages and settles them.
+///
+/// A message that was dequeued is leased: for its ttr nobody else gets it.
+/// Each settling call does nothing but return [`QueueError::LeaseLost`] when
+/// the lease is no longer this one.
+pub trait Consumer: Send {
+    /// The next message, waiting for one up to `wait`; `None` if there was
+    /// none. It may return `None` early.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError>;
+
+    /// Done: deletes the message.
+    ///
+    /// # Errors
+    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
+    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError>;
+
+    /// Too late: deletes the message unprocessed.
+    ///
+    /// # Errors
+    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
+    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError>;
+
+    /// Not now: makes the message ready again after `delay`. `counted` says
+    /// whether this was an attempt.
+    ///
+    /// # Errors
+    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
+    fn rollback(
+        &mut self,
+        lease: &Lease,
+        delay: Duration,
+        reason: &str,
+        counted: bool,
+    ) -> Result<(), QueueError>;
+
+    /// Failed for good: keeps the message for a person.
+    ///
+    /// # Errors
+    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
+    fn bury(&mut self, lease: &Lease, reason: &str) -> Result<(), QueueError>;
+
+    /// Still at it: the lease starts anew.
+    ///
+    /// # Errors
+    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
+    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError>;
+}
+
+/// What a queue can do beyond what every queue can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// [`QueueAdapter::enqueue`] keeps all of a batch or none.
+    pub atomic_batches: bool,
+    /// A rollback that does not count leaves the attempts as they were.
+    pub uncounted_rollbacks: bool,
+    /// The last error of a message can be asked for.
+    pub last_errors: bool,
+    /// Done messages can be kept in an archive.
+    pub archive: bool,
+}
+
+/// A message on its way into a queue.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NewMessage {
+    /// Which queue.
+    pub queue: String,
+    /// For lists and statistics; the text holds it too.
+    pub request_type: String,
+    /// Its place in the queue.
+    pub priority: Priority,
+    /// Not ready before, if said.
+    pub delay: Option<DateTime<Utc>>,
+    /// How long a lease lasts.
+    pub ttr: Duration,
+    /// The wire form.
+    pub text: String,
+}
+
+impl NewMessage {
+    /// A message with default priority and ttr for `queue`.
+    #[must_use]
+    pub fn new(
+        queue: impl Into<String>,
+        request_type: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
+        Self {
+            queue: queue.into(),
+            request_type: request_type.into(),
+            priority: Priority::DEFAULT,
+            delay: None,
+            ttr: crate::policy::Policy::DEFAULT.ttr,
+            text: text.into(),
+        }
+    }
+}
+
+/// A message handed out to one consumer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// What settles it.
+    pub lease: Lease,
+    /// The queue that it came from.
+    pub queue: String,
+    /// How many runs failed so far, those included that ended without a word.
+    pub attempts: u32,
+    /// How many of them ended without a word: the worker died or was silent
+    /// for longer than the ttr.
+    pub lost: u32,
+    /// Since when it could have been started.
+    pub due_since: DateTime<Utc>,
+    /// How long the lease lasts without a touch.
+    pub ttr: Duration,
+    /// The wire form, as somebody wrote it.
+    pub text: Vec<u8>,
+}
+
+impl Delivery {
+    /// A first delivery.
+    #[must_use]
+    pub fn new(
+        lease: Lease,
+        queue: impl Into<String>,
+        due_since: DateTime<Utc>,
+        ttr: Duration,
+        text: Vec<u8>,
+    ) -> Self {
+        Self {
+            lease,
+            queue: queue.into(),
+            attempts: 0,
+            lost: 0,
+            due_since,
+            ttr,
+            text,
+        }
+    }
+}
+
+/// The right to settle a message, of one delivery alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The message.
+    pub id: MessageId,
+    /// Tells this delivery from all others of the message.
+    pub token: Arc<str>,
+}
+
+/// Where a message is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Waits for a worker.
+    Ready,
+    /// Waits for its time.
+    Delayed,
+    /// A worker has it.
+    Reserved,
+    /// Failed for good; waits for a person.
+    Buried,
+}
+
+impl State {
+    /// All states, in the order of a message's life.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Delayed => "delayed",
+            Self::Reserved => "reserved",
+            Self::Buried => "buried",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| format!("expected ready, delayed, reserved or buried, got {text:?}"))
+    }
+}
+
+/// A message as it lies in the queue.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoredMessage {
+    /// The queue's id.
+    pub id: MessageId,
+    /// Which queue.
+    pub queue: String,
+    /// The request type; empty if it has none.
+    pub request_type: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// Its place in the queue.
+    pub priority: Priority,
+    /// When a delayed message becomes ready, and when the lease of a reserved
+    /// one ends.
+    pub until: Option<DateTime<Utc>>,
+    /// How many runs failed so far.
+    pub attempts: u32,
+    /// When it was published, if the queue knows.
+    pub enqueued_at: Option<DateTime<Utc>>,
+    /// Why its last run failed, if the queue knows.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<DateTime<Utc>>,
+    /// The wire form, as somebody wrote it.
+    pub text: Vec<u8>,
+}
+
+/// Picks messages: those that fit all that is said.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Filter {
+    /// This one.
+    pub id: Option<MessageId>,
+    /// In this state.
+    pub state: Option<State>,
+    /// In this queue.
+    pub queue: Option<String>,
+    /// With this request type.
+    pub request_type: Option<String>,
+    /// So many at most.
+    pub limit: Option<usize>,
+}
+
+impl Filter {
+    /// All messages.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only the message with this id.
+    #[must_use]
+    pub fn id(mut self, id: MessageId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Only messages in this state.
+    #[must_use]
+    pub fn state(mut self, state: State) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Only messages in this queue.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Only messages with this request type.
+    #[must_use]
+    pub fn request_type(mut self, request_type: impl Into<String>) -> Self {
+        self.request_type = Some(request_type.into());
+        self
+    }
+
+    /// So many at most.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+}
+
+/// The messages of one queue and request type, counted by state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Which queue.
+    pub queue: String,
+    /// Which request type; empty for all together, in queues that do not look.
+    pub request_type: String,
+    /// Waiting for a worker.
+    pub ready: u64,
+    /// Waiting for their time.
+    pub delayed: u64,
+    /// Being worked on.
+    pub reserved: u64,
+    /// Failed for good.
+    pub buried: u64,
+}
+
+impl Stats {
+    /// In any state.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.ready + self.delayed + self.reserved + self.buried
+    }
+}
+
+/// Why a queue did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The lease has ended and the message may be another worker's: what the
+    /// call would have done was not done.
+    #[error("the lease of message {id} is lost: it may be another worker's now")]
+    LeaseLost {
+        /// The message.
+        id: MessageId,
+    },
+    /// Nobody can delete a message under the hands of a worker.
+    #[error("message {id} is reserved by a worker: wait until it is settled, or its lease of at most {ttr} has ended", ttr = humantime::format_duration(*.ttr))]
+    Reserved {
+        /// The message.
+        id: MessageId,
+        /// How long a lease lasts without a sign of life.
+        ttr: Duration,
+    },
+    /// The queue cannot be had now; another try may succeed.
+    #[error("cannot {doing}")]
+    Unavailable {
+        /// What was tried, and on what.
+        doing: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no room for the message.
+    #[error("cannot {doing}: no space is left; free some, nothing that was published is lost")]
+    Full {
+        /// What was tried, and on what.
+        doing: String,
+    },
+    /// What is there is not a queue of ours.
+    #[error(
+        "{place} is not a pulpo queue: {found}; name another place in PULPO_QUEUE or move this one away"
+    )]
+    NotAQueue {
+        /// The file.
+        place: String,
+        /// What it is instead.
+        found: String,
+    },
+    /// A newer pulpo wrote it, and this one would damage it.
+    #[error(
+        "{place} was written by a newer pulpo (schema {found}, this one knows up to {known}): upgrade this program"
+    )]
+    NewerVersion {
+        /// The file.
+        place: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The queue is damaged.
+    #[error(
+        "{place} is damaged: {found}; stop the workers, keep a copy, and recover it with `sqlite3 {place} .recover`"
+    )]
+    Corrupt {
+        /// The file.
+        place: String,
+        /// What was noticed.
+        found: String,
+    },
+    /// This queue cannot do that.
+    #[error("this queue cannot {0}")]
+    Unsupported(&'static str),
+}
+
+impl QueueError {
+    /// Whether the same call may succeed later, with nothing changed by us.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. })
+    }
+}

@@ -1,0 +1,226 @@
+//! The handlers of this program: what the linker collected, checked.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::job::Job;
+use crate::message::{Incoming, MessageError, decode_body};
+use crate::outcome::Outcome;
+use crate::policy::Policy;
+
+/// One handler, as its attribute submitted it.
+#[derive(Debug)]
+pub struct Handler {
+    request_type: &'static str,
+    aliases: &'static [&'static str],
+    policy: Policy,
+    function: &'static str,
+    file: &'static str,
+    line: u32,
+    body_type: fn() -> &'static str,
+    check: fn(Option<&str>) -> Result<(), MessageError>,
+    run: Run,
+}
+
+inventory::collect!(Handler);
+
+/// How a handler is called: decode the body, run the function.
+pub(crate) type Run = fn(&Incoming<'_>) -> Result<Outcome, MessageError>;
+
+impl Handler {
+    /// What the attribute submits; reached through `__private`.
+    pub(crate) const fn new<J: Job>(
+        function: &'static str,
+        aliases: &'static [&'static str],
+        file: &'static str,
+        line: u32,
+        run: Run,
+    ) -> Self {
+        Self {
+            request_type: J::REQUEST_TYPE,
+            aliases,
+            policy: J::POLICY,
+            function,
+            file,
+            line,
+            body_type: std::any::type_name::<J>,
+            check: |body| decode_body::<J>(body).map(drop),
+            run,
+        }
+    }
+
+    /// The request type that it serves.
+    #[must_use]
+    pub fn request_type(&self) -> &'static str {
+        self.request_type
+    }
+
+    /// Other request types that it serves, for messages that were published
+    /// under a former name.
+    #[must_use]
+    pub fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    /// How its jobs are run.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The path of the function.
+    #[must_use]
+    pub fn function(&self) -> &'static str {
+        self.function
+    }
+
+    /// The type of its body.
+    #[must_use]
+    pub fn body_type(&self) -> &'static str {
+        (self.body_type)()
+    }
+
+    /// The source file that it stands in.
+    #[must_use]
+    pub fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// The line of that file.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// Whether a body, as JSON, fits the type of the handler.
+    pub(crate) fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
+        (self.check)(body)
+    }
+
+    /// Decodes the body and runs the function; an error means that the body
+    /// does not fit and the function was not run.
+    pub(crate) fn run(&self, message: &Incoming<'_>) -> Result<Outcome, MessageError> {
+        (self.run)(message)
+    }
+}
+
+/// All handlers of this program, by request type.
+#[derive(Debug, Default)]
+pub struct Registry {
+    handlers: Vec<&'static Handler>,
+    by_type: HashMap<&'static str, &'static Handler>,
+}
+
+impl Registry {
+    /// The handlers that are linked into this program.
+    ///
+    /// # Errors
+    /// If there is none, or two serve one request type.
+    pub fn collect() -> Result<Self, RegistryError> {
+        Self::of(inventory::iter::<Handler>())
+    }
+
+    /// These handlers.
+    ///
+    /// # Errors
+    /// If there is none, or two serve one request type.
+    pub fn of(handlers: impl IntoIterator<Item = &'static Handler>) -> Result<Self, RegistryError> {
+        let mut registry = Self::default();
+        let mut duplicates = Vec::new();
+        for handler in handlers {
+            registry.handlers.push(handler);
+            for name in std::iter::once(&handler.request_type).chain(handler.aliases) {
+                if let Some(first) = registry.by_type.insert(name, handler) {
+                    duplicates.push(Duplicate {
+                        request_type: name,
+                        first,
+                        second: handler,
+                    });
+                }
+            }
+        }
+        if !duplicates.is_empty() {
+            return Err(RegistryError::Duplicates(duplicates));
+        }
+        if registry.handlers.is_empty() {
+            return Err(RegistryError::Empty);
+        }
+        registry
+            .handlers
+            .sort_by_key(|handler| handler.request_type);
+        Ok(registry)
+    }
+
+    /// The handler that serves this request type.
+    #[must_use]
+    pub fn get(&self, request_type: &str) -> Option<&'static Handler> {
+        self.by_type.get(request_type).copied()
+    }
+
+    /// All handlers, by request type.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Handler> {
+        self.handlers.iter().copied()
+    }
+
+    /// The known name that is most like this unknown one.
+    #[must_use]
+    pub fn nearest(&self, request_type: &str) -> Option<&'static str> {
+        nearest(request_type, self.by_type.keys().copied())
+    }
+
+    /// The request types that it serves, for messages to people.
+    pub(crate) fn known(&self) -> String {
+        let mut names: Vec<_> = self.by_type.keys().copied().collect();
+        names.sort_unstable();
+        names.join(", ")
+    }
+}
+
+/// The one of `known` that is most like `name`, if one is like it at all.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Two handlers of one request type.
+#[derive(Debug)]
+pub struct Duplicate {
+    request_type: &'static str,
+    first: &'static Handler,
+    second: &'static Handler,
+}
+
+impl fmt::Display for Duplicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            request_type,
+            first,
+            second,
+        } = self;
+        write!(
+            f,
+            "`{request_type}` is served by {} ({}:{}) and by {} ({}:{})",
+            first.function, first.file, first.line, second.function, second.file, second.line
+        )
+    }
+}
+
+/// Why a worker does not start with the handlers that it has.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// There is no handler in this program.
+    #[error(
+        "this program has no handlers: expected at least one function with #[pulpo::handler(\"name\")]; \
+         handlers of a library crate are linked only if something names the crate: \
+         write `pulpo::main! {{ crates: [my_jobs] }}`, or `use my_jobs as _;`"
+    )]
+    Empty,
+    /// Some request type has two handlers.
+    #[error("two handlers for one request type: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Duplicates(Vec<Duplicate>),
+}
