@@ -37,9 +37,7 @@ impl SystemClock {
     /// The clock of the machine.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            started: Instant::now(),
-        }
+        Self { started: Instant::now() }
     }
 }
 
@@ -90,11 +88,7 @@ impl ManualClock {
     /// A clock that shows this time.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Self {
-        Self(Arc::new(Mutex::new(Manual {
-            now,
-            uptime: Duration::ZERO,
-            signals: Vec::new(),
-        })))
+        Self(Arc::new(Mutex::new(Manual { now, uptime: Duration::ZERO, signals: Vec::new() })))
     }
 
     /// Lets time pass: what waits for it is woken.
@@ -153,11 +147,7 @@ pub struct Signal {
 impl Signal {
     /// A signal whose waits go by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        let signal = Arc::new(Self {
-            count: Mutex::new(0),
-            changed: Condvar::new(),
-            clock,
-        });
+        let signal = Arc::new(Self { count: Mutex::new(0), changed: Condvar::new(), clock });
         signal.clock.attach(&signal);
         signal
     }

@@ -82,6 +82,8 @@ pub(crate) enum Disposition {
     Bury {
         /// Why.
         reason: String,
+        /// Whether it was an attempt.
+        counted: bool,
     },
 }
 
@@ -91,48 +93,29 @@ pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
     if at.expiration.is_some_and(|expiration| expiration < at.now) {
         return Some(Disposition::Expire);
     }
-    if let Some(early) = at
-        .delay
-        .and_then(|delay| (delay - at.now).to_std().ok())
-        .filter(|d| !d.is_zero())
-    {
+    if let Some(early) = at.delay.and_then(|delay| (delay - at.now).to_std().ok()).filter(|d| !d.is_zero()) {
         // Put into the queue by someone who said the delay only inside.
         let reason = "its delay is not over".to_owned();
-        return Some(Disposition::Rollback {
-            delay: early,
-            reason,
-            counted: false,
-        });
+        return Some(Disposition::Rollback { delay: early, reason, counted: false });
     }
-    (at.failed >= at.policy.max_attempts).then(|| Disposition::Bury {
-        reason: worn_out(at),
-    })
+    (at.failed >= at.policy.max_attempts).then(|| Disposition::Bury { reason: worn_out(at), counted: false })
 }
 
 /// Why a message gets no further run though its last one was never settled.
 fn worn_out(at: &Situation<'_>) -> String {
     match (at.failed, at.lost) {
-        (failed, 0) => format!(
-            "all {} attempts are used up, of {failed} failed",
-            at.policy.max_attempts
-        ),
-        (failed, lost) if failed == lost => format!(
-            "its worker died {} (or fell silent for longer than its ttr)",
-            times(lost)
-        ),
-        (failed, lost) => format!(
-            "its worker died {} (or fell silent for longer than its ttr) in {failed} attempts",
-            times(lost)
-        ),
+        (failed, 0) => format!("all {} attempts are used up, of {failed} failed", at.policy.max_attempts),
+        (failed, lost) if failed == lost => {
+            format!("its worker died {} (or fell silent for longer than its ttr)", times(lost))
+        }
+        (failed, lost) => {
+            format!("its worker died {} (or fell silent for longer than its ttr) in {failed} attempts", times(lost))
+        }
     }
 }
 
 fn times(n: u32) -> String {
-    if n == 1 {
-        "once".to_owned()
-    } else {
-        format!("{n} times")
-    }
+    if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
 
 /// What becomes of a message after its run.
@@ -140,24 +123,14 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
     match ending {
         Ending::Done => Disposition::Commit,
         Ending::Failed(failure) => match failure.kind() {
-            FailureKind::Fatal => Disposition::Bury {
-                reason: failure.to_string(),
-            },
+            FailureKind::Fatal => Disposition::Bury { reason: failure.to_string(), counted: true },
             FailureKind::Transient => again(at, failure.to_string(), None),
             FailureKind::RetryAfter(delay) => again(at, failure.to_string(), Some(delay)),
         },
         Ending::Panicked(text) => again(at, format!("panicked: {text}"), None),
-        Ending::TimedOut(limit) => again(
-            at,
-            format!("timed out after {}", humantime::format_duration(limit)),
-            None,
-        ),
-        Ending::Unreadable(reason) => Disposition::Bury { reason },
-        Ending::UnknownType {
-            request_type,
-            known,
-            grace,
-        } => unknown(at, &request_type, &known, grace),
+        Ending::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),
+        Ending::Unreadable(reason) => Disposition::Bury { reason, counted: false },
+        Ending::UnknownType { request_type, known, grace } => unknown(at, &request_type, &known, grace),
         Ending::ShutDown => Disposition::Rollback {
             delay: Duration::ZERO,
             reason: "its worker was shut down".to_owned(),
@@ -172,14 +145,10 @@ fn again(at: &Situation<'_>, mut reason: String, delay: Option<Duration>) -> Dis
         if attempt > 1 {
             let _ = write!(reason, " (attempt {attempt} of {})", at.policy.max_attempts);
         }
-        return Disposition::Bury { reason };
+        return Disposition::Bury { reason, counted: true };
     }
     let delay = delay.unwrap_or_else(|| at.policy.backoff.delay(attempt, at.jitter));
-    Disposition::Rollback {
-        delay,
-        reason,
-        counted: true,
-    }
+    Disposition::Rollback { delay, reason, counted: true }
 }
 
 /// A newer worker may know the type: its messages wait for one, looked at
@@ -189,14 +158,11 @@ fn unknown(at: &Situation<'_>, request_type: &str, known: &str, grace: Duration)
     let left = grace.saturating_sub(waited);
     if left.is_zero() {
         return Disposition::Bury {
-            reason: format!(
-                "no handler for the request type `{request_type}`; this worker knows: {known}"
-            ),
+            reason: format!("no handler for the request type `{request_type}`; this worker knows: {known}"),
+            counted: false,
         };
     }
-    let delay = waited
-        .clamp(Duration::from_secs(1), UNKNOWN_TYPE_LONGEST_PAUSE)
-        .min(left);
+    let delay = waited.clamp(Duration::from_secs(1), UNKNOWN_TYPE_LONGEST_PAUSE).min(left);
     Disposition::Rollback {
         delay,
         reason: format!("no handler for the request type `{request_type}` in this worker"),

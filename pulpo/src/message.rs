@@ -165,11 +165,7 @@ impl<B> Message<B> {
     /// A message with this body and nothing else said: the defaults of the
     /// job's policy hold, and it may be processed at once.
     pub fn new(body: B) -> Self {
-        Self {
-            id: None,
-            header: Header::default(),
-            body,
-        }
+        Self { id: None, header: Header::default(), body }
     }
 
     /// Puts `priority` in place of the policy's: 0 is the most urgent, a
@@ -257,8 +253,7 @@ impl<B: Serialize> Message<B> {
 
 impl<B: Serialize> Serialize for Message<B> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let body =
-            serde_json::value::to_raw_value(&self.body).map_err(serde::ser::Error::custom)?;
+        let body = serde_json::value::to_raw_value(&self.body).map_err(serde::ser::Error::custom)?;
         let mut map = serializer.serialize_map(None)?;
         if let Some(id) = &self.id {
             map.serialize_entry("id", id)?;
@@ -267,10 +262,7 @@ impl<B: Serialize> Serialize for Message<B> {
         if body.get().starts_with('{') {
             map.serialize_entry("body", &body)?;
         } else {
-            map.serialize_entry(
-                "body",
-                &std::collections::BTreeMap::from([(PAYLOAD, &body)]),
-            )?;
+            map.serialize_entry("body", &std::collections::BTreeMap::from([(PAYLOAD, &body)]))?;
         }
         map.end()
     }
@@ -284,11 +276,7 @@ impl<B: DeserializeOwned> Message<B> {
     pub fn from_json(text: &[u8]) -> Result<Self, MessageError> {
         let incoming = Incoming::read(text)?;
         let body = incoming.body()?;
-        Ok(Self {
-            id: incoming.id,
-            header: incoming.header,
-            body,
-        })
+        Ok(Self { id: incoming.id, header: incoming.header, body })
     }
 }
 
@@ -311,14 +299,11 @@ impl<'text> Incoming<'text> {
             // A second reading, only on this path, tells apart what is wrong.
             match serde_json::from_str::<Value>(text) {
                 Err(error) => MessageError::NotJson(error),
-                Ok(Value::Object(map)) if map.get("header").is_none_or(Value::is_null) => {
-                    MessageError::NoRequestType
-                }
-                Ok(Value::Object(_)) => at_path(&mut serde_json::Deserializer::from_str(text))
-                    .map_or_else(
-                        |(path, source)| MessageError::Header { path, source },
-                        |()| MessageError::NotJson(error),
-                    ),
+                Ok(Value::Object(map)) if map.get("header").is_none_or(Value::is_null) => MessageError::NoRequestType,
+                Ok(Value::Object(_)) => at_path(&mut serde_json::Deserializer::from_str(text)).map_or_else(
+                    |(path, source)| MessageError::Header { path, source },
+                    |()| MessageError::NotJson(error),
+                ),
                 Ok(other) => MessageError::NotAnObject(kind_of(&other)),
             }
         })?;
@@ -354,8 +339,7 @@ fn at_path<'de>(
 pub(crate) fn decode_body<B: DeserializeOwned>(text: Option<&str>) -> Result<B, MessageError> {
     let Some(text) = text else {
         // No body at all serves a type without required content.
-        return decode_at("body", "{}")
-            .or_else(|error| decode_at("body", "null").map_err(|_| error));
+        return decode_at("body", "{}").or_else(|error| decode_at("body", "null").map_err(|_| error));
     };
     let direct = match serde_json::from_str(text) {
         Ok(body) => return Ok(body),
@@ -386,10 +370,7 @@ fn decode_at<B: DeserializeOwned>(root: &str, text: &str) -> Result<B, MessageEr
             within if within.starts_with('[') => format!("{root}{within}"),
             within => format!("{root}.{within}"),
         };
-        MessageError::Body {
-            path,
-            source: error.into_inner(),
-        }
+        MessageError::Body { path, source: error.into_inner() }
     })
 }
 
@@ -401,9 +382,7 @@ fn only_payload(text: &str) -> Option<&RawValue> {
         #[serde(borrow)]
         payload: &'a RawValue,
     }
-    serde_json::from_str::<Wrapped<'_>>(text)
-        .ok()
-        .map(|wrapped| wrapped.payload)
+    serde_json::from_str::<Wrapped<'_>>(text).ok().map(|wrapped| wrapped.payload)
 }
 
 /// What JSON calls this value, for errors.

@@ -40,28 +40,19 @@ pub(crate) enum FailureKind {
 /// assert!(send("").unwrap_err().is_fatal());
 /// ```
 pub fn fatal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-    Failure {
-        kind: FailureKind::Fatal,
-        error: error.into(),
-    }
+    Failure { kind: FailureKind::Fatal, error: error.into() }
 }
 
 /// A failure that another attempt may mend: the job is tried again after the
 /// backoff of its policy.
 pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-    Failure {
-        kind: FailureKind::Transient,
-        error: error.into(),
-    }
+    Failure { kind: FailureKind::Transient, error: error.into() }
 }
 
 /// A failure after which the job is tried again in `delay`, in place of the
 /// backoff of its policy. It counts as an attempt like any other.
 pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-    Failure {
-        kind: FailureKind::RetryAfter(delay),
-        error: error.into(),
-    }
+    Failure { kind: FailureKind::RetryAfter(delay), error: error.into() }
 }
 
 impl Failure {
@@ -139,17 +130,11 @@ pub trait ResultExt<T> {
 
 impl<T, E: Into<Failure>> ResultExt<T> for Result<T, E> {
     fn fatal(self) -> Result<T, Failure> {
-        self.map_err(|error| Failure {
-            kind: FailureKind::Fatal,
-            ..error.into()
-        })
+        self.map_err(|error| Failure { kind: FailureKind::Fatal, ..error.into() })
     }
 
     fn retry_after(self, delay: Duration) -> Result<T, Failure> {
-        self.map_err(|error| Failure {
-            kind: FailureKind::RetryAfter(delay),
-            ..error.into()
-        })
+        self.map_err(|error| Failure { kind: FailureKind::RetryAfter(delay), ..error.into() })
     }
 }
 
@@ -213,26 +198,15 @@ mod tests {
     #[test]
     fn the_mark_can_be_changed_on_any_result() {
         let wait = Duration::from_secs(3);
-        assert_eq!(
-            Err::<(), _>(outer()).fatal().expect_err("failed").kind(),
-            FailureKind::Fatal
-        );
-        let failure = Err::<(), _>(fatal("x"))
-            .retry_after(wait)
-            .expect_err("failed");
+        assert_eq!(Err::<(), _>(outer()).fatal().expect_err("failed").kind(), FailureKind::Fatal);
+        let failure = Err::<(), _>(fatal("x")).retry_after(wait).expect_err("failed");
         assert_eq!(failure.kind(), FailureKind::RetryAfter(wait));
     }
 
     #[test]
     fn the_reason_names_all_sources_once() {
-        assert_eq!(
-            fatal(outer()).to_string(),
-            "cannot send: connection refused"
-        );
-        assert_eq!(
-            fatal(std::io::Error::other(outer())).to_string(),
-            "cannot send: connection refused"
-        );
+        assert_eq!(fatal(outer()).to_string(), "cannot send: connection refused");
+        assert_eq!(fatal(std::io::Error::other(outer())).to_string(), "cannot send: connection refused");
         assert_eq!(format!("{:?}", fatal("x")), "Fatal(x)");
     }
 }

@@ -34,10 +34,7 @@ impl Policy {
         queue: None,
         priority: Priority::DEFAULT,
         max_attempts: 20,
-        backoff: Backoff {
-            first: Duration::from_secs(1),
-            most: Duration::from_secs(60 * 60),
-        },
+        backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60 * 60) },
         ttr: Duration::from_secs(60),
         timeout: None,
     };
@@ -109,9 +106,7 @@ impl Backoff {
     /// and never outside of `first` and `most`.
     #[must_use]
     pub fn delay(&self, attempt: u32, jitter: f64) -> Duration {
-        let factor = 1_u32
-            .checked_shl(attempt.saturating_sub(1))
-            .unwrap_or(u32::MAX);
+        let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
         let doubled = self.first.saturating_mul(factor).min(self.most);
         // At the longest pause there is no more room above, so it is below.
         let low = doubled.min(self.most.mul_f64(0.75)).max(self.first);
@@ -123,12 +118,7 @@ impl Backoff {
 /// As the attribute takes it: `1s..1h`.
 impl fmt::Display for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}..{}",
-            humantime::format_duration(self.first),
-            humantime::format_duration(self.most)
-        )
+        write!(f, "{}..{}", humantime::format_duration(self.first), humantime::format_duration(self.most))
     }
 }
 
@@ -139,14 +129,8 @@ mod tests {
 
     #[test]
     fn the_pause_doubles_to_the_limit() {
-        let seconds =
-            |attempt, jitter| Policy::DEFAULT.backoff.delay(attempt, jitter).as_secs_f64();
-        for (attempt, low, high) in [
-            (1, 1.0, 1.5),
-            (2, 2.0, 3.0),
-            (3, 4.0, 6.0),
-            (12, 2048.0, 3072.0),
-        ] {
+        let seconds = |attempt, jitter| Policy::DEFAULT.backoff.delay(attempt, jitter).as_secs_f64();
+        for (attempt, low, high) in [(1, 1.0, 1.5), (2, 2.0, 3.0), (3, 4.0, 6.0), (12, 2048.0, 3072.0)] {
             assert_eq!(seconds(attempt, 0.0), low);
             assert_eq!(seconds(attempt, 1.0), high);
         }

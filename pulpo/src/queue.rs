@@ -14,6 +14,9 @@ use serde::Serialize;
 
 use crate::message::{MessageId, Priority};
 
+#[cfg(feature = "file")]
+pub mod file;
+
 /// Keeps messages until they are done. Shared by all threads of a process.
 pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
     /// What this queue can do beyond what every queue can.
@@ -100,19 +103,14 @@ pub trait Consumer: Send {
     ///
     /// # Errors
     /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
-    fn rollback(
-        &mut self,
-        lease: &Lease,
-        delay: Duration,
-        reason: &str,
-        counted: bool,
-    ) -> Result<(), QueueError>;
+    fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError>;
 
-    /// Failed for good: keeps the message for a person.
+    /// Failed for good: keeps the message for a person. `counted` says whether
+    /// this was an attempt.
     ///
     /// # Errors
     /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
-    fn bury(&mut self, lease: &Lease, reason: &str) -> Result<(), QueueError>;
+    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError>;
 
     /// Still at it: the lease starts anew.
     ///
@@ -156,11 +154,7 @@ pub struct NewMessage {
 impl NewMessage {
     /// A message with default priority and ttr for `queue`.
     #[must_use]
-    pub fn new(
-        queue: impl Into<String>,
-        request_type: impl Into<String>,
-        text: impl Into<String>,
-    ) -> Self {
+    pub fn new(queue: impl Into<String>, request_type: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             queue: queue.into(),
             request_type: request_type.into(),
@@ -196,22 +190,8 @@ pub struct Delivery {
 impl Delivery {
     /// A first delivery.
     #[must_use]
-    pub fn new(
-        lease: Lease,
-        queue: impl Into<String>,
-        due_since: DateTime<Utc>,
-        ttr: Duration,
-        text: Vec<u8>,
-    ) -> Self {
-        Self {
-            lease,
-            queue: queue.into(),
-            attempts: 0,
-            lost: 0,
-            due_since,
-            ttr,
-            text,
-        }
+    pub fn new(lease: Lease, queue: impl Into<String>, due_since: DateTime<Utc>, ttr: Duration, text: Vec<u8>) -> Self {
+        Self { lease, queue: queue.into(), attempts: 0, lost: 0, due_since, ttr, text }
     }
 }
 
@@ -419,9 +399,7 @@ pub enum QueueError {
         doing: String,
     },
     /// What is there is not a queue of ours.
-    #[error(
-        "{place} is not a pulpo queue: {found}; name another place in PULPO_QUEUE or move this one away"
-    )]
+    #[error("{place} is not a pulpo queue: {found}; name another place in PULPO_QUEUE or move this one away")]
     NotAQueue {
         /// The file.
         place: String,

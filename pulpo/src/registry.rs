@@ -131,11 +131,7 @@ impl Registry {
             registry.handlers.push(handler);
             for name in std::iter::once(&handler.request_type).chain(handler.aliases) {
                 if let Some(first) = registry.by_type.insert(name, handler) {
-                    duplicates.push(Duplicate {
-                        request_type: name,
-                        first,
-                        second: handler,
-                    });
+                    duplicates.push(Duplicate { request_type: name, first, second: handler });
                 }
             }
         }
@@ -145,9 +141,7 @@ impl Registry {
         if registry.handlers.is_empty() {
             return Err(RegistryError::Empty);
         }
-        registry
-            .handlers
-            .sort_by_key(|handler| handler.request_type);
+        registry.handlers.sort_by_key(|handler| handler.request_type);
         Ok(registry)
     }
 
@@ -196,11 +190,7 @@ pub struct Duplicate {
 
 impl fmt::Display for Duplicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            request_type,
-            first,
-            second,
-        } = self;
+        let Self { request_type, first, second } = self;
         write!(
             f,
             "`{request_type}` is served by {} ({}:{}) and by {} ({}:{})",

@@ -92,13 +92,7 @@ pub struct Header {
 
 impl Header {
     /// The keys that mean something to pulpo itself.
-    pub(crate) const OWN_KEYS: [&str; 5] = [
-        "request_type",
-        "priority",
-        "delay",
-        "expiration",
-        "attempts",
-    ];
+    pub(crate) const OWN_KEYS: [&str; 5] = ["request_type", "priority", "delay", "expiration", "attempts"];
 
     /// Which job is asked for.
     #[must_use]
@@ -193,19 +187,11 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         let mut header = Header::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "request_type" => {
-                    header.request_type = map.next_value::<Option<_>>()?.unwrap_or_default()
-                }
+                "request_type" => header.request_type = map.next_value::<Option<_>>()?.unwrap_or_default(),
                 "priority" => header.priority = map.next_value::<Option<_>>()?,
-                "delay" => {
-                    header.delay = map
-                        .next_value::<Option<time::Written>>()?
-                        .map(|t| When::At(t.0))
-                }
+                "delay" => header.delay = map.next_value::<Option<time::Written>>()?.map(|t| When::At(t.0)),
                 "expiration" => {
-                    header.expiration = map
-                        .next_value::<Option<time::Written>>()?
-                        .map(|t| When::At(t.0));
+                    header.expiration = map.next_value::<Option<time::Written>>()?.map(|t| When::At(t.0));
                 }
                 // Only the queue counts attempts: whatever a producer wrote
                 // there must not keep its message from being read.
@@ -230,15 +216,9 @@ impl<'de> Deserialize<'de> for Priority {
         }
         match number.as_f64() {
             // `as` saturates at both ends, as wanted here.
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturates"
-            )]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
             Some(other) if !other.is_nan() => Ok(Self(other as u32)),
-            _ => Err(D::Error::custom(format_args!(
-                "expected a priority from 0 to 4294967295, got {number}"
-            ))),
+            _ => Err(D::Error::custom(format_args!("expected a priority from 0 to 4294967295, got {number}"))),
         }
     }
 }

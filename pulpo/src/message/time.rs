@@ -17,11 +17,9 @@ pub(super) struct Written(pub(super) DateTime<Utc>);
 impl<'de> Deserialize<'de> for Written {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        read(&text, &Local).map(Self).ok_or_else(|| {
-            D::Error::custom(format_args!(
-                "expected a time such as 2026-11-23T09:00:00Z, got {text:?}"
-            ))
-        })
+        read(&text, &Local)
+            .map(Self)
+            .ok_or_else(|| D::Error::custom(format_args!("expected a time such as 2026-11-23T09:00:00Z, got {text:?}")))
     }
 }
 
@@ -46,14 +44,7 @@ fn in_zone<Tz: TimeZone>(naive: NaiveDateTime, zone: &Tz) -> Option<DateTime<Utc
     zone.from_local_datetime(&naive)
         .latest()
         .map(|time| time.to_utc())
-        .or_else(|| {
-            Some(
-                zone.from_local_datetime(&naive.checked_sub_signed(hour)?)
-                    .latest()?
-                    .to_utc()
-                    + hour,
-            )
-        })
+        .or_else(|| Some(zone.from_local_datetime(&naive.checked_sub_signed(hour)?).latest()?.to_utc() + hour))
 }
 
 #[cfg(test)]
@@ -80,14 +71,7 @@ mod tests {
         ] {
             assert_eq!(read(text, &east(90)), Some(expected), "{text}");
         }
-        for text in [
-            "",
-            "tomorrow",
-            "2030-01-02",
-            "2030-13-02 00:00:00",
-            "1893553445",
-            "2030-01-02 25:00:00",
-        ] {
+        for text in ["", "tomorrow", "2030-01-02", "2030-13-02 00:00:00", "1893553445", "2030-01-02 25:00:00"] {
             assert_eq!(read(text, &east(0)), None, "{text}");
         }
     }
@@ -104,17 +88,11 @@ mod tests {
             Eastern
         }
 
-        fn offset_from_local_date(
-            &self,
-            _: &chrono::NaiveDate,
-        ) -> chrono::MappedLocalTime<Self::Offset> {
+        fn offset_from_local_date(&self, _: &chrono::NaiveDate) -> chrono::MappedLocalTime<Self::Offset> {
             unimplemented_in_this_test()
         }
 
-        fn offset_from_local_datetime(
-            &self,
-            local: &NaiveDateTime,
-        ) -> chrono::MappedLocalTime<Self::Offset> {
+        fn offset_from_local_datetime(&self, local: &NaiveDateTime) -> chrono::MappedLocalTime<Self::Offset> {
             let at = |text: &str| text.parse::<NaiveDateTime>().expect("a time");
             let (winter, summer) = (east(-300), east(-240));
             if *local < at("2030-03-10T02:00:00") || *local >= at("2030-11-03T02:00:00") {
@@ -144,17 +122,8 @@ mod tests {
     #[test]
     fn a_time_that_happens_twice_or_never_is_never_early() {
         let read = |text| read(text, &Eastern).map(write);
-        assert_eq!(
-            read("2030-11-03 01:30:00").as_deref(),
-            Some("2030-11-03T06:30:00Z")
-        );
-        assert_eq!(
-            read("2030-03-10 02:30:00").as_deref(),
-            Some("2030-03-10T07:30:00Z")
-        );
-        assert_eq!(
-            read("2030-07-01 12:00:00").as_deref(),
-            Some("2030-07-01T16:00:00Z")
-        );
+        assert_eq!(read("2030-11-03 01:30:00").as_deref(), Some("2030-11-03T06:30:00Z"));
+        assert_eq!(read("2030-03-10 02:30:00").as_deref(), Some("2030-03-10T07:30:00Z"));
+        assert_eq!(read("2030-07-01 12:00:00").as_deref(), Some("2030-07-01T16:00:00Z"));
     }
 }

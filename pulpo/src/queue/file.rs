@@ -1,0 +1,255 @@
+//! The embedded queue: SQLite in one file, used by many processes at the same
+//! time, with no server. `memory:` is the same code on a database in memory.
+//!
+//! One connection of the process writes (see [`writer`]), one reads. Leases
+//! and acknowledgements cost no sync of the disk: a power cut that loses one
+//! makes a job run again, as at-least-once delivery allows. A publication is
+//! synced before `enqueue` returns.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, params};
+
+use self::wake::Bell;
+use self::writer::{Durability, Writer};
+use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, State, Stats, StoredMessage};
+use crate::clock::{Clock, Signal, lock};
+use crate::message::MessageId;
+
+mod consumer;
+mod error;
+mod schema;
+mod stored;
+mod wake;
+mod writer;
+
+/// The name of the database in its folder.
+pub const FILE_NAME: &str = "queue.db";
+
+/// The embedded queue. Cheap to clone: all clones are one queue.
+#[derive(Clone, Debug)]
+pub struct FileQueue(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// For errors: the file, or `memory:`.
+    place: String,
+    writer: Writer,
+    /// `None` in memory, where a second connection would be a second database.
+    reader: Option<Mutex<Connection>>,
+    clock: Arc<dyn Clock>,
+    signal: Arc<Signal>,
+    bell: Option<Bell>,
+    archive: bool,
+    interrupts: AtomicU64,
+    /// Random, so that the leases of two processes are never taken for each
+    /// other's, whatever the processes are called.
+    owner: String,
+    leases: AtomicU64,
+}
+
+impl FileQueue {
+    /// The queue in this folder, which is made if it is not there. With
+    /// `archive`, messages are kept in the table `archive` when they are done.
+    ///
+    /// # Errors
+    /// If the folder or the file cannot be made or written, or is not a queue
+    /// of ours, or one of a newer version: nothing is changed then.
+    pub fn open(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let file = schema::prepare_file(base_path)?;
+        let writing = schema::open(&file)?;
+        let reading = schema::open_reader(&file)?;
+        let bell = Bell::new(base_path)?;
+        Self::new(file.display().to_string(), writing, Some(reading), Some(bell), archive, clock)
+    }
+
+    /// A queue in the memory of this process, for tests and for work that may
+    /// be lost with it.
+    ///
+    /// # Errors
+    /// If SQLite cannot be set up.
+    pub fn memory(archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let writing = schema::open_in_memory()?;
+        Self::new("memory:".to_owned(), writing, None, None, archive, clock)
+    }
+
+    fn new(
+        place: String,
+        writing: Connection,
+        reading: Option<Connection>,
+        bell: Option<Bell>,
+        archive: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, QueueError> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|source| QueueError::Unavailable {
+            doing: "get random bytes for the id of this process".to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(Self(Arc::new(Shared {
+            writer: Writer::new(place.clone(), writing),
+            place,
+            reader: reading.map(Mutex::new),
+            signal: Signal::new(clock.clone()),
+            clock,
+            bell,
+            archive,
+            interrupts: AtomicU64::new(0),
+            owner: format!("{:016x}", u64::from_ne_bytes(random)),
+            leases: AtomicU64::new(0),
+        })))
+    }
+
+    /// The file, or `memory:`.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.0.place
+    }
+
+    /// The folder that was opened; `None` in memory.
+    #[must_use]
+    pub fn base_path(&self) -> Option<PathBuf> {
+        self.0.reader.as_ref().and_then(|_| Path::new(&self.0.place).parent().map(Path::to_owned))
+    }
+}
+
+impl Shared {
+    /// Tells all who wait, here and in other processes, to look again.
+    fn announce(&self) {
+        self.signal.notify();
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+
+    fn read<R: Send + 'static>(
+        &self,
+        mut query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, QueueError> {
+        match &self.reader {
+            Some(reader) => query(&lock(reader))
+                .map_err(|error| error::SqliteError::from(error).into_queue_error("read", &self.place)),
+            None => self.writer.write(Durability::Lazy, query),
+        }
+    }
+
+    fn now(&self) -> i64 {
+        micros(self.clock.now())
+    }
+}
+
+impl QueueAdapter for FileQueue {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { atomic_batches: true, uncounted_rollbacks: true, last_errors: true, archive: true }
+    }
+
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.0.now();
+        let ids = self.0.writer.write(Durability::Synced, move |connection| {
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO message(queue, state, priority, until, ttr, due_since, enqueued_at, request_type, text)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?;
+            let mut ids = Vec::with_capacity(messages.len());
+            for message in &messages {
+                let until = message.delay.map(micros_up).filter(|until| *until > now);
+                let state = if until.is_some() { State::Delayed } else { State::Ready };
+                let id = insert.insert(params![
+                    message.queue,
+                    schema::code(state),
+                    message.priority.get(),
+                    until,
+                    i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX),
+                    until.unwrap_or(now),
+                    now,
+                    message.request_type,
+                    message.text,
+                ])?;
+                ids.push(MessageId::from(id.to_string()));
+            }
+            Ok(ids)
+        })?;
+        self.0.announce();
+        Ok(ids)
+    }
+
+    fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        if let Some(bell) = &self.0.bell {
+            bell.listen(&self.0.signal);
+        }
+        Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), queues.into())))
+    }
+
+    fn interrupt(&self) {
+        self.0.interrupts.fetch_add(1, Ordering::SeqCst);
+        self.0.signal.notify();
+    }
+
+    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
+        Ok(self.list(&Filter::all().id(id.clone()))?.pop())
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        let (filter, now) = (filter.clone(), self.0.now());
+        self.0.read(move |connection| stored::list(connection, &filter, now))
+    }
+
+    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+        let now = self.0.now();
+        self.0.read(move |connection| stored::stats(connection, now))
+    }
+
+    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
+        let (filter, now) = (filter.clone(), self.0.now());
+        let kicked =
+            self.0.writer.write(Durability::Synced, move |connection| stored::kick(connection, &filter, now))?;
+        if kicked > 0 {
+            self.0.announce();
+        }
+        Ok(kicked)
+    }
+
+    fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
+        let now = self.0.now();
+        let wanted = Filter::all().id(id.clone());
+        let found = self.0.writer.write(Durability::Synced, move |connection| {
+            let Some(message) = stored::list(connection, &wanted, now)?.pop() else { return Ok(None) };
+            if message.state != State::Reserved {
+                connection.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([message.id.as_str()])?;
+            }
+            Ok(Some(message))
+        })?;
+        match found {
+            None => Ok(false),
+            Some(message) if message.state == State::Reserved => Err(QueueError::Reserved {
+                id: id.clone(),
+                ttr: message.until.and_then(|until| (until - self.0.clock.now()).to_std().ok()).unwrap_or_default(),
+            }),
+            Some(_) => Ok(true),
+        }
+    }
+}
+
+/// Microseconds since 1970, as the database keeps times.
+fn micros(time: DateTime<Utc>) -> i64 {
+    time.timestamp_micros()
+}
+
+/// The same, rounded up: nothing starts early.
+fn micros_up(time: DateTime<Utc>) -> i64 {
+    micros(time) + i64::from(time.timestamp_subsec_nanos() % 1000 > 0)
+}
+
+fn time(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    })
+}

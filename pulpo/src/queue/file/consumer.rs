@@ -1,0 +1,203 @@
+//! One seat at the embedded queue: leases messages and settles them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::writer::Durability;
+use super::{Shared, time};
+use crate::message::MessageId;
+use crate::queue::{Consumer, Delivery, Lease, QueueError};
+
+pub(super) struct FileConsumer {
+    shared: Arc<Shared>,
+    queues: Arc<[String]>,
+    interrupts: u64,
+}
+
+/// What looking for a message brought.
+enum Look {
+    Found(Box<Delivery>),
+    /// Nothing is ready before this time, if anything is to come at all.
+    Nothing(Option<i64>),
+}
+
+impl FileConsumer {
+    pub(super) fn new(shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
+        let interrupts = shared.interrupts.load(Ordering::SeqCst);
+        Self { shared, queues, interrupts }
+    }
+
+    fn look(&self) -> Result<Look, QueueError> {
+        let queues = self.queues.clone();
+        let now = self.shared.now();
+        let number = self.shared.leases.fetch_add(1, Ordering::Relaxed);
+        let token: Arc<str> = format!("{}-{number}", self.shared.owner).into();
+        self.shared.writer.write(Durability::Lazy, move |connection| {
+            end_waits(connection, now)?;
+            match first_ready(connection, &queues)? {
+                Some(id) => lease(connection, id, &token, now).map(|delivery| Look::Found(Box::new(delivery))),
+                None => connection
+                    .prepare_cached("SELECT min(until) FROM message WHERE until IS NOT NULL")?
+                    .query_row([], |row| row.get(0))
+                    .map(Look::Nothing),
+            }
+        })
+    }
+
+    /// Runs a statement on the message if its lease is still this one.
+    /// The statement's first two parameters are the id and the token.
+    fn settle(
+        &self,
+        lease: &Lease,
+        mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
+    ) -> Result<(), QueueError> {
+        let wanted = lease.clone();
+        let changed = self
+            .shared
+            .writer
+            .write(Durability::Lazy, move |connection| change(connection, wanted.id.as_str(), &wanted.token))?;
+        if changed == 0 { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
+    }
+
+    fn remove(&self, lease: &Lease, outcome: &'static str) -> Result<(), QueueError> {
+        let (archive, now) = (self.shared.archive, self.shared.now());
+        self.settle(lease, move |connection, id, token| {
+            if archive {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text)
+                         SELECT id, queue, request_type, ?3, attempts, enqueued_at, ?4, text
+                         FROM message WHERE id = ?1 AND lease = ?2",
+                    )?
+                    .execute(params![id, token, outcome, now])?;
+            }
+            connection.prepare_cached("DELETE FROM message WHERE id = ?1 AND lease = ?2")?.execute([id, token])
+        })
+    }
+}
+
+impl Consumer for FileConsumer {
+    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let clock = self.shared.clock.clone();
+        let end = clock.uptime().saturating_add(wait);
+        loop {
+            let seen = self.shared.signal.seen();
+            let next = match self.look()? {
+                Look::Found(delivery) => return Ok(Some(*delivery)),
+                Look::Nothing(next) => next,
+            };
+            let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
+            let left = end.saturating_sub(clock.uptime());
+            if left.is_zero() || std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
+                return Ok(None);
+            }
+            let due = next.map(|next| {
+                let micros = u64::try_from(next.saturating_sub(self.shared.now())).unwrap_or_default();
+                // A clock that was set back must not make this spin.
+                Duration::from_micros(micros).max(Duration::from_millis(1))
+            });
+            self.shared.signal.wait(seen, Some(due.map_or(left, |due| due.min(left))));
+        }
+    }
+
+    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.remove(lease, "done")
+    }
+
+    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.remove(lease, "expired")
+    }
+
+    fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError> {
+        let (now, reason) = (self.shared.now(), reason.to_owned());
+        let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
+        let until = (wait > 0).then(|| now.saturating_add(wait));
+        self.settle(lease, move |connection, id, token| {
+            connection
+                .prepare_cached(
+                    "UPDATE message SET state = iif(?3 IS NULL, 0, 1), until = ?3, lease = NULL,
+                        attempts = attempts + ?4, last_error = ?5, last_error_at = ?6
+                     WHERE id = ?1 AND lease = ?2",
+                )?
+                .execute(params![id, token, until, counted, reason, now])
+        })?;
+        self.shared.announce();
+        Ok(())
+    }
+
+    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
+        let (now, reason) = (self.shared.now(), reason.to_owned());
+        self.settle(lease, move |connection, id, token| {
+            connection
+                .prepare_cached(
+                    "UPDATE message SET state = 3, until = NULL, lease = NULL,
+                        attempts = attempts + ?5, last_error = ?3, last_error_at = ?4
+                     WHERE id = ?1 AND lease = ?2",
+                )?
+                .execute(params![id, token, reason, now, counted])
+        })
+    }
+
+    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        let now = self.shared.now();
+        self.settle(lease, move |connection, id, token| {
+            connection
+                .prepare_cached("UPDATE message SET until = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?
+                .execute(params![id, token, now])
+        })
+    }
+}
+
+/// Makes ready what was delayed until now, and what a worker has kept without
+/// a word for longer than it may, which counts as a failed run.
+fn end_waits(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "UPDATE message SET state = 0, until = NULL, lease = NULL,
+                attempts = attempts + (state = 2), lost = lost + (state = 2),
+                last_error = iif(state = 2, 'its worker died, or was silent for longer than its ttr', last_error),
+                last_error_at = iif(state = 2, ?1, last_error_at)
+             WHERE until <= ?1",
+        )?
+        .execute([now])
+}
+
+/// The first message of these queues: the most urgent, then the oldest.
+fn first_ready(connection: &Connection, queues: &[String]) -> rusqlite::Result<Option<i64>> {
+    // One query for each queue, since only so the index gives the order; an
+    // index without the queue would walk over all messages of other queues.
+    let mut first = connection.prepare_cached(
+        "SELECT priority, id FROM message WHERE state = 0 AND queue = ?1 ORDER BY priority, id LIMIT 1",
+    )?;
+    let mut best: Option<(i64, i64)> = None;
+    for queue in queues {
+        let found = first.query_row([queue], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        best = match (best, found) {
+            (Some(best), Some(found)) => Some(best.min(found)),
+            (best, found) => best.or(found),
+        };
+    }
+    Ok(best.map(|(_, id)| id))
+}
+
+fn lease(connection: &Connection, id: i64, token: &Arc<str>, now: i64) -> rusqlite::Result<Delivery> {
+    connection
+        .prepare_cached(
+            "UPDATE message SET state = 2, lease = ?2, until = ?3 + ttr * 1000 WHERE id = ?1
+             RETURNING queue, attempts, lost, due_since, ttr, text",
+        )?
+        .query_row(params![id, token, now], |row| {
+            Ok(Delivery {
+                lease: Lease { id: MessageId::from(id.to_string()), token: token.clone() },
+                queue: row.get(0)?,
+                attempts: row.get(1)?,
+                lost: row.get(2)?,
+                due_since: time(row.get(3)?),
+                ttr: Duration::from_millis(u64::try_from(row.get::<_, i64>(4)?).unwrap_or_default()),
+                text: row.get_ref(5)?.as_bytes()?.to_owned(),
+            })
+        })
+}

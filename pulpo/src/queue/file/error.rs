@@ -1,0 +1,46 @@
+//! SQLite's errors, in the words of the queue.
+
+use rusqlite::ErrorCode;
+
+use crate::queue::QueueError;
+
+/// An error of SQLite that can be told to several who waited for the same
+/// transaction.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct SqliteError {
+    code: Option<ErrorCode>,
+    text: String,
+}
+
+impl From<rusqlite::Error> for SqliteError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { code: error.sqlite_error_code(), text: error.to_string() }
+    }
+}
+
+impl SqliteError {
+    pub(super) fn is(&self, code: ErrorCode) -> bool {
+        self.code == Some(code)
+    }
+
+    pub(super) fn into_queue_error(mut self, verb: &str, place: &str) -> QueueError {
+        let place = place.to_owned();
+        match self.code {
+            Some(ErrorCode::DiskFull) => QueueError::Full { doing: format!("{verb} {place}") },
+            Some(ErrorCode::NotADatabase) => {
+                QueueError::NotAQueue { place, found: "a file that is not an SQLite database".to_owned() }
+            }
+            Some(ErrorCode::DatabaseCorrupt) => QueueError::Corrupt { place, found: self.text },
+            code => {
+                if matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)) {
+                    self.text.push_str("; this user needs to read and write the file and its folder");
+                }
+                if matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
+                    self.text.push_str("; another process has been writing to it for too long");
+                }
+                QueueError::Unavailable { doing: format!("{verb} {place}"), source: Box::new(self) }
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The database: how it is made, opened, recognised and migrated.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::error::SqliteError;
+use crate::queue::{QueueError, State};
+
+/// Marks a database as ours, in its header: "pulp".
+const APPLICATION_ID: i64 = 0x7075_6c70;
+
+/// How each version of the schema is made from the one before; the number of
+/// a version is its place here, from 1. Never edit a step that was released.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE message(
+        -- Never used again once deleted, and so unique for ever.
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        state INTEGER NOT NULL,
+        priority INTEGER NOT NULL,
+        -- Times are microseconds since 1970. A delayed message becomes ready
+        -- then, a reserved one's lease ends then; else null.
+        until INTEGER,
+        -- Which delivery has it; null if not reserved.
+        lease TEXT,
+        -- Milliseconds.
+        ttr INTEGER NOT NULL,
+        -- Failed runs, and how many of them ended without a word.
+        attempts INTEGER NOT NULL DEFAULT 0,
+        lost INTEGER NOT NULL DEFAULT 0,
+        -- Since when it could have been started.
+        due_since INTEGER NOT NULL,
+        enqueued_at INTEGER NOT NULL,
+        last_error TEXT,
+        last_error_at INTEGER,
+        request_type TEXT NOT NULL,
+        -- The wire form, as it was published.
+        text TEXT NOT NULL);
+    CREATE INDEX message_ready ON message(queue, priority, id) WHERE state = 0;
+    CREATE INDEX message_until ON message(until) WHERE until IS NOT NULL;
+    CREATE TABLE archive(
+        id INTEGER PRIMARY KEY,
+        queue TEXT NOT NULL,
+        request_type TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        enqueued_at INTEGER NOT NULL,
+        archived_at INTEGER NOT NULL,
+        text TEXT NOT NULL);
+"];
+
+/// How a state is written in the database.
+pub(super) fn code(state: State) -> i64 {
+    match state {
+        State::Ready => 0,
+        State::Delayed => 1,
+        State::Reserved => 2,
+        State::Buried => 3,
+    }
+}
+
+/// The reverse of [`code`].
+pub(super) fn state(code: i64) -> State {
+    match code {
+        0 => State::Ready,
+        1 => State::Delayed,
+        2 => State::Reserved,
+        _ => State::Buried,
+    }
+}
+
+/// Makes the folder and an empty file, for this user alone, and sees to it
+/// that a power cut does not take them away again.
+pub(super) fn prepare_file(base_path: &Path) -> Result<PathBuf, QueueError> {
+    let file = base_path.join(super::FILE_NAME);
+    if file.is_file() {
+        return Ok(file);
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(base_path).map_err(|error| unavailable("make the folder", base_path, error))?;
+    private_file(&file).map_err(|error| unavailable("make the file", &file, error))?;
+    #[cfg(unix)]
+    for folder in [Some(base_path), base_path.parent()].into_iter().flatten() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        // A parent that we may not read was there before us, and is on disk.
+        if let Ok(folder) = fs::File::open(folder) {
+            folder.sync_all().map_err(|error| unavailable("sync the folder of", &file, error))?;
+        }
+    }
+    Ok(file)
+}
+
+/// Opens a file for writing, made with permissions for this user alone.
+pub(super) fn private_file(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.create(true).write(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+pub(super) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueError {
+    if error.kind() == io::ErrorKind::StorageFull {
+        return QueueError::Full { doing: format!("{verb} {}", path.display()) };
+    }
+    QueueError::Unavailable { doing: format!("{verb} {}", path.display()), source: Box::new(error) }
+}
+
+/// Opens the connection that writes, and brings the schema up to date.
+pub(super) fn open(file: &Path) -> Result<Connection, QueueError> {
+    let place = file.display().to_string();
+    let open = || -> Result<Connection, Refusal> {
+        let mut connection = Connection::open_with_flags(file, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+        connection.busy_handler(Some(busy))?;
+        // Before anything is changed: is it ours, and not newer?
+        recognise(&connection)?;
+        become_wal(&connection)?;
+        migrate(&mut connection, MIGRATIONS)?;
+        connection.execute_batch(
+            // `synchronous` is set for each transaction, see the writer.
+            "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;
+             PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY;",
+        )?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    };
+    open().map_err(|refusal| refusal.into_queue_error(&place))
+}
+
+/// Opens the connection that only reads.
+pub(super) fn open_reader(file: &Path) -> Result<Connection, QueueError> {
+    let open = || -> rusqlite::Result<Connection> {
+        let mut connection = Connection::open_with_flags(file, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+        connection.busy_handler(Some(busy))?;
+        connection.execute_batch("PRAGMA query_only = ON;")?;
+        Ok(connection)
+    };
+    open().map_err(|error| SqliteError::from(error).into_queue_error("read", &file.display().to_string()))
+}
+
+/// The same database in memory.
+pub(super) fn open_in_memory() -> Result<Connection, QueueError> {
+    let open = || -> Result<Connection, Refusal> {
+        let mut connection = Connection::open_in_memory()?;
+        migrate(&mut connection, MIGRATIONS)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    };
+    open().map_err(|refusal| refusal.into_queue_error("memory:"))
+}
+
+fn flags(access: OpenFlags) -> OpenFlags {
+    // Our own locks guard each connection.
+    access | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Waits for another process's transaction: at most about ten seconds.
+/// SQLite has no notification for this; the pauses are short since so are the
+/// transactions.
+fn busy(tries: i32) -> bool {
+    let pause = Duration::from_micros(100 << tries.clamp(0, 4));
+    std::thread::sleep(pause.mul_f64(0.5 + fastrand::f64()));
+    tries < 6_000
+}
+
+/// Why a file is not opened.
+enum Refusal {
+    Sqlite(SqliteError),
+    Foreign(String),
+    Newer { found: i64, known: i64 },
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.into())
+    }
+}
+
+impl Refusal {
+    fn into_queue_error(self, place: &str) -> QueueError {
+        match self {
+            Self::Sqlite(error) => error.into_queue_error("open", place),
+            Self::Foreign(found) => QueueError::NotAQueue { place: place.to_owned(), found },
+            Self::Newer { found, known } => QueueError::NewerVersion { place: place.to_owned(), found, known },
+        }
+    }
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// The version of the schema: 0 for an empty file.
+fn recognise(connection: &Connection) -> Result<i64, Refusal> {
+    let version = pragma(connection, "user_version")?;
+    if pragma(connection, "application_id")? == APPLICATION_ID {
+        return Ok(version);
+    }
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 && version == 0 {
+        return Ok(0);
+    }
+    Err(Refusal::Foreign("the SQLite database of another program".to_owned()))
+}
+
+/// Write-ahead logging: readers do not wait for writers. The switch needs the
+/// file for itself, and SQLite does not wait for that by itself.
+fn become_wal(connection: &Connection) -> Result<(), Refusal> {
+    for tries in 0.. {
+        let switched = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
+        match switched {
+            Ok(mode) if mode.eq_ignore_ascii_case("wal") => return Ok(()),
+            Ok(mode) => return Err(Refusal::Foreign(format!("a file that cannot be shared (journal mode {mode})"))),
+            Err(error) => {
+                let error = SqliteError::from(error);
+                if !error.is(ErrorCode::DatabaseBusy) || !busy(tries) {
+                    return Err(Refusal::Sqlite(error));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Brings the schema to the newest version, in one transaction, so that a
+/// kill leaves the old one. Of several processes, one does it.
+fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Refusal> {
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    let version = recognise(connection)?;
+    if version == known {
+        return Ok(());
+    }
+    if version > known {
+        return Err(Refusal::Newer { found: version, known });
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been faster.
+    let version = recognise(&transaction)?;
+    for step in migrations.iter().skip(usize::try_from(version).unwrap_or_default()) {
+        transaction.execute_batch(step)?;
+    }
+    if version < known {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", known)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

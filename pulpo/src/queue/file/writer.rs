@@ -1,0 +1,222 @@
+//! One writer for all threads of the process: what they want to write while a
+//! transaction is running goes into the next one together.
+//!
+//! There is no thread for it. Who finds nobody writing leads: it runs all that
+//! waits in one transaction, and hands the lead to one of those that came
+//! meanwhile. A single thread so pays no hand-over, and many threads share a
+//! sync of the disk.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex};
+
+use rusqlite::Connection;
+
+use super::error::SqliteError;
+use crate::clock::lock;
+use crate::queue::QueueError;
+
+/// What a power cut may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Durability {
+    /// The operation: it is on its way to the disk.
+    Lazy,
+    /// Nothing: the operation is on the disk when the call returns.
+    Synced,
+}
+
+pub(super) struct Writer {
+    place: String,
+    line: Mutex<Line>,
+    connection: Mutex<Writing>,
+}
+
+/// Those who want to write.
+#[derive(Default)]
+struct Line {
+    led: bool,
+    waiting: Vec<Request>,
+}
+
+struct Request {
+    operation: Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>,
+    durability: Durability,
+    turn: Arc<Turn>,
+}
+
+/// What one who waits is told.
+#[derive(Default)]
+struct Turn {
+    word: Mutex<Option<Word>>,
+    told: Condvar,
+}
+
+enum Word {
+    Lead,
+    Done(Result<(), SqliteError>),
+}
+
+struct Writing {
+    connection: Connection,
+    durability: Option<Durability>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    pub(super) fn new(place: String, connection: Connection) -> Self {
+        let connection = Mutex::new(Writing { connection, durability: None });
+        Self { place, line: Mutex::default(), connection }
+    }
+
+    /// Runs `operation` in a transaction, perhaps with those of other threads,
+    /// and returns its result when that is committed. It may be run again,
+    /// after a rollback, and then must do the same.
+    pub(super) fn write<R: Send + 'static>(
+        &self,
+        durability: Durability,
+        mut operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, QueueError> {
+        let result = Arc::new(Mutex::new(None));
+        let place = result.clone();
+        let turn = Arc::new(Turn::default());
+        let request = Request {
+            operation: Box::new(move |connection| {
+                *lock(&place) = Some(operation(connection)?);
+                Ok(())
+            }),
+            durability,
+            turn: turn.clone(),
+        };
+        let leads = {
+            let mut line = lock(&self.line);
+            line.waiting.push(request);
+            !std::mem::replace(&mut line.led, true)
+        };
+        let mut word = if leads { Word::Lead } else { turn.wait() };
+        if matches!(word, Word::Lead) {
+            self.lead();
+            word = turn.wait();
+        }
+        let done = match word {
+            Word::Done(done) => done,
+            Word::Lead => unreachable!("who has led is told the result"),
+        };
+        done.map_err(|error| error.into_queue_error("write to", &self.place))?;
+        Ok(lock(&result).take().expect("an operation that went well left its result"))
+    }
+
+    /// Runs all that waits, the leader's own among it, and hands over.
+    fn lead(&self) {
+        let mut group = std::mem::take(&mut lock(&self.line).waiting);
+        {
+            let mut writing = lock(&self.connection);
+            let outcome = writing.run(&mut group);
+            for (request, done) in group.iter().zip(outcome) {
+                request.turn.tell(Word::Done(done));
+            }
+        }
+        let mut line = lock(&self.line);
+        match line.waiting.first() {
+            Some(next) => next.turn.tell(Word::Lead),
+            None => line.led = false,
+        }
+    }
+}
+
+impl Turn {
+    fn tell(&self, word: Word) {
+        *lock(&self.word) = Some(word);
+        self.told.notify_one();
+    }
+
+    fn wait(&self) -> Word {
+        let mut word = lock(&self.word);
+        loop {
+            match word.take() {
+                Some(word) => return word,
+                None => word = self.told.wait(word).unwrap_or_else(std::sync::PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+impl Writing {
+    fn run(&mut self, group: &mut [Request]) -> Vec<Result<(), SqliteError>> {
+        let together = self.transaction(group);
+        match together {
+            Ok(()) => group.iter().map(|_| Ok(())).collect(),
+            // One that cannot be written must not take the others with it.
+            Err(Failed::Within(_)) if group.len() > 1 => group
+                .iter_mut()
+                .map(|request| self.transaction(std::slice::from_mut(request)).map_err(Failed::into_error))
+                .collect(),
+            Err(failed) => {
+                let error = failed.into_error();
+                group.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    fn transaction(&mut self, group: &mut [Request]) -> Result<(), Failed> {
+        self.set_durability(group.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy))?;
+        let connection = &self.connection;
+        run(connection, "BEGIN IMMEDIATE").map_err(Failed::Before)?;
+        let ran = group
+            .iter_mut()
+            .try_for_each(|request| (request.operation)(connection))
+            .and_then(|()| run(connection, "COMMIT"));
+        ran.map_err(|error| {
+            // Some errors, a full disk among them, have rolled back already.
+            if !connection.is_autocommit() {
+                let _ = run(connection, "ROLLBACK");
+            }
+            Failed::Within(error.into())
+        })
+    }
+
+    /// SQLite takes this setting only between transactions.
+    fn set_durability(&mut self, durability: Durability) -> Result<(), Failed> {
+        if self.durability != Some(durability) {
+            let level = match durability {
+                Durability::Lazy => "PRAGMA synchronous = NORMAL",
+                Durability::Synced => "PRAGMA synchronous = FULL",
+            };
+            self.connection.execute_batch(level).map_err(Failed::Before)?;
+            self.durability = Some(durability);
+        }
+        Ok(())
+    }
+}
+
+fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(drop)
+}
+
+enum Failed {
+    /// No operation was run.
+    Before(rusqlite::Error),
+    /// Some operation, or the commit.
+    Within(SqliteError),
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Before(error)
+    }
+}
+
+impl Failed {
+    fn into_error(self) -> SqliteError {
+        match self {
+            Self::Before(error) => error.into(),
+            Self::Within(error) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
