@@ -1,1 +1,4 @@
-//! x
+//! What the tests share: servers, and ways to trouble them.
+
+pub mod beanstalkd;
+pub mod proxy;
