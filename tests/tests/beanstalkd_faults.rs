@@ -297,12 +297,22 @@ fn connections_cut_at_the_start_lose_nothing_that_was_published() {
     cut(early);
 }
 
+/// Sets the flag when its thread is over, also if that fails.
+struct Over<'flag>(&'flag AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 fn cut(cuts: fn(u64) -> u64) {
     let server = BeanstalkdServer::start();
     let proxy = Proxy::start(server.port(), cuts);
     let published = AtomicBool::new(false);
     let (sent, worked) = std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
+            let _over = Over(&published);
             let queue = queue_at(proxy.port());
             let direct = queue_at(server.port());
             let mut sent = BTreeSet::new();
@@ -319,7 +329,6 @@ fn cut(cuts: fn(u64) -> u64) {
                     break;
                 }
             }
-            published.store(true, Ordering::SeqCst);
             sent
         });
         let worker = scope.spawn(|| {
