@@ -277,6 +277,59 @@ fn a_draining_server_takes_nothing_and_gives_all() {
     assert_eq!(drain(&queue), BTreeSet::from(["before".to_owned()]));
 }
 
+#[test]
+fn a_server_killed_again_and_again_under_work_loses_nothing_it_took() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Options::new().binlog(folder.path()).start();
+    let port = server.port();
+    let over = AtomicBool::new(false);
+    let (sent, mut worked) = std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let _over = Over(&over);
+            let queue = queue_at(port);
+            let texts = (0..1500).map(|n| format!("message {n}"));
+            let publish = |text: &String| match queue.enqueue(vec![message(text)]) {
+                Ok(_) => true,
+                Err(error) => {
+                    let in_doubt = matches!(error, QueueError::UnknownOutcome { .. });
+                    assert!(in_doubt || error.is_transient(), "{error}");
+                    std::thread::sleep(Duration::from_millis(1));
+                    false
+                }
+            };
+            texts.filter(publish).collect::<BTreeSet<_>>()
+        });
+        let lane = || {
+            let queue = queue_at(port);
+            let mut seat = seat(&queue);
+            let mut worked = BTreeSet::new();
+            while !over.load(Ordering::SeqCst) {
+                let Ok(Some(delivery)) = seat.dequeue(Duration::ZERO) else {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
+                worked.insert(String::from_utf8(delivery.text).unwrap());
+                let _ = seat.commit(&delivery.lease);
+            }
+            worked
+        };
+        let lanes: Vec<_> = (0..4).map(|_| scope.spawn(lane)).collect();
+        while !over.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(100));
+            server.kill();
+            server.restart();
+        }
+        let worked: BTreeSet<_> = lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect();
+        (publisher.join().unwrap(), worked)
+    });
+    let queue = queue_at(port);
+    worked.extend(drain(&queue));
+    let lost: Vec<_> = sent.difference(&worked).collect();
+    assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), sent.len());
+    assert!(sent.len() > 300, "only {} were published", sent.len());
+    assert!(queue.stats().unwrap().is_empty(), "nothing is left");
+}
+
 /// Each connection is cut a few bytes later than the one before.
 fn creeping(number: u64) -> u64 {
     40 + number * 3 % 700
