@@ -30,3 +30,6 @@ pub fn decode<J: Job>(message: &Incoming<'_>) -> Result<J, MessageError> {
 pub fn outcome<R: IntoOutcome>(returned: R) -> Outcome {
     returned.into_outcome()
 }
+
+#[cfg(feature = "cli")]
+pub use crate::cli::{Program, main};

@@ -17,6 +17,9 @@ use crate::message::{MessageId, Priority};
 #[cfg(feature = "file")]
 pub mod file;
 
+/// The queue of jobs that name none, where the configuration names none.
+pub const DEFAULT_QUEUE: &str = "pulpo";
+
 /// Keeps messages until they are done. Shared by all threads of a process.
 pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
     /// What this queue can do beyond what every queue can.

@@ -243,7 +243,7 @@ fn micros(time: DateTime<Utc>) -> i64 {
 
 /// The same, rounded up: nothing starts early.
 fn micros_up(time: DateTime<Utc>) -> i64 {
-    micros(time) + i64::from(time.timestamp_subsec_nanos() % 1000 > 0)
+    micros(time) + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1000))
 }
 
 fn time(micros: i64) -> DateTime<Utc> {
