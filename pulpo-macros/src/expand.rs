@@ -9,11 +9,11 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, LitStr, ReturnType, Type};
+use syn::{Attribute, LitStr, ReturnType, Token, Type};
 
 use crate::check::{Checked, Handler, Policy};
 use crate::faults::Faults;
@@ -76,13 +76,20 @@ fn job(handler: &Handler<'_>) -> TokenStream {
         ..
     } = handler;
     let policy = policy(handler);
-    quote_spanned! {ours_at(body.span())=>
+    let constants = quote! {
+        const REQUEST_TYPE: &'static ::core::primitive::str = #request_type;
+        #policy
+    };
+    // The span of the whole implementation, which rustc shows to say which
+    // types are jobs: the user's type, without a word about macros.
+    let place = body.span();
+    let keyword = Token![impl](place);
+    let mut constants = Group::new(Delimiter::Brace, constants);
+    constants.set_span(place);
+    quote_spanned! {ours_at(place)=>
         #[automatically_derived]
         #[allow(non_local_definitions)]
-        impl #pulpo::Job for #body {
-            const REQUEST_TYPE: &'static ::core::primitive::str = #request_type;
-            #policy
-        }
+        #keyword #pulpo::Job for #body #constants
     }
 }
 
