@@ -1,0 +1,122 @@
+//! The type of the body: a type of the user's own, owned and spelt out.
+//!
+//! What only rustc can know, whether it is `Serialize` for instance, is left
+//! to the bounds in the output.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens as _;
+use syn::{PathArguments, Type, TypePath};
+
+use crate::faults::Faults;
+
+/// Types of everybody's, which cannot stand for one request type: rustc would
+/// speak of the orphan rule, and of a trait that the user did not write.
+const FOREIGN: [&str; 27] = [
+    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8", "u16",
+    "u32", "u64", "u128", "usize", "BTreeMap", "BTreeSet", "HashMap", "HashSet", "Option",
+    "PathBuf", "Result", "String", "Vec", "VecDeque",
+];
+
+pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
+    let text = written.to_token_stream();
+    let fault = match ungrouped(written) {
+        Type::Reference(reference) => {
+            let owned = reference.elem.to_token_stream();
+            format!("expected the body by value, got a reference: write `{owned}`")
+        }
+        Type::Infer(_) => "expected the type of the body, got `_`: write it out".to_owned(),
+        Type::ImplTrait(_) | Type::TraitObject(_) => {
+            format!("expected one type as the body, got `{text}`: the worker must know what to decode")
+        }
+        Type::Tuple(tuple) if tuple.elems.is_empty() => {
+            "expected a type of your own as the body, got `()`: for a job without content write `struct Name;`".to_owned()
+        }
+        Type::Tuple(_) | Type::Array(_) | Type::Slice(_) => foreign(&text),
+        Type::Path(path) if is_foreign(path) => foreign(&text),
+        // A macro that stands for a type is expanded after us.
+        Type::Path(_) | Type::Macro(_) => match unusable(text) {
+            None => return Some(written.clone()),
+            Some((token, fault)) => {
+                faults.at(token, fault);
+                return None;
+            }
+        },
+        _ => format!("expected a type of your own as the body, got `{text}`"),
+    };
+    faults.at(written, fault);
+    None
+}
+
+fn foreign(text: &TokenStream) -> String {
+    format!(
+        "expected a type of your own as the body, got `{text}`: wrap it in one, `struct Name({text});`"
+    )
+}
+
+/// Without the invisible group of a `macro_rules` fragment, or parentheses.
+fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        other => other,
+    }
+}
+
+fn is_foreign(TypePath { qself, path }: &TypePath) -> bool {
+    let Some(last) = path.segments.last() else {
+        return false;
+    };
+    // `Vec` and `std::vec::Vec`, but not `my::Vec`; and a plain `Result` is
+    // anybody's alias, which with its arguments is still the one of std.
+    let of_std = path.segments.first().is_some_and(|first| {
+        ["std", "core", "alloc"]
+            .iter()
+            .any(|root| first.ident == root)
+    });
+    let known = FOREIGN.iter().any(|name| last.ident == name);
+    let alone =
+        path.segments.len() == 1 && !matches!(last.arguments, PathArguments::Parenthesized(_));
+    qself.is_none() && known && (alone || of_std)
+}
+
+/// The first token that a body type must not contain, and why.
+fn unusable(tokens: TokenStream) -> Option<(TokenStream, String)> {
+    let mut tokens = tokens.into_iter();
+    while let Some(token) = tokens.next() {
+        let fault = match &token {
+            TokenTree::Group(group) => {
+                if let Some(found) = unusable(group.stream()) {
+                    return Some(found);
+                }
+                continue;
+            }
+            TokenTree::Punct(quote) if quote.as_char() == '\'' => {
+                let Some(TokenTree::Ident(name)) = tokens.next() else {
+                    continue;
+                };
+                if name == "static" {
+                    continue;
+                }
+                let lifetime = TokenStream::from_iter([token, name.clone().into()]);
+                return Some((
+                    lifetime,
+                    format!(
+                        "expected a body that owns its content, got the lifetime `'{name}`: the message is gone when the job runs"
+                    ),
+                ));
+            }
+            TokenTree::Ident(ident) if ident == "_" => {
+                "expected the whole type of the body, got `_`: write it out"
+            }
+            TokenTree::Ident(ident) if ident == "Self" => {
+                "expected a free function as handler: `Self` has no meaning there, write the type out"
+            }
+            TokenTree::Ident(ident) if ident == "impl" => {
+                "expected one type as the body, got `impl`: the worker must know what to decode"
+            }
+            _ => continue,
+        };
+        return Some((token.into(), fault.to_owned()));
+    }
+    None
+}
