@@ -49,10 +49,7 @@ const NAMES_OF_THE_REQUEST_TYPE: [&str; 3] = ["request_type", "name", "type"];
 
 impl Arguments {
     pub(crate) fn parse(tokens: TokenStream, faults: &mut Faults) -> Self {
-        let mut arguments = Self {
-            request_type: RequestType::Missing,
-            named: Vec::new(),
-        };
+        let mut arguments = Self { request_type: RequestType::Missing, named: Vec::new() };
         for (index, piece) in pieces(tokens, faults).into_iter().enumerate() {
             if let Ok(literal) = syn::parse2::<LitStr>(piece.clone()) {
                 arguments.unnamed(literal, faults);
@@ -83,10 +80,7 @@ impl Arguments {
             return;
         }
         if !self.named.is_empty() {
-            faults.at(
-                &literal,
-                "expected the request type as the first argument, got it after others",
-            );
+            faults.at(&literal, "expected the request type as the first argument, got it after others");
         }
         self.request_type = RequestType::Written(literal);
     }
@@ -97,19 +91,10 @@ impl Arguments {
         if !matches!(self.request_type, RequestType::Missing) {
             return;
         }
-        let meant = |argument: &Named| {
-            NAMES_OF_THE_REQUEST_TYPE
-                .iter()
-                .any(|name| argument.name.unraw() == name)
-        };
+        let meant = |argument: &Named| NAMES_OF_THE_REQUEST_TYPE.iter().any(|name| argument.name.unraw() == name);
         if let Some(index) = self.named.iter().position(meant) {
             let Named { name, value } = self.named.remove(index);
-            faults.at(
-                &name,
-                format!(
-                    "expected the request type without a name: write {value} as the first argument"
-                ),
-            );
+            faults.at(&name, format!("expected the request type without a name: write {value} as the first argument"));
             self.request_type = RequestType::Faulty;
         }
     }
@@ -142,9 +127,7 @@ fn named(input: ParseStream<'_>) -> syn::Result<Named> {
     let written = |wish: String| syn::Error::new_spanned(&whole, wish);
     // Any identifier: `crate` and `type` are keywords.
     let Ok(name) = input.call(Ident::parse_any) else {
-        return Err(written(format!(
-            "expected an argument such as `queue = \"mail\"`, got `{whole}`"
-        )));
+        return Err(written(format!("expected an argument such as `queue = \"mail\"`, got `{whole}`")));
     };
     let example = example(&name);
     if input.parse::<syn::Token![=]>().is_err() {
@@ -152,19 +135,17 @@ fn named(input: ParseStream<'_>) -> syn::Result<Named> {
     }
     let value = input.parse::<TokenStream>()?;
     if value.is_empty() {
-        return Err(written(format!(
-            "expected a value after `{name} =`: write `{example}`"
-        )));
+        return Err(written(format!("expected a value after `{name} =`: write `{example}`")));
     }
     Ok(Named { name, value })
 }
 
 /// How an argument of this name is written, if anybody knows.
 fn example(name: &Ident) -> String {
-    KNOWN.iter().find(|(known, _)| name == known).map_or_else(
-        || format!("{name} = …"),
-        |(_, example)| (*example).to_owned(),
-    )
+    KNOWN
+        .iter()
+        .find(|(known, _)| name == known)
+        .map_or_else(|| format!("{name} = …"), |(_, example)| (*example).to_owned())
 }
 
 /// Whether a piece begins with the name of an argument.

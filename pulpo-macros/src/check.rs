@@ -35,10 +35,7 @@ pub(crate) struct Handler<'a> {
 impl Checked {
     pub(crate) fn new(arguments: TokenStream, item: TokenStream, faults: &mut Faults) -> Self {
         let arguments = Arguments::parse(arguments, faults);
-        Self {
-            job: arguments::check(arguments, faults),
-            function: function::check(item, faults),
-        }
+        Self { job: arguments::check(arguments, faults), function: function::check(item, faults) }
     }
 
     /// As much as is needed to tell the rest of the crate that the body is a
@@ -58,8 +55,6 @@ impl Checked {
 
     /// The attributes of the function that everything we add must have too.
     pub(crate) fn attributes(&self) -> &[Attribute] {
-        self.function
-            .as_ref()
-            .map_or(&[], |function| &function.attributes)
+        self.function.as_ref().map_or(&[], |function| &function.attributes)
     }
 }

@@ -36,11 +36,7 @@ pub(crate) fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream 
 
 /// For a handler with faults: these, and what the rest of the crate needs so
 /// that nothing else fails for the same cause.
-fn fallback(
-    handler: Option<&Handler<'_>>,
-    faults: &Faults,
-    attributes: &[Attribute],
-) -> TokenStream {
+fn fallback(handler: Option<&Handler<'_>>, faults: &Faults, attributes: &[Attribute]) -> TokenStream {
     let errors = faults.iter().map(|fault| {
         let error = fault.to_compile_error();
         quote!(#(#attributes)* #error)
@@ -69,12 +65,7 @@ fn registration(handler: &Handler<'_>, attributes: &[Attribute]) -> TokenStream 
 
 /// The body type is this job.
 fn job(handler: &Handler<'_>) -> TokenStream {
-    let Handler {
-        pulpo,
-        request_type,
-        body,
-        ..
-    } = handler;
+    let Handler { pulpo, request_type, body, .. } = handler;
     let policy = policy(handler);
     let constants = quote! {
         const REQUEST_TYPE: &'static ::core::primitive::str = #request_type;
@@ -96,14 +87,7 @@ fn job(handler: &Handler<'_>) -> TokenStream {
 /// Only what differs from the defaults.
 fn policy(handler: &Handler<'_>) -> Option<TokenStream> {
     let pulpo = handler.pulpo;
-    let Policy {
-        queue,
-        priority,
-        max_attempts,
-        backoff,
-        ttr,
-        timeout,
-    } = handler.policy;
+    let Policy { queue, priority, max_attempts, backoff, ttr, timeout } = handler.policy;
     let queue = queue.as_ref().map(|queue| quote!(.queue(#queue)));
     let priority = priority.map(|priority| quote!(.priority(#priority)));
     let max_attempts = max_attempts.map(|runs| quote!(.max_attempts(#runs)));
@@ -120,8 +104,7 @@ fn policy(handler: &Handler<'_>) -> Option<TokenStream> {
         quote!(.timeout(#timeout))
     });
     let differences = quote!(#queue #priority #max_attempts #backoff #ttr #timeout);
-    (!differences.is_empty())
-        .then(|| quote!(const POLICY: #pulpo::Policy = #pulpo::Policy::DEFAULT #differences;))
+    (!differences.is_empty()).then(|| quote!(const POLICY: #pulpo::Policy = #pulpo::Policy::DEFAULT #differences;))
 }
 
 fn duration(duration: Duration) -> TokenStream {
@@ -142,13 +125,7 @@ fn guard(index: usize, name: &LitStr) -> TokenStream {
 
 /// The entry in the list that the linker collects.
 fn entry(handler: &Handler<'_>) -> TokenStream {
-    let Handler {
-        pulpo,
-        aliases,
-        function,
-        body,
-        ..
-    } = handler;
+    let Handler { pulpo, aliases, function, body, .. } = handler;
     // `file!` and `line!` tell the place of their own tokens.
     let place = ours_at(function.span());
     let path = format!("::{}", function.unraw());
@@ -171,12 +148,7 @@ fn entry(handler: &Handler<'_>) -> TokenStream {
 
 /// The call of the function, its return type checked on the type itself.
 fn outcome(handler: &Handler<'_>) -> TokenStream {
-    let Handler {
-        pulpo,
-        function,
-        returned,
-        ..
-    } = handler;
+    let Handler { pulpo, function, returned, .. } = handler;
     let call = quote!(#function(__body));
     match returned {
         ReturnType::Default => quote!(#pulpo::__private::outcome::<()>(#call)),
@@ -184,11 +156,7 @@ fn outcome(handler: &Handler<'_>) -> TokenStream {
             // It returns to nobody, and `!` as an argument is unstable.
             Type::Never(_) => call,
             // Anonymous: it cannot be named, only inferred.
-            ty if ty
-                .to_token_stream()
-                .into_iter()
-                .any(|token| token.to_string() == "impl") =>
-            {
+            ty if ty.to_token_stream().into_iter().any(|token| token.to_string() == "impl") => {
                 quote_spanned!(ours_at(ty.span())=> #pulpo::__private::outcome(#call))
             }
             ty => quote!(#pulpo::__private::outcome::<#ty>(#call)),

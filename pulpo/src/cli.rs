@@ -209,7 +209,8 @@ pub fn main(program: Program) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match run(cli, &mut io::stdout().lock()) {
+    // Not locked: handlers print too.
+    match run(cli, &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads our output, `head` for instance, has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,

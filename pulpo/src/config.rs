@@ -228,16 +228,15 @@ impl Config {
     }
 }
 
-fn from_file(file: &Path) -> Result<File<config::FileSourceString, FileFormat>, ConfigError> {
+fn from_file(file: &Path) -> Result<File<config::FileSourceFile, FileFormat>, ConfigError> {
     let format = match file.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => FileFormat::Toml,
         Some("json") => FileFormat::Json,
         _ => return Err(ConfigError::Format(file.to_owned())),
     };
-    let text =
-        std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+    std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
     // Parsed once alone, so that an error names the file.
-    let source = File::from_str(&text, format);
+    let source = File::from(file).format(format);
     config::Config::builder()
         .add_source(source.clone())
         .build()

@@ -44,10 +44,7 @@ pub(super) fn check(arguments: Arguments, faults: &mut Faults) -> Job {
         let text = name.unraw().to_string();
         let policy = &mut job.policy;
         if text != "alias" && is_known(&text) && !given.insert(text.clone()) {
-            faults.at(
-                &name,
-                format!("expected `{text}` once, got it again: keep one of them"),
-            );
+            faults.at(&name, format!("expected `{text}` once, got it again: keep one of them"));
             continue;
         }
         match text.as_str() {
@@ -90,10 +87,7 @@ fn alias(value: TokenStream, job: &mut Job, faults: &mut Faults) {
     };
     let same = |other: &LitStr| other.value() == alias.value();
     if job.request_type.as_ref().is_some_and(same) {
-        faults.at(
-            &alias,
-            "expected an alias other than the request type: remove it",
-        );
+        faults.at(&alias, "expected an alias other than the request type: remove it");
     } else if job.aliases.iter().any(same) {
         faults.at(&alias, "expected each alias once, got it again: remove it");
     } else {
@@ -102,14 +96,12 @@ fn alias(value: TokenStream, job: &mut Job, faults: &mut Faults) {
 }
 
 fn pulpo(value: TokenStream) -> syn::Result<Path> {
-    Path::parse_mod_style
-        .parse2(value.clone())
-        .map_err(|_| {
-            syn::Error::new_spanned(
-                &value,
-                format!("expected the path of the crate pulpo such as `::pulpo`, without quotes, got `{value}`"),
-            )
-        })
+    Path::parse_mod_style.parse2(value.clone()).map_err(|_| {
+        syn::Error::new_spanned(
+            &value,
+            format!("expected the path of the crate pulpo such as `::pulpo`, without quotes, got `{value}`"),
+        )
+    })
 }
 
 fn is_known(name: &str) -> bool {
@@ -125,9 +117,6 @@ fn unknown(name: &Ident) -> String {
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((_, known)) => format!("unknown argument `{text}`: did you mean `{known}`?"),
-        None => format!(
-            "unknown argument `{text}`: expected one of {}",
-            KNOWN.map(|(known, _)| known).join(", ")
-        ),
+        None => format!("unknown argument `{text}`: expected one of {}", KNOWN.map(|(known, _)| known).join(", ")),
     }
 }

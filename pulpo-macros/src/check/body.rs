@@ -12,9 +12,8 @@ use crate::faults::Faults;
 /// Types of everybody's, which cannot stand for one request type: rustc would
 /// speak of the orphan rule, and of a trait that the user did not write.
 const FOREIGN: [&str; 27] = [
-    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8", "u16",
-    "u32", "u64", "u128", "usize", "BTreeMap", "BTreeSet", "HashMap", "HashSet", "Option",
-    "PathBuf", "Result", "String", "Vec", "VecDeque",
+    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8", "u16", "u32", "u64", "u128",
+    "usize", "BTreeMap", "BTreeSet", "HashMap", "HashSet", "Option", "PathBuf", "Result", "String", "Vec", "VecDeque",
 ];
 
 pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
@@ -29,7 +28,8 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
             format!("expected one type as the body, got `{text}`: the worker must know what to decode")
         }
         Type::Tuple(tuple) if tuple.elems.is_empty() => {
-            "expected a type of your own as the body, got `()`: for a job without content write `struct Name;`".to_owned()
+            "expected a type of your own as the body, got `()`: for a job without content write `struct Name;`"
+                .to_owned()
         }
         Type::Tuple(_) | Type::Array(_) | Type::Slice(_) => foreign(&text),
         Type::Path(path) if is_foreign(path) => foreign(&text),
@@ -48,9 +48,7 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
 }
 
 fn foreign(text: &TokenStream) -> String {
-    format!(
-        "expected a type of your own as the body, got `{text}`: wrap it in one, `struct Name({text});`"
-    )
+    format!("expected a type of your own as the body, got `{text}`: wrap it in one, `struct Name({text});`")
 }
 
 /// Without the invisible group of a `macro_rules` fragment, or parentheses.
@@ -68,14 +66,10 @@ fn is_foreign(TypePath { qself, path }: &TypePath) -> bool {
     };
     // `Vec` and `std::vec::Vec`, but not `my::Vec`; and a plain `Result` is
     // anybody's alias, which with its arguments is still the one of std.
-    let of_std = path.segments.first().is_some_and(|first| {
-        ["std", "core", "alloc"]
-            .iter()
-            .any(|root| first.ident == root)
-    });
+    let of_std =
+        path.segments.first().is_some_and(|first| ["std", "core", "alloc"].iter().any(|root| first.ident == root));
     let known = FOREIGN.iter().any(|name| last.ident == name);
-    let alone =
-        path.segments.len() == 1 && !matches!(last.arguments, PathArguments::Parenthesized(_));
+    let alone = path.segments.len() == 1 && !matches!(last.arguments, PathArguments::Parenthesized(_));
     qself.is_none() && known && (alone || of_std)
 }
 
@@ -105,9 +99,7 @@ fn unusable(tokens: TokenStream) -> Option<(TokenStream, String)> {
                     ),
                 ));
             }
-            TokenTree::Ident(ident) if ident == "_" => {
-                "expected the whole type of the body, got `_`: write it out"
-            }
+            TokenTree::Ident(ident) if ident == "_" => "expected the whole type of the body, got `_`: write it out",
             TokenTree::Ident(ident) if ident == "Self" => {
                 "expected a free function as handler: `Self` has no meaning there, write the type out"
             }

@@ -30,10 +30,7 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> 
         }
     };
     if !matches!(block.into_iter().next(), Some(TokenTree::Group(_))) {
-        faults.at(
-            &signature,
-            "expected a function with a body: a declaration cannot handle a job",
-        );
+        faults.at(&signature, "expected a function with a body: a declaration cannot handle a job");
         return None;
     }
     qualifiers(&signature, faults);
@@ -71,18 +68,13 @@ fn not_a_function(item: TokenStream) -> syn::Error {
         .collect();
     syn::Error::new_spanned(
         &head,
-        format!(
-            "expected a function: #[pulpo::handler] goes on the `fn` that does the job, got `{head}`"
-        ),
+        format!("expected a function: #[pulpo::handler] goes on the `fn` that does the job, got `{head}`"),
     )
 }
 
 fn qualifiers(signature: &Signature, faults: &mut Faults) {
     if let Some(token) = &signature.constness {
-        faults.at(
-            token,
-            "expected a plain `fn` as handler, got a `const fn`: remove `const`",
-        );
+        faults.at(token, "expected a plain `fn` as handler, got a `const fn`: remove `const`");
     }
     if let Some(token) = &signature.asyncness {
         faults.at(
@@ -97,13 +89,7 @@ fn qualifiers(signature: &Signature, faults: &mut Faults) {
         );
     }
     if let Some(abi) = &signature.abi {
-        faults.at(
-            abi,
-            format!(
-                "expected a plain `fn` as handler: remove `{}`",
-                abi.to_token_stream()
-            ),
-        );
+        faults.at(abi, format!("expected a plain `fn` as handler: remove `{}`", abi.to_token_stream()));
     }
 }
 
@@ -111,10 +97,7 @@ fn qualifiers(signature: &Signature, faults: &mut Faults) {
 fn generics(signature: &Signature, faults: &mut Faults) -> bool {
     let generics = &signature.generics;
     let parameters = &generics.params;
-    if parameters
-        .iter()
-        .all(|parameter| matches!(parameter, syn::GenericParam::Lifetime(_)))
-        && !parameters.is_empty()
+    if parameters.iter().all(|parameter| matches!(parameter, syn::GenericParam::Lifetime(_))) && !parameters.is_empty()
     {
         faults.at(
             generics,
@@ -126,10 +109,7 @@ fn generics(signature: &Signature, faults: &mut Faults) -> bool {
             "expected a handler that is not generic: one request type has one body type, so write a handler for each",
         );
     } else if let Some(clause) = &generics.where_clause {
-        faults.at(
-            clause,
-            "expected a handler without a `where` clause: there is nothing that it could bound",
-        );
+        faults.at(clause, "expected a handler without a `where` clause: there is nothing that it could bound");
     }
     !parameters.is_empty()
 }
@@ -137,10 +117,7 @@ fn generics(signature: &Signature, faults: &mut Faults) -> bool {
 /// The type of the one parameter.
 fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> Option<&'a Type> {
     if let Some(variadic) = &signature.variadic {
-        faults.at(
-            variadic,
-            "expected a handler of one parameter, the body: remove the variadic one",
-        );
+        faults.at(variadic, "expected a handler of one parameter, the body: remove the variadic one");
     }
     let mut inputs = signature.inputs.iter();
     let first = match inputs.next() {
@@ -148,10 +125,7 @@ fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> Option<&'a T
             let mut parentheses = TokenStream::new();
             signature.paren_token.surround(&mut parentheses, |_| {});
             let name = &signature.ident;
-            faults.at(
-                parentheses,
-                format!("expected a parameter, the body of the job: write `fn {name}(body: Body)`"),
-            );
+            faults.at(parentheses, format!("expected a parameter, the body of the job: write `fn {name}(body: Body)`"));
             return None;
         }
         Some(FnArg::Receiver(receiver)) => {
@@ -165,10 +139,7 @@ fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> Option<&'a T
     };
     let surplus: Punctuated<&FnArg, Token![,]> = inputs.collect();
     if !surplus.is_empty() {
-        faults.at(
-            &surplus,
-            "expected a handler of one parameter: it takes the body alone",
-        );
+        faults.at(&surplus, "expected a handler of one parameter: it takes the body alone");
     }
     Some(&first.ty)
 }
@@ -187,14 +158,10 @@ fn inherited(attribute: &Attribute) -> Option<Attribute> {
     } else if path.is_ident("deprecated") {
         Some(parse_quote!(#[allow(deprecated)]))
     } else if path.is_ident("cfg_attr") {
-        let parts = attribute
-            .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
-            .ok()?;
+        let parts = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
         let mut parts = parts.into_iter();
         let predicate = parts.next()?;
-        let kept: Vec<Attribute> = parts
-            .filter_map(|meta| inherited(&parse_quote!(#[#meta])))
-            .collect();
+        let kept: Vec<Attribute> = parts.filter_map(|meta| inherited(&parse_quote!(#[#meta]))).collect();
         let kept = kept.iter().map(|attribute| &attribute.meta);
         let tokens = quote!(#(, #kept)*);
         (!tokens.is_empty()).then(|| parse_quote!(#[cfg_attr(#predicate #tokens)]))

@@ -24,11 +24,7 @@ pub(super) fn alias(value: TokenStream) -> syn::Result<LitStr> {
 
 /// What beanstalkd takes as the name of a tube.
 pub(super) fn queue(value: TokenStream) -> syn::Result<String> {
-    let literal = sound(
-        value::string(value, "a queue", "mail")?,
-        "a queue",
-        IN_QUEUE,
-    )?;
+    let literal = sound(value::string(value, "a queue", "mail")?, "a queue", IN_QUEUE)?;
     let name = literal.value();
     if name.starts_with('-') {
         return Err(syn::Error::new_spanned(
@@ -45,14 +41,9 @@ fn sound(literal: LitStr, what: &str, others: &str) -> syn::Result<LitStr> {
     let wrong = if name.is_empty() {
         format!("expected {what} of 1 to {LONGEST} characters, got an empty string")
     } else if let Some(stranger) = name.chars().find(|c| !fits(*c)) {
-        format!(
-            "expected {what} of ASCII letters, digits and `{others}`, got {stranger:?} in {name:?}"
-        )
+        format!("expected {what} of ASCII letters, digits and `{others}`, got {stranger:?} in {name:?}")
     } else if name.len() > LONGEST {
-        format!(
-            "expected {what} of at most {LONGEST} characters, got {}",
-            name.len()
-        )
+        format!("expected {what} of at most {LONGEST} characters, got {}", name.len())
     } else {
         return Ok(literal);
     };

@@ -9,20 +9,12 @@ use syn::{LitInt, LitStr};
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) fn string(value: TokenStream, what: &str, example: &str) -> syn::Result<LitStr> {
-    syn::parse2::<LitStr>(value.clone()).map_err(|_| {
-        fault(
-            &value,
-            format!("expected {what} in a string such as {example:?}, got `{value}`"),
-        )
-    })
+    syn::parse2::<LitStr>(value.clone())
+        .map_err(|_| fault(&value, format!("expected {what} in a string such as {example:?}, got `{value}`")))
 }
 
 pub(super) fn priority(value: TokenStream) -> syn::Result<u32> {
-    number(
-        &value,
-        0,
-        "a priority from 0, the most urgent, to 4294967295",
-    )
+    number(&value, 0, "a priority from 0, the most urgent, to 4294967295")
 }
 
 pub(super) fn max_attempts(value: TokenStream) -> syn::Result<u32> {
@@ -41,9 +33,7 @@ fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result<u32> {
             .ok()
             .map(|literal| literal.value())
             .filter(|text| text.parse::<u32>().is_ok());
-        let advice = quoted.map_or_else(String::new, |text| {
-            format!(": write {text} without the quotes")
-        });
+        let advice = quoted.map_or_else(String::new, |text| format!(": write {text} without the quotes"));
         fault(value, format!("expected {what}, got `{value}`{advice}"))
     })
 }
@@ -52,13 +42,7 @@ fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result<u32> {
 pub(super) fn ttr(value: TokenStream) -> syn::Result<Duration> {
     let (literal, ttr) = duration(&value)?;
     if ttr < Duration::from_secs(1) {
-        return Err(fault(
-            &literal,
-            format!(
-                "expected a ttr of at least \"1s\", got `{}`",
-                literal.value()
-            ),
-        ));
+        return Err(fault(&literal, format!("expected a ttr of at least \"1s\", got `{}`", literal.value())));
     }
     Ok(ttr)
 }
@@ -84,9 +68,7 @@ pub(super) fn backoff(value: TokenStream) -> syn::Result<(Duration, Duration)> {
     if first.is_zero() {
         return Err(fault(
             &literal,
-            format!(
-                "expected a backoff longer than zero, got `{text}`: a job that fails would be run again at once"
-            ),
+            format!("expected a backoff longer than zero, got `{text}`: a job that fails would be run again at once"),
         ));
     }
     if first > most {
@@ -111,22 +93,16 @@ fn duration(value: &TokenStream) -> syn::Result<(LitStr, Duration)> {
 /// A string; a bare number gets the advice to say what it counts.
 fn literal(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
     syn::parse2(value.clone()).map_err(|_| {
-        let advice = syn::parse2::<LitInt>(value.clone()).map_or_else(
-            |_| String::new(),
-            |number| format!(": write \"{}s\" for seconds", number.base10_digits()),
-        );
+        let advice = syn::parse2::<LitInt>(value.clone())
+            .map_or_else(|_| String::new(), |number| format!(": write \"{}s\" for seconds", number.base10_digits()));
         fault(value, format!("expected {form}, got `{value}`{advice}"))
     })
 }
 
 /// With the parser that reads configuration and command line too.
 fn parse(literal: &LitStr, text: &str, form: &str) -> syn::Result<Duration> {
-    let duration = humantime::parse_duration(text.trim()).map_err(|error| {
-        fault(
-            literal,
-            format!("expected {form}, got `{}`: {error}", literal.value()),
-        )
-    })?;
+    let duration = humantime::parse_duration(text.trim())
+        .map_err(|error| fault(literal, format!("expected {form}, got `{}`: {error}", literal.value())))?;
     if duration > LONGEST {
         return Err(fault(
             literal,
