@@ -1,4 +1,3 @@
-#[derive(Debug)]
 struct SendEmail {
     to: String,
 }

@@ -8,7 +8,7 @@ struct SendEmail {
 #[pulpo::handler("send_email")]
 fn send_email(_: SendEmail)
 where
-    SendEmail: Clone,
+    SendEmail: Sized,
 {
 }
 

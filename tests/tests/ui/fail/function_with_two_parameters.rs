@@ -6,6 +6,6 @@ struct SendEmail {
 }
 
 #[pulpo::handler("send_email")]
-fn send_email(_: SendEmail, attempt: u32, _: String) {}
+fn send_email(_: SendEmail, _: u32, _: String) {}
 
 fn main() {}

@@ -6,7 +6,7 @@ struct SendEmail {
 }
 
 #[pulpo::handler("send email", prioritty = 10, ttr = 60, queue = "-mail")]
-async fn send_email(email: &SendEmail, attempt: u32) -> pulpo::Outcome {
+async fn send_email(_: &SendEmail, _: u32) -> pulpo::Outcome {
     Ok(())
 }
 
