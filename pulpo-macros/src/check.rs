@@ -14,6 +14,9 @@ mod value;
 
 pub(crate) use arguments::Policy;
 
+#[cfg(test)]
+mod tests;
+
 /// What is known of a handler after the checks. With no faults, all of it is.
 pub(crate) struct Checked {
     pub(crate) job: arguments::Job,

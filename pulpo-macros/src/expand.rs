@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Delimiter, Group, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
@@ -19,7 +19,7 @@ use crate::check::{Checked, Handler, Policy};
 use crate::faults::Faults;
 
 #[cfg(test)]
-mod tests {}
+mod tests;
 
 /// The attribute, from its tokens to those that take their place.
 pub(crate) fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
@@ -150,17 +150,23 @@ fn entry(handler: &Handler<'_>) -> TokenStream {
 fn outcome(handler: &Handler<'_>) -> TokenStream {
     let Handler { pulpo, function, returned, .. } = handler;
     let call = quote!(#function(__body));
-    match returned {
-        ReturnType::Default => quote!(#pulpo::__private::outcome::<()>(#call)),
-        ReturnType::Type(_, ty) => match &**ty {
-            // It returns to nobody, and `!` as an argument is unstable.
-            Type::Never(_) => call,
-            // Anonymous: it cannot be named, only inferred.
-            ty if ty.to_token_stream().into_iter().any(|token| token.to_string() == "impl") => {
-                quote_spanned!(ours_at(ty.span())=> #pulpo::__private::outcome(#call))
-            }
-            ty => quote!(#pulpo::__private::outcome::<#ty>(#call)),
-        },
+    let ty = match returned {
+        ReturnType::Default => return quote!(#pulpo::__private::outcome::<()>(#call)),
+        ReturnType::Type(_, ty) => ty,
+    };
+    let anonymous = |token: TokenTree| matches!(token, TokenTree::Ident(word) if word == "impl");
+    if let Type::Never(_) = **ty {
+        // It returns to nobody, and `!` as an argument is unstable.
+        call
+    } else if ty.to_token_stream().into_iter().any(anonymous) {
+        // It cannot be named, only inferred: the complaint is of the call.
+        let place = ours_at(ty.span());
+        let mut function = (*function).clone();
+        function.set_span(place);
+        let call = quote_spanned!(place=> #function(__body));
+        quote!(#pulpo::__private::outcome(#call))
+    } else {
+        quote!(#pulpo::__private::outcome::<#ty>(#call))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The type of the body: a type of the user's own, owned and spelt out.
 //!
 //! What only rustc can know, whether it is `Serialize` for instance, is left
-//! to the bounds in the output.
+//! to the bounds in the output; and what rustc always refuses in the signature
+//! itself, `_` or an unsized type, is left to that one error.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -11,32 +12,33 @@ use crate::faults::Faults;
 
 /// Types of everybody's, which cannot stand for one request type: rustc would
 /// speak of the orphan rule, and of a trait that the user did not write.
-const FOREIGN: [&str; 27] = [
-    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8", "u16", "u32", "u64", "u128",
+const FOREIGN: [&str; 26] = [
+    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128",
     "usize", "BTreeMap", "BTreeSet", "HashMap", "HashSet", "Option", "PathBuf", "Result", "String", "Vec", "VecDeque",
 ];
 
 pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
-    let text = written.to_token_stream();
+    let text = spelt(written);
     let fault = match ungrouped(written) {
         Type::Reference(reference) => {
-            let owned = reference.elem.to_token_stream();
+            let owned = spelt(&reference.elem);
             format!("expected the body by value, got a reference: write `{owned}`")
         }
-        Type::Infer(_) => "expected the type of the body, got `_`: write it out".to_owned(),
-        Type::ImplTrait(_) | Type::TraitObject(_) => {
+        Type::Infer(_) | Type::TraitObject(_) | Type::Slice(_) => return None,
+        Type::ImplTrait(_) => {
             format!("expected one type as the body, got `{text}`: the worker must know what to decode")
         }
         Type::Tuple(tuple) if tuple.elems.is_empty() => {
             "expected a type of your own as the body, got `()`: for a job without content write `struct Name;`"
                 .to_owned()
         }
-        Type::Tuple(_) | Type::Array(_) | Type::Slice(_) => foreign(&text),
+        Type::Tuple(_) | Type::Array(_) => foreign(&text),
         Type::Path(path) if is_foreign(path) => foreign(&text),
         // A macro that stands for a type is expanded after us.
-        Type::Path(_) | Type::Macro(_) => match unusable(text) {
-            None => return Some(written.clone()),
-            Some((token, fault)) => {
+        Type::Path(_) | Type::Macro(_) => match unusable(written.to_token_stream()) {
+            Found::Nothing => return Some(written.clone()),
+            Found::Placeholder => return None,
+            Found::Fault(token, fault) => {
                 faults.at(token, fault);
                 return None;
             }
@@ -47,8 +49,14 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
     None
 }
 
-fn foreign(text: &TokenStream) -> String {
+fn foreign(text: &str) -> String {
     format!("expected a type of your own as the body, got `{text}`: wrap it in one, `struct Name({text});`")
+}
+
+/// The type as people write it: tokens print with a space between each two.
+fn spelt(ty: &Type) -> String {
+    let text = ty.to_token_stream().to_string();
+    [" :: ", " < ", " <", " >", " ,"].iter().fold(text, |text, spaced| text.replace(spaced, spaced.trim()))
 }
 
 /// Without the invisible group of a `macro_rules` fragment, or parentheses.
@@ -73,17 +81,22 @@ fn is_foreign(TypePath { qself, path }: &TypePath) -> bool {
     qself.is_none() && known && (alone || of_std)
 }
 
+enum Found {
+    Nothing,
+    /// `_`, which rustc reports.
+    Placeholder,
+    Fault(TokenStream, String),
+}
+
 /// The first token that a body type must not contain, and why.
-fn unusable(tokens: TokenStream) -> Option<(TokenStream, String)> {
+fn unusable(tokens: TokenStream) -> Found {
     let mut tokens = tokens.into_iter();
     while let Some(token) = tokens.next() {
         let fault = match &token {
-            TokenTree::Group(group) => {
-                if let Some(found) = unusable(group.stream()) {
-                    return Some(found);
-                }
-                continue;
-            }
+            TokenTree::Group(group) => match unusable(group.stream()) {
+                Found::Nothing => continue,
+                found => return found,
+            },
             TokenTree::Punct(quote) if quote.as_char() == '\'' => {
                 let Some(TokenTree::Ident(name)) = tokens.next() else {
                     continue;
@@ -92,14 +105,14 @@ fn unusable(tokens: TokenStream) -> Option<(TokenStream, String)> {
                     continue;
                 }
                 let lifetime = TokenStream::from_iter([token, name.clone().into()]);
-                return Some((
+                return Found::Fault(
                     lifetime,
                     format!(
                         "expected a body that owns its content, got the lifetime `'{name}`: the message is gone when the job runs"
                     ),
-                ));
+                );
             }
-            TokenTree::Ident(ident) if ident == "_" => "expected the whole type of the body, got `_`: write it out",
+            TokenTree::Ident(ident) if ident == "_" => return Found::Placeholder,
             TokenTree::Ident(ident) if ident == "Self" => {
                 "expected a free function as handler: `Self` has no meaning there, write the type out"
             }
@@ -108,7 +121,7 @@ fn unusable(tokens: TokenStream) -> Option<(TokenStream, String)> {
             }
             _ => continue,
         };
-        return Some((token.into(), fault.to_owned()));
+        return Found::Fault(token.into(), fault.to_owned());
     }
-    None
+    Found::Nothing
 }

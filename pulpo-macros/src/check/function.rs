@@ -35,12 +35,12 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> 
     }
     qualifiers(&signature, faults);
     let generic = generics(&signature, faults);
-    let body = parameters(&signature, faults).and_then(|ty| body::check(ty, faults));
+    // The type of a generic function's parameter is rarely another mistake.
+    let body = parameters(&signature, faults).filter(|_| !generic).and_then(|ty| body::check(ty, faults));
     Some(Function {
         name: signature.ident,
         attributes: attributes.iter().filter_map(inherited).collect(),
-        // Its type may name a parameter that exists on the function alone.
-        body: body.filter(|_| !generic),
+        body,
         returned: signature.output,
     })
 }
@@ -101,7 +101,7 @@ fn generics(signature: &Signature, faults: &mut Faults) -> bool {
     {
         faults.at(
             generics,
-            "expected a handler without lifetimes: its body is owned, so that nothing has to outlive the call",
+            "expected a handler without lifetimes: take the body by value, of a type that owns its content",
         );
     } else if !parameters.is_empty() {
         faults.at(
