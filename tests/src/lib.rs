@@ -1,1 +1,3 @@
-//! x
+//! What the tests of the whole system share.
+
+pub mod wait;

@@ -95,6 +95,8 @@ impl Lane {
 
         let started = self.shared.clock.uptime();
         let ending = match (&incoming, handler) {
+            // It came while the worker was being stopped.
+            _ if self.shared.stop.requested() => Ok(Ending::ShutDown),
             (Err(error), _) => Ok(Ending::Unreadable(error.to_string())),
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(message)), Err),
             (Ok(message), Some(handler)) => self.ask(before_run).map_or_else(|| Ok(run(handler, message)), Err),

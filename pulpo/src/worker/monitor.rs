@@ -35,6 +35,10 @@ struct Watched {
 /// have looked there already.
 const LOOKING: u64 = u64::MAX;
 
+/// How long a stop waits for lanes that are waiting for a message: their
+/// queue was told to let them go.
+const LAST_WAIT: Duration = Duration::from_millis(900);
+
 impl Monitor {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self {
@@ -83,9 +87,12 @@ impl Monitor {
             self.planned.store(LOOKING, Ordering::SeqCst);
             let uptime = clock.uptime();
             if self.shared.stop.requested() {
-                let grace = self.shared.options.shutdown_grace;
-                let end = *stop_by.get_or_insert(uptime.saturating_add(grace));
-                if uptime >= end || self.shared.stop.at_once() {
+                let end = *stop_by.get_or_insert(uptime.saturating_add(self.shared.options.shutdown_grace));
+                let end = if self.shared.stop.at_once() { uptime.min(end) } else { end };
+                stop_by = Some(end);
+                // What is given back must not be taken by a lane of ours that
+                // has not yet heard of the stop.
+                if uptime >= end && (!self.any_waits() || uptime >= end + LAST_WAIT) {
                     self.give_back();
                     return;
                 }
@@ -94,10 +101,16 @@ impl Monitor {
             if lock(&self.lanes).is_empty() {
                 return;
             }
+            let stop_by = stop_by.map(|end| if uptime < end { end } else { end + LAST_WAIT });
             let next = next.into_iter().chain(stop_by).min();
             self.planned.store(next.map_or(LOOKING, nanos), Ordering::SeqCst);
             self.signal.wait(seen, next.map(|next| next.saturating_sub(uptime)));
         }
+    }
+
+    /// Whether any lane is still at its queue, waiting for a message.
+    fn any_waits(&self) -> bool {
+        lock(&self.lanes).iter().any(|lane| !lane.seat.has_ended() && lane.seat.held().is_none())
     }
 
     /// Does for each lane what is due; says when it must look again.
