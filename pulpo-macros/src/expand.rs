@@ -126,17 +126,16 @@ fn guard(index: usize, name: &LitStr) -> TokenStream {
 /// The entry in the list that the linker collects.
 fn entry(handler: &Handler<'_>) -> TokenStream {
     let Handler { pulpo, aliases, function, body, .. } = handler;
-    // `file!` and `line!` tell the place of their own tokens.
-    let place = ours_at(function.span());
     let path = format!("::{}", function.unraw());
-    let path = quote_spanned!(place=> ::core::concat!(::core::module_path!(), #path));
-    let file = quote_spanned!(place=> ::core::file!());
-    let line = quote_spanned!(place=> ::core::line!());
+    // `file!` and `line!` tell the place of the outermost macro that they come
+    // from: wholly the user's, they tell that of the function.
+    let file = quote_spanned!(function.span()=> ::core::file!());
+    let line = quote_spanned!(function.span()=> ::core::line!());
     let outcome = outcome(handler);
     quote! {
         #pulpo::__private::submit! {
             #pulpo::__private::handler::<#body>(
-                #path,
+                ::core::concat!(::core::module_path!(), #path),
                 &[#(#aliases),*],
                 #file,
                 #line,

@@ -49,6 +49,7 @@ fn build(edition: &str, library: &str, binary: &str) -> (bool, String) {
         .current_dir(directory.path())
         // Shared by these tests, so that the dependencies are built once.
         .env("CARGO_TARGET_DIR", env!("CARGO_TARGET_TMPDIR"))
+        .env("CARGO_INCREMENTAL", "0")
         .env_remove("RUSTFLAGS")
         .output()
         .expect("cargo runs");

@@ -1,93 +1,148 @@
-//! docs
+//! The output meets lints that the user denies or forbids, and modules and
+//! aliases with the names that it needs.
 #![forbid(unsafe_code, missing_docs)]
-#![allow(clippy::unnecessary_wraps)]
-#![deny(warnings, missing_docs, unreachable_pub, unused_qualifications, missing_debug_implementations, clippy::all, clippy::pedantic, rust_2018_idioms, let_underscore_drop, single_use_lifetimes, unused_lifetimes, unsafe_attr_outside_unsafe, non_local_definitions)]
+#![deny(
+    warnings,
+    clippy::all,
+    clippy::pedantic,
+    let_underscore_drop,
+    missing_debug_implementations,
+    rust_2018_idioms,
+    single_use_lifetimes,
+    unreachable_pub,
+    unused_lifetimes,
+    unused_qualifications
+)]
+
 use serde::{Deserialize, Serialize};
 
-/// core
+/// Not the crate.
 pub mod core {}
-/// std
+/// Not the crate.
 pub mod std {}
 mod pulpo {}
 
-/// r
+/// Not the one of the prelude.
 pub type Result<T> = ::core::result::Result<T, ::std::io::Error>;
 
-/// Mail
-#[derive(Serialize, Deserialize, Debug)]
-pub struct SendEmail { 
- /// to
- pub to: String, 
- /// n
- pub subject: String }
+/// An email.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SendEmail {
+    /// Who gets it.
+    pub to: String,
+    /// What it is about.
+    pub subject: String,
+}
 
-/// Sends
-#[::pulpo::handler("send_email", queue = "mail", priority = 10, max_attempts = 5, backoff = "1s..1h", ttr = "60s", timeout = "30s", alias = "old_name", alias = "older")]
+/// Sends it.
 ///
 /// # Errors
-/// x
+/// Without a recipient.
+#[::pulpo::handler(
+    "send_email",
+    queue = "mail",
+    priority = 10,
+    max_attempts = 5,
+    backoff = "1s..1h",
+    ttr = "60s",
+    timeout = "30s",
+    alias = "sendmail",
+    alias = "mail"
+)]
 pub fn send_email(SendEmail { to, subject }: SendEmail) -> ::pulpo::Outcome {
-    if to == subject { return Err(::pulpo::fatal("same")); }
+    if to.is_empty() {
+        return Err(::pulpo::fatal(subject));
+    }
     Ok(())
 }
 
 mod private {
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
     struct Ping;
-    #[::pulpo::handler("ping", crate = ::pulpo)]
+
+    #[::pulpo::handler("ping")]
     fn ping(_: Ping) {}
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
-    struct Pong { n: u32 }
-    #[::pulpo::handler("pong")]
-    fn pong(mut pong: Pong) -> super::Result<()> { pong.n += 1; assert!(pong.n > 0); Ok(()) }
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
+
+    #[derive(Serialize, Deserialize)]
+    struct Count {
+        by: u32,
+    }
+
+    #[::pulpo::handler("count")]
+    fn r#type(mut count: Count) -> super::Result<()> {
+        count.by += 1;
+        if count.by > 9 {
+            return Err(::std::io::Error::other("too many"));
+        }
+        Ok(())
+    }
+
+    #[derive(Serialize, Deserialize)]
     struct Never;
+
     #[::pulpo::handler("never")]
-    fn never(_: Never) -> ! { panic!() }
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
-    struct Anon;
-    #[::pulpo::handler("anon")]
-    fn anon(_: Anon) -> impl ::pulpo::IntoOutcome { }
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
-    pub(super) struct Outer;
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
-    struct Wrap<T>(T);
-    #[::pulpo::handler("wrap")]
-    fn wrap(_w: Wrap<Vec<String>>) {}
+    fn never(_: Never) -> ! {
+        panic!()
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Unnamed;
+
+    #[::pulpo::handler("unnamed")]
+    fn unnamed(_: Unnamed) -> impl ::pulpo::IntoOutcome {}
+
+    #[derive(Serialize, Deserialize)]
+    struct Of<T>(T);
+
+    #[::pulpo::handler("of_strings")]
+    fn of_strings(_: Of<Vec<String>>) {}
+
+    #[::pulpo::handler("of_numbers")]
+    fn of_numbers(_: Of<u32>) {}
+
+    #[derive(Serialize, Deserialize)]
     #[deprecated]
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
-    pub(super) struct Old;
+    struct Old;
+
     #[::pulpo::handler("old")]
     #[expect(deprecated)]
-    fn old(_w: Old) {}
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
-    struct Dep;
-    #[::pulpo::handler("dep")]
+    fn old(_: Old) {}
+
+    #[derive(Serialize, Deserialize)]
+    struct Young;
+
+    #[::pulpo::handler("young")]
     #[deprecated]
-    fn dep(_w: Dep) {}
-    #[derive(serde::Serialize, serde::Deserialize, Debug)]
-    struct Raw;
-    #[::pulpo::handler("raw")]
-    fn r#type(_w: Raw) {}
-    #[::pulpo::handler("gone")]
-    #[cfg(any())]
-    fn gone(_w: Gone) {}
-    #[cfg(any())]
-    #[::pulpo::handler("gone")]
-    fn gone(_w: Gone) {}
-    #[::pulpo::handler("gone")]
-    #[cfg_attr(all(), cfg(any()), allow(dead_code))]
-    fn gone(_w: Gone) {}
+    fn young(_: Young) {}
+
+    #[derive(Serialize, Deserialize)]
+    pub(super) struct Outer;
 }
 
 fn main() {
-    #[derive(Serialize, Deserialize, Debug)]
-    struct Local;
-    #[::pulpo::handler("local")]
-    fn local(_: Local) -> ::core::result::Result<(), Box<dyn ::std::error::Error + Send + Sync>> { Ok(()) }
+    #[derive(Serialize, Deserialize)]
+    struct Inner;
+
+    #[::pulpo::handler("inner")]
+    fn inner(_: Inner) {}
+
     #[::pulpo::handler("outer")]
     fn outer(_: private::Outer) {}
-    for h in ::pulpo::Registry::collect().unwrap().iter() {
-        println!("{} {} {}:{} {:?}", h.request_type(), h.function(), h.file(), h.line(), h.aliases());
-    }
+
+    let registry = ::pulpo::Registry::collect().expect("sound handlers");
+    assert_eq!(registry.iter().count(), 11);
+    let handler = registry.get("sendmail").expect("an alias");
+    assert_eq!(handler.request_type(), "send_email");
+    assert!(handler.function().ends_with("::send_email"));
+    assert!(
+        registry
+            .get("count")
+            .expect("count")
+            .function()
+            .ends_with("::private::type")
+    );
+    // The line of the function, not of its attribute.
+    assert_eq!(handler.line(), 52);
 }
