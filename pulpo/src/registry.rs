@@ -92,8 +92,12 @@ impl Handler {
         self.line
     }
 
-    /// Whether a body, as JSON, fits the type of the handler.
-    pub(crate) fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
+    /// Whether a body, as JSON, fits the type of the handler; `None`: a message
+    /// without a body.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    pub fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
         (self.check)(body)
     }
 
