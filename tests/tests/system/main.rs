@@ -5,5 +5,6 @@ mod bad_queues;
 mod cli;
 mod jobs;
 mod life;
+mod newcomer;
 mod processes;
 mod publishing;
