@@ -164,6 +164,7 @@ fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposi
 /// A newer worker may know the type: its messages wait for one, looked at
 /// ever more rarely, until the grace is over.
 fn unknown(at: &Situation<'_>, request_type: &str, known: &str, grace: Duration) -> Disposition {
+    let request_type = limited(request_type.to_owned());
     let waited = (at.now - at.due_since).to_std().unwrap_or_default();
     let left = grace.saturating_sub(waited);
     if left.is_zero() {

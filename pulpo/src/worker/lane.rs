@@ -15,7 +15,7 @@ use crate::message::Incoming;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery};
 use crate::registry::Handler;
-use crate::report::chain;
+use crate::report::{chain, limited};
 
 /// One seat of a worker: one thread, one job at a time.
 pub(super) struct Lane {
@@ -121,7 +121,7 @@ impl Lane {
         let uptime = self.shared.clock.uptime();
         let mut running = Running::new(delivery, uptime, facts);
         if let Some(message) = message {
-            message.header.request_type().clone_into(&mut running.request_type);
+            running.request_type = limited(message.header.request_type().to_owned());
         }
         running.timeout = facts.policy.timeout.map(|limit| (uptime + limit, limit));
         let next = running.next();
