@@ -143,7 +143,14 @@ impl Shared {
 
 impl QueueAdapter for FileQueue {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_batches: true, uncounted_rollbacks: true, last_errors: true, archive: true }
+        Capabilities {
+            atomic_batches: true,
+            uncounted_rollbacks: true,
+            last_errors: true,
+            archive: true,
+            complete_lists: true,
+            stats_by_type: true,
+        }
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
