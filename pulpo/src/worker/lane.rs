@@ -110,9 +110,10 @@ impl Lane {
     /// the lease alive.
     fn sit_down(&mut self, delivery: &Delivery, message: Option<&Incoming<'_>>, handler: Option<&'static Handler>) {
         let Some(consumer) = self.consumer.take() else { return };
+        let policy = handler.map_or(&Policy::DEFAULT, Handler::policy);
         let facts = Facts {
-            policy: handler.map_or(&Policy::DEFAULT, Handler::policy),
-            failed: delivery.attempts,
+            policy,
+            failed: delivery.failed(policy.max_attempts),
             lost: delivery.lost,
             due_since: delivery.due_since,
             delay: message.and_then(|message| message.header.delay()),
