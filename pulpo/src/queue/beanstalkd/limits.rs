@@ -60,7 +60,7 @@ mod tests {
         assert_eq!([wait(-5000), wait(0), wait(1), wait(1000), wait(1001)], [0, 0, 1, 1, 2]);
         assert_eq!(wait(i64::from(u32::MAX) * 1000), u32::MAX);
         let error = delay(Some(now + TimeDelta::days(365 * 200)), now).unwrap_err();
-        assert!(error.to_string().contains("200"), "{error}");
+        assert!(error.to_string().starts_with("expected a delay of at most 136years "), "{error}");
     }
 
     #[test]
