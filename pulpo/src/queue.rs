@@ -310,6 +310,26 @@ pub struct StoredMessage {
     pub text: Vec<u8>,
 }
 
+impl StoredMessage {
+    /// A message in this state of which nothing else is known.
+    #[must_use]
+    pub fn new(id: MessageId, queue: impl Into<String>, state: State, text: impl Into<Vec<u8>>) -> Self {
+        Self {
+            id,
+            queue: queue.into(),
+            request_type: String::new(),
+            state,
+            priority: Priority::DEFAULT,
+            until: None,
+            attempts: 0,
+            enqueued_at: None,
+            last_error: None,
+            last_error_at: None,
+            text: text.into(),
+        }
+    }
+}
+
 /// Picks messages: those that fit all that is said.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
