@@ -32,6 +32,8 @@ pub(crate) struct Handler<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) function: &'a Ident,
     pub(crate) body: &'a Type,
+    /// The types of the parameters after it.
+    pub(crate) others: &'a [Type],
     pub(crate) returned: &'a syn::ReturnType,
 }
 
@@ -52,6 +54,7 @@ impl Checked {
             policy: &self.job.policy,
             function: &function.name,
             body: function.body.as_ref()?,
+            others: &function.others,
             returned: &function.returned,
         })
     }

@@ -125,7 +125,7 @@ fn guard(index: usize, name: &LitStr) -> TokenStream {
 
 /// The entry in the list that the linker collects.
 fn entry(handler: &Handler<'_>) -> TokenStream {
-    let Handler { pulpo, aliases, function, body, .. } = handler;
+    let Handler { pulpo, aliases, function, body, others, .. } = handler;
     let path = format!("::{}", function.unraw());
     // `file!` and `line!` tell the place of the outermost macro that they come
     // from: wholly the user's, they tell that of the function.
@@ -139,7 +139,8 @@ fn entry(handler: &Handler<'_>) -> TokenStream {
                 &[#(#aliases),*],
                 #file,
                 #line,
-                |__message| #pulpo::__private::decode::<#body>(__message).map(|__body| #outcome),
+                |__run| #pulpo::__private::decode::<#body>(__run).map(|__body| #outcome),
+                &[#(#pulpo::__private::needed::<#others>),*],
             )
         }
     }
@@ -147,8 +148,9 @@ fn entry(handler: &Handler<'_>) -> TokenStream {
 
 /// The call of the function, its return type checked on the type itself.
 fn outcome(handler: &Handler<'_>) -> TokenStream {
-    let Handler { pulpo, function, returned, .. } = handler;
-    let call = quote!(#function(__body));
+    let Handler { pulpo, function, returned, others, .. } = handler;
+    let arguments = quote!(__body #(, #pulpo::__private::parameter::<#others>(__run))*);
+    let call = quote!(#function(#arguments));
     let ty = match returned {
         ReturnType::Default => return quote!(#pulpo::__private::outcome::<()>(#call)),
         ReturnType::Type(_, ty) => ty,
@@ -162,7 +164,7 @@ fn outcome(handler: &Handler<'_>) -> TokenStream {
         let place = ours_at(ty.span());
         let mut function = (*function).clone();
         function.set_span(place);
-        let call = quote_spanned!(place=> #function(__body));
+        let call = quote_spanned!(place=> #function(#arguments));
         quote!(#pulpo::__private::outcome(#call))
     } else {
         quote!(#pulpo::__private::outcome::<#ty>(#call))

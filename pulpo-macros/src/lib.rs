@@ -60,10 +60,38 @@ mod faults;
 ///
 /// # The function
 ///
-/// A plain `fn` with one parameter, the body, taken by value: a type of your
-/// own that is `serde::Serialize`, `serde::Deserialize` and `Send`. One type
-/// has one request type. It returns `()` or `Result<(), E>`, where `E` is any
-/// std error, `anyhow::Error` or [`Failure`].
+/// A plain `fn`. Its first parameter is the body, taken by value: a type of
+/// your own that is `serde::Serialize`, `serde::Deserialize` and `Send`. One
+/// type has one request type. It returns `()` or `Result<(), E>`, where `E` is
+/// any std error, `anyhow::Error` or [`Failure`].
+///
+/// After the body it may take, in any order and number:
+///
+/// - [`&pulpo::Context`][Context]: which message and which attempt this is,
+///   how much time is left, whether the result still counts; and a way to
+///   publish jobs that follow from this one, if it is done;
+/// - [`pulpo::State<T>`][State]: what all jobs of the worker share, a pool of
+///   connections for instance, given in the `setup` of `pulpo::main!`.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// use pulpo::{Context, State};
+///
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Charge { cents: u64 }
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Receipt { cents: u64 }
+/// # #[pulpo::handler("receipt")]
+/// # fn receipt(_: Receipt) {}
+/// struct Bank { url: String }
+///
+/// #[pulpo::handler("charge")]
+/// fn charge(charge: Charge, bank: State<Bank>, context: &Context) -> pulpo::Outcome {
+///     println!("{} at {}, attempt {}", charge.cents, bank.url, context.attempt());
+///     context.publish(Receipt { cents: charge.cents })?;
+///     Ok(())
+/// }
+/// ```
 ///
 /// A body that is a scalar, a string or a list on the wire wants a newtype:
 ///
@@ -86,6 +114,8 @@ mod faults;
 ///
 /// [`Job`]: https://docs.rs/pulpo/latest/pulpo/trait.Job.html
 /// [`Failure`]: https://docs.rs/pulpo/latest/pulpo/struct.Failure.html
+/// [Context]: https://docs.rs/pulpo/latest/pulpo/struct.Context.html
+/// [State]: https://docs.rs/pulpo/latest/pulpo/struct.State.html
 #[proc_macro_attribute]
 pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
     expand::handler(arguments.into(), function.into()).into()

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::app::{App, SetupFailure};
 use crate::config::{Config, Sources};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
@@ -19,6 +20,7 @@ use crate::registry::Registry;
 use crate::report::chain;
 
 mod change;
+mod check;
 mod logs;
 mod look;
 mod publish;
@@ -34,6 +36,8 @@ pub struct Program {
     pub version: &'static str,
     /// What it is for; may be empty.
     pub about: &'static str,
+    /// Gives the states.
+    pub setup: fn(&mut App) -> Result<(), SetupFailure>,
 }
 
 #[derive(Debug, Parser)]
@@ -99,6 +103,11 @@ enum Command {
     },
     /// List the handlers of this program
     Handlers {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Check that this program can do its jobs: handlers, states, policies
+    Check {
         #[command(flatten)]
         format: Format,
     },
@@ -210,7 +219,7 @@ pub fn main(program: Program) -> ExitCode {
         }
     };
     // Not locked: handlers print too.
-    match run(cli, &mut io::stdout()) {
+    match run(cli, program, &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads our output, `head` for instance, has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
@@ -225,7 +234,7 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn run(cli: Cli, out: &mut dyn Write) -> Done {
+fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
     let command = cli.command.unwrap_or(Command::Work(WorkArguments::default()));
     logs::start(cli.common.log_level, matches!(command, Command::Work(_)));
     let open = |more: Vec<(String, String)>| -> Result<Pulpo, Box<dyn Error>> {
@@ -235,12 +244,13 @@ fn run(cli: Cli, out: &mut dyn Write) -> Done {
         Ok(Pulpo::new(Config::load_from(&sources)?)?)
     };
     match command {
-        Command::Work(arguments) => work::run(&arguments, open),
+        Command::Work(arguments) => work::run(&arguments, program.setup, open),
         Command::Publish(arguments) => publish::run(&arguments, || open(Vec::new()), out),
         Command::List(arguments) => look::list(&open(Vec::new())?, &arguments, out),
         Command::Peek { id, format } => look::peek(&open(Vec::new())?, &id, format.json, out),
         Command::Stats { format } => look::stats(&open(Vec::new())?, format.json, out),
         Command::Handlers { format } => look::handlers(&Registry::collect()?, format.json, out),
+        Command::Check { format } => check::run(program.setup, format.json, out),
         Command::Kick(arguments) => change::kick(&open(Vec::new())?, &arguments, out),
         Command::Delete { id } => change::delete(&open(Vec::new())?, &id, out),
     }

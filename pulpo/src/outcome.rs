@@ -68,6 +68,12 @@ impl Failure {
         self.kind == FailureKind::Fatal
     }
 
+    /// The error alone, with no word on what should become of the job.
+    #[cfg(feature = "cli")]
+    pub(crate) fn into_error(self) -> Box<dyn Error + Send + Sync> {
+        self.error
+    }
+
     /// The error that it was made from.
     #[must_use]
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {

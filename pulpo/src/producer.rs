@@ -40,6 +40,11 @@ impl Producer {
         self.enqueue(J::REQUEST_TYPE, &J::POLICY, messages)
     }
 
+    /// Makes the message ready for its queue, without putting it there.
+    pub(crate) fn prepare<J: Job>(&self, message: &mut Message<J>) -> Result<NewMessage, PublishError> {
+        self.stamp(message, J::REQUEST_TYPE, &J::POLICY, self.clock.now())
+    }
+
     /// Publishes bodies of any kind under a request type: the caller has seen
     /// to it that they fit.
     pub(crate) fn enqueue<B: Serialize>(

@@ -19,11 +19,15 @@ use self::monitor::Monitor;
 use self::seat::Running;
 use self::stop::Stop;
 pub use self::stop::Stopper;
+use crate::check::{self, Listed, Problem};
 use crate::clock::{Clock, SystemClock};
+use crate::context::Surroundings;
 use crate::disposition::Disposition;
+use crate::producer::Producer;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
 use crate::report::{chain, rough};
+use crate::state::States;
 
 mod lane;
 mod monitor;
@@ -76,27 +80,36 @@ impl Default for WorkerOptions {
 
 /// Takes messages from a queue and runs their handlers.
 pub struct Worker {
-    shared: Arc<Shared>,
+    queue: Arc<dyn QueueAdapter>,
+    queues: Vec<String>,
+    registry: Arc<Registry>,
+    options: WorkerOptions,
+    clock: Arc<dyn Clock>,
+    stop: Arc<Stop>,
+    states: States,
 }
 
 /// What all threads of a worker see.
 struct Shared {
     queue: Arc<dyn QueueAdapter>,
     queues: Vec<String>,
-    registry: Registry,
+    registry: Arc<Registry>,
     options: WorkerOptions,
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
     counts: Counts,
+    /// What the handlers may ask for.
+    surroundings: Arc<Surroundings>,
 }
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { queue, queues, options, .. } = &*self.shared;
+        let Self { queue, queues, options, states, .. } = self;
         f.debug_struct("Worker")
             .field("queue", queue)
             .field("queues", queues)
             .field("options", options)
+            .field("states", states)
             .finish_non_exhaustive()
     }
 }
@@ -118,20 +131,46 @@ impl Worker {
     ) -> Self {
         let queues = queues(&registry, &options);
         let stop = Stop::new(queue.clone(), clock.clone());
-        let counts = Counts::default();
-        Self { shared: Arc::new(Shared { queue, queues, registry, options, clock, stop, counts }) }
+        Self { queue, queues, registry: Arc::new(registry), options, clock, stop, states: States::default() }
+    }
+
+    /// Gives the handlers a state: what they take as
+    /// [`State<T>`](crate::State). There is one of each type; a second one
+    /// keeps the worker from starting, so wrap it in a type of its own.
+    ///
+    /// ```
+    /// # struct Mailer;
+    /// # let pulpo = pulpo::Pulpo::new(pulpo::Config::default().queue("memory:")?)?;
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Ping;
+    /// # #[pulpo::handler("ping")]
+    /// # fn ping(_: Ping, _: pulpo::State<Mailer>) {}
+    /// let worker = pulpo.worker()?.state(Mailer);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// With these states and no others.
+    #[cfg(feature = "cli")]
+    pub(crate) fn states(self, states: States) -> Self {
+        Self { states, ..self }
     }
 
     /// The queues that it works.
     #[must_use]
     pub fn queues(&self) -> &[String] {
-        &self.shared.queues
+        &self.queues
     }
 
     /// What stops it from another thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        Stopper::new(self.shared.stop.clone())
+        Stopper::new(self.stop.clone())
     }
 
     /// Works until it is stopped, or idle for as long as the options say.
@@ -141,10 +180,14 @@ impl Worker {
     /// process.
     ///
     /// # Errors
-    /// If the queue cannot be reached to begin with. Later it waits until the
-    /// queue is back.
+    /// If a handler needs a state that nobody gave, or the queue cannot be
+    /// reached to begin with. Later it waits until the queue is back.
     pub fn run(&self) -> Result<Summary, WorkError> {
-        let shared = &self.shared;
+        let problems = check::all(&self.registry, &self.states);
+        if !problems.is_empty() {
+            return Err(WorkError::Problems(problems));
+        }
+        let shared = &self.share();
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let consumers = (0..shared.options.concurrency.max(1))
             .map(|_| shared.queue.consumer(&shared.queues))
@@ -173,6 +216,28 @@ impl Worker {
             "the worker has stopped"
         );
         Ok(summary)
+    }
+}
+
+impl Worker {
+    /// What the threads of one run see.
+    fn share(&self) -> Arc<Shared> {
+        let Self { queue, queues, registry, options, clock, stop, states } = self;
+        let surroundings = Arc::new(Surroundings {
+            states: states.clone(),
+            producer: Producer::new(queue.clone(), &options.default_queue, clock.clone()),
+            clock: clock.clone(),
+        });
+        Arc::new(Shared {
+            queue: queue.clone(),
+            queues: queues.clone(),
+            registry: registry.clone(),
+            options: options.clone(),
+            clock: clock.clone(),
+            stop: stop.clone(),
+            counts: Counts::default(),
+            surroundings,
+        })
     }
 }
 
@@ -285,6 +350,10 @@ pub enum WorkError {
     /// The handlers of this program cannot be worked with.
     #[error(transparent)]
     Registry(#[from] crate::registry::RegistryError),
+    /// The handlers cannot do their jobs: one needs a state that nobody gave,
+    /// for instance.
+    #[error("{}", Listed(.0))]
+    Problems(Vec<Problem>),
     /// The queue cannot be reached.
     #[error("the worker cannot start")]
     Queue(#[from] QueueError),

@@ -20,6 +20,12 @@ const FOREIGN: [&str; 26] = [
 pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
     let text = spelt(written);
     let fault = match ungrouped(written) {
+        Type::Reference(reference) if is_named(&reference.elem, "Context") => {
+            format!("expected the body as the first parameter, got `{text}`: write it after the body")
+        }
+        Type::Path(_) if is_named(written, "State") && text.contains("State<") => {
+            format!("expected the body as the first parameter, got `{text}`: write it after the body")
+        }
         Type::Reference(reference) => {
             let owned = spelt(&reference.elem);
             format!("expected the body by value, got a reference: write `{owned}`")
@@ -56,7 +62,7 @@ fn foreign(text: &str) -> String {
 /// The type as people write it: tokens print with a space between each two.
 fn spelt(ty: &Type) -> String {
     let text = ty.to_token_stream().to_string();
-    [" :: ", " < ", " <", " >", " ,"].iter().fold(text, |text, spaced| text.replace(spaced, spaced.trim()))
+    ["& ", " :: ", " < ", " <", " >", " ,"].iter().fold(text, |text, spaced| text.replace(spaced, spaced.trim()))
 }
 
 /// Without the invisible group of a `macro_rules` fragment, or parentheses.
@@ -66,6 +72,12 @@ fn ungrouped(ty: &Type) -> &Type {
         Type::Paren(paren) => ungrouped(&paren.elem),
         other => other,
     }
+}
+
+/// Whether it looks like something of pulpo's that comes after the body. Only
+/// for advice: a body type of the user's own may have any name.
+fn is_named(ty: &Type, name: &str) -> bool {
+    matches!(ungrouped(ty), Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
 fn is_foreign(TypePath { qself, path }: &TypePath) -> bool {

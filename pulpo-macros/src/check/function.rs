@@ -1,4 +1,4 @@
-//! The function: a plain `fn` of one parameter, the body by value.
+//! The function: a plain `fn` of the body by value, and what else it takes.
 //!
 //! Only its attributes and its signature are looked at. What stands between
 //! the braces is the user's and rustc's.
@@ -18,6 +18,8 @@ pub(crate) struct Function {
     pub(crate) attributes: Vec<Attribute>,
     /// The type of the body, if it is sound.
     pub(crate) body: Option<Type>,
+    /// The types of the other parameters.
+    pub(crate) others: Vec<Type>,
     pub(crate) returned: ReturnType,
 }
 
@@ -36,11 +38,14 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> 
     qualifiers(&signature, faults);
     let generic = generics(&signature, faults);
     // The type of a generic function's parameter is rarely another mistake.
-    let body = parameters(&signature, faults).filter(|_| !generic).and_then(|ty| body::check(ty, faults));
+    let (body, others) = parameters(&signature, faults);
+    let body = body.filter(|_| !generic).and_then(|ty| body::check(ty, faults));
+    let others = others.into_iter().cloned().collect();
     Some(Function {
         name: signature.ident,
         attributes: attributes.iter().filter_map(inherited).collect(),
         body,
+        others,
         returned: signature.output,
     })
 }
@@ -114,10 +119,10 @@ fn generics(signature: &Signature, faults: &mut Faults) -> bool {
     !parameters.is_empty()
 }
 
-/// The type of the one parameter.
-fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> Option<&'a Type> {
+/// The type of the body, and those of the parameters after it.
+fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> (Option<&'a Type>, Vec<&'a Type>) {
     if let Some(variadic) = &signature.variadic {
-        faults.at(variadic, "expected a handler of one parameter, the body: remove the variadic one");
+        faults.at(variadic, "expected a handler of a fixed number of parameters: remove the variadic one");
     }
     let mut inputs = signature.inputs.iter();
     let first = match inputs.next() {
@@ -126,22 +131,23 @@ fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> Option<&'a T
             signature.paren_token.surround(&mut parentheses, |_| {});
             let name = &signature.ident;
             faults.at(parentheses, format!("expected a parameter, the body of the job: write `fn {name}(body: Body)`"));
-            return None;
+            return (None, Vec::new());
         }
         Some(FnArg::Receiver(receiver)) => {
             faults.at(
                 receiver,
                 "expected a free function as handler, got a method: a worker has no `self` to call it on",
             );
-            return None;
+            return (None, Vec::new());
         }
         Some(FnArg::Typed(first)) => first,
     };
-    let surplus: Punctuated<&FnArg, Token![,]> = inputs.collect();
-    if !surplus.is_empty() {
-        faults.at(&surplus, "expected a handler of one parameter: it takes the body alone");
-    }
-    Some(&first.ty)
+    let typed = |input: &'a FnArg| match input {
+        FnArg::Typed(other) => Some(&*other.ty),
+        // Only the first parameter can be `self`: rustc says so.
+        FnArg::Receiver(_) => None,
+    };
+    (Some(&first.ty), inputs.filter_map(typed).collect())
 }
 
 /// The attribute as what we add for the function must carry it, or `None`.

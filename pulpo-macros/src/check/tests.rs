@@ -33,6 +33,8 @@ fn good_ones_have_none() {
         "#[cfg(unix)] #[doc = \"x\"] fn send(_: (Email)) -> Result<(), Box<dyn Error>> { Ok(()) }",
         "fn send(_: <Mail as Kind>::Body) {}",
         "fn send(_: my::Vec<u8>) {}",
+        "fn send(_: Email, pool: State<Pool>, _: &Context, b: u8) {}",
+        "fn send(_: address::State) {}",
     ] {
         assert_eq!(faults(r#""send""#, item), [""; 0], "{item}");
     }
@@ -112,7 +114,8 @@ fn the_function_is_checked() {
         ("fn send(_: Email) where Email: Sized {}", "where Email: Sized"),
         ("fn send(&self, _: Email) {}", "&self"),
         ("fn send() {}", "()"),
-        ("fn send(_: Email, b: u8, c: u8) {}", "b: u8, c: u8"),
+        ("fn send(_: &Context, _: Email) {}", "&Context"),
+        ("fn send(_: pulpo::State<Pool>, _: Email) {}", "pulpo::State<Pool>"),
         ("fn send(_: &Email) {}", "&Email"),
         ("fn send(_: &mut Email) {}", "&mut Email"),
         ("fn send(_: impl Body) {}", "impl Body"),
@@ -159,7 +162,6 @@ fn all_faults_are_found_in_one_pass() {
             "async",
             "unsafe",
             "where Email: Sized",
-            "b: u8",
             "&Email",
         ]
     );

@@ -44,6 +44,15 @@ fn a_handler_with_every_argument() {
 }
 
 #[test]
+fn a_handler_with_parameters() {
+    assert_expands_to(
+        "parameters.rs",
+        r#""ping""#,
+        "fn ping(_: Ping, pool: State<Pool>, run: &pulpo::Context) -> Outcome { Ok(()) }",
+    );
+}
+
+#[test]
 fn a_faulty_handler_is_still_a_job() {
     assert_expands_to("faulty.rs", r#""ping", ttr = 60, priority = 7"#, "#[cfg(unix)] fn ping(_: Ping) {}");
 }

@@ -35,9 +35,9 @@ const _: () = {
     crate::jobs::pulpo::__private::submit! {
         crate ::jobs::pulpo::__private::handler:: < mail::SendEmail < 4 > >
         (::core::concat!(::core::module_path!(), "::send_email"), & ["sendmail",
-        "mail::send"], ::core::file!(), ::core::line!(), | __message | crate
-        ::jobs::pulpo::__private::decode:: < mail::SendEmail < 4 > > (__message).map(|
-        __body | crate ::jobs::pulpo::__private::outcome:: < Result < (), mail::Error > >
-        (send_email(__body))),)
+        "mail::send"], ::core::file!(), ::core::line!(), | __run | crate
+        ::jobs::pulpo::__private::decode:: < mail::SendEmail < 4 > > (__run).map(| __body
+        | crate ::jobs::pulpo::__private::outcome:: < Result < (), mail::Error > >
+        (send_email(__body))), & [],)
     }
 };

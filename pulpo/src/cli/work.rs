@@ -2,12 +2,15 @@
 
 use std::error::Error;
 
+use super::check::setup_failed;
 use super::{Done, WorkArguments};
+use crate::app::{App, SetupFailure};
 use crate::instance::Pulpo;
 use crate::registry::Registry;
 
 pub(super) fn run(
     arguments: &WorkArguments,
+    setup: fn(&mut App) -> Result<(), SetupFailure>,
     open: impl FnOnce(Vec<(String, String)>) -> Result<Pulpo, Box<dyn Error>>,
 ) -> Done {
     // Before the queue is touched: a worker without handlers is a mistake.
@@ -19,6 +22,9 @@ pub(super) fn run(
     if let Some(queues) = &arguments.queues {
         settings.push(("queues".to_owned(), queues.clone()));
     }
-    open(settings)?.worker_of(registry).run()?;
+    let pulpo = open(settings)?;
+    let mut app = App::default();
+    setup(&mut app).map_err(|error| setup_failed(&*error))?;
+    pulpo.worker_of(registry).states(app.states).run()?;
     Ok(())
 }

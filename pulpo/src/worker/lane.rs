@@ -10,10 +10,12 @@ use super::Shared;
 use super::monitor::Monitor;
 use super::pause::Pause;
 use super::seat::{Facts, Held, Running, Seat};
+use crate::context::{Cancellation, Context, Particulars, Run};
 use crate::disposition::{Disposition, Ending, Situation, before_run, untimely};
 use crate::message::Incoming;
+use crate::outcome::transient;
 use crate::policy::Policy;
-use crate::queue::{Consumer, Delivery};
+use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
 use crate::registry::Handler;
 use crate::report::{chain, limited};
 
@@ -25,6 +27,7 @@ pub(super) struct Lane {
     /// At hand between two jobs; in the seat during one.
     consumer: Option<Box<dyn Consumer>>,
     trouble: Pause,
+    cancellation: Arc<Cancellation>,
     /// Waits in a row that brought nothing.
     pub(super) empty: Arc<AtomicU64>,
 }
@@ -37,6 +40,7 @@ impl Lane {
             monitor: monitor.clone(),
             consumer: Some(consumer),
             trouble: Pause::default(),
+            cancellation: Arc::default(),
             empty: Arc::default(),
         }
     }
@@ -94,16 +98,39 @@ impl Lane {
         self.sit_down(delivery, incoming.as_ref().ok(), handler);
 
         let started = self.shared.clock.uptime();
-        let ending = match (&incoming, handler) {
+        let mut follow_ups = Vec::new();
+        let ending = match (incoming, handler) {
             // It came while the worker was being stopped.
             _ if self.shared.stop.requested() => Ok(Ending::ShutDown),
             (Err(error), _) => Ok(Ending::Unreadable(error.to_string())),
-            (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(message)), Err),
-            (Ok(message), Some(handler)) => self.ask(before_run).map_or_else(|| Ok(run(handler, message)), Err),
+            (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
+            (Ok(message), Some(handler)) => self.ask(before_run).map_or_else(
+                || {
+                    let body = message.body_text();
+                    let context = self.context(delivery, message, handler);
+                    let ending = run(handler, &Run { body, context: &context });
+                    follow_ups = context.into_follow_ups();
+                    Ok(ending)
+                },
+                Err,
+            ),
         };
         let took = self.shared.clock.uptime().saturating_sub(started);
 
-        self.settle(ending, took);
+        self.settle(ending, follow_ups, took);
+    }
+
+    /// What the handler may ask of this run.
+    fn context(&self, delivery: &Delivery, message: Incoming<'_>, handler: &Handler) -> Context {
+        let held = self.seat.held();
+        let particulars = Particulars {
+            id: delivery.lease.id.clone(),
+            header: message.header,
+            attempt: delivery.attempts.saturating_add(1),
+            max_attempts: handler.policy().max_attempts,
+            timeout_at: held.as_ref().and_then(|held| held.running.timeout).map(|(at, _)| at),
+        };
+        Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
     }
 
     /// Puts the consumer within reach of the monitor, which from now on keeps
@@ -120,7 +147,8 @@ impl Lane {
             expiration: message.and_then(|message| message.header.expiration()),
         };
         let uptime = self.shared.clock.uptime();
-        let mut running = Running::new(delivery, uptime, facts);
+        self.cancellation.reset();
+        let mut running = Running::new(delivery, uptime, facts, self.cancellation.clone());
         if let Some(message) = message {
             running.request_type = limited(message.header.request_type().to_owned());
         }
@@ -145,9 +173,9 @@ impl Lane {
 
     /// Decides and carries out, again and again while the queue is in trouble
     /// and the lease is ours; then takes the consumer back.
-    fn settle(&mut self, ending: Result<Ending, Disposition>, took: Duration) {
+    fn settle(&mut self, ending: Result<Ending, Disposition>, follow_ups: Vec<NewMessage>, took: Duration) {
         let mut trouble = Pause::default();
-        let mut ending = Some(ending);
+        let mut ending = Some((ending, follow_ups));
         let mut decided = None;
         loop {
             let mut seat = self.seat.held();
@@ -157,13 +185,19 @@ impl Lane {
             };
             held.running.timeout = None;
             let now = self.shared.clock.now();
-            let disposition = decided.get_or_insert_with(|| match ending.take() {
-                Some(Ok(ending)) => held.decide(now, ending),
-                Some(Err(disposition)) => disposition,
-                None => unreachable!("decided once"),
+            let disposition = decided.get_or_insert_with(|| {
+                let (ending, follow_ups) = ending.take().expect("decided once");
+                held.running.follow_ups = follow_ups;
+                ending.map_or_else(|disposition| disposition, |ending| held.decide(now, ending))
             });
-            let result = held.carry_out(disposition);
+            let result = held.carry_out(disposition, &*self.shared.queue);
             match result {
+                // What the queue refuses for good, a message that is too large
+                // for instance, is the fault of the run that published it.
+                Err(error) if refuses_follow_ups(&error, &held.running.follow_ups) => {
+                    held.running.follow_ups.clear();
+                    *disposition = held.decide(now, Ending::Failed(transient(error)));
+                }
                 Err(error) if error.is_transient() => {
                     if !trouble.in_trouble() {
                         tracing::error!(id = %held.running.lease.id, error = chain(&error), "cannot settle a message, trying again");
@@ -189,9 +223,14 @@ impl Drop for Lane {
     }
 }
 
+/// Whether a commit failed for good, and not for the message itself.
+fn refuses_follow_ups(error: &QueueError, follow_ups: &[NewMessage]) -> bool {
+    !follow_ups.is_empty() && !error.is_transient() && !matches!(error, QueueError::LeaseLost { .. })
+}
+
 /// Decodes the body and calls the handler.
-fn run(handler: &Handler, message: &Incoming<'_>) -> Ending {
-    match catch_unwind(AssertUnwindSafe(|| handler.run(message))) {
+fn run(handler: &Handler, call: &Run<'_>) -> Ending {
+    match catch_unwind(AssertUnwindSafe(|| handler.run(call))) {
         Ok(Ok(Ok(()))) => Ending::Done,
         Ok(Ok(Err(failure))) => Ending::Failed(failure),
         Ok(Err(unreadable)) => Ending::Unreadable(unreadable.to_string()),

@@ -142,7 +142,7 @@ impl Monitor {
     fn time_out(&self, held: &mut Held, uptime: Duration) -> bool {
         let Some((_, limit)) = held.running.timeout else { return false };
         let disposition = held.decide(self.shared.clock.now(), Ending::TimedOut(limit));
-        match held.carry_out(&disposition) {
+        match held.carry_out(&disposition, &*self.shared.queue) {
             Err(error) if error.is_transient() => {
                 tracing::error!(id = %held.running.lease.id, error = chain(&error), "cannot settle a message, trying again");
                 held.running.timeout = Some((uptime + Duration::from_secs(1), limit));
@@ -150,6 +150,7 @@ impl Monitor {
             }
             result => {
                 self.shared.record(&held.running, &disposition, &result, limit);
+                held.running.cancellation.cancel();
                 true
             }
         }
@@ -182,7 +183,8 @@ impl Monitor {
         for lane in lock(&self.lanes).drain(..) {
             let Some(mut held) = lane.seat.held().take() else { continue };
             let disposition = held.decide(self.shared.clock.now(), Ending::ShutDown);
-            let result = held.carry_out(&disposition);
+            let result = held.carry_out(&disposition, &*self.shared.queue);
+            held.running.cancellation.cancel();
             self.shared.record(&held.running, &disposition, &result, Duration::ZERO);
         }
     }

@@ -1,14 +1,15 @@
 //! Where a lane's consumer rests while its handler runs, within reach of the
 //! monitor.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::lock;
+use crate::context::Cancellation;
 use crate::disposition::{Disposition, Ending, Situation, after_run};
 use crate::policy::Policy;
-use crate::queue::{Consumer, Delivery, Lease, QueueError};
+use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
 use crate::report::chain;
 
 /// The consumer and the job of one lane. Empty once the job was taken away
@@ -34,6 +35,10 @@ pub(super) struct Running {
     pub(super) touch_at: Option<Duration>,
     /// When the run has taken too long, and how long it may take.
     pub(super) timeout: Option<(Duration, Duration)>,
+    /// Tells the handler that its result no longer counts.
+    pub(super) cancellation: Arc<Cancellation>,
+    /// What is to be published if the job is done.
+    pub(super) follow_ups: Vec<NewMessage>,
 }
 
 /// What the decision about a message needs to know of it.
@@ -63,7 +68,7 @@ impl Facts {
 }
 
 impl Running {
-    pub(super) fn new(delivery: &Delivery, uptime: Duration, facts: Facts) -> Self {
+    pub(super) fn new(delivery: &Delivery, uptime: Duration, facts: Facts, cancellation: Arc<Cancellation>) -> Self {
         Self {
             lease: delivery.lease.clone(),
             request_type: String::new(),
@@ -71,6 +76,8 @@ impl Running {
             ttr: delivery.ttr,
             touch_at: Some(uptime + heartbeat(delivery.ttr)),
             timeout: None,
+            cancellation,
+            follow_ups: Vec::new(),
         }
     }
 
@@ -118,6 +125,7 @@ impl Held {
             Ok(()) => running.touch_at = Some(uptime + heartbeat(running.ttr)),
             Err(QueueError::LeaseLost { id }) => {
                 running.touch_at = None;
+                running.cancellation.cancel();
                 tracing::warn!(%id, request_type = running.request_type, "the lease was lost while the job is running: its result will not count");
             }
             Err(error) => {
@@ -134,9 +142,10 @@ impl Held {
     }
 
     /// Does with the message what was decided.
-    pub(super) fn carry_out(&mut self, disposition: &Disposition) -> Result<(), QueueError> {
-        let lease = &self.running.lease;
+    pub(super) fn carry_out(&mut self, disposition: &Disposition, queue: &dyn QueueAdapter) -> Result<(), QueueError> {
+        let Running { lease, follow_ups, .. } = &mut self.running;
         match disposition {
+            Disposition::Commit if !follow_ups.is_empty() => self.consumer.commit_with(lease, follow_ups, queue),
             Disposition::Commit => self.consumer.commit(lease),
             Disposition::Expire => self.consumer.expire(lease),
             Disposition::Rollback { delay, reason, counted } => self.consumer.rollback(lease, *delay, reason, *counted),

@@ -5,7 +5,7 @@ struct SendEmail {
     to: String,
 }
 
-#[pulpo::handler("send_json")]
-fn send_json(_: serde_json::Value) {}
+#[pulpo::handler("send_address")]
+fn send_address(_: std::net::SocketAddrV6) {}
 
 fn main() {}

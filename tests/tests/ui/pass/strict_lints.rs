@@ -63,7 +63,7 @@ mod private {
     struct Ping;
 
     #[::pulpo::handler("ping")]
-    fn ping(_: Ping) {}
+    fn ping(_: Ping, _: ::pulpo::State<u8>, _: &::pulpo::Context) {}
 
     #[derive(Serialize, Deserialize)]
     struct Count {

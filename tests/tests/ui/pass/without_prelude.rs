@@ -21,7 +21,7 @@ struct u8;
 struct Ping;
 
 #[::pulpo::handler("ping", ttr = "90s", alias = "pong", crate = reexport::jobs)]
-fn ping(_: Ping) {}
+fn ping(_: Ping, _: &::pulpo::Context, _: ::pulpo::State<::std::primitive::u8>) {}
 
 #[derive(Serialize, Deserialize)]
 struct Send;

@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -6,6 +8,6 @@ struct SendEmail {
 }
 
 #[pulpo::handler("send_email")]
-fn send_email(_: SendEmail, _: u32, _: String) {}
+fn send_email(_: SendEmail, _: pulpo::State<Cell<u8>>) {}
 
 fn main() {}
