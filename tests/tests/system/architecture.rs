@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// From the bottom up. A file may use what stands before it, and its own
 /// submodules.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 19] = [
     "report",
     "message",
     "outcome",
@@ -16,11 +16,15 @@ const LAYERS: [&str; 15] = [
     "disposition",
     "job",
     "queue",
-    "registry",
     "producer",
+    "state",
+    "context",
+    "registry",
+    "check",
     "worker",
     "config",
     "instance",
+    "app",
     "cli",
     "__private",
 ];
