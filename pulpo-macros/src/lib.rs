@@ -1,9 +1,122 @@
 //! The attribute macro of pulpo. Use it through the crate `pulpo`.
+//!
+//! Three stages, each in a file: `attr` parses, `check` validates and gathers
+//! every fault, `expand` emits. All of them work on `proc_macro2` types, so
+//! that unit tests can drive them.
 
 use proc_macro::TokenStream;
 
+mod attr;
+mod check;
+mod expand;
+mod faults;
+
 /// Makes a function the handler of a job.
+///
+/// The function stays as it is, and can still be called. The type of its
+/// parameter becomes a [`Job`]: it can be published, and a worker that the
+/// function is linked into runs it for each message of the request type.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct SendEmail {
+///     to: String,
+/// }
+///
+/// #[pulpo::handler("send_email", queue = "mail", max_attempts = 5, timeout = "30s")]
+/// fn send_email(email: SendEmail) -> pulpo::Outcome {
+///     if email.to.is_empty() {
+///         return Err(pulpo::fatal("no recipient")); // buried, not tried again
+///     }
+///     std::fs::write("/dev/null", email.to)?; // any std error: tried again
+///     Ok(())
+/// }
+///
+/// assert_eq!(<SendEmail as pulpo::Job>::REQUEST_TYPE, "send_email");
+/// assert_eq!(<SendEmail as pulpo::Job>::POLICY.max_attempts, 5);
+/// ```
+///
+/// # Arguments
+///
+/// The first one is the request type: the name of the job in the header of its
+/// messages, 1 to 200 ASCII letters, digits and `-_.:/+;$()`. All others are
+/// optional, in any order, each once except `alias`.
+///
+/// | argument | meaning | default |
+/// | --- | --- | --- |
+/// | `queue = "mail"` | the queue that its messages go to: 1 to 200 ASCII letters, digits and `-_./+;$()`, no hyphen first | the configured one |
+/// | `priority = 10` | of a message that does not say: from 0, the most urgent, to 4294967295 | 65536 |
+/// | `max_attempts = 5` | how many runs a message gets before it is buried; 1: no retry | 20 |
+/// | `backoff = "1s..1h"` | the pause before the next run: the first, doubled each time up to the last, with jitter; `"5s"`: always so long | `"1s..1h"` |
+/// | `ttr = "60s"` | time to run, at least a second: how long a worker that shows no sign of life keeps a message; a living one renews it | `"60s"` |
+/// | `timeout = "30s"` | how long one run may take | as long as it likes |
+/// | `alias = "old_name"` | a further request type that it serves, for messages that were published under a former name; may be repeated | none |
+/// | `crate = path` | where the crate `pulpo` is, if it is renamed or re-exported | `::pulpo` |
+///
+/// Durations are a number and a unit, or several: `"500ms"`, `"90s"`,
+/// `"1h 30m"`; at most 4294967295 seconds, which is as far as beanstalkd counts.
+///
+/// # The function
+///
+/// A plain `fn`. Its first parameter is the body, taken by value: a type of
+/// your own that is `serde::Serialize`, `serde::Deserialize` and `Send`. One
+/// type has one request type. It returns `()` or `Result<(), E>`, where `E` is
+/// any std error, `anyhow::Error` or [`Failure`].
+///
+/// After the body it may take, in any order and number:
+///
+/// - [`&pulpo::Context`][Context]: which message and which attempt this is,
+///   how much time is left, whether the result still counts; and a way to
+///   publish jobs that follow from this one, if it is done;
+/// - [`pulpo::State<T>`][State]: what all jobs of the worker share, a pool of
+///   connections for instance, given in the `setup` of `pulpo::main!`.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// use pulpo::{Context, State};
+///
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Charge { cents: u64 }
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Receipt { cents: u64 }
+/// # #[pulpo::handler("receipt")]
+/// # fn receipt(_: Receipt) {}
+/// struct Bank { url: String }
+///
+/// #[pulpo::handler("charge")]
+/// fn charge(charge: Charge, bank: State<Bank>, context: &Context) -> pulpo::Outcome {
+///     println!("{} at {}, attempt {}", charge.cents, bank.url, context.attempt());
+///     context.publish(Receipt { cents: charge.cents })?;
+///     Ok(())
+/// }
+/// ```
+///
+/// A body that is a scalar, a string or a list on the wire wants a newtype:
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct Resize(Vec<u32>);
+///
+/// #[pulpo::handler("resize")]
+/// fn resize(Resize(widths): Resize) {
+///     assert!(!widths.is_empty());
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Everything that is wrong with an attribute and its function is reported in
+/// one pass, each fault on its place. Two handlers for one request type fail
+/// the build of the binary that both are linked into.
+///
+/// [`Job`]: https://docs.rs/pulpo/latest/pulpo/trait.Job.html
+/// [`Failure`]: https://docs.rs/pulpo/latest/pulpo/struct.Failure.html
+/// [Context]: https://docs.rs/pulpo/latest/pulpo/struct.Context.html
+/// [State]: https://docs.rs/pulpo/latest/pulpo/struct.State.html
 #[proc_macro_attribute]
-pub fn handler(_arguments: TokenStream, function: TokenStream) -> TokenStream {
-    function
+pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    expand::handler(arguments.into(), function.into()).into()
 }

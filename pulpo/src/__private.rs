@@ -3,12 +3,17 @@
 
 pub use inventory::submit;
 
+#[cfg(feature = "cli")]
+pub use crate::app::{SetUp, set_up};
+#[cfg(feature = "cli")]
+pub use crate::cli::{Program, main};
+pub use crate::context::{Parameter, Run};
 use crate::job::Job;
-pub use crate::message::Incoming;
 pub use crate::message::MessageError;
 use crate::outcome::IntoOutcome;
 pub use crate::outcome::Outcome;
 pub use crate::registry::Handler;
+pub use crate::state::Needed;
 
 /// An entry for the registry.
 pub const fn handler<J: Job>(
@@ -16,14 +21,25 @@ pub const fn handler<J: Job>(
     aliases: &'static [&'static str],
     file: &'static str,
     line: u32,
-    run: fn(&Incoming<'_>) -> Result<Outcome, MessageError>,
+    run: fn(&Run<'_>) -> Result<Outcome, MessageError>,
+    needs: &'static [fn() -> Option<Needed>],
 ) -> Handler {
-    Handler::new::<J>(function, aliases, file, line, run)
+    Handler::new::<J>(function, aliases, file, line, run, needs)
 }
 
 /// The body of a message for its handler.
-pub fn decode<J: Job>(message: &Incoming<'_>) -> Result<J, MessageError> {
-    message.body()
+pub fn decode<J: Job>(run: &Run<'_>) -> Result<J, MessageError> {
+    crate::message::decode_body(run.body)
+}
+
+/// What a handler takes beside the body.
+pub fn parameter<'run, P: Parameter<'run>>(run: &Run<'run>) -> P {
+    P::of(run)
+}
+
+/// The state that a parameter of a handler brings.
+pub fn needed<'run, P: Parameter<'run>>() -> Option<Needed> {
+    P::needed()
 }
 
 /// What a handler returned, in one form.

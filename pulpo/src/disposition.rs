@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::outcome::{Failure, FailureKind};
 use crate::policy::Policy;
+use crate::report::limited;
 
 /// How long messages of an unknown request type are kept in the queue, and
 /// how long at most between two looks at one.
@@ -90,6 +91,16 @@ pub(crate) enum Disposition {
 /// Whether a message that was just dequeued is to be run (`None`), or what
 /// else becomes of it.
 pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
+    untimely(at).or_else(|| {
+        // Where each run ended with a word, whoever gave it left this run to
+        // the message; the counts of some queues are then too high.
+        let worn_out = at.failed >= at.policy.max_attempts && at.lost > 0;
+        worn_out.then(|| Disposition::Bury { reason: worn_out_reason(at), counted: false })
+    })
+}
+
+/// Whether a message is too late or too early, whatever its request type.
+pub(crate) fn untimely(at: &Situation<'_>) -> Option<Disposition> {
     if at.expiration.is_some_and(|expiration| expiration < at.now) {
         return Some(Disposition::Expire);
     }
@@ -98,20 +109,13 @@ pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
         let reason = "its delay is not over".to_owned();
         return Some(Disposition::Rollback { delay: early, reason, counted: false });
     }
-    (at.failed >= at.policy.max_attempts).then(|| Disposition::Bury { reason: worn_out(at), counted: false })
+    None
 }
 
 /// Why a message gets no further run though its last one was never settled.
-fn worn_out(at: &Situation<'_>) -> String {
-    match (at.failed, at.lost) {
-        (failed, 0) => format!("all {} attempts are used up, of {failed} failed", at.policy.max_attempts),
-        (failed, lost) if failed == lost => {
-            format!("its worker died {} (or fell silent for longer than its ttr)", times(lost))
-        }
-        (failed, lost) => {
-            format!("its worker died {} (or fell silent for longer than its ttr) in {failed} attempts", times(lost))
-        }
-    }
+fn worn_out_reason(at: &Situation<'_>) -> String {
+    let died = format!("its worker died {} (or fell silent for longer than its ttr)", times(at.lost));
+    if at.lost == at.failed { died } else { format!("{died} in {} attempts", at.failed) }
 }
 
 fn times(n: u32) -> String {
@@ -123,13 +127,13 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
     match ending {
         Ending::Done => Disposition::Commit,
         Ending::Failed(failure) => match failure.kind() {
-            FailureKind::Fatal => Disposition::Bury { reason: failure.to_string(), counted: true },
+            FailureKind::Fatal => Disposition::Bury { reason: limited(failure.to_string()), counted: true },
             FailureKind::Transient => again(at, failure.to_string(), None),
             FailureKind::RetryAfter(delay) => again(at, failure.to_string(), Some(delay)),
         },
         Ending::Panicked(text) => again(at, format!("panicked: {text}"), None),
         Ending::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),
-        Ending::Unreadable(reason) => Disposition::Bury { reason, counted: false },
+        Ending::Unreadable(reason) => Disposition::Bury { reason: limited(reason), counted: false },
         Ending::UnknownType { request_type, known, grace } => unknown(at, &request_type, &known, grace),
         Ending::ShutDown => Disposition::Rollback {
             delay: Duration::ZERO,
@@ -139,7 +143,8 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
     }
 }
 
-fn again(at: &Situation<'_>, mut reason: String, delay: Option<Duration>) -> Disposition {
+fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposition {
+    let mut reason = limited(reason);
     let attempt = at.failed.saturating_add(1);
     if attempt >= at.policy.max_attempts {
         if attempt > 1 {
@@ -154,6 +159,7 @@ fn again(at: &Situation<'_>, mut reason: String, delay: Option<Duration>) -> Dis
 /// A newer worker may know the type: its messages wait for one, looked at
 /// ever more rarely, until the grace is over.
 fn unknown(at: &Situation<'_>, request_type: &str, known: &str, grace: Duration) -> Disposition {
+    let request_type = limited(request_type.to_owned());
     let waited = (at.now - at.due_since).to_std().unwrap_or_default();
     let left = grace.saturating_sub(waited);
     if left.is_zero() {

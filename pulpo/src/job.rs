@@ -39,22 +39,44 @@ pub trait Job: Body {
 /// What can be published as the job `J`: its body, or a [`Message`] with that
 /// body and options.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be published as a `{J}`",
-    label = "expected a `{J}` or a `pulpo::Message<{J}>`"
+    message = "`{Self}` cannot be published as the job `{J}`",
+    label = "expected the body of the job by value, or a `pulpo::Message` with it",
+    note = "a job is a type with serde's two traits that some `#[pulpo::handler(\"its_name\")]` takes as its body"
 )]
 pub trait IntoMessage<J> {
     /// The message to publish.
     fn into_message(self) -> Message<J>;
 }
 
-impl<J: Job> IntoMessage<J> for J {
+// Not bound by `Job`: for a body that no handler takes, it is the bound of the
+// caller that fails, alone and with its better advice. Bound by `Body`, which
+// `Message` is not, so that rustc can infer `J` from what is published.
+impl<J: Body> IntoMessage<J> for J {
     fn into_message(self) -> Message<J> {
         Message::new(self)
     }
 }
 
-impl<J: Job> IntoMessage<J> for Message<J> {
+impl<J> IntoMessage<J> for Message<J> {
     fn into_message(self) -> Message<J> {
         self
     }
 }
+
+// Never holds. With one more candidate, rustc does not infer from a reference,
+// or from a type without serde, that the job must be this very type, only to
+// complain a second time that it is none.
+#[doc(hidden)]
+#[diagnostic::do_not_recommend]
+impl<T: Undecided> IntoMessage<Nothing> for T {
+    fn into_message(self) -> Message<Nothing> {
+        Message::new(Nothing)
+    }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Nothing;
+
+#[doc(hidden)]
+pub trait Undecided {}

@@ -283,8 +283,7 @@ impl<B: DeserializeOwned> Message<B> {
 /// A message of which the header is read and the body is not yet: which type
 /// it must fit is known only by its request type.
 #[derive(Debug, Deserialize)]
-#[doc(hidden)]
-pub struct Incoming<'text> {
+pub(crate) struct Incoming<'text> {
     #[serde(default)]
     pub(crate) id: Option<MessageId>,
     pub(crate) header: Header,

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::report::chain;
+
 /// What a handler returns: done, or a [`Failure`].
 ///
 /// Any std error becomes a transient failure by `?`.
@@ -66,6 +68,12 @@ impl Failure {
         self.kind == FailureKind::Fatal
     }
 
+    /// The error alone, with no word on what should become of the job.
+    #[cfg(feature = "cli")]
+    pub(crate) fn into_error(self) -> Box<dyn Error + Send + Sync> {
+        self.error
+    }
+
     /// The error that it was made from.
     #[must_use]
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
@@ -76,19 +84,7 @@ impl Failure {
 /// The error and its sources, each once: `receipt.eml: permission denied`.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut last = self.error.to_string();
-        f.write_str(&last)?;
-        let mut source = self.error.source();
-        while let Some(error) = source {
-            let text = error.to_string();
-            // Many errors repeat their source in their own text.
-            if !last.ends_with(&text) {
-                write!(f, ": {text}")?;
-            }
-            last = text;
-            source = error.source();
-        }
-        Ok(())
+        f.write_str(&chain(&*self.error))
     }
 }
 

@@ -21,6 +21,9 @@ pub mod conformance;
 #[cfg(feature = "file")]
 pub mod file;
 
+/// The queue of jobs that name none, where the configuration names none.
+pub const DEFAULT_QUEUE: &str = "pulpo";
+
 /// Keeps messages until they are done. Shared by all threads of a process.
 pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
     /// What this queue can do beyond what every queue can.
@@ -95,6 +98,32 @@ pub trait Consumer: Send {
     /// # Errors
     /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
     fn commit(&mut self, lease: &Lease) -> Result<(), QueueError>;
+
+    /// Done, and these messages follow from it: deletes the message and keeps
+    /// those, as safe as [`QueueAdapter::enqueue`] does. What it takes out of
+    /// `follow_ups` it has kept, so that a second try does not keep it twice.
+    ///
+    /// This one is for queues that cannot do both at once: it keeps the
+    /// follow-ups first, so that none is lost, though they are published again
+    /// if the process dies between the two.
+    ///
+    /// # Errors
+    /// [`QueueError::LeaseLost`], or if the queue cannot be reached or does
+    /// not take the follow-ups.
+    fn commit_with(
+        &mut self,
+        lease: &Lease,
+        follow_ups: &mut Vec<NewMessage>,
+        queue: &dyn QueueAdapter,
+    ) -> Result<(), QueueError> {
+        if !follow_ups.is_empty() {
+            // Not for a run whose message is another worker's by now.
+            self.touch(lease)?;
+            queue.enqueue(follow_ups.clone())?;
+            follow_ups.clear();
+        }
+        self.commit(lease)
+    }
 
     /// Too late: deletes the message unprocessed.
     ///

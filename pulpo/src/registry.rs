@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::context::Run;
 use crate::job::Job;
-use crate::message::{Incoming, MessageError, decode_body};
+use crate::message::{MessageError, decode_body};
 use crate::outcome::Outcome;
 use crate::policy::Policy;
+use crate::state::Needed;
 
 /// One handler, as its attribute submitted it.
 #[derive(Debug)]
@@ -19,13 +21,14 @@ pub struct Handler {
     line: u32,
     body_type: fn() -> &'static str,
     check: fn(Option<&str>) -> Result<(), MessageError>,
-    run: Run,
+    run: Call,
+    needs: &'static [fn() -> Option<Needed>],
 }
 
 inventory::collect!(Handler);
 
 /// How a handler is called: decode the body, run the function.
-pub(crate) type Run = fn(&Incoming<'_>) -> Result<Outcome, MessageError>;
+pub(crate) type Call = fn(&Run<'_>) -> Result<Outcome, MessageError>;
 
 impl Handler {
     /// What the attribute submits; reached through `__private`.
@@ -34,7 +37,8 @@ impl Handler {
         aliases: &'static [&'static str],
         file: &'static str,
         line: u32,
-        run: Run,
+        run: Call,
+        needs: &'static [fn() -> Option<Needed>],
     ) -> Self {
         Self {
             request_type: J::REQUEST_TYPE,
@@ -46,6 +50,7 @@ impl Handler {
             body_type: std::any::type_name::<J>,
             check: |body| decode_body::<J>(body).map(drop),
             run,
+            needs,
         }
     }
 
@@ -92,15 +97,33 @@ impl Handler {
         self.line
     }
 
-    /// Whether a body, as JSON, fits the type of the handler.
-    pub(crate) fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
+    /// Whether a body, as JSON, fits the type of the handler; `None`: a message
+    /// without a body.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    pub fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
         (self.check)(body)
     }
 
     /// Decodes the body and runs the function; an error means that the body
     /// does not fit and the function was not run.
-    pub(crate) fn run(&self, message: &Incoming<'_>) -> Result<Outcome, MessageError> {
-        (self.run)(message)
+    pub(crate) fn run(&self, run: &Run<'_>) -> Result<Outcome, MessageError> {
+        (self.run)(run)
+    }
+
+    /// The types of the states that it takes.
+    pub fn states(&self) -> impl Iterator<Item = &'static str> {
+        self.needed().map(|needed| needed.type_name)
+    }
+
+    /// For people: `my_jobs::send_email (src/lib.rs:7)`.
+    pub(crate) fn described(&self) -> String {
+        format!("{} ({}:{})", self.function, self.file, self.line)
+    }
+
+    pub(crate) fn needed(&self) -> impl Iterator<Item = Needed> + use<> {
+        self.needs.iter().filter_map(|needed| needed())
     }
 }
 
@@ -109,6 +132,7 @@ impl Handler {
 pub struct Registry {
     handlers: Vec<&'static Handler>,
     by_type: HashMap<&'static str, &'static Handler>,
+    duplicates: Vec<Duplicate>,
 }
 
 impl Registry {
@@ -120,29 +144,44 @@ impl Registry {
         Self::of(inventory::iter::<Handler>())
     }
 
+    /// The handlers that are linked into this program, sound or not.
+    #[cfg(feature = "cli")]
+    pub(crate) fn gather() -> Self {
+        Self::with(inventory::iter::<Handler>())
+    }
+
     /// These handlers.
     ///
     /// # Errors
     /// If there is none, or two serve one request type.
     pub fn of(handlers: impl IntoIterator<Item = &'static Handler>) -> Result<Self, RegistryError> {
-        let mut registry = Self::default();
-        let mut duplicates = Vec::new();
-        for handler in handlers {
-            registry.handlers.push(handler);
-            for name in std::iter::once(&handler.request_type).chain(handler.aliases) {
-                if let Some(first) = registry.by_type.insert(name, handler) {
-                    duplicates.push(Duplicate { request_type: name, first, second: handler });
-                }
-            }
-        }
-        if !duplicates.is_empty() {
-            return Err(RegistryError::Duplicates(duplicates));
+        let registry = Self::with(handlers);
+        if !registry.duplicates.is_empty() {
+            return Err(RegistryError::Duplicates(registry.duplicates));
         }
         if registry.handlers.is_empty() {
             return Err(RegistryError::Empty);
         }
-        registry.handlers.sort_by_key(|handler| handler.request_type);
         Ok(registry)
+    }
+
+    fn with(handlers: impl IntoIterator<Item = &'static Handler>) -> Self {
+        let mut registry = Self::default();
+        for handler in handlers {
+            registry.handlers.push(handler);
+            for name in std::iter::once(&handler.request_type).chain(handler.aliases) {
+                if let Some(first) = registry.by_type.insert(name, handler) {
+                    registry.duplicates.push(Duplicate { request_type: name, first, second: handler });
+                }
+            }
+        }
+        registry.handlers.sort_by_key(|handler| handler.request_type);
+        registry
+    }
+
+    /// The request types that have two handlers.
+    pub(crate) fn duplicates(&self) -> &[Duplicate] {
+        &self.duplicates
     }
 
     /// The handler that serves this request type.
@@ -181,21 +220,23 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// Two handlers of one request type.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Duplicate {
     request_type: &'static str,
     first: &'static Handler,
     second: &'static Handler,
 }
 
+impl Duplicate {
+    pub(crate) fn second(&self) -> &'static Handler {
+        self.second
+    }
+}
+
 impl fmt::Display for Duplicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { request_type, first, second } = self;
-        write!(
-            f,
-            "`{request_type}` is served by {} ({}:{}) and by {} ({}:{})",
-            first.function, first.file, first.line, second.function, second.file, second.line
-        )
+        write!(f, "`{request_type}` is served by {} and by {}", first.described(), second.described())
     }
 }
 

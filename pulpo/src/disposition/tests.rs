@@ -1,1 +1,151 @@
+use chrono::TimeDelta;
 
+use super::*;
+use crate::outcome::{fatal, retry_after, transient};
+
+const POLICY: Policy = Policy::DEFAULT;
+
+fn now() -> DateTime<Utc> {
+    "2026-11-23T09:00:00Z".parse().expect("a time")
+}
+
+/// A first delivery, due now.
+fn situation() -> Situation<'static> {
+    Situation {
+        failed: 0,
+        lost: 0,
+        delay: None,
+        expiration: None,
+        due_since: now(),
+        policy: &POLICY,
+        now: now(),
+        jitter: 0.0,
+    }
+}
+
+fn rollback(delay: Duration, reason: &str, counted: bool) -> Disposition {
+    Disposition::Rollback { delay, reason: reason.to_owned(), counted }
+}
+
+fn bury(reason: &str, counted: bool) -> Disposition {
+    Disposition::Bury { reason: reason.to_owned(), counted }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn done_is_deleted() {
+    assert_eq!(after_run(&situation(), Ending::Done), Disposition::Commit);
+}
+
+#[test]
+fn a_transient_failure_comes_again_ever_later() {
+    for (failed, seconds) in [(0, 1), (1, 2), (2, 4), (18, 2700)] {
+        let at = Situation { failed, ..situation() };
+        assert_eq!(
+            after_run(&at, Ending::Failed(transient("no luck"))),
+            rollback(Duration::from_secs(seconds), "no luck", true)
+        );
+    }
+}
+
+#[test]
+fn the_last_attempt_that_fails_buries_with_its_error() {
+    let at = Situation { failed: 19, ..situation() };
+    assert_eq!(after_run(&at, Ending::Failed(transient("no luck"))), bury("no luck (attempt 20 of 20)", true));
+    assert_eq!(after_run(&at, Ending::Panicked("boom".to_owned())), bury("panicked: boom (attempt 20 of 20)", true));
+    let once = POLICY.max_attempts(1);
+    let at = Situation { policy: &once, ..situation() };
+    assert_eq!(after_run(&at, Ending::Failed(transient("no luck"))), bury("no luck", true));
+    assert_eq!(after_run(&at, Ending::Failed(retry_after(SECOND, "no luck"))), bury("no luck", true));
+}
+
+#[test]
+fn a_failure_may_say_when_to_try_again() {
+    let failure = retry_after(Duration::from_secs(90), "busy");
+    assert_eq!(after_run(&situation(), Ending::Failed(failure)), rollback(Duration::from_secs(90), "busy", true));
+}
+
+#[test]
+fn a_panic_and_a_timeout_count_as_transient_failures() {
+    assert_eq!(after_run(&situation(), Ending::Panicked("boom".to_owned())), rollback(SECOND, "panicked: boom", true));
+    assert_eq!(
+        after_run(&situation(), Ending::TimedOut(Duration::from_secs(30))),
+        rollback(SECOND, "timed out after 30s", true)
+    );
+}
+
+#[test]
+fn a_fatal_failure_buries_at_once() {
+    assert_eq!(after_run(&situation(), Ending::Failed(fatal("no recipient"))), bury("no recipient", true));
+}
+
+#[test]
+fn what_cannot_be_read_is_buried_without_an_attempt() {
+    assert_eq!(after_run(&situation(), Ending::Unreadable("not JSON".to_owned())), bury("not JSON", false));
+}
+
+#[test]
+fn an_unknown_type_waits_for_a_worker_that_knows_it() {
+    let grace = Duration::from_secs(600);
+    let after = |seconds| {
+        let at = Situation { due_since: now() - TimeDelta::seconds(seconds), failed: 50, ..situation() };
+        let unknown = Ending::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
+        after_run(&at, unknown)
+    };
+    let reason = "no handler for the request type `resize` in this worker";
+    for (waited, delay) in [(-5, 1), (0, 1), (1, 1), (30, 30), (200, 60), (590, 10), (599, 1)] {
+        assert_eq!(after(waited), rollback(Duration::from_secs(delay), reason, false), "{waited}");
+    }
+    let buried = bury("no handler for the request type `resize`; this worker knows: a, b", false);
+    assert_eq!(after(600), buried);
+    assert_eq!(after(100_000), buried);
+}
+
+#[test]
+fn a_stop_gives_back_uncounted() {
+    assert_eq!(after_run(&situation(), Ending::ShutDown), rollback(Duration::ZERO, "its worker was shut down", false));
+}
+
+#[test]
+fn a_message_in_time_runs() {
+    let later = Some(now() + TimeDelta::seconds(1));
+    assert_eq!(before_run(&situation()), None);
+    assert_eq!(before_run(&Situation { delay: Some(now()), expiration: Some(now()), failed: 19, ..situation() }), None);
+    assert_eq!(before_run(&Situation { expiration: later, ..situation() }), None);
+}
+
+#[test]
+fn an_expired_message_is_deleted_whatever_else_it_is() {
+    let at = Situation { expiration: Some(now() - TimeDelta::nanoseconds(1)), failed: 99, ..situation() };
+    assert_eq!(before_run(&at), Some(Disposition::Expire));
+    assert_eq!(untimely(&at), Some(Disposition::Expire));
+}
+
+#[test]
+fn a_delay_that_only_the_message_knows_is_kept() {
+    let at = Situation { delay: Some(now() + TimeDelta::milliseconds(1500)), ..situation() };
+    let wanted = rollback(Duration::from_millis(1500), "its delay is not over", false);
+    assert_eq!(before_run(&at), Some(wanted));
+}
+
+#[test]
+fn a_job_that_kills_its_workers_is_buried() {
+    let reason = |failed, lost| match before_run(&Situation { failed, lost, ..situation() }) {
+        Some(Disposition::Bury { reason, counted: false }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason(20, 20), "its worker died 20 times (or fell silent for longer than its ttr)");
+    assert_eq!(reason(20, 1), "its worker died once (or fell silent for longer than its ttr) in 20 attempts");
+    // No worker died: one that rolled it back left it this run.
+    assert_eq!(before_run(&Situation { failed: 21, ..situation() }), None);
+}
+
+#[test]
+fn a_reason_is_never_longer_than_anybody_reads() {
+    let Disposition::Bury { reason, .. } = after_run(&situation(), Ending::Failed(fatal("x".repeat(10_000_000))))
+    else {
+        panic!("buried")
+    };
+    assert!(reason.len() < 5000);
+}

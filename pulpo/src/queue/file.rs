@@ -1,7 +1,7 @@
 //! The embedded queue: SQLite in one file, used by many processes at the same
 //! time, with no server. `memory:` is the same code on a database in memory.
 //!
-//! One connection of the process writes (see `file/writer.rs`), one reads. Leases
+//! One connection of the process writes (see `writer.rs`), one reads. Leases
 //! and acknowledgements cost no sync of the disk: a power cut that loses one
 //! makes a job run again, as at-least-once delivery allows. A publication is
 //! synced before `enqueue` returns.
@@ -158,30 +158,7 @@ impl QueueAdapter for FileQueue {
             return Ok(Vec::new());
         }
         let now = self.0.now();
-        let ids = self.0.writer.write(Durability::Synced, move |connection| {
-            let mut insert = connection.prepare_cached(
-                "INSERT INTO message(queue, state, priority, until, ttr, due_since, enqueued_at, request_type, text)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            )?;
-            let mut ids = Vec::with_capacity(messages.len());
-            for message in &messages {
-                let until = message.delay.map(micros_up).filter(|until| *until > now);
-                let state = if until.is_some() { State::Delayed } else { State::Ready };
-                let id = insert.insert(params![
-                    message.queue,
-                    schema::code(state),
-                    message.priority.get(),
-                    until,
-                    i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX),
-                    until.unwrap_or(now),
-                    now,
-                    message.request_type,
-                    message.text,
-                ])?;
-                ids.push(MessageId::from(id.to_string()));
-            }
-            Ok(ids)
-        })?;
+        let ids = self.0.writer.write(Durability::Synced, move |connection| insert(connection, &messages, now))?;
         self.0.announce();
         Ok(ids)
     }
@@ -243,6 +220,32 @@ impl QueueAdapter for FileQueue {
     }
 }
 
+/// Keeps new messages, and says their ids.
+fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlite::Result<Vec<MessageId>> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO message(queue, state, priority, until, ttr, due_since, enqueued_at, request_type, text)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let mut ids = Vec::with_capacity(messages.len());
+    for message in messages {
+        let until = message.delay.map(micros_up).filter(|until| *until > now);
+        let state = if until.is_some() { State::Delayed } else { State::Ready };
+        let id = insert.insert(params![
+            message.queue,
+            schema::code(state),
+            message.priority.get(),
+            until,
+            i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX),
+            until.unwrap_or(now),
+            now,
+            message.request_type,
+            message.text,
+        ])?;
+        ids.push(MessageId::from(id.to_string()));
+    }
+    Ok(ids)
+}
+
 /// Microseconds since 1970, as the database keeps times.
 fn micros(time: DateTime<Utc>) -> i64 {
     time.timestamp_micros()
@@ -250,7 +253,7 @@ fn micros(time: DateTime<Utc>) -> i64 {
 
 /// The same, rounded up: nothing starts early.
 fn micros_up(time: DateTime<Utc>) -> i64 {
-    micros(time) + i64::from(time.timestamp_subsec_nanos() % 1000 > 0)
+    micros(time) + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1000))
 }
 
 fn time(micros: i64) -> DateTime<Utc> {

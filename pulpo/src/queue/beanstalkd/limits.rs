@@ -54,14 +54,13 @@ mod tests {
 
     #[test]
     fn nothing_starts_early() {
-        let now = "2026-11-23T09:00:00.5Z".parse().expect("a time");
-        let wait = |millis| delay(Some(now + TimeDelta::milliseconds(millis)), now).expect("a delay");
-        assert_eq!(wait(-1), 0);
-        assert!(matches!(delay(None, now), Ok(0)));
+        let now = "2026-11-23T09:00:00.5Z".parse().unwrap();
+        let wait = |millis| delay(Some(now + TimeDelta::milliseconds(millis)), now).unwrap();
+        assert_eq!(delay(None, now).unwrap(), 0);
         assert_eq!([wait(-5000), wait(0), wait(1), wait(1000), wait(1001)], [0, 0, 1, 1, 2]);
         assert_eq!(wait(i64::from(u32::MAX) * 1000), u32::MAX);
-        let error = delay(Some(now + TimeDelta::days(365 * 200)), now).expect_err("too long");
-        assert!(error.to_string().contains("199years"), "{error}");
+        let error = delay(Some(now + TimeDelta::days(365 * 200)), now).unwrap_err();
+        assert!(error.to_string().starts_with("expected a delay of at most 136years "), "{error}");
     }
 
     #[test]

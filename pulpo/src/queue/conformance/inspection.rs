@@ -74,11 +74,11 @@ pub(super) fn list_picks_what_the_filter_says(harness: &dyn Harness) {
     assert_eq!(list(everything()), order, "all, by id");
     assert_eq!(list(everything().queue(QUEUE)), order[..4]);
     assert!(list(everything().queue("nowhere")).is_empty());
-    assert_eq!(list(everything().request_type("other")), order[4..]);
-    assert_eq!(list(everything().state(State::Buried)), order[..1]);
+    assert_eq!(list(everything().request_type("other")), std::slice::from_ref(&elsewhere));
+    assert_eq!(list(everything().state(State::Buried)), std::slice::from_ref(&buried));
     assert_eq!(list(everything().state(State::Ready)), [ready.clone(), elsewhere.clone()]);
     assert_eq!(list(everything().state(State::Ready).queue(QUEUE)), [ready]);
-    assert_eq!(list(everything().id(delayed.clone())), order[2..3]);
+    assert_eq!(list(everything().id(delayed.clone())), std::slice::from_ref(&delayed));
     assert!(list(everything().id(delayed).state(State::Ready)).is_empty());
     assert_eq!(list(everything().limit(2)).len(), 2);
     assert!(list(everything().limit(0)).is_empty());

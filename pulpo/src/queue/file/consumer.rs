@@ -7,9 +7,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::writer::Durability;
-use super::{Shared, time};
+use super::{Shared, insert, time};
 use crate::message::MessageId;
-use crate::queue::{Consumer, Delivery, Lease, QueueError};
+use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,
@@ -52,19 +52,23 @@ impl FileConsumer {
     fn settle(
         &self,
         lease: &Lease,
+        durability: Durability,
         mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<(), QueueError> {
         let wanted = lease.clone();
         let changed = self
             .shared
             .writer
-            .write(Durability::Lazy, move |connection| change(connection, wanted.id.as_str(), &wanted.token))?;
+            .write(durability, move |connection| change(connection, wanted.id.as_str(), &wanted.token))?;
         if changed == 0 { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
     }
 
-    fn remove(&self, lease: &Lease, outcome: &'static str) -> Result<(), QueueError> {
+    /// Deletes the message, and keeps in the same transaction what follows
+    /// from it, which then is as durable as any publication.
+    fn remove(&self, lease: &Lease, outcome: &'static str, follow_ups: Vec<NewMessage>) -> Result<(), QueueError> {
         let (archive, now) = (self.shared.archive, self.shared.now());
-        self.settle(lease, move |connection, id, token| {
+        let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
+        self.settle(lease, durability, move |connection, id, token| {
             if archive {
                 connection
                     .prepare_cached(
@@ -74,7 +78,12 @@ impl FileConsumer {
                     )?
                     .execute(params![id, token, outcome, now])?;
             }
-            connection.prepare_cached("DELETE FROM message WHERE id = ?1 AND lease = ?2")?.execute([id, token])
+            let removed =
+                connection.prepare_cached("DELETE FROM message WHERE id = ?1 AND lease = ?2")?.execute([id, token])?;
+            if removed > 0 {
+                insert(connection, &follow_ups, now)?;
+            }
+            Ok(removed)
         })
     }
 }
@@ -104,18 +113,32 @@ impl Consumer for FileConsumer {
     }
 
     fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.remove(lease, "done")
+        self.remove(lease, "done", Vec::new())
+    }
+
+    fn commit_with(
+        &mut self,
+        lease: &Lease,
+        follow_ups: &mut Vec<NewMessage>,
+        _: &dyn QueueAdapter,
+    ) -> Result<(), QueueError> {
+        self.remove(lease, "done", follow_ups.clone())?;
+        if !follow_ups.is_empty() {
+            follow_ups.clear();
+            self.shared.announce();
+        }
+        Ok(())
     }
 
     fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.remove(lease, "expired")
+        self.remove(lease, "expired", Vec::new())
     }
 
     fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
         let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
         let until = (wait > 0).then(|| now.saturating_add(wait));
-        self.settle(lease, move |connection, id, token| {
+        self.settle(lease, Durability::Lazy, move |connection, id, token| {
             connection
                 .prepare_cached(
                     "UPDATE message SET state = iif(?3 IS NULL, 0, 1), until = ?3, lease = NULL,
@@ -130,7 +153,7 @@ impl Consumer for FileConsumer {
 
     fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
-        self.settle(lease, move |connection, id, token| {
+        self.settle(lease, Durability::Lazy, move |connection, id, token| {
             connection
                 .prepare_cached(
                     "UPDATE message SET state = 3, until = NULL, lease = NULL,
@@ -143,7 +166,7 @@ impl Consumer for FileConsumer {
 
     fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
         let now = self.shared.now();
-        self.settle(lease, move |connection, id, token| {
+        self.settle(lease, Durability::Lazy, move |connection, id, token| {
             connection
                 .prepare_cached("UPDATE message SET until = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?
                 .execute(params![id, token, now])

@@ -37,8 +37,10 @@ struct Line {
     waiting: Vec<Request>,
 }
 
+type Operation = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
+
 struct Request {
-    operation: Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>,
+    operation: Operation,
     durability: Durability,
     turn: Arc<Turn>,
 }

@@ -1,1 +1,109 @@
+use super::*;
 
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn refused(result: Result<Connection, QueueError>) -> String {
+    crate::report::chain(&result.expect_err("refused"))
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+#[test]
+fn the_schema_is_made_once_and_private() {
+    let folder = folder();
+    let file = prepare_file(&folder.path().join("a/b")).expect("a file");
+    drop(open(&file).expect("made"));
+    let again = open(&file).expect("opened");
+    assert_eq!(pragma(&again, "user_version").expect("a number"), i64::try_from(MIGRATIONS.len()).expect("few"));
+    assert_eq!(pragma(&again, "application_id").expect("a number"), APPLICATION_ID);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| path.metadata().expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&file), 0o600);
+        assert_eq!(mode(&folder.path().join("a/b")), 0o700);
+        assert_eq!(mode(&folder.path().join("a/b/queue.db-wal")), 0o600);
+    }
+}
+
+#[test]
+fn an_older_schema_is_brought_forward_and_keeps_its_rows() {
+    let mut connection = Connection::open_in_memory().expect("opened");
+    migrate(&mut connection, &["CREATE TABLE a(x)"]).ok().expect("version 1");
+    connection.execute("INSERT INTO a VALUES (7)", []).expect("a row");
+    migrate(&mut connection, &["CREATE TABLE a(x)", "ALTER TABLE a ADD COLUMN y DEFAULT 8"]).ok().expect("version 2");
+    let row = connection.query_row("SELECT x, y FROM a", [], |row| Ok((row.get(0)?, row.get(1)?)));
+    assert_eq!(row.expect("the row"), (7, 8));
+    assert_eq!(pragma(&connection, "user_version").expect("a number"), 2);
+}
+
+#[test]
+fn a_migration_that_fails_changes_nothing() {
+    let mut connection = Connection::open_in_memory().expect("opened");
+    migrate(&mut connection, &["CREATE TABLE a(x)"]).ok().expect("version 1");
+    let steps = &["CREATE TABLE a(x)", "CREATE TABLE b(x)", "CREATE TABLE a(x)"];
+    assert!(matches!(migrate(&mut connection, steps), Err(Refusal::Sqlite(_))));
+    assert_eq!(pragma(&connection, "user_version").expect("a number"), 1);
+    assert!(connection.prepare("SELECT * FROM b").is_err(), "the first step is undone");
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_not_touched() {
+    let folder = folder();
+    let file = prepare_file(folder.path()).expect("a file");
+    let connection = open(&file).expect("made");
+    connection.pragma_update(None, "user_version", 99).expect("set");
+    drop(connection);
+    let before = fs::read(&file).expect("bytes");
+    let error = refused(open(&file));
+    assert!(
+        error.ends_with("was written by a newer pulpo (schema 99, this one knows up to 1): upgrade this program"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&file).expect("bytes"), before);
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_not_touched() {
+    let folder = folder();
+    let file = folder.path().join("queue.db");
+    fs::write(&file, "this is not a database, whatever it is called: ".repeat(50)).expect("written");
+    let before = fs::read(&file).expect("bytes");
+    let error = refused(open(&file));
+    assert!(error.contains("is not a pulpo queue: a file that is not an SQLite database"), "{error}");
+    assert_eq!(fs::read(&file).expect("bytes"), before);
+
+    fs::remove_file(&file).expect("removed");
+    let other = Connection::open(&file).expect("opened");
+    other.execute_batch("CREATE TABLE of_somebody_else(x)").expect("a table");
+    drop(other);
+    let before = fs::read(&file).expect("bytes");
+    let error = refused(open(&file));
+    assert!(error.contains("is not a pulpo queue: the SQLite database of another program"), "{error}");
+    assert_eq!(fs::read(&file).expect("bytes"), before);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = folder();
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("written");
+    let error = crate::report::chain(&prepare_file(&file.join("queue")).expect_err("refused"));
+    assert!(error.starts_with("cannot make the folder ") && error.contains("/file/queue: "), "{error}");
+}
+
+#[test]
+fn many_may_open_a_new_file_at_the_same_time() {
+    for _ in 0..10 {
+        let folder = folder();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| open(&prepare_file(folder.path()).expect("a file")).expect("opened"));
+            }
+        });
+    }
+}

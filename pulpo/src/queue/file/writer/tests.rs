@@ -1,1 +1,114 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
+use super::*;
+
+fn writer() -> Writer {
+    let connection = Connection::open_in_memory().expect("opened");
+    connection.execute_batch("CREATE TABLE t(x INTEGER PRIMARY KEY)").expect("a table");
+    Writer::new("memory:".to_owned(), connection)
+}
+
+fn insert(writer: &Writer, x: i64) -> Result<usize, QueueError> {
+    writer.write(Durability::Synced, move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]))
+}
+
+fn count(writer: &Writer) -> i64 {
+    let query = |connection: &Connection| connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0));
+    writer.write(Durability::Lazy, query).expect("a number")
+}
+
+#[test]
+fn many_threads_write_all_of_theirs() {
+    let writer = writer();
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let writer = &writer;
+            scope.spawn(move || {
+                (0..200).for_each(|n| assert_eq!(insert(writer, thread * 1000 + n).expect("written"), 1))
+            });
+        }
+    });
+    assert_eq!(count(&writer), 1600);
+}
+
+#[test]
+fn what_waits_goes_into_one_transaction() {
+    let writer = Arc::new(writer());
+    let commits = Arc::new(AtomicUsize::new(0));
+    let counting = commits.clone();
+    lock(&writer.connection)
+        .connection
+        .commit_hook(Some(move || {
+            counting.fetch_add(1, Ordering::SeqCst);
+            false
+        }))
+        .expect("a hook");
+    // While one operation holds the writer, seven others come.
+    let (started, has_started) = std::sync::mpsc::channel();
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let slow = {
+        let writer = writer.clone();
+        thread::spawn(move || {
+            writer.write(Durability::Lazy, move |connection| {
+                started.send(()).expect("heard");
+                may_go.recv().expect("told");
+                connection.execute("INSERT INTO t VALUES (0)", [])
+            })
+        })
+    };
+    has_started.recv().expect("started");
+    let others: Vec<_> = (1..8)
+        .map(|x| {
+            let writer = writer.clone();
+            thread::spawn(move || insert(&writer, x))
+        })
+        .collect();
+    while lock(&writer.line).waiting.len() < 7 {
+        thread::yield_now();
+    }
+    go.send(()).expect("heard");
+    slow.join().expect("no panic").expect("written");
+    for other in others {
+        other.join().expect("no panic").expect("written");
+    }
+    assert_eq!(commits.load(Ordering::SeqCst), 2);
+    assert_eq!(count(&writer), 8);
+}
+
+#[test]
+fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
+    let writer = writer();
+    insert(&writer, 1).expect("written");
+    let requests: Vec<Arc<Turn>> = (0..3).map(|_| Arc::default()).collect();
+    let request = |x: i64, turn: &Arc<Turn>| Request {
+        operation: Box::new(move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]).map(drop)),
+        durability: Durability::Synced,
+        turn: turn.clone(),
+    };
+    let mut group = vec![request(2, &requests[0]), request(1, &requests[1]), request(3, &requests[2])];
+    let outcome = lock(&writer.connection).run(&mut group);
+    assert!(outcome[0].is_ok() && outcome[1].is_err() && outcome[2].is_ok());
+    assert_eq!(count(&writer), 3);
+}
+
+#[test]
+fn a_full_disk_is_said_and_what_was_there_stays() {
+    let writer = writer();
+    lock(&writer.connection).connection.execute_batch("PRAGMA max_page_count = 8").expect("set");
+    let mut kept = 0;
+    let error = loop {
+        match writer.write(Durability::Synced, |connection| {
+            connection.execute("INSERT INTO t VALUES (NULL)", [])?;
+            connection.execute("CREATE TABLE IF NOT EXISTS u(x)", [])?;
+            connection.execute("INSERT INTO u VALUES (zeroblob(3000))", [])
+        }) {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, QueueError::Full { .. }) && error.is_transient(), "{error}");
+    assert_eq!(count(&writer), kept);
+    lock(&writer.connection).connection.execute_batch("PRAGMA max_page_count = 100").expect("set");
+    insert(&writer, 1000).expect("there is room again");
+}

@@ -1,0 +1,177 @@
+//! The function: a plain `fn` of the body by value, and what else it takes.
+//!
+//! Only its attributes and its signature are looked at. What stands between
+//! the braces is the user's and rustc's.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::parse::{ParseStream, Parser as _};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, FnArg, Meta, ReturnType, Signature, Token, Type, Visibility, parse_quote};
+
+use super::body;
+use crate::faults::Faults;
+
+pub(crate) struct Function {
+    pub(crate) name: Ident,
+    /// What everything that we add for this function must carry too.
+    pub(crate) attributes: Vec<Attribute>,
+    /// The type of the body, if it is sound.
+    pub(crate) body: Option<Type>,
+    /// The types of the other parameters.
+    pub(crate) others: Vec<Type>,
+    pub(crate) returned: ReturnType,
+}
+
+pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> {
+    let (attributes, signature, block) = match header.parse2(item.clone()) {
+        Ok(header) => header,
+        Err(_) => {
+            faults.push(not_a_function(item));
+            return None;
+        }
+    };
+    if !matches!(block.into_iter().next(), Some(TokenTree::Group(_))) {
+        faults.at(&signature, "expected a function with a body: a declaration cannot handle a job");
+        return None;
+    }
+    qualifiers(&signature, faults);
+    let generic = generics(&signature, faults);
+    // The type of a generic function's parameter is rarely another mistake.
+    let (body, others) = parameters(&signature, faults);
+    let body = body.filter(|_| !generic).and_then(|ty| body::check(ty, faults));
+    let others = others.into_iter().cloned().collect();
+    Some(Function {
+        name: signature.ident,
+        attributes: attributes.iter().filter_map(inherited).collect(),
+        body,
+        others,
+        returned: signature.output,
+    })
+}
+
+/// Attributes, signature, and the rest: the block.
+fn header(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Signature, TokenStream)> {
+    let attributes = input.call(Attribute::parse_outer)?;
+    input.parse::<Visibility>()?;
+    Ok((attributes, input.parse()?, input.parse()?))
+}
+
+fn not_a_function(item: TokenStream) -> syn::Error {
+    let rest = |input: ParseStream<'_>| {
+        input.call(Attribute::parse_outer)?;
+        input.parse::<Visibility>()?;
+        input.parse::<TokenStream>()
+    };
+    // `struct SendEmail` of `pub struct SendEmail { … }`.
+    let head: TokenStream = rest
+        .parse2(item.clone())
+        .unwrap_or(item)
+        .into_iter()
+        .take(2)
+        .take_while(|token| matches!(token, TokenTree::Ident(_)))
+        .collect();
+    syn::Error::new_spanned(
+        &head,
+        format!("expected a function: #[pulpo::handler] goes on the `fn` that does the job, got `{head}`"),
+    )
+}
+
+fn qualifiers(signature: &Signature, faults: &mut Faults) {
+    if let Some(token) = &signature.constness {
+        faults.at(token, "expected a plain `fn` as handler, got a `const fn`: remove `const`");
+    }
+    if let Some(token) = &signature.asyncness {
+        faults.at(
+            token,
+            "expected a plain `fn` as handler: `async fn` is not available in this build, block inside of it instead",
+        );
+    }
+    if let Some(token) = &signature.unsafety {
+        faults.at(
+            token,
+            "expected a safe function as handler: remove `unsafe`, and put what needs it into an `unsafe` block",
+        );
+    }
+    if let Some(abi) = &signature.abi {
+        faults.at(abi, format!("expected a plain `fn` as handler: remove `{}`", abi.to_token_stream()));
+    }
+}
+
+/// Whether it is generic, which is a fault.
+fn generics(signature: &Signature, faults: &mut Faults) -> bool {
+    let generics = &signature.generics;
+    let parameters = &generics.params;
+    if parameters.iter().all(|parameter| matches!(parameter, syn::GenericParam::Lifetime(_))) && !parameters.is_empty()
+    {
+        faults.at(
+            generics,
+            "expected a handler without lifetimes: take the body by value, of a type that owns its content",
+        );
+    } else if !parameters.is_empty() {
+        faults.at(
+            generics,
+            "expected a handler that is not generic: one request type has one body type, so write a handler for each",
+        );
+    } else if let Some(clause) = &generics.where_clause {
+        faults.at(clause, "expected a handler without a `where` clause: there is nothing that it could bound");
+    }
+    !parameters.is_empty()
+}
+
+/// The type of the body, and those of the parameters after it.
+fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> (Option<&'a Type>, Vec<&'a Type>) {
+    if let Some(variadic) = &signature.variadic {
+        faults.at(variadic, "expected a handler of a fixed number of parameters: remove the variadic one");
+    }
+    let mut inputs = signature.inputs.iter();
+    let first = match inputs.next() {
+        None => {
+            let mut parentheses = TokenStream::new();
+            signature.paren_token.surround(&mut parentheses, |_| {});
+            let name = &signature.ident;
+            faults.at(parentheses, format!("expected a parameter, the body of the job: write `fn {name}(body: Body)`"));
+            return (None, Vec::new());
+        }
+        Some(FnArg::Receiver(receiver)) => {
+            faults.at(
+                receiver,
+                "expected a free function as handler, got a method: a worker has no `self` to call it on",
+            );
+            return (None, Vec::new());
+        }
+        Some(FnArg::Typed(first)) => first,
+    };
+    let typed = |input: &'a FnArg| match input {
+        FnArg::Typed(other) => Some(&*other.ty),
+        // Only the first parameter can be `self`: rustc says so.
+        FnArg::Receiver(_) => None,
+    };
+    (Some(&first.ty), inputs.filter_map(typed).collect())
+}
+
+/// The attribute as what we add for the function must carry it, or `None`.
+///
+/// What is configured away must not leave a registration behind, and a lint
+/// that was allowed for the types of the signature meets them again in ours.
+fn inherited(attribute: &Attribute) -> Option<Attribute> {
+    let path = attribute.path();
+    if path.is_ident("cfg") || path.is_ident("allow") {
+        Some(attribute.clone())
+    } else if path.is_ident("expect") {
+        let lints = &attribute.meta.require_list().ok()?.tokens;
+        Some(parse_quote!(#[allow(#lints)]))
+    } else if path.is_ident("deprecated") {
+        Some(parse_quote!(#[allow(deprecated)]))
+    } else if path.is_ident("cfg_attr") {
+        let parts = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
+        let mut parts = parts.into_iter();
+        let predicate = parts.next()?;
+        let kept: Vec<Attribute> = parts.filter_map(|meta| inherited(&parse_quote!(#[#meta]))).collect();
+        let kept = kept.iter().map(|attribute| &attribute.meta);
+        let tokens = quote!(#(, #kept)*);
+        (!tokens.is_empty()).then(|| parse_quote!(#[cfg_attr(#predicate #tokens)]))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,168 @@
+//! Each fault by the tokens that it is on. What it says, and how rustc shows
+//! it, is in the UI cases of the package `pulpo-tests`.
+
+use super::Checked;
+use crate::faults::Faults;
+
+const GOOD: &str = "fn send(email: SendEmail) -> Outcome { Ok(()) }";
+
+/// The source texts that the faults of a handler are on.
+fn faults(arguments: &str, item: &str) -> Vec<String> {
+    let mut faults = Faults::default();
+    let _ = Checked::new(arguments.parse().expect("tokens"), item.parse().expect("tokens"), &mut faults);
+    faults.iter().map(|fault| fault.span().source_text().unwrap_or_default()).collect()
+}
+
+#[test]
+fn good_ones_have_none() {
+    for arguments in [
+        r#""send""#,
+        r#""send","#,
+        r#""billing:send/now+$(x);.v_1-2", priority = 0, max_attempts = 1"#,
+        r#""send", priority = 4_294_967_295u32, max_attempts = 0xFFFF_FFFF"#,
+        r##""send", queue = r#"mail"#, backoff = "5s", ttr = "1s", timeout = "1ms""##,
+        r#""send", backoff = "1s .. 1h 30m", ttr = "4294967295s""#,
+        r#""send", alias = "a", alias = "b", crate = self::pulpo"#,
+    ] {
+        assert_eq!(faults(arguments, GOOD), [""; 0], "{arguments}");
+    }
+    for item in [
+        "fn send(SendEmail { to, .. }: SendEmail) {}",
+        "fn send(mut email: mail::SendEmail<Vec<u8>, 3>) {}",
+        "pub(crate) fn send(_: Text<'static>) -> ! { loop {} }",
+        "#[cfg(unix)] #[doc = \"x\"] fn send(_: (Email)) -> Result<(), Box<dyn Error>> { Ok(()) }",
+        "fn send(_: <Mail as Kind>::Body) {}",
+        "fn send(_: my::Vec<u8>) {}",
+        "fn send(_: Email, pool: State<Pool>, _: &Context, b: u8) {}",
+        "fn send(_: address::State) {}",
+    ] {
+        assert_eq!(faults(r#""send""#, item), [""; 0], "{item}");
+    }
+}
+
+#[test]
+fn each_argument_is_checked() {
+    for (argument, place) in [
+        ("queue = mail", "mail"),
+        (r#"queue = """#, r#""""#),
+        (r#"queue = "-mail""#, r#""-mail""#),
+        (r#"queue = "a:b""#, r#""a:b""#),
+        ("priority = -1", "- 1"),
+        ("priority = 1.5", "1.5"),
+        ("priority = 4294967296", "4294967296"),
+        ("priority = 1i64", "1i64"),
+        (r#"priority = "1""#, r#""1""#),
+        ("max_attempts = 0", "0"),
+        ("max_attempts = MANY", "MANY"),
+        ("ttr = 60", "60"),
+        (r#"ttr = "999ms""#, r#""999ms""#),
+        (r#"ttr = "137years""#, r#""137years""#),
+        (r#"timeout = "0s""#, r#""0s""#),
+        (r#"timeout = """#, r#""""#),
+        (r#"backoff = "0s""#, r#""0s""#),
+        (r#"backoff = "2s..1s""#, r#""2s..1s""#),
+        (r#"backoff = "1s..""#, r#""1s..""#),
+        (r#"backoff = "1s..2s..3s""#, r#""1s..2s..3s""#),
+        (r#"alias = "send""#, r#""send""#),
+        (r#"alias = "a b""#, r#""a b""#),
+        (r#"crate = "pulpo""#, r#""pulpo""#),
+        ("batch = 100", "batch"),
+        ("r#crate_ = x", "r#crate_"),
+        ("queue", "queue"),
+        ("queue =", "queue ="),
+        (r#"queue("mail")"#, r#"queue("mail")"#),
+        (r#""other""#, r#""other""#),
+        ("ttr = \"2s\", ttr = \"2s\"", "ttr"),
+        (",", ","),
+    ] {
+        let found = faults(&format!(r#""send", {argument}"#), GOOD);
+        assert_eq!(
+            found.iter().map(|text| text.replace(' ', "")).collect::<Vec<_>>(),
+            [place.replace(' ', "")],
+            "{argument}"
+        );
+    }
+}
+
+#[test]
+fn the_request_type_is_checked() {
+    for (arguments, place) in [
+        (r#""""#, r#""""#),
+        (r#""a b""#, r#""a b""#),
+        ("\"caf\u{e9}\"", "\"caf\u{e9}\""),
+        ("send_email", "send_email"),
+        ("5", "5"),
+        (r#"name = "send""#, "name"),
+        (r#"queue = "mail", "send""#, r#""send""#),
+    ] {
+        assert_eq!(faults(arguments, GOOD), [place], "{arguments}");
+    }
+    assert_eq!(faults("", GOOD).len(), 1);
+    assert_eq!(faults(r#"queue = "mail""#, GOOD).len(), 1);
+}
+
+#[test]
+fn the_function_is_checked() {
+    for (item, place) in [
+        ("async fn send(_: Email) {}", "async"),
+        ("const fn send(_: Email) {}", "const"),
+        ("unsafe fn send(_: Email) {}", "unsafe"),
+        ("extern \"C\" fn send(_: Email) {}", "extern \"C\""),
+        ("fn send<T>(_: Email<T>) {}", "<T>"),
+        ("fn send<'a>(_: &'a Email) {}", "<'a>"),
+        ("fn send<const N: usize>(_: [u8; N]) {}", "<const N: usize>"),
+        ("fn send(_: Email) where Email: Sized {}", "where Email: Sized"),
+        ("fn send(&self, _: Email) {}", "&self"),
+        ("fn send() {}", "()"),
+        ("fn send(_: &Context, _: Email) {}", "&Context"),
+        ("fn send(_: pulpo::State<Pool>, _: Email) {}", "pulpo::State<Pool>"),
+        ("fn send(_: &Email) {}", "&Email"),
+        ("fn send(_: &mut Email) {}", "&mut Email"),
+        ("fn send(_: impl Body) {}", "impl Body"),
+        ("fn send(_: Text<'_>) {}", "'_"),
+        ("fn send(_: Vec<Email>) {}", "Vec<Email>"),
+        ("fn send(_: std::string::String) {}", "std::string::String"),
+        ("fn send(_: (Email, u8)) {}", "(Email, u8)"),
+        ("fn send(_: ()) {}", "()"),
+        ("fn send(_: Self) {}", "Self"),
+        ("fn send(_: Email);", "fn send(_: Email)"),
+        ("pub struct Email(u8);", "struct Email"),
+        ("#[derive(Debug)] enum Email {}", "enum Email"),
+        ("impl Email {}", "impl Email"),
+        ("mod mail {}", "mod mail"),
+        ("const SEND: u8 = 0;", "const SEND"),
+    ] {
+        assert_eq!(faults(r#""send""#, item), [place], "{item}");
+    }
+}
+
+#[test]
+fn what_rustc_always_refuses_is_left_to_it() {
+    for item in ["fn send(_: _) {}", "fn send(_: Email<_>) {}", "fn send(_: dyn Body) {}", "fn send(_: [u8]) {}"] {
+        assert_eq!(faults(r#""send""#, item), [""; 0], "{item}");
+    }
+}
+
+#[test]
+fn all_faults_are_found_in_one_pass() {
+    assert_eq!(
+        faults(
+            r#""a b", , prioritty = 1, ttr = 60, queue = , alias = "c d", max_attempts = 0, max_attempts = 1"#,
+            "async unsafe fn send(_: &Email, b: u8) where Email: Sized {}",
+        ),
+        [
+            ",",
+            "queue =",
+            "\"a b\"",
+            "prioritty",
+            "60",
+            "\"c d\"",
+            "0",
+            "max_attempts",
+            "async",
+            "unsafe",
+            "where Email: Sized",
+            "&Email",
+        ]
+    );
+}

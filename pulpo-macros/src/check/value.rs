@@ -1,0 +1,121 @@
+//! Values: strings, whole numbers and durations, in their ranges.
+
+use std::time::Duration;
+
+use proc_macro2::TokenStream;
+use syn::{LitInt, LitStr};
+
+/// Beanstalkd counts times in unsigned 32-bit seconds: some 136 years.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
+pub(super) fn string(value: TokenStream, what: &str, example: &str) -> syn::Result<LitStr> {
+    syn::parse2::<LitStr>(value.clone())
+        .map_err(|_| fault(&value, format!("expected {what} in a string such as {example:?}, got `{value}`")))
+}
+
+pub(super) fn priority(value: TokenStream) -> syn::Result<u32> {
+    number(&value, 0, "a priority from 0, the most urgent, to 4294967295")
+}
+
+pub(super) fn max_attempts(value: TokenStream) -> syn::Result<u32> {
+    number(&value, 1, "a number of runs from 1 to 4294967295")
+}
+
+/// A `u32` that is not less than `least`.
+fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result<u32> {
+    let number = syn::parse2::<LitInt>(value.clone())
+        .ok()
+        .filter(|literal| matches!(literal.suffix(), "" | "u32"))
+        .and_then(|literal| literal.base10_parse::<u32>().ok())
+        .filter(|number| *number >= least);
+    number.ok_or_else(|| {
+        let quoted = syn::parse2::<LitStr>(value.clone())
+            .ok()
+            .map(|literal| literal.value())
+            .filter(|text| text.parse::<u32>().is_ok());
+        let advice = quoted.map_or_else(String::new, |text| format!(": write {text} without the quotes"));
+        fault(value, format!("expected {what}, got `{value}`{advice}"))
+    })
+}
+
+/// How long a worker that shows no sign of life keeps a message.
+pub(super) fn ttr(value: TokenStream) -> syn::Result<Duration> {
+    let (literal, ttr) = duration(&value)?;
+    if ttr < Duration::from_secs(1) {
+        return Err(fault(&literal, format!("expected a ttr of at least \"1s\", got `{}`", literal.value())));
+    }
+    Ok(ttr)
+}
+
+pub(super) fn timeout(value: TokenStream) -> syn::Result<Duration> {
+    let (literal, timeout) = duration(&value)?;
+    if timeout.is_zero() {
+        return Err(fault(
+            &literal,
+            "expected a timeout longer than zero: leave it out to let the job run as long as it likes",
+        ));
+    }
+    Ok(timeout)
+}
+
+/// `first..most`, or one duration for both.
+pub(super) fn backoff(value: TokenStream) -> syn::Result<(Duration, Duration)> {
+    let form = "a backoff in a string such as \"1s..1h\", or \"5s\" if it does not grow";
+    let literal = literal(&value, form)?;
+    let text = literal.value();
+    let (first, most) = text.split_once("..").unwrap_or((&text, &text));
+    let (first, most) = (parse(&literal, first, form)?, parse(&literal, most, form)?);
+    if first.is_zero() {
+        return Err(fault(
+            &literal,
+            format!("expected a backoff longer than zero, got `{text}`: a job that fails would be run again at once"),
+        ));
+    }
+    if first > most {
+        return Err(fault(
+            &literal,
+            format!(
+                "expected a backoff from the shortest pause to the longest, got `{text}`: write them the other way round"
+            ),
+        ));
+    }
+    Ok((first, most))
+}
+
+const DURATION: &str = "a duration in a string such as \"30s\"";
+
+fn duration(value: &TokenStream) -> syn::Result<(LitStr, Duration)> {
+    let literal = literal(value, DURATION)?;
+    let duration = parse(&literal, &literal.value(), DURATION)?;
+    Ok((literal, duration))
+}
+
+/// A string; a bare number gets the advice to say what it counts.
+fn literal(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
+    syn::parse2(value.clone()).map_err(|_| {
+        let advice = syn::parse2::<LitInt>(value.clone())
+            .map_or_else(|_| String::new(), |number| format!(": write \"{}s\" for seconds", number.base10_digits()));
+        fault(value, format!("expected {form}, got `{value}`{advice}"))
+    })
+}
+
+/// With the parser that reads configuration and command line too.
+fn parse(literal: &LitStr, text: &str, form: &str) -> syn::Result<Duration> {
+    let duration = humantime::parse_duration(text.trim())
+        .map_err(|error| fault(literal, format!("expected {form}, got `{}`: {error}", literal.value())))?;
+    if duration > LONGEST {
+        return Err(fault(
+            literal,
+            format!(
+                "expected at most {} seconds, some 136 years, got `{}`: beanstalkd counts no further",
+                LONGEST.as_secs(),
+                literal.value()
+            ),
+        ));
+    }
+    Ok(duration)
+}
+
+fn fault(tokens: impl quote::ToTokens, message: impl std::fmt::Display) -> syn::Error {
+    syn::Error::new_spanned(tokens, message)
+}

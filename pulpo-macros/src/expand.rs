@@ -1,0 +1,177 @@
+//! Emit: the user's function as it stands, and beside it one `const _`.
+//!
+//! All paths are absolute, all names begin with `__`, and the logic is in
+//! `pulpo::__private`: what stands here is only what cannot stand there.
+//!
+//! Every token of ours that rustc may complain of is *located* at what the
+//! user wrote and still *resolved* as ours: the error points to the right
+//! place, and lints see the output of a macro, which they leave alone.
+
+use std::time::Duration;
+
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
+use syn::spanned::Spanned as _;
+use syn::{Attribute, LitStr, ReturnType, Token, Type};
+
+use crate::check::{Checked, Handler, Policy};
+use crate::faults::Faults;
+
+#[cfg(test)]
+mod tests;
+
+/// The attribute, from its tokens to those that take their place.
+pub(crate) fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut faults = Faults::default();
+    let checked = Checked::new(arguments, item.clone(), &mut faults);
+    let handler = checked.handler();
+    let attributes = checked.attributes();
+    let added = match handler {
+        Some(handler) if faults.is_empty() => registration(&handler, attributes),
+        handler => fallback(handler.as_ref(), &faults, attributes),
+    };
+    quote!(#item #added)
+}
+
+/// For a handler with faults: these, and what the rest of the crate needs so
+/// that nothing else fails for the same cause.
+fn fallback(handler: Option<&Handler<'_>>, faults: &Faults, attributes: &[Attribute]) -> TokenStream {
+    let errors = faults.iter().map(|fault| {
+        let error = fault.to_compile_error();
+        quote!(#(#attributes)* #error)
+    });
+    let job = handler.map(|handler| {
+        let job = job(handler);
+        quote!(#(#attributes)* const _: () = { #job };)
+    });
+    quote!(#(#errors)* #job)
+}
+
+fn registration(handler: &Handler<'_>, attributes: &[Attribute]) -> TokenStream {
+    let job = job(handler);
+    let names = std::iter::once(handler.request_type).chain(handler.aliases);
+    let guards = names.enumerate().map(|(index, name)| guard(index, name));
+    let entry = entry(handler);
+    quote! {
+        #(#attributes)*
+        const _: () = {
+            #job
+            #(#guards)*
+            #entry
+        };
+    }
+}
+
+/// The body type is this job.
+fn job(handler: &Handler<'_>) -> TokenStream {
+    let Handler { pulpo, request_type, body, .. } = handler;
+    let policy = policy(handler);
+    let constants = quote! {
+        const REQUEST_TYPE: &'static ::core::primitive::str = #request_type;
+        #policy
+    };
+    // The span of the whole implementation, which rustc shows to say which
+    // types are jobs: the user's type, without a word about macros.
+    let place = body.span();
+    let keyword = Token![impl](place);
+    let mut constants = Group::new(Delimiter::Brace, constants);
+    constants.set_span(place);
+    quote_spanned! {ours_at(place)=>
+        #[automatically_derived]
+        #[allow(non_local_definitions)]
+        #keyword #pulpo::Job for #body #constants
+    }
+}
+
+/// Only what differs from the defaults.
+fn policy(handler: &Handler<'_>) -> Option<TokenStream> {
+    let pulpo = handler.pulpo;
+    let Policy { queue, priority, max_attempts, backoff, ttr, timeout } = handler.policy;
+    let queue = queue.as_ref().map(|queue| quote!(.queue(#queue)));
+    let priority = priority.map(|priority| quote!(.priority(#priority)));
+    let max_attempts = max_attempts.map(|runs| quote!(.max_attempts(#runs)));
+    let backoff = backoff.map(|(first, most)| {
+        let (first, most) = (duration(first), duration(most));
+        quote!(.backoff(#first, #most))
+    });
+    let ttr = ttr.map(|ttr| {
+        let ttr = duration(ttr);
+        quote!(.ttr(#ttr))
+    });
+    let timeout = timeout.map(|timeout| {
+        let timeout = duration(timeout);
+        quote!(.timeout(#timeout))
+    });
+    let differences = quote!(#queue #priority #max_attempts #backoff #ttr #timeout);
+    (!differences.is_empty()).then(|| quote!(const POLICY: #pulpo::Policy = #pulpo::Policy::DEFAULT #differences;))
+}
+
+fn duration(duration: Duration) -> TokenStream {
+    let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
+    quote!(::core::time::Duration::new(#seconds, #nanoseconds))
+}
+
+/// A symbol that says what is wrong if the linker, or rustc within one crate,
+/// meets it twice.
+fn guard(index: usize, name: &LitStr) -> TokenStream {
+    let symbol = format!("two pulpo handlers for the request type `{}`", name.value());
+    let item = format_ident!("__PULPO_REQUEST_TYPE_{index}");
+    quote_spanned! {ours_at(name.span())=>
+        #[unsafe(export_name = #symbol)]
+        pub static #item: ::core::primitive::u8 = 0;
+    }
+}
+
+/// The entry in the list that the linker collects.
+fn entry(handler: &Handler<'_>) -> TokenStream {
+    let Handler { pulpo, aliases, function, body, others, .. } = handler;
+    let path = format!("::{}", function.unraw());
+    // `file!` and `line!` tell the place of the outermost macro that they come
+    // from: wholly the user's, they tell that of the function.
+    let file = quote_spanned!(function.span()=> ::core::file!());
+    let line = quote_spanned!(function.span()=> ::core::line!());
+    let outcome = outcome(handler);
+    quote! {
+        #pulpo::__private::submit! {
+            #pulpo::__private::handler::<#body>(
+                ::core::concat!(::core::module_path!(), #path),
+                &[#(#aliases),*],
+                #file,
+                #line,
+                |__run| #pulpo::__private::decode::<#body>(__run).map(|__body| #outcome),
+                &[#(#pulpo::__private::needed::<#others>),*],
+            )
+        }
+    }
+}
+
+/// The call of the function, its return type checked on the type itself.
+fn outcome(handler: &Handler<'_>) -> TokenStream {
+    let Handler { pulpo, function, returned, others, .. } = handler;
+    let arguments = quote!(__body #(, #pulpo::__private::parameter::<#others>(__run))*);
+    let call = quote!(#function(#arguments));
+    let ty = match returned {
+        ReturnType::Default => return quote!(#pulpo::__private::outcome::<()>(#call)),
+        ReturnType::Type(_, ty) => ty,
+    };
+    let anonymous = |token: TokenTree| matches!(token, TokenTree::Ident(word) if word == "impl");
+    if let Type::Never(_) = **ty {
+        // It returns to nobody, and `!` as an argument is unstable.
+        call
+    } else if ty.to_token_stream().into_iter().any(anonymous) {
+        // It cannot be named, only inferred: the complaint is of the call.
+        let place = ours_at(ty.span());
+        let mut function = (*function).clone();
+        function.set_span(place);
+        let call = quote_spanned!(place=> #function(#arguments));
+        quote!(#pulpo::__private::outcome(#call))
+    } else {
+        quote!(#pulpo::__private::outcome::<#ty>(#call))
+    }
+}
+
+/// The place of the user's token for a token of ours.
+fn ours_at(place: Span) -> Span {
+    Span::call_site().located_at(place)
+}

@@ -1,0 +1,75 @@
+//! The output, read as code: `tests/expansion` holds it in full.
+
+use std::path::Path;
+
+use super::handler;
+
+fn expand(arguments: &str, item: &str) -> String {
+    let output = handler(arguments.parse().expect("tokens"), item.parse().expect("tokens"));
+    prettyplease::unparse(&syn::parse2(output).expect("items"))
+}
+
+/// Compares with the file, or writes it if `PULPO_BLESS` is set.
+#[track_caller]
+fn assert_expands_to(file: &str, arguments: &str, item: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expansion").join(file);
+    let output = expand(arguments, item);
+    if std::env::var_os("PULPO_BLESS").is_some() {
+        std::fs::write(&path, &output).expect("written");
+    }
+    let expected = std::fs::read_to_string(&path).expect("the expected output");
+    assert_eq!(output, expected, "of {file}; PULPO_BLESS=1 writes it anew");
+}
+
+#[test]
+fn a_minimal_handler() {
+    assert_expands_to("minimal.rs", r#""ping""#, "fn ping(_: Ping) {}");
+}
+
+#[test]
+fn a_handler_with_every_argument() {
+    assert_expands_to(
+        "full.rs",
+        r#""send_email", queue = "mail", priority = 10, max_attempts = 5, backoff = "1s..1h",
+           ttr = "90s", timeout = "1500ms", alias = "sendmail", alias = "mail::send",
+           crate = crate::jobs::pulpo,"#,
+        r#"/// Sends one.
+           #[cfg(feature = "mail")]
+           #[expect(deprecated)]
+           #[cfg_attr(unix, cfg(not(test)), inline)]
+           pub(crate) fn send_email(SendEmail { to, .. }: mail::SendEmail<4>) -> Result<(), mail::Error> {
+               mail::send(to)
+           }"#,
+    );
+}
+
+#[test]
+fn a_handler_with_parameters() {
+    assert_expands_to(
+        "parameters.rs",
+        r#""ping""#,
+        "fn ping(_: Ping, pool: State<Pool>, run: &pulpo::Context) -> Outcome { Ok(()) }",
+    );
+}
+
+#[test]
+fn a_faulty_handler_is_still_a_job() {
+    assert_expands_to("faulty.rs", r#""ping", ttr = 60, priority = 7"#, "#[cfg(unix)] fn ping(_: Ping) {}");
+}
+
+#[test]
+fn an_unnamed_return_type_is_inferred() {
+    let output = expand(r#""ping""#, "fn ping(_: Ping) -> impl pulpo::IntoOutcome {}");
+    assert!(output.contains("outcome(ping(__body))"), "{output}");
+    let output = expand(r#""ping""#, "fn ping(_: Ping) -> ! { loop {} }");
+    assert!(output.contains(".map(| __body | ping(__body))"), "{output}");
+}
+
+#[test]
+fn the_item_comes_back_whatever_it_is() {
+    for item in ["struct Email {}", "impl Email {}", "fn send(self, a: &u8) {}", "async fn send() {}"] {
+        let output = expand("", item);
+        let item = prettyplease::unparse(&syn::parse_str(item).expect("an item"));
+        assert!(output.starts_with(&item), "{output}");
+    }
+}

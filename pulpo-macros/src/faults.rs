@@ -1,0 +1,32 @@
+//! All that is wrong with one handler, gathered: the user sees every
+//! independent fault in one pass.
+
+use quote::ToTokens;
+
+#[derive(Default)]
+pub(crate) struct Faults(Vec<syn::Error>);
+
+impl Faults {
+    pub(crate) fn push(&mut self, fault: syn::Error) {
+        // Each on its own: an error of syn may hold several.
+        self.0.extend(fault);
+    }
+
+    /// A fault of these tokens.
+    pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl std::fmt::Display) {
+        self.push(syn::Error::new_spanned(tokens, message));
+    }
+
+    /// The value, or `None` and one fault more.
+    pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+        result.map_err(|fault| self.push(fault)).ok()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &syn::Error> {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,67 @@
+//! What `setup` of `pulpo::main!` works on.
+
+use std::error::Error;
+
+use crate::outcome::Failure;
+use crate::state::States;
+
+/// The program that [`main!`](crate::main!) makes, while it is set up.
+///
+/// `setup` is run before a worker starts, and by the command `check`.
+///
+/// ```no_run
+/// struct Mailer { from: String }
+///
+/// pulpo::main! {
+///     setup: |app| {
+///         app.state(Mailer { from: std::env::var("MAIL_FROM")? });
+///         Ok::<(), std::env::VarError>(())
+///     }
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct App {
+    pub(crate) states: States,
+}
+
+impl App {
+    /// Gives the handlers a state: what they take as
+    /// [`State<T>`](crate::State). There is one of each type; a second one
+    /// keeps the worker from starting, so wrap it in a type of its own.
+    #[track_caller]
+    pub fn state<T: Send + Sync + 'static>(&mut self, state: T) {
+        self.states.insert(state);
+    }
+}
+
+/// What keeps a program from being set up.
+pub(crate) type SetupFailure = Box<dyn Error + Send + Sync>;
+
+/// Calls `setup`, whatever it returns.
+pub fn set_up<R: SetUp>(app: &mut App, setup: impl FnOnce(&mut App) -> R) -> Result<(), SetupFailure> {
+    setup(app).into_result()
+}
+
+/// What `setup` may return: `()`, or `Result<(), E>` where `E` is any std
+/// error or `anyhow::Error`.
+#[diagnostic::on_unimplemented(
+    message = "`setup` cannot return `{Self}`",
+    label = "expected `()` or `Result<(), E>`, where `E` is a std error or `anyhow::Error`"
+)]
+#[doc(hidden)]
+pub trait SetUp {
+    fn into_result(self) -> Result<(), SetupFailure>;
+}
+
+impl SetUp for () {
+    fn into_result(self) -> Result<(), SetupFailure> {
+        Ok(())
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Failure>> SetUp for Result<(), E> {
+    fn into_result(self) -> Result<(), SetupFailure> {
+        self.map_err(|error| error.into().into_error())
+    }
+}

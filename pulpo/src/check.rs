@@ -1,0 +1,175 @@
+//! What keeps a program from doing its jobs, found before any is taken: by the
+//! start of a worker, and by the command `check`.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::policy::Policy;
+use crate::registry::{Duplicate, Handler, Registry, RegistryError};
+use crate::state::States;
+
+/// One thing that is wrong with a program.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Of which kind.
+    pub kind: ProblemKind,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// The source file to look at, if there is one.
+    pub file: Option<&'static str>,
+    /// The line of that file.
+    pub line: Option<u32>,
+}
+
+/// Of which kind a [`Problem`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// There is no handler at all.
+    NoHandlers,
+    /// A request type has two handlers.
+    DuplicateHandler,
+    /// A handler needs a state that nobody gave.
+    MissingState,
+    /// A state was given twice.
+    DuplicateState,
+    /// The `setup` of the program failed.
+    Setup,
+    /// A policy that a job cannot be run by.
+    Policy,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Several problems, for an error.
+pub(crate) struct Listed<'a>(pub(crate) &'a [Problem]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            write!(f, "{}{problem}", if index > 0 { "; " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    pub(crate) fn new(kind: ProblemKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), file: None, line: None }
+    }
+
+    fn at(mut self, file: &'static str, line: u32) -> Self {
+        (self.file, self.line) = (Some(file), Some(line));
+        self
+    }
+
+    fn of_duplicate(duplicate: &Duplicate) -> Self {
+        Self::new(ProblemKind::DuplicateHandler, duplicate.to_string())
+            .at(duplicate.second().file(), duplicate.second().line())
+    }
+}
+
+/// All that is wrong with the handlers and their states.
+pub(crate) fn all(registry: &Registry, states: &States) -> Vec<Problem> {
+    handlers(registry).into_iter().chain(self::states(registry, states)).collect()
+}
+
+/// All that is wrong with the handlers, their states left aside.
+pub(crate) fn handlers(registry: &Registry) -> Vec<Problem> {
+    let mut problems: Vec<_> = registry.duplicates().iter().map(Problem::of_duplicate).collect();
+    if registry.iter().next().is_none() {
+        problems.push(Problem::new(ProblemKind::NoHandlers, RegistryError::Empty.to_string()));
+    }
+    for handler in registry.iter() {
+        problems.extend(fault(handler.policy()).map(|fault| {
+            let message = format!("the policy of {}: {fault}", handler.described());
+            Problem::new(ProblemKind::Policy, message).at(handler.file(), handler.line())
+        }));
+    }
+    problems
+}
+
+/// The states that handlers need and nobody gave, and those given twice.
+pub(crate) fn states(registry: &Registry, states: &States) -> Vec<Problem> {
+    let mut missing: Vec<(&'static str, Vec<&'static Handler>)> = Vec::new();
+    for handler in registry.iter() {
+        for needed in handler.needed().filter(|needed| !states.has(needed)) {
+            match missing.iter_mut().find(|(name, _)| *name == needed.type_name) {
+                Some((_, handlers)) => handlers.push(handler),
+                None => missing.push((needed.type_name, vec![handler])),
+            }
+        }
+    }
+    let missing = missing.into_iter().map(|(name, handlers)| {
+        let all: Vec<_> = handlers.iter().map(|handler| handler.described()).collect();
+        let message = format!(
+            "no state `{name}`, which is needed by {}: give it with `app.state(…)` in the `setup` of `pulpo::main!`, \
+             or with `worker.state(…)`",
+            all.join(" and by "),
+        );
+        let problem = Problem::new(ProblemKind::MissingState, message);
+        handlers.first().map_or(problem.clone(), |handler| problem.at(handler.file(), handler.line()))
+    });
+    let again = states.given_again().iter().map(|(first, second)| {
+        let message = format!(
+            "the state `{}` is given at {}:{} and again at {}:{}: wrap one in a type of its own",
+            first.type_name,
+            first.place.file(),
+            first.place.line(),
+            second.place.file(),
+            second.place.line(),
+        );
+        Problem::new(ProblemKind::DuplicateState, message).at(second.place.file(), second.place.line())
+    });
+    missing.chain(again).collect()
+}
+
+/// What is wrong with a policy. The attribute makes none of these: they come
+/// from a `Job` that was implemented by hand.
+fn fault(policy: &Policy) -> Option<&'static str> {
+    let second = std::time::Duration::from_secs(1);
+    if policy.max_attempts == 0 {
+        Some("expected at least one attempt, got max_attempts = 0")
+    } else if policy.backoff.first.is_zero() {
+        Some("expected a backoff longer than zero, else a job that fails is run again at once")
+    } else if policy.backoff.first > policy.backoff.most {
+        Some("expected a backoff from the shortest pause to the longest, got them the other way round")
+    } else if policy.ttr < second {
+        Some("expected a ttr of at least a second")
+    } else if policy.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        Some("expected a timeout longer than zero")
+    } else if policy.queue.is_some_and(str::is_empty) {
+        Some("expected the name of a queue, got an empty text")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_policy_that_no_job_can_be_run_by_is_found() {
+        let good = Policy::DEFAULT;
+        assert_eq!(fault(&good), None);
+        for bad in [
+            good.clone().max_attempts(0),
+            good.clone().backoff(Duration::ZERO, Duration::ZERO),
+            good.clone().backoff(Duration::from_secs(2), Duration::from_secs(1)),
+            good.clone().ttr(Duration::from_millis(999)),
+            good.clone().timeout(Duration::ZERO),
+            good.queue(""),
+        ] {
+            assert!(fault(&bad).is_some(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What a handler may ask for beside the body: its parameters, and the run
+//! that they come from.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::clock::{Clock, lock};
+use crate::job::{IntoMessage, Job};
+use crate::message::{Header, Message, MessageId};
+use crate::producer::{Producer, PublishError};
+use crate::queue::NewMessage;
+use crate::state::{Needed, State, States};
+
+/// The run of a job, for its handler: which message it is, how much time is
+/// left, and a way to publish what follows from it.
+///
+/// A handler takes it by reference, after the body:
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Import { file: String }
+/// #[derive(Serialize, Deserialize)]
+/// struct Report { lines: usize }
+///
+/// #[pulpo::handler("report")]
+/// fn report(report: Report) { println!("{} lines", report.lines); }
+///
+/// #[pulpo::handler("import", timeout = "10m")]
+/// fn import(import: Import, context: &pulpo::Context) -> pulpo::Outcome {
+///     println!("{}, attempt {} of {}", context.id(), context.attempt(), context.max_attempts());
+///     let mut lines = 0;
+///     for line in std::fs::read_to_string(&import.file)?.lines() {
+///         if context.is_cancelled() {
+///             return Err("out of time".into()); // nobody waits for the result any more
+///         }
+///         lines += usize::from(!line.is_empty());
+///     }
+///     context.publish(Report { lines })?; // goes out only if this job is done
+///     Ok(())
+/// }
+/// ```
+pub struct Context {
+    surroundings: Arc<Surroundings>,
+    id: MessageId,
+    header: Header,
+    attempt: u32,
+    max_attempts: u32,
+    /// In uptime.
+    timeout_at: Option<Duration>,
+    cancellation: Arc<Cancellation>,
+    follow_ups: Mutex<Vec<NewMessage>>,
+}
+
+/// What the contexts of all jobs of a worker have in common.
+pub(crate) struct Surroundings {
+    pub(crate) states: States,
+    pub(crate) producer: Producer,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What a context is made of, beside its surroundings.
+pub(crate) struct Particulars {
+    pub(crate) id: MessageId,
+    pub(crate) header: Header,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) timeout_at: Option<Duration>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        surroundings: Arc<Surroundings>,
+        cancellation: Arc<Cancellation>,
+        particulars: Particulars,
+    ) -> Self {
+        let Particulars { id, header, attempt, max_attempts, timeout_at } = particulars;
+        let follow_ups = Mutex::default();
+        Self { surroundings, id, header, attempt, max_attempts, timeout_at, cancellation, follow_ups }
+    }
+
+    /// The queue's id of the message.
+    #[must_use]
+    pub fn id(&self) -> &MessageId {
+        &self.id
+    }
+
+    /// All of the message's header, those keys included that its producer
+    /// added.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Which run of the message this is: 1 for the first.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// How many runs the message gets before it is buried.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.max_attempts
+    }
+
+    /// How long this run may still take until the timeout of its policy ends
+    /// it: zero once that is over; `None` without a timeout.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let uptime = self.surroundings.clock.uptime();
+        self.timeout_at.map(|at| at.saturating_sub(uptime))
+    }
+
+    /// Whether the result of this run no longer counts: it exceeded its
+    /// timeout, its lease was lost, or the worker stops and the grace is over.
+    /// A plain function cannot be stopped from outside, so a long one should
+    /// look here now and then, and return.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancellation.is_cancelled()
+    }
+
+    /// Publishes a job that follows from this one: its body, or a [`Message`]
+    /// with options. It becomes visible only if this job is done; if this run
+    /// fails, it is dropped.
+    ///
+    /// On the file queue that is one transaction: both or neither. A queue
+    /// that cannot do that, such as beanstalkd, takes the follow-ups
+    /// before this job is deleted: if the worker dies between the two, this
+    /// job runs again, and they are published again.
+    ///
+    /// The message that it returns has its header filled in, and no id: the
+    /// queue gives one when this job is done.
+    ///
+    /// # Errors
+    /// If the body cannot be written as JSON, or a header of the message has a
+    /// name of pulpo's own. If the queue refuses it later, when this job is
+    /// done, that is a transient failure of this run.
+    pub fn publish<J: Job>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
+        let mut message = message.into_message();
+        let new = self.surroundings.producer.prepare(&mut message)?;
+        lock(&self.follow_ups).push(new);
+        Ok(message)
+    }
+
+    pub(crate) fn into_follow_ups(self) -> Vec<NewMessage> {
+        self.follow_ups.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("id", &self.id)
+            .field("header", &self.header)
+            .field("attempt", &self.attempt)
+            .field("max_attempts", &self.max_attempts)
+            .field("is_cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the run in a lane no longer counts. Each lane has one, for one run
+/// after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Cancellation {
+    cancelled: AtomicBool,
+}
+
+impl Cancellation {
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+    }
+
+    /// Another run begins.
+    pub(crate) fn reset(&self) {
+        self.cancelled.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+}
+
+/// One call of a handler: what its parameters are made from.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Run<'run> {
+    pub(crate) body: Option<&'run str>,
+    pub(crate) context: &'run Context,
+}
+
+/// What a handler may take after the body: [`&Context`](Context) and
+/// [`State<T>`](State).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a handler",
+    label = "expected `&pulpo::Context` or `pulpo::State<T>` after the body",
+    note = "a handler takes the body first; what all jobs share comes as `pulpo::State<T>`, \
+            and what is of this run comes from `&pulpo::Context`"
+)]
+#[doc(hidden)]
+pub trait Parameter<'run>: Sized {
+    /// The state that it brings, if it is one.
+    fn needed() -> Option<Needed>;
+
+    /// Its value for one call.
+    fn of(run: &Run<'run>) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<'run> Parameter<'run> for &'run Context {
+    fn needed() -> Option<Needed> {
+        None
+    }
+
+    fn of(run: &Run<'run>) -> Self {
+        run.context
+    }
+}
+
+// Recommended, since what fails is mostly that `T` is not `Sync`.
+impl<T: Send + Sync + 'static> Parameter<'_> for State<T> {
+    fn needed() -> Option<Needed> {
+        Some(Needed::of::<T>())
+    }
+
+    fn of(run: &Run<'_>) -> Self {
+        run.context.surroundings.states.get().expect("a worker does not start without a state that a handler needs")
+    }
+}

@@ -1,0 +1,176 @@
+//! A configured pulpo: a queue to publish to and to work; and the one that a
+//! process has by default.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use crate::clock::{Clock, SystemClock, lock};
+use crate::config::{Config, ConfigError};
+use crate::job::{IntoMessage, Job};
+use crate::message::Message;
+use crate::producer::{Producer, PublishError};
+use crate::queue::{QueueAdapter, QueueError};
+use crate::registry::Registry;
+use crate::worker::{Summary, WorkError, Worker, WorkerOptions};
+
+/// A queue to publish to and to work, without process-wide state.
+///
+/// Cheap to clone: all clones are one queue.
+///
+/// ```
+/// # mod jobs {
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// pub struct Greet { pub name: String }
+///
+/// #[pulpo::handler("greet")]
+/// fn greet(greet: Greet) {
+///     println!("hello {}", greet.name);
+/// }
+/// # }
+/// # use jobs::Greet;
+/// let pulpo = pulpo::Pulpo::new(pulpo::Config::default().queue("memory:")?)?;
+/// let sent = pulpo.publish(Greet { name: "Ada".into() })?;
+/// assert!(sent.id().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pulpo(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queue: Arc<dyn QueueAdapter>,
+    producer: Producer,
+    options: WorkerOptions,
+    clock: Arc<dyn Clock>,
+}
+
+impl Pulpo {
+    /// Opens the queue that the configuration names.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn new(config: Config) -> Result<Self, SetupError> {
+        Self::with_clock(config, Arc::new(SystemClock::new()))
+    }
+
+    /// The same, going by this clock.
+    ///
+    /// # Errors
+    /// If the queue cannot be opened.
+    pub fn with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
+        let queue = config.open(clock.clone())?;
+        Ok(Self::on(queue, config.worker, clock))
+    }
+
+    /// On a queue of whatever kind: for adapters of your own.
+    #[must_use]
+    pub fn on(queue: Arc<dyn QueueAdapter>, options: WorkerOptions, clock: Arc<dyn Clock>) -> Self {
+        let producer = Producer::new(queue.clone(), &options.default_queue, clock.clone());
+        Self(Arc::new(Inner { queue, producer, options, clock }))
+    }
+
+    /// Publishes a job: its body, or a [`Message`] with options. When it
+    /// returns Ok, the message is in the queue, and has its id.
+    ///
+    /// # Errors
+    /// If it is not in the queue.
+    pub fn publish<J: Job>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
+        self.0.producer.publish(message.into_message())
+    }
+
+    /// Publishes several jobs of one type, as one batch: all or none, where
+    /// the queue can.
+    ///
+    /// # Errors
+    /// If they are not all in the queue.
+    pub fn publish_all<J: Job>(
+        &self,
+        messages: impl IntoIterator<Item = impl IntoMessage<J>>,
+    ) -> Result<Vec<Message<J>>, PublishError> {
+        self.0.producer.publish_all(messages.into_iter().map(IntoMessage::into_message).collect())
+    }
+
+    /// Works until it is stopped by SIGINT or SIGTERM, or as the
+    /// configuration says.
+    ///
+    /// # Errors
+    /// If the worker cannot start.
+    pub fn work(&self) -> Result<Summary, WorkError> {
+        self.worker()?.run()
+    }
+
+    /// A worker for all handlers of this program, to be run.
+    ///
+    /// # Errors
+    /// If there are no handlers, or two for one request type.
+    pub fn worker(&self) -> Result<Worker, WorkError> {
+        Ok(self.worker_of(Registry::collect()?))
+    }
+
+    /// A worker for these handlers.
+    #[must_use]
+    pub fn worker_of(&self, registry: Registry) -> Worker {
+        let Inner { queue, options, clock, .. } = &*self.0;
+        Worker::with_clock(queue.clone(), registry, options.clone(), clock.clone())
+    }
+
+    /// The queue itself: to list, peek, kick and delete.
+    #[must_use]
+    pub fn queue(&self) -> &Arc<dyn QueueAdapter> {
+        &self.0.queue
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn producer(&self) -> &Producer {
+        &self.0.producer
+    }
+}
+
+static DEFAULT: OnceLock<Pulpo> = OnceLock::new();
+/// Held while the default is being made, so that it is made once.
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// Sets up the process-wide default that [`publish`](crate::publish) uses.
+/// Without it, the first use makes it from [`Config::load`].
+///
+/// # Errors
+/// If the queue cannot be opened, or there is a default already.
+pub fn initialize(config: Config) -> Result<(), SetupError> {
+    let _making = lock(&MAKING);
+    if DEFAULT.get().is_some() {
+        return Err(SetupError::AlreadyInitialized);
+    }
+    let pulpo = Pulpo::new(config)?;
+    DEFAULT.set(pulpo).map_err(|_| SetupError::AlreadyInitialized)
+}
+
+/// The process-wide default. One that could not be made is tried again at the
+/// next use, since what was in the way may be gone.
+pub(crate) fn default() -> Result<&'static Pulpo, PublishError> {
+    let make = || -> Result<Pulpo, SetupError> { Pulpo::new(Config::load()?) };
+    if let Some(pulpo) = DEFAULT.get() {
+        return Ok(pulpo);
+    }
+    let _making = lock(&MAKING);
+    if let Some(pulpo) = DEFAULT.get() {
+        return Ok(pulpo);
+    }
+    let pulpo = make().map_err(|error| PublishError::Setup(Box::new(error)))?;
+    Ok(DEFAULT.get_or_init(|| pulpo))
+}
+
+/// Why there is no queue to publish to or to work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The queue cannot be opened.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The process-wide default has been made already.
+    #[error(
+        "pulpo is initialized already, by an earlier `initialize` or by a `publish` before it: call it once, first of all"
+    )]
+    AlreadyInitialized,
+}

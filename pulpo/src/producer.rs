@@ -1,0 +1,127 @@
+//! Publishing: check, stamp, enqueue.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::job::Job;
+use crate::message::{Header, Message, When};
+use crate::policy::Policy;
+use crate::queue::{NewMessage, QueueAdapter, QueueError};
+
+/// Puts messages into a queue.
+#[derive(Clone)]
+pub(crate) struct Producer {
+    queue: Arc<dyn QueueAdapter>,
+    default_queue: Arc<str>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
+
+impl Producer {
+    pub(crate) fn new(queue: Arc<dyn QueueAdapter>, default_queue: &str, clock: Arc<dyn Clock>) -> Self {
+        Self { queue, default_queue: default_queue.into(), clock }
+    }
+
+    pub(crate) fn publish<J: Job>(&self, message: Message<J>) -> Result<Message<J>, PublishError> {
+        let mut one = self.publish_all(vec![message])?;
+        Ok(one.pop().expect("a queue that kept a message names it"))
+    }
+
+    pub(crate) fn publish_all<J: Job>(&self, messages: Vec<Message<J>>) -> Result<Vec<Message<J>>, PublishError> {
+        self.enqueue(J::REQUEST_TYPE, &J::POLICY, messages)
+    }
+
+    /// Makes the message ready for its queue, without putting it there.
+    pub(crate) fn prepare<J: Job>(&self, message: &mut Message<J>) -> Result<NewMessage, PublishError> {
+        self.stamp(message, J::REQUEST_TYPE, &J::POLICY, self.clock.now())
+    }
+
+    /// Publishes bodies of any kind under a request type: the caller has seen
+    /// to it that they fit.
+    pub(crate) fn enqueue<B: Serialize>(
+        &self,
+        request_type: &str,
+        policy: &Policy,
+        mut messages: Vec<Message<B>>,
+    ) -> Result<Vec<Message<B>>, PublishError> {
+        let now = self.clock.now();
+        let new = messages
+            .iter_mut()
+            .map(|message| self.stamp(message, request_type, policy, now))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ids = self.queue.enqueue(new)?;
+        for (message, id) in messages.iter_mut().zip(ids) {
+            message.set_id(id);
+        }
+        Ok(messages)
+    }
+
+    /// Fills in what the message leaves to its job, and writes it down.
+    fn stamp<B: Serialize>(
+        &self,
+        message: &mut Message<B>,
+        request_type: &str,
+        policy: &Policy,
+        now: DateTime<Utc>,
+    ) -> Result<NewMessage, PublishError> {
+        let header = message.header_mut();
+        if let Some(key) = Header::OWN_KEYS.into_iter().find(|key| header.extra.contains_key(*key)) {
+            return Err(PublishError::ReservedHeader { key });
+        }
+        request_type.clone_into(&mut header.request_type);
+        header.attempts = 0;
+        header.priority.get_or_insert(policy.priority);
+        header.delay = header.delay.map(|delay| When::At(delay.from(now)));
+        header.expiration = header.expiration.map(|expiration| When::At(expiration.from(now)));
+        let (priority, delay) = (header.priority(), header.delay());
+        let text = message
+            .to_json()
+            .map_err(|source| PublishError::Encode { request_type: request_type.to_owned(), source })?;
+        Ok(NewMessage {
+            queue: policy.queue.unwrap_or(&self.default_queue).to_owned(),
+            request_type: request_type.to_owned(),
+            priority,
+            delay,
+            ttr: policy.ttr,
+            text,
+        })
+    }
+}
+
+/// Why a message was not published. It is not in the queue then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// A header of the producer's has a name that means something to pulpo.
+    #[error("the header `{key}` is pulpo's own: set it by the message's method of that name, or choose another name")]
+    #[non_exhaustive]
+    ReservedHeader {
+        /// The name.
+        key: &'static str,
+    },
+    /// The body cannot be written as JSON.
+    #[error("the body of the job `{request_type}` cannot be written as JSON")]
+    #[non_exhaustive]
+    Encode {
+        /// The job.
+        request_type: String,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// The queue did not take it.
+    #[error("the queue did not take the message")]
+    Queue(#[from] QueueError),
+    /// There is no queue: the process-wide configuration is wrong, or what it
+    /// names cannot be opened.
+    #[error("no queue to publish to")]
+    Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

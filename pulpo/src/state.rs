@@ -1,0 +1,143 @@
+//! State: what handlers share, given once when the worker is set up.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A parameter of a handler that brings what all jobs of a worker share: a
+/// pool of connections, a client, a setting. Found by its type.
+///
+/// It is given in the `setup` of [`main!`](crate::main!), or with
+/// [`Worker::state`](crate::worker::Worker::state). A worker does not start
+/// while a handler needs a state that nobody gave.
+///
+/// ```
+/// use pulpo::State;
+/// # use serde::{Deserialize, Serialize};
+/// struct Mailer { from: String }
+///
+/// # #[derive(Serialize, Deserialize)]
+/// # struct SendEmail { to: String }
+/// #[pulpo::handler("send_email")]
+/// fn send_email(email: SendEmail, mailer: State<Mailer>) {
+///     println!("from {} to {}", mailer.from, email.to);
+/// }
+///
+/// // In a test of the handler:
+/// send_email(SendEmail { to: "a@b.c".into() }, State::new(Mailer { from: "me".into() }));
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+pub struct State<T>(Arc<T>);
+
+impl<T> State<T> {
+    /// Makes a state by hand, to call a handler in a test.
+    pub fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+}
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// The same value, not a copy of it.
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// All states of a worker, by type.
+#[derive(Clone, Default)]
+pub(crate) struct States {
+    values: HashMap<TypeId, (Arc<dyn Any + Send + Sync>, Given)>,
+    again: Vec<(Given, Given)>,
+}
+
+/// A state, and where it was given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) type_name: &'static str,
+    pub(crate) place: &'static Location<'static>,
+}
+
+impl States {
+    /// A second one of a type is kept as a mistake, not as a state.
+    #[track_caller]
+    pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
+        let given = Given { type_name: type_name::<T>(), place: Location::caller() };
+        let id = TypeId::of::<T>();
+        if let Some((_, first)) = self.values.get(&id) {
+            self.again.push((*first, given));
+        } else {
+            self.values.insert(id, (Arc::new(value), given));
+        }
+    }
+
+    pub(crate) fn get<T: Send + Sync + 'static>(&self) -> Option<State<T>> {
+        let (value, _) = self.values.get(&TypeId::of::<T>())?;
+        value.clone().downcast().ok().map(State)
+    }
+
+    pub(crate) fn has(&self, needed: &Needed) -> bool {
+        self.values.contains_key(&needed.id)
+    }
+
+    /// Those that were given though their type had been given before.
+    pub(crate) fn given_again(&self) -> &[(Given, Given)] {
+        &self.again
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.values().map(|(_, given)| given.type_name)).finish()
+    }
+}
+
+/// A state that a handler takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct Needed {
+    id: TypeId,
+    pub(crate) type_name: &'static str,
+}
+
+impl Needed {
+    pub(crate) fn of<T: 'static>() -> Self {
+        Self { id: TypeId::of::<T>(), type_name: type_name::<T>() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_found_by_its_type() {
+        let mut states = States::default();
+        states.insert(7_u32);
+        states.insert("text");
+        assert_eq!(*states.get::<u32>().expect("given"), 7);
+        assert_eq!(states.get::<&str>().expect("given").len(), 4);
+        assert!(states.get::<u64>().is_none());
+        assert!(states.has(&Needed::of::<u32>()) && !states.has(&Needed::of::<u64>()));
+    }
+
+    #[test]
+    fn a_second_one_of_a_type_is_a_mistake_with_both_places() {
+        let mut states = States::default();
+        states.insert(7_u32);
+        states.insert(8_u32);
+        assert_eq!(*states.get::<u32>().expect("given"), 7);
+        let [(first, second)] = states.given_again() else { panic!("one mistake") };
+        assert_eq!((first.type_name, first.place.line() + 1), ("u32", second.place.line()));
+    }
+}

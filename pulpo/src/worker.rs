@@ -1,0 +1,363 @@
+//! The worker: lanes that take messages and run handlers, and the thread that
+//! looks after them.
+//!
+//! Each lane is an OS thread with a consumer of its own; `lane.rs` is one job's
+//! way through it. While a handler runs, the lane's consumer rests in its
+//! `Seat`, where the thread that called [`Worker::run`] renews the lease,
+//! ends it when the handler exceeds its timeout, and gives the message back
+//! when the worker must stop.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use self::lane::Lane;
+use self::monitor::Monitor;
+use self::seat::Running;
+use self::stop::Stop;
+pub use self::stop::Stopper;
+use crate::check::{self, Listed, Problem};
+use crate::clock::{Clock, SystemClock};
+use crate::context::Surroundings;
+use crate::disposition::Disposition;
+use crate::producer::Producer;
+use crate::queue::{QueueAdapter, QueueError};
+use crate::registry::Registry;
+use crate::report::{chain, rough};
+use crate::state::States;
+
+mod lane;
+mod monitor;
+mod pause;
+mod seat;
+mod stop;
+
+/// How a worker works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerOptions {
+    /// How many lanes: jobs at the same time. Default: one for each core, at
+    /// least 4.
+    pub concurrency: usize,
+    /// How long one wait for a message lasts. It ends at once when a message
+    /// comes. Default: 5 seconds.
+    pub sleep_duration: Duration,
+    /// After so many waits in a row that brought nothing to any lane the
+    /// worker ends; 0, the default: never.
+    pub shutdown_after_number_of_empty_iterations: u64,
+    /// How long a stop waits for the jobs that are running. Default: 25
+    /// seconds.
+    pub shutdown_grace: Duration,
+    /// How long a message stays in the queue that no handler here serves, for
+    /// a newer worker that does. Default: 10 minutes.
+    pub unknown_type_grace: Duration,
+    /// The queues to work; empty, the default: those of the handlers.
+    pub queues: Vec<String>,
+    /// The queue of jobs that name none. Default: `pulpo`.
+    pub default_queue: String,
+    /// Whether SIGINT and SIGTERM stop the worker, a second one at once.
+    /// Default: true.
+    pub handle_signals: bool,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: thread::available_parallelism().map_or(4, |cores| cores.get().max(4)),
+            sleep_duration: Duration::from_secs(5),
+            shutdown_after_number_of_empty_iterations: 0,
+            shutdown_grace: Duration::from_secs(25),
+            unknown_type_grace: Duration::from_secs(600),
+            queues: Vec::new(),
+            default_queue: crate::queue::DEFAULT_QUEUE.to_owned(),
+            handle_signals: true,
+        }
+    }
+}
+
+/// Takes messages from a queue and runs their handlers.
+pub struct Worker {
+    queue: Arc<dyn QueueAdapter>,
+    queues: Vec<String>,
+    registry: Arc<Registry>,
+    options: WorkerOptions,
+    clock: Arc<dyn Clock>,
+    stop: Arc<Stop>,
+    states: States,
+}
+
+/// What all threads of a worker see.
+struct Shared {
+    queue: Arc<dyn QueueAdapter>,
+    queues: Vec<String>,
+    registry: Arc<Registry>,
+    options: WorkerOptions,
+    clock: Arc<dyn Clock>,
+    stop: Arc<Stop>,
+    counts: Counts,
+    /// What the handlers may ask for.
+    surroundings: Arc<Surroundings>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { queue, queues, options, states, .. } = self;
+        f.debug_struct("Worker")
+            .field("queue", queue)
+            .field("queues", queues)
+            .field("options", options)
+            .field("states", states)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// A worker for these handlers on this queue.
+    #[must_use]
+    pub fn new(queue: Arc<dyn QueueAdapter>, registry: Registry, options: WorkerOptions) -> Self {
+        Self::with_clock(queue, registry, options, Arc::new(SystemClock::new()))
+    }
+
+    /// The same, going by this clock, which should be that of the queue.
+    #[must_use]
+    pub fn with_clock(
+        queue: Arc<dyn QueueAdapter>,
+        registry: Registry,
+        options: WorkerOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let queues = queues(&registry, &options);
+        let stop = Stop::new(queue.clone(), clock.clone());
+        Self { queue, queues, registry: Arc::new(registry), options, clock, stop, states: States::default() }
+    }
+
+    /// Gives the handlers a state: what they take as
+    /// [`State<T>`](crate::State). There is one of each type; a second one
+    /// keeps the worker from starting, so wrap it in a type of its own.
+    ///
+    /// ```
+    /// # struct Mailer;
+    /// # let pulpo = pulpo::Pulpo::new(pulpo::Config::default().queue("memory:")?)?;
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Ping;
+    /// # #[pulpo::handler("ping")]
+    /// # fn ping(_: Ping, _: pulpo::State<Mailer>) {}
+    /// let worker = pulpo.worker()?.state(Mailer);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// With these states and no others.
+    #[cfg(feature = "cli")]
+    pub(crate) fn states(self, states: States) -> Self {
+        Self { states, ..self }
+    }
+
+    /// The queues that it works.
+    #[must_use]
+    pub fn queues(&self) -> &[String] {
+        &self.queues
+    }
+
+    /// What stops it from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper::new(self.stop.clone())
+    }
+
+    /// Works until it is stopped, or idle for as long as the options say.
+    ///
+    /// A handler that does not end within the grace of a stop is left behind:
+    /// its message goes back to the queue, and its thread ends with the
+    /// process.
+    ///
+    /// # Errors
+    /// If a handler needs a state that nobody gave, or the queue cannot be
+    /// reached to begin with. Later it waits until the queue is back.
+    pub fn run(&self) -> Result<Summary, WorkError> {
+        let problems = check::all(&self.registry, &self.states);
+        if !problems.is_empty() {
+            return Err(WorkError::Problems(problems));
+        }
+        let shared = &self.share();
+        let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
+        let consumers = (0..shared.options.concurrency.max(1))
+            .map(|_| shared.queue.consumer(&shared.queues))
+            .collect::<Result<Vec<_>, _>>()?;
+        tracing::info!(
+            lanes = consumers.len(),
+            queues = shared.queues.join(","),
+            handlers = shared.registry.iter().count(),
+            "the worker starts"
+        );
+        let monitor = Monitor::new(shared.clone());
+        let started =
+            consumers.into_iter().try_for_each(|consumer| monitor.start(Lane::new(shared.clone(), &monitor, consumer)));
+        if started.is_err() {
+            shared.stop.gently();
+        }
+        monitor.watch();
+        drop(signals);
+        started?;
+        let summary = shared.counts.summary();
+        tracing::info!(
+            done = summary.done,
+            retried = summary.retried,
+            buried = summary.buried,
+            expired = summary.expired,
+            "the worker has stopped"
+        );
+        Ok(summary)
+    }
+}
+
+impl Worker {
+    /// What the threads of one run see.
+    fn share(&self) -> Arc<Shared> {
+        let Self { queue, queues, registry, options, clock, stop, states } = self;
+        let surroundings = Arc::new(Surroundings {
+            states: states.clone(),
+            producer: Producer::new(queue.clone(), &options.default_queue, clock.clone()),
+            clock: clock.clone(),
+        });
+        Arc::new(Shared {
+            queue: queue.clone(),
+            queues: queues.clone(),
+            registry: registry.clone(),
+            options: options.clone(),
+            clock: clock.clone(),
+            stop: stop.clone(),
+            counts: Counts::default(),
+            surroundings,
+        })
+    }
+}
+
+impl Shared {
+    /// Counts and logs what became of a message. Texts that came from outside
+    /// are logged escaped, so that none can forge a line.
+    fn record(&self, running: &Running, disposition: &Disposition, result: &Result<(), QueueError>, took: Duration) {
+        let Running { lease, request_type, facts, .. } = running;
+        let (id, attempt) = (lease.id.as_str(), facts.failed.saturating_add(1));
+        let took = tracing::field::display(rough(took));
+        let count = match (result, disposition) {
+            (Err(error), _) => {
+                tracing::warn!(
+                    id,
+                    request_type,
+                    attempt,
+                    took,
+                    error = chain(error),
+                    "the outcome of a run does not count"
+                );
+                &self.counts.lost
+            }
+            (Ok(()), Disposition::Commit) => {
+                tracing::info!(id, request_type, attempt, took, "done");
+                &self.counts.done
+            }
+            (Ok(()), Disposition::Expire) => {
+                let expiration = facts.expiration.map(tracing::field::debug);
+                tracing::warn!(id, request_type, expiration, "deleted unprocessed: its expiration has passed");
+                &self.counts.expired
+            }
+            (Ok(()), Disposition::Rollback { delay, reason, counted }) => {
+                tracing::warn!(id, request_type, attempt, took, ?reason, again_in = %rough(*delay), "put back");
+                if *counted || !delay.is_zero() { &self.counts.retried } else { &self.counts.given_back }
+            }
+            (Ok(()), Disposition::Bury { reason, .. }) => {
+                tracing::error!(
+                    id,
+                    request_type,
+                    attempt,
+                    took,
+                    ?reason,
+                    "buried: look at it with `peek`, retry it with `kick`"
+                );
+                &self.counts.buried
+            }
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The queues of the options, else those of the handlers; the default queue
+/// among them if any handler names none.
+fn queues(registry: &Registry, options: &WorkerOptions) -> Vec<String> {
+    if !options.queues.is_empty() {
+        return options.queues.clone();
+    }
+    let of_handlers = registry.iter().map(|handler| handler.policy().queue.unwrap_or(&options.default_queue));
+    // Messages of other producers, of whatever type, come in by the default.
+    let all: BTreeSet<_> = of_handlers.chain([options.default_queue.as_str()]).collect();
+    all.into_iter().map(str::to_owned).collect()
+}
+
+/// How many messages a worker has settled, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Jobs done.
+    pub done: u64,
+    /// Runs that failed, or could not begin, and will be tried again.
+    pub retried: u64,
+    /// Messages kept for a person.
+    pub buried: u64,
+    /// Messages deleted unprocessed, since their expiration had passed.
+    pub expired: u64,
+    /// Runs whose lease was lost, so that their result did not count.
+    pub lost: u64,
+    /// Messages given back uncounted when the worker stopped.
+    pub given_back: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    done: AtomicU64,
+    retried: AtomicU64,
+    buried: AtomicU64,
+    expired: AtomicU64,
+    lost: AtomicU64,
+    given_back: AtomicU64,
+}
+
+impl Counts {
+    fn summary(&self) -> Summary {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Summary {
+            done: read(&self.done),
+            retried: read(&self.retried),
+            buried: read(&self.buried),
+            expired: read(&self.expired),
+            lost: read(&self.lost),
+            given_back: read(&self.given_back),
+        }
+    }
+}
+
+/// Why a worker did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkError {
+    /// The handlers of this program cannot be worked with.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::RegistryError),
+    /// The handlers cannot do their jobs: one needs a state that nobody gave,
+    /// for instance.
+    #[error("{}", Listed(.0))]
+    Problems(Vec<Problem>),
+    /// The queue cannot be reached.
+    #[error("the worker cannot start")]
+    Queue(#[from] QueueError),
+    /// The system gives no thread, or no signal handler.
+    #[error("the worker cannot start")]
+    System(#[from] std::io::Error),
+}

@@ -1,0 +1,244 @@
+//! One job's way: dequeue, decode, run, decide, carry out.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Shared;
+use super::monitor::Monitor;
+use super::pause::Pause;
+use super::seat::{Facts, Held, Running, Seat};
+use crate::context::{Cancellation, Context, Particulars, Run};
+use crate::disposition::{Disposition, Ending, Situation, before_run, untimely};
+use crate::message::Incoming;
+use crate::outcome::transient;
+use crate::policy::Policy;
+use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
+use crate::registry::Handler;
+use crate::report::{chain, limited};
+
+/// One seat of a worker: one thread, one job at a time.
+pub(super) struct Lane {
+    shared: Arc<Shared>,
+    pub(super) seat: Arc<Seat>,
+    monitor: Arc<Monitor>,
+    /// At hand between two jobs; in the seat during one.
+    consumer: Option<Box<dyn Consumer>>,
+    trouble: Pause,
+    cancellation: Arc<Cancellation>,
+    /// Waits in a row that brought nothing.
+    pub(super) empty: Arc<AtomicU64>,
+}
+
+impl Lane {
+    pub(super) fn new(shared: Arc<Shared>, monitor: &Arc<Monitor>, consumer: Box<dyn Consumer>) -> Self {
+        Self {
+            shared,
+            seat: Arc::default(),
+            monitor: monitor.clone(),
+            consumer: Some(consumer),
+            trouble: Pause::default(),
+            cancellation: Arc::default(),
+            empty: Arc::default(),
+        }
+    }
+
+    /// Takes and runs messages until the worker stops, or the monitor has
+    /// taken the job of this lane away.
+    pub(super) fn work(mut self) {
+        while !self.shared.stop.requested() {
+            let Some(delivery) = self.next() else { continue };
+            self.empty.store(0, Ordering::SeqCst);
+            self.process(&delivery);
+            if self.consumer.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The next message; `None` if there was none, or the queue is in trouble.
+    fn next(&mut self) -> Option<Delivery> {
+        let Shared { clock, stop, options, .. } = &*self.shared;
+        let started = clock.uptime();
+        let consumer = self.consumer.as_mut()?;
+        loop {
+            let waited = clock.uptime().saturating_sub(started);
+            match consumer.dequeue(options.sleep_duration.saturating_sub(waited)) {
+                Ok(found) => {
+                    if self.trouble.in_trouble() {
+                        tracing::info!(tries = self.trouble.over(), "the queue is back");
+                    }
+                    if found.is_some() || stop.requested() {
+                        return found;
+                    }
+                }
+                Err(error) => {
+                    if !self.trouble.in_trouble() {
+                        tracing::error!(error = chain(&error), "cannot take messages, trying again");
+                    }
+                    self.trouble.wait(stop, &**clock);
+                    return None;
+                }
+            }
+            // A queue may say earlier than asked that there is nothing.
+            if clock.uptime().saturating_sub(started) >= options.sleep_duration {
+                self.empty.fetch_add(1, Ordering::SeqCst);
+                self.monitor.check_idle();
+                return None;
+            }
+        }
+    }
+
+    fn process(&mut self, delivery: &Delivery) {
+        let incoming = Incoming::read(&delivery.text);
+        let handler =
+            incoming.as_ref().ok().and_then(|message| self.shared.registry.get(message.header.request_type()));
+        self.sit_down(delivery, incoming.as_ref().ok(), handler);
+
+        let started = self.shared.clock.uptime();
+        let mut follow_ups = Vec::new();
+        let ending = match (incoming, handler) {
+            // It came while the worker was being stopped.
+            _ if self.shared.stop.requested() => Ok(Ending::ShutDown),
+            (Err(error), _) => Ok(Ending::Unreadable(error.to_string())),
+            (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
+            (Ok(message), Some(handler)) => self.ask(before_run).map_or_else(
+                || {
+                    let body = message.body_text();
+                    let context = self.context(delivery, message, handler);
+                    let ending = run(handler, &Run { body, context: &context });
+                    follow_ups = context.into_follow_ups();
+                    Ok(ending)
+                },
+                Err,
+            ),
+        };
+        let took = self.shared.clock.uptime().saturating_sub(started);
+
+        self.settle(ending, follow_ups, took);
+    }
+
+    /// What the handler may ask of this run.
+    fn context(&self, delivery: &Delivery, message: Incoming<'_>, handler: &Handler) -> Context {
+        let held = self.seat.held();
+        let particulars = Particulars {
+            id: delivery.lease.id.clone(),
+            header: message.header,
+            attempt: delivery.attempts.saturating_add(1),
+            max_attempts: handler.policy().max_attempts,
+            timeout_at: held.as_ref().and_then(|held| held.running.timeout).map(|(at, _)| at),
+        };
+        Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
+    }
+
+    /// Puts the consumer within reach of the monitor, which from now on keeps
+    /// the lease alive.
+    fn sit_down(&mut self, delivery: &Delivery, message: Option<&Incoming<'_>>, handler: Option<&'static Handler>) {
+        let Some(consumer) = self.consumer.take() else { return };
+        let policy = handler.map_or(&Policy::DEFAULT, Handler::policy);
+        let facts = Facts {
+            policy,
+            failed: delivery.failed(policy.max_attempts),
+            lost: delivery.lost,
+            due_since: delivery.due_since,
+            delay: message.and_then(|message| message.header.delay()),
+            expiration: message.and_then(|message| message.header.expiration()),
+        };
+        let uptime = self.shared.clock.uptime();
+        self.cancellation.reset();
+        let mut running = Running::new(delivery, uptime, facts, self.cancellation.clone());
+        if let Some(message) = message {
+            running.request_type = limited(message.header.request_type().to_owned());
+        }
+        running.timeout = facts.policy.timeout.map(|limit| (uptime + limit, limit));
+        let next = running.next();
+        self.seat.put(Held { consumer, running });
+        self.monitor.expect(next);
+    }
+
+    fn ask(&self, rule: fn(&Situation<'_>) -> Option<Disposition>) -> Option<Disposition> {
+        let held = self.seat.held();
+        held.as_ref().and_then(|held| rule(&held.running.facts.at(self.shared.clock.now())))
+    }
+
+    fn unknown(&self, message: &Incoming<'_>) -> Ending {
+        Ending::UnknownType {
+            request_type: message.header.request_type().to_owned(),
+            known: self.shared.registry.known(),
+            grace: self.shared.options.unknown_type_grace,
+        }
+    }
+
+    /// Decides and carries out, again and again while the queue is in trouble
+    /// and the lease is ours; then takes the consumer back.
+    fn settle(&mut self, ending: Result<Ending, Disposition>, follow_ups: Vec<NewMessage>, took: Duration) {
+        let mut trouble = Pause::default();
+        let mut ending = Some((ending, follow_ups));
+        let mut decided = None;
+        loop {
+            let mut seat = self.seat.held();
+            let Some(held) = seat.as_mut() else {
+                tracing::warn!("a handler came to its end after its message was given up: its result does not count");
+                return;
+            };
+            held.running.timeout = None;
+            let now = self.shared.clock.now();
+            let disposition = decided.get_or_insert_with(|| {
+                let (ending, follow_ups) = ending.take().expect("decided once");
+                held.running.follow_ups = follow_ups;
+                ending.map_or_else(|disposition| disposition, |ending| held.decide(now, ending))
+            });
+            let result = held.carry_out(disposition, &*self.shared.queue);
+            match result {
+                // What the queue refuses for good, a message that is too large
+                // for instance, is the fault of the run that published it.
+                Err(error) if refuses_follow_ups(&error, &held.running.follow_ups) => {
+                    held.running.follow_ups.clear();
+                    *disposition = held.decide(now, Ending::Failed(transient(error)));
+                }
+                Err(error) if error.is_transient() => {
+                    if !trouble.in_trouble() {
+                        tracing::error!(id = %held.running.lease.id, error = chain(&error), "cannot settle a message, trying again");
+                    }
+                    drop(seat);
+                    trouble.wait(&self.shared.stop, &*self.shared.clock);
+                }
+                result => {
+                    self.shared.record(&held.running, disposition, &result, took);
+                    self.consumer = seat.take().map(|held| held.consumer);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Lane {
+    /// Also when a bug of ours panics: the monitor starts another lane then.
+    fn drop(&mut self) {
+        self.seat.end();
+        self.monitor.look();
+    }
+}
+
+/// Whether a commit failed for good, and not for the message itself.
+fn refuses_follow_ups(error: &QueueError, follow_ups: &[NewMessage]) -> bool {
+    !follow_ups.is_empty() && !error.is_transient() && !matches!(error, QueueError::LeaseLost { .. })
+}
+
+/// Decodes the body and calls the handler.
+fn run(handler: &Handler, call: &Run<'_>) -> Ending {
+    match catch_unwind(AssertUnwindSafe(|| handler.run(call))) {
+        Ok(Ok(Ok(()))) => Ending::Done,
+        Ok(Ok(Err(failure))) => Ending::Failed(failure),
+        Ok(Err(unreadable)) => Ending::Unreadable(unreadable.to_string()),
+        Err(panic) => Ending::Panicked(panic_text(&*panic).to_owned()),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not a text")
+}

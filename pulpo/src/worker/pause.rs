@@ -1,0 +1,45 @@
+//! The pause after trouble with the queue: it grows, is jittered, and starts
+//! anew when the trouble is over.
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::policy::Policy;
+
+use super::stop::Stop;
+
+const FIRST: Duration = Duration::from_millis(100);
+const MOST: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    troubles: u32,
+}
+
+impl Pause {
+    /// Waits, a little longer each time; a stop that comes meanwhile ends it.
+    pub(super) fn wait(&mut self, stop: &Stop, clock: &dyn Clock) {
+        self.troubles = self.troubles.saturating_add(1);
+        let backoff = Policy::DEFAULT.backoff(FIRST, MOST).backoff;
+        let end = clock.uptime() + backoff.delay(self.troubles, fastrand::f64());
+        let stopping = stop.requested();
+        loop {
+            let seen = stop.signal.seen();
+            let left = end.saturating_sub(clock.uptime());
+            if left.is_zero() || stop.requested() != stopping {
+                return;
+            }
+            stop.signal.wait(seen, Some(left));
+        }
+    }
+
+    /// Whether the last thing that was tried failed.
+    pub(super) fn in_trouble(&self) -> bool {
+        self.troubles > 0
+    }
+
+    /// The trouble is over; says how often it was tried in vain.
+    pub(super) fn over(&mut self) -> u32 {
+        std::mem::take(&mut self.troubles)
+    }
+}

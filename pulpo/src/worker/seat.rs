@@ -1,0 +1,155 @@
+//! Where a lane's consumer rests while its handler runs, within reach of the
+//! monitor.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::clock::lock;
+use crate::context::Cancellation;
+use crate::disposition::{Disposition, Ending, Situation, after_run};
+use crate::policy::Policy;
+use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
+use crate::report::chain;
+
+/// The consumer and the job of one lane. Empty once the job was taken away
+/// from the lane, which then ends.
+#[derive(Default)]
+pub(super) struct Seat {
+    held: Mutex<Option<Held>>,
+    ended: AtomicBool,
+}
+
+pub(super) struct Held {
+    pub(super) consumer: Box<dyn Consumer>,
+    pub(super) running: Running,
+}
+
+/// A job on its way: all that settling it takes.
+pub(super) struct Running {
+    pub(super) lease: Lease,
+    pub(super) request_type: String,
+    pub(super) facts: Facts,
+    pub(super) ttr: Duration,
+    /// When the lease is to be renewed; never again once it is lost.
+    pub(super) touch_at: Option<Duration>,
+    /// When the run has taken too long, and how long it may take.
+    pub(super) timeout: Option<(Duration, Duration)>,
+    /// Tells the handler that its result no longer counts.
+    pub(super) cancellation: Arc<Cancellation>,
+    /// What is to be published if the job is done.
+    pub(super) follow_ups: Vec<NewMessage>,
+}
+
+/// What the decision about a message needs to know of it.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) policy: &'static Policy,
+    pub(super) failed: u32,
+    pub(super) lost: u32,
+    pub(super) due_since: chrono::DateTime<chrono::Utc>,
+    pub(super) delay: Option<chrono::DateTime<chrono::Utc>>,
+    pub(super) expiration: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl Facts {
+    pub(super) fn at(&self, now: chrono::DateTime<chrono::Utc>) -> Situation<'static> {
+        Situation {
+            failed: self.failed,
+            lost: self.lost,
+            delay: self.delay,
+            expiration: self.expiration,
+            due_since: self.due_since,
+            policy: self.policy,
+            now,
+            jitter: fastrand::f64(),
+        }
+    }
+}
+
+impl Running {
+    pub(super) fn new(delivery: &Delivery, uptime: Duration, facts: Facts, cancellation: Arc<Cancellation>) -> Self {
+        Self {
+            lease: delivery.lease.clone(),
+            request_type: String::new(),
+            facts,
+            ttr: delivery.ttr,
+            touch_at: Some(uptime + heartbeat(delivery.ttr)),
+            timeout: None,
+            cancellation,
+            follow_ups: Vec::new(),
+        }
+    }
+
+    /// When the monitor must look at it, in uptime.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.touch_at.into_iter().chain(self.timeout.map(|(at, _)| at)).min()
+    }
+}
+
+/// A lease is renewed three times in its life, so that one late or lost
+/// renewal does no harm.
+fn heartbeat(ttr: Duration) -> Duration {
+    ttr / 3
+}
+
+impl Seat {
+    pub(super) fn put(&self, held: Held) {
+        *lock(&self.held) = Some(held);
+    }
+
+    /// What rests here, for as long as the guard lives; `None` inside if it
+    /// was taken away.
+    pub(super) fn held(&self) -> std::sync::MutexGuard<'_, Option<Held>> {
+        lock(&self.held)
+    }
+
+    /// The lane's thread has ended.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+}
+
+impl Held {
+    /// Renews the lease if it is time.
+    pub(super) fn touch(&mut self, uptime: Duration) {
+        let running = &mut self.running;
+        if running.touch_at.is_none_or(|at| uptime < at) {
+            return;
+        }
+        match self.consumer.touch(&running.lease) {
+            Ok(()) => running.touch_at = Some(uptime + heartbeat(running.ttr)),
+            Err(QueueError::LeaseLost { id }) => {
+                running.touch_at = None;
+                running.cancellation.cancel();
+                tracing::warn!(%id, request_type = running.request_type, "the lease was lost while the job is running: its result will not count");
+            }
+            Err(error) => {
+                // Sooner than the next heartbeat, since the lease is ending.
+                running.touch_at = Some(uptime + (heartbeat(running.ttr) / 10).max(Duration::from_millis(50)));
+                tracing::warn!(id = %running.lease.id, error = chain(&error), "cannot renew the lease, trying again");
+            }
+        }
+    }
+
+    /// Decides by how the run ended.
+    pub(super) fn decide(&self, now: chrono::DateTime<chrono::Utc>, ending: Ending) -> Disposition {
+        after_run(&self.running.facts.at(now), ending)
+    }
+
+    /// Does with the message what was decided.
+    pub(super) fn carry_out(&mut self, disposition: &Disposition, queue: &dyn QueueAdapter) -> Result<(), QueueError> {
+        let Running { lease, follow_ups, .. } = &mut self.running;
+        match disposition {
+            Disposition::Commit if !follow_ups.is_empty() => self.consumer.commit_with(lease, follow_ups, queue),
+            Disposition::Commit => self.consumer.commit(lease),
+            Disposition::Expire => self.consumer.expire(lease),
+            Disposition::Rollback { delay, reason, counted } => self.consumer.rollback(lease, *delay, reason, *counted),
+            Disposition::Bury { reason, counted } => self.consumer.bury(lease, reason, *counted),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Waiting for what another thread or process does.
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// If it does not within half a minute, far longer than anything takes.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,74 @@
+//! Two handlers for one request type fail the build, in words that say so.
+//!
+//! Only code generation and the linker see it, which trybuild does not run: so
+//! these tests build small workspaces of their own with cargo.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const WORDS: &str = "two pulpo handlers for the request type `send`";
+
+/// A handler for `body`, in a crate of the strictest lint.
+fn handler(attribute: &str, body: &str) -> String {
+    format!(
+        "#[derive(serde::Serialize, serde::Deserialize)]\npub struct {body};\n\
+         #[pulpo::handler({attribute})]\npub fn {}(_: {body}) {{}}\n",
+        body.to_lowercase()
+    )
+}
+
+/// Builds a binary of this source that depends on a library of that one;
+/// what cargo says, and whether it was content.
+fn build(edition: &str, library: &str, binary: &str) -> (bool, String) {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = tests.parent().expect("the workspace");
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |path: &str, text: String| {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+        fs::write(path, text).expect("written");
+    };
+    let manifest = |name: &str, more: &str| {
+        let pulpo = root.join("pulpo");
+        format!(
+            "[package]\nname = \"{name}\"\nedition = \"{edition}\"\n[dependencies]\n\
+             pulpo = {{ path = {pulpo:?}, default-features = false }}\n\
+             serde = {{ version = \"1\", features = [\"derive\"] }}\n{more}"
+        )
+    };
+    write("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"jobs\", \"worker\"]\n".to_owned());
+    write("jobs/Cargo.toml", manifest("jobs", ""));
+    write("jobs/src/lib.rs", format!("#![forbid(unsafe_code)]\n{library}"));
+    write("worker/Cargo.toml", manifest("worker", "jobs = { path = \"../jobs\" }\n"));
+    write("worker/src/main.rs", format!("#![forbid(unsafe_code)]\nuse jobs as _;\n{binary}\nfn main() {{}}\n"));
+    fs::copy(root.join("Cargo.lock"), directory.path().join("Cargo.lock")).expect("the lock file");
+
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--quiet"])
+        .current_dir(directory.path())
+        // Shared by these tests, so that the dependencies are built once.
+        .env("CARGO_TARGET_DIR", env!("CARGO_TARGET_TMPDIR"))
+        .env("CARGO_INCREMENTAL", "0")
+        .env_remove("RUSTFLAGS")
+        .output()
+        .expect("cargo runs");
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn two_handlers_of_one_request_type_do_not_build() {
+    for edition in ["2021", "2024"] {
+        let (good, said) = build(edition, &handler("\"receive\"", "Receive"), &handler("\"send\"", "Send"));
+        assert!(good, "two different ones, edition {edition}: {said}");
+
+        let twice = handler("\"send\"", "Send") + &handler("\"send\"", "Again");
+        let (good, said) = build(edition, "", &twice);
+        assert!(!good && said.contains(WORDS), "in one crate, edition {edition}: {said}");
+        assert!(said.contains("main.rs:9:"), "on the second name: {said}");
+
+        let (good, said) =
+            build(edition, &handler("\"send\"", "Send"), &handler("\"resend\", alias = \"send\"", "Again"));
+        assert!(!good && said.contains(WORDS), "across crates, edition {edition}: {said}");
+    }
+}

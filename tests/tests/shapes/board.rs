@@ -1,0 +1,52 @@
+//! What the handlers of a test tell it, and where they wait for its word.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Shared by a test and the handlers of its worker, as their state.
+#[derive(Clone, Default)]
+pub(crate) struct Board(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    seen: Mutex<Seen>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Seen {
+    lines: Vec<String>,
+    open: HashSet<String>,
+}
+
+impl Board {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A handler tells something.
+    pub(crate) fn write(&self, line: impl Into<String>) {
+        self.seen().lines.push(line.into());
+    }
+
+    /// What was told so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.seen().lines.clone()
+    }
+
+    pub(crate) fn has(&self, line: &str) -> bool {
+        self.seen().lines.iter().any(|told| told == line)
+    }
+
+    /// A handler waits until the test opens this gate.
+    pub(crate) fn wait(&self, gate: &str) {
+        let shut = |seen: &mut Seen| !seen.open.contains(gate);
+        drop(self.0.changed.wait_while(self.seen(), shut).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The test lets those pass that wait at this gate.
+    pub(crate) fn open(&self, gate: &str) {
+        self.seen().open.insert(gate.to_owned());
+        self.0.changed.notify_all();
+    }
+}

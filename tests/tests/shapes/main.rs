@@ -1,0 +1,8 @@
+//! The shapes that a handler may have, through the worker and the real queue.
+
+mod board;
+mod follow_ups;
+mod parameters;
+mod plain;
+mod stage;
+mod start;

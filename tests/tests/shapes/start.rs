@@ -1,0 +1,34 @@
+//! What keeps a worker from starting.
+
+use pulpo::{ProblemKind, WorkError};
+
+use crate::board::Board;
+use crate::stage::on;
+
+#[test]
+fn a_state_that_nobody_gave_is_named_with_the_handlers_that_need_it() {
+    on("memory", 1, &|stage| {
+        let error = stage.pulpo.work().expect_err("refused");
+        let text = error.to_string();
+        assert!(text.starts_with("no state `shapes::board::Board`, which is needed by shapes::"), "{text}");
+        for handler in
+            ["follow_ups::first (", "follow_ups::next (", "parameters::tell (tests/tests/shapes/parameters.rs:"]
+        {
+            assert!(text.contains(handler), "{handler} in {text}");
+        }
+        assert!(text.contains("give it with `app.state(…)` in the `setup` of `pulpo::main!`"), "{text}");
+        let WorkError::Problems(problems) = error else { panic!("of problems") };
+        let [problem] = &*problems else { panic!("one problem") };
+        assert_eq!(problem.kind, ProblemKind::MissingState);
+    });
+}
+
+#[test]
+fn a_state_given_twice_is_refused_with_both_places() {
+    on("memory", 1, &|stage| {
+        let error = stage.worker().state(Board::default()).run().expect_err("refused");
+        let text = error.to_string();
+        assert!(text.starts_with("the state `shapes::board::Board` is given at "), "{text}");
+        assert!(text.contains("stage.rs:") && text.contains("start.rs:"), "{text}");
+    });
+}

@@ -1,0 +1,11 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send_something")]
+fn send_something(_: _) {}
+
+fn main() {}

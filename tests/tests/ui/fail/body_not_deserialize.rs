@@ -1,0 +1,11 @@
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send_email")]
+fn send_email(_: SendEmail) {}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send_address")]
+fn send_address(_: std::net::SocketAddrV6) {}
+
+fn main() {}

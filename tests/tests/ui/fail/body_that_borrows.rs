@@ -1,0 +1,16 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Text<'a> {
+    text: &'a str,
+}
+
+#[pulpo::handler("send_text")]
+fn send_text(_: Text<'_>) {}
+
+fn main() {}

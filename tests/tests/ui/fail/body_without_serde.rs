@@ -1,0 +1,8 @@
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send_email")]
+fn send_email(_: SendEmail) {}
+
+fn main() {}

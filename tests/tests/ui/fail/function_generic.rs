@@ -1,0 +1,11 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send")]
+fn send<T: Serialize>(_: T) {}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+struct Mailer;
+
+impl Mailer {
+    #[pulpo::handler("send_email")]
+    fn send_email(_: SendEmail) {}
+}
+
+fn main() {}

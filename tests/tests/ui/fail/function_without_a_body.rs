@@ -1,0 +1,13 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+trait Mailer {
+    #[pulpo::handler("send_email")]
+    fn send_email(_: SendEmail);
+}
+
+fn main() {}

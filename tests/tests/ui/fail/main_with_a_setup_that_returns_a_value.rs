@@ -1,0 +1,6 @@
+pulpo::main! {
+    setup: |app| {
+        app.state(5);
+        5
+    }
+}

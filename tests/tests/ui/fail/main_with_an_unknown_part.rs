@@ -1,0 +1,3 @@
+pulpo::main! {
+    states: |app| app.state(5),
+}

@@ -1,0 +1,24 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send_email")]
+fn send_email(_: SendEmail) {}
+
+#[derive(Serialize, Deserialize)]
+struct Invoice {
+    total: u32,
+}
+
+fn publish<J: pulpo::Job>(_: impl pulpo::IntoMessage<J>) {}
+
+#[pulpo::handler("invoice")]
+fn invoice(_: Invoice) {}
+
+fn main() {
+    publish::<SendEmail>(Invoice { total: 1 });
+    publish::<SendEmail>(pulpo::Message::new(Invoice { total: 1 }));
+}

@@ -1,0 +1,16 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send_email", ttr = 60)]
+fn send_email(_: SendEmail) {}
+
+fn publish<J: pulpo::Job>(_: impl pulpo::IntoMessage<J>) {}
+
+fn main() {
+    publish(SendEmail { to: String::new() });
+    send_email(SendEmail { to: String::new() });
+}

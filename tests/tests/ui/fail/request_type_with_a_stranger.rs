@@ -1,0 +1,11 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send email")]
+fn send_email(_: SendEmail) {}
+
+fn main() {}

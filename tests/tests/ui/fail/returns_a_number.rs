@@ -1,0 +1,13 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler("send_email")]
+fn send_email(_: SendEmail) -> u32 {
+    0
+}
+
+fn main() {}
