@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -98,6 +98,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
     counts: Counts,
+    /// Whether the queue is out of reach, as the log was told.
+    outage: AtomicBool,
     /// What the handlers may ask for.
     surroundings: Arc<Surroundings>,
 }
@@ -235,6 +237,7 @@ impl Worker {
             options: options.clone(),
             clock: clock.clone(),
             stop: stop.clone(),
+            outage: AtomicBool::new(false),
             counts: Counts::default(),
             surroundings,
         })

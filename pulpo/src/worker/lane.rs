@@ -67,16 +67,18 @@ impl Lane {
             let waited = clock.uptime().saturating_sub(started);
             match consumer.dequeue(options.sleep_duration.saturating_sub(waited)) {
                 Ok(found) => {
-                    if self.trouble.in_trouble() {
-                        tracing::info!(tries = self.trouble.over(), "the queue is back");
+                    self.trouble.over();
+                    if self.shared.outage.swap(false, Ordering::SeqCst) {
+                        tracing::info!("the queue is back");
                     }
                     if found.is_some() || stop.requested() {
                         return found;
                     }
                 }
                 Err(error) => {
-                    if !self.trouble.in_trouble() {
-                        tracing::error!(error = chain(&error), "cannot take messages, trying again");
+                    // Once for all lanes, and not again at each try.
+                    if !self.shared.outage.swap(true, Ordering::SeqCst) {
+                        tracing::error!(error = chain(&error), "cannot take messages, trying again until it can");
                     }
                     self.trouble.wait(stop, &**clock);
                     return None;
