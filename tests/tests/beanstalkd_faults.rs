@@ -260,6 +260,23 @@ fn what_the_server_does_not_take_is_a_clear_error() {
 }
 
 #[test]
+fn follow_ups_that_are_kept_are_not_published_again() {
+    let server = Options::new().max_job_size(1000).start();
+    let queue = queue_at(server.port());
+    queue.enqueue(vec![message("done")]).unwrap();
+    let mut seat = seat(&queue);
+    let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    let mut follow_ups = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
+    let error = seat.commit_with(&delivery.lease, &mut follow_ups, &queue).unwrap_err();
+    assert!(matches!(error, QueueError::TooBig { size: 2000, .. }), "{error}");
+    assert_eq!(follow_ups.iter().map(|message| message.text.len()).collect::<Vec<_>>(), [2000, 1]);
+    follow_ups.remove(0);
+    seat.commit_with(&delivery.lease, &mut follow_ups, &queue).unwrap();
+    assert!(follow_ups.is_empty());
+    assert_eq!(drain(&queue), BTreeSet::from(["a", "b", "c"].map(str::to_owned)));
+}
+
+#[test]
 fn a_draining_server_takes_nothing_and_gives_all() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(server.port());
