@@ -12,7 +12,7 @@ use super::pause::Pause;
 use super::seat::{Facts, Held, Running, Seat};
 use crate::context::{Cancellation, Context, Particulars, Run};
 use crate::disposition::{Disposition, Ending, Situation, before_run, untimely};
-use crate::message::Incoming;
+use crate::message::{Header, Incoming};
 use crate::outcome::transient;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
@@ -125,10 +125,13 @@ impl Lane {
     /// What the handler may ask of this run.
     fn context(&self, delivery: &Delivery, message: Incoming<'_>, handler: &Handler) -> Context {
         let held = self.seat.held();
+        let failed = delivery.failed(handler.policy().max_attempts);
+        // Whatever the producer wrote there: the queue counts.
+        let header = Header { attempts: failed, ..message.header };
         let particulars = Particulars {
             id: delivery.lease.id.clone(),
-            header: message.header,
-            attempt: delivery.attempts.saturating_add(1),
+            header,
+            attempt: failed.saturating_add(1),
             max_attempts: handler.policy().max_attempts,
             timeout_at: held.as_ref().and_then(|held| held.running.timeout).map(|(at, _)| at),
         };
@@ -140,12 +143,15 @@ impl Lane {
     fn sit_down(&mut self, delivery: &Delivery, message: Option<&Incoming<'_>>, handler: Option<&'static Handler>) {
         let Some(consumer) = self.consumer.take() else { return };
         let policy = handler.map_or(&Policy::DEFAULT, Handler::policy);
+        let failed = delivery.failed(policy.max_attempts);
+        let delay = message.and_then(|message| message.header.delay());
         let facts = Facts {
             policy,
-            failed: delivery.failed(policy.max_attempts),
-            lost: delivery.lost,
-            due_since: delivery.due_since,
-            delay: message.and_then(|message| message.header.delay()),
+            failed,
+            lost: delivery.lost.min(failed),
+            // A queue may not know a delay that is over.
+            due_since: delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since)),
+            delay,
             expiration: message.and_then(|message| message.header.expiration()),
         };
         let uptime = self.shared.clock.uptime();
