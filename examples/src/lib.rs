@@ -1,1 +1,3 @@
-//! x
+//! What the examples share: their data.
+
+pub mod orders;

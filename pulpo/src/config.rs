@@ -32,10 +32,15 @@ const DEFAULT_FILE: &str = "pulpo.toml";
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |
-/// | `queue` | `file:./pulpo-data` | `file:FOLDER` or `memory:`; goes before `queue_adapter_type` |
-/// | `queue_adapter_type` | `file_queue_adapter` | the long form: `file_queue_adapter` or `FileQueueAdapter` |
+/// | `queue` | `file:./pulpo-data` | `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE` or `memory:`; goes before `queue_adapter_type`, and what it says before the tables below |
+/// | `queue_adapter_type` | `file_queue_adapter` | the long form: `file_queue_adapter` or `FileQueueAdapter`, `beanstalkd_queue_adapter` or `BeanstalkdQueueAdapter` |
 /// | `file_queue_adapter.base_path` | `./pulpo-data` | the folder of the queue |
 /// | `file_queue_adapter.enable_archive` | `false` | keep done messages in the table `archive` |
+/// | `beanstalkd_queue_adapter.host` | `localhost` | the server |
+/// | `beanstalkd_queue_adapter.port` | `11300` | its port |
+/// | `beanstalkd_queue_adapter.default_tube` | `pulpo` | the queue of jobs that name none |
+/// | `beanstalkd_queue_adapter.socket_timeout` | `10s` | how long the server may be silent before a call is given up |
+/// | `beanstalkd_queue_adapter.reserve_timeout` | `1s` | how long it is asked to wait for a job in one go |
 /// | `concurrency` | one for each core, at least 4 | lanes: jobs at the same time |
 /// | `sleep_duration` | `5s` | one wait for a message; it ends at once when one comes |
 /// | `shutdown_after_number_of_empty_iterations` | `0` | end after so many waits in a row that brought nothing; 0: never |
@@ -68,6 +73,7 @@ struct Written {
     queue: Option<String>,
     queue_adapter_type: Option<String>,
     file_queue_adapter: FileTable,
+    beanstalkd_queue_adapter: BeanstalkdTable,
     concurrency: Option<usize>,
     sleep_duration: Option<span::Span>,
     shutdown_after_number_of_empty_iterations: Option<u64>,
@@ -83,6 +89,16 @@ struct FileTable {
     enable_archive: bool,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct BeanstalkdTable {
+    host: Option<String>,
+    port: Option<u16>,
+    default_tube: Option<String>,
+    socket_timeout: Option<span::Span>,
+    reserve_timeout: Option<span::Span>,
+}
+
 /// A list, or names with commas between them.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -92,11 +108,16 @@ enum Names {
 }
 
 /// Every key, a table's with a dot.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 15] = [
     "queue",
     "queue_adapter_type",
     "file_queue_adapter.base_path",
     "file_queue_adapter.enable_archive",
+    "beanstalkd_queue_adapter.host",
+    "beanstalkd_queue_adapter.port",
+    "beanstalkd_queue_adapter.default_tube",
+    "beanstalkd_queue_adapter.socket_timeout",
+    "beanstalkd_queue_adapter.reserve_timeout",
     "concurrency",
     "sleep_duration",
     "shutdown_after_number_of_empty_iterations",
@@ -151,26 +172,8 @@ impl Config {
     }
 
     fn resolve(written: Written) -> Result<Self, ConfigError> {
-        let mut config = Self::default();
-        let FileTable { base_path, enable_archive } = written.file_queue_adapter;
-        match (&written.queue, written.queue_adapter_type.as_deref()) {
-            (Some(queue), _) => config.place = queue.parse().map_err(ConfigError::Queue)?,
-            (None, None | Some("file_queue_adapter" | "FileQueueAdapter")) => {
-                if let (Place::File { base_path: default, .. }, Some(base_path)) = (&mut config.place, base_path) {
-                    *default = base_path;
-                }
-            }
-            (None, Some(other)) => return Err(ConfigError::AdapterType(other.to_owned())),
-        }
-        let (Place::File { archive, .. } | Place::Memory { archive }) = &mut config.place;
-        *archive = enable_archive;
+        let mut config = Self { place: place(&written)?, worker: WorkerOptions::default() };
         let worker = &mut config.worker;
-        let positive = |key, span: Option<span::Span>| match span.map(|span| span.0) {
-            Some(duration) if duration < Duration::from_millis(10) => {
-                Err(ConfigError::Range { key, expected: "at least 10ms", got: format!("{duration:?}") })
-            }
-            duration => Ok(duration),
-        };
         if let Some(concurrency) = written.concurrency {
             if !(1..=1024).contains(&concurrency) {
                 let got = concurrency.to_string();
@@ -178,7 +181,8 @@ impl Config {
             }
             worker.concurrency = concurrency;
         }
-        worker.sleep_duration = positive("sleep_duration", written.sleep_duration)?.unwrap_or(worker.sleep_duration);
+        worker.sleep_duration =
+            at_least_10ms("sleep_duration", written.sleep_duration)?.unwrap_or(worker.sleep_duration);
         worker.shutdown_grace = written.shutdown_grace.map_or(worker.shutdown_grace, |grace| grace.0);
         worker.unknown_type_grace = written.unknown_type_grace.map_or(worker.unknown_type_grace, |grace| grace.0);
         worker.shutdown_after_number_of_empty_iterations =
@@ -190,17 +194,28 @@ impl Config {
                 text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
             }
         };
-        DEFAULT_QUEUE.clone_into(&mut worker.default_queue);
+        config.follow_place();
         Ok(config)
     }
 
-    /// With the queue at this place: `file:FOLDER` or `memory:`.
+    /// With the queue at this place: `file:FOLDER`,
+    /// `beanstalkd://HOST:PORT/TUBE` or `memory:`.
     ///
     /// # Errors
-    /// If it is neither.
+    /// If it is none of them.
     pub fn queue(mut self, place: &str) -> Result<Self, ConfigError> {
         self.place = place.parse().map_err(ConfigError::Queue)?;
+        self.follow_place();
         Ok(self)
+    }
+
+    /// Jobs that name no queue go where the place says.
+    fn follow_place(&mut self) {
+        let default_queue = match &self.place {
+            Place::Beanstalkd { default_tube, .. } => default_tube.as_str(),
+            Place::File { .. } | Place::Memory { .. } => DEFAULT_QUEUE,
+        };
+        default_queue.clone_into(&mut self.worker.default_queue);
     }
 
     /// With so many lanes.
@@ -224,7 +239,65 @@ impl Config {
                 drop(clock);
                 Err(QueueError::Unsupported("be opened: this program was built without pulpo's feature `file`"))
             }
+            #[cfg(feature = "beanstalkd")]
+            Place::Beanstalkd { host, port, socket_timeout, reserve_timeout, .. } => {
+                let options = crate::queue::beanstalkd::BeanstalkdOptions::new(host)
+                    .port(*port)
+                    .socket_timeout(*socket_timeout)
+                    .reserve_timeout(*reserve_timeout);
+                Ok(Arc::new(crate::queue::beanstalkd::BeanstalkdQueue::new(options, clock)))
+            }
+            #[cfg(not(feature = "beanstalkd"))]
+            Place::Beanstalkd { .. } => {
+                drop(clock);
+                Err(QueueError::Unsupported("be opened: this program was built without pulpo's feature `beanstalkd`"))
+            }
         }
+    }
+}
+
+/// The place, from the short form or the long one, and what the tables add.
+fn place(written: &Written) -> Result<Place, ConfigError> {
+    let short = written.queue.is_some();
+    let mut place = match (&written.queue, written.queue_adapter_type.as_deref()) {
+        (Some(queue), _) => queue.parse().map_err(ConfigError::Queue)?,
+        (None, None | Some("file_queue_adapter" | "FileQueueAdapter")) => Place::default(),
+        (None, Some("beanstalkd_queue_adapter" | "BeanstalkdQueueAdapter")) => Place::beanstalkd("localhost"),
+        (None, Some(other)) => return Err(ConfigError::AdapterType(other.to_owned())),
+    };
+    match &mut place {
+        Place::File { base_path, archive } => {
+            let table = &written.file_queue_adapter;
+            replace(base_path, &table.base_path, short);
+            *archive = table.enable_archive;
+        }
+        Place::Memory { archive } => *archive = written.file_queue_adapter.enable_archive,
+        Place::Beanstalkd { host, port, default_tube, socket_timeout, reserve_timeout } => {
+            let table = &written.beanstalkd_queue_adapter;
+            replace(host, &table.host, short);
+            replace(port, &table.port, short);
+            // The short form may leave the tube to the table.
+            replace(default_tube, &table.default_tube, short && default_tube != DEFAULT_QUEUE);
+            let span = |key, span| at_least_10ms(key, span);
+            replace(socket_timeout, &span("beanstalkd_queue_adapter.socket_timeout", table.socket_timeout)?, false);
+            replace(reserve_timeout, &span("beanstalkd_queue_adapter.reserve_timeout", table.reserve_timeout)?, false);
+        }
+    }
+    Ok(place)
+}
+
+fn replace<T: Clone>(value: &mut T, written: &Option<T>, said_already: bool) {
+    if let (Some(written), false) = (written, said_already) {
+        value.clone_from(written);
+    }
+}
+
+fn at_least_10ms(key: &'static str, span: Option<span::Span>) -> Result<Option<Duration>, ConfigError> {
+    match span.map(|span| span.0) {
+        Some(duration) if duration < Duration::from_millis(10) => {
+            Err(ConfigError::Range { key, expected: "at least 10ms", got: format!("{duration:?}") })
+        }
+        duration => Ok(duration),
     }
 }
 
@@ -320,7 +393,7 @@ pub enum ConfigError {
     #[error("the configuration key `queue` (PULPO_QUEUE) is wrong")]
     Queue(#[source] PlaceError),
     /// Not an adapter.
-    #[error("expected queue_adapter_type to be file_queue_adapter, got {0:?}")]
+    #[error("expected queue_adapter_type to be file_queue_adapter or beanstalkd_queue_adapter, got {0:?}")]
     AdapterType(String),
     /// A file that cannot be read.
     #[error("cannot read the configuration file {}", file.display())]

@@ -92,7 +92,9 @@ pub(crate) enum Disposition {
 /// else becomes of it.
 pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
     untimely(at).or_else(|| {
-        let worn_out = at.failed >= at.policy.max_attempts;
+        // Where each run ended with a word, whoever gave it left this run to
+        // the message; the counts of some queues are then too high.
+        let worn_out = at.failed >= at.policy.max_attempts && at.lost > 0;
         worn_out.then(|| Disposition::Bury { reason: worn_out_reason(at), counted: false })
     })
 }
@@ -112,15 +114,8 @@ pub(crate) fn untimely(at: &Situation<'_>) -> Option<Disposition> {
 
 /// Why a message gets no further run though its last one was never settled.
 fn worn_out_reason(at: &Situation<'_>) -> String {
-    match (at.failed, at.lost) {
-        (failed, 0) => format!("all {} attempts are used up, of {failed} failed", at.policy.max_attempts),
-        (failed, lost) if failed == lost => {
-            format!("its worker died {} (or fell silent for longer than its ttr)", times(lost))
-        }
-        (failed, lost) => {
-            format!("its worker died {} (or fell silent for longer than its ttr) in {failed} attempts", times(lost))
-        }
-    }
+    let died = format!("its worker died {} (or fell silent for longer than its ttr)", times(at.lost));
+    if at.lost == at.failed { died } else { format!("{died} in {} attempts", at.failed) }
 }
 
 fn times(n: u32) -> String {
@@ -164,6 +159,7 @@ fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposi
 /// A newer worker may know the type: its messages wait for one, looked at
 /// ever more rarely, until the grace is over.
 fn unknown(at: &Situation<'_>, request_type: &str, known: &str, grace: Duration) -> Disposition {
+    let request_type = limited(request_type.to_owned());
     let waited = (at.now - at.due_since).to_std().unwrap_or_default();
     let left = grace.saturating_sub(waited);
     if left.is_zero() {

@@ -1,4 +1,154 @@
 //! Durable background jobs from plain functions.
+//!
+//! A web request should not wait for an e-mail to be sent, an image to be
+//! shrunk or a report to be made. Annotate the function that does it, publish
+//! its argument, and a worker calls the function: now, later, and again if it
+//! fails. Messages wait in an embedded queue, a file without a server.
+//!
+//! - **What is wrong is found at compile time.** A body that is published
+//!   under another job's name, a job without a handler, two handlers for one
+//!   job, a misspelt argument: none of them builds. What the compiler cannot
+//!   see is refused when the worker starts.
+//! - **Nothing is lost or stranded, by default.** Not by a panic, a message
+//!   that nobody can read, a `kill -9` or a deploy.
+//!
+//! # Getting started
+//!
+//! This is a whole program, `src/main.rs`:
+//!
+//! ```no_run
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct SendEmail {
+//!     to: String,
+//!     subject: String,
+//! }
+//!
+//! #[pulpo::handler("send_email")]
+//! fn send_email(email: SendEmail) -> pulpo::Outcome {
+//!     if email.to.is_empty() {
+//!         return Err(pulpo::fatal("no recipient"));
+//!     }
+//!     println!("to {}: {}", email.to, email.subject);
+//!     Ok(())
+//! }
+//!
+//! pulpo::main!();
+//! ```
+//!
+//! `cargo run -- publish send_email --body '{"to": "a@b.c", "subject": "hi"}'`
+//! queues a job, `cargo run` works it, and `cargo run -- --help` shows the
+//! rest: `list`, `peek`, `kick`, `delete`, `stats` and `handlers`.
+//!
+//! # Handlers
+//!
+//! A handler is a plain function. Its parameter, by value, is the body of the
+//! message: any type of your crate with serde's `Serialize` and `Deserialize`.
+//! The attribute ties this type to the request type, and the policy says how
+//! the job is queued and tried again; see [`handler`] for all its arguments.
+//!
+//! ```
+//! # use serde::{Deserialize, Serialize};
+//! # fn shrink(_: &str) -> Result<(), std::io::Error> { Ok(()) }
+//! #[derive(Serialize, Deserialize)]
+//! struct Thumbnail { path: String }
+//!
+//! #[pulpo::handler("thumbnail", queue = "images", max_attempts = 5, backoff = "10s..10m", timeout = "2m")]
+//! fn thumbnail(job: Thumbnail) -> pulpo::Outcome {
+//!     shrink(&job.path)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! It may panic: the job fails, and the worker goes on. It may run twice for
+//! one message, if a worker dies after doing the work and before saying so:
+//! make it safe to repeat.
+//!
+//! Handlers in a library crate are linked only if the program names the crate:
+//! `pulpo::main! { crates: [shop_jobs] }`.
+//!
+//! # Publishing
+//!
+//! ```
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)]
+//! # struct Remind { user: u64 }
+//! # #[pulpo::handler("remind")]
+//! # fn remind(_: Remind) {}
+//! use std::time::Duration;
+//! use pulpo::{Config, Message, Pulpo};
+//!
+//! let pulpo = Pulpo::new(Config::default().queue("memory:")?)?;
+//! let sent = pulpo.publish(Remind { user: 7 })?;
+//! println!("queued as {:?}", sent.id());
+//!
+//! let later = Message::new(Remind { user: 7 })
+//!     .priority(10)                               // 0 is the most urgent
+//!     .delay(Duration::from_secs(3600))           // or a time
+//!     .expiration(Duration::from_secs(86_400))    // then it is too late
+//!     .header("source", "shop");                  // travels along
+//! pulpo.publish(later)?;
+//!
+//! pulpo.publish_all((1..=100).map(|user| Remind { user }))?; // all or none
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`publish`] and [`publish_all`] do the same with a process-wide queue, made
+//! from the configuration at first use, or by [`initialize`]. When they return
+//! `Ok`, the message is on the disk.
+//!
+//! # Failures and retries
+//!
+//! What a handler returns decides:
+//!
+//! | outcome | the job |
+//! | --- | --- |
+//! | `Ok(())`, `()` | is done |
+//! | any error by `?`, a panic, a timeout | is tried again, later each time, up to `max_attempts` times; then it is buried |
+//! | [`retry_after`], `.retry_after(d)?` | is tried again in `d` |
+//! | [`fatal`], `.fatal()?` | is buried at once |
+//!
+//! A buried message stays with its reason until a person deletes it, or kicks
+//! it back into the queue. A message that cannot be read, or does not fit its
+//! type, is buried too: never dropped.
+//!
+//! ```
+//! use pulpo::ResultExt as _;
+//! use std::time::Duration;
+//!
+//! fn charge(amount: &str) -> pulpo::Outcome {
+//!     let amount: u32 = amount.parse().fatal()?;                  // will never be a number
+//!     bank(amount).retry_after(Duration::from_secs(600))?;        // closed for ten minutes
+//!     std::fs::write("/dev/null", amount.to_string())?;           // the usual backoff
+//!     Ok(())
+//! }
+//! # fn bank(_: u32) -> Result<(), std::io::Error> { Ok(()) }
+//! # assert!(charge("x").unwrap_err().is_fatal() && charge("1").is_ok());
+//! ```
+//!
+//! # Configuration
+//!
+//! [`Config`] has the table of all keys. They come from `pulpo.toml`, the
+//! environment (`PULPO_QUEUE=file:/var/lib/shop`, `PULPO_CONCURRENCY=16`) and
+//! the command line. An unknown key is refused.
+//!
+//! # Deploying
+//!
+//! Run as many workers as you like on one queue. SIGTERM stops one gently: it
+//! takes no new job, running ones have `shutdown_grace` to end, then they go
+//! back uncounted; a second signal does not wait. A worker that is killed
+//! loses nothing: its jobs are ready again when their leases end, at most
+//! `ttr` later. During a deploy, a message that only the new version knows
+//! waits for it, and the old version buries it only after
+//! `unknown_type_grace`.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! | --- | --- | --- |
+//! | `file` | yes | the embedded queue on SQLite |
+//! | `cli` | yes | [`main!`] and the command line |
 
 #[doc(hidden)]
 pub mod __private;

@@ -14,6 +14,10 @@ use serde::Serialize;
 
 use crate::message::{MessageId, Priority};
 
+#[cfg(feature = "beanstalkd")]
+pub mod beanstalkd;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "file")]
 pub mod file;
 
@@ -155,11 +159,18 @@ pub struct Capabilities {
     /// [`QueueAdapter::enqueue`] keeps all of a batch or none.
     pub atomic_batches: bool,
     /// A rollback that does not count leaves the attempts as they were.
+    /// Without it, one that does not count and has a delay is taken for an
+    /// attempt.
     pub uncounted_rollbacks: bool,
     /// The last error of a message can be asked for.
     pub last_errors: bool,
     /// Done messages can be kept in an archive.
     pub archive: bool,
+    /// [`QueueAdapter::list`] finds all messages, however many and however old
+    /// they are.
+    pub complete_lists: bool,
+    /// [`QueueAdapter::stats`] tells request types apart.
+    pub stats_by_type: bool,
 }
 
 /// A message on its way into a queue.
@@ -208,6 +219,9 @@ pub struct Delivery {
     /// How many of them ended without a word: the worker died or was silent
     /// for longer than the ttr.
     pub lost: u32,
+    /// How often it was kicked, in a queue where a kick cannot set the two
+    /// counts above to 0; else 0. See [`Delivery::failed`].
+    pub kicks: u32,
     /// Since when it could have been started.
     pub due_since: DateTime<Utc>,
     /// How long the lease lasts without a touch.
@@ -220,7 +234,20 @@ impl Delivery {
     /// A first delivery.
     #[must_use]
     pub fn new(lease: Lease, queue: impl Into<String>, due_since: DateTime<Utc>, ttr: Duration, text: Vec<u8>) -> Self {
-        Self { lease, queue: queue.into(), attempts: 0, lost: 0, due_since, ttr, text }
+        Self { lease, queue: queue.into(), attempts: 0, lost: 0, kicks: 0, due_since, ttr, text }
+    }
+
+    /// How many failed runs count against `max_attempts`.
+    ///
+    /// These are [`Delivery::attempts`], except for a message that was kicked
+    /// in a queue that keeps its old counts. How many runs were before the
+    /// kick is not known there, but that one more than `max_attempts` is the
+    /// most (the last delivery may have only buried it): so many are not
+    /// counted for each kick. A kicked message so always has all its attempts
+    /// before it, and has an end.
+    #[must_use]
+    pub fn failed(&self, max_attempts: u32) -> u32 {
+        self.attempts.saturating_sub(self.kicks.saturating_mul(max_attempts.saturating_add(1)))
     }
 }
 
@@ -307,6 +334,26 @@ pub struct StoredMessage {
     pub last_error_at: Option<DateTime<Utc>>,
     /// The wire form, as somebody wrote it.
     pub text: Vec<u8>,
+}
+
+impl StoredMessage {
+    /// A message in this state of which nothing else is known.
+    #[must_use]
+    pub fn new(id: MessageId, queue: impl Into<String>, state: State, text: impl Into<Vec<u8>>) -> Self {
+        Self {
+            id,
+            queue: queue.into(),
+            request_type: String::new(),
+            state,
+            priority: Priority::DEFAULT,
+            until: None,
+            attempts: 0,
+            enqueued_at: None,
+            last_error: None,
+            last_error_at: None,
+            text: text.into(),
+        }
+    }
 }
 
 /// Picks messages: those that fit all that is said.
@@ -427,6 +474,70 @@ pub enum QueueError {
         /// What was tried, and on what.
         doing: String,
     },
+    /// The server has no memory for the message.
+    #[error("{place} is out of memory: the message was not enqueued; work off or delete some, or give it more")]
+    OutOfMemory {
+        /// Which server.
+        place: String,
+    },
+    /// The server is about to be stopped.
+    #[error("{place} is draining: it takes no new messages until it is restarted")]
+    Draining {
+        /// Which server.
+        place: String,
+    },
+    /// The message is bigger than this queue takes.
+    #[error(
+        "the message has {size} bytes and {place} takes at most {limit}: \
+         put the data elsewhere and its address into the message, or start the server with a greater `-z`",
+        limit = limit.map_or_else(|| "fewer".to_owned(), |limit| limit.to_string())
+    )]
+    TooBig {
+        /// Which server.
+        place: String,
+        /// How many bytes the message has, header and all.
+        size: usize,
+        /// How many it may have, if the server says so.
+        limit: Option<u64>,
+    },
+    /// The queue does not take this name.
+    #[error("{name:?} cannot be the name of a queue here: {problem}")]
+    BadQueueName {
+        /// The name.
+        name: String,
+        /// What it should be.
+        problem: &'static str,
+    },
+    /// The message is to wait for longer than this queue can count.
+    #[error(
+        "expected a delay of at most {longest}, got {delay}",
+        longest = humantime::format_duration(*.longest), delay = humantime::format_duration(*.delay)
+    )]
+    DelayTooLong {
+        /// How long it is to wait.
+        delay: Duration,
+        /// How long it can.
+        longest: Duration,
+    },
+    /// The message was sent, and no answer came: it may be in the queue or
+    /// not. To enqueue it again may make two of it.
+    #[error("tried to {doing}, and cannot know whether it was done: look before you do it again")]
+    UnknownOutcome {
+        /// What was tried, and on what.
+        doing: String,
+        /// Why there is no answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Some messages of a batch were enqueued, the first ones.
+    #[error("enqueued the first {} of {of} messages, not all", ids.len())]
+    PartOfBatch {
+        /// Their ids.
+        ids: Vec<MessageId>,
+        /// How many the batch has.
+        of: usize,
+        /// Why not the next one.
+        source: Box<QueueError>,
+    },
     /// What is there is not a queue of ours.
     #[error("{place} is not a pulpo queue: {found}; name another place in PULPO_QUEUE or move this one away")]
     NotAQueue {
@@ -466,6 +577,6 @@ impl QueueError {
     /// Whether the same call may succeed later, with nothing changed by us.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Full { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. })
     }
 }

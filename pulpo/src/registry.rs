@@ -97,10 +97,11 @@ impl Handler {
         self.line
     }
 
-    /// Whether a body, as JSON, fits the type of the handler.
+    /// Whether a body, as JSON, fits the type of the handler; `None`: a message
+    /// without a body.
     ///
     /// # Errors
-    /// If it does not: which field, and why.
+    /// Names the field that does not fit.
     pub fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
         (self.check)(body)
     }

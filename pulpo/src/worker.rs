@@ -1,9 +1,9 @@
 //! The worker: lanes that take messages and run handlers, and the thread that
 //! looks after them.
 //!
-//! Each lane is an OS thread with a consumer of its own; [`lane`] is one job's
+//! Each lane is an OS thread with a consumer of its own; `lane.rs` is one job's
 //! way through it. While a handler runs, the lane's consumer rests in its
-//! [`seat`], where the thread that called [`Worker::run`] renews the lease,
+//! `Seat`, where the thread that called [`Worker::run`] renews the lease,
 //! ends it when the handler exceeds its timeout, and gives the message back
 //! when the worker must stop.
 

@@ -1,3 +1,7 @@
-//! What the tests of the whole system share.
+//! What the tests of the whole system share: programs, servers, and ways to
+//! trouble them.
 
+pub mod beanstalkd;
+pub mod program;
+pub mod proxy;
 pub mod wait;

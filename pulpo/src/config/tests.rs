@@ -69,6 +69,9 @@ fn the_short_form_names_a_place() {
         ("file:///var/q", "file:/var/q"),
         ("file:./q", "file:./q"),
         ("memory:", "memory:"),
+        ("beanstalkd://host", "beanstalkd://host:11300/pulpo"),
+        ("beanstalkd://host:1234/shop", "beanstalkd://host:1234/shop"),
+        ("beanstalkd://[::1]:1234", "beanstalkd://[::1]:1234/pulpo"),
     ] {
         let config = load(None, &[("PULPO_QUEUE", written)], &[]).expect("a configuration");
         assert_eq!(config.place.to_string(), shown);
@@ -104,8 +107,12 @@ fn a_wrong_value_says_what_was_expected() {
             "expected a duration such as \"30s\" or \"1h 30m\", or a number of seconds, got \"soon\"",
         ),
         ("PULPO_SLEEP_DURATION", "0", "expected sleep_duration to be at least 10ms, got 0ns"),
-        ("PULPO_QUEUE", "redis://x", "expected file:FOLDER or memory:, got \"redis://x\""),
-        ("PULPO_QUEUE_ADAPTER_TYPE", "x", "expected queue_adapter_type to be file_queue_adapter, got \"x\""),
+        ("PULPO_QUEUE", "redis://x", "expected file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:, got \"redis://x\""),
+        (
+            "PULPO_QUEUE_ADAPTER_TYPE",
+            "x",
+            "expected queue_adapter_type to be file_queue_adapter or beanstalkd_queue_adapter, got \"x\"",
+        ),
     ] {
         let error = load(None, &[(key, value)], &[]).expect_err("refused");
         assert!(error.contains(expected), "{key}={value}: {error}");
@@ -123,4 +130,28 @@ fn a_file_that_is_not_there_or_not_in_its_format_is_named() {
     let (_folder, file) = file("pulpo.toml", "concurrency = \n");
     let error = load(Some(&file), &[], &[]).expect_err("refused");
     assert!(error.contains("pulpo.toml is wrong") && error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn a_server_is_named_by_its_table_or_in_short() {
+    let table = [
+        ("PULPO_QUEUE_ADAPTER_TYPE", "BeanstalkdQueueAdapter"),
+        ("PULPO_BEANSTALKD_QUEUE_ADAPTER__HOST", "queue.example"),
+        ("PULPO_BEANSTALKD_QUEUE_ADAPTER__DEFAULT_TUBE", "shop"),
+        ("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "2"),
+    ];
+    let config = load(None, &table, &[]).expect("a configuration");
+    assert_eq!(config.place.to_string(), "beanstalkd://queue.example:11300/shop");
+    assert_eq!(config.worker.default_queue, "shop");
+    assert!(
+        matches!(config.place, Place::Beanstalkd { socket_timeout, .. } if socket_timeout == Duration::from_secs(2))
+    );
+    let short = [table.as_slice(), &[("PULPO_QUEUE", "beanstalkd://other:7")]].concat();
+    let config = load(None, &short, &[]).expect("a configuration");
+    assert_eq!(config.place.to_string(), "beanstalkd://other:7/shop");
+    for wrong in
+        ["beanstalkd:host", "beanstalkd://", "beanstalkd://host:x", "beanstalkd://[::1]x", "beanstalkd://:11300"]
+    {
+        assert!(load(None, &[("PULPO_QUEUE", wrong)], &[]).is_err(), "{wrong}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The embedded queue: SQLite in one file, used by many processes at the same
 //! time, with no server. `memory:` is the same code on a database in memory.
 //!
-//! One connection of the process writes (see [`writer`]), one reads. Leases
+//! One connection of the process writes (see `writer.rs`), one reads. Leases
 //! and acknowledgements cost no sync of the disk: a power cut that loses one
 //! makes a job run again, as at-least-once delivery allows. A publication is
 //! synced before `enqueue` returns.
@@ -143,7 +143,14 @@ impl Shared {
 
 impl QueueAdapter for FileQueue {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_batches: true, uncounted_rollbacks: true, last_errors: true, archive: true }
+        Capabilities {
+            atomic_batches: true,
+            uncounted_rollbacks: true,
+            last_errors: true,
+            archive: true,
+            complete_lists: true,
+            stats_by_type: true,
+        }
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {

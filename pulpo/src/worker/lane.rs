@@ -17,7 +17,7 @@ use crate::outcome::transient;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
 use crate::registry::Handler;
-use crate::report::chain;
+use crate::report::{chain, limited};
 
 /// One seat of a worker: one thread, one job at a time.
 pub(super) struct Lane {
@@ -137,9 +137,10 @@ impl Lane {
     /// the lease alive.
     fn sit_down(&mut self, delivery: &Delivery, message: Option<&Incoming<'_>>, handler: Option<&'static Handler>) {
         let Some(consumer) = self.consumer.take() else { return };
+        let policy = handler.map_or(&Policy::DEFAULT, Handler::policy);
         let facts = Facts {
-            policy: handler.map_or(&Policy::DEFAULT, Handler::policy),
-            failed: delivery.attempts,
+            policy,
+            failed: delivery.failed(policy.max_attempts),
             lost: delivery.lost,
             due_since: delivery.due_since,
             delay: message.and_then(|message| message.header.delay()),
@@ -149,7 +150,7 @@ impl Lane {
         self.cancellation.reset();
         let mut running = Running::new(delivery, uptime, facts, self.cancellation.clone());
         if let Some(message) = message {
-            message.header.request_type().clone_into(&mut running.request_type);
+            running.request_type = limited(message.header.request_type().to_owned());
         }
         running.timeout = facts.policy.timeout.map(|limit| (uptime + limit, limit));
         let next = running.next();

@@ -1,5 +1,10 @@
 //! pulpo as its users have it: handlers, a queue, a worker, a command line.
 
+mod architecture;
+mod bad_queues;
+mod cli;
 mod jobs;
 mod life;
+mod newcomer;
+mod processes;
 mod publishing;

@@ -218,6 +218,7 @@ fn lease(connection: &Connection, id: i64, token: &Arc<str>, now: i64) -> rusqli
                 queue: row.get(0)?,
                 attempts: row.get(1)?,
                 lost: row.get(2)?,
+                kicks: 0,
                 due_since: time(row.get(3)?),
                 ttr: Duration::from_millis(u64::try_from(row.get::<_, i64>(4)?).unwrap_or_default()),
                 text: row.get_ref(5)?.as_bytes()?.to_owned(),

@@ -1,0 +1,187 @@
+//! The tutorial: the orders of a shop become jobs, and the jobs are done.
+//!
+//! ```text
+//! cargo run -p pulpo-examples --bin quickstart
+//! ```
+//!
+//! It shows, from top to bottom: jobs as plain functions; a failure that is
+//! tried again and one that is not; a job for later and an urgent one;
+//! publishing many and one; a worker; and where to find what could not be done.
+//! The queue is the folder `pulpo-data`, the output `quickstart-output`.
+//!
+//! With arguments it is the command line that every pulpo program can have:
+//! `quickstart list`, `quickstart kick --all`, `quickstart work`, …
+#![allow(clippy::print_stdout, reason = "it talks to a person")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{env, fs, io};
+
+use anyhow::Context as _;
+use email_address::EmailAddress;
+use mail_builder::MessageBuilder;
+use pulpo::queue::{Filter, QueueError, State, StoredMessage};
+use pulpo::{Config, Message, Pulpo, ResultExt as _};
+use pulpo_examples::orders::{self, Order, Status};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+const OUTPUT: &str = "quickstart-output";
+
+// A job is the type of its body, and the function that takes it.
+
+#[derive(Serialize, Deserialize)]
+struct SendReceipt(Order);
+
+/// After an error it is tried again, 5 times in all, with pauses that grow.
+#[pulpo::handler("send_receipt", max_attempts = 5, backoff = "100ms..1s")]
+fn send_receipt(SendReceipt(order): SendReceipt) -> pulpo::Outcome {
+    let Order { number, placed, customer, street, town, country, item, quantity, amount, currency, .. } = &order;
+    let text = format!(
+        "Dear {customer},\n\nthank you for your order {number} of {placed}:\n\n    {quantity} × {item}\n    \
+         {amount} {currency}\n\nIt goes to {street}, {town} ({country}).\n\nYours, Casa Polpo\n",
+    );
+    send(&order, "receipts", &format!("Receipt: {item}"), &text)
+}
+
+#[derive(Serialize, Deserialize)]
+struct RemindToPay(Order);
+
+#[pulpo::handler("remind_to_pay", max_attempts = 5, backoff = "100ms..1s")]
+fn remind_to_pay(RemindToPay(order): RemindToPay) -> pulpo::Outcome {
+    let Order { number, customer, item, amount, currency, .. } = &order;
+    let text = format!("Dear {customer},\n\n{item} is packed; we wait for {amount} {currency}.\n\nYours, Casa Polpo\n");
+    send(&order, "reminders", &format!("Your order {number} is not paid yet"), &text)
+}
+
+#[derive(Serialize, Deserialize)]
+struct CheckForFraud(Order);
+
+/// Published last and done first, for its priority is the most urgent.
+#[pulpo::handler("check_for_fraud", priority = 0)]
+fn check_for_fraud(CheckForFraud(order): CheckForFraud) -> anyhow::Result<()> {
+    let hold = order.quantity > 10 || order.status == Status::Unpaid;
+    let verdict = serde_json::json!({ "verdict": if hold { "hold" } else { "release" }, "order": order });
+    save("fraud-checks", &format!("{}.json", order.number), &serde_json::to_vec_pretty(&verdict)?)
+}
+
+/// Sends a mail; here, into a folder.
+fn send(order: &Order, kind: &str, subject: &str, text: &str) -> pulpo::Outcome {
+    // Fatal: no later attempt makes an address of it. The job is buried.
+    let to: EmailAddress =
+        order.email.parse().with_context(|| format!("{:?} is not a mail address", order.email)).fatal()?;
+    // Any other error is transient: the job is tried again.
+    knock(&to)?;
+    let mail = MessageBuilder::new()
+        .from(("Casa Polpo", "shop@casa-polpo.example"))
+        .to((order.customer.as_str(), to.as_str()))
+        .subject(subject)
+        .message_id(format!("{kind}.{}@casa-polpo.example", order.number))
+        .text_body(text)
+        .write_to_vec()?;
+    Ok(save(kind, &format!("{}.eml", order.number), &mail)?)
+}
+
+/// Simulates a mail server that greylists: the first mail to each of its users
+/// it refuses, since one that only sends spam does not come back.
+fn knock(to: &EmailAddress) -> Result<(), String> {
+    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let is_new = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(to.to_string());
+    if to.domain() == "kirjeposti.example" && is_new() {
+        return Err(format!("451 4.7.1 <{to}> is greylisted, come back later"));
+    }
+    Ok(())
+}
+
+/// A job may run twice, if its worker dies at the wrong moment. So it writes
+/// under a name of its own, and appends to nothing.
+fn save(kind: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
+    let folder = Path::new(OUTPUT).join(kind);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    fs::write(folder.join(name), content).with_context(|| format!("cannot write {name} in {}", folder.display()))
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    if env::args_os().len() > 1 {
+        return Ok(command_line::run());
+    }
+    // The worker logs what goes wrong; with RUST_LOG=info each job.
+    let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let logs = tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr);
+    logs.with_target(false).with_ansi(false).without_time().init();
+
+    let (orders, faults) = orders::read()?;
+    println!("read       {} orders; {} lines are none:", orders.len(), faults.len());
+    faults.iter().for_each(|fault| println!("             {fault}"));
+
+    // The queue is ./pulpo-data, or what pulpo.toml or PULPO_QUEUE says.
+    let mut config = Config::load()?;
+    // A worker goes on until it is stopped. This one ends after two idle
+    // seconds: nothing here is due later than one.
+    config.worker.sleep_duration = Duration::from_secs(2);
+    config.worker.shutdown_after_number_of_empty_iterations = 1;
+    let (place, lanes) = (config.place.to_string(), config.worker.concurrency);
+    let pulpo = Pulpo::new(config)?;
+    let earlier: BTreeSet<_> = buried(&pulpo)?.into_iter().flatten().map(|message| message.id).collect();
+
+    // Many, as one batch: all of them are in the queue, or none.
+    let receipts = pulpo.publish_all(orders.iter().cloned().map(SendReceipt))?;
+    // With options: a `Message` around the body.
+    let unpaid = orders.iter().filter(|order| order.status == Status::Unpaid).cloned().map(RemindToPay);
+    let reminders = pulpo.publish_all(unpaid.map(|body| Message::new(body).delay(Duration::from_secs(1))))?;
+    // One by one. A job that `publish` returned Ok for is safe in the queue.
+    let big = orders.into_iter().filter(|order| order.eur >= Decimal::from(800));
+    let checks = big.map(|order| pulpo.publish(CheckForFraud(order))).collect::<Result<Vec<_>, _>>()?;
+    println!("published  {} receipts, {} reminders for a second later,", receipts.len(), reminders.len());
+    println!("           {} urgent fraud checks, into {place}", checks.len());
+
+    println!("working    up to {lanes} jobs at a time; what goes wrong on the way:");
+    let summary = pulpo.work()?;
+
+    println!("done       {} jobs; see the folder {OUTPUT}", summary.done);
+    println!("retried    {} after a failure that passes", summary.retried);
+    println!("buried     {} after one that does not, kept for a person:", summary.buried);
+    match buried(&pulpo)? {
+        None => println!("             this queue cannot list them"),
+        Some(buried) => {
+            for StoredMessage { id, request_type, last_error, .. } in buried.iter().filter(|m| !earlier.contains(&m.id))
+            {
+                println!("             {id} {request_type}: {}", last_error.as_deref().unwrap_or("nobody knows why"));
+            }
+            if !earlier.is_empty() {
+                println!("           and {} of earlier runs", earlier.len());
+            }
+        }
+    }
+    // After Ctrl-C, for instance: nothing is lost, the next run does it.
+    let left: u64 = pulpo.queue().stats()?.iter().map(|stats| stats.total() - stats.buried).sum();
+    if left > 0 {
+        println!("left       {left} jobs, for the next run");
+    }
+    if place != "memory:" {
+        let program = env::args().next().unwrap_or_else(|| "quickstart".to_owned());
+        println!("look       {program} list --state buried");
+        println!("           {program} --help");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is buried in the queue; `None` if it cannot list.
+fn buried(pulpo: &Pulpo) -> anyhow::Result<Option<Vec<StoredMessage>>> {
+    match pulpo.queue().list(&Filter::all().state(State::Buried)) {
+        Err(QueueError::Unsupported(_)) => Ok(None),
+        listed => Ok(Some(listed?)),
+    }
+}
+
+/// `pulpo::main!()` makes a whole program; here it is one half of it.
+mod command_line {
+    pulpo::main!();
+
+    pub(super) fn run() -> std::process::ExitCode {
+        main()
+    }
+}

@@ -1,0 +1,319 @@
+//! The queue of many machines: a beanstalkd server, through the client crate
+//! `beanstalkc`. A queue is a tube of its name.
+//!
+//! What differs from the embedded queue, since the server's protocol has no
+//! more:
+//!
+//! - A batch is not atomic. An error in the middle says which messages the
+//!   server has ([`QueueError::PartOfBatch`]).
+//! - A connection that drops between a message and its answer leaves open
+//!   whether the server has it: [`QueueError::UnknownOutcome`]. Nothing is
+//!   sent twice by this adapter; only the caller knows whether it may be.
+//! - Times are whole seconds, rounded up: nothing starts early, a ttr is at
+//!   least one second.
+//! - Attempts come from the server's counters. A rollback that does not count
+//!   and has no delay, as on a shutdown, does not count; one with a delay
+//!   does, so there is no [`Capabilities::uncounted_rollbacks`]. A delivery
+//!   whose answer was lost on the way counts as a run that was lost.
+//! - A kick cannot set the counters back: [`Delivery::kicks`] says how often
+//!   it happened, and [`Delivery::failed`] makes of it what counts.
+//! - Reasons are not kept ([`Capabilities::last_errors`]): a job has no field
+//!   for one, its body cannot change, and a second job beside it could not be
+//!   found again from the first, or would outlive it. They are in the log.
+//! - The server cannot enumerate its jobs. [`QueueAdapter::list`] asks for one
+//!   id after the other, from the newest down, until it has found as many as
+//!   there are; it gives up after [`LONGEST_WALK`] ids and logs how many are
+//!   missing.
+//! - There is no archive, and the statistics do not tell request types apart.
+//!
+//! A wait ends at most a second after [`QueueAdapter::interrupt`].
+//!
+//! [`Delivery::kicks`]: super::Delivery::kicks
+//! [`Delivery::failed`]: super::Delivery::failed
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use self::connection::{Client, Fault, Server};
+use self::pool::Pool;
+use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage};
+use crate::clock::{Clock, Signal, SystemClock, lock};
+use crate::message::MessageId;
+
+mod connection;
+mod consumer;
+mod inspect;
+mod job;
+mod limits;
+mod pool;
+
+pub use inspect::LONGEST_WALK;
+
+/// Where the server is, and how to speak to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BeanstalkdOptions {
+    /// A name or an address. A name is resolved anew for each connection.
+    pub host: String,
+    /// 11300 by default.
+    pub port: u16,
+    /// How long the server may be silent before a call is given up with an
+    /// error and its connection replaced. Ten seconds by default.
+    pub socket_timeout: Duration,
+    /// How long the server is asked to wait for a job in one go; an interrupt
+    /// waits for the end of it. In whole seconds; one by default, and at most.
+    pub reserve_timeout: Duration,
+}
+
+impl BeanstalkdOptions {
+    /// The defaults, for the server at this host.
+    #[must_use]
+    pub fn new(host: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port: 11300,
+            socket_timeout: Duration::from_secs(10),
+            reserve_timeout: Duration::from_secs(1),
+        }
+    }
+
+    /// At this port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// See [`BeanstalkdOptions::socket_timeout`](#structfield.socket_timeout).
+    #[must_use]
+    pub fn socket_timeout(mut self, timeout: Duration) -> Self {
+        self.socket_timeout = timeout;
+        self
+    }
+
+    /// See [`BeanstalkdOptions::reserve_timeout`](#structfield.reserve_timeout).
+    #[must_use]
+    pub fn reserve_timeout(mut self, timeout: Duration) -> Self {
+        self.reserve_timeout = timeout;
+        self
+    }
+}
+
+/// A beanstalkd server as a queue. Cheap to clone: all clones share its
+/// connections.
+#[derive(Clone, Debug)]
+pub struct BeanstalkdQueue(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// For errors.
+    place: String,
+    pool: Pool,
+    reserve_timeout: Duration,
+    /// Says what time it is for delays, and how long a dequeue has waited.
+    clock: Arc<dyn Clock>,
+    /// The server's leases go by real time, whatever the queue's clock is.
+    lease_clock: SystemClock,
+    signal: Arc<Signal>,
+    interrupts: AtomicU64,
+    leases: AtomicU64,
+}
+
+impl BeanstalkdQueue {
+    /// The queue at this server. Connects when there is something to do, so
+    /// that a server which is not there yet is no error yet.
+    ///
+    /// The clock is the one that delays are measured by when they are made
+    /// whole seconds for the server; the rest goes by the server's own.
+    #[must_use]
+    pub fn new(options: BeanstalkdOptions, clock: Arc<dyn Clock>) -> Self {
+        let BeanstalkdOptions { host, port, socket_timeout, reserve_timeout } = options;
+        Self(Arc::new(Shared {
+            place: format!("beanstalkd at {host}:{port}"),
+            pool: Pool::new(Server { host, port, silence: socket_timeout }),
+            reserve_timeout,
+            signal: Signal::new(clock.clone()),
+            clock,
+            lease_clock: SystemClock::new(),
+            interrupts: AtomicU64::new(0),
+            leases: AtomicU64::new(0),
+        }))
+    }
+
+    /// The same, and sees whether the server is there.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or is no beanstalkd.
+    pub fn connect(options: BeanstalkdOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let queue = Self::new(options, clock);
+        queue.0.talk("connect to", Client::ping)?;
+        Ok(queue)
+    }
+
+    /// Which server, in words for people.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.0.place
+    }
+}
+
+/// Why beanstalkd does not take this as the name of a tube, and so of a queue;
+/// `None` if it does. For checks before anything is published.
+#[must_use]
+pub fn queue_name_problem(name: &str) -> Option<&'static str> {
+    limits::name_problem(name)
+}
+
+impl Shared {
+    /// Runs `talk` on a connection of the pool.
+    fn talk<R: Send + 'static>(
+        &self,
+        doing: &str,
+        talk: impl FnOnce(&mut Client) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, QueueError> {
+        let answer = self.pool.take().and_then(|connection| connection.run(Duration::ZERO, talk));
+        answer.map_err(|fault| self.error(doing, fault))
+    }
+
+    /// A fault, in the words of the queue.
+    fn error(&self, doing: &str, fault: Fault) -> QueueError {
+        let place = self.place.clone();
+        match fault {
+            Fault::Draining => QueueError::Draining { place },
+            Fault::OutOfMemory => QueueError::OutOfMemory { place },
+            Fault::Foreign(answer) => QueueError::NotAQueue { place, found: format!("it answered {answer:?}") },
+            fault => QueueError::Unavailable { doing: format!("{doing} {place}"), source: Box::new(fault) },
+        }
+    }
+
+    /// The time that was so long ago.
+    fn ago(&self, time: Duration) -> DateTime<Utc> {
+        let now = self.clock.now();
+        TimeDelta::from_std(time).ok().and_then(|time| now.checked_sub_signed(time)).unwrap_or(now)
+    }
+
+    /// The time that comes so long from now.
+    fn ahead(&self, time: Duration) -> DateTime<Utc> {
+        let now = self.clock.now();
+        TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(now)
+    }
+
+    fn enqueue_all(&self, jobs: Arc<[NewJob]>) -> Result<Vec<MessageId>, QueueError> {
+        let connection = self.pool.take().map_err(|fault| self.error("publish to", fault))?;
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let put = {
+            let (jobs, progress) = (jobs.clone(), progress.clone());
+            move |client: &mut Client| {
+                for job in jobs.iter() {
+                    client.use_tube(&job.tube)?;
+                    lock(&progress).sending = true;
+                    let id = client.put(&job.text, job.priority, job.delay, job.ttr)?;
+                    let mut progress = lock(&progress);
+                    progress.sending = false;
+                    progress.ids.push(id.into());
+                }
+                Ok(())
+            }
+        };
+        let answer = connection.run(Duration::ZERO, put);
+        let Progress { ids, sending } = std::mem::take(&mut *lock(&progress));
+        let fault = match answer {
+            Ok(()) => return Ok(ids),
+            Err(fault) => fault,
+        };
+        let error = match fault {
+            Fault::TooBig => {
+                let limit = connection.run(Duration::ZERO, Client::max_job_size).ok().flatten();
+                let size = jobs.get(ids.len()).map_or(0, |job| job.text.len());
+                QueueError::TooBig { place: self.place.clone(), size, limit }
+            }
+            fault if sending && (fault.ends_connection() || fault == Fault::Buried) => {
+                QueueError::UnknownOutcome { doing: format!("publish to {}", self.place), source: Box::new(fault) }
+            }
+            fault => self.error("publish to", fault),
+        };
+        Err(if ids.is_empty() {
+            error
+        } else {
+            QueueError::PartOfBatch { ids, of: jobs.len(), source: Box::new(error) }
+        })
+    }
+}
+
+/// A message in the terms of the server.
+#[derive(Debug)]
+struct NewJob {
+    tube: String,
+    priority: u32,
+    delay: u32,
+    ttr: u32,
+    text: String,
+}
+
+/// How far a publication came.
+#[derive(Debug, Default)]
+struct Progress {
+    ids: Vec<MessageId>,
+    /// One more may have been sent.
+    sending: bool,
+}
+
+impl QueueAdapter for BeanstalkdQueue {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.0.clock.now();
+        let job = |message: NewMessage| {
+            limits::check_name(&message.queue)?;
+            Ok(NewJob {
+                priority: message.priority.get(),
+                delay: limits::delay(message.delay, now)?,
+                ttr: limits::seconds(message.ttr).max(1),
+                tube: message.queue,
+                text: message.text,
+            })
+        };
+        // All of them are checked before the first is sent.
+        let jobs = messages.into_iter().map(job).collect::<Result<Arc<[_]>, QueueError>>()?;
+        self.0.enqueue_all(jobs)
+    }
+
+    /// Connects at the first dequeue.
+    fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        queues.iter().try_for_each(|queue| limits::check_name(queue))?;
+        Ok(Box::new(consumer::BeanstalkdConsumer::new(self.0.clone(), queues.into())))
+    }
+
+    fn interrupt(&self) {
+        self.0.interrupts.fetch_add(1, Ordering::SeqCst);
+        self.0.signal.notify();
+    }
+
+    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
+        self.0.peek(id)
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        self.0.list(filter)
+    }
+
+    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+        self.0.stats()
+    }
+
+    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.0.kick(filter)
+    }
+
+    fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
+        self.0.delete(id)
+    }
+}

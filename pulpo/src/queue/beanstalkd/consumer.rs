@@ -1,0 +1,234 @@
+//! One seat at the server: reserves jobs and settles them, on a connection of
+//! its own, since only the connection that reserved a job can settle it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Shared;
+use super::connection::{Client, Connection, Fault, Server};
+use super::job::JobStats;
+use super::limits::seconds;
+use crate::clock::Clock as _;
+use crate::message::MessageId;
+use crate::queue::{Consumer, Delivery, Lease, QueueError, State};
+
+/// How long the server is asked to wait at most, so that an interrupt is
+/// noticed soon.
+const LONGEST_SLICE: Duration = Duration::from_secs(1);
+
+/// How often it is asked in the last part of a wait, which is less than the
+/// second that its protocol counts in.
+const SHORT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The tube that a new connection watches unasked.
+const DEFAULT_TUBE: &str = "default";
+
+pub(super) struct BeanstalkdConsumer {
+    shared: Arc<Shared>,
+    queues: Arc<[String]>,
+    connection: Option<Connection>,
+    /// What this connection has reserved: empty without one, since then the
+    /// server has made all of it ready again.
+    held: HashMap<u64, Held>,
+    interrupts: u64,
+}
+
+struct Held {
+    token: Arc<str>,
+    priority: u32,
+    /// The server's count, which no other delivery of the job has.
+    reserves: u32,
+    ttr: Duration,
+    /// The lease lasts at least for its ttr from then.
+    since: Duration,
+}
+
+impl BeanstalkdConsumer {
+    pub(super) fn new(shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
+        let interrupts = shared.interrupts.load(Ordering::SeqCst);
+        Self { shared, queues, connection: None, held: HashMap::new(), interrupts }
+    }
+
+    fn connect(&mut self) -> Result<&Connection, Fault> {
+        if self.connection.is_none() {
+            self.connection = Some(open(self.shared.pool.server(), &self.queues)?);
+        }
+        Ok(self.connection.as_ref().expect("it was just set"))
+    }
+
+    /// A connection that ended has lost its leases.
+    fn notice(&mut self, fault: &Fault) {
+        if fault.ends_connection() {
+            self.connection = None;
+            self.held.clear();
+        }
+    }
+
+    /// Asks for a job once, the server waiting for so many seconds.
+    fn reserve(&mut self, wait: u64) -> Result<Option<Delivery>, Fault> {
+        let since = self.shared.lease_clock.uptime();
+        let reserved = self.connect()?.run(Duration::from_secs(wait), move |client| {
+            let (id, text) = client.reserve(wait)?;
+            Ok((id, text, client.stats_job(id)?))
+        });
+        let (id, text, job) = match reserved {
+            Ok(reserved) => reserved,
+            // Without a pause a lease that ends soon would make this spin.
+            Err(Fault::DeadlineSoon) => {
+                self.shared.signal.wait(self.shared.signal.seen(), Some(SHORT_PAUSE));
+                return Ok(None);
+            }
+            // Not found: its ttr passed, and somebody was fast.
+            Err(Fault::TimedOut | Fault::NotFound) => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        let number = self.shared.leases.fetch_add(1, Ordering::Relaxed);
+        let token: Arc<str> = number.to_string().into();
+        let held = Held { token: token.clone(), priority: job.priority, reserves: job.reserves, ttr: job.ttr, since };
+        self.held.insert(id, held);
+        Ok(Some(self.delivery(Lease { id: id.into(), token }, job, text)))
+    }
+
+    fn delivery(&self, lease: Lease, job: JobStats, text: Vec<u8>) -> Delivery {
+        // After a release the delay is that of the release.
+        let delay = if job.releases == 0 { job.delay } else { Duration::ZERO };
+        let due_since = self.shared.ago(job.age.saturating_sub(delay));
+        let counts = job.counts();
+        let mut delivery = Delivery::new(lease, job.tube, due_since, job.ttr, text);
+        (delivery.attempts, delivery.lost, delivery.kicks) = (counts.attempts, counts.lost, counts.kicks);
+        delivery
+    }
+
+    /// Has the server do what settles the job, or keeps it, if the lease is
+    /// still the one that this connection has.
+    fn settle(
+        &mut self,
+        lease: &Lease,
+        doing: &str,
+        keeps: bool,
+        command: impl FnOnce(&mut Client, u64, &Holding) -> Result<(), Fault> + Send + 'static,
+    ) -> Result<(), QueueError> {
+        let lost = || QueueError::LeaseLost { id: lease.id.clone() };
+        let id = number(&lease.id).ok_or_else(lost)?;
+        let held = self.held.get(&id).filter(|held| held.token == lease.token).ok_or_else(lost)?;
+        let connection = self.connection.as_ref().ok_or_else(lost)?;
+        let now = self.shared.lease_clock.uptime();
+        let holding = Holding {
+            priority: held.priority,
+            reserves: held.reserves,
+            certain: now.saturating_sub(held.since) < held.ttr / 2,
+        };
+        let answer = connection.run(Duration::ZERO, move |client| command(client, id, &holding));
+        match &answer {
+            Ok(()) if keeps => {
+                if let Some(held) = self.held.get_mut(&id) {
+                    held.since = now;
+                }
+            }
+            Ok(()) | Err(Fault::NotFound) => drop(self.held.remove(&id)),
+            Err(fault) => self.notice(fault),
+        }
+        answer.map_err(|fault| match fault {
+            Fault::NotFound => lost(),
+            fault => self.shared.error(doing, fault),
+        })
+    }
+}
+
+/// What a settling command may need to know.
+struct Holding {
+    priority: u32,
+    reserves: u32,
+    /// The lease cannot have ended yet.
+    certain: bool,
+}
+
+/// The server gives numbers: another id is none of its.
+pub(super) fn number(id: &MessageId) -> Option<u64> {
+    id.as_str().parse().ok()
+}
+
+/// A connection that watches these tubes and no other.
+fn open(server: &Server, queues: &Arc<[String]>) -> Result<Connection, Fault> {
+    let connection = Connection::open(server)?;
+    let queues = queues.clone();
+    connection.run(Duration::ZERO, move |client| {
+        queues.iter().try_for_each(|queue| client.watch(queue))?;
+        if queues.iter().any(|queue| queue == DEFAULT_TUBE) { Ok(()) } else { client.ignore(DEFAULT_TUBE) }
+    })?;
+    Ok(connection)
+}
+
+impl Consumer for BeanstalkdConsumer {
+    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let clock = self.shared.clock.clone();
+        let end = clock.uptime().saturating_add(wait);
+        loop {
+            let seen = self.shared.signal.seen();
+            let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
+            let interrupted = std::mem::replace(&mut self.interrupts, interrupts) != interrupts;
+            let left = if interrupted { Duration::ZERO } else { end.saturating_sub(clock.uptime()) };
+            let slice = left.min(self.shared.reserve_timeout).min(LONGEST_SLICE).as_secs();
+            // Without queues there is nothing to watch, and nothing comes.
+            if !self.queues.is_empty() {
+                let reserved = self.reserve(slice).inspect_err(|fault| self.notice(fault));
+                let delivery = reserved.map_err(|fault| self.shared.error("take a message from", fault))?;
+                if delivery.is_some() {
+                    return Ok(delivery);
+                }
+            }
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if slice == 0 {
+                self.shared.signal.wait(seen, Some(left.min(SHORT_PAUSE)));
+            }
+        }
+    }
+
+    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.settle(lease, "delete a message from", false, |client, id, holding| {
+            // The server lets anyone delete a job that nobody has reserved: a
+            // lease that ended would take the job away from those to come.
+            if !holding.certain {
+                let job = client.stats_job(id)?;
+                if job.state != State::Reserved || job.reserves != holding.reserves {
+                    return Err(Fault::NotFound);
+                }
+            }
+            client.delete(id)
+        })
+    }
+
+    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.commit(lease)
+    }
+
+    fn rollback(&mut self, lease: &Lease, delay: Duration, _reason: &str, counted: bool) -> Result<(), QueueError> {
+        let delay = seconds(delay);
+        self.settle(lease, "give a message back to", false, move |client, id, holding| {
+            if counted || delay > 0 {
+                return client.release(id, holding.priority, delay);
+            }
+            // Only a kick leaves a mark in the server's counters, and only a
+            // buried or delayed job can be kicked. If we die in between, the
+            // job is a second late and the run counts.
+            client.release(id, holding.priority, 1)?;
+            match client.kick_job(id) {
+                // Somebody else kicked it.
+                Err(Fault::NotFound) => Ok(()),
+                kicked => kicked,
+            }
+        })
+    }
+
+    fn bury(&mut self, lease: &Lease, _reason: &str, _counted: bool) -> Result<(), QueueError> {
+        self.settle(lease, "bury a message in", false, |client, id, holding| client.bury(id, holding.priority))
+    }
+
+    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.settle(lease, "renew a lease at", true, |client, id, _| client.touch(id))
+    }
+}

@@ -1,0 +1,107 @@
+//! What the server knows of a job, and what follows from it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::queue::State;
+
+/// The answer to `stats-job`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct JobStats {
+    pub(super) tube: String,
+    pub(super) state: State,
+    pub(super) priority: u32,
+    /// Since it was put.
+    pub(super) age: Duration,
+    /// The one it was last put or released with.
+    pub(super) delay: Duration,
+    pub(super) ttr: Duration,
+    /// Of a delay or a lease.
+    pub(super) time_left: Duration,
+    pub(super) reserves: u32,
+    pub(super) releases: u32,
+    pub(super) buries: u32,
+    pub(super) kicks: u32,
+}
+
+/// How the runs of a job went, as far as the server's counters tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Runs that ended without success.
+    pub(super) attempts: u32,
+    /// Those of them that ended without a word.
+    pub(super) lost: u32,
+    /// How often it was kicked after it was buried.
+    pub(super) kicks: u32,
+}
+
+impl JobStats {
+    pub(super) fn read(entries: &HashMap<String, String>) -> Option<Self> {
+        let number = |key: &str| entries.get(key)?.parse::<u32>().ok();
+        let seconds = |key: &str| Some(Duration::from_secs(entries.get(key)?.parse().ok()?));
+        Some(Self {
+            tube: entries.get("tube")?.clone(),
+            state: entries.get("state")?.parse().ok()?,
+            priority: number("pri")?,
+            age: seconds("age")?,
+            delay: seconds("delay")?,
+            ttr: seconds("ttr")?,
+            time_left: seconds("time-left")?,
+            reserves: number("reserves")?,
+            releases: number("releases")?,
+            buries: number("buries")?,
+            kicks: number("kicks")?,
+        })
+    }
+
+    /// Each reservation ends with a release, a burial, or without a word (its
+    /// connection closed, or its ttr passed).
+    ///
+    /// A buried job is reserved again only after a kick, so all kicks beyond
+    /// those were of delayed jobs. So our consumer marks a rollback that does
+    /// not count, see `Consumer::rollback`.
+    pub(super) fn counts(&self) -> Counts {
+        let ended = self.reserves.saturating_sub(u32::from(self.state == State::Reserved));
+        let kicks = self.buries.saturating_sub(u32::from(self.state == State::Buried));
+        let uncounted = self.kicks.saturating_sub(kicks);
+        let attempts = ended.saturating_sub(uncounted);
+        let lost = ended.saturating_sub(self.releases).saturating_sub(self.buries);
+        Counts { attempts, lost: lost.min(attempts), kicks }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(state: State, reserves: u32, releases: u32, buries: u32, kicks: u32) -> Counts {
+        let zero = Duration::ZERO;
+        let job = JobStats {
+            tube: "pulpo".to_owned(),
+            state,
+            priority: 0,
+            age: zero,
+            delay: zero,
+            ttr: zero,
+            time_left: zero,
+            reserves,
+            releases,
+            buries,
+            kicks,
+        };
+        job.counts()
+    }
+
+    #[test]
+    fn runs_are_counted_from_the_servers_counters() {
+        let counts = |attempts, lost, kicks| Counts { attempts, lost, kicks };
+        assert_eq!(job(State::Ready, 0, 0, 0, 0), counts(0, 0, 0));
+        assert_eq!(job(State::Reserved, 1, 0, 0, 0), counts(0, 0, 0), "the first delivery");
+        assert_eq!(job(State::Reserved, 3, 2, 0, 0), counts(2, 0, 0), "after two rollbacks");
+        assert_eq!(job(State::Reserved, 3, 1, 0, 0), counts(2, 1, 0), "after a rollback and a death");
+        assert_eq!(job(State::Reserved, 3, 2, 0, 1), counts(1, 0, 0), "after a rollback and a shutdown");
+        assert_eq!(job(State::Buried, 3, 2, 1, 0), counts(3, 0, 0), "buried by its third run");
+        assert_eq!(job(State::Reserved, 4, 2, 1, 1), counts(3, 0, 1), "and kicked");
+        assert_eq!(job(State::Buried, 5, 2, 2, 2), counts(4, 1, 1), "kicked, shut down, buried");
+    }
+}

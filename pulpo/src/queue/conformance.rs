@@ -1,0 +1,368 @@
+//! What every queue adapter must do, as cases that run against any of them.
+//!
+//! For authors of an adapter: implement [`Harness`] in a test, and have
+//! [`queue_conformance!`](crate::queue_conformance) make a `#[test]` of each
+//! case. Where queues may differ the cases ask
+//! [`Capabilities`](super::Capabilities), and
+//! nothing else.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use chrono::{DateTime, Utc};
+//! use pulpo::clock::{Clock as _, ManualClock};
+//! use pulpo::queue::conformance::Harness;
+//! use pulpo::queue::{QueueAdapter, file::FileQueue};
+//!
+//! struct InMemory {
+//!     clock: ManualClock,
+//!     queue: FileQueue,
+//! }
+//!
+//! impl InMemory {
+//!     fn new() -> Self {
+//!         let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().unwrap());
+//!         let queue = FileQueue::memory(false, Arc::new(clock.clone())).unwrap();
+//!         Self { clock, queue }
+//!     }
+//! }
+//!
+//! impl Harness for InMemory {
+//!     fn queue(&self) -> &dyn QueueAdapter {
+//!         &self.queue
+//!     }
+//!     fn now(&self) -> DateTime<Utc> {
+//!         self.clock.now()
+//!     }
+//!     fn pass(&self, time: Duration) {
+//!         self.clock.advance(time);
+//!     }
+//! }
+//!
+//! mod in_memory {
+//!     pulpo::queue_conformance!(super::InMemory::new());
+//! }
+//!
+//! // What each of those tests does:
+//! pulpo::queue::conformance::run("order_is_by_priority_then_first_in_first_out", &InMemory::new());
+//! ```
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, State, StoredMessage};
+use crate::message::{MessageId, Priority};
+
+mod attempts;
+mod inspection;
+mod leases;
+mod order;
+mod texts;
+mod waiting;
+
+/// One queue, for one case.
+pub trait Harness: Sync {
+    /// The queue, which was empty when the harness was made.
+    fn queue(&self) -> &dyn QueueAdapter;
+
+    /// The time that the queue goes by.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Lets this much time pass for the queue, or little more: moves its
+    /// clock, or sleeps. The cases ask for whole seconds.
+    fn pass(&self, time: Duration);
+}
+
+/// A case, and its name.
+pub type Case = (&'static str, fn(&dyn Harness));
+
+/// Hands the list of all cases to a macro, after what else it is given.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_conformance_cases {
+    ($then:path { $($given:tt)* }) => {
+        $then! { { $($given)* }
+            order {
+                order_is_by_priority_then_first_in_first_out
+                a_delayed_message_takes_its_place_when_due
+                a_delay_in_the_past_is_none
+                a_rollback_keeps_the_place
+                several_queues_are_served_in_one_order
+                queues_not_watched_are_left_alone
+                a_batch_keeps_its_order_and_has_an_id_each
+                nothing_to_enqueue_is_no_error
+            }
+            leases {
+                a_message_is_leased_to_one_consumer
+                a_lease_ends_with_its_ttr
+                late_calls_do_nothing_while_another_has_the_message
+                a_late_commit_before_another_looked_is_done_or_lost
+                late_calls_do_nothing_to_a_delayed_message
+                late_calls_do_nothing_to_a_buried_message
+                the_same_consumer_has_a_new_lease_after_the_old
+                a_settled_message_cannot_be_settled_again
+                touch_renews_a_lease
+                one_consumer_holds_several_leases
+                consumers_never_share_a_message
+                a_consumer_that_goes_loses_its_leases
+            }
+            attempts {
+                a_first_delivery_tells_all
+                a_counted_rollback_is_an_attempt
+                a_rollback_with_delay_waits
+                a_rollback_that_does_not_count_is_no_attempt
+                a_lost_lease_is_a_lost_attempt
+                a_buried_message_stays_until_it_is_kicked
+                a_kicked_message_has_all_its_attempts_again
+                an_expired_message_is_deleted
+                the_last_error_is_kept
+                due_since_is_when_it_could_have_started
+            }
+            inspection {
+                peek_shows_a_message_in_each_state
+                peek_knows_only_ids_of_this_queue
+                delete_takes_all_but_a_reserved_message
+                list_picks_what_the_filter_says
+                stats_count_by_state
+                kick_picks_what_the_filter_says
+                kick_leaves_alone_what_is_not_buried
+            }
+            texts {
+                texts_come_back_as_they_were
+            }
+            waiting {
+                a_dequeue_without_wait_returns_at_once
+                an_interrupt_ends_a_wait
+                an_interrupt_is_for_the_next_wait_too
+                an_enqueue_ends_a_wait
+            }
+        }
+    };
+}
+
+macro_rules! table {
+    ({} $($module:ident { $($case:ident)* })*) => {
+        /// All cases.
+        pub const CASES: &[Case] = &[$($((stringify!($case), $module::$case as fn(&dyn Harness)),)*)*];
+    };
+}
+
+__with_conformance_cases! { table {} }
+
+/// Makes a `#[test]` of each case of [`queue::conformance`](crate::queue::conformance),
+/// with a harness of its own from the expression.
+#[macro_export]
+macro_rules! queue_conformance {
+    ($harness:expr) => {
+        $crate::__with_conformance_cases! { $crate::__conformance_tests { $harness } }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ({ $harness:expr } $($module:ident $cases:tt)*) => {
+        $($crate::__conformance_tests! { @ { $harness } $cases })*
+    };
+    (@ { $harness:expr } { $($case:ident)* }) => {
+        $($crate::__conformance_tests! { @@ { $harness } $case })*
+    };
+    (@@ { $harness:expr } $case:ident) => {
+        #[test]
+        fn $case() {
+            $crate::queue::conformance::run(stringify!($case), &$harness);
+        }
+    };
+}
+
+/// Runs one case.
+///
+/// # Panics
+/// If there is no case of that name, or the queue does not do what it must.
+pub fn run(case: &str, harness: &dyn Harness) {
+    let (_, run) = CASES.iter().find(|(name, _)| *name == case).expect("expected the name of a case");
+    run(harness);
+}
+
+/// The queue in most cases.
+const QUEUE: &str = "conformance";
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Long enough never to end within a case.
+const LONG: Duration = Duration::from_secs(600);
+
+/// A message with this text that can wait for its consumer.
+fn message(text: &str) -> NewMessage {
+    let mut message = NewMessage::new(QUEUE, "type", envelope("type", text));
+    message.ttr = LONG;
+    message
+}
+
+/// The wire form of a message.
+fn envelope(request_type: &str, text: &str) -> String {
+    serde_json::json!({"header": {"request_type": request_type}, "body": {"text": text}}).to_string()
+}
+
+/// The text that [`message`] was made with.
+fn text(delivery: &Delivery) -> String {
+    let value: serde_json::Value = serde_json::from_slice(&delivery.text).expect("the text is the one published");
+    value["body"]["text"].as_str().expect("the text is the one published").to_owned()
+}
+
+trait HarnessExt {
+    fn put(&self, message: NewMessage) -> MessageId;
+    fn seat(&self) -> Box<dyn Consumer>;
+    fn seat_at(&self, queues: &[&str]) -> Box<dyn Consumer>;
+    fn peek(&self, id: &MessageId) -> StoredMessage;
+    fn state(&self, id: &MessageId) -> State;
+    fn in_seconds(&self, seconds: i64) -> DateTime<Utc>;
+}
+
+impl HarnessExt for dyn Harness + '_ {
+    fn put(&self, message: NewMessage) -> MessageId {
+        let mut ids = self.queue().enqueue(vec![message]).expect("enqueue");
+        assert_eq!(ids.len(), 1, "one message has one id");
+        ids.remove(0)
+    }
+
+    fn seat(&self) -> Box<dyn Consumer> {
+        self.seat_at(&[QUEUE])
+    }
+
+    fn seat_at(&self, queues: &[&str]) -> Box<dyn Consumer> {
+        let queues: Vec<_> = queues.iter().map(|&queue| queue.to_owned()).collect();
+        self.queue().consumer(&queues).expect("consumer")
+    }
+
+    fn peek(&self, id: &MessageId) -> StoredMessage {
+        self.queue().peek(id).expect("peek").expect("the message is there")
+    }
+
+    fn state(&self, id: &MessageId) -> State {
+        self.peek(id).state
+    }
+
+    fn in_seconds(&self, seconds: i64) -> DateTime<Utc> {
+        self.now() + chrono::TimeDelta::seconds(seconds)
+    }
+}
+
+trait ConsumerExt {
+    /// The next message, which is ready or just becoming so.
+    fn take(&mut self) -> Delivery;
+    /// The text of the next message, which is then done.
+    fn work(&mut self) -> String;
+    /// That there is no message.
+    #[track_caller]
+    fn nothing(&mut self);
+}
+
+impl ConsumerExt for Box<dyn Consumer> {
+    fn take(&mut self) -> Delivery {
+        // A server may need a moment to notice that a connection was closed.
+        for _ in 0..200 {
+            if let Some(delivery) = self.dequeue(Duration::ZERO).expect("dequeue") {
+                return delivery;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("expected a message, got none");
+    }
+
+    fn work(&mut self) -> String {
+        let delivery = self.take();
+        self.commit(&delivery.lease).expect("commit");
+        text(&delivery)
+    }
+
+    #[track_caller]
+    fn nothing(&mut self) {
+        let delivery = self.dequeue(Duration::ZERO).expect("dequeue");
+        assert!(delivery.is_none(), "expected no message, got {delivery:?}");
+    }
+}
+
+/// A seat that can let a lease end.
+///
+/// beanstalkd 1.12 now and then forgets the deadline of a connection that says
+/// nothing, until it says something again. So this seat holds another message
+/// too, and touches it when the time has passed.
+struct Sleeper {
+    seat: Box<dyn Consumer>,
+    other: Lease,
+}
+
+impl Sleeper {
+    fn new(harness: &dyn Harness) -> Self {
+        let mut seat = harness.seat_at(&[QUEUE, "awake"]);
+        harness.put(queue(message("held"), "awake"));
+        let other = seat.take().lease;
+        Self { seat, other }
+    }
+
+    fn sleep(&mut self, harness: &dyn Harness, time: Duration) {
+        harness.pass(time);
+        self.seat.touch(&self.other).expect("touch");
+    }
+}
+
+/// That each settling call says that the lease is lost.
+#[track_caller]
+fn assert_all_lost(consumer: &mut dyn Consumer, lease: &Lease) {
+    let results = [
+        ("commit", consumer.commit(lease)),
+        ("expire", consumer.expire(lease)),
+        ("rollback", consumer.rollback(lease, Duration::ZERO, "late", true)),
+        ("rollback that does not count", consumer.rollback(lease, Duration::ZERO, "late", false)),
+        ("rollback with delay", consumer.rollback(lease, SECOND, "late", true)),
+        ("bury", consumer.bury(lease, "late", true)),
+        ("touch", consumer.touch(lease)),
+    ];
+    for (call, result) in results {
+        match result {
+            Err(QueueError::LeaseLost { id }) => assert_eq!(id, lease.id, "of {call}"),
+            other => panic!("expected that the late {call} says LeaseLost, got {other:?}"),
+        }
+    }
+}
+
+/// The texts of a consumer's messages, until there is none.
+fn drain(consumer: &mut Box<dyn Consumer>) -> Vec<String> {
+    std::iter::from_fn(|| {
+        let delivery = consumer.dequeue(Duration::ZERO).expect("dequeue")?;
+        consumer.commit(&delivery.lease).expect("commit");
+        Some(text(&delivery))
+    })
+    .collect()
+}
+
+fn priority(mut message: NewMessage, priority: u32) -> NewMessage {
+    message.priority = Priority::new(priority);
+    message
+}
+
+fn ttr(mut message: NewMessage, ttr: Duration) -> NewMessage {
+    message.ttr = ttr;
+    message
+}
+
+fn delay(mut message: NewMessage, until: DateTime<Utc>) -> NewMessage {
+    message.delay = Some(until);
+    message
+}
+
+fn queue(mut message: NewMessage, queue: &str) -> NewMessage {
+    queue.clone_into(&mut message.queue);
+    message
+}
+
+fn ids(messages: &[StoredMessage]) -> Vec<MessageId> {
+    messages.iter().map(|message| message.id.clone()).collect()
+}
+
+fn everything() -> Filter {
+    Filter::all()
+}

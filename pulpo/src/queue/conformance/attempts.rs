@@ -1,0 +1,156 @@
+//! How runs are counted, and what a message that failed goes through.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{
+    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, QUEUE, SECOND, Sleeper, State, delay, envelope, message,
+    ttr,
+};
+
+pub(super) fn a_first_delivery_tells_all(harness: &dyn Harness) {
+    let id = harness.put(ttr(message("new"), 90 * SECOND));
+    let delivery = harness.seat().take();
+    assert_eq!(delivery.lease.id, id);
+    assert_eq!(delivery.queue, QUEUE);
+    assert_eq!((delivery.attempts, delivery.lost, delivery.kicks), (0, 0, 0));
+    assert_eq!(delivery.ttr, 90 * SECOND);
+    assert_eq!(delivery.text, envelope("type", "new").into_bytes());
+}
+
+pub(super) fn a_counted_rollback_is_an_attempt(harness: &dyn Harness) {
+    let id = harness.put(message("fails"));
+    let mut seat = harness.seat();
+    for attempts in 0..4 {
+        let delivery = seat.take();
+        assert_eq!((delivery.attempts, delivery.lost), (attempts, 0));
+        seat.rollback(&delivery.lease, Duration::ZERO, "failed", true).expect("rollback");
+        assert_eq!(harness.peek(&id).attempts, attempts + 1);
+    }
+}
+
+pub(super) fn a_rollback_with_delay_waits(harness: &dyn Harness) {
+    let id = harness.put(message("later"));
+    let mut seat = harness.seat();
+    let delivery = seat.take();
+    seat.rollback(&delivery.lease, 2 * SECOND, "failed", true).expect("rollback");
+    assert_eq!(harness.state(&id), State::Delayed);
+    seat.nothing();
+    harness.pass(3 * SECOND);
+    assert_eq!(harness.state(&id), State::Ready);
+    assert_eq!(seat.take().attempts, 1);
+}
+
+pub(super) fn a_rollback_that_does_not_count_is_no_attempt(harness: &dyn Harness) {
+    harness.put(message("interrupted"));
+    let mut seat = harness.seat();
+    let first = seat.take();
+    seat.rollback(&first.lease, Duration::ZERO, "failed", true).expect("rollback");
+    for _ in 0..3 {
+        let delivery = seat.take();
+        assert_eq!((delivery.attempts, delivery.lost), (1, 0));
+        seat.rollback(&delivery.lease, Duration::ZERO, "shut down", false).expect("rollback");
+        assert_eq!(harness.state(&delivery.lease.id), State::Ready, "it is ready at once");
+    }
+    let delivery = seat.take();
+    seat.rollback(&delivery.lease, SECOND, "not yet", false).expect("rollback");
+    assert_eq!(harness.state(&delivery.lease.id), State::Delayed);
+    harness.pass(2 * SECOND);
+    let expected = if harness.queue().capabilities().uncounted_rollbacks { 1 } else { 2 };
+    let delivery = seat.take();
+    assert_eq!((delivery.attempts, delivery.lost), (expected, 0));
+}
+
+pub(super) fn a_lost_lease_is_a_lost_attempt(harness: &dyn Harness) {
+    let mut sleeper = Sleeper::new(harness);
+    let id = harness.put(ttr(message("kills"), SECOND));
+    let first = sleeper.seat.take();
+    sleeper.seat.rollback(&first.lease, Duration::ZERO, "failed", true).expect("rollback");
+    for lost in 0..2 {
+        let delivery = sleeper.seat.take();
+        assert_eq!((delivery.attempts, delivery.lost), (lost + 1, lost));
+        sleeper.sleep(harness, 2 * SECOND);
+        assert_eq!(harness.peek(&id).attempts, lost + 2);
+    }
+}
+
+pub(super) fn a_buried_message_stays_until_it_is_kicked(harness: &dyn Harness) {
+    let id = harness.put(ttr(message("broken"), SECOND));
+    let mut seat = harness.seat();
+    let delivery = seat.take();
+    seat.bury(&delivery.lease, "fatal", true).expect("bury");
+    assert_eq!(harness.state(&id), State::Buried);
+    assert_eq!(harness.peek(&id).attempts, 1);
+    harness.pass(2 * SECOND);
+    seat.nothing();
+    assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
+    assert_eq!(harness.state(&id), State::Ready);
+    let delivery = seat.take();
+    assert_eq!(delivery.lease.id, id, "it is the same message");
+    seat.commit(&delivery.lease).expect("commit");
+}
+
+pub(super) fn a_kicked_message_has_all_its_attempts_again(harness: &dyn Harness) {
+    const MOST: u32 = 3;
+    let id = harness.put(message("broken"));
+    let mut seat = harness.seat();
+    for kicks in 0..3 {
+        let mut runs = 0;
+        loop {
+            let delivery = seat.take();
+            let failed = delivery.failed(MOST);
+            assert!(failed <= runs, "run {runs} after kick {kicks} counts {failed} failures");
+            runs += 1;
+            if failed + 1 >= MOST {
+                seat.bury(&delivery.lease, "failed", true).expect("bury");
+                break;
+            }
+            seat.rollback(&delivery.lease, Duration::ZERO, "failed", true).expect("rollback");
+        }
+        assert!((MOST..=2 * MOST + 2).contains(&runs), "after kick {kicks} it ran {runs} times");
+        assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
+    }
+}
+
+pub(super) fn an_expired_message_is_deleted(harness: &dyn Harness) {
+    let id = harness.put(message("stale"));
+    let mut seat = harness.seat();
+    let delivery = seat.take();
+    seat.expire(&delivery.lease).expect("expire");
+    assert!(harness.queue().peek(&id).expect("peek").is_none());
+    seat.nothing();
+}
+
+pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
+    let id = harness.put(message("fails"));
+    let mut seat = harness.seat();
+    let keeps = harness.queue().capabilities().last_errors;
+    let expected = |reason: &str| keeps.then(|| reason.to_owned());
+    let delivery = seat.take();
+    seat.rollback(&delivery.lease, Duration::ZERO, "the first", true).expect("rollback");
+    assert_eq!(harness.peek(&id).last_error, expected("the first"));
+    let delivery = seat.take();
+    seat.bury(&delivery.lease, "the second", true).expect("bury");
+    let buried = harness.peek(&id);
+    assert_eq!(buried.last_error, expected("the second"));
+    assert_eq!(buried.last_error_at.is_some(), keeps);
+}
+
+pub(super) fn due_since_is_when_it_could_have_started(harness: &dyn Harness) {
+    let near = |delivery: &super::Delivery, expected| {
+        let off: TimeDelta = delivery.due_since - expected;
+        // A server may count in whole seconds.
+        assert!(off.abs() <= TimeDelta::milliseconds(2500), "due {off} away from what was expected");
+    };
+    let (published, due) = (harness.now(), harness.in_seconds(4));
+    harness.put(ttr(message("now"), LONG));
+    harness.put(ttr(delay(message("later"), due), LONG));
+    let mut seat = harness.seat();
+    harness.pass(5 * SECOND);
+    let (now, later) = (seat.take(), seat.take());
+    near(&now, published);
+    near(&later, due);
+    seat.rollback(&now.lease, Duration::ZERO, "failed", true).expect("rollback");
+    near(&seat.take(), published);
+}

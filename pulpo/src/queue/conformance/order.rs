@@ -1,0 +1,80 @@
+//! In which order messages come, and from where.
+
+use super::{ConsumerExt as _, Harness, HarnessExt as _, QUEUE, SECOND, delay, drain, message, priority, queue};
+
+pub(super) fn order_is_by_priority_then_first_in_first_out(harness: &dyn Harness) {
+    for (text, urgency) in [("c", 7), ("f", u32::MAX), ("d", 7), ("a", 0), ("e", 65_536), ("b", 0)] {
+        harness.put(priority(message(text), urgency));
+    }
+    assert_eq!(drain(&mut harness.seat()), ["a", "b", "c", "d", "e", "f"]);
+}
+
+pub(super) fn a_delayed_message_takes_its_place_when_due(harness: &dyn Harness) {
+    let mut seat = harness.seat();
+    harness.put(priority(delay(message("second"), harness.in_seconds(2)), 2));
+    harness.put(priority(delay(message("first"), harness.in_seconds(2)), 1));
+    harness.put(priority(message("third"), 3));
+    assert_eq!(drain(&mut seat), ["third"]);
+    harness.put(priority(message("third"), 3));
+    harness.pass(3 * SECOND);
+    assert_eq!(drain(&mut seat), ["first", "second", "third"]);
+}
+
+pub(super) fn a_delay_in_the_past_is_none(harness: &dyn Harness) {
+    harness.put(delay(message("due"), harness.in_seconds(-60)));
+    assert_eq!(drain(&mut harness.seat()), ["due"]);
+}
+
+pub(super) fn a_rollback_keeps_the_place(harness: &dyn Harness) {
+    let mut seat = harness.seat();
+    for (text, urgency) in [("a", 5), ("b", 5), ("c", 9)] {
+        harness.put(priority(message(text), urgency));
+    }
+    let first = seat.take();
+    seat.rollback(&first.lease, std::time::Duration::ZERO, "again", true).expect("rollback");
+    assert_eq!(harness.peek(&first.lease.id).priority.get(), 5, "its priority is as it was");
+    assert_eq!(drain(&mut seat), ["a", "b", "c"]);
+}
+
+pub(super) fn several_queues_are_served_in_one_order(harness: &dyn Harness) {
+    harness.put(queue(priority(message("c"), 3), "one"));
+    harness.put(queue(priority(message("a"), 1), "two"));
+    harness.put(queue(priority(message("d"), 4), "two"));
+    harness.put(queue(priority(message("b"), 2), "one"));
+    let mut seat = harness.seat_at(&["one", "two"]);
+    let first = seat.take();
+    assert_eq!(first.queue, "two", "a delivery says where it came from");
+    seat.commit(&first.lease).expect("commit");
+    assert_eq!(drain(&mut seat), ["b", "c", "d"]);
+}
+
+pub(super) fn queues_not_watched_are_left_alone(harness: &dyn Harness) {
+    let other = harness.put(queue(message("theirs"), "theirs"));
+    let default = harness.put(queue(message("default"), "default"));
+    harness.put(message("ours"));
+    let mut seat = harness.seat();
+    assert_eq!(drain(&mut seat), ["ours"]);
+    for id in [other, default] {
+        assert_eq!(harness.state(&id), super::State::Ready);
+    }
+    assert_eq!(drain(&mut harness.seat_at(&["theirs", QUEUE, "default"])), ["theirs", "default"]);
+}
+
+pub(super) fn a_batch_keeps_its_order_and_has_an_id_each(harness: &dyn Harness) {
+    let texts: Vec<_> = (0..1000).map(|n| n.to_string()).collect();
+    let ids = harness.queue().enqueue(texts.iter().map(|text| message(text)).collect()).expect("enqueue");
+    assert_eq!(ids.len(), texts.len());
+    let distinct: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len(), "no id is given twice");
+    let mut seat = harness.seat();
+    for (id, expected) in ids.iter().zip(&texts) {
+        let delivery = seat.take();
+        assert_eq!((&delivery.lease.id, &super::text(&delivery)), (id, expected));
+        seat.commit(&delivery.lease).expect("commit");
+    }
+    seat.nothing();
+}
+
+pub(super) fn nothing_to_enqueue_is_no_error(harness: &dyn Harness) {
+    assert!(harness.queue().enqueue(Vec::new()).expect("enqueue").is_empty());
+}

@@ -1,0 +1,25 @@
+//! That a queue does not touch the texts.
+
+use super::{ConsumerExt as _, Harness, HarnessExt as _, NewMessage, QUEUE, envelope};
+
+pub(super) fn texts_come_back_as_they_were(harness: &dyn Harness) {
+    let texts = [
+        envelope("type", &"x".repeat(60_000)),
+        envelope("type", "Grüße, 世界, \u{1F419}, \u{2028}, \"quoted\" \\ \r\n \t"),
+        envelope("type", "\0 and \u{1}"),
+        "not JSON at all".to_owned(),
+        "  {\"spaces\": \"and key order\",\r\n\"are\": \"kept\"}\r\n".to_owned(),
+        "\r\ndelete 1\r\n".to_owned(),
+        "\u{FEFF}byte order mark".to_owned(),
+        "'; DROP TABLE message; --".to_owned(),
+        String::new(),
+    ];
+    let mut seat = harness.seat();
+    for text in texts {
+        let id = harness.put(NewMessage::new(QUEUE, "type", text.clone()));
+        assert_eq!(String::from_utf8_lossy(&harness.peek(&id).text), text);
+        let delivery = seat.take();
+        assert_eq!(String::from_utf8_lossy(&delivery.text), text);
+        seat.commit(&delivery.lease).expect("commit");
+    }
+}

@@ -1,0 +1,62 @@
+//! How a consumer waits, and what ends it.
+
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use super::{ConsumerExt as _, Delivery, Harness, HarnessExt as _, message, text};
+use crate::queue::{Consumer, QueueError};
+
+/// Longer than any wait should need to end, and shorter than that wait.
+const DEADLINE: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
+
+type Waited = Result<Option<Delivery>, QueueError>;
+
+/// Waits on another thread; the first word from it says that it is about to.
+fn wait(mut seat: Box<dyn Consumer>) -> (Receiver<()>, Receiver<Waited>) {
+    let (starting, started) = mpsc::channel();
+    let (ending, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        // The case may have failed and gone.
+        let _ = starting.send(());
+        let _ = ending.send(seat.dequeue(WAIT));
+    });
+    (started, ended)
+}
+
+pub(super) fn a_dequeue_without_wait_returns_at_once(harness: &dyn Harness) {
+    let mut seat = harness.seat();
+    let (done, waited) = mpsc::channel();
+    std::thread::spawn(move || {
+        seat.nothing();
+        let _ = done.send(());
+    });
+    waited.recv_timeout(DEADLINE).expect("a dequeue without wait returns");
+}
+
+pub(super) fn an_interrupt_ends_a_wait(harness: &dyn Harness) {
+    let waits: Vec<_> = (0..3).map(|_| wait(harness.seat())).collect();
+    for (started, _) in &waits {
+        started.recv_timeout(DEADLINE).expect("the thread starts");
+    }
+    harness.queue().interrupt();
+    for (_, ended) in waits {
+        let waited = ended.recv_timeout(DEADLINE).expect("the wait ends");
+        assert!(waited.expect("dequeue").is_none());
+    }
+}
+
+pub(super) fn an_interrupt_is_for_the_next_wait_too(harness: &dyn Harness) {
+    let seat = harness.seat();
+    harness.queue().interrupt();
+    let (_, ended) = wait(seat);
+    assert!(ended.recv_timeout(DEADLINE).expect("the wait ends").expect("dequeue").is_none());
+}
+
+pub(super) fn an_enqueue_ends_a_wait(harness: &dyn Harness) {
+    let (started, ended) = wait(harness.seat());
+    started.recv_timeout(DEADLINE).expect("the thread starts");
+    harness.put(message("here"));
+    let waited = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("dequeue");
+    assert_eq!(waited.as_ref().map(text).as_deref(), Some("here"));
+}

@@ -1,0 +1,175 @@
+//! Real beanstalkd servers, one for each test, on ports that were free.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How to start a server.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    port: Option<u16>,
+    arguments: Vec<String>,
+}
+
+impl Options {
+    /// Without a log of its jobs, on a port that is free.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// On this port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Keeps its jobs in this folder, synced to the disk at each change.
+    #[must_use]
+    pub fn binlog(mut self, folder: &Path) -> Self {
+        self.arguments.extend(["-b".to_owned(), folder.display().to_string(), "-f0".to_owned()]);
+        self
+    }
+
+    /// Takes jobs of so many bytes at most.
+    #[must_use]
+    pub fn max_job_size(mut self, bytes: u32) -> Self {
+        self.arguments.extend(["-z".to_owned(), bytes.to_string()]);
+        self
+    }
+
+    /// Starts it, and waits until it answers.
+    ///
+    /// # Panics
+    /// If there is no beanstalkd, or it does not start.
+    #[must_use]
+    pub fn start(self) -> BeanstalkdServer {
+        // Between the look for a free port and its use another may take it.
+        for _ in 0..20 {
+            let port = self.port.unwrap_or_else(free_port);
+            if let Some(child) = launch(port, &self.arguments) {
+                return BeanstalkdServer { child, port, options: self };
+            }
+        }
+        panic!("beanstalkd does not start with {self:?}");
+    }
+}
+
+/// A server, killed when this is dropped.
+#[derive(Debug)]
+pub struct BeanstalkdServer {
+    child: Child,
+    port: u16,
+    options: Options,
+}
+
+impl BeanstalkdServer {
+    /// One with the default options.
+    #[must_use]
+    pub fn start() -> Self {
+        Options::new().start()
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends it with SIGKILL, as a crash would.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill beanstalkd");
+        self.child.wait().expect("wait for beanstalkd");
+    }
+
+    /// Starts it again as it was, after [`BeanstalkdServer::kill`].
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart(&mut self) {
+        let options = self.options.clone().port(self.port);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        self.child = loop {
+            if let Some(child) = launch(self.port, &options.arguments) {
+                break child;
+            }
+            assert!(Instant::now() < deadline, "beanstalkd does not start again");
+        };
+    }
+
+    /// Sends it a signal: `USR1` (drain), `STOP`, `CONT`.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.expect("run kill").success(), "kill -{name}");
+    }
+
+    /// Speaks to it without any client: sends `words` and reads one line.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    #[must_use]
+    pub fn say(&self, words: &str) -> String {
+        ask(self.port, words).expect("beanstalkd answers")
+    }
+}
+
+impl Drop for BeanstalkdServer {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody listens on now.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// `None` if it ended at once, as it does when the port is taken.
+fn launch(port: u16, arguments: &[String]) -> Option<Child> {
+    let mut child = Command::new("beanstalkd")
+        .args(["-l", "127.0.0.1", "-p", &port.to_string()])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("expected beanstalkd to be installed (apt-get install beanstalkd)");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if child.try_wait().expect("wait for beanstalkd").is_some() {
+            return None;
+        }
+        if ask(port, "list-tube-used\r\n").is_some_and(|line| line.starts_with("USING")) {
+            return Some(child);
+        }
+        assert!(Instant::now() < deadline, "beanstalkd does not answer");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn ask(port: u16, words: &str) -> Option<String> {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    socket.write_all(words.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"\r\n") && socket.read(&mut byte).ok()? == 1 {
+        answer.push(byte[0]);
+    }
+    String::from_utf8(answer).ok()
+}

@@ -1,0 +1,162 @@
+//! Running the programs of these tests, each test in a folder of its own.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A folder with a queue in it, where programs are run.
+#[derive(Debug)]
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// What a program said in the end.
+#[derive(Debug)]
+pub struct Said {
+    /// On standard output.
+    pub out: String,
+    /// On standard error.
+    pub err: String,
+    /// Its exit code.
+    pub code: i32,
+}
+
+impl Place {
+    /// An empty folder.
+    ///
+    /// # Panics
+    /// If none can be made.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// A file in the folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where the handlers write down what they did.
+    #[must_use]
+    pub fn record(&self) -> String {
+        std::fs::read_to_string(self.path("record")).unwrap_or_default()
+    }
+
+    /// A program to be run here, with nothing of our environment that it
+    /// would listen to.
+    #[must_use]
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        for (key, _) in std::env::vars_os() {
+            let name = key.to_string_lossy();
+            if name.starts_with("PULPO_") || name.starts_with("RUST_") {
+                command.env_remove(&key);
+            }
+        }
+        command.args(arguments).current_dir(self.folder.path()).env("RECORD", self.path("record"));
+        command
+    }
+
+    /// Runs a program to its end.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Said {
+        said(self.command(program, arguments).stdin(Stdio::null()).output().expect("started"))
+    }
+
+    /// Runs a program to its end with this as its standard input.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn run_with_input(&self, program: &str, arguments: &[&str], input: &str) -> Said {
+        let mut child = self
+            .command(program, arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("read");
+        said(child.wait_with_output().expect("an end"))
+    }
+
+    /// Starts a program and lets it run. Its standard error goes to the file
+    /// `log` of the folder.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(&self, mut command: Command) -> Running {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
+        Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("started"))
+    }
+
+    /// What started programs have logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn said(output: Output) -> Said {
+    Said {
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        code: output.status.code().unwrap_or(-1),
+    }
+}
+
+/// A program that runs; killed when this is dropped.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Running {
+    /// Sends it a signal: `TERM`, `KILL`, `STOP`.
+    ///
+    /// # Panics
+    /// If it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success(), "signal {name} was not sent");
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// If the system does not say.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("a child of ours").is_some()
+    }
+
+    /// Waits for its end; its exit code, -1 if a signal ended it.
+    ///
+    /// # Panics
+    /// If it does not end in half a minute.
+    pub fn end(mut self) -> i32 {
+        crate::wait::until("the program ends", || self.has_ended());
+        self.0.wait().expect("a child of ours").code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

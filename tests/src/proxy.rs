@@ -1,0 +1,100 @@
+//! A TCP proxy that cuts connections to the byte.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Says after how many bytes, counted in both directions together, each
+/// connection is cut; the first one is number 0.
+pub type Cuts = fn(u64) -> u64;
+
+/// Forwards connections to a server until it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    cutting: Arc<AtomicBool>,
+    connections: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    /// A proxy for the server at this port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// If it cannot listen.
+    #[must_use]
+    pub fn start(upstream: u16, cuts: Cuts) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let proxy = Self {
+            port: listener.local_addr().expect("its address").port(),
+            cutting: Arc::new(AtomicBool::new(true)),
+            connections: Arc::default(),
+            over: Arc::default(),
+        };
+        let (cutting, connections, over) = (proxy.cutting.clone(), proxy.connections.clone(), proxy.over.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let Ok(client) = client else { continue };
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let number = connections.fetch_add(1, Ordering::SeqCst);
+                let left = if cutting.load(Ordering::SeqCst) { cuts(number) } else { u64::MAX };
+                forward(client, upstream, left);
+            }
+        });
+        proxy
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many connections there were so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// New connections are not cut any more.
+    pub fn spare(&self) {
+        self.cutting.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+fn forward(client: TcpStream, upstream: u16, left: u64) {
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)) else { return };
+    let left = Arc::new(Mutex::new(left));
+    for (from, to) in [(&client, &server), (&server, &client)] {
+        let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { return };
+        let left = left.clone();
+        std::thread::spawn(move || {
+            pump(&from, &to, &left);
+            let _ = from.shutdown(Shutdown::Both);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+    }
+}
+
+fn pump(mut from: &TcpStream, mut to: &TcpStream, left: &Mutex<u64>) {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let mut left = left.lock().expect("the other direction");
+        let allowed = usize::try_from(*left).unwrap_or(usize::MAX).min(count);
+        *left -= allowed as u64;
+        if to.write_all(&buffer[..allowed]).is_err() || *left == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! What the beanstalkd queue does when the server, or the way to it, fails.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeSet;
+use std::error::Error as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use pulpo::clock::SystemClock;
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::{Consumer, Filter, NewMessage, QueueAdapter as _, QueueError, State};
+use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
+use pulpo_tests::proxy::Proxy;
+use tempfile::TempDir;
+
+const QUEUE: &str = "faults";
+const SILENCE: Duration = Duration::from_secs(1);
+
+fn queue_at(port: u16) -> BeanstalkdQueue {
+    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(SILENCE);
+    BeanstalkdQueue::new(options, Arc::new(SystemClock::new()))
+}
+
+fn message(text: &str) -> NewMessage {
+    NewMessage::new(QUEUE, "type", text)
+}
+
+fn seat(queue: &BeanstalkdQueue) -> Box<dyn Consumer> {
+    queue.consumer(&[QUEUE.to_owned()]).unwrap()
+}
+
+/// Does it again until it is done, as a lane does.
+fn insist<R>(mut call: impl FnMut() -> Result<R, QueueError>) -> R {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match call() {
+            Ok(result) => return result,
+            Err(error) => {
+                assert!(error.is_transient(), "{error}: {:?}", error.source());
+                assert!(Instant::now() < deadline, "it does not recover: {error}: {:?}", error.source());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+/// All that can be had, and settled.
+fn drain(queue: &BeanstalkdQueue) -> BTreeSet<String> {
+    let mut seat = seat(queue);
+    let mut texts = BTreeSet::new();
+    while let Some(delivery) = insist(|| seat.dequeue(Duration::from_secs(1))) {
+        texts.insert(String::from_utf8(delivery.text).unwrap());
+        match seat.commit(&delivery.lease) {
+            Ok(()) | Err(QueueError::LeaseLost { .. }) => {}
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    texts
+}
+
+/// That the call ends about when the patience with the server does.
+#[track_caller]
+fn in_time<R: std::fmt::Debug>(call: impl FnOnce() -> Result<R, QueueError>) -> QueueError {
+    let start = Instant::now();
+    let error = call().expect_err("there is no server that answers");
+    assert!(start.elapsed() < SILENCE + Duration::from_secs(1), "it took {:?}", start.elapsed());
+    error
+}
+
+/// A server that takes connections (its system does that for it) and never
+/// says a word, until it is dropped.
+fn silent_server(port: u16) -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap()
+}
+
+#[test]
+fn a_silent_server_is_reported_in_time_and_replaced_by_a_good_one() {
+    let port = free_port();
+    let silent = silent_server(port);
+    let queue = queue_at(port);
+    let mut seat = seat(&queue);
+    for _ in 0..2 {
+        let error = in_time(|| queue.enqueue(vec![message("lost in silence")]));
+        assert!(error.is_transient() && error.source().unwrap().to_string().contains("did not answer within 1s"));
+        assert!(in_time(|| seat.dequeue(Duration::from_secs(60))).is_transient());
+    }
+    drop(silent);
+    let _server = Options::new().port(port).start();
+    insist(|| queue.enqueue(vec![message("heard")]));
+    let delivery = insist(|| seat.dequeue(Duration::from_secs(1))).unwrap();
+    assert_eq!(delivery.text, b"heard");
+    seat.commit(&delivery.lease).unwrap();
+}
+
+#[test]
+fn a_server_that_falls_silent_is_reported_in_time_in_each_call() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    let mut waiting = seat(&queue);
+    queue.enqueue(vec![message("held")]).unwrap();
+    let mut holding = seat(&queue);
+    let held = holding.dequeue(Duration::from_secs(1)).unwrap().unwrap();
+    assert!(waiting.dequeue(Duration::ZERO).unwrap().is_none());
+
+    server.signal("STOP");
+    // On a connection that was just used: nobody can know what became of it.
+    let error = in_time(|| queue.enqueue(vec![message("in doubt")]));
+    assert!(matches!(error, QueueError::UnknownOutcome { .. } | QueueError::Unavailable { .. }), "{error}");
+    in_time(|| queue.enqueue(vec![message("not sent")]));
+    in_time(|| holding.touch(&held.lease));
+    // The server is to wait for up to a second.
+    assert!(in_time(|| waiting.dequeue(Duration::ZERO)).is_transient());
+    in_time(|| queue.stats());
+    server.signal("CONT");
+
+    // What it has heard it may do now; what was held is free again.
+    let texts = drain(&queue);
+    assert!(texts.contains("held") && !texts.contains("not sent"), "{texts:?}");
+    assert!(matches!(holding.commit(&held.lease), Err(QueueError::LeaseLost { .. })));
+}
+
+#[test]
+fn silence_does_not_pile_up_threads() {
+    let port = free_port();
+    let silent = silent_server(port);
+    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(Duration::from_millis(50));
+    let queue = BeanstalkdQueue::new(options, Arc::new(SystemClock::new()));
+    let threads = || {
+        let all = std::fs::read_dir("/proc/self/task").unwrap();
+        let name =
+            |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(entry.unwrap().path().join("comm"));
+        all.filter(|_| true)
+            .filter_map(|entry| name(entry).ok())
+            .filter(|name| name.starts_with("pulpo-beanstalk"))
+            .count()
+    };
+    let before = threads();
+    for _ in 0..40 {
+        queue.enqueue(vec![message("x")]).unwrap_err();
+    }
+    // Other tests of this process have connections too, but not so many.
+    assert!(threads() < before + 20, "{before} threads became {}", threads());
+    drop(silent);
+}
+
+#[test]
+fn what_a_killed_server_kept_is_there_after_its_restart() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Options::new().binlog(folder.path()).start();
+    let queue = queue_at(server.port());
+    let mut working = seat(&queue);
+    let mut idle = seat(&queue);
+    assert!(idle.dequeue(Duration::ZERO).unwrap().is_none());
+    for text in ["a", "b", "c"] {
+        queue.enqueue(vec![message(text)]).unwrap();
+    }
+    let first = working.dequeue(Duration::ZERO).unwrap().unwrap();
+    working.commit(&first.lease).unwrap();
+    let second = working.dequeue(Duration::ZERO).unwrap().unwrap();
+    assert_eq!(second.text, b"b");
+
+    server.kill();
+    let refused = queue.enqueue(vec![message("refused")]).unwrap_err();
+    assert!(!matches!(refused, QueueError::LeaseLost { .. }), "{refused}");
+    assert!(idle.dequeue(Duration::from_secs(1)).unwrap_err().is_transient());
+    server.restart();
+
+    // The restarted server knows nothing of the lease.
+    match working.commit(&second.lease) {
+        Err(error) if error.is_transient() => {
+            assert!(matches!(working.commit(&second.lease), Err(QueueError::LeaseLost { .. })));
+        }
+        other => panic!("expected that the dropped connection is reported, got {other:?}"),
+    }
+    insist(|| queue.enqueue(vec![message("d")]));
+    let third = insist(|| idle.dequeue(Duration::from_secs(1))).unwrap();
+    assert_eq!(third.text, b"b", "what was held is ready again");
+    idle.commit(&third.lease).unwrap();
+    assert_eq!(drain(&queue), BTreeSet::from(["c", "d"].map(str::to_owned)));
+}
+
+#[test]
+fn an_idle_publisher_does_not_notice_a_restart() {
+    let mut server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    queue.enqueue(vec![message("before")]).unwrap();
+    server.kill();
+    server.restart();
+    // Longer than a connection is trusted without asking.
+    std::thread::sleep(Duration::from_millis(150));
+    queue.enqueue(vec![message("after")]).unwrap();
+    assert_eq!(drain(&queue), BTreeSet::from(["after".to_owned()]));
+}
+
+#[test]
+fn a_server_that_comes_late_is_found() {
+    let port = free_port();
+    let queue = queue_at(port);
+    let mut seat = seat(&queue);
+    let error = queue.enqueue(vec![message("early")]).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot publish to beanstalkd at 127.0.0.1:{port}"));
+    assert!(error.source().unwrap().to_string().contains("refused"), "{:?}", error.source());
+    assert!(seat.dequeue(Duration::from_secs(5)).unwrap_err().is_transient());
+    let _server = Options::new().port(port).start();
+    queue.enqueue(vec![message("on time")]).unwrap();
+    assert_eq!(seat.dequeue(Duration::from_secs(1)).unwrap().unwrap().text, b"on time");
+}
+
+#[test]
+fn something_else_on_the_port_is_told_apart() {
+    let listener = silent_server(0);
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        while let Ok((mut socket, _)) = listener.accept() {
+            let _ = std::io::Write::write_all(&mut socket, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let error = queue_at(port).enqueue(vec![message("x")]).unwrap_err();
+    assert!(matches!(error, QueueError::NotAQueue { .. }), "{error}");
+    assert!(error.to_string().contains("HTTP/1.1 400"), "{error}");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_an_error_and_no_panic() {
+    let queue = BeanstalkdQueue::new(BeanstalkdOptions::new("no-such-host.invalid"), Arc::new(SystemClock::new()));
+    let error = queue.enqueue(vec![message("x")]).unwrap_err();
+    assert!(error.is_transient());
+    assert!(error.source().unwrap().to_string().contains("does not resolve"), "{:?}", error.source());
+}
+
+#[test]
+fn what_the_server_does_not_take_is_a_clear_error() {
+    let server = Options::new().max_job_size(1000).start();
+    let queue = queue_at(server.port());
+    let error = queue.enqueue(vec![message(&"x".repeat(1001))]).unwrap_err();
+    assert!(error.to_string().starts_with("the message has 1001 bytes"), "{error}");
+    assert!(error.to_string().contains("takes at most 1000"), "{error}");
+    assert!(!error.is_transient());
+
+    let error = queue.enqueue(vec![NewMessage::new("two words", "type", "x")]).unwrap_err();
+    assert!(error.to_string().starts_with("\"two words\" cannot be the name of a queue here"), "{error}");
+    assert!(queue.consumer(&["x".repeat(201)]).is_err());
+
+    let mut late = message("late");
+    late.delay = Some(chrono::Utc::now() + chrono::TimeDelta::days(365 * 150));
+    assert!(matches!(queue.enqueue(vec![late]), Err(QueueError::DelayTooLong { .. })));
+
+    // The first of a batch are there, and the error says which.
+    let batch = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
+    match queue.enqueue(batch).unwrap_err() {
+        QueueError::PartOfBatch { ids, of: 4, source } => {
+            assert_eq!(ids.len(), 2);
+            assert!(matches!(*source, QueueError::TooBig { size: 2000, limit: Some(1000), .. }), "{source}");
+        }
+        other => panic!("expected a part of the batch, got {other}"),
+    }
+    assert_eq!(drain(&queue), BTreeSet::from(["a", "b"].map(str::to_owned)));
+}
+
+#[test]
+fn a_draining_server_takes_nothing_and_gives_all() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    queue.enqueue(vec![message("before")]).unwrap();
+    server.signal("USR1");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let error = loop {
+        match queue.enqueue(vec![message("before")]) {
+            Err(error) => break error,
+            Ok(_) => assert!(Instant::now() < deadline, "it does not drain"),
+        }
+    };
+    assert!(matches!(error, QueueError::Draining { .. }), "{error}");
+    assert!(error.is_transient());
+    assert_eq!(drain(&queue), BTreeSet::from(["before".to_owned()]));
+}
+
+/// Each connection is cut a few bytes later than the one before.
+fn creeping(number: u64) -> u64 {
+    40 + number * 3 % 700
+}
+
+/// As often as there are bytes in an answer to the first few commands.
+fn early(number: u64) -> u64 {
+    number % 220
+}
+
+#[test]
+fn cut_connections_lose_nothing_that_was_published() {
+    cut(creeping);
+}
+
+#[test]
+fn connections_cut_at_the_start_lose_nothing_that_was_published() {
+    cut(early);
+}
+
+fn cut(cuts: fn(u64) -> u64) {
+    let server = BeanstalkdServer::start();
+    let proxy = Proxy::start(server.port(), cuts);
+    let published = AtomicBool::new(false);
+    let (sent, worked) = std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let queue = queue_at(proxy.port());
+            let direct = queue_at(server.port());
+            let mut sent = BTreeSet::new();
+            for n in 0.. {
+                let text = format!("message {n}");
+                if let Ok(ids) = queue.enqueue(vec![message(&text)]) {
+                    // It may be done by now, but it is no other one.
+                    if let Some(stored) = direct.peek(&ids[0]).unwrap() {
+                        assert_eq!(String::from_utf8_lossy(&stored.text), text, "the id is right");
+                    }
+                    sent.insert(text);
+                }
+                if proxy.connections() > 600 || n > 3000 {
+                    break;
+                }
+            }
+            published.store(true, Ordering::SeqCst);
+            sent
+        });
+        let worker = scope.spawn(|| {
+            let queue = queue_at(proxy.port());
+            let mut seat = seat(&queue);
+            let mut worked = BTreeSet::new();
+            while !published.load(Ordering::SeqCst) {
+                let Ok(Some(delivery)) = seat.dequeue(Duration::ZERO) else { continue };
+                if delivery.attempts % 2 == 0 {
+                    let _ = seat.rollback(&delivery.lease, Duration::ZERO, "again", true);
+                } else {
+                    // Before the commit, which may be done though its answer is lost.
+                    worked.insert(String::from_utf8(delivery.text).unwrap());
+                    let _ = seat.commit(&delivery.lease);
+                }
+            }
+            worked
+        });
+        (publisher.join().unwrap(), worker.join().unwrap())
+    });
+    proxy.spare();
+    let mut all = drain(&queue_at(proxy.port()));
+    all.extend(worked);
+    let lost: Vec<_> = sent.difference(&all).collect();
+    assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), sent.len());
+    assert!(sent.len() > 50, "only {} were published", sent.len());
+    let left = queue_at(server.port()).list(&Filter::all().state(State::Reserved)).unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}

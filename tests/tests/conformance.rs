@@ -1,0 +1,105 @@
+//! The conformance suite, on every queue adapter there is, and on one as
+//! somebody else might write it.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use pulpo::clock::{Clock as _, ManualClock, SystemClock};
+use pulpo::queue::QueueAdapter;
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::conformance::Harness;
+use pulpo::queue::file::FileQueue;
+use pulpo_tests::beanstalkd::BeanstalkdServer;
+use tempfile::TempDir;
+
+#[path = "conformance/line.rs"]
+mod line;
+
+/// A queue that goes by a clock of ours.
+struct Clocked<Q> {
+    queue: Q,
+    clock: ManualClock,
+    _folder: Option<TempDir>,
+}
+
+impl<Q: QueueAdapter> Harness for Clocked<Q> {
+    fn queue(&self) -> &dyn QueueAdapter {
+        &self.queue
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+}
+
+fn clock() -> ManualClock {
+    ManualClock::at("2026-11-23T09:00:00Z".parse().unwrap())
+}
+
+fn on_disk() -> Clocked<FileQueue> {
+    let (clock, folder) = (clock(), TempDir::new().unwrap());
+    let queue = FileQueue::open(folder.path(), false, Arc::new(clock.clone())).unwrap();
+    Clocked { queue, clock, _folder: Some(folder) }
+}
+
+fn in_memory() -> Clocked<FileQueue> {
+    let clock = clock();
+    let queue = FileQueue::memory(true, Arc::new(clock.clone())).unwrap();
+    Clocked { queue, clock, _folder: None }
+}
+
+fn somebody_elses() -> Clocked<line::Line> {
+    let clock = clock();
+    Clocked { queue: line::Line::new(clock.clone()), clock, _folder: None }
+}
+
+/// A server, whose time only passes by waiting.
+struct Served {
+    queue: BeanstalkdQueue,
+    _server: BeanstalkdServer,
+}
+
+impl Served {
+    fn new() -> Self {
+        let server = BeanstalkdServer::start();
+        let options = BeanstalkdOptions::new("127.0.0.1").port(server.port());
+        let queue = BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap();
+        Self { queue, _server: server }
+    }
+}
+
+impl Harness for Served {
+    fn queue(&self) -> &dyn QueueAdapter {
+        &self.queue
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn pass(&self, time: Duration) {
+        std::thread::sleep(time + Duration::from_millis(100));
+    }
+}
+
+mod file {
+    pulpo::queue_conformance!(super::on_disk());
+}
+
+mod memory {
+    pulpo::queue_conformance!(super::in_memory());
+}
+
+mod beanstalkd {
+    pulpo::queue_conformance!(super::Served::new());
+}
+
+mod somebody_elses {
+    pulpo::queue_conformance!(super::somebody_elses());
+}

@@ -1,0 +1,252 @@
+//! A queue adapter as somebody else might write it: a vector under a lock.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use pulpo::MessageId;
+use pulpo::clock::{Clock as _, ManualClock, Signal};
+use pulpo::queue::{
+    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, State, Stats, StoredMessage,
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct Line(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: ManualClock,
+    signal: Arc<Signal>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// In the order of their ids, which are their places from 1 on.
+    messages: Vec<Option<Kept>>,
+    leases: u64,
+    interrupts: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    new: NewMessage,
+    state: State,
+    until: Option<DateTime<Utc>>,
+    lease: u64,
+    attempts: u32,
+    lost: u32,
+    enqueued_at: DateTime<Utc>,
+    due_since: DateTime<Utc>,
+}
+
+impl Line {
+    pub(super) fn new(clock: ManualClock) -> Self {
+        let signal = Signal::new(Arc::new(clock.clone()));
+        Self(Arc::new(Shared { clock, signal, inner: Mutex::default() }))
+    }
+
+    /// The messages as they are now.
+    fn now(&self) -> (MutexGuard<'_, Inner>, DateTime<Utc>) {
+        let now = self.0.clock.now();
+        let mut inner = self.0.inner.lock().unwrap();
+        for kept in inner.messages.iter_mut().flatten().filter(|kept| kept.until.is_some_and(|until| until <= now)) {
+            let lost = u32::from(kept.state == State::Reserved);
+            (kept.attempts, kept.lost) = (kept.attempts + lost, kept.lost + lost);
+            (kept.state, kept.until) = (State::Ready, None);
+        }
+        (inner, now)
+    }
+}
+
+fn place(id: &MessageId) -> Option<usize> {
+    id.as_str().parse::<usize>().ok()?.checked_sub(1)
+}
+
+fn id(place: usize) -> MessageId {
+    MessageId::from(place as u64 + 1)
+}
+
+fn fits(filter: &Filter, at: usize, kept: &Kept) -> bool {
+    filter.id.as_ref().is_none_or(|wanted| *wanted == id(at))
+        && filter.state.is_none_or(|state| state == kept.state)
+        && filter.queue.as_ref().is_none_or(|queue| *queue == kept.new.queue)
+        && filter.request_type.as_ref().is_none_or(|wanted| *wanted == kept.new.request_type)
+}
+
+impl QueueAdapter for Line {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.atomic_batches = true;
+        capabilities.uncounted_rollbacks = true;
+        capabilities.complete_lists = true;
+        capabilities
+    }
+
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+        let (mut inner, now) = self.now();
+        let ids = messages.into_iter().map(|new| {
+            let until = new.delay.filter(|until| *until > now);
+            let state = if until.is_some() { State::Delayed } else { State::Ready };
+            let due_since = until.unwrap_or(now);
+            let kept = Kept { new, state, until, lease: 0, attempts: 0, lost: 0, enqueued_at: now, due_since };
+            inner.messages.push(Some(kept));
+            id(inner.messages.len() - 1)
+        });
+        let ids = ids.collect();
+        self.0.signal.notify();
+        Ok(ids)
+    }
+
+    fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        let interrupts = self.now().0.interrupts;
+        Ok(Box::new(Seat { line: self.clone(), queues: queues.to_vec(), interrupts }))
+    }
+
+    fn interrupt(&self) {
+        self.now().0.interrupts += 1;
+        self.0.signal.notify();
+    }
+
+    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
+        Ok(self.list(&Filter::all().id(id.clone()))?.pop())
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        let (inner, _) = self.now();
+        let all = inner.messages.iter().enumerate().filter_map(|(at, kept)| Some((at, kept.as_ref()?)));
+        let picked = all.filter(|(at, kept)| fits(filter, *at, kept)).take(filter.limit.unwrap_or(usize::MAX));
+        let stored = picked.map(|(at, kept)| {
+            let mut stored = StoredMessage::new(id(at), kept.new.queue.clone(), kept.state, kept.new.text.clone());
+            stored.request_type.clone_from(&kept.new.request_type);
+            stored.priority = kept.new.priority;
+            stored.until = kept.until;
+            stored.attempts = kept.attempts;
+            stored.enqueued_at = Some(kept.enqueued_at);
+            stored
+        });
+        Ok(stored.collect())
+    }
+
+    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+        let (inner, _) = self.now();
+        let mut all: BTreeMap<&str, Stats> = BTreeMap::new();
+        for kept in inner.messages.iter().flatten() {
+            let stats = all.entry(&kept.new.queue).or_default();
+            stats.queue.clone_from(&kept.new.queue);
+            *match kept.state {
+                State::Ready => &mut stats.ready,
+                State::Delayed => &mut stats.delayed,
+                State::Reserved => &mut stats.reserved,
+                State::Buried => &mut stats.buried,
+            } += 1;
+        }
+        Ok(all.into_values().collect())
+    }
+
+    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
+        let (mut inner, now) = self.now();
+        let all = inner.messages.iter_mut().enumerate().filter_map(|(at, kept)| Some((at, kept.as_mut()?)));
+        let buried = all.filter(|(at, kept)| kept.state == State::Buried && fits(filter, *at, kept));
+        let kicked = buried.take(filter.limit.unwrap_or(usize::MAX)).map(|(_, kept)| {
+            (kept.state, kept.attempts, kept.lost, kept.due_since) = (State::Ready, 0, 0, now);
+        });
+        let kicked = kicked.count() as u64;
+        self.0.signal.notify();
+        Ok(kicked)
+    }
+
+    fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
+        let (mut inner, now) = self.now();
+        let Some(slot) = place(id).and_then(|at| inner.messages.get_mut(at)) else { return Ok(false) };
+        match slot {
+            Some(kept) if kept.state == State::Reserved => {
+                let ttr = kept.until.and_then(|until| (until - now).to_std().ok()).unwrap_or_default();
+                Err(QueueError::Reserved { id: id.clone(), ttr })
+            }
+            slot => Ok(slot.take().is_some()),
+        }
+    }
+}
+
+struct Seat {
+    line: Line,
+    queues: Vec<String>,
+    interrupts: u64,
+}
+
+impl Seat {
+    fn settle(&self, lease: &Lease, change: impl FnOnce(&mut Option<Kept>, DateTime<Utc>)) -> Result<(), QueueError> {
+        let (mut inner, now) = self.line.now();
+        let slot = place(&lease.id).and_then(|at| inner.messages.get_mut(at));
+        let holds = |kept: &Kept| kept.state == State::Reserved && kept.lease.to_string() == *lease.token;
+        match slot.filter(|slot| slot.as_ref().is_some_and(holds)) {
+            Some(slot) => change(slot, now),
+            None => return Err(QueueError::LeaseLost { id: lease.id.clone() }),
+        }
+        self.line.0.signal.notify();
+        Ok(())
+    }
+}
+
+impl Consumer for Seat {
+    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let end = self.line.0.clock.uptime() + wait;
+        loop {
+            let seen = self.line.0.signal.seen();
+            let (mut inner, now) = self.line.now();
+            inner.leases += 1;
+            let (lease, interrupts) = (inner.leases, inner.interrupts);
+            let all = inner.messages.iter_mut().enumerate().filter_map(|(at, kept)| Some((at, kept.as_mut()?)));
+            let ready = all.filter(|(_, k)| k.state == State::Ready && self.queues.contains(&k.new.queue));
+            if let Some((at, kept)) = ready.min_by_key(|(at, kept)| (kept.new.priority, *at)) {
+                (kept.state, kept.lease) = (State::Reserved, lease);
+                kept.until = Some(now + TimeDelta::from_std(kept.new.ttr).unwrap());
+                let lease = Lease { id: id(at), token: lease.to_string().into() };
+                let text = kept.new.text.clone().into_bytes();
+                let mut delivery = Delivery::new(lease, &kept.new.queue, kept.due_since, kept.new.ttr, text);
+                (delivery.attempts, delivery.lost) = (kept.attempts, kept.lost);
+                return Ok(Some(delivery));
+            }
+            drop(inner);
+            let left = end.saturating_sub(self.line.0.clock.uptime());
+            if left.is_zero() || std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
+                return Ok(None);
+            }
+            self.line.0.signal.wait(seen, Some(left));
+        }
+    }
+
+    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.settle(lease, |slot, _| *slot = None)
+    }
+
+    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.commit(lease)
+    }
+
+    fn rollback(&mut self, lease: &Lease, delay: Duration, _: &str, counted: bool) -> Result<(), QueueError> {
+        self.settle(lease, |slot, now| {
+            let kept = slot.as_mut().unwrap();
+            kept.attempts += u32::from(counted);
+            kept.until = (!delay.is_zero()).then(|| now + TimeDelta::from_std(delay).unwrap());
+            kept.state = if kept.until.is_some() { State::Delayed } else { State::Ready };
+        })
+    }
+
+    fn bury(&mut self, lease: &Lease, _: &str, counted: bool) -> Result<(), QueueError> {
+        self.settle(lease, |slot, _| {
+            let kept = slot.as_mut().unwrap();
+            kept.attempts += u32::from(counted);
+            (kept.state, kept.until) = (State::Buried, None);
+        })
+    }
+
+    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.settle(lease, |slot, now| {
+            let kept = slot.as_mut().unwrap();
+            kept.until = Some(now + TimeDelta::from_std(kept.new.ttr).unwrap());
+        })
+    }
+}

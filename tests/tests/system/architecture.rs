@@ -1,0 +1,96 @@
+//! Each module of the library imports only those below it, so that the design
+//! can be seen from the folder.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// From the bottom up. A file may use what stands before it, and its own
+/// submodules.
+const LAYERS: [&str; 19] = [
+    "report",
+    "message",
+    "outcome",
+    "policy",
+    "clock",
+    "disposition",
+    "job",
+    "queue",
+    "producer",
+    "state",
+    "context",
+    "registry",
+    "check",
+    "app",
+    "worker",
+    "config",
+    "instance",
+    "cli",
+    "__private",
+];
+
+fn layer(module: &str) -> usize {
+    LAYERS.iter().position(|layer| *layer == module).unwrap_or_else(|| panic!("{module} has no place in the layers"))
+}
+
+/// The modules that a text names behind `crate::`.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>())
+        .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+        .filter(|name: &String| name.starts_with(|c: char| c.is_lowercase() || c == '_'))
+        .collect()
+}
+
+fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            files(&entry, found);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") && !entry.ends_with("tests.rs") {
+            found.push(entry);
+        }
+    }
+}
+
+#[test]
+fn each_file_imports_only_those_below_it() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pulpo/src");
+    let mut all = Vec::new();
+    files(&source, &mut all);
+    assert!(all.len() > 20, "found the source");
+    for file in all {
+        let path = file.strip_prefix(&source).expect("within");
+        let module = path.iter().next().expect("a name").to_string_lossy();
+        let module = module.strip_suffix(".rs").unwrap_or(&module).to_owned();
+        if module == "lib" {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("a text");
+        // Tests within a file may use anything.
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for import in imports(code) {
+            let fine = import == module || layer(&import) < layer(&module);
+            assert!(fine, "{} imports {import}, which is not below it", path.display());
+            let adapter = module == "queue" && path.components().count() > 1;
+            assert!(!adapter || layer(&import) <= layer("queue"), "{}: an adapter knows {import}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_configuration_names_adapters() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pulpo/src");
+    let mut all = Vec::new();
+    files(&source, &mut all);
+    for file in all {
+        let path = file.strip_prefix(&source).expect("within").to_string_lossy().into_owned();
+        if path.starts_with("queue") || path.starts_with("config") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("a text");
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            assert!(!line.contains("queue::file") && !line.contains("queue::beanstalkd"), "{path}: {line}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Several processes on one queue.
+
+use std::collections::HashMap;
+
+use pulpo_tests::program::{Place, Running};
+use pulpo_tests::wait::until;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+const PUBLISHER: &str = env!("CARGO_BIN_EXE_publisher");
+
+/// A worker that ends when it has found nothing for two seconds.
+fn draining(place: &Place) -> Running {
+    let mut command = place.command(WORKER, &["work", "--concurrency", "4", "--log-level", "warn"]);
+    command.env("PULPO_SLEEP_DURATION", "2s").env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
+    place.start(command)
+}
+
+/// What a lane ran, in its order.
+struct Run {
+    number: u64,
+    priority: u32,
+    delayed: bool,
+}
+
+/// The record, by process and thread.
+fn lanes(place: &Place) -> HashMap<String, Vec<Run>> {
+    let mut lanes: HashMap<_, Vec<_>> = HashMap::new();
+    for line in place.record().lines() {
+        let [process, lane, number, priority, delayed] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("not a record: {line}")
+        };
+        lanes.entry(format!("{process} {lane}")).or_default().push(Run {
+            number: number.parse().expect("a number"),
+            priority: priority.parse().expect("a priority"),
+            delayed: delayed == "true",
+        });
+    }
+    lanes
+}
+
+fn assert_each_ran_once(lanes: &HashMap<String, Vec<Run>>, count: u64) {
+    let mut numbers: Vec<_> = lanes.values().flatten().map(|run| run.number).collect();
+    numbers.sort_unstable();
+    assert!(numbers.iter().copied().eq(0..count), "{} runs of {count} jobs", numbers.len());
+}
+
+#[test]
+fn two_workers_drain_what_another_process_published_each_job_once_and_in_order() {
+    let place = Place::new();
+    let said = place.run(PUBLISHER, &["10000"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let workers = [draining(&place), draining(&place)];
+    assert_eq!(workers.map(Running::end), [0, 0], "{}", place.log());
+
+    let lanes = lanes(&place);
+    assert_each_ran_once(&lanes, 10_000);
+    assert_eq!(lanes.len(), 8, "every lane took part");
+    for (lane, runs) in &lanes {
+        // A delayed job takes its place when it is due; the others were all
+        // there from the beginning.
+        let priorities: Vec<_> = runs.iter().filter(|run| !run.delayed).map(|run| run.priority).collect();
+        assert!(priorities.is_sorted(), "{lane} did not go by priority: {priorities:?}");
+    }
+    assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
+    assert_eq!(place.log(), "", "nothing to warn of");
+}
+
+#[test]
+fn jobs_published_while_workers_drain_run_once() {
+    let place = Place::new();
+    let workers = [draining(&place), draining(&place)];
+    let publisher = place.start(place.command(PUBLISHER, &["3000"]));
+    assert_eq!(publisher.end(), 0, "{}", place.log());
+    assert_eq!(workers.map(Running::end), [0, 0], "{}", place.log());
+    assert_each_ran_once(&lanes(&place), 3000);
+}
+
+/// A worker that looks by itself only once an hour.
+fn sleepy(place: &Place, concurrency: &str) -> Running {
+    let mut command = place.command(WORKER, &["work", "--concurrency", concurrency]);
+    command.env("PULPO_SLEEP_DURATION", "1h");
+    place.start(command)
+}
+
+#[test]
+fn an_idle_worker_is_woken_by_a_publication_of_another_process() {
+    let place = Place::new();
+    let worker = sleepy(&place, "2");
+    until("the worker is idle", || place.log().contains("the worker starts"));
+    for round in 1..=3 {
+        assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "hello"]).code, 0);
+        until("the job has run", || place.record().matches("hello").count() == round);
+    }
+    // And by a delay that is over, and a kick.
+    assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "later", "--delay", "1s"]).code, 0);
+    until("the delayed job has run", || place.record().contains("later"));
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_ends_its_job_first() {
+    let place = Place::new();
+    assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "1000"]).code, 0);
+    let worker = sleepy(&place, "1");
+    until("it has begun", || place.record().contains("asleep"));
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+    assert!(place.record().contains("awake"));
+    assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
+}
+
+#[test]
+fn a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back() {
+    let place = Place::new();
+    assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "3600000"]).code, 0);
+    let worker = sleepy(&place, "1");
+    until("it has begun", || place.record().contains("asleep"));
+    worker.signal("INT");
+    until("the first signal is heard", || place.log().contains("a second signal stops at once"));
+    worker.signal("INT");
+    assert_eq!(worker.end(), 0);
+    let said = place.run(WORKER, &["list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((&listed[0]["state"], &listed[0]["attempts"]), (&"ready".into(), &0.into()), "{}", said.out);
+}
+
+#[test]
+fn a_job_of_a_killed_worker_runs_again_elsewhere() {
+    let place = Place::new();
+    assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "300"]).code, 0);
+    let worker = sleepy(&place, "1");
+    until("it has begun", || place.record().contains("asleep"));
+    worker.signal("KILL");
+    assert_eq!(worker.end(), -1);
+    let other = sleepy(&place, "1");
+    // The lease of a second has to end first; the other waits for just that.
+    until("it runs again", || place.record().contains("awake"));
+    until("it is done", || place.run(WORKER, &["list"]).out == "no messages\n");
+    other.signal("TERM");
+    assert_eq!(other.end(), 0);
+    assert_eq!(place.record().matches("asleep").count(), 2);
+}
