@@ -130,3 +130,16 @@ fn what_it_writes_are_mails_and_json_of_the_orders() -> Done {
     }
     Ok(())
 }
+
+#[test]
+fn it_runs_unchanged_on_a_server() -> Done {
+    let server = pulpo_tests::beanstalkd::BeanstalkdServer::start();
+    let folder = tempfile::tempdir()?;
+    let queue = format!("beanstalkd://127.0.0.1:{}", server.port());
+    let text = said(&quickstart(folder.path(), &[], Some(&queue))?);
+    assert!(has_line(&text, "done 227 jobs") && has_line(&text, "buried 3 "), "{text}");
+    assert_eq!(files(folder.path(), "receipts")?.len(), 191);
+    let listed = said(&quickstart(folder.path(), &["list", "--state", "buried"], Some(&queue))?);
+    assert_eq!(listed.matches("send_receipt").count(), 3, "{listed}");
+    Ok(())
+}

@@ -133,10 +133,20 @@ pub struct Sources {
     /// This file, TOML or JSON by its ending, in place of `pulpo.toml`. It
     /// must be there.
     pub file: Option<PathBuf>,
+    /// Keys that come after all else: a program's own defaults.
+    pub defaults: Vec<(String, String)>,
     /// In place of the process's environment.
     pub environment: Option<std::collections::HashMap<String, String>>,
     /// Keys that go before all else: those of the command line.
     pub overrides: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// With this as the program's own default for the key.
+    pub fn set_default(&mut self, key: &str, value: &str) -> &mut Self {
+        self.defaults.push((key.to_owned(), value.to_owned()));
+        self
+    }
 }
 
 impl Config {
@@ -161,6 +171,9 @@ impl Config {
                 builder = builder.add_source(from_file(Path::new(DEFAULT_FILE))?);
             }
             None => {}
+        }
+        for (key, value) in &sources.defaults {
+            builder = builder.set_default(key, value.as_str())?;
         }
         builder = builder.add_source(from_environment(sources.environment.clone()));
         for (key, value) in &sources.overrides {

@@ -3,7 +3,8 @@
 //! A web request should not wait for an e-mail to be sent, an image to be
 //! shrunk or a report to be made. Annotate the function that does it, publish
 //! its argument, and a worker calls the function: now, later, and again if it
-//! fails. Messages wait in an embedded queue, a file without a server.
+//! fails. Messages wait in an embedded queue, a file without a server, or in
+//! beanstalkd, by changing one setting.
 //!
 //! - **What is wrong is found at compile time.** A body that is published
 //!   under another job's name, a job without a handler, two handlers for one
@@ -147,8 +148,10 @@
 //!
 //! | feature | default | gives |
 //! | --- | --- | --- |
-//! | `file` | yes | the embedded queue on SQLite |
+//! | `file` | yes | the embedded queue on SQLite, [`queue::file`] |
+//! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] |
 //! | `cli` | yes | [`main!`] and the command line |
+//! | `conformance` | no | the cases that a queue adapter must pass, [`queue::conformance`] |
 
 #[doc(hidden)]
 pub mod __private;

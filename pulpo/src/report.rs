@@ -1,6 +1,7 @@
 //! Errors as text for people.
 
 use std::error::Error;
+use std::time::Duration;
 
 /// How long a reason may be that is kept and logged: serde quotes the value
 /// that does not fit, and that may be megabytes.
@@ -35,9 +36,36 @@ pub(crate) fn limited(mut text: String) -> String {
     text
 }
 
+/// A duration as a person reads it: `31.8µs`, `1.23s`, `2h 5m`.
+pub(crate) fn rough(duration: Duration) -> String {
+    if duration >= Duration::from_secs(60) {
+        return humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
+    }
+    // Three digits are enough: what is below them is cut off.
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let cut = 10_u64.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(2));
+    format!("{:?}", Duration::from_nanos(nanos / cut * cut))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_has_three_digits() {
+        for (nanos, expected) in [
+            (0, "0ns"),
+            (999, "999ns"),
+            (31_767, "31.7µs"),
+            (120_572_471, "120ms"),
+            (1_231_100_400, "1.23s"),
+            (59_999_999_999, "59.9s"),
+            (60_400_000_000, "1m"),
+            (7_500_123_000_000, "2h 5m"),
+        ] {
+            assert_eq!(rough(Duration::from_nanos(nanos)), expected);
+        }
+    }
 
     #[test]
     fn a_long_reason_is_cut_between_characters() {

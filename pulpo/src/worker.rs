@@ -26,7 +26,7 @@ use crate::disposition::Disposition;
 use crate::producer::Producer;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
-use crate::report::chain;
+use crate::report::{chain, rough};
 use crate::state::States;
 
 mod lane;
@@ -247,20 +247,21 @@ impl Shared {
     fn record(&self, running: &Running, disposition: &Disposition, result: &Result<(), QueueError>, took: Duration) {
         let Running { lease, request_type, facts, .. } = running;
         let (id, attempt) = (lease.id.as_str(), facts.failed.saturating_add(1));
+        let took = tracing::field::display(rough(took));
         let count = match (result, disposition) {
             (Err(error), _) => {
                 tracing::warn!(
                     id,
                     request_type,
                     attempt,
-                    ?took,
+                    took,
                     error = chain(error),
                     "the outcome of a run does not count"
                 );
                 &self.counts.lost
             }
             (Ok(()), Disposition::Commit) => {
-                tracing::info!(id, request_type, attempt, ?took, "done");
+                tracing::info!(id, request_type, attempt, took, "done");
                 &self.counts.done
             }
             (Ok(()), Disposition::Expire) => {
@@ -269,7 +270,7 @@ impl Shared {
                 &self.counts.expired
             }
             (Ok(()), Disposition::Rollback { delay, reason, counted }) => {
-                tracing::warn!(id, request_type, attempt, ?took, ?reason, again_in = ?delay, "put back");
+                tracing::warn!(id, request_type, attempt, took, ?reason, again_in = %rough(*delay), "put back");
                 if *counted || !delay.is_zero() { &self.counts.retried } else { &self.counts.given_back }
             }
             (Ok(()), Disposition::Bury { reason, .. }) => {
@@ -277,7 +278,7 @@ impl Shared {
                     id,
                     request_type,
                     attempt,
-                    ?took,
+                    took,
                     ?reason,
                     "buried: look at it with `peek`, retry it with `kick`"
                 );

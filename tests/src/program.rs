@@ -4,10 +4,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// A folder with a queue in it, where programs are run.
+use crate::beanstalkd::BeanstalkdServer;
+
+/// A folder, where programs are run on a queue in it, or on a server.
 #[derive(Debug)]
 pub struct Place {
     folder: tempfile::TempDir,
+    server: Option<BeanstalkdServer>,
 }
 
 /// What a program said in the end.
@@ -28,7 +31,16 @@ impl Place {
     /// If none can be made.
     #[must_use]
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder") }
+        Self { folder: tempfile::tempdir().expect("a folder"), server: None }
+    }
+
+    /// An empty folder, and a beanstalkd of its own for the queue.
+    ///
+    /// # Panics
+    /// If none can be made.
+    #[must_use]
+    pub fn with_beanstalkd() -> Self {
+        Self { server: Some(BeanstalkdServer::start()), ..Self::new() }
     }
 
     /// A file in the folder.
@@ -55,6 +67,9 @@ impl Place {
             }
         }
         command.args(arguments).current_dir(self.folder.path()).env("RECORD", self.path("record"));
+        if let Some(server) = &self.server {
+            command.env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{}", server.port()));
+        }
         command
     }
 

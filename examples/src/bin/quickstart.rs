@@ -23,6 +23,7 @@ use std::{env, fs, io};
 use anyhow::Context as _;
 use email_address::EmailAddress;
 use mail_builder::MessageBuilder;
+use pulpo::config::Sources;
 use pulpo::queue::{Filter, QueueError, State, StoredMessage};
 use pulpo::{Config, Message, Pulpo, ResultExt as _};
 use pulpo_examples::orders::{self, Order, Status};
@@ -117,12 +118,12 @@ fn main() -> anyhow::Result<ExitCode> {
     println!("read       {} orders; {} lines are none:", orders.len(), faults.len());
     faults.iter().for_each(|fault| println!("             {fault}"));
 
-    // The queue is ./pulpo-data, or what pulpo.toml or PULPO_QUEUE says.
-    let mut config = Config::load()?;
-    // A worker goes on until it is stopped. This one ends after two idle
+    // The queue is ./pulpo-data, or what pulpo.toml or PULPO_QUEUE says. A
+    // worker goes on until it is stopped, but this one ends after two idle
     // seconds: nothing here is due later than one.
-    config.worker.sleep_duration = Duration::from_secs(2);
-    config.worker.shutdown_after_number_of_empty_iterations = 1;
+    let mut sources = Sources::default();
+    sources.set_default("sleep_duration", "2s").set_default("shutdown_after_number_of_empty_iterations", "1");
+    let config = Config::load_from(&sources)?;
     let (place, lanes) = (config.place.to_string(), config.worker.concurrency);
     let pulpo = Pulpo::new(config)?;
     let earlier: BTreeSet<_> = buried(&pulpo)?.into_iter().flatten().map(|message| message.id).collect();
@@ -149,7 +150,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(buried) => {
             for StoredMessage { id, request_type, last_error, .. } in buried.iter().filter(|m| !earlier.contains(&m.id))
             {
-                println!("             {id} {request_type}: {}", last_error.as_deref().unwrap_or("nobody knows why"));
+                println!("             {id} {request_type}: {}", last_error.as_deref().unwrap_or("why is in the log"));
             }
             if !earlier.is_empty() {
                 println!("           and {} of earlier runs", earlier.len());

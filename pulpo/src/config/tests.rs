@@ -9,6 +9,7 @@ fn load(file: Option<&Path>, environment: &[(&str, &str)], overrides: &[(&str, &
         file: file.map(Path::to_owned),
         environment: Some(environment.iter().map(owned).collect::<HashMap<_, _>>()),
         overrides: overrides.iter().map(owned).collect(),
+        defaults: Vec::new(),
     })
     .map_err(|error| chain(&error))
 }
@@ -154,4 +155,13 @@ fn a_server_is_named_by_its_table_or_in_short() {
     {
         assert!(load(None, &[("PULPO_QUEUE", wrong)], &[]).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_programs_own_defaults_come_after_the_environment() {
+    let environment = HashMap::from([("PULPO_CONCURRENCY".to_owned(), "3".to_owned())]);
+    let mut sources = Sources { environment: Some(environment), ..Sources::default() };
+    sources.set_default("concurrency", "2").set_default("sleep_duration", "2s");
+    let config = Config::load_from(&sources).expect("a configuration");
+    assert_eq!((config.worker.concurrency, config.worker.sleep_duration), (3, Duration::from_secs(2)));
 }

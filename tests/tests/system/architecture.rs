@@ -36,7 +36,7 @@ fn layer(module: &str) -> usize {
 /// The modules that a text names behind `crate::`.
 fn imports(text: &str) -> BTreeSet<String> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    code.flat_map(|line| line.split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>())
+    code.flat_map(|line| line.replace("$crate::", "").split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>())
         .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
         .filter(|name: &String| name.starts_with(|c: char| c.is_lowercase() || c == '_'))
         .collect()

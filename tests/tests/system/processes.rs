@@ -1,9 +1,30 @@
-//! Several processes on one queue.
+//! Several processes on one queue, of each kind.
 
 use std::collections::HashMap;
 
 use pulpo_tests::program::{Place, Running};
 use pulpo_tests::wait::until;
+
+/// Has each of these tests run on the embedded queue and on a beanstalkd.
+macro_rules! on_each_queue {
+    ($($test:ident)*) => {
+        mod on_the_embedded_queue {
+            $(#[test] fn $test() { super::$test(&super::Place::new()); })*
+        }
+        mod on_beanstalkd {
+            $(#[test] fn $test() { super::$test(&super::Place::with_beanstalkd()); })*
+        }
+    };
+}
+
+on_each_queue! {
+    two_workers_drain_what_another_process_published_each_job_once_and_in_order
+    jobs_published_while_workers_drain_run_once
+    an_idle_worker_is_woken_by_a_publication_of_another_process
+    a_worker_that_is_told_to_stop_ends_its_job_first
+    a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back
+    a_job_of_a_killed_worker_runs_again_elsewhere
+}
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const PUBLISHER: &str = env!("CARGO_BIN_EXE_publisher");
@@ -44,15 +65,13 @@ fn assert_each_ran_once(lanes: &HashMap<String, Vec<Run>>, count: u64) {
     assert!(numbers.iter().copied().eq(0..count), "{} runs of {count} jobs", numbers.len());
 }
 
-#[test]
-fn two_workers_drain_what_another_process_published_each_job_once_and_in_order() {
-    let place = Place::new();
+fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(place: &Place) {
     let said = place.run(PUBLISHER, &["10000"]);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
-    let workers = [draining(&place), draining(&place)];
+    let workers = [draining(place), draining(place)];
     assert_eq!(workers.map(Running::end), [0, 0], "{}", place.log());
 
-    let lanes = lanes(&place);
+    let lanes = lanes(place);
     assert_each_ran_once(&lanes, 10_000);
     assert_eq!(lanes.len(), 8, "every lane took part");
     for (lane, runs) in &lanes {
@@ -65,14 +84,12 @@ fn two_workers_drain_what_another_process_published_each_job_once_and_in_order()
     assert_eq!(place.log(), "", "nothing to warn of");
 }
 
-#[test]
-fn jobs_published_while_workers_drain_run_once() {
-    let place = Place::new();
-    let workers = [draining(&place), draining(&place)];
+fn jobs_published_while_workers_drain_run_once(place: &Place) {
+    let workers = [draining(place), draining(place)];
     let publisher = place.start(place.command(PUBLISHER, &["3000"]));
     assert_eq!(publisher.end(), 0, "{}", place.log());
     assert_eq!(workers.map(Running::end), [0, 0], "{}", place.log());
-    assert_each_ran_once(&lanes(&place), 3000);
+    assert_each_ran_once(&lanes(place), 3000);
 }
 
 /// A worker that looks by itself only once an hour.
@@ -82,10 +99,8 @@ fn sleepy(place: &Place, concurrency: &str) -> Running {
     place.start(command)
 }
 
-#[test]
-fn an_idle_worker_is_woken_by_a_publication_of_another_process() {
-    let place = Place::new();
-    let worker = sleepy(&place, "2");
+fn an_idle_worker_is_woken_by_a_publication_of_another_process(place: &Place) {
+    let worker = sleepy(place, "2");
     until("the worker is idle", || place.log().contains("the worker starts"));
     for round in 1..=3 {
         assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "hello"]).code, 0);
@@ -98,11 +113,9 @@ fn an_idle_worker_is_woken_by_a_publication_of_another_process() {
     assert_eq!(worker.end(), 0);
 }
 
-#[test]
-fn a_worker_that_is_told_to_stop_ends_its_job_first() {
-    let place = Place::new();
+fn a_worker_that_is_told_to_stop_ends_its_job_first(place: &Place) {
     assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "1000"]).code, 0);
-    let worker = sleepy(&place, "1");
+    let worker = sleepy(place, "1");
     until("it has begun", || place.record().contains("asleep"));
     worker.signal("TERM");
     assert_eq!(worker.end(), 0);
@@ -110,11 +123,9 @@ fn a_worker_that_is_told_to_stop_ends_its_job_first() {
     assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
 }
 
-#[test]
-fn a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back() {
-    let place = Place::new();
+fn a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back(place: &Place) {
     assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "3600000"]).code, 0);
-    let worker = sleepy(&place, "1");
+    let worker = sleepy(place, "1");
     until("it has begun", || place.record().contains("asleep"));
     worker.signal("INT");
     until("the first signal is heard", || place.log().contains("a second signal stops at once"));
@@ -125,15 +136,13 @@ fn a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back() {
     assert_eq!((&listed[0]["state"], &listed[0]["attempts"]), (&"ready".into(), &0.into()), "{}", said.out);
 }
 
-#[test]
-fn a_job_of_a_killed_worker_runs_again_elsewhere() {
-    let place = Place::new();
+fn a_job_of_a_killed_worker_runs_again_elsewhere(place: &Place) {
     assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "300"]).code, 0);
-    let worker = sleepy(&place, "1");
+    let worker = sleepy(place, "1");
     until("it has begun", || place.record().contains("asleep"));
     worker.signal("KILL");
     assert_eq!(worker.end(), -1);
-    let other = sleepy(&place, "1");
+    let other = sleepy(place, "1");
     // The lease of a second has to end first; the other waits for just that.
     until("it runs again", || place.record().contains("awake"));
     until("it is done", || place.run(WORKER, &["list"]).out == "no messages\n");
