@@ -1,66 +1,95 @@
 //! Validate: what was written becomes a job and its function, or faults.
 
-use proc_macro2::{Ident, TokenStream};
-use syn::{Attribute, LitStr, Path, Type};
+use proc_macro2::{Span, TokenStream};
+use syn::{Attribute, LitStr, Type};
 
 use crate::attr::Arguments;
 use crate::faults::Faults;
 
 mod arguments;
+mod attributes;
 mod body;
 mod function;
 mod name;
+mod ty;
 mod value;
 
-pub(crate) use arguments::Policy;
+use arguments::Place;
+pub(crate) use arguments::{Job, Policy, RequestType};
+pub(crate) use function::Function;
 
 #[cfg(test)]
 mod tests;
 
 /// What is known of a handler after the checks. With no faults, all of it is.
 pub(crate) struct Checked {
-    pub(crate) job: arguments::Job,
+    pub(crate) job: Job,
     /// `None` if the attribute is not on a function.
-    pub(crate) function: Option<function::Function>,
+    pub(crate) function: Option<Function>,
 }
 
 /// A handler without a fault.
 pub(crate) struct Handler<'a> {
-    pub(crate) pulpo: &'a Path,
-    pub(crate) request_type: &'a LitStr,
-    pub(crate) aliases: &'a [LitStr],
-    pub(crate) policy: &'a Policy,
-    pub(crate) function: &'a Ident,
+    pub(crate) job: &'a Job,
+    /// `None` if the body type is declared as a job by itself.
+    pub(crate) request_type: Option<&'a LitStr>,
+    pub(crate) function: &'a Function,
     pub(crate) body: &'a Type,
-    /// The types of the parameters after it.
-    pub(crate) others: &'a [Type],
-    pub(crate) returned: &'a syn::ReturnType,
 }
 
 impl Checked {
     pub(crate) fn new(arguments: TokenStream, item: TokenStream, faults: &mut Faults) -> Self {
         let arguments = Arguments::parse(arguments, faults);
-        Self { job: arguments::check(arguments, faults), function: function::check(item, faults) }
+        Self { job: arguments::check(arguments, Place::Handler, faults), function: function::check(item, faults) }
     }
 
     /// As much as is needed to tell the rest of the crate that the body is a
     /// job: the request type and the body type are known and sound.
     pub(crate) fn handler(&self) -> Option<Handler<'_>> {
         let function = self.function.as_ref()?;
-        Some(Handler {
-            pulpo: &self.job.pulpo,
-            request_type: self.job.request_type.as_ref()?,
-            aliases: &self.job.aliases,
-            policy: &self.job.policy,
-            function: &function.name,
-            body: function.body.as_ref()?,
-            others: &function.others,
-            returned: &function.returned,
-        })
+        let request_type = match &self.job.request_type {
+            RequestType::Given(literal) => Some(literal),
+            RequestType::OfTheBody => None,
+            RequestType::Faulty => return None,
+        };
+        Some(Handler { job: &self.job, request_type, function, body: function.body.as_ref()? })
     }
 
     /// The attributes of the function that everything we add must have too.
     pub(crate) fn attributes(&self) -> &[Attribute] {
         self.function.as_ref().map_or(&[], |function| &function.attributes)
     }
+}
+
+/// What is known of a type that is declared to be a job.
+pub(crate) struct Declared {
+    pub(crate) job: Job,
+    /// `None` if it cannot be the body of one.
+    pub(crate) body: Option<Type>,
+    /// What everything that we add for this type must carry too.
+    pub(crate) attributes: Vec<Attribute>,
+}
+
+impl Declared {
+    pub(crate) fn new(item: TokenStream, faults: &mut Faults) -> Self {
+        let ty::Declaration { arguments, body, attributes } = ty::check(item, faults);
+        let job = match arguments {
+            Some(arguments) => arguments::check(Arguments::parse(arguments, faults), Place::Job, faults),
+            None => Job::unknown(),
+        };
+        Self { job, body, attributes }
+    }
+
+    /// The request type and the body, if both are known and sound.
+    pub(crate) fn sound(&self) -> Option<(&LitStr, &Type)> {
+        match &self.job.request_type {
+            RequestType::Given(literal) => Some((literal, self.body.as_ref()?)),
+            RequestType::OfTheBody | RequestType::Faulty => None,
+        }
+    }
+}
+
+/// A fault of the attribute itself, which has no token that is wrong.
+fn of_the_attribute(message: &str) -> syn::Error {
+    syn::Error::new(Span::call_site(), message)
 }

@@ -10,12 +10,12 @@
 use std::time::Duration;
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
-use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, LitStr, ReturnType, Token, Type};
 
-use crate::check::{Checked, Handler, Policy};
+use crate::check::{Checked, Declared, Function, Handler, Job, Policy};
 use crate::faults::Faults;
 
 #[cfg(test)]
@@ -25,50 +25,71 @@ mod tests;
 pub(crate) fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut faults = Faults::default();
     let checked = Checked::new(arguments, item.clone(), &mut faults);
-    let handler = checked.handler();
     let attributes = checked.attributes();
-    let added = match handler {
-        Some(handler) if faults.is_empty() => registration(&handler, attributes),
-        handler => fallback(handler.as_ref(), &faults, attributes),
+    let added = match checked.handler() {
+        Some(handler) if faults.is_empty() => {
+            let job = handler.request_type.map(|name| registered_job(&checked.job, name, handler.body));
+            let entry = entry(&handler);
+            beside(attributes, quote!(#job #entry))
+        }
+        handler => {
+            let known = handler.and_then(|handler| Some((handler.request_type?, handler.body)));
+            fallback(&checked.job, known, &faults, attributes)
+        }
     };
     quote!(#item #added)
 }
 
-/// For a handler with faults: these, and what the rest of the crate needs so
-/// that nothing else fails for the same cause.
-fn fallback(handler: Option<&Handler<'_>>, faults: &Faults, attributes: &[Attribute]) -> TokenStream {
+/// The derive macro, from the tokens of the type to those that are added.
+pub(crate) fn job(item: TokenStream) -> TokenStream {
+    let mut faults = Faults::default();
+    let declared = Declared::new(item, &mut faults);
+    match declared.sound() {
+        Some((name, body)) if faults.is_empty() => {
+            let job = registered_job(&declared.job, name, body);
+            let declaration = declaration(&declared.job, body);
+            beside(&declared.attributes, quote!(#job #declaration))
+        }
+        known => fallback(&declared.job, known, &faults, &declared.attributes),
+    }
+}
+
+/// All that we add stands in one block, which names nothing outside.
+fn beside(attributes: &[Attribute], items: TokenStream) -> TokenStream {
+    quote!(#(#attributes)* const _: () = { #items };)
+}
+
+/// For what has faults: these, and what the rest of the crate needs so that
+/// nothing else fails for the same cause.
+fn fallback(job: &Job, known: Option<(&LitStr, &Type)>, faults: &Faults, attributes: &[Attribute]) -> TokenStream {
     let errors = faults.iter().map(|fault| {
         let error = fault.to_compile_error();
         quote!(#(#attributes)* #error)
     });
-    let job = handler.map(|handler| {
-        let job = job(handler);
-        quote!(#(#attributes)* const _: () = { #job };)
-    });
+    let job = known.map(|(name, body)| beside(attributes, implementation(job, name, body)));
     quote!(#(#errors)* #job)
 }
 
-fn registration(handler: &Handler<'_>, attributes: &[Attribute]) -> TokenStream {
-    let job = job(handler);
-    let names = std::iter::once(handler.request_type).chain(handler.aliases);
+/// The body type is this job, and no other job has its names.
+fn registered_job(job: &Job, name: &LitStr, body: &Type) -> TokenStream {
+    let implementation = implementation(job, name, body);
+    let names = std::iter::once(name).chain(&job.aliases);
     let guards = names.enumerate().map(|(index, name)| guard(index, name));
-    let entry = entry(handler);
-    quote! {
-        #(#attributes)*
-        const _: () = {
-            #job
-            #(#guards)*
-            #entry
-        };
-    }
+    quote!(#implementation #(#guards)*)
 }
 
 /// The body type is this job.
-fn job(handler: &Handler<'_>) -> TokenStream {
-    let Handler { pulpo, request_type, body, .. } = handler;
-    let policy = policy(handler);
+fn implementation(job: &Job, name: &LitStr, body: &Type) -> TokenStream {
+    let Job { pulpo, aliases, .. } = job;
+    let aliases = (!aliases.is_empty()).then(|| {
+        quote! {
+            const ALIASES: &'static [&'static ::core::primitive::str] = &[#(#aliases),*];
+        }
+    });
+    let policy = policy(job);
     let constants = quote! {
-        const REQUEST_TYPE: &'static ::core::primitive::str = #request_type;
+        const REQUEST_TYPE: &'static ::core::primitive::str = #name;
+        #aliases
         #policy
     };
     // The span of the whole implementation, which rustc shows to say which
@@ -85,9 +106,9 @@ fn job(handler: &Handler<'_>) -> TokenStream {
 }
 
 /// Only what differs from the defaults.
-fn policy(handler: &Handler<'_>) -> Option<TokenStream> {
-    let pulpo = handler.pulpo;
-    let Policy { queue, priority, max_attempts, backoff, ttr, timeout } = handler.policy;
+fn policy(job: &Job) -> Option<TokenStream> {
+    let pulpo = &job.pulpo;
+    let Policy { queue, priority, max_attempts, backoff, ttr, timeout } = &job.policy;
     let queue = queue.as_ref().map(|queue| quote!(.queue(#queue)));
     let priority = priority.map(|priority| quote!(.priority(#priority)));
     let max_attempts = max_attempts.map(|runs| quote!(.max_attempts(#runs)));
@@ -123,22 +144,18 @@ fn guard(index: usize, name: &LitStr) -> TokenStream {
     }
 }
 
-/// The entry in the list that the linker collects.
+/// The entry in the list of handlers, which the linker collects.
 fn entry(handler: &Handler<'_>) -> TokenStream {
-    let Handler { pulpo, aliases, function, body, others, .. } = handler;
-    let path = format!("::{}", function.unraw());
-    // `file!` and `line!` tell the place of the outermost macro that they come
-    // from: wholly the user's, they tell that of the function.
-    let file = quote_spanned!(function.span()=> ::core::file!());
-    let line = quote_spanned!(function.span()=> ::core::line!());
+    let Handler { job: Job { pulpo, .. }, function, body, .. } = handler;
+    let Function { name, others, .. } = function;
+    let path = format!("::{}", name.unraw());
+    let place = place(name);
     let outcome = outcome(handler);
     quote! {
         #pulpo::__private::submit! {
             #pulpo::__private::handler::<#body>(
                 ::core::concat!(::core::module_path!(), #path),
-                &[#(#aliases),*],
-                #file,
-                #line,
+                #place,
                 |__run| #pulpo::__private::decode::<#body>(__run).map(|__body| #outcome),
                 &[#(#pulpo::__private::needed::<#others>),*],
             )
@@ -146,11 +163,30 @@ fn entry(handler: &Handler<'_>) -> TokenStream {
     }
 }
 
+/// The entry in the list of declared jobs.
+fn declaration(job: &Job, body: &Type) -> TokenStream {
+    let pulpo = &job.pulpo;
+    let place = place(body);
+    quote! {
+        #pulpo::__private::submit! {
+            #pulpo::__private::declared::<#body>(#place)
+        }
+    }
+}
+
+/// File and line of the user's item. `file!` and `line!` tell the place of the
+/// outermost macro that they come from: wholly the user's, they tell that of
+/// the item.
+fn place(name: &impl ToTokens) -> TokenStream {
+    quote_spanned!(name.span()=> ::core::file!(), ::core::line!())
+}
+
 /// The call of the function, its return type checked on the type itself.
 fn outcome(handler: &Handler<'_>) -> TokenStream {
-    let Handler { pulpo, function, returned, others, .. } = handler;
+    let Handler { job: Job { pulpo, .. }, function, .. } = handler;
+    let Function { name, returned, others, .. } = function;
     let arguments = quote!(__body #(, #pulpo::__private::parameter::<#others>(__run))*);
-    let call = quote!(#function(#arguments));
+    let call = quote!(#name(#arguments));
     let ty = match returned {
         ReturnType::Default => return quote!(#pulpo::__private::outcome::<()>(#call)),
         ReturnType::Type(_, ty) => ty,
@@ -162,9 +198,9 @@ fn outcome(handler: &Handler<'_>) -> TokenStream {
     } else if ty.to_token_stream().into_iter().any(anonymous) {
         // It cannot be named, only inferred: the complaint is of the call.
         let place = ours_at(ty.span());
-        let mut function = (*function).clone();
-        function.set_span(place);
-        let call = quote_spanned!(place=> #function(#arguments));
+        let mut name = name.clone();
+        name.set_span(place);
+        let call = quote_spanned!(place=> #name(#arguments));
         quote!(#pulpo::__private::outcome(#call))
     } else {
         quote!(#pulpo::__private::outcome::<#ty>(#call))

@@ -1,4 +1,4 @@
-//! The attribute macro of pulpo. Use it through the crate `pulpo`.
+//! The macros of pulpo. Use them through the crate `pulpo`.
 //!
 //! Three stages, each in a file: `attr` parses, `check` validates and gathers
 //! every fault, `expand` emits. All of them work on `proc_macro2` types, so
@@ -55,6 +55,9 @@ mod faults;
 /// | `alias = "old_name"` | a further request type that it serves, for messages that were published under a former name; may be repeated | none |
 /// | `crate = path` | where the crate `pulpo` is, if it is renamed or re-exported | `::pulpo` |
 ///
+/// Without any, `#[pulpo::handler]`, the body type says all of this by itself:
+/// see [`derive(Job)`](macro@Job). `crate` may be given there too.
+///
 /// Durations are a number and a unit, or several: `"500ms"`, `"90s"`,
 /// `"1h 30m"`; at most 4294967295 seconds, which is as far as beanstalkd counts.
 ///
@@ -110,7 +113,8 @@ mod faults;
 ///
 /// Everything that is wrong with an attribute and its function is reported in
 /// one pass, each fault on its place. Two handlers for one request type fail
-/// the build of the binary that both are linked into.
+/// the build of the binary that both are linked into; two of a body type with
+/// `derive(Job)` keep the worker from starting, and fail the command `check`.
 ///
 /// [`Job`]: https://docs.rs/pulpo/latest/pulpo/trait.Job.html
 /// [`Failure`]: https://docs.rs/pulpo/latest/pulpo/struct.Failure.html
@@ -119,4 +123,45 @@ mod faults;
 #[proc_macro_attribute]
 pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
     expand::handler(arguments.into(), function.into()).into()
+}
+
+/// Makes a type the body of a job, apart from its handler.
+///
+/// For jobs that one program publishes and another one works: the type stands
+/// in a crate that both share, with `#[job("its_name", …)]`, which takes the
+/// arguments of [`handler`][macro@handler] from the request type to `crate`.
+/// The producer links no code of the handler; the worker has it, without a
+/// name:
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+///
+/// // In the shared crate:
+/// #[derive(Serialize, Deserialize, pulpo::Job)]
+/// #[job("send_email", queue = "mail", max_attempts = 5)]
+/// pub struct SendEmail {
+///     pub to: String,
+/// }
+///
+/// // In the worker:
+/// #[pulpo::handler]
+/// fn send_email(email: SendEmail) {
+///     println!("to {}", email.to);
+/// }
+///
+/// assert_eq!(<SendEmail as pulpo::Job>::REQUEST_TYPE, "send_email");
+/// ```
+///
+/// It goes on structs and enums without generics. A worker that links the type
+/// and no handler for it warns when it starts, with file and line, and its
+/// command `check` fails.
+///
+/// # Errors
+///
+/// All that is wrong is reported in one pass, each fault on its place. Two jobs
+/// of one name, declared here or by handlers, fail the build of the binary that
+/// both are linked into.
+#[proc_macro_derive(Job, attributes(job))]
+pub fn job(item: TokenStream) -> TokenStream {
+    expand::job(item.into()).into()
 }

@@ -12,19 +12,23 @@ use crate::job::Job;
 pub use crate::message::MessageError;
 use crate::outcome::IntoOutcome;
 pub use crate::outcome::Outcome;
-pub use crate::registry::Handler;
+pub use crate::registry::{Declared, Handler};
 pub use crate::state::Needed;
 
 /// An entry for the registry.
 pub const fn handler<J: Job>(
     function: &'static str,
-    aliases: &'static [&'static str],
     file: &'static str,
     line: u32,
     run: fn(&Run<'_>) -> Result<Outcome, MessageError>,
     needs: &'static [fn() -> Option<Needed>],
 ) -> Handler {
-    Handler::new::<J>(function, aliases, file, line, run, needs)
+    Handler::new::<J>(function, file, line, run, needs)
+}
+
+/// An entry for the registry, of a job that says its name by itself.
+pub const fn declared<J: Job>(file: &'static str, line: u32) -> Declared {
+    Declared::new::<J>(file, line)
 }
 
 /// The body of a message for its handler.

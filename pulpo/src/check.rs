@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::policy::Policy;
-use crate::registry::{Duplicate, Handler, Registry, RegistryError};
+use crate::registry::{Declared, Duplicate, Handler, Registry, RegistryError};
 use crate::state::States;
 
 /// One thing that is wrong with a program.
@@ -40,6 +40,8 @@ pub enum ProblemKind {
     Setup,
     /// A policy that a job cannot be run by.
     Policy,
+    /// A job is declared and has no handler.
+    Unhandled,
 }
 
 impl fmt::Display for Problem {
@@ -129,6 +131,22 @@ pub(crate) fn states(registry: &Registry, states: &States) -> Vec<Problem> {
         Problem::new(ProblemKind::DuplicateState, message).at(second.place.file(), second.place.line())
     });
     missing.chain(again).collect()
+}
+
+/// The declared jobs without a handler. Another worker may have one, so that
+/// this one may start.
+pub(crate) fn unhandled(registry: &Registry) -> Vec<Problem> {
+    let problem = |declared: &'static Declared| {
+        let (name, body, file, line) =
+            (declared.request_type(), declared.body_type(), declared.file(), declared.line());
+        let message = format!(
+            "no handler for the job `{name}`, which is declared on {body} ({file}:{line}): \
+             write one, `#[pulpo::handler] fn …(body: {})`, or name the crate that has it in `pulpo::main!`",
+            body.rsplit("::").next().unwrap_or(body)
+        );
+        Problem::new(ProblemKind::Unhandled, message).at(file, line)
+    };
+    registry.unhandled().map(problem).collect()
 }
 
 /// What is wrong with a policy. The attribute makes none of these: they come

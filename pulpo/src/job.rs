@@ -20,17 +20,23 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Body for T {}
 
 /// A type that is the body of a job.
 ///
-/// `#[pulpo::handler("name")]` implements it for the body type of the handler;
-/// it ties the type to one request type, so that a body cannot be published
-/// under the name of another.
+/// `#[pulpo::handler("name")]` implements it for the body type of the handler,
+/// or [`derive(Job)`](macro@crate::Job) on the type itself. It ties the type to
+/// one request type, so that a body cannot be published under the name of
+/// another.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a job",
-    label = "no handler takes this type as its body",
-    note = "put `#[pulpo::handler(\"its_name\")]` on the function that processes it"
+    label = "nothing makes this type the body of a job",
+    note = "put `#[pulpo::handler(\"its_name\")]` on the function that processes it, \
+            or `#[derive(pulpo::Job)]` and `#[job(\"its_name\")]` on the type"
 )]
 pub trait Job: Body {
     /// The name of the job in the header of its messages.
     const REQUEST_TYPE: &'static str;
+
+    /// Other names that its handler serves, for messages that were published
+    /// under a former one.
+    const ALIASES: &'static [&'static str] = &[];
 
     /// How its messages are queued, run and tried again.
     const POLICY: Policy = Policy::DEFAULT;
@@ -41,7 +47,8 @@ pub trait Job: Body {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be published as the job `{J}`",
     label = "expected the body of the job by value, or a `pulpo::Message` with it",
-    note = "a job is a type with serde's two traits that some `#[pulpo::handler(\"its_name\")]` takes as its body"
+    note = "a job is a type with serde's two traits that some `#[pulpo::handler(\"its_name\")]` takes as its body, \
+            or that has `#[derive(pulpo::Job)]`"
 )]
 pub trait IntoMessage<J> {
     /// The message to publish.

@@ -187,8 +187,8 @@ pub use message::{Header, Message, MessageError, MessageId, Priority, When};
 pub use outcome::{Failure, IntoOutcome, Outcome, ResultExt, fatal, retry_after, transient};
 pub use policy::{Backoff, Policy};
 pub use producer::PublishError;
-pub use pulpo_macros::handler;
-pub use registry::{Duplicate, Handler, Registry, RegistryError};
+pub use pulpo_macros::{Job, handler};
+pub use registry::{Declared, Duplicate, Handler, Registry, RegistryError};
 pub use state::State;
 pub use worker::{Summary, WorkError};
 

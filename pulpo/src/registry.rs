@@ -34,7 +34,6 @@ impl Handler {
     /// What the attribute submits; reached through `__private`.
     pub(crate) const fn new<J: Job>(
         function: &'static str,
-        aliases: &'static [&'static str],
         file: &'static str,
         line: u32,
         run: Call,
@@ -42,7 +41,7 @@ impl Handler {
     ) -> Self {
         Self {
             request_type: J::REQUEST_TYPE,
-            aliases,
+            aliases: J::ALIASES,
             policy: J::POLICY,
             function,
             file,
@@ -127,12 +126,55 @@ impl Handler {
     }
 }
 
+/// A job that is declared on its body type, apart from its handler.
+#[derive(Debug)]
+pub struct Declared {
+    request_type: &'static str,
+    body_type: fn() -> &'static str,
+    file: &'static str,
+    line: u32,
+}
+
+inventory::collect!(Declared);
+
+impl Declared {
+    /// What the derive macro submits; reached through `__private`.
+    pub(crate) const fn new<J: Job>(file: &'static str, line: u32) -> Self {
+        Self { request_type: J::REQUEST_TYPE, body_type: std::any::type_name::<J>, file, line }
+    }
+
+    /// Its request type.
+    #[must_use]
+    pub fn request_type(&self) -> &'static str {
+        self.request_type
+    }
+
+    /// The type of its body.
+    #[must_use]
+    pub fn body_type(&self) -> &'static str {
+        (self.body_type)()
+    }
+
+    /// The source file that the type stands in.
+    #[must_use]
+    pub fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// The line of that file.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+}
+
 /// All handlers of this program, by request type.
 #[derive(Debug, Default)]
 pub struct Registry {
     handlers: Vec<&'static Handler>,
     by_type: HashMap<&'static str, &'static Handler>,
     duplicates: Vec<Duplicate>,
+    declared: Vec<&'static Declared>,
 }
 
 impl Registry {
@@ -141,13 +183,15 @@ impl Registry {
     /// # Errors
     /// If there is none, or two serve one request type.
     pub fn collect() -> Result<Self, RegistryError> {
-        Self::of(inventory::iter::<Handler>())
+        Self::gather().sound()
     }
 
     /// The handlers that are linked into this program, sound or not.
-    #[cfg(feature = "cli")]
     pub(crate) fn gather() -> Self {
-        Self::with(inventory::iter::<Handler>())
+        let mut registry = Self::with(inventory::iter::<Handler>());
+        registry.declared = inventory::iter::<Declared>().collect();
+        registry.declared.sort_by_key(|declared| declared.request_type);
+        registry
     }
 
     /// These handlers.
@@ -155,14 +199,17 @@ impl Registry {
     /// # Errors
     /// If there is none, or two serve one request type.
     pub fn of(handlers: impl IntoIterator<Item = &'static Handler>) -> Result<Self, RegistryError> {
-        let registry = Self::with(handlers);
-        if !registry.duplicates.is_empty() {
-            return Err(RegistryError::Duplicates(registry.duplicates));
+        Self::with(handlers).sound()
+    }
+
+    fn sound(self) -> Result<Self, RegistryError> {
+        if !self.duplicates.is_empty() {
+            return Err(RegistryError::Duplicates(self.duplicates));
         }
-        if registry.handlers.is_empty() {
+        if self.handlers.is_empty() {
             return Err(RegistryError::Empty);
         }
-        Ok(registry)
+        Ok(self)
     }
 
     fn with(handlers: impl IntoIterator<Item = &'static Handler>) -> Self {
@@ -177,6 +224,12 @@ impl Registry {
         }
         registry.handlers.sort_by_key(|handler| handler.request_type);
         registry
+    }
+
+    /// The jobs of this program that are declared on their types and have no
+    /// handler in it.
+    pub fn unhandled(&self) -> impl Iterator<Item = &'static Declared> {
+        self.declared.iter().copied().filter(|declared| self.get(declared.request_type).is_none())
     }
 
     /// The request types that have two handlers.

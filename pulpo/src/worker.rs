@@ -189,6 +189,9 @@ impl Worker {
         if !problems.is_empty() {
             return Err(WorkError::Problems(problems));
         }
+        for problem in check::unhandled(&self.registry) {
+            tracing::warn!(file = problem.file, line = problem.line, "{problem}");
+        }
         let shared = &self.share();
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let consumers = (0..shared.options.concurrency.max(1))

@@ -18,6 +18,11 @@ fn handler(attribute: &str, body: &str) -> String {
     )
 }
 
+/// A job that is declared on its type.
+fn job(attribute: &str, body: &str) -> String {
+    format!("#[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]\n#[job({attribute})]\npub struct {body};\n")
+}
+
 /// Builds a binary of this source that depends on a library of that one;
 /// what cargo says, and whether it was content.
 fn build(edition: &str, library: &str, binary: &str) -> (bool, String) {
@@ -71,4 +76,17 @@ fn two_handlers_of_one_request_type_do_not_build() {
             build(edition, &handler("\"send\"", "Send"), &handler("\"resend\", alias = \"send\"", "Again"));
         assert!(!good && said.contains(WORDS), "across crates, edition {edition}: {said}");
     }
+}
+
+#[test]
+fn a_declared_job_has_its_name_for_itself() {
+    let handler_of_it = "#[pulpo::handler]\nfn send(_: jobs::Send) {}\n";
+    let (good, said) = build("2024", &job("\"send\"", "Send"), handler_of_it);
+    assert!(good, "a job and its handler: {said}");
+
+    let (good, said) = build("2024", &job("\"send\"", "Send"), &handler("\"send\"", "Again"));
+    assert!(!good && said.contains(WORDS), "a job and the handler of another type: {said}");
+
+    let (good, said) = build("2024", &job("\"send\"", "Send"), &job("\"resend\", alias = \"send\"", "Again"));
+    assert!(!good && said.contains(WORDS), "two jobs: {said}");
 }

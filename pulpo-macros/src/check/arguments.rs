@@ -3,22 +3,40 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{Ident, LitStr, Path};
 
-use super::{name, value};
-use crate::attr::{Arguments, KNOWN, Named, RequestType};
+use super::{name, of_the_attribute, value};
+use crate::attr::{self, Arguments, KNOWN, Named};
 use crate::faults::Faults;
 
 /// What the attribute says of the job.
 pub(crate) struct Job {
-    pub(crate) request_type: Option<LitStr>,
+    pub(crate) request_type: RequestType,
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) policy: Policy,
     /// The crate `pulpo`, as this place names it.
     pub(crate) pulpo: Path,
+}
+
+/// Under which name messages ask for the job.
+pub(crate) enum RequestType {
+    Given(LitStr),
+    /// A handler without a name takes that of its body type, and with it all
+    /// that is said there.
+    OfTheBody,
+    Faulty,
+}
+
+/// Where the arguments stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In `#[pulpo::handler(…)]`.
+    Handler,
+    /// In `#[job(…)]`.
+    Job,
 }
 
 /// What the attribute says of how the job is run; `None`: as by default.
@@ -32,13 +50,21 @@ pub(crate) struct Policy {
     pub(crate) timeout: Option<Duration>,
 }
 
-pub(super) fn check(arguments: Arguments, faults: &mut Faults) -> Job {
-    let mut job = Job {
-        request_type: request_type(arguments.request_type, faults),
-        aliases: Vec::new(),
-        policy: Policy::default(),
-        pulpo: syn::parse_quote!(::pulpo),
-    };
+impl Job {
+    /// Nothing is known of it.
+    pub(super) fn unknown() -> Self {
+        Self {
+            request_type: RequestType::Faulty,
+            aliases: Vec::new(),
+            policy: Policy::default(),
+            pulpo: syn::parse_quote!(::pulpo),
+        }
+    }
+}
+
+pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> Job {
+    let mut job = Job::unknown();
+    job.request_type = request_type(&arguments, place, faults);
     let mut given = HashSet::new();
     for Named { name, value } in arguments.named {
         let text = name.unraw().to_string();
@@ -66,19 +92,37 @@ pub(super) fn check(arguments: Arguments, faults: &mut Faults) -> Job {
     job
 }
 
-fn request_type(written: RequestType, faults: &mut Faults) -> Option<LitStr> {
-    match written {
-        RequestType::Written(literal) => faults.keep(name::request_type(literal)),
-        RequestType::Faulty => None,
-        RequestType::Missing => {
-            // On the attribute itself: it has no token that is wrong.
-            faults.push(syn::Error::new(
-                Span::call_site(),
-                "expected the request type as the first argument: #[pulpo::handler(\"its_name\")]",
-            ));
-            None
+fn request_type(arguments: &Arguments, place: Place, faults: &mut Faults) -> RequestType {
+    match &arguments.request_type {
+        attr::RequestType::Written(literal) => {
+            faults.keep(name::request_type(literal.clone())).map_or(RequestType::Faulty, RequestType::Given)
         }
+        attr::RequestType::Faulty => RequestType::Faulty,
+        attr::RequestType::Missing if place == Place::Job => {
+            faults.push(of_the_attribute("expected the request type as the first argument: #[job(\"its_name\")]"));
+            RequestType::Faulty
+        }
+        attr::RequestType::Missing => match arguments.named.iter().find(|argument| is_of_the_job(&argument.name)) {
+            None => RequestType::OfTheBody,
+            Some(Named { name, value }) => {
+                let written = format!("{name} = {value}");
+                faults.at(
+                    name,
+                    format!(
+                        "expected the request type as the first argument, `#[pulpo::handler(\"its_name\", {written})]`; \
+                         or, if the body type has `#[derive(pulpo::Job)]`, `{written}` in its `#[job(…)]`"
+                    ),
+                );
+                RequestType::Faulty
+            }
+        },
     }
+}
+
+/// Whether an argument says something of the job, not of its handler.
+fn is_of_the_job(name: &Ident) -> bool {
+    let text = name.unraw().to_string();
+    is_known(&text) && text != "crate"
 }
 
 fn alias(value: TokenStream, job: &mut Job, faults: &mut Faults) {
@@ -86,7 +130,7 @@ fn alias(value: TokenStream, job: &mut Job, faults: &mut Faults) {
         return;
     };
     let same = |other: &LitStr| other.value() == alias.value();
-    if job.request_type.as_ref().is_some_and(same) {
+    if matches!(&job.request_type, RequestType::Given(request_type) if same(request_type)) {
         faults.at(&alias, "expected an alias other than the request type: remove it");
     } else if job.aliases.iter().any(same) {
         faults.at(&alias, "expected each alias once, got it again: remove it");

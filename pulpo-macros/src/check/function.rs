@@ -4,11 +4,11 @@
 //! the braces is the user's and rustc's.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::ToTokens;
 use syn::parse::{ParseStream, Parser as _};
-use syn::punctuated::Punctuated;
-use syn::{Attribute, FnArg, Meta, ReturnType, Signature, Token, Type, Visibility, parse_quote};
+use syn::{Attribute, FnArg, ReturnType, Signature, Type, Visibility};
 
+use super::attributes::inherited;
 use super::body;
 use crate::faults::Faults;
 
@@ -148,30 +148,4 @@ fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> (Option<&'a 
         FnArg::Receiver(_) => None,
     };
     (Some(&first.ty), inputs.filter_map(typed).collect())
-}
-
-/// The attribute as what we add for the function must carry it, or `None`.
-///
-/// What is configured away must not leave a registration behind, and a lint
-/// that was allowed for the types of the signature meets them again in ours.
-fn inherited(attribute: &Attribute) -> Option<Attribute> {
-    let path = attribute.path();
-    if path.is_ident("cfg") || path.is_ident("allow") {
-        Some(attribute.clone())
-    } else if path.is_ident("expect") {
-        let lints = &attribute.meta.require_list().ok()?.tokens;
-        Some(parse_quote!(#[allow(#lints)]))
-    } else if path.is_ident("deprecated") {
-        Some(parse_quote!(#[allow(deprecated)]))
-    } else if path.is_ident("cfg_attr") {
-        let parts = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
-        let mut parts = parts.into_iter();
-        let predicate = parts.next()?;
-        let kept: Vec<Attribute> = parts.filter_map(|meta| inherited(&parse_quote!(#[#meta]))).collect();
-        let kept = kept.iter().map(|attribute| &attribute.meta);
-        let tokens = quote!(#(, #kept)*);
-        (!tokens.is_empty()).then(|| parse_quote!(#[cfg_attr(#predicate #tokens)]))
-    } else {
-        None
-    }
 }

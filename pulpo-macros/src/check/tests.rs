@@ -1,7 +1,7 @@
 //! Each fault by the tokens that it is on. What it says, and how rustc shows
 //! it, is in the UI cases of the package `pulpo-tests`.
 
-use super::Checked;
+use super::{Checked, Declared};
 use crate::faults::Faults;
 
 const GOOD: &str = "fn send(email: SendEmail) -> Outcome { Ok(()) }";
@@ -11,6 +11,49 @@ fn faults(arguments: &str, item: &str) -> Vec<String> {
     let mut faults = Faults::default();
     let _ = Checked::new(arguments.parse().expect("tokens"), item.parse().expect("tokens"), &mut faults);
     faults.iter().map(|fault| fault.span().source_text().unwrap_or_default()).collect()
+}
+
+/// Those of a type that is declared to be a job.
+fn faults_of_type(item: &str) -> Vec<String> {
+    let mut faults = Faults::default();
+    let _ = Declared::new(item.parse().expect("tokens"), &mut faults);
+    faults.iter().map(|fault| fault.span().source_text().unwrap_or_default()).collect()
+}
+
+#[test]
+fn the_type_is_checked() {
+    for good in [
+        r#"#[job("send")] struct Email { to: String }"#,
+        r#"#[serde(rename_all = "lowercase")] #[job("send", queue = "mail", alias = "old", crate = x::y)] pub enum Email { A }"#,
+        r#"#[job("send")] pub(crate) struct Email;"#,
+    ] {
+        assert_eq!(faults_of_type(good), [""; 0], "{good}");
+    }
+    for (item, place) in [
+        (r#"#[job("send")] struct Email<T>(T);"#, "<T>"),
+        (r#"#[job("send")] struct Email<'a>(&'a str);"#, "<'a>"),
+        (r#"#[job("send")] struct Email where u8: Sized {}"#, "where u8: Sized"),
+        (r#"#[job("send")] union Email { a: u8 }"#, "union"),
+        (r#"#[job("send")] #[job("post")] struct Email;"#, r#"#[job("post")]"#),
+        (r#"#[job = "send"] struct Email;"#, r#"#[job = "send"]"#),
+        ("#[job] struct Email;", "#[job]"),
+        (r#"#[job("se nd")] struct Email;"#, r#""se nd""#),
+        (r#"#[job("send", quee = "mail")] struct Email;"#, "quee"),
+        (r#"#[job("send", ttr = 5)] struct Email;"#, "5"),
+    ] {
+        assert_eq!(faults_of_type(item), [place], "{item}");
+    }
+    // On the derive macro and on the attribute themselves.
+    assert_eq!(faults_of_type("struct Email;").len(), 1);
+    assert_eq!(faults_of_type("#[job()] struct Email;").len(), 1);
+}
+
+#[test]
+fn a_handler_without_a_name_says_nothing_of_the_job() {
+    assert_eq!(faults("", GOOD), [""; 0]);
+    assert_eq!(faults("crate = x::y", GOOD), [""; 0]);
+    assert_eq!(faults(r#"crate = x, queue = "mail", ttr = "5s""#, GOOD), ["queue"]);
+    assert_eq!(faults("quee = 5", GOOD), ["quee"]);
 }
 
 #[test]
@@ -97,8 +140,7 @@ fn the_request_type_is_checked() {
     ] {
         assert_eq!(faults(arguments, GOOD), [place], "{arguments}");
     }
-    assert_eq!(faults("", GOOD).len(), 1);
-    assert_eq!(faults(r#"queue = "mail""#, GOOD).len(), 1);
+    assert_eq!(faults(r#"queue = "mail""#, GOOD), ["queue"]);
 }
 
 #[test]

@@ -2,18 +2,22 @@
 
 use std::path::Path;
 
-use super::handler;
+use super::{handler, job};
 
 fn expand(arguments: &str, item: &str) -> String {
     let output = handler(arguments.parse().expect("tokens"), item.parse().expect("tokens"));
     prettyplease::unparse(&syn::parse2(output).expect("items"))
 }
 
-/// Compares with the file, or writes it if `PULPO_BLESS` is set.
 #[track_caller]
 fn assert_expands_to(file: &str, arguments: &str, item: &str) {
+    assert_is(file, expand(arguments, item));
+}
+
+/// Compares with the file, or writes it if `PULPO_BLESS` is set.
+#[track_caller]
+fn assert_is(file: &str, output: String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expansion").join(file);
-    let output = expand(arguments, item);
     if std::env::var_os("PULPO_BLESS").is_some() {
         std::fs::write(&path, &output).expect("written");
     }
@@ -50,6 +54,14 @@ fn a_handler_with_parameters() {
         r#""ping""#,
         "fn ping(_: Ping, pool: State<Pool>, run: &pulpo::Context) -> Outcome { Ok(()) }",
     );
+}
+
+#[test]
+fn a_declared_job_and_its_handler() {
+    let item = r#"#[deprecated] #[job("ping", queue = "net", alias = "pong")] pub struct Ping { host: String }"#;
+    let output = job(item.parse().expect("tokens"));
+    assert_is("declared.rs", prettyplease::unparse(&syn::parse2(output).expect("items")));
+    assert_expands_to("nameless.rs", "", "fn ping(_: jobs::Ping) {}");
 }
 
 #[test]

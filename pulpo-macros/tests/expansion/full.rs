@@ -15,6 +15,10 @@ const _: () = {
     #[allow(non_local_definitions)]
     impl crate::jobs::pulpo::Job for mail::SendEmail<4> {
         const REQUEST_TYPE: &'static ::core::primitive::str = "send_email";
+        const ALIASES: &'static [&'static ::core::primitive::str] = &[
+            "sendmail",
+            "mail::send",
+        ];
         const POLICY: crate::jobs::pulpo::Policy = crate::jobs::pulpo::Policy::DEFAULT
             .queue("mail")
             .priority(10u32)
@@ -34,10 +38,10 @@ const _: () = {
     pub static __PULPO_REQUEST_TYPE_2: ::core::primitive::u8 = 0;
     crate::jobs::pulpo::__private::submit! {
         crate ::jobs::pulpo::__private::handler:: < mail::SendEmail < 4 > >
-        (::core::concat!(::core::module_path!(), "::send_email"), & ["sendmail",
-        "mail::send"], ::core::file!(), ::core::line!(), | __run | crate
-        ::jobs::pulpo::__private::decode:: < mail::SendEmail < 4 > > (__run).map(| __body
-        | crate ::jobs::pulpo::__private::outcome:: < Result < (), mail::Error > >
+        (::core::concat!(::core::module_path!(), "::send_email"), ::core::file!(),
+        ::core::line!(), | __run | crate ::jobs::pulpo::__private::decode:: <
+        mail::SendEmail < 4 > > (__run).map(| __body | crate
+        ::jobs::pulpo::__private::outcome:: < Result < (), mail::Error > >
         (send_email(__body))), & [],)
     }
 };

@@ -9,7 +9,7 @@ const _: () = {
     pub static __PULPO_REQUEST_TYPE_0: ::core::primitive::u8 = 0;
     ::pulpo::__private::submit! {
         ::pulpo::__private::handler:: < Ping > (::core::concat!(::core::module_path!(),
-        "::ping"), & [], ::core::file!(), ::core::line!(), | __run |
+        "::ping"), ::core::file!(), ::core::line!(), | __run |
         ::pulpo::__private::decode:: < Ping > (__run).map(| __body |
         ::pulpo::__private::outcome:: < () > (ping(__body))), & [],)
     }

@@ -19,6 +19,7 @@ pub(super) fn setup_failed(error: &(dyn Error + 'static)) -> String {
 pub(super) fn run(setup: fn(&mut App) -> Result<(), SetupFailure>, as_json_text: bool, out: &mut dyn Write) -> Done {
     let registry = Registry::gather();
     let mut problems = check::handlers(&registry);
+    problems.extend(check::unhandled(&registry));
     let mut app = App::default();
     match setup(&mut app) {
         Ok(()) => problems.extend(check::states(&registry, &app.states)),

@@ -21,10 +21,10 @@ const LAYERS: [&str; 19] = [
     "context",
     "registry",
     "check",
+    "app",
     "worker",
     "config",
     "instance",
-    "app",
     "cli",
     "__private",
 ];

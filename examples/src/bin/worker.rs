@@ -1,0 +1,44 @@
+//! Works the jobs that `producer` publishes. The handlers take their names and
+//! policies from the types in `shared-jobs`, what they share as `State`, and
+//! tell what follows from a job by its `Context`.
+//!
+//! ```text
+//! cargo run --bin worker            # until Ctrl-C
+//! cargo run --bin worker -- check   # whether all jobs have handlers and states
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pulpo::{Context, State};
+use shared_jobs::{MakeThumbnail, Notify};
+
+/// What this worker has done so far.
+#[derive(Default)]
+struct Done {
+    pictures: AtomicU64,
+}
+
+#[pulpo::handler]
+fn make_thumbnail(job: MakeThumbnail, context: &Context, done: State<Done>) -> pulpo::Outcome {
+    if job.width == 0 {
+        return Err(pulpo::fatal("a picture has at least one pixel"));
+    }
+    // A real one would scale the picture here.
+    let count = done.pictures.fetch_add(1, Ordering::Relaxed) + 1;
+    // Goes out only if this job is done, and with it.
+    context.publish(Notify::Log(format!("{} is {} wide, number {count}", job.file, job.width)))?;
+    Ok(())
+}
+
+#[pulpo::handler]
+#[expect(clippy::print_stdout, reason = "stands for a mail server and a log")]
+fn notify(job: Notify) {
+    match job {
+        Notify::Mail { to, text } => println!("to {to}: {text}"),
+        Notify::Log(text) => println!("{text}"),
+    }
+}
+
+pulpo::main! {
+    setup: |app| app.state(Done::default()),
+}

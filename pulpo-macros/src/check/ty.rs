@@ -1,0 +1,60 @@
+//! The type that `derive(Job)` is on: its `#[job(…)]`, and no generics.
+
+use proc_macro2::TokenStream;
+use quote::ToTokens as _;
+use syn::{Attribute, Data, DeriveInput, Meta, Type, parse_quote};
+
+use super::attributes::inherited;
+use super::of_the_attribute;
+use crate::faults::Faults;
+
+pub(super) struct Declaration {
+    /// What stands in `#[job(…)]`; `None` if there is no such attribute, or it
+    /// has another form, which is a fault.
+    pub(super) arguments: Option<TokenStream>,
+    /// `None` if it cannot be the body of a job.
+    pub(super) body: Option<Type>,
+    pub(super) attributes: Vec<Attribute>,
+}
+
+pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Declaration {
+    let Some(DeriveInput { attrs, ident, generics, data, .. }) = faults.keep(syn::parse2(item)) else {
+        return Declaration { arguments: None, body: None, attributes: Vec::new() };
+    };
+    let arguments = arguments(&attrs, faults);
+    let generic = !generics.params.is_empty();
+    if generic {
+        faults.at(
+            &generics,
+            "expected a job without generics: one request type has one body type, which owns its content",
+        );
+    } else if let Some(clause) = &generics.where_clause {
+        faults.at(clause, "expected a job without a `where` clause: there is nothing that it could bound");
+    }
+    if let Data::Union(union) = &data {
+        faults.at(union.union_token, "expected a struct or an enum as the body of a job, got a union");
+    }
+    let body = (!generic).then(|| parse_quote!(#ident));
+    Declaration { arguments, body, attributes: attrs.iter().filter_map(inherited).collect() }
+}
+
+fn arguments(attributes: &[Attribute], faults: &mut Faults) -> Option<TokenStream> {
+    let mut all = attributes.iter().filter(|attribute| attribute.path().is_ident("job"));
+    let Some(first) = all.next() else {
+        faults.push(of_the_attribute(
+            "expected the name of the job beside `#[derive(pulpo::Job)]`: #[job(\"its_name\")]",
+        ));
+        return None;
+    };
+    for other in all {
+        faults.at(other, "expected one `#[job(…)]`, got another: write all arguments into the first");
+    }
+    match &first.meta {
+        Meta::List(list) => Some(list.tokens.clone()),
+        other => {
+            let got = other.to_token_stream();
+            faults.at(first, format!("expected the name of the job in parentheses, #[job(\"its_name\")], got `{got}`"));
+            None
+        }
+    }
+}

@@ -1,0 +1,9 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, pulpo::Job)]
+#[job("send")]
+struct Send<T> {
+    what: T,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+#[derive(pulpo::Job)]
+#[job("send_email")]
+struct SendEmail {
+    to: String,
+}
+
+#[pulpo::handler]
+fn send_email(_: SendEmail) {}
+
+fn main() {}
