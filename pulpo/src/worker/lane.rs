@@ -67,19 +67,13 @@ impl Lane {
             let waited = clock.uptime().saturating_sub(started);
             match consumer.dequeue(options.sleep_duration.saturating_sub(waited)) {
                 Ok(found) => {
-                    self.trouble.over();
-                    if self.shared.outage.swap(false, Ordering::SeqCst) {
-                        tracing::info!("the queue is back");
-                    }
+                    self.shared.out_of_trouble(&mut self.trouble);
                     if found.is_some() || stop.requested() {
                         return found;
                     }
                 }
                 Err(error) => {
-                    // Once for all lanes, and not again at each try.
-                    if !self.shared.outage.swap(true, Ordering::SeqCst) {
-                        tracing::error!(error = chain(&error), "cannot take messages, trying again until it can");
-                    }
+                    self.shared.in_trouble(&self.trouble, &error);
                     self.trouble.wait(stop, &**clock);
                     return None;
                 }
@@ -226,6 +220,9 @@ impl Lane {
 impl Drop for Lane {
     /// Also when a bug of ours panics: the monitor starts another lane then.
     fn drop(&mut self) {
+        if self.trouble.in_trouble() {
+            self.shared.in_trouble.fetch_sub(1, Ordering::SeqCst);
+        }
         self.seat.end();
         self.monitor.look();
     }
