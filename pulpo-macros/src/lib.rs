@@ -63,7 +63,7 @@ mod faults;
 ///
 /// # The function
 ///
-/// A plain `fn`. Its first parameter is the body, taken by value: a type of
+/// An `fn` or an `async fn`. Its first parameter is the body, taken by value: a type of
 /// your own that is `serde::Serialize`, `serde::Deserialize` and `Send`. One
 /// type has one request type. It returns `()` or `Result<(), E>`, where `E` is
 /// any std error, `anyhow::Error` or [`Failure`].
@@ -95,6 +95,30 @@ mod faults;
 ///     Ok(())
 /// }
 /// ```
+///
+/// # Async functions
+///
+/// An `async fn` needs the feature `tokio` of pulpo, which is on by default. It
+/// runs in a lane like any other handler, with the timers, sockets and tasks of
+/// a Tokio runtime around it: that of the process, which is made when the first
+/// one comes, or one that the worker is given. At its timeout, and when the
+/// grace of a stop is over, it is dropped at its await point. Its future must
+/// be `Send`.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Fetch { url: String }
+/// # async fn get(_: &str) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
+/// #[pulpo::handler("fetch", timeout = "30s")]
+/// async fn fetch(fetch: Fetch) -> pulpo::Outcome {
+///     let page = get(&fetch.url).await?;
+///     println!("{} bytes", page.len());
+///     Ok(())
+/// }
+/// ```
+///
+/// # Bodies that are no objects
 ///
 /// A body that is a scalar, a string or a list on the wire wants a newtype:
 ///

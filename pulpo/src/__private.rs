@@ -3,6 +3,8 @@
 
 pub use inventory::submit;
 
+pub use super::__outcome_async;
+
 #[cfg(feature = "cli")]
 pub use crate::app::{SetUp, set_up};
 #[cfg(feature = "cli")]
@@ -49,4 +51,33 @@ pub fn needed<'run, P: Parameter<'run>>() -> Option<Needed> {
 /// What a handler returned, in one form.
 pub fn outcome<R: IntoOutcome>(returned: R) -> Outcome {
     returned.into_outcome()
+}
+
+/// What an async handler returned, in one form.
+#[cfg(feature = "tokio")]
+pub fn outcome_async<R: IntoOutcome>(run: &Run<'_>, future: impl Future<Output = R> + Send) -> Outcome {
+    run.context.wait_for(future)?.into_outcome()
+}
+
+/// Runs an async handler: only this crate knows whether it can.
+#[cfg(feature = "tokio")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __outcome_async {
+    ($run:expr, $returned:ty, $call:expr) => {
+        $crate::__private::outcome_async::<$returned>($run, $call)
+    };
+}
+
+/// The same without a runtime to run it on.
+#[cfg(not(feature = "tokio"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __outcome_async {
+    ($($anything:tt)*) => {
+        ::core::compile_error!(
+            "an `async fn` handler needs the feature `tokio` of pulpo: add it to `features` in Cargo.toml, \
+             or write a plain `fn`"
+        )
+    };
 }

@@ -2,13 +2,17 @@
 //! that they come from.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+#[cfg(feature = "tokio")]
+use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock::{Clock, lock};
 use crate::job::{IntoMessage, Job};
 use crate::message::{Header, Message, MessageId};
+#[cfg(feature = "tokio")]
+use crate::outcome::{Failure, transient};
 use crate::producer::{Producer, PublishError};
 use crate::queue::NewMessage;
 use crate::state::{Needed, State, States};
@@ -59,6 +63,9 @@ pub(crate) struct Surroundings {
     pub(crate) states: States,
     pub(crate) producer: Producer,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where async handlers run; `None`: on that of the process.
+    #[cfg(feature = "tokio")]
+    pub(crate) runtime: Option<tokio::runtime::Handle>,
 }
 
 /// What a context is made of, beside its surroundings.
@@ -146,6 +153,24 @@ impl Context {
         Ok(message)
     }
 
+    /// Runs the future of an async handler on this thread, with the timers and
+    /// sockets of the runtime; drops it at its await point when this run is
+    /// cancelled.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn wait_for<R>(&self, future: impl Future<Output = R>) -> Result<R, Failure> {
+        let runtime = match &self.surroundings.runtime {
+            Some(runtime) => runtime.clone(),
+            None => crate::runtime::shared()?,
+        };
+        let mut future = std::pin::pin!(future);
+        runtime.block_on(std::future::poll_fn(|task| {
+            if self.cancellation.is_cancelled_or_wakes(task.waker()) {
+                return Poll::Ready(Err(transient("cancelled")));
+            }
+            future.as_mut().poll(task).map(Ok)
+        }))
+    }
+
     pub(crate) fn into_follow_ups(self) -> Vec<NewMessage> {
         self.follow_ups.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -166,22 +191,41 @@ impl fmt::Debug for Context {
 /// Whether the run in a lane no longer counts. Each lane has one, for one run
 /// after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Cancellation {
-    cancelled: AtomicBool,
+pub(crate) struct Cancellation(Mutex<Cancelled>);
+
+#[derive(Debug, Default)]
+struct Cancelled {
+    cancelled: bool,
+    /// Wakes the future that runs.
+    waker: Option<Waker>,
 }
 
 impl Cancellation {
     pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
+        let mut state = lock(&self.0);
+        state.cancelled = true;
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
     }
 
     /// Another run begins.
     pub(crate) fn reset(&self) {
-        self.cancelled.store(false, Ordering::SeqCst);
+        *lock(&self.0) = Cancelled::default();
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
+        lock(&self.0).cancelled
+    }
+
+    /// Whether it is cancelled; if it is not yet, that will wake this one.
+    #[cfg(feature = "tokio")]
+    fn is_cancelled_or_wakes(&self, waker: &Waker) -> bool {
+        let mut state = lock(&self.0);
+        if !state.cancelled && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        state.cancelled
     }
 }
 

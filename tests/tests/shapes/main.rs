@@ -1,5 +1,6 @@
 //! The shapes that a handler may have, through the worker and the real queue.
 
+mod asynchronous;
 mod board;
 mod follow_ups;
 mod parameters;
