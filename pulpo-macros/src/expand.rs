@@ -15,7 +15,7 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, LitStr, ReturnType, Token, Type};
 
-use crate::check::{Checked, Declared, Function, Handler, Job, Policy};
+use crate::check::{Batch, Checked, Declared, Function, Handler, Job, Policy};
 use crate::faults::Faults;
 
 #[cfg(test)]
@@ -146,11 +146,27 @@ fn guard(index: usize, name: &LitStr) -> TokenStream {
 
 /// The entry in the list of handlers, which the linker collects.
 fn entry(handler: &Handler<'_>) -> TokenStream {
-    let Handler { job: Job { pulpo, .. }, function, body, .. } = handler;
+    let Handler { job, function, body, .. } = handler;
+    let pulpo = &job.pulpo;
     let Function { name, others, .. } = function;
     let path = format!("::{}", name.unraw());
     let place = place(name);
     let outcome = outcome(handler);
+    if let Some(Batch { most, linger }) = &job.batch {
+        let linger = duration(*linger);
+        return quote! {
+            #pulpo::__private::submit! {
+                #pulpo::__private::batch_handler::<#body>(
+                    ::core::concat!(::core::module_path!(), #path),
+                    #place,
+                    |__run| #pulpo::__private::decode_all::<#body>(__run).map(|__body| #outcome),
+                    &[#(#pulpo::__private::needed::<#others>),*],
+                    #most,
+                    #linger,
+                )
+            }
+        };
+    }
     quote! {
         #pulpo::__private::submit! {
             #pulpo::__private::handler::<#body>(
@@ -183,7 +199,11 @@ fn place(name: &impl ToTokens) -> TokenStream {
 
 /// The call of the function, its return type checked on the type itself.
 fn outcome(handler: &Handler<'_>) -> TokenStream {
-    let Handler { job: Job { pulpo, .. }, function, .. } = handler;
+    let Handler { job: Job { pulpo, batch, .. }, function, .. } = handler;
+    let (plain, spawned) = match batch {
+        None => (quote!(outcome), quote!(outcome_async)),
+        Some(_) => (quote!(outcomes), quote!(outcomes_async)),
+    };
     let Function { name, returned, others, asynchronous, .. } = function;
     let arguments = quote!(__body #(, #pulpo::__private::parameter::<#others>(__run))*);
     let call = quote!(#name(#arguments));
@@ -207,14 +227,14 @@ fn outcome(handler: &Handler<'_>) -> TokenStream {
         };
         let place = ours_at(keyword.span);
         let pulpo = located(pulpo.to_token_stream(), keyword.span);
-        return quote_spanned!(place=> #pulpo::__private::__outcome_async!(__run, #ty, #call));
+        return quote_spanned!(place=> #pulpo::__private::__outcome_async!(#spawned, __run, #ty, #call));
     }
     match ty {
-        Returned::Named(ty) => quote!(#pulpo::__private::outcome::<#ty>(#call)),
+        Returned::Named(ty) => quote!(#pulpo::__private::#plain::<#ty>(#call)),
         Returned::Never => call,
         Returned::Unnamed(place) => {
             let call = call_at(place);
-            quote!(#pulpo::__private::outcome(#call))
+            quote!(#pulpo::__private::#plain(#call))
         }
     }
 }

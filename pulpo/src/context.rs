@@ -1,6 +1,8 @@
 //! What a handler may ask for beside the body: its parameters, and the run
 //! that they come from.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 #[cfg(feature = "tokio")]
@@ -8,9 +10,11 @@ use std::task::Poll;
 use std::task::Waker;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use crate::clock::{Clock, lock};
 use crate::job::{IntoMessage, Job};
-use crate::message::{Header, Message, MessageId};
+use crate::message::{Header, Message, MessageError, MessageId, decode_body};
 #[cfg(feature = "tokio")]
 use crate::outcome::{Failure, transient};
 use crate::producer::{Producer, PublishError};
@@ -19,6 +23,9 @@ use crate::state::{Needed, State, States};
 
 /// The run of a job, for its handler: which message it is, how much time is
 /// left, and a way to publish what follows from it.
+///
+/// That of a batch tells of its first message, and publishes what follows from
+/// the batch with the first of its messages that is done.
 ///
 /// A handler takes it by reference, after the body:
 ///
@@ -233,8 +240,38 @@ impl Cancellation {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Run<'run> {
-    pub(crate) body: Option<&'run str>,
+    /// One, or those of a batch.
+    bodies: &'run [Option<&'run str>],
     pub(crate) context: &'run Context,
+    /// Those of a batch that do not fit, by their place in it.
+    unreadable: RefCell<HashMap<usize, MessageError>>,
+}
+
+impl<'run> Run<'run> {
+    pub(crate) fn new(bodies: &'run [Option<&'run str>], context: &'run Context) -> Self {
+        Self { bodies, context, unreadable: RefCell::default() }
+    }
+
+    /// The body of the one message.
+    pub(crate) fn body<B: DeserializeOwned>(&self) -> Result<B, MessageError> {
+        decode_body(self.bodies.first().copied().flatten())
+    }
+
+    /// The bodies that fit; `None` if none does.
+    pub(crate) fn bodies<B: DeserializeOwned>(&self) -> Option<Vec<B>> {
+        let mut all = Vec::with_capacity(self.bodies.len());
+        for (index, body) in self.bodies.iter().enumerate() {
+            match decode_body(*body) {
+                Ok(body) => all.push(body),
+                Err(error) => drop(self.unreadable.borrow_mut().insert(index, error)),
+            }
+        }
+        (!all.is_empty()).then_some(all)
+    }
+
+    pub(crate) fn into_unreadable(self) -> HashMap<usize, MessageError> {
+        self.unreadable.into_inner()
+    }
 }
 
 /// What a handler may take after the body: [`&Context`](Context) and

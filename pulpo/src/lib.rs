@@ -188,7 +188,7 @@ pub use instance::asynchronous::Publishing;
 pub use instance::{Pulpo, SetupError, initialize};
 pub use job::{Body, IntoMessage, Job};
 pub use message::{Header, Message, MessageError, MessageId, Priority, When};
-pub use outcome::{Failure, IntoOutcome, Outcome, ResultExt, fatal, retry_after, transient};
+pub use outcome::{Failure, IntoOutcome, IntoOutcomes, Outcome, ResultExt, fatal, retry_after, transient};
 pub use policy::{Backoff, Policy};
 pub use producer::PublishError;
 pub use pulpo_macros::{Job, handler};

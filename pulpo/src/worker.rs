@@ -29,6 +29,7 @@ use crate::registry::Registry;
 use crate::report::{chain, rough};
 use crate::state::States;
 
+mod batch;
 mod lane;
 mod monitor;
 mod pause;

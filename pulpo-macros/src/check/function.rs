@@ -25,7 +25,8 @@ pub(crate) struct Function {
     pub(crate) asynchronous: Option<Token![async]>,
 }
 
-pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> {
+/// With `batch`, the body is one of several, in a `Vec`.
+pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Option<Function> {
     let (attributes, signature, block) = match header.parse2(item.clone()) {
         Ok(header) => header,
         Err(_) => {
@@ -41,7 +42,9 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> 
     let generic = generics(&signature, faults);
     // The type of a generic function's parameter is rarely another mistake.
     let (body, others) = parameters(&signature, faults);
-    let body = body.filter(|_| !generic).and_then(|ty| body::check(ty, faults));
+    let body = body
+        .filter(|_| !generic)
+        .and_then(|ty| if batch { body::check_batch(ty, faults) } else { body::check(ty, faults) });
     let others = others.into_iter().cloned().collect();
     Some(Function {
         name: signature.ident,

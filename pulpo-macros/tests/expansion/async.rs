@@ -13,7 +13,7 @@ const _: () = {
         ::pulpo::__private::handler:: < Ping > (::core::concat!(::core::module_path!(),
         "::ping"), ::core::file!(), ::core::line!(), | __run |
         ::pulpo::__private::decode:: < Ping > (__run).map(| __body |
-        ::pulpo::__private::__outcome_async!(__run, Outcome, ping(__body,
+        ::pulpo::__private::__outcome_async!(outcome_async, __run, Outcome, ping(__body,
         ::pulpo::__private::parameter:: < & Context > (__run)))), &
         [::pulpo::__private::needed:: < & Context >],)
     }
