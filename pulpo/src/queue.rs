@@ -130,8 +130,15 @@ pub trait Consumer: Send {
         if !follow_ups.is_empty() {
             // Not for a run whose message is another worker's by now.
             self.touch(lease)?;
-            queue.enqueue(follow_ups.clone())?;
-            follow_ups.clear();
+            match queue.enqueue(follow_ups.clone()) {
+                Ok(_) => follow_ups.clear(),
+                // The first ones are kept: a second try is for the others.
+                Err(QueueError::PartOfBatch { ids, source, .. }) => {
+                    follow_ups.drain(..ids.len().min(follow_ups.len()));
+                    return Err(*source);
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.commit(lease)
     }

@@ -10,12 +10,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use self::lane::Lane;
 use self::monitor::Monitor;
+use self::pause::Pause;
 use self::seat::Running;
 use self::stop::Stop;
 pub use self::stop::Stopper;
@@ -101,6 +102,9 @@ struct Shared {
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
     counts: Counts,
+    /// How many lanes cannot reach the queue: the log is told of an outage
+    /// when the first cannot, and of its end when all can again.
+    in_trouble: AtomicUsize,
     /// What the handlers may ask for.
     surroundings: Arc<Surroundings>,
 }
@@ -269,6 +273,7 @@ impl Worker {
             options: options.clone(),
             clock: clock.clone(),
             stop: stop.clone(),
+            in_trouble: AtomicUsize::new(0),
             counts: Counts::default(),
             surroundings,
         })
@@ -276,6 +281,21 @@ impl Worker {
 }
 
 impl Shared {
+    /// A lane could not take messages.
+    fn in_trouble(&self, trouble: &Pause, error: &QueueError) {
+        if !trouble.in_trouble() && self.in_trouble.fetch_add(1, Ordering::SeqCst) == 0 {
+            tracing::error!(error = chain(error), "cannot take messages, trying again until it can");
+        }
+    }
+
+    /// A lane can again.
+    fn out_of_trouble(&self, trouble: &mut Pause) {
+        if trouble.in_trouble() && self.in_trouble.fetch_sub(1, Ordering::SeqCst) == 1 {
+            tracing::info!("the queue is back");
+        }
+        trouble.over();
+    }
+
     /// Counts and logs what became of a message. Texts that came from outside
     /// are logged escaped, so that none can forge a line.
     fn record(&self, running: &Running, disposition: &Disposition, result: &Result<(), QueueError>, took: Duration) {

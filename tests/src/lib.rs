@@ -4,4 +4,5 @@
 pub mod beanstalkd;
 pub mod program;
 pub mod proxy;
+pub mod python;
 pub mod wait;

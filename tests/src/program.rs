@@ -43,6 +43,15 @@ impl Place {
         Self { server: Some(BeanstalkdServer::start()), ..Self::new() }
     }
 
+    /// Where the beanstalkd listens.
+    ///
+    /// # Panics
+    /// If there is none here.
+    #[must_use]
+    pub fn server_address(&self) -> String {
+        format!("127.0.0.1:{}", self.server.as_ref().expect("a server").port())
+    }
+
     /// A file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

@@ -260,6 +260,23 @@ fn what_the_server_does_not_take_is_a_clear_error() {
 }
 
 #[test]
+fn follow_ups_that_are_kept_are_not_published_again() {
+    let server = Options::new().max_job_size(1000).start();
+    let queue = queue_at(server.port());
+    queue.enqueue(vec![message("done")]).unwrap();
+    let mut seat = seat(&queue);
+    let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    let mut follow_ups = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
+    let error = seat.commit_with(&delivery.lease, &mut follow_ups, &queue).unwrap_err();
+    assert!(matches!(error, QueueError::TooBig { size: 2000, .. }), "{error}");
+    assert_eq!(follow_ups.iter().map(|message| message.text.len()).collect::<Vec<_>>(), [2000, 1]);
+    follow_ups.remove(0);
+    seat.commit_with(&delivery.lease, &mut follow_ups, &queue).unwrap();
+    assert!(follow_ups.is_empty());
+    assert_eq!(drain(&queue), BTreeSet::from(["a", "b", "c"].map(str::to_owned)));
+}
+
+#[test]
 fn a_draining_server_takes_nothing_and_gives_all() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(server.port());
@@ -275,6 +292,59 @@ fn a_draining_server_takes_nothing_and_gives_all() {
     assert!(matches!(error, QueueError::Draining { .. }), "{error}");
     assert!(error.is_transient());
     assert_eq!(drain(&queue), BTreeSet::from(["before".to_owned()]));
+}
+
+#[test]
+fn a_server_killed_again_and_again_under_work_loses_nothing_it_took() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Options::new().binlog(folder.path()).start();
+    let port = server.port();
+    let over = AtomicBool::new(false);
+    let (sent, mut worked) = std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let _over = Over(&over);
+            let queue = queue_at(port);
+            let texts = (0..1500).map(|n| format!("message {n}"));
+            let publish = |text: &String| match queue.enqueue(vec![message(text)]) {
+                Ok(_) => true,
+                Err(error) => {
+                    let in_doubt = matches!(error, QueueError::UnknownOutcome { .. });
+                    assert!(in_doubt || error.is_transient(), "{error}");
+                    std::thread::sleep(Duration::from_millis(1));
+                    false
+                }
+            };
+            texts.filter(publish).collect::<BTreeSet<_>>()
+        });
+        let lane = || {
+            let queue = queue_at(port);
+            let mut seat = seat(&queue);
+            let mut worked = BTreeSet::new();
+            while !over.load(Ordering::SeqCst) {
+                let Ok(Some(delivery)) = seat.dequeue(Duration::ZERO) else {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
+                worked.insert(String::from_utf8(delivery.text).unwrap());
+                let _ = seat.commit(&delivery.lease);
+            }
+            worked
+        };
+        let lanes: Vec<_> = (0..4).map(|_| scope.spawn(lane)).collect();
+        while !over.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(100));
+            server.kill();
+            server.restart();
+        }
+        let worked: BTreeSet<_> = lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect();
+        (publisher.join().unwrap(), worked)
+    });
+    let queue = queue_at(port);
+    worked.extend(drain(&queue));
+    let lost: Vec<_> = sent.difference(&worked).collect();
+    assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), sent.len());
+    assert!(sent.len() > 300, "only {} were published", sent.len());
+    assert!(queue.stats().unwrap().is_empty(), "nothing is left");
 }
 
 /// Each connection is cut a few bytes later than the one before.
@@ -297,12 +367,22 @@ fn connections_cut_at_the_start_lose_nothing_that_was_published() {
     cut(early);
 }
 
+/// Sets the flag when its thread is over, also if that fails.
+struct Over<'flag>(&'flag AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 fn cut(cuts: fn(u64) -> u64) {
     let server = BeanstalkdServer::start();
     let proxy = Proxy::start(server.port(), cuts);
     let published = AtomicBool::new(false);
     let (sent, worked) = std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
+            let _over = Over(&published);
             let queue = queue_at(proxy.port());
             let direct = queue_at(server.port());
             let mut sent = BTreeSet::new();
@@ -319,7 +399,6 @@ fn cut(cuts: fn(u64) -> u64) {
                     break;
                 }
             }
-            published.store(true, Ordering::SeqCst);
             sent
         });
         let worker = scope.spawn(|| {

@@ -26,6 +26,12 @@
 //!   missing.
 //! - There is no archive, and the statistics do not tell request types apart.
 //!
+//! - A lease ends when its connection does, which is when its worker dies, or
+//!   after its ttr. The server (1.12) now and then forgets the ttr of a
+//!   connection that stays open and says nothing at all, until it says
+//!   something again. That takes a frozen process or a machine that vanished:
+//!   a worker that lives renews its leases, and one that ends is noticed.
+//!
 //! A wait ends at most a second after [`QueueAdapter::interrupt`].
 //!
 //! [`Delivery::kicks`]: super::Delivery::kicks

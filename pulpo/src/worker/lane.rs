@@ -13,7 +13,7 @@ use super::pause::Pause;
 use super::seat::{Facts, Held, Running, Seat};
 use crate::context::{Cancellation, Context, Particulars, Run};
 use crate::disposition::{Disposition, Ending, Situation, before_run, untimely};
-use crate::message::Incoming;
+use crate::message::{Header, Incoming};
 use crate::outcome::transient;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
@@ -80,17 +80,13 @@ impl Lane {
             let waited = clock.uptime().saturating_sub(started);
             match consumer.dequeue(options.sleep_duration.saturating_sub(waited)) {
                 Ok(found) => {
-                    if self.trouble.in_trouble() {
-                        tracing::info!(tries = self.trouble.over(), "the queue is back");
-                    }
+                    self.shared.out_of_trouble(&mut self.trouble);
                     if found.is_some() || stop.requested() {
                         return found;
                     }
                 }
                 Err(error) => {
-                    if !self.trouble.in_trouble() {
-                        tracing::error!(error = chain(&error), "cannot take messages, trying again");
-                    }
+                    self.shared.in_trouble(&self.trouble, &error);
                     self.trouble.wait(stop, &**clock);
                     return None;
                 }
@@ -140,14 +136,15 @@ impl Lane {
     /// What the handler may ask of this run.
     pub(super) fn context(&self, delivery: &Delivery, message: Incoming<'_>, handler: &Handler) -> Context {
         let held = self.seat.held();
-        let running = held.as_ref().map(|held| &held.running);
-        let policy = handler.policy();
+        let failed = delivery.failed(handler.policy().max_attempts);
+        // Whatever the producer wrote there: the queue counts.
+        let header = Header { attempts: failed, ..message.header };
         let particulars = Particulars {
             id: delivery.lease.id.clone(),
-            header: message.header,
-            attempt: delivery.failed(policy.max_attempts).saturating_add(1),
-            max_attempts: policy.max_attempts,
-            timeout_at: running.and_then(|running| running.timeout).map(|(at, _)| at),
+            header,
+            attempt: failed.saturating_add(1),
+            max_attempts: handler.policy().max_attempts,
+            timeout_at: held.as_ref().and_then(|held| held.running.timeout).map(|(at, _)| at),
         };
         Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
     }
@@ -178,12 +175,15 @@ impl Lane {
         handler: Option<&'static Handler>,
     ) -> Running {
         let policy = handler.map_or(&Policy::DEFAULT, Handler::policy);
+        let failed = delivery.failed(policy.max_attempts);
+        let delay = message.and_then(|message| message.header.delay());
         let facts = Facts {
             policy,
-            failed: delivery.failed(policy.max_attempts),
-            lost: delivery.lost,
-            due_since: delivery.due_since,
-            delay: message.and_then(|message| message.header.delay()),
+            failed,
+            lost: delivery.lost.min(failed),
+            // A queue may not know a delay that is over.
+            due_since: delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since)),
+            delay,
             expiration: message.and_then(|message| message.header.expiration()),
         };
         let uptime = self.shared.clock.uptime();
@@ -266,6 +266,9 @@ impl Lane {
 impl Drop for Lane {
     /// Also when a bug of ours panics: the monitor starts another lane then.
     fn drop(&mut self) {
+        if self.trouble.in_trouble() {
+            self.shared.in_trouble.fetch_sub(1, Ordering::SeqCst);
+        }
         self.seat.end();
         self.monitor.look();
     }

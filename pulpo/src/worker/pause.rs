@@ -38,8 +38,8 @@ impl Pause {
         self.troubles > 0
     }
 
-    /// The trouble is over; says how often it was tried in vain.
-    pub(super) fn over(&mut self) -> u32 {
-        std::mem::take(&mut self.troubles)
+    /// The trouble is over.
+    pub(super) fn over(&mut self) {
+        self.troubles = 0;
     }
 }

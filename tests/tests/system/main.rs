@@ -6,5 +6,6 @@ mod cli;
 mod jobs;
 mod life;
 mod newcomer;
+mod outages;
 mod processes;
 mod publishing;

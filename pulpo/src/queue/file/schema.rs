@@ -193,19 +193,18 @@ impl Refusal {
     }
 }
 
-fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, name, |row| row.get(0))
-}
-
 /// The version of the schema: 0 for an empty file.
 fn recognise(connection: &Connection) -> Result<i64, Refusal> {
-    let version = pragma(connection, "user_version")?;
-    if pragma(connection, "application_id")? == APPLICATION_ID {
+    // One statement, and so one moment: another process may be making the
+    // schema between two.
+    let (version, application, tables): (i64, i64, i64) = connection.query_row(
+        "SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id),
+            count(*) FROM sqlite_schema",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    if application == APPLICATION_ID || (tables == 0 && version == 0) {
         return Ok(version);
-    }
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if tables == 0 && version == 0 {
-        return Ok(0);
     }
     Err(Refusal::Foreign("the SQLite database of another program".to_owned()))
 }

@@ -8,6 +8,10 @@ fn refused(result: Result<Connection, QueueError>) -> String {
     crate::report::chain(&result.expect_err("refused"))
 }
 
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
 #[test]
 fn the_schema_is_made_once_and_private() {
     let folder = folder();
@@ -94,11 +98,12 @@ fn a_folder_that_cannot_be_made_is_named() {
 
 #[test]
 fn many_may_open_a_new_file_at_the_same_time() {
-    let folder = folder();
-    let path = folder.path();
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| open(&prepare_file(path).expect("a file")).expect("opened"));
-        }
-    });
+    for _ in 0..10 {
+        let folder = folder();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| open(&prepare_file(folder.path()).expect("a file")).expect("opened"));
+            }
+        });
+    }
 }

@@ -1,0 +1,37 @@
+//! A worker for jobs that another language publishes.
+//!
+//! It shows that a producer needs no Rust: `examples/python/producer.py` puts
+//! JSON into a tube of a beanstalkd, and typed handlers get it.
+//!
+//! ```text
+//! beanstalkd &
+//! python examples/python/producer.py 127.0.0.1:11300
+//! PULPO_QUEUE=beanstalkd://127.0.0.1:11300 cargo run -p pulpo-examples --bin python_producer
+//! ```
+#![allow(clippy::print_stdout, reason = "it talks to a person")]
+
+use serde::{Deserialize, Serialize};
+
+/// What a producer leaves out has a default here.
+#[derive(Serialize, Deserialize)]
+struct SendEmail {
+    to: String,
+    #[serde(default)]
+    subject: String,
+}
+
+#[pulpo::handler("send_email")]
+fn send_email(email: SendEmail) {
+    println!("to {}: {}", email.to, email.subject);
+}
+
+/// A text alone: `{"payload": "…"}`.
+#[derive(Serialize, Deserialize)]
+struct Echo(String);
+
+#[pulpo::handler("echo")]
+fn echo(Echo(text): Echo) {
+    println!("{text}");
+}
+
+pulpo::main!();

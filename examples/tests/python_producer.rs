@@ -1,0 +1,57 @@
+//! Runs the Python producer and the worker that does its jobs.
+
+use std::path::Path;
+
+use pulpo_tests::program::{Place, Said};
+use pulpo_tests::python::interpreter;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_python_producer");
+
+/// Works until nothing is ready any more.
+fn drain(place: &Place) -> Said {
+    place.run(WORKER, &["--set", "sleep_duration=2s", "--set", "shutdown_after_number_of_empty_iterations=1"])
+}
+
+fn python(place: &Place, arguments: &[&str]) -> Said {
+    let said = place.run(interpreter().to_str().expect("a path"), arguments);
+    assert_eq!(said.code, 0, "{}", said.err);
+    said
+}
+
+fn lines(said: &Said) -> Vec<&str> {
+    let mut lines: Vec<_> = said.out.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn jobs_from_python_reach_typed_handlers() {
+    let place = Place::with_beanstalkd();
+    let producer = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/producer.py");
+    let said = python(&place, &[producer.to_str().expect("a path"), &place.server_address()]);
+    assert_eq!(said.out, "published 4 jobs\n");
+    let said = drain(&place);
+    assert_eq!(lines(&said), ["a second later", "a text alone", "to ada@example.com: Grüße aus 🐍"]);
+    assert!(said.err.contains("body.to: invalid type: integer `5`, expected a string"), "{}", said.err);
+}
+
+#[test]
+fn messages_of_the_original_implementation_reach_typed_handlers() {
+    let place = Place::with_beanstalkd();
+    let messages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pulpo/src/message/python.jsonl");
+    let put = "
+import json, sys, greenstalk
+host, port = sys.argv[1].rsplit(':', 1)
+with greenstalk.Client((host, int(port)), use='pulpo') as queue:
+    for line in open(sys.argv[2]):
+        queue.put(json.loads(line))
+";
+    python(&place, &["-c", put, &place.server_address(), messages.to_str().expect("a path")]);
+    let said = drain(&place);
+    assert_eq!(lines(&said), ["hello world", "to someone@example.com: hello", "to é 世界 🐙: ", "x"]);
+    // One is to be done in 2030, and one does not say what it asks for.
+    assert!(said.err.contains("its delay is not over"), "{}", said.err);
+    assert!(said.err.contains("expected the name of a job in header.request_type, got none"), "{}", said.err);
+    let left = place.run(WORKER, &["list"]).out;
+    assert!(left.contains(" 5   delayed  echo ") && left.contains(" 6   buried "), "{left}");
+}

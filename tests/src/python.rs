@@ -1,0 +1,21 @@
+//! A Python with the client of beanstalkd that Python programs use.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The interpreter that `./check` has set up.
+///
+/// # Panics
+/// If there is none: `./check` makes it.
+#[must_use]
+pub fn interpreter() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let python = root.join("target/python/bin/python");
+    let there = Command::new(&python).args(["-c", "import greenstalk"]).output();
+    assert!(
+        there.is_ok_and(|output| output.status.success()),
+        "expected a Python with greenstalk at {}: run ./check, which makes it",
+        python.display()
+    );
+    python
+}
