@@ -33,13 +33,15 @@ pub(crate) struct Named {
 }
 
 /// The arguments that have a name, each with an example of its use.
-pub(crate) const KNOWN: [(&str, &str); 8] = [
+pub(crate) const KNOWN: [(&str, &str); 10] = [
     ("queue", r#"queue = "mail""#),
     ("priority", "priority = 10"),
     ("max_attempts", "max_attempts = 5"),
     ("backoff", r#"backoff = "1s..1h""#),
     ("ttr", r#"ttr = "60s""#),
     ("timeout", r#"timeout = "30s""#),
+    ("batch", "batch = 100"),
+    ("linger", r#"linger = "2s""#),
     ("alias", r#"alias = "old_name""#),
     ("crate", "crate = ::pulpo"),
 ];

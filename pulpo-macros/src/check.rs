@@ -15,7 +15,7 @@ mod ty;
 mod value;
 
 use arguments::Place;
-pub(crate) use arguments::{Job, Policy, RequestType};
+pub(crate) use arguments::{Batch, Job, Policy, RequestType};
 pub(crate) use function::Function;
 
 #[cfg(test)]
@@ -40,7 +40,9 @@ pub(crate) struct Handler<'a> {
 impl Checked {
     pub(crate) fn new(arguments: TokenStream, item: TokenStream, faults: &mut Faults) -> Self {
         let arguments = Arguments::parse(arguments, faults);
-        Self { job: arguments::check(arguments, Place::Handler, faults), function: function::check(item, faults) }
+        let job = arguments::check(arguments, Place::Handler, faults);
+        let function = function::check(item, job.takes_a_batch, faults);
+        Self { job, function }
     }
 
     /// As much as is needed to tell the rest of the crate that the body is a

@@ -15,7 +15,7 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, LitStr, ReturnType, Token, Type};
 
-use crate::check::{Checked, Declared, Function, Handler, Job, Policy};
+use crate::check::{Batch, Checked, Declared, Function, Handler, Job, Policy};
 use crate::faults::Faults;
 
 #[cfg(test)]
@@ -146,11 +146,27 @@ fn guard(index: usize, name: &LitStr) -> TokenStream {
 
 /// The entry in the list of handlers, which the linker collects.
 fn entry(handler: &Handler<'_>) -> TokenStream {
-    let Handler { job: Job { pulpo, .. }, function, body, .. } = handler;
+    let Handler { job, function, body, .. } = handler;
+    let pulpo = &job.pulpo;
     let Function { name, others, .. } = function;
     let path = format!("::{}", name.unraw());
     let place = place(name);
     let outcome = outcome(handler);
+    if let Some(Batch { most, linger }) = &job.batch {
+        let linger = duration(*linger);
+        return quote! {
+            #pulpo::__private::submit! {
+                #pulpo::__private::batch_handler::<#body>(
+                    ::core::concat!(::core::module_path!(), #path),
+                    #place,
+                    |__run| #pulpo::__private::decode_all::<#body>(__run).map(|__body| #outcome),
+                    &[#(#pulpo::__private::needed::<#others>),*],
+                    #most,
+                    #linger,
+                )
+            }
+        };
+    }
     quote! {
         #pulpo::__private::submit! {
             #pulpo::__private::handler::<#body>(
@@ -183,28 +199,76 @@ fn place(name: &impl ToTokens) -> TokenStream {
 
 /// The call of the function, its return type checked on the type itself.
 fn outcome(handler: &Handler<'_>) -> TokenStream {
-    let Handler { job: Job { pulpo, .. }, function, .. } = handler;
-    let Function { name, returned, others, .. } = function;
+    let Handler { job: Job { pulpo, batch, .. }, function, .. } = handler;
+    let (plain, spawned) = match batch {
+        None => (quote!(outcome), quote!(outcome_async)),
+        Some(_) => (quote!(outcomes), quote!(outcomes_async)),
+    };
+    let Function { name, returned, others, asynchronous, .. } = function;
     let arguments = quote!(__body #(, #pulpo::__private::parameter::<#others>(__run))*);
     let call = quote!(#name(#arguments));
-    let ty = match returned {
-        ReturnType::Default => return quote!(#pulpo::__private::outcome::<()>(#call)),
-        ReturnType::Type(_, ty) => ty,
-    };
-    let anonymous = |token: TokenTree| matches!(token, TokenTree::Ident(word) if word == "impl");
-    if let Type::Never(_) = **ty {
-        // It returns to nobody, and `!` as an argument is unstable.
-        call
-    } else if ty.to_token_stream().into_iter().any(anonymous) {
-        // It cannot be named, only inferred: the complaint is of the call.
-        let place = ours_at(ty.span());
+    // All of the call on one place, for what rustc says of its value.
+    let call_at = |place| {
         let mut name = name.clone();
         name.set_span(place);
-        let call = quote_spanned!(place=> #name(#arguments));
-        quote!(#pulpo::__private::outcome(#call))
-    } else {
-        quote!(#pulpo::__private::outcome::<#ty>(#call))
+        quote_spanned!(place=> #name(#arguments))
+    };
+    let ty = match returned {
+        ReturnType::Default => Returned::Named(quote!(())),
+        ReturnType::Type(_, ty) => Returned::of(ty),
+    };
+    if let Some(keyword) = asynchronous {
+        let call = call_at(ours_at(name.span()));
+        let (ty, call) = match ty {
+            Returned::Named(ty) => (ty, call),
+            // Coerced to what the place wants.
+            Returned::Never => (quote!(()), quote!(async move { #call.await })),
+            Returned::Unnamed(place) => (quote_spanned!(place=> _), call),
+        };
+        let place = ours_at(keyword.span);
+        let pulpo = located(pulpo.to_token_stream(), keyword.span);
+        return quote_spanned!(place=> #pulpo::__private::__outcome_async!(#spawned, __run, #ty, #call));
     }
+    match ty {
+        Returned::Named(ty) => quote!(#pulpo::__private::#plain::<#ty>(#call)),
+        Returned::Never => call,
+        Returned::Unnamed(place) => {
+            let call = call_at(place);
+            quote!(#pulpo::__private::#plain(#call))
+        }
+    }
+}
+
+/// What a function says that it returns.
+enum Returned {
+    Named(TokenStream),
+    /// It returns to nobody, and `!` as an argument is unstable.
+    Never,
+    /// It cannot be named, only inferred: the complaint is of the call, located
+    /// here.
+    Unnamed(Span),
+}
+
+impl Returned {
+    fn of(ty: &Type) -> Self {
+        let anonymous = |token: TokenTree| matches!(token, TokenTree::Ident(word) if word == "impl");
+        if let Type::Never(_) = ty {
+            Self::Never
+        } else if ty.to_token_stream().into_iter().any(anonymous) {
+            Self::Unnamed(ours_at(ty.span()))
+        } else {
+            Self::Named(ty.to_token_stream())
+        }
+    }
+}
+
+/// These tokens, all on the place of the user's.
+fn located(tokens: TokenStream, place: Span) -> TokenStream {
+    let located = |mut token: TokenTree| {
+        token.set_span(token.span().located_at(place));
+        token
+    };
+    tokens.into_iter().map(located).collect()
 }
 
 /// The place of the user's token for a token of ours.

@@ -52,18 +52,21 @@ mod faults;
 /// | `backoff = "1s..1h"` | the pause before the next run: the first, doubled each time up to the last, with jitter; `"5s"`: always so long | `"1s..1h"` |
 /// | `ttr = "60s"` | time to run, at least a second: how long a worker that shows no sign of life keeps a message; a living one renews it | `"60s"` |
 /// | `timeout = "30s"` | how long one run may take | as long as it likes |
+/// | `batch = 100` | the handler takes a `Vec` of up to so many bodies at once, see below | one |
+/// | `linger = "2s"` | how long a batch that is not full waits for more after its first message | `"0s"`: takes what is there |
 /// | `alias = "old_name"` | a further request type that it serves, for messages that were published under a former name; may be repeated | none |
 /// | `crate = path` | where the crate `pulpo` is, if it is renamed or re-exported | `::pulpo` |
 ///
 /// Without any, `#[pulpo::handler]`, the body type says all of this by itself:
-/// see [`derive(Job)`](macro@Job). `crate` may be given there too.
+/// see [`derive(Job)`](macro@Job). `batch`, `linger` and `crate` stay with the
+/// handler.
 ///
 /// Durations are a number and a unit, or several: `"500ms"`, `"90s"`,
 /// `"1h 30m"`; at most 4294967295 seconds, which is as far as beanstalkd counts.
 ///
 /// # The function
 ///
-/// A plain `fn`. Its first parameter is the body, taken by value: a type of
+/// An `fn` or an `async fn`. Its first parameter is the body, taken by value: a type of
 /// your own that is `serde::Serialize`, `serde::Deserialize` and `Send`. One
 /// type has one request type. It returns `()` or `Result<(), E>`, where `E` is
 /// any std error, `anyhow::Error` or [`Failure`].
@@ -95,6 +98,63 @@ mod faults;
 ///     Ok(())
 /// }
 /// ```
+///
+/// # Async functions
+///
+/// An `async fn` needs the feature `tokio` of pulpo, which is on by default. It
+/// runs in a lane like any other handler, with the timers, sockets and tasks of
+/// a Tokio runtime around it: that of the process, which is made when the first
+/// one comes, or one that the worker is given. At its timeout, and when the
+/// grace of a stop is over, it is dropped at its await point. Its future must
+/// be `Send`.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Fetch { url: String }
+/// # async fn get(_: &str) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
+/// #[pulpo::handler("fetch", timeout = "30s")]
+/// async fn fetch(fetch: Fetch) -> pulpo::Outcome {
+///     let page = get(&fetch.url).await?;
+///     println!("{} bytes", page.len());
+///     Ok(())
+/// }
+/// ```
+///
+/// # Batches
+///
+/// With `batch`, the handler takes several messages at once: as many as it
+/// says, or what has come when the linger is over. They are published one by
+/// one, or with `publish_all`, and each keeps its own attempts, lease and end:
+///
+/// - `()` or `Result<(), E>` settles all of them alike; so does a panic or a
+///   timeout;
+/// - `Vec<pulpo::Outcome>` or `Result<Vec<pulpo::Outcome>, E>` settles each by
+///   its own, in the order of the bodies;
+/// - one that does not decode is buried alone, one that has expired is deleted
+///   alone: the handler gets the others.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct LogLine { status: u16 }
+///
+/// #[pulpo::handler("log_line", queue = "log", batch = 100, linger = "2s")]
+/// fn ingest(lines: Vec<LogLine>) -> Vec<pulpo::Outcome> {
+///     let one = |line: &LogLine| match line.status {
+///         100..600 => Ok(()),
+///         other => Err(pulpo::fatal(format!("{other} is no status"))),
+///     };
+///     lines.iter().map(one).collect()
+/// }
+/// ```
+///
+/// A batch occupies one lane while it gathers. A queue that can pick by request
+/// type (the embedded one) fills it past messages of other types; on others
+/// (beanstalkd) the next message of another type ends the gathering, so give
+/// such a job a queue, and a worker, of its own.
+///
+/// # Bodies that are no objects
 ///
 /// A body that is a scalar, a string or a list on the wire wants a newtype:
 ///
@@ -129,7 +189,7 @@ pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
 ///
 /// For jobs that one program publishes and another one works: the type stands
 /// in a crate that both share, with `#[job("its_name", …)]`, which takes the
-/// arguments of [`handler`][macro@handler] from the request type to `crate`.
+/// arguments of [`handler`][macro@handler] but `batch` and `linger`.
 /// The producer links no code of the handler; the worker has it, without a
 /// name:
 ///

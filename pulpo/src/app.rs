@@ -22,6 +22,8 @@ use crate::state::States;
 #[derive(Debug, Default)]
 pub struct App {
     pub(crate) states: States,
+    #[cfg(feature = "tokio")]
+    pub(crate) runtime: Option<tokio::runtime::Handle>,
 }
 
 impl App {
@@ -31,6 +33,37 @@ impl App {
     #[track_caller]
     pub fn state<T: Send + Sync + 'static>(&mut self, state: T) {
         self.states.insert(state);
+    }
+
+    /// Runs the async handlers on this runtime, which must be one of several
+    /// threads. Default: one of the process's own, with all that Tokio has
+    /// been compiled with.
+    #[cfg(feature = "tokio")]
+    pub fn runtime(&mut self, runtime: tokio::runtime::Handle) {
+        self.runtime = Some(runtime);
+    }
+
+    /// Waits for a future, on the runtime that the async handlers run on: to
+    /// make a state that takes one, a pool of connections for instance.
+    ///
+    /// ```no_run
+    /// # struct Pool;
+    /// # impl Pool { async fn connect(_: &str) -> Result<Self, std::io::Error> { Ok(Self) } }
+    /// pulpo::main! {
+    ///     setup: |app| {
+    ///         let pool = app.block_on(Pool::connect("postgres://localhost/shop"))?;
+    ///         app.state(pool);
+    ///         Ok::<(), std::io::Error>(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    /// If the system gives no threads for the runtime.
+    #[cfg(feature = "tokio")]
+    pub fn block_on<R>(&mut self, future: impl Future<Output = R>) -> R {
+        let runtime = self.runtime.get_or_insert_with(|| crate::runtime::shared().expect("threads for the runtime"));
+        runtime.block_on(future)
     }
 }
 

@@ -1,20 +1,31 @@
 //! What a handler may ask for beside the body: its parameters, and the run
 //! that they come from.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+#[cfg(feature = "tokio")]
+use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
+
+use serde::de::DeserializeOwned;
 
 use crate::clock::{Clock, lock};
 use crate::job::{IntoMessage, Job};
-use crate::message::{Header, Message, MessageId};
+use crate::message::{Header, Message, MessageError, MessageId, decode_body};
+#[cfg(feature = "tokio")]
+use crate::outcome::{Failure, transient};
 use crate::producer::{Producer, PublishError};
 use crate::queue::NewMessage;
 use crate::state::{Needed, State, States};
 
 /// The run of a job, for its handler: which message it is, how much time is
 /// left, and a way to publish what follows from it.
+///
+/// That of a batch tells of its first message, and publishes what follows from
+/// the batch with the first of its messages that is done.
 ///
 /// A handler takes it by reference, after the body:
 ///
@@ -59,6 +70,9 @@ pub(crate) struct Surroundings {
     pub(crate) states: States,
     pub(crate) producer: Producer,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where async handlers run; `None`: on that of the process.
+    #[cfg(feature = "tokio")]
+    pub(crate) runtime: Option<tokio::runtime::Handle>,
 }
 
 /// What a context is made of, beside its surroundings.
@@ -146,6 +160,24 @@ impl Context {
         Ok(message)
     }
 
+    /// Runs the future of an async handler on this thread, with the timers and
+    /// sockets of the runtime; drops it at its await point when this run is
+    /// cancelled.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn wait_for<R>(&self, future: impl Future<Output = R>) -> Result<R, Failure> {
+        let runtime = match &self.surroundings.runtime {
+            Some(runtime) => runtime.clone(),
+            None => crate::runtime::shared()?,
+        };
+        let mut future = std::pin::pin!(future);
+        runtime.block_on(std::future::poll_fn(|task| {
+            if self.cancellation.is_cancelled_or_wakes(task.waker()) {
+                return Poll::Ready(Err(transient("cancelled")));
+            }
+            future.as_mut().poll(task).map(Ok)
+        }))
+    }
+
     pub(crate) fn into_follow_ups(self) -> Vec<NewMessage> {
         self.follow_ups.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -166,22 +198,41 @@ impl fmt::Debug for Context {
 /// Whether the run in a lane no longer counts. Each lane has one, for one run
 /// after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Cancellation {
-    cancelled: AtomicBool,
+pub(crate) struct Cancellation(Mutex<Cancelled>);
+
+#[derive(Debug, Default)]
+struct Cancelled {
+    cancelled: bool,
+    /// Wakes the future that runs.
+    waker: Option<Waker>,
 }
 
 impl Cancellation {
     pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
+        let mut state = lock(&self.0);
+        state.cancelled = true;
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
     }
 
     /// Another run begins.
     pub(crate) fn reset(&self) {
-        self.cancelled.store(false, Ordering::SeqCst);
+        *lock(&self.0) = Cancelled::default();
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
+        lock(&self.0).cancelled
+    }
+
+    /// Whether it is cancelled; if it is not yet, that will wake this one.
+    #[cfg(feature = "tokio")]
+    fn is_cancelled_or_wakes(&self, waker: &Waker) -> bool {
+        let mut state = lock(&self.0);
+        if !state.cancelled && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+        state.cancelled
     }
 }
 
@@ -189,8 +240,38 @@ impl Cancellation {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Run<'run> {
-    pub(crate) body: Option<&'run str>,
+    /// One, or those of a batch.
+    bodies: &'run [Option<&'run str>],
     pub(crate) context: &'run Context,
+    /// Those of a batch that do not fit, by their place in it.
+    unreadable: RefCell<HashMap<usize, MessageError>>,
+}
+
+impl<'run> Run<'run> {
+    pub(crate) fn new(bodies: &'run [Option<&'run str>], context: &'run Context) -> Self {
+        Self { bodies, context, unreadable: RefCell::default() }
+    }
+
+    /// The body of the one message.
+    pub(crate) fn body<B: DeserializeOwned>(&self) -> Result<B, MessageError> {
+        decode_body(self.bodies.first().copied().flatten())
+    }
+
+    /// The bodies that fit; `None` if none does.
+    pub(crate) fn bodies<B: DeserializeOwned>(&self) -> Option<Vec<B>> {
+        let mut all = Vec::with_capacity(self.bodies.len());
+        for (index, body) in self.bodies.iter().enumerate() {
+            match decode_body(*body) {
+                Ok(body) => all.push(body),
+                Err(error) => drop(self.unreadable.borrow_mut().insert(index, error)),
+            }
+        }
+        (!all.is_empty()).then_some(all)
+    }
+
+    pub(crate) fn into_unreadable(self) -> HashMap<usize, MessageError> {
+        self.unreadable.into_inner()
+    }
 }
 
 /// What a handler may take after the body: [`&Context`](Context) and

@@ -12,6 +12,9 @@ use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
 use crate::worker::{Summary, WorkError, Worker, WorkerOptions};
 
+#[cfg(feature = "tokio")]
+pub(crate) mod asynchronous;
+
 /// A queue to publish to and to work, without process-wide state.
 ///
 /// Cheap to clone: all clones are one queue.

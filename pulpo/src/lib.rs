@@ -173,6 +173,8 @@ mod producer;
 pub mod queue;
 mod registry;
 mod report;
+#[cfg(feature = "tokio")]
+mod runtime;
 mod state;
 pub mod worker;
 
@@ -181,10 +183,12 @@ pub use app::App;
 pub use check::{Problem, ProblemKind};
 pub use config::{Config, ConfigError};
 pub use context::Context;
+#[cfg(feature = "tokio")]
+pub use instance::asynchronous::Publishing;
 pub use instance::{Pulpo, SetupError, initialize};
 pub use job::{Body, IntoMessage, Job};
 pub use message::{Header, Message, MessageError, MessageId, Priority, When};
-pub use outcome::{Failure, IntoOutcome, Outcome, ResultExt, fatal, retry_after, transient};
+pub use outcome::{Failure, IntoOutcome, IntoOutcomes, Outcome, ResultExt, fatal, retry_after, transient};
 pub use policy::{Backoff, Policy};
 pub use producer::PublishError;
 pub use pulpo_macros::{Job, handler};
@@ -211,6 +215,52 @@ pub fn publish_all<J: Job>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
 ) -> Result<Vec<Message<J>>, PublishError> {
     instance::default()?.publish_all(messages)
+}
+
+/// [`publish`] for async code: it does not block the executor.
+///
+/// ```
+/// # mod jobs {
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # pub struct Greet { pub name: String }
+/// # #[pulpo::handler("greet")]
+/// # fn greet(_: Greet) {}
+/// # }
+/// # use jobs::Greet;
+/// # pulpo::initialize(pulpo::Config::default().queue("memory:")?)?;
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async {
+/// let sent = pulpo::publish_async::<Greet>(Greet { name: "Ada".into() }).await?;
+/// assert!(sent.id().is_some());
+/// # Ok::<(), pulpo::PublishError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// If the future is dropped once it has been polled, the job may be published
+/// all the same.
+///
+/// # Errors
+/// If it is not in the queue.
+#[cfg(feature = "tokio")]
+pub fn publish_async<J: Job>(message: impl IntoMessage<J>) -> Publishing<Message<J>> {
+    let message = message.into_message();
+    // To make the default opens its queue, which may block too.
+    Publishing::new(move || instance::default()?.publish(message))
+}
+
+/// [`publish_all`] for async code: it does not block the executor. If the
+/// future is dropped once it has been polled, the jobs may be published all
+/// the same.
+///
+/// # Errors
+/// If they are not all in the queue.
+#[cfg(feature = "tokio")]
+pub fn publish_all_async<J: Job>(
+    messages: impl IntoIterator<Item = impl IntoMessage<J>>,
+) -> Publishing<Vec<Message<J>>> {
+    let messages: Vec<_> = messages.into_iter().map(IntoMessage::into_message).collect();
+    Publishing::new(move || instance::default()?.publish_all(messages))
 }
 
 /// Makes the whole program: a worker for all its handlers, with its command

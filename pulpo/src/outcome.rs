@@ -58,6 +58,12 @@ pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync
 }
 
 impl Failure {
+    /// The same for another message of the batch that failed: its text, since
+    /// an error cannot be copied.
+    pub(crate) fn again(&self) -> Self {
+        Self { kind: self.kind, error: self.to_string().into() }
+    }
+
     pub(crate) fn kind(&self) -> FailureKind {
         self.kind
     }
@@ -159,6 +165,56 @@ impl IntoOutcome for () {
 impl<E: Into<Failure>> IntoOutcome for Result<(), E> {
     fn into_outcome(self) -> Outcome {
         self.map_err(Into::into)
+    }
+}
+
+/// What a batch handler returned: one outcome for all its messages, or one for
+/// each.
+#[derive(Debug)]
+#[doc(hidden)]
+pub enum Outcomes {
+    All(Outcome),
+    Each(Vec<Outcome>),
+}
+
+/// What a batch handler may return: `()` or `Result<(), E>` for all messages
+/// together, `Vec<Outcome>` or `Result<Vec<Outcome>, E>` for each by itself, in
+/// the order in which they were handed out.
+#[diagnostic::on_unimplemented(
+    message = "a batch handler cannot return `{Self}`",
+    label = "expected `()` or `Result<(), E>` for all messages, \
+             or `Vec<pulpo::Outcome>` or `Result<Vec<pulpo::Outcome>, E>` for each",
+    note = "`E` is a std error, `anyhow::Error` or `pulpo::Failure`"
+)]
+pub trait IntoOutcomes {
+    #[doc(hidden)]
+    fn into_outcomes(self) -> Outcomes;
+}
+
+impl IntoOutcomes for () {
+    fn into_outcomes(self) -> Outcomes {
+        Outcomes::All(Ok(()))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Failure>> IntoOutcomes for Result<(), E> {
+    fn into_outcomes(self) -> Outcomes {
+        Outcomes::All(self.map_err(Into::into))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl IntoOutcomes for Vec<Outcome> {
+    fn into_outcomes(self) -> Outcomes {
+        Outcomes::Each(self)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Failure>> IntoOutcomes for Result<Vec<Outcome>, E> {
+    fn into_outcomes(self) -> Outcomes {
+        self.map_or_else(|error| Outcomes::All(Err(error.into())), Outcomes::Each)
     }
 }
 

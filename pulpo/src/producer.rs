@@ -120,6 +120,10 @@ pub enum PublishError {
     /// The queue did not take it.
     #[error("the queue did not take the message")]
     Queue(#[from] QueueError),
+    /// The async runtime did not run it.
+    #[cfg(feature = "tokio")]
+    #[error("the message was not published: there is no runtime to do it")]
+    Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no queue: the process-wide configuration is wrong, or what it
     /// names cannot be opened.
     #[error("no queue to publish to")]

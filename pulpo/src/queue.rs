@@ -93,6 +93,17 @@ pub trait Consumer: Send {
     /// If the queue cannot be reached.
     fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError>;
 
+    /// The next message of this request type, as [`dequeue`](Self::dequeue)
+    /// does. A queue that cannot pick hands out the next of any type, which is
+    /// what this one does.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let _ = request_type;
+        self.dequeue(wait)
+    }
+
     /// Done: deletes the message.
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::context::Run;
 use crate::job::Job;
 use crate::message::{MessageError, decode_body};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Outcomes};
 use crate::policy::Policy;
 use crate::state::Needed;
 
@@ -27,8 +28,23 @@ pub struct Handler {
 
 inventory::collect!(Handler);
 
-/// How a handler is called: decode the body, run the function.
-pub(crate) type Call = fn(&Run<'_>) -> Result<Outcome, MessageError>;
+/// How a handler is called: decode, run the function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    One(fn(&Run<'_>) -> Result<Outcome, MessageError>),
+    Batch(Batch),
+}
+
+/// How a handler takes several messages at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch {
+    /// So many at most.
+    pub(crate) most: usize,
+    /// How long to wait for more after the first.
+    pub(crate) linger: Duration,
+    /// `None`: no body fits, and the function was not run.
+    pub(crate) run: fn(&Run<'_>) -> Option<Outcomes>,
+}
 
 impl Handler {
     /// What the attribute submits; reached through `__private`.
@@ -108,7 +124,26 @@ impl Handler {
     /// Decodes the body and runs the function; an error means that the body
     /// does not fit and the function was not run.
     pub(crate) fn run(&self, run: &Run<'_>) -> Result<Outcome, MessageError> {
-        (self.run)(run)
+        match &self.run {
+            Call::One(one) => one(run),
+            Call::Batch(_) => unreachable!("a batch handler is run as one"),
+        }
+    }
+
+    /// Decodes the bodies and runs the function with those that fit.
+    pub(crate) fn run_batch(&self, run: &Run<'_>) -> Option<Outcomes> {
+        match &self.run {
+            Call::Batch(batch) => (batch.run)(run),
+            Call::One(_) => unreachable!("only a batch handler is run as one"),
+        }
+    }
+
+    /// If it takes several messages at once, how.
+    pub(crate) fn batch(&self) -> Option<&Batch> {
+        match &self.run {
+            Call::Batch(batch) => Some(batch),
+            Call::One(_) => None,
+        }
     }
 
     /// The types of the states that it takes.

@@ -30,6 +30,7 @@ use crate::registry::Registry;
 use crate::report::{chain, rough};
 use crate::state::States;
 
+mod batch;
 mod lane;
 mod monitor;
 mod pause;
@@ -88,6 +89,8 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
     states: States,
+    #[cfg(feature = "tokio")]
+    runtime: Option<tokio::runtime::Handle>,
 }
 
 /// What all threads of a worker see.
@@ -135,7 +138,17 @@ impl Worker {
     ) -> Self {
         let queues = queues(&registry, &options);
         let stop = Stop::new(queue.clone(), clock.clone());
-        Self { queue, queues, registry: Arc::new(registry), options, clock, stop, states: States::default() }
+        Self {
+            queue,
+            queues,
+            registry: Arc::new(registry),
+            options,
+            clock,
+            stop,
+            states: States::default(),
+            #[cfg(feature = "tokio")]
+            runtime: None,
+        }
     }
 
     /// Gives the handlers a state: what they take as
@@ -159,10 +172,26 @@ impl Worker {
         self
     }
 
-    /// With these states and no others.
+    /// Runs the async handlers on this runtime, which must be one of several
+    /// threads: else its timers and sockets stand still. Default: the one that
+    /// [`run`](Self::run) is called in, if it is of that kind, or one of the
+    /// process's own.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// With what this program was set up with.
     #[cfg(feature = "cli")]
-    pub(crate) fn states(self, states: States) -> Self {
-        Self { states, ..self }
+    pub(crate) fn app(mut self, app: crate::app::App) -> Self {
+        self.states = app.states;
+        #[cfg(feature = "tokio")]
+        if app.runtime.is_some() {
+            self.runtime = app.runtime;
+        }
+        self
     }
 
     /// The queues that it works.
@@ -229,11 +258,13 @@ impl Worker {
 impl Worker {
     /// What the threads of one run see.
     fn share(&self) -> Arc<Shared> {
-        let Self { queue, queues, registry, options, clock, stop, states } = self;
+        let Self { queue, queues, registry, options, clock, stop, states, .. } = self;
         let surroundings = Arc::new(Surroundings {
             states: states.clone(),
             producer: Producer::new(queue.clone(), &options.default_queue, clock.clone()),
             clock: clock.clone(),
+            #[cfg(feature = "tokio")]
+            runtime: self.runtime.clone().or_else(crate::runtime::around),
         });
         Arc::new(Shared {
             queue: queue.clone(),

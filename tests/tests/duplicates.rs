@@ -1,11 +1,11 @@
-//! Two handlers for one request type fail the build, in words that say so.
-//!
-//! Only code generation and the linker see it, which trybuild does not run: so
-//! these tests build small workspaces of their own with cargo.
+//! What only a build of its own shows: two handlers for one request type,
+//! which code generation and the linker see and trybuild does not run; and a
+//! pulpo without its features.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 const WORDS: &str = "two pulpo handlers for the request type `send`";
 
@@ -26,6 +26,10 @@ fn job(attribute: &str, body: &str) -> String {
 /// Builds a binary of this source that depends on a library of that one;
 /// what cargo says, and whether it was content.
 fn build(edition: &str, library: &str, binary: &str) -> (bool, String) {
+    // The target folder is one for all, and so are the names of the packages:
+    // what is written now must be newer than what was built before.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = tests.parent().expect("the workspace");
     let directory = tempfile::tempdir().expect("a directory");
@@ -89,4 +93,14 @@ fn a_declared_job_has_its_name_for_itself() {
 
     let (good, said) = build("2024", &job("\"send\"", "Send"), &job("\"resend\", alias = \"send\"", "Again"));
     assert!(!good && said.contains(WORDS), "two jobs: {said}");
+}
+
+#[test]
+fn an_async_handler_without_the_feature_says_which_one_it_needs() {
+    let asynchronous = handler("\"send\"", "Send").replace("pub fn", "pub async fn");
+    let (good, said) = build("2024", "", &asynchronous);
+    let words = "error: an `async fn` handler needs the feature `tokio` of pulpo: add it to `features` in Cargo.toml";
+    assert!(!good && said.contains(words), "{said}");
+    assert_eq!(said.matches("error:").count(), 2, "one, and that it could not compile: {said}");
+    assert!(said.contains("main.rs:6:5"), "on the keyword: {said}");
 }

@@ -17,8 +17,17 @@ pub(crate) struct Job {
     pub(crate) request_type: RequestType,
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) policy: Policy,
+    pub(crate) batch: Option<Batch>,
+    /// Whether it says `batch`, be it sound or not.
+    pub(crate) takes_a_batch: bool,
     /// The crate `pulpo`, as this place names it.
     pub(crate) pulpo: Path,
+}
+
+/// How a handler takes several messages at once.
+pub(crate) struct Batch {
+    pub(crate) most: u32,
+    pub(crate) linger: Duration,
 }
 
 /// Under which name messages ask for the job.
@@ -57,6 +66,8 @@ impl Job {
             request_type: RequestType::Faulty,
             aliases: Vec::new(),
             policy: Policy::default(),
+            batch: None,
+            takes_a_batch: false,
             pulpo: syn::parse_quote!(::pulpo),
         }
     }
@@ -66,6 +77,7 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
     let mut job = Job::unknown();
     job.request_type = request_type(&arguments, place, faults);
     let mut given = HashSet::new();
+    let mut linger: Option<(Ident, Duration)> = None;
     for Named { name, value } in arguments.named {
         let text = name.unraw().to_string();
         let policy = &mut job.policy;
@@ -80,6 +92,17 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
             "backoff" => policy.backoff = faults.keep(value::backoff(value)),
             "ttr" => policy.ttr = faults.keep(value::ttr(value)),
             "timeout" => policy.timeout = faults.keep(value::timeout(value)),
+            "batch" | "linger" if place == Place::Job => faults.at(
+                &name,
+                format!(
+                    "`{text}` says how a handler takes messages: write it there, `#[pulpo::handler({text} = {value})]`"
+                ),
+            ),
+            "batch" => {
+                let most = faults.keep(value::batch(value));
+                job.batch = most.map(|most| Batch { most, linger: Duration::ZERO });
+            }
+            "linger" => linger = faults.keep(value::linger(value)).map(|duration| (name, duration)),
             "alias" => alias(value, &mut job, faults),
             "crate" => {
                 if let Some(path) = faults.keep(pulpo(value)) {
@@ -89,6 +112,15 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
             _ => faults.at(&name, unknown(&name)),
         }
     }
+    if let Some((name, duration)) = linger {
+        match &mut job.batch {
+            Some(batch) => batch.linger = duration,
+            // A faulty one has been reported.
+            None if given.contains("batch") => {}
+            None => faults.at(&name, "expected `batch` beside `linger`: how many messages to wait for, `batch = 100`"),
+        }
+    }
+    job.takes_a_batch = given.contains("batch");
     job
 }
 
@@ -122,7 +154,7 @@ fn request_type(arguments: &Arguments, place: Place, faults: &mut Faults) -> Req
 /// Whether an argument says something of the job, not of its handler.
 fn is_of_the_job(name: &Ident) -> bool {
     let text = name.unraw().to_string();
-    is_known(&text) && text != "crate"
+    is_known(&text) && !["crate", "batch", "linger"].contains(&&*text)
 }
 
 fn alias(value: TokenStream, job: &mut Job, faults: &mut Faults) {

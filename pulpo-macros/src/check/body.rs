@@ -6,7 +6,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens as _;
-use syn::{PathArguments, Type, TypePath};
+use syn::{GenericArgument, PathArguments, Type, TypePath};
 
 use crate::faults::Faults;
 
@@ -53,6 +53,41 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
     };
     faults.at(written, fault);
     None
+}
+
+/// The type of one body, of the `Vec` of them that a batch handler takes.
+pub(super) fn check_batch(written: &Type, faults: &mut Faults) -> Option<Type> {
+    if let Some(one) = of_vec(written) {
+        return check(one, faults);
+    }
+    let text = spelt(written);
+    let one = match ungrouped(written) {
+        Type::Slice(slice) => spelt(&slice.elem),
+        Type::Reference(reference) => match ungrouped(&reference.elem) {
+            Type::Slice(slice) => spelt(&slice.elem),
+            other => of_vec(other).map_or_else(|| spelt(other), spelt),
+        },
+        Type::Path(_) => text.clone(),
+        _ => "Body".to_owned(),
+    };
+    faults.at(
+        written,
+        format!(
+            "expected a `Vec` of bodies as the first parameter of a batch handler, got `{text}`: write `Vec<{one}>`"
+        ),
+    );
+    None
+}
+
+/// The `T` of `Vec<T>`.
+fn of_vec(ty: &Type) -> Option<&Type> {
+    let Type::Path(TypePath { qself: None, path }) = ungrouped(ty) else { return None };
+    let last = path.segments.last().filter(|last| last.ident == "Vec")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first()? {
+        GenericArgument::Type(one) if arguments.args.len() == 1 => Some(one),
+        _ => None,
+    }
 }
 
 fn foreign(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! The function: a plain `fn` of the body by value, and what else it takes.
+//! The function: `fn` or `async fn` of the body by value, and what else it takes.
 //!
 //! Only its attributes and its signature are looked at. What stands between
 //! the braces is the user's and rustc's.
@@ -6,7 +6,7 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Attribute, FnArg, ReturnType, Signature, Type, Visibility};
+use syn::{Attribute, FnArg, ReturnType, Signature, Token, Type, Visibility};
 
 use super::attributes::inherited;
 use super::body;
@@ -21,9 +21,12 @@ pub(crate) struct Function {
     /// The types of the other parameters.
     pub(crate) others: Vec<Type>,
     pub(crate) returned: ReturnType,
+    /// The keyword, if it is there.
+    pub(crate) asynchronous: Option<Token![async]>,
 }
 
-pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> {
+/// With `batch`, the body is one of several, in a `Vec`.
+pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Option<Function> {
     let (attributes, signature, block) = match header.parse2(item.clone()) {
         Ok(header) => header,
         Err(_) => {
@@ -39,7 +42,9 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> 
     let generic = generics(&signature, faults);
     // The type of a generic function's parameter is rarely another mistake.
     let (body, others) = parameters(&signature, faults);
-    let body = body.filter(|_| !generic).and_then(|ty| body::check(ty, faults));
+    let body = body
+        .filter(|_| !generic)
+        .and_then(|ty| if batch { body::check_batch(ty, faults) } else { body::check(ty, faults) });
     let others = others.into_iter().cloned().collect();
     Some(Function {
         name: signature.ident,
@@ -47,6 +52,7 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Option<Function> 
         body,
         others,
         returned: signature.output,
+        asynchronous: signature.asyncness,
     })
 }
 
@@ -80,12 +86,6 @@ fn not_a_function(item: TokenStream) -> syn::Error {
 fn qualifiers(signature: &Signature, faults: &mut Faults) {
     if let Some(token) = &signature.constness {
         faults.at(token, "expected a plain `fn` as handler, got a `const fn`: remove `const`");
-    }
-    if let Some(token) = &signature.asyncness {
-        faults.at(
-            token,
-            "expected a plain `fn` as handler: `async fn` is not available in this build, block inside of it instead",
-        );
     }
     if let Some(token) = &signature.unsafety {
         faults.at(

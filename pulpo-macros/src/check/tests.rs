@@ -76,6 +76,7 @@ fn good_ones_have_none() {
         "#[cfg(unix)] #[doc = \"x\"] fn send(_: (Email)) -> Result<(), Box<dyn Error>> { Ok(()) }",
         "fn send(_: <Mail as Kind>::Body) {}",
         "fn send(_: my::Vec<u8>) {}",
+        "pub async fn send(_: Email, _: &Context) -> Outcome { Ok(()) }",
         "fn send(_: Email, pool: State<Pool>, _: &Context, b: u8) {}",
         "fn send(_: address::State) {}",
     ] {
@@ -109,7 +110,8 @@ fn each_argument_is_checked() {
         (r#"alias = "send""#, r#""send""#),
         (r#"alias = "a b""#, r#""a b""#),
         (r#"crate = "pulpo""#, r#""pulpo""#),
-        ("batch = 100", "batch"),
+        (r#"linger = "2s""#, "linger"),
+        ("bach = 100", "bach"),
         ("r#crate_ = x", "r#crate_"),
         ("queue", "queue"),
         ("queue =", "queue ="),
@@ -125,6 +127,37 @@ fn each_argument_is_checked() {
             "{argument}"
         );
     }
+}
+
+#[test]
+fn a_batch_is_checked() {
+    let good = "fn send(emails: Vec<SendEmail>, _: &Context) -> Vec<Outcome> { Vec::new() }";
+    for arguments in [r#""send", batch = 100"#, r#"batch = 1, linger = "0s""#, r#""send", linger = "2s", batch = 7u32"#]
+    {
+        assert_eq!(faults(arguments, good), [""; 0], "{arguments}");
+    }
+    for (argument, place) in [
+        ("batch = 0", "0"),
+        (r#"batch = "100""#, r#""100""#),
+        ("batch = 100, linger = 2", "2"),
+        ("batch = 0, linger = \"2s\"", "0"),
+        ("batch = 1, batch = 2", "batch"),
+    ] {
+        assert_eq!(faults(&format!(r#""send", {argument}"#), good), [place], "{argument}");
+    }
+    for (item, place) in [
+        ("fn send(_: SendEmail) {}", "SendEmail"),
+        ("fn send(_: &[SendEmail]) {}", "&[SendEmail]"),
+        ("fn send(_: &Vec<SendEmail>) {}", "&Vec<SendEmail>"),
+        ("fn send(_: Vec<String>) {}", "String"),
+        ("fn send(_: Vec<Vec<SendEmail>>) {}", "Vec<SendEmail>"),
+        ("fn send(_: Vec) {}", "Vec"),
+        ("fn send(_: (A, B)) {}", "(A, B)"),
+    ] {
+        assert_eq!(faults(r#""send", batch = 100"#, item), [place], "{item}");
+    }
+    let declared = r#"#[job("send", batch = 5, linger = "2s")] struct Email;"#;
+    assert_eq!(faults_of_type(declared), ["batch", "linger"]);
 }
 
 #[test]
@@ -146,7 +179,6 @@ fn the_request_type_is_checked() {
 #[test]
 fn the_function_is_checked() {
     for (item, place) in [
-        ("async fn send(_: Email) {}", "async"),
         ("const fn send(_: Email) {}", "const"),
         ("unsafe fn send(_: Email) {}", "unsafe"),
         ("extern \"C\" fn send(_: Email) {}", "extern \"C\""),
@@ -201,7 +233,6 @@ fn all_faults_are_found_in_one_pass() {
             "\"c d\"",
             "0",
             "max_attempts",
-            "async",
             "unsafe",
             "where Email: Sized",
             "&Email",

@@ -21,6 +21,15 @@ pub(super) fn max_attempts(value: TokenStream) -> syn::Result<u32> {
     number(&value, 1, "a number of runs from 1 to 4294967295")
 }
 
+pub(super) fn batch(value: TokenStream) -> syn::Result<u32> {
+    number(&value, 1, "a number of messages from 1 to 4294967295")
+}
+
+/// How long a batch waits for more; it may be zero.
+pub(super) fn linger(value: TokenStream) -> syn::Result<Duration> {
+    duration(&value).map(|(_, linger)| linger)
+}
+
 /// A `u32` that is not less than `least`.
 fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result<u32> {
     let number = syn::parse2::<LitInt>(value.clone())

@@ -57,6 +57,22 @@ fn a_handler_with_parameters() {
 }
 
 #[test]
+fn an_async_handler() {
+    assert_expands_to("async.rs", r#""ping""#, "async fn ping(_: Ping, run: &Context) -> Outcome { Ok(()) }");
+    let output = expand(r#""ping""#, "async fn ping(_: Ping) -> ! { loop {} }");
+    assert!(output.contains("async move"), "{output}");
+}
+
+#[test]
+fn a_batch_handler() {
+    assert_expands_to(
+        "batch.rs",
+        r#""ping", batch = 100, linger = "1500ms""#,
+        "fn ping(all: Vec<Ping>, run: &Context) -> Result<Vec<Outcome>, Error> { Ok(Vec::new()) }",
+    );
+}
+
+#[test]
 fn a_declared_job_and_its_handler() {
     let item = r#"#[deprecated] #[job("ping", queue = "net", alias = "pong")] pub struct Ping { host: String }"#;
     let output = job(item.parse().expect("tokens"));

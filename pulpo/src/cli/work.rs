@@ -25,6 +25,6 @@ pub(super) fn run(
     let pulpo = open(settings)?;
     let mut app = App::default();
     setup(&mut app).map_err(|error| setup_failed(&*error))?;
-    pulpo.worker_of(registry).states(app.states).run()?;
+    pulpo.worker_of(registry).app(app).run()?;
     Ok(())
 }

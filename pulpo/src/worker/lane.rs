@@ -1,6 +1,7 @@
 //! One job's way: dequeue, decode, run, decide, carry out.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,15 +20,26 @@ use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
 use crate::registry::Handler;
 use crate::report::{chain, limited};
 
+/// What is left to do for the others of a batch when one of it is settled.
+#[derive(Default)]
+pub(super) struct Settled {
+    /// Not published yet.
+    pub(super) follow_ups: Vec<NewMessage>,
+    /// Why the queue refused them.
+    pub(super) refused: Option<String>,
+}
+
 /// One seat of a worker: one thread, one job at a time.
 pub(super) struct Lane {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) seat: Arc<Seat>,
     monitor: Arc<Monitor>,
     /// At hand between two jobs; in the seat during one.
-    consumer: Option<Box<dyn Consumer>>,
+    pub(super) consumer: Option<Box<dyn Consumer>>,
+    /// Taken together with a batch that is done by now.
+    pub(super) pending: Option<Delivery>,
     trouble: Pause,
-    cancellation: Arc<Cancellation>,
+    pub(super) cancellation: Arc<Cancellation>,
     /// Waits in a row that brought nothing.
     pub(super) empty: Arc<AtomicU64>,
 }
@@ -39,6 +51,7 @@ impl Lane {
             seat: Arc::default(),
             monitor: monitor.clone(),
             consumer: Some(consumer),
+            pending: None,
             trouble: Pause::default(),
             cancellation: Arc::default(),
             empty: Arc::default(),
@@ -48,10 +61,10 @@ impl Lane {
     /// Takes and runs messages until the worker stops, or the monitor has
     /// taken the job of this lane away.
     pub(super) fn work(mut self) {
-        while !self.shared.stop.requested() {
-            let Some(delivery) = self.next() else { continue };
+        while self.pending.is_some() || !self.shared.stop.requested() {
+            let Some(delivery) = self.pending.take().or_else(|| self.next()) else { continue };
             self.empty.store(0, Ordering::SeqCst);
-            self.process(&delivery);
+            self.process(delivery);
             if self.consumer.is_none() {
                 return;
             }
@@ -87,11 +100,15 @@ impl Lane {
         }
     }
 
-    fn process(&mut self, delivery: &Delivery) {
+    fn process(&mut self, delivery: Delivery) {
         let incoming = Incoming::read(&delivery.text);
         let handler =
             incoming.as_ref().ok().and_then(|message| self.shared.registry.get(message.header.request_type()));
-        self.sit_down(delivery, incoming.as_ref().ok(), handler);
+        if let Some((handler, batch)) = handler.and_then(|handler| Some((handler, handler.batch()?))) {
+            drop(incoming);
+            return self.process_batch(delivery, handler, batch);
+        }
+        self.sit_down(&delivery, incoming.as_ref().ok(), handler);
 
         let started = self.shared.clock.uptime();
         let mut follow_ups = Vec::new();
@@ -102,9 +119,9 @@ impl Lane {
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
             (Ok(message), Some(handler)) => self.ask(before_run).map_or_else(
                 || {
-                    let body = message.body_text();
-                    let context = self.context(delivery, message, handler);
-                    let ending = run(handler, &Run { body, context: &context });
+                    let bodies = [message.body_text()];
+                    let context = self.context(&delivery, message, handler);
+                    let ending = run(handler, &Run::new(&bodies, &context));
                     follow_ups = context.into_follow_ups();
                     Ok(ending)
                 },
@@ -117,7 +134,7 @@ impl Lane {
     }
 
     /// What the handler may ask of this run.
-    fn context(&self, delivery: &Delivery, message: Incoming<'_>, handler: &Handler) -> Context {
+    pub(super) fn context(&self, delivery: &Delivery, message: Incoming<'_>, handler: &Handler) -> Context {
         let held = self.seat.held();
         let failed = delivery.failed(handler.policy().max_attempts);
         // Whatever the producer wrote there: the queue counts.
@@ -136,6 +153,27 @@ impl Lane {
     /// the lease alive.
     fn sit_down(&mut self, delivery: &Delivery, message: Option<&Incoming<'_>>, handler: Option<&'static Handler>) {
         let Some(consumer) = self.consumer.take() else { return };
+        self.cancellation.reset();
+        let mut running = self.running(delivery, message, handler);
+        let timeout = running.facts.policy.timeout;
+        running.timeout = timeout.map(|limit| (self.shared.clock.uptime() + limit, limit));
+        self.take_seat(Held { consumer, running, others: VecDeque::new() });
+    }
+
+    /// From now on the monitor keeps the leases alive.
+    pub(super) fn take_seat(&self, held: Held) {
+        let next = held.next();
+        self.seat.put(held);
+        self.monitor.expect(next);
+    }
+
+    /// All that settling this message will take.
+    pub(super) fn running(
+        &self,
+        delivery: &Delivery,
+        message: Option<&Incoming<'_>>,
+        handler: Option<&'static Handler>,
+    ) -> Running {
         let policy = handler.map_or(&Policy::DEFAULT, Handler::policy);
         let failed = delivery.failed(policy.max_attempts);
         let delay = message.and_then(|message| message.header.delay());
@@ -149,15 +187,11 @@ impl Lane {
             expiration: message.and_then(|message| message.header.expiration()),
         };
         let uptime = self.shared.clock.uptime();
-        self.cancellation.reset();
         let mut running = Running::new(delivery, uptime, facts, self.cancellation.clone());
         if let Some(message) = message {
             running.request_type = limited(message.header.request_type().to_owned());
         }
-        running.timeout = facts.policy.timeout.map(|limit| (uptime + limit, limit));
-        let next = running.next();
-        self.seat.put(Held { consumer, running });
-        self.monitor.expect(next);
+        running
     }
 
     fn ask(&self, rule: fn(&Situation<'_>) -> Option<Disposition>) -> Option<Disposition> {
@@ -175,7 +209,14 @@ impl Lane {
 
     /// Decides and carries out, again and again while the queue is in trouble
     /// and the lease is ours; then takes the consumer back.
-    fn settle(&mut self, ending: Result<Ending, Disposition>, follow_ups: Vec<NewMessage>, took: Duration) {
+    /// With the next of a batch in its place, if there is one.
+    pub(super) fn settle(
+        &mut self,
+        ending: Result<Ending, Disposition>,
+        follow_ups: Vec<NewMessage>,
+        took: Duration,
+    ) -> Settled {
+        let mut refused = None;
         let mut trouble = Pause::default();
         let mut ending = Some((ending, follow_ups));
         let mut decided = None;
@@ -183,7 +224,7 @@ impl Lane {
             let mut seat = self.seat.held();
             let Some(held) = seat.as_mut() else {
                 tracing::warn!("a handler came to its end after its message was given up: its result does not count");
-                return;
+                return Settled::default();
             };
             held.running.timeout = None;
             let now = self.shared.clock.now();
@@ -198,6 +239,7 @@ impl Lane {
                 // for instance, is the fault of the run that published it.
                 Err(error) if refuses_follow_ups(&error, &held.running.follow_ups) => {
                     held.running.follow_ups.clear();
+                    refused = Some(chain(&error));
                     *disposition = held.decide(now, Ending::Failed(transient(error)));
                 }
                 Err(error) if error.is_transient() => {
@@ -209,8 +251,12 @@ impl Lane {
                 }
                 result => {
                     self.shared.record(&held.running, disposition, &result, took);
-                    self.consumer = seat.take().map(|held| held.consumer);
-                    return;
+                    let follow_ups = std::mem::take(&mut held.running.follow_ups);
+                    match held.others.pop_front() {
+                        Some(next) => held.running = next,
+                        None => self.consumer = seat.take().map(|held| held.consumer),
+                    }
+                    return Settled { follow_ups, refused };
                 }
             }
         }
@@ -243,7 +289,7 @@ fn run(handler: &Handler, call: &Run<'_>) -> Ending {
     }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not a text")
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Shared;
 use super::lane::Lane;
-use super::seat::{Held, Seat};
+use super::seat::{Held, Running, Seat};
 use crate::clock::{Signal, lock};
 use crate::disposition::Ending;
 use crate::queue::Consumer;
@@ -127,7 +127,7 @@ impl Monitor {
                     self.replace(&seat, consumer);
                     continue;
                 }
-                next = next.into_iter().chain(held.running.next()).min();
+                next = next.into_iter().chain(held.next()).min();
             }
             drop(resting);
             if seat.has_ended() {
@@ -141,7 +141,23 @@ impl Monitor {
     /// in trouble: then again a little later.
     fn time_out(&self, held: &mut Held, uptime: Duration) -> bool {
         let Some((_, limit)) = held.running.timeout else { return false };
-        let disposition = held.decide(self.shared.clock.now(), Ending::TimedOut(limit));
+        // Those of a batch one by one, so that each trouble leaves the rest.
+        while let Some(other) = held.others.pop_back() {
+            let first = std::mem::replace(&mut held.running, other);
+            let done = self.time_out_one(held, uptime, limit);
+            let other = std::mem::replace(&mut held.running, first);
+            if !done {
+                held.running.timeout = other.timeout;
+                held.others.push_back(Running { timeout: None, ..other });
+                return false;
+            }
+        }
+        self.time_out_one(held, uptime, limit)
+    }
+
+    fn time_out_one(&self, held: &mut Held, uptime: Duration, limit: Duration) -> bool {
+        let ending = if held.running.waits { Ending::ShutDown } else { Ending::TimedOut(limit) };
+        let disposition = held.decide(self.shared.clock.now(), ending);
         match held.carry_out(&disposition, &*self.shared.queue) {
             Err(error) if error.is_transient() => {
                 tracing::error!(id = %held.running.lease.id, error = chain(&error), "cannot settle a message, trying again");
@@ -182,10 +198,14 @@ impl Monitor {
     fn give_back(&self) {
         for lane in lock(&self.lanes).drain(..) {
             let Some(mut held) = lane.seat.held().take() else { continue };
-            let disposition = held.decide(self.shared.clock.now(), Ending::ShutDown);
-            let result = held.carry_out(&disposition, &*self.shared.queue);
             held.running.cancellation.cancel();
-            self.shared.record(&held.running, &disposition, &result, Duration::ZERO);
+            loop {
+                let disposition = held.decide(self.shared.clock.now(), Ending::ShutDown);
+                let result = held.carry_out(&disposition, &*self.shared.queue);
+                self.shared.record(&held.running, &disposition, &result, Duration::ZERO);
+                let Some(other) = held.others.pop_front() else { break };
+                held.running = other;
+            }
         }
     }
 }

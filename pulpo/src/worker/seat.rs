@@ -1,6 +1,7 @@
 //! Where a lane's consumer rests while its handler runs, within reach of the
 //! monitor.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(super) struct Seat {
 pub(super) struct Held {
     pub(super) consumer: Box<dyn Consumer>,
     pub(super) running: Running,
+    /// The others of a batch, in their order, and last perhaps one that waits.
+    pub(super) others: VecDeque<Running>,
 }
 
 /// A job on its way: all that settling it takes.
@@ -39,6 +42,9 @@ pub(super) struct Running {
     pub(super) cancellation: Arc<Cancellation>,
     /// What is to be published if the job is done.
     pub(super) follow_ups: Vec<NewMessage>,
+    /// Taken together with a batch, and not in it: its turn comes after.
+    pub(super) waits: bool,
+    pub(super) in_batch: bool,
 }
 
 /// What the decision about a message needs to know of it.
@@ -78,12 +84,37 @@ impl Running {
             timeout: None,
             cancellation,
             follow_ups: Vec::new(),
+            waits: false,
+            in_batch: false,
         }
     }
 
     /// When the monitor must look at it, in uptime.
     pub(super) fn next(&self) -> Option<Duration> {
         self.touch_at.into_iter().chain(self.timeout.map(|(at, _)| at)).min()
+    }
+
+    /// Renews the lease if it is time.
+    pub(super) fn touch(&mut self, consumer: &mut dyn Consumer, uptime: Duration) {
+        if self.touch_at.is_none_or(|at| uptime < at) {
+            return;
+        }
+        match consumer.touch(&self.lease) {
+            Ok(()) => self.touch_at = Some(uptime + heartbeat(self.ttr)),
+            Err(QueueError::LeaseLost { id }) => {
+                self.touch_at = None;
+                tracing::warn!(%id, request_type = self.request_type, "the lease was lost while the job is running: its result will not count");
+                // The others of a batch still count.
+                if !self.in_batch {
+                    self.cancellation.cancel();
+                }
+            }
+            Err(error) => {
+                // Sooner than the next heartbeat, since the lease is ending.
+                self.touch_at = Some(uptime + (heartbeat(self.ttr) / 10).max(Duration::from_millis(50)));
+                tracing::warn!(id = %self.lease.id, error = chain(&error), "cannot renew the lease, trying again");
+            }
+        }
     }
 }
 
@@ -115,25 +146,16 @@ impl Seat {
 }
 
 impl Held {
-    /// Renews the lease if it is time.
+    /// Renews the leases for which it is time.
     pub(super) fn touch(&mut self, uptime: Duration) {
-        let running = &mut self.running;
-        if running.touch_at.is_none_or(|at| uptime < at) {
-            return;
-        }
-        match self.consumer.touch(&running.lease) {
-            Ok(()) => running.touch_at = Some(uptime + heartbeat(running.ttr)),
-            Err(QueueError::LeaseLost { id }) => {
-                running.touch_at = None;
-                running.cancellation.cancel();
-                tracing::warn!(%id, request_type = running.request_type, "the lease was lost while the job is running: its result will not count");
-            }
-            Err(error) => {
-                // Sooner than the next heartbeat, since the lease is ending.
-                running.touch_at = Some(uptime + (heartbeat(running.ttr) / 10).max(Duration::from_millis(50)));
-                tracing::warn!(id = %running.lease.id, error = chain(&error), "cannot renew the lease, trying again");
-            }
-        }
+        let consumer = &mut *self.consumer;
+        self.running.touch(consumer, uptime);
+        self.others.iter_mut().for_each(|running| running.touch(consumer, uptime));
+    }
+
+    /// When the monitor must look at it, in uptime.
+    pub(super) fn next(&self) -> Option<Duration> {
+        std::iter::once(&self.running).chain(&self.others).filter_map(Running::next).min()
     }
 
     /// Decides by how the run ended.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pulpo::queue::{NewMessage, QueueError, State as QueueState};
 use pulpo::{Context, Message, State};
+use pulpo_tests::wait::until;
 use serde::{Deserialize, Serialize};
 
 use crate::board::Board;
@@ -50,6 +51,7 @@ fn they_become_visible_when_the_job_is_done() {
         stage.board.open("first");
         stage.once_told("next one");
         assert!(stage.peek(&id).is_none());
+        until("the first one is done", || stage.all("next").len() == 1);
         let [later] = &*stage.all("next") else { panic!("one is delayed") };
         assert_eq!((later.state, later.priority.get()), (QueueState::Delayed, 3));
         working.stop();

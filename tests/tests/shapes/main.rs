@@ -1,5 +1,7 @@
 //! The shapes that a handler may have, through the worker and the real queue.
 
+mod asynchronous;
+mod batches;
 mod board;
 mod follow_ups;
 mod parameters;

@@ -1,5 +1,6 @@
 //! A queue that does what every queue must and nothing more: the methods that
-//! have a default are left to it. It refuses follow-ups with the text `refuse`.
+//! have a default are left to it. It holds messages with the text `held` until the
+//! test lets them in. It refuses follow-ups with the text `refuse`.
 
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use pulpo::queue::{
     Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
 };
 
+use crate::board::Board;
+
 #[derive(Debug)]
-pub(crate) struct Plain(pub(crate) FileQueue);
+pub(crate) struct Plain(pub(crate) FileQueue, pub(crate) Board);
 
 struct PlainConsumer(Box<dyn Consumer>);
 
@@ -22,6 +25,9 @@ impl QueueAdapter for Plain {
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
         if messages.iter().any(|message| message.text.contains(r#""text":"refuse"}"#)) {
             return Err(QueueError::Unsupported("keep a message as large as that"));
+        }
+        if messages.iter().any(|message| message.text.contains(r#""text":"held"}"#)) {
+            self.1.wait("enqueue");
         }
         self.0.enqueue(messages)
     }

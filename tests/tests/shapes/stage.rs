@@ -54,12 +54,14 @@ pub(crate) fn on(kind: &str, lanes: usize, test: &impl Fn(Stage)) {
         None => FileQueue::memory(true, Arc::new(clock.clone())),
     };
     let file = file.expect("a queue");
-    let queue: Arc<dyn QueueAdapter> = if kind == "plain" { Arc::new(Plain(file)) } else { Arc::new(file) };
+    let board = Board::default();
+    let queue: Arc<dyn QueueAdapter> =
+        if kind == "plain" { Arc::new(Plain(file, board.clone())) } else { Arc::new(file) };
     let mut options = WorkerOptions::default();
     options.concurrency = lanes;
     options.handle_signals = false;
     let pulpo = Pulpo::on(queue.clone(), options, Arc::new(clock.clone()));
-    test(Stage { clock, queue, pulpo, board: Board::default(), _folder: folder });
+    test(Stage { clock, queue, pulpo, board, _folder: folder });
 }
 
 impl Stage {

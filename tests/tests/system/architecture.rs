@@ -7,12 +7,13 @@ use std::path::Path;
 
 /// From the bottom up. A file may use what stands before it, and its own
 /// submodules.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 20] = [
     "report",
     "message",
     "outcome",
     "policy",
     "clock",
+    "runtime",
     "disposition",
     "job",
     "queue",

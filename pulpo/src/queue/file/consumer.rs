@@ -30,14 +30,15 @@ impl FileConsumer {
         Self { shared, queues, interrupts }
     }
 
-    fn look(&self) -> Result<Look, QueueError> {
+    fn look(&self, wanted: Option<&str>) -> Result<Look, QueueError> {
         let queues = self.queues.clone();
+        let wanted = wanted.map(str::to_owned);
         let now = self.shared.now();
         let number = self.shared.leases.fetch_add(1, Ordering::Relaxed);
         let token: Arc<str> = format!("{}-{number}", self.shared.owner).into();
         self.shared.writer.write(Durability::Lazy, move |connection| {
             end_waits(connection, now)?;
-            match first_ready(connection, &queues)? {
+            match first_ready(connection, &queues, wanted.as_deref())? {
                 Some(id) => lease(connection, id, &token, now).map(|delivery| Look::Found(Box::new(delivery))),
                 None => connection
                     .prepare_cached("SELECT min(until) FROM message WHERE until IS NOT NULL")?
@@ -45,6 +46,30 @@ impl FileConsumer {
                     .map(Look::Nothing),
             }
         })
+    }
+
+    /// The next message, of this request type if one is wanted.
+    fn take(&mut self, wanted: Option<&str>, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let clock = self.shared.clock.clone();
+        let end = clock.uptime().saturating_add(wait);
+        loop {
+            let seen = self.shared.signal.seen();
+            let next = match self.look(wanted)? {
+                Look::Found(delivery) => return Ok(Some(*delivery)),
+                Look::Nothing(next) => next,
+            };
+            let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
+            let left = end.saturating_sub(clock.uptime());
+            if left.is_zero() || std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
+                return Ok(None);
+            }
+            let due = next.map(|next| {
+                let micros = u64::try_from(next.saturating_sub(self.shared.now())).unwrap_or_default();
+                // A clock that was set back must not make this spin.
+                Duration::from_micros(micros).max(Duration::from_millis(1))
+            });
+            self.shared.signal.wait(seen, Some(due.map_or(left, |due| due.min(left))));
+        }
     }
 
     /// Runs a statement on the message if its lease is still this one.
@@ -90,26 +115,11 @@ impl FileConsumer {
 
 impl Consumer for FileConsumer {
     fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let clock = self.shared.clock.clone();
-        let end = clock.uptime().saturating_add(wait);
-        loop {
-            let seen = self.shared.signal.seen();
-            let next = match self.look()? {
-                Look::Found(delivery) => return Ok(Some(*delivery)),
-                Look::Nothing(next) => next,
-            };
-            let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
-            let left = end.saturating_sub(clock.uptime());
-            if left.is_zero() || std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
-                return Ok(None);
-            }
-            let due = next.map(|next| {
-                let micros = u64::try_from(next.saturating_sub(self.shared.now())).unwrap_or_default();
-                // A clock that was set back must not make this spin.
-                Duration::from_micros(micros).max(Duration::from_millis(1))
-            });
-            self.shared.signal.wait(seen, Some(due.map_or(left, |due| due.min(left))));
-        }
+        self.take(None, wait)
+    }
+
+    fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.take(Some(request_type), wait)
     }
 
     fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
@@ -188,16 +198,18 @@ fn end_waits(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
         .execute([now])
 }
 
-/// The first message of these queues: the most urgent, then the oldest.
-fn first_ready(connection: &Connection, queues: &[String]) -> rusqlite::Result<Option<i64>> {
+/// The first message of these queues, of this request type if one is wanted:
+/// the most urgent, then the oldest.
+fn first_ready(connection: &Connection, queues: &[String], wanted: Option<&str>) -> rusqlite::Result<Option<i64>> {
     // One query for each queue, since only so the index gives the order; an
     // index without the queue would walk over all messages of other queues.
     let mut first = connection.prepare_cached(
-        "SELECT priority, id FROM message WHERE state = 0 AND queue = ?1 ORDER BY priority, id LIMIT 1",
+        "SELECT priority, id FROM message
+         WHERE state = 0 AND queue = ?1 AND (?2 IS NULL OR request_type = ?2) ORDER BY priority, id LIMIT 1",
     )?;
     let mut best: Option<(i64, i64)> = None;
     for queue in queues {
-        let found = first.query_row([queue], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let found = first.query_row(params![queue, wanted], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         best = match (best, found) {
             (Some(best), Some(found)) => Some(best.min(found)),
             (best, found) => best.or(found),

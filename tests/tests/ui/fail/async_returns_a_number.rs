@@ -6,6 +6,8 @@ struct SendEmail {
 }
 
 #[pulpo::handler("send_email")]
-async fn send_email(_: SendEmail) {}
+async fn send_email(_: SendEmail) -> u32 {
+    1
+}
 
 fn main() {}

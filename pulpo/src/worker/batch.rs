@@ -1,0 +1,198 @@
+//! A batch on its way: gather, decode, run, decide, carry out each.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::lane::{Lane, panic_text};
+use super::seat::{Held, Running};
+use crate::context::{Context, Run};
+use crate::disposition::{Disposition, Ending, before_run};
+use crate::message::Incoming;
+use crate::outcome::{Outcomes, transient};
+use crate::queue::{Consumer, Delivery};
+use crate::registry::{Batch, Handler};
+use crate::report::chain;
+
+/// What was taken out of the queue for one call.
+struct Gathered {
+    members: Vec<(Delivery, Running)>,
+    /// One of another type, which a queue that cannot pick has handed out. It
+    /// waits for its turn, its lease kept alive, and ends the gathering.
+    other: Option<(Delivery, Running)>,
+}
+
+impl Lane {
+    /// The way of the messages of a batch handler, of which one has come.
+    pub(super) fn process_batch(&mut self, first: Delivery, handler: &'static Handler, batch: &Batch) {
+        let Some(mut consumer) = self.consumer.take() else { return };
+        let Gathered { members, other } = self.gather(&mut *consumer, first, handler, batch);
+        let (deliveries, running): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        let (other, waiting) = other.unzip();
+        self.sit_down_together(consumer, running, waiting, handler);
+
+        let started = self.shared.clock.uptime();
+        let (endings, mut follow_ups) = self.run_batch(&deliveries, handler);
+        let took = self.shared.clock.uptime().saturating_sub(started);
+
+        let mut refused: Option<String> = None;
+        for ending in endings {
+            let ending = match (&refused, ending) {
+                (Some(reason), Ok(Ending::Done)) => Ok(Ending::Failed(transient(reason.as_str()))),
+                (_, ending) => ending,
+            };
+            let settled = self.settle(ending, follow_ups, took);
+            follow_ups = settled.follow_ups;
+            refused = refused.or(settled.refused);
+        }
+        if let Some(other) = other {
+            // Unless the monitor has taken it away with the others.
+            self.consumer = self.seat.held().take().map(|held| held.consumer);
+            self.pending = Some(other);
+        }
+    }
+
+    /// Takes messages until the batch is full, its linger is over, or one of
+    /// another type comes. Until they sit in the seat, their leases are renewed
+    /// here.
+    fn gather(
+        &self,
+        consumer: &mut dyn Consumer,
+        first: Delivery,
+        handler: &'static Handler,
+        batch: &Batch,
+    ) -> Gathered {
+        let clock = &self.shared.clock;
+        let end = clock.uptime().saturating_add(batch.linger);
+        let mut gathered = Gathered { members: Vec::new(), other: None };
+        let request_type = self.add(&mut gathered, first, handler);
+        while gathered.members.len() < batch.most && gathered.other.is_none() && !self.shared.stop.requested() {
+            let uptime = clock.uptime();
+            gathered.members.iter_mut().for_each(|(_, running)| running.touch(consumer, uptime));
+            let left = end.saturating_sub(uptime);
+            let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
+            let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
+            match consumer.dequeue_of(&request_type, wait) {
+                Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, handler)),
+                Ok(None) if clock.uptime() >= end => break,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "cannot take more messages for a batch: it is run as it is");
+                    break;
+                }
+            }
+        }
+        gathered
+    }
+
+    /// Adds one that was taken; says its request type.
+    fn add(&self, gathered: &mut Gathered, delivery: Delivery, handler: &'static Handler) -> String {
+        let message = Incoming::read(&delivery.text).ok();
+        let its = message.as_ref().and_then(|message| self.shared.registry.get(message.header.request_type()));
+        let running = self.running(&delivery, message.as_ref(), its);
+        let request_type = running.request_type.clone();
+        drop(message);
+        if its.is_some_and(|its| std::ptr::eq(its, handler)) {
+            gathered.members.push((delivery, running));
+        } else {
+            gathered.other = Some((delivery, running));
+        }
+        request_type
+    }
+
+    /// Puts all within reach of the monitor.
+    fn sit_down_together(
+        &mut self,
+        consumer: Box<dyn Consumer>,
+        mut members: Vec<Running>,
+        waiting: Option<Running>,
+        handler: &'static Handler,
+    ) {
+        let uptime = self.shared.clock.uptime();
+        self.cancellation.reset();
+        members.iter_mut().for_each(|running| running.in_batch = true);
+        let mut running = members.remove(0);
+        running.timeout = handler.policy().timeout.map(|limit| (uptime + limit, limit));
+        let waiting = waiting.map(|waiting| Running { waits: true, ..waiting });
+        self.take_seat(Held { consumer, running, others: members.into_iter().chain(waiting).collect() });
+    }
+
+    /// Calls the handler with all that may be run; how it ended for each.
+    fn run_batch(
+        &self,
+        deliveries: &[Delivery],
+        handler: &'static Handler,
+    ) -> (Vec<Result<Ending, Disposition>>, Vec<crate::queue::NewMessage>) {
+        if self.shared.stop.requested() {
+            return (deliveries.iter().map(|_| Ok(Ending::ShutDown)).collect(), Vec::new());
+        }
+        let unfit = self.unfit();
+        let mut context: Option<Context> = None;
+        let mut bodies = Vec::new();
+        for (index, delivery) in deliveries.iter().enumerate() {
+            if unfit.get(index).is_none_or(Option::is_some) {
+                continue;
+            }
+            // It was read before, when it was taken.
+            let Ok(message) = Incoming::read(&delivery.text) else { continue };
+            bodies.push(message.body_text());
+            context.get_or_insert_with(|| self.context(delivery, message, handler));
+        }
+        let (mut ran, follow_ups) = match context {
+            Some(context) => {
+                let ran = call(handler, &bodies, &context);
+                (ran.into_iter(), context.into_follow_ups())
+            }
+            None => (Vec::new().into_iter(), Vec::new()),
+        };
+        let endings = unfit.into_iter().map(|unfit| match unfit {
+            Some(disposition) => Err(disposition),
+            None => Ok(ran.next().unwrap_or(Ending::ShutDown)),
+        });
+        (endings.collect(), follow_ups)
+    }
+
+    /// For each member, what becomes of it if it is not to be run: it is too
+    /// late or too early, or its attempts are used up.
+    fn unfit(&self) -> Vec<Option<Disposition>> {
+        let now = self.shared.clock.now();
+        let held = self.seat.held();
+        let Some(held) = held.as_ref() else { return Vec::new() };
+        let members = std::iter::once(&held.running).chain(&held.others).filter(|running| !running.waits);
+        members.map(|running| before_run(&running.facts.at(now))).collect()
+    }
+}
+
+/// Decodes the bodies and calls the handler; how it ended for each.
+fn call(handler: &Handler, bodies: &[Option<&str>], context: &Context) -> Vec<Ending> {
+    let run = Run::new(bodies, context);
+    let outcomes = catch_unwind(AssertUnwindSafe(|| handler.run_batch(&run)));
+    let mut unreadable = run.into_unreadable();
+    let decoded = bodies.len() - unreadable.len();
+    let mut of_each: Box<dyn FnMut() -> Ending> = match outcomes {
+        // None was decoded.
+        Ok(None) => Box::new(|| Ending::Done),
+        Ok(Some(Outcomes::All(Ok(())))) => Box::new(|| Ending::Done),
+        Ok(Some(Outcomes::All(Err(failure)))) => Box::new(move || Ending::Failed(failure.again())),
+        Ok(Some(Outcomes::Each(each))) if each.len() == decoded => {
+            let mut each = each.into_iter();
+            Box::new(move || each.next().map_or(Ending::Done, |one| one.map_or_else(Ending::Failed, |()| Ending::Done)))
+        }
+        Ok(Some(Outcomes::Each(each))) => {
+            let reason = format!(
+                "expected an outcome for each of {decoded} messages, got {} from {}",
+                each.len(),
+                handler.function()
+            );
+            Box::new(move || Ending::Failed(transient(reason.as_str())))
+        }
+        Err(panic) => {
+            let text = panic_text(&*panic).to_owned();
+            Box::new(move || Ending::Panicked(text.clone()))
+        }
+    };
+    (0..bodies.len())
+        .map(|index| match unreadable.remove(&index) {
+            Some(error) => Ending::Unreadable(error.to_string()),
+            None => of_each(),
+        })
+        .collect()
+}

@@ -1,0 +1,254 @@
+//! Batch handlers: several messages at once, each settled for itself.
+
+use pulpo::queue::{NewMessage, State as QueueState};
+use pulpo::{Context, Message, MessageId, Outcome, State};
+use pulpo_tests::wait::until;
+use serde::{Deserialize, Serialize};
+
+use crate::board::Board;
+use crate::stage::{SECOND, Stage, on, on_each, reason};
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    text: String,
+}
+
+/// Tells what it got; a line says what becomes of it, and `all …` of all.
+#[pulpo::handler("line", batch = 3, linger = "2s", max_attempts = 2, backoff = "10s", timeout = "1h")]
+fn ingest(lines: Vec<Line>, context: &Context, board: State<Board>) -> Result<Vec<Outcome>, std::io::Error> {
+    let texts: Vec<_> = lines.iter().map(|line| &*line.text).collect();
+    board.write(format!("got {}", texts.join(" ")));
+    if texts.contains(&"all wait") {
+        board.wait("lines");
+    }
+    if texts.contains(&"all fail") {
+        return Err(std::io::Error::other("no luck"));
+    }
+    assert!(!texts.contains(&"all panic"), "out of cheese");
+    if texts.contains(&"all follow") {
+        context.publish(Told { text: format!("{} lines", lines.len()) }).map_err(std::io::Error::other)?;
+    }
+    let forgotten = usize::from(texts.contains(&"all forget"));
+    let each = texts.iter().skip(forgotten).map(|text| match *text {
+        "fail" => Err("no luck".into()),
+        "fatal" => Err(pulpo::fatal("no good")),
+        _ => Ok(()),
+    });
+    Ok(each.collect())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Told {
+    text: String,
+}
+
+#[pulpo::handler("told", batch = 100)]
+async fn told(all: Vec<Told>, board: State<Board>) {
+    tokio::task::yield_now().await;
+    board.write(format!("told {} first of {}", all[0].text, all.len()));
+}
+
+#[derive(Serialize, Deserialize)]
+struct Between;
+
+#[pulpo::handler("between")]
+fn between(_: Between, board: State<Board>) {
+    board.write("between");
+}
+
+impl Stage {
+    fn lines<const N: usize>(&self, texts: [&str; N]) -> [MessageId; N] {
+        texts.map(|text| self.publish(Line { text: text.into() }))
+    }
+
+    fn settled(&self, ids: &[MessageId]) {
+        until("all are settled", || {
+            ids.iter().all(|id| self.peek(id).is_none_or(|message| message.state != QueueState::Reserved))
+        });
+    }
+}
+
+#[test]
+fn a_full_batch_does_not_linger() {
+    on_each(|stage| {
+        let ids = stage.lines(["a", "b", "c"]);
+        let working = stage.work();
+        stage.once_told("got a b c");
+        stage.settled(&ids);
+        assert_eq!(working.stop().done, 3);
+    });
+}
+
+#[test]
+fn what_has_come_goes_when_the_linger_is_over() {
+    on_each(|stage| {
+        stage.lines(["a"]);
+        let working = stage.work();
+        until("it is taken", || stage.all("line").iter().all(|line| line.state == QueueState::Reserved));
+        stage.clock.advance(SECOND);
+        stage.lines(["b"]);
+        until("it is taken", || stage.all("line").iter().all(|line| line.state == QueueState::Reserved));
+        assert!(stage.board.lines().is_empty());
+        // Which it began to count some time after the first was taken.
+        until("the linger is over", || {
+            stage.clock.advance(SECOND / 10);
+            stage.board.has("got a b")
+        });
+        assert_eq!(working.stop().done, 2);
+    });
+}
+
+#[test]
+fn each_has_its_own_outcome() {
+    on_each(|stage| {
+        let [good, transient, fatal] = stage.lines(["a", "fail", "fatal"]);
+        let working = stage.work();
+        let buried = stage.once(&fatal, QueueState::Buried);
+        assert_eq!((buried.attempts, reason(&buried)), (1, "no good"));
+        let delayed = stage.once(&transient, QueueState::Delayed);
+        assert_eq!((delayed.attempts, reason(&delayed)), (1, "no luck"));
+        assert!(stage.peek(&good).is_none());
+        let summary = working.stop();
+        assert_eq!((summary.done, summary.retried, summary.buried), (1, 1, 1));
+    });
+}
+
+#[test]
+fn a_failure_a_panic_or_a_wrong_number_is_of_all() {
+    for (what, expected) in [
+        ("all fail", "no luck"),
+        ("all panic", "panicked: out of cheese"),
+        ("all forget", "expected an outcome for each of 3 messages, got 2 from shapes::batches::ingest"),
+    ] {
+        on_each(|stage| {
+            let ids = stage.lines(["a", what, "c"]);
+            let working = stage.work();
+            for id in &ids {
+                let delayed = stage.once(id, QueueState::Delayed);
+                assert_eq!((delayed.attempts, reason(&delayed)), (1, expected));
+            }
+            assert_eq!(working.stop().retried, 3);
+        });
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_settled_alone() {
+    on_each(|stage| {
+        stage.lines(["a"]);
+        let text = r#"{"header":{"request_type":"line"},"body":{"text":7}}"#;
+        let unreadable =
+            stage.queue.enqueue(vec![NewMessage::new("pulpo", "line", text)]).expect("published").remove(0);
+        let late = stage.publish(Message::new(Line { text: "late".into() }).expiration(SECOND));
+        stage.clock.advance(2 * SECOND);
+        let working = stage.work();
+        stage.once_told("got a");
+        let buried = stage.once(&unreadable, QueueState::Buried);
+        assert!(reason(&buried).starts_with("body.text: invalid type: integer"), "{}", reason(&buried));
+        until("the late one is gone", || stage.peek(&late).is_none());
+        let summary = working.stop();
+        assert_eq!((summary.done, summary.buried, summary.expired), (1, 1, 1));
+        assert_eq!(stage.board.lines(), ["got a"]);
+    });
+}
+
+#[test]
+fn the_leases_of_all_are_renewed() {
+    on_each(|stage| {
+        let ids = stage.lines(["a", "all wait", "c"]);
+        let working = stage.work();
+        stage.once_told("got a all wait c");
+        for _ in 0..10 {
+            let ends: Vec<_> = ids.iter().map(|id| stage.once(id, QueueState::Reserved).until).collect();
+            stage.clock.advance(21 * SECOND);
+            until("all leases are renewed", || {
+                ids.iter().zip(&ends).all(|(id, end)| stage.once(id, QueueState::Reserved).until != *end)
+            });
+        }
+        stage.board.open("lines");
+        assert_eq!(working.stop().done, 3);
+    });
+}
+
+#[test]
+fn a_timeout_is_of_all() {
+    on_each(|stage| {
+        let ids = stage.lines(["a", "all wait", "c"]);
+        let working = stage.work();
+        stage.once_told("got a all wait c");
+        stage.clock.advance(3600 * SECOND);
+        for id in &ids {
+            assert_eq!(reason(&stage.once(id, QueueState::Delayed)), "timed out after 1h");
+        }
+        // The lane has been replaced.
+        stage.lines(["d", "e", "f"]);
+        stage.once_told("got d e f");
+        stage.board.open("lines");
+        let summary = working.stop();
+        assert_eq!((summary.done, summary.retried), (3, 3));
+    });
+}
+
+#[test]
+fn a_stop_gives_all_back() {
+    on_each(|stage| {
+        let ids = stage.lines(["a", "all wait", "c"]);
+        let working = stage.work();
+        stage.once_told("got a all wait c");
+        working.stopper.stop_at_once();
+        assert_eq!(working.thread.join().expect("no panic").given_back, 3);
+        for id in &ids {
+            assert_eq!(stage.once(id, QueueState::Ready).attempts, 0);
+        }
+        stage.board.open("lines");
+    });
+}
+
+#[test]
+fn a_stop_while_it_gathers_runs_nothing() {
+    on_each(|stage| {
+        let [id] = stage.lines(["a"]);
+        let working = stage.work();
+        stage.once(&id, QueueState::Reserved);
+        assert_eq!(working.stop().given_back, 1);
+        assert_eq!(stage.once(&id, QueueState::Ready).attempts, 0);
+        assert!(stage.board.lines().is_empty());
+    });
+}
+
+#[test]
+fn what_follows_goes_out_once() {
+    on_each(|stage| {
+        stage.lines(["fatal", "all follow", "c"]);
+        let working = stage.work();
+        stage.once_told("told 3 lines first of 1");
+        assert_eq!(working.stop().done, 3);
+        assert_eq!(stage.board.lines(), ["got fatal all follow c", "told 3 lines first of 1"]);
+    });
+}
+
+#[test]
+fn a_queue_that_cannot_pick_ends_the_gathering_with_the_next_of_another_type() {
+    on("plain", 1, &|stage| {
+        stage.lines(["a", "b"]);
+        stage.publish(Between);
+        stage.lines(["c", "d", "e"]);
+        let working = stage.work();
+        stage.once_told("got c d e");
+        assert_eq!(working.stop().done, 6);
+        assert_eq!(stage.board.lines(), ["got a b", "between", "got c d e"]);
+    });
+}
+
+#[test]
+fn a_queue_that_can_pick_lets_others_wait() {
+    on("disk", 1, &|stage| {
+        stage.lines(["a", "b"]);
+        stage.publish(Between);
+        stage.lines(["c", "d", "e", "f"]);
+        let working = stage.work();
+        stage.once_told("got d e f");
+        assert_eq!(working.stop().done, 7);
+        assert_eq!(stage.board.lines(), ["got a b c", "between", "got d e f"]);
+    });
+}

@@ -1,0 +1,9 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, pulpo::Job)]
+#[job("line", batch = 100)]
+struct Line {
+    text: String,
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    text: String,
+}
+
+#[pulpo::handler("line", linger = "2s")]
+fn ingest(_: Line) {}
+
+fn main() {}
