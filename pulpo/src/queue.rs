@@ -180,7 +180,10 @@ pub struct Capabilities {
     /// Without it, one that does not count and has a delay is taken for an
     /// attempt.
     pub uncounted_rollbacks: bool,
-    /// The last error of a message can be asked for.
+    /// Why a message was buried, and when, can be asked for as its last error.
+    pub burial_reasons: bool,
+    /// So can the last error of a message that is not buried: why it was put
+    /// back.
     pub last_errors: bool,
     /// Done messages can be kept in an archive.
     pub archive: bool,

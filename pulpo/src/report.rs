@@ -26,9 +26,14 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// The text, cut where it is longer than anybody reads.
-pub(crate) fn limited(mut text: String) -> String {
-    if text.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+pub(crate) fn limited(text: String) -> String {
+    limited_to(text, LONGEST)
+}
+
+/// The text, cut where it has more than so many bytes.
+pub(crate) fn limited_to(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         let cut = text.len() - end;
         text.truncate(end);
         text.push_str(&format!("… ({cut} more bytes)"));

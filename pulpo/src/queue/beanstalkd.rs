@@ -17,14 +17,34 @@
 //!   whose answer was lost on the way counts as a run that was lost.
 //! - A kick cannot set the counters back: [`Delivery::kicks`] says how often
 //!   it happened, and [`Delivery::failed`] makes of it what counts.
-//! - Reasons are not kept ([`Capabilities::last_errors`]): a job has no field
-//!   for one, its body cannot change, and a second job beside it could not be
-//!   found again from the first, or would outlive it. They are in the log.
+//! - Why a message was put back is not kept ([`Capabilities::last_errors`]): it
+//!   is in the log. Why it was buried is, in a note: see below.
 //! - The server cannot enumerate its jobs. [`QueueAdapter::list`] asks for one
 //!   id after the other, from the newest down, until it has found as many as
 //!   there are; it gives up after [`LONGEST_WALK`] ids and logs how many are
 //!   missing.
 //! - There is no archive, and the statistics do not tell request types apart.
+//! - The names `pulpo.reasons` and `pulpo.probe` cannot be those of queues.
+//!
+//! # The reasons of burials
+//!
+//! A job of the server has no field for a reason and its body cannot change, so
+//! a burial first puts a note, a second job, into the tube `pulpo.reasons`:
+//! `{"of": 42, "reason": "…", "at": "…"}`, delayed by 136 years, so that nobody
+//! is handed it. That costs one round trip, on a burial alone. A message whose
+//! note the server does not take is buried all the same.
+//!
+//! - [`QueueAdapter::list`] meets the notes on its way. They have ids too, and
+//!   so take some of its [`LONGEST_WALK`].
+//! - [`QueueAdapter::peek`] of a buried message has to look for its note: among
+//!   the ids from the newest down to its own, [`LONGEST_WALK`] at most, one
+//!   round trip for each. It need not if there are no notes, or its is the
+//!   oldest one. Peeks of messages in other states cost nothing more.
+//! - A kick or a deletion takes the notes along that are soon found. Those that
+//!   are left over, by other programs for instance, say nothing any more; lists
+//!   remove those that they meet.
+//!
+//! # Leases
 //!
 //! - A lease ends when its connection does, which is when its worker dies, or
 //!   after its ttr. The server (1.12) now and then forgets the ttr of a
@@ -55,8 +75,10 @@ mod inspect;
 mod job;
 mod limits;
 mod pool;
+mod reasons;
+mod walk;
 
-pub use inspect::LONGEST_WALK;
+pub use walk::LONGEST_WALK;
 
 /// Where the server is, and how to speak to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,7 +291,7 @@ struct Progress {
 
 impl QueueAdapter for BeanstalkdQueue {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities { burial_reasons: true, ..Capabilities::default() }
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {

@@ -146,6 +146,7 @@ impl QueueAdapter for FileQueue {
         Capabilities {
             atomic_batches: true,
             uncounted_rollbacks: true,
+            burial_reasons: true,
             last_errors: true,
             archive: true,
             complete_lists: true,

@@ -398,6 +398,11 @@ impl Client {
         found(self.ask(|client| client.peek(id).map(|job| job.body().to_vec())))
     }
 
+    /// The job of the tube in use whose delay is over first, and its text.
+    pub(super) fn peek_delayed(&mut self) -> Result<Option<(u64, Vec<u8>)>, Fault> {
+        found(self.ask(|client| client.peek_delayed().map(|job| (job.id(), job.body().to_vec()))))
+    }
+
     /// The job of the tube in use that was buried first.
     pub(super) fn peek_buried(&mut self) -> Result<Option<u64>, Fault> {
         found(self.ask(|client| client.peek_buried().map(|job| job.id())))

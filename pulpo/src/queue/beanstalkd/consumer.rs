@@ -10,6 +10,7 @@ use super::Shared;
 use super::connection::{Client, Connection, Fault, Server};
 use super::job::JobStats;
 use super::limits::seconds;
+use super::reasons::{self, Note};
 use crate::clock::Clock as _;
 use crate::message::MessageId;
 use crate::queue::{Consumer, Delivery, Lease, QueueError, State};
@@ -224,8 +225,18 @@ impl Consumer for BeanstalkdConsumer {
         })
     }
 
-    fn bury(&mut self, lease: &Lease, _reason: &str, _counted: bool) -> Result<(), QueueError> {
-        self.settle(lease, "bury a message in", false, |client, id, holding| client.bury(id, holding.priority))
+    fn bury(&mut self, lease: &Lease, reason: &str, _counted: bool) -> Result<(), QueueError> {
+        let (reason, at) = (reason.to_owned(), self.shared.clock.now());
+        self.settle(lease, "bury a message in", false, move |client, id, holding| {
+            // First the note: one too many is harmless, one too few is not.
+            let note = reasons::leave(client, &Note::new(id, &reason, at))?;
+            let buried = client.bury(id, holding.priority);
+            if buried == Err(Fault::NotFound) {
+                // The message is another's now, and so is what to say of it.
+                reasons::remove(client, note);
+            }
+            buried
+        })
     }
 
     fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {

@@ -1,35 +1,41 @@
 //! Looking at the jobs of the server, kicking and deleting them.
 
+use std::collections::HashSet;
+
 use super::Shared;
 use super::connection::{Client, Fault, found};
 use super::consumer::number;
-use super::job::JobStats;
-use super::limits;
-use crate::message::{Incoming, MessageId, Priority};
+use super::limits::{self, is_own};
+use super::reasons;
+use super::walk::{self, Found, LONGEST_WALK};
+use crate::message::{MessageId, Priority};
 use crate::queue::{Filter, QueueError, State, Stats, StoredMessage};
 
-/// How many ids a list asks for at most: some seconds' worth.
-pub const LONGEST_WALK: u64 = 200_000;
-
-/// Where the job is put that tells which id is the newest. It is delayed for
-/// longer than anyone lives, and deleted at once.
-const PROBE_TUBE: &str = "pulpo.probe";
+/// Among how many ids a message's note is looked for that is to go with it.
+/// It is only to save space, so not for long; a list finds it later.
+const SHORT_WALK: u64 = 10_000;
 
 impl Shared {
     pub(super) fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        let Some(id) = number(id) else { return Ok(None) };
-        let seen = self.talk("look at a message of", move |client| look(client, id))?;
-        Ok(seen.map(|(job, text)| self.stored(id, job, text)))
+        Ok(self.list(&Filter::all().id(id.clone()))?.pop())
     }
 
     pub(super) fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        let found = self.find(filter, LONGEST_WALK)?;
+        Ok(found.into_iter().rev().map(|found| self.stored(found)).collect())
+    }
+
+    /// What the filter picks, the newest first. The note of one that is picked
+    /// by its id is looked for among so many ids.
+    fn find(&self, filter: &Filter, most: u64) -> Result<Vec<Found>, QueueError> {
+        let wanted = filter.clone();
         if let Some(id) = &filter.id {
-            let message = self.peek(id)?.filter(|message| fits(filter, message) && filter.limit != Some(0));
-            return Ok(message.into_iter().collect());
+            let Some(id) = number(id) else { return Ok(Vec::new()) };
+            let seen = self.talk("look at a message of", move |client| walk::one(client, id, &wanted, most))?;
+            return Ok(seen.into_iter().collect());
         }
         filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
-        let wanted = filter.clone();
-        let walk = self.talk("list the messages of", move |client| walk(client, &wanted))?;
+        let walk = self.talk("list the messages of", move |client| walk::all(client, &wanted))?;
         if walk.missing > 0 {
             tracing::warn!(
                 missing = walk.missing,
@@ -37,14 +43,12 @@ impl Shared {
                 self.place
             );
         }
-        let mut messages: Vec<_> = walk.found.into_iter().map(|(id, job, text)| self.stored(id, job, text)).collect();
-        messages.reverse();
-        Ok(messages)
+        Ok(walk.found)
     }
 
     pub(super) fn stats(&self) -> Result<Vec<Stats>, QueueError> {
         self.talk("count the messages of", |client| {
-            let mut tubes = client.tubes()?;
+            let mut tubes = walk::tubes(client, &Filter::all())?;
             tubes.sort_unstable();
             let mut all = Vec::new();
             for queue in tubes {
@@ -64,12 +68,15 @@ impl Shared {
         }
         if filter.id.is_some() || filter.request_type.is_some() {
             // Only their texts tell which jobs are meant.
-            let ids: Vec<_> =
-                self.list(&filter.clone().state(State::Buried))?.iter().filter_map(|m| number(&m.id)).collect();
+            let buried = self.find(&filter.clone().state(State::Buried), SHORT_WALK)?;
             return self.talk("kick messages of", move |client| {
                 let mut kicked = 0;
-                for id in ids {
-                    kicked += u64::from(found(client.kick_job(id))?.is_some());
+                for Found { id, notes, .. } in buried.into_iter().rev() {
+                    if found(client.kick_job(id))?.is_some() {
+                        kicked += 1;
+                        // They are older than the kick: not of another burial since.
+                        reasons::remove(client, notes.into_iter().map(|(id, _)| id));
+                    }
                 }
                 Ok(kicked)
             });
@@ -82,8 +89,13 @@ impl Shared {
     pub(super) fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
         let Some(number) = number(id) else { return Ok(false) };
         let reserved = self.talk("delete a message from", move |client| {
+            let Some(job) = found(client.stats_job(number))?.filter(|job| !is_own(&job.tube)) else {
+                return Ok(Ok(false));
+            };
+            let note = walk::note_of(client, number, &job, SHORT_WALK)?;
             loop {
                 if found(client.delete(number))?.is_some() {
+                    reasons::remove(client, note.map(|(id, _)| id));
                     return Ok(Ok(true));
                 }
                 // Not there, or reserved: the answer is the same.
@@ -98,124 +110,55 @@ impl Shared {
         reserved.map_err(|ttr| QueueError::Reserved { id: id.clone(), ttr })
     }
 
-    fn stored(&self, id: u64, job: JobStats, text: Vec<u8>) -> StoredMessage {
+    fn stored(&self, found: Found) -> StoredMessage {
+        let request_type = found.request_type();
+        let Found { id, job, text, notes } = found;
         let waits = matches!(job.state, State::Delayed | State::Reserved);
+        let (last_error, last_error_at) = notes.into_iter().next().map(|(_, note)| (note.reason, note.at)).unzip();
         StoredMessage {
             id: id.into(),
-            request_type: request_type(&text),
+            request_type,
             state: job.state,
             priority: Priority::new(job.priority),
             until: waits.then(|| self.ahead(job.time_left)),
             attempts: job.counts().attempts,
             enqueued_at: Some(self.ago(job.age)),
-            last_error: None,
-            last_error_at: None,
+            last_error,
+            last_error_at,
             queue: job.tube,
             text,
         }
     }
 }
 
-fn request_type(text: &[u8]) -> String {
-    Incoming::read(text).map(|message| message.header.request_type).unwrap_or_default()
-}
-
-fn fits(filter: &Filter, message: &StoredMessage) -> bool {
-    filter.state.is_none_or(|state| message.state == state)
-        && filter.queue.as_ref().is_none_or(|queue| message.queue == *queue)
-        && filter.request_type.as_ref().is_none_or(|wanted| message.request_type == *wanted)
-}
-
-fn look(client: &mut Client, id: u64) -> Result<Option<(JobStats, Vec<u8>)>, Fault> {
-    let Some(text) = client.peek(id)? else { return Ok(None) };
-    Ok(found(client.stats_job(id))?.map(|job| (job, text)))
-}
-
-/// What a walk over the ids brought, the newest first.
-struct Walk {
-    found: Vec<(u64, JobStats, Vec<u8>)>,
-    missing: u64,
-}
-
-/// Asks for one id after the other, from the newest down, until all are found
-/// that the server counts.
-fn walk(client: &mut Client, filter: &Filter) -> Result<Walk, Fault> {
-    let mut missing = count(client, filter)?;
-    let limit = filter.limit.unwrap_or(usize::MAX);
-    let mut walk = Walk { found: Vec::new(), missing: 0 };
-    if missing == 0 || limit == 0 {
-        return Ok(walk);
-    }
-    let newest = newest_id(client)?;
-    for id in (newest.saturating_sub(LONGEST_WALK) + 1..=newest).rev() {
-        let Some((job, text)) = look(client, id)? else { continue };
-        let counted = filter.state.is_none_or(|state| job.state == state)
-            && filter.queue.as_ref().is_none_or(|queue| job.tube == *queue);
-        if !counted {
-            continue;
-        }
-        missing -= 1;
-        if filter.request_type.as_ref().is_none_or(|wanted| request_type(&text) == *wanted) {
-            walk.found.push((id, job, text));
-        }
-        if missing == 0 || walk.found.len() >= limit {
-            return Ok(walk);
-        }
-    }
-    // Jobs that were settled meanwhile are not missing.
-    walk.missing = if newest > LONGEST_WALK { missing } else { 0 };
-    Ok(walk)
-}
-
-/// How many jobs there are in the queue and state that the filter wants.
-fn count(client: &mut Client, filter: &Filter) -> Result<u64, Fault> {
-    let mut all = 0;
-    for tube in tubes(client, filter)? {
-        let counts = client.stats_tube(&tube)?.unwrap_or_default();
-        all += State::ALL
-            .into_iter()
-            .zip(counts)
-            .filter(|(state, _)| filter.state.is_none_or(|wanted| wanted == *state))
-            .map(|(_, count)| count)
-            .sum::<u64>();
-    }
-    Ok(all)
-}
-
-fn tubes(client: &mut Client, filter: &Filter) -> Result<Vec<String>, Fault> {
-    match &filter.queue {
-        Some(queue) => Ok(vec![queue.clone()]),
-        None => client.tubes(),
-    }
-}
-
-/// The server tells the newest id only to who puts a job.
-fn newest_id(client: &mut Client) -> Result<u64, Fault> {
-    client.use_tube(PROBE_TUBE)?;
-    let id = client.put("{}", u32::MAX, u32::MAX, 1)?;
-    found(client.delete(id))?;
-    Ok(id)
-}
-
 /// Kicks one after the other: the command for many kicks delayed jobs if no
 /// buried ones are left, which another's kick may bring about.
 fn kick_all(client: &mut Client, filter: &Filter) -> Result<u64, Fault> {
-    let mut left = filter.limit.map_or(u64::MAX, |limit| limit as u64);
-    let mut kicked = 0;
-    for tube in tubes(client, filter)? {
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    // A note of a burial after a kick comes after this id.
+    let before = if reasons::count(client)? > 0 { walk::newest_id_if_told(client)? } else { None };
+    let (mut kicked, mut count) = (HashSet::new(), 0);
+    for tube in walk::tubes(client, filter)? {
         // No more than there are now: a worker may bury them again meanwhile.
         let [.., buried] = client.stats_tube(&tube)?.unwrap_or_default();
         if buried == 0 {
             continue;
         }
         client.use_tube(&tube)?;
-        for _ in 0..buried.min(left) {
+        for _ in 0..buried {
+            if count >= limit {
+                break;
+            }
             let Some(id) = client.peek_buried()? else { break };
             if found(client.kick_job(id))?.is_some() {
-                kicked += 1;
-                left -= 1;
+                kicked.insert(id);
+                count += 1;
             }
         }
     }
-    Ok(kicked)
+    if let Some(before) = before {
+        // What it does not reach is for a list: the kicks are done.
+        let _ = reasons::sweep(client, &kicked, before);
+    }
+    Ok(count as u64)
 }

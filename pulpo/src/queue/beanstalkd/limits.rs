@@ -1,4 +1,5 @@
-//! What the server takes: names of tubes, and whole seconds.
+//! What the server takes, names of tubes and whole seconds, and which tubes are
+//! no queues.
 
 use std::time::Duration;
 
@@ -9,6 +10,22 @@ use crate::queue::QueueError;
 /// The longest name of a tube, in bytes.
 const LONGEST_NAME: usize = 200;
 
+/// The longest delay of a job, in seconds: longer than anyone lives.
+pub(super) const LONGEST_DELAY: u32 = u32::MAX;
+
+/// Where the job is put that tells which id is the newest. It is delayed for
+/// as long as can be, and deleted at once.
+pub(super) const PROBE_TUBE: &str = "pulpo.probe";
+
+/// Where the reasons of burials are kept.
+pub(super) const REASONS_TUBE: &str = "pulpo.reasons";
+
+/// Whether the tube is no queue, but holds jobs that this adapter keeps for
+/// itself.
+pub(super) fn is_own(tube: &str) -> bool {
+    tube == PROBE_TUBE || tube == REASONS_TUBE
+}
+
 pub(super) fn name_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("a name has at least one character");
@@ -18,6 +35,9 @@ pub(super) fn name_problem(name: &str) -> Option<&'static str> {
     }
     if name.starts_with('-') {
         return Some("a name does not begin with a hyphen");
+    }
+    if is_own(name) {
+        return Some("pulpo keeps notes of its own in the tube of this name");
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "-+/;.$_()".contains(c);
     (!name.chars().all(fits)).then_some("a name has only letters and digits of ASCII and - + / ; . $ _ ( )")
@@ -40,7 +60,7 @@ pub(super) fn seconds(duration: Duration) -> u32 {
 /// `until`: never too few.
 pub(super) fn delay(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<u32, QueueError> {
     let Some(wait) = until.and_then(|until| (until - now).to_std().ok()) else { return Ok(0) };
-    let longest = Duration::from_secs(u32::MAX.into());
+    let longest = Duration::from_secs(LONGEST_DELAY.into());
     if wait > longest {
         return Err(QueueError::DelayTooLong { delay: wait, longest });
     }
@@ -68,7 +88,7 @@ mod tests {
         for good in ["pulpo", "a", "7", "a-b+c/d;e.f$g_h(i)", "(x)", &"x".repeat(200)] {
             assert_eq!(name_problem(good), None, "{good}");
         }
-        for bad in ["", "-a", "a b", "a\r\ndelete 1", "ä", &"x".repeat(201)] {
+        for bad in ["", "-a", "pulpo.reasons", "pulpo.probe", "a b", "a\r\ndelete 1", "ä", &"x".repeat(201)] {
             assert!(name_problem(bad).is_some(), "{bad}");
         }
     }

@@ -125,16 +125,26 @@ pub(super) fn an_expired_message_is_deleted(harness: &dyn Harness) {
 pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
     let id = harness.put(message("fails"));
     let mut seat = harness.seat();
-    let keeps = harness.queue().capabilities().last_errors;
-    let expected = |reason: &str| keeps.then(|| reason.to_owned());
+    let capabilities = harness.queue().capabilities();
+    let expected = |keeps: bool, reason: &str| keeps.then(|| reason.to_owned());
     let delivery = seat.take();
     seat.rollback(&delivery.lease, Duration::ZERO, "the first", true).expect("rollback");
-    assert_eq!(harness.peek(&id).last_error, expected("the first"));
+    assert_eq!(harness.peek(&id).last_error, expected(capabilities.last_errors, "the first"));
     let delivery = seat.take();
     seat.bury(&delivery.lease, "the second", true).expect("bury");
-    let buried = harness.peek(&id);
-    assert_eq!(buried.last_error, expected("the second"));
-    assert_eq!(buried.last_error_at.is_some(), keeps);
+    let keeps = capabilities.burial_reasons;
+    let listed = harness.queue().list(&Filter::all().state(State::Buried)).expect("list").remove(0);
+    for buried in [harness.peek(&id), listed] {
+        assert_eq!(buried.last_error, expected(keeps, "the second"));
+        assert_eq!(buried.last_error_at.is_some(), keeps);
+        let ago = buried.last_error_at.map_or_else(TimeDelta::zero, |at| harness.now() - at);
+        assert!(ago >= TimeDelta::zero() && ago < TimeDelta::seconds(2), "it was {ago} ago");
+    }
+    // A kick sends it back for good; the reason of the next burial counts.
+    assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
+    let delivery = seat.take();
+    seat.bury(&delivery.lease, "the third", true).expect("bury");
+    assert_eq!(harness.peek(&id).last_error, expected(keeps, "the third"));
 }
 
 pub(super) fn due_since_is_when_it_could_have_started(harness: &dyn Harness) {
