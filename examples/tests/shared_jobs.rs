@@ -19,7 +19,7 @@ fn run(program: &str, folder: &Path, arguments: &[&str]) -> String {
 #[test]
 fn what_the_producer_publishes_the_worker_does() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (producer, worker) = (env!("CARGO_BIN_EXE_producer"), env!("CARGO_BIN_EXE_worker"));
+    let (producer, worker) = (env!("CARGO_BIN_EXE_pictures_producer"), env!("CARGO_BIN_EXE_pictures_worker"));
     assert_eq!(run(worker, folder.path(), &["check"]), "2 handlers, nothing is wrong\n");
     let told = run(producer, folder.path(), &["a.jpg", "b.jpg"]);
     assert_eq!(told, "a.jpg: message 1\nb.jpg: message 2\n");

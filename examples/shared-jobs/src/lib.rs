@@ -1,6 +1,6 @@
-//! What `producer` and `worker` agree on: the jobs, their names and their
+//! What `pictures_producer` and `pictures_worker` agree on: the jobs, their names and their
 //! policies. A change here is seen by both, and a job that nobody works is
-//! found by `worker check`.
+//! found by `pictures_worker check`.
 
 use serde::{Deserialize, Serialize};
 

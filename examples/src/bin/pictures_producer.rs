@@ -1,9 +1,9 @@
-//! Publishes jobs that another program works: `worker`, beside this file. Both
+//! Publishes jobs that another program works: `pictures_worker`, beside this file. Both
 //! know them from the crate `shared-jobs`; no code of a handler is in here.
 //!
 //! ```text
-//! cargo run --bin producer -- sunset.jpg harbour.jpg
-//! cargo run --bin worker
+//! cargo run --bin pictures_producer -- sunset.jpg harbour.jpg
+//! cargo run --bin pictures_worker
 //! ```
 
 use std::error::Error;
@@ -15,7 +15,7 @@ use shared_jobs::{MakeThumbnail, Notify};
 fn main() -> Result<(), Box<dyn Error>> {
     let files: Vec<String> = std::env::args().skip(1).collect();
     if files.is_empty() {
-        return Err("expected the names of pictures: producer sunset.jpg harbour.jpg".into());
+        return Err("expected the names of pictures: pictures_producer sunset.jpg harbour.jpg".into());
     }
     let jobs = files.iter().map(|file| MakeThumbnail { file: file.clone(), width: 320 });
     let sent = pulpo::publish_all(jobs)?;

@@ -1,10 +1,10 @@
-//! Works the jobs that `producer` publishes. The handlers take their names and
+//! Works the jobs that `pictures_producer` publishes. The handlers take their names and
 //! policies from the types in `shared-jobs`, what they share as `State`, and
 //! tell what follows from a job by its `Context`.
 //!
 //! ```text
-//! cargo run --bin worker            # until Ctrl-C
-//! cargo run --bin worker -- check   # whether all jobs have handlers and states
+//! cargo run --bin pictures_worker            # until Ctrl-C
+//! cargo run --bin pictures_worker -- check   # whether all jobs have handlers and states
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
