@@ -138,8 +138,10 @@ fn it_runs_unchanged_on_a_server() -> Done {
     let queue = format!("beanstalkd://127.0.0.1:{}", server.port());
     let text = said(&quickstart(folder.path(), &[], Some(&queue))?);
     assert!(has_line(&text, "done 227 jobs") && has_line(&text, "buried 3 "), "{text}");
+    assert_eq!(text.matches("is not a mail address").count(), 3, "{text}");
     assert_eq!(files(folder.path(), "receipts")?.len(), 191);
     let listed = said(&quickstart(folder.path(), &["list", "--state", "buried"], Some(&queue))?);
     assert_eq!(listed.matches("send_receipt").count(), 3, "{listed}");
+    assert_eq!(listed.matches("is not a mail address").count(), 3, "{listed}");
     Ok(())
 }

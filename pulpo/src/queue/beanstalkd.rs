@@ -38,7 +38,8 @@
 //!   so take some of its [`LONGEST_WALK`].
 //! - [`QueueAdapter::peek`] of a buried message has to look for its note: among
 //!   the ids from the newest down to its own, [`LONGEST_WALK`] at most, one
-//!   round trip for each. It need not if there are no notes, or its is the
+//!   round trip for each, which is about a quarter of a second for 10,000 ids at
+//!   a server nearby. It need not if there are no notes, or its own is the
 //!   oldest one. Peeks of messages in other states cost nothing more.
 //! - A kick or a deletion takes the notes along that are soon found. Those that
 //!   are left over, by other programs for instance, say nothing any more; lists
