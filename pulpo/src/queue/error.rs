@@ -1,0 +1,145 @@
+//! Why a queue did not do what it was asked.
+
+use std::time::Duration;
+
+use crate::message::MessageId;
+
+/// Why a queue did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The lease has ended and the message may be another worker's: what the
+    /// call would have done was not done.
+    #[error("the lease of message {id} is lost: it may be another worker's now")]
+    LeaseLost {
+        /// The message.
+        id: MessageId,
+    },
+    /// Nobody can delete a message under the hands of a worker.
+    #[error("message {id} is reserved by a worker: wait until it is settled, or its lease of at most {ttr} has ended", ttr = humantime::format_duration(*.ttr))]
+    Reserved {
+        /// The message.
+        id: MessageId,
+        /// How long a lease lasts without a sign of life.
+        ttr: Duration,
+    },
+    /// The queue cannot be had now; another try may succeed.
+    #[error("cannot {doing}")]
+    Unavailable {
+        /// What was tried, and on what.
+        doing: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no room for the message.
+    #[error("cannot {doing}: no space is left; free some, nothing that was published is lost")]
+    Full {
+        /// What was tried, and on what.
+        doing: String,
+    },
+    /// The server has no memory for the message.
+    #[error("{place} is out of memory: the message was not enqueued; work off or delete some, or give it more")]
+    OutOfMemory {
+        /// Which server.
+        place: String,
+    },
+    /// The server is about to be stopped.
+    #[error("{place} is draining: it takes no new messages until it is restarted")]
+    Draining {
+        /// Which server.
+        place: String,
+    },
+    /// The message is bigger than this queue takes.
+    #[error(
+        "the message has {size} bytes and {place} takes at most {limit}: \
+         put the data elsewhere and its address into the message, or start the server with a greater `-z`",
+        limit = limit.map_or_else(|| "fewer".to_owned(), |limit| limit.to_string())
+    )]
+    TooBig {
+        /// Which server.
+        place: String,
+        /// How many bytes the message has, header and all.
+        size: usize,
+        /// How many it may have, if the server says so.
+        limit: Option<u64>,
+    },
+    /// The queue does not take this name.
+    #[error("{name:?} cannot be the name of a queue here: {problem}")]
+    BadQueueName {
+        /// The name.
+        name: String,
+        /// What it should be.
+        problem: &'static str,
+    },
+    /// The message is to wait for longer than this queue can count.
+    #[error(
+        "expected a delay of at most {longest}, got {delay}",
+        longest = humantime::format_duration(*.longest), delay = humantime::format_duration(*.delay)
+    )]
+    DelayTooLong {
+        /// How long it is to wait.
+        delay: Duration,
+        /// How long it can.
+        longest: Duration,
+    },
+    /// The message was sent, and no answer came: it may be in the queue or
+    /// not. To enqueue it again may make two of it.
+    #[error("tried to {doing}, and cannot know whether it was done: look before you do it again")]
+    UnknownOutcome {
+        /// What was tried, and on what.
+        doing: String,
+        /// Why there is no answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Some messages of a batch were enqueued, the first ones.
+    #[error("enqueued the first {} of {of} messages, not all", ids.len())]
+    PartOfBatch {
+        /// Their ids.
+        ids: Vec<MessageId>,
+        /// How many the batch has.
+        of: usize,
+        /// Why not the next one.
+        source: Box<QueueError>,
+    },
+    /// What is there is not a queue of ours.
+    #[error("{place} is not a pulpo queue: {found}; name another place in PULPO_QUEUE or move this one away")]
+    NotAQueue {
+        /// The file.
+        place: String,
+        /// What it is instead.
+        found: String,
+    },
+    /// A newer pulpo wrote it, and this one would damage it.
+    #[error(
+        "{place} was written by a newer pulpo (schema {found}, this one knows up to {known}): upgrade this program"
+    )]
+    NewerVersion {
+        /// The file.
+        place: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The queue is damaged.
+    #[error(
+        "{place} is damaged: {found}; stop the workers, keep a copy, and recover it with `sqlite3 {place} .recover`"
+    )]
+    Corrupt {
+        /// The file.
+        place: String,
+        /// What was noticed.
+        found: String,
+    },
+    /// This queue cannot do that.
+    #[error("this queue cannot {0}")]
+    Unsupported(&'static str),
+}
+
+impl QueueError {
+    /// Whether the same call may succeed later, with nothing changed by us.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. })
+    }
+}
