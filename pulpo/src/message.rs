@@ -336,41 +336,50 @@ fn at_path<'de>(
 /// A `B` that is not an object on the wire (a number, a string, a list, a
 /// newtype of one) is read from `{"payload": …}`, where its producer put it.
 pub(crate) fn decode_body<B: DeserializeOwned>(text: Option<&str>) -> Result<B, MessageError> {
-    let Some(text) = text else {
-        // No body at all serves a type without required content.
-        return decode_at("body", "{}").or_else(|error| decode_at("body", "null").map_err(|_| error));
-    };
-    let direct = match serde_json::from_str(text) {
-        Ok(body) => return Ok(body),
-        Err(_) => decode_at("body", text),
-    };
-    let Err(MessageError::Body { path, source }) = direct else {
-        return direct;
-    };
-    match only_payload(text) {
-        None => Err(MessageError::Body { path, source }),
-        Some(payload) => decode_at("body.payload", payload.get()).map_err(|inner| {
-            // Which of the two attempts was meant shows in how the first one
-            // failed: a type that takes objects got into the object.
-            if path == "body" && source.to_string().starts_with("invalid type: map") {
-                inner
-            } else {
-                MessageError::Body { path, source }
-            }
-        }),
-    }
+    // All that is compiled for each type: one reading, with its path at hand.
+    let mut body = None;
+    read_body(text, &mut |text| {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = serde_path_to_error::deserialize(&mut deserializer);
+        body = Some(read.map_err(|error| (error.path().to_string(), error.into_inner()))?);
+        deserializer.end().map_err(|error| (".".to_owned(), error))
+    })?;
+    Ok(body.expect("a reading that went well left the body"))
 }
 
-fn decode_at<B: DeserializeOwned>(root: &str, text: &str) -> Result<B, MessageError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = match error.path().to_string().as_str() {
-            "." => root.to_owned(),
-            within if within.starts_with('[') => format!("{root}{within}"),
-            within => format!("{root}.{within}"),
-        };
-        MessageError::Body { path, source: error.into_inner() }
+/// Reads a text as a body; where it does not fit, and why.
+type Reading<'a> = dyn FnMut(&str) -> Result<(), (String, serde_json::Error)> + 'a;
+
+/// Which text to read as the body, and where that failed.
+fn read_body(text: Option<&str>, read: &mut Reading<'_>) -> Result<(), MessageError> {
+    let mut at = |root: &str, text: &str| {
+        read(text).map_err(|(within, source)| {
+            let path = match within.as_str() {
+                "." => root.to_owned(),
+                within if within.starts_with('[') => format!("{root}{within}"),
+                within => format!("{root}.{within}"),
+            };
+            MessageError::Body { path, source }
+        })
+    };
+    let Some(text) = text else {
+        // No body at all serves a type without required content.
+        return at("body", "{}").or_else(|error| at("body", "null").map_err(|_| error));
+    };
+    let Err(error) = at("body", text) else { return Ok(()) };
+    let Some(payload) = only_payload(text) else { return Err(error) };
+    at("body.payload", payload.get()).map_err(|inner| match error {
+        // Which of the two was meant shows in how the first one failed: a
+        // type that takes objects got into the object.
+        MessageError::Body { path, source } if path != "body" || !expected_no_map(&source) => {
+            MessageError::Body { path, source }
+        }
+        _ => inner,
     })
+}
+
+fn expected_no_map(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("invalid type: map")
 }
 
 /// The value of `payload`, if the text is an object with that key alone.
