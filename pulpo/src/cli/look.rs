@@ -127,6 +127,9 @@ pub(super) fn stats(pulpo: &Pulpo, as_json_text: bool, out: &mut dyn Write) -> D
         row("all", "", total);
     }
     writeln!(out, "{table}")?;
+    if !pulpo.queue().capabilities().stats_by_type {
+        writeln!(out, "this queue does not count by request type; `list --type` looks at each message")?;
+    }
     Ok(())
 }
 

@@ -248,3 +248,20 @@ fn help_and_version_are_there_for_everyone() {
     }
     assert!(well(&place, &["--version"]).starts_with("pulpo-tests 0."));
 }
+
+#[test]
+fn what_a_server_cannot_tell_is_said_in_words() {
+    let place = Place::with_beanstalkd();
+    well(&place, &["publish", "echo", "--payload", "bad"]);
+    let words = "this queue does not count by request type";
+    assert!(well(&place, &["stats"]).contains(words));
+    assert!(!well(&Place::new(), &["stats"]).contains(words));
+    drain(&place);
+    // What it can is the same as on the embedded queue.
+    let list = well(&place, &["list", "--state", "buried", "--type", "echo"]);
+    assert!(list.contains(" buried  echo  side ") && list.contains("a bad word"), "{list}");
+    assert!(well(&place, &["peek", "1"]).contains("last error   a bad word\n"));
+    assert_eq!(well(&place, &["kick", "--type", "echo"]), "kicked 1\n");
+    assert_eq!(well(&place, &["delete", "1"]), "deleted 1\n");
+    assert_eq!(well(&place, &["list"]), "no messages\n");
+}
