@@ -103,6 +103,20 @@ impl BeanstalkdServer {
         };
     }
 
+    /// From now on it gets this much more memory, and then no more.
+    ///
+    /// # Panics
+    /// If its limit cannot be set.
+    pub fn limit_memory(&self, bytes: u64) {
+        let id = self.child.id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("what it has");
+        let has = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("a size");
+        let has: u64 = has.trim().trim_end_matches(" kB").parse().expect("a number");
+        let limit = format!("--as={}", has * 1024 + bytes);
+        let set = Command::new("prlimit").args(["--pid", &id.to_string(), &limit]).status();
+        assert!(set.is_ok_and(|status| status.success()), "its memory was not limited");
+    }
+
     /// Sends it a signal: `USR1` (drain), `STOP`, `CONT`.
     ///
     /// # Panics

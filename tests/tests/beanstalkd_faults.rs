@@ -277,6 +277,27 @@ fn follow_ups_that_are_kept_are_not_published_again() {
 }
 
 #[test]
+fn a_server_out_of_memory_says_so_and_keeps_what_it_took() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    server.limit_memory(8 << 20);
+    let text = |number: usize| format!("{number} {}", "x".repeat(60_000));
+    let mut kept = BTreeSet::new();
+    let error = loop {
+        assert!(kept.len() < 1000, "it has more memory than it should");
+        let text = text(kept.len());
+        match queue.enqueue(vec![message(&text)]) {
+            Ok(_) => drop(kept.insert(text)),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, QueueError::OutOfMemory { .. }) && error.is_transient(), "{error}");
+    assert!(!kept.is_empty());
+    assert_eq!(drain(&queue), kept);
+    queue.enqueue(vec![message("room again")]).unwrap();
+}
+
+#[test]
 fn a_draining_server_takes_nothing_and_gives_all() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(server.port());

@@ -144,3 +144,38 @@ fn a_name_that_the_server_would_refuse_is_refused_at_start() {
         assert!(said.status.code() == Some(1) && error.contains("cannot be the name of a queue"), "{error}");
     }
 }
+
+/// A server that is restarted while a handler runs, with what it kept.
+fn restart_while_a_handler_runs(options: Options, place: &Place) {
+    let mut server = options.start();
+    let port = server.port();
+    let worker = worker(place, port);
+    let nap = r#"{"header":{"request_type":"nap"},"body":{"payload":700}}"#;
+    queue(port).enqueue(vec![NewMessage::new("pulpo", "nap", nap)]).expect("published");
+    until("it has begun", || place.record().contains("asleep"));
+    server.kill();
+    server.restart();
+    until("its lease is known to be lost", || place.log().contains("the outcome of a run does not count"));
+    assert!(publish(&queue(port), 1));
+    until("the worker goes on", || ran(place, 1));
+    let queue = queue(port);
+    until("nothing is left", || queue.stats().is_ok_and(|stats| stats.iter().all(|stats| stats.total() == 0)));
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
+fn a_server_that_forgets_its_jobs_under_a_handler_does_not_stop_the_worker() {
+    let place = Place::new();
+    restart_while_a_handler_runs(Options::new(), &place);
+    assert_eq!(place.record().matches("asleep").count(), 1);
+}
+
+#[test]
+fn a_job_that_a_restarted_server_kept_runs_again() {
+    let place = Place::new();
+    let binlog = place.path("binlog");
+    std::fs::create_dir(&binlog).expect("made");
+    restart_while_a_handler_runs(Options::new().binlog(&binlog), &place);
+    assert_eq!(place.record().matches("awake").count(), 2);
+}
