@@ -1,25 +1,25 @@
-//! What a handler may ask for beside the body: its parameters, and the run
-//! that they come from.
+//! What a handler may ask of its run, and the other parameters that it takes.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 #[cfg(feature = "tokio")]
 use std::task::Poll;
-use std::task::Waker;
 use std::time::Duration;
-
-use serde::de::DeserializeOwned;
 
 use crate::clock::{Clock, lock};
 use crate::job::{IntoMessage, Job};
-use crate::message::{Header, Message, MessageError, MessageId, decode_body};
+use crate::message::{Header, Message, MessageId};
 #[cfg(feature = "tokio")]
 use crate::outcome::{Failure, transient};
 use crate::producer::{Producer, PublishError};
 use crate::queue::NewMessage;
-use crate::state::{Needed, State, States};
+use crate::state::States;
+
+mod cancellation;
+mod run;
+
+pub(crate) use cancellation::Cancellation;
+pub use run::{Parameter, Run};
 
 /// The run of a job, for its handler: which message it is, how much time is
 /// left, and a way to publish what follows from it.
@@ -192,123 +192,5 @@ impl fmt::Debug for Context {
             .field("max_attempts", &self.max_attempts)
             .field("is_cancelled", &self.is_cancelled())
             .finish_non_exhaustive()
-    }
-}
-
-/// Whether the run in a lane no longer counts. Each lane has one, for one run
-/// after the other.
-#[derive(Debug, Default)]
-pub(crate) struct Cancellation(Mutex<Cancelled>);
-
-#[derive(Debug, Default)]
-struct Cancelled {
-    cancelled: bool,
-    /// Wakes the future that runs.
-    waker: Option<Waker>,
-}
-
-impl Cancellation {
-    pub(crate) fn cancel(&self) {
-        let mut state = lock(&self.0);
-        state.cancelled = true;
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// Another run begins.
-    pub(crate) fn reset(&self) {
-        *lock(&self.0) = Cancelled::default();
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        lock(&self.0).cancelled
-    }
-
-    /// Whether it is cancelled; if it is not yet, that will wake this one.
-    #[cfg(feature = "tokio")]
-    fn is_cancelled_or_wakes(&self, waker: &Waker) -> bool {
-        let mut state = lock(&self.0);
-        if !state.cancelled && !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            state.waker = Some(waker.clone());
-        }
-        state.cancelled
-    }
-}
-
-/// One call of a handler: what its parameters are made from.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Run<'run> {
-    /// One, or those of a batch.
-    bodies: &'run [Option<&'run str>],
-    pub(crate) context: &'run Context,
-    /// Those of a batch that do not fit, by their place in it.
-    unreadable: RefCell<HashMap<usize, MessageError>>,
-}
-
-impl<'run> Run<'run> {
-    pub(crate) fn new(bodies: &'run [Option<&'run str>], context: &'run Context) -> Self {
-        Self { bodies, context, unreadable: RefCell::default() }
-    }
-
-    /// The body of the one message.
-    pub(crate) fn body<B: DeserializeOwned>(&self) -> Result<B, MessageError> {
-        decode_body(self.bodies.first().copied().flatten())
-    }
-
-    /// The bodies that fit; `None` if none does.
-    pub(crate) fn bodies<B: DeserializeOwned>(&self) -> Option<Vec<B>> {
-        let mut all = Vec::with_capacity(self.bodies.len());
-        for (index, body) in self.bodies.iter().enumerate() {
-            match decode_body(*body) {
-                Ok(body) => all.push(body),
-                Err(error) => drop(self.unreadable.borrow_mut().insert(index, error)),
-            }
-        }
-        (!all.is_empty()).then_some(all)
-    }
-
-    pub(crate) fn into_unreadable(self) -> HashMap<usize, MessageError> {
-        self.unreadable.into_inner()
-    }
-}
-
-/// What a handler may take after the body: [`&Context`](Context) and
-/// [`State<T>`](State).
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a parameter of a handler",
-    label = "expected `&pulpo::Context` or `pulpo::State<T>` after the body",
-    note = "a handler takes the body first; what all jobs share comes as `pulpo::State<T>`, \
-            and what is of this run comes from `&pulpo::Context`"
-)]
-#[doc(hidden)]
-pub trait Parameter<'run>: Sized {
-    /// The state that it brings, if it is one.
-    fn needed() -> Option<Needed>;
-
-    /// Its value for one call.
-    fn of(run: &Run<'run>) -> Self;
-}
-
-#[diagnostic::do_not_recommend]
-impl<'run> Parameter<'run> for &'run Context {
-    fn needed() -> Option<Needed> {
-        None
-    }
-
-    fn of(run: &Run<'run>) -> Self {
-        run.context
-    }
-}
-
-// Recommended, since what fails is mostly that `T` is not `Sync`.
-impl<T: Send + Sync + 'static> Parameter<'_> for State<T> {
-    fn needed() -> Option<Needed> {
-        Some(Needed::of::<T>())
-    }
-
-    fn of(run: &Run<'_>) -> Self {
-        run.context.surroundings.states.get().expect("a worker does not start without a state that a handler needs")
     }
 }

@@ -2,164 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
 
-use crate::context::Run;
 use crate::job::Job;
-use crate::message::{MessageError, decode_body};
-use crate::outcome::{Outcome, Outcomes};
-use crate::policy::Policy;
-use crate::state::Needed;
 
-/// One handler, as its attribute submitted it.
-#[derive(Debug)]
-pub struct Handler {
-    request_type: &'static str,
-    aliases: &'static [&'static str],
-    policy: Policy,
-    function: &'static str,
-    file: &'static str,
-    line: u32,
-    body_type: fn() -> &'static str,
-    check: fn(Option<&str>) -> Result<(), MessageError>,
-    run: Call,
-    needs: &'static [fn() -> Option<Needed>],
-}
+mod handler;
 
-inventory::collect!(Handler);
-
-/// How a handler is called: decode, run the function.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Call {
-    One(fn(&Run<'_>) -> Result<Outcome, MessageError>),
-    Batch(Batch),
-}
-
-/// How a handler takes several messages at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Batch {
-    /// So many at most.
-    pub(crate) most: usize,
-    /// How long to wait for more after the first.
-    pub(crate) linger: Duration,
-    /// `None`: no body fits, and the function was not run.
-    pub(crate) run: fn(&Run<'_>) -> Option<Outcomes>,
-}
-
-impl Handler {
-    /// What the attribute submits; reached through `__private`.
-    pub(crate) const fn new<J: Job>(
-        function: &'static str,
-        file: &'static str,
-        line: u32,
-        run: Call,
-        needs: &'static [fn() -> Option<Needed>],
-    ) -> Self {
-        Self {
-            request_type: J::REQUEST_TYPE,
-            aliases: J::ALIASES,
-            policy: J::POLICY,
-            function,
-            file,
-            line,
-            body_type: std::any::type_name::<J>,
-            check: |body| decode_body::<J>(body).map(drop),
-            run,
-            needs,
-        }
-    }
-
-    /// The request type that it serves.
-    #[must_use]
-    pub fn request_type(&self) -> &'static str {
-        self.request_type
-    }
-
-    /// Other request types that it serves, for messages that were published
-    /// under a former name.
-    #[must_use]
-    pub fn aliases(&self) -> &'static [&'static str] {
-        self.aliases
-    }
-
-    /// How its jobs are run.
-    #[must_use]
-    pub fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// The path of the function.
-    #[must_use]
-    pub fn function(&self) -> &'static str {
-        self.function
-    }
-
-    /// The type of its body.
-    #[must_use]
-    pub fn body_type(&self) -> &'static str {
-        (self.body_type)()
-    }
-
-    /// The source file that it stands in.
-    #[must_use]
-    pub fn file(&self) -> &'static str {
-        self.file
-    }
-
-    /// The line of that file.
-    #[must_use]
-    pub fn line(&self) -> u32 {
-        self.line
-    }
-
-    /// Whether a body, as JSON, fits the type of the handler; `None`: a message
-    /// without a body.
-    ///
-    /// # Errors
-    /// Names the field that does not fit.
-    pub fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
-        (self.check)(body)
-    }
-
-    /// Decodes the body and runs the function; an error means that the body
-    /// does not fit and the function was not run.
-    pub(crate) fn run(&self, run: &Run<'_>) -> Result<Outcome, MessageError> {
-        match &self.run {
-            Call::One(one) => one(run),
-            Call::Batch(_) => unreachable!("a batch handler is run as one"),
-        }
-    }
-
-    /// Decodes the bodies and runs the function with those that fit.
-    pub(crate) fn run_batch(&self, run: &Run<'_>) -> Option<Outcomes> {
-        match &self.run {
-            Call::Batch(batch) => (batch.run)(run),
-            Call::One(_) => unreachable!("only a batch handler is run as one"),
-        }
-    }
-
-    /// If it takes several messages at once, how.
-    pub(crate) fn batch(&self) -> Option<&Batch> {
-        match &self.run {
-            Call::Batch(batch) => Some(batch),
-            Call::One(_) => None,
-        }
-    }
-
-    /// The types of the states that it takes.
-    pub fn states(&self) -> impl Iterator<Item = &'static str> {
-        self.needed().map(|needed| needed.type_name)
-    }
-
-    /// For people: `my_jobs::send_email (src/lib.rs:7)`.
-    pub(crate) fn described(&self) -> String {
-        format!("{} ({}:{})", self.function, self.file, self.line)
-    }
-
-    pub(crate) fn needed(&self) -> impl Iterator<Item = Needed> + use<> {
-        self.needs.iter().filter_map(|needed| needed())
-    }
-}
+pub use handler::Handler;
+pub(crate) use handler::{Batch, Call};
 
 /// A job that is declared on its body type, apart from its handler.
 #[derive(Debug)]
@@ -251,13 +100,13 @@ impl Registry {
         let mut registry = Self::default();
         for handler in handlers {
             registry.handlers.push(handler);
-            for name in std::iter::once(&handler.request_type).chain(handler.aliases) {
+            for name in std::iter::once(&handler.request_type()).chain(handler.aliases()) {
                 if let Some(first) = registry.by_type.insert(name, handler) {
                     registry.duplicates.push(Duplicate { request_type: name, first, second: handler });
                 }
             }
         }
-        registry.handlers.sort_by_key(|handler| handler.request_type);
+        registry.handlers.sort_by_key(|handler| handler.request_type());
         registry
     }
 

@@ -104,7 +104,7 @@ impl Lane {
         let incoming = Incoming::read(&delivery.text);
         let handler =
             incoming.as_ref().ok().and_then(|message| self.shared.registry.get(message.header.request_type()));
-        if let Some((handler, batch)) = handler.and_then(|handler| Some((handler, handler.batch()?))) {
+        if let Some((handler, batch)) = handler.and_then(|handler| Some((handler, handler.batching()?))) {
             drop(incoming);
             return self.process_batch(delivery, handler, batch);
         }

@@ -1,5 +1,7 @@
 //! Batch handlers: several messages at once, each settled for itself.
 
+use std::time::Duration;
+
 use pulpo::queue::{NewMessage, State as QueueState};
 use pulpo::{Context, Message, MessageId, Outcome, State};
 use pulpo_tests::wait::until;
@@ -66,6 +68,18 @@ impl Stage {
             ids.iter().all(|id| self.peek(id).is_none_or(|message| message.state != QueueState::Reserved))
         });
     }
+}
+
+#[test]
+fn a_handler_says_how_it_takes_messages() {
+    let registry = pulpo::Registry::collect().expect("sound handlers");
+    let said = |name: &str| registry.get(name).map(|handler| (handler.batch(), handler.linger()));
+    assert_eq!(said("line"), Some((Some(3), Some(2 * SECOND))));
+    assert_eq!(said("told"), Some((Some(100), Some(Duration::ZERO))));
+    assert_eq!(said("between"), Some((None, None)));
+    let line = registry.get("line").expect("a handler");
+    assert_eq!(line.states().collect::<Vec<_>>(), ["shapes::board::Board"]);
+    assert_eq!(line.policy().timeout, Some(3600 * SECOND));
 }
 
 #[test]

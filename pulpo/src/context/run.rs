@@ -1,0 +1,87 @@
+//! One call of a handler: the bodies, and what it takes beside them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+
+use super::Context;
+use crate::message::{MessageError, decode_body};
+use crate::state::{Needed, State};
+
+/// One call of a handler: what its parameters are made from.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Run<'run> {
+    /// One, or those of a batch.
+    bodies: &'run [Option<&'run str>],
+    pub(crate) context: &'run Context,
+    /// Those of a batch that do not fit, by their place in it.
+    unreadable: RefCell<HashMap<usize, MessageError>>,
+}
+
+impl<'run> Run<'run> {
+    pub(crate) fn new(bodies: &'run [Option<&'run str>], context: &'run Context) -> Self {
+        Self { bodies, context, unreadable: RefCell::default() }
+    }
+
+    /// The body of the one message.
+    pub(crate) fn body<B: DeserializeOwned>(&self) -> Result<B, MessageError> {
+        decode_body(self.bodies.first().copied().flatten())
+    }
+
+    /// The bodies that fit; `None` if none does.
+    pub(crate) fn bodies<B: DeserializeOwned>(&self) -> Option<Vec<B>> {
+        let mut all = Vec::with_capacity(self.bodies.len());
+        for (index, body) in self.bodies.iter().enumerate() {
+            match decode_body(*body) {
+                Ok(body) => all.push(body),
+                Err(error) => drop(self.unreadable.borrow_mut().insert(index, error)),
+            }
+        }
+        (!all.is_empty()).then_some(all)
+    }
+
+    pub(crate) fn into_unreadable(self) -> HashMap<usize, MessageError> {
+        self.unreadable.into_inner()
+    }
+}
+
+/// What a handler may take after the body: [`&Context`](Context) and
+/// [`State<T>`](State).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a handler",
+    label = "expected `&pulpo::Context` or `pulpo::State<T>` after the body",
+    note = "a handler takes the body first; what all jobs share comes as `pulpo::State<T>`, \
+            and what is of this run comes from `&pulpo::Context`"
+)]
+#[doc(hidden)]
+pub trait Parameter<'run>: Sized {
+    /// The state that it brings, if it is one.
+    fn needed() -> Option<Needed>;
+
+    /// Its value for one call.
+    fn of(run: &Run<'run>) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<'run> Parameter<'run> for &'run Context {
+    fn needed() -> Option<Needed> {
+        None
+    }
+
+    fn of(run: &Run<'run>) -> Self {
+        run.context
+    }
+}
+
+// Recommended, since what fails is mostly that `T` is not `Sync`.
+impl<T: Send + Sync + 'static> Parameter<'_> for State<T> {
+    fn needed() -> Option<Needed> {
+        Some(Needed::of::<T>())
+    }
+
+    fn of(run: &Run<'_>) -> Self {
+        run.context.surroundings.states.get().expect("a worker does not start without a state that a handler needs")
+    }
+}
