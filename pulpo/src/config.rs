@@ -1,22 +1,30 @@
 //! The configuration: its layers, its keys, and the queue that it names. The
 //! only place that names adapters.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use config::{Environment, File, FileFormat, Value, ValueKind};
-use serde::Deserialize;
-
+use self::layer::Layers;
 use crate::clock::Clock;
 use crate::queue::{DEFAULT_QUEUE, QueueAdapter, QueueError};
-use crate::registry::nearest;
 use crate::worker::WorkerOptions;
 
+mod console;
+mod error;
+mod explain;
+mod key;
+mod layer;
+mod origin;
 mod place;
+mod resolve;
 mod span;
+mod value;
 
+pub use console::{ConsoleOptions, LogFormat};
+pub use error::ConfigError;
+pub use origin::{Origin, Setting};
 pub use place::{Place, PlaceError};
 #[cfg(feature = "cli")]
 pub(crate) use span::parse as parse_duration;
@@ -28,25 +36,20 @@ const DEFAULT_FILE: &str = "pulpo.toml";
 ///
 /// [`Config::load`] takes, each over the one before: the defaults,
 /// `pulpo.toml` in the current folder, the `PULPO_*` environment.
-/// [`Config::default`] takes the defaults alone.
+/// [`Config::default`] takes the defaults alone. [`Config::explain`] tells
+/// each key's value and where it comes from, as the command `config` does.
+///
+/// The keys are those of the file `docs/configuration.md` beside the source;
+/// these are the usual ones:
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |
-/// | `queue` | `file:./pulpo-data` | `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE` or `memory:`; goes before `queue_adapter_type`, and what it says before the tables below |
-/// | `queue_adapter_type` | `file_queue_adapter` | the long form: `file_queue_adapter` or `FileQueueAdapter`, `beanstalkd_queue_adapter` or `BeanstalkdQueueAdapter` |
-/// | `file_queue_adapter.base_path` | `./pulpo-data` | the folder of the queue |
-/// | `file_queue_adapter.enable_archive` | `false` | keep done messages in the table `archive` |
-/// | `beanstalkd_queue_adapter.host` | `localhost` | the server |
-/// | `beanstalkd_queue_adapter.port` | `11300` | its port |
-/// | `beanstalkd_queue_adapter.default_tube` | `pulpo` | the queue of jobs that name none |
-/// | `beanstalkd_queue_adapter.socket_timeout` | `10s` | how long the server may be silent before a call is given up |
-/// | `beanstalkd_queue_adapter.reserve_timeout` | `1s` | how long it is asked to wait for a job in one go |
+/// | `queue` | `file:./pulpo-data` | `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE` or `memory:` |
 /// | `concurrency` | one for each core, at least 4 | lanes: jobs at the same time |
-/// | `sleep_duration` | `5s` | one wait for a message; it ends at once when one comes |
-/// | `shutdown_after_number_of_empty_iterations` | `0` | end after so many waits in a row that brought nothing; 0: never |
 /// | `shutdown_grace` | `25s` | how long a stop waits for running jobs |
-/// | `unknown_type_grace` | `10m` | how long a message waits for a worker that knows its type |
-/// | `queues` | those of the handlers | the queues to work, as a list, or in the environment with commas |
+/// | `queues` | those of the handlers | the queues to work |
+/// | `queues.NAME.concurrency` | none | at most so many jobs of this queue at the same time |
+/// | `handlers.NAME.max_attempts`, … | the attribute's | in place of what the attribute of a handler says |
 ///
 /// A duration is a text such as `"1h 30m"`, or a number of seconds. In the
 /// environment, a key is in upper case after `PULPO_`, a table's with two
@@ -64,67 +67,9 @@ pub struct Config {
     pub place: Place,
     /// How a worker works.
     pub worker: WorkerOptions,
+    /// What a worker on the command line shows.
+    pub console: ConsoleOptions,
 }
-
-/// The keys as they are written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Written {
-    queue: Option<String>,
-    queue_adapter_type: Option<String>,
-    file_queue_adapter: FileTable,
-    beanstalkd_queue_adapter: BeanstalkdTable,
-    concurrency: Option<usize>,
-    sleep_duration: Option<span::Span>,
-    shutdown_after_number_of_empty_iterations: Option<u64>,
-    shutdown_grace: Option<span::Span>,
-    unknown_type_grace: Option<span::Span>,
-    queues: Option<Names>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct FileTable {
-    base_path: Option<PathBuf>,
-    enable_archive: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct BeanstalkdTable {
-    host: Option<String>,
-    port: Option<u16>,
-    default_tube: Option<String>,
-    socket_timeout: Option<span::Span>,
-    reserve_timeout: Option<span::Span>,
-}
-
-/// A list, or names with commas between them.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Names {
-    List(Vec<String>),
-    Text(String),
-}
-
-/// Every key, a table's with a dot.
-const KEYS: [&str; 15] = [
-    "queue",
-    "queue_adapter_type",
-    "file_queue_adapter.base_path",
-    "file_queue_adapter.enable_archive",
-    "beanstalkd_queue_adapter.host",
-    "beanstalkd_queue_adapter.port",
-    "beanstalkd_queue_adapter.default_tube",
-    "beanstalkd_queue_adapter.socket_timeout",
-    "beanstalkd_queue_adapter.reserve_timeout",
-    "concurrency",
-    "sleep_duration",
-    "shutdown_after_number_of_empty_iterations",
-    "shutdown_grace",
-    "unknown_type_grace",
-    "queues",
-];
 
 /// Where the layers come from.
 #[derive(Clone, Debug, Default)]
@@ -136,7 +81,7 @@ pub struct Sources {
     /// Keys that come after all else: a program's own defaults.
     pub defaults: Vec<(String, String)>,
     /// In place of the process's environment.
-    pub environment: Option<std::collections::HashMap<String, String>>,
+    pub environment: Option<HashMap<String, String>>,
     /// Keys that go before all else: those of the command line.
     pub overrides: Vec<(String, String)>,
 }
@@ -146,6 +91,35 @@ impl Sources {
     pub fn set_default(&mut self, key: &str, value: &str) -> &mut Self {
         self.defaults.push((key.to_owned(), value.to_owned()));
         self
+    }
+
+    /// What all of them say, each key once, and all of them known.
+    fn read(&self) -> Result<Layers, ConfigError> {
+        let mut layers = Layers::default();
+        layers.put(layer::pairs(&self.defaults, &Origin::Program));
+        match &self.file {
+            Some(file) => layers.put(layer::file(file)?),
+            None if Path::new(DEFAULT_FILE).exists() => layers.put(layer::file(Path::new(DEFAULT_FILE))?),
+            None => {}
+        }
+        layers.put(match &self.environment {
+            Some(given) => {
+                let variables = given.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
+                layer::environment(variables)?
+            }
+            None => layer::environment(std::env::vars_os())?,
+        });
+        layers.put(layer::pairs(&self.overrides, &Origin::CommandLine));
+        for entry in layers.iter() {
+            let (key, origin) = (entry.key.to_string(), entry.origin.clone());
+            if entry.key.is_refused() {
+                return Err(ConfigError::NotConfigurable { key, origin });
+            }
+            if entry.key.known().is_none() {
+                return Err(ConfigError::UnknownKey { key, origin, nearest: entry.key.nearest() });
+            }
+        }
+        Ok(layers)
     }
 }
 
@@ -164,51 +138,17 @@ impl Config {
     /// # Errors
     /// If something in them is not as it should be; it says where.
     pub fn load_from(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut builder = config::Config::builder();
-        match &sources.file {
-            Some(file) => builder = builder.add_source(from_file(file)?),
-            None if Path::new(DEFAULT_FILE).exists() => {
-                builder = builder.add_source(from_file(Path::new(DEFAULT_FILE))?);
-            }
-            None => {}
-        }
-        for (key, value) in &sources.defaults {
-            builder = builder.set_default(key, value.as_str())?;
-        }
-        builder = builder.add_source(from_environment(sources.environment.clone()));
-        for (key, value) in &sources.overrides {
-            builder = builder.set_override(key, value.as_str())?;
-        }
-        let layers = builder.build()?;
-        refuse_unknown_keys(&layers.cache)?;
-        Self::resolve(layers.try_deserialize()?)
+        Self::resolve(&sources.read()?)
     }
 
-    fn resolve(written: Written) -> Result<Self, ConfigError> {
-        let mut config = Self { place: place(&written)?, worker: WorkerOptions::default() };
-        let worker = &mut config.worker;
-        if let Some(concurrency) = written.concurrency {
-            if !(1..=1024).contains(&concurrency) {
-                let got = concurrency.to_string();
-                return Err(ConfigError::Range { key: "concurrency", expected: "from 1 to 1024 lanes", got });
-            }
-            worker.concurrency = concurrency;
-        }
-        worker.sleep_duration =
-            at_least_10ms("sleep_duration", written.sleep_duration)?.unwrap_or(worker.sleep_duration);
-        worker.shutdown_grace = written.shutdown_grace.map_or(worker.shutdown_grace, |grace| grace.0);
-        worker.unknown_type_grace = written.unknown_type_grace.map_or(worker.unknown_type_grace, |grace| grace.0);
-        worker.shutdown_after_number_of_empty_iterations =
-            written.shutdown_after_number_of_empty_iterations.unwrap_or_default();
-        worker.queues = match written.queues {
-            None => Vec::new(),
-            Some(Names::List(names)) => names,
-            Some(Names::Text(text)) => {
-                text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-            }
-        };
-        config.follow_place();
-        Ok(config)
+    /// Each key with the value that holds in the end and where it comes from.
+    /// Of the keys of single handlers and queues, those that are set.
+    ///
+    /// # Errors
+    /// If something in the sources is not as it should be; it says where.
+    pub fn explain(sources: &Sources) -> Result<Vec<Setting>, ConfigError> {
+        let layers = sources.read()?;
+        Ok(Self::resolve(&layers)?.settings(&layers))
     }
 
     /// With the queue at this place: `file:FOLDER`,
@@ -217,7 +157,7 @@ impl Config {
     /// # Errors
     /// If it is none of them.
     pub fn queue(mut self, place: &str) -> Result<Self, ConfigError> {
-        self.place = place.parse().map_err(ConfigError::Queue)?;
+        self.place = place.parse()?;
         self.follow_place();
         Ok(self)
     }
@@ -267,168 +207,6 @@ impl Config {
             }
         }
     }
-}
-
-/// The place, from the short form or the long one, and what the tables add.
-fn place(written: &Written) -> Result<Place, ConfigError> {
-    let short = written.queue.is_some();
-    let mut place = match (&written.queue, written.queue_adapter_type.as_deref()) {
-        (Some(queue), _) => queue.parse().map_err(ConfigError::Queue)?,
-        (None, None | Some("file_queue_adapter" | "FileQueueAdapter")) => Place::default(),
-        (None, Some("beanstalkd_queue_adapter" | "BeanstalkdQueueAdapter")) => Place::beanstalkd("localhost"),
-        (None, Some(other)) => return Err(ConfigError::AdapterType(other.to_owned())),
-    };
-    match &mut place {
-        Place::File { base_path, archive } => {
-            let table = &written.file_queue_adapter;
-            replace(base_path, &table.base_path, short);
-            *archive = table.enable_archive;
-        }
-        Place::Memory { archive } => *archive = written.file_queue_adapter.enable_archive,
-        Place::Beanstalkd { host, port, default_tube, socket_timeout, reserve_timeout } => {
-            let table = &written.beanstalkd_queue_adapter;
-            replace(host, &table.host, short);
-            replace(port, &table.port, short);
-            // The short form may leave the tube to the table.
-            replace(default_tube, &table.default_tube, short && default_tube != DEFAULT_QUEUE);
-            let span = |key, span| at_least_10ms(key, span);
-            replace(socket_timeout, &span("beanstalkd_queue_adapter.socket_timeout", table.socket_timeout)?, false);
-            replace(reserve_timeout, &span("beanstalkd_queue_adapter.reserve_timeout", table.reserve_timeout)?, false);
-        }
-    }
-    Ok(place)
-}
-
-fn replace<T: Clone>(value: &mut T, written: &Option<T>, said_already: bool) {
-    if let (Some(written), false) = (written, said_already) {
-        value.clone_from(written);
-    }
-}
-
-fn at_least_10ms(key: &'static str, span: Option<span::Span>) -> Result<Option<Duration>, ConfigError> {
-    match span.map(|span| span.0) {
-        Some(duration) if duration < Duration::from_millis(10) => {
-            Err(ConfigError::Range { key, expected: "at least 10ms", got: format!("{duration:?}") })
-        }
-        duration => Ok(duration),
-    }
-}
-
-fn from_file(file: &Path) -> Result<File<config::FileSourceFile, FileFormat>, ConfigError> {
-    let format = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("toml") => FileFormat::Toml,
-        Some("json") => FileFormat::Json,
-        _ => return Err(ConfigError::Format(file.to_owned())),
-    };
-    std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
-    // Parsed once alone, so that an error names the file.
-    let source = File::from(file).format(format);
-    config::Config::builder()
-        .add_source(source.clone())
-        .build()
-        .map_err(|source| ConfigError::Syntax { file: file.to_owned(), source: Box::new(source) })?;
-    Ok(source)
-}
-
-fn from_environment(environment: Option<std::collections::HashMap<String, String>>) -> Environment {
-    let environment = environment.unwrap_or_else(|| {
-        std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
-    });
-    Environment::with_prefix("PULPO").prefix_separator("_").separator("__").source(Some(environment))
-}
-
-fn refuse_unknown_keys(layers: &Value) -> Result<(), ConfigError> {
-    let mut found = BTreeMap::new();
-    flatten("", layers, &mut found);
-    for (key, origin) in found {
-        if !KEYS.contains(&key.as_str()) {
-            let nearest = nearest(&key, KEYS).map(str::to_owned);
-            return Err(ConfigError::UnknownKey { key, origin, nearest });
-        }
-    }
-    Ok(())
-}
-
-/// All keys with a value, and where it comes from.
-fn flatten(prefix: &str, value: &Value, found: &mut BTreeMap<String, String>) {
-    match &value.kind {
-        ValueKind::Table(table) => {
-            for (key, value) in table {
-                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-                flatten(&key, value, found);
-            }
-        }
-        _ => drop(found.insert(prefix.to_owned(), value.origin().unwrap_or("the configuration").to_owned())),
-    }
-}
-
-impl From<config::ConfigError> for ConfigError {
-    fn from(error: config::ConfigError) -> Self {
-        Self::Value(Box::new(error))
-    }
-}
-
-/// What is wrong with a configuration.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A key that means nothing.
-    #[error("unknown configuration key `{key}` in {origin}; {}", match nearest {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("the known keys are {}", KEYS.join(", ")),
-    })]
-    #[non_exhaustive]
-    UnknownKey {
-        /// The key.
-        key: String,
-        /// The file or the environment.
-        origin: String,
-        /// The most similar key.
-        nearest: Option<String>,
-    },
-    /// A value of the wrong kind.
-    #[error("the configuration is wrong")]
-    Value(#[source] Box<config::ConfigError>),
-    /// A value out of its range.
-    #[error("expected {key} to be {expected}, got {got}")]
-    #[non_exhaustive]
-    Range {
-        /// The key.
-        key: &'static str,
-        /// The range.
-        expected: &'static str,
-        /// The value.
-        got: String,
-    },
-    /// Not a place of a queue.
-    #[error("the configuration key `queue` (PULPO_QUEUE) is wrong")]
-    Queue(#[source] PlaceError),
-    /// Not an adapter.
-    #[error("expected queue_adapter_type to be file_queue_adapter or beanstalkd_queue_adapter, got {0:?}")]
-    AdapterType(String),
-    /// A file that cannot be read.
-    #[error("cannot read the configuration file {}", file.display())]
-    #[non_exhaustive]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A file that is not in its format.
-    #[error("the configuration file {} is wrong", file.display())]
-    #[non_exhaustive]
-    Syntax {
-        /// The file.
-        file: PathBuf,
-        /// What and where.
-        source: Box<config::ConfigError>,
-    },
-    /// A file of another format.
-    #[error("expected a configuration file that ends in .toml or .json, got {}", .0.display())]
-    Format(PathBuf),
 }
 
 #[cfg(test)]

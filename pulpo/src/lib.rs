@@ -157,6 +157,8 @@
 pub mod __private;
 #[cfg(feature = "cli")]
 mod app;
+#[cfg(feature = "cli")]
+mod banner;
 mod check;
 #[cfg(feature = "cli")]
 mod cli;

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use crate::message::Priority;
 
+mod options;
+
+pub use options::HandlerOptions;
+
 /// How the messages of a job are queued, run and tried again.
 ///
 /// The attribute makes one per job; what it does not say is as in
@@ -115,6 +119,24 @@ impl Backoff {
     }
 }
 
+impl std::str::FromStr for Backoff {
+    type Err = String;
+
+    /// Reads `1s..1h`, or `5s` for a pause that does not grow.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = |text: &str| humantime::parse_duration(text.trim()).map_err(|error| error.to_string());
+        let (first, most) = text.split_once("..").unwrap_or((text, text));
+        let backoff = Self { first: parse(first)?, most: parse(most)? };
+        if backoff.first.is_zero() {
+            return Err("a job that fails would be run again at once".to_owned());
+        }
+        if backoff.first > backoff.most {
+            return Err("it is from the shortest pause to the longest".to_owned());
+        }
+        Ok(backoff)
+    }
+}
+
 /// As the attribute takes it: `1s..1h`.
 impl fmt::Display for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,6 +168,17 @@ mod tests {
         let backoff = Policy::DEFAULT.backoff(five, five).backoff;
         assert_eq!(backoff.delay(1, 0.3), five);
         assert_eq!(backoff.delay(9, 1.0), five);
+    }
+
+    #[test]
+    fn a_backoff_is_read_as_the_attribute_takes_it() {
+        for text in ["1s..1h", "5s..5s", "100ms..2m 30s"] {
+            assert_eq!(text.parse::<Backoff>().expect("a backoff").to_string(), text);
+        }
+        assert_eq!("5s".parse::<Backoff>().expect("a backoff").to_string(), "5s..5s");
+        for wrong in ["", "5", "1h..1s", "0s", "1s..", "1s..2s..3s"] {
+            assert!(wrong.parse::<Backoff>().is_err(), "{wrong}");
+        }
     }
 
     proptest! {

@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use self::lane::Lane;
 use self::monitor::Monitor;
+pub use self::options::{QueueOptions, WorkerOptions};
 use self::pause::Pause;
 use self::seat::Running;
 use self::stop::Stop;
@@ -24,6 +24,7 @@ use crate::check::{self, Listed, Problem};
 use crate::clock::{Clock, SystemClock};
 use crate::context::Surroundings;
 use crate::disposition::Disposition;
+pub use crate::policy::HandlerOptions;
 use crate::producer::Producer;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
@@ -33,52 +34,10 @@ use crate::state::States;
 mod batch;
 mod lane;
 mod monitor;
+mod options;
 mod pause;
 mod seat;
 mod stop;
-
-/// How a worker works.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WorkerOptions {
-    /// How many lanes: jobs at the same time. Default: one for each core, at
-    /// least 4.
-    pub concurrency: usize,
-    /// How long one wait for a message lasts. It ends at once when a message
-    /// comes. Default: 5 seconds.
-    pub sleep_duration: Duration,
-    /// After so many waits in a row that brought nothing to any lane the
-    /// worker ends; 0, the default: never.
-    pub shutdown_after_number_of_empty_iterations: u64,
-    /// How long a stop waits for the jobs that are running. Default: 25
-    /// seconds.
-    pub shutdown_grace: Duration,
-    /// How long a message stays in the queue that no handler here serves, for
-    /// a newer worker that does. Default: 10 minutes.
-    pub unknown_type_grace: Duration,
-    /// The queues to work; empty, the default: those of the handlers.
-    pub queues: Vec<String>,
-    /// The queue of jobs that name none. Default: `pulpo`.
-    pub default_queue: String,
-    /// Whether SIGINT and SIGTERM stop the worker, a second one at once.
-    /// Default: true.
-    pub handle_signals: bool,
-}
-
-impl Default for WorkerOptions {
-    fn default() -> Self {
-        Self {
-            concurrency: thread::available_parallelism().map_or(4, |cores| cores.get().max(4)),
-            sleep_duration: Duration::from_secs(5),
-            shutdown_after_number_of_empty_iterations: 0,
-            shutdown_grace: Duration::from_secs(25),
-            unknown_type_grace: Duration::from_secs(600),
-            queues: Vec::new(),
-            default_queue: crate::queue::DEFAULT_QUEUE.to_owned(),
-            handle_signals: true,
-        }
-    }
-}
 
 /// Takes messages from a queue and runs their handlers.
 pub struct Worker {

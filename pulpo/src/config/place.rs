@@ -78,7 +78,7 @@ impl FromStr for Place {
     type Err = PlaceError;
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
-        let refused = || PlaceError(text.to_owned());
+        let refused = || PlaceError(super::value::masked(text));
         let (scheme, rest) = text.split_once(':').ok_or_else(refused)?;
         match scheme {
             "file" => {
@@ -119,5 +119,7 @@ fn server(text: &str) -> Option<Place> {
 
 /// A text that names no place for messages.
 #[derive(Debug, thiserror::Error)]
-#[error("expected file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:, got {0:?}")]
+#[error("expected the queue to be {EXPECTED}, got {0:?}")]
 pub struct PlaceError(String);
+
+pub(super) const EXPECTED: &str = "file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:";

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::*;
 use crate::report::chain;
@@ -80,43 +81,90 @@ fn the_short_form_names_a_place() {
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_the_nearest() {
-    let (_folder, file) = file("pulpo.toml", "concurency = 2\n");
-    let error = load(Some(&file), &[], &[]).expect_err("refused");
-    assert!(error.starts_with("unknown configuration key `concurency` in "), "{error}");
-    assert!(error.ends_with("pulpo.toml; did you mean `concurrency`?"), "{error}");
-    assert_eq!(
-        load(None, &[("PULPO_SLEEP_DURATON", "1")], &[]).expect_err("refused"),
-        "unknown configuration key `sleep_duraton` in the environment; did you mean `sleep_duration`?"
-    );
-    assert_eq!(
-        load(None, &[("PULPO_FILE_QUEUE_ADAPTER__PATH", "x")], &[]).expect_err("refused"),
-        "unknown configuration key `file_queue_adapter.path` in the environment; did you mean `file_queue_adapter.base_path`?"
-    );
+fn an_unknown_key_is_refused_with_its_place_and_the_nearest() {
+    let (_folder, path) = file("pulpo.toml", "# lanes\nconcurency = 2\n");
+    let error = load(Some(&path), &[], &[]).expect_err("refused");
+    let expected = "pulpo.toml:2: unknown configuration key `concurency`; did you mean `concurrency`?";
+    assert!(error.ends_with(expected), "{error}");
+    for (variable, expected) in [
+        ("PULPO_SLEEP_DURATON", "`sleep_duraton`; did you mean `sleep_duration`?"),
+        ("PULPO_FILE_QUEUE_ADAPTER__PATH", "`file_queue_adapter.path`; did you mean `file_queue_adapter.base_path`?"),
+        (
+            "PULPO_HANDLERS__MAIL__MAX_ATTEMPT",
+            "`handlers.mail.max_attempt`; did you mean `handlers.mail.max_attempts`?",
+        ),
+        ("PULPO_HANDLER__MAIL__TTR", "`handler.mail.ttr`; did you mean `handlers.mail.ttr`?"),
+        ("PULPO_QUEUES__MAIL__CONCURENCY", "`queues.mail.concurency`; did you mean `queues.mail.concurrency`?"),
+    ] {
+        let error = load(None, &[(variable, "1")], &[]).expect_err("refused");
+        assert_eq!(error, format!("{variable}: unknown configuration key {expected}"));
+    }
     let error = load(None, &[("PULPO_ZZZ", "1")], &[]).expect_err("refused");
     assert!(error.contains("the known keys are queue, queue_adapter_type"), "{error}");
+    let error = load(None, &[], &[("concurency", "1")]).expect_err("refused");
+    assert!(error.starts_with("the command line: unknown configuration key `concurency`"), "{error}");
 }
 
 #[test]
-fn a_wrong_value_says_what_was_expected() {
+fn a_wrong_value_says_where_it_is_and_what_was_expected() {
     for (key, value, expected) in [
-        ("PULPO_CONCURRENCY", "many", "many"),
-        ("PULPO_CONCURRENCY", "0", "expected concurrency to be from 1 to 1024 lanes, got 0"),
-        (
-            "PULPO_SLEEP_DURATION",
-            "soon",
-            "expected a duration such as \"30s\" or \"1h 30m\", or a number of seconds, got \"soon\"",
-        ),
-        ("PULPO_SLEEP_DURATION", "0", "expected sleep_duration to be at least 10ms, got 0ns"),
-        ("PULPO_QUEUE", "redis://x", "expected file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:, got \"redis://x\""),
-        (
-            "PULPO_QUEUE_ADAPTER_TYPE",
-            "x",
-            "expected queue_adapter_type to be file_queue_adapter or beanstalkd_queue_adapter, got \"x\"",
-        ),
+        ("concurrency", "many", "a whole number from 1 to 1024, got \"many\""),
+        ("concurrency", "0", "a whole number from 1 to 1024, got \"0\""),
+        ("sleep_duration", "soon", "a duration such as \"30s\" or \"1h 30m\", or a number of seconds, got \"soon\""),
+        ("sleep_duration", "0", "a duration of at least 10ms, and at most "),
+        ("queue", "redis://x", "file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:, got \"redis://x\""),
+        ("queue", "redis://me:secret@x/1", "or memory:, got \"redis://me:***@x/1\""),
+        ("queue_adapter_type", "x", "file_queue_adapter or beanstalkd_queue_adapter, got \"x\""),
+        ("enable_banner", "maybe", "true or false, got \"maybe\""),
+        ("log_format", "xml", "auto, pretty, plain or json, got \"xml\""),
+        ("listen", "9100", "an address and a port such as 127.0.0.1:9100, got \"9100\""),
+        ("handlers.mail.backoff", "1h..1s", "a backoff such as \"1s..1h\", or \"5s\" if it does not grow"),
+        ("handlers.mail.ttr", "0.5", "a duration of at least 1s, and at most "),
+        ("queues.mail.concurrency", "-1", "a whole number from 1 to 1024, got \"-1\""),
     ] {
-        let error = load(None, &[(key, value)], &[]).expect_err("refused");
+        let variable = format!("PULPO_{}", key.replace('.', "__").to_uppercase());
+        let error = load(None, &[(&variable, value)], &[]).expect_err("refused");
+        assert!(error.starts_with(&format!("{variable}: expected `{key}` to be ")), "{error}");
         assert!(error.contains(expected), "{key}={value}: {error}");
+    }
+}
+
+#[test]
+fn what_is_not_used_is_checked_too() {
+    let (_folder, path) = file("pulpo.toml", "queue = \"memory:\"\n\n[beanstalkd_queue_adapter]\nport = \"x\"\n");
+    let error = load(Some(&path), &[], &[]).expect_err("refused");
+    let expected = ":4: expected `beanstalkd_queue_adapter.port` to be a whole number from 1 to 65535, got \"x\"";
+    assert!(error.ends_with(expected), "{error}");
+}
+
+#[test]
+fn a_value_of_another_type_is_told_with_its_line() {
+    for (name, text, expected) in [
+        (
+            "pulpo.toml",
+            "\nconcurrency = \"3\"\n",
+            ":2: expected `concurrency` to be a whole number from 1 to 1024, got \"3\"",
+        ),
+        (
+            "pulpo.toml",
+            "enable_banner = 2026-11-23\n",
+            ":1: expected `enable_banner` to be true or false, got 2026-11-23",
+        ),
+        (
+            "pulpo.toml",
+            "queues = [\"a\", 2]\n",
+            ":1: expected `queues` to be a list of names, or in one text with commas, got a list",
+        ),
+        (
+            "pulpo.json",
+            "{\n  \"banner_name\":\n    true\n}\n",
+            ":3: expected `banner_name` to be a text in quotes, got true",
+        ),
+        ("pulpo.json", "{\"listen\": null}", ":1: expected `listen` to be a text in quotes, got null"),
+    ] {
+        let (_folder, path) = file(name, text);
+        let error = load(Some(&path), &[], &[]).expect_err("refused");
+        assert!(error.ends_with(expected), "{error}");
     }
 }
 
@@ -128,9 +176,61 @@ fn a_file_that_is_not_there_or_not_in_its_format_is_named() {
         load(Some(Path::new("pulpo.yaml")), &[], &[]).expect_err("refused"),
         "expected a configuration file that ends in .toml or .json, got pulpo.yaml"
     );
-    let (_folder, file) = file("pulpo.toml", "concurrency = \n");
-    let error = load(Some(&file), &[], &[]).expect_err("refused");
-    assert!(error.contains("pulpo.toml is wrong") && error.contains("line 1"), "{error}");
+    for (name, text, expected) in [
+        ("pulpo.toml", "queue = \"memory:\"\nconcurrency = \n", "pulpo.toml:2: the configuration file is wrong: "),
+        ("pulpo.json", "{\n\"concurrency\": }\n", "pulpo.json:2: the configuration file is wrong: expected value"),
+        ("pulpo.json", "[]", "pulpo.json:1: the configuration file is wrong: expected an object"),
+    ] {
+        let (_folder, path) = file(name, text);
+        let error = load(Some(&path), &[], &[]).expect_err("refused");
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn one_handler_and_one_queue_have_tables_of_their_own() {
+    let text = r#"
+queue = "memory:"
+
+[queues.mail]
+concurrency = 2
+
+[queues.bulk]
+enabled = false
+
+[handlers.send_email]
+max_attempts = 3
+backoff = "10s..10m"
+timeout = "none"
+concurrency = 1
+
+[handlers."billing.send"]
+ttr = 90
+batch = 7
+linger = 0.5
+priority = 1
+"#;
+    let (_folder, path) = file("pulpo.toml", text);
+    let environment = [("PULPO_HANDLERS__SEND_EMAIL__MAX_ATTEMPTS", "4"), ("PULPO_QUEUES", "mail,bulk")];
+    let overrides = [("handlers.billing.send.priority", "2"), ("queues.other.concurrency", "9")];
+    let worker = load(Some(&path), &environment, &overrides).expect("a configuration").worker;
+    assert_eq!(worker.queues, ["mail", "bulk"]);
+    assert_eq!(worker.queue_options["mail"].concurrency, Some(2));
+    assert_eq!(worker.queue_options["bulk"].enabled, Some(false));
+    assert_eq!(worker.queue_options["other"].concurrency, Some(9));
+    let email = &worker.handlers["send_email"];
+    assert_eq!((email.max_attempts, email.timeout, email.concurrency), (Some(4), Some(None), Some(1)));
+    assert_eq!(email.backoff.map(|backoff| backoff.to_string()).as_deref(), Some("10s..10m"));
+    let billing = &worker.handlers["billing.send"];
+    assert_eq!((billing.ttr, billing.linger), (Some(Duration::from_secs(90)), Some(Duration::from_millis(500))));
+    assert_eq!((billing.batch, billing.priority.map(|priority| priority.get())), (Some(7), Some(2)));
+    assert!(billing.origin.contains("pulpo.toml:"), "{}", billing.origin);
+}
+
+#[test]
+fn the_queue_of_a_handler_cannot_be_configured() {
+    let error = load(None, &[("PULPO_HANDLERS__MAIL__QUEUE", "x")], &[]).expect_err("refused");
+    assert!(error.starts_with("PULPO_HANDLERS__MAIL__QUEUE: `handlers.mail.queue` cannot be configured"), "{error}");
 }
 
 #[test]
@@ -164,4 +264,82 @@ fn a_programs_own_defaults_come_after_the_environment() {
     sources.set_default("concurrency", "2").set_default("sleep_duration", "2s");
     let config = Config::load_from(&sources).expect("a configuration");
     assert_eq!((config.worker.concurrency, config.worker.sleep_duration), (3, Duration::from_secs(2)));
+}
+
+#[test]
+fn each_key_tells_its_value_and_where_it_comes_from() {
+    let text = "concurrency = 2\n\n[file_queue_adapter]\nbase_path = \"here\"\n\n[handlers.mail]\nttr = 90\n";
+    let (_folder, path) = file("pulpo.toml", text);
+    let environment = HashMap::from([
+        ("PULPO_SLEEP_DURATION".to_owned(), "2".to_owned()),
+        ("PULPO_QUEUES".to_owned(), "b, a".to_owned()),
+    ]);
+    let mut sources = Sources { file: Some(path.clone()), environment: Some(environment), ..Sources::default() };
+    sources.overrides = vec![("log_format".to_owned(), "json".to_owned())];
+    sources.set_default("shutdown_grace", "90s");
+    let all = Config::explain(&sources).expect("a configuration");
+    let of = |key: &str| {
+        let setting = all.iter().find(|setting| setting.key == key).expect("a key");
+        (setting.value.clone(), setting.origin.clone())
+    };
+    let line = |line| Origin::File { file: path.clone(), line };
+    let variable = |variable: &str| Origin::Environment { variable: variable.to_owned() };
+    assert_eq!(of("concurrency"), ("2".to_owned(), line(1)));
+    assert_eq!(of("queue"), ("file:here".to_owned(), line(4)));
+    assert_eq!(of("file_queue_adapter.base_path"), ("here".to_owned(), line(4)));
+    assert_eq!(of("sleep_duration"), ("2s".to_owned(), variable("PULPO_SLEEP_DURATION")));
+    assert_eq!(of("queues"), ("b,a".to_owned(), variable("PULPO_QUEUES")));
+    assert_eq!(of("log_format"), ("json".to_owned(), Origin::CommandLine));
+    assert_eq!(of("shutdown_grace"), ("1m 30s".to_owned(), Origin::Program));
+    assert_eq!(of("beanstalkd_queue_adapter.port"), ("11300".to_owned(), Origin::Default));
+    assert_eq!(of("handlers.mail.ttr"), ("90".to_owned(), line(7)));
+    let json = serde_json::to_value(&all[9]).expect("JSON");
+    let expected = serde_json::json!({"key": "concurrency", "value": "2", "from": "file", "file": path, "line": 1});
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn what_the_short_form_says_comes_from_there() {
+    let environment = [
+        ("PULPO_QUEUE", "beanstalkd://other:7/shop"),
+        ("PULPO_BEANSTALKD_QUEUE_ADAPTER__HOST", "unused"),
+        ("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "2"),
+        ("PULPO_FILE_QUEUE_ADAPTER__BASE_PATH", "spare"),
+    ];
+    let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
+    let sources = Sources { environment: Some(environment), ..Sources::default() };
+    let all = Config::explain(&sources).expect("a configuration");
+    let of = |key: &str| {
+        let setting = all.iter().find(|setting| setting.key == key).expect("a key");
+        format!("{} from {}", setting.value, setting.origin)
+    };
+    assert_eq!(of("queue"), "beanstalkd://other:7/shop from PULPO_QUEUE");
+    assert_eq!(of("queue_adapter_type"), "beanstalkd_queue_adapter from PULPO_QUEUE");
+    assert_eq!(of("beanstalkd_queue_adapter.host"), "other from PULPO_QUEUE");
+    assert_eq!(of("beanstalkd_queue_adapter.port"), "7 from PULPO_QUEUE");
+    assert_eq!(of("beanstalkd_queue_adapter.default_tube"), "shop from PULPO_QUEUE");
+    let timeout = "2s from PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT";
+    assert_eq!(of("beanstalkd_queue_adapter.socket_timeout"), timeout);
+    assert_eq!(of("file_queue_adapter.base_path"), "spare from PULPO_FILE_QUEUE_ADAPTER__BASE_PATH");
+}
+
+#[test]
+fn the_table_of_the_documentation_has_each_key_with_its_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let documentation = std::fs::read_to_string(path).expect("the documentation");
+    let rows: Vec<(&str, &str)> = documentation
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|row| row.split_once("` | "))
+        .filter_map(|(key, rest)| Some((key, rest.split_once(" | ")?.0.trim_matches('`'))))
+        .collect();
+    let settable: Vec<_> = key::settable().collect();
+    assert_eq!(rows.iter().map(|(key, _)| *key).collect::<Vec<_>>(), settable);
+    let sources = Sources { environment: Some(HashMap::new()), ..Sources::default() };
+    for setting in Config::explain(&sources).expect("a configuration") {
+        let (_, documented) = rows.iter().find(|(key, _)| **key == *setting.key).expect("a row");
+        if setting.key != "concurrency" {
+            assert_eq!(*documented, setting.value, "{}", setting.key);
+        }
+    }
 }

@@ -140,11 +140,6 @@ impl QueueError {
     /// Whether the same call may succeed later, with nothing changed by us.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. } => true,
-            // A person may put a good file in its place while we wait.
-            Self::Corrupt { .. } | Self::NotAQueue { .. } => true,
-            _ => false,
-        }
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. })
     }
 }

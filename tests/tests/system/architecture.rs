@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// From the bottom up. A file may use what stands before it, and its own
 /// submodules.
-const LAYERS: [&str; 20] = [
+const LAYERS: [&str; 21] = [
     "report",
     "message",
     "outcome",
@@ -24,6 +24,7 @@ const LAYERS: [&str; 20] = [
     "check",
     "app",
     "worker",
+    "banner",
     "config",
     "instance",
     "cli",

@@ -3,11 +3,9 @@
 mod architecture;
 mod bad_queues;
 mod cli;
-mod damage;
 mod jobs;
 mod life;
 mod newcomer;
 mod outages;
 mod processes;
 mod publishing;
-mod time;

@@ -11,7 +11,6 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use rusqlite::Connection;
 
-use super::attached::Attached;
 use super::error::SqliteError;
 use crate::clock::lock;
 use crate::queue::QueueError;
@@ -59,7 +58,7 @@ enum Word {
 }
 
 struct Writing {
-    connection: Attached,
+    connection: Connection,
     durability: Option<Durability>,
 }
 
@@ -70,7 +69,7 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn new(place: String, connection: Attached) -> Self {
+    pub(super) fn new(place: String, connection: Connection) -> Self {
         let connection = Mutex::new(Writing { connection, durability: None });
         Self { place, line: Mutex::default(), connection }
     }
@@ -165,12 +164,9 @@ impl Writing {
     }
 
     fn transaction(&mut self, group: &mut [Request]) -> Result<(), Failed> {
-        if self.connection.current()?.1 {
-            self.durability = None;
-        }
         self.set_durability(group.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy))?;
-        let connection = self.connection.connection();
-        run(connection, "BEGIN IMMEDIATE")?;
+        let connection = &self.connection;
+        run(connection, "BEGIN IMMEDIATE").map_err(Failed::Before)?;
         let ran = group
             .iter_mut()
             .try_for_each(|request| (request.operation)(connection))
@@ -191,11 +187,8 @@ impl Writing {
                 Durability::Lazy => "PRAGMA synchronous = NORMAL",
                 Durability::Synced => "PRAGMA synchronous = FULL",
             };
-            self.connection.connection().execute_batch(level)?;
+            self.connection.execute_batch(level).map_err(Failed::Before)?;
             self.durability = Some(durability);
-        }
-        if durability == Durability::Synced {
-            self.connection.sync_folder()?;
         }
         Ok(())
     }
@@ -207,21 +200,22 @@ fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
 
 enum Failed {
     /// No operation was run.
-    Before(SqliteError),
+    Before(rusqlite::Error),
     /// Some operation, or the commit.
     Within(SqliteError),
 }
 
-impl<E: Into<SqliteError>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self::Before(error.into())
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Before(error)
     }
 }
 
 impl Failed {
     fn into_error(self) -> SqliteError {
         match self {
-            Self::Before(error) | Self::Within(error) => error,
+            Self::Before(error) => error.into(),
+            Self::Within(error) => error,
         }
     }
 }

@@ -1,0 +1,198 @@
+//! The layers: keys and values as they are written in a file, in the
+//! environment and on the command line, each with its place.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde_json::value::RawValue;
+use toml::de::{DeTable, DeValue};
+
+use super::error::ConfigError;
+use super::key::Key;
+use super::origin::Origin;
+
+/// A value as it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Written {
+    Text(String),
+    Whole(i128),
+    Fraction(f64),
+    Flag(bool),
+    List(Vec<Self>),
+    /// Something else, such as a date; as it is written.
+    Other(String),
+}
+
+/// One key of one layer.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) written: Written,
+    pub(super) origin: Origin,
+}
+
+/// The keys of all layers: what comes later takes the place of what was there.
+#[derive(Debug, Default)]
+pub(super) struct Layers(BTreeMap<Key, Entry>);
+
+impl Layers {
+    pub(super) fn put(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.0.extend(entries.into_iter().map(|entry| (entry.key.clone(), entry)));
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.0.get(&Key::dotted(key))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.values()
+    }
+}
+
+/// Pairs of key and value, all from one place.
+pub(super) fn pairs(pairs: &[(String, String)], origin: &Origin) -> Vec<Entry> {
+    let entry = |(key, value): &(String, String)| Entry {
+        key: Key::dotted(key),
+        written: Written::Text(value.clone()),
+        origin: origin.clone(),
+    };
+    pairs.iter().map(entry).collect()
+}
+
+const PREFIX: &str = "PULPO_";
+
+/// The variables that begin with `PULPO_`: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH`.
+pub(super) fn environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<Entry>, ConfigError> {
+    let ours = variables.into_iter().filter_map(|(variable, value)| {
+        let variable = variable.into_string().ok()?;
+        let key = variable.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
+        Some((Key::dotted(&key), variable, value))
+    });
+    ours.map(|(key, variable, value)| match value.into_string() {
+        Ok(value) => Ok(Entry { key, written: Written::Text(value), origin: Origin::Environment { variable } }),
+        Err(_) => Err(ConfigError::NotText { variable }),
+    })
+    .collect()
+}
+
+/// The keys of a file, TOML or JSON by its ending.
+pub(super) fn file(file: &Path) -> Result<Vec<Entry>, ConfigError> {
+    let read: fn(&str, &Document<'_>) -> Result<Vec<Entry>, ConfigError> =
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => toml,
+            Some("json") => json,
+            _ => return Err(ConfigError::Format(file.to_owned())),
+        };
+    let unreadable = |source| ConfigError::Unreadable { file: file.to_owned(), source };
+    let text = std::fs::read_to_string(file).map_err(unreadable)?;
+    read(&text, &Document { file, text: &text })
+}
+
+/// Tells the lines of a file.
+struct Document<'a> {
+    file: &'a Path,
+    text: &'a str,
+}
+
+impl Document<'_> {
+    fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    }
+
+    fn origin(&self, offset: usize) -> Origin {
+        Origin::File { file: self.file.to_owned(), line: self.line(offset) }
+    }
+
+    fn wrong(&self, line: usize, message: impl Into<String>) -> ConfigError {
+        ConfigError::Syntax { file: self.file.to_owned(), line, message: message.into() }
+    }
+}
+
+fn toml(text: &str, document: &Document<'_>) -> Result<Vec<Entry>, ConfigError> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let line = document.line(error.span().map_or(0, |span| span.start));
+        document.wrong(line, error.message())
+    })?;
+    let mut entries = Vec::new();
+    toml_table(&Key::root(), table.get_ref(), document, &mut entries);
+    Ok(entries)
+}
+
+fn toml_table(above: &Key, table: &DeTable<'_>, document: &Document<'_>, entries: &mut Vec<Entry>) {
+    for (name, value) in table {
+        let key = above.child(name.get_ref());
+        match value.get_ref() {
+            DeValue::Table(table) => toml_table(&key, table, document, entries),
+            value => {
+                let origin = document.origin(name.span().start);
+                entries.push(Entry { key, written: toml_value(value), origin });
+            }
+        }
+    }
+}
+
+fn toml_value(value: &DeValue<'_>) -> Written {
+    match value {
+        DeValue::String(text) => Written::Text(text.to_string()),
+        DeValue::Boolean(flag) => Written::Flag(*flag),
+        DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Written::Whole(number),
+            Err(_) => Written::Other(number.as_str().to_owned()),
+        },
+        DeValue::Float(number) => match number.as_str().parse() {
+            Ok(number) => Written::Fraction(number),
+            Err(_) => Written::Other(number.as_str().to_owned()),
+        },
+        DeValue::Array(values) => Written::List(values.iter().map(|value| toml_value(value.get_ref())).collect()),
+        DeValue::Datetime(time) => Written::Other(time.to_string()),
+        DeValue::Table(_) => Written::Other("a table".to_owned()),
+    }
+}
+
+fn json(text: &str, document: &Document<'_>) -> Result<Vec<Entry>, ConfigError> {
+    // Read whole at first: the parts are then known to be sound.
+    let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
+        let text = error.to_string();
+        // The line is told before the message.
+        let message = text.split(" at line ").next().unwrap_or_default().to_owned();
+        document.wrong(error.line(), message)
+    })?;
+    let mut entries = Vec::new();
+    if !whole.get().starts_with('{') {
+        return Err(document.wrong(1, "expected an object"));
+    }
+    json_value(Key::root(), whole, document, &mut entries);
+    Ok(entries)
+}
+
+fn json_value(key: Key, value: &RawValue, document: &Document<'_>, entries: &mut Vec<Entry>) {
+    if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(value.get()) {
+        for (name, value) in members {
+            json_value(key.child(&name), value, document, entries);
+        }
+        return;
+    }
+    // The raw text is a part of the document, so its place in it is known.
+    let offset = (value.get().as_ptr() as usize).saturating_sub(document.text.as_ptr() as usize);
+    let written = serde_json::from_str(value.get()).map_or_else(|_| Written::Other(value.get().to_owned()), json_leaf);
+    entries.push(Entry { key, written, origin: document.origin(offset) });
+}
+
+fn json_leaf(value: serde_json::Value) -> Written {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Written::Text(text),
+        Value::Bool(flag) => Written::Flag(flag),
+        Value::Number(number) => match (number.as_i128(), number.as_f64()) {
+            (Some(whole), _) => Written::Whole(whole),
+            (None, Some(fraction)) => Written::Fraction(fraction),
+            (None, None) => Written::Other(number.to_string()),
+        },
+        Value::Array(values) => Written::List(values.into_iter().map(json_leaf).collect()),
+        Value::Null => Written::Other("null".to_owned()),
+        Value::Object(_) => Written::Other("an object".to_owned()),
+    }
+}

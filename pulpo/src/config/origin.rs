@@ -1,0 +1,60 @@
+//! Where a value of the configuration comes from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Where a value of the configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// Nobody has said anything.
+    Default,
+    /// The program's own default: [`Sources::set_default`](super::Sources::set_default).
+    Program,
+    /// A configuration file.
+    #[non_exhaustive]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+    },
+    /// The environment.
+    #[non_exhaustive]
+    Environment {
+        /// The variable.
+        variable: String,
+    },
+    /// A flag of the command line.
+    CommandLine,
+}
+
+/// `pulpo.toml:3`, `PULPO_QUEUE`, `the command line`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Program => f.write_str("the program's default"),
+            Self::File { file, line } => write!(f, "{}:{line}", file.display()),
+            Self::Environment { variable } => f.write_str(variable),
+            Self::CommandLine => f.write_str("the command line"),
+        }
+    }
+}
+
+/// One key of the configuration as it holds in the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Setting {
+    /// The key, a table's with a dot: `file_queue_adapter.base_path`.
+    pub key: String,
+    /// Its value as it may be written in a file, without quotes; a password
+    /// is shown as `***`.
+    pub value: String,
+    /// Who has said so.
+    #[serde(flatten)]
+    pub origin: Origin,
+}

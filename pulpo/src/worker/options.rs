@@ -1,0 +1,73 @@
+//! How a worker works: what a configuration says of it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::policy::HandlerOptions;
+
+/// How a worker works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerOptions {
+    /// How many lanes: jobs at the same time. Default: one for each core, at
+    /// least 4.
+    pub concurrency: usize,
+    /// How long one wait for a message lasts. It ends at once when a message
+    /// comes. Default: 5 seconds.
+    pub sleep_duration: Duration,
+    /// After so many waits in a row that brought nothing to any lane the
+    /// worker ends; 0, the default: never.
+    pub shutdown_after_number_of_empty_iterations: u64,
+    /// How long a stop waits for the jobs that are running. Default: 25
+    /// seconds.
+    pub shutdown_grace: Duration,
+    /// How long a message stays in the queue that no handler here serves, for
+    /// a newer worker that does. Default: 10 minutes.
+    pub unknown_type_grace: Duration,
+    /// The queues to work; empty, the default: those of the handlers.
+    pub queues: Vec<String>,
+    /// What is said of single queues, by name.
+    pub queue_options: BTreeMap<String, QueueOptions>,
+    /// What is changed for single handlers, by request type.
+    pub handlers: BTreeMap<String, HandlerOptions>,
+    /// Where a worker tells its metrics and its health over HTTP, with the
+    /// feature `metrics`; `None`, the default: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// The queue of jobs that name none. Default: `pulpo`.
+    pub default_queue: String,
+    /// Whether SIGINT and SIGTERM stop the worker, a second one at once.
+    /// Default: true.
+    pub handle_signals: bool,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: std::thread::available_parallelism().map_or(4, |cores| cores.get().max(4)),
+            sleep_duration: Duration::from_secs(5),
+            shutdown_after_number_of_empty_iterations: 0,
+            shutdown_grace: Duration::from_secs(25),
+            unknown_type_grace: Duration::from_secs(600),
+            queues: Vec::new(),
+            queue_options: BTreeMap::new(),
+            handlers: BTreeMap::new(),
+            listen: None,
+            default_queue: crate::queue::DEFAULT_QUEUE.to_owned(),
+            handle_signals: true,
+        }
+    }
+}
+
+/// What a configuration says of one queue: the table `[queues.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueOptions {
+    /// How many of its jobs a worker runs at the same time, however many lanes
+    /// it has; a batch is one.
+    pub concurrency: Option<usize>,
+    /// `Some(false)`: this worker leaves it alone.
+    pub enabled: Option<bool>,
+    /// Where the first of it is written, for errors: `pulpo.toml:7`.
+    pub origin: String,
+}
