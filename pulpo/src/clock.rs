@@ -95,7 +95,9 @@ impl ManualClock {
     pub fn advance(&self, duration: Duration) {
         self.change(|manual| {
             manual.uptime += duration;
-            manual.now += TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+            let passed = TimeDelta::from_std(duration).ok();
+            let now = passed.and_then(|passed| manual.now.checked_add_signed(passed));
+            manual.now = now.unwrap_or(DateTime::<Utc>::MAX_UTC);
         });
     }
 
@@ -103,6 +105,15 @@ impl ManualClock {
     /// time server does.
     pub fn set(&self, now: DateTime<Utc>) {
         self.change(|manual| manual.now = now);
+    }
+
+    /// Sets the time of day this far ahead, or back if it is negative, without
+    /// letting time pass.
+    pub fn jump(&self, by: TimeDelta) {
+        self.change(|manual| {
+            let end = if by < TimeDelta::zero() { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+            manual.now = manual.now.checked_add_signed(by).unwrap_or(end);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut Manual)) {

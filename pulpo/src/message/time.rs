@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Local, NaiveDateTime, SecondsFormat, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Local, MappedLocalTime, NaiveDateTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -40,11 +40,14 @@ pub(super) fn read<Tz: TimeZone>(text: &str, local: &Tz) -> Option<DateTime<Utc>
 /// that a delay never starts early and an expiration never deletes early.
 /// When they go forward a time never happens: it is counted on from before.
 fn in_zone<Tz: TimeZone>(naive: NaiveDateTime, zone: &Tz) -> Option<DateTime<Utc>> {
+    let later = |naive: &NaiveDateTime| match zone.from_local_datetime(naive) {
+        MappedLocalTime::Single(time) => Some(time.to_utc()),
+        // chrono's local zone does not always have the two in their order.
+        MappedLocalTime::Ambiguous(one, other) => Some(one.to_utc().max(other.to_utc())),
+        MappedLocalTime::None => None,
+    };
     let hour = TimeDelta::hours(1);
-    zone.from_local_datetime(&naive)
-        .latest()
-        .map(|time| time.to_utc())
-        .or_else(|| Some(zone.from_local_datetime(&naive.checked_sub_signed(hour)?).latest()?.to_utc() + hour))
+    later(&naive).or_else(|| later(&naive.checked_sub_signed(hour)?)?.checked_add_signed(hour))
 }
 
 #[cfg(test)]

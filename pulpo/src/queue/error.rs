@@ -140,6 +140,11 @@ impl QueueError {
     /// Whether the same call may succeed later, with nothing changed by us.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. })
+        match self {
+            Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. } => true,
+            // A person may put a good file in its place while we wait.
+            Self::Corrupt { .. } | Self::NotAQueue { .. } => true,
+            _ => false,
+        }
     }
 }

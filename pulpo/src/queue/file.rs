@@ -13,14 +13,18 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
+use self::attached::Attached;
+use self::grace::Grace;
 use self::wake::Bell;
 use self::writer::{Durability, Writer};
 use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, State, Stats, StoredMessage};
 use crate::clock::{Clock, Signal, lock};
 use crate::message::MessageId;
 
+mod attached;
 mod consumer;
 mod error;
+mod grace;
 mod schema;
 mod stored;
 mod wake;
@@ -39,11 +43,12 @@ struct Shared {
     place: String,
     writer: Writer,
     /// `None` in memory, where a second connection would be a second database.
-    reader: Option<Mutex<Connection>>,
+    reader: Option<Mutex<Attached>>,
     clock: Arc<dyn Clock>,
     signal: Arc<Signal>,
     bell: Option<Bell>,
     archive: bool,
+    grace: Grace,
     interrupts: AtomicU64,
     /// Random, so that the leases of two processes are never taken for each
     /// other's, whatever the processes are called.
@@ -60,8 +65,8 @@ impl FileQueue {
     /// of ours, or one of a newer version: nothing is changed then.
     pub fn open(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let file = schema::prepare_file(base_path)?;
-        let writing = schema::open(&file)?;
-        let reading = schema::open_reader(&file)?;
+        let writing = Attached::open(&file, schema::open)?;
+        let reading = Attached::open(&file, schema::open_reader)?;
         let bell = Bell::new(base_path)?;
         Self::new(file.display().to_string(), writing, Some(reading), Some(bell), archive, clock)
     }
@@ -72,14 +77,14 @@ impl FileQueue {
     /// # Errors
     /// If SQLite cannot be set up.
     pub fn memory(archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
-        let writing = schema::open_in_memory()?;
+        let writing = Attached::in_memory(schema::open_in_memory()?);
         Self::new("memory:".to_owned(), writing, None, None, archive, clock)
     }
 
     fn new(
         place: String,
-        writing: Connection,
-        reading: Option<Connection>,
+        writing: Attached,
+        reading: Option<Attached>,
         bell: Option<Bell>,
         archive: bool,
         clock: Arc<dyn Clock>,
@@ -97,6 +102,7 @@ impl FileQueue {
             clock,
             bell,
             archive,
+            grace: Grace::default(),
             interrupts: AtomicU64::new(0),
             owner: format!("{:016x}", u64::from_ne_bytes(random)),
             leases: AtomicU64::new(0),
@@ -125,13 +131,23 @@ impl Shared {
         }
     }
 
+    /// From now on, hears of what other processes publish.
+    fn listen(&self) {
+        if let Some(bell) = &self.bell {
+            bell.listen(&self.signal);
+        }
+    }
+
     fn read<R: Send + 'static>(
         &self,
         mut query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, QueueError> {
         match &self.reader {
-            Some(reader) => query(&lock(reader))
-                .map_err(|error| error::SqliteError::from(error).into_queue_error("read", &self.place)),
+            Some(reader) => {
+                let mut reader = lock(reader);
+                let read = reader.current().and_then(|(connection, _)| Ok(query(connection)?));
+                read.map_err(|error| error.into_queue_error("read", &self.place))
+            }
             None => self.writer.write(Durability::Lazy, query),
         }
     }
@@ -165,9 +181,7 @@ impl QueueAdapter for FileQueue {
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
-        if let Some(bell) = &self.0.bell {
-            bell.listen(&self.0.signal);
-        }
+        self.0.listen();
         Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), queues.into())))
     }
 
@@ -236,7 +250,7 @@ fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlit
             schema::code(state),
             message.priority.get(),
             until,
-            i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX),
+            i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, schema::LONGEST_TTR),
             until.unwrap_or(now),
             now,
             message.request_type,

@@ -36,6 +36,8 @@ pub(super) struct Running {
     pub(super) ttr: Duration,
     /// When the lease is to be renewed; never again once it is lost.
     pub(super) touch_at: Option<Duration>,
+    /// Whether the last try to renew it failed.
+    pub(super) untouched: bool,
     /// When the run has taken too long, and how long it may take.
     pub(super) timeout: Option<(Duration, Duration)>,
     /// Tells the handler that its result no longer counts.
@@ -81,6 +83,7 @@ impl Running {
             facts,
             ttr: delivery.ttr,
             touch_at: Some(uptime + heartbeat(delivery.ttr)),
+            untouched: false,
             timeout: None,
             cancellation,
             follow_ups: Vec::new(),
@@ -100,7 +103,10 @@ impl Running {
             return;
         }
         match consumer.touch(&self.lease) {
-            Ok(()) => self.touch_at = Some(uptime + heartbeat(self.ttr)),
+            Ok(()) => {
+                self.touch_at = Some(uptime + heartbeat(self.ttr));
+                self.untouched = false;
+            }
             Err(QueueError::LeaseLost { id }) => {
                 self.touch_at = None;
                 tracing::warn!(%id, request_type = self.request_type, "the lease was lost while the job is running: its result will not count");
@@ -112,7 +118,9 @@ impl Running {
             Err(error) => {
                 // Sooner than the next heartbeat, since the lease is ending.
                 self.touch_at = Some(uptime + (heartbeat(self.ttr) / 10).max(Duration::from_millis(50)));
-                tracing::warn!(id = %self.lease.id, error = chain(&error), "cannot renew the lease, trying again");
+                if !std::mem::replace(&mut self.untouched, true) {
+                    tracing::warn!(id = %self.lease.id, error = chain(&error), "cannot renew the lease, trying again");
+                }
             }
         }
     }

@@ -3,9 +3,11 @@
 mod architecture;
 mod bad_queues;
 mod cli;
+mod damage;
 mod jobs;
 mod life;
 mod newcomer;
 mod outages;
 mod processes;
 mod publishing;
+mod time;

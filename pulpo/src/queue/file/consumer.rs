@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::grace::SPARED;
+use super::stored::count;
 use super::writer::Durability;
 use super::{Shared, insert, time};
 use crate::message::MessageId;
@@ -33,19 +35,38 @@ impl FileConsumer {
     fn look(&self, wanted: Option<&str>) -> Result<Look, QueueError> {
         let queues = self.queues.clone();
         let wanted = wanted.map(str::to_owned);
-        let now = self.shared.now();
+        let ends = self.shared.grace.look(&*self.shared.clock);
+        let now = ends.now();
         let number = self.shared.leases.fetch_add(1, Ordering::Relaxed);
         let token: Arc<str> = format!("{}-{number}", self.shared.owner).into();
-        self.shared.writer.write(Durability::Lazy, move |connection| {
-            end_waits(connection, now)?;
+        self.write(Durability::Lazy, move |connection| {
+            ends.apply(connection)?;
             match first_ready(connection, &queues, wanted.as_deref())? {
                 Some(id) => lease(connection, id, &token, now).map(|delivery| Look::Found(Box::new(delivery))),
                 None => connection
                     .prepare_cached("SELECT min(until) FROM message WHERE until IS NOT NULL")?
                     .query_row([], |row| row.get(0))
-                    .map(Look::Nothing),
+                    // What is over by now, and is not ended, is spared.
+                    .map(|next: Option<i64>| {
+                        Look::Nothing(next.map(|next| if next > now { next } else { now + SPARED }))
+                    }),
             }
         })
+    }
+
+    /// Writes, and remembers since when that is not possible.
+    fn write<R: Send + 'static>(
+        &self,
+        durability: Durability,
+        operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, QueueError> {
+        let Shared { writer, grace, clock, .. } = &*self.shared;
+        let written = writer.write(durability, operation);
+        match &written {
+            Ok(_) => grace.succeeded(&**clock),
+            Err(_) => grace.failed(&**clock),
+        }
+        written
     }
 
     /// The next message, of this request type if one is wanted.
@@ -68,6 +89,7 @@ impl FileConsumer {
                 // A clock that was set back must not make this spin.
                 Duration::from_micros(micros).max(Duration::from_millis(1))
             });
+            self.shared.listen();
             self.shared.signal.wait(seen, Some(due.map_or(left, |due| due.min(left))));
         }
     }
@@ -81,10 +103,8 @@ impl FileConsumer {
         mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<(), QueueError> {
         let wanted = lease.clone();
-        let changed = self
-            .shared
-            .writer
-            .write(durability, move |connection| change(connection, wanted.id.as_str(), &wanted.token))?;
+        let changed =
+            self.write(durability, move |connection| change(connection, wanted.id.as_str(), &wanted.token))?;
         if changed == 0 { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
     }
 
@@ -184,20 +204,6 @@ impl Consumer for FileConsumer {
     }
 }
 
-/// Makes ready what was delayed until now, and what a worker has kept without
-/// a word for longer than it may, which counts as a failed run.
-fn end_waits(connection: &Connection, now: i64) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(
-            "UPDATE message SET state = 0, until = NULL, lease = NULL,
-                attempts = attempts + (state = 2), lost = lost + (state = 2),
-                last_error = iif(state = 2, 'its worker died, or was silent for longer than its ttr', last_error),
-                last_error_at = iif(state = 2, ?1, last_error_at)
-             WHERE until <= ?1",
-        )?
-        .execute([now])
-}
-
 /// The first message of these queues, of this request type if one is wanted:
 /// the most urgent, then the oldest.
 fn first_ready(connection: &Connection, queues: &[String], wanted: Option<&str>) -> rusqlite::Result<Option<i64>> {
@@ -228,8 +234,8 @@ fn lease(connection: &Connection, id: i64, token: &Arc<str>, now: i64) -> rusqli
             Ok(Delivery {
                 lease: Lease { id: MessageId::from(id.to_string()), token: token.clone() },
                 queue: row.get(0)?,
-                attempts: row.get(1)?,
-                lost: row.get(2)?,
+                attempts: count(row.get(1)?),
+                lost: count(row.get(2)?),
                 kicks: 0,
                 due_since: time(row.get(3)?),
                 ttr: Duration::from_millis(u64::try_from(row.get::<_, i64>(4)?).unwrap_or_default()),

@@ -15,11 +15,40 @@ pub(super) struct SqliteError {
 
 impl From<rusqlite::Error> for SqliteError {
     fn from(error: rusqlite::Error) -> Self {
-        Self { code: error.sqlite_error_code(), text: error.to_string() }
+        let mut text = error.to_string();
+        let code = match &error {
+            // A value that we never wrote.
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => Some(ErrorCode::DatabaseCorrupt),
+            _ => error.sqlite_error_code(),
+        };
+        if code == Some(ErrorCode::SystemIoFailure) {
+            // SQLite keeps the system's own words to itself.
+            text.push_str(
+                "; look for a full disk, a quota, a limit on the size of files (`ulimit -f`), or a failing disk",
+            );
+        }
+        Self { code, text }
     }
 }
 
 impl SqliteError {
+    /// Nothing stands any more where the file was.
+    pub(super) fn gone() -> Self {
+        Self::other(
+            "the file was deleted or moved away under this program; put it back, \
+             or restart a program of this queue to begin with an empty one"
+                .to_owned(),
+        )
+    }
+
+    /// What is no error of SQLite's.
+    pub(super) fn other(text: String) -> Self {
+        Self { code: None, text }
+    }
+
     pub(super) fn is(&self, code: ErrorCode) -> bool {
         self.code == Some(code)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::attached;
 use super::error::SqliteError;
 use crate::queue::{QueueError, State};
 
@@ -21,14 +22,14 @@ const MIGRATIONS: &[&str] = &["
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         queue TEXT NOT NULL,
         state INTEGER NOT NULL,
-        priority INTEGER NOT NULL,
+        priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 4294967295),
         -- Times are microseconds since 1970. A delayed message becomes ready
         -- then, a reserved one's lease ends then; else null.
         until INTEGER,
         -- Which delivery has it; null if not reserved.
         lease TEXT,
-        -- Milliseconds.
-        ttr INTEGER NOT NULL,
+        -- Milliseconds, up to a thousand years.
+        ttr INTEGER NOT NULL CHECK (ttr BETWEEN 1 AND 31556952000000),
         -- Failed runs, and how many of them ended without a word.
         attempts INTEGER NOT NULL DEFAULT 0,
         lost INTEGER NOT NULL DEFAULT 0,
@@ -39,7 +40,7 @@ const MIGRATIONS: &[&str] = &["
         last_error_at INTEGER,
         request_type TEXT NOT NULL,
         -- The wire form, as it was published.
-        text TEXT NOT NULL);
+        text TEXT NOT NULL) STRICT;
     CREATE INDEX message_ready ON message(queue, priority, id) WHERE state = 0;
     CREATE INDEX message_until ON message(until) WHERE until IS NOT NULL;
     CREATE TABLE archive(
@@ -50,8 +51,11 @@ const MIGRATIONS: &[&str] = &["
         attempts INTEGER NOT NULL,
         enqueued_at INTEGER NOT NULL,
         archived_at INTEGER NOT NULL,
-        text TEXT NOT NULL);
+        text TEXT NOT NULL) STRICT;
 "];
+
+/// The longest ttr that the database takes, in milliseconds.
+pub(super) const LONGEST_TTR: i64 = 31_556_952_000_000;
 
 /// How a state is written in the database.
 pub(super) fn code(state: State) -> i64 {
@@ -86,13 +90,8 @@ pub(super) fn prepare_file(base_path: &Path) -> Result<PathBuf, QueueError> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(base_path).map_err(|error| unavailable("make the folder", base_path, error))?;
     private_file(&file).map_err(|error| unavailable("make the file", &file, error))?;
-    #[cfg(unix)]
     for folder in [Some(base_path), base_path.parent()].into_iter().flatten() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        // A parent that we may not read was there before us, and is on disk.
-        if let Ok(folder) = fs::File::open(folder) {
-            folder.sync_all().map_err(|error| unavailable("sync the folder of", &file, error))?;
-        }
+        attached::sync(folder).map_err(|error| unavailable("sync the folder of", &file, error))?;
     }
     Ok(file)
 }

@@ -1,5 +1,6 @@
 //! Looking at the messages of the embedded queue, and kicking them.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, named_params};
 
 use super::{schema, time};
@@ -50,17 +51,27 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     let at = |name: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(name)?.map(time));
     Ok(StoredMessage {
         id: MessageId::from(row.get::<_, i64>("id")?.to_string()),
-        queue: row.get("queue")?,
-        request_type: row.get("request_type")?,
+        queue: text(row.get_ref("queue")?)?,
+        request_type: text(row.get_ref("request_type")?)?,
         state: schema::state(row.get("state")?),
-        priority: Priority::new(row.get("priority")?),
+        priority: Priority::new(count(row.get("priority")?)),
         until: at("until")?,
-        attempts: row.get("attempts")?,
+        attempts: count(row.get("attempts")?),
         enqueued_at: at("enqueued_at")?,
-        last_error: row.get("last_error")?,
+        last_error: Some(row.get_ref("last_error")?).filter(|at| *at != ValueRef::Null).map(text).transpose()?,
         last_error_at: at("last_error_at")?,
         text: row.get_ref("text")?.as_bytes()?.to_owned(),
     })
+}
+
+/// A number as it stands there, or the nearest one that can be.
+pub(super) fn count(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+/// A text as it stands there: one that was damaged must not hide all others.
+fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(value.as_bytes()?).into_owned())
 }
 
 pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Stats>> {
@@ -71,7 +82,7 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Vec<S
     let mut rows = statement.query(named_params! { ":now": now })?;
     let mut all: Vec<Stats> = Vec::new();
     while let Some(row) = rows.next()? {
-        let (queue, request_type): (String, String) = (row.get(0)?, row.get(1)?);
+        let (queue, request_type) = (text(row.get_ref(0)?)?, text(row.get_ref(1)?)?);
         if all.last().is_none_or(|last| last.queue != queue || last.request_type != request_type) {
             all.push(Stats { queue, request_type, ..Stats::default() });
         }

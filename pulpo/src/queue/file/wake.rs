@@ -6,12 +6,13 @@
 //! itself is not watched, since each lease and acknowledgement changes it.
 
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use notify::Watcher as _;
 
+use super::attached::Identity;
 use super::schema::{private_file, unavailable};
 use crate::clock::{Signal, lock};
 use crate::queue::QueueError;
@@ -20,8 +21,14 @@ const FILE_NAME: &str = "queue.bell";
 
 pub(super) struct Bell {
     path: PathBuf,
-    rope: Mutex<File>,
-    listener: Mutex<Option<notify::RecommendedWatcher>>,
+    rope: Mutex<(File, Identity)>,
+    listener: Mutex<Option<Listener>>,
+}
+
+/// Watches the file until it is dropped.
+struct Listener {
+    watched: Identity,
+    _watcher: Option<notify::RecommendedWatcher>,
 }
 
 impl std::fmt::Debug for Bell {
@@ -33,40 +40,67 @@ impl std::fmt::Debug for Bell {
 impl Bell {
     pub(super) fn new(base_path: &Path) -> Result<Self, QueueError> {
         let path = base_path.join(FILE_NAME);
-        let rope = private_file(&path).map_err(|error| unavailable("make the file", &path, error))?;
+        let rope = rope(&path).map_err(|error| unavailable("make the file", &path, error))?;
         Ok(Self { path, rope: Mutex::new(rope), listener: Mutex::new(None) })
     }
 
     /// Wakes those who listen in other processes. A ring that fails loses
     /// nothing: a worker looks by itself each `sleep_duration`.
     pub(super) fn ring(&self) {
-        let mut rope = lock(&self.rope);
-        if let Err(error) = rope.seek(SeekFrom::Start(0)).and_then(|_| rope.write_all(b"!")) {
+        if let Err(error) = self.hang().and_then(|()| {
+            let file = &mut lock(&self.rope).0;
+            file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(b"!"))
+        }) {
             tracing::debug!(file = %self.path.display(), %error, "cannot wake the workers of other processes");
         }
     }
 
-    /// From now on, a ring notifies `signal`.
+    /// Makes the file anew if somebody has taken it away.
+    fn hang(&self) -> io::Result<()> {
+        let mut held = lock(&self.rope);
+        if Identity::of(&self.path) != held.1 {
+            *held = rope(&self.path)?;
+        }
+        Ok(())
+    }
+
+    /// From now on, a ring notifies `signal`. To be called again before each
+    /// wait, since the file may have been replaced.
     pub(super) fn listen(&self, signal: &Arc<Signal>) {
         let mut listener = lock(&self.listener);
-        if listener.is_some() {
+        let standing = Identity::of(&self.path);
+        if listener.as_ref().is_some_and(|listener| listener.watched == standing) {
             return;
         }
-        let signal = signal.clone();
-        let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // After an error events may be missing: look.
-            if event.is_ok_and(|event| !event.kind.is_modify()) {
-                return;
-            }
+        if listener.is_some() {
+            // There may have been rings that nobody heard.
             signal.notify();
-        })
-        .and_then(|mut watcher| watcher.watch(&self.path, notify::RecursiveMode::NonRecursive).map(|()| watcher));
-        match watching {
-            Ok(watcher) => *listener = Some(watcher),
-            Err(error) => tracing::warn!(
+        }
+        let signal = signal.clone();
+        let watching = self.hang().map_err(notify::Error::io).and_then(|()| {
+            let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // After an error events may be missing: look.
+                if event.is_ok_and(|event| !event.kind.is_modify() && !event.kind.is_remove()) {
+                    return;
+                }
+                signal.notify();
+            })?;
+            watcher.watch(&self.path, notify::RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+        if let Err(error) = &watching {
+            tracing::warn!(
                 file = %self.path.display(), %error,
                 "cannot watch for publications by other processes: jobs may start up to one `sleep_duration` late"
-            ),
+            );
         }
+        // One that failed is not tried again until the file is another.
+        let watched = Identity::of(&self.path);
+        *listener = Some(Listener { watched, _watcher: watching.ok() });
     }
+}
+
+fn rope(path: &Path) -> io::Result<(File, Identity)> {
+    let file = private_file(path)?;
+    Ok((file, Identity::of(path)))
 }

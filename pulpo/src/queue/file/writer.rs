@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use rusqlite::Connection;
 
+use super::attached::Attached;
 use super::error::SqliteError;
 use crate::clock::lock;
 use crate::queue::QueueError;
@@ -58,7 +59,7 @@ enum Word {
 }
 
 struct Writing {
-    connection: Connection,
+    connection: Attached,
     durability: Option<Durability>,
 }
 
@@ -69,7 +70,7 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn new(place: String, connection: Connection) -> Self {
+    pub(super) fn new(place: String, connection: Attached) -> Self {
         let connection = Mutex::new(Writing { connection, durability: None });
         Self { place, line: Mutex::default(), connection }
     }
@@ -164,9 +165,12 @@ impl Writing {
     }
 
     fn transaction(&mut self, group: &mut [Request]) -> Result<(), Failed> {
+        if self.connection.current()?.1 {
+            self.durability = None;
+        }
         self.set_durability(group.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy))?;
-        let connection = &self.connection;
-        run(connection, "BEGIN IMMEDIATE").map_err(Failed::Before)?;
+        let connection = self.connection.connection();
+        run(connection, "BEGIN IMMEDIATE")?;
         let ran = group
             .iter_mut()
             .try_for_each(|request| (request.operation)(connection))
@@ -187,8 +191,11 @@ impl Writing {
                 Durability::Lazy => "PRAGMA synchronous = NORMAL",
                 Durability::Synced => "PRAGMA synchronous = FULL",
             };
-            self.connection.execute_batch(level).map_err(Failed::Before)?;
+            self.connection.connection().execute_batch(level)?;
             self.durability = Some(durability);
+        }
+        if durability == Durability::Synced {
+            self.connection.sync_folder()?;
         }
         Ok(())
     }
@@ -200,22 +207,21 @@ fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
 
 enum Failed {
     /// No operation was run.
-    Before(rusqlite::Error),
+    Before(SqliteError),
     /// Some operation, or the commit.
     Within(SqliteError),
 }
 
-impl From<rusqlite::Error> for Failed {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Before(error)
+impl<E: Into<SqliteError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Before(error.into())
     }
 }
 
 impl Failed {
     fn into_error(self) -> SqliteError {
         match self {
-            Self::Before(error) => error.into(),
-            Self::Within(error) => error,
+            Self::Before(error) | Self::Within(error) => error,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 fn writer() -> Writer {
     let connection = Connection::open_in_memory().expect("opened");
     connection.execute_batch("CREATE TABLE t(x INTEGER PRIMARY KEY)").expect("a table");
-    Writer::new("memory:".to_owned(), connection)
+    Writer::new("memory:".to_owned(), Attached::in_memory(connection))
 }
 
 fn insert(writer: &Writer, x: i64) -> Result<usize, QueueError> {
@@ -39,6 +39,7 @@ fn what_waits_goes_into_one_transaction() {
     let counting = commits.clone();
     lock(&writer.connection)
         .connection
+        .connection_mut()
         .commit_hook(Some(move || {
             counting.fetch_add(1, Ordering::SeqCst);
             false
@@ -95,7 +96,7 @@ fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
 #[test]
 fn a_full_disk_is_said_and_what_was_there_stays() {
     let writer = writer();
-    lock(&writer.connection).connection.execute_batch("PRAGMA max_page_count = 8").expect("set");
+    lock(&writer.connection).connection.connection().execute_batch("PRAGMA max_page_count = 8").expect("set");
     let mut kept = 0;
     let error = loop {
         match writer.write(Durability::Synced, |connection| {
@@ -109,6 +110,6 @@ fn a_full_disk_is_said_and_what_was_there_stays() {
     };
     assert!(matches!(error, QueueError::Full { .. }) && error.is_transient(), "{error}");
     assert_eq!(count(&writer), kept);
-    lock(&writer.connection).connection.execute_batch("PRAGMA max_page_count = 100").expect("set");
+    lock(&writer.connection).connection.connection().execute_batch("PRAGMA max_page_count = 100").expect("set");
     insert(&writer, 1000).expect("there is room again");
 }

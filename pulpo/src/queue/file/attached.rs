@@ -1,0 +1,140 @@
+//! A connection that notices when its file is no longer the one that stands
+//! at its path.
+//!
+//! The system lets a program write into a file that was deleted or replaced
+//! by a restored backup. What it acknowledged then would be gone with its
+//! last process, and no other process would ever see it. So the file is
+//! looked at before each use, which costs a system call of a microsecond.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::error::SqliteError;
+use crate::queue::QueueError;
+use crate::report::chain;
+
+/// A connection, and the file that it was opened on.
+#[derive(Debug)]
+pub(super) struct Attached {
+    connection: Connection,
+    /// `None` in memory.
+    file: Option<Standing>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    path: PathBuf,
+    log_path: PathBuf,
+    open: Open,
+    database: Identity,
+    log: Identity,
+    /// Whether the entries of the folder are known to be on the disk.
+    folder_synced: bool,
+}
+
+type Open = fn(&Path) -> Result<Connection, QueueError>;
+
+/// Which file it is, whatever it is called; `None` if there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(Option<(u64, u64)>);
+
+impl Identity {
+    pub(super) fn of(path: &Path) -> Self {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            Self(fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
+        }
+        // Elsewhere the system keeps a file that is open where it is.
+        #[cfg(not(unix))]
+        Self(path.exists().then_some((0, 0)))
+    }
+}
+
+impl Attached {
+    pub(super) fn open(path: &Path, open: Open) -> Result<Self, QueueError> {
+        // Taken before: a file that is replaced in between is noticed then.
+        let database = Identity::of(path);
+        let connection = open(path)?;
+        let log_path = log_of(path);
+        let log = Identity::of(&log_path);
+        let file = Standing { path: path.to_owned(), log_path, open, database, log, folder_synced: false };
+        Ok(Self { connection, file: Some(file) })
+    }
+
+    pub(super) fn in_memory(connection: Connection) -> Self {
+        Self { connection, file: None }
+    }
+
+    /// The connection, to the file that stands at the path now. True if that
+    /// is another one than the last time.
+    pub(super) fn current(&mut self) -> Result<(&Connection, bool), SqliteError> {
+        let Some(file) = &self.file else { return Ok((&self.connection, false)) };
+        let database = Identity::of(&file.path);
+        let log = Identity::of(&file.log_path);
+        if database == file.database && log == file.log {
+            return Ok((&self.connection, false));
+        }
+        if database.0.is_none() {
+            return Err(SqliteError::gone());
+        }
+        if database == file.database && self.connection.is_autocommit() {
+            // Only the log was taken away: what is in it goes into the
+            // database while we still have it in our hands.
+            let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        let again = Self::open(&file.path, file.open).map_err(|error| SqliteError::other(chain(&error)))?;
+        tracing::warn!(
+            file = file.path.display().to_string(),
+            "the file of the queue, or its log `-wal`, was replaced under this program: going on with what is there now"
+        );
+        *self = again;
+        Ok((&self.connection, true))
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Sees to it, once, that a power cut does not take the name of the log
+    /// away: another process may have made it, and not have synced it.
+    pub(super) fn sync_folder(&mut self) -> Result<(), SqliteError> {
+        let Some(file) = self.file.as_mut().filter(|file| !file.folder_synced) else { return Ok(()) };
+        sync(file.path.parent().unwrap_or(Path::new(".")))
+            .map_err(|error| SqliteError::other(format!("its folder cannot be synced: {error}")))?;
+        file.folder_synced = true;
+        Ok(())
+    }
+}
+
+/// Where SQLite keeps the log of this database.
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// Brings the entries of a folder to the disk.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match fs::File::open(folder) {
+            Ok(folder) => folder.sync_all()?,
+            // One that we may not read was there before us, and is on disk.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}

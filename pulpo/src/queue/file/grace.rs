@@ -1,0 +1,137 @@
+//! When leases seem to have ended, and their workers had no chance to renew
+//! them: the wall clock was set forward, the machine slept, or nothing could
+//! be written for a while.
+//!
+//! Such leases are left alone for two thirds of their ttr more, which is two
+//! heartbeats: who lives renews its own in that time. Each process notices by
+//! itself, by the clock that never jumps. After a jump back no lease may last
+//! for longer than a ttr from now on, so that the message of a dead worker is
+//! not kept for as long as the clock went back.
+
+use std::sync::Mutex;
+
+use rusqlite::{Connection, params};
+
+use crate::clock::{Clock, lock};
+
+/// Smaller steps of the clock are the work of a time server, and no jumps.
+const STEP: i64 = 1_000_000;
+
+/// How long to wait until the next look at leases that are spared.
+pub(super) const SPARED: i64 = 1_000_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Grace(Mutex<Inner>);
+
+/// All in microseconds.
+#[derive(Debug, Default)]
+struct Inner {
+    /// The time of day less the uptime, as last seen; none before the first.
+    offset: Option<i64>,
+    failing_since: Option<Moment>,
+    spared: Option<Spared>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    now: i64,
+    uptime: i64,
+}
+
+impl Moment {
+    fn of(clock: &dyn Clock) -> Self {
+        let uptime = i64::try_from(clock.uptime().as_micros()).unwrap_or(i64::MAX);
+        Self { now: super::micros(clock.now()), uptime }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Spared {
+    /// Leases that ended after this time of day.
+    ended_after: i64,
+    /// Since when, in uptime.
+    since: i64,
+}
+
+/// Which leases to end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    now: i64,
+    /// Those that ended until this time at once.
+    at_once: i64,
+    /// The others once two thirds of their ttr are not more than this.
+    spared_for: i64,
+    /// The clock went back, or may have before we came.
+    shorten: bool,
+}
+
+impl Grace {
+    /// Which leases may be ended at this time.
+    pub(super) fn look(&self, clock: &dyn Clock) -> Ends {
+        let at = Moment::of(clock);
+        let mut inner = lock(&self.0);
+        let offset = at.now.saturating_sub(at.uptime);
+        let jump = inner.offset.map(|before| offset.saturating_sub(before));
+        // A clock that runs a little fast or slow must not add up to a jump.
+        inner.offset = Some(offset);
+        if let Some(jump) = jump.filter(|jump| *jump > STEP) {
+            inner.spared = Some(Spared { ended_after: at.now.saturating_sub(jump), since: at.uptime });
+        }
+        inner.spare_what_could_not_be_renewed(at);
+        let (at_once, spared_for) = match inner.spared {
+            Some(spared) => (spared.ended_after.min(at.now), at.uptime.saturating_sub(spared.since)),
+            None => (at.now, 0),
+        };
+        Ends { now: at.now, at_once, spared_for, shorten: jump.is_none_or(|jump| jump < -STEP) }
+    }
+
+    /// Something could not be written.
+    pub(super) fn failed(&self, clock: &dyn Clock) {
+        lock(&self.0).failing_since.get_or_insert_with(|| Moment::of(clock));
+    }
+
+    /// Something was written.
+    pub(super) fn succeeded(&self, clock: &dyn Clock) {
+        let mut inner = lock(&self.0);
+        if inner.failing_since.is_some() {
+            inner.spare_what_could_not_be_renewed(Moment::of(clock));
+            inner.failing_since = None;
+        }
+    }
+}
+
+impl Inner {
+    fn spare_what_could_not_be_renewed(&mut self, at: Moment) {
+        if let Some(since) = self.failing_since.filter(|since| at.uptime.saturating_sub(since.uptime) >= STEP) {
+            self.spared = Some(Spared { ended_after: since.now, since: at.uptime });
+        }
+    }
+}
+
+impl Ends {
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Makes ready what was delayed until now, and what a worker has kept
+    /// without a word for longer than it may, which counts as a failed run.
+    pub(super) fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached(
+                "UPDATE message SET state = 0, until = NULL, lease = NULL,
+                    attempts = attempts + (state = 2), lost = lost + (state = 2),
+                    last_error = iif(state = 2, 'its worker died, or was silent for longer than its ttr', last_error),
+                    last_error_at = iif(state = 2, ?1, last_error_at)
+                 WHERE until <= ?1 AND (state <> 2 OR until <= ?2 OR ttr * 1000 / 3 * 2 <= ?3)",
+            )?
+            .execute([self.now, self.at_once, self.spared_for])?;
+        if self.shorten {
+            connection
+                .prepare_cached(
+                    "UPDATE message SET until = ?1 + ttr * 1000 WHERE state = 2 AND until > ?1 + ttr * 1000 + ?2",
+                )?
+                .execute(params![self.now, STEP])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! A file of the queue that is deleted, replaced, cut or overwritten: whoever
+//! uses it is told which file it is and what to do, and nothing is lost in
+//! silence.
+
+use std::fs;
+use std::sync::Arc;
+
+use pulpo::clock::SystemClock;
+use pulpo::queue::file::FileQueue;
+use pulpo::queue::{Filter, NewMessage, QueueAdapter as _, QueueError};
+use pulpo_tests::program::{Place, Running};
+use pulpo_tests::wait::until;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+
+/// A worker that would look by itself only once an hour.
+fn worker(place: &Place) -> Running {
+    let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
+    command.env("PULPO_SLEEP_DURATION", "1h");
+    let worker = place.start(command);
+    until("it waits", || place.log().contains("the worker starts"));
+    worker
+}
+
+fn queue(place: &Place) -> FileQueue {
+    FileQueue::open(&place.path("pulpo-data"), false, Arc::new(SystemClock::new())).expect("a queue")
+}
+
+fn record(number: u64) -> NewMessage {
+    let text = format!(r#"{{"header":{{"request_type":"record"}},"body":{{"number":{number}}}}}"#);
+    NewMessage::new("pulpo", "record", text)
+}
+
+fn publish(queue: &FileQueue, number: u64) -> Result<(), QueueError> {
+    queue.enqueue(vec![record(number)]).map(drop)
+}
+
+fn ran(place: &Place, number: u64) -> bool {
+    place.record().contains(&format!(" {number} 0 false\n"))
+}
+
+fn stop(worker: Running) {
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+/// The error and its source, as a program prints them.
+fn text(error: &QueueError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// The database and what belongs to it.
+fn remove_database(place: &Place) {
+    for name in ["queue.db", "queue.db-wal", "queue.db-shm"] {
+        let _ = fs::remove_file(place.path("pulpo-data").join(name));
+    }
+}
+
+#[track_caller]
+fn assert_sound(place: &Place) {
+    let connection = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    let said: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checked");
+    assert_eq!(said, "ok");
+}
+
+#[test]
+fn nobody_goes_on_with_a_deleted_file() {
+    for folder_too in [false, true] {
+        let place = Place::new();
+        let producer = queue(&place);
+        let worker = worker(&place);
+        publish(&producer, 1).expect("published");
+        until("the first has run", || ran(&place, 1));
+
+        if folder_too {
+            fs::remove_dir_all(place.path("pulpo-data")).expect("removed");
+        } else {
+            remove_database(&place);
+        }
+        let error = publish(&producer, 2).expect_err("refused");
+        let said = text(&error);
+        assert!(error.is_transient() && said.contains("pulpo-data/queue.db: the file was deleted"), "{said}");
+        assert!(producer.stats().is_err() && producer.kick(&Filter::all()).is_err());
+
+        // Somebody begins anew, and all that run go on with that.
+        assert_eq!(place.run(WORKER, &["publish", "record", "--body", r#"{"number": 3}"#]).code, 0);
+        publish(&producer, 4).expect("published");
+        publish(&producer, 5).expect("published");
+        until("the new ones have run", || (3..=5).all(|number| ran(&place, number)));
+        assert!(!ran(&place, 2));
+        until("it is empty", || producer.stats().is_ok_and(|stats| stats.is_empty()));
+        stop(worker);
+        assert_sound(&place);
+    }
+}
+
+#[test]
+fn a_worker_waits_for_a_file_that_was_taken_away() {
+    let place = Place::new();
+    let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
+    command.env("PULPO_SLEEP_DURATION", "50ms");
+    let worker = place.start(command);
+    until("it works", || place.log().contains("the worker starts"));
+    let (file, away) = (place.path("pulpo-data/queue.db"), place.path("pulpo-data/away"));
+    fs::rename(&file, &away).expect("moved");
+    until("it says so", || place.log().contains("cannot take messages, trying again until it can"));
+    assert!(place.log().contains("pulpo-data/queue.db: the file was deleted or moved away"), "{}", place.log());
+    fs::rename(&away, &file).expect("moved");
+    until("it goes on", || place.log().contains("the queue is back"));
+    publish(&queue(&place), 1).expect("published");
+    until("it works", || ran(&place, 1));
+    stop(worker);
+    assert_eq!(place.log().matches("cannot take messages").count(), 1, "{}", place.log());
+}
+
+#[test]
+fn a_restored_backup_is_noticed_by_all_that_run() {
+    let place = Place::new();
+    let producer = queue(&place);
+    // Nobody works while the backup is made.
+    publish(&producer, 1).expect("published");
+    let backup = place.path("backup.db");
+    let connection = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    connection.execute("VACUUM INTO ?1", [backup.display().to_string()]).expect("copied");
+    drop(connection);
+
+    let worker = worker(&place);
+    publish(&producer, 2).expect("published");
+    until("both have run", || ran(&place, 1) && ran(&place, 2));
+
+    fs::remove_file(place.path("pulpo-data/queue.db-wal")).expect("removed");
+    fs::remove_file(place.path("pulpo-data/queue.db-shm")).expect("removed");
+    fs::rename(&backup, place.path("pulpo-data/queue.db")).expect("restored");
+    publish(&producer, 3).expect("published");
+    // What was there then is there again.
+    until("the first ran again", || place.record().matches(" 1 0 false\n").count() == 2);
+    until("the new one has run", || ran(&place, 3));
+    assert_eq!(place.record().matches(" 2 0 false\n").count(), 1);
+    until("it is empty", || producer.stats().is_ok_and(|stats| stats.is_empty()));
+    stop(worker);
+    assert_sound(&place);
+    assert!(place.log().contains("was replaced under this program"), "{}", place.log());
+}
+
+#[test]
+fn a_log_that_is_deleted_loses_nothing() {
+    let place = Place::new();
+    let producer = queue(&place);
+    for number in 0..100 {
+        publish(&producer, number).expect("published");
+    }
+    fs::remove_file(place.path("pulpo-data/queue.db-wal")).expect("removed");
+    for number in 100..200 {
+        publish(&producer, number).expect("published");
+    }
+    let other = queue(&place);
+    for queue in [&producer, &other] {
+        assert_eq!(queue.list(&Filter::all()).expect("a list").len(), 200);
+    }
+    publish(&other, 200).expect("published");
+    assert_eq!(producer.list(&Filter::all()).expect("a list").len(), 201);
+    drop((producer, other));
+    assert_sound(&place);
+}

@@ -1,0 +1,258 @@
+//! The wall clock jumps, the year has its odd hours, and nothing goes wrong by
+//! more than that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use pulpo::clock::{Clock as _, ManualClock};
+use pulpo::queue::file::FileQueue;
+use pulpo::queue::{Consumer, Delivery, NewMessage, QueueAdapter as _, QueueError, State};
+use pulpo_tests::program::Place;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How long leases last here.
+const TTR: Duration = Duration::from_secs(60);
+
+/// A queue on disk, of which several processes have a connection, and the
+/// clock of their machine.
+struct Machine {
+    clock: ManualClock,
+    folder: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+        Self { clock, folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn process(&self) -> FileQueue {
+        FileQueue::open(self.folder.path(), false, Arc::new(self.clock.clone())).expect("a queue")
+    }
+
+    fn publish(&self, delay: Option<TimeDelta>) {
+        let mut message = NewMessage::new("pulpo", "x", "{}");
+        message.ttr = TTR;
+        message.delay = delay.map(|delay| self.clock.now() + delay);
+        self.process().enqueue(vec![message]).expect("published");
+    }
+}
+
+fn seat(process: &FileQueue) -> Box<dyn Consumer> {
+    let mut seat = process.consumer(&["pulpo".to_owned()]).expect("a seat");
+    // It has seen the time before it jumps.
+    assert!(take(&mut seat).is_none());
+    seat
+}
+
+fn take(seat: &mut Box<dyn Consumer>) -> Option<Delivery> {
+    seat.dequeue(Duration::ZERO).expect("a look")
+}
+
+#[track_caller]
+fn taken(seat: &mut Box<dyn Consumer>) -> Delivery {
+    take(seat).expect("a message")
+}
+
+#[test]
+fn a_jump_forward_leaves_the_leases_of_live_workers_alone() {
+    let machine = Machine::new();
+    let (one, other) = (machine.process(), machine.process());
+    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    machine.publish(None);
+    let delivery = taken(&mut busy);
+    machine.clock.jump(TimeDelta::hours(1));
+    assert!(take(&mut idle).is_none() && take(&mut busy).is_none(), "both know of the jump");
+    // Its next heartbeat.
+    machine.clock.advance(TTR / 3);
+    assert!(take(&mut idle).is_none());
+    busy.touch(&delivery.lease).expect("still its own");
+    machine.clock.advance(TTR / 2);
+    assert!(take(&mut idle).is_none());
+    busy.commit(&delivery.lease).expect("still its own");
+    assert!(take(&mut idle).is_none(), "it ran once");
+}
+
+#[test]
+fn a_jump_forward_keeps_the_message_of_a_dead_worker_no_longer_than_its_ttr() {
+    let machine = Machine::new();
+    let other = machine.process();
+    let mut idle = seat(&other);
+    machine.publish(None);
+    drop(taken(&mut seat_of_the_dying(&machine)));
+    machine.clock.jump(TimeDelta::hours(1));
+    assert!(take(&mut idle).is_none());
+    machine.clock.advance(TTR * 2 / 3);
+    assert_eq!(taken(&mut idle).attempts, 1);
+}
+
+fn seat_of_the_dying(machine: &Machine) -> Box<dyn Consumer> {
+    machine.process().consumer(&["pulpo".to_owned()]).expect("a seat")
+}
+
+#[test]
+fn who_comes_after_a_jump_forward_may_run_a_job_twice_and_the_old_worker_learns_it() {
+    let machine = Machine::new();
+    let one = machine.process();
+    let mut busy = seat(&one);
+    machine.publish(None);
+    let old = taken(&mut busy);
+    machine.clock.jump(TimeDelta::hours(1));
+    let newcomer = machine.process();
+    let mut fresh = newcomer.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let new = taken(&mut fresh);
+    assert!(matches!(busy.touch(&old.lease), Err(QueueError::LeaseLost { .. })));
+    assert!(matches!(busy.commit(&old.lease), Err(QueueError::LeaseLost { .. })));
+    fresh.commit(&new.lease).expect("its own");
+}
+
+#[test]
+fn a_jump_back_keeps_the_message_of_a_dead_worker_no_longer_than_its_ttr() {
+    for comes_later in [false, true] {
+        let machine = Machine::new();
+        let other = machine.process();
+        let mut idle = seat(&other);
+        machine.publish(None);
+        drop(taken(&mut seat_of_the_dying(&machine)));
+        machine.clock.jump(TimeDelta::hours(-1));
+        let newcomer = machine.process();
+        if comes_later {
+            idle = seat(&newcomer);
+        }
+        assert!(take(&mut idle).is_none());
+        machine.clock.advance(TTR);
+        assert_eq!(taken(&mut idle).attempts, 1);
+    }
+}
+
+#[test]
+fn a_jump_back_does_not_end_the_leases_of_live_workers() {
+    let machine = Machine::new();
+    let (one, other) = (machine.process(), machine.process());
+    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    machine.publish(None);
+    let delivery = taken(&mut busy);
+    machine.clock.jump(TimeDelta::hours(-1));
+    for _ in 0..9 {
+        assert!(take(&mut idle).is_none());
+        machine.clock.advance(TTR / 3);
+        busy.touch(&delivery.lease).expect("still its own");
+    }
+    busy.commit(&delivery.lease).expect("still its own");
+}
+
+#[test]
+fn a_small_step_of_the_clock_is_no_jump() {
+    let machine = Machine::new();
+    let (one, other) = (machine.process(), machine.process());
+    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    machine.publish(None);
+    let delivery = taken(&mut busy);
+    machine.clock.advance(TTR - SECOND / 2);
+    assert!(take(&mut idle).is_none());
+    machine.clock.jump(TimeDelta::milliseconds(500));
+    let again = taken(&mut idle);
+    assert_eq!((again.lease.id, again.attempts), (delivery.lease.id, 1));
+}
+
+#[test]
+fn a_delay_is_over_when_the_clock_says_so_and_never_before() {
+    let machine = Machine::new();
+    let queue = machine.process();
+    let mut seat = seat(&queue);
+    machine.publish(Some(TimeDelta::minutes(90)));
+    machine.clock.jump(TimeDelta::hours(1));
+    assert!(take(&mut seat).is_none());
+    machine.clock.advance(Duration::from_secs(30 * 60) - SECOND);
+    assert!(take(&mut seat).is_none());
+    machine.clock.advance(SECOND);
+    assert!(take(&mut seat).is_some(), "early by the jump, not by more");
+
+    machine.publish(Some(TimeDelta::minutes(30)));
+    machine.clock.jump(TimeDelta::hours(-1));
+    machine.clock.advance(Duration::from_secs(90 * 60) - SECOND);
+    // The first one's lease has ended long ago.
+    assert_eq!(taken(&mut seat).lease.id, "1");
+    assert!(take(&mut seat).is_none());
+    machine.clock.advance(SECOND);
+    assert!(take(&mut seat).is_some_and(|delivery| delivery.lease.id == "2"), "late by the jump, not by more");
+}
+
+#[test]
+fn a_worker_that_waits_hears_of_a_jump() {
+    let machine = Machine::new();
+    let queue = machine.process();
+    let mut waiting = seat(&queue);
+    machine.publish(Some(TimeDelta::minutes(60)));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(move || waiting.dequeue(Duration::from_secs(7200)).expect("a look"));
+        machine.clock.jump(TimeDelta::hours(1));
+        assert!(waiting.join().expect("no panic").is_some());
+    });
+}
+
+/// A time when nothing could be written is a time when nobody could renew a
+/// lease.
+#[test]
+fn an_outage_leaves_the_leases_of_live_workers_alone() {
+    let machine = Machine::new();
+    let (one, other) = (machine.process(), machine.process());
+    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    machine.publish(None);
+    let delivery = taken(&mut busy);
+    let (file, away) = (machine.folder.path().join("queue.db"), machine.folder.path().join("away"));
+    std::fs::rename(&file, &away).expect("moved");
+    let error = busy.touch(&delivery.lease).expect_err("refused");
+    assert!(error.is_transient(), "{error}");
+    assert!(idle.dequeue(Duration::ZERO).is_err());
+    machine.clock.advance(2 * TTR);
+    assert!(idle.dequeue(Duration::ZERO).is_err());
+    std::fs::rename(&away, &file).expect("moved");
+    assert!(take(&mut idle).is_none());
+    machine.clock.advance(TTR / 3);
+    assert!(take(&mut idle).is_none());
+    busy.commit(&delivery.lease).expect("still its own");
+}
+
+/// What a producer wrote without a zone is read as the worker's local time.
+#[test]
+fn daylight_saving_never_makes_a_time_come_early() {
+    let place = Place::new();
+    for (delay, expected) in [
+        // 2100-03-28, 02:30 does not happen: counted on from 01:30.
+        ("2100-03-28 02:30:00", "2100-03-28T01:30:00Z"),
+        // 2100-10-31, 02:30 happens twice: the later one.
+        ("2100-10-31 02:30:00", "2100-10-31T01:30:00Z"),
+        ("2100-07-01 12:00:00.25", "2100-07-01T10:00:00.250Z"),
+        ("2100-07-01 12:00:00+00:00", "2100-07-01T12:00:00Z"),
+        // A leap second is the end of its minute.
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+    ] {
+        let text = format!(r#"{{"header":{{"request_type":"record","delay":{delay:?}}},"body":{{"number":1}}}}"#);
+        let clock = Arc::new(pulpo::clock::SystemClock::new());
+        let queue = FileQueue::open(&place.path("pulpo-data"), false, clock).expect("a queue");
+        let id = queue.enqueue(vec![NewMessage::new("pulpo", "record", text)]).expect("published").remove(0);
+        let worked = place
+            .command(WORKER, &["--set", "sleep_duration=100ms"])
+            .env("TZ", "Europe/Berlin")
+            .env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1")
+            .output()
+            .expect("started");
+        assert!(worked.status.success());
+        let expected: DateTime<Utc> = expected.parse().expect("a time");
+        match queue.peek(&id).expect("a look") {
+            // The worker has put it back until its delay is over.
+            Some(message) => {
+                assert_eq!(message.state, State::Delayed);
+                let early = expected - message.until.expect("a time");
+                assert!(early <= TimeDelta::zero() && early > TimeDelta::seconds(-5), "{delay}: {early}");
+            }
+            None => assert!(expected < Utc::now(), "{delay} was run"),
+        }
+        queue.delete(&id).expect("deleted");
+    }
+}
