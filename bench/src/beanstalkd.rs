@@ -1,0 +1,91 @@
+//! The rows of the queue at a beanstalkd server.
+
+use std::sync::Arc;
+
+use pulpo::Pulpo;
+use pulpo::clock::SystemClock;
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo_tests::beanstalkd::BeanstalkdServer;
+
+use crate::measure::{BATCH, Effort, PRODUCERS, Row, Target};
+use crate::{server, work};
+
+pub(crate) const ROWS: &[crate::Group] =
+    &[("beanstalkd publish", publish), ("beanstalkd drain", drain), ("beanstalkd round-trips", round_trips)];
+
+pub(crate) fn open(port: u16, lanes: usize) -> Pulpo {
+    let options = BeanstalkdOptions::new("127.0.0.1").port(port);
+    let queue = BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).expect("a server");
+    work::pulpo(Arc::new(queue), lanes)
+}
+
+/// With a server of its own, so that no round meets the jobs of another.
+fn with_server(measure: impl Fn(u16) -> f64) -> f64 {
+    let server = BeanstalkdServer::start();
+    measure(server.port())
+}
+
+fn publish(effort: &Effort) -> Vec<Row> {
+    let time = effort.publish();
+    let one = effort.against(
+        || with_server(|port| work::publish_one(&open(port, 1), time)),
+        || with_server(|port| server::publish(port, 1, time)),
+    );
+    let many = effort.against(
+        || with_server(|port| work::publish_many(&open(port, 1), time)),
+        || with_server(|port| server::publish(port, PRODUCERS, time)),
+    );
+    let batches = effort.against(
+        || with_server(|port| work::publish_batches(&open(port, 1), time)),
+        || with_server(|port| server::publish_pipelined(port, time)),
+    );
+    vec![
+        Row::rates("beanstalkd: publish one by one", "beanstalkc, 1 connection", &one),
+        Row::rates("beanstalkd: publish by 8 threads", "beanstalkc, 8 connections", &many).target(Target::Ratio(0.7)),
+        Row::rates("beanstalkd: publish in batches of 256", "by hand, 256 puts a write", &batches),
+    ]
+}
+
+fn drain(effort: &Effort) -> Vec<Row> {
+    let jobs = effort.drain() / 2;
+    let through_pulpo = |lanes| with_server(|port| work::drain_all(&open(port, lanes), jobs));
+    let through_crate = |connections| with_server(|port| server::drain(port, connections, jobs));
+    let one = effort.against(|| through_pulpo(1), || through_crate(1));
+    let eight = effort.against(|| through_pulpo(8), || through_crate(8));
+    let by_hand = effort.against(|| through_pulpo(8), || with_server(|port| server::drain_pipelined(port, 8, jobs)));
+    vec![
+        Row::rates("beanstalkd: drain with 1 lane", "beanstalkc, 1 connection", &one),
+        Row::rates("beanstalkd: drain with 8 lanes", "beanstalkc, 8 connections", &eight),
+        Row::rates("beanstalkd: drain with 8 lanes", "by hand, delete and reserve in one write", &by_hand)
+            .target(Target::Ratio(0.7)),
+    ]
+}
+
+/// What the server counted.
+fn round_trips(_: &Effort) -> Vec<Row> {
+    const JOBS: u64 = 4096;
+    let server = BeanstalkdServer::start();
+    let port = server.port();
+    let counted = |what: &dyn Fn(&Pulpo)| {
+        let pulpo = open(port, 8);
+        let before = server::commands(port);
+        what(&pulpo);
+        (server::commands(port) - before) as f64 / JOBS as f64
+    };
+    let one_by_one = counted(&|pulpo| {
+        (0..JOBS).for_each(|n| drop(pulpo.publish(pulpo_bench::Email::numbered(n)).expect("published")))
+    });
+    let drained = counted(&|pulpo| {
+        work::drain(pulpo, JOBS);
+    });
+    let batch = counted(&|pulpo| {
+        for first in (0..JOBS).step_by(BATCH as usize) {
+            work::fill(pulpo, first..first + BATCH);
+        }
+    });
+    vec![
+        Row::new("beanstalkd: commands for a job published", "", one_by_one),
+        Row::new("beanstalkd: commands for a job published in a batch", "", batch),
+        Row::new("beanstalkd: commands for a job done", "", drained),
+    ]
+}

@@ -1,0 +1,165 @@
+//! How soon an idle worker starts a job, from the call of `publish` and from
+//! its return: by this process and by another.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use pulpo::Pulpo;
+use pulpo_bench::{Email, RUNS, now};
+use pulpo_tests::beanstalkd::BeanstalkdServer;
+
+use crate::measure::{Effort, Row, Target, quantile};
+use crate::work::Working;
+use crate::{beanstalkd, file};
+
+pub(crate) const ROWS: &[crate::Group] = &[("file latency", of_file), ("beanstalkd latency", of_beanstalkd)];
+
+const LANES: usize = 4;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// When it was called and when it returned, by number.
+type Published = HashMap<u64, (u64, u64)>;
+
+fn publish(pulpo: &Pulpo, count: u64) -> Published {
+    let one = |number| {
+        thread::sleep(PAUSE);
+        let called = now();
+        pulpo.publish(Email::numbered(number)).expect("published");
+        (number, (called, now()))
+    };
+    (0..count).map(one).collect()
+}
+
+fn here(pulpo: &Pulpo, count: u64) -> (Published, Vec<(u64, u64)>) {
+    RUNS.expect(count, true);
+    let working = Working::start(pulpo);
+    let published = publish(pulpo, count);
+    RUNS.wait();
+    working.stop();
+    (published, RUNS.began())
+}
+
+/// With the worker in another process, which says when each began.
+fn elsewhere(pulpo: &Pulpo, place: &str, count: u64) -> (Published, Vec<(u64, u64)>) {
+    let worker = ChildWorker::start(place, LANES);
+    let published = publish(pulpo, count);
+    (published, worker.began(count))
+}
+
+fn rows(of: &str, (published, began): &(Published, Vec<(u64, u64)>), p50: Option<f64>, p99: Option<f64>) -> Vec<Row> {
+    let since = |from: fn(&(u64, u64)) -> u64| -> Vec<f64> {
+        // The first one finds cold caches.
+        let late = |(number, began): &(u64, u64)| began.saturating_sub(from(&published[number])) as f64 / 1e6;
+        began.iter().filter(|(number, _)| *number > 0).map(late).collect()
+    };
+    let (called, returned) = (since(|at| at.0), since(|at| at.1));
+    let row = |name: &str, values: &[f64], share| Row::new(format!("{of}: {name}"), "ms", quantile(values, share));
+    let aimed = |row: Row, aim: Option<f64>| match aim {
+        Some(aim) => row.target(Target::Below(aim)),
+        None => row,
+    };
+    vec![
+        aimed(row("pickup after publish returned, p50", &returned, 0.5), p50),
+        aimed(row("pickup after publish returned, p99", &returned, 0.99), p99),
+        row("pickup after publish was called, p50", &called, 0.5),
+        row("pickup after publish was called, p99", &called, 0.99),
+    ]
+}
+
+fn count(effort: &Effort) -> u64 {
+    if effort.quick { 100 } else { 500 }
+}
+
+fn of_file(effort: &Effort) -> Vec<Row> {
+    let place = effort.place();
+    let mut all =
+        rows("file, one process", &here(&file::open(place.path(), LANES), count(effort)), Some(0.2), Some(10.0));
+    let place = effort.place();
+    let name = place.path().display().to_string();
+    let across = elsewhere(&file::open(place.path(), LANES), &name, count(effort));
+    all.extend(rows("file, two processes", &across, Some(2.0), Some(10.0)));
+    all
+}
+
+fn of_beanstalkd(effort: &Effort) -> Vec<Row> {
+    let server = BeanstalkdServer::start();
+    let mut all =
+        rows("beanstalkd, one process", &here(&beanstalkd::open(server.port(), LANES), count(effort)), None, None);
+    let across = elsewhere(&beanstalkd::open(server.port(), LANES), &server.port().to_string(), count(effort));
+    all.extend(rows("beanstalkd, two processes", &across, None, None));
+    all
+}
+
+/// The queue in this folder, or at the server of this port.
+pub(crate) fn open(place: &str, lanes: usize) -> Pulpo {
+    match place.parse() {
+        Ok(port) => beanstalkd::open(port, lanes),
+        Err(_) => file::open(Path::new(place), lanes),
+    }
+}
+
+/// A worker in a process of its own, which ends with its standard input.
+pub(crate) struct ChildWorker {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl ChildWorker {
+    pub(crate) fn start(place: &str, lanes: usize) -> Self {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["child-worker", place, &lanes.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        assert_eq!(lines.next().expect("a line").expect("text"), "ready");
+        Self { child, lines }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// When each job began, once so many have.
+    fn began(mut self, count: u64) -> Vec<(u64, u64)> {
+        writeln!(self.child.stdin.as_mut().expect("a pipe"), "{count}").expect("heard");
+        let pair = |line: String| {
+            let (number, at) = line.split_once(' ').expect("two numbers");
+            (number.parse().expect("a number"), at.parse().expect("a time"))
+        };
+        let lines = &mut self.lines;
+        (0..count).map(|_| pair(lines.next().expect("a line").expect("text"))).collect()
+    }
+}
+
+impl Drop for ChildWorker {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// The other side of it.
+pub(crate) fn child_worker(place: &str, lanes: usize) {
+    RUNS.expect(u64::MAX, true);
+    let pulpo = Arc::new(open(place, lanes));
+    let working = Working::start(&pulpo);
+    thread::sleep(Duration::from_millis(300));
+    println!("ready");
+    for line in std::io::stdin().lines() {
+        let count: u64 = line.expect("text").parse().expect("a number");
+        while RUNS.count() < count {
+            thread::sleep(Duration::from_millis(5));
+        }
+        for (number, at) in RUNS.began() {
+            println!("{number} {at}");
+        }
+    }
+    working.stop();
+}

@@ -1,0 +1,89 @@
+//! Measures what pulpo reaches, and in the same run what SQLite and beanstalkd
+//! give by themselves; prints one table.
+//!
+//! `scripts/figures` builds and runs it, and writes the table into the docs.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use self::measure::{Effort, Row};
+
+mod beanstalkd;
+mod file;
+mod idle;
+mod latency;
+mod measure;
+mod server;
+mod sqlite;
+mod table;
+mod work;
+
+/// Some rows that are measured together, and how one names them.
+type Group = (&'static str, fn(&Effort) -> Vec<Row>);
+
+/// What pulpo reaches, beside what the disk and the server give by themselves.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    child: Option<Child>,
+    /// Only the groups whose name contains one of these.
+    filters: Vec<String>,
+    /// Fewer and shorter rounds.
+    #[arg(long)]
+    quick: bool,
+    /// How many rounds: 7, or 3 if quick.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// The rows as JSON.
+    #[arg(long)]
+    json: bool,
+    /// The names of the groups.
+    #[arg(long)]
+    list: bool,
+    /// Where the queues are made; on a disk, not in memory. Default: the
+    /// folder for temporary files.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+/// The other processes of a row.
+#[derive(Subcommand)]
+enum Child {
+    #[command(hide = true)]
+    ChildWorker { place: String, lanes: usize },
+    #[command(hide = true)]
+    ChildJobs { place: String, what: String, jobs: u64 },
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    match arguments.child {
+        Some(Child::ChildWorker { place, lanes }) => return latency::child_worker(&place, lanes),
+        Some(Child::ChildJobs { place, what, jobs }) => return idle::child_jobs(&place, &what, jobs),
+        None => {}
+    }
+    let quick = arguments.quick;
+    let rounds = arguments.rounds.unwrap_or(if quick { 3 } else { 7 });
+    let effort = Effort { rounds, quick, folder: arguments.folder };
+    let groups = [file::ROWS, latency::ROWS, beanstalkd::ROWS, idle::ROWS].concat();
+    let wanted = |name: &str| {
+        arguments.filters.is_empty() || arguments.filters.iter().any(|filter| name.contains(filter.as_str()))
+    };
+    let mut rows = Vec::new();
+    for (name, measure) in groups.into_iter().filter(|(name, _)| wanted(name)) {
+        if arguments.list {
+            println!("{name}");
+            continue;
+        }
+        eprintln!("measuring: {name}");
+        rows.extend(measure(&effort));
+    }
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    if arguments.json {
+        let document = serde_json::json!({"cores": cores, "rounds": rounds, "rows": rows});
+        println!("{}", serde_json::to_string_pretty(&document).expect("JSON"));
+    } else if !rows.is_empty() {
+        println!("{} cores, medians of {rounds} rounds\n\n{}", cores, table::markdown(&rows));
+    }
+}

@@ -1,0 +1,131 @@
+//! A queue that hands out the same message again and again and keeps nothing:
+//! what remains is the cost of pulpo itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use pulpo::queue::{
+    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
+};
+use pulpo::worker::WorkerOptions;
+use pulpo::{MessageId, Pulpo};
+
+use crate::{Email, RUNS};
+
+/// So many deliveries, and then none.
+#[derive(Debug)]
+pub struct Nothing {
+    text: Vec<u8>,
+    left: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+struct Seat {
+    text: Vec<u8>,
+    token: Arc<str>,
+    left: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl Nothing {
+    /// A queue of `jobs` messages.
+    ///
+    /// # Panics
+    /// If the job is none.
+    #[must_use]
+    pub fn new(jobs: u64) -> Self {
+        let body = serde_json::to_value(Email::numbered(7)).expect("JSON");
+        let header = serde_json::json!({"request_type": "send_email", "priority": 65536});
+        Self {
+            text: serde_json::json!({"header": header, "body": body}).to_string().into_bytes(),
+            left: Arc::new(AtomicU64::new(jobs)),
+            over: Arc::default(),
+        }
+    }
+}
+
+/// How long a lane of a worker took for `jobs` messages of no queue.
+///
+/// # Panics
+/// If the worker does not run.
+#[must_use]
+pub fn work(jobs: u64) -> Duration {
+    let mut options = WorkerOptions::default();
+    options.concurrency = 1;
+    options.handle_signals = false;
+    let clock = Arc::new(pulpo::clock::SystemClock::new());
+    let pulpo = Pulpo::on(Arc::new(Nothing::new(jobs)), options, clock);
+    let worker = pulpo.worker().expect("a handler");
+    let stopper = worker.stopper();
+    RUNS.expect(jobs, false);
+    let started = Instant::now();
+    let thread = std::thread::spawn(move || worker.run().expect("a run"));
+    let took = RUNS.wait().duration_since(started);
+    stopper.stop();
+    thread.join().expect("no panic");
+    took
+}
+
+impl QueueAdapter for Nothing {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+        Ok(messages.iter().map(|_| MessageId::from(1)).collect())
+    }
+    fn consumer(&self, _: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        let (text, left, over) = (self.text.clone(), self.left.clone(), self.over.clone());
+        Ok(Box::new(Seat { text, token: "token".into(), left, over }))
+    }
+    fn interrupt(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+    fn peek(&self, _: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
+        Ok(None)
+    }
+    fn list(&self, _: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        Ok(Vec::new())
+    }
+    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+        Ok(Vec::new())
+    }
+    fn kick(&self, _: &Filter) -> Result<u64, QueueError> {
+        Ok(0)
+    }
+    fn delete(&self, _: &MessageId) -> Result<bool, QueueError> {
+        Ok(false)
+    }
+}
+
+impl Consumer for Seat {
+    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let left = self.left.load(Ordering::Relaxed);
+        if left == 0 {
+            let end = Instant::now() + wait;
+            while !self.over.load(Ordering::SeqCst) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            return Ok(None);
+        }
+        self.left.store(left - 1, Ordering::Relaxed);
+        let lease = Lease { id: MessageId::from(left), token: self.token.clone() };
+        Ok(Some(Delivery::new(lease, "pulpo", Utc::now(), Duration::from_secs(60), self.text.clone())))
+    }
+    fn commit(&mut self, _: &Lease) -> Result<(), QueueError> {
+        Ok(())
+    }
+    fn expire(&mut self, _: &Lease) -> Result<(), QueueError> {
+        Ok(())
+    }
+    fn rollback(&mut self, _: &Lease, _: Duration, _: &str, _: bool) -> Result<(), QueueError> {
+        Ok(())
+    }
+    fn bury(&mut self, _: &Lease, _: &str, _: bool) -> Result<(), QueueError> {
+        Ok(())
+    }
+    fn touch(&mut self, _: &Lease) -> Result<(), QueueError> {
+        Ok(())
+    }
+}

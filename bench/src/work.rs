@@ -1,0 +1,120 @@
+//! What the rows of both queues have in common: publishing and draining through
+//! pulpo.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pulpo::clock::SystemClock;
+use pulpo::queue::QueueAdapter;
+use pulpo::worker::{Stopper, Summary, WorkerOptions};
+use pulpo::{Pulpo, worker::Worker};
+use pulpo_bench::{Email, RUNS};
+
+use crate::measure::{BATCH, PRODUCERS};
+
+/// A pulpo of so many lanes.
+pub(crate) fn pulpo(queue: Arc<dyn QueueAdapter>, lanes: usize) -> Pulpo {
+    let mut options = WorkerOptions::default();
+    options.concurrency = lanes;
+    options.handle_signals = false;
+    Pulpo::on(queue, options, Arc::new(SystemClock::new()))
+}
+
+/// A worker on a thread.
+pub(crate) struct Working {
+    stopper: Stopper,
+    thread: thread::JoinHandle<Summary>,
+}
+
+impl Working {
+    pub(crate) fn start(pulpo: &Pulpo) -> Self {
+        let worker: Worker = pulpo.worker().expect("a handler");
+        let stopper = worker.stopper();
+        Self { stopper, thread: thread::spawn(move || worker.run().expect("a run")) }
+    }
+
+    pub(crate) fn stop(self) -> Summary {
+        self.stopper.stop();
+        self.thread.join().expect("no panic")
+    }
+}
+
+/// One after the other; jobs a second.
+pub(crate) fn publish_one(pulpo: &Pulpo, time: Duration) -> f64 {
+    let (started, mut n) = (Instant::now(), 0);
+    while started.elapsed() < time {
+        pulpo.publish(Email::numbered(n)).expect("published");
+        n += 1;
+    }
+    n as f64 / started.elapsed().as_secs_f64()
+}
+
+/// By eight threads.
+pub(crate) fn publish_many(pulpo: &Pulpo, time: Duration) -> f64 {
+    let (next, started) = (AtomicU64::new(0), Instant::now());
+    thread::scope(|scope| {
+        for _ in 0..PRODUCERS {
+            scope.spawn(|| {
+                while started.elapsed() < time {
+                    pulpo.publish(Email::numbered(next.fetch_add(1, Relaxed))).expect("published");
+                }
+            });
+        }
+    });
+    next.load(Relaxed) as f64 / started.elapsed().as_secs_f64()
+}
+
+/// In batches.
+pub(crate) fn publish_batches(pulpo: &Pulpo, time: Duration) -> f64 {
+    let (started, mut n) = (Instant::now(), 0);
+    while started.elapsed() < time {
+        pulpo.publish_all((n..n + BATCH).map(Email::numbered)).expect("published");
+        n += BATCH;
+    }
+    n as f64 / started.elapsed().as_secs_f64()
+}
+
+/// These jobs, as fast as it goes.
+pub(crate) fn fill(pulpo: &Pulpo, numbers: std::ops::Range<u64>) {
+    let mut first = numbers.start;
+    while first < numbers.end {
+        let end = (first + 4096).min(numbers.end);
+        pulpo.publish_all((first..end).map(Email::numbered)).expect("published");
+        first = end;
+    }
+}
+
+/// Works off `jobs` jobs that are there; jobs a second.
+pub(crate) fn drain(pulpo: &Pulpo, jobs: u64) -> f64 {
+    RUNS.expect(jobs, false);
+    let started = Instant::now();
+    let working = Working::start(pulpo);
+    let took = RUNS.wait().duration_since(started);
+    working.stop();
+    assert_eq!(RUNS.twice(), 0, "each job runs once");
+    jobs as f64 / took.as_secs_f64()
+}
+
+/// The same, and then nothing may be left.
+pub(crate) fn drain_all(pulpo: &Pulpo, jobs: u64) -> f64 {
+    fill(pulpo, 0..jobs);
+    let rate = drain(pulpo, jobs);
+    let left: u64 = pulpo.queue().stats().expect("stats").iter().map(pulpo::queue::Stats::total).sum();
+    assert_eq!((RUNS.count(), left), (jobs, 0), "all jobs are done");
+    rate
+}
+
+/// Eight threads publish while eight lanes work: jobs published a second, and
+/// done in the same time.
+pub(crate) fn publish_while_draining(pulpo: &Pulpo, time: Duration) -> (f64, f64) {
+    RUNS.expect(u64::MAX, false);
+    let working = Working::start(pulpo);
+    let started = Instant::now();
+    let published = publish_many(pulpo, time);
+    let done = RUNS.count() as f64 / started.elapsed().as_secs_f64();
+    working.stop();
+    assert_eq!(RUNS.twice(), 0, "each job runs once");
+    (published, done)
+}
