@@ -14,6 +14,8 @@ use crate::worker::{Summary, WorkError, Worker, WorkerOptions};
 
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
+#[cfg(feature = "testing")]
+pub(crate) mod scoped;
 
 /// A queue to publish to and to work, without process-wide state.
 ///
@@ -122,7 +124,7 @@ impl Pulpo {
         &self.0.queue
     }
 
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", feature = "testing"))]
     pub(crate) fn producer(&self) -> &Producer {
         &self.0.producer
     }
@@ -148,17 +150,52 @@ pub fn initialize(config: Config) -> Result<(), SetupError> {
 
 /// The process-wide default. One that could not be made is tried again at the
 /// next use, since what was in the way may be gone.
-pub(crate) fn default() -> Result<&'static Pulpo, PublishError> {
-    let make = || -> Result<Pulpo, SetupError> { Pulpo::new(Config::load()?) };
+fn process_wide() -> Result<Pulpo, PublishError> {
+    let make = || -> Result<Pulpo, SetupError> {
+        #[cfg(feature = "testing")]
+        scoped::refuse_after_a_test()?;
+        Pulpo::new(Config::load()?)
+    };
     if let Some(pulpo) = DEFAULT.get() {
-        return Ok(pulpo);
+        return Ok(pulpo.clone());
     }
     let _making = lock(&MAKING);
     if let Some(pulpo) = DEFAULT.get() {
-        return Ok(pulpo);
+        return Ok(pulpo.clone());
     }
     let pulpo = make().map_err(|error| PublishError::Setup(Box::new(error)))?;
-    Ok(DEFAULT.get_or_init(|| pulpo))
+    Ok(DEFAULT.get_or_init(|| pulpo).clone())
+}
+
+/// Calls with the default: that of the test that this thread runs, or of the
+/// process.
+pub(crate) fn default() -> Result<Pulpo, PublishError> {
+    chosen().get()
+}
+
+/// Which default is meant by what is called here; it may be asked for on
+/// another thread.
+pub(crate) fn chosen() -> Chosen {
+    Chosen {
+        #[cfg(feature = "testing")]
+        scoped: scoped::current(),
+    }
+}
+
+/// A default that may not have been made yet: making one may block.
+pub(crate) struct Chosen {
+    #[cfg(feature = "testing")]
+    scoped: Option<Pulpo>,
+}
+
+impl Chosen {
+    pub(crate) fn get(self) -> Result<Pulpo, PublishError> {
+        #[cfg(feature = "testing")]
+        if let Some(pulpo) = self.scoped {
+            return Ok(pulpo);
+        }
+        process_wide()
+    }
 }
 
 /// Why there is no queue to publish to or to work.
@@ -176,4 +213,11 @@ pub enum SetupError {
         "pulpo is initialized already, by an earlier `initialize` or by a `publish` before it: call it once, first of all"
     )]
     AlreadyInitialized,
+    /// A test kit is used in this process, and none of it on this thread.
+    #[cfg(feature = "testing")]
+    #[error(
+        "this process runs tests with `pulpo::testing`, and this thread belongs to none of them: give the code a \
+         `&Pulpo`, or make the thread or the task part of the test, by `enter()` or `scope()` of its `TestPulpo`"
+    )]
+    OutsideOfTest,
 }

@@ -178,6 +178,8 @@ mod report;
 #[cfg(feature = "tokio")]
 mod runtime;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod worker;
 
 #[cfg(feature = "cli")]
@@ -247,8 +249,9 @@ pub fn publish_all<J: Job>(
 #[cfg(feature = "tokio")]
 pub fn publish_async<J: Job>(message: impl IntoMessage<J>) -> Publishing<Message<J>> {
     let message = message.into_message();
+    let default = instance::chosen();
     // To make the default opens its queue, which may block too.
-    Publishing::new(move || instance::default()?.publish(message))
+    Publishing::new(move || default.get()?.publish(message))
 }
 
 /// [`publish_all`] for async code: it does not block the executor. If the
@@ -262,7 +265,8 @@ pub fn publish_all_async<J: Job>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
 ) -> Publishing<Vec<Message<J>>> {
     let messages: Vec<_> = messages.into_iter().map(IntoMessage::into_message).collect();
-    Publishing::new(move || instance::default()?.publish_all(messages))
+    let default = instance::chosen();
+    Publishing::new(move || default.get()?.publish_all(messages))
 }
 
 /// Makes the whole program: a worker for all its handlers, with its command

@@ -18,6 +18,8 @@ use self::monitor::Monitor;
 pub use self::options::{QueueOptions, WorkerOptions};
 use self::pause::Pause;
 use self::seat::Running;
+#[cfg(feature = "testing")]
+pub(crate) use self::step::StepError;
 use self::stop::Stop;
 pub use self::stop::Stopper;
 use crate::check::{self, Listed, Problem};
@@ -37,6 +39,8 @@ mod monitor;
 mod options;
 mod pause;
 mod seat;
+#[cfg(feature = "testing")]
+mod step;
 mod stop;
 
 /// Takes messages from a queue and runs their handlers.

@@ -100,7 +100,7 @@ impl Lane {
         }
     }
 
-    fn process(&mut self, delivery: Delivery) {
+    pub(super) fn process(&mut self, delivery: Delivery) {
         let incoming = Incoming::read(&delivery.text);
         let handler =
             incoming.as_ref().ok().and_then(|message| self.shared.registry.get(message.header.request_type()));

@@ -27,6 +27,7 @@ const LAYERS: [&str; 21] = [
     "banner",
     "config",
     "instance",
+    "testing",
     "cli",
     "__private",
 ];

@@ -1,0 +1,601 @@
+//! The test kit: a queue for each test, run by the test itself. For
+//! `[dev-dependencies]`, behind the feature `testing`:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! pulpo = { version = "…", features = ["testing"] }
+//! ```
+//!
+//! # A first test
+//!
+//! A [`TestPulpo`] is a queue in memory, a clock that stands still, and the
+//! handlers of the program. Nothing runs by itself: the test says when.
+//!
+//! ```
+//! use pulpo::testing::TestPulpo;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct SendEmail { to: String }
+//!
+//! #[pulpo::handler("send_email")]
+//! fn send_email(email: SendEmail) -> pulpo::Outcome {
+//!     if email.to.is_empty() {
+//!         return Err(pulpo::fatal("no recipient"));
+//!     }
+//!     Ok(())
+//! }
+//!
+//! // What is tested: it publishes.
+//! fn sign_up(address: &str) -> Result<(), pulpo::PublishError> {
+//!     pulpo::publish(SendEmail { to: address.into() })?;
+//!     Ok(())
+//! }
+//!
+//! # /*
+//! #[test]
+//! fn who_signs_up_gets_a_mail() {
+//! # */
+//!     let pulpo = TestPulpo::new();
+//!
+//!     sign_up("ada@example.com").unwrap();
+//!     pulpo.assert_published::<SendEmail>(|m| m.body().to == "ada@example.com");
+//!
+//!     let run = pulpo.run_next().unwrap();
+//!     run.assert_done();
+//!
+//!     sign_up("").unwrap();
+//!     pulpo.drain();
+//!     pulpo.assert_buried::<SendEmail>("no recipient");
+//! # /*
+//! }
+//! # */
+//! ```
+//!
+//! It is no simulation: bodies are encoded and decoded, and messages are
+//! taken, run, put back and buried by the code of a real worker's lane, on the
+//! real embedded queue, in memory. Tests share nothing, and run in parallel.
+//!
+//! # Time
+//!
+//! The clock starts with the time of day and is moved by the test alone. So a
+//! test of a day takes no time.
+//!
+//! ```
+//! use std::time::Duration;
+//! use pulpo::testing::TestPulpo;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)]
+//! # struct Remind;
+//!
+//! #[pulpo::handler("remind", max_attempts = 3, backoff = "10s..1h")]
+//! fn remind(_: Remind) -> pulpo::Outcome {
+//!     Err("the mail server is away".into())
+//! }
+//!
+//! let pulpo = TestPulpo::new();
+//! pulpo.publish(pulpo::Message::new(Remind).delay(Duration::from_secs(3600))).unwrap();
+//! assert!(pulpo.run_next().is_none()); // nothing is due
+//!
+//! pulpo.advance(Duration::from_secs(3600));
+//! pulpo.drain();
+//! let [first, most] = [10, 15].map(Duration::from_secs);
+//! pulpo.assert_retried_after::<Remind>(first..=most); // a backoff has jitter
+//!
+//! let runs = pulpo.work_for(Duration::from_secs(600)); // each run when it is due
+//! assert_eq!(runs.len(), 2);
+//! pulpo.assert_buried::<Remind>("the mail server is away (attempt 3 of 3)");
+//! ```
+//!
+//! The clock stands still while a handler runs, so no run exceeds its timeout.
+//! How a handler gives up is a test of the function, with a
+//! [context](TestPulpo::context) that says that it is cancelled. One thing
+//! moves the clock by itself: a batch that is not full lets its `linger` pass.
+//!
+//! # States, and what handlers did
+//!
+//! The test gives the states that the handlers it runs need, and no others.
+//! What is shared can be looked at afterwards:
+//!
+//! ```
+//! use std::sync::Mutex;
+//! use pulpo::{State, testing::TestPulpo};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)]
+//! # struct Greet { name: String }
+//!
+//! #[derive(Default)]
+//! struct Outbox(Mutex<Vec<String>>);
+//!
+//! #[pulpo::handler("greet")]
+//! fn greet(greet: Greet, outbox: State<Outbox>) {
+//!     outbox.0.lock().unwrap().push(format!("hello {}", greet.name));
+//! }
+//!
+//! let pulpo = TestPulpo::new().state(Outbox::default());
+//! pulpo.publish(Greet { name: "Ada".into() }).unwrap();
+//! pulpo.drain();
+//! assert_eq!(*pulpo.state_of::<Outbox>().0.lock().unwrap(), ["hello Ada"]);
+//! ```
+//!
+//! # Inline
+//!
+//! With [`inline`](TestPulpo::inline), publishing runs the handler at once,
+//! and what follows from it: for tests of what comes out in the end, which do
+//! not care that there is a queue in between. A job that fails stays in the
+//! queue, as it does in production, and publishing it has succeeded.
+//!
+//! ```
+//! # use pulpo::testing::TestPulpo;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)]
+//! # struct Index { page: u32 }
+//! # #[pulpo::handler("index")]
+//! # fn index(_: Index) {}
+//! let pulpo = TestPulpo::new().inline();
+//! pulpo::publish(Index { page: 7 }).unwrap();
+//! pulpo.assert_done::<Index>(|m| m.body().page == 7);
+//! ```
+//!
+//! # Where the code under test publishes
+//!
+//! - Through a [`Pulpo`] that it is given: hand it `&pulpo`, or a clone of it.
+//!   That works on any thread.
+//! - Through [`pulpo::publish`](crate::publish) and its kin: while a
+//!   `TestPulpo` lives, it is the default of the thread that made it. That
+//!   takes in all of a plain test, a `#[tokio::test]` and the tasks that it
+//!   spawns, and the handlers that it runs.
+//! - From other threads, those of a multi-threaded runtime among them,
+//!   `pulpo::publish` is an error, which says so: it never reaches the real
+//!   queue. Make a thread part of the test with [`enter`](TestPulpo::enter), a
+//!   spawned task with [`scope`](TestPulpo::scope). Threads that the code under
+//!   test starts by itself can only be given a `Pulpo`.
+//!
+//! # Async tests
+//!
+//! All works in a `#[tokio::test]`. There, wait for `run_next_async`,
+//! `drain_async` and `work_for_async`: the handlers run while the runtime of
+//! the test goes on, and use its timers and sockets. The plain ones block the
+//! test's thread, which is fine for handlers that do not depend on it.
+//!
+//! ```
+//! # use pulpo::testing::TestPulpo;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)]
+//! # struct Fetch { url: String }
+//! #[pulpo::handler("fetch")]
+//! async fn fetch(fetch: Fetch) -> pulpo::Outcome {
+//!     tokio::task::yield_now().await;
+//!     Err(pulpo::fatal(format!("no page at {}", fetch.url)))
+//! }
+//!
+//! # /*
+//! #[tokio::test]
+//! async fn a_page_that_is_gone_is_not_asked_for_again() {
+//! # */
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//!     let pulpo = TestPulpo::new();
+//!     pulpo::publish_async(Fetch { url: "http://localhost/".into() }).await.unwrap();
+//!     let run = pulpo.run_next_async().await.unwrap();
+//!     run.assert_buried("no page");
+//! # });
+//! # /*
+//! }
+//! # */
+//! ```
+//!
+//! # A handler alone
+//!
+//! A handler is a function, and a test may call it. It makes a state with
+//! [`State::new`](crate::State::new), and the context with
+//! [`TestPulpo::context`].
+//!
+//! # Messages of others
+//!
+//! [`Pulpo::queue`] is the queue itself: put in any text that another program
+//! may have written, and look at messages, kick and delete them.
+//!
+//! ```
+//! use pulpo::queue::NewMessage;
+//! # use pulpo::testing::TestPulpo;
+//! # #[derive(serde::Serialize, serde::Deserialize)]
+//! # struct Ping { count: u32 }
+//! # #[pulpo::handler("ping")]
+//! # fn ping(_: Ping) {}
+//! let pulpo = TestPulpo::new();
+//! let text = r#"{"header": {"request_type": "ping"}, "body": {"count": "many"}}"#;
+//! pulpo.queue().enqueue(vec![NewMessage::new("pulpo", "ping", text)]).unwrap();
+//! pulpo.run_next().unwrap().assert_buried("body.count: invalid type: string");
+//! ```
+
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, TryLockError, Weak};
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+
+use self::recorder::Recorder;
+use crate::clock::{Clock as _, ManualClock, lock};
+use crate::config::Config;
+use crate::instance::{Pulpo, scoped};
+use crate::queue::{Filter, State as QueueState, StoredMessage};
+use crate::state::{State, States};
+use crate::worker::{StepError, WorkerOptions};
+
+mod assertions;
+mod context;
+mod elsewhere;
+mod recorder;
+mod run;
+
+pub use self::context::ContextBuilder;
+pub use self::run::{Delay, Run, Settled};
+pub use crate::instance::scoped::Entered;
+
+/// So many runs in a row are taken for jobs that publish each other for ever.
+const TOO_MANY: usize = 100_000;
+
+/// A queue of a test's own, which the test itself runs; see the
+/// [module](self).
+///
+/// It is also a [`Pulpo`], to be given to what publishes.
+pub struct TestPulpo(Arc<Kit>);
+
+struct Kit {
+    pulpo: Pulpo,
+    recorder: Recorder,
+    clock: ManualClock,
+    states: Mutex<States>,
+    inline: AtomicBool,
+    /// Something was published since the inline runs last looked.
+    published: AtomicBool,
+    /// Held by who runs jobs: one after the other.
+    running: Mutex<()>,
+}
+
+/// The runtime for async handlers, if the test has one.
+#[cfg(feature = "tokio")]
+type Runtime = Option<tokio::runtime::Handle>;
+#[cfg(not(feature = "tokio"))]
+type Runtime = Option<std::convert::Infallible>;
+
+/// The runtime around, if it goes on while this thread is blocked.
+fn around() -> Runtime {
+    #[cfg(feature = "tokio")]
+    return crate::runtime::around();
+    #[cfg(not(feature = "tokio"))]
+    None
+}
+
+impl TestPulpo {
+    /// A queue in memory, with nothing in it, and a clock that shows the time
+    /// of day, to the second, and stands still. It is the default of this
+    /// thread, to which
+    /// [`pulpo::publish`](crate::publish) publishes, until it is dropped.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_options(WorkerOptions::default())
+    }
+
+    /// The same, with a worker of these options.
+    #[must_use]
+    pub fn with_options(options: WorkerOptions) -> Self {
+        // Whole seconds, since a queue may keep less than nanoseconds.
+        let clock = ManualClock::at(Utc::now().trunc_subsecs(0));
+        let kit = Arc::new_cyclic(|kit: &Weak<Kit>| {
+            let in_memory = Config::default().queue("memory:").expect("a place");
+            let queue = in_memory.open(Arc::new(clock.clone())).expect("memory for a queue");
+            let kit = kit.clone();
+            let on_publish = move || {
+                if let Some(kit) = kit.upgrade() {
+                    kit.run_inline()
+                }
+            };
+            let recorder = Recorder::new(queue, clock.clone(), Box::new(on_publish));
+            let pulpo = Pulpo::on(Arc::new(recorder.clone()), options, Arc::new(clock.clone()));
+            let (inline, published) = Default::default();
+            Kit { pulpo, recorder, clock, states: Mutex::default(), inline, published, running: Mutex::default() }
+        });
+        scoped::install(&kit.pulpo);
+        Self(kit)
+    }
+
+    /// With this time of day to begin with.
+    #[must_use]
+    pub fn at(self, now: DateTime<Utc>) -> Self {
+        self.0.clock.set(now);
+        self
+    }
+
+    /// With a state for the handlers: what they take as
+    /// [`State<T>`](crate::State).
+    #[must_use]
+    #[track_caller]
+    pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
+        let mut states = lock(&self.0.states);
+        states.insert(state);
+        if let Some((first, _)) = states.given_again().first() {
+            panic!("the state `{}` is given twice: wrap one in a type of its own", first.type_name);
+        }
+        drop(states);
+        self
+    }
+
+    /// Publishing runs the handler at once, and what follows from it.
+    #[must_use]
+    pub fn inline(self) -> Self {
+        self.0.inline.store(true, Ordering::SeqCst);
+        self
+    }
+
+    /// A state that was given.
+    ///
+    /// # Panics
+    /// If none of this type was.
+    #[must_use]
+    #[track_caller]
+    pub fn state_of<T: Send + Sync + 'static>(&self) -> State<T> {
+        let state = lock(&self.0.states).get();
+        state.unwrap_or_else(|| panic!("no state `{}` was given", std::any::type_name::<T>()))
+    }
+
+    /// Runs the message that is next: the most urgent, then the oldest. `None`
+    /// if nothing is due. A batch handler gets all that it takes; the other
+    /// messages are in [`Run::rest`].
+    ///
+    /// # Panics
+    /// If its handler needs a state that the test has not given, or the
+    /// handlers of this program cannot be worked with.
+    #[track_caller]
+    pub fn run_next(&self) -> Option<Run> {
+        sound(self.blocking(Kit::next))
+    }
+
+    /// Runs what is due, and what follows from it, until nothing is; each
+    /// message that was run, in the order in which they were settled. What has
+    /// to wait, for its delay or its next attempt, stays.
+    ///
+    /// # Panics
+    /// As [`run_next`](Self::run_next); or if jobs publish each other for ever.
+    #[track_caller]
+    pub fn drain(&self) -> Vec<Run> {
+        sound(self.blocking(Kit::drain))
+    }
+
+    /// Lets time pass, and runs nothing.
+    pub fn advance(&self, time: Duration) {
+        self.0.clock.advance(time);
+    }
+
+    /// Lets time pass as a worker lives through it: runs what is due, moves the
+    /// clock to when the next message is, and so on until so much time has
+    /// passed; each message that was run.
+    ///
+    /// # Panics
+    /// As [`drain`](Self::drain).
+    #[track_caller]
+    pub fn work_for(&self, time: Duration) -> Vec<Run> {
+        sound(self.blocking(move |kit, runtime| kit.work_for(time, runtime)))
+    }
+
+    /// [`run_next`](Self::run_next) in an async test. If the future is
+    /// dropped, the run goes on.
+    ///
+    /// # Panics
+    /// As `run_next`.
+    #[cfg(feature = "tokio")]
+    pub async fn run_next_async(&self) -> Option<Run> {
+        sound(self.waiting(Kit::next).await)
+    }
+
+    /// [`drain`](Self::drain) in an async test. If the future is dropped, the
+    /// runs go on.
+    ///
+    /// # Panics
+    /// As `drain`.
+    #[cfg(feature = "tokio")]
+    pub async fn drain_async(&self) -> Vec<Run> {
+        sound(self.waiting(Kit::drain).await)
+    }
+
+    /// [`work_for`](Self::work_for) in an async test. If the future is
+    /// dropped, the runs go on.
+    ///
+    /// # Panics
+    /// As `work_for`.
+    #[cfg(feature = "tokio")]
+    pub async fn work_for_async(&self, time: Duration) -> Vec<Run> {
+        sound(self.waiting(move |kit, runtime| kit.work_for(time, runtime)).await)
+    }
+
+    /// The time of day, for this test.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now()
+    }
+
+    /// The clock, to be given to what needs the same time.
+    #[must_use]
+    pub fn clock(&self) -> &ManualClock {
+        &self.0.clock
+    }
+
+    /// Makes the thread that calls it part of this test, until the returned
+    /// value is dropped: [`pulpo::publish`](crate::publish) on it publishes to
+    /// the queue of the test.
+    ///
+    /// ```
+    /// # use pulpo::testing::TestPulpo;
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Ping;
+    /// # #[pulpo::handler("ping")]
+    /// # fn ping(_: Ping) {}
+    /// let pulpo = TestPulpo::new();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| {
+    ///         let _in_test = pulpo.enter();
+    ///         pulpo::publish(Ping).unwrap();
+    ///     });
+    /// });
+    /// pulpo.assert_published::<Ping>(|_| true);
+    /// ```
+    pub fn enter(&self) -> Entered {
+        scoped::enter(&self.0.pulpo)
+    }
+
+    /// Makes a future part of this test, on whatever thread it is polled:
+    /// `tokio::spawn(pulpo.scope(task()))`.
+    pub fn scope<F: Future>(&self, future: F) -> Scoped<F> {
+        Scoped { pulpo: self.0.pulpo.clone(), future: Box::pin(future) }
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
+    fn states(&self) -> States {
+        lock(&self.0.states).clone()
+    }
+
+    #[track_caller]
+    fn stored(&self, filter: &Filter) -> Vec<StoredMessage> {
+        self.queue().list(filter).expect("a queue in memory can be listed")
+    }
+
+    fn blocking<R: Send>(&self, work: impl FnOnce(&Kit, Runtime) -> R + Send) -> R {
+        let runtime = around();
+        elsewhere::run(|| work(&self.0, runtime))
+    }
+
+    #[cfg(feature = "tokio")]
+    async fn waiting<R: Send + 'static>(&self, work: impl FnOnce(&Kit, Runtime) -> R + Send + 'static) -> R {
+        let kit = self.0.clone();
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        elsewhere::run_async(move || work(&kit, runtime)).await
+    }
+}
+
+impl Default for TestPulpo {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for TestPulpo {
+    type Target = Pulpo;
+
+    fn deref(&self) -> &Pulpo {
+        &self.0.pulpo
+    }
+}
+
+impl fmt::Debug for TestPulpo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestPulpo").field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
+#[track_caller]
+fn sound<R>(result: Result<R, StepError>) -> R {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl Kit {
+    fn next(&self, runtime: Runtime) -> Result<Option<Run>, StepError> {
+        let _running = lock(&self.running);
+        self.step(&runtime)
+    }
+
+    fn drain(&self, runtime: Runtime) -> Result<Vec<Run>, StepError> {
+        let _running = lock(&self.running);
+        self.run_due(&runtime)
+    }
+
+    fn work_for(&self, time: Duration, runtime: Runtime) -> Result<Vec<Run>, StepError> {
+        let _running = lock(&self.running);
+        let end = self.clock.uptime().saturating_add(time);
+        let mut runs = Vec::new();
+        loop {
+            runs.extend(self.run_due(&runtime)?);
+            let left = end.saturating_sub(self.clock.uptime());
+            if left.is_zero() {
+                return Ok(runs);
+            }
+            self.clock.advance(self.next_due().map_or(left, |due| due.min(left)));
+        }
+    }
+
+    /// How long until a message becomes ready, if one is going to.
+    fn next_due(&self) -> Option<Duration> {
+        let delayed = self.pulpo.queue().list(&Filter::all().state(QueueState::Delayed));
+        let earliest = delayed.ok()?.into_iter().filter_map(|message| message.until).min()?;
+        (earliest - self.clock.now()).to_std().ok()
+    }
+
+    fn run_due(&self, runtime: &Runtime) -> Result<Vec<Run>, StepError> {
+        let mut runs = Vec::new();
+        while let Some(run) = self.step(runtime)? {
+            runs.extend(run.apart());
+            assert!(runs.len() < TOO_MANY, "expected an end, got {TOO_MANY} runs of jobs that publish each other");
+        }
+        Ok(runs)
+    }
+
+    /// One step of a worker that begins with it.
+    fn step(&self, runtime: &Runtime) -> Result<Option<Run>, StepError> {
+        let _in_test = scoped::enter(&self.pulpo);
+        let before = self.recorder.read(|record| record.runs.len());
+        let worker = self.pulpo.worker()?.states(lock(&self.states).clone());
+        #[cfg(feature = "tokio")]
+        let worker = match runtime {
+            Some(runtime) => worker.runtime(runtime.clone()),
+            None => worker,
+        };
+        #[cfg(not(feature = "tokio"))]
+        let _ = runtime;
+        worker.step()?;
+        Ok(Run::together(self.recorder.read(|record| record.runs[before..].to_vec())))
+    }
+
+    /// After a publication: runs what is due, unless somebody does already,
+    /// who then goes on until nothing is.
+    fn run_inline(&self) {
+        self.published.store(true, Ordering::SeqCst);
+        while self.inline.load(Ordering::SeqCst) && self.published.load(Ordering::SeqCst) {
+            let _running = match self.running.try_lock() {
+                Ok(running) => running,
+                Err(TryLockError::Poisoned(running)) => running.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            self.published.store(false, Ordering::SeqCst);
+            let runtime = around();
+            sound(elsewhere::run(|| self.run_due(&runtime)));
+        }
+    }
+}
+
+/// A future that is part of a test; see [`TestPulpo::scope`].
+#[must_use = "nothing is done before it is awaited"]
+pub struct Scoped<F> {
+    pulpo: Pulpo,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<F::Output> {
+        let _in_test = scoped::enter(&self.pulpo);
+        self.future.as_mut().poll(task)
+    }
+}
+
+impl<F> fmt::Debug for Scoped<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scoped").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! What a test asserts of its queue. Each failure says what there is instead.
+
+use std::fmt::Write as _;
+
+use super::TestPulpo;
+use super::recorder::Published;
+use super::run::{Delay, Run, is_of};
+use crate::job::Job;
+use crate::message::Message;
+use crate::queue::{Filter, State};
+use crate::report::limited;
+
+impl TestPulpo {
+    /// All messages of this job that were published so far, in their order,
+    /// whatever became of them: by `publish`, or as follow-ups of jobs that
+    /// are done.
+    ///
+    /// # Panics
+    /// If one cannot be read back as what it was published as.
+    #[must_use]
+    #[track_caller]
+    pub fn published<J: Job>(&self) -> Vec<Message<J>> {
+        let of_job = |record: &super::recorder::Record| -> Vec<Published> {
+            record.published.iter().filter(|published| is_of::<J>(&published.request_type)).cloned().collect()
+        };
+        let mut messages = Vec::new();
+        for published in self.recorder().read(of_job) {
+            match Message::from_json(published.text.as_bytes()) {
+                Ok(mut message) => {
+                    message.set_id(published.id);
+                    messages.push(message);
+                }
+                Err(error) => panic!("a message cannot be read back: {error}, in {}", published.text),
+            }
+        }
+        messages
+    }
+
+    /// Such a message was published; returns the first one that fits.
+    ///
+    /// ```
+    /// # use pulpo::testing::TestPulpo;
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct SendEmail { to: String }
+    /// # #[pulpo::handler("send_email")]
+    /// # fn send_email(_: SendEmail) {}
+    /// # fn sign_up(to: &str) { pulpo::publish(SendEmail { to: to.into() }).unwrap(); }
+    /// let pulpo = TestPulpo::new();
+    /// sign_up("ada@example.com");
+    /// pulpo.assert_published::<SendEmail>(|m| m.body().to == "ada@example.com");
+    /// ```
+    ///
+    /// # Panics
+    /// If none fits; lists what was published instead.
+    #[track_caller]
+    pub fn assert_published<J: Job>(&self, fits: impl Fn(&Message<J>) -> bool) -> Message<J> {
+        let name = J::REQUEST_TYPE;
+        self.published()
+            .into_iter()
+            .find(fits)
+            .unwrap_or_else(|| panic!("expected a published `{name}` that fits, got {}", self.all()))
+    }
+
+    /// No message of this job was published.
+    ///
+    /// # Panics
+    /// If one was; lists what was published.
+    #[track_caller]
+    pub fn assert_none_published<J: Job>(&self) {
+        let found = self.recorder().read(|record| record.published.iter().any(|p| is_of::<J>(&p.request_type)));
+        assert!(!found, "expected no published `{}`, got {}", J::REQUEST_TYPE, self.all());
+    }
+
+    /// Such a message has been done.
+    ///
+    /// # Panics
+    /// If none that fits has been; lists what was published instead.
+    #[track_caller]
+    pub fn assert_done<J: Job>(&self, fits: impl Fn(&Message<J>) -> bool) {
+        let done: Vec<_> = self
+            .recorder()
+            .read(|record| record.runs.iter().filter(|run| run.is_done()).map(|run| run.id().clone()).collect());
+        let mut messages = self.published::<J>().into_iter();
+        let found = messages.any(|message| fits(&message) && message.id().is_some_and(|id| done.contains(id)));
+        assert!(found, "expected a done `{}` that fits, got {}", J::REQUEST_TYPE, self.all());
+    }
+
+    /// A message of this job is buried, for a reason with this part.
+    ///
+    /// # Panics
+    /// If none is; lists what was published instead.
+    #[track_caller]
+    pub fn assert_buried<J: Job>(&self, part: &str) {
+        let buried = self.stored(&Filter::all().state(State::Buried));
+        let found = buried.iter().any(|stored| {
+            is_of::<J>(&stored.request_type) && stored.last_error.as_deref().is_some_and(|why| why.contains(part))
+        });
+        assert!(found, "expected a buried `{}` with {part:?}, got {}", J::REQUEST_TYPE, self.all());
+    }
+
+    /// The last run of this job failed, and the message is tried again after
+    /// this time: a [`Duration`](std::time::Duration), or a range of them
+    /// where a backoff is jittered (`1s..=1.5s` for a first one of a second).
+    ///
+    /// # Panics
+    /// If not; says what became of it.
+    #[track_caller]
+    pub fn assert_retried_after<J: Job>(&self, delay: impl Into<Delay>) {
+        let (name, delay) = (J::REQUEST_TYPE, delay.into());
+        match self.recorder().read(|record| record.runs.iter().rev().find(|run| run.is_of::<J>()).cloned()) {
+            None => panic!("expected `{name}` to be tried again after {delay}, but none has run; got {}", self.all()),
+            Some(run) => assert!(run.was_put_back(&delay), "expected {run} to be tried again after {delay}"),
+        }
+    }
+
+    /// Nothing is in the queue any more: all that was published is done or
+    /// has expired.
+    ///
+    /// # Panics
+    /// If something is; lists it.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        assert!(self.stored(&Filter::all()).is_empty(), "expected an empty queue, got {}", self.all());
+    }
+
+    /// All that was published and what has become of it, or lies in the queue
+    /// by other ways, for people.
+    fn all(&self) -> String {
+        let stored = self.stored(&Filter::all());
+        let (published, runs) = self.recorder().read(|record| (record.published.clone(), record.runs.clone()));
+        if published.is_empty() {
+            return "nothing: no message was published".to_owned();
+        }
+        let mut text = "these:".to_owned();
+        for Published { id, request_type, text: wire } in &published {
+            let body = body(wire);
+            let state = match stored.iter().find(|stored| stored.id == *id) {
+                Some(stored) => match (stored.state, &stored.last_error) {
+                    (State::Delayed, why) => {
+                        let until = stored.until.and_then(|until| (until - self.now()).to_std().ok());
+                        let until = humantime::format_duration(until.unwrap_or_default());
+                        why.as_ref()
+                            .map_or(format!("delayed, due in {until}"), |why| format!("due again in {until}: {why}"))
+                    }
+                    (state, Some(why)) => format!("{state}: {why}"),
+                    (state, None) => state.to_string(),
+                },
+                None => runs
+                    .iter()
+                    .rev()
+                    .find(|run| run.id() == id)
+                    .map_or("deleted".into(), |run: &Run| run.settled().to_string()),
+            };
+            let _ = write!(text, "\n  {id} `{request_type}` {body} ({state})");
+        }
+        text
+    }
+}
+
+/// The body of a message, for people.
+fn body(wire: &str) -> String {
+    let read = crate::message::Incoming::read(wire.as_bytes());
+    limited(read.map_or(wire, |message| message.body_text().unwrap_or("without a body")).to_owned())
+}

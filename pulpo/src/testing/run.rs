@@ -1,0 +1,201 @@
+//! What a run came to, for the test that asked for it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::job::Job;
+use crate::message::MessageId;
+
+/// One message that was taken from the queue and settled: which one, and what
+/// became of it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    id: MessageId,
+    request_type: String,
+    attempt: u32,
+    settled: Settled,
+    rest: Vec<Run>,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// The handler returned `Ok`: it is deleted.
+    Done,
+    /// It failed, or could not be run yet, and is tried again.
+    #[non_exhaustive]
+    PutBack {
+        /// In so long.
+        after: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// It is kept for a person.
+    #[non_exhaustive]
+    Buried {
+        /// Why.
+        reason: String,
+    },
+    /// Its expiration had passed: it is deleted unprocessed.
+    Expired,
+    /// The lease was lost while it ran, so that the result did not count.
+    Lost,
+}
+
+impl fmt::Display for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::PutBack { after, reason } => {
+                write!(f, "put back for {}: {reason}", humantime::format_duration(*after))
+            }
+            Self::Buried { reason } => write!(f, "buried: {reason}"),
+            Self::Expired => f.write_str("expired"),
+            Self::Lost => f.write_str("without effect, as the lease was lost"),
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn new(id: MessageId, request_type: String, attempt: u32, settled: Settled) -> Self {
+        Self { id, request_type, attempt, settled, rest: Vec::new() }
+    }
+
+    /// The first of them, with the others of its batch; `None` if there is
+    /// none.
+    pub(super) fn together(mut runs: Vec<Self>) -> Option<Self> {
+        let rest = runs.split_off(runs.len().min(1));
+        runs.pop().map(|first| Self { rest, ..first })
+    }
+
+    /// All messages of it, each alone.
+    pub(super) fn apart(mut self) -> impl Iterator<Item = Self> {
+        let rest = std::mem::take(&mut self.rest);
+        std::iter::once(self).chain(rest)
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn id(&self) -> &MessageId {
+        &self.id
+    }
+
+    /// Its request type; empty if it could not be read.
+    #[must_use]
+    pub fn request_type(&self) -> &str {
+        &self.request_type
+    }
+
+    /// Whether it was of this job.
+    #[must_use]
+    pub fn is_of<J: Job>(&self) -> bool {
+        is_of::<J>(&self.request_type)
+    }
+
+    /// Which run of the message it was: 1 for the first.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// What became of the message.
+    #[must_use]
+    pub fn settled(&self) -> &Settled {
+        &self.settled
+    }
+
+    /// Whether the job is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.settled == Settled::Done
+    }
+
+    /// Why it was put back or buried; `None` if it was neither.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match &self.settled {
+            Settled::PutBack { reason, .. } | Settled::Buried { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The other messages that a batch handler was given together with this
+    /// one, in their order; empty for other handlers, and in what
+    /// [`drain`](super::TestPulpo::drain) returns, which lists them all.
+    #[must_use]
+    pub fn rest(&self) -> &[Run] {
+        &self.rest
+    }
+
+    /// The job is done.
+    ///
+    /// # Panics
+    /// If it is not; says what became of it.
+    #[track_caller]
+    pub fn assert_done(&self) {
+        assert!(self.is_done(), "expected {self} to be done");
+    }
+
+    /// The message was buried, for a reason with this part.
+    ///
+    /// # Panics
+    /// If it was not; says what became of it.
+    #[track_caller]
+    pub fn assert_buried(&self, part: &str) {
+        let fits = matches!(&self.settled, Settled::Buried { reason } if reason.contains(part));
+        assert!(fits, "expected {self} to be buried with {part:?}");
+    }
+
+    /// The message is tried again after this time: a [`Duration`], or a range
+    /// of them where a backoff is jittered.
+    ///
+    /// # Panics
+    /// If it is not; says what became of it.
+    #[track_caller]
+    pub fn assert_retried_after(&self, delay: impl Into<Delay>) {
+        let delay = delay.into();
+        assert!(self.was_put_back(&delay), "expected {self} to be tried again after {delay}");
+    }
+
+    pub(super) fn was_put_back(&self, delay: &Delay) -> bool {
+        matches!(&self.settled, Settled::PutBack { after, .. } if delay.0.contains(after))
+    }
+}
+
+/// `attempt 2 of message 7 (`send_email`), which was buried: …`
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, request_type, attempt, settled, .. } = self;
+        write!(f, "attempt {attempt} of message {id} (`{request_type}`), which was {settled},")
+    }
+}
+
+/// Whether a message of this request type is of the job.
+pub(super) fn is_of<J: Job>(request_type: &str) -> bool {
+    J::REQUEST_TYPE == request_type || J::ALIASES.contains(&request_type)
+}
+
+/// A time, or a range of times with both ends, that an assertion expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delay(pub(super) RangeInclusive<Duration>);
+
+impl From<Duration> for Delay {
+    fn from(exactly: Duration) -> Self {
+        Self(exactly..=exactly)
+    }
+}
+
+impl From<RangeInclusive<Duration>> for Delay {
+    fn from(range: RangeInclusive<Duration>) -> Self {
+        Self(range)
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (humantime::format_duration(*self.0.start()), humantime::format_duration(*self.0.end()));
+        if self.0.start() == self.0.end() { write!(f, "{first}") } else { write!(f, "{first} to {last}") }
+    }
+}

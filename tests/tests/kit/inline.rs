@@ -1,0 +1,56 @@
+//! Publishing runs the handler at once.
+
+use pulpo::Message;
+use pulpo::testing::TestPulpo;
+
+use crate::jobs::{Board, Order, SECOND, SendEmail, SignUp, email};
+
+fn kit() -> TestPulpo {
+    TestPulpo::new().state(Board::default()).inline()
+}
+
+#[test]
+fn a_job_is_done_when_it_is_published() {
+    let pulpo = kit();
+    pulpo::publish(email("ada")).unwrap();
+    assert_eq!(pulpo.state_of::<Board>().lines(), ["ada attempt 1"]);
+    pulpo.publish_all(["b", "c"].map(email)).unwrap();
+    assert_eq!(pulpo.state_of::<Board>().lines(), ["ada attempt 1", "b attempt 1", "c attempt 1"]);
+    pulpo.assert_nothing_left();
+}
+
+#[test]
+fn so_is_what_follows_from_it() {
+    let pulpo = kit();
+    pulpo.publish(Order { mails: vec!["follow".into()], fail: false }).unwrap();
+    pulpo.publish(SignUp { address: "by the default".into() }).unwrap();
+    assert_eq!(pulpo.state_of::<Board>().lines(), ["follow attempt 1", "by the default attempt 1"]);
+}
+
+#[test]
+fn one_that_fails_is_published_all_the_same() {
+    let pulpo = kit();
+    pulpo::publish(email("down")).unwrap();
+    pulpo.assert_retried_after::<SendEmail>(10 * SECOND..=15 * SECOND);
+    // The rest of its life is the test's to run.
+    assert_eq!(pulpo.work_for(60 * SECOND).len(), 2);
+    pulpo.assert_buried::<SendEmail>("attempt 3 of 3");
+}
+
+#[test]
+fn one_for_later_waits() {
+    let pulpo = kit();
+    pulpo::publish(Message::new(email("later")).delay(SECOND)).unwrap();
+    assert!(pulpo.state_of::<Board>().lines().is_empty());
+    pulpo.advance(SECOND);
+    pulpo.drain();
+    pulpo.assert_done::<SendEmail>(|_| true);
+}
+
+#[tokio::test]
+async fn in_an_async_test_too() {
+    let pulpo = kit();
+    pulpo::publish(email("plain")).unwrap();
+    pulpo::publish_async(email("async")).await.unwrap();
+    assert_eq!(pulpo.state_of::<Board>().lines(), ["plain attempt 1", "async attempt 1"]);
+}

@@ -1,0 +1,11 @@
+//! The test kit `pulpo::testing`, used as a test of a program would.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod assertions;
+mod asynchronous;
+mod contexts;
+mod defaults;
+mod inline;
+mod jobs;
+mod running;
+mod time;
