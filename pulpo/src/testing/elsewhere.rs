@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 #[cfg(feature = "tokio")]
 use std::task::{Poll, Waker};
+#[cfg(feature = "tokio")]
 use std::thread;
 
 #[cfg(feature = "tokio")]
