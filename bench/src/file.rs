@@ -95,7 +95,7 @@ fn backlog(effort: &Effort) -> Vec<Row> {
             if round > 0 {
                 rates[index].push(rate);
             }
-            let left: u64 = queue.queue().stats().expect("stats").iter().map(pulpo::queue::Stats::total).sum();
+            let left: u64 = queue.queue().stats().expect("stats").total();
             let missing = sizes[index].saturating_sub(left);
             work::fill(queue, next[index]..next[index] + missing);
             next[index] += missing;

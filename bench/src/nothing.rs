@@ -88,14 +88,14 @@ impl QueueAdapter for Nothing {
     fn list(&self, _: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
         Ok(Vec::new())
     }
-    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
-        Ok(Vec::new())
+    fn stats(&self) -> Result<Stats, QueueError> {
+        Ok(Stats::default())
     }
     fn kick(&self, _: &Filter) -> Result<u64, QueueError> {
         Ok(0)
     }
-    fn delete(&self, _: &MessageId) -> Result<bool, QueueError> {
-        Ok(false)
+    fn delete(&self, _: &Filter) -> Result<u64, QueueError> {
+        Ok(0)
     }
 }
 

@@ -6,6 +6,7 @@
 //! the worker. It never looks into a body.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,12 @@ pub mod conformance;
 mod error;
 #[cfg(feature = "file")]
 pub mod file;
+mod filter;
+mod stats;
 
 pub use error::QueueError;
+pub use filter::Filter;
+pub use stats::{Counts, Paused, Stats, Totals};
 
 /// The queue of jobs that name none, where the configuration names none.
 pub const DEFAULT_QUEUE: &str = "pulpo";
@@ -56,17 +61,19 @@ pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
     /// If the queue cannot be reached.
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError>;
 
-    /// The messages that the filter picks, by id.
+    /// The messages that the filter picks, the newest first: by id, the
+    /// greatest first.
     ///
     /// # Errors
     /// If the queue cannot be reached, or cannot list.
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError>;
 
-    /// How many messages are in each state, by queue and request type.
+    /// What there is: how many messages in each state, which queues are
+    /// paused, and how many messages have come and gone.
     ///
     /// # Errors
     /// If the queue cannot be reached.
-    fn stats(&self) -> Result<Vec<Stats>, QueueError>;
+    fn stats(&self) -> Result<Stats, QueueError>;
 
     /// Makes buried messages ready again, with all their attempts before
     /// them. Says how many; messages that are not buried stay as they are.
@@ -75,12 +82,36 @@ pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
     /// If the queue cannot be reached.
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError>;
 
-    /// Deletes a message that nobody works on. False if there is none.
+    /// Deletes messages. Says how many; those that a worker has stay.
     ///
     /// # Errors
-    /// [`QueueError::Reserved`] if a worker has it; or if the queue cannot be
-    /// reached.
-    fn delete(&self, id: &MessageId) -> Result<bool, QueueError>;
+    /// If the queue cannot be reached.
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError>;
+
+    /// From now on, and for this long, hands out nothing of this queue, to no
+    /// process; what is reserved is settled as ever. In place of an earlier
+    /// pause. A time of zero resumes it, paused or not.
+    ///
+    /// # Errors
+    /// [`QueueError::Unsupported`] without [`Capabilities::pauses`];
+    /// [`QueueError::NoSuchQueue`] if there is nothing to pause; or if the queue
+    /// cannot be reached.
+    fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
+        let _ = (queue, time);
+        Err(QueueError::Unsupported("be paused"))
+    }
+
+    /// Writes all that is in the queue at one moment into a new file, and says
+    /// its size in bytes. Others may use the queue meanwhile.
+    ///
+    /// # Errors
+    /// [`QueueError::Unsupported`] without [`Capabilities::backups`]; if the
+    /// file is there already, or cannot be written; or if the queue cannot be
+    /// read.
+    fn backup(&self, file: &Path) -> Result<u64, QueueError> {
+        let _ = file;
+        Err(QueueError::Unsupported("be written into a file"))
+    }
 }
 
 /// One seat at a queue: takes messages and settles them.
@@ -195,6 +226,10 @@ pub struct Capabilities {
     pub complete_lists: bool,
     /// [`QueueAdapter::stats`] tells request types apart.
     pub stats_by_type: bool,
+    /// [`QueueAdapter::pause`] works, in all processes.
+    pub pauses: bool,
+    /// [`QueueAdapter::backup`] works.
+    pub backups: bool,
 }
 
 /// A message on its way into a queue.
@@ -348,10 +383,21 @@ pub struct StoredMessage {
     /// When a delayed message becomes ready, and when the lease of a reserved
     /// one ends.
     pub until: Option<DateTime<Utc>>,
+    /// Which delivery has it, if it is reserved and the queue knows: the lease's
+    /// token, which begins with what is the worker's own.
+    pub lease: Option<String>,
     /// How many runs failed so far.
     pub attempts: u32,
+    /// How many of them ended without a word.
+    pub lost: u32,
+    /// How often it was kicked, if the queue counts that.
+    pub kicks: Option<u32>,
     /// When it was published, if the queue knows.
     pub enqueued_at: Option<DateTime<Utc>>,
+    /// Since when it could have been started, or can be, if the queue knows.
+    pub due_since: Option<DateTime<Utc>>,
+    /// How long a lease of it lasts, if the queue knows.
+    pub ttr: Option<Duration>,
     /// Why its last run failed, if the queue knows.
     pub last_error: Option<String>,
     /// When that was.
@@ -371,96 +417,16 @@ impl StoredMessage {
             state,
             priority: Priority::DEFAULT,
             until: None,
+            lease: None,
             attempts: 0,
+            lost: 0,
+            kicks: None,
             enqueued_at: None,
+            due_since: None,
+            ttr: None,
             last_error: None,
             last_error_at: None,
             text: text.into(),
         }
-    }
-}
-
-/// Picks messages: those that fit all that is said.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Filter {
-    /// This one.
-    pub id: Option<MessageId>,
-    /// In this state.
-    pub state: Option<State>,
-    /// In this queue.
-    pub queue: Option<String>,
-    /// With this request type.
-    pub request_type: Option<String>,
-    /// So many at most.
-    pub limit: Option<usize>,
-}
-
-impl Filter {
-    /// All messages.
-    #[must_use]
-    pub fn all() -> Self {
-        Self::default()
-    }
-
-    /// Only the message with this id.
-    #[must_use]
-    pub fn id(mut self, id: MessageId) -> Self {
-        self.id = Some(id);
-        self
-    }
-
-    /// Only messages in this state.
-    #[must_use]
-    pub fn state(mut self, state: State) -> Self {
-        self.state = Some(state);
-        self
-    }
-
-    /// Only messages in this queue.
-    #[must_use]
-    pub fn queue(mut self, queue: impl Into<String>) -> Self {
-        self.queue = Some(queue.into());
-        self
-    }
-
-    /// Only messages with this request type.
-    #[must_use]
-    pub fn request_type(mut self, request_type: impl Into<String>) -> Self {
-        self.request_type = Some(request_type.into());
-        self
-    }
-
-    /// So many at most.
-    #[must_use]
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = Some(limit);
-        self
-    }
-}
-
-/// The messages of one queue and request type, counted by state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Which queue.
-    pub queue: String,
-    /// Which request type; empty for all together, in queues that do not look.
-    pub request_type: String,
-    /// Waiting for a worker.
-    pub ready: u64,
-    /// Waiting for their time.
-    pub delayed: u64,
-    /// Being worked on.
-    pub reserved: u64,
-    /// Failed for good.
-    pub buried: u64,
-}
-
-impl Stats {
-    /// In any state.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.ready + self.delayed + self.reserved + self.buried
     }
 }

@@ -158,7 +158,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     // After Ctrl-C, for instance: nothing is lost, the next run does it.
-    let left: u64 = pulpo.queue().stats()?.iter().map(|stats| stats.total() - stats.buried).sum();
+    let left: u64 = pulpo.queue().stats()?.counts.iter().map(|counts| counts.total() - counts.buried).sum();
     if left > 0 {
         println!("left       {left} jobs, for the next run");
     }

@@ -9,7 +9,7 @@ use crate::queue::{Filter, State};
 
 pub(super) fn kick(pulpo: &Pulpo, arguments: &KickArguments, out: &mut dyn Write) -> Done {
     let mut filter = Filter::all().state(State::Buried);
-    filter.id.clone_from(&arguments.id);
+    filter.ids = arguments.id.clone().map(|id| [id].into());
     filter.request_type.clone_from(&arguments.request_type);
     let kicked = pulpo.queue().kick(&filter)?;
     if let (0, Some(id)) = (kicked, &arguments.id) {
@@ -23,8 +23,13 @@ pub(super) fn kick(pulpo: &Pulpo, arguments: &KickArguments, out: &mut dyn Write
 }
 
 pub(super) fn delete(pulpo: &Pulpo, id: &MessageId, out: &mut dyn Write) -> Done {
-    if !pulpo.queue().delete(id)? {
-        return Err(format!("there is no message {id}").into());
+    if pulpo.queue().delete(&Filter::all().id(id.clone()))? == 0 {
+        return Err(match pulpo.queue().peek(id)? {
+            Some(_) => {
+                format!("message {id} is reserved by a worker: wait until it is settled, or its lease ends").into()
+            }
+            None => format!("there is no message {id}").into(),
+        });
     }
     writeln!(out, "deleted {id}")?;
     Ok(())

@@ -8,12 +8,12 @@ use super::show::{Table, age, ago, visible};
 use super::{Done, ListArguments};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
-use crate::queue::{Filter, State, Stats, StoredMessage};
+use crate::queue::{Counts, Filter, State, StoredMessage};
 use crate::registry::Registry;
 
 pub(super) fn list(pulpo: &Pulpo, arguments: &ListArguments, out: &mut dyn Write) -> Done {
     let mut filter = Filter::all();
-    filter.state = arguments.state;
+    filter.states.extend(arguments.state);
     filter.queue.clone_from(&arguments.queue);
     filter.request_type.clone_from(&arguments.request_type);
     // One more tells whether there are more.
@@ -114,16 +114,16 @@ pub(super) fn stats(pulpo: &Pulpo, as_json_text: bool, out: &mut dyn Write) -> D
         return Ok(());
     }
     let mut table = Table::new(["QUEUE", "TYPE", "READY", "DELAYED", "RESERVED", "BURIED", "TOTAL"]);
-    let cells = |stats: &Stats| [stats.ready, stats.delayed, stats.reserved, stats.buried, stats.total()];
+    let cells = |stats: &Counts| [stats.ready, stats.delayed, stats.reserved, stats.buried, stats.total()];
     let mut row = |queue: &str, request_type: &str, cells: [u64; 5]| {
         table.row([queue.to_owned(), request_type.to_owned()].into_iter().chain(cells.map(|count| count.to_string())));
     };
     let mut total = [0; 5];
-    for stats in &all {
+    for stats in &all.counts {
         row(&stats.queue, &stats.request_type, cells(stats));
         total.iter_mut().zip(cells(stats)).for_each(|(total, count)| *total += count);
     }
-    if all.len() != 1 {
+    if all.counts.len() != 1 {
         row("all", "", total);
     }
     writeln!(out, "{table}")?;

@@ -23,7 +23,15 @@
 //!   id after the other, from the newest down, until it has found as many as
 //!   there are; it gives up after [`LONGEST_WALK`] ids and logs how many are
 //!   missing.
-//! - There is no archive, and the statistics do not tell request types apart.
+//! - There is no archive and no backup; the server's own log (`-b`) is the copy
+//!   to keep. The statistics do not tell request types apart, and of what is
+//!   ready they show how long the next one has waited, not the oldest.
+//! - A pause ([`QueueAdapter::pause`]) is in whole seconds, and over when the
+//!   server is restarted. A queue that has neither messages nor workers is not
+//!   there, and cannot be paused.
+//! - A kick or deletion by more than a queue looks at each message before. One
+//!   that somebody else changes between the two, within a millisecond or so, is
+//!   kicked or deleted as it is then.
 //! - The names `pulpo.reasons` and `pulpo.probe` cannot be those of queues.
 //!
 //! # The reasons of burials
@@ -218,18 +226,6 @@ impl Shared {
         }
     }
 
-    /// The time that was so long ago.
-    fn ago(&self, time: Duration) -> DateTime<Utc> {
-        let now = self.clock.now();
-        TimeDelta::from_std(time).ok().and_then(|time| now.checked_sub_signed(time)).unwrap_or(now)
-    }
-
-    /// The time that comes so long from now.
-    fn ahead(&self, time: Duration) -> DateTime<Utc> {
-        let now = self.clock.now();
-        TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(now)
-    }
-
     fn enqueue_all(&self, jobs: Arc<[NewJob]>) -> Result<Vec<MessageId>, QueueError> {
         let connection = self.pool.take().map_err(|fault| self.error("publish to", fault))?;
         let progress = Arc::new(Mutex::new(Progress::default()));
@@ -272,6 +268,16 @@ impl Shared {
     }
 }
 
+/// The time that was so long before.
+fn ago(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(time).ok().and_then(|time| now.checked_sub_signed(time)).unwrap_or(now)
+}
+
+/// The time that comes so long after.
+fn ahead(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(now)
+}
+
 /// A message in the terms of the server.
 #[derive(Debug)]
 struct NewJob {
@@ -292,7 +298,7 @@ struct Progress {
 
 impl QueueAdapter for BeanstalkdQueue {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { burial_reasons: true, ..Capabilities::default() }
+        Capabilities { burial_reasons: true, pauses: true, ..Capabilities::default() }
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
@@ -334,7 +340,7 @@ impl QueueAdapter for BeanstalkdQueue {
         self.0.list(filter)
     }
 
-    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+    fn stats(&self) -> Result<Stats, QueueError> {
         self.0.stats()
     }
 
@@ -342,7 +348,11 @@ impl QueueAdapter for BeanstalkdQueue {
         self.0.kick(filter)
     }
 
-    fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
-        self.0.delete(id)
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.0.delete(filter)
+    }
+
+    fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
+        self.0.pause(queue, time)
     }
 }

@@ -56,9 +56,11 @@ use super::{Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueEr
 use crate::message::{MessageId, Priority};
 
 mod attempts;
+mod backups;
 mod inspection;
 mod leases;
 mod order;
+mod pauses;
 mod texts;
 mod waiting;
 
@@ -124,13 +126,26 @@ macro_rules! __with_conformance_cases {
                 peek_shows_a_message_in_each_state
                 peek_knows_only_ids_of_this_queue
                 delete_takes_all_but_a_reserved_message
+                delete_picks_what_the_filter_says
                 list_picks_what_the_filter_says
+                list_goes_on_where_it_ended
+                list_picks_by_age_and_reason
                 stats_count_by_state
+                totals_tell_what_has_come_and_gone
                 kick_picks_what_the_filter_says
                 kick_leaves_alone_what_is_not_buried
             }
             texts {
                 texts_come_back_as_they_were
+            }
+            pauses {
+                a_paused_queue_hands_out_nothing
+                a_pause_ends_by_itself
+                a_resume_ends_a_wait
+                what_is_not_paused_can_be_resumed
+            }
+            backups {
+                a_backup_is_a_new_file_of_the_size_that_is_said
             }
             waiting {
                 a_dequeue_without_wait_returns_at_once

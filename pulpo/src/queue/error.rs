@@ -1,5 +1,6 @@
 //! Why a queue did not do what it was asked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::message::MessageId;
@@ -14,14 +15,6 @@ pub enum QueueError {
     LeaseLost {
         /// The message.
         id: MessageId,
-    },
-    /// Nobody can delete a message under the hands of a worker.
-    #[error("message {id} is reserved by a worker: wait until it is settled, or its lease of at most {ttr} has ended", ttr = humantime::format_duration(*.ttr))]
-    Reserved {
-        /// The message.
-        id: MessageId,
-        /// How long a lease lasts without a sign of life.
-        ttr: Duration,
     },
     /// The queue cannot be had now; another try may succeed.
     #[error("cannot {doing}")]
@@ -70,6 +63,20 @@ pub enum QueueError {
         name: String,
         /// What it should be.
         problem: &'static str,
+    },
+    /// There is no queue of this name.
+    #[error("{place} has no queue {queue:?}: it knows one only while there are messages or workers for it")]
+    NoSuchQueue {
+        /// The name.
+        queue: String,
+        /// Which server.
+        place: String,
+    },
+    /// A file is not written over.
+    #[error("{} is there already: name a new file", file.display())]
+    Exists {
+        /// The file.
+        file: PathBuf,
     },
     /// The message is to wait for longer than this queue can count.
     #[error(

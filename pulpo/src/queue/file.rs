@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
@@ -23,8 +24,10 @@ use crate::message::MessageId;
 
 mod attached;
 mod consumer;
+mod copy;
 mod error;
 mod grace;
+mod pauses;
 mod schema;
 mod stored;
 mod wake;
@@ -167,6 +170,8 @@ impl QueueAdapter for FileQueue {
             archive: true,
             complete_lists: true,
             stats_by_type: true,
+            pauses: true,
+            backups: self.0.reader.is_some(),
         }
     }
 
@@ -199,9 +204,9 @@ impl QueueAdapter for FileQueue {
         self.0.read(move |connection| stored::list(connection, &filter, now))
     }
 
-    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+    fn stats(&self) -> Result<Stats, QueueError> {
         let now = self.0.now();
-        self.0.read(move |connection| stored::stats(connection, now))
+        self.0.read(move |connection| at_one_moment(connection, |connection| stored::stats(connection, now)))
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
@@ -214,25 +219,39 @@ impl QueueAdapter for FileQueue {
         Ok(kicked)
     }
 
-    fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
-        let now = self.0.now();
-        let wanted = Filter::all().id(id.clone());
-        let found = self.0.writer.write(Durability::Synced, move |connection| {
-            let Some(message) = stored::list(connection, &wanted, now)?.pop() else { return Ok(None) };
-            if message.state != State::Reserved {
-                connection.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([message.id.as_str()])?;
-            }
-            Ok(Some(message))
-        })?;
-        match found {
-            None => Ok(false),
-            Some(message) if message.state == State::Reserved => Err(QueueError::Reserved {
-                id: id.clone(),
-                ttr: message.until.and_then(|until| (until - self.0.clock.now()).to_std().ok()).unwrap_or_default(),
-            }),
-            Some(_) => Ok(true),
-        }
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        let (filter, now) = (filter.clone(), self.0.now());
+        self.0.writer.write(Durability::Synced, move |connection| stored::delete(connection, &filter, now))
     }
+
+    fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
+        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let until = (micros > 0).then(|| self.0.now().saturating_add(micros));
+        let queue = queue.to_owned();
+        self.0.writer.write(Durability::Synced, move |connection| pauses::set(connection, &queue, until))?;
+        self.0.announce();
+        Ok(())
+    }
+
+    fn backup(&self, file: &Path) -> Result<u64, QueueError> {
+        if self.0.reader.is_none() {
+            return Err(QueueError::Unsupported("be written into a file: it is in memory"));
+        }
+        // On a connection of its own, since it may take long.
+        let place = &self.0.place;
+        copy::write(&schema::open_copier(Path::new(place))?, place, file)
+    }
+}
+
+/// Several queries that see the same. In the writer there is a transaction.
+fn at_one_moment<R>(
+    connection: &Connection,
+    look: impl FnOnce(&Connection) -> rusqlite::Result<R>,
+) -> rusqlite::Result<R> {
+    let transaction = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
+    let seen = look(connection)?;
+    transaction.map_or(Ok(()), rusqlite::Transaction::finish)?;
+    Ok(seen)
 }
 
 /// Keeps new messages, and says their ids.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ impl QueueAdapter for Recorder {
         self.0.queue.list(filter)
     }
 
-    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+    fn stats(&self) -> Result<Stats, QueueError> {
         self.0.queue.stats()
     }
 
@@ -97,8 +98,16 @@ impl QueueAdapter for Recorder {
         self.0.queue.kick(filter)
     }
 
-    fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
-        self.0.queue.delete(id)
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.0.queue.delete(filter)
+    }
+
+    fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
+        self.0.queue.pause(queue, time)
+    }
+
+    fn backup(&self, file: &Path) -> Result<u64, QueueError> {
+        self.0.queue.backup(file)
     }
 }
 
@@ -114,7 +123,7 @@ impl Record {
         let mut known: BTreeSet<_> = self.published.iter().map(|published| published.id.clone()).collect();
         for new in follow_ups {
             let is_new = |stored: &&StoredMessage| stored.text == new.text.as_bytes() && !known.contains(&stored.id);
-            let Some(id) = stored.iter().find(is_new).map(|stored| stored.id.clone()) else { continue };
+            let Some(id) = stored.iter().rev().find(is_new).map(|stored| stored.id.clone()) else { continue };
             known.insert(id.clone());
             self.add(std::iter::once((new, id)));
         }

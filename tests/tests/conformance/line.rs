@@ -8,7 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pulpo::MessageId;
 use pulpo::clock::{Clock as _, ManualClock, Signal};
 use pulpo::queue::{
-    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, State, Stats, StoredMessage,
+    Capabilities, Consumer, Counts, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, State, Stats,
+    StoredMessage, Totals,
 };
 
 #[derive(Clone, Debug)]
@@ -68,11 +69,25 @@ fn id(place: usize) -> MessageId {
     MessageId::from(place as u64 + 1)
 }
 
-fn fits(filter: &Filter, at: usize, kept: &Kept) -> bool {
-    filter.id.as_ref().is_none_or(|wanted| *wanted == id(at))
-        && filter.state.is_none_or(|state| state == kept.state)
-        && filter.queue.as_ref().is_none_or(|queue| *queue == kept.new.queue)
-        && filter.request_type.as_ref().is_none_or(|wanted| *wanted == kept.new.request_type)
+fn stored(at: usize, kept: &Kept) -> StoredMessage {
+    let mut stored = StoredMessage::new(id(at), kept.new.queue.clone(), kept.state, kept.new.text.clone());
+    stored.request_type.clone_from(&kept.new.request_type);
+    stored.priority = kept.new.priority;
+    stored.until = kept.until;
+    stored.attempts = kept.attempts;
+    stored.lost = kept.lost;
+    stored.enqueued_at = Some(kept.enqueued_at);
+    stored.due_since = Some(kept.due_since);
+    stored
+}
+
+impl Inner {
+    /// The places of the messages that are meant, the newest first.
+    fn picked(&self, filter: &Filter, fit: impl Fn(&Kept) -> bool) -> Vec<usize> {
+        let all = self.messages.iter().enumerate().rev().filter_map(|(at, kept)| Some((at, kept.as_ref()?)));
+        let picked = all.filter(|(at, kept)| fit(kept) && filter.fits(&stored(*at, kept))).map(|(at, _)| at);
+        picked.take(filter.limit.unwrap_or(usize::MAX)).collect()
+    }
 }
 
 impl QueueAdapter for Line {
@@ -115,58 +130,51 @@ impl QueueAdapter for Line {
 
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
         let (inner, _) = self.now();
-        let all = inner.messages.iter().enumerate().filter_map(|(at, kept)| Some((at, kept.as_ref()?)));
-        let picked = all.filter(|(at, kept)| fits(filter, *at, kept)).take(filter.limit.unwrap_or(usize::MAX));
-        let stored = picked.map(|(at, kept)| {
-            let mut stored = StoredMessage::new(id(at), kept.new.queue.clone(), kept.state, kept.new.text.clone());
-            stored.request_type.clone_from(&kept.new.request_type);
-            stored.priority = kept.new.priority;
-            stored.until = kept.until;
-            stored.attempts = kept.attempts;
-            stored.enqueued_at = Some(kept.enqueued_at);
-            stored
-        });
-        Ok(stored.collect())
+        let picked = inner.picked(filter, |_| true).into_iter();
+        Ok(picked.map(|at| stored(at, inner.messages[at].as_ref().unwrap())).collect())
     }
 
-    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+    fn stats(&self) -> Result<Stats, QueueError> {
         let (inner, _) = self.now();
-        let mut all: BTreeMap<&str, Stats> = BTreeMap::new();
+        let mut all: BTreeMap<&str, Counts> = BTreeMap::new();
         for kept in inner.messages.iter().flatten() {
-            let stats = all.entry(&kept.new.queue).or_default();
-            stats.queue.clone_from(&kept.new.queue);
+            let counts = all.entry(&kept.new.queue).or_insert_with(|| Counts::new(&kept.new.queue, ""));
+            if kept.state == State::Ready {
+                counts.oldest_ready = counts.oldest_ready.into_iter().chain([kept.due_since]).min();
+            }
             *match kept.state {
-                State::Ready => &mut stats.ready,
-                State::Delayed => &mut stats.delayed,
-                State::Reserved => &mut stats.reserved,
-                State::Buried => &mut stats.buried,
+                State::Ready => &mut counts.ready,
+                State::Delayed => &mut counts.delayed,
+                State::Reserved => &mut counts.reserved,
+                State::Buried => &mut counts.buried,
             } += 1;
         }
-        Ok(all.into_values().collect())
+        let mut stats = Stats::default();
+        stats.counts = all.into_values().collect();
+        let published = inner.messages.len() as u64;
+        let present: u64 = stats.counts.iter().map(Counts::total).sum();
+        stats.totals = vec![Totals::new(None, published, published - present)];
+        Ok(stats)
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         let (mut inner, now) = self.now();
-        let all = inner.messages.iter_mut().enumerate().filter_map(|(at, kept)| Some((at, kept.as_mut()?)));
-        let buried = all.filter(|(at, kept)| kept.state == State::Buried && fits(filter, *at, kept));
-        let kicked = buried.take(filter.limit.unwrap_or(usize::MAX)).map(|(_, kept)| {
+        let picked = inner.picked(filter, |kept| kept.state == State::Buried);
+        for at in &picked {
+            let kept = inner.messages[*at].as_mut().unwrap();
             (kept.state, kept.attempts, kept.lost, kept.due_since) = (State::Ready, 0, 0, now);
-        });
-        let kicked = kicked.count() as u64;
+        }
         self.0.signal.notify();
-        Ok(kicked)
+        Ok(picked.len() as u64)
     }
 
-    fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
-        let (mut inner, now) = self.now();
-        let Some(slot) = place(id).and_then(|at| inner.messages.get_mut(at)) else { return Ok(false) };
-        match slot {
-            Some(kept) if kept.state == State::Reserved => {
-                let ttr = kept.until.and_then(|until| (until - now).to_std().ok()).unwrap_or_default();
-                Err(QueueError::Reserved { id: id.clone(), ttr })
-            }
-            slot => Ok(slot.take().is_some()),
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        let (mut inner, _) = self.now();
+        let picked = inner.picked(filter, |kept| kept.state != State::Reserved);
+        for at in &picked {
+            inner.messages[*at] = None;
         }
+        Ok(picked.len() as u64)
     }
 }
 

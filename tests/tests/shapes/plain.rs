@@ -48,7 +48,7 @@ impl QueueAdapter for Plain {
         self.0.list(filter)
     }
 
-    fn stats(&self) -> Result<Vec<Stats>, QueueError> {
+    fn stats(&self) -> Result<Stats, QueueError> {
         self.0.stats()
     }
 
@@ -56,8 +56,8 @@ impl QueueAdapter for Plain {
         self.0.kick(filter)
     }
 
-    fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
-        self.0.delete(id)
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.0.delete(filter)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// From the bottom up. A file may use what stands before it, and its own
 /// submodules.
-const LAYERS: [&str; 21] = [
+const LAYERS: &[&str] = &[
     "report",
     "message",
     "outcome",

@@ -39,7 +39,7 @@ fn a_database_of_a_newer_pulpo() {
     let before = std::fs::read(&file).expect("there");
     let said = place.run(WORKER, &["work"]);
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("was written by a newer pulpo (schema 1000, this one knows up to 1)"), "{}", said.err);
+    assert!(said.err.contains("was written by a newer pulpo (schema 1000, this one knows up to "), "{}", said.err);
     assert_eq!(std::fs::read(&file).expect("there"), before);
 }
 

@@ -66,6 +66,7 @@ fn a_body_comes_from_an_argument_a_file_or_standard_input() {
         .as_array()
         .expect("a list")
         .iter()
+        .rev()
         .map(|message| message["message"]["body"].clone())
         .collect();
     let expected = [json!({"number": 1}), json!({"number": 2}), json!({"number": 3}), json!({"payload": "hello"})];
@@ -151,7 +152,7 @@ fn what_failed_is_found_kicked_and_deleted() {
     let buried = as_json(&place, &["list", "--state", "buried", "--type", "echo", "--queue", "side", "--json"]);
     assert_eq!(buried.as_array().expect("a list").len(), 2);
     assert_eq!(as_json(&place, &["list", "--type", "record", "--json"]), json!([]));
-    let first = &buried[0];
+    let first = &buried[1];
     assert_eq!(
         (&first["id"], &first["last_error"], &first["attempts"]),
         (&json!("1"), &json!("a bad word"), &json!(1))
@@ -162,9 +163,12 @@ fn what_failed_is_found_kicked_and_deleted() {
         assert!(shown.contains(part), "{shown}");
     }
     let stats = as_json(&place, &["stats", "--json"]);
-    let expected =
-        json!([{"queue": "side", "request_type": "echo", "ready": 0, "delayed": 0, "reserved": 0, "buried": 2}]);
-    assert_eq!(stats, expected);
+    let side = json!({
+        "queue": "side", "request_type": "echo", "ready": 0, "delayed": 0, "reserved": 0, "buried": 2,
+        "oldest_ready": null,
+    });
+    let totals = json!([{"queue": null, "published": 3, "finished": 1}]);
+    assert_eq!(stats, json!({"counts": [side], "paused": [], "totals": totals}));
     assert!(well(&place, &["stats"]).contains(" side   echo  0      0        0         2       2"));
 
     assert_eq!(well(&place, &["kick", "1"]), "kicked 1\n");

@@ -88,7 +88,7 @@ fn nobody_goes_on_with_a_deleted_file() {
         publish(&producer, 5).expect("published");
         until("the new ones have run", || (3..=5).all(|number| ran(&place, number)));
         assert!(!ran(&place, 2));
-        until("it is empty", || producer.stats().is_ok_and(|stats| stats.is_empty()));
+        until("it is empty", || producer.stats().is_ok_and(|stats| stats.counts.is_empty()));
         stop(worker);
         assert_sound(&place);
     }
@@ -136,7 +136,7 @@ fn a_restored_backup_is_noticed_by_all_that_run() {
     until("the first ran again", || place.record().matches(" 1 0 false\n").count() == 2);
     until("the new one has run", || ran(&place, 3));
     assert_eq!(place.record().matches(" 2 0 false\n").count(), 1);
-    until("it is empty", || producer.stats().is_ok_and(|stats| stats.is_empty()));
+    until("it is empty", || producer.stats().is_ok_and(|stats| stats.counts.is_empty()));
     stop(worker);
     assert_sound(&place);
     assert!(place.log().contains("was replaced under this program"), "{}", place.log());

@@ -38,7 +38,7 @@ fn a_batch_gets_its_ids_in_order() {
     let sent = pulpo.publish_all(acts(1000)).expect("published");
     let listed = pulpo.queue().list(&Filter::all()).expect("a list");
     let ids = sent.iter().map(|message| message.id().expect("an id"));
-    assert!(ids.eq(listed.iter().map(|message| &message.id)));
+    assert!(ids.eq(listed.iter().rev().map(|message| &message.id)));
     assert!(pulpo.publish_all(Vec::<Act>::new()).expect("nothing to do").is_empty());
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Consumer, Delivery, NewMessage, QueueAdapter as _, QueueError, State};
+use pulpo::queue::{Consumer, Delivery, Filter, NewMessage, QueueAdapter as _, QueueError, State};
 use pulpo_tests::program::Place;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
@@ -253,6 +253,6 @@ fn daylight_saving_never_makes_a_time_come_early() {
             }
             None => assert!(expected < Utc::now(), "{delay} was run"),
         }
-        queue.delete(&id).expect("deleted");
+        queue.delete(&Filter::all().id(id)).expect("deleted");
     }
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use beanstalkc::{Beanstalkc, BeanstalkcError};
 
-use super::job::JobStats;
+use super::job::{JobStats, TubeStats};
 use crate::clock::{Clock as _, SystemClock};
 
 /// Where the server is, and how long it may be silent.
@@ -372,16 +372,19 @@ impl Client {
         JobStats::read(&entries).ok_or_else(|| Fault::Dropped("the answer to stats-job is garbled".to_owned()))
     }
 
-    /// How many jobs of the tube are ready, delayed, reserved and buried;
-    /// `None` if there is no such tube.
-    pub(super) fn stats_tube(&mut self, tube: &str) -> Result<Option<[u64; 4]>, Fault> {
+    /// What the server knows of a tube; `None` if there is no such tube.
+    pub(super) fn stats_tube(&mut self, tube: &str) -> Result<Option<TubeStats>, Fault> {
         let entries = match self.ask(|client| client.stats_tube(tube)) {
             Err(Fault::NotFound) => return Ok(None),
             entries => entries?,
         };
-        let count = |state: &str| entries.get(&format!("current-jobs-{state}"))?.parse().ok();
-        let counts = || Some([count("ready")?, count("delayed")?, count("reserved")?, count("buried")?]);
-        counts().map(Some).ok_or_else(|| Fault::Dropped("the answer to stats-tube is garbled".to_owned()))
+        let garbled = || Fault::Dropped("the answer to stats-tube is garbled".to_owned());
+        TubeStats::read(&entries).map(Some).ok_or_else(garbled)
+    }
+
+    /// Hands out nothing of the tube for so many seconds; 0: goes on.
+    pub(super) fn pause_tube(&mut self, tube: &str, seconds: u32) -> Result<(), Fault> {
+        self.ask(|client| client.pause_tube(tube, Duration::from_secs(seconds.into())))
     }
 
     /// How many bytes a job may have at most, if the server says so.
@@ -401,6 +404,11 @@ impl Client {
     /// The job of the tube in use whose delay is over first, and its text.
     pub(super) fn peek_delayed(&mut self) -> Result<Option<(u64, Vec<u8>)>, Fault> {
         found(self.ask(|client| client.peek_delayed().map(|job| (job.id(), job.body().to_vec()))))
+    }
+
+    /// The job of the tube in use that is handed out next.
+    pub(super) fn peek_ready(&mut self) -> Result<Option<u64>, Fault> {
+        found(self.ask(|client| client.peek_ready().map(|job| job.id())))
     }
 
     /// The job of the tube in use that was buried first.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Shared;
 use super::connection::{Client, Connection, Fault, Server};
 use super::job::JobStats;
 use super::limits::seconds;
 use super::reasons::{self, Note};
+use super::{Shared, ago};
 use crate::clock::Clock as _;
 use crate::message::MessageId;
 use crate::queue::{Consumer, Delivery, Lease, QueueError, State};
@@ -93,9 +93,7 @@ impl BeanstalkdConsumer {
     }
 
     fn delivery(&self, lease: Lease, job: JobStats, text: Vec<u8>) -> Delivery {
-        // After a release the delay is that of the release.
-        let delay = if job.releases == 0 { job.delay } else { Duration::ZERO };
-        let due_since = self.shared.ago(job.age.saturating_sub(delay));
+        let due_since = ago(self.shared.clock.now(), job.waited());
         let counts = job.counts();
         let mut delivery = Delivery::new(lease, job.tube, due_since, job.ttr, text);
         (delivery.attempts, delivery.lost, delivery.kicks) = (counts.attempts, counts.lost, counts.kicks);

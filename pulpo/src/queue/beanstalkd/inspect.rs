@@ -1,15 +1,15 @@
 //! Looking at the jobs of the server, kicking and deleting them.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use super::Shared;
 use super::connection::{Client, Fault, found};
-use super::consumer::number;
-use super::limits::{self, is_own};
+use super::limits;
 use super::reasons;
 use super::walk::{self, Found, LONGEST_WALK};
-use crate::message::{MessageId, Priority};
-use crate::queue::{Filter, QueueError, State, Stats, StoredMessage};
+use super::{Shared, ago, ahead};
+use crate::message::MessageId;
+use crate::queue::{Counts, Filter, Paused, QueueError, State, Stats, StoredMessage, Totals};
 
 /// Among how many ids a message's note is looked for that is to go with it.
 /// It is only to save space, so not for long; a list finds it later.
@@ -22,20 +22,18 @@ impl Shared {
 
     pub(super) fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
         let found = self.find(filter, LONGEST_WALK)?;
-        Ok(found.into_iter().rev().map(|found| self.stored(found)).collect())
+        Ok(found.into_iter().map(|found| found.message).collect())
     }
 
-    /// What the filter picks, the newest first. The note of one that is picked
-    /// by its id is looked for among so many ids.
+    /// What the filter picks, the newest first. The notes of those that are
+    /// picked by their ids are looked for among so many ids.
     fn find(&self, filter: &Filter, most: u64) -> Result<Vec<Found>, QueueError> {
-        let wanted = filter.clone();
-        if let Some(id) = &filter.id {
-            let Some(id) = number(id) else { return Ok(Vec::new()) };
-            let seen = self.talk("look at a message of", move |client| walk::one(client, id, &wanted, most))?;
-            return Ok(seen.into_iter().collect());
-        }
         filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
-        let walk = self.talk("list the messages of", move |client| walk::all(client, &wanted))?;
+        let (wanted, now) = (filter.clone(), self.clock.now());
+        if let Some(ids) = walk::few(filter) {
+            return self.talk("look at messages of", move |client| walk::named(client, &ids, &wanted, now, most));
+        }
+        let walk = self.talk("list the messages of", move |client| walk::all(client, &wanted, now))?;
         if walk.missing > 0 {
             tracing::warn!(
                 missing = walk.missing,
@@ -46,16 +44,29 @@ impl Shared {
         Ok(walk.found)
     }
 
-    pub(super) fn stats(&self) -> Result<Vec<Stats>, QueueError> {
-        self.talk("count the messages of", |client| {
+    pub(super) fn stats(&self) -> Result<Stats, QueueError> {
+        let now = self.clock.now();
+        self.talk("count the messages of", move |client| {
             let mut tubes = walk::tubes(client, &Filter::all())?;
             tubes.sort_unstable();
-            let mut all = Vec::new();
+            let mut all = Stats::default();
             for queue in tubes {
-                let Some([ready, delayed, reserved, buried]) = client.stats_tube(&queue)? else { continue };
-                let stats = Stats { queue, request_type: String::new(), ready, delayed, reserved, buried };
-                if stats.total() > 0 {
-                    all.push(stats);
+                let Some(tube) = client.stats_tube(&queue)? else { continue };
+                if !tube.pause_left.is_zero() {
+                    all.paused.push(Paused::new(queue.clone(), ahead(now, tube.pause_left)));
+                }
+                if tube.puts > 0 {
+                    all.totals.push(Totals::new(Some(queue.clone()), tube.puts, tube.deletes));
+                }
+                let mut counts = Counts::new(queue, "");
+                [counts.ready, counts.delayed, counts.reserved, counts.buried] = tube.jobs;
+                if counts.ready > 0 {
+                    client.use_tube(&counts.queue)?;
+                    let next = client.peek_ready()?.map_or(Ok(None), |id| found(client.stats_job(id)))?;
+                    counts.oldest_ready = next.map(|job| ago(now, job.waited()));
+                }
+                if counts.total() > 0 {
+                    all.counts.push(counts);
                 }
             }
             Ok(all)
@@ -63,12 +74,14 @@ impl Shared {
     }
 
     pub(super) fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        if filter.state.is_some_and(|state| state != State::Buried) {
+        if !filter.has_state(State::Buried) {
             return Ok(0);
         }
-        if filter.id.is_some() || filter.request_type.is_some() {
-            // Only their texts tell which jobs are meant.
-            let buried = self.find(&filter.clone().state(State::Buried), SHORT_WALK)?;
+        if !walk::is_by_queue(filter) {
+            // Each has to be looked at to tell which jobs are meant.
+            let mut buried = filter.clone();
+            buried.states = vec![State::Buried];
+            let buried = self.find(&buried, SHORT_WALK)?;
             return self.talk("kick messages of", move |client| {
                 let mut kicked = 0;
                 for Found { id, notes, .. } in buried.into_iter().rev() {
@@ -86,48 +99,31 @@ impl Shared {
         self.talk("kick messages of", move |client| kick_all(client, &filter))
     }
 
-    pub(super) fn delete(&self, id: &MessageId) -> Result<bool, QueueError> {
-        let Some(number) = number(id) else { return Ok(false) };
-        let reserved = self.talk("delete a message from", move |client| {
-            let Some(job) = found(client.stats_job(number))?.filter(|job| !is_own(&job.tube)) else {
-                return Ok(Ok(false));
-            };
-            let note = walk::note_of(client, number, &job, SHORT_WALK)?;
-            loop {
-                if found(client.delete(number))?.is_some() {
-                    reasons::remove(client, note.map(|(id, _)| id));
-                    return Ok(Ok(true));
-                }
-                // Not there, or reserved: the answer is the same.
-                match found(client.stats_job(number))? {
-                    None => return Ok(Ok(false)),
-                    Some(job) if job.state == State::Reserved => return Ok(Err(job.ttr)),
-                    // It was settled in between.
-                    Some(_) => {}
+    pub(super) fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        let found_now = self.find(filter, SHORT_WALK)?;
+        self.talk("delete messages from", move |client| {
+            let mut deleted = 0;
+            for Found { id, notes, message } in found_now {
+                // One that was reserved may be free by now, and then is no
+                // longer what was looked at. The server refuses the others.
+                if message.state != State::Reserved && found(client.delete(id))?.is_some() {
+                    deleted += 1;
+                    reasons::remove(client, notes.into_iter().map(|(id, _)| id));
                 }
             }
-        })?;
-        reserved.map_err(|ttr| QueueError::Reserved { id: id.clone(), ttr })
+            Ok(deleted)
+        })
     }
 
-    fn stored(&self, found: Found) -> StoredMessage {
-        let request_type = found.request_type();
-        let Found { id, job, text, notes } = found;
-        let waits = matches!(job.state, State::Delayed | State::Reserved);
-        let (last_error, last_error_at) = notes.into_iter().next().map(|(_, note)| (note.reason, note.at)).unzip();
-        StoredMessage {
-            id: id.into(),
-            request_type,
-            state: job.state,
-            priority: Priority::new(job.priority),
-            until: waits.then(|| self.ahead(job.time_left)),
-            attempts: job.counts().attempts,
-            enqueued_at: Some(self.ago(job.age)),
-            last_error,
-            last_error_at,
-            queue: job.tube,
-            text,
+    pub(super) fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
+        limits::check_name(queue)?;
+        let (tube, seconds) = (queue.to_owned(), limits::seconds(time));
+        let paused = self.talk("pause a queue of", move |client| found(client.pause_tube(&tube, seconds)))?;
+        if paused.is_none() && seconds > 0 {
+            return Err(QueueError::NoSuchQueue { queue: queue.to_owned(), place: self.place.clone() });
         }
+        // What is not there is not paused.
+        Ok(())
     }
 }
 
@@ -140,7 +136,7 @@ fn kick_all(client: &mut Client, filter: &Filter) -> Result<u64, Fault> {
     let (mut kicked, mut count) = (HashSet::new(), 0);
     for tube in walk::tubes(client, filter)? {
         // No more than there are now: a worker may bury them again meanwhile.
-        let [.., buried] = client.stats_tube(&tube)?.unwrap_or_default();
+        let buried = client.stats_tube(&tube)?.unwrap_or_default().buried();
         if buried == 0 {
             continue;
         }

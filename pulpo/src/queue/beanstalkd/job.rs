@@ -1,4 +1,4 @@
-//! What the server knows of a job, and what follows from it.
+//! What the server knows of a job and of a tube, and what follows from it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,6 +35,36 @@ pub(super) struct Counts {
     pub(super) kicks: u32,
 }
 
+/// The answer to `stats-tube`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TubeStats {
+    /// How many jobs are in each state, in the order of [`State::ALL`].
+    pub(super) jobs: [u64; 4],
+    /// How many were ever put into it.
+    pub(super) puts: u64,
+    /// How many of them were deleted.
+    pub(super) deletes: u64,
+    /// Until it hands out jobs again.
+    pub(super) pause_left: Duration,
+}
+
+impl TubeStats {
+    pub(super) fn read(entries: &HashMap<String, String>) -> Option<Self> {
+        let number = |key: &str| entries.get(key)?.parse::<u64>().ok();
+        let jobs = |state: State| number(&format!("current-jobs-{state}"));
+        Some(Self {
+            jobs: [jobs(State::Ready)?, jobs(State::Delayed)?, jobs(State::Reserved)?, jobs(State::Buried)?],
+            puts: number("total-jobs")?,
+            deletes: number("cmd-delete")?,
+            pause_left: Duration::from_secs(number("pause-time-left")?),
+        })
+    }
+
+    pub(super) fn buried(&self) -> u64 {
+        self.jobs[3]
+    }
+}
+
 impl JobStats {
     pub(super) fn read(entries: &HashMap<String, String>) -> Option<Self> {
         let number = |key: &str| entries.get(key)?.parse::<u32>().ok();
@@ -52,6 +82,13 @@ impl JobStats {
             buries: number("buries")?,
             kicks: number("kicks")?,
         })
+    }
+
+    /// For how long it could have been started: after a release the delay is
+    /// that of the release, and no longer that of the job.
+    pub(super) fn waited(&self) -> Duration {
+        let delay = if self.releases == 0 { self.delay } else { Duration::ZERO };
+        self.age.saturating_sub(delay)
     }
 
     /// Each reservation ends with a release, a burial, or without a word (its

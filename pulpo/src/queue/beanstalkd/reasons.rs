@@ -58,7 +58,7 @@ pub(super) fn leave(client: &mut Client, note: &Note) -> Result<Option<u64>, Fau
 
 /// How many notes there are.
 pub(super) fn count(client: &mut Client) -> Result<u64, Fault> {
-    Ok(client.stats_tube(REASONS_TUBE)?.unwrap_or_default().iter().sum())
+    Ok(client.stats_tube(REASONS_TUBE)?.unwrap_or_default().jobs.iter().sum())
 }
 
 /// Removes notes that were left. They are no more than help: their going wrong

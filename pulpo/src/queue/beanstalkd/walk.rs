@@ -3,46 +3,85 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
+
 use super::connection::{Client, Fault, found};
+use super::consumer::number;
 use super::job::JobStats;
 use super::limits::{LONGEST_DELAY, PROBE_TUBE, REASONS_TUBE, is_own};
 use super::reasons::{self, Met, Note};
-use crate::message::Incoming;
-use crate::queue::{Filter, State};
+use super::{ago, ahead};
+use crate::message::{Incoming, Priority};
+use crate::queue::{Filter, State, StoredMessage};
 
 /// How many ids a list asks for at most, and a peek for the reason of a
 /// burial: some seconds' worth.
 pub const LONGEST_WALK: u64 = 200_000;
 
-/// A job that was found, with the notes of why it was buried, if it is, the
+/// How many messages are looked at one by one, when their ids are given. More
+/// are found faster by a walk.
+const FEW: usize = 8;
+
+/// A message that was found, with the notes of why it was buried, if it is, the
 /// newest first.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) id: u64,
-    pub(super) job: JobStats,
-    pub(super) text: Vec<u8>,
+    pub(super) message: StoredMessage,
     pub(super) notes: Vec<(u64, Note)>,
 }
 
 impl Found {
-    pub(super) fn request_type(&self) -> String {
-        request_type(&self.text)
+    fn new(id: u64, job: JobStats, text: Vec<u8>, now: DateTime<Utc>) -> Self {
+        let counts = job.counts();
+        let waits = matches!(job.state, State::Delayed | State::Reserved);
+        let until = waits.then(|| ahead(now, job.time_left));
+        let due_since = if job.state == State::Delayed { until } else { Some(ago(now, job.waited())) };
+        let message = StoredMessage {
+            id: id.into(),
+            request_type: request_type(&text),
+            state: job.state,
+            priority: Priority::new(job.priority),
+            until,
+            lease: None,
+            attempts: counts.attempts,
+            lost: counts.lost,
+            kicks: Some(counts.kicks),
+            enqueued_at: Some(ago(now, job.age)),
+            due_since,
+            ttr: Some(job.ttr),
+            last_error: None,
+            last_error_at: None,
+            queue: job.tube,
+            text,
+        };
+        Self { id, message, notes: Vec::new() }
     }
 
-    /// Whether it is in the queue and state that the filter wants.
+    fn with_notes(mut self, notes: Vec<(u64, Note)>) -> Self {
+        if let Some((_, note)) = notes.first() {
+            self.message.last_error = Some(note.reason.clone());
+            self.message.last_error_at = Some(note.at);
+        }
+        self.notes = notes;
+        self
+    }
+
+    /// Whether it is in the queue and state that the filter wants: these are
+    /// what the server counts.
     fn counts(&self, filter: &Filter) -> bool {
-        filter.state.is_none_or(|state| self.job.state == state)
-            && filter.queue.as_ref().is_none_or(|queue| self.job.tube == *queue)
-    }
-
-    /// Whether it is of the type that the filter wants.
-    fn is_of_type(&self, filter: &Filter) -> bool {
-        filter.request_type.as_ref().is_none_or(|wanted| self.request_type() == *wanted)
+        filter.has_state(self.message.state) && filter.queue.as_ref().is_none_or(|queue| self.message.queue == *queue)
     }
 }
 
 fn request_type(text: &[u8]) -> String {
     Incoming::read(text).map(|message| message.header.request_type).unwrap_or_default()
+}
+
+/// Whether the filter says no more than which queue and states, and how many.
+pub(super) fn is_by_queue(filter: &Filter) -> bool {
+    let rest = Filter { states: Vec::new(), queue: None, limit: None, ..filter.clone() };
+    rest == Filter::all()
 }
 
 /// What a walk over the ids brought, the newest first.
@@ -52,21 +91,50 @@ pub(super) struct Walk {
     pub(super) missing: u64,
 }
 
-/// The message with this id that fits the filter. If it is buried, its note is
-/// looked for among so many ids.
-pub(super) fn one(client: &mut Client, id: u64, filter: &Filter, most: u64) -> Result<Option<Found>, Fault> {
-    let Some((job, text)) = look(client, id)?.filter(|(job, _)| !is_own(&job.tube)) else { return Ok(None) };
-    let mut seen = Found { id, job, text, notes: Vec::new() };
-    if filter.limit == Some(0) || !seen.counts(filter) || !seen.is_of_type(filter) {
-        return Ok(None);
+/// The ids that the filter names, if they are few enough to be looked at one by
+/// one; the newest first.
+pub(super) fn few(filter: &Filter) -> Option<Vec<u64>> {
+    let mut ids = numbers(filter)?;
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    (ids.len() <= FEW).then_some(ids)
+}
+
+fn numbers(filter: &Filter) -> Option<Vec<u64>> {
+    filter.ids.as_ref().map(|ids| ids.iter().filter_map(number).collect())
+}
+
+/// Those of the messages with these ids that fit the filter. Of those that are
+/// buried the note is looked for among so many ids.
+pub(super) fn named(
+    client: &mut Client,
+    ids: &[u64],
+    filter: &Filter,
+    now: DateTime<Utc>,
+    most: u64,
+) -> Result<Vec<Found>, Fault> {
+    let whatever_reason = Filter { reason: None, ..filter.clone() };
+    let mut all = Vec::new();
+    for &id in ids {
+        if filter.limit.is_some_and(|limit| all.len() >= limit) {
+            break;
+        }
+        let Some((job, text)) = look(client, id)?.filter(|(job, _)| !is_own(&job.tube)) else { continue };
+        let seen = Found::new(id, job.clone(), text, now);
+        if !whatever_reason.fits(&seen.message) {
+            continue;
+        }
+        let note = note_of(client, id, &job, most)?;
+        let seen = seen.with_notes(note.into_iter().collect());
+        if filter.fits(&seen.message) {
+            all.push(seen);
+        }
     }
-    seen.notes.extend(note_of(client, id, &seen.job, most)?);
-    Ok(Some(seen))
+    Ok(all)
 }
 
 /// Asks for one id after the other, from the newest down, until all are found
 /// that the server counts.
-pub(super) fn all(client: &mut Client, filter: &Filter) -> Result<Walk, Fault> {
+pub(super) fn all(client: &mut Client, filter: &Filter, now: DateTime<Utc>) -> Result<Walk, Fault> {
     // Else nothing would remove the last notes of a server without messages.
     reasons::sweep(client, &HashSet::new(), 0)?;
     let mut missing = count(client, filter)?;
@@ -76,8 +144,12 @@ pub(super) fn all(client: &mut Client, filter: &Filter) -> Result<Walk, Fault> {
         return Ok(walk);
     }
     let newest = newest_id(client)?;
+    // Also from the newest down if only older ones are meant, since their notes
+    // are met before them.
+    let lowest_named = numbers(filter).and_then(|ids| ids.into_iter().min());
+    let last = newest.saturating_sub(LONGEST_WALK).saturating_add(1).max(lowest_named.unwrap_or(0));
     let mut met = Met::default();
-    for id in (newest.saturating_sub(LONGEST_WALK) + 1..=newest).rev() {
+    for id in (last..=newest).rev() {
         let Some((job, text)) = look(client, id)? else {
             met.of(client, id, None);
             continue;
@@ -89,12 +161,12 @@ pub(super) fn all(client: &mut Client, filter: &Filter) -> Result<Walk, Fault> {
             continue;
         }
         let notes = met.of(client, id, Some(job.state));
-        let seen = Found { id, job, text, notes };
+        let seen = Found::new(id, job, text, now).with_notes(notes);
         if !seen.counts(filter) {
             continue;
         }
         missing -= 1;
-        if seen.is_of_type(filter) {
+        if filter.fits(&seen.message) {
             walk.found.push(seen);
         }
         if missing == 0 || walk.found.len() >= limit {
@@ -102,7 +174,7 @@ pub(super) fn all(client: &mut Client, filter: &Filter) -> Result<Walk, Fault> {
         }
     }
     // Jobs that were settled meanwhile are not missing.
-    walk.missing = if newest > LONGEST_WALK { missing } else { 0 };
+    walk.missing = if newest > LONGEST_WALK && lowest_named.is_none() { missing } else { 0 };
     Ok(walk)
 }
 
@@ -151,11 +223,11 @@ fn look(client: &mut Client, id: u64) -> Result<Option<(JobStats, Vec<u8>)>, Fau
 fn count(client: &mut Client, filter: &Filter) -> Result<u64, Fault> {
     let mut all = 0;
     for tube in tubes(client, filter)? {
-        let counts = client.stats_tube(&tube)?.unwrap_or_default();
+        let counts = client.stats_tube(&tube)?.unwrap_or_default().jobs;
         all += State::ALL
             .into_iter()
             .zip(counts)
-            .filter(|(state, _)| filter.state.is_none_or(|wanted| wanted == *state))
+            .filter(|(state, _)| filter.has_state(*state))
             .map(|(_, count)| count)
             .sum::<u64>();
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, MessageId, NewMessage, QUEUE, QueueError, State, delay,
-    envelope, everything, ids, message, priority, queue,
+    ConsumerExt as _, Filter, Harness, HarnessExt as _, MessageId, NewMessage, QUEUE, State, delay, envelope,
+    everything, ids, message, priority, queue,
 };
-use crate::queue::{Consumer, Stats};
+use crate::queue::{Consumer, Counts};
 
 /// One message in each state, in the order of [`State::ALL`]. The consumer
 /// holds the reserved one.
@@ -45,24 +45,41 @@ pub(super) fn peek_knows_only_ids_of_this_queue(harness: &dyn Harness) {
     for other in ["0", "4000000000", "18446744073709551616", "-1", "", "x", "1 2", &format!("{id}x")] {
         let other = MessageId::from(other);
         assert!(harness.queue().peek(&other).expect("peek").is_none(), "{other:?}");
-        assert!(!harness.queue().delete(&other).expect("delete"), "{other:?}");
+        assert_eq!(harness.queue().delete(&Filter::all().id(other.clone())).expect("delete"), 0, "{other:?}");
         assert_eq!(harness.queue().kick(&Filter::all().id(other.clone())).expect("kick"), 0, "{other:?}");
     }
 }
 
 pub(super) fn delete_takes_all_but_a_reserved_message(harness: &dyn Harness) {
     let ([ready, delayed, reserved, buried], mut seat) = one_in_each_state(harness);
+    let delete = |id: &MessageId| harness.queue().delete(&everything().id(id.clone())).expect("delete");
     for id in [&ready, &delayed, &buried] {
-        assert!(harness.queue().delete(id).expect("delete"));
+        assert_eq!(delete(id), 1);
         assert!(harness.queue().peek(id).expect("peek").is_none());
-        assert!(!harness.queue().delete(id).expect("delete"), "it is gone already");
+        assert_eq!(delete(id), 0, "it is gone already");
     }
-    match harness.queue().delete(&reserved) {
-        Err(QueueError::Reserved { id, .. }) => assert_eq!(id, reserved),
-        other => panic!("expected that the message is reserved, got {other:?}"),
-    }
+    assert_eq!(delete(&reserved), 0);
+    assert_eq!(harness.queue().delete(&everything()).expect("delete"), 0);
     assert_eq!(harness.state(&reserved), State::Reserved);
     seat.nothing();
+}
+
+pub(super) fn delete_picks_what_the_filter_says(harness: &dyn Harness) {
+    let ([ready, delayed, reserved, buried], _seat) = one_in_each_state(harness);
+    let elsewhere = harness.put(NewMessage::new("elsewhere", "other", envelope("other", "x")));
+    let many: Vec<_> = (0..20).map(|_| harness.put(queue(message("many"), "many"))).collect();
+    let delete = |filter: Filter| harness.queue().delete(&filter).expect("delete");
+    assert_eq!(delete(everything().ids([])), 0, "no id is not any id");
+    assert_eq!(delete(everything().id(ready.clone()).state(State::Buried)), 0);
+    assert_eq!(delete(everything().queue("nowhere")), 0);
+    assert_eq!(delete(everything().queue("many").limit(3)), 3);
+    assert!(harness.queue().peek(&many[17]).expect("peek").is_none(), "the newest ones");
+    assert_eq!(delete(everything().ids(many.clone()).state(State::Ready)), 17);
+    assert_eq!(delete(everything().ids(many)), 0);
+    assert_eq!(delete(everything().state(State::Delayed).state(State::Reserved)), 1);
+    assert_eq!(delete(everything().request_type("other")), 1);
+    let left = ids(&harness.queue().list(&everything()).expect("list"));
+    assert_eq!(left, [ready, reserved, buried], "and not {delayed} and {elsewhere}");
 }
 
 pub(super) fn list_picks_what_the_filter_says(harness: &dyn Harness) {
@@ -70,37 +87,110 @@ pub(super) fn list_picks_what_the_filter_says(harness: &dyn Harness) {
     let elsewhere = harness.put(NewMessage::new("elsewhere", "other", envelope("other", "x")));
     let list = |filter: Filter| ids(&harness.queue().list(&filter).expect("list"));
     let [ready, delayed, reserved, buried] = own;
-    let order = [&buried, &reserved, &delayed, &ready, &elsewhere].map(Clone::clone);
-    assert_eq!(list(everything()), order, "all, by id");
-    assert_eq!(list(everything().queue(QUEUE)), order[..4]);
+    let order = [&elsewhere, &ready, &delayed, &reserved, &buried].map(Clone::clone);
+    assert_eq!(list(everything()), order, "all, the newest first");
+    assert_eq!(list(everything().queue(QUEUE)), order[1..]);
     assert!(list(everything().queue("nowhere")).is_empty());
     assert_eq!(list(everything().request_type("other")), std::slice::from_ref(&elsewhere));
     assert_eq!(list(everything().state(State::Buried)), std::slice::from_ref(&buried));
-    assert_eq!(list(everything().state(State::Ready)), [ready.clone(), elsewhere.clone()]);
+    assert_eq!(list(everything().state(State::Ready)), [elsewhere, ready.clone()]);
+    assert_eq!(list(everything().state(State::Buried).state(State::Delayed)), [delayed.clone(), buried]);
     assert_eq!(list(everything().state(State::Ready).queue(QUEUE)), [ready]);
     assert_eq!(list(everything().id(delayed.clone())), std::slice::from_ref(&delayed));
+    assert_eq!(list(everything().id(delayed.clone()).id(reserved.clone())), [delayed.clone(), reserved]);
     assert!(list(everything().id(delayed).state(State::Ready)).is_empty());
-    assert_eq!(list(everything().limit(2)).len(), 2);
-    assert!(list(everything().limit(0)).is_empty());
+    assert!(list(everything().ids([])).is_empty(), "no id is not any id");
+    assert_eq!(list(everything().ids(order.clone())), order);
+}
+
+pub(super) fn list_goes_on_where_it_ended(harness: &dyn Harness) {
+    let mut all: Vec<_> = (0..12).map(|_| harness.put(message("x"))).collect();
+    all.reverse();
+    let mut seen = Vec::new();
+    let mut filter = everything().limit(5);
+    loop {
+        let page = ids(&harness.queue().list(&filter).expect("list"));
+        let Some(last) = page.last().cloned() else { break };
+        // What comes meanwhile is newer, and so on no later page.
+        harness.put(message("meanwhile"));
+        filter = filter.after(last);
+        seen.push(page);
+    }
+    assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 2]);
+    assert_eq!(seen.concat(), all);
+    assert!(harness.queue().list(&everything().limit(0)).expect("list").is_empty());
+}
+
+pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
+    let mut seat = harness.seat();
+    for reason in ["connection REFUSED by mail.example", "no recipient"] {
+        harness.put(message(reason));
+        let delivery = seat.take();
+        seat.bury(&delivery.lease, reason, true).expect("bury");
+    }
+    harness.pass(Duration::from_secs(3));
+    let young = harness.put(message("young"));
+    let list = |filter: Filter| harness.queue().list(&filter).expect("list");
+    let middle = harness.in_seconds(-2);
+    assert_eq!(ids(&list(everything().newer_than(middle))), [young]);
+    assert_eq!(list(everything().older_than(middle)).len(), 2);
+    assert!(list(everything().older_than(middle).newer_than(middle)).is_empty());
+    let known = u64::from(harness.queue().capabilities().burial_reasons);
+    for text in ["connection refused", "Refused by", "no recipient"] {
+        assert_eq!(list(everything().reason(text)).len() as u64, known, "{text}");
+    }
+    assert!(list(everything().reason("%")).is_empty(), "it is a text, not a pattern");
+    assert!(list(everything().reason("no recipient").newer_than(middle)).is_empty());
+    assert_eq!(harness.queue().kick(&everything().reason("refused")).expect("kick"), known);
+    assert_eq!(harness.queue().kick(&everything().newer_than(middle)).expect("kick"), 0);
+    assert_eq!(harness.queue().kick(&everything().older_than(middle)).expect("kick"), 2 - known);
 }
 
 pub(super) fn stats_count_by_state(harness: &dyn Harness) {
-    assert_eq!(harness.queue().stats().expect("stats"), [], "of an empty queue");
+    let stats = || harness.queue().stats().expect("stats");
+    assert_eq!(stats().counts, [], "of an empty queue");
     let (_, _seat) = one_in_each_state(harness);
+    let before = harness.now();
     harness.put(queue(message("elsewhere"), "elsewhere"));
     harness.put(queue(message("elsewhere"), "elsewhere"));
     let request_type = if harness.queue().capabilities().stats_by_type { "type" } else { "" };
-    let expected = |queue: &str, ready, others| Stats {
-        queue: queue.to_owned(),
-        request_type: request_type.to_owned(),
-        ready,
-        delayed: others,
-        reserved: others,
-        buried: others,
+    let mut counts = stats().counts;
+    counts.sort_by(|a, b| a.queue.cmp(&b.queue));
+    for counts in &mut counts {
+        let oldest = counts.oldest_ready.take().expect("one is ready");
+        let off = (oldest - before).num_milliseconds().abs();
+        assert!(off < 5000, "it is ready since {oldest}, and not since {before}");
+    }
+    let mut expected = [Counts::new(QUEUE, request_type), Counts::new("elsewhere", request_type)];
+    expected[0].ready = 1;
+    (expected[0].delayed, expected[0].reserved, expected[0].buried) = (1, 1, 1);
+    expected[1].ready = 2;
+    assert_eq!(counts, expected);
+}
+
+pub(super) fn totals_tell_what_has_come_and_gone(harness: &dyn Harness) {
+    let totals = || {
+        let totals = harness.queue().stats().expect("stats").totals;
+        totals.iter().fold((0, 0), |all, one| (all.0 + one.published, all.1 + one.finished))
     };
-    let mut stats = harness.queue().stats().expect("stats");
-    stats.sort_by(|a, b| a.queue.cmp(&b.queue));
-    assert_eq!(stats, [expected(QUEUE, 1, 1), expected("elsewhere", 2, 0)]);
+    assert_eq!(totals(), (0, 0));
+    // With somebody who watches it, the queue does not end between two.
+    let mut seat = harness.seat();
+    seat.nothing();
+    let all: Vec<_> = (0..5).map(|_| harness.put(message("x"))).collect();
+    assert_eq!(totals(), (5, 0));
+    seat.work();
+    let delivery = seat.take();
+    seat.expire(&delivery.lease).expect("expire");
+    let delivery = seat.take();
+    seat.rollback(&delivery.lease, Duration::ZERO, "again", true).expect("rollback");
+    let delivery = seat.take();
+    seat.bury(&delivery.lease, "fatal", true).expect("bury");
+    assert_eq!(totals(), (5, 2));
+    harness.queue().delete(&everything().ids(all)).expect("delete");
+    assert_eq!(totals(), (5, 5));
+    harness.put(message("y"));
+    assert_eq!(totals(), (6, 5));
 }
 
 pub(super) fn kick_picks_what_the_filter_says(harness: &dyn Harness) {

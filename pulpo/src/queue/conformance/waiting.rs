@@ -7,13 +7,13 @@ use super::{ConsumerExt as _, Delivery, Harness, HarnessExt as _, message, text}
 use crate::queue::{Consumer, QueueError};
 
 /// Longer than any wait should need to end, and shorter than that wait.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 const WAIT: Duration = Duration::from_secs(60);
 
-type Waited = Result<Option<Delivery>, QueueError>;
+pub(super) type Waited = Result<Option<Delivery>, QueueError>;
 
 /// Waits on another thread; the first word from it says that it is about to.
-fn wait(mut seat: Box<dyn Consumer>) -> (Receiver<()>, Receiver<Waited>) {
+pub(super) fn wait(mut seat: Box<dyn Consumer>) -> (Receiver<()>, Receiver<Waited>) {
     let (starting, started) = mpsc::channel();
     let (ending, ended) = mpsc::channel();
     std::thread::spawn(move || {

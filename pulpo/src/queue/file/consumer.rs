@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::grace::SPARED;
 use super::stored::count;
 use super::writer::Durability;
-use super::{Shared, insert, time};
+use super::{Shared, insert, pauses, time};
 use crate::message::MessageId;
 use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
 
@@ -41,15 +41,17 @@ impl FileConsumer {
         let token: Arc<str> = format!("{}-{number}", self.shared.owner).into();
         self.write(Durability::Lazy, move |connection| {
             ends.apply(connection)?;
+            let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
             match first_ready(connection, &queues, wanted.as_deref())? {
                 Some(id) => lease(connection, id, &token, now).map(|delivery| Look::Found(Box::new(delivery))),
-                None => connection
-                    .prepare_cached("SELECT min(until) FROM message WHERE until IS NOT NULL")?
-                    .query_row([], |row| row.get(0))
+                None => {
+                    let due: Option<i64> = connection
+                        .prepare_cached("SELECT min(until) FROM message WHERE until IS NOT NULL")?
+                        .query_row([], |row| row.get(0))?;
                     // What is over by now, and is not ended, is spared.
-                    .map(|next: Option<i64>| {
-                        Look::Nothing(next.map(|next| if next > now { next } else { now + SPARED }))
-                    }),
+                    let due = due.map(|due| if due > now { due } else { now + SPARED });
+                    Ok(Look::Nothing(due.into_iter().chain(resumed).min()))
+                }
             }
         })
     }

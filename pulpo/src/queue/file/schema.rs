@@ -16,7 +16,8 @@ const APPLICATION_ID: i64 = 0x7075_6c70;
 
 /// How each version of the schema is made from the one before; the number of
 /// a version is its place here, from 1. Never edit a step that was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE message(
         -- Never used again once deleted, and so unique for ever.
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -52,7 +53,16 @@ const MIGRATIONS: &[&str] = &["
         enqueued_at INTEGER NOT NULL,
         archived_at INTEGER NOT NULL,
         text TEXT NOT NULL) STRICT;
-"];
+",
+    "
+    -- A queue that hands out nothing before this time.
+    CREATE TABLE pause(
+        queue TEXT PRIMARY KEY,
+        until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    -- What a person looks for first, among however many that are fine.
+    CREATE INDEX message_buried ON message(id) WHERE state = 3;
+",
+];
 
 /// The longest ttr that the database takes, in milliseconds.
 pub(super) const LONGEST_TTR: i64 = 31_556_952_000_000;
@@ -135,10 +145,20 @@ pub(super) fn open(file: &Path) -> Result<Connection, QueueError> {
 
 /// Opens the connection that only reads.
 pub(super) fn open_reader(file: &Path) -> Result<Connection, QueueError> {
+    open_another(file, "PRAGMA query_only = ON;")
+}
+
+/// Opens a connection that makes copies. SQLite takes that for writing.
+pub(super) fn open_copier(file: &Path) -> Result<Connection, QueueError> {
+    open_another(file, "")
+}
+
+/// One more connection to a database that is open already.
+fn open_another(file: &Path, pragmas: &str) -> Result<Connection, QueueError> {
     let open = || -> rusqlite::Result<Connection> {
         let mut connection = Connection::open_with_flags(file, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
         connection.busy_handler(Some(busy))?;
-        connection.execute_batch("PRAGMA query_only = ON;")?;
+        connection.execute_batch(pragmas)?;
         Ok(connection)
     };
     open().map_err(|error| SqliteError::from(error).into_queue_error("read", &file.display().to_string()))

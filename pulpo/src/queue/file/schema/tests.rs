@@ -42,6 +42,23 @@ fn an_older_schema_is_brought_forward_and_keeps_its_rows() {
 }
 
 #[test]
+fn a_queue_of_each_older_version_is_brought_to_the_newest() {
+    let tables = |connection: &Connection| {
+        let query = "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1";
+        let mut statement = connection.prepare(query).expect("a statement");
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+        rows.collect::<Result<Vec<_>, _>>().expect("texts")
+    };
+    let newest = open_in_memory().expect("made");
+    for version in 1..MIGRATIONS.len() {
+        let mut connection = Connection::open_in_memory().expect("opened");
+        migrate(&mut connection, &MIGRATIONS[..version]).ok().expect("the old version");
+        migrate(&mut connection, MIGRATIONS).ok().expect("the newest version");
+        assert_eq!(tables(&connection), tables(&newest), "from version {version}");
+    }
+}
+
+#[test]
 fn a_migration_that_fails_changes_nothing() {
     let mut connection = Connection::open_in_memory().expect("opened");
     migrate(&mut connection, &["CREATE TABLE a(x)"]).ok().expect("version 1");
@@ -61,7 +78,10 @@ fn a_newer_schema_is_refused_and_not_touched() {
     let before = fs::read(&file).expect("bytes");
     let error = refused(open(&file));
     assert!(
-        error.ends_with("was written by a newer pulpo (schema 99, this one knows up to 1): upgrade this program"),
+        error.ends_with(&format!(
+            "was written by a newer pulpo (schema 99, this one knows up to {}): upgrade this program",
+            MIGRATIONS.len()
+        )),
         "{error}"
     );
     assert_eq!(fs::read(&file).expect("bytes"), before);

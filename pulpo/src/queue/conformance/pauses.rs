@@ -1,0 +1,92 @@
+//! Queues that hand out nothing for a time.
+
+use std::time::Duration;
+
+use super::waiting::{DEADLINE, wait};
+use super::{ConsumerExt as _, Harness, HarnessExt as _, LONG, QUEUE, QueueError, SECOND, State, message, queue, text};
+
+/// False, and shown to be refused, if this queue cannot be paused.
+fn pauses(harness: &dyn Harness) -> bool {
+    if harness.queue().capabilities().pauses {
+        return true;
+    }
+    for time in [LONG, Duration::ZERO] {
+        let refused = harness.queue().pause(QUEUE, time);
+        assert!(matches!(refused, Err(QueueError::Unsupported(_))), "{refused:?}");
+    }
+    false
+}
+
+pub(super) fn a_paused_queue_hands_out_nothing(harness: &dyn Harness) {
+    if !pauses(harness) {
+        return;
+    }
+    let mut seat = harness.seat_at(&[QUEUE, "elsewhere"]);
+    for name in ["one", "two"] {
+        harness.put(message(name));
+    }
+    let held = seat.take();
+    harness.queue().pause(QUEUE, LONG).expect("pause");
+    seat.nothing();
+    harness.seat().nothing();
+    let stats = harness.queue().stats().expect("stats");
+    let until = stats.paused_until(QUEUE).expect("it is paused");
+    let left = (until - harness.now()).num_seconds();
+    assert!((590..=601).contains(&left), "for {left} s");
+    assert_eq!(stats.paused.len(), 1);
+    // Others are handed out, it takes messages, and what is reserved is settled.
+    harness.put(message("three"));
+    harness.put(queue(message("other"), "elsewhere"));
+    assert_eq!(seat.work(), "other");
+    seat.touch(&held.lease).expect("touch");
+    seat.commit(&held.lease).expect("commit");
+    seat.nothing();
+
+    harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");
+    assert_eq!(harness.queue().stats().expect("stats").paused, []);
+    assert_eq!([seat.work(), seat.work()], ["two", "three"]);
+}
+
+pub(super) fn a_pause_ends_by_itself(harness: &dyn Harness) {
+    if !pauses(harness) {
+        return;
+    }
+    let mut seat = harness.seat();
+    harness.put(message("x"));
+    harness.queue().pause(QUEUE, LONG).expect("pause");
+    harness.queue().pause(QUEUE, SECOND).expect("a shorter one in its place");
+    seat.nothing();
+    harness.pass(SECOND);
+    assert_eq!(seat.work(), "x");
+    assert_eq!(harness.queue().stats().expect("stats").paused, []);
+}
+
+pub(super) fn a_resume_ends_a_wait(harness: &dyn Harness) {
+    if !pauses(harness) {
+        return;
+    }
+    let id = harness.put(message("x"));
+    harness.queue().pause(QUEUE, LONG).expect("pause");
+    let (started, ended) = wait(harness.seat());
+    started.recv_timeout(DEADLINE).expect("the thread starts");
+    assert_eq!(harness.state(&id), State::Ready);
+    harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");
+    let waited = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("dequeue");
+    assert_eq!(waited.as_ref().map(text).as_deref(), Some("x"));
+}
+
+pub(super) fn what_is_not_paused_can_be_resumed(harness: &dyn Harness) {
+    if !pauses(harness) {
+        return;
+    }
+    harness.queue().pause("nowhere", Duration::ZERO).expect("resume");
+    harness.put(message("x"));
+    harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");
+    assert_eq!(harness.seat().work(), "x");
+    // A queue that is not there may be known to nobody.
+    match harness.queue().pause("nowhere", LONG) {
+        Ok(()) => {}
+        Err(QueueError::NoSuchQueue { queue, .. }) => assert_eq!(queue, "nowhere"),
+        other => panic!("expected a pause or that there is no such queue, got {other:?}"),
+    }
+}

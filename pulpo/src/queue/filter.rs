@@ -1,0 +1,177 @@
+//! Which messages are meant.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::{State, StoredMessage};
+use crate::message::MessageId;
+
+/// Picks messages: those that fit all that is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Filter {
+    /// These ones; an empty set picks none.
+    pub ids: Option<BTreeSet<MessageId>>,
+    /// In one of these states; in any if there is none here.
+    pub states: Vec<State>,
+    /// In this queue.
+    pub queue: Option<String>,
+    /// With this request type.
+    pub request_type: Option<String>,
+    /// Published before this time.
+    pub older_than: Option<DateTime<Utc>>,
+    /// Published at this time or later.
+    pub newer_than: Option<DateTime<Utc>>,
+    /// With this text in their last error, in small letters or capitals.
+    pub reason: Option<String>,
+    /// What comes after this one in a list: older ones, with smaller ids.
+    pub after: Option<MessageId>,
+    /// So many at most, the newest.
+    pub limit: Option<usize>,
+}
+
+impl Filter {
+    /// All messages.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// The message with this id; said several times, any of them.
+    #[must_use]
+    pub fn id(self, id: MessageId) -> Self {
+        self.ids([id])
+    }
+
+    /// Only messages with these ids, and those named before.
+    #[must_use]
+    pub fn ids(mut self, ids: impl IntoIterator<Item = MessageId>) -> Self {
+        self.ids.get_or_insert_default().extend(ids);
+        self
+    }
+
+    /// Only messages in this state; said several times, in any of them.
+    #[must_use]
+    pub fn state(mut self, state: State) -> Self {
+        self.states.push(state);
+        self
+    }
+
+    /// Only messages in this queue.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Only messages with this request type.
+    #[must_use]
+    pub fn request_type(mut self, request_type: impl Into<String>) -> Self {
+        self.request_type = Some(request_type.into());
+        self
+    }
+
+    /// Only messages that were published before this time.
+    #[must_use]
+    pub fn older_than(mut self, time: DateTime<Utc>) -> Self {
+        self.older_than = Some(time);
+        self
+    }
+
+    /// Only messages that were published at this time or later.
+    #[must_use]
+    pub fn newer_than(mut self, time: DateTime<Utc>) -> Self {
+        self.newer_than = Some(time);
+        self
+    }
+
+    /// Only messages with this text in their last error. Small letters and
+    /// capitals of ASCII are the same.
+    #[must_use]
+    pub fn reason(mut self, text: impl Into<String>) -> Self {
+        self.reason = Some(text.into());
+        self
+    }
+
+    /// Only what comes after this message in a list: older ones.
+    #[must_use]
+    pub fn after(mut self, id: MessageId) -> Self {
+        self.after = Some(id);
+        self
+    }
+
+    /// So many at most: the newest.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Whether a message in this state is meant, as far as its state goes.
+    #[must_use]
+    pub fn has_state(&self, state: State) -> bool {
+        self.states.is_empty() || self.states.contains(&state)
+    }
+
+    /// Whether this message is meant, the limit aside. What is not known of a
+    /// message does not fit.
+    #[must_use]
+    pub fn fits(&self, message: &StoredMessage) -> bool {
+        let at = message.enqueued_at;
+        self.ids.as_ref().is_none_or(|ids| ids.contains(&message.id))
+            && self.has_state(message.state)
+            && self.queue.as_ref().is_none_or(|queue| *queue == message.queue)
+            && self.request_type.as_ref().is_none_or(|wanted| *wanted == message.request_type)
+            && self.older_than.is_none_or(|time| at.is_some_and(|at| at < time))
+            && self.newer_than.is_none_or(|time| at.is_some_and(|at| at >= time))
+            && self.reason.as_ref().is_none_or(|text| message.last_error.as_deref().is_some_and(|e| has(e, text)))
+            && self.after.as_ref().is_none_or(|after| number(&message.id) < number(after))
+    }
+}
+
+/// Whether the text has the part, in small letters or capitals.
+fn has(text: &str, part: &str) -> bool {
+    text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
+}
+
+/// In the order of the ids as numbers, which those of queues are.
+fn number(id: &MessageId) -> (usize, &str) {
+    (id.as_str().len(), id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: &str) -> StoredMessage {
+        StoredMessage::new(id.into(), "mail", State::Buried, "{}")
+    }
+
+    #[test]
+    fn what_is_not_known_does_not_fit() {
+        let now = Utc::now();
+        let mut message = message("7");
+        assert!(Filter::all().fits(&message));
+        for narrow in [Filter::all().older_than(now), Filter::all().newer_than(now), Filter::all().reason("")] {
+            assert!(!narrow.fits(&message), "{narrow:?}");
+        }
+        message.enqueued_at = Some(now);
+        message.last_error = Some("Connection REFUSED".to_owned());
+        assert!(Filter::all().newer_than(now).fits(&message) && !Filter::all().older_than(now).fits(&message));
+        assert!(Filter::all().reason("connection refused").fits(&message));
+        assert!(!Filter::all().reason("timeout").fits(&message));
+    }
+
+    #[test]
+    fn no_id_is_not_any_id() {
+        assert!(!Filter::all().ids([]).fits(&message("7")));
+        assert!(Filter::all().id("6".into()).id("7".into()).fits(&message("7")));
+    }
+
+    #[test]
+    fn what_comes_after_has_a_smaller_number() {
+        let after = |id: &str| Filter::all().after(id.into()).fits(&message("9"));
+        assert_eq!([after("8"), after("9"), after("10")], [false, false, true]);
+    }
+}
