@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::app::{App, SetupFailure};
-use crate::config::{Config, Sources};
+use crate::config::{Config, ConsoleOptions, LogFormat, Sources};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
 use crate::queue::State;
@@ -67,6 +67,9 @@ struct Common {
     /// What to log: error, warn, info, debug or trace [default: info for work, else warn; RUST_LOG goes before]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<tracing::Level>,
+    /// How the lines of the log look: auto, pretty, plain or json [default: auto, which is pretty on a terminal]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -128,6 +131,9 @@ struct WorkArguments {
     /// The queues to work, with commas [default: those of the handlers]
     #[arg(long, value_name = "NAMES")]
     queues: Option<String>,
+    /// Where to answer /metrics, /healthz and /readyz: needs the feature `metrics` [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<std::net::SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -236,23 +242,27 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 
 fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
     let command = cli.command.unwrap_or(Command::Work(WorkArguments::default()));
-    logs::start(cli.common.log_level, matches!(command, Command::Work(_)));
-    let open = |more: Vec<(String, String)>| -> Result<Pulpo, Box<dyn Error>> {
-        let mut sources = Sources::default();
-        sources.file.clone_from(&cli.common.config);
-        sources.overrides = cli.common.settings.iter().cloned().chain(more).collect();
-        Ok(Pulpo::new(Config::load_from(&sources)?)?)
-    };
+    let mut sources = Sources::default();
+    sources.file.clone_from(&cli.common.config);
+    sources.overrides.clone_from(&cli.common.settings);
+    sources.overrides.extend(cli.common.log_format.map(|format| ("log_format".to_owned(), format.to_string())));
+    // A worker's logs look as its configuration says.
+    let _logs = (!matches!(command, Command::Work(_))).then(|| {
+        let console =
+            ConsoleOptions { log_format: cli.common.log_format.unwrap_or_default(), ..ConsoleOptions::default() };
+        logs::start(cli.common.log_level, tracing::Level::WARN, &console)
+    });
+    let open = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::new(Config::load_from(&sources)?)?) };
     match command {
-        Command::Work(arguments) => work::run(&arguments, program.setup, open),
-        Command::Publish(arguments) => publish::run(&arguments, || open(Vec::new()), out),
-        Command::List(arguments) => look::list(&open(Vec::new())?, &arguments, out),
-        Command::Peek { id, format } => look::peek(&open(Vec::new())?, &id, format.json, out),
-        Command::Stats { format } => look::stats(&open(Vec::new())?, format.json, out),
+        Command::Work(arguments) => work::run(&arguments, &program, cli.common.log_level, sources),
+        Command::Publish(arguments) => publish::run(&arguments, open, out),
+        Command::List(arguments) => look::list(&open()?, &arguments, out),
+        Command::Peek { id, format } => look::peek(&open()?, &id, format.json, out),
+        Command::Stats { format } => look::stats(&open()?, format.json, out),
         Command::Handlers { format } => look::handlers(&Registry::collect()?, format.json, out),
         Command::Check { format } => check::run(program.setup, format.json, out),
-        Command::Kick(arguments) => change::kick(&open(Vec::new())?, &arguments, out),
-        Command::Delete { id } => change::delete(&open(Vec::new())?, &id, out),
+        Command::Kick(arguments) => change::kick(&open()?, &arguments, out),
+        Command::Delete { id } => change::delete(&open()?, &id, out),
     }
 }
 

@@ -108,6 +108,14 @@ impl Context {
         &self.header
     }
 
+    /// The trace that the message belongs to, if its producer has said one:
+    /// the header `traceparent` of W3C's Trace Context. What this job publishes
+    /// belongs to it too, unless it says another.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.header.traceparent()
+    }
+
     /// Which run of the message this is: 1 for the first.
     #[must_use]
     pub fn attempt(&self) -> u32 {
@@ -155,6 +163,7 @@ impl Context {
     /// done, that is a transient failure of this run.
     pub fn publish<J: Job>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
         let mut message = message.into_message();
+        message.header_mut().follow(&self.header);
         let new = self.surroundings.producer.prepare(&mut message)?;
         lock(&self.follow_ups).push(new);
         Ok(message)

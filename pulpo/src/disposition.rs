@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::message::MessageError;
 use crate::outcome::{Failure, FailureKind};
 use crate::policy::Policy;
 use crate::report::limited;
@@ -28,7 +29,7 @@ pub(crate) enum Ending {
     /// The handler ran for longer than its policy allows.
     TimedOut(Duration),
     /// Not a message, or its body does not fit.
-    Unreadable(String),
+    Unreadable(MessageError),
     /// No handler here serves its request type.
     UnknownType {
         /// That type.
@@ -133,7 +134,7 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
         },
         Ending::Panicked(text) => again(at, format!("panicked: {text}"), None),
         Ending::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),
-        Ending::Unreadable(reason) => Disposition::Bury { reason: limited(reason), counted: false },
+        Ending::Unreadable(error) => Disposition::Bury { reason: limited(error.to_string()), counted: false },
         Ending::UnknownType { request_type, known, grace } => unknown(at, &request_type, &known, grace),
         Ending::ShutDown => Disposition::Rollback {
             delay: Duration::ZERO,

@@ -69,7 +69,7 @@ impl Pulpo {
     /// On a queue of whatever kind: for adapters of your own.
     #[must_use]
     pub fn on(queue: Arc<dyn QueueAdapter>, options: WorkerOptions, clock: Arc<dyn Clock>) -> Self {
-        let producer = Producer::new(queue.clone(), &options.default_queue, clock.clone());
+        let producer = Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone());
         Self(Arc::new(Inner { queue, producer, options, clock }))
     }
 

@@ -178,6 +178,7 @@ mod report;
 #[cfg(feature = "tokio")]
 mod runtime;
 mod state;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod worker;

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 mod header;
 mod time;
 
+use header::TRACEPARENT;
 pub use header::{Header, Priority};
 
 /// The key under which a body travels that is not a JSON object.
@@ -230,6 +231,15 @@ impl<B> Message<B> {
         self.body
     }
 
+    /// With the trace that it belongs to: the header `traceparent` as W3C's
+    /// Trace Context writes it, `00-<32 digits>-<16 digits>-<2 digits>`. It
+    /// travels to the handler's [`Context`](crate::Context), to what that
+    /// publishes, and to the logs of the job.
+    #[must_use]
+    pub fn traceparent(self, traceparent: impl Into<String>) -> Self {
+        self.header(TRACEPARENT, traceparent.into())
+    }
+
     pub(crate) fn header_mut(&mut self) -> &mut Header {
         &mut self.header
     }
@@ -439,6 +449,25 @@ pub enum MessageError {
         /// What is wrong there.
         source: serde_json::Error,
     },
+}
+
+impl MessageError {
+    /// The same without what the body says, for places that others read than
+    /// those who may see it: serde's errors quote values. What is left of an
+    /// error in a body is the path, with the names of its fields.
+    pub(crate) fn without_values(&self) -> String {
+        match self {
+            Self::Body { path, source } => format!(
+                "{path}: does not fit the type of its handler, at line {} column {}; `peek` tells why",
+                source.line(),
+                source.column()
+            ),
+            Self::NotJson(error) if error.is_data() => {
+                format!("expected a message in JSON, got text that is not, at line {}; `peek` tells why", error.line())
+            }
+            other => other.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Publishing: check, stamp, enqueue.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,14 +10,17 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::job::Job;
 use crate::message::{Header, Message, When};
-use crate::policy::Policy;
+use crate::policy::{HandlerOptions, Policy};
 use crate::queue::{NewMessage, QueueAdapter, QueueError};
+use crate::telemetry;
 
 /// Puts messages into a queue.
 #[derive(Clone)]
 pub(crate) struct Producer {
     queue: Arc<dyn QueueAdapter>,
     default_queue: Arc<str>,
+    /// What is changed for single jobs, by request type.
+    changed: Arc<BTreeMap<String, HandlerOptions>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -27,8 +31,13 @@ impl fmt::Debug for Producer {
 }
 
 impl Producer {
-    pub(crate) fn new(queue: Arc<dyn QueueAdapter>, default_queue: &str, clock: Arc<dyn Clock>) -> Self {
-        Self { queue, default_queue: default_queue.into(), clock }
+    pub(crate) fn new(
+        queue: Arc<dyn QueueAdapter>,
+        default_queue: &str,
+        changed: &BTreeMap<String, HandlerOptions>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { queue, default_queue: default_queue.into(), changed: Arc::new(changed.clone()), clock }
     }
 
     pub(crate) fn publish<J: Job>(&self, message: Message<J>) -> Result<Message<J>, PublishError> {
@@ -59,6 +68,7 @@ impl Producer {
             .map(|message| self.stamp(message, request_type, policy, now))
             .collect::<Result<Vec<_>, _>>()?;
         let ids = self.queue.enqueue(new)?;
+        telemetry::published(request_type, policy.queue.unwrap_or(&self.default_queue), ids.len());
         for (message, id) in messages.iter_mut().zip(ids) {
             message.set_id(id);
         }
@@ -73,6 +83,8 @@ impl Producer {
         policy: &Policy,
         now: DateTime<Utc>,
     ) -> Result<NewMessage, PublishError> {
+        let changed = self.changed.get(request_type).map(|changed| changed.apply(policy));
+        let policy = changed.as_ref().unwrap_or(policy);
         let header = message.header_mut();
         if let Some(key) = Header::OWN_KEYS.into_iter().find(|key| header.extra.contains_key(*key)) {
             return Err(PublishError::ReservedHeader { key });

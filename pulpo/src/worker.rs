@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use self::assignments::Assignments;
 use self::lane::Lane;
 use self::monitor::Monitor;
 pub use self::options::{QueueOptions, WorkerOptions};
@@ -32,9 +33,12 @@ use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
 use crate::report::{chain, rough};
 use crate::state::States;
+use crate::telemetry;
 
+mod assignments;
 mod batch;
 mod lane;
+mod meters;
 mod monitor;
 mod options;
 mod pause;
@@ -61,6 +65,7 @@ struct Shared {
     queue: Arc<dyn QueueAdapter>,
     queues: Vec<String>,
     registry: Arc<Registry>,
+    assignments: Assignments,
     options: WorkerOptions,
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
@@ -186,6 +191,7 @@ impl Worker {
         for problem in check::unhandled(&self.registry) {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
+        telemetry::describe();
         let shared = &self.share();
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let consumers = (0..shared.options.concurrency.max(1))
@@ -224,7 +230,7 @@ impl Worker {
         let Self { queue, queues, registry, options, clock, stop, states, .. } = self;
         let surroundings = Arc::new(Surroundings {
             states: states.clone(),
-            producer: Producer::new(queue.clone(), &options.default_queue, clock.clone()),
+            producer: Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone()),
             clock: clock.clone(),
             #[cfg(feature = "tokio")]
             runtime: self.runtime.clone().or_else(crate::runtime::around),
@@ -233,6 +239,7 @@ impl Worker {
             queue: queue.clone(),
             queues: queues.clone(),
             registry: registry.clone(),
+            assignments: Assignments::new(registry, options),
             options: options.clone(),
             clock: clock.clone(),
             stop: stop.clone(),
@@ -259,50 +266,48 @@ impl Shared {
         trouble.over();
     }
 
-    /// Counts and logs what became of a message. Texts that came from outside
-    /// are logged escaped, so that none can forge a line.
-    fn record(&self, running: &Running, disposition: &Disposition, result: &Result<(), QueueError>, took: Duration) {
-        let Running { lease, request_type, facts, .. } = running;
+    /// Counts and logs what became of a message, with all that it takes to
+    /// find it again. Texts that came from outside are logged escaped, so that
+    /// none can forge a line.
+    fn record(&self, running: &Running, disposition: &Disposition, result: &Result<(), QueueError>, time: Duration) {
+        let Running { lease, request_type, queue, facts, meters, span, .. } = running;
         let (id, attempt) = (lease.id.as_str(), facts.failed.saturating_add(1));
-        let took = tracing::field::display(rough(took));
-        let count = match (result, disposition) {
+        let took = tracing::field::display(rough(time));
+        let (count, outcome) = match (result, disposition) {
             (Err(error), _) => {
-                tracing::warn!(
-                    id,
-                    request_type,
-                    attempt,
-                    took,
-                    error = chain(error),
-                    "the outcome of a run does not count"
-                );
-                &self.counts.lost
+                let error = chain(error);
+                tracing::warn!(id, request_type, attempt, queue, took, error, "the outcome of a run does not count");
+                (&self.counts.lost, "lost")
             }
             (Ok(()), Disposition::Commit) => {
-                tracing::info!(id, request_type, attempt, took, "done");
-                &self.counts.done
+                tracing::info!(id, request_type, attempt, queue, took, "done");
+                (&self.counts.done, "done")
             }
             (Ok(()), Disposition::Expire) => {
                 let expiration = facts.expiration.map(tracing::field::debug);
-                tracing::warn!(id, request_type, expiration, "deleted unprocessed: its expiration has passed");
-                &self.counts.expired
+                let why = "deleted unprocessed: its expiration has passed";
+                tracing::warn!(id, request_type, queue, expiration, "{why}");
+                (&self.counts.expired, "expired")
             }
             (Ok(()), Disposition::Rollback { delay, reason, counted }) => {
-                tracing::warn!(id, request_type, attempt, took, ?reason, again_in = %rough(*delay), "put back");
-                if *counted || !delay.is_zero() { &self.counts.retried } else { &self.counts.given_back }
+                let again_in = tracing::field::display(rough(*delay));
+                tracing::warn!(id, request_type, attempt, queue, took, ?reason, again_in, "put back");
+                let retried = *counted || !delay.is_zero();
+                if retried { (&self.counts.retried, "retried") } else { (&self.counts.given_back, "given_back") }
             }
             (Ok(()), Disposition::Bury { reason, .. }) => {
-                tracing::error!(
-                    id,
-                    request_type,
-                    attempt,
-                    took,
-                    ?reason,
-                    "buried: look at it with `peek`, retry it with `kick`"
-                );
-                &self.counts.buried
+                let reason = running.logged_reason.as_ref().unwrap_or(reason);
+                let what_to_do = "buried: look at it with `peek`, retry it with `kick`";
+                tracing::error!(id, request_type, attempt, queue, took, ?reason, "{what_to_do}");
+                (&self.counts.buried, "buried")
             }
         };
         count.fetch_add(1, Ordering::Relaxed);
+        meters.settled(result.is_ok().then_some(disposition));
+        if running.begun {
+            meters.ended(time);
+        }
+        span.record("duration", time.as_secs_f64()).record("outcome", outcome);
     }
 }
 

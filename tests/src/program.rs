@@ -43,6 +43,12 @@ impl Place {
         Self { server: Some(BeanstalkdServer::start()), ..Self::new() }
     }
 
+    /// Whether a beanstalkd is here.
+    #[must_use]
+    pub fn has_server(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// Where the beanstalkd listens.
     ///
     /// # Panics

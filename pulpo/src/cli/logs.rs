@@ -1,22 +1,47 @@
 //! Where the logs of a command go: to standard error, a line each.
 
-use std::io::{IsTerminal as _, stderr};
+use std::io::{BufWriter, IsTerminal as _, stderr};
 
+use tracing::Level;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-/// From here on, what is logged is shown.
-pub(super) fn start(level: Option<tracing::Level>, work: bool) {
-    let default = level.unwrap_or(if work { tracing::Level::INFO } else { tracing::Level::WARN });
+use crate::config::{ConsoleOptions, LogFormat};
+
+/// How many lines wait for a slow reader before the jobs do.
+const LONGEST_BUFFER: usize = 128_000;
+
+/// Writes out what is buffered when it is dropped.
+#[must_use]
+pub(super) struct Logs(#[expect(dead_code, reason = "it works by being dropped")] Option<WorkerGuard>);
+
+/// From here on, what is logged is shown: at this level, or as `RUST_LOG`
+/// says, or by default at that one.
+pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptions) -> Logs {
     let filter = match level {
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default.to_string())),
         Some(level) => EnvFilter::new(level.to_string()),
     };
-    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (writer, guard) = if console.enable_output_buffering {
+        // None is dropped: a log with holes is worse than a job that waits.
+        let builder = NonBlockingBuilder::default().lossy(false).buffered_lines_limit(LONGEST_BUFFER);
+        let (writer, guard) = builder.finish(BufWriter::new(stderr()));
+        (BoxMakeWriter::new(writer), Some(guard))
+    } else {
+        (BoxMakeWriter::new(stderr), None)
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(writer);
     // A program that has set up its own logs keeps them.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(colour)
-        .with_writer(stderr)
-        .try_init();
+    let _ = match console.log_format {
+        LogFormat::Json => lines.json().with_ansi(false).flatten_event(true).with_span_list(false).try_init(),
+        LogFormat::Pretty => lines.with_ansi(true).try_init(),
+        LogFormat::Plain => lines.with_ansi(false).try_init(),
+        LogFormat::Auto => lines.with_ansi(stderr().is_terminal() && colour_is_wanted()).try_init(),
+    };
+    Logs(guard)
+}
+
+fn colour_is_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,30 +1,46 @@
 //! `work`: take messages and run their handlers.
 
-use std::error::Error;
+use std::io::{IsTerminal as _, Write as _, stderr};
+
+use tracing::Level;
 
 use super::check::setup_failed;
-use super::{Done, WorkArguments};
-use crate::app::{App, SetupFailure};
+use super::{Done, Program, WorkArguments, logs};
+use crate::app::App;
+use crate::banner;
+use crate::config::{Config, ConsoleOptions, Sources};
 use crate::instance::Pulpo;
 use crate::registry::Registry;
 
 pub(super) fn run(
     arguments: &WorkArguments,
-    setup: fn(&mut App) -> Result<(), SetupFailure>,
-    open: impl FnOnce(Vec<(String, String)>) -> Result<Pulpo, Box<dyn Error>>,
+    program: &Program,
+    log_level: Option<Level>,
+    mut sources: Sources,
 ) -> Done {
     // Before the queue is touched: a worker without handlers is a mistake.
     let registry = Registry::collect()?;
-    let mut settings = Vec::new();
-    if let Some(lanes) = arguments.concurrency {
-        settings.push(("concurrency".to_owned(), lanes.to_string()));
-    }
-    if let Some(queues) = &arguments.queues {
-        settings.push(("queues".to_owned(), queues.clone()));
-    }
-    let pulpo = open(settings)?;
+    let mut set = |key: &str, value: Option<String>| {
+        sources.overrides.extend(value.map(|value| (key.to_owned(), value)));
+    };
+    set("concurrency", arguments.concurrency.map(|lanes| lanes.to_string()));
+    set("queues", arguments.queues.clone());
+    set("listen", arguments.listen.map(|address| address.to_string()));
+    let config = Config::load_from(&sources)?;
+    show_banner(&config.console, program)?;
+    let _written_out_at_the_end = logs::start(log_level, Level::INFO, &config.console);
+    let pulpo = Pulpo::new(config)?;
     let mut app = App::default();
-    setup(&mut app).map_err(|error| setup_failed(&*error))?;
+    (program.setup)(&mut app).map_err(|error| setup_failed(&*error))?;
     pulpo.worker_of(registry).app(app).run()?;
+    Ok(())
+}
+
+fn show_banner(console: &ConsoleOptions, program: &Program) -> Done {
+    if console.enable_banner.unwrap_or_else(|| stderr().is_terminal()) {
+        let name = console.banner_name.as_deref().unwrap_or(program.name);
+        let drawn = banner::drawn(name, &console.banner_font)?;
+        writeln!(stderr(), "{}\n{} {}\n", drawn.trim_end(), program.name, program.version)?;
+    }
     Ok(())
 }

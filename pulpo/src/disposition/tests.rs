@@ -82,7 +82,10 @@ fn a_fatal_failure_buries_at_once() {
 
 #[test]
 fn what_cannot_be_read_is_buried_without_an_attempt() {
-    assert_eq!(after_run(&situation(), Ending::Unreadable("not JSON".to_owned())), bury("not JSON", false));
+    assert_eq!(
+        after_run(&situation(), Ending::Unreadable(MessageError::NotAnObject("null"))),
+        bury("expected a message with header and body, got null", false)
+    );
 }
 
 #[test]

@@ -132,10 +132,50 @@ impl Header {
         self.extra.get(key)
     }
 
+    /// The trace that the message belongs to, if its producer has said one in
+    /// the form of W3C's Trace Context.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.get(TRACEPARENT)?.as_str().filter(|text| is_traceparent(text))
+    }
+
+    /// Takes over the trace of the job that this message follows from, unless
+    /// it has one of its own.
+    pub(crate) fn follow(&mut self, before: &Self) {
+        if self.extra.contains_key(TRACEPARENT) || before.traceparent().is_none() {
+            return;
+        }
+        for key in [TRACEPARENT, TRACESTATE] {
+            if let Some(value) = before.extra.get(key) {
+                self.extra.insert(key.to_owned(), value.clone());
+            }
+        }
+    }
+
     /// All headers that the producer added.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.extra.iter().map(|(key, value)| (key.as_str(), value))
     }
+}
+
+/// The names of W3C's Trace Context.
+pub(super) const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
+/// `version-trace-parent-flags`; a later version may add more behind.
+fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let parts: Vec<_> = text.split('-').collect();
+    let [version, trace, parent, flags, more @ ..] = parts.as_slice() else { return false };
+    let lengths = [version.len(), trace.len(), parent.len(), flags.len()] == [2, 32, 16, 2];
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    lengths
+        && [version, trace, parent, flags].into_iter().all(|part| hex(part))
+        && !zero(trace)
+        && !zero(parent)
+        && *version != "ff"
+        && (more.is_empty() || *version != "00")
+        && text.len() <= 256
 }
 
 fn absolute(when: Option<When>) -> Option<DateTime<Utc>> {

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::assignments::Assignment;
 use super::lane::{Lane, panic_text};
 use super::seat::{Held, Running};
 use crate::context::{Context, Run};
@@ -22,15 +23,15 @@ struct Gathered {
 
 impl Lane {
     /// The way of the messages of a batch handler, of which one has come.
-    pub(super) fn process_batch(&mut self, first: Delivery, handler: &'static Handler, batch: &Batch) {
+    pub(super) fn process_batch(&mut self, first: Delivery, assignment: &Assignment, batch: &Batch) {
         let Some(mut consumer) = self.consumer.take() else { return };
-        let Gathered { members, other } = self.gather(&mut *consumer, first, handler, batch);
+        let Gathered { members, other } = self.gather(&mut *consumer, first, assignment, batch);
         let (deliveries, running): (Vec<_>, Vec<_>) = members.into_iter().unzip();
         let (other, waiting) = other.unzip();
-        self.sit_down_together(consumer, running, waiting, handler);
+        self.sit_down_together(consumer, running, waiting, assignment);
 
         let started = self.shared.clock.uptime();
-        let (endings, mut follow_ups) = self.run_batch(&deliveries, handler);
+        let (endings, mut follow_ups) = self.run_batch(&deliveries, assignment);
         let took = self.shared.clock.uptime().saturating_sub(started);
 
         let mut refused: Option<String> = None;
@@ -53,17 +54,11 @@ impl Lane {
     /// Takes messages until the batch is full, its linger is over, or one of
     /// another type comes. Until they sit in the seat, their leases are renewed
     /// here.
-    fn gather(
-        &self,
-        consumer: &mut dyn Consumer,
-        first: Delivery,
-        handler: &'static Handler,
-        batch: &Batch,
-    ) -> Gathered {
+    fn gather(&self, consumer: &mut dyn Consumer, first: Delivery, assignment: &Assignment, batch: &Batch) -> Gathered {
         let clock = &self.shared.clock;
         let end = clock.uptime().saturating_add(batch.linger);
         let mut gathered = Gathered { members: Vec::new(), other: None };
-        let request_type = self.add(&mut gathered, first, handler);
+        let request_type = self.add(&mut gathered, first, assignment);
         while gathered.members.len() < batch.most && gathered.other.is_none() && !self.shared.stop.requested() {
             let uptime = clock.uptime();
             gathered.members.iter_mut().for_each(|(_, running)| running.touch(consumer, uptime));
@@ -71,7 +66,7 @@ impl Lane {
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
             match consumer.dequeue_of(&request_type, wait) {
-                Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, handler)),
+                Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, assignment)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}
                 Err(error) => {
@@ -84,13 +79,13 @@ impl Lane {
     }
 
     /// Adds one that was taken; says its request type.
-    fn add(&self, gathered: &mut Gathered, delivery: Delivery, handler: &'static Handler) -> String {
+    fn add(&self, gathered: &mut Gathered, delivery: Delivery, assignment: &Assignment) -> String {
         let message = Incoming::read(&delivery.text).ok();
-        let its = message.as_ref().and_then(|message| self.shared.registry.get(message.header.request_type()));
-        let running = self.running(&delivery, message.as_ref(), its);
+        let its = message.as_ref().and_then(|message| self.shared.assignments.get(message.header.request_type()));
+        let running = self.running(&delivery, message.as_ref(), its.as_deref());
         let request_type = running.request_type.clone();
         drop(message);
-        if its.is_some_and(|its| std::ptr::eq(its, handler)) {
+        if its.is_some_and(|its| std::ptr::eq(its.handler, assignment.handler)) {
             gathered.members.push((delivery, running));
         } else {
             gathered.other = Some((delivery, running));
@@ -104,13 +99,15 @@ impl Lane {
         consumer: Box<dyn Consumer>,
         mut members: Vec<Running>,
         waiting: Option<Running>,
-        handler: &'static Handler,
+        assignment: &Assignment,
     ) {
         let uptime = self.shared.clock.uptime();
         self.cancellation.reset();
         members.iter_mut().for_each(|running| running.in_batch = true);
+        let count = members.len();
         let mut running = members.remove(0);
-        running.timeout = handler.policy().timeout.map(|limit| (uptime + limit, limit));
+        self.span = running.open_span(count);
+        running.timeout = assignment.policy.timeout.map(|limit| (uptime + limit, limit));
         let waiting = waiting.map(|waiting| Running { waits: true, ..waiting });
         self.take_seat(Held { consumer, running, others: members.into_iter().chain(waiting).collect() });
     }
@@ -119,7 +116,7 @@ impl Lane {
     fn run_batch(
         &self,
         deliveries: &[Delivery],
-        handler: &'static Handler,
+        assignment: &Assignment,
     ) -> (Vec<Result<Ending, Disposition>>, Vec<crate::queue::NewMessage>) {
         if self.shared.stop.requested() {
             return (deliveries.iter().map(|_| Ok(Ending::ShutDown)).collect(), Vec::new());
@@ -134,11 +131,12 @@ impl Lane {
             // It was read before, when it was taken.
             let Ok(message) = Incoming::read(&delivery.text) else { continue };
             bodies.push(message.body_text());
-            context.get_or_insert_with(|| self.context(delivery, message, handler));
+            context.get_or_insert_with(|| self.context(delivery, message, assignment));
         }
         let (mut ran, follow_ups) = match context {
             Some(context) => {
-                let ran = call(handler, &bodies, &context);
+                self.begin();
+                let ran = self.span.in_scope(|| call(assignment.handler, &bodies, &context));
                 (ran.into_iter(), context.into_follow_ups())
             }
             None => (Vec::new().into_iter(), Vec::new()),
@@ -191,7 +189,7 @@ fn call(handler: &Handler, bodies: &[Option<&str>], context: &Context) -> Vec<En
     };
     (0..bodies.len())
         .map(|index| match unreadable.remove(&index) {
-            Some(error) => Ending::Unreadable(error.to_string()),
+            Some(error) => Ending::Unreadable(error),
             None => of_each(),
         })
         .collect()

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tracing::Span;
+
 use super::Shared;
+use super::assignments::Assignment;
 use super::monitor::Monitor;
 use super::pause::Pause;
 use super::seat::{Facts, Held, Running, Seat};
@@ -42,6 +45,8 @@ pub(super) struct Lane {
     pub(super) cancellation: Arc<Cancellation>,
     /// Waits in a row that brought nothing.
     pub(super) empty: Arc<AtomicU64>,
+    /// That of the job in hand: what is logged in it can be told to be of it.
+    pub(super) span: Span,
 }
 
 impl Lane {
@@ -55,6 +60,7 @@ impl Lane {
             trouble: Pause::default(),
             cancellation: Arc::default(),
             empty: Arc::default(),
+            span: Span::none(),
         }
     }
 
@@ -102,26 +108,27 @@ impl Lane {
 
     pub(super) fn process(&mut self, delivery: Delivery) {
         let incoming = Incoming::read(&delivery.text);
-        let handler =
-            incoming.as_ref().ok().and_then(|message| self.shared.registry.get(message.header.request_type()));
-        if let Some((handler, batch)) = handler.and_then(|handler| Some((handler, handler.batching()?))) {
+        let assignment =
+            incoming.as_ref().ok().and_then(|message| self.shared.assignments.get(message.header.request_type()));
+        if let Some((assignment, batch)) = assignment.as_deref().and_then(|one| Some((one, one.batch?))) {
             drop(incoming);
-            return self.process_batch(delivery, handler, batch);
+            return self.process_batch(delivery, assignment, &batch);
         }
-        self.sit_down(&delivery, incoming.as_ref().ok(), handler);
+        self.sit_down(&delivery, incoming.as_ref().ok(), assignment.as_deref());
 
         let started = self.shared.clock.uptime();
         let mut follow_ups = Vec::new();
-        let ending = match (incoming, handler) {
+        let ending = match (incoming, assignment) {
             // It came while the worker was being stopped.
             _ if self.shared.stop.requested() => Ok(Ending::ShutDown),
-            (Err(error), _) => Ok(Ending::Unreadable(error.to_string())),
+            (Err(error), _) => Ok(Ending::Unreadable(error)),
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
-            (Ok(message), Some(handler)) => self.ask(before_run).map_or_else(
+            (Ok(message), Some(assignment)) => self.ask(before_run).map_or_else(
                 || {
                     let bodies = [message.body_text()];
-                    let context = self.context(&delivery, message, handler);
-                    let ending = run(handler, &Run::new(&bodies, &context));
+                    let context = self.context(&delivery, message, &assignment);
+                    self.begin();
+                    let ending = self.span.in_scope(|| run(assignment.handler, &Run::new(&bodies, &context)));
                     follow_ups = context.into_follow_ups();
                     Ok(ending)
                 },
@@ -134,16 +141,16 @@ impl Lane {
     }
 
     /// What the handler may ask of this run.
-    pub(super) fn context(&self, delivery: &Delivery, message: Incoming<'_>, handler: &Handler) -> Context {
+    pub(super) fn context(&self, delivery: &Delivery, message: Incoming<'_>, assignment: &Assignment) -> Context {
         let held = self.seat.held();
-        let failed = delivery.failed(handler.policy().max_attempts);
+        let failed = delivery.failed(assignment.policy.max_attempts);
         // Whatever the producer wrote there: the queue counts.
         let header = Header { attempts: failed, ..message.header };
         let particulars = Particulars {
             id: delivery.lease.id.clone(),
             header,
             attempt: failed.saturating_add(1),
-            max_attempts: handler.policy().max_attempts,
+            max_attempts: assignment.policy.max_attempts,
             timeout_at: held.as_ref().and_then(|held| held.running.timeout).map(|(at, _)| at),
         };
         Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
@@ -151,10 +158,11 @@ impl Lane {
 
     /// Puts the consumer within reach of the monitor, which from now on keeps
     /// the lease alive.
-    fn sit_down(&mut self, delivery: &Delivery, message: Option<&Incoming<'_>>, handler: Option<&'static Handler>) {
+    fn sit_down(&mut self, delivery: &Delivery, message: Option<&Incoming<'_>>, assignment: Option<&Assignment>) {
         let Some(consumer) = self.consumer.take() else { return };
         self.cancellation.reset();
-        let mut running = self.running(delivery, message, handler);
+        let mut running = self.running(delivery, message, assignment);
+        self.span = running.open_span(1);
         let timeout = running.facts.policy.timeout;
         running.timeout = timeout.map(|limit| (self.shared.clock.uptime() + limit, limit));
         self.take_seat(Held { consumer, running, others: VecDeque::new() });
@@ -172,14 +180,15 @@ impl Lane {
         &self,
         delivery: &Delivery,
         message: Option<&Incoming<'_>>,
-        handler: Option<&'static Handler>,
+        assignment: Option<&Assignment>,
     ) -> Running {
-        let policy = handler.map_or(&Policy::DEFAULT, Handler::policy);
+        let policy = assignment.map_or(Policy::DEFAULT, |assignment| assignment.policy.clone());
+        let meters = assignment.map_or(&self.shared.assignments.unknown, |assignment| &assignment.meters);
         let failed = delivery.failed(policy.max_attempts);
         let delay = message.and_then(|message| message.header.delay());
         let facts = Facts {
-            policy,
             failed,
+            policy,
             lost: delivery.lost.min(failed),
             // A queue may not know a delay that is over.
             due_since: delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since)),
@@ -187,11 +196,19 @@ impl Lane {
             expiration: message.and_then(|message| message.header.expiration()),
         };
         let uptime = self.shared.clock.uptime();
-        let mut running = Running::new(delivery, uptime, facts, self.cancellation.clone());
+        let mut running = Running::new(delivery, uptime, facts, self.cancellation.clone(), meters.clone());
         if let Some(message) = message {
             running.request_type = limited(message.header.request_type().to_owned());
+            running.traceparent = message.header.traceparent().map(str::to_owned);
         }
         running
+    }
+
+    /// The handler is called now.
+    pub(super) fn begin(&self) {
+        if let Some(held) = self.seat.held().as_mut() {
+            held.begin(self.shared.clock.now());
+        }
     }
 
     fn ask(&self, rule: fn(&Situation<'_>) -> Option<Disposition>) -> Option<Disposition> {
@@ -223,13 +240,17 @@ impl Lane {
         loop {
             let mut seat = self.seat.held();
             let Some(held) = seat.as_mut() else {
-                tracing::warn!("a handler came to its end after its message was given up: its result does not count");
+                tracing::warn!(
+                    parent: &self.span,
+                    "a handler came to its end after its message was given up: its result does not count"
+                );
                 return Settled::default();
             };
             held.running.timeout = None;
             let now = self.shared.clock.now();
             let disposition = decided.get_or_insert_with(|| {
                 let (ending, follow_ups) = ending.take().expect("decided once");
+                held.running.hide_values(&ending);
                 held.running.follow_ups = follow_ups;
                 ending.map_or_else(|disposition| disposition, |ending| held.decide(now, ending))
             });
@@ -244,7 +265,8 @@ impl Lane {
                 }
                 Err(error) if error.is_transient() => {
                     if !trouble.in_trouble() {
-                        tracing::error!(id = %held.running.lease.id, error = chain(&error), "cannot settle a message, trying again");
+                        let Running { lease, request_type, .. } = &held.running;
+                        tracing::error!(id = %lease.id, request_type, error = chain(&error), "cannot settle a message, trying again");
                     }
                     drop(seat);
                     trouble.wait(&self.shared.stop, &*self.shared.clock);
@@ -284,7 +306,7 @@ fn run(handler: &Handler, call: &Run<'_>) -> Ending {
     match catch_unwind(AssertUnwindSafe(|| handler.run(call))) {
         Ok(Ok(Ok(()))) => Ending::Done,
         Ok(Ok(Err(failure))) => Ending::Failed(failure),
-        Ok(Err(unreadable)) => Ending::Unreadable(unreadable.to_string()),
+        Ok(Err(unreadable)) => Ending::Unreadable(unreadable),
         Err(panic) => Ending::Panicked(panic_text(&*panic).to_owned()),
     }
 }

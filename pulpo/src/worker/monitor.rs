@@ -17,6 +17,7 @@ use crate::clock::{Signal, lock};
 use crate::disposition::Ending;
 use crate::queue::Consumer;
 use crate::report::chain;
+use crate::telemetry;
 
 pub(super) struct Monitor {
     shared: Arc<Shared>,
@@ -24,6 +25,7 @@ pub(super) struct Monitor {
     signal: Arc<Signal>,
     /// When it will look by itself, in nanoseconds of uptime.
     planned: AtomicU64,
+    lanes_meter: metrics::Gauge,
 }
 
 struct Watched {
@@ -46,6 +48,7 @@ impl Monitor {
             shared,
             lanes: Mutex::default(),
             planned: AtomicU64::new(LOOKING),
+            lanes_meter: metrics::gauge!(telemetry::LANES),
         })
     }
 
@@ -55,7 +58,12 @@ impl Monitor {
         let mut lanes = lock(&self.lanes);
         thread::Builder::new().name("pulpo-lane".to_owned()).spawn(move || lane.work())?;
         lanes.push(watched);
+        self.count(&lanes);
         Ok(())
+    }
+
+    fn count(&self, lanes: &[Watched]) {
+        self.lanes_meter.set(lanes.len() as f64);
     }
 
     /// A lane needs the monitor at this time, in uptime.
@@ -160,7 +168,8 @@ impl Monitor {
         let disposition = held.decide(self.shared.clock.now(), ending);
         match held.carry_out(&disposition, &*self.shared.queue) {
             Err(error) if error.is_transient() => {
-                tracing::error!(id = %held.running.lease.id, error = chain(&error), "cannot settle a message, trying again");
+                let Running { lease, request_type, .. } = &held.running;
+                tracing::error!(id = %lease.id, request_type, error = chain(&error), "cannot settle a message, trying again");
                 held.running.timeout = Some((uptime + Duration::from_secs(1), limit));
                 false
             }
@@ -175,7 +184,10 @@ impl Monitor {
     /// Puts another lane in the place of one that has ended, or whose handler
     /// is stuck, so that the worker does not shrink; none if it stops.
     fn replace(self: &Arc<Self>, seat: &Arc<Seat>, consumer: Option<Box<dyn Consumer>>) {
-        lock(&self.lanes).retain(|lane| !Arc::ptr_eq(&lane.seat, seat));
+        let mut lanes = lock(&self.lanes);
+        lanes.retain(|lane| !Arc::ptr_eq(&lane.seat, seat));
+        self.count(&lanes);
+        drop(lanes);
         if self.shared.stop.requested() {
             return;
         }
@@ -196,7 +208,9 @@ impl Monitor {
 
     /// Gives back all that is still running, uncounted.
     fn give_back(&self) {
-        for lane in lock(&self.lanes).drain(..) {
+        let lanes: Vec<_> = lock(&self.lanes).drain(..).collect();
+        self.count(&[]);
+        for lane in lanes {
             let Some(mut held) = lane.seat.held().take() else { continue };
             held.running.cancellation.cancel();
             loop {

@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tracing::{Span, field};
+
+use super::meters::{InHand, Meters};
 use crate::clock::lock;
 use crate::context::Cancellation;
 use crate::disposition::{Disposition, Ending, Situation, after_run};
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
 use crate::report::chain;
+use crate::telemetry;
 
 /// The consumer and the job of one lane. Empty once the job was taken away
 /// from the lane, which then ends.
@@ -32,6 +36,8 @@ pub(super) struct Held {
 pub(super) struct Running {
     pub(super) lease: Lease,
     pub(super) request_type: String,
+    pub(super) queue: String,
+    pub(super) traceparent: Option<String>,
     pub(super) facts: Facts,
     pub(super) ttr: Duration,
     /// When the lease is to be renewed; never again once it is lost.
@@ -47,12 +53,20 @@ pub(super) struct Running {
     /// Taken together with a batch, and not in it: its turn comes after.
     pub(super) waits: bool,
     pub(super) in_batch: bool,
+    /// Whether the handler was called.
+    pub(super) begun: bool,
+    /// What the log says in place of a reason that holds values of the body.
+    pub(super) logged_reason: Option<String>,
+    pub(super) span: Span,
+    pub(super) meters: Arc<Meters>,
+    /// Counts it as in hand while it lives.
+    pub(super) _in_hand: InHand,
 }
 
 /// What the decision about a message needs to know of it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Facts {
-    pub(super) policy: &'static Policy,
+    pub(super) policy: Policy,
     pub(super) failed: u32,
     pub(super) lost: u32,
     pub(super) due_since: chrono::DateTime<chrono::Utc>,
@@ -61,14 +75,14 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn at(&self, now: chrono::DateTime<chrono::Utc>) -> Situation<'static> {
+    pub(super) fn at(&self, now: chrono::DateTime<chrono::Utc>) -> Situation<'_> {
         Situation {
             failed: self.failed,
             lost: self.lost,
             delay: self.delay,
             expiration: self.expiration,
             due_since: self.due_since,
-            policy: self.policy,
+            policy: &self.policy,
             now,
             jitter: fastrand::f64(),
         }
@@ -76,10 +90,18 @@ impl Facts {
 }
 
 impl Running {
-    pub(super) fn new(delivery: &Delivery, uptime: Duration, facts: Facts, cancellation: Arc<Cancellation>) -> Self {
+    pub(super) fn new(
+        delivery: &Delivery,
+        uptime: Duration,
+        facts: Facts,
+        cancellation: Arc<Cancellation>,
+        meters: Arc<Meters>,
+    ) -> Self {
         Self {
             lease: delivery.lease.clone(),
             request_type: String::new(),
+            queue: delivery.queue.clone(),
+            traceparent: None,
             facts,
             ttr: delivery.ttr,
             touch_at: Some(uptime + heartbeat(delivery.ttr)),
@@ -89,6 +111,37 @@ impl Running {
             follow_ups: Vec::new(),
             waits: false,
             in_batch: false,
+            begun: false,
+            logged_reason: None,
+            span: Span::none(),
+            _in_hand: meters.in_hand(),
+            meters,
+        }
+    }
+
+    /// The span of a run that takes so many messages, this one first. It is
+    /// there at every level of logs, so that each line of the handler's own
+    /// can be told to be of this job.
+    pub(super) fn open_span(&mut self, messages: usize) -> Span {
+        self.span = tracing::error_span!(
+            "job",
+            id = self.lease.id.as_str(),
+            request_type = self.request_type,
+            queue = self.queue,
+            attempt = self.facts.failed.saturating_add(1),
+            batch = (messages > 1).then_some(messages),
+            traceparent = self.traceparent,
+            duration = field::Empty,
+            outcome = field::Empty,
+        );
+        self.span.clone()
+    }
+
+    /// A reason may quote the body, as serde's errors do: it is kept in the
+    /// queue, beside that body, and the log has it without values.
+    pub(super) fn hide_values(&mut self, ending: &Result<Ending, Disposition>) {
+        if let Ok(Ending::Unreadable(error)) = ending {
+            self.logged_reason = Some(error.without_values());
         }
     }
 
@@ -119,7 +172,7 @@ impl Running {
                 // Sooner than the next heartbeat, since the lease is ending.
                 self.touch_at = Some(uptime + (heartbeat(self.ttr) / 10).max(Duration::from_millis(50)));
                 if !std::mem::replace(&mut self.untouched, true) {
-                    tracing::warn!(id = %self.lease.id, error = chain(&error), "cannot renew the lease, trying again");
+                    tracing::warn!(id = %self.lease.id, request_type = self.request_type, error = chain(&error), "cannot renew the lease, trying again");
                 }
             }
         }
@@ -166,6 +219,15 @@ impl Held {
         std::iter::once(&self.running).chain(&self.others).filter_map(Running::next).min()
     }
 
+    /// The handler is called with all that are in hand and not waiting.
+    pub(super) fn begin(&mut self, now: chrono::DateTime<chrono::Utc>) {
+        for running in std::iter::once(&mut self.running).chain(&mut self.others).filter(|running| !running.waits) {
+            running.begun = true;
+            let first = running.facts.failed == 0;
+            running.meters.started(first.then(|| (now - running.facts.due_since).to_std().unwrap_or_default()));
+        }
+    }
+
     /// Decides by how the run ended.
     pub(super) fn decide(&self, now: chrono::DateTime<chrono::Utc>, ending: Ending) -> Disposition {
         after_run(&self.running.facts.at(now), ending)
@@ -175,7 +237,13 @@ impl Held {
     pub(super) fn carry_out(&mut self, disposition: &Disposition, queue: &dyn QueueAdapter) -> Result<(), QueueError> {
         let Running { lease, follow_ups, .. } = &mut self.running;
         match disposition {
-            Disposition::Commit if !follow_ups.is_empty() => self.consumer.commit_with(lease, follow_ups, queue),
+            Disposition::Commit if !follow_ups.is_empty() => {
+                let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
+                let following: Vec<_> = follow_ups.iter().map(named).collect();
+                self.consumer.commit_with(lease, follow_ups, queue)?;
+                following.iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
+                Ok(())
+            }
             Disposition::Commit => self.consumer.commit(lease),
             Disposition::Expire => self.consumer.expire(lease),
             Disposition::Rollback { delay, reason, counted } => self.consumer.rollback(lease, *delay, reason, *counted),

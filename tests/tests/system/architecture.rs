@@ -13,6 +13,7 @@ const LAYERS: &[&str] = &[
     "outcome",
     "policy",
     "clock",
+    "telemetry",
     "runtime",
     "disposition",
     "job",

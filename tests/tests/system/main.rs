@@ -6,6 +6,7 @@ mod cli;
 mod damage;
 mod jobs;
 mod life;
+mod logs;
 mod newcomer;
 mod outages;
 mod processes;

@@ -1,0 +1,81 @@
+//! The metrics, through the facade `metrics`: their names and what they count.
+//! Who wants them installs a recorder; without one they cost next to nothing.
+//!
+//! Each is told in `docs/metrics.md`.
+
+use metrics::Unit;
+
+/// Jobs that were put into a queue, by request type and queue.
+pub(crate) const PUBLISHED: &str = "pulpo_jobs_published_total";
+/// Runs of handlers, by request type.
+pub(crate) const STARTED: &str = "pulpo_jobs_started_total";
+/// Jobs done.
+pub(crate) const DONE: &str = "pulpo_jobs_done_total";
+/// Runs that failed, or could not begin, and are tried again.
+pub(crate) const RETRIED: &str = "pulpo_jobs_retried_total";
+/// Jobs kept for a person.
+pub(crate) const BURIED: &str = "pulpo_jobs_buried_total";
+/// Jobs deleted unprocessed, since their expiration had passed.
+pub(crate) const EXPIRED: &str = "pulpo_jobs_expired_total";
+/// Jobs given back uncounted when the worker stopped.
+pub(crate) const GIVEN_BACK: &str = "pulpo_jobs_given_back_total";
+/// Runs whose lease was lost, so that their result did not count.
+pub(crate) const LOST: &str = "pulpo_jobs_lost_total";
+/// How long runs took.
+pub(crate) const RUN_SECONDS: &str = "pulpo_job_run_seconds";
+/// How long jobs waited for their first run since they were due.
+pub(crate) const WAIT_SECONDS: &str = "pulpo_job_wait_seconds";
+/// Jobs that a lane has in hand.
+pub(crate) const IN_FLIGHT: &str = "pulpo_jobs_in_flight";
+/// Lanes of the worker.
+pub(crate) const LANES: &str = "pulpo_worker_lanes";
+/// Messages in the queue, by queue and state.
+pub(crate) const QUEUE_MESSAGES: &str = "pulpo_queue_messages";
+
+/// The counters, each with what it counts.
+pub(crate) const COUNTERS: [(&str, &str); 8] = [
+    (PUBLISHED, "jobs that were put into a queue"),
+    (STARTED, "runs of handlers"),
+    (DONE, "jobs done"),
+    (RETRIED, "runs that failed, or could not begin, and are tried again"),
+    (BURIED, "jobs kept for a person"),
+    (EXPIRED, "jobs deleted unprocessed, since their expiration had passed"),
+    (GIVEN_BACK, "jobs given back uncounted when the worker stopped"),
+    (LOST, "runs whose lease was lost, so that their result did not count"),
+];
+
+/// The histograms, in seconds.
+pub(crate) const HISTOGRAMS: [(&str, &str); 2] = [
+    (RUN_SECONDS, "how long runs took"),
+    (WAIT_SECONDS, "how long jobs waited for their first run since they were due"),
+];
+
+/// The gauges.
+pub(crate) const GAUGES: [(&str, &str); 3] = [
+    (IN_FLIGHT, "jobs that a lane has in hand"),
+    (LANES, "lanes of the worker"),
+    (QUEUE_MESSAGES, "messages in the queue"),
+];
+
+/// The request type of messages that the worker has no handler for: they have
+/// none of their own here, since anybody may make up as many as they like.
+pub(crate) const UNKNOWN: &str = "(unknown)";
+
+/// Tells the recorder, if there is one, what each metric counts.
+pub(crate) fn describe() {
+    for (name, text) in COUNTERS {
+        metrics::describe_counter!(name, Unit::Count, text);
+    }
+    for (name, text) in HISTOGRAMS {
+        metrics::describe_histogram!(name, Unit::Seconds, text);
+    }
+    for (name, text) in GAUGES {
+        metrics::describe_gauge!(name, Unit::Count, text);
+    }
+}
+
+/// So many jobs were published.
+pub(crate) fn published(request_type: &str, queue: &str, jobs: usize) {
+    let labels = [("request_type", request_type.to_owned()), ("queue", queue.to_owned())];
+    metrics::counter!(PUBLISHED, &labels).increment(jobs as u64);
+}

@@ -1,0 +1,61 @@
+//! Which jobs this worker does, and how: its handlers with what the
+//! configuration changes for each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::meters::Meters;
+use super::options::WorkerOptions;
+use crate::policy::Policy;
+use crate::registry::{Batch, Handler, Registry};
+use crate::telemetry;
+
+/// One handler as this worker runs it.
+pub(super) struct Assignment {
+    pub(super) handler: &'static Handler,
+    pub(super) policy: Policy,
+    /// If it takes several messages at once, how.
+    pub(super) batch: Option<Batch>,
+    pub(super) meters: Arc<Meters>,
+}
+
+/// All of them, by request type and alias.
+pub(super) struct Assignments {
+    by_type: HashMap<&'static str, Arc<Assignment>>,
+    /// What is counted of all other messages.
+    pub(super) unknown: Arc<Meters>,
+}
+
+impl Assignments {
+    pub(super) fn new(registry: &Registry, options: &WorkerOptions) -> Self {
+        let mut by_type = HashMap::new();
+        for handler in registry.iter() {
+            let assignment = Arc::new(Assignment::new(handler, options));
+            for name in std::iter::once(&handler.request_type()).chain(handler.aliases()) {
+                by_type.insert(*name, assignment.clone());
+            }
+        }
+        Self { by_type, unknown: Arc::new(Meters::new(telemetry::UNKNOWN)) }
+    }
+
+    pub(super) fn get(&self, request_type: &str) -> Option<Arc<Assignment>> {
+        self.by_type.get(request_type).cloned()
+    }
+}
+
+impl Assignment {
+    fn new(handler: &'static Handler, options: &WorkerOptions) -> Self {
+        let changed = options.handlers.get(handler.request_type());
+        let batch = handler.batching().map(|batch| Batch {
+            most: changed.and_then(|changed| changed.batch).unwrap_or(batch.most),
+            linger: changed.and_then(|changed| changed.linger).unwrap_or(batch.linger),
+            run: batch.run,
+        });
+        Self {
+            handler,
+            policy: changed.map_or_else(|| handler.policy().clone(), |changed| changed.apply(handler.policy())),
+            batch,
+            meters: Arc::new(Meters::new(handler.request_type())),
+        }
+    }
+}

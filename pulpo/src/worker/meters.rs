@@ -1,0 +1,83 @@
+//! What is counted of the jobs of one request type.
+//!
+//! The handles are fetched when the worker starts: a job then pays for no
+//! name, and nearly nothing where no recorder is installed.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::disposition::Disposition;
+use crate::telemetry;
+
+pub(super) struct Meters {
+    started: Counter,
+    done: Counter,
+    retried: Counter,
+    buried: Counter,
+    expired: Counter,
+    given_back: Counter,
+    lost: Counter,
+    run: Histogram,
+    wait: Histogram,
+    in_flight: Gauge,
+}
+
+impl Meters {
+    pub(super) fn new(request_type: &'static str) -> Self {
+        let counter = |name: &'static str| counter!(name, "request_type" => request_type);
+        Self {
+            started: counter(telemetry::STARTED),
+            done: counter(telemetry::DONE),
+            retried: counter(telemetry::RETRIED),
+            buried: counter(telemetry::BURIED),
+            expired: counter(telemetry::EXPIRED),
+            given_back: counter(telemetry::GIVEN_BACK),
+            lost: counter(telemetry::LOST),
+            run: histogram!(telemetry::RUN_SECONDS, "request_type" => request_type),
+            wait: histogram!(telemetry::WAIT_SECONDS, "request_type" => request_type),
+            in_flight: gauge!(telemetry::IN_FLIGHT, "request_type" => request_type),
+        }
+    }
+
+    /// A run begins; of a first one, how long the job has waited.
+    pub(super) fn started(&self, waited: Option<Duration>) {
+        self.started.increment(1);
+        if let Some(waited) = waited {
+            self.wait.record(waited.as_secs_f64());
+        }
+    }
+
+    /// A run has ended, after so long.
+    pub(super) fn ended(&self, took: Duration) {
+        self.run.record(took.as_secs_f64());
+    }
+
+    /// What became of a job; `None`: nothing, since its lease was lost.
+    pub(super) fn settled(&self, disposition: Option<&Disposition>) {
+        let counter = match disposition {
+            None => &self.lost,
+            Some(Disposition::Commit) => &self.done,
+            Some(Disposition::Expire) => &self.expired,
+            Some(Disposition::Rollback { delay, counted, .. }) if *counted || !delay.is_zero() => &self.retried,
+            Some(Disposition::Rollback { .. }) => &self.given_back,
+            Some(Disposition::Bury { .. }) => &self.buried,
+        };
+        counter.increment(1);
+    }
+
+    /// One more is in hand, until this is dropped.
+    pub(super) fn in_hand(&self) -> InHand {
+        self.in_flight.increment(1.0);
+        InHand(self.in_flight.clone())
+    }
+}
+
+/// One job that is in hand.
+pub(super) struct InHand(Gauge);
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
