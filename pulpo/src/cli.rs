@@ -15,16 +15,23 @@ use crate::app::{App, SetupFailure};
 use crate::config::{Config, ConsoleOptions, LogFormat, Sources};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
-use crate::queue::State;
 use crate::registry::Registry;
 use crate::report::chain;
 
 mod change;
 mod check;
+mod completions;
+mod configuration;
+mod handlers;
+mod list;
 mod logs;
-mod look;
+mod peek;
+mod pick;
 mod publish;
+mod queues;
 mod show;
+mod stats;
+mod terminal;
 mod work;
 
 /// What the binary says of itself.
@@ -81,42 +88,82 @@ fn setting(text: &str) -> Result<(String, String), String> {
 enum Command {
     /// Take messages and run their handlers, until stopped (the default)
     Work(WorkArguments),
-    /// Publish a job, its body checked against the type of its handler
-    Publish(PublishArguments),
-    /// List the messages in the queue
-    List(ListArguments),
-    /// Show one message: state, header, body, last error
+    /// Publish jobs, their bodies checked against the type of their handler
+    Publish(publish::PublishArguments),
+    /// List the messages in the queue, the newest first
+    List(list::ListArguments),
+    /// Show one message: state, history, header, body, last error
+    #[command(after_help = "\
+Examples:
+  peek 42          all that is known of the message 42
+  peek 42 --json   the same for a program")]
     Peek {
         /// Its id, as `publish` and `list` show it
         id: MessageId,
         #[command(flatten)]
         format: Format,
     },
-    /// Delete a message that nobody works on
-    Delete {
-        /// Its id, as `publish` and `list` show it
-        id: MessageId,
-    },
+    /// Delete messages that nobody works on
+    Delete(change::DeleteArguments),
     /// Make buried messages ready again, with all attempts before them
-    Kick(KickArguments),
+    Kick(change::KickArguments),
+    /// Delete all messages of a queue
+    Purge(change::PurgeArguments),
+    /// Hand out nothing of a queue, for a time or until it is resumed
+    Pause(queues::PauseArguments),
+    /// Hand out the messages of a paused queue again
+    Resume(queues::ResumeArguments),
     /// Count the messages by queue, request type and state
-    Stats {
-        #[command(flatten)]
-        format: Format,
-    },
+    Stats(stats::StatsArguments),
+    /// Copy the embedded queue into a file, while it is used
+    Backup(queues::BackupArguments),
     /// List the handlers of this program
+    #[command(after_help = "\
+Examples:
+  handlers                                   types, queues, policies, and where they are defined
+  handlers --json | jq '.[].request_type'    the request types alone")]
     Handlers {
         #[command(flatten)]
         format: Format,
     },
     /// Check that this program can do its jobs: handlers, states, policies
+    #[command(after_help = "\
+Examples:
+  check          in continuous integration: exits 1 and says what is wrong, with file and line
+  check --json   the same for a program
+
+It runs the `setup` of the program, and opens no queue.")]
     Check {
         #[command(flatten)]
         format: Format,
     },
+    /// Show the configuration that holds, and where each value comes from
+    #[command(after_help = "\
+Examples:
+  config                            all keys, their values, and who has set them
+  config --set concurrency=8        what a flag would change
+  config --json | jq -r '.[] | select(.from != \"default\") | .key'
+
+Passwords are shown as ***.")]
+    Config {
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Write completions for a shell: bash, zsh, fish and others
+    #[command(after_help = "\
+Examples:
+  my-worker completions bash > ~/.local/share/bash-completion/completions/my-worker
+  my-worker completions zsh > ~/.zfunc/_my-worker      with ~/.zfunc in $fpath
+  my-worker completions fish > ~/.config/fish/completions/my-worker.fish
+
+They know the request types and queues of this program; make them anew when these change.")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Copy, Debug, Args)]
 struct Format {
     /// As JSON
     #[arg(long)]
@@ -124,6 +171,13 @@ struct Format {
 }
 
 #[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  work                           run all handlers of this program, until Ctrl-C
+  work --concurrency 8           8 jobs at the same time
+  work --queues mail,default     only these queues
+  work --set shutdown_after_number_of_empty_iterations=1
+                                 until nothing is ready")]
 struct WorkArguments {
     /// How many lanes: jobs at the same time
     #[arg(long, value_name = "N")]
@@ -134,69 +188,6 @@ struct WorkArguments {
     /// Where to answer /metrics, /healthz and /readyz: needs the feature `metrics` [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<std::net::SocketAddr>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  publish send_email --body '{\"to\": \"a@b.c\", \"subject\": \"hello\"}'
-  publish send_email --body @email.json --delay 10m --priority 0
-  echo '{\"to\": \"a@b.c\"}' | my-worker publish send_email --body -
-  publish echo --payload 'hello world' --count 100")]
-struct PublishArguments {
-    /// The request type, as `handlers` shows it
-    request_type: String,
-    /// The body: JSON, - for standard input, or @FILE
-    #[arg(long, value_name = "JSON|-|@FILE")]
-    body: Option<String>,
-    /// A text as the whole body: {"payload": TEXT}
-    #[arg(long, value_name = "TEXT", conflicts_with = "body")]
-    payload: Option<String>,
-    /// 0 is the most urgent, 4294967295 the least [default: the handler's]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    priority: Option<i64>,
-    /// Not before: a duration such as 10m, or a time such as 2026-11-23T09:00:00Z
-    #[arg(long, value_name = "D", value_parser = publish::when)]
-    delay: Option<crate::message::When>,
-    /// Not after: a time, or a duration from now
-    #[arg(long, value_name = "T", value_parser = publish::when)]
-    expiration: Option<crate::message::When>,
-    /// So many of them
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    count: u64,
-    #[command(flatten)]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-struct ListArguments {
-    /// Only those that are ready, delayed, reserved or buried
-    #[arg(long, value_name = "S")]
-    state: Option<State>,
-    /// Only those in this queue
-    #[arg(long, value_name = "Q")]
-    queue: Option<String>,
-    /// Only those of this request type
-    #[arg(long = "type", value_name = "T")]
-    request_type: Option<String>,
-    /// So many at most; 0: all
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
-    #[command(flatten)]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct KickArguments {
-    /// The message with this id
-    id: Option<MessageId>,
-    /// All that are buried
-    #[arg(long)]
-    all: bool,
-    /// All that are buried of this request type
-    #[arg(long = "type", value_name = "T")]
-    request_type: Option<String>,
 }
 
 impl std::str::FromStr for MessageId {
@@ -210,14 +201,22 @@ impl std::str::FromStr for MessageId {
 /// A command's end: well, or with an error for a person.
 type Done = Result<(), Box<dyn Error>>;
 
+/// A command line that clap takes and that says nothing sensible.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
+
+impl Program {
+    fn definition(&self) -> clap::Command {
+        let command = Cli::command().name(self.name).version(self.version);
+        if self.about.is_empty() { command } else { command.about(self.about) }
+    }
+}
+
 /// The whole program: reads the arguments of the process and does what they
 /// say.
 pub fn main(program: Program) -> ExitCode {
-    let mut command = Cli::command().name(program.name).version(program.version);
-    if !program.about.is_empty() {
-        command = command.about(program.about);
-    }
-    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = match program.definition().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -231,7 +230,7 @@ pub fn main(program: Program) -> ExitCode {
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {}", show::visible(&chain(&*error)));
-            ExitCode::FAILURE
+            ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
         }
     }
 }
@@ -252,17 +251,23 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
             ConsoleOptions { log_format: cli.common.log_format.unwrap_or_default(), ..ConsoleOptions::default() };
         logs::start(cli.common.log_level, tracing::Level::WARN, &console)
     });
-    let open = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::new(Config::load_from(&sources)?)?) };
+    let queue = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::new(Config::load_from(&sources)?)?) };
     match command {
         Command::Work(arguments) => work::run(&arguments, &program, cli.common.log_level, sources),
-        Command::Publish(arguments) => publish::run(&arguments, open, out),
-        Command::List(arguments) => look::list(&open()?, &arguments, out),
-        Command::Peek { id, format } => look::peek(&open()?, &id, format.json, out),
-        Command::Stats { format } => look::stats(&open()?, format.json, out),
-        Command::Handlers { format } => look::handlers(&Registry::collect()?, format.json, out),
+        Command::Publish(arguments) => publish::run(&arguments, queue, out),
+        Command::List(arguments) => list::run(&queue()?, &arguments, out),
+        Command::Peek { id, format } => peek::run(&queue()?, &id, format.json, out),
+        Command::Delete(arguments) => change::delete(&queue()?, &arguments, out),
+        Command::Kick(arguments) => change::kick(&queue()?, &arguments, out),
+        Command::Purge(arguments) => change::purge(&queue()?, &arguments, out),
+        Command::Pause(arguments) => queues::pause(&queue()?, &arguments, out),
+        Command::Resume(arguments) => queues::resume(&queue()?, &arguments, out),
+        Command::Stats(arguments) => stats::run(&queue()?, &arguments, out),
+        Command::Backup(arguments) => queues::backup(&queue()?, &arguments, out),
+        Command::Handlers { format } => handlers::run(&Registry::collect()?, format.json, out),
         Command::Check { format } => check::run(program.setup, format.json, out),
-        Command::Kick(arguments) => change::kick(&open()?, &arguments, out),
-        Command::Delete { id } => change::delete(&open()?, &id, out),
+        Command::Config { format } => configuration::run(&sources, format.json, out),
+        Command::Completions { shell } => completions::run(program.definition(), shell, out),
     }
 }
 

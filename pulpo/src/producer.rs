@@ -40,6 +40,12 @@ impl Producer {
         Self { queue, default_queue: default_queue.into(), changed: Arc::new(changed.clone()), clock }
     }
 
+    /// Where jobs go that name no queue.
+    #[cfg(feature = "cli")]
+    pub(crate) fn default_queue(&self) -> &str {
+        &self.default_queue
+    }
+
     pub(crate) fn publish<J: Job>(&self, message: Message<J>) -> Result<Message<J>, PublishError> {
         let mut one = self.publish_all(vec![message])?;
         Ok(one.pop().expect("a queue that kept a message names it"))

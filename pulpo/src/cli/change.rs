@@ -1,36 +1,290 @@
-//! `kick` and `delete`: what an operator does about a message.
+//! `kick`, `delete` and `purge`: what an operator does about messages.
+//!
+//! What is meant is looked up first, counted, and asked about; then only those
+//! messages are touched, each if it is still what was meant. So what was
+//! counted is what happens, or less.
 
 use std::io::Write;
 
-use super::{Done, KickArguments};
+use clap::Args;
+use serde_json::json;
+
+use super::pick::Pick;
+use super::show::{self, counted};
+use super::{Done, Format, WrongUsage, terminal};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
-use crate::queue::{Filter, State};
+use crate::queue::{Filter, QueueAdapter, QueueError, State};
 
-pub(super) fn kick(pulpo: &Pulpo, arguments: &KickArguments, out: &mut dyn Write) -> Done {
-    let mut filter = Filter::all().state(State::Buried);
-    filter.ids = arguments.id.clone().map(|id| [id].into());
-    filter.request_type.clone_from(&arguments.request_type);
-    let kicked = pulpo.queue().kick(&filter)?;
-    if let (0, Some(id)) = (kicked, &arguments.id) {
-        return Err(match pulpo.queue().peek(id)? {
-            Some(message) => format!("message {id} is {}, and only buried ones can be kicked", message.state).into(),
-            None => format!("there is no message {id}").into(),
-        });
-    }
-    writeln!(out, "kicked {kicked}")?;
-    Ok(())
+/// So many messages are looked at in one go.
+const PAGE: usize = 50_000;
+
+/// What can be deleted: all but what a worker has.
+const FREE: [State; 3] = [State::Ready, State::Delayed, State::Buried];
+
+/// How sure somebody is.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Sure {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Say how many messages are meant, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
-pub(super) fn delete(pulpo: &Pulpo, id: &MessageId, out: &mut dyn Write) -> Done {
-    if pulpo.queue().delete(&Filter::all().id(id.clone()))? == 0 {
-        return Err(match pulpo.queue().peek(id)? {
-            Some(_) => {
-                format!("message {id} is reserved by a worker: wait until it is settled, or its lease ends").into()
-            }
-            None => format!("there is no message {id}").into(),
-        });
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  kick 42 43                                     try these two again
+  kick --type send_email --reason 'connection'   those that failed for want of a connection
+  kick --queue mail --limit 1                    one of them, to see whether it works now
+  kick --all --dry-run                           how many are buried
+
+On a terminal it says how many are meant and asks, unless ids are given. Elsewhere it does not ask: what is kicked is
+only tried again.")]
+pub(super) struct KickArguments {
+    /// The messages with these ids, as `list` shows them
+    #[arg(value_name = "ID")]
+    ids: Vec<MessageId>,
+    /// All that are buried
+    #[arg(long, conflicts_with_all = ["ids", "queue", "request_type", "older", "newer", "reason"])]
+    all: bool,
+    /// Only those in this queue
+    #[arg(long, value_name = "Q", conflicts_with = "ids")]
+    queue: Option<String>,
+    #[command(flatten)]
+    pick: Pick,
+    /// So many at most, the newest
+    #[arg(long, value_name = "N", conflicts_with = "ids")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    sure: Sure,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  delete 42 43                                   these two
+  delete --state buried --older 30d              what has been given up for a month
+  delete --type send_email --reason 'no recipient' --dry-run
+                                                 how many have failed for this reason
+
+It says how many are meant and asks, unless ids are given. Where it cannot ask, it needs --yes. What a worker has
+stays.")]
+pub(super) struct DeleteArguments {
+    /// The messages with these ids, as `publish` and `list` show them
+    #[arg(value_name = "ID")]
+    ids: Vec<MessageId>,
+    /// Only those that are ready, delayed or buried; several with commas
+    #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free, conflicts_with = "ids")]
+    state: Vec<State>,
+    /// Only those in this queue
+    #[arg(long, value_name = "Q", conflicts_with = "ids")]
+    queue: Option<String>,
+    #[command(flatten)]
+    pick: Pick,
+    /// So many at most, the newest
+    #[arg(long, value_name = "N", conflicts_with = "ids")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    sure: Sure,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  purge mail                  all messages of the queue
+  purge mail --state buried   those that have failed for good
+  purge --all --yes           all messages of all queues
+
+It says how many are meant and asks. Where it cannot ask, it needs --yes. What a worker has stays.")]
+pub(super) struct PurgeArguments {
+    /// The queue to empty
+    #[arg(required_unless_present = "all")]
+    queue: Option<String>,
+    /// All queues
+    #[arg(long, conflicts_with = "queue")]
+    all: bool,
+    /// Only those that are ready, delayed or buried; several with commas
+    #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free)]
+    state: Vec<State>,
+    #[command(flatten)]
+    pick: Pick,
+    #[command(flatten)]
+    sure: Sure,
+}
+
+fn free(text: &str) -> Result<State, String> {
+    match text.parse()? {
+        State::Reserved => Err("expected ready, delayed or buried: nobody can delete what a worker has".to_owned()),
+        state => Ok(state),
     }
-    writeln!(out, "deleted {id}")?;
-    Ok(())
+}
+
+pub(super) fn kick(pulpo: &Pulpo, arguments: &KickArguments, out: &mut dyn Write) -> Done {
+    let KickArguments { ids, all, queue, pick, limit, sure } = arguments;
+    if !ids.is_empty() {
+        only_ids(pick)?;
+        return named(pulpo, &KICK, ids, *sure, out);
+    }
+    if !all && queue.is_none() && pick.is_empty() {
+        return Err(
+            WrongUsage("expected an ID, --all, --queue, --type, --older, --newer or --reason".to_owned()).into()
+        );
+    }
+    let mut filter = pick.filter(&[State::Buried], queue.as_ref());
+    filter.limit = *limit;
+    many(pulpo, &KICK, &filter, *sure, out)
+}
+
+pub(super) fn delete(pulpo: &Pulpo, arguments: &DeleteArguments, out: &mut dyn Write) -> Done {
+    let DeleteArguments { ids, state, queue, pick, limit, sure } = arguments;
+    if !ids.is_empty() {
+        only_ids(pick)?;
+        return named(pulpo, &DELETE, ids, *sure, out);
+    }
+    if state.is_empty() && queue.is_none() && pick.is_empty() {
+        let expected = "expected an ID, --state, --queue, --type, --older, --newer or --reason; `purge` deletes all";
+        return Err(WrongUsage(expected.to_owned()).into());
+    }
+    let mut filter = pick.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
+    filter.limit = *limit;
+    many(pulpo, &DELETE, &filter, *sure, out)
+}
+
+pub(super) fn purge(pulpo: &Pulpo, arguments: &PurgeArguments, out: &mut dyn Write) -> Done {
+    let PurgeArguments { queue, all: _, state, pick, sure } = arguments;
+    let filter = pick.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
+    many(pulpo, &DELETE, &filter, *sure, out)
+}
+
+fn only_ids(pick: &Pick) -> Result<(), WrongUsage> {
+    if pick.is_empty() { Ok(()) } else { Err(WrongUsage("expected either IDs or filters, got both".to_owned())) }
+}
+
+/// What is done about messages.
+struct Deed {
+    verb: &'static str,
+    done: &'static str,
+    /// Which messages it can be done to.
+    to: &'static [State],
+    act: fn(&dyn QueueAdapter, &Filter) -> Result<u64, QueueError>,
+    /// Whether it is done without a word where nobody can be asked.
+    harmless: bool,
+}
+
+const KICK: Deed = Deed {
+    verb: "kick",
+    done: "kicked",
+    to: &[State::Buried],
+    act: |queue, filter| queue.kick(filter),
+    harmless: true,
+};
+
+const DELETE: Deed =
+    Deed { verb: "delete", done: "deleted", to: &FREE, act: |queue, filter| queue.delete(filter), harmless: false };
+
+impl Deed {
+    fn report(&self, matched: u64, touched: u64, sure: Sure, out: &mut dyn Write) -> Done {
+        if sure.format.json {
+            return show::json(out, &json!({ "matched": matched, self.done: touched, "dry_run": sure.dry_run }));
+        }
+        if sure.dry_run {
+            writeln!(out, "would {} {}", self.verb, counted(matched, "message"))?;
+        } else {
+            writeln!(out, "{} {touched}", self.done)?;
+        }
+        Ok(())
+    }
+}
+
+/// Messages that are named one by one: somebody has looked at them.
+fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dyn Write) -> Done {
+    let queue = &**pulpo.queue();
+    let (mut matched, mut touched, mut problems) = (0, Vec::new(), Vec::new());
+    for id in ids {
+        let mut filter = Filter::all().id(id.clone());
+        filter.states = deed.to.to_vec();
+        if sure.dry_run {
+            matched += queue.list(&filter)?.len() as u64;
+        } else if (deed.act)(queue, &filter)? > 0 {
+            touched.push(id);
+            continue;
+        }
+        match queue.peek(id)? {
+            None => problems.push(format!("there is no message {id}")),
+            Some(message) if message.state == State::Reserved && deed.to != KICK.to => problems.push(format!(
+                "message {id} is reserved by a worker: wait until it is settled, or its lease ends{}",
+                message.until.map(|until| format!(" {}", show::ago(until))).unwrap_or_default()
+            )),
+            Some(message) if !deed.to.contains(&message.state) => {
+                problems.push(format!("message {id} is {}, and only buried ones can be kicked", message.state));
+            }
+            Some(_) => {}
+        }
+    }
+    let done = touched.len() as u64;
+    if sure.format.json || sure.dry_run || deed.harmless {
+        if done > 0 || problems.is_empty() || sure.format.json || sure.dry_run {
+            deed.report(matched + done, done, sure, out)?;
+        }
+    } else {
+        for id in touched {
+            writeln!(out, "{} {id}", deed.done)?;
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
+}
+
+/// Messages that are picked by what they are.
+fn many(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Write) -> Done {
+    let Sure { yes, dry_run, .. } = sure;
+    let asks = terminal::can_ask();
+    if !(yes || dry_run || asks || deed.harmless) {
+        let word = format!("nobody can be asked here: expected --yes to {}, or --dry-run to see how many", deed.verb);
+        return Err(WrongUsage(word).into());
+    }
+    let queue = &**pulpo.queue();
+    let meant = gather(queue, filter)?;
+    let matched = meant.len() as u64;
+    if dry_run || matched == 0 {
+        return deed.report(matched, 0, sure, out);
+    }
+    if !yes && asks {
+        terminal::ask(&format!("{} {}?", deed.verb, described(&meant)))?;
+    }
+    let ids = meant.into_iter().map(|(id, _)| id);
+    let mut exactly = filter.clone().ids(ids);
+    exactly.limit = None;
+    let touched = (deed.act)(queue, &exactly)?;
+    deed.report(matched, touched, sure, out)
+}
+
+/// The messages that the filter picks, and their states.
+fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Vec<(MessageId, State)>, QueueError> {
+    let mut meant = Vec::new();
+    let mut page = filter.clone();
+    loop {
+        let left = filter.limit.map_or(usize::MAX, |limit| limit - meant.len());
+        let most = left.min(PAGE);
+        page.limit = Some(most);
+        let found = queue.list(&page)?;
+        let (full, last) = (found.len() >= most && left > most, found.last().map(|message| message.id.clone()));
+        meant.extend(found.into_iter().map(|message| (message.id, message.state)));
+        match last.filter(|_| full) {
+            Some(last) => page.after = Some(last),
+            None => return Ok(meant),
+        }
+    }
+}
+
+/// `12 messages (3 ready, 9 buried)`.
+fn described(meant: &[(MessageId, State)]) -> String {
+    let count = |state| meant.iter().filter(|(_, of)| *of == state).count();
+    let parts = State::ALL.into_iter().filter(|state| count(*state) > 0);
+    let parts: Vec<_> = parts.map(|state| format!("{} {state}", count(state))).collect();
+    format!("{} ({})", counted(meant.len() as u64, "message"), parts.join(", "))
 }

@@ -28,7 +28,7 @@ pub(super) fn run(setup: fn(&mut App) -> Result<(), SetupFailure>, as_json_text:
     }
     let handlers = registry.iter().count();
     if as_json_text {
-        writeln!(out, "{:#}", json!({ "ok": problems.is_empty(), "handlers": handlers, "problems": problems }))?;
+        show::json(out, &json!({ "ok": problems.is_empty(), "handlers": handlers, "problems": problems }))?;
     } else {
         for problem in &problems {
             writeln!(out, "{}", show::visible(&problem.to_string()))?;

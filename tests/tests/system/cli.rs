@@ -162,13 +162,14 @@ fn what_failed_is_found_kicked_and_deleted() {
     for part in ["id           1\n", "state        buried\n", "last error   a bad word\n", "\"payload\": \"bad\""] {
         assert!(shown.contains(part), "{shown}");
     }
-    let stats = as_json(&place, &["stats", "--json"]);
+    let mut stats = as_json(&place, &["stats", "--json"]);
+    assert!(stats["at"].take().is_string());
     let side = json!({
         "queue": "side", "request_type": "echo", "ready": 0, "delayed": 0, "reserved": 0, "buried": 2,
         "oldest_ready": null,
     });
     let totals = json!([{"queue": null, "published": 3, "finished": 1}]);
-    assert_eq!(stats, json!({"counts": [side], "paused": [], "totals": totals}));
+    assert_eq!(stats, json!({"at": null, "counts": [side], "paused": [], "totals": totals, "rates": []}));
     assert!(well(&place, &["stats"]).contains(" side   echo  0      0        0         2       2"));
 
     assert_eq!(well(&place, &["kick", "1"]), "kicked 1\n");
@@ -193,7 +194,8 @@ fn a_long_list_says_that_there_is_more() {
     well(&place, &["publish", "echo", "--payload", "x", "--count", "101"]);
     let list = well(&place, &["list"]);
     assert_eq!(list.lines().count(), 102);
-    assert!(list.ends_with("there are more: see them with --limit, or --limit 0 for all\n"), "{list}");
+    assert!(list.ends_with("there are more: go on with --after 2, or --limit 0 for all\n"), "{list}");
+    assert_eq!(well(&place, &["list", "--after", "2"]).lines().count(), 2);
     assert_eq!(well(&place, &["list", "--limit", "0"]).lines().count(), 102);
     assert_eq!(as_json(&place, &["list", "--limit", "7", "--json"]).as_array().expect("a list").len(), 7);
 }

@@ -1,0 +1,25 @@
+//! `config`: which configuration holds, and why.
+
+use std::io::Write;
+
+use super::Done;
+use super::show::{self, Cell, Table, Tone};
+use crate::config::{Config, Origin, Sources};
+
+pub(super) fn run(sources: &Sources, as_json_text: bool, out: &mut dyn Write) -> Done {
+    let settings = Config::explain(sources)?;
+    if as_json_text {
+        return show::json(out, &settings);
+    }
+    let mut table = Table::new(["KEY", "VALUE", "FROM"]);
+    for setting in settings {
+        let tone = if setting.origin == Origin::Default { Tone::Quiet } else { Tone::Plain };
+        table.row([
+            Cell::new(setting.key, tone),
+            Cell::new(setting.value, tone),
+            Cell::new(setting.origin.to_string(), tone),
+        ]);
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! `pause`, `resume` and `backup`: what is done to whole queues.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::HumanBytes;
+use serde_json::json;
+
+use super::show;
+use super::stats::until;
+use super::{Done, Format};
+use crate::config::parse_duration;
+use crate::instance::Pulpo;
+use crate::registry::Registry;
+
+/// As long as beanstalkd can count: 136 years.
+const UNTIL_RESUMED: Duration = Duration::from_secs(u32::MAX as u64);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pause mail        nothing of this queue is handed out until `resume mail`
+  pause mail 15m    ... or for a quarter of an hour
+
+Jobs that run go on to their end, and publishing goes on. `stats` shows what is paused. On the embedded queue a pause
+outlives a restart; on beanstalkd it is over when the server is restarted.")]
+pub(super) struct PauseArguments {
+    /// The queue
+    #[arg(index = 1)]
+    queue: String,
+    /// For how long, such as 15m [default: until it is resumed]
+    #[arg(index = 2, value_name = "FOR", value_parser = time)]
+    time: Option<Duration>,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  resume mail    messages of this queue are handed out again, at once")]
+pub(super) struct ResumeArguments {
+    /// The queue
+    queue: String,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  backup /backups/pulpo-$(date +%F).db
+                                a copy of the embedded queue, while workers go on
+  mkdir restored && cp /backups/pulpo-2026-11-23.db restored/queue.db && PULPO_QUEUE=file:restored my-worker
+                                a worker on that copy
+
+The file must not be there yet. What a worker had when the copy was made is ready in it when its lease has ended, and so
+runs again.")]
+pub(super) struct BackupArguments {
+    /// The new file
+    file: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("expected longer than no time; `resume` ends a pause".to_owned()),
+        time => Ok(time.min(UNTIL_RESUMED)),
+    }
+}
+
+pub(super) fn pause(pulpo: &Pulpo, arguments: &PauseArguments, out: &mut dyn Write) -> Done {
+    let PauseArguments { queue, time, format } = arguments;
+    pulpo.queue().pause(queue, time.unwrap_or(UNTIL_RESUMED))?;
+    let stats = pulpo.queue().stats()?;
+    let paused_until = stats.paused_until(queue);
+    if format.json {
+        return show::json(out, &json!({ "queue": queue, "paused_until": paused_until }));
+    }
+    // A short pause may be over by now.
+    let until = paused_until.map(until).unwrap_or_default();
+    writeln!(out, "{}", format!("paused {} {until}", show::visible(queue)).trim_end())?;
+    let served = Registry::gather().iter().any(|handler| {
+        handler.policy().queue.map_or_else(|| pulpo.producer().default_queue() == queue, |its| its == queue)
+    });
+    if !served && stats.counts.iter().all(|counts| counts.queue != *queue) {
+        writeln!(out, "no handler of this program is for this queue, and there are no messages in it")?;
+    }
+    Ok(())
+}
+
+pub(super) fn resume(pulpo: &Pulpo, arguments: &ResumeArguments, out: &mut dyn Write) -> Done {
+    let ResumeArguments { queue, format } = arguments;
+    let was_paused = pulpo.queue().stats()?.paused_until(queue).is_some();
+    pulpo.queue().pause(queue, Duration::ZERO)?;
+    if format.json {
+        return show::json(out, &json!({ "queue": queue, "was_paused": was_paused }));
+    }
+    let queue = show::visible(queue);
+    if was_paused { writeln!(out, "resumed {queue}") } else { writeln!(out, "{queue} was not paused") }?;
+    Ok(())
+}
+
+pub(super) fn backup(pulpo: &Pulpo, arguments: &BackupArguments, out: &mut dyn Write) -> Done {
+    let BackupArguments { file, format } = arguments;
+    let bytes = pulpo.queue().backup(file)?;
+    if format.json {
+        return show::json(out, &json!({ "file": file, "bytes": bytes }));
+    }
+    writeln!(out, "wrote {} to {}", HumanBytes(bytes), show::visible(&file.display().to_string()))?;
+    Ok(())
+}

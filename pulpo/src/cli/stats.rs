@@ -1,0 +1,207 @@
+//! `stats`: how much there is, and how fast it comes and goes.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Args;
+use serde::Serialize;
+
+use super::show::{self, Cell, Table, Tone, ago};
+use super::{Done, Format, terminal};
+use crate::config::parse_duration;
+use crate::instance::Pulpo;
+use crate::queue::{Counts, Stats, Totals};
+use crate::report::chain;
+
+/// A pause that is to last longer than this is one until somebody resumes.
+pub(super) const FOR_GOOD: chrono::TimeDelta = chrono::TimeDelta::days(365 * 100);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stats                      how many messages wait, run and are buried
+  stats --watch              the same every two seconds, with rates
+  stats --watch 10s --json   a line of JSON every ten seconds
+
+READY waits for a worker, the oldest since OLDEST; DELAYED for its time; RESERVED is with a worker; BURIED has failed
+for good. Rates are per second, between two looks: FINISHED/S are done, expired or deleted.")]
+pub(super) struct StatsArguments {
+    /// Again and again, until Ctrl-C [default interval: 2s]
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = interval)]
+    watch: Option<Duration>,
+    #[command(flatten)]
+    format: Format,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        short if short < Duration::from_millis(100) => Err(format!("expected at least 100ms, got {text:?}")),
+        interval => Ok(interval),
+    }
+}
+
+/// What one look at the queue showed, and how it differs from the one before.
+#[derive(Serialize)]
+struct Look {
+    at: DateTime<Utc>,
+    #[serde(flatten)]
+    stats: Stats,
+    /// Empty at the first look.
+    rates: Vec<Rate>,
+}
+
+/// How many messages come and go, per second.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Rate {
+    /// In which queue; `None`: in all together.
+    queue: Option<String>,
+    published: f64,
+    finished: f64,
+}
+
+pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write) -> Done {
+    let Some(interval) = arguments.watch else {
+        let look = Look { at: Utc::now(), stats: pulpo.queue().stats()?, rates: Vec::new() };
+        return if arguments.format.json { show::json(out, &look) } else { plain(pulpo, &look, false, out) };
+    };
+    let mut before: Option<(Instant, Vec<Totals>)> = None;
+    loop {
+        let began = Instant::now();
+        match pulpo.queue().stats() {
+            Ok(stats) => {
+                let rates = before.as_ref().map_or_else(Vec::new, |(then, totals)| {
+                    rates(totals, &stats.totals, began.saturating_duration_since(*then))
+                });
+                before = Some((began, stats.totals.clone()));
+                let look = Look { at: Utc::now(), stats, rates };
+                if arguments.format.json {
+                    show::json_line(out, &look)?;
+                } else {
+                    refresh(pulpo, &look, interval, out)?;
+                }
+            }
+            // It may be back at the next look.
+            Err(error) if error.is_transient() => tracing::warn!("{}", chain(&error)),
+            Err(error) => return Err(error.into()),
+        }
+        out.flush()?;
+        std::thread::sleep(interval);
+    }
+}
+
+/// The rates between two looks, of those that were counted in both.
+fn rates(before: &[Totals], now: &[Totals], passed: Duration) -> Vec<Rate> {
+    let seconds = passed.as_secs_f64().max(f64::EPSILON);
+    let per_second = |before: u64, now: u64| Some(now.checked_sub(before)? as f64 / seconds);
+    let rate = |now: &Totals| {
+        let before = before.iter().find(|before| before.queue == now.queue)?;
+        // A server counts from zero again when its queue was gone meanwhile.
+        Some(Rate {
+            queue: now.queue.clone(),
+            published: per_second(before.published, now.published)?,
+            finished: per_second(before.finished, now.finished)?,
+        })
+    };
+    now.iter().filter_map(rate).collect()
+}
+
+/// In the place of what was shown before, on a terminal; else below it.
+fn refresh(pulpo: &Pulpo, look: &Look, interval: Duration, out: &mut dyn Write) -> Done {
+    let mut text = Vec::new();
+    let at = look.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    writeln!(text, "{at}, every {}", humantime::format_duration(interval))?;
+    plain(pulpo, look, true, &mut text)?;
+    if terminal::can_move() {
+        // Home; each line up to its end; then all that is below.
+        let text = String::from_utf8_lossy(&text).replace('\n', "\x1b[K\n");
+        write!(out, "\x1b[H{text}\x1b[J")?;
+    } else {
+        text.push(b'\n');
+        out.write_all(&text)?;
+    }
+    Ok(())
+}
+
+fn plain(pulpo: &Pulpo, look: &Look, rated: bool, out: &mut dyn Write) -> Done {
+    let Look { stats, rates, .. } = look;
+    let mut head = vec!["QUEUE", "TYPE", "READY", "DELAYED", "RESERVED", "BURIED", "TOTAL", "OLDEST"];
+    if rated {
+        head.extend(["PUBLISHED/S", "FINISHED/S"]);
+    }
+    let mut table = Table::new(head);
+    let mut row = |counts: &Counts, rate: Option<&Rate>| {
+        let mut cells = vec![
+            counts.queue.clone().into(),
+            counts.request_type.clone().into(),
+            Cell::count(counts.ready, Tone::Good),
+            Cell::count(counts.delayed, Tone::Plain),
+            Cell::count(counts.reserved, Tone::Busy),
+            Cell::count(counts.buried, Tone::Bad),
+            counts.total().to_string().into(),
+            counts.oldest_ready.map(ago).unwrap_or_default().into(),
+        ];
+        if rated {
+            cells.push(rate.map_or_else(String::new, |rate| format!("{:.1}", rate.published)).into());
+            cells.push(rate.map_or_else(String::new, |rate| format!("{:.1}", rate.finished)).into());
+        }
+        table.row(cells);
+    };
+    for counts in &stats.counts {
+        row(counts, rates.iter().find(|rate| rate.queue.as_deref() == Some(counts.queue.as_str())));
+    }
+    if stats.counts.len() != 1 || rated {
+        row(&all(&stats.counts), sum(rates).as_ref());
+    }
+    writeln!(out, "{table}")?;
+    for paused in &stats.paused {
+        writeln!(out, "PAUSED {} {}", show::visible(&paused.queue), until(paused.until))?;
+    }
+    if !pulpo.queue().capabilities().stats_by_type {
+        writeln!(out, "this queue does not count by request type; `list --type` looks at each message")?;
+    }
+    Ok(())
+}
+
+/// `until 2026-11-23T09:00:00Z (in 10m)`.
+pub(super) fn until(time: DateTime<Utc>) -> String {
+    if time - Utc::now() > FOR_GOOD { "until it is resumed".to_owned() } else { format!("until {}", show::age(time)) }
+}
+
+fn all(counts: &[Counts]) -> Counts {
+    let mut all = Counts::new("all", "");
+    for counts in counts {
+        all.ready += counts.ready;
+        all.delayed += counts.delayed;
+        all.reserved += counts.reserved;
+        all.buried += counts.buried;
+        all.oldest_ready = all.oldest_ready.into_iter().chain(counts.oldest_ready).min();
+    }
+    all
+}
+
+fn sum(rates: &[Rate]) -> Option<Rate> {
+    let add = |all: Rate, one: &Rate| Rate {
+        queue: None,
+        published: all.published + one.published,
+        finished: all.finished + one.finished,
+    };
+    let none = Rate { queue: None, published: 0.0, finished: 0.0 };
+    (!rates.is_empty()).then(|| rates.iter().fold(none, add))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_of_what_was_counted_in_both_looks() {
+        let mail = |published, finished| Totals::new(Some("mail".to_owned()), published, finished);
+        let new = Totals::new(Some("new".to_owned()), 5, 5);
+        let rated = rates(&[mail(100, 50)], &[mail(120, 51), new], Duration::from_secs(2));
+        assert_eq!(rated, [Rate { queue: Some("mail".to_owned()), published: 10.0, finished: 0.5 }]);
+        assert!(rates(&[mail(100, 50)], &[mail(3, 0)], Duration::from_secs(2)).is_empty(), "it counts anew");
+        assert_eq!(sum(&rated).map(|all| all.published), Some(10.0));
+        assert_eq!(sum(&[]), None);
+    }
+}

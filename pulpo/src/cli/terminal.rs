@@ -1,0 +1,55 @@
+//! What depends on who reads: a person at a terminal, or a program.
+
+use std::env::var_os;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Done;
+
+/// Whether standard output is a terminal.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether standard output may be coloured: on a terminal, unless `NO_COLOR`
+/// says otherwise; elsewhere if `CLICOLOR_FORCE` says so.
+pub(super) fn is_coloured() -> bool {
+    let set = |name| var_os(name).is_some_and(|value| !value.is_empty());
+    let forced = var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+    !set("NO_COLOR") && (forced || (is_terminal() && var_os("TERM").is_none_or(|terminal| terminal != "dumb")))
+}
+
+/// Whether there is somebody to ask.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks, and is an error unless the answer is yes.
+pub(super) fn ask(question: &str) -> Done {
+    let mut terminal = io::stderr();
+    write!(terminal, "{question} [y/N] ")?;
+    terminal.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err("nothing was done, since the answer was not yes".into()),
+    }
+}
+
+/// How far a command is that does so many things, on standard error if that is
+/// a terminal, and only if it takes longer than a moment.
+pub(super) fn progress(all: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {per_sec}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(all).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Whether the cursor of standard output can be moved.
+pub(super) fn can_move() -> bool {
+    is_terminal() && var_os("TERM").is_some_and(|terminal| terminal != "dumb")
+}
