@@ -178,6 +178,32 @@ fn the_reason_of_a_burial_is_listed_and_peeked() {
 }
 
 #[test]
+fn a_message_that_is_buried_while_a_list_goes_on_is_listed_with_its_reason() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    const COUNT: usize = 300;
+    queue.enqueue((0..COUNT).map(|_| NewMessage::new("mail", "type", "{}")).collect()).unwrap();
+    let bury_all = || {
+        let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
+        for _ in 0..COUNT {
+            let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+            seat.bury(&delivery.lease, "fatal", true).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(bury_all);
+        let buried = Filter::all().state(State::Buried);
+        let mut listed = 0;
+        while listed < COUNT {
+            let list = queue.list(&buried).unwrap();
+            listed = list.len();
+            let without = list.iter().filter(|message| reason(message) != Some("fatal")).count();
+            assert_eq!(without, 0, "of {listed} messages");
+        }
+    });
+}
+
+#[test]
 fn the_newest_reason_counts_and_a_long_one_is_cut() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
@@ -228,6 +254,24 @@ fn a_note_goes_with_its_message() {
     assert_eq!(queue.kick(&Filter::all()).unwrap(), 2);
     assert_eq!(notes(&server), 0);
     assert_eq!(queue.stats().unwrap().counts[0].ready, 5);
+}
+
+#[test]
+fn a_note_that_is_left_over_makes_no_deletion_slow() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    let ids = [(); 20].map(|()| bury(&queue, "fatal"));
+    queue.enqueue((0..500).map(|_| NewMessage::new("other", "type", "{}")).collect()).unwrap();
+    let mut other = Other::new(&server);
+    assert_eq!(other.say(format!("delete {}", ids[0]).as_bytes()), "DELETED");
+    let mut peeks = || -> u64 {
+        let stats = other.ask("stats");
+        stats.lines().find_map(|line| line.strip_prefix("cmd-peek: ")).unwrap().parse().unwrap()
+    };
+    let before = peeks();
+    ids[1..].iter().for_each(|id| assert_eq!(queue.delete(&Filter::all().id(id.clone())).unwrap(), 1));
+    assert_eq!(peeks() - before, 19, "a look at each message, and no search for its note");
+    assert_eq!(notes(&server), 0);
 }
 
 #[test]

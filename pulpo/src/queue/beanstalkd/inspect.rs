@@ -13,7 +13,7 @@ use crate::queue::{Counts, Filter, Paused, QueueError, State, Stats, StoredMessa
 
 /// Among how many ids a message's note is looked for that is to go with it.
 /// It is only to save space, so not for long; a list finds it later.
-const SHORT_WALK: u64 = 10_000;
+const SHORT_WALK: u64 = 1_000;
 
 impl Shared {
     pub(super) fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
@@ -100,6 +100,9 @@ impl Shared {
     }
 
     pub(super) fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        // An old note that is left over would hide that the one of a message is
+        // the oldest, and cost a search.
+        self.talk("delete messages from", |client| reasons::sweep(client, &HashSet::new(), 0))?;
         let found_now = self.find(filter, SHORT_WALK)?;
         self.talk("delete messages from", move |client| {
             let mut deleted = 0;

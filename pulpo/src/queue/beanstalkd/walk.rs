@@ -149,6 +149,7 @@ pub(super) fn all(client: &mut Client, filter: &Filter, now: DateTime<Utc>) -> R
     let lowest_named = numbers(filter).and_then(|ids| ids.into_iter().min());
     let last = newest.saturating_sub(LONGEST_WALK).saturating_add(1).max(lowest_named.unwrap_or(0));
     let mut met = Met::default();
+    let mut noted_up_to = newest;
     for id in (last..=newest).rev() {
         let Some((job, text)) = look(client, id)? else {
             met.of(client, id, None);
@@ -160,7 +161,11 @@ pub(super) fn all(client: &mut Client, filter: &Filter, now: DateTime<Utc>) -> R
             }
             continue;
         }
-        let notes = met.of(client, id, Some(job.state));
+        let mut notes = met.of(client, id, Some(job.state));
+        if job.state == State::Buried && notes.is_empty() && reasons::count(client)? > 0 {
+            meet_new_notes(client, &mut met, &mut noted_up_to)?;
+            notes = met.of(client, id, Some(job.state));
+        }
         let seen = Found::new(id, job, text, now).with_notes(notes);
         if !seen.counts(filter) {
             continue;
@@ -176,6 +181,21 @@ pub(super) fn all(client: &mut Client, filter: &Filter, now: DateTime<Utc>) -> R
     // Jobs that were settled meanwhile are not missing.
     walk.missing = if newest > LONGEST_WALK && lowest_named.is_none() { missing } else { 0 };
     Ok(walk)
+}
+
+/// A message that was buried while the walk goes on has its note above the id
+/// where that began.
+fn meet_new_notes(client: &mut Client, met: &mut Met, up_to: &mut u64) -> Result<(), Fault> {
+    let Some(newest) = newest_id_if_told(client)? else { return Ok(()) };
+    for id in (*up_to + 1..=newest).rev() {
+        if let Some((job, text)) = look(client, id)?
+            && job.tube == REASONS_TUBE
+        {
+            met.note(id, &text);
+        }
+    }
+    *up_to = newest.max(*up_to);
+    Ok(())
 }
 
 /// The newest note of a buried message. Notes are newer than their messages:
