@@ -11,4 +11,8 @@ mod newcomer;
 mod outages;
 mod processes;
 mod publishing;
+<<<<<<< HEAD
 mod time;
+=======
+mod torture;
+>>>>>>> 1aafa76 (Torture both queues with kills, and verify each job against a ledger)

@@ -1,0 +1,35 @@
+//! Who suffers what, and when: all of it from the seed.
+
+use std::time::Duration;
+
+use crate::kind::TTR;
+use crate::ledger::Fault;
+use crate::process::Role;
+
+/// What is done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Process(Role, Fault),
+    Server,
+}
+
+/// The pause before the next fault: half a second on average.
+pub(crate) fn pause(random: &mut fastrand::Rng) -> Duration {
+    Duration::from_millis(random.u64(50..950))
+}
+
+/// How long a worker stands still: longer than its leases last.
+pub(crate) fn standstill(random: &mut fastrand::Rng) -> Duration {
+    TTR + Duration::from_millis(random.u64(300..1500))
+}
+
+pub(crate) fn choose(random: &mut fastrand::Rng, with_server: bool) -> Choice {
+    let all = if with_server { 100 } else { 85 };
+    match random.u8(..all) {
+        ..40 => Choice::Process(Role::Worker, Fault::Kill),
+        40..50 => Choice::Process(Role::Worker, Fault::Pause),
+        50..60 => Choice::Process(Role::Worker, Fault::Stop),
+        60..85 => Choice::Process(Role::Producer, Fault::Kill),
+        _ => Choice::Server,
+    }
+}

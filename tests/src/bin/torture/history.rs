@@ -1,0 +1,152 @@
+//! The ledger, sorted by jobs and processes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+
+use crate::kind::{Kind, Then};
+use crate::ledger::{Entry, Event, Fault, read};
+
+/// All that happened.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) jobs: BTreeMap<String, Job>,
+    pub(crate) processes: HashMap<String, Life>,
+    /// When the server was killed.
+    pub(crate) server_kills: Vec<u64>,
+}
+
+/// What is known of one job.
+#[derive(Debug, Default)]
+pub(crate) struct Job {
+    pub(crate) kind: Option<Kind>,
+    pub(crate) publication: Publication,
+    /// Its runs in their order, for each message that it became; batches do
+    /// not know which.
+    pub(crate) messages: BTreeMap<Option<String>, Vec<Run>>,
+    pub(crate) burials: Vec<Burial>,
+    pub(crate) left: Vec<String>,
+}
+
+/// What its producer knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Publication {
+    /// Nothing: it published from within a handler.
+    #[default]
+    Elsewhere,
+    /// It was killed before it knew, or was told that nobody knows.
+    Perhaps,
+    Certain,
+    Refused,
+}
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) process: String,
+    pub(crate) lane: u32,
+    pub(crate) call: u64,
+    pub(crate) attempt: Option<u32>,
+    pub(crate) start: u64,
+    /// When and how it ended, if it did.
+    pub(crate) end: Option<(u64, Then)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Burial {
+    pub(crate) at: u64,
+    pub(crate) id: String,
+    pub(crate) reason: Option<String>,
+}
+
+/// What is known of one process.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    /// When it last wrote anything down.
+    pub(crate) last: u64,
+    /// When the driver noticed its end, and whether that was without a word.
+    pub(crate) gone: Option<(u64, bool)>,
+    pub(crate) faults: Vec<(u64, Fault)>,
+    /// From when to when it did nothing.
+    pub(crate) stalls: Vec<(u64, u64)>,
+    /// The last call of each of its lanes.
+    pub(crate) calls: HashMap<u32, u64>,
+}
+
+impl History {
+    pub(crate) fn read(folder: &Path) -> io::Result<Self> {
+        let mut history = Self::default();
+        read(folder, |process, entry| history.add(process, entry))?;
+        for job in history.jobs.values_mut() {
+            for runs in job.messages.values_mut() {
+                runs.sort_by_key(|run| run.start);
+            }
+        }
+        history.server_kills.sort_unstable();
+        Ok(history)
+    }
+
+    fn add(&mut self, process: &str, Entry { at, event }: Entry) {
+        let life = self.processes.entry(process.to_owned()).or_default();
+        life.last = life.last.max(at);
+        match event {
+            Event::Stalled { micros } => return life.stalls.push((at.saturating_sub(micros), at)),
+            Event::ServerKilled => return self.server_kills.push(at),
+            Event::Fault { process, fault } => {
+                return self.processes.entry(process).or_default().faults.push((at, fault));
+            }
+            Event::Gone { process, how } => {
+                let life = self.processes.entry(process).or_default();
+                life.gone = Some((at, how.starts_with("signal")));
+                return;
+            }
+            _ => {}
+        }
+        let Some(key) = event.key() else { return };
+        let job = self.jobs.entry(key.to_owned()).or_default();
+        match event {
+            Event::Publishing { kind, .. } => (job.kind, job.publication) = (Some(kind), Publication::Perhaps),
+            Event::Published { .. } => job.publication = Publication::Certain,
+            Event::Refused { .. } => job.publication = Publication::Refused,
+            Event::Start { kind, id, attempt, lane, call, .. } => {
+                job.kind = Some(kind);
+                let last = life.calls.entry(lane).or_default();
+                *last = call.max(*last);
+                let run = Run { process: process.to_owned(), lane, call, attempt, start: at, end: None };
+                job.messages.entry(id).or_default().push(run);
+            }
+            Event::End { attempt, then, .. } => {
+                // The last of this process that has not ended.
+                let open = job
+                    .messages
+                    .values_mut()
+                    .flatten()
+                    .rev()
+                    .find(|run| run.process == process && run.end.is_none() && run.attempt == attempt);
+                if let Some(run) = open {
+                    run.end = Some((at, then));
+                }
+            }
+            Event::Buried { id, reason, .. } => job.burials.push(Burial { at, id, reason }),
+            Event::Left { state, .. } => job.left.push(state),
+            _ => {}
+        }
+    }
+
+    /// How often this was done to processes whose names begin so.
+    pub(crate) fn faults(&self, role: &str, fault: Fault) -> usize {
+        let of_role = self.processes.iter().filter(|(name, _)| name.starts_with(role));
+        of_role.flat_map(|(_, life)| &life.faults).filter(|(_, done)| *done == fault).count()
+    }
+}
+
+impl Life {
+    /// Whether it ended without a word, by a kill or an abort.
+    pub(crate) fn died(&self) -> bool {
+        self.gone.is_some_and(|(_, without_a_word)| without_a_word)
+    }
+
+    /// When it was told to end, if it was.
+    pub(crate) fn stopped_at(&self) -> Option<u64> {
+        self.faults.iter().find(|(_, fault)| *fault == Fault::Stop).map(|(at, _)| *at)
+    }
+}

@@ -1,0 +1,175 @@
+//! The kinds of jobs: what one does, and what must become of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a job does, and by which handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// At once.
+    Succeed,
+    /// After a delay that its publication asks for.
+    Later,
+    /// After a while.
+    Sleep,
+    /// In its third run.
+    FailTwice,
+    /// Never.
+    FailAlways,
+    Fatal,
+    PanicOnce,
+    PanicAlways,
+    /// Takes its process along, always.
+    Abort,
+    /// Runs for longer than its ttr.
+    Overrun,
+    /// Exceeds its timeout in its first run.
+    TimeoutOnce,
+    /// Always.
+    TimeoutAlways,
+    /// Publishes another job as it succeeds.
+    Parent,
+    /// That other job.
+    Child,
+    AsyncSucceed,
+    AsyncFailTwice,
+    /// Is dropped at its await point by its timeout, in its first run.
+    AsyncTimeoutOnce,
+    BatchSucceed,
+    BatchFatal,
+    BatchFailAlways,
+}
+
+/// What must become of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rightful {
+    Done,
+    /// By its handler's verdict, in its first run that ends.
+    BuriedAtOnce,
+    /// When its attempts are used up.
+    BuriedInTheEnd,
+}
+
+/// How a run ends, by its handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Then {
+    Succeed,
+    Fail,
+    Fatal,
+    Panic,
+    Abort,
+    /// It waits until it is told that its result no longer counts.
+    Wait,
+}
+
+/// The ttr of all of them.
+pub(crate) const TTR: Duration = Duration::from_secs(2);
+
+/// What the handlers that give up do.
+pub(crate) const FEW_ATTEMPTS: u32 = 3;
+/// Those that abort: each costs a process.
+pub(crate) const POISON_ATTEMPTS: u32 = 2;
+/// More kills than any innocent job meets.
+pub(crate) const MANY_ATTEMPTS: u32 = 20;
+
+impl Kind {
+    /// How often each is published, in parts of all. The slow ones are rare
+    /// enough to leave lanes free, the deadly ones to let processes live for
+    /// some seconds.
+    pub(crate) const SHARES: [(Self, u32); 19] = [
+        (Self::Succeed, 1200),
+        (Self::Later, 100),
+        (Self::Sleep, 120),
+        (Self::FailTwice, 120),
+        (Self::FailAlways, 40),
+        (Self::Fatal, 60),
+        (Self::PanicOnce, 40),
+        (Self::PanicAlways, 10),
+        (Self::Abort, 3),
+        (Self::Overrun, 8),
+        (Self::TimeoutOnce, 12),
+        (Self::TimeoutAlways, 4),
+        (Self::Parent, 60),
+        (Self::AsyncSucceed, 120),
+        (Self::AsyncFailTwice, 40),
+        (Self::AsyncTimeoutOnce, 8),
+        (Self::BatchSucceed, 180),
+        (Self::BatchFatal, 20),
+        (Self::BatchFailAlways, 20),
+    ];
+
+    /// One of them.
+    pub(crate) fn pick(random: &mut fastrand::Rng) -> Self {
+        let all: u32 = Self::SHARES.iter().map(|(_, share)| share).sum();
+        let mut left = random.u32(..all);
+        for (kind, share) in Self::SHARES {
+            match left.checked_sub(share) {
+                Some(less) => left = less,
+                None => return kind,
+            }
+        }
+        Self::Succeed
+    }
+
+    pub(crate) fn rightful(self) -> Rightful {
+        match self {
+            Self::Fatal | Self::BatchFatal => Rightful::BuriedAtOnce,
+            Self::FailAlways | Self::PanicAlways | Self::Abort | Self::TimeoutAlways | Self::BatchFailAlways => {
+                Rightful::BuriedInTheEnd
+            }
+            _ => Rightful::Done,
+        }
+    }
+
+    pub(crate) fn max_attempts(self) -> u32 {
+        match self {
+            Self::FailAlways | Self::PanicAlways | Self::TimeoutAlways | Self::BatchFailAlways => FEW_ATTEMPTS,
+            Self::Abort => POISON_ATTEMPTS,
+            _ => MANY_ATTEMPTS,
+        }
+    }
+
+    /// How long the run takes, and how it ends. The members of a batch do not
+    /// know their attempt.
+    pub(crate) fn plan(self, attempt: Option<u32>) -> (Duration, Then) {
+        let attempt = attempt.unwrap_or(1);
+        let unless = |over: bool, then| if over { Then::Succeed } else { then };
+        let then = match self {
+            Self::FailTwice | Self::AsyncFailTwice => unless(attempt > 2, Then::Fail),
+            Self::FailAlways | Self::BatchFailAlways => Then::Fail,
+            Self::Fatal | Self::BatchFatal => Then::Fatal,
+            Self::PanicOnce => unless(attempt > 1, Then::Panic),
+            Self::PanicAlways => Then::Panic,
+            Self::Abort => Then::Abort,
+            Self::TimeoutOnce | Self::AsyncTimeoutOnce => unless(attempt > 1, Then::Wait),
+            Self::TimeoutAlways => Then::Wait,
+            _ => Then::Succeed,
+        };
+        let time = match self {
+            Self::Sleep => Duration::from_millis(60),
+            Self::AsyncSucceed => Duration::from_millis(10),
+            Self::Overrun => TTR + Duration::from_millis(1200),
+            _ => Duration::ZERO,
+        };
+        (time, then)
+    }
+
+    /// The reason that its handler gives for failing.
+    pub(crate) fn reason(key: &str) -> String {
+        format!("no luck with {key}")
+    }
+
+    /// The reasons that it may be buried with, when none of its runs was cut
+    /// off.
+    pub(crate) fn burial_reason(self, key: &str) -> String {
+        let reason = Self::reason(key);
+        match self {
+            Self::Fatal | Self::BatchFatal => reason,
+            Self::PanicAlways => format!("panicked: {reason} (attempt {FEW_ATTEMPTS} of {FEW_ATTEMPTS})"),
+            Self::TimeoutAlways => format!("timed out after 300ms (attempt {FEW_ATTEMPTS} of {FEW_ATTEMPTS})"),
+            Self::Abort => format!("its worker died {POISON_ATTEMPTS} times"),
+            _ => format!("{reason} (attempt {FEW_ATTEMPTS} of {FEW_ATTEMPTS})"),
+        }
+    }
+}

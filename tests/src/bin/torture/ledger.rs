@@ -1,0 +1,126 @@
+//! What happened, written down beside the queue: a file for each process, one
+//! appending write for each entry, so that a kill loses at most the entry
+//! that was being written.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::kind::{Kind, Then};
+
+/// What happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// A producer is about to publish.
+    Publishing { key: String, kind: Kind },
+    /// `publish` has returned Ok.
+    Published { key: String, id: String },
+    /// It has returned an error that says the message is not in the queue.
+    Refused { key: String, why: String },
+    /// It has returned that nobody knows.
+    Unsure { key: String },
+    /// A handler was called. Those of a batch know neither id nor attempt.
+    Start { key: String, kind: Kind, id: Option<String>, attempt: Option<u32>, lane: u32, call: u64 },
+    /// It is about to return, or to be told that it is over.
+    End { key: String, attempt: Option<u32>, then: Then },
+    /// This process did nothing for so many microseconds until now.
+    Stalled { micros: u64 },
+    /// The driver is about to do this to a process.
+    Fault { process: String, fault: Fault },
+    /// The driver found that a process has ended.
+    Gone { process: String, how: String },
+    /// The server is about to be killed.
+    ServerKilled,
+    /// The driver found it buried, and took it out of the queue.
+    Buried { key: String, id: String, attempts: u32, reason: Option<String> },
+    /// It was still in the queue when all was over.
+    Left { key: String, id: String, state: String },
+}
+
+/// What the driver does to processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fault {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP, and SIGCONT after more than the ttr.
+    Pause,
+    /// SIGTERM.
+    Stop,
+}
+
+impl Event {
+    /// Which job it tells of.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Publishing { key, .. }
+            | Self::Published { key, .. }
+            | Self::Refused { key, .. }
+            | Self::Unsure { key }
+            | Self::Start { key, .. }
+            | Self::End { key, .. }
+            | Self::Buried { key, .. }
+            | Self::Left { key, .. } => Some(key),
+            Self::Stalled { .. } | Self::Fault { .. } | Self::Gone { .. } | Self::ServerKilled => None,
+        }
+    }
+}
+
+/// When, in microseconds since 1970, and what.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) at: u64,
+    pub(crate) event: Event,
+}
+
+/// The file of one process.
+#[derive(Debug)]
+pub(crate) struct Ledger(File);
+
+impl Ledger {
+    /// The ledger of the process of this name.
+    pub(crate) fn open(folder: &Path, process: &str) -> io::Result<Self> {
+        let path = folder_of(folder).join(process);
+        OpenOptions::new().create(true).append(true).open(path).map(Self)
+    }
+
+    pub(crate) fn write(&self, event: Event) {
+        let mut line = serde_json::to_vec(&Entry { at: now(), event }).expect("an entry is JSON");
+        line.push(b'\n');
+        // Without its evidence this program can show nothing.
+        (&self.0).write_all(&line).expect("the ledger can be written");
+    }
+}
+
+/// Makes the folder of the ledgers.
+pub(crate) fn prepare(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder_of(folder))
+}
+
+/// Calls `each` with the process and the entry, of each process in its order.
+pub(crate) fn read(folder: &Path, mut each: impl FnMut(&str, Entry)) -> io::Result<()> {
+    for file in fs::read_dir(folder_of(folder))? {
+        let path = file?.path();
+        let process = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for line in fs::read(&path)?.split_inclusive(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
+                Ok(entry) => each(&process, entry),
+                // The entry that its process was writing when it was killed.
+                Err(_) if !line.ends_with(b"\n") => {}
+                Err(error) => return Err(io::Error::other(format!("{}: {error}", path.display()))),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn folder_of(folder: &Path) -> PathBuf {
+    folder.join("ledger")
+}
+
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,109 @@
+//! Where it all happens: a folder, and the queue in it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pulpo::queue::{Filter, QueueError, State};
+use pulpo::{Config, Pulpo};
+use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
+use serde::Serialize;
+
+use crate::jobs::Task;
+use crate::ledger::{self, Event, Ledger};
+
+/// Which queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// The embedded one.
+    File,
+    /// A server with `-b` and `-f0`.
+    Beanstalkd,
+}
+
+/// A folder with a queue, as the driver sees it.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) folder: PathBuf,
+    pub(crate) address: String,
+    pub(crate) server: Option<BeanstalkdServer>,
+    pub(crate) ledger: Ledger,
+    pulpo: Pulpo,
+}
+
+impl Scene {
+    pub(crate) fn new(kind: Kind, folder: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+        ledger::prepare(folder)?;
+        let binlog = folder.join("binlog");
+        let server = (kind == Kind::Beanstalkd)
+            .then(|| std::fs::create_dir_all(&binlog).map(|()| Options::new().binlog(&binlog).start()))
+            .transpose()?;
+        let address = match &server {
+            Some(server) => format!("beanstalkd://127.0.0.1:{}", server.port()),
+            None => format!("file:{}", folder.join("queue").display()),
+        };
+        let pulpo = Pulpo::new(Config::default().queue(&address)?)?;
+        Ok(Self { folder: folder.to_owned(), address, server, ledger: Ledger::open(folder, "driver")?, pulpo })
+    }
+
+    /// How many messages still wait for something.
+    pub(crate) fn pending(&self) -> Result<u64, QueueError> {
+        let stats = self.pulpo.queue().stats()?;
+        Ok(stats.iter().map(|stats| stats.ready + stats.delayed + stats.reserved).sum())
+    }
+
+    /// A place to take the buried messages out of the queue, with a ledger of
+    /// its own.
+    pub(crate) fn desk(&self) -> io::Result<Desk> {
+        Ok(Desk { pulpo: self.pulpo.clone(), ledger: Ledger::open(&self.folder, "collector")? })
+    }
+
+    /// Writes down what is still there, which should be nothing.
+    pub(crate) fn collect_left(&self) -> Result<(), QueueError> {
+        for message in self.pulpo.queue().list(&Filter::all())? {
+            let (id, state) = (message.id.to_string(), message.state.to_string());
+            self.ledger.write(Event::Left { key: key(&message.text), id, state });
+        }
+        Ok(())
+    }
+
+    /// Tells the producers to end.
+    pub(crate) fn end_producers(&self) -> io::Result<()> {
+        std::fs::write(self.folder.join(crate::produce::OVER), "")
+    }
+}
+
+/// Where buried messages end.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pulpo: Pulpo,
+    ledger: Ledger,
+}
+
+impl Desk {
+    /// Takes the buried messages out of the queue, and writes down why they
+    /// were there: that keeps a long run from growing.
+    pub(crate) fn collect_buried(&self) -> Result<(), QueueError> {
+        let queue = self.pulpo.queue();
+        let mut buried = queue.list(&Filter::all().state(State::Buried))?;
+        // A server finds the reason that is the oldest without a search, and
+        // takes it away with its message.
+        buried.sort_by_key(|message| message.last_error_at);
+        for message in buried {
+            let (id, attempts, reason) = (message.id.to_string(), message.attempts, message.last_error);
+            self.ledger.write(Event::Buried { key: key(&message.text), id, attempts, reason });
+            queue.delete(&message.id)?;
+        }
+        Ok(())
+    }
+}
+
+/// Which job a message is of.
+fn key(text: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Wire {
+        body: Task,
+    }
+    serde_json::from_slice::<Wire>(text)
+        .map_or_else(|_| format!("not ours: {}", String::from_utf8_lossy(text)), |wire| wire.body.key)
+}

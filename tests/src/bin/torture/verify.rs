@@ -1,0 +1,301 @@
+//! What must hold of each job, whatever happened to the processes.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::history::{Burial, History, Job, Life, Publication, Run};
+use crate::kind::{Kind, Rightful, Then};
+use crate::ledger::{Fault, read};
+use crate::report::Report;
+use crate::scene;
+
+/// Entries of two processes may be written in another order than what they
+/// tell of happened in, by so many microseconds.
+const SLACK: u64 = 250_000;
+
+/// How many calls of one lane may be unsettled when its process dies: a lane
+/// settles a message before it takes the next one.
+const UNSETTLED_CALLS: u64 = 1;
+
+/// A job that did not come to its rightful end, or not by right.
+#[derive(Debug, Serialize)]
+pub(crate) struct Violation {
+    pub(crate) key: Option<String>,
+    pub(crate) what: String,
+    /// Its way through the ledger.
+    pub(crate) way: Vec<String>,
+}
+
+/// Why a message ran again that had not failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cause {
+    /// Its worker died, with the message in hand.
+    WorkerDied,
+    /// Its worker was told to end, and gave it back.
+    WorkerStopped,
+    /// Its server was killed, and so all leases ended.
+    ServerKilled,
+    /// Its worker stood still for longer than the lease.
+    WorkerStoodStill,
+}
+
+impl Violation {
+    pub(crate) fn of_processes(what: String) -> Self {
+        Self { key: None, what, way: Vec::new() }
+    }
+}
+
+/// Looks at every job.
+pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::Result<Report> {
+    let mut report = Report::new(history);
+    let mut wrong: Vec<(String, String)> = Vec::new();
+    for (key, job) in &history.jobs {
+        let mut look = Look { history, queue, key, job, report: &mut report, wrong: Vec::new() };
+        look.all();
+        wrong.extend(look.wrong.into_iter().map(|what| (key.clone(), what)));
+    }
+    // The first few tell enough, and each brings its whole way.
+    let mut ways: HashMap<String, Vec<(u64, String)>> =
+        wrong.iter().take(50).map(|(key, _)| (key.clone(), Vec::new())).collect();
+    if !ways.is_empty() {
+        read(folder, |process, entry| {
+            if let Some(way) = entry.event.key().and_then(|key| ways.get_mut(key)) {
+                way.push((entry.at, format!("{} {process}: {:?}", entry.at, entry.event)));
+            }
+        })?;
+        ways.values_mut().for_each(|way| way.sort());
+    }
+    for (key, what) in wrong {
+        let way = ways.get(&key).into_iter().flatten().map(|(_, line)| line.clone()).collect();
+        report.violations.push(Violation { key: Some(key), what, way });
+    }
+    Ok(report)
+}
+
+/// A look at one job.
+struct Look<'a> {
+    history: &'a History,
+    queue: scene::Kind,
+    key: &'a str,
+    job: &'a Job,
+    report: &'a mut Report,
+    wrong: Vec<String>,
+}
+
+impl Look<'_> {
+    fn all(&mut self) {
+        let job = self.job;
+        let Some(kind) = job.kind else {
+            return self.wrong.push("nobody published it, and it never ran".to_owned());
+        };
+        let seen = !job.messages.is_empty() || !job.burials.is_empty() || !job.left.is_empty();
+        match job.publication {
+            Publication::Certain => self.report.published += 1,
+            Publication::Perhaps => self.report.perhaps_published += 1,
+            Publication::Refused => {
+                self.report.refused += 1;
+                if seen {
+                    self.wrong.push("its publication was refused, and yet it is there".to_owned());
+                }
+            }
+            Publication::Elsewhere => self.report.follow_ups += 1,
+        }
+        if !job.left.is_empty() {
+            self.report.stranded += 1;
+            self.wrong.push(format!("stranded: it is still {}", job.left.join(", ")));
+        } else if seen || job.publication == Publication::Certain {
+            self.end(kind);
+        }
+        self.copies(kind);
+        for runs in job.messages.values() {
+            self.runs(kind, runs);
+        }
+        if kind == Kind::Parent && self.is_done() {
+            let child = self.history.jobs.get(&format!("{}/child", self.key));
+            if child.is_none_or(|child| !done(child)) {
+                self.report.lost += 1;
+                self.wrong.push("lost: it was done, and what it published was not".to_owned());
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        done(self.job)
+    }
+
+    /// Its rightful end.
+    fn end(&mut self, kind: Kind) {
+        let job = self.job;
+        match (kind.rightful(), job.burials.last()) {
+            (Rightful::Done, None) if self.is_done() => self.report.done += 1,
+            (Rightful::Done, Some(burial)) => self.wrong.push(format!("buried in place of done: {:?}", burial.reason)),
+            (_, Some(burial)) => {
+                self.report.buried += 1;
+                self.burial(kind, burial);
+            }
+            (_, None) => {
+                self.report.lost += 1;
+                self.wrong.push("lost: it is in no queue and has not come to its end".to_owned());
+            }
+        }
+    }
+
+    fn burial(&mut self, kind: Kind, burial: &Burial) {
+        let reason = burial.reason.as_deref().unwrap_or_default();
+        let expected = kind.burial_reason(self.key);
+        let fits = match kind {
+            // How many of its deaths the server knows of, see below.
+            Kind::Abort => reason.starts_with(&expected),
+            _ => reason == expected,
+        };
+        // One that gives up may lose its last attempt to a kill, perhaps before
+        // its handler was called.
+        let begun = self.job.messages.values().flatten().map(|run| run.start).max().unwrap_or_default();
+        let lost_its_last = kind.rightful() == Rightful::BuriedInTheEnd
+            && reason.starts_with("its worker died ")
+            && self.troubled(begun, burial.at);
+        if !fits && !lost_its_last {
+            self.wrong.push(format!("buried with a reason that is not its own: expected {expected:?}, got {reason:?}"));
+        }
+        let again = self.job.messages.get(&Some(burial.id.clone())).into_iter().flatten();
+        if again.into_iter().any(|run| run.start > burial.at + SLACK) {
+            self.wrong.push("it ran after it was buried".to_owned());
+        }
+    }
+
+    /// A publication makes one message. A follow-up is published again with
+    /// the run that it follows from, where a queue cannot do both at once.
+    fn copies(&mut self, kind: Kind) {
+        let copies = self.job.messages.keys().flatten().count();
+        let parent = self.key.strip_suffix("/child").and_then(|parent| self.history.jobs.get(parent));
+        let again = parent.filter(|_| self.queue == scene::Kind::Beanstalkd);
+        let most = again.map_or(1, |parent| parent.messages.values().flatten().count());
+        if copies > most {
+            self.wrong.push(format!("{kind:?} became {copies} messages in place of {most}"));
+        }
+    }
+
+    fn runs(&mut self, kind: Kind, runs: &[Run]) {
+        self.report.runs += runs.len() as u64;
+        self.report.cut_off += runs.iter().filter(|run| run.end.is_none()).count() as u64;
+        if let Some(first) = runs.first()
+            && let Some(unseen) = first.attempt.and_then(|attempt| attempt.checked_sub(1)).filter(|unseen| *unseen > 0)
+        {
+            self.unseen(unseen, 0, first);
+        }
+        for pair in runs.windows(2) {
+            let [run, next] = pair else { continue };
+            let cause = self.cause(run, next);
+            // A member of a batch does not know its attempt: it fails always.
+            let fails = kind.plan(run.attempt).1 != Then::Succeed && kind.plan(run.attempt).1 != Then::Fatal;
+            if !fails {
+                self.report.extra_runs += 1;
+                match cause {
+                    Some(cause) => *self.report.explained.entry(cause).or_default() += 1,
+                    None => self.wrong.push(format!("it ran again at {}, and no kill explains it", next.start)),
+                }
+            }
+            self.attempts(run, next, cause);
+        }
+        if let Some(most) = runs.iter().filter_map(|run| run.attempt).max()
+            && most > kind.max_attempts()
+        {
+            self.report.attempts_wrong += 1;
+            self.wrong.push(format!("expected at most {} attempts, got {most}", kind.max_attempts()));
+        }
+    }
+
+    /// Whether its process was handed the message, stood still, and called the
+    /// handler when it went on: nobody knows what came between.
+    fn is_late(&self, run: &Run) -> bool {
+        let just_before = |(_, to): &(u64, u64)| *to <= run.start + SLACK && run.start <= *to + SLACK;
+        self.life(run).is_some_and(|life| life.stalls.iter().any(just_before))
+    }
+
+    /// Each run is an attempt, unless its worker gave it back or the server
+    /// that counts was killed.
+    fn attempts(&mut self, run: &Run, next: &Run, cause: Option<Cause>) {
+        let (Some(before), Some(after)) = (run.attempt, next.attempt) else { return };
+        if self.is_late(run) || self.is_late(next) {
+            return;
+        }
+        let forgotten = self.server_killed(run.start, next.start);
+        let given_back =
+            cause == Some(Cause::WorkerStopped) || self.life(run).is_some_and(|life| life.stopped_at().is_some());
+        let least = if forgotten { 1 } else { before + u32::from(!given_back) };
+        if after < least {
+            self.report.attempts_wrong += 1;
+            self.wrong.push(format!("expected attempt {least} or more after {before}, got {after}"));
+        }
+        if after > before + 1 {
+            self.unseen(after - before - 1, run.start, next);
+        }
+    }
+
+    /// Attempts without a run: their workers died before they came to it.
+    fn unseen(&mut self, count: u32, since: u64, next: &Run) {
+        self.report.unseen += u64::from(count);
+        if !self.troubled(since, next.start) {
+            self.report.attempts_wrong += 1;
+            self.wrong.push(format!("{count} attempts more than its runs, and no kill explains them"));
+        }
+    }
+
+    /// Whether anything happened in this time that ends leases.
+    fn troubled(&self, since: u64, until: u64) -> bool {
+        let (since, until) = (since.saturating_sub(SLACK), until + SLACK);
+        let near = |at: u64| since <= at && at <= until;
+        let troubled = |life: &Life| {
+            life.faults.iter().any(|(at, _)| near(*at))
+                || life.died() && (near(life.last) || life.gone.is_some_and(|(at, _)| near(at)))
+                || life.stalls.iter().any(|(from, to)| *from <= until && *to >= since)
+        };
+        self.history.processes.values().any(troubled) || self.server_killed(since, until)
+    }
+
+    fn life(&self, run: &Run) -> Option<&Life> {
+        self.history.processes.get(&run.process)
+    }
+
+    fn server_killed(&self, since: u64, until: u64) -> bool {
+        self.history.server_kills.iter().any(|at| since <= *at + SLACK && *at <= until + SLACK)
+    }
+
+    /// What ended the lease of a run before it was settled.
+    fn cause(&self, run: &Run, next: &Run) -> Option<Cause> {
+        let life = self.life(run)?;
+        if life.died() && self.cut_off_by_death(life, run) && next.start + SLACK >= life.last {
+            return Some(Cause::WorkerDied);
+        }
+        let ended = run.end.map_or(u64::MAX, |(at, _)| at.saturating_add(SLACK));
+        if life.stopped_at().is_some_and(|at| at <= ended && at <= next.start) {
+            return Some(Cause::WorkerStopped);
+        }
+        if self.server_killed(run.start, ended.min(next.start)) {
+            return Some(Cause::ServerKilled);
+        }
+        let stood_still = |(from, to): &(u64, u64)| *from <= ended && *from <= next.start && *to + SLACK >= run.start;
+        let paused = |(at, fault): &(u64, Fault)| *fault == Fault::Pause && *at <= ended && *at <= next.start;
+        if life.stalls.iter().any(stood_still) || life.died() && life.faults.iter().any(paused) {
+            return Some(Cause::WorkerStoodStill);
+        }
+        self.is_late(next).then_some(Cause::WorkerStoodStill)
+    }
+
+    /// Its process died before it had settled the run.
+    fn cut_off_by_death(&self, life: &Life, run: &Run) -> bool {
+        life.calls.get(&run.lane).is_some_and(|last| run.call + UNSETTLED_CALLS > *last)
+    }
+}
+
+fn done(job: &Job) -> bool {
+    // One that exceeds its timeout may be just in time.
+    job.messages.values().flatten().any(|run| matches!(run.end, Some((_, Then::Succeed))))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+use super::*;
+use crate::ledger::{Event, Ledger};
+
+/// What a ledger with these entries, each by a process, is found guilty of.
+fn wrongs(entries: Vec<(&str, Event)>) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::ledger::prepare(folder.path()).expect("a folder of ledgers");
+    for (process, event) in entries {
+        Ledger::open(folder.path(), process).expect("a ledger").write(event);
+    }
+    let history = History::read(folder.path()).expect("a history");
+    let report = all(&history, scene::Kind::File, folder.path()).expect("a report");
+    report.violations.iter().for_each(|violation| assert!(!violation.way.is_empty(), "{violation:?}"));
+    report.violations.into_iter().map(|violation| violation.what).collect()
+}
+
+fn published(kind: Kind) -> Vec<(&'static str, Event)> {
+    let (key, id) = ("a".to_owned(), "1".to_owned());
+    vec![("p", Event::Publishing { key: key.clone(), kind }), ("p", Event::Published { key, id })]
+}
+
+/// One whole run.
+fn run(process: &'static str, kind: Kind, attempt: u32, then: Option<Then>) -> Vec<(&'static str, Event)> {
+    let (id, attempt) = (Some("1".to_owned()), Some(attempt));
+    let start = Event::Start { key: "a".to_owned(), kind, id, attempt, lane: 0, call: 1 };
+    let end = then.map(|then| (process, Event::End { key: "a".to_owned(), attempt, then }));
+    std::iter::once((process, start)).chain(end).collect()
+}
+
+fn buried(reason: &str) -> Vec<(&'static str, Event)> {
+    let (key, id, reason) = ("a".to_owned(), "1".to_owned(), Some(reason.to_owned()));
+    vec![("driver", Event::Buried { key, id, attempts: 0, reason })]
+}
+
+fn gone(process: &str) -> Vec<(&'static str, Event)> {
+    vec![("driver", Event::Gone { process: process.to_owned(), how: "signal 9".to_owned() })]
+}
+
+const DONE: Option<Then> = Some(Then::Succeed);
+const FAILED: Option<Then> = Some(Then::Fail);
+
+#[test]
+fn a_rightful_life_is_no_violation() {
+    let done = [published(Kind::Succeed), run("w", Kind::Succeed, 1, DONE)].concat();
+    assert_eq!(wrongs(done), [""; 0]);
+    let killed =
+        [published(Kind::Succeed), run("w", Kind::Succeed, 1, None), gone("w"), run("x", Kind::Succeed, 2, DONE)];
+    assert_eq!(wrongs(killed.concat()), [""; 0]);
+    let fatal = [published(Kind::Fatal), run("w", Kind::Fatal, 1, Some(Then::Fatal)), buried("no luck with a")];
+    assert_eq!(wrongs(fatal.concat()), [""; 0]);
+    // Its producer died at it, and nobody has seen it since.
+    assert_eq!(wrongs(published(Kind::Succeed)[..1].to_vec()), [""; 0]);
+}
+
+#[test]
+fn a_job_without_an_end_is_lost() {
+    let lost = "lost: it is in no queue and has not come to its end";
+    assert_eq!(wrongs(published(Kind::Succeed)), [lost]);
+    assert_eq!(wrongs([published(Kind::FailTwice), run("w", Kind::FailTwice, 1, FAILED)].concat()), [lost]);
+    assert_eq!(wrongs([published(Kind::Fatal), run("w", Kind::Fatal, 1, Some(Then::Fatal))].concat()), [lost]);
+    let childless = [published(Kind::Parent), run("w", Kind::Parent, 1, DONE)].concat();
+    assert_eq!(wrongs(childless), ["lost: it was done, and what it published was not"]);
+}
+
+#[test]
+fn a_job_that_is_still_there_is_stranded() {
+    let left = Event::Left { key: "a".to_owned(), id: "1".to_owned(), state: "reserved".to_owned() };
+    let all = [published(Kind::Succeed), vec![("driver", left)]].concat();
+    assert_eq!(wrongs(all), ["stranded: it is still reserved"]);
+}
+
+#[test]
+fn a_run_too_many_needs_a_kill() {
+    let twice = |more| {
+        let again = run("x", Kind::Succeed, 2, DONE);
+        [published(Kind::Succeed), run("w", Kind::Succeed, 1, DONE), more, again].concat()
+    };
+    let wrong = wrongs(twice(Vec::new()));
+    assert!(wrong.len() == 1 && wrong[0].starts_with("it ran again at "), "{wrong:?}");
+    assert_eq!(wrongs(twice(gone("w"))), [""; 0]);
+    // Its lane had gone on to another job: this one was settled.
+    let start = Event::Start { key: "b".to_owned(), kind: Kind::Succeed, id: None, attempt: None, lane: 0, call: 2 };
+    let end = Event::End { key: "b".to_owned(), attempt: None, then: Then::Succeed };
+    let wrong = wrongs(twice([vec![("w", start), ("w", end)], gone("w")].concat()));
+    assert!(wrong.len() == 1 && wrong[0].starts_with("it ran again at "), "{wrong:?}");
+}
+
+#[test]
+fn attempts_go_up_by_one() {
+    let runs = |first, second| {
+        let runs = [run("w", Kind::FailTwice, first, FAILED), run("x", Kind::FailTwice, second, FAILED)].concat();
+        [published(Kind::FailTwice), runs, run("y", Kind::FailTwice, second + 1, DONE)].concat()
+    };
+    assert_eq!(wrongs(runs(1, 2)), [""; 0]);
+    assert_eq!(wrongs(runs(1, 1)), ["expected attempt 2 or more after 1, got 1"]);
+    for (first, second) in [(1, 3), (2, 3)] {
+        let wrong = wrongs(runs(first, second));
+        assert_eq!(wrong[0], "1 attempts more than its runs, and no kill explains them");
+    }
+    let wrong = wrongs([runs(1, 2), gone("w"), run("z", Kind::FailTwice, 21, DONE)].concat());
+    assert!(wrong.contains(&"expected at most 20 attempts, got 21".to_owned()), "{wrong:?}");
+}
+
+#[test]
+fn a_burial_has_the_true_reason() {
+    let reasons =
+        |kind, then, reason| wrongs([published(kind), run("w", kind, 1, Some(then)), buried(reason)].concat());
+    let wrong = reasons(Kind::Fatal, Then::Fatal, "panicked: no luck with a");
+    assert!(wrong[0].starts_with("buried with a reason that is not its own"), "{wrong:?}");
+    assert_eq!(reasons(Kind::Succeed, Then::Fail, "x"), ["buried in place of done: Some(\"x\")"]);
+    // No worker of it died.
+    let wrong = reasons(Kind::FailAlways, Then::Fail, "its worker died 3 times");
+    assert!(wrong[0].starts_with("buried with a reason that is not its own"), "{wrong:?}");
+}
+
+#[test]
+fn what_was_refused_is_not_there() {
+    let refused = Event::Refused { key: "a".to_owned(), why: String::new() };
+    let all = [vec![("p", refused)], run("w", Kind::Succeed, 1, DONE)].concat();
+    assert_eq!(wrongs(all), ["its publication was refused, and yet it is there"]);
+}
+
+#[test]
+fn a_publication_makes_one_message() {
+    let mut all = [published(Kind::Succeed), run("w", Kind::Succeed, 1, DONE), run("w", Kind::Succeed, 1, DONE)];
+    if let (_, Event::Start { id, .. }) = &mut all[2][0] {
+        *id = Some("2".to_owned());
+    }
+    assert_eq!(wrongs(all.concat()), ["Succeed became 2 messages in place of 1"]);
+}

@@ -1,0 +1,42 @@
+//! The torture program on both queues: a quarter of a minute of kills, or as
+//! many seconds as `PULPO_TORTURE_SECONDS` says.
+
+use pulpo_tests::program::Place;
+use serde_json::Value;
+
+const TORTURE: &str = env!("CARGO_BIN_EXE_torture");
+
+fn torture(queue: &str) {
+    let seconds = std::env::var("PULPO_TORTURE_SECONDS").unwrap_or_else(|_| "15".to_owned());
+    let said = Place::new().run(TORTURE, &["--queue", queue, "--seconds", &seconds, "--json"]);
+    let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    // What is wrong is all in the report, with the way of each job.
+    assert_eq!(report["violations"], Value::Array(Vec::new()), "{}", said.out);
+    assert_eq!((&report["lost"], &report["stranded"], &report["attempts_wrong"]), (&0.into(), &0.into(), &0.into()));
+    assert_eq!(said.code, 0, "{}", said.err);
+    // And it was torture.
+    let figure = |path: &str| report.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+    for (path, least) in [
+        ("/kills/workers", 3),
+        ("/kills/producers", 1),
+        ("/published", 500),
+        ("/done", 500),
+        ("/buried", 20),
+        ("/cut_off", 1),
+        ("/extra_runs", 1),
+    ] {
+        assert!(figure(path) >= least, "expected at least {least} at {path}: {}", said.out);
+    }
+    let explained: u64 = report["explained"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+    assert_eq!(explained, figure("/extra_runs"), "each run more than one is explained by a kill");
+}
+
+#[test]
+fn nothing_is_lost_or_stranded_in_the_embedded_queue_under_kills() {
+    torture("file");
+}
+
+#[test]
+fn nothing_is_lost_or_stranded_at_a_beanstalkd_under_kills() {
+    torture("beanstalkd");
+}
