@@ -58,6 +58,12 @@ impl Place {
         format!("127.0.0.1:{}", self.server.as_ref().expect("a server").port())
     }
 
+    /// Whether the queue is that of a beanstalkd.
+    #[must_use]
+    pub fn is_on_a_server(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// A file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -120,8 +126,17 @@ impl Place {
     /// # Panics
     /// If it cannot be started.
     #[must_use]
-    pub fn start(&self, mut command: Command) -> Running {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log");
+    pub fn start(&self, command: Command) -> Running {
+        self.start_with_log(command, "log")
+    }
+
+    /// The same with a log of its own.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_with_log(&self, mut command: Command, name: &str) -> Running {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path(name)).expect("a log");
         Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("started"))
     }
 
@@ -129,6 +144,12 @@ impl Place {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// What the log of this name says so far.
+    #[must_use]
+    pub fn log_named(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
     /// The folder itself.

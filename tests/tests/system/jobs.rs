@@ -26,6 +26,10 @@ pub(crate) enum What {
     RetryAfter(u64),
     /// Until the test lets it go on.
     Block,
+    /// The same, and then it panics.
+    BlockThenPanic,
+    /// The same, and then it fails.
+    BlockThenFail,
 }
 
 impl Act {
@@ -65,16 +69,16 @@ fn perform(act: &Act) -> pulpo::Outcome {
     let run = all.get_or_insert_default().runs.entry(act.key.clone()).or_default();
     *run += 1;
     let run = *run;
-    if matches!(act.what, What::Block) {
+    if matches!(act.what, What::Block | What::BlockThenPanic | What::BlockThenFail) {
         let held = |all: &mut Option<Seen>| all.as_ref().is_some_and(|seen| !seen.freed.contains(&act.key));
         drop(CHANGED.wait_while(all, held).unwrap_or_else(PoisonError::into_inner));
-        return Ok(());
+    } else {
+        drop(all);
     }
-    drop(all);
     match act.what {
-        What::Fail => Err("no luck")?,
+        What::Fail | What::BlockThenFail => Err("no luck")?,
         What::FailOnce if run == 1 => Err("no luck yet")?,
-        What::Panic => panic!("out of cheese"),
+        What::Panic | What::BlockThenPanic => panic!("out of cheese"),
         What::Fatal => Err("no such account").fatal()?,
         What::RetryAfter(seconds) => Err("busy").retry_after(Duration::from_secs(seconds))?,
         What::Succeed | What::FailOnce | What::Block => {}

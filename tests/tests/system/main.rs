@@ -1,18 +1,21 @@
 //! pulpo as its users have it: handlers, a queue, a worker, a command line.
 
+#[macro_use]
+mod queues;
+
 mod architecture;
 mod bad_queues;
 mod cli;
 mod damage;
+mod deploys;
 mod jobs;
+mod leases;
 mod life;
 mod logs;
 mod newcomer;
 mod outages;
+mod poison;
 mod processes;
 mod publishing;
-<<<<<<< HEAD
 mod time;
-=======
 mod torture;
->>>>>>> 1aafa76 (Torture both queues with kills, and verify each job against a ledger)

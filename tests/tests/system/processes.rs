@@ -5,18 +5,6 @@ use std::collections::HashMap;
 use pulpo_tests::program::{Place, Running};
 use pulpo_tests::wait::until;
 
-/// Has each of these tests run on the embedded queue and on a beanstalkd.
-macro_rules! on_each_queue {
-    ($($test:ident)*) => {
-        mod on_the_embedded_queue {
-            $(#[test] fn $test() { super::$test(&super::Place::new()); })*
-        }
-        mod on_beanstalkd {
-            $(#[test] fn $test() { super::$test(&super::Place::with_beanstalkd()); })*
-        }
-    };
-}
-
 on_each_queue! {
     two_workers_drain_what_another_process_published_each_job_once_and_in_order
     jobs_published_while_workers_drain_run_once

@@ -22,7 +22,7 @@ pub(crate) struct Task {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Plain(pub(crate) Task);
 
-#[pulpo::handler("plain", ttr = "2s", backoff = "100ms..1s")]
+#[pulpo::handler("plain", ttr = "2s", max_attempts = 100, backoff = "100ms..1s")]
 fn plain(Plain(task): Plain, context: &Context) -> Outcome {
     if task.kind == Kind::Parent {
         context.publish(Plain(Task { key: format!("{}/child", task.key), kind: Kind::Child }))?;
@@ -49,7 +49,7 @@ fn poison(Poison(task): Poison, context: &Context) -> Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hurried(pub(crate) Task);
 
-#[pulpo::handler("hurried", ttr = "2s", timeout = "300ms", backoff = "100ms..1s")]
+#[pulpo::handler("hurried", ttr = "2s", timeout = "300ms", max_attempts = 100, backoff = "100ms..1s")]
 fn hurried(Hurried(task): Hurried, context: &Context) -> Outcome {
     perform(&task, context)
 }
@@ -65,7 +65,7 @@ fn late(Late(task): Late, context: &Context) -> Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Awaited(pub(crate) Task);
 
-#[pulpo::handler("awaited", ttr = "2s", timeout = "800ms", backoff = "100ms..1s")]
+#[pulpo::handler("awaited", ttr = "2s", timeout = "800ms", max_attempts = 100, backoff = "100ms..1s")]
 async fn awaited(Awaited(task): Awaited, context: &Context) -> Outcome {
     next_call();
     let attempt = context.attempt();
@@ -79,7 +79,7 @@ async fn awaited(Awaited(task): Awaited, context: &Context) -> Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Flock(pub(crate) Task);
 
-#[pulpo::handler("flock", ttr = "2s", batch = 8, linger = "30ms", max_attempts = 20, backoff = "100ms..1s")]
+#[pulpo::handler("flock", ttr = "2s", batch = 8, linger = "30ms", max_attempts = 100, backoff = "100ms..1s")]
 fn flock(flock: Vec<Flock>) -> Vec<Outcome> {
     let tasks: Vec<_> = flock.into_iter().map(|Flock(task)| task).collect();
     perform_all(&tasks)

@@ -71,7 +71,7 @@ pub(crate) const FEW_ATTEMPTS: u32 = 3;
 /// Those that abort: each costs a process.
 pub(crate) const POISON_ATTEMPTS: u32 = 2;
 /// More kills than any innocent job meets.
-pub(crate) const MANY_ATTEMPTS: u32 = 20;
+pub(crate) const MANY_ATTEMPTS: u32 = 100;
 
 impl Kind {
     /// How often each is published, in parts of all. The slow ones are rare
@@ -86,7 +86,7 @@ impl Kind {
         (Self::Fatal, 60),
         (Self::PanicOnce, 40),
         (Self::PanicAlways, 10),
-        (Self::Abort, 3),
+        (Self::Abort, 1),
         (Self::Overrun, 8),
         (Self::TimeoutOnce, 12),
         (Self::TimeoutAlways, 4),

@@ -42,9 +42,8 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         if is_over() {
             break;
         }
-        if round.is_multiple_of(LOOK) && waiting(&pulpo) > ENOUGH {
+        while round.is_multiple_of(LOOK) && waiting(&pulpo) > ENOUGH && !is_over() {
             thread::sleep(Duration::from_millis(100));
-            continue;
         }
         let kind = Kind::pick(&mut random);
         let count = if random.u8(..10) == 0 { random.usize(2..10) } else { 1 };
@@ -64,7 +63,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
 }
 
 fn waiting(pulpo: &Pulpo) -> u64 {
-    pulpo.queue().stats().map_or(0, |all| all.iter().map(|stats| stats.ready).sum())
+    pulpo.queue().stats().map_or(0, |stats| stats.counts.iter().map(|counts| counts.ready).sum())
 }
 
 /// Publishes them and writes down what came of it; false if not all went well.

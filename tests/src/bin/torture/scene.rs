@@ -49,7 +49,7 @@ impl Scene {
     /// How many messages still wait for something.
     pub(crate) fn pending(&self) -> Result<u64, QueueError> {
         let stats = self.pulpo.queue().stats()?;
-        Ok(stats.iter().map(|stats| stats.ready + stats.delayed + stats.reserved).sum())
+        Ok(stats.counts.iter().map(|counts| counts.ready + counts.delayed + counts.reserved).sum())
     }
 
     /// A place to take the buried messages out of the queue, with a ledger of
@@ -85,14 +85,14 @@ impl Desk {
     /// were there: that keeps a long run from growing.
     pub(crate) fn collect_buried(&self) -> Result<(), QueueError> {
         let queue = self.pulpo.queue();
-        let mut buried = queue.list(&Filter::all().state(State::Buried))?;
-        // A server finds the reason that is the oldest without a search, and
-        // takes it away with its message.
-        buried.sort_by_key(|message| message.last_error_at);
+        let buried = queue.list(&Filter::all().state(State::Buried))?;
+        let ids: Vec<_> = buried.iter().map(|message| message.id.clone()).collect();
         for message in buried {
             let (id, attempts, reason) = (message.id.to_string(), message.attempts, message.last_error);
             self.ledger.write(Event::Buried { key: key(&message.text), id, attempts, reason });
-            queue.delete(&message.id)?;
+        }
+        if !ids.is_empty() {
+            queue.delete(&Filter::all().state(State::Buried).ids(ids))?;
         }
         Ok(())
     }

@@ -1,0 +1,123 @@
+//! A worker whose jobs take their process along, or last until they are let
+//! go: for tests of leases, of poison and of deploys. Its handlers write down
+//! what they did in the file that `RECORD` names.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pulpo::{Context, Outcome};
+use serde::{Deserialize, Serialize};
+
+/// Kills its worker, always.
+#[derive(Debug, Serialize, Deserialize)]
+struct Abort {}
+
+#[pulpo::handler("abort", ttr = "1s", max_attempts = 3)]
+fn abort(_: Abort) -> Outcome {
+    write_down("abort")?;
+    std::process::abort()
+}
+
+/// The same, and it gets one run.
+#[derive(Debug, Serialize, Deserialize)]
+struct AbortOnce {}
+
+#[pulpo::handler("abort_once", ttr = "1s", max_attempts = 1)]
+fn abort_once(_: AbortOnce) -> Outcome {
+    write_down("abort_once")?;
+    std::process::abort()
+}
+
+/// Does no harm, for so many milliseconds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Innocent(u64);
+
+#[pulpo::handler("innocent", ttr = "1s", backoff = "100ms..1s")]
+fn innocent(Innocent(millis): Innocent, context: &Context) -> Outcome {
+    std::thread::sleep(Duration::from_millis(millis));
+    write_down(&format!("innocent {}", context.id()))
+}
+
+/// Lasts until there is a file of this name and the number of the attempt.
+#[derive(Debug, Serialize, Deserialize)]
+struct Held {
+    name: String,
+    /// How its first attempt ends; all others end well.
+    then: Then,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Then {
+    Ok,
+    Fail,
+    Fatal,
+    Panic,
+}
+
+impl Held {
+    fn is_free(&self, attempt: u32) -> bool {
+        PathBuf::from(format!("{}.{attempt}", self.name)).exists()
+    }
+
+    fn begin(&self, attempt: u32) -> Outcome {
+        write_down(&format!("{} begun {attempt}", self.name))
+    }
+
+    fn end(&self, attempt: u32) -> Outcome {
+        write_down(&format!("{} over {attempt}", self.name))?;
+        match self.then {
+            Then::Fail if attempt == 1 => Err("no luck".into()),
+            Then::Fatal if attempt == 1 => Err(pulpo::fatal("no hope")),
+            Then::Panic if attempt == 1 => panic!("no nerves"),
+            _ => Ok(()),
+        }
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(5);
+
+#[pulpo::handler("held", ttr = "1s", backoff = "100ms..1s")]
+fn held(held: Held, context: &Context) -> Outcome {
+    held.begin(context.attempt())?;
+    while !held.is_free(context.attempt()) {
+        std::thread::sleep(LOOK);
+    }
+    held.end(context.attempt())
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct HeldAsync(Held);
+
+#[pulpo::handler("held_async", ttr = "1s", backoff = "100ms..1s")]
+async fn held_async(HeldAsync(held): HeldAsync, context: &Context) -> Outcome {
+    held.begin(context.attempt())?;
+    while !held.is_free(context.attempt()) {
+        tokio::time::sleep(LOOK).await;
+    }
+    held.end(context.attempt())
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct HeldBatch(Held);
+
+#[pulpo::handler("held_batch", ttr = "1s", batch = 2, linger = "50ms")]
+fn held_batch(batch: Vec<HeldBatch>, context: &Context) -> Vec<Outcome> {
+    let attempt = context.attempt();
+    let begun = batch.iter().map(|HeldBatch(held)| held.begin(attempt)).collect::<Result<Vec<_>, _>>();
+    while begun.is_ok() && !batch.iter().all(|HeldBatch(held)| held.is_free(attempt)) {
+        std::thread::sleep(LOOK);
+    }
+    batch.iter().map(|HeldBatch(held)| held.end(attempt)).collect()
+}
+
+/// One line, in one write, so that those of several processes do not mix.
+fn write_down(what: &str) -> Outcome {
+    let line = format!("{what}\n");
+    let file = std::env::var("RECORD")?;
+    std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(line.as_bytes())?;
+    Ok(())
+}
+
+pulpo::main!();

@@ -1,0 +1,190 @@
+//! Workers that are stopped while busy, and two versions at the same time.
+
+use std::time::{Duration, Instant};
+
+use pulpo_tests::program::{Place, Running};
+use pulpo_tests::wait::until;
+use serde_json::Value;
+
+on_each_queue! {
+    a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted
+    a_batch_is_ended_or_goes_back_as_a_whole
+    a_second_signal_does_not_wait_for_the_grace
+    an_older_worker_buries_nothing_that_a_newer_one_can_do
+    a_newer_worker_may_come_later
+}
+
+const PERILS: &str = env!("CARGO_BIN_EXE_perils");
+const OLDER: &str = env!("CARGO_BIN_EXE_older");
+
+/// What a handler of these tests is: plain, async, of batches.
+const SHAPES: [&str; 3] = ["held", "held_async", "held_batch"];
+
+fn worker(place: &Place, program: &str, lanes: &str, grace: &str) -> Running {
+    let mut command = place.command(program, &["work", "--concurrency", lanes]);
+    command.env("PULPO_SHUTDOWN_GRACE", grace);
+    place.start(command)
+}
+
+fn publish(place: &Place, request_type: &str, name: &str) {
+    let body = format!(r#"{{"name": "{name}", "then": "ok"}}"#);
+    let said = place.run(PERILS, &["publish", request_type, "--body", &body]);
+    assert_eq!(said.code, 0, "{}", said.err);
+}
+
+fn release(place: &Place, name: &str) {
+    std::fs::write(place.path(&format!("{name}.1")), "").expect("written");
+}
+
+fn recorded(place: &Place, what: &str) -> bool {
+    place.record().lines().any(|line| line == what)
+}
+
+/// The messages, by the names in their bodies.
+fn listed(place: &Place) -> Vec<(String, String, u64)> {
+    let said = place.run(PERILS, &["list", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let all: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let name = |message: &Value| text(&message["message"]["body"]["name"]);
+    let mut listed: Vec<_> = all
+        .iter()
+        .map(|message| (name(message), text(&message["state"]), message["attempts"].as_u64().unwrap_or(u64::MAX)))
+        .collect();
+    listed.sort_unstable();
+    listed
+}
+
+/// Has a worker busy with two jobs of each shape, the names of which end in
+/// `short` and `long`, and one lane at least that has nothing to do.
+fn busy(place: &Place, grace: &str) -> Running {
+    let worker = worker(place, PERILS, "9", grace);
+    for shape in SHAPES {
+        for length in ["short", "long"] {
+            let name = format!("{shape}-{length}");
+            publish(place, shape, &name);
+            until("it runs", || recorded(place, &format!("{name} begun 1")));
+        }
+    }
+    worker
+}
+
+fn a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted(place: &Place) {
+    let worker = busy(place, "3s");
+    let stopped = Instant::now();
+    worker.signal("TERM");
+    until("it is heard", || place.log().contains("the worker stops"));
+    // No new job is taken: there is one lane that nothing keeps busy.
+    publish(place, "held", "next");
+    for shape in SHAPES {
+        release(place, &format!("{shape}-short"));
+    }
+    until("the short ones are over", || SHAPES.iter().all(|shape| recorded(place, &format!("{shape}-short over 1"))));
+    assert_eq!(worker.end(), 0);
+    let took = stopped.elapsed();
+    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(4), "a grace of 3s took {took:?}");
+    // At once, and as if they had not begun.
+    let ready = |name: &str| (name.to_owned(), "ready".to_owned(), 0);
+    let left = ["held-long", "held_async-long", "held_batch-long", "next"].map(ready);
+    assert_eq!(listed(place), left);
+    assert!(!recorded(place, "next begun 1"), "{}", place.record());
+    let log = place.log();
+    // A server may hand the last one to those who were waiting as the stop
+    // came: it goes back as it came.
+    let put_back = log.matches("put back").count();
+    assert!((3..=if place.is_on_a_server() { 6 } else { 3 }).contains(&put_back), "{log}");
+
+    // The next worker begins with the first attempt.
+    let next = self::worker(place, PERILS, "9", "3s");
+    for (name, ..) in &left {
+        let begun = || place.record().lines().filter(|line| *line == format!("{name} begun 1")).count();
+        let wanted = if name == "next" { 1 } else { 2 };
+        until("it runs again", || begun() == wanted);
+        release(place, name);
+    }
+    until("all are done", || listed(place).is_empty());
+    next.signal("TERM");
+    assert_eq!(next.end(), 0);
+}
+
+fn a_batch_is_ended_or_goes_back_as_a_whole(place: &Place) {
+    for name in ["a", "b"] {
+        publish(place, "held_batch", name);
+    }
+    let begun = || recorded(place, "a begun 1") && recorded(place, "b begun 1");
+    let worker = self::worker(place, PERILS, "1", "500ms");
+    until("one call has both", begun);
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+    let back = |name: &str| (name.to_owned(), "ready".to_owned(), 0);
+    assert_eq!(listed(place), ["a", "b"].map(back));
+
+    std::fs::remove_file(place.path("record")).expect("removed");
+    let worker = self::worker(place, PERILS, "1", "1h");
+    until("one call has both again", begun);
+    worker.signal("TERM");
+    ["a", "b"].iter().for_each(|name| release(place, name));
+    assert_eq!(worker.end(), 0);
+    assert_eq!(listed(place), []);
+}
+
+fn a_second_signal_does_not_wait_for_the_grace(place: &Place) {
+    let worker = busy(place, "1h");
+    worker.signal("TERM");
+    until("it is heard", || place.log().contains("a second signal stops at once"));
+    let stopped = Instant::now();
+    worker.signal("INT");
+    assert_eq!(worker.end(), 0);
+    assert!(stopped.elapsed() < Duration::from_secs(1), "{:?}", stopped.elapsed());
+    let listed = listed(place);
+    assert_eq!(listed.len(), 6);
+    assert!(listed.iter().all(|(_, state, attempts)| state == "ready" && *attempts == 0), "{listed:?}");
+}
+
+fn older_puts_back(place: &Place, times: usize) {
+    until("the older worker has put it back", || {
+        place.log().matches("no handler for the request type `held` in this worker").count() >= times
+    });
+}
+
+fn an_older_worker_buries_nothing_that_a_newer_one_can_do(place: &Place) {
+    let older = worker(place, OLDER, "1", "3s");
+    until("it works", || place.log().contains("the worker starts"));
+    for number in 0..4 {
+        publish(place, "held", &format!("new{number}"));
+        for attempt in 1..=4 {
+            std::fs::write(place.path(&format!("new{number}.{attempt}")), "").expect("written");
+        }
+    }
+    older_puts_back(place, 4);
+    // Whoever is first takes one that is due: mostly the newer, with more lanes.
+    let newer = worker(place, PERILS, "8", "3s");
+    until("all are done", || listed(place).is_empty());
+    for number in 0..4 {
+        let over = format!("new{number} over ");
+        assert_eq!(place.record().lines().filter(|line| line.starts_with(&over)).count(), 1, "{}", place.record());
+    }
+    assert!(!place.log().contains("buried"), "{}", place.log());
+    for worker in [older, newer] {
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0);
+    }
+}
+
+fn a_newer_worker_may_come_later(place: &Place) {
+    let older = worker(place, OLDER, "2", "3s");
+    publish(place, "held", "late");
+    // Each time after a longer wait.
+    older_puts_back(place, 3);
+    older.signal("TERM");
+    assert_eq!(older.end(), 0);
+    let waiting = listed(place);
+    let uncounted = if place.is_on_a_server() { 3..=4 } else { 0..=0 };
+    assert!(waiting.len() == 1 && waiting[0].1 != "buried" && uncounted.contains(&waiting[0].2), "{waiting:?}");
+    (1..6).for_each(|attempt| std::fs::write(place.path(&format!("late.{attempt}")), "").expect("written"));
+    let newer = worker(place, PERILS, "1", "3s");
+    until("it is done", || recorded(place, &format!("late over {}", waiting[0].2 + 1)));
+    until("it is gone", || listed(place).is_empty());
+    newer.signal("TERM");
+    assert_eq!(newer.end(), 0);
+}

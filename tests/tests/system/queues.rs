@@ -1,0 +1,13 @@
+//! The queues that tests of processes run on.
+
+/// Has each of these tests run on the embedded queue and on a beanstalkd.
+macro_rules! on_each_queue {
+    ($($test:ident)*) => {
+        mod on_the_embedded_queue {
+            $(#[test] fn $test() { super::$test(&super::Place::new()); })*
+        }
+        mod on_beanstalkd {
+            $(#[test] fn $test() { super::$test(&super::Place::with_beanstalkd()); })*
+        }
+    };
+}
