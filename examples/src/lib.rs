@@ -1,3 +1,4 @@
-//! What the examples share: their data.
+//! What the examples share: their data, and a queue adapter.
 
+pub mod line;
 pub mod orders;

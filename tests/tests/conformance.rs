@@ -1,5 +1,5 @@
-//! The conformance suite, on every queue adapter there is, and on one as
-//! somebody else might write it.
+//! The conformance suite, on every queue adapter there is. One as somebody
+//! else might write it is in the examples.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
@@ -13,9 +13,6 @@ use pulpo::queue::conformance::Harness;
 use pulpo::queue::file::FileQueue;
 use pulpo_tests::beanstalkd::BeanstalkdServer;
 use tempfile::TempDir;
-
-#[path = "conformance/line.rs"]
-mod line;
 
 /// A queue that goes by a clock of ours.
 struct Clocked<Q> {
@@ -52,11 +49,6 @@ fn in_memory() -> Clocked<FileQueue> {
     let clock = clock();
     let queue = FileQueue::memory(true, Arc::new(clock.clone())).unwrap();
     Clocked { queue, clock, _folder: None }
-}
-
-fn somebody_elses() -> Clocked<line::Line> {
-    let clock = clock();
-    Clocked { queue: line::Line::new(clock.clone()), clock, _folder: None }
 }
 
 /// A server, whose time only passes by waiting.
@@ -98,8 +90,4 @@ mod memory {
 
 mod beanstalkd {
     pulpo::queue_conformance!(super::Served::new());
-}
-
-mod somebody_elses {
-    pulpo::queue_conformance!(super::somebody_elses());
 }

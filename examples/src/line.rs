@@ -1,23 +1,36 @@
-//! A queue adapter as somebody else might write it: a vector under a lock.
+//! A queue adapter as you would write it: for a store that pulpo does not know.
+//!
+//! This one keeps messages in a vector, which is gone with the process. It is
+//! all that an adapter takes: two traits. What each method must do is in the
+//! documentation of [`QueueAdapter`] and [`Consumer`], and whether it does, the
+//! conformance suite says (`examples/tests/queue_adapter.rs`).
+//!
+//! An adapter decides nothing. When a message is tried again, after which time,
+//! and when it is given up, comes from the worker; the adapter keeps messages
+//! in order, hands each out to one consumer at a time, and takes it back if the
+//! consumer falls silent.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pulpo::MessageId;
-use pulpo::clock::{Clock as _, ManualClock, Signal};
+use pulpo::clock::{Clock, Signal};
 use pulpo::queue::{
     Capabilities, Consumer, Counts, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, State, Stats,
     StoredMessage, Totals,
 };
 
+/// A queue in a vector. Cheap to clone: all clones are one queue.
 #[derive(Clone, Debug)]
-pub(super) struct Line(Arc<Shared>);
+pub struct Line(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    clock: ManualClock,
+    /// The time comes from outside, so that tests can move it.
+    clock: Arc<dyn Clock>,
+    /// Who waits for a message waits here.
     signal: Arc<Signal>,
     inner: Mutex<Inner>,
 }
@@ -35,23 +48,30 @@ struct Kept {
     new: NewMessage,
     state: State,
     until: Option<DateTime<Utc>>,
+    /// Which delivery has it. The next one has another number, so that a
+    /// consumer that comes too late cannot settle what is not its own.
     lease: u64,
     attempts: u32,
+    /// Those of them whose consumer fell silent.
     lost: u32,
     enqueued_at: DateTime<Utc>,
     due_since: DateTime<Utc>,
 }
 
 impl Line {
-    pub(super) fn new(clock: ManualClock) -> Self {
-        let signal = Signal::new(Arc::new(clock.clone()));
+    /// An empty queue that goes by this clock.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let signal = Signal::new(clock.clone());
         Self(Arc::new(Shared { clock, signal, inner: Mutex::default() }))
     }
 
-    /// The messages as they are now.
+    /// The messages as they are now: what was delayed until now is ready, and
+    /// so is what a consumer has kept for longer than its lease, which counts
+    /// as a run that failed. No thread of its own does this: whoever looks next.
     fn now(&self) -> (MutexGuard<'_, Inner>, DateTime<Utc>) {
         let now = self.0.clock.now();
-        let mut inner = self.0.inner.lock().unwrap();
+        let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
         for kept in inner.messages.iter_mut().flatten().filter(|kept| kept.until.is_some_and(|until| until <= now)) {
             let lost = u32::from(kept.state == State::Reserved);
             (kept.attempts, kept.lost) = (kept.attempts + lost, kept.lost + lost);
@@ -59,6 +79,10 @@ impl Line {
         }
         (inner, now)
     }
+}
+
+fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn place(id: &MessageId) -> Option<usize> {
@@ -91,6 +115,8 @@ impl Inner {
 }
 
 impl QueueAdapter for Line {
+    /// What it can do beyond the least. Whatever is said here, the suite
+    /// checks; the rest it does not ask for.
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::default();
         capabilities.atomic_batches = true;
@@ -110,6 +136,7 @@ impl QueueAdapter for Line {
             id(inner.messages.len() - 1)
         });
         let ids = ids.collect();
+        drop(inner);
         self.0.signal.notify();
         Ok(ids)
     }
@@ -119,6 +146,7 @@ impl QueueAdapter for Line {
         Ok(Box::new(Seat { line: self.clone(), queues: queues.to_vec(), interrupts }))
     }
 
+    /// The worker stops: whoever waits is let go.
     fn interrupt(&self) {
         self.now().0.interrupts += 1;
         self.0.signal.notify();
@@ -178,6 +206,7 @@ impl QueueAdapter for Line {
     }
 }
 
+/// What one lane of a worker takes messages through.
 struct Seat {
     line: Line,
     queues: Vec<String>,
@@ -185,6 +214,7 @@ struct Seat {
 }
 
 impl Seat {
+    /// Changes a message, if the lease on it is still this one.
     fn settle(&self, lease: &Lease, change: impl FnOnce(&mut Option<Kept>, DateTime<Utc>)) -> Result<(), QueueError> {
         let (mut inner, now) = self.line.now();
         let slot = place(&lease.id).and_then(|at| inner.messages.get_mut(at));
@@ -202,6 +232,7 @@ impl Consumer for Seat {
     fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let end = self.line.0.clock.uptime() + wait;
         loop {
+            // Before the look, so that what comes after it ends the wait.
             let seen = self.line.0.signal.seen();
             let (mut inner, now) = self.line.now();
             inner.leases += 1;
@@ -210,7 +241,7 @@ impl Consumer for Seat {
             let ready = all.filter(|(_, k)| k.state == State::Ready && self.queues.contains(&k.new.queue));
             if let Some((at, kept)) = ready.min_by_key(|(at, kept)| (kept.new.priority, *at)) {
                 (kept.state, kept.lease) = (State::Reserved, lease);
-                kept.until = Some(now + TimeDelta::from_std(kept.new.ttr).unwrap());
+                kept.until = Some(after(now, kept.new.ttr));
                 let lease = Lease { id: id(at), token: lease.to_string().into() };
                 let text = kept.new.text.clone().into_bytes();
                 let mut delivery = Delivery::new(lease, &kept.new.queue, kept.due_since, kept.new.ttr, text);
@@ -236,16 +267,16 @@ impl Consumer for Seat {
 
     fn rollback(&mut self, lease: &Lease, delay: Duration, _: &str, counted: bool) -> Result<(), QueueError> {
         self.settle(lease, |slot, now| {
-            let kept = slot.as_mut().unwrap();
+            let Some(kept) = slot else { return };
             kept.attempts += u32::from(counted);
-            kept.until = (!delay.is_zero()).then(|| now + TimeDelta::from_std(delay).unwrap());
+            kept.until = (!delay.is_zero()).then(|| after(now, delay));
             kept.state = if kept.until.is_some() { State::Delayed } else { State::Ready };
         })
     }
 
     fn bury(&mut self, lease: &Lease, _: &str, counted: bool) -> Result<(), QueueError> {
         self.settle(lease, |slot, _| {
-            let kept = slot.as_mut().unwrap();
+            let Some(kept) = slot else { return };
             kept.attempts += u32::from(counted);
             (kept.state, kept.until) = (State::Buried, None);
         })
@@ -253,8 +284,8 @@ impl Consumer for Seat {
 
     fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
         self.settle(lease, |slot, now| {
-            let kept = slot.as_mut().unwrap();
-            kept.until = Some(now + TimeDelta::from_std(kept.new.ttr).unwrap());
+            let Some(kept) = slot else { return };
+            kept.until = Some(after(now, kept.new.ttr));
         })
     }
 }

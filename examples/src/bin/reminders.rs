@@ -1,0 +1,122 @@
+//! Reminders for the appointments of a day: jobs for later, jobs that can be
+//! too late, and a job that goes before all others.
+//!
+//! ```text
+//! cargo run -p pulpo-examples --bin reminders
+//! ```
+//!
+//! It shows: `delay`, by which each reminder comes an hour before its
+//! appointment; `expiration`, by which none comes after it; `priority`, by
+//! which the news that a doctor is ill overtakes what waits; how a job is taken
+//! back; and what happens to all of them while no worker runs: the one of this
+//! practice is switched on at half past ten.
+//!
+//! The day is `data/appointments.csv`, and it is short: an hour of it takes a
+//! quarter of a second.
+#![allow(clippy::print_stdout, reason = "it talks to a person")]
+
+use std::time::Duration;
+use std::{io, thread};
+
+use anyhow::Context as _;
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use pulpo::config::Sources;
+use pulpo::{Config, Context, Message, Pulpo, State};
+use serde::{Deserialize, Serialize};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/appointments.csv");
+/// How many seconds of the day pass in one of ours.
+const SPEED: i32 = 4 * 3600;
+const OPENS: NaiveTime = NaiveTime::from_hms_opt(8, 0, 0).expect("a time");
+const WORKER_STARTS: NaiveTime = NaiveTime::from_hms_opt(10, 30, 0).expect("a time");
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Appointment {
+    time: NaiveTime,
+    name: String,
+    phone: String,
+    doctor: String,
+}
+
+/// A day that began when the program did.
+struct Day(DateTime<Utc>);
+
+impl Day {
+    /// When it is that time on our clock.
+    fn at(&self, time: NaiveTime) -> DateTime<Utc> {
+        self.0 + (time - OPENS) / SPEED
+    }
+
+    fn now(&self) -> NaiveTime {
+        OPENS + (Utc::now() - self.0) * SPEED
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Remind(Appointment);
+
+#[pulpo::handler("remind")]
+fn remind(Remind(appointment): Remind, day: State<Day>) {
+    let Appointment { time, name, phone, doctor } = appointment;
+    say(&day, &phone, &format!("{name}, {doctor} expects you at {}", time.format("%H:%M")));
+}
+
+/// By default more urgent than all others.
+#[derive(Serialize, Deserialize)]
+struct CallOff(Appointment);
+
+#[pulpo::handler("call_off", priority = 0)]
+fn call_off(CallOff(appointment): CallOff, day: State<Day>, context: &Context) {
+    let Appointment { time, name, phone, doctor } = appointment;
+    let why = context.header().get("why").and_then(|why| why.as_str()).unwrap_or("away");
+    say(&day, &phone, &format!("{name}, do not come at {}: {doctor} is {why}", time.format("%H:%M")));
+}
+
+/// Stands for the text message that goes out.
+fn say(day: &Day, phone: &str, text: &str) {
+    println!("{}  {phone:<18} {text}", day.now().format("%H:%M"));
+}
+
+fn main() -> anyhow::Result<()> {
+    // What is too late is in the log.
+    let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr).with_ansi(false).without_time().init();
+
+    let mut reader = csv::Reader::from_path(FILE).with_context(|| format!("cannot read {FILE}"))?;
+    let appointments = reader.deserialize().collect::<Result<Vec<Appointment>, _>>()?;
+
+    let mut sources = Sources::default();
+    // One lane, so that the order can be seen, and an end some hours after the
+    // last reminder.
+    sources.set_default("concurrency", "1").set_default("sleep_duration", "1s");
+    sources.set_default("shutdown_after_number_of_empty_iterations", "1");
+    let pulpo = Pulpo::new(Config::load_from(&sources)?)?;
+
+    // In the morning, all of the day is planned.
+    let day = Day(Utc::now());
+    let planned = pulpo.publish_all(appointments.iter().cloned().map(|appointment| {
+        let (remind_at, too_late) = (appointment.time - TimeDelta::hours(1), appointment.time);
+        Message::new(Remind(appointment)).delay(day.at(remind_at)).expiration(day.at(too_late))
+    }))?;
+    println!("{}  {} reminders are planned", day.now().format("%H:%M"), planned.len());
+
+    // Nobody works yet. What is due waits, in its order, until it expires.
+    thread::sleep((day.at(WORKER_STARTS) - Utc::now()).to_std().unwrap_or(Duration::ZERO));
+
+    // Published last, done first.
+    let noon = NaiveTime::from_hms_opt(12, 0, 0).expect("a time");
+    for (appointment, reminder) in appointments.into_iter().zip(&planned) {
+        if appointment.doctor == "Dr. Okafor" && appointment.time > noon {
+            pulpo.publish(Message::new(CallOff(appointment)).header("why", "ill"))?;
+            // A job that waits can be taken back by its id.
+            if let Some(id) = reminder.id() {
+                pulpo.queue().delete(id)?;
+            }
+        }
+    }
+
+    println!("{}  the worker is switched on", day.now().format("%H:%M"));
+    let summary = pulpo.worker()?.state(day).run()?;
+    println!("{} messages went out, {} reminders were too late", summary.done, summary.expired);
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Thumbnails of pictures: work for the processor, on as many lanes as it has
+//! cores.
+//!
+//! ```text
+//! cargo run -p pulpo-examples --features pictures --bin thumbnails              # those of data/pictures
+//! cargo run -p pulpo-examples --features pictures --bin thumbnails -- FOLDER
+//! ```
+//!
+//! It shows: plain functions as handlers of heavy work, which holds up nobody
+//! else; a `timeout`, and a handler that ends early when it is over; a file
+//! that is no picture, buried with the reason while the others are done; a job
+//! that can run twice and leave the same; and a worker that ends when nothing
+//! is left. The thumbnails are in the folder `thumbnails-output`.
+#![allow(clippy::print_stdout, reason = "it talks to a person")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{env, fs};
+
+use anyhow::Context as _;
+use image::imageops::FilterType;
+use image::{ImageFormat, ImageReader};
+use pulpo::config::Sources;
+use pulpo::queue::{Filter, State as QueueState};
+use pulpo::{Config, Context, Pulpo, ResultExt as _, State};
+use serde::{Deserialize, Serialize};
+
+const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/pictures");
+const OUTPUT: &str = "thumbnails-output";
+const SIZES: [u32; 3] = [320, 160, 64];
+
+/// The address of the picture, not the picture: messages are small.
+#[derive(Serialize, Deserialize)]
+struct Shrink {
+    picture: PathBuf,
+}
+
+/// What was saved, of all lanes together.
+#[derive(Default)]
+struct Saved {
+    pictures: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[pulpo::handler("shrink", queue = "pictures", max_attempts = 3, timeout = "1m")]
+fn shrink(Shrink { picture }: Shrink, context: &Context, saved: State<Arc<Saved>>) -> pulpo::Outcome {
+    // That it cannot be read may pass: the disk of another machine, a full
+    // table of open files. It is tried again.
+    let content = fs::read(&picture).with_context(|| format!("cannot read {}", picture.display()))?;
+    // What is no picture will not be one later: it is buried.
+    let reader = ImageReader::new(std::io::Cursor::new(&content)).with_guessed_format()?;
+    let image = reader.decode().with_context(|| format!("{} is no picture", picture.display())).fatal()?;
+
+    let name = picture.file_stem().unwrap_or_default().to_string_lossy();
+    for size in SIZES {
+        // A thread cannot be stopped from outside. Here it looks whether
+        // anybody still waits for it.
+        if context.is_cancelled() {
+            return Err("out of time".into());
+        }
+        let small = image.resize(size, size, FilterType::Lanczos3);
+        let folder = Path::new(OUTPUT).join(size.to_string());
+        fs::create_dir_all(&folder)?;
+        let file = folder.join(format!("{name}.png"));
+        small.save_with_format(&file, ImageFormat::Png)?;
+        saved.bytes.fetch_add(fs::metadata(&file)?.len(), Ordering::Relaxed);
+    }
+    saved.pictures.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+fn main() -> anyhow::Result<()> {
+    let folder = env::args_os().nth(1).map_or_else(|| PICTURES.into(), PathBuf::from);
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    let mut pictures = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    pictures.sort();
+
+    let mut sources = Sources::default();
+    let cores = std::thread::available_parallelism()?.get();
+    // More lanes than cores would only make them wait for each other.
+    sources.set_default("concurrency", &cores.to_string());
+    sources.set_default("sleep_duration", "200ms").set_default("shutdown_after_number_of_empty_iterations", "1");
+    let pulpo = Pulpo::new(Config::load_from(&sources)?)?;
+    let sent = pulpo.publish_all(pictures.into_iter().map(|picture| Shrink { picture }))?;
+    println!("published  {} pictures", sent.len());
+
+    let saved = Arc::new(Saved::default());
+    let summary = pulpo.worker()?.state(saved.clone()).run()?;
+    let [pictures, bytes] = [&saved.pictures, &saved.bytes].map(|count| count.load(Ordering::Relaxed));
+    println!("done       {pictures} of them in {} sizes, {bytes} bytes, see the folder {OUTPUT}", SIZES.len());
+    println!("buried     {}:", summary.buried);
+    for message in pulpo.queue().list(&Filter::all().state(QueueState::Buried).queue("pictures"))? {
+        println!("           {}", message.last_error.unwrap_or_default());
+    }
+    Ok(())
+}
