@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
         let message = Message::new(Pack(order));
         pulpo.publish(if urgent { message.priority(1) } else { message })?;
     }
-    for stats in line.stats()? {
+    for stats in line.stats()?.counts {
         println!("queued     {} in {:?}", stats.ready, stats.queue);
     }
 

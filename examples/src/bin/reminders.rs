@@ -21,6 +21,7 @@ use std::{io, thread};
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use pulpo::config::Sources;
+use pulpo::queue::Filter;
 use pulpo::{Config, Context, Message, Pulpo, State};
 use serde::{Deserialize, Serialize};
 
@@ -110,7 +111,7 @@ fn main() -> anyhow::Result<()> {
             pulpo.publish(Message::new(CallOff(appointment)).header("why", "ill"))?;
             // A job that waits can be taken back by its id.
             if let Some(id) = reminder.id() {
-                pulpo.queue().delete(id)?;
+                pulpo.queue().delete(&Filter::all().id(id.clone()))?;
             }
         }
     }
