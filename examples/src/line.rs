@@ -159,7 +159,7 @@ impl QueueAdapter for Line {
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
         let (inner, _) = self.now();
         let picked = inner.picked(filter, |_| true).into_iter();
-        Ok(picked.map(|at| stored(at, inner.messages[at].as_ref().unwrap())).collect())
+        Ok(picked.filter_map(|at| Some(stored(at, inner.messages[at].as_ref()?))).collect())
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
@@ -189,7 +189,7 @@ impl QueueAdapter for Line {
         let (mut inner, now) = self.now();
         let picked = inner.picked(filter, |kept| kept.state == State::Buried);
         for at in &picked {
-            let kept = inner.messages[*at].as_mut().unwrap();
+            let Some(kept) = &mut inner.messages[*at] else { continue };
             (kept.state, kept.attempts, kept.lost, kept.due_since) = (State::Ready, 0, 0, now);
         }
         self.0.signal.notify();
