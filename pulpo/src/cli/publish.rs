@@ -49,7 +49,7 @@ pub(super) struct PublishArguments {
     #[arg(long, value_name = "-|@FILE", conflicts_with_all = ["body", "payload", "count"], value_parser = lines)]
     lines: Option<String>,
     /// Leave out lines that are bad
-    #[arg(long, requires = "lines")]
+    #[arg(long, requires = "lines", conflicts_with_all = ["body", "payload", "count"])]
     skip_bad: bool,
     /// 0 is the most urgent, 4294967295 the least [default: the handler's]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

@@ -66,6 +66,7 @@
 //! [`Delivery::kicks`]: super::Delivery::kicks
 //! [`Delivery::failed`]: super::Delivery::failed
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -354,5 +355,11 @@ impl QueueAdapter for BeanstalkdQueue {
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
         self.0.pause(queue, time)
+    }
+
+    fn backup(&self, _: &Path) -> Result<u64, QueueError> {
+        Err(QueueError::Unsupported(
+            "be written into a file: start the server with `-b FOLDER`, stop it, and copy the folder",
+        ))
     }
 }

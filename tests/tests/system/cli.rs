@@ -3,7 +3,23 @@
 use pulpo_tests::program::{Place, Said};
 use serde_json::{Value, json};
 
+mod changes;
+mod completions;
+mod documented;
+mod lists;
+mod publishing;
+mod queues;
+mod statistics;
+mod terminal;
+
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+
+/// On the embedded queue, and on a server.
+fn both(test: impl Fn(&Place)) {
+    for place in [Place::new(), Place::with_beanstalkd()] {
+        test(&place);
+    }
+}
 
 /// Runs it and expects it to do well.
 #[track_caller]

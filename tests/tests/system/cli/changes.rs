@@ -1,0 +1,128 @@
+//! `kick`, `delete` and `purge`.
+
+use pulpo_tests::program::Place;
+use pulpo_tests::wait::until;
+use serde_json::json;
+
+use super::{WORKER, as_json, both, drain, refused, well};
+
+fn count(place: &Place, arguments: &[&str]) -> usize {
+    let all = as_json(place, &[&["list", "--limit", "0", "--json"], arguments].concat());
+    all.as_array().expect("a list").len()
+}
+
+/// Four buried messages, and one that is ready.
+fn fill(place: &Place) {
+    well(place, &["publish", "echo", "--payload", "bad", "--count", "4"]);
+    drain(place);
+    well(place, &["publish", "record", "--body", r#"{"number": 1}"#]);
+}
+
+#[test]
+fn what_failed_is_kicked_by_what_it_is() {
+    both(|place| {
+        fill(place);
+        assert_eq!(well(place, &["kick", "--reason", "bad", "--dry-run"]), "would kick 4 messages\n");
+        assert_eq!(well(place, &["kick", "--reason", "other"]), "kicked 0\n");
+        assert_eq!(well(place, &["kick", "--older", "1h"]), "kicked 0\n");
+        assert_eq!(count(place, &["--state", "buried"]), 4);
+        assert_eq!(well(place, &["kick", "--queue", "side", "--newer", "1h", "--limit", "1"]), "kicked 1\n");
+        let kicked = as_json(place, &["kick", "--reason", "BAD", "--type", "echo", "--json"]);
+        assert_eq!(kicked, json!({"matched": 3, "kicked": 3, "dry_run": false}));
+        assert_eq!(count(place, &["--state", "ready"]), 5);
+    });
+}
+
+#[test]
+fn several_ids_are_seen_to_each_by_itself() {
+    both(|place| {
+        fill(place);
+        let all = as_json(place, &["list", "--json"]);
+        let ids: Vec<_> =
+            all.as_array().expect("a list").iter().map(|message| message["id"].as_str().expect("an id")).collect();
+        let [ready, first, second, third, _] = ids[..] else { panic!("five messages, got {ids:?}") };
+        assert_eq!(well(place, &["kick", first, second, "--dry-run"]), "would kick 2 messages\n");
+        let said = place.run(WORKER, &["kick", first, ready, "999", second]);
+        assert_eq!((said.code, said.out.as_str()), (1, "kicked 2\n"));
+        let expected =
+            format!("error: message {ready} is ready, and only buried ones can be kicked; there is no message 999\n");
+        assert_eq!(said.err, expected);
+        assert_eq!(well(place, &["delete", first, third]), format!("deleted {first}\ndeleted {third}\n"));
+        let deleted = as_json(place, &["delete", ready, "--json"]);
+        assert_eq!(deleted, json!({"matched": 1, "deleted": 1, "dry_run": false}));
+        assert_eq!(count(place, &[]), 2);
+    });
+}
+
+#[test]
+fn what_is_picked_is_deleted_only_by_who_is_sure() {
+    both(|place| {
+        fill(place);
+        for arguments in [&["delete", "--state", "buried"][..], &["purge", "side"], &["purge", "--all", "--json"]] {
+            let error = refused(place, 2, arguments);
+            assert!(error.contains("nobody can be asked here: expected --yes to delete, or --dry-run"), "{error}");
+        }
+        assert_eq!(count(place, &[]), 5);
+        assert_eq!(well(place, &["purge", "--all", "--dry-run"]), "would delete 5 messages\n");
+        assert_eq!(well(place, &["delete", "--state", "ready", "--queue", "side", "--yes"]), "deleted 0\n");
+        assert_eq!(well(place, &["delete", "--state", "buried", "--limit", "1", "--yes"]), "deleted 1\n");
+        assert_eq!(well(place, &["purge", "side", "--state", "ready,delayed", "--yes"]), "deleted 0\n");
+        assert_eq!(well(place, &["purge", "side", "--yes"]), "deleted 3\n");
+        assert_eq!(well(place, &["purge", "--all", "--older", "1h", "--yes"]), "deleted 0\n");
+        assert_eq!(well(place, &["purge", "--all", "--yes"]), "deleted 1\n");
+    });
+}
+
+#[test]
+fn what_a_worker_has_stays() {
+    both(|place| {
+        well(place, &["publish", "nap", "--body", "60000"]);
+        let worker = place.start(place.command(WORKER, &["work"]));
+        until("it naps", || place.record().contains("asleep"));
+        let error = refused(place, 1, &["delete", "1"]);
+        assert!(error.starts_with("error: message 1 is reserved by a worker: wait until it is settled"), "{error}");
+        assert_eq!(well(place, &["purge", "--all", "--yes"]), "deleted 0\n");
+        assert_eq!(
+            refused(place, 1, &["kick", "1"]),
+            "error: message 1 is reserved, and only buried ones can be kicked\n"
+        );
+        let shown = well(place, &["peek", "1"]);
+        assert!(shown.contains("\nstate        reserved\n") && shown.contains("\nlease ends   20"), "{shown}");
+        worker.signal("KILL");
+    });
+}
+
+#[test]
+fn a_command_that_says_too_little_or_too_much_is_refused() {
+    let place = Place::new();
+    for arguments in [
+        &["kick"][..],
+        &["kick", "1", "--all"],
+        &["kick", "--all", "--type", "echo"],
+        &["kick", "1", "--type", "echo"],
+        &["kick", "--older", "yesterday"],
+        &["delete"],
+        &["delete", "1", "--state", "buried"],
+        &["delete", "1", "--reason", "x"],
+        &["delete", "--state", "reserved"],
+        &["purge"],
+        &["purge", "mail", "--all"],
+        &["list", "--state", "ready,lost"],
+        &["list", "--newer", "soon"],
+        &["peek"],
+        &["pause"],
+        &["pause", "mail", "0s"],
+        &["resume"],
+        &["backup"],
+        &["stats", "--watch", "1ms"],
+        &["completions", "tcsh"],
+        &["publish", "echo", "--lines", "file"],
+        &["publish", "echo", "--lines", "-", "--count", "2"],
+        &["publish", "echo", "--payload", "x", "--skip-bad"],
+        &["publish", "echo", "--payload", "x", "--header", "x"],
+    ] {
+        let error = refused(&place, 2, arguments);
+        assert!(error.starts_with("error: "), "{arguments:?}: {error}");
+    }
+    assert!(!place.path("pulpo-data/queue.db").exists() || count(&place, &[]) == 0);
+}

@@ -1,0 +1,87 @@
+//! docs/json.md names each field of each output, and no other.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use pulpo_tests::program::Place;
+use serde_json::Value;
+
+use super::{WORKER, as_json, both, drain, well};
+
+/// The fields that the section of a command names.
+fn documented(command: &str) -> BTreeSet<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md");
+    let text = std::fs::read_to_string(file).expect("the documentation");
+    let (_, section) = text.split_once(&format!("\n## {command}\n")).expect("a section of the command");
+    let section = section.split("\n## ").next().expect("a text");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let names = rows.flat_map(|row| {
+        let (cell, _) = row.split_once("` |").expect("a cell");
+        cell.split("`, `").map(str::to_owned).collect::<Vec<_>>()
+    });
+    names.collect()
+}
+
+/// The fields that there are: `counts[].queue`. What a producer wrote is its
+/// own affair.
+fn fields(value: &Value) -> BTreeSet<String> {
+    fn walk(prefix: String, value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(parts) if !prefix.ends_with("message") => {
+                for (key, part) in parts {
+                    let dot = if prefix.is_empty() { "" } else { "." };
+                    walk(format!("{prefix}{dot}{key}"), part, found);
+                }
+            }
+            Value::Array(parts) if ["states", "aliases"].iter().all(|own| !prefix.ends_with(own)) => {
+                parts.iter().for_each(|part| walk(format!("{prefix}[]"), part, found));
+            }
+            _ => drop(found.insert(prefix)),
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(String::new(), value, &mut found);
+    found
+}
+
+#[track_caller]
+fn assert_documented(command: &str, output: &Value) {
+    assert_eq!(fields(output), documented(command), "of {command}: {output:#}");
+}
+
+#[test]
+fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
+    both(|place| {
+        well(place, &["publish", "echo", "--payload", "bad", "--count", "2"]);
+        drain(place);
+        assert_documented("publish", &as_json(place, &["publish", "echo", "--payload", "x", "--json"]));
+        assert_documented("pause", &as_json(place, &["pause", "side", "--json"]));
+        assert_documented("list", &as_json(place, &["list", "--json"]));
+        assert_documented("peek", &as_json(place, &["peek", "1", "--json"]));
+        assert_documented("kick", &as_json(place, &["kick", "1", "--json"]));
+        let mut stats = as_json(place, &["stats", "--json"]);
+        assert_eq!(stats["rates"], Value::Array(Vec::new()));
+        // There are rates only at a second look; their fields are those that
+        // the test of the watch reads.
+        stats["rates"] = serde_json::json!([{"queue": null, "published": 0.0, "finished": 0.0}]);
+        assert_documented("stats", &stats);
+        assert_documented("resume", &as_json(place, &["resume", "side", "--json"]));
+        assert_documented("delete", &as_json(place, &["delete", "1", "--json"]));
+        assert_documented("delete", &as_json(place, &["purge", "--all", "--yes", "--json"]));
+        assert_documented("handlers", &as_json(place, &["handlers", "--json"]));
+        assert_documented("check", &with_a_problem(as_json(place, &["check", "--json"])));
+    });
+    let place = Place::new();
+    assert_documented("backup", &as_json(&place, &["backup", "copy.db", "--json"]));
+    std::fs::write(place.path("pulpo.toml"), "concurrency = 2\n").expect("written");
+    let output =
+        place.command(WORKER, &["config", "--json"]).env("PULPO_SLEEP_DURATION", "1s").output().expect("started");
+    assert_documented("config", &serde_json::from_slice(&output.stdout).expect("JSON"));
+}
+
+/// The shape of a problem is shown by the tests of `check`.
+fn with_a_problem(mut check: Value) -> Value {
+    assert_eq!(check["problems"], Value::Array(Vec::new()));
+    check["problems"] = serde_json::json!([{"kind": "setup", "message": "", "file": null, "line": null}]);
+    check
+}
