@@ -25,6 +25,7 @@ mod configuration;
 mod handlers;
 mod list;
 mod logs;
+mod panics;
 mod peek;
 mod pick;
 mod publish;

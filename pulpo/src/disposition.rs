@@ -128,7 +128,7 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
     match ending {
         Ending::Done => Disposition::Commit,
         Ending::Failed(failure) => match failure.kind() {
-            FailureKind::Fatal => Disposition::Bury { reason: limited(failure.to_string()), counted: true },
+            FailureKind::Fatal => Disposition::Bury { reason: reason(failure.to_string()), counted: true },
             FailureKind::Transient => again(at, failure.to_string(), None),
             FailureKind::RetryAfter(delay) => again(at, failure.to_string(), Some(delay)),
         },
@@ -144,8 +144,13 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
     }
 }
 
+/// Why a run failed, never without a word.
+fn reason(text: String) -> String {
+    if text.trim().is_empty() { "an error that says nothing".to_owned() } else { limited(text) }
+}
+
 fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposition {
-    let mut reason = limited(reason);
+    let mut reason = self::reason(reason);
     let attempt = at.failed.saturating_add(1);
     if attempt >= at.policy.max_attempts {
         if attempt > 1 {

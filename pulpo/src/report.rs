@@ -1,5 +1,6 @@
 //! Errors as text for people.
 
+use std::any::Any;
 use std::error::Error;
 use std::time::Duration;
 
@@ -23,6 +24,12 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         source = error.source();
     }
     all
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not a text")
 }
 
 /// The text, cut where it is longer than anybody reads.

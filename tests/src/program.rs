@@ -178,6 +178,12 @@ fn said(output: Output) -> Said {
 pub struct Running(Child);
 
 impl Running {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Sends it a signal: `TERM`, `KILL`, `STOP`.
     ///
     /// # Panics

@@ -18,12 +18,12 @@ const MOST_LINES: usize = 3;
 /// What says to be narrower does not know how wide it is.
 const NARROWEST: u16 = 20;
 
-/// The text with control characters written out, and those that turn the
-/// direction of writing around, so that what a message holds cannot write
+/// The text with control characters written out, and others that deceive who
+/// reads it, so that what a message holds cannot write
 /// anywhere else on the screen.
 pub(super) fn visible(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if c.is_control() || turns_around(c) {
+        if c.is_control() || deceives(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -32,8 +32,14 @@ pub(super) fn visible(text: &str) -> String {
     })
 }
 
-fn turns_around(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether it ends a line, is not seen, or turns the direction of writing
+/// around, without being a control character.
+fn deceives(c: char) -> bool {
+    matches!(
+        c,
+        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{200b}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// As JSON on several lines, with all that [`visible`] writes out escaped.
@@ -52,8 +58,8 @@ pub(super) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> Done {
 /// them is beyond ASCII's own.
 pub(super) fn escaped(json: &str) -> String {
     json.chars().fold(String::with_capacity(json.len()), |mut shown, c| {
-        if c != '\n' && (c.is_control() || turns_around(c)) {
-            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        if c != '\n' && (c.is_control() || deceives(c)) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
         } else {
             shown.push(c);
         }
@@ -184,6 +190,15 @@ pub(super) fn counted(count: u64, thing: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_in_a_message_looks_like_something_else() {
+        let text = "\u{85}\u{2028}\u{e0041}👩\u{200d}🔬";
+        assert_eq!(visible(text), "\\u{85}\\u{2028}\\u{e0041}👩\u{200d}🔬");
+        let shown = escaped(&serde_json::to_string(text).unwrap());
+        assert_eq!(shown, "\"\\u0085\\u2028\\udb40\\udc41👩\u{200d}🔬\"");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+    }
 
     #[test]
     fn nothing_in_a_message_moves_the_cursor() {

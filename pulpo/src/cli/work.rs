@@ -18,6 +18,7 @@ pub(super) fn run(
     log_level: Option<Level>,
     mut sources: Sources,
 ) -> Done {
+    super::panics::log();
     // Before the queue is touched: a worker without handlers is a mistake.
     let registry = Registry::collect()?;
     let mut set = |key: &str, value: Option<String>| {

@@ -152,3 +152,12 @@ fn a_reason_is_never_longer_than_anybody_reads() {
     };
     assert!(reason.len() < 5000);
 }
+
+#[test]
+fn a_reason_is_never_empty() {
+    for failure in [fatal(""), transient(" \n")] {
+        let at = Situation { failed: 19, ..situation() };
+        let Disposition::Bury { reason, .. } = after_run(&at, Ending::Failed(failure)) else { panic!("buried") };
+        assert!(reason.starts_with("an error that says nothing"), "{reason:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::assignments::Assignment;
-use super::lane::{Lane, panic_text};
+use super::lane::Lane;
 use super::seat::{Held, Running};
 use crate::context::{Context, Run};
 use crate::disposition::{Disposition, Ending, before_run};
@@ -11,7 +11,7 @@ use crate::message::Incoming;
 use crate::outcome::{Outcomes, transient};
 use crate::queue::{Consumer, Delivery};
 use crate::registry::{Batch, Handler};
-use crate::report::chain;
+use crate::report::{chain, panic_text};
 
 /// What was taken out of the queue for one call.
 struct Gathered {

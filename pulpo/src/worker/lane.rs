@@ -1,6 +1,5 @@
 //! One job's way: dequeue, decode, run, decide, carry out.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::outcome::transient;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
 use crate::registry::Handler;
-use crate::report::{chain, limited};
+use crate::report::{chain, limited, panic_text};
 
 /// What is left to do for the others of a batch when one of it is settled.
 #[derive(Default)]
@@ -309,9 +308,4 @@ fn run(handler: &Handler, call: &Run<'_>) -> Ending {
         Ok(Err(unreadable)) => Ending::Unreadable(unreadable),
         Err(panic) => Ending::Panicked(panic_text(&*panic).to_owned()),
     }
-}
-
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not a text")
 }
