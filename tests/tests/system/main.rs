@@ -8,6 +8,7 @@ mod bad_queues;
 mod cli;
 mod damage;
 mod deploys;
+mod disk;
 mod hostile;
 mod jobs;
 mod leases;

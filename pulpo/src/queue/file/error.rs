@@ -44,6 +44,11 @@ impl SqliteError {
         )
     }
 
+    /// It was opened, and can only be read.
+    pub(super) fn read_only() -> Self {
+        Self { code: Some(ErrorCode::ReadOnly), text: "it can only be read".to_owned() }
+    }
+
     /// What is no error of SQLite's.
     pub(super) fn other(text: String) -> Self {
         Self { code: None, text }

@@ -17,6 +17,9 @@ use crate::clock::{Clock, lock};
 /// Smaller steps of the clock are the work of a time server, and no jumps.
 const STEP: i64 = 1_000_000;
 
+/// Shorter times in which nothing could be written keep nobody from renewing.
+const OUTAGE: i64 = 100_000;
+
 /// How long to wait until the next look at leases that are spared.
 pub(super) const SPARED: i64 = 1_000_000;
 
@@ -102,7 +105,7 @@ impl Grace {
 
 impl Inner {
     fn spare_what_could_not_be_renewed(&mut self, at: Moment) {
-        if let Some(since) = self.failing_since.filter(|since| at.uptime.saturating_sub(since.uptime) >= STEP) {
+        if let Some(since) = self.failing_since.filter(|since| at.uptime.saturating_sub(since.uptime) >= OUTAGE) {
             self.spared = Some(Spared { ended_after: since.now, since: at.uptime });
         }
     }

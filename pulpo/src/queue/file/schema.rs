@@ -128,6 +128,10 @@ pub(super) fn open(file: &Path) -> Result<Connection, QueueError> {
     let open = || -> Result<Connection, Refusal> {
         let mut connection = Connection::open_with_flags(file, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
         connection.busy_handler(Some(busy))?;
+        // SQLite makes do with reading where it may not write.
+        if connection.is_readonly("main")? {
+            return Err(Refusal::ReadOnly);
+        }
         // Before anything is changed: is it ours, and not newer?
         recognise(&connection)?;
         become_wal(&connection)?;
@@ -192,6 +196,7 @@ fn busy(tries: i32) -> bool {
 /// Why a file is not opened.
 enum Refusal {
     Sqlite(SqliteError),
+    ReadOnly,
     Foreign(String),
     Newer { found: i64, known: i64 },
 }
@@ -206,6 +211,7 @@ impl Refusal {
     fn into_queue_error(self, place: &str) -> QueueError {
         match self {
             Self::Sqlite(error) => error.into_queue_error("open", place),
+            Self::ReadOnly => SqliteError::read_only().into_queue_error("open", place),
             Self::Foreign(found) => QueueError::NotAQueue { place: place.to_owned(), found },
             Self::Newer { found, known } => QueueError::NewerVersion { place: place.to_owned(), found, known },
         }

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::attached::Attached;
 use super::error::SqliteError;
@@ -165,6 +165,26 @@ impl Writing {
     }
 
     fn transaction(&mut self, group: &mut [Request]) -> Result<(), Failed> {
+        match self.try_transaction(group) {
+            // What is in the log already may find its place in the database,
+            // and leave its own: so a queue that has filled the disk can still
+            // be worked off.
+            Err(Failed::Within(error)) if error.is(ErrorCode::DiskFull) && self.empty_the_log() => {
+                self.try_transaction(group)
+            }
+            done => done,
+        }
+    }
+
+    /// True if all of it is in the database now.
+    fn empty_the_log(&self) -> bool {
+        let connection = self.connection.connection();
+        let done =
+            |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?);
+        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], done).unwrap_or(false)
+    }
+
+    fn try_transaction(&mut self, group: &mut [Request]) -> Result<(), Failed> {
         if self.connection.current()?.1 {
             self.durability = None;
         }
