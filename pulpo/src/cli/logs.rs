@@ -1,12 +1,13 @@
 //! Where the logs of a command go: to standard error, a line each.
 
-use std::io::{BufWriter, IsTerminal as _, stderr};
+use std::io::{self, BufWriter, IsTerminal as _, Write, stderr};
 
 use tracing::Level;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use super::show::escaped;
 use crate::config::{ConsoleOptions, LogFormat};
 
 /// How many lines wait for a slow reader before the jobs do.
@@ -23,13 +24,14 @@ pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptio
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default.to_string())),
         Some(level) => EnvFilter::new(level.to_string()),
     };
+    let json = matches!(console.log_format, LogFormat::Json);
     let (writer, guard) = if console.enable_output_buffering {
         // None is dropped: a log with holes is worse than a job that waits.
         let builder = NonBlockingBuilder::default().lossy(false).buffered_lines_limit(LONGEST_BUFFER);
-        let (writer, guard) = builder.finish(BufWriter::new(stderr()));
+        let (writer, guard) = builder.finish(Lines { json, out: BufWriter::new(stderr()) });
         (BoxMakeWriter::new(writer), Some(guard))
     } else {
-        (BoxMakeWriter::new(stderr), None)
+        (BoxMakeWriter::new(move || Lines { json, out: stderr() }), None)
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(writer);
     // A program that has set up its own logs keeps them.
@@ -40,6 +42,26 @@ pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptio
         LogFormat::Auto => lines.with_ansi(stderr().is_terminal() && colour_is_wanted()).try_init(),
     };
     Logs(guard)
+}
+
+/// Takes whole lines. JSON lets characters through that some terminals obey.
+struct Lines<W> {
+    json: bool,
+    out: W,
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(line) {
+            Ok(text) if self.json => self.out.write_all(escaped(text).as_bytes())?,
+            _ => self.out.write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 fn colour_is_wanted() -> bool {

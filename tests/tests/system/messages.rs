@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -158,11 +159,11 @@ impl Target for Server {
     }
 }
 
-/// A worker for these, with a log of its own kind of noise.
-fn work(target: &dyn Target, queue: &str) -> pulpo_tests::program::Running {
+/// A worker for these.
+fn victim(target: &dyn Target, queue: &str) -> Command {
     let mut command = target.place().command(VICTIM, &["work", "--concurrency", "2", "--log-level", "info"]);
     command.env("PULPO_QUEUE", queue).env("PULPO_UNKNOWN_TYPE_GRACE", "0s").env("PULPO_SLEEP_DURATION", "1s");
-    target.place().start(command)
+    command
 }
 
 /// Whether there is nothing left that could be started now.
@@ -179,8 +180,14 @@ fn peak_memory(id: u32) -> u64 {
 
 fn assert_honest(log: &str) {
     for line in log.lines() {
-        let known = ["INFO ", "WARN ", "ERROR "].iter().any(|level| line.get(28..).is_some_and(|l| l.contains(level)));
-        assert!(known && line.starts_with("20"), "a line that is none of ours: {line:?}");
+        let ours = match serde_json::from_str::<serde_json::Value>(line) {
+            Ok(line) => line["timestamp"].is_string() && line["level"].is_string(),
+            Err(_) => {
+                line.starts_with("20")
+                    && ["INFO", "WARN", "ERROR"].contains(&line[28..].split_whitespace().next().unwrap_or_default())
+            }
+        };
+        assert!(ours, "a line that is none of ours: {line:?}");
         let forged = line.chars().find(|c| c.is_control() || "\u{2028}\u{2029}\u{202e}".contains(*c));
         assert_eq!(forged, None, "{line:?}");
     }
@@ -190,7 +197,7 @@ fn assert_honest(log: &str) {
 fn survive(mut target: impl Target, address: &str) {
     let count = 4000;
     target.put(&messages(count));
-    let worker = work(&target, address);
+    let worker = target.place().start(victim(&target, address));
     until("all are settled", || settled(target.queue()));
     let before = peak_memory(worker.id());
     for giant in giants(10_000_000) {
@@ -230,7 +237,7 @@ fn survive(mut target: impl Target, address: &str) {
 const NASTY: &str = r"\u0000\r\n2026-11-23T09:00:00.000000Z  INFO done id=\u001b[2J\u001b]0;x\u0007\u0085\u2028\u2029\u202e\u009b31m\u007f";
 
 /// What a person sees who looks at hostile messages, in each way.
-fn look(target: &mut dyn Target, address: &str) {
+fn look(target: &mut dyn Target, address: &str, format: &str) {
     let payload = |request_type: &str| {
         format!(
             r#"{{"id":"{NASTY}","header":{{"request_type":"{request_type}","{NASTY}":"{NASTY}"}},"body":{{"payload":"{NASTY}"}}}}"#
@@ -240,7 +247,10 @@ fn look(target: &mut dyn Target, address: &str) {
     let raw: String = serde_json::from_str(&format!("\"{NASTY}\"")).expect("a text");
     let all = [payload("fail"), payload("panic"), payload("text"), payload(NASTY), delayed, raw];
     target.put(&all.map(String::into_bytes));
-    let worker = work(&*target, address);
+    // A log of each kind.
+    let mut command = victim(target, address);
+    command.env("PULPO_LOG_FORMAT", format);
+    let worker = target.place().start(command);
     until("all are settled", || settled(target.queue()));
     worker.signal("TERM");
     assert_eq!(worker.end(), 0);
@@ -284,14 +294,14 @@ fn nothing_in_a_message_forges_a_line_on_the_embedded_queue() {
     let stats = target.place.run(VICTIM, &["stats"]);
     assert_eq!(stats.out.chars().find(|c| c.is_control() && *c != '\n'), None, "{}", stats.out);
     assert_eq!(target.queue.delete(&Filter::all().id(id)).expect("deleted"), 1);
-    look(&mut target, "file:pulpo-data");
+    look(&mut target, "file:pulpo-data", "plain");
 }
 
 #[test]
 fn nothing_in_a_message_forges_a_line_on_beanstalkd() {
     let mut target = Server::new();
     let address = format!("beanstalkd://127.0.0.1:{}", target.server.port());
-    look(&mut target, &address);
+    look(&mut target, &address, "json");
 }
 
 fn text(message: &StoredMessage) -> String {
