@@ -25,12 +25,16 @@ mod tests;
 pub(crate) fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut faults = Faults::default();
     let checked = Checked::new(arguments, item.clone(), &mut faults);
+    let item = if checked.function.as_ref().is_some_and(|function| function.constant) { not_const(item) } else { item };
     let attributes = checked.attributes();
     let added = match checked.handler() {
         Some(handler) if faults.is_empty() => {
-            let job = handler.request_type.map(|name| registered_job(&checked.job, name, handler.body));
+            let job = match handler.request_type {
+                Some(name) => registered_job(&checked.job, name, handler.body),
+                None => the_only_one(&handler),
+            };
             let entry = entry(&handler);
-            beside(attributes, quote!(#job #entry))
+            outside_impls(&handler, &beside(attributes, quote!(#job #entry)))
         }
         handler => {
             let known = handler.and_then(|handler| Some((handler.request_type?, handler.body)));
@@ -38,6 +42,18 @@ pub(crate) fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream 
         }
     };
     quote!(#item #added)
+}
+
+/// The function without its `const`, which is a fault that rustc would find
+/// more faults with.
+fn not_const(item: TokenStream) -> TokenStream {
+    let mut before = true;
+    let keep = |token: &TokenTree| {
+        let it = before && matches!(token, TokenTree::Ident(word) if word == "const");
+        before &= !it;
+        !it
+    };
+    item.into_iter().filter(keep).collect()
 }
 
 /// The derive macro, from the tokens of the type to those that are added.
@@ -59,6 +75,17 @@ fn beside(attributes: &[Attribute], items: TokenStream) -> TokenStream {
     quote!(#(#attributes)* const _: () = { #items };)
 }
 
+/// The same for a function, which may be one of an `impl` for all we see: there
+/// the block could neither stand nor find the function. What it is put into can
+/// stand anywhere else. Within an `impl`, rustc says that this item does not
+/// belong there, drops it, and so comes to no second error.
+fn outside_impls(handler: &Handler<'_>, block: &TokenStream) -> TokenStream {
+    let Handler { job: Job { pulpo, .. }, function, .. } = handler;
+    let place = ours_at(function.name.span());
+    let pulpo = located(pulpo.to_token_stream(), function.name.span());
+    quote_spanned!(place=> #[#pulpo::__private::beside(#block)] impl () {})
+}
+
 /// For what has faults: these, and what the rest of the crate needs so that
 /// nothing else fails for the same cause.
 fn fallback(job: &Job, known: Option<(&LitStr, &Type)>, faults: &Faults, attributes: &[Attribute]) -> TokenStream {
@@ -76,6 +103,20 @@ fn registered_job(job: &Job, name: &LitStr, body: &Type) -> TokenStream {
     let names = std::iter::once(name).chain(&job.aliases);
     let guards = names.enumerate().map(|(index, name)| guard(index, name));
     quote!(#implementation #(#guards)*)
+}
+
+/// Of a job that is declared on its type, of which we do not know the name: no
+/// second handler of it is in sight of this one.
+fn the_only_one(handler: &Handler<'_>) -> TokenStream {
+    let Handler { job: Job { pulpo, .. }, function, body, .. } = handler;
+    let name = function.name.span();
+    let pulpo = located(pulpo.to_token_stream(), name);
+    quote_spanned! {ours_at(name)=>
+        enum __Handler {}
+        #[allow(non_local_definitions)]
+        impl #pulpo::__private::HasOneHandler<__Handler> for #body {}
+        const _: fn() = #pulpo::__private::a_declared_job_has_one_handler::<#body, _>;
+    }
 }
 
 /// The body type is this job.

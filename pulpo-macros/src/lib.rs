@@ -174,7 +174,8 @@ mod faults;
 /// Everything that is wrong with an attribute and its function is reported in
 /// one pass, each fault on its place. Two handlers for one request type fail
 /// the build of the binary that both are linked into; two of a body type with
-/// `derive(Job)` keep the worker from starting, and fail the command `check`.
+/// `derive(Job)` do not compile where one is in sight of the other, and else
+/// keep the worker from starting and fail the command `check`.
 ///
 /// [`Job`]: https://docs.rs/pulpo/latest/pulpo/trait.Job.html
 /// [`Failure`]: https://docs.rs/pulpo/latest/pulpo/struct.Failure.html
@@ -224,4 +225,11 @@ pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
 #[proc_macro_derive(Job, attributes(job))]
 pub fn job(item: TokenStream) -> TokenStream {
     expand::job(item.into()).into()
+}
+
+/// What `handler` puts beside a function. Not to be written by hand.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn beside(items: TokenStream, _: TokenStream) -> TokenStream {
+    items
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 pub use inventory::submit;
+pub use pulpo_macros::beside;
 
 pub use super::__outcome_async;
 
@@ -12,6 +13,7 @@ pub use crate::app::{SetUp, set_up};
 #[cfg(feature = "cli")]
 pub use crate::cli::{Program, main};
 pub use crate::context::{Parameter, Run};
+pub use crate::job::HasOneHandler;
 use crate::job::Job;
 pub use crate::message::MessageError;
 pub use crate::outcome::{IntoOutcome, IntoOutcomes, Outcome, Outcomes};
@@ -52,6 +54,10 @@ pub fn decode_all<J: Job>(run: &Run<'_>) -> Option<Vec<J>> {
 pub fn outcomes<R: IntoOutcomes>(returned: R) -> Outcomes {
     returned.into_outcomes()
 }
+
+/// Asks for the handler of a job that is declared on its type: with two, rustc
+/// says that it needs to know which.
+pub const fn a_declared_job_has_one_handler<J: HasOneHandler<H>, H>() {}
 
 /// An entry for the registry, of a job that says its name by itself.
 pub const fn declared<J: Job>(file: &'static str, line: u32) -> Declared {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::{Clock, lock};
-use crate::job::{IntoMessage, Job};
+use crate::job::IntoMessage;
 use crate::message::{Header, Message, MessageId};
 #[cfg(feature = "tokio")]
 use crate::outcome::{Failure, transient};
@@ -161,10 +161,10 @@ impl Context {
     /// If the body cannot be written as JSON, or a header of the message has a
     /// name of pulpo's own. If the queue refuses it later, when this job is
     /// done, that is a transient failure of this run.
-    pub fn publish<J: Job>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
-        let mut message = message.into_message();
-        message.header_mut().follow(&self.header);
-        let new = self.surroundings.producer.prepare(&mut message)?;
+    pub fn publish<J>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
+        let mut draft = message.into_draft();
+        draft.message.header_mut().follow(&self.header);
+        let (message, new) = self.surroundings.producer.prepare(draft)?;
         lock(&self.follow_ups).push(new);
         Ok(message)
     }

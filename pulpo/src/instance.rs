@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::clock::{Clock, SystemClock, lock};
 use crate::config::{Config, ConfigError};
-use crate::job::{IntoMessage, Job};
+use crate::job::IntoMessage;
 use crate::message::Message;
 use crate::producer::{Producer, PublishError};
 use crate::queue::{QueueAdapter, QueueError};
@@ -78,8 +78,8 @@ impl Pulpo {
     ///
     /// # Errors
     /// If it is not in the queue.
-    pub fn publish<J: Job>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
-        self.0.producer.publish(message.into_message())
+    pub fn publish<J>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
+        self.0.producer.publish(message.into_draft())
     }
 
     /// Publishes several jobs of one type, as one batch: all or none, where
@@ -87,11 +87,11 @@ impl Pulpo {
     ///
     /// # Errors
     /// If they are not all in the queue.
-    pub fn publish_all<J: Job>(
+    pub fn publish_all<J>(
         &self,
         messages: impl IntoIterator<Item = impl IntoMessage<J>>,
     ) -> Result<Vec<Message<J>>, PublishError> {
-        self.0.producer.publish_all(messages.into_iter().map(IntoMessage::into_message).collect())
+        self.0.producer.publish_all(messages.into_iter().map(IntoMessage::into_draft).collect())
     }
 
     /// Works until it is stopped by SIGINT or SIGTERM, or as the
@@ -124,7 +124,7 @@ impl Pulpo {
         &self.0.queue
     }
 
-    #[cfg(any(feature = "cli", feature = "testing"))]
+    #[cfg(any(feature = "cli", feature = "tokio", feature = "testing"))]
     pub(crate) fn producer(&self) -> &Producer {
         &self.0.producer
     }

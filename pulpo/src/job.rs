@@ -8,15 +8,40 @@ use crate::policy::Policy;
 
 /// What may travel as the body of a message: serde's two traits, and free to
 /// go to another thread. Implemented by itself for each such type.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the body of a message",
-    label = "it needs `#[derive(serde::Serialize, serde::Deserialize)]`, owned and `Send`",
-    note = "the body travels as JSON between the process that publishes and the one that works"
-)]
-pub trait Body: Serialize + DeserializeOwned + Send + 'static {}
+pub trait Body: Coded + Send + 'static {}
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned + Send + 'static> Body for T {}
+impl<T: Coded + Send + 'static> Body for T {}
+
+/// serde's two traits as one, so that a type that lacks both has one error.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the body of a message",
+    label = "it needs serde's two traits: `#[derive(serde::Serialize, serde::Deserialize)]`",
+    note = "the body travels as JSON between the process that publishes and the one that works"
+)]
+pub trait Coded: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Coded for T {}
+
+// Never holds. If there were but the one above, rustc would complain of what
+// that one asks for, of each on its own; of two it knows only that none fits.
+#[diagnostic::do_not_recommend]
+impl<T> Coded for T
+where
+    Never<T>: Undecided,
+    T: Coded,
+{
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Never<T>(T);
+
+/// Of nothing.
+#[doc(hidden)]
+pub trait Undecided {}
 
 /// A type that is the body of a job.
 ///
@@ -44,46 +69,60 @@ pub trait Job: Body {
 
 /// What can be published as the job `J`: its body, or a [`Message`] with that
 /// body and options.
+///
+/// What publishes asks for this alone, and not for `J: Job` beside it: it is
+/// implied, and so a type that is no job has one error, on the argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be published as the job `{J}`",
     label = "expected the body of the job by value, or a `pulpo::Message` with it",
-    note = "a job is a type with serde's two traits that some `#[pulpo::handler(\"its_name\")]` takes as its body, \
-            or that has `#[derive(pulpo::Job)]`"
+    note = "a type is a job if some `#[pulpo::handler(\"its_name\")]` takes it as its body, \
+            or if it has `#[derive(pulpo::Job)]` and `#[job(\"its_name\")]`"
 )]
-pub trait IntoMessage<J> {
+pub trait IntoMessage<J>: Sized {
     /// The message to publish.
-    fn into_message(self) -> Message<J>;
-}
-
-// Not bound by `Job`: for a body that no handler takes, it is the bound of the
-// caller that fails, alone and with its better advice. Bound by `Body`, which
-// `Message` is not, so that rustc can infer `J` from what is published.
-impl<J: Body> IntoMessage<J> for J {
     fn into_message(self) -> Message<J> {
-        Message::new(self)
+        self.into_draft().message
+    }
+
+    /// The message, and what its job says of it.
+    #[doc(hidden)]
+    fn into_draft(self) -> Draft<J>;
+}
+
+impl<J: Job> IntoMessage<J> for J {
+    fn into_draft(self) -> Draft<J> {
+        Draft::new(Message::new(self))
     }
 }
 
-impl<J> IntoMessage<J> for Message<J> {
-    fn into_message(self) -> Message<J> {
-        self
+impl<J: Job> IntoMessage<J> for Message<J> {
+    fn into_draft(self) -> Draft<J> {
+        Draft::new(self)
     }
 }
 
-// Never holds. With one more candidate, rustc does not infer from a reference,
-// or from a type without serde, that the job must be this very type, only to
-// complain a second time that it is none.
-#[doc(hidden)]
-#[diagnostic::do_not_recommend]
-impl<T: Undecided> IntoMessage<Nothing> for T {
-    fn into_message(self) -> Message<Nothing> {
-        Message::new(Nothing)
-    }
-}
-
+/// A message on its way to a queue. It knows what its job says of it, so that
+/// what publishes need not know that `J` is a job.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Nothing;
+pub struct Draft<J> {
+    pub(crate) message: Message<J>,
+    pub(crate) request_type: &'static str,
+    pub(crate) policy: &'static Policy,
+    pub(crate) to_json: ToJson<J>,
+}
 
+/// How a message is written down.
+pub(crate) type ToJson<J> = fn(&Message<J>) -> Result<String, serde_json::Error>;
+
+impl<J: Job> Draft<J> {
+    fn new(message: Message<J>) -> Self {
+        Self { message, request_type: J::REQUEST_TYPE, policy: const { &J::POLICY }, to_json: Message::to_json }
+    }
+}
+
+/// The handler of a job that is declared on its type. `H` stands for the
+/// handler: where two are in sight, rustc cannot tell which one is meant, and
+/// says so with the name of this trait.
 #[doc(hidden)]
-pub trait Undecided {}
+pub trait HasOneHandler<H> {}

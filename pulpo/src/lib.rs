@@ -207,7 +207,7 @@ pub use worker::{Summary, WorkError};
 ///
 /// # Errors
 /// If it is not in the queue.
-pub fn publish<J: Job>(message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
+pub fn publish<J>(message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
     instance::default()?.publish(message)
 }
 
@@ -216,7 +216,7 @@ pub fn publish<J: Job>(message: impl IntoMessage<J>) -> Result<Message<J>, Publi
 ///
 /// # Errors
 /// If they are not all in the queue.
-pub fn publish_all<J: Job>(
+pub fn publish_all<J>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
 ) -> Result<Vec<Message<J>>, PublishError> {
     instance::default()?.publish_all(messages)
@@ -248,11 +248,11 @@ pub fn publish_all<J: Job>(
 /// # Errors
 /// If it is not in the queue.
 #[cfg(feature = "tokio")]
-pub fn publish_async<J: Job>(message: impl IntoMessage<J>) -> Publishing<Message<J>> {
-    let message = message.into_message();
+pub fn publish_async<J: Send + 'static>(message: impl IntoMessage<J>) -> Publishing<Message<J>> {
+    let draft = message.into_draft();
     let default = instance::chosen();
     // To make the default opens its queue, which may block too.
-    Publishing::new(move || default.get()?.publish(message))
+    Publishing::new(move || default.get()?.producer().publish(draft))
 }
 
 /// [`publish_all`] for async code: it does not block the executor. If the
@@ -262,12 +262,12 @@ pub fn publish_async<J: Job>(message: impl IntoMessage<J>) -> Publishing<Message
 /// # Errors
 /// If they are not all in the queue.
 #[cfg(feature = "tokio")]
-pub fn publish_all_async<J: Job>(
+pub fn publish_all_async<J: Send + 'static>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
 ) -> Publishing<Vec<Message<J>>> {
-    let messages: Vec<_> = messages.into_iter().map(IntoMessage::into_message).collect();
+    let drafts: Vec<_> = messages.into_iter().map(IntoMessage::into_draft).collect();
     let default = instance::chosen();
-    Publishing::new(move || default.get()?.publish_all(messages))
+    Publishing::new(move || default.get()?.producer().publish_all(drafts))
 }
 
 /// Makes the whole program: a worker for all its handlers, with its command

@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::job::Job;
+use crate::job::Draft;
 use crate::message::{Header, Message, When};
-use crate::policy::{HandlerOptions, Policy};
+use crate::policy::HandlerOptions;
+#[cfg(feature = "cli")]
+use crate::policy::Policy;
 use crate::queue::{NewMessage, QueueAdapter, QueueError};
 use crate::telemetry;
 
@@ -46,49 +47,52 @@ impl Producer {
         &self.default_queue
     }
 
-    pub(crate) fn publish<J: Job>(&self, message: Message<J>) -> Result<Message<J>, PublishError> {
-        let mut one = self.publish_all(vec![message])?;
+    pub(crate) fn publish<J>(&self, draft: Draft<J>) -> Result<Message<J>, PublishError> {
+        let mut one = self.publish_all(vec![draft])?;
         Ok(one.pop().expect("a queue that kept a message names it"))
     }
 
-    pub(crate) fn publish_all<J: Job>(&self, messages: Vec<Message<J>>) -> Result<Vec<Message<J>>, PublishError> {
-        self.enqueue(J::REQUEST_TYPE, &J::POLICY, messages)
-    }
-
-    /// Makes the message ready for its queue, without putting it there.
-    pub(crate) fn prepare<J: Job>(&self, message: &mut Message<J>) -> Result<NewMessage, PublishError> {
-        self.stamp(message, J::REQUEST_TYPE, &J::POLICY, self.clock.now())
-    }
-
-    /// Publishes bodies of any kind under a request type: the caller has seen
-    /// to it that they fit.
-    pub(crate) fn enqueue<B: Serialize>(
-        &self,
-        request_type: &str,
-        policy: &Policy,
-        mut messages: Vec<Message<B>>,
-    ) -> Result<Vec<Message<B>>, PublishError> {
+    pub(crate) fn publish_all<J>(&self, drafts: Vec<Draft<J>>) -> Result<Vec<Message<J>>, PublishError> {
         let now = self.clock.now();
-        let new = messages
-            .iter_mut()
-            .map(|message| self.stamp(message, request_type, policy, now))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut messages = Vec::with_capacity(drafts.len());
+        let mut new = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let (message, ready) = self.stamp(draft, now)?;
+            messages.push(message);
+            new.push(ready);
+        }
+        let first = new.first().map(|first| (first.request_type.clone(), first.queue.clone()));
         let ids = self.queue.enqueue(new)?;
-        telemetry::published(request_type, policy.queue.unwrap_or(&self.default_queue), ids.len());
+        if let Some((request_type, queue)) = first {
+            telemetry::published(&request_type, &queue, ids.len());
+        }
         for (message, id) in messages.iter_mut().zip(ids) {
             message.set_id(id);
         }
         Ok(messages)
     }
 
-    /// Fills in what the message leaves to its job, and writes it down.
-    fn stamp<B: Serialize>(
+    /// Makes the message ready for its queue, without putting it there.
+    pub(crate) fn prepare<J>(&self, draft: Draft<J>) -> Result<(Message<J>, NewMessage), PublishError> {
+        self.stamp(draft, self.clock.now())
+    }
+
+    /// Publishes bodies of any kind under a request type: the caller has seen
+    /// to it that they fit.
+    #[cfg(feature = "cli")]
+    pub(crate) fn enqueue<B: serde::Serialize>(
         &self,
-        message: &mut Message<B>,
-        request_type: &str,
-        policy: &Policy,
-        now: DateTime<Utc>,
-    ) -> Result<NewMessage, PublishError> {
+        request_type: &'static str,
+        policy: &'static Policy,
+        messages: Vec<Message<B>>,
+    ) -> Result<Vec<Message<B>>, PublishError> {
+        let draft = |message| Draft { message, request_type, policy, to_json: Message::to_json };
+        self.publish_all(messages.into_iter().map(draft).collect())
+    }
+
+    /// Fills in what the message leaves to its job, and writes it down.
+    fn stamp<J>(&self, draft: Draft<J>, now: DateTime<Utc>) -> Result<(Message<J>, NewMessage), PublishError> {
+        let Draft { mut message, request_type, policy, to_json } = draft;
         let changed = self.changed.get(request_type).map(|changed| changed.apply(policy));
         let policy = changed.as_ref().unwrap_or(policy);
         let header = message.header_mut();
@@ -101,17 +105,17 @@ impl Producer {
         header.delay = header.delay.map(|delay| When::At(delay.from(now)));
         header.expiration = header.expiration.map(|expiration| When::At(expiration.from(now)));
         let (priority, delay) = (header.priority(), header.delay());
-        let text = message
-            .to_json()
+        let text = to_json(&message)
             .map_err(|source| PublishError::Encode { request_type: request_type.to_owned(), source })?;
-        Ok(NewMessage {
+        let new = NewMessage {
             queue: policy.queue.unwrap_or(&self.default_queue).to_owned(),
             request_type: request_type.to_owned(),
             priority,
             delay,
             ttr: policy.ttr,
             text,
-        })
+        };
+        Ok((message, new))
     }
 }
 

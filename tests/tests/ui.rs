@@ -16,7 +16,10 @@ const HEAD: &str = "\
 # What does not compile, and what it says
 
 Each mistake that the UI tests know, with the errors word for word; `PULPO_BLESS=1 cargo test -p pulpo-tests --test ui`
-writes this page anew. The label under the code and the advice below it are in `tests/tests/ui/fail`.
+writes this page anew. The label under the code and the advice below it are in `tests/tests/ui/fail`. Several errors in a
+row are of several mistakes, each with its own, but for one: both handlers of one declared job (`job with two handlers`)
+are told so, each on its body, and the advice names the two: `multiple impls satisfying Ping: HasOneHandler<_> found`. In
+two library crates that do not know each other they compile; then the worker does not start, and `check` fails.
 
 | the mistake | the error |
 | --- | --- |

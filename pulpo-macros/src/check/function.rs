@@ -14,6 +14,8 @@ use crate::faults::Faults;
 
 pub(crate) struct Function {
     pub(crate) name: Ident,
+    /// Whether it is a `const fn`, which is a fault.
+    pub(crate) constant: bool,
     /// What everything that we add for this function must carry too.
     pub(crate) attributes: Vec<Attribute>,
     /// The type of the body, if it is sound.
@@ -48,6 +50,7 @@ pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Opti
     let others = others.into_iter().cloned().collect();
     Some(Function {
         name: signature.ident,
+        constant: signature.constness.is_some(),
         attributes: attributes.iter().filter_map(inherited).collect(),
         body,
         others,

@@ -117,7 +117,7 @@ pub(super) fn run(
 
 fn publish(
     arguments: &PublishArguments,
-    handler: &Handler,
+    handler: &'static Handler,
     bodies: &Bodies,
     pulpo: &Pulpo,
 ) -> Result<Vec<MessageId>, Box<dyn Error>> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::job::{IntoMessage, Job};
+use crate::job::IntoMessage;
 use crate::message::Message;
 use crate::producer::PublishError;
 use crate::runtime;
@@ -19,9 +19,9 @@ impl Pulpo {
     ///
     /// # Errors
     /// If it is not in the queue.
-    pub fn publish_async<J: Job>(&self, message: impl IntoMessage<J>) -> Publishing<Message<J>> {
-        let (pulpo, message) = (self.clone(), message.into_message());
-        Publishing::new(move || pulpo.publish(message))
+    pub fn publish_async<J: Send + 'static>(&self, message: impl IntoMessage<J>) -> Publishing<Message<J>> {
+        let (pulpo, draft) = (self.clone(), message.into_draft());
+        Publishing::new(move || pulpo.producer().publish(draft))
     }
 
     /// [`publish_all`](Self::publish_all) for async code: it does not block
@@ -30,13 +30,13 @@ impl Pulpo {
     ///
     /// # Errors
     /// If they are not all in the queue.
-    pub fn publish_all_async<J: Job>(
+    pub fn publish_all_async<J: Send + 'static>(
         &self,
         messages: impl IntoIterator<Item = impl IntoMessage<J>>,
     ) -> Publishing<Vec<Message<J>>> {
-        let messages: Vec<_> = messages.into_iter().map(IntoMessage::into_message).collect();
+        let drafts: Vec<_> = messages.into_iter().map(IntoMessage::into_draft).collect();
         let pulpo = self.clone();
-        Publishing::new(move || pulpo.publish_all(messages))
+        Publishing::new(move || pulpo.producer().publish_all(drafts))
     }
 }
 

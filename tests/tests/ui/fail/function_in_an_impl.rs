@@ -5,6 +5,10 @@ struct SendEmail {
     to: String,
 }
 
+#[derive(Serialize, Deserialize, pulpo::Job)]
+#[job("ping")]
+struct Ping;
+
 struct Mailer;
 
 impl Mailer {
@@ -12,4 +16,11 @@ impl Mailer {
     fn send_email(_: SendEmail) {}
 }
 
-fn main() {}
+trait Pings {
+    #[pulpo::handler]
+    fn ping(_: Ping) {}
+}
+
+fn main() {
+    Mailer::send_email(SendEmail { to: String::new() });
+}

@@ -13,10 +13,9 @@ struct Invoice {
     total: u32,
 }
 
-fn publish<J: pulpo::Job>(_: impl pulpo::IntoMessage<J>) {}
-
 fn main() {
     let email = SendEmail { to: String::new() };
-    publish(&email);
-    publish::<SendEmail>(&email);
+    let _ = pulpo::publish(&email);
+    let _ = pulpo::publish::<SendEmail>(&email);
+    let _ = pulpo::publish_all(&[email]);
 }

@@ -13,12 +13,10 @@ struct Invoice {
     total: u32,
 }
 
-fn publish<J: pulpo::Job>(_: impl pulpo::IntoMessage<J>) {}
-
 #[pulpo::handler("invoice")]
 fn invoice(_: Invoice) {}
 
 fn main() {
-    publish::<SendEmail>(Invoice { total: 1 });
-    publish::<SendEmail>(pulpo::Message::new(Invoice { total: 1 }));
+    let _ = pulpo::publish::<SendEmail>(Invoice { total: 1 });
+    let _ = pulpo::publish::<SendEmail>(pulpo::Message::new(Invoice { total: 1 }));
 }

@@ -8,9 +8,7 @@ struct SendEmail {
 #[pulpo::handler("send_email", ttr = 60)]
 fn send_email(_: SendEmail) {}
 
-fn publish<J: pulpo::Job>(_: impl pulpo::IntoMessage<J>) {}
-
 fn main() {
-    publish(SendEmail { to: String::new() });
+    let _ = pulpo::publish(SendEmail { to: String::new() });
     send_email(SendEmail { to: String::new() });
 }

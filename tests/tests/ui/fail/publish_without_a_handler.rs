@@ -13,10 +13,10 @@ struct Invoice {
     total: u32,
 }
 
-fn publish<J: pulpo::Job>(_: impl pulpo::IntoMessage<J>) {}
-
 fn main() {
-    publish(Invoice { total: 1 });
-    publish::<Invoice>(Invoice { total: 1 });
-    publish(pulpo::Message::new(Invoice { total: 1 }));
+    let _ = pulpo::publish(Invoice { total: 1 });
+    let _ = pulpo::publish::<Invoice>(Invoice { total: 1 });
+    let _ = pulpo::publish(pulpo::Message::new(Invoice { total: 1 }));
+    let _ = pulpo::publish_all([Invoice { total: 1 }]);
+    let _ = pulpo::publish_async(Invoice { total: 1 });
 }

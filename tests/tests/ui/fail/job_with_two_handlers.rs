@@ -1,0 +1,13 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, pulpo::Job)]
+#[job("ping")]
+struct Ping;
+
+#[pulpo::handler]
+fn first(_: Ping) {}
+
+#[pulpo::handler(batch = 2)]
+fn second(_: Vec<Ping>) {}
+
+fn main() {}

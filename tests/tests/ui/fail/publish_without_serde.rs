@@ -1,0 +1,9 @@
+struct Invoice {
+    total: u32,
+}
+
+fn main() {
+    let _ = pulpo::publish::<Invoice>(Invoice { total: 1 });
+    let _ = pulpo::publish(Invoice { total: 1 });
+    let _ = pulpo::publish(pulpo::Message::new(Invoice { total: 1 }));
+}
