@@ -1,11 +1,7 @@
-//! What only a build of its own shows: two handlers for one request type,
-//! which code generation and the linker see and trybuild does not run; and a
-//! pulpo without its features.
+//! Two handlers for one request type, which code generation and the linker see
+//! and trybuild does not run; and a pulpo without its features.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use crate::workspace::Workspace;
 
 const WORDS: &str = "two pulpo handlers for the request type `send`";
 
@@ -26,43 +22,11 @@ fn job(attribute: &str, body: &str) -> String {
 /// Builds a binary of this source that depends on a library of that one;
 /// what cargo says, and whether it was content.
 fn build(edition: &str, library: &str, binary: &str) -> (bool, String) {
-    // The target folder is one for all, and so are the names of the packages:
-    // what is written now must be newer than what was built before.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = tests.parent().expect("the workspace");
-    let directory = tempfile::tempdir().expect("a directory");
-    let write = |path: &str, text: String| {
-        let path = directory.path().join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("created");
-        fs::write(path, text).expect("written");
-    };
-    let manifest = |name: &str, more: &str| {
-        let pulpo = root.join("pulpo");
-        format!(
-            "[package]\nname = \"{name}\"\nedition = \"{edition}\"\n[dependencies]\n\
-             pulpo = {{ path = {pulpo:?}, default-features = false }}\n\
-             serde = {{ version = \"1\", features = [\"derive\"] }}\n{more}"
-        )
-    };
-    write("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"jobs\", \"worker\"]\n".to_owned());
-    write("jobs/Cargo.toml", manifest("jobs", ""));
-    write("jobs/src/lib.rs", format!("#![forbid(unsafe_code)]\n{library}"));
-    write("worker/Cargo.toml", manifest("worker", "jobs = { path = \"../jobs\" }\n"));
-    write("worker/src/main.rs", format!("#![forbid(unsafe_code)]\nuse jobs as _;\n{binary}\nfn main() {{}}\n"));
-    fs::copy(root.join("Cargo.lock"), directory.path().join("Cargo.lock")).expect("the lock file");
-
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--quiet"])
-        .current_dir(directory.path())
-        // Shared by these tests, so that the dependencies are built once.
-        .env("CARGO_TARGET_DIR", env!("CARGO_TARGET_TMPDIR"))
-        .env("CARGO_INCREMENTAL", "0")
-        .env_remove("RUSTFLAGS")
-        .output()
-        .expect("cargo runs");
-    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let workspace = Workspace::new();
+    workspace.package("jobs", edition, "", &format!("#![forbid(unsafe_code)]\n{library}"));
+    let binary = format!("#![forbid(unsafe_code)]\nuse jobs as _;\n{binary}\nfn main() {{}}\n");
+    workspace.package("worker", edition, "jobs = { path = \"../jobs\" }", &binary);
+    workspace.cargo(&["build"])
 }
 
 #[test]
@@ -93,6 +57,34 @@ fn a_declared_job_has_its_name_for_itself() {
 
     let (good, said) = build("2024", &job("\"send\"", "Send"), &job("\"resend\", alias = \"send\"", "Again"));
     assert!(!good && said.contains(WORDS), "two jobs: {said}");
+}
+
+/// The one handler of a declared job is looked for where it stands and in what
+/// it depends on; what is linked beside it, only the registry sees.
+#[test]
+fn a_declared_job_has_one_handler() {
+    let workspace = Workspace::new();
+    let handler = "#[pulpo::handler]\nfn send(_: jobs::Send) {}\n";
+    let on_jobs = "jobs = { path = \"../jobs\" }\n";
+    workspace.package("jobs", "2024", "", &job("\"send\"", "Send"));
+    workspace.package("first", "2024", on_jobs, handler);
+    workspace.package("second", "2021", on_jobs, handler);
+    let all = format!("{on_jobs}first = {{ path = \"../first\" }}\nsecond = {{ path = \"../second\" }}\n");
+    let main = "fn main() { println!(\"{}\", pulpo::Registry::collect().expect_err(\"two\")) }";
+    workspace.package("worker", "2024", &all, &format!("use first as _; use second as _;\n{main}\n"));
+    let (good, said) = workspace.cargo(&["run"]);
+    assert!(good, "libraries that do not see each other: {said}");
+    assert!(said.starts_with("two handlers for one request type: `send` is served by "), "{said}");
+    assert!(said.contains("first::send (first/src/lib.rs:2)") && said.contains("second::send ("), "{said}");
+
+    workspace.package("worker", "2024", &all, &format!("use first as _;\n{handler}fn main() {{}}\n"));
+    let (good, said) = workspace.cargo(&["build"]);
+    assert!(
+        !good && said.contains("multiple `impl`s satisfying `jobs::Send: pulpo::__private::HasOneHandler<_>`"),
+        "{said}"
+    );
+    assert!(said.contains("another `impl` found in the `first` crate"), "{said}");
+    assert_eq!(said.matches("error[").count(), 1, "one: {said}");
 }
 
 #[test]

@@ -1,0 +1,5 @@
+//! What only builds of real crates show.
+
+mod duplicates;
+mod places;
+mod workspace;

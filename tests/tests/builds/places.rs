@@ -1,0 +1,175 @@
+//! Where handlers may stand: in any module of any crate, of each edition, under
+//! the strictest lints and beside names that are like ours.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::workspace::{Workspace, pulpo};
+
+/// The crate under its own name, without the prelude.
+const MAIL: &str = r#"//! Mails.
+#![no_implicit_prelude]
+#![forbid(unsafe_code)]
+#![deny(warnings, missing_docs, clippy::pedantic)]
+
+mod private {
+    mod deeper {
+        #[derive(::serde::Serialize, ::serde::Deserialize)]
+        struct Letter;
+
+        #[::pulpo::handler("letter", alias = "brief", batch = 10, linger = "1s")]
+        fn letter(_: ::std::vec::Vec<Letter>) {}
+    }
+
+    #[derive(::serde::Serialize, ::serde::Deserialize)]
+    struct Parcel;
+
+    #[::pulpo::handler("parcel", timeout = "5s")]
+    fn parcel(_: Parcel, context: &::pulpo::Context) -> ::pulpo::Outcome {
+        if context.attempt() > 1 {
+            return ::std::result::Result::Err(::pulpo::fatal("once is enough"));
+        }
+        ::std::result::Result::Ok(())
+    }
+}
+
+/// Has a module of its own.
+pub fn outer() {
+    mod inner {
+        #[derive(::serde::Serialize, ::serde::Deserialize)]
+        struct Hidden;
+
+        #[::pulpo::handler("hidden")]
+        fn hidden(_: Hidden) {}
+    }
+}
+"#;
+
+/// The crate under another name, beside modules and an alias with names of ours.
+const BILLING: &str = r#"//! Bills.
+#![forbid(unsafe_code)]
+#![deny(warnings, missing_docs, clippy::pedantic)]
+
+/// Not the crate.
+pub mod pulpo {}
+/// Not the crate.
+pub mod core {}
+/// Not the crate.
+pub mod std {}
+/// Not the crate.
+pub mod serde_json {}
+
+/// Not that of the prelude.
+pub type Result<T> = ::core::result::Result<T, ::std::io::Error>;
+
+/// A bill.
+#[derive(serde::Serialize, serde::Deserialize, work::Job)]
+#[job("bill", queue = "money", crate = ::work)]
+pub struct Bill {
+    /// How much.
+    pub cents: u64,
+}
+
+/// Sends one.
+///
+/// # Errors
+/// For none.
+#[work::handler(crate = ::work)]
+#[expect(clippy::needless_pass_by_value, reason = "a handler takes what it takes by value")]
+pub fn bill(bill: Bill, bank: work::State<String>) -> Result<()> {
+    if bill.cents == 0 {
+        return Err(::std::io::Error::other(bank.as_str()));
+    }
+    Ok(())
+}
+
+/// A reminder.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct Remind;
+
+/// Reminds.
+#[work::handler("remind", crate = work)]
+pub fn remind(_: Remind) {}
+"#;
+
+const WORKER: &str = r#"//! Works.
+#![forbid(unsafe_code)]
+#![deny(warnings, missing_docs, clippy::pedantic)]
+
+mod jobs {
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
+    struct Here;
+
+    #[pulpo::handler("here")]
+    fn here(_: Here) {}
+
+    #[cfg(feature = "none")]
+    #[derive(Serialize, Deserialize)]
+    struct Gone;
+
+    #[cfg(feature = "none")]
+    #[pulpo::handler("gone")]
+    fn gone(_: Gone) {}
+
+    #[cfg(not(feature = "none"))]
+    #[derive(Serialize, Deserialize)]
+    struct Kept;
+
+    #[pulpo::handler("kept")]
+    #[cfg(not(feature = "none"))]
+    fn kept(_: Kept) {}
+}
+
+pulpo::main! {
+    crates: [mail_jobs, billing_jobs],
+    setup: |app| app.state(String::from("the bank")),
+}
+"#;
+
+fn workspace(libraries: &str, worker: &str) -> Workspace {
+    let workspace = Workspace::new();
+    workspace.package("mail_jobs", libraries, "", MAIL);
+    workspace.package("billing_jobs", libraries, &pulpo("work", ""), BILLING);
+    let all = "mail_jobs = { path = \"../mail_jobs\" }\nbilling_jobs = { path = \"../billing_jobs\" }\n\
+               [features]\nnone = []\n";
+    workspace.package("worker", worker, &(pulpo("pulpo", "\"cli\"") + all), WORKER);
+    workspace
+}
+
+#[test]
+fn all_are_in_the_program() {
+    for (libraries, worker) in [("2021", "2024"), ("2024", "2021")] {
+        let workspace = workspace(libraries, worker);
+        let (good, said) = workspace.cargo(&["run", "--bin", "worker", "--", "handlers", "--json"]);
+        assert!(good, "libraries of {libraries}, a worker of {worker}: {said}");
+        let all: Vec<Value> = serde_json::from_str(&said).expect("JSON");
+        let functions: BTreeMap<_, _> = all
+            .iter()
+            .map(|handler| (handler["request_type"].as_str().expect("a name"), &handler["function"]))
+            .collect();
+        let expected = [
+            ("bill", "billing_jobs::bill"),
+            ("here", "worker::jobs::here"),
+            ("hidden", "mail_jobs::inner::hidden"),
+            ("kept", "worker::jobs::kept"),
+            ("letter", "mail_jobs::private::deeper::letter"),
+            ("parcel", "mail_jobs::private::parcel"),
+            ("remind", "billing_jobs::remind"),
+        ];
+        let expected: BTreeMap<_, _> = expected.map(|(name, function)| (name, Value::from(function))).into();
+        assert_eq!(functions, expected.iter().map(|(name, function)| (*name, function)).collect());
+        let (good, said) = workspace.cargo(&["run", "--bin", "worker", "--", "check"]);
+        assert!(good && said.ends_with("7 handlers, nothing is wrong\n"), "{said}");
+    }
+}
+
+#[test]
+fn clippy_has_nothing_to_say() {
+    for (libraries, worker) in [("2021", "2024"), ("2024", "2021")] {
+        let (good, said) = workspace(libraries, worker).cargo(&["clippy"]);
+        assert!(good && said.is_empty(), "libraries of {libraries}, a worker of {worker}: {said}");
+    }
+}

@@ -1,0 +1,71 @@
+//! A workspace of little crates that depend on pulpo, and cargo on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The target folder is one for all, so that what they depend on is built once,
+/// and the names of the packages are the same again: one at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+pub(crate) struct Workspace {
+    folder: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Workspace {
+    pub(crate) fn new() -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let workspace = Self { folder: tempfile::tempdir().expect("a folder"), _turn: turn };
+        workspace.write("Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"*\"]\nexclude = [\"target\"]\n");
+        fs::copy(root().join("Cargo.lock"), workspace.folder.path().join("Cargo.lock")).expect("the lock file");
+        workspace
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+        fs::write(path, text).expect("written");
+    }
+
+    /// A package of this source: a program if it has a `main`. It depends on
+    /// serde and these, and on pulpo, if these do not under another name.
+    pub(crate) fn package(&self, name: &str, edition: &str, dependencies: &str, source: &str) {
+        let pulpo = format!("pulpo = {{ path = {:?}, default-features = false }}", root().join("pulpo"));
+        let pulpo = if dependencies.contains("pulpo") { "" } else { &pulpo };
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nedition = \"{edition}\"\n[dependencies]\n{pulpo}\n\
+             serde = {{ version = \"1\", features = [\"derive\"] }}\n{dependencies}\n"
+        );
+        self.write(&format!("{name}/Cargo.toml"), &manifest);
+        let is_program = source.contains("fn main(") || source.contains("pulpo::main!");
+        self.write(&format!("{name}/src/{}", if is_program { "main.rs" } else { "lib.rs" }), source);
+    }
+
+    /// Whether cargo is content; and what was said, by it or by the program.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> (bool, String) {
+        let (command, rest) = arguments.split_first().expect("a command");
+        let output = Command::new(env!("CARGO"))
+            .args([command, "--offline", "--quiet"])
+            .args(rest)
+            .current_dir(self.folder.path())
+            .env("CARGO_TARGET_DIR", env!("CARGO_TARGET_TMPDIR"))
+            .env("CARGO_INCREMENTAL", "0")
+            .env_remove("RUSTFLAGS")
+            .output()
+            .expect("cargo runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+}
+
+/// The crate `pulpo`, as a dependency under whatever name.
+pub(crate) fn pulpo(name: &str, features: &str) -> String {
+    let path = root().join("pulpo");
+    format!("{name} = {{ package = \"pulpo\", path = {path:?}, default-features = false, features = [{features}] }}\n")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
