@@ -114,15 +114,9 @@ impl History {
                 let run = Run { process: process.to_owned(), lane, call, attempt, start: at, end: None };
                 job.messages.entry(id).or_default().push(run);
             }
-            Event::End { attempt, then, .. } => {
-                // The last of this process that has not ended.
-                let open = job
-                    .messages
-                    .values_mut()
-                    .flatten()
-                    .rev()
-                    .find(|run| run.process == process && run.end.is_none() && run.attempt == attempt);
-                if let Some(run) = open {
+            Event::End { lane, call, then, .. } => {
+                let same = |run: &&mut Run| (run.process.as_str(), run.lane, run.call) == (process, lane, call);
+                if let Some(run) = job.messages.values_mut().flatten().find(same) {
                     run.end = Some((at, then));
                 }
             }

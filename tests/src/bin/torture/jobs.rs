@@ -73,7 +73,7 @@ async fn awaited(Awaited(task): Awaited, context: &Context) -> Outcome {
     let (time, then) = task.kind.plan(Some(attempt));
     let time = if then == Then::Wait { Duration::from_secs(60) } else { time };
     tokio::time::sleep(time).await;
-    end(&task, Some(attempt), then)
+    end(&task, then)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,18 +103,18 @@ fn perform(task: &Task, context: &Context) -> Outcome {
     while begun.elapsed() < time || (then == Then::Wait && !context.is_cancelled()) {
         thread::sleep(Duration::from_millis(5).min(time.max(Duration::from_millis(1))));
     }
-    end(task, attempt, then)
+    end(task, then)
 }
 
 fn perform_all(tasks: &[Task]) -> Vec<Outcome> {
     next_call();
     tasks.iter().for_each(|task| begin(task, None));
-    tasks.iter().map(|task| end(task, None, task.kind.plan(None).1)).collect()
+    tasks.iter().map(|task| end(task, task.kind.plan(None).1)).collect()
 }
 
 fn begin(task: &Task, context: Option<&Context>) {
     let Some(ledger) = life::ledger() else { return };
-    let (lane, call) = CALL.with(|(lane, call)| (*lane, call.get()));
+    let (lane, call) = this_call();
     ledger.write(Event::Start {
         key: task.key.clone(),
         kind: task.kind,
@@ -126,12 +126,13 @@ fn begin(task: &Task, context: Option<&Context>) {
 }
 
 /// Ends the run as it is to end, after saying so.
-fn end(task: &Task, attempt: Option<u32>, then: Then) -> Outcome {
+fn end(task: &Task, then: Then) -> Outcome {
     if then == Then::Abort {
         std::process::abort();
     }
     if let Some(ledger) = life::ledger() {
-        ledger.write(Event::End { key: task.key.clone(), attempt, then });
+        let (lane, call) = this_call();
+        ledger.write(Event::End { key: task.key.clone(), lane, call, then });
     }
     let reason = Kind::reason(&task.key);
     match then {
@@ -147,6 +148,10 @@ static LANES: AtomicU32 = AtomicU32::new(0);
 thread_local! {
     /// The lane that this thread is, and the number of the call that it is in.
     static CALL: (u32, Cell<u64>) = (LANES.fetch_add(1, Ordering::Relaxed), Cell::new(0));
+}
+
+fn this_call() -> (u32, u64) {
+    CALL.with(|(lane, call)| (*lane, call.get()))
 }
 
 fn next_call() {

@@ -25,7 +25,7 @@ pub(crate) enum Event {
     /// A handler was called. Those of a batch know neither id nor attempt.
     Start { key: String, kind: Kind, id: Option<String>, attempt: Option<u32>, lane: u32, call: u64 },
     /// It is about to return, or to be told that it is over.
-    End { key: String, attempt: Option<u32>, then: Then },
+    End { key: String, lane: u32, call: u64, then: Then },
     /// This process did nothing for so many microseconds until now.
     Stalled { micros: u64 },
     /// The driver is about to do this to a process.

@@ -23,7 +23,7 @@ fn published(kind: Kind) -> Vec<(&'static str, Event)> {
 fn run(process: &'static str, kind: Kind, attempt: u32, then: Option<Then>) -> Vec<(&'static str, Event)> {
     let (id, attempt) = (Some("1".to_owned()), Some(attempt));
     let start = Event::Start { key: "a".to_owned(), kind, id, attempt, lane: 0, call: 1 };
-    let end = then.map(|then| (process, Event::End { key: "a".to_owned(), attempt, then }));
+    let end = then.map(|then| (process, Event::End { key: "a".to_owned(), lane: 0, call: 1, then }));
     std::iter::once((process, start)).chain(end).collect()
 }
 
@@ -80,7 +80,7 @@ fn a_run_too_many_needs_a_kill() {
     assert_eq!(wrongs(twice(gone("w"))), [""; 0]);
     // Its lane had gone on to another job: this one was settled.
     let start = Event::Start { key: "b".to_owned(), kind: Kind::Succeed, id: None, attempt: None, lane: 0, call: 2 };
-    let end = Event::End { key: "b".to_owned(), attempt: None, then: Then::Succeed };
+    let end = Event::End { key: "b".to_owned(), lane: 0, call: 2, then: Then::Succeed };
     let wrong = wrongs(twice([vec![("w", start), ("w", end)], gone("w")].concat()));
     assert!(wrong.len() == 1 && wrong[0].starts_with("it ran again at "), "{wrong:?}");
 }
