@@ -5,7 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pulpo::MessageId;
 use pulpo::clock::SystemClock;
@@ -126,6 +126,42 @@ fn a_kick_by_another_program_gives_all_attempts_again() {
     assert_eq!(other.say(format!("kick-job {id}").as_bytes()), "KICKED");
     let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
     assert_eq!((delivery.attempts, delivery.kicks, delivery.failed(3)), (3, 1, 0));
+}
+
+#[test]
+fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Options::new().binlog(folder.path()).start();
+    let queue = queue_at(&server);
+    queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap();
+    let take = || {
+        let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
+        let end = Instant::now() + Duration::from_secs(10);
+        // The server may be a moment behind the end of a connection.
+        let delivery = loop {
+            match seat.dequeue(Duration::from_secs(1)) {
+                Ok(Some(delivery)) => break delivery,
+                other => assert!(Instant::now() < end, "{other:?}"),
+            }
+        };
+        (seat, delivery)
+    };
+    let counts = || {
+        let (_, delivery) = take();
+        (delivery.attempts, delivery.lost)
+    };
+    assert_eq!([counts(), counts(), counts()], [(0, 0), (1, 1), (2, 2)]);
+    server.kill();
+    server.restart();
+    assert_eq!(counts(), (0, 0));
+    let (mut seat, delivery) = take();
+    assert_eq!((delivery.attempts, delivery.lost), (1, 1));
+    seat.rollback(&delivery.lease, Duration::from_secs(1), "failed", true).unwrap();
+    drop(seat);
+    assert_eq!(counts(), (2, 1));
+    server.kill();
+    server.restart();
+    assert_eq!(counts(), (2, 1), "with its word, the server writes down what was before");
 }
 
 /// Publishes a message to the tube `mail` and buries it for this reason.

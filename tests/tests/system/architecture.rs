@@ -98,3 +98,24 @@ fn only_the_configuration_names_adapters() {
         }
     }
 }
+
+/// Every name between backticks that can only be that of a test.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|name| name.matches('_').count() >= 4 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+}
+
+#[test]
+fn the_page_of_promises_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("docs/promises.md")).expect("a page");
+    let mut all = Vec::new();
+    for folder in ["tests/tests", "tests/src", "pulpo/src"] {
+        files(&root.join(folder), &mut all);
+    }
+    let texts: Vec<_> = all.iter().map(|file| fs::read_to_string(file).expect("a file")).collect();
+    let is_there = |name: &&str| texts.iter().any(|text| text.contains(&format!("fn {name}(")));
+    let (there, missing): (Vec<_>, Vec<_>) = names(&page).partition(is_there);
+    assert_eq!(missing, [""; 0], "of {}", there.len() + missing.len());
+    assert!(there.len() > 20, "{there:?}");
+}
