@@ -42,6 +42,12 @@
 //! queues a job, `cargo run` works it, and `cargo run -- --help` shows the
 //! rest: `list`, `peek`, `kick`, `delete`, `stats` and `handlers`.
 //!
+//! What follows is an overview. The [guide] has a page for each part of
+//! it: [getting started](guide::getting_started), [handlers](guide::handlers),
+//! [publishing](guide::publishing), [failures](guide::failures),
+//! [deploying](guide::deploying), [the beanstalkd queue](guide::beanstalkd) and
+//! [writing an adapter](guide::adapters).
+//!
 //! # Handlers
 //!
 //! A handler is a plain function. Its parameter, by value, is the body of the
@@ -128,6 +134,26 @@
 //! # assert!(charge("x").unwrap_err().is_fatal() && charge("1").is_ok());
 //! ```
 //!
+//! # Testing
+//!
+//! With the feature `testing`, the module `pulpo::testing` gives each test a
+//! queue of its own and a clock that it moves, and runs jobs when the test says
+//! so, by the code of a real worker:
+//!
+//! ```
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)]
+//! # struct Remind { user: u64 }
+//! # #[pulpo::handler("remind")]
+//! # fn remind(_: Remind) {}
+//! # #[cfg(feature = "testing")] {
+//! let pulpo = pulpo::testing::TestPulpo::new();
+//! pulpo::publish(Remind { user: 7 }).unwrap();
+//! pulpo.assert_published::<Remind>(|m| m.body().user == 7);
+//! pulpo.run_next().unwrap().assert_done();
+//! # }
+//! ```
+//!
 //! # Configuration
 //!
 //! [`Config`] has the table of all keys. They come from `pulpo.toml`, the
@@ -146,12 +172,21 @@
 //!
 //! # Features
 //!
-//! | feature | default | gives |
-//! | --- | --- | --- |
-//! | `file` | yes | the embedded queue on SQLite, [`queue::file`] |
-//! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] |
-//! | `cli` | yes | [`main!`] and the command line |
-//! | `conformance` | no | the cases that a queue adapter must pass, [`queue::conformance`] |
+//! Each can be off; what it alone needs is then not built.
+//!
+//! | feature | default | gives | needs |
+//! | --- | --- | --- | --- |
+//! | `file` | yes | the embedded queue, [`queue::file`] | SQLite (compiled in), `notify` |
+//! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] | `beanstalkc` |
+//! | `cli` | yes | [`main!`] and the command line | `clap` and other crates for terminals |
+//! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
+//! | `testing` | no | the test kit, `pulpo::testing` | that of `file` |
+//! | `conformance` | no | the cases that a queue adapter must pass, `pulpo::queue::conformance` | nothing |
+//!
+//! A program that only publishes to a server:
+//! `pulpo = { version = "0.1", default-features = false, features = ["beanstalkd"] }`.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(hidden)]
 pub mod __private;
@@ -166,6 +201,8 @@ pub mod clock;
 pub mod config;
 mod context;
 mod disposition;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod instance;
 mod job;
 mod message;

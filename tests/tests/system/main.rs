@@ -13,6 +13,7 @@ mod hostile;
 mod jobs;
 mod leases;
 mod life;
+mod links;
 mod logs;
 mod messages;
 mod newcomer;

@@ -1,0 +1,35 @@
+//! The guide: how to do what, from the first job to many machines. Each page
+//! stands for itself, and all of their code is compiled.
+//!
+//! 1. [Getting started](getting_started): a program, its jobs, its test.
+//! 2. [Handlers](handlers): what a function may take and return.
+//! 3. [Publishing](publishing): options, batches, async code, follow-ups.
+//! 4. [Failures and retries](failures): what becomes of a job that does not
+//!    end well.
+//! 5. Testing, the module `pulpo::testing` of the feature `testing`.
+//! 6. [Deploying](deploying): workers in production.
+//! 7. [The beanstalkd queue](beanstalkd): more than one machine.
+//! 8. [Writing an adapter](adapters): a queue of your own.
+//!
+//! It is here for reading only: in a program there is no such module.
+
+#[doc = include_str!("guide/getting_started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("guide/handlers.md")]
+pub mod handlers {}
+
+#[doc = include_str!("guide/publishing.md")]
+pub mod publishing {}
+
+#[doc = include_str!("guide/failures.md")]
+pub mod failures {}
+
+#[doc = include_str!("guide/deploying.md")]
+pub mod deploying {}
+
+#[doc = include_str!("guide/beanstalkd.md")]
+pub mod beanstalkd {}
+
+#[doc = include_str!("guide/adapters.md")]
+pub mod adapters {}
