@@ -18,6 +18,7 @@ mod logs;
 mod messages;
 mod newcomer;
 mod outages;
+mod packages;
 mod poison;
 mod processes;
 mod publishing;

@@ -1,0 +1,56 @@
+//! What is published: the files of each package, and what each feature needs.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO")).args(arguments).arg("--offline").output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a text")
+}
+
+/// The crates that a program with these features of pulpo is built from.
+fn crates(features: &str) -> BTreeSet<String> {
+    let arguments = ["tree", "-p", "pulpo", "-e", "normal", "--prefix", "none", "--no-default-features", "--features"];
+    let tree = cargo(&[&arguments[..], &[features]].concat());
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_feature_brings_what_it_needs_and_nothing_of_another() {
+    let none = crates("");
+    let own = [
+        ("file", &["rusqlite", "libsqlite3-sys", "notify"][..]),
+        ("beanstalkd", &["beanstalkc"][..]),
+        ("cli", &["clap", "comfy-table", "tracing-subscriber"][..]),
+        ("tokio", &["tokio"][..]),
+    ];
+    for (feature, names) in own {
+        let with = crates(feature);
+        assert!(with.is_superset(&none), "{feature} takes nothing away");
+        for name in names {
+            assert!(with.contains(*name), "{feature} without {name}");
+            assert!(!none.contains(*name), "{name} without any feature");
+            for (other, _) in own.iter().filter(|(other, _)| *other != feature) {
+                assert!(!crates(other).contains(*name), "{other} with {name}");
+            }
+        }
+    }
+    assert_eq!(crates("testing"), crates("file"));
+    assert_eq!(crates("conformance"), none);
+}
+
+#[test]
+fn each_package_has_its_licences_its_readme_and_its_source_alone() {
+    for (package, source) in [("pulpo", "src/lib.rs"), ("pulpo-macros", "src/lib.rs")] {
+        let listed = cargo(&["package", "--list", "--allow-dirty", "-p", package]);
+        let files: BTreeSet<_> = listed.lines().collect();
+        for file in ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md", source] {
+            assert!(files.contains(file), "{package} without {file}");
+        }
+        let made = ["Cargo.toml", "Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json"];
+        let known = |file: &str| file.starts_with("src/") || file.starts_with("LICENSE-") || file == "README.md";
+        let other: Vec<_> = files.iter().filter(|file| !known(file) && !made.contains(file)).collect();
+        assert!(other.is_empty(), "{package} with {other:?}");
+    }
+}
