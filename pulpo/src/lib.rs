@@ -40,7 +40,8 @@
 //!
 //! `cargo run -- publish send_email --body '{"to": "a@b.c", "subject": "hi"}'`
 //! queues a job, `cargo run` works it, and `cargo run -- --help` shows the
-//! rest: `list`, `peek`, `kick`, `delete`, `stats` and `handlers`.
+//! rest: `list`, `peek`, `kick`, `delete`, `pause`, `stats --watch`, `config`
+//! and more.
 //!
 //! What follows is an overview. The [guide] has a page for each part of
 //! it: [getting started](guide::getting_started), [handlers](guide::handlers),

@@ -36,6 +36,9 @@ mod writer;
 /// The name of the database in its folder.
 pub const FILE_NAME: &str = "queue.db";
 
+/// How many messages one transaction kicks or deletes, if they are named.
+const MOST_AT_ONCE: usize = 10_000;
+
 /// The embedded queue. Cheap to clone: all clones are one queue.
 #[derive(Clone, Debug)]
 pub struct FileQueue(Arc<Shared>);
@@ -125,6 +128,28 @@ impl FileQueue {
     }
 }
 
+impl FileQueue {
+    /// Changes what the filter picks. Many that are named by their ids take
+    /// several transactions, so that workers have their turn in between.
+    fn change(
+        &self,
+        filter: &Filter,
+        change: fn(&Connection, &Filter, i64) -> rusqlite::Result<u64>,
+    ) -> Result<u64, QueueError> {
+        let now = self.0.now();
+        let write = |filter: Filter| {
+            self.0.writer.write(Durability::Synced, move |connection| change(connection, &filter, now))
+        };
+        let (Some(ids), None) = (&filter.ids, filter.limit) else { return write(filter.clone()) };
+        let ids: Vec<_> = ids.iter().cloned().collect();
+        let mut changed = 0;
+        for part in ids.chunks(MOST_AT_ONCE) {
+            changed += write(Filter { ids: Some(part.iter().cloned().collect()), ..filter.clone() })?;
+        }
+        Ok(changed)
+    }
+}
+
 impl Shared {
     /// Tells all who wait, here and in other processes, to look again.
     fn announce(&self) {
@@ -210,9 +235,7 @@ impl QueueAdapter for FileQueue {
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        let (filter, now) = (filter.clone(), self.0.now());
-        let kicked =
-            self.0.writer.write(Durability::Synced, move |connection| stored::kick(connection, &filter, now))?;
+        let kicked = self.change(filter, stored::kick)?;
         if kicked > 0 {
             self.0.announce();
         }
@@ -220,8 +243,7 @@ impl QueueAdapter for FileQueue {
     }
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        let (filter, now) = (filter.clone(), self.0.now());
-        self.0.writer.write(Durability::Synced, move |connection| stored::delete(connection, &filter, now))
+        self.change(filter, stored::delete)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
