@@ -42,6 +42,8 @@ pub enum ProblemKind {
     Policy,
     /// A job is declared and has no handler.
     Unhandled,
+    /// The configuration says what this program cannot do.
+    Configuration,
 }
 
 impl fmt::Display for Problem {

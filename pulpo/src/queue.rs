@@ -23,10 +23,12 @@ mod error;
 #[cfg(feature = "file")]
 pub mod file;
 mod filter;
+mod pick;
 mod stats;
 
 pub use error::QueueError;
 pub use filter::Filter;
+pub use pick::Pick;
 pub use stats::{Counts, Paused, Stats, Totals};
 
 /// The queue of jobs that name none, where the configuration names none.
@@ -138,6 +140,19 @@ pub trait Consumer: Send {
         self.dequeue(wait)
     }
 
+    /// The next message that fits, as [`dequeue`](Self::dequeue) does. A queue
+    /// leaves out what it can, as its [`Capabilities`] say. This one is for
+    /// queues that cannot leave out anything.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        match &pick.request_type {
+            Some(request_type) => self.dequeue_of(request_type, wait),
+            None => self.dequeue(wait),
+        }
+    }
+
     /// Done: deletes the message.
     ///
     /// # Errors
@@ -230,6 +245,11 @@ pub struct Capabilities {
     pub pauses: bool,
     /// [`QueueAdapter::backup`] works.
     pub backups: bool,
+    /// [`Consumer::dequeue_where`] leaves out request types, and takes only
+    /// the one that it is asked for.
+    pub picks_types: bool,
+    /// [`Consumer::dequeue_where`] leaves out queues.
+    pub picks_queues: bool,
 }
 
 /// A message on its way into a queue.

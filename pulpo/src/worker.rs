@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use self::assignments::Assignments;
 use self::lane::Lane;
+use self::limits::Limits;
 use self::monitor::Monitor;
 pub use self::options::{QueueOptions, WorkerOptions};
 use self::pause::Pause;
@@ -38,6 +39,7 @@ use crate::telemetry;
 mod assignments;
 mod batch;
 mod lane;
+mod limits;
 mod meters;
 mod monitor;
 mod options;
@@ -66,6 +68,7 @@ struct Shared {
     queues: Vec<String>,
     registry: Arc<Registry>,
     assignments: Assignments,
+    limits: Arc<Limits>,
     options: WorkerOptions,
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
@@ -184,15 +187,10 @@ impl Worker {
     /// If a handler needs a state that nobody gave, or the queue cannot be
     /// reached to begin with. Later it waits until the queue is back.
     pub fn run(&self) -> Result<Summary, WorkError> {
-        let problems = check::all(&self.registry, &self.states);
-        if !problems.is_empty() {
-            return Err(WorkError::Problems(problems));
-        }
+        let shared = &self.share(check::all(&self.registry, &self.states))?;
         for problem in check::unhandled(&self.registry) {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
-        telemetry::describe();
-        let shared = &self.share();
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let consumers = (0..shared.options.concurrency.max(1))
             .map(|_| shared.queue.consumer(&shared.queues))
@@ -225,9 +223,14 @@ impl Worker {
 }
 
 impl Worker {
-    /// What the threads of one run see.
-    fn share(&self) -> Arc<Shared> {
+    /// What the threads of one run see, if nothing else is wrong with it than
+    /// these problems.
+    fn share(&self, mut problems: Vec<Problem>) -> Result<Arc<Shared>, WorkError> {
         let Self { queue, queues, registry, options, clock, stop, states, .. } = self;
+        telemetry::describe();
+        problems.extend(options.problems(registry));
+        let limits = Limits::new(registry, options, queue.clone()).map_err(|refused| problems.extend(refused));
+        let (Ok(limits), true) = (limits, problems.is_empty()) else { return Err(WorkError::Problems(problems)) };
         let surroundings = Arc::new(Surroundings {
             states: states.clone(),
             producer: Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone()),
@@ -235,18 +238,19 @@ impl Worker {
             #[cfg(feature = "tokio")]
             runtime: self.runtime.clone().or_else(crate::runtime::around),
         });
-        Arc::new(Shared {
+        Ok(Arc::new(Shared {
             queue: queue.clone(),
             queues: queues.clone(),
             registry: registry.clone(),
             assignments: Assignments::new(registry, options),
+            limits,
             options: options.clone(),
             clock: clock.clone(),
             stop: stop.clone(),
             in_trouble: AtomicUsize::new(0),
             counts: Counts::default(),
             surroundings,
-        })
+        }))
     }
 }
 
@@ -314,13 +318,24 @@ impl Shared {
 /// The queues of the options, else those of the handlers; the default queue
 /// among them if any handler names none.
 fn queues(registry: &Registry, options: &WorkerOptions) -> Vec<String> {
-    if !options.queues.is_empty() {
-        return options.queues.clone();
-    }
+    let chosen = if options.queues.is_empty() {
+        queues_of_handlers(registry, options).into_iter().collect()
+    } else {
+        options.queues.clone()
+    };
+    let enabled = |queue: &String| options.queue_options.get(queue).and_then(|said| said.enabled) != Some(false);
+    chosen.into_iter().filter(enabled).collect()
+}
+
+/// All queues that the options may speak of.
+fn known_queues(registry: &Registry, options: &WorkerOptions) -> BTreeSet<String> {
+    queues_of_handlers(registry, options).into_iter().chain(options.queues.iter().cloned()).collect()
+}
+
+fn queues_of_handlers(registry: &Registry, options: &WorkerOptions) -> BTreeSet<String> {
     let of_handlers = registry.iter().map(|handler| handler.policy().queue.unwrap_or(&options.default_queue));
     // Messages of other producers, of whatever type, come in by the default.
-    let all: BTreeSet<_> = of_handlers.chain([options.default_queue.as_str()]).collect();
-    all.into_iter().map(str::to_owned).collect()
+    of_handlers.chain([options.default_queue.as_str()]).map(str::to_owned).collect()
 }
 
 /// How many messages a worker has settled, and how.

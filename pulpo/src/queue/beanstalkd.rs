@@ -299,7 +299,7 @@ struct Progress {
 
 impl QueueAdapter for BeanstalkdQueue {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { burial_reasons: true, pauses: true, ..Capabilities::default() }
+        Capabilities { burial_reasons: true, pauses: true, picks_queues: true, ..Capabilities::default() }
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {

@@ -61,6 +61,7 @@ mod inspection;
 mod leases;
 mod order;
 mod pauses;
+mod picks;
 mod texts;
 mod waiting;
 
@@ -143,6 +144,10 @@ macro_rules! __with_conformance_cases {
                 a_pause_ends_by_itself
                 a_resume_ends_a_wait
                 what_is_not_paused_can_be_resumed
+            }
+            picks {
+                a_type_that_must_wait_stays_in_its_order
+                a_queue_that_must_wait_stays_in_its_order
             }
             backups {
                 a_backup_is_a_new_file_of_the_size_that_is_said

@@ -28,6 +28,7 @@ mod copy;
 mod error;
 mod grace;
 mod pauses;
+mod picking;
 mod schema;
 mod stored;
 mod wake;
@@ -197,6 +198,8 @@ impl QueueAdapter for FileQueue {
             stats_by_type: true,
             pauses: true,
             backups: self.0.reader.is_some(),
+            picks_types: true,
+            picks_queues: true,
         }
     }
 

@@ -11,7 +11,7 @@ use super::run::{Run, Settled};
 use crate::clock::{ManualClock, lock};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
+    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, Pick, QueueAdapter, QueueError, Stats, StoredMessage,
 };
 
 /// Called after something was published.
@@ -171,6 +171,18 @@ impl Consumer for RecordingConsumer {
         if found.is_none() && !wait.is_zero() {
             self.recorder.0.clock.advance(wait);
             found = self.consumer.dequeue_of(request_type, Duration::ZERO)?;
+        }
+        Ok(self.note(found))
+    }
+
+    fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let mut found = self.consumer.dequeue_where(pick, Duration::ZERO)?;
+        if found.is_none() && !wait.is_zero() {
+            if pick.request_type.is_some() {
+                self.recorder.0.clock.advance(wait);
+            }
+            found =
+                self.consumer.dequeue_where(pick, if pick.request_type.is_some() { Duration::ZERO } else { wait })?;
         }
         Ok(self.note(found))
     }

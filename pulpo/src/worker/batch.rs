@@ -46,7 +46,9 @@ impl Lane {
         }
         if let Some(other) = other {
             // Unless the monitor has taken it away with the others.
-            self.consumer = self.seat.held().take().map(|held| held.consumer);
+            if let Some(held) = self.seat.held().take() {
+                (self.consumer, self.tickets) = (Some(held.consumer), held.tickets);
+            }
             self.pending = Some(other);
         }
     }
@@ -65,7 +67,12 @@ impl Lane {
             let left = end.saturating_sub(uptime);
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
-            match consumer.dequeue_of(&request_type, wait) {
+            let more = if self.shared.limits.is_empty() {
+                consumer.dequeue_of(&request_type, wait)
+            } else {
+                consumer.dequeue_where(&self.tickets.pick(Some(&request_type)), wait)
+            };
+            match more {
                 Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, assignment)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}
@@ -109,7 +116,9 @@ impl Lane {
         self.span = running.open_span(count);
         running.timeout = assignment.policy.timeout.map(|limit| (uptime + limit, limit));
         let waiting = waiting.map(|waiting| Running { waits: true, ..waiting });
-        self.take_seat(Held { consumer, running, others: members.into_iter().chain(waiting).collect() });
+        let others = members.into_iter().chain(waiting).collect();
+        let tickets = std::mem::take(&mut self.tickets);
+        self.take_seat(Held { consumer, running, others, tickets });
     }
 
     /// Calls the handler with all that may be run; how it ended for each.

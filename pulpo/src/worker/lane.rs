@@ -10,6 +10,7 @@ use tracing::Span;
 
 use super::Shared;
 use super::assignments::Assignment;
+use super::limits::Tickets;
 use super::monitor::Monitor;
 use super::pause::Pause;
 use super::seat::{Facts, Held, Running, Seat};
@@ -46,6 +47,8 @@ pub(super) struct Lane {
     pub(super) empty: Arc<AtomicU64>,
     /// That of the job in hand: what is logged in it can be told to be of it.
     pub(super) span: Span,
+    /// What it may take, where that is limited; in the seat during a job.
+    pub(super) tickets: Tickets,
 }
 
 impl Lane {
@@ -60,6 +63,7 @@ impl Lane {
             cancellation: Arc::default(),
             empty: Arc::default(),
             span: Span::none(),
+            tickets: Tickets::default(),
         }
     }
 
@@ -83,7 +87,14 @@ impl Lane {
         let consumer = self.consumer.as_mut()?;
         loop {
             let waited = clock.uptime().saturating_sub(started);
-            match consumer.dequeue(options.sleep_duration.saturating_sub(waited)) {
+            let wait = options.sleep_duration.saturating_sub(waited);
+            let found = if self.shared.limits.is_empty() {
+                consumer.dequeue(wait)
+            } else {
+                let _wanting = self.tickets.fill(&self.shared.limits);
+                consumer.dequeue_where(&self.tickets.pick(None), wait)
+            };
+            match found {
                 Ok(found) => {
                     self.shared.out_of_trouble(&mut self.trouble);
                     if found.is_some() || stop.requested() {
@@ -91,6 +102,7 @@ impl Lane {
                     }
                 }
                 Err(error) => {
+                    self.tickets = Tickets::default();
                     self.shared.in_trouble(&self.trouble, &error);
                     self.trouble.wait(stop, &**clock);
                     return None;
@@ -109,7 +121,11 @@ impl Lane {
         let incoming = Incoming::read(&delivery.text);
         let assignment =
             incoming.as_ref().ok().and_then(|message| self.shared.assignments.get(message.header.request_type()));
-        if let Some((assignment, batch)) = assignment.as_deref().and_then(|one| Some((one, one.batch?))) {
+        let handler = assignment.as_deref().map(|assignment| assignment.handler);
+        let full = !self.tickets.keep(&delivery.queue, handler);
+        if let Some((assignment, batch)) =
+            assignment.as_deref().and_then(|one| Some((one, one.batch?))).filter(|_| !full)
+        {
             drop(incoming);
             return self.process_batch(delivery, assignment, &batch);
         }
@@ -120,6 +136,7 @@ impl Lane {
         let ending = match (incoming, assignment) {
             // It came while the worker was being stopped.
             _ if self.shared.stop.requested() => Ok(Ending::ShutDown),
+            _ if full => Err(elsewhere()),
             (Err(error), _) => Ok(Ending::Unreadable(error)),
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
             (Ok(message), Some(assignment)) => self.ask(before_run).map_or_else(
@@ -164,7 +181,8 @@ impl Lane {
         self.span = running.open_span(1);
         let timeout = running.facts.policy.timeout;
         running.timeout = timeout.map(|limit| (self.shared.clock.uptime() + limit, limit));
-        self.take_seat(Held { consumer, running, others: VecDeque::new() });
+        let tickets = std::mem::take(&mut self.tickets);
+        self.take_seat(Held { consumer, running, others: VecDeque::new(), tickets });
     }
 
     /// From now on the monitor keeps the leases alive.
@@ -292,6 +310,17 @@ impl Drop for Lane {
         }
         self.seat.end();
         self.monitor.look();
+    }
+}
+
+/// What becomes of a message that its queue has handed out though so many of
+/// its kind are running already: one that was put into another queue than its
+/// handler's, where the queue cannot pick by type.
+fn elsewhere() -> Disposition {
+    Disposition::Rollback {
+        delay: Duration::from_secs(1),
+        reason: "as many of its kind are running as may".to_owned(),
+        counted: false,
     }
 }
 

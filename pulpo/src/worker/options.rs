@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::check::Problem;
 use crate::policy::HandlerOptions;
+use crate::registry::Registry;
 
 /// How a worker works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,14 @@ impl Default for WorkerOptions {
             default_queue: crate::queue::DEFAULT_QUEUE.to_owned(),
             handle_signals: true,
         }
+    }
+}
+
+impl WorkerOptions {
+    /// What they say of handlers and queues that this worker does not have, or
+    /// that cannot be done.
+    pub(crate) fn problems(&self, registry: &Registry) -> Vec<Problem> {
+        super::limits::problems(registry, self)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tracing::{Span, field};
 
+use super::limits::Tickets;
 use super::meters::{InHand, Meters};
 use crate::clock::lock;
 use crate::context::Cancellation;
@@ -30,6 +31,8 @@ pub(super) struct Held {
     pub(super) running: Running,
     /// The others of a batch, in their order, and last perhaps one that waits.
     pub(super) others: VecDeque<Running>,
+    /// What its lane holds for the job: they go back when it is taken away.
+    pub(super) tickets: Tickets,
 }
 
 /// A job on its way: all that settling it takes.

@@ -22,7 +22,7 @@ impl Worker {
     /// Takes the next message that is due, or the next batch, and runs it.
     /// False if nothing is due.
     pub(crate) fn step(&self) -> Result<bool, StepError> {
-        let shared = self.share();
+        let shared = self.share(Vec::new())?;
         let monitor = Monitor::new(shared.clone());
         let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
         let Some(first) = consumer.dequeue(Duration::ZERO).map_err(WorkError::Queue)? else { return Ok(false) };

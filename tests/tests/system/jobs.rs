@@ -106,5 +106,6 @@ pub(crate) struct Mail(pub(crate) String);
 
 #[pulpo::handler("mail", queue = "mail", priority = 5)]
 fn mail(Mail(key): Mail) {
-    let _ = perform(&Act { key, what: What::Succeed });
+    let what = if key.starts_with("block") { What::Block } else { What::Succeed };
+    let _ = perform(&Act { key, what });
 }

@@ -13,7 +13,7 @@ use super::reasons::{self, Note};
 use super::{Shared, ago};
 use crate::clock::Clock as _;
 use crate::message::MessageId;
-use crate::queue::{Consumer, Delivery, Lease, QueueError, State};
+use crate::queue::{Consumer, Delivery, Lease, Pick, QueueError, State};
 
 /// How long the server is asked to wait at most, so that an interrupt is
 /// noticed soon.
@@ -30,6 +30,8 @@ pub(super) struct BeanstalkdConsumer {
     shared: Arc<Shared>,
     queues: Arc<[String]>,
     connection: Option<Connection>,
+    /// The tubes that this connection watches.
+    watched: Vec<String>,
     /// What this connection has reserved: empty without one, since then the
     /// server has made all of it ready again.
     held: HashMap<u64, Held>,
@@ -49,12 +51,13 @@ struct Held {
 impl BeanstalkdConsumer {
     pub(super) fn new(shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
-        Self { shared, queues, connection: None, held: HashMap::new(), interrupts }
+        Self { shared, queues, connection: None, watched: Vec::new(), held: HashMap::new(), interrupts }
     }
 
     fn connect(&mut self) -> Result<&Connection, Fault> {
         if self.connection.is_none() {
             self.connection = Some(open(self.shared.pool.server(), &self.queues)?);
+            self.watched = self.queues.to_vec();
         }
         Ok(self.connection.as_ref().expect("it was just set"))
     }
@@ -65,6 +68,25 @@ impl BeanstalkdConsumer {
             self.connection = None;
             self.held.clear();
         }
+    }
+
+    /// Watches these tubes, of which there is at least one, and no other.
+    fn watch(&mut self, wanted: Vec<String>) -> Result<(), Fault> {
+        self.connect()?;
+        if wanted == self.watched {
+            return Ok(());
+        }
+        let without = |all: &[String], some: &[String]| -> Vec<String> {
+            all.iter().filter(|tube| !some.contains(tube)).cloned().collect()
+        };
+        let (more, less) = (without(&wanted, &self.watched), without(&self.watched, &wanted));
+        // First the new ones: the server never lets the last one go.
+        self.connect()?.run(Duration::ZERO, move |client| {
+            more.iter().try_for_each(|tube| client.watch(tube))?;
+            less.iter().try_for_each(|tube| client.ignore(tube))
+        })?;
+        self.watched = wanted;
+        Ok(())
     }
 
     /// Asks for a job once, the server waiting for so many seconds.
@@ -162,6 +184,16 @@ fn open(server: &Server, queues: &Arc<[String]>) -> Result<Connection, Fault> {
 
 impl Consumer for BeanstalkdConsumer {
     fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.dequeue_where(&Pick::all(), wait)
+    }
+
+    fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.dequeue_where(&Pick::all().request_type(request_type), wait)
+    }
+
+    fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let wanted = |queue: &&String| !pick.except_queues.contains(queue);
+        let tubes: Vec<String> = self.queues.iter().filter(wanted).cloned().collect();
         let clock = self.shared.clock.clone();
         let end = clock.uptime().saturating_add(wait);
         loop {
@@ -171,8 +203,13 @@ impl Consumer for BeanstalkdConsumer {
             let left = if interrupted { Duration::ZERO } else { end.saturating_sub(clock.uptime()) };
             let slice = left.min(self.shared.reserve_timeout).min(LONGEST_SLICE).as_secs();
             // Without queues there is nothing to watch, and nothing comes.
-            if !self.queues.is_empty() {
-                let reserved = self.reserve(slice).inspect_err(|fault| self.notice(fault));
+            if tubes.is_empty() {
+                if !left.is_zero() {
+                    self.shared.signal.wait(seen, Some(left.min(LONGEST_SLICE)));
+                }
+            } else {
+                let reserved = self.watch(tubes.clone()).and_then(|()| self.reserve(slice));
+                let reserved = reserved.inspect_err(|fault| self.notice(fault));
                 let delivery = reserved.map_err(|fault| self.shared.error("take a message from", fault))?;
                 if delivery.is_some() {
                     return Ok(delivery);
@@ -181,7 +218,7 @@ impl Consumer for BeanstalkdConsumer {
             if left.is_zero() {
                 return Ok(None);
             }
-            if slice == 0 {
+            if slice == 0 && !tubes.is_empty() {
                 self.shared.signal.wait(seen, Some(left.min(SHORT_PAUSE)));
             }
         }

@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::grace::SPARED;
 use super::stored::count;
 use super::writer::Durability;
-use super::{Shared, insert, pauses, time};
+use super::{Shared, insert, pauses, picking, time};
 use crate::message::MessageId;
-use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
+use crate::queue::{Consumer, Delivery, Lease, NewMessage, Pick, QueueAdapter, QueueError};
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,
@@ -32,9 +32,8 @@ impl FileConsumer {
         Self { shared, queues, interrupts }
     }
 
-    fn look(&self, wanted: Option<&str>) -> Result<Look, QueueError> {
-        let queues = self.queues.clone();
-        let wanted = wanted.map(str::to_owned);
+    fn look(&self, pick: &Arc<Pick>) -> Result<Look, QueueError> {
+        let (queues, pick) = (self.queues.clone(), pick.clone());
         let ends = self.shared.grace.look(&*self.shared.clock);
         let now = ends.now();
         let number = self.shared.leases.fetch_add(1, Ordering::Relaxed);
@@ -42,7 +41,12 @@ impl FileConsumer {
         self.write(Durability::Lazy, move |connection| {
             ends.apply(connection)?;
             let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
-            match first_ready(connection, &queues, wanted.as_deref())? {
+            let first = if pick.except_types.is_empty() && pick.except_queues.is_empty() {
+                first_ready(connection, &queues, pick.request_type.as_deref())?
+            } else {
+                picking::first(connection, &queues, &pick)?
+            };
+            match first {
                 Some(id) => lease(connection, id, &token, now).map(|delivery| Look::Found(Box::new(delivery))),
                 None => {
                     let due: Option<i64> = connection
@@ -71,13 +75,14 @@ impl FileConsumer {
         written
     }
 
-    /// The next message, of this request type if one is wanted.
-    fn take(&mut self, wanted: Option<&str>, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+    /// The next message that fits.
+    fn take(&mut self, pick: Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let pick = Arc::new(pick);
         let clock = self.shared.clock.clone();
         let end = clock.uptime().saturating_add(wait);
         loop {
             let seen = self.shared.signal.seen();
-            let next = match self.look(wanted)? {
+            let next = match self.look(&pick)? {
                 Look::Found(delivery) => return Ok(Some(*delivery)),
                 Look::Nothing(next) => next,
             };
@@ -137,11 +142,15 @@ impl FileConsumer {
 
 impl Consumer for FileConsumer {
     fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take(None, wait)
+        self.take(Pick::all(), wait)
     }
 
     fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take(Some(request_type), wait)
+        self.take(Pick::all().request_type(request_type), wait)
+    }
+
+    fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.take(pick.clone(), wait)
     }
 
     fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {

@@ -1,0 +1,51 @@
+//! Taking some messages while others must stay, where the queue can pick.
+
+use super::{Consumer, Harness, HarnessExt as _, QUEUE, message, priority, queue, text};
+use crate::queue::{NewMessage, Pick};
+
+fn of_type(request_type: &str, text: &str) -> NewMessage {
+    let mut message = message(text);
+    request_type.clone_into(&mut message.request_type);
+    message.text = super::envelope(request_type, text);
+    message
+}
+
+/// The texts that the pick brings, in their order.
+fn drained(seat: &mut dyn Consumer, pick: &Pick) -> Vec<String> {
+    let mut texts = Vec::new();
+    while let Some(delivery) = seat.dequeue_where(pick, std::time::Duration::ZERO).expect("dequeue") {
+        texts.push(text(&delivery));
+        seat.commit(&delivery.lease).expect("commit");
+    }
+    texts
+}
+
+pub(super) fn a_type_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
+    if !harness.queue().capabilities().picks_types {
+        return;
+    }
+    for (request_type, name, urgency) in
+        [("mail", "a", 1), ("report", "b", 5), ("mail", "c", 1), ("audit", "d", 3), ("report", "e", 2)]
+    {
+        harness.put(priority(of_type(request_type, name), urgency));
+    }
+    let mut seat = harness.seat();
+    assert_eq!(drained(&mut *seat, &Pick::all().except_type("mail").except_type("audit")), ["e", "b"]);
+    assert_eq!(drained(&mut *seat, &Pick::all().request_type("mail").except_type("mail")), [] as [&str; 0]);
+    assert_eq!(drained(&mut *seat, &Pick::all().request_type("mail").except_type("audit")), ["a", "c"]);
+    assert_eq!(drained(&mut *seat, &Pick::all()), ["d"]);
+}
+
+pub(super) fn a_queue_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
+    if !harness.queue().capabilities().picks_queues {
+        return;
+    }
+    for (name, of, urgency) in [("a", "full", 1), ("b", QUEUE, 5), ("c", "full", 1), ("d", "third", 3)] {
+        harness.put(queue(priority(message(name), urgency), of));
+    }
+    let mut seat = harness.seat_at(&["full", QUEUE, "third"]);
+    assert_eq!(drained(&mut *seat, &Pick::all().except_queue("full")), ["d", "b"]);
+    let none = Pick::all().except_queue("full").except_queue(QUEUE).except_queue("third");
+    assert!(seat.dequeue_where(&none, std::time::Duration::ZERO).expect("dequeue").is_none());
+    assert_eq!(drained(&mut *seat, &Pick::all().except_queue("third")), ["a", "c"]);
+}

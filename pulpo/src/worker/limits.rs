@@ -1,0 +1,250 @@
+//! At most so many jobs of a type or a queue at the same time.
+//!
+//! A lane holds a ticket for each limit that what it may take falls under,
+//! before it takes anything, and tells the queue to leave out the rest. So
+//! what is full waits in the queue, in its order, leased by nobody, and no
+//! lane waits for it. With a message at hand a lane keeps only the tickets
+//! that the message needs; they come back when its job ends or is taken away.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::options::WorkerOptions;
+use crate::check::{Problem, ProblemKind};
+use crate::clock::lock;
+use crate::queue::{Pick, QueueAdapter};
+use crate::registry::{Handler, Registry};
+
+pub(super) struct Limits {
+    all: Vec<Limit>,
+    /// How many tickets of each are out.
+    out: Mutex<Vec<usize>>,
+    /// How many lanes are at the queue without a ticket that they would like.
+    wanting: AtomicUsize,
+    queue: Arc<dyn QueueAdapter>,
+}
+
+struct Limit {
+    of: Of,
+    most: usize,
+}
+
+enum Of {
+    Queue(String),
+    Handler(&'static Handler),
+}
+
+impl Limits {
+    /// Those of the options.
+    ///
+    /// # Errors
+    /// What the queue cannot keep.
+    pub(super) fn new(
+        registry: &Registry,
+        options: &WorkerOptions,
+        queue: Arc<dyn QueueAdapter>,
+    ) -> Result<Arc<Self>, Vec<Problem>> {
+        let able = queue.capabilities();
+        let mut problems = Vec::new();
+        let mut all = Vec::new();
+        for (name, said) in &options.queue_options {
+            let Some(most) = said.concurrency else { continue };
+            all.push(Limit { of: Of::Queue(name.clone()), most });
+            if !able.picks_queues {
+                problems.push(refused(&said.origin, &format!("`queues.{name}.concurrency`"), "leave out a queue"));
+            }
+        }
+        for handler in registry.iter() {
+            let Some(said) = options.handlers.get(handler.request_type()) else { continue };
+            let Some(most) = said.concurrency else { continue };
+            all.push(Limit { of: Of::Handler(handler), most });
+            if able.picks_types {
+                continue;
+            }
+            // The limit of a queue that has no other jobs is one of the type.
+            match own_queue(registry, handler, options).filter(|_| able.picks_queues) {
+                Some(own) => all.push(Limit { of: Of::Queue(own.to_owned()), most }),
+                None => problems.push(refused(
+                    &said.origin,
+                    &format!("`handlers.{}.concurrency`", handler.request_type()),
+                    "pick by request type",
+                )),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let out = Mutex::new(vec![0; all.len()]);
+        Ok(Arc::new(Self { all, out, wanting: AtomicUsize::new(0), queue }))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
+/// The queue that this handler has for itself.
+fn own_queue(registry: &Registry, handler: &Handler, options: &WorkerOptions) -> Option<&'static str> {
+    let of = |handler: &Handler| handler.policy().queue;
+    let own = of(handler).filter(|own| *own != options.default_queue)?;
+    (registry.iter().filter(|other| of(other) == Some(own)).count() == 1).then_some(own)
+}
+
+fn refused(origin: &str, key: &str, cannot: &str) -> Problem {
+    let message = format!(
+        "{origin}{}{key} cannot be kept: this queue cannot {cannot}; give the handler a queue of its own, \
+         `queue = \"its_name\"` in its attribute",
+        if origin.is_empty() { "" } else { ": " }
+    );
+    Problem::new(ProblemKind::Configuration, message)
+}
+
+/// What one lane holds.
+#[derive(Default)]
+pub(super) struct Tickets {
+    limits: Option<Arc<Limits>>,
+    /// Of each limit, whether it has a ticket.
+    held: Vec<bool>,
+}
+
+/// A lane that would take more than it may, while this lives.
+pub(super) struct Wanting<'a>(&'a Limits);
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.0.wanting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Tickets {
+    /// Takes all that there are; with what is said, it did not get all, and
+    /// the queue will interrupt it when there are more.
+    pub(super) fn fill<'a>(&mut self, limits: &'a Arc<Limits>) -> Option<Wanting<'a>> {
+        if self.limits.is_none() {
+            self.limits = Some(limits.clone());
+            self.held = vec![false; limits.all.len()];
+        }
+        // Said first, so that a ticket that comes back meanwhile is told of.
+        limits.wanting.fetch_add(1, Ordering::SeqCst);
+        let wanting = Wanting(limits);
+        let mut out = lock(&limits.out);
+        for (index, limit) in limits.all.iter().enumerate() {
+            if !self.held[index] && out[index] < limit.most {
+                out[index] += 1;
+                self.held[index] = true;
+            }
+        }
+        drop(out);
+        self.held.contains(&false).then_some(wanting)
+    }
+
+    /// What may be taken with these.
+    pub(super) fn pick(&self, request_type: Option<&str>) -> Pick {
+        let mut pick = request_type.map_or_else(Pick::all, |wanted| Pick::all().request_type(wanted));
+        let Some(limits) = &self.limits else { return pick };
+        for (limit, _) in limits.all.iter().zip(&self.held).filter(|(_, held)| !**held) {
+            match &limit.of {
+                Of::Queue(queue) => pick.except_queues.push(queue.clone()),
+                Of::Handler(handler) => pick.except_types.extend(names(handler).map(str::to_owned)),
+            }
+        }
+        pick
+    }
+
+    /// Keeps those that this message needs, and gives back the others. False
+    /// if one is missing and there is none: a queue has handed out what it
+    /// was told to leave, or cannot tell.
+    pub(super) fn keep(&mut self, queue: &str, handler: Option<&'static Handler>) -> bool {
+        let Some(limits) = self.limits.clone() else { return true };
+        let needs = |limit: &Limit| match &limit.of {
+            Of::Queue(limited) => limited == queue,
+            Of::Handler(limited) => handler.is_some_and(|handler| std::ptr::eq(*limited, handler)),
+        };
+        let mut all_there = true;
+        let mut out = lock(&limits.out);
+        for (index, limit) in limits.all.iter().enumerate().filter(|(_, limit)| needs(limit)) {
+            if !self.held[index] && out[index] < limit.most {
+                out[index] += 1;
+                self.held[index] = true;
+            }
+            all_there &= self.held[index];
+        }
+        drop(out);
+        self.give_back(|limit| !needs(limit));
+        all_there
+    }
+
+    fn give_back(&mut self, which: impl Fn(&Limit) -> bool) {
+        let Some(limits) = self.limits.clone() else { return };
+        let mut any = false;
+        let mut out = lock(&limits.out);
+        for (index, limit) in limits.all.iter().enumerate() {
+            if self.held[index] && which(limit) {
+                out[index] -= 1;
+                self.held[index] = false;
+                any = true;
+            }
+        }
+        drop(out);
+        if any && limits.wanting.load(Ordering::SeqCst) > 0 {
+            limits.queue.interrupt();
+        }
+    }
+}
+
+impl Drop for Tickets {
+    fn drop(&mut self) {
+        self.give_back(|_| true);
+    }
+}
+
+fn names(handler: &'static Handler) -> impl Iterator<Item = &'static str> {
+    std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied())
+}
+
+/// What the options say of handlers and queues that this worker does not have,
+/// or cannot do.
+pub(crate) fn problems(registry: &Registry, options: &WorkerOptions) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut wrong = |origin: &str, message: String| {
+        let at = if origin.is_empty() { String::new() } else { format!("{origin}: ") };
+        problems.push(Problem::new(ProblemKind::Configuration, format!("{at}{message}")));
+    };
+    for (name, said) in &options.handlers {
+        match registry.get(name) {
+            Some(handler) if handler.request_type() != name => wrong(
+                &said.origin,
+                format!(
+                    "`handlers.{name}`: `{name}` is an alias of `{0}`: configure `handlers.{0}`",
+                    handler.request_type()
+                ),
+            ),
+            Some(handler) if handler.batching().is_none() && (said.batch.is_some() || said.linger.is_some()) => wrong(
+                &said.origin,
+                format!("`handlers.{name}` has no `batch` in its attribute: it takes one message at a time"),
+            ),
+            Some(_) => {}
+            None => wrong(
+                &said.origin,
+                match registry.nearest(name) {
+                    Some(near) => format!("`handlers.{name}`: there is no handler `{name}`; did you mean `{near}`?"),
+                    None => format!("`handlers.{name}`: there is no handler `{name}`; there are {}", registry.known()),
+                },
+            ),
+        }
+    }
+    let known = super::known_queues(registry, options);
+    for (name, said) in options.queue_options.iter().filter(|(name, _)| !known.contains(*name)) {
+        let others = known.iter().map(String::as_str);
+        let advice = match crate::registry::nearest(name, others) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}", known.iter().cloned().collect::<Vec<_>>().join(", ")),
+        };
+        wrong(&said.origin, format!("`queues.{name}`: no handler has the queue `{name}`; {advice}"));
+    }
+    if super::queues(registry, options).is_empty() {
+        let first = options.queue_options.values().find(|said| said.enabled == Some(false));
+        wrong(first.map_or("", |said| &said.origin), "no queue is left to work: all are disabled".to_owned());
+    }
+    problems
+}

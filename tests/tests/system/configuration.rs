@@ -1,0 +1,171 @@
+//! Each kind of mistake in a configuration, as a worker says it, and that the
+//! keys do what they say.
+
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use pulpo_tests::program::Place;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+
+/// Starts a worker with this file and variable; what it says before it ends.
+#[track_caller]
+fn refused(file: Option<(&str, &str)>, variable: Option<(&str, &str)>) -> String {
+    let place = Place::new();
+    let mut command = place.command(WORKER, &["work"]);
+    if let Some((name, text)) = file {
+        std::fs::write(place.path(name), text).expect("written");
+        command.args(["--config", name]);
+    }
+    command.envs(variable);
+    let output = command.output().expect("started");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!place.path("pulpo-data").exists(), "refused before anything is done: {said}");
+    said
+}
+
+#[test]
+fn each_mistake_in_a_file_is_told_with_its_line() {
+    for (text, expected) in [
+        (
+            "\nconcurency = 2\n",
+            "error: pulpo.toml:2: unknown configuration key `concurency`; did you mean `concurrency`?\n",
+        ),
+        (
+            "concurrency = true\n",
+            "error: pulpo.toml:1: expected `concurrency` to be a whole number from 1 to 1024, got true\n",
+        ),
+        (
+            "[file_queue_adapter]\nenable_archive = \"yes\"\n",
+            "error: pulpo.toml:2: expected `file_queue_adapter.enable_archive` to be true or false, got \"yes\"\n",
+        ),
+        (
+            "shutdown_grace = \"soon\"\n",
+            "error: pulpo.toml:1: expected `shutdown_grace` to be a duration such as \"30s\" or \"1h 30m\", or a number of seconds, got \"soon\"\n",
+        ),
+        (
+            "concurrency = 5000\n",
+            "error: pulpo.toml:1: expected `concurrency` to be a whole number from 1 to 1024, got 5000\n",
+        ),
+        ("a = 1\nqueue = \n", "error: pulpo.toml:2: the configuration file is wrong: "),
+        (
+            "banner_font = \"gothic\"\n",
+            "error: pulpo.toml:1: expected `banner_font` to be one of standard, small, big, slant, smblock, mono12, mono9, \
+             future, wideterm, or a file that ends in .flf, got \"gothic\"\n",
+        ),
+        (
+            "queue = \"redis://me:secret@host\"\n",
+            "error: pulpo.toml:1: expected `queue` to be file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:, got \"redis://me:***@host\"\n",
+        ),
+        (
+            "[handlers.talk]\nqueue = \"x\"\n",
+            "error: pulpo.toml:2: `handlers.talk.queue` cannot be configured: programs without this configuration would",
+        ),
+        (
+            "[handlers.pay]\nmax_atempts = 1\n",
+            "`handlers.pay.max_atempts`; did you mean `handlers.pay.max_attempts`?\n",
+        ),
+    ] {
+        let said = refused(Some(("pulpo.toml", text)), None);
+        assert!(said.contains(expected), "{text}: {said}");
+    }
+    let said = refused(Some(("pulpo.json", "{\n\"sleep_duration\": \"1s\",\n}")), None);
+    assert!(said.starts_with("error: pulpo.json:3: the configuration file is wrong: "), "{said}");
+    let said = refused(Some(("pulpo.json", "{\n\"handlers\": {\"pay\": {\n\"batch\": 0\n}}}")), None);
+    assert!(
+        said.starts_with("error: pulpo.json:3: expected `handlers.pay.batch` to be a whole number from 1 to "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_table_of_a_handler_or_a_queue_that_is_not_there_is_refused() {
+    let work = |text: &str| {
+        let place = Place::new();
+        std::fs::write(place.path("pulpo.toml"), text).expect("written");
+        let said = place.run(WORKER, &["work"]);
+        assert_eq!(said.code, 1, "{}", said.err);
+        // A program that only publishes need not have them.
+        assert_eq!(place.run(WORKER, &["publish", "talk", "--body", "\"x\""]).code, 0);
+        said.err
+    };
+    let said = work("[handlers.tlak]\nttr = 5\n");
+    assert!(said.contains("pulpo.toml:2: `handlers.tlak`: there is no handler `tlak`; did you mean `talk`?"), "{said}");
+    let said = work("[queues.note]\nconcurrency = 5\n");
+    assert!(
+        said.contains("pulpo.toml:2: `queues.note`: no handler has the queue `note`; did you mean `notes`?"),
+        "{said}"
+    );
+    let said = work("[handlers.talk]\nbatch = 5\n");
+    assert!(said.contains("pulpo.toml:2: `handlers.talk` has no `batch` in its attribute"), "{said}");
+    let said = work("[queues]\npulpo.enabled = false\nnotes.enabled = false\n");
+    assert!(said.contains("no queue is left to work"), "{said}");
+}
+
+#[test]
+fn a_mistake_in_the_environment_is_told_with_its_variable() {
+    let said = refused(None, Some(("PULPO_SLEEP_DURATON", "1")));
+    assert_eq!(
+        said,
+        "error: PULPO_SLEEP_DURATON: unknown configuration key `sleep_duraton`; did you mean `sleep_duration`?\n"
+    );
+    let said = refused(None, Some(("PULPO_HANDLERS__TALK__TIMEOUT", "soon")));
+    assert!(
+        said.starts_with("error: PULPO_HANDLERS__TALK__TIMEOUT: expected `handlers.talk.timeout` to be a dur"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_with_the_reason() {
+    let place = Place::new();
+    let error = |file: &str| {
+        let said = place.run(WORKER, &["work", "--config", file]);
+        assert_eq!(said.code, 1);
+        said.err
+    };
+    assert!(error("none.toml").starts_with("error: cannot read the configuration file none.toml: No such file"));
+    std::fs::create_dir(place.path("folder.toml")).expect("made");
+    assert!(error("folder.toml").starts_with("error: cannot read the configuration file folder.toml: Is a dir"));
+    assert_eq!(error("pulpo.ini"), "error: expected a configuration file that ends in .toml or .json, got pulpo.ini\n");
+}
+
+/// How long a worker waits that has nothing to do.
+fn idle_for(place: &Place, settings: &[&str]) -> Duration {
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    let arguments: Vec<_> = ["work", "--concurrency", "1"].into_iter().chain(settings).collect();
+    let started = Instant::now();
+    let said = place.run(WORKER, &arguments);
+    assert_eq!(said.code, 0, "{}", said.err);
+    started.elapsed()
+}
+
+#[test]
+fn a_worker_ends_after_so_many_waits_of_so_long() {
+    for place in [Place::new(), Place::with_beanstalkd()] {
+        let twice = idle_for(&place, &["sleep_duration=400ms", "shutdown_after_number_of_empty_iterations=2"]);
+        assert!(twice >= Duration::from_millis(800), "{twice:?}");
+        let once = idle_for(&place, &["sleep_duration=0.01", "shutdown_after_number_of_empty_iterations=1"]);
+        assert!(once < twice, "{once:?} {twice:?}");
+    }
+}
+
+#[test]
+fn a_server_is_asked_to_wait_for_as_long_as_is_configured() {
+    let asked = |reserve_timeout: &str| {
+        let place = Place::with_beanstalkd();
+        let timeout = format!("beanstalkd_queue_adapter.reserve_timeout={reserve_timeout}");
+        idle_for(&place, &["sleep_duration=3s", "shutdown_after_number_of_empty_iterations=1", &timeout]);
+        let mut server = std::net::TcpStream::connect(place.server_address()).expect("a server");
+        server.write_all(b"stats\r\nquit\r\n").expect("written");
+        let mut answer = String::new();
+        server.read_to_string(&mut answer).expect("an answer");
+        let line = answer.lines().find_map(|line| line.strip_prefix("cmd-reserve-with-timeout: ")).expect("a count");
+        line.parse::<u64>().expect("a number")
+    };
+    let (seldom, often) = (asked("1s"), asked("50ms"));
+    // In the last part of a wait, which is less than a second, it is asked
+    // again and again; with 50ms it is so all the time.
+    assert!(often * 2 > seldom * 3, "{seldom} {often}");
+}

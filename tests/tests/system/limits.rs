@@ -1,0 +1,268 @@
+//! At most so many at the same time, of a type or of a queue, and what else a
+//! configuration changes for one handler.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pulpo::clock::{Clock, ManualClock, SystemClock};
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::file::FileQueue;
+use pulpo::queue::{Filter, QueueAdapter, State};
+use pulpo::worker::{HandlerOptions, QueueOptions, Stopper, Summary, WorkerOptions};
+use pulpo::{Job, Message, Pulpo};
+use pulpo_tests::beanstalkd::BeanstalkdServer;
+use pulpo_tests::wait::until;
+
+use crate::jobs::{Act, Hurry, Mail, What, free, runs};
+
+fn options() -> WorkerOptions {
+    let mut options = WorkerOptions::default();
+    options.concurrency = 4;
+    options.handle_signals = false;
+    options
+}
+
+fn at_most(jobs: usize) -> HandlerOptions {
+    let mut options = HandlerOptions::default();
+    options.concurrency = Some(jobs);
+    options
+}
+
+/// A worker on its thread.
+struct Working {
+    stopper: Stopper,
+    thread: Option<JoinHandle<Summary>>,
+}
+
+impl Working {
+    fn start(pulpo: &Pulpo) -> Self {
+        let worker = pulpo.worker().expect("handlers");
+        let stopper = worker.stopper();
+        Self { stopper, thread: Some(std::thread::spawn(move || worker.run().expect("works"))) }
+    }
+
+    fn stop(mut self) -> Summary {
+        self.stopper.stop();
+        self.thread.take().expect("once").join().expect("no panic")
+    }
+}
+
+fn file_queue(clock: Arc<dyn Clock>) -> Arc<dyn QueueAdapter> {
+    Arc::new(FileQueue::memory(false, clock).expect("a queue"))
+}
+
+/// Runs a test on the embedded queue and on a server.
+fn on_each(options: &WorkerOptions, test: impl Fn(&Pulpo, &str)) {
+    let server = BeanstalkdServer::start();
+    let at_server = BeanstalkdOptions::new("127.0.0.1").port(server.port());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    for (name, queue) in
+        [("file", file_queue(clock.clone())), ("beanstalkd", Arc::new(BeanstalkdQueue::new(at_server, clock.clone())))]
+    {
+        test(&Pulpo::on(queue, options.clone(), clock.clone()), name);
+    }
+}
+
+fn reserved(pulpo: &Pulpo) -> u64 {
+    pulpo.queue().stats().expect("stats").counts.iter().map(|counts| counts.reserved).sum()
+}
+
+fn left(pulpo: &Pulpo, queue: &str) -> u64 {
+    let stats = pulpo.queue().stats().expect("stats");
+    stats.counts.iter().filter(|counts| counts.queue == queue).map(|counts| counts.total()).sum()
+}
+
+/// So many jobs that wait to be freed: only `limit` of them are begun at a
+/// time, in their order, the others are nobody's, and `others` go on.
+fn keeps_the_limit<J: Job, O: Job>(
+    pulpo: &Pulpo,
+    limit: usize,
+    blocking: impl Fn(&str) -> J,
+    other: impl Fn(&str) -> O,
+    others_queue: &str,
+    key: &str,
+) {
+    let keys: Vec<_> = (0..5).map(|number| format!("{key} {number}")).collect();
+    for key in &keys {
+        pulpo.publish(blocking(key)).expect("published");
+    }
+    let working = Working::start(pulpo);
+    let begun = |keys: &[String]| keys.iter().filter(|key| runs(key) > 0).count();
+    for done in 0..keys.len() {
+        let expected = (done + limit).min(keys.len());
+        until("the next ones begin", || begun(&keys) == expected);
+        assert_eq!(begun(&keys[..expected]), expected, "in their order");
+        // The lanes that are left do what else there is.
+        for number in 0..3 {
+            pulpo.publish(other(&format!("{key} other {done} {number}"))).expect("published");
+        }
+        until("all others are done", || left(pulpo, others_queue) == 0);
+        assert_eq!(begun(&keys), expected, "no more than may");
+        until("nothing else is leased", || reserved(pulpo) == (expected - done) as u64);
+        free(&keys[done]);
+    }
+    until("all are done", || left(pulpo, "pulpo") + left(pulpo, "mail") == 0);
+    let summary = working.stop();
+    assert_eq!((summary.done, summary.retried, summary.given_back, summary.lost), (5 + 5 * 3, 0, 0, 0), "{summary:?}");
+}
+
+#[test]
+fn a_type_at_its_limit_waits_in_the_queue_and_holds_up_nobody() {
+    let mut options = options();
+    options.handlers.insert("act".to_owned(), at_most(1));
+    // Of the same queue, so that the queue must pick by type.
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let pulpo = Pulpo::on(file_queue(clock.clone()), options, clock);
+    let blocking = |key: &str| Act::new(key, What::Block);
+    let other = |key: &str| Hurry(Act::new(key, What::Succeed));
+    let keys = |number| format!("type limit {number}");
+    for number in 0..5 {
+        pulpo.publish(blocking(&keys(number))).expect("published");
+    }
+    let working = Working::start(&pulpo);
+    for number in 0..5 {
+        until("it begins", || runs(&keys(number)) == 1);
+        for number in 0..3 {
+            pulpo.publish(other(&format!("type limit other {number}"))).expect("published");
+        }
+        let left = 5 - number as u64;
+        until("the others are done", || self::left(&pulpo, "pulpo") == left);
+        assert_eq!((number + 1..5).map(|later| runs(&keys(later))).sum::<u32>(), 0, "one at a time");
+        assert_eq!(reserved(&pulpo), 1, "nothing else is leased");
+        free(&keys(number));
+    }
+    until("all are done", || left(&pulpo, "pulpo") == 0);
+    let summary = working.stop();
+    assert_eq!((summary.done, summary.retried, summary.given_back), (20, 0, 0), "{summary:?}");
+}
+
+#[test]
+fn a_queue_at_its_limit_waits_and_holds_up_nobody() {
+    for limit in [1, 2] {
+        let mut options = options();
+        let mut queue = QueueOptions::default();
+        queue.concurrency = Some(limit);
+        options.queue_options.insert("pulpo".to_owned(), queue);
+        on_each(&options, |pulpo, name| {
+            let blocking = |key: &str| Act::new(key, What::Block);
+            let key = format!("queue limit {limit} {name}");
+            keeps_the_limit(pulpo, limit, blocking, |key| Mail(key.to_owned()), "mail", &key);
+        });
+    }
+}
+
+#[test]
+fn a_type_with_a_queue_of_its_own_is_limited_at_a_server_too() {
+    let mut options = options();
+    options.handlers.insert("mail".to_owned(), at_most(2));
+    on_each(&options, |pulpo, name| {
+        let blocking = |key: &str| Mail(format!("block {key}"));
+        let other = |key: &str| Act::new(key, What::Succeed);
+        let keys: Vec<_> = (0..5).map(|number| format!("own queue {name} {number}")).collect();
+        for key in &keys {
+            pulpo.publish(blocking(key)).expect("published");
+        }
+        let working = Working::start(pulpo);
+        let begun = || keys.iter().filter(|key| runs(&format!("block {key}")) > 0).count();
+        until("two begin", || begun() == 2);
+        pulpo.publish_all((0..20).map(|number| other(&format!("own queue other {name} {number}")))).expect("published");
+        until("the others are done", || left(pulpo, "pulpo") == 0);
+        assert_eq!((begun(), reserved(pulpo)), (2, 2));
+        keys.iter().for_each(|key| free(&format!("block {key}")));
+        until("all are done", || left(pulpo, "mail") == 0);
+        assert_eq!(working.stop().done, 25);
+    });
+}
+
+#[test]
+fn a_limit_that_a_server_cannot_keep_is_refused_at_start() {
+    let mut options = options();
+    options.handlers.insert("act".to_owned(), at_most(1));
+    on_each(&options, |pulpo, name| {
+        if name == "file" {
+            return;
+        }
+        let error = pulpo.work().expect_err("refused").to_string();
+        let expected = "`handlers.act.concurrency` cannot be kept: this queue cannot pick by request type; \
+                        give the handler a queue of its own";
+        assert!(error.contains(expected), "{error}");
+    });
+}
+
+#[test]
+fn a_run_that_exceeded_its_timeout_makes_room_for_the_next() {
+    let mut options = options();
+    options.handlers.insert("hurry".to_owned(), at_most(1));
+    let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+    let pulpo = Pulpo::on(file_queue(Arc::new(clock.clone())), options, Arc::new(clock.clone()));
+    for key in ["stuck", "behind the stuck one"] {
+        pulpo.publish(Hurry(Act::new(key, What::Block))).expect("published");
+    }
+    let working = Working::start(&pulpo);
+    until("the first begins", || runs("stuck") == 1);
+    assert_eq!(runs("behind the stuck one"), 0);
+    clock.advance(Duration::from_secs(31));
+    until("the next begins", || runs("behind the stuck one") == 1);
+    free("stuck");
+    free("behind the stuck one");
+    until("it is done", || reserved(&pulpo) == 0);
+    assert_eq!(working.stop().retried, 1);
+}
+
+#[test]
+fn a_handler_is_run_as_the_configuration_says() {
+    let mut changed = HandlerOptions::default();
+    changed.max_attempts = Some(2);
+    changed.backoff = Some("1m".parse().expect("a backoff"));
+    changed.priority = Some(pulpo::Priority::new(3));
+    changed.ttr = Some(Duration::from_secs(90));
+    let mut hurried = HandlerOptions::default();
+    hurried.timeout = Some(Some(Duration::from_secs(5)));
+    let mut options = options();
+    options.handlers.extend([("act".to_owned(), changed), ("hurry".to_owned(), hurried)]);
+    let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+    let pulpo = Pulpo::on(file_queue(Arc::new(clock.clone())), options, Arc::new(clock.clone()));
+
+    let failing = pulpo.publish(Act::new("changed", What::Fail)).expect("published");
+    let said = pulpo.publish(Message::new(Act::new("changed too", What::Succeed)).priority(9)).expect("published");
+    let peek = |message: &Message<Act>| pulpo.queue().peek(message.id().expect("an id")).expect("peek");
+    let stored = peek(&failing).expect("there");
+    assert_eq!((stored.priority.get(), stored.ttr), (3, Some(Duration::from_secs(90))));
+    assert_eq!(peek(&said).expect("there").priority.get(), 9, "what a message says goes before");
+    pulpo.publish(Hurry(Act::new("changed hurry", What::Block))).expect("published");
+
+    let working = Working::start(&pulpo);
+    until("it has failed", || peek(&failing).is_some_and(|message| message.state == State::Delayed));
+    let due = peek(&failing).and_then(|message| message.until).expect("a time");
+    assert_eq!(due - clock.now(), chrono::TimeDelta::minutes(1));
+    until("the other has begun", || runs("changed hurry") == 1);
+    clock.advance(Duration::from_secs(5));
+    let hurry = Filter::all().request_type("hurry");
+    until("it has timed out", || {
+        pulpo.queue().list(&hurry).is_ok_and(|all| all[0].last_error.as_deref() == Some("timed out after 5s"))
+    });
+    free("changed hurry");
+    clock.advance(Duration::from_secs(60));
+    until("it is buried", || peek(&failing).is_some_and(|message| message.state == State::Buried));
+    assert_eq!(runs("changed"), 2);
+    working.stop();
+}
+
+#[test]
+fn a_disabled_queue_is_left_alone() {
+    let mut options = options();
+    let mut queue = QueueOptions::default();
+    queue.enabled = Some(false);
+    options.queue_options.insert("mail".to_owned(), queue);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let pulpo = Pulpo::on(file_queue(clock.clone()), options, clock);
+    pulpo.publish(Mail("left alone".to_owned())).expect("published");
+    pulpo.publish(Act::new("not left alone", What::Succeed)).expect("published");
+    let worker = pulpo.worker().expect("handlers");
+    assert_eq!(worker.queues(), ["pulpo"]);
+    let working = Working::start(&pulpo);
+    until("the other is done", || left(&pulpo, "pulpo") == 0);
+    working.stop();
+    assert_eq!((runs("left alone"), left(&pulpo, "mail")), (0, 1));
+}
