@@ -11,8 +11,8 @@ use crate::board::Board;
 use crate::stage::{SECOND, Stage, on, on_each, reason};
 
 #[derive(Serialize, Deserialize)]
-struct Line {
-    text: String,
+pub(crate) struct Line {
+    pub(crate) text: String,
 }
 
 /// Tells what it got; a line says what becomes of it, and `all …` of all.
@@ -51,7 +51,7 @@ async fn told(all: Vec<Told>, board: State<Board>) {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Between;
+pub(crate) struct Between;
 
 #[pulpo::handler("between")]
 fn between(_: Between, board: State<Board>) {
@@ -59,7 +59,7 @@ fn between(_: Between, board: State<Board>) {
 }
 
 impl Stage {
-    fn lines<const N: usize>(&self, texts: [&str; N]) -> [MessageId; N] {
+    pub(crate) fn lines<const N: usize>(&self, texts: [&str; N]) -> [MessageId; N] {
         texts.map(|text| self.publish(Line { text: text.into() }))
     }
 

@@ -11,7 +11,7 @@ use crate::board::Board;
 use crate::stage::{SECOND, on, on_each, reason};
 
 #[derive(Serialize, Deserialize)]
-struct First {
+pub(crate) struct First {
     text: String,
     fail: bool,
 }
@@ -37,7 +37,7 @@ fn next(next: Next, board: State<Board>) {
     board.write(format!("next {}", next.text));
 }
 
-fn first_of(text: &str, fail: bool) -> First {
+pub(crate) fn first_of(text: &str, fail: bool) -> First {
     First { text: text.into(), fail }
 }
 

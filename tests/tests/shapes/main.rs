@@ -6,5 +6,6 @@ mod board;
 mod follow_ups;
 mod parameters;
 mod plain;
+mod server;
 mod stage;
 mod start;

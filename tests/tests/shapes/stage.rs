@@ -22,7 +22,7 @@ pub(crate) struct Stage {
     pub(crate) queue: Arc<dyn QueueAdapter>,
     pub(crate) pulpo: Pulpo,
     pub(crate) board: Board,
-    _folder: Option<tempfile::TempDir>,
+    pub(crate) _folder: Option<tempfile::TempDir>,
 }
 
 /// A worker on its thread.

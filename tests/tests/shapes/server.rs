@@ -1,0 +1,150 @@
+//! Batches and jobs that follow, on a real server: it keeps a reservation for
+//! the connection that made it, cannot pick by type, and cannot settle and
+//! publish at once.
+
+use std::sync::Arc;
+
+use pulpo::Pulpo;
+use pulpo::clock::{ManualClock, SystemClock};
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::{NewMessage, QueueAdapter, State as QueueState};
+use pulpo::worker::WorkerOptions;
+use pulpo_tests::beanstalkd::BeanstalkdServer;
+use pulpo_tests::wait::until;
+
+use crate::batches::Between;
+use crate::board::Board;
+use crate::follow_ups::first_of;
+use crate::stage::{Stage, reason};
+
+/// A worker of one lane on a server of its own, which goes by the time of day.
+fn on_a_server(test: impl Fn(Stage)) {
+    let server = BeanstalkdServer::start();
+    let options = BeanstalkdOptions::new("localhost").port(server.port());
+    let clock = Arc::new(SystemClock::new());
+    let queue: Arc<dyn QueueAdapter> =
+        Arc::new(BeanstalkdQueue::connect(options, clock.clone()).expect("a connection"));
+    let mut options = WorkerOptions::default();
+    options.concurrency = 1;
+    options.handle_signals = false;
+    let pulpo = Pulpo::on(queue.clone(), options, clock);
+    let still = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+    test(Stage { clock: still, queue, pulpo, board: Board::default(), _folder: None });
+}
+
+#[test]
+fn each_of_a_batch_is_settled_for_itself() {
+    on_a_server(|stage| {
+        let [good, transient, fatal] = stage.lines(["a", "fail", "fatal"]);
+        let working = stage.work();
+        let buried = stage.once(&fatal, QueueState::Buried);
+        assert_eq!(reason(&buried), "no good");
+        let delayed = stage.once(&transient, QueueState::Delayed);
+        assert_eq!(delayed.attempts, 1);
+        until("the good one is done", || stage.peek(&good).is_none());
+        let summary = working.stop();
+        assert_eq!((summary.done, summary.retried, summary.buried), (1, 1, 1));
+    });
+}
+
+#[test]
+fn what_has_come_goes_when_the_linger_is_over() {
+    on_a_server(|stage| {
+        let ids = stage.lines(["a", "b"]);
+        let working = stage.work();
+        stage.once_told("got a b");
+        until("both are done", || ids.iter().all(|id| stage.peek(id).is_none()));
+        assert_eq!(working.stop().done, 2);
+    });
+}
+
+#[test]
+fn a_body_that_does_not_fit_is_buried_alone() {
+    on_a_server(|stage| {
+        let [first] = stage.lines(["a"]);
+        let text = r#"{"header":{"request_type":"line"},"body":{"text":7}}"#;
+        let bad = stage.queue.enqueue(vec![NewMessage::new("pulpo", "line", text)]).expect("published").remove(0);
+        let [last] = stage.lines(["c"]);
+        let working = stage.work();
+        stage.once_told("got a c");
+        let buried = stage.once(&bad, QueueState::Buried);
+        assert!(reason(&buried).starts_with("body.text: invalid type: integer"), "{}", reason(&buried));
+        until("its neighbours are done", || stage.peek(&first).is_none() && stage.peek(&last).is_none());
+        working.stop();
+    });
+}
+
+#[test]
+fn the_next_of_another_type_ends_the_gathering_and_has_its_turn() {
+    on_a_server(|stage| {
+        stage.lines(["a", "b"]);
+        stage.publish(Between);
+        stage.lines(["c", "d", "e"]);
+        let working = stage.work();
+        stage.once_told("got c d e");
+        assert_eq!(stage.board.lines(), ["got a b", "between", "got c d e"]);
+        assert_eq!(working.stop().done, 6);
+    });
+}
+
+#[test]
+fn a_stop_gives_all_of_a_batch_back_uncounted() {
+    on_a_server(|stage| {
+        let ids = stage.lines(["a", "all wait", "c"]);
+        let working = stage.work();
+        stage.once_told("got a all wait c");
+        working.stopper.stop_at_once();
+        assert_eq!(working.thread.join().expect("no panic").given_back, 3);
+        for id in &ids {
+            stage.once(id, QueueState::Ready);
+        }
+        let mut seat = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+        for _ in &ids {
+            let again = seat.dequeue(crate::stage::SECOND).expect("a look").expect("a message");
+            assert_eq!(again.failed(2), 0, "{again:?}");
+        }
+        stage.board.open("lines");
+    });
+}
+
+#[test]
+fn what_follows_waits_for_the_end_of_the_run_and_goes_out_once() {
+    on_a_server(|stage| {
+        let id = stage.publish(first_of("one", false));
+        let working = stage.work();
+        stage.once_told("published");
+        assert!(stage.all("next").is_empty());
+        stage.board.open("first");
+        stage.once_told("next one");
+        until("the first one is done", || stage.peek(&id).is_none() && stage.all("next").len() == 1);
+        let [later] = &*stage.all("next") else { panic!("one is delayed") };
+        assert_eq!((later.state, later.priority.get()), (QueueState::Delayed, 3));
+        let summary = working.stop();
+        assert_eq!((summary.done, summary.retried), (2, 0));
+    });
+}
+
+#[test]
+fn what_would_follow_from_a_run_that_failed_is_dropped() {
+    on_a_server(|stage| {
+        let id = stage.publish(first_of("one", true));
+        stage.board.open("first");
+        let working = stage.work();
+        let delayed = stage.once(&id, QueueState::Delayed);
+        assert_eq!(delayed.attempts, 1);
+        assert!(stage.all("next").is_empty());
+        working.stop();
+    });
+}
+
+#[test]
+fn what_follows_from_a_batch_goes_out_once() {
+    on_a_server(|stage| {
+        stage.lines(["fatal", "all follow", "c"]);
+        let working = stage.work();
+        stage.once_told("told 3 lines first of 1");
+        working.stop();
+        assert_eq!(stage.board.lines(), ["got fatal all follow c", "told 3 lines first of 1"]);
+        assert!(stage.queue.list(&pulpo::queue::Filter::all().request_type("told")).expect("a list").is_empty());
+    });
+}
