@@ -104,3 +104,17 @@ fn the_session_of_the_documentation_is_a_real_one() {
     }
     assert_eq!(timeless(&written), timeless(&document), "run it with OVERWRITE=1 to write down what came");
 }
+
+#[test]
+fn handlers_tell_of_their_batches_and_states() {
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_access_log");
+    let said = place.run(program, &["handlers", "--json"]);
+    let all: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let handler = &all[0];
+    assert_eq!((&handler["batch"], &handler["linger"]), (&100.into(), &0.1.into()), "{}", said.err);
+    let states = handler["states"].as_array().expect("a list");
+    assert!(states.len() == 1 && states[0].as_str().is_some_and(|name| name.ends_with("Report>")), "{states:?}");
+    let table = place.run(program, &["handlers"]).out;
+    assert!(table.contains(" 100 in 100ms ") && table.contains("Report> "), "{table}");
+}
