@@ -177,6 +177,21 @@ impl Worker {
         Stopper::new(self.stop.clone())
     }
 
+    /// Works until nothing is left that is due, follow-ups included, and ends;
+    /// or until it is stopped. What waits for its time stays in the queue. For
+    /// programs that do their jobs and are done.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn drain(self) -> Result<Summary, WorkError> {
+        // Each lane has to find nothing once, and one that has a job has not
+        // looked since. Not without a wait, or idle lanes would turn in a circle.
+        let sleep_duration = Duration::from_millis(10);
+        let options =
+            WorkerOptions { sleep_duration, shutdown_after_number_of_empty_iterations: 1, ..self.options.clone() };
+        Self { options, ..self }.run()
+    }
+
     /// Works until it is stopped, or idle for as long as the options say.
     ///
     /// A handler that does not end within the grace of a stop is left behind:

@@ -80,13 +80,12 @@ fn main() -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism()?.get();
     // More lanes than cores would only make them wait for each other.
     sources.set_default("concurrency", &cores.to_string());
-    sources.set_default("sleep_duration", "200ms").set_default("shutdown_after_number_of_empty_iterations", "1");
     let pulpo = Pulpo::new(Config::load_from(&sources)?)?;
     let sent = pulpo.publish_all(pictures.into_iter().map(|picture| Shrink { picture }))?;
     println!("published  {} pictures", sent.len());
 
     let saved = Arc::new(Saved::default());
-    let summary = pulpo.worker()?.state(saved.clone()).run()?;
+    let summary = pulpo.worker()?.state(saved.clone()).drain()?;
     let [pictures, bytes] = [&saved.pictures, &saved.bytes].map(|count| count.load(Ordering::Relaxed));
     println!("done       {pictures} of them in {} sizes, {bytes} bytes, see the folder {OUTPUT}", SIZES.len());
     println!("buried     {}:", summary.buried);

@@ -7,5 +7,6 @@ mod contexts;
 mod defaults;
 mod inline;
 mod jobs;
+mod readme;
 mod running;
 mod time;

@@ -2,9 +2,9 @@
 
 use pulpo::queue::{Filter, NewMessage, State};
 use pulpo::testing::{Settled, TestPulpo};
-use pulpo::{Message, Pulpo};
+use pulpo::{Config, Message, Pulpo};
 
-use crate::jobs::{Board, Charge, Line, Order, SECOND, SendEmail, SignUp, email};
+use crate::jobs::{Bank, Board, Charge, Line, Order, SECOND, SendEmail, SignUp, email};
 
 fn kit() -> TestPulpo {
     TestPulpo::new().state(Board::default())
@@ -128,7 +128,7 @@ fn what_no_handler_knows_waits_and_is_buried() {
     let run = pulpo.run_next().unwrap();
     assert_eq!(run.reason(), Some("no handler for the request type `from_the_future` in this worker"));
     let runs = pulpo.work_for(600 * SECOND);
-    runs.last().unwrap().assert_buried("this worker knows: charge, line, order, purchase, send_email");
+    runs.last().unwrap().assert_buried("this worker knows: charge, line, order, purchase, readme.send_email");
 }
 
 #[test]
@@ -194,4 +194,19 @@ fn a_state_that_is_missing_ends_the_test() {
 #[should_panic(expected = "the state `kit::jobs::Board` is given twice")]
 fn a_state_that_is_given_twice_ends_the_test() {
     let _ = kit().state(Board::default());
+}
+
+/// Not the kit's, but a worker with its threads.
+#[test]
+fn a_worker_drains_a_queue_and_ends() {
+    let pulpo = Pulpo::new(Config::default().queue("memory:").unwrap()).unwrap();
+    pulpo.publish_all((0..20).map(|_| Order { mails: vec!["a".into(), "b".into()], fail: false })).unwrap();
+    pulpo.publish(Message::new(email("later")).delay(3600 * SECOND)).unwrap();
+    pulpo.publish(email("busy")).unwrap();
+    let worker = pulpo.worker().unwrap().state(Board::default()).state(Bank);
+    let worker = worker.state(crate::readme::Mailer::that_fails_once());
+    let summary = worker.drain().unwrap();
+    assert_eq!((summary.done, summary.retried, summary.given_back), (60, 1, 0));
+    let left = pulpo.queue().list(&Filter::all()).unwrap();
+    assert!(left.len() == 2 && left.iter().all(|message| message.state == State::Delayed), "{left:?}");
 }
