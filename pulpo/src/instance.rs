@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::producer::{Producer, PublishError};
 use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
+use crate::telemetry;
 use crate::worker::{Summary, WorkError, Worker, WorkerOptions};
 
 #[cfg(feature = "tokio")]
@@ -116,6 +117,19 @@ impl Pulpo {
     pub fn worker_of(&self, registry: Registry) -> Worker {
         let Inner { queue, options, clock, .. } = &*self.0;
         Worker::with_clock(queue.clone(), registry, options.clone(), clock.clone())
+    }
+
+    /// Asks the queue how many messages are in it, and sets the gauges
+    /// `pulpo_queue_messages` of the metrics recorder: for programs with a
+    /// recorder of their own, to be called now and then. A worker that listens
+    /// does so by itself whenever it is asked for its metrics.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    pub fn measure(&self) -> Result<(), QueueError> {
+        let measured = telemetry::measure(&*self.0.queue, std::slice::from_ref(&self.0.options.default_queue));
+        telemetry::reachable(measured.is_ok());
+        measured
     }
 
     /// The queue itself: to list, peek, kick and delete.

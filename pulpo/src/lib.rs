@@ -181,6 +181,7 @@
 //! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] | `beanstalkc` |
 //! | `cli` | yes | [`main!`] and the command line | `clap` and other crates for terminals |
 //! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
+//! | `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `tiny_http`, `metrics-exporter-prometheus` |
 //! | `testing` | no | the test kit, `pulpo::testing` | that of `file` |
 //! | `conformance` | no | the cases that a queue adapter must pass, `pulpo::queue::conformance` | nothing |
 //!

@@ -3,7 +3,13 @@
 //!
 //! Each is told in `docs/metrics.md`.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
 use metrics::Unit;
+
+use crate::clock::lock;
+use crate::queue::{QueueAdapter, QueueError, State};
 
 /// Jobs that were put into a queue, by request type and queue.
 pub(crate) const PUBLISHED: &str = "pulpo_jobs_published_total";
@@ -32,6 +38,9 @@ pub(crate) const LANES: &str = "pulpo_worker_lanes";
 /// Messages in the queue, by queue and state.
 pub(crate) const QUEUE_MESSAGES: &str = "pulpo_queue_messages";
 
+/// Whether the queue answered when it was last measured: 1 or 0.
+pub(crate) const QUEUE_REACHABLE: &str = "pulpo_queue_reachable";
+
 /// The counters, each with what it counts.
 pub(crate) const COUNTERS: [(&str, &str); 8] = [
     (PUBLISHED, "jobs that were put into a queue"),
@@ -51,10 +60,11 @@ pub(crate) const HISTOGRAMS: [(&str, &str); 2] = [
 ];
 
 /// The gauges.
-pub(crate) const GAUGES: [(&str, &str); 3] = [
+pub(crate) const GAUGES: [(&str, &str); 4] = [
     (IN_FLIGHT, "jobs that a lane has in hand"),
     (LANES, "lanes of the worker"),
     (QUEUE_MESSAGES, "messages in the queue"),
+    (QUEUE_REACHABLE, "1 if the queue answered when it was last measured, else 0"),
 ];
 
 /// The request type of messages that the worker has no handler for: they have
@@ -78,4 +88,54 @@ pub(crate) fn describe() {
 pub(crate) fn published(request_type: &str, queue: &str, jobs: usize) {
     let labels = [("request_type", request_type.to_owned()), ("queue", queue.to_owned())];
     metrics::counter!(PUBLISHED, &labels).increment(jobs as u64);
+}
+
+/// Asks the queue how much there is in it, and sets the gauges: of these
+/// queues, and of all that have ever been seen, so that one that is empty by
+/// now is told to be.
+pub(crate) fn measure(queue: &dyn QueueAdapter, known: &[String]) -> Result<(), QueueError> {
+    static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut depths: BTreeMap<String, [u64; 4]> = BTreeMap::new();
+    for counts in queue.stats()?.counts {
+        let depth = depths.entry(counts.queue).or_default();
+        let more = [counts.ready, counts.delayed, counts.reserved, counts.buried];
+        depth.iter_mut().zip(more).for_each(|(depth, more)| *depth += more);
+    }
+    let mut seen = lock(&SEEN);
+    seen.extend(depths.keys().chain(known).cloned());
+    for name in seen.iter() {
+        for (state, depth) in State::ALL.into_iter().zip(depths.get(name).copied().unwrap_or_default()) {
+            let labels = [("queue", name.clone()), ("state", state.as_str().to_owned())];
+            // Exact up to 2^53 messages.
+            #[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers")]
+            metrics::gauge!(QUEUE_MESSAGES, &labels).set(depth as f64);
+        }
+    }
+    Ok(())
+}
+
+/// Whether it has answered.
+pub(crate) fn reachable(answered: bool) {
+    metrics::gauge!(QUEUE_REACHABLE).set(if answered { 1.0 } else { 0.0 });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_each_metric_with_its_kind() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let documentation = std::fs::read_to_string(path).expect("the documentation");
+        let rows: Vec<_> = documentation.lines().filter_map(|line| line.strip_prefix("| `pulpo_")).collect();
+        let all = [("counter", &COUNTERS[..]), ("histogram", &HISTOGRAMS[..]), ("gauge", &GAUGES[..])];
+        let expected: Vec<_> = all
+            .into_iter()
+            .flat_map(|(kind, named)| named.iter().map(move |(name, _)| format!("{name}` | {kind} | ")))
+            .collect();
+        assert_eq!(rows.len(), expected.len(), "{rows:#?}");
+        for (row, expected) in rows.iter().zip(expected) {
+            assert!(format!("pulpo_{row}").starts_with(&expected), "expected {expected}, got {row}");
+        }
+    }
 }

@@ -38,6 +38,8 @@ use crate::telemetry;
 
 mod assignments;
 mod batch;
+#[cfg(feature = "metrics")]
+mod endpoint;
 mod lane;
 mod limits;
 mod meters;
@@ -202,10 +204,21 @@ impl Worker {
     /// If a handler needs a state that nobody gave, or the queue cannot be
     /// reached to begin with. Later it waits until the queue is back.
     pub fn run(&self) -> Result<Summary, WorkError> {
+        #[cfg(feature = "metrics")]
+        self.options.listen.is_some().then(endpoint::install_recorder);
         let shared = &self.share(check::all(&self.registry, &self.states))?;
         for problem in check::unhandled(&self.registry) {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
+        let monitor = Monitor::new(shared.clone());
+        // Before any job is taken: an address that is taken is a mistake.
+        #[cfg(feature = "metrics")]
+        let _endpoint = (shared.options.listen)
+            .map(|address| {
+                let refused = |source| WorkError::Listen { address, source };
+                endpoint::Endpoint::start(address, shared, &monitor).map_err(refused)
+            })
+            .transpose()?;
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let consumers = (0..shared.options.concurrency.max(1))
             .map(|_| shared.queue.consumer(&shared.queues))
@@ -216,12 +229,12 @@ impl Worker {
             handlers = shared.registry.iter().count(),
             "the worker starts"
         );
-        let monitor = Monitor::new(shared.clone());
         let started =
             consumers.into_iter().try_for_each(|consumer| monitor.start(Lane::new(shared.clone(), &monitor, consumer)));
         if started.is_err() {
             shared.stop.gently();
         }
+        monitor.all_started();
         monitor.watch();
         drop(signals);
         started?;
@@ -409,6 +422,15 @@ pub enum WorkError {
     /// The queue cannot be reached.
     #[error("the worker cannot start")]
     Queue(#[from] QueueError),
+    /// The address to answer at cannot be had.
+    #[error("the worker cannot listen at {address}")]
+    #[non_exhaustive]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The system gives no thread, or no signal handler.
     #[error("the worker cannot start")]
     System(#[from] std::io::Error),

@@ -11,7 +11,7 @@ use tracing::Span;
 use super::Shared;
 use super::assignments::Assignment;
 use super::limits::Tickets;
-use super::monitor::Monitor;
+use super::monitor::{Monitor, nanos};
 use super::pause::Pause;
 use super::seat::{Facts, Held, Running, Seat};
 use crate::context::{Cancellation, Context, Particulars, Run};
@@ -45,6 +45,8 @@ pub(super) struct Lane {
     pub(super) cancellation: Arc<Cancellation>,
     /// Waits in a row that brought nothing.
     pub(super) empty: Arc<AtomicU64>,
+    /// When it last came to its queue, in nanoseconds of uptime.
+    pub(super) last_seen: Arc<AtomicU64>,
     /// That of the job in hand: what is logged in it can be told to be of it.
     pub(super) span: Span,
     /// What it may take, where that is limited; in the seat during a job.
@@ -53,6 +55,7 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(shared: Arc<Shared>, monitor: &Arc<Monitor>, consumer: Box<dyn Consumer>) -> Self {
+        let last_seen = Arc::new(AtomicU64::new(nanos(shared.clock.uptime())));
         Self {
             shared,
             seat: Arc::default(),
@@ -62,6 +65,7 @@ impl Lane {
             trouble: Pause::default(),
             cancellation: Arc::default(),
             empty: Arc::default(),
+            last_seen,
             span: Span::none(),
             tickets: Tickets::default(),
         }
@@ -86,6 +90,7 @@ impl Lane {
         let started = clock.uptime();
         let consumer = self.consumer.as_mut()?;
         loop {
+            self.last_seen.store(nanos(clock.uptime()), Ordering::Relaxed);
             let waited = clock.uptime().saturating_sub(started);
             let wait = options.sleep_duration.saturating_sub(waited);
             let found = if self.shared.limits.is_empty() {

@@ -242,6 +242,9 @@ pub(crate) fn problems(registry: &Registry, options: &WorkerOptions) -> Vec<Prob
         };
         wrong(&said.origin, format!("`queues.{name}`: no handler has the queue `{name}`; {advice}"));
     }
+    if options.listen.is_some() && cfg!(not(feature = "metrics")) {
+        wrong("", "`listen` needs pulpo's feature `metrics`, which this program was built without".to_owned());
+    }
     if super::queues(registry, options).is_empty() {
         let first = options.queue_options.values().find(|said| said.enabled == Some(false));
         wrong(first.map_or("", |said| &said.origin), "no queue is left to work: all are disabled".to_owned());

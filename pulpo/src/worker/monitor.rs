@@ -5,7 +5,7 @@
 //! woken only by a lane that will need it earlier.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::clock::{Signal, lock};
 use crate::disposition::Ending;
 use crate::queue::Consumer;
 use crate::report::chain;
+#[cfg(feature = "metrics")]
+use crate::report::rough;
 use crate::telemetry;
 
 pub(super) struct Monitor {
@@ -26,11 +28,13 @@ pub(super) struct Monitor {
     /// When it will look by itself, in nanoseconds of uptime.
     planned: AtomicU64,
     lanes_meter: metrics::Gauge,
+    all_started: AtomicBool,
 }
 
 struct Watched {
     seat: Arc<Seat>,
     empty: Arc<AtomicU64>,
+    last_seen: Arc<AtomicU64>,
 }
 
 /// While the monitor looks around, whoever comes must wake it, since it may
@@ -41,6 +45,11 @@ const LOOKING: u64 = u64::MAX;
 /// queue was told to let them go.
 const LAST_WAIT: Duration = Duration::from_millis(900);
 
+/// How much longer than its wait a lane may be at its queue: more than any
+/// queue's timeout for one call.
+#[cfg(feature = "metrics")]
+const LONGEST_AT_QUEUE: Duration = Duration::from_secs(60);
+
 impl Monitor {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self {
@@ -49,12 +58,13 @@ impl Monitor {
             lanes: Mutex::default(),
             planned: AtomicU64::new(LOOKING),
             lanes_meter: metrics::gauge!(telemetry::LANES),
+            all_started: AtomicBool::new(false),
         })
     }
 
     /// Starts the thread of a lane.
     pub(super) fn start(&self, lane: Lane) -> io::Result<()> {
-        let watched = Watched { seat: lane.seat.clone(), empty: lane.empty.clone() };
+        let watched = Watched { seat: lane.seat.clone(), empty: lane.empty.clone(), last_seen: lane.last_seen.clone() };
         let mut lanes = lock(&self.lanes);
         thread::Builder::new().name("pulpo-lane".to_owned()).spawn(move || lane.work())?;
         lanes.push(watched);
@@ -84,6 +94,39 @@ impl Monitor {
         if limit > 0 && lock(&self.lanes).iter().all(|lane| lane.empty.load(Ordering::SeqCst) >= limit) {
             self.shared.stop.gently();
         }
+    }
+
+    /// Why the worker does not come on, if it does not: a lane that is neither
+    /// in a handler nor back from the queue in time, a lease that nobody
+    /// renews, a lane that is gone. A handler may take as long as it likes, and
+    /// a queue that refuses is not the worker's fault: it tries again.
+    #[cfg(feature = "metrics")]
+    pub(super) fn stuck(&self) -> Option<String> {
+        let Shared { clock, options, stop, .. } = &*self.shared;
+        let uptime = clock.uptime();
+        let lanes = lock(&self.lanes);
+        if lanes.len() < options.concurrency.max(1) && !stop.requested() && self.all_started.load(Ordering::SeqCst) {
+            return Some(format!("{} lanes of {} are left", lanes.len(), options.concurrency));
+        }
+        let longest = options.sleep_duration.saturating_add(LONGEST_AT_QUEUE);
+        lanes.iter().find_map(|lane| {
+            // Whoever is at it is not stuck there for longer than a call takes.
+            let held = lane.seat.try_held()?;
+            let Some(held) = held.as_ref() else {
+                let seen = Duration::from_nanos(lane.last_seen.load(Ordering::Relaxed));
+                let silent = uptime.saturating_sub(seen);
+                return (silent > longest && !lane.seat.has_ended())
+                    .then(|| format!("a lane has not come back from the queue for {}", rough(silent)));
+            };
+            let Running { touch_at, ttr, lease, .. } = &held.running;
+            let late = touch_at.is_some_and(|at| uptime > at.saturating_add((*ttr).max(LONGEST_AT_QUEUE)));
+            late.then(|| format!("the lease of message {} is not renewed", lease.id))
+        })
+    }
+
+    /// All lanes have been started.
+    pub(super) fn all_started(&self) {
+        self.all_started.store(true, Ordering::SeqCst);
     }
 
     /// Looks after the lanes until all have ended, or the grace is over.
@@ -224,6 +267,6 @@ impl Monitor {
     }
 }
 
-fn nanos(uptime: Duration) -> u64 {
+pub(super) fn nanos(uptime: Duration) -> u64 {
     u64::try_from(uptime.as_nanos()).unwrap_or(LOOKING - 1)
 }

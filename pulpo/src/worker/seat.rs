@@ -199,6 +199,16 @@ impl Seat {
         lock(&self.held)
     }
 
+    /// The same, unless somebody is at it.
+    #[cfg(feature = "metrics")]
+    pub(super) fn try_held(&self) -> Option<std::sync::MutexGuard<'_, Option<Held>>> {
+        match self.held.try_lock() {
+            Ok(held) => Some(held),
+            Err(std::sync::TryLockError::Poisoned(held)) => Some(held.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// The lane's thread has ended.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);

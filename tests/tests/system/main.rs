@@ -10,6 +10,7 @@ mod configuration;
 mod damage;
 mod deploys;
 mod disk;
+mod health;
 mod hostile;
 mod jobs;
 mod leases;

@@ -24,6 +24,7 @@ fn each_feature_brings_what_it_needs_and_nothing_of_another() {
         ("beanstalkd", &["beanstalkc"][..]),
         ("cli", &["clap", "comfy-table", "tracing-subscriber"][..]),
         ("tokio", &["tokio"][..]),
+        ("metrics", &["tiny_http", "metrics-exporter-prometheus"][..]),
     ];
     for (feature, names) in own {
         let with = crates(feature);

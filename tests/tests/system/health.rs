@@ -1,0 +1,187 @@
+//! What a worker answers over HTTP while it works, and while it cannot.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulpo::Pulpo;
+use pulpo::clock::{Clock, ManualClock};
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::worker::WorkerOptions;
+use pulpo_tests::beanstalkd::{BeanstalkdServer, free_port};
+use pulpo_tests::program::{Place, Running};
+use pulpo_tests::wait::until;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+
+/// Asks for a page: its status, and its text.
+fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut socket = TcpStream::connect(address).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    socket.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    let (head, text) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, text.to_owned()))
+}
+
+fn status(address: SocketAddr, path: &str) -> u16 {
+    get(address, path).map_or(0, |(status, _)| status)
+}
+
+/// The value of a metric, as it is written with its labels.
+fn value(text: &str, metric: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ')?.parse().ok())
+}
+
+fn work(place: &Place, address: SocketAddr) -> Running {
+    let mut command = place.command(WORKER, &["work", "--concurrency", "3", "--listen", &address.to_string()]);
+    command.env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "1");
+    place.start(command)
+}
+
+fn somewhere() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
+}
+
+#[track_caller]
+fn publish(place: &Place, arguments: &[&str]) {
+    let said = place.run(WORKER, &[&["publish"], arguments].concat());
+    assert_eq!(said.code, 0, "{}", said.err);
+}
+
+#[test]
+fn the_metrics_are_read_while_jobs_run() {
+    for place in [Place::new(), Place::with_beanstalkd()] {
+        publish(&place, &["until", "--payload", "go"]);
+        publish(&place, &["talk", "--payload", "hello", "--count", "5"]);
+        publish(&place, &["pay", "--body", r#"{"card": 0}"#]);
+        publish(&place, &["note", "--payload", "later", "--delay", "1h"]);
+        let address = somewhere();
+        let worker = work(&place, address);
+        let read = || get(address, "/metrics").filter(|(status, _)| *status == 200).map(|(_, text)| text);
+        let shows = |metric: &str, expected: f64| {
+            until(metric, || read().is_some_and(|text| value(&text, metric) == Some(expected)));
+        };
+        shows(r#"pulpo_jobs_done_total{request_type="note"}"#, 5.0);
+        let text = read().expect("metrics");
+        for (metric, expected) in [
+            (r#"pulpo_jobs_in_flight{request_type="until"}"#, 1.0),
+            (r#"pulpo_jobs_started_total{request_type="until"}"#, 1.0),
+            (r#"pulpo_jobs_done_total{request_type="until"}"#, 0.0),
+            (r#"pulpo_jobs_started_total{request_type="talk"}"#, 5.0),
+            (r#"pulpo_jobs_done_total{request_type="talk"}"#, 5.0),
+            (r#"pulpo_jobs_published_total{request_type="note",queue="notes"}"#, 5.0),
+            (r#"pulpo_job_run_seconds_count{request_type="talk"}"#, 5.0),
+            (r#"pulpo_job_wait_seconds_count{request_type="talk"}"#, 5.0),
+            (r#"pulpo_worker_lanes"#, 3.0),
+            (r#"pulpo_queue_messages{queue="notes",state="delayed"}"#, 1.0),
+            (r#"pulpo_queue_messages{queue="pulpo",state="reserved"}"#, 1.0),
+            (r#"pulpo_queue_messages{queue="pulpo",state="ready"}"#, 0.0),
+            (r#"pulpo_queue_reachable"#, 1.0),
+        ] {
+            assert_eq!(value(&text, metric), Some(expected), "{metric} in {text}");
+        }
+        shows(r#"pulpo_jobs_buried_total{request_type="pay"}"#, 1.0);
+        assert!(
+            text.contains("# HELP pulpo_jobs_done_total jobs done\n# TYPE pulpo_jobs_done_total counter\n"),
+            "{text}"
+        );
+        assert!(text.contains(r#"pulpo_job_run_seconds_bucket{request_type="talk",le="0.001"}"#), "{text}");
+        std::fs::write(place.path("go"), "").expect("written");
+        shows(r#"pulpo_jobs_done_total{request_type="until"}"#, 1.0);
+        shows(r#"pulpo_jobs_in_flight{request_type="until"}"#, 0.0);
+        assert_eq!(status(address, "/healthz"), 200);
+        assert_eq!(status(address, "/readyz?verbose"), 200);
+        assert_eq!(status(address, "/"), 404);
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0);
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_keeps_the_worker_from_starting() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let said = Place::new().run(WORKER, &["work", "--listen", &address]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(
+        said.err.contains(&format!("error: the worker cannot listen at {address}: Address already in use")),
+        "{}",
+        said.err
+    );
+    let said = Place::new().run(WORKER, &["work", "--listen", "9100"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+}
+
+#[test]
+fn a_silent_server_makes_a_worker_not_ready_and_leaves_it_alive() {
+    let place = Place::new();
+    let server = BeanstalkdServer::start();
+    let address = somewhere();
+    let mut command = place.command(WORKER, &["work", "--listen", &address.to_string()]);
+    command
+        .env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{}", server.port()))
+        .env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "5");
+    let worker = place.start(command);
+    until("it is ready", || status(address, "/readyz") == 200);
+    server.signal("STOP");
+    let (code, text) = get(address, "/readyz").expect("an answer, within the bound");
+    assert_eq!(code, 503, "{text}");
+    assert!(text.starts_with("the queue did not answer within 2s"), "{text}");
+    assert_eq!(status(address, "/healthz"), 200);
+    let text = get(address, "/metrics").expect("metrics, all the same").1;
+    assert_eq!(value(&text, "pulpo_queue_reachable"), Some(0.0), "{text}");
+    server.signal("CONT");
+    until("it is ready again", || status(address, "/readyz") == 200);
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
+fn a_worker_that_stops_is_not_ready() {
+    let place = Place::new();
+    publish(&place, &["until", "--payload", "go"]);
+    let address = somewhere();
+    let worker = work(&place, address);
+    let in_flight = r#"pulpo_jobs_in_flight{request_type="until"}"#;
+    until("it has begun", || get(address, "/metrics").is_some_and(|(_, text)| value(&text, in_flight) == Some(1.0)));
+    worker.signal("TERM");
+    until("it is not ready", || status(address, "/readyz") == 503);
+    assert_eq!(status(address, "/healthz"), 200);
+    std::fs::write(place.path("go"), "").expect("written");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
+fn lanes_that_do_not_come_back_from_the_queue_are_stuck() {
+    let server = BeanstalkdServer::start();
+    // No timeout ends its calls within this test, and only we move the time.
+    let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+    let at_server = BeanstalkdOptions::new("127.0.0.1").port(server.port()).socket_timeout(Duration::from_secs(600));
+    let queue = Arc::new(BeanstalkdQueue::new(at_server, Arc::new(clock.clone()) as Arc<dyn Clock>));
+    let mut options = WorkerOptions::default();
+    options.concurrency = 2;
+    options.handle_signals = false;
+    options.sleep_duration = Duration::from_secs(5);
+    let address = somewhere();
+    options.listen = Some(address);
+    let pulpo = Pulpo::on(queue, options, Arc::new(clock.clone()));
+    let worker = pulpo.worker().expect("handlers");
+    let stopper = worker.stopper();
+    let working = std::thread::spawn(move || worker.run().expect("works"));
+    until("it is ready", || status(address, "/readyz") == 200);
+    assert_eq!(status(address, "/healthz"), 200);
+    server.signal("STOP");
+    clock.advance(Duration::from_secs(3600));
+    until("it is stuck", || {
+        clock.advance(Duration::from_secs(3600));
+        get(address, "/healthz")
+            .is_some_and(|(code, text)| code == 503 && text.contains("not come back from the queue"))
+    });
+    server.signal("CONT");
+    until("it is alive again", || status(address, "/healthz") == 200);
+    stopper.stop();
+    working.join().expect("no panic");
+}
