@@ -34,6 +34,7 @@ pub(super) struct Monitor {
 struct Watched {
     seat: Arc<Seat>,
     empty: Arc<AtomicU64>,
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only a health check asks"))]
     last_seen: Arc<AtomicU64>,
 }
 
