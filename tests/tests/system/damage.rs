@@ -3,6 +3,8 @@
 //! silence.
 
 use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use pulpo::clock::SystemClock;
@@ -54,6 +56,19 @@ fn remove_database(place: &Place) {
     for name in ["queue.db", "queue.db-wal", "queue.db-shm"] {
         let _ = fs::remove_file(place.path("pulpo-data").join(name));
     }
+}
+
+fn overwrite(file: &Path, from: u64, length: usize) {
+    let mut file = fs::OpenOptions::new().write(true).open(file).expect("opened");
+    file.seek(SeekFrom::Start(from)).expect("there");
+    let mut noise = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        noise.to_be_bytes()[0]
+    })
+    .take(length)
+    .collect();
+    file.write_all(&noise).expect("written");
 }
 
 #[track_caller]
@@ -160,5 +175,111 @@ fn a_log_that_is_deleted_loses_nothing() {
     publish(&other, 200).expect("published");
     assert_eq!(producer.list(&Filter::all()).expect("a list").len(), 201);
     drop((producer, other));
+    assert_sound(&place);
+}
+
+/// A queue with many jobs, all of them in the database and none in the log.
+fn filled(place: &Place, count: u64) -> std::path::PathBuf {
+    let queue = queue(place);
+    queue.enqueue((0..count).map(record).collect()).expect("published");
+    place.path("pulpo-data/queue.db")
+}
+
+#[test]
+fn a_damaged_file_is_named_with_what_to_do() {
+    for (damage, expected) in [
+        ((|file| overwrite(file, 0, 4096)) as fn(&Path), "is not a pulpo queue: a file that is not an SQLite database"),
+        (|file| overwrite(file, 100, 3996), "recover it with `sqlite3"),
+        (|file| overwrite(file, 4096, 200_000), "recover it with `sqlite3"),
+        (|file| cut(file, 3), "recover it with `sqlite3"),
+    ] {
+        let place = Place::new();
+        let file = filled(&place, 2000);
+        damage(&file);
+        let before = fs::read(&file).expect("there");
+        for arguments in [&["publish", "record", "--body", r#"{"number": 1}"#][..], &["list", "--limit", "0"]] {
+            let said = place.run(WORKER, arguments);
+            assert_eq!((said.code, said.out.as_str()), (1, ""), "{arguments:?}: {}", said.err);
+            assert!(said.err.contains("pulpo-data/queue.db") && said.err.contains(expected), "{}", said.err);
+        }
+        assert!(fs::read(&file).expect("there") == before, "nobody makes it worse");
+    }
+}
+
+/// Leaves this many parts of four.
+fn cut(file: &Path, quarters: u64) {
+    let file = fs::OpenOptions::new().write(true).open(file).expect("opened");
+    let length = file.metadata().expect("a length").len();
+    file.set_len(length / 4 * quarters).expect("cut");
+}
+
+#[test]
+fn a_worker_waits_for_a_good_file_in_place_of_a_damaged_one() {
+    let place = Place::new();
+    let file = filled(&place, 2000);
+    let good = fs::read(&file).expect("a copy");
+    // All but the first page, which says what it is.
+    let length = usize::try_from(file.metadata().expect("a length").len()).expect("small") - 4096;
+    overwrite(&file, 4096, length);
+    let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
+    command.env("PULPO_SLEEP_DURATION", "50ms");
+    let worker = place.start(command);
+    until("it says so", || place.log().contains("cannot take messages, trying again until it can"));
+    assert!(place.log().contains("recover it with `sqlite3"), "{}", place.log());
+
+    for name in ["queue.db-wal", "queue.db-shm"] {
+        let _ = fs::remove_file(place.path("pulpo-data").join(name));
+    }
+    fs::write(place.path("good"), good).expect("written");
+    fs::rename(place.path("good"), &file).expect("restored");
+    until("all have run", || (0..2000).all(|number| ran(&place, number)));
+    stop(worker);
+    assert_eq!(place.log().matches("cannot take messages").count(), 1, "{}", place.log());
+    assert_sound(&place);
+}
+
+/// A queue whose last user was killed, so that its log is still there.
+fn killed(place: &Place) {
+    assert_eq!(place.run(WORKER, &["list"]).code, 0);
+    let nap = place.start(place.command(WORKER, &["work", "--queues", "none"]));
+    until("it waits", || place.log().contains("the worker starts"));
+    let queue = queue(place);
+    (0..50).for_each(|number| publish(&queue, number).expect("published"));
+    drop(queue);
+    nap.signal("KILL");
+    nap.end();
+    assert!(place.path("pulpo-data/queue.db-wal").metadata().expect("there").len() > 100_000);
+}
+
+#[test]
+fn an_index_of_the_log_that_is_damaged_is_made_anew() {
+    let damages: [fn(&Path); 3] = [|file| overwrite(file, 0, 32_768), |file| cut(file, 0), |file| cut(file, 2)];
+    for damage in damages {
+        let place = Place::new();
+        killed(&place);
+        damage(&place.path("pulpo-data/queue.db-shm"));
+        assert_eq!(queue(&place).list(&Filter::all()).expect("a list").len(), 50);
+        assert_sound(&place);
+    }
+}
+
+/// The one loss without a word: SQLite takes it for the end of what was
+/// written. It is in the documentation.
+#[test]
+fn a_log_that_is_damaged_while_nobody_runs_is_cut_at_the_damage() {
+    let place = Place::new();
+    killed(&place);
+    overwrite(&place.path("pulpo-data/queue.db-wal"), 60_000, 100);
+    let mut numbers: Vec<u64> = queue(&place)
+        .list(&Filter::all())
+        .expect("a list")
+        .iter()
+        .map(|message| pulpo::Message::<serde_json::Value>::from_json(&message.text).expect("a message"))
+        .map(|message| message.body()["number"].as_u64().expect("a number"))
+        .collect();
+    assert!(
+        !numbers.is_empty() && numbers.len() < 50 && numbers.iter().copied().eq(0..numbers.len() as u64),
+        "{numbers:?}"
+    );
     assert_sound(&place);
 }

@@ -1,0 +1,139 @@
+//! SIGKILL at any moment: while jobs are published, run and settled, while the
+//! log goes into the database, and while a database is made or migrated.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use pulpo_tests::program::{Place, Running};
+use rusqlite::Connection;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+const ACKNOWLEDGED: &str = env!("CARGO_BIN_EXE_acknowledged");
+
+/// Lets the programs run for up to so long; when they are killed is the point
+/// of these tests.
+fn for_a_while(random: &mut fastrand::Rng, longest: u64) {
+    std::thread::park_timeout(Duration::from_micros(random.u64(0..longest * 1000)));
+}
+
+fn kill(program: Running) {
+    program.signal("KILL");
+    program.end();
+}
+
+fn integrity(connection: &Connection) -> String {
+    connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checked")
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_any_kill() {
+    const KILLS: u64 = 25;
+    let place = Place::new();
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..KILLS {
+        let mut producer = place.command(ACKNOWLEDGED, &[&(round * 1_000_000).to_string()]);
+        producer.env("ACKNOWLEDGED", place.path("acknowledged"));
+        let producer = place.start(producer);
+        let worker = place.start(place.command(WORKER, &["work", "--concurrency", "4", "--log-level", "error"]));
+        for_a_while(&mut random, 350);
+        kill(producer);
+        for_a_while(&mut random, 30);
+        kill(worker);
+        if round % 5 == 4 {
+            let connection = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+            assert_eq!(integrity(&connection), "ok");
+        }
+    }
+    assert_eq!(place.log(), "", "nobody came to an end by itself");
+
+    // Leases of the killed last for a minute: they are ended by hand here.
+    let connection = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    connection.execute("UPDATE message SET until = 1 WHERE state = 2", []).expect("changed");
+    drop(connection);
+    let mut drain = place.command(WORKER, &["work", "--log-level", "error", "--set", "sleep_duration=200ms"]);
+    drain.env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
+    assert_eq!(place.start(drain).end(), 0, "{}", place.log());
+
+    let connection = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    assert_eq!(integrity(&connection), "ok");
+    let left: i64 = connection.query_row("SELECT count(*) FROM message", [], |row| row.get(0)).expect("a count");
+    let record = place.record();
+    let runs: Vec<&str> = record.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+    let ran: HashSet<&str> = runs.iter().copied().collect();
+    let acknowledged = fs::read_to_string(place.path("acknowledged")).expect("a ledger");
+    let lost: Vec<_> = acknowledged.lines().filter(|number| !ran.contains(number)).collect();
+    assert!(lost.is_empty() && left == 0, "{left} left; lost: {lost:?}");
+    let acknowledged = acknowledged.lines().count();
+    assert!(acknowledged > 200, "{acknowledged} is too few to show anything");
+    // In flight at a kill: those that are taken ahead may run, and not be settled.
+    let twice = runs.len() - ran.len();
+    assert!(twice as u64 <= KILLS * 4 * 64, "{twice} runs again");
+}
+
+/// A database of the first schema, with messages that the next version looks
+/// at.
+fn old_database(place: &Place) -> u64 {
+    assert_eq!(place.run(WORKER, &["list"]).code, 0);
+    let old = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    old.execute_batch(
+        "BEGIN;
+         DROP TABLE pause; DROP INDEX message_buried; PRAGMA user_version = 1;
+         WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 60000)
+         INSERT INTO message(queue, state, priority, ttr, due_since, enqueued_at, request_type, text)
+         SELECT 'pulpo', 3, 1, 60000, 0, 0, 'record', '{}' FROM n;
+         COMMIT; PRAGMA wal_checkpoint(TRUNCATE);",
+    )
+    .expect("made old");
+    60_000
+}
+
+#[track_caller]
+fn assert_whole(file: &Path, messages: u64) -> i64 {
+    let connection = Connection::open(file).expect("opened");
+    assert_eq!(integrity(&connection), "ok");
+    let one = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0)).expect("a number");
+    let version = one("PRAGMA user_version");
+    let there = "SELECT count(*) FROM sqlite_schema WHERE name IN ('pause', 'message_buried')";
+    assert_eq!(one(there), if version < 2 { 0 } else { 2 }, "version {version} is half there");
+    assert_eq!(one("SELECT count(*) FROM message"), i64::try_from(messages).expect("few"));
+    version
+}
+
+#[test]
+fn a_kill_leaves_no_migration_half_done() {
+    let place = Place::new();
+    let count = old_database(&place);
+    let old = fs::read(place.path("pulpo-data/queue.db")).expect("a database");
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut seen = HashSet::new();
+    for _ in 0..25 {
+        for name in ["queue.db-wal", "queue.db-shm"] {
+            let _ = fs::remove_file(place.path("pulpo-data").join(name));
+        }
+        fs::write(place.path("pulpo-data/queue.db"), &old).expect("old again");
+        let programs = [0, 1].map(|_| place.start(place.command(WORKER, &["work", "--log-level", "error"])));
+        for_a_while(&mut random, 120);
+        programs.into_iter().for_each(kill);
+        seen.insert(assert_whole(&place.path("pulpo-data/queue.db"), count));
+        assert_eq!(place.run(WORKER, &["list", "--limit", "1"]).code, 0);
+        assert!(assert_whole(&place.path("pulpo-data/queue.db"), count) > 1);
+    }
+    assert!(seen.len() > 1, "kills before and after the migration: {seen:?}");
+}
+
+#[test]
+fn a_kill_leaves_a_new_database_whole_or_to_be_made() {
+    let place = Place::new();
+    let mut random = fastrand::Rng::with_seed(13);
+    for _ in 0..25 {
+        let _ = fs::remove_dir_all(place.path("pulpo-data"));
+        let programs = [0, 1].map(|_| place.start(place.command(WORKER, &["work", "--log-level", "error"])));
+        for_a_while(&mut random, 30);
+        programs.into_iter().for_each(kill);
+        let said = place.run(WORKER, &["publish", "echo", "--payload", "x"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert!(assert_whole(&place.path("pulpo-data/queue.db"), 1) > 1);
+    }
+}

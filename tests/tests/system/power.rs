@@ -1,0 +1,94 @@
+//! What a power cut takes, told by the calls to the system: `publish`, `kick`
+//! and `delete` return only after a sync of what they wrote.
+
+use pulpo_tests::program::{Place, Said};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+
+/// A call to the system that changes a file, brings it to the disk, or tells
+/// somebody.
+#[derive(Debug)]
+struct Call {
+    name: String,
+    /// The path of the file, or what it is.
+    file: String,
+}
+
+/// Runs a command and says what it did with files.
+fn calls(place: &Place, arguments: &[&str]) -> Vec<Call> {
+    let trace = place.path("trace");
+    let path = trace.display().to_string();
+    // `-y` says the path of each file; `-s 0` leaves out what is written.
+    let traced = ["-f", "-y", "-s", "0", "-e", "trace=write,pwrite64,fsync,fdatasync,msync", "-o", &path, WORKER];
+    let Said { code, err, .. } = place.run("strace", &[&traced, arguments].concat());
+    assert_eq!(code, 0, "strace is there and may trace: {err}");
+    let trace = std::fs::read_to_string(&trace).expect("a trace");
+    trace
+        .lines()
+        .filter_map(|line| {
+            let (name, rest) = line.split_once(' ')?.1.trim_start().split_once('(')?;
+            let file = rest.split_once('<')?.1.split_once('>')?.0;
+            Some(Call { name: name.to_owned(), file: file.to_owned() })
+        })
+        .collect()
+}
+
+fn is_sync(call: &Call) -> bool {
+    call.name == "fsync" || call.name == "fdatasync"
+}
+
+/// Where the command has said on standard output that it is done.
+fn said(calls: &[Call], place: &Place) -> usize {
+    let of_queue = |call: &Call| call.file.starts_with(&place.path("pulpo-data").display().to_string());
+    calls
+        .iter()
+        .position(|call| call.name == "write" && !of_queue(call) && call.file.contains("pipe"))
+        .expect("it said so")
+}
+
+/// Each write into the log before the answer is followed by a sync of the log
+/// before the answer.
+#[track_caller]
+fn assert_synced(calls: &[Call], place: &Place) {
+    let before = &calls[..said(calls, place)];
+    let last = |wanted: &dyn Fn(&Call) -> bool| {
+        before.iter().rposition(|call| call.file.ends_with("queue.db-wal") && wanted(call))
+    };
+    let written = last(&|call| !is_sync(call)).expect("it writes into the log");
+    let synced = last(&is_sync).expect("it syncs the log");
+    assert!(synced > written, "{before:#?}");
+}
+
+#[track_caller]
+fn assert_folder_synced(calls: &[Call], place: &Place) {
+    let before = &calls[..said(calls, place)];
+    let folder = std::fs::canonicalize(place.path("pulpo-data")).expect("a folder").display().to_string();
+    let made = before.iter().position(|call| call.file.ends_with("queue.db-wal")).expect("it writes into the log");
+    assert!(before[made..].iter().any(|call| is_sync(call) && call.file == folder), "{before:#?}");
+}
+
+#[test]
+fn what_is_acknowledged_is_synced_before() {
+    let place = Place::new();
+    let first = calls(&place, &["publish", "echo", "--payload", "bad"]);
+    assert_synced(&first, &place);
+    assert_folder_synced(&first, &place);
+    let parent = std::fs::canonicalize(place.folder()).expect("a folder").display().to_string();
+    assert!(first.iter().any(|call| is_sync(call) && call.file == parent), "the folder itself was made: {first:#?}");
+
+    let second = calls(&place, &["publish", "echo", "--payload", "bad"]);
+    assert_synced(&second, &place);
+    assert_folder_synced(&second, &place);
+    let batch = calls(&place, &["publish", "echo", "--payload", "bad", "--count", "100"]);
+    assert_synced(&batch, &place);
+    let syncs = batch.iter().filter(|call| is_sync(call) && call.file.ends_with("-wal")).count();
+    assert!(syncs <= 4, "a batch is one transaction, not {syncs}");
+
+    let drained = place
+        .command(WORKER, &["--set", "sleep_duration=100ms", "--log-level", "error"])
+        .env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1")
+        .output();
+    assert!(drained.expect("started").status.success());
+    assert_synced(&calls(&place, &["kick", "1"]), &place);
+    assert_synced(&calls(&place, &["delete", "1"]), &place);
+}
