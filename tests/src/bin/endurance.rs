@@ -34,7 +34,7 @@ struct Endure {
 #[pulpo::handler("endure", backoff = "1ms..10ms")]
 fn endure(endure: Endure, context: &pulpo::Context) -> pulpo::Outcome {
     if endure.number.is_multiple_of(100) && context.attempt() == 1 {
-        return Err("not at first")?;
+        Err("not at first")?;
     }
     Ok(())
 }
