@@ -11,10 +11,8 @@ fn a_paused_queue_rests_in_all_processes_until_it_is_resumed() {
         well(place, &["publish", "echo", "--payload", "later"]);
         well(place, &["publish", "record", "--body", r#"{"number": 1}"#]);
         let said = well(place, &["pause", "side", "10m"]);
-        assert!(
-            said.starts_with("paused side until 20") && said.ends_with(" (in 9m)\n") || said.ends_with(" (in 10m)\n"),
-            "{said}"
-        );
+        assert!(said.starts_with("paused side until 20"), "{said}");
+        assert!(said.ends_with(" (in 9m)\n") || said.ends_with(" (in 10m)\n"), "{said}");
         drain(place);
         assert!(place.record().contains(" 1 0 false\n") && !place.record().contains("later"), "{}", place.record());
         let stats = well(place, &["stats"]);
