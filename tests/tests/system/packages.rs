@@ -25,6 +25,7 @@ fn each_feature_brings_what_it_needs_and_nothing_of_another() {
         ("cli", &["clap", "comfy-table", "tracing-subscriber"][..]),
         ("tokio", &["tokio"][..]),
         ("metrics", &["tiny_http", "metrics-exporter-prometheus"][..]),
+        ("metrics", &["tiny_http", "metrics-exporter-prometheus"][..]),
     ];
     for (feature, names) in own {
         let with = crates(feature);
