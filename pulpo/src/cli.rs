@@ -266,7 +266,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Stats(arguments) => stats::run(&queue()?, &arguments, out),
         Command::Backup(arguments) => queues::backup(&queue()?, &arguments, out),
         Command::Handlers { format } => handlers::run(&Registry::collect()?, format.json, out),
-        Command::Check { format } => check::run(program.setup, format.json, out),
+        Command::Check { format } => check::run(program.setup, &sources, format.json, out),
         Command::Config { format } => configuration::run(&sources, format.json, out),
         Command::Completions { shell } => completions::run(program.definition(), shell, out),
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Done, show};
 use crate::app::{App, SetupFailure};
 use crate::check::{self, Problem, ProblemKind};
+use crate::config::{Config, Sources};
 use crate::registry::Registry;
 use crate::report::chain;
 
@@ -16,10 +17,19 @@ pub(super) fn setup_failed(error: &(dyn Error + 'static)) -> String {
     format!("the `setup` of this program failed: {}", chain(error))
 }
 
-pub(super) fn run(setup: fn(&mut App) -> Result<(), SetupFailure>, as_json_text: bool, out: &mut dyn Write) -> Done {
+pub(super) fn run(
+    setup: fn(&mut App) -> Result<(), SetupFailure>,
+    sources: &Sources,
+    as_json_text: bool,
+    out: &mut dyn Write,
+) -> Done {
     let registry = Registry::gather();
     let mut problems = check::handlers(&registry);
     problems.extend(check::unhandled(&registry));
+    match Config::load_from(sources) {
+        Ok(config) => problems.extend(config.worker.problems(&registry)),
+        Err(error) => problems.push(Problem::new(ProblemKind::Configuration, chain(&error))),
+    }
     let mut app = App::default();
     match setup(&mut app) {
         Ok(()) => problems.extend(check::states(&registry, &app.states)),

@@ -86,6 +86,9 @@ fn a_table_of_a_handler_or_a_queue_that_is_not_there_is_refused() {
         std::fs::write(place.path("pulpo.toml"), text).expect("written");
         let said = place.run(WORKER, &["work"]);
         assert_eq!(said.code, 1, "{}", said.err);
+        let checked = place.run(WORKER, &["check"]);
+        assert_eq!(checked.code, 1, "{}", checked.out);
+        assert!(said.err.contains(checked.out.trim_end()), "{} {}", said.err, checked.out);
         // A program that only publishes need not have them.
         assert_eq!(place.run(WORKER, &["publish", "talk", "--body", "\"x\""]).code, 0);
         said.err

@@ -8,6 +8,7 @@ mod bad_queues;
 mod cli;
 mod configuration;
 mod damage;
+mod deployment;
 mod deploys;
 mod disk;
 mod endurance;
