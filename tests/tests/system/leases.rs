@@ -255,3 +255,84 @@ fn heartbeats_end_with_their_job_however_it_ends() {
     stopper.stop();
     thread.join().expect("no panic");
 }
+
+const TTR: Duration = Duration::from_secs(60);
+
+/// A queue on disk that somebody keeps locked, as a process does that stands
+/// still in the midst of a write.
+struct Locked {
+    clock: ManualClock,
+    folder: tempfile::TempDir,
+}
+
+impl Locked {
+    fn new() -> Self {
+        let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+        let locked = Self { clock, folder: tempfile::tempdir().expect("a folder") };
+        let mut message = NewMessage::new("pulpo", "x", "{}");
+        message.ttr = TTR;
+        locked.process().enqueue(vec![message]).expect("published");
+        locked
+    }
+
+    fn process(&self) -> FileQueue {
+        FileQueue::open(self.folder.path(), false, Arc::new(self.clock.clone())).expect("a queue")
+    }
+
+    /// What `write` makes, when it had to wait for two times a ttr.
+    fn while_all_wait<R: Send>(&self, write: impl FnOnce() -> R + Send) -> R {
+        let lock = rusqlite::Connection::open(self.folder.path().join("queue.db")).expect("opened");
+        lock.execute_batch("BEGIN IMMEDIATE").expect("locked");
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(write);
+            assert!(!within(Duration::from_millis(300), || writing.is_finished()), "it waits");
+            self.clock.advance(2 * TTR);
+            lock.execute_batch("COMMIT").expect("unlocked");
+            writing.join().expect("no panic")
+        })
+    }
+}
+
+fn seat(process: &FileQueue) -> Box<dyn Consumer> {
+    process.consumer(&["pulpo".to_owned()]).expect("a seat")
+}
+
+fn take(seat: &mut Box<dyn Consumer>) -> Option<Delivery> {
+    seat.dequeue(Duration::ZERO).expect("a look")
+}
+
+#[test]
+fn a_lease_lasts_from_when_it_is_given() {
+    let locked = Locked::new();
+    let (one, other) = (locked.process(), locked.process());
+    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let delivery = locked.while_all_wait(|| take(&mut busy)).expect("the message");
+    assert!(take(&mut idle).is_none(), "it has a ttr before it");
+    busy.commit(&delivery.lease).expect("still its own");
+}
+
+#[test]
+fn a_lease_is_renewed_from_when_that_could_be_done() {
+    let locked = Locked::new();
+    let (one, other) = (locked.process(), locked.process());
+    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let delivery = take(&mut busy).expect("the message");
+    locked.while_all_wait(|| busy.touch(&delivery.lease)).expect("renewed");
+    assert!(take(&mut idle).is_none(), "it has a ttr before it");
+    busy.commit(&delivery.lease).expect("still its own");
+}
+
+#[test]
+fn leases_that_ended_while_all_had_to_wait_are_spared_for_two_heartbeats() {
+    let locked = Locked::new();
+    let (one, other) = (locked.process(), locked.process());
+    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let delivery = take(&mut busy).expect("the message");
+    assert!(locked.while_all_wait(|| take(&mut idle)).is_none(), "its worker could not renew it");
+    locked.clock.advance(TTR / 3);
+    assert!(take(&mut idle).is_none());
+    // One that does not renew it then is dead.
+    locked.clock.advance(TTR / 3);
+    let again = take(&mut idle).expect("the message");
+    assert_eq!((again.lease.id, again.attempts), (delivery.lease.id, 1));
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::grace::SPARED;
+use super::grace::{Moment, SPARED};
 use super::stored::count;
 use super::writer::Durability;
 use super::{Shared, insert, pauses, picking, time};
@@ -34,11 +34,14 @@ impl FileConsumer {
 
     fn look(&self, pick: &Arc<Pick>) -> Result<Look, QueueError> {
         let (queues, pick) = (self.queues.clone(), pick.clone());
-        let ends = self.shared.grace.look(&*self.shared.clock);
-        let now = ends.now();
+        let (shared, asked) = (self.shared.clone(), Moment::of(&*self.shared.clock));
         let number = self.shared.leases.fetch_add(1, Ordering::Relaxed);
         let token: Arc<str> = format!("{}-{number}", self.shared.owner).into();
         self.write(Durability::Lazy, move |connection| {
+            // Only now, since others may have kept the database locked
+            // meanwhile: a lease lasts its ttr from here.
+            let ends = shared.grace.look(asked, &*shared.clock);
+            let now = ends.now();
             ends.apply(connection)?;
             let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
             let first = if pick.except_types.is_empty() && pick.except_queues.is_empty() {
@@ -206,11 +209,12 @@ impl Consumer for FileConsumer {
     }
 
     fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        let now = self.shared.now();
+        let shared = self.shared.clone();
         self.settle(lease, Durability::Lazy, move |connection, id, token| {
+            // The lease lasts from when it is renewed, not from when it was to be.
             connection
                 .prepare_cached("UPDATE message SET until = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?
-                .execute(params![id, token, now])
+                .execute(params![id, token, shared.now()])
         })
     }
 }

@@ -20,6 +20,10 @@ const STEP: i64 = 1_000_000;
 /// Shorter times in which nothing could be written keep nobody from renewing.
 const OUTAGE: i64 = 100_000;
 
+/// Where each write waits, leases are not spared anew each time: those of the
+/// dead would never end.
+const ANEW: i64 = 2_000_000;
+
 /// How long to wait until the next look at leases that are spared.
 pub(super) const SPARED: i64 = 1_000_000;
 
@@ -36,13 +40,13 @@ struct Inner {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Moment {
+pub(super) struct Moment {
     now: i64,
     uptime: i64,
 }
 
 impl Moment {
-    fn of(clock: &dyn Clock) -> Self {
+    pub(super) fn of(clock: &dyn Clock) -> Self {
         let uptime = i64::try_from(clock.uptime().as_micros()).unwrap_or(i64::MAX);
         Self { now: super::micros(clock.now()), uptime }
     }
@@ -69,8 +73,10 @@ pub(super) struct Ends {
 }
 
 impl Grace {
-    /// Which leases may be ended at this time.
-    pub(super) fn look(&self, clock: &dyn Clock) -> Ends {
+    /// Which leases may be ended at this time, by a write that was to begin at
+    /// `asked`: a process that stood still in the midst of its own may have
+    /// kept all others waiting.
+    pub(super) fn look(&self, asked: Moment, clock: &dyn Clock) -> Ends {
         let at = Moment::of(clock);
         let mut inner = lock(&self.0);
         let offset = at.now.saturating_sub(at.uptime);
@@ -81,6 +87,7 @@ impl Grace {
             inner.spared = Some(Spared { ended_after: at.now.saturating_sub(jump), since: at.uptime });
         }
         inner.spare_what_could_not_be_renewed(at);
+        inner.spare_while_all_waited(asked, at);
         let (at_once, spared_for) = match inner.spared {
             Some(spared) => (spared.ended_after.min(at.now), at.uptime.saturating_sub(spared.since)),
             None => (at.now, 0),
@@ -107,6 +114,13 @@ impl Inner {
     fn spare_what_could_not_be_renewed(&mut self, at: Moment) {
         if let Some(since) = self.failing_since.filter(|since| at.uptime.saturating_sub(since.uptime) >= OUTAGE) {
             self.spared = Some(Spared { ended_after: since.now, since: at.uptime });
+        }
+    }
+
+    fn spare_while_all_waited(&mut self, asked: Moment, at: Moment) {
+        let waited = at.uptime.saturating_sub(asked.uptime) >= OUTAGE;
+        if waited && self.spared.is_none_or(|spared| at.uptime.saturating_sub(spared.since) >= ANEW) {
+            self.spared = Some(Spared { ended_after: asked.now, since: at.uptime });
         }
     }
 }

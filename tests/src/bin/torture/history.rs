@@ -14,7 +14,13 @@ pub(crate) struct History {
     pub(crate) processes: HashMap<String, Life>,
     /// When the server was killed.
     pub(crate) server_kills: Vec<u64>,
+    /// From when to when a process stood still and no other took a message: it
+    /// had the lock of the database. In their order.
+    pub(crate) locked: Vec<(u64, u64)>,
 }
+
+/// How long others go on with what they took before.
+const LAST_STARTS: u64 = 300_000;
 
 /// What is known of one job.
 #[derive(Debug, Default)]
@@ -82,6 +88,15 @@ impl History {
             }
         }
         history.server_kills.sort_unstable();
+        let runs = history.jobs.values().flat_map(|job| job.messages.values().flatten());
+        let mut starts: Vec<_> = runs.map(|run| run.start).collect();
+        starts.sort_unstable();
+        let is_locked = |(from, to): &(u64, u64)| {
+            let first = starts.partition_point(|start| *start < from + LAST_STARTS);
+            starts.get(first).is_none_or(|start| start >= to)
+        };
+        history.locked = history.processes.values().flat_map(Life::standstills).filter(is_locked).collect();
+        history.locked.sort_unstable();
         Ok(history)
     }
 
@@ -137,6 +152,15 @@ impl Life {
     /// Whether it ended without a word, by a kill or an abort.
     pub(crate) fn died(&self) -> bool {
         self.gone.is_some_and(|(_, without_a_word)| without_a_word)
+    }
+
+    /// From when to when it did nothing: it knows itself, unless it was killed
+    /// before it went on.
+    fn standstills(&self) -> impl Iterator<Item = (u64, u64)> {
+        let paused = self.faults.iter().filter(|(_, fault)| *fault == Fault::Pause).map(|(at, _)| *at);
+        let until_killed = paused.zip(std::iter::repeat(self.gone)).filter_map(|(at, gone)| Some((at, gone?.0)));
+        let never_resumed = until_killed.filter(|(at, _)| self.stalls.iter().all(|(_, to)| to < at));
+        self.stalls.iter().copied().chain(never_resumed)
     }
 
     /// When it was told to end, if it was.

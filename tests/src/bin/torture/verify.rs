@@ -271,7 +271,7 @@ impl Look<'_> {
         if life.died() && self.cut_off_by_death(life, run) && next.start + SLACK >= life.last {
             return Some(Cause::WorkerDied);
         }
-        let ended = run.end.map_or(u64::MAX, |(at, _)| at.saturating_add(SLACK));
+        let ended = run.end.map_or(u64::MAX, |(at, _)| self.settled_by(at));
         if life.stopped_at().is_some_and(|at| at <= ended && at <= next.start) {
             return Some(Cause::WorkerStopped);
         }
@@ -283,7 +283,26 @@ impl Look<'_> {
         if life.stalls.iter().any(stood_still) || life.died() && life.faults.iter().any(paused) {
             return Some(Cause::WorkerStoodStill);
         }
+        // Another one did, and kept this one from renewing its lease.
+        let locked = |(from, to): &(u64, u64)| *from <= ended && *from <= next.start && *to + SLACK >= run.start;
+        if self.queue == scene::Kind::File && self.history.locked.iter().any(locked) {
+            return Some(Cause::WorkerStoodStill);
+        }
         self.is_late(next).then_some(Cause::WorkerStoodStill)
+    }
+
+    /// When a run that ended then was settled at the latest. A process that
+    /// stands still in the midst of a write keeps all others from theirs.
+    fn settled_by(&self, end: u64) -> u64 {
+        let mut by = end.saturating_add(SLACK);
+        if self.queue == scene::Kind::File {
+            for (from, to) in &self.history.locked {
+                if *from <= by && *to >= end {
+                    by = by.max(to.saturating_add(SLACK));
+                }
+            }
+        }
+        by
     }
 
     /// Its process died before it had settled the run.
