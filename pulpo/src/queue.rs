@@ -159,6 +159,35 @@ pub trait Consumer: Send {
     /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
     fn commit(&mut self, lease: &Lease) -> Result<(), QueueError>;
 
+    /// Done, as [`commit`](Self::commit) says, of a job that took less than a
+    /// millisecond: a queue may put it off by about two milliseconds at most,
+    /// to do it together with others or with the next
+    /// [`dequeue`](Self::dequeue). If the process dies meanwhile, the job runs
+    /// again.
+    ///
+    /// # Errors
+    /// [`QueueError::LeaseLost`], which [`lost`](Self::lost) says later of one
+    /// that was put off; or if the queue cannot be reached.
+    fn commit_soon(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.commit(lease)
+    }
+
+    /// Which commits that were put off did nothing, since the lease had ended
+    /// by then: of this consumer, or of any of this process. Each is said once.
+    fn lost(&mut self) -> Vec<Lease> {
+        Vec::new()
+    }
+
+    /// To be called when nothing more is to be dequeued: when it returns Ok,
+    /// what was put off is done, and what was leased ahead for this consumer
+    /// is ready again.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached; then it can be called again.
+    fn finish(&mut self) -> Result<(), QueueError> {
+        Ok(())
+    }
+
     /// Done, and these messages follow from it: deletes the message and keeps
     /// those, as safe as [`QueueAdapter::enqueue`] does. What it takes out of
     /// `follow_ups` it has kept, so that a second try does not keep it twice.

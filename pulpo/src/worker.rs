@@ -30,7 +30,7 @@ use crate::context::Surroundings;
 use crate::disposition::Disposition;
 pub use crate::policy::HandlerOptions;
 use crate::producer::Producer;
-use crate::queue::{QueueAdapter, QueueError};
+use crate::queue::{Lease, QueueAdapter, QueueError};
 use crate::registry::Registry;
 use crate::report::{chain, rough};
 use crate::state::States;
@@ -296,6 +296,19 @@ impl Shared {
             tracing::info!("the queue is back");
         }
         trouble.over();
+    }
+
+    /// Of jobs that were counted as done it turned out that their leases had
+    /// ended before.
+    fn record_lost(&self, leases: Vec<Lease>) {
+        for lease in leases {
+            tracing::warn!(
+                id = lease.id.as_str(),
+                "the outcome of a run does not count: its lease was lost before it was settled"
+            );
+            self.counts.done.fetch_sub(1, Ordering::Relaxed);
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts and logs what became of a message, with all that it takes to

@@ -7,19 +7,19 @@
 //! synced before `enqueue` returns.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
 use self::attached::Attached;
-use self::grace::Grace;
+use self::shared::Shared;
 use self::wake::Bell;
-use self::writer::{Durability, Writer};
+use self::writer::Durability;
 use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, State, Stats, StoredMessage};
-use crate::clock::{Clock, Signal, lock};
+use crate::clock::Clock;
 use crate::message::MessageId;
 
 mod attached;
@@ -27,9 +27,15 @@ mod consumer;
 mod copy;
 mod error;
 mod grace;
+mod keeper;
+mod later;
+mod lease;
+mod owner;
 mod pauses;
 mod picking;
 mod schema;
+mod shared;
+mod stock;
 mod stored;
 mod wake;
 mod writer;
@@ -43,25 +49,6 @@ const MOST_AT_ONCE: usize = 10_000;
 /// The embedded queue. Cheap to clone: all clones are one queue.
 #[derive(Clone, Debug)]
 pub struct FileQueue(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    /// For errors: the file, or `memory:`.
-    place: String,
-    writer: Writer,
-    /// `None` in memory, where a second connection would be a second database.
-    reader: Option<Mutex<Attached>>,
-    clock: Arc<dyn Clock>,
-    signal: Arc<Signal>,
-    bell: Option<Bell>,
-    archive: bool,
-    grace: Grace,
-    interrupts: AtomicU64,
-    /// Random, so that the leases of two processes are never taken for each
-    /// other's, whatever the processes are called.
-    owner: String,
-    leases: AtomicU64,
-}
 
 impl FileQueue {
     /// The queue in this folder, which is made if it is not there. With
@@ -96,36 +83,20 @@ impl FileQueue {
         archive: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, QueueError> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|source| QueueError::Unavailable {
-            doing: "get random bytes for the id of this process".to_owned(),
-            source: Box::new(source),
-        })?;
-        Ok(Self(Arc::new(Shared {
-            writer: Writer::new(place.clone(), writing),
-            place,
-            reader: reading.map(Mutex::new),
-            signal: Signal::new(clock.clone()),
-            clock,
-            bell,
-            archive,
-            grace: Grace::default(),
-            interrupts: AtomicU64::new(0),
-            owner: format!("{:016x}", u64::from_ne_bytes(random)),
-            leases: AtomicU64::new(0),
-        })))
+        let shared = Shared::new(place, writing, reading, bell, archive, clock)?;
+        Ok(Self(Arc::new(shared)))
     }
 
     /// The file, or `memory:`.
     #[must_use]
     pub fn place(&self) -> &str {
-        &self.0.place
+        self.0.place()
     }
 
     /// The folder that was opened; `None` in memory.
     #[must_use]
     pub fn base_path(&self) -> Option<PathBuf> {
-        self.0.reader.as_ref().and_then(|_| Path::new(&self.0.place).parent().map(Path::to_owned))
+        self.0.folder.clone()
     }
 }
 
@@ -151,41 +122,6 @@ impl FileQueue {
     }
 }
 
-impl Shared {
-    /// Tells all who wait, here and in other processes, to look again.
-    fn announce(&self) {
-        self.signal.notify();
-        if let Some(bell) = &self.bell {
-            bell.ring();
-        }
-    }
-
-    /// From now on, hears of what other processes publish.
-    fn listen(&self) {
-        if let Some(bell) = &self.bell {
-            bell.listen(&self.signal);
-        }
-    }
-
-    fn read<R: Send + 'static>(
-        &self,
-        mut query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
-    ) -> Result<R, QueueError> {
-        match &self.reader {
-            Some(reader) => {
-                let mut reader = lock(reader);
-                let read = reader.current().and_then(|(connection, _)| Ok(query(connection)?));
-                read.map_err(|error| error.into_queue_error("read", &self.place))
-            }
-            None => self.writer.write(Durability::Lazy, query),
-        }
-    }
-
-    fn now(&self) -> i64 {
-        micros(self.clock.now())
-    }
-}
-
 impl QueueAdapter for FileQueue {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -197,7 +133,7 @@ impl QueueAdapter for FileQueue {
             complete_lists: true,
             stats_by_type: true,
             pauses: true,
-            backups: self.0.reader.is_some(),
+            backups: self.0.folder.is_some(),
             picks_types: true,
             picks_queues: true,
         }
@@ -214,7 +150,7 @@ impl QueueAdapter for FileQueue {
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
-        self.0.listen();
+        self.0.appear();
         Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), queues.into())))
     }
 
@@ -254,16 +190,17 @@ impl QueueAdapter for FileQueue {
         let until = (micros > 0).then(|| self.0.now().saturating_add(micros));
         let queue = queue.to_owned();
         self.0.writer.write(Durability::Synced, move |connection| pauses::set(connection, &queue, until))?;
+        self.0.give_back_all()?;
         self.0.announce();
         Ok(())
     }
 
     fn backup(&self, file: &Path) -> Result<u64, QueueError> {
-        if self.0.reader.is_none() {
+        if self.0.folder.is_none() {
             return Err(QueueError::Unsupported("be written into a file: it is in memory"));
         }
         // On a connection of its own, since it may take long.
-        let place = &self.0.place;
+        let place = self.0.place();
         copy::write(&schema::open_copier(Path::new(place))?, place, file)
     }
 }

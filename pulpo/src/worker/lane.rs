@@ -32,6 +32,9 @@ pub(super) struct Settled {
     pub(super) refused: Option<String>,
 }
 
+/// A job that took less is settled together with others.
+const BRIEF: Duration = Duration::from_millis(1);
+
 /// One seat of a worker: one thread, one job at a time.
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
@@ -82,6 +85,23 @@ impl Lane {
                 return;
             }
         }
+        self.finish();
+    }
+
+    /// Has the queue do what was put off, and take back what nobody takes.
+    pub(super) fn finish(&mut self) {
+        let Some(consumer) = self.consumer.as_mut() else { return };
+        let mut trouble = Pause::default();
+        while let Err(error) = consumer.finish() {
+            if !trouble.in_trouble() {
+                tracing::error!(error = chain(&error), "cannot settle the last jobs, trying again");
+            }
+            if !error.is_transient() || self.shared.stop.at_once() {
+                break;
+            }
+            trouble.wait(&self.shared.stop, &*self.shared.clock);
+        }
+        self.shared.record_lost(consumer.lost());
     }
 
     /// The next message; `None` if there was none, or the queue is in trouble.
@@ -101,6 +121,7 @@ impl Lane {
             };
             match found {
                 Ok(found) => {
+                    self.shared.record_lost(consumer.lost());
                     self.shared.out_of_trouble(&mut self.trouble);
                     if found.is_some() || stop.requested() {
                         return found;
@@ -269,6 +290,7 @@ impl Lane {
                 return Settled::default();
             };
             held.running.timeout = None;
+            held.running.brief = took < BRIEF && !held.running.in_batch;
             let now = self.shared.clock.now();
             let disposition = decided.get_or_insert_with(|| {
                 let (ending, follow_ups) = ending.take().expect("decided once");

@@ -264,6 +264,9 @@ impl Monitor {
                 let Some(other) = held.others.pop_front() else { break };
                 held.running = other;
             }
+            if let Err(error) = held.consumer.finish() {
+                tracing::warn!(error = chain(&error), "cannot settle the last jobs: they will run again");
+            }
         }
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Running {
     pub(super) timeout: Option<(Duration, Duration)>,
     /// Tells the handler that its result no longer counts.
     pub(super) cancellation: Arc<Cancellation>,
+    /// Whether it took so little that its commit may be put off.
+    pub(super) brief: bool,
     /// What is to be published if the job is done.
     pub(super) follow_ups: Vec<NewMessage>,
     /// Taken together with a batch, and not in it: its turn comes after.
@@ -111,6 +113,7 @@ impl Running {
             untouched: false,
             timeout: None,
             cancellation,
+            brief: false,
             follow_ups: Vec::new(),
             waits: false,
             in_batch: false,
@@ -248,7 +251,7 @@ impl Held {
 
     /// Does with the message what was decided.
     pub(super) fn carry_out(&mut self, disposition: &Disposition, queue: &dyn QueueAdapter) -> Result<(), QueueError> {
-        let Running { lease, follow_ups, .. } = &mut self.running;
+        let Running { lease, follow_ups, brief, .. } = &mut self.running;
         match disposition {
             Disposition::Commit if !follow_ups.is_empty() => {
                 let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
@@ -257,6 +260,7 @@ impl Held {
                 following.iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
                 Ok(())
             }
+            Disposition::Commit if *brief => self.consumer.commit_soon(lease),
             Disposition::Commit => self.consumer.commit(lease),
             Disposition::Expire => self.consumer.expire(lease),
             Disposition::Rollback { delay, reason, counted } => self.consumer.rollback(lease, *delay, reason, *counted),

@@ -78,20 +78,17 @@ fn a_jump_forward_leaves_the_leases_of_live_workers_alone() {
 }
 
 #[test]
-fn a_jump_forward_keeps_the_message_of_a_dead_worker_no_longer_than_its_ttr() {
+fn a_jump_forward_keeps_the_message_of_a_frozen_worker_no_longer_than_its_ttr() {
     let machine = Machine::new();
     let other = machine.process();
     let mut idle = seat(&other);
     machine.publish(None);
-    drop(taken(&mut seat_of_the_dying(&machine)));
+    let frozen = machine.process();
+    drop(taken(&mut frozen.consumer(&["pulpo".to_owned()]).expect("a seat")));
     machine.clock.jump(TimeDelta::hours(1));
     assert!(take(&mut idle).is_none());
     machine.clock.advance(TTR * 2 / 3);
     assert_eq!(taken(&mut idle).attempts, 1);
-}
-
-fn seat_of_the_dying(machine: &Machine) -> Box<dyn Consumer> {
-    machine.process().consumer(&["pulpo".to_owned()]).expect("a seat")
 }
 
 #[test]
@@ -111,13 +108,14 @@ fn who_comes_after_a_jump_forward_may_run_a_job_twice_and_the_old_worker_learns_
 }
 
 #[test]
-fn a_jump_back_keeps_the_message_of_a_dead_worker_no_longer_than_its_ttr() {
+fn a_jump_back_keeps_the_message_of_a_frozen_worker_no_longer_than_its_ttr() {
     for comes_later in [false, true] {
         let machine = Machine::new();
         let other = machine.process();
         let mut idle = seat(&other);
         machine.publish(None);
-        drop(taken(&mut seat_of_the_dying(&machine)));
+        let frozen = machine.process();
+        drop(taken(&mut frozen.consumer(&["pulpo".to_owned()]).expect("a seat")));
         machine.clock.jump(TimeDelta::hours(-1));
         let newcomer = machine.process();
         if comes_later {

@@ -1,140 +1,157 @@
-//! One seat at the embedded queue: leases messages and settles them.
+//! One seat at the embedded queue: takes messages and settles them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
-use super::grace::{Moment, SPARED};
-use super::stored::count;
+use super::insert;
+use super::later;
+use super::lease::Leased;
+use super::owner::Run;
+use super::shared::Shared;
+use super::stock::{Found, Stock, fetch};
 use super::writer::Durability;
-use super::{Shared, insert, pauses, picking, time};
-use crate::message::MessageId;
+use crate::clock::Clock as _;
 use crate::queue::{Consumer, Delivery, Lease, NewMessage, Pick, QueueAdapter, QueueError};
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,
-    queues: Arc<[String]>,
+    stock: Arc<Stock>,
     interrupts: u64,
-}
-
-/// What looking for a message brought.
-enum Look {
-    Found(Box<Delivery>),
-    /// Nothing is ready before this time, if anything is to come at all.
-    Nothing(Option<i64>),
+    /// What was handed out and is not settled, and where that is written.
+    held: Vec<(Run, usize)>,
+    /// Cells that are not in use.
+    cells: Vec<usize>,
+    /// When the last message was handed out, in real uptime.
+    handed_out: Option<Duration>,
+    /// Whether its commit could be put off.
+    brisk: bool,
 }
 
 impl FileConsumer {
     pub(super) fn new(shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
-        Self { shared, queues, interrupts }
+        let stock = shared.stock(&queues);
+        stock.sit_down();
+        Self { shared, stock, interrupts, held: Vec::new(), cells: Vec::new(), handed_out: None, brisk: false }
     }
 
-    fn look(&self, pick: &Arc<Pick>) -> Result<Look, QueueError> {
-        let (queues, pick) = (self.queues.clone(), pick.clone());
-        let (shared, asked) = (self.shared.clone(), Moment::of(&*self.shared.clock));
-        let number = self.shared.leases.fetch_add(1, Ordering::Relaxed);
-        let token: Arc<str> = format!("{}-{number}", self.shared.owner).into();
-        self.write(Durability::Lazy, move |connection| {
-            // Only now, since others may have kept the database locked
-            // meanwhile: a lease lasts its ttr from here.
-            let ends = shared.grace.look(asked, &*shared.clock);
-            let now = ends.now();
-            ends.apply(connection)?;
-            let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
-            let first = if pick.except_types.is_empty() && pick.except_queues.is_empty() {
-                first_ready(connection, &queues, pick.request_type.as_deref())?
-            } else {
-                picking::first(connection, &queues, &pick)?
-            };
-            match first {
-                Some(id) => lease(connection, id, &token, now).map(|delivery| Look::Found(Box::new(delivery))),
-                None => {
-                    let due: Option<i64> = connection
-                        .prepare_cached("SELECT min(until) FROM message WHERE until IS NOT NULL")?
-                        .query_row([], |row| row.get(0))?;
-                    // What is over by now, and is not ended, is spared.
-                    let due = due.map(|due| if due > now { due } else { now + SPARED });
-                    Ok(Look::Nothing(due.into_iter().chain(resumed).min()))
-                }
-            }
-        })
-    }
-
-    /// Writes, and remembers since when that is not possible.
-    fn write<R: Send + 'static>(
-        &self,
-        durability: Durability,
-        operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
-    ) -> Result<R, QueueError> {
-        let Shared { writer, grace, clock, .. } = &*self.shared;
-        let written = writer.write(durability, operation);
-        match &written {
-            Ok(_) => grace.succeeded(&**clock),
-            Err(_) => grace.failed(&**clock),
+    /// The next message that fits; `None`: any.
+    fn look(&mut self, wanted: Option<&Pick>) -> Result<Found<Leased>, QueueError> {
+        if let Some(leased) = self.stock.pick(&self.shared, wanted) {
+            return Ok(Ok(leased));
         }
-        written
+        if self.brisk
+            && let Some(cell) = self.cells.last()
+        {
+            // A job that is done and not settled must not look as if it ran
+            // when the process dies on the way.
+            self.shared.owner.show(*cell, None);
+        }
+        let found = match wanted {
+            None => self.stock.take(&self.shared, self.brisk),
+            Some(pick) => {
+                fetch(&self.shared, &self.stock.queues, pick.clone(), 1).map(|found| found.map(|mut one| one.remove(0)))
+            }
+        };
+        found.map_err(|error| self.shared.error(error))
     }
 
-    /// The next message that fits.
-    fn take(&mut self, pick: Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let pick = Arc::new(pick);
+    fn take(&mut self, wanted: Option<&Pick>, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        if let Some(since) = self.handed_out.take() {
+            self.stock.note(self.shared.real.uptime().saturating_sub(since));
+        }
         let clock = self.shared.clock.clone();
-        let end = clock.uptime().saturating_add(wait);
+        // Read only if nothing is there at once.
+        let mut end = None;
         loop {
-            let seen = self.shared.signal.seen();
-            let next = match self.look(&pick)? {
-                Look::Found(delivery) => return Ok(Some(*delivery)),
-                Look::Nothing(next) => next,
+            let nothing = match self.look(wanted)? {
+                Ok(leased) => return Ok(Some(self.hand_out(leased))),
+                Err(nothing) => nothing,
             };
+            self.brisk = false;
             let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
-            let left = end.saturating_sub(clock.uptime());
+            let uptime = clock.uptime();
+            let left = end.get_or_insert(uptime.saturating_add(wait)).saturating_sub(uptime);
             if left.is_zero() || std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
                 return Ok(None);
             }
-            let due = next.map(|next| {
+            let due = nothing.next.map(|next| {
                 let micros = u64::try_from(next.saturating_sub(self.shared.now())).unwrap_or_default();
                 // A clock that was set back must not make this spin.
                 Duration::from_micros(micros).max(Duration::from_millis(1))
             });
             self.shared.listen();
-            self.shared.signal.wait(seen, Some(due.map_or(left, |due| due.min(left))));
+            self.shared.signal.wait(nothing.seen, Some(due.map_or(left, |due| due.min(left))));
         }
+    }
+
+    /// From now on it counts as run.
+    fn hand_out(&mut self, leased: Leased) -> Delivery {
+        let cell = self.cells.pop().unwrap_or_else(|| self.shared.owner.cell());
+        self.shared.owner.show(cell, Some(leased.run));
+        self.held.push((leased.run, cell));
+        self.handed_out = Some(self.shared.real.uptime());
+        leased.delivery
+    }
+
+    /// The place of a lease among what was handed out.
+    fn place(&self, lease: &Lease) -> Option<usize> {
+        let (_, number) = lease.token.rsplit_once('-')?;
+        let run = Run { message: lease.id.as_str().parse().ok()?, lease: number.parse().ok()? };
+        self.held.iter().position(|(held, _)| *held == run)
+    }
+
+    /// It is settled, or another's.
+    fn let_go(&mut self, place: Option<usize>) -> Option<Run> {
+        let (run, cell) = self.held.swap_remove(place?);
+        self.shared.owner.free(cell);
+        self.cells.push(cell);
+        Some(run)
     }
 
     /// Runs a statement on the message if its lease is still this one.
     /// The statement's first two parameters are the id and the token.
-    fn settle(
+    fn change(
         &self,
         lease: &Lease,
         durability: Durability,
         mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<(), QueueError> {
         let wanted = lease.clone();
-        let changed =
-            self.write(durability, move |connection| change(connection, wanted.id.as_str(), &wanted.token))?;
+        let changed = self
+            .shared
+            .write(durability, move |connection| change(connection, wanted.id.as_str(), &wanted.token))
+            .map_err(|error| self.shared.error(error))?;
         if changed == 0 { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
+    }
+
+    /// The same for what ends the lease.
+    fn settle(
+        &mut self,
+        lease: &Lease,
+        durability: Durability,
+        change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
+    ) -> Result<(), QueueError> {
+        self.brisk = false;
+        let settled = self.change(lease, durability, change);
+        if matches!(settled, Ok(()) | Err(QueueError::LeaseLost { .. })) {
+            self.let_go(self.place(lease));
+        }
+        settled
     }
 
     /// Deletes the message, and keeps in the same transaction what follows
     /// from it, which then is as durable as any publication.
-    fn remove(&self, lease: &Lease, outcome: &'static str, follow_ups: Vec<NewMessage>) -> Result<(), QueueError> {
-        let (archive, now) = (self.shared.archive, self.shared.now());
+    fn remove(&mut self, lease: &Lease, outcome: &'static str, follow_ups: Vec<NewMessage>) -> Result<(), QueueError> {
+        let now = self.shared.now();
+        let archive_at = self.shared.archive.then_some(now);
         let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
         self.settle(lease, durability, move |connection, id, token| {
-            if archive {
-                connection
-                    .prepare_cached(
-                        "INSERT INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text)
-                         SELECT id, queue, request_type, ?3, attempts, enqueued_at, ?4, text
-                         FROM message WHERE id = ?1 AND lease = ?2",
-                    )?
-                    .execute(params![id, token, outcome, now])?;
-            }
-            let removed =
-                connection.prepare_cached("DELETE FROM message WHERE id = ?1 AND lease = ?2")?.execute([id, token])?;
+            let Ok(id) = id.parse() else { return Ok(0) };
+            let removed = later::remove(connection, id, token, outcome, archive_at)?;
             if removed > 0 {
                 insert(connection, &follow_ups, now)?;
             }
@@ -143,17 +160,23 @@ impl FileConsumer {
     }
 }
 
+impl Drop for FileConsumer {
+    fn drop(&mut self) {
+        self.stock.stand_up();
+    }
+}
+
 impl Consumer for FileConsumer {
     fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take(Pick::all(), wait)
+        self.take(None, wait)
     }
 
     fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take(Pick::all().request_type(request_type), wait)
+        self.take(Some(&Pick::all().request_type(request_type)), wait)
     }
 
     fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take(pick.clone(), wait)
+        self.take((*pick != Pick::all()).then_some(pick), wait)
     }
 
     fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
@@ -172,6 +195,28 @@ impl Consumer for FileConsumer {
             self.shared.announce();
         }
         Ok(())
+    }
+
+    fn commit_soon(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        let place = self.place(lease);
+        if !self.shared.keeper.runs() || place.is_none() {
+            return self.commit(lease);
+        }
+        let Some(run) = self.let_go(place) else { return self.commit(lease) };
+        self.brisk = true;
+        if self.shared.later.add((run.message, lease.token.clone()), self.shared.real.uptime()) {
+            self.shared.keeper.start();
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self) -> Vec<Lease> {
+        self.shared.later.take_lost()
+    }
+
+    fn finish(&mut self) -> Result<(), QueueError> {
+        self.shared.flush()?;
+        self.shared.give_back(self.stock.clear()).map_err(|error| self.shared.error(error))
     }
 
     fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
@@ -209,52 +254,11 @@ impl Consumer for FileConsumer {
     }
 
     fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        let shared = self.shared.clone();
-        self.settle(lease, Durability::Lazy, move |connection, id, token| {
-            // The lease lasts from when it is renewed, not from when it was to be.
+        let now = self.shared.now();
+        self.change(lease, Durability::Lazy, move |connection, id, token| {
             connection
                 .prepare_cached("UPDATE message SET until = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?
                 .execute(params![id, token, shared.now()])
         })
     }
-}
-
-/// The first message of these queues, of this request type if one is wanted:
-/// the most urgent, then the oldest.
-fn first_ready(connection: &Connection, queues: &[String], wanted: Option<&str>) -> rusqlite::Result<Option<i64>> {
-    // One query for each queue, since only so the index gives the order; an
-    // index without the queue would walk over all messages of other queues.
-    let mut first = connection.prepare_cached(
-        "SELECT priority, id FROM message
-         WHERE state = 0 AND queue = ?1 AND (?2 IS NULL OR request_type = ?2) ORDER BY priority, id LIMIT 1",
-    )?;
-    let mut best: Option<(i64, i64)> = None;
-    for queue in queues {
-        let found = first.query_row(params![queue, wanted], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        best = match (best, found) {
-            (Some(best), Some(found)) => Some(best.min(found)),
-            (best, found) => best.or(found),
-        };
-    }
-    Ok(best.map(|(_, id)| id))
-}
-
-fn lease(connection: &Connection, id: i64, token: &Arc<str>, now: i64) -> rusqlite::Result<Delivery> {
-    connection
-        .prepare_cached(
-            "UPDATE message SET state = 2, lease = ?2, until = ?3 + ttr * 1000 WHERE id = ?1
-             RETURNING queue, attempts, lost, due_since, ttr, text",
-        )?
-        .query_row(params![id, token, now], |row| {
-            Ok(Delivery {
-                lease: Lease { id: MessageId::from(id.to_string()), token: token.clone() },
-                queue: row.get(0)?,
-                attempts: count(row.get(1)?),
-                lost: count(row.get(2)?),
-                kicks: 0,
-                due_since: time(row.get(3)?),
-                ttr: Duration::from_millis(u64::try_from(row.get::<_, i64>(4)?).unwrap_or_default()),
-                text: row.get_ref(5)?.as_bytes()?.to_owned(),
-            })
-        })
 }

@@ -8,10 +8,13 @@
 //! for longer than a ttr from now on, so that the message of a dead worker is
 //! not kept for as long as the clock went back.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use rusqlite::{Connection, params};
 
+use super::lease::Ending;
+use super::owner::Owner;
 use crate::clock::{Clock, lock};
 
 /// Smaller steps of the clock are the work of a time server, and no jumps.
@@ -131,17 +134,25 @@ impl Ends {
     }
 
     /// Makes ready what was delayed until now, and what a worker has kept
-    /// without a word for longer than it may, which counts as a failed run.
-    pub(super) fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
-        connection
-            .prepare_cached(
-                "UPDATE message SET state = 0, until = NULL, lease = NULL,
-                    attempts = attempts + (state = 2), lost = lost + (state = 2),
-                    last_error = iif(state = 2, 'its worker died, or was silent for longer than its ttr', last_error),
-                    last_error_at = iif(state = 2, ?1, last_error_at)
-                 WHERE until <= ?1 AND (state <> 2 OR until <= ?2 OR ttr * 1000 / 3 * 2 <= ?3)",
-            )?
-            .execute([self.now, self.at_once, self.spared_for])?;
+    /// without a word for longer than it may.
+    pub(super) fn apply(&self, connection: &Connection, us: &Owner, base_path: Option<&Path>) -> rusqlite::Result<()> {
+        let any: bool = connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE until <= ?1)")?
+            .query_row([self.now], |row| row.get(0))?;
+        if any {
+            connection
+                .prepare_cached("UPDATE message SET state = 0, until = NULL WHERE until <= ?1 AND state <> 2")?
+                .execute([self.now])?;
+            let silent = connection
+                .prepare_cached(
+                    "SELECT id, lease FROM message
+                     WHERE until <= ?1 AND state = 2 AND (until <= ?2 OR ttr * 1000 / 3 * 2 <= ?3)",
+                )?
+                .query_map([self.now, self.at_once, self.spared_for], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+            let mut ending = Ending::new(connection, us, base_path, self.now);
+            silent.iter().try_for_each(|(id, token)| ending.end(*id, token))?;
+        }
         if self.shorten {
             connection
                 .prepare_cached(

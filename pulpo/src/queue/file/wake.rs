@@ -10,9 +10,12 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use notify::Watcher as _;
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, Watcher as _};
 
 use super::attached::Identity;
+use super::keeper::Keeper;
+use super::owner;
 use super::schema::{private_file, unavailable};
 use crate::clock::{Signal, lock};
 use crate::queue::QueueError;
@@ -66,7 +69,7 @@ impl Bell {
 
     /// From now on, a ring notifies `signal`. To be called again before each
     /// wait, since the file may have been replaced.
-    pub(super) fn listen(&self, signal: &Arc<Signal>) {
+    pub(super) fn listen(&self, signal: &Arc<Signal>, keeper: &Arc<Keeper>) {
         let mut listener = lock(&self.listener);
         let standing = Identity::of(&self.path);
         if listener.as_ref().is_some_and(|listener| listener.watched == standing) {
@@ -76,16 +79,27 @@ impl Bell {
             // There may have been rings that nobody heard.
             signal.notify();
         }
-        let signal = signal.clone();
+        let (signal, keeper) = (signal.clone(), keeper.clone());
         let watching = self.hang().map_err(notify::Error::io).and_then(|()| {
             let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
                 // After an error events may be missing: look.
-                if event.is_ok_and(|event| !event.kind.is_modify() && !event.kind.is_remove()) {
-                    return;
+                match &event {
+                    Ok(event) if is_of_a_worker(event) => {
+                        // The lock of a process that ends is closed.
+                        if event.kind.is_remove() || event.kind == CLOSED {
+                            keeper.look_for_the_dead();
+                        }
+                    }
+                    Ok(event) if !event.kind.is_modify() && !event.kind.is_remove() => {}
+                    _ => signal.notify(),
                 }
-                signal.notify();
             })?;
             watcher.watch(&self.path, notify::RecursiveMode::NonRecursive)?;
+            // Without it the keeper looks each second.
+            let workers = self.path.with_file_name(owner::FOLDER);
+            if let Err(error) = watcher.watch(&workers, notify::RecursiveMode::NonRecursive) {
+                tracing::debug!(folder = %workers.display(), %error, "cannot watch for the ends of other processes");
+            }
             Ok(watcher)
         });
         if let Err(error) = &watching {
@@ -98,6 +112,14 @@ impl Bell {
         let watched = Identity::of(&self.path);
         *listener = Some(Listener { watched, _watcher: watching.ok() });
     }
+}
+
+const CLOSED: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write));
+
+/// Whether it is of a file by which a process shows that it lives.
+fn is_of_a_worker(event: &notify::Event) -> bool {
+    event.paths.iter().all(|path| path.parent().is_some_and(|folder| folder.ends_with(owner::FOLDER)))
+        && !event.paths.is_empty()
 }
 
 fn rope(path: &Path) -> io::Result<(File, Identity)> {

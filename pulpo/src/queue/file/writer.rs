@@ -81,8 +81,17 @@ impl Writer {
     pub(super) fn write<R: Send + 'static>(
         &self,
         durability: Durability,
-        mut operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+        operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, QueueError> {
+        self.try_write(durability, operation).map_err(|error| error.into_queue_error("write to", &self.place))
+    }
+
+    /// The same, with an error that can be told to several.
+    pub(super) fn try_write<R: Send + 'static>(
+        &self,
+        durability: Durability,
+        mut operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, SqliteError> {
         let result = Arc::new(Mutex::new(None));
         let place = result.clone();
         let turn = Arc::new(Turn::default());
@@ -108,7 +117,7 @@ impl Writer {
             Word::Done(done) => done,
             Word::Lead => unreachable!("who has led is told the result"),
         };
-        done.map_err(|error| error.into_queue_error("write to", &self.place))?;
+        done?;
         Ok(lock(&result).take().expect("an operation that went well left its result"))
     }
 
