@@ -115,6 +115,46 @@ pub(super) fn a_settled_message_cannot_be_settled_again(harness: &dyn Harness) {
     assert_eq!(harness.state(&again.id), State::Buried);
 }
 
+pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
+    let ids: Vec<_> = (0..5).map(|n| harness.put(message(&n.to_string()))).collect();
+    let mut seat = harness.seat();
+    let mut worked = Vec::new();
+    for _ in 0..3 {
+        let delivery = seat.take();
+        seat.commit_soon(&delivery.lease).expect("commit");
+        worked.push(delivery.lease.id);
+    }
+    seat.finish().expect("finish");
+    assert_eq!(worked, ids[..3]);
+    for id in &ids[..3] {
+        assert!(harness.queue().peek(id).expect("peek").is_none(), "it is done");
+    }
+    for id in &ids[3..] {
+        let left = harness.peek(id);
+        assert_eq!((left.state, left.attempts), (State::Ready, 0), "what nobody took is as it was");
+    }
+    assert!(seat.lost().is_empty());
+    assert_eq!(drain(&mut seat), ["3", "4"]);
+}
+
+pub(super) fn what_was_put_off_for_too_long_is_lost(harness: &dyn Harness) {
+    let (mut late, old) = lost(harness);
+    let mut other = harness.seat();
+    let new = other.take();
+    other.touch(&new.lease).expect("touch");
+    match late.commit_soon(&old.lease) {
+        Err(QueueError::LeaseLost { id }) => assert_eq!(id, old.lease.id),
+        Ok(()) => {
+            late.finish().expect("finish");
+            assert_eq!(late.lost(), [old.lease], "it is said later");
+            assert!(late.lost().is_empty(), "and once");
+        }
+        Err(other) => panic!("expected that the late commit is lost, got {other:?}"),
+    }
+    assert_eq!(harness.state(&new.lease.id), State::Reserved);
+    other.commit(&new.lease).expect("the new lease holds");
+}
+
 pub(super) fn touch_renews_a_lease(harness: &dyn Harness) {
     harness.put(ttr(message("long"), 3 * SECOND));
     let (mut one, mut two) = (harness.seat(), harness.seat());

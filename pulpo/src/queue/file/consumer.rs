@@ -254,8 +254,9 @@ impl Consumer for FileConsumer {
     }
 
     fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        let now = self.shared.now();
+        let shared = self.shared.clone();
         self.change(lease, Durability::Lazy, move |connection, id, token| {
+            // The lease lasts from when it is renewed, not from when it was to be.
             connection
                 .prepare_cached("UPDATE message SET until = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?
                 .execute(params![id, token, shared.now()])

@@ -1,0 +1,213 @@
+//! Messages that are leased ahead, commits that are put off, and processes
+//! that die meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulpo::clock::SystemClock;
+use pulpo::queue::file::FileQueue;
+use pulpo::queue::{Consumer, Delivery, Filter, NewMessage, QueueAdapter as _, QueueError, State, StoredMessage};
+use pulpo::{MessageId, Priority};
+use pulpo_tests::program::Place;
+use pulpo_tests::wait::until;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+
+/// A queue in a folder, of which several processes may have a connection.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn with(count: usize) -> (Self, Vec<MessageId>) {
+        let disk = Self(tempfile::tempdir().expect("a folder"));
+        let ids = disk.process().enqueue((0..count).map(|_| message(100)).collect()).expect("published");
+        (disk, ids)
+    }
+
+    fn process(&self) -> FileQueue {
+        FileQueue::open(self.0.path(), false, Arc::new(SystemClock::new())).expect("a queue")
+    }
+}
+
+/// One whose lease would last for the whole test.
+fn message(priority: u32) -> NewMessage {
+    let mut message = NewMessage::new("pulpo", "x", "{}");
+    message.priority = Priority::new(priority);
+    message.ttr = Duration::from_secs(3600);
+    message
+}
+
+fn seat(process: &FileQueue) -> Box<dyn Consumer> {
+    process.consumer(&["pulpo".to_owned()]).expect("a seat")
+}
+
+fn take(seat: &mut Box<dyn Consumer>) -> Delivery {
+    seat.dequeue(Duration::ZERO).expect("a look").expect("a message")
+}
+
+fn in_state(process: &FileQueue, state: State) -> Vec<StoredMessage> {
+    process.list(&Filter::all().state(state)).expect("a list")
+}
+
+/// Does short jobs until others are leased ahead; the one in hand.
+fn lease_ahead(process: &FileQueue, seat: &mut Box<dyn Consumer>) -> Delivery {
+    let mut delivery = take(seat);
+    // The first time nothing is known of the jobs, and a slow machine may need
+    // so long that what was leased has gone back.
+    until("some are leased ahead", || {
+        seat.commit_soon(&delivery.lease).expect("committed");
+        delivery = take(seat);
+        in_state(process, State::Reserved).len() > 3
+    });
+    delivery
+}
+
+#[test]
+fn what_a_dead_process_was_running_counts_and_what_it_had_leased_ahead_does_not() {
+    let (disk, _) = Disk::with(2000);
+    let (one, other) = (disk.process(), disk.process());
+    let mut survivor = seat(&other);
+    let mut dying = seat(&one);
+    let running = lease_ahead(&one, &mut dying);
+    // As the system does it at the end of a process: the files are closed.
+    drop((dying, one));
+    until("all is ready again", || in_state(&other, State::Reserved).is_empty());
+    let ready = in_state(&other, State::Ready);
+    for message in &ready {
+        let expected = u32::from(message.id == running.lease.id);
+        assert_eq!(message.attempts, expected, "message {}", message.id);
+        assert_eq!(message.last_error.is_some(), expected == 1);
+    }
+    assert!(ready.iter().any(|message| message.id == running.lease.id));
+    let again = take(&mut survivor);
+    assert_eq!((again.lease.id, again.attempts, again.lost), (running.lease.id, 1, 1));
+}
+
+#[test]
+fn a_newcomer_frees_at_once_what_the_dead_have_left() {
+    let (disk, ids) = Disk::with(1);
+    let gone = disk.process();
+    drop(take(&mut seat(&gone)));
+    drop(gone);
+    let delivery = take(&mut seat(&disk.process()));
+    assert_eq!((&delivery.lease.id, delivery.attempts, delivery.lost), (&ids[0], 1, 1));
+}
+
+#[test]
+fn a_process_that_ends_well_leaves_nothing_behind() {
+    let (disk, _) = Disk::with(2000);
+    let process = disk.process();
+    let mut one = seat(&process);
+    let last = lease_ahead(&process, &mut one);
+    one.commit_soon(&last.lease).expect("committed");
+    one.finish().expect("finished");
+    assert!(in_state(&process, State::Reserved).is_empty());
+    assert!(process.peek(&last.lease.id).expect("a look").is_none(), "what was put off is done");
+    assert!(in_state(&process, State::Ready).iter().all(|message| message.attempts == 0));
+    drop((one, process));
+    let files = std::fs::read_dir(disk.0.path().join("workers")).expect("a folder");
+    let left: Vec<_> = files.map(|file| file.expect("a file").file_name()).filter(|name| name != "running").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_is_leased_ahead_goes_back_when_the_lanes_become_busy() {
+    let (disk, _) = Disk::with(2000);
+    let process = disk.process();
+    let mut busy = seat(&process);
+    let long = lease_ahead(&process, &mut busy);
+    until("only what is being run is leased", || {
+        let leased = in_state(&process, State::Reserved);
+        leased.len() == 1 && leased[0].id == long.lease.id
+    });
+    busy.commit(&long.lease).expect("still its own");
+}
+
+#[test]
+fn a_pause_takes_back_what_is_leased_ahead() {
+    let (disk, _) = Disk::with(2000);
+    let process = disk.process();
+    let mut one = seat(&process);
+    let last = lease_ahead(&process, &mut one);
+    process.pause("pulpo", Duration::from_secs(3600)).expect("paused");
+    one.commit_soon(&last.lease).expect("committed");
+    assert!(one.dequeue(Duration::ZERO).expect("a look").is_none());
+}
+
+#[test]
+fn an_urgent_message_waits_for_no_more_than_what_is_leased_ahead() {
+    let (disk, _) = Disk::with(3000);
+    let process = disk.process();
+    let mut one = seat(&process);
+    for _ in 0..1000 {
+        let delivery = take(&mut one);
+        one.commit_soon(&delivery.lease).expect("committed");
+    }
+    let urgent = process.enqueue(vec![message(1)]).expect("published").remove(0);
+    let later = (0..).find(|_| {
+        let delivery = take(&mut one);
+        one.commit_soon(&delivery.lease).expect("committed");
+        delivery.lease.id == urgent
+    });
+    assert!(later.is_some_and(|later| later <= 256), "{later:?}");
+}
+
+#[test]
+fn a_commit_that_was_put_off_is_done_within_moments_without_any_further_call() {
+    let (disk, ids) = Disk::with(1);
+    let process = disk.process();
+    let mut one = seat(&process);
+    let delivery = take(&mut one);
+    one.commit_soon(&delivery.lease).expect("committed");
+    until("it is done", || process.peek(&ids[0]).expect("a look").is_none());
+    assert!(one.lost().is_empty());
+    assert!(matches!(one.commit_soon(&delivery.lease), Err(QueueError::LeaseLost { .. })));
+}
+
+/// A worker of one lane that ends when it has found nothing for two seconds.
+fn drain(place: &Place) -> i32 {
+    let mut command = place.command(WORKER, &["work", "--concurrency", "1", "--log-level", "warn"]);
+    command.env("PULPO_SLEEP_DURATION", "2s").env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
+    place.start(command).end()
+}
+
+#[test]
+fn a_job_that_kills_its_worker_takes_no_neighbour_with_it() {
+    let place = Place::new();
+    let publish = |count: &str, what: &str| {
+        assert_eq!(place.run(WORKER, &["publish", "fuse", "--payload", what, "--count", count]).code, 0);
+    };
+    publish("300", "fine");
+    publish("1", "bang");
+    publish("300", "fine");
+    assert_eq!(drain(&place), -1, "it is killed");
+    assert_eq!(drain(&place), 0, "{}", place.log());
+    let said = place.run(WORKER, &["list", "--json"]);
+    let left: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let left = left.as_array().expect("a list");
+    assert_eq!(left.len(), 1, "only the one that kills is buried: {}", said.out);
+    assert_eq!((&left[0]["state"], &left[0]["attempts"]), (&"buried".into(), &1.into()));
+    assert!(place.record().matches("fine").count() >= 600, "all others ran");
+    assert_eq!(place.record().matches("bang").count(), 1);
+}
+
+#[test]
+fn the_job_of_a_killed_worker_is_taken_at_once_by_another_that_waits() {
+    let place = Place::new();
+    assert_eq!(place.run(WORKER, &["publish", "hang", "--body", "1500"]).code, 0);
+    let worker = |log: &str| {
+        let mut command = place.command(WORKER, &["work", "--concurrency", "1"]);
+        command.env("PULPO_SLEEP_DURATION", "1h").env("RECORD", place.path(log));
+        place.start(command)
+    };
+    let record = |name: &str| std::fs::read_to_string(place.path(name)).unwrap_or_default();
+    let first = worker("first");
+    until("it has begun", || record("first").contains("asleep"));
+    let second = worker("second");
+    until("the other waits", || place.log().matches("the worker starts").count() == 2);
+    first.signal("KILL");
+    assert_eq!(first.end(), -1);
+    // Its lease would last for an hour.
+    until("it is done", || record("second").contains("awake"));
+    second.signal("TERM");
+    assert_eq!(second.end(), 0);
+}
