@@ -45,30 +45,6 @@ fn nap(Nap(millis): Nap) -> pulpo::Outcome {
     write_down("awake")
 }
 
-/// So many milliseconds, in a lease that outlasts any test.
-#[derive(Debug, Serialize, Deserialize)]
-struct Hang(u64);
-
-#[pulpo::handler("hang", ttr = "1h")]
-fn hang(Hang(millis): Hang) -> pulpo::Outcome {
-    write_down("asleep")?;
-    std::thread::sleep(Duration::from_millis(millis));
-    write_down("awake")
-}
-
-/// What may end its process.
-#[derive(Debug, Serialize, Deserialize)]
-struct Fuse(String);
-
-#[pulpo::handler("fuse", ttr = "1h", max_attempts = 1)]
-fn fuse(Fuse(what): Fuse) -> pulpo::Outcome {
-    write_down(&what)?;
-    if what == "bang" {
-        std::process::abort();
-    }
-    Ok(())
-}
-
 /// One line, in one write, so that those of several processes do not mix.
 fn write_down(what: &str) -> pulpo::Outcome {
     let file = std::env::var("RECORD")?;

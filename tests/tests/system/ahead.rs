@@ -11,7 +11,7 @@ use pulpo::{MessageId, Priority};
 use pulpo_tests::program::Place;
 use pulpo_tests::wait::until;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+const WORKER: &str = env!("CARGO_BIN_EXE_fragile");
 
 /// A queue in a folder, of which several processes may have a connection.
 struct Disk(tempfile::TempDir);

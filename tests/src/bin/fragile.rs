@@ -1,0 +1,42 @@
+//! A worker that is to be killed: its leases outlast any test, so that only
+//! its end can free them. Its handlers write down what they did in the file
+//! that `RECORD` names.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// So many milliseconds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Hang(u64);
+
+#[pulpo::handler("hang", ttr = "1h")]
+fn hang(Hang(millis): Hang) -> pulpo::Outcome {
+    write_down("asleep")?;
+    std::thread::sleep(Duration::from_millis(millis));
+    write_down("awake")
+}
+
+/// What may end its process.
+#[derive(Debug, Serialize, Deserialize)]
+struct Fuse(String);
+
+#[pulpo::handler("fuse", ttr = "1h", max_attempts = 1)]
+fn fuse(Fuse(what): Fuse) -> pulpo::Outcome {
+    write_down(&what)?;
+    if what == "bang" {
+        std::process::abort();
+    }
+    Ok(())
+}
+
+/// One line, in one write, so that those of several processes do not mix.
+fn write_down(what: &str) -> pulpo::Outcome {
+    let file = std::env::var("RECORD")?;
+    let line = format!("{} {:?} {what}\n", std::process::id(), std::thread::current().id());
+    std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(line.as_bytes())?;
+    Ok(())
+}
+
+pulpo::main!();
