@@ -53,6 +53,16 @@ fn assert_each_ran_once(lanes: &HashMap<String, Vec<Run>>, count: u64) {
     assert!(numbers.iter().copied().eq(0..count), "{} runs of {count} jobs", numbers.len());
 }
 
+/// How many messages a worker may have leased ahead, and so give back out of
+/// their order if its lanes are kept from running.
+const AHEAD: usize = 256;
+
+/// How many that are less urgent one ran after, at most.
+fn latest(priorities: &[u32]) -> usize {
+    let after = |(index, one): (usize, &u32)| priorities[..index].iter().filter(|before| *before > one).count();
+    priorities.iter().enumerate().map(after).max().unwrap_or_default()
+}
+
 fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(place: &Place) {
     let said = place.run(PUBLISHER, &["10000"]);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
@@ -66,7 +76,8 @@ fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(p
         // A delayed job takes its place when it is due; the others were all
         // there from the beginning.
         let priorities: Vec<_> = runs.iter().filter(|run| !run.delayed).map(|run| run.priority).collect();
-        assert!(priorities.is_sorted(), "{lane} did not go by priority: {priorities:?}");
+        let late = latest(&priorities);
+        assert!(late <= AHEAD, "{lane} did not go by priority: one came {late} places late");
     }
     assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
     assert_eq!(place.log(), "", "nothing to warn of");

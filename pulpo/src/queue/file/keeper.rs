@@ -123,7 +123,7 @@ impl Keeper {
             again = PAUSE;
         }
         for stock in shared.stocks() {
-            if let Err(error) = shared.give_back(stock.take_stale(uptime)) {
+            if let Err(error) = shared.give_back(stock.take_stale()) {
                 tracing::debug!(%error, "cannot give back what was leased ahead: its leases will end");
             }
         }

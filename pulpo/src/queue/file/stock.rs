@@ -24,9 +24,10 @@ const WORK_AHEAD: Duration = Duration::from_millis(5);
 /// However short the jobs are.
 const MOST_AHEAD: usize = 256;
 
-/// What nobody has asked for in this time goes back: all lanes have become
-/// busy with something longer.
-pub(super) const STALE: Duration = Duration::from_millis(10);
+/// What nobody has taken at so many looks of the keeper, a millisecond apart
+/// or more, goes back: all lanes have become busy with something longer. Looks
+/// and no time, since a machine that is busy elsewhere stops both.
+const STALE: u32 = 10;
 
 /// For the lanes that serve the same queues.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ struct Shelf {
     mean: f64,
     /// How much was fetched ahead the last time.
     grown: usize,
-    /// When the last one was taken or brought, in real uptime.
-    moved: Duration,
+    /// How often the keeper has looked since the last one was taken.
+    looks: u32,
 }
 
 /// That no message is ready before some time.
@@ -98,7 +99,7 @@ impl Stock {
         if i128::from(age) >= i128::try_from(third).unwrap_or(i128::MAX) {
             return None;
         }
-        shelf.moved = shared.real.uptime();
+        shelf.looks = 0;
         shelf.leased.remove(place)
     }
 
@@ -139,10 +140,14 @@ impl Stock {
         }
     }
 
-    /// What has lain ready for too long.
-    pub(super) fn take_stale(&self, now: Duration) -> Vec<Lease> {
+    /// What has lain ready for too long, at a look of the keeper.
+    pub(super) fn take_stale(&self) -> Vec<Lease> {
         let mut shelf = lock(&self.shelf);
-        if shelf.leased.is_empty() || now.saturating_sub(shelf.moved) < STALE {
+        if shelf.leased.is_empty() {
+            return Vec::new();
+        }
+        shelf.looks += 1;
+        if shelf.looks < STALE {
             return Vec::new();
         }
         shelf.grown = 0;
@@ -197,7 +202,7 @@ impl Fetching<'_> {
                 let mine = leased.pop_front().expect("what was found is at least one");
                 if !leased.is_empty() {
                     let mut shelf = lock(&self.stock.shelf);
-                    shelf.moved = shared.real.uptime();
+                    shelf.looks = 0;
                     shelf.grown = ahead.min(leased.len());
                     shared.keeper.start();
                 }

@@ -20,6 +20,11 @@ const SLACK: u64 = 250_000;
 /// settles a message before it takes the next one.
 const UNSETTLED_CALLS: u64 = 1;
 
+/// The embedded queue may put the commit of a short job off, for two
+/// milliseconds; on a machine that is busy with other things its thread for
+/// that may come so many microseconds late.
+const PUT_OFF: u64 = 150_000;
+
 /// A job that did not come to its rightful end, or not by right.
 #[derive(Debug, Serialize)]
 pub(crate) struct Violation {
@@ -226,7 +231,11 @@ impl Look<'_> {
         let forgotten = self.server_killed(run.start, next.start);
         let given_back =
             cause == Some(Cause::WorkerStopped) || self.life(run).is_some_and(|life| life.stopped_at().is_some());
-        let least = if forgotten { 1 } else { before + u32::from(!given_back) };
+        // What was done, and not settled when its worker died, is no attempt.
+        let done = self.queue == scene::Kind::File
+            && cause == Some(Cause::WorkerDied)
+            && matches!(run.end, Some((_, Then::Succeed)));
+        let least = if forgotten { 1 } else { before + u32::from(!given_back && !done) };
         if after < least {
             self.report.attempts_wrong += 1;
             self.wrong.push(format!("expected attempt {least} or more after {before}, got {after}"));
@@ -268,7 +277,8 @@ impl Look<'_> {
     /// What ended the lease of a run before it was settled.
     fn cause(&self, run: &Run, next: &Run) -> Option<Cause> {
         let life = self.life(run)?;
-        if life.died() && self.cut_off_by_death(life, run) && next.start + SLACK >= life.last {
+        let unsettled = self.cut_off_by_death(life, run) || self.was_put_off(life, run);
+        if life.died() && unsettled && next.start + SLACK >= life.last {
             return Some(Cause::WorkerDied);
         }
         let ended = run.end.map_or(u64::MAX, |(at, _)| self.settled_by(at));
@@ -303,6 +313,12 @@ impl Look<'_> {
             }
         }
         by
+    }
+
+    /// Its process died before it came to the commit.
+    fn was_put_off(&self, life: &Life, run: &Run) -> bool {
+        let late = |at: u64| at.saturating_add(PUT_OFF).max(self.settled_by(at)) >= life.last;
+        self.queue == scene::Kind::File && matches!(run.end, Some((at, Then::Succeed)) if late(at))
     }
 
     /// Its process died before it had settled the run.
