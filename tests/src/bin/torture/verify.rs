@@ -231,9 +231,10 @@ impl Look<'_> {
         let forgotten = self.server_killed(run.start, next.start);
         let given_back =
             cause == Some(Cause::WorkerStopped) || self.life(run).is_some_and(|life| life.stopped_at().is_some());
-        // What was done, and not settled when its worker died, is no attempt.
+        // What was done, and not settled when its worker died or fell silent,
+        // is no attempt.
         let done = self.queue == scene::Kind::File
-            && cause == Some(Cause::WorkerDied)
+            && matches!(cause, Some(Cause::WorkerDied | Cause::WorkerStoodStill))
             && matches!(run.end, Some((_, Then::Succeed)));
         let least = if forgotten { 1 } else { before + u32::from(!given_back && !done) };
         if after < least {
