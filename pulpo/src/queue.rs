@@ -129,17 +129,6 @@ pub trait Consumer: Send {
     /// If the queue cannot be reached.
     fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError>;
 
-    /// The next message of this request type, as [`dequeue`](Self::dequeue)
-    /// does. A queue that cannot pick hands out the next of any type, which is
-    /// what this one does.
-    ///
-    /// # Errors
-    /// If the queue cannot be reached.
-    fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let _ = request_type;
-        self.dequeue(wait)
-    }
-
     /// The next message that fits, as [`dequeue`](Self::dequeue) does. A queue
     /// leaves out what it can, as its [`Capabilities`] say. This one is for
     /// queues that cannot leave out anything.
@@ -147,10 +136,8 @@ pub trait Consumer: Send {
     /// # Errors
     /// If the queue cannot be reached.
     fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        match &pick.request_type {
-            Some(request_type) => self.dequeue_of(request_type, wait),
-            None => self.dequeue(wait),
-        }
+        let _ = pick;
+        self.dequeue(wait)
     }
 
     /// Done: deletes the message.

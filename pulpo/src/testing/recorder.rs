@@ -166,23 +166,14 @@ impl Consumer for RecordingConsumer {
 
     /// Nobody but the test moves the clock, so a batch would linger for ever:
     /// the time that it waits passes at once.
-    fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let mut found = self.consumer.dequeue_of(request_type, Duration::ZERO)?;
-        if found.is_none() && !wait.is_zero() {
-            self.recorder.0.clock.advance(wait);
-            found = self.consumer.dequeue_of(request_type, Duration::ZERO)?;
-        }
-        Ok(self.note(found))
-    }
-
     fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let mut found = self.consumer.dequeue_where(pick, Duration::ZERO)?;
         if found.is_none() && !wait.is_zero() {
-            if pick.request_type.is_some() {
+            let lingers = pick.request_type.is_some();
+            if lingers {
                 self.recorder.0.clock.advance(wait);
             }
-            found =
-                self.consumer.dequeue_where(pick, if pick.request_type.is_some() { Duration::ZERO } else { wait })?;
+            found = self.consumer.dequeue_where(pick, if lingers { Duration::ZERO } else { wait })?;
         }
         Ok(self.note(found))
     }

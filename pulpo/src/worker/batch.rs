@@ -67,12 +67,7 @@ impl Lane {
             let left = end.saturating_sub(uptime);
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
-            let more = if self.shared.limits.is_empty() {
-                consumer.dequeue_of(&request_type, wait)
-            } else {
-                consumer.dequeue_where(&self.tickets.pick(Some(&request_type)), wait)
-            };
-            match more {
+            match consumer.dequeue_where(&self.tickets.pick(Some(&request_type)), wait) {
                 Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, assignment)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}

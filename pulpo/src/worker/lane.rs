@@ -290,7 +290,7 @@ impl Lane {
                 return Settled::default();
             };
             held.running.timeout = None;
-            held.running.brief = took < BRIEF && !held.running.in_batch;
+            held.running.brief = took < BRIEF || held.running.in_batch;
             let now = self.shared.clock.now();
             let disposition = decided.get_or_insert_with(|| {
                 let (ending, follow_ups) = ending.take().expect("decided once");

@@ -51,7 +51,8 @@ pub(super) struct Running {
     pub(super) timeout: Option<(Duration, Duration)>,
     /// Tells the handler that its result no longer counts.
     pub(super) cancellation: Arc<Cancellation>,
-    /// Whether it took so little that its commit may be put off.
+    /// Whether it took so little that its commit may be put off, or is one of
+    /// many that are settled together.
     pub(super) brief: bool,
     /// What is to be published if the job is done.
     pub(super) follow_ups: Vec<NewMessage>,

@@ -187,10 +187,6 @@ impl Consumer for BeanstalkdConsumer {
         self.dequeue_where(&Pick::all(), wait)
     }
 
-    fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.dequeue_where(&Pick::all().request_type(request_type), wait)
-    }
-
     fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let wanted = |queue: &&String| !pick.except_queues.contains(queue);
         let tubes: Vec<String> = self.queues.iter().filter(wanted).cloned().collect();

@@ -28,6 +28,8 @@ pub(super) struct FileConsumer {
     handed_out: Option<Duration>,
     /// Whether its commit could be put off.
     brisk: bool,
+    /// Whether a cell that is not in use may still name what was put off.
+    unsettled: bool,
 }
 
 impl FileConsumer {
@@ -35,7 +37,16 @@ impl FileConsumer {
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
         let stock = shared.stock(&queues);
         stock.sit_down();
-        Self { shared, stock, interrupts, held: Vec::new(), cells: Vec::new(), handed_out: None, brisk: false }
+        Self {
+            shared,
+            stock,
+            interrupts,
+            held: Vec::new(),
+            cells: Vec::new(),
+            handed_out: None,
+            brisk: false,
+            unsettled: false,
+        }
     }
 
     /// The next message that fits; `None`: any.
@@ -43,12 +54,10 @@ impl FileConsumer {
         if let Some(leased) = self.stock.pick(&self.shared, wanted) {
             return Ok(Ok(leased));
         }
-        if self.brisk
-            && let Some(cell) = self.cells.last()
-        {
-            // A job that is done and not settled must not look as if it ran
+        if std::mem::take(&mut self.unsettled) {
+            // Jobs that are done and not settled must not look as if they ran
             // when the process dies on the way.
-            self.shared.owner.show(*cell, None);
+            self.cells.iter().for_each(|cell| self.shared.owner.show(*cell, None));
         }
         let found = match wanted {
             None => self.stock.take(&self.shared, self.brisk),
@@ -171,10 +180,6 @@ impl Consumer for FileConsumer {
         self.take(None, wait)
     }
 
-    fn dequeue_of(&mut self, request_type: &str, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take(Some(&Pick::all().request_type(request_type)), wait)
-    }
-
     fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.take((*pick != Pick::all()).then_some(pick), wait)
     }
@@ -203,7 +208,7 @@ impl Consumer for FileConsumer {
             return self.commit(lease);
         }
         let Some(run) = self.let_go(place) else { return self.commit(lease) };
-        self.brisk = true;
+        (self.brisk, self.unsettled) = (true, true);
         if self.shared.later.add((run.message, lease.token.clone()), self.shared.real.uptime()) {
             self.shared.keeper.start();
         }
