@@ -2,6 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
+use crate::queue::file::FileQueue;
+use crate::queue::{NewMessage, QueueAdapter as _};
 
 fn writer() -> Writer {
     let connection = Connection::open_in_memory().expect("opened");
@@ -112,4 +114,23 @@ fn a_full_disk_is_said_and_what_was_there_stays() {
     assert_eq!(count(&writer), kept);
     lock(&writer.connection).connection.connection().execute_batch("PRAGMA max_page_count = 100").expect("set");
     insert(&writer, 1000).expect("there is room again");
+}
+
+#[test]
+fn what_follows_from_a_job_is_synced_and_its_commit_alone_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(crate::clock::SystemClock::new());
+    let queue = FileQueue::open(folder.path(), false, clock).expect("a queue");
+    let new = || NewMessage::new("pulpo", "job", "{}");
+    let last = || lock(&queue.0.writer.connection).durability;
+    queue.enqueue(vec![new(), new()]).expect("published");
+    assert_eq!(last(), Some(Durability::Synced));
+    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let mut next = || seat.dequeue(std::time::Duration::ZERO).expect("a look").expect("a message").lease;
+    let (first, second) = (next(), next());
+    assert_eq!(last(), Some(Durability::Lazy));
+    seat.commit_with(&first, &mut vec![new()], &queue).expect("done");
+    assert_eq!(last(), Some(Durability::Synced));
+    seat.commit(&second).expect("done");
+    assert_eq!(last(), Some(Durability::Lazy));
 }
