@@ -316,16 +316,25 @@ impl Shared {
     /// none can forge a line.
     fn record(&self, running: &Running, disposition: &Disposition, result: &Result<(), QueueError>, time: Duration) {
         let Running { lease, request_type, queue, facts, meters, span, .. } = running;
-        let (id, attempt) = (lease.id.as_str(), facts.failed.saturating_add(1));
-        let took = tracing::field::display(rough(time));
+        let (id, request_type, attempt) = (lease.id.as_str(), &**request_type, facts.failed.saturating_add(1));
+        // Written only where a log takes it: most jobs are done at a level that none shows.
+        let took = || tracing::field::display(rough(time));
         let (count, outcome) = match (result, disposition) {
             (Err(error), _) => {
                 let error = chain(error);
-                tracing::warn!(id, request_type, attempt, queue, took, error, "the outcome of a run does not count");
+                tracing::warn!(
+                    id,
+                    request_type,
+                    attempt,
+                    queue,
+                    took = took(),
+                    error,
+                    "the outcome of a run does not count"
+                );
                 (&self.counts.lost, "lost")
             }
             (Ok(()), Disposition::Commit) => {
-                tracing::info!(id, request_type, attempt, queue, took, "done");
+                tracing::info!(id, request_type, attempt, queue, took = took(), "done");
                 (&self.counts.done, "done")
             }
             (Ok(()), Disposition::Expire) => {
@@ -336,14 +345,14 @@ impl Shared {
             }
             (Ok(()), Disposition::Rollback { delay, reason, counted }) => {
                 let again_in = tracing::field::display(rough(*delay));
-                tracing::warn!(id, request_type, attempt, queue, took, ?reason, again_in, "put back");
+                tracing::warn!(id, request_type, attempt, queue, took = took(), ?reason, again_in, "put back");
                 let retried = *counted || !delay.is_zero();
                 if retried { (&self.counts.retried, "retried") } else { (&self.counts.given_back, "given_back") }
             }
             (Ok(()), Disposition::Bury { reason, .. }) => {
                 let reason = running.logged_reason.as_ref().unwrap_or(reason);
                 let what_to_do = "buried: look at it with `peek`, retry it with `kick`";
-                tracing::error!(id, request_type, attempt, queue, took, ?reason, "{what_to_do}");
+                tracing::error!(id, request_type, attempt, queue, took = took(), ?reason, "{what_to_do}");
                 (&self.counts.buried, "buried")
             }
         };

@@ -1,5 +1,6 @@
 //! The header: what routing and flow control read, and what producers add.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -208,6 +209,11 @@ impl Serialize for Header {
     }
 }
 
+/// Of its own only where the text has it escaped.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'text>(#[serde(borrow)] Cow<'text, str>);
+
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(HeaderVisitor)
@@ -225,8 +231,8 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
         let mut header = Header::default();
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
                 "request_type" => header.request_type = map.next_value::<Option<_>>()?.unwrap_or_default(),
                 "priority" => header.priority = map.next_value::<Option<_>>()?,
                 "delay" => header.delay = map.next_value::<Option<time::Written>>()?.map(|t| When::At(t.0)),
@@ -239,7 +245,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                     let written = map.next_value::<Value>()?.as_u64().unwrap_or_default();
                     header.attempts = u32::try_from(written).unwrap_or(u32::MAX);
                 }
-                _ => drop(header.extra.insert(key, map.next_value()?)),
+                _ => drop(header.extra.insert(key.into_owned(), map.next_value()?)),
             }
         }
         Ok(header)

@@ -10,8 +10,9 @@ use crate::policy::Policy;
 use crate::registry::{Batch, Handler, Registry};
 use crate::telemetry;
 
-/// One handler as this worker runs it.
+/// One handler as this worker runs it, under one of its names.
 pub(super) struct Assignment {
+    pub(super) name: &'static str,
     pub(super) handler: &'static Handler,
     pub(super) policy: Policy,
     /// If it takes several messages at once, how.
@@ -30,9 +31,9 @@ impl Assignments {
     pub(super) fn new(registry: &Registry, options: &WorkerOptions) -> Self {
         let mut by_type = HashMap::new();
         for handler in registry.iter() {
-            let assignment = Arc::new(Assignment::new(handler, options));
+            let meters = Arc::new(Meters::new(handler.request_type()));
             for name in std::iter::once(&handler.request_type()).chain(handler.aliases()) {
-                by_type.insert(*name, assignment.clone());
+                by_type.insert(*name, Arc::new(Assignment::new(name, handler, options, meters.clone())));
             }
         }
         Self { by_type, unknown: Arc::new(Meters::new(telemetry::UNKNOWN)) }
@@ -44,7 +45,7 @@ impl Assignments {
 }
 
 impl Assignment {
-    fn new(handler: &'static Handler, options: &WorkerOptions) -> Self {
+    fn new(name: &'static str, handler: &'static Handler, options: &WorkerOptions, meters: Arc<Meters>) -> Self {
         let changed = options.handlers.get(handler.request_type());
         let batch = handler.batching().map(|batch| Batch {
             most: changed.and_then(|changed| changed.batch).unwrap_or(batch.most),
@@ -52,10 +53,11 @@ impl Assignment {
             run: batch.run,
         });
         Self {
+            name,
             handler,
             policy: changed.map_or_else(|| handler.policy().clone(), |changed| changed.apply(handler.policy())),
             batch,
-            meters: Arc::new(Meters::new(handler.request_type())),
+            meters,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A batch on its way: gather, decode, run, decide, carry out each.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::assignments::Assignment;
@@ -81,10 +82,11 @@ impl Lane {
     }
 
     /// Adds one that was taken; says its request type.
-    fn add(&self, gathered: &mut Gathered, delivery: Delivery, assignment: &Assignment) -> String {
+    fn add(&self, gathered: &mut Gathered, delivery: Delivery, assignment: &Assignment) -> Cow<'static, str> {
         let message = Incoming::read(&delivery.text).ok();
         let its = message.as_ref().and_then(|message| self.shared.assignments.get(message.header.request_type()));
-        let running = self.running(&delivery, message.as_ref(), its.as_deref());
+        let uptime = self.shared.clock.uptime();
+        let running = self.running(&delivery, delivery.queue.clone(), message.as_ref(), its.as_deref(), uptime);
         let request_type = running.request_type.clone();
         drop(message);
         if its.is_some_and(|its| std::ptr::eq(its.handler, assignment.handler)) {
@@ -135,7 +137,8 @@ impl Lane {
             // It was read before, when it was taken.
             let Ok(message) = Incoming::read(&delivery.text) else { continue };
             bodies.push(message.body_text());
-            context.get_or_insert_with(|| self.context(delivery, message, assignment));
+            let failed = delivery.failed(assignment.policy.max_attempts);
+            context.get_or_insert_with(|| self.context(delivery.lease.id.clone(), failed, message, assignment));
         }
         let (mut ran, follow_ups) = match context {
             Some(context) => {

@@ -1,5 +1,6 @@
 //! One job's way: dequeue, decode, run, decide, carry out.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::pause::Pause;
 use super::seat::{Facts, Held, Running, Seat};
 use crate::context::{Cancellation, Context, Particulars, Run};
 use crate::disposition::{Disposition, Ending, Situation, before_run, untimely};
-use crate::message::{Header, Incoming};
+use crate::message::{Header, Incoming, MessageId};
 use crate::outcome::transient;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
@@ -108,11 +109,11 @@ impl Lane {
     fn next(&mut self) -> Option<Delivery> {
         let Shared { clock, stop, options, .. } = &*self.shared;
         let started = clock.uptime();
+        let mut uptime = started;
         let consumer = self.consumer.as_mut()?;
         loop {
-            self.last_seen.store(nanos(clock.uptime()), Ordering::Relaxed);
-            let waited = clock.uptime().saturating_sub(started);
-            let wait = options.sleep_duration.saturating_sub(waited);
+            self.last_seen.store(nanos(uptime), Ordering::Relaxed);
+            let wait = options.sleep_duration.saturating_sub(uptime.saturating_sub(started));
             let found = if self.shared.limits.is_empty() {
                 consumer.dequeue(wait)
             } else {
@@ -135,7 +136,8 @@ impl Lane {
                 }
             }
             // A queue may say earlier than asked that there is nothing.
-            if clock.uptime().saturating_sub(started) >= options.sleep_duration {
+            uptime = clock.uptime();
+            if uptime.saturating_sub(started) >= options.sleep_duration {
                 self.empty.fetch_add(1, Ordering::SeqCst);
                 self.monitor.check_idle();
                 return None;
@@ -143,8 +145,9 @@ impl Lane {
         }
     }
 
-    pub(super) fn process(&mut self, delivery: Delivery) {
-        let incoming = Incoming::read(&delivery.text);
+    pub(super) fn process(&mut self, mut delivery: Delivery) {
+        let text = std::mem::take(&mut delivery.text);
+        let incoming = Incoming::read(&text);
         let assignment =
             incoming.as_ref().ok().and_then(|message| self.shared.assignments.get(message.header.request_type()));
         let handler = assignment.as_deref().map(|assignment| assignment.handler);
@@ -153,11 +156,11 @@ impl Lane {
             assignment.as_deref().and_then(|one| Some((one, one.batch?))).filter(|_| !full)
         {
             drop(incoming);
-            return self.process_batch(delivery, assignment, &batch);
+            return self.process_batch(Delivery { text, ..delivery }, assignment, &batch);
         }
-        self.sit_down(&delivery, incoming.as_ref().ok(), assignment.as_deref());
-
         let started = self.shared.clock.uptime();
+        self.sit_down(&mut delivery, incoming.as_ref().ok(), assignment.as_deref(), started);
+
         let mut follow_ups = Vec::new();
         let ending = match (incoming, assignment) {
             // It came while the worker was being stopped.
@@ -168,7 +171,8 @@ impl Lane {
             (Ok(message), Some(assignment)) => self.ask(before_run).map_or_else(
                 || {
                     let bodies = [message.body_text()];
-                    let context = self.context(&delivery, message, &assignment);
+                    let failed = delivery.failed(assignment.policy.max_attempts);
+                    let context = self.context(delivery.lease.id, failed, message, &assignment);
                     self.begin();
                     let ending = self.span.in_scope(|| run(assignment.handler, &Run::new(&bodies, &context)));
                     follow_ups = context.into_follow_ups();
@@ -183,13 +187,18 @@ impl Lane {
     }
 
     /// What the handler may ask of this run.
-    pub(super) fn context(&self, delivery: &Delivery, message: Incoming<'_>, assignment: &Assignment) -> Context {
+    pub(super) fn context(
+        &self,
+        id: MessageId,
+        failed: u32,
+        message: Incoming<'_>,
+        assignment: &Assignment,
+    ) -> Context {
         let held = self.seat.held();
-        let failed = delivery.failed(assignment.policy.max_attempts);
         // Whatever the producer wrote there: the queue counts.
         let header = Header { attempts: failed, ..message.header };
         let particulars = Particulars {
-            id: delivery.lease.id.clone(),
+            id,
             header,
             attempt: failed.saturating_add(1),
             max_attempts: assignment.policy.max_attempts,
@@ -200,13 +209,20 @@ impl Lane {
 
     /// Puts the consumer within reach of the monitor, which from now on keeps
     /// the lease alive.
-    fn sit_down(&mut self, delivery: &Delivery, message: Option<&Incoming<'_>>, assignment: Option<&Assignment>) {
+    fn sit_down(
+        &mut self,
+        delivery: &mut Delivery,
+        message: Option<&Incoming<'_>>,
+        assignment: Option<&Assignment>,
+        uptime: Duration,
+    ) {
         let Some(consumer) = self.consumer.take() else { return };
         self.cancellation.reset();
-        let mut running = self.running(delivery, message, assignment);
+        let queue = std::mem::take(&mut delivery.queue);
+        let mut running = self.running(delivery, queue, message, assignment, uptime);
         self.span = running.open_span(1);
         let timeout = running.facts.policy.timeout;
-        running.timeout = timeout.map(|limit| (self.shared.clock.uptime() + limit, limit));
+        running.timeout = timeout.map(|limit| (uptime + limit, limit));
         let tickets = std::mem::take(&mut self.tickets);
         self.take_seat(Held { consumer, running, others: VecDeque::new(), tickets });
     }
@@ -222,8 +238,10 @@ impl Lane {
     pub(super) fn running(
         &self,
         delivery: &Delivery,
+        queue: String,
         message: Option<&Incoming<'_>>,
         assignment: Option<&Assignment>,
+        uptime: Duration,
     ) -> Running {
         let policy = assignment.map_or(Policy::DEFAULT, |assignment| assignment.policy.clone());
         let meters = assignment.map_or(&self.shared.assignments.unknown, |assignment| &assignment.meters);
@@ -238,10 +256,10 @@ impl Lane {
             delay,
             expiration: message.and_then(|message| message.header.expiration()),
         };
-        let uptime = self.shared.clock.uptime();
-        let mut running = Running::new(delivery, uptime, facts, self.cancellation.clone(), meters.clone());
+        let mut running = Running::new(delivery, queue, uptime, facts, self.cancellation.clone(), meters.clone());
         if let Some(message) = message {
-            running.request_type = limited(message.header.request_type().to_owned());
+            let unknown = || Cow::Owned(limited(message.header.request_type().to_owned()));
+            running.request_type = assignment.map_or_else(unknown, |assignment| Cow::Borrowed(assignment.name));
             running.traceparent = message.header.traceparent().map(str::to_owned);
         }
         running
@@ -310,6 +328,7 @@ impl Lane {
                 Err(error) if error.is_transient() => {
                     if !trouble.in_trouble() {
                         let Running { lease, request_type, .. } = &held.running;
+                        let request_type = &**request_type;
                         tracing::error!(id = %lease.id, request_type, error = chain(&error), "cannot settle a message, trying again");
                     }
                     drop(seat);

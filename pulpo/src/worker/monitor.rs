@@ -213,6 +213,7 @@ impl Monitor {
         match held.carry_out(&disposition, &*self.shared.queue) {
             Err(error) if error.is_transient() => {
                 let Running { lease, request_type, .. } = &held.running;
+                let request_type = &**request_type;
                 tracing::error!(id = %lease.id, request_type, error = chain(&error), "cannot settle a message, trying again");
                 held.running.timeout = Some((uptime + Duration::from_secs(1), limit));
                 false

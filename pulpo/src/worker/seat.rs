@@ -1,6 +1,7 @@
 //! Where a lane's consumer rests while its handler runs, within reach of the
 //! monitor.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,7 +39,7 @@ pub(super) struct Held {
 /// A job on its way: all that settling it takes.
 pub(super) struct Running {
     pub(super) lease: Lease,
-    pub(super) request_type: String,
+    pub(super) request_type: Cow<'static, str>,
     pub(super) queue: String,
     pub(super) traceparent: Option<String>,
     pub(super) facts: Facts,
@@ -98,6 +99,7 @@ impl Facts {
 impl Running {
     pub(super) fn new(
         delivery: &Delivery,
+        queue: String,
         uptime: Duration,
         facts: Facts,
         cancellation: Arc<Cancellation>,
@@ -105,8 +107,8 @@ impl Running {
     ) -> Self {
         Self {
             lease: delivery.lease.clone(),
-            request_type: String::new(),
-            queue: delivery.queue.clone(),
+            request_type: Cow::Borrowed(""),
+            queue,
             traceparent: None,
             facts,
             ttr: delivery.ttr,
@@ -133,7 +135,7 @@ impl Running {
         self.span = tracing::error_span!(
             "job",
             id = self.lease.id.as_str(),
-            request_type = self.request_type,
+            request_type = &*self.request_type,
             queue = self.queue,
             attempt = self.facts.failed.saturating_add(1),
             batch = (messages > 1).then_some(messages),
@@ -169,7 +171,7 @@ impl Running {
             }
             Err(QueueError::LeaseLost { id }) => {
                 self.touch_at = None;
-                tracing::warn!(%id, request_type = self.request_type, "the lease was lost while the job is running: its result will not count");
+                tracing::warn!(%id, request_type = &*self.request_type, "the lease was lost while the job is running: its result will not count");
                 // The others of a batch still count.
                 if !self.in_batch {
                     self.cancellation.cancel();
@@ -179,7 +181,7 @@ impl Running {
                 // Sooner than the next heartbeat, since the lease is ending.
                 self.touch_at = Some(uptime + (heartbeat(self.ttr) / 10).max(Duration::from_millis(50)));
                 if !std::mem::replace(&mut self.untouched, true) {
-                    tracing::warn!(id = %self.lease.id, request_type = self.request_type, error = chain(&error), "cannot renew the lease, trying again");
+                    tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, error = chain(&error), "cannot renew the lease, trying again");
                 }
             }
         }
