@@ -49,12 +49,14 @@ fn publish(effort: &Effort) -> Vec<Row> {
 fn drain(effort: &Effort) -> Vec<Row> {
     let jobs = effort.drain() / 2;
     let through_pulpo = |lanes| with_server(|port| work::drain_all(&open(port, lanes), jobs));
-    let through_crate = |connections| with_server(|port| server::drain(port, connections, jobs));
-    let one = effort.against(|| through_pulpo(1), || through_crate(1));
-    let eight = effort.against(|| through_pulpo(8), || through_crate(8));
+    let through_crate = |connections, stats| with_server(|port| server::drain(port, connections, jobs, stats));
+    let one = effort.against(|| through_pulpo(1), || through_crate(1, false));
+    let same = effort.against(|| through_pulpo(8), || through_crate(8, true));
+    let eight = effort.against(|| through_pulpo(8), || through_crate(8, false));
     let by_hand = effort.against(|| through_pulpo(8), || with_server(|port| server::drain_pipelined(port, 8, jobs)));
     vec![
         Row::rates("beanstalkd: drain with 1 lane", "beanstalkc, 1 connection", &one),
+        Row::rates("beanstalkd: drain with 8 lanes", "beanstalkc, 8, and stats-job", &same),
         Row::rates("beanstalkd: drain with 8 lanes", "beanstalkc, 8 connections", &eight),
         Row::rates("beanstalkd: drain with 8 lanes", "by hand, delete and reserve in one write", &by_hand)
             .target(Target::Ratio(0.7)),

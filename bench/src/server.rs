@@ -45,18 +45,22 @@ pub(crate) fn publish(port: u16, connections: u64, time: Duration) -> f64 {
     next.load(Relaxed) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// `reserve` and `delete` through the crate, on so many connections, until
-/// nothing is left.
-pub(crate) fn drain(port: u16, connections: u64, jobs: u64) -> f64 {
+/// `reserve` and `delete` through the crate, and `stats-job` between them if
+/// asked for, on so many connections, until nothing is left.
+pub(crate) fn drain(port: u16, connections: u64, jobs: u64, with_stats: bool) -> f64 {
     fill(port, jobs);
     let clients: Vec<_> = (0..connections).map(|_| connect(port)).collect();
     let started = Instant::now();
     thread::scope(|scope| {
         for mut client in clients {
             scope.spawn(move || {
-                while let Ok(mut job) = client.reserve_with_timeout(Duration::ZERO) {
+                while let Ok(job) = client.reserve_with_timeout(Duration::ZERO) {
                     read(job.body());
-                    job.delete().unwrap();
+                    let id = job.id();
+                    if with_stats {
+                        std::hint::black_box(client.stats_job(id).unwrap());
+                    }
+                    client.delete(id).unwrap();
                 }
             });
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::connection::{Client, Connection, Fault, Server};
+use super::connection::{Client, Connection, Fault, Server, found};
 use super::job::JobStats;
 use super::limits::seconds;
 use super::reasons::{self, Note};
@@ -14,6 +14,7 @@ use super::{Shared, ago};
 use crate::clock::Clock as _;
 use crate::message::MessageId;
 use crate::queue::{Consumer, Delivery, Lease, Pick, QueueError, State};
+use crate::report::chain;
 
 /// How long the server is asked to wait at most, so that an interrupt is
 /// noticed soon.
@@ -22,6 +23,10 @@ const LONGEST_SLICE: Duration = Duration::from_secs(1);
 /// How often it is asked in the last part of a wait, which is less than the
 /// second that its protocol counts in.
 const SHORT_PAUSE: Duration = Duration::from_millis(10);
+
+/// What a wait may last longer than was asked: as much as its seconds took by
+/// themselves. Else the last of them would be one of short pauses.
+const NEARLY: Duration = Duration::from_millis(100);
 
 /// The tube that a new connection watches unasked.
 const DEFAULT_TUBE: &str = "default";
@@ -35,6 +40,11 @@ pub(super) struct BeanstalkdConsumer {
     /// What this connection has reserved: empty without one, since then the
     /// server has made all of it ready again.
     held: HashMap<u64, Held>,
+    /// A job that is done, to be deleted by the next call. Only with a
+    /// connection.
+    put_off: Option<(Lease, u64, Held)>,
+    /// Leases of such jobs that had ended by then.
+    lost: Vec<Lease>,
     interrupts: u64,
 }
 
@@ -48,10 +58,26 @@ struct Held {
     since: Duration,
 }
 
+impl Held {
+    fn holding(&self, now: Duration) -> Holding {
+        let certain = now.saturating_sub(self.since) < self.ttr / 2;
+        Holding { priority: self.priority, reserves: self.reserves, certain }
+    }
+}
+
 impl BeanstalkdConsumer {
     pub(super) fn new(shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
-        Self { shared, queues, connection: None, watched: Vec::new(), held: HashMap::new(), interrupts }
+        Self {
+            shared,
+            queues,
+            connection: None,
+            watched: Vec::new(),
+            held: HashMap::new(),
+            put_off: None,
+            lost: Vec::new(),
+            interrupts,
+        }
     }
 
     fn connect(&mut self) -> Result<&Connection, Fault> {
@@ -67,11 +93,39 @@ impl BeanstalkdConsumer {
         if fault.ends_connection() {
             self.connection = None;
             self.held.clear();
+            self.lost.extend(self.put_off.take().map(|(lease, ..)| lease));
         }
     }
 
+    /// Deletes what was put off, and then does `talk`: both in one change of
+    /// threads.
+    fn run<R: Send + 'static>(
+        &mut self,
+        pause: Duration,
+        talk: impl FnOnce(&mut Client) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, Fault> {
+        let now = self.shared.lease_clock.uptime();
+        let first = self.put_off.as_ref().map(|(_, id, held)| (*id, held.holding(now)));
+        let answer = self.connect()?.run(pause, move |client| {
+            let deleted = first.map(|(id, holding)| found(delete(client, id, &holding)));
+            let answer = match &deleted {
+                Some(Err(fault)) => Err(fault.clone()),
+                _ => talk(client),
+            };
+            Ok((deleted, answer))
+        });
+        let (deleted, answer) = answer.unwrap_or_else(|fault| (None, Err(fault)));
+        if let Some(Ok(done)) = deleted
+            && let Some((lease, ..)) = self.put_off.take()
+            && done.is_none()
+        {
+            self.lost.push(lease);
+        }
+        answer.inspect_err(|fault| self.notice(fault))
+    }
+
     /// Watches these tubes, of which there is at least one, and no other.
-    fn watch(&mut self, wanted: Vec<String>) -> Result<(), Fault> {
+    fn watch(&mut self, wanted: &[String]) -> Result<(), Fault> {
         self.connect()?;
         if wanted == self.watched {
             return Ok(());
@@ -79,20 +133,20 @@ impl BeanstalkdConsumer {
         let without = |all: &[String], some: &[String]| -> Vec<String> {
             all.iter().filter(|tube| !some.contains(tube)).cloned().collect()
         };
-        let (more, less) = (without(&wanted, &self.watched), without(&self.watched, &wanted));
+        let (more, less) = (without(wanted, &self.watched), without(&self.watched, wanted));
         // First the new ones: the server never lets the last one go.
-        self.connect()?.run(Duration::ZERO, move |client| {
+        self.run(Duration::ZERO, move |client| {
             more.iter().try_for_each(|tube| client.watch(tube))?;
             less.iter().try_for_each(|tube| client.ignore(tube))
         })?;
-        self.watched = wanted;
+        self.watched = wanted.to_vec();
         Ok(())
     }
 
     /// Asks for a job once, the server waiting for so many seconds.
     fn reserve(&mut self, wait: u64) -> Result<Option<Delivery>, Fault> {
         let since = self.shared.lease_clock.uptime();
-        let reserved = self.connect()?.run(Duration::from_secs(wait), move |client| {
+        let reserved = self.run(Duration::from_secs(wait), move |client| {
             let (id, text) = client.reserve(wait)?;
             Ok((id, text, client.stats_job(id)?))
         });
@@ -136,11 +190,7 @@ impl BeanstalkdConsumer {
         let held = self.held.get(&id).filter(|held| held.token == lease.token).ok_or_else(lost)?;
         let connection = self.connection.as_ref().ok_or_else(lost)?;
         let now = self.shared.lease_clock.uptime();
-        let holding = Holding {
-            priority: held.priority,
-            reserves: held.reserves,
-            certain: now.saturating_sub(held.since) < held.ttr / 2,
-        };
+        let holding = held.holding(now);
         let answer = connection.run(Duration::ZERO, move |client| command(client, id, &holding));
         match &answer {
             Ok(()) if keeps => {
@@ -166,6 +216,18 @@ struct Holding {
     certain: bool,
 }
 
+fn delete(client: &mut Client, id: u64, holding: &Holding) -> Result<(), Fault> {
+    // The server lets anyone delete a job that nobody has reserved: a lease
+    // that ended would take the job away from those to come.
+    if !holding.certain {
+        let job = client.stats_job(id)?;
+        if job.state != State::Reserved || job.reserves != holding.reserves {
+            return Err(Fault::NotFound);
+        }
+    }
+    client.delete(id)
+}
+
 /// The server gives numbers: another id is none of its.
 pub(super) fn number(id: &MessageId) -> Option<u64> {
     id.as_str().parse().ok()
@@ -188,8 +250,11 @@ impl Consumer for BeanstalkdConsumer {
     }
 
     fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let wanted = |queue: &&String| !pick.except_queues.contains(queue);
-        let tubes: Vec<String> = self.queues.iter().filter(wanted).cloned().collect();
+        let tubes: Arc<[String]> = if pick.except_queues.is_empty() {
+            self.queues.clone()
+        } else {
+            self.queues.iter().filter(|queue| !pick.except_queues.contains(queue)).cloned().collect()
+        };
         let clock = self.shared.clock.clone();
         let end = clock.uptime().saturating_add(wait);
         loop {
@@ -197,21 +262,21 @@ impl Consumer for BeanstalkdConsumer {
             let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
             let interrupted = std::mem::replace(&mut self.interrupts, interrupts) != interrupts;
             let left = if interrupted { Duration::ZERO } else { end.saturating_sub(clock.uptime()) };
-            let slice = left.min(self.shared.reserve_timeout).min(LONGEST_SLICE).as_secs();
+            let slice = left.saturating_add(NEARLY).min(self.shared.reserve_timeout).min(LONGEST_SLICE).as_secs();
             // Without queues there is nothing to watch, and nothing comes.
             if tubes.is_empty() {
+                self.finish()?;
                 if !left.is_zero() {
                     self.shared.signal.wait(seen, Some(left.min(LONGEST_SLICE)));
                 }
             } else {
-                let reserved = self.watch(tubes.clone()).and_then(|()| self.reserve(slice));
-                let reserved = reserved.inspect_err(|fault| self.notice(fault));
+                let reserved = self.watch(&tubes).and_then(|()| self.reserve(slice));
                 let delivery = reserved.map_err(|fault| self.shared.error("take a message from", fault))?;
                 if delivery.is_some() {
                     return Ok(delivery);
                 }
             }
-            if left.is_zero() {
+            if left.is_zero() || (slice > 0 && clock.uptime() >= end) {
                 return Ok(None);
             }
             if slice == 0 && !tubes.is_empty() {
@@ -221,17 +286,31 @@ impl Consumer for BeanstalkdConsumer {
     }
 
     fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.settle(lease, "delete a message from", false, |client, id, holding| {
-            // The server lets anyone delete a job that nobody has reserved: a
-            // lease that ended would take the job away from those to come.
-            if !holding.certain {
-                let job = client.stats_job(id)?;
-                if job.state != State::Reserved || job.reserves != holding.reserves {
-                    return Err(Fault::NotFound);
-                }
-            }
-            client.delete(id)
-        })
+        self.settle(lease, "delete a message from", false, delete)
+    }
+
+    /// Put off until the next call, which is to come at once: what takes the
+    /// next message deletes this one before.
+    fn commit_soon(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.finish()?;
+        let lost = || QueueError::LeaseLost { id: lease.id.clone() };
+        let id = number(&lease.id).ok_or_else(lost)?;
+        if self.held.get(&id).is_none_or(|held| held.token != lease.token) {
+            return Err(lost());
+        }
+        self.put_off = self.held.remove(&id).map(|held| (lease.clone(), id, held));
+        Ok(())
+    }
+
+    fn lost(&mut self) -> Vec<Lease> {
+        std::mem::take(&mut self.lost)
+    }
+
+    fn finish(&mut self) -> Result<(), QueueError> {
+        if self.put_off.is_none() {
+            return Ok(());
+        }
+        self.run(Duration::ZERO, |_| Ok(())).map_err(|fault| self.shared.error("delete a message from", fault))
     }
 
     fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
@@ -272,5 +351,13 @@ impl Consumer for BeanstalkdConsumer {
 
     fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
         self.settle(lease, "renew a lease at", true, |client, id, _| client.touch(id))
+    }
+}
+
+impl Drop for BeanstalkdConsumer {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::warn!(error = chain(&error), "cannot settle the last job: it will run again");
+        }
     }
 }
