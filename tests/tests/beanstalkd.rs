@@ -56,6 +56,18 @@ impl Other {
 }
 
 #[test]
+fn an_idle_wait_asks_the_server_once_a_second() {
+    let server = BeanstalkdServer::start();
+    let mut seat = queue_at(&server).consumer(&["idle".to_owned()]).unwrap();
+    let started = Instant::now();
+    assert!(seat.dequeue(Duration::from_secs(2)).unwrap().is_none());
+    assert!(started.elapsed() >= Duration::from_millis(1900), "it waited for {:?}", started.elapsed());
+    let stats = Other::new(&server).ask("stats");
+    let asked = stats.lines().find_map(|line| line.strip_prefix("cmd-reserve-with-timeout: ")).unwrap();
+    assert!(asked.parse::<u32>().unwrap() <= 10, "asked {asked} times");
+}
+
+#[test]
 fn what_another_program_put_comes_as_it_is() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);

@@ -182,6 +182,33 @@ fn what_a_killed_server_kept_is_there_after_its_restart() {
 }
 
 #[test]
+fn a_commit_that_was_put_off_and_did_not_come_through_is_said_once_and_its_job_runs_again() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Options::new().binlog(folder.path()).start();
+    let queue = queue_at(server.port());
+    queue.enqueue(vec![message("done"), message("again")]).unwrap();
+    let mut seat = seat(&queue);
+    let done = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    seat.commit_soon(&done.lease).unwrap();
+    let again = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    assert!(queue.peek(&done.lease.id).unwrap().is_none(), "deleted by the next dequeue");
+    seat.commit_soon(&again.lease).unwrap();
+    assert!(matches!(seat.commit_soon(&again.lease), Err(QueueError::LeaseLost { .. })), "it is settled");
+    assert!(seat.lost().is_empty());
+
+    queue.enqueue(vec![message("again")]).unwrap();
+    let again = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    seat.commit_soon(&again.lease).unwrap();
+    server.kill();
+    assert!(seat.dequeue(Duration::ZERO).unwrap_err().is_transient());
+    assert_eq!(seat.lost(), [again.lease]);
+    assert!(seat.lost().is_empty());
+    seat.finish().unwrap();
+    server.restart();
+    assert_eq!(drain(&queue), BTreeSet::from(["again".to_owned()]));
+}
+
+#[test]
 fn an_idle_publisher_does_not_notice_a_restart() {
     let mut server = BeanstalkdServer::start();
     let queue = queue_at(server.port());

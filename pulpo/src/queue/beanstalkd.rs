@@ -61,6 +61,9 @@
 //!   something again. That takes a frozen process or a machine that vanished:
 //!   a worker that lives renews its leases, and one that ends is noticed.
 //!
+//! - A job that took less than a millisecond is deleted by the next call of its
+//!   consumer ([`Consumer::commit_soon`]).
+//!
 //! A wait ends at most a second after [`QueueAdapter::interrupt`].
 //!
 //! [`Delivery::kicks`]: super::Delivery::kicks

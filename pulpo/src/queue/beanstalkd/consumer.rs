@@ -26,7 +26,7 @@ const SHORT_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a wait may last longer than was asked: as much as its seconds took by
 /// themselves. Else the last of them would be one of short pauses.
-const NEARLY: Duration = Duration::from_millis(100);
+const NEARLY: Duration = Duration::from_millis(250);
 
 /// The tube that a new connection watches unasked.
 const DEFAULT_TUBE: &str = "default";
