@@ -56,6 +56,24 @@ impl Other {
 }
 
 #[test]
+fn nothing_is_put_off_while_another_message_is_at_hand() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    queue.enqueue(["a", "b"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
+    let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
+    let [first, last] = [(); 2].map(|()| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease);
+    // The run of the other one may take longer than this lease lasts.
+    seat.commit_soon(&first).unwrap();
+    assert!(queue.peek(&first.id).unwrap().is_none());
+    // The next call is a matter of microseconds.
+    seat.commit_soon(&last).unwrap();
+    assert!(queue.peek(&last.id).unwrap().is_some());
+    assert!(seat.dequeue(Duration::ZERO).unwrap().is_none());
+    assert!(queue.peek(&last.id).unwrap().is_none());
+    assert!(seat.lost().is_empty());
+}
+
+#[test]
 fn an_idle_wait_asks_the_server_once_a_second() {
     let server = BeanstalkdServer::start();
     let mut seat = queue_at(&server).consumer(&["idle".to_owned()]).unwrap();
