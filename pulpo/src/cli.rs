@@ -18,6 +18,7 @@ use crate::message::MessageId;
 use crate::registry::Registry;
 use crate::report::chain;
 
+mod buffered;
 mod change;
 mod check;
 mod completions;

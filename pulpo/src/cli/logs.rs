@@ -1,21 +1,18 @@
 //! Where the logs of a command go: to standard error, a line each.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write, stderr};
+use std::io::{self, IsTerminal as _, Write, stderr};
 
 use tracing::Level;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use super::buffered::{self, WrittenOut};
 use super::show::escaped;
 use crate::config::{ConsoleOptions, LogFormat};
 
-/// How many lines wait for a slow reader before the jobs do.
-const LONGEST_BUFFER: usize = 128_000;
-
 /// Writes out what is buffered when it is dropped.
 #[must_use]
-pub(super) struct Logs(#[expect(dead_code, reason = "it works by being dropped")] Option<WorkerGuard>);
+pub(super) struct Logs(#[expect(dead_code, reason = "it works by being dropped")] Option<WrittenOut>);
 
 /// From here on, what is logged is shown: at this level, or as `RUST_LOG`
 /// says, or by default at that one.
@@ -25,13 +22,11 @@ pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptio
         Some(level) => EnvFilter::new(level.to_string()),
     };
     let json = matches!(console.log_format, LogFormat::Json);
-    let (writer, guard) = if console.enable_output_buffering {
-        // None is dropped: a log with holes is worse than a job that waits.
-        let builder = NonBlockingBuilder::default().lossy(false).buffered_lines_limit(LONGEST_BUFFER);
-        let (writer, guard) = builder.finish(Lines { json, out: BufWriter::new(stderr()) });
-        (BoxMakeWriter::new(writer), Some(guard))
-    } else {
-        (BoxMakeWriter::new(move || Lines { json, out: stderr() }), None)
+    // Without a thread for it, the log is written as it comes.
+    let buffered = console.enable_output_buffering.then(|| buffered::start(stderr).ok()).flatten();
+    let (writer, guard) = match buffered {
+        Some((log, guard)) => (BoxMakeWriter::new(move || Lines { json, out: log.clone() }), Some(guard)),
+        None => (BoxMakeWriter::new(move || Lines { json, out: stderr() }), None),
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(writer);
     // A program that has set up its own logs keeps them.
