@@ -147,8 +147,8 @@ pub trait Consumer: Send {
     fn commit(&mut self, lease: &Lease) -> Result<(), QueueError>;
 
     /// Done, as [`commit`](Self::commit) says, of a job that took less than a
-    /// millisecond: a queue may put it off by about two milliseconds at most,
-    /// to do it together with others or with the next
+    /// millisecond, or of one of a batch: a queue may put it off by about two
+    /// milliseconds at most, to do it together with others or with the next
     /// [`dequeue`](Self::dequeue). If the process dies meanwhile, the job runs
     /// again.
     ///
