@@ -165,9 +165,9 @@ pub trait Consumer: Send {
         Vec::new()
     }
 
-    /// To be called when nothing more is to be dequeued: when it returns Ok,
-    /// what was put off is done, and what was leased ahead for this consumer
-    /// is ready again.
+    /// To be called when nothing is to be dequeued for a while, or any more:
+    /// when it returns Ok, what was put off is done, and what was leased ahead
+    /// for this consumer is ready again.
     ///
     /// # Errors
     /// If the queue cannot be reached; then it can be called again.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use pulpo::MessageId;
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue, queue_name_problem};
-use pulpo::queue::{Filter, NewMessage, QueueAdapter as _, QueueError, State, StoredMessage};
+use pulpo::queue::{Filter, Lease, NewMessage, QueueAdapter as _, QueueError, State, StoredMessage};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
 use tempfile::TempDir;
 
@@ -56,21 +56,44 @@ impl Other {
 }
 
 #[test]
-fn nothing_is_put_off_while_another_message_is_at_hand() {
+fn what_was_put_off_is_deleted_with_the_next_dequeue_or_at_the_end() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
-    queue.enqueue(["a", "b"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
+    queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
     let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
-    let [first, last] = [(); 2].map(|()| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease);
-    // The run of the other one may take longer than this lease lasts.
-    seat.commit_soon(&first).unwrap();
-    assert!(queue.peek(&first.id).unwrap().is_none());
-    // The next call is a matter of microseconds.
-    seat.commit_soon(&last).unwrap();
-    assert!(queue.peek(&last.id).unwrap().is_some());
+    let [a, b] = [(); 2].map(|()| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease);
+    let there = |lease: &Lease| queue.peek(&lease.id).unwrap().is_some();
+    seat.commit_soon(&a).unwrap();
+    seat.commit_soon(&b).unwrap();
+    assert!(there(&a) && there(&b));
+    let c = seat.dequeue(Duration::ZERO).unwrap().unwrap().lease;
+    assert!(!there(&a) && !there(&b));
+    seat.commit_soon(&c).unwrap();
+    assert!(there(&c));
+    seat.finish().unwrap();
+    assert!(!there(&c) && seat.lost().is_empty());
+}
+
+#[test]
+fn of_those_that_were_put_off_only_the_ones_that_were_lost_are_said() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    let mut other = Other::new(&server);
+    queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
+    let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
+    let leases = [(); 3].map(|()| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease);
+    seat.rollback(&leases[1], Duration::ZERO, "for another", true).unwrap();
+    assert_eq!(other.say(b"watch hand"), "WATCHING 2");
+    let taken = other.say(b"reserve-with-timeout 1");
+    assert!(taken.starts_with(&format!("RESERVED {} ", leases[1].id)), "{taken}");
+    for lease in [&leases[0], &leases[2]] {
+        seat.commit_soon(lease).unwrap();
+    }
+    assert!(matches!(seat.commit_soon(&leases[1]), Err(QueueError::LeaseLost { .. })));
     assert!(seat.dequeue(Duration::ZERO).unwrap().is_none());
-    assert!(queue.peek(&last.id).unwrap().is_none());
     assert!(seat.lost().is_empty());
+    let left: Vec<_> = queue.list(&Filter::all()).unwrap().into_iter().map(|message| message.id).collect();
+    assert_eq!(left, [leases[1].id.clone()]);
 }
 
 #[test]

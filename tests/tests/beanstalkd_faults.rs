@@ -324,6 +324,68 @@ fn a_server_out_of_memory_says_so_and_keeps_what_it_took() {
     queue.enqueue(vec![message("room again")]).unwrap();
 }
 
+/// Until it is full, the server takes all of a batch; then the big ones of it
+/// no more, and small ones after them.
+#[test]
+fn of_a_batch_that_does_not_fit_into_memory_the_first_ones_are_kept_and_no_others() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    server.limit_memory(8 << 20);
+    let mut kept = BTreeSet::new();
+    let mut number = 0;
+    loop {
+        assert!(number < 1000, "it has more memory than it should");
+        let texts: Vec<_> = (0..4)
+            .map(|_| {
+                number += 1;
+                format!("{number} {}", "x".repeat(if number % 2 == 0 { 60_000 } else { 10 }))
+            })
+            .collect();
+        match queue.enqueue(texts.iter().map(|text| message(text)).collect()) {
+            Ok(ids) => {
+                assert_eq!(ids.len(), 4);
+                kept.extend(texts);
+                continue;
+            }
+            Err(QueueError::PartOfBatch { ids, of: 4, source }) => {
+                assert!(matches!(*source, QueueError::OutOfMemory { .. }), "{source}");
+                for (id, text) in ids.iter().zip(&texts) {
+                    assert_eq!(String::from_utf8_lossy(&queue.peek(id).unwrap().expect("it is there").text), *text);
+                }
+                assert!(ids.len() == 1 || ids.len() == 3, "a big one was refused, not number {}", ids.len());
+                kept.extend(texts.into_iter().take(ids.len()));
+            }
+            Err(error) => panic!("expected a part of the batch, got {error}"),
+        }
+        break;
+    }
+    assert_eq!(drain(&queue), kept);
+}
+
+#[test]
+fn a_batch_that_is_cut_off_says_which_ones_are_certain() {
+    let server = BeanstalkdServer::start();
+    let direct = queue_at(server.port());
+    // Far into the answers to the second half: that is a write of its own.
+    let proxy = Proxy::start(server.port(), |number| if number % 2 == 0 { 4000 } else { 120_000 });
+    for _ in 0..4 {
+        let queue = queue_at(proxy.port());
+        let texts: Vec<_> = (0..600).map(|number| format!("{number} {}", "x".repeat(300))).collect();
+        let error = queue.enqueue(texts.iter().map(|text| message(text)).collect()).expect_err("it is cut");
+        let (certain, source) = match error {
+            QueueError::PartOfBatch { ids, of: 600, source } => (ids, *source),
+            other => (Vec::new(), other),
+        };
+        for (id, text) in certain.iter().zip(&texts) {
+            let stored = direct.peek(id).unwrap().expect("what is certain is there");
+            assert_eq!(String::from_utf8_lossy(&stored.text), *text);
+        }
+        let is_in_doubt = matches!(source, QueueError::UnknownOutcome { .. });
+        assert!(is_in_doubt || certain.is_empty(), "{} are certain, and then: {source}", certain.len());
+        drain(&direct);
+    }
+}
+
 #[test]
 fn a_draining_server_takes_nothing_and_gives_all() {
     let server = BeanstalkdServer::start();

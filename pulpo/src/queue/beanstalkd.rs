@@ -5,7 +5,9 @@
 //! more:
 //!
 //! - A batch is not atomic. An error in the middle says which messages the
-//!   server has ([`QueueError::PartOfBatch`]).
+//!   server has ([`QueueError::PartOfBatch`]): the first ones. A server that is
+//!   out of memory may take some after one that it did not take; they are
+//!   deleted again, which fails to stop one that a worker has already begun.
 //! - A connection that drops between a message and its answer leaves open
 //!   whether the server has it: [`QueueError::UnknownOutcome`]. Nothing is
 //!   sent twice by this adapter; only the caller knows whether it may be.
@@ -61,8 +63,15 @@
 //!   something again. That takes a frozen process or a machine that vanished:
 //!   a worker that lives renews its leases, and one that ends is noticed.
 //!
-//! - A job that took less than a millisecond is deleted by the next call of its
-//!   consumer ([`Consumer::commit_soon`]).
+//! - A job that took less than a millisecond, or was one of a batch, is deleted
+//!   in the round trip that takes the next one ([`Consumer::commit_soon`]).
+//!
+//! # A silent server
+//!
+//! A call that the server leaves without an answer for
+//! [`BeanstalkdOptions::socket_timeout`] ends with an error, and its connection
+//! with it. On systems other than Unix it ends when the system gives the
+//! connection up.
 //!
 //! A wait ends at most a second after [`QueueAdapter::interrupt`].
 //!
@@ -70,26 +79,35 @@
 //! [`Delivery::failed`]: super::Delivery::failed
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use self::connection::{Client, Fault, Server};
+use self::client::{Client, Server};
+use self::fault::Fault;
+use self::job::NewJob;
+use self::pipeline::Stopped;
 use self::pool::Pool;
+use self::watchdog::Watchdog;
 use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage};
-use crate::clock::{Clock, Signal, SystemClock, lock};
+use crate::clock::{Clock, Signal, SystemClock};
 use crate::message::MessageId;
 
-mod connection;
+mod client;
 mod consumer;
+mod fault;
 mod inspect;
 mod job;
 mod limits;
+mod pipeline;
 mod pool;
+mod probe;
 mod reasons;
+mod socket;
 mod walk;
+mod watchdog;
 
 pub use walk::LONGEST_WALK;
 
@@ -174,7 +192,7 @@ impl BeanstalkdQueue {
         let BeanstalkdOptions { host, port, socket_timeout, reserve_timeout } = options;
         Self(Arc::new(Shared {
             place: format!("beanstalkd at {host}:{port}"),
-            pool: Pool::new(Server { host, port, silence: socket_timeout }),
+            pool: Pool::new(Server { host, port, silence: socket_timeout, watchdog: Arc::new(Watchdog::new()) }),
             reserve_timeout,
             signal: Signal::new(clock.clone()),
             clock,
@@ -209,13 +227,9 @@ pub fn queue_name_problem(name: &str) -> Option<&'static str> {
 }
 
 impl Shared {
-    /// Runs `talk` on a connection of the pool.
-    fn talk<R: Send + 'static>(
-        &self,
-        doing: &str,
-        talk: impl FnOnce(&mut Client) -> Result<R, Fault> + Send + 'static,
-    ) -> Result<R, QueueError> {
-        let answer = self.pool.take().and_then(|connection| connection.run(Duration::ZERO, talk));
+    /// Does `talk` on a connection of the pool.
+    fn talk<R>(&self, doing: &str, talk: impl FnOnce(&mut Client) -> Result<R, Fault>) -> Result<R, QueueError> {
+        let answer = self.pool.take().and_then(|mut client| talk(&mut client));
         answer.map_err(|fault| self.error(doing, fault))
     }
 
@@ -230,36 +244,19 @@ impl Shared {
         }
     }
 
-    fn enqueue_all(&self, jobs: Arc<[NewJob]>) -> Result<Vec<MessageId>, QueueError> {
-        let connection = self.pool.take().map_err(|fault| self.error("publish to", fault))?;
-        let progress = Arc::new(Mutex::new(Progress::default()));
-        let put = {
-            let (jobs, progress) = (jobs.clone(), progress.clone());
-            move |client: &mut Client| {
-                for job in jobs.iter() {
-                    client.use_tube(&job.tube)?;
-                    lock(&progress).sending = true;
-                    let id = client.put(&job.text, job.priority, job.delay, job.ttr)?;
-                    let mut progress = lock(&progress);
-                    progress.sending = false;
-                    progress.ids.push(id.into());
-                }
-                Ok(())
-            }
-        };
-        let answer = connection.run(Duration::ZERO, put);
-        let Progress { ids, sending } = std::mem::take(&mut *lock(&progress));
-        let fault = match answer {
-            Ok(()) => return Ok(ids),
-            Err(fault) => fault,
-        };
+    fn enqueue_all(&self, jobs: &[NewJob]) -> Result<Vec<MessageId>, QueueError> {
+        let mut client = self.pool.take().map_err(|fault| self.error("publish to", fault))?;
+        let mut ids = Vec::with_capacity(jobs.len());
+        let put = client.put_all(jobs, &mut ids);
+        let ids: Vec<MessageId> = ids.into_iter().map(MessageId::from).collect();
+        let Err(Stopped { fault, in_doubt }) = put else { return Ok(ids) };
         let error = match fault {
             Fault::TooBig => {
-                let limit = connection.run(Duration::ZERO, Client::max_job_size).ok().flatten();
+                let limit = client.max_job_size().ok().flatten();
                 let size = jobs.get(ids.len()).map_or(0, |job| job.text.len());
                 QueueError::TooBig { place: self.place.clone(), size, limit }
             }
-            fault if sending && (fault.ends_connection() || fault == Fault::Buried) => {
+            fault if in_doubt => {
                 QueueError::UnknownOutcome { doing: format!("publish to {}", self.place), source: Box::new(fault) }
             }
             fault => self.error("publish to", fault),
@@ -280,24 +277,6 @@ fn ago(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
 /// The time that comes so long after.
 fn ahead(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(now)
-}
-
-/// A message in the terms of the server.
-#[derive(Debug)]
-struct NewJob {
-    tube: String,
-    priority: u32,
-    delay: u32,
-    ttr: u32,
-    text: String,
-}
-
-/// How far a publication came.
-#[derive(Debug, Default)]
-struct Progress {
-    ids: Vec<MessageId>,
-    /// One more may have been sent.
-    sending: bool,
 }
 
 impl QueueAdapter for BeanstalkdQueue {
@@ -321,8 +300,8 @@ impl QueueAdapter for BeanstalkdQueue {
             })
         };
         // All of them are checked before the first is sent.
-        let jobs = messages.into_iter().map(job).collect::<Result<Arc<[_]>, QueueError>>()?;
-        self.0.enqueue_all(jobs)
+        let jobs = messages.into_iter().map(job).collect::<Result<Vec<_>, QueueError>>()?;
+        self.0.enqueue_all(&jobs)
     }
 
     /// Connects at the first dequeue.

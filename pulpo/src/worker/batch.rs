@@ -50,6 +50,8 @@ impl Lane {
             if let Some(held) = self.seat.held().take() {
                 (self.consumer, self.tickets) = (Some(held.consumer), held.tickets);
             }
+            // Its run may take long, and no dequeue comes before it.
+            self.finish();
             self.pending = Some(other);
         }
     }

@@ -87,6 +87,29 @@ fn the_next_of_another_type_ends_the_gathering_and_has_its_turn() {
     });
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Lasting;
+
+#[pulpo::handler("lasting")]
+fn lasting(_: Lasting, board: pulpo::State<Board>) {
+    board.write("it lasts");
+    board.wait("the end");
+}
+
+#[test]
+fn a_batch_is_done_before_the_one_that_ended_its_gathering_runs() {
+    on_a_server(|stage| {
+        let ids = stage.lines(["a", "b"]);
+        stage.publish(Lasting);
+        let working = stage.work();
+        stage.once_told("it lasts");
+        let left: Vec<_> = ids.iter().filter_map(|id| stage.peek(id)).collect();
+        stage.board.open("the end");
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(working.stop().done, 3);
+    });
+}
+
 #[test]
 fn a_stop_gives_all_of_a_batch_back_uncounted() {
     on_a_server(|stage| {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::connection::{Client, Connection, Fault, Server, found};
+use super::client::{Client, Server};
+use super::fault::{Fault, found};
 use super::job::JobStats;
 use super::limits::seconds;
 use super::reasons::{self, Note};
@@ -34,15 +35,15 @@ const DEFAULT_TUBE: &str = "default";
 pub(super) struct BeanstalkdConsumer {
     shared: Arc<Shared>,
     queues: Arc<[String]>,
-    connection: Option<Connection>,
+    client: Option<Client>,
     /// The tubes that this connection watches.
     watched: Vec<String>,
     /// What this connection has reserved: empty without one, since then the
     /// server has made all of it ready again.
     held: HashMap<u64, Held>,
-    /// A job that is done, to be deleted by the next call. Only with a
+    /// Jobs that are done, to be deleted by the next call. Only with a
     /// connection.
-    put_off: Option<(Lease, u64, Held)>,
+    put_off: Vec<(Lease, u64, Held)>,
     /// Leases of such jobs that had ended by then.
     lost: Vec<Lease>,
     interrupts: u64,
@@ -71,57 +72,62 @@ impl BeanstalkdConsumer {
         Self {
             shared,
             queues,
-            connection: None,
+            client: None,
             watched: Vec::new(),
             held: HashMap::new(),
-            put_off: None,
+            put_off: Vec::new(),
             lost: Vec::new(),
             interrupts,
         }
     }
 
-    fn connect(&mut self) -> Result<&Connection, Fault> {
-        if self.connection.is_none() {
-            self.connection = Some(open(self.shared.pool.server(), &self.queues)?);
+    fn connect(&mut self) -> Result<&mut Client, Fault> {
+        if self.client.is_none() {
+            self.client = Some(open(self.shared.pool.server(), &self.queues)?);
             self.watched = self.queues.to_vec();
         }
-        Ok(self.connection.as_ref().expect("it was just set"))
+        Ok(self.client.as_mut().expect("it was just set"))
     }
 
     /// A connection that ended has lost its leases.
     fn notice(&mut self, fault: &Fault) {
         if fault.ends_connection() {
-            self.connection = None;
+            self.client = None;
             self.held.clear();
-            self.lost.extend(self.put_off.take().map(|(lease, ..)| lease));
+            self.lost.extend(self.put_off.drain(..).map(|(lease, ..)| lease));
         }
     }
 
-    /// Deletes what was put off, and then does `talk`: both in one change of
-    /// threads.
-    fn run<R: Send + 'static>(
-        &mut self,
-        pause: Duration,
-        talk: impl FnOnce(&mut Client) -> Result<R, Fault> + Send + 'static,
-    ) -> Result<R, Fault> {
+    /// Does `talk` with the server, if it can be reached.
+    fn talk<R>(&mut self, talk: impl FnOnce(&mut Client) -> Result<R, Fault>) -> Result<R, Fault> {
+        self.connect().and_then(talk).inspect_err(|fault| self.notice(fault))
+    }
+
+    /// Deletes what was put off, of which the lease is certain to last, and
+    /// reserves the next job, the server waiting for so many seconds.
+    fn next_job(&mut self, wait: u64) -> Result<(u64, Vec<u8>), Fault> {
         let now = self.shared.lease_clock.uptime();
-        let first = self.put_off.as_ref().map(|(_, id, held)| (*id, held.holding(now)));
-        let answer = self.connect()?.run(pause, move |client| {
-            let deleted = first.map(|(id, holding)| found(delete(client, id, &holding)));
-            let answer = match &deleted {
-                Some(Err(fault)) => Err(fault.clone()),
-                _ => talk(client),
-            };
-            Ok((deleted, answer))
-        });
-        let (deleted, answer) = answer.unwrap_or_else(|fault| (None, Err(fault)));
-        if let Some(Ok(done)) = deleted
-            && let Some((lease, ..)) = self.put_off.take()
-            && done.is_none()
-        {
-            self.lost.push(lease);
+        if self.put_off.is_empty() || self.put_off.iter().any(|(.., held)| !held.holding(now).certain) {
+            self.delete_put_off()?;
+            return self.talk(|client| client.reserve(wait));
         }
-        answer.inspect_err(|fault| self.notice(fault))
+        let ids: Vec<u64> = self.put_off.iter().map(|(_, id, _)| *id).collect();
+        let next = self.talk(|client| client.delete_and_reserve(&ids, wait))?;
+        let put_off = self.put_off.drain(..).zip(next.deleted);
+        self.lost.extend(put_off.filter(|(_, was_there)| !was_there).map(|((lease, ..), _)| lease));
+        next.reserved
+    }
+
+    fn delete_put_off(&mut self) -> Result<(), Fault> {
+        while let Some((lease, id, held)) = self.put_off.pop() {
+            let holding = held.holding(self.shared.lease_clock.uptime());
+            let deleted = self.talk(|client| found(delete(client, id, &holding)));
+            if !matches!(deleted, Ok(Some(()))) {
+                self.lost.push(lease);
+            }
+            deleted?;
+        }
+        Ok(())
     }
 
     /// Watches these tubes, of which there is at least one, and no other.
@@ -130,12 +136,13 @@ impl BeanstalkdConsumer {
         if wanted == self.watched {
             return Ok(());
         }
+        self.delete_put_off()?;
         let without = |all: &[String], some: &[String]| -> Vec<String> {
             all.iter().filter(|tube| !some.contains(tube)).cloned().collect()
         };
         let (more, less) = (without(wanted, &self.watched), without(&self.watched, wanted));
         // First the new ones: the server never lets the last one go.
-        self.run(Duration::ZERO, move |client| {
+        self.talk(|client| {
             more.iter().try_for_each(|tube| client.watch(tube))?;
             less.iter().try_for_each(|tube| client.ignore(tube))
         })?;
@@ -146,9 +153,9 @@ impl BeanstalkdConsumer {
     /// Asks for a job once, the server waiting for so many seconds.
     fn reserve(&mut self, wait: u64) -> Result<Option<Delivery>, Fault> {
         let since = self.shared.lease_clock.uptime();
-        let reserved = self.run(Duration::from_secs(wait), move |client| {
-            let (id, text) = client.reserve(wait)?;
-            Ok((id, text, client.stats_job(id)?))
+        let reserved = self.next_job(wait).and_then(|(id, text)| {
+            let job = self.talk(|client| client.stats_job(id))?;
+            Ok((id, text, job))
         });
         let (id, text, job) = match reserved {
             Ok(reserved) => reserved,
@@ -183,15 +190,15 @@ impl BeanstalkdConsumer {
         lease: &Lease,
         doing: &str,
         keeps: bool,
-        command: impl FnOnce(&mut Client, u64, &Holding) -> Result<(), Fault> + Send + 'static,
+        command: impl FnOnce(&mut Client, u64, &Holding) -> Result<(), Fault>,
     ) -> Result<(), QueueError> {
         let lost = || QueueError::LeaseLost { id: lease.id.clone() };
         let id = number(&lease.id).ok_or_else(lost)?;
         let held = self.held.get(&id).filter(|held| held.token == lease.token).ok_or_else(lost)?;
-        let connection = self.connection.as_ref().ok_or_else(lost)?;
+        let client = self.client.as_mut().ok_or_else(lost)?;
         let now = self.shared.lease_clock.uptime();
         let holding = held.holding(now);
-        let answer = connection.run(Duration::ZERO, move |client| command(client, id, &holding));
+        let answer = command(client, id, &holding);
         match &answer {
             Ok(()) if keeps => {
                 if let Some(held) = self.held.get_mut(&id) {
@@ -234,14 +241,13 @@ pub(super) fn number(id: &MessageId) -> Option<u64> {
 }
 
 /// A connection that watches these tubes and no other.
-fn open(server: &Server, queues: &Arc<[String]>) -> Result<Connection, Fault> {
-    let connection = Connection::open(server)?;
-    let queues = queues.clone();
-    connection.run(Duration::ZERO, move |client| {
-        queues.iter().try_for_each(|queue| client.watch(queue))?;
-        if queues.iter().any(|queue| queue == DEFAULT_TUBE) { Ok(()) } else { client.ignore(DEFAULT_TUBE) }
-    })?;
-    Ok(connection)
+fn open(server: &Server, queues: &[String]) -> Result<Client, Fault> {
+    let mut client = Client::open(server)?;
+    queues.iter().try_for_each(|queue| client.watch(queue))?;
+    if queues.iter().all(|queue| queue != DEFAULT_TUBE) {
+        client.ignore(DEFAULT_TUBE)?;
+    }
+    Ok(client)
 }
 
 impl Consumer for BeanstalkdConsumer {
@@ -290,19 +296,14 @@ impl Consumer for BeanstalkdConsumer {
     }
 
     /// Put off until the next call: what takes the next message deletes this
-    /// one before. That call comes at once, unless there is another message at
-    /// hand, whose run may take longer than this lease lasts.
+    /// one before, in the same round trip.
     fn commit_soon(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.finish()?;
-        if self.held.len() > 1 {
-            return self.commit(lease);
-        }
         let lost = || QueueError::LeaseLost { id: lease.id.clone() };
         let id = number(&lease.id).ok_or_else(lost)?;
         if self.held.get(&id).is_none_or(|held| held.token != lease.token) {
             return Err(lost());
         }
-        self.put_off = self.held.remove(&id).map(|held| (lease.clone(), id, held));
+        self.put_off.extend(self.held.remove(&id).map(|held| (lease.clone(), id, held)));
         Ok(())
     }
 
@@ -311,10 +312,7 @@ impl Consumer for BeanstalkdConsumer {
     }
 
     fn finish(&mut self) -> Result<(), QueueError> {
-        if self.put_off.is_none() {
-            return Ok(());
-        }
-        self.run(Duration::ZERO, |_| Ok(())).map_err(|fault| self.shared.error("delete a message from", fault))
+        self.delete_put_off().map_err(|fault| self.shared.error("delete a message from", fault))
     }
 
     fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::connection::{Client, Fault, found};
+use super::client::Client;
+use super::fault::{Fault, found};
 use super::limits;
 use super::reasons;
 use super::walk::{self, Found, LONGEST_WALK};
@@ -29,11 +30,11 @@ impl Shared {
     /// picked by their ids are looked for among so many ids.
     fn find(&self, filter: &Filter, most: u64) -> Result<Vec<Found>, QueueError> {
         filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
-        let (wanted, now) = (filter.clone(), self.clock.now());
+        let now = self.clock.now();
         if let Some(ids) = walk::few(filter) {
-            return self.talk("look at messages of", move |client| walk::named(client, &ids, &wanted, now, most));
+            return self.talk("look at messages of", |client| walk::named(client, &ids, filter, now, most));
         }
-        let walk = self.talk("list the messages of", move |client| walk::all(client, &wanted, now))?;
+        let walk = self.talk("list the messages of", |client| walk::all(client, filter, now))?;
         if walk.missing > 0 {
             tracing::warn!(
                 missing = walk.missing,
@@ -46,7 +47,7 @@ impl Shared {
 
     pub(super) fn stats(&self) -> Result<Stats, QueueError> {
         let now = self.clock.now();
-        self.talk("count the messages of", move |client| {
+        self.talk("count the messages of", |client| {
             let mut tubes = walk::tubes(client, &Filter::all())?;
             tubes.sort_unstable();
             let mut all = Stats::default();
@@ -82,7 +83,7 @@ impl Shared {
             let mut buried = filter.clone();
             buried.states = vec![State::Buried];
             let buried = self.find(&buried, SHORT_WALK)?;
-            return self.talk("kick messages of", move |client| {
+            return self.talk("kick messages of", |client| {
                 let mut kicked = 0;
                 for Found { id, notes, .. } in buried.into_iter().rev() {
                     if found(client.kick_job(id))?.is_some() {
@@ -95,8 +96,7 @@ impl Shared {
             });
         }
         filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
-        let filter = filter.clone();
-        self.talk("kick messages of", move |client| kick_all(client, &filter))
+        self.talk("kick messages of", |client| kick_all(client, filter))
     }
 
     pub(super) fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
@@ -104,7 +104,7 @@ impl Shared {
         // the oldest, and cost a search.
         self.talk("delete messages from", |client| reasons::sweep(client, &HashSet::new(), 0))?;
         let found_now = self.find(filter, SHORT_WALK)?;
-        self.talk("delete messages from", move |client| {
+        self.talk("delete messages from", |client| {
             let mut deleted = 0;
             for Found { id, notes, message } in found_now {
                 // One that was reserved may be free by now, and then is no
@@ -120,8 +120,8 @@ impl Shared {
 
     pub(super) fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
         limits::check_name(queue)?;
-        let (tube, seconds) = (queue.to_owned(), limits::seconds(time));
-        let paused = self.talk("pause a queue of", move |client| found(client.pause_tube(&tube, seconds)))?;
+        let seconds = limits::seconds(time);
+        let paused = self.talk("pause a queue of", |client| found(client.pause_tube(queue, seconds)))?;
         if paused.is_none() && seconds > 0 {
             return Err(QueueError::NoSuchQueue { queue: queue.to_owned(), place: self.place.clone() });
         }

@@ -5,6 +5,16 @@ use std::time::Duration;
 
 use crate::queue::State;
 
+/// A message in the terms of the server: delay and ttr in whole seconds.
+#[derive(Debug)]
+pub(super) struct NewJob {
+    pub(super) tube: String,
+    pub(super) priority: u32,
+    pub(super) delay: u32,
+    pub(super) ttr: u32,
+    pub(super) text: String,
+}
+
 /// The answer to `stats-job`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JobStats {
@@ -66,12 +76,13 @@ impl TubeStats {
 }
 
 impl JobStats {
-    pub(super) fn read(entries: &HashMap<String, String>) -> Option<Self> {
-        let number = |key: &str| entries.get(key)?.parse::<u32>().ok();
-        let seconds = |key: &str| Some(Duration::from_secs(entries.get(key)?.parse().ok()?));
+    /// By what the server says under each key.
+    pub(super) fn read<'a>(of: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let number = |key: &str| of(key)?.parse::<u32>().ok();
+        let seconds = |key: &str| Some(Duration::from_secs(of(key)?.parse().ok()?));
         Some(Self {
-            tube: entries.get("tube")?.clone(),
-            state: entries.get("state")?.parse().ok()?,
+            tube: of("tube")?.to_owned(),
+            state: of("state")?.parse().ok()?,
             priority: number("pri")?,
             age: seconds("age")?,
             delay: seconds("delay")?,

@@ -1,10 +1,11 @@
 //! The connections that publications and commands share.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::connection::{Client, Connection, Fault, Server};
+use super::client::{Client, Server};
+use super::fault::Fault;
 use crate::clock::{Clock as _, SystemClock, lock};
 
 /// More would gain nothing: the server has one thread.
@@ -32,7 +33,7 @@ struct Connections {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    client: Client,
     since: Duration,
 }
 
@@ -40,7 +41,7 @@ struct Idle {
 #[derive(Debug)]
 pub(super) struct Pooled<'pool> {
     pool: &'pool Pool,
-    connection: Option<Connection>,
+    client: Option<Client>,
 }
 
 impl Pool {
@@ -70,13 +71,13 @@ impl Pool {
             connections.idle.pop()
         };
         // From here on, to drop this gives the place back.
-        let mut pooled = Pooled { pool: self, connection: None };
-        if let Some(Idle { connection, since }) = idle {
+        let mut pooled = Pooled { pool: self, client: None };
+        if let Some(Idle { mut client, since }) = idle {
             let rested = self.clock.uptime().saturating_sub(since);
-            let works = if rested < TRUSTED { Ok(()) } else { connection.run(Duration::ZERO, Client::ping) };
+            let works = if rested < TRUSTED { Ok(()) } else { client.ping() };
             match works {
                 Ok(()) => {
-                    pooled.connection = Some(connection);
+                    pooled.client = Some(client);
                     return Ok(pooled);
                 }
                 Err(silent @ Fault::Silent(_)) => return Err(silent),
@@ -84,16 +85,22 @@ impl Pool {
                 Err(_) => lock(&self.connections).idle.clear(),
             }
         }
-        pooled.connection = Some(Connection::open(&self.server)?);
+        pooled.client = Some(Client::open(&self.server)?);
         Ok(pooled)
     }
 }
 
 impl Deref for Pooled<'_> {
-    type Target = Connection;
+    type Target = Client;
 
-    fn deref(&self) -> &Connection {
-        self.connection.as_ref().expect("it has one until it is dropped")
+    fn deref(&self) -> &Client {
+        self.client.as_ref().expect("it has one until it is dropped")
+    }
+}
+
+impl DerefMut for Pooled<'_> {
+    fn deref_mut(&mut self) -> &mut Client {
+        self.client.as_mut().expect("it has one until it is dropped")
     }
 }
 
@@ -101,10 +108,10 @@ impl Drop for Pooled<'_> {
     fn drop(&mut self) {
         let mut connections = lock(&self.pool.connections);
         connections.in_use -= 1;
-        if let Some(connection) = self.connection.take().filter(Connection::is_alive) {
-            connections.idle.push(Idle { connection, since: self.pool.clock.uptime() });
-        }
+        let (alive, dead) = self.client.take().into_iter().partition::<Vec<_>, _>(Client::is_alive);
+        connections.idle.extend(alive.into_iter().map(|client| Idle { client, since: self.pool.clock.uptime() }));
         drop(connections);
+        drop(dead);
         self.pool.returned.notify_one();
     }
 }

@@ -11,7 +11,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::connection::{Client, Fault, found};
+use super::client::Client;
+use super::fault::{Fault, found};
 use super::limits::{LONGEST_DELAY, REASONS_TUBE};
 use crate::queue::State;
 use crate::report::limited_to;

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::connection::{Client, Fault, found};
+use super::client::Client;
 use super::consumer::number;
+use super::fault::{Fault, found};
 use super::job::JobStats;
 use super::limits::{LONGEST_DELAY, PROBE_TUBE, REASONS_TUBE, is_own};
 use super::reasons::{self, Met, Note};
