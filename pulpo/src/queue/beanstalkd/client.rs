@@ -27,6 +27,7 @@ use beanstalkc::{Beanstalkc, BeanstalkcError};
 
 use super::fault::{Fault, found};
 use super::job::TubeStats;
+#[cfg(unix)]
 use super::pipeline::Answers;
 use super::probe::probe;
 use super::socket::Socket;
@@ -261,13 +262,10 @@ impl Client {
         TubeStats::read(&entries).map(Some).ok_or_else(garbled)
     }
 
-    /// What the server knows of a job.
+    /// What the server knows of a job, under its names for it.
     #[cfg(not(unix))]
-    pub(super) fn stats_job(&mut self, id: u64) -> Result<super::job::JobStats, Fault> {
-        let entries = self.ask(|client| client.stats_job(id))?;
-        // The crate makes an empty map of what it cannot read.
-        super::job::JobStats::read(|key| entries.get(key).map(String::as_str))
-            .ok_or_else(|| Fault::Dropped("the answer to stats-job is garbled".to_owned()))
+    pub(super) fn stats_of_job(&mut self, id: u64) -> Result<std::collections::HashMap<String, String>, Fault> {
+        self.ask(|client| client.stats_job(id))
     }
 
     /// Hands out nothing of the tube for so many seconds; 0: goes on.
