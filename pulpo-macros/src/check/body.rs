@@ -81,7 +81,7 @@ pub(super) fn check_batch(written: &Type, faults: &mut Faults) -> Option<Type> {
 
 /// The `T` of `Vec<T>`.
 fn of_vec(ty: &Type) -> Option<&Type> {
-    let Type::Path(TypePath { qself: None, path }) = ungrouped(ty) else { return None };
+    let Type::Path(TypePath { qself: None, path, .. }) = ungrouped(ty) else { return None };
     let last = path.segments.last().filter(|last| last.ident == "Vec")?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     match arguments.args.first()? {
@@ -115,7 +115,7 @@ fn is_named(ty: &Type, name: &str) -> bool {
     matches!(ungrouped(ty), Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
-fn is_foreign(TypePath { qself, path }: &TypePath) -> bool {
+fn is_foreign(TypePath { qself, path, .. }: &TypePath) -> bool {
     let Some(last) = path.segments.last() else {
         return false;
     };

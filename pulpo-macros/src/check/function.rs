@@ -6,7 +6,7 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Attribute, FnArg, ReturnType, Signature, Token, Type, Visibility};
+use syn::{Attribute, FnArg, ReturnType, Safety, Signature, Token, Type, Visibility};
 
 use super::attributes::inherited;
 use super::body;
@@ -90,7 +90,7 @@ fn qualifiers(signature: &Signature, faults: &mut Faults) {
     if let Some(token) = &signature.constness {
         faults.at(token, "expected a plain `fn` as handler, got a `const fn`: remove `const`");
     }
-    if let Some(token) = &signature.unsafety {
+    if let Safety::Unsafe(token) = &signature.safety {
         faults.at(
             token,
             "expected a safe function as handler: remove `unsafe`, and put what needs it into an `unsafe` block",
