@@ -7,11 +7,11 @@ use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo_tests::beanstalkd::BeanstalkdServer;
 
-use crate::measure::{BATCH, Effort, PRODUCERS, Row, Target};
+use crate::measure::{Effort, PRODUCERS, Row, Target};
 use crate::{server, work};
 
 pub(crate) const ROWS: &[crate::Group] =
-    &[("beanstalkd publish", publish), ("beanstalkd drain", drain), ("beanstalkd round-trips", round_trips)];
+    &[("beanstalkd publish", publish), ("beanstalkd drain", drain), ("beanstalkd commands", commands)];
 
 pub(crate) fn open(port: u16, lanes: usize) -> Pulpo {
     let options = BeanstalkdOptions::new("127.0.0.1").port(port);
@@ -49,22 +49,23 @@ fn publish(effort: &Effort) -> Vec<Row> {
 fn drain(effort: &Effort) -> Vec<Row> {
     let jobs = effort.drain() / 2;
     let through_pulpo = |lanes| with_server(|port| work::drain_all(&open(port, lanes), jobs));
-    let through_crate = |connections, stats| with_server(|port| server::drain(port, connections, jobs, stats));
-    let one = effort.against(|| through_pulpo(1), || through_crate(1, false));
-    let same = effort.against(|| through_pulpo(8), || through_crate(8, true));
-    let eight = effort.against(|| through_pulpo(8), || through_crate(8, false));
-    let by_hand = effort.against(|| through_pulpo(8), || with_server(|port| server::drain_pipelined(port, 8, jobs)));
+    let through_crate = |connections| with_server(|port| server::drain(port, connections, jobs));
+    let by_hand = |stats| with_server(|port| server::drain_pipelined(port, 8, jobs, stats));
+    let one = effort.against(|| through_pulpo(1), || through_crate(1));
+    let eight = effort.against(|| through_pulpo(8), || through_crate(8));
+    let pipelined = effort.against(|| through_pulpo(8), || by_hand(false));
+    let same = effort.against(|| through_pulpo(8), || by_hand(true));
     vec![
         Row::rates("beanstalkd: drain with 1 lane", "beanstalkc, 1 connection", &one),
-        Row::rates("beanstalkd: drain with 8 lanes", "beanstalkc, 8, and stats-job", &same),
         Row::rates("beanstalkd: drain with 8 lanes", "beanstalkc, 8 connections", &eight),
-        Row::rates("beanstalkd: drain with 8 lanes", "by hand, delete and reserve in one write", &by_hand)
+        Row::rates("beanstalkd: drain with 8 lanes", "by hand, delete and reserve in one write", &pipelined)
             .target(Target::Ratio(0.7)),
+        Row::rates("beanstalkd: drain with 8 lanes", "by hand, and stats-job in another", &same),
     ]
 }
 
-/// What the server counted.
-fn round_trips(_: &Effort) -> Vec<Row> {
+/// The commands that the server counted.
+fn commands(_: &Effort) -> Vec<Row> {
     const JOBS: u64 = 4096;
     let server = BeanstalkdServer::start();
     let port = server.port();
@@ -80,14 +81,8 @@ fn round_trips(_: &Effort) -> Vec<Row> {
     let drained = counted(&|pulpo| {
         work::drain(pulpo, JOBS);
     });
-    let batch = counted(&|pulpo| {
-        for first in (0..JOBS).step_by(BATCH as usize) {
-            work::fill(pulpo, first..first + BATCH);
-        }
-    });
     vec![
         Row::new("beanstalkd: commands for a job published", "", one_by_one),
-        Row::new("beanstalkd: commands for a job published in a batch", "", batch),
         Row::new("beanstalkd: commands for a job done", "", drained),
     ]
 }

@@ -10,7 +10,8 @@ use pulpo_tests::beanstalkd::BeanstalkdServer;
 use crate::latency::ChildWorker;
 use crate::measure::{Effort, Row, Target, median};
 
-pub(crate) const ROWS: &[crate::Group] = &[("idle", idle), ("cost of-a-job", cost), ("syncs", syncs)];
+pub(crate) const ROWS: &[crate::Group] =
+    &[("idle", idle), ("cost of-a-job", cost), ("syncs", syncs), ("round-trips", round_trips)];
 
 fn idle(effort: &Effort) -> Vec<Row> {
     let window = Duration::from_secs(if effort.quick { 4 } else { 20 });
@@ -76,23 +77,50 @@ fn cost(effort: &Effort) -> Vec<Row> {
     rows
 }
 
-/// Syncs of the disk for a job, as `strace` sees them.
+/// How many jobs are traced.
+const TRACED: u64 = 2048;
+
+/// Those system calls of a job, as `strace` sees them. `None` without `strace`.
+fn traced(calls: &str, place: &str, what: &str) -> Option<f64> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let summary = folder.path().join("summary");
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-e", &format!("trace={calls}"), "-o"])
+        .arg(&summary)
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["child-jobs", place, what, &TRACED.to_string()])
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let text = std::fs::read_to_string(&summary).expect("a summary");
+    // One that is interrupted by another thread's is written as two lines.
+    let is_one = |line: &&str| calls.split(',').any(|call| line.contains(&format!(" {call}(")));
+    Some(text.lines().filter(is_one).count() as f64 / TRACED as f64)
+}
+
+/// The same for each of these, less what it costs to get there.
+fn rows_traced(calls: &str, place: impl Fn() -> String, kinds: &[(&str, &'static str)]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    // Filling the queue for the drain costs some, and opening it.
+    let (base, fill) = (traced(calls, &place(), "open"), traced(calls, &place(), "fill"));
+    for (what, name) in kinds {
+        let before = if *what == "drain" { fill } else { base };
+        let Some((all, before)) = traced(calls, &place(), what).zip(before) else {
+            eprintln!("{calls}: not counted, expected strace to be installed");
+            return Vec::new();
+        };
+        rows.push(Row::new(*name, "", (all - before).max(0.0)));
+    }
+    rows
+}
+
+/// Syncs of the disk for a job.
 fn syncs(effort: &Effort) -> Vec<Row> {
-    const JOBS: u64 = 2048;
-    let traced = |what: &str| -> Option<f64> {
-        let place = effort.place();
-        let summary = place.path().join("summary");
-        let status = Command::new("strace")
-            .args(["-f", "-qq", "-e", "trace=fsync,fdatasync", "-o"])
-            .arg(&summary)
-            .arg(std::env::current_exe().expect("this program"))
-            .args(["child-jobs", &place.path().display().to_string(), what, &JOBS.to_string()])
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            return None;
-        }
-        let text = std::fs::read_to_string(&summary).expect("a summary");
-        Some(text.lines().filter(|line| line.contains("sync(")).count() as f64 / JOBS as f64)
+    let places = std::cell::RefCell::new(Vec::new());
+    let place = || {
+        places.borrow_mut().push(effort.place());
+        places.borrow().last().expect("one").path().display().to_string()
     };
     let kinds = [
         ("one", "file: syncs for a job published"),
@@ -100,18 +128,22 @@ fn syncs(effort: &Effort) -> Vec<Row> {
         ("batches", "file: syncs for a job published in a batch"),
         ("drain", "file: syncs for a job done"),
     ];
-    let mut rows = Vec::new();
-    // Filling the queue for the drain costs some, and opening it.
-    let base = traced("open");
-    let fill = traced("fill");
-    for (what, name) in kinds {
-        let Some((all, base)) = traced(what).zip(if what == "drain" { fill } else { base }) else {
-            eprintln!("syncs are not counted: expected strace to be installed");
-            return Vec::new();
-        };
-        rows.push(Row::new(name, "", (all - base).max(0.0)));
-    }
-    rows
+    rows_traced("fsync,fdatasync", place, &kinds)
+}
+
+/// How often something is sent to the server for a job.
+fn round_trips(_: &Effort) -> Vec<Row> {
+    let servers = std::cell::RefCell::new(Vec::new());
+    let place = || {
+        servers.borrow_mut().push(BeanstalkdServer::start());
+        servers.borrow().last().expect("one").port().to_string()
+    };
+    let kinds = [
+        ("one", "beanstalkd: round trips for a job published"),
+        ("batches", "beanstalkd: round trips for a job published in a batch"),
+        ("drain", "beanstalkd: round trips for a job done"),
+    ];
+    rows_traced("sendto", place, &kinds)
 }
 
 /// What is traced.

@@ -45,9 +45,9 @@ pub(crate) fn publish(port: u16, connections: u64, time: Duration) -> f64 {
     next.load(Relaxed) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// `reserve` and `delete` through the crate, and `stats-job` between them if
-/// asked for, on so many connections, until nothing is left.
-pub(crate) fn drain(port: u16, connections: u64, jobs: u64, with_stats: bool) -> f64 {
+/// `reserve` and `delete` through the crate, on so many connections, until
+/// nothing is left.
+pub(crate) fn drain(port: u16, connections: u64, jobs: u64) -> f64 {
     fill(port, jobs);
     let clients: Vec<_> = (0..connections).map(|_| connect(port)).collect();
     let started = Instant::now();
@@ -57,9 +57,6 @@ pub(crate) fn drain(port: u16, connections: u64, jobs: u64, with_stats: bool) ->
                 while let Ok(job) = client.reserve_with_timeout(Duration::ZERO) {
                     read(job.body());
                     let id = job.id();
-                    if with_stats {
-                        std::hint::black_box(client.stats_job(id).unwrap());
-                    }
                     client.delete(id).unwrap();
                 }
             });
@@ -124,6 +121,16 @@ impl Raw {
         }
     }
 
+    /// How often the job was reserved.
+    fn reserves(&mut self, id: u64, text: &mut Vec<u8>) -> u32 {
+        self.write(format!("stats-job {id}\r\n").as_bytes());
+        let size: usize = self.read_line().strip_prefix("OK ").unwrap().parse().unwrap();
+        text.resize(size + 2, 0);
+        self.stream.read_exact(text).unwrap();
+        let lines = std::str::from_utf8(text).unwrap().lines();
+        lines.filter_map(|line| line.strip_prefix("reserves: ")).next().unwrap().parse().unwrap()
+    }
+
     fn put(&mut self, numbers: std::ops::Range<u64>) {
         let mut out = Vec::new();
         let count = numbers.end - numbers.start;
@@ -155,15 +162,15 @@ pub(crate) fn publish_pipelined(port: u16, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// `delete` of the last job and the next `reserve` in one write, on so many
-/// connections, until nothing is left.
-pub(crate) fn drain_pipelined(port: u16, connections: u64, jobs: u64) -> f64 {
+/// `delete` of the last job and the next `reserve` in one write, and another for
+/// `stats-job` if asked for, on so many connections, until nothing is left.
+pub(crate) fn drain_pipelined(port: u16, connections: u64, jobs: u64, with_stats: bool) -> f64 {
     fill(port, jobs);
     let started = Instant::now();
     thread::scope(|scope| {
         for _ in 0..connections {
             scope.spawn(move || {
-                let (mut raw, mut body, mut last) = (Raw::connect(port), Vec::new(), None);
+                let (mut raw, mut body, mut stats, mut last) = (Raw::connect(port), Vec::new(), Vec::new(), None);
                 loop {
                     let mut out = Vec::new();
                     if let Some(id) = last {
@@ -175,8 +182,9 @@ pub(crate) fn drain_pipelined(port: u16, connections: u64, jobs: u64) -> f64 {
                         raw.expect("DELETED");
                     }
                     last = raw.reserved(&mut body);
-                    if last.is_none() {
-                        return;
+                    let Some(id) = last else { return };
+                    if with_stats {
+                        std::hint::black_box(raw.reserves(id, &mut stats));
                     }
                     read(&body);
                 }

@@ -137,8 +137,9 @@ pub(super) fn open(file: &Path) -> Result<Connection, QueueError> {
         become_wal(&connection)?;
         migrate(&mut connection, MIGRATIONS)?;
         connection.execute_batch(
-            // `synchronous` is set for each transaction, see the writer.
-            "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;
+            // `synchronous` is set for each transaction, see the writer. Why
+            // these sizes: see ARCHITECTURE.md.
+            "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY;",
         )?;
         connection.set_prepared_statement_cache_capacity(64);
