@@ -150,15 +150,22 @@ impl Clock for ManualClock {
 /// one it has seen last.
 #[derive(Debug)]
 pub struct Signal {
-    count: Mutex<u64>,
+    state: Mutex<SignalState>,
     changed: Condvar,
     clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Default)]
+struct SignalState {
+    count: u64,
+    /// Threads that wait. To wake nobody is a system call too.
+    waiting: usize,
 }
 
 impl Signal {
     /// A signal whose waits go by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        let signal = Arc::new(Self { count: Mutex::new(0), changed: Condvar::new(), clock });
+        let signal = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), clock });
         signal.clock.attach(&signal);
         signal
     }
@@ -166,24 +173,33 @@ impl Signal {
     /// How often it was notified: to be read before the state that the wait
     /// is for, and handed to [`Signal::wait`].
     pub fn seen(&self) -> u64 {
-        *lock(&self.count)
+        lock(&self.state).count
     }
 
     /// Wakes all that wait.
     pub fn notify(&self) {
-        *lock(&self.count) += 1;
-        self.changed.notify_all();
+        let mut state = lock(&self.state);
+        state.count += 1;
+        if state.waiting > 0 {
+            drop(state);
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until it was notified more than `seen` times, or for `at_most`.
     /// It may return early: look at the state again, and at the clock.
     pub fn wait(&self, seen: u64, at_most: Option<Duration>) {
-        let count = lock(&self.count);
-        let waiting = |count: &mut u64| *count == seen;
-        match at_most.and_then(|at_most| self.clock.real(at_most)) {
-            Some(limit) => drop(self.changed.wait_timeout_while(count, limit, waiting)),
-            None => drop(self.changed.wait_while(count, waiting)),
-        }
+        let mut state = lock(&self.state);
+        state.waiting += 1;
+        let unchanged = |state: &mut SignalState| state.count == seen;
+        let mut state = match at_most.and_then(|at_most| self.clock.real(at_most)) {
+            Some(limit) => {
+                let waited = self.changed.wait_timeout_while(state, limit, unchanged);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self.changed.wait_while(state, unchanged).unwrap_or_else(PoisonError::into_inner),
+        };
+        state.waiting -= 1;
     }
 }
 

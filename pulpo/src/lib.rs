@@ -178,7 +178,7 @@
 //! | feature | default | gives | needs |
 //! | --- | --- | --- | --- |
 //! | `file` | yes | the embedded queue, [`queue::file`] | SQLite (compiled in), `notify` |
-//! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] | `beanstalkc` |
+//! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] | `beanstalkc`, and `nix` for its socket |
 //! | `cli` | yes | [`main!`] and the command line | `clap` and other crates for terminals |
 //! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
 //! | `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `tiny_http`, `metrics-exporter-prometheus` |

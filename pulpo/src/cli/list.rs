@@ -78,7 +78,8 @@ fn table(messages: &[StoredMessage]) -> Table {
             message.priority.to_string().into(),
             message.attempts.to_string().into(),
             match (message.state, message.until) {
-                (State::Delayed | State::Reserved, Some(until)) => format!("until {}", ago(until)),
+                (State::Delayed, Some(until)) => format!("due {}", ago(until)),
+                (State::Reserved, Some(until)) => format!("lease ends {}", ago(until)),
                 (State::Buried, _) => message.last_error_at.or(message.enqueued_at).map(ago).unwrap_or_default(),
                 _ => message.enqueued_at.map(ago).unwrap_or_default(),
             }

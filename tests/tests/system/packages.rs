@@ -21,10 +21,9 @@ fn each_feature_brings_what_it_needs_and_nothing_of_another() {
     let none = crates("");
     let own = [
         ("file", &["rusqlite", "libsqlite3-sys", "notify"][..]),
-        ("beanstalkd", &["beanstalkc"][..]),
+        ("beanstalkd", &["beanstalkc", "nix"][..]),
         ("cli", &["clap", "comfy-table", "tracing-subscriber"][..]),
         ("tokio", &["tokio"][..]),
-        ("metrics", &["tiny_http", "metrics-exporter-prometheus"][..]),
         ("metrics", &["tiny_http", "metrics-exporter-prometheus"][..]),
     ];
     for (feature, names) in own {

@@ -219,7 +219,7 @@ fn remove(folder: &Path, id: &str) {
     let _ = fs::remove_file(folder.join(id));
 }
 
-fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
     #[cfg(not(unix))]

@@ -6,7 +6,7 @@
 //! itself is not watched, since each lease and acknowledgement changes it.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -50,10 +50,7 @@ impl Bell {
     /// Wakes those who listen in other processes. A ring that fails loses
     /// nothing: a worker looks by itself each `sleep_duration`.
     pub(super) fn ring(&self) {
-        if let Err(error) = self.hang().and_then(|()| {
-            let file = &mut lock(&self.rope).0;
-            file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(b"!"))
-        }) {
+        if let Err(error) = self.hang().and_then(|()| owner::write_at(&lock(&self.rope).0, b"!", 0)) {
             tracing::debug!(file = %self.path.display(), %error, "cannot wake the workers of other processes");
         }
     }

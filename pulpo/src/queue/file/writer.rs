@@ -7,10 +7,10 @@
 //! sync of the disk.
 //!
 //! Those who were just told that theirs is on the disk mostly come again at
-//! once. So the next leader waits for them before it has the disk synced, for a
-//! part of the time that a sync takes: else two halves of them would take
-//! turns, with twice as many syncs. Nobody waits for others that were not there
-//! the last time.
+//! once. So the next leader waits for them before it has the disk synced, for as
+//! long as a sync takes at most: else two halves of them would take turns, with
+//! twice as many syncs. Nobody waits for others that were not there the last
+//! time.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -32,10 +32,7 @@ pub(super) enum Durability {
     Synced,
 }
 
-/// The part of the time of a sync that is waited for others.
-const PATIENCE: u32 = 2;
-
-/// However long the last sync took.
+/// How long is waited for others at most, however long a sync takes.
 const LONGEST_PATIENCE: Duration = Duration::from_millis(1);
 
 pub(super) struct Writer {
@@ -52,6 +49,8 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Line {
     led: bool,
+    /// The leader waits for more to come.
+    gathers: bool,
     waiting: Vec<Request>,
     /// How many wanted a sync when the last one was done, or had just had it.
     crowd: usize,
@@ -85,8 +84,15 @@ struct Request {
 /// What one who waits is told.
 #[derive(Default)]
 struct Turn {
-    word: Mutex<Option<Word>>,
+    heard: Mutex<Heard>,
     told: Condvar,
+}
+
+#[derive(Default)]
+struct Heard {
+    word: Option<Word>,
+    /// Not by the leader, who tells itself: to wake nobody is a system call too.
+    waited_for: bool,
 }
 
 enum Word {
@@ -142,7 +148,7 @@ impl Writer {
         let leads = {
             let mut line = lock(&self.line);
             line.waiting.push(request);
-            if line.is_complete() {
+            if line.gathers && line.is_complete() {
                 self.complete.notify_one();
             }
             !std::mem::replace(&mut line.led, true)
@@ -183,10 +189,12 @@ impl Writer {
     fn gather(&self) -> Vec<Request> {
         let mut line = lock(&self.line);
         if line.syncs() > 0 && !line.is_complete() {
-            let patience = (line.sync_took / PATIENCE).min(LONGEST_PATIENCE);
+            let patience = line.sync_took.min(LONGEST_PATIENCE);
             let incomplete = |line: &mut Line| !line.is_complete();
+            line.gathers = true;
             let waited = self.complete.wait_timeout_while(line, patience, incomplete);
             line = waited.unwrap_or_else(PoisonError::into_inner).0;
+            line.gathers = false;
         }
         std::mem::take(&mut line.waiting)
     }
@@ -203,16 +211,22 @@ impl Writer {
 
 impl Turn {
     fn tell(&self, word: Word) {
-        *lock(&self.word) = Some(word);
-        self.told.notify_one();
+        let mut heard = lock(&self.heard);
+        heard.word = Some(word);
+        if heard.waited_for {
+            self.told.notify_one();
+        }
     }
 
     fn wait(&self) -> Word {
-        let mut word = lock(&self.word);
+        let mut heard = lock(&self.heard);
         loop {
-            match word.take() {
+            match heard.word.take() {
                 Some(word) => return word,
-                None => word = self.told.wait(word).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    heard.waited_for = true;
+                    heard = self.told.wait(heard).unwrap_or_else(PoisonError::into_inner);
+                }
             }
         }
     }

@@ -76,7 +76,23 @@ fn what_waits_goes_into_one_transaction() {
         other.join().expect("no panic").expect("written");
     }
     assert_eq!(commits.load(Ordering::SeqCst), 2);
-    assert_eq!(count(&writer), 8);
+    // As many are waited for now, but not in vain for long, and not again.
+    assert_eq!(lock(&writer.line).crowd, 7);
+    insert(&writer, 8).expect("written");
+    assert_eq!(lock(&writer.line).crowd, 1);
+    assert_eq!(count(&writer), 9);
+}
+
+#[test]
+fn a_leader_waits_only_until_as_many_have_come_as_the_last_time() {
+    let mut line = Line { crowd: 2, ..Line::default() };
+    let request = |durability| Request { operation: Box::new(|_| Ok(())), durability, turn: Arc::default() };
+    line.waiting.push(request(Durability::Synced));
+    // What needs no sync is no reason to wait, and none to go.
+    line.waiting.push(request(Durability::Lazy));
+    assert!(line.syncs() == 1 && !line.is_complete());
+    line.waiting.push(request(Durability::Synced));
+    assert!(line.is_complete());
 }
 
 #[test]
