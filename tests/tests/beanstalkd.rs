@@ -75,6 +75,27 @@ fn what_was_put_off_is_deleted_with_the_next_dequeue_or_at_the_end() {
 }
 
 #[test]
+fn a_large_batch_is_deleted_in_parts_that_the_server_can_answer() {
+    const JOBS: usize = 30_000;
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    queue.enqueue((0..JOBS).map(|_| NewMessage::new("hand", "type", "x")).collect()).unwrap();
+    for ends in [false, true] {
+        let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
+        let leases: Vec<_> = (0..JOBS / 2).map(|_| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease).collect();
+        leases.iter().for_each(|lease| seat.commit_soon(lease).unwrap());
+        if ends {
+            seat.finish().unwrap();
+        } else {
+            let next = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+            seat.rollback(&next.lease, Duration::ZERO, "for the next one", false).unwrap();
+        }
+        assert!(seat.lost().is_empty());
+    }
+    assert!(queue.list(&Filter::all()).unwrap().is_empty());
+}
+
+#[test]
 fn of_those_that_were_put_off_only_the_ones_that_were_lost_are_said() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);

@@ -10,6 +10,7 @@ use super::client::{Client, Server};
 use super::fault::{Fault, found};
 use super::job::JobStats;
 use super::limits::seconds;
+use super::pipeline::MOST_JOBS;
 use super::reasons::{self, Note};
 use super::{Shared, ago};
 use crate::clock::Clock as _;
@@ -103,31 +104,52 @@ impl BeanstalkdConsumer {
         self.connect().and_then(talk).inspect_err(|fault| self.notice(fault))
     }
 
-    /// Deletes what was put off, of which the lease is certain to last, and
-    /// reserves the next job, the server waiting for so many seconds.
+    /// Deletes what was put off, and reserves the next job, the server waiting
+    /// for it for so many seconds.
     fn next_job(&mut self, wait: u64) -> Result<(u64, Vec<u8>), Fault> {
-        let now = self.shared.lease_clock.uptime();
-        if self.put_off.is_empty() || self.put_off.iter().any(|(.., held)| !held.holding(now).certain) {
+        if self.put_off.is_empty() || self.put_off.len() > MOST_JOBS || !self.is_certain_of_put_off() {
             self.delete_put_off()?;
             return self.talk(|client| client.reserve(wait));
         }
-        let ids: Vec<u64> = self.put_off.iter().map(|(_, id, _)| *id).collect();
+        let ids = self.ids_put_off();
         let next = self.talk(|client| client.delete_and_reserve(&ids, wait))?;
-        let put_off = self.put_off.drain(..).zip(next.deleted);
-        self.lost.extend(put_off.filter(|(_, was_there)| !was_there).map(|((lease, ..), _)| lease));
+        self.deleted_put_off(next.deleted);
         next.reserved
     }
 
     fn delete_put_off(&mut self) -> Result<(), Fault> {
-        while let Some((lease, id, held)) = self.put_off.pop() {
-            let holding = held.holding(self.shared.lease_clock.uptime());
-            let deleted = self.talk(|client| found(delete(client, id, &holding)));
-            if !matches!(deleted, Ok(Some(()))) {
-                self.lost.push(lease);
-            }
-            deleted?;
+        if self.put_off.is_empty() {
+            return Ok(());
         }
+        let deleted = if self.is_certain_of_put_off() {
+            let ids = self.ids_put_off();
+            self.talk(|client| client.delete_all(&ids))?
+        } else {
+            let now = self.shared.lease_clock.uptime();
+            let jobs: Vec<_> = self.put_off.iter().map(|(_, id, held)| (*id, held.holding(now))).collect();
+            let delete_each = |client: &mut Client| {
+                jobs.iter().map(|(id, holding)| Ok(found(delete(client, *id, holding))?.is_some())).collect()
+            };
+            self.talk(delete_each)?
+        };
+        self.deleted_put_off(deleted);
         Ok(())
+    }
+
+    /// Whether none of their leases can have ended.
+    fn is_certain_of_put_off(&self) -> bool {
+        let now = self.shared.lease_clock.uptime();
+        self.put_off.iter().all(|(.., held)| held.holding(now).certain)
+    }
+
+    fn ids_put_off(&self) -> Vec<u64> {
+        self.put_off.iter().map(|(_, id, _)| *id).collect()
+    }
+
+    /// They are settled; those that were not there any more are lost.
+    fn deleted_put_off(&mut self, deleted: Vec<bool>) {
+        let put_off = self.put_off.drain(..).zip(deleted);
+        self.lost.extend(put_off.filter(|(_, was_there)| !was_there).map(|((lease, ..), _)| lease));
     }
 
     /// Watches these tubes, of which there is at least one, and no other.

@@ -13,8 +13,9 @@ mod one_by_one;
 #[cfg(unix)]
 pub(super) use at_once::Answers;
 
-/// How many jobs one write puts, and how many bytes of theirs.
-const MOST_JOBS: usize = 256;
+/// How many jobs one write puts or deletes, and how many bytes it puts: the
+/// answers have to find room while nobody reads them.
+pub(super) const MOST_JOBS: usize = 256;
 const MOST_BYTES: usize = 256 * 1024;
 
 /// Why a publication of many ended early.

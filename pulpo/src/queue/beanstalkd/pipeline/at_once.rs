@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::time::Duration;
 
-use super::{NextJob, Stopped};
+use super::{MOST_JOBS, NextJob, Stopped};
 use crate::queue::beanstalkd::client::Client;
 use crate::queue::beanstalkd::fault::{Fault, found};
 use crate::queue::beanstalkd::job::{JobStats, NewJob};
@@ -52,24 +52,41 @@ impl Client {
         self.converse(Duration::ZERO, command.as_bytes(), |server| server.job_stats())?
     }
 
-    /// Deletes jobs that are done, and then reserves the next one, waiting for it
-    /// for so many seconds: whether each of the first was still there, and what
-    /// `reserve` says.
+    /// Deletes jobs: whether each was still there.
+    pub(in crate::queue::beanstalkd) fn delete_all(&mut self, ids: &[u64]) -> Result<Vec<bool>, Fault> {
+        let mut deleted = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(MOST_JOBS) {
+            self.converse(Duration::ZERO, &deletes(ids), |server| {
+                for _ in ids {
+                    deleted.push(server.deleted()?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes some jobs, [`MOST_JOBS`] at most, and then reserves the next one,
+    /// waiting for it for so many seconds: whether each of the first was still
+    /// there, and what `reserve` says.
     pub(in crate::queue::beanstalkd) fn delete_and_reserve(
         &mut self,
         done: &[u64],
         seconds: u64,
     ) -> Result<NextJob, Fault> {
-        let mut commands = Vec::new();
-        for id in done {
-            write!(commands, "delete {id}\r\n").expect("memory to write");
-        }
+        let mut commands = deletes(done);
         write!(commands, "reserve-with-timeout {seconds}\r\n").expect("memory to write");
         self.converse(Duration::from_secs(seconds), &commands, |server| {
             let deleted = done.iter().map(|_| server.deleted()).collect::<Result<_, Fault>>()?;
             Ok(NextJob { deleted, reserved: server.reserved()? })
         })
     }
+}
+
+fn deletes(ids: &[u64]) -> Vec<u8> {
+    let mut commands = Vec::new();
+    ids.iter().for_each(|id| write!(commands, "delete {id}\r\n").expect("memory to write"));
+    commands
 }
 
 /// Reads the answers to what was written, each within the time that the server

@@ -8,7 +8,10 @@ use crate::queue::beanstalkd::job::{JobStats, NewJob};
 impl Client {
     /// Puts jobs that the server does not find too big.
     pub(super) fn put_together(&mut self, jobs: &[NewJob], ids: &mut Vec<u64>) -> Result<(), Stopped> {
-        jobs.iter().try_for_each(|job| Ok(ids.push(self.put_one(job)?)))
+        for job in jobs {
+            ids.push(self.put_one(job)?);
+        }
+        Ok(())
     }
 
     /// What the server knows of a job.
@@ -19,13 +22,18 @@ impl Client {
             .ok_or_else(|| Fault::Dropped("the answer to stats-job is garbled".to_owned()))
     }
 
+    /// Deletes jobs: whether each was still there.
+    pub(in crate::queue::beanstalkd) fn delete_all(&mut self, ids: &[u64]) -> Result<Vec<bool>, Fault> {
+        ids.iter().map(|id| Ok(found(self.delete(*id))?.is_some())).collect()
+    }
+
     /// Deletes jobs that are done, and then reserves the next one.
     pub(in crate::queue::beanstalkd) fn delete_and_reserve(
         &mut self,
         done: &[u64],
         seconds: u64,
     ) -> Result<NextJob, Fault> {
-        let deleted = done.iter().map(|id| Ok(found(self.delete(*id))?.is_some())).collect::<Result<_, Fault>>()?;
+        let deleted = self.delete_all(done)?;
         match self.reserve(seconds) {
             Err(fault) if fault.ends_connection() => Err(fault),
             reserved => Ok(NextJob { deleted, reserved }),
