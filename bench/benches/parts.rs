@@ -13,7 +13,9 @@ fn main() {
 
 fn text() -> String {
     let message = Message::new(Email::numbered(7)).priority(Priority::DEFAULT).header("source", "shop");
-    message.to_json().expect("JSON").replacen("\"header\":{", "\"header\":{\"request_type\":\"send_email\",", 1)
+    let mut message = serde_json::to_value(message).expect("JSON");
+    message["header"]["request_type"] = "send_email".into();
+    message.to_string()
 }
 
 /// The wire form of a message with its header and a body of 200 bytes.
