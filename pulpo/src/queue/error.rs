@@ -108,6 +108,12 @@ pub enum QueueError {
         /// Why not the next one.
         source: Box<QueueError>,
     },
+    /// There is nothing to look at or to administer.
+    #[error("there is no queue at {place}: look at PULPO_QUEUE; the first publication or worker makes one")]
+    NoQueue {
+        /// The folder.
+        place: String,
+    },
     /// What is there is not a queue of ours.
     #[error("{place} is not a pulpo queue: {found}; name another place in PULPO_QUEUE or move this one away")]
     NotAQueue {

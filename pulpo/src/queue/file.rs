@@ -26,6 +26,7 @@ mod attached;
 mod consumer;
 mod copy;
 mod error;
+mod folder;
 mod grace;
 mod keeper;
 mod later;
@@ -58,10 +59,27 @@ impl FileQueue {
     /// If the folder or the file cannot be made or written, or is not a queue
     /// of ours, or one of a newer version: nothing is changed then.
     pub fn open(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
-        let file = schema::prepare_file(base_path)?;
+        let file = folder::prepare(base_path)?;
         let writing = Attached::open(&file, schema::open)?;
-        let reading = Attached::open(&file, schema::open_reader)?;
-        let bell = Bell::new(base_path)?;
+        Self::on_disk(&file, writing, archive, clock)
+    }
+
+    /// Opens the queue in this folder only if there is one, to look at it and
+    /// to administer it. Makes nothing: SQLite's log beside the database goes
+    /// with the last process that has it open.
+    ///
+    /// # Errors
+    /// [`QueueError::NoQueue`] if there is none, or as [`open`](Self::open)
+    /// says.
+    pub fn open_existing(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let file = folder::existing(base_path)?;
+        let writing = Attached::open(&file, schema::open_existing)?;
+        Self::on_disk(&file, writing, archive, clock)
+    }
+
+    fn on_disk(file: &Path, writing: Attached, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let reading = Attached::open(file, schema::open_reader)?;
+        let bell = Bell::new(file.parent().unwrap_or(file));
         Self::new(file.display().to_string(), writing, Some(reading), Some(bell), archive, clock)
     }
 

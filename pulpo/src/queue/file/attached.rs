@@ -6,8 +6,8 @@
 //! last process, and no other process would ever see it. So the file is
 //! looked at before each use, which costs a system call of a microsecond.
 
+#[cfg(unix)]
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::error::SqliteError;
+use super::folder;
 use crate::queue::QueueError;
 use crate::report::chain;
 
@@ -44,6 +45,10 @@ type Open = fn(&Path) -> Result<Connection, QueueError>;
 pub(super) struct Identity(Option<(u64, u64)>);
 
 impl Identity {
+    pub(super) fn is_none(self) -> bool {
+        self.0.is_none()
+    }
+
     pub(super) fn of(path: &Path) -> Self {
         // Asked for nothing but its number: since Linux 6.13, a file whose times
         // were looked at gets new ones with the next write, finer than those of
@@ -118,7 +123,7 @@ impl Attached {
     /// away: another process may have made it, and not have synced it.
     pub(super) fn sync_folder(&mut self) -> Result<(), SqliteError> {
         let Some(file) = self.file.as_mut().filter(|file| !file.folder_synced) else { return Ok(()) };
-        sync(file.path.parent().unwrap_or(Path::new(".")))
+        folder::sync(file.path.parent().unwrap_or(Path::new(".")))
             .map_err(|error| SqliteError::other(format!("its folder cannot be synced: {error}")))?;
         file.folder_synced = true;
         Ok(())
@@ -130,21 +135,4 @@ fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()
-}
-
-/// Brings the entries of a folder to the disk.
-pub(super) fn sync(folder: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        match fs::File::open(folder) {
-            Ok(folder) => folder.sync_all()?,
-            // One that we may not read was there before us, and is on disk.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            Err(error) => return Err(error),
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = folder;
-    Ok(())
 }

@@ -6,9 +6,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::attached;
 use super::error::SqliteError;
-use super::schema::unavailable;
+use super::folder::{self, unavailable};
 use crate::queue::QueueError;
 
 /// Writes what is in the database at one moment into a new file, for this user
@@ -44,7 +43,7 @@ fn fill(connection: &Connection, place: &str, file: &Path) -> Result<u64, QueueE
         .and_then(|copy| copy.sync_all().and_then(|()| copy.metadata()))
         .map_err(|error| unavailable("sync the file", file, error))?
         .len();
-    attached::sync(file.parent().unwrap_or(Path::new(".")))
+    folder::sync(file.parent().unwrap_or(Path::new(".")))
         .map_err(|error| unavailable("sync the folder of", file, error))?;
     Ok(size)
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::ErrorCode;
 
+use super::folder;
 use crate::queue::QueueError;
 
 /// An error of SQLite that can be told to several who waited for the same
@@ -68,7 +69,8 @@ impl SqliteError {
             Some(ErrorCode::DatabaseCorrupt) => QueueError::Corrupt { place, found: self.text },
             code => {
                 if matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)) {
-                    self.text.push_str("; this user needs to read and write the file and its folder");
+                    self.text.push_str("; ");
+                    self.text.push_str(folder::NEEDS);
                 }
                 if matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
                     self.text.push_str("; another process has been writing to it for too long");

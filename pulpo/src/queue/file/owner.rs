@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::schema::private_file;
+use super::folder::{make_folder, open_file};
 use crate::clock::lock;
 
 /// Beside the database.
@@ -192,17 +192,13 @@ fn run(cell: &[u8]) -> Run {
 }
 
 fn files(folder: &Path, id: &str) -> io::Result<(File, File)> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder.join(RUNNING))?;
-    let running = private_file(&folder.join(RUNNING).join(id))?;
+    make_folder(&folder.join(RUNNING))?;
+    let running = open_file(&folder.join(RUNNING).join(id))?;
     // Room for some lanes, so that a full disk is met now.
     write_at(&running, &[0; 64 * CELL], 0)?;
     // Locked before it has its name, so that nobody takes it for a dead one's.
     let unnamed = folder.join(format!(".{id}"));
-    let alive = private_file(&unnamed)?;
+    let alive = open_file(&unnamed)?;
     match alive.try_lock() {
         Ok(()) => {}
         Err(TryLockError::Error(error)) => return Err(error),

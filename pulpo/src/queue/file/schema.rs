@@ -1,13 +1,10 @@
 //! The database: how it is made, opened, recognised and migrated.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::attached;
 use super::error::SqliteError;
 use crate::queue::{QueueError, State};
 
@@ -87,43 +84,24 @@ pub(super) fn state(code: i64) -> State {
     }
 }
 
-/// Makes the folder and an empty file, for this user alone, and sees to it
-/// that a power cut does not take them away again.
-pub(super) fn prepare_file(base_path: &Path) -> Result<PathBuf, QueueError> {
-    let file = base_path.join(super::FILE_NAME);
-    if file.is_file() {
-        return Ok(file);
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(base_path).map_err(|error| unavailable("make the folder", base_path, error))?;
-    private_file(&file).map_err(|error| unavailable("make the file", &file, error))?;
-    for folder in [Some(base_path), base_path.parent()].into_iter().flatten() {
-        attached::sync(folder).map_err(|error| unavailable("sync the folder of", &file, error))?;
-    }
-    Ok(file)
-}
-
-/// Opens a file for writing, made with permissions for this user alone.
-pub(super) fn private_file(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.create(true).write(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-pub(super) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueError {
-    if error.kind() == io::ErrorKind::StorageFull {
-        return QueueError::Full { doing: format!("{verb} {}", path.display()) };
-    }
-    QueueError::Unavailable { doing: format!("{verb} {}", path.display()), source: Box::new(error) }
-}
-
 /// Opens the connection that writes, and brings the schema up to date.
 pub(super) fn open(file: &Path) -> Result<Connection, QueueError> {
+    open_writer(file, Missing::IsMade)
+}
+
+/// The same, of a database that has a schema already.
+pub(super) fn open_existing(file: &Path) -> Result<Connection, QueueError> {
+    open_writer(file, Missing::IsRefused)
+}
+
+/// What becomes of a database without a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    IsMade,
+    IsRefused,
+}
+
+fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> {
     let place = file.display().to_string();
     let open = || -> Result<Connection, Refusal> {
         let mut connection = Connection::open_with_flags(file, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
@@ -133,7 +111,9 @@ pub(super) fn open(file: &Path) -> Result<Connection, QueueError> {
             return Err(Refusal::ReadOnly);
         }
         // Before anything is changed: is it ours, and not newer?
-        recognise(&connection)?;
+        if recognise(&connection)? == 0 && missing == Missing::IsRefused {
+            return Err(Refusal::Empty(file.parent().unwrap_or(file).display().to_string()));
+        }
         become_wal(&connection)?;
         migrate(&mut connection, MIGRATIONS)?;
         connection.execute_batch(
@@ -197,9 +177,14 @@ fn busy(tries: i32) -> bool {
 /// Why a file is not opened.
 enum Refusal {
     Sqlite(SqliteError),
+    /// In this folder.
+    Empty(String),
     ReadOnly,
     Foreign(String),
-    Newer { found: i64, known: i64 },
+    Newer {
+        found: i64,
+        known: i64,
+    },
 }
 
 impl From<rusqlite::Error> for Refusal {
@@ -212,6 +197,7 @@ impl Refusal {
     fn into_queue_error(self, place: &str) -> QueueError {
         match self {
             Self::Sqlite(error) => error.into_queue_error("open", place),
+            Self::Empty(folder) => QueueError::NoQueue { place: folder },
             Self::ReadOnly => SqliteError::read_only().into_queue_error("open", place),
             Self::Foreign(found) => QueueError::NotAQueue { place: place.to_owned(), found },
             Self::Newer { found, known } => QueueError::NewerVersion { place: place.to_owned(), found, known },

@@ -5,27 +5,30 @@
 //! database. Who waits has the operating system watch that file. The database
 //! itself is not watched, since each lease and acknowledgement changes it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, Watcher as _};
 
 use super::attached::Identity;
+use super::folder::open_file;
 use super::keeper::Keeper;
 use super::owner;
-use super::schema::{private_file, unavailable};
 use crate::clock::{Signal, lock};
-use crate::queue::QueueError;
 
 const FILE_NAME: &str = "queue.bell";
 
 pub(super) struct Bell {
     path: PathBuf,
-    rope: Mutex<(File, Identity)>,
+    /// Opened when it is needed first.
+    rope: Mutex<Option<(File, Identity)>>,
     listener: Mutex<Option<Listener>>,
+    /// Whether a ring has failed: that is said once.
+    failed: AtomicBool,
 }
 
 /// Watches the file until it is dropped.
@@ -41,27 +44,42 @@ impl std::fmt::Debug for Bell {
 }
 
 impl Bell {
-    pub(super) fn new(base_path: &Path) -> Result<Self, QueueError> {
-        let path = base_path.join(FILE_NAME);
-        let rope = rope(&path).map_err(|error| unavailable("make the file", &path, error))?;
-        Ok(Self { path, rope: Mutex::new(rope), listener: Mutex::new(None) })
+    pub(super) fn new(base_path: &Path) -> Self {
+        Self {
+            path: base_path.join(FILE_NAME),
+            rope: Mutex::default(),
+            listener: Mutex::default(),
+            failed: AtomicBool::new(false),
+        }
     }
 
     /// Wakes those who listen in other processes. A ring that fails loses
     /// nothing: a worker looks by itself each `sleep_duration`.
     pub(super) fn ring(&self) {
-        if let Err(error) = self.hang().and_then(|()| owner::write_at(&lock(&self.rope).0, b"!", 0)) {
-            tracing::debug!(file = %self.path.display(), %error, "cannot wake the workers of other processes");
+        let ring = || -> io::Result<()> {
+            let standing = Identity::of(&self.path);
+            // Who listens has made the file.
+            if standing.is_none() {
+                return Ok(());
+            }
+            let mut held = lock(&self.rope);
+            let current = held.take().filter(|(_, identity)| *identity == standing);
+            let current = match current {
+                Some(current) => current,
+                None => (fs::OpenOptions::new().write(true).open(&self.path)?, standing),
+            };
+            owner::write_at(&held.insert(current).0, b"!", 0)
+        };
+        if let Err(error) = ring() {
+            if self.failed.swap(true, Ordering::Relaxed) {
+                tracing::debug!(file = %self.path.display(), %error, "cannot wake the workers of other processes");
+            } else {
+                tracing::warn!(
+                    file = %self.path.display(), %error,
+                    "cannot wake the workers of other processes: jobs may start up to one `sleep_duration` late"
+                );
+            }
         }
-    }
-
-    /// Makes the file anew if somebody has taken it away.
-    fn hang(&self) -> io::Result<()> {
-        let mut held = lock(&self.rope);
-        if Identity::of(&self.path) != held.1 {
-            *held = rope(&self.path)?;
-        }
-        Ok(())
     }
 
     /// From now on, a ring notifies `signal`. To be called again before each
@@ -77,7 +95,7 @@ impl Bell {
             signal.notify();
         }
         let (signal, keeper) = (signal.clone(), keeper.clone());
-        let watching = self.hang().map_err(notify::Error::io).and_then(|()| {
+        let watching = open_file(&self.path).map_err(notify::Error::io).and_then(|_| {
             let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
                 // After an error events may be missing: look.
                 match &event {
@@ -117,9 +135,4 @@ const CLOSED: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write)
 fn is_of_a_worker(event: &notify::Event) -> bool {
     event.paths.iter().all(|path| path.parent().is_some_and(|folder| folder.ends_with(owner::FOLDER)))
         && !event.paths.is_empty()
-}
-
-fn rope(path: &Path) -> io::Result<(File, Identity)> {
-    let file = private_file(path)?;
-    Ok((file, Identity::of(path)))
 }

@@ -1,3 +1,6 @@
+use std::fs;
+
+use super::super::folder::prepare;
 use super::*;
 
 fn folder() -> tempfile::TempDir {
@@ -15,7 +18,7 @@ fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
 #[test]
 fn the_schema_is_made_once_and_private() {
     let folder = folder();
-    let file = prepare_file(&folder.path().join("a/b")).expect("a file");
+    let file = prepare(&folder.path().join("a/b")).expect("a file");
     drop(open(&file).expect("made"));
     let again = open(&file).expect("opened");
     assert_eq!(pragma(&again, "user_version").expect("a number"), i64::try_from(MIGRATIONS.len()).expect("few"));
@@ -71,7 +74,7 @@ fn a_migration_that_fails_changes_nothing() {
 #[test]
 fn a_newer_schema_is_refused_and_not_touched() {
     let folder = folder();
-    let file = prepare_file(folder.path()).expect("a file");
+    let file = prepare(folder.path()).expect("a file");
     let connection = open(&file).expect("made");
     connection.pragma_update(None, "user_version", 99).expect("set");
     drop(connection);
@@ -108,21 +111,12 @@ fn what_is_not_ours_is_refused_and_not_touched() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_named() {
-    let folder = folder();
-    let file = folder.path().join("file");
-    fs::write(&file, "").expect("written");
-    let error = crate::report::chain(&prepare_file(&file.join("queue")).expect_err("refused"));
-    assert!(error.starts_with("cannot make the folder ") && error.contains("/file/queue: "), "{error}");
-}
-
-#[test]
 fn many_may_open_a_new_file_at_the_same_time() {
     for _ in 0..10 {
         let folder = folder();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| open(&prepare_file(folder.path()).expect("a file")).expect("opened"));
+                scope.spawn(|| open(&prepare(folder.path()).expect("a file")).expect("opened"));
             }
         });
     }

@@ -1,0 +1,152 @@
+//! The folder of a queue: finds it or makes it, with the permissions of its
+//! files.
+//!
+//! What pulpo makes is for its user alone. In a setgid folder it is for the
+//! group too, as far as the folder is: so programs of several users share a
+//! queue, whatever their umask. See `docs/operating.md`.
+//!
+//! # Invariants
+//! The entry of each folder and file made here is on the disk before anything
+//! is made below it, so that a power cut takes no acknowledged message away
+//! with its folder.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::FILE_NAME;
+use crate::queue::QueueError;
+
+/// Finds the database in this folder, and makes nothing.
+pub(super) fn existing(base_path: &Path) -> Result<PathBuf, QueueError> {
+    let file = base_path.join(FILE_NAME);
+    match fs::metadata(&file) {
+        // Another process may be about to make a queue of an empty one.
+        Ok(found) if found.is_file() && found.len() == 0 => Err(no_queue(base_path)),
+        Ok(_) => Ok(file),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(no_queue(base_path))
+        }
+        Err(error) => Err(unavailable("open the file", &file, error)),
+    }
+}
+
+pub(super) fn no_queue(base_path: &Path) -> QueueError {
+    QueueError::NoQueue { place: base_path.display().to_string() }
+}
+
+/// Makes the folder and an empty file for the database, if they are not there.
+pub(super) fn prepare(base_path: &Path) -> Result<PathBuf, QueueError> {
+    let file = base_path.join(FILE_NAME);
+    if file.is_file() {
+        return Ok(file);
+    }
+    make_folder(base_path).map_err(|error| unavailable("make the folder", base_path, error))?;
+    open_file(&file).map_err(|error| cannot_open(&file, error))?;
+    sync(base_path).map_err(|error| unavailable("sync the folder of", &file, error))?;
+    Ok(file)
+}
+
+/// Makes the folder and those above it that are not there.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    let above = folder.parent().unwrap_or(Path::new("."));
+    if folder.is_dir() || folder.as_os_str().is_empty() {
+        // Whoever made it may not have come to that.
+        return sync(above);
+    }
+    make_folder(above)?;
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(folder) {
+        Ok(()) => share(folder, 0o2070)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        Err(error) => return Err(error),
+    }
+    sync(above)
+}
+
+/// Opens a file for writing; makes it if it is not there.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    options.create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(file) => {
+            share(path, 0o060)?;
+            Ok(file)
+        }
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::OpenOptions::new().write(true).open(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives what we have just made those of these permissions that its folder
+/// has, if that is setgid. Not by the mode it is made with, since the umask
+/// takes from that.
+fn share(path: &Path, permissions: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mode = fs::metadata(above)?.permissions().mode();
+        if mode & 0o2000 != 0 {
+            let own = fs::metadata(path)?.permissions().mode();
+            fs::set_permissions(path, fs::Permissions::from_mode(own & 0o700 | mode & permissions))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (path, permissions);
+    Ok(())
+}
+
+/// Brings the entries of a folder to the disk.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match File::open(folder).and_then(|folder| folder.sync_all()) {
+            // One that we may not read was there before us, and is on disk.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            // A file system that has nothing to sync, such as `/proc`.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            synced => synced?,
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// Why a file could not be opened or made, whichever it was.
+pub(super) fn cannot_open(path: &Path, error: io::Error) -> QueueError {
+    let verb = if path.symlink_metadata().is_ok() { "open the file" } else { "make the file" };
+    unavailable(verb, path, error)
+}
+
+pub(super) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueError {
+    let doing = format!("{verb} {}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull => QueueError::Full { doing },
+        io::ErrorKind::PermissionDenied => QueueError::Unavailable { doing, source: Box::new(Denied(error)) },
+        _ => QueueError::Unavailable { doing, source: Box::new(error) },
+    }
+}
+
+/// What a user needs who shares a queue with another one.
+pub(super) const NEEDS: &str = "this user needs to read and write the file and its folder; users of one group share a \
+     queue in a folder that is theirs, `chmod g+rwxs`";
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; {NEEDS}")]
+struct Denied(io::Error);
+
+#[cfg(test)]
+mod tests;
