@@ -1,12 +1,15 @@
 //! A configured pulpo: a queue to publish to and to work; and the one that a
 //! process has by default.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
+
+use once_cell::race::OnceBox;
 
 use crate::clock::{Clock, SystemClock, lock};
 use crate::config::{Config, ConfigError};
 use crate::job::IntoMessage;
 use crate::message::Message;
+use crate::process::fork::{PerProcess, in_fork};
 use crate::producer::{Producer, PublishError};
 use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
@@ -70,6 +73,8 @@ impl Pulpo {
     /// On a queue of whatever kind: for adapters of your own.
     #[must_use]
     pub fn on(queue: Arc<dyn QueueAdapter>, options: WorkerOptions, clock: Arc<dyn Clock>) -> Self {
+        // The first process to have a queue is the parent of those that it forks.
+        in_fork();
         let producer = Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone());
         Self(Arc::new(Inner { queue, producer, options, clock }))
     }
@@ -144,9 +149,11 @@ impl Pulpo {
     }
 }
 
-static DEFAULT: OnceLock<Pulpo> = OnceLock::new();
-/// Held while the default is being made, so that it is made once.
-static MAKING: Mutex<()> = Mutex::new(());
+/// A fork keeps it; what its queue has open it does not use.
+static DEFAULT: OnceBox<Pulpo> = OnceBox::new();
+/// Held while the default is being made, so that it is made once. A fork must
+/// not wait for a thread of its parent.
+static MAKING: PerProcess<Mutex<()>> = PerProcess::new();
 
 /// Sets up the process-wide default that [`publish`](crate::publish) uses.
 /// Without it, the first use makes it from [`Config::load`].
@@ -154,12 +161,12 @@ static MAKING: Mutex<()> = Mutex::new(());
 /// # Errors
 /// If the queue cannot be opened, or there is a default already.
 pub fn initialize(config: Config) -> Result<(), SetupError> {
-    let _making = lock(&MAKING);
+    let _making = lock(MAKING.get());
     if DEFAULT.get().is_some() {
         return Err(SetupError::AlreadyInitialized);
     }
     let pulpo = Pulpo::new(config)?;
-    DEFAULT.set(pulpo).map_err(|_| SetupError::AlreadyInitialized)
+    DEFAULT.set(Box::new(pulpo)).map_err(|_| SetupError::AlreadyInitialized)
 }
 
 /// The process-wide default. One that could not be made is tried again at the
@@ -173,12 +180,12 @@ fn process_wide() -> Result<Pulpo, PublishError> {
     if let Some(pulpo) = DEFAULT.get() {
         return Ok(pulpo.clone());
     }
-    let _making = lock(&MAKING);
+    let _making = lock(MAKING.get());
     if let Some(pulpo) = DEFAULT.get() {
         return Ok(pulpo.clone());
     }
     let pulpo = make().map_err(|error| PublishError::Setup(Box::new(error)))?;
-    Ok(DEFAULT.get_or_init(|| pulpo).clone())
+    Ok(DEFAULT.get_or_init(|| Box::new(pulpo)).clone())
 }
 
 /// Calls with the default: that of the test that this thread runs, or of the

@@ -210,6 +210,7 @@ mod job;
 mod message;
 mod outcome;
 mod policy;
+mod process;
 mod producer;
 pub mod queue;
 mod registry;

@@ -26,7 +26,7 @@ mod filter;
 mod pick;
 mod stats;
 
-pub use error::QueueError;
+pub use error::{Forked, QueueError};
 pub use filter::Filter;
 pub use pick::Pick;
 pub use stats::{Counts, Paused, Stats, Totals};

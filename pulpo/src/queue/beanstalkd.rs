@@ -75,6 +75,12 @@
 //!
 //! A wait ends at most a second after [`QueueAdapter::interrupt`].
 //!
+//! # Forks
+//!
+//! A forked process makes connections of its own. A [`Consumer`] that it
+//! inherits refuses with [`QueueError::Forked`]: what that has reserved is the
+//! parent's.
+//!
 //! [`Delivery::kicks`]: super::Delivery::kicks
 //! [`Delivery::failed`]: super::Delivery::failed
 
@@ -94,6 +100,7 @@ use self::watchdog::Watchdog;
 use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage};
 use crate::clock::{Clock, Signal, SystemClock};
 use crate::message::MessageId;
+use crate::process::fork::PerProcess;
 
 mod client;
 mod consumer;
@@ -164,7 +171,15 @@ impl BeanstalkdOptions {
 /// A beanstalkd server as a queue. Cheap to clone: all clones share its
 /// connections.
 #[derive(Clone, Debug)]
-pub struct BeanstalkdQueue(Arc<Shared>);
+pub struct BeanstalkdQueue(Arc<Remote>);
+
+#[derive(Debug)]
+struct Remote {
+    options: BeanstalkdOptions,
+    clock: Arc<dyn Clock>,
+    /// A fork has connections of its own.
+    shared: PerProcess<Arc<Shared>>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -189,17 +204,12 @@ impl BeanstalkdQueue {
     /// whole seconds for the server; the rest goes by the server's own.
     #[must_use]
     pub fn new(options: BeanstalkdOptions, clock: Arc<dyn Clock>) -> Self {
-        let BeanstalkdOptions { host, port, socket_timeout, reserve_timeout } = options;
-        Self(Arc::new(Shared {
-            place: format!("beanstalkd at {host}:{port}"),
-            pool: Pool::new(Server { host, port, silence: socket_timeout, watchdog: Arc::new(Watchdog::new()) }),
-            reserve_timeout,
-            signal: Signal::new(clock.clone()),
-            clock,
-            lease_clock: SystemClock::new(),
-            interrupts: AtomicU64::new(0),
-            leases: AtomicU64::new(0),
-        }))
+        Self(Arc::new(Remote { options, clock, shared: PerProcess::new() }))
+    }
+
+    /// What this process shares.
+    fn shared(&self) -> &Arc<Shared> {
+        self.0.shared.get_or_init(|| Arc::new(Shared::new(&self.0.options, self.0.clock.clone())))
     }
 
     /// The same, and sees whether the server is there.
@@ -208,14 +218,14 @@ impl BeanstalkdQueue {
     /// If it cannot be reached, or is no beanstalkd.
     pub fn connect(options: BeanstalkdOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let queue = Self::new(options, clock);
-        queue.0.talk("connect to", Client::ping)?;
+        queue.shared().talk("connect to", Client::ping)?;
         Ok(queue)
     }
 
     /// Which server, in words for people.
     #[must_use]
     pub fn place(&self) -> &str {
-        &self.0.place
+        &self.shared().place
     }
 }
 
@@ -227,6 +237,21 @@ pub fn queue_name_problem(name: &str) -> Option<&'static str> {
 }
 
 impl Shared {
+    /// Opens nothing.
+    fn new(options: &BeanstalkdOptions, clock: Arc<dyn Clock>) -> Self {
+        let BeanstalkdOptions { host, port, socket_timeout, reserve_timeout } = options.clone();
+        Self {
+            place: format!("beanstalkd at {host}:{port}"),
+            pool: Pool::new(Server { host, port, silence: socket_timeout, watchdog: Arc::new(Watchdog::new()) }),
+            reserve_timeout,
+            signal: Signal::new(clock.clone()),
+            clock,
+            lease_clock: SystemClock::new(),
+            interrupts: AtomicU64::new(0),
+            leases: AtomicU64::new(0),
+        }
+    }
+
     /// Does `talk` on a connection of the pool.
     fn talk<R>(&self, doing: &str, talk: impl FnOnce(&mut Client) -> Result<R, Fault>) -> Result<R, QueueError> {
         let answer = self.pool.take().and_then(|mut client| talk(&mut client));
@@ -288,7 +313,7 @@ impl QueueAdapter for BeanstalkdQueue {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let now = self.0.clock.now();
+        let now = self.shared().clock.now();
         let job = |message: NewMessage| {
             limits::check_name(&message.queue)?;
             Ok(NewJob {
@@ -301,42 +326,42 @@ impl QueueAdapter for BeanstalkdQueue {
         };
         // All of them are checked before the first is sent.
         let jobs = messages.into_iter().map(job).collect::<Result<Vec<_>, QueueError>>()?;
-        self.0.enqueue_all(&jobs)
+        self.shared().enqueue_all(&jobs)
     }
 
     /// Connects at the first dequeue.
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         queues.iter().try_for_each(|queue| limits::check_name(queue))?;
-        Ok(Box::new(consumer::BeanstalkdConsumer::new(self.0.clone(), queues.into())))
+        Ok(Box::new(consumer::BeanstalkdConsumer::new(self.shared().clone(), queues.into())))
     }
 
     fn interrupt(&self) {
-        self.0.interrupts.fetch_add(1, Ordering::SeqCst);
-        self.0.signal.notify();
+        self.shared().interrupts.fetch_add(1, Ordering::SeqCst);
+        self.shared().signal.notify();
     }
 
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        self.0.peek(id)
+        self.shared().peek(id)
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
-        self.0.list(filter)
+        self.shared().list(filter)
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
-        self.0.stats()
+        self.shared().stats()
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.0.kick(filter)
+        self.shared().kick(filter)
     }
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.0.delete(filter)
+        self.shared().delete(filter)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
-        self.0.pause(queue, time)
+        self.shared().pause(queue, time)
     }
 
     fn backup(&self, _: &Path) -> Result<u64, QueueError> {

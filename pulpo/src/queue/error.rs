@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::message::MessageId;
+pub use crate::process::fork::Forked;
 
 /// Why a queue did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +144,15 @@ pub enum QueueError {
         place: String,
         /// What was noticed.
         found: String,
+    },
+    /// This process is a fork of the one that opened the queue, whose
+    /// connections, locks and threads it cannot use.
+    #[error("cannot use {place} in a fork")]
+    Forked {
+        /// Which queue.
+        place: String,
+        /// Which process had opened it.
+        source: Forked,
     },
     /// This queue cannot do that.
     #[error("this queue cannot {0}")]

@@ -9,6 +9,7 @@ use std::path::Path;
 /// submodules.
 const LAYERS: &[&str] = &[
     "report",
+    "process",
     "message",
     "outcome",
     "policy",

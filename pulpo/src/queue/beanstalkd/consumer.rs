@@ -15,6 +15,7 @@ use super::reasons::{self, Note};
 use super::{Shared, ago};
 use crate::clock::Clock as _;
 use crate::message::MessageId;
+use crate::process::fork::{Birthplace, Unforked};
 use crate::queue::{Consumer, Delivery, Lease, Pick, QueueError, State};
 use crate::report::chain;
 
@@ -36,7 +37,9 @@ const DEFAULT_TUBE: &str = "default";
 pub(super) struct BeanstalkdConsumer {
     shared: Arc<Shared>,
     queues: Arc<[String]>,
-    client: Option<Client>,
+    /// A fork would speak into the middle of what its parent says.
+    client: Option<Unforked<Client>>,
+    birthplace: Birthplace,
     /// The tubes that this connection watches.
     watched: Vec<String>,
     /// What this connection has reserved: empty without one, since then the
@@ -74,6 +77,7 @@ impl BeanstalkdConsumer {
             shared,
             queues,
             client: None,
+            birthplace: Birthplace::here(),
             watched: Vec::new(),
             held: HashMap::new(),
             put_off: Vec::new(),
@@ -84,10 +88,17 @@ impl BeanstalkdConsumer {
 
     fn connect(&mut self) -> Result<&mut Client, Fault> {
         if self.client.is_none() {
-            self.client = Some(open(self.shared.pool.server(), &self.queues)?);
+            self.client = Some(Unforked::new(open(self.shared.pool.server(), &self.queues)?));
             self.watched = self.queues.to_vec();
         }
         Ok(self.client.as_mut().expect("it was just set"))
+    }
+
+    /// Refuses to take or settle anything in a fork: the server tells clients
+    /// apart by their connections, and ours is the parent's.
+    fn check_process(&self) -> Result<(), QueueError> {
+        let refused = |source| QueueError::Forked { place: self.shared.place.clone(), source };
+        self.birthplace.check().map_err(refused)
     }
 
     /// A connection that ended has lost its leases.
@@ -214,6 +225,7 @@ impl BeanstalkdConsumer {
         keeps: bool,
         command: impl FnOnce(&mut Client, u64, &Holding) -> Result<(), Fault>,
     ) -> Result<(), QueueError> {
+        self.check_process()?;
         let lost = || QueueError::LeaseLost { id: lease.id.clone() };
         let id = number(&lease.id).ok_or_else(lost)?;
         let held = self.held.get(&id).filter(|held| held.token == lease.token).ok_or_else(lost)?;
@@ -278,6 +290,7 @@ impl Consumer for BeanstalkdConsumer {
     }
 
     fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.check_process()?;
         let tubes: Arc<[String]> = if pick.except_queues.is_empty() {
             self.queues.clone()
         } else {
@@ -334,6 +347,7 @@ impl Consumer for BeanstalkdConsumer {
     }
 
     fn finish(&mut self) -> Result<(), QueueError> {
+        self.check_process()?;
         self.delete_put_off().map_err(|fault| self.shared.error("delete a message from", fault))
     }
 
@@ -380,7 +394,10 @@ impl Consumer for BeanstalkdConsumer {
 
 impl Drop for BeanstalkdConsumer {
     fn drop(&mut self) {
-        if let Err(error) = self.finish() {
+        // What a fork leaves behind its parent does.
+        if self.birthplace.is_here()
+            && let Err(error) = self.finish()
+        {
             tracing::warn!(error = chain(&error), "cannot settle the last job: it will run again");
         }
     }

@@ -1,0 +1,186 @@
+//! Notices that a process is a fork of the one that opened something.
+//!
+//! A fork copies the memory of a process and shares its files and sockets, but
+//! none of its threads. So a connection would be used by two processes at
+//! once, a lock that another thread held stays locked for ever, and a thread
+//! that is waited for is not there. Nothing here takes a lock that a thread of
+//! the parent could have held at the moment of the fork.
+//!
+//! - [`Birthplace`] remembers a process: compare it before you take a lock or
+//!   use a connection, and refuse with [`Forked`] or open a new one.
+//! - [`Unforked`] holds what must not be dropped in a fork, since closing it
+//!   there would take it away from the parent, or wait for a thread.
+//! - [`PerProcess`] is a static or a field with a value for each process.
+//!
+//! A process is told by its id. A grandchild that gets the id of its dead
+//! grandparent is not noticed if no process between the two has used pulpo.
+
+use std::ops::{Deref, DerefMut};
+
+use once_cell::race::OnceBox;
+
+/// Why something is refused in a fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this process was forked from process {parent}, which had opened it: fork before the first use of the queue, or \
+     start the child as a program of its own (`exec`, `std::process::Command`)"
+)]
+pub struct Forked {
+    parent: u32,
+}
+
+/// The process that something was made in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Birthplace(u32);
+
+impl Birthplace {
+    /// This process.
+    pub(crate) fn here() -> Self {
+        Self(std::process::id())
+    }
+
+    /// Whether that is this process, and not a fork of it. Costs one system
+    /// call, less than 100 ns.
+    pub(crate) fn is_here(self) -> bool {
+        self == Self::here()
+    }
+
+    /// Refuses to go on in a fork.
+    #[cfg_attr(not(feature = "beanstalkd"), allow(dead_code, reason = "for what opens connections"))]
+    pub(crate) fn check(self) -> Result<(), Forked> {
+        if self.is_here() { Ok(()) } else { Err(Forked { parent: self.0 }) }
+    }
+}
+
+/// Whether this process is a fork of one that had used pulpo before: what it
+/// finds around it may belong to threads that it does not have. Ask early, as
+/// the first one to ask is taken for the parent.
+pub(crate) fn in_fork() -> bool {
+    static FIRST: OnceBox<Birthplace> = OnceBox::new();
+    !FIRST.get_or_init(|| Box::new(Birthplace::here())).is_here()
+}
+
+/// A value that is dropped only by the process that made it; a fork leaks its
+/// copy.
+#[derive(Debug)]
+pub(crate) struct Unforked<T> {
+    birthplace: Birthplace,
+    /// There until it is dropped.
+    value: Option<T>,
+}
+
+impl<T> Unforked<T> {
+    #[cfg_attr(not(feature = "beanstalkd"), allow(dead_code, reason = "for what opens connections"))]
+    pub(crate) fn new(value: T) -> Self {
+        Self { birthplace: Birthplace::here(), value: Some(value) }
+    }
+
+    pub(crate) fn birthplace(&self) -> Birthplace {
+        self.birthplace
+    }
+}
+
+impl<T> Deref for Unforked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("it is taken out only by the drop")
+    }
+}
+
+impl<T> DerefMut for Unforked<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("it is taken out only by the drop")
+    }
+}
+
+impl<T> Drop for Unforked<T> {
+    fn drop(&mut self) {
+        if !self.birthplace.is_here() {
+            std::mem::forget(self.value.take());
+        }
+    }
+}
+
+/// A value for each process: a fork does not see its parent's, and makes one
+/// of its own when it first asks. Making one must not open anything: two
+/// threads may do so at once, and one of the values is thrown away.
+#[derive(Debug)]
+pub(crate) struct PerProcess<T>(OnceBox<Generation<T>>);
+
+/// The value of one process, and those of its forks behind it.
+#[derive(Debug)]
+struct Generation<T> {
+    value: Unforked<T>,
+    next: OnceBox<Self>,
+}
+
+impl<T> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        Self(OnceBox::new())
+    }
+
+    /// The value of this process.
+    pub(crate) fn get_or_init(&self, make: impl Fn() -> T) -> &T {
+        self.get_in(Birthplace::here(), make)
+    }
+
+    fn get_in(&self, process: Birthplace, make: impl Fn() -> T) -> &T {
+        let fresh = || {
+            let value = Unforked { birthplace: process, value: Some(make()) };
+            Box::new(Generation { value, next: OnceBox::new() })
+        };
+        let mut generation = self.0.get_or_init(fresh);
+        // Only the last one counts: an earlier one with our id is that of an
+        // ancestor that has died.
+        loop {
+            generation = match generation.next.get() {
+                Some(next) => next,
+                None if generation.value.birthplace() == process => return &generation.value,
+                None => generation.next.get_or_init(fresh),
+            };
+        }
+    }
+}
+
+impl<T: Default> PerProcess<T> {
+    /// The value of this process.
+    pub(crate) fn get(&self) -> &T {
+        self.get_or_init(T::default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn what_was_made_elsewhere_is_refused() {
+        assert_eq!(Birthplace::here().check(), Ok(()));
+        let parent = std::process::id().wrapping_add(1);
+        let refused = Birthplace(parent).check().expect_err("made elsewhere").to_string();
+        assert!(refused.starts_with(&format!("this process was forked from process {parent}, ")), "{refused}");
+    }
+
+    #[test]
+    fn a_fork_leaks_its_copy_of_what_its_parent_opened() {
+        let open = Arc::new(());
+        drop(Unforked::new(open.clone()));
+        assert_eq!(Arc::strong_count(&open), 1, "closed by the process that opened it");
+        drop(Unforked { birthplace: Birthplace(0), value: Some(open.clone()) });
+        assert_eq!(Arc::strong_count(&open), 2, "left alone by another");
+    }
+
+    #[test]
+    fn each_process_of_a_line_of_forks_has_a_value_of_its_own() {
+        static VALUES: PerProcess<u32> = PerProcess::new();
+        let made = AtomicU32::new(0);
+        let value_in = |process| *VALUES.get_in(Birthplace(process), || made.fetch_add(1, Ordering::Relaxed));
+        assert_eq!((value_in(7), value_in(7)), (0, 0));
+        assert_eq!((value_in(8), value_in(8)), (1, 1));
+        // The first one has died, and its id is given again.
+        assert_eq!((value_in(7), value_in(7)), (2, 2));
+    }
+}
