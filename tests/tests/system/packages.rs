@@ -42,6 +42,23 @@ fn each_feature_brings_what_it_needs_and_nothing_of_another() {
 }
 
 #[test]
+fn the_page_of_figures_says_how_many_crates_are_built() {
+    let page = include_str!("../../../docs/figures.md");
+    let (_, table) = page.split_once("| features   | crates |").expect("the table");
+    let rows: Vec<_> = table.lines().skip(2).map_while(|line| line.strip_prefix("| `")).collect();
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    for row in rows {
+        let (features, rest) = row.split_once('`').expect("features");
+        let count: usize = rest.split('|').nth(1).expect("a cell").trim().parse().expect("a number");
+        let arguments = ["tree", "-p", "pulpo", "-e", "normal,build", "--prefix", "none", "-f", "{p}"];
+        let chosen = ["--no-default-features", "--features", features];
+        let tree = cargo(&[&arguments[..], &chosen].concat());
+        let crates: BTreeSet<_> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+        assert_eq!(crates.len(), count, "{features}: {crates:#?}");
+    }
+}
+
+#[test]
 fn each_package_has_its_licences_its_readme_and_its_source_alone() {
     for (package, source) in [("pulpo", "src/lib.rs"), ("pulpo-macros", "src/lib.rs")] {
         let listed = cargo(&["package", "--list", "--allow-dirty", "-p", package]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use super::error::SqliteError;
 use crate::queue::{QueueError, State};
@@ -104,10 +104,9 @@ enum Missing {
 fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> {
     let place = file.display().to_string();
     let open = || -> Result<Connection, Refusal> {
-        let mut connection = Connection::open_with_flags(file, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
-        connection.busy_handler(Some(busy))?;
+        let mut connection = connect(file)?;
         // SQLite makes do with reading where it may not write.
-        if connection.is_readonly("main")? {
+        if connection.is_readonly(MAIN_DB)? {
             return Err(Refusal::ReadOnly);
         }
         // Before anything is changed: is it ours, and not newer?
@@ -141,8 +140,7 @@ pub(super) fn open_copier(file: &Path) -> Result<Connection, QueueError> {
 /// One more connection to a database that is open already.
 fn open_another(file: &Path, pragmas: &str) -> Result<Connection, QueueError> {
     let open = || -> rusqlite::Result<Connection> {
-        let mut connection = Connection::open_with_flags(file, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
-        connection.busy_handler(Some(busy))?;
+        let connection = connect(file)?;
         connection.execute_batch(pragmas)?;
         Ok(connection)
     };
@@ -160,9 +158,14 @@ pub(super) fn open_in_memory() -> Result<Connection, QueueError> {
     open().map_err(|refusal| refusal.into_queue_error("memory:"))
 }
 
-fn flags(access: OpenFlags) -> OpenFlags {
+/// A connection to a file that exists, which waits for other processes.
+#[allow(unused_mut, reason = "rusqlite before 0.41 sets the handler through a shared reference")]
+fn connect(file: &Path) -> rusqlite::Result<Connection> {
     // Our own locks guard each connection.
-    access | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_handler(Some(busy))?;
+    Ok(connection)
 }
 
 /// Waits for another process's transaction: at most about ten seconds.
