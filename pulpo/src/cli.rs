@@ -187,7 +187,7 @@ struct WorkArguments {
     /// The queues to work, with commas [default: those of the handlers]
     #[arg(long, value_name = "NAMES")]
     queues: Option<String>,
-    /// Where to answer /metrics, /healthz and /readyz: needs the feature `metrics` [default: nowhere]
+    /// Where to answer /metrics, /healthz and /readyz: needs the feature `http` [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<std::net::SocketAddr>,
 }

@@ -13,7 +13,7 @@ use crate::process::fork::{PerProcess, in_fork};
 use crate::producer::{Producer, PublishError};
 use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
-use crate::telemetry;
+use crate::telemetry::{self, QueueGauges};
 use crate::worker::{Summary, WorkError, Worker, WorkerOptions};
 
 #[cfg(feature = "tokio")]
@@ -50,6 +50,7 @@ struct Inner {
     producer: Producer,
     options: WorkerOptions,
     clock: Arc<dyn Clock>,
+    gauges: QueueGauges,
 }
 
 impl Pulpo {
@@ -76,7 +77,9 @@ impl Pulpo {
         // The first process to have a queue is the parent of those that it forks.
         in_fork();
         let producer = Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone());
-        Self(Arc::new(Inner { queue, producer, options, clock }))
+        let expected = [(options.default_queue.clone(), String::new())];
+        let gauges = QueueGauges::new(queue.clone(), clock.clone(), None, expected);
+        Self(Arc::new(Inner { queue, producer, options, clock, gauges }))
     }
 
     /// Publishes a job: its body, or a [`Message`] with options. When it
@@ -124,15 +127,18 @@ impl Pulpo {
         Worker::with_clock(queue.clone(), registry, options.clone(), clock.clone())
     }
 
-    /// Asks the queue how many messages are in it, and sets the gauges
-    /// `pulpo_queue_messages` of the metrics recorder: for programs with a
-    /// recorder of their own, to be called now and then. A worker that listens
-    /// does so by itself whenever it is asked for its metrics.
+    /// Asks the queue how many messages are in it, in all its queues, and sets
+    /// the gauges `pulpo_queue_messages`, `pulpo_queue_oldest_ready_seconds`,
+    /// `pulpo_queue_measured_timestamp_seconds` and `pulpo_queue_reachable` of
+    /// the metrics recorder: for programs with a recorder of their own, to be
+    /// called now and then. A worker that listens measures the queues that it
+    /// works whenever it is asked for its metrics.
     ///
     /// # Errors
-    /// If the queue cannot be reached.
+    /// If the queue cannot be reached. The first three gauges then stay as
+    /// they were.
     pub fn measure(&self) -> Result<(), QueueError> {
-        let measured = telemetry::measure(&*self.0.queue, std::slice::from_ref(&self.0.options.default_queue));
+        let measured = self.0.gauges.measure();
         telemetry::reachable(measured.is_ok());
         measured
     }

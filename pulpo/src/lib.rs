@@ -181,7 +181,7 @@
 //! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] | `beanstalkc`, and `nix` for its socket |
 //! | `cli` | yes | [`main!`] and the command line | `clap` and other crates for terminals |
 //! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
-//! | `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `tiny_http`, `metrics-exporter-prometheus` |
+//! | `http`, also called `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `axum` and `hyper`, `tokio`, `metrics-exporter-prometheus` |
 //! | `testing` | no | the test kit, `pulpo::testing` | that of `file` |
 //! | `conformance` | no | the cases that a queue adapter must pass, `pulpo::queue::conformance` | nothing |
 //!
@@ -205,6 +205,8 @@ mod context;
 mod disposition;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+#[cfg(feature = "http")]
+mod http;
 mod instance;
 mod job;
 mod message;

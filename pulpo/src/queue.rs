@@ -77,6 +77,21 @@ pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
     /// If the queue cannot be reached.
     fn stats(&self) -> Result<Stats, QueueError>;
 
+    /// The [`stats`](Self::stats) of these queues alone, with what is paused
+    /// and what has come and gone in them. Totals that an adapter keeps for
+    /// all queues together are left out. This one asks for all and picks; an
+    /// adapter to which each queue costs something asks for these only.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn stats_of(&self, queues: &[String]) -> Result<Stats, QueueError> {
+        let mut stats = self.stats()?;
+        stats.counts.retain(|counts| queues.contains(&counts.queue));
+        stats.paused.retain(|paused| queues.contains(&paused.queue));
+        stats.totals.retain(|totals| totals.queue.as_ref().is_some_and(|queue| queues.contains(queue)));
+        Ok(stats)
+    }
+
     /// Makes buried messages ready again, with all their attempts before
     /// them. Says how many; messages that are not buried stay as they are.
     ///

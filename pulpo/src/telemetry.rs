@@ -3,13 +3,15 @@
 //!
 //! Each is told in `docs/metrics.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-
 use metrics::Unit;
 
-use crate::clock::lock;
-use crate::queue::{QueueAdapter, QueueError, State};
+#[cfg(feature = "http")]
+pub(crate) mod prometheus;
+mod queues;
+
+#[cfg(feature = "http")]
+pub(crate) use queues::Kind;
+pub(crate) use queues::QueueGauges;
 
 /// Jobs that were put into a queue, by request type and queue.
 pub(crate) const PUBLISHED: &str = "pulpo_jobs_published_total";
@@ -35,10 +37,13 @@ pub(crate) const WAIT_SECONDS: &str = "pulpo_job_wait_seconds";
 pub(crate) const IN_FLIGHT: &str = "pulpo_jobs_in_flight";
 /// Lanes of the worker.
 pub(crate) const LANES: &str = "pulpo_worker_lanes";
-/// Messages in the queue, by queue and state.
+/// Messages in the queue, by queue, request type and state.
 pub(crate) const QUEUE_MESSAGES: &str = "pulpo_queue_messages";
-
-/// Whether the queue answered when it was last measured: 1 or 0.
+/// How long the oldest ready message has waited, by queue.
+pub(crate) const QUEUE_OLDEST_READY: &str = "pulpo_queue_oldest_ready_seconds";
+/// When the messages were last counted, in Unix time.
+pub(crate) const QUEUE_MEASURED: &str = "pulpo_queue_measured_timestamp_seconds";
+/// Whether the queue answered when it was last asked: 1 or 0.
 pub(crate) const QUEUE_REACHABLE: &str = "pulpo_queue_reachable";
 
 /// The counters, each with what it counts.
@@ -60,11 +65,13 @@ pub(crate) const HISTOGRAMS: [(&str, &str); 2] = [
 ];
 
 /// The gauges.
-pub(crate) const GAUGES: [(&str, &str); 4] = [
+pub(crate) const GAUGES: [(&str, &str); 6] = [
     (IN_FLIGHT, "jobs that a lane has in hand"),
     (LANES, "lanes of the worker"),
     (QUEUE_MESSAGES, "messages in the queue"),
-    (QUEUE_REACHABLE, "1 if the queue answered when it was last measured, else 0"),
+    (QUEUE_OLDEST_READY, "how long the oldest ready message has waited since it was due"),
+    (QUEUE_MEASURED, "when the messages of the queue were last counted, in Unix time"),
+    (QUEUE_REACHABLE, "1 if the queue answered when it was last asked, else 0"),
 ];
 
 /// The request type of messages that the worker has no handler for: they have
@@ -80,7 +87,8 @@ pub(crate) fn describe() {
         metrics::describe_histogram!(name, Unit::Seconds, text);
     }
     for (name, text) in GAUGES {
-        metrics::describe_gauge!(name, Unit::Count, text);
+        let unit = if name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
+        metrics::describe_gauge!(name, unit, text);
     }
 }
 
@@ -90,31 +98,7 @@ pub(crate) fn published(request_type: &str, queue: &str, jobs: usize) {
     metrics::counter!(PUBLISHED, &labels).increment(jobs as u64);
 }
 
-/// Asks the queue how much there is in it, and sets the gauges: of these
-/// queues, and of all that have ever been seen, so that one that is empty by
-/// now is told to be.
-pub(crate) fn measure(queue: &dyn QueueAdapter, known: &[String]) -> Result<(), QueueError> {
-    static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let mut depths: BTreeMap<String, [u64; 4]> = BTreeMap::new();
-    for counts in queue.stats()?.counts {
-        let depth = depths.entry(counts.queue).or_default();
-        let more = [counts.ready, counts.delayed, counts.reserved, counts.buried];
-        depth.iter_mut().zip(more).for_each(|(depth, more)| *depth += more);
-    }
-    let mut seen = lock(&SEEN);
-    seen.extend(depths.keys().chain(known).cloned());
-    for name in seen.iter() {
-        for (state, depth) in State::ALL.into_iter().zip(depths.get(name).copied().unwrap_or_default()) {
-            let labels = [("queue", name.clone()), ("state", state.as_str().to_owned())];
-            // Exact up to 2^53 messages.
-            #[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers")]
-            metrics::gauge!(QUEUE_MESSAGES, &labels).set(depth as f64);
-        }
-    }
-    Ok(())
-}
-
-/// Whether it has answered.
+/// Whether the queue has answered.
 pub(crate) fn reachable(answered: bool) {
     metrics::gauge!(QUEUE_REACHABLE).set(if answered { 1.0 } else { 0.0 });
 }

@@ -9,6 +9,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+#[cfg(feature = "http")]
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -38,8 +40,6 @@ use crate::telemetry;
 
 mod assignments;
 mod batch;
-#[cfg(feature = "metrics")]
-mod endpoint;
 mod lane;
 mod limits;
 mod meters;
@@ -47,6 +47,7 @@ mod monitor;
 mod options;
 mod pause;
 mod seat;
+mod services;
 #[cfg(feature = "testing")]
 mod step;
 mod stop;
@@ -204,19 +205,20 @@ impl Worker {
     /// If a handler needs a state that nobody gave, or the queue cannot be
     /// reached to begin with. Later it waits until the queue is back.
     pub fn run(&self) -> Result<Summary, WorkError> {
-        #[cfg(feature = "metrics")]
-        self.options.listen.is_some().then(endpoint::install_recorder);
+        // Before the handles of the metrics are fetched.
+        #[cfg(feature = "http")]
+        self.options.listen.is_some().then(telemetry::prometheus::install);
         let shared = &self.share(check::all(&self.registry, &self.states))?;
         for problem in check::unhandled(&self.registry) {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
         let monitor = Monitor::new(shared.clone());
         // Before any job is taken: an address that is taken is a mistake.
-        #[cfg(feature = "metrics")]
+        #[cfg(feature = "http")]
         let _endpoint = (shared.options.listen)
             .map(|address| {
-                let refused = |source| WorkError::Listen { address, source };
-                endpoint::Endpoint::start(address, shared, &monitor).map_err(refused)
+                let refused = |source: io::Error| WorkError::Listen { address, source: source.into() };
+                services::http::start(address, shared, &monitor).map_err(refused)
             })
             .transpose()?;
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
@@ -375,6 +377,18 @@ fn queues(registry: &Registry, options: &WorkerOptions) -> Vec<String> {
     };
     let enabled = |queue: &String| options.queue_options.get(queue).and_then(|said| said.enabled) != Some(false);
     chosen.into_iter().filter(enabled).collect()
+}
+
+/// The queues of this worker, each alone and with the request types of its
+/// handlers.
+#[cfg(feature = "http")]
+fn expected(registry: &Registry, options: &WorkerOptions, queues: &[String]) -> Vec<telemetry::Kind> {
+    let typed = registry.iter().map(|handler| {
+        let queue = handler.policy().queue.unwrap_or(&options.default_queue);
+        (queue.to_owned(), handler.request_type().to_owned())
+    });
+    let own = typed.filter(|(queue, _)| queues.contains(queue));
+    own.chain(queues.iter().map(|queue| (queue.clone(), String::new()))).collect()
 }
 
 /// All queues that the options may speak of.

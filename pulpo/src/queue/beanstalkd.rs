@@ -349,7 +349,11 @@ impl QueueAdapter for BeanstalkdQueue {
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
-        self.shared().stats()
+        self.shared().stats(None)
+    }
+
+    fn stats_of(&self, queues: &[String]) -> Result<Stats, QueueError> {
+        self.shared().stats(Some(queues))
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {

@@ -242,8 +242,8 @@ pub(crate) fn problems(registry: &Registry, options: &WorkerOptions) -> Vec<Prob
         };
         wrong(&said.origin, format!("`queues.{name}`: no handler has the queue `{name}`; {advice}"));
     }
-    if options.listen.is_some() && cfg!(not(feature = "metrics")) {
-        wrong("", "`listen` needs pulpo's feature `metrics`, which this program was built without".to_owned());
+    if options.listen.is_some() && cfg!(not(feature = "http")) {
+        wrong("", "`listen` needs pulpo's feature `http`, which this program was built without".to_owned());
     }
     if super::queues(registry, options).is_empty() {
         let first = options.queue_options.values().find(|said| said.enabled == Some(false));

@@ -17,7 +17,7 @@ use crate::clock::{Signal, lock};
 use crate::disposition::Ending;
 use crate::queue::Consumer;
 use crate::report::chain;
-#[cfg(feature = "metrics")]
+#[cfg(feature = "http")]
 use crate::report::rough;
 use crate::telemetry;
 
@@ -34,7 +34,7 @@ pub(super) struct Monitor {
 struct Watched {
     seat: Arc<Seat>,
     empty: Arc<AtomicU64>,
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only a health check asks"))]
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only a health check asks"))]
     last_seen: Arc<AtomicU64>,
 }
 
@@ -48,7 +48,7 @@ const LAST_WAIT: Duration = Duration::from_millis(900);
 
 /// How much longer than its wait a lane may be at its queue: more than any
 /// queue's timeout for one call.
-#[cfg(feature = "metrics")]
+#[cfg(feature = "http")]
 const LONGEST_AT_QUEUE: Duration = Duration::from_secs(60);
 
 impl Monitor {
@@ -101,7 +101,7 @@ impl Monitor {
     /// in a handler nor back from the queue in time, a lease that nobody
     /// renews, a lane that is gone. A handler may take as long as it likes, and
     /// a queue that refuses is not the worker's fault: it tries again.
-    #[cfg(feature = "metrics")]
+    #[cfg(feature = "http")]
     pub(super) fn stuck(&self) -> Option<String> {
         let Shared { clock, options, stop, .. } = &*self.shared;
         let uptime = clock.uptime();

@@ -34,7 +34,7 @@ pub struct WorkerOptions {
     /// What is changed for single handlers, by request type.
     pub handlers: BTreeMap<String, HandlerOptions>,
     /// Where a worker tells its metrics and its health over HTTP, with the
-    /// feature `metrics`; `None`, the default: nowhere.
+    /// feature `http`; `None`, the default: nowhere.
     pub listen: Option<SocketAddr>,
     /// The queue of jobs that name none. Default: `pulpo`.
     pub default_queue: String,

@@ -206,7 +206,7 @@ impl Seat {
     }
 
     /// The same, unless somebody is at it.
-    #[cfg(feature = "metrics")]
+    #[cfg(feature = "http")]
     pub(super) fn try_held(&self) -> Option<std::sync::MutexGuard<'_, Option<Held>>> {
         match self.held.try_lock() {
             Ok(held) => Some(held),

@@ -15,6 +15,7 @@ const LAYERS: &[&str] = &[
     "policy",
     "clock",
     "runtime",
+    "http",
     "disposition",
     "job",
     "queue",

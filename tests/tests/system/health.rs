@@ -76,12 +76,23 @@ fn the_metrics_are_read_while_jobs_run() {
             (r#"pulpo_job_run_seconds_count{request_type="talk"}"#, 5.0),
             (r#"pulpo_job_wait_seconds_count{request_type="talk"}"#, 5.0),
             (r#"pulpo_worker_lanes"#, 3.0),
-            (r#"pulpo_queue_messages{queue="notes",state="delayed"}"#, 1.0),
-            (r#"pulpo_queue_messages{queue="pulpo",state="reserved"}"#, 1.0),
-            (r#"pulpo_queue_messages{queue="pulpo",state="ready"}"#, 0.0),
+            (r#"pulpo_queue_oldest_ready_seconds{queue="pulpo"}"#, 0.0),
             (r#"pulpo_queue_reachable"#, 1.0),
         ] {
             assert_eq!(value(&text, metric), Some(expected), "{metric} in {text}");
+        }
+        for (queue, request_type, state, expected) in [
+            ("notes", "note", "delayed", 1.0),
+            ("pulpo", "until", "reserved", 1.0),
+            ("pulpo", "until", "ready", 0.0),
+            // Its handler is here, and none has come.
+            ("notes", "note", "buried", 0.0),
+        ] {
+            // The server of beanstalkd does not know types.
+            let request_type =
+                if place.is_on_a_server() { String::new() } else { format!(r#"request_type="{request_type}","#) };
+            let metric = format!(r#"pulpo_queue_messages{{queue="{queue}",{request_type}state="{state}"}}"#);
+            assert_eq!(value(&text, &metric), Some(expected), "{metric} in {text}");
         }
         shows(r#"pulpo_jobs_buried_total{request_type="pay"}"#, 1.0);
         assert!(

@@ -45,11 +45,13 @@ impl Shared {
         Ok(walk.found)
     }
 
-    pub(super) fn stats(&self) -> Result<Stats, QueueError> {
+    /// Of these queues, or of all.
+    pub(super) fn stats(&self, queues: Option<&[String]>) -> Result<Stats, QueueError> {
         let now = self.clock.now();
         self.talk("count the messages of", |client| {
-            let mut tubes = walk::tubes(client, &Filter::all())?;
+            let mut tubes = queues.map_or_else(|| walk::tubes(client, &Filter::all()), |queues| Ok(queues.to_vec()))?;
             tubes.sort_unstable();
+            tubes.dedup();
             let mut all = Stats::default();
             for queue in tubes {
                 let Some(tube) = client.stats_tube(&queue)? else { continue };

@@ -168,6 +168,26 @@ pub(super) fn stats_count_by_state(harness: &dyn Harness) {
     assert_eq!(counts, expected);
 }
 
+pub(super) fn stats_of_some_queues_leave_out_the_others(harness: &dyn Harness) {
+    let (_, _seat) = one_in_each_state(harness);
+    harness.put(queue(message("elsewhere"), "elsewhere"));
+    let stats = |queues: &[&str]| {
+        let queues: Vec<_> = queues.iter().map(|queue| (*queue).to_owned()).collect();
+        let mut stats = harness.queue().stats_of(&queues).expect("stats");
+        stats.counts.iter_mut().for_each(|counts| counts.oldest_ready = None);
+        stats.counts
+    };
+    let mut all = harness.queue().stats().expect("stats").counts;
+    all.iter_mut().for_each(|counts| counts.oldest_ready = None);
+    all.sort_by(|a, b| a.queue.cmp(&b.queue));
+    let (elsewhere, here): (Vec<_>, Vec<_>) = all.into_iter().partition(|counts| counts.queue == "elsewhere");
+    assert_eq!((elsewhere.len(), here.len()), (1, 1));
+    assert_eq!(stats(&["elsewhere"]), elsewhere);
+    assert_eq!(stats(&[QUEUE, QUEUE, "nowhere"]), here);
+    assert_eq!(stats(&["nowhere"]), []);
+    assert_eq!(stats(&[]), []);
+}
+
 pub(super) fn totals_tell_what_has_come_and_gone(harness: &dyn Harness) {
     let totals = || {
         let totals = harness.queue().stats().expect("stats").totals;

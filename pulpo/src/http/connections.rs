@@ -1,0 +1,67 @@
+//! Which connections are open, and which one makes room for another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+
+/// How far a connection has come; the one that has come least makes room
+/// first, the oldest of several.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Phase(Arc<AtomicU8>);
+
+impl Phase {
+    /// No whole request has come, or its answer is sent: nobody waits for us.
+    pub(super) fn idle(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// The answer is on its way.
+    pub(super) fn answered(&self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+
+    /// A request waits for its answer.
+    pub(super) fn asked(&self) {
+        self.0.store(2, Ordering::Relaxed);
+    }
+}
+
+/// The open connections, at most as many as there are slots.
+#[derive(Debug)]
+pub(super) struct Connections {
+    slots: Arc<Semaphore>,
+    /// In the order in which they came.
+    open: Vec<(AbortHandle, Phase)>,
+}
+
+impl Connections {
+    pub(super) fn new(most: usize) -> Self {
+        Self { slots: Arc::new(Semaphore::new(most)), open: Vec::new() }
+    }
+
+    /// Room for one more, which is held for as long as the returned value
+    /// lives. If all slots are taken, one connection is closed.
+    pub(super) async fn slot(&mut self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(slot) = self.slots.clone().try_acquire_owned() {
+            return Some(slot);
+        }
+        self.make_room();
+        self.slots.clone().acquire_owned().await.ok()
+    }
+
+    pub(super) fn push(&mut self, task: AbortHandle, phase: Phase) {
+        self.open.retain(|(task, _)| !task.is_finished());
+        self.open.push((task, phase));
+    }
+
+    /// Closes the connection that has come least far; false if there is none.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.open.retain(|(task, _)| !task.is_finished());
+        let phases = self.open.iter().map(|(_, phase)| phase.0.load(Ordering::Relaxed));
+        let Some((first, _)) = phases.enumerate().min_by_key(|(_, phase)| *phase) else { return false };
+        self.open.remove(first).0.abort();
+        true
+    }
+}

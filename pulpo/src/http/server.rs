@@ -1,0 +1,244 @@
+//! Serves a [`Router`] on a thread of its own, within limits.
+//!
+//! # Invariants
+//! - Nothing that is sent, or not sent, ends the server, or takes more than a
+//!   bounded part of memory, threads, descriptors and time.
+//! - Whoever asks properly is answered beside any number of others who do not:
+//!   a connection answers one request, and one that is idle makes room.
+//! - No page may block: what takes long is a [`Question`](super::Question).
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connections::{Connections, Phase};
+use crate::report::chain;
+
+/// How long to wait when the system gives no connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often to say that the system gives none.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How much is read and thrown away of what comes after a request, so that
+/// the client gets to read why it is not wanted.
+const LINGER_BYTES: usize = 64 * 1024;
+
+/// What the clients of a server may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// Connections that are open at the same time. Default: a quarter of the
+    /// descriptors that the process may have, 64 at most.
+    pub(crate) connections: usize,
+    /// Bytes of a request, which has no body. Default: 16 KiB.
+    pub(crate) request: usize,
+    /// From the connection to the end of the request. Default: 5 seconds.
+    pub(crate) request_within: Duration,
+    /// From the connection to its end. Default: 30 seconds.
+    pub(crate) connection_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: (descriptors() / 4).clamp(4, 64),
+            request: 16 * 1024,
+            request_within: Duration::from_secs(5),
+            connection_within: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How many descriptors this process may have.
+fn descriptors() -> usize {
+    #[cfg(target_os = "linux")]
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(target_os = "linux"))]
+    let limit = None;
+    limit.map_or(usize::MAX, |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Serves until it is dropped. Its thread is `pulpo-http`.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    /// Dropped to stop it.
+    running: Option<oneshot::Sender<Infallible>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens at this address, and runs `beside` on the same thread.
+    ///
+    /// # Errors
+    /// If the address cannot be bound, or the system gives no thread.
+    pub(crate) fn start(
+        address: SocketAddr,
+        pages: Router,
+        limits: Limits,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (running, stopped) = oneshot::channel();
+        let (tell, told) = mpsc::channel();
+        // All on that thread: the caller's may be one of another runtime.
+        let thread = thread::Builder::new().name("pulpo-http".to_owned()).spawn(move || {
+            let started = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+            let started = started.and_then(|runtime| {
+                let listener = runtime.block_on(TcpListener::bind(address))?;
+                Ok((listener.local_addr()?, listener, runtime))
+            });
+            match started {
+                Ok((address, listener, runtime)) => {
+                    let _ = tell.send(Ok(address));
+                    runtime.spawn(accept(listener, pages, limits));
+                    runtime.spawn(beside);
+                    // Nothing is ever sent: it ends when the server is dropped.
+                    let _ = runtime.block_on(stopped);
+                }
+                Err(error) => {
+                    let _ = tell.send(Err(error));
+                }
+            }
+        })?;
+        let address = told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread of the server has ended")))?;
+        Ok(Self { address, running: Some(running), thread: Some(thread) })
+    }
+
+    /// Where it listens, with the port that the system has chosen for port 0.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.running.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, pages: Router, limits: Limits) {
+    let mut connections = Connections::new(limits.connections);
+    let mut logged: Option<Instant> = None;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let Some(slot) = connections.slot().await else { return };
+                let phase = Phase::default();
+                let (pages, limits, at) = (pages.clone(), limits.clone(), phase.clone());
+                let task = tokio::spawn(async move {
+                    serve(stream, pages, &limits, &at).await;
+                    drop(slot);
+                });
+                connections.push(task.abort_handle(), phase);
+                // In a burst too, what has come is read before the next one
+                // may push it out.
+                tokio::task::yield_now().await;
+            }
+            Err(error) if is_of_the_client(&error) => tokio::task::yield_now().await,
+            Err(error) => {
+                if logged.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
+                    tracing::warn!(error = chain(&error), "cannot accept connections over HTTP, trying again");
+                    logged = Some(Instant::now());
+                }
+                // Most likely no descriptors are left: ours may be too many.
+                if !connections.make_room() {
+                    sleep(ACCEPT_PAUSE).await;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Whether it was only this connection that came to nothing.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+/// Answers one request, and sees the client off.
+async fn serve(stream: TcpStream, pages: Router, limits: &Limits, phase: &Phase) {
+    let mut stream = ResetOnDrop(Some(stream));
+    let Some(socket) = stream.0.as_mut() else { return };
+    let exchange = async {
+        let service = service_fn(|request| answer(pages.clone(), request, phase));
+        let served = http1::Builder::new()
+            .keep_alive(false)
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.request_within)
+            .max_buf_size(limits.request)
+            .serve_connection(TokioIo::new(&mut *socket), service)
+            .await;
+        phase.idle();
+        // A faulty request is answered too, and one that is late is not.
+        !served.is_err_and(|error| error.is_timeout()) && see_off(socket).await
+    };
+    if timeout(limits.connection_within, exchange).await.is_ok_and(|seen_off| seen_off) {
+        stream.0.take();
+    }
+}
+
+/// Waits until the client closes the connection, and throws away what it
+/// still sends: closed before that, the system would take back the answer.
+/// False if it sends too much.
+async fn see_off(socket: &mut TcpStream) -> bool {
+    if socket.shutdown().await.is_err() {
+        return false;
+    }
+    let (mut rest, mut read) = ([0; 1024], 0);
+    while read < LINGER_BYTES {
+        match socket.read(&mut rest).await {
+            Ok(0) => return true,
+            Ok(count) => read += count,
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+async fn answer(pages: Router, request: Request<Incoming>, phase: &Phase) -> Result<Response<Body>, Infallible> {
+    phase.asked();
+    let answer = if request.body().is_end_stream() {
+        TowerToHyperService::new(pages).call(request.map(|_| Body::empty())).await
+    } else {
+        Ok((StatusCode::PAYLOAD_TOO_LARGE, "expected a request without a body\n").into_response())
+    };
+    phase.answered();
+    answer
+}
+
+/// A connection that is closed early leaves nothing of its answer in the
+/// memory of the system, for a client that reads none of it.
+struct ResetOnDrop(Option<TcpStream>);
+
+impl Drop for ResetOnDrop {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            let _ = stream.set_zero_linger();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

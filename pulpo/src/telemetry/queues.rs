@@ -1,0 +1,142 @@
+//! The gauges of what is in a queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+
+use super::{QUEUE_MEASURED, QUEUE_MESSAGES, QUEUE_OLDEST_READY};
+use crate::clock::{Clock, lock};
+use crate::queue::{QueueAdapter, QueueError, State, Stats};
+
+/// How many series there are at most of request types and queues that nobody
+/// here has named: any producer may make up as many as it likes.
+const MOST_OTHERS: usize = 100;
+
+/// The longest name, in bytes, that becomes a label.
+const LONGEST_LABEL: usize = 255;
+
+/// The label of all others.
+const OTHER: &str = "(other)";
+
+/// A queue and a request type; an empty one for all types together, at an
+/// adapter that does not tell them apart.
+pub(crate) type Kind = (String, String);
+
+/// Counts the messages of a queue, and sets the gauges.
+pub(crate) struct QueueGauges {
+    queue: Arc<dyn QueueAdapter>,
+    clock: Arc<dyn Clock>,
+    /// The queues to count; `None`: all.
+    only: Option<Vec<String>>,
+    /// The series that are there: one that is empty by now is told to be.
+    series: Mutex<Series>,
+}
+
+#[derive(Debug, Default)]
+struct Series {
+    queues: BTreeSet<String>,
+    kinds: BTreeSet<Kind>,
+    /// How many of the kinds were not expected.
+    others: usize,
+}
+
+impl QueueGauges {
+    /// Of these queues, with what is expected there from the beginning.
+    pub(crate) fn new(
+        queue: Arc<dyn QueueAdapter>,
+        clock: Arc<dyn Clock>,
+        only: Option<Vec<String>>,
+        expected: impl IntoIterator<Item = Kind>,
+    ) -> Self {
+        let by_type = queue.capabilities().stats_by_type;
+        let mut series = Series::default();
+        for (queue, request_type) in expected {
+            series.queues.insert(queue.clone());
+            match (by_type, request_type.is_empty()) {
+                (true, true) => {}
+                (true, false) => drop(series.kinds.insert((queue, request_type))),
+                (false, _) => drop(series.kinds.insert((queue, String::new()))),
+            }
+        }
+        Self { queue, clock, only, series: Mutex::new(series) }
+    }
+
+    /// Asks the queue how much there is in it, and sets the gauges.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached: then the gauges stay as they were.
+    pub(crate) fn measure(&self) -> Result<(), QueueError> {
+        let stats = match &self.only {
+            Some(queues) => self.queue.stats_of(queues)?,
+            None => self.queue.stats()?,
+        };
+        let now = self.clock.now();
+        let mut series = lock(&self.series);
+        series.set_messages(&stats);
+        series.set_oldest(&stats, now);
+        // To the microsecond until the year 2255.
+        #[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers")]
+        metrics::gauge!(QUEUE_MEASURED).set(now.timestamp_micros() as f64 / 1e6);
+        Ok(())
+    }
+}
+
+impl Series {
+    fn set_messages(&mut self, stats: &Stats) {
+        let mut depths: BTreeMap<Kind, [u64; 4]> = BTreeMap::new();
+        for counts in &stats.counts {
+            let depth = depths.entry(self.of(&counts.queue, &counts.request_type)).or_default();
+            let more = [counts.ready, counts.delayed, counts.reserved, counts.buried];
+            depth.iter_mut().zip(more).for_each(|(depth, more)| *depth += more);
+        }
+        for kind in &self.kinds {
+            let (queue, request_type) = kind;
+            for (state, depth) in State::ALL.into_iter().zip(depths.get(kind).copied().unwrap_or_default()) {
+                let mut labels = vec![("queue", queue.clone()), ("state", state.as_str().to_owned())];
+                if !request_type.is_empty() {
+                    labels.insert(1, ("request_type", request_type.clone()));
+                }
+                // Exact up to 2^53 messages.
+                #[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers")]
+                metrics::gauge!(QUEUE_MESSAGES, &labels).set(depth as f64);
+            }
+        }
+    }
+
+    fn set_oldest(&self, stats: &Stats, now: DateTime<Utc>) {
+        for queue in &self.queues {
+            let counts = stats.counts.iter().filter(|counts| counts.queue == *queue);
+            let since = counts.filter_map(|counts| counts.oldest_ready).min();
+            let waited = since.and_then(|since| (now - since).to_std().ok()).unwrap_or_default();
+            metrics::gauge!(QUEUE_OLDEST_READY, "queue" => queue.clone()).set(waited.as_secs_f64());
+        }
+    }
+
+    /// The series to count these messages in; a new one if there may be more.
+    fn of(&mut self, queue: &str, request_type: &str) -> Kind {
+        let kind = (queue.to_owned(), request_type.to_owned());
+        if self.kinds.contains(&kind) {
+            return kind;
+        }
+        let short = queue.len() <= LONGEST_LABEL && request_type.len() <= LONGEST_LABEL;
+        let kind = if short && self.others < MOST_OTHERS {
+            self.others += 1;
+            self.queues.insert(queue.to_owned());
+            kind
+        } else if self.queues.contains(queue) {
+            (queue.to_owned(), OTHER.to_owned())
+        } else {
+            (OTHER.to_owned(), OTHER.to_owned())
+        };
+        self.kinds.insert(kind.clone());
+        kind
+    }
+}
+
+impl fmt::Debug for QueueGauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueGauges").field("only", &self.only).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,4 @@
+//! What a worker does beside its jobs, on threads of its own.
+
+#[cfg(feature = "http")]
+pub(super) mod http;

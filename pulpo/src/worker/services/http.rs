@@ -1,0 +1,154 @@
+//! What a worker answers over HTTP: its metrics, whether it is alive, and
+//! whether its queue is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::http::{Limits, Question, Reply, Server};
+use crate::message::MessageId;
+use crate::queue::QueueAdapter;
+use crate::report::{chain, rough};
+use crate::telemetry::{self, QueueGauges, prometheus};
+use crate::worker::monitor::Monitor;
+use crate::worker::{Shared, expected};
+
+/// How long the queue has for its answer.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long it may take to write all metrics as text.
+const RENDER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often what was measured is put together, if nobody asks for it.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Listens at this address, and answers until the returned value is dropped.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub(in crate::worker) fn start(
+    address: SocketAddr,
+    shared: &Arc<Shared>,
+    monitor: &Arc<Monitor>,
+) -> io::Result<Server> {
+    let metrics = Metrics::new(shared);
+    if metrics.is_none() {
+        tracing::warn!("the program has a metrics recorder of its own: /metrics has nothing to tell");
+    }
+    let upkeep = upkeep();
+    let answers = Answers { shared: shared.clone(), monitor: monitor.clone(), metrics, reach: reach(&shared.queue) };
+    let pages = Router::new()
+        .route("/metrics", get(metrics_page))
+        .route("/healthz", get(health_page))
+        .route("/readyz", get(readiness_page))
+        .fallback(async || (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"))
+        .with_state(Arc::new(answers));
+    let server = Server::start(address, pages, Limits::default(), upkeep)?;
+    tracing::info!(address = %server.address(), "answering /metrics, /healthz and /readyz");
+    Ok(server)
+}
+
+struct Answers {
+    shared: Arc<Shared>,
+    monitor: Arc<Monitor>,
+    metrics: Option<Metrics>,
+    /// Whether the queue answers at all.
+    reach: Question<()>,
+}
+
+/// What is asked for `/metrics`; none of it if the program has another
+/// recorder.
+struct Metrics {
+    /// Sets the gauges of what is in the queue, when they are known.
+    measure: Question<()>,
+    /// Writes all metrics.
+    render: Question<Bytes>,
+}
+
+impl Metrics {
+    fn new(shared: &Shared) -> Option<Self> {
+        let recorder = prometheus::install()?;
+        let Shared { queue, clock, queues, registry, options, .. } = shared;
+        let expected = expected(registry, options, queues);
+        let gauges = QueueGauges::new(queue.clone(), clock.clone(), Some(queues.clone()), expected);
+        let measure = move || gauges.measure().map_err(|error| chain(&error));
+        let render = move || {
+            recorder.run_upkeep();
+            Ok(Bytes::from(recorder.render()))
+        };
+        Some(Self {
+            measure: Question::new("pulpo-http-queue", measure),
+            render: Question::new("pulpo-http-text", render),
+        })
+    }
+}
+
+fn reach(queue: &Arc<dyn QueueAdapter>) -> Question<()> {
+    let queue = queue.clone();
+    // No queue gives this id, and each must look for it.
+    let peek = move || queue.peek(&MessageId::from("0")).map(drop).map_err(|error| chain(&error));
+    Question::new("pulpo-http-queue", peek)
+}
+
+/// Puts together what was measured, so that it does not pile up.
+async fn upkeep() {
+    let Some(recorder) = prometheus::install() else { return };
+    let mut ticks = interval(UPKEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        recorder.run_upkeep();
+    }
+}
+
+async fn health_page(State(answers): State<Arc<Answers>>) -> Response {
+    match answers.monitor.stuck() {
+        None => "alive\n".into_response(),
+        Some(why) => unavailable(format!("stuck: {why}\n")),
+    }
+}
+
+async fn readiness_page(State(answers): State<Arc<Answers>>) -> Response {
+    if answers.shared.stop.requested() {
+        return unavailable("the worker stops\n".to_owned());
+    }
+    match answers.reach.ask(QUEUE_PATIENCE).await {
+        Reply::Answered(Ok(())) => "ready\n".into_response(),
+        Reply::Answered(Err(error)) => unavailable(format!("the queue does not answer: {error}\n")),
+        Reply::Late { answered } => {
+            let last = answered.map(|ago| format!("; it last did {} ago", rough(ago))).unwrap_or_default();
+            unavailable(format!("the queue did not answer within {QUEUE_PATIENCE:?}{last}\n"))
+        }
+    }
+}
+
+async fn metrics_page(State(answers): State<Arc<Answers>>) -> Response {
+    let Some(metrics) = &answers.metrics else {
+        return (StatusCode::NOT_IMPLEMENTED, "the program has a metrics recorder of its own\n").into_response();
+    };
+    // Both at once: one that counts for long is reachable.
+    let (measured, reached) = (metrics.measure.ask(QUEUE_PATIENCE), answers.reach.ask(QUEUE_PATIENCE));
+    // What comes later is in the gauges then; until it does, they say of when they are.
+    let refused = matches!(measured.await, Reply::Answered(Err(_)));
+    telemetry::reachable(!refused && matches!(reached.await, Reply::Answered(Ok(()))));
+    match metrics.render.ask(RENDER_PATIENCE).await {
+        Reply::Answered(Ok(text)) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        Reply::Answered(Err(error)) => unavailable(format!("the metrics cannot be written: {error}\n")),
+        Reply::Late { .. } => unavailable(format!("the metrics were not written within {RENDER_PATIENCE:?}\n")),
+    }
+}
+
+fn unavailable(why: String) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+}
