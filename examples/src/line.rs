@@ -47,6 +47,8 @@ struct Inner {
 struct Kept {
     new: NewMessage,
     state: State,
+    /// When it came into this state.
+    since: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
     /// Which delivery has it. The next one has another number, so that a
     /// consumer that comes too late cannot settle what is not its own.
@@ -75,6 +77,8 @@ impl Line {
         for kept in inner.messages.iter_mut().flatten().filter(|kept| kept.until.is_some_and(|until| until <= now)) {
             let lost = u32::from(kept.state == State::Reserved);
             (kept.attempts, kept.lost) = (kept.attempts + lost, kept.lost + lost);
+            // It was over then, though nobody has looked before.
+            kept.since = kept.until.unwrap_or(now);
             (kept.state, kept.until) = (State::Ready, None);
         }
         (inner, now)
@@ -97,6 +101,7 @@ fn stored(at: usize, kept: &Kept) -> StoredMessage {
     let mut stored = StoredMessage::new(id(at), kept.new.queue.clone(), kept.state, kept.new.text.clone());
     stored.request_type.clone_from(&kept.new.request_type);
     stored.priority = kept.new.priority;
+    stored.since = Some(kept.since);
     stored.until = kept.until;
     stored.attempts = kept.attempts;
     stored.lost = kept.lost;
@@ -131,7 +136,8 @@ impl QueueAdapter for Line {
             let until = new.delay.filter(|until| *until > now);
             let state = if until.is_some() { State::Delayed } else { State::Ready };
             let due_since = until.unwrap_or(now);
-            let kept = Kept { new, state, until, lease: 0, attempts: 0, lost: 0, enqueued_at: now, due_since };
+            let (since, enqueued_at) = (now, now);
+            let kept = Kept { new, state, since, until, lease: 0, attempts: 0, lost: 0, enqueued_at, due_since };
             inner.messages.push(Some(kept));
             id(inner.messages.len() - 1)
         });
@@ -190,7 +196,8 @@ impl QueueAdapter for Line {
         let picked = inner.picked(filter, |kept| kept.state == State::Buried);
         for at in &picked {
             let Some(kept) = &mut inner.messages[*at] else { continue };
-            (kept.state, kept.attempts, kept.lost, kept.due_since) = (State::Ready, 0, 0, now);
+            (kept.state, kept.attempts, kept.lost) = (State::Ready, 0, 0);
+            (kept.since, kept.due_since) = (now, now);
         }
         self.0.signal.notify();
         Ok(picked.len() as u64)
@@ -240,7 +247,7 @@ impl Consumer for Seat {
             let all = inner.messages.iter_mut().enumerate().filter_map(|(at, kept)| Some((at, kept.as_mut()?)));
             let ready = all.filter(|(_, k)| k.state == State::Ready && self.queues.contains(&k.new.queue));
             if let Some((at, kept)) = ready.min_by_key(|(at, kept)| (kept.new.priority, *at)) {
-                (kept.state, kept.lease) = (State::Reserved, lease);
+                (kept.state, kept.since, kept.lease) = (State::Reserved, now, lease);
                 kept.until = Some(after(now, kept.new.ttr));
                 let lease = Lease { id: id(at), token: lease.to_string().into() };
                 let text = kept.new.text.clone().into_bytes();
@@ -271,14 +278,15 @@ impl Consumer for Seat {
             kept.attempts += u32::from(counted);
             kept.until = (!delay.is_zero()).then(|| after(now, delay));
             kept.state = if kept.until.is_some() { State::Delayed } else { State::Ready };
+            kept.since = now;
         })
     }
 
     fn bury(&mut self, lease: &Lease, _: &str, counted: bool) -> Result<(), QueueError> {
-        self.settle(lease, |slot, _| {
+        self.settle(lease, |slot, now| {
             let Some(kept) = slot else { return };
             kept.attempts += u32::from(counted);
-            (kept.state, kept.until) = (State::Buried, None);
+            (kept.state, kept.since, kept.until) = (State::Buried, now, None);
         })
     }
 

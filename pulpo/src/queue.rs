@@ -429,6 +429,10 @@ pub struct StoredMessage {
     pub request_type: String,
     /// Where it is in its life.
     pub state: State,
+    /// When it came into this state, if the queue knows: when it was published,
+    /// put back, due, leased, buried or kicked. Ages go by it, see
+    /// [`Filter::older_than`].
+    pub since: Option<DateTime<Utc>>,
     /// Its place in the queue.
     pub priority: Priority,
     /// When a delayed message becomes ready, and when the lease of a reserved
@@ -466,6 +470,7 @@ impl StoredMessage {
             queue: queue.into(),
             request_type: String::new(),
             state,
+            since: None,
             priority: Priority::DEFAULT,
             until: None,
             lease: None,

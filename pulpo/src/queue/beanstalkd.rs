@@ -28,6 +28,10 @@
 //! - There is no archive and no backup; the server's own log (`-b`) is the copy
 //!   to keep. The statistics do not tell request types apart, and of what is
 //!   ready they show how long the next one has waited, not the oldest.
+//! - The server does not tell when a job was put back, kicked or reserved:
+//!   [`StoredMessage::since`](super::StoredMessage::since) of such messages is
+//!   not known, and filters by it leave them out and log how many. Of buried
+//!   ones the note tells, of those that were never reserved the server.
 //! - A pause ([`QueueAdapter::pause`]) is in whole seconds, and over when the
 //!   server is restarted. A queue that has neither messages nor workers is not
 //!   there, and cannot be paused.

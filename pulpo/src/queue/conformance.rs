@@ -133,6 +133,7 @@ macro_rules! __with_conformance_cases {
                 list_picks_what_the_filter_says
                 list_goes_on_where_it_ended
                 list_picks_by_age_and_reason
+                ages_go_by_when_a_message_came_into_its_state
                 stats_count_by_state
                 stats_of_some_queues_leave_out_the_others
                 totals_tell_what_has_come_and_gone

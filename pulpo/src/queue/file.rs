@@ -237,8 +237,8 @@ fn at_one_moment<R>(
 /// Keeps new messages, and says their ids.
 fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlite::Result<Vec<MessageId>> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO message(queue, state, priority, until, ttr, due_since, enqueued_at, request_type, text)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO message(queue, state, priority, until, ttr, due_since, enqueued_at, since, request_type, text)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
     )?;
     let mut ids = Vec::with_capacity(messages.len());
     for message in messages {

@@ -19,10 +19,14 @@ pub struct Filter {
     pub queue: Option<String>,
     /// With this request type.
     pub request_type: Option<String>,
-    /// Published before this time.
+    /// In its state since before this time.
     pub older_than: Option<DateTime<Utc>>,
-    /// Published at this time or later.
+    /// In its state since this time or later.
     pub newer_than: Option<DateTime<Utc>>,
+    /// Published before this time.
+    pub published_before: Option<DateTime<Utc>>,
+    /// Published at this time or later.
+    pub published_after: Option<DateTime<Utc>>,
     /// With this text in their last error, in small letters or capitals.
     pub reason: Option<String>,
     /// What comes after this one in a list: older ones, with smaller ids.
@@ -72,17 +76,33 @@ impl Filter {
         self
     }
 
-    /// Only messages that were published before this time.
+    /// Only messages that came into their state before this time: buried ones
+    /// that were buried before, ready ones that have waited since before.
     #[must_use]
     pub fn older_than(mut self, time: DateTime<Utc>) -> Self {
         self.older_than = Some(time);
         self
     }
 
-    /// Only messages that were published at this time or later.
+    /// Only messages that came into their state at this time or later.
     #[must_use]
     pub fn newer_than(mut self, time: DateTime<Utc>) -> Self {
         self.newer_than = Some(time);
+        self
+    }
+
+    /// Only messages that were published before this time, whatever happened
+    /// to them since.
+    #[must_use]
+    pub fn published_before(mut self, time: DateTime<Utc>) -> Self {
+        self.published_before = Some(time);
+        self
+    }
+
+    /// Only messages that were published at this time or later.
+    #[must_use]
+    pub fn published_after(mut self, time: DateTime<Utc>) -> Self {
+        self.published_after = Some(time);
         self
     }
 
@@ -118,13 +138,15 @@ impl Filter {
     /// message does not fit.
     #[must_use]
     pub fn fits(&self, message: &StoredMessage) -> bool {
-        let at = message.enqueued_at;
+        let (since, published) = (message.since, message.enqueued_at);
         self.ids.as_ref().is_none_or(|ids| ids.contains(&message.id))
             && self.has_state(message.state)
             && self.queue.as_ref().is_none_or(|queue| *queue == message.queue)
             && self.request_type.as_ref().is_none_or(|wanted| *wanted == message.request_type)
-            && self.older_than.is_none_or(|time| at.is_some_and(|at| at < time))
-            && self.newer_than.is_none_or(|time| at.is_some_and(|at| at >= time))
+            && self.older_than.is_none_or(|time| since.is_some_and(|at| at < time))
+            && self.newer_than.is_none_or(|time| since.is_some_and(|at| at >= time))
+            && self.published_before.is_none_or(|time| published.is_some_and(|at| at < time))
+            && self.published_after.is_none_or(|time| published.is_some_and(|at| at >= time))
             && self.reason.as_ref().is_none_or(|text| message.last_error.as_deref().is_some_and(|e| has(e, text)))
             && self.after.as_ref().is_none_or(|after| number(&message.id) < number(after))
     }
@@ -153,10 +175,19 @@ mod tests {
         let now = Utc::now();
         let mut message = message("7");
         assert!(Filter::all().fits(&message));
-        for narrow in [Filter::all().older_than(now), Filter::all().newer_than(now), Filter::all().reason("")] {
+        let all = Filter::all;
+        for narrow in [
+            all().older_than(now),
+            all().newer_than(now),
+            all().published_before(now),
+            all().published_after(now),
+            all().reason(""),
+        ] {
             assert!(!narrow.fits(&message), "{narrow:?}");
         }
-        message.enqueued_at = Some(now);
+        message.since = Some(now);
+        message.enqueued_at = Some(now - chrono::TimeDelta::days(40));
+        assert!(all().published_before(now).fits(&message) && !all().published_after(now).fits(&message));
         message.last_error = Some("Connection REFUSED".to_owned());
         assert!(Filter::all().newer_than(now).fits(&message) && !Filter::all().older_than(now).fits(&message));
         assert!(Filter::all().reason("connection refused").fits(&message));

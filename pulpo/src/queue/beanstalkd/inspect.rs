@@ -42,6 +42,14 @@ impl Shared {
                 self.place
             );
         }
+        if walk.ageless > 0 {
+            tracing::warn!(
+                left_out = walk.ageless,
+                "{} does not tell since when some messages are in their state: they are left out; \
+                 filter by when they were published",
+                self.place
+            );
+        }
         Ok(walk.found)
     }
 

@@ -38,8 +38,16 @@ impl Found {
         let waits = matches!(job.state, State::Delayed | State::Reserved);
         let until = waits.then(|| ahead(now, job.time_left));
         let due_since = if job.state == State::Delayed { until } else { Some(ago(now, job.waited())) };
+        let since = match job.state {
+            State::Delayed => Some(ago(now, job.delay.saturating_sub(job.time_left))),
+            // The server does not tell when a job was put back, kicked or reserved.
+            State::Ready if job.reserves == 0 && job.kicks == 0 => due_since,
+            // A note may tell.
+            State::Ready | State::Reserved | State::Buried => None,
+        };
         let message = StoredMessage {
             id: id.into(),
+            since,
             request_type: request_type(&text),
             state: job.state,
             priority: Priority::new(job.priority),
@@ -63,6 +71,7 @@ impl Found {
         if let Some((_, note)) = notes.first() {
             self.message.last_error = Some(note.reason.clone());
             self.message.last_error_at = Some(note.at);
+            self.message.since = Some(note.at);
         }
         self.notes = notes;
         self
@@ -90,6 +99,8 @@ pub(super) fn is_by_queue(filter: &Filter) -> bool {
 pub(super) struct Walk {
     pub(super) found: Vec<Found>,
     pub(super) missing: u64,
+    /// How many would fit, if it were known since when they are in their state.
+    pub(super) ageless: u64,
 }
 
 /// The ids that the filter names, if they are few enough to be looked at one by
@@ -113,7 +124,7 @@ pub(super) fn named(
     now: DateTime<Utc>,
     most: u64,
 ) -> Result<Vec<Found>, Fault> {
-    let whatever_reason = Filter { reason: None, ..filter.clone() };
+    let whatever_reason = Filter { reason: None, older_than: None, newer_than: None, ..filter.clone() };
     let mut all = Vec::new();
     for &id in ids {
         if filter.limit.is_some_and(|limit| all.len() >= limit) {
@@ -149,6 +160,7 @@ pub(super) fn all(client: &mut Client, filter: &Filter, now: DateTime<Utc>) -> R
     // are met before them.
     let lowest_named = numbers(filter).and_then(|ids| ids.into_iter().min());
     let last = newest.saturating_sub(LONGEST_WALK).saturating_add(1).max(lowest_named.unwrap_or(0));
+    let whatever_age = Filter { older_than: None, newer_than: None, ..filter.clone() };
     let mut met = Met::default();
     let mut noted_up_to = newest;
     for id in (last..=newest).rev() {
@@ -174,6 +186,8 @@ pub(super) fn all(client: &mut Client, filter: &Filter, now: DateTime<Utc>) -> R
         missing -= 1;
         if filter.fits(&seen.message) {
             walk.found.push(seen);
+        } else if seen.message.since.is_none() && whatever_age.fits(&seen.message) {
+            walk.ageless += 1;
         }
         if missing == 0 || walk.found.len() >= limit {
             return Ok(walk);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, MessageId, NewMessage, QUEUE, State, delay, envelope,
-    everything, ids, message, priority, queue,
+    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageId, NewMessage, QUEUE, SECOND, State, delay,
+    envelope, everything, ids, message, priority, queue, text,
 };
 use crate::queue::{Consumer, Counts};
 
@@ -133,17 +135,77 @@ pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
     let list = |filter: Filter| harness.queue().list(&filter).expect("list");
     let middle = harness.in_seconds(-2);
     assert_eq!(ids(&list(everything().newer_than(middle))), [young]);
-    assert_eq!(list(everything().older_than(middle)).len(), 2);
-    assert!(list(everything().older_than(middle).newer_than(middle)).is_empty());
     let known = u64::from(harness.queue().capabilities().burial_reasons);
+    assert_eq!(list(everything().published_before(middle)).len(), 2);
+    assert_eq!(list(everything().published_before(middle).state(State::Ready)).len(), 0);
+    assert_eq!(list(everything().published_after(middle)).len(), 1);
+    assert!(list(everything().published_before(middle).published_after(middle)).is_empty());
+    assert!(list(everything().older_than(middle).newer_than(middle)).is_empty());
     for text in ["connection refused", "Refused by", "no recipient"] {
         assert_eq!(list(everything().reason(text)).len() as u64, known, "{text}");
     }
     assert!(list(everything().reason("%")).is_empty(), "it is a text, not a pattern");
     assert!(list(everything().reason("no recipient").newer_than(middle)).is_empty());
     assert_eq!(harness.queue().kick(&everything().reason("refused")).expect("kick"), known);
-    assert_eq!(harness.queue().kick(&everything().newer_than(middle)).expect("kick"), 0);
-    assert_eq!(harness.queue().kick(&everything().older_than(middle)).expect("kick"), 2 - known);
+    assert_eq!(harness.queue().kick(&everything().published_after(middle)).expect("kick"), 0);
+    assert_eq!(harness.queue().kick(&everything().published_before(middle)).expect("kick"), 2 - known);
+}
+
+pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harness) {
+    let mut seat = harness.seat();
+    // Each is published at first, and later comes into its state.
+    let kept = harness.put(priority(message("kept"), 100_000));
+    for text in ["buried", "kicked", "put back", "put off"] {
+        harness.put(message(text));
+    }
+    let delayed = harness.put(delay(message("delayed"), harness.in_seconds(600)));
+    let due = harness.put(delay(priority(message("due"), 100_000), harness.in_seconds(4)));
+    harness.pass(Duration::from_secs(8));
+    let [buried, kicked, put_back, put_off] = [(); 4].map(|()| {
+        let delivery = seat.take();
+        let id = delivery.lease.id.clone();
+        match text(&delivery).as_str() {
+            "put off" => seat.rollback(&delivery.lease, LONG, "later", true),
+            "put back" => seat.rollback(&delivery.lease, SECOND, "later", true),
+            reason => seat.bury(&delivery.lease, reason, true),
+        }
+        .expect("settled");
+        id
+    });
+    assert_eq!(harness.queue().kick(&everything().id(kicked.clone())).expect("kick"), 1);
+    harness.pass(Duration::from_secs(4));
+    let list = |filter: Filter| ids(&harness.queue().list(&filter).expect("list"));
+    let all = harness.queue().list(&everything()).expect("list");
+    let since = |id: &MessageId| all.iter().find(|message| message.id == *id).expect("it is there").since;
+    let burials = harness.queue().capabilities().burial_reasons;
+    for (id, ago, must) in [
+        (&kept, 12, true),
+        (&delayed, 12, true),
+        (&due, 8, true),
+        (&buried, 4, burials),
+        (&put_off, 4, true),
+        (&put_back, 3, false),
+        (&kicked, 4, false),
+    ] {
+        let told = since(id).map(|since| (harness.now() - since).num_milliseconds());
+        assert!(told.is_some() || !must, "since when message {id} is in its state");
+        // In whole seconds at some servers, and time passes.
+        let fits = told.is_none_or(|told| (ago * 1000 - 1500..ago * 1000 + 2000).contains(&told));
+        assert!(fits, "message {id} is in its state for {told:?} ms, not for {ago} s");
+    }
+    // What is not known is neither old nor new.
+    let time = harness.in_seconds(-6);
+    let of = |fits: &dyn Fn(DateTime<Utc>) -> bool| {
+        let fit = all.iter().filter(|message| message.since.is_some_and(fits));
+        fit.map(|message| message.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(everything().older_than(time)), of(&|since| since < time));
+    assert_eq!(list(everything().newer_than(time)), of(&|since| since >= time));
+    assert!(list(everything().published_after(time)).is_empty(), "all were published before");
+    // What was buried a moment ago is not old, whenever it was published.
+    assert_eq!(harness.queue().delete(&everything().older_than(time).state(State::Buried)).expect("delete"), 0);
+    let young = everything().newer_than(time).state(State::Buried);
+    assert_eq!(harness.queue().kick(&young).expect("kick"), u64::from(since(&buried).is_some()));
 }
 
 pub(super) fn stats_count_by_state(harness: &dyn Harness) {

@@ -236,7 +236,7 @@ impl Consumer for FileConsumer {
             connection
                 .prepare_cached(
                     "UPDATE message SET state = iif(?3 IS NULL, 0, 1), until = ?3, lease = NULL,
-                        attempts = attempts + ?4, last_error = ?5, last_error_at = ?6
+                        attempts = attempts + ?4, last_error = ?5, last_error_at = ?6, since = ?6
                      WHERE id = ?1 AND lease = ?2",
                 )?
                 .execute(params![id, token, until, counted, reason, now])
@@ -251,7 +251,7 @@ impl Consumer for FileConsumer {
             connection
                 .prepare_cached(
                     "UPDATE message SET state = 3, until = NULL, lease = NULL,
-                        attempts = attempts + ?5, last_error = ?3, last_error_at = ?4
+                        attempts = attempts + ?5, last_error = ?3, last_error_at = ?4, since = ?4
                      WHERE id = ?1 AND lease = ?2",
                 )?
                 .execute(params![id, token, reason, now, counted])

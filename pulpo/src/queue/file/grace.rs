@@ -141,7 +141,9 @@ impl Ends {
             .query_row([self.now], |row| row.get(0))?;
         if any {
             connection
-                .prepare_cached("UPDATE message SET state = 0, until = NULL WHERE until <= ?1 AND state <> 2")?
+                .prepare_cached(
+                    "UPDATE message SET state = 0, since = until, until = NULL WHERE until <= ?1 AND state <> 2",
+                )?
                 .execute([self.now])?;
             let silent = connection
                 .prepare_cached(

@@ -82,7 +82,8 @@ pub(super) fn lease(
     let mut read = connection.prepare_cached(
         "SELECT queue, attempts, lost, due_since, ttr, text, request_type FROM message WHERE id = ?1",
     )?;
-    let mut take = connection.prepare_cached("UPDATE message SET state = 2, lease = ?2, until = ?3 WHERE id = ?1")?;
+    let mut take =
+        connection.prepare_cached("UPDATE message SET state = 2, lease = ?2, until = ?3, since = ?4 WHERE id = ?1")?;
     let mut leased = Vec::with_capacity(ids.len());
     for &id in ids {
         let (one, until) = read.query_row([id], |row| {
@@ -106,7 +107,7 @@ pub(super) fn lease(
             let leased = Leased { delivery, request_type: request_type.clone(), run, since: now };
             Ok((leased, now.saturating_add(ttr.saturating_mul(1000))))
         })?;
-        take.execute(params![id, token, until])?;
+        take.execute(params![id, token, until, now])?;
         leased.push(one);
     }
     Ok(leased)
@@ -141,7 +142,7 @@ impl<'a> Ending<'a> {
         });
         self.connection
             .prepare_cached(
-                "UPDATE message SET state = 0, until = NULL, lease = NULL,
+                "UPDATE message SET state = 0, until = NULL, lease = NULL, since = ?4,
                     attempts = attempts + ?3, lost = lost + ?3,
                     last_error = iif(?3, 'its worker died, or was silent for longer than its ttr', last_error),
                     last_error_at = iif(?3, ?4, last_error_at)

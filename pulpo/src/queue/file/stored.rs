@@ -13,6 +13,9 @@ use crate::queue::{Counts, Filter, State, Stats, StoredMessage, Totals};
 /// worker has looked at it since.
 const SEEN: &str = "iif(until <= :now, 0, state)";
 
+/// Since when it is in that state.
+const SEEN_SINCE: &str = "iif(until <= :now, until, since)";
+
 /// A [`Filter`] as the conditions of a query.
 struct Picked {
     conditions: String,
@@ -45,10 +48,16 @@ impl Picked {
             picked.and("request_type = :type", ":type", request_type.clone());
         }
         if let Some(time) = filter.older_than {
-            picked.and("enqueued_at < :older", ":older", micros(time));
+            picked.and(&format!("{SEEN_SINCE} < :older"), ":older", micros(time));
         }
         if let Some(time) = filter.newer_than {
-            picked.and("enqueued_at >= :newer", ":newer", micros(time));
+            picked.and(&format!("{SEEN_SINCE} >= :newer"), ":newer", micros(time));
+        }
+        if let Some(time) = filter.published_before {
+            picked.and("enqueued_at < :before", ":before", micros(time));
+        }
+        if let Some(time) = filter.published_after {
+            picked.and("enqueued_at >= :not_before", ":not_before", micros(time));
         }
         if let Some(text) = &filter.reason {
             picked.and("instr(lower(last_error), lower(:reason)) > 0", ":reason", text.clone());
@@ -91,7 +100,7 @@ pub(super) fn list(connection: &Connection, filter: &Filter, now: i64) -> rusqli
     connection
         .prepare_cached(&format!(
             "SELECT id, queue, request_type, priority, lease, ttr, lost, due_since, enqueued_at, last_error,
-                last_error_at, text, {SEEN} AS seen, until <= :now AS over, until, state, attempts
+                last_error_at, text, {SEEN} AS seen, {SEEN_SINCE} AS seen_since, until <= :now AS over, until, state, attempts
              FROM message WHERE {} ORDER BY id DESC LIMIT :limit",
             picked.conditions
         ))?
@@ -109,6 +118,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         queue: text(row.get_ref("queue")?)?,
         request_type: text(row.get_ref("request_type")?)?,
         state: schema::state(row.get("seen")?),
+        since: at("seen_since")?,
         priority: Priority::new(count(row.get("priority")?)),
         until: at("until")?.filter(|_| !over),
         lease: row.get::<_, Option<String>>("lease")?.filter(|_| !over),
@@ -172,7 +182,7 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
 
 /// A kicked message starts anew: with all attempts before it, and due now.
 pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
-    let kick = "UPDATE message SET state = 0, attempts = 0, lost = 0, due_since = :now";
+    let kick = "UPDATE message SET state = 0, attempts = 0, lost = 0, due_since = :now, since = :now";
     Picked::new(filter, now).change(connection, kick, "state = 3")
 }
 
