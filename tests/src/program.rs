@@ -24,6 +24,17 @@ pub struct Said {
     pub code: i32,
 }
 
+impl Said {
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn of(mut command: Command) -> Self {
+        said(command.stdin(Stdio::null()).output().expect("started"))
+    }
+}
+
 impl Place {
     /// An empty folder.
     ///

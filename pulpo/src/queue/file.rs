@@ -80,7 +80,7 @@ impl FileQueue {
     fn on_disk(file: &Path, writing: Attached, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let reading = Attached::open(file, schema::open_reader)?;
         let bell = Bell::new(file.parent().unwrap_or(file));
-        Self::new(file.display().to_string(), writing, Some(reading), Some(bell), archive, clock)
+        Self::new(Some(file.to_owned()), writing, Some(reading), Some(bell), archive, clock)
     }
 
     /// A queue in the memory of this process, for tests and for work that may
@@ -90,18 +90,18 @@ impl FileQueue {
     /// If SQLite cannot be set up.
     pub fn memory(archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let writing = Attached::in_memory(schema::open_in_memory()?);
-        Self::new("memory:".to_owned(), writing, None, None, archive, clock)
+        Self::new(None, writing, None, None, archive, clock)
     }
 
     fn new(
-        place: String,
+        file: Option<PathBuf>,
         writing: Attached,
         reading: Option<Attached>,
         bell: Option<Bell>,
         archive: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, QueueError> {
-        let shared = Shared::new(place, writing, reading, bell, archive, clock)?;
+        let shared = Shared::new(file, writing, reading, bell, archive, clock)?;
         Ok(Self(Arc::new(shared)))
     }
 
@@ -214,12 +214,11 @@ impl QueueAdapter for FileQueue {
     }
 
     fn backup(&self, file: &Path) -> Result<u64, QueueError> {
-        if self.0.folder.is_none() {
+        let Some(ours) = &self.0.file else {
             return Err(QueueError::Unsupported("be written into a file: it is in memory"));
-        }
+        };
         // On a connection of its own, since it may take long.
-        let place = self.0.place();
-        copy::write(&schema::open_copier(Path::new(place))?, place, file)
+        copy::write(&schema::open_copier(ours)?, self.0.place(), file)
     }
 }
 

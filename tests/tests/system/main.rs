@@ -13,6 +13,8 @@ mod deployment;
 mod deploys;
 mod disk;
 mod endurance;
+#[cfg(target_os = "linux")]
+mod folders;
 mod health;
 mod hostile;
 mod jobs;

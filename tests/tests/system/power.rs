@@ -92,3 +92,17 @@ fn what_is_acknowledged_is_synced_before() {
     assert_synced(&calls(&place, &["kick", "1"]), &place);
     assert_synced(&calls(&place, &["delete", "1"]), &place);
 }
+
+#[test]
+fn each_folder_made_for_a_queue_is_synced_with_the_one_above_it() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("a")).expect("made");
+    let calls = calls(&place, &["publish", "echo", "--payload", "x", "--set", "queue=file:a/b/c/d"]);
+    let before = &calls[..calls.iter().position(|call| call.file.ends_with("queue.db")).expect("it is made")];
+    let root = std::fs::canonicalize(place.folder()).expect("a folder");
+    for folder in ["", "a", "a/b", "a/b/c", "a/b/c/d"] {
+        let path = root.join(folder).display().to_string();
+        let path = path.trim_end_matches('/');
+        assert!(before.iter().any(|call| is_sync(call) && call.file == path), "{folder:?} is not synced: {before:#?}");
+    }
+}

@@ -32,11 +32,9 @@ pub(super) fn write(connection: &Connection, place: &str, file: &Path) -> Result
 }
 
 fn fill(connection: &Connection, place: &str, file: &Path) -> Result<u64, QueueError> {
-    let name = file.to_str().ok_or_else(|| {
-        let error = io::Error::new(io::ErrorKind::InvalidInput, "its name is not UTF-8");
-        unavailable("write the file", file, error)
-    })?;
-    connection.execute("VACUUM INTO ?1", params![name]).map_err(|error| {
+    // As bytes, since a path may be no UTF-8; SQLite wants a text.
+    let name = file.as_os_str().as_encoded_bytes();
+    connection.execute("VACUUM INTO CAST(?1 AS TEXT)", params![name]).map_err(|error| {
         SqliteError::from(error).into_queue_error("copy", &format!("{place} into {}", file.display()))
     })?;
     let size = fs::File::open(file)

@@ -127,8 +127,9 @@ pub(super) fn sync(folder: &Path) -> io::Result<()> {
 
 /// Why a file could not be opened or made, whichever it was.
 pub(super) fn cannot_open(path: &Path, error: io::Error) -> QueueError {
-    let verb = if path.symlink_metadata().is_ok() { "open the file" } else { "make the file" };
-    unavailable(verb, path, error)
+    // It may be there where we may not look.
+    let is_missing = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    unavailable(if is_missing { "make the file" } else { "open the file" }, path, error)
 }
 
 pub(super) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueError {

@@ -100,16 +100,19 @@ impl Grace {
 
     /// Something could not be written.
     pub(super) fn failed(&self, clock: &dyn Clock) {
-        lock(&self.0).failing_since.get_or_insert_with(|| Moment::of(clock));
+        let at = Moment::of(clock);
+        lock(&self.0).failing_since.get_or_insert(at);
     }
 
     /// Something was written.
     pub(super) fn succeeded(&self, clock: &dyn Clock) {
-        let mut inner = lock(&self.0);
-        if inner.failing_since.is_some() {
-            inner.spare_what_could_not_be_renewed(Moment::of(clock));
-            inner.failing_since = None;
+        if lock(&self.0).failing_since.is_none() {
+            return;
         }
+        let at = Moment::of(clock);
+        let mut inner = lock(&self.0);
+        inner.spare_what_could_not_be_renewed(at);
+        inner.failing_since = None;
     }
 }
 

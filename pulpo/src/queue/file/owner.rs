@@ -148,14 +148,27 @@ impl Dead {
     }
 }
 
+/// A new id for a process.
+pub(super) fn new_id() -> Result<String, getrandom::Error> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(random)))
+}
+
+fn is_id(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The processes that have died and left leases in this folder.
 pub(super) fn dead(base_path: &Path, us: &Owner) -> Vec<Dead> {
     let folder = base_path.join(FOLDER);
     let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
     let mut dead = Vec::new();
     for entry in entries.flatten() {
+        // Whatever else somebody keeps there is not ours to take away.
         let Ok(id) = entry.file_name().into_string() else { continue };
-        if id == us.id || id == RUNNING || id.starts_with('.') {
+        let is_ours = is_id(&id) && entry.file_type().is_ok_and(|kind| kind.is_file());
+        if id == us.id || !is_ours {
             continue;
         }
         let Ok(file) = File::open(entry.path()) else { continue };
@@ -226,3 +239,6 @@ pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()>
         file.write_all(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

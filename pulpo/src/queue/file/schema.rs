@@ -125,8 +125,7 @@ fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> 
         connection.execute_batch(
             // `synchronous` is set for each transaction, see the writer. Why
             // these sizes: see ARCHITECTURE.md.
-            "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864;
-             PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY;",
+            "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000;",
         )?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
@@ -165,15 +164,21 @@ pub(super) fn open_in_memory() -> Result<Connection, QueueError> {
     open().map_err(|refusal| refusal.into_queue_error("memory:"))
 }
 
-/// A connection to a file that exists, which waits for other processes.
+/// A connection to a file that exists, set up as all of ours are.
 #[allow(unused_mut, reason = "rusqlite before 0.41 sets the handler through a shared reference")]
 fn connect(file: &Path) -> rusqlite::Result<Connection> {
     // Our own locks guard each connection.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags)?;
     connection.busy_handler(Some(busy))?;
+    connection.execute_batch(EVERYWHERE)?;
     Ok(connection)
 }
+
+/// Sorting, statement journals and copies need no temporary file, since there
+/// may be no folder for one. And Apple's `fsync` leaves data in the drive's
+/// cache, unless it is asked not to; elsewhere these settings change nothing.
+const EVERYWHERE: &str = "PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;";
 
 /// Waits for another process's transaction: at most about ten seconds.
 /// SQLite has no notification for this; the pauses are short since so are the

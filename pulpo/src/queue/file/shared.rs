@@ -41,25 +41,26 @@ pub(super) struct Shared {
     pub(super) keeper: Arc<Keeper>,
     /// For what goes by real time, whatever the queue's clock is.
     pub(super) real: SystemClock,
-    /// `None` in memory.
+    /// The database, and the folder that it is in; `None` in memory.
+    pub(super) file: Option<PathBuf>,
     pub(super) folder: Option<PathBuf>,
 }
 
 impl Shared {
     pub(super) fn new(
-        place: String,
+        file: Option<PathBuf>,
         writing: Attached,
         reading: Option<Attached>,
         bell: Option<Bell>,
         archive: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, QueueError> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|source| QueueError::Unavailable {
+        let id = owner::new_id().map_err(|source| QueueError::Unavailable {
             doing: "get random bytes for the id of this process".to_owned(),
             source: Box::new(source),
         })?;
-        let folder = reading.as_ref().and_then(|_| Path::new(&place).parent().map(Path::to_owned));
+        let place = file.as_ref().map_or_else(|| "memory:".to_owned(), |file| file.display().to_string());
+        let folder = file.as_deref().and_then(Path::parent).map(Path::to_owned);
         Ok(Self {
             writer: Writer::new(place.clone(), writing),
             reader: reading.map(Mutex::new),
@@ -69,7 +70,7 @@ impl Shared {
             archive,
             grace: Grace::default(),
             interrupts: AtomicU64::new(0),
-            owner: Owner::new(format!("{:016x}", u64::from_ne_bytes(random)), folder.as_deref()),
+            owner: Owner::new(id, folder.as_deref()),
             // An empty cell says 0.
             leases: AtomicU64::new(1),
             stocks: Mutex::default(),
@@ -77,6 +78,7 @@ impl Shared {
             keeper: Arc::default(),
             real: SystemClock::new(),
             place,
+            file,
             folder,
         })
     }
@@ -170,11 +172,12 @@ impl Shared {
 
     /// Carries out the commits that were put off.
     pub(super) fn flush(&self) -> Result<(), QueueError> {
+        let now = self.now();
         let flight = self.later.start_alone();
         if flight.done.is_empty() {
             return Ok(());
         }
-        let (done, archive, now) = (flight.done.clone(), self.archive, self.now());
+        let (done, archive) = (flight.done.clone(), self.archive);
         match self.write(Durability::Lazy, move |connection| later::carry_out(connection, &done, archive, now)) {
             Ok(lost) => {
                 flight.arrived(lost);

@@ -88,13 +88,17 @@ impl Stock {
 
     /// One that lies ready and fits; `None`: any.
     pub(super) fn pick(&self, shared: &Shared, wanted: Option<&Pick>) -> Option<Leased> {
+        if self.is_empty() {
+            return None;
+        }
+        let now = shared.now();
         let mut shelf = lock(&self.shelf);
         let place = match wanted {
             None => 0,
             Some(pick) => shelf.leased.iter().position(|leased| fits(leased, pick))?,
         };
         // The process may have been stopped for long: then it is given back.
-        let age = shared.now().saturating_sub(shelf.leased.get(place)?.since);
+        let age = now.saturating_sub(shelf.leased.get(place)?.since);
         let third = shelf.leased[place].delivery.ttr.as_micros() / 3;
         if i128::from(age) >= i128::try_from(third).unwrap_or(i128::MAX) {
             return None;

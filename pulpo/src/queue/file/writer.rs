@@ -13,6 +13,7 @@
 //! time.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -168,20 +169,14 @@ impl Writer {
 
     /// Runs all that waits, the leader's own among it, and hands over.
     fn lead(&self) {
-        let mut group = self.gather();
+        let mut leading = Leading { writer: self, group: Vec::new() };
+        leading.group = self.gather();
         let started = self.clock.uptime();
-        {
-            let mut writing = lock(&self.connection);
-            let outcome = writing.run(&mut group);
-            self.remember(synced(&group), started);
-            for (request, done) in group.iter().zip(outcome) {
-                request.turn.tell(Word::Done(done));
-            }
-        }
-        let mut line = lock(&self.line);
-        match line.waiting.first() {
-            Some(next) => next.turn.tell(Word::Lead),
-            None => line.led = false,
+        let mut writing = lock(&self.connection);
+        let outcome = writing.run(&mut leading.group);
+        self.remember(synced(&leading.group), started);
+        for (request, done) in leading.group.drain(..).zip(outcome) {
+            request.turn.tell(Word::Done(done));
         }
     }
 
@@ -205,6 +200,28 @@ impl Writer {
             let mut line = lock(&self.line);
             line.crowd = group + line.syncs();
             line.sync_took = self.clock.uptime().saturating_sub(started);
+        }
+    }
+}
+
+/// One thread's time as the leader. However it ends, everybody in its group is
+/// told, and another one leads: else all would wait for ever.
+struct Leading<'a> {
+    writer: &'a Writer,
+    /// Those that have not been told.
+    group: Vec<Request>,
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        for request in self.group.drain(..) {
+            let error = SqliteError::other("the thread that wrote it panicked".to_owned());
+            request.turn.tell(Word::Done(Err(error)));
+        }
+        let mut line = lock(&self.writer.line);
+        match line.waiting.first() {
+            Some(next) => next.turn.tell(Word::Lead),
+            None => line.led = false,
         }
     }
 }
@@ -274,19 +291,12 @@ impl Writing {
             self.durability = None;
         }
         self.set_durability(group.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy))?;
-        let connection = self.connection.connection();
-        run(connection, "BEGIN IMMEDIATE")?;
-        let ran = group
+        let transaction = Transaction::begin(self.connection.connection())?;
+        group
             .iter_mut()
-            .try_for_each(|request| (request.operation)(connection))
-            .and_then(|()| run(connection, "COMMIT"));
-        ran.map_err(|error| {
-            // Some errors, a full disk among them, have rolled back already.
-            if !connection.is_autocommit() {
-                let _ = run(connection, "ROLLBACK");
-            }
-            Failed::Within(error.into())
-        })
+            .try_for_each(|request| call(&mut request.operation, transaction.0))
+            .and_then(|()| transaction.commit())
+            .map_err(Failed::Within)
     }
 
     /// SQLite takes this setting only between transactions.
@@ -303,6 +313,45 @@ impl Writing {
             self.connection.sync_folder()?;
         }
         Ok(())
+    }
+}
+
+/// Runs an operation. It may run code of the user's, such as a clock, that
+/// panics: then it has failed, and nobody else's with it.
+fn call(operation: &mut Operation, connection: &Connection) -> Result<(), SqliteError> {
+    match catch_unwind(AssertUnwindSafe(|| operation(connection))) {
+        Ok(done) => done.map_err(SqliteError::from),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no text");
+            let error = SqliteError::other(format!("a panic: {text}"));
+            // To drop it may panic too.
+            std::mem::forget(payload);
+            Err(error)
+        }
+    }
+}
+
+/// Rolled back unless it is committed.
+struct Transaction<'connection>(&'connection Connection);
+
+impl<'connection> Transaction<'connection> {
+    fn begin(connection: &'connection Connection) -> rusqlite::Result<Self> {
+        run(connection, "BEGIN IMMEDIATE")?;
+        Ok(Self(connection))
+    }
+
+    fn commit(self) -> Result<(), SqliteError> {
+        Ok(run(self.0, "COMMIT")?)
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // Some errors, a full disk among them, have rolled back already.
+        if !self.0.is_autocommit() {
+            let _ = run(self.0, "ROLLBACK");
+        }
     }
 }
 

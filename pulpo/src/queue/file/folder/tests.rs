@@ -81,6 +81,27 @@ fn a_folder_that_cannot_be_made_is_named() {
     assert!(error.starts_with("cannot make the folder ") && error.contains("/file/queue: "), "{error}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_whose_name_is_not_utf_8_is_used_as_it_is() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = folder();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    let base = folder.path().join(name);
+    let queue = FileQueue::open(&base, false, Arc::new(SystemClock::new())).expect("made");
+    queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}")]).expect("published");
+    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let lease = seat.dequeue(std::time::Duration::ZERO).expect("a look").expect("a message").lease;
+    seat.commit(&lease).expect("done");
+    let copy = base.join(std::ffi::OsStr::from_bytes(b"\xff.db"));
+    assert!(queue.backup(&copy).expect("copied") > 0);
+    fs::create_dir(base.join("restored")).expect("made");
+    fs::rename(&copy, base.join("restored/queue.db")).expect("moved");
+    assert_eq!(existing_queue(&base.join("restored")).expect("there").stats().expect("counted").totals[0].published, 1);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "no other folder was made");
+    assert!(base.join("workers").is_dir());
+}
+
 #[cfg(unix)]
 mod permissions {
     use std::os::unix::fs::PermissionsExt as _;

@@ -121,3 +121,16 @@ fn many_may_open_a_new_file_at_the_same_time() {
         });
     }
 }
+
+#[test]
+fn no_connection_needs_a_temporary_file_and_each_asks_for_the_whole_sync() {
+    let folder = folder();
+    let file = prepare(folder.path()).expect("a file");
+    for open in [open, open_existing, open_reader, open_copier] {
+        let connection = open(&file).expect("opened");
+        let values = ["temp_store", "fullfsync", "checkpoint_fullfsync"]
+            .map(|name| pragma(&connection, name).expect("a number"));
+        // In memory; on; on.
+        assert_eq!(values, [2, 1, 1]);
+    }
+}

@@ -3,7 +3,7 @@ use std::thread;
 
 use super::*;
 use crate::queue::file::FileQueue;
-use crate::queue::{NewMessage, QueueAdapter as _};
+use crate::queue::{Lease, NewMessage, QueueAdapter as _};
 
 fn writer() -> Writer {
     let connection = Connection::open_in_memory().expect("opened");
@@ -146,4 +146,116 @@ fn what_follows_from_a_job_is_synced_and_its_commit_alone_is_not() {
     assert_eq!(last(), Some(Durability::Synced));
     seat.commit(&second).expect("done");
     assert_eq!(last(), Some(Durability::Lazy));
+}
+
+#[test]
+fn an_operation_that_panics_fails_alone() {
+    let writer = writer();
+    let panics = |writer: &Writer| {
+        writer.write(Durability::Synced, |connection| {
+            connection.execute("INSERT INTO t VALUES (1)", [])?;
+            panic!("a clock of the user's")
+        })
+    };
+    let error: Result<(), QueueError> = panics(&writer);
+    let error = crate::report::chain(&error.expect_err("it panicked"));
+    assert!(error.ends_with("a panic: a clock of the user's"), "{error}");
+    assert_eq!(count(&writer), 0, "what it had written is undone");
+    insert(&writer, 1).expect("the next one is written");
+
+    // And in a group, whoever leads it.
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let writer = &writer;
+            scope.spawn(move || {
+                for n in 0..50 {
+                    panics(writer).expect_err("it panics");
+                    insert(writer, 1000 * (thread + 1) + n).expect("written");
+                }
+            });
+        }
+    });
+    assert_eq!(count(&writer), 201);
+}
+
+#[test]
+fn a_payload_that_panics_when_it_is_dropped_harms_nobody() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let writer = writer();
+    let ended: Result<(), _> =
+        writer.write(Durability::Lazy, |_| -> rusqlite::Result<()> { std::panic::panic_any(Bomb) });
+    ended.expect_err("it panicked");
+    insert(&writer, 1).expect("the next one is written");
+}
+
+#[test]
+fn a_leader_that_panics_tells_all_and_hands_over() {
+    let writer = writer();
+    let request = |turn: &Arc<Turn>| Request {
+        operation: Box::new(|_| Ok(())),
+        durability: Durability::Lazy,
+        turn: turn.clone(),
+    };
+    let turns: Vec<Arc<Turn>> = (0..3).map(|_| Arc::default()).collect();
+    lock(&writer.line).led = true;
+    lock(&writer.line).waiting.push(request(&turns[2]));
+    drop(Leading { writer: &writer, group: vec![request(&turns[0]), request(&turns[1])] });
+    assert!(turns[..2].iter().all(|turn| matches!(turn.wait(), Word::Done(Err(_)))));
+    assert!(matches!(turns[2].wait(), Word::Lead));
+}
+
+type Seat = Box<dyn crate::queue::Consumer>;
+
+/// A clock that panics once it is told to.
+#[derive(Debug, Default)]
+struct Broken(std::sync::atomic::AtomicBool, crate::clock::SystemClock);
+
+impl crate::clock::Clock for Broken {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        assert!(!self.0.load(Ordering::SeqCst), "broken");
+        self.1.now()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.1.uptime()
+    }
+
+    fn real(&self, duration: Duration) -> Option<Duration> {
+        Some(duration)
+    }
+
+    fn attach(&self, _: &Arc<crate::clock::Signal>) {}
+}
+
+#[test]
+fn a_clock_that_panics_does_not_keep_others_from_publishing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(Broken::default());
+    let queue = FileQueue::open(folder.path(), false, clock.clone()).expect("a queue");
+    let new = || NewMessage::new("pulpo", "job", "{}");
+    queue.enqueue(vec![new(), new()]).expect("published");
+    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let lease = seat.dequeue(Duration::ZERO).expect("a look").expect("a message").lease;
+    clock.0.store(true, Ordering::SeqCst);
+    // In the midst of a write, and before one.
+    for call in [
+        |seat: &mut Seat, lease: &Lease| seat.touch(lease).is_err(),
+        |seat: &mut Seat, _: &Lease| seat.dequeue(Duration::ZERO).is_err(),
+    ] {
+        for _ in 0..2 {
+            let failed = std::panic::catch_unwind(AssertUnwindSafe(|| call(&mut seat, &lease)));
+            assert!(failed.unwrap_or(true));
+        }
+    }
+    clock.0.store(false, Ordering::SeqCst);
+    queue.enqueue(vec![new()]).expect("published");
+    seat.touch(&lease).expect("touched");
+    seat.commit(&lease).expect("done");
+    let mut next = || seat.dequeue(Duration::ZERO).expect("a look").map(|next| next.lease.id);
+    assert_eq!([next(), next(), next()], [Some("2".into()), Some("3".into()), None]);
 }
