@@ -39,6 +39,12 @@ impl Birthplace {
         Self(std::process::id())
     }
 
+    /// The process with this id.
+    #[cfg(feature = "file")]
+    pub(crate) fn of(id: u32) -> Self {
+        Self(id)
+    }
+
     /// Whether that is this process, and not a fork of it. Costs one system
     /// call, less than 100 ns.
     pub(crate) fn is_here(self) -> bool {
@@ -46,7 +52,10 @@ impl Birthplace {
     }
 
     /// Refuses to go on in a fork.
-    #[cfg_attr(not(feature = "beanstalkd"), allow(dead_code, reason = "for what opens connections"))]
+    #[cfg_attr(
+        not(any(feature = "file", feature = "beanstalkd")),
+        allow(dead_code, reason = "for what opens connections")
+    )]
     pub(crate) fn check(self) -> Result<(), Forked> {
         if self.is_here() { Ok(()) } else { Err(Forked { parent: self.0 }) }
     }
@@ -70,7 +79,10 @@ pub(crate) struct Unforked<T> {
 }
 
 impl<T> Unforked<T> {
-    #[cfg_attr(not(feature = "beanstalkd"), allow(dead_code, reason = "for what opens connections"))]
+    #[cfg_attr(
+        not(any(feature = "file", feature = "beanstalkd")),
+        allow(dead_code, reason = "for what opens connections")
+    )]
     pub(crate) fn new(value: T) -> Self {
         Self { birthplace: Birthplace::here(), value: Some(value) }
     }

@@ -5,6 +5,10 @@
 //! and acknowledgements cost no sync of the disk: a power cut that loses one
 //! makes a job run again, as at-least-once delivery allows. A publication is
 //! synced before `enqueue` returns.
+//!
+//! # Invariants
+//! In a fork nothing that the parent has opened is used: each call asks
+//! [`Shared::check`] before it takes a lock, and what is dropped there leaks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +19,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
 use self::attached::Attached;
+use self::opened::Opened;
 use self::shared::Shared;
 use self::wake::Bell;
 use self::writer::Durability;
@@ -31,6 +36,7 @@ mod grace;
 mod keeper;
 mod later;
 mod lease;
+mod opened;
 mod owner;
 mod pauses;
 mod picking;
@@ -59,9 +65,10 @@ impl FileQueue {
     /// If the folder or the file cannot be made or written, or is not a queue
     /// of ours, or one of a newer version: nothing is changed then.
     pub fn open(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let opened = opened(base_path)?;
         let file = folder::prepare(base_path)?;
         let writing = Attached::open(&file, schema::open)?;
-        Self::on_disk(&file, writing, archive, clock)
+        Self::on_disk(opened, &file, writing, archive, clock)
     }
 
     /// Opens the queue in this folder only if there is one, to look at it and
@@ -72,15 +79,22 @@ impl FileQueue {
     /// [`QueueError::NoQueue`] if there is none, or as [`open`](Self::open)
     /// says.
     pub fn open_existing(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let opened = opened(base_path)?;
         let file = folder::existing(base_path)?;
         let writing = Attached::open(&file, schema::open_existing)?;
-        Self::on_disk(&file, writing, archive, clock)
+        Self::on_disk(opened, &file, writing, archive, clock)
     }
 
-    fn on_disk(file: &Path, writing: Attached, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+    fn on_disk(
+        opened: Opened,
+        file: &Path,
+        writing: Attached,
+        archive: bool,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, QueueError> {
         let reading = Attached::open(file, schema::open_reader)?;
         let bell = Bell::new(file.parent().unwrap_or(file));
-        Self::new(Some(file.to_owned()), writing, Some(reading), Some(bell), archive, clock)
+        Self::new(opened, Some(file.to_owned()), writing, Some(reading), Some(bell), archive, clock)
     }
 
     /// A queue in the memory of this process, for tests and for work that may
@@ -90,10 +104,11 @@ impl FileQueue {
     /// If SQLite cannot be set up.
     pub fn memory(archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let writing = Attached::in_memory(schema::open_in_memory()?);
-        Self::new(None, writing, None, None, archive, clock)
+        Self::new(Opened::in_memory(), None, writing, None, None, archive, clock)
     }
 
     fn new(
+        opened: Opened,
         file: Option<PathBuf>,
         writing: Attached,
         reading: Option<Attached>,
@@ -101,7 +116,7 @@ impl FileQueue {
         archive: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, QueueError> {
-        let shared = Shared::new(file, writing, reading, bell, archive, clock)?;
+        let shared = Shared::new(opened, file, writing, reading, bell, archive, clock)?;
         Ok(Self(Arc::new(shared)))
     }
 
@@ -118,6 +133,10 @@ impl FileQueue {
     }
 }
 
+fn opened(base_path: &Path) -> Result<Opened, QueueError> {
+    Opened::on_disk().map_err(|source| QueueError::Forked { place: base_path.display().to_string(), source })
+}
+
 impl FileQueue {
     /// Changes what the filter picks. Many that are named by their ids take
     /// several transactions, so that workers have their turn in between.
@@ -126,6 +145,7 @@ impl FileQueue {
         filter: &Filter,
         change: fn(&Connection, &Filter, i64) -> rusqlite::Result<u64>,
     ) -> Result<u64, QueueError> {
+        self.0.check()?;
         let now = self.0.now();
         let write = |filter: Filter| {
             self.0.writer.write(Durability::Synced, move |connection| change(connection, &filter, now))
@@ -158,6 +178,7 @@ impl QueueAdapter for FileQueue {
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+        self.0.check()?;
         if messages.is_empty() {
             return Ok(Vec::new());
         }
@@ -168,11 +189,16 @@ impl QueueAdapter for FileQueue {
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        self.0.check()?;
         self.0.appear();
         Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), queues.into())))
     }
 
     fn interrupt(&self) {
+        // Nobody waits in a fork.
+        if self.0.check().is_err() {
+            return;
+        }
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.signal.notify();
     }
@@ -182,11 +208,13 @@ impl QueueAdapter for FileQueue {
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        self.0.check()?;
         let (filter, now) = (filter.clone(), self.0.now());
         self.0.read(move |connection| stored::list(connection, &filter, now))
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
+        self.0.check()?;
         let now = self.0.now();
         self.0.read(move |connection| at_one_moment(connection, |connection| stored::stats(connection, now)))
     }
@@ -204,6 +232,7 @@ impl QueueAdapter for FileQueue {
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
+        self.0.check()?;
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         let until = (micros > 0).then(|| self.0.now().saturating_add(micros));
         let queue = queue.to_owned();
@@ -214,6 +243,7 @@ impl QueueAdapter for FileQueue {
     }
 
     fn backup(&self, file: &Path) -> Result<u64, QueueError> {
+        self.0.check()?;
         let Some(ours) = &self.0.file else {
             return Err(QueueError::Unsupported("be written into a file: it is in memory"));
         };

@@ -15,6 +15,8 @@ mod disk;
 mod endurance;
 #[cfg(target_os = "linux")]
 mod folders;
+#[cfg(unix)]
+mod forks;
 mod health;
 mod hostile;
 mod jobs;

@@ -69,6 +69,7 @@ impl FileConsumer {
     }
 
     fn take(&mut self, wanted: Option<&Pick>, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.shared.check()?;
         if let Some(since) = self.handed_out.take() {
             self.stock.note(self.shared.real.uptime().saturating_sub(since));
         }
@@ -129,6 +130,7 @@ impl FileConsumer {
         durability: Durability,
         mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<(), QueueError> {
+        self.shared.check()?;
         let wanted = lease.clone();
         let changed = self
             .shared
@@ -155,6 +157,7 @@ impl FileConsumer {
     /// Deletes the message, and keeps in the same transaction what follows
     /// from it, which then is as durable as any publication.
     fn remove(&mut self, lease: &Lease, outcome: &'static str, follow_ups: Vec<NewMessage>) -> Result<(), QueueError> {
+        self.shared.check()?;
         let now = self.shared.now();
         let archive_at = self.shared.archive.then_some(now);
         let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
@@ -171,7 +174,9 @@ impl FileConsumer {
 
 impl Drop for FileConsumer {
     fn drop(&mut self) {
-        self.stock.stand_up();
+        if self.shared.check().is_ok() {
+            self.stock.stand_up();
+        }
     }
 }
 
@@ -203,6 +208,7 @@ impl Consumer for FileConsumer {
     }
 
     fn commit_soon(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.shared.check()?;
         let place = self.place(lease);
         if !self.shared.keeper.runs() || place.is_none() {
             return self.commit(lease);
@@ -216,10 +222,14 @@ impl Consumer for FileConsumer {
     }
 
     fn lost(&mut self) -> Vec<Lease> {
+        if self.shared.check().is_err() {
+            return Vec::new();
+        }
         self.shared.later.take_lost()
     }
 
     fn finish(&mut self) -> Result<(), QueueError> {
+        self.shared.check()?;
         self.shared.flush()?;
         self.shared.give_back(self.stock.clear()).map_err(|error| self.shared.error(error))
     }

@@ -13,27 +13,30 @@ use super::keeper::Keeper;
 use super::later::{self, Later};
 use super::lease::{self, Ending};
 use super::micros;
+use super::opened::Opened;
 use super::owner::{self, Owner};
 use super::stock::Stock;
 use super::wake::Bell;
 use super::writer::{Durability, Writer};
 use crate::clock::{Clock, Signal, SystemClock, lock};
+use crate::process::fork::Unforked;
 use crate::queue::{Lease, QueueError};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     /// For errors: the file, or `memory:`.
     place: String,
-    pub(super) writer: Writer,
+    opened: Opened,
+    pub(super) writer: Unforked<Writer>,
     /// `None` in memory, where a second connection would be a second database.
-    reader: Option<Mutex<Attached>>,
+    reader: Option<Unforked<Mutex<Attached>>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signal: Arc<Signal>,
-    bell: Option<Bell>,
+    bell: Option<Unforked<Bell>>,
     pub(super) archive: bool,
     pub(super) grace: Grace,
     pub(super) interrupts: AtomicU64,
-    pub(super) owner: Owner,
+    pub(super) owner: Unforked<Owner>,
     leases: AtomicU64,
     /// One for each choice of queues that its consumers serve.
     stocks: Mutex<Vec<Arc<Stock>>>,
@@ -48,6 +51,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
+        opened: Opened,
         file: Option<PathBuf>,
         writing: Attached,
         reading: Option<Attached>,
@@ -62,15 +66,16 @@ impl Shared {
         let place = file.as_ref().map_or_else(|| "memory:".to_owned(), |file| file.display().to_string());
         let folder = file.as_deref().and_then(Path::parent).map(Path::to_owned);
         Ok(Self {
-            writer: Writer::new(place.clone(), writing),
-            reader: reading.map(Mutex::new),
+            opened,
+            writer: Unforked::new(Writer::new(place.clone(), writing)),
+            reader: reading.map(Mutex::new).map(Unforked::new),
             signal: Signal::new(clock.clone()),
             clock,
-            bell,
+            bell: bell.map(Unforked::new),
             archive,
             grace: Grace::default(),
             interrupts: AtomicU64::new(0),
-            owner: Owner::new(id, folder.as_deref()),
+            owner: Unforked::new(Owner::new(id, folder.as_deref())),
             // An empty cell says 0.
             leases: AtomicU64::new(1),
             stocks: Mutex::default(),
@@ -85,6 +90,12 @@ impl Shared {
 
     pub(super) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Refuses to go on in a fork of the process that opened the queue. To be
+    /// asked first of all in each call from outside.
+    pub(super) fn check(&self) -> Result<(), QueueError> {
+        self.opened.check().map_err(|source| QueueError::Forked { place: self.place.clone(), source })
     }
 
     /// Tells all who wait, here and in other processes, to look again.
@@ -230,6 +241,10 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // The keeper and the files are those of the parent.
+        if self.check().is_err() {
+            return;
+        }
         self.keeper.end();
         if self.later.is_empty() && self.stocks().iter().all(|stock| stock.is_empty()) {
             self.owner.leave();

@@ -1,0 +1,52 @@
+//! Which process has opened queues: a fork of it must not open any.
+//!
+//! SQLite keeps in memory what its process has locked, and a fork copies that
+//! memory, while the locks stay with the parent. So a connection that a fork
+//! opens believes that it holds locks which it does not hold.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use crate::process::fork::{Birthplace, Forked};
+
+/// How many queues are open, and in which process. No lock, since a thread of
+/// the parent could have held it at the moment of the fork.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// An open queue.
+#[derive(Debug)]
+pub(super) struct Opened {
+    birthplace: Birthplace,
+    /// Until it is dropped.
+    is_counted: bool,
+}
+
+impl Opened {
+    /// In memory, where nothing is locked.
+    pub(super) fn in_memory() -> Self {
+        Self { birthplace: Birthplace::here(), is_counted: false }
+    }
+
+    /// Refuses in a fork of a process that had queues open.
+    pub(super) fn on_disk() -> Result<Self, Forked> {
+        if COUNT.load(Ordering::SeqCst) > 0 {
+            Birthplace::of(PROCESS.load(Ordering::SeqCst)).check()?;
+        }
+        PROCESS.store(std::process::id(), Ordering::SeqCst);
+        COUNT.fetch_add(1, Ordering::SeqCst);
+        Ok(Self { birthplace: Birthplace::here(), is_counted: true })
+    }
+
+    /// Refuses to go on in a fork: no lock may be taken there.
+    pub(super) fn check(&self) -> Result<(), Forked> {
+        self.birthplace.check()
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if self.is_counted && self.birthplace.is_here() {
+            COUNT.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
