@@ -44,6 +44,11 @@ pub enum ProblemKind {
     Unhandled,
     /// The configuration says what this program cannot do.
     Configuration,
+    /// A warning: a variable of the environment that is no key of the
+    /// configuration.
+    Environment,
+    /// A warning: the program was built with `panic = "abort"`.
+    PanicAbort,
 }
 
 impl fmt::Display for Problem {
@@ -151,6 +156,18 @@ pub(crate) fn unhandled(registry: &Registry) -> Vec<Problem> {
     registry.unhandled().map(problem).collect()
 }
 
+/// What is odd about how this program was built. A worker starts all the same.
+pub(crate) fn build() -> Option<Problem> {
+    of_build(cfg!(panic = "abort"))
+}
+
+fn of_build(aborts_on_panic: bool) -> Option<Problem> {
+    let message = "this program was built with `panic = \"abort\"`: a handler that panics ends the whole worker, and \
+                   the run of each job in hand counts as an attempt; build with `panic = \"unwind\"`, which is the \
+                   default, so that a panic is an error of its job alone";
+    aborts_on_panic.then(|| Problem::new(ProblemKind::PanicAbort, message))
+}
+
 /// What is wrong with a policy. The attribute makes none of these: they come
 /// from a `Job` that was implemented by hand.
 fn fault(policy: &Policy) -> Option<&'static str> {
@@ -176,6 +193,14 @@ fn fault(policy: &Policy) -> Option<&'static str> {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_build_that_aborts_on_a_panic_is_a_warning() {
+        let warning = of_build(true).expect("a warning");
+        assert_eq!(warning.kind, ProblemKind::PanicAbort);
+        assert!(warning.message.contains("build with `panic = \"unwind\"`"), "{warning}");
+        assert!(of_build(false).is_none());
+    }
 
     #[test]
     fn a_policy_that_no_job_can_be_run_by_is_found() {

@@ -253,6 +253,10 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
             ConsoleOptions { log_format: cli.common.log_format.unwrap_or_default(), ..ConsoleOptions::default() };
         logs::start(cli.common.log_level, tracing::Level::WARN, &console)
     });
+    let log_problem = logs::problem(cli.common.log_level);
+    if let (Some(problem), false) = (&log_problem, matches!(command, Command::Check { .. })) {
+        return Err(problem.as_str().into());
+    }
     let queue = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::new(Config::load_from(&sources)?)?) };
     match command {
         Command::Work(arguments) => work::run(&arguments, &program, cli.common.log_level, sources),
@@ -267,7 +271,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Stats(arguments) => stats::run(&queue()?, &arguments, out),
         Command::Backup(arguments) => queues::backup(&queue()?, &arguments, out),
         Command::Handlers { format } => handlers::run(&Registry::collect()?, format.json, out),
-        Command::Check { format } => check::run(program.setup, &sources, format.json, out),
+        Command::Check { format } => check::run(program.setup, &sources, log_problem, format.json, out),
         Command::Config { format } => configuration::run(&sources, format.json, out),
         Command::Completions { shell } => completions::run(program.definition(), shell, out),
     }

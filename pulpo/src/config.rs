@@ -1,8 +1,9 @@
 //! The configuration: its layers, its keys, and the queue that it names. The
 //! only place that names adapters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ mod place;
 mod resolve;
 mod span;
 mod value;
+mod warning;
 
 pub use console::{ConsoleOptions, LogFormat};
 pub use error::ConfigError;
@@ -28,6 +30,7 @@ pub use origin::{Origin, Setting};
 pub use place::{Place, PlaceError};
 #[cfg(feature = "cli")]
 pub(crate) use span::parse as parse_duration;
+pub use warning::ConfigWarning;
 
 /// The file that is read if it is there.
 const DEFAULT_FILE: &str = "pulpo.toml";
@@ -53,7 +56,11 @@ const DEFAULT_FILE: &str = "pulpo.toml";
 ///
 /// A duration is a text such as `"1h 30m"`, or a number of seconds. In the
 /// environment, a key is in upper case after `PULPO_`, a table's with two
-/// underscores: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH=/var/lib/shop`.
+/// underscores: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH=/var/lib/shop`. An empty
+/// variable is not set, and one that is no key is a [`ConfigWarning`].
+///
+/// Paths are made absolute when the configuration is read, so a program that
+/// changes its folder stays with its queue.
 ///
 /// ```
 /// let config = pulpo::Config::default().queue("memory:")?;
@@ -69,10 +76,13 @@ pub struct Config {
     pub worker: WorkerOptions,
     /// What a worker on the command line shows.
     pub console: ConsoleOptions,
+    /// What was odd about its sources. Logged, once in a process, when the
+    /// queue is opened.
+    pub warnings: Vec<ConfigWarning>,
 }
 
 /// Where the layers come from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Sources {
     /// This file, TOML or JSON by its ending, in place of `pulpo.toml`. It
@@ -84,6 +94,20 @@ pub struct Sources {
     pub environment: Option<HashMap<String, String>>,
     /// Keys that go before all else: those of the command line.
     pub overrides: Vec<(String, String)>,
+}
+
+/// Shows which keys are set, and no value: any may hold a secret.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, defaults, environment, overrides } = self;
+        let keys = |pairs: &[(String, String)]| pairs.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
+        f.debug_struct("Sources")
+            .field("file", file)
+            .field("defaults", &keys(defaults))
+            .field("environment", &environment.as_ref().map(|given| given.keys().collect::<BTreeSet<_>>()))
+            .field("overrides", &keys(overrides))
+            .finish()
+    }
 }
 
 impl Sources {
@@ -102,13 +126,14 @@ impl Sources {
             None if Path::new(DEFAULT_FILE).exists() => layers.put(layer::file(Path::new(DEFAULT_FILE))?),
             None => {}
         }
-        layers.put(match &self.environment {
+        let (said, warnings) = match &self.environment {
             Some(given) => {
-                let variables = given.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
-                layer::environment(variables)?
+                layer::environment(given.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
             }
-            None => layer::environment(std::env::vars_os())?,
-        });
+            None => layer::environment(std::env::vars_os()),
+        };
+        layers.put(said);
+        layers.warnings = warnings;
         layers.put(layer::pairs(&self.overrides, &Origin::CommandLine));
         for entry in layers.iter() {
             let (key, origin) = (entry.key.to_string(), entry.origin.clone());
@@ -152,12 +177,17 @@ impl Config {
     }
 
     /// With the queue at this place: `file:FOLDER`,
-    /// `beanstalkd://HOST:PORT/TUBE` or `memory:`.
+    /// `beanstalkd://HOST:PORT/TUBE` or `memory:`. A relative folder is taken
+    /// from the folder that is current now.
     ///
     /// # Errors
-    /// If it is none of them.
+    /// If it is none of them, or the folder is relative and the current one is
+    /// gone.
     pub fn queue(mut self, place: &str) -> Result<Self, ConfigError> {
         self.place = place.parse()?;
+        if let Place::File { base_path, .. } = &mut self.place {
+            *base_path = value::absolute(base_path)?;
+        }
         self.follow_place();
         Ok(self)
     }
@@ -180,10 +210,16 @@ impl Config {
 
     /// Opens the queue that it names.
     pub(crate) fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
+        warning::log(&self.warnings);
         match &self.place {
             #[cfg(feature = "file")]
             Place::File { base_path, archive } => {
-                Ok(Arc::new(crate::queue::file::FileQueue::open(base_path, *archive, clock)?))
+                // That of the defaults is relative, and opened again and again.
+                let base_path = value::absolute(base_path).map_err(|error| QueueError::Unavailable {
+                    doing: "open the queue".to_owned(),
+                    source: Box::new(error),
+                })?;
+                Ok(Arc::new(crate::queue::file::FileQueue::open(&base_path, *archive, clock)?))
             }
             #[cfg(feature = "file")]
             Place::Memory { archive } => Ok(Arc::new(crate::queue::file::FileQueue::memory(*archive, clock)?)),

@@ -162,7 +162,9 @@ static DEFAULT: OnceBox<Pulpo> = OnceBox::new();
 static MAKING: PerProcess<Mutex<()>> = PerProcess::new();
 
 /// Sets up the process-wide default that [`publish`](crate::publish) uses.
-/// Without it, the first use makes it from [`Config::load`].
+/// Without it, the first use makes it from [`Config::load`], which looks for
+/// `pulpo.toml` and for relative paths in the folder that is current then: a
+/// program that changes its folder calls this before.
 ///
 /// # Errors
 /// If the queue cannot be opened, or there is a default already.

@@ -3,7 +3,12 @@
 //!
 //! # Invariants
 //!
+//! - What the environment holds by accident is never an error ([`environment`]).
+//! - A path of the configuration means the same after a change of the current
+//!   folder ([`paths`]).
 //! - Nothing that was opened in one process is used or closed in a fork of it
 //!   ([`fork`]).
 
+pub(crate) mod environment;
 pub(crate) mod fork;
+pub(crate) mod paths;

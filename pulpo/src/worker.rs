@@ -209,7 +209,7 @@ impl Worker {
         #[cfg(feature = "http")]
         self.options.listen.is_some().then(telemetry::prometheus::install);
         let shared = &self.share(check::all(&self.registry, &self.states))?;
-        for problem in check::unhandled(&self.registry) {
+        for problem in check::unhandled(&self.registry).into_iter().chain(check::build()) {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
         let monitor = Monitor::new(shared.clone());

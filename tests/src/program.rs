@@ -114,6 +114,15 @@ impl Place {
         said(self.command(program, arguments).stdin(Stdio::null()).output().expect("started"))
     }
 
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn to_end(&self, command: &mut Command) -> Said {
+        said(command.stdin(Stdio::null()).output().expect("started"))
+    }
+
     /// Runs a program to its end with this as its standard input.
     ///
     /// # Panics

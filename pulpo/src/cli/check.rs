@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Done, show};
 use crate::app::{App, SetupFailure};
 use crate::check::{self, Problem, ProblemKind};
-use crate::config::{Config, Sources};
+use crate::config::{Config, ConfigWarning, Sources};
 use crate::registry::Registry;
 use crate::report::chain;
 
@@ -20,14 +20,21 @@ pub(super) fn setup_failed(error: &(dyn Error + 'static)) -> String {
 pub(super) fn run(
     setup: fn(&mut App) -> Result<(), SetupFailure>,
     sources: &Sources,
+    log_problem: Option<String>,
     as_json_text: bool,
     out: &mut dyn Write,
 ) -> Done {
     let registry = Registry::gather();
     let mut problems = check::handlers(&registry);
     problems.extend(check::unhandled(&registry));
+    problems.extend(log_problem.map(|problem| Problem::new(ProblemKind::Configuration, problem)));
+    let mut warnings = Vec::from_iter(check::build());
     match Config::load_from(sources) {
-        Ok(config) => problems.extend(config.worker.problems(&registry)),
+        Ok(config) => {
+            problems.extend(config.worker.problems(&registry));
+            let warning = |warning: &ConfigWarning| Problem::new(ProblemKind::Environment, warning.to_string());
+            warnings.extend(config.warnings.iter().map(warning));
+        }
         Err(error) => problems.push(Problem::new(ProblemKind::Configuration, chain(&error))),
     }
     let mut app = App::default();
@@ -38,8 +45,14 @@ pub(super) fn run(
     }
     let handlers = registry.iter().count();
     if as_json_text {
-        show::json(out, &json!({ "ok": problems.is_empty(), "handlers": handlers, "problems": problems }))?;
+        show::json(
+            out,
+            &json!({ "ok": problems.is_empty(), "handlers": handlers, "problems": problems, "warnings": warnings }),
+        )?;
     } else {
+        for warning in &warnings {
+            writeln!(out, "warning: {}", show::visible(&warning.to_string()))?;
+        }
         for problem in &problems {
             writeln!(out, "{}", show::visible(&problem.to_string()))?;
         }

@@ -1,6 +1,6 @@
 //! `config`: which configuration holds, and why.
 
-use std::io::Write;
+use std::io::{Write, stderr};
 
 use super::Done;
 use super::show::{self, Cell, Table, Tone};
@@ -8,6 +8,9 @@ use crate::config::{Config, Origin, Sources};
 
 pub(super) fn run(sources: &Sources, as_json_text: bool, out: &mut dyn Write) -> Done {
     let settings = Config::explain(sources)?;
+    for warning in Config::load_from(sources)?.warnings {
+        writeln!(stderr(), "warning: {}", show::visible(&warning.to_string()))?;
+    }
     if as_json_text {
         return show::json(out, &settings);
     }

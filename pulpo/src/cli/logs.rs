@@ -17,10 +17,7 @@ pub(super) struct Logs(#[expect(dead_code, reason = "it works by being dropped")
 /// From here on, what is logged is shown: at this level, or as `RUST_LOG`
 /// says, or by default at that one.
 pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptions) -> Logs {
-    let filter = match level {
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default.to_string())),
-        Some(level) => EnvFilter::new(level.to_string()),
-    };
+    let filter = wanted(level).ok().flatten().unwrap_or_else(|| EnvFilter::new(default.to_string()));
     let json = matches!(console.log_format, LogFormat::Json);
     // Without a thread for it, the log is written as it comes.
     let buffered = console.enable_output_buffering.then(|| buffered::start(stderr).ok()).flatten();
@@ -37,6 +34,27 @@ pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptio
         LogFormat::Auto => lines.with_ansi(stderr().is_terminal() && colour_is_wanted()).try_init(),
     };
     Logs(guard)
+}
+
+/// What is wrong with `RUST_LOG`, if it is used.
+pub(super) fn problem(level: Option<Level>) -> Option<String> {
+    wanted(level).err()
+}
+
+/// What the command line says is logged, or else the environment; `None`:
+/// neither says anything.
+fn wanted(level: Option<Level>) -> Result<Option<EnvFilter>, String> {
+    if let Some(level) = level {
+        return Ok(Some(EnvFilter::new(level.to_string())));
+    }
+    let Some(text) = std::env::var_os(EnvFilter::DEFAULT_ENV).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let refused = |why: &dyn std::fmt::Display| {
+        format!(
+            "RUST_LOG: expected a level or levels by module, such as `debug` or `info,my_shop=debug`, got {text:?}: {why}"
+        )
+    };
+    let filter = text.to_str().ok_or_else(|| refused(&"it is not UTF-8 text"))?;
+    EnvFilter::try_new(filter).map(Some).map_err(|why| refused(&why))
 }
 
 /// Takes whole lines. JSON lets characters through that some terminals obey.

@@ -58,6 +58,15 @@ pub enum ConfigError {
         /// Its name.
         variable: String,
     },
+    /// A path that is meant from the current folder, which is gone.
+    #[error("cannot tell where {} is, since the current folder is gone: start in another, or name it from the root", path.display())]
+    #[non_exhaustive]
+    NoFolder {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A file that cannot be read.
     #[error("cannot read the configuration file {}", file.display())]
     #[non_exhaustive]

@@ -26,7 +26,7 @@ impl Config {
     }
 
     fn value(&self, key: &'static str, layers: &Layers) -> String {
-        let Self { place, worker, console } = self;
+        let Self { place, worker, console, .. } = self;
         let time = |duration| humantime::format_duration(duration).to_string();
         match key {
             "queue" => return place.to_string(),
@@ -123,6 +123,7 @@ impl Config {
 fn as_written(written: &Written) -> String {
     match written {
         Written::Text(text) | Written::Other(text) => text.clone(),
+        Written::NotText(text) => text.to_string_lossy().into_owned(),
         Written::Whole(number) => number.to_string(),
         Written::Fraction(number) => number.to_string(),
         Written::Flag(flag) => flag.to_string(),

@@ -11,11 +11,15 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::key::Key;
 use super::origin::Origin;
+use super::warning::ConfigWarning;
+use crate::process::environment;
 
 /// A value as it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Written {
     Text(String),
+    /// A variable of the environment that is no text.
+    NotText(OsString),
     Whole(i128),
     Fraction(f64),
     Flag(bool),
@@ -34,19 +38,22 @@ pub(super) struct Entry {
 
 /// The keys of all layers: what comes later takes the place of what was there.
 #[derive(Debug, Default)]
-pub(super) struct Layers(BTreeMap<Key, Entry>);
+pub(super) struct Layers {
+    entries: BTreeMap<Key, Entry>,
+    pub(super) warnings: Vec<ConfigWarning>,
+}
 
 impl Layers {
     pub(super) fn put(&mut self, entries: impl IntoIterator<Item = Entry>) {
-        self.0.extend(entries.into_iter().map(|entry| (entry.key.clone(), entry)));
+        self.entries.extend(entries.into_iter().map(|entry| (entry.key.clone(), entry)));
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
-        self.0.get(&Key::dotted(key))
+        self.entries.get(&Key::dotted(key))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.0.values()
+        self.entries.values()
     }
 }
 
@@ -60,22 +67,23 @@ pub(super) fn pairs(pairs: &[(String, String)], origin: &Origin) -> Vec<Entry> {
     pairs.iter().map(entry).collect()
 }
 
-const PREFIX: &str = "PULPO_";
-
-/// The variables that begin with `PULPO_`: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH`.
+/// What the environment says: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH`. A variable
+/// that we do not know is passed over, with a warning if it may be meant for us.
 pub(super) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Vec<Entry>, ConfigError> {
-    let ours = variables.into_iter().filter_map(|(variable, value)| {
-        let variable = variable.into_string().ok()?;
-        let key = variable.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
-        Some((Key::dotted(&key), variable, value))
-    });
-    ours.map(|(key, variable, value)| match value.into_string() {
-        Ok(value) => Ok(Entry { key, written: Written::Text(value), origin: Origin::Environment { variable } }),
-        Err(_) => Err(ConfigError::NotText { variable }),
-    })
-    .collect()
+) -> (Vec<Entry>, Vec<ConfigWarning>) {
+    let (mut entries, mut warnings) = (Vec::new(), Vec::new());
+    for variable in environment::ours(variables) {
+        let key = Key::dotted(&variable.key());
+        if key.known().is_some() {
+            let written = variable.value.into_string().map_or_else(Written::NotText, Written::Text);
+            entries.push(Entry { key, written, origin: Origin::Environment { variable: variable.name } });
+        } else if !variable.is_foreign() {
+            let nearest = key.nearest().map(|key| environment::variable_of(&key));
+            warnings.push(ConfigWarning::UnknownVariable { variable: variable.name, nearest });
+        }
+    }
+    (entries, warnings)
 }
 
 /// The keys of a file, TOML or JSON by its ending.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use super::error::ConfigError;
 use super::layer::{Entry, Layers};
 use super::place::{self, Place};
+use super::value::{absolute, hidden};
 use super::{Config, ConsoleOptions, span};
 use crate::message::Priority;
 use crate::policy::HandlerOptions;
@@ -19,9 +21,21 @@ const ANY: RangeInclusive<Duration> = Duration::ZERO..=span::LONGEST;
 
 impl Config {
     pub(super) fn resolve(layers: &Layers) -> Result<Self, ConfigError> {
-        let mut config = Self { place: place(layers)?, worker: worker(layers)?, console: console(layers)? };
+        let warnings = layers.warnings.clone();
+        let mut config = Self { place: place(layers)?, worker: worker(layers)?, console: console(layers)?, warnings };
         config.follow_place();
+        config.check_names(layers)?;
         Ok(config)
+    }
+
+    /// The queues to work have names that the server takes.
+    fn check_names(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let Place::Beanstalkd { .. } = self.place else { return Ok(()) };
+        let Some(entry) = layers.get("queues") else { return Ok(()) };
+        let problem = self.worker.queues.iter().find_map(|queue| Some((queue, place::tube_problem(queue)?)));
+        problem.map_or(Ok(()), |(queue, problem)| {
+            Err(entry.refuse(format!("names of tubes, not {:?} ({problem})", hidden(queue))))
+        })
     }
 }
 
@@ -59,7 +73,11 @@ fn console(layers: &Layers) -> Result<ConsoleOptions, ConfigError> {
 }
 
 fn font(entry: &Entry) -> Result<String, ConfigError> {
-    let font = entry.text()?;
+    let mut font = entry.text()?;
+    let is_file = Path::new(&font).extension().is_some_and(|extension| extension == "flf");
+    if let Some(file) = is_file.then(|| entry.path()).transpose()?.and_then(|file| file.to_str().map(str::to_owned)) {
+        font = file;
+    }
     // Where there is no banner, nobody knows the fonts.
     #[cfg(feature = "cli")]
     crate::banner::check(&font).map_err(|expected| entry.refuse(expected))?;
@@ -125,18 +143,28 @@ fn note(origin: &mut String, entry: &Entry) {
 /// The place, from the short form or the long one, and what the tables add.
 /// What the short form says goes before the tables.
 fn place(layers: &Layers) -> Result<Place, ConfigError> {
-    let short = layers.read("queue", |entry| entry.text()?.parse().map_err(|_| entry.refuse(place::EXPECTED)))?;
+    let short = layers.read("queue", |entry| {
+        Place::parse(&entry.raw()?).map_err(|refused| entry.refuse_as(place::EXPECTED, refused.got()))
+    })?;
     let long = layers.read("queue_adapter_type", |entry| match entry.text()?.as_str() {
         "file_queue_adapter" | "FileQueueAdapter" => Ok(Place::default()),
         "beanstalkd_queue_adapter" | "BeanstalkdQueueAdapter" => Ok(Place::beanstalkd("localhost")),
         _ => Err(entry.refuse("file_queue_adapter or beanstalkd_queue_adapter")),
     })?;
-    let base = layers.read("file_queue_adapter.base_path", Entry::text)?;
+    let base = layers.read("file_queue_adapter.base_path", Entry::path)?;
     let with_archive = layers.read("file_queue_adapter.enable_archive", Entry::flag)?.unwrap_or_default();
     let table = |name: &str| format!("beanstalkd_queue_adapter.{name}");
-    let server = layers.read(&table("host"), Entry::text)?;
+    let server = layers.read(&table("host"), |entry| {
+        let host = entry.text()?;
+        let problem = place::host_problem(&host);
+        problem.map_or(Ok(host), |_| Err(entry.refuse("the name or the address of a host, without port or user")))
+    })?;
     let its_port = layers.read(&table("port"), |entry| entry.whole(1..=u16::MAX))?;
-    let tube = layers.read(&table("default_tube"), Entry::text)?;
+    let tube = layers.read(&table("default_tube"), |entry| {
+        let tube = entry.text()?;
+        let problem = place::tube_problem(&tube);
+        problem.map_or(Ok(tube), |problem| Err(entry.refuse(format!("the name of a tube ({problem})"))))
+    })?;
     let socket = layers.read(&table("socket_timeout"), |entry| entry.duration(SHORTEST))?;
     let reserve = layers.read(&table("reserve_timeout"), |entry| entry.duration(SHORTEST))?;
 
@@ -144,7 +172,8 @@ fn place(layers: &Layers) -> Result<Place, ConfigError> {
     let mut place = short.or(long).unwrap_or_default();
     match &mut place {
         Place::File { base_path, archive } => {
-            set(base_path, base.filter(|_| !is_short).map(Into::into));
+            set(base_path, base.filter(|_| !is_short));
+            *base_path = absolute(base_path)?;
             *archive = with_archive;
         }
         Place::Memory { archive } => *archive = with_archive,

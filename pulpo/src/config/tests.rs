@@ -22,11 +22,16 @@ fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, file)
 }
 
+/// The file in the current folder.
+fn here(name: &str) -> String {
+    std::env::current_dir().expect("a folder").join(name).display().to_string()
+}
+
 #[test]
 fn nothing_said_means_the_defaults() {
     let config = load(None, &[("HOME", "/root"), ("RUST_LOG", "debug")], &[]).expect("a configuration");
-    assert_eq!(config, Config::default());
-    assert_eq!(config.place.to_string(), "file:./pulpo-data");
+    assert_eq!(config, Config::default().queue("file:./pulpo-data").expect("a folder"));
+    assert_eq!(config.place.to_string(), format!("file:{}", here("pulpo-data")));
     assert_eq!(config.worker.shutdown_grace, Duration::from_secs(25));
 }
 
@@ -37,8 +42,8 @@ fn each_layer_goes_over_the_one_before() {
     let config =
         load(Some(&file), &[("PULPO_CONCURRENCY", "3"), ("PULPO_SHUTDOWN_GRACE", "2")], &[("shutdown_grace", "3s")])
             .expect("a configuration");
-    assert_eq!(config.place.to_string(), "file:here");
-    assert_eq!(config.place, Place::File { base_path: "here".into(), archive: true });
+    assert_eq!(config.place.to_string(), format!("file:{}", here("here")));
+    assert_eq!(config.place, Place::File { base_path: here("here").into(), archive: true });
     assert_eq!(config.worker.concurrency, 3);
     assert_eq!(config.worker.sleep_duration, Duration::from_millis(1500));
     assert_eq!(config.worker.shutdown_grace, Duration::from_secs(3));
@@ -69,11 +74,16 @@ fn the_short_form_names_a_place() {
     for (written, shown) in [
         ("file:/var/q", "file:/var/q"),
         ("file:///var/q", "file:/var/q"),
-        ("file:./q", "file:./q"),
+        ("file://localhost/var/q", "file:/var/q"),
+        ("file:./q", &format!("file:{}", here("q"))),
+        ("file:a/../q", &format!("file:{}", here("a/../q"))),
         ("memory:", "memory:"),
         ("beanstalkd://host", "beanstalkd://host:11300/pulpo"),
         ("beanstalkd://host:1234/shop", "beanstalkd://host:1234/shop"),
         ("beanstalkd://[::1]:1234", "beanstalkd://[::1]:1234/pulpo"),
+        ("beanstalkd://[fe80::1%eth0]", "beanstalkd://[fe80::1%eth0]:11300/pulpo"),
+        ("beanstalkd://my_host.example/a/b;c", "beanstalkd://my_host.example:11300/a/b;c"),
+        ("beanstalkd://host/", "beanstalkd://host:11300/pulpo"),
     ] {
         let config = load(None, &[("PULPO_QUEUE", written)], &[]).expect("a configuration");
         assert_eq!(config.place.to_string(), shown);
@@ -86,20 +96,16 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest() {
     let error = load(Some(&path), &[], &[]).expect_err("refused");
     let expected = "pulpo.toml:2: unknown configuration key `concurency`; did you mean `concurrency`?";
     assert!(error.ends_with(expected), "{error}");
-    for (variable, expected) in [
-        ("PULPO_SLEEP_DURATON", "`sleep_duraton`; did you mean `sleep_duration`?"),
-        ("PULPO_FILE_QUEUE_ADAPTER__PATH", "`file_queue_adapter.path`; did you mean `file_queue_adapter.base_path`?"),
-        (
-            "PULPO_HANDLERS__MAIL__MAX_ATTEMPT",
-            "`handlers.mail.max_attempt`; did you mean `handlers.mail.max_attempts`?",
-        ),
-        ("PULPO_HANDLER__MAIL__TTR", "`handler.mail.ttr`; did you mean `handlers.mail.ttr`?"),
-        ("PULPO_QUEUES__MAIL__CONCURENCY", "`queues.mail.concurency`; did you mean `queues.mail.concurrency`?"),
+    for (key, nearest) in [
+        ("file_queue_adapter.path", "file_queue_adapter.base_path"),
+        ("handlers.mail.max_attempt", "handlers.mail.max_attempts"),
+        ("handler.mail.ttr", "handlers.mail.ttr"),
+        ("queues.mail.concurency", "queues.mail.concurrency"),
     ] {
-        let error = load(None, &[(variable, "1")], &[]).expect_err("refused");
-        assert_eq!(error, format!("{variable}: unknown configuration key {expected}"));
+        let error = load(None, &[], &[(key, "1")]).expect_err("refused");
+        assert_eq!(error, format!("the command line: unknown configuration key `{key}`; did you mean `{nearest}`?"));
     }
-    let error = load(None, &[("PULPO_ZZZ", "1")], &[]).expect_err("refused");
+    let error = load(None, &[], &[("zzz", "1")]).expect_err("refused");
     assert!(error.contains("the known keys are queue, queue_adapter_type"), "{error}");
     let error = load(None, &[], &[("concurency", "1")]).expect_err("refused");
     assert!(error.starts_with("the command line: unknown configuration key `concurency`"), "{error}");
@@ -113,7 +119,7 @@ fn a_wrong_value_says_where_it_is_and_what_was_expected() {
         ("sleep_duration", "soon", "a duration such as \"30s\" or \"1h 30m\", or a number of seconds, got \"soon\""),
         ("sleep_duration", "0", "a duration of at least 10ms, and at most "),
         ("queue", "redis://x", "file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:, got \"redis://x\""),
-        ("queue", "redis://me:secret@x/1", "or memory:, got \"redis://me:***@x/1\""),
+        ("queue", "redis://me:secret@x/1", "or memory:, got \"redis://***@x/1\""),
         ("queue_adapter_type", "x", "file_queue_adapter or beanstalkd_queue_adapter, got \"x\""),
         ("enable_banner", "maybe", "true or false, got \"maybe\""),
         ("log_format", "xml", "auto, pretty, plain or json, got \"xml\""),
@@ -127,6 +133,157 @@ fn a_wrong_value_says_where_it_is_and_what_was_expected() {
         assert!(error.starts_with(&format!("{variable}: expected `{key}` to be ")), "{error}");
         assert!(error.contains(expected), "{key}={value}: {error}");
     }
+}
+
+#[test]
+fn a_variable_that_nobody_knows_is_a_warning() {
+    let warnings = |name: &str, value: &str| {
+        let config = load(None, &[(name, value)], &[]).expect("a configuration");
+        config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (name, nearest) in [
+        ("PULPO_SLEEP_DURATON", "PULPO_SLEEP_DURATION"),
+        ("PULPO_FILE_QUEUE_ADAPTER__PATH", "PULPO_FILE_QUEUE_ADAPTER__BASE_PATH"),
+        ("PULPO_BEANSTALKD_QUEUE_ADAPTER_PORT", "PULPO_BEANSTALKD_QUEUE_ADAPTER__PORT"),
+        ("PULPO_HANDLERS__MAIL__MAX_ATTEMPT", "PULPO_HANDLERS__MAIL__MAX_ATTEMPTS"),
+        ("PULPO_HANDLER__MAIL__TTR", "PULPO_HANDLERS__MAIL__TTR"),
+        ("PULPO_QUEUES__MAIL__CONCURENCY", "PULPO_QUEUES__MAIL__CONCURRENCY"),
+    ] {
+        let expected = format!("{name} is no key of the configuration and is ignored; did you mean {nearest}?");
+        assert_eq!(warnings(name, "1"), [expected]);
+    }
+    assert_eq!(warnings("PULPO_ZZZ", "1"), ["PULPO_ZZZ is no key of the configuration and is ignored"]);
+    for (name, value) in [
+        ("PULPO_SERVICE_HOST", "10.96.0.7"),
+        ("PULPO_QUEUE_PORT", "tcp://10.96.0.7:11300"),
+        ("PULPO_TORTURE_SECONDS", "60"),
+        ("PULPO_ZZZ", ""),
+    ] {
+        assert_eq!(warnings(name, value), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn an_empty_variable_leaves_what_is_below_it() {
+    let (_folder, path) = file("pulpo.toml", "concurrency = 2\n");
+    let empty = [("PULPO_CONCURRENCY", ""), ("PULPO_QUEUE", ""), ("PULPO_QUEUES", ""), ("PULPO_LISTEN", "")];
+    let config = load(Some(&path), &empty, &[]).expect("a configuration");
+    assert_eq!((config.worker.concurrency, config.worker.listen), (2, None));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_need_not_be_text_and_all_else_must() {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let load = |name: &str, value: &[u8]| {
+        let variable = (OsString::from(name), OsString::from_vec(value.to_vec()));
+        let (entries, warnings) = layer::environment([variable]);
+        assert_eq!(warnings, []);
+        let mut layers = Layers::default();
+        layers.put(entries);
+        Config::resolve(&layers)
+    };
+    for (name, value) in [
+        ("PULPO_QUEUE", b"file:/var/\xff".as_slice()),
+        ("PULPO_QUEUE", b"file:///var/\xff"),
+        ("PULPO_FILE_QUEUE_ADAPTER__BASE_PATH", b"/var/\xff"),
+    ] {
+        let Place::File { base_path, .. } = load(name, value).expect("a path").place else { panic!("{name}") };
+        assert_eq!(base_path.as_os_str().as_bytes(), b"/var/\xff");
+    }
+    let error = load("PULPO_BANNER_NAME", b"\xff").expect_err("refused");
+    assert_eq!(error.to_string(), "the environment variable PULPO_BANNER_NAME is not UTF-8 text");
+    let error = load("PULPO_QUEUE", b"beanstalkd://\xff").expect_err("refused").to_string();
+    assert!(error.ends_with("it is not UTF-8 text"), "{error}");
+    // Of a variable that is not ours neither the value nor the name.
+    let names: [&[u8]; 2] = [b"PULPO_ZZZ", b"PULPO_\xff"];
+    let (entries, warnings) =
+        layer::environment(names.map(|name| (OsString::from_vec(name.to_vec()), OsString::from_vec(b"\xff".to_vec()))));
+    assert_eq!((entries.len(), warnings.len()), (0, 2));
+}
+
+#[test]
+fn a_place_that_cannot_be_is_refused_with_the_reason() {
+    for (place, reason) in [
+        ("file:", "a folder comes after `file:`"),
+        ("file://", "a host comes after `file://`"),
+        ("file://var/x", "a host comes after `file://`: write `file:FOLDER`, or `file:///FOLDER` for one at the root"),
+        ("file://./x", "a host comes after `file://`"),
+        ("memory:x", "nothing comes after `memory:`"),
+        ("memory://", "nothing comes after `memory:`"),
+        ("beanstalkd:h", "two slashes come after `beanstalkd:`"),
+        ("beanstalkd://", "the host is missing"),
+        ("beanstalkd:///tube", "the host is missing"),
+        ("beanstalkd://:11300", "the host is missing"),
+        ("beanstalkd://h:", "expected a port from 1 to 65535"),
+        ("beanstalkd://h:0", "expected a port from 1 to 65535"),
+        ("beanstalkd://h:99999", "expected a port from 1 to 65535"),
+        ("beanstalkd://h:+7", "expected a port from 1 to 65535"),
+        ("beanstalkd://h:x", "expected a port from 1 to 65535"),
+        ("beanstalkd://a b", "expected the name or the address of a host"),
+        ("beanstalkd://h?x=1", "expected the name or the address of a host"),
+        ("beanstalkd://h#x", "expected the name or the address of a host"),
+        ("beanstalkd://::1:11300", "an IPv6 address stands in brackets"),
+        ("beanstalkd://[::1", "a bracket is open"),
+        ("beanstalkd://[::1]x", "expected a port from 1 to 65535"),
+        ("beanstalkd://[host]", "expected an IPv6 address in the brackets"),
+        ("beanstalkd://h/a b", "cannot be the name of a tube: a name has only letters and digits"),
+        ("beanstalkd://h/t?x=1", "cannot be the name of a tube: a name has only letters and digits"),
+        ("beanstalkd://h/a%20b", "cannot be the name of a tube: a name has only letters and digits"),
+        ("beanstalkd://h/-a", "cannot be the name of a tube: a name does not begin with a hyphen"),
+        (&format!("beanstalkd://h/{}", "x".repeat(201)), "cannot be the name of a tube: a name has at most 200 bytes"),
+    ] {
+        let error = load(None, &[("PULPO_QUEUE", place)], &[]).expect_err("refused");
+        assert!(error.starts_with("PULPO_QUEUE: expected `queue` to be file:FOLDER, beanstalkd:"), "{place}: {error}");
+        assert!(error.contains(reason), "{place}: {error}");
+        let error = Config::default().queue(place).expect_err("refused").to_string();
+        assert!(error.contains(reason), "{place}: {error}");
+    }
+}
+
+#[test]
+fn a_server_in_a_table_is_checked_as_in_the_short_form() {
+    for (key, value, expected) in [
+        (
+            "beanstalkd_queue_adapter.host",
+            "a b",
+            "the name or the address of a host, without port or user, got \"a b\"",
+        ),
+        ("beanstalkd_queue_adapter.host", "h:11300", "the name or the address of a host, without port or user"),
+        ("beanstalkd_queue_adapter.default_tube", "a b", "the name of a tube (a name has only letters and digits"),
+        ("beanstalkd_queue_adapter.port", "0", "a whole number from 1 to 65535"),
+        ("queues", "mail,a b", "names of tubes, not \"a b\" (a name has only letters and digits"),
+    ] {
+        let error = load(None, &[("PULPO_QUEUE", "beanstalkd://h")], &[(key, value)]).expect_err("refused");
+        assert!(error.starts_with(&format!("the command line: expected `{key}` to be {expected}")), "{error}");
+    }
+}
+
+#[test]
+fn a_secret_is_in_no_error_and_in_no_debug_text() {
+    for place in [
+        "beanstalkd://me:sec/ret@host",
+        "beanstalkd://sec@ret@host/tube",
+        "beanstalkd://secret:ret@host",
+        "beanstalkd://host/tube?token=secret",
+        "redis://secret@host",
+        "me:secret@host:11300",
+        "file://me:secret@host/x",
+    ] {
+        for key in ["queue", "beanstalkd_queue_adapter.host", "listen", "concurrency"] {
+            let error = load(None, &[], &[(key, place)]).expect_err("refused");
+            assert!(!error.contains("sec") && !error.contains("ret@"), "{key}: {error}");
+        }
+        let error = Config::default().queue(place).expect_err("refused");
+        assert!(!format!("{error} {error:?}").contains("sec"), "{error:?}");
+        let environment = Some(HashMap::from([("PULPO_QUEUE".to_owned(), place.to_owned())]));
+        let mut sources =
+            Sources { environment, overrides: vec![("queue".into(), place.into())], ..Sources::default() };
+        let shown = format!("{:?}", sources.set_default("queue", place));
+        assert!(!shown.contains("sec") && shown.contains("PULPO_QUEUE"), "{shown}");
+    }
+    let error = load(None, &[("PULPO_QUEUE", "beanstalkd://me:secret@host")], &[]).expect_err("refused");
+    assert!(error.ends_with("\"beanstalkd://***@host\": beanstalkd knows no users: leave out what is before the `@`"));
 }
 
 #[test]
@@ -285,8 +442,8 @@ fn each_key_tells_its_value_and_where_it_comes_from() {
     let line = |line| Origin::File { file: path.clone(), line };
     let variable = |variable: &str| Origin::Environment { variable: variable.to_owned() };
     assert_eq!(of("concurrency"), ("2".to_owned(), line(1)));
-    assert_eq!(of("queue"), ("file:here".to_owned(), line(4)));
-    assert_eq!(of("file_queue_adapter.base_path"), ("here".to_owned(), line(4)));
+    assert_eq!(of("queue"), (format!("file:{}", here("here")), line(4)));
+    assert_eq!(of("file_queue_adapter.base_path"), (here("here"), line(4)));
     assert_eq!(of("sleep_duration"), ("2s".to_owned(), variable("PULPO_SLEEP_DURATION")));
     assert_eq!(of("queues"), ("b,a".to_owned(), variable("PULPO_QUEUES")));
     assert_eq!(of("log_format"), ("json".to_owned(), Origin::CommandLine));
@@ -339,7 +496,9 @@ fn the_table_of_the_documentation_has_each_key_with_its_default() {
     for setting in Config::explain(&sources).expect("a configuration") {
         let (_, documented) = rows.iter().find(|(key, _)| **key == *setting.key).expect("a row");
         if setting.key != "concurrency" {
-            assert_eq!(*documented, setting.value, "{}", setting.key);
+            // Shown from the root.
+            let value = setting.value.replace(&here("pulpo-data"), "./pulpo-data");
+            assert_eq!(*documented, value, "{}", setting.key);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! From what is written to what is meant: each kind of value, with its range.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use super::error::ConfigError;
 use super::layer::{Entry, Layers, Written};
 use super::origin::Origin;
 use super::span;
+use crate::process::paths;
 
 /// What the layers say of a key, as a value of its kind; `None` if nothing.
 impl Layers {
@@ -24,24 +28,46 @@ impl Layers {
 impl Entry {
     /// This is not what was expected.
     pub(super) fn refuse(&self, expected: impl Into<String>) -> ConfigError {
-        ConfigError::Value {
-            key: self.key.to_string(),
-            origin: self.origin.clone(),
-            expected: expected.into(),
-            got: self.shown(),
+        if let Written::NotText(_) = self.written {
+            return ConfigError::NotText { variable: self.origin.to_string() };
         }
+        self.refuse_as(expected, self.shown())
+    }
+
+    /// The same, with what was there in other words.
+    pub(super) fn refuse_as(&self, expected: impl Into<String>, got: String) -> ConfigError {
+        ConfigError::Value { key: self.key.to_string(), origin: self.origin.clone(), expected: expected.into(), got }
     }
 
     /// The value as it is written; no password is shown.
     fn shown(&self) -> String {
         match &self.written {
-            Written::Text(text) => format!("{:?}", masked(text)),
+            Written::Text(text) => format!("{:?}", hidden(text)),
+            Written::NotText(text) => format!("{:?}", hidden(&text.to_string_lossy())),
             Written::Whole(number) => number.to_string(),
             Written::Fraction(number) => number.to_string(),
             Written::Flag(flag) => flag.to_string(),
             Written::List(_) => "a list".to_owned(),
-            Written::Other(text) => text.clone(),
+            Written::Other(text) => hidden(text),
         }
+    }
+
+    /// A path, or a text with one: need not be text.
+    pub(super) fn raw(&self) -> Result<Cow<'_, OsStr>, ConfigError> {
+        match &self.written {
+            Written::NotText(raw) => Ok(Cow::Borrowed(raw)),
+            Written::Text(text) => Ok(Cow::Borrowed(OsStr::new(text))),
+            _ => Err(self.refuse("a text in quotes")),
+        }
+    }
+
+    /// A path, made absolute now.
+    pub(super) fn path(&self) -> Result<PathBuf, ConfigError> {
+        let path = self.raw()?;
+        if path.is_empty() {
+            return Err(self.refuse("a path"));
+        }
+        absolute(Path::new(&path))
     }
 
     /// A text; a number is one where everything is text.
@@ -124,13 +150,55 @@ impl Entry {
     }
 }
 
-/// The text without the password of an address that is in it.
+/// The path from the root.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
+    paths::absolute(path).map_err(|source| ConfigError::NoFolder { path: path.to_owned(), source })
+}
+
+/// An address in the text without what may be a secret: its user, who may be
+/// a token, and the password, which may have slashes and an `@`; and what is
+/// behind a question mark or a hash. Rather too much is left out than too
+/// little. A text without `://` is shown as it is.
 pub(super) fn masked(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let user_and_host = authority.rsplit_once('@');
-    match user_and_host.and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
-        Some((user, host)) => format!("{scheme}://{user}:***@{host}{path}"),
-        None => text.to_owned(),
+    let (mask, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
+    let (rest, query) = match rest.find(['?', '#']) {
+        Some(at) => (&rest[..at], format!("{}***", &rest[at..=at])),
+        None => (rest, String::new()),
+    };
+    format!("{scheme}://{mask}{rest}{query}")
+}
+
+/// The same for a text that means nothing, and may be an address that is
+/// written in another way: nothing before an `@` is shown.
+pub(super) fn hidden(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, rest)) if !text.contains("://") => format!("***@{rest}"),
+        _ => masked(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_secret_is_shown() {
+        for (text, shown) in [
+            ("redis://me:secret@host/1", "redis://***@host/1"),
+            ("redis://me:se/cr@e:t@host:1/1", "redis://***@host:1/1"),
+            ("https://secret@host", "https://***@host"),
+            ("https://secret:x-oauth-basic@host", "https://***@host"),
+            ("postgres://host/db?user=me&password=secret", "postgres://host/db?***"),
+            ("postgres://host/db#secret", "postgres://host/db#***"),
+            ("postgres://me:s?e#cret@host/db?sslkey=secret", "postgres://***@host/db?***"),
+            ("amqp://:secret@", "amqp://***@"),
+            ("beanstalkd://host:11300/pulpo", "beanstalkd://host:11300/pulpo"),
+        ] {
+            assert_eq!((masked(text), hidden(text)), (shown.to_owned(), shown.to_owned()));
+        }
+        assert_eq!(masked("file:/home/me@work/queue"), "file:/home/me@work/queue");
+        assert_eq!(hidden("me:secret@host"), "***@host");
+        assert_eq!(hidden("redis:me:secret@host"), "***@host");
     }
 }

@@ -22,8 +22,11 @@ fn a_file_that_is_not_a_database() {
     let error = refused(&place, "q");
     assert_eq!(
         error,
-        "error: q/queue.db is not a pulpo queue: a file that is not an SQLite database; \
-         name another place in PULPO_QUEUE or move this one away\n"
+        format!(
+            "error: {}/q/queue.db is not a pulpo queue: a file that is not an SQLite database; \
+             name another place in PULPO_QUEUE or move this one away\n",
+            std::fs::canonicalize(place.folder()).expect("a folder").display()
+        )
     );
     assert_eq!(std::fs::read_to_string(place.path("q/queue.db")).expect("there"), text);
 }
@@ -47,7 +50,9 @@ fn a_database_of_a_newer_pulpo() {
 fn a_folder_that_cannot_be_made_or_written() {
     let place = Place::new();
     std::fs::write(place.path("file"), "").expect("written");
-    assert!(refused(&place, "file/q").starts_with("error: cannot make the folder file/q: "));
+    let file = std::fs::canonicalize(place.path("file")).expect("a file");
+    let expected = format!("error: cannot make the folder {}/q: ", file.display());
+    assert!(refused(&place, "file/q").starts_with(&expected));
     // Read-only even for root.
     assert!(refused(&place, "/proc/pulpo").starts_with("error: cannot make the folder /proc/pulpo: "));
     assert!(refused(&place, "/proc/self").starts_with("error: cannot make the file /proc/self/queue.db: "));

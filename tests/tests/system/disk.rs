@@ -142,9 +142,13 @@ fn a_full_disk_is_said_and_the_queue_is_worked_off_all_the_same() {
     // The big ones find no place. The small ones may, in what the queue has
     // already, and so does what the worker has to write.
     assert_eq!(refused.iter().filter(|number| *number % 2 == 0).count(), 3, "{refused:?}");
-    let what = "error: the queue did not take the message: cannot write to ./pulpo-data/queue.db: \
-                no space is left; free some, nothing that was published is lost";
-    assert_eq!(disk.place.log().matches(what).count(), refused.len(), "{}", disk.place.log());
+    let folder = fs::canonicalize(disk.place.folder()).expect("a folder");
+    let what = format!(
+        "error: the queue did not take the message: cannot write to {}/pulpo-data/queue.db: no space is left; \
+         free some, nothing that was published is lost",
+        folder.display()
+    );
+    assert_eq!(disk.place.log().matches(&what).count(), refused.len(), "{}", disk.place.log());
     until("the job has ended", || disk.place.record().contains("awake"));
 
     assert_eq!(disk.say("rm pulpo-data/ballast"), 0);

@@ -32,6 +32,7 @@ mod outages;
 mod packages;
 mod poison;
 mod power;
+mod process;
 mod processes;
 mod publishing;
 mod time;

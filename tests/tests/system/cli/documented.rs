@@ -81,7 +81,9 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
 
 /// The shape of a problem is shown by the tests of `check`.
 fn with_a_problem(mut check: Value) -> Value {
-    assert_eq!(check["problems"], Value::Array(Vec::new()));
-    check["problems"] = serde_json::json!([{"kind": "setup", "message": "", "file": null, "line": null}]);
+    for list in ["problems", "warnings"] {
+        assert_eq!(check[list], Value::Array(Vec::new()));
+        check[list] = serde_json::json!([{"kind": "setup", "message": "", "file": null, "line": null}]);
+    }
     check
 }

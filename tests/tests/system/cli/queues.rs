@@ -109,7 +109,9 @@ fn each_value_of_the_configuration_tells_where_it_comes_from() {
     let variable = json!({"key": "concurrency", "value": "5", "from": "environment", "variable": "PULPO_CONCURRENCY"});
     assert_eq!(*setting("concurrency"), variable);
     assert_eq!(*setting("shutdown_grace"), json!({"key": "shutdown_grace", "value": "1s", "from": "command_line"}));
-    assert_eq!(*setting("queue"), json!({"key": "queue", "value": "file:./pulpo-data", "from": "default"}));
+    let folder = std::fs::canonicalize(place.folder()).expect("a folder").join("pulpo-data");
+    let value = format!("file:{}", folder.display());
+    assert_eq!(*setting("queue"), json!({"key": "queue", "value": value, "from": "default"}));
     let table = well(&place, &["config"]);
     let row = table.lines().find(|line| line.contains(" sleep_duration ")).expect("a row");
     assert!(row.contains(" 2s ") && row.ends_with(" pulpo.toml:2"), "{table}");

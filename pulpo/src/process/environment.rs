@@ -1,0 +1,179 @@
+//! The variables of the environment that are called `PULPO_…`: those of our
+//! configuration, and those that only look so.
+//!
+//! Whoever runs a program decides what its environment holds, and so do
+//! Kubernetes and Docker: beside a service called `pulpo` each container gets
+//! `PULPO_SERVICE_HOST` and more. So a variable that we do not know is never an
+//! error.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+
+const PREFIX: &str = "PULPO_";
+
+/// Read by our own tests, as their documentation says.
+const OF_TESTS: [&str; 2] = ["PULPO_BLESS", "PULPO_TORTURE_SECONDS"];
+
+/// A variable called `PULPO_…`.
+#[derive(Clone, Debug)]
+pub(crate) struct Variable {
+    /// Its whole name; what is no text in it is replaced.
+    pub(crate) name: String,
+    pub(crate) value: OsString,
+}
+
+/// Those of these variables that are called `PULPO_…` and say something: an
+/// empty one is the same as none.
+pub(crate) fn ours(variables: impl IntoIterator<Item = (OsString, OsString)>) -> impl Iterator<Item = Variable> {
+    let all = variables.into_iter().map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+    let said = all.filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
+    said.map(|(name, value)| Variable { name, value })
+}
+
+/// The variable of a key that is written with dots.
+pub(crate) fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+impl Variable {
+    /// The key that it would be, with dots.
+    pub(crate) fn key(&self) -> String {
+        self.name.strip_prefix(PREFIX).unwrap_or(&self.name).to_lowercase().replace("__", ".")
+    }
+
+    /// Whether it is there for somebody else, so that nobody has misspelt a
+    /// key.
+    pub(crate) fn is_foreign(&self) -> bool {
+        OF_TESTS.contains(&&*self.name) || self.is_injected()
+    }
+
+    /// Whether Kubernetes sets it for a service, or Docker for a link, called
+    /// `pulpo` or `pulpo-…`. The value is looked at too: a port that somebody
+    /// wrote is a number where theirs is an address.
+    fn is_injected(&self) -> bool {
+        let rest = self.name.strip_prefix(PREFIX).unwrap_or_default();
+        let value = self.value.to_str().unwrap_or_default();
+        let is_link = |word, fits: fn(&str, &str) -> bool| after(rest, word).any(|tail| fits(tail, value));
+        is_link("ENV_", |copied, _| !copied.is_empty())
+            || is_link("NAME", |tail, value| {
+                tail.is_empty() && value.matches('/').count() == 2 && value.starts_with('/')
+            })
+            || is_link("SERVICE_HOST", |tail, value| tail.is_empty() && is_address(value))
+            || is_link("SERVICE_PORT", |tail, value| (tail.is_empty() || tail.starts_with('_')) && is_number(value))
+            || is_link("PORT", is_of_a_port)
+    }
+}
+
+/// What comes after each of these words that begins the text or stands behind
+/// an underscore.
+fn after<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
+    let found = text.match_indices(word).filter(|(at, _)| *at == 0 || text[..*at].ends_with('_'));
+    found.map(|(at, _)| &text[at + word.len()..])
+}
+
+/// Whether `…_PORT` goes on as in `_PORT`, `_PORT_80_TCP`, `_PORT_80_TCP_ADDR`.
+fn is_of_a_port(rest: &str, value: &str) -> bool {
+    let Some(rest) = rest.strip_prefix('_') else { return rest.is_empty() && is_endpoint(value) };
+    let mut parts = rest.splitn(3, '_');
+    let (number, protocol, what) = (parts.next(), parts.next(), parts.next());
+    if !number.is_some_and(is_number) || !protocol.is_some_and(is_protocol) {
+        return false;
+    }
+    match what {
+        None | Some("START" | "END") => is_endpoint(value),
+        Some("ADDR") => is_address(value),
+        Some("PORT" | "PORT_START" | "PORT_END") => is_number(value),
+        Some("PROTO") => is_protocol(value),
+        Some(_) => false,
+    }
+}
+
+fn is_protocol(text: &str) -> bool {
+    ["tcp", "udp", "sctp"].iter().any(|protocol| text.eq_ignore_ascii_case(protocol))
+}
+
+fn is_endpoint(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(protocol, _)| is_protocol(protocol))
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_foreign(name: &str, value: &str) -> bool {
+        Variable { name: name.to_owned(), value: value.into() }.is_foreign()
+    }
+
+    #[test]
+    fn what_kubernetes_sets_beside_a_service_is_foreign() {
+        for service in ["PULPO", "PULPO_QUEUE", "PULPO_QUEUES", "PULPO_HANDLERS__MAIL", "PULPO_PORT", "PULPO_SERVICE"] {
+            for (name, value) in [
+                ("SERVICE_HOST", "10.96.0.7"),
+                ("SERVICE_HOST", "fd00::7"),
+                ("SERVICE_PORT", "8080"),
+                ("SERVICE_PORT_HTTP", "8080"),
+                ("SERVICE_PORT_HTTP_ALT", "8080"),
+                ("PORT", "tcp://10.96.0.7:8080"),
+                ("PORT", "udp://[fd00::7]:53"),
+                ("PORT_8080_TCP", "tcp://10.96.0.7:8080"),
+                ("PORT_8080_TCP_PROTO", "tcp"),
+                ("PORT_8080_TCP_PORT", "8080"),
+                ("PORT_8080_TCP_ADDR", "10.96.0.7"),
+                ("PORT_53_UDP_ADDR", "10.96.0.7"),
+                ("PORT_99_SCTP", "sctp://10.96.0.7:99"),
+            ] {
+                assert!(is_foreign(&format!("{service}_{name}"), value), "{service}_{name}={value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_docker_sets_for_a_link_is_foreign() {
+        for (name, value) in [
+            ("PULPO_NAME", "/web/pulpo"),
+            ("PULPO_DB_NAME", "/web/pulpo_db"),
+            ("PULPO_ENV_PATH", "/usr/bin"),
+            ("PULPO_DB_ENV_lower", "x"),
+            ("PULPO_PORT", "tcp://172.17.0.5:5432"),
+            ("PULPO_PORT_5432_TCP_START", "tcp://172.17.0.5:5432"),
+            ("PULPO_PORT_5432_TCP_PORT_END", "5433"),
+        ] {
+            assert!(is_foreign(name, value), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_not_foreign() {
+        for (name, value) in [
+            // One underscore for two.
+            ("PULPO_BEANSTALKD_QUEUE_ADAPTER_PORT", "11301"),
+            ("PULPO_BEANSTALKD_QUEUE_ADAPTER_HOST", "10.0.0.1"),
+            ("PULPO_PORT", "11300"),
+            ("PULPO_BANER_NAME", "shop"),
+            ("PULPO_SERVICE_HOST", "shop"),
+            ("PULPO_SERVICE_PORTS", "1"),
+            ("PULPO_PORT_X_TCP", "tcp://10.0.0.1:1"),
+            ("PULPO_REPORT", "tcp://10.0.0.1:1"),
+            ("PULPO_ENV", "production"),
+            ("PULPO_SLEEP_DURATON", "1"),
+        ] {
+            assert!(!is_foreign(name, value), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        let variables = [("PULPO_QUEUE", ""), ("PULPO_LISTEN", "x"), ("PATH", "y")];
+        let names: Vec<_> =
+            ours(variables.map(|(name, value)| (name.into(), value.into()))).map(|it| it.name).collect();
+        assert_eq!(names, ["PULPO_LISTEN"]);
+    }
+}
