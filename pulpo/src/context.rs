@@ -1,12 +1,16 @@
 //! What a handler may ask of its run, and the other parameters that it takes.
 
 use std::fmt;
+#[cfg(feature = "tokio")]
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 #[cfg(feature = "tokio")]
 use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::{Clock, lock};
+#[cfg(feature = "tokio")]
+use crate::guard;
 use crate::job::IntoMessage;
 use crate::message::{Header, Message, MessageId};
 #[cfg(feature = "tokio")]
@@ -19,6 +23,7 @@ mod cancellation;
 mod run;
 
 pub(crate) use cancellation::Cancellation;
+pub(crate) use run::UnfitBody;
 pub use run::{Parameter, Run};
 
 /// The run of a job, for its handler: which message it is, how much time is
@@ -169,6 +174,36 @@ impl Context {
         Ok(message)
     }
 
+    /// Drops what this run has published so far, so that a job may end well
+    /// without it:
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Order { lines: Vec<u32> }
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Ship { line: u32 }
+    /// # #[pulpo::handler("ship")]
+    /// # fn ship(_: Ship) {}
+    /// #[pulpo::handler("order")]
+    /// fn order(order: Order, context: &pulpo::Context) -> pulpo::Outcome {
+    ///     for line in order.lines {
+    ///         if line == 0 {
+    ///             context.discard_published(); // this order is void: ship nothing
+    ///             return Ok(());
+    ///         }
+    ///         context.publish(Ship { line })?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Without it, everything that was published before an early `return
+    /// Ok(())` goes out. In a batch it drops what the whole batch published.
+    pub fn discard_published(&self) {
+        lock(&self.follow_ups).clear();
+    }
+
     /// Runs the future of an async handler on this thread, with the timers and
     /// sockets of the runtime; drops it at its await point when this run is
     /// cancelled.
@@ -178,13 +213,24 @@ impl Context {
             Some(runtime) => runtime.clone(),
             None => crate::runtime::shared()?,
         };
-        let mut future = std::pin::pin!(future);
-        runtime.block_on(std::future::poll_fn(|task| {
+        // The future is dropped within the runtime too: what it holds may spawn a
+        // task in its `Drop`.
+        let _inside = runtime.enter();
+        let mut slot = std::pin::pin!(Some(future));
+        let ended = runtime.block_on(std::future::poll_fn(|task| {
             if self.cancellation.is_cancelled_or_wakes(task.waker()) {
-                return Poll::Ready(Err(transient("cancelled")));
+                return Poll::Ready(Ok(Err(transient("cancelled"))));
             }
-            future.as_mut().poll(task).map(Ok)
-        }))
+            let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
+            match catch_unwind(AssertUnwindSafe(|| future.poll(task))) {
+                Ok(polled) => polled.map(|returned| Ok(Ok(returned))),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        }));
+        // Not while a panic unwinds, when a second one would end the process; and
+        // a panic in here does not change what the handler returned.
+        let _ = guard::catch(|| slot.set(None));
+        ended.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     pub(crate) fn into_follow_ups(self) -> Vec<NewMessage> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::message::MessageError;
-use crate::outcome::{Failure, FailureKind};
+use crate::outcome::{FailureKind, ReportedFailure};
 use crate::policy::Policy;
 use crate::report::limited;
 
@@ -23,7 +23,7 @@ pub(crate) enum Ending {
     /// The handler returned `Ok` or `()`.
     Done,
     /// The handler returned an error.
-    Failed(Failure),
+    Failed(ReportedFailure),
     /// The handler panicked, with this text.
     Panicked(String),
     /// The handler ran for longer than its policy allows.
@@ -62,6 +62,9 @@ pub(crate) struct Situation<'a> {
     pub(crate) now: DateTime<Utc>,
     /// From 0 to 1, random.
     pub(crate) jitter: f64,
+    /// Whether the worker was asked to stop: what fails then may have failed for
+    /// that reason.
+    pub(crate) stopping: bool,
 }
 
 /// What is to be done with a message.
@@ -127,10 +130,10 @@ fn times(n: u32) -> String {
 pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
     match ending {
         Ending::Done => Disposition::Commit,
-        Ending::Failed(failure) => match failure.kind() {
-            FailureKind::Fatal => Disposition::Bury { reason: reason(failure.to_string()), counted: true },
-            FailureKind::Transient => again(at, failure.to_string(), None),
-            FailureKind::RetryAfter(delay) => again(at, failure.to_string(), Some(delay)),
+        Ending::Failed(ReportedFailure { kind, text }) => match kind {
+            FailureKind::Fatal => Disposition::Bury { reason: reason(text), counted: true },
+            FailureKind::Transient => again(at, text, None),
+            FailureKind::RetryAfter(delay) => again(at, text, Some(delay)),
         },
         Ending::Panicked(text) => again(at, format!("panicked: {text}"), None),
         Ending::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),
@@ -151,6 +154,12 @@ fn reason(text: String) -> String {
 
 fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposition {
     let mut reason = self::reason(reason);
+    if at.stopping {
+        // A signal to the process group ends a handler's child processes too,
+        // and a stop may close what the handler uses.
+        reason.push_str(" (while its worker was shutting down: not counted)");
+        return Disposition::Rollback { delay: delay.unwrap_or_default(), reason, counted: false };
+    }
     let attempt = at.failed.saturating_add(1);
     if attempt >= at.policy.max_attempts {
         if attempt > 1 {

@@ -117,6 +117,9 @@
 //! | [`retry_after`], `.retry_after(d)?` | is tried again in `d` |
 //! | [`fatal`], `.fatal()?` | is buried at once |
 //!
+//! A run that fails after its worker was asked to stop does not count: the
+//! message is ready again at once. Only a fatal error still buries it.
+//!
 //! A buried message stays with its reason until a person deletes it, or kicks
 //! it back into the queue. A message that cannot be read, or does not fit its
 //! type, is buried too: never dropped.
@@ -203,6 +206,7 @@ pub mod clock;
 pub mod config;
 mod context;
 mod disposition;
+mod guard;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 #[cfg(feature = "http")]

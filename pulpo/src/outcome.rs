@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::guard;
 use crate::report::chain;
 
 /// What a handler returns: done, or a [`Failure`].
@@ -20,6 +21,20 @@ pub type Outcome = Result<(), Failure>;
 pub struct Failure {
     kind: FailureKind,
     error: Box<dyn Error + Send + Sync>,
+}
+
+/// A [`Failure`] as plain data: nothing of the user's is left in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReportedFailure {
+    pub(crate) kind: FailureKind,
+    /// The error and its sources.
+    pub(crate) text: String,
+}
+
+impl ReportedFailure {
+    pub(crate) fn transient(text: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Transient, text: text.into() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +73,15 @@ pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync
 }
 
 impl Failure {
-    /// The same for another message of the batch that failed: its text, since
-    /// an error cannot be copied.
-    pub(crate) fn again(&self) -> Self {
-        Self { kind: self.kind, error: self.to_string().into() }
+    /// What it says, as plain data. The error is shown and dropped here, within
+    /// the catch of the run: neither can change what the handler said.
+    pub(crate) fn into_report(self) -> ReportedFailure {
+        let text = chain(&*self.error);
+        guard::discard(self.error);
+        ReportedFailure { kind: self.kind, text }
     }
 
+    #[cfg(test)]
     pub(crate) fn kind(&self) -> FailureKind {
         self.kind
     }
@@ -177,6 +195,24 @@ pub enum Outcomes {
     Each(Vec<Outcome>),
 }
 
+/// What a batch handler said, as plain data.
+#[derive(Debug)]
+pub(crate) enum ReportedOutcomes {
+    All(Result<(), ReportedFailure>),
+    Each(Vec<Result<(), ReportedFailure>>),
+}
+
+impl Outcomes {
+    /// As plain data; an odd error of one message leaves the others alone.
+    pub(crate) fn into_report(self) -> ReportedOutcomes {
+        let report = |outcome: Outcome| outcome.map_err(Failure::into_report);
+        match self {
+            Self::All(outcome) => ReportedOutcomes::All(report(outcome)),
+            Self::Each(each) => ReportedOutcomes::Each(each.into_iter().map(report).collect()),
+        }
+    }
+}
+
 /// What a batch handler may return: `()` or `Result<(), E>` for all messages
 /// together, `Vec<Outcome>` or `Result<Vec<Outcome>, E>` for each by itself, in
 /// the order in which they were handed out.
@@ -260,5 +296,39 @@ mod tests {
         assert_eq!(fatal(outer()).to_string(), "cannot send: connection refused");
         assert_eq!(fatal(std::io::Error::other(outer())).to_string(), "cannot send: connection refused");
         assert_eq!(format!("{:?}", fatal("x")), "Fatal(x)");
+    }
+
+    /// Its text cannot be had, and it panics when it is dropped.
+    #[derive(Debug)]
+    struct Odd;
+
+    impl fmt::Display for Odd {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Err(fmt::Error)
+        }
+    }
+
+    impl Error for Odd {}
+
+    impl Drop for Odd {
+        fn drop(&mut self) {
+            panic!("in Drop");
+        }
+    }
+
+    #[test]
+    fn an_odd_error_leaves_what_the_handler_said() {
+        let wait = Duration::from_secs(3);
+        for (failure, kind) in [
+            (fatal(Odd), FailureKind::Fatal),
+            (retry_after(wait, Odd), FailureKind::RetryAfter(wait)),
+            (Failure::from(Odd), FailureKind::Transient),
+        ] {
+            let text = crate::report::UNSHOWABLE.to_owned();
+            assert_eq!(failure.into_report(), ReportedFailure { kind, text });
+        }
+        let outcomes = Outcomes::Each(vec![Ok(()), Err(Odd.into()), Ok(())]).into_report();
+        let ReportedOutcomes::Each(each) = outcomes else { panic!("of each") };
+        assert_eq!(each.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
     }
 }

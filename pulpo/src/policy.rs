@@ -115,7 +115,9 @@ impl Backoff {
         // At the longest pause there is no more room above, so it is below.
         let low = doubled.min(self.most.mul_f64(0.75)).max(self.first);
         let high = doubled.saturating_add(doubled / 2).min(self.most).max(low);
-        low + (high - low).mul_f64(jitter.clamp(0.0, 1.0))
+        let more = (high - low).as_secs_f64() * jitter.clamp(0.0, 1.0);
+        // The longest durations have no exact float: one may be rounded beyond them.
+        low.saturating_add(Duration::try_from_secs_f64(more).unwrap_or(high)).min(high)
     }
 }
 
@@ -168,6 +170,18 @@ mod tests {
         let backoff = Policy::DEFAULT.backoff(five, five).backoff;
         assert_eq!(backoff.delay(1, 0.3), five);
         assert_eq!(backoff.delay(9, 1.0), five);
+    }
+
+    #[test]
+    fn the_longest_pauses_overflow_nothing() {
+        for first in [Duration::from_nanos(1), Duration::from_secs(3), Duration::MAX] {
+            let backoff = Policy::DEFAULT.backoff(first, Duration::MAX).backoff;
+            for attempt in [1, 2, 40, u32::MAX] {
+                for jitter in [0.0, 0.5, 1.0] {
+                    assert!(backoff.delay(attempt, jitter) >= first, "{first:?} {attempt} {jitter}");
+                }
+            }
+        }
     }
 
     #[test]

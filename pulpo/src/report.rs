@@ -1,35 +1,92 @@
 //! Errors as text for people.
 
-use std::any::Any;
 use std::error::Error;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
+
+use crate::guard;
 
 /// How long a reason may be that is kept and logged: serde quotes the value
 /// that does not fit, and that may be megabytes.
 const LONGEST: usize = 4096;
 
-/// The error and its sources, each once: `cannot write: permission denied`.
+/// How many sources of an error are shown. An error may be its own source.
+const MOST_SOURCES: usize = 64;
+
+/// How often a text that is full refuses more before the writer is stopped. An
+/// honest one ends at the first refusal.
+const MOST_REFUSALS: u32 = 1000;
+
+/// In place of the text of an error whose `Display` fails or panics.
+pub(crate) const UNSHOWABLE: &str = "an error whose text cannot be shown";
+
+/// The error and its sources, each once: `cannot write: permission denied`. At
+/// most 4096 bytes and 64 sources; a source that panics ends the list.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut last = error.to_string();
-    let mut all = last.clone();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let text = error.to_string();
+    let mut last = shown(error);
+    let mut all = Cut::default();
+    let mut write = |text: &str| all.write_str(text).is_ok();
+    let mut room = write(&last);
+    let mut next = guard::catch(|| error.source()).ok().flatten();
+    for _ in 0..MOST_SOURCES {
+        let Some(error) = next.filter(|_| room) else { break };
+        let text = shown(error);
         // Many errors repeat their source in their own text.
         if !last.ends_with(&text) {
-            all.push_str(": ");
-            all.push_str(&text);
+            room = write(": ") && write(&text);
         }
         last = text;
-        source = error.source();
+        next = guard::catch(|| error.source()).ok().flatten();
     }
-    all
+    all.into_text()
 }
 
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not a text")
+/// The text of this error alone.
+fn shown(error: &(dyn Error + 'static)) -> String {
+    let mut text = Cut::default();
+    let written = guard::catch(|| write!(text, "{error}"));
+    match written {
+        Ok(Ok(())) => text.into_text(),
+        // It ran into the end of what is read of it.
+        _ if text.refusals > 0 => text.into_text(),
+        _ => UNSHOWABLE.to_owned(),
+    }
+}
+
+/// A text that takes no more than [`LONGEST`] bytes, so that an error that
+/// writes for ever comes to an end.
+#[derive(Default)]
+struct Cut {
+    text: String,
+    refusals: u32,
+}
+
+impl Cut {
+    fn into_text(mut self) -> String {
+        if self.refusals > 0 {
+            self.text.push_str("… (cut)");
+        }
+        self.text
+    }
+}
+
+impl fmt::Write for Cut {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let room = LONGEST - self.text.len();
+        if self.refusals == 0 && part.len() <= room {
+            self.text.push_str(part);
+            return Ok(());
+        }
+        if self.refusals == 0 {
+            self.text.push_str(&part[..boundary(part, room)]);
+        }
+        self.refusals += 1;
+        // Its writer ignores our errors. Where a panic ends the process, it goes on.
+        if self.refusals > MOST_REFUSALS && cfg!(panic = "unwind") {
+            std::panic::resume_unwind(Box::new("a text without an end"));
+        }
+        Err(fmt::Error)
+    }
 }
 
 /// The text, cut where it is longer than anybody reads.
@@ -40,12 +97,18 @@ pub(crate) fn limited(text: String) -> String {
 /// The text, cut where it has more than so many bytes.
 pub(crate) fn limited_to(mut text: String, longest: usize) -> String {
     if text.len() > longest {
-        let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let end = boundary(&text, longest);
         let cut = text.len() - end;
         text.truncate(end);
         text.push_str(&format!("… ({cut} more bytes)"));
     }
     text
+}
+
+/// Where to cut the text so that it has at most `longest` bytes, between two
+/// characters.
+fn boundary(text: &str, longest: usize) -> usize {
+    (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0)
 }
 
 /// A duration as a person reads it: `31.8µs`, `1.23s`, `2h 5m`.
@@ -77,6 +140,71 @@ mod tests {
         ] {
             assert_eq!(rough(Duration::from_nanos(nanos)), expected);
         }
+    }
+
+    /// Shows itself as `show` says, and is its own source if it is told to be.
+    #[derive(Debug)]
+    struct Odd {
+        show: fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+        source: fn(&Odd) -> Option<&(dyn Error + 'static)>,
+    }
+
+    impl Odd {
+        fn new(show: fn(&mut fmt::Formatter<'_>) -> fmt::Result) -> Self {
+            Self { show, source: |_| None }
+        }
+    }
+
+    impl fmt::Display for Odd {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            (self.show)(f)
+        }
+    }
+
+    impl Error for Odd {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            (self.source)(self)
+        }
+    }
+
+    #[test]
+    fn an_error_that_cannot_show_itself_has_a_text_all_the_same() {
+        assert_eq!(chain(&Odd::new(|_| Err(fmt::Error))), UNSHOWABLE);
+        assert_eq!(chain(&Odd::new(|_| panic!("in Display"))), UNSHOWABLE);
+        let half = Odd::new(|f| f.write_str("half of it").and(Err(fmt::Error)));
+        assert_eq!(chain(&std::io::Error::other(half)), UNSHOWABLE);
+        let outer = Odd { source: |_| panic!("in source"), ..Odd::new(|f| f.write_str("outer")) };
+        assert_eq!(chain(&outer), "outer");
+    }
+
+    #[test]
+    fn an_error_that_is_its_own_source_is_cut() {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let same = Odd { source: |odd| Some(odd), ..Odd::new(|f| f.write_str("again")) };
+        assert_eq!(chain(&same), "again");
+        let show =
+            |f: &mut fmt::Formatter<'_>| write!(f, "{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        let all = chain(&Odd { source: |odd| Some(odd), ..Odd::new(show) });
+        assert!(all.starts_with("0: 1: 2: ") && all.ends_with(": 64"), "{all}");
+    }
+
+    #[test]
+    fn a_text_without_an_end_is_cut() {
+        let obedient = Odd::new(|f| {
+            loop {
+                f.write_str("é…")?;
+            }
+        });
+        let deaf = Odd::new(|f| {
+            loop {
+                let _ = f.write_str("é…");
+            }
+        });
+        for error in [obedient, deaf] {
+            let text = chain(&error);
+            assert!(text.starts_with("é…é…") && text.ends_with("… (cut)") && text.len() < 4200, "{text}");
+        }
+        assert_eq!(chain(&Odd::new(|f| f.write_str(&"x".repeat(10_000_000)))).len(), 4096 + "… (cut)".len());
     }
 
     #[test]

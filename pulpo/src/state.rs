@@ -7,6 +7,8 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::guard;
+
 /// A parameter of a handler that brings what all jobs of a worker share: a
 /// pool of connections, a client, a setting. Found by its type.
 ///
@@ -93,6 +95,14 @@ impl States {
     /// Those that were given though their type had been given before.
     pub(crate) fn given_again(&self) -> &[(Given, Given)] {
         &self.again
+    }
+}
+
+impl Drop for States {
+    /// Each apart, and whatever it does: the last of them may go in a lane, or
+    /// as the program ends.
+    fn drop(&mut self) {
+        self.values.drain().for_each(guard::discard);
     }
 }
 

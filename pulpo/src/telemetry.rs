@@ -35,8 +35,11 @@ pub(crate) const RUN_SECONDS: &str = "pulpo_job_run_seconds";
 pub(crate) const WAIT_SECONDS: &str = "pulpo_job_wait_seconds";
 /// Jobs that a lane has in hand.
 pub(crate) const IN_FLIGHT: &str = "pulpo_jobs_in_flight";
-/// Lanes of the worker.
+/// Lanes of the worker that take jobs.
 pub(crate) const LANES: &str = "pulpo_worker_lanes";
+/// Runs that have exceeded their timeout and have not returned, while other
+/// lanes take their place.
+pub(crate) const ABANDONED: &str = "pulpo_worker_abandoned_runs";
 /// Messages in the queue, by queue, request type and state.
 pub(crate) const QUEUE_MESSAGES: &str = "pulpo_queue_messages";
 /// How long the oldest ready message has waited, by queue.
@@ -65,9 +68,10 @@ pub(crate) const HISTOGRAMS: [(&str, &str); 2] = [
 ];
 
 /// The gauges.
-pub(crate) const GAUGES: [(&str, &str); 6] = [
+pub(crate) const GAUGES: [(&str, &str); 7] = [
     (IN_FLIGHT, "jobs that a lane has in hand"),
-    (LANES, "lanes of the worker"),
+    (LANES, "lanes of the worker that take jobs"),
+    (ABANDONED, "runs that have exceeded their timeout and have not returned"),
     (QUEUE_MESSAGES, "messages in the queue"),
     (QUEUE_OLDEST_READY, "how long the oldest ready message has waited since it was due"),
     (QUEUE_MEASURED, "when the messages of the queue were last counted, in Unix time"),

@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use self::assignments::Assignments;
-use self::lane::Lane;
 use self::limits::Limits;
 use self::monitor::Monitor;
 pub use self::options::{QueueOptions, WorkerOptions};
@@ -30,6 +29,7 @@ use crate::check::{self, Listed, Problem};
 use crate::clock::{Clock, SystemClock};
 use crate::context::Surroundings;
 use crate::disposition::Disposition;
+use crate::guard;
 pub use crate::policy::HandlerOptions;
 use crate::producer::Producer;
 use crate::queue::{Lease, QueueAdapter, QueueError};
@@ -40,6 +40,8 @@ use crate::telemetry;
 
 mod assignments;
 mod batch;
+mod call;
+mod crew;
 mod lane;
 mod limits;
 mod meters;
@@ -203,7 +205,8 @@ impl Worker {
     ///
     /// # Errors
     /// If a handler needs a state that nobody gave, or the queue cannot be
-    /// reached to begin with. Later it waits until the queue is back.
+    /// reached to begin with. Later it waits until the queue is back. If the
+    /// system gives no thread for a lane for as long as the grace of a stop.
     pub fn run(&self) -> Result<Summary, WorkError> {
         // Before the handles of the metrics are fetched.
         #[cfg(feature = "http")]
@@ -231,15 +234,9 @@ impl Worker {
             handlers = shared.registry.iter().count(),
             "the worker starts"
         );
-        let started =
-            consumers.into_iter().try_for_each(|consumer| monitor.start(Lane::new(shared.clone(), &monitor, consumer)));
-        if started.is_err() {
-            shared.stop.gently();
-        }
-        monitor.all_started();
-        monitor.watch();
+        let ended = monitor.watch(consumers);
         drop(signals);
-        started?;
+        ended?;
         let summary = shared.counts.summary();
         tracing::info!(
             done = summary.done,
@@ -313,10 +310,27 @@ impl Shared {
         }
     }
 
+    /// A reason for the log, escaped; `None` if none is to be there.
+    fn shown<'a>(&self, reason: &'a String) -> Option<tracing::field::DebugValue<&'a String>> {
+        self.options.log_reasons.then(|| tracing::field::debug(reason))
+    }
+
     /// Counts and logs what became of a message, with all that it takes to
     /// find it again. Texts that came from outside are logged escaped, so that
     /// none can forge a line.
     fn record(&self, running: &Running, disposition: &Disposition, result: &Result<(), QueueError>, time: Duration) {
+        // Whoever collects logs and metrics belongs to the program: a fault
+        // there ends no lane.
+        let _ = guard::catch(|| self.record_settled(running, disposition, result, time));
+    }
+
+    fn record_settled(
+        &self,
+        running: &Running,
+        disposition: &Disposition,
+        result: &Result<(), QueueError>,
+        time: Duration,
+    ) {
         let Running { lease, request_type, queue, facts, meters, span, .. } = running;
         let (id, request_type, attempt) = (lease.id.as_str(), &**request_type, facts.failed.saturating_add(1));
         // Written only where a log takes it: most jobs are done at a level that none shows.
@@ -347,14 +361,15 @@ impl Shared {
             }
             (Ok(()), Disposition::Rollback { delay, reason, counted }) => {
                 let again_in = tracing::field::display(rough(*delay));
-                tracing::warn!(id, request_type, attempt, queue, took = took(), ?reason, again_in, "put back");
+                let reason = self.shown(reason);
+                tracing::warn!(id, request_type, attempt, queue, took = took(), reason, again_in, "put back");
                 let retried = *counted || !delay.is_zero();
                 if retried { (&self.counts.retried, "retried") } else { (&self.counts.given_back, "given_back") }
             }
             (Ok(()), Disposition::Bury { reason, .. }) => {
-                let reason = running.logged_reason.as_ref().unwrap_or(reason);
+                let reason = self.shown(running.logged_reason.as_ref().unwrap_or(reason));
                 let what_to_do = "buried: look at it with `peek`, retry it with `kick`";
-                tracing::error!(id, request_type, attempt, queue, took = took(), ?reason, "{what_to_do}");
+                tracing::error!(id, request_type, attempt, queue, took = took(), reason, "{what_to_do}");
                 (&self.counts.buried, "buried")
             }
         };
@@ -444,7 +459,7 @@ impl Counts {
     }
 }
 
-/// Why a worker did not start.
+/// Why a worker did not start, or ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkError {
@@ -466,6 +481,15 @@ pub enum WorkError {
         address: std::net::SocketAddr,
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The system gave no thread for a lane for as long as the grace of a stop.
+    #[error("the system gave no thread for a lane in {}: the worker has stopped", crate::report::rough(*.waited))]
+    #[non_exhaustive]
+    NoThread {
+        /// For how long it was tried.
+        waited: Duration,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The system gives no thread, or no signal handler.
     #[error("the worker cannot start")]

@@ -3,7 +3,8 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{PanicHookInfo, set_hook};
 
-use crate::report::{limited, panic_text};
+use crate::guard::panic_text;
+use crate::report::limited;
 
 /// From here on a panic is logged with its text escaped. Rust's own report
 /// prints it as it is, and it may quote a message that holds line ends.

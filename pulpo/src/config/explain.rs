@@ -40,6 +40,10 @@ impl Config {
                 return worker.shutdown_after_number_of_empty_iterations.to_string();
             }
             "shutdown_grace" => return time(worker.shutdown_grace),
+            "max_abandoned_runs" => {
+                return worker.max_abandoned_runs.map_or("as many as lanes".to_owned(), |most| most.to_string());
+            }
+            "log_reasons" => return worker.log_reasons.to_string(),
             "unknown_type_grace" => return time(worker.unknown_type_grace),
             "queues" if worker.queues.is_empty() => return "those of the handlers".to_owned(),
             "queues" => return worker.queues.join(","),

@@ -6,7 +6,7 @@ use crate::registry::nearest;
 
 /// All keys, a table's with a dot; `*` is the name of a handler or a queue.
 /// What they mean is told in `docs/configuration.md`, key by key.
-pub(super) const KEYS: [&str; 33] = [
+pub(super) const KEYS: [&str; 35] = [
     "queue",
     "queue_adapter_type",
     "file_queue_adapter.base_path",
@@ -20,6 +20,7 @@ pub(super) const KEYS: [&str; 33] = [
     "sleep_duration",
     "shutdown_after_number_of_empty_iterations",
     "shutdown_grace",
+    "max_abandoned_runs",
     "unknown_type_grace",
     "queues",
     "enable_banner",
@@ -27,6 +28,7 @@ pub(super) const KEYS: [&str; 33] = [
     "banner_font",
     "enable_output_buffering",
     "log_format",
+    "log_reasons",
     "listen",
     "queues.*.concurrency",
     "queues.*.enabled",

@@ -44,6 +44,8 @@ fn worker(layers: &Layers) -> Result<WorkerOptions, ConfigError> {
     set(&mut worker.concurrency, layers.read("concurrency", |entry| entry.whole(LANES))?);
     set(&mut worker.sleep_duration, layers.read("sleep_duration", |entry| entry.duration(SHORTEST))?);
     set(&mut worker.shutdown_grace, layers.read("shutdown_grace", |entry| entry.duration(ANY))?);
+    worker.max_abandoned_runs = layers.read("max_abandoned_runs", |entry| entry.whole(LANES))?;
+    set(&mut worker.log_reasons, layers.read("log_reasons", Entry::flag)?);
     set(&mut worker.unknown_type_grace, layers.read("unknown_type_grace", |entry| entry.duration(ANY))?);
     set(
         &mut worker.shutdown_after_number_of_empty_iterations,

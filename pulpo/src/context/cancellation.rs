@@ -21,7 +21,9 @@ impl Cancellation {
     pub(crate) fn cancel(&self) {
         let mut state = lock(&self.0);
         state.cancelled = true;
-        if let Some(waker) = state.waker.take() {
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde::de::DeserializeOwned;
 
 use super::Context;
+use crate::guard;
 use crate::message::{MessageError, decode_body};
 use crate::state::{Needed, State};
 
@@ -17,12 +18,20 @@ pub struct Run<'run> {
     bodies: &'run [Option<&'run str>],
     pub(crate) context: &'run Context,
     /// Those of a batch that do not fit, by their place in it.
-    unreadable: RefCell<HashMap<usize, MessageError>>,
+    unfit: RefCell<HashMap<usize, UnfitBody>>,
+}
+
+/// Why the handler was not called with a body of its batch.
+#[derive(Debug)]
+pub(crate) enum UnfitBody {
+    Unreadable(MessageError),
+    /// Reading it panicked, with this text.
+    Panicked(String),
 }
 
 impl<'run> Run<'run> {
     pub(crate) fn new(bodies: &'run [Option<&'run str>], context: &'run Context) -> Self {
-        Self { bodies, context, unreadable: RefCell::default() }
+        Self { bodies, context, unfit: RefCell::default() }
     }
 
     /// The body of the one message.
@@ -34,16 +43,22 @@ impl<'run> Run<'run> {
     pub(crate) fn bodies<B: DeserializeOwned>(&self) -> Option<Vec<B>> {
         let mut all = Vec::with_capacity(self.bodies.len());
         for (index, body) in self.bodies.iter().enumerate() {
-            match decode_body(*body) {
-                Ok(body) => all.push(body),
-                Err(error) => drop(self.unreadable.borrow_mut().insert(index, error)),
-            }
+            let unfit = match guard::catch(|| decode_body(*body)) {
+                Ok(Ok(body)) => {
+                    all.push(body);
+                    continue;
+                }
+                Ok(Err(error)) => UnfitBody::Unreadable(error),
+                // The others of the batch can be read.
+                Err(text) => UnfitBody::Panicked(text),
+            };
+            self.unfit.borrow_mut().insert(index, unfit);
         }
         (!all.is_empty()).then_some(all)
     }
 
-    pub(crate) fn into_unreadable(self) -> HashMap<usize, MessageError> {
-        self.unreadable.into_inner()
+    pub(crate) fn into_unfit(self) -> HashMap<usize, UnfitBody> {
+        self.unfit.into_inner()
     }
 }
 

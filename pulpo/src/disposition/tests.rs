@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 
 use super::*;
-use crate::outcome::{fatal, retry_after, transient};
+use crate::outcome::{Failure, fatal, retry_after, transient};
 
 const POLICY: Policy = Policy::DEFAULT;
 
@@ -20,6 +20,7 @@ fn situation() -> Situation<'static> {
         policy: &POLICY,
         now: now(),
         jitter: 0.0,
+        stopping: false,
     }
 }
 
@@ -31,6 +32,10 @@ fn bury(reason: &str, counted: bool) -> Disposition {
     Disposition::Bury { reason: reason.to_owned(), counted }
 }
 
+fn failed(failure: Failure) -> Ending {
+    Ending::Failed(failure.into_report())
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -40,10 +45,10 @@ fn done_is_deleted() {
 
 #[test]
 fn a_transient_failure_comes_again_ever_later() {
-    for (failed, seconds) in [(0, 1), (1, 2), (2, 4), (18, 2700)] {
-        let at = Situation { failed, ..situation() };
+    for (failures, seconds) in [(0, 1), (1, 2), (2, 4), (18, 2700)] {
+        let at = Situation { failed: failures, ..situation() };
         assert_eq!(
-            after_run(&at, Ending::Failed(transient("no luck"))),
+            after_run(&at, failed(transient("no luck"))),
             rollback(Duration::from_secs(seconds), "no luck", true)
         );
     }
@@ -52,18 +57,18 @@ fn a_transient_failure_comes_again_ever_later() {
 #[test]
 fn the_last_attempt_that_fails_buries_with_its_error() {
     let at = Situation { failed: 19, ..situation() };
-    assert_eq!(after_run(&at, Ending::Failed(transient("no luck"))), bury("no luck (attempt 20 of 20)", true));
+    assert_eq!(after_run(&at, failed(transient("no luck"))), bury("no luck (attempt 20 of 20)", true));
     assert_eq!(after_run(&at, Ending::Panicked("boom".to_owned())), bury("panicked: boom (attempt 20 of 20)", true));
     let once = POLICY.max_attempts(1);
     let at = Situation { policy: &once, ..situation() };
-    assert_eq!(after_run(&at, Ending::Failed(transient("no luck"))), bury("no luck", true));
-    assert_eq!(after_run(&at, Ending::Failed(retry_after(SECOND, "no luck"))), bury("no luck", true));
+    assert_eq!(after_run(&at, failed(transient("no luck"))), bury("no luck", true));
+    assert_eq!(after_run(&at, failed(retry_after(SECOND, "no luck"))), bury("no luck", true));
 }
 
 #[test]
 fn a_failure_may_say_when_to_try_again() {
     let failure = retry_after(Duration::from_secs(90), "busy");
-    assert_eq!(after_run(&situation(), Ending::Failed(failure)), rollback(Duration::from_secs(90), "busy", true));
+    assert_eq!(after_run(&situation(), failed(failure)), rollback(Duration::from_secs(90), "busy", true));
 }
 
 #[test]
@@ -77,7 +82,7 @@ fn a_panic_and_a_timeout_count_as_transient_failures() {
 
 #[test]
 fn a_fatal_failure_buries_at_once() {
-    assert_eq!(after_run(&situation(), Ending::Failed(fatal("no recipient"))), bury("no recipient", true));
+    assert_eq!(after_run(&situation(), failed(fatal("no recipient"))), bury("no recipient", true));
 }
 
 #[test]
@@ -108,6 +113,24 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
 #[test]
 fn a_stop_gives_back_uncounted() {
     assert_eq!(after_run(&situation(), Ending::ShutDown), rollback(Duration::ZERO, "its worker was shut down", false));
+}
+
+#[test]
+fn what_fails_after_a_stop_was_asked_for_is_given_back_uncounted() {
+    // Also a last attempt.
+    let at = Situation { stopping: true, failed: 19, ..situation() };
+    let reason = |why: &str| format!("{why} (while its worker was shutting down: not counted)");
+    for (ending, delay, why) in [
+        (failed(transient("no luck")), Duration::ZERO, "no luck"),
+        (failed(retry_after(90 * SECOND, "busy")), 90 * SECOND, "busy"),
+        (Ending::Panicked("boom".to_owned()), Duration::ZERO, "panicked: boom"),
+        (Ending::TimedOut(30 * SECOND), Duration::ZERO, "timed out after 30s"),
+    ] {
+        assert_eq!(after_run(&at, ending), rollback(delay, &reason(why), false));
+    }
+    // What no other attempt would mend, and what is done, stays so.
+    assert_eq!(after_run(&at, failed(fatal("no recipient"))), bury("no recipient", true));
+    assert_eq!(after_run(&at, Ending::Done), Disposition::Commit);
 }
 
 #[test]
@@ -146,8 +169,7 @@ fn a_job_that_kills_its_workers_is_buried() {
 
 #[test]
 fn a_reason_is_never_longer_than_anybody_reads() {
-    let Disposition::Bury { reason, .. } = after_run(&situation(), Ending::Failed(fatal("x".repeat(10_000_000))))
-    else {
+    let Disposition::Bury { reason, .. } = after_run(&situation(), failed(fatal("x".repeat(10_000_000)))) else {
         panic!("buried")
     };
     assert!(reason.len() < 5000);
@@ -157,7 +179,7 @@ fn a_reason_is_never_longer_than_anybody_reads() {
 fn a_reason_is_never_empty() {
     for failure in [fatal(""), transient(" \n")] {
         let at = Situation { failed: 19, ..situation() };
-        let Disposition::Bury { reason, .. } = after_run(&at, Ending::Failed(failure)) else { panic!("buried") };
+        let Disposition::Bury { reason, .. } = after_run(&at, failed(failure)) else { panic!("buried") };
         assert!(reason.starts_with("an error that says nothing"), "{reason:?}");
     }
 }

@@ -1,18 +1,18 @@
 //! A batch on its way: gather, decode, run, decide, carry out each.
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::assignments::Assignment;
+use super::call;
 use super::lane::Lane;
 use super::seat::{Held, Running};
-use crate::context::{Context, Run};
+use crate::context::Context;
 use crate::disposition::{Disposition, Ending, before_run};
 use crate::message::Incoming;
-use crate::outcome::{Outcomes, transient};
+use crate::outcome::ReportedFailure;
 use crate::queue::{Consumer, Delivery};
-use crate::registry::{Batch, Handler};
-use crate::report::{chain, panic_text};
+use crate::registry::Batch;
+use crate::report::chain;
 
 /// What was taken out of the queue for one call.
 struct Gathered {
@@ -38,7 +38,7 @@ impl Lane {
         let mut refused: Option<String> = None;
         for ending in endings {
             let ending = match (&refused, ending) {
-                (Some(reason), Ok(Ending::Done)) => Ok(Ending::Failed(transient(reason.as_str()))),
+                (Some(reason), Ok(Ending::Done)) => Ok(Ending::Failed(ReportedFailure::transient(reason.as_str()))),
                 (_, ending) => ending,
             };
             let settled = self.settle(ending, follow_ups, took);
@@ -47,8 +47,8 @@ impl Lane {
         }
         if let Some(other) = other {
             // Unless the monitor has taken it away with the others.
-            if let Some(held) = self.seat.held().take() {
-                (self.consumer, self.tickets) = (Some(held.consumer), held.tickets);
+            if let Some(held) = self.with_seat(Option::take) {
+                self.consumer = Some(held.consumer);
             }
             // Its run may take long, and no dequeue comes before it.
             self.finish();
@@ -70,7 +70,7 @@ impl Lane {
             let left = end.saturating_sub(uptime);
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
-            match consumer.dequeue_where(&self.tickets.pick(Some(&request_type)), wait) {
+            match consumer.dequeue_where(&self.permits.pick(Some(&request_type)), wait) {
                 Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, assignment)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}
@@ -113,11 +113,10 @@ impl Lane {
         let count = members.len();
         let mut running = members.remove(0);
         self.span = running.open_span(count);
-        running.timeout = assignment.policy.timeout.map(|limit| (uptime + limit, limit));
+        running.timeout = assignment.policy.timeout.map(|limit| (uptime.saturating_add(limit), limit));
         let waiting = waiting.map(|waiting| Running { waits: true, ..waiting });
         let others = members.into_iter().chain(waiting).collect();
-        let tickets = std::mem::take(&mut self.tickets);
-        self.take_seat(Held { consumer, running, others, tickets });
+        self.take_seat(Held { consumer, running, others });
     }
 
     /// Calls the handler with all that may be run; how it ended for each.
@@ -145,7 +144,7 @@ impl Lane {
         let (mut ran, follow_ups) = match context {
             Some(context) => {
                 self.begin();
-                let ran = self.span.in_scope(|| call(assignment.handler, &bodies, &context));
+                let ran = self.span.in_scope(|| call::batch(assignment.handler, &bodies, &context));
                 (ran.into_iter(), context.into_follow_ups())
             }
             None => (Vec::new().into_iter(), Vec::new()),
@@ -161,45 +160,10 @@ impl Lane {
     /// late or too early, or its attempts are used up.
     fn unfit(&self) -> Vec<Option<Disposition>> {
         let now = self.shared.clock.now();
-        let held = self.seat.held();
-        let Some(held) = held.as_ref() else { return Vec::new() };
-        let members = std::iter::once(&held.running).chain(&held.others).filter(|running| !running.waits);
-        members.map(|running| before_run(&running.facts.at(now))).collect()
-    }
-}
-
-/// Decodes the bodies and calls the handler; how it ended for each.
-fn call(handler: &Handler, bodies: &[Option<&str>], context: &Context) -> Vec<Ending> {
-    let run = Run::new(bodies, context);
-    let outcomes = catch_unwind(AssertUnwindSafe(|| handler.run_batch(&run)));
-    let mut unreadable = run.into_unreadable();
-    let decoded = bodies.len() - unreadable.len();
-    let mut of_each: Box<dyn FnMut() -> Ending> = match outcomes {
-        // None was decoded.
-        Ok(None) => Box::new(|| Ending::Done),
-        Ok(Some(Outcomes::All(Ok(())))) => Box::new(|| Ending::Done),
-        Ok(Some(Outcomes::All(Err(failure)))) => Box::new(move || Ending::Failed(failure.again())),
-        Ok(Some(Outcomes::Each(each))) if each.len() == decoded => {
-            let mut each = each.into_iter();
-            Box::new(move || each.next().map_or(Ending::Done, |one| one.map_or_else(Ending::Failed, |()| Ending::Done)))
-        }
-        Ok(Some(Outcomes::Each(each))) => {
-            let reason = format!(
-                "expected an outcome for each of {decoded} messages, got {} from {}",
-                each.len(),
-                handler.function()
-            );
-            Box::new(move || Ending::Failed(transient(reason.as_str())))
-        }
-        Err(panic) => {
-            let text = panic_text(&*panic).to_owned();
-            Box::new(move || Ending::Panicked(text.clone()))
-        }
-    };
-    (0..bodies.len())
-        .map(|index| match unreadable.remove(&index) {
-            Some(error) => Ending::Unreadable(error),
-            None => of_each(),
+        self.with_seat(|held| {
+            let Some(held) = held else { return Vec::new() };
+            let members = std::iter::once(&held.running).chain(&held.others).filter(|running| !running.waits);
+            members.map(|running| before_run(&running.facts.at(now, false))).collect()
         })
-        .collect()
+    }
 }

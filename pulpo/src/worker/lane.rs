@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,18 +10,18 @@ use tracing::Span;
 
 use super::Shared;
 use super::assignments::Assignment;
-use super::limits::Tickets;
+use super::call;
+use super::limits::Permits;
 use super::monitor::{Monitor, nanos};
 use super::pause::Pause;
 use super::seat::{Facts, Held, Running, Seat};
-use crate::context::{Cancellation, Context, Particulars, Run};
+use crate::context::{Cancellation, Context, Particulars};
 use crate::disposition::{Disposition, Ending, Situation, before_run, untimely};
 use crate::message::{Header, Incoming, MessageId};
-use crate::outcome::transient;
+use crate::outcome::ReportedFailure;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
-use crate::registry::Handler;
-use crate::report::{chain, limited, panic_text};
+use crate::report::{chain, limited};
 
 /// What is left to do for the others of a batch when one of it is settled.
 #[derive(Default)]
@@ -31,6 +30,25 @@ pub(super) struct Settled {
     pub(super) follow_ups: Vec<NewMessage>,
     /// Why the queue refused them.
     pub(super) refused: Option<String>,
+}
+
+/// What came of one try to settle a message.
+enum Tried {
+    /// The monitor has taken it away.
+    GivenUp,
+    /// The queue does not take what the job published: the run has failed.
+    Refused(QueueError),
+    InTrouble {
+        id: MessageId,
+        request_type: Cow<'static, str>,
+        error: QueueError,
+    },
+    Settled {
+        running: Box<Running>,
+        result: Result<(), QueueError>,
+        /// `None` while others of a batch are in the seat.
+        consumer: Option<Box<dyn Consumer>>,
+    },
 }
 
 /// A job that took less is settled together with others.
@@ -53,8 +71,9 @@ pub(super) struct Lane {
     pub(super) last_seen: Arc<AtomicU64>,
     /// That of the job in hand: what is logged in it can be told to be of it.
     pub(super) span: Span,
-    /// What it may take, where that is limited; in the seat during a job.
-    pub(super) tickets: Tickets,
+    /// What it may take, where that is limited. They go back when its handler
+    /// has returned, also after a timeout.
+    pub(super) permits: Permits,
 }
 
 impl Lane {
@@ -71,7 +90,7 @@ impl Lane {
             empty: Arc::default(),
             last_seen,
             span: Span::none(),
-            tickets: Tickets::default(),
+            permits: Permits::default(),
         }
     }
 
@@ -84,6 +103,9 @@ impl Lane {
             self.process(delivery);
             if self.consumer.is_none() {
                 return;
+            }
+            if self.pending.is_none() {
+                self.permits = Permits::default();
             }
         }
         self.finish();
@@ -117,8 +139,8 @@ impl Lane {
             let found = if self.shared.limits.is_empty() {
                 consumer.dequeue(wait)
             } else {
-                let _wanting = self.tickets.fill(&self.shared.limits);
-                consumer.dequeue_where(&self.tickets.pick(None), wait)
+                let _waiter = self.permits.acquire(&self.shared.limits);
+                consumer.dequeue_where(&self.permits.pick(None), wait)
             };
             match found {
                 Ok(found) => {
@@ -129,7 +151,7 @@ impl Lane {
                     }
                 }
                 Err(error) => {
-                    self.tickets = Tickets::default();
+                    self.permits = Permits::default();
                     self.shared.in_trouble(&self.trouble, &error);
                     self.trouble.wait(stop, &**clock);
                     return None;
@@ -151,7 +173,7 @@ impl Lane {
         let assignment =
             incoming.as_ref().ok().and_then(|message| self.shared.assignments.get(message.header.request_type()));
         let handler = assignment.as_deref().map(|assignment| assignment.handler);
-        let full = !self.tickets.keep(&delivery.queue, handler);
+        let full = !self.permits.release_unneeded(&delivery.queue, handler);
         if let Some((assignment, batch)) =
             assignment.as_deref().and_then(|one| Some((one, one.batch?))).filter(|_| !full)
         {
@@ -170,11 +192,11 @@ impl Lane {
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
             (Ok(message), Some(assignment)) => self.ask(before_run).map_or_else(
                 || {
-                    let bodies = [message.body_text()];
+                    let body = message.body_text();
                     let failed = delivery.failed(assignment.policy.max_attempts);
                     let context = self.context(delivery.lease.id, failed, message, &assignment);
                     self.begin();
-                    let ending = self.span.in_scope(|| run(assignment.handler, &Run::new(&bodies, &context)));
+                    let ending = self.span.in_scope(|| call::one(assignment.handler, body, &context));
                     follow_ups = context.into_follow_ups();
                     Ok(ending)
                 },
@@ -194,7 +216,7 @@ impl Lane {
         message: Incoming<'_>,
         assignment: &Assignment,
     ) -> Context {
-        let held = self.seat.held();
+        let timeout_at = self.with_seat(|held| held.as_ref()?.running.timeout.map(|(at, _)| at));
         // Whatever the producer wrote there: the queue counts.
         let header = Header { attempts: failed, ..message.header };
         let particulars = Particulars {
@@ -202,7 +224,7 @@ impl Lane {
             header,
             attempt: failed.saturating_add(1),
             max_attempts: assignment.policy.max_attempts,
-            timeout_at: held.as_ref().and_then(|held| held.running.timeout).map(|(at, _)| at),
+            timeout_at,
         };
         Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
     }
@@ -222,16 +244,20 @@ impl Lane {
         let mut running = self.running(delivery, queue, message, assignment, uptime);
         self.span = running.open_span(1);
         let timeout = running.facts.policy.timeout;
-        running.timeout = timeout.map(|limit| (uptime + limit, limit));
-        let tickets = std::mem::take(&mut self.tickets);
-        self.take_seat(Held { consumer, running, others: VecDeque::new(), tickets });
+        running.timeout = timeout.map(|limit| (uptime.saturating_add(limit), limit));
+        self.take_seat(Held { consumer, running, others: VecDeque::new() });
     }
 
     /// From now on the monitor keeps the leases alive.
     pub(super) fn take_seat(&self, held: Held) {
         let next = held.next();
-        self.seat.put(held);
+        self.with_seat(|seat| *seat = Some(held));
         self.monitor.expect(next);
+    }
+
+    /// What is in the seat, for a moment; `None` if the monitor has taken it.
+    pub(super) fn with_seat<R>(&self, action: impl FnOnce(&mut Option<Held>) -> R) -> R {
+        self.seat.with(&self.monitor, action)
     }
 
     /// All that settling this message will take.
@@ -267,14 +293,13 @@ impl Lane {
 
     /// The handler is called now.
     pub(super) fn begin(&self) {
-        if let Some(held) = self.seat.held().as_mut() {
-            held.begin(self.shared.clock.now());
-        }
+        let now = self.shared.clock.now();
+        self.with_seat(|held| held.as_mut().map(|held| held.begin(now)));
     }
 
     fn ask(&self, rule: fn(&Situation<'_>) -> Option<Disposition>) -> Option<Disposition> {
-        let held = self.seat.held();
-        held.as_ref().and_then(|held| rule(&held.running.facts.at(self.shared.clock.now())))
+        let now = self.shared.clock.now();
+        self.with_seat(|held| rule(&held.as_ref()?.running.facts.at(now, false)))
     }
 
     fn unknown(&self, message: &Incoming<'_>) -> Ending {
@@ -286,8 +311,8 @@ impl Lane {
     }
 
     /// Decides and carries out, again and again while the queue is in trouble
-    /// and the lease is ours; then takes the consumer back.
-    /// With the next of a batch in its place, if there is one.
+    /// and the lease is ours; then takes the consumer back, or puts the next of
+    /// a batch into its place.
     pub(super) fn settle(
         &mut self,
         ending: Result<Ending, Disposition>,
@@ -296,53 +321,81 @@ impl Lane {
     ) -> Settled {
         let mut refused = None;
         let mut trouble = Pause::default();
-        let mut ending = Some((ending, follow_ups));
+        let mut ended = Some((ending, follow_ups));
         let mut decided = None;
         loop {
-            let mut seat = self.seat.held();
-            let Some(held) = seat.as_mut() else {
-                tracing::warn!(
-                    parent: &self.span,
-                    "a handler came to its end after its message was given up: its result does not count"
-                );
-                return Settled::default();
-            };
-            held.running.timeout = None;
-            held.running.brief = took < BRIEF || held.running.in_batch;
-            let now = self.shared.clock.now();
-            let disposition = decided.get_or_insert_with(|| {
-                let (ending, follow_ups) = ending.take().expect("decided once");
-                held.running.hide_values(&ending);
-                held.running.follow_ups = follow_ups;
-                ending.map_or_else(|disposition| disposition, |ending| held.decide(now, ending))
-            });
-            let result = held.carry_out(disposition, &*self.shared.queue);
-            match result {
-                // What the queue refuses for good, a message that is too large
-                // for instance, is the fault of the run that published it.
-                Err(error) if refuses_follow_ups(&error, &held.running.follow_ups) => {
-                    held.running.follow_ups.clear();
-                    refused = Some(chain(&error));
-                    *disposition = held.decide(now, Ending::Failed(transient(error)));
+            let tried = self.with_seat(|seat| self.try_to_settle(seat, &mut ended, &mut decided, took));
+            // Nothing is logged while the monitor would find the lane at its seat.
+            match tried {
+                Tried::GivenUp => {
+                    tracing::warn!(
+                        parent: &self.span,
+                        "a handler came to its end after its message was given up: its result does not count"
+                    );
+                    return Settled::default();
                 }
-                Err(error) if error.is_transient() => {
+                Tried::Refused(error) => refused = Some(chain(&error)),
+                Tried::InTrouble { id, request_type, error } => {
                     if !trouble.in_trouble() {
-                        let Running { lease, request_type, .. } = &held.running;
-                        let request_type = &**request_type;
-                        tracing::error!(id = %lease.id, request_type, error = chain(&error), "cannot settle a message, trying again");
+                        let request_type = &*request_type;
+                        tracing::error!(%id, request_type, error = chain(&error), "cannot settle a message, trying again");
                     }
-                    drop(seat);
                     trouble.wait(&self.shared.stop, &*self.shared.clock);
                 }
-                result => {
-                    self.shared.record(&held.running, disposition, &result, took);
-                    let follow_ups = std::mem::take(&mut held.running.follow_ups);
-                    match held.others.pop_front() {
-                        Some(next) => held.running = next,
-                        None => self.consumer = seat.take().map(|held| held.consumer),
-                    }
+                Tried::Settled { mut running, result, consumer } => {
+                    self.consumer = consumer;
+                    let follow_ups = std::mem::take(&mut running.follow_ups);
+                    let disposition = decided.expect("settled as decided");
+                    self.shared.record(&running, &disposition, &result, took);
                     return Settled { follow_ups, refused };
                 }
+            }
+        }
+    }
+
+    /// One try at it, in the seat.
+    fn try_to_settle(
+        &self,
+        seat: &mut Option<Held>,
+        ended: &mut Option<(Result<Ending, Disposition>, Vec<NewMessage>)>,
+        decided: &mut Option<Disposition>,
+        took: Duration,
+    ) -> Tried {
+        let Some(held) = seat else { return Tried::GivenUp };
+        held.running.timeout = None;
+        held.running.brief = took < BRIEF || held.running.in_batch;
+        let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
+        if let Some((ending, follow_ups)) = ended.take() {
+            held.running.hide_values(&ending);
+            held.running.follow_ups = follow_ups;
+            *decided = Some(match ending {
+                Ok(ending) => held.running.decide(now, ending, stopping),
+                Err(disposition) => disposition,
+            });
+        }
+        let disposition = decided.as_ref().expect("decided at the first try");
+        match held.running.carry_out(&mut *held.consumer, disposition, &*self.shared.queue) {
+            // What the queue refuses for good, a message that is too large
+            // for instance, is the fault of the run that published it.
+            Err(error) if refuses_follow_ups(&error, &held.running.follow_ups) => {
+                held.running.follow_ups.clear();
+                let failed = Ending::Failed(ReportedFailure::transient(chain(&error)));
+                *decided = Some(held.running.decide(now, failed, stopping));
+                Tried::Refused(error)
+            }
+            Err(error) if error.is_transient() => {
+                let Running { lease, request_type, .. } = &held.running;
+                Tried::InTrouble { id: lease.id.clone(), request_type: request_type.clone(), error }
+            }
+            result => {
+                let (running, consumer) = match held.others.pop_front() {
+                    Some(next) => (std::mem::replace(&mut held.running, next), None),
+                    None => {
+                        let held = seat.take().expect("still held");
+                        (held.running, Some(held.consumer))
+                    }
+                };
+                Tried::Settled { running: Box::new(running), result, consumer }
             }
         }
     }
@@ -373,14 +426,4 @@ fn elsewhere() -> Disposition {
 /// Whether a commit failed for good, and not for the message itself.
 fn refuses_follow_ups(error: &QueueError, follow_ups: &[NewMessage]) -> bool {
     !follow_ups.is_empty() && !error.is_transient() && !matches!(error, QueueError::LeaseLost { .. })
-}
-
-/// Decodes the body and calls the handler.
-fn run(handler: &Handler, call: &Run<'_>) -> Ending {
-    match catch_unwind(AssertUnwindSafe(|| handler.run(call))) {
-        Ok(Ok(Ok(()))) => Ending::Done,
-        Ok(Ok(Err(failure))) => Ending::Failed(failure),
-        Ok(Err(unreadable)) => Ending::Unreadable(unreadable),
-        Err(panic) => Ending::Panicked(panic_text(&*panic).to_owned()),
-    }
 }

@@ -1,10 +1,12 @@
 //! At most so many jobs of a type or a queue at the same time.
 //!
-//! A lane holds a ticket for each limit that what it may take falls under,
+//! A lane holds a permit for each limit that what it may take falls under,
 //! before it takes anything, and tells the queue to leave out the rest. So
 //! what is full waits in the queue, in its order, leased by nobody, and no
-//! lane waits for it. With a message at hand a lane keeps only the tickets
-//! that the message needs; they come back when its job ends or is taken away.
+//! lane waits for it. With a message at hand a lane keeps only the permits
+//! that the message needs; they come back when its handler has returned. A run
+//! that has exceeded its timeout keeps them until then: it still uses what the
+//! limit protects.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,10 +19,10 @@ use crate::registry::{Handler, Registry};
 
 pub(super) struct Limits {
     all: Vec<Limit>,
-    /// How many tickets of each are out.
+    /// How many permits of each are out.
     out: Mutex<Vec<usize>>,
-    /// How many lanes are at the queue without a ticket that they would like.
-    wanting: AtomicUsize,
+    /// How many lanes are at the queue without a permit that they would like.
+    waiting: AtomicUsize,
     queue: Arc<dyn QueueAdapter>,
 }
 
@@ -75,7 +77,7 @@ impl Limits {
             return Err(problems);
         }
         let out = Mutex::new(vec![0; all.len()]);
-        Ok(Arc::new(Self { all, out, wanting: AtomicUsize::new(0), queue }))
+        Ok(Arc::new(Self { all, out, waiting: AtomicUsize::new(0), queue }))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -101,32 +103,32 @@ fn refused(origin: &str, key: &str, cannot: &str) -> Problem {
 
 /// What one lane holds.
 #[derive(Default)]
-pub(super) struct Tickets {
+pub(super) struct Permits {
     limits: Option<Arc<Limits>>,
-    /// Of each limit, whether it has a ticket.
+    /// Of each limit, whether it has a permit.
     held: Vec<bool>,
 }
 
 /// A lane that would take more than it may, while this lives.
-pub(super) struct Wanting<'a>(&'a Limits);
+pub(super) struct PermitWaiter<'a>(&'a Limits);
 
-impl Drop for Wanting<'_> {
+impl Drop for PermitWaiter<'_> {
     fn drop(&mut self) {
-        self.0.wanting.fetch_sub(1, Ordering::SeqCst);
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl Tickets {
+impl Permits {
     /// Takes all that there are; with what is said, it did not get all, and
     /// the queue will interrupt it when there are more.
-    pub(super) fn fill<'a>(&mut self, limits: &'a Arc<Limits>) -> Option<Wanting<'a>> {
+    pub(super) fn acquire<'a>(&mut self, limits: &'a Arc<Limits>) -> Option<PermitWaiter<'a>> {
         if self.limits.is_none() {
             self.limits = Some(limits.clone());
             self.held = vec![false; limits.all.len()];
         }
-        // Said first, so that a ticket that comes back meanwhile is told of.
-        limits.wanting.fetch_add(1, Ordering::SeqCst);
-        let wanting = Wanting(limits);
+        // Said first, so that a permit that comes back meanwhile is told of.
+        limits.waiting.fetch_add(1, Ordering::SeqCst);
+        let waiting = PermitWaiter(limits);
         let mut out = lock(&limits.out);
         for (index, limit) in limits.all.iter().enumerate() {
             if !self.held[index] && out[index] < limit.most {
@@ -135,7 +137,7 @@ impl Tickets {
             }
         }
         drop(out);
-        self.held.contains(&false).then_some(wanting)
+        self.held.contains(&false).then_some(waiting)
     }
 
     /// What may be taken with these.
@@ -154,7 +156,7 @@ impl Tickets {
     /// Keeps those that this message needs, and gives back the others. False
     /// if one is missing and there is none: a queue has handed out what it
     /// was told to leave, or cannot tell.
-    pub(super) fn keep(&mut self, queue: &str, handler: Option<&'static Handler>) -> bool {
+    pub(super) fn release_unneeded(&mut self, queue: &str, handler: Option<&'static Handler>) -> bool {
         let Some(limits) = self.limits.clone() else { return true };
         let needs = |limit: &Limit| match &limit.of {
             Of::Queue(limited) => limited == queue,
@@ -186,13 +188,13 @@ impl Tickets {
             }
         }
         drop(out);
-        if any && limits.wanting.load(Ordering::SeqCst) > 0 {
+        if any && limits.waiting.load(Ordering::SeqCst) > 0 {
             limits.queue.interrupt();
         }
     }
 }
 
-impl Drop for Tickets {
+impl Drop for Permits {
     fn drop(&mut self) {
         self.give_back(|_| true);
     }

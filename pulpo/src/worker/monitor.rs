@@ -4,38 +4,28 @@
 //! It sleeps until the earliest moment at which some lane needs it, and is
 //! woken only by a lane that will need it earlier.
 
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Shared;
-use super::lane::Lane;
-use super::seat::{Held, Running, Seat};
-use crate::clock::{Signal, lock};
-use crate::disposition::Ending;
-use crate::queue::Consumer;
+use super::crew::{Crew, Recruiter};
+use super::seat::{Held, Running};
+use super::{Shared, WorkError};
+use crate::clock::Signal;
+use crate::disposition::{Disposition, Ending};
+use crate::message::MessageId;
+use crate::queue::{Consumer, QueueError};
 use crate::report::chain;
 #[cfg(feature = "http")]
 use crate::report::rough;
-use crate::telemetry;
 
 pub(super) struct Monitor {
-    shared: Arc<Shared>,
-    lanes: Mutex<Vec<Watched>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) crew: Crew,
     signal: Arc<Signal>,
     /// When it will look by itself, in nanoseconds of uptime.
     planned: AtomicU64,
-    lanes_meter: metrics::Gauge,
-    all_started: AtomicBool,
-}
-
-struct Watched {
-    seat: Arc<Seat>,
-    empty: Arc<AtomicU64>,
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only a health check asks"))]
-    last_seen: Arc<AtomicU64>,
 }
 
 /// While the monitor looks around, whoever comes must wake it, since it may
@@ -46,6 +36,9 @@ const LOOKING: u64 = u64::MAX;
 /// queue was told to let them go.
 const LAST_WAIT: Duration = Duration::from_millis(900);
 
+/// When to try again to settle what a lane had in hand.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How much longer than its wait a lane may be at its queue: more than any
 /// queue's timeout for one call.
 #[cfg(feature = "http")]
@@ -53,28 +46,14 @@ const LONGEST_AT_QUEUE: Duration = Duration::from_secs(60);
 
 impl Monitor {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        let lanes = shared.options.concurrency.max(1);
+        let most_abandoned = shared.options.max_abandoned_runs.unwrap_or(lanes);
         Arc::new(Self {
             signal: shared.stop.signal.clone(),
+            crew: Crew::new(lanes, most_abandoned),
             shared,
-            lanes: Mutex::default(),
             planned: AtomicU64::new(LOOKING),
-            lanes_meter: metrics::gauge!(telemetry::LANES),
-            all_started: AtomicBool::new(false),
         })
-    }
-
-    /// Starts the thread of a lane.
-    pub(super) fn start(&self, lane: Lane) -> io::Result<()> {
-        let watched = Watched { seat: lane.seat.clone(), empty: lane.empty.clone(), last_seen: lane.last_seen.clone() };
-        let mut lanes = lock(&self.lanes);
-        thread::Builder::new().name("pulpo-lane".to_owned()).spawn(move || lane.work())?;
-        lanes.push(watched);
-        self.count(&lanes);
-        Ok(())
-    }
-
-    fn count(&self, lanes: &[Watched]) {
-        self.lanes_meter.set(lanes.len() as f64);
     }
 
     /// A lane needs the monitor at this time, in uptime.
@@ -92,25 +71,25 @@ impl Monitor {
     /// Ends the worker if no lane has found anything for long enough.
     pub(super) fn check_idle(&self) {
         let limit = self.shared.options.shutdown_after_number_of_empty_iterations;
-        if limit > 0 && lock(&self.lanes).iter().all(|lane| lane.empty.load(Ordering::SeqCst) >= limit) {
+        if limit > 0 && self.crew.is_idle(limit) {
             self.shared.stop.gently();
         }
     }
 
-    /// Why the worker does not come on, if it does not: a lane that is neither
-    /// in a handler nor back from the queue in time, a lease that nobody
-    /// renews, a lane that is gone. A handler may take as long as it likes, and
-    /// a queue that refuses is not the worker's fault: it tries again.
+    /// Why the worker does not come on, if it does not: overdue runs take up all
+    /// lanes, a lane is neither in a handler nor back from the queue in time, a
+    /// lease is not renewed, a lane is missing. A handler without a timeout may
+    /// take as long as it likes, and a queue that refuses is not the worker's
+    /// fault: it tries again. It waits for nothing.
     #[cfg(feature = "http")]
     pub(super) fn stuck(&self) -> Option<String> {
         let Shared { clock, options, stop, .. } = &*self.shared;
         let uptime = clock.uptime();
-        let lanes = lock(&self.lanes);
-        if lanes.len() < options.concurrency.max(1) && !stop.requested() && self.all_started.load(Ordering::SeqCst) {
-            return Some(format!("{} lanes of {} are left", lanes.len(), options.concurrency));
+        if let Some(trouble) = self.crew.trouble().filter(|_| !stop.requested()) {
+            return Some(trouble);
         }
         let longest = options.sleep_duration.saturating_add(LONGEST_AT_QUEUE);
-        lanes.iter().find_map(|lane| {
+        self.crew.lanes().iter().find_map(|lane| {
             // Whoever is at it is not stuck there for longer than a call takes.
             let held = lane.seat.try_held()?;
             let Some(held) = held.as_ref() else {
@@ -125,15 +104,16 @@ impl Monitor {
         })
     }
 
-    /// All lanes have been started.
-    pub(super) fn all_started(&self) {
-        self.all_started.store(true, Ordering::SeqCst);
-    }
-
-    /// Looks after the lanes until all have ended, or the grace is over.
-    pub(super) fn watch(self: &Arc<Self>) {
+    /// Starts a lane with each of these consumers, and looks after the lanes
+    /// until all have ended, or the grace of a stop is over.
+    ///
+    /// # Errors
+    /// If the system has given no thread for a lane for so long.
+    pub(super) fn watch(self: &Arc<Self>, consumers: Vec<Box<dyn Consumer>>) -> Result<(), WorkError> {
         let clock = &self.shared.clock;
+        let mut recruiter = Recruiter::new(consumers);
         let mut stop_by = None;
+        let mut failed = None;
         loop {
             let seen = self.signal.seen();
             self.planned.store(LOOKING, Ordering::SeqCst);
@@ -144,132 +124,158 @@ impl Monitor {
                 stop_by = Some(end);
                 // What is given back must not be taken by a lane of ours that
                 // has not yet heard of the stop.
-                if uptime >= end && (!self.any_waits() || uptime >= end + LAST_WAIT) {
+                if uptime >= end && (!self.any_is_at_the_queue() || uptime >= end.saturating_add(LAST_WAIT)) {
                     self.give_back();
-                    return;
+                    return failed.map_or(Ok(()), Err);
                 }
             }
-            let next = self.tend(uptime);
-            if lock(&self.lanes).is_empty() {
-                return;
+            let next = self.tend(uptime, &mut recruiter);
+            let mut refill = None;
+            if !self.shared.stop.requested() {
+                match recruiter.fill(self, uptime) {
+                    Ok(at) => refill = at,
+                    Err(error) => {
+                        tracing::error!(error = chain(&error), "the worker stops");
+                        failed = Some(error);
+                        self.shared.stop.gently();
+                        continue;
+                    }
+                }
+            } else if self.crew.has_ended() {
+                self.crew.dismiss();
+                return failed.map_or(Ok(()), Err);
             }
-            let stop_by = stop_by.map(|end| if uptime < end { end } else { end + LAST_WAIT });
-            let next = next.into_iter().chain(stop_by).min();
+            let stop_by = stop_by.map(|end| if uptime < end { end } else { end.saturating_add(LAST_WAIT) });
+            let next = next.into_iter().chain(refill).chain(stop_by).min();
             self.planned.store(next.map_or(LOOKING, nanos), Ordering::SeqCst);
             self.signal.wait(seen, next.map(|next| next.saturating_sub(uptime)));
         }
     }
 
-    /// Whether any lane is still at its queue, waiting for a message.
-    fn any_waits(&self) -> bool {
-        lock(&self.lanes).iter().any(|lane| !lane.seat.has_ended() && lane.seat.held().is_none())
+    /// Whether any lane is still at its queue, waiting for a message or
+    /// settling one.
+    fn any_is_at_the_queue(&self) -> bool {
+        self.crew
+            .lanes()
+            .iter()
+            .any(|lane| !lane.seat.has_ended() && lane.seat.visit().is_none_or(|held| held.is_none()))
     }
 
     /// Does for each lane what is due; says when it must look again.
-    fn tend(self: &Arc<Self>, uptime: Duration) -> Option<Duration> {
-        let seats: Vec<_> = lock(&self.lanes).iter().map(|lane| lane.seat.clone()).collect();
+    fn tend(&self, uptime: Duration, recruiter: &mut Recruiter) -> Option<Duration> {
         let mut next = None;
-        for seat in seats {
-            let mut resting = seat.held();
-            if let Some(held) = resting.as_mut() {
-                held.touch(uptime);
-                if held.running.timeout.is_some_and(|(at, _)| uptime >= at) && self.time_out(held, uptime) {
-                    let consumer = resting.take().map(|held| held.consumer);
-                    drop(resting);
-                    self.replace(&seat, consumer);
+        for lane in self.crew.lanes() {
+            let ended = lane.seat.has_ended();
+            // A lane that is at its seat wakes us when it is not.
+            let Some(mut seat) = lane.seat.visit() else { continue };
+            let Some(mut held) = seat.take() else { continue };
+            held.touch(uptime);
+            let over = match held.running.timeout {
+                // A fault outside of the handler: of ours, of the clock or of
+                // the program's subscriber. Its messages do not wait for it.
+                _ if ended => None,
+                Some((at, limit)) if uptime >= at => Some(limit),
+                _ => {
+                    next = next.into_iter().chain(held.next()).min();
+                    *seat = Some(held);
                     continue;
                 }
-                next = next.into_iter().chain(held.next()).min();
+            };
+            let (settled, left) = self.settle_all(held, uptime, over);
+            match left {
+                Ok(consumer) => {
+                    recruiter.reuse(consumer);
+                    if !ended {
+                        self.crew.is_overdue(&lane.seat);
+                    }
+                }
+                Err(held) => {
+                    *seat = Some(held);
+                    next = next.into_iter().chain([uptime.saturating_add(AGAIN)]).min();
+                }
             }
-            drop(resting);
-            if seat.has_ended() {
-                self.replace(&seat, None);
-            }
+            drop(seat);
+            self.report(settled);
         }
         next
     }
 
-    /// Settles the message of a run that takes too long. False if the queue is
-    /// in trouble: then again a little later.
-    fn time_out(&self, held: &mut Held, uptime: Duration) -> bool {
-        let Some((_, limit)) = held.running.timeout else { return false };
-        // Those of a batch one by one, so that each trouble leaves the rest.
-        while let Some(other) = held.others.pop_back() {
-            let first = std::mem::replace(&mut held.running, other);
-            let done = self.time_out_one(held, uptime, limit);
-            let other = std::mem::replace(&mut held.running, first);
-            if !done {
-                held.running.timeout = other.timeout;
-                held.others.push_back(Running { timeout: None, ..other });
-                return false;
-            }
+    /// Settles all that a lane has in hand, the last of a batch first: it has
+    /// exceeded this timeout, or its thread has panicked. While the queue is in
+    /// trouble some are left, for a later try.
+    fn settle_all(
+        &self,
+        held: Held,
+        uptime: Duration,
+        timeout: Option<Duration>,
+    ) -> (Vec<Settled>, Result<Box<dyn Consumer>, Held>) {
+        let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
+        let Held { mut consumer, running, mut others } = held;
+        others.push_front(running);
+        let mut all = Vec::new();
+        while let Some(mut running) = others.pop_back() {
+            let ending = match timeout {
+                _ if running.waits => Ending::ShutDown,
+                Some(limit) => Ending::TimedOut(limit),
+                None => Ending::Panicked("in the worker, outside of its handler".to_owned()),
+            };
+            let took = timeout.unwrap_or_default();
+            let disposition = running.decide(now, ending, stopping);
+            let result = match running.carry_out(&mut *consumer, &disposition, &*self.shared.queue) {
+                Err(error) if error.is_transient() => {
+                    let id = running.lease.id.clone();
+                    all.push(Settled::Trouble { id, request_type: running.request_type.clone(), error });
+                    others.push_back(running);
+                    let mut running = others.pop_front().expect("one is left");
+                    running.timeout = running.timeout.map(|(_, limit)| (uptime.saturating_add(AGAIN), limit));
+                    return (all, Err(Held { consumer, running, others }));
+                }
+                result => result,
+            };
+            all.push(Settled::Over { running: Box::new(running), disposition, result, took });
         }
-        self.time_out_one(held, uptime, limit)
+        (all, Ok(consumer))
     }
 
-    fn time_out_one(&self, held: &mut Held, uptime: Duration, limit: Duration) -> bool {
-        let ending = if held.running.waits { Ending::ShutDown } else { Ending::TimedOut(limit) };
-        let disposition = held.decide(self.shared.clock.now(), ending);
-        match held.carry_out(&disposition, &*self.shared.queue) {
-            Err(error) if error.is_transient() => {
-                let Running { lease, request_type, .. } = &held.running;
-                let request_type = &**request_type;
-                tracing::error!(id = %lease.id, request_type, error = chain(&error), "cannot settle a message, trying again");
-                held.running.timeout = Some((uptime + Duration::from_secs(1), limit));
-                false
+    /// Tells of it, when no seat is held any more.
+    fn report(&self, settled: Vec<Settled>) {
+        for one in settled {
+            match one {
+                Settled::Over { running, disposition, result, took } => {
+                    running.cancellation.cancel();
+                    self.shared.record(&running, &disposition, &result, took);
+                }
+                Settled::Trouble { id, request_type, error } => {
+                    let request_type = &*request_type;
+                    tracing::error!(%id, request_type, error = chain(&error), "cannot settle a message, trying again");
+                }
             }
-            result => {
-                self.shared.record(&held.running, &disposition, &result, limit);
-                held.running.cancellation.cancel();
-                true
-            }
-        }
-    }
-
-    /// Puts another lane in the place of one that has ended, or whose handler
-    /// is stuck, so that the worker does not shrink; none if it stops.
-    fn replace(self: &Arc<Self>, seat: &Arc<Seat>, consumer: Option<Box<dyn Consumer>>) {
-        let mut lanes = lock(&self.lanes);
-        lanes.retain(|lane| !Arc::ptr_eq(&lane.seat, seat));
-        self.count(&lanes);
-        drop(lanes);
-        if self.shared.stop.requested() {
-            return;
-        }
-        let consumer = match consumer {
-            Some(consumer) => Ok(consumer),
-            None => self.shared.queue.consumer(&self.shared.queues),
-        };
-        let started = consumer
-            .map_err(super::WorkError::from)
-            .and_then(|consumer| Ok(self.start(Lane::new(self.shared.clone(), self, consumer))?));
-        if let Err(error) = started {
-            tracing::error!(
-                error = chain(&error),
-                "cannot start a lane in place of one that ended: the worker is smaller now"
-            );
         }
     }
 
     /// Gives back all that is still running, uncounted.
     fn give_back(&self) {
-        let lanes: Vec<_> = lock(&self.lanes).drain(..).collect();
-        self.count(&[]);
-        for lane in lanes {
-            let Some(mut held) = lane.seat.held().take() else { continue };
-            held.running.cancellation.cancel();
-            loop {
-                let disposition = held.decide(self.shared.clock.now(), Ending::ShutDown);
-                let result = held.carry_out(&disposition, &*self.shared.queue);
-                self.shared.record(&held.running, &disposition, &result, Duration::ZERO);
-                let Some(other) = held.others.pop_front() else { break };
-                held.running = other;
+        for lane in self.crew.dismiss() {
+            // One that is settling its job right now goes on with that.
+            let Some(held) = lane.seat.visit().and_then(|mut held| held.take()) else { continue };
+            let Held { mut consumer, running, others } = held;
+            running.cancellation.cancel();
+            for mut running in std::iter::once(running).chain(others) {
+                let disposition = running.decide(self.shared.clock.now(), Ending::ShutDown, true);
+                let result = running.carry_out(&mut *consumer, &disposition, &*self.shared.queue);
+                self.shared.record(&running, &disposition, &result, Duration::ZERO);
             }
-            if let Err(error) = held.consumer.finish() {
+            if let Err(error) = consumer.finish() {
                 tracing::warn!(error = chain(&error), "cannot settle the last jobs: they will run again");
             }
         }
     }
+}
+
+/// A message that the monitor settled in place of its lane, or could not.
+enum Settled {
+    Over { running: Box<Running>, disposition: Disposition, result: Result<(), QueueError>, took: Duration },
+    Trouble { id: MessageId, request_type: Cow<'static, str>, error: QueueError },
 }
 
 pub(super) fn nanos(uptime: Duration) -> u64 {

@@ -24,6 +24,11 @@ pub struct WorkerOptions {
     /// How long a stop waits for the jobs that are running. Default: 25
     /// seconds.
     pub shutdown_grace: Duration,
+    /// How many runs may be abandoned: those that have exceeded their timeout,
+    /// and whose handlers have not returned, while other lanes take their place.
+    /// One beyond that keeps its lane until it returns. Default, `None`: as many
+    /// as there are lanes.
+    pub max_abandoned_runs: Option<usize>,
     /// How long a message stays in the queue that no handler here serves, for
     /// a newer worker that does. Default: 10 minutes.
     pub unknown_type_grace: Duration,
@@ -41,6 +46,10 @@ pub struct WorkerOptions {
     /// Whether SIGINT and SIGTERM stop the worker, a second one at once.
     /// Default: true.
     pub handle_signals: bool,
+    /// Whether the log says why a run failed: the text of its error or of its
+    /// panic, which may quote what the job is about. The queue keeps it anyway.
+    /// Default: true.
+    pub log_reasons: bool,
 }
 
 impl Default for WorkerOptions {
@@ -50,6 +59,7 @@ impl Default for WorkerOptions {
             sleep_duration: Duration::from_secs(5),
             shutdown_after_number_of_empty_iterations: 0,
             shutdown_grace: Duration::from_secs(25),
+            max_abandoned_runs: None,
             unknown_type_grace: Duration::from_secs(600),
             queues: Vec::new(),
             queue_options: BTreeMap::new(),
@@ -57,6 +67,7 @@ impl Default for WorkerOptions {
             listen: None,
             default_queue: crate::queue::DEFAULT_QUEUE.to_owned(),
             handle_signals: true,
+            log_reasons: true,
         }
     }
 }

@@ -17,11 +17,15 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// Waits, a little longer each time; a stop that comes meanwhile ends it.
-    pub(super) fn wait(&mut self, stop: &Stop, clock: &dyn Clock) {
+    /// How long to wait before the next try: a little longer each time.
+    pub(super) fn next(&mut self) -> Duration {
         self.troubles = self.troubles.saturating_add(1);
-        let backoff = Policy::DEFAULT.backoff(FIRST, MOST).backoff;
-        let end = clock.uptime() + backoff.delay(self.troubles, fastrand::f64());
+        Policy::DEFAULT.backoff(FIRST, MOST).backoff.delay(self.troubles, fastrand::f64())
+    }
+
+    /// Waits for that long; a stop that comes in the meantime ends it.
+    pub(super) fn wait(&mut self, stop: &Stop, clock: &dyn Clock) {
+        let end = clock.uptime().saturating_add(self.next());
         let stopping = stop.requested();
         loop {
             let seen = stop.signal.seen();

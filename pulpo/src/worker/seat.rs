@@ -4,16 +4,17 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tracing::{Span, field};
 
-use super::limits::Tickets;
 use super::meters::{InHand, Meters};
+use super::monitor::Monitor;
 use crate::clock::lock;
 use crate::context::Cancellation;
 use crate::disposition::{Disposition, Ending, Situation, after_run};
+use crate::guard;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
 use crate::report::chain;
@@ -25,6 +26,8 @@ use crate::telemetry;
 pub(super) struct Seat {
     held: Mutex<Option<Held>>,
     ended: AtomicBool,
+    /// Whether the monitor came while the lane was at it.
+    missed: AtomicBool,
 }
 
 pub(super) struct Held {
@@ -32,8 +35,6 @@ pub(super) struct Held {
     pub(super) running: Running,
     /// The others of a batch, in their order, and last perhaps one that waits.
     pub(super) others: VecDeque<Running>,
-    /// What its lane holds for the job: they go back when it is taken away.
-    pub(super) tickets: Tickets,
 }
 
 /// A job on its way: all that settling it takes.
@@ -82,7 +83,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn at(&self, now: chrono::DateTime<chrono::Utc>) -> Situation<'_> {
+    pub(super) fn at(&self, now: chrono::DateTime<chrono::Utc>, stopping: bool) -> Situation<'_> {
         Situation {
             failed: self.failed,
             lost: self.lost,
@@ -92,6 +93,7 @@ impl Facts {
             policy: &self.policy,
             now,
             jitter: fastrand::f64(),
+            stopping,
         }
     }
 }
@@ -112,7 +114,7 @@ impl Running {
             traceparent: None,
             facts,
             ttr: delivery.ttr,
-            touch_at: Some(uptime + heartbeat(delivery.ttr)),
+            touch_at: Some(uptime.saturating_add(heartbeat(delivery.ttr))),
             untouched: false,
             timeout: None,
             cancellation,
@@ -132,17 +134,21 @@ impl Running {
     /// there at every level of logs, so that each line of the handler's own
     /// can be told to be of this job.
     pub(super) fn open_span(&mut self, messages: usize) -> Span {
-        self.span = tracing::error_span!(
-            "job",
-            id = self.lease.id.as_str(),
-            request_type = &*self.request_type,
-            queue = self.queue,
-            attempt = self.facts.failed.saturating_add(1),
-            batch = (messages > 1).then_some(messages),
-            traceparent = self.traceparent,
-            duration = field::Empty,
-            outcome = field::Empty,
-        );
+        let open = || {
+            tracing::error_span!(
+                "job",
+                id = self.lease.id.as_str(),
+                request_type = &*self.request_type,
+                queue = self.queue,
+                attempt = self.facts.failed.saturating_add(1),
+                batch = (messages > 1).then_some(messages),
+                traceparent = self.traceparent,
+                duration = field::Empty,
+                outcome = field::Empty,
+            )
+        };
+        // The subscriber is the program's.
+        self.span = guard::catch(open).unwrap_or_else(|_| Span::none());
         self.span.clone()
     }
 
@@ -166,7 +172,7 @@ impl Running {
         }
         match consumer.touch(&self.lease) {
             Ok(()) => {
-                self.touch_at = Some(uptime + heartbeat(self.ttr));
+                self.touch_at = Some(uptime.saturating_add(heartbeat(self.ttr)));
                 self.untouched = false;
             }
             Err(QueueError::LeaseLost { id }) => {
@@ -179,7 +185,7 @@ impl Running {
             }
             Err(error) => {
                 // Sooner than the next heartbeat, since the lease is ending.
-                self.touch_at = Some(uptime + (heartbeat(self.ttr) / 10).max(Duration::from_millis(50)));
+                self.touch_at = Some(uptime.saturating_add((heartbeat(self.ttr) / 10).max(Duration::from_millis(50))));
                 if !std::mem::replace(&mut self.untouched, true) {
                     tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, error = chain(&error), "cannot renew the lease, trying again");
                 }
@@ -195,19 +201,28 @@ fn heartbeat(ttr: Duration) -> Duration {
 }
 
 impl Seat {
-    pub(super) fn put(&self, held: Held) {
-        *lock(&self.held) = Some(held);
+    /// For the lane, which then tells the monitor if it came in vain. What
+    /// `action` does must not be the user's.
+    pub(super) fn with<R>(&self, monitor: &Monitor, action: impl FnOnce(&mut Option<Held>) -> R) -> R {
+        let result = action(&mut lock(&self.held));
+        if self.missed.swap(false, Ordering::SeqCst) {
+            monitor.look();
+        }
+        result
     }
 
-    /// What rests here, for as long as the guard lives; `None` inside if it
-    /// was taken away.
-    pub(super) fn held(&self) -> std::sync::MutexGuard<'_, Option<Held>> {
-        lock(&self.held)
+    /// For the monitor, which waits for no lane: `None` while the lane is at
+    /// it, which will wake the monitor when it is not.
+    pub(super) fn visit(&self) -> Option<MutexGuard<'_, Option<Held>>> {
+        self.try_held().or_else(|| {
+            self.missed.store(true, Ordering::SeqCst);
+            // It may have gone before it was told.
+            self.try_held()
+        })
     }
 
-    /// The same, unless somebody is at it.
-    #[cfg(feature = "http")]
-    pub(super) fn try_held(&self) -> Option<std::sync::MutexGuard<'_, Option<Held>>> {
+    /// What is there, unless somebody is at it.
+    pub(super) fn try_held(&self) -> Option<MutexGuard<'_, Option<Held>>> {
         match self.held.try_lock() {
             Ok(held) => Some(held),
             Err(std::sync::TryLockError::Poisoned(held)) => Some(held.into_inner()),
@@ -222,6 +237,11 @@ impl Seat {
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
+    }
+
+    /// It has, and nothing is left in here.
+    pub(super) fn is_left(&self) -> bool {
+        self.has_ended() && self.try_held().is_some_and(|held| held.is_none())
     }
 }
 
@@ -246,28 +266,35 @@ impl Held {
             running.meters.started(first.then(|| (now - running.facts.due_since).to_std().unwrap_or_default()));
         }
     }
+}
 
+impl Running {
     /// Decides by how the run ended.
-    pub(super) fn decide(&self, now: chrono::DateTime<chrono::Utc>, ending: Ending) -> Disposition {
-        after_run(&self.running.facts.at(now), ending)
+    pub(super) fn decide(&self, now: chrono::DateTime<chrono::Utc>, ending: Ending, stopping: bool) -> Disposition {
+        after_run(&self.facts.at(now, stopping), ending)
     }
 
     /// Does with the message what was decided.
-    pub(super) fn carry_out(&mut self, disposition: &Disposition, queue: &dyn QueueAdapter) -> Result<(), QueueError> {
-        let Running { lease, follow_ups, brief, .. } = &mut self.running;
+    pub(super) fn carry_out(
+        &mut self,
+        consumer: &mut dyn Consumer,
+        disposition: &Disposition,
+        queue: &dyn QueueAdapter,
+    ) -> Result<(), QueueError> {
+        let Self { lease, follow_ups, brief, .. } = self;
         match disposition {
             Disposition::Commit if !follow_ups.is_empty() => {
                 let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
                 let following: Vec<_> = follow_ups.iter().map(named).collect();
-                self.consumer.commit_with(lease, follow_ups, queue)?;
+                consumer.commit_with(lease, follow_ups, queue)?;
                 following.iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
                 Ok(())
             }
-            Disposition::Commit if *brief => self.consumer.commit_soon(lease),
-            Disposition::Commit => self.consumer.commit(lease),
-            Disposition::Expire => self.consumer.expire(lease),
-            Disposition::Rollback { delay, reason, counted } => self.consumer.rollback(lease, *delay, reason, *counted),
-            Disposition::Bury { reason, counted } => self.consumer.bury(lease, reason, *counted),
+            Disposition::Commit if *brief => consumer.commit_soon(lease),
+            Disposition::Commit => consumer.commit(lease),
+            Disposition::Expire => consumer.expire(lease),
+            Disposition::Rollback { delay, reason, counted } => consumer.rollback(lease, *delay, reason, *counted),
+            Disposition::Bury { reason, counted } => consumer.bury(lease, reason, *counted),
         }
     }
 }

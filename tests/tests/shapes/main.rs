@@ -4,6 +4,7 @@ mod asynchronous;
 mod batches;
 mod board;
 mod follow_ups;
+mod odd;
 mod parameters;
 mod plain;
 mod server;

@@ -47,6 +47,11 @@ pub(crate) fn on_each(test: impl Fn(Stage)) {
 }
 
 pub(crate) fn on(kind: &str, lanes: usize, test: &impl Fn(Stage)) {
+    with(kind, lanes, WorkerOptions::default(), test);
+}
+
+/// With these options beside the number of lanes.
+pub(crate) fn with(kind: &str, lanes: usize, mut options: WorkerOptions, test: &impl Fn(Stage)) {
     let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
     let folder = (kind == "disk").then(|| tempfile::tempdir().expect("a folder"));
     let file = match &folder {
@@ -57,7 +62,6 @@ pub(crate) fn on(kind: &str, lanes: usize, test: &impl Fn(Stage)) {
     let board = Board::default();
     let queue: Arc<dyn QueueAdapter> =
         if kind == "plain" { Arc::new(Plain(file, board.clone())) } else { Arc::new(file) };
-    let mut options = WorkerOptions::default();
     options.concurrency = lanes;
     options.handle_signals = false;
     let pulpo = Pulpo::on(queue.clone(), options, Arc::new(clock.clone()));

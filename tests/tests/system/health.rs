@@ -16,7 +16,7 @@ use pulpo_tests::wait::until;
 const WORKER: &str = env!("CARGO_BIN_EXE_operated");
 
 /// Asks for a page: its status, and its text.
-fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut socket = TcpStream::connect(address).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
     socket.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
@@ -26,12 +26,12 @@ fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     Some((head.split(' ').nth(1)?.parse().ok()?, text.to_owned()))
 }
 
-fn status(address: SocketAddr, path: &str) -> u16 {
+pub(crate) fn status(address: SocketAddr, path: &str) -> u16 {
     get(address, path).map_or(0, |(status, _)| status)
 }
 
 /// The value of a metric, as it is written with its labels.
-fn value(text: &str, metric: &str) -> Option<f64> {
+pub(crate) fn value(text: &str, metric: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ')?.parse().ok())
 }
 
@@ -41,7 +41,7 @@ fn work(place: &Place, address: SocketAddr) -> Running {
     place.start(command)
 }
 
-fn somewhere() -> SocketAddr {
+pub(crate) fn somewhere() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 

@@ -210,6 +210,26 @@ fn a_timeout_is_a_transient_failure_and_does_not_shrink_the_worker() {
 }
 
 #[test]
+fn what_fails_after_a_stop_was_asked_for_is_given_back_uncounted() {
+    on_each(options(), |stage| {
+        let [failing, panicking] = ["fails late", "panics late"].map(|key| stage.key(key));
+        let ids = [stage.publish(&failing, What::BlockThenFail), stage.publish(&panicking, What::BlockThenPanic)];
+        let working = stage.work();
+        until("both run", || runs(&failing) == 1 && runs(&panicking) == 1);
+        working.stopper.stop();
+        free(&failing);
+        free(&panicking);
+        let summary = working.stop();
+        assert_eq!((summary.retried, summary.given_back, summary.buried), (0, 2, 0));
+        for (id, why) in ids.iter().zip(["no luck", "panicked: out of cheese"]) {
+            let message = stage.once(id, State::Ready);
+            let expected = format!("{why} (while its worker was shutting down: not counted)");
+            assert_eq!((message.attempts, reason(&message)), (0, &*expected));
+        }
+    });
+}
+
+#[test]
 fn retry_after_says_when() {
     on_each(options(), |stage| {
         let id = stage.publish(&stage.key("retry after"), What::RetryAfter(7200));

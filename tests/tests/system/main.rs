@@ -3,6 +3,7 @@
 #[macro_use]
 mod queues;
 
+mod abandoned;
 mod ahead;
 mod architecture;
 mod bad_queues;

@@ -1,0 +1,66 @@
+//! Runs code of the user's so that nothing it does gets past the call: a panic
+//! becomes text, and what is dropped here cannot panic any further.
+//!
+//! # Invariants
+//! What comes out of this module is plain data. No lock of ours is held while
+//! anything in here runs.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Calls `code`; an error is the text of its panic.
+pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
+        let text = panic_text(&*panic).to_owned();
+        discard(panic);
+        text
+    })
+}
+
+/// Drops a value of the user's. A panic in that changes nothing: the panic hook
+/// has reported it already.
+pub(crate) fn discard<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // The payload may panic when it is dropped, and so may the payload of
+        // that panic. Leaking a few bytes ends the chain.
+        if let Err(next) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(next);
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not a text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Panics when it is dropped, and the payload of that panic does too.
+    struct Endless;
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new(Endless));
+        }
+    }
+
+    #[test]
+    fn a_panic_is_its_text_whatever_it_carries() {
+        assert_eq!(catch(|| 7), Ok(7));
+        assert_eq!(catch(|| -> u8 { panic!("boom") }), Err("boom".to_owned()));
+        assert_eq!(catch(|| -> u8 { panic!("boom {}", 2) }), Err("boom 2".to_owned()));
+        let other = catch(|| -> u8 { std::panic::panic_any(7_u8) });
+        assert_eq!(other, Err("with something that is not a text".to_owned()));
+    }
+
+    #[test]
+    fn what_panics_when_it_is_dropped_ends_here() {
+        discard(Endless);
+        let text = catch(|| -> u8 { std::panic::panic_any(Endless) });
+        assert_eq!(text, Err("with something that is not a text".to_owned()));
+    }
+}

@@ -1,0 +1,61 @@
+//! Calls handlers: the one place of a worker where code of the user's runs.
+//!
+//! # Invariants
+//! Decoding, the handler, the conversion of what it returned, the texts of its
+//! errors and the `Drop` of all of these run inside the catch, and before any
+//! lock is taken. What comes out is plain data, so that nothing of the user's
+//! can run later, under a lock or on another thread.
+
+use crate::context::{Context, Run, UnfitBody};
+use crate::disposition::Ending;
+use crate::guard;
+use crate::outcome::{Failure, Outcomes, ReportedFailure, ReportedOutcomes};
+use crate::registry::Handler;
+
+/// Calls a handler with one message; how it ended.
+pub(super) fn one(handler: &Handler, body: Option<&str>, context: &Context) -> Ending {
+    let bodies = [body];
+    let run = Run::new(&bodies, context);
+    match guard::catch(|| handler.run(&run).map(|outcome| outcome.map_err(Failure::into_report))) {
+        Ok(Ok(outcome)) => ended(outcome),
+        Ok(Err(unreadable)) => Ending::Unreadable(unreadable),
+        Err(text) => Ending::Panicked(text),
+    }
+}
+
+/// Calls a batch handler with the bodies that fit; how it ended for each.
+pub(super) fn batch(handler: &Handler, bodies: &[Option<&str>], context: &Context) -> Vec<Ending> {
+    let run = Run::new(bodies, context);
+    let outcomes = guard::catch(|| handler.run_batch(&run).map(Outcomes::into_report));
+    let mut unfit = run.into_unfit();
+    let decoded = bodies.len() - unfit.len();
+    let mut of_each: Box<dyn FnMut() -> Ending> = match outcomes {
+        // None was decoded.
+        Ok(None) => Box::new(|| Ending::Done),
+        Ok(Some(ReportedOutcomes::All(outcome))) => Box::new(move || ended(outcome.clone())),
+        Ok(Some(ReportedOutcomes::Each(each))) if each.len() == decoded => {
+            let mut each = each.into_iter();
+            Box::new(move || each.next().map_or(Ending::Done, ended))
+        }
+        Ok(Some(ReportedOutcomes::Each(each))) => {
+            let reason = format!(
+                "expected an outcome for each of {decoded} messages, got {} from {}",
+                each.len(),
+                handler.function()
+            );
+            Box::new(move || Ending::Failed(ReportedFailure::transient(reason.as_str())))
+        }
+        Err(text) => Box::new(move || Ending::Panicked(text.clone())),
+    };
+    (0..bodies.len())
+        .map(|index| match unfit.remove(&index) {
+            Some(UnfitBody::Unreadable(error)) => Ending::Unreadable(error),
+            Some(UnfitBody::Panicked(text)) => Ending::Panicked(text),
+            None => of_each(),
+        })
+        .collect()
+}
+
+fn ended(outcome: Result<(), ReportedFailure>) -> Ending {
+    outcome.map_or_else(Ending::Failed, |()| Ending::Done)
+}
