@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
-use crate::message::Message;
+use crate::message::{Message, WriteError};
 use crate::policy::Policy;
 
 /// What may travel as the body of a message: serde's two traits, and free to
@@ -109,15 +110,20 @@ pub struct Draft<J> {
     pub(crate) message: Message<J>,
     pub(crate) request_type: &'static str,
     pub(crate) policy: &'static Policy,
-    pub(crate) to_json: ToJson<J>,
+    pub(crate) write_body: WriteBody<J>,
 }
 
-/// How a message is written down.
-pub(crate) type ToJson<J> = fn(&Message<J>) -> Result<String, serde_json::Error>;
+/// How the body of a message is written down.
+pub(crate) type WriteBody<J> = fn(&Message<J>) -> Result<Box<RawValue>, WriteError>;
 
 impl<J: Job> Draft<J> {
     fn new(message: Message<J>) -> Self {
-        Self { message, request_type: J::REQUEST_TYPE, policy: const { &J::POLICY }, to_json: Message::to_json }
+        Self {
+            message,
+            request_type: J::REQUEST_TYPE,
+            policy: const { &J::POLICY },
+            write_body: Message::write_checked_body,
+        }
     }
 }
 

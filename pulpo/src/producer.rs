@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
 use crate::job::Draft;
-use crate::message::{Header, Message, When};
+use crate::message::{Header, Message, MessageError, When, WriteError};
 use crate::policy::HandlerOptions;
 #[cfg(feature = "cli")]
 use crate::policy::Policy;
@@ -86,17 +86,17 @@ impl Producer {
         policy: &'static Policy,
         messages: Vec<Message<B>>,
     ) -> Result<Vec<Message<B>>, PublishError> {
-        let draft = |message| Draft { message, request_type, policy, to_json: Message::to_json };
+        let draft = |message| Draft { message, request_type, policy, write_body: Message::write_body };
         self.publish_all(messages.into_iter().map(draft).collect())
     }
 
     /// Fills in what the message leaves to its job, and writes it down.
     fn stamp<J>(&self, draft: Draft<J>, now: DateTime<Utc>) -> Result<(Message<J>, NewMessage), PublishError> {
-        let Draft { mut message, request_type, policy, to_json } = draft;
+        let Draft { mut message, request_type, policy, write_body } = draft;
         let changed = self.changed.get(request_type).map(|changed| changed.apply(policy));
         let policy = changed.as_ref().unwrap_or(policy);
         let header = message.header_mut();
-        if let Some(key) = Header::OWN_KEYS.into_iter().find(|key| header.extra.contains_key(*key)) {
+        if let Some(key) = Header::OWN_KEYS.into_iter().find(|key| header.extra.contains(key)) {
             return Err(PublishError::ReservedHeader { key });
         }
         request_type.clone_into(&mut header.request_type);
@@ -105,8 +105,8 @@ impl Producer {
         header.delay = header.delay.map(|delay| When::At(delay.from(now)));
         header.expiration = header.expiration.map(|expiration| When::At(expiration.from(now)));
         let (priority, delay) = (header.priority(), header.delay());
-        let text = to_json(&message)
-            .map_err(|source| PublishError::Encode { request_type: request_type.to_owned(), source })?;
+        let text = write_body(&message).and_then(|body| message.to_json_with(&body));
+        let text = text.map_err(|error| PublishError::of_writing(error, request_type))?;
         let new = NewMessage {
             queue: policy.queue.unwrap_or(&self.default_queue).to_owned(),
             request_type: request_type.to_owned(),
@@ -139,6 +139,16 @@ pub enum PublishError {
         /// What serde says.
         source: serde_json::Error,
     },
+    /// The body can be written as JSON, and no worker of this version could
+    /// read what is written: its type's `Deserialize` refuses it.
+    #[error("the body of the job `{request_type}` cannot be read back from what is written")]
+    #[non_exhaustive]
+    Unreadable {
+        /// The job.
+        request_type: String,
+        /// Names the field.
+        source: MessageError,
+    },
     /// The queue did not take it.
     #[error("the queue did not take the message")]
     Queue(#[from] QueueError),
@@ -150,4 +160,14 @@ pub enum PublishError {
     /// names cannot be opened.
     #[error("no queue to publish to")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl PublishError {
+    fn of_writing(error: WriteError, request_type: &str) -> Self {
+        let request_type = request_type.to_owned();
+        match error {
+            WriteError::Encode(source) => Self::Encode { request_type, source },
+            WriteError::Unreadable(source) => Self::Unreadable { request_type, source },
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::show::{self, counted};
 use super::{Done, Format, terminal};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
-use crate::message::{Message, MessageId, When};
+use crate::message::{Message, MessageId, When, only_payload};
 use crate::producer::PublishError;
 use crate::queue::QueueError;
 use crate::registry::{Handler, Registry};
@@ -166,6 +166,8 @@ enum Bodies {
 struct Line {
     number: usize,
     range: Range<usize>,
+    /// The body is what is in its `{"payload": …}`.
+    in_payload: bool,
 }
 
 impl Bodies {
@@ -174,7 +176,7 @@ impl Bodies {
             return Self::lines(read(source)?, handler, arguments.skip_bad);
         }
         let body = body(arguments)?;
-        fits(handler, &body)?;
+        let body = RawValue::from_string(fits(handler, body.get())?.to_owned())?;
         Ok(Self::Same { body, count: usize::try_from(arguments.count)? })
     }
 
@@ -189,9 +191,9 @@ impl Bodies {
             let number = index + 1;
             let fit = serde_json::from_str::<&RawValue>(line.trim())
                 .map_err(|error| format!("expected JSON: {error}").into())
-                .and_then(|body| fits(handler, body));
+                .and_then(|body| fits(handler, body.get()));
             match fit {
-                Ok(()) => good.push(Line { number, range }),
+                Ok(body) => good.push(Line { number, range, in_payload: body.len() < line.trim().len() }),
                 Err(error) => {
                     bad += 1;
                     if bad <= MOST_TOLD {
@@ -223,7 +225,11 @@ impl Bodies {
     fn at(&self, at: usize) -> Result<Box<RawValue>, serde_json::Error> {
         match self {
             Self::Same { body, .. } => Ok(body.clone()),
-            Self::Lines { text, good } => RawValue::from_string(text[good[at].range.clone()].trim().to_owned()),
+            Self::Lines { text, good } => {
+                let line = text[good[at].range.clone()].trim();
+                let payload = good[at].in_payload.then(|| only_payload(line)).flatten();
+                RawValue::from_string(payload.unwrap_or(line).to_owned())
+            }
         }
     }
 
@@ -248,10 +254,11 @@ impl Bodies {
     }
 }
 
-fn fits(handler: &Handler, body: &RawValue) -> Result<(), Box<dyn Error>> {
+/// The body in this text, which fits the handler.
+fn fits<'text>(handler: &Handler, text: &'text str) -> Result<&'text str, Box<dyn Error>> {
     let unfit =
         |error| format!("the body does not fit {} of {:?}: {error}", handler.body_type(), handler.request_type());
-    Ok(handler.check_body(Some(body.get())).map_err(unfit)?)
+    Ok(handler.body_in(text).map_err(unfit)?)
 }
 
 /// The body as JSON, from wherever the arguments say.

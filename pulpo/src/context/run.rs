@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::Context;
 use crate::guard;
-use crate::message::{MessageError, decode_body};
+use crate::message::{MessageError, WireBody};
 use crate::state::{Needed, State};
 
 /// One call of a handler: what its parameters are made from.
@@ -15,7 +15,7 @@ use crate::state::{Needed, State};
 #[derive(Debug)]
 pub struct Run<'run> {
     /// One, or those of a batch.
-    bodies: &'run [Option<&'run str>],
+    bodies: &'run [WireBody<'run>],
     pub(crate) context: &'run Context,
     /// Those of a batch that do not fit, by their place in it.
     unfit: RefCell<HashMap<usize, UnfitBody>>,
@@ -30,20 +30,20 @@ pub(crate) enum UnfitBody {
 }
 
 impl<'run> Run<'run> {
-    pub(crate) fn new(bodies: &'run [Option<&'run str>], context: &'run Context) -> Self {
+    pub(crate) fn new(bodies: &'run [WireBody<'run>], context: &'run Context) -> Self {
         Self { bodies, context, unfit: RefCell::default() }
     }
 
     /// The body of the one message.
     pub(crate) fn body<B: DeserializeOwned>(&self) -> Result<B, MessageError> {
-        decode_body(self.bodies.first().copied().flatten())
+        self.bodies.first().copied().unwrap_or(WireBody::unmarked(None)).decode()
     }
 
     /// The bodies that fit; `None` if none does.
     pub(crate) fn bodies<B: DeserializeOwned>(&self) -> Option<Vec<B>> {
         let mut all = Vec::with_capacity(self.bodies.len());
         for (index, body) in self.bodies.iter().enumerate() {
-            let unfit = match guard::catch(|| decode_body(*body)) {
+            let unfit = match guard::catch(|| body.decode()) {
                 Ok(Ok(body)) => {
                     all.push(body);
                     continue;

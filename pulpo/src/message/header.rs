@@ -3,71 +3,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{DateTime, Utc};
-use serde::de::{Error as _, MapAccess, Visitor};
+use chrono::{DateTime, Local, Utc};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::extra::Extra;
+use super::priority::Priority;
+use super::raw::number;
 use super::{When, time};
-
-/// How urgent a message is: 0 first, 4294967295 last, 65536 by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct Priority(u32);
-
-impl Priority {
-    /// 0: before all others.
-    pub const MOST_URGENT: Self = Self(0);
-    /// 65536: what a message has that says nothing else.
-    pub const DEFAULT: Self = Self(65_536);
-    /// 4294967295: after all others.
-    pub const LEAST_URGENT: Self = Self(u32::MAX);
-
-    /// This priority.
-    #[must_use]
-    pub const fn new(priority: u32) -> Self {
-        Self(priority)
-    }
-
-    /// As a number.
-    #[must_use]
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl Default for Priority {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-impl fmt::Display for Priority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl From<u32> for Priority {
-    fn from(priority: u32) -> Self {
-        Self(priority)
-    }
-}
-
-impl From<i64> for Priority {
-    /// A negative number is 0; one above the range is the least urgent.
-    fn from(priority: i64) -> Self {
-        Self(u32::try_from(priority.max(0)).unwrap_or(u32::MAX))
-    }
-}
-
-impl From<i32> for Priority {
-    /// A negative number is 0.
-    fn from(priority: i32) -> Self {
-        i64::from(priority).into()
-    }
-}
 
 /// What a message says beside its body.
 ///
@@ -88,12 +34,16 @@ pub struct Header {
     pub(crate) delay: Option<When>,
     pub(crate) expiration: Option<When>,
     pub(crate) attempts: u32,
-    pub(crate) extra: Map<String, Value>,
+    /// Whether pulpo put the body into `{"payload": …}`; `None`: nobody says.
+    /// Only for reading: what is written follows from the body.
+    pub(crate) body_wrapped: Option<bool>,
+    pub(crate) extra: Extra,
 }
 
 impl Header {
     /// The keys that mean something to pulpo itself.
-    pub(crate) const OWN_KEYS: [&str; 5] = ["request_type", "priority", "delay", "expiration", "attempts"];
+    pub(crate) const OWN_KEYS: [&str; 6] =
+        ["request_type", "priority", "delay", "expiration", "attempts", "body_wrapped"];
 
     /// Which job is asked for.
     #[must_use]
@@ -127,7 +77,11 @@ impl Header {
         self.attempts
     }
 
-    /// A header that the producer added.
+    /// A header that the producer added; the last one, if it is repeated.
+    ///
+    /// A message hands on what is written there to the last digit. A `Value`
+    /// cannot hold all of that: an integer beyond 64 bits comes as a float
+    /// here, and `1e400` as a string.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.extra.get(key)
@@ -143,19 +97,20 @@ impl Header {
     /// Takes over the trace of the job that this message follows from, unless
     /// it has one of its own.
     pub(crate) fn follow(&mut self, before: &Self) {
-        if self.extra.contains_key(TRACEPARENT) || before.traceparent().is_none() {
+        if self.extra.contains(TRACEPARENT) || before.traceparent().is_none() {
             return;
         }
         for key in [TRACEPARENT, TRACESTATE] {
             if let Some(value) = before.extra.get(key) {
-                self.extra.insert(key.to_owned(), value.clone());
+                self.extra.set(key, value.clone());
             }
         }
     }
 
-    /// All headers that the producer added.
+    /// All headers that the producer added, in the order in which they are
+    /// written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.extra.iter().map(|(key, value)| (key.as_str(), value))
+        self.extra.iter()
     }
 }
 
@@ -188,21 +143,37 @@ fn absolute(when: Option<When>) -> Option<DateTime<Utc>> {
 
 impl Serialize for Header {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WithBody { header: self, body_wrapped: None }.serialize(serializer)
+    }
+}
+
+/// A header beside its body, of which it says how it is written.
+pub(super) struct WithBody<'a> {
+    pub(super) header: &'a Header,
+    pub(crate) body_wrapped: Option<bool>,
+}
+
+impl Serialize for WithBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { header, body_wrapped } = self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("request_type", &self.request_type)?;
-        if let Some(priority) = self.priority {
+        map.serialize_entry("request_type", &header.request_type)?;
+        if let Some(priority) = header.priority {
             map.serialize_entry("priority", &priority)?;
         }
-        if let Some(delay) = self.delay() {
+        if let Some(delay) = header.delay() {
             map.serialize_entry("delay", &time::write(delay))?;
         }
-        if let Some(expiration) = self.expiration() {
+        if let Some(expiration) = header.expiration() {
             map.serialize_entry("expiration", &time::write(expiration))?;
         }
-        map.serialize_entry("attempts", &self.attempts)?;
-        for (key, value) in &self.extra {
-            if !Self::OWN_KEYS.contains(&key.as_str()) {
-                map.serialize_entry(key, value)?;
+        map.serialize_entry("attempts", &header.attempts)?;
+        if let Some(body_wrapped) = body_wrapped {
+            map.serialize_entry("body_wrapped", body_wrapped)?;
+        }
+        for (key, value) in header.extra.written() {
+            if !Header::OWN_KEYS.contains(&key) {
+                map.serialize_entry(key, &value)?;
             }
         }
         map.end()
@@ -212,17 +183,18 @@ impl Serialize for Header {
 /// Of its own only where the text has it escaped.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Key<'text>(#[serde(borrow)] Cow<'text, str>);
+pub(super) struct Key<'text>(#[serde(borrow)] pub(super) Cow<'text, str>);
 
 impl<'de> Deserialize<'de> for Header {
+    /// Out of a JSON text, since it keeps what it does not know as it stands.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(HeaderVisitor)
+        deserializer.deserialize_map(ReadHeader)
     }
 }
 
-struct HeaderVisitor;
+struct ReadHeader;
 
-impl<'de> Visitor<'de> for HeaderVisitor {
+impl<'de> Visitor<'de> for ReadHeader {
     type Value = Header;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -234,37 +206,38 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         while let Some(Key(key)) = map.next_key()? {
             match &*key {
                 "request_type" => header.request_type = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                "priority" => header.priority = map.next_value::<Option<_>>()?,
-                "delay" => header.delay = map.next_value::<Option<time::Written>>()?.map(|t| When::At(t.0)),
-                "expiration" => {
-                    header.expiration = map.next_value::<Option<time::Written>>()?.map(|t| When::At(t.0));
-                }
+                "priority" => header.priority = map.next_value_seed(As(Priority::read))?,
+                "delay" => header.delay = map.next_value_seed(As(delay))?,
+                "expiration" => header.expiration = map.next_value_seed(As(when))?,
                 // Only the queue counts attempts: whatever a producer wrote
                 // there must not keep its message from being read.
                 "attempts" => {
-                    let written = map.next_value::<Value>()?.as_u64().unwrap_or_default();
-                    header.attempts = u32::try_from(written).unwrap_or(u32::MAX);
+                    header.attempts = Priority::read(map.next_value()?).ok().flatten().map_or(0, Priority::get);
                 }
-                _ => drop(header.extra.insert(key.into_owned(), map.next_value()?)),
+                "body_wrapped" => header.body_wrapped = map.next_value::<&RawValue>()?.get().parse().ok(),
+                _ => header.extra.add(key.into_owned(), map.next_value()?),
             }
         }
         Ok(header)
     }
 }
 
-impl<'de> Deserialize<'de> for Priority {
-    /// Any JSON number: below the range 0, above it the least urgent, a
-    /// fraction is cut off.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = serde_json::Number::deserialize(deserializer)?;
-        if let Some(whole) = number.as_i64() {
-            return Ok(whole.into());
-        }
-        match number.as_f64() {
-            // `as` saturates at both ends, as wanted here.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-            Some(other) if !other.is_nan() => Ok(Self(other as u32)),
-            _ => Err(D::Error::custom(format_args!("expected a priority from 0 to 4294967295, got {number}"))),
-        }
+/// Reads a value that may be written in more than one way, with this function.
+struct As<T>(fn(&RawValue) -> Result<T, String>);
+
+impl<'de, T> DeserializeSeed<'de> for As<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        (self.0)(Deserialize::deserialize(deserializer)?).map_err(D::Error::custom)
     }
+}
+
+/// Zero is no delay, whether it is meant as a duration or as 1970.
+fn delay(value: &RawValue) -> Result<Option<When>, String> {
+    if number(value).is_some_and(|number| number.trim().parse() == Ok(0.0)) { Ok(None) } else { when(value) }
+}
+
+fn when(value: &RawValue) -> Result<Option<When>, String> {
+    Ok(time::read_json(value, &Local)?.map(When::At))
 }

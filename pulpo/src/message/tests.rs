@@ -1,9 +1,13 @@
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
+use serde::Deserialize;
 use serde_json::json;
 
+use super::extra::Extra;
 use super::*;
+
+mod round_trips;
 
 fn read(text: &str) -> Result<Message<Value>, MessageError> {
     Message::from_json(text.as_bytes())
@@ -75,7 +79,7 @@ fn a_body_that_is_no_object_travels_as_payload() {
         Red,
     }
 
-    fn round<B: Serialize + DeserializeOwned + PartialEq + fmt::Debug>(body: B, wire: &str) {
+    fn round<B: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(body: B, wire: &str) {
         let mut message = Message::new(body);
         message.header_mut().request_type = "x".to_owned();
         let text = message.to_json().expect("JSON");
@@ -92,27 +96,99 @@ fn a_body_that_is_no_object_travels_as_payload() {
     round(std::collections::BTreeMap::from([("payload".to_owned(), 1)]), r#"{"payload":1}"#);
 }
 
+fn header(written: &str) -> Header {
+    read(&format!(r#"{{"header":{{"request_type":"x",{written}}}}}"#)).expect("a message").headers().clone()
+}
+
 #[test]
 fn a_header_is_read_leniently() {
-    let header = |written: &str| {
-        read(&format!(r#"{{"header":{{"request_type":"x",{written}}}}}"#)).expect("a message").headers().clone()
-    };
     for (written, priority) in [
         (r#""priority":-5"#, 0),
         (r#""priority":10"#, 10),
-        (r#""priority":4294967296"#, u32::MAX),
-        (r#""priority":1e300"#, u32::MAX),
-        (r#""priority":-1e300"#, 0),
-        (r#""priority":2.9"#, 2),
+        (r#""priority":"10""#, 10),
+        (r#""priority":1e400"#, u32::MAX),
         (r#""priority":null"#, 65_536),
+        (r#""priority":"""#, 65_536),
+        (r#""priority":1,"priority":2"#, 2),
     ] {
         assert_eq!(header(written).priority().get(), priority, "{written}");
     }
-    assert_eq!(header(r#""delay":null,"expiration":null"#).delay(), None);
-    assert_eq!(header(r#""attempts":3"#).attempts(), 3);
-    assert_eq!(header(r#""attempts":"many""#).attempts(), 0);
+    for written in
+        [r#""delay":null,"expiration":null"#, r#""delay":"","expiration":"""#, r#""delay":0"#, r#""delay":"0""#]
+    {
+        let header = header(written);
+        assert_eq!((header.delay(), header.expiration()), (None, None), "{written}");
+    }
+    let at: DateTime<Utc> = "2026-11-24T13:37:00Z".parse().expect("a time");
+    for written in
+        [r#""2026-11-24T13:37Z""#, r#""2026-11-24 13:37:00+00""#, "1795527420", "1795527420000", "1795527420.0"]
+    {
+        let header = header(&format!(r#""delay":{written},"expiration":{written}"#));
+        assert_eq!((header.delay(), header.expiration()), (Some(at), Some(at)), "{written}");
+    }
     assert_eq!(header(r#""request_type":"y""#).request_type(), "y");
-    assert_eq!(read(r#"{"id":12,"header":{"request_type":"x"}}"#).expect("a message").id().expect("an id"), &"12");
+}
+
+#[test]
+fn attempts_are_never_a_reason() {
+    for (written, attempts) in
+        [("3", 3), ("\"3\"", 3), ("-3", 0), ("1e400", u32::MAX), ("\"many\"", 0), ("null", 0), ("{\"a\":[1]}", 0)]
+    {
+        assert_eq!(header(&format!(r#""attempts":{written}"#)).attempts(), attempts, "{written}");
+    }
+}
+
+#[test]
+fn an_id_inside_is_never_a_reason() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for (written, id) in [
+        ("\"a\"", Some("a")),
+        ("12", Some("12")),
+        ("-3", Some("-3")),
+        ("1.5", Some("1.5")),
+        ("18446744073709551616", Some("18446744073709551616")),
+        ("1e400", Some("1e400")),
+        ("\"\"", Some("")),
+        ("null", None),
+        ("true", None),
+        ("{\"a\":1}", None),
+        (&deep, None),
+        (r#""\ud800""#, None),
+        ("1,\"id\":2", Some("2")),
+    ] {
+        let message = read(&format!(r#"{{"id":{written},"header":{{"request_type":"x"}}}}"#)).expect("a message");
+        assert_eq!(message.id().map(MessageId::as_str), id, "{written}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_left_out() {
+    let text = "\u{feff}{\"header\":{\"request_type\":\"x\"},\"body\":{\"payload\":1}}";
+    assert_eq!(Message::<u8>::from_json(text.as_bytes()).expect("a message").body(), &1);
+    assert!(refused("\u{feff}\u{feff}{}").starts_with("expected a message in JSON"));
+}
+
+#[test]
+fn header_keys_of_others_are_handed_on_exactly_as_they_were_written() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let header = format!(
+        "{}{deep}{}",
+        r#"{"request_type":"x","attempts":0,"big":123456789012345678901234567890,"#,
+        concat!(
+            r#","float":0.10000000000000000555,"long":1.0,"exponent":1e400,"#,
+            r#""again":1,"again":2,"object":{"a":1,"a":2,"n":18446744073709551616},"#,
+            r#""escaped":"\u00e9\ud83d\ude00","half":"\ud800","spaced":[1, 2],"null":null}"#
+        )
+    )
+    .replace(&format!(",{deep}"), &format!(r#","deep":{deep}"#));
+    let message = read(&format!(r#"{{"header":{header},"body":{{}}}}"#)).expect("a message");
+    assert_eq!(message.to_json().expect("JSON"), format!(r#"{{"header":{header},"body":{{}}}}"#));
+    assert_eq!(message.headers().get("again"), Some(&json!(2)));
+    assert_eq!(message.headers().get("escaped"), Some(&json!("é😀")));
+    assert_eq!(message.headers().get("exponent"), Some(&json!("1e400")));
+    assert_eq!(message.headers().iter().filter(|(key, _)| *key == "again").count(), 2);
+    let changed = message.header("again", 3);
+    assert_eq!(changed.headers().iter().filter(|(key, _)| *key == "again").count(), 1);
 }
 
 #[test]
@@ -141,7 +217,7 @@ fn what_is_wrong_with_a_message_is_named() {
         ),
         (
             r#"{"header":{"request_type":"x","priority":"high"}}"#,
-            "header.priority: invalid type: string \"high\", expected a JSON number at line 1 column 47",
+            "header.priority: expected a priority from 0 to 4294967295, got \"high\" at line 1 column 48",
         ),
     ] {
         assert_eq!(refused(text), reason, "{text}");
@@ -232,15 +308,18 @@ proptest! {
             delay: delay.map(When::At),
             expiration: expiration.map(When::At),
             attempts,
-            extra: extra.into_iter().filter(|(key, _)| !Header::OWN_KEYS.contains(&key.as_str())).collect(),
+            body_wrapped: None,
+            extra: Extra::default(),
         };
+        for (key, value) in extra.into_iter().filter(|(key, _)| !Header::OWN_KEYS.contains(&key.as_str())) {
+            message.header.extra.set(key, value);
+        }
         message.id = id.map(MessageId::from);
         let text = message.to_json().expect("JSON");
         let read = Message::<Value>::from_json(text.as_bytes()).expect("a message");
         prop_assert_eq!(&read.header, &message.header);
         prop_assert_eq!(&read.id, &message.id);
-        let wire = if body.is_object() { body } else { json!({ "payload": body }) };
-        prop_assert_eq!(read.body, wire);
+        prop_assert_eq!(read.body, body);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::context::Run;
 use crate::job::Job;
-use crate::message::{MessageError, decode_body};
+#[cfg(feature = "cli")]
+use crate::message::only_payload;
+use crate::message::{MessageError, WireBody};
 use crate::outcome::{Outcome, Outcomes};
 use crate::policy::Policy;
 use crate::state::Needed;
@@ -19,7 +21,7 @@ pub struct Handler {
     file: &'static str,
     line: u32,
     body_type: fn() -> &'static str,
-    check: fn(Option<&str>) -> Result<(), MessageError>,
+    check: fn(WireBody<'_>) -> Result<(), MessageError>,
     run: Call,
     needs: &'static [fn() -> Option<Needed>],
 }
@@ -61,7 +63,7 @@ impl Handler {
             file,
             line,
             body_type: std::any::type_name::<J>,
-            check: |body| decode_body::<J>(body).map(drop),
+            check: |body| body.decode::<J>().map(drop),
             run,
             needs,
         }
@@ -116,7 +118,20 @@ impl Handler {
     /// # Errors
     /// Names the field that does not fit.
     pub fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
-        (self.check)(body)
+        (self.check)(WireBody::unmarked(body))
+    }
+
+    /// The body in this text as its type writes it: the text, or what is in
+    /// `{"payload": …}`, which is how others write a body that is no object.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    #[cfg(feature = "cli")]
+    pub(crate) fn body_in<'text>(&self, text: &'text str) -> Result<&'text str, MessageError> {
+        if (self.check)(WireBody::as_written(text)).is_ok() {
+            return Ok(text);
+        }
+        self.check_body(Some(text)).map(|()| only_payload(text).unwrap_or(text))
     }
 
     /// Decodes the body and runs the function; an error means that the body

@@ -160,5 +160,5 @@ impl TestPulpo {
 /// The body of a message, for people.
 fn body(wire: &str) -> String {
     let read = crate::message::Incoming::read(wire.as_bytes());
-    limited(read.map_or(wire, |message| message.body_text().unwrap_or("without a body")).to_owned())
+    limited(read.map_or(wire, |message| message.body().text().unwrap_or("without a body")).to_owned())
 }

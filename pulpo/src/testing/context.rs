@@ -91,7 +91,7 @@ impl ContextBuilder<'_> {
 
     /// Of a message with this header.
     pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.header.extra.insert(key.into(), value.into());
+        self.header.extra.set(key, value.into());
         self
     }
 

@@ -137,7 +137,7 @@ impl Lane {
             }
             // It was read before, when it was taken.
             let Ok(message) = Incoming::read(&delivery.text) else { continue };
-            bodies.push(message.body_text());
+            bodies.push(message.body());
             let failed = delivery.failed(assignment.policy.max_attempts);
             context.get_or_insert_with(|| self.context(delivery.lease.id.clone(), failed, message, assignment));
         }

@@ -9,11 +9,12 @@
 use crate::context::{Context, Run, UnfitBody};
 use crate::disposition::Ending;
 use crate::guard;
+use crate::message::WireBody;
 use crate::outcome::{Failure, Outcomes, ReportedFailure, ReportedOutcomes};
 use crate::registry::Handler;
 
 /// Calls a handler with one message; how it ended.
-pub(super) fn one(handler: &Handler, body: Option<&str>, context: &Context) -> Ending {
+pub(super) fn one(handler: &Handler, body: WireBody<'_>, context: &Context) -> Ending {
     let bodies = [body];
     let run = Run::new(&bodies, context);
     match guard::catch(|| handler.run(&run).map(|outcome| outcome.map_err(Failure::into_report))) {
@@ -24,7 +25,7 @@ pub(super) fn one(handler: &Handler, body: Option<&str>, context: &Context) -> E
 }
 
 /// Calls a batch handler with the bodies that fit; how it ended for each.
-pub(super) fn batch(handler: &Handler, bodies: &[Option<&str>], context: &Context) -> Vec<Ending> {
+pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Context) -> Vec<Ending> {
     let run = Run::new(bodies, context);
     let outcomes = guard::catch(|| handler.run_batch(&run).map(Outcomes::into_report));
     let mut unfit = run.into_unfit();

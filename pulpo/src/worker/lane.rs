@@ -192,7 +192,7 @@ impl Lane {
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
             (Ok(message), Some(assignment)) => self.ask(before_run).map_or_else(
                 || {
-                    let body = message.body_text();
+                    let body = message.body();
                     let failed = delivery.failed(assignment.policy.max_attempts);
                     let context = self.context(delivery.lease.id, failed, message, &assignment);
                     self.begin();

@@ -3,6 +3,7 @@
 
 mod assertions;
 mod asynchronous;
+mod bodies;
 mod contexts;
 mod defaults;
 mod inline;

@@ -74,3 +74,24 @@ fn headers_travel_along() {
         assert!(error.contains("the header `attempts` is pulpo's own"), "{error}");
     });
 }
+
+#[test]
+fn a_body_is_published_as_its_type_writes_it() {
+    both(|place| {
+        // As the Python original writes a text, and as its type does.
+        let bodies = ["--body={\"payload\": \"hi\"}", "--body=\"hi\"", "--payload=hi"];
+        for body in bodies {
+            let sent = as_json(place, &["publish", "echo", body, "--json"]);
+            let message = &as_json(place, &["peek", sent["ids"][0].as_str().expect("an id"), "--json"])["message"];
+            assert_eq!(message["body"], serde_json::json!({"payload": "hi"}), "{body}");
+            assert_eq!(message["header"]["body_wrapped"], true, "{body}");
+        }
+        let lines = "{\"payload\": \"one\"}\n \"two\" \n";
+        let sent = place.run_with_input(WORKER, &["publish", "echo", "--lines", "-", "--json"], lines);
+        let sent: serde_json::Value = serde_json::from_str(&sent.out).expect("JSON");
+        for (at, expected) in ["one", "two"].iter().enumerate() {
+            let peeked = as_json(place, &["peek", sent["ids"][at].as_str().expect("an id"), "--json"]);
+            assert_eq!(peeked["message"]["body"], serde_json::json!({"payload": expected}));
+        }
+    });
+}

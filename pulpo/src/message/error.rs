@@ -1,0 +1,56 @@
+//! Why a text is not a message.
+
+/// Why a text is not a message, or not one with the body that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// Not UTF-8, which JSON is.
+    #[error("expected a message in JSON, got bytes that are not UTF-8: {0}")]
+    NotUtf8(std::str::Utf8Error),
+    /// Not JSON.
+    #[error("expected a message in JSON, got text that is not: {0}")]
+    NotJson(serde_json::Error),
+    /// JSON, but not an object.
+    #[error("expected a message with header and body, got {0}")]
+    NotAnObject(&'static str),
+    /// The one thing that a message must say is missing.
+    #[error("expected the name of a job in header.request_type, got none")]
+    NoRequestType,
+    /// Something in the header cannot be read.
+    #[error("{path}: {source}")]
+    #[non_exhaustive]
+    Header {
+        /// Where, for instance `header.delay`.
+        path: String,
+        /// What is wrong there.
+        source: serde_json::Error,
+    },
+    /// The body does not fit the type of its handler.
+    #[error("{path}: {source}")]
+    #[non_exhaustive]
+    Body {
+        /// The field, for instance `body.items[3].price`.
+        path: String,
+        /// What is wrong there.
+        source: serde_json::Error,
+    },
+}
+
+impl MessageError {
+    /// The same without what the body says, for places that others read than
+    /// those who may see it: serde's errors quote values. What is left of an
+    /// error in a body is the path, with the names of its fields.
+    pub(crate) fn without_values(&self) -> String {
+        match self {
+            Self::Body { path, source } => format!(
+                "{path}: does not fit the type of its handler, at line {} column {}; `peek` tells why",
+                source.line(),
+                source.column()
+            ),
+            Self::NotJson(error) if error.is_data() => {
+                format!("expected a message in JSON, got text that is not, at line {}; `peek` tells why", error.line())
+            }
+            other => other.to_string(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading a message that anybody may have written.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::header::{Header, Key};
+use super::{MessageError, MessageId, PAYLOAD};
+
+/// A message of which the header is read and the body is not yet: which type
+/// it must fit is known only by its request type.
+#[derive(Debug)]
+pub(crate) struct Incoming<'text> {
+    pub(crate) id: Option<MessageId>,
+    pub(crate) header: Header,
+    body: Option<&'text RawValue>,
+}
+
+impl<'text> Incoming<'text> {
+    pub(crate) fn read(text: &'text [u8]) -> Result<Self, MessageError> {
+        let text = std::str::from_utf8(text).map_err(MessageError::NotUtf8)?;
+        // What some editors and languages put before a text.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let Envelope { id, header, body } = serde_json::from_str(text).map_err(|error| fault(text, error))?;
+        let header = header.filter(|header| !header.request_type.is_empty()).ok_or(MessageError::NoRequestType)?;
+        Ok(Self { id, header, body })
+    }
+
+    /// The body, and how it is written.
+    pub(crate) fn body(&self) -> WireBody<'text> {
+        WireBody { text: self.body.map(RawValue::get), wrapped: self.header.body_wrapped }
+    }
+}
+
+/// The three parts of a message: all of them optional, unknown ones left out,
+/// the last one of a repeated key.
+#[derive(Default)]
+struct Envelope<'text> {
+    id: Option<MessageId>,
+    header: Option<Header>,
+    body: Option<&'text RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Envelope<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ReadEnvelope)
+    }
+}
+
+struct ReadEnvelope;
+
+impl<'de> Visitor<'de> for ReadEnvelope {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with header and body")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "id" => envelope.id = MessageId::read(map.next_value()?),
+                "header" => envelope.header = map.next_value()?,
+                "body" => envelope.body = Some(map.next_value()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+/// What is wrong with a text: found by a second reading, only on this path.
+fn fault(text: &str, error: serde_json::Error) -> MessageError {
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        return MessageError::NotJson(error);
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, Envelope<'_>>(&mut deserializer) {
+        Err(error) if error.path().iter().len() == 0 => MessageError::NotAnObject(kind_of(text)),
+        Err(error) => MessageError::Header { path: error.path().to_string(), source: error.into_inner() },
+        Ok(_) => MessageError::NotJson(error),
+    }
+}
+
+/// A body as it stands on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WireBody<'text> {
+    /// `None`: the message has none.
+    text: Option<&'text str>,
+    /// Whether pulpo put it into `{"payload": …}`; `None`: nobody says.
+    wrapped: Option<bool>,
+}
+
+impl<'text> WireBody<'text> {
+    /// A body of which nobody says how it is written.
+    pub(crate) fn unmarked(text: Option<&'text str>) -> Self {
+        Self { text, wrapped: None }
+    }
+
+    /// A body that stands there as its type writes it.
+    pub(crate) fn as_written(text: &'text str) -> Self {
+        Self { text: Some(text), wrapped: Some(false) }
+    }
+
+    /// As JSON, with what it may be wrapped in.
+    #[cfg(feature = "testing")]
+    pub(crate) fn text(&self) -> Option<&'text str> {
+        self.text
+    }
+
+    /// Reads it as a `B`.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    pub(crate) fn decode<B: DeserializeOwned>(self) -> Result<B, MessageError> {
+        // All that is compiled for each type: one reading, with its path at hand.
+        let mut body = None;
+        self.read(&mut |text| {
+            let mut deserializer = serde_json::Deserializer::from_str(text);
+            let read = serde_path_to_error::deserialize(&mut deserializer);
+            body = Some(read.map_err(|error| (error.path().to_string(), error.into_inner()))?);
+            deserializer.end().map_err(|error| (".".to_owned(), error))
+        })?;
+        Ok(body.expect("a reading that went well left the body"))
+    }
+
+    /// Which text to read as the body, and where that failed.
+    fn read(self, read: &mut Reading<'_>) -> Result<(), MessageError> {
+        let mut at = |root: &str, text: &str| {
+            read(text).map_err(|(within, source)| {
+                let path = match within.as_str() {
+                    "." => root.to_owned(),
+                    within if within.starts_with('[') => format!("{root}{within}"),
+                    within => format!("{root}.{within}"),
+                };
+                MessageError::Body { path, source }
+            })
+        };
+        let Some(text) = self.text else {
+            // No body at all serves a type without required content.
+            return at("body", "{}").or_else(|error| at("body", "null").map_err(|_| error));
+        };
+        // Whoever wrote it may have said which of the two it is.
+        let payload = (self.wrapped != Some(false)).then(|| only_payload(text)).flatten();
+        if let (Some(true), Some(payload)) = (self.wrapped, payload) {
+            return at("body.payload", payload);
+        }
+        let Err(error) = at("body", text) else { return Ok(()) };
+        if text == "null" {
+            return at("body", "{}");
+        }
+        let Some(payload) = payload else { return Err(error) };
+        at("body.payload", payload).map_err(|inner| match error {
+            // Which of the two was meant shows in how the first one failed: a
+            // type that takes objects got into the object.
+            MessageError::Body { path, source } if path != "body" || !expected_no_map(&source) => {
+                MessageError::Body { path, source }
+            }
+            _ => inner,
+        })
+    }
+}
+
+/// Reads a text as a body; where it does not fit, and why.
+type Reading<'a> = dyn FnMut(&str) -> Result<(), (String, serde_json::Error)> + 'a;
+
+fn expected_no_map(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("invalid type: map")
+}
+
+/// The value of `payload`, if the text is an object with that key alone.
+pub(crate) fn only_payload(text: &str) -> Option<&str> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wrapped<'a> {
+        #[serde(borrow)]
+        payload: &'a RawValue,
+    }
+    serde_json::from_str::<Wrapped<'_>>(text).ok().map(|wrapped| wrapped.payload.get())
+}
+
+/// Whether a reader may take this object for one that pulpo made around a body:
+/// its first key is `payload`, or is escaped and could be.
+pub(super) fn looks_wrapped(object: &str) -> bool {
+    let first = object.trim_start().strip_prefix('{').and_then(|rest| rest.trim_start().strip_prefix('"'));
+    first.is_some_and(|rest| {
+        let key = rest.split('"').next().unwrap_or_default();
+        key == PAYLOAD || key.contains('\\')
+    })
+}
+
+/// What JSON calls the value that this text is, for errors.
+fn kind_of(text: &str) -> &'static str {
+    match text.trim_start().bytes().next() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'"') => "a string",
+        Some(b'[') => "an array",
+        Some(b'{') => "an object",
+        _ => "a number",
+    }
+}

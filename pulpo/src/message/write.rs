@@ -1,0 +1,350 @@
+//! Writing a message: only what can be read again.
+//!
+//! serde_json writes `null` for a float that JSON has no form for, and more
+//! levels than it reads. Both come to light in the worker only, or never, if
+//! `null` fits too. So a serializer stands between a body and serde_json that
+//! refuses them, and knows where it is.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+
+use serde::ser::{self, Error as _, Serialize, Serializer};
+use serde::ser::{SerializeMap as _, SerializeStruct as _};
+use serde_json::value::RawValue;
+
+use super::header::WithBody;
+use super::incoming::looks_wrapped;
+use super::{Header, MessageId, PAYLOAD};
+use crate::report::limited_to;
+
+/// How many levels serde_json reads.
+pub(super) const MOST_LEVELS: usize = 127;
+
+/// The body alone.
+pub(super) fn body<B: Serialize + ?Sized>(body: &B) -> Result<Box<RawValue>, serde_json::Error> {
+    serde_json::value::to_raw_value(&Checked { root: "body", key: "", value: body })
+}
+
+/// A message with its body written already.
+pub(super) struct WithBodyText<'a> {
+    pub(super) id: Option<&'a MessageId>,
+    pub(super) header: &'a Header,
+    pub(super) body: &'a RawValue,
+}
+
+impl Serialize for WithBodyText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(id) = self.id {
+            map.serialize_entry("id", id)?;
+        }
+        let is_object = self.body.get().starts_with('{');
+        let mark = !is_object || looks_wrapped(self.body.get());
+        map.serialize_entry("header", &WithBody { header: self.header, body_wrapped: mark.then_some(!is_object) })?;
+        if is_object {
+            map.serialize_entry("body", self.body)?;
+        } else {
+            map.serialize_entry("body", &Payload(self.body))?;
+        }
+        map.end()
+    }
+}
+
+struct Payload<'a>(&'a RawValue);
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Payload", 1)?;
+        object.serialize_field(PAYLOAD, self.0)?;
+        object.end()
+    }
+}
+
+/// A value that is refused, with the path in it, if it cannot be read again.
+pub(super) struct Checked<'a, T: ?Sized> {
+    /// What the path begins with.
+    pub(super) root: &'static str,
+    /// And goes on with, if it is not empty.
+    pub(super) key: &'a str,
+    pub(super) value: &'a T,
+}
+
+impl<T: Serialize + ?Sized> Serialize for Checked<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let trace = Trace::default();
+        self.value.serialize(Checking { inner: serializer, trace: &trace }).map_err(|error| {
+            let mut path = self.root.to_owned();
+            if !self.key.is_empty() {
+                path.push('.');
+                path.push_str(self.key);
+            }
+            path.extend(trace.segments.take().into_iter().rev());
+            S::Error::custom(format_args!("{path}: {error}"))
+        })
+    }
+}
+
+/// Where the writing is.
+#[derive(Default)]
+struct Trace {
+    levels: Cell<usize>,
+    /// The way back from an error to the root. Nothing is noted before.
+    segments: RefCell<Vec<String>>,
+}
+
+impl Trace {
+    fn enter<E: ser::Error>(&self, levels: usize) -> Result<(), E> {
+        let now = self.levels.get() + levels;
+        if now > MOST_LEVELS {
+            return Err(E::custom(format_args!("expected at most {MOST_LEVELS} levels, which is what a reader takes")));
+        }
+        self.levels.set(now);
+        Ok(())
+    }
+
+    fn leave(&self, levels: usize) {
+        self.levels.set(self.levels.get().saturating_sub(levels));
+    }
+
+    /// Notes on which part an error is.
+    fn on<T, E>(&self, result: Result<T, E>, segment: impl FnOnce() -> String) -> Result<T, E> {
+        if result.is_err() {
+            self.segments.borrow_mut().push(segment());
+        }
+        result
+    }
+}
+
+/// A part of a value that is being written.
+struct Part<'a, T: ?Sized>(&'a T, &'a Trace);
+
+impl<T: Serialize + ?Sized> Serialize for Part<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(Checking { inner: serializer, trace: self.1 })
+    }
+}
+
+/// The serializer between.
+struct Checking<'a, S> {
+    inner: S,
+    trace: &'a Trace,
+}
+
+impl<'a, S: Serializer> Checking<'a, S> {
+    fn compound<C>(self, levels: usize, open: impl FnOnce(S) -> Result<C, S::Error>) -> Result<Open<'a, C>, S::Error> {
+        let trace = self.trace;
+        trace.enter(levels)?;
+        Ok(Open { inner: open(self.inner)?, trace, levels, index: 0 })
+    }
+}
+
+fn finite<F: Display, E: ser::Error>(float: F, is_finite: bool) -> Result<F, E> {
+    if is_finite { Ok(float) } else { Err(E::custom(format_args!("{float} cannot be written as JSON"))) }
+}
+
+/// Those that are handed through.
+macro_rules! plain {
+    ($($method:ident($($argument:ident: $type:ty),*))*) => {
+        $(fn $method(self, $($argument: $type),*) -> Result<S::Ok, S::Error> {
+            self.inner.$method($($argument),*)
+        })*
+    };
+}
+
+impl<'a, S: Serializer> Serializer for Checking<'a, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Open<'a, S::SerializeSeq>;
+    type SerializeTuple = Open<'a, S::SerializeTuple>;
+    type SerializeTupleStruct = Open<'a, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Open<'a, S::SerializeTupleVariant>;
+    type SerializeMap = Open<'a, S::SerializeMap>;
+    type SerializeStruct = Open<'a, S::SerializeStruct>;
+    type SerializeStructVariant = Open<'a, S::SerializeStructVariant>;
+
+    plain! {
+        serialize_bool(v: bool)
+        serialize_i8(v: i8) serialize_i16(v: i16) serialize_i32(v: i32) serialize_i64(v: i64) serialize_i128(v: i128)
+        serialize_u8(v: u8) serialize_u16(v: u16) serialize_u32(v: u32) serialize_u64(v: u64) serialize_u128(v: u128)
+        serialize_char(v: char) serialize_str(v: &str) serialize_bytes(v: &[u8])
+        serialize_none() serialize_unit() serialize_unit_struct(name: &'static str)
+        serialize_unit_variant(name: &'static str, index: u32, variant: &'static str)
+    }
+
+    fn serialize_f32(self, v: f32) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_f32(finite(v, v.is_finite())?)
+    }
+
+    fn serialize_f64(self, v: f64) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_f64(finite(v, v.is_finite())?)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_some(&Part(value, self.trace))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_newtype_struct(name, &Part(value, self.trace))
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.trace.enter(1)?;
+        let written = self.inner.serialize_newtype_variant(name, index, variant, &Part(value, self.trace));
+        self.trace.leave(1);
+        self.trace.on(written, || format!(".{variant}"))
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
+        self.compound(1, |inner| inner.serialize_seq(len))
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
+        self.compound(1, |inner| inner.serialize_tuple(len))
+    }
+
+    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
+        self.compound(1, |inner| inner.serialize_tuple_struct(name, len))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, S::Error> {
+        self.compound(2, |inner| inner.serialize_tuple_variant(name, index, variant, len))
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        self.compound(1, |inner| inner.serialize_map(len))
+    }
+
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
+        self.compound(1, |inner| inner.serialize_struct(name, len))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, S::Error> {
+        self.compound(2, |inner| inner.serialize_struct_variant(name, index, variant, len))
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.collect_str(value)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}
+
+/// A list or an object that is being written.
+struct Open<'a, C> {
+    inner: C,
+    trace: &'a Trace,
+    levels: usize,
+    index: usize,
+}
+
+impl<C> Open<'_, C> {
+    fn close<T>(self, end: impl FnOnce(C) -> T) -> T {
+        self.trace.leave(self.levels);
+        end(self.inner)
+    }
+}
+
+/// Those whose parts are told apart by their place.
+macro_rules! list {
+    ($($kind:ident $method:ident)*) => {
+        $(impl<C: ser::$kind> ser::$kind for Open<'_, C> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+                let written = self.inner.$method(&Part(value, self.trace));
+                let index = self.index;
+                self.index += 1;
+                self.trace.on(written, || format!("[{index}]"))
+            }
+
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.close(C::end)
+            }
+        })*
+    };
+}
+
+list! {
+    SerializeSeq serialize_element
+    SerializeTuple serialize_element
+    SerializeTupleStruct serialize_field
+    SerializeTupleVariant serialize_field
+}
+
+/// Those whose parts have a name.
+macro_rules! object {
+    ($($kind:ident)*) => {
+        $(impl<C: ser::$kind> ser::$kind for Open<'_, C> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), C::Error> {
+                let written = self.inner.serialize_field(key, &Part(value, self.trace));
+                self.trace.on(written, || format!(".{key}"))
+            }
+
+            fn skip_field(&mut self, key: &'static str) -> Result<(), C::Error> {
+                self.inner.skip_field(key)
+            }
+
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.close(C::end)
+            }
+        })*
+    };
+}
+
+object! { SerializeStruct SerializeStructVariant }
+
+impl<C: ser::SerializeMap> ser::SerializeMap for Open<'_, C> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    /// serde_json itself refuses a key that is no text.
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
+        self.inner.serialize_key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        self.inner.serialize_value(&Part(value, self.trace))
+    }
+
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), C::Error> {
+        let written = self.inner.serialize_entry(key, &Part(value, self.trace));
+        self.trace.on(written, || match serde_json::to_value(key) {
+            Ok(serde_json::Value::String(key)) => format!(".{}", limited_to(key, 100)),
+            Ok(serde_json::Value::Number(key)) => format!(".{key}"),
+            // It is the key that cannot be written.
+            _ => String::new(),
+        })
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.close(C::end)
+    }
+}

@@ -1,0 +1,156 @@
+//! Bodies on their whole way: published, kept by the queue, decoded for the
+//! handler. What could not be read there is not published.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::fmt::Debug;
+
+use pulpo::queue::Filter as Stored;
+use pulpo::testing::TestPulpo;
+use pulpo::{Config, Context, Message, Outcome, PublishError, Pulpo, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::jobs::Board;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Filter {
+    all: Option<bool>,
+}
+
+/// An object would do for this one too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Search(Option<Filter>);
+
+#[pulpo::handler("search")]
+fn search(search: Search, board: State<Board>) {
+    board.write(format!("{search:?}"));
+}
+
+/// The same for a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct SearchMany(Option<Filter>);
+
+#[pulpo::handler("search_many", batch = 10)]
+fn search_many(all: Vec<SearchMany>, board: State<Board>) {
+    all.iter().for_each(|search| board.write(format!("{search:?}")));
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Loose {
+    Own { payload: Value },
+    Number(f64),
+    Any(Value),
+}
+
+#[pulpo::handler("untagged")]
+fn loose(loose: Loose, board: State<Board>) {
+    board.write(format!("{loose:?}"));
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Price {
+    now: Option<f64>,
+    before: BTreeMap<String, f64>,
+    more: Value,
+}
+
+#[pulpo::handler("tariff")]
+fn price(price: Price, context: &Context) -> Outcome {
+    context.publish(Price { now: Some(f64::NAN), ..price })?;
+    Ok(())
+}
+
+/// Written without what its reader needs.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sealed {
+    #[serde(skip_serializing)]
+    key: u8,
+}
+
+#[pulpo::handler("sealed")]
+fn sealed(sealed: Sealed, board: State<Board>) {
+    board.write(sealed.key.to_string());
+}
+
+/// Publishes these and runs them; what the handler saw of each.
+fn arrived<J: pulpo::Job + Debug + Clone>(bodies: &[J]) -> (Vec<String>, Vec<String>) {
+    let pulpo = TestPulpo::new().state(Board::default());
+    pulpo.publish_all(bodies.to_vec()).unwrap();
+    pulpo.drain();
+    pulpo.assert_nothing_left();
+    (pulpo.state_of::<Board>().lines(), bodies.iter().map(|body| format!("{body:?}")).collect())
+}
+
+#[test]
+fn a_body_arrives_as_it_went() {
+    let filters = [None, Some(Filter::default()), Some(Filter { all: Some(true) })];
+    let (arrived_as, went_as) = arrived(&filters.clone().map(Search));
+    assert_eq!(arrived_as, went_as);
+    let (arrived_as, went_as) = arrived(&filters.map(SearchMany));
+    assert_eq!(arrived_as, went_as);
+    let (arrived_as, went_as) = arrived(&[
+        Loose::Own { payload: json!(null) },
+        Loose::Own { payload: json!({"payload": 1}) },
+        Loose::Number(0.1),
+        Loose::Any(json!("a\0b")),
+        Loose::Any(json!([{"payload": 1}])),
+        Loose::Any(json!(null)),
+    ]);
+    assert_eq!(arrived_as, went_as);
+}
+
+#[test]
+fn the_header_says_how_a_body_is_written_where_that_could_be_mistaken() {
+    let pulpo = TestPulpo::new();
+    pulpo.publish(Search(None)).unwrap();
+    pulpo.publish(Search(Some(Filter::default()))).unwrap();
+    pulpo.publish(Loose::Own { payload: json!(1) }).unwrap();
+    let mut stored = pulpo.queue().list(&Stored::all()).unwrap();
+    stored.sort_by_key(|stored| stored.id.to_string());
+    let wire = |at: usize| serde_json::from_slice::<Value>(&stored[at].text).unwrap();
+    assert_eq!((&wire(0)["header"]["body_wrapped"], &wire(0)["body"]), (&json!(true), &json!({"payload": null})));
+    assert_eq!((&wire(1)["header"]["body_wrapped"], &wire(1)["body"]), (&json!(null), &json!({"all": null})));
+    assert_eq!((&wire(2)["header"]["body_wrapped"], &wire(2)["body"]), (&json!(false), &json!({"payload": 1})));
+}
+
+/// What the publication of this is refused with; nothing is in the queue then.
+fn refused<J: pulpo::Job + Debug + Clone>(body: J) -> String {
+    let pulpo = Pulpo::new(Config::default().queue("memory:").unwrap()).unwrap();
+    let error = pulpo.publish(body.clone()).unwrap_err();
+    assert!(matches!(error, PublishError::Encode { .. } | PublishError::Unreadable { .. }), "{error:?}");
+    assert!(pulpo.publish_all([body.clone(), body]).is_err());
+    assert!(pulpo.queue().list(&Stored::all()).unwrap().is_empty());
+    format!("{error}: {}", error.source().unwrap())
+}
+
+#[test]
+fn what_no_worker_could_read_is_refused_with_its_path() {
+    let price = |now, before: f64, more| Price { now, before: BTreeMap::from([("mon".to_owned(), before)]), more };
+    let head = "the body of the job `tariff` cannot be written as JSON: ";
+    let error = refused(price(Some(f64::NAN), 1.0, json!(1)));
+    assert_eq!(error, format!("{head}body.now: NaN cannot be written as JSON"));
+    let error = refused(price(None, f64::NEG_INFINITY, json!(1)));
+    assert_eq!(error, format!("{head}body.before.mon: -inf cannot be written as JSON"));
+    let deep = (0..130).fold(json!(1), |inner, _| json!([inner]));
+    assert!(refused(price(None, 1.0, deep)).contains("expected at most 127 levels"));
+
+    let pulpo = TestPulpo::new();
+    let error = pulpo.publish(Sealed { key: 1 }).unwrap_err();
+    assert!(matches!(error, PublishError::Unreadable { .. }), "{error:?}");
+    assert!(error.source().unwrap().to_string().starts_with("body: missing field `key`"), "{error:?}");
+    let unchecked = pulpo.publish(Message::new(Sealed { key: 1 }).unchecked()).unwrap();
+    assert!(unchecked.id().is_some());
+    let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    let error = pulpo.publish(Message::new(Search(None)).header("deep", deep)).unwrap_err();
+    assert!(error.source().unwrap().to_string().starts_with("header.deep[0]"), "{error:?}");
+}
+
+#[test]
+fn a_handler_that_publishes_what_no_worker_could_read_has_failed() {
+    let pulpo = TestPulpo::new();
+    pulpo.publish(Price { now: None, before: BTreeMap::new(), more: json!(1) }).unwrap();
+    let run = pulpo.run_next().unwrap();
+    assert!(run.reason().unwrap().contains("body.now: NaN cannot be written as JSON"), "{run}");
+}
