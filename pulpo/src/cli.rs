@@ -18,13 +18,13 @@ use crate::message::MessageId;
 use crate::registry::Registry;
 use crate::report::chain;
 
-mod buffered;
 mod change;
 mod check;
 mod completions;
 mod configuration;
 mod handlers;
 mod list;
+mod log_writer;
 mod logs;
 mod panics;
 mod peek;
@@ -231,14 +231,22 @@ pub fn main(program: Program) -> ExitCode {
         // Who reads our output, `head` for instance, has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {}", show::visible(&chain(&*error)));
+            logs::last_word(&format!("error: {}\n", show::visible(&chain(&*error))));
             ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
         }
     }
 }
 
+/// Whether it comes from there, wrapped or not.
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {

@@ -1,31 +1,54 @@
 //! Where the logs of a command go: to standard error, a line each.
 
 use std::io::{self, IsTerminal as _, Write, stderr};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use super::buffered::{self, WrittenOut};
+use super::log_writer::LogWriter;
 use super::show::escaped;
 use crate::config::{ConsoleOptions, LogFormat};
 
-/// Writes out what is buffered when it is dropped.
+/// How long the end of a command waits for its last lines to be read. Systems
+/// that stop a worker give it some seconds beyond its grace.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// How long a panic waits: it may be the end of the process.
+const PANIC: Duration = Duration::from_millis(100);
+
+/// The log of this process, once it has begun.
+static LOG: OnceLock<LogWriter> = OnceLock::new();
+
+/// Has the last lines written when it is dropped.
 #[must_use]
-pub(super) struct Logs(#[expect(dead_code, reason = "it works by being dropped")] Option<WrittenOut>);
+pub(super) struct Logs(LogWriter);
+
+impl Logs {
+    /// Shows a text before all else.
+    pub(super) fn show(&self, text: &str) {
+        self.0.take(text.as_bytes());
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.0.end(LAST_LINES);
+    }
+}
 
 /// From here on, what is logged is shown: at this level, or as `RUST_LOG`
 /// says, or by default at that one.
 pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptions) -> Logs {
     let filter = wanted(level).ok().flatten().unwrap_or_else(|| EnvFilter::new(default.to_string()));
     let json = matches!(console.log_format, LogFormat::Json);
-    // Without a thread for it, the log is written as it comes.
-    let buffered = console.enable_output_buffering.then(|| buffered::start(stderr).ok()).flatten();
-    let (writer, guard) = match buffered {
-        Some((log, guard)) => (BoxMakeWriter::new(move || Lines { json, out: log.clone() }), Some(guard)),
-        None => (BoxMakeWriter::new(move || Lines { json, out: stderr() }), None),
-    };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(writer);
+    let log = LOG.get_or_init(|| LogWriter::to_standard_error(json, console.enable_output_buffering));
+    let writer = BoxMakeWriter::new(move || Lines { json, out: log.clone() });
+    // It would say with `eprintln!`, which panics, that the log cannot be written.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false);
+    let lines = lines.with_env_filter(filter).with_target(false).with_writer(writer);
     // A program that has set up its own logs keeps them.
     let _ = match console.log_format {
         LogFormat::Json => lines.json().with_ansi(false).flatten_event(true).with_span_list(false).try_init(),
@@ -33,7 +56,23 @@ pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptio
         LogFormat::Plain => lines.with_ansi(false).try_init(),
         LogFormat::Auto => lines.with_ansi(stderr().is_terminal() && colour_is_wanted()).try_init(),
     };
-    Logs(guard)
+    Logs(log.clone())
+}
+
+/// Waits a moment for what was logged to be written: a panic may be the end.
+pub(super) fn flush_after_panic() {
+    if let Some(log) = LOG.get() {
+        log.flush(PANIC);
+    }
+}
+
+/// Says why the program ends, and waits no longer for whoever reads it than for
+/// the rest of the log.
+pub(super) fn last_word(text: &str) {
+    LOG.get_or_init(|| LogWriter::to_standard_error(false, false)).take(text.as_bytes());
+    if let Some(log) = LOG.get() {
+        log.end(LAST_LINES);
+    }
 }
 
 /// What is wrong with `RUST_LOG`, if it is used.

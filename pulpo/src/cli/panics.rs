@@ -3,19 +3,24 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{PanicHookInfo, set_hook};
 
+use super::logs;
 use crate::guard::panic_text;
 use crate::report::limited;
 
-/// From here on a panic is logged with its text escaped. Rust's own report
-/// prints it as it is, and it may quote a message that holds line ends.
-pub(super) fn log() {
-    set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
-        let text = limited(panic_text(panic.payload()).to_owned());
+/// From here on a panic is logged, with its text escaped if texts are wanted.
+/// Rust's own report prints it as it is, and it may quote a message that holds
+/// line ends.
+pub(super) fn log(with_texts: bool) {
+    // A panic in here would end the process, and so nothing in here may: neither
+    // panic, nor wait for long.
+    set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        let text = with_texts.then(|| limited(panic_text(panic.payload()).to_owned()));
         let at = panic.location().map(ToString::to_string);
         let thread = std::thread::current();
         let backtrace = Backtrace::capture();
         // Names of functions only, on lines of their own as everywhere.
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
         tracing::error!(text, at, thread = thread.name(), backtrace, "panicked");
+        logs::flush_after_panic();
     }));
 }

@@ -1,11 +1,12 @@
 //! `work`: take messages and run their handlers.
 
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::{IsTerminal as _, stderr};
 
 use tracing::Level;
 
 use super::check::setup_failed;
-use super::{Done, Program, WorkArguments, logs};
+use super::logs::{self, Logs};
+use super::{Done, Program, WorkArguments};
 use crate::app::App;
 use crate::banner;
 use crate::config::{Config, ConsoleOptions, Sources};
@@ -18,7 +19,6 @@ pub(super) fn run(
     log_level: Option<Level>,
     mut sources: Sources,
 ) -> Done {
-    super::panics::log();
     // Before the queue is touched: a worker without handlers is a mistake.
     let registry = Registry::collect()?;
     let mut set = |key: &str, value: Option<String>| {
@@ -28,8 +28,9 @@ pub(super) fn run(
     set("queues", arguments.queues.clone());
     set("listen", arguments.listen.map(|address| address.to_string()));
     let config = Config::load_from(&sources)?;
-    show_banner(&config.console, program)?;
-    let _written_out_at_the_end = logs::start(log_level, Level::INFO, &config.console);
+    let logs = logs::start(log_level, Level::INFO, &config.console);
+    super::panics::log(config.worker.log_reasons);
+    show_banner(&config.console, program, &logs)?;
     let pulpo = Pulpo::new(config)?;
     let mut app = App::default();
     (program.setup)(&mut app).map_err(|error| setup_failed(&*error))?;
@@ -37,11 +38,11 @@ pub(super) fn run(
     Ok(())
 }
 
-fn show_banner(console: &ConsoleOptions, program: &Program) -> Done {
+fn show_banner(console: &ConsoleOptions, program: &Program, logs: &Logs) -> Done {
     if console.enable_banner.unwrap_or_else(|| stderr().is_terminal()) {
         let name = console.banner_name.as_deref().unwrap_or(program.name);
         let drawn = banner::drawn(name, &console.banner_font)?;
-        writeln!(stderr(), "{}\n{} {}\n", drawn.trim_end(), program.name, program.version)?;
+        logs.show(&format!("{}\n{} {}\n\n", drawn.trim_end(), program.name, program.version));
     }
     Ok(())
 }

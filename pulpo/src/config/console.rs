@@ -15,9 +15,9 @@ pub struct ConsoleOptions {
     /// The figlet font of the banner: the name of a built-in one, or a file
     /// that ends in `.flf`. Default: `standard`.
     pub banner_font: String,
-    /// Whether logs go through a buffer that a thread of its own writes, so
-    /// that a slow reader of them does not hold up the jobs. Default: false,
-    /// each line is written before the job goes on.
+    /// Whether the lines of a log are gathered for up to 100 milliseconds, or 64
+    /// KiB, before they are written. Default: false, they are written as they
+    /// come. No job waits for the reader of the log either way.
     pub enable_output_buffering: bool,
     /// How the lines of the log look.
     pub log_format: LogFormat,

@@ -26,6 +26,7 @@ mod leases;
 mod life;
 mod limits;
 mod links;
+mod log_output;
 mod logs;
 mod messages;
 mod newcomer;

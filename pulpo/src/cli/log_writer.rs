@@ -1,0 +1,387 @@
+//! Writes the log to standard error, whatever becomes of standard error: a log
+//! that cannot be written never ends or delays a job.
+//!
+//! A thread does the writing. Lines wait for it in memory, up to a bound; those
+//! beyond it, and those that could not be written, are dropped and counted, and
+//! a line says how many as soon as one can be written again. A regular file
+//! takes what it is given, so lines go there directly: none is lost if the
+//! process dies a moment later.
+//!
+//! # Invariants
+//! Nothing in here panics, fails, or waits for whoever reads the log, except
+//! [`LogWriter::flush`], and that only for as long as it is told to.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use chrono::{SecondsFormat, Utc};
+
+use crate::clock::lock;
+
+/// How much waits for a slow reader: some 50,000 lines.
+const MOST_BYTES: usize = 8 << 20;
+
+/// How long lines are gathered if they are to be buffered, and how many bytes.
+const GATHER: Duration = Duration::from_millis(100);
+const GATHERED: usize = 64 << 10;
+
+/// When to try again to write to what takes no more right now.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// Takes whole lines.
+#[derive(Clone)]
+pub(super) struct LogWriter(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Lines have come, or somebody waits for them to be written.
+    came: Condvar,
+    /// The thread has written what it had taken.
+    written: Condvar,
+    /// Whether the notice of lost lines is JSON.
+    json: bool,
+}
+
+struct State {
+    waiting: Vec<u8>,
+    /// Lines that could not be kept or written, and were not yet told of.
+    lost: u64,
+    /// How many bytes were ever taken, and how many of these are dealt with.
+    taken: u64,
+    done: u64,
+    /// Whether lines are to wait for others.
+    gathers: bool,
+    /// Somebody waits for them to be written now.
+    urgent: bool,
+    /// Waiting for the reader was in vain, and nothing was written since.
+    stalled: bool,
+    /// The file that is written directly, and whether its last line is whole.
+    file: Option<Output>,
+}
+
+/// Where the bytes go in the end.
+struct Output {
+    to: Box<dyn Write + Send>,
+    /// Whether the last write ended in the middle of a line.
+    broken: bool,
+}
+
+/// The standard error of this process; whether it is a regular file.
+fn standard_error() -> (Box<dyn Write + Send>, bool) {
+    // Not through the handle of the standard library: a write that blocks would
+    // hold its lock, and everybody else who prints.
+    #[cfg(unix)]
+    if let Ok(file) = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned().map(std::fs::File::from) {
+        let is_file = file.metadata().is_ok_and(|found| found.is_file());
+        return (Box::new(file), is_file);
+    }
+    (Box::new(io::stderr()), false)
+}
+
+impl LogWriter {
+    /// Writes to standard error; `buffered`: some lines at once.
+    pub(super) fn to_standard_error(json: bool, buffered: bool) -> Self {
+        let (to, is_file) = standard_error();
+        Self::new(to, is_file && !buffered, json, buffered)
+    }
+
+    fn new(to: Box<dyn Write + Send>, directly: bool, json: bool, gathers: bool) -> Self {
+        let output = Output { to, broken: false };
+        let state = State {
+            waiting: Vec::new(),
+            lost: 0,
+            taken: 0,
+            done: 0,
+            gathers,
+            urgent: false,
+            stalled: false,
+            file: None,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), came: Condvar::new(), written: Condvar::new(), json });
+        if directly {
+            lock(&shared.state).file = Some(output);
+            return Self(shared);
+        }
+        // Where no thread comes of it, the output is written directly.
+        let ours = Arc::new(Mutex::new(Some(output)));
+        let (theirs, of_thread) = (ours.clone(), shared.clone());
+        let work = move || {
+            let output = lock(&theirs).take();
+            if let Some(output) = output {
+                of_thread.write_on(output);
+            }
+        };
+        if thread::Builder::new().name("pulpo-log".to_owned()).spawn(work).is_err() {
+            lock(&shared.state).file = lock(&ours).take();
+        }
+        Self(shared)
+    }
+
+    /// Takes a line, or some.
+    pub(super) fn take(&self, lines: &[u8]) {
+        let mut state = lock(&self.0.state);
+        let State { waiting, lost, taken, file, .. } = &mut *state;
+        if let Some(output) = file {
+            *lost = output.write(lines, *lost, self.0.json);
+        } else if waiting.len() + lines.len() > MOST_BYTES {
+            *lost += count(lines);
+        } else {
+            waiting.extend_from_slice(lines);
+            *taken += lines.len() as u64;
+            drop(state);
+            self.0.came.notify_one();
+        }
+    }
+
+    /// Waits until all that was taken is written, or for this long; not at all
+    /// if that was in vain before and nothing was written since.
+    pub(super) fn flush(&self, at_most: Duration) {
+        let mut state = lock(&self.0.state);
+        if state.stalled || state.done == state.taken {
+            return;
+        }
+        state.urgent = true;
+        let target = state.taken;
+        self.0.came.notify_one();
+        let waits = |state: &mut State| state.done < target;
+        let (mut state, _) =
+            self.0.written.wait_timeout_while(state, at_most, waits).unwrap_or_else(PoisonError::into_inner);
+        state.stalled = state.done < target;
+    }
+
+    /// The last lines come: none is to wait for others.
+    pub(super) fn end(&self, at_most: Duration) {
+        lock(&self.0.state).gathers = false;
+        self.flush(at_most);
+    }
+}
+
+impl Shared {
+    /// The thread: for as long as the process lives.
+    fn write_on(&self, mut output: Output) {
+        loop {
+            let (lines, lost, end) = self.next();
+            // What was lost did not fit behind these lines.
+            let mut left = output.write(&lines, 0, self.json);
+            if left == 0 && lost > 0 {
+                left = output.write(&[], lost, self.json);
+            } else {
+                left += lost;
+            }
+            let mut state = lock(&self.state);
+            state.lost += left;
+            state.done = end;
+            state.stalled = false;
+            drop(state);
+            self.written.notify_all();
+        }
+    }
+
+    /// Waits for lines; all there are, how many were lost since, and where
+    /// that is.
+    fn next(&self) -> (Vec<u8>, u64, u64) {
+        let nothing = |state: &mut State| state.waiting.is_empty();
+        let mut state = self.came.wait_while(lock(&self.state), nothing).unwrap_or_else(PoisonError::into_inner);
+        if state.gathers {
+            let gather = |state: &mut State| state.gathers && !state.urgent && state.waiting.len() < GATHERED;
+            state = self.came.wait_timeout_while(state, GATHER, gather).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.urgent = false;
+        (std::mem::take(&mut state.waiting), std::mem::take(&mut state.lost), state.taken)
+    }
+}
+
+impl Output {
+    /// Writes that so many lines were lost, and these; how many are lost now.
+    fn write(&mut self, lines: &[u8], lost: u64, json: bool) -> u64 {
+        let notice = if lost > 0 { notice(lost, json) } else { Vec::new() };
+        let begun = if self.broken { b"\n".as_slice() } else { &[] };
+        let all = [begun, &notice, lines].concat();
+        let mut at = 0;
+        while at < all.len() {
+            match self.to.write(&all[at..]) {
+                Ok(0) => break,
+                Ok(written) => at += written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(AGAIN),
+                Err(_) => break,
+            }
+        }
+        self.broken = match at.checked_sub(1) {
+            Some(last) => all[last] != b'\n',
+            None => self.broken,
+        };
+        if at == all.len() {
+            return 0;
+        }
+        let told = at >= begun.len() + notice.len();
+        count(&lines[at.saturating_sub(begun.len() + notice.len())..]) + if told { 0 } else { lost }
+    }
+}
+
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// The line that tells of lost ones.
+fn notice(lost: u64, json: bool) -> Vec<u8> {
+    let time = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let message = "lines of the log were lost: they could not be written in time, or not at all";
+    let line = if json {
+        format!("{{\"timestamp\":\"{time}\",\"level\":\"WARN\",\"message\":\"{message}\",\"lines\":{lost}}}\n")
+    } else {
+        format!("{time}  WARN {message} lines={lost}\n")
+    };
+    line.into_bytes()
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.take(lines);
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reader does with what it is given.
+    #[derive(Clone, Default)]
+    struct Reader(Arc<(Mutex<Reads>, Condvar)>);
+
+    #[derive(Default)]
+    struct Reads {
+        text: String,
+        /// It reads nothing for now.
+        stopped: bool,
+        /// A write fails for now, after this many bytes.
+        fails_after: Option<usize>,
+        /// Somebody waits for it.
+        waits: bool,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut reads = lock(&self.0.0);
+            reads.waits = reads.stopped;
+            self.0.1.notify_all();
+            let mut reads = self.0.1.wait_while(reads, |reads| reads.stopped).expect("no panic");
+            let room = match &mut reads.fails_after {
+                Some(0) => return Err(ErrorKind::StorageFull.into()),
+                Some(room) => {
+                    let taken = bytes.len().min(*room);
+                    *room -= taken;
+                    taken
+                }
+                None => bytes.len(),
+            };
+            reads.text.push_str(&String::from_utf8_lossy(&bytes[..room]));
+            Ok(room)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Reader {
+        fn set(&self, change: impl FnOnce(&mut Reads)) {
+            change(&mut lock(&self.0.0));
+            self.0.1.notify_all();
+        }
+
+        /// Once somebody waits for it.
+        fn once_waited_for(&self) {
+            drop(self.0.1.wait_while(lock(&self.0.0), |reads| !reads.waits).expect("no panic"));
+        }
+
+        fn text(&self) -> String {
+            lock(&self.0.0).text.clone()
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn writers() -> Vec<(Reader, LogWriter)> {
+        let each = [(true, false), (false, false), (false, true)];
+        let writer = |(directly, gathers)| {
+            let reader = Reader::default();
+            (reader.clone(), LogWriter::new(Box::new(reader), directly, false, gathers))
+        };
+        each.map(writer).into()
+    }
+
+    #[test]
+    fn all_lines_are_written_in_their_order_also_those_after_the_end() {
+        for (reader, log) in writers() {
+            (0..30_000).for_each(|line| log.take(format!("{line}\n").as_bytes()));
+            log.end(LONG);
+            log.take(b"30000\n");
+            log.flush(LONG);
+            let expected: String = (0..=30_000).map(|line| format!("{line}\n")).collect();
+            assert!(reader.text() == expected, "{}", reader.text().len());
+        }
+    }
+
+    #[test]
+    fn a_reader_that_reads_nothing_holds_up_nobody_and_learns_what_it_has_missed() {
+        for (reader, log) in writers().split_off(1) {
+            reader.set(|reads| reads.stopped = true);
+            log.take(b"first\n");
+            log.flush(Duration::ZERO);
+            reader.once_waited_for();
+            let line = [&[b'x'; 1023][..], b"\n"].concat();
+            for _ in 0..2 * MOST_BYTES / line.len() {
+                log.take(&line);
+            }
+            log.flush(Duration::from_millis(1));
+            // The next one does not wait at all.
+            log.flush(LONG);
+            reader.set(|reads| reads.stopped = false);
+            once(|| reader.text().contains("lines of the log were lost"));
+            let kept = reader.text().matches(&"x".repeat(1023)).count();
+            let lost = 2 * MOST_BYTES / line.len() - kept;
+            assert!(reader.text().ends_with(&format!(" lines={lost}\n")), "{lost}");
+            log.take(b"last\n");
+            log.flush(LONG);
+            assert!(reader.text().ends_with("last\n"));
+        }
+    }
+
+    fn once(mut holds: impl FnMut() -> bool) {
+        let end = std::time::Instant::now() + LONG;
+        while !holds() {
+            assert!(std::time::Instant::now() < end, "waited in vain");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_full_disk_costs_lines_and_is_told_of_when_it_is_over() {
+        for (reader, log) in writers() {
+            reader.set(|reads| reads.fails_after = Some("one\ntw".len()));
+            for line in ["one\n", "two\n", "three\n"] {
+                log.take(line.as_bytes());
+                log.flush(LONG);
+            }
+            reader.set(|reads| reads.fails_after = None);
+            log.take(b"four\n");
+            log.flush(LONG);
+            log.take(b"five\n");
+            log.flush(LONG);
+            let text = reader.text();
+            let lines: Vec<_> = text.lines().collect();
+            assert_eq!((lines[0], lines[1]), ("one", "tw"), "{text}");
+            assert!(lines.contains(&"four") && lines.contains(&"five"), "{text}");
+            let notices: Vec<_> = lines.iter().filter(|line| line.contains("lines of the log were lost")).collect();
+            assert!(notices.len() == 1 && notices[0].ends_with(" lines=2"), "{text}");
+        }
+    }
+}
