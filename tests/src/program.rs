@@ -237,6 +237,20 @@ impl From<Child> for Running {
     }
 }
 
+impl Running {
+    /// Waits for its end; the number of the signal that ended it, if one did.
+    ///
+    /// # Panics
+    /// If it does not end in half a minute.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn end_by_signal(mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt as _;
+        crate::wait::until("the program ends", || self.has_ended());
+        self.0.wait().expect("a child of ours").signal()
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();

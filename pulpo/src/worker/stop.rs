@@ -3,10 +3,17 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread;
+#[cfg(unix)]
+use std::time::Duration;
 
+#[cfg(unix)]
+use crate::clock::SystemClock;
 use crate::clock::{Clock, Signal};
+#[cfg(unix)]
+use crate::process::signals;
 use crate::queue::QueueAdapter;
 
 const WORKING: u8 = 0;
@@ -72,42 +79,28 @@ impl Stopper {
     }
 }
 
-/// Has SIGINT and SIGTERM stop the worker, a second one at once, until the
-/// returned value is dropped.
+/// A second signal counts as one from this time on after the first: some that
+/// stop a program send two at once, to it and to its group.
 #[cfg(unix)]
-pub(super) fn watch_signals(stopper: &Stopper) -> io::Result<Watch> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-    let handle = signals.handle();
-    let stopper = stopper.clone();
-    let thread = thread::Builder::new().name("pulpo-signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            if stopper.0.requested() {
-                tracing::warn!(signal, "second signal: the worker stops at once");
-                stopper.stop_at_once();
-            } else {
-                tracing::info!(signal, "the worker stops: running jobs may end; a second signal stops at once");
-                stopper.stop();
-            }
-        }
-    })?;
-    Ok(Watch { handle, thread: Some(thread) })
-}
+const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 
+/// Has SIGINT, SIGTERM and SIGHUP stop the worker, a second one at once, until
+/// the returned value is dropped.
 #[cfg(unix)]
-pub(super) struct Watch {
-    handle: signal_hook::iterator::Handle,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-#[cfg(unix)]
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.handle.close();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+pub(super) fn watch_signals(stopper: &Stopper) -> io::Result<signals::Watch> {
+    let (stopper, clock, first) = (stopper.clone(), SystemClock::new(), OnceLock::new());
+    signals::watch(move |signal| {
+        let now = clock.uptime();
+        let first = *first.get_or_init(|| {
+            tracing::info!(signal, "shutting down: waiting for running jobs (signal again to stop now)");
+            stopper.stop();
+            now
+        });
+        if now.saturating_sub(first) >= SECOND_SIGNAL_AFTER {
+            tracing::warn!(signal, "second signal: the worker stops at once");
+            stopper.stop_at_once();
         }
-    }
+    })
 }
 
 /// Elsewhere the process ends at once, and its leases end by themselves.

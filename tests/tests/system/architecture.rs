@@ -10,11 +10,11 @@ use std::path::Path;
 const LAYERS: &[&str] = &[
     "guard",
     "report",
-    "process",
     "message",
     "outcome",
     "policy",
     "clock",
+    "process",
     "runtime",
     "http",
     "disposition",

@@ -3,3 +3,4 @@
 
 mod environment;
 mod paths;
+mod signals;

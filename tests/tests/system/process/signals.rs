@@ -1,0 +1,198 @@
+//! What each signal does to a worker, and to a program that has had one.
+
+use std::time::{Duration, Instant};
+
+use pulpo_tests::program::{Place, Running};
+use pulpo_tests::wait::until;
+
+const EMBEDDER: &str = env!("CARGO_BIN_EXE_embedder");
+
+fn publish(place: &Place, action: &str) {
+    let said = place.run(EMBEDDER, &["publish", action]);
+    assert_eq!(said.code, 0, "{}", said.err);
+}
+
+fn started(place: &Place, program: &str, arguments: &[&str]) -> Running {
+    place.start(place.command(program, arguments))
+}
+
+/// A program that has had a worker and has gone on with something else.
+fn after_a_worker(place: &Place, arguments: &[&str]) -> Running {
+    let program = started(place, EMBEDDER, arguments);
+    if arguments[1].starts_with("run") {
+        publish(place, "note working");
+        until("it works", || place.record().contains("note working"));
+        program.signal("TERM");
+    }
+    until("the worker has returned", || place.record().contains("returned"));
+    program
+}
+
+#[test]
+fn the_default_action_is_back_when_a_worker_has_returned() {
+    for how in ["drain", "drain twice", "run", "run two"] {
+        for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+            let place = Place::new();
+            let program = after_a_worker(&place, &["stay", how]);
+            program.signal(signal);
+            assert_eq!(program.end_by_signal(), Some(number), "{how} {signal}");
+        }
+    }
+}
+
+#[test]
+fn a_handler_for_another_signal_does_not_keep_the_default_action_away() {
+    for when in ["before other", "after other"] {
+        let place = Place::new();
+        let program = after_a_worker(&place, &["stay", "drain", when]);
+        program.signal("INT");
+        assert_eq!(program.end_by_signal(), Some(2), "{when}");
+    }
+}
+
+#[test]
+fn a_handler_of_the_programs_own_goes_on_before_and_after_a_worker() {
+    for handler in ["signal-hook", "tokio", "ctrlc"] {
+        for when in ["before", "after"] {
+            let place = Place::new();
+            let mut program = after_a_worker(&place, &["stay", "drain", &format!("{when} {handler}")]);
+            for times in 1..=2 {
+                program.signal("INT");
+                until(&format!("{handler} {when} has caught it"), || place.record().matches("caught").count() == times);
+                assert!(!program.has_ended(), "{handler} {when}");
+            }
+            // Where nobody has a handler of his own, the default is back.
+            if handler == "ctrlc" || when == "before" {
+                program.signal("TERM");
+                assert_eq!(program.end_by_signal(), Some(15), "{handler} {when}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_handler_of_the_programs_own_runs_beside_a_worker() {
+    for handler in ["signal-hook", "tokio", "ctrlc"] {
+        let place = Place::new();
+        let program = started(&place, EMBEDDER, &["stay", "run", &format!("before {handler}")]);
+        publish(&place, "note working");
+        until("it works", || place.record().contains("note working"));
+        program.signal("INT");
+        until("both have heard it", || place.record().contains("caught") && place.record().contains("returned"));
+    }
+}
+
+#[test]
+fn a_signal_that_is_ignored_when_the_worker_starts_is_ignored_when_it_has_returned() {
+    let place = Place::new();
+    let script = format!("trap '' INT; exec {EMBEDDER} stay drain");
+    let mut program = after_a_worker_of_a_shell(&place, &script);
+    program.signal("INT");
+    program.signal("INT");
+    assert!(!program.has_ended());
+    program.signal("TERM");
+    assert_eq!(program.end_by_signal(), Some(15), "and not by INT");
+}
+
+fn after_a_worker_of_a_shell(place: &Place, script: &str) -> Running {
+    let program = started(place, "sh", &["-c", script]);
+    until("the worker has returned", || place.record().contains("returned"));
+    program
+}
+
+#[test]
+fn each_signal_that_stops_a_worker_lets_its_job_end() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let place = Place::new();
+        let worker = started(&place, EMBEDDER, &["work"]);
+        publish(&place, "nap 500");
+        until("the job has begun", || place.record().contains("asleep"));
+        worker.signal(signal);
+        assert_eq!(worker.end(), 0, "{signal}");
+        assert!(place.record().contains("nap 500"), "{signal}");
+    }
+}
+
+#[test]
+fn two_signals_at_once_are_one() {
+    for signals in [["TERM", "TERM"], ["TERM", "HUP"], ["INT", "TERM"]] {
+        let place = Place::new();
+        let worker = started(&place, EMBEDDER, &["work"]);
+        publish(&place, "nap 1500");
+        until("the job has begun", || place.record().contains("asleep"));
+        signals.iter().for_each(|signal| worker.signal(signal));
+        assert_eq!(worker.end(), 0, "{signals:?}");
+        assert!(place.record().contains("nap 1500"), "{signals:?}");
+    }
+}
+
+#[test]
+fn timeout_lets_a_job_end() {
+    let place = Place::new();
+    publish(&place, "nap 2000");
+    let said = place.run("timeout", &["1", EMBEDDER, "work"]);
+    assert_eq!(said.code, 124, "{}", said.err);
+    assert!(place.record().contains("nap 2000"), "{}", place.record());
+}
+
+#[test]
+fn a_later_signal_stops_at_once() {
+    let place = Place::new();
+    let worker = started(&place, EMBEDDER, &["work"]);
+    publish(&place, "nap 3600000");
+    until("the job has begun", || place.record().contains("asleep"));
+    worker.signal("TERM");
+    let told = Instant::now();
+    until("a second one counts", || told.elapsed() > Duration::from_secs(1));
+    let mut worker = worker;
+    until("it has ended", || {
+        if !worker.has_ended() {
+            worker.signal("HUP");
+        }
+        worker.has_ended()
+    });
+    assert!(told.elapsed() < Duration::from_secs(20), "{:?}", told.elapsed());
+}
+
+#[test]
+fn a_hangup_that_is_ignored_stays_so() {
+    for script in [format!("trap '' HUP; exec {EMBEDDER} work"), format!("exec nohup {EMBEDDER} work")] {
+        let place = Place::new();
+        let worker = started(&place, "sh", &["-c", &script]);
+        publish(&place, "note first");
+        until("it works", || place.record().contains("note first"));
+        worker.signal("HUP");
+        publish(&place, "note second");
+        until("it works on", || place.record().contains("note second"));
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0, "{script}");
+    }
+}
+
+#[test]
+fn other_signals_end_a_worker_and_its_job_comes_again() {
+    for (signal, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14)] {
+        let place = Place::new();
+        let worker = started(&place, EMBEDDER, &["work"]);
+        publish(&place, "nap 3600000");
+        until("the job has begun", || place.record().contains("asleep"));
+        worker.signal(signal);
+        assert_eq!(worker.end_by_signal(), Some(number));
+        let again = started(&place, EMBEDDER, &["work"]);
+        until("the job has begun again", || place.record().matches("asleep").count() == 2);
+        drop(again);
+    }
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_ends_no_worker() {
+    let place = Place::new();
+    let worker = started(&place, EMBEDDER, &["work"]);
+    publish(&place, "note first");
+    until("it works", || place.record().contains("note first"));
+    worker.signal("PIPE");
+    publish(&place, "note second");
+    until("it works on", || place.record().contains("note second"));
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
