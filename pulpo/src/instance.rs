@@ -103,7 +103,7 @@ impl Pulpo {
         self.0.producer.publish_all(messages.into_iter().map(IntoMessage::into_draft).collect())
     }
 
-    /// Works until it is stopped by SIGINT or SIGTERM, or as the
+    /// Works until it is stopped by SIGINT, SIGTERM or SIGHUP, or as the
     /// configuration says.
     ///
     /// # Errors

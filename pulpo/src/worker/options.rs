@@ -43,8 +43,9 @@ pub struct WorkerOptions {
     pub listen: Option<SocketAddr>,
     /// The queue of jobs that name none. Default: `pulpo`.
     pub default_queue: String,
-    /// Whether SIGINT and SIGTERM stop the worker, a second one at once.
-    /// Default: true.
+    /// Whether SIGINT, SIGTERM and SIGHUP stop the worker; a second one that
+    /// comes a second after the first, or later, stops it at once. When the
+    /// worker has returned, they do what they did before. Default: true.
     pub handle_signals: bool,
     /// Whether the log says why a run failed: the text of its error or of its
     /// panic, which may quote what the job is about. The queue keeps it anyway.

@@ -73,7 +73,7 @@ fn a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted(place: &Place) {
     let worker = busy(place, "3s");
     let stopped = Instant::now();
     worker.signal("TERM");
-    until("it is heard", || place.log().contains("the worker stops"));
+    until("it is heard", || place.log().contains("shutting down"));
     // No new job is taken: there is one lane that nothing keeps busy.
     publish(place, "held", "next");
     for shape in SHAPES {
