@@ -31,6 +31,7 @@ use crate::context::Surroundings;
 use crate::disposition::Disposition;
 use crate::guard;
 pub use crate::policy::HandlerOptions;
+use crate::process::fork::Birthplace;
 use crate::producer::Producer;
 use crate::queue::{Lease, QueueAdapter, QueueError};
 use crate::registry::Registry;
@@ -83,6 +84,8 @@ struct Shared {
     in_trouble: AtomicUsize,
     /// What the handlers may ask for.
     surroundings: Arc<Surroundings>,
+    /// Where it runs.
+    birthplace: Birthplace,
 }
 
 impl fmt::Debug for Worker {
@@ -277,11 +280,22 @@ impl Worker {
             in_trouble: AtomicUsize::new(0),
             counts: Counts::default(),
             surroundings,
+            birthplace: Birthplace::here(),
         }))
     }
 }
 
 impl Shared {
+    /// Ends the process if it is a fork that a handler made and returned in.
+    /// The run is the parent's, and its lane is not the child's to go on with:
+    /// it has none of the other threads, and may find any lock taken. So
+    /// nothing is cleaned up or logged either.
+    fn end_fork(&self) {
+        if !self.birthplace.is_here() {
+            std::process::exit(1);
+        }
+    }
+
     /// A lane could not take messages.
     fn in_trouble(&self, trouble: &Pause, error: &QueueError) {
         if !trouble.in_trouble() && self.in_trouble.fetch_add(1, Ordering::SeqCst) == 0 {

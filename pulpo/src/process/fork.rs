@@ -46,7 +46,7 @@ impl Birthplace {
     }
 
     /// Whether that is this process, and not a fork of it. Costs one system
-    /// call, less than 100 ns.
+    /// call, about 100 ns.
     pub(crate) fn is_here(self) -> bool {
         self == Self::here()
     }

@@ -144,7 +144,11 @@ impl Lane {
         let (mut ran, follow_ups) = match context {
             Some(context) => {
                 self.begin();
-                let ran = self.span.in_scope(|| call::batch(assignment.handler, &bodies, &context));
+                let ran = self.span.in_scope(|| {
+                    let ran = call::batch(assignment.handler, &bodies, &context);
+                    self.shared.end_fork();
+                    ran
+                });
                 (ran.into_iter(), context.into_follow_ups())
             }
             None => (Vec::new().into_iter(), Vec::new()),

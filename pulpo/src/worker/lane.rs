@@ -196,7 +196,11 @@ impl Lane {
                     let failed = delivery.failed(assignment.policy.max_attempts);
                     let context = self.context(delivery.lease.id, failed, message, &assignment);
                     self.begin();
-                    let ending = self.span.in_scope(|| call::one(assignment.handler, body, &context));
+                    let ending = self.span.in_scope(|| {
+                        let ending = call::one(assignment.handler, body, &context);
+                        self.shared.end_fork();
+                        ending
+                    });
                     follow_ups = context.into_follow_ups();
                     Ok(ending)
                 },

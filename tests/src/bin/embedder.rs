@@ -4,12 +4,14 @@
 use std::error::Error;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fork::{Fork, fork, waitpid};
 use pulpo::Pulpo;
 use serde::{Deserialize, Serialize};
 
-/// An action: `note TEXT`, `chdir FOLDER`, `nap MILLISECONDS`.
+/// An action: `note TEXT`, `chdir FOLDER`, `nap MILLISECONDS`, `fork`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Embedded(String);
 
@@ -22,8 +24,22 @@ fn embedded(Embedded(action): Embedded) -> pulpo::Outcome {
         write_down("asleep")?;
         std::thread::sleep(Duration::from_millis(millis.parse()?));
     }
+    if action == "fork" {
+        return fork_and_return().map_err(|error| pulpo::fatal(error.to_string()));
+    }
     write_down(&action)?;
     Ok(())
+}
+
+/// Both processes return to the worker.
+fn fork_and_return() -> std::io::Result<()> {
+    match fork()? {
+        Fork::Child => write_down("the child returns"),
+        Fork::Parent(child) => {
+            let status = waitpid(child)?;
+            write_down(&format!("the child ended with {}", status >> 8))
+        }
+    }
 }
 
 /// One line, in one write, so that those of several processes do not mix.
@@ -111,6 +127,101 @@ fn install(which: &str) -> Done {
     Ok(())
 }
 
+/// What came of a publication.
+fn published(whose: &str, result: Result<pulpo::Message<Embedded>, pulpo::PublishError>) -> std::io::Result<()> {
+    match result {
+        Ok(message) => write_down(&format!("{whose} published {}", message.id().map_or("nothing", |id| id.as_str()))),
+        Err(pulpo::PublishError::Queue(error @ pulpo::queue::QueueError::Forked { .. })) => {
+            write_down(&format!("{whose} was refused: {error}"))
+        }
+        Err(error) => write_down(&format!("{whose} failed: {error:?}")),
+    }
+}
+
+fn note(whose: &str) -> Embedded {
+    Embedded(format!("note of the {whose}"))
+}
+
+/// Publishes some from async code, each on a runtime of its own.
+fn publish_async(whose: &str, count: usize) -> Done {
+    for _ in 0..count {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        published(whose, runtime.block_on(pulpo::publish_async(note(whose))))?;
+    }
+    Ok(())
+}
+
+fn publish(whose: &str, count: usize) -> std::io::Result<()> {
+    (0..count).try_for_each(|_| published(whose, pulpo::publish(note(whose))))
+}
+
+/// Publishes, forks, and publishes in both.
+fn publish_and_fork(how: &str) -> Done {
+    publish("parent", 2)?;
+    publish_async("parent", 2)?;
+    match (how, fork()?) {
+        (_, Fork::Child) => {
+            publish("child", 20)?;
+            publish_async("child", 5)?;
+            write_down("the child has ended")?;
+            std::process::exit(0);
+        }
+        ("orphan", Fork::Parent(_)) => std::process::exit(0),
+        ("together", Fork::Parent(child)) => {
+            publish("parent", 20)?;
+            waitpid(child)?;
+            publish("parent", 20)?;
+            Ok(())
+        }
+        _ => Err("expected a way to fork".into()),
+    }
+}
+
+/// Forks while other threads publish, and perhaps make the default for that.
+fn publish_and_fork_while_busy(times: usize) -> Done {
+    let over = Arc::new(AtomicBool::new(false));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let over = over.clone();
+            std::thread::spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    published("parent", pulpo::publish(note("parent"))).expect("written");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..times {
+        match fork()? {
+            Fork::Child => {
+                publish("child", 1)?;
+                publish_async("child", 1)?;
+                std::process::exit(0);
+            }
+            Fork::Parent(child) => drop(waitpid(child)?),
+        }
+    }
+    over.store(true, Ordering::SeqCst);
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    Ok(())
+}
+
+/// Publishes, and works in a fork until nothing is left.
+fn work_in_a_fork() -> Done {
+    let pulpo = pulpo()?;
+    published("parent", pulpo.publish(note("parent")))?;
+    match fork()? {
+        Fork::Child => {
+            let done = pulpo.worker()?.drain()?.done;
+            write_down(&format!("the child has done {done}"))?;
+            std::process::exit(0);
+        }
+        Fork::Parent(child) => drop(waitpid(child)?),
+    }
+    published("parent", pulpo.publish(note("parent")))?;
+    write_down(&format!("the parent has done {}", pulpo.worker()?.drain()?.done))?;
+    Ok(())
+}
+
 /// Publishes before and after a change of the folder.
 fn wander(folder: &str) -> Done {
     pulpo::initialize(pulpo::Config::load()?)?;
@@ -131,6 +242,9 @@ fn main() -> Done {
         }
         ["stay", how] => work_and_stay(how, ""),
         ["stay", how, own_handler] => work_and_stay(how, own_handler),
+        ["fork", how] => publish_and_fork(how),
+        ["fork-busy", times] => publish_and_fork_while_busy(times.parse()?),
+        ["work-in-a-fork"] => work_in_a_fork(),
         ["wander", folder] => wander(folder),
         _ => Err("expected a way to embed pulpo".into()),
     }

@@ -2,5 +2,6 @@
 //! forks.
 
 mod environment;
+mod forks;
 mod paths;
 mod signals;

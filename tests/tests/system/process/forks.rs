@@ -1,0 +1,105 @@
+//! A program that forks after it has used pulpo: through its default, from
+//! async code, and within a handler. `../forks.rs` asks the embedded queue
+//! itself.
+
+use std::collections::HashSet;
+
+use pulpo_tests::program::Place;
+use pulpo_tests::wait::until;
+
+const EMBEDDER: &str = env!("CARGO_BIN_EXE_embedder");
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+
+/// The lines that the processes wrote down, each without the id of its process.
+fn lines(place: &Place) -> Vec<String> {
+    place.record().lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect()
+}
+
+/// What was acknowledged, to whomever.
+fn acknowledged(place: &Place) -> Vec<String> {
+    lines(place).iter().filter_map(|line| Some(line.split_once(" published ")?.1.to_owned())).collect()
+}
+
+/// Each publication that was acknowledged is in the queue, once, and no other.
+#[track_caller]
+fn nothing_is_lost(place: &Place) {
+    let said = place.run(WORKER, &["list", "--limit", "0", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let there: Vec<_> = list.as_array().expect("a list").iter().map(|it| it["id"].as_str().expect("an id")).collect();
+    let acknowledged = acknowledged(place);
+    let of_each: HashSet<_> = acknowledged.iter().map(String::as_str).collect();
+    assert_eq!(of_each.len(), acknowledged.len(), "no id twice: {acknowledged:?}");
+    assert_eq!(there.iter().copied().collect::<HashSet<_>>(), of_each);
+    assert_eq!(there.len(), acknowledged.len());
+}
+
+/// The child was refused by the embedded queue, and not by a server.
+#[track_caller]
+fn the_child_has_published(place: &Place, count: usize) {
+    let lines = lines(place);
+    let of_child = |what: &str| lines.iter().filter(|line| line.starts_with(&format!("child {what} "))).count();
+    let (published, refused) = if place.has_server() { (count, 0) } else { (0, count) };
+    assert_eq!((of_child("published"), of_child("was refused:"), of_child("failed:")), (published, refused, 0));
+}
+
+on_each_queue! {
+    a_fork_and_its_parent_publish_beside_each_other
+    a_fork_that_outlives_its_parent_publishes_beside_another_program
+    a_fork_of_a_busy_program_hangs_nowhere
+    a_fork_that_a_handler_returns_in_ends
+}
+
+fn a_fork_and_its_parent_publish_beside_each_other(place: &Place) {
+    let program = place.start(place.command(EMBEDDER, &["fork", "together"]));
+    assert_eq!(program.end(), 0, "{}", place.log());
+    the_child_has_published(place, 25);
+    assert_eq!(lines(place).iter().filter(|line| line.starts_with("parent published ")).count(), 44);
+    nothing_is_lost(place);
+}
+
+fn a_fork_that_outlives_its_parent_publishes_beside_another_program(place: &Place) {
+    let parent = place.start(place.command(EMBEDDER, &["fork", "orphan"]));
+    let others: Vec<_> = (0..10).map(|_| place.run(WORKER, &["publish", "echo", "--payload", "x", "--json"])).collect();
+    assert_eq!(parent.end(), 0, "{}", place.log());
+    until("the child has ended", || place.record().contains("the child has ended"));
+    the_child_has_published(place, 25);
+    let mut known = place.record();
+    for other in others {
+        let said: serde_json::Value = serde_json::from_str(&other.out).expect("JSON");
+        let id = said["ids"][0].as_str().or(said[0]["id"].as_str()).unwrap_or_else(|| panic!("{said}"));
+        known.push_str(&format!("0 other published {id}\n"));
+    }
+    std::fs::write(place.path("record"), known).expect("written");
+    nothing_is_lost(place);
+}
+
+fn a_fork_of_a_busy_program_hangs_nowhere(place: &Place) {
+    let program = place.start(place.command(EMBEDDER, &["fork-busy", "20"]));
+    assert_eq!(program.end(), 0, "{}", place.log());
+    nothing_is_lost(place);
+}
+
+fn a_fork_that_a_handler_returns_in_ends(place: &Place) {
+    let worker = place.start(place.command(EMBEDDER, &["work"]));
+    for action in ["fork", "note after"] {
+        assert_eq!(place.run(EMBEDDER, &["publish", action]).code, 0);
+    }
+    until("both jobs are done", || place.record().contains("note after") && place.record().contains("ended with"));
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0, "{}", place.log());
+    let mut lines = lines(place);
+    lines.sort();
+    assert_eq!(lines, ["note after", "the child ended with 1", "the child returns"]);
+    assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
+}
+
+#[test]
+fn a_fork_works_at_a_server_on_connections_of_its_own() {
+    let place = Place::with_beanstalkd();
+    let program = place.start(place.command(EMBEDDER, &["work-in-a-fork"]));
+    assert_eq!(program.end(), 0, "{}", place.log());
+    let lines = lines(&place);
+    for line in ["the child has done 1", "the parent has done 1"] {
+        assert!(lines.iter().any(|it| it == line), "{lines:?}");
+    }
+}
