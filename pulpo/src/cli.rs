@@ -23,9 +23,12 @@ mod check;
 mod completions;
 mod configuration;
 mod handlers;
+mod interrupt;
+mod json;
 mod list;
 mod log_writer;
 mod logs;
+mod names;
 mod panics;
 mod peek;
 mod pick;
@@ -33,7 +36,9 @@ mod publish;
 mod queues;
 mod show;
 mod stats;
+mod table;
 mod terminal;
+mod text;
 mod work;
 
 /// What the binary says of itself.
@@ -52,10 +57,11 @@ pub struct Program {
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Examples:
-  work --concurrency 8                          work with 8 lanes until stopped
-  publish send_email --body '{\"to\": \"a@b.c\"}'   publish one job
-  list --state buried                           what failed for good, and why
-  kick 42                                       try it again
+  work --concurrency 8   work with 8 lanes until stopped
+  publish send_email --body '{\"to\": \"a@b.c\"}'
+                         publish one job
+  list --state buried    what failed for good, and why
+  kick 42                try it again
 
 The queue is file:./pulpo-data, or what pulpo.toml or PULPO_QUEUE says.")]
 struct Cli {
@@ -66,6 +72,7 @@ struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 struct Common {
     /// The configuration file, TOML or JSON [default: pulpo.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
@@ -94,17 +101,8 @@ enum Command {
     Publish(publish::PublishArguments),
     /// List the messages in the queue, the newest first
     List(list::ListArguments),
-    /// Show one message: state, history, header, body, last error
-    #[command(after_help = "\
-Examples:
-  peek 42          all that is known of the message 42
-  peek 42 --json   the same for a program")]
-    Peek {
-        /// Its id, as `publish` and `list` show it
-        id: MessageId,
-        #[command(flatten)]
-        format: Format,
-    },
+    /// Show messages: state, history, header, body, last error
+    Peek(peek::PeekArguments),
     /// Delete messages that nobody works on
     Delete(change::DeleteArguments),
     /// Make buried messages ready again, with all attempts before them
@@ -122,8 +120,9 @@ Examples:
     /// List the handlers of this program
     #[command(after_help = "\
 Examples:
-  handlers                                   types, queues, policies, and where they are defined
-  handlers --json | jq '.[].request_type'    the request types alone")]
+  handlers   types, queues, policies, and where they are defined
+  handlers --json | jq '.[].request_type'
+             the request types alone")]
     Handlers {
         #[command(flatten)]
         format: Format,
@@ -131,8 +130,9 @@ Examples:
     /// Check that this program can do its jobs: handlers, states, policies
     #[command(after_help = "\
 Examples:
-  check          in continuous integration: exits 1 and says what is wrong, with file and line
-  check --json   the same for a program
+  check          in continuous integration: exits 1 and says what is wrong,
+                 with file and line
+  check --json   for a program
 
 It runs the `setup` of the program, and opens no queue.")]
     Check {
@@ -142,8 +142,8 @@ It runs the `setup` of the program, and opens no queue.")]
     /// Show the configuration that holds, and where each value comes from
     #[command(after_help = "\
 Examples:
-  config                            all keys, their values, and who has set them
-  config --set concurrency=8        what a flag would change
+  config                       all keys, their values, and who has set them
+  config --set concurrency=8   what a flag would change
   config --json | jq -r '.[] | select(.from != \"default\") | .key'
 
 Passwords are shown as ***.")]
@@ -154,11 +154,14 @@ Passwords are shown as ***.")]
     /// Write completions for a shell: bash, zsh, fish and others
     #[command(after_help = "\
 Examples:
-  my-worker completions bash > ~/.local/share/bash-completion/completions/my-worker
-  my-worker completions zsh > ~/.zfunc/_my-worker      with ~/.zfunc in $fpath
-  my-worker completions fish > ~/.config/fish/completions/my-worker.fish
+  my-worker completions bash > my-worker.bash
+      for ~/.local/share/bash-completion/completions
+  my-worker completions zsh > ~/.zfunc/_my-worker
+      with ~/.zfunc in $fpath
+  my-worker completions fish > my-worker.fish
+      for ~/.config/fish/completions
 
-They know the request types and queues of this program; make them anew when these change.")]
+They know the request types and queues of this program; write them again when these change.")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -203,6 +206,9 @@ impl std::str::FromStr for MessageId {
 /// A command's end: well, or with an error for a person.
 type Done = Result<(), Box<dyn Error>>;
 
+/// Opens the queue, once the arguments are known to be sensible.
+type Open<'a> = &'a dyn Fn() -> Result<Pulpo, Box<dyn Error>>;
+
 /// A command line that clap takes and that says nothing sensible.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -210,7 +216,9 @@ struct WrongUsage(String);
 
 impl Program {
     fn definition(&self) -> clap::Command {
-        let command = Cli::command().name(self.name).version(self.version);
+        // By the width of the terminal alone: clap takes one without a height for none.
+        let command = Cli::command().term_width(terminal::width().unwrap_or(100));
+        let command = command.name(self.name).version(self.version);
         if self.about.is_empty() { command } else { command.about(self.about) }
     }
 }
@@ -265,19 +273,21 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
     if let (Some(problem), false) = (&log_problem, matches!(command, Command::Check { .. })) {
         return Err(problem.as_str().into());
     }
-    let queue = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::new(Config::load_from(&sources)?)?) };
+    let to_publish = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::to_publish(Config::load_from(&sources)?)?) };
+    // What looks at a queue, or changes what is in it, makes none.
+    let existing = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::existing(Config::load_from(&sources)?)?) };
     match command {
         Command::Work(arguments) => work::run(&arguments, &program, cli.common.log_level, sources),
-        Command::Publish(arguments) => publish::run(&arguments, queue, out),
-        Command::List(arguments) => list::run(&queue()?, &arguments, out),
-        Command::Peek { id, format } => peek::run(&queue()?, &id, format.json, out),
-        Command::Delete(arguments) => change::delete(&queue()?, &arguments, out),
-        Command::Kick(arguments) => change::kick(&queue()?, &arguments, out),
-        Command::Purge(arguments) => change::purge(&queue()?, &arguments, out),
-        Command::Pause(arguments) => queues::pause(&queue()?, &arguments, out),
-        Command::Resume(arguments) => queues::resume(&queue()?, &arguments, out),
-        Command::Stats(arguments) => stats::run(&queue()?, &arguments, out),
-        Command::Backup(arguments) => queues::backup(&queue()?, &arguments, out),
+        Command::Publish(arguments) => publish::run(&arguments, &to_publish, out),
+        Command::List(arguments) => list::run(&existing, &arguments, out),
+        Command::Peek(arguments) => peek::run(&existing()?, &arguments, out),
+        Command::Delete(arguments) => change::delete(&existing, &arguments, out),
+        Command::Kick(arguments) => change::kick(&existing, &arguments, out),
+        Command::Purge(arguments) => change::purge(&existing, &arguments, out),
+        Command::Pause(arguments) => queues::pause(&existing()?, &arguments, out),
+        Command::Resume(arguments) => queues::resume(&existing()?, &arguments, out),
+        Command::Stats(arguments) => stats::run(&existing()?, &arguments, out),
+        Command::Backup(arguments) => queues::backup(&existing()?, &arguments, out),
         Command::Handlers { format } => handlers::run(&Registry::collect()?, format.json, out),
         Command::Check { format } => check::run(program.setup, &sources, log_problem, format.json, out),
         Command::Config { format } => configuration::run(&sources, format.json, out),

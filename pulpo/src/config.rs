@@ -208,17 +208,43 @@ impl Config {
         self
     }
 
+    /// Opens the queue that it names, to look at it and to administer it: one
+    /// that is not there is an error, and is not made.
+    #[cfg(feature = "cli")]
+    pub(crate) fn open_existing(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
+        match &self.place {
+            #[cfg(feature = "file")]
+            Place::File { base_path, archive } => {
+                warning::log(&self.warnings);
+                let base_path = absolute(base_path)?;
+                Ok(Arc::new(crate::queue::file::FileQueue::open_existing(&base_path, *archive, clock)?))
+            }
+            Place::Memory { .. } => Err(QueueError::Unsupported(
+                "be looked at by a command: memory: is inside one program, and ends with it; use file:FOLDER",
+            )),
+            // Nothing is made at a server before there is a message.
+            _ => self.open(clock),
+        }
+    }
+
+    /// Opens the queue that it names, for a process that publishes and ends.
+    #[cfg(feature = "cli")]
+    pub(crate) fn open_to_publish(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
+        match &self.place {
+            Place::Memory { .. } => Err(QueueError::Unsupported(
+                "keep what a command publishes: memory: is inside one program, and ends with it; use file:FOLDER",
+            )),
+            _ => self.open(clock),
+        }
+    }
+
     /// Opens the queue that it names.
     pub(crate) fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
         warning::log(&self.warnings);
         match &self.place {
             #[cfg(feature = "file")]
             Place::File { base_path, archive } => {
-                // That of the defaults is relative, and opened again and again.
-                let base_path = value::absolute(base_path).map_err(|error| QueueError::Unavailable {
-                    doing: "open the queue".to_owned(),
-                    source: Box::new(error),
-                })?;
+                let base_path = absolute(base_path)?;
                 Ok(Arc::new(crate::queue::file::FileQueue::open(&base_path, *archive, clock)?))
             }
             #[cfg(feature = "file")]
@@ -243,6 +269,13 @@ impl Config {
             }
         }
     }
+}
+
+/// That of the defaults is relative, and opened again and again.
+#[cfg(feature = "file")]
+fn absolute(base_path: &Path) -> Result<PathBuf, QueueError> {
+    value::absolute(base_path)
+        .map_err(|error| QueueError::Unavailable { doing: "open the queue".to_owned(), source: Box::new(error) })
 }
 
 #[cfg(test)]

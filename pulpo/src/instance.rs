@@ -71,6 +71,22 @@ impl Pulpo {
         Ok(Self::on(queue, config.worker, clock))
     }
 
+    /// Opens the queue for a command that looks at it or administers it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn existing(config: Config) -> Result<Self, SetupError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let queue = config.open_existing(clock.clone())?;
+        Ok(Self::on(queue, config.worker, clock))
+    }
+
+    /// Opens the queue for a command that publishes to it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn to_publish(config: Config) -> Result<Self, SetupError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let queue = config.open_to_publish(clock.clone())?;
+        Ok(Self::on(queue, config.worker, clock))
+    }
+
     /// On a queue of whatever kind: for adapters of your own.
     #[must_use]
     pub fn on(queue: Arc<dyn QueueAdapter>, options: WorkerOptions, clock: Arc<dyn Clock>) -> Self {
@@ -147,6 +163,11 @@ impl Pulpo {
     #[must_use]
     pub fn queue(&self) -> &Arc<dyn QueueAdapter> {
         &self.0.queue
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn options(&self) -> &WorkerOptions {
+        &self.0.options
     }
 
     #[cfg(any(feature = "cli", feature = "tokio", feature = "testing"))]

@@ -41,12 +41,6 @@ impl Producer {
         Self { queue, default_queue: default_queue.into(), changed: Arc::new(changed.clone()), clock }
     }
 
-    /// Where jobs go that name no queue.
-    #[cfg(feature = "cli")]
-    pub(crate) fn default_queue(&self) -> &str {
-        &self.default_queue
-    }
-
     pub(crate) fn publish<J>(&self, draft: Draft<J>) -> Result<Message<J>, PublishError> {
         let mut one = self.publish_all(vec![draft])?;
         Ok(one.pop().expect("a queue that kept a message names it"))

@@ -150,7 +150,12 @@ impl Registry {
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| {
+            // Of short names, one slip makes much of a difference.
+            let slip = name.len() > 2 && strsim::osa_distance(name, candidate) == 1;
+            let similarity = strsim::jaro_winkler(name, candidate);
+            (if slip { similarity.max(0.9) } else { similarity }, candidate)
+        })
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)

@@ -2,22 +2,32 @@
 //!
 //! What is meant is looked up first, counted, and asked about; then only those
 //! messages are touched, each if it is still what was meant. So what was
-//! counted is what happens, or less.
+//! counted is what happens, or less. Many are touched in parts, and a signal
+//! stops between two.
 
 use std::io::Write;
 
 use clap::Args;
 use serde_json::json;
 
-use super::pick::Pick;
+use super::interrupt::Interrupt;
+use super::pick::{FILTERS, Pick, limit};
 use super::show::{self, counted};
-use super::{Done, Format, WrongUsage, terminal};
+use super::{Done, Format, Open, WrongUsage, names, terminal};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
 use crate::queue::{Filter, QueueAdapter, QueueError, State};
+use crate::report::chain;
 
 /// So many messages are looked at in one go.
 const PAGE: usize = 50_000;
+
+/// How many messages are touched at once, at least.
+const PART: usize = 1000;
+
+/// A queue that looks through all its messages for each part touches them in
+/// this many parts.
+const PARTS: usize = 8;
 
 /// What can be deleted: all but what a worker has.
 const FREE: [State; 3] = [State::Ready, State::Delayed, State::Buried];
@@ -38,27 +48,32 @@ pub(super) struct Sure {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  kick 42 43                                     try these two again
-  kick --type send_email --reason 'connection'   those that failed for want of a connection
-  kick --queue mail --limit 1                    one of them, to see whether it works now
-  kick --all --dry-run                           how many are buried
+  kick 42 43                    try these two again
+  kick --reason 'connection'    those that failed for want of a connection
+  kick --queue mail --limit 1   one of them, to see whether it works now
+  kick --newer 1d               what was buried in the last day
+  kick --all --dry-run          how many are buried
 
-On a terminal it says how many are meant and asks, unless ids are given. Elsewhere it does not ask: what is kicked is
-only tried again.")]
+On a terminal it says how many are meant and asks, unless ids are given. Elsewhere it does not ask: what is kicked is \
+only tried again. --older and --newer go by when the messages were buried.")]
 pub(super) struct KickArguments {
     /// The messages with these ids, as `list` shows them
     #[arg(value_name = "ID")]
     ids: Vec<MessageId>,
     /// All that are buried
-    #[arg(long, conflicts_with_all = ["ids", "queue", "request_type", "older", "newer", "reason"])]
+    #[arg(
+        long,
+        conflicts_with_all =
+            ["ids", "queue", "request_type", "older", "newer", "published_before", "published_after", "reason"]
+    )]
     all: bool,
     /// Only those in this queue
     #[arg(long, value_name = "Q", conflicts_with = "ids")]
     queue: Option<String>,
     #[command(flatten)]
     pick: Pick,
-    /// So many at most, the newest
-    #[arg(long, value_name = "N", conflicts_with = "ids")]
+    /// Maximum number to touch, the newest ones
+    #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
     limit: Option<usize>,
     #[command(flatten)]
     sure: Sure,
@@ -67,13 +82,15 @@ pub(super) struct KickArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  delete 42 43                                   these two
-  delete --state buried --older 30d              what has been given up for a month
-  delete --type send_email --reason 'no recipient' --dry-run
-                                                 how many have failed for this reason
+  delete 42 43                         these two
+  delete --state buried --older 30d    what has been buried for a month
+  delete --reason 'no recipient' --dry-run
+                                       how many have failed for this reason
+  delete --published-before 2026-11-01T00:00:00Z
+                                       what was published earlier
 
-It says how many are meant and asks, unless ids are given. Where it cannot ask, it needs --yes. What a worker has
-stays.")]
+It says how many are meant and asks, unless ids are given. Where it cannot ask, it needs --yes. What a worker has \
+stays. --older and --newer go by when a message came into its state.")]
 pub(super) struct DeleteArguments {
     /// The messages with these ids, as `publish` and `list` show them
     #[arg(value_name = "ID")]
@@ -86,8 +103,8 @@ pub(super) struct DeleteArguments {
     queue: Option<String>,
     #[command(flatten)]
     pick: Pick,
-    /// So many at most, the newest
-    #[arg(long, value_name = "N", conflicts_with = "ids")]
+    /// Maximum number to touch, the newest ones
+    #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
     limit: Option<usize>,
     #[command(flatten)]
     sure: Sure,
@@ -100,7 +117,8 @@ Examples:
   purge mail --state buried   those that have failed for good
   purge --all --yes           all messages of all queues
 
-It says how many are meant and asks. Where it cannot ask, it needs --yes. What a worker has stays.")]
+It says how many are meant and asks. Where it cannot ask, it needs --yes. What a worker has stays. --older and --newer \
+go by when a message came into its state.")]
 pub(super) struct PurgeArguments {
     /// The queue to empty
     #[arg(required_unless_present = "all")]
@@ -124,41 +142,38 @@ fn free(text: &str) -> Result<State, String> {
     }
 }
 
-pub(super) fn kick(pulpo: &Pulpo, arguments: &KickArguments, out: &mut dyn Write) -> Done {
+pub(super) fn kick(open: Open<'_>, arguments: &KickArguments, out: &mut dyn Write) -> Done {
     let KickArguments { ids, all, queue, pick, limit, sure } = arguments;
     if !ids.is_empty() {
         only_ids(pick)?;
-        return named(pulpo, &KICK, ids, *sure, out);
+        return named(&open()?, &KICK, ids, *sure, out);
     }
     if !all && queue.is_none() && pick.is_empty() {
-        return Err(
-            WrongUsage("expected an ID, --all, --queue, --type, --older, --newer or --reason".to_owned()).into()
-        );
+        return Err(WrongUsage(format!("expected an ID, --all, --queue, {FILTERS}")).into());
     }
     let mut filter = pick.filter(&[State::Buried], queue.as_ref());
     filter.limit = *limit;
-    many(pulpo, &KICK, &filter, *sure, out)
+    many(open, &KICK, pick, &filter, *sure, out)
 }
 
-pub(super) fn delete(pulpo: &Pulpo, arguments: &DeleteArguments, out: &mut dyn Write) -> Done {
+pub(super) fn delete(open: Open<'_>, arguments: &DeleteArguments, out: &mut dyn Write) -> Done {
     let DeleteArguments { ids, state, queue, pick, limit, sure } = arguments;
     if !ids.is_empty() {
         only_ids(pick)?;
-        return named(pulpo, &DELETE, ids, *sure, out);
+        return named(&open()?, &DELETE, ids, *sure, out);
     }
     if state.is_empty() && queue.is_none() && pick.is_empty() {
-        let expected = "expected an ID, --state, --queue, --type, --older, --newer or --reason; `purge` deletes all";
-        return Err(WrongUsage(expected.to_owned()).into());
+        return Err(WrongUsage(format!("expected an ID, --state, --queue, {FILTERS}; `purge` deletes all")).into());
     }
     let mut filter = pick.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
     filter.limit = *limit;
-    many(pulpo, &DELETE, &filter, *sure, out)
+    many(open, &DELETE, pick, &filter, *sure, out)
 }
 
-pub(super) fn purge(pulpo: &Pulpo, arguments: &PurgeArguments, out: &mut dyn Write) -> Done {
+pub(super) fn purge(open: Open<'_>, arguments: &PurgeArguments, out: &mut dyn Write) -> Done {
     let PurgeArguments { queue, all: _, state, pick, sure } = arguments;
     let filter = pick.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
-    many(pulpo, &DELETE, &filter, *sure, out)
+    many(open, &DELETE, pick, &filter, *sure, out)
 }
 
 fn only_ids(pick: &Pick) -> Result<(), WrongUsage> {
@@ -205,7 +220,11 @@ impl Deed {
 fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dyn Write) -> Done {
     let queue = &**pulpo.queue();
     let (mut matched, mut touched, mut problems) = (0, Vec::new(), Vec::new());
-    for id in ids {
+    for (number, id) in ids.iter().enumerate() {
+        if ids[..number].contains(id) {
+            // Said twice, and done.
+            continue;
+        }
         let mut filter = Filter::all().id(id.clone());
         filter.states = deed.to.to_vec();
         if sure.dry_run {
@@ -240,27 +259,70 @@ fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dy
 }
 
 /// Messages that are picked by what they are.
-fn many(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Write) -> Done {
+fn many(open: Open<'_>, deed: &Deed, pick: &Pick, filter: &Filter, sure: Sure, out: &mut dyn Write) -> Done {
+    pick.check()?;
     let Sure { yes, dry_run, .. } = sure;
     let asks = terminal::can_ask();
     if !(yes || dry_run || asks || deed.harmless) {
-        let word = format!("nobody can be asked here: expected --yes to {}, or --dry-run to see how many", deed.verb);
+        let word = format!("not a terminal: pass --yes to {}, or --dry-run to see how many", deed.verb);
         return Err(WrongUsage(word).into());
     }
+    let pulpo = open()?;
     let queue = &**pulpo.queue();
     let meant = gather(queue, filter)?;
     let matched = meant.len() as u64;
+    if matched == 0 {
+        names::warn(&pulpo, filter);
+    }
     if dry_run || matched == 0 {
         return deed.report(matched, 0, sure, out);
     }
     if !yes && asks {
         terminal::ask(&format!("{} {}?", deed.verb, described(&meant)))?;
     }
-    let ids = meant.into_iter().map(|(id, _)| id);
-    let mut exactly = filter.clone().ids(ids);
-    exactly.limit = None;
-    let touched = (deed.act)(queue, &exactly)?;
-    deed.report(matched, touched, sure, out)
+    let (touched, stopped) = touch(queue, deed, filter, meant)?;
+    if stopped.is_none() || sure.format.json {
+        deed.report(matched, touched, sure, out)?;
+    }
+    stopped.map_or(Ok(()), |why| {
+        let how_far = format!("{} {touched} of {}", deed.done, counted(matched, "message"));
+        Err(format!("{how_far}; give the same command again for the others: {why}").into())
+    })
+}
+
+/// Does it to these messages, in parts: to how many, and why not to the others.
+fn touch(
+    queue: &dyn QueueAdapter,
+    deed: &Deed,
+    filter: &Filter,
+    meant: Vec<(MessageId, State)>,
+) -> Result<(u64, Option<String>), std::io::Error> {
+    let interrupt = Interrupt::listen()?;
+    let part = if queue.capabilities().complete_lists { PART } else { PART.max(meant.len().div_ceil(PARTS)) };
+    let progress = (meant.len() > part).then(|| terminal::progress(meant.len() as u64));
+    let (mut touched, mut stopped) = (0, None);
+    for (number, part) in meant.chunks(part).enumerate() {
+        if number > 0 && interrupt.has_come() {
+            stopped = Some("stopped by a signal".to_owned());
+            break;
+        }
+        let mut exactly = filter.clone().ids(part.iter().map(|(id, _)| id.clone()));
+        exactly.limit = None;
+        match (deed.act)(queue, &exactly) {
+            Ok(count) => touched += count,
+            Err(error) => {
+                stopped = Some(chain(&error));
+                break;
+            }
+        }
+        if let Some(progress) = &progress {
+            progress.inc(part.len() as u64);
+        }
+    }
+    if let Some(progress) = progress {
+        progress.finish_and_clear();
+    }
+    Ok((touched, stopped))
 }
 
 /// The messages that the filter picks, and their states.

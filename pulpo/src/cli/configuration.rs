@@ -3,7 +3,8 @@
 use std::io::{Write, stderr};
 
 use super::Done;
-use super::show::{self, Cell, Table, Tone};
+use super::show;
+use super::table::{Cell, Column, Table, Tone};
 use crate::config::{Config, Origin, Sources};
 
 pub(super) fn run(sources: &Sources, as_json_text: bool, out: &mut dyn Write) -> Done {
@@ -14,7 +15,7 @@ pub(super) fn run(sources: &Sources, as_json_text: bool, out: &mut dyn Write) ->
     if as_json_text {
         return show::json(out, &settings);
     }
-    let mut table = Table::new(["KEY", "VALUE", "FROM"]);
+    let mut table = Table::new(["KEY", "VALUE", "FROM"].map(Column::new));
     for setting in settings {
         let tone = if setting.origin == Origin::Default { Tone::Quiet } else { Tone::Plain };
         table.row([
@@ -23,6 +24,6 @@ pub(super) fn run(sources: &Sources, as_json_text: bool, out: &mut dyn Write) ->
             Cell::new(setting.origin.to_string(), tone),
         ]);
     }
-    writeln!(out, "{table}")?;
+    write!(out, "{table}")?;
     Ok(())
 }

@@ -6,26 +6,18 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Done;
-use super::show::{self, Table};
+use super::show;
+use super::table::{Column, Table};
 use crate::registry::{Handler, Registry};
 
 pub(super) fn run(registry: &Registry, as_json_text: bool, out: &mut dyn Write) -> Done {
     if as_json_text {
         return show::json(out, &registry.iter().map(as_json).collect::<Vec<_>>());
     }
-    let mut table = Table::new([
-        "TYPE",
-        "BODY",
-        "QUEUE",
-        "PRIORITY",
-        "ATTEMPTS",
-        "BACKOFF",
-        "TTR",
-        "TIMEOUT",
-        "BATCH",
-        "STATES",
-        "DEFINED AT",
-    ]);
+    let mut table = Table::new(
+        ["TYPE", "BODY", "QUEUE", "PRIORITY", "ATTEMPTS", "BACKOFF", "TTR", "TIMEOUT", "BATCH", "STATES", "DEFINED AT"]
+            .map(Column::new),
+    );
     for handler in registry.iter() {
         let policy = handler.policy();
         let aliases: String = handler.aliases().iter().map(|alias| format!(", {alias}")).collect();
@@ -47,7 +39,7 @@ pub(super) fn run(registry: &Registry, as_json_text: bool, out: &mut dyn Write) 
             .map(Into::into),
         );
     }
-    writeln!(out, "{table}")?;
+    write!(out, "{table}")?;
     Ok(())
 }
 

@@ -4,23 +4,26 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::peek::Shown;
 use super::pick::Pick;
-use super::show::{self, Cell, Table, ago};
-use super::{Done, Format, peek};
-use crate::instance::Pulpo;
+use super::show::{self, ago};
+use super::table::{Cell, Column, Table};
+use super::{Done, Format, Open, names};
 use crate::message::MessageId;
 use crate::queue::{State, StoredMessage};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  list --state buried                     what failed for good, the newest first
-  list --state buried --reason timeout    of those, what has this in its last error
-  list --queue mail --older 1h            what waits in a queue for more than an hour
-  list --after 4711                       what comes after this message, on the next page
+  list --state buried                    what failed for good, the newest first
+  list --state buried --reason timeout   those with this in their last error
+  list --queue mail --older 1h           what has waited in a queue for an hour
+  list --after 4711                      the next page, after this message
   list --state ready,delayed --limit 0 --json | jq length
 
-Reserved messages are those that a worker has.")]
+SINCE and --older and --newer go by when a message came into its state: when it was last put back, when its delay ended, \
+when it was buried. --published-before and --published-after go by its publication. Reserved messages are those that a \
+worker has.")]
 pub(super) struct ListArguments {
     /// Only those that are ready, delayed, reserved or buried; several with commas
     #[arg(long, value_name = "S", value_delimiter = ',')]
@@ -30,7 +33,7 @@ pub(super) struct ListArguments {
     queue: Option<String>,
     #[command(flatten)]
     pick: Pick,
-    /// So many at most; 0: all
+    /// Maximum number to show (0 = all)
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
     /// Go on after this message, the last one of the page before
@@ -40,35 +43,58 @@ pub(super) struct ListArguments {
     format: Format,
 }
 
-pub(super) fn run(pulpo: &Pulpo, arguments: &ListArguments, out: &mut dyn Write) -> Done {
+pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write) -> Done {
+    arguments.pick.check()?;
+    let pulpo = open()?;
     let mut filter = arguments.pick.filter(&arguments.state, arguments.queue.as_ref());
     filter.after.clone_from(&arguments.after);
     // One more tells whether there are more.
     filter.limit = (arguments.limit > 0).then(|| arguments.limit.saturating_add(1));
+    // A number is a place in the list, whether or not its message is still there.
+    if let Some(after) = arguments.after.as_ref().filter(|after| !after.as_str().bytes().all(|b| b.is_ascii_digit()))
+        && pulpo.queue().peek(after)?.is_none()
+    {
+        return Err(format!("there is no message {after} to go on after: expected an id as `list` shows it").into());
+    }
     let mut messages = pulpo.queue().list(&filter)?;
     let more = arguments.limit > 0 && messages.len() > arguments.limit;
     messages.truncate(if arguments.limit > 0 { arguments.limit } else { usize::MAX });
+    if messages.is_empty() {
+        names::warn(&pulpo, &filter);
+    }
     if arguments.format.json {
-        return show::json(out, &messages.iter().map(peek::as_json).collect::<Vec<_>>());
+        return show::json(out, &messages.iter().map(Shown::new).collect::<Result<Vec<_>, _>>()?);
     }
     if messages.is_empty() {
         writeln!(out, "no messages")?;
     } else {
-        writeln!(out, "{}", table(&messages))?;
+        write!(out, "{}", table(&messages))?;
     }
     if let (true, Some(last)) = (more, messages.last()) {
-        writeln!(out, "there are more: go on with --after {}, or --limit 0 for all", last.id)?;
+        show::note(out, &format!("there are more: go on with --after {}, or --limit 0 for all", last.id))?;
     }
     let reasons = pulpo.queue().capabilities();
     if arguments.pick.reason.is_some() && !reasons.last_errors {
         let whose = if reasons.burial_reasons { "of buried messages only" } else { "of no message" };
-        writeln!(out, "this queue keeps the last error {whose}")?;
+        show::note(out, &format!("this queue keeps the last error {whose}"))?;
     }
     Ok(())
 }
 
+/// On a narrow terminal the last error is what people look for.
+const COLUMNS: [Column; 8] = [
+    Column::new("ID"),
+    Column::new("STATE"),
+    Column::new("TYPE"),
+    Column::new("QUEUE").spare(2),
+    Column::new("PRIORITY").short("PRIO").spare(1),
+    Column::new("ATTEMPTS").short("TRIES").spare(3),
+    Column::new("SINCE").spare(4),
+    Column::new("LAST ERROR").short("ERROR").prose(),
+];
+
 fn table(messages: &[StoredMessage]) -> Table {
-    let mut table = Table::new(["ID", "STATE", "TYPE", "QUEUE", "PRIORITY", "ATTEMPTS", "SINCE", "LAST ERROR"]);
+    let mut table = Table::new(COLUMNS);
     for message in messages {
         table.row([
             message.id.to_string().into(),
@@ -80,8 +106,7 @@ fn table(messages: &[StoredMessage]) -> Table {
             match (message.state, message.until) {
                 (State::Delayed, Some(until)) => format!("due {}", ago(until)),
                 (State::Reserved, Some(until)) => format!("lease ends {}", ago(until)),
-                (State::Buried, _) => message.last_error_at.or(message.enqueued_at).map(ago).unwrap_or_default(),
-                _ => message.enqueued_at.map(ago).unwrap_or_default(),
+                _ => message.since.map(ago).unwrap_or_default(),
             }
             .into(),
             message.last_error.clone().unwrap_or_default().into(),

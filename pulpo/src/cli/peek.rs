@@ -1,29 +1,80 @@
-//! `peek`: all that is known of one message.
+//! `peek`: all that is known of a message.
 
 use std::io::Write;
 
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::Done;
+use super::json::{self, Members};
 use super::show::{self, age, visible};
+use super::{Done, Format, terminal, text};
 use crate::instance::Pulpo;
-use crate::message::MessageId;
+use crate::message::{MessageId, Priority};
 use crate::queue::{State, StoredMessage};
 
-pub(super) fn run(pulpo: &Pulpo, id: &MessageId, as_json_text: bool, out: &mut dyn Write) -> Done {
-    let message = pulpo.queue().peek(id)?.ok_or_else(|| {
-        format!("there is no message {id}: it is done, deleted or expired, or was never in this queue")
-    })?;
-    if as_json_text {
-        return show::json(out, &as_json(&message));
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  peek 42          all that is known of the message 42
+  peek 42 43       of both, one after the other
+  peek 42 --json   for a program; of several a list
+
+A number is shown with all its digits, and a key as often as it is there.")]
+pub(super) struct PeekArguments {
+    /// Its id, as `publish` and `list` show it
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<MessageId>,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(pulpo: &Pulpo, arguments: &PeekArguments, out: &mut dyn Write) -> Done {
+    let PeekArguments { ids, format } = arguments;
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for id in ids {
+        match pulpo.queue().peek(id)? {
+            Some(message) => found.push(message),
+            None => missing
+                .push(format!("there is no message {id}: it is done, deleted or expired, or was never in this queue")),
+        }
     }
-    let mut line = |name: &str, value: &str| writeln!(out, "{name:<13}{}", visible(value));
+    match (found.as_slice(), format.json) {
+        ([one], true) if ids.len() == 1 => show::json(out, &Shown::new(one)?)?,
+        (_, true) if ids.len() > 1 => {
+            show::json(out, &found.iter().map(Shown::new).collect::<Result<Vec<_>, _>>()?)?;
+        }
+        (found, _) => {
+            for (number, message) in found.iter().enumerate() {
+                if number > 0 {
+                    writeln!(out)?;
+                }
+                plain(message, out)?;
+            }
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("; ").into()) }
+}
+
+fn plain(message: &StoredMessage, out: &mut dyn Write) -> Done {
+    let room = terminal::width().map(|width| width.saturating_sub(NAMES));
+    let mut line = |name: &str, value: &str| -> Done {
+        let value = visible(value);
+        let lines = room.map_or_else(|| vec![value.clone()], |room| text::wrap(&value, room));
+        writeln!(out, "{}", format!("{name:<NAMES$}{}", lines.first().map_or("", String::as_str)).trim_end())?;
+        lines.iter().skip(1).try_for_each(|line| writeln!(out, "{:NAMES$}{line}", ""))?;
+        Ok(())
+    };
     line("id", message.id.as_str())?;
     line("state", message.state.as_str())?;
+    if let Some(since) = message.since {
+        line("since", &age(since))?;
+    }
     line("type", &message.request_type)?;
     line("queue", &message.queue)?;
     line("priority", &message.priority.to_string())?;
-    line("attempts", &attempts(&message))?;
+    line("attempts", &attempts(message))?;
     if let Some(at) = message.enqueued_at {
         line("published", &age(at))?;
     }
@@ -50,22 +101,26 @@ pub(super) fn run(pulpo: &Pulpo, id: &MessageId, as_json_text: bool, out: &mut d
     if let Some(at) = message.last_error_at {
         line("failed", &age(at))?;
     }
-    let Ok(text) = serde_json::from_slice::<Value>(&message.text) else {
+    let Some(text) = json::read(&message.text) else {
         writeln!(out, "message (not JSON)\n{}", visible(&String::from_utf8_lossy(&message.text)))?;
         return Ok(());
     };
-    match text.as_object() {
-        Some(parts) if parts.contains_key("header") || parts.contains_key("body") => {
-            let others = parts.keys().map(String::as_str).filter(|name| !["id", "header", "body"].contains(name));
-            for name in ["header", "body"].into_iter().chain(others) {
-                let Some(part) = parts.get(name) else { continue };
-                writeln!(out, "{}\n{}", visible(name), show::escaped(&format!("{part:#}")))?;
-            }
+    let mut part =
+        |name: &str, part: &RawValue| writeln!(out, "{}\n{}", visible(name), show::escaped(&json::pretty(part.get())));
+    match serde_json::from_str(text.get()) {
+        Ok(Members(parts)) if parts.iter().any(|(name, _)| ["header", "body"].contains(&name.as_str())) => {
+            let place = |name: &str| ["header", "body", "id"].iter().position(|known| *known == name).unwrap_or(2);
+            let mut parts: Vec<_> = parts.iter().filter(|(name, _)| name != "id").collect();
+            parts.sort_by_key(|(name, _)| place(name));
+            parts.into_iter().try_for_each(|(name, value)| part(name, value))?;
         }
-        _ => writeln!(out, "message\n{}", show::escaped(&format!("{text:#}")))?,
+        _ => part("message", &text)?,
     }
     Ok(())
 }
+
+/// The width of the names of the lines, with the gap behind them.
+const NAMES: usize = 13;
 
 fn attempts(message: &StoredMessage) -> String {
     match message.lost {
@@ -74,26 +129,49 @@ fn attempts(message: &StoredMessage) -> String {
     }
 }
 
-/// A message as `list` and `peek` give it.
-pub(super) fn as_json(message: &StoredMessage) -> Value {
-    let text = serde_json::from_slice(&message.text)
-        .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&message.text).into_owned()));
-    json!({
-        "id": message.id,
-        "state": message.state,
-        "request_type": message.request_type,
-        "queue": message.queue,
-        "priority": message.priority,
-        "attempts": message.attempts,
-        "lost": message.lost,
-        "kicks": message.kicks,
-        "enqueued_at": message.enqueued_at,
-        "due_since": message.due_since,
-        "until": message.until,
-        "lease": message.lease,
-        "ttr": message.ttr.map(|ttr| ttr.as_secs_f64()),
-        "last_error": message.last_error,
-        "last_error_at": message.last_error_at,
-        "message": text,
-    })
+/// A message as `list` and `peek` give it to a program.
+#[derive(Serialize)]
+pub(super) struct Shown<'a> {
+    id: &'a MessageId,
+    state: State,
+    since: Option<DateTime<Utc>>,
+    request_type: &'a str,
+    queue: &'a str,
+    priority: Priority,
+    attempts: u32,
+    lost: u32,
+    kicks: Option<u32>,
+    enqueued_at: Option<DateTime<Utc>>,
+    due_since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    lease: Option<&'a str>,
+    ttr: Option<f64>,
+    last_error: Option<&'a str>,
+    last_error_at: Option<DateTime<Utc>>,
+    message: Box<RawValue>,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn new(stored: &'a StoredMessage) -> serde_json::Result<Self> {
+        let as_text = || to_raw_value(&String::from_utf8_lossy(&stored.text));
+        Ok(Self {
+            id: &stored.id,
+            state: stored.state,
+            since: stored.since,
+            request_type: &stored.request_type,
+            queue: &stored.queue,
+            priority: stored.priority,
+            attempts: stored.attempts,
+            lost: stored.lost,
+            kicks: stored.kicks,
+            enqueued_at: stored.enqueued_at,
+            due_since: stored.due_since,
+            until: stored.until,
+            lease: stored.lease.as_deref(),
+            ttr: stored.ttr.map(|ttr| ttr.as_secs_f64()),
+            last_error: stored.last_error.as_deref(),
+            last_error_at: stored.last_error_at,
+            message: json::read(&stored.text).map_or_else(as_text, Ok)?,
+        })
+    }
 }

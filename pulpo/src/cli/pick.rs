@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
+use super::WrongUsage;
 use crate::config::parse_duration;
 use crate::queue::{Filter, State};
 
@@ -14,21 +16,51 @@ pub(super) struct Pick {
     /// Only those of this request type
     #[arg(long = "type", value_name = "T")]
     pub(super) request_type: Option<String>,
-    /// Only those that were published longer ago: an age such as 1h, or a time
+    /// Only those in their state for longer: an age such as 1h, or since before a time
     #[arg(long, value_name = "AGE", value_parser = past)]
     pub(super) older: Option<DateTime<Utc>>,
-    /// Only those that were published since: an age such as 10m, or a time
+    /// Only those in their state for less long: an age such as 10m, or since a time
     #[arg(long, value_name = "AGE", value_parser = past)]
     pub(super) newer: Option<DateTime<Utc>>,
+    /// Only those published before a time such as 2026-11-23T09:00:00Z, or longer ago than an age
+    #[arg(long, value_name = "TIME", value_parser = past)]
+    pub(super) published_before: Option<DateTime<Utc>>,
+    /// Only those published at a time or later, or within an age
+    #[arg(long, value_name = "TIME", value_parser = past)]
+    pub(super) published_after: Option<DateTime<Utc>>,
     /// Only those with this text in their last error
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) reason: Option<String>,
 }
+
+/// The filters of [`Pick`], for errors.
+pub(super) const FILTERS: &str = "--type, --older, --newer, --published-before, --published-after or --reason";
 
 impl Pick {
     /// Whether it says nothing.
     pub(super) fn is_empty(&self) -> bool {
-        self.request_type.is_none() && self.older.is_none() && self.newer.is_none() && self.reason.is_none()
+        let Self { request_type, older, newer, published_before, published_after, reason } = self;
+        request_type.is_none()
+            && [older, newer, published_before, published_after].iter().all(|time| time.is_none())
+            && reason.is_none()
+    }
+
+    /// Refuses what no message can fit.
+    pub(super) fn check(&self) -> Result<(), WrongUsage> {
+        for (before, name_before, after, name_after) in [
+            (self.older, "--older", self.newer, "--newer"),
+            (self.published_before, "--published-before", self.published_after, "--published-after"),
+        ] {
+            if let (Some(before), Some(after)) = (before, after)
+                && before <= after
+            {
+                return Err(WrongUsage(format!(
+                    "expected {name_after} to begin before {name_before} ends, got from {after} until {before}: \
+                     no message fits both"
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn filter(&self, states: &[State], queue: Option<&String>) -> Filter {
@@ -38,8 +70,19 @@ impl Pick {
         filter.request_type.clone_from(&self.request_type);
         filter.older_than = self.older;
         filter.newer_than = self.newer;
+        filter.published_before = self.published_before;
+        filter.published_after = self.published_after;
         filter.reason.clone_from(&self.reason);
         filter
+    }
+}
+
+/// A limit that picks something.
+pub(super) fn limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("expected at least 1; without --limit all are meant".to_owned()),
+        Ok(limit) => Ok(limit),
+        Err(_) => Err(format!("expected a number, got {text:?}")),
     }
 }
 

@@ -9,8 +9,9 @@ use clap::Args;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::interrupt::Interrupt;
 use super::show::{self, counted};
-use super::{Done, Format, terminal};
+use super::{Done, Format, Open, terminal};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
 use crate::message::{Message, MessageId, When, only_payload};
@@ -19,10 +20,13 @@ use crate::queue::QueueError;
 use crate::registry::{Handler, Registry};
 use crate::report::chain;
 
-/// So many messages go into the queue at once.
+/// How many messages go into the queue at once.
 const BATCH: usize = 1000;
 
-/// So many bad lines are told about.
+/// How many bytes of bodies do, about: between two batches a signal stops it.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// How many bad lines are told about.
 const MOST_TOLD: usize = 10;
 
 #[derive(Debug, Args)]
@@ -32,10 +36,13 @@ Examples:
   publish send_email --body @email.json --delay 10m --priority 0
   echo '{\"to\": \"a@b.c\"}' | my-worker publish send_email --body -
   publish echo --payload 'hello world' --count 100 --header source=test
-  publish send_email --lines @emails.jsonl     a job for each line of the file
+  publish send_email --lines @emails.jsonl   a job for each line of the file
+  publish send_email --lines @emails.jsonl --from-line 3001
+                                             go on where it broke off
 
-The body is checked before anything is queued: what does not fit the type of the handler is refused, with the field that
-is wrong. Of --lines nothing is published if one of them is bad, unless --skip-bad is given.")]
+The body is checked before anything is queued: what does not fit the type of the handler is refused, with the field \
+that is wrong. Of --lines nothing is published if one of them is bad, unless --skip-bad is given. A publication of many \
+that breaks off, by a signal for instance, says how many are published and how to go on.")]
 pub(super) struct PublishArguments {
     /// The request type, as `handlers` shows it
     request_type: String,
@@ -51,6 +58,9 @@ pub(super) struct PublishArguments {
     /// Leave out lines that are bad
     #[arg(long, requires = "lines", conflicts_with_all = ["body", "payload", "count"])]
     skip_bad: bool,
+    /// Begin with this line of --lines, counted from 1
+    #[arg(long, value_name = "N", requires = "lines", conflicts_with_all = ["body", "payload", "count"], value_parser = clap::value_parser!(u64).range(1..))]
+    from_line: Option<u64>,
     /// 0 is the most urgent, 4294967295 the least [default: the handler's]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i64>,
@@ -63,7 +73,7 @@ pub(super) struct PublishArguments {
     /// A header of your own; several by saying it again
     #[arg(long = "header", value_name = "KEY=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// So many of them
+    /// How many of them to publish
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     #[command(flatten)]
@@ -90,11 +100,7 @@ fn header(text: &str) -> Result<(String, String), String> {
     if key.is_empty() { Err("expected a name before the =".to_owned()) } else { Ok((key.to_owned(), value.to_owned())) }
 }
 
-pub(super) fn run(
-    arguments: &PublishArguments,
-    open: impl FnOnce() -> Result<Pulpo, Box<dyn Error>>,
-    out: &mut dyn Write,
-) -> Done {
+pub(super) fn run(arguments: &PublishArguments, open: Open<'_>, out: &mut dyn Write) -> Done {
     let registry = Registry::collect()?;
     let wanted = &arguments.request_type;
     let handler = registry.get(wanted).ok_or_else(|| match registry.nearest(wanted) {
@@ -102,35 +108,89 @@ pub(super) fn run(
         None => format!("no handler for the request type {wanted:?}; this program serves: {}", registry.known()),
     })?;
     let bodies = Bodies::read(arguments, handler)?;
-    let ids = publish(arguments, handler, &bodies, &open()?)?;
-    if arguments.format.json {
-        return show::json_line(out, &json!({ "request_type": handler.request_type(), "ids": ids }));
+    let (ids, end) = publish(arguments, handler, &bodies, &open()?)?;
+    let told = tell(arguments.format, handler.request_type(), &bodies, &ids, end.as_deref(), out);
+    match end {
+        None => told.map_err(|error| untold(handler.request_type(), &ids, error)),
+        // What broke it off says more than that nobody listens.
+        Some(why) => Err(bodies.how_to_go_on(ids.len(), &why).into()),
     }
-    let name = handler.request_type();
-    match ids.as_slice() {
-        [one] => writeln!(out, "published {name} as message {one}")?,
-        [first, .., last] => writeln!(out, "published {name} {} times, as messages {first} to {last}", ids.len())?,
-        [] => writeln!(out, "published nothing: there is no line with a body")?,
-    }
-    Ok(())
 }
 
+/// Says what is published.
+fn tell(
+    format: Format,
+    name: &str,
+    bodies: &Bodies,
+    ids: &[MessageId],
+    broken_off: Option<&str>,
+    out: &mut dyn Write,
+) -> Done {
+    match (ids, broken_off) {
+        (_, Some(why)) if format.json => {
+            let next_line = bodies.next_line(ids.len());
+            let told = json!({
+                "request_type": name, "ids": ids, "of": bodies.len(), "next_line": next_line, "error": why,
+            });
+            show::json_line(out, &told)?;
+        }
+        (_, Some(_)) => {}
+        (_, None) if format.json => show::json_line(out, &json!({ "request_type": name, "ids": ids }))?,
+        ([one], None) => writeln!(out, "published {name} as message {one}")?,
+        ([first, .., last], None) => {
+            writeln!(out, "published {name} {} times, as messages {first} to {last}", ids.len())?;
+        }
+        ([], None) => writeln!(out, "published nothing: there is no line with a body")?,
+    }
+    Ok(out.flush()?)
+}
+
+/// They are published, though nobody could be told.
+fn untold(name: &str, ids: &[MessageId], error: Box<dyn Error>) -> Box<dyn Error> {
+    if super::is_broken_pipe(&*error) || ids.is_empty() {
+        return error;
+    }
+    let (first, last) = (&ids[0], &ids[ids.len() - 1]);
+    format!(
+        "published {name} {}, as messages {first} to {last}, and cannot write so: {error}",
+        counted(ids.len() as u64, "time")
+    )
+    .into()
+}
+
+/// The ids of what is published, and why that is not all.
 fn publish(
     arguments: &PublishArguments,
     handler: &'static Handler,
     bodies: &Bodies,
     pulpo: &Pulpo,
-) -> Result<Vec<MessageId>, Box<dyn Error>> {
+) -> Result<(Vec<MessageId>, Option<String>), Box<dyn Error>> {
     let all = bodies.len();
     let mut ids = Vec::with_capacity(all);
+    let interrupt = Interrupt::listen()?;
     let progress = (all > BATCH).then(|| terminal::progress(all as u64));
-    while ids.len() < all {
-        let end = all.min(ids.len() + BATCH);
-        let messages = (ids.len()..end).map(|at| Ok(message(arguments, bodies.at(at)?)));
-        let messages = messages.collect::<Result<Vec<_>, serde_json::Error>>()?;
+    let mut end = None;
+    while ids.len() < all && end.is_none() {
+        if interrupt.has_come() {
+            end = Some("stopped by a signal".to_owned());
+            break;
+        }
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while messages.len() < BATCH && ids.len() + messages.len() < all && bytes < BATCH_BYTES {
+            let body = bodies.at(ids.len() + messages.len())?;
+            bytes += body.get().len();
+            messages.push(message(arguments, body));
+        }
         match pulpo.producer().enqueue(handler.request_type(), handler.policy(), messages) {
             Ok(sent) => ids.extend(sent.iter().filter_map(|message| message.id().cloned())),
-            Err(error) => return Err(bodies.broke_off(ids.len(), error)),
+            Err(error) => {
+                end = Some(chain(&error));
+                if let PublishError::Queue(QueueError::PartOfBatch { ids: part, .. }) = error {
+                    ids.extend(part);
+                } else if ids.is_empty() {
+                    return Err(error.into());
+                }
+            }
         }
         if let Some(progress) = &progress {
             progress.set_position(ids.len() as u64);
@@ -139,7 +199,7 @@ fn publish(
     if let Some(progress) = progress {
         progress.finish_and_clear();
     }
-    Ok(ids)
+    Ok((ids, end))
 }
 
 fn message(arguments: &PublishArguments, body: Box<RawValue>) -> Message<Box<RawValue>> {
@@ -173,22 +233,28 @@ struct Line {
 impl Bodies {
     fn read(arguments: &PublishArguments, handler: &Handler) -> Result<Self, Box<dyn Error>> {
         if let Some(source) = &arguments.lines {
-            return Self::lines(read(source)?, handler, arguments.skip_bad);
+            let first = arguments.from_line.map_or(Ok(1), usize::try_from)?;
+            return Self::lines(read(source)?, first, handler, arguments.skip_bad);
         }
         let body = body(arguments)?;
         let body = RawValue::from_string(fits(handler, body.get())?.to_owned())?;
         Ok(Self::Same { body, count: usize::try_from(arguments.count)? })
     }
 
-    fn lines((from, text): (&str, String), handler: &Handler, skip_bad: bool) -> Result<Self, Box<dyn Error>> {
+    fn lines(
+        (from, text): (&str, String),
+        first: usize,
+        handler: &Handler,
+        skip_bad: bool,
+    ) -> Result<Self, Box<dyn Error>> {
         let (mut good, mut bad, mut start) = (Vec::new(), 0_usize, 0);
         for (index, line) in text.split_inclusive('\n').enumerate() {
             let range = start..start + line.len();
             start = range.end;
-            if line.trim().is_empty() {
+            let number = index + 1;
+            if number < first || line.trim().is_empty() {
                 continue;
             }
-            let number = index + 1;
             let fit = serde_json::from_str::<&RawValue>(line.trim())
                 .map_err(|error| format!("expected JSON: {error}").into())
                 .and_then(|body| fits(handler, body.get()));
@@ -233,24 +299,24 @@ impl Bodies {
         }
     }
 
-    /// What is to be said when the queue did not take more than so many.
-    fn broke_off(&self, published: usize, error: PublishError) -> Box<dyn Error> {
-        let part = match &error {
-            PublishError::Queue(QueueError::PartOfBatch { ids, .. }) => ids.len(),
-            _ => 0,
-        };
-        let published = published + part;
-        if published == 0 {
-            return error.into();
+    /// The line after the last one that is published; `None` if the bodies are
+    /// no lines.
+    fn next_line(&self, published: usize) -> Option<usize> {
+        match self {
+            Self::Same { .. } => None,
+            Self::Lines { good, .. } if published == 0 => good.first().map(|line| line.number),
+            Self::Lines { good, .. } => good.get(published - 1).map(|line| line.number + 1),
         }
-        let go_on = match self {
-            Self::Lines { good, .. } => {
-                let last = good[published - 1].number;
-                format!("; it is published up to line {last}: go on with `tail -n +{}`", last + 1)
-            }
-            Self::Same { .. } => String::new(),
+    }
+
+    /// What to do about the rest of a publication that broke off.
+    fn how_to_go_on(&self, published: usize, why: &str) -> String {
+        let all = self.len();
+        let how = match self.next_line(published) {
+            Some(line) => format!("go on with --from-line {line}"),
+            None => format!("go on with --count {}", all - published),
         };
-        format!("published {published} of {}{go_on}: {}", self.len(), chain(&error)).into()
+        format!("published {published} of {all}; {how}: {why}")
     }
 }
 
@@ -269,7 +335,7 @@ fn body(arguments: &PublishArguments) -> Result<Box<RawValue>, Box<dyn Error>> {
     let (from, text) = match arguments.body.as_deref() {
         None => ("the body", "{}".to_owned()),
         Some(source) if source == "-" || source.starts_with('@') => read(source)?,
-        Some(given) => ("--body", given.to_owned()),
+        Some(given) => ("--body", given.strip_prefix('\u{feff}').unwrap_or(given).to_owned()),
     };
     serde_json::from_str(text.trim()).map_err(|error| format!("expected JSON in {from}: {error}").into())
 }
@@ -283,5 +349,7 @@ fn read(source: &str) -> Result<(&str, String), Box<dyn Error>> {
             ("standard input", std::io::stdin().read_to_string(&mut text).map(|_| text))
         }
     };
-    Ok((from, text.map_err(|error| format!("cannot read {from}: {error}"))?))
+    let text = text.map_err(|error| format!("cannot read {from}: {error}"))?;
+    // Editors of Windows begin a file with a byte order mark.
+    Ok((from, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }

@@ -10,10 +10,9 @@ use serde_json::json;
 
 use super::show;
 use super::stats::until;
-use super::{Done, Format};
+use super::{Done, Format, names};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
-use crate::registry::Registry;
 
 /// As long as beanstalkd can count: 136 years.
 const UNTIL_RESUMED: Duration = Duration::from_secs(u32::MAX as u64);
@@ -24,7 +23,7 @@ Examples:
   pause mail        nothing of this queue is handed out until `resume mail`
   pause mail 15m    ... or for a quarter of an hour
 
-Jobs that run go on to their end, and publishing goes on. `stats` shows what is paused. On the embedded queue a pause
+Jobs that run go on to their end, and publishing goes on. `stats` shows what is paused. On the embedded queue a pause \
 outlives a restart; on beanstalkd it is over when the server is restarted.")]
 pub(super) struct PauseArguments {
     /// The queue
@@ -52,12 +51,15 @@ pub(super) struct ResumeArguments {
 #[command(after_help = "\
 Examples:
   backup /backups/pulpo-$(date +%F).db
-                                a copy of the embedded queue, while workers go on
-  mkdir restored && cp /backups/pulpo-2026-11-23.db restored/queue.db && PULPO_QUEUE=file:restored my-worker
-                                a worker on that copy
+             a copy of the embedded queue, while workers go on
 
-The file must not be there yet. What a worker had when the copy was made is ready in it when its lease has ended, and so
-runs again.")]
+A worker on that copy:
+  mkdir restored
+  cp /backups/pulpo-2026-11-23.db restored/queue.db
+  PULPO_QUEUE=file:restored my-worker
+
+The file must not be there yet. What a worker had when the copy was made is ready in it when its lease has ended, and \
+so runs again.")]
 pub(super) struct BackupArguments {
     /// The new file
     file: PathBuf,
@@ -74,21 +76,19 @@ fn time(text: &str) -> Result<Duration, String> {
 
 pub(super) fn pause(pulpo: &Pulpo, arguments: &PauseArguments, out: &mut dyn Write) -> Done {
     let PauseArguments { queue, time, format } = arguments;
+    // Asked before, since a pause makes a name known.
+    let problem = names::queue_problem(pulpo, queue);
     pulpo.queue().pause(queue, time.unwrap_or(UNTIL_RESUMED))?;
-    let stats = pulpo.queue().stats()?;
-    let paused_until = stats.paused_until(queue);
+    let paused_until = pulpo.queue().stats()?.paused_until(queue);
+    if let Some(problem) = problem {
+        show::warn(&problem);
+    }
     if format.json {
         return show::json(out, &json!({ "queue": queue, "paused_until": paused_until }));
     }
     // A short pause may be over by now.
     let until = paused_until.map(until).unwrap_or_default();
     writeln!(out, "{}", format!("paused {} {until}", show::visible(queue)).trim_end())?;
-    let served = Registry::gather().iter().any(|handler| {
-        handler.policy().queue.map_or_else(|| pulpo.producer().default_queue() == queue, |its| its == queue)
-    });
-    if !served && stats.counts.iter().all(|counts| counts.queue != *queue) {
-        writeln!(out, "no handler of this program is for this queue, and there are no messages in it")?;
-    }
     Ok(())
 }
 
@@ -96,6 +96,9 @@ pub(super) fn resume(pulpo: &Pulpo, arguments: &ResumeArguments, out: &mut dyn W
     let ResumeArguments { queue, format } = arguments;
     let was_paused = pulpo.queue().stats()?.paused_until(queue).is_some();
     pulpo.queue().pause(queue, Duration::ZERO)?;
+    if let Some(problem) = names::queue_problem(pulpo, queue).filter(|_| !was_paused) {
+        show::warn(&problem);
+    }
     if format.json {
         return show::json(out, &json!({ "queue": queue, "was_paused": was_paused }));
     }

@@ -1,22 +1,13 @@
-//! Text for people and programs: tables, times, JSON, and nothing that moves
-//! their cursor.
+//! Text for people and programs: times, JSON, and nothing that moves their
+//! cursor.
 
-use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use comfy_table::{Attribute, Color, ContentArrangement, presets};
 use serde::Serialize;
 
-use super::{Done, terminal};
-use crate::queue::State;
-
-/// More lines of one message in a table on a terminal hide the others.
-const MOST_LINES: usize = 3;
-
-/// What says to be narrower does not know how wide it is.
-const NARROWEST: u16 = 20;
+use super::{Done, json, terminal, text};
 
 /// The text with control characters written out, and others that deceive who
 /// reads it, so that what a message holds cannot write
@@ -42,13 +33,28 @@ fn deceives(c: char) -> bool {
     )
 }
 
-/// As JSON on several lines, with all that [`visible`] writes out escaped.
-pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> Done {
-    writeln!(out, "{}", escaped(&serde_json::to_string_pretty(value)?))?;
+/// A sentence for a person, wrapped between words on a terminal.
+pub(super) fn note(out: &mut dyn Write, sentence: &str) -> Done {
+    match terminal::width() {
+        Some(width) => text::wrap(sentence, width).iter().try_for_each(|line| writeln!(out, "{line}"))?,
+        None => writeln!(out, "{sentence}")?,
+    }
     Ok(())
 }
 
-/// The same on one line.
+/// Tells a person on standard error of what may be a mistake.
+pub(super) fn warn(warning: &str) {
+    // One that cannot be written must not end what was asked for.
+    let _ = writeln!(std::io::stderr(), "warning: {}", visible(warning));
+}
+
+/// Writes JSON on several lines, with all that [`visible`] writes out escaped.
+pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> Done {
+    writeln!(out, "{}", escaped(&json::pretty(&serde_json::to_string(value)?)))?;
+    Ok(())
+}
+
+/// Writes JSON on one line.
 pub(super) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> Done {
     writeln!(out, "{}", escaped(&serde_json::to_string(value)?))?;
     Ok(())
@@ -67,97 +73,6 @@ pub(super) fn escaped(json: &str) -> String {
     })
 }
 
-/// What a cell means, for those who see colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
-    Plain,
-    Good,
-    Busy,
-    Bad,
-    Quiet,
-}
-
-/// A text in a table.
-pub(super) struct Cell(String, Tone);
-
-impl Cell {
-    pub(super) fn new(text: impl Into<String>, tone: Tone) -> Self {
-        Self(text.into(), tone)
-    }
-
-    /// Quiet if there is none, else with this tone.
-    pub(super) fn count(count: u64, tone: Tone) -> Self {
-        Self(count.to_string(), if count == 0 { Tone::Quiet } else { tone })
-    }
-
-    pub(super) fn state(state: State) -> Self {
-        let tone = match state {
-            State::Ready => Tone::Good,
-            State::Reserved => Tone::Busy,
-            State::Buried => Tone::Bad,
-            State::Delayed => Tone::Plain,
-        };
-        Self(state.to_string(), tone)
-    }
-}
-
-impl<T: Into<String>> From<T> for Cell {
-    fn from(text: T) -> Self {
-        Self(text.into(), Tone::Plain)
-    }
-}
-
-/// Columns under a head; on a terminal as wide as that, else as wide as
-/// needed, a line for each row.
-pub(super) struct Table {
-    table: comfy_table::Table,
-    fits: bool,
-}
-
-impl Table {
-    pub(super) fn new<'a>(head: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut table = comfy_table::Table::new();
-        table.load_preset(presets::NOTHING);
-        let width = terminal::is_terminal().then(|| table.width().filter(|width| *width >= NARROWEST).unwrap_or(80));
-        // Whether to colour is decided here, and not by the crate.
-        table.force_no_tty();
-        if let Some(width) = width {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        }
-        let mut head: Vec<_> = head.into_iter().map(comfy_table::Cell::new).collect();
-        if terminal::is_coloured() {
-            table.enforce_styling();
-            head = head.into_iter().map(|cell| cell.add_attribute(Attribute::Bold)).collect();
-        }
-        table.set_header(head);
-        Self { table, fits: width.is_some() }
-    }
-
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        let cells = cells.into_iter().map(|Cell(text, tone)| {
-            let cell = comfy_table::Cell::new(visible(&text));
-            match tone {
-                Tone::Plain => cell,
-                Tone::Good => cell.fg(Color::Green),
-                Tone::Busy => cell.fg(Color::Yellow),
-                Tone::Bad => cell.fg(Color::Red),
-                Tone::Quiet => cell.add_attribute(Attribute::Dim),
-            }
-        });
-        let mut row = comfy_table::Row::from(cells.collect::<Vec<_>>());
-        if self.fits {
-            row.max_height(MOST_LINES);
-        }
-        self.table.add_row(row);
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.table.trim_fmt().fmt(f)
-    }
-}
-
 /// `3m`: nobody asks for the seconds of what is hours away.
 pub(super) fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -165,7 +80,7 @@ pub(super) fn rough(duration: Duration) -> String {
         0..60 => 1,
         60..3600 => 60,
         3600..86_400 => 3600,
-        _ => 86_400,
+        _ => return counted(seconds / 86_400, "day").replace(' ', ""),
     };
     humantime::format_duration(Duration::from_secs(seconds / unit * unit)).to_string()
 }

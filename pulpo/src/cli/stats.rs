@@ -7,7 +7,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::show::{self, Cell, Table, Tone, ago};
+use super::show::{self, ago};
+use super::table::{Cell, Column, Table, Tone};
 use super::{Done, Format, terminal};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
@@ -24,8 +25,9 @@ Examples:
   stats --watch              the same every two seconds, with rates
   stats --watch 10s --json   a line of JSON every ten seconds
 
-READY waits for a worker, the oldest since OLDEST; DELAYED for its time; RESERVED is with a worker; BURIED has failed
-for good. Rates are per second, between two looks: FINISHED/S are done, expired or deleted.")]
+READY waits for a worker, the oldest since OLDEST; DELAYED for its time; RESERVED is with a worker; BURIED has failed \
+for good. Rates are per second, between two looks: FINISHED/S are done, expired or deleted. On a narrow terminal they \
+are IN/S and OUT/S, and columns are left out.")]
 pub(super) struct StatsArguments {
     /// Again and again, until Ctrl-C [default interval: 2s]
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = interval)]
@@ -123,13 +125,23 @@ fn refresh(pulpo: &Pulpo, look: &Look, interval: Duration, out: &mut dyn Write) 
     Ok(())
 }
 
+const COLUMNS: [Column; 8] = [
+    Column::new("QUEUE"),
+    Column::new("TYPE"),
+    Column::new("READY"),
+    Column::new("DELAYED").short("DELAY").spare(3),
+    Column::new("RESERVED").short("RESRV").spare(4),
+    Column::new("BURIED"),
+    Column::new("TOTAL").spare(1),
+    Column::new("OLDEST").spare(2),
+];
+
+const RATES: [Column; 2] =
+    [Column::new("PUBLISHED/S").short("IN/S").spare(5), Column::new("FINISHED/S").short("OUT/S").spare(6)];
+
 fn plain(pulpo: &Pulpo, look: &Look, rated: bool, out: &mut dyn Write) -> Done {
     let Look { stats, rates, .. } = look;
-    let mut head = vec!["QUEUE", "TYPE", "READY", "DELAYED", "RESERVED", "BURIED", "TOTAL", "OLDEST"];
-    if rated {
-        head.extend(["PUBLISHED/S", "FINISHED/S"]);
-    }
-    let mut table = Table::new(head);
+    let mut table = Table::new(COLUMNS.into_iter().chain(RATES.into_iter().filter(|_| rated)));
     let mut row = |counts: &Counts, rate: Option<&Rate>| {
         let mut cells = vec![
             counts.queue.clone().into(),
@@ -153,12 +165,12 @@ fn plain(pulpo: &Pulpo, look: &Look, rated: bool, out: &mut dyn Write) -> Done {
     if stats.counts.len() != 1 || rated {
         row(&all(&stats.counts), sum(rates).as_ref());
     }
-    writeln!(out, "{table}")?;
+    write!(out, "{table}")?;
     for paused in &stats.paused {
-        writeln!(out, "PAUSED {} {}", show::visible(&paused.queue), until(paused.until))?;
+        show::note(out, &format!("PAUSED {} {}", show::visible(&paused.queue), until(paused.until)))?;
     }
     if !pulpo.queue().capabilities().stats_by_type {
-        writeln!(out, "this queue does not count by request type; `list --type` looks at each message")?;
+        show::note(out, "this queue does not count by request type; `list --type` looks at each message")?;
     }
     Ok(())
 }

@@ -13,6 +13,18 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// What says to be narrower does not know how wide it is.
+const NARROWEST: u16 = 20;
+
+/// How many columns standard output has, if it is a terminal.
+pub(super) fn width() -> Option<usize> {
+    #[cfg(unix)]
+    let told = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col);
+    #[cfg(not(unix))]
+    let told = || None::<u16>;
+    is_terminal().then(|| told().filter(|width| *width >= NARROWEST).unwrap_or(80).into())
+}
+
 /// Whether standard output may be coloured: on a terminal, unless `NO_COLOR`
 /// says otherwise; elsewhere if `CLICOLOR_FORCE` says so.
 pub(super) fn is_coloured() -> bool {

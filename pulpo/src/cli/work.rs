@@ -6,7 +6,7 @@ use tracing::Level;
 
 use super::check::setup_failed;
 use super::logs::{self, Logs};
-use super::{Done, Program, WorkArguments};
+use super::{Done, Program, WorkArguments, names};
 use crate::app::App;
 use crate::banner;
 use crate::config::{Config, ConsoleOptions, Sources};
@@ -32,6 +32,7 @@ pub(super) fn run(
     super::panics::log(config.worker.log_reasons);
     show_banner(&config.console, program, &logs)?;
     let pulpo = Pulpo::new(config)?;
+    names::warn_of_queues_to_work(&registry, &pulpo);
     let mut app = App::default();
     (program.setup)(&mut app).map_err(|error| setup_failed(&*error))?;
     pulpo.worker_of(registry).app(app).run()?;

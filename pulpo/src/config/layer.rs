@@ -96,7 +96,9 @@ pub(super) fn file(file: &Path) -> Result<Vec<Entry>, ConfigError> {
         };
     let unreadable = |source| ConfigError::Unreadable { file: file.to_owned(), source };
     let text = std::fs::read_to_string(file).map_err(unreadable)?;
-    read(&text, &Document { file, text: &text })
+    // Editors of Windows begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    read(text, &Document { file, text })
 }
 
 /// Tells the lines of a file.

@@ -240,7 +240,8 @@ fn a_worker_waits_for_a_good_file_in_place_of_a_damaged_one() {
 
 /// A queue whose last user was killed, so that its log is still there.
 fn killed(place: &Place) {
-    assert_eq!(place.run(WORKER, &["list"]).code, 0);
+    let made = ["work", "--set", "sleep_duration=10ms", "--set", "shutdown_after_number_of_empty_iterations=1"];
+    assert_eq!(place.run(WORKER, &made).code, 0);
     let nap = place.start(place.command(WORKER, &["work", "--queues", "none"]));
     until("it waits", || place.log().contains("the worker starts"));
     let queue = queue(place);

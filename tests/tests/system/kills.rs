@@ -75,11 +75,12 @@ fn what_was_acknowledged_is_there_after_any_kill() {
 /// A database of the first schema, with messages that the next version looks
 /// at.
 fn old_database(place: &Place) -> u64 {
-    assert_eq!(place.run(WORKER, &["list"]).code, 0);
+    let made = ["work", "--set", "sleep_duration=10ms", "--set", "shutdown_after_number_of_empty_iterations=1"];
+    assert_eq!(place.run(WORKER, &made).code, 0);
     let old = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
     old.execute_batch(
         "BEGIN;
-         DROP TABLE pause; DROP INDEX message_buried; PRAGMA user_version = 1;
+         DROP TABLE pause; DROP INDEX message_buried; ALTER TABLE message DROP COLUMN since; PRAGMA user_version = 1;
          WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 60000)
          INSERT INTO message(queue, state, priority, ttr, due_since, enqueued_at, request_type, text)
          SELECT 'pulpo', 3, 1, 60000, 0, 0, 'record', '{}' FROM n;
@@ -114,7 +115,7 @@ fn a_kill_leaves_no_migration_half_done() {
         }
         fs::write(place.path("pulpo-data/queue.db"), &old).expect("old again");
         let programs = [0, 1].map(|_| place.start(place.command(WORKER, &["work", "--log-level", "error"])));
-        for_a_while(&mut random, 120);
+        for_a_while(&mut random, 500);
         programs.into_iter().for_each(kill);
         seen.insert(assert_whole(&place.path("pulpo-data/queue.db"), count));
         assert_eq!(place.run(WORKER, &["list", "--limit", "1"]).code, 0);

@@ -22,7 +22,7 @@ fn each_feature_brings_what_it_needs_and_nothing_of_another() {
     let own = [
         ("file", &["rusqlite", "libsqlite3-sys", "notify"][..]),
         ("beanstalkd", &["beanstalkc", "nix"][..]),
-        ("cli", &["clap", "comfy-table", "tracing-subscriber"][..]),
+        ("cli", &["clap", "clap_complete", "tracing-subscriber"][..]),
         ("http", &["axum", "hyper", "hyper-util", "metrics-exporter-prometheus"][..]),
     ];
     for (feature, names) in own {

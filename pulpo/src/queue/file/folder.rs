@@ -23,6 +23,9 @@ pub(super) fn existing(base_path: &Path) -> Result<PathBuf, QueueError> {
     match fs::metadata(&file) {
         // Another process may be about to make a queue of an empty one.
         Ok(found) if found.is_file() && found.len() == 0 => Err(no_queue(base_path)),
+        Ok(found) if found.is_dir() => {
+            Err(QueueError::NotAQueue { place: file.display().to_string(), found: "a folder".to_owned() })
+        }
         Ok(_) => Ok(file),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Err(no_queue(base_path))

@@ -60,11 +60,9 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX message_buried ON message(id) WHERE state = 3;
 ",
     "
-    -- When it came into its state; of a message with an `until` that is over,
-    -- that is when it came into the next one.
-    ALTER TABLE message ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
-    UPDATE message SET since = iif(state = 0, max(due_since, coalesce(last_error_at, 0)),
-        coalesce(last_error_at, enqueued_at));
+    -- When it came into its state; null in rows of older versions until they
+    -- change, since to write all of them would keep everybody waiting.
+    ALTER TABLE message ADD COLUMN since INTEGER;
 ",
 ];
 

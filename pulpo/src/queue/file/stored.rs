@@ -13,8 +13,10 @@ use crate::queue::{Counts, Filter, State, Stats, StoredMessage, Totals};
 /// worker has looked at it since.
 const SEEN: &str = "iif(until <= :now, 0, state)";
 
-/// Since when it is in that state.
-const SEEN_SINCE: &str = "iif(until <= :now, until, since)";
+/// Since when it is in that state. What an older version has not written is
+/// near what it has.
+const SEEN_SINCE: &str = "iif(until <= :now, until, coalesce(since, iif(state = 0,
+    max(due_since, coalesce(last_error_at, 0)), coalesce(last_error_at, enqueued_at))))";
 
 /// A [`Filter`] as the conditions of a query.
 struct Picked {

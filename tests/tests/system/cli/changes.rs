@@ -25,6 +25,7 @@ fn what_failed_is_kicked_by_what_it_is() {
         assert_eq!(well(place, &["kick", "--reason", "bad", "--dry-run"]), "would kick 4 messages\n");
         assert_eq!(well(place, &["kick", "--reason", "other"]), "kicked 0\n");
         assert_eq!(well(place, &["kick", "--older", "1h"]), "kicked 0\n");
+        assert_eq!(well(place, &["kick", "--published-before", "1h"]), "kicked 0\n");
         assert_eq!(count(place, &["--state", "buried"]), 4);
         assert_eq!(well(place, &["kick", "--queue", "side", "--newer", "1h", "--limit", "1"]), "kicked 1\n");
         let kicked = as_json(place, &["kick", "--reason", "BAD", "--type", "echo", "--json"]);
@@ -60,7 +61,7 @@ fn what_is_picked_is_deleted_only_by_who_is_sure() {
         fill(place);
         for arguments in [&["delete", "--state", "buried"][..], &["purge", "side"], &["purge", "--all", "--json"]] {
             let error = refused(place, 2, arguments);
-            assert!(error.contains("nobody can be asked here: expected --yes to delete, or --dry-run"), "{error}");
+            assert!(error.contains("not a terminal: pass --yes to delete, or --dry-run to see how many"), "{error}");
         }
         assert_eq!(count(place, &[]), 5);
         assert_eq!(well(place, &["purge", "--all", "--dry-run"]), "would delete 5 messages\n");
@@ -100,6 +101,15 @@ fn a_command_that_says_too_little_or_too_much_is_refused() {
         &["kick", "1", "--all"],
         &["kick", "--all", "--type", "echo"],
         &["kick", "1", "--type", "echo"],
+        &["kick", "1", "--published-before", "1h"],
+        &["kick", "--all", "--published-after", "1h"],
+        &["kick", "--all", "--limit", "0"],
+        &["kick", "--reason", ""],
+        &["kick", "--older", "1h", "--newer", "2026-11-23T09:00:00+0000x"],
+        &["delete", "--older", "1h", "--newer", "10m", "--yes"],
+        &["delete", "--state", "buried", "--limit", "0"],
+        &["purge", "--all", "--published-before", "2d", "--published-after", "1d", "--yes"],
+        &["list", "--older", "1h", "--newer", "1h"],
         &["kick", "--older", "yesterday"],
         &["delete"],
         &["delete", "1", "--state", "buried"],
@@ -124,5 +134,5 @@ fn a_command_that_says_too_little_or_too_much_is_refused() {
         let error = refused(&place, 2, arguments);
         assert!(error.starts_with("error: "), "{arguments:?}: {error}");
     }
-    assert!(!place.path("pulpo-data/queue.db").exists() || count(&place, &[]) == 0);
+    assert!(!place.path("pulpo-data").exists(), "nothing was opened");
 }

@@ -3,7 +3,7 @@
 use pulpo_tests::program::Place;
 use serde_json::{Value, json};
 
-use super::{WORKER, as_json, both, drain, refused, well};
+use super::{WORKER, as_json, both, drain, refused, warned, well};
 
 #[test]
 fn a_paused_queue_rests_in_all_processes_until_it_is_resumed() {
@@ -34,13 +34,20 @@ fn a_paused_queue_rests_in_all_processes_until_it_is_resumed() {
 
 #[test]
 fn a_queue_that_nobody_knows_is_pointed_out() {
-    let said = well(&Place::new(), &["pause", "sied"]);
-    let expected = "paused sied until it is resumed\nno handler of this program is for this queue, and there are no messages in it\n";
-    assert_eq!(said, expected);
+    let embedded = Place::new();
+    drain(&embedded);
+    let unknown = "warning: no handler of this program is for the queue \"sied\", and there are no messages in it; did you mean \"side\"?\n";
+    let (out, err) = warned(&embedded, &["pause", "sied"]);
+    assert_eq!((out.as_str(), err.as_str()), ("paused sied until it is resumed\n", unknown));
+    let (out, _) = warned(&embedded, &["pause", "again", "1h", "--json"]);
+    assert!(out.contains("\"paused_until\": \"20"), "{out}");
+    assert_eq!(well(&embedded, &["resume", "sied"]), "resumed sied\n");
+    let (out, err) = warned(&embedded, &["resume", "sied"]);
+    assert_eq!((out.as_str(), err.as_str()), ("sied was not paused\n", unknown));
     let place = Place::with_beanstalkd();
     let error = refused(&place, 1, &["pause", "sied"]);
     assert!(error.contains(" has no queue \"sied\": it knows one only while there are messages or workers"), "{error}");
-    assert_eq!(well(&place, &["resume", "sied"]), "sied was not paused\n");
+    assert_eq!(warned(&place, &["resume", "sied"]).0, "sied was not paused\n");
     assert!(refused(&place, 1, &["pause", "si ed"]).contains("cannot be the name of a queue here"));
 }
 

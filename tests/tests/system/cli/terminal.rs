@@ -11,14 +11,19 @@ use super::{WORKER, drain, well};
 
 /// A command of the worker at a terminal of 100 columns.
 fn at_a_terminal(place: &Place, arguments: &str) -> Command {
-    let shell = format!("stty cols 100; exec '{WORKER}' {arguments}");
+    at_a_terminal_of(place, 100, arguments)
+}
+
+/// The same at one of so many columns.
+pub(super) fn at_a_terminal_of(place: &Place, columns: u16, arguments: &str) -> Command {
+    let shell = format!("stty cols {columns}; exec '{WORKER}' {arguments}");
     let mut command = place.command("script", &["-q", "-e", "-c", &shell, "/dev/null"]);
     command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command
 }
 
 #[track_caller]
-fn shown(mut command: Command) -> String {
+pub(super) fn shown(mut command: Command) -> String {
     let output = command.stdin(Stdio::null()).output().expect("started");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

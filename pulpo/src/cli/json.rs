@@ -1,0 +1,148 @@
+//! JSON that others wrote, shown as it is: numbers of any length, and each of
+//! the keys that are there twice.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// JSON that is nested deeper cannot be read by those who read ours.
+const DEEPEST: usize = 100;
+
+/// The text as JSON, if every reader of JSON can read it. Else it is shown as a
+/// text, so that one message cannot make a whole list unreadable.
+pub(super) fn read(text: &[u8]) -> Option<Box<RawValue>> {
+    let value: &RawValue = serde_json::from_slice(text).ok()?;
+    let mut depth = 0_usize;
+    for token in Tokens(value.get()) {
+        match token {
+            "{" | "[" => depth += 1,
+            "}" | "]" => depth = depth.saturating_sub(1),
+            // Half of a character, `\ud800`, is no text.
+            _ if token.starts_with('"') => drop(serde_json::from_str::<String>(token).ok()?),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return None;
+        }
+    }
+    Some(value.to_owned())
+}
+
+/// JSON on several lines, with nothing changed but the space between its parts.
+pub(super) fn pretty(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let mut before = "";
+    for token in Tokens(json) {
+        let ends = matches!(token, "}" | "]");
+        let (begun, empty) = (matches!(before, "{" | "["), matches!((before, token), ("{", "}") | ("[", "]")));
+        if ends {
+            depth = depth.saturating_sub(1);
+        }
+        if (begun || before == "," || ends) && !empty {
+            shown.push('\n');
+            shown.extend(std::iter::repeat_n("  ", depth));
+        }
+        shown.push_str(token);
+        match token {
+            "{" | "[" => depth += 1,
+            ":" => shown.push(' '),
+            _ => {}
+        }
+        before = token;
+    }
+    shown
+}
+
+/// The tokens of sound JSON.
+struct Tokens<'a>(&'a str);
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.0.trim_start();
+        let end = match rest.chars().next()? {
+            '"' => end_of_text(rest),
+            '{' | '}' | '[' | ']' | ',' | ':' => 1,
+            _ => rest.find(|c: char| c.is_whitespace() || "{}[],:\"".contains(c)).unwrap_or(rest.len()),
+        };
+        let (token, after) = rest.split_at(end);
+        self.0 = after;
+        Some(token)
+    }
+}
+
+fn end_of_text(json: &str) -> usize {
+    let mut escaped = false;
+    let end = json.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(json.len(), |end| end + 2)
+}
+
+/// The members of an object, in their order, each as often as it is there.
+pub(super) struct Members(pub(super) Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_json_is_laid_out_as_serde_does() {
+        for json in
+            ["{}", "[]", "1", r#"{"a": [1, {"b": "x\"{\\"}, []], "c": {}, "d\\": null}"#, r#"[[],[{}],"",{"a":""}]"#]
+        {
+            let value: serde_json::Value = serde_json::from_str(json).unwrap();
+            assert_eq!(pretty(json), serde_json::to_string_pretty(&value).unwrap(), "{json}");
+            assert_eq!(pretty(&pretty(json)), pretty(json));
+        }
+    }
+
+    #[test]
+    fn numbers_and_repeated_keys_stay_as_they_are() {
+        let json = r#"{"n": 123456789012345678901234567890, "n": 1.10, "e": 1e400, "z": -0}"#;
+        assert_eq!(pretty(read(json.as_bytes()).unwrap().get()).replace(['\n', ' '], ""), json.replace(' ', ""));
+        let members: Members = serde_json::from_str(json).unwrap();
+        let names: Vec<_> = members.0.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
+        assert_eq!(names, [("n", "123456789012345678901234567890"), ("n", "1.10"), ("e", "1e400"), ("z", "-0")]);
+    }
+
+    #[test]
+    fn what_a_reader_of_json_may_refuse_is_no_json() {
+        for text in ["", "{", "x", r#""\ud800""#, r#"{"\udfff": 1}"#, "\u{feff}{}", "{} {}"] {
+            assert!(read(text.as_bytes()).is_none(), "{text}");
+        }
+        assert!(read(b"\"\xff\"").is_none());
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(read(nested(100).as_bytes()).is_some() && read(nested(101).as_bytes()).is_none());
+        assert!(read(nested(100_000).as_bytes()).is_none());
+    }
+}

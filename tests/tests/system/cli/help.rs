@@ -1,0 +1,75 @@
+//! `--help` of each command.
+
+use pulpo_tests::program::Place;
+
+use super::terminal::{at_a_terminal_of, shown};
+use super::well;
+
+/// All commands, without the one that runs none.
+fn commands(help: &str) -> Vec<String> {
+    let (_, commands) = help.split_once("Commands:\n").expect("commands");
+    let lines = commands.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// The names of the options below a heading.
+fn options<'a>(help: &'a str, heading: &str) -> Vec<&'a str> {
+    let Some((_, below)) = help.split_once(&format!("\n{heading}:\n")) else { return Vec::new() };
+    let lines = below.lines().take_while(|line| !line.is_empty());
+    lines.filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--"))).collect()
+}
+
+const GLOBAL: [&str; 4] = ["--config", "--set", "--log-level", "--log-format"];
+
+/// That a paragraph is wrapped once: no line ends before it has to.
+fn assert_wrapped_once(help: &str, columns: usize) {
+    let mut before: Option<&str> = None;
+    for line in help.lines() {
+        assert!(line.chars().count() <= columns, "wider than {columns}: {line}");
+        // Paragraphs begin at the left, with a letter; lists are indented.
+        let is_prose = line.starts_with(char::is_alphabetic) && !line.ends_with(':') && !line.starts_with("Usage");
+        if let Some(before) = before.filter(|_| is_prose) {
+            let word = line.split(' ').next().expect("a word");
+            let room = columns - before.chars().count();
+            assert!(word.chars().count() + 1 > room, "there was room for {word:?} after {before:?}");
+        }
+        before = is_prose.then_some(line);
+    }
+}
+
+#[test]
+fn options_of_all_commands_stand_apart() {
+    let place = Place::new();
+    let main = well(&place, &["--help"]);
+    assert_eq!(options(&main, "Global options"), GLOBAL);
+    for command in commands(&main).iter().filter(|command| *command != "help") {
+        let help = well(&place, &[command, "--help"]);
+        assert_eq!(options(&help, "Global options"), GLOBAL, "{help}");
+        let own = options(&help, "Options");
+        assert!(own.iter().all(|option| !GLOBAL.contains(option)) && own.contains(&"--help"), "{help}");
+    }
+    assert!(options(&well(&place, &["list", "--help"]), "Options").contains(&"--published-before"));
+}
+
+#[test]
+fn paragraphs_are_wrapped_once_whatever_the_width() {
+    let place = Place::new();
+    let main = well(&place, &["--help"]);
+    let mut all = commands(&main);
+    all.push(String::new());
+    for command in all.iter().filter(|command| *command != "help") {
+        let arguments: Vec<_> = [command.as_str(), "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        assert_wrapped_once(&well(&place, &arguments), 100);
+        let text = shown(at_a_terminal_of(&place, 80, &arguments.join(" ")));
+        let plain = text.replace("\r\n", "\n");
+        assert_wrapped_once(&without_colours(&plain), 80);
+    }
+}
+
+/// The text without the sequences that change how it looks.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once('m').map_or("", |(_, rest)| rest))
+}

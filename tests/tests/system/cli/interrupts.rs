@@ -1,0 +1,129 @@
+//! Commands that are stopped on their way.
+
+use std::io::Read as _;
+use std::process::{Child, Stdio};
+
+use pulpo_tests::program::Place;
+use pulpo_tests::wait::until;
+use serde_json::Value;
+
+use super::{WORKER, as_json, refused, well};
+
+fn numbers(range: std::ops::Range<u32>) -> String {
+    range.map(|number| format!("{{\"number\": {number}}}\n")).collect()
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(sent.expect("run kill").success());
+}
+
+fn count(place: &Place, arguments: &[&str]) -> u64 {
+    let stats = as_json(place, &[&["stats", "--json"], arguments].concat());
+    stats["counts"].as_array().expect("counts").iter().map(|one| one["ready"].as_u64().expect("a number")).sum()
+}
+
+/// Starts it, and sends the signal when some messages are there, or gone.
+fn interrupted(place: &Place, arguments: &[&str], name: &str, begun: impl Fn() -> bool) -> (i32, String, String) {
+    let mut command = place.command(WORKER, arguments);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    until("it has begun", begun);
+    signal(&child, name);
+    let (mut out, mut err) = (String::new(), String::new());
+    child.stdout.take().expect("a pipe").read_to_string(&mut out).expect("a text");
+    child.stderr.take().expect("a pipe").read_to_string(&mut err).expect("a text");
+    (child.wait().expect("an end").code().unwrap_or(-1), out, err)
+}
+
+#[test]
+fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_go_on() {
+    const ALL: u32 = 200_000;
+    for (place, name) in [(Place::new(), "INT"), (Place::with_beanstalkd(), "TERM")] {
+        well(&place, &["publish", "record", "--body", r#"{"number": 0}"#]);
+        // The first line is empty, so that lines are not bodies.
+        std::fs::write(place.path("jobs"), format!("\n{}", numbers(1..ALL + 1))).expect("written");
+        let arguments = ["publish", "record", "--lines", "@jobs", "--json"];
+        let (code, out, err) = interrupted(&place, &arguments, name, || count(&place, &[]) > 1);
+        assert_eq!(code, 1, "{err}");
+        let told: Value = serde_json::from_str(&out).expect("JSON");
+        let published = told["ids"].as_array().expect("ids").len() as u64;
+        assert!(published > 0 && published < u64::from(ALL), "{published}");
+        assert_eq!((&told["of"], &told["next_line"]), (&ALL.into(), &(published + 2).into()));
+        assert_eq!(told["error"], "stopped by a signal");
+        let line = published + 2;
+        let expected =
+            format!("error: published {published} of {ALL}; go on with --from-line {line}: stopped by a signal\n");
+        assert_eq!(err, expected);
+        assert_eq!(count(&place, &[]), published + 1, "no more and no less");
+        // As it says; but only a few of them.
+        std::fs::write(place.path("jobs"), format!("\n{}", numbers(1..u32::try_from(line).expect("small") + 2)))
+            .expect("written");
+        let line = line.to_string();
+        let rest = as_json(&place, &["publish", "record", "--lines", "@jobs", "--from-line", &line, "--json"]);
+        let first = rest["ids"][0].as_str().expect("an id");
+        let message = as_json(&place, &["peek", first, "--json"]);
+        assert_eq!(message["message"]["body"]["number"], published + 1, "none is left out, and none twice");
+    }
+}
+
+#[test]
+fn many_that_are_interrupted_say_how_many_are_left() {
+    let place = Place::new();
+    well(&place, &["publish", "echo", "--payload", "x"]);
+    let arguments = ["publish", "echo", "--payload", "x", "--count", "300000"];
+    let (code, out, err) = interrupted(&place, &arguments, "INT", || count(&place, &[]) > 1);
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    let published = count(&place, &[]) - 1;
+    let left = 300_000 - published;
+    assert_eq!(
+        err,
+        format!("error: published {published} of 300000; go on with --count {left}: stopped by a signal\n")
+    );
+}
+
+#[test]
+fn a_deletion_of_many_that_is_interrupted_says_how_many_are_deleted() {
+    let place = Place::new();
+    well(&place, &["publish", "echo", "--payload", "x", "--count", "60000"]);
+    let (code, out, err) =
+        interrupted(&place, &["purge", "side", "--yes", "--json"], "INT", || count(&place, &[]) < 60_000);
+    assert_eq!(code, 1, "{err}");
+    let told: Value = serde_json::from_str(&out).expect("JSON");
+    let deleted = told["deleted"].as_u64().expect("a number");
+    assert!(deleted > 0 && told["matched"] == 60_000, "{out}");
+    assert_eq!(count(&place, &[]), 60_000 - deleted);
+    let expected = format!(
+        "error: deleted {deleted} of 60000 messages; give the same command again for the others: stopped by a signal\n"
+    );
+    assert_eq!(err, expected);
+}
+
+#[test]
+fn a_line_to_begin_with_needs_lines() {
+    let place = Place::new();
+    std::fs::write(place.path("jobs"), "nonsense\n{\"number\": 2}\n{\"number\": 3}\n").expect("written");
+    let said = well(&place, &["publish", "record", "--lines", "@jobs", "--from-line", "2"]);
+    assert_eq!(said, "published record 2 times, as messages 1 to 2\n", "the lines before are not looked at");
+    let said = well(&place, &["publish", "record", "--lines", "@jobs", "--from-line", "9"]);
+    assert_eq!(said, "published nothing: there is no line with a body\n");
+    for wrong in [
+        &["publish", "record", "--lines", "@jobs", "--from-line", "0"][..],
+        &["publish", "record", "--body", "{}", "--from-line", "2"],
+        &["publish", "record", "--from-line", "2"],
+    ] {
+        refused(&place, 2, wrong);
+    }
+}
+
+#[test]
+fn what_is_published_is_told_though_standard_output_is_full() {
+    let place = Place::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+    let mut command = place.command(WORKER, &["publish", "echo", "--payload", "x", "--count", "3", "--json"]);
+    let ended = command.stdout(full).stderr(Stdio::piped()).output().expect("started");
+    let err = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1));
+    let expected = "error: published echo 3 times, as messages 1 to 3, and cannot write so: No space left on device";
+    assert!(err.starts_with(expected), "{err}");
+}

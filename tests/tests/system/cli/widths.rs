@@ -1,0 +1,115 @@
+//! What is shown on narrow and on wide terminals.
+
+use std::process::{Command, Stdio};
+
+use pulpo_tests::program::Place;
+
+use super::terminal::at_a_terminal_of;
+use super::{drain, well};
+
+/// What is on the screen of a terminal of this width.
+fn screen(place: &Place, columns: u16, arguments: &str) -> String {
+    let mut command: Command = at_a_terminal_of(place, columns, arguments);
+    let output = command.env("NO_COLOR", "1").stdin(Stdio::null()).output().expect("started");
+    String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n")
+}
+
+/// How many columns of a terminal it takes: what is wide here is an ideograph
+/// or a picture.
+fn width(line: &str) -> usize {
+    line.chars()
+        .map(|c| if matches!(c, '\u{1100}'..='\u{ffdc}' if c > '\u{2e7f}') || c > '\u{1f000}' { 2 } else { 1 })
+        .sum()
+}
+
+fn fill(place: &Place) {
+    well(place, &["publish", "echo", "--payload", "bad"]);
+    drain(place);
+    well(place, &["publish", "echo", "--payload", "x", "--count", "12345"]);
+    well(place, &["publish", "record", "--body", r#"{"number": 1}"#, "--delay", "1h"]);
+    let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    let error = "mail server 127.0.0.1:2525: Connection refused (os error 111) (attempt 3 of 3)";
+    database.execute("UPDATE message SET last_error = ?1 WHERE state = 3", [error]).expect("set");
+    database
+        .execute(
+            "INSERT INTO message(queue, state, priority, ttr, due_since, enqueued_at, since, request_type, text, last_error)
+             VALUES ('注文の列', 3, 5, 60000, 0, 0, 0, '注文を確認', '{}', '住所が見つかりません 🚚 届けられません')",
+            [],
+        )
+        .expect("a message");
+}
+
+#[test]
+fn no_word_is_broken_and_no_line_too_wide_on_any_terminal() {
+    let place = Place::new();
+    fill(&place);
+    for columns in [40, 60, 80, 200] {
+        for (arguments, words) in [
+            ("handlers", &["echo,", "worker::Echo", "side", "1s..1h", "tests/src/bin/worker.rs:37"][..]),
+            ("stats", &["echo", "12345", "注文を確認", "READY", "BURIED"]),
+            ("list --state buried", &["buried", "echo", "127.0.0.1:2525:", "Connection", "注文を確認"]),
+            ("peek 1", &["buried", "127.0.0.1:2525:", "Connection", "refused", "\"request_type\":"]),
+            (
+                "config",
+                &["shutdown_after_number_of_empty_iterations", "beanstalkd_queue_adapter.socket_timeout", "default"],
+            ),
+        ] {
+            let text = screen(&place, columns, arguments);
+            for line in text.lines() {
+                assert!(width(line) <= usize::from(columns), "{arguments} at {columns}: {line}\n{text}");
+            }
+            for word in words {
+                let there = text.split_whitespace().any(|shown| shown == *word);
+                let too_long = width(word) + 1 > usize::from(columns);
+                let defined_at = word.contains(".rs:") && text.contains("worker.rs:");
+                assert!(there || too_long || defined_at, "{arguments} at {columns} without {word}:\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_watch_of_eighty_columns_shows_all_that_it_counts() {
+    let place = Place::new();
+    well(&place, &["publish", "echo", "--payload", "x", "--count", "12345"]);
+    let table = |columns| {
+        let mut command = at_a_terminal_of(&place, columns, "stats --watch 100ms");
+        let mut child =
+            command.env("NO_COLOR", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+        let mut out = child.stdout.take().expect("a pipe");
+        let mut text = String::new();
+        while text.matches("\u{1b}[J").count() < 2 {
+            let mut part = [0; 4096];
+            let more = std::io::Read::read(&mut out, &mut part).expect("more");
+            assert!(more > 0, "it ended: {text}");
+            text.push_str(&String::from_utf8_lossy(&part[..more]));
+        }
+        child.kill().expect("killed");
+        drop(out);
+        child.wait().expect("an end");
+        text.replace("\r\n", "\n").replace("\u{1b}[K", "").split("\u{1b}[H").nth(2).expect("a look").to_owned()
+    };
+    let wide = table(200);
+    assert!(wide.contains("  PUBLISHED/S  FINISHED/S\n"), "{wide}");
+    let narrow = table(80);
+    assert!(
+        narrow.contains(" READY  DELAY  RESRV  BURIED  TOTAL  OLDEST") && narrow.contains("IN/S  OUT/S\n"),
+        "{narrow}"
+    );
+    assert!(narrow.lines().all(|line| width(line.trim_end_matches("\u{1b}[J")) <= 80), "{narrow}");
+    let narrowest = table(40);
+    assert!(narrowest.contains("not shown on a terminal of this width:\nDELAYED, "), "{narrowest}");
+    assert!(narrowest.lines().all(|line| width(line.trim_end_matches("\u{1b}[J")) <= 40), "{narrowest}");
+    assert!(narrowest.contains(" 12345"), "{narrowest}");
+}
+
+#[test]
+fn for_programs_a_row_is_a_line_however_long() {
+    let place = Place::new();
+    fill(&place);
+    let list = well(&place, &["list", "--state", "buried"]);
+    assert_eq!(list.lines().count(), 3, "{list}");
+    assert!(list.contains("Connection refused (os error 111) (attempt 3 of 3)\n"), "{list}");
+    assert!(list.starts_with(" ID     STATE   TYPE"), "{list}");
+    assert_eq!(well(&place, &["handlers"]).lines().count(), 4);
+}
