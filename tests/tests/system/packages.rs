@@ -1,6 +1,7 @@
 //! What is published: the files of each package, and what each feature needs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 fn cargo(arguments: &[&str]) -> String {
@@ -58,6 +59,25 @@ fn the_page_of_figures_says_how_many_crates_are_built() {
         let crates: BTreeSet<_> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
         assert_eq!(crates.len(), count, "{features}: {crates:#?}");
     }
+}
+
+#[test]
+fn the_page_of_other_crates_has_the_tables_of_the_check() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let output = Command::new(root.join("scripts/beside")).arg("--tables").output().expect("started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tables = String::from_utf8(output.stdout).expect("a text");
+    let page = include_str!("../../../docs/beside-other-crates.md");
+    let (crates, versions) = tables.trim_end().split_once("\n\n").expect("two tables");
+    for table in [crates, versions] {
+        assert!(page.contains(&format!("\n\n{table}\n\n")), "expected this table in the page:\n{table}");
+    }
+    let oldest = versions.lines().nth(2).and_then(|row| row.split(' ').nth(1)).expect("a version");
+    let newest = versions.lines().last().and_then(|row| row.split(' ').nth(1)).expect("a version");
+    assert!(page.contains(&format!("rusqlite from {oldest} to {newest}")), "{oldest} to {newest}");
+    let script = std::fs::read_to_string(root.join("scripts/beside")).expect("a file");
+    let features = script.lines().find_map(|line| line.strip_prefix("WITHOUT_QUEUE = '")).expect("a line");
+    assert!(page.contains(features.trim_end_matches('\'')), "expected {features}");
 }
 
 #[test]
