@@ -54,8 +54,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) delay: Option<DateTime<Utc>>,
     /// Not to be started after.
     pub(crate) expiration: Option<DateTime<Utc>>,
-    /// Since when it could have been started.
-    pub(crate) due_since: DateTime<Utc>,
+    /// Since when workers have left it to others; `None`: this is the first.
+    pub(crate) left_since: Option<DateTime<Utc>>,
     /// The policy of its handler; for an unknown type, the default one.
     pub(crate) policy: &'a Policy,
     /// The queue's time.
@@ -82,6 +82,13 @@ pub(crate) enum Disposition {
         reason: String,
         /// Whether it was an attempt.
         counted: bool,
+    },
+    /// Not here: ready again after `delay`, for a worker that knows it.
+    LeaveToOthers {
+        /// From now.
+        delay: Duration,
+        /// Why.
+        reason: String,
     },
     /// Keep it for a person.
     Bury {
@@ -172,10 +179,11 @@ fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposi
 }
 
 /// A newer worker may know the type: its messages wait for one, looked at
-/// ever more rarely, until the grace is over.
+/// ever more rarely, until the grace is over. That begins with the first look,
+/// since the message may have waited for other reasons before.
 fn unknown(at: &Situation<'_>, request_type: &str, known: &str, grace: Duration) -> Disposition {
     let request_type = limited(request_type.to_owned());
-    let waited = (at.now - at.due_since).to_std().unwrap_or_default();
+    let waited = at.left_since.and_then(|since| (at.now - since).to_std().ok()).unwrap_or_default();
     let left = grace.saturating_sub(waited);
     if left.is_zero() {
         return Disposition::Bury {
@@ -184,10 +192,9 @@ fn unknown(at: &Situation<'_>, request_type: &str, known: &str, grace: Duration)
         };
     }
     let delay = waited.clamp(Duration::from_secs(1), UNKNOWN_TYPE_LONGEST_PAUSE).min(left);
-    Disposition::Rollback {
+    Disposition::LeaveToOthers {
         delay,
         reason: format!("no handler for the request type `{request_type}` in this worker"),
-        counted: false,
     }
 }
 

@@ -236,6 +236,16 @@ pub trait Consumer: Send {
     /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
     fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError>;
 
+    /// Not for this worker: makes the message ready again after `delay`, for
+    /// one that knows it. No attempt. The next delivery says since when this
+    /// has been so, as [`Delivery::left_since`].
+    ///
+    /// # Errors
+    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
+    fn leave_to_others(&mut self, lease: &Lease, delay: Duration, reason: &str) -> Result<(), QueueError> {
+        self.rollback(lease, delay, reason, false)
+    }
+
     /// Failed for good: keeps the message for a person. `counted` says whether
     /// this was an attempt.
     ///
@@ -334,6 +344,10 @@ pub struct Delivery {
     pub kicks: u32,
     /// Since when it could have been started.
     pub due_since: DateTime<Utc>,
+    /// When a worker first [left it to others](Consumer::leave_to_others), if
+    /// nothing else has become of it since. A queue that does not know says
+    /// what [`Delivery::new`] says: `due_since`.
+    pub left_since: Option<DateTime<Utc>>,
     /// How long the lease lasts without a touch.
     pub ttr: Duration,
     /// The wire form, as somebody wrote it.
@@ -344,7 +358,8 @@ impl Delivery {
     /// A first delivery.
     #[must_use]
     pub fn new(lease: Lease, queue: impl Into<String>, due_since: DateTime<Utc>, ttr: Duration, text: Vec<u8>) -> Self {
-        Self { lease, queue: queue.into(), attempts: 0, lost: 0, kicks: 0, due_since, ttr, text }
+        let left_since = Some(due_since);
+        Self { lease, queue: queue.into(), attempts: 0, lost: 0, kicks: 0, due_since, left_since, ttr, text }
     }
 
     /// How many failed runs count against `max_attempts`.

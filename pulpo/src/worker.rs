@@ -380,6 +380,12 @@ impl Shared {
                 let retried = *counted || !delay.is_zero();
                 if retried { (&self.counts.retried, "retried") } else { (&self.counts.given_back, "given_back") }
             }
+            (Ok(()), Disposition::LeaveToOthers { delay, reason }) => {
+                let again_in = tracing::field::display(rough(*delay));
+                let reason = self.shown(reason);
+                tracing::warn!(id, request_type, attempt, queue, took = took(), reason, again_in, "put back");
+                (&self.counts.retried, "retried")
+            }
             (Ok(()), Disposition::Bury { reason, .. }) => {
                 let reason = self.shown(running.logged_reason.as_ref().unwrap_or(reason));
                 let what_to_do = "buried: look at it with `peek`, retry it with `kick`";

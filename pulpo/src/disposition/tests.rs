@@ -16,7 +16,7 @@ fn situation() -> Situation<'static> {
         lost: 0,
         delay: None,
         expiration: None,
-        due_since: now(),
+        left_since: None,
         policy: &POLICY,
         now: now(),
         jitter: 0.0,
@@ -97,14 +97,20 @@ fn what_cannot_be_read_is_buried_without_an_attempt() {
 fn an_unknown_type_waits_for_a_worker_that_knows_it() {
     let grace = Duration::from_secs(600);
     let after = |seconds| {
-        let at = Situation { due_since: now() - TimeDelta::seconds(seconds), failed: 50, ..situation() };
+        let at = Situation { left_since: Some(now() - TimeDelta::seconds(seconds)), failed: 50, ..situation() };
         let unknown = Ending::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
         after_run(&at, unknown)
     };
-    let reason = "no handler for the request type `resize` in this worker";
+    let left = |seconds| Disposition::LeaveToOthers {
+        delay: Duration::from_secs(seconds),
+        reason: "no handler for the request type `resize` in this worker".to_owned(),
+    };
     for (waited, delay) in [(-5, 1), (0, 1), (1, 1), (30, 30), (200, 60), (590, 10), (599, 1)] {
-        assert_eq!(after(waited), rollback(Duration::from_secs(delay), reason, false), "{waited}");
+        assert_eq!(after(waited), left(delay), "{waited}");
     }
+    // The first look, however long it has waited for something else.
+    let unknown = Ending::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
+    assert_eq!(after_run(&situation(), unknown), left(1));
     let buried = bury("no handler for the request type `resize`; this worker knows: a, b", false);
     assert_eq!(after(600), buried);
     assert_eq!(after(100_000), buried);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Inner, Pulpo, SetupError};
 
@@ -13,6 +13,9 @@ thread_local! {
     /// outlives its test, and that a test need not end on its first thread.
     static SCOPED: RefCell<Vec<(u64, Weak<Inner>)>> = const { RefCell::new(Vec::new()) };
 }
+
+/// The number of the next default of any thread.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Whether this process has ever run a test with a queue of its own.
 static TESTS: AtomicBool = AtomicBool::new(false);
@@ -42,7 +45,8 @@ fn push(pulpo: &Pulpo) -> u64 {
     TESTS.store(true, Ordering::SeqCst);
     SCOPED.with_borrow_mut(|all| {
         all.retain(|(_, inner)| inner.strong_count() > 0);
-        let number = all.last().map_or(0, |(last, _)| last + 1);
+        // Never one that a guard of an earlier test may still have.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         all.push((number, Arc::downgrade(&pulpo.0)));
         number
     })

@@ -25,6 +25,14 @@ pub enum QueueError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The queue refuses it, and would refuse it again.
+    #[error("cannot {doing}, and another try would not help")]
+    Rejected {
+        /// What was tried, and on what.
+        doing: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// There is no room for the message.
     #[error("cannot {doing}: no space is left; free some, nothing that was published is lost")]
     Full {
@@ -123,6 +131,15 @@ pub enum QueueError {
         /// What it is instead.
         found: String,
     },
+    /// A backup was put beside the log of the database that was there before.
+    #[error(
+        "{place} is a copy that was put beside the log of another database: while no program uses the queue, \
+         move `{place}-wal` and `{place}-shm` away"
+    )]
+    ForeignLog {
+        /// The file.
+        place: String,
+    },
     /// A newer pulpo wrote it, and this one would damage it.
     #[error(
         "{place} was written by a newer pulpo (schema {found}, this one knows up to {known}): upgrade this program"
@@ -166,7 +183,7 @@ impl QueueError {
         match self {
             Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. } => true,
             // A person may put a good file in its place while we wait.
-            Self::Corrupt { .. } | Self::NotAQueue { .. } => true,
+            Self::Corrupt { .. } | Self::NotAQueue { .. } | Self::ForeignLog { .. } => true,
             _ => false,
         }
     }

@@ -19,32 +19,33 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
 use self::attached::Attached;
+use self::notify_file::NotifyFiles;
 use self::opened::Opened;
 use self::shared::Shared;
-use self::wake::Bell;
 use self::writer::Durability;
 use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, State, Stats, StoredMessage};
 use crate::clock::Clock;
 use crate::message::MessageId;
 
 mod attached;
+mod busy;
 mod consumer;
 mod copy;
+mod deferred;
 mod error;
 mod folder;
 mod grace;
 mod keeper;
-mod later;
 mod lease;
+mod notify_file;
 mod opened;
-mod owner;
 mod pauses;
 mod picking;
+mod process_lock;
 mod schema;
 mod shared;
 mod stock;
 mod stored;
-mod wake;
 mod writer;
 
 /// The name of the database in its folder.
@@ -93,8 +94,8 @@ impl FileQueue {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, QueueError> {
         let reading = Attached::open(file, schema::open_reader)?;
-        let bell = Bell::new(file.parent().unwrap_or(file));
-        Self::new(opened, Some(file.to_owned()), writing, Some(reading), Some(bell), archive, clock)
+        let notify = NotifyFiles::new(file.parent().unwrap_or(file));
+        Self::new(opened, Some(file.to_owned()), writing, Some(reading), Some(notify), archive, clock)
     }
 
     /// A queue in the memory of this process, for tests and for work that may
@@ -112,11 +113,11 @@ impl FileQueue {
         file: Option<PathBuf>,
         writing: Attached,
         reading: Option<Attached>,
-        bell: Option<Bell>,
+        notify: Option<NotifyFiles>,
         archive: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, QueueError> {
-        let shared = Shared::new(opened, file, writing, reading, bell, archive, clock)?;
+        let shared = Shared::new(opened, file, writing, reading, notify, archive, clock)?;
         Ok(Self(Arc::new(shared)))
     }
 
@@ -183,14 +184,16 @@ impl QueueAdapter for FileQueue {
             return Ok(Vec::new());
         }
         let now = self.0.now();
+        let queues = queues_of(&messages);
         let ids = self.0.writer.write(Durability::Synced, move |connection| insert(connection, &messages, now))?;
-        self.0.announce();
+        self.0.notify(&queues);
         Ok(ids)
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         self.0.check()?;
-        self.0.appear();
+        self.0.writer.patience().calm_down();
+        self.0.appear(queues);
         Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), queues.into())))
     }
 
@@ -199,6 +202,8 @@ impl QueueAdapter for FileQueue {
         if self.0.check().is_err() {
             return;
         }
+        // A lane may wait for another process, too.
+        self.0.writer.patience().hurry();
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.signal.notify();
     }
@@ -222,7 +227,7 @@ impl QueueAdapter for FileQueue {
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         let kicked = self.change(filter, stored::kick)?;
         if kicked > 0 {
-            self.0.announce();
+            self.0.notify_all();
         }
         Ok(kicked)
     }
@@ -235,10 +240,10 @@ impl QueueAdapter for FileQueue {
         self.0.check()?;
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         let until = (micros > 0).then(|| self.0.now().saturating_add(micros));
-        let queue = queue.to_owned();
-        self.0.writer.write(Durability::Synced, move |connection| pauses::set(connection, &queue, until))?;
+        let paused = queue.to_owned();
+        self.0.writer.write(Durability::Synced, move |connection| pauses::set(connection, &paused, until))?;
         self.0.give_back_all()?;
-        self.0.announce();
+        self.0.notify(&[queue.to_owned()]);
         Ok(())
     }
 
@@ -261,6 +266,17 @@ fn at_one_moment<R>(
     let seen = look(connection)?;
     transaction.map_or(Ok(()), rusqlite::Transaction::finish)?;
     Ok(seen)
+}
+
+/// The queues of these messages, each once.
+fn queues_of(messages: &[NewMessage]) -> Vec<String> {
+    let mut queues: Vec<String> = Vec::new();
+    for message in messages {
+        if !queues.contains(&message.queue) {
+            queues.push(message.queue.clone());
+        }
+    }
+    queues
 }
 
 /// Keeps new messages, and says their ids.

@@ -210,6 +210,11 @@ impl Consumer for RecordingConsumer {
         self.settled(lease, result, Settled::PutBack { after: delay, reason: reason.to_owned() })
     }
 
+    fn leave_to_others(&mut self, lease: &Lease, delay: Duration, reason: &str) -> Result<(), QueueError> {
+        let result = self.consumer.leave_to_others(lease, delay, reason);
+        self.settled(lease, result, Settled::PutBack { after: delay, reason: reason.to_owned() })
+    }
+
     fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
         let result = self.consumer.bury(lease, reason, counted);
         self.settled(lease, result, Settled::Buried { reason: reason.to_owned() })

@@ -283,6 +283,7 @@ impl Lane {
             lost: delivery.lost.min(failed),
             // A queue may not know a delay that is over.
             due_since: delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since)),
+            left_since: delivery.left_since,
             delay,
             expiration: message.and_then(|message| message.header.expiration()),
         };

@@ -59,6 +59,7 @@ impl Meters {
             None => &self.lost,
             Some(Disposition::Commit) => &self.done,
             Some(Disposition::Expire) => &self.expired,
+            Some(Disposition::LeaveToOthers { .. }) => &self.retried,
             Some(Disposition::Rollback { delay, counted, .. }) if *counted || !delay.is_zero() => &self.retried,
             Some(Disposition::Rollback { .. }) => &self.given_back,
             Some(Disposition::Bury { .. }) => &self.buried,

@@ -78,6 +78,7 @@ pub(super) struct Facts {
     pub(super) failed: u32,
     pub(super) lost: u32,
     pub(super) due_since: chrono::DateTime<chrono::Utc>,
+    pub(super) left_since: Option<chrono::DateTime<chrono::Utc>>,
     pub(super) delay: Option<chrono::DateTime<chrono::Utc>>,
     pub(super) expiration: Option<chrono::DateTime<chrono::Utc>>,
 }
@@ -89,7 +90,7 @@ impl Facts {
             lost: self.lost,
             delay: self.delay,
             expiration: self.expiration,
-            due_since: self.due_since,
+            left_since: self.left_since,
             policy: &self.policy,
             now,
             jitter: fastrand::f64(),
@@ -294,6 +295,7 @@ impl Running {
             Disposition::Commit => consumer.commit(lease),
             Disposition::Expire => consumer.expire(lease),
             Disposition::Rollback { delay, reason, counted } => consumer.rollback(lease, *delay, reason, *counted),
+            Disposition::LeaveToOthers { delay, reason } => consumer.leave_to_others(lease, *delay, reason),
             Disposition::Bury { reason, counted } => consumer.bury(lease, reason, *counted),
         }
     }

@@ -56,6 +56,17 @@ fn the_last_one_that_lives_is_it() {
     assert_eq!(first.published::<SendEmail>().iter().filter(|m| m.body().to == "first").count(), 2);
 }
 
+#[test]
+fn a_guard_of_an_earlier_test_takes_nothing_from_a_later_one() {
+    let earlier = TestPulpo::new();
+    let guard = earlier.enter();
+    drop(earlier);
+    let (other, later) = (TestPulpo::new(), TestPulpo::new());
+    drop(guard);
+    pulpo::publish(email("later")).unwrap();
+    assert_eq!((other.published::<SendEmail>().len(), later.published::<SendEmail>().len()), (0, 1));
+}
+
 #[tokio::test]
 async fn tasks_of_an_async_test_belong_to_it() {
     let pulpo = TestPulpo::new();

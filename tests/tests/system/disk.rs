@@ -225,7 +225,7 @@ fn files_are_private_whatever_the_umask() {
         assert_eq!(place.run("bash", &["-c", &publish]).code, 0);
         until("it has run", || place.record().contains(" x\n"));
         let mode = |name: &str| fs::metadata(place.path(name)).expect(name).permissions().mode() & 0o7777;
-        for name in ["queue.db", "queue.db-wal", "queue.db-shm", "queue.bell"] {
+        for name in ["queue.db", "queue.db-wal", "queue.db-shm", "notify/pulpo"] {
             assert_eq!(mode(&format!("a/b/{name}")), 0o600, "{name} with umask {umask}");
         }
         assert_eq!((mode("a"), mode("a/b")), (0o700, 0o700), "with umask {umask}");

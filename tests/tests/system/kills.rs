@@ -118,7 +118,8 @@ fn a_kill_leaves_no_migration_half_done() {
         for_a_while(&mut random, 500);
         programs.into_iter().for_each(kill);
         seen.insert(assert_whole(&place.path("pulpo-data/queue.db"), count));
-        assert_eq!(place.run(WORKER, &["list", "--limit", "1"]).code, 0);
+        let said = place.run(WORKER, &["list", "--limit", "1"]);
+        assert_eq!(said.code, 0, "{}", said.err);
         assert!(assert_whole(&place.path("pulpo-data/queue.db"), count) > 1);
     }
     assert!(seen.len() > 1, "kills before and after the migration: {seen:?}");

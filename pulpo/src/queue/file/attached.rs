@@ -36,6 +36,8 @@ struct Standing {
     log: Identity,
     /// Whether the entries of the folder are known to be on the disk.
     folder_synced: bool,
+    /// It is to be opened anew, though the file is the same.
+    stale: bool,
 }
 
 type Open = fn(&Path) -> Result<Connection, QueueError>;
@@ -76,7 +78,8 @@ impl Attached {
         let connection = open(path)?;
         let log_path = log_of(path);
         let log = Identity::of(&log_path);
-        let file = Standing { path: path.to_owned(), log_path, open, database, log, folder_synced: false };
+        let file =
+            Standing { path: path.to_owned(), log_path, open, database, log, folder_synced: false, stale: false };
         Ok(Self { connection, file: Some(file) })
     }
 
@@ -90,24 +93,37 @@ impl Attached {
         let Some(file) = &self.file else { return Ok((&self.connection, false)) };
         let database = Identity::of(&file.path);
         let log = Identity::of(&file.log_path);
-        if database == file.database && log == file.log {
+        let replaced = database != file.database || log != file.log;
+        if !replaced && !file.stale {
             return Ok((&self.connection, false));
         }
         if database.0.is_none() {
             return Err(SqliteError::gone());
         }
-        if database == file.database && self.connection.is_autocommit() {
+        if replaced && database == file.database && self.connection.is_autocommit() {
             // Only the log was taken away: what is in it goes into the
             // database while we still have it in our hands.
             let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
-        let again = Self::open(&file.path, file.open).map_err(|error| SqliteError::other(chain(&error)))?;
-        tracing::warn!(
-            file = file.path.display().to_string(),
-            "the file of the queue, or its log `-wal`, was replaced under this program: going on with what is there now"
-        );
+        let again = Self::open(&file.path, file.open).map_err(|error| match error {
+            QueueError::NewerVersion { found, known, .. } => SqliteError::other_version(found, known),
+            error => SqliteError::other(chain(&error)),
+        })?;
+        if replaced {
+            tracing::warn!(
+                file = file.path.display().to_string(),
+                "the file of the queue, or its log `-wal`, was replaced under this program: going on with what is there now"
+            );
+        }
         *self = again;
         Ok((&self.connection, true))
+    }
+
+    /// Has it opened anew before it is used again.
+    pub(super) fn reopen(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.stale = true;
+        }
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -131,7 +147,7 @@ impl Attached {
 }
 
 /// Where SQLite keeps the log of this database.
-fn log_of(path: &Path) -> PathBuf {
+pub(super) fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::insert;
-use super::later;
+use super::deferred::{self, DeferredCommit, LostLeases};
 use super::lease::Leased;
-use super::owner::Run;
+use super::process_lock::Run;
 use super::shared::Shared;
 use super::stock::{Found, Stock, fetch};
 use super::writer::Durability;
+use super::{insert, queues_of};
 use crate::clock::Clock as _;
 use crate::queue::{Consumer, Delivery, Lease, NewMessage, Pick, QueueAdapter, QueueError};
 
@@ -30,6 +30,7 @@ pub(super) struct FileConsumer {
     brisk: bool,
     /// Whether a cell that is not in use may still name what was put off.
     unsettled: bool,
+    lost: Arc<LostLeases>,
 }
 
 impl FileConsumer {
@@ -46,26 +47,31 @@ impl FileConsumer {
             handed_out: None,
             brisk: false,
             unsettled: false,
+            lost: Arc::default(),
         }
     }
 
-    /// The next message that fits; `None`: any.
-    fn look(&mut self, wanted: Option<&Pick>) -> Result<Found<Leased>, QueueError> {
+    /// The next message that fits; `None`: any. `looks_first`: there may be
+    /// nothing.
+    fn look(&mut self, wanted: Option<&Pick>, looks_first: bool) -> Result<Found<Leased>, QueueError> {
         if let Some(leased) = self.stock.pick(&self.shared, wanted) {
             return Ok(Ok(leased));
         }
         if std::mem::take(&mut self.unsettled) {
-            // Jobs that are done and not settled must not look as if they ran
-            // when the process dies on the way.
-            self.cells.iter().for_each(|cell| self.shared.owner.show(*cell, None));
+            self.hide_unused();
         }
         let found = match wanted {
-            None => self.stock.take(&self.shared, self.brisk),
-            Some(pick) => {
-                fetch(&self.shared, &self.stock.queues, pick.clone(), 1).map(|found| found.map(|mut one| one.remove(0)))
-            }
+            None => self.stock.take(&self.shared, self.brisk, looks_first),
+            Some(pick) => fetch(&self.shared, &self.stock.queues, pick.clone(), 1, looks_first)
+                .map(|found| found.map(|mut one| one.remove(0))),
         };
         found.map_err(|error| self.shared.error(error))
+    }
+
+    /// Jobs that are done and not settled must not look as if they ran when the
+    /// process dies on the way.
+    fn hide_unused(&self) {
+        self.cells.iter().for_each(|cell| self.shared.process_lock.write_slot(*cell, None));
     }
 
     fn take(&mut self, wanted: Option<&Pick>, wait: Duration) -> Result<Option<Delivery>, QueueError> {
@@ -76,8 +82,9 @@ impl FileConsumer {
         let clock = self.shared.clock.clone();
         // Read only if nothing is there at once.
         let mut end = None;
+        let mut looks_first = false;
         loop {
-            let nothing = match self.look(wanted)? {
+            let nothing = match self.look(wanted, looks_first)? {
                 Ok(leased) => return Ok(Some(self.hand_out(leased))),
                 Err(nothing) => nothing,
             };
@@ -93,15 +100,17 @@ impl FileConsumer {
                 // A clock that was set back must not make this spin.
                 Duration::from_micros(micros).max(Duration::from_millis(1))
             });
-            self.shared.listen();
+            self.shared.listen(&self.stock.queues);
             self.shared.signal.wait(nothing.seen, Some(due.map_or(left, |due| due.min(left))));
+            // It may have been for another queue.
+            looks_first = self.shared.can_look();
         }
     }
 
     /// From now on it counts as run.
     fn hand_out(&mut self, leased: Leased) -> Delivery {
-        let cell = self.cells.pop().unwrap_or_else(|| self.shared.owner.cell());
-        self.shared.owner.show(cell, Some(leased.run));
+        let cell = self.cells.pop().unwrap_or_else(|| self.shared.process_lock.new_slot());
+        self.shared.process_lock.write_slot(cell, Some(leased.run));
         self.held.push((leased.run, cell));
         self.handed_out = Some(self.shared.real.uptime());
         leased.delivery
@@ -117,7 +126,7 @@ impl FileConsumer {
     /// It is settled, or another's.
     fn let_go(&mut self, place: Option<usize>) -> Option<Run> {
         let (run, cell) = self.held.swap_remove(place?);
-        self.shared.owner.free(cell);
+        self.shared.process_lock.free_slot(cell);
         self.cells.push(cell);
         Some(run)
     }
@@ -163,12 +172,38 @@ impl FileConsumer {
         let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
         self.settle(lease, durability, move |connection, id, token| {
             let Ok(id) = id.parse() else { return Ok(0) };
-            let removed = later::remove(connection, id, token, outcome, archive_at)?;
+            let removed = deferred::remove(connection, id, token, outcome, archive_at)?;
             if removed > 0 {
                 insert(connection, &follow_ups, now)?;
             }
             Ok(removed)
         })
+    }
+
+    /// Makes the message ready again after `delay`; `left`: for other workers.
+    fn put_back(
+        &mut self,
+        lease: &Lease,
+        delay: Duration,
+        reason: &str,
+        counted: bool,
+        left: bool,
+    ) -> Result<(), QueueError> {
+        let (now, reason) = (self.shared.now(), reason.to_owned());
+        let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
+        let until = (wait > 0).then(|| now.saturating_add(wait));
+        self.settle(lease, Durability::Lazy, move |connection, id, token| {
+            connection
+                .prepare_cached(
+                    "UPDATE message SET state = iif(?3 IS NULL, 0, 1), until = ?3, lease = NULL,
+                        attempts = attempts + ?4, last_error = ?5, last_error_at = ?6, since = ?6,
+                        left_since = iif(?7, coalesce(left_since, ?6), NULL)
+                     WHERE id = ?1 AND lease = ?2",
+                )?
+                .execute(params![id, token, until, counted, reason, now, left])
+        })?;
+        self.shared.notify(&self.stock.queues);
+        Ok(())
     }
 }
 
@@ -199,10 +234,11 @@ impl Consumer for FileConsumer {
         follow_ups: &mut Vec<NewMessage>,
         _: &dyn QueueAdapter,
     ) -> Result<(), QueueError> {
+        let queues = queues_of(follow_ups);
         self.remove(lease, "done", follow_ups.clone())?;
-        if !follow_ups.is_empty() {
-            follow_ups.clear();
-            self.shared.announce();
+        follow_ups.clear();
+        if !queues.is_empty() {
+            self.shared.notify(&queues);
         }
         Ok(())
     }
@@ -214,8 +250,16 @@ impl Consumer for FileConsumer {
             return self.commit(lease);
         }
         let Some(run) = self.let_go(place) else { return self.commit(lease) };
-        (self.brisk, self.unsettled) = (true, true);
-        if self.shared.later.add((run.message, lease.token.clone()), self.shared.real.uptime()) {
+        if self.held.is_empty() {
+            self.unsettled = true;
+        } else {
+            // One of a batch: there may be a long time until the next look.
+            self.cells.last().iter().for_each(|cell| self.shared.process_lock.write_slot(**cell, None));
+        }
+        self.brisk = true;
+        let archive_at = self.shared.archive.then(|| self.shared.now());
+        let commit = DeferredCommit::new(run.message, lease.token.clone(), archive_at, self.lost.clone());
+        if self.shared.writer.defer(Box::new(commit)) {
             self.shared.keeper.start();
         }
         Ok(())
@@ -225,13 +269,16 @@ impl Consumer for FileConsumer {
         if self.shared.check().is_err() {
             return Vec::new();
         }
-        self.shared.later.take_lost()
+        self.lost.take()
     }
 
     fn finish(&mut self) -> Result<(), QueueError> {
         self.shared.check()?;
+        if std::mem::take(&mut self.unsettled) {
+            self.hide_unused();
+        }
         self.shared.flush()?;
-        self.shared.give_back(self.stock.clear()).map_err(|error| self.shared.error(error))
+        self.shared.give_back(&self.stock.queues, self.stock.clear()).map_err(|error| self.shared.error(error))
     }
 
     fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
@@ -239,20 +286,11 @@ impl Consumer for FileConsumer {
     }
 
     fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError> {
-        let (now, reason) = (self.shared.now(), reason.to_owned());
-        let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
-        let until = (wait > 0).then(|| now.saturating_add(wait));
-        self.settle(lease, Durability::Lazy, move |connection, id, token| {
-            connection
-                .prepare_cached(
-                    "UPDATE message SET state = iif(?3 IS NULL, 0, 1), until = ?3, lease = NULL,
-                        attempts = attempts + ?4, last_error = ?5, last_error_at = ?6, since = ?6
-                     WHERE id = ?1 AND lease = ?2",
-                )?
-                .execute(params![id, token, until, counted, reason, now])
-        })?;
-        self.shared.announce();
-        Ok(())
+        self.put_back(lease, delay, reason, counted, false)
+    }
+
+    fn leave_to_others(&mut self, lease: &Lease, delay: Duration, reason: &str) -> Result<(), QueueError> {
+        self.put_back(lease, delay, reason, false, true)
     }
 
     fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
@@ -261,7 +299,7 @@ impl Consumer for FileConsumer {
             connection
                 .prepare_cached(
                     "UPDATE message SET state = 3, until = NULL, lease = NULL,
-                        attempts = attempts + ?5, last_error = ?3, last_error_at = ?4, since = ?4
+                        attempts = attempts + ?5, last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL
                      WHERE id = ?1 AND lease = ?2",
                 )?
                 .execute(params![id, token, reason, now, counted])
@@ -278,3 +316,6 @@ impl Consumer for FileConsumer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

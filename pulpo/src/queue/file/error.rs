@@ -1,6 +1,6 @@
 //! SQLite's errors, in the words of the queue.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use super::folder;
 use crate::queue::QueueError;
@@ -10,28 +10,49 @@ use crate::queue::QueueError;
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
 pub(super) struct SqliteError {
-    code: Option<ErrorCode>,
+    kind: Kind,
     text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Sqlite {
+        code: ErrorCode,
+        /// With what SQLite adds to it.
+        extended: i32,
+    },
+    /// A value that the queue would never have written.
+    Damaged,
+    /// Another program has brought the schema to this version.
+    OtherVersion {
+        found: i64,
+        known: i64,
+    },
+    /// What cannot be helped by another try.
+    Permanent,
+    Other,
 }
 
 impl From<rusqlite::Error> for SqliteError {
     fn from(error: rusqlite::Error) -> Self {
         let mut text = error.to_string();
-        let code = match &error {
-            // A value that we never wrote.
+        let kind = match &error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::Utf8Error(..) => Some(ErrorCode::DatabaseCorrupt),
-            _ => error.sqlite_error_code(),
+            | rusqlite::Error::Utf8Error(..) => Kind::Damaged,
+            error => match error.sqlite_error() {
+                Some(error) => Kind::Sqlite { code: error.code, extended: error.extended_code },
+                None => Kind::Permanent,
+            },
         };
-        if code == Some(ErrorCode::SystemIoFailure) {
+        if matches!(kind, Kind::Sqlite { code: ErrorCode::SystemIoFailure, .. }) {
             // SQLite keeps the system's own words to itself.
             text.push_str(
                 "; look for a full disk, a quota, a limit on the size of files (`ulimit -f`), or a failing disk",
             );
         }
-        Self { code, text }
+        Self { kind, text }
     }
 }
 
@@ -47,36 +68,119 @@ impl SqliteError {
 
     /// It was opened, and can only be read.
     pub(super) fn read_only() -> Self {
-        Self { code: Some(ErrorCode::ReadOnly), text: "it can only be read".to_owned() }
+        let kind = Kind::Sqlite { code: ErrorCode::ReadOnly, extended: ffi::SQLITE_READONLY };
+        Self { kind, text: "it can only be read".to_owned() }
+    }
+
+    /// The schema has another version than the one that this program knows.
+    pub(super) fn other_version(found: i64, known: i64) -> Self {
+        let text = format!("the schema has version {found} by now, and this program knows {known}");
+        Self { kind: Kind::OtherVersion { found, known }, text }
     }
 
     /// What is no error of SQLite's.
     pub(super) fn other(text: String) -> Self {
-        Self { code: None, text }
+        Self { kind: Kind::Other, text }
     }
 
-    pub(super) fn is(&self, code: ErrorCode) -> bool {
-        self.code == Some(code)
+    pub(super) fn is(&self, wanted: ErrorCode) -> bool {
+        matches!(self.kind, Kind::Sqlite { code, .. } if code == wanted)
+    }
+
+    /// Whether the system could not bring what was written to the disk.
+    pub(super) fn is_lost_sync(&self) -> bool {
+        let syncs = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
+        matches!(self.kind, Kind::Sqlite { extended, .. } if syncs.contains(&extended))
+    }
+
+    /// Whether another try may succeed, with nothing changed by us.
+    pub(super) fn is_transient(&self) -> bool {
+        match self.kind {
+            Kind::Sqlite { code, .. } => !is_permanent(code),
+            // A person may put a good file in its place.
+            Kind::Damaged | Kind::Other => true,
+            Kind::Permanent => false,
+            Kind::OtherVersion { found, known } => found < known,
+        }
     }
 
     pub(super) fn into_queue_error(mut self, verb: &str, place: &str) -> QueueError {
         let place = place.to_owned();
-        match self.code {
-            Some(ErrorCode::DiskFull) => QueueError::Full { doing: format!("{verb} {place}") },
-            Some(ErrorCode::NotADatabase) => {
+        let doing = format!("{verb} {place}");
+        match self.kind {
+            Kind::Damaged | Kind::Sqlite { code: ErrorCode::DatabaseCorrupt, .. } => {
+                QueueError::Corrupt { place, found: self.text }
+            }
+            Kind::OtherVersion { found, known } if found > known => QueueError::NewerVersion { place, found, known },
+            Kind::Sqlite { code: ErrorCode::DiskFull, .. } => QueueError::Full { doing },
+            Kind::Sqlite { code: ErrorCode::NotADatabase, .. } => {
                 QueueError::NotAQueue { place, found: "a file that is not an SQLite database".to_owned() }
             }
-            Some(ErrorCode::DatabaseCorrupt) => QueueError::Corrupt { place, found: self.text },
-            code => {
-                if matches!(code, Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)) {
+            _ if !self.is_transient() => {
+                if self.is(ErrorCode::TooBig) {
+                    self.text.push_str("; put the data elsewhere and its address into the message");
+                }
+                QueueError::Rejected { doing, source: Box::new(self) }
+            }
+            Kind::Sqlite { code, .. } => {
+                if matches!(code, ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) {
                     self.text.push_str("; ");
                     self.text.push_str(folder::NEEDS);
                 }
-                if matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
+                if matches!(code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) {
                     self.text.push_str("; another process has been writing to it for too long");
                 }
-                QueueError::Unavailable { doing: format!("{verb} {place}"), source: Box::new(self) }
+                QueueError::Unavailable { doing, source: Box::new(self) }
             }
+            _ => QueueError::Unavailable { doing, source: Box::new(self) },
         }
+    }
+}
+
+/// What is wrong with the statement or its values, and not with the world.
+fn is_permanent(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::TooBig
+            | ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::ApiMisuse
+            | ErrorCode::ParameterOutOfRange
+            | ErrorCode::NoLargeFileSupport
+            | ErrorCode::InternalMalfunction
+            | ErrorCode::AuthorizationForStatementDenied
+            // SQLITE_ERROR: no such table or column, a statement that it does not know.
+            | ErrorCode::Unknown
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_try_cannot_help_is_no_reason_to_try_again() {
+        let of = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            SqliteError::from(error).into_queue_error("write to", "queue.db")
+        };
+        for code in [
+            ffi::SQLITE_TOOBIG,
+            ffi::SQLITE_CONSTRAINT,
+            ffi::SQLITE_CONSTRAINT_PRIMARYKEY,
+            ffi::SQLITE_MISMATCH,
+            ffi::SQLITE_MISUSE,
+            ffi::SQLITE_RANGE,
+            ffi::SQLITE_ERROR,
+        ] {
+            let error = of(code);
+            assert!(matches!(error, QueueError::Rejected { .. }) && !error.is_transient(), "{code}: {error:?}");
+        }
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_IOERR, ffi::SQLITE_FULL, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOMEM] {
+            assert!(of(code).is_transient(), "{code}");
+        }
+        let connection = rusqlite::Connection::open_in_memory().expect("opened");
+        let error = SqliteError::from(connection.execute("INSERT INTO missing VALUES (1)", []).expect_err("refused"));
+        assert!(!error.is_transient(), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use rusqlite::{Connection, params};
 
 use super::lease::Ending;
-use super::owner::Owner;
+use super::process_lock::ProcessLock;
 use crate::clock::{Clock, lock};
 
 /// Smaller steps of the clock are the work of a time server, and no jumps.
@@ -138,7 +138,12 @@ impl Ends {
 
     /// Makes ready what was delayed until now, and what a worker has kept
     /// without a word for longer than it may.
-    pub(super) fn apply(&self, connection: &Connection, us: &Owner, base_path: Option<&Path>) -> rusqlite::Result<()> {
+    pub(super) fn apply(
+        &self,
+        connection: &Connection,
+        us: &ProcessLock,
+        base_path: Option<&Path>,
+    ) -> rusqlite::Result<()> {
         let any: bool = connection
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE until <= ?1)")?
             .query_row([self.now], |row| row.get(0))?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use super::later;
+use super::deferred;
 use super::shared::Shared;
 use crate::clock::{Clock as _, lock};
 use crate::report::chain;
@@ -91,9 +91,10 @@ impl Keeper {
             let uptime = shared.real.uptime();
             if uptime >= next_round || died {
                 next_round = uptime + ROUND;
+                shared.process_lock.renew();
                 shared.end_leases_of_the_dead();
             }
-            let wait = self.tend(&shared, uptime).unwrap_or_else(|| next_round.saturating_sub(uptime));
+            let wait = self.tend(&shared).unwrap_or_else(|| next_round.saturating_sub(uptime));
             drop(shared);
             let mut word = lock(&self.word);
             if !word.over && !word.busy && !word.died {
@@ -112,22 +113,22 @@ impl Keeper {
     }
 
     /// Does what is due; when it is to look again, if more waits.
-    fn tend(&self, shared: &Shared, uptime: Duration) -> Option<Duration> {
+    fn tend(&self, shared: &Shared) -> Option<Duration> {
         // Who comes after this tells it anew.
         self.busy.store(false, Ordering::SeqCst);
         let mut again = TICK;
-        if shared.later.waited(uptime).is_some_and(|waited| waited + TICK >= later::LONGEST)
+        if shared.writer.deferred_for().is_some_and(|waited| waited + TICK >= deferred::LONGEST)
             && let Err(error) = shared.flush()
         {
             tracing::debug!(error = chain(&error), "cannot settle short jobs, trying again");
             again = PAUSE;
         }
         for stock in shared.stocks() {
-            if let Err(error) = shared.give_back(stock.take_stale()) {
+            if let Err(error) = shared.give_back(&stock.queues, stock.take_stale()) {
                 tracing::debug!(%error, "cannot give back what was leased ahead: its leases will end");
             }
         }
-        let more = !shared.later.is_empty() || shared.stocks().iter().any(|stock| !stock.is_empty());
+        let more = shared.writer.has_deferred() || shared.stocks().iter().any(|stock| !stock.is_empty());
         self.busy.fetch_or(more, Ordering::SeqCst);
         more.then_some(again)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::owner::{Owner, Ran, Run};
+use super::process_lock::{ProcessLock, Run, RunRecord};
 use super::stored::count;
 use super::time;
 use crate::message::MessageId;
@@ -80,7 +80,7 @@ pub(super) fn lease(
     let token = token(owner, number);
     let mut request_type: Arc<str> = "".into();
     let mut read = connection.prepare_cached(
-        "SELECT queue, attempts, lost, due_since, ttr, text, request_type FROM message WHERE id = ?1",
+        "SELECT queue, attempts, lost, due_since, ttr, text, request_type, left_since FROM message WHERE id = ?1",
     )?;
     let mut take =
         connection.prepare_cached("UPDATE message SET state = 2, lease = ?2, until = ?3, since = ?4 WHERE id = ?1")?;
@@ -100,6 +100,7 @@ pub(super) fn lease(
                 lost: count(row.get(2)?),
                 kicks: 0,
                 due_since: time(row.get(3)?),
+                left_since: row.get::<_, Option<i64>>(7)?.map(time),
                 ttr: Duration::from_millis(u64::try_from(ttr).unwrap_or_default()),
                 text: row.get_ref(5)?.as_bytes()?.to_owned(),
             };
@@ -124,25 +125,25 @@ pub(super) fn give_back(connection: &Connection, leases: &[Lease]) -> rusqlite::
 /// began counts as an attempt that was lost.
 pub(super) struct Ending<'a> {
     connection: &'a Connection,
-    us: &'a Owner,
+    us: &'a ProcessLock,
     base_path: Option<&'a Path>,
-    ran: HashMap<String, Ran>,
+    ran: HashMap<String, RunRecord>,
     now: i64,
 }
 
 impl<'a> Ending<'a> {
-    pub(super) fn new(connection: &'a Connection, us: &'a Owner, base_path: Option<&'a Path>, now: i64) -> Self {
+    pub(super) fn new(connection: &'a Connection, us: &'a ProcessLock, base_path: Option<&'a Path>, now: i64) -> Self {
         Self { connection, us, base_path, ran: HashMap::new(), now }
     }
 
     pub(super) fn end(&mut self, id: i64, token: &str) -> rusqlite::Result<()> {
         let counts = parse(token).is_none_or(|(owner, lease)| {
-            let read = || Ran::of(self.us, self.base_path, owner);
+            let read = || RunRecord::of(self.us, self.base_path, owner);
             self.ran.entry(owner.to_owned()).or_insert_with(read).counts(Run { message: id, lease })
         });
         self.connection
             .prepare_cached(
-                "UPDATE message SET state = 0, until = NULL, lease = NULL, since = ?4,
+                "UPDATE message SET state = 0, until = NULL, lease = NULL, since = ?4, left_since = NULL,
                     attempts = attempts + ?3, lost = lost + ?3,
                     last_error = iif(?3, 'its worker died, or was silent for longer than its ttr', last_error),
                     last_error_at = iif(?3, ?4, last_error_at)

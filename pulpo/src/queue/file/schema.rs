@@ -1,10 +1,13 @@
 //! The database: how it is made, opened, recognised and migrated.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
+use super::attached;
+use super::busy;
 use super::error::SqliteError;
 use crate::queue::{QueueError, State};
 
@@ -63,11 +66,16 @@ const MIGRATIONS: &[&str] = &[
     -- When it came into its state; null in rows of older versions until they
     -- change, since to write all of them would keep everybody waiting.
     ALTER TABLE message ADD COLUMN since INTEGER;
+    -- Since when workers have left it to others.
+    ALTER TABLE message ADD COLUMN left_since INTEGER;
 ",
 ];
 
 /// The longest ttr that the database takes, in milliseconds.
 pub(super) const LONGEST_TTR: i64 = 31_556_952_000_000;
+
+/// The version of the schema that this program reads and writes.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// How a state is written in the database.
 pub(super) fn code(state: State) -> i64 {
@@ -109,6 +117,9 @@ enum Missing {
 fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> {
     let place = file.display().to_string();
     let open = || -> Result<Connection, Refusal> {
+        if has_foreign_log(file) {
+            return Err(Refusal::ForeignLog);
+        }
         let mut connection = connect(file)?;
         // SQLite makes do with reading where it may not write.
         if connection.is_readonly(MAIN_DB)? {
@@ -123,7 +134,8 @@ fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> 
         connection.execute_batch(
             // `synchronous` is set for each transaction, see the writer. Why
             // these sizes: see ARCHITECTURE.md.
-            "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000;",
+            "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000;
+             PRAGMA secure_delete = ON;",
         )?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
@@ -168,7 +180,7 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     // Our own locks guard each connection.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_handler(Some(busy))?;
+    connection.busy_handler(Some(busy::handler))?;
     connection.execute_batch(EVERYWHERE)?;
     Ok(connection)
 }
@@ -178,21 +190,14 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
 /// cache, unless it is asked not to; elsewhere these settings change nothing.
 const EVERYWHERE: &str = "PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;";
 
-/// Waits for another process's transaction: at most about ten seconds.
-/// SQLite has no notification for this; the pauses are short since so are the
-/// transactions.
-fn busy(tries: i32) -> bool {
-    let pause = Duration::from_micros(100 << tries.clamp(0, 4));
-    std::thread::sleep(pause.mul_f64(0.5 + fastrand::f64()));
-    tries < 6_000
-}
-
 /// Why a file is not opened.
 enum Refusal {
     Sqlite(SqliteError),
     /// In this folder.
     Empty(String),
     ReadOnly,
+    /// Beside it lies the log of another database.
+    ForeignLog,
     Foreign(String),
     Newer {
         found: i64,
@@ -211,11 +216,21 @@ impl Refusal {
         match self {
             Self::Sqlite(error) => error.into_queue_error("open", place),
             Self::Empty(folder) => QueueError::NoQueue { place: folder },
+            Self::ForeignLog => QueueError::ForeignLog { place: place.to_owned() },
             Self::ReadOnly => SqliteError::read_only().into_queue_error("open", place),
             Self::Foreign(found) => QueueError::NotAQueue { place: place.to_owned(), found },
             Self::Newer { found, known } => QueueError::NewerVersion { place: place.to_owned(), found, known },
         }
     }
+}
+
+/// Whether the log beside a copy belongs to what stood there before: a copy
+/// has none, and says in its header that it was never written through one.
+/// SQLite would take the pages of both for one database.
+fn has_foreign_log(file: &Path) -> bool {
+    let mut header = [0; 20];
+    let is_copy = File::open(file).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header[18] == 1;
+    is_copy && attached::log_of(file).metadata().is_ok_and(|log| log.len() > 0)
 }
 
 /// The version of the schema: 0 for an empty file.
@@ -244,7 +259,7 @@ fn become_wal(connection: &Connection) -> Result<(), Refusal> {
             Ok(mode) => return Err(Refusal::Foreign(format!("a file that cannot be shared (journal mode {mode})"))),
             Err(error) => {
                 let error = SqliteError::from(error);
-                if !error.is(ErrorCode::DatabaseBusy) || !busy(tries) {
+                if !error.is(ErrorCode::DatabaseBusy) || !busy::handler(tries) {
                     return Err(Refusal::Sqlite(error));
                 }
             }

@@ -10,14 +10,14 @@ use super::attached::Attached;
 use super::error::SqliteError;
 use super::grace::Grace;
 use super::keeper::Keeper;
-use super::later::{self, Later};
 use super::lease::{self, Ending};
 use super::micros;
+use super::notify_file::NotifyFiles;
 use super::opened::Opened;
-use super::owner::{self, Owner};
+use super::process_lock::{self, ProcessLock};
+use super::schema;
 use super::stock::Stock;
-use super::wake::Bell;
-use super::writer::{Durability, Writer};
+use super::writer::{Durability, Writer, check_version};
 use crate::clock::{Clock, Signal, SystemClock, lock};
 use crate::process::fork::Unforked;
 use crate::queue::{Lease, QueueError};
@@ -32,15 +32,14 @@ pub(super) struct Shared {
     reader: Option<Unforked<Mutex<Attached>>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signal: Arc<Signal>,
-    bell: Option<Unforked<Bell>>,
+    notify: Option<Unforked<NotifyFiles>>,
     pub(super) archive: bool,
     pub(super) grace: Grace,
     pub(super) interrupts: AtomicU64,
-    pub(super) owner: Unforked<Owner>,
+    pub(super) process_lock: Unforked<ProcessLock>,
     leases: AtomicU64,
     /// One for each choice of queues that its consumers serve.
     stocks: Mutex<Vec<Arc<Stock>>>,
-    pub(super) later: Later,
     pub(super) keeper: Arc<Keeper>,
     /// For what goes by real time, whatever the queue's clock is.
     pub(super) real: SystemClock,
@@ -55,11 +54,11 @@ impl Shared {
         file: Option<PathBuf>,
         writing: Attached,
         reading: Option<Attached>,
-        bell: Option<Bell>,
+        notify: Option<NotifyFiles>,
         archive: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, QueueError> {
-        let id = owner::new_id().map_err(|source| QueueError::Unavailable {
+        let id = process_lock::new_id().map_err(|source| QueueError::Unavailable {
             doing: "get random bytes for the id of this process".to_owned(),
             source: Box::new(source),
         })?;
@@ -67,19 +66,18 @@ impl Shared {
         let folder = file.as_deref().and_then(Path::parent).map(Path::to_owned);
         Ok(Self {
             opened,
-            writer: Unforked::new(Writer::new(place.clone(), writing)),
+            writer: Unforked::new(Writer::new(place.clone(), writing, Some(schema::VERSION))),
             reader: reading.map(Mutex::new).map(Unforked::new),
             signal: Signal::new(clock.clone()),
             clock,
-            bell: bell.map(Unforked::new),
+            notify: notify.map(Unforked::new),
             archive,
             grace: Grace::default(),
             interrupts: AtomicU64::new(0),
-            owner: Unforked::new(Owner::new(id, folder.as_deref())),
+            process_lock: Unforked::new(ProcessLock::new(id, folder.as_deref())),
             // An empty cell says 0.
             leases: AtomicU64::new(1),
             stocks: Mutex::default(),
-            later: Later::default(),
             keeper: Arc::default(),
             real: SystemClock::new(),
             place,
@@ -98,44 +96,65 @@ impl Shared {
         self.opened.check().map_err(|source| QueueError::Forked { place: self.place.clone(), source })
     }
 
-    /// Tells all who wait, here and in other processes, to look again.
-    pub(super) fn announce(&self) {
+    /// Tells all who wait for these queues, here and in other processes, to
+    /// look again.
+    pub(super) fn notify(&self, queues: &[String]) {
         self.signal.notify();
-        if let Some(bell) = &self.bell {
-            bell.ring();
+        if let Some(files) = &self.notify {
+            queues.iter().for_each(|queue| files.notify(queue));
         }
     }
 
-    /// From now on, hears of what other processes publish, and of their ends.
-    pub(super) fn listen(&self) {
-        if let Some(bell) = &self.bell {
-            bell.listen(&self.signal, &self.keeper);
+    /// The same for all queues.
+    pub(super) fn notify_all(&self) {
+        self.signal.notify();
+        if let Some(files) = &self.notify {
+            files.notify_all();
+        }
+    }
+
+    /// From now on, hears of what other processes publish into these queues,
+    /// and of their ends.
+    pub(super) fn listen(&self, queues: &[String]) {
+        if let Some(files) = &self.notify {
+            files.listen(queues, &self.signal, &self.keeper);
         }
     }
 
     /// This process is to have leases: shows it to the others, and frees what
     /// those have left that died.
-    pub(super) fn appear(self: &Arc<Self>) {
-        self.owner.appear();
+    pub(super) fn appear(self: &Arc<Self>, queues: &[String]) {
+        self.process_lock.register();
         if !self.keeper.runs() {
             self.end_leases_of_the_dead();
             Keeper::run(self);
         }
-        self.listen();
+        self.listen(queues);
+    }
+
+    /// Whether there is a connection for reading alone.
+    pub(super) fn can_look(&self) -> bool {
+        self.reader.is_some()
     }
 
     pub(super) fn read<R: Send + 'static>(
         &self,
-        mut query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+        query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, QueueError> {
         match &self.reader {
-            Some(reader) => {
-                let mut reader = lock(reader);
-                let read = reader.current().and_then(|(connection, _)| Ok(query(connection)?));
-                read.map_err(|error| error.into_queue_error("read", &self.place))
-            }
+            Some(_) => self.try_read(query).map_err(|error| error.into_queue_error("read", &self.place)),
             None => self.writer.write(Durability::Lazy, query),
         }
+    }
+
+    /// On the connection for reading, where [`Shared::can_look`] says that
+    /// there is one.
+    pub(super) fn try_read<R>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> Result<R, SqliteError> {
+        let reader = self.reader.as_ref().ok_or_else(|| SqliteError::other("there is none in memory".to_owned()))?;
+        let mut reader = lock(reader);
+        let (connection, _) = reader.current()?;
+        check_version(connection, schema::VERSION)?;
+        Ok(query(connection)?)
     }
 
     /// Writes, and remembers since when that is not possible.
@@ -144,7 +163,7 @@ impl Shared {
         durability: Durability,
         operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, SqliteError> {
-        let written = self.writer.try_write(durability, operation);
+        let written = self.writer.try_write(durability, durability == Durability::Synced, operation);
         match &written {
             Ok(_) => self.grace.succeeded(&*self.clock),
             Err(_) => self.grace.failed(&*self.clock),
@@ -181,57 +200,50 @@ impl Shared {
         lock(&self.stocks).clone()
     }
 
-    /// Carries out the commits that were put off.
+    /// Carries out the deferred commits.
     pub(super) fn flush(&self) -> Result<(), QueueError> {
-        let now = self.now();
-        let flight = self.later.start_alone();
-        if flight.done.is_empty() {
-            return Ok(());
+        let flushed = self.writer.flush();
+        match &flushed {
+            Ok(()) => self.grace.succeeded(&*self.clock),
+            Err(_) => self.grace.failed(&*self.clock),
         }
-        let (done, archive) = (flight.done.clone(), self.archive);
-        match self.write(Durability::Lazy, move |connection| later::carry_out(connection, &done, archive, now)) {
-            Ok(lost) => {
-                flight.arrived(lost);
-                Ok(())
-            }
-            Err(error) => {
-                flight.failed(self.real.uptime());
-                Err(self.error(error))
-            }
-        }
+        flushed.map_err(|error| self.error(error))
     }
 
-    /// Makes ready again what was leased ahead and not handed to a lane.
-    pub(super) fn give_back(&self, leases: Vec<Lease>) -> Result<(), SqliteError> {
+    /// Makes ready again what was leased ahead from these queues and not
+    /// handed to a lane.
+    pub(super) fn give_back(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), SqliteError> {
         if leases.is_empty() {
             return Ok(());
         }
         self.write(Durability::Lazy, move |connection| lease::give_back(connection, &leases))?;
-        self.announce();
+        self.notify(queues);
         Ok(())
     }
 
     /// The same with all of it.
     pub(super) fn give_back_all(&self) -> Result<(), QueueError> {
-        let all = self.stocks().iter().flat_map(|stock| stock.clear()).collect();
-        self.give_back(all).map_err(|error| self.error(error))
+        for stock in self.stocks() {
+            self.give_back(&stock.queues, stock.clear()).map_err(|error| self.error(error))?;
+        }
+        Ok(())
     }
 
     /// Ends the leases of processes that have died, at once: what they were
     /// running counts as an attempt, and what they had only leased does not.
     pub(super) fn end_leases_of_the_dead(self: &Arc<Self>) {
         let Some(folder) = &self.folder else { return };
-        for dead in owner::dead(folder, &self.owner) {
+        for dead in process_lock::dead_processes(folder, &self.process_lock) {
             let (us, id, now) = (self.clone(), dead.id.clone(), self.now());
             let ended = self.write(Durability::Lazy, move |connection| {
-                Ending::new(connection, &us.owner, us.folder.as_deref(), now).end_all_of(&id)
+                Ending::new(connection, &us.process_lock, us.folder.as_deref(), now).end_all_of(&id)
             });
             match ended {
-                Ok(0) => dead.bury(),
+                Ok(0) => dead.remove_files(),
                 Ok(leases) => {
                     tracing::warn!(leases, "another process has died: what it was working on is ready again");
-                    dead.bury();
-                    self.announce();
+                    dead.remove_files();
+                    self.notify_all();
                 }
                 Err(error) => tracing::debug!(%error, "cannot end the leases of a process that has died, trying again"),
             }
@@ -246,8 +258,8 @@ impl Drop for Shared {
             return;
         }
         self.keeper.end();
-        if self.later.is_empty() && self.stocks().iter().all(|stock| stock.is_empty()) {
-            self.owner.leave();
+        if !self.writer.has_deferred() && self.stocks().iter().all(|stock| stock.is_empty()) {
+            self.process_lock.unregister();
         }
     }
 }

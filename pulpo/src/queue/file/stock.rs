@@ -9,12 +9,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::Connection;
+
 use super::Shared;
 use super::error::SqliteError;
 use super::lease::{Leased, first_ready, lease};
 use super::writer::Durability;
-use super::{grace, later, pauses, picking};
-use crate::clock::{Clock as _, lock};
+use super::{grace, pauses, picking};
+use crate::clock::lock;
 use crate::queue::{Lease, Pick};
 
 /// How much work may lie ready at most: so long may another process wait for
@@ -109,7 +111,13 @@ impl Stock {
 
     /// The next one, fetched if none lies ready. `brisk`: the last job of this
     /// lane was so short that others may be fetched ahead.
-    pub(super) fn take(&self, shared: &Arc<Shared>, brisk: bool) -> Result<Found<Leased>, SqliteError> {
+    /// `looks_first`: there may be nothing.
+    pub(super) fn take(
+        &self,
+        shared: &Arc<Shared>,
+        brisk: bool,
+        looks_first: bool,
+    ) -> Result<Found<Leased>, SqliteError> {
         loop {
             if let Some(leased) = self.pick(shared, None) {
                 return Ok(Ok(leased));
@@ -135,12 +143,12 @@ impl Stock {
             }
             let old = shelf.leased.drain(..).map(|leased| leased.delivery.lease).collect();
             shelf.fetching = true;
-            let ahead = if brisk && shared.owner.is_seen() { shelf.allowance() } else { 0 };
+            let ahead = if brisk && shared.process_lock.is_visible() { shelf.allowance() } else { 0 };
             let wanted = 1 + shelf.waiting + ahead;
             drop(shelf);
             let fetching = Fetching { stock: self, outcome: None };
-            shared.give_back(old)?;
-            return fetching.end(shared, fetch(shared, &self.queues, Pick::all(), wanted), ahead);
+            shared.give_back(&self.queues, old)?;
+            return fetching.end(shared, fetch(shared, &self.queues, Pick::all(), wanted, looks_first), ahead);
         }
     }
 
@@ -245,27 +253,28 @@ impl Drop for Fetching<'_> {
     }
 }
 
-/// Carries out the commits that were put off, ends the waits that are over,
-/// and leases up to so many messages, all in one transaction.
+/// Ends the waits that are over, and leases up to so many messages, in one
+/// transaction.
 pub(super) fn fetch(
     shared: &Arc<Shared>,
     queues: &Arc<[String]>,
     pick: Pick,
     most: usize,
+    looks_first: bool,
 ) -> Result<Found<Vec<Leased>>, SqliteError> {
     let seen = shared.signal.seen();
+    if looks_first && let Some(next) = look(shared, queues)? {
+        return Ok(Err(Nothing { next, seen }));
+    }
     let asked = grace::Moment::of(&*shared.clock);
     let number = shared.next_lease();
-    let flight = shared.later.start();
-    let (done, queues, us) = (flight.done.clone(), queues.clone(), shared.clone());
-    let fetched = shared.write(Durability::Lazy, move |connection| {
+    let (queues, us) = (queues.clone(), shared.clone());
+    shared.write(Durability::Lazy, move |connection| {
         // Only now, since others may have kept the database locked meanwhile:
         // a lease lasts its ttr from here.
         let ends = us.grace.look(asked, &*us.clock);
         let now = ends.now();
-        // First, since it may be the own leases that end.
-        let lost = later::carry_out(connection, &done, us.archive, now)?;
-        ends.apply(connection, &us.owner, us.folder.as_deref())?;
+        ends.apply(connection, &us.process_lock, us.folder.as_deref())?;
         let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
         let ids = if pick.except_types.is_empty() && pick.except_queues.is_empty() {
             first_ready(connection, &queues, pick.request_type.as_deref(), most)?
@@ -273,24 +282,29 @@ pub(super) fn fetch(
             picking::first(connection, &queues, &pick)?.into_iter().collect()
         };
         if !ids.is_empty() {
-            return Ok((lost, Ok(lease(connection, &ids, (us.owner.id(), number), now)?)));
+            return Ok(Ok(lease(connection, &ids, (us.process_lock.id(), number), now)?));
         }
-        let due: Option<i64> = connection
-            .prepare_cached("SELECT min(until) FROM message WHERE until IS NOT NULL")?
-            .query_row([], |row| row.get(0))?;
+        let due = next_due(connection)?;
         // What is over by now, and is not ended, is spared.
         let due = due.map(|due| if due > now { due } else { now + grace::SPARED });
         let next = due.into_iter().chain(resumed).min();
-        Ok((lost, Err(Nothing { next, seen })))
-    });
-    match fetched {
-        Ok((lost, found)) => {
-            flight.arrived(lost);
-            Ok(found)
-        }
-        Err(error) => {
-            flight.failed(shared.real.uptime());
-            Err(error)
-        }
-    }
+        Ok(Err(Nothing { next, seen }))
+    })
+}
+
+/// Looks without the lock of the writer, which all processes share: whether
+/// there is nothing to take and nothing to end, and then when there may be.
+fn look(shared: &Arc<Shared>, queues: &Arc<[String]>) -> Result<Option<Option<i64>>, SqliteError> {
+    let (queues, now) = (queues.clone(), shared.now());
+    shared.try_read(move |connection| {
+        let due = next_due(connection)?;
+        let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
+        let is_quiet = due.is_none_or(|due| due > now) && first_ready(connection, &queues, None, 1)?.is_empty();
+        Ok(is_quiet.then(|| due.into_iter().chain(resumed).min()))
+    })
+}
+
+/// When the first delay or lease ends.
+fn next_due(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    connection.prepare_cached("SELECT min(until) FROM message WHERE until IS NOT NULL")?.query_row([], |row| row.get(0))
 }

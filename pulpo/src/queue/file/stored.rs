@@ -184,7 +184,8 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
 
 /// A kicked message starts anew: with all attempts before it, and due now.
 pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
-    let kick = "UPDATE message SET state = 0, attempts = 0, lost = 0, due_since = :now, since = :now";
+    let kick = "UPDATE message SET state = 0, attempts = 0, lost = 0, due_since = :now, since = :now,
+        left_since = NULL";
     Picked::new(filter, now).change(connection, kick, "state = 3")
 }
 

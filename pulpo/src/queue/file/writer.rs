@@ -1,27 +1,39 @@
-//! One writer for all threads of the process: what they want to write while a
-//! transaction is running goes into the next one together.
+//! Group commit: one connection writes for all threads of the process, and
+//! what they want to write while a transaction runs goes into the next one
+//! together.
 //!
-//! There is no thread for it. Who finds nobody writing leads: it runs all that
-//! waits in one transaction, and hands the lead to one of those that came
-//! meanwhile. A single thread so pays no hand-over, and many threads share a
-//! sync of the disk.
+//! There is no thread for it. The first thread to find no active writer
+//! becomes the leader: it runs all pending writes in one transaction, and
+//! hands the lead to one of those that came in the meantime. A single thread
+//! so pays no hand-over, and many threads share a sync of the disk.
 //!
-//! Those who were just told that theirs is on the disk mostly come again at
-//! once. So the next leader waits for them before it has the disk synced, for as
-//! long as a sync takes at most: else two halves of them would take turns, with
-//! twice as many syncs. Nobody waits for others that were not there the last
-//! time.
+//! Threads that were just told that theirs is on the disk mostly come again at
+//! once. So the next leader waits for them before it has the disk synced, for
+//! as long as a sync takes at most: else two halves of them would take turns,
+//! with twice as many syncs. Nobody waits for others that were not there the
+//! last time.
+//!
+//! A deferred write is one that nobody waits for: it goes with the next
+//! transaction, or with [`Writer::flush`].
+//!
+//! # Invariants
+//! - A write that fails or panics takes no other one with it, deferred or not.
+//! - Whatever becomes of a leader, everybody in its group is told, and another
+//!   one leads.
+//! - Nothing is written into a schema of another version.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::attached::Attached;
+use super::busy::Patience;
 use super::error::SqliteError;
 use crate::clock::{Clock as _, SystemClock, lock};
+use crate::guard::catch;
 use crate::queue::QueueError;
 
 /// What a power cut may take.
@@ -33,40 +45,49 @@ pub(super) enum Durability {
     Synced,
 }
 
-/// How long is waited for others at most, however long a sync takes.
-const LONGEST_PATIENCE: Duration = Duration::from_millis(1);
+/// How long a leader waits for others at most, however long a sync takes.
+const MAX_GROUP_WINDOW: Duration = Duration::from_millis(1);
 
 pub(super) struct Writer {
     place: String,
     /// Real time, whatever the queue's clock is.
     clock: SystemClock,
-    line: Mutex<Line>,
-    /// As many are waiting as the leader waits for.
+    pending: Mutex<Pending>,
+    /// As many are pending as the leader waits for.
     complete: Condvar,
-    connection: Mutex<Writing>,
+    writing: Mutex<Writing>,
+    /// How long to wait for other processes.
+    patience: Arc<Patience>,
+    /// Whether deferred writes are pending or being written.
+    any_deferred: AtomicBool,
 }
 
-/// Those who want to write.
+/// What is to be written.
 #[derive(Default)]
-struct Line {
-    led: bool,
+struct Pending {
+    has_leader: bool,
     /// The leader waits for more to come.
     gathers: bool,
-    waiting: Vec<Request>,
+    requests: Vec<Request>,
     /// How many wanted a sync when the last one was done, or had just had it.
-    crowd: usize,
+    expected_syncs: usize,
     /// How long that one took, with all that was written.
     sync_took: Duration,
+    deferred: Vec<Box<dyn Deferred>>,
+    /// Since when the first of them waits.
+    deferred_since: Option<Duration>,
+    /// Why the last of them had to stay.
+    deferred_failure: Option<SqliteError>,
 }
 
-impl Line {
+impl Pending {
     /// How many want a sync.
     fn syncs(&self) -> usize {
-        synced(&self.waiting)
+        synced(&self.requests)
     }
 
     fn is_complete(&self) -> bool {
-        self.syncs() >= self.crowd
+        self.syncs() >= self.expected_syncs
     }
 }
 
@@ -79,24 +100,35 @@ type Operation = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 struct Request {
     operation: Operation,
     durability: Durability,
-    turn: Arc<Turn>,
+    /// Whether it may wait for long for other processes.
+    patient: bool,
+    waiter: Arc<Waiter>,
 }
 
-/// What one who waits is told.
+/// A write that nobody waits for. It needs no sync.
+pub(super) trait Deferred: Send {
+    /// Writes. May be called again after a rollback.
+    fn write(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+
+    /// It is committed, or never will be.
+    fn complete(&mut self, result: Result<(), &SqliteError>);
+}
+
+/// A thread that waits.
 #[derive(Default)]
-struct Turn {
-    heard: Mutex<Heard>,
+struct Waiter {
+    inbox: Mutex<Inbox>,
     told: Condvar,
 }
 
 #[derive(Default)]
-struct Heard {
-    word: Option<Word>,
+struct Inbox {
+    reply: Option<Reply>,
     /// Not by the leader, who tells itself: to wake nobody is a system call too.
     waited_for: bool,
 }
 
-enum Word {
+enum Reply {
     Lead,
     Done(Result<(), SqliteError>),
 }
@@ -104,6 +136,15 @@ enum Word {
 struct Writing {
     connection: Attached,
     durability: Option<Durability>,
+    /// The version of the schema that this program writes; `None`: any.
+    version: Option<i64>,
+}
+
+/// What one leader writes.
+#[derive(Default)]
+struct Group {
+    deferred: Vec<Box<dyn Deferred>>,
+    requests: Vec<Request>,
 }
 
 impl fmt::Debug for Writer {
@@ -113,9 +154,17 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn new(place: String, connection: Attached) -> Self {
-        let connection = Mutex::new(Writing { connection, durability: None });
-        Self { place, clock: SystemClock::new(), line: Mutex::default(), complete: Condvar::new(), connection }
+    pub(super) fn new(place: String, connection: Attached, version: Option<i64>) -> Self {
+        let writing = Mutex::new(Writing { connection, durability: None, version });
+        Self {
+            place,
+            clock: SystemClock::new(),
+            pending: Mutex::default(),
+            complete: Condvar::new(),
+            writing,
+            patience: Arc::default(),
+            any_deferred: AtomicBool::new(false),
+        }
     }
 
     /// Runs `operation` in a transaction, perhaps with those of other threads,
@@ -126,81 +175,137 @@ impl Writer {
         durability: Durability,
         operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, QueueError> {
-        self.try_write(durability, operation).map_err(|error| error.into_queue_error("write to", &self.place))
+        self.try_write(durability, true, operation).map_err(|error| error.into_queue_error("write to", &self.place))
     }
 
-    /// The same, with an error that can be told to several.
+    /// The same, with an error that can be told to several; one that is not
+    /// `patient` waits for other processes only as long as [`Patience`] says.
     pub(super) fn try_write<R: Send + 'static>(
         &self,
         durability: Durability,
+        patient: bool,
         mut operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, SqliteError> {
         let result = Arc::new(Mutex::new(None));
-        let place = result.clone();
-        let turn = Arc::new(Turn::default());
-        let request = Request {
-            operation: Box::new(move |connection| {
-                *lock(&place) = Some(operation(connection)?);
-                Ok(())
-            }),
-            durability,
-            turn: turn.clone(),
-        };
+        let slot = result.clone();
+        let waiter = Arc::new(Waiter::default());
+        let operation = Box::new(move |connection: &Connection| {
+            *lock(&slot) = Some(operation(connection)?);
+            Ok(())
+        });
         let leads = {
-            let mut line = lock(&self.line);
-            line.waiting.push(request);
-            if line.gathers && line.is_complete() {
+            let mut pending = lock(&self.pending);
+            pending.requests.push(Request { operation, durability, patient, waiter: waiter.clone() });
+            if pending.gathers && pending.is_complete() {
                 self.complete.notify_one();
             }
-            !std::mem::replace(&mut line.led, true)
+            !std::mem::replace(&mut pending.has_leader, true)
         };
-        let mut word = if leads { Word::Lead } else { turn.wait() };
-        if matches!(word, Word::Lead) {
+        let mut reply = if leads { Reply::Lead } else { waiter.wait() };
+        if matches!(reply, Reply::Lead) {
             self.lead();
-            word = turn.wait();
+            reply = waiter.wait();
         }
-        let done = match word {
-            Word::Done(done) => done,
-            Word::Lead => unreachable!("who has led is told the result"),
-        };
+        let Reply::Done(done) = reply else { unreachable!("a leader is told the result of its own write") };
         done?;
         Ok(lock(&result).take().expect("an operation that went well left its result"))
     }
 
-    /// Runs all that waits, the leader's own among it, and hands over.
+    /// Has this written with the next transaction. Says whether it is the
+    /// first to wait for that.
+    pub(super) fn defer(&self, write: Box<dyn Deferred>) -> bool {
+        let mut pending = lock(&self.pending);
+        pending.deferred.push(write);
+        self.any_deferred.store(true, Ordering::SeqCst);
+        let is_first = pending.deferred_since.is_none();
+        pending.deferred_since.get_or_insert(self.clock.uptime());
+        is_first
+    }
+
+    /// How long the first deferred write has waited.
+    pub(super) fn deferred_for(&self) -> Option<Duration> {
+        if !self.any_deferred.load(Ordering::SeqCst) {
+            return None;
+        }
+        let since = lock(&self.pending).deferred_since;
+        since.map(|since| self.clock.uptime().saturating_sub(since))
+    }
+
+    /// Whether there are deferred writes that are not committed.
+    pub(super) fn has_deferred(&self) -> bool {
+        self.any_deferred.load(Ordering::SeqCst)
+    }
+
+    /// Returns when all writes that were deferred before are committed.
+    pub(super) fn flush(&self) -> Result<(), SqliteError> {
+        if !self.has_deferred() {
+            return Ok(());
+        }
+        self.try_write(Durability::Lazy, false, |_| Ok(()))?;
+        lock(&self.pending).deferred_failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// How long it waits for other processes.
+    pub(super) fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    /// Runs all that is pending, the leader's own among it, and hands over.
     fn lead(&self) {
-        let mut leading = Leading { writer: self, group: Vec::new() };
+        let mut leading = Leading { writer: self, group: Group::default() };
         leading.group = self.gather();
         let started = self.clock.uptime();
-        let mut writing = lock(&self.connection);
-        let outcome = writing.run(&mut leading.group);
-        self.remember(synced(&leading.group), started);
-        for (request, done) in leading.group.drain(..).zip(outcome) {
-            request.turn.tell(Word::Done(done));
+        let mut writing = lock(&self.writing);
+        let (failures, results) =
+            self.patience.while_waiting(leading.group.is_patient(), || writing.run(&mut leading.group));
+        self.patience
+            .note(results.iter().any(|done| done.as_ref().is_err_and(|error| error.is(ErrorCode::DatabaseBusy))));
+        self.remember(&mut leading.group, failures, started);
+        for (request, done) in leading.group.requests.drain(..).zip(results) {
+            request.waiter.tell(Reply::Done(done));
         }
     }
 
-    /// All that waits, once those have come again that were just told.
-    fn gather(&self) -> Vec<Request> {
-        let mut line = lock(&self.line);
-        if line.syncs() > 0 && !line.is_complete() {
-            let patience = line.sync_took.min(LONGEST_PATIENCE);
-            let incomplete = |line: &mut Line| !line.is_complete();
-            line.gathers = true;
-            let waited = self.complete.wait_timeout_while(line, patience, incomplete);
-            line = waited.unwrap_or_else(PoisonError::into_inner).0;
-            line.gathers = false;
+    /// All that is pending, once those have come again that were just told.
+    fn gather(&self) -> Group {
+        let mut pending = lock(&self.pending);
+        if pending.syncs() > 0 && !pending.is_complete() {
+            let window = pending.sync_took.min(MAX_GROUP_WINDOW);
+            let incomplete = |pending: &mut Pending| !pending.is_complete();
+            pending.gathers = true;
+            let waited = self.complete.wait_timeout_while(pending, window, incomplete);
+            pending = waited.unwrap_or_else(PoisonError::into_inner).0;
+            pending.gathers = false;
         }
-        std::mem::take(&mut line.waiting)
+        pending.deferred_since = None;
+        Group { deferred: std::mem::take(&mut pending.deferred), requests: std::mem::take(&mut pending.requests) }
     }
 
     /// Before anybody is told, and can come again.
-    fn remember(&self, group: usize, started: Duration) {
-        if group > 0 {
-            let mut line = lock(&self.line);
-            line.crowd = group + line.syncs();
-            line.sync_took = self.clock.uptime().saturating_sub(started);
+    fn remember(&self, group: &mut Group, failures: Vec<Option<SqliteError>>, started: Duration) {
+        let syncs = synced(&group.requests);
+        if group.deferred.is_empty() && syncs == 0 {
+            return;
         }
+        let mut stay = Vec::new();
+        for (mut write, failure) in group.deferred.drain(..).zip(failures) {
+            match failure {
+                Some(error) if error.is_transient() => stay.push((write, error)),
+                failure => write.complete(failure.as_ref().map_or(Ok(()), Err)),
+            }
+        }
+        let mut pending = lock(&self.pending);
+        if syncs > 0 {
+            pending.expected_syncs = syncs + pending.syncs();
+            pending.sync_took = self.clock.uptime().saturating_sub(started);
+        }
+        pending.deferred_failure = stay.last().map(|(_, error)| error.clone());
+        if !stay.is_empty() {
+            pending.deferred_since.get_or_insert(started);
+            let newer = std::mem::take(&mut pending.deferred);
+            pending.deferred = stay.into_iter().map(|(write, _)| write).chain(newer).collect();
+        }
+        self.any_deferred.store(!pending.deferred.is_empty(), Ordering::SeqCst);
     }
 }
 
@@ -209,70 +314,115 @@ impl Writer {
 struct Leading<'a> {
     writer: &'a Writer,
     /// Those that have not been told.
-    group: Vec<Request>,
+    group: Group,
 }
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        for request in self.group.drain(..) {
-            let error = SqliteError::other("the thread that wrote it panicked".to_owned());
-            request.turn.tell(Word::Done(Err(error)));
+        let panicked = || SqliteError::other("the thread that was to write it panicked".to_owned());
+        for request in self.group.requests.drain(..) {
+            request.waiter.tell(Reply::Done(Err(panicked())));
         }
-        let mut line = lock(&self.writer.line);
-        match line.waiting.first() {
-            Some(next) => next.turn.tell(Word::Lead),
-            None => line.led = false,
+        let mut pending = lock(&self.writer.pending);
+        if !self.group.deferred.is_empty() {
+            pending.deferred.append(&mut self.group.deferred);
+            pending.deferred_since.get_or_insert_with(|| self.writer.clock.uptime());
+            pending.deferred_failure = Some(panicked());
+        }
+        match pending.requests.first() {
+            Some(next) => next.waiter.tell(Reply::Lead),
+            None => pending.has_leader = false,
         }
     }
 }
 
-impl Turn {
-    fn tell(&self, word: Word) {
-        let mut heard = lock(&self.heard);
-        heard.word = Some(word);
-        if heard.waited_for {
+impl Waiter {
+    fn tell(&self, reply: Reply) {
+        let mut inbox = lock(&self.inbox);
+        inbox.reply = Some(reply);
+        if inbox.waited_for {
             self.told.notify_one();
         }
     }
 
-    fn wait(&self) -> Word {
-        let mut heard = lock(&self.heard);
+    fn wait(&self) -> Reply {
+        let mut inbox = lock(&self.inbox);
         loop {
-            match heard.word.take() {
-                Some(word) => return word,
+            match inbox.reply.take() {
+                Some(reply) => return reply,
                 None => {
-                    heard.waited_for = true;
-                    heard = self.told.wait(heard).unwrap_or_else(PoisonError::into_inner);
+                    inbox.waited_for = true;
+                    inbox = self.told.wait(inbox).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }
     }
 }
 
+impl Group {
+    fn len(&self) -> usize {
+        self.deferred.len() + self.requests.len()
+    }
+
+    fn durability(&self) -> Durability {
+        self.requests.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy)
+    }
+
+    fn is_patient(&self) -> bool {
+        self.requests.iter().any(|request| request.patient)
+    }
+}
+
 impl Writing {
-    fn run(&mut self, group: &mut [Request]) -> Vec<Result<(), SqliteError>> {
-        let together = self.transaction(group);
-        match together {
-            Ok(()) => group.iter().map(|_| Ok(())).collect(),
+    /// What became of each deferred write and of each request.
+    fn run(&mut self, group: &mut Group) -> (Vec<Option<SqliteError>>, Vec<Result<(), SqliteError>>) {
+        let (deferred, requests) = (group.deferred.len(), group.requests.len());
+        let durability = group.durability();
+        let all = |connection: &Connection| {
+            group.deferred.iter_mut().try_for_each(|write| call(|| write.write(connection)))?;
+            group.requests.iter_mut().try_for_each(|request| call(|| (request.operation)(connection)))
+        };
+        match self.transaction(durability, all) {
+            Ok(()) => (vec![None; deferred], vec![Ok(()); requests]),
             // One that cannot be written must not take the others with it.
-            Err(Failed::Within(_)) if group.len() > 1 => group
-                .iter_mut()
-                .map(|request| self.transaction(std::slice::from_mut(request)).map_err(Failed::into_error))
-                .collect(),
+            Err(Failed::Within(_)) if group.len() > 1 => {
+                let alone = |write: &mut Box<dyn Deferred>| {
+                    self.transaction(Durability::Lazy, |connection| call(|| write.write(connection)))
+                        .map_err(Failed::into_error)
+                        .err()
+                };
+                let failures = group.deferred.iter_mut().map(alone).collect();
+                let alone = |request: &mut Request| {
+                    let operation = &mut request.operation;
+                    self.transaction(request.durability, |connection| call(|| operation(connection)))
+                        .map_err(Failed::into_error)
+                };
+                (failures, group.requests.iter_mut().map(alone).collect())
+            }
             Err(failed) => {
                 let error = failed.into_error();
-                group.iter().map(|_| Err(error.clone())).collect()
+                (vec![Some(error.clone()); deferred], vec![Err(error); requests])
             }
         }
     }
 
-    fn transaction(&mut self, group: &mut [Request]) -> Result<(), Failed> {
-        match self.try_transaction(group) {
+    fn transaction(
+        &mut self,
+        durability: Durability,
+        mut operations: impl FnMut(&Connection) -> Result<(), SqliteError>,
+    ) -> Result<(), Failed> {
+        match self.try_transaction(durability, &mut operations) {
             // What is in the log already may find its place in the database,
             // and leave its own: so a queue that has filled the disk can still
             // be worked off.
             Err(Failed::Within(error)) if error.is(ErrorCode::DiskFull) && self.empty_the_log() => {
-                self.try_transaction(group)
+                self.try_transaction(durability, &mut operations)
+            }
+            // After that the system may have thrown away what it could not
+            // write, and would say nothing of it the next time.
+            Err(Failed::Within(error)) if error.is_lost_sync() => {
+                self.connection.reopen();
+                Err(Failed::Before(error))
             }
             done => done,
         }
@@ -286,17 +436,23 @@ impl Writing {
         connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], done).unwrap_or(false)
     }
 
-    fn try_transaction(&mut self, group: &mut [Request]) -> Result<(), Failed> {
+    fn try_transaction(
+        &mut self,
+        durability: Durability,
+        operations: &mut impl FnMut(&Connection) -> Result<(), SqliteError>,
+    ) -> Result<(), Failed> {
         if self.connection.current()?.1 {
             self.durability = None;
         }
-        self.set_durability(group.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy))?;
+        self.set_durability(durability)?;
         let transaction = Transaction::begin(self.connection.connection())?;
-        group
-            .iter_mut()
-            .try_for_each(|request| call(&mut request.operation, transaction.0))
-            .and_then(|()| transaction.commit())
-            .map_err(Failed::Within)
+        if let Err(error) = self.version.map_or(Ok(()), |known| transaction.check_version(known)) {
+            drop(transaction);
+            // An older one was put in its place, and is brought up to date.
+            self.connection.reopen();
+            return Err(Failed::Before(error));
+        }
+        operations(transaction.0).and_then(|()| transaction.commit()).map_err(Failed::Within)
     }
 
     /// SQLite takes this setting only between transactions.
@@ -318,17 +474,10 @@ impl Writing {
 
 /// Runs an operation. It may run code of the user's, such as a clock, that
 /// panics: then it has failed, and nobody else's with it.
-fn call(operation: &mut Operation, connection: &Connection) -> Result<(), SqliteError> {
-    match catch_unwind(AssertUnwindSafe(|| operation(connection))) {
+fn call(operation: impl FnOnce() -> rusqlite::Result<()>) -> Result<(), SqliteError> {
+    match catch(operation) {
         Ok(done) => done.map_err(SqliteError::from),
-        Err(payload) => {
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no text");
-            let error = SqliteError::other(format!("a panic: {text}"));
-            // To drop it may panic too.
-            std::mem::forget(payload);
-            Err(error)
-        }
+        Err(text) => Err(SqliteError::other(format!("a panic: {text}"))),
     }
 }
 
@@ -339,6 +488,11 @@ impl<'connection> Transaction<'connection> {
     fn begin(connection: &'connection Connection) -> rusqlite::Result<Self> {
         run(connection, "BEGIN IMMEDIATE")?;
         Ok(Self(connection))
+    }
+
+    /// A newer program may have migrated the database since it was opened.
+    fn check_version(&self, known: i64) -> Result<(), SqliteError> {
+        check_version(self.0, known)
     }
 
     fn commit(self) -> Result<(), SqliteError> {
@@ -355,12 +509,18 @@ impl Drop for Transaction<'_> {
     }
 }
 
+/// Refuses a database whose schema has another version by now.
+pub(super) fn check_version(connection: &Connection, known: i64) -> Result<(), SqliteError> {
+    let found: i64 = connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
+    if found == known { Ok(()) } else { Err(SqliteError::other_version(found, known)) }
+}
+
 fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(statement)?.execute([]).map(drop)
 }
 
 enum Failed {
-    /// No operation was run.
+    /// No operation was run, or none may be run again.
     Before(SqliteError),
     /// Some operation, or the commit.
     Within(SqliteError),

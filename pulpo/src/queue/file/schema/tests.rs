@@ -134,3 +134,58 @@ fn no_connection_needs_a_temporary_file_and_each_asks_for_the_whole_sync() {
         assert_eq!(values, [2, 1, 1]);
     }
 }
+
+#[test]
+fn a_copy_beside_the_log_of_another_database_is_refused_and_not_touched() {
+    use crate::queue::file::FileQueue;
+    use crate::queue::{NewMessage, QueueAdapter as _};
+    let folder = folder();
+    let clock = std::sync::Arc::new(crate::clock::SystemClock::new());
+    let queue = FileQueue::open(folder.path(), false, clock.clone()).expect("a queue");
+    queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}"); 200]).expect("published");
+    let copy = folder.path().join("copy.db");
+    queue.backup(&copy).expect("copied");
+    queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}"); 200]).expect("published");
+    // Killed, with all of it in its log, and the copy moved in its place.
+    let log = fs::read(folder.path().join("queue.db-wal")).expect("a log");
+    drop(queue);
+    let file = folder.path().join("queue.db");
+    fs::rename(&copy, &file).expect("moved");
+    fs::write(folder.path().join("queue.db-wal"), &log).expect("written");
+    for existing in [false, true] {
+        let opened = if existing { FileQueue::open_existing } else { FileQueue::open };
+        let error = opened(folder.path(), false, clock.clone()).expect_err("refused");
+        assert!(matches!(error, QueueError::ForeignLog { .. }) && error.is_transient(), "{error}");
+        assert!(error.to_string().contains("queue.db is a copy that was put beside the log of another database"));
+    }
+    assert_eq!(fs::read(folder.path().join("queue.db-wal")).expect("there"), log);
+    fs::remove_file(folder.path().join("queue.db-wal")).expect("removed");
+    let queue = FileQueue::open(folder.path(), false, clock).expect("a queue");
+    assert_eq!(queue.stats().expect("counted").total(), 200);
+}
+
+#[test]
+fn what_is_done_leaves_nothing_of_its_text_in_the_file() {
+    use crate::queue::file::FileQueue;
+    use crate::queue::{NewMessage, QueueAdapter as _};
+    let folder = folder();
+    let clock = std::sync::Arc::new(crate::clock::SystemClock::new());
+    let queue = FileQueue::open(folder.path(), false, clock).expect("a queue");
+    // Short ones, some of a page, and some of many.
+    let text = |n: usize, size| format!("{{\"to\": \"person{n}@example.com\", \"x\": \"{}\"}}", "y".repeat(size));
+    for (n, size) in (0..60).zip([20, 900, 30_000].into_iter().cycle()) {
+        queue.enqueue(vec![NewMessage::new("pulpo", "job", text(n, size))]).expect("published");
+    }
+    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    for n in 0..50 {
+        let lease = seat.dequeue(std::time::Duration::ZERO).expect("a look").expect("a message").lease;
+        if n % 2 == 0 { seat.commit(&lease) } else { seat.bury(&lease, "person@example.com is no address", true) }
+            .expect("settled");
+    }
+    queue.delete(&crate::queue::Filter::all()).expect("deleted");
+    drop(seat);
+    drop(queue);
+    assert!(!folder.path().join("queue.db-wal").exists());
+    let bytes = fs::read(folder.path().join("queue.db")).expect("there");
+    assert!(!bytes.windows(12).any(|part| part == b"@example.com"));
+}

@@ -1,4 +1,5 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicUsize;
 use std::thread;
 
 use super::*;
@@ -8,7 +9,11 @@ use crate::queue::{Lease, NewMessage, QueueAdapter as _};
 fn writer() -> Writer {
     let connection = Connection::open_in_memory().expect("opened");
     connection.execute_batch("CREATE TABLE t(x INTEGER PRIMARY KEY)").expect("a table");
-    Writer::new("memory:".to_owned(), Attached::in_memory(connection))
+    Writer::new("memory:".to_owned(), Attached::in_memory(connection), None)
+}
+
+fn request(durability: Durability, waiter: &Arc<Waiter>) -> Request {
+    Request { operation: Box::new(|_| Ok(())), durability, patient: true, waiter: waiter.clone() }
 }
 
 fn insert(writer: &Writer, x: i64) -> Result<usize, QueueError> {
@@ -40,7 +45,7 @@ fn what_waits_goes_into_one_transaction() {
     let commits = Arc::new(AtomicUsize::new(0));
     let counting = commits.clone();
     // rusqlite before 0.38 returns nothing here. Without the hook the count is wrong.
-    let _ = lock(&writer.connection).connection.connection_mut().commit_hook(Some(move || {
+    let _ = lock(&writer.writing).connection.connection_mut().commit_hook(Some(move || {
         counting.fetch_add(1, Ordering::SeqCst);
         false
     }));
@@ -64,7 +69,7 @@ fn what_waits_goes_into_one_transaction() {
             thread::spawn(move || insert(&writer, x))
         })
         .collect();
-    while lock(&writer.line).waiting.len() < 7 {
+    while lock(&writer.pending).requests.len() < 7 {
         thread::yield_now();
     }
     go.send(()).expect("heard");
@@ -74,36 +79,33 @@ fn what_waits_goes_into_one_transaction() {
     }
     assert_eq!(commits.load(Ordering::SeqCst), 2);
     // As many are waited for now, but not in vain for long, and not again.
-    assert_eq!(lock(&writer.line).crowd, 7);
+    assert_eq!(lock(&writer.pending).expected_syncs, 7);
     insert(&writer, 8).expect("written");
-    assert_eq!(lock(&writer.line).crowd, 1);
+    assert_eq!(lock(&writer.pending).expected_syncs, 1);
     assert_eq!(count(&writer), 9);
 }
 
 #[test]
 fn a_leader_waits_only_until_as_many_have_come_as_the_last_time() {
-    let mut line = Line { crowd: 2, ..Line::default() };
-    let request = |durability| Request { operation: Box::new(|_| Ok(())), durability, turn: Arc::default() };
-    line.waiting.push(request(Durability::Synced));
+    let mut pending = Pending { expected_syncs: 2, ..Pending::default() };
+    pending.requests.push(request(Durability::Synced, &Arc::default()));
     // What needs no sync is no reason to wait, and none to go.
-    line.waiting.push(request(Durability::Lazy));
-    assert!(line.syncs() == 1 && !line.is_complete());
-    line.waiting.push(request(Durability::Synced));
-    assert!(line.is_complete());
+    pending.requests.push(request(Durability::Lazy, &Arc::default()));
+    assert!(pending.syncs() == 1 && !pending.is_complete());
+    pending.requests.push(request(Durability::Synced, &Arc::default()));
+    assert!(pending.is_complete());
 }
 
 #[test]
 fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
     let writer = writer();
     insert(&writer, 1).expect("written");
-    let requests: Vec<Arc<Turn>> = (0..3).map(|_| Arc::default()).collect();
-    let request = |x: i64, turn: &Arc<Turn>| Request {
+    let insert_x = |x: i64| Request {
         operation: Box::new(move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]).map(drop)),
-        durability: Durability::Synced,
-        turn: turn.clone(),
+        ..request(Durability::Synced, &Arc::default())
     };
-    let mut group = vec![request(2, &requests[0]), request(1, &requests[1]), request(3, &requests[2])];
-    let outcome = lock(&writer.connection).run(&mut group);
+    let mut group = Group { requests: vec![insert_x(2), insert_x(1), insert_x(3)], deferred: Vec::new() };
+    let outcome = lock(&writer.writing).run(&mut group).1;
     assert!(outcome[0].is_ok() && outcome[1].is_err() && outcome[2].is_ok());
     assert_eq!(count(&writer), 3);
 }
@@ -111,7 +113,7 @@ fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
 #[test]
 fn a_full_disk_is_said_and_what_was_there_stays() {
     let writer = writer();
-    lock(&writer.connection).connection.connection().execute_batch("PRAGMA max_page_count = 8").expect("set");
+    lock(&writer.writing).connection.connection().execute_batch("PRAGMA max_page_count = 8").expect("set");
     let mut kept = 0;
     let error = loop {
         match writer.write(Durability::Synced, |connection| {
@@ -125,7 +127,7 @@ fn a_full_disk_is_said_and_what_was_there_stays() {
     };
     assert!(matches!(error, QueueError::Full { .. }) && error.is_transient(), "{error}");
     assert_eq!(count(&writer), kept);
-    lock(&writer.connection).connection.connection().execute_batch("PRAGMA max_page_count = 100").expect("set");
+    lock(&writer.writing).connection.connection().execute_batch("PRAGMA max_page_count = 100").expect("set");
     insert(&writer, 1000).expect("there is room again");
 }
 
@@ -135,7 +137,7 @@ fn what_follows_from_a_job_is_synced_and_its_commit_alone_is_not() {
     let clock = Arc::new(crate::clock::SystemClock::new());
     let queue = FileQueue::open(folder.path(), false, clock).expect("a queue");
     let new = || NewMessage::new("pulpo", "job", "{}");
-    let last = || lock(&queue.0.writer.connection).durability;
+    let last = || lock(&queue.0.writer.writing).durability;
     queue.enqueue(vec![new(), new()]).expect("published");
     assert_eq!(last(), Some(Durability::Synced));
     let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
@@ -196,17 +198,159 @@ fn a_payload_that_panics_when_it_is_dropped_harms_nobody() {
 #[test]
 fn a_leader_that_panics_tells_all_and_hands_over() {
     let writer = writer();
-    let request = |turn: &Arc<Turn>| Request {
-        operation: Box::new(|_| Ok(())),
-        durability: Durability::Lazy,
-        turn: turn.clone(),
+    let lazy = |waiter| request(Durability::Lazy, waiter);
+    let waiters: Vec<Arc<Waiter>> = (0..3).map(|_| Arc::default()).collect();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    lock(&writer.pending).has_leader = true;
+    lock(&writer.pending).requests.push(lazy(&waiters[2]));
+    let group = Group { requests: vec![lazy(&waiters[0]), lazy(&waiters[1])], deferred: vec![Insert::of(7, &log)] };
+    drop(Leading { writer: &writer, group });
+    assert!(waiters[..2].iter().all(|waiter| matches!(waiter.wait(), Reply::Done(Err(_)))));
+    assert!(matches!(waiters[2].wait(), Reply::Lead));
+    // What was deferred is not lost.
+    lock(&writer.pending).requests.clear();
+    writer.lead();
+    assert_eq!(*lock(&log), [(7, None)]);
+    assert_eq!(count(&writer), 1);
+}
+
+/// Inserts a row, with nobody who waits for it.
+struct Insert(i64, Arc<Mutex<Log>>);
+
+/// Rows, and why they could not be written.
+type Log = Vec<(i64, Option<String>)>;
+
+impl Insert {
+    fn of(x: i64, log: &Arc<Mutex<Log>>) -> Box<dyn Deferred> {
+        Box::new(Self(x, log.clone()))
+    }
+}
+
+impl Deferred for Insert {
+    fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        connection.execute("INSERT INTO t VALUES (?1)", [self.0]).map(drop)
+    }
+
+    fn complete(&mut self, result: Result<(), &SqliteError>) {
+        lock(&self.1).push((self.0, result.err().map(ToString::to_string)));
+    }
+}
+
+#[test]
+fn a_deferred_write_goes_with_the_next_transaction() {
+    let writer = writer();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    assert!(writer.defer(Insert::of(1, &log)), "the first one");
+    assert!(!writer.defer(Insert::of(2, &log)));
+    assert!(writer.has_deferred() && writer.deferred_for().is_some() && lock(&log).is_empty());
+    insert(&writer, 3).expect("written");
+    assert_eq!(*lock(&log), [(1, None), (2, None)]);
+    assert!(!writer.has_deferred() && writer.deferred_for().is_none());
+    assert!(writer.defer(Insert::of(4, &log)));
+    writer.flush().expect("written");
+    assert_eq!(lock(&log).len(), 3);
+    assert_eq!(count(&writer), 4);
+}
+
+#[test]
+fn a_deferred_write_that_fails_for_good_takes_no_other_one_with_it() {
+    let writer = writer();
+    insert(&writer, 1).expect("written");
+    let log = Arc::new(Mutex::new(Vec::new()));
+    for x in [5, 1, 6] {
+        writer.defer(Insert::of(x, &log));
+    }
+    insert(&writer, 7).expect("written");
+    let log = lock(&log);
+    assert_eq!([&log[0], &log[2]], [&(5, None), &(6, None)]);
+    assert!(log[1].1.as_ref().is_some_and(|error| error.contains("UNIQUE")), "{log:?}");
+    assert!(!writer.has_deferred(), "it is given up");
+    assert_eq!(count(&writer), 4);
+}
+
+#[test]
+fn a_deferred_write_that_may_succeed_later_stays() {
+    let writer = writer();
+    let set = |pages: u32| {
+        let pragma = format!("PRAGMA max_page_count = {pages}");
+        lock(&writer.writing).connection.connection().execute_batch(&pragma).expect("set");
     };
-    let turns: Vec<Arc<Turn>> = (0..3).map(|_| Arc::default()).collect();
-    lock(&writer.line).led = true;
-    lock(&writer.line).waiting.push(request(&turns[2]));
-    drop(Leading { writer: &writer, group: vec![request(&turns[0]), request(&turns[1])] });
-    assert!(turns[..2].iter().all(|turn| matches!(turn.wait(), Word::Done(Err(_)))));
-    assert!(matches!(turns[2].wait(), Word::Lead));
+    struct Big(Arc<AtomicUsize>);
+    impl Deferred for Big {
+        fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+            connection.execute_batch("CREATE TABLE IF NOT EXISTS u(x); INSERT INTO u VALUES (zeroblob(100000))")
+        }
+        fn complete(&mut self, result: Result<(), &SqliteError>) {
+            result.expect("written");
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let done = Arc::new(AtomicUsize::new(0));
+    set(4);
+    writer.defer(Box::new(Big(done.clone())));
+    insert(&writer, 1).expect("another one is written");
+    assert!(writer.flush().is_err() && writer.has_deferred() && writer.deferred_for().is_some());
+    set(1000);
+    writer.flush().expect("there is room again");
+    assert!(!writer.has_deferred());
+    assert_eq!(done.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_sync_that_failed_has_the_database_opened_again_and_nothing_tried_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(crate::clock::SystemClock::new());
+    let queue = FileQueue::open(folder.path(), false, clock).expect("a queue");
+    let pragma = |connection: &Connection| connection.query_row("PRAGMA cache_spill", [], |row| row.get::<_, i64>(0));
+    // A setting that only this connection has.
+    queue
+        .0
+        .writer
+        .write(Durability::Lazy, |connection| connection.execute_batch("PRAGMA cache_spill = 12345"))
+        .expect("set");
+    assert_eq!(queue.0.writer.write(Durability::Lazy, pragma).expect("a number"), 12_345);
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counting = tries.clone();
+    let failed = queue.0.writer.write(Durability::Synced, move |connection| {
+        counting.fetch_add(1, Ordering::SeqCst);
+        connection.execute("INSERT INTO pause VALUES ('x', 1)", [])?;
+        let code = rusqlite::ffi::SQLITE_IOERR_FSYNC;
+        Err::<(), _>(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None))
+    });
+    assert!(failed.is_err_and(|error| error.is_transient()));
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+    assert_ne!(queue.0.writer.write(Durability::Lazy, pragma).expect("a number"), 12_345, "it is another connection");
+    let pauses = |connection: &Connection| connection.query_row("SELECT count(*) FROM pause", [], |row| row.get(0));
+    assert_eq!(queue.0.writer.write(Durability::Lazy, pauses).map(|count: i64| count).expect("a number"), 0);
+}
+
+#[test]
+fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(crate::clock::SystemClock::new());
+    let queue = FileQueue::open(folder.path(), false, clock.clone()).expect("a queue");
+    let new = || vec![NewMessage::new("pulpo", "job", "{}")];
+    queue.enqueue(new()).expect("published");
+    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let lease = seat.dequeue(Duration::ZERO).expect("a look").expect("a message").lease;
+    let newer = Connection::open(folder.path().join("queue.db")).expect("opened");
+    newer.pragma_update(None, "user_version", 99).expect("migrated");
+    let errors = [
+        queue.enqueue(new()).map(drop),
+        queue.list(&crate::queue::Filter::all()).map(drop),
+        queue.stats().map(drop),
+        seat.dequeue(Duration::ZERO).map(drop),
+        seat.commit(&lease),
+    ];
+    for error in errors {
+        assert!(matches!(error, Err(QueueError::NewerVersion { found: 99, .. })), "{error:?}");
+    }
+    let count: i64 = newer.query_row("SELECT count(*) FROM message", [], |row| row.get(0)).expect("a number");
+    assert_eq!(count, 1);
+    // Should somebody go back to the version before, so do we.
+    newer.pragma_update(None, "user_version", crate::queue::file::schema::VERSION).expect("set");
+    queue.enqueue(new()).expect("published");
+    seat.commit(&lease).expect("done");
 }
 
 type Seat = Box<dyn crate::queue::Consumer>;

@@ -1,0 +1,114 @@
+//! How long to wait for another process that is writing.
+//!
+//! SQLite calls [`handler`] while it waits, on the thread that waits, and with
+//! nothing but a number. So what it should know stands in a thread-local.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Where an error loses something that may succeed later: a publication.
+const LONG: Duration = Duration::from_secs(10);
+
+/// Where the caller tries again, or the message does by its lease, and a stop
+/// is waiting for it.
+const SHORT: Duration = Duration::from_millis(500);
+
+/// The same, where the last such wait was in vain.
+const IN_VAIN: Duration = Duration::from_millis(20);
+
+/// How long the writer of a queue may wait.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    hurried: AtomicBool,
+    in_vain: AtomicBool,
+}
+
+thread_local! {
+    /// Of the writer that this thread leads, unless it may wait for long.
+    static CURRENT: RefCell<Option<Arc<Patience>>> = const { RefCell::new(None) };
+    static STARTED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+impl Patience {
+    /// A stop has begun: it cuts short the waits that have begun, too.
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Ordering::SeqCst);
+    }
+
+    /// A new worker begins.
+    pub(super) fn calm_down(&self) {
+        self.hurried.store(false, Ordering::SeqCst);
+    }
+
+    /// Runs what may have to wait. One that is `patient` is not hurried.
+    pub(super) fn while_waiting<R>(self: &Arc<Self>, patient: bool, run: impl FnOnce() -> R) -> R {
+        let _reset = (!patient).then(|| {
+            CURRENT.set(Some(self.clone()));
+            Reset
+        });
+        run()
+    }
+
+    /// Whether the last wait was in vain.
+    pub(super) fn note(&self, in_vain: bool) {
+        if self.in_vain.load(Ordering::Relaxed) != in_vain {
+            self.in_vain.store(in_vain, Ordering::SeqCst);
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        match (self.hurried.load(Ordering::SeqCst), self.in_vain.load(Ordering::SeqCst)) {
+            (false, _) => LONG,
+            (true, false) => SHORT,
+            (true, true) => IN_VAIN,
+        }
+    }
+}
+
+struct Reset;
+
+impl Drop for Reset {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+    }
+}
+
+/// Waits for another process's transaction. SQLite has no notification for
+/// this; the pauses are short since so are the transactions.
+pub(super) fn handler(tries: i32) -> bool {
+    let started = STARTED.get().filter(|_| tries > 0).unwrap_or_else(Instant::now);
+    STARTED.set(Some(started));
+    let pause = Duration::from_micros(100 << tries.clamp(0, 4));
+    std::thread::sleep(pause.mul_f64(0.5 + fastrand::f64()));
+    CURRENT.with_borrow(|current| started.elapsed() < current.as_ref().map_or(LONG, |patience| patience.limit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For how long the handler lets somebody wait.
+    fn waited() -> Duration {
+        let started = Instant::now();
+        (0..).find(|&tries| !handler(tries));
+        started.elapsed()
+    }
+
+    #[test]
+    fn a_stop_shortens_the_waits_that_lose_nothing_and_the_next_ones_even_more() {
+        let patience = Arc::new(Patience::default());
+        let hurry = patience.clone();
+        let hurried = std::thread::spawn(move || {
+            std::thread::park_timeout(Duration::from_millis(50));
+            hurry.hurry();
+        });
+        let first = patience.while_waiting(false, waited);
+        hurried.join().expect("no panic");
+        assert!(first >= SHORT && first < LONG / 2, "{first:?}");
+        patience.note(true);
+        let second = patience.while_waiting(false, waited);
+        assert!(second >= IN_VAIN && second < SHORT, "{second:?}");
+    }
+}

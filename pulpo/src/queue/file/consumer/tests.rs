@@ -1,0 +1,186 @@
+use std::path::Path;
+
+use chrono::TimeDelta;
+
+use super::super::FileQueue;
+use super::super::process_lock::{ProcessLock, RunRecord, new_id};
+use super::*;
+use crate::clock::{ManualClock, SystemClock};
+use crate::queue::Filter;
+
+type Seat = Box<dyn Consumer>;
+
+fn open(folder: &Path) -> FileQueue {
+    FileQueue::open(folder, false, Arc::new(SystemClock::new())).expect("a queue")
+}
+
+fn seat(queue: &FileQueue) -> Seat {
+    queue.consumer(&["pulpo".to_owned()]).expect("a seat")
+}
+
+fn publish(queue: &FileQueue, count: usize) {
+    queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}"); count]).expect("published");
+}
+
+fn take(seat: &mut Seat) -> Delivery {
+    seat.dequeue(Duration::ZERO).expect("a look").expect("a message")
+}
+
+fn write(queue: &FileQueue, statement: &'static str) {
+    queue.0.writer.write(Durability::Lazy, move |connection| connection.execute_batch(statement)).expect("written");
+}
+
+#[test]
+fn a_commit_that_fails_for_good_hides_no_message_and_takes_no_other_commit_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = open(folder.path());
+    publish(&queue, 4);
+    write(
+        &queue,
+        "CREATE TRIGGER stays BEFORE DELETE ON message WHEN old.id = 2 BEGIN SELECT raise(ABORT, 'it stays'); END",
+    );
+    let mut seat = seat(&queue);
+    for _ in 0..3 {
+        let lease = take(&mut seat).lease;
+        seat.commit_soon(&lease).expect("put off");
+    }
+    assert_eq!(take(&mut seat).lease.id, "4");
+    seat.finish().expect("nothing is left to be done");
+    let left: Vec<_> = queue.list(&Filter::all()).expect("a list").into_iter().map(|one| one.id).collect();
+    assert_eq!(left, ["4", "2"]);
+    let lost: Vec<_> = seat.lost().into_iter().map(|lease| lease.id).collect();
+    assert_eq!(lost, ["2"]);
+}
+
+#[test]
+fn a_consumer_hears_of_its_own_lost_leases_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = open(folder.path());
+    publish(&queue, 2);
+    let (mut first, mut second) = (seat(&queue), seat(&queue));
+    let (lost, kept) = (take(&mut first).lease, take(&mut second).lease);
+    write(&queue, "UPDATE message SET lease = 'another-1' WHERE id = 1");
+    first.commit_soon(&lost).expect("put off");
+    second.commit_soon(&kept).expect("put off");
+    second.finish().expect("all are settled");
+    assert_eq!(second.lost(), []);
+    assert_eq!(first.lost(), [lost]);
+    assert_eq!(first.lost(), [], "each is said once");
+}
+
+#[test]
+fn a_job_of_a_batch_that_is_done_does_not_look_as_if_it_ran() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = open(folder.path());
+    publish(&queue, 4);
+    let mut seat = seat(&queue);
+    let leases: Vec<_> = (0..4).map(|_| take(&mut seat).lease).collect();
+    // What another process would see if this one died now.
+    let seen = || {
+        let other = ProcessLock::new(new_id().expect("an id"), Some(folder.path()));
+        let record = RunRecord::of(&other, Some(folder.path()), queue.0.process_lock.id());
+        let counts = |lease: &Lease| {
+            let (_, number) = lease.token.rsplit_once('-').expect("a token");
+            record.counts(Run {
+                message: lease.id.as_str().parse().expect("a number"),
+                lease: number.parse().expect("a number"),
+            })
+        };
+        leases.iter().map(counts).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(), [true; 4]);
+    for (done, lease) in leases.iter().enumerate().take(3) {
+        seat.commit_soon(lease).expect("put off");
+        let expected: Vec<_> = (0..4).map(|n| n > done).collect();
+        assert_eq!(seen(), expected);
+    }
+    seat.commit_soon(&leases[3]).expect("put off");
+    seat.finish().expect("settled");
+    assert_eq!(seen(), [false; 4]);
+}
+
+#[test]
+fn a_look_in_vain_takes_no_lock_that_others_need() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = open(folder.path());
+    let mut seat = seat(&queue);
+    assert!(seat.dequeue(Duration::ZERO).expect("a look").is_none());
+    // Another process has begun to write, and does not come to an end.
+    let other = Connection::open(folder.path().join("queue.db")).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    let found = fetch(&queue.0, &["pulpo".to_owned()].into(), Pick::all(), 1, true).expect("a look");
+    assert!(found.is_err_and(|nothing| nothing.next.is_none()));
+    other.execute_batch("ROLLBACK").expect("ended");
+    // What is there, or due, or a lease that has ended, is found.
+    for statement in [
+        "UPDATE message SET state = 0, until = NULL",
+        "UPDATE message SET state = 1, until = 5",
+        "UPDATE message SET state = 2, until = 5, lease = 'x-1'",
+    ] {
+        publish(&queue, 1);
+        write(&queue, statement);
+        let found = fetch(&queue.0, &["pulpo".to_owned()].into(), Pick::all(), 1, true).expect("a look");
+        assert!(found.is_ok(), "{statement}");
+        queue.delete(&Filter::all()).expect("deleted");
+        write(&queue, "DELETE FROM message");
+    }
+}
+
+#[test]
+fn a_stop_waits_shortly_for_another_process_that_writes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = open(folder.path());
+    publish(&queue, 3);
+    let mut seat = seat(&queue);
+    let leases: Vec<_> = (0..3).map(|_| take(&mut seat).lease).collect();
+    let other = Connection::open(folder.path().join("queue.db")).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    queue.interrupt();
+    let started = std::time::Instant::now();
+    for lease in &leases {
+        let error = seat.rollback(lease, Duration::ZERO, "stopped", false).expect_err("it is locked");
+        assert!(error.is_transient());
+    }
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    other.execute_batch("ROLLBACK").expect("ended");
+    for lease in &leases {
+        seat.rollback(lease, Duration::ZERO, "stopped", false).expect("given back");
+    }
+}
+
+#[test]
+fn what_is_left_to_others_says_since_when_until_something_else_becomes_of_it() {
+    let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+    let queue = FileQueue::memory(false, Arc::new(clock.clone())).expect("a queue");
+    publish(&queue, 1);
+    let mut seat = seat(&queue);
+    let start = crate::clock::Clock::now(&clock);
+    let minutes = |minutes| start + TimeDelta::minutes(minutes);
+    let mut next = |settle: &dyn Fn(&mut Seat, &Lease)| {
+        clock.advance(Duration::from_secs(60));
+        let delivery = take(&mut seat);
+        settle(&mut seat, &delivery.lease);
+        delivery.left_since
+    };
+    let leave = |seat: &mut Seat, lease: &Lease| {
+        seat.leave_to_others(lease, Duration::from_secs(1), "unknown").expect("left");
+    };
+    let fail = |seat: &mut Seat, lease: &Lease| {
+        seat.rollback(lease, Duration::from_secs(1), "failed", true).expect("put back");
+    };
+    let vanish = |_: &mut Seat, _: &Lease| {};
+    let bury = |seat: &mut Seat, lease: &Lease| {
+        seat.bury(lease, "failed", true).expect("buried");
+        assert_eq!(queue.kick(&Filter::all()).expect("kicked"), 1);
+    };
+    assert_eq!(next(&fail), None);
+    assert_eq!(next(&leave), None, "this is the first look");
+    assert_eq!(next(&leave), Some(minutes(2)));
+    assert_eq!(next(&fail), Some(minutes(2)));
+    assert_eq!(next(&leave), None);
+    assert_eq!(next(&vanish), Some(minutes(5)));
+    assert_eq!(next(&leave), None, "its worker died");
+    assert_eq!(next(&bury), Some(minutes(7)));
+    assert_eq!(next(&leave), None, "it was kicked");
+}

@@ -1,0 +1,229 @@
+//! Tells other processes that there is something new, so that an idle worker
+//! need not ask again and again.
+//!
+//! There is a file for each queue, `notify/NAME`. Whoever changes what is
+//! ready in a queue writes one byte into its file. Whoever waits has the
+//! operating system watch the files of its own queues. The database itself is
+//! not watched, since each lease and acknowledgement changes it.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, Watcher as _};
+
+use super::attached::Identity;
+use super::folder::{make_folder, open_file};
+use super::keeper::Keeper;
+use super::process_lock::{self, write_at};
+use crate::clock::{Clock as _, Signal, SystemClock, lock};
+
+const FOLDER: &str = "notify";
+
+/// How long to wait before a watch that could not be made is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+pub(super) struct NotifyFiles {
+    /// Absolute, as the paths of events are.
+    base_path: PathBuf,
+    handles: Mutex<HashMap<OsString, (File, Identity)>>,
+    listener: Mutex<Listener>,
+    /// Whether it was said that nobody can be notified.
+    has_warned: AtomicBool,
+}
+
+/// Watches files until it is dropped.
+#[derive(Default)]
+struct Listener {
+    watcher: Option<notify::RecommendedWatcher>,
+    watched: HashMap<PathBuf, Identity>,
+    /// Whether it was said that something cannot be watched, and when it is
+    /// tried again, in real uptime.
+    retry_at: Option<Duration>,
+    clock: SystemClock,
+}
+
+impl std::fmt::Debug for NotifyFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NotifyFiles").field("base_path", &self.base_path).finish_non_exhaustive()
+    }
+}
+
+impl NotifyFiles {
+    pub(super) fn new(base_path: &Path) -> Self {
+        let base_path = std::path::absolute(base_path).unwrap_or_else(|_| base_path.to_owned());
+        let has_warned = AtomicBool::new(false);
+        Self { base_path, handles: Mutex::default(), listener: Mutex::default(), has_warned }
+    }
+
+    /// Wakes those who wait for this queue in other processes. One that fails
+    /// loses nothing: a worker looks by itself each `sleep_duration`.
+    pub(super) fn notify(&self, queue: &str) {
+        self.write(file_name(queue));
+    }
+
+    /// The same for all queues.
+    pub(super) fn notify_all(&self) {
+        let Ok(entries) = fs::read_dir(self.base_path.join(FOLDER)) else { return };
+        entries.flatten().for_each(|entry| self.write(entry.file_name()));
+    }
+
+    fn write(&self, name: OsString) {
+        let path = self.base_path.join(FOLDER).join(&name);
+        let write = || -> io::Result<()> {
+            let current = Identity::of(&path);
+            // Whoever waits has made the file.
+            if current.is_none() {
+                return Ok(());
+            }
+            let mut handles = lock(&self.handles);
+            match handles.get(&name) {
+                Some((handle, identity)) if *identity == current => write_at(handle, b"!", 0),
+                _ => {
+                    let handle = fs::OpenOptions::new().write(true).open(&path)?;
+                    write_at(&handle, b"!", 0)?;
+                    handles.insert(name.clone(), (handle, current));
+                    Ok(())
+                }
+            }
+        };
+        if let Err(error) = write() {
+            let file = path.display();
+            if self.has_warned.swap(true, Ordering::Relaxed) {
+                tracing::debug!(%file, %error, "cannot wake the workers of other processes");
+            } else {
+                tracing::warn!(
+                    %file, %error,
+                    "cannot wake the workers of other processes: jobs may start up to one `sleep_duration` late"
+                );
+            }
+        }
+    }
+
+    /// From now on, notifications of these queues reach `signal`. To be called
+    /// again before each wait, since the files may have been replaced.
+    pub(super) fn listen(&self, queues: &[String], signal: &Arc<Signal>, keeper: &Arc<Keeper>) {
+        let mut listener = lock(&self.listener);
+        let folder = self.base_path.join(FOLDER);
+        let workers = self.base_path.join(process_lock::FOLDER);
+        let is_watched = |path: &Path| {
+            let current = Identity::of(path);
+            !current.is_none() && listener.watched.get(path) == Some(&current)
+        };
+        let mut missing: Vec<PathBuf> = queues.iter().map(|queue| folder.join(file_name(queue))).collect();
+        missing.retain(|file| !is_watched(file));
+        // Without this one the dead are found each second.
+        let workers_missing = !is_watched(&workers) && workers.is_dir();
+        if missing.is_empty() && !workers_missing {
+            return;
+        }
+        let uptime = listener.clock.uptime();
+        if listener.retry_at.is_some_and(|at| uptime < at) {
+            return;
+        }
+        let watching = (|| {
+            if listener.watcher.is_none() {
+                listener.watcher = Some(watcher(&workers, signal.clone(), keeper.clone())?);
+            }
+            for file in missing {
+                listener.watch(&file, signal, || {
+                    // Not the queue's own, which somebody may have taken away.
+                    fs::metadata(&self.base_path)?;
+                    make_folder(&folder)?;
+                    open_file(&file).map(drop)
+                })?;
+            }
+            if workers_missing {
+                listener.watch(&workers, signal, || Ok(()))?;
+            }
+            Ok::<_, notify::Error>(())
+        })();
+        match watching {
+            Ok(()) => listener.retry_at = None,
+            Err(error) => {
+                let folder = folder.display();
+                if listener.retry_at.is_none() {
+                    tracing::warn!(
+                        %folder, %error,
+                        "cannot watch for publications by other processes: jobs may start up to one `sleep_duration` late"
+                    );
+                }
+                // What it watches may be half of it.
+                listener.watcher = None;
+                listener.watched.clear();
+                listener.retry_at = Some(uptime + RETRY);
+            }
+        }
+    }
+}
+
+impl Listener {
+    fn watch(&mut self, path: &Path, signal: &Signal, make: impl Fn() -> io::Result<()>) -> notify::Result<()> {
+        let Some(watcher) = &mut self.watcher else { return Ok(()) };
+        make().map_err(notify::Error::io)?;
+        let identity = Identity::of(path);
+        if self.watched.contains_key(path) {
+            // Of what stood there before; it may be gone already.
+            let _ = watcher.unwatch(path);
+        }
+        watcher.watch(path, notify::RecursiveMode::NonRecursive)?;
+        // There may have been notifications that nobody heard.
+        if self.watched.insert(path.to_owned(), identity).is_some() || self.retry_at.is_some() {
+            signal.notify();
+        }
+        Ok(())
+    }
+}
+
+fn watcher(workers: &Path, signal: Arc<Signal>, keeper: Arc<Keeper>) -> notify::Result<notify::RecommendedWatcher> {
+    let workers = workers.to_owned();
+    notify::recommended_watcher(move |event: notify::Result<notify::Event>| match react(&event, &workers) {
+        Reaction::Nothing => {}
+        Reaction::Look => signal.notify(),
+        Reaction::ScanDeadProcesses => keeper.look_for_the_dead(),
+        Reaction::Both => {
+            signal.notify();
+            keeper.look_for_the_dead();
+        }
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Reaction {
+    Nothing,
+    Look,
+    ScanDeadProcesses,
+    /// Some events are missing.
+    Both,
+}
+
+/// What an event means.
+fn react(event: &notify::Result<notify::Event>, workers: &Path) -> Reaction {
+    const CLOSED: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    let Ok(event) = event else { return Reaction::Both };
+    if event.need_rescan() || matches!(event.kind, EventKind::Any | EventKind::Other) {
+        return Reaction::Both;
+    }
+    let of_a_worker = |path: &PathBuf| path == workers || path.parent() == Some(workers);
+    if !event.paths.is_empty() && event.paths.iter().all(of_a_worker) {
+        // The lock of a process that ends is closed.
+        let ends = event.kind.is_remove() || event.kind == CLOSED;
+        return if ends { Reaction::ScanDeadProcesses } else { Reaction::Nothing };
+    }
+    if event.kind.is_modify() || event.kind.is_remove() { Reaction::Look } else { Reaction::Nothing }
+}
+
+/// The file of a queue. Two queues may share one: that costs a look in vain.
+fn file_name(queue: &str) -> OsString {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    queue.chars().take(100).map(plain).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests;

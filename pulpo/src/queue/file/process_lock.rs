@@ -1,0 +1,314 @@
+//! Shows other processes that this one lives, and what it is running: so that
+//! its leases end at once when it dies, and only those that it ran count.
+//!
+//! `workers/ID` is locked for as long as the process lives. Whoever can lock
+//! it knows that the process has died, and ends its leases.
+//! `workers/running/ID` has a slot of 16 bytes for each message that was
+//! handed to a lane: the id of the message and the number of its lease. A
+//! write into it is in the system's memory when it returns, and so survives
+//! the process. Of a process that died, the runs of those messages count, and
+//! nothing else that it had leased.
+//!
+//! # Invariants
+//! - A lock that was taken is held until the process ends, whatever goes wrong
+//!   with the record of its runs: others would take a live process for dead.
+//! - A record that may be wrong is taken away: without one, all runs count.
+//! - Files that are not named as ours are left alone.
+
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::attached::Identity;
+use super::folder::{make_folder, open_file};
+use crate::clock::lock;
+
+/// Beside the database.
+pub(super) const FOLDER: &str = "workers";
+const RUNNING: &str = "running";
+const SLOT: usize = 16;
+
+/// A message, in one of its leases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Run {
+    pub(super) message: i64,
+    pub(super) lease: u64,
+}
+
+/// This process, as the others see it.
+#[derive(Debug)]
+pub(super) struct ProcessLock {
+    /// Random, so that the leases of two processes are never taken for each
+    /// other's, whatever the processes are called.
+    id: String,
+    /// `None` in memory, where no other process looks.
+    base_path: Option<PathBuf>,
+    slots: Mutex<Vec<Option<Run>>>,
+    registration: Mutex<Registration>,
+}
+
+#[derive(Debug, Default)]
+struct Registration {
+    /// Whether this process may have leases.
+    wanted: bool,
+    /// The locked file, and which file that is.
+    lock: Option<(File, Identity)>,
+    /// The slots; without it all leases count as runs.
+    record: Option<File>,
+    /// Whether it was said that something cannot be written.
+    has_warned: bool,
+}
+
+impl ProcessLock {
+    pub(super) fn new(id: String, base_path: Option<&Path>) -> Self {
+        let base_path = base_path.map(Path::to_owned);
+        Self { id, base_path, slots: Mutex::default(), registration: Mutex::default() }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Shows itself to the other processes, before its first lease.
+    pub(super) fn register(&self) {
+        lock(&self.registration).wanted = true;
+        self.renew();
+    }
+
+    /// Shows itself anew, if somebody has taken its files away, or they could
+    /// not be written before.
+    pub(super) fn renew(&self) {
+        let Some(base_path) = &self.base_path else { return };
+        let folder = base_path.join(FOLDER);
+        let slots = lock(&self.slots);
+        let mut registration = lock(&self.registration);
+        // Without a queue there is nothing to have leases of, and no folder to make.
+        if !registration.wanted || Identity::of(&base_path.join(super::FILE_NAME)).is_none() {
+            return;
+        }
+        let file = folder.join(&self.id);
+        let is_there = registration.lock.as_ref().is_some_and(|(_, identity)| *identity == Identity::of(&file));
+        if is_there && registration.record.is_some() {
+            return;
+        }
+        let written = (|| {
+            if !is_there {
+                registration.record = None;
+                registration.lock = Some(lock_file(&folder, &self.id)?);
+            }
+            registration.record = Some(write_record(&folder, &self.id, &slots)?);
+            Ok(())
+        })();
+        if let Err(error) = written {
+            remove_record(&folder, &self.id);
+            registration.warn(&folder, &error);
+        }
+    }
+
+    /// Whether other processes would know what is being run: if not, nothing
+    /// may be leased that is not run at once.
+    pub(super) fn is_visible(&self) -> bool {
+        self.base_path.is_none() || lock(&self.registration).record.is_some()
+    }
+
+    /// A slot for one message after the other.
+    pub(super) fn new_slot(&self) -> usize {
+        let mut slots = lock(&self.slots);
+        slots.push(None);
+        slots.len() - 1
+    }
+
+    /// The message of this slot is settled. Its file says so only when the
+    /// slot is used again: until then it names a lease that is no more.
+    pub(super) fn free_slot(&self, slot: usize) {
+        if let Some(place) = lock(&self.slots).get_mut(slot) {
+            *place = None;
+        }
+    }
+
+    /// The message of this slot is handed to a lane; `None`: none is.
+    pub(super) fn write_slot(&self, slot: usize, run: Option<Run>) {
+        let mut slots = lock(&self.slots);
+        if let Some(place) = slots.get_mut(slot) {
+            *place = run;
+        }
+        let mut registration = lock(&self.registration);
+        drop(slots);
+        let Some(record) = &registration.record else { return };
+        if let Err(error) = write_at(record, &bytes(run), (slot * SLOT) as u64) {
+            registration.record = None;
+            let folder = self.base_path.as_ref().map(|path| path.join(FOLDER)).unwrap_or_default();
+            remove_record(&folder, &self.id);
+            registration.warn(&folder, &error);
+        }
+    }
+
+    /// This process holds no lease any more, but those that its lanes may not
+    /// have settled.
+    pub(super) fn unregister(&self) {
+        let is_idle = self.runs().is_empty();
+        let is_registered = lock(&self.registration).lock.is_some();
+        if let Some(base_path) = &self.base_path
+            && is_registered
+            && is_idle
+        {
+            remove(&base_path.join(FOLDER), &self.id);
+        }
+    }
+
+    fn runs(&self) -> HashSet<Run> {
+        lock(&self.slots).iter().copied().flatten().collect()
+    }
+}
+
+impl Registration {
+    fn warn(&mut self, folder: &Path, error: &io::Error) {
+        if std::mem::replace(&mut self.has_warned, true) {
+            return;
+        }
+        let folder = folder.display();
+        if self.lock.is_some() {
+            tracing::warn!(
+                %folder, %error,
+                "cannot write down which messages are being run: if this process dies, all that it has leased count as run"
+            );
+        } else {
+            tracing::warn!(
+                %folder, %error,
+                "cannot show other processes that this one lives: if it dies, its jobs wait for the end of their leases"
+            );
+        }
+    }
+}
+
+/// A process that has died; nobody else takes it for one meanwhile.
+#[derive(Debug)]
+pub(super) struct DeadProcess {
+    pub(super) id: String,
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl DeadProcess {
+    /// Its leases have been ended.
+    pub(super) fn remove_files(self) {
+        remove(&self.folder, &self.id);
+    }
+}
+
+/// A new id for a process.
+pub(super) fn new_id() -> Result<String, getrandom::Error> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(random)))
+}
+
+fn is_id(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The processes that have died and left leases in this folder.
+pub(super) fn dead_processes(base_path: &Path, us: &ProcessLock) -> Vec<DeadProcess> {
+    let folder = base_path.join(FOLDER);
+    let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
+    let mut dead = Vec::new();
+    for entry in entries.flatten() {
+        // Whatever else somebody keeps there is not ours to take away.
+        let Ok(id) = entry.file_name().into_string() else { continue };
+        let is_ours = is_id(&id) && entry.file_type().is_ok_and(|kind| kind.is_file());
+        if id == us.id || !is_ours {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        // That of a process that lives is locked.
+        if file.try_lock().is_ok() {
+            dead.push(DeadProcess { id, folder: folder.clone(), _lock: file });
+        }
+    }
+    dead
+}
+
+/// Which runs of a process that is silent or dead count; all if nobody knows.
+#[derive(Debug)]
+pub(super) struct RunRecord(Option<HashSet<Run>>);
+
+impl RunRecord {
+    /// Of the process with this id, which may be this one.
+    pub(super) fn of(us: &ProcessLock, base_path: Option<&Path>, id: &str) -> Self {
+        if id == us.id {
+            return Self(us.is_visible().then(|| us.runs()));
+        }
+        let bytes = base_path.and_then(|path| fs::read(path.join(FOLDER).join(RUNNING).join(id)).ok());
+        Self(bytes.map(|bytes| bytes.chunks_exact(SLOT).map(run).collect()))
+    }
+
+    pub(super) fn counts(&self, run: Run) -> bool {
+        self.0.as_ref().is_none_or(|runs| runs.contains(&run))
+    }
+}
+
+fn run(slot: &[u8]) -> Run {
+    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
+    Run { message: number(&slot[..8]).cast_signed(), lease: number(&slot[8..]) }
+}
+
+fn bytes(run: Option<Run>) -> [u8; SLOT] {
+    let Run { message, lease } = run.unwrap_or_default();
+    let mut bytes = [0; SLOT];
+    bytes[..8].copy_from_slice(&message.to_le_bytes());
+    bytes[8..].copy_from_slice(&lease.to_le_bytes());
+    bytes
+}
+
+fn lock_file(folder: &Path, id: &str) -> io::Result<(File, Identity)> {
+    make_folder(&folder.join(RUNNING))?;
+    // Locked before it has its name, so that nobody takes it for a dead one's.
+    let unnamed = folder.join(format!(".{id}"));
+    let alive = open_file(&unnamed)?;
+    match alive.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+        Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::ResourceBusy.into()),
+    }
+    let file = folder.join(id);
+    fs::rename(unnamed, &file)?;
+    Ok((alive, Identity::of(&file)))
+}
+
+fn write_record(folder: &Path, id: &str, slots: &[Option<Run>]) -> io::Result<File> {
+    let record = open_file(&folder.join(RUNNING).join(id))?;
+    // Room for some lanes, so that a full disk is met now.
+    let mut all = slots.iter().copied().flat_map(bytes).collect::<Vec<_>>();
+    all.resize(all.len().max(64 * SLOT), 0);
+    record.set_len(0)?;
+    write_at(&record, &all, 0)?;
+    Ok(record)
+}
+
+fn remove_record(folder: &Path, id: &str) {
+    let _ = fs::remove_file(folder.join(RUNNING).join(id));
+}
+
+/// The name of the lock goes last, so that one who is interrupted here is
+/// followed by another.
+fn remove(folder: &Path, id: &str) {
+    remove_record(folder, id);
+    let _ = fs::remove_file(folder.join(id));
+}
+
+pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
+    #[cfg(not(unix))]
+    {
+        use std::io::{Seek as _, Write as _};
+        let mut file = file;
+        file.seek(io::SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

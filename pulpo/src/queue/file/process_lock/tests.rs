@@ -1,0 +1,114 @@
+use super::*;
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("queue.db"), "").expect("a file");
+    folder
+}
+
+fn registered(folder: &tempfile::TempDir) -> ProcessLock {
+    let us = ProcessLock::new(new_id().expect("an id"), Some(folder.path()));
+    us.register();
+    assert!(us.is_visible());
+    us
+}
+
+fn dead_ids(folder: &tempfile::TempDir) -> Vec<String> {
+    let other = ProcessLock::new(new_id().expect("an id"), Some(folder.path()));
+    dead_processes(folder.path(), &other).into_iter().map(|dead| dead.id).collect()
+}
+
+/// What another process sees of this one.
+fn record(folder: &tempfile::TempDir, of: &ProcessLock) -> RunRecord {
+    let other = ProcessLock::new(new_id().expect("an id"), Some(folder.path()));
+    RunRecord::of(&other, Some(folder.path()), of.id())
+}
+
+const FIRST: Run = Run { message: 7, lease: 1 };
+const SECOND: Run = Run { message: 8, lease: 1 };
+
+#[test]
+fn only_files_of_ours_are_taken_for_dead_processes() {
+    let folder = folder();
+    let workers = folder.path().join(FOLDER);
+    let us = registered(&folder);
+    let dead_id = "00000000000000ff";
+    let foreign = ["README", ".gitkeep", "00000000000000FF", "00000000000000ff.bak", "0123456789abcdeg", "ff"];
+    for name in foreign.iter().chain([&dead_id]) {
+        fs::write(workers.join(name), "kept").expect("written");
+    }
+    // What has a name like ours, and is no file.
+    fs::create_dir(workers.join("0000000000000001")).expect("made");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(workers.join("README"), workers.join("0000000000000002")).expect("made");
+    let found = dead_processes(folder.path(), &us);
+    assert_eq!(found.iter().map(|dead| dead.id.as_str()).collect::<Vec<_>>(), [dead_id]);
+    found.into_iter().for_each(DeadProcess::remove_files);
+    assert!(!workers.join(dead_id).exists());
+    for name in foreign {
+        assert_eq!(fs::read_to_string(workers.join(name)).expect("still there"), "kept");
+    }
+}
+
+#[test]
+fn a_process_that_cannot_write_down_what_it_runs_still_lives() {
+    let folder = folder();
+    let us = registered(&folder);
+    let slot = us.new_slot();
+    us.write_slot(slot, Some(FIRST));
+    assert!(record(&folder, &us).counts(FIRST) && !record(&folder, &us).counts(SECOND));
+    // A full disk, or one that fails.
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
+    lock(&us.registration).record = Some(full);
+    us.write_slot(slot, Some(SECOND));
+    assert!(!us.is_visible(), "nothing is to be leased ahead");
+    assert_eq!(dead_ids(&folder), [""; 0]);
+    // Nobody knows what runs: all count.
+    assert!(record(&folder, &us).counts(FIRST) && record(&folder, &us).counts(SECOND));
+    // Once it can be written again, it is.
+    us.renew();
+    assert!(us.is_visible());
+    assert!(!record(&folder, &us).counts(FIRST) && record(&folder, &us).counts(SECOND));
+    let id = us.id().to_owned();
+    drop(us);
+    assert_eq!(dead_ids(&folder), [id], "the lock ends with the process");
+}
+
+#[test]
+fn a_process_shows_itself_again_where_its_files_were_taken_away() {
+    let folder = folder();
+    let us = registered(&folder);
+    let slots = [us.new_slot(), us.new_slot()];
+    us.write_slot(slots[1], Some(SECOND));
+    fs::rename(folder.path().join(FOLDER), folder.path().join("old")).expect("moved");
+    us.renew();
+    assert!(us.is_visible() && record(&folder, &us).counts(SECOND) && !record(&folder, &us).counts(FIRST));
+    assert_eq!(dead_ids(&folder), [""; 0]);
+    // Only the lock, only the record.
+    for file in [us.id().to_owned(), format!("{RUNNING}/{}", us.id())] {
+        fs::remove_file(folder.path().join(FOLDER).join(&file)).expect("there");
+        us.renew();
+        us.write_slot(slots[0], Some(FIRST));
+    }
+    assert!(folder.path().join(FOLDER).join(us.id()).exists());
+    // A queue that is gone is not made again.
+    fs::remove_file(folder.path().join("queue.db")).expect("there");
+    fs::remove_dir_all(folder.path().join(FOLDER)).expect("there");
+    us.renew();
+    assert!(!folder.path().join(FOLDER).exists());
+}
+
+#[test]
+fn a_process_without_leases_leaves_nothing_behind() {
+    let folder = folder();
+    let us = registered(&folder);
+    let slot = us.new_slot();
+    us.write_slot(slot, Some(FIRST));
+    us.unregister();
+    assert!(folder.path().join(FOLDER).join(us.id()).exists(), "it may run still");
+    us.free_slot(slot);
+    us.unregister();
+    let left = fs::read_dir(folder.path().join(FOLDER)).expect("a folder").flatten().map(|entry| entry.file_name());
+    assert_eq!(left.collect::<Vec<_>>(), [RUNNING]);
+    assert_eq!(fs::read_dir(folder.path().join(FOLDER).join(RUNNING)).expect("a folder").count(), 0);
+}
