@@ -126,4 +126,15 @@ mod tests {
             assert!(format!("pulpo_{row}").starts_with(&expected), "expected {expected}, got {row}");
         }
     }
+    #[test]
+    fn the_documentation_asks_only_for_metrics_that_are_there() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let documentation = std::fs::read_to_string(path).expect("the documentation");
+        let all = COUNTERS.iter().chain(&HISTOGRAMS).chain(&GAUGES);
+        let all: Vec<_> = all.map(|(name, _)| *name).collect();
+        let words = documentation.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("pulpo_")) {
+            assert!(all.contains(&word), "{word} is no metric");
+        }
+    }
 }

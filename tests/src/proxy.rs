@@ -98,3 +98,88 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, left: &Mutex<u64>) {
         }
     }
 }
+
+/// Forwards connections to a beanstalkd until it is dropped, and can hold back
+/// what the server says to those who count messages.
+#[derive(Debug)]
+pub struct HoldingProxy {
+    port: u16,
+    holding: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
+}
+
+impl HoldingProxy {
+    /// A proxy for the server at this port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// If it cannot listen.
+    #[must_use]
+    pub fn start(upstream: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("its address").port();
+        let proxy = Self { port, holding: Arc::default(), over: Arc::default() };
+        let (holding, over) = (proxy.holding.clone(), proxy.over.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream));
+                if let (Ok(client), Ok(server)) = (client, server) {
+                    hold_answers(&client, &server, &holding);
+                }
+            }
+        });
+        proxy
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on nobody who counts messages gets an answer, or again.
+    pub fn hold(&self, hold: bool) {
+        self.holding.store(hold, Ordering::SeqCst);
+    }
+}
+
+impl Drop for HoldingProxy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.hold(false);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+fn hold_answers(client: &TcpStream, server: &TcpStream, holding: &Arc<AtomicBool>) {
+    let counting = Arc::new(AtomicBool::new(false));
+    let clones = || Some((client.try_clone().ok()?, server.try_clone().ok()?));
+    let (Some((mut asks, mut to_server)), Some((mut to_client, mut says))) = (clones(), clones()) else { return };
+    let (counts, holding) = (counting.clone(), holding.clone());
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = asks.read(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..count]);
+            counts.store(text.contains("stats-tube ") || text.contains("list-tubes\r\n"), Ordering::SeqCst);
+            if to_server.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = says.read(&mut buffer) {
+            while holding.load(Ordering::SeqCst) && counting.load(Ordering::SeqCst) {
+                std::thread::park_timeout(std::time::Duration::from_millis(1));
+            }
+            if to_client.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to_client.shutdown(Shutdown::Both);
+    });
+}

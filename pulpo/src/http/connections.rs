@@ -42,7 +42,8 @@ impl Connections {
     }
 
     /// Room for one more, which is held for as long as the returned value
-    /// lives. If all slots are taken, one connection is closed.
+    /// lives. If all slots are taken, one connection is closed, and at once:
+    /// to spare the young ones would make all others wait behind them.
     pub(super) async fn slot(&mut self) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             return Some(slot);

@@ -25,12 +25,17 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connections::{Connections, Phase};
 use crate::report::chain;
+
+/// How many connections may wait to be accepted. Beyond it a client tries
+/// again after a second, so the 128 of the standard library are too few for a
+/// burst.
+const BACKLOG: u32 = 1024;
 
 /// How long to wait when the system gives no connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -43,10 +48,10 @@ const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 const LINGER_BYTES: usize = 64 * 1024;
 
 /// What the clients of a server may take.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Connections that are open at the same time. Default: a quarter of the
-    /// descriptors that the process may have, 64 at most.
+    /// descriptors that the process may have, 256 at most.
     pub(crate) connections: usize,
     /// Bytes of a request, which has no body. Default: 16 KiB.
     pub(crate) request: usize,
@@ -59,7 +64,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: (descriptors() / 4).clamp(4, 64),
+            connections: (descriptors() / 4).clamp(4, 256),
             request: 16 * 1024,
             request_within: Duration::from_secs(5),
             connection_within: Duration::from_secs(30),
@@ -102,7 +107,7 @@ impl Server {
         let thread = thread::Builder::new().name("pulpo-http".to_owned()).spawn(move || {
             let started = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let started = started.and_then(|runtime| {
-                let listener = runtime.block_on(TcpListener::bind(address))?;
+                let listener = runtime.block_on(async { listen(address) })?;
                 Ok((listener.local_addr()?, listener, runtime))
             });
             match started {
@@ -137,23 +142,37 @@ impl Drop for Server {
     }
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Elsewhere this would share an address that is taken.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 async fn accept(listener: TcpListener, pages: Router, limits: Limits) {
     let mut connections = Connections::new(limits.connections);
     let mut logged: Option<Instant> = None;
+    let mut unread = 0;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let Some(slot) = connections.slot().await else { return };
                 let phase = Phase::default();
-                let (pages, limits, at) = (pages.clone(), limits.clone(), phase.clone());
+                let (pages, at) = (pages.clone(), phase.clone());
                 let task = tokio::spawn(async move {
                     serve(stream, pages, &limits, &at).await;
                     drop(slot);
                 });
                 connections.push(task.abort_handle(), phase);
-                // In a burst too, what has come is read before the next one
-                // may push it out.
-                tokio::task::yield_now().await;
+                // In a burst too, what has come is read before others may push
+                // it out.
+                unread += 1;
+                if unread >= limits.connections / 8 {
+                    tokio::task::yield_now().await;
+                    unread = 0;
+                }
             }
             Err(error) if is_of_the_client(&error) => tokio::task::yield_now().await,
             Err(error) => {
@@ -206,7 +225,7 @@ async fn see_off(socket: &mut TcpStream) -> bool {
     if socket.shutdown().await.is_err() {
         return false;
     }
-    let (mut rest, mut read) = ([0; 1024], 0);
+    let (mut rest, mut read) = (vec![0; 16 * 1024], 0);
     while read < LINGER_BYTES {
         match socket.read(&mut rest).await {
             Ok(0) => return true,

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 const PREFIX: &str = "PULPO_";
 
 /// Read by our own tests, as their documentation says.
-const OF_TESTS: [&str; 2] = ["PULPO_BLESS", "PULPO_TORTURE_SECONDS"];
+const OF_TESTS: [&str; 3] = ["PULPO_BLESS", "PULPO_HOSTILE_SECONDS", "PULPO_TORTURE_SECONDS"];
 
 /// A variable called `PULPO_…`.
 #[derive(Clone, Debug)]

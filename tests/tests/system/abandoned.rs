@@ -5,10 +5,11 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use pulpo_tests::http::{get, status, value};
 use pulpo_tests::program::{Place, Running};
 use pulpo_tests::wait::{until, within};
 
-use crate::health::{get, somewhere, status, value};
+use crate::health::somewhere;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operated");
 

@@ -20,6 +20,7 @@ mod folders;
 mod forks;
 mod health;
 mod hostile;
+mod http;
 mod jobs;
 mod kills;
 mod leases;

@@ -1,0 +1,109 @@
+//! Asking a worker over HTTP, and seeing what that costs it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::program::Place;
+use crate::wait::until;
+
+/// The end of the arguments of a worker that listens on a free port.
+pub const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+/// Where the worker that writes the log of this place listens, once it does.
+///
+/// # Panics
+/// If it does not come to listen.
+#[must_use]
+pub fn address(place: &Place) -> SocketAddr {
+    let mut address = None;
+    until("the worker listens", || {
+        let log = place.log();
+        let line = log.lines().find(|line| line.contains("answering /metrics"));
+        let said = line.and_then(|line| line.split("address=").nth(1)?.split(' ').next()?.parse().ok());
+        address = said;
+        address.is_some()
+    });
+    address.expect("just found")
+}
+
+/// Asks for a page: its status, and its text.
+#[must_use]
+pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let answer = exchange(address, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+    let (head, text) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, text.to_owned()))
+}
+
+/// The status of a page; 0 without an answer.
+#[must_use]
+pub fn status(address: SocketAddr, path: &str) -> u16 {
+    get(address, path).map_or(0, |(status, _)| status)
+}
+
+/// Sends these bytes, and reads to the end of the connection.
+#[must_use]
+pub fn exchange(address: SocketAddr, request: &[u8]) -> Option<String> {
+    let mut socket = TcpStream::connect(address).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    socket.write_all(request).ok()?;
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).ok()?;
+    String::from_utf8(answer).ok()
+}
+
+/// The value of a metric, as it is written with its labels.
+#[must_use]
+pub fn value(text: &str, metric: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// What a process takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// The most memory that it ever had, in KiB.
+    pub peak_kib: u64,
+    /// Its threads.
+    pub threads: u64,
+    /// Its open file descriptors.
+    pub descriptors: u64,
+}
+
+impl Usage {
+    /// That of this process, now.
+    ///
+    /// # Panics
+    /// If the system does not say, for one because it has ended.
+    #[must_use]
+    pub fn of(process: u32) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+        let number = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a line of the status");
+            line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+        };
+        let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process").count() as u64;
+        Self { peak_kib: number("VmHWM:"), threads: number("Threads:"), descriptors }
+    }
+}
+
+/// For how long all threads of this name of a process have wanted a processor
+/// and had none, so far. Nothing where the system does not count it.
+#[must_use]
+pub fn starved(process: u32, thread: &str) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let named = tasks
+        .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim_end() == thread));
+    named.map(|task| waited(&task.path().join("schedstat"))).sum()
+}
+
+/// The same of the thread that asks.
+#[must_use]
+pub fn starved_here() -> Duration {
+    waited("/proc/thread-self/schedstat".as_ref())
+}
+
+fn waited(file: &std::path::Path) -> Duration {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let nanos = text.split_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
+}

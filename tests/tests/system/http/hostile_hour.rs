@@ -1,0 +1,286 @@
+//! A hostile hour at the endpoint of a worker, or as many seconds of it as
+//! `PULPO_HOSTILE_SECONDS` says.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pulpo_tests::http::{ANYWHERE, Usage, address, get, starved, starved_here, status};
+use pulpo_tests::program::Place;
+use pulpo_tests::wait::until;
+
+use super::WORKER;
+
+/// More connections than this come, at once and again and again.
+const DESCRIPTORS: &str = "256";
+const IDLE: usize = 400;
+
+/// How long a health check may take, beside the time in which both sides of it
+/// have no processor since the machine has other things to do.
+const BOUND: Duration = Duration::from_secs(1);
+
+/// What all attackers know.
+struct Attack {
+    address: SocketAddr,
+    over: AtomicBool,
+    /// How often each of them got to its end.
+    rounds: [AtomicU64; ATTACKERS.len()],
+}
+
+type Attacker = fn(&Attack) -> std::io::Result<()>;
+
+/// One round of each.
+const ATTACKERS: [(&str, Attacker); 11] = [
+    ("slow", slow),
+    ("huge bodies", huge_bodies),
+    ("noise", noise),
+    ("idle", idle),
+    ("unread", unread),
+    ("endless chunks", endless_chunks),
+    ("endless header", endless_header),
+    ("many headers", many_headers),
+    ("keep alive", keep_alive),
+    ("gone at once", gone_at_once),
+    ("scrapes", scrapes),
+];
+
+impl Attack {
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        let socket = TcpStream::connect(self.address)?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        socket.set_write_timeout(Some(Duration::from_millis(200)))?;
+        Ok(socket)
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.over.load(Ordering::SeqCst)
+    }
+
+    /// Sends these bytes on a connection of their own, and reads some answer.
+    fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut socket = self.connect()?;
+        socket.write_all(bytes)?;
+        socket.read_to_end(&mut Vec::new()).map(drop)
+    }
+
+    fn run(&self, number: usize) {
+        while self.goes_on() {
+            // Being thrown out is what all of them must expect.
+            let _ = ATTACKERS[number].1(self);
+            self.rounds[number].fetch_add(1, Ordering::SeqCst);
+            // The processor is for the worker and the health checks too.
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+}
+
+fn slow(attack: &Attack) -> std::io::Result<()> {
+    let sockets = (0..20).map(|_| attack.connect()).collect::<Result<Vec<_>, _>>()?;
+    for byte in b"GET /healthz HTTP/1.1\r\nHost: a\r\nSlow: very, very slow\r\n" {
+        for mut socket in &sockets {
+            let _ = socket.write_all(&[*byte]);
+        }
+        thread::park_timeout(Duration::from_millis(50));
+        if !attack.goes_on() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn huge_bodies(attack: &Attack) -> std::io::Result<()> {
+    for method in ["GET", "POST", "PUT"] {
+        for path in ["/healthz", "/metrics", "/"] {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000000\r\n\r\n");
+            attack.send(request.as_bytes())?;
+            let mut socket = attack.connect()?;
+            socket.write_all(request.as_bytes())?;
+            for _ in 0..50 {
+                socket.write_all(&[b'x'; 64 * 1024])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn noise(attack: &Attack) -> std::io::Result<()> {
+    let mut random = fastrand::Rng::with_seed(attack.rounds[2].load(Ordering::SeqCst));
+    let length = random.usize(..2000);
+    let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
+    let _ = attack.send(&bytes);
+    // A client that speaks TLS, one that speaks HTTP/2, and other mistakes.
+    let _ = attack.send(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n");
+    let _ = attack.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\x04\0\0\0\0\0");
+    let _ = attack.send(b"GET /healthz HTTP/1.1\r\nContent-Length: -7\r\n\r\n");
+    let _ = attack.send(b"GET /healthz HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let _ = attack.send(b"GET /healthz HTTP/9.9\n\n");
+    let _ = attack.send(b"GET /../../etc/passwd%00 HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n");
+    attack.send(b"\0\0\0\0\r\n\r\n")
+}
+
+fn idle(attack: &Attack) -> std::io::Result<()> {
+    let sockets: Vec<_> = (0..IDLE).filter_map(|_| attack.connect().ok()).collect();
+    let end = Instant::now() + Duration::from_secs(1);
+    while attack.goes_on() && Instant::now() < end {
+        thread::park_timeout(Duration::from_millis(10));
+    }
+    drop(sockets);
+    Ok(())
+}
+
+fn unread(attack: &Attack) -> std::io::Result<()> {
+    let mut sockets = Vec::new();
+    for _ in 0..20 {
+        let mut socket = attack.connect()?;
+        for _ in 0..20 {
+            socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        }
+        sockets.push(socket);
+    }
+    thread::park_timeout(Duration::from_millis(300));
+    Ok(())
+}
+
+fn endless_chunks(attack: &Attack) -> std::io::Result<()> {
+    let mut socket = attack.connect()?;
+    socket.write_all(b"POST /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    for _ in 0..1_000 {
+        socket.write_all(b"5\r\nhello\r\n")?;
+    }
+    Ok(())
+}
+
+/// 100 MB of it, unless it is thrown out before.
+fn endless_header(attack: &Attack) -> std::io::Result<()> {
+    let mut socket = attack.connect()?;
+    socket.write_all(b"GET / HTTP/1.1\r\nX: ")?;
+    let piece = vec![b'a'; 1_000_000];
+    for _ in 0..100 {
+        socket.write_all(&piece)?;
+    }
+    Ok(())
+}
+
+fn many_headers(attack: &Attack) -> std::io::Result<()> {
+    let mut socket = attack.connect()?;
+    socket.write_all(b"GET / HTTP/1.1\r\n")?;
+    for number in 0..100_000 {
+        socket.write_all(format!("X-{number}: y\r\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+fn keep_alive(attack: &Attack) -> std::io::Result<()> {
+    let mut sockets = Vec::new();
+    for _ in 0..20 {
+        let mut socket = attack.connect()?;
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")?;
+        let _ = socket.read(&mut [0; 1000])?;
+        sockets.push(socket);
+    }
+    thread::park_timeout(Duration::from_millis(300));
+    Ok(())
+}
+
+fn gone_at_once(attack: &Attack) -> std::io::Result<()> {
+    for _ in 0..20 {
+        // With something unread on both sides, so that it ends by a reset.
+        attack.connect()?.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\nGET")?;
+    }
+    Ok(())
+}
+
+/// Like a monitoring system that is far too eager.
+fn scrapes(attack: &Attack) -> std::io::Result<()> {
+    let _ = get(attack.address, "/readyz");
+    let _ = get(attack.address, "/metrics");
+    Ok(())
+}
+
+#[test]
+fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
+    let seconds = std::env::var("PULPO_HOSTILE_SECONDS").ok().map_or(6, |said| said.parse().expect("whole seconds"));
+    let place = Place::new();
+    // Under a shell that lowers the limit.
+    let script = format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\"");
+    let arguments = ["-c", &script, WORKER, "work", "--concurrency", "2", ANYWHERE[0], ANYWHERE[1]];
+    let mut worker = place.start(place.command("sh", &arguments));
+    let address = address(&place);
+    let mut published = 0;
+    let mut publish = || {
+        let said = place.run(WORKER, &["publish", "talk", "--payload", "hello", "--count", "3"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        published += 3;
+        published
+    };
+    let done = || place.record().lines().count();
+    // All that is there from the beginning: pages, threads, the first jobs.
+    until("it is ready", || status(address, "/readyz") == 200);
+    let first = publish();
+    until("the first jobs are done", || done() == first);
+    for _ in 0..20 {
+        assert_eq!(status(address, "/metrics"), 200);
+    }
+    let id = worker.id();
+    let before = Usage::of(id);
+
+    let attack = Attack { address, over: AtomicBool::new(false), rounds: Default::default() };
+    let (mut checks, mut slowest, mut most) = (0, Duration::ZERO, before);
+    let (mut all, mut again) = (0, 0);
+    thread::scope(|scope| {
+        for number in 0..ATTACKERS.len() {
+            let attack = &attack;
+            scope.spawn(move || attack.run(number));
+        }
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let mut failed = None;
+        while Instant::now() < end && failed.is_none() {
+            let waited = || starved_here() + starved(id, "pulpo-http");
+            let (began, before) = (Instant::now(), waited());
+            let mut answer = get(address, "/healthz");
+            // On a machine with more to do than it can, hundreds may come
+            // between our connection and our request. Then we ask again.
+            while answer.is_none() && began.elapsed() < 10 * BOUND {
+                again += 1;
+                answer = get(address, "/healthz");
+            }
+            slowest = slowest.max(began.elapsed().saturating_sub(waited() - before));
+            checks += 1;
+            if answer.as_ref().is_none_or(|(code, _)| *code != 200) {
+                failed = Some(answer);
+            }
+            let now = Usage::of(id);
+            most.threads = most.threads.max(now.threads);
+            most.descriptors = most.descriptors.max(now.descriptors);
+            most.peak_kib = now.peak_kib;
+            if checks % 10 == 1 {
+                all = publish();
+            }
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        attack.over.store(true, Ordering::SeqCst);
+        assert_eq!(failed, None, "after {checks} checks: {}", place.log());
+    });
+    let rounds: Vec<_> =
+        ATTACKERS.iter().zip(&attack.rounds).map(|((name, _), rounds)| (name, rounds.load(Ordering::SeqCst))).collect();
+    println!(
+        "{checks} checks and {again} again, the slowest took {slowest:?}; {all} jobs; {before:?}, then {most:?}; {rounds:?}"
+    );
+    assert!(rounds.iter().all(|(_, rounds)| *rounds > 0), "{rounds:?}");
+    assert!(slowest < BOUND, "a health check took {slowest:?}");
+    assert!(again <= checks, "{again} of {checks} health checks were thrown out");
+    until("all jobs are done", || done() == all);
+    // Of the text of a few dozen answers and requests at a time.
+    assert!(most.peak_kib < before.peak_kib + 16 * 1024, "{before:?}, then {most:?}");
+    // One for each question that is asked of the queue, or for the text.
+    assert!(most.threads <= before.threads + 3, "{before:?}, then {most:?}");
+    // A quarter of them for connections, and one that is being accepted.
+    assert!(most.descriptors <= before.descriptors + 64 + 8, "{before:?}, then {most:?}");
+    let log = place.log();
+    assert!(log.lines().count() < 30 + 4 * all, "{} lines: {log}", log.lines().count());
+    assert!(!worker.has_ended());
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}

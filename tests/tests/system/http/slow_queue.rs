@@ -1,0 +1,87 @@
+//! A queue that takes long for one answer, and none for another.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use pulpo_tests::beanstalkd::BeanstalkdServer;
+use pulpo_tests::http::{ANYWHERE, Usage, address, get, status, value};
+use pulpo_tests::program::Place;
+use pulpo_tests::proxy::HoldingProxy;
+use pulpo_tests::wait::until;
+
+use super::WORKER;
+
+const MEASURED: &str = "pulpo_queue_measured_timestamp_seconds";
+const REACHABLE: &str = "pulpo_queue_reachable";
+
+#[test]
+fn a_count_that_takes_long_makes_nobody_unready_and_shows_its_age() {
+    let (place, server) = (Place::new(), BeanstalkdServer::start());
+    let proxy = HoldingProxy::start(server.port());
+    let mut command = place.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]);
+    command
+        .env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{}", proxy.port()))
+        .env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "600");
+    let worker = place.start(command);
+    let address = address(&place);
+    let metrics = || {
+        let (code, text) = get(address, "/metrics").expect("metrics");
+        assert_eq!(code, 200, "{text}");
+        (value(&text, MEASURED), value(&text, REACHABLE))
+    };
+    until("the queue is measured", || metrics().0.is_some());
+    // Publishing works as ever, and so do jobs.
+    let mut publish = place.command(WORKER, &["publish", "talk", "--payload", "hello"]);
+    publish.env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{}", server.port()));
+    assert!(publish.output().expect("started").status.success());
+    until("the job is done", || place.record().lines().count() == 1);
+
+    let (measured, _) = metrics();
+    let before = Usage::of(worker.id());
+    proxy.hold(true);
+    let began = Instant::now();
+    assert_eq!(metrics(), (measured, Some(1.0)), "what was known, and by a queue that answers");
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    for _ in 0..10 {
+        assert_eq!(status(address, "/readyz"), 200);
+        assert_eq!(status(address, "/healthz"), 200);
+        assert_eq!(metrics(), (measured, Some(1.0)));
+    }
+    let now = Usage::of(worker.id());
+    assert!(now.threads <= before.threads + 3, "{before:?}, then {now:?}");
+    proxy.hold(false);
+    until("it is measured again", || metrics().0 > measured);
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+/// How often the server was asked how much there is in a queue.
+fn counted(place: &Place) -> u64 {
+    let mut server = TcpStream::connect(place.server_address()).expect("connected");
+    server.write_all(b"stats\r\n").expect("sent");
+    let mut lines = BufReader::new(server).lines().map(|line| line.expect("a line"));
+    let count = lines.find_map(|line| line.strip_prefix("cmd-stats-tube: ").map(str::to_owned));
+    count.expect("a count").parse().expect("a number")
+}
+
+#[test]
+fn a_thousand_queues_of_others_do_not_slow_the_metrics_down() {
+    let place = Place::with_beanstalkd();
+    let mut others = TcpStream::connect(place.server_address()).expect("connected");
+    // Each is there for as long as somebody watches it.
+    let watch: String = (0..1_000).map(|number| format!("watch other-{number}\r\n")).collect();
+    others.write_all(watch.as_bytes()).expect("sent");
+    let mut answers = BufReader::new(&others).lines().map(|line| line.expect("an answer"));
+    assert!(answers.any(|line| line == "WATCHING 1001"));
+    let worker = place.start(place.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]));
+    let address = address(&place);
+    until("it is ready", || status(address, "/readyz") == 200);
+    let before = counted(&place);
+    let text = get(address, "/metrics").expect("metrics").1;
+    assert_eq!(counted(&place) - before, 2, "each of its own queues, and no other");
+    assert_eq!(value(&text, REACHABLE), Some(1.0), "{text}");
+    assert!(text.contains(r#"pulpo_queue_messages{queue="notes",state="ready"} 0"#), "{text}");
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
