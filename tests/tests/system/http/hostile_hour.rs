@@ -265,19 +265,19 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
     });
     let rounds: Vec<_> =
         ATTACKERS.iter().zip(&attack.rounds).map(|((name, _), rounds)| (name, rounds.load(Ordering::SeqCst))).collect();
-    println!(
+    let seen = format!(
         "{checks} checks and {again} again, the slowest took {slowest:?}; {all} jobs; {before:?}, then {most:?}; {rounds:?}"
     );
-    assert!(rounds.iter().all(|(_, rounds)| *rounds > 0), "{rounds:?}");
-    assert!(slowest < BOUND, "a health check took {slowest:?}");
-    assert!(again <= checks, "{again} of {checks} health checks were thrown out");
+    assert!(rounds.iter().all(|(_, rounds)| *rounds > 0), "{seen}");
+    assert!(slowest < BOUND, "a health check took {slowest:?}: {seen}");
+    assert!(again <= checks, "more were thrown out than answered: {seen}");
     until("all jobs are done", || done() == all);
     // Of the text of a few dozen answers and requests at a time.
-    assert!(most.peak_kib < before.peak_kib + 16 * 1024, "{before:?}, then {most:?}");
-    // One for each question that is asked of the queue, or for the text.
-    assert!(most.threads <= before.threads + 3, "{before:?}, then {most:?}");
+    assert!(most.peak_kib < before.peak_kib + 16 * 1024, "{seen}");
+    // One for each of three questions, and the one before it that just ends.
+    assert!(most.threads <= before.threads + 6, "{seen}");
     // A quarter of them for connections, and one that is being accepted.
-    assert!(most.descriptors <= before.descriptors + 64 + 8, "{before:?}, then {most:?}");
+    assert!(most.descriptors <= before.descriptors + 64 + 8, "{seen}");
     let log = place.log();
     assert!(log.lines().count() < 30 + 4 * all, "{} lines: {log}", log.lines().count());
     assert!(!worker.has_ended());
