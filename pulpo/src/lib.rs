@@ -162,7 +162,8 @@
 //!
 //! [`Config`] has the table of all keys. They come from `pulpo.toml`, the
 //! environment (`PULPO_QUEUE=file:/var/lib/shop`, `PULPO_CONCURRENCY=16`) and
-//! the command line. An unknown key is refused.
+//! the command line. An unknown key is refused; an unknown variable of the
+//! environment is ignored with a warning.
 //!
 //! # Deploying
 //!

@@ -73,8 +73,12 @@ fn start() -> io::Result<()> {
     let mut signals = Signals::new(&stopping)?;
     let installed = Registrations::now();
     let after = Dispositions::now();
-    let default_is_back =
-        move |signal| !before.ignores(signal) && !before.catches(signal) && !installed.others_since(&after);
+    // Where the system does not tell what is caught, a program that had any
+    // handler before is taken to have one for these.
+    let had_others = after.caught == 0 && installed.others_before(stopping.len());
+    let default_is_back = move |signal| {
+        !had_others && !before.ignores(signal) && !before.catches(signal) && !installed.others_since(&after)
+    };
     thread::Builder::new().name("pulpo-signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             let listeners: Vec<_> = lock(STATE.get()).listeners.values().cloned().collect();
@@ -140,6 +144,12 @@ impl Registrations {
         Self(number)
     }
 
+    /// Whether there were any before our own, which were registered just now.
+    fn others_before(self, own: usize) -> bool {
+        // The first one has the number 1.
+        self.0.is_some_and(|number| number > own as u128 + 1)
+    }
+
     /// Whether a part of the program has registered a handler since for a
     /// signal that was caught already, such as ours. Those for other signals
     /// show in what is caught.
@@ -170,5 +180,6 @@ mod tests {
     fn registrations_are_counted() {
         let before = Registrations::now().0.expect("the crate tells its numbers");
         assert_eq!(Registrations::now().0, Some(before + 1));
+        assert!(Registrations(Some(5)).others_before(3) && !Registrations(Some(4)).others_before(3));
     }
 }
