@@ -79,7 +79,8 @@ pub fn set_up<R: SetUp>(app: &mut App, setup: impl FnOnce(&mut App) -> R) -> Res
 /// error or `anyhow::Error`.
 #[diagnostic::on_unimplemented(
     message = "`setup` cannot return `{Self}`",
-    label = "expected `()` or `Result<(), E>`, where `E` is a std error or `anyhow::Error`"
+    label = "expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, \
+             `Box<dyn Error + Send + Sync>` or `anyhow::Error`"
 )]
 #[doc(hidden)]
 pub trait SetUp {

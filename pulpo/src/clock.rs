@@ -94,7 +94,7 @@ impl ManualClock {
     /// Lets time pass: what waits for it is woken.
     pub fn advance(&self, duration: Duration) {
         self.change(|manual| {
-            manual.uptime += duration;
+            manual.uptime = manual.uptime.saturating_add(duration);
             let passed = TimeDelta::from_std(duration).ok();
             let now = passed.and_then(|passed| manual.now.checked_add_signed(passed));
             manual.now = now.unwrap_or(DateTime::<Utc>::MAX_UTC);

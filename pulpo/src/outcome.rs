@@ -162,7 +162,8 @@ impl<T, E: Into<Failure>> ResultExt<T> for Result<T, E> {
 /// error, `anyhow::Error` or [`Failure`].
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
-    label = "expected `()` or `Result<(), E>`, where `E` is a std error, `anyhow::Error` or `pulpo::Failure`",
+    label = "expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, \
+             `Box<dyn Error + Send + Sync>`, `anyhow::Error` or `pulpo::Failure`",
     note = "`pulpo::Outcome` is short for `Result<(), pulpo::Failure>`, which takes any error by `?`"
 )]
 pub trait IntoOutcome {
@@ -220,7 +221,7 @@ impl Outcomes {
     message = "a batch handler cannot return `{Self}`",
     label = "expected `()` or `Result<(), E>` for all messages, \
              or `Vec<pulpo::Outcome>` or `Result<Vec<pulpo::Outcome>, E>` for each",
-    note = "`E` is a std error, `anyhow::Error` or `pulpo::Failure`"
+    note = "`E` is a std error that is `Send + Sync`, `Box<dyn Error + Send + Sync>`, `anyhow::Error` or `pulpo::Failure`"
 )]
 pub trait IntoOutcomes {
     #[doc(hidden)]

@@ -135,7 +135,7 @@ impl ContextBuilder<'_> {
         if cancelled {
             cancellation.cancel();
         }
-        let timeout_at = deadline.map(|left| pulpo.clock().uptime() + left);
+        let timeout_at = deadline.map(|left| pulpo.clock().uptime().saturating_add(left));
         let particulars = Particulars { id, header, attempt, max_attempts, timeout_at };
         Context::new(Arc::new(surroundings), cancellation, particulars)
     }

@@ -36,6 +36,19 @@ fn what_a_handler_publishes_goes_out_with_the_commit() {
 }
 
 #[test]
+fn what_a_handler_discards_does_not_go_out() {
+    let pulpo = TestPulpo::new();
+    let context = pulpo.context().build();
+    context.publish(email("ada")).unwrap();
+    context.publish(Message::new(email("eve")).delay(SECOND)).unwrap();
+    context.discard_published();
+    context.publish(email("bob")).unwrap();
+    pulpo.commit(context);
+    pulpo.assert_published::<SendEmail>(|m| m.body().to == "bob");
+    assert_eq!(pulpo.queue().list(&pulpo::queue::Filter::all()).unwrap().len(), 1);
+}
+
+#[test]
 fn a_bad_follow_up_is_an_error_at_once() {
     let pulpo = TestPulpo::new();
     let context = pulpo.context().build();

@@ -78,6 +78,7 @@ enum How {
     Transient,
     Fatal,
     RetryAfter,
+    RetryNever,
     Fine,
 }
 
@@ -93,6 +94,7 @@ fn odd_outcome(odd: &Odd, board: &Board) -> Outcome {
         How::Transient => Err(error())?,
         How::Fatal => Err(error()).fatal()?,
         How::RetryAfter => Err(error()).retry_after(90 * SECOND)?,
+        How::RetryNever => Err(error()).retry_after(Duration::MAX)?,
         How::Fine => {}
     }
     Ok(())
@@ -353,12 +355,14 @@ fn the_longest_durations_overflow_nothing() {
         let done = stage.odd(Shows::Text, How::Fine);
         let failed = stage.odd(Shows::Text, How::Transient);
         let fatal = stage.odd(Shows::Text, How::Fatal);
+        let never = stage.odd(Shows::Text, How::RetryNever);
         let later = stage.publish(pulpo::Message::new(OddPanic).delay(Duration::MAX).expiration(Duration::MAX));
         let lines: Vec<_> =
             (0..10).map(|_| stage.publish(OddLine(Odd { shows: Shows::Text, how: How::Fine }))).collect();
         until("all are settled", || stage.peek(&done).is_none() && lines.iter().all(|id| stage.peek(id).is_none()));
         stage.once(&failed, QueueState::Delayed);
         stage.once(&fatal, QueueState::Buried);
+        stage.once(&never, QueueState::Delayed);
         stage.once(&later, QueueState::Delayed);
         assert_eq!(working.stop().done, 11);
     });
