@@ -19,7 +19,7 @@ pub(crate) const UNKNOWN_TYPE_LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How one delivery of a message ended, or why it did not begin.
 #[derive(Debug)]
-pub(crate) enum Ending {
+pub(crate) enum RunEnd {
     /// The handler returned `Ok` or `()`.
     Done,
     /// The handler returned an error.
@@ -134,19 +134,19 @@ fn times(n: u32) -> String {
 }
 
 /// What becomes of a message after its run.
-pub(crate) fn after_run(at: &Situation<'_>, ending: Ending) -> Disposition {
+pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
     match ending {
-        Ending::Done => Disposition::Commit,
-        Ending::Failed(ReportedFailure { kind, text }) => match kind {
+        RunEnd::Done => Disposition::Commit,
+        RunEnd::Failed(ReportedFailure { kind, text }) => match kind {
             FailureKind::Fatal => Disposition::Bury { reason: reason(text), counted: true },
             FailureKind::Transient => again(at, text, None),
             FailureKind::RetryAfter(delay) => again(at, text, Some(delay)),
         },
-        Ending::Panicked(text) => again(at, format!("panicked: {text}"), None),
-        Ending::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),
-        Ending::Unreadable(error) => Disposition::Bury { reason: limited(error.to_string()), counted: false },
-        Ending::UnknownType { request_type, known, grace } => unknown(at, &request_type, &known, grace),
-        Ending::ShutDown => Disposition::Rollback {
+        RunEnd::Panicked(text) => again(at, format!("panicked: {text}"), None),
+        RunEnd::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),
+        RunEnd::Unreadable(error) => Disposition::Bury { reason: limited(error.to_string()), counted: false },
+        RunEnd::UnknownType { request_type, known, grace } => unknown(at, &request_type, &known, grace),
+        RunEnd::ShutDown => Disposition::Rollback {
             delay: Duration::ZERO,
             reason: "its worker was shut down".to_owned(),
             counted: false,

@@ -227,8 +227,8 @@ use crate::state::{State, States};
 use crate::worker::{StepError, WorkerOptions};
 
 mod assertions;
+mod blocking;
 mod context;
-mod elsewhere;
 mod recorder;
 mod run;
 
@@ -468,14 +468,14 @@ impl TestPulpo {
 
     fn blocking<R: Send>(&self, work: impl FnOnce(&Kit, Runtime) -> R + Send) -> R {
         let runtime = around();
-        elsewhere::run(|| work(&self.0, runtime))
+        blocking::run(|| work(&self.0, runtime))
     }
 
     #[cfg(feature = "tokio")]
     async fn waiting<R: Send + 'static>(&self, work: impl FnOnce(&Kit, Runtime) -> R + Send + 'static) -> R {
         let kit = self.0.clone();
         let runtime = tokio::runtime::Handle::try_current().ok();
-        elsewhere::run_async(move || work(&kit, runtime)).await
+        blocking::run_async(move || work(&kit, runtime)).await
     }
 }
 
@@ -573,7 +573,7 @@ impl Kit {
             };
             self.published.store(false, Ordering::SeqCst);
             let runtime = around();
-            sound(elsewhere::run(|| self.run_due(&runtime)));
+            sound(blocking::run(|| self.run_due(&runtime)));
         }
     }
 }

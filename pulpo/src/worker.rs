@@ -3,7 +3,7 @@
 //!
 //! Each lane is an OS thread with a consumer of its own; `lane.rs` is one job's
 //! way through it. While a handler runs, the lane's consumer rests in its
-//! `Seat`, where the thread that called [`Worker::run`] renews the lease,
+//! `InFlightSlot`, where the thread that called [`Worker::run`] renews the lease,
 //! ends it when the handler exceeds its timeout, and gives the message back
 //! when the worker must stop.
 
@@ -19,8 +19,8 @@ use self::assignments::Assignments;
 use self::limits::Limits;
 use self::monitor::Monitor;
 pub use self::options::{QueueOptions, WorkerOptions};
-use self::pause::Pause;
-use self::seat::Running;
+use self::pause::OutageBackoff;
+use self::slot::InFlightJob;
 #[cfg(feature = "testing")]
 pub(crate) use self::step::StepError;
 use self::stop::Stop;
@@ -49,8 +49,8 @@ mod meters;
 mod monitor;
 mod options;
 mod pause;
-mod seat;
 mod services;
+mod slot;
 #[cfg(feature = "testing")]
 mod step;
 mod stop;
@@ -297,14 +297,14 @@ impl Shared {
     }
 
     /// A lane could not take messages.
-    fn in_trouble(&self, trouble: &Pause, error: &QueueError) {
+    fn in_trouble(&self, trouble: &OutageBackoff, error: &QueueError) {
         if !trouble.in_trouble() && self.in_trouble.fetch_add(1, Ordering::SeqCst) == 0 {
             tracing::error!(error = chain(error), "cannot take messages, trying again until it can");
         }
     }
 
     /// A lane can again.
-    fn out_of_trouble(&self, trouble: &mut Pause) {
+    fn out_of_trouble(&self, trouble: &mut OutageBackoff) {
         if trouble.in_trouble() && self.in_trouble.fetch_sub(1, Ordering::SeqCst) == 1 {
             tracing::info!("the queue is back");
         }
@@ -332,7 +332,13 @@ impl Shared {
     /// Counts and logs what became of a message, with all that it takes to
     /// find it again. Texts that came from outside are logged escaped, so that
     /// none can forge a line.
-    fn record(&self, running: &Running, disposition: &Disposition, result: &Result<(), QueueError>, time: Duration) {
+    fn record(
+        &self,
+        running: &InFlightJob,
+        disposition: &Disposition,
+        result: &Result<(), QueueError>,
+        time: Duration,
+    ) {
         // Whoever collects logs and metrics belongs to the program: a fault
         // there ends no lane.
         let _ = guard::catch(|| self.record_settled(running, disposition, result, time));
@@ -340,12 +346,12 @@ impl Shared {
 
     fn record_settled(
         &self,
-        running: &Running,
+        running: &InFlightJob,
         disposition: &Disposition,
         result: &Result<(), QueueError>,
         time: Duration,
     ) {
-        let Running { lease, request_type, queue, facts, meters, span, .. } = running;
+        let InFlightJob { lease, request_type, queue, facts, meters, span, .. } = running;
         let (id, request_type, attempt) = (lease.id.as_str(), &**request_type, facts.failed.saturating_add(1));
         // Written only where a log takes it: most jobs are done at a level that none shows.
         let took = || tracing::field::display(rough(time));

@@ -30,6 +30,7 @@ pub(super) fn run(
     let config = Config::load_from(&sources)?;
     let logs = logs::start(log_level, Level::INFO, &config.console);
     super::panics::log(config.worker.log_reasons);
+    outlive_file_size_limits();
     show_banner(&config.console, program, &logs)?;
     let pulpo = Pulpo::new(config)?;
     names::warn_of_queues_to_work(&registry, &pulpo);
@@ -37,6 +38,18 @@ pub(super) fn run(
     (program.setup)(&mut app).map_err(|error| setup_failed(&*error))?;
     pulpo.worker_of(registry).app(app).run()?;
     Ok(())
+}
+
+/// Has a write beyond a limit on the size of files (`ulimit -f`) fail, where the
+/// system would end the process: a log has grown too large, or the queue, which
+/// says so.
+fn outlive_file_size_limits() {
+    #[cfg(unix)]
+    {
+        let reached = std::sync::Arc::default();
+        // Without it, such a limit ends the worker, as any other program.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, reached);
+    }
 }
 
 fn show_banner(console: &ConsoleOptions, program: &Program, logs: &Logs) -> Done {

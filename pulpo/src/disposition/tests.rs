@@ -32,15 +32,15 @@ fn bury(reason: &str, counted: bool) -> Disposition {
     Disposition::Bury { reason: reason.to_owned(), counted }
 }
 
-fn failed(failure: Failure) -> Ending {
-    Ending::Failed(failure.into_report())
+fn failed(failure: Failure) -> RunEnd {
+    RunEnd::Failed(failure.into_report())
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn done_is_deleted() {
-    assert_eq!(after_run(&situation(), Ending::Done), Disposition::Commit);
+    assert_eq!(after_run(&situation(), RunEnd::Done), Disposition::Commit);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_transient_failure_comes_again_ever_later() {
 fn the_last_attempt_that_fails_buries_with_its_error() {
     let at = Situation { failed: 19, ..situation() };
     assert_eq!(after_run(&at, failed(transient("no luck"))), bury("no luck (attempt 20 of 20)", true));
-    assert_eq!(after_run(&at, Ending::Panicked("boom".to_owned())), bury("panicked: boom (attempt 20 of 20)", true));
+    assert_eq!(after_run(&at, RunEnd::Panicked("boom".to_owned())), bury("panicked: boom (attempt 20 of 20)", true));
     let once = POLICY.max_attempts(1);
     let at = Situation { policy: &once, ..situation() };
     assert_eq!(after_run(&at, failed(transient("no luck"))), bury("no luck", true));
@@ -73,9 +73,9 @@ fn a_failure_may_say_when_to_try_again() {
 
 #[test]
 fn a_panic_and_a_timeout_count_as_transient_failures() {
-    assert_eq!(after_run(&situation(), Ending::Panicked("boom".to_owned())), rollback(SECOND, "panicked: boom", true));
+    assert_eq!(after_run(&situation(), RunEnd::Panicked("boom".to_owned())), rollback(SECOND, "panicked: boom", true));
     assert_eq!(
-        after_run(&situation(), Ending::TimedOut(Duration::from_secs(30))),
+        after_run(&situation(), RunEnd::TimedOut(Duration::from_secs(30))),
         rollback(SECOND, "timed out after 30s", true)
     );
 }
@@ -88,7 +88,7 @@ fn a_fatal_failure_buries_at_once() {
 #[test]
 fn what_cannot_be_read_is_buried_without_an_attempt() {
     assert_eq!(
-        after_run(&situation(), Ending::Unreadable(MessageError::NotAnObject("null"))),
+        after_run(&situation(), RunEnd::Unreadable(MessageError::NotAnObject("null"))),
         bury("expected a message with header and body, got null", false)
     );
 }
@@ -98,7 +98,7 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
     let grace = Duration::from_secs(600);
     let after = |seconds| {
         let at = Situation { left_since: Some(now() - TimeDelta::seconds(seconds)), failed: 50, ..situation() };
-        let unknown = Ending::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
+        let unknown = RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
         after_run(&at, unknown)
     };
     let left = |seconds| Disposition::LeaveToOthers {
@@ -109,7 +109,7 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
         assert_eq!(after(waited), left(delay), "{waited}");
     }
     // The first look, however long it has waited for something else.
-    let unknown = Ending::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
+    let unknown = RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
     assert_eq!(after_run(&situation(), unknown), left(1));
     let buried = bury("no handler for the request type `resize`; this worker knows: a, b", false);
     assert_eq!(after(600), buried);
@@ -118,7 +118,7 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
 
 #[test]
 fn a_stop_gives_back_uncounted() {
-    assert_eq!(after_run(&situation(), Ending::ShutDown), rollback(Duration::ZERO, "its worker was shut down", false));
+    assert_eq!(after_run(&situation(), RunEnd::ShutDown), rollback(Duration::ZERO, "its worker was shut down", false));
 }
 
 #[test]
@@ -129,14 +129,14 @@ fn what_fails_after_a_stop_was_asked_for_is_given_back_uncounted() {
     for (ending, delay, why) in [
         (failed(transient("no luck")), Duration::ZERO, "no luck"),
         (failed(retry_after(90 * SECOND, "busy")), 90 * SECOND, "busy"),
-        (Ending::Panicked("boom".to_owned()), Duration::ZERO, "panicked: boom"),
-        (Ending::TimedOut(30 * SECOND), Duration::ZERO, "timed out after 30s"),
+        (RunEnd::Panicked("boom".to_owned()), Duration::ZERO, "panicked: boom"),
+        (RunEnd::TimedOut(30 * SECOND), Duration::ZERO, "timed out after 30s"),
     ] {
         assert_eq!(after_run(&at, ending), rollback(delay, &reason(why), false));
     }
     // What no other attempt would mend, and what is done, stays so.
     assert_eq!(after_run(&at, failed(fatal("no recipient"))), bury("no recipient", true));
-    assert_eq!(after_run(&at, Ending::Done), Disposition::Commit);
+    assert_eq!(after_run(&at, RunEnd::Done), Disposition::Commit);
 }
 
 #[test]

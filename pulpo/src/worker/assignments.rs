@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::meters::Meters;
+use super::meters::JobMetrics;
 use super::options::WorkerOptions;
 use crate::policy::Policy;
 use crate::registry::{Batch, Handler, Registry};
@@ -17,26 +17,26 @@ pub(super) struct Assignment {
     pub(super) policy: Policy,
     /// If it takes several messages at once, how.
     pub(super) batch: Option<Batch>,
-    pub(super) meters: Arc<Meters>,
+    pub(super) meters: Arc<JobMetrics>,
 }
 
 /// All of them, by request type and alias.
 pub(super) struct Assignments {
     by_type: HashMap<&'static str, Arc<Assignment>>,
     /// What is counted of all other messages.
-    pub(super) unknown: Arc<Meters>,
+    pub(super) unknown: Arc<JobMetrics>,
 }
 
 impl Assignments {
     pub(super) fn new(registry: &Registry, options: &WorkerOptions) -> Self {
         let mut by_type = HashMap::new();
         for handler in registry.iter() {
-            let meters = Arc::new(Meters::new(handler.request_type()));
+            let meters = Arc::new(JobMetrics::new(handler.request_type()));
             for name in std::iter::once(&handler.request_type()).chain(handler.aliases()) {
                 by_type.insert(*name, Arc::new(Assignment::new(name, handler, options, meters.clone())));
             }
         }
-        Self { by_type, unknown: Arc::new(Meters::new(telemetry::UNKNOWN)) }
+        Self { by_type, unknown: Arc::new(JobMetrics::new(telemetry::UNKNOWN)) }
     }
 
     pub(super) fn get(&self, request_type: &str) -> Option<Arc<Assignment>> {
@@ -45,7 +45,7 @@ impl Assignments {
 }
 
 impl Assignment {
-    fn new(name: &'static str, handler: &'static Handler, options: &WorkerOptions, meters: Arc<Meters>) -> Self {
+    fn new(name: &'static str, handler: &'static Handler, options: &WorkerOptions, meters: Arc<JobMetrics>) -> Self {
         let changed = options.handlers.get(handler.request_type());
         let batch = handler.batching().map(|batch| Batch {
             most: changed.and_then(|changed| changed.batch).unwrap_or(batch.most),

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::assignments::Assignment;
 use super::call;
 use super::lane::Lane;
-use super::seat::{Held, Running};
+use super::slot::{InFlight, InFlightJob};
 use crate::context::Context;
-use crate::disposition::{Disposition, Ending, before_run};
+use crate::disposition::{Disposition, RunEnd, before_run};
 use crate::message::Incoming;
 use crate::outcome::ReportedFailure;
 use crate::queue::{Consumer, Delivery};
@@ -16,10 +16,10 @@ use crate::report::chain;
 
 /// What was taken out of the queue for one call.
 struct Gathered {
-    members: Vec<(Delivery, Running)>,
+    members: Vec<(Delivery, InFlightJob)>,
     /// One of another type, which a queue that cannot pick has handed out. It
     /// waits for its turn, its lease kept alive, and ends the gathering.
-    other: Option<(Delivery, Running)>,
+    other: Option<(Delivery, InFlightJob)>,
 }
 
 impl Lane {
@@ -29,7 +29,7 @@ impl Lane {
         let Gathered { members, other } = self.gather(&mut *consumer, first, assignment, batch);
         let (deliveries, running): (Vec<_>, Vec<_>) = members.into_iter().unzip();
         let (other, waiting) = other.unzip();
-        self.sit_down_together(consumer, running, waiting, assignment);
+        self.enter_slot_together(consumer, running, waiting, assignment);
 
         let started = self.shared.clock.uptime();
         let (endings, mut follow_ups) = self.run_batch(&deliveries, assignment);
@@ -38,7 +38,7 @@ impl Lane {
         let mut refused: Option<String> = None;
         for ending in endings {
             let ending = match (&refused, ending) {
-                (Some(reason), Ok(Ending::Done)) => Ok(Ending::Failed(ReportedFailure::transient(reason.as_str()))),
+                (Some(reason), Ok(RunEnd::Done)) => Ok(RunEnd::Failed(ReportedFailure::transient(reason.as_str()))),
                 (_, ending) => ending,
             };
             let settled = self.settle(ending, follow_ups, took);
@@ -47,7 +47,7 @@ impl Lane {
         }
         if let Some(other) = other {
             // Unless the monitor has taken it away with the others.
-            if let Some(held) = self.with_seat(Option::take) {
+            if let Some(held) = self.with_slot(Option::take) {
                 self.consumer = Some(held.consumer);
             }
             // Its run may take long, and no dequeue comes before it.
@@ -57,7 +57,7 @@ impl Lane {
     }
 
     /// Takes messages until the batch is full, its linger is over, or one of
-    /// another type comes. Until they sit in the seat, their leases are renewed
+    /// another type comes. Until they are in the slot, their leases are renewed
     /// here.
     fn gather(&self, consumer: &mut dyn Consumer, first: Delivery, assignment: &Assignment, batch: &Batch) -> Gathered {
         let clock = &self.shared.clock;
@@ -100,11 +100,11 @@ impl Lane {
     }
 
     /// Puts all within reach of the monitor.
-    fn sit_down_together(
+    fn enter_slot_together(
         &mut self,
         consumer: Box<dyn Consumer>,
-        mut members: Vec<Running>,
-        waiting: Option<Running>,
+        mut members: Vec<InFlightJob>,
+        waiting: Option<InFlightJob>,
         assignment: &Assignment,
     ) {
         let uptime = self.shared.clock.uptime();
@@ -114,9 +114,9 @@ impl Lane {
         let mut running = members.remove(0);
         self.span = running.open_span(count);
         running.timeout = assignment.policy.timeout.map(|limit| (uptime.saturating_add(limit), limit));
-        let waiting = waiting.map(|waiting| Running { waits: true, ..waiting });
+        let waiting = waiting.map(|waiting| InFlightJob { waits: true, ..waiting });
         let others = members.into_iter().chain(waiting).collect();
-        self.take_seat(Held { consumer, running, others });
+        self.hand_to_monitor(InFlight { consumer, running, others });
     }
 
     /// Calls the handler with all that may be run; how it ended for each.
@@ -124,9 +124,9 @@ impl Lane {
         &self,
         deliveries: &[Delivery],
         assignment: &Assignment,
-    ) -> (Vec<Result<Ending, Disposition>>, Vec<crate::queue::NewMessage>) {
+    ) -> (Vec<Result<RunEnd, Disposition>>, Vec<crate::queue::NewMessage>) {
         if self.shared.stop.requested() {
-            return (deliveries.iter().map(|_| Ok(Ending::ShutDown)).collect(), Vec::new());
+            return (deliveries.iter().map(|_| Ok(RunEnd::ShutDown)).collect(), Vec::new());
         }
         let unfit = self.unfit();
         let mut context: Option<Context> = None;
@@ -155,7 +155,7 @@ impl Lane {
         };
         let endings = unfit.into_iter().map(|unfit| match unfit {
             Some(disposition) => Err(disposition),
-            None => Ok(ran.next().unwrap_or(Ending::ShutDown)),
+            None => Ok(ran.next().unwrap_or(RunEnd::ShutDown)),
         });
         (endings.collect(), follow_ups)
     }
@@ -164,7 +164,7 @@ impl Lane {
     /// late or too early, or its attempts are used up.
     fn unfit(&self) -> Vec<Option<Disposition>> {
         let now = self.shared.clock.now();
-        self.with_seat(|held| {
+        self.with_slot(|held| {
             let Some(held) = held else { return Vec::new() };
             let members = std::iter::once(&held.running).chain(&held.others).filter(|running| !running.waits);
             members.map(|running| before_run(&running.facts.at(now, false))).collect()

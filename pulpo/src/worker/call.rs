@@ -7,36 +7,36 @@
 //! can run later, under a lock or on another thread.
 
 use crate::context::{Context, Run, UnfitBody};
-use crate::disposition::Ending;
+use crate::disposition::RunEnd;
 use crate::guard;
 use crate::message::WireBody;
 use crate::outcome::{Failure, Outcomes, ReportedFailure, ReportedOutcomes};
 use crate::registry::Handler;
 
 /// Calls a handler with one message; how it ended.
-pub(super) fn one(handler: &Handler, body: WireBody<'_>, context: &Context) -> Ending {
+pub(super) fn one(handler: &Handler, body: WireBody<'_>, context: &Context) -> RunEnd {
     let bodies = [body];
     let run = Run::new(&bodies, context);
     match guard::catch(|| handler.run(&run).map(|outcome| outcome.map_err(Failure::into_report))) {
         Ok(Ok(outcome)) => ended(outcome),
-        Ok(Err(unreadable)) => Ending::Unreadable(unreadable),
-        Err(text) => Ending::Panicked(text),
+        Ok(Err(unreadable)) => RunEnd::Unreadable(unreadable),
+        Err(text) => RunEnd::Panicked(text),
     }
 }
 
 /// Calls a batch handler with the bodies that fit; how it ended for each.
-pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Context) -> Vec<Ending> {
+pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Context) -> Vec<RunEnd> {
     let run = Run::new(bodies, context);
     let outcomes = guard::catch(|| handler.run_batch(&run).map(Outcomes::into_report));
     let mut unfit = run.into_unfit();
     let decoded = bodies.len() - unfit.len();
-    let mut of_each: Box<dyn FnMut() -> Ending> = match outcomes {
+    let mut of_each: Box<dyn FnMut() -> RunEnd> = match outcomes {
         // None was decoded.
-        Ok(None) => Box::new(|| Ending::Done),
+        Ok(None) => Box::new(|| RunEnd::Done),
         Ok(Some(ReportedOutcomes::All(outcome))) => Box::new(move || ended(outcome.clone())),
         Ok(Some(ReportedOutcomes::Each(each))) if each.len() == decoded => {
             let mut each = each.into_iter();
-            Box::new(move || each.next().map_or(Ending::Done, ended))
+            Box::new(move || each.next().map_or(RunEnd::Done, ended))
         }
         Ok(Some(ReportedOutcomes::Each(each))) => {
             let reason = format!(
@@ -44,19 +44,19 @@ pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Contex
                 each.len(),
                 handler.function()
             );
-            Box::new(move || Ending::Failed(ReportedFailure::transient(reason.as_str())))
+            Box::new(move || RunEnd::Failed(ReportedFailure::transient(reason.as_str())))
         }
-        Err(text) => Box::new(move || Ending::Panicked(text.clone())),
+        Err(text) => Box::new(move || RunEnd::Panicked(text.clone())),
     };
     (0..bodies.len())
         .map(|index| match unfit.remove(&index) {
-            Some(UnfitBody::Unreadable(error)) => Ending::Unreadable(error),
-            Some(UnfitBody::Panicked(text)) => Ending::Panicked(text),
+            Some(UnfitBody::Unreadable(error)) => RunEnd::Unreadable(error),
+            Some(UnfitBody::Panicked(text)) => RunEnd::Panicked(text),
             None => of_each(),
         })
         .collect()
 }
 
-fn ended(outcome: Result<(), ReportedFailure>) -> Ending {
-    outcome.map_or_else(Ending::Failed, |()| Ending::Done)
+fn ended(outcome: Result<(), ReportedFailure>) -> RunEnd {
+    outcome.map_or_else(RunEnd::Failed, |()| RunEnd::Done)
 }

@@ -19,8 +19,8 @@ use std::time::Duration;
 use super::WorkError;
 use super::lane::Lane;
 use super::monitor::Monitor;
-use super::pause::Pause;
-use super::seat::Seat;
+use super::pause::OutageBackoff;
+use super::slot::InFlightSlot;
 use crate::clock::lock;
 use crate::queue::{Consumer, QueueError};
 use crate::report::{chain, rough};
@@ -37,9 +37,9 @@ pub(super) struct Crew {
 
 #[derive(Default)]
 struct Members {
-    lanes: Vec<Watched>,
+    lanes: Vec<LaneHandle>,
     /// Runs that another lane has taken the place of.
-    abandoned: Vec<Arc<Seat>>,
+    abandoned: Vec<Arc<InFlightSlot>>,
     /// Whether lanes are missing that could not be started.
     short: bool,
     told_that_none_is_left: bool,
@@ -47,8 +47,8 @@ struct Members {
 
 /// One lane, as others see it.
 #[derive(Clone)]
-pub(super) struct Watched {
-    pub(super) seat: Arc<Seat>,
+pub(super) struct LaneHandle {
+    pub(super) slot: Arc<InFlightSlot>,
     /// Waits in a row that brought nothing.
     pub(super) empty: Arc<AtomicU64>,
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only a health check asks"))]
@@ -57,9 +57,9 @@ pub(super) struct Watched {
     overdue: bool,
 }
 
-impl Watched {
+impl LaneHandle {
     fn takes_jobs(&self) -> bool {
-        !self.overdue && !self.seat.has_ended()
+        !self.overdue && !self.slot.has_ended()
     }
 }
 
@@ -75,14 +75,14 @@ impl Crew {
     }
 
     /// Those that take jobs.
-    pub(super) fn lanes(&self) -> Vec<Watched> {
+    pub(super) fn lanes(&self) -> Vec<LaneHandle> {
         lock(&self.members).lanes.iter().filter(|lane| !lane.overdue).cloned().collect()
     }
 
     /// The job of this lane was taken away while its handler runs.
-    pub(super) fn is_overdue(&self, seat: &Arc<Seat>) {
+    pub(super) fn is_overdue(&self, slot: &Arc<InFlightSlot>) {
         let mut members = lock(&self.members);
-        members.lanes.iter_mut().filter(|lane| Arc::ptr_eq(&lane.seat, seat)).for_each(|lane| lane.overdue = true);
+        members.lanes.iter_mut().filter(|lane| Arc::ptr_eq(&lane.slot, slot)).for_each(|lane| lane.overdue = true);
     }
 
     /// Whether no lane has found anything for so many waits.
@@ -95,11 +95,11 @@ impl Crew {
 
     /// Whether all that can end after a stop has ended.
     pub(super) fn has_ended(&self) -> bool {
-        !lock(&self.members).lanes.iter().any(Watched::takes_jobs)
+        !lock(&self.members).lanes.iter().any(LaneHandle::takes_jobs)
     }
 
     /// Takes all lanes out: the worker leaves them behind.
-    pub(super) fn dismiss(&self) -> Vec<Watched> {
+    pub(super) fn dismiss(&self) -> Vec<LaneHandle> {
         let mut members = lock(&self.members);
         let all = std::mem::take(&mut members.lanes);
         members.abandoned.clear();
@@ -113,14 +113,14 @@ impl Crew {
     /// may be abandoned; says how many lanes are missing.
     fn missing(&self) -> usize {
         let mut members = lock(&self.members);
-        members.abandoned.retain(|seat| !seat.has_ended());
+        members.abandoned.retain(|slot| !slot.has_ended());
         // The monitor has yet to settle what one that panicked had in hand.
-        members.lanes.retain(|lane| !lane.seat.is_left());
+        members.lanes.retain(|lane| !lane.slot.is_left());
         while members.abandoned.len() < self.most_abandoned
             && let Some(index) = members.lanes.iter().position(|lane| lane.overdue)
         {
             let overdue = members.lanes.swap_remove(index);
-            members.abandoned.push(overdue.seat);
+            members.abandoned.push(overdue.slot);
         }
         let missing = self.wanted.saturating_sub(members.lanes.len());
         let taking = members.lanes.iter().filter(|lane| !lane.overdue).count();
@@ -147,7 +147,7 @@ impl Crew {
     pub(super) fn trouble(&self) -> Option<String> {
         let members = lock(&self.members);
         let Members { lanes, abandoned, .. } = &*members;
-        let overdue = lanes.iter().filter(|lane| lane.overdue && !lane.seat.has_ended()).count();
+        let overdue = lanes.iter().filter(|lane| lane.overdue && !lane.slot.has_ended()).count();
         if overdue >= self.wanted {
             return Some(format!(
                 "{} runs have exceeded their timeout and have not returned, and no more than {} may be abandoned: \
@@ -156,7 +156,7 @@ impl Crew {
                 self.most_abandoned
             ));
         }
-        let there = lanes.iter().filter(|lane| !lane.seat.has_ended()).count();
+        let there = lanes.iter().filter(|lane| !lane.slot.has_ended()).count();
         (members.short && there < self.wanted).then(|| format!("{there} lanes of {} are left", self.wanted))
     }
 
@@ -164,7 +164,7 @@ impl Crew {
         lock(&self.members).short = short;
     }
 
-    fn add(&self, lane: Watched) {
+    fn add(&self, lane: LaneHandle) {
         lock(&self.members).lanes.push(lane);
     }
 }
@@ -179,7 +179,7 @@ fn whole(count: usize) -> f64 {
 pub(super) struct Recruiter {
     /// Of lanes that ended or were abandoned.
     spare: Vec<Box<dyn Consumer>>,
-    outage: Pause,
+    outage: OutageBackoff,
     /// Not before, in uptime.
     try_at: Option<Duration>,
     /// Since when the system has given no thread.
@@ -194,7 +194,7 @@ enum Failure {
 
 impl Recruiter {
     pub(super) fn new(spare: Vec<Box<dyn Consumer>>) -> Self {
-        Self { spare, outage: Pause::default(), try_at: None, no_thread_since: None }
+        Self { spare, outage: OutageBackoff::default(), try_at: None, no_thread_since: None }
     }
 
     /// A consumer that a new lane may have.
@@ -241,8 +241,8 @@ impl Recruiter {
             None => shared.queue.consumer(&shared.queues).map_err(Failure::Queue)?,
         };
         let lane = Lane::new(shared.clone(), monitor, consumer);
-        let watched = Watched {
-            seat: lane.seat.clone(),
+        let watched = LaneHandle {
+            slot: lane.slot.clone(),
             empty: lane.empty.clone(),
             last_seen: lane.last_seen.clone(),
             overdue: false,

@@ -13,10 +13,10 @@ use super::assignments::Assignment;
 use super::call;
 use super::limits::Permits;
 use super::monitor::{Monitor, nanos};
-use super::pause::Pause;
-use super::seat::{Facts, Held, Running, Seat};
+use super::pause::OutageBackoff;
+use super::slot::{Facts, InFlight, InFlightJob, InFlightSlot};
 use crate::context::{Cancellation, Context, Particulars};
-use crate::disposition::{Disposition, Ending, Situation, before_run, untimely};
+use crate::disposition::{Disposition, RunEnd, Situation, before_run, untimely};
 use crate::message::{Header, Incoming, MessageId};
 use crate::outcome::ReportedFailure;
 use crate::policy::Policy;
@@ -44,9 +44,9 @@ enum Tried {
         error: QueueError,
     },
     Settled {
-        running: Box<Running>,
+        running: Box<InFlightJob>,
         result: Result<(), QueueError>,
-        /// `None` while others of a batch are in the seat.
+        /// `None` while others of a batch are in the slot.
         consumer: Option<Box<dyn Consumer>>,
     },
 }
@@ -54,16 +54,16 @@ enum Tried {
 /// A job that took less is settled together with others.
 const BRIEF: Duration = Duration::from_millis(1);
 
-/// One seat of a worker: one thread, one job at a time.
+/// One thread of a worker: one job at a time.
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
-    pub(super) seat: Arc<Seat>,
+    pub(super) slot: Arc<InFlightSlot>,
     monitor: Arc<Monitor>,
-    /// At hand between two jobs; in the seat during one.
+    /// At hand between two jobs; in the slot during one.
     pub(super) consumer: Option<Box<dyn Consumer>>,
     /// Taken together with a batch that is done by now.
     pub(super) pending: Option<Delivery>,
-    trouble: Pause,
+    trouble: OutageBackoff,
     pub(super) cancellation: Arc<Cancellation>,
     /// Waits in a row that brought nothing.
     pub(super) empty: Arc<AtomicU64>,
@@ -81,11 +81,11 @@ impl Lane {
         let last_seen = Arc::new(AtomicU64::new(nanos(shared.clock.uptime())));
         Self {
             shared,
-            seat: Arc::default(),
+            slot: Arc::default(),
             monitor: monitor.clone(),
             consumer: Some(consumer),
             pending: None,
-            trouble: Pause::default(),
+            trouble: OutageBackoff::default(),
             cancellation: Arc::default(),
             empty: Arc::default(),
             last_seen,
@@ -114,7 +114,7 @@ impl Lane {
     /// Has the queue do what was put off, and take back what nobody takes.
     pub(super) fn finish(&mut self) {
         let Some(consumer) = self.consumer.as_mut() else { return };
-        let mut trouble = Pause::default();
+        let mut trouble = OutageBackoff::default();
         while let Err(error) = consumer.finish() {
             if !trouble.in_trouble() {
                 tracing::error!(error = chain(&error), "cannot settle the last jobs, trying again");
@@ -181,14 +181,14 @@ impl Lane {
             return self.process_batch(Delivery { text, ..delivery }, assignment, &batch);
         }
         let started = self.shared.clock.uptime();
-        self.sit_down(&mut delivery, incoming.as_ref().ok(), assignment.as_deref(), started);
+        self.enter_slot(&mut delivery, incoming.as_ref().ok(), assignment.as_deref(), started);
 
         let mut follow_ups = Vec::new();
         let ending = match (incoming, assignment) {
             // It came while the worker was being stopped.
-            _ if self.shared.stop.requested() => Ok(Ending::ShutDown),
-            _ if full => Err(elsewhere()),
-            (Err(error), _) => Ok(Ending::Unreadable(error)),
+            _ if self.shared.stop.requested() => Ok(RunEnd::ShutDown),
+            _ if full => Err(over_limit()),
+            (Err(error), _) => Ok(RunEnd::Unreadable(error)),
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
             (Ok(message), Some(assignment)) => self.ask(before_run).map_or_else(
                 || {
@@ -220,7 +220,7 @@ impl Lane {
         message: Incoming<'_>,
         assignment: &Assignment,
     ) -> Context {
-        let timeout_at = self.with_seat(|held| held.as_ref()?.running.timeout.map(|(at, _)| at));
+        let timeout_at = self.with_slot(|held| held.as_ref()?.running.timeout.map(|(at, _)| at));
         // Whatever the producer wrote there: the queue counts.
         let header = Header { attempts: failed, ..message.header };
         let particulars = Particulars {
@@ -235,7 +235,7 @@ impl Lane {
 
     /// Puts the consumer within reach of the monitor, which from now on keeps
     /// the lease alive.
-    fn sit_down(
+    fn enter_slot(
         &mut self,
         delivery: &mut Delivery,
         message: Option<&Incoming<'_>>,
@@ -249,19 +249,19 @@ impl Lane {
         self.span = running.open_span(1);
         let timeout = running.facts.policy.timeout;
         running.timeout = timeout.map(|limit| (uptime.saturating_add(limit), limit));
-        self.take_seat(Held { consumer, running, others: VecDeque::new() });
+        self.hand_to_monitor(InFlight { consumer, running, others: VecDeque::new() });
     }
 
     /// From now on the monitor keeps the leases alive.
-    pub(super) fn take_seat(&self, held: Held) {
+    pub(super) fn hand_to_monitor(&self, held: InFlight) {
         let next = held.next();
-        self.with_seat(|seat| *seat = Some(held));
-        self.monitor.expect(next);
+        self.with_slot(|slot| *slot = Some(held));
+        self.monitor.wake_by(next);
     }
 
-    /// What is in the seat, for a moment; `None` if the monitor has taken it.
-    pub(super) fn with_seat<R>(&self, action: impl FnOnce(&mut Option<Held>) -> R) -> R {
-        self.seat.with(&self.monitor, action)
+    /// What is in the slot, for a moment; `None` if the monitor has taken it.
+    pub(super) fn with_slot<R>(&self, action: impl FnOnce(&mut Option<InFlight>) -> R) -> R {
+        self.slot.with(&self.monitor, action)
     }
 
     /// All that settling this message will take.
@@ -272,7 +272,7 @@ impl Lane {
         message: Option<&Incoming<'_>>,
         assignment: Option<&Assignment>,
         uptime: Duration,
-    ) -> Running {
+    ) -> InFlightJob {
         let policy = assignment.map_or(Policy::DEFAULT, |assignment| assignment.policy.clone());
         let meters = assignment.map_or(&self.shared.assignments.unknown, |assignment| &assignment.meters);
         let failed = delivery.failed(policy.max_attempts);
@@ -287,7 +287,7 @@ impl Lane {
             delay,
             expiration: message.and_then(|message| message.header.expiration()),
         };
-        let mut running = Running::new(delivery, queue, uptime, facts, self.cancellation.clone(), meters.clone());
+        let mut running = InFlightJob::new(delivery, queue, uptime, facts, self.cancellation.clone(), meters.clone());
         if let Some(message) = message {
             let unknown = || Cow::Owned(limited(message.header.request_type().to_owned()));
             running.request_type = assignment.map_or_else(unknown, |assignment| Cow::Borrowed(assignment.name));
@@ -299,16 +299,16 @@ impl Lane {
     /// The handler is called now.
     pub(super) fn begin(&self) {
         let now = self.shared.clock.now();
-        self.with_seat(|held| held.as_mut().map(|held| held.begin(now)));
+        self.with_slot(|held| held.as_mut().map(|held| held.begin(now)));
     }
 
     fn ask(&self, rule: fn(&Situation<'_>) -> Option<Disposition>) -> Option<Disposition> {
         let now = self.shared.clock.now();
-        self.with_seat(|held| rule(&held.as_ref()?.running.facts.at(now, false)))
+        self.with_slot(|held| rule(&held.as_ref()?.running.facts.at(now, false)))
     }
 
-    fn unknown(&self, message: &Incoming<'_>) -> Ending {
-        Ending::UnknownType {
+    fn unknown(&self, message: &Incoming<'_>) -> RunEnd {
+        RunEnd::UnknownType {
             request_type: message.header.request_type().to_owned(),
             known: self.shared.registry.known(),
             grace: self.shared.options.unknown_type_grace,
@@ -320,17 +320,17 @@ impl Lane {
     /// a batch into its place.
     pub(super) fn settle(
         &mut self,
-        ending: Result<Ending, Disposition>,
+        ending: Result<RunEnd, Disposition>,
         follow_ups: Vec<NewMessage>,
         took: Duration,
     ) -> Settled {
         let mut refused = None;
-        let mut trouble = Pause::default();
+        let mut trouble = OutageBackoff::default();
         let mut ended = Some((ending, follow_ups));
         let mut decided = None;
         loop {
-            let tried = self.with_seat(|seat| self.try_to_settle(seat, &mut ended, &mut decided, took));
-            // Nothing is logged while the monitor would find the lane at its seat.
+            let tried = self.with_slot(|slot| self.try_to_settle(slot, &mut ended, &mut decided, took));
+            // Nothing is logged while the monitor would find the lane at its slot.
             match tried {
                 Tried::GivenUp => {
                     tracing::warn!(
@@ -358,15 +358,15 @@ impl Lane {
         }
     }
 
-    /// One try at it, in the seat.
+    /// One try at it, in the slot.
     fn try_to_settle(
         &self,
-        seat: &mut Option<Held>,
-        ended: &mut Option<(Result<Ending, Disposition>, Vec<NewMessage>)>,
+        slot: &mut Option<InFlight>,
+        ended: &mut Option<(Result<RunEnd, Disposition>, Vec<NewMessage>)>,
         decided: &mut Option<Disposition>,
         took: Duration,
     ) -> Tried {
-        let Some(held) = seat else { return Tried::GivenUp };
+        let Some(held) = slot else { return Tried::GivenUp };
         held.running.timeout = None;
         held.running.brief = took < BRIEF || held.running.in_batch;
         let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
@@ -384,19 +384,19 @@ impl Lane {
             // for instance, is the fault of the run that published it.
             Err(error) if refuses_follow_ups(&error, &held.running.follow_ups) => {
                 held.running.follow_ups.clear();
-                let failed = Ending::Failed(ReportedFailure::transient(chain(&error)));
+                let failed = RunEnd::Failed(ReportedFailure::transient(chain(&error)));
                 *decided = Some(held.running.decide(now, failed, stopping));
                 Tried::Refused(error)
             }
             Err(error) if error.is_transient() => {
-                let Running { lease, request_type, .. } = &held.running;
+                let InFlightJob { lease, request_type, .. } = &held.running;
                 Tried::InTrouble { id: lease.id.clone(), request_type: request_type.clone(), error }
             }
             result => {
                 let (running, consumer) = match held.others.pop_front() {
                     Some(next) => (std::mem::replace(&mut held.running, next), None),
                     None => {
-                        let held = seat.take().expect("still held");
+                        let held = slot.take().expect("still held");
                         (held.running, Some(held.consumer))
                     }
                 };
@@ -412,15 +412,15 @@ impl Drop for Lane {
         if self.trouble.in_trouble() {
             self.shared.in_trouble.fetch_sub(1, Ordering::SeqCst);
         }
-        self.seat.end();
-        self.monitor.look();
+        self.slot.end();
+        self.monitor.wake();
     }
 }
 
 /// What becomes of a message that its queue has handed out though so many of
 /// its kind are running already: one that was put into another queue than its
 /// handler's, where the queue cannot pick by type.
-fn elsewhere() -> Disposition {
+fn over_limit() -> Disposition {
     Disposition::Rollback {
         delay: Duration::from_secs(1),
         reason: "as many of its kind are running as may".to_owned(),

@@ -10,7 +10,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use crate::disposition::Disposition;
 use crate::telemetry;
 
-pub(super) struct Meters {
+pub(super) struct JobMetrics {
     started: Counter,
     done: Counter,
     retried: Counter,
@@ -23,7 +23,7 @@ pub(super) struct Meters {
     in_flight: Gauge,
 }
 
-impl Meters {
+impl JobMetrics {
     pub(super) fn new(request_type: &'static str) -> Self {
         let counter = |name: &'static str| counter!(name, "request_type" => request_type);
         Self {
@@ -68,16 +68,16 @@ impl Meters {
     }
 
     /// One more is in hand, until this is dropped.
-    pub(super) fn in_hand(&self) -> InHand {
+    pub(super) fn in_flight_guard(&self) -> InFlightGuard {
         self.in_flight.increment(1.0);
-        InHand(self.in_flight.clone())
+        InFlightGuard(self.in_flight.clone())
     }
 }
 
 /// One job that is in hand.
-pub(super) struct InHand(Gauge);
+pub(super) struct InFlightGuard(Gauge);
 
-impl Drop for InHand {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }

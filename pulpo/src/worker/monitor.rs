@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::crew::{Crew, Recruiter};
-use super::seat::{Held, Running};
+use super::slot::{InFlight, InFlightJob};
 use super::{Shared, WorkError};
 use crate::clock::Signal;
-use crate::disposition::{Disposition, Ending};
+use crate::disposition::{Disposition, RunEnd};
 use crate::message::MessageId;
 use crate::queue::{Consumer, QueueError};
 use crate::report::chain;
@@ -57,14 +57,14 @@ impl Monitor {
     }
 
     /// A lane needs the monitor at this time, in uptime.
-    pub(super) fn expect(&self, at: Option<Duration>) {
+    pub(super) fn wake_by(&self, at: Option<Duration>) {
         if at.is_some_and(|at| nanos(at) < self.planned.load(Ordering::SeqCst)) {
-            self.look();
+            self.wake();
         }
     }
 
     /// Something has changed.
-    pub(super) fn look(&self) {
+    pub(super) fn wake(&self) {
         self.signal.notify();
     }
 
@@ -91,14 +91,14 @@ impl Monitor {
         let longest = options.sleep_duration.saturating_add(LONGEST_AT_QUEUE);
         self.crew.lanes().iter().find_map(|lane| {
             // Whoever is at it is not stuck there for longer than a call takes.
-            let held = lane.seat.try_held()?;
+            let held = lane.slot.try_held()?;
             let Some(held) = held.as_ref() else {
                 let seen = Duration::from_nanos(lane.last_seen.load(Ordering::Relaxed));
                 let silent = uptime.saturating_sub(seen);
-                return (silent > longest && !lane.seat.has_ended())
+                return (silent > longest && !lane.slot.has_ended())
                     .then(|| format!("a lane has not come back from the queue for {}", rough(silent)));
             };
-            let Running { touch_at, ttr, lease, .. } = &held.running;
+            let InFlightJob { touch_at, ttr, lease, .. } = &held.running;
             let late = touch_at.is_some_and(|at| uptime > at.saturating_add((*ttr).max(LONGEST_AT_QUEUE)));
             late.then(|| format!("the lease of message {} is not renewed", lease.id))
         })
@@ -129,7 +129,7 @@ impl Monitor {
                     return failed.map_or(Ok(()), Err);
                 }
             }
-            let next = self.tend(uptime, &mut recruiter);
+            let next = self.check_lanes(uptime, &mut recruiter);
             let mut refill = None;
             if !self.shared.stop.requested() {
                 match recruiter.fill(self, uptime) {
@@ -158,17 +158,17 @@ impl Monitor {
         self.crew
             .lanes()
             .iter()
-            .any(|lane| !lane.seat.has_ended() && lane.seat.visit().is_none_or(|held| held.is_none()))
+            .any(|lane| !lane.slot.has_ended() && lane.slot.visit().is_none_or(|held| held.is_none()))
     }
 
     /// Does for each lane what is due; says when it must look again.
-    fn tend(&self, uptime: Duration, recruiter: &mut Recruiter) -> Option<Duration> {
+    fn check_lanes(&self, uptime: Duration, recruiter: &mut Recruiter) -> Option<Duration> {
         let mut next = None;
         for lane in self.crew.lanes() {
-            let ended = lane.seat.has_ended();
-            // A lane that is at its seat wakes us when it is not.
-            let Some(mut seat) = lane.seat.visit() else { continue };
-            let Some(mut held) = seat.take() else { continue };
+            let ended = lane.slot.has_ended();
+            // A lane that is at its slot wakes us when it is not.
+            let Some(mut slot) = lane.slot.visit() else { continue };
+            let Some(mut held) = slot.take() else { continue };
             held.touch(uptime);
             let over = match held.running.timeout {
                 // A fault outside of the handler: of ours, of the clock or of
@@ -177,7 +177,7 @@ impl Monitor {
                 Some((at, limit)) if uptime >= at => Some(limit),
                 _ => {
                     next = next.into_iter().chain(held.next()).min();
-                    *seat = Some(held);
+                    *slot = Some(held);
                     continue;
                 }
             };
@@ -186,15 +186,15 @@ impl Monitor {
                 Ok(consumer) => {
                     recruiter.reuse(consumer);
                     if !ended {
-                        self.crew.is_overdue(&lane.seat);
+                        self.crew.is_overdue(&lane.slot);
                     }
                 }
                 Err(held) => {
-                    *seat = Some(held);
+                    *slot = Some(held);
                     next = next.into_iter().chain([uptime.saturating_add(AGAIN)]).min();
                 }
             }
-            drop(seat);
+            drop(slot);
             self.report(settled);
         }
         next
@@ -205,19 +205,19 @@ impl Monitor {
     /// trouble some are left, for a later try.
     fn settle_all(
         &self,
-        held: Held,
+        held: InFlight,
         uptime: Duration,
         timeout: Option<Duration>,
-    ) -> (Vec<Settled>, Result<Box<dyn Consumer>, Held>) {
+    ) -> (Vec<Settled>, Result<Box<dyn Consumer>, InFlight>) {
         let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
-        let Held { mut consumer, running, mut others } = held;
+        let InFlight { mut consumer, running, mut others } = held;
         others.push_front(running);
         let mut all = Vec::new();
         while let Some(mut running) = others.pop_back() {
             let ending = match timeout {
-                _ if running.waits => Ending::ShutDown,
-                Some(limit) => Ending::TimedOut(limit),
-                None => Ending::Panicked("in the worker, outside of its handler".to_owned()),
+                _ if running.waits => RunEnd::ShutDown,
+                Some(limit) => RunEnd::TimedOut(limit),
+                None => RunEnd::Panicked("in the worker, outside of its handler".to_owned()),
             };
             let took = timeout.unwrap_or_default();
             let disposition = running.decide(now, ending, stopping);
@@ -228,7 +228,7 @@ impl Monitor {
                     others.push_back(running);
                     let mut running = others.pop_front().expect("one is left");
                     running.timeout = running.timeout.map(|(_, limit)| (uptime.saturating_add(AGAIN), limit));
-                    return (all, Err(Held { consumer, running, others }));
+                    return (all, Err(InFlight { consumer, running, others }));
                 }
                 result => result,
             };
@@ -237,7 +237,7 @@ impl Monitor {
         (all, Ok(consumer))
     }
 
-    /// Tells of it, when no seat is held any more.
+    /// Tells of it, when no slot is held any more.
     fn report(&self, settled: Vec<Settled>) {
         for one in settled {
             match one {
@@ -257,11 +257,11 @@ impl Monitor {
     fn give_back(&self) {
         for lane in self.crew.dismiss() {
             // One that is settling its job right now goes on with that.
-            let Some(held) = lane.seat.visit().and_then(|mut held| held.take()) else { continue };
-            let Held { mut consumer, running, others } = held;
+            let Some(held) = lane.slot.visit().and_then(|mut held| held.take()) else { continue };
+            let InFlight { mut consumer, running, others } = held;
             running.cancellation.cancel();
             for mut running in std::iter::once(running).chain(others) {
-                let disposition = running.decide(self.shared.clock.now(), Ending::ShutDown, true);
+                let disposition = running.decide(self.shared.clock.now(), RunEnd::ShutDown, true);
                 let result = running.carry_out(&mut *consumer, &disposition, &*self.shared.queue);
                 self.shared.record(&running, &disposition, &result, Duration::ZERO);
             }
@@ -274,7 +274,7 @@ impl Monitor {
 
 /// A message that the monitor settled in place of its lane, or could not.
 enum Settled {
-    Over { running: Box<Running>, disposition: Disposition, result: Result<(), QueueError>, took: Duration },
+    Over { running: Box<InFlightJob>, disposition: Disposition, result: Result<(), QueueError>, took: Duration },
     Trouble { id: MessageId, request_type: Cow<'static, str>, error: QueueError },
 }
 

@@ -12,11 +12,11 @@ const FIRST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
-pub(super) struct Pause {
+pub(super) struct OutageBackoff {
     troubles: u32,
 }
 
-impl Pause {
+impl OutageBackoff {
     /// How long to wait before the next try: a little longer each time.
     pub(super) fn next(&mut self) -> Duration {
         self.troubles = self.troubles.saturating_add(1);

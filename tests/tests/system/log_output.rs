@@ -58,6 +58,20 @@ fn a_log_that_cannot_be_written_ends_no_worker() {
 }
 
 #[test]
+fn a_log_that_has_reached_its_largest_size_ends_no_worker() {
+    // The queue is not limited with it.
+    let place = Place::with_beanstalkd();
+    publish(&place);
+    let status = shell(&place, "ulimit -f 16; exec {} 2>log", &[]).status().expect("started");
+    assert_eq!(status.code(), Some(0));
+    assert!(place.log().len() <= 16 << 10, "{}", place.log().len());
+    let said = place.run(WORKER, &["stats", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let left = place.run(WORKER, &["list", "--json", "--limit", "0"]);
+    assert_eq!(left.out.matches("\"buried\"").count(), 40, "{}", left.out);
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_ends_no_worker() {
     for settings in [&[][..], &["enable_output_buffering=true"], &["enable_banner=true"]] {
         let place = Place::new();

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tracing::{Span, field};
 
-use super::meters::{InHand, Meters};
+use super::meters::{InFlightGuard, JobMetrics};
 use super::monitor::Monitor;
 use crate::clock::lock;
 use crate::context::Cancellation;
-use crate::disposition::{Disposition, Ending, Situation, after_run};
+use crate::disposition::{Disposition, RunEnd, Situation, after_run};
 use crate::guard;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
@@ -23,22 +23,22 @@ use crate::telemetry;
 /// The consumer and the job of one lane. Empty once the job was taken away
 /// from the lane, which then ends.
 #[derive(Default)]
-pub(super) struct Seat {
-    held: Mutex<Option<Held>>,
+pub(super) struct InFlightSlot {
+    held: Mutex<Option<InFlight>>,
     ended: AtomicBool,
     /// Whether the monitor came while the lane was at it.
     missed: AtomicBool,
 }
 
-pub(super) struct Held {
+pub(super) struct InFlight {
     pub(super) consumer: Box<dyn Consumer>,
-    pub(super) running: Running,
+    pub(super) running: InFlightJob,
     /// The others of a batch, in their order, and last perhaps one that waits.
-    pub(super) others: VecDeque<Running>,
+    pub(super) others: VecDeque<InFlightJob>,
 }
 
 /// A job on its way: all that settling it takes.
-pub(super) struct Running {
+pub(super) struct InFlightJob {
     pub(super) lease: Lease,
     pub(super) request_type: Cow<'static, str>,
     pub(super) queue: String,
@@ -48,7 +48,7 @@ pub(super) struct Running {
     /// When the lease is to be renewed; never again once it is lost.
     pub(super) touch_at: Option<Duration>,
     /// Whether the last try to renew it failed.
-    pub(super) untouched: bool,
+    pub(super) renewal_failed: bool,
     /// When the run has taken too long, and how long it may take.
     pub(super) timeout: Option<(Duration, Duration)>,
     /// Tells the handler that its result no longer counts.
@@ -66,9 +66,9 @@ pub(super) struct Running {
     /// What the log says in place of a reason that holds values of the body.
     pub(super) logged_reason: Option<String>,
     pub(super) span: Span,
-    pub(super) meters: Arc<Meters>,
+    pub(super) meters: Arc<JobMetrics>,
     /// Counts it as in hand while it lives.
-    pub(super) _in_hand: InHand,
+    pub(super) _in_flight: InFlightGuard,
 }
 
 /// What the decision about a message needs to know of it.
@@ -99,14 +99,14 @@ impl Facts {
     }
 }
 
-impl Running {
+impl InFlightJob {
     pub(super) fn new(
         delivery: &Delivery,
         queue: String,
         uptime: Duration,
         facts: Facts,
         cancellation: Arc<Cancellation>,
-        meters: Arc<Meters>,
+        meters: Arc<JobMetrics>,
     ) -> Self {
         Self {
             lease: delivery.lease.clone(),
@@ -116,7 +116,7 @@ impl Running {
             facts,
             ttr: delivery.ttr,
             touch_at: Some(uptime.saturating_add(heartbeat(delivery.ttr))),
-            untouched: false,
+            renewal_failed: false,
             timeout: None,
             cancellation,
             brief: false,
@@ -126,7 +126,7 @@ impl Running {
             begun: false,
             logged_reason: None,
             span: Span::none(),
-            _in_hand: meters.in_hand(),
+            _in_flight: meters.in_flight_guard(),
             meters,
         }
     }
@@ -155,8 +155,8 @@ impl Running {
 
     /// A reason may quote the body, as serde's errors do: it is kept in the
     /// queue, beside that body, and the log has it without values.
-    pub(super) fn hide_values(&mut self, ending: &Result<Ending, Disposition>) {
-        if let Ok(Ending::Unreadable(error)) = ending {
+    pub(super) fn hide_values(&mut self, ending: &Result<RunEnd, Disposition>) {
+        if let Ok(RunEnd::Unreadable(error)) = ending {
             self.logged_reason = Some(error.without_values());
         }
     }
@@ -174,7 +174,7 @@ impl Running {
         match consumer.touch(&self.lease) {
             Ok(()) => {
                 self.touch_at = Some(uptime.saturating_add(heartbeat(self.ttr)));
-                self.untouched = false;
+                self.renewal_failed = false;
             }
             Err(QueueError::LeaseLost { id }) => {
                 self.touch_at = None;
@@ -187,7 +187,7 @@ impl Running {
             Err(error) => {
                 // Sooner than the next heartbeat, since the lease is ending.
                 self.touch_at = Some(uptime.saturating_add((heartbeat(self.ttr) / 10).max(Duration::from_millis(50))));
-                if !std::mem::replace(&mut self.untouched, true) {
+                if !std::mem::replace(&mut self.renewal_failed, true) {
                     tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, error = chain(&error), "cannot renew the lease, trying again");
                 }
             }
@@ -201,20 +201,20 @@ fn heartbeat(ttr: Duration) -> Duration {
     ttr / 3
 }
 
-impl Seat {
+impl InFlightSlot {
     /// For the lane, which then tells the monitor if it came in vain. What
     /// `action` does must not be the user's.
-    pub(super) fn with<R>(&self, monitor: &Monitor, action: impl FnOnce(&mut Option<Held>) -> R) -> R {
+    pub(super) fn with<R>(&self, monitor: &Monitor, action: impl FnOnce(&mut Option<InFlight>) -> R) -> R {
         let result = action(&mut lock(&self.held));
         if self.missed.swap(false, Ordering::SeqCst) {
-            monitor.look();
+            monitor.wake();
         }
         result
     }
 
     /// For the monitor, which waits for no lane: `None` while the lane is at
     /// it, which will wake the monitor when it is not.
-    pub(super) fn visit(&self) -> Option<MutexGuard<'_, Option<Held>>> {
+    pub(super) fn visit(&self) -> Option<MutexGuard<'_, Option<InFlight>>> {
         self.try_held().or_else(|| {
             self.missed.store(true, Ordering::SeqCst);
             // It may have gone before it was told.
@@ -223,7 +223,7 @@ impl Seat {
     }
 
     /// What is there, unless somebody is at it.
-    pub(super) fn try_held(&self) -> Option<MutexGuard<'_, Option<Held>>> {
+    pub(super) fn try_held(&self) -> Option<MutexGuard<'_, Option<InFlight>>> {
         match self.held.try_lock() {
             Ok(held) => Some(held),
             Err(std::sync::TryLockError::Poisoned(held)) => Some(held.into_inner()),
@@ -246,7 +246,7 @@ impl Seat {
     }
 }
 
-impl Held {
+impl InFlight {
     /// Renews the leases for which it is time.
     pub(super) fn touch(&mut self, uptime: Duration) {
         let consumer = &mut *self.consumer;
@@ -256,7 +256,7 @@ impl Held {
 
     /// When the monitor must look at it, in uptime.
     pub(super) fn next(&self) -> Option<Duration> {
-        std::iter::once(&self.running).chain(&self.others).filter_map(Running::next).min()
+        std::iter::once(&self.running).chain(&self.others).filter_map(InFlightJob::next).min()
     }
 
     /// The handler is called with all that are in hand and not waiting.
@@ -269,9 +269,9 @@ impl Held {
     }
 }
 
-impl Running {
+impl InFlightJob {
     /// Decides by how the run ended.
-    pub(super) fn decide(&self, now: chrono::DateTime<chrono::Utc>, ending: Ending, stopping: bool) -> Disposition {
+    pub(super) fn decide(&self, now: chrono::DateTime<chrono::Utc>, ending: RunEnd, stopping: bool) -> Disposition {
         after_run(&self.facts.at(now, stopping), ending)
     }
 
