@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -281,6 +282,28 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
     let log = place.log();
     assert!(log.lines().count() < 30 + 4 * all, "{} lines: {log}", log.lines().count());
     assert!(!worker.has_ended());
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
+fn a_process_that_is_out_of_descriptors_answers_and_says_so_once() {
+    let place = Place::new();
+    let worker = place.start(place.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]));
+    let address = address(&place);
+    until("it is ready", || status(address, "/readyz") == 200);
+    // Three are left, while it has room for many more connections.
+    let limit = format!("--nofile={}", Usage::of(worker.id()).descriptors + 3);
+    let limited = Command::new("prlimit").args(["--pid", &worker.id().to_string(), &limit]).status();
+    assert!(limited.expect("prlimit is there").success());
+    let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(address).expect("connected")).collect();
+    let trouble = "cannot accept connections over HTTP, trying again";
+    until("it is said", || place.log().contains(trouble));
+    for _ in 0..50 {
+        until("it is alive", || status(address, "/healthz") == 200);
+    }
+    assert_eq!(place.log().matches(trouble).count(), 1, "{}", place.log());
+    drop(idle);
     worker.signal("TERM");
     assert_eq!(worker.end(), 0);
 }
