@@ -8,6 +8,7 @@
 use std::io::Write;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
 use super::interrupt::Interrupt;
@@ -68,7 +69,7 @@ pub(super) struct KickArguments {
     )]
     all: bool,
     /// Only those in this queue
-    #[arg(long, value_name = "Q", conflicts_with = "ids")]
+    #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
     pick: Pick,
@@ -99,7 +100,7 @@ pub(super) struct DeleteArguments {
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free, conflicts_with = "ids")]
     state: Vec<State>,
     /// Only those in this queue
-    #[arg(long, value_name = "Q", conflicts_with = "ids")]
+    #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
     pick: Pick,
@@ -121,7 +122,7 @@ It says how many are meant and asks. Where it cannot ask, it needs --yes. What a
 go by when a message came into its state.")]
 pub(super) struct PurgeArguments {
     /// The queue to empty
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     /// All queues
     #[arg(long, conflicts_with = "queue")]

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::peek::Shown;
 use super::pick::Pick;
@@ -29,7 +30,7 @@ pub(super) struct ListArguments {
     #[arg(long, value_name = "S", value_delimiter = ',')]
     state: Vec<State>,
     /// Only those in this queue
-    #[arg(long, value_name = "Q")]
+    #[arg(long, value_name = "Q", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
     pick: Pick,

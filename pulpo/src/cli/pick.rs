@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::WrongUsage;
+use super::{WrongUsage, show};
 use crate::config::parse_duration;
 use crate::queue::{Filter, State};
 
@@ -54,6 +54,7 @@ impl Pick {
             if let (Some(before), Some(after)) = (before, after)
                 && before <= after
             {
+                let (after, before) = (show::at(after), show::at(before));
                 return Err(WrongUsage(format!(
                     "expected {name_after} to begin before {name_before} ends, got from {after} until {before}: \
                      no message fits both"

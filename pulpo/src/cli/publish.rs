@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::interrupt::Interrupt;
 use super::show::{self, counted};
-use super::{Done, Format, Open, terminal};
+use super::{Done, Format, Open, WrongUsage, terminal};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
 use crate::message::{Message, MessageId, When, only_payload};
@@ -107,6 +107,7 @@ pub(super) fn run(arguments: &PublishArguments, open: Open<'_>, out: &mut dyn Wr
         Some(nearest) => format!("no handler for the request type {wanted:?}; did you mean {nearest:?}?"),
         None => format!("no handler for the request type {wanted:?}; this program serves: {}", registry.known()),
     })?;
+    can_ever_run(arguments)?;
     let bodies = Bodies::read(arguments, handler)?;
     let (ids, end) = publish(arguments, handler, &bodies, &open()?)?;
     let told = tell(arguments.format, handler.request_type(), &bodies, &ids, end.as_deref(), out);
@@ -115,6 +116,21 @@ pub(super) fn run(arguments: &PublishArguments, open: Open<'_>, out: &mut dyn Wr
         // What broke it off says more than that nobody listens.
         Some(why) => Err(bodies.how_to_go_on(ids.len(), &why).into()),
     }
+}
+
+/// Refuses what would be deleted unprocessed.
+fn can_ever_run(arguments: &PublishArguments) -> Result<(), WrongUsage> {
+    let now = Utc::now();
+    let Some(expiration) = arguments.expiration.map(|when| when.from(now)) else { return Ok(()) };
+    let begin = arguments.delay.map_or(now, |when| when.from(now)).max(now);
+    if expiration <= begin {
+        return Err(WrongUsage(format!(
+            "expected an expiration after the job can begin, at {}, got {}: it would never run",
+            show::at(begin),
+            show::at(expiration)
+        )));
+    }
+    Ok(())
 }
 
 /// Says what is published.

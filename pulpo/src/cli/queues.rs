@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use indicatif::HumanBytes;
 use serde_json::json;
 
@@ -27,7 +28,7 @@ Jobs that run go on to their end, and publishing goes on. `stats` shows what is 
 outlives a restart; on beanstalkd it is over when the server is restarted.")]
 pub(super) struct PauseArguments {
     /// The queue
-    #[arg(index = 1)]
+    #[arg(index = 1, value_parser = NonEmptyStringValueParser::new())]
     queue: String,
     /// For how long, such as 15m [default: until it is resumed]
     #[arg(index = 2, value_name = "FOR", value_parser = time)]
@@ -42,6 +43,7 @@ Example:
   resume mail    messages of this queue are handed out again, at once")]
 pub(super) struct ResumeArguments {
     /// The queue
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     queue: String,
     #[command(flatten)]
     format: Format,

@@ -94,7 +94,12 @@ pub(super) fn ago(time: DateTime<Utc>) -> String {
 
 /// `2026-11-23T09:00:00Z (3m ago)`.
 pub(super) fn age(time: DateTime<Utc>) -> String {
-    format!("{} ({})", time.to_rfc3339_opts(SecondsFormat::Secs, true), ago(time))
+    format!("{} ({})", at(time), ago(time))
+}
+
+/// `2026-11-23T09:00:00Z`.
+pub(super) fn at(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// `1 message`, `7 messages`.

@@ -193,7 +193,7 @@ impl Table {
             let whole = widths(&|measure, column| measure.natural.max(width(column.short)));
             let mut shown = widths(&|measure, column| measure.least.max(width(column.short)));
             // A column without any text says nothing.
-            let says_nothing = |at: &usize| self.columns[*at].spare.is_some() && measures[*at].natural == 0;
+            let says_nothing = |at: &usize| *at > 0 && measures[*at].natural == 0;
             if taken(&whole) > room
                 && let Some(at) = columns.iter().position(says_nothing)
             {
@@ -230,9 +230,11 @@ impl Table {
                 self.write_line(f, shown, line)?;
             }
         }
-        let left_out: Vec<_> =
-            (0..self.columns.len()).filter(|at| shown.iter().all(|(shown, _)| shown != at)).collect();
-        if self.rows.is_empty() || left_out.is_empty() {
+        // A column without any text is not missed.
+        let says_something = |at: &usize| self.texts(*at).any(|text| !text.is_empty());
+        let is_left_out = |at: &usize| shown.iter().all(|(shown, _)| shown != at) && says_something(at);
+        let left_out: Vec<_> = (0..self.columns.len()).filter(is_left_out).collect();
+        if left_out.is_empty() {
             return Ok(());
         }
         let names: Vec<_> = left_out.into_iter().map(|at| self.columns[at].head).collect();
