@@ -1,5 +1,6 @@
 //! What only builds of real crates show.
 
 mod duplicates;
+mod image;
 mod places;
 mod workspace;

@@ -66,6 +66,7 @@ pub(crate) fn pulpo(name: &str, features: &str) -> String {
     format!("{name} = {{ package = \"pulpo\", path = {path:?}, default-features = false, features = [{features}] }}\n")
 }
 
-fn root() -> PathBuf {
+/// The folder of the repository.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }

@@ -14,33 +14,97 @@ fn contrib(name: &str) -> String {
     std::fs::read_to_string(path).expect("a file of the repository")
 }
 
-/// All settings that a text makes, those that are commented out too.
+/// All settings that a text makes, in the environment; those that are commented
+/// out too, and not those whose value is left out.
 fn settings(text: &str) -> Vec<(String, String)> {
-    let words =
-        text.split_whitespace().map(|word| word.trim_start_matches("#Environment=").trim_start_matches("Environment="));
+    let words = text.split_whitespace().map(|word| {
+        let word = word.trim_start_matches('`').split('`').next().unwrap_or_default();
+        word.trim_start_matches("#Environment=").trim_start_matches("Environment=")
+    });
     let pairs = words.filter_map(|word| word.split_once('=')).filter(|(key, _)| key.starts_with("PULPO_"));
+    let pairs = pairs.filter(|(_, value)| !value.contains('…'));
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The value of a key of the unit.
+fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
+    unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// What the unit sets, for a process of this number; commented lines too.
+fn settings_of_unit(number: &str) -> Vec<(String, String)> {
+    settings(&contrib("pulpo-worker.service").replace("%i", number))
 }
 
 #[test]
 fn what_the_unit_and_the_image_set_is_known() {
-    for (name, count) in [("pulpo-worker.service", 2), ("Dockerfile", 1)] {
-        let settings = settings(&contrib(name));
-        assert_eq!(settings.len(), count, "{name}: {settings:?}");
-        let output = Place::new().command(WORKER, &["config"]).envs(settings.clone()).output().expect("started");
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(settings.iter().all(|(key, value)| shown.contains(key) && shown.contains(value)), "{name}: {shown}");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let page = |name: &str| std::fs::read_to_string(docs.join(name)).expect("a page");
+    let all = [
+        ("pulpo-worker.service", settings_of_unit("1"), 2),
+        ("Dockerfile", settings(&contrib("Dockerfile")), 2),
+        ("running.md", settings(&page("running.md")), 1),
+        ("configuration.md", settings(&page("configuration.md")), 1),
+        ("operating.md", settings(&page("operating.md")), 1),
+    ];
+    for (name, settings, least) in all {
+        assert!(settings.len() >= least, "{name}: {settings:?}");
+        for (key, value) in settings {
+            let output = Place::new().command(WORKER, &["config"]).env(&key, &value).output().expect("started");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && said.is_empty(), "{name}: {key}={value}: {said}");
+            let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(shown.contains(&key), "{name}: {key}={value}: {shown}");
+        }
     }
 }
 
 #[test]
-fn the_unit_waits_longer_than_a_worker_for_its_jobs() {
+fn several_processes_of_the_unit_are_one_user_in_one_folder() {
     let unit = contrib("pulpo-worker.service");
-    let seconds = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")?.strip_suffix('s'));
+    assert_eq!(value(&unit, "DynamicUser"), Some("yes"));
+    let user = value(&unit, "User").expect("a name: else systemd makes a user for each process");
+    let state = value(&unit, "StateDirectory").expect("a folder");
+    let folder = value(&unit, "WorkingDirectory").expect("a folder");
+    assert_eq!(folder, format!("/var/lib/{state}"));
+    for shared in [user, state] {
+        assert!(!shared.contains('%'), "{shared} is another one for each process");
+    }
+    // What only one of them can have is another one for each.
+    let port = unit.split_whitespace().find(|word| word.contains("%i")).expect("a port by the process's number");
+    for number in ["1", "2"] {
+        let address = port.replace("%i", number);
+        assert!(address.parse::<std::net::SocketAddr>().is_ok(), "{address}");
+    }
+}
+
+#[test]
+fn the_image_has_a_compiler_that_is_new_enough() {
+    let dockerfile = contrib("Dockerfile");
+    let has = dockerfile.lines().find_map(|line| line.strip_prefix("ARG RUST=1.")).expect("a version");
+    let manifest =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml")).expect("a file");
+    let needs = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"1.")).expect("a version");
+    let needs = needs.trim_end_matches('"');
+    assert!(has.parse::<u32>().expect("a number") >= needs.parse().expect("a number"), "{has}");
+}
+
+#[test]
+fn each_stop_is_given_longer_than_a_worker_takes() {
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/running.md")).expect("a page");
     let grace = pulpo::Config::default().worker.shutdown_grace.as_secs();
-    assert!(seconds.and_then(|seconds| seconds.parse::<u64>().ok()).expect("seconds") > grace + 5);
-    assert!(unit.contains("KillSignal=SIGTERM"));
+    for (text, before) in [
+        (contrib("pulpo-worker.service"), "TimeoutStopSec="),
+        (contrib("Dockerfile"), "docker stop --time "),
+        (page.clone(), "docker stop --time "),
+        (page, "terminationGracePeriodSeconds: "),
+    ] {
+        let (_, rest) = text.split_once(before).expect(before);
+        let seconds: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        assert!(seconds.parse::<u64>().expect("seconds") > grace + 5, "{before}{seconds}");
+    }
+    assert!(contrib("pulpo-worker.service").contains("KillSignal=SIGTERM"));
 }
 
 #[test]
@@ -51,10 +115,15 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
         return;
     }
     let place = Place::new();
-    let unit = place.path("pulpo-worker.service");
-    std::fs::write(&unit, contrib("pulpo-worker.service").replace("/usr/local/bin/shop-worker", WORKER))
-        .expect("written");
-    let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output().expect("started");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && !said.contains("pulpo-worker"), "{said}");
+    let text = contrib("pulpo-worker.service").replace("/usr/local/bin/shop-worker", WORKER);
+    let for_several =
+        text.replace("#Environment=PULPO_LISTEN=127.0.0.1:9100", "Environment=PULPO_LISTEN=127.0.0.1:910%i");
+    assert_ne!(text, for_several);
+    for (name, text) in [("shop-worker.service", text), ("shop-worker@.service", for_several)] {
+        std::fs::write(place.path(name), text).expect("written");
+        let unit = place.path(&name.replace('@', "@1"));
+        let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output().expect("started");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("shop-worker"), "{name}: {said}");
+    }
 }
