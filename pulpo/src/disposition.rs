@@ -12,6 +12,7 @@ use crate::message::MessageError;
 use crate::outcome::{FailureKind, ReportedFailure};
 use crate::policy::Policy;
 use crate::report::limited;
+use crate::shape::ShapeId;
 
 /// How long messages of an unknown request type are kept in the queue, and
 /// how long at most between two looks at one.
@@ -30,6 +31,18 @@ pub(crate) enum RunEnd {
     TimedOut(Duration),
     /// Not a message, or its body does not fit.
     Unreadable(MessageError),
+    /// Its body does not fit, and was written by a program whose type for it is
+    /// another one.
+    OtherShape {
+        /// What does not fit.
+        error: MessageError,
+        /// The shape of that program's type.
+        theirs: ShapeId,
+        /// The shape of the type here.
+        ours: ShapeId,
+        /// How long the worker keeps such a message in the queue.
+        grace: Duration,
+    },
     /// No handler here serves its request type.
     UnknownType {
         /// That type.
@@ -83,7 +96,7 @@ pub(crate) enum Disposition {
         /// Whether it was an attempt.
         counted: bool,
     },
-    /// Not here: ready again after `delay`, for a worker that knows it.
+    /// Not here: ready again after `delay`, for a worker that knows its type or reads its body.
     LeaveToOthers {
         /// From now.
         delay: Duration,
@@ -145,7 +158,19 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
         RunEnd::Panicked(text) => again(at, format!("panicked: {text}"), None),
         RunEnd::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),
         RunEnd::Unreadable(error) => Disposition::Bury { reason: limited(error.to_string()), counted: false },
-        RunEnd::UnknownType { request_type, known, grace } => unknown(at, &request_type, &known, grace),
+        RunEnd::OtherShape { error, theirs, ours, grace } => {
+            let why = limited(error.to_string());
+            let why = format!(
+                "{why}; another version of the program wrote it (the shape of its body is {theirs}, here {ours})"
+            );
+            let waits = format!("{why}, and it waits for a worker that can read it");
+            let limit = humantime::format_duration(grace);
+            wait_for_another(at, grace, waits, format!("{why}, and no worker that can read it came within {limit}"))
+        }
+        RunEnd::UnknownType { request_type, known, grace } => {
+            let why = format!("no handler for the request type `{}`", limited(request_type));
+            wait_for_another(at, grace, format!("{why} in this worker"), format!("{why}; this worker knows: {known}"))
+        }
         RunEnd::ShutDown => Disposition::Rollback {
             delay: Duration::ZERO,
             reason: "its worker was shut down".to_owned(),
@@ -178,24 +203,18 @@ fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposi
     Disposition::Rollback { delay, reason, counted: true }
 }
 
-/// A newer worker may know the type: its messages wait for one, looked at
-/// ever more rarely, until the grace is over. That begins with the first look,
-/// since the message may have waited for other reasons before.
-fn unknown(at: &Situation<'_>, request_type: &str, known: &str, grace: Duration) -> Disposition {
-    let request_type = limited(request_type.to_owned());
+/// A worker of another version may know the type or read the body: the message
+/// waits for one, looked at ever more rarely, until the grace is over. That
+/// begins with the first look, since the message may have waited for other
+/// reasons before.
+fn wait_for_another(at: &Situation<'_>, grace: Duration, waits: String, buried: String) -> Disposition {
     let waited = at.left_since.and_then(|since| (at.now - since).to_std().ok()).unwrap_or_default();
     let left = grace.saturating_sub(waited);
     if left.is_zero() {
-        return Disposition::Bury {
-            reason: format!("no handler for the request type `{request_type}`; this worker knows: {known}"),
-            counted: false,
-        };
+        return Disposition::Bury { reason: buried, counted: false };
     }
     let delay = waited.clamp(Duration::from_secs(1), UNKNOWN_TYPE_LONGEST_PAUSE).min(left);
-    Disposition::LeaveToOthers {
-        delay,
-        reason: format!("no handler for the request type `{request_type}` in this worker"),
-    }
+    Disposition::LeaveToOthers { delay, reason: waits }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::message::{Message, WriteError};
 use crate::policy::Policy;
+use crate::shape::ShapeId;
 
 /// What may travel as the body of a message: serde's two traits, and free to
 /// go to another thread. Implemented by itself for each such type.
@@ -111,6 +112,7 @@ pub struct Draft<J> {
     pub(crate) request_type: &'static str,
     pub(crate) policy: &'static Policy,
     pub(crate) write_body: WriteBody<J>,
+    pub(crate) shape: fn() -> ShapeId,
 }
 
 /// How the body of a message is written down.
@@ -123,6 +125,7 @@ impl<J: Job> Draft<J> {
             request_type: J::REQUEST_TYPE,
             policy: const { &J::POLICY },
             write_body: Message::write_checked_body,
+            shape: ShapeId::of::<J>,
         }
     }
 }

@@ -171,9 +171,9 @@
 //! takes no new job, running ones have `shutdown_grace` to end, then they go
 //! back uncounted; a second signal does not wait. A worker that is killed
 //! loses nothing: its jobs are ready again when their leases end, at most
-//! `ttr` later. During a deploy, a message that only the new version knows
-//! waits for it, and the old version buries it only after
-//! `unknown_type_grace`.
+//! `ttr` later. During a deploy, a message that only the new version knows,
+//! or whose body only that version can read, waits for it, and the old version
+//! buries it only after `unknown_type_grace`.
 //!
 //! # Features
 //!
@@ -224,6 +224,7 @@ mod registry;
 mod report;
 #[cfg(feature = "tokio")]
 mod runtime;
+mod shape;
 mod state;
 mod telemetry;
 #[cfg(feature = "testing")]

@@ -268,12 +268,8 @@ impl<B: Serialize> Serialize for Message<B> {
 }
 
 impl<B: DeserializeOwned> Message<B> {
-    /// Reads the wire form.
-    ///
-    /// # Errors
-    /// Says what is wrong with the text, the header or the body.
-    pub fn from_json(text: &[u8]) -> Result<Self, MessageError> {
-        let incoming = Incoming::read(text)?;
+    /// Reads the wire form, whichever job it asks for.
+    pub(crate) fn read(incoming: Incoming<'_>) -> Result<Self, MessageError> {
         let body = incoming.body().decode()?;
         let header = Header { body_wrapped: None, ..incoming.header };
         Ok(Self { id: incoming.id, header, body, unchecked: false })

@@ -13,6 +13,8 @@ use crate::policy::HandlerOptions;
 #[cfg(feature = "cli")]
 use crate::policy::Policy;
 use crate::queue::{NewMessage, QueueAdapter, QueueError};
+#[cfg(feature = "cli")]
+use crate::shape::ShapeId;
 use crate::telemetry;
 
 /// Puts messages into a queue.
@@ -78,15 +80,16 @@ impl Producer {
         &self,
         request_type: &'static str,
         policy: &'static Policy,
+        shape: fn() -> ShapeId,
         messages: Vec<Message<B>>,
     ) -> Result<Vec<Message<B>>, PublishError> {
-        let draft = |message| Draft { message, request_type, policy, write_body: Message::write_body };
+        let draft = |message| Draft { message, request_type, policy, write_body: Message::write_body, shape };
         self.publish_all(messages.into_iter().map(draft).collect())
     }
 
     /// Fills in what the message leaves to its job, and writes it down.
     fn stamp<J>(&self, draft: Draft<J>, now: DateTime<Utc>) -> Result<(Message<J>, NewMessage), PublishError> {
-        let Draft { mut message, request_type, policy, write_body } = draft;
+        let Draft { mut message, request_type, policy, write_body, shape } = draft;
         let changed = self.changed.get(request_type).map(|changed| changed.apply(policy));
         let policy = changed.as_ref().unwrap_or(policy);
         let header = message.header_mut();
@@ -95,6 +98,7 @@ impl Producer {
         }
         request_type.clone_into(&mut header.request_type);
         header.attempts = 0;
+        header.shape = Some(shape());
         header.priority.get_or_insert(policy.priority);
         header.delay = header.delay.map(|delay| When::At(delay.from(now)));
         header.expiration = header.expiration.map(|expiration| When::At(expiration.from(now)));

@@ -237,7 +237,7 @@ pub trait Consumer: Send {
     fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError>;
 
     /// Not for this worker: makes the message ready again after `delay`, for
-    /// one that knows it. No attempt. The next delivery says since when this
+    /// one that knows its type or reads its body. No attempt. The next delivery says since when this
     /// has been so, as [`Delivery::left_since`].
     ///
     /// # Errors

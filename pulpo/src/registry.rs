@@ -1,9 +1,15 @@
 //! The handlers of this program: what the linker collected, checked.
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
+
+use serde::de::DeserializeOwned;
 
 use crate::job::Job;
+use crate::message::{Incoming, Message, MessageError};
+use crate::report::limited;
 
 mod handler;
 
@@ -14,6 +20,7 @@ pub(crate) use handler::{Batch, Call};
 #[derive(Debug)]
 pub struct Declared {
     request_type: &'static str,
+    names: fn() -> JobNames,
     body_type: fn() -> &'static str,
     file: &'static str,
     line: u32,
@@ -21,10 +28,60 @@ pub struct Declared {
 
 inventory::collect!(Declared);
 
+/// The request types of a body type.
+#[derive(Clone, Copy, Debug)]
+struct JobNames {
+    body: TypeId,
+    request_type: &'static str,
+    aliases: &'static [&'static str],
+}
+
+impl JobNames {
+    fn of<J: Job>() -> Self {
+        Self { body: TypeId::of::<J>(), request_type: J::REQUEST_TYPE, aliases: J::ALIASES }
+    }
+
+    /// Those of this type, if it is the body of a job of this program.
+    fn find(body: TypeId) -> Option<&'static Self> {
+        static ALL: OnceLock<HashMap<TypeId, JobNames>> = OnceLock::new();
+        let all = ALL.get_or_init(|| {
+            let declared = inventory::iter::<Declared>().map(|declared| (declared.names)());
+            let handled = inventory::iter::<Handler>().map(Handler::names);
+            declared.chain(handled).map(|names| (names.body, names)).collect()
+        });
+        all.get(&body)
+    }
+}
+
+impl<B: DeserializeOwned + 'static> Message<B> {
+    /// Reads the wire form. If `B` is the body of a job, it must be a message
+    /// of that job: its request type, or one of its aliases.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text, the header or the body, or that it is
+    /// a message of another job.
+    pub fn from_json(text: &[u8]) -> Result<Self, MessageError> {
+        let incoming = Incoming::read(text)?;
+        if let Some(JobNames { request_type, aliases, .. }) = JobNames::find(TypeId::of::<B>()) {
+            let got = incoming.header.request_type();
+            if got != *request_type && !aliases.contains(&got) {
+                return Err(MessageError::OtherJob { expected: request_type, got: limited(got.to_owned()) });
+            }
+        }
+        Self::read(incoming)
+    }
+}
+
 impl Declared {
     /// What the derive macro submits; reached through `__private`.
     pub(crate) const fn new<J: Job>(file: &'static str, line: u32) -> Self {
-        Self { request_type: J::REQUEST_TYPE, body_type: std::any::type_name::<J>, file, line }
+        Self {
+            request_type: J::REQUEST_TYPE,
+            names: JobNames::of::<J>,
+            body_type: std::any::type_name::<J>,
+            file,
+            line,
+        }
     }
 
     /// Its request type.

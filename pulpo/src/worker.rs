@@ -388,7 +388,7 @@ impl Shared {
             }
             (Ok(()), Disposition::LeaveToOthers { delay, reason }) => {
                 let again_in = tracing::field::display(rough(*delay));
-                let reason = self.shown(reason);
+                let reason = self.shown(running.logged_reason.as_ref().unwrap_or(reason));
                 tracing::warn!(id, request_type, attempt, queue, took = took(), reason, again_in, "put back");
                 (&self.counts.retried, "retried")
             }

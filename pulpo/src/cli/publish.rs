@@ -197,7 +197,7 @@ fn publish(
             bytes += body.get().len();
             messages.push(message(arguments, body));
         }
-        match pulpo.producer().enqueue(handler.request_type(), handler.policy(), messages) {
+        match pulpo.producer().enqueue(handler.request_type(), handler.policy(), handler.shape(), messages) {
             Ok(sent) => ids.extend(sent.iter().filter_map(|message| message.id().cloned())),
             Err(error) => {
                 end = Some(chain(&error));

@@ -117,6 +117,24 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
 }
 
 #[test]
+fn a_body_of_another_shape_waits_for_a_worker_that_can_read_it() {
+    let grace = Duration::from_secs(600);
+    let after = |seconds| {
+        let at = Situation { left_since: Some(now() - TimeDelta::seconds(seconds)), failed: 50, ..situation() };
+        let [theirs, ours] = ["1-00000000000000aa", "1-00000000000000bb"].map(|id| id.parse().expect("an id"));
+        after_run(&at, RunEnd::OtherShape { error: MessageError::NotAnObject("null"), theirs, ours, grace })
+    };
+    let why = "expected a message with header and body, got null; another version of the program wrote it (the shape of \
+               its body is 1-00000000000000aa, here 1-00000000000000bb), and ";
+    let waits = format!("{why}it waits for a worker that can read it");
+    for (waited, delay) in [(0, 1), (30, 30), (200, 60), (599, 1)] {
+        let left = Disposition::LeaveToOthers { delay: Duration::from_secs(delay), reason: waits.clone() };
+        assert_eq!(after(waited), left, "{waited}");
+    }
+    assert_eq!(after(600), bury(&format!("{why}no worker that can read it came within 10m"), false));
+}
+
+#[test]
 fn a_stop_gives_back_uncounted() {
     assert_eq!(after_run(&situation(), RunEnd::ShutDown), rollback(Duration::ZERO, "its worker was shut down", false));
 }

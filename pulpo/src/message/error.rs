@@ -16,6 +16,15 @@ pub enum MessageError {
     /// The one thing that a message must say is missing.
     #[error("expected the name of a job in header.request_type, got none")]
     NoRequestType,
+    /// It asks for another job than the one whose body was asked for.
+    #[error("expected a message of the job `{expected}`, got one of `{got}`")]
+    #[non_exhaustive]
+    OtherJob {
+        /// The job that the body type belongs to.
+        expected: &'static str,
+        /// The request type of the message.
+        got: String,
+    },
     /// Something in the header cannot be read.
     #[error("{path}: {source}")]
     #[non_exhaustive]

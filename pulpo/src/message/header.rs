@@ -12,8 +12,9 @@ use serde_json::value::RawValue;
 
 use super::extra::Extra;
 use super::priority::Priority;
-use super::raw::number;
+use super::raw::{number, text};
 use super::{When, time};
+use crate::shape::ShapeId;
 
 /// What a message says beside its body.
 ///
@@ -34,6 +35,8 @@ pub struct Header {
     pub(crate) delay: Option<When>,
     pub(crate) expiration: Option<When>,
     pub(crate) attempts: u32,
+    /// The form of the body that its producer had; `None`: it does not say.
+    pub(crate) shape: Option<ShapeId>,
     /// Whether pulpo put the body into `{"payload": …}`; `None`: nobody says.
     /// Only for reading: what is written follows from the body.
     pub(crate) body_wrapped: Option<bool>,
@@ -42,8 +45,8 @@ pub struct Header {
 
 impl Header {
     /// The keys that mean something to pulpo itself.
-    pub(crate) const OWN_KEYS: [&str; 6] =
-        ["request_type", "priority", "delay", "expiration", "attempts", "body_wrapped"];
+    pub(crate) const OWN_KEYS: [&str; 7] =
+        ["request_type", "priority", "delay", "expiration", "attempts", "shape", "body_wrapped"];
 
     /// Which job is asked for.
     #[must_use]
@@ -168,6 +171,9 @@ impl Serialize for WithBody<'_> {
             map.serialize_entry("expiration", &time::write(expiration))?;
         }
         map.serialize_entry("attempts", &header.attempts)?;
+        if let Some(shape) = &header.shape {
+            map.serialize_entry("shape", shape)?;
+        }
         if let Some(body_wrapped) = body_wrapped {
             map.serialize_entry("body_wrapped", body_wrapped)?;
         }
@@ -214,6 +220,7 @@ impl<'de> Visitor<'de> for ReadHeader {
                 "attempts" => {
                     header.attempts = Priority::read(map.next_value()?).ok().flatten().map_or(0, Priority::get);
                 }
+                "shape" => header.shape = text(map.next_value()?).and_then(|text| text.parse().ok()),
                 "body_wrapped" => header.body_wrapped = map.next_value::<&RawValue>()?.get().parse().ok(),
                 _ => header.extra.add(key.into_owned(), map.next_value()?),
             }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::header::{Header, Key};
 use super::{MessageError, MessageId, PAYLOAD};
+use crate::shape::ShapeId;
 
 /// A message of which the header is read and the body is not yet: which type
 /// it must fit is known only by its request type.
@@ -30,7 +31,8 @@ impl<'text> Incoming<'text> {
 
     /// The body, and how it is written.
     pub(crate) fn body(&self) -> WireBody<'text> {
-        WireBody { text: self.body.map(RawValue::get), wrapped: self.header.body_wrapped }
+        let Header { body_wrapped, shape, .. } = self.header;
+        WireBody { text: self.body.map(RawValue::get), wrapped: body_wrapped, shape }
     }
 }
 
@@ -92,17 +94,24 @@ pub(crate) struct WireBody<'text> {
     text: Option<&'text str>,
     /// Whether pulpo put it into `{"payload": …}`; `None`: nobody says.
     wrapped: Option<bool>,
+    /// The shape that its producer had; `None`: nobody says.
+    shape: Option<ShapeId>,
 }
 
 impl<'text> WireBody<'text> {
     /// A body of which nobody says how it is written.
     pub(crate) fn unmarked(text: Option<&'text str>) -> Self {
-        Self { text, wrapped: None }
+        Self { text, wrapped: None, shape: None }
     }
 
     /// A body that stands there as its type writes it.
     pub(crate) fn as_written(text: &'text str) -> Self {
-        Self { text: Some(text), wrapped: Some(false) }
+        Self { text: Some(text), wrapped: Some(false), shape: None }
+    }
+
+    /// The shape that its producer had, if it says one.
+    pub(crate) fn shape(&self) -> Option<ShapeId> {
+        self.shape
     }
 
     /// As JSON, with what it may be wrapped in.

@@ -79,7 +79,7 @@ fn a_body_that_is_no_object_travels_as_payload() {
         Red,
     }
 
-    fn round<B: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(body: B, wire: &str) {
+    fn round<B: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug + 'static>(body: B, wire: &str) {
         let mut message = Message::new(body);
         message.header_mut().request_type = "x".to_owned();
         let text = message.to_json().expect("JSON");
@@ -308,6 +308,7 @@ proptest! {
             delay: delay.map(When::At),
             expiration: expiration.map(When::At),
             attempts,
+            shape: None,
             body_wrapped: None,
             extra: Extra::default(),
         };

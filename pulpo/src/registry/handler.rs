@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::JobNames;
 use crate::context::Run;
 use crate::job::Job;
 #[cfg(feature = "cli")]
@@ -9,6 +10,7 @@ use crate::message::only_payload;
 use crate::message::{MessageError, WireBody};
 use crate::outcome::{Outcome, Outcomes};
 use crate::policy::Policy;
+use crate::shape::ShapeId;
 use crate::state::Needed;
 
 /// One handler, as its attribute submitted it.
@@ -20,8 +22,10 @@ pub struct Handler {
     function: &'static str,
     file: &'static str,
     line: u32,
+    names: fn() -> JobNames,
     body_type: fn() -> &'static str,
     check: fn(WireBody<'_>) -> Result<(), MessageError>,
+    shape: fn() -> ShapeId,
     run: Call,
     needs: &'static [fn() -> Option<Needed>],
 }
@@ -62,8 +66,10 @@ impl Handler {
             function,
             file,
             line,
+            names: JobNames::of::<J>,
             body_type: std::any::type_name::<J>,
             check: |body| body.decode::<J>().map(drop),
+            shape: ShapeId::of::<J>,
             run,
             needs,
         }
@@ -80,6 +86,10 @@ impl Handler {
     #[must_use]
     pub fn aliases(&self) -> &'static [&'static str] {
         self.aliases
+    }
+
+    pub(super) fn names(&self) -> JobNames {
+        (self.names)()
     }
 
     /// How its jobs are run.
@@ -132,6 +142,11 @@ impl Handler {
             return Ok(text);
         }
         self.check_body(Some(text)).map(|()| only_payload(text).unwrap_or(text))
+    }
+
+    /// How to find the shape of its body.
+    pub(crate) fn shape(&self) -> fn() -> ShapeId {
+        self.shape
     }
 
     /// Decodes the body and runs the function; an error means that the body

@@ -144,8 +144,9 @@ impl Lane {
         let (mut ran, follow_ups) = match context {
             Some(context) => {
                 self.begin();
+                let grace = self.shared.options.unknown_type_grace;
                 let ran = self.span.in_scope(|| {
-                    let ran = call::batch(assignment.handler, &bodies, &context);
+                    let ran = call::batch(assignment.handler, &bodies, &context, grace);
                     self.shared.end_fork();
                     ran
                 });

@@ -6,26 +6,29 @@
 //! lock is taken. What comes out is plain data, so that nothing of the user's
 //! can run later, under a lock or on another thread.
 
+use std::time::Duration;
+
 use crate::context::{Context, Run, UnfitBody};
 use crate::disposition::RunEnd;
 use crate::guard;
-use crate::message::WireBody;
+use crate::message::{MessageError, WireBody};
 use crate::outcome::{Failure, Outcomes, ReportedFailure, ReportedOutcomes};
 use crate::registry::Handler;
 
-/// Calls a handler with one message; how it ended.
-pub(super) fn one(handler: &Handler, body: WireBody<'_>, context: &Context) -> RunEnd {
+/// Calls a handler with one message; how it ended. `grace` is how long a body
+/// that another version has written waits for a worker that can read it.
+pub(super) fn one(handler: &Handler, body: WireBody<'_>, context: &Context, grace: Duration) -> RunEnd {
     let bodies = [body];
     let run = Run::new(&bodies, context);
     match guard::catch(|| handler.run(&run).map(|outcome| outcome.map_err(Failure::into_report))) {
         Ok(Ok(outcome)) => ended(outcome),
-        Ok(Err(unreadable)) => RunEnd::Unreadable(unreadable),
+        Ok(Err(error)) => unreadable(handler, body, error, grace),
         Err(text) => RunEnd::Panicked(text),
     }
 }
 
 /// Calls a batch handler with the bodies that fit; how it ended for each.
-pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Context) -> Vec<RunEnd> {
+pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Context, grace: Duration) -> Vec<RunEnd> {
     let run = Run::new(bodies, context);
     let outcomes = guard::catch(|| handler.run_batch(&run).map(Outcomes::into_report));
     let mut unfit = run.into_unfit();
@@ -50,11 +53,19 @@ pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Contex
     };
     (0..bodies.len())
         .map(|index| match unfit.remove(&index) {
-            Some(UnfitBody::Unreadable(error)) => RunEnd::Unreadable(error),
+            Some(UnfitBody::Unreadable(error)) => unreadable(handler, bodies[index], error, grace),
             Some(UnfitBody::Panicked(text)) => RunEnd::Panicked(text),
             None => of_each(),
         })
         .collect()
+}
+
+/// A body that does not fit: another version of the program may have written it.
+fn unreadable(handler: &Handler, body: WireBody<'_>, error: MessageError, grace: Duration) -> RunEnd {
+    match body.shape().map(|theirs| (theirs, (handler.shape())())) {
+        Some((theirs, ours)) if theirs != ours => RunEnd::OtherShape { error, theirs, ours, grace },
+        _ => RunEnd::Unreadable(error),
+    }
 }
 
 fn ended(outcome: Result<(), ReportedFailure>) -> RunEnd {

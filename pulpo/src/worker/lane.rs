@@ -192,12 +192,12 @@ impl Lane {
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
             (Ok(message), Some(assignment)) => self.ask(before_run).map_or_else(
                 || {
-                    let body = message.body();
+                    let (body, grace) = (message.body(), self.shared.options.unknown_type_grace);
                     let failed = delivery.failed(assignment.policy.max_attempts);
                     let context = self.context(delivery.lease.id, failed, message, &assignment);
                     self.begin();
                     let ending = self.span.in_scope(|| {
-                        let ending = call::one(assignment.handler, body, &context);
+                        let ending = call::one(assignment.handler, body, &context, grace);
                         self.shared.end_fork();
                         ending
                     });

@@ -29,8 +29,9 @@ pub struct WorkerOptions {
     /// One beyond that keeps its lane until it returns. Default, `None`: as many
     /// as there are lanes.
     pub max_abandoned_runs: Option<usize>,
-    /// How long a message stays in the queue that no handler here serves, for
-    /// a newer worker that does. Default: 10 minutes.
+    /// How long a message stays in the queue that no handler here serves, or
+    /// whose body another version of the program wrote and no handler here
+    /// reads, for a worker that does. Default: 10 minutes.
     pub unknown_type_grace: Duration,
     /// The queues to work; empty, the default: those of the handlers.
     pub queues: Vec<String>,

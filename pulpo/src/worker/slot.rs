@@ -156,9 +156,13 @@ impl InFlightJob {
     /// A reason may quote the body, as serde's errors do: it is kept in the
     /// queue, beside that body, and the log has it without values.
     pub(super) fn hide_values(&mut self, ending: &Result<RunEnd, Disposition>) {
-        if let Ok(RunEnd::Unreadable(error)) = ending {
-            self.logged_reason = Some(error.without_values());
-        }
+        self.logged_reason = match ending {
+            Ok(RunEnd::Unreadable(error)) => Some(error.without_values()),
+            Ok(RunEnd::OtherShape { error, .. }) => {
+                Some(format!("{}; another version of the program wrote it", error.without_values()))
+            }
+            _ => return,
+        };
     }
 
     /// When the monitor must look at it, in uptime.

@@ -39,6 +39,27 @@ fn innocent(Innocent(millis): Innocent, context: &Context) -> Outcome {
     write_down(&format!("innocent {}", context.id()))
 }
 
+/// Has another body in the program of `older`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Invoice {
+    customer_id: u64,
+}
+
+#[pulpo::handler("invoice")]
+fn invoice(invoice: Invoice) -> Outcome {
+    write_down(&format!("invoice {}", invoice.customer_id))
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct InvoiceInBatches {
+    customer_id: u64,
+}
+
+#[pulpo::handler("invoice_in_batches", batch = 10)]
+fn invoice_in_batches(invoices: Vec<InvoiceInBatches>) -> Outcome {
+    invoices.iter().try_for_each(|invoice| write_down(&format!("invoice {}", invoice.customer_id)))
+}
+
 /// Lasts until there is a file of this name and the number of the attempt.
 #[derive(Debug, Serialize, Deserialize)]
 struct Held {

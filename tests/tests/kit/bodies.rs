@@ -112,7 +112,40 @@ fn the_header_says_how_a_body_is_written_where_that_could_be_mistaken() {
     let wire = |at: usize| serde_json::from_slice::<Value>(&stored[at].text).unwrap();
     assert_eq!((&wire(0)["header"]["body_wrapped"], &wire(0)["body"]), (&json!(true), &json!({"payload": null})));
     assert_eq!((&wire(1)["header"]["body_wrapped"], &wire(1)["body"]), (&json!(null), &json!({"all": null})));
+    // Each says the shape of its body, so that other versions know.
+    let shape = |at: usize| wire(at)["header"]["shape"].as_str().unwrap().to_owned();
+    assert_eq!(shape(0), shape(1));
+    assert_ne!(shape(0), shape(2));
     assert_eq!((&wire(2)["header"]["body_wrapped"], &wire(2)["body"]), (&json!(false), &json!({"payload": 1})));
+}
+
+/// What becomes of a message of `voucher` with a body that does not fit, and
+/// the shape of a body in its header.
+fn unfit(shape: &str) -> pulpo::testing::Run {
+    let pulpo = TestPulpo::new().state(Board::default());
+    let text = format!(r#"{{"header": {{"request_type": "voucher"{shape}}}, "body": {{"n": "1"}}}}"#);
+    pulpo.queue().enqueue(vec![pulpo::queue::NewMessage::new("pulpo", "voucher", text)]).unwrap();
+    pulpo.run_next().unwrap()
+}
+
+#[test]
+fn a_body_that_does_not_fit_is_buried_at_once_unless_another_version_wrote_it() {
+    let pulpo = TestPulpo::new();
+    let sent = pulpo.publish(Receipt { n: 1 }).unwrap();
+    let wire = pulpo.queue().peek(sent.id().unwrap()).unwrap().unwrap();
+    let wire: Value = serde_json::from_slice(&wire.text).unwrap();
+    let ours = wire["header"]["shape"].as_str().unwrap();
+    let same = format!(r#", "shape": "{ours}""#);
+    for shape in ["", &same, r#", "shape": "round""#, r#", "shape": 7"#, r#", "shape": null"#] {
+        unfit(shape).assert_buried("body.n: invalid type: string");
+    }
+    for shape in ["1-00000000000000aa", "9-00000000000000aa"] {
+        let run = unfit(&format!(r#", "shape": "{shape}""#));
+        run.assert_retried_after(crate::jobs::SECOND);
+        let reason = run.reason().unwrap();
+        assert!(reason.starts_with("body.n: invalid type: string"), "{reason}");
+        assert!(reason.contains(shape) && reason.contains(ours), "{reason}");
+    }
 }
 
 /// What the publication of this is refused with; nothing is in the queue then.
@@ -153,4 +186,36 @@ fn a_handler_that_publishes_what_no_worker_could_read_has_failed() {
     pulpo.publish(Price { now: None, before: BTreeMap::new(), more: json!(1) }).unwrap();
     let run = pulpo.run_next().unwrap();
     assert!(run.reason().unwrap().contains("body.now: NaN cannot be written as JSON"), "{run}");
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, pulpo::Job)]
+#[job("voucher", alias = "slip")]
+struct Receipt {
+    n: u8,
+}
+
+#[pulpo::handler]
+fn receipt(receipt: Receipt, board: State<Board>) {
+    board.write(receipt.n.to_string());
+}
+
+/// Reads a message of this request type.
+fn read<B: serde::de::DeserializeOwned + 'static>(request_type: &str, body: &str) -> Result<B, String> {
+    let text = format!(r#"{{"header":{{"request_type":"{request_type}"}},"body":{body}}}"#);
+    Message::from_json(text.as_bytes()).map(Message::into_body).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_message_of_another_job_is_refused() {
+    for request_type in ["voucher", "slip"] {
+        assert_eq!(read(request_type, r#"{"n": 1}"#), Ok(Receipt { n: 1 }));
+    }
+    let refused = |expected: &str, got: &str| format!("expected a message of the job `{expected}`, got one of `{got}`");
+    assert_eq!(read::<Receipt>("refund", r#"{"n": 1}"#).unwrap_err(), refused("voucher", "refund"));
+    assert_eq!(read::<Receipt>("Voucher", r#"{"n": 1}"#).unwrap_err(), refused("voucher", "Voucher"));
+    assert_eq!(read::<Search>("voucher", "null").unwrap_err(), refused("search", "voucher"));
+    assert_eq!(read("search", "null"), Ok(Search(None)));
+    // What is no job has no name to compare.
+    assert_eq!(read("refund", r#"{"n": 1}"#), Ok(json!({"n": 1})));
+    assert_eq!(read("refund", r#"{"all": true}"#), Ok(Filter { all: Some(true) }));
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 const LAYERS: &[&str] = &[
     "guard",
     "report",
+    "shape",
     "message",
     "outcome",
     "policy",

@@ -12,6 +12,8 @@ on_each_queue! {
     a_second_signal_does_not_wait_for_the_grace
     an_older_worker_buries_nothing_that_a_newer_one_can_do
     a_newer_worker_may_come_later
+    a_body_that_another_version_wrote_waits_for_a_worker_that_can_read_it
+    a_body_that_no_version_reads_is_buried_when_the_grace_is_over
 }
 
 const PERILS: &str = env!("CARGO_BIN_EXE_perils");
@@ -189,4 +191,54 @@ fn a_newer_worker_may_come_later(place: &Place) {
     until("it is gone", || listed(place).is_empty());
     newer.signal("TERM");
     assert_eq!(newer.end(), 0);
+}
+
+/// The two versions, each with a body that it writes.
+const VERSIONS: [(&str, &str); 2] = [(PERILS, r#"{"customer_id": 7}"#), (OLDER, r#"{"customer": "ada"}"#)];
+
+fn a_body_that_another_version_wrote_waits_for_a_worker_that_can_read_it(place: &Place) {
+    // Each of the two may come first: whoever publishes is the other one.
+    for (publisher, other) in [(0, 1), (1, 0)] {
+        let (writer, body) = VERSIONS[publisher];
+        let waits = "another version of the program wrote it";
+        let before = place.log().matches(waits).count();
+        let worker = self::worker(place, VERSIONS[other].0, "2", "3s");
+        for request_type in ["invoice", "invoice_in_batches"] {
+            let said = place.run(writer, &["publish", request_type, "--body", body]);
+            assert_eq!(said.code, 0, "{}", said.err);
+        }
+        until("both are put back", || place.log().matches(waits).count() >= before + 2);
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0);
+        let waiting = listed(place);
+        assert!(waiting.len() == 2 && waiting.iter().all(|(_, state, _)| state != "buried"), "{waiting:?}");
+        assert!(place.is_on_a_server() || waiting.iter().all(|(.., attempts)| *attempts == 0), "{waiting:?}");
+
+        let worker = self::worker(place, writer, "2", "3s");
+        until("both are done", || listed(place).is_empty());
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0);
+    }
+    assert!(!place.log().contains("buried id="), "{}", place.log());
+    assert_eq!(place.record().lines().filter(|line| *line == "invoice 7").count(), 2, "{}", place.record());
+}
+
+fn a_body_that_no_version_reads_is_buried_when_the_grace_is_over(place: &Place) {
+    let (writer, body) = VERSIONS[0];
+    let said = place.run(writer, &["publish", "invoice", "--body", body]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let mut command = place.command(OLDER, &["work", "--concurrency", "1"]);
+    command.env("PULPO_UNKNOWN_TYPE_GRACE", "2s");
+    let older = place.start(command);
+    until("it is buried", || listed(place).iter().any(|(_, state, _)| state == "buried"));
+    older.signal("TERM");
+    assert_eq!(older.end(), 0);
+    // It has waited first, and the reason says both what does not fit and why it waited.
+    let log = place.log();
+    assert!(log.contains("put back"), "{log}");
+    let said = place.run(OLDER, &["list", "--json"]);
+    let all: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
+    let reason = all[0]["last_error"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("body: missing field `customer`"), "{reason}");
+    assert!(reason.ends_with("no worker that can read it came within 2s"), "{reason}");
 }

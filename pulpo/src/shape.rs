@@ -1,0 +1,158 @@
+//! The shape of a body: which JSON its type reads, as far as that can be seen
+//! from outside.
+//!
+//! A message carries the hash of the shape that its producer had. A worker
+//! that cannot read the body so knows whether another version of the program
+//! wrote it. The shape is found by tracing the type's `Deserialize`, so it
+//! takes no derive of ours. Left out is what serde hides: the inside of
+//! untagged and flattened types, and what stands behind the first part of a
+//! tuple.
+//!
+//! # Invariants
+//! - Two programs with the same types have the same shape. Names of Rust types
+//!   are no part of it, and neither is the order of fields.
+//! - No visitor is given a value that somebody made up: a trace ends at the
+//!   node that it asks for. One that takes anything is given an empty object,
+//!   and one with a tag that there is not.
+//! - Tracing ends, and a panic in it does not get out.
+
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{PoisonError, RwLock};
+
+use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
+
+mod trace;
+
+/// Which form the hash and the text of a shape have. Two shapes of different
+/// versions are different, whatever they say.
+const FORMAT: u16 = 1;
+
+/// What a type reads: for each path in the body, what stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape(BTreeMap<String, Node>);
+
+/// What stands at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    /// `null` is read too.
+    pub(crate) nullable: bool,
+}
+
+/// What kind of JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A value without parts, by its Rust name: a `u8` reads less than a `u64`.
+    Value(&'static str),
+    /// An object whose fields are the paths below.
+    Object,
+    /// An object with any keys; a type with `flatten` looks like one.
+    Map,
+    /// A list of any length.
+    List,
+    /// A list of this length.
+    Tuple(usize),
+    /// One of the variants below.
+    Enum,
+    /// An object whose key of this name tells the variant, one of these.
+    Tagged { tag: &'static str, variants: Vec<&'static str> },
+    /// What stands at that path, which is above this one.
+    Recursive(String),
+    /// Serde does not show it.
+    Opaque,
+}
+
+impl Shape {
+    /// Traces a type.
+    pub(crate) fn of<B: DeserializeOwned>() -> Self {
+        Self(trace::nodes::<B>())
+    }
+
+    /// The short form that travels with messages.
+    pub(crate) fn id(&self) -> ShapeId {
+        // FNV-1a: short, stable for ever, and nobody gains by a collision.
+        let hash = self.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        ShapeId { format: FORMAT, hash }
+    }
+}
+
+/// A line for each path, sorted: `body.items[].price: f64, or null`.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(path, node)| writeln!(f, "{path}: {node}"))
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Value(name) => f.write_str(name)?,
+            Kind::Object => f.write_str("object")?,
+            Kind::Map => f.write_str("map")?,
+            Kind::List => f.write_str("list")?,
+            Kind::Tuple(len) => write!(f, "list of {len}")?,
+            Kind::Enum => f.write_str("one of")?,
+            Kind::Tagged { tag, variants } => write!(f, "object with {tag}: {}", variants.join(" | "))?,
+            Kind::Recursive(path) => write!(f, "as {path}")?,
+            Kind::Opaque => f.write_str("anything")?,
+        }
+        f.write_str(if self.nullable { ", or null" } else { "" })
+    }
+}
+
+/// The hash of a shape: `1-9f86d081884c7d65`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ShapeId {
+    format: u16,
+    hash: u64,
+}
+
+impl ShapeId {
+    /// That of a type, which is traced once in the life of the process.
+    pub(crate) fn of<B: DeserializeOwned + 'static>() -> Self {
+        static KNOWN: RwLock<Option<HashMap<TypeId, ShapeId>>> = RwLock::new(None);
+        let key = TypeId::of::<B>();
+        let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = known.as_ref().and_then(|known| known.get(&key)) {
+            return *id;
+        }
+        drop(known);
+        // The type's own code runs here: under no lock.
+        let id = Shape::of::<B>().id();
+        KNOWN.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(key, id);
+        id
+    }
+}
+
+impl fmt::Display for ShapeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.format, self.hash)
+    }
+}
+
+impl FromStr for ShapeId {
+    type Err = ();
+
+    /// Only what pulpo has written: the key may mean something else to others.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (format, hash) = text.split_once('-').ok_or(())?;
+        let is_hash = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hash = u64::from_str_radix(hash, 16).ok().filter(|_| is_hash).ok_or(())?;
+        Ok(Self { format: format.parse().map_err(drop)?, hash })
+    }
+}
+
+impl Serialize for ShapeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;
