@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use pulpo::queue::{
-    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
+    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, QueueAdapter,
+    QueueError, Settlement, Stats, StoredMessage,
 };
 use pulpo::worker::WorkerOptions;
 use pulpo::{MessageId, Pulpo};
@@ -72,8 +73,8 @@ impl QueueAdapter for Nothing {
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
-    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
-        Ok(messages.iter().map(|_| MessageId::from(1)).collect())
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        Ok(messages.iter().map(|_| Enqueued::new(1)).collect())
     }
     fn consumer(&self, _: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         let (text, left, over) = (self.text.clone(), self.left.clone(), self.over.clone());
@@ -82,6 +83,9 @@ impl QueueAdapter for Nothing {
     fn interrupt(&self) {
         self.over.store(true, Ordering::SeqCst);
     }
+}
+
+impl Inspection for Nothing {
     fn peek(&self, _: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         Ok(None)
     }
@@ -100,7 +104,7 @@ impl QueueAdapter for Nothing {
 }
 
 impl Consumer for Seat {
-    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+    fn dequeue(&mut self, _: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let left = self.left.load(Ordering::Relaxed);
         if left == 0 {
             let end = Instant::now() + wait;
@@ -113,19 +117,10 @@ impl Consumer for Seat {
         let lease = Lease { id: MessageId::from(left), token: self.token.clone() };
         Ok(Some(Delivery::new(lease, "pulpo", Utc::now(), Duration::from_secs(60), self.text.clone())))
     }
-    fn commit(&mut self, _: &Lease) -> Result<(), QueueError> {
+    fn settle(&mut self, _: &Lease, _: &mut Settlement) -> Result<(), QueueError> {
         Ok(())
     }
-    fn expire(&mut self, _: &Lease) -> Result<(), QueueError> {
-        Ok(())
-    }
-    fn rollback(&mut self, _: &Lease, _: Duration, _: &str, _: bool) -> Result<(), QueueError> {
-        Ok(())
-    }
-    fn bury(&mut self, _: &Lease, _: &str, _: bool) -> Result<(), QueueError> {
-        Ok(())
-    }
-    fn touch(&mut self, _: &Lease) -> Result<(), QueueError> {
-        Ok(())
+    fn touch(&mut self, _: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        Ok(Vec::new())
     }
 }

@@ -1,9 +1,9 @@
 //! A queue adapter as you would write it: for a store that pulpo does not know.
 //!
 //! This one keeps messages in a vector, which is gone with the process. It is
-//! all that an adapter takes: two traits. What each method must do is in the
-//! documentation of [`QueueAdapter`] and [`Consumer`], and whether it does, the
-//! conformance suite says (`examples/tests/queue_adapter.rs`).
+//! all that an adapter takes: three traits. What each method must do is in the
+//! documentation of [`QueueAdapter`], [`Inspection`] and [`Consumer`], and
+//! whether it does, the conformance suite says (`examples/tests/queue_adapter.rs`).
 //!
 //! An adapter decides nothing. When a message is tried again, after which time,
 //! and when it is given up, comes from the worker; the adapter keeps messages
@@ -18,8 +18,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pulpo::MessageId;
 use pulpo::clock::{Clock, Signal};
 use pulpo::queue::{
-    Capabilities, Consumer, Counts, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, State, Stats,
-    StoredMessage, Totals,
+    Capabilities, Consumer, Counts, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage,
+    QueueAdapter, QueueError, Settlement, State, Stats, StoredMessage, Totals, enqueue_follow_ups,
 };
 
 /// A queue in a vector. Cheap to clone: all clones are one queue.
@@ -130,21 +130,21 @@ impl QueueAdapter for Line {
         capabilities
     }
 
-    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         let (mut inner, now) = self.now();
-        let ids = messages.into_iter().map(|new| {
+        let enqueued = messages.into_iter().map(|new| {
             let until = new.delay.filter(|until| *until > now);
             let state = if until.is_some() { State::Delayed } else { State::Ready };
             let due_since = until.unwrap_or(now);
             let (since, enqueued_at) = (now, now);
             let kept = Kept { new, state, since, until, lease: 0, attempts: 0, lost: 0, enqueued_at, due_since };
             inner.messages.push(Some(kept));
-            id(inner.messages.len() - 1)
+            Enqueued::new(id(inner.messages.len() - 1))
         });
-        let ids = ids.collect();
+        let enqueued = enqueued.collect();
         drop(inner);
         self.0.signal.notify();
-        Ok(ids)
+        Ok(enqueued)
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
@@ -157,7 +157,9 @@ impl QueueAdapter for Line {
         self.now().0.interrupts += 1;
         self.0.signal.notify();
     }
+}
 
+impl Inspection for Line {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         Ok(self.list(&Filter::all().id(id.clone()))?.pop())
     }
@@ -222,7 +224,7 @@ struct Seat {
 
 impl Seat {
     /// Changes a message, if the lease on it is still this one.
-    fn settle(&self, lease: &Lease, change: impl FnOnce(&mut Option<Kept>, DateTime<Utc>)) -> Result<(), QueueError> {
+    fn change(&self, lease: &Lease, change: impl FnOnce(&mut Option<Kept>, DateTime<Utc>)) -> Result<(), QueueError> {
         let (mut inner, now) = self.line.now();
         let slot = place(&lease.id).and_then(|at| inner.messages.get_mut(at));
         let holds = |kept: &Kept| kept.state == State::Reserved && kept.lease.to_string() == *lease.token;
@@ -236,7 +238,8 @@ impl Seat {
 }
 
 impl Consumer for Seat {
-    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+    /// It can leave nothing out, so the filter does not matter.
+    fn dequeue(&mut self, _: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let end = self.line.0.clock.uptime() + wait;
         loop {
             // Before the look, so that what comes after it ends the wait.
@@ -264,36 +267,37 @@ impl Consumer for Seat {
         }
     }
 
-    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.settle(lease, |slot, _| *slot = None)
-    }
-
-    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.commit(lease)
-    }
-
-    fn rollback(&mut self, lease: &Lease, delay: Duration, _: &str, counted: bool) -> Result<(), QueueError> {
-        self.settle(lease, |slot, now| {
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        if let Settlement::Commit { follow_ups, .. } = settlement {
+            // First what follows, so that none is lost, and only for a run
+            // whose message is still its own.
+            self.change(lease, |_, _| ())?;
+            enqueue_follow_ups(&self.line, follow_ups)?;
+        }
+        let put_back = |slot: &mut Option<Kept>, now, delay: &Duration, counted: bool| {
             let Some(kept) = slot else { return };
             kept.attempts += u32::from(counted);
-            kept.until = (!delay.is_zero()).then(|| after(now, delay));
+            kept.until = (!delay.is_zero()).then(|| after(now, *delay));
             kept.state = if kept.until.is_some() { State::Delayed } else { State::Ready };
             kept.since = now;
+        };
+        self.change(lease, |slot, now| match settlement {
+            Settlement::Rollback { delay, counted, .. } => put_back(slot, now, delay, *counted),
+            Settlement::LeaveToOthers { delay, .. } => put_back(slot, now, delay, false),
+            Settlement::Bury { counted, .. } => {
+                let Some(kept) = slot else { return };
+                kept.attempts += u32::from(*counted);
+                (kept.state, kept.since, kept.until) = (State::Buried, now, None);
+            }
+            Settlement::Commit { .. } | Settlement::Expire => *slot = None,
         })
     }
 
-    fn bury(&mut self, lease: &Lease, _: &str, counted: bool) -> Result<(), QueueError> {
-        self.settle(lease, |slot, now| {
-            let Some(kept) = slot else { return };
-            kept.attempts += u32::from(counted);
-            (kept.state, kept.since, kept.until) = (State::Buried, now, None);
-        })
-    }
-
-    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.settle(lease, |slot, now| {
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        let renew = |slot: &mut Option<Kept>, now| {
             let Some(kept) = slot else { return };
             kept.until = Some(after(now, kept.new.ttr));
-        })
+        };
+        Ok(leases.iter().filter(|lease| self.change(lease, renew).is_err()).cloned().collect())
     }
 }

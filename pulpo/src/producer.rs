@@ -58,12 +58,12 @@ impl Producer {
             new.push(ready);
         }
         let first = new.first().map(|first| (first.request_type.clone(), first.queue.clone()));
-        let ids = self.queue.enqueue(new)?;
+        let enqueued = self.queue.enqueue(new)?;
         if let Some((request_type, queue)) = first {
-            telemetry::published(&request_type, &queue, ids.len());
+            telemetry::published(&request_type, &queue, enqueued.len());
         }
-        for (message, id) in messages.iter_mut().zip(ids) {
-            message.set_id(id);
+        for (message, enqueued) in messages.iter_mut().zip(enqueued) {
+            message.set_id(enqueued.id);
         }
         Ok(messages)
     }

@@ -19,35 +19,37 @@ use crate::message::{MessageId, Priority};
 pub mod beanstalkd;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod dequeue_filter;
 mod error;
 #[cfg(feature = "file")]
 pub mod file;
 mod filter;
-mod pick;
+mod settlement;
 mod stats;
 
+pub use dequeue_filter::DequeueFilter;
 pub use error::{Forked, QueueError};
 pub use filter::Filter;
-pub use pick::Pick;
+pub use settlement::{Settlement, enqueue_follow_ups};
 pub use stats::{Counts, Paused, Stats, Totals};
 
 /// The queue of jobs that name none, where the configuration names none.
 pub const DEFAULT_QUEUE: &str = "pulpo";
 
 /// Keeps messages until they are done. Shared by all threads of a process.
-pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
+pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// What this queue can do beyond what every queue can.
     fn capabilities(&self) -> Capabilities;
 
-    /// Keeps these messages, and says their ids, in the same order. When it
-    /// returns Ok they are as safe as this queue can make them.
+    /// Keeps these messages, and says what became of each, in the same order.
+    /// When it returns Ok they are as safe as this queue can make them.
     ///
     /// # Errors
     /// If none of them, or with a queue without
     /// [`Capabilities::atomic_batches`] not all of them, could be kept.
-    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError>;
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError>;
 
-    /// A seat at these queues for one thread.
+    /// A consumer of these queues for one thread.
     ///
     /// # Errors
     /// If the queue cannot be reached.
@@ -56,7 +58,11 @@ pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
     /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
     /// and the next one of each not wait.
     fn interrupt(&self);
+}
 
+/// What people and programs look at and change in a queue, apart from the jobs
+/// that run.
+pub trait Inspection {
     /// One message, in whatever state it is.
     ///
     /// # Errors
@@ -131,133 +137,57 @@ pub trait QueueAdapter: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// One seat at a queue: takes messages and settles them.
+/// A handle through which one thread receives and settles messages.
 ///
 /// A message that was dequeued is leased: for its ttr nobody else gets it.
-/// Each settling call does nothing but return [`QueueError::LeaseLost`] when
-/// the lease is no longer this one.
+/// [`settle`](Self::settle) and [`touch`](Self::touch) change nothing when the
+/// lease is no longer this one.
 pub trait Consumer: Send {
-    /// The next message, waiting for one up to `wait`; `None` if there was
-    /// none. It may return `None` early.
+    /// The next message that fits the filter, waiting for one up to `wait`;
+    /// `None` if there was none. It may return `None` early.
+    ///
+    /// A queue applies the parts of the filter that its [`Capabilities`] name,
+    /// and ignores the others: the worker looks at what it gets.
     ///
     /// # Errors
     /// If the queue cannot be reached.
-    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError>;
+    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError>;
 
-    /// The next message that fits, as [`dequeue`](Self::dequeue) does. A queue
-    /// leaves out what it can, as its [`Capabilities`] say. This one is for
-    /// queues that cannot leave out anything.
+    /// Ends the lease and does with the message what was decided.
+    ///
+    /// After an error that is transient it can be called again with the same
+    /// settlement: what it has kept of the follow-ups it has taken out of it.
     ///
     /// # Errors
-    /// If the queue cannot be reached.
-    fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let _ = pick;
-        self.dequeue(wait)
-    }
+    /// [`QueueError::LeaseLost`] if the lease is no longer this one (of a
+    /// commit that was deferred, [`take_lost_leases`](Self::take_lost_leases)
+    /// says so later); if the queue does not take the follow-ups; or if it
+    /// cannot be reached.
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError>;
 
-    /// Done: deletes the message.
+    /// Renews these leases, each for another ttr. Returns those that are
+    /// lost.
     ///
     /// # Errors
-    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
-    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError>;
+    /// If the queue cannot be reached. Some may be renewed then.
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError>;
 
-    /// Done, as [`commit`](Self::commit) says, of a job that took less than a
-    /// millisecond, or of one of a batch: a queue may put it off by about two
-    /// milliseconds at most, to do it together with others or with the next
-    /// [`dequeue`](Self::dequeue). If the process dies meanwhile, the job runs
-    /// again.
-    ///
-    /// # Errors
-    /// [`QueueError::LeaseLost`], which [`lost`](Self::lost) says later of one
-    /// that was put off; or if the queue cannot be reached.
-    fn commit_soon(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.commit(lease)
-    }
-
-    /// Which commits that were put off did nothing, since the lease had ended
-    /// by then: of this consumer, or of any of this process. Each is said once.
-    fn lost(&mut self) -> Vec<Lease> {
-        Vec::new()
-    }
-
-    /// To be called when nothing is to be dequeued for a while, or any more:
-    /// when it returns Ok, what was put off is done, and what was leased ahead
-    /// for this consumer is ready again.
+    /// Carries out the commits that were deferred, and makes ready again what
+    /// was leased ahead for this consumer. A worker calls it before a long
+    /// job and when it stops.
     ///
     /// # Errors
     /// If the queue cannot be reached; then it can be called again.
-    fn finish(&mut self) -> Result<(), QueueError> {
+    fn flush(&mut self) -> Result<(), QueueError> {
         Ok(())
     }
 
-    /// Done, and these messages follow from it: deletes the message and keeps
-    /// those, as safe as [`QueueAdapter::enqueue`] does. What it takes out of
-    /// `follow_ups` it has kept, so that a second try does not keep it twice.
-    ///
-    /// This one is for queues that cannot do both at once: it keeps the
-    /// follow-ups first, so that none is lost, though they are published again
-    /// if the process dies between the two.
-    ///
-    /// # Errors
-    /// [`QueueError::LeaseLost`], or if the queue cannot be reached or does
-    /// not take the follow-ups.
-    fn commit_with(
-        &mut self,
-        lease: &Lease,
-        follow_ups: &mut Vec<NewMessage>,
-        queue: &dyn QueueAdapter,
-    ) -> Result<(), QueueError> {
-        if !follow_ups.is_empty() {
-            // Not for a run whose message is another worker's by now.
-            self.touch(lease)?;
-            match queue.enqueue(follow_ups.clone()) {
-                Ok(_) => follow_ups.clear(),
-                // The first ones are kept: a second try is for the others.
-                Err(QueueError::PartOfBatch { ids, source, .. }) => {
-                    follow_ups.drain(..ids.len().min(follow_ups.len()));
-                    return Err(*source);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.commit(lease)
+    /// Leases whose commit was deferred and did nothing, since they had ended
+    /// by then: of this consumer, or of any of this process. Each is returned
+    /// once.
+    fn take_lost_leases(&mut self) -> Vec<Lease> {
+        Vec::new()
     }
-
-    /// Too late: deletes the message unprocessed.
-    ///
-    /// # Errors
-    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
-    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError>;
-
-    /// Not now: makes the message ready again after `delay`. `counted` says
-    /// whether this was an attempt.
-    ///
-    /// # Errors
-    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
-    fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError>;
-
-    /// Not for this worker: makes the message ready again after `delay`, for
-    /// one that knows its type or reads its body. No attempt. The next delivery says since when this
-    /// has been so, as [`Delivery::left_since`].
-    ///
-    /// # Errors
-    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
-    fn leave_to_others(&mut self, lease: &Lease, delay: Duration, reason: &str) -> Result<(), QueueError> {
-        self.rollback(lease, delay, reason, false)
-    }
-
-    /// Failed for good: keeps the message for a person. `counted` says whether
-    /// this was an attempt.
-    ///
-    /// # Errors
-    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
-    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError>;
-
-    /// Still at it: the lease starts anew.
-    ///
-    /// # Errors
-    /// [`QueueError::LeaseLost`], or if the queue cannot be reached.
-    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError>;
 }
 
 /// What a queue can do beyond what every queue can.
@@ -277,19 +207,19 @@ pub struct Capabilities {
     pub last_errors: bool,
     /// Done messages can be kept in an archive.
     pub archive: bool,
-    /// [`QueueAdapter::list`] finds all messages, however many and however old
+    /// [`Inspection::list`] finds all messages, however many and however old
     /// they are.
     pub complete_lists: bool,
-    /// [`QueueAdapter::stats`] tells request types apart.
+    /// [`Inspection::stats`] tells request types apart.
     pub stats_by_type: bool,
-    /// [`QueueAdapter::pause`] works, in all processes.
+    /// [`Inspection::pause`] works, in all processes.
     pub pauses: bool,
-    /// [`QueueAdapter::backup`] works.
+    /// [`Inspection::backup`] works.
     pub backups: bool,
-    /// [`Consumer::dequeue_where`] leaves out request types, and takes only
+    /// [`Consumer::dequeue`] leaves out request types, and takes only
     /// the one that it is asked for.
     pub picks_types: bool,
-    /// [`Consumer::dequeue_where`] leaves out queues.
+    /// [`Consumer::dequeue`] leaves out queues.
     pub picks_queues: bool,
 }
 
@@ -326,6 +256,22 @@ impl NewMessage {
     }
 }
 
+/// What became of a message that was enqueued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Enqueued {
+    /// The id that the queue gave it.
+    pub id: MessageId,
+}
+
+impl Enqueued {
+    /// A message that was kept under this id.
+    #[must_use]
+    pub fn new(id: impl Into<MessageId>) -> Self {
+        Self { id: id.into() }
+    }
+}
+
 /// A message handed out to one consumer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -344,7 +290,7 @@ pub struct Delivery {
     pub kicks: u32,
     /// Since when it could have been started.
     pub due_since: DateTime<Utc>,
-    /// When a worker first [left it to others](Consumer::leave_to_others), if
+    /// When a worker first [left it to others](Settlement::LeaveToOthers), if
     /// nothing else has become of it since. A queue that does not know says
     /// what [`Delivery::new`] says: `due_since`.
     pub left_since: Option<DateTime<Utc>>,

@@ -10,8 +10,13 @@ use std::time::{Duration, Instant};
 use pulpo::MessageId;
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue, queue_name_problem};
-use pulpo::queue::{Filter, Lease, NewMessage, QueueAdapter as _, QueueError, State, StoredMessage};
+use pulpo::queue::{
+    DequeueFilter, Filter, Inspection, Lease, NewMessage, QueueAdapter as _, QueueError, Settlement, State,
+    StoredMessage,
+};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
+use pulpo_tests::ids;
+use pulpo_tests::touch;
 use tempfile::TempDir;
 
 fn queue_at(server: &BeanstalkdServer) -> BeanstalkdQueue {
@@ -61,17 +66,17 @@ fn what_was_put_off_is_deleted_with_the_next_dequeue_or_at_the_end() {
     let queue = queue_at(&server);
     queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
     let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
-    let [a, b] = [(); 2].map(|()| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease);
+    let [a, b] = [(); 2].map(|()| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
     let there = |lease: &Lease| queue.peek(&lease.id).unwrap().is_some();
-    seat.commit_soon(&a).unwrap();
-    seat.commit_soon(&b).unwrap();
+    seat.settle(&a, &mut Settlement::deferrable_commit()).unwrap();
+    seat.settle(&b, &mut Settlement::deferrable_commit()).unwrap();
     assert!(there(&a) && there(&b));
-    let c = seat.dequeue(Duration::ZERO).unwrap().unwrap().lease;
+    let c = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease;
     assert!(!there(&a) && !there(&b));
-    seat.commit_soon(&c).unwrap();
+    seat.settle(&c, &mut Settlement::deferrable_commit()).unwrap();
     assert!(there(&c));
-    seat.finish().unwrap();
-    assert!(!there(&c) && seat.lost().is_empty());
+    seat.flush().unwrap();
+    assert!(!there(&c) && seat.take_lost_leases().is_empty());
 }
 
 #[test]
@@ -82,15 +87,17 @@ fn a_large_batch_is_deleted_in_parts_that_the_server_can_answer() {
     queue.enqueue((0..JOBS).map(|_| NewMessage::new("hand", "type", "x")).collect()).unwrap();
     for ends in [false, true] {
         let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
-        let leases: Vec<_> = (0..JOBS / 2).map(|_| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease).collect();
-        leases.iter().for_each(|lease| seat.commit_soon(lease).unwrap());
+        let leases: Vec<_> = (0..JOBS / 2)
+            .map(|_| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease)
+            .collect();
+        leases.iter().for_each(|lease| seat.settle(lease, &mut Settlement::deferrable_commit()).unwrap());
         if ends {
-            seat.finish().unwrap();
+            seat.flush().unwrap();
         } else {
-            let next = seat.dequeue(Duration::ZERO).unwrap().unwrap();
-            seat.rollback(&next.lease, Duration::ZERO, "for the next one", false).unwrap();
+            let next = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+            seat.settle(&next.lease, &mut Settlement::rollback(Duration::ZERO, "for the next one", false)).unwrap();
         }
-        assert!(seat.lost().is_empty());
+        assert!(seat.take_lost_leases().is_empty());
     }
     assert!(queue.list(&Filter::all()).unwrap().is_empty());
 }
@@ -102,17 +109,17 @@ fn of_those_that_were_put_off_only_the_ones_that_were_lost_are_said() {
     let mut other = Other::new(&server);
     queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
     let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
-    let leases = [(); 3].map(|()| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease);
-    seat.rollback(&leases[1], Duration::ZERO, "for another", true).unwrap();
+    let leases = [(); 3].map(|()| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
+    seat.settle(&leases[1], &mut Settlement::rollback(Duration::ZERO, "for another", true)).unwrap();
     assert_eq!(other.say(b"watch hand"), "WATCHING 2");
     let taken = other.say(b"reserve-with-timeout 1");
     assert!(taken.starts_with(&format!("RESERVED {} ", leases[1].id)), "{taken}");
     for lease in [&leases[0], &leases[2]] {
-        seat.commit_soon(lease).unwrap();
+        seat.settle(lease, &mut Settlement::deferrable_commit()).unwrap();
     }
-    assert!(matches!(seat.commit_soon(&leases[1]), Err(QueueError::LeaseLost { .. })));
-    assert!(seat.dequeue(Duration::ZERO).unwrap().is_none());
-    assert!(seat.lost().is_empty());
+    assert!(matches!(seat.settle(&leases[1], &mut Settlement::deferrable_commit()), Err(QueueError::LeaseLost { .. })));
+    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
+    assert!(seat.take_lost_leases().is_empty());
     let left: Vec<_> = queue.list(&Filter::all()).unwrap().into_iter().map(|message| message.id).collect();
     assert_eq!(left, [leases[1].id.clone()]);
 }
@@ -122,7 +129,7 @@ fn an_idle_wait_asks_the_server_once_a_second() {
     let server = BeanstalkdServer::start();
     let mut seat = queue_at(&server).consumer(&["idle".to_owned()]).unwrap();
     let started = Instant::now();
-    assert!(seat.dequeue(Duration::from_secs(2)).unwrap().is_none());
+    assert!(seat.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().is_none());
     assert!(started.elapsed() >= Duration::from_millis(1900), "it waited for {:?}", started.elapsed());
     let stats = Other::new(&server).ask("stats");
     let asked = stats.lines().find_map(|line| line.strip_prefix("cmd-reserve-with-timeout: ")).unwrap();
@@ -142,9 +149,9 @@ fn what_another_program_put_comes_as_it_is() {
         let id = other.put(text).into();
         let stored = queue.peek(&id).unwrap().unwrap();
         assert_eq!((stored.text.as_slice(), stored.priority.get()), (text, 7));
-        let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
         assert_eq!((delivery.text.as_slice(), delivery.ttr), (text, Duration::from_secs(5)));
-        seat.commit(&delivery.lease).unwrap();
+        seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     }
     other.put(texts[0]);
     assert_eq!(queue.list(&Filter::all().request_type("greet")).unwrap().len(), 1);
@@ -160,9 +167,9 @@ fn names_that_look_like_something_else_are_names() {
         assert_eq!(queue.stats().unwrap().counts[0].queue, name);
         assert_eq!(queue.list(&Filter::all().queue(name)).unwrap()[0].queue, name);
         let mut seat = queue.consumer(&[name.to_owned()]).unwrap();
-        let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
         assert_eq!(delivery.queue, name);
-        seat.commit(&delivery.lease).unwrap();
+        seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     }
 }
 
@@ -170,12 +177,12 @@ fn names_that_look_like_something_else_are_names() {
 fn a_list_finds_old_messages_between_many_that_are_gone() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
-    let old = queue.enqueue(vec![NewMessage::new("old", "type", "old")]).unwrap();
-    let gone = queue.enqueue((0..3000).map(|_| NewMessage::new("gone", "type", "gone")).collect()).unwrap();
+    let old = ids(queue.enqueue(vec![NewMessage::new("old", "type", "old")]).unwrap());
+    let gone = ids(queue.enqueue((0..3000).map(|_| NewMessage::new("gone", "type", "gone")).collect()).unwrap());
     let mut seat = queue.consumer(&["gone".to_owned()]).unwrap();
     for _ in gone {
-        let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
-        seat.commit(&delivery.lease).unwrap();
+        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+        seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     }
     let listed = queue.list(&Filter::all()).unwrap();
     assert_eq!(listed.iter().map(|message| &message.id).collect::<Vec<_>>(), [&old[0]]);
@@ -186,19 +193,19 @@ fn a_list_finds_old_messages_between_many_that_are_gone() {
 fn a_kick_by_another_program_gives_all_attempts_again() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
-    let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0);
+    let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0).id;
     let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
     for _ in 0..2 {
-        let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
-        seat.rollback(&delivery.lease, Duration::ZERO, "failed", true).unwrap();
+        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+        seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).unwrap();
     }
-    let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(delivery.failed(3), 2);
-    seat.bury(&delivery.lease, "failed", true).unwrap();
+    seat.settle(&delivery.lease, &mut Settlement::bury("failed", true)).unwrap();
     assert_eq!(queue.peek(&id).unwrap().unwrap().state, State::Buried);
     let mut other = Other::new(&server);
     assert_eq!(other.say(format!("kick-job {id}").as_bytes()), "KICKED");
-    let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!((delivery.attempts, delivery.kicks, delivery.failed(3)), (3, 1, 0));
 }
 
@@ -213,7 +220,7 @@ fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
         let end = Instant::now() + Duration::from_secs(10);
         // The server may be a moment behind the end of a connection.
         let delivery = loop {
-            match seat.dequeue(Duration::from_secs(1)) {
+            match seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1)) {
                 Ok(Some(delivery)) => break delivery,
                 other => assert!(Instant::now() < end, "{other:?}"),
             }
@@ -230,7 +237,7 @@ fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
     assert_eq!(counts(), (0, 0));
     let (mut seat, delivery) = take();
     assert_eq!((delivery.attempts, delivery.lost), (1, 1));
-    seat.rollback(&delivery.lease, Duration::from_secs(1), "failed", true).unwrap();
+    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::from_secs(1), "failed", true)).unwrap();
     drop(seat);
     assert_eq!(counts(), (2, 1));
     server.kill();
@@ -241,11 +248,11 @@ fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
 /// Publishes a message to the tube `mail` and buries it for this reason.
 fn bury(queue: &BeanstalkdQueue, reason: &str) -> MessageId {
     let text = format!(r#"{{"header": {{"request_type": "{}"}}, "body": null}}"#, &reason[..1]);
-    let id = queue.enqueue(vec![NewMessage::new("mail", "type", text)]).unwrap().remove(0);
+    let id = queue.enqueue(vec![NewMessage::new("mail", "type", text)]).unwrap().remove(0).id;
     let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
-    let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(delivery.lease.id, id);
-    seat.bury(&delivery.lease, reason, true).unwrap();
+    seat.settle(&delivery.lease, &mut Settlement::bury(reason, true)).unwrap();
     id
 }
 
@@ -274,7 +281,7 @@ fn the_reason_of_a_burial_is_listed_and_peeked() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     let [a, b, c] = ["a \u{1} \"first\"", "b ü", "c"].map(|reason| (bury(&queue, reason), reason));
-    let gone = queue.enqueue((0..100).map(|_| NewMessage::new("mail", "type", "gone")).collect()).unwrap();
+    let gone = ids(queue.enqueue((0..100).map(|_| NewMessage::new("mail", "type", "gone")).collect()).unwrap());
     let expected = [&a, &b, &c].map(|(id, reason)| (id.as_str(), Some(*reason)));
     assert_eq!(reasons(&queue.list(&Filter::all().state(State::Buried)).unwrap()), expected);
     assert_eq!(reasons(&queue.list(&Filter::all().request_type("b")).unwrap()), expected[1..2]);
@@ -296,8 +303,8 @@ fn a_message_that_is_buried_while_a_list_goes_on_is_listed_with_its_reason() {
     let bury_all = || {
         let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
         for _ in 0..COUNT {
-            let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
-            seat.bury(&delivery.lease, "fatal", true).unwrap();
+            let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+            seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).unwrap();
         }
     };
     std::thread::scope(|scope| {
@@ -321,9 +328,9 @@ fn the_newest_reason_counts_and_a_long_one_is_cut() {
     let id = bury(&queue, "the first");
     // Another program's kick leaves the note.
     assert_eq!(Other::new(&server).say(format!("kick-job {id}").as_bytes()), "KICKED");
-    let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(reason(&queue.peek(&id).unwrap().unwrap()), None, "it runs");
-    seat.bury(&delivery.lease, &"x".repeat(1_000_000), true).unwrap();
+    seat.settle(&delivery.lease, &mut Settlement::bury("x".repeat(1_000_000), true)).unwrap();
     for message in [queue.peek(&id).unwrap().unwrap(), queue.list(&Filter::all()).unwrap().remove(0)] {
         let reason = reason(&message).unwrap();
         assert!(reason.starts_with("xxx") && reason.ends_with(" more bytes)"), "{reason}");
@@ -407,7 +414,7 @@ fn a_list_removes_notes_that_say_nothing_any_more() {
 fn the_note_of_a_message_about_to_be_buried_stays() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
-    let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0);
+    let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0).id;
     let mut other = Other::new(&server);
     other.say(b"watch mail");
     assert_eq!(other.ask("reserve-with-timeout 0"), "x");
@@ -425,18 +432,18 @@ fn the_note_of_a_message_about_to_be_buried_stays() {
 fn a_burial_that_comes_too_late_leaves_no_note() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
-    let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0);
+    let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0).id;
     let mut message = NewMessage::new("mail", "type", "brief");
     message.ttr = Duration::from_secs(1);
-    let brief = queue.enqueue(vec![message]).unwrap().remove(0);
+    let brief = queue.enqueue(vec![message]).unwrap().remove(0).id;
     let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
-    let [held, late] = [(); 2].map(|()| seat.dequeue(Duration::ZERO).unwrap().unwrap().lease);
+    let [held, late] = [(); 2].map(|()| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
     assert_eq!((&held.id, &late.id), (&id, &brief));
     std::thread::sleep(Duration::from_millis(1200));
-    seat.touch(&held).unwrap();
-    assert!(matches!(seat.bury(&late, "late", true), Err(QueueError::LeaseLost { .. })));
+    touch(&mut *seat, &held).unwrap();
+    assert!(matches!(seat.settle(&late, &mut Settlement::bury("late", true)), Err(QueueError::LeaseLost { .. })));
     assert_eq!(notes(&server), 0);
-    seat.bury(&held, "in time", true).unwrap();
+    seat.settle(&held, &mut Settlement::bury("in time", true)).unwrap();
     assert_eq!(notes(&server), 1);
 }
 
@@ -495,14 +502,14 @@ fn a_server_that_takes_no_note_buries_all_the_same() {
     assert_eq!(reasons(&queue.list(&Filter::all().state(State::Buried)).unwrap()), expected);
     assert_eq!(reason(&queue.peek(&long).unwrap().unwrap()), None);
 
-    let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0);
+    let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0).id;
     let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
-    let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     server.signal("USR1");
     pulpo_tests::wait::until("it drains", || {
         matches!(queue.enqueue(vec![NewMessage::new("other", "type", "x")]), Err(QueueError::Draining { .. }))
     });
-    seat.bury(&delivery.lease, "drained", true).unwrap();
+    seat.settle(&delivery.lease, &mut Settlement::bury("drained", true)).unwrap();
     let buried = queue.peek(&id).unwrap().unwrap();
     assert_eq!((buried.state, reason(&buried)), (State::Buried, None));
     assert_eq!(queue.delete(&Filter::all().id(id)).unwrap(), 1);

@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
-use pulpo::queue::{Consumer, Filter, NewMessage, QueueAdapter as _, QueueError, State};
+use pulpo::queue::{
+    Consumer, DequeueFilter, Filter, Inspection, NewMessage, QueueAdapter as _, QueueError, Settlement, State,
+};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
 use pulpo_tests::proxy::Proxy;
+use pulpo_tests::touch;
 use tempfile::TempDir;
 
 const QUEUE: &str = "faults";
@@ -50,9 +53,9 @@ fn insist<R>(mut call: impl FnMut() -> Result<R, QueueError>) -> R {
 fn drain(queue: &BeanstalkdQueue) -> BTreeSet<String> {
     let mut seat = seat(queue);
     let mut texts = BTreeSet::new();
-    while let Some(delivery) = insist(|| seat.dequeue(Duration::from_secs(1))) {
+    while let Some(delivery) = insist(|| seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1))) {
         texts.insert(String::from_utf8(delivery.text).unwrap());
-        match seat.commit(&delivery.lease) {
+        match seat.settle(&delivery.lease, &mut Settlement::commit()) {
             Ok(()) | Err(QueueError::LeaseLost { .. }) => {}
             Err(error) => assert!(error.is_transient(), "{error}"),
         }
@@ -84,14 +87,14 @@ fn a_silent_server_is_reported_in_time_and_replaced_by_a_good_one() {
     for _ in 0..2 {
         let error = in_time(|| queue.enqueue(vec![message("lost in silence")]));
         assert!(error.is_transient() && error.source().unwrap().to_string().contains("did not answer within 1s"));
-        assert!(in_time(|| seat.dequeue(Duration::from_secs(60))).is_transient());
+        assert!(in_time(|| seat.dequeue(&DequeueFilter::all(), Duration::from_secs(60))).is_transient());
     }
     drop(silent);
     let _server = Options::new().port(port).start();
     insist(|| queue.enqueue(vec![message("heard")]));
-    let delivery = insist(|| seat.dequeue(Duration::from_secs(1))).unwrap();
+    let delivery = insist(|| seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1))).unwrap();
     assert_eq!(delivery.text, b"heard");
-    seat.commit(&delivery.lease).unwrap();
+    seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
 }
 
 #[test]
@@ -101,24 +104,24 @@ fn a_server_that_falls_silent_is_reported_in_time_in_each_call() {
     let mut waiting = seat(&queue);
     queue.enqueue(vec![message("held")]).unwrap();
     let mut holding = seat(&queue);
-    let held = holding.dequeue(Duration::from_secs(1)).unwrap().unwrap();
-    assert!(waiting.dequeue(Duration::ZERO).unwrap().is_none());
+    let held = holding.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).unwrap().unwrap();
+    assert!(waiting.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
 
     server.signal("STOP");
     // On a connection that was just used: nobody can know what became of it.
     let error = in_time(|| queue.enqueue(vec![message("in doubt")]));
     assert!(matches!(error, QueueError::UnknownOutcome { .. } | QueueError::Unavailable { .. }), "{error}");
     in_time(|| queue.enqueue(vec![message("not sent")]));
-    in_time(|| holding.touch(&held.lease));
+    in_time(|| touch(&mut *holding, &held.lease));
     // The server is to wait for up to a second.
-    assert!(in_time(|| waiting.dequeue(Duration::ZERO)).is_transient());
+    assert!(in_time(|| waiting.dequeue(&DequeueFilter::all(), Duration::ZERO)).is_transient());
     in_time(|| queue.stats());
     server.signal("CONT");
 
     // What it has heard it may do now; what was held is free again.
     let texts = drain(&queue);
     assert!(texts.contains("held") && !texts.contains("not sent"), "{texts:?}");
-    assert!(matches!(holding.commit(&held.lease), Err(QueueError::LeaseLost { .. })));
+    assert!(matches!(holding.settle(&held.lease, &mut Settlement::commit()), Err(QueueError::LeaseLost { .. })));
 }
 
 #[test]
@@ -152,32 +155,35 @@ fn what_a_killed_server_kept_is_there_after_its_restart() {
     let queue = queue_at(server.port());
     let mut working = seat(&queue);
     let mut idle = seat(&queue);
-    assert!(idle.dequeue(Duration::ZERO).unwrap().is_none());
+    assert!(idle.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
     for text in ["a", "b", "c"] {
         queue.enqueue(vec![message(text)]).unwrap();
     }
-    let first = working.dequeue(Duration::ZERO).unwrap().unwrap();
-    working.commit(&first.lease).unwrap();
-    let second = working.dequeue(Duration::ZERO).unwrap().unwrap();
+    let first = working.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    working.settle(&first.lease, &mut Settlement::commit()).unwrap();
+    let second = working.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(second.text, b"b");
 
     server.kill();
     let refused = queue.enqueue(vec![message("refused")]).unwrap_err();
     assert!(!matches!(refused, QueueError::LeaseLost { .. }), "{refused}");
-    assert!(idle.dequeue(Duration::from_secs(1)).unwrap_err().is_transient());
+    assert!(idle.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).unwrap_err().is_transient());
     server.restart();
 
     // The restarted server knows nothing of the lease.
-    match working.commit(&second.lease) {
+    match working.settle(&second.lease, &mut Settlement::commit()) {
         Err(error) if error.is_transient() => {
-            assert!(matches!(working.commit(&second.lease), Err(QueueError::LeaseLost { .. })));
+            assert!(matches!(
+                working.settle(&second.lease, &mut Settlement::commit()),
+                Err(QueueError::LeaseLost { .. })
+            ));
         }
         other => panic!("expected that the dropped connection is reported, got {other:?}"),
     }
     insist(|| queue.enqueue(vec![message("d")]));
-    let third = insist(|| idle.dequeue(Duration::from_secs(1))).unwrap();
+    let third = insist(|| idle.dequeue(&DequeueFilter::all(), Duration::from_secs(1))).unwrap();
     assert_eq!(third.text, b"b", "what was held is ready again");
-    idle.commit(&third.lease).unwrap();
+    idle.settle(&third.lease, &mut Settlement::commit()).unwrap();
     assert_eq!(drain(&queue), BTreeSet::from(["c", "d"].map(str::to_owned)));
 }
 
@@ -188,22 +194,25 @@ fn a_commit_that_was_put_off_and_did_not_come_through_is_said_once_and_its_job_r
     let queue = queue_at(server.port());
     queue.enqueue(vec![message("done"), message("again")]).unwrap();
     let mut seat = seat(&queue);
-    let done = seat.dequeue(Duration::ZERO).unwrap().unwrap();
-    seat.commit_soon(&done.lease).unwrap();
-    let again = seat.dequeue(Duration::ZERO).unwrap().unwrap();
+    let done = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    seat.settle(&done.lease, &mut Settlement::deferrable_commit()).unwrap();
+    let again = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert!(queue.peek(&done.lease.id).unwrap().is_none(), "deleted by the next dequeue");
-    seat.commit_soon(&again.lease).unwrap();
-    assert!(matches!(seat.commit_soon(&again.lease), Err(QueueError::LeaseLost { .. })), "it is settled");
-    assert!(seat.lost().is_empty());
+    seat.settle(&again.lease, &mut Settlement::deferrable_commit()).unwrap();
+    assert!(
+        matches!(seat.settle(&again.lease, &mut Settlement::deferrable_commit()), Err(QueueError::LeaseLost { .. })),
+        "it is settled"
+    );
+    assert!(seat.take_lost_leases().is_empty());
 
     queue.enqueue(vec![message("again")]).unwrap();
-    let again = seat.dequeue(Duration::ZERO).unwrap().unwrap();
-    seat.commit_soon(&again.lease).unwrap();
+    let again = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    seat.settle(&again.lease, &mut Settlement::deferrable_commit()).unwrap();
     server.kill();
-    assert!(seat.dequeue(Duration::ZERO).unwrap_err().is_transient());
-    assert_eq!(seat.lost(), [again.lease]);
-    assert!(seat.lost().is_empty());
-    seat.finish().unwrap();
+    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap_err().is_transient());
+    assert_eq!(seat.take_lost_leases(), [again.lease]);
+    assert!(seat.take_lost_leases().is_empty());
+    seat.flush().unwrap();
     server.restart();
     assert_eq!(drain(&queue), BTreeSet::from(["again".to_owned()]));
 }
@@ -229,10 +238,10 @@ fn a_server_that_comes_late_is_found() {
     let error = queue.enqueue(vec![message("early")]).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot publish to beanstalkd at 127.0.0.1:{port}"));
     assert!(error.source().unwrap().to_string().contains("refused"), "{:?}", error.source());
-    assert!(seat.dequeue(Duration::from_secs(5)).unwrap_err().is_transient());
+    assert!(seat.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).unwrap_err().is_transient());
     let _server = Options::new().port(port).start();
     queue.enqueue(vec![message("on time")]).unwrap();
-    assert_eq!(seat.dequeue(Duration::from_secs(1)).unwrap().unwrap().text, b"on time");
+    assert_eq!(seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).unwrap().unwrap().text, b"on time");
 }
 
 #[test]
@@ -292,14 +301,16 @@ fn follow_ups_that_are_kept_are_not_published_again() {
     let queue = queue_at(server.port());
     queue.enqueue(vec![message("done")]).unwrap();
     let mut seat = seat(&queue);
-    let delivery = seat.dequeue(Duration::ZERO).unwrap().unwrap();
-    let mut follow_ups = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
-    let error = seat.commit_with(&delivery.lease, &mut follow_ups, &queue).unwrap_err();
+    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    let follow_ups = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
+    let mut commit = Settlement::commit_with(follow_ups);
+    let error = seat.settle(&delivery.lease, &mut commit).unwrap_err();
     assert!(matches!(error, QueueError::TooBig { size: 2000, .. }), "{error}");
-    assert_eq!(follow_ups.iter().map(|message| message.text.len()).collect::<Vec<_>>(), [2000, 1]);
-    follow_ups.remove(0);
-    seat.commit_with(&delivery.lease, &mut follow_ups, &queue).unwrap();
-    assert!(follow_ups.is_empty());
+    let left: Vec<_> = commit.follow_ups().iter().map(|message| message.text.len()).collect();
+    assert_eq!(left, [2000, 1]);
+    let mut commit = Settlement::commit_with(commit.follow_ups()[1..].to_vec());
+    seat.settle(&delivery.lease, &mut commit).unwrap();
+    assert!(commit.follow_ups().is_empty());
     assert_eq!(drain(&queue), BTreeSet::from(["a", "b", "c"].map(str::to_owned)));
 }
 
@@ -431,12 +442,12 @@ fn a_server_killed_again_and_again_under_work_loses_nothing_it_took() {
             let mut seat = seat(&queue);
             let mut worked = BTreeSet::new();
             while !over.load(Ordering::SeqCst) {
-                let Ok(Some(delivery)) = seat.dequeue(Duration::ZERO) else {
+                let Ok(Some(delivery)) = seat.dequeue(&DequeueFilter::all(), Duration::ZERO) else {
                     std::thread::sleep(Duration::from_millis(1));
                     continue;
                 };
                 worked.insert(String::from_utf8(delivery.text).unwrap());
-                let _ = seat.commit(&delivery.lease);
+                let _ = seat.settle(&delivery.lease, &mut Settlement::commit());
             }
             worked
         };
@@ -500,7 +511,7 @@ fn cut(cuts: fn(u64) -> u64) {
                 let text = format!("message {n}");
                 if let Ok(ids) = queue.enqueue(vec![message(&text)]) {
                     // It may be done by now, but it is no other one.
-                    if let Some(stored) = direct.peek(&ids[0]).unwrap() {
+                    if let Some(stored) = direct.peek(&ids[0].id).unwrap() {
                         assert_eq!(String::from_utf8_lossy(&stored.text), text, "the id is right");
                     }
                     sent.insert(text);
@@ -516,13 +527,13 @@ fn cut(cuts: fn(u64) -> u64) {
             let mut seat = seat(&queue);
             let mut worked = BTreeSet::new();
             while !published.load(Ordering::SeqCst) {
-                let Ok(Some(delivery)) = seat.dequeue(Duration::ZERO) else { continue };
+                let Ok(Some(delivery)) = seat.dequeue(&DequeueFilter::all(), Duration::ZERO) else { continue };
                 if delivery.attempts % 2 == 0 {
-                    let _ = seat.rollback(&delivery.lease, Duration::ZERO, "again", true);
+                    let _ = seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true));
                 } else {
                     // Before the commit, which may be done though its answer is lost.
                     worked.insert(String::from_utf8(delivery.text).unwrap());
-                    let _ = seat.commit(&delivery.lease);
+                    let _ = seat.settle(&delivery.lease, &mut Settlement::commit());
                 }
             }
             worked

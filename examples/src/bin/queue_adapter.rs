@@ -6,12 +6,13 @@
 //! cargo test -p pulpo-examples --test queue_adapter      # the conformance suite, on it
 //! ```
 //!
-//! The adapter is `examples/src/line.rs`, two traits in some 250 lines; read
+//! The adapter is `examples/src/line.rs`, three traits in some 300 lines; read
 //! that first. Here it is put under a `Pulpo` with `Pulpo::on`, and from then
 //! on nothing knows that it is not one of pulpo's: publishing, priorities,
 //! retries, burying and the worker are the same.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
+use pulpo::queue::Inspection;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -21,7 +21,7 @@
 //!   it happened, and [`Delivery::failed`] makes of it what counts.
 //! - Why a message was put back is not kept ([`Capabilities::last_errors`]): it
 //!   is in the log. Why it was buried is, in a note: see below.
-//! - The server cannot enumerate its jobs. [`QueueAdapter::list`] asks for one
+//! - The server cannot enumerate its jobs. [`Inspection::list`] asks for one
 //!   id after the other, from the newest down, until it has found as many as
 //!   there are; it gives up after [`LONGEST_WALK`] ids and logs how many are
 //!   missing.
@@ -32,7 +32,7 @@
 //!   [`StoredMessage::since`](super::StoredMessage::since) of such messages is
 //!   not known, and filters by it leave them out and log how many. Of buried
 //!   ones the note tells, of those that were never reserved the server.
-//! - A pause ([`QueueAdapter::pause`]) is in whole seconds, and over when the
+//! - A pause ([`Inspection::pause`]) is in whole seconds, and over when the
 //!   server is restarted. A queue that has neither messages nor workers is not
 //!   there, and cannot be paused.
 //! - A kick or deletion by more than a queue looks at each message before. One
@@ -48,9 +48,9 @@
 //! is handed it. That costs one round trip, on a burial alone. A message whose
 //! note the server does not take is buried all the same.
 //!
-//! - [`QueueAdapter::list`] meets the notes on its way. They have ids too, and
+//! - [`Inspection::list`] meets the notes on its way. They have ids too, and
 //!   so take some of its [`LONGEST_WALK`].
-//! - [`QueueAdapter::peek`] of a buried message has to look for its note: among
+//! - [`Inspection::peek`] of a buried message has to look for its note: among
 //!   the ids from the newest down to its own, [`LONGEST_WALK`] at most, one
 //!   round trip for each, which is about a quarter of a second for 10,000 ids at
 //!   a server nearby. It need not if there are no notes, or its own is the
@@ -68,7 +68,7 @@
 //!   a worker that lives renews its leases, and one that ends is noticed.
 //!
 //! - A job that took less than a millisecond, or was one of a batch, is deleted
-//!   in the round trip that takes the next one ([`Consumer::commit_soon`]).
+//!   in the round trip that takes the next one ([`Settlement::Commit`](super::Settlement::Commit)).
 //!
 //! # A silent server
 //!
@@ -101,7 +101,9 @@ use self::job::NewJob;
 use self::pipeline::Stopped;
 use self::pool::Pool;
 use self::watchdog::Watchdog;
-use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage};
+use super::{
+    Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
+};
 use crate::clock::{Clock, Signal, SystemClock};
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
@@ -313,7 +315,7 @@ impl QueueAdapter for BeanstalkdQueue {
         Capabilities { burial_reasons: true, pauses: true, picks_queues: true, ..Capabilities::default() }
     }
 
-    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
@@ -330,20 +332,22 @@ impl QueueAdapter for BeanstalkdQueue {
         };
         // All of them are checked before the first is sent.
         let jobs = messages.into_iter().map(job).collect::<Result<Vec<_>, QueueError>>()?;
-        self.shared().enqueue_all(&jobs)
+        Ok(self.shared().enqueue_all(&jobs)?.into_iter().map(Enqueued::new).collect())
     }
 
     /// Connects at the first dequeue.
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         queues.iter().try_for_each(|queue| limits::check_name(queue))?;
-        Ok(Box::new(consumer::BeanstalkdConsumer::new(self.shared().clone(), queues.into())))
+        Ok(Box::new(consumer::BeanstalkdConsumer::new(self.clone(), queues.into())))
     }
 
     fn interrupt(&self) {
         self.shared().interrupts.fetch_add(1, Ordering::SeqCst);
         self.shared().signal.notify();
     }
+}
 
+impl Inspection for BeanstalkdQueue {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         self.shared().peek(id)
     }

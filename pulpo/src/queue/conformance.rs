@@ -52,7 +52,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, State, StoredMessage};
+use super::{
+    Consumer, Delivery, DequeueFilter, Filter, Lease, NewMessage, QueueAdapter, QueueError, Settlement, State,
+    StoredMessage,
+};
 use crate::message::{MessageId, Priority};
 
 mod attempts;
@@ -109,6 +112,10 @@ macro_rules! __with_conformance_cases {
                 what_was_put_off_is_done_at_the_end
                 what_was_put_off_for_too_long_is_lost
                 touch_renews_a_lease
+                touch_says_which_of_several_leases_are_lost
+                what_follows_from_a_job_is_kept_with_its_commit
+                nothing_follows_from_a_run_that_has_lost_its_lease
+                a_commit_that_brings_messages_is_never_deferred
                 one_consumer_holds_several_leases
                 consumers_never_share_a_message
                 a_consumer_that_goes_loses_its_leases
@@ -247,9 +254,9 @@ trait HarnessExt {
 
 impl HarnessExt for dyn Harness + '_ {
     fn put(&self, message: NewMessage) -> MessageId {
-        let mut ids = self.queue().enqueue(vec![message]).expect("enqueue");
-        assert_eq!(ids.len(), 1, "one message has one id");
-        ids.remove(0)
+        let mut enqueued = self.queue().enqueue(vec![message]).expect("enqueue");
+        assert_eq!(enqueued.len(), 1, "one message has one id");
+        enqueued.remove(0).id
     }
 
     fn seat(&self) -> Box<dyn Consumer> {
@@ -288,7 +295,7 @@ impl ConsumerExt for Box<dyn Consumer> {
     fn take(&mut self) -> Delivery {
         // A server may need a moment to notice that a connection was closed.
         for _ in 0..200 {
-            if let Some(delivery) = self.dequeue(Duration::ZERO).expect("dequeue") {
+            if let Some(delivery) = self.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue") {
                 return delivery;
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -298,13 +305,13 @@ impl ConsumerExt for Box<dyn Consumer> {
 
     fn work(&mut self) -> String {
         let delivery = self.take();
-        self.commit(&delivery.lease).expect("commit");
+        self.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
         text(&delivery)
     }
 
     #[track_caller]
     fn nothing(&mut self) {
-        let delivery = self.dequeue(Duration::ZERO).expect("dequeue");
+        let delivery = self.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue");
         assert!(delivery.is_none(), "expected no message, got {delivery:?}");
     }
 }
@@ -329,21 +336,30 @@ impl Sleeper {
 
     fn sleep(&mut self, harness: &dyn Harness, time: Duration) {
         harness.pass(time);
-        self.seat.touch(&self.other).expect("touch");
+        touch(&mut *self.seat, &self.other).expect("touch");
     }
+}
+
+/// Renews one lease.
+fn touch(consumer: &mut dyn Consumer, lease: &Lease) -> Result<(), QueueError> {
+    let lost = consumer.touch(std::slice::from_ref(lease))?;
+    if lost.contains(lease) { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
 }
 
 /// That each settling call says that the lease is lost.
 #[track_caller]
 fn assert_all_lost(consumer: &mut dyn Consumer, lease: &Lease) {
     let results = [
-        ("commit", consumer.commit(lease)),
-        ("expire", consumer.expire(lease)),
-        ("rollback", consumer.rollback(lease, Duration::ZERO, "late", true)),
-        ("rollback that does not count", consumer.rollback(lease, Duration::ZERO, "late", false)),
-        ("rollback with delay", consumer.rollback(lease, SECOND, "late", true)),
-        ("bury", consumer.bury(lease, "late", true)),
-        ("touch", consumer.touch(lease)),
+        ("commit", consumer.settle(lease, &mut Settlement::commit())),
+        ("expire", consumer.settle(lease, &mut Settlement::Expire)),
+        ("rollback", consumer.settle(lease, &mut Settlement::rollback(Duration::ZERO, "late", true))),
+        (
+            "rollback that does not count",
+            consumer.settle(lease, &mut Settlement::rollback(Duration::ZERO, "late", false)),
+        ),
+        ("rollback with delay", consumer.settle(lease, &mut Settlement::rollback(SECOND, "late", true))),
+        ("bury", consumer.settle(lease, &mut Settlement::bury("late", true))),
+        ("touch", touch(consumer, lease)),
     ];
     for (call, result) in results {
         match result {
@@ -356,8 +372,8 @@ fn assert_all_lost(consumer: &mut dyn Consumer, lease: &Lease) {
 /// The texts of a consumer's messages, until there is none.
 fn drain(consumer: &mut Box<dyn Consumer>) -> Vec<String> {
     std::iter::from_fn(|| {
-        let delivery = consumer.dequeue(Duration::ZERO).expect("dequeue")?;
-        consumer.commit(&delivery.lease).expect("commit");
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue")?;
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
         Some(text(&delivery))
     })
     .collect()

@@ -23,7 +23,10 @@ use self::notify_file::NotifyFiles;
 use self::opened::Opened;
 use self::shared::Shared;
 use self::writer::Durability;
-use super::{Capabilities, Consumer, Filter, NewMessage, QueueAdapter, QueueError, State, Stats, StoredMessage};
+use super::{
+    Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, State, Stats,
+    StoredMessage,
+};
 use crate::clock::Clock;
 use crate::message::MessageId;
 
@@ -178,7 +181,7 @@ impl QueueAdapter for FileQueue {
         }
     }
 
-    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         self.0.check()?;
         if messages.is_empty() {
             return Ok(Vec::new());
@@ -187,7 +190,7 @@ impl QueueAdapter for FileQueue {
         let queues = queues_of(&messages);
         let ids = self.0.writer.write(Durability::Synced, move |connection| insert(connection, &messages, now))?;
         self.0.notify(&queues);
-        Ok(ids)
+        Ok(ids.into_iter().map(Enqueued::new).collect())
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
@@ -207,7 +210,9 @@ impl QueueAdapter for FileQueue {
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.signal.notify();
     }
+}
 
+impl Inspection for FileQueue {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         Ok(self.list(&Filter::all().id(id.clone()))?.pop())
     }

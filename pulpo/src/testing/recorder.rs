@@ -11,7 +11,8 @@ use super::run::{Run, Settled};
 use crate::clock::{ManualClock, lock};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, Pick, QueueAdapter, QueueError, Stats, StoredMessage,
+    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, QueueAdapter,
+    QueueError, Settlement, Stats, StoredMessage,
 };
 
 /// Called after something was published.
@@ -64,13 +65,13 @@ impl QueueAdapter for Recorder {
         self.0.queue.capabilities()
     }
 
-    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         let mut record = lock(&self.0.record);
-        let ids = self.0.queue.enqueue(messages.clone())?;
-        record.add(messages.into_iter().zip(ids.iter().cloned()));
+        let enqueued = self.0.queue.enqueue(messages.clone())?;
+        record.add(messages.into_iter().zip(enqueued.iter().map(|one| one.id.clone())));
         drop(record);
         (self.0.on_publish)();
-        Ok(ids)
+        Ok(enqueued)
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
@@ -81,7 +82,9 @@ impl QueueAdapter for Recorder {
     fn interrupt(&self) {
         self.0.queue.interrupt();
     }
+}
 
+impl Inspection for Recorder {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         self.0.queue.peek(id)
     }
@@ -145,82 +148,61 @@ impl RecordingConsumer {
         self.taken.insert(delivery.lease.id.clone(), (request_type, delivery.attempts.saturating_add(1)));
         Some(delivery)
     }
+}
 
-    fn settled(&self, lease: &Lease, result: Result<(), QueueError>, settled: Settled) -> Result<(), QueueError> {
+impl Settled {
+    fn of(settlement: &Settlement) -> Self {
+        match settlement {
+            Settlement::Commit { .. } => Self::Done,
+            Settlement::Expire => Self::Expired,
+            Settlement::Rollback { delay, reason, .. } | Settlement::LeaveToOthers { delay, reason } => {
+                Self::PutBack { after: *delay, reason: reason.clone() }
+            }
+            Settlement::Bury { reason, .. } => Self::Buried { reason: reason.clone() },
+        }
+    }
+}
+
+impl Consumer for RecordingConsumer {
+    /// Nobody but the test moves the clock, so a batch would linger for ever:
+    /// the time that it waits passes at once.
+    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let lingers = filter.request_type.is_some();
+        let mut found = self.consumer.dequeue(filter, if lingers { Duration::ZERO } else { wait })?;
+        if found.is_none() && lingers && !wait.is_zero() {
+            self.recorder.0.clock.advance(wait);
+            found = self.consumer.dequeue(filter, Duration::ZERO)?;
+        }
+        Ok(self.note(found))
+    }
+
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        let shared = self.recorder.0.clone();
+        let mut record = lock(&shared.record);
+        let (settled, follow_ups) = (Settled::of(settlement), settlement.follow_ups().to_vec());
+        let result = self.consumer.settle(lease, settlement);
         let settled = match &result {
             Ok(()) => settled,
             Err(QueueError::LeaseLost { .. }) => Settled::Lost,
             Err(_) => return result,
         };
+        if result.is_ok() && !follow_ups.is_empty() {
+            record.add_follow_ups(follow_ups, shared.queue.list(&Filter::all())?);
+        }
         let (request_type, attempt) = self.taken.get(&lease.id).cloned().unwrap_or_default();
-        lock(&self.recorder.0.record).runs.push(Run::new(lease.id.clone(), request_type, attempt, settled));
+        record.runs.push(Run::new(lease.id.clone(), request_type, attempt, settled));
         result
     }
-}
 
-impl Consumer for RecordingConsumer {
-    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let found = self.consumer.dequeue(wait)?;
-        Ok(self.note(found))
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        self.consumer.touch(leases)
     }
 
-    /// Nobody but the test moves the clock, so a batch would linger for ever:
-    /// the time that it waits passes at once.
-    fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let mut found = self.consumer.dequeue_where(pick, Duration::ZERO)?;
-        if found.is_none() && !wait.is_zero() {
-            let lingers = pick.request_type.is_some();
-            if lingers {
-                self.recorder.0.clock.advance(wait);
-            }
-            found = self.consumer.dequeue_where(pick, if lingers { Duration::ZERO } else { wait })?;
-        }
-        Ok(self.note(found))
+    fn flush(&mut self) -> Result<(), QueueError> {
+        self.consumer.flush()
     }
 
-    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        let result = self.consumer.commit(lease);
-        self.settled(lease, result, Settled::Done)
-    }
-
-    fn commit_with(
-        &mut self,
-        lease: &Lease,
-        follow_ups: &mut Vec<NewMessage>,
-        queue: &dyn QueueAdapter,
-    ) -> Result<(), QueueError> {
-        let shared = self.recorder.0.clone();
-        let mut record = lock(&shared.record);
-        let new = follow_ups.clone();
-        let result = self.consumer.commit_with(lease, follow_ups, queue);
-        if result.is_ok() {
-            record.add_follow_ups(new, shared.queue.list(&Filter::all())?);
-        }
-        drop(record);
-        self.settled(lease, result, Settled::Done)
-    }
-
-    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        let result = self.consumer.expire(lease);
-        self.settled(lease, result, Settled::Expired)
-    }
-
-    fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError> {
-        let result = self.consumer.rollback(lease, delay, reason, counted);
-        self.settled(lease, result, Settled::PutBack { after: delay, reason: reason.to_owned() })
-    }
-
-    fn leave_to_others(&mut self, lease: &Lease, delay: Duration, reason: &str) -> Result<(), QueueError> {
-        let result = self.consumer.leave_to_others(lease, delay, reason);
-        self.settled(lease, result, Settled::PutBack { after: delay, reason: reason.to_owned() })
-    }
-
-    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
-        let result = self.consumer.bury(lease, reason, counted);
-        self.settled(lease, result, Settled::Buried { reason: reason.to_owned() })
-    }
-
-    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.consumer.touch(lease)
+    fn take_lost_leases(&mut self) -> Vec<Lease> {
+        self.consumer.take_lost_leases()
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::assignments::Assignment;
 use super::call;
 use super::lane::Lane;
-use super::slot::{InFlight, InFlightJob};
+use super::slot::{InFlight, InFlightJob, renew};
 use crate::context::Context;
 use crate::disposition::{Disposition, RunEnd, before_run};
 use crate::message::Incoming;
@@ -51,7 +51,7 @@ impl Lane {
                 self.consumer = Some(held.consumer);
             }
             // Its run may take long, and no dequeue comes before it.
-            self.finish();
+            self.flush();
             self.pending = Some(other);
         }
     }
@@ -66,11 +66,11 @@ impl Lane {
         let request_type = self.add(&mut gathered, first, assignment);
         while gathered.members.len() < batch.most && gathered.other.is_none() && !self.shared.stop.requested() {
             let uptime = clock.uptime();
-            gathered.members.iter_mut().for_each(|(_, running)| running.touch(consumer, uptime));
+            renew(consumer, gathered.members.iter_mut().map(|(_, running)| running), uptime);
             let left = end.saturating_sub(uptime);
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
-            match consumer.dequeue_where(&self.permits.pick(Some(&request_type)), wait) {
+            match consumer.dequeue(&self.permits.pick(Some(&request_type)), wait) {
                 Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, assignment)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}

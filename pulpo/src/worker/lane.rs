@@ -20,7 +20,7 @@ use crate::disposition::{Disposition, RunEnd, Situation, before_run, untimely};
 use crate::message::{Header, Incoming, MessageId};
 use crate::outcome::ReportedFailure;
 use crate::policy::Policy;
-use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
+use crate::queue::{Consumer, Delivery, DequeueFilter, NewMessage, QueueError};
 use crate::report::{chain, limited};
 
 /// What is left to do for the others of a batch when one of it is settled.
@@ -108,14 +108,14 @@ impl Lane {
                 self.permits = Permits::default();
             }
         }
-        self.finish();
+        self.flush();
     }
 
     /// Has the queue do what was put off, and take back what nobody takes.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn flush(&mut self) {
         let Some(consumer) = self.consumer.as_mut() else { return };
         let mut trouble = OutageBackoff::default();
-        while let Err(error) = consumer.finish() {
+        while let Err(error) = consumer.flush() {
             if !trouble.in_trouble() {
                 tracing::error!(error = chain(&error), "cannot settle the last jobs, trying again");
             }
@@ -124,7 +124,7 @@ impl Lane {
             }
             trouble.wait(&self.shared.stop, &*self.shared.clock);
         }
-        self.shared.record_lost(consumer.lost());
+        self.shared.record_lost(consumer.take_lost_leases());
     }
 
     /// The next message; `None` if there was none, or the queue is in trouble.
@@ -137,14 +137,14 @@ impl Lane {
             self.last_seen.store(nanos(uptime), Ordering::Relaxed);
             let wait = options.sleep_duration.saturating_sub(uptime.saturating_sub(started));
             let found = if self.shared.limits.is_empty() {
-                consumer.dequeue(wait)
+                consumer.dequeue(&DequeueFilter::all(), wait)
             } else {
                 let _waiter = self.permits.acquire(&self.shared.limits);
-                consumer.dequeue_where(&self.permits.pick(None), wait)
+                consumer.dequeue(&self.permits.pick(None), wait)
             };
             match found {
                 Ok(found) => {
-                    self.shared.record_lost(consumer.lost());
+                    self.shared.record_lost(consumer.take_lost_leases());
                     self.shared.out_of_trouble(&mut self.trouble);
                     if found.is_some() || stop.requested() {
                         return found;
@@ -368,7 +368,7 @@ impl Lane {
     ) -> Tried {
         let Some(held) = slot else { return Tried::GivenUp };
         held.running.timeout = None;
-        held.running.brief = took < BRIEF || held.running.in_batch;
+        held.running.deferrable = took < BRIEF || held.running.in_batch;
         let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
         if let Some((ending, follow_ups)) = ended.take() {
             held.running.hide_values(&ending);
@@ -379,7 +379,7 @@ impl Lane {
             });
         }
         let disposition = decided.as_ref().expect("decided at the first try");
-        match held.running.carry_out(&mut *held.consumer, disposition, &*self.shared.queue) {
+        match held.running.carry_out(&mut *held.consumer, disposition) {
             // What the queue refuses for good, a message that is too large
             // for instance, is the fault of the run that published it.
             Err(error) if refuses_follow_ups(&error, &held.running.follow_ups) => {

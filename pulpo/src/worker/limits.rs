@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use super::options::WorkerOptions;
 use crate::check::{Problem, ProblemKind};
 use crate::clock::lock;
-use crate::queue::{Pick, QueueAdapter};
+use crate::queue::{DequeueFilter, QueueAdapter};
 use crate::registry::{Handler, Registry};
 
 pub(super) struct Limits {
@@ -141,8 +141,8 @@ impl Permits {
     }
 
     /// What may be taken with these.
-    pub(super) fn pick(&self, request_type: Option<&str>) -> Pick {
-        let mut pick = request_type.map_or_else(Pick::all, |wanted| Pick::all().request_type(wanted));
+    pub(super) fn pick(&self, request_type: Option<&str>) -> DequeueFilter {
+        let mut pick = request_type.map_or_else(DequeueFilter::all, |wanted| DequeueFilter::all().request_type(wanted));
         let Some(limits) = &self.limits else { return pick };
         for (limit, _) in limits.all.iter().zip(&self.held).filter(|(_, held)| !**held) {
             match &limit.of {

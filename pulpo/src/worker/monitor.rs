@@ -221,7 +221,7 @@ impl Monitor {
             };
             let took = timeout.unwrap_or_default();
             let disposition = running.decide(now, ending, stopping);
-            let result = match running.carry_out(&mut *consumer, &disposition, &*self.shared.queue) {
+            let result = match running.carry_out(&mut *consumer, &disposition) {
                 Err(error) if error.is_transient() => {
                     let id = running.lease.id.clone();
                     all.push(Settled::Trouble { id, request_type: running.request_type.clone(), error });
@@ -262,10 +262,10 @@ impl Monitor {
             running.cancellation.cancel();
             for mut running in std::iter::once(running).chain(others) {
                 let disposition = running.decide(self.shared.clock.now(), RunEnd::ShutDown, true);
-                let result = running.carry_out(&mut *consumer, &disposition, &*self.shared.queue);
+                let result = running.carry_out(&mut *consumer, &disposition);
                 self.shared.record(&running, &disposition, &result, Duration::ZERO);
             }
-            if let Err(error) = consumer.finish() {
+            if let Err(error) = consumer.flush() {
                 tracing::warn!(error = chain(&error), "cannot settle the last jobs: they will run again");
             }
         }

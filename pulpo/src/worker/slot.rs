@@ -16,7 +16,7 @@ use crate::context::Cancellation;
 use crate::disposition::{Disposition, RunEnd, Situation, after_run};
 use crate::guard;
 use crate::policy::Policy;
-use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueAdapter, QueueError};
+use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueError, Settlement};
 use crate::report::chain;
 use crate::telemetry;
 
@@ -55,7 +55,7 @@ pub(super) struct InFlightJob {
     pub(super) cancellation: Arc<Cancellation>,
     /// Whether it took so little that its commit may be put off, or is one of
     /// many that are settled together.
-    pub(super) brief: bool,
+    pub(super) deferrable: bool,
     /// What is to be published if the job is done.
     pub(super) follow_ups: Vec<NewMessage>,
     /// Taken together with a batch, and not in it: its turn comes after.
@@ -119,7 +119,7 @@ impl InFlightJob {
             renewal_failed: false,
             timeout: None,
             cancellation,
-            brief: false,
+            deferrable: false,
             follow_ups: Vec::new(),
             waits: false,
             in_batch: false,
@@ -170,32 +170,52 @@ impl InFlightJob {
         self.touch_at.into_iter().chain(self.timeout.map(|(at, _)| at)).min()
     }
 
-    /// Renews the lease if it is time.
-    pub(super) fn touch(&mut self, consumer: &mut dyn Consumer, uptime: Duration) {
-        if self.touch_at.is_none_or(|at| uptime < at) {
-            return;
+    fn must_be_renewed(&self, uptime: Duration) -> bool {
+        self.touch_at.is_some_and(|at| uptime >= at)
+    }
+
+    fn renewed(&mut self, uptime: Duration) {
+        self.touch_at = Some(uptime.saturating_add(heartbeat(self.ttr)));
+        self.renewal_failed = false;
+    }
+
+    fn lease_lost(&mut self) {
+        self.touch_at = None;
+        tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, "the lease was lost while the job is running: its result will not count");
+        // The others of a batch still count.
+        if !self.in_batch {
+            self.cancellation.cancel();
         }
-        match consumer.touch(&self.lease) {
-            Ok(()) => {
-                self.touch_at = Some(uptime.saturating_add(heartbeat(self.ttr)));
-                self.renewal_failed = false;
-            }
-            Err(QueueError::LeaseLost { id }) => {
-                self.touch_at = None;
-                tracing::warn!(%id, request_type = &*self.request_type, "the lease was lost while the job is running: its result will not count");
-                // The others of a batch still count.
-                if !self.in_batch {
-                    self.cancellation.cancel();
-                }
-            }
-            Err(error) => {
-                // Sooner than the next heartbeat, since the lease is ending.
-                self.touch_at = Some(uptime.saturating_add((heartbeat(self.ttr) / 10).max(Duration::from_millis(50))));
-                if !std::mem::replace(&mut self.renewal_failed, true) {
-                    tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, error = chain(&error), "cannot renew the lease, trying again");
-                }
+    }
+
+    fn not_renewed(&mut self, uptime: Duration, error: &QueueError) {
+        // Sooner than the next heartbeat, since the lease is ending.
+        self.touch_at = Some(uptime.saturating_add((heartbeat(self.ttr) / 10).max(Duration::from_millis(50))));
+        if !std::mem::replace(&mut self.renewal_failed, true) {
+            tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, error = chain(error), "cannot renew the lease, trying again");
+        }
+    }
+}
+
+/// Renews the leases that are due, in one call.
+pub(super) fn renew<'a>(
+    consumer: &mut dyn Consumer,
+    all: impl IntoIterator<Item = &'a mut InFlightJob>,
+    uptime: Duration,
+) {
+    let mut due: Vec<_> = all.into_iter().filter(|running| running.must_be_renewed(uptime)).collect();
+    if due.is_empty() {
+        return;
+    }
+    let leases: Vec<_> = due.iter().map(|running| running.lease.clone()).collect();
+    match consumer.touch(&leases) {
+        Ok(lost) if lost.is_empty() => due.iter_mut().for_each(|running| running.renewed(uptime)),
+        Ok(lost) => {
+            for running in due {
+                if lost.contains(&running.lease) { running.lease_lost() } else { running.renewed(uptime) }
             }
         }
+        Err(error) => due.iter_mut().for_each(|running| running.not_renewed(uptime, &error)),
     }
 }
 
@@ -253,9 +273,7 @@ impl InFlightSlot {
 impl InFlight {
     /// Renews the leases for which it is time.
     pub(super) fn touch(&mut self, uptime: Duration) {
-        let consumer = &mut *self.consumer;
-        self.running.touch(consumer, uptime);
-        self.others.iter_mut().for_each(|running| running.touch(consumer, uptime));
+        renew(&mut *self.consumer, std::iter::once(&mut self.running).chain(&mut self.others), uptime);
     }
 
     /// When the monitor must look at it, in uptime.
@@ -284,23 +302,25 @@ impl InFlightJob {
         &mut self,
         consumer: &mut dyn Consumer,
         disposition: &Disposition,
-        queue: &dyn QueueAdapter,
     ) -> Result<(), QueueError> {
-        let Self { lease, follow_ups, brief, .. } = self;
-        match disposition {
-            Disposition::Commit if !follow_ups.is_empty() => {
-                let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
-                let following: Vec<_> = follow_ups.iter().map(named).collect();
-                consumer.commit_with(lease, follow_ups, queue)?;
-                following.iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
-                Ok(())
+        let mut settlement = match disposition {
+            Disposition::Commit => {
+                Settlement::Commit { follow_ups: std::mem::take(&mut self.follow_ups), deferrable: self.deferrable }
             }
-            Disposition::Commit if *brief => consumer.commit_soon(lease),
-            Disposition::Commit => consumer.commit(lease),
-            Disposition::Expire => consumer.expire(lease),
-            Disposition::Rollback { delay, reason, counted } => consumer.rollback(lease, *delay, reason, *counted),
-            Disposition::LeaveToOthers { delay, reason } => consumer.leave_to_others(lease, *delay, reason),
-            Disposition::Bury { reason, counted } => consumer.bury(lease, reason, *counted),
+            Disposition::Expire => Settlement::Expire,
+            Disposition::Rollback { delay, reason, counted } => Settlement::rollback(*delay, reason, *counted),
+            Disposition::LeaveToOthers { delay, reason } => Settlement::leave_to_others(*delay, reason),
+            Disposition::Bury { reason, counted } => Settlement::bury(reason, *counted),
+        };
+        let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
+        let following: Vec<_> = settlement.follow_ups().iter().map(named).collect();
+        let settled = consumer.settle(&self.lease, &mut settlement);
+        if let Settlement::Commit { follow_ups, .. } = settlement {
+            let kept = following.len().saturating_sub(follow_ups.len());
+            following[..kept].iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
+            // The rest is for the next try.
+            self.follow_ups = follow_ups;
         }
+        settled
     }
 }

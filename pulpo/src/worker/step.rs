@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::monitor::Monitor;
 use super::{WorkError, Worker};
 use crate::message::Incoming;
-use crate::queue::Delivery;
+use crate::queue::{Delivery, DequeueFilter};
 use crate::registry::Handler;
 use crate::state::States;
 
@@ -25,7 +25,9 @@ impl Worker {
         let shared = self.share(Vec::new())?;
         let monitor = Monitor::new(shared.clone());
         let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
-        let Some(first) = consumer.dequeue(Duration::ZERO).map_err(WorkError::Queue)? else { return Ok(false) };
+        let Some(first) = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).map_err(WorkError::Queue)? else {
+            return Ok(false);
+        };
         let mut lane = Lane::new(shared, &monitor, consumer);
         let mut next = Some(first);
         while let Some(delivery) = next {
@@ -34,7 +36,7 @@ impl Worker {
             next = lane.pending.take();
         }
         // A test looks at once.
-        lane.finish();
+        lane.flush();
         Ok(true)
     }
 

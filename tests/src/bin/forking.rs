@@ -10,7 +10,8 @@ use fork::{Fork, fork, waitpid};
 use pulpo::Pulpo;
 use pulpo::clock::SystemClock;
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Filter, NewMessage, QueueAdapter, QueueError};
+use pulpo::queue::{DequeueFilter, Filter, Inspection, NewMessage, QueueAdapter, QueueError, Settlement};
+use pulpo_tests::touch;
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
@@ -23,14 +24,14 @@ fn main() -> Done {
         // The child may open a queue that the parent has closed before.
         "closed" => {
             open()?.enqueue(new())?;
-            fork_and_wait(|| Ok(vec![open()?.enqueue(new())?.remove(0).to_string()]))
+            fork_and_wait(|| Ok(vec![open()?.enqueue(new())?.remove(0).id.to_string()]))
         }
         // The parent goes on while the child asks.
         "asks" => {
             let queue = open()?;
             queue.enqueue(new())?;
             let mut seat = queue.consumer(&["pulpo".to_owned()])?;
-            let lease = seat.dequeue(Duration::ZERO)?.ok_or("a message")?.lease;
+            let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO)?.ok_or("a message")?.lease;
             fork_and_wait(|| {
                 let pulpo = Pulpo::on(Arc::new(queue.clone()), Default::default(), Arc::new(SystemClock::new()));
                 let mut told = vec![
@@ -42,11 +43,11 @@ fn main() -> Done {
                     said(queue.pause("pulpo", Duration::from_secs(1))),
                     said(queue.backup("copy.db".as_ref())),
                     said(queue.consumer(&["pulpo".to_owned()]).map(drop)),
-                    said(seat.dequeue(Duration::from_secs(60))),
-                    said(seat.touch(&lease)),
-                    said(seat.commit_soon(&lease)),
-                    said(seat.commit(&lease)),
-                    said(seat.finish()),
+                    said(seat.dequeue(&DequeueFilter::all(), Duration::from_secs(60))),
+                    said(touch(&mut *seat, &lease)),
+                    said(seat.settle(&lease, &mut Settlement::deferrable_commit())),
+                    said(seat.settle(&lease, &mut Settlement::commit())),
+                    said(seat.flush()),
                     said(open()),
                     said(FileQueue::open_existing(folder.as_ref(), false, Arc::new(SystemClock::new()))),
                     said(pulpo.queue().stats()),
@@ -55,10 +56,10 @@ fn main() -> Done {
                 drop(pulpo);
                 // One in memory is the child's own.
                 let memory = FileQueue::memory(false, Arc::new(SystemClock::new()))?;
-                told.push(memory.enqueue(new())?.remove(0).to_string());
+                told.push(memory.enqueue(new())?.remove(0).id.to_string());
                 Ok(told)
             })?;
-            seat.commit(&lease)?;
+            seat.settle(&lease, &mut Settlement::commit())?;
             queue.enqueue(new())?;
             Ok(())
         }

@@ -152,7 +152,7 @@ fn what_cannot_be_run_is_settled_alone() {
         stage.lines(["a"]);
         let text = r#"{"header":{"request_type":"line"},"body":{"text":7}}"#;
         let unreadable =
-            stage.queue.enqueue(vec![NewMessage::new("pulpo", "line", text)]).expect("published").remove(0);
+            stage.queue.enqueue(vec![NewMessage::new("pulpo", "line", text)]).expect("published").remove(0).id;
         let late = stage.publish(Message::new(Line { text: "late".into() }).expiration(SECOND));
         stage.clock.advance(2 * SECOND);
         let working = stage.work();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pulpo::queue::{NewMessage, QueueError, State as QueueState};
+use pulpo::queue::{DequeueFilter, NewMessage, QueueError, Settlement, State as QueueState};
 use pulpo::{Context, Message, State};
 use pulpo_tests::wait::until;
 use serde::{Deserialize, Serialize};
@@ -92,12 +92,12 @@ fn those_of_a_lost_lease_are_not_kept() {
         stage.publish(first_of("one", false));
         let queues = ["pulpo".to_owned()];
         let mut late = stage.queue.consumer(&queues).expect("a seat");
-        let delivery = late.dequeue(Duration::ZERO).expect("a look").expect("the message");
+        let delivery = late.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("the message");
         stage.clock.advance(61 * SECOND);
         let mut other = stage.queue.consumer(&queues).expect("a seat");
-        other.dequeue(Duration::ZERO).expect("a look").expect("the message");
-        let mut follow_ups = vec![NewMessage::new("pulpo", "next", "{}")];
-        let lost = late.commit_with(&delivery.lease, &mut follow_ups, &*stage.queue);
+        other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("the message");
+        let mut commit = Settlement::commit_with(vec![NewMessage::new("pulpo", "next", "{}")]);
+        let lost = late.settle(&delivery.lease, &mut commit);
         assert!(matches!(lost, Err(QueueError::LeaseLost { .. })), "{lost:?}");
         assert!(stage.all("next").is_empty());
     });

@@ -274,7 +274,8 @@ fn a_body_that_panics_while_it_is_read_leaves_the_others_of_its_batch_alone() {
     on_each(|stage| {
         let text = |text: &str| format!(r#"{{"header":{{"request_type":"odd_body"}},"body":{{"payload":"{text}"}}}}"#);
         let all = ["a", "panic", "b"].map(|name| NewMessage::new("pulpo", "odd_body", text(name)));
-        let ids = stage.queue.enqueue(all.into()).expect("published");
+        let enqueued = stage.queue.enqueue(all.into()).expect("published");
+        let ids: Vec<_> = enqueued.into_iter().map(|one| one.id).collect();
         let working = stage.work();
         let message = stage.once(&ids[1], QueueState::Delayed);
         assert!(reason(&message).starts_with("panicked: ") && reason(&message).contains("in Deserialize"));

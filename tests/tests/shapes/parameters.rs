@@ -1,5 +1,6 @@
 //! `&Context` and `State<T>`, in any order and number.
 
+use pulpo::queue::DequeueFilter;
 use std::time::Duration;
 
 use pulpo::queue::State as QueueState;
@@ -90,7 +91,10 @@ fn a_lost_lease_cancels() {
         let mut other = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
         until("another worker has it", || {
             stage.clock.advance(61 * SECOND);
-            other.dequeue(Duration::ZERO).expect("a look").is_some_and(|delivery| delivery.lease.id == id)
+            other
+                .dequeue(&DequeueFilter::all(), Duration::ZERO)
+                .expect("a look")
+                .is_some_and(|delivery| delivery.lease.id == id)
         });
         stage.clock.advance(21 * SECOND);
         stage.once_told("stubborn ends");

@@ -7,22 +7,26 @@ use std::time::Duration;
 use pulpo::MessageId;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{
-    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
+    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, QueueAdapter,
+    QueueError, Settlement, Stats, StoredMessage, enqueue_follow_ups,
 };
 
 use crate::board::Board;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plain(pub(crate) FileQueue, pub(crate) Board);
 
-struct PlainConsumer(Box<dyn Consumer>);
+struct PlainConsumer {
+    queue: Plain,
+    consumer: Box<dyn Consumer>,
+}
 
 impl QueueAdapter for Plain {
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
 
-    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         if messages.iter().any(|message| message.text.contains(r#""text":"refuse"}"#)) {
             return Err(QueueError::Unsupported("keep a message as large as that"));
         }
@@ -33,13 +37,15 @@ impl QueueAdapter for Plain {
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
-        Ok(Box::new(PlainConsumer(self.0.consumer(queues)?)))
+        Ok(Box::new(PlainConsumer { queue: self.clone(), consumer: self.0.consumer(queues)? }))
     }
 
     fn interrupt(&self) {
         self.0.interrupt();
     }
+}
 
+impl Inspection for Plain {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         self.0.peek(id)
     }
@@ -62,27 +68,22 @@ impl QueueAdapter for Plain {
 }
 
 impl Consumer for PlainConsumer {
-    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.0.dequeue(wait)
+    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.consumer.dequeue(filter, wait)
     }
 
-    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.0.commit(lease)
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        let Settlement::Commit { follow_ups, .. } = settlement else { return self.consumer.settle(lease, settlement) };
+        if !follow_ups.is_empty() {
+            if !self.touch(std::slice::from_ref(lease))?.is_empty() {
+                return Err(QueueError::LeaseLost { id: lease.id.clone() });
+            }
+            enqueue_follow_ups(&self.queue, follow_ups)?;
+        }
+        self.consumer.settle(lease, &mut Settlement::commit())
     }
 
-    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.0.expire(lease)
-    }
-
-    fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError> {
-        self.0.rollback(lease, delay, reason, counted)
-    }
-
-    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
-        self.0.bury(lease, reason, counted)
-    }
-
-    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.0.touch(lease)
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        self.consumer.touch(leases)
     }
 }

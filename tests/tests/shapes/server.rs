@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pulpo::Pulpo;
 use pulpo::clock::{ManualClock, SystemClock};
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
-use pulpo::queue::{NewMessage, QueueAdapter, State as QueueState};
+use pulpo::queue::{DequeueFilter, NewMessage, QueueAdapter, State as QueueState};
 use pulpo::worker::WorkerOptions;
 use pulpo_tests::beanstalkd::BeanstalkdServer;
 use pulpo_tests::wait::until;
@@ -63,7 +63,7 @@ fn a_body_that_does_not_fit_is_buried_alone() {
     on_a_server(|stage| {
         let [first] = stage.lines(["a"]);
         let text = r#"{"header":{"request_type":"line"},"body":{"text":7}}"#;
-        let bad = stage.queue.enqueue(vec![NewMessage::new("pulpo", "line", text)]).expect("published").remove(0);
+        let bad = stage.queue.enqueue(vec![NewMessage::new("pulpo", "line", text)]).expect("published").remove(0).id;
         let [last] = stage.lines(["c"]);
         let working = stage.work();
         stage.once_told("got a c");
@@ -123,7 +123,7 @@ fn a_stop_gives_all_of_a_batch_back_uncounted() {
         }
         let mut seat = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
         for _ in &ids {
-            let again = seat.dequeue(crate::stage::SECOND).expect("a look").expect("a message");
+            let again = seat.dequeue(&DequeueFilter::all(), crate::stage::SECOND).expect("a look").expect("a message");
             assert_eq!(again.failed(2), 0, "{again:?}");
         }
         stage.board.open("lines");

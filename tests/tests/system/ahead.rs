@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use pulpo::clock::SystemClock;
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Consumer, Delivery, Filter, NewMessage, QueueAdapter as _, QueueError, State, StoredMessage};
+use pulpo::queue::{
+    Consumer, Delivery, DequeueFilter, Filter, Inspection, NewMessage, QueueAdapter as _, QueueError, Settlement,
+    State, StoredMessage,
+};
 use pulpo::{MessageId, Priority};
+use pulpo_tests::ids;
 use pulpo_tests::program::Place;
 use pulpo_tests::wait::until;
 
@@ -19,7 +23,7 @@ struct Disk(tempfile::TempDir);
 impl Disk {
     fn with(count: usize) -> (Self, Vec<MessageId>) {
         let disk = Self(tempfile::tempdir().expect("a folder"));
-        let ids = disk.process().enqueue((0..count).map(|_| message(100)).collect()).expect("published");
+        let ids = ids(disk.process().enqueue((0..count).map(|_| message(100)).collect()).expect("published"));
         (disk, ids)
     }
 
@@ -41,7 +45,7 @@ fn seat(process: &FileQueue) -> Box<dyn Consumer> {
 }
 
 fn take(seat: &mut Box<dyn Consumer>) -> Delivery {
-    seat.dequeue(Duration::ZERO).expect("a look").expect("a message")
+    seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message")
 }
 
 fn in_state(process: &FileQueue, state: State) -> Vec<StoredMessage> {
@@ -54,7 +58,7 @@ fn lease_ahead(process: &FileQueue, seat: &mut Box<dyn Consumer>) -> Delivery {
     // The first time nothing is known of the jobs, and a slow machine may need
     // so long that what was leased has gone back.
     until("some are leased ahead", || {
-        seat.commit_soon(&delivery.lease).expect("committed");
+        seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
         delivery = take(seat);
         in_state(process, State::Reserved).len() > 3
     });
@@ -98,8 +102,8 @@ fn a_process_that_ends_well_leaves_nothing_behind() {
     let process = disk.process();
     let mut one = seat(&process);
     let last = lease_ahead(&process, &mut one);
-    one.commit_soon(&last.lease).expect("committed");
-    one.finish().expect("finished");
+    one.settle(&last.lease, &mut Settlement::deferrable_commit()).expect("committed");
+    one.flush().expect("finished");
     assert!(in_state(&process, State::Reserved).is_empty());
     assert!(process.peek(&last.lease.id).expect("a look").is_none(), "what was put off is done");
     assert!(in_state(&process, State::Ready).iter().all(|message| message.attempts == 0));
@@ -119,7 +123,7 @@ fn what_is_leased_ahead_goes_back_when_the_lanes_become_busy() {
         let leased = in_state(&process, State::Reserved);
         leased.len() == 1 && leased[0].id == long.lease.id
     });
-    busy.commit(&long.lease).expect("still its own");
+    busy.settle(&long.lease, &mut Settlement::commit()).expect("still its own");
 }
 
 #[test]
@@ -129,8 +133,8 @@ fn a_pause_takes_back_what_is_leased_ahead() {
     let mut one = seat(&process);
     let last = lease_ahead(&process, &mut one);
     process.pause("pulpo", Duration::from_secs(3600)).expect("paused");
-    one.commit_soon(&last.lease).expect("committed");
-    assert!(one.dequeue(Duration::ZERO).expect("a look").is_none());
+    one.settle(&last.lease, &mut Settlement::deferrable_commit()).expect("committed");
+    assert!(one.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
 }
 
 #[test]
@@ -140,12 +144,12 @@ fn an_urgent_message_waits_for_no_more_than_what_is_leased_ahead() {
     let mut one = seat(&process);
     for _ in 0..1000 {
         let delivery = take(&mut one);
-        one.commit_soon(&delivery.lease).expect("committed");
+        one.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
     }
-    let urgent = process.enqueue(vec![message(1)]).expect("published").remove(0);
+    let urgent = process.enqueue(vec![message(1)]).expect("published").remove(0).id;
     let later = (0..).find(|_| {
         let delivery = take(&mut one);
-        one.commit_soon(&delivery.lease).expect("committed");
+        one.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
         delivery.lease.id == urgent
     });
     assert!(later.is_some_and(|later| later <= 256), "{later:?}");
@@ -157,10 +161,13 @@ fn a_commit_that_was_put_off_is_done_within_moments_without_any_further_call() {
     let process = disk.process();
     let mut one = seat(&process);
     let delivery = take(&mut one);
-    one.commit_soon(&delivery.lease).expect("committed");
+    one.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
     until("it is done", || process.peek(&ids[0]).expect("a look").is_none());
-    assert!(one.lost().is_empty());
-    assert!(matches!(one.commit_soon(&delivery.lease), Err(QueueError::LeaseLost { .. })));
+    assert!(one.take_lost_leases().is_empty());
+    assert!(matches!(
+        one.settle(&delivery.lease, &mut Settlement::deferrable_commit()),
+        Err(QueueError::LeaseLost { .. })
+    ));
 }
 
 /// A worker of one lane that ends when it has found nothing for two seconds.

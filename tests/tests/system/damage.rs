@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pulpo::clock::SystemClock;
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Filter, NewMessage, QueueAdapter as _, QueueError};
+use pulpo::queue::{Filter, Inspection, NewMessage, QueueAdapter as _, QueueError};
 use pulpo_tests::program::{Place, Running};
 use pulpo_tests::wait::until;
 

@@ -9,11 +9,13 @@ use std::time::Duration;
 use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{
-    Capabilities, Consumer, Delivery, Filter, Lease, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
+    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, QueueAdapter,
+    QueueError, Settlement, Stats, StoredMessage,
 };
 use pulpo::worker::WorkerOptions;
 use pulpo::{MessageId, Pulpo};
 use pulpo_tests::program::{Place, Running};
+use pulpo_tests::touch;
 use pulpo_tests::wait::{until, within};
 use serde_json::Value;
 
@@ -133,7 +135,7 @@ impl QueueAdapter for Counting {
     fn capabilities(&self) -> Capabilities {
         self.queue.capabilities()
     }
-    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         self.queue.enqueue(messages)
     }
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
@@ -143,6 +145,9 @@ impl QueueAdapter for Counting {
     fn interrupt(&self) {
         self.queue.interrupt();
     }
+}
+
+impl Inspection for Counting {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         self.queue.peek(id)
     }
@@ -161,25 +166,18 @@ impl QueueAdapter for Counting {
 }
 
 impl Consumer for CountingConsumer {
-    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.consumer.dequeue(wait)
+    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.consumer.dequeue(filter, wait)
     }
-    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.consumer.commit(lease)
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        self.consumer.settle(lease, settlement)
     }
-    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.consumer.expire(lease)
-    }
-    fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError> {
-        self.consumer.rollback(lease, delay, reason, counted)
-    }
-    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
-        self.consumer.bury(lease, reason, counted)
-    }
-    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        let touches = &mut *self.touches.lock().expect("no panic");
-        *touches.entry(format!("{} {}", lease.id, lease.token)).or_default() += 1;
-        self.consumer.touch(lease)
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        for lease in leases {
+            let touches = &mut *self.touches.lock().expect("no panic");
+            *touches.entry(format!("{} {}", lease.id, lease.token)).or_default() += 1;
+        }
+        self.consumer.touch(leases)
     }
 }
 
@@ -298,7 +296,7 @@ fn seat(process: &FileQueue) -> Box<dyn Consumer> {
 }
 
 fn take(seat: &mut Box<dyn Consumer>) -> Option<Delivery> {
-    seat.dequeue(Duration::ZERO).expect("a look")
+    seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look")
 }
 
 #[test]
@@ -308,7 +306,7 @@ fn a_lease_lasts_from_when_it_is_given() {
     let (mut busy, mut idle) = (seat(&one), seat(&other));
     let delivery = locked.while_all_wait(|| take(&mut busy)).expect("the message");
     assert!(take(&mut idle).is_none(), "it has a ttr before it");
-    busy.commit(&delivery.lease).expect("still its own");
+    busy.settle(&delivery.lease, &mut Settlement::commit()).expect("still its own");
 }
 
 #[test]
@@ -317,9 +315,9 @@ fn a_lease_is_renewed_from_when_that_could_be_done() {
     let (one, other) = (locked.process(), locked.process());
     let (mut busy, mut idle) = (seat(&one), seat(&other));
     let delivery = take(&mut busy).expect("the message");
-    locked.while_all_wait(|| busy.touch(&delivery.lease)).expect("renewed");
+    locked.while_all_wait(|| touch(&mut *busy, &delivery.lease)).expect("renewed");
     assert!(take(&mut idle).is_none(), "it has a ttr before it");
-    busy.commit(&delivery.lease).expect("still its own");
+    busy.settle(&delivery.lease, &mut Settlement::commit()).expect("still its own");
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Filter, NewMessage, QueueAdapter, QueueError, State, StoredMessage};
+use pulpo::queue::{DequeueFilter, Filter, NewMessage, QueueAdapter, QueueError, Settlement, State, StoredMessage};
 use pulpo::worker::{Stopper, Summary, WorkerOptions};
 use pulpo::{Message, MessageId, Pulpo};
+use pulpo_tests::touch;
 use pulpo_tests::wait::until;
 
 use crate::jobs::{Act, Hurry, Mail, What, free, runs};
@@ -78,7 +79,7 @@ impl Stage {
 
     fn raw(&self, request_type: &str, text: &str) -> MessageId {
         let message = NewMessage::new("pulpo", request_type, text);
-        self.queue.enqueue(vec![message]).expect("published").remove(0)
+        self.queue.enqueue(vec![message]).expect("published").remove(0).id
     }
 
     fn peek(&self, id: &MessageId) -> Option<StoredMessage> {
@@ -326,7 +327,7 @@ fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count()
         let key = stage.key("dead worker");
         let id = stage.publish(&key, What::Block);
         let mut dead = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-        let delivery = dead.dequeue(Duration::ZERO).expect("a look").expect("the message");
+        let delivery = dead.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("the message");
         assert_eq!(delivery.lease.id, id);
 
         let working = stage.work();
@@ -338,11 +339,11 @@ fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count()
         assert_eq!((taken.attempts, reason(&taken)), (1, "its worker died, or was silent for longer than its ttr"));
 
         for late in [
-            dead.commit(&delivery.lease),
-            dead.rollback(&delivery.lease, Duration::ZERO, "late", true),
-            dead.bury(&delivery.lease, "late", true),
-            dead.touch(&delivery.lease),
-            dead.expire(&delivery.lease),
+            dead.settle(&delivery.lease, &mut Settlement::commit()),
+            dead.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "late", true)),
+            dead.settle(&delivery.lease, &mut Settlement::bury("late", true)),
+            touch(&mut *dead, &delivery.lease),
+            dead.settle(&delivery.lease, &mut Settlement::Expire),
         ] {
             assert!(matches!(late, Err(QueueError::LeaseLost { .. })), "{late:?}");
         }
@@ -361,7 +362,7 @@ fn a_job_that_kills_its_workers_is_buried() {
         let id = stage.publish(&key, What::Succeed);
         for _ in 0..3 {
             let mut dying = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-            dying.dequeue(Duration::ZERO).expect("a look").expect("the message");
+            dying.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("the message");
             stage.clock.advance(61 * SECOND);
         }
         let working = stage.work();
@@ -522,11 +523,11 @@ fn messages_come_by_priority_then_by_age() {
         wanted.sort();
         let mut consumer = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
         for (_, _, id) in &wanted {
-            let delivery = consumer.dequeue(Duration::ZERO).expect("a look").expect("a message");
+            let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message");
             assert_eq!(&delivery.lease.id, id);
-            consumer.commit(&delivery.lease).expect("ours");
+            consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("ours");
         }
-        assert!(consumer.dequeue(Duration::ZERO).expect("a look").is_none());
+        assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
     });
 }
 

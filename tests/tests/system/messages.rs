@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Filter, NewMessage, QueueAdapter, State, StoredMessage};
+use pulpo::queue::{Filter, Inspection, NewMessage, QueueAdapter, State, StoredMessage};
 use pulpo::{Message, MessageError};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
 use pulpo_tests::program::Place;
@@ -290,7 +290,7 @@ fn nothing_in_a_message_forges_a_line_on_the_embedded_queue() {
     let hostile: String = serde_json::from_str(&format!("\"{NASTY}\"")).expect("a text");
     let mut other = NewMessage::new(hostile.clone(), hostile, "{}");
     other.delay = Some(chrono::Utc::now() + chrono::TimeDelta::days(1));
-    let id = target.queue.enqueue(vec![other]).expect("put").remove(0);
+    let id = target.queue.enqueue(vec![other]).expect("put").remove(0).id;
     let stats = target.place.run(VICTIM, &["stats"]);
     assert_eq!(stats.out.chars().find(|c| c.is_control() && *c != '\n'), None, "{}", stats.out);
     assert_eq!(target.queue.delete(&Filter::all().id(id)).expect("deleted"), 1);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
-use pulpo::queue::{NewMessage, QueueAdapter as _, QueueError};
+use pulpo::queue::{Inspection, NewMessage, QueueAdapter as _, QueueError};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
 use pulpo_tests::program::{Place, Running};
 use pulpo_tests::wait::until;

@@ -7,8 +7,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Consumer, Delivery, Filter, NewMessage, QueueAdapter as _, QueueError, State};
+use pulpo::queue::{
+    Consumer, Delivery, DequeueFilter, Filter, Inspection, NewMessage, QueueAdapter as _, QueueError, Settlement, State,
+};
 use pulpo_tests::program::Place;
+use pulpo_tests::touch;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
@@ -50,7 +53,7 @@ fn seat(process: &FileQueue) -> Box<dyn Consumer> {
 }
 
 fn take(seat: &mut Box<dyn Consumer>) -> Option<Delivery> {
-    seat.dequeue(Duration::ZERO).expect("a look")
+    seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look")
 }
 
 #[track_caller]
@@ -70,10 +73,10 @@ fn a_jump_forward_leaves_the_leases_of_live_workers_alone() {
     // Its next heartbeat.
     machine.clock.advance(TTR / 3);
     assert!(take(&mut idle).is_none());
-    busy.touch(&delivery.lease).expect("still its own");
+    touch(&mut *busy, &delivery.lease).expect("still its own");
     machine.clock.advance(TTR / 2);
     assert!(take(&mut idle).is_none());
-    busy.commit(&delivery.lease).expect("still its own");
+    busy.settle(&delivery.lease, &mut Settlement::commit()).expect("still its own");
     assert!(take(&mut idle).is_none(), "it ran once");
 }
 
@@ -102,9 +105,9 @@ fn who_comes_after_a_jump_forward_may_run_a_job_twice_and_the_old_worker_learns_
     let newcomer = machine.process();
     let mut fresh = newcomer.consumer(&["pulpo".to_owned()]).expect("a seat");
     let new = taken(&mut fresh);
-    assert!(matches!(busy.touch(&old.lease), Err(QueueError::LeaseLost { .. })));
-    assert!(matches!(busy.commit(&old.lease), Err(QueueError::LeaseLost { .. })));
-    fresh.commit(&new.lease).expect("its own");
+    assert!(matches!(touch(&mut *busy, &old.lease), Err(QueueError::LeaseLost { .. })));
+    assert!(matches!(busy.settle(&old.lease, &mut Settlement::commit()), Err(QueueError::LeaseLost { .. })));
+    fresh.settle(&new.lease, &mut Settlement::commit()).expect("its own");
 }
 
 #[test]
@@ -138,9 +141,9 @@ fn a_jump_back_does_not_end_the_leases_of_live_workers() {
     for _ in 0..9 {
         assert!(take(&mut idle).is_none());
         machine.clock.advance(TTR / 3);
-        busy.touch(&delivery.lease).expect("still its own");
+        touch(&mut *busy, &delivery.lease).expect("still its own");
     }
-    busy.commit(&delivery.lease).expect("still its own");
+    busy.settle(&delivery.lease, &mut Settlement::commit()).expect("still its own");
 }
 
 #[test]
@@ -187,7 +190,8 @@ fn a_worker_that_waits_hears_of_a_jump() {
     let mut waiting = seat(&queue);
     machine.publish(Some(TimeDelta::minutes(60)));
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(move || waiting.dequeue(Duration::from_secs(7200)).expect("a look"));
+        let waiting =
+            scope.spawn(move || waiting.dequeue(&DequeueFilter::all(), Duration::from_secs(7200)).expect("a look"));
         machine.clock.jump(TimeDelta::hours(1));
         assert!(waiting.join().expect("no panic").is_some());
     });
@@ -204,16 +208,16 @@ fn an_outage_leaves_the_leases_of_live_workers_alone() {
     let delivery = taken(&mut busy);
     let (file, away) = (machine.folder.path().join("queue.db"), machine.folder.path().join("away"));
     std::fs::rename(&file, &away).expect("moved");
-    let error = busy.touch(&delivery.lease).expect_err("refused");
+    let error = touch(&mut *busy, &delivery.lease).expect_err("refused");
     assert!(error.is_transient(), "{error}");
-    assert!(idle.dequeue(Duration::ZERO).is_err());
+    assert!(idle.dequeue(&DequeueFilter::all(), Duration::ZERO).is_err());
     machine.clock.advance(2 * TTR);
-    assert!(idle.dequeue(Duration::ZERO).is_err());
+    assert!(idle.dequeue(&DequeueFilter::all(), Duration::ZERO).is_err());
     std::fs::rename(&away, &file).expect("moved");
     assert!(take(&mut idle).is_none());
     machine.clock.advance(TTR / 3);
     assert!(take(&mut idle).is_none());
-    busy.commit(&delivery.lease).expect("still its own");
+    busy.settle(&delivery.lease, &mut Settlement::commit()).expect("still its own");
 }
 
 /// What a producer wrote without a zone is read as the worker's local time.
@@ -233,7 +237,7 @@ fn daylight_saving_never_makes_a_time_come_early() {
         let text = format!(r#"{{"header":{{"request_type":"record","delay":{delay:?}}},"body":{{"number":1}}}}"#);
         let clock = Arc::new(pulpo::clock::SystemClock::new());
         let queue = FileQueue::open(&place.path("pulpo-data"), false, clock).expect("a queue");
-        let id = queue.enqueue(vec![NewMessage::new("pulpo", "record", text)]).expect("published").remove(0);
+        let id = queue.enqueue(vec![NewMessage::new("pulpo", "record", text)]).expect("published").remove(0).id;
         let worked = place
             .command(WORKER, &["--set", "sleep_duration=100ms"])
             .env("TZ", "Europe/Berlin")

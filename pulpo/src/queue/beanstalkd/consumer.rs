@@ -1,4 +1,4 @@
-//! One seat at the server: reserves jobs and settles them, on a connection of
+//! A consumer of the server: reserves jobs and settles them, on a connection of
 //! its own, since only the connection that reserved a job can settle it.
 
 use std::collections::HashMap;
@@ -12,11 +12,13 @@ use super::job::JobStats;
 use super::limits::seconds;
 use super::pipeline::MOST_JOBS;
 use super::reasons::{self, Note};
-use super::{Shared, ago};
+use super::{BeanstalkdQueue, Shared, ago};
 use crate::clock::Clock as _;
 use crate::message::MessageId;
 use crate::process::fork::{Birthplace, Unforked};
-use crate::queue::{Consumer, Delivery, Lease, Pick, QueueError, State};
+use crate::queue::{
+    Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement, State, enqueue_follow_ups,
+};
 use crate::report::chain;
 
 /// How long the server is asked to wait at most, so that an interrupt is
@@ -35,6 +37,8 @@ const NEARLY: Duration = Duration::from_millis(250);
 const DEFAULT_TUBE: &str = "default";
 
 pub(super) struct BeanstalkdConsumer {
+    /// Takes what follows from a job.
+    queue: BeanstalkdQueue,
     shared: Arc<Shared>,
     queues: Arc<[String]>,
     /// A fork would speak into the middle of what its parent says.
@@ -71,9 +75,11 @@ impl Held {
 }
 
 impl BeanstalkdConsumer {
-    pub(super) fn new(shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
+    pub(super) fn new(queue: BeanstalkdQueue, queues: Arc<[String]>) -> Self {
+        let shared = queue.shared().clone();
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
         Self {
+            queue,
             shared,
             queues,
             client: None,
@@ -218,7 +224,7 @@ impl BeanstalkdConsumer {
 
     /// Has the server do what settles the job, or keeps it, if the lease is
     /// still the one that this connection has.
-    fn settle(
+    fn command(
         &mut self,
         lease: &Lease,
         doing: &str,
@@ -245,6 +251,65 @@ impl BeanstalkdConsumer {
         answer.map_err(|fault| match fault {
             Fault::NotFound => lost(),
             fault => self.shared.error(doing, fault),
+        })
+    }
+
+    /// The server cannot do both at once: first what follows, so that none is
+    /// lost.
+    fn commit(&mut self, lease: &Lease, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
+        if !follow_ups.is_empty() {
+            // Not for a run whose message is another worker's by now.
+            self.renew(lease)?;
+            enqueue_follow_ups(&self.queue, follow_ups)?;
+        }
+        self.command(lease, "delete a message from", false, delete)
+    }
+
+    /// Put off until the next call: what takes the next message deletes this
+    /// one before, in the same round trip.
+    fn defer_commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        let lost = || QueueError::LeaseLost { id: lease.id.clone() };
+        let id = number(&lease.id).ok_or_else(lost)?;
+        if self.held.get(&id).is_none_or(|held| held.token != lease.token) {
+            return Err(lost());
+        }
+        self.put_off.extend(self.held.remove(&id).map(|held| (lease.clone(), id, held)));
+        Ok(())
+    }
+
+    fn renew(&mut self, lease: &Lease) -> Result<(), QueueError> {
+        self.command(lease, "renew a lease at", true, |client, id, _| client.touch(id))
+    }
+
+    fn rollback(&mut self, lease: &Lease, delay: Duration, counted: bool) -> Result<(), QueueError> {
+        let delay = seconds(delay);
+        self.command(lease, "give a message back to", false, move |client, id, holding| {
+            if counted || delay > 0 {
+                return client.release(id, holding.priority, delay);
+            }
+            // Only a kick leaves a mark in the server's counters, and only a
+            // buried or delayed job can be kicked. If we die in between, the
+            // job is a second late and the run counts.
+            client.release(id, holding.priority, 1)?;
+            match client.kick_job(id) {
+                // Somebody else kicked it.
+                Err(Fault::NotFound) => Ok(()),
+                kicked => kicked,
+            }
+        })
+    }
+
+    fn bury(&mut self, lease: &Lease, reason: &str) -> Result<(), QueueError> {
+        let (reason, at) = (reason.to_owned(), self.shared.clock.now());
+        self.command(lease, "bury a message in", false, move |client, id, holding| {
+            // First the note: one too many is harmless, one too few is not.
+            let note = reasons::leave(client, &Note::new(id, &reason, at))?;
+            let buried = client.bury(id, holding.priority);
+            if buried == Err(Fault::NotFound) {
+                // The message is another's now, and so is what to say of it.
+                reasons::remove(client, note);
+            }
+            buried
         })
     }
 }
@@ -285,16 +350,12 @@ fn open(server: &Server, queues: &[String]) -> Result<Client, Fault> {
 }
 
 impl Consumer for BeanstalkdConsumer {
-    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.dequeue_where(&Pick::all(), wait)
-    }
-
-    fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.check_process()?;
-        let tubes: Arc<[String]> = if pick.except_queues.is_empty() {
+        let tubes: Arc<[String]> = if filter.except_queues.is_empty() {
             self.queues.clone()
         } else {
-            self.queues.iter().filter(|queue| !pick.except_queues.contains(queue)).cloned().collect()
+            self.queues.iter().filter(|queue| !filter.except_queues.contains(queue)).cloned().collect()
         };
         let clock = self.shared.clock.clone();
         let end = clock.uptime().saturating_add(wait);
@@ -306,7 +367,7 @@ impl Consumer for BeanstalkdConsumer {
             let slice = left.saturating_add(NEARLY).min(self.shared.reserve_timeout).min(LONGEST_SLICE).as_secs();
             // Without queues there is nothing to watch, and nothing comes.
             if tubes.is_empty() {
-                self.finish()?;
+                self.flush()?;
                 if !left.is_zero() {
                     self.shared.signal.wait(seen, Some(left.min(LONGEST_SLICE)));
                 }
@@ -326,69 +387,35 @@ impl Consumer for BeanstalkdConsumer {
         }
     }
 
-    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.settle(lease, "delete a message from", false, delete)
-    }
-
-    /// Put off until the next call: what takes the next message deletes this
-    /// one before, in the same round trip.
-    fn commit_soon(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        let lost = || QueueError::LeaseLost { id: lease.id.clone() };
-        let id = number(&lease.id).ok_or_else(lost)?;
-        if self.held.get(&id).is_none_or(|held| held.token != lease.token) {
-            return Err(lost());
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        match settlement {
+            Settlement::Commit { follow_ups, deferrable: true } if follow_ups.is_empty() => self.defer_commit(lease),
+            Settlement::Commit { follow_ups, .. } => self.commit(lease, follow_ups),
+            Settlement::Expire => self.command(lease, "delete a message from", false, delete),
+            Settlement::Rollback { delay, counted, .. } => self.rollback(lease, *delay, *counted),
+            Settlement::LeaveToOthers { delay, .. } => self.rollback(lease, *delay, false),
+            Settlement::Bury { reason, .. } => self.bury(lease, reason),
         }
-        self.put_off.extend(self.held.remove(&id).map(|held| (lease.clone(), id, held)));
-        Ok(())
     }
 
-    fn lost(&mut self) -> Vec<Lease> {
-        std::mem::take(&mut self.lost)
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        let mut lost = Vec::new();
+        for lease in leases {
+            match self.renew(lease) {
+                Err(QueueError::LeaseLost { .. }) => lost.push(lease.clone()),
+                renewed => renewed?,
+            }
+        }
+        Ok(lost)
     }
 
-    fn finish(&mut self) -> Result<(), QueueError> {
+    fn flush(&mut self) -> Result<(), QueueError> {
         self.check_process()?;
         self.delete_put_off().map_err(|fault| self.shared.error("delete a message from", fault))
     }
 
-    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.commit(lease)
-    }
-
-    fn rollback(&mut self, lease: &Lease, delay: Duration, _reason: &str, counted: bool) -> Result<(), QueueError> {
-        let delay = seconds(delay);
-        self.settle(lease, "give a message back to", false, move |client, id, holding| {
-            if counted || delay > 0 {
-                return client.release(id, holding.priority, delay);
-            }
-            // Only a kick leaves a mark in the server's counters, and only a
-            // buried or delayed job can be kicked. If we die in between, the
-            // job is a second late and the run counts.
-            client.release(id, holding.priority, 1)?;
-            match client.kick_job(id) {
-                // Somebody else kicked it.
-                Err(Fault::NotFound) => Ok(()),
-                kicked => kicked,
-            }
-        })
-    }
-
-    fn bury(&mut self, lease: &Lease, reason: &str, _counted: bool) -> Result<(), QueueError> {
-        let (reason, at) = (reason.to_owned(), self.shared.clock.now());
-        self.settle(lease, "bury a message in", false, move |client, id, holding| {
-            // First the note: one too many is harmless, one too few is not.
-            let note = reasons::leave(client, &Note::new(id, &reason, at))?;
-            let buried = client.bury(id, holding.priority);
-            if buried == Err(Fault::NotFound) {
-                // The message is another's now, and so is what to say of it.
-                reasons::remove(client, note);
-            }
-            buried
-        })
-    }
-
-    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.settle(lease, "renew a lease at", true, |client, id, _| client.touch(id))
+    fn take_lost_leases(&mut self) -> Vec<Lease> {
+        std::mem::take(&mut self.lost)
     }
 }
 
@@ -396,7 +423,7 @@ impl Drop for BeanstalkdConsumer {
     fn drop(&mut self) {
         // What a fork leaves behind its parent does.
         if self.birthplace.is_here()
-            && let Err(error) = self.finish()
+            && let Err(error) = self.flush()
         {
             tracing::warn!(error = chain(&error), "cannot settle the last job: it will run again");
         }

@@ -107,7 +107,7 @@ impl JobStats {
     ///
     /// A buried job is reserved again only after a kick, so all kicks beyond
     /// those were of delayed jobs. So our consumer marks a rollback that does
-    /// not count, see `Consumer::rollback`.
+    /// not count, see `Settlement::Rollback`.
     pub(super) fn counts(&self) -> Counts {
         let ended = self.reserves.saturating_sub(u32::from(self.state == State::Reserved));
         let kicks = self.buries.saturating_sub(u32::from(self.state == State::Buried));

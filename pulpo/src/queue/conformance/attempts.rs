@@ -8,6 +8,7 @@ use super::{
     ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, QUEUE, SECOND, Sleeper, State, delay, envelope, message,
     ttr,
 };
+use crate::queue::Settlement;
 
 pub(super) fn a_first_delivery_tells_all(harness: &dyn Harness) {
     let id = harness.put(ttr(message("new"), 90 * SECOND));
@@ -25,7 +26,7 @@ pub(super) fn a_counted_rollback_is_an_attempt(harness: &dyn Harness) {
     for attempts in 0..4 {
         let delivery = seat.take();
         assert_eq!((delivery.attempts, delivery.lost), (attempts, 0));
-        seat.rollback(&delivery.lease, Duration::ZERO, "failed", true).expect("rollback");
+        seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
         assert_eq!(harness.peek(&id).attempts, attempts + 1);
     }
 }
@@ -34,7 +35,7 @@ pub(super) fn a_rollback_with_delay_waits(harness: &dyn Harness) {
     let id = harness.put(message("later"));
     let mut seat = harness.seat();
     let delivery = seat.take();
-    seat.rollback(&delivery.lease, 2 * SECOND, "failed", true).expect("rollback");
+    seat.settle(&delivery.lease, &mut Settlement::rollback(2 * SECOND, "failed", true)).expect("rollback");
     assert_eq!(harness.state(&id), State::Delayed);
     seat.nothing();
     harness.pass(3 * SECOND);
@@ -46,15 +47,15 @@ pub(super) fn a_rollback_that_does_not_count_is_no_attempt(harness: &dyn Harness
     harness.put(message("interrupted"));
     let mut seat = harness.seat();
     let first = seat.take();
-    seat.rollback(&first.lease, Duration::ZERO, "failed", true).expect("rollback");
+    seat.settle(&first.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     for _ in 0..3 {
         let delivery = seat.take();
         assert_eq!((delivery.attempts, delivery.lost), (1, 0));
-        seat.rollback(&delivery.lease, Duration::ZERO, "shut down", false).expect("rollback");
+        seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false)).expect("rollback");
         assert_eq!(harness.state(&delivery.lease.id), State::Ready, "it is ready at once");
     }
     let delivery = seat.take();
-    seat.rollback(&delivery.lease, SECOND, "not yet", false).expect("rollback");
+    seat.settle(&delivery.lease, &mut Settlement::rollback(SECOND, "not yet", false)).expect("rollback");
     assert_eq!(harness.state(&delivery.lease.id), State::Delayed);
     harness.pass(2 * SECOND);
     let expected = if harness.queue().capabilities().uncounted_rollbacks { 1 } else { 2 };
@@ -66,7 +67,7 @@ pub(super) fn a_lost_lease_is_a_lost_attempt(harness: &dyn Harness) {
     let mut sleeper = Sleeper::new(harness);
     let id = harness.put(ttr(message("kills"), SECOND));
     let first = sleeper.seat.take();
-    sleeper.seat.rollback(&first.lease, Duration::ZERO, "failed", true).expect("rollback");
+    sleeper.seat.settle(&first.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     for lost in 0..2 {
         let delivery = sleeper.seat.take();
         assert_eq!((delivery.attempts, delivery.lost), (lost + 1, lost));
@@ -79,7 +80,7 @@ pub(super) fn a_buried_message_stays_until_it_is_kicked(harness: &dyn Harness) {
     let id = harness.put(ttr(message("broken"), SECOND));
     let mut seat = harness.seat();
     let delivery = seat.take();
-    seat.bury(&delivery.lease, "fatal", true).expect("bury");
+    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_eq!(harness.state(&id), State::Buried);
     assert_eq!(harness.peek(&id).attempts, 1);
     harness.pass(2 * SECOND);
@@ -88,7 +89,7 @@ pub(super) fn a_buried_message_stays_until_it_is_kicked(harness: &dyn Harness) {
     assert_eq!(harness.state(&id), State::Ready);
     let delivery = seat.take();
     assert_eq!(delivery.lease.id, id, "it is the same message");
-    seat.commit(&delivery.lease).expect("commit");
+    seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
 }
 
 pub(super) fn a_kicked_message_has_all_its_attempts_again(harness: &dyn Harness) {
@@ -103,10 +104,10 @@ pub(super) fn a_kicked_message_has_all_its_attempts_again(harness: &dyn Harness)
             assert!(failed <= runs, "run {runs} after kick {kicks} counts {failed} failures");
             runs += 1;
             if failed + 1 >= MOST {
-                seat.bury(&delivery.lease, "failed", true).expect("bury");
+                seat.settle(&delivery.lease, &mut Settlement::bury("failed", true)).expect("bury");
                 break;
             }
-            seat.rollback(&delivery.lease, Duration::ZERO, "failed", true).expect("rollback");
+            seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
         }
         assert!((MOST..=2 * MOST + 2).contains(&runs), "after kick {kicks} it ran {runs} times");
         assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
@@ -117,7 +118,7 @@ pub(super) fn an_expired_message_is_deleted(harness: &dyn Harness) {
     let id = harness.put(message("stale"));
     let mut seat = harness.seat();
     let delivery = seat.take();
-    seat.expire(&delivery.lease).expect("expire");
+    seat.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
     assert!(harness.queue().peek(&id).expect("peek").is_none());
     seat.nothing();
 }
@@ -128,10 +129,10 @@ pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
     let capabilities = harness.queue().capabilities();
     let expected = |keeps: bool, reason: &str| keeps.then(|| reason.to_owned());
     let delivery = seat.take();
-    seat.rollback(&delivery.lease, Duration::ZERO, "the first", true).expect("rollback");
+    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "the first", true)).expect("rollback");
     assert_eq!(harness.peek(&id).last_error, expected(capabilities.last_errors, "the first"));
     let delivery = seat.take();
-    seat.bury(&delivery.lease, "the second", true).expect("bury");
+    seat.settle(&delivery.lease, &mut Settlement::bury("the second", true)).expect("bury");
     let keeps = capabilities.burial_reasons;
     let listed = harness.queue().list(&Filter::all().state(State::Buried)).expect("list").remove(0);
     for buried in [harness.peek(&id), listed] {
@@ -143,7 +144,7 @@ pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
     // A kick sends it back for good; the reason of the next burial counts.
     assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
     let delivery = seat.take();
-    seat.bury(&delivery.lease, "the third", true).expect("bury");
+    seat.settle(&delivery.lease, &mut Settlement::bury("the third", true)).expect("bury");
     assert_eq!(harness.peek(&id).last_error, expected(keeps, "the third"));
 }
 
@@ -161,6 +162,6 @@ pub(super) fn due_since_is_when_it_could_have_started(harness: &dyn Harness) {
     let (now, later) = (seat.take(), seat.take());
     near(&now, published);
     near(&later, due);
-    seat.rollback(&now.lease, Duration::ZERO, "failed", true).expect("rollback");
+    seat.settle(&now.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     near(&seat.take(), published);
 }

@@ -8,7 +8,7 @@ use super::{
     ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageId, NewMessage, QUEUE, SECOND, State, delay,
     envelope, everything, ids, message, priority, queue, text,
 };
-use crate::queue::{Consumer, Counts};
+use crate::queue::{Consumer, Counts, DequeueFilter, Settlement};
 
 /// One message in each state, in the order of [`State::ALL`]. The consumer
 /// holds the reserved one.
@@ -16,7 +16,7 @@ fn one_in_each_state(harness: &dyn Harness) -> ([MessageId; 4], Box<dyn Consumer
     let mut seat = harness.seat();
     let buried = harness.put(message("buried"));
     let delivery = seat.take();
-    seat.bury(&delivery.lease, "fatal", true).expect("bury");
+    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     let reserved = harness.put(message("reserved"));
     seat.take();
     let delayed = harness.put(delay(message("delayed"), harness.in_seconds(600)));
@@ -128,7 +128,7 @@ pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
     for reason in ["connection REFUSED by mail.example", "no recipient"] {
         harness.put(message(reason));
         let delivery = seat.take();
-        seat.bury(&delivery.lease, reason, true).expect("bury");
+        seat.settle(&delivery.lease, &mut Settlement::bury(reason, true)).expect("bury");
     }
     harness.pass(Duration::from_secs(3));
     let young = harness.put(message("young"));
@@ -165,9 +165,9 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
         let delivery = seat.take();
         let id = delivery.lease.id.clone();
         match text(&delivery).as_str() {
-            "put off" => seat.rollback(&delivery.lease, LONG, "later", true),
-            "put back" => seat.rollback(&delivery.lease, SECOND, "later", true),
-            reason => seat.bury(&delivery.lease, reason, true),
+            "put off" => seat.settle(&delivery.lease, &mut Settlement::rollback(LONG, "later", true)),
+            "put back" => seat.settle(&delivery.lease, &mut Settlement::rollback(SECOND, "later", true)),
+            reason => seat.settle(&delivery.lease, &mut Settlement::bury(reason, true)),
         }
         .expect("settled");
         id
@@ -263,11 +263,11 @@ pub(super) fn totals_tell_what_has_come_and_gone(harness: &dyn Harness) {
     assert_eq!(totals(), (5, 0));
     seat.work();
     let delivery = seat.take();
-    seat.expire(&delivery.lease).expect("expire");
+    seat.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
     let delivery = seat.take();
-    seat.rollback(&delivery.lease, Duration::ZERO, "again", true).expect("rollback");
+    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
     let delivery = seat.take();
-    seat.bury(&delivery.lease, "fatal", true).expect("bury");
+    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_eq!(totals(), (5, 2));
     harness.queue().delete(&everything().ids(all)).expect("delete");
     assert_eq!(totals(), (5, 5));
@@ -285,7 +285,7 @@ pub(super) fn kick_picks_what_the_filter_says(harness: &dyn Harness) {
     }
     for _ in 0..8 {
         let delivery = seat.take();
-        seat.bury(&delivery.lease, "fatal", true).expect("bury");
+        seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     }
     let kick = |filter: Filter| harness.queue().kick(&filter).expect("kick");
     assert_eq!(kick(everything().state(State::Ready)), 0, "only buried messages can be kicked");
@@ -313,5 +313,5 @@ pub(super) fn kick_leaves_alone_what_is_not_buried(harness: &dyn Harness) {
     assert_eq!(states, [State::Ready, State::Delayed, State::Reserved, State::Ready]);
     let mut other = harness.seat();
     assert_eq!([other.work(), other.work()], ["ready", "buried"]);
-    assert!(other.dequeue(Duration::ZERO).expect("dequeue").is_none());
+    assert!(other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::{
     ConsumerExt as _, Delivery, Filter, Harness, HarnessExt as _, LONG, MessageId, QueueError, SECOND, Sleeper, State,
-    assert_all_lost, drain, message, text, ttr,
+    assert_all_lost, drain, message, text, touch, ttr,
 };
-use crate::queue::Consumer;
+use crate::queue::{Consumer, DequeueFilter, Settlement};
 
 /// A message of which the first consumer has lost the lease.
 fn lost(harness: &dyn Harness) -> (Box<dyn Consumer>, Delivery) {
@@ -26,7 +26,7 @@ pub(super) fn a_message_is_leased_to_one_consumer(harness: &dyn Harness) {
     assert_eq!(harness.state(&id), State::Reserved);
     two.nothing();
     one.nothing();
-    one.commit(&delivery.lease).expect("commit");
+    one.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     assert!(harness.queue().peek(&id).expect("peek").is_none(), "a message that is done is gone");
     two.nothing();
 }
@@ -42,24 +42,24 @@ pub(super) fn a_lease_ends_with_its_ttr(harness: &dyn Harness) {
     let second = two.take();
     assert_eq!(second.lease.id, first.lease.id);
     assert_ne!(second.lease, first.lease, "each lease has its own token");
-    two.commit(&second.lease).expect("commit");
+    two.settle(&second.lease, &mut Settlement::commit()).expect("commit");
 }
 
 pub(super) fn late_calls_do_nothing_while_another_has_the_message(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
     let mut other = harness.seat();
     let new = other.take();
-    other.touch(&new.lease).expect("touch");
+    touch(&mut *other, &new.lease).expect("touch");
     assert_all_lost(&mut *late, &old.lease);
     assert_eq!(harness.state(&new.lease.id), State::Reserved);
-    other.commit(&new.lease).expect("the new lease holds");
+    other.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
 }
 
 pub(super) fn a_late_commit_before_another_looked_is_done_or_lost(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
     // A queue may notice the end of a lease only when it looks for a message.
     // Until then nobody else can have it, and the work is not done in vain.
-    match late.commit(&old.lease) {
+    match late.settle(&old.lease, &mut Settlement::commit()) {
         Ok(()) => assert!(harness.queue().peek(&old.lease.id).expect("peek").is_none()),
         Err(QueueError::LeaseLost { .. }) => {
             assert_all_lost(&mut *late, &old.lease);
@@ -74,7 +74,7 @@ pub(super) fn late_calls_do_nothing_to_a_delayed_message(harness: &dyn Harness) 
     let (mut late, old) = lost(harness);
     let mut other = harness.seat();
     let new = other.take();
-    other.rollback(&new.lease, LONG, "again", true).expect("rollback");
+    other.settle(&new.lease, &mut Settlement::rollback(LONG, "again", true)).expect("rollback");
     assert_all_lost(&mut *late, &old.lease);
     assert_eq!(harness.state(&old.lease.id), State::Delayed);
 }
@@ -83,7 +83,7 @@ pub(super) fn late_calls_do_nothing_to_a_buried_message(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
     let mut other = harness.seat();
     let new = other.take();
-    other.bury(&new.lease, "fatal", true).expect("bury");
+    other.settle(&new.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_all_lost(&mut *late, &old.lease);
     assert_eq!(harness.state(&old.lease.id), State::Buried);
 }
@@ -93,24 +93,24 @@ pub(super) fn the_same_consumer_has_a_new_lease_after_the_old(harness: &dyn Harn
     let new = seat.take();
     assert_eq!(new.lease.id, old.lease.id);
     assert_all_lost(&mut *seat, &old.lease);
-    seat.commit(&new.lease).expect("the new lease holds");
+    seat.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
 }
 
 pub(super) fn a_settled_message_cannot_be_settled_again(harness: &dyn Harness) {
     let mut seat = harness.seat();
     harness.put(message("done"));
     let done = seat.take().lease;
-    seat.commit(&done).expect("commit");
+    seat.settle(&done, &mut Settlement::commit()).expect("commit");
     assert_all_lost(&mut *seat, &done);
 
     harness.put(message("again"));
     let again = seat.take().lease;
-    seat.rollback(&again, Duration::ZERO, "again", true).expect("rollback");
+    seat.settle(&again, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
     assert_all_lost(&mut *seat, &again);
     assert_eq!(harness.state(&again.id), State::Ready);
 
     let buried = seat.take().lease;
-    seat.bury(&buried, "fatal", true).expect("bury");
+    seat.settle(&buried, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_all_lost(&mut *seat, &buried);
     assert_eq!(harness.state(&again.id), State::Buried);
 }
@@ -121,10 +121,10 @@ pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
     let mut worked = Vec::new();
     for _ in 0..3 {
         let delivery = seat.take();
-        seat.commit_soon(&delivery.lease).expect("commit");
+        seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
         worked.push(delivery.lease.id);
     }
-    seat.finish().expect("finish");
+    seat.flush().expect("finish");
     assert_eq!(worked, ids[..3]);
     for id in &ids[..3] {
         assert!(harness.queue().peek(id).expect("peek").is_none(), "it is done");
@@ -133,7 +133,7 @@ pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
         let left = harness.peek(id);
         assert_eq!((left.state, left.attempts), (State::Ready, 0), "what nobody took is as it was");
     }
-    assert!(seat.lost().is_empty());
+    assert!(seat.take_lost_leases().is_empty());
     assert_eq!(drain(&mut seat), ["3", "4"]);
 }
 
@@ -141,18 +141,18 @@ pub(super) fn what_was_put_off_for_too_long_is_lost(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
     let mut other = harness.seat();
     let new = other.take();
-    other.touch(&new.lease).expect("touch");
-    match late.commit_soon(&old.lease) {
+    touch(&mut *other, &new.lease).expect("touch");
+    match late.settle(&old.lease, &mut Settlement::deferrable_commit()) {
         Err(QueueError::LeaseLost { id }) => assert_eq!(id, old.lease.id),
         Ok(()) => {
-            late.finish().expect("finish");
-            assert_eq!(late.lost(), [old.lease], "it is said later");
-            assert!(late.lost().is_empty(), "and once");
+            late.flush().expect("finish");
+            assert_eq!(late.take_lost_leases(), [old.lease], "it is said later");
+            assert!(late.take_lost_leases().is_empty(), "and once");
         }
         Err(other) => panic!("expected that the late commit is lost, got {other:?}"),
     }
     assert_eq!(harness.state(&new.lease.id), State::Reserved);
-    other.commit(&new.lease).expect("the new lease holds");
+    other.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
 }
 
 pub(super) fn touch_renews_a_lease(harness: &dyn Harness) {
@@ -161,10 +161,10 @@ pub(super) fn touch_renews_a_lease(harness: &dyn Harness) {
     let delivery = one.take();
     for _ in 0..2 {
         harness.pass(2 * SECOND);
-        one.touch(&delivery.lease).expect("touch");
+        touch(&mut *one, &delivery.lease).expect("touch");
     }
     two.nothing();
-    one.commit(&delivery.lease).expect("commit");
+    one.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
 }
 
 pub(super) fn one_consumer_holds_several_leases(harness: &dyn Harness) {
@@ -174,9 +174,9 @@ pub(super) fn one_consumer_holds_several_leases(harness: &dyn Harness) {
     let mut seat = harness.seat();
     let (a, b, c) = (seat.take(), seat.take(), seat.take());
     seat.nothing();
-    seat.commit(&b.lease).expect("commit");
-    seat.bury(&c.lease, "fatal", true).expect("bury");
-    seat.rollback(&a.lease, Duration::ZERO, "again", true).expect("rollback");
+    seat.settle(&b.lease, &mut Settlement::commit()).expect("commit");
+    seat.settle(&c.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    seat.settle(&a.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
     assert_eq!(drain(&mut seat), ["a"]);
     assert_eq!(harness.state(&c.lease.id), State::Buried);
 }
@@ -191,8 +191,8 @@ pub(super) fn consumers_never_share_a_message(harness: &dyn Harness) {
                 scope.spawn(|| {
                     let mut seat = harness.seat();
                     let mut worked = Vec::new();
-                    while let Some(delivery) = seat.dequeue(Duration::ZERO).expect("dequeue") {
-                        seat.commit(&delivery.lease).expect("commit");
+                    while let Some(delivery) = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue") {
+                        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
                         worked.push((delivery.lease.id.clone(), text(&delivery)));
                     }
                     worked
@@ -215,4 +215,51 @@ pub(super) fn a_consumer_that_goes_loses_its_leases(harness: &dyn Harness) {
     harness.pass(2 * SECOND);
     let delivery = harness.seat().take();
     assert_eq!((delivery.attempts, delivery.lost), (1, 1));
+}
+
+pub(super) fn touch_says_which_of_several_leases_are_lost(harness: &dyn Harness) {
+    let [_, _, _] = ["a", "b", "c"].map(|name| harness.put(message(name)));
+    let mut seat = harness.seat();
+    let [a, b, c] = [(); 3].map(|()| seat.take().lease);
+    seat.settle(&b, &mut Settlement::commit()).expect("commit");
+    assert_eq!(seat.touch(&[a.clone(), b.clone(), c.clone()]).expect("touch"), [b]);
+    assert_eq!(seat.touch(&[]).expect("touch"), []);
+    for lease in [a, c] {
+        seat.settle(&lease, &mut Settlement::commit()).expect("commit");
+    }
+}
+
+pub(super) fn what_follows_from_a_job_is_kept_with_its_commit(harness: &dyn Harness) {
+    let id = harness.put(message("first"));
+    let mut seat = harness.seat();
+    let first = seat.take();
+    let mut commit = Settlement::commit_with(vec![message("second"), message("third")]);
+    seat.settle(&first.lease, &mut commit).expect("commit");
+    assert!(commit.follow_ups().is_empty(), "what is kept is taken out");
+    assert_eq!(harness.queue().peek(&id).expect("peek").map(|there| there.state), None);
+    assert_eq!(drain(&mut seat), ["second", "third"]);
+}
+
+pub(super) fn nothing_follows_from_a_run_that_has_lost_its_lease(harness: &dyn Harness) {
+    let (mut late, old) = lost(harness);
+    let mut other = harness.seat();
+    let new = other.take();
+    let mut commit = Settlement::commit_with(vec![message("second")]);
+    match late.settle(&old.lease, &mut commit) {
+        Err(QueueError::LeaseLost { id }) => assert_eq!(id, old.lease.id),
+        settled => panic!("expected that the late commit says LeaseLost, got {settled:?}"),
+    }
+    assert_eq!(commit.follow_ups().len(), 1, "it is still there to be kept");
+    other.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
+    assert_eq!(drain(&mut other), [""; 0]);
+}
+
+pub(super) fn a_commit_that_brings_messages_is_never_deferred(harness: &dyn Harness) {
+    let id = harness.put(message("first"));
+    let mut seat = harness.seat();
+    let first = seat.take();
+    let mut commit = Settlement::Commit { follow_ups: vec![message("second")], deferrable: true };
+    seat.settle(&first.lease, &mut commit).expect("commit");
+    assert_eq!(harness.queue().peek(&id).expect("peek").map(|there| there.state), None);
+    assert_eq!(drain(&mut harness.seat()), ["second"]);
 }

@@ -1,6 +1,7 @@
 //! In which order messages come, and from where.
 
 use super::{ConsumerExt as _, Harness, HarnessExt as _, QUEUE, SECOND, delay, drain, message, priority, queue};
+use crate::queue::Settlement;
 
 pub(super) fn order_is_by_priority_then_first_in_first_out(harness: &dyn Harness) {
     for (text, urgency) in [("c", 7), ("f", u32::MAX), ("d", 7), ("a", 0), ("e", 65_536), ("b", 0)] {
@@ -31,7 +32,7 @@ pub(super) fn a_rollback_keeps_the_place(harness: &dyn Harness) {
         harness.put(priority(message(text), urgency));
     }
     let first = seat.take();
-    seat.rollback(&first.lease, std::time::Duration::ZERO, "again", true).expect("rollback");
+    seat.settle(&first.lease, &mut Settlement::rollback(std::time::Duration::ZERO, "again", true)).expect("rollback");
     assert_eq!(harness.peek(&first.lease.id).priority.get(), 5, "its priority is as it was");
     assert_eq!(drain(&mut seat), ["a", "b", "c"]);
 }
@@ -44,7 +45,7 @@ pub(super) fn several_queues_are_served_in_one_order(harness: &dyn Harness) {
     let mut seat = harness.seat_at(&["one", "two"]);
     let first = seat.take();
     assert_eq!(first.queue, "two", "a delivery says where it came from");
-    seat.commit(&first.lease).expect("commit");
+    seat.settle(&first.lease, &mut Settlement::commit()).expect("commit");
     assert_eq!(drain(&mut seat), ["b", "c", "d"]);
 }
 
@@ -62,7 +63,8 @@ pub(super) fn queues_not_watched_are_left_alone(harness: &dyn Harness) {
 
 pub(super) fn a_batch_keeps_its_order_and_has_an_id_each(harness: &dyn Harness) {
     let texts: Vec<_> = (0..1000).map(|n| n.to_string()).collect();
-    let ids = harness.queue().enqueue(texts.iter().map(|text| message(text)).collect()).expect("enqueue");
+    let enqueued = harness.queue().enqueue(texts.iter().map(|text| message(text)).collect()).expect("enqueue");
+    let ids: Vec<_> = enqueued.into_iter().map(|one| one.id).collect();
     assert_eq!(ids.len(), texts.len());
     let distinct: std::collections::HashSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "no id is given twice");
@@ -70,7 +72,7 @@ pub(super) fn a_batch_keeps_its_order_and_has_an_id_each(harness: &dyn Harness) 
     for (id, expected) in ids.iter().zip(&texts) {
         let delivery = seat.take();
         assert_eq!((&delivery.lease.id, &super::text(&delivery)), (id, expected));
-        seat.commit(&delivery.lease).expect("commit");
+        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     }
     seat.nothing();
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::waiting::{DEADLINE, wait};
-use super::{ConsumerExt as _, Harness, HarnessExt as _, LONG, QUEUE, QueueError, SECOND, State, message, queue, text};
+use super::{
+    ConsumerExt as _, Harness, HarnessExt as _, LONG, QUEUE, QueueError, SECOND, State, message, queue, text, touch,
+};
+use crate::queue::Settlement;
 
 /// False, and shown to be refused, if this queue cannot be paused.
 fn pauses(harness: &dyn Harness) -> bool {
@@ -38,8 +41,8 @@ pub(super) fn a_paused_queue_hands_out_nothing(harness: &dyn Harness) {
     harness.put(message("three"));
     harness.put(queue(message("other"), "elsewhere"));
     assert_eq!(seat.work(), "other");
-    seat.touch(&held.lease).expect("touch");
-    seat.commit(&held.lease).expect("commit");
+    touch(&mut *seat, &held.lease).expect("touch");
+    seat.settle(&held.lease, &mut Settlement::commit()).expect("commit");
     seat.nothing();
 
     harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");

@@ -1,7 +1,7 @@
 //! Taking some messages while others must stay, where the queue can pick.
 
 use super::{Consumer, Harness, HarnessExt as _, QUEUE, message, priority, queue, text};
-use crate::queue::{NewMessage, Pick};
+use crate::queue::{DequeueFilter, NewMessage, Settlement};
 
 fn of_type(request_type: &str, text: &str) -> NewMessage {
     let mut message = message(text);
@@ -11,11 +11,11 @@ fn of_type(request_type: &str, text: &str) -> NewMessage {
 }
 
 /// The texts that the pick brings, in their order.
-fn drained(seat: &mut dyn Consumer, pick: &Pick) -> Vec<String> {
+fn drained(seat: &mut dyn Consumer, pick: &DequeueFilter) -> Vec<String> {
     let mut texts = Vec::new();
-    while let Some(delivery) = seat.dequeue_where(pick, std::time::Duration::ZERO).expect("dequeue") {
+    while let Some(delivery) = seat.dequeue(pick, std::time::Duration::ZERO).expect("dequeue") {
         texts.push(text(&delivery));
-        seat.commit(&delivery.lease).expect("commit");
+        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     }
     texts
 }
@@ -30,10 +30,10 @@ pub(super) fn a_type_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
         harness.put(priority(of_type(request_type, name), urgency));
     }
     let mut seat = harness.seat();
-    assert_eq!(drained(&mut *seat, &Pick::all().except_type("mail").except_type("audit")), ["e", "b"]);
-    assert_eq!(drained(&mut *seat, &Pick::all().request_type("mail").except_type("mail")), [] as [&str; 0]);
-    assert_eq!(drained(&mut *seat, &Pick::all().request_type("mail").except_type("audit")), ["a", "c"]);
-    assert_eq!(drained(&mut *seat, &Pick::all()), ["d"]);
+    assert_eq!(drained(&mut *seat, &DequeueFilter::all().except_type("mail").except_type("audit")), ["e", "b"]);
+    assert_eq!(drained(&mut *seat, &DequeueFilter::all().request_type("mail").except_type("mail")), [] as [&str; 0]);
+    assert_eq!(drained(&mut *seat, &DequeueFilter::all().request_type("mail").except_type("audit")), ["a", "c"]);
+    assert_eq!(drained(&mut *seat, &DequeueFilter::all()), ["d"]);
 }
 
 pub(super) fn a_queue_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
@@ -44,8 +44,8 @@ pub(super) fn a_queue_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
         harness.put(queue(priority(message(name), urgency), of));
     }
     let mut seat = harness.seat_at(&["full", QUEUE, "third"]);
-    assert_eq!(drained(&mut *seat, &Pick::all().except_queue("full")), ["d", "b"]);
-    let none = Pick::all().except_queue("full").except_queue(QUEUE).except_queue("third");
-    assert!(seat.dequeue_where(&none, std::time::Duration::ZERO).expect("dequeue").is_none());
-    assert_eq!(drained(&mut *seat, &Pick::all().except_queue("third")), ["a", "c"]);
+    assert_eq!(drained(&mut *seat, &DequeueFilter::all().except_queue("full")), ["d", "b"]);
+    let none = DequeueFilter::all().except_queue("full").except_queue(QUEUE).except_queue("third");
+    assert!(seat.dequeue(&none, std::time::Duration::ZERO).expect("dequeue").is_none());
+    assert_eq!(drained(&mut *seat, &DequeueFilter::all().except_queue("third")), ["a", "c"]);
 }

@@ -1,6 +1,7 @@
 //! That a queue does not touch the texts.
 
 use super::{ConsumerExt as _, Harness, HarnessExt as _, NewMessage, QUEUE, envelope};
+use crate::queue::Settlement;
 
 pub(super) fn texts_come_back_as_they_were(harness: &dyn Harness) {
     let texts = [
@@ -20,6 +21,6 @@ pub(super) fn texts_come_back_as_they_were(harness: &dyn Harness) {
         assert_eq!(String::from_utf8_lossy(&harness.peek(&id).text), text);
         let delivery = seat.take();
         assert_eq!(String::from_utf8_lossy(&delivery.text), text);
-        seat.commit(&delivery.lease).expect("commit");
+        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     }
 }

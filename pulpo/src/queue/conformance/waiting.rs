@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use super::{ConsumerExt as _, Delivery, Harness, HarnessExt as _, message, text};
-use crate::queue::{Consumer, QueueError};
+use crate::queue::{Consumer, DequeueFilter, QueueError};
 
 /// Longer than any wait should need to end, and shorter than that wait.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -19,7 +19,7 @@ pub(super) fn wait(mut seat: Box<dyn Consumer>) -> (Receiver<()>, Receiver<Waite
     std::thread::spawn(move || {
         // The case may have failed and gone.
         let _ = starting.send(());
-        let _ = ending.send(seat.dequeue(WAIT));
+        let _ = ending.send(seat.dequeue(&DequeueFilter::all(), WAIT));
     });
     (started, ended)
 }

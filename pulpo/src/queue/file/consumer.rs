@@ -1,4 +1,4 @@
-//! One seat at the embedded queue: takes messages and settles them.
+//! A consumer of the embedded queue: takes messages and settles them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use super::stock::{Found, Stock, fetch};
 use super::writer::Durability;
 use super::{insert, queues_of};
 use crate::clock::Clock as _;
-use crate::queue::{Consumer, Delivery, Lease, NewMessage, Pick, QueueAdapter, QueueError};
+use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,
@@ -53,7 +53,7 @@ impl FileConsumer {
 
     /// The next message that fits; `None`: any. `looks_first`: there may be
     /// nothing.
-    fn look(&mut self, wanted: Option<&Pick>, looks_first: bool) -> Result<Found<Leased>, QueueError> {
+    fn look(&mut self, wanted: Option<&DequeueFilter>, looks_first: bool) -> Result<Found<Leased>, QueueError> {
         if let Some(leased) = self.stock.pick(&self.shared, wanted) {
             return Ok(Ok(leased));
         }
@@ -74,7 +74,7 @@ impl FileConsumer {
         self.cells.iter().for_each(|cell| self.shared.process_lock.write_slot(*cell, None));
     }
 
-    fn take(&mut self, wanted: Option<&Pick>, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+    fn take(&mut self, wanted: Option<&DequeueFilter>, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.shared.check()?;
         if let Some(since) = self.handed_out.take() {
             self.stock.note(self.shared.real.uptime().saturating_sub(since));
@@ -131,36 +131,23 @@ impl FileConsumer {
         Some(run)
     }
 
-    /// Runs a statement on the message if its lease is still this one.
-    /// The statement's first two parameters are the id and the token.
-    fn change(
-        &self,
+    /// Runs the statement that ends the lease, if it is still this one. The
+    /// statement's first two parameters are the id and the token.
+    fn end_lease(
+        &mut self,
         lease: &Lease,
         durability: Durability,
         mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<(), QueueError> {
         self.shared.check()?;
+        self.brisk = false;
         let wanted = lease.clone();
         let changed = self
             .shared
             .write(durability, move |connection| change(connection, wanted.id.as_str(), &wanted.token))
             .map_err(|error| self.shared.error(error))?;
+        self.let_go(self.place(lease));
         if changed == 0 { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
-    }
-
-    /// The same for what ends the lease.
-    fn settle(
-        &mut self,
-        lease: &Lease,
-        durability: Durability,
-        change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
-    ) -> Result<(), QueueError> {
-        self.brisk = false;
-        let settled = self.change(lease, durability, change);
-        if matches!(settled, Ok(()) | Err(QueueError::LeaseLost { .. })) {
-            self.let_go(self.place(lease));
-        }
-        settled
     }
 
     /// Deletes the message, and keeps in the same transaction what follows
@@ -170,7 +157,7 @@ impl FileConsumer {
         let now = self.shared.now();
         let archive_at = self.shared.archive.then_some(now);
         let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
-        self.settle(lease, durability, move |connection, id, token| {
+        self.end_lease(lease, durability, move |connection, id, token| {
             let Ok(id) = id.parse() else { return Ok(0) };
             let removed = deferred::remove(connection, id, token, outcome, archive_at)?;
             if removed > 0 {
@@ -192,7 +179,7 @@ impl FileConsumer {
         let (now, reason) = (self.shared.now(), reason.to_owned());
         let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
         let until = (wait > 0).then(|| now.saturating_add(wait));
-        self.settle(lease, Durability::Lazy, move |connection, id, token| {
+        self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
             connection
                 .prepare_cached(
                     "UPDATE message SET state = iif(?3 IS NULL, 0, 1), until = ?3, lease = NULL,
@@ -205,51 +192,15 @@ impl FileConsumer {
         self.shared.notify(&self.stock.queues);
         Ok(())
     }
-}
 
-impl Drop for FileConsumer {
-    fn drop(&mut self) {
-        if self.shared.check().is_ok() {
-            self.stock.stand_up();
-        }
-    }
-}
-
-impl Consumer for FileConsumer {
-    fn dequeue(&mut self, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take(None, wait)
-    }
-
-    fn dequeue_where(&mut self, pick: &Pick, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take((*pick != Pick::all()).then_some(pick), wait)
-    }
-
-    fn commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.remove(lease, "done", Vec::new())
-    }
-
-    fn commit_with(
-        &mut self,
-        lease: &Lease,
-        follow_ups: &mut Vec<NewMessage>,
-        _: &dyn QueueAdapter,
-    ) -> Result<(), QueueError> {
-        let queues = queues_of(follow_ups);
-        self.remove(lease, "done", follow_ups.clone())?;
-        follow_ups.clear();
-        if !queues.is_empty() {
-            self.shared.notify(&queues);
-        }
-        Ok(())
-    }
-
-    fn commit_soon(&mut self, lease: &Lease) -> Result<(), QueueError> {
+    /// Commits together with others, in a moment.
+    fn defer_commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
         self.shared.check()?;
         let place = self.place(lease);
         if !self.shared.keeper.runs() || place.is_none() {
-            return self.commit(lease);
+            return self.remove(lease, "done", Vec::new());
         }
-        let Some(run) = self.let_go(place) else { return self.commit(lease) };
+        let Some(run) = self.let_go(place) else { return self.remove(lease, "done", Vec::new()) };
         if self.held.is_empty() {
             self.unsettled = true;
         } else {
@@ -265,37 +216,9 @@ impl Consumer for FileConsumer {
         Ok(())
     }
 
-    fn lost(&mut self) -> Vec<Lease> {
-        if self.shared.check().is_err() {
-            return Vec::new();
-        }
-        self.lost.take()
-    }
-
-    fn finish(&mut self) -> Result<(), QueueError> {
-        self.shared.check()?;
-        if std::mem::take(&mut self.unsettled) {
-            self.hide_unused();
-        }
-        self.shared.flush()?;
-        self.shared.give_back(&self.stock.queues, self.stock.clear()).map_err(|error| self.shared.error(error))
-    }
-
-    fn expire(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        self.remove(lease, "expired", Vec::new())
-    }
-
-    fn rollback(&mut self, lease: &Lease, delay: Duration, reason: &str, counted: bool) -> Result<(), QueueError> {
-        self.put_back(lease, delay, reason, counted, false)
-    }
-
-    fn leave_to_others(&mut self, lease: &Lease, delay: Duration, reason: &str) -> Result<(), QueueError> {
-        self.put_back(lease, delay, reason, false, true)
-    }
-
     fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
-        self.settle(lease, Durability::Lazy, move |connection, id, token| {
+        self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
             connection
                 .prepare_cached(
                     "UPDATE message SET state = 3, until = NULL, lease = NULL,
@@ -305,15 +228,73 @@ impl Consumer for FileConsumer {
                 .execute(params![id, token, reason, now, counted])
         })
     }
+}
 
-    fn touch(&mut self, lease: &Lease) -> Result<(), QueueError> {
-        let shared = self.shared.clone();
-        self.change(lease, Durability::Lazy, move |connection, id, token| {
-            // The lease lasts from when it is renewed, not from when it was to be.
-            connection
-                .prepare_cached("UPDATE message SET until = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?
-                .execute(params![id, token, shared.now()])
-        })
+impl Drop for FileConsumer {
+    fn drop(&mut self) {
+        if self.shared.check().is_ok() {
+            self.stock.stand_up();
+        }
+    }
+}
+
+impl Consumer for FileConsumer {
+    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.take((*filter != DequeueFilter::all()).then_some(filter), wait)
+    }
+
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        match settlement {
+            Settlement::Commit { follow_ups, deferrable: true } if follow_ups.is_empty() => self.defer_commit(lease),
+            Settlement::Commit { follow_ups, .. } => {
+                let queues = queues_of(follow_ups);
+                self.remove(lease, "done", follow_ups.clone())?;
+                follow_ups.clear();
+                if !queues.is_empty() {
+                    self.shared.notify(&queues);
+                }
+                Ok(())
+            }
+            Settlement::Expire => self.remove(lease, "expired", Vec::new()),
+            Settlement::Rollback { delay, reason, counted } => self.put_back(lease, *delay, reason, *counted, false),
+            Settlement::LeaveToOthers { delay, reason } => self.put_back(lease, *delay, reason, false, true),
+            Settlement::Bury { reason, counted } => self.bury(lease, reason, *counted),
+        }
+    }
+
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        self.shared.check()?;
+        let (shared, wanted) = (self.shared.clone(), leases.to_vec());
+        let lost = self.shared.write(Durability::Lazy, move |connection| {
+            // A lease lasts from when it is renewed, not from when it was to be.
+            let now = shared.now();
+            let mut renew =
+                connection.prepare_cached("UPDATE message SET until = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?;
+            let mut lost = Vec::new();
+            for lease in &wanted {
+                if renew.execute(params![lease.id.as_str(), &*lease.token, now])? == 0 {
+                    lost.push(lease.clone());
+                }
+            }
+            Ok(lost)
+        });
+        lost.map_err(|error| self.shared.error(error))
+    }
+
+    fn flush(&mut self) -> Result<(), QueueError> {
+        self.shared.check()?;
+        if std::mem::take(&mut self.unsettled) {
+            self.hide_unused();
+        }
+        self.shared.flush()?;
+        self.shared.give_back(&self.stock.queues, self.stock.clear()).map_err(|error| self.shared.error(error))
+    }
+
+    fn take_lost_leases(&mut self) -> Vec<Lease> {
+        if self.shared.check().is_err() {
+            return Vec::new();
+        }
+        self.lost.take()
     }
 }
 

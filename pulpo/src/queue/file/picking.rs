@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::queue::Pick;
+use crate::queue::DequeueFilter;
 
 /// Made when it is needed first: it lets a look step over however many
 /// messages of a type that must wait, and makes each publication a little
@@ -28,7 +28,7 @@ const FIRST_OF_EACH_TYPE: &str = "
     ORDER BY priority, id LIMIT 1";
 
 /// The first message that fits: the most urgent, then the oldest.
-pub(super) fn first(connection: &Connection, queues: &[String], pick: &Pick) -> rusqlite::Result<Option<i64>> {
+pub(super) fn first(connection: &Connection, queues: &[String], pick: &DequeueFilter) -> rusqlite::Result<Option<i64>> {
     connection.execute(INDEX, [])?;
     let except = serde_json::Value::from(pick.except_types.clone()).to_string();
     let mut of_queue = connection.prepare_cached(FIRST_OF_EACH_TYPE)?;

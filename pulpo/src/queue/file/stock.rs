@@ -17,7 +17,7 @@ use super::lease::{Leased, first_ready, lease};
 use super::writer::Durability;
 use super::{grace, pauses, picking};
 use crate::clock::lock;
-use crate::queue::{Lease, Pick};
+use crate::queue::{DequeueFilter, Lease};
 
 /// How much work may lie ready at most: so long may another process wait for
 /// it, and so late may an urgent message come.
@@ -89,7 +89,7 @@ impl Stock {
     }
 
     /// One that lies ready and fits; `None`: any.
-    pub(super) fn pick(&self, shared: &Shared, wanted: Option<&Pick>) -> Option<Leased> {
+    pub(super) fn pick(&self, shared: &Shared, wanted: Option<&DequeueFilter>) -> Option<Leased> {
         if self.is_empty() {
             return None;
         }
@@ -148,7 +148,7 @@ impl Stock {
             drop(shelf);
             let fetching = Fetching { stock: self, outcome: None };
             shared.give_back(&self.queues, old)?;
-            return fetching.end(shared, fetch(shared, &self.queues, Pick::all(), wanted, looks_first), ahead);
+            return fetching.end(shared, fetch(shared, &self.queues, DequeueFilter::all(), wanted, looks_first), ahead);
         }
     }
 
@@ -187,7 +187,7 @@ impl Shelf {
     }
 }
 
-fn fits(leased: &Leased, pick: &Pick) -> bool {
+fn fits(leased: &Leased, pick: &DequeueFilter) -> bool {
     let request_type = &*leased.request_type;
     pick.request_type.as_deref().is_none_or(|wanted| wanted == request_type)
         && !pick.except_types.iter().any(|except| except == request_type)
@@ -258,7 +258,7 @@ impl Drop for Fetching<'_> {
 pub(super) fn fetch(
     shared: &Arc<Shared>,
     queues: &Arc<[String]>,
-    pick: Pick,
+    pick: DequeueFilter,
     most: usize,
     looks_first: bool,
 ) -> Result<Found<Vec<Leased>>, SqliteError> {

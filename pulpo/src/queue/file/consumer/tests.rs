@@ -6,7 +6,7 @@ use super::super::FileQueue;
 use super::super::process_lock::{ProcessLock, RunRecord, new_id};
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
-use crate::queue::Filter;
+use crate::queue::{Filter, Inspection as _, QueueAdapter as _};
 
 type Seat = Box<dyn Consumer>;
 
@@ -23,7 +23,7 @@ fn publish(queue: &FileQueue, count: usize) {
 }
 
 fn take(seat: &mut Seat) -> Delivery {
-    seat.dequeue(Duration::ZERO).expect("a look").expect("a message")
+    seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message")
 }
 
 fn write(queue: &FileQueue, statement: &'static str) {
@@ -42,13 +42,13 @@ fn a_commit_that_fails_for_good_hides_no_message_and_takes_no_other_commit_with_
     let mut seat = seat(&queue);
     for _ in 0..3 {
         let lease = take(&mut seat).lease;
-        seat.commit_soon(&lease).expect("put off");
+        seat.settle(&lease, &mut Settlement::deferrable_commit()).expect("put off");
     }
     assert_eq!(take(&mut seat).lease.id, "4");
-    seat.finish().expect("nothing is left to be done");
+    seat.flush().expect("nothing is left to be done");
     let left: Vec<_> = queue.list(&Filter::all()).expect("a list").into_iter().map(|one| one.id).collect();
     assert_eq!(left, ["4", "2"]);
-    let lost: Vec<_> = seat.lost().into_iter().map(|lease| lease.id).collect();
+    let lost: Vec<_> = seat.take_lost_leases().into_iter().map(|lease| lease.id).collect();
     assert_eq!(lost, ["2"]);
 }
 
@@ -60,12 +60,12 @@ fn a_consumer_hears_of_its_own_lost_leases_alone() {
     let (mut first, mut second) = (seat(&queue), seat(&queue));
     let (lost, kept) = (take(&mut first).lease, take(&mut second).lease);
     write(&queue, "UPDATE message SET lease = 'another-1' WHERE id = 1");
-    first.commit_soon(&lost).expect("put off");
-    second.commit_soon(&kept).expect("put off");
-    second.finish().expect("all are settled");
-    assert_eq!(second.lost(), []);
-    assert_eq!(first.lost(), [lost]);
-    assert_eq!(first.lost(), [], "each is said once");
+    first.settle(&lost, &mut Settlement::deferrable_commit()).expect("put off");
+    second.settle(&kept, &mut Settlement::deferrable_commit()).expect("put off");
+    second.flush().expect("all are settled");
+    assert_eq!(second.take_lost_leases(), []);
+    assert_eq!(first.take_lost_leases(), [lost]);
+    assert_eq!(first.take_lost_leases(), [], "each is said once");
 }
 
 #[test]
@@ -90,12 +90,12 @@ fn a_job_of_a_batch_that_is_done_does_not_look_as_if_it_ran() {
     };
     assert_eq!(seen(), [true; 4]);
     for (done, lease) in leases.iter().enumerate().take(3) {
-        seat.commit_soon(lease).expect("put off");
+        seat.settle(lease, &mut Settlement::deferrable_commit()).expect("put off");
         let expected: Vec<_> = (0..4).map(|n| n > done).collect();
         assert_eq!(seen(), expected);
     }
-    seat.commit_soon(&leases[3]).expect("put off");
-    seat.finish().expect("settled");
+    seat.settle(&leases[3], &mut Settlement::deferrable_commit()).expect("put off");
+    seat.flush().expect("settled");
     assert_eq!(seen(), [false; 4]);
 }
 
@@ -104,11 +104,11 @@ fn a_look_in_vain_takes_no_lock_that_others_need() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());
     let mut seat = seat(&queue);
-    assert!(seat.dequeue(Duration::ZERO).expect("a look").is_none());
+    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
     // Another process has begun to write, and does not come to an end.
     let other = Connection::open(folder.path().join("queue.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");
-    let found = fetch(&queue.0, &["pulpo".to_owned()].into(), Pick::all(), 1, true).expect("a look");
+    let found = fetch(&queue.0, &["pulpo".to_owned()].into(), DequeueFilter::all(), 1, true).expect("a look");
     assert!(found.is_err_and(|nothing| nothing.next.is_none()));
     other.execute_batch("ROLLBACK").expect("ended");
     // What is there, or due, or a lease that has ended, is found.
@@ -119,7 +119,7 @@ fn a_look_in_vain_takes_no_lock_that_others_need() {
     ] {
         publish(&queue, 1);
         write(&queue, statement);
-        let found = fetch(&queue.0, &["pulpo".to_owned()].into(), Pick::all(), 1, true).expect("a look");
+        let found = fetch(&queue.0, &["pulpo".to_owned()].into(), DequeueFilter::all(), 1, true).expect("a look");
         assert!(found.is_ok(), "{statement}");
         queue.delete(&Filter::all()).expect("deleted");
         write(&queue, "DELETE FROM message");
@@ -138,14 +138,15 @@ fn a_stop_waits_shortly_for_another_process_that_writes() {
     queue.interrupt();
     let started = std::time::Instant::now();
     for lease in &leases {
-        let error = seat.rollback(lease, Duration::ZERO, "stopped", false).expect_err("it is locked");
+        let error =
+            seat.settle(lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect_err("it is locked");
         assert!(error.is_transient());
     }
     let took = started.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     other.execute_batch("ROLLBACK").expect("ended");
     for lease in &leases {
-        seat.rollback(lease, Duration::ZERO, "stopped", false).expect("given back");
+        seat.settle(lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect("given back");
     }
 }
 
@@ -164,14 +165,14 @@ fn what_is_left_to_others_says_since_when_until_something_else_becomes_of_it() {
         delivery.left_since
     };
     let leave = |seat: &mut Seat, lease: &Lease| {
-        seat.leave_to_others(lease, Duration::from_secs(1), "unknown").expect("left");
+        seat.settle(lease, &mut Settlement::leave_to_others(Duration::from_secs(1), "unknown")).expect("left");
     };
     let fail = |seat: &mut Seat, lease: &Lease| {
-        seat.rollback(lease, Duration::from_secs(1), "failed", true).expect("put back");
+        seat.settle(lease, &mut Settlement::rollback(Duration::from_secs(1), "failed", true)).expect("put back");
     };
     let vanish = |_: &mut Seat, _: &Lease| {};
     let bury = |seat: &mut Seat, lease: &Lease| {
-        seat.bury(lease, "failed", true).expect("buried");
+        seat.settle(lease, &mut Settlement::bury("failed", true)).expect("buried");
         assert_eq!(queue.kick(&Filter::all()).expect("kicked"), 1);
     };
     assert_eq!(next(&fail), None);

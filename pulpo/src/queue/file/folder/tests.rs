@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::SystemClock;
 use crate::queue::file::FileQueue;
-use crate::queue::{Filter, NewMessage, QueueAdapter as _};
+use crate::queue::{DequeueFilter, Filter, Inspection as _, NewMessage, QueueAdapter as _, Settlement};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -58,7 +58,7 @@ fn a_queue_that_is_not_there_is_not_made_by_looking_at_it() {
 fn a_queue_that_is_there_is_looked_at_and_administered_without_a_new_file() {
     let folder = folder();
     let queue = FileQueue::open(folder.path(), false, Arc::new(SystemClock::new())).expect("made");
-    let ids = queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}"); 2]).expect("published");
+    let enqueued = queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}"); 2]).expect("published");
     drop(queue);
     assert_eq!(names(folder.path()), ["queue.db"]);
     let queue = existing_queue(folder.path()).expect("there");
@@ -66,7 +66,7 @@ fn a_queue_that_is_there_is_looked_at_and_administered_without_a_new_file() {
     assert_eq!(queue.stats().expect("counted").total(), 2);
     queue.pause("pulpo", std::time::Duration::from_secs(1)).expect("paused");
     assert_eq!(queue.kick(&Filter::all()).expect("none is buried"), 0);
-    assert_eq!(queue.delete(&Filter::all().id(ids[0].clone())).expect("deleted"), 1);
+    assert_eq!(queue.delete(&Filter::all().id(enqueued[0].id.clone())).expect("deleted"), 1);
     assert_eq!(names(folder.path()), ["queue.db", "queue.db-shm", "queue.db-wal"]);
     drop(queue);
     assert_eq!(names(folder.path()), ["queue.db"]);
@@ -91,8 +91,9 @@ fn a_folder_whose_name_is_not_utf_8_is_used_as_it_is() {
     let queue = FileQueue::open(&base, false, Arc::new(SystemClock::new())).expect("made");
     queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}")]).expect("published");
     let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-    let lease = seat.dequeue(std::time::Duration::ZERO).expect("a look").expect("a message").lease;
-    seat.commit(&lease).expect("done");
+    let lease =
+        seat.dequeue(&DequeueFilter::all(), std::time::Duration::ZERO).expect("a look").expect("a message").lease;
+    seat.settle(&lease, &mut Settlement::commit()).expect("done");
     let copy = base.join(std::ffi::OsStr::from_bytes(b"\xff.db"));
     assert!(queue.backup(&copy).expect("copied") > 0);
     fs::create_dir(base.join("restored")).expect("made");

@@ -1,3 +1,4 @@
+use crate::queue::{DequeueFilter, Inspection as _, Settlement};
 use std::fs;
 
 use super::super::folder::prepare;
@@ -178,9 +179,14 @@ fn what_is_done_leaves_nothing_of_its_text_in_the_file() {
     }
     let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
     for n in 0..50 {
-        let lease = seat.dequeue(std::time::Duration::ZERO).expect("a look").expect("a message").lease;
-        if n % 2 == 0 { seat.commit(&lease) } else { seat.bury(&lease, "person@example.com is no address", true) }
-            .expect("settled");
+        let lease =
+            seat.dequeue(&DequeueFilter::all(), std::time::Duration::ZERO).expect("a look").expect("a message").lease;
+        if n % 2 == 0 {
+            seat.settle(&lease, &mut Settlement::commit())
+        } else {
+            seat.settle(&lease, &mut Settlement::bury("person@example.com is no address", true))
+        }
+        .expect("settled");
     }
     queue.delete(&crate::queue::Filter::all()).expect("deleted");
     drop(seat);

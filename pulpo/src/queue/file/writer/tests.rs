@@ -4,7 +4,7 @@ use std::thread;
 
 use super::*;
 use crate::queue::file::FileQueue;
-use crate::queue::{Lease, NewMessage, QueueAdapter as _};
+use crate::queue::{DequeueFilter, Inspection as _, Lease, NewMessage, QueueAdapter as _, Settlement};
 
 fn writer() -> Writer {
     let connection = Connection::open_in_memory().expect("opened");
@@ -141,12 +141,13 @@ fn what_follows_from_a_job_is_synced_and_its_commit_alone_is_not() {
     queue.enqueue(vec![new(), new()]).expect("published");
     assert_eq!(last(), Some(Durability::Synced));
     let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-    let mut next = || seat.dequeue(std::time::Duration::ZERO).expect("a look").expect("a message").lease;
+    let mut next =
+        || seat.dequeue(&DequeueFilter::all(), std::time::Duration::ZERO).expect("a look").expect("a message").lease;
     let (first, second) = (next(), next());
     assert_eq!(last(), Some(Durability::Lazy));
-    seat.commit_with(&first, &mut vec![new()], &queue).expect("done");
+    seat.settle(&first, &mut Settlement::commit_with(vec![new()])).expect("done");
     assert_eq!(last(), Some(Durability::Synced));
-    seat.commit(&second).expect("done");
+    seat.settle(&second, &mut Settlement::commit()).expect("done");
     assert_eq!(last(), Some(Durability::Lazy));
 }
 
@@ -332,15 +333,15 @@ fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database
     let new = || vec![NewMessage::new("pulpo", "job", "{}")];
     queue.enqueue(new()).expect("published");
     let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-    let lease = seat.dequeue(Duration::ZERO).expect("a look").expect("a message").lease;
+    let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
     let newer = Connection::open(folder.path().join("queue.db")).expect("opened");
     newer.pragma_update(None, "user_version", 99).expect("migrated");
     let errors = [
         queue.enqueue(new()).map(drop),
         queue.list(&crate::queue::Filter::all()).map(drop),
         queue.stats().map(drop),
-        seat.dequeue(Duration::ZERO).map(drop),
-        seat.commit(&lease),
+        seat.dequeue(&DequeueFilter::all(), Duration::ZERO).map(drop),
+        seat.settle(&lease, &mut Settlement::commit()),
     ];
     for error in errors {
         assert!(matches!(error, Err(QueueError::NewerVersion { found: 99, .. })), "{error:?}");
@@ -350,7 +351,7 @@ fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database
     // Should somebody go back to the version before, so do we.
     newer.pragma_update(None, "user_version", crate::queue::file::schema::VERSION).expect("set");
     queue.enqueue(new()).expect("published");
-    seat.commit(&lease).expect("done");
+    seat.settle(&lease, &mut Settlement::commit()).expect("done");
 }
 
 type Seat = Box<dyn crate::queue::Consumer>;
@@ -384,12 +385,12 @@ fn a_clock_that_panics_does_not_keep_others_from_publishing() {
     let new = || NewMessage::new("pulpo", "job", "{}");
     queue.enqueue(vec![new(), new()]).expect("published");
     let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-    let lease = seat.dequeue(Duration::ZERO).expect("a look").expect("a message").lease;
+    let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
     clock.0.store(true, Ordering::SeqCst);
     // In the midst of a write, and before one.
     for call in [
-        |seat: &mut Seat, lease: &Lease| seat.touch(lease).is_err(),
-        |seat: &mut Seat, _: &Lease| seat.dequeue(Duration::ZERO).is_err(),
+        |seat: &mut Seat, lease: &Lease| seat.touch(std::slice::from_ref(lease)).is_err(),
+        |seat: &mut Seat, _: &Lease| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).is_err(),
     ] {
         for _ in 0..2 {
             let failed = std::panic::catch_unwind(AssertUnwindSafe(|| call(&mut seat, &lease)));
@@ -398,8 +399,8 @@ fn a_clock_that_panics_does_not_keep_others_from_publishing() {
     }
     clock.0.store(false, Ordering::SeqCst);
     queue.enqueue(vec![new()]).expect("published");
-    seat.touch(&lease).expect("touched");
-    seat.commit(&lease).expect("done");
-    let mut next = || seat.dequeue(Duration::ZERO).expect("a look").map(|next| next.lease.id);
+    assert_eq!(seat.touch(std::slice::from_ref(&lease)).expect("touched"), []);
+    seat.settle(&lease, &mut Settlement::commit()).expect("done");
+    let mut next = || seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").map(|next| next.lease.id);
     assert_eq!([next(), next(), next()], [Some("2".into()), Some("3".into()), None]);
 }

@@ -3,7 +3,7 @@
 /// What a consumer may take: all that waits, but for what is said here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Pick {
+pub struct DequeueFilter {
     /// Only this request type, if one is said.
     pub request_type: Option<String>,
     /// None of these request types.
@@ -12,7 +12,7 @@ pub struct Pick {
     pub except_queues: Vec<String>,
 }
 
-impl Pick {
+impl DequeueFilter {
     /// All that waits.
     #[must_use]
     pub fn all() -> Self {

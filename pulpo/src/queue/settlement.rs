@@ -1,0 +1,133 @@
+//! What is done with a message when its lease ends.
+
+use std::time::Duration;
+
+use super::{NewMessage, QueueAdapter, QueueError};
+
+/// What a consumer does with a message whose job has ended. The worker
+/// decides; a queue carries it out. A new kind of outcome is a new variant, so
+/// that an adapter that does not know it does not compile.
+#[derive(Clone, Debug)]
+pub enum Settlement {
+    /// The job is done: delete the message, and publish what follows from it.
+    #[non_exhaustive]
+    Commit {
+        /// Messages to enqueue together with the commit, as safe as
+        /// [`QueueAdapter::enqueue`] makes them. A queue takes out those that
+        /// it has kept, so that a second try does not keep them twice. One that
+        /// cannot do both at once keeps them first
+        /// ([`enqueue_follow_ups`]).
+        follow_ups: Vec<NewMessage>,
+        /// Whether the commit may be put off by about two milliseconds, to be
+        /// carried out together with others or with the next
+        /// [`dequeue`](super::Consumer::dequeue): the job took less than a
+        /// millisecond, or is one of a batch. If the process dies before that,
+        /// the job runs again.
+        deferrable: bool,
+    },
+    /// Failed for now: make the message ready again.
+    #[non_exhaustive]
+    Rollback {
+        /// After this time.
+        delay: Duration,
+        /// Why.
+        reason: String,
+        /// Whether the run counts as an attempt.
+        counted: bool,
+    },
+    /// Not for this worker: make the message ready again, for one that knows
+    /// it. This is no attempt. The next delivery says since when the message
+    /// has been left to others ([`Delivery::left_since`](super::Delivery)); a
+    /// queue that cannot keep that treats this as a rollback that does not
+    /// count.
+    #[non_exhaustive]
+    LeaveToOthers {
+        /// After this time.
+        delay: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// Failed for good: keep the message for a person.
+    #[non_exhaustive]
+    Bury {
+        /// Why.
+        reason: String,
+        /// Whether the run counts as an attempt.
+        counted: bool,
+    },
+    /// Its time has passed: delete the message unprocessed.
+    Expire,
+}
+
+impl Settlement {
+    /// The job is done, and nothing follows from it.
+    #[must_use]
+    pub const fn commit() -> Self {
+        Self::Commit { follow_ups: Vec::new(), deferrable: false }
+    }
+
+    /// The job is done, and these messages follow from it.
+    #[must_use]
+    pub const fn commit_with(follow_ups: Vec<NewMessage>) -> Self {
+        Self::Commit { follow_ups, deferrable: false }
+    }
+
+    /// The job is done, and its commit may be put off.
+    #[must_use]
+    pub const fn deferrable_commit() -> Self {
+        Self::Commit { follow_ups: Vec::new(), deferrable: true }
+    }
+
+    /// Failed for now.
+    #[must_use]
+    pub fn rollback(delay: Duration, reason: impl Into<String>, counted: bool) -> Self {
+        Self::Rollback { delay, reason: reason.into(), counted }
+    }
+
+    /// Not for this worker.
+    #[must_use]
+    pub fn leave_to_others(delay: Duration, reason: impl Into<String>) -> Self {
+        Self::LeaveToOthers { delay, reason: reason.into() }
+    }
+
+    /// Failed for good.
+    #[must_use]
+    pub fn bury(reason: impl Into<String>, counted: bool) -> Self {
+        Self::Bury { reason: reason.into(), counted }
+    }
+
+    /// What is still to be enqueued.
+    #[must_use]
+    pub fn follow_ups(&self) -> &[NewMessage] {
+        match self {
+            Self::Commit { follow_ups, .. } => follow_ups,
+            _ => &[],
+        }
+    }
+}
+
+/// Enqueues what follows from a job, and takes out what the queue has kept:
+/// for a queue that cannot do it together with the commit. Renew the lease
+/// before, so that nothing follows from a run whose message another worker
+/// has by now; and commit after, so that none is lost. If the process dies
+/// between the two, the follow-ups are published again.
+///
+/// # Errors
+/// If the queue does not take all of them, or cannot be reached.
+pub fn enqueue_follow_ups(queue: &dyn QueueAdapter, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
+    if follow_ups.is_empty() {
+        return Ok(());
+    }
+    match queue.enqueue(follow_ups.clone()) {
+        Ok(_) => {
+            follow_ups.clear();
+            Ok(())
+        }
+        // The first ones are kept: a second try is for the others.
+        Err(QueueError::PartOfBatch { ids, source, .. }) => {
+            follow_ups.drain(..ids.len().min(follow_ups.len()));
+            Err(*source)
+        }
+        Err(error) => Err(error),
+    }
+}
