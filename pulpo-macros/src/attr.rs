@@ -1,15 +1,15 @@
 //! Parse: the arguments of the attribute as they stand there, each token with
 //! its place. What they mean, and whether it is sound, is for `check`.
 //!
-//! The list is cut at its commas first and each piece is read on its own, so
-//! that one malformed argument does not hide what is wrong with the others.
+//! The list is cut into pieces first and each is read on its own, so that one
+//! malformed argument does not hide what is wrong with the others.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use syn::LitStr;
 use syn::ext::IdentExt as _;
-use syn::parse::{ParseStream, Parser as _};
 
 use crate::faults::Faults;
+use crate::table::{Known, known};
 
 /// The arguments, in the order in which they were written.
 pub(crate) struct Arguments {
@@ -26,47 +26,58 @@ pub(crate) enum RequestType {
     Faulty,
 }
 
-/// `name = value`; the value has at least one token.
+/// An argument with a name. One of the table has a form that it may have.
 pub(crate) struct Named {
     pub(crate) name: Ident,
-    pub(crate) value: TokenStream,
+    pub(crate) written: Written,
 }
 
-/// The arguments that have a name, each with an example of its use.
-pub(crate) const KNOWN: [(&str, &str); 10] = [
-    ("queue", r#"queue = "mail""#),
-    ("priority", "priority = 10"),
-    ("max_attempts", "max_attempts = 5"),
-    ("backoff", r#"backoff = "1s..1h""#),
-    ("ttr", r#"ttr = "60s""#),
-    ("timeout", r#"timeout = "30s""#),
-    ("batch", "batch = 100"),
-    ("linger", r#"linger = "2s""#),
-    ("alias", r#"alias = "old_name""#),
-    ("crate", "crate = ::pulpo"),
-];
+/// What follows the name.
+pub(crate) enum Written {
+    /// Nothing: `name`
+    Word,
+    /// At least one token: `name = value`
+    Value(TokenStream),
+    /// Any tokens in parentheses: `name(tokens)`
+    List(Group),
+}
+
+impl Written {
+    /// As it was written after its name.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Word => String::new(),
+            Self::Value(value) => format!(" = {value}"),
+            Self::List(group) => group.to_string(),
+        }
+    }
+}
 
 /// What people write who take the request type for a named argument.
-const NAMES_OF_THE_REQUEST_TYPE: [&str; 3] = ["request_type", "name", "type"];
+const NAMES_OF_THE_REQUEST_TYPE: [&str; 6] = ["request_type", "name", "type", "job", "job_type", "kind"];
 
 impl Arguments {
-    pub(crate) fn parse(tokens: TokenStream, faults: &mut Faults) -> Self {
+    pub(crate) fn parse(tokens: TokenStream, table: &[Known], faults: &mut Faults) -> Self {
         let mut arguments = Self { request_type: RequestType::Missing, named: Vec::new() };
-        for (index, piece) in pieces(tokens, faults).into_iter().enumerate() {
+        for (index, piece) in pieces(tokens, table, faults).into_iter().enumerate() {
             if let Ok(literal) = syn::parse2::<LitStr>(piece.clone()) {
                 arguments.unnamed(literal, faults);
                 continue;
             }
-            match named.parse2(piece.clone()) {
+            match named(&piece, table) {
+                Ok(Named { name, written: Written::Word }) if index == 0 && known(table, &name).is_none() => {
+                    arguments.request_type = RequestType::Faulty;
+                    faults.at(&piece, not_a_request_type(&piece));
+                }
                 Ok(argument) => arguments.named.push(argument),
-                Err(fault) if index > 0 || is_known(&piece) => faults.push(fault),
+                Err(fault) if index > 0 || is_known(&piece, table) => faults.push(fault),
                 Err(_) => {
                     arguments.request_type = RequestType::Faulty;
                     faults.at(&piece, not_a_request_type(&piece));
                 }
             }
         }
-        arguments.named_request_type(faults);
+        arguments.named_request_type(table, faults);
         arguments
     }
 
@@ -89,71 +100,118 @@ impl Arguments {
 
     /// `request_type = "x"` is one mistake: not a missing request type and an
     /// unknown argument.
-    fn named_request_type(&mut self, faults: &mut Faults) {
+    fn named_request_type(&mut self, table: &[Known], faults: &mut Faults) {
+        let meant = |argument: &Named| {
+            NAMES_OF_THE_REQUEST_TYPE.iter().any(|name| argument.name.unraw() == name)
+                && known(table, &argument.name).is_none()
+                && matches!(argument.written, Written::Value(_))
+        };
         if !matches!(self.request_type, RequestType::Missing) {
             return;
         }
-        let meant = |argument: &Named| NAMES_OF_THE_REQUEST_TYPE.iter().any(|name| argument.name.unraw() == name);
-        if let Some(index) = self.named.iter().position(meant) {
-            let Named { name, value } = self.named.remove(index);
+        if let Some(index) = self.named.iter().position(meant)
+            && let Named { name, written: Written::Value(value) } = self.named.remove(index)
+        {
             faults.at(&name, format!("expected the request type without a name: write {value} as the first argument"));
             self.request_type = RequestType::Faulty;
         }
     }
 }
 
-/// The tokens between the commas.
-fn pieces(tokens: TokenStream, faults: &mut Faults) -> Vec<TokenStream> {
+/// The tokens between the commas. Where one is missing it is a fault, and the
+/// pieces are as if it were there.
+fn pieces(tokens: TokenStream, table: &[Known], faults: &mut Faults) -> Vec<TokenStream> {
     let mut pieces = Vec::new();
-    let mut piece = TokenStream::new();
-    for token in tokens {
-        match &token {
-            TokenTree::Punct(punct) if punct.as_char() == ',' => {
-                if piece.is_empty() {
-                    faults.at(punct, "expected an argument before this comma");
-                } else {
-                    pieces.push(std::mem::take(&mut piece));
-                }
+    let mut piece: Vec<TokenTree> = Vec::new();
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        if let TokenTree::Punct(punct) = &token
+            && matches!(punct.as_char(), ',' | ';')
+        {
+            if punct.as_char() == ';' {
+                faults.at(punct, "expected a comma between two arguments, got `;`");
+            } else if piece.is_empty() {
+                faults.at(punct, "expected an argument before this comma");
             }
-            _ => piece.extend([token]),
+            pieces.extend((!piece.is_empty()).then(|| piece.drain(..).collect()));
+            continue;
         }
+        let begins = begins_an_argument(&token, tokens.peek(), table);
+        if piece.last().is_some_and(|last| ends_an_argument(last, &piece)) && begins {
+            // A second name is a fault of its own.
+            if let TokenTree::Ident(_) = token {
+                faults.at(&token, format!("expected a comma before `{token}`"));
+            }
+            pieces.push(piece.drain(..).collect());
+        }
+        piece.push(token);
     }
-    if !piece.is_empty() {
-        pieces.push(piece);
-    }
+    pieces.extend((!piece.is_empty()).then(|| piece.into_iter().collect()));
     pieces
 }
 
-fn named(input: ParseStream<'_>) -> syn::Result<Named> {
-    let whole = input.fork().parse::<TokenStream>()?;
-    let written = |wish: String| syn::Error::new_spanned(&whole, wish);
-    // Any identifier: `crate` and `type` are keywords.
-    let Ok(name) = input.call(Ident::parse_any) else {
-        return Err(written(format!("expected an argument such as `queue = \"mail\"`, got `{whole}`")));
-    };
-    let example = example(&name);
-    if input.parse::<syn::Token![=]>().is_err() {
-        return Err(written(format!("expected `{example}`, got `{whole}`")));
+/// Whether this token, after a whole argument, can only be the next one.
+fn begins_an_argument(token: &TokenTree, next: Option<&TokenTree>, table: &[Known]) -> bool {
+    let assigned = matches!(next, Some(TokenTree::Punct(punct)) if punct.as_char() == '=');
+    let listed = matches!(next, Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
+    match token {
+        TokenTree::Ident(name) => assigned || known(table, name).is_some_and(|_| listed || next.is_none()),
+        TokenTree::Literal(literal) => literal.to_string().starts_with('"'),
+        _ => false,
     }
-    let value = input.parse::<TokenStream>()?;
-    if value.is_empty() {
-        return Err(written(format!("expected a value after `{name} =`: write `{example}`")));
-    }
-    Ok(Named { name, value })
 }
 
-/// How an argument of this name is written, if anybody knows.
-fn example(name: &Ident) -> String {
-    KNOWN
-        .iter()
-        .find(|(known, _)| name == known)
-        .map_or_else(|| format!("{name} = …"), |(_, example)| (*example).to_owned())
+/// Whether an argument may be over with the last of these tokens.
+fn ends_an_argument(last: &TokenTree, piece: &[TokenTree]) -> bool {
+    match last {
+        TokenTree::Punct(_) => false,
+        // `retries = many`, but not the `retries` of it.
+        TokenTree::Ident(_) => true,
+        TokenTree::Literal(_) => true,
+        TokenTree::Group(_) => piece.len() > 1,
+    }
+}
+
+fn named(piece: &TokenStream, table: &[Known]) -> syn::Result<Named> {
+    let written = |wish: String| syn::Error::new_spanned(piece, wish);
+    let mut tokens = piece.clone().into_iter();
+    // Any identifier: `crate` and `type` are keywords.
+    let Some(TokenTree::Ident(name)) = tokens.next() else {
+        return Err(written(format!("expected an argument such as `queue = \"mail\"`, got `{piece}`")));
+    };
+    let known = known(table, &name);
+    let example = known.map_or_else(|| format!("{name} = …"), |known| known.example.to_owned());
+    let form = match tokens.next() {
+        None => Some(Written::Word),
+        Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => {
+            let value: TokenStream = tokens.collect();
+            if value.is_empty() {
+                return Err(written(format!("expected a value after `{name} =`: write `{example}`")));
+            }
+            Some(Written::Value(value))
+        }
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis && tokens.next().is_none() => {
+            Some(Written::List(group))
+        }
+        Some(_) => None,
+    };
+    let form = form.filter(|form| {
+        known.is_none_or(|known| match form {
+            Written::Word => known.forms.word,
+            Written::Value(_) => known.forms.value,
+            Written::List(_) => known.forms.list,
+        })
+    });
+    match form {
+        Some(written) => Ok(Named { name, written }),
+        None => Err(written(format!("expected `{example}`, got `{piece}`"))),
+    }
 }
 
 /// Whether a piece begins with the name of an argument.
-fn is_known(piece: &TokenStream) -> bool {
+fn is_known(piece: &TokenStream, table: &[Known]) -> bool {
     match piece.clone().into_iter().next() {
-        Some(TokenTree::Ident(name)) => KNOWN.iter().any(|(known, _)| name == known),
+        Some(TokenTree::Ident(name)) => known(table, &name).is_some(),
         _ => false,
     }
 }
@@ -166,3 +224,6 @@ fn not_a_request_type(piece: &TokenStream) -> String {
         Err(_) => format!("{expected}, got `{piece}`"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,26 @@
 //! The macros of pulpo. Use them through the crate `pulpo`.
 //!
-//! Three stages, each in a file: `attr` parses, `check` validates and gathers
-//! every fault, `expand` emits. All of them work on `proc_macro2` types, so
+//! Three stages, each in a file: `attr` parses by the `table` of arguments,
+//! `check` validates and gathers every fault, `expand` emits. All of them work on `proc_macro2` types, so
 //! that unit tests can drive them.
 
 use proc_macro::TokenStream;
+
+use crate::seen::Seen;
 
 mod attr;
 mod check;
 mod expand;
 mod faults;
+mod jobs;
+mod krate;
+mod program;
+mod seen;
+mod source;
+mod table;
+
+/// What the attributes of this crate have asked about.
+static SEEN: Seen = Seen::new();
 
 /// Makes a function the handler of a job.
 ///
@@ -55,7 +66,7 @@ mod faults;
 /// | `batch = 100` | the handler takes a `Vec` of up to so many bodies at once, see below | one |
 /// | `linger = "2s"` | how long a batch that is not full waits for more after its first message | `"0s"`: takes what is there |
 /// | `alias = "old_name"` | a further request type that it serves, for messages that were published under a former name; may be repeated | none |
-/// | `crate = path` | where the crate `pulpo` is, if it is renamed or re-exported | `::pulpo` |
+/// | `crate = path` | where the crate `pulpo` is, if another crate re-exports it | the dependency, renamed or not |
 ///
 /// Without any, `#[pulpo::handler]`, the body type says all of this by itself:
 /// see [`derive(Job)`](macro@Job). `batch`, `linger` and `crate` stay with the
@@ -172,10 +183,11 @@ mod faults;
 /// # Errors
 ///
 /// Everything that is wrong with an attribute and its function is reported in
-/// one pass, each fault on its place. Two handlers for one request type fail
-/// the build of the binary that both are linked into; two of a body type with
-/// `derive(Job)` do not compile where one is in sight of the other, and else
-/// keep the worker from starting and fail the command `check`.
+/// one pass, each fault on its place. Two handlers for one request type, or for
+/// one body type, do not compile where one is in sight of the other. In crates
+/// that do not see each other, two for one request type fail the build of the
+/// binary that both are linked into; two of a body type with `derive(Job)` keep
+/// the worker from starting and fail the command `check`.
 ///
 /// [`Job`]: https://docs.rs/pulpo/latest/pulpo/trait.Job.html
 /// [`Failure`]: https://docs.rs/pulpo/latest/pulpo/struct.Failure.html
@@ -183,7 +195,7 @@ mod faults;
 /// [State]: https://docs.rs/pulpo/latest/pulpo/struct.State.html
 #[proc_macro_attribute]
 pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
-    expand::handler(arguments.into(), function.into()).into()
+    expand::handler(arguments.into(), function.into(), &SEEN).into()
 }
 
 /// Makes a type the body of a job, apart from its handler.
@@ -224,7 +236,58 @@ pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
 /// both are linked into.
 #[proc_macro_derive(Job, attributes(job))]
 pub fn job(item: TokenStream) -> TokenStream {
-    expand::job(item.into()).into()
+    expand::job(item.into(), &SEEN).into()
+}
+
+/// Makes a list of the jobs that a module declares.
+///
+/// A worker that names the list does not compile unless it has a handler for
+/// each job of it. So a job that is added to the shared crate is not forgotten:
+///
+/// ```
+/// // In the crate `shared`, which producers and workers depend on:
+/// #[pulpo::jobs]
+/// pub mod jobs {
+///     use serde::{Deserialize, Serialize};
+///
+///     #[derive(Serialize, Deserialize, pulpo::Job)]
+///     #[job("send_email")]
+///     pub struct SendEmail {
+///         pub to: String,
+///     }
+/// }
+/// ```
+///
+/// ```ignore
+/// // In the worker:
+/// #[pulpo::handler]
+/// fn send_email(email: shared::jobs::SendEmail) {}
+///
+/// pulpo::main! { jobs: [shared::jobs] }
+/// ```
+///
+/// The list has every struct and enum of the module with `#[job(…)]`, those of
+/// the modules within it, and what the module re-exports by name with
+/// `pub use`: so a crate with its jobs in several files lists them all. What a
+/// `cfg` takes away is not in it. Types that another macro makes are not seen:
+/// re-export these too.
+///
+/// `crate = path` says where the crate `pulpo` is, if another crate re-exports
+/// it.
+///
+/// # Errors
+///
+/// If it is not on a module with its content, or the module has no job.
+#[proc_macro_attribute]
+pub fn jobs(arguments: TokenStream, module: TokenStream) -> TokenStream {
+    jobs::expand(arguments.into(), module.into(), &SEEN).into()
+}
+
+/// What `pulpo::main!` stands for. Not to be written by hand.
+#[doc(hidden)]
+#[proc_macro]
+pub fn program(parts: TokenStream) -> TokenStream {
+    program::expand(parts.into(), program::is_library(std::env::args())).into()
 }
 
 /// What `handler` puts beside a function. Not to be written by hand.

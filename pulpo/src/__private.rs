@@ -5,16 +5,18 @@ use std::time::Duration;
 
 pub use inventory::submit;
 pub use pulpo_macros::beside;
+#[cfg(feature = "cli")]
+pub use pulpo_macros::program;
 
 pub use super::__outcome_async;
 
 #[cfg(feature = "cli")]
-pub use crate::app::{SetUp, set_up};
+pub use crate::app::{Mains, SetUp, set_up};
 #[cfg(feature = "cli")]
 pub use crate::cli::{Program, main};
 pub use crate::context::{Parameter, Run};
-pub use crate::job::HasOneHandler;
 use crate::job::Job;
+pub use crate::job::{ByMacro, HasOneHandler, NamesOneJob, NoJob, RequestType};
 pub use crate::message::MessageError;
 pub use crate::outcome::{IntoOutcome, IntoOutcomes, Outcome, Outcomes};
 use crate::registry::{Batch, Call};
@@ -50,14 +52,25 @@ pub fn decode_all<J: Job>(run: &Run<'_>) -> Option<Vec<J>> {
     run.bodies()
 }
 
-/// What a batch handler returned, in one form.
-pub fn outcomes<R: IntoOutcomes>(returned: R) -> Outcomes {
-    returned.into_outcomes()
+/// The type of one body, as it is named within a `Vec` of them.
+pub type One<B> = B;
+
+/// Asks for the handler of a job: with two, rustc says that it needs to know
+/// which.
+pub const fn a_job_has_one_handler_so_remove_one_of_the_two<J: HasOneHandler<H>, H>() {}
+
+/// Asks for the job of a request type: with two, rustc says that it needs to
+/// know which.
+pub const fn a_request_type_names_one_job_so_rename_one_of_the_two<R: NamesOneJob<J>, J>() {}
+
+/// Stands for a handler whose signature the macro could not read though rustc
+/// could. It is refused when the program is built.
+pub const fn a_handler_that_pulpo_can_read<const N: usize>() {
+    const { panic!("expected a handler whose signature pulpo can read: write it as a plain `fn` or `async fn`") }
 }
 
-/// Asks for the handler of a job that is declared on its type: with two, rustc
-/// says that it needs to know which.
-pub const fn a_declared_job_has_one_handler<J: HasOneHandler<H>, H>() {}
+/// Asks whether a type is a job.
+pub const fn is_a_job<J: Job>() {}
 
 /// An entry for the registry, of a job that says its name by itself.
 pub const fn declared<J: Job>(file: &'static str, line: u32) -> Declared {
@@ -69,31 +82,24 @@ pub fn decode<J: Job>(run: &Run<'_>) -> Result<J, MessageError> {
     run.body()
 }
 
-/// What a handler takes beside the body.
-pub fn parameter<'run, P: Parameter<'run>>(run: &Run<'run>) -> P {
-    P::of(run)
-}
-
-/// The state that a parameter of a handler brings.
-pub fn needed<'run, P: Parameter<'run>>() -> Option<Needed> {
-    P::needed()
-}
-
-/// What a handler returned, in one form.
-pub fn outcome<R: IntoOutcome>(returned: R) -> Outcome {
-    returned.into_outcome()
-}
-
 /// What an async handler returned, in one form.
 #[cfg(feature = "tokio")]
-pub fn outcome_async<R: IntoOutcome>(run: &Run<'_>, future: impl Future<Output = R> + Send) -> Outcome {
-    run.context.wait_for(future)?.into_outcome()
+pub fn outcome_async<R>(
+    run: &Run<'_>,
+    into_outcome: fn(R) -> Outcome,
+    future: impl Future<Output = R> + Send,
+) -> Outcome {
+    into_outcome(run.context.wait_for(future)?)
 }
 
 /// What an async batch handler returned, in one form.
 #[cfg(feature = "tokio")]
-pub fn outcomes_async<R: IntoOutcomes>(run: &Run<'_>, future: impl Future<Output = R> + Send) -> Outcomes {
-    run.context.wait_for(future).map_or_else(|failure| Outcomes::All(Err(failure)), IntoOutcomes::into_outcomes)
+pub fn outcomes_async<R>(
+    run: &Run<'_>,
+    into_outcomes: fn(R) -> Outcomes,
+    future: impl Future<Output = R> + Send,
+) -> Outcomes {
+    run.context.wait_for(future).map_or_else(|failure| Outcomes::All(Err(failure)), into_outcomes)
 }
 
 /// Runs an async handler: only this crate knows whether it can.
@@ -101,8 +107,8 @@ pub fn outcomes_async<R: IntoOutcomes>(run: &Run<'_>, future: impl Future<Output
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __outcome_async {
-    ($kind:ident, $run:expr, $returned:ty, $call:expr) => {
-        $crate::__private::$kind::<$returned>($run, $call)
+    ($kind:ident, $run:expr, $into:expr, $call:expr) => {
+        $crate::__private::$kind($run, $into, $call)
     };
 }
 

@@ -1,6 +1,7 @@
 //! What `setup` of `pulpo::main!` works on.
 
 use std::error::Error;
+use std::marker::PhantomData;
 
 use crate::outcome::Failure;
 use crate::state::States;
@@ -97,5 +98,33 @@ impl SetUp for () {
 impl<E: Into<Failure>> SetUp for Result<(), E> {
     fn into_result(self) -> Result<(), SetupFailure> {
         self.map_err(|error| error.into().into_error())
+    }
+}
+
+/// The same function.
+#[diagnostic::on_unimplemented(
+    message = "`pulpo::main!` makes the function `main`, and here it would be another one that nothing calls",
+    label = "write this at the top level of `src/main.rs`, in place of `fn main`"
+)]
+#[doc(hidden)]
+pub trait Same<F> {}
+
+impl<F> Same<F> for F {}
+
+/// Two functions, whose types are known before they are compared.
+#[derive(Debug)]
+pub struct Mains<F, G>(PhantomData<(F, G)>);
+
+impl<F, G> Mains<F, G> {
+    /// Of these functions.
+    pub const fn of(_: &F, _: &G) -> Self {
+        Self(PhantomData)
+    }
+
+    /// Asks whether they are one.
+    pub const fn are_one(&self)
+    where
+        F: Same<G>,
+    {
     }
 }

@@ -50,7 +50,7 @@ pub trait Undecided {}
 /// `#[pulpo::handler("name")]` implements it for the body type of the handler,
 /// or [`derive(Job)`](macro@crate::Job) on the type itself. It ties the type to
 /// one request type, so that a body cannot be published under the name of
-/// another.
+/// another. There is no other way to implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a job",
     label = "nothing makes this type the body of a job",
@@ -67,7 +67,17 @@ pub trait Job: Body {
 
     /// How its messages are queued, run and tried again.
     const POLICY: Policy = Policy::DEFAULT;
+
+    /// Only the macros have it: an implementation by hand could give one request
+    /// type to two bodies. rustc shows its name where it is missing.
+    #[doc(hidden)]
+    const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: ByMacro;
 }
+
+/// Says that a macro has written an implementation of [`Job`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ByMacro;
 
 /// What can be published as the job `J`: its body, or a [`Message`] with that
 /// body and options.
@@ -130,8 +140,30 @@ impl<J: Job> Draft<J> {
     }
 }
 
-/// The handler of a job that is declared on its type. `H` stands for the
-/// handler: where two are in sight, rustc cannot tell which one is meant, and
-/// says so with the name of this trait.
+/// The handler of a job. `H` stands for the handler: where two are in sight,
+/// rustc cannot tell which one is meant, and says so with the name of this trait.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "no handler of this program does the job `{Self}`",
+    label = "the list of jobs has `{Self}`",
+    note = "write a function with `#[pulpo::handler]` that takes it, or name the crate that has one: \
+            `pulpo::main! {{ crates: [my_handlers], … }}`"
+)]
 pub trait HasOneHandler<H> {}
+
+/// The job of a request type. `J` stands for the job: where two are in sight,
+/// rustc cannot tell which one is meant, and says so with the name of this trait.
+#[doc(hidden)]
+pub trait NamesOneJob<J> {}
+
+/// A request type, by its hash.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct RequestType<const HASH: u64>;
+
+/// Stands in a list of jobs for one that a `cfg` has taken away.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct NoJob;
+
+impl HasOneHandler<NoJob> for NoJob {}

@@ -244,7 +244,7 @@ pub use message::{Header, Message, MessageError, MessageId, Priority, When};
 pub use outcome::{Failure, IntoOutcome, IntoOutcomes, Outcome, ResultExt, fatal, retry_after, transient};
 pub use policy::{Backoff, Policy};
 pub use producer::PublishError;
-pub use pulpo_macros::{Job, handler};
+pub use pulpo_macros::{Job, handler, jobs};
 pub use registry::{Declared, Duplicate, Handler, Registry, RegistryError};
 pub use state::State;
 pub use worker::{Summary, WorkError};
@@ -335,13 +335,15 @@ pub fn publish_all_async<J: Send + 'static>(
 /// pulpo::main!();
 /// ```
 ///
-/// Two parts may be given, in any order:
+/// Three parts may be given, in any order:
 ///
 /// - `crates: [billing_jobs, mail_jobs]`: handlers in library crates are
 ///   linked only if something names the crate, and this does.
 /// - `setup: |app| …`: gives the handlers their states, see [`App`]. It is run
 ///   before a worker starts and by the command `check`, and returns `()` or
 ///   `Result<(), E>` with any std error or `anyhow::Error`.
+/// - `jobs: [shared::jobs]`: modules with [`#[pulpo::jobs]`](macro@jobs). The
+///   program does not compile unless it has a handler for each job of them.
 ///
 /// ```no_run
 /// struct Greeting(String);
@@ -357,37 +359,14 @@ pub fn publish_all_async<J: Send + 'static>(
 ///     setup: |app| app.state(Greeting("hello".into())),
 /// }
 /// ```
+///
+/// It stands at the top level of a program, in place of the function `main`:
+/// inside of a function, or in a library, it does not compile. In a module it
+/// makes a function `main` of that module, which the program calls itself.
 #[cfg(feature = "cli")]
 #[macro_export]
 macro_rules! main {
-    (@program [$($library:ident)*] $setup:expr) => {
-        $(use $library as _;)*
-
-        fn main() -> ::std::process::ExitCode {
-            $crate::__private::main($crate::__private::Program {
-                name: ::core::env!("CARGO_PKG_NAME"),
-                version: ::core::env!("CARGO_PKG_VERSION"),
-                about: ::core::env!("CARGO_PKG_DESCRIPTION"),
-                setup: |__app| $crate::__private::set_up(__app, $setup),
-            })
-        }
-    };
-    ($(crates: [$($library:ident),* $(,)?])? $(,)?) => {
-        $crate::main! { @program [$($($library)*)?] |_| () }
-    };
-    (crates: [$($library:ident),* $(,)?], setup: $setup:expr $(,)?) => {
-        $crate::main! { @program [$($library)*] $setup }
-    };
-    (setup: $setup:expr $(, crates: [$($library:ident),* $(,)?])? $(,)?) => {
-        $crate::main! { @program [$($($library)*)?] $setup }
-    };
-    ($($other:tt)*) => {
-        ::core::compile_error!(
-            "expected the parts of the program: `pulpo::main! { crates: [my_jobs], setup: |app| app.state(…) }`, \
-             each of them optional"
-        );
-
-        // Not a second error, that it is missing.
-        fn main() {}
+    ($($parts:tt)*) => {
+        $crate::__private::program! { [$crate] $($parts)* }
     };
 }

@@ -32,7 +32,7 @@ use crate::guard;
 /// send_email(SendEmail { to: "a@b.c".into() }, State::new(Mailer { from: "me".into() }));
 /// ```
 #[derive(Debug, PartialEq, Eq)]
-pub struct State<T>(Arc<T>);
+pub struct State<T: ?Sized>(Arc<T>);
 
 impl<T> State<T> {
     /// Makes a state by hand, to call a handler in a test.
@@ -41,7 +41,7 @@ impl<T> State<T> {
     }
 }
 
-impl<T> Deref for State<T> {
+impl<T: ?Sized> Deref for State<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -50,7 +50,7 @@ impl<T> Deref for State<T> {
 }
 
 /// The same value, not a copy of it.
-impl<T> Clone for State<T> {
+impl<T: ?Sized> Clone for State<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }

@@ -1,11 +1,16 @@
 //! What must not compile, and what must: each mistake one error, on its place.
 //!
-//! The names of the files in `ui/fail` are the mistakes. After a change of a
-//! message, `TRYBUILD=overwrite cargo test -p pulpo-tests --test ui` writes the
-//! expected ones anew; read them before they are committed.
+//! The names of the files in `ui/fail` are the mistakes. Each file ends with a
+//! line `//~ token => remedy` for each mistake in it: the token that its one
+//! error is on, and words of that error that say what to do. After a change of
+//! a message, `TRYBUILD=overwrite cargo test -p pulpo-tests --test ui` writes
+//! the expected errors again; read them before they are committed.
+
+#[path = "ui/catalogue.rs"]
+mod catalogue;
 
 #[test]
-fn each_mistake_has_one_error_on_its_place() {
+fn each_mistake_does_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
 }
 
@@ -16,41 +21,52 @@ const HEAD: &str = "\
 # What does not compile, and what it says
 
 Each mistake that the UI tests know, with the errors word for word; `PULPO_BLESS=1 cargo test -p pulpo-tests --test ui`
-writes this page anew. The label under the code and the advice below it are in `tests/tests/ui/fail`. Several errors in a
-row are of several mistakes, each with its own, but for one: both handlers of one declared job (`job with two handlers`)
-are told so, each on its body, and the advice names the two: `multiple impls satisfying Ping: HasOneHandler<_> found`. In
-two library crates that do not know each other they compile; then the worker does not start, and `check` fails.
+writes this page. The label under the code and the advice below it are in `tests/tests/ui/fail`.
+";
 
-| the mistake | the error |
-| --- | --- |
+const DUPLICATES: &str = "
+`type annotations needed` is what rustc says of two handlers for one request type, or for one job, that see each other.
+It is on the name, or on the body, of the first one; the note below names both, and says which of them to rename or to
+remove. Of two in library crates that do not see each other, the linker speaks where both are linked into one program:
+`two_pulpo_handlers_for_the_request_type__NAME`. Two handlers of a declared job in such crates compile, unless
+`pulpo::main!` lists the job; then the worker does not start, and `check` fails.
 ";
 
 #[test]
 fn the_page_of_errors_is_true() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ui/fail");
-    let mut rows: Vec<_> = std::fs::read_dir(folder)
-        .expect("the cases")
-        .map(|entry| entry.expect("a case").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "stderr"))
-        .map(|path| {
-            let mistake = path.file_stem().expect("a name").to_string_lossy().replace('_', " ");
-            let said = std::fs::read_to_string(&path).expect("what rustc says");
-            let errors: Vec<_> = said
-                .lines()
-                .filter_map(|line| line.strip_prefix("error").and_then(|rest| rest.split_once(": ")))
-                .map(|(_, error)| error.replace('|', "\\|"))
-                .filter(|error| !error.starts_with("aborting due to"))
-                .collect();
-            format!("| {mistake} | {} |\n", errors.join("<br>"))
-        })
-        .collect();
-    rows.sort_unstable();
-    let page = format!("{HEAD}{}", rows.concat());
+    let cases = catalogue::read();
+    let mistakes: usize = cases.iter().map(|case| case.mistakes.len()).sum();
+    let odd: usize = catalogue::ODD.len();
+    let mut page = format!(
+        "{HEAD}\n{} cases with {mistakes} mistakes. Each mistake has exactly one error, on the token that is wrong, and \
+         the error says what to do",
+        cases.len()
+    );
+    if odd == 0 {
+        page.push_str(".\n");
+    } else {
+        page.push_str(&format!("; but for {odd} cases, where rustc cannot be brought to it:\n\n"));
+        for (name, reason) in catalogue::ODD {
+            page.push_str(&format!("- {}: {reason}\n", name.replace('_', " ")));
+        }
+    }
+    page.push_str(DUPLICATES);
+    page.push_str("\n| the mistake | the error |\n| --- | --- |\n");
+    for case in &cases {
+        let errors: Vec<_> = case.errors.iter().map(|error| error.headline.replace('|', "\\|")).collect();
+        page.push_str(&format!("| {} | {} |\n", case.name.replace('_', " "), errors.join("<br>")));
+    }
     if std::env::var_os("PULPO_BLESS").is_some() {
         std::fs::write(PAGE, &page).expect("written");
     }
     let written = std::fs::read_to_string(PAGE).unwrap_or_default();
     assert!(written == page, "docs/errors.md does not say what rustc says: see its head");
+}
+
+#[test]
+fn each_mistake_has_one_error_on_its_token_with_its_remedy() {
+    let wrong: Vec<_> = catalogue::read().iter().filter_map(catalogue::Case::wrong).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -9,8 +9,9 @@ use syn::parse::Parser as _;
 use syn::{Ident, LitStr, Path};
 
 use super::{name, of_the_attribute, value};
-use crate::attr::{self, Arguments, KNOWN, Named};
+use crate::attr::{self, Arguments, Named, Written};
 use crate::faults::Faults;
+use crate::table::{Owner, TABLE, known, unknown};
 
 /// What the attribute says of the job.
 pub(crate) struct Job {
@@ -18,10 +19,12 @@ pub(crate) struct Job {
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) policy: Policy,
     pub(crate) batch: Option<Batch>,
+    /// Whether it says something of the job and not which one it is, a fault.
+    pub(crate) policy_without_a_name: bool,
     /// Whether it says `batch`, be it sound or not.
     pub(crate) takes_a_batch: bool,
-    /// The crate `pulpo`, as this place names it.
-    pub(crate) pulpo: Path,
+    /// The crate `pulpo`, if the attribute says where it is.
+    pub(crate) pulpo: Option<Path>,
 }
 
 /// How a handler takes several messages at once.
@@ -67,8 +70,9 @@ impl Job {
             aliases: Vec::new(),
             policy: Policy::default(),
             batch: None,
+            policy_without_a_name: false,
             takes_a_batch: false,
-            pulpo: syn::parse_quote!(::pulpo),
+            pulpo: None,
         }
     }
 }
@@ -76,40 +80,48 @@ impl Job {
 pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> Job {
     let mut job = Job::unknown();
     job.request_type = request_type(&arguments, place, faults);
+    job.policy_without_a_name =
+        matches!((&arguments.request_type, &job.request_type), (attr::RequestType::Missing, RequestType::Faulty));
     let mut given = HashSet::new();
     let mut linger: Option<(Ident, Duration)> = None;
-    for Named { name, value } in arguments.named {
+    for Named { name, written } in arguments.named {
         let text = name.unraw().to_string();
         let policy = &mut job.policy;
-        if text != "alias" && is_known(&text) && !given.insert(text.clone()) {
+        let Some(known) = known(TABLE, &name) else {
+            faults.at(&name, unknown(TABLE, &name));
+            continue;
+        };
+        if !given.insert(known.name) && !known.repeated {
             faults.at(&name, format!("expected `{text}` once, got it again: keep one of them"));
             continue;
         }
-        match text.as_str() {
+        if known.owner == Owner::Handler && place == Place::Job {
+            let written = written.text();
+            faults.at(
+                &name,
+                format!(
+                    "`{text}` says how a handler takes messages: write it there, `#[pulpo::handler({text}{written})]`"
+                ),
+            );
+            continue;
+        }
+        // No argument of the table has another form yet.
+        let Written::Value(value) = written else { continue };
+        match known.name {
             "queue" => policy.queue = faults.keep(name::queue(value)),
             "priority" => policy.priority = faults.keep(value::priority(value)),
             "max_attempts" => policy.max_attempts = faults.keep(value::max_attempts(value)),
             "backoff" => policy.backoff = faults.keep(value::backoff(value)),
             "ttr" => policy.ttr = faults.keep(value::ttr(value)),
             "timeout" => policy.timeout = faults.keep(value::timeout(value)),
-            "batch" | "linger" if place == Place::Job => faults.at(
-                &name,
-                format!(
-                    "`{text}` says how a handler takes messages: write it there, `#[pulpo::handler({text} = {value})]`"
-                ),
-            ),
             "batch" => {
                 let most = faults.keep(value::batch(value));
                 job.batch = most.map(|most| Batch { most, linger: Duration::ZERO });
             }
             "linger" => linger = faults.keep(value::linger(value)).map(|duration| (name, duration)),
             "alias" => alias(value, &mut job, faults),
-            "crate" => {
-                if let Some(path) = faults.keep(pulpo(value)) {
-                    job.pulpo = path;
-                }
-            }
-            _ => faults.at(&name, unknown(&name)),
+            "crate" => job.pulpo = faults.keep(pulpo(value)).or(job.pulpo),
+            _ => unreachable!("every argument of the table is checked here"),
         }
     }
     if let Some((name, duration)) = linger {
@@ -136,8 +148,8 @@ fn request_type(arguments: &Arguments, place: Place, faults: &mut Faults) -> Req
         }
         attr::RequestType::Missing => match arguments.named.iter().find(|argument| is_of_the_job(&argument.name)) {
             None => RequestType::OfTheBody,
-            Some(Named { name, value }) => {
-                let written = format!("{name} = {value}");
+            Some(Named { name, written }) => {
+                let written = format!("{name}{}", written.text());
                 faults.at(
                     name,
                     format!(
@@ -153,8 +165,7 @@ fn request_type(arguments: &Arguments, place: Place, faults: &mut Faults) -> Req
 
 /// Whether an argument says something of the job, not of its handler.
 fn is_of_the_job(name: &Ident) -> bool {
-    let text = name.unraw().to_string();
-    is_known(&text) && !["crate", "batch", "linger"].contains(&&*text)
+    known(TABLE, name).is_some_and(|known| known.owner == Owner::Job)
 }
 
 fn alias(value: TokenStream, job: &mut Job, faults: &mut Faults) {
@@ -178,21 +189,4 @@ fn pulpo(value: TokenStream) -> syn::Result<Path> {
             format!("expected the path of the crate pulpo such as `::pulpo`, without quotes, got `{value}`"),
         )
     })
-}
-
-fn is_known(name: &str) -> bool {
-    KNOWN.iter().any(|(known, _)| *known == name)
-}
-
-fn unknown(name: &Ident) -> String {
-    let text = name.unraw().to_string();
-    let nearest = KNOWN
-        .iter()
-        .map(|(known, _)| (strsim::jaro_winkler(&text, known), *known))
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, known)) => format!("unknown argument `{text}`: did you mean `{known}`?"),
-        None => format!("unknown argument `{text}`: expected one of {}", KNOWN.map(|(known, _)| known).join(", ")),
-    }
 }

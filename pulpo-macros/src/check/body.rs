@@ -9,28 +9,60 @@ use quote::ToTokens as _;
 use syn::{GenericArgument, PathArguments, Type, TypePath};
 
 use crate::faults::Faults;
+use crate::source::{is_defined, is_own};
 
 /// Types of everybody's, which cannot stand for one request type: rustc would
 /// speak of the orphan rule, and of a trait that the user did not write.
-const FOREIGN: [&str; 26] = [
-    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128",
-    "usize", "BTreeMap", "BTreeSet", "HashMap", "HashSet", "Option", "PathBuf", "Result", "String", "Vec", "VecDeque",
+const FOREIGN: [&str; 30] = [
+    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8", "u16", "u32", "u64", "u128",
+    "usize", "BTreeMap", "BTreeSet", "Cow", "Duration", "HashMap", "HashSet", "Instant", "Option", "PathBuf", "Result",
+    "String", "Vec", "VecDeque",
 ];
 
+/// Types of std that hold one value, which can as well be taken itself.
+const POINTERS: [&str; 5] = ["Arc", "Box", "Mutex", "Rc", "RwLock"];
+
+/// The body type. With a fault it is the type that was meant, if that is clear,
+/// so that what publishes it has no error for the same cause.
 pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
     let text = spelt(written);
+    let mut meant = None;
     let fault = match ungrouped(written) {
-        Type::Reference(reference) if is_named(&reference.elem, "Context") => {
+        Type::Reference(reference) if is_pulpos(&reference.elem, "Context") => {
             format!("expected the body as the first parameter, got `{text}`: write it after the body")
         }
-        Type::Path(_) if is_named(written, "State") && text.contains("State<") => {
+        Type::Path(_) if is_pulpos(written, "State") && argument(written).is_some() => {
             format!("expected the body as the first parameter, got `{text}`: write it after the body")
+        }
+        Type::Path(_) if is_pulpos(written, "Context") => {
+            "expected the body as the first parameter, got `Context`: write `&pulpo::Context` after the body".to_owned()
+        }
+        Type::Path(_) if is_pulpos(written, "Message") && argument(written).is_some() => {
+            let body = argument(written)?;
+            meant = sound(body);
+            format!(
+                "expected the body alone, got `{text}`: write `{}`, and take what else the message says from \
+                 `&pulpo::Context`",
+                spelt(body)
+            )
         }
         Type::Reference(reference) => {
             let owned = spelt(&reference.elem);
-            format!("expected the body by value, got a reference: write `{owned}`")
+            meant = sound(&reference.elem);
+            match ungrouped(&reference.elem) {
+                Type::Path(path) if path.path.is_ident("str") => foreign("String", &text),
+                Type::Slice(slice) => format!(
+                    "expected the body by value, got a reference: write `Vec<{0}>` with `batch = 100`, or \
+                     `struct Name(Vec<{0}>);`",
+                    spelt(&slice.elem)
+                ),
+                Type::TraitObject(_) => {
+                    format!("expected one type as the body, got `{text}`: the worker must know what to decode")
+                }
+                _ => format!("expected the body by value, got a reference: write `{owned}`"),
+            }
         }
-        Type::Infer(_) | Type::TraitObject(_) | Type::Slice(_) => return None,
+        Type::Infer(_) | Type::TraitObject(_) | Type::Slice(_) | Type::Never(_) => return None,
         Type::ImplTrait(_) => {
             format!("expected one type as the body, got `{text}`: the worker must know what to decode")
         }
@@ -38,8 +70,26 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
             "expected a type of your own as the body, got `()`: for a job without content write `struct Name;`"
                 .to_owned()
         }
-        Type::Tuple(_) | Type::Array(_) => foreign(&text),
-        Type::Path(path) if is_foreign(path) => foreign(&text),
+        Type::Tuple(_) | Type::Array(_) => foreign(&text, &text),
+        Type::Path(path) if of_std(path, &POINTERS) && argument(written).is_some() => {
+            let one = argument(written)?;
+            match ungrouped(one) {
+                Type::Path(path) if !of_std(path, &FOREIGN) => {
+                    meant = sound(one);
+                    format!("expected the body by value, got `{text}`: write `{}`", spelt(one))
+                }
+                Type::TraitObject(_) => {
+                    format!("expected one type as the body, got `{text}`: the worker must know what to decode")
+                }
+                _ => foreign(&text, &text),
+            }
+        }
+        Type::Path(path) if of_std(path, &FOREIGN) => match of_vec(written).map(ungrouped) {
+            Some(Type::Path(one)) if !of_std(one, &FOREIGN) => {
+                format!("{}, or add `batch = 100` if the handler takes several jobs at once", foreign(&text, &text))
+            }
+            _ => foreign(&text, &text),
+        },
         // A macro that stands for a type is expanded after us.
         Type::Path(_) | Type::Macro(_) => match unusable(written.to_token_stream()) {
             Found::Nothing => return Some(written.clone()),
@@ -52,7 +102,13 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
         _ => format!("expected a type of your own as the body, got `{text}`"),
     };
     faults.at(written, fault);
-    None
+    meant
+}
+
+/// A type that could be the body.
+fn sound(ty: &Type) -> Option<Type> {
+    let mut faults = Faults::default();
+    check(ty, &mut faults).filter(|_| faults.is_empty())
 }
 
 /// The type of one body, of the `Vec` of them that a batch handler takes.
@@ -62,46 +118,61 @@ pub(super) fn check_batch(written: &Type, faults: &mut Faults) -> Option<Type> {
     }
     let text = spelt(written);
     let one = match ungrouped(written) {
-        Type::Slice(slice) => spelt(&slice.elem),
+        Type::Slice(slice) => Some(&*slice.elem),
         Type::Reference(reference) => match ungrouped(&reference.elem) {
-            Type::Slice(slice) => spelt(&slice.elem),
-            other => of_vec(other).map_or_else(|| spelt(other), spelt),
+            Type::Slice(slice) => Some(&*slice.elem),
+            other => Some(of_vec(other).unwrap_or(other)),
         },
-        Type::Path(_) => text.clone(),
-        _ => "Body".to_owned(),
+        Type::Array(array) => Some(&*array.elem),
+        Type::Path(path) if of_std(path, &["VecDeque", "Box", "Option", "HashSet", "BTreeSet"]) => argument(written)
+            .map(|one| match ungrouped(one) {
+                Type::Slice(slice) => &*slice.elem,
+                other => other,
+            }),
+        Type::Path(_) => Some(written),
+        _ => None,
     };
+    let name = one.map_or_else(|| "Body".to_owned(), spelt);
     faults.at(
         written,
         format!(
-            "expected a `Vec` of bodies as the first parameter of a batch handler, got `{text}`: write `Vec<{one}>`"
+            "expected a `Vec` of bodies as the first parameter of a batch handler, got `{text}`: write `Vec<{name}>`, \
+             spelt out if that is an alias"
         ),
     );
-    None
+    // A plain name may be an alias of a `Vec` that we cannot see.
+    one.filter(|one| !std::ptr::eq(*one, written) || is_defined(one)).and_then(sound)
 }
 
 /// The `T` of `Vec<T>`.
 fn of_vec(ty: &Type) -> Option<&Type> {
     let Type::Path(TypePath { qself: None, path, .. }) = ungrouped(ty) else { return None };
-    let last = path.segments.last().filter(|last| last.ident == "Vec")?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    path.segments.last().filter(|last| last.ident == "Vec")?;
+    argument(ty)
+}
+
+/// The only type argument of a path.
+pub(super) fn argument(ty: &Type) -> Option<&Type> {
+    let Type::Path(TypePath { path, .. }) = ungrouped(ty) else { return None };
+    let PathArguments::AngleBracketed(arguments) = &path.segments.last()?.arguments else { return None };
     match arguments.args.first()? {
         GenericArgument::Type(one) if arguments.args.len() == 1 => Some(one),
         _ => None,
     }
 }
 
-fn foreign(text: &str) -> String {
-    format!("expected a type of your own as the body, got `{text}`: wrap it in one, `struct Name({text});`")
+fn foreign(owned: &str, text: &str) -> String {
+    format!("expected a type of your own as the body, got `{text}`: wrap it in one, `struct Name({owned});`")
 }
 
 /// The type as people write it: tokens print with a space between each two.
-fn spelt(ty: &Type) -> String {
+pub(super) fn spelt(ty: &Type) -> String {
     let text = ty.to_token_stream().to_string();
     ["& ", " :: ", " < ", " <", " >", " ,"].iter().fold(text, |text, spaced| text.replace(spaced, spaced.trim()))
 }
 
 /// Without the invisible group of a `macro_rules` fragment, or parentheses.
-fn ungrouped(ty: &Type) -> &Type {
+pub(super) fn ungrouped(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => ungrouped(&group.elem),
         Type::Paren(paren) => ungrouped(&paren.elem),
@@ -109,23 +180,30 @@ fn ungrouped(ty: &Type) -> &Type {
     }
 }
 
-/// Whether it looks like something of pulpo's that comes after the body. Only
-/// for advice: a body type of the user's own may have any name.
-fn is_named(ty: &Type, name: &str) -> bool {
-    matches!(ungrouped(ty), Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
+/// Whether it is something of pulpo's that comes after the body, or around it:
+/// by its path, or by its name if the file has no other of that name.
+pub(super) fn is_pulpos(ty: &Type, name: &str) -> bool {
+    let Type::Path(TypePath { qself: None, path, .. }) = ungrouped(ty) else { return false };
+    let Some(last) = path.segments.last().filter(|last| last.ident == name) else { return false };
+    match path.segments.len() {
+        1 => !is_own(&last.ident),
+        2 => path.segments[0].ident == "pulpo",
+        _ => false,
+    }
 }
 
-fn is_foreign(TypePath { qself, path, .. }: &TypePath) -> bool {
+/// Whether it is one of these types of std: by its path, or by its name if the
+/// file has no other of that name.
+fn of_std(TypePath { qself, path, .. }: &TypePath, names: &[&str]) -> bool {
     let Some(last) = path.segments.last() else {
         return false;
     };
-    // `Vec` and `std::vec::Vec`, but not `my::Vec`; and a plain `Result` is
-    // anybody's alias, which with its arguments is still the one of std.
-    let of_std =
-        path.segments.first().is_some_and(|first| ["std", "core", "alloc"].iter().any(|root| first.ident == root));
-    let known = FOREIGN.iter().any(|name| last.ident == name);
+    let roots = ["std", "core", "alloc"];
+    let known = qself.is_none() && names.iter().any(|name| last.ident == name);
+    // `Vec` and `std::vec::Vec`, but not `my::Vec`.
     let alone = path.segments.len() == 1 && !matches!(last.arguments, PathArguments::Parenthesized(_));
-    qself.is_none() && known && (alone || of_std)
+    let rooted = path.segments.first().is_some_and(|first| roots.iter().any(|root| first.ident == root));
+    known && (rooted || alone && !is_own(&last.ident))
 }
 
 enum Found {

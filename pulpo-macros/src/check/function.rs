@@ -3,22 +3,28 @@
 //! Only its attributes and its signature are looked at. What stands between
 //! the braces is the user's and rustc's.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Attribute, FnArg, ReturnType, Safety, Signature, Token, Type, Visibility};
+use syn::{
+    Attribute, FnArg, GenericParam, Pat, PatType, Receiver, ReturnType, Safety, Signature, Token, Type, Visibility,
+};
 
 use super::attributes::inherited;
-use super::body;
+use super::{body, parameter};
 use crate::faults::Faults;
 
 pub(crate) struct Function {
+    /// Whether it could be read. If not, rustc has said why.
+    pub(crate) readable: bool,
     pub(crate) name: Ident,
     /// Whether it is a `const fn`, which is a fault.
     pub(crate) constant: bool,
     /// What everything that we add for this function must carry too.
     pub(crate) attributes: Vec<Attribute>,
-    /// The type of the body, if it is sound.
+    /// Whether it takes `self`, and so stands in an `impl` or a trait.
+    pub(crate) method: bool,
+    /// The type of the body; with a fault, the one that was meant.
     pub(crate) body: Option<Type>,
     /// The types of the other parameters.
     pub(crate) others: Vec<Type>,
@@ -27,30 +33,126 @@ pub(crate) struct Function {
     pub(crate) asynchronous: Option<Token![async]>,
 }
 
+impl Function {
+    /// What can be told of a function with a syntax error in its signature.
+    fn unreadable(item: TokenStream, batch: bool) -> Self {
+        let mut words = item.clone().into_iter().skip_while(|token| !is_word(token, "fn")).skip(1);
+        let name = match words.next() {
+            Some(TokenTree::Ident(name)) => name,
+            _ => Ident::new("unreadable", Span::call_site()),
+        };
+        let parameters = words.find_map(|token| match token {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis => Some(group.stream()),
+            _ => None,
+        });
+        let first: TokenStream = parameters.into_iter().flatten().take_while(|token| !is_comma(token)).collect();
+        let mut faults = Faults::default();
+        let typed = |input: ParseStream<'_>| {
+            input.call(Pat::parse_single)?;
+            input.parse::<Option<Token![:]>>()?;
+            input.parse::<Type>()
+        };
+        let alone = |first| syn::parse2(first).ok().filter(looks_like_a_type);
+        let body = typed
+            .parse2(first.clone())
+            .ok()
+            .or_else(|| alone(first))
+            .and_then(|ty| if batch { body::check_batch(&ty, &mut faults) } else { body::check(&ty, &mut faults) });
+        Self {
+            readable: false,
+            name,
+            constant: false,
+            method: false,
+            attributes: Vec::new(),
+            body,
+            others: Vec::new(),
+            returned: ReturnType::Default,
+            asynchronous: None,
+        }
+    }
+}
+
+/// Whether it is not rather the name of a parameter.
+fn looks_like_a_type(ty: &Type) -> bool {
+    let first = ty.to_token_stream().to_string().chars().next();
+    !first.is_some_and(char::is_lowercase)
+}
+
+fn is_word(token: &TokenTree, word: &str) -> bool {
+    matches!(token, TokenTree::Ident(ident) if ident == word)
+}
+
+fn is_comma(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',')
+}
+
+/// Whether there is a `fn` before the first braces or parentheses.
+fn is_a_function(item: &TokenStream) -> bool {
+    let is_block = |token: &TokenTree| matches!(token, TokenTree::Group(group) if matches!(group.delimiter(), Delimiter::Brace | Delimiter::Parenthesis));
+    item.clone().into_iter().take_while(|token| !is_block(token)).any(|token| is_word(&token, "fn"))
+}
+
+/// Whether a type mentions one of the function's own generic parameters.
+fn mentions_a_parameter(ty: &Type, signature: &Signature) -> bool {
+    fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {
+        tokens.into_iter().any(|token| match token {
+            TokenTree::Ident(word) => names.contains(&&word),
+            TokenTree::Group(group) => mentions(group.stream(), names),
+            _ => false,
+        })
+    }
+    let names: Vec<_> = signature
+        .generics
+        .params
+        .iter()
+        .map(|parameter| match parameter {
+            GenericParam::Lifetime(lifetime) => &lifetime.lifetime.ident,
+            GenericParam::Type(ty) => &ty.ident,
+            GenericParam::Const(constant) => &constant.ident,
+        })
+        .collect();
+    mentions(ty.to_token_stream(), &names)
+}
+
 /// With `batch`, the body is one of several, in a `Vec`.
 pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Option<Function> {
     let (attributes, signature, block) = match header.parse2(item.clone()) {
         Ok(header) => header,
+        // Half typed, mostly: rustc has said so, and calls us all the same.
+        Err(_) if is_a_function(&item) => return Some(Function::unreadable(item, batch)),
         Err(_) => {
             faults.push(not_a_function(item));
             return None;
         }
     };
-    if !matches!(block.into_iter().next(), Some(TokenTree::Group(_))) {
-        faults.at(&signature, "expected a function with a body: a declaration cannot handle a job");
-        return None;
+    match block.into_iter().next() {
+        Some(TokenTree::Group(_)) => {}
+        Some(TokenTree::Punct(end)) if end.as_char() == ';' => {
+            faults.at(&signature, "expected a function with a body: a declaration cannot handle a job");
+            return None;
+        }
+        // An arrow of another kind, for instance.
+        _ => return Some(Function::unreadable(item, batch)),
     }
     qualifiers(&signature, faults);
     let generic = generics(&signature, faults);
-    // The type of a generic function's parameter is rarely another mistake.
     let (body, others) = parameters(&signature, faults);
+    let mut of_generics = Faults::default();
+    // What else is wrong with the types of a generic function is rarely another
+    // mistake.
+    let of_types = if generic { &mut of_generics } else { &mut *faults };
+    for other in &others {
+        parameter::check(other, of_types);
+    }
     let body = body
-        .filter(|_| !generic)
-        .and_then(|ty| if batch { body::check_batch(ty, faults) } else { body::check(ty, faults) });
+        .and_then(|ty| if batch { body::check_batch(ty, of_types) } else { body::check(ty, of_types) })
+        .filter(|body| !generic || !mentions_a_parameter(body, &signature));
     let others = others.into_iter().cloned().collect();
     Some(Function {
+        readable: true,
         name: signature.ident,
         constant: signature.constness.is_some(),
+        method: matches!(signature.inputs.first(), Some(FnArg::Receiver(_))),
         attributes: attributes.iter().filter_map(inherited).collect(),
         body,
         others,
@@ -105,8 +207,7 @@ fn qualifiers(signature: &Signature, faults: &mut Faults) {
 fn generics(signature: &Signature, faults: &mut Faults) -> bool {
     let generics = &signature.generics;
     let parameters = &generics.params;
-    if parameters.iter().all(|parameter| matches!(parameter, syn::GenericParam::Lifetime(_))) && !parameters.is_empty()
-    {
+    if parameters.iter().all(|parameter| matches!(parameter, GenericParam::Lifetime(_))) && !parameters.is_empty() {
         faults.at(
             generics,
             "expected a handler without lifetimes: take the body by value, of a type that owns its content",
@@ -126,6 +227,16 @@ fn generics(signature: &Signature, faults: &mut Faults) -> bool {
 fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> (Option<&'a Type>, Vec<&'a Type>) {
     if let Some(variadic) = &signature.variadic {
         faults.at(variadic, "expected a handler of a fixed number of parameters: remove the variadic one");
+    }
+    for input in &signature.inputs {
+        let (FnArg::Typed(PatType { attrs, .. }) | FnArg::Receiver(Receiver { attrs, .. })) = input;
+        let cfg = |attribute: &&Attribute| attribute.path().is_ident("cfg");
+        if let Some(attribute) = attrs.iter().find(cfg) {
+            faults.at(
+                attribute,
+                "expected a parameter without `cfg`: put it on the function, and write one function for each case",
+            );
+        }
     }
     let mut inputs = signature.inputs.iter();
     let first = match inputs.next() {

@@ -37,6 +37,10 @@ pub(super) fn queue(value: TokenStream) -> syn::Result<String> {
 
 fn sound(literal: LitStr, what: &str, others: &str) -> syn::Result<LitStr> {
     let name = literal.value();
+    if !literal.suffix().is_empty() {
+        let wrong = format!("expected {what} in a string without a suffix, got `{}`: write {name:?}", literal.token());
+        return Err(syn::Error::new_spanned(literal, wrong));
+    }
     let fits = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
     let wrong = if name.is_empty() {
         format!("expected {what} of 1 to {LONGEST} characters, got an empty string")

@@ -1,6 +1,8 @@
 //! Each fault by the tokens that it is on. What it says, and how rustc shows
 //! it, is in the UI cases of the package `pulpo-tests`.
 
+use quote::ToTokens as _;
+
 use super::{Checked, Declared};
 use crate::faults::Faults;
 
@@ -238,4 +240,60 @@ fn all_faults_are_found_in_one_pass() {
             "&Email",
         ]
     );
+}
+
+/// The body that a faulty handler meant, which what publishes goes by.
+#[test]
+fn the_body_that_was_meant_is_known_in_spite_of_a_fault() {
+    let meant = |arguments: &str, item: &str| {
+        let mut faults = Faults::default();
+        let checked = Checked::new(arguments.parse().expect("tokens"), item.parse().expect("tokens"), &mut faults);
+        let function = checked.function.expect("a function");
+        assert!(!faults.is_empty() || !function.readable, "{item}");
+        function.body.map(|body| body.to_token_stream().to_string())
+    };
+    for item in [
+        "fn send(_: &Email) {}",
+        "fn send(_: &'static mut Email) {}",
+        "fn send(_: Box<Email>) {}",
+        "fn send(_: std::sync::Arc<Email>) {}",
+        "fn send(_: pulpo::Message<Email>) {}",
+        "fn send<T>(_: Email) {}",
+        "unsafe fn send(_: Email) {}",
+        "fn send(_: Email, _: &'static Context) {}",
+        "fn send(_: Email, _: State<dyn Debug>) {}",
+        "fn send(email Email) {}",
+        "fn send(email: Email,, run: &Context) {}",
+        "fn send(Email) {}",
+        "fn send(_: Email) => Outcome {}",
+    ] {
+        assert_eq!(meant(r#""send""#, item).as_deref(), Some("Email"), "{item}");
+    }
+    for item in ["fn send(_: &[Email]) {}", "fn send(_: &Vec<Email>) {}", "fn send(_: Box<[Email]>) {}"] {
+        assert_eq!(meant(r#""send", batch = 5"#, item).as_deref(), Some("Email"), "{item}");
+    }
+    for item in ["fn send(_: &str) {}", "fn send(_: String) {}", "fn send<T>(_: Wrap<T>) {}", "fn send(email) {}"] {
+        assert_eq!(meant(r#""send""#, item), None, "{item}");
+    }
+}
+
+#[test]
+fn what_follows_the_body_is_checked() {
+    for (parameter, place) in [
+        ("&'static Context", "'static"),
+        ("&'static pulpo::Context", "'static"),
+        ("State<dyn Debug>", "dyn Debug"),
+        ("pulpo::State<str>", "str"),
+        ("State<[u8]>", "[u8]"),
+        ("impl Clone", "impl Clone"),
+        ("#[cfg(unix)] &Context", "#[cfg(unix)]"),
+    ] {
+        let item = match parameter.split_once("] ") {
+            Some((attribute, ty)) if attribute.starts_with('#') => {
+                format!("fn send(_: Email, {attribute}] _: {ty}) {{}}")
+            }
+            _ => format!("fn send(_: Email, _: {parameter}) {{}}"),
+        };
+        assert_eq!(faults(r#""send""#, &item), [place], "{item}");
+    }
 }

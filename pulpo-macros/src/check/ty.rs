@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;
-use syn::{Attribute, Data, DeriveInput, Meta, Type, parse_quote};
+use syn::{Attribute, Data, DeriveInput, Fields, Generics, Meta, Type, Variant, parse_quote};
 
 use super::attributes::inherited;
 use super::of_the_attribute;
@@ -12,16 +12,19 @@ pub(super) struct Declaration {
     /// What stands in `#[job(…)]`; `None` if there is no such attribute, or it
     /// has another form, which is a fault.
     pub(super) arguments: Option<TokenStream>,
-    /// `None` if it cannot be the body of a job.
+    /// `None` if there is no type.
     pub(super) body: Option<Type>,
+    /// A fault, if there are any.
+    pub(super) generics: Generics,
     pub(super) attributes: Vec<Attribute>,
 }
 
 pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Declaration {
     let Some(DeriveInput { attrs, ident, generics, data, .. }) = faults.keep(syn::parse2(item)) else {
-        return Declaration { arguments: None, body: None, attributes: Vec::new() };
+        return Declaration { arguments: None, body: None, generics: Generics::default(), attributes: Vec::new() };
     };
-    let arguments = arguments(&attrs, faults);
+    let misplaced = misplaced(&data, faults);
+    let arguments = arguments(&attrs, misplaced, faults);
     let generic = !generics.params.is_empty();
     if generic {
         faults.at(
@@ -34,13 +37,36 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Declaration {
     if let Data::Union(union) = &data {
         faults.at(union.union_token, "expected a struct or an enum as the body of a job, got a union");
     }
-    let body = (!generic).then(|| parse_quote!(#ident));
-    Declaration { arguments, body, attributes: attrs.iter().filter_map(inherited).collect() }
+    let body = (!matches!(data, Data::Union(_))).then(|| parse_quote!(#ident));
+    Declaration { arguments, body, generics, attributes: attrs.iter().filter_map(inherited).collect() }
 }
 
-fn arguments(attributes: &[Attribute], faults: &mut Faults) -> Option<TokenStream> {
+/// `#[job(…)]` on a field or a variant: whether there is one.
+fn misplaced(data: &Data, faults: &mut Faults) -> bool {
+    let of_fields = |fields: &Fields| fields.iter().flat_map(|field| field.attrs.clone()).collect::<Vec<_>>();
+    let (attributes, place) = match data {
+        Data::Struct(data) => (of_fields(&data.fields), "a field"),
+        Data::Union(data) => (data.fields.named.iter().flat_map(|field| field.attrs.clone()).collect(), "a field"),
+        Data::Enum(data) => {
+            let of_variant = |variant: &Variant| [variant.attrs.clone(), of_fields(&variant.fields)].concat();
+            (data.variants.iter().flat_map(of_variant).collect(), "a variant or its field")
+        }
+    };
+    let mut misplaced = attributes.iter().filter(|attribute| attribute.path().is_ident("job")).peekable();
+    let any = misplaced.peek().is_some();
+    for attribute in misplaced {
+        faults
+            .at(attribute, format!("expected `#[job(…)]` on the type, got it on {place}: write it beside the derive"));
+    }
+    any
+}
+
+fn arguments(attributes: &[Attribute], misplaced: bool, faults: &mut Faults) -> Option<TokenStream> {
     let mut all = attributes.iter().filter(|attribute| attribute.path().is_ident("job"));
     let Some(first) = all.next() else {
+        if misplaced {
+            return None;
+        }
         faults.push(of_the_attribute(
             "expected the name of the job beside `#[derive(pulpo::Job)]`: #[job(\"its_name\")]",
         ));

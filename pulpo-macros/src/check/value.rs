@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use proc_macro2::TokenStream;
-use syn::{LitInt, LitStr};
+use syn::{Ident, LitInt, LitStr};
 
 /// Beanstalkd counts times in unsigned 32-bit seconds: some 136 years.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) fn string(value: TokenStream, what: &str, example: &str) -> syn::Result<LitStr> {
-    syn::parse2::<LitStr>(value.clone())
-        .map_err(|_| fault(&value, format!("expected {what} in a string such as {example:?}, got `{value}`")))
+    syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty()).ok_or_else(|| {
+        let advice = match syn::parse2::<Ident>(value.clone()) {
+            Ok(name) => format!(": write \"{name}\""),
+            Err(_) => String::new(),
+        };
+        fault(&value, format!("expected {what} in a string such as {example:?}, got `{value}`{advice}"))
+    })
 }
 
 pub(super) fn priority(value: TokenStream) -> syn::Result<u32> {
@@ -99,13 +104,32 @@ fn duration(value: &TokenStream) -> syn::Result<(LitStr, Duration)> {
     Ok((literal, duration))
 }
 
-/// A string; a bare number gets the advice to say what it counts.
+/// A string; what is a duration but for the quotes gets them as advice.
 fn literal(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
-    syn::parse2(value.clone()).map_err(|_| {
-        let advice = syn::parse2::<LitInt>(value.clone())
-            .map_or_else(|_| String::new(), |number| format!(": write \"{}s\" for seconds", number.base10_digits()));
+    syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty()).ok_or_else(|| {
+        let advice = meant(value).map_or_else(String::new, |advice| format!(": {advice}"));
         fault(value, format!("expected {form}, got `{value}`{advice}"))
     })
+}
+
+/// What somebody meant who wrote a duration without quotes.
+fn meant(value: &TokenStream) -> Option<String> {
+    let text: String = value.to_string().split(|c: char| c.is_whitespace() || c == '_').collect();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(format!("write \"{text}s\" for seconds"));
+    }
+    let called = |unit: &str| {
+        let (path, rest) = text.split_once("(")?;
+        let number = rest.strip_suffix(')').filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))?;
+        path.ends_with(unit).then(|| number.to_owned())
+    };
+    let constructors =
+        [("fromsecs", "s"), ("frommillis", "ms"), ("frommins", "m"), ("fromhours", "h"), ("frommicros", "us")];
+    let constructed = constructors.iter().find_map(|(function, unit)| Some(called(function)? + unit));
+    let spelt = constructed.unwrap_or(text);
+    let (first, most) = spelt.split_once("..").unwrap_or((&spelt, &spelt));
+    let both = humantime::parse_duration(first).is_ok() && humantime::parse_duration(most).is_ok();
+    both.then(|| format!("write \"{spelt}\""))
 }
 
 /// With the parser that reads configuration and command line too.

@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
+use proc_macro2::TokenStream;
 use syn::{Attribute, Item, ItemImpl};
 
 use super::{handler, job};
+use crate::seen::Seen;
 
 fn expand(arguments: &str, item: &str) -> String {
-    let output = handler(arguments.parse().expect("tokens"), item.parse().expect("tokens"));
+    let output = handler(arguments.parse().expect("tokens"), item.parse().expect("tokens"), &Seen::new());
+    read(output)
+}
+
+fn read(output: TokenStream) -> String {
     let mut file: syn::File = syn::parse2(output).expect("items");
     file.items = file.items.into_iter().flat_map(in_full).collect();
     prettyplease::unparse(&file)
@@ -105,17 +111,18 @@ fn handlers_that_return_what_cannot_be_written() {
 
 #[test]
 fn the_block_is_put_where_it_can_stand_in_no_impl() {
-    let output = handler(r#""ping""#.parse().expect("tokens"), "fn ping(_: Ping) {}".parse().expect("tokens"));
+    let output =
+        handler(r#""ping""#.parse().expect("tokens"), "fn ping(_: Ping) {}".parse().expect("tokens"), &Seen::new());
     let text = output.to_string();
     assert!(text.contains("# [:: pulpo :: __private :: beside (const _ : () ="), "{text}");
-    assert!(text.ends_with("impl () { }"), "{text}");
+    assert!(text.ends_with("impl :: pulpo :: __private :: NoJob { }"), "{text}");
 }
 
 #[test]
 fn a_declared_job_and_its_handler() {
     let item = r#"#[deprecated] #[job("ping", queue = "net", alias = "pong")] pub struct Ping { host: String }"#;
-    let output = job(item.parse().expect("tokens"));
-    assert_is("declared.rs", prettyplease::unparse(&syn::parse2(output).expect("items")));
+    let output = job(item.parse().expect("tokens"), &Seen::new());
+    assert_is("declared.rs", read(output));
     assert_expands_to("nameless.rs", "", "fn ping(_: jobs::Ping) {}");
 }
 

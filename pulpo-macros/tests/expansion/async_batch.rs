@@ -1,18 +1,41 @@
+#[allow(clippy::needless_pass_by_value)]
 async fn ping(all: Vec<jobs::Ping>, pool: State<Pool>) -> Vec<Outcome> {
     Vec::new()
 }
 const _: () = {
-    enum __Handler {}
+    type __pulpo_Body_of_ping = ::pulpo::__private::One<jobs::Ping>;
+    pub enum __pulpo_Handler_of_ping {}
     #[allow(non_local_definitions)]
-    impl ::pulpo::__private::HasOneHandler<__Handler> for jobs::Ping {}
-    const _: fn() = ::pulpo::__private::a_declared_job_has_one_handler::<jobs::Ping, _>;
+    impl ::pulpo::__private::HasOneHandler<__pulpo_Handler_of_ping>
+    for __pulpo_Body_of_ping {}
+    const _: fn() = ::pulpo::__private::a_job_has_one_handler_so_remove_one_of_the_two::<
+        __pulpo_Body_of_ping,
+        _,
+    >;
+    const fn __pulpo_entry_of_ping() -> ::pulpo::__private::Handler {
+        ::pulpo::__private::batch_handler::<
+            __pulpo_Body_of_ping,
+        >(
+            ::core::concat!(::core::module_path!(), "::ping"),
+            ::core::file!(),
+            ::core::line!(),
+            |__run| {
+                ::pulpo::__private::decode_all::<__pulpo_Body_of_ping>(__run)
+                    .map(|__body| {
+                        ::pulpo::__private::__outcome_async!(
+                            outcomes_async, __run, < Vec < Outcome > as
+                            ::pulpo::__private::IntoOutcomes > ::into_outcomes,
+                            ping(__body, < State < Pool > as
+                            ::pulpo::__private::Parameter > ::of(__run))
+                        )
+                    })
+            },
+            &[<State<Pool> as ::pulpo::__private::Parameter>::needed],
+            20u32,
+            ::core::time::Duration::new(0u64, 0u32),
+        )
+    }
     ::pulpo::__private::submit! {
-        ::pulpo::__private::batch_handler:: < jobs::Ping >
-        (::core::concat!(::core::module_path!(), "::ping"), ::core::file!(),
-        ::core::line!(), | __run | ::pulpo::__private::decode_all:: < jobs::Ping >
-        (__run).map(| __body | ::pulpo::__private::__outcome_async!(outcomes_async,
-        __run, Vec < Outcome >, ping(__body, ::pulpo::__private::parameter:: < State <
-        Pool > > (__run)))), & [::pulpo::__private::needed:: < State < Pool > >], 20u32,
-        ::core::time::Duration::new(0u64, 0u32),)
+        __pulpo_entry_of_ping()
     }
 };

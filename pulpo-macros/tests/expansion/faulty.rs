@@ -11,5 +11,6 @@ const _: () = {
     impl ::pulpo::Job for Ping {
         const REQUEST_TYPE: &'static ::core::primitive::str = "ping";
         const POLICY: ::pulpo::Policy = ::pulpo::Policy::DEFAULT.priority(7u32);
+        const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: ::pulpo::__private::ByMacro = ::pulpo::__private::ByMacro;
     }
 };

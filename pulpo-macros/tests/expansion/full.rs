@@ -1,3 +1,4 @@
+#[allow(clippy::needless_pass_by_value)]
 /// Sends one.
 #[cfg(feature = "mail")]
 #[expect(deprecated)]
@@ -11,9 +12,10 @@ pub(crate) fn send_email(
 #[allow(deprecated)]
 #[cfg_attr(unix, cfg(not(test)))]
 const _: () = {
+    type __pulpo_Body_of_send_email = mail::SendEmail<4>;
     #[automatically_derived]
     #[allow(non_local_definitions)]
-    impl crate::jobs::pulpo::Job for mail::SendEmail<4> {
+    impl crate::jobs::pulpo::Job for __pulpo_Body_of_send_email {
         const REQUEST_TYPE: &'static ::core::primitive::str = "send_email";
         const ALIASES: &'static [&'static ::core::primitive::str] = &[
             "sendmail",
@@ -29,19 +31,61 @@ const _: () = {
             )
             .ttr(::core::time::Duration::new(90u64, 0u32))
             .timeout(::core::time::Duration::new(1u64, 500000000u32));
+        const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: crate::jobs::pulpo::__private::ByMacro = crate::jobs::pulpo::__private::ByMacro;
     }
-    #[unsafe(export_name = "two pulpo handlers for the request type `send_email`")]
+    #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__send_email")]
     pub static __PULPO_REQUEST_TYPE_0: ::core::primitive::u8 = 0;
-    #[unsafe(export_name = "two pulpo handlers for the request type `sendmail`")]
+    #[allow(non_local_definitions)]
+    impl crate::jobs::pulpo::__private::NamesOneJob<__pulpo_Handler_of_send_email>
+    for crate::jobs::pulpo::__private::RequestType<17508624028164233144u64> {}
+    const _: fn() = crate::jobs::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
+        crate::jobs::pulpo::__private::RequestType<17508624028164233144u64>,
+        _,
+    >;
+    #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__sendmail")]
     pub static __PULPO_REQUEST_TYPE_1: ::core::primitive::u8 = 0;
-    #[unsafe(export_name = "two pulpo handlers for the request type `mail::send`")]
+    #[allow(non_local_definitions)]
+    impl crate::jobs::pulpo::__private::NamesOneJob<__pulpo_Handler_of_send_email>
+    for crate::jobs::pulpo::__private::RequestType<5270748493998440408u64> {}
+    const _: fn() = crate::jobs::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
+        crate::jobs::pulpo::__private::RequestType<5270748493998440408u64>,
+        _,
+    >;
+    #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__mail$3A$3Asend")]
     pub static __PULPO_REQUEST_TYPE_2: ::core::primitive::u8 = 0;
+    #[allow(non_local_definitions)]
+    impl crate::jobs::pulpo::__private::NamesOneJob<__pulpo_Handler_of_send_email>
+    for crate::jobs::pulpo::__private::RequestType<10133820415221408832u64> {}
+    const _: fn() = crate::jobs::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
+        crate::jobs::pulpo::__private::RequestType<10133820415221408832u64>,
+        _,
+    >;
+    pub enum __pulpo_Handler_of_send_email {}
+    #[allow(non_local_definitions)]
+    impl crate::jobs::pulpo::__private::HasOneHandler<__pulpo_Handler_of_send_email>
+    for __pulpo_Body_of_send_email {}
+    const fn __pulpo_entry_of_send_email() -> crate::jobs::pulpo::__private::Handler {
+        crate::jobs::pulpo::__private::handler::<
+            __pulpo_Body_of_send_email,
+        >(
+            ::core::concat!(::core::module_path!(), "::send_email"),
+            ::core::file!(),
+            ::core::line!(),
+            |__run| {
+                crate::jobs::pulpo::__private::decode::<
+                    __pulpo_Body_of_send_email,
+                >(__run)
+                    .map(|__body| <Result<
+                        (),
+                        mail::Error,
+                    > as crate::jobs::pulpo::__private::IntoOutcome>::into_outcome(
+                        send_email(__body),
+                    ))
+            },
+            &[],
+        )
+    }
     crate::jobs::pulpo::__private::submit! {
-        crate ::jobs::pulpo::__private::handler:: < mail::SendEmail < 4 > >
-        (::core::concat!(::core::module_path!(), "::send_email"), ::core::file!(),
-        ::core::line!(), | __run | crate ::jobs::pulpo::__private::decode:: <
-        mail::SendEmail < 4 > > (__run).map(| __body | crate
-        ::jobs::pulpo::__private::outcome:: < Result < (), mail::Error > >
-        (send_email(__body))), & [],)
+        __pulpo_entry_of_send_email()
     }
 };

@@ -1,13 +1,32 @@
+#[allow(clippy::needless_pass_by_value)]
 fn ping(_: jobs::Ping) {}
 const _: () = {
-    enum __Handler {}
+    type __pulpo_Body_of_ping = jobs::Ping;
+    pub enum __pulpo_Handler_of_ping {}
     #[allow(non_local_definitions)]
-    impl ::pulpo::__private::HasOneHandler<__Handler> for jobs::Ping {}
-    const _: fn() = ::pulpo::__private::a_declared_job_has_one_handler::<jobs::Ping, _>;
+    impl ::pulpo::__private::HasOneHandler<__pulpo_Handler_of_ping>
+    for __pulpo_Body_of_ping {}
+    const _: fn() = ::pulpo::__private::a_job_has_one_handler_so_remove_one_of_the_two::<
+        __pulpo_Body_of_ping,
+        _,
+    >;
+    const fn __pulpo_entry_of_ping() -> ::pulpo::__private::Handler {
+        ::pulpo::__private::handler::<
+            __pulpo_Body_of_ping,
+        >(
+            ::core::concat!(::core::module_path!(), "::ping"),
+            ::core::file!(),
+            ::core::line!(),
+            |__run| {
+                ::pulpo::__private::decode::<__pulpo_Body_of_ping>(__run)
+                    .map(|__body| <() as ::pulpo::__private::IntoOutcome>::into_outcome(
+                        ping(__body),
+                    ))
+            },
+            &[],
+        )
+    }
     ::pulpo::__private::submit! {
-        ::pulpo::__private::handler:: < jobs::Ping >
-        (::core::concat!(::core::module_path!(), "::ping"), ::core::file!(),
-        ::core::line!(), | __run | ::pulpo::__private::decode:: < jobs::Ping > (__run)
-        .map(| __body | ::pulpo::__private::outcome:: < () > (ping(__body))), & [],)
+        __pulpo_entry_of_ping()
     }
 };

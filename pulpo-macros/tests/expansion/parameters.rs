@@ -1,22 +1,52 @@
+#[allow(clippy::needless_pass_by_value)]
 fn ping(_: Ping, pool: State<Pool>, run: &pulpo::Context) -> Outcome {
     Ok(())
 }
 const _: () = {
+    type __pulpo_Body_of_ping = Ping;
     #[automatically_derived]
     #[allow(non_local_definitions)]
-    impl ::pulpo::Job for Ping {
+    impl ::pulpo::Job for __pulpo_Body_of_ping {
         const REQUEST_TYPE: &'static ::core::primitive::str = "ping";
+        const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: ::pulpo::__private::ByMacro = ::pulpo::__private::ByMacro;
     }
-    #[unsafe(export_name = "two pulpo handlers for the request type `ping`")]
+    #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__ping")]
     pub static __PULPO_REQUEST_TYPE_0: ::core::primitive::u8 = 0;
+    #[allow(non_local_definitions)]
+    impl ::pulpo::__private::NamesOneJob<__pulpo_Handler_of_ping>
+    for ::pulpo::__private::RequestType<13776757609873999785u64> {}
+    const _: fn() = ::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
+        ::pulpo::__private::RequestType<13776757609873999785u64>,
+        _,
+    >;
+    pub enum __pulpo_Handler_of_ping {}
+    #[allow(non_local_definitions)]
+    impl ::pulpo::__private::HasOneHandler<__pulpo_Handler_of_ping>
+    for __pulpo_Body_of_ping {}
+    const fn __pulpo_entry_of_ping() -> ::pulpo::__private::Handler {
+        ::pulpo::__private::handler::<
+            __pulpo_Body_of_ping,
+        >(
+            ::core::concat!(::core::module_path!(), "::ping"),
+            ::core::file!(),
+            ::core::line!(),
+            |__run| {
+                ::pulpo::__private::decode::<__pulpo_Body_of_ping>(__run)
+                    .map(|__body| <Outcome as ::pulpo::__private::IntoOutcome>::into_outcome(
+                        ping(
+                            __body,
+                            <State<Pool> as ::pulpo::__private::Parameter>::of(__run),
+                            <&pulpo::Context as ::pulpo::__private::Parameter>::of(__run),
+                        ),
+                    ))
+            },
+            &[
+                <State<Pool> as ::pulpo::__private::Parameter>::needed,
+                <&pulpo::Context as ::pulpo::__private::Parameter>::needed,
+            ],
+        )
+    }
     ::pulpo::__private::submit! {
-        ::pulpo::__private::handler:: < Ping > (::core::concat!(::core::module_path!(),
-        "::ping"), ::core::file!(), ::core::line!(), | __run |
-        ::pulpo::__private::decode:: < Ping > (__run).map(| __body |
-        ::pulpo::__private::outcome:: < Outcome > (ping(__body,
-        ::pulpo::__private::parameter:: < State < Pool > > (__run),
-        ::pulpo::__private::parameter:: < & pulpo::Context > (__run)))), &
-        [::pulpo::__private::needed:: < State < Pool > >, ::pulpo::__private::needed:: <
-        & pulpo::Context >],)
+        __pulpo_entry_of_ping()
     }
 };

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::Context;
 use crate::guard;
+use crate::job::{Never, Undecided};
 use crate::message::{MessageError, WireBody};
 use crate::state::{Needed, State};
 
@@ -62,6 +63,28 @@ impl<'run> Run<'run> {
     }
 }
 
+/// What all threads of a worker can have as one, so that a type that cannot has
+/// one error.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a state: the threads of a worker share it",
+    label = "expected a type that is `Send`, `Sync` and `'static`",
+    note = "what is not `Sync` goes into a `Mutex`; a trait object says so itself: `Box<dyn Trait + Send + Sync>`"
+)]
+pub trait Shared: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + Sync + 'static> Shared for T {}
+
+// Never holds: see `Coded`.
+#[diagnostic::do_not_recommend]
+impl<T> Shared for T
+where
+    Never<T>: Undecided,
+    T: Shared,
+{
+}
+
 /// What a handler may take after the body: [`&Context`](Context) and
 /// [`State<T>`](State).
 #[diagnostic::on_unimplemented(
@@ -91,7 +114,7 @@ impl<'run> Parameter<'run> for &'run Context {
 }
 
 // Recommended, since what fails is mostly that `T` is not `Sync`.
-impl<T: Send + Sync + 'static> Parameter<'_> for State<T> {
+impl<T: Shared> Parameter<'_> for State<T> {
     fn needed() -> Option<Needed> {
         Some(Needed::of::<T>())
     }

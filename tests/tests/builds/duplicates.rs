@@ -1,9 +1,13 @@
-//! Two handlers for one request type, which code generation and the linker see
-//! and trybuild does not run; and a pulpo without its features.
+//! Two handlers for one request type in several crates, which the compiler or
+//! the linker sees; and a pulpo without its features.
 
 use crate::workspace::Workspace;
 
-const WORDS: &str = "two pulpo handlers for the request type `send`";
+/// What the linker says of two crates that do not see each other.
+const WORDS: &str = "two_pulpo_handlers_for_the_request_type__send";
+
+/// What the compiler says where one sees the other.
+const RENAME: &str = "a_request_type_names_one_job_so_rename_one_of_the_two";
 
 /// A handler for `body`, in a crate of the strictest lint.
 fn handler(attribute: &str, body: &str) -> String {
@@ -29,21 +33,47 @@ fn build(edition: &str, library: &str, binary: &str) -> (bool, String) {
     workspace.cargo(&["build"])
 }
 
+/// That there is one error, which says to rename one of two.
+#[track_caller]
+fn assert_rename((good, said): (bool, String), where_they_are: &str) {
+    assert!(!good && said.contains(RENAME), "{where_they_are}: {said}");
+    assert_eq!(said.matches("error[").count(), 1, "{where_they_are}: {said}");
+}
+
 #[test]
-fn two_handlers_of_one_request_type_do_not_build() {
+fn two_handlers_of_one_request_type_do_not_compile() {
     for edition in ["2021", "2024"] {
         let (good, said) = build(edition, &handler("\"receive\"", "Receive"), &handler("\"send\"", "Send"));
         assert!(good, "two different ones, edition {edition}: {said}");
 
         let twice = handler("\"send\"", "Send") + &handler("\"send\"", "Again");
         let (good, said) = build(edition, "", &twice);
-        assert!(!good && said.contains(WORDS), "in one crate, edition {edition}: {said}");
-        assert!(said.contains("main.rs:9:"), "on the second name: {said}");
+        assert!(said.contains("main.rs:5:18"), "on the first name: {said}");
+        assert!(said.contains("9 | #[pulpo::handler(\"send\")]"), "and the second is shown: {said}");
+        assert_rename((good, said), "in one crate");
 
-        let (good, said) =
-            build(edition, &handler("\"send\"", "Send"), &handler("\"resend\", alias = \"send\"", "Again"));
-        assert!(!good && said.contains(WORDS), "across crates, edition {edition}: {said}");
+        let alias = handler("\"resend\", alias = \"send\"", "Again");
+        assert_rename(build(edition, &handler("\"send\"", "Send"), &alias), "in a crate and its dependency");
     }
+}
+
+/// Names with each character that a request type may have, in one program.
+#[test]
+fn two_handlers_in_crates_that_do_not_see_each_other_do_not_link() {
+    let workspace = Workspace::new();
+    workspace.package("first", "2024", "", &handler("\"send\"", "Send"));
+    workspace.package("second", "2021", "", &handler("\"re-send:/+.;$()_\", alias = \"send\"", "Again"));
+    let both = "first = { path = \"../first\" }\nsecond = { path = \"../second\" }\n";
+    workspace.package("worker", "2024", both, "use first as _; use second as _;\nfn main() {}\n");
+    let (good, said) = workspace.cargo(&["build"]);
+    assert!(!good && said.contains(WORDS), "{said}");
+    // Without linking, nothing sees both.
+    let (good, said) = workspace.cargo(&["check"]);
+    assert!(good, "{said}");
+
+    workspace.package("second", "2021", "", &handler("\"re-send:/+.;$()_\"", "Again"));
+    let (good, said) = workspace.cargo(&["build"]);
+    assert!(good, "two different ones: {said}");
 }
 
 #[test]
@@ -52,11 +82,21 @@ fn a_declared_job_has_its_name_for_itself() {
     let (good, said) = build("2024", &job("\"send\"", "Send"), handler_of_it);
     assert!(good, "a job and its handler: {said}");
 
-    let (good, said) = build("2024", &job("\"send\"", "Send"), &handler("\"send\"", "Again"));
-    assert!(!good && said.contains(WORDS), "a job and the handler of another type: {said}");
+    let other = handler("\"send\"", "Again");
+    assert_rename(build("2024", &job("\"send\"", "Send"), &other), "a job and the handler of another type");
 
-    let (good, said) = build("2024", &job("\"send\"", "Send"), &job("\"resend\", alias = \"send\"", "Again"));
-    assert!(!good && said.contains(WORDS), "two jobs: {said}");
+    let other = job("\"resend\", alias = \"send\"", "Again");
+    assert_rename(build("2024", &job("\"send\"", "Send"), &other), "two jobs");
+}
+
+/// A handler with a name has its body for itself too, in every crate.
+#[test]
+fn a_named_handler_is_the_only_one_of_its_body() {
+    let another = "#[pulpo::handler]\nfn again(_: jobs::Send) {}\n";
+    let (good, said) = build("2024", &handler("\"send\"", "Send"), another);
+    assert!(!good && said.contains("a_job_has_one_handler_so_remove_one_of_the_two"), "{said}");
+    assert!(said.contains("main.rs:4:13"), "on the body: {said}");
+    assert_eq!(said.matches("error[").count(), 1, "{said}");
 }
 
 /// The one handler of a declared job is looked for where it stands and in what

@@ -2,5 +2,8 @@
 
 mod duplicates;
 mod image;
+mod libraries;
+mod lists;
 mod places;
+mod renamed;
 mod workspace;

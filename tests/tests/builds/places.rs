@@ -106,6 +106,16 @@ mod jobs {
     #[pulpo::handler("here")]
     fn here(_: Here) {}
 
+    #[derive(Serialize, Deserialize)]
+    struct Read {
+        name: String,
+    }
+
+    #[pulpo::handler("read")]
+    fn read(read: Read, bank: pulpo::State<String>) -> Result<(), std::io::Error> {
+        std::fs::write(bank.as_str(), &read.name)
+    }
+
     #[cfg(feature = "none")]
     #[derive(Serialize, Deserialize)]
     struct Gone;
@@ -157,12 +167,13 @@ fn all_are_in_the_program() {
             ("kept", "worker::jobs::kept"),
             ("letter", "mail_jobs::private::deeper::letter"),
             ("parcel", "mail_jobs::private::parcel"),
+            ("read", "worker::jobs::read"),
             ("remind", "billing_jobs::remind"),
         ];
         let expected: BTreeMap<_, _> = expected.map(|(name, function)| (name, Value::from(function))).into();
         assert_eq!(functions, expected.iter().map(|(name, function)| (*name, function)).collect());
         let (good, said) = workspace.cargo(&["run", "--bin", "worker", "--", "check"]);
-        assert!(good && said.ends_with("7 handlers, nothing is wrong\n"), "{said}");
+        assert!(good && said.ends_with("8 handlers, nothing is wrong\n"), "{said}");
     }
 }
 

@@ -39,8 +39,18 @@ impl Workspace {
              serde = {{ version = \"1\", features = [\"derive\"] }}\n{dependencies}\n"
         );
         self.write(&format!("{name}/Cargo.toml"), &manifest);
-        let is_program = source.contains("fn main(") || source.contains("pulpo::main!");
+        let is_program = source.contains("fn main(") || source.contains("::main!");
         self.write(&format!("{name}/src/{}", if is_program { "main.rs" } else { "lib.rs" }), source);
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The path of what cargo has built under this name.
+    pub(crate) fn built(&self, name: &str) -> String {
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("debug").join(name).to_string_lossy().into_owned()
     }
 
     /// Whether cargo is content; and what was said, by it or by the program.

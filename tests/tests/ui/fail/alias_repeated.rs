@@ -9,3 +9,6 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "sendmail" => remove it
+//~ "send_email" => remove it

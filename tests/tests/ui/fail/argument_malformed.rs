@@ -9,3 +9,9 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ , => expected an argument before this comma
+//~ queue = => write `queue = "mail"`
+//~ priority => expected `priority = 10`, got `priority`
+//~ ttr: "60s" => expected `ttr = "60s"`, got `ttr : "60s"`
+//~ 5 => expected an argument such as `queue = "mail"`, got `5`

@@ -9,3 +9,6 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ max_atempts => did you mean `max_attempts`?
+//~ colour => unknown argument `colour`: expected one of queue, priority, max_attempts, backoff, ttr, timeout, batch, linger, alias, crate

@@ -17,3 +17,5 @@ async fn send_email(email: SendEmail) -> pulpo::Outcome {
 }
 
 fn main() {}
+
+//~ send_email => future cannot be sent between threads safely

@@ -11,3 +11,5 @@ async fn send_email(_: SendEmail) -> u32 {
 }
 
 fn main() {}
+
+//~ u32 => expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, `Box<dyn Error + Send + Sync>`, `anyhow::Error` or `pulpo::Failure`

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "1s..=1h" => expected a backoff in a string such as "1s..1h", or "5s" if it does not grow, got `1s..=1h`: expected number at 0

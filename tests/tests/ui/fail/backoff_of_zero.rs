@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "0s..1h" => expected a backoff longer than zero, got `0s..1h`: a job that fails would be run again at once

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "1h..1s" => write them the other way round

@@ -12,3 +12,6 @@ fn ingest(_: Line) {}
 fn ingest_by_reference(_: &[Line]) {}
 
 fn main() {}
+
+//~ Line => write `Vec<Line>`, spelt out if that is an alias
+//~ &[Line] => write `Vec<Line>`, spelt out if that is an alias

@@ -9,3 +9,6 @@ struct Line {
 fn ingest(_: Vec<Line>) {}
 
 fn main() {}
+
+//~ 0 => expected a number of messages from 1 to 4294967295, got `0`
+//~ 2 => write "2s" for seconds

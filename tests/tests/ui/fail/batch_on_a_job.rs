@@ -7,3 +7,5 @@ struct Line {
 }
 
 fn main() {}
+
+//~ batch => write it there, `#[pulpo::handler(batch = 100)]`

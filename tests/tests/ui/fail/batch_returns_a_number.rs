@@ -11,3 +11,5 @@ fn ingest(_: Vec<Line>) -> usize {
 }
 
 fn main() {}
+
+//~ usize => expected `()` or `Result<(), E>` for all messages, or `Vec<pulpo::Outcome>` or `Result<Vec<pulpo::Outcome>, E>` for each

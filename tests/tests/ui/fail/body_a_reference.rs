@@ -12,3 +12,6 @@ fn send_email(_: &SendEmail) {}
 fn send_email_mut(_: &mut SendEmail) {}
 
 fn main() {}
+
+//~ &SendEmail => write `SendEmail`
+//~ &mut SendEmail => write `SendEmail`

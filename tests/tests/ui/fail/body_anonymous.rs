@@ -12,3 +12,6 @@ fn send_something(_: impl Serialize) {}
 fn send_dyn(_: dyn Send) {}
 
 fn main() {}
+
+//~ impl Serialize => expected one type as the body, got `impl Serialize`: the worker must know what to decode
+//~ dyn Send => help: you can use `impl Trait` as the argument type

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_something(_: _) {}
 
 fn main() {}
+
+//~ _ => the placeholder `_` is not allowed within types on item signatures for functions

@@ -12,3 +12,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ SendEmail => `Rc<String>` cannot be sent between threads safely

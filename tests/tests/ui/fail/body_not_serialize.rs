@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ SendEmail => it needs serde's two traits: `#[derive(serde::Serialize, serde::Deserialize)]`

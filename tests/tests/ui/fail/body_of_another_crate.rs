@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_address(_: std::net::SocketAddrV6) {}
 
 fn main() {}
+
+//~ std => define and implement a trait or new type instead

@@ -18,3 +18,8 @@ fn send_pair(_: (String, u32)) {}
 fn send_nothing(_: ()) {}
 
 fn main() {}
+
+//~ String => wrap it in one, `struct Name(String);`
+//~ Vec<SendEmail> => wrap it in one, `struct Name(Vec<SendEmail>);`, or add `batch = 100` if the handler takes several jobs at once
+//~ (String, u32) => wrap it in one, `struct Name((String, u32));`
+//~ () => write `struct Name;`

@@ -12,3 +12,5 @@ fn send_email(_: SendEmail) {}
 fn send_letter(_: SendEmail) {}
 
 fn main() {}
+
+//~ SendEmail

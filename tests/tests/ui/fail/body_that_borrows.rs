@@ -14,3 +14,5 @@ struct Text<'a> {
 fn send_text(_: Text<'_>) {}
 
 fn main() {}
+
+//~ '_ => expected a body that owns its content, got the lifetime `'_`: the message is gone when the job runs

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmial) {}
 
 fn main() {}
+
+//~ SendEmial => help: a struct with a similar name exists

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "pulpo" => expected the path of the crate pulpo such as `::pulpo`, without quotes, got `"pulpo"`

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send<T: Serialize>(_: T) {}
 
 fn main() {}
+
+//~ <T: Serialize> => write a handler for each

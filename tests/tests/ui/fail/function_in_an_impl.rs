@@ -24,3 +24,6 @@ trait Pings {
 fn main() {
     Mailer::send_email(SendEmail { to: String::new() });
 }
+
+//~ send_email => consider moving the implementation out to a nearby module scope
+//~ ping => consider moving the implementation out to a nearby module scope

@@ -13,3 +13,5 @@ impl Mailer {
 }
 
 fn main() {}
+
+//~ &self => expected a free function as handler, got a method: a worker has no `self` to call it on

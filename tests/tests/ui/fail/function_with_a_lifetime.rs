@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email<'a>(_: &'a SendEmail) {}
 
 fn main() {}
+
+//~ <'a> => expected a handler without lifetimes: take the body by value, of a type that owns its content

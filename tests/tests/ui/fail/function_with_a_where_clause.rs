@@ -13,3 +13,5 @@ where
 }
 
 fn main() {}
+
+//~ where => expected a handler without a `where` clause: there is nothing that it could bound

@@ -11,3 +11,5 @@ trait Mailer {
 }
 
 fn main() {}
+
+//~ fn send_email(_: SendEmail) => expected a function with a body: a declaration cannot handle a job

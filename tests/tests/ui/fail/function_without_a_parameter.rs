@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email() {}
 
 fn main() {}
+
+//~ () => write `fn send_email(body: Body)`

@@ -15,3 +15,7 @@ impl Email {}
 mod mail {}
 
 fn main() {}
+
+//~ struct Email => expected a function: #[pulpo::handler] goes on the `fn` that does the job, got `struct Email`
+//~ impl Email => expected a function: #[pulpo::handler] goes on the `fn` that does the job, got `impl Email`
+//~ mod mail => expected a function: #[pulpo::handler] goes on the `fn` that does the job, got `mod mail`

@@ -7,3 +7,5 @@ struct Send<T> {
 }
 
 fn main() {}
+
+//~ <T> => expected a job without generics: one request type has one body type, which owns its content

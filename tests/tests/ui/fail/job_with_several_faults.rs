@@ -8,3 +8,9 @@ struct SendEmail<'a> {
 }
 
 fn main() {}
+
+//~ #[job("send_email")] => write all arguments into the first
+//~ <'a> => expected a job without generics: one request type has one body type, which owns its content
+//~ "send email" => expected a request type of ASCII letters, digits and `-_.:/+;$()`, got ' ' in "send email"
+//~ quee => did you mean `queue`?
+//~ 60 => write "60s" for seconds

@@ -11,3 +11,5 @@ fn first(_: Ping) {}
 fn second(_: Vec<Ping>) {}
 
 fn main() {}
+
+//~ Ping => remove_one_of_the_two

@@ -9,3 +9,5 @@ struct Line {
 fn ingest(_: Line) {}
 
 fn main() {}
+
+//~ linger => expected `batch` beside `linger`: how many messages to wait for, `batch = 100`

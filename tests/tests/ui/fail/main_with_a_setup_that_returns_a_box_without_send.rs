@@ -6,3 +6,5 @@ pulpo::main! {
         Ok::<(), Box<dyn Error>>(())
     }
 }
+
+//~ | => expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, `Box<dyn Error + Send + Sync>` or `anyhow::Error`

@@ -4,3 +4,5 @@ pulpo::main! {
         5
     }
 }
+
+//~ | => expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, `Box<dyn Error + Send + Sync>` or `anyhow::Error`

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ 0 => expected a number of runs from 1 to 4294967295, got `0`

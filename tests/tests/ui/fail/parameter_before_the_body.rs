@@ -13,3 +13,6 @@ fn send_email(_: &Context, _: SendEmail) {}
 fn send_email_later(_: State<String>, _: SendEmail) {}
 
 fn main() {}
+
+//~ &Context => write it after the body
+//~ State<String> => write it after the body

@@ -16,3 +16,7 @@ fn send_email(_: SendEmail, _: State<u8>, _: u32, _: &pulpo::Context, _: &str) {
 fn invoice(_: Invoice, _: pulpo::Context) {}
 
 fn main() {}
+
+//~ u32 => expected `&pulpo::Context` or `pulpo::State<T>` after the body
+//~ &str => expected `&pulpo::Context` or `pulpo::State<T>` after the body
+//~ pulpo::Context => expected `&pulpo::Context` or `pulpo::State<T>` after the body

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "10" => write 10 without the quotes

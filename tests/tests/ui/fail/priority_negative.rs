@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ -1 => expected a priority from 0, the most urgent, to 4294967295, got `- 1`

@@ -19,3 +19,7 @@ fn main() {
     let _ = pulpo::publish::<SendEmail>(&email);
     let _ = pulpo::publish_all(&[email]);
 }
+
+//~ &email => a type is a job if some `
+//~ &email => a type is a job if some `
+//~ pulpo::publish_all(&[email]) => a type is a job if some `

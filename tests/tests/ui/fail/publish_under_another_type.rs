@@ -20,3 +20,6 @@ fn main() {
     let _ = pulpo::publish::<SendEmail>(Invoice { total: 1 });
     let _ = pulpo::publish::<SendEmail>(pulpo::Message::new(Invoice { total: 1 }));
 }
+
+//~ Invoice { total: 1 } => a type is a job if some `
+//~ pulpo::Message::new(Invoice { total: 1 }) => a type is a job if some `

@@ -12,3 +12,5 @@ fn main() {
     let _ = pulpo::publish(SendEmail { to: String::new() });
     send_email(SendEmail { to: String::new() });
 }
+
+//~ 60 => write "60s" for seconds

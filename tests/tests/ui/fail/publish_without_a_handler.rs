@@ -20,3 +20,9 @@ fn main() {
     let _ = pulpo::publish_all([Invoice { total: 1 }]);
     let _ = pulpo::publish_async(Invoice { total: 1 });
 }
+
+//~ Invoice { total: 1 } => a type is a job if some `
+//~ Invoice { total: 1 } => a type is a job if some `
+//~ pulpo::Message::new(Invoice { total: 1 }) => a type is a job if some `
+//~ pulpo::publish_all([Invoice { total: 1 }]) => a type is a job if some `
+//~ Invoice { total: 1 } => a type is a job if some `

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "-mail" => expected a queue that does not begin with a hyphen, got `-mail`

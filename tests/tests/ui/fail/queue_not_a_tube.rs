@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "e-mail:out" => expected a queue of ASCII letters, digits and `-_./+;$()`, got ':' in "e-mail:out"

@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ SendEmail => put `#[pulpo::handler("its_name")]` on the function that processes it, or `#[derive(pulpo::Job)]` and `#[job("its_name")]` on the type

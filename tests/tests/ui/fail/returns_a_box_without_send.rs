@@ -21,3 +21,6 @@ fn lines(_: Vec<Line>) -> Result<(), Box<dyn Error + Send>> {
 }
 
 fn main() {}
+
+//~ Result<(), Box<dyn Error>> => expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, `Box<dyn Error + Send + Sync>`, `anyhow::Error` or `pulpo::Failure`
+//~ Result<(), Box<dyn Error + Send>> => expected `()` or `Result<(), E>` for all messages, or `Vec<pulpo::Outcome>` or `Result<Vec<pulpo::Outcome>, E>` for each

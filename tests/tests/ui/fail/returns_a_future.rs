@@ -11,3 +11,5 @@ fn send_email(_: SendEmail) -> impl Future<Output = ()> {
 }
 
 fn main() {}
+
+//~ impl => expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, `Box<dyn Error + Send + Sync>`, `anyhow::Error` or `pulpo::Failure`

@@ -13,3 +13,5 @@ fn send_email(_: SendEmail) -> Result<(), NotAnError> {
 }
 
 fn main() {}
+
+//~ Result<(), NotAnError> => expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, `Box<dyn Error + Send + Sync>`, `anyhow::Error` or `pulpo::Failure`

@@ -11,3 +11,9 @@ async fn send_email(_: &SendEmail, _: u32) -> pulpo::Outcome {
 }
 
 fn main() {}
+
+//~ "send email" => expected a request type of ASCII letters, digits and `-_.:/+;$()`, got ' ' in "send email"
+//~ prioritty => did you mean `priority`?
+//~ 60 => write "60s" for seconds
+//~ "-mail" => expected a queue that does not begin with a hyphen, got `-mail`
+//~ &SendEmail => write `SendEmail`

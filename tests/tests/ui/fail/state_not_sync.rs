@@ -11,3 +11,5 @@ struct SendEmail {
 fn send_email(_: SendEmail, _: pulpo::State<Cell<u8>>) {}
 
 fn main() {}
+
+//~ pulpo::State<Cell<u8>> => expected a type that is `Send`, `Sync` and `'static`

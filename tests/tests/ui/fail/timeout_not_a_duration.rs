@@ -9,3 +9,5 @@ struct SendEmail {
 fn send_email(_: SendEmail) {}
 
 fn main() {}
+
+//~ "soon" => expected a duration in a string such as "30s", got `soon`: expected number at 0

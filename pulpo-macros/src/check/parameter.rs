@@ -1,0 +1,48 @@
+//! What a handler takes after the body: `&Context` and `State<T>`.
+//!
+//! Which types can stand there, the trait `Parameter` says. Only what rustc
+//! would not explain is found here.
+
+use syn::Type;
+
+use super::body::{argument, is_pulpos, spelt, ungrouped};
+use crate::faults::Faults;
+
+/// What is wrong with a parameter after the body, as far as its tokens tell.
+pub(super) fn check(written: &Type, faults: &mut Faults) {
+    match ungrouped(written) {
+        Type::Reference(reference) if is_pulpos(&reference.elem, "Context") => {
+            if let Some(lifetime) = &reference.lifetime
+                && lifetime.ident == "static"
+            {
+                faults.at(lifetime, "expected `&Context` without a lifetime: it lives as long as the run of the job");
+            }
+        }
+        Type::ImplTrait(_) => faults.at(
+            written,
+            format!(
+                "expected `&pulpo::Context` or `pulpo::State<T>` after the body, got `{}`: write the type out",
+                spelt(written)
+            ),
+        ),
+        Type::Path(_) if is_pulpos(written, "State") => {
+            let Some(state) = argument(written) else { return };
+            let fault = match ungrouped(state) {
+                Type::TraitObject(_) => {
+                    let object = spelt(state);
+                    format!("expected a state of known size, got `{object}`: write `State<Box<{object}>>`")
+                }
+                Type::Slice(slice) => {
+                    let one = spelt(&slice.elem);
+                    format!("expected a state of known size, got `[{one}]`: write `State<Vec<{one}>>`")
+                }
+                Type::Path(path) if path.path.is_ident("str") => {
+                    "expected a state of known size, got `str`: write `State<String>`".to_owned()
+                }
+                _ => return,
+            };
+            faults.at(state, fault);
+        }
+        _ => {}
+    }
+}

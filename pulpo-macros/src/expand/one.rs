@@ -1,0 +1,137 @@
+//! One handler for one request type.
+//!
+//! Two in crates that see each other are found by the compiler: each name and
+//! each body has an implementation of a trait with a type of this handler's
+//! own, and asks for the one there is; with two, rustc cannot tell which. Two
+//! in crates that do not see each other have a symbol of one name, which the
+//! linker refuses, or rustc when it links the whole program at once.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use syn::{Ident, LitStr, Type};
+
+use super::{Handler, located, ours_at};
+use crate::check::{Job, RequestType};
+use crate::seen::Seen;
+
+/// This function handles the job of its body, and no other one does.
+pub(super) fn handler(
+    handler: &Handler<'_>,
+    written: &Type,
+    body: &Type,
+    conditional: bool,
+    seen: &Seen,
+) -> TokenStream {
+    let marker = marker(handler, body);
+    // With a name, a second one implements `Job` again, or asks itself.
+    let named = matches!(handler.job.request_type, RequestType::Given(_));
+    let place = handler.function.name.span();
+    let key = format!("body {} {}", file(place), written.to_token_stream());
+    if named || !seen.is_first(key, conditional) {
+        return marker;
+    }
+    let pulpo = located(handler.pulpo.clone(), place);
+    quote_spanned! {ours_at(place)=>
+        #marker
+        const _: fn() = #pulpo::__private::a_job_has_one_handler_so_remove_one_of_the_two::<#body, _>;
+    }
+}
+
+/// This function handles the job of its body.
+pub(super) fn marker(handler: &Handler<'_>, body: &Type) -> TokenStream {
+    let place = handler.function.name.span();
+    let pulpo = located(handler.pulpo.clone(), place);
+    let own = handler.marker();
+    quote_spanned! {ours_at(place)=>
+        pub enum #own {}
+        #[allow(non_local_definitions)]
+        impl #pulpo::__private::HasOneHandler<#own> for #body {}
+    }
+}
+
+/// The names of a job, which `own` stands for, are those of no other.
+pub(super) fn names(
+    pulpo: &TokenStream,
+    job: &Job,
+    name: &LitStr,
+    written: &Type,
+    own: &Ident,
+    conditional: bool,
+    seen: &Seen,
+) -> TokenStream {
+    let names = std::iter::once(name).chain(&job.aliases).enumerate();
+    names
+        .map(|(index, name)| {
+            let text = name.value();
+            let guard = guard(index, name);
+            // The same body again is a second implementation of `Job`: of that
+            // alone rustc shall speak.
+            let pair = format!("pair {} {text} {}", file(name.span()), written.to_token_stream());
+            if !seen.is_first(pair, conditional) {
+                return guard;
+            }
+            let asks = seen.is_first(format!("name {text}"), conditional);
+            let named = named(pulpo, name, own, asks);
+            quote!(#guard #named)
+        })
+        .collect()
+}
+
+/// A job has this name; and, if it asks, no other one in sight has.
+fn named(pulpo: &TokenStream, name: &LitStr, own: &Ident, asks: bool) -> TokenStream {
+    let hash = hash(&name.value());
+    let place = ours_at(name.span());
+    let pulpo = located(pulpo.clone(), name.span());
+    let ask = asks.then(|| {
+        quote_spanned! {place=>
+            const _: fn() = #pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<#pulpo::__private::RequestType<#hash>, _>;
+        }
+    });
+    quote_spanned! {place=>
+        #[allow(non_local_definitions)]
+        impl #pulpo::__private::NamesOneJob<#own> for #pulpo::__private::RequestType<#hash> {}
+        #ask
+    }
+}
+
+/// FNV-1a of a name: the same in each version of the compiler.
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A symbol that says what is wrong if the linker, or rustc within one crate,
+/// meets it twice. Linkers read it in lists of their own languages, so it has
+/// but letters, digits, `_` and `$`.
+fn guard(index: usize, name: &LitStr) -> TokenStream {
+    let mut symbol = String::from("two_pulpo_handlers_for_the_request_type__");
+    for c in name.value().chars() {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            symbol.push(c);
+        } else {
+            symbol.push_str(&format!("${:02X}", u32::from(c)));
+        }
+    }
+    let item = format_ident!("__PULPO_REQUEST_TYPE_{index}");
+    quote_spanned! {ours_at(name.span())=>
+        #[unsafe(export_name = #symbol)]
+        pub static #item: ::core::primitive::u8 = 0;
+    }
+}
+
+/// The file of a token, as far as anybody knows.
+pub(super) fn file(place: Span) -> String {
+    if proc_macro::is_available() { place.unwrap().file() } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hash;
+
+    /// Crates that were compiled apart must come to the same.
+    #[test]
+    fn the_hash_of_a_name_never_changes() {
+        assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+}

@@ -1,0 +1,243 @@
+//! `#[pulpo::jobs] mod jobs { … }`: the list of a shared crate's jobs, which a
+//! worker asks for with `pulpo::main! { jobs: [shared::jobs] }`.
+//!
+//! The list is a function with one type parameter for each handler and one
+//! bound for each job. A worker names it and leaves the parameters to the
+//! compiler, which so looks for each handler.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use syn::parse::{ParseStream, Parser as _};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned as _;
+use syn::{Attribute, Ident, Item, ItemMod, Meta, Path, Token, UseTree, Visibility};
+
+use crate::faults::Faults;
+use crate::krate;
+use crate::seen::Seen;
+
+/// The name of that function. It is what rustc misses where a module is named
+/// that has no list.
+pub(crate) const CHECK: &str = "the_attribute_pulpo_jobs_stands_on_this_module";
+
+/// One job of the list.
+struct Listed {
+    /// From within the module.
+    path: Path,
+    /// The predicates under which it is there.
+    conditions: Vec<TokenStream>,
+}
+
+pub(crate) fn expand(arguments: TokenStream, item: TokenStream, seen: &Seen) -> TokenStream {
+    let mut faults = Faults::default();
+    let written = crate_argument(&arguments, &mut faults);
+    let Ok(mut module) = syn::parse2::<ItemMod>(item.clone()) else {
+        faults.push(not_a_module(&item));
+        return with_faults(&item, &faults);
+    };
+    let Some((_, items)) = &mut module.content else {
+        // In another file, which rustc does not allow under an attribute.
+        return with_faults(&item, &faults);
+    };
+    let mut jobs = Vec::new();
+    collect(items, &[], &[], &mut jobs, &mut faults);
+    if jobs.is_empty() && faults.is_empty() {
+        faults.at(
+            &module.ident,
+            "expected at least one job in this module: a type with `#[derive(pulpo::Job)]` and `#[job(\"its_name\")]`, \
+             or `pub use` of one",
+        );
+    }
+    let Some(pulpo) = krate::path(written.as_ref(), seen, &mut faults) else {
+        return with_faults(&item, &faults);
+    };
+    let check = check(&pulpo, &jobs);
+    items.push(Item::Verbatim(check));
+    with_faults(&module.to_token_stream(), &faults)
+}
+
+fn with_faults(item: &TokenStream, faults: &Faults) -> TokenStream {
+    let errors = faults.iter().map(syn::Error::to_compile_error);
+    quote!(#item #(#errors)*)
+}
+
+/// `crate = path`, the only argument.
+fn crate_argument(tokens: &TokenStream, faults: &mut Faults) -> Option<Path> {
+    let argument = |input: ParseStream<'_>| {
+        input.parse::<Token![crate]>()?;
+        input.parse::<Token![=]>()?;
+        let path = input.call(Path::parse_mod_style)?;
+        input.parse::<Option<Token![,]>>()?;
+        Ok(path)
+    };
+    let path = (!tokens.is_empty()).then(|| argument.parse2(tokens.clone()))?;
+    if path.is_err() {
+        faults.at(
+            tokens,
+            format!("expected `crate = path` or nothing, got `{tokens}`: what is of one job stands in its `#[job(…)]`"),
+        );
+    }
+    path.ok()
+}
+
+/// The jobs of these items, and of the modules among them.
+fn collect(items: &[Item], within: &[Ident], conditions: &[TokenStream], jobs: &mut Vec<Listed>, faults: &mut Faults) {
+    let here = |name: &Ident| {
+        let segments = within.iter().chain([name]);
+        syn::parse_quote!(#(#segments)::*)
+    };
+    let with = |attributes: &[Attribute], more: Vec<TokenStream>| {
+        [conditions, &attributes.iter().filter_map(predicate).collect::<Vec<_>>(), &more].concat()
+    };
+    for item in items {
+        match item {
+            Item::Struct(item) => declared(&item.attrs)
+                .into_iter()
+                .for_each(|more| jobs.push(Listed { path: here(&item.ident), conditions: with(&item.attrs, more) })),
+            Item::Enum(item) => declared(&item.attrs)
+                .into_iter()
+                .for_each(|more| jobs.push(Listed { path: here(&item.ident), conditions: with(&item.attrs, more) })),
+            Item::Mod(item) => {
+                if let Some((_, items)) = &item.content {
+                    let within: Vec<_> = within.iter().chain([&item.ident]).cloned().collect();
+                    collect(items, &within, &with(&item.attrs, Vec::new()), jobs, faults);
+                }
+            }
+            Item::Use(item) if !matches!(item.vis, Visibility::Inherited) => {
+                let mut names = Vec::new();
+                leaves(&item.tree, &mut names, faults);
+                let conditions = with(&item.attrs, Vec::new());
+                jobs.extend(names.iter().map(|name| Listed { path: here(name), conditions: conditions.clone() }));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The names that a `pub use` brings in.
+fn leaves(tree: &UseTree, names: &mut Vec<Ident>, faults: &mut Faults) {
+    match tree {
+        UseTree::Path(path) => leaves(&path.tree, names, faults),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| leaves(tree, names, faults)),
+        UseTree::Name(name) => names.push(name.ident.clone()),
+        UseTree::Rename(rename) if rename.rename == "_" => {}
+        UseTree::Rename(rename) => names.push(rename.rename.clone()),
+        UseTree::Glob(star) => {
+            faults.at(star, "expected each job of the list by its name, got `*`: the attribute cannot look there");
+        }
+    }
+}
+
+/// Whether there is a `#[job(…)]`; and under which predicate, if in a `cfg_attr`.
+fn declared(attributes: &[Attribute]) -> Option<Vec<TokenStream>> {
+    attributes.iter().find_map(|attribute| {
+        if attribute.path().is_ident("job") {
+            return Some(Vec::new());
+        }
+        let (predicate, rest) = cfg_attr(attribute)?;
+        rest.iter().any(|meta| meta.path().is_ident("job")).then(|| vec![predicate])
+    })
+}
+
+/// The predicate of a `cfg`, on its own or within a `cfg_attr`.
+fn predicate(attribute: &Attribute) -> Option<TokenStream> {
+    if attribute.path().is_ident("cfg") {
+        return Some(attribute.meta.require_list().ok()?.tokens.clone());
+    }
+    let (given, rest) = cfg_attr(attribute)?;
+    let inner = rest.iter().find(|meta| meta.path().is_ident("cfg"))?.require_list().ok()?.tokens.clone();
+    Some(quote!(any(not(#given), #inner)))
+}
+
+/// The predicate of a `cfg_attr`, and what it stands for.
+fn cfg_attr(attribute: &Attribute) -> Option<(TokenStream, Vec<Meta>)> {
+    if !attribute.path().is_ident("cfg_attr") {
+        return None;
+    }
+    let parts = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
+    let mut parts = parts.into_iter();
+    Some((parts.next()?.to_token_stream(), parts.collect()))
+}
+
+/// The function that asks for the handlers.
+fn check(pulpo: &TokenStream, jobs: &[Listed]) -> TokenStream {
+    let check = format_ident!("{CHECK}");
+    let handlers: Vec<_> = (0..jobs.len()).map(|index| format_ident!("Handler{index}")).collect();
+    let (mut aliases, mut checks) = (TokenStream::new(), TokenStream::new());
+    let bounds: Vec<_> = jobs
+        .iter()
+        .zip(&handlers)
+        .enumerate()
+        .map(|(index, (Listed { path, conditions }, handler))| {
+            let place = proc_macro2::Span::call_site().located_at(path.span());
+            if conditions.is_empty() {
+                checks.extend(quote_spanned!(place=> const _: fn() = #pulpo::__private::is_a_job::<#path>;));
+                return quote_spanned!(place=> #path: #pulpo::__private::HasOneHandler<#handler>);
+            }
+            let alias = format_ident!("__PulpoJob{index}", span = place);
+            aliases.extend(quote! {
+                #[cfg(all(#(#conditions),*))]
+                #[doc(hidden)]
+                pub type #alias = #path;
+                #[cfg(not(all(#(#conditions),*)))]
+                #[doc(hidden)]
+                pub type #alias = #pulpo::__private::NoJob;
+            });
+            quote_spanned!(place=> #alias: #pulpo::__private::HasOneHandler<#handler>)
+        })
+        .collect();
+    quote! {
+        #aliases
+        #checks
+        #[doc(hidden)]
+        #[allow(private_bounds, dead_code, missing_docs, clippy::extra_unused_type_parameters)]
+        pub const fn #check<#(#handlers),*>() where #(#bounds),* {}
+    }
+}
+
+fn not_a_module(item: &TokenStream) -> syn::Error {
+    let words = |token: &TokenTree| matches!(token, TokenTree::Ident(_));
+    let head: TokenStream = item.clone().into_iter().skip_while(|token| !words(token)).take(2).filter(words).collect();
+    let fault = format!("expected a module: #[pulpo::jobs] goes on `mod jobs {{ … }}`, got `{head}`");
+    syn::Error::new_spanned(&head, fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHECK, expand};
+    use crate::seen::Seen;
+
+    fn list(module: &str) -> String {
+        let output = expand(Default::default(), module.parse().expect("tokens"), &Seen::new());
+        let file: syn::File = syn::parse2(output).expect("items");
+        let text = prettyplease::unparse(&file);
+        text.split_once(CHECK).map_or(text.clone(), |(_, check)| check.split_whitespace().collect())
+    }
+
+    #[test]
+    fn every_declared_job_of_the_module_is_in_the_list() {
+        let list = list(
+            r#"pub mod jobs {
+                use serde::Deserialize;
+                pub use crate::mail::{SendEmail, SendLetter as Letter};
+                #[derive(Job)] #[job("a")] pub struct A;
+                pub struct Helper;
+                pub mod inner { #[job("b")] pub enum B {} }
+            }"#,
+        );
+        for job in ["SendEmail:", "Letter:", "A:", "inner::B:"] {
+            assert!(list.contains(job), "{job} in {list}");
+        }
+        assert!(!list.contains("Helper:") && !list.contains("Deserialize:"), "{list}");
+    }
+
+    #[test]
+    fn a_job_that_is_configured_away_is_not_asked_for() {
+        let text = {
+            let module = r#"mod jobs { #[cfg(feature = "x")] #[job("a")] struct A; }"#;
+            expand(Default::default(), module.parse().expect("tokens"), &Seen::new()).to_string()
+        };
+        assert!(text.contains("cfg (not (all (feature = \"x\")))"), "{text}");
+        assert!(text.contains("NoJob"), "{text}");
+    }
+}

@@ -1,0 +1,180 @@
+//! The arguments of `#[pulpo::handler(…)]` and `#[job(…)]`, in one table: what
+//! each is called, how it is written and who may have it. The parser, the
+//! checks, every piece of advice and the table of the documentation go by it.
+
+use proc_macro2::Ident;
+use syn::ext::IdentExt as _;
+
+/// One argument that exists.
+pub(crate) struct Known {
+    pub(crate) name: &'static str,
+    /// How it is written, for advice and the documentation.
+    pub(crate) example: &'static str,
+    pub(crate) owner: Owner,
+    pub(crate) forms: Forms,
+    /// Whether it may be given more than once.
+    pub(crate) repeated: bool,
+}
+
+/// What an argument describes, and so where it may stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The job: in `#[job(…)]`, or in `#[pulpo::handler("name", …)]` if the type
+    /// declares none.
+    Job,
+    /// The function: in `#[pulpo::handler(…)]` alone.
+    Handler,
+    /// The place where it is written: in either.
+    Either,
+}
+
+/// The forms that an argument may have.
+#[derive(Clone, Copy)]
+pub(crate) struct Forms {
+    /// `name`
+    pub(crate) word: bool,
+    /// `name = value`
+    pub(crate) value: bool,
+    /// `name(tokens)`
+    pub(crate) list: bool,
+}
+
+impl Forms {
+    const VALUE: Self = Self { word: false, value: true, list: false };
+}
+
+/// The arguments that have a name, in the order of the documentation.
+pub(crate) const TABLE: &[Known] = &[
+    job("queue", r#"queue = "mail""#),
+    job("priority", "priority = 10"),
+    job("max_attempts", "max_attempts = 5"),
+    job("backoff", r#"backoff = "1s..1h""#),
+    job("ttr", r#"ttr = "60s""#),
+    job("timeout", r#"timeout = "30s""#),
+    Known { owner: Owner::Handler, ..job("batch", "batch = 100") },
+    Known { owner: Owner::Handler, ..job("linger", r#"linger = "2s""#) },
+    Known { repeated: true, ..job("alias", r#"alias = "old_name""#) },
+    Known { owner: Owner::Either, ..job("crate", "crate = path") },
+];
+
+/// An argument of the job with a value, given once.
+const fn job(name: &'static str, example: &'static str) -> Known {
+    Known { name, example, owner: Owner::Job, forms: Forms::VALUE, repeated: false }
+}
+
+/// What other frameworks call these, and what people write who guess.
+const SYNONYMS: &[(&str, &[&str])] = &[
+    ("queue", &["tube", "channel", "topic", "queue_name", "on_queue"]),
+    ("priority", &["prio", "urgency", "weight"]),
+    ("max_attempts", &["max_retries", "retries", "retry", "attempts", "tries", "max_tries", "retry_limit", "max_runs"]),
+    ("backoff", &["retry_delay", "retry_after", "retry_in", "wait", "pause", "retry_backoff", "delay_between"]),
+    ("ttr", &["lease", "time_to_run", "visibility_timeout", "visibility", "lock_duration", "heartbeat"]),
+    ("timeout", &["deadline", "max_duration", "time_limit", "max_runtime", "run_timeout"]),
+    ("batch", &["batch_size", "bulk", "chunk", "chunk_size", "prefetch"]),
+    ("linger", &["batch_timeout", "max_wait", "batch_wait", "gather"]),
+    ("alias", &["aliases", "former", "formerly", "old_name", "old_names", "also", "renamed_from"]),
+    ("crate", &["krate", "pulpo", "path"]),
+];
+
+/// What belongs to one message, or to the configuration, and where it is said.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (
+        &["expires", "expiration", "expire", "expires_in", "expires_at", "ttl"],
+        "each message has its own: publish `pulpo::Message::new(body).expiration(…)`",
+    ),
+    (
+        &["delay", "run_at", "run_in", "eta", "countdown", "schedule_in", "not_before"],
+        "each message has its own: publish `pulpo::Message::new(body).delay(…)`",
+    ),
+    (&["header", "headers"], "each message has its own: publish `pulpo::Message::new(body).header(name, value)`"),
+    (
+        &["concurrency", "max_concurrency", "workers", "threads", "lanes", "parallel", "parallelism"],
+        "it belongs to the worker: set `concurrency` in its configuration",
+    ),
+    (&["state", "with"], "state is a parameter: take `pulpo::State<T>` after the body"),
+];
+
+/// The argument of this name.
+pub(crate) fn known<'t>(table: &'t [Known], name: &Ident) -> Option<&'t Known> {
+    let name = name.unraw();
+    table.iter().find(|known| name == known.name)
+}
+
+/// Why there is no argument of this name, and what to write.
+pub(crate) fn unknown(table: &[Known], name: &Ident) -> String {
+    let text = name.unraw().to_string();
+    let lower = text.to_lowercase();
+    if let Some((_, advice)) = ELSEWHERE.iter().find(|(names, _)| names.contains(&&*lower)) {
+        return format!("unknown argument `{text}`: {advice}");
+    }
+    let synonym = SYNONYMS.iter().find(|(_, names)| names.contains(&&*lower)).map(|(known, _)| *known);
+    let example = |name: &str| table.iter().find(|known| known.name == name).map(|known| known.example);
+    if let Some(example) = synonym.and_then(example) {
+        return format!("unknown argument `{text}`: write `{example}`");
+    }
+    match nearest(&lower, table) {
+        Some(known) => format!("unknown argument `{text}`: did you mean `{known}`?"),
+        None => {
+            let names: Vec<_> = table.iter().map(|known| known.name).collect();
+            format!("unknown argument `{text}`: expected one of {}", names.join(", "))
+        }
+    }
+}
+
+/// The known name most like this one, if any is like it at all.
+fn nearest(name: &str, table: &[Known]) -> Option<&'static str> {
+    table
+        .iter()
+        .map(|known| (strsim::jaro_winkler(name, known.name), known.name))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ELSEWHERE, SYNONYMS, TABLE};
+
+    /// The rows of the table in the documentation of `handler`.
+    fn documented() -> Vec<(&'static str, &'static str)> {
+        let rows = include_str!("lib.rs").lines().skip_while(|line| !line.starts_with("/// | argument |")).skip(2);
+        rows.map_while(|row| row.strip_prefix("/// | `"))
+            .map(|row| row.split_once("` | ").expect("an argument and its meaning"))
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_arguments() {
+        let documented = documented();
+        let written: Vec<_> = documented.iter().map(|(example, _)| *example).collect();
+        let known: Vec<_> = TABLE.iter().map(|known| known.example).collect();
+        assert_eq!(written, known);
+        for (known, (_, meaning)) in TABLE.iter().zip(documented) {
+            assert_eq!(meaning.contains("may be repeated"), known.repeated, "{}", known.name);
+        }
+    }
+
+    #[test]
+    fn an_example_is_of_its_argument() {
+        for known in TABLE {
+            let name = known.example.split(['(', ' ']).next();
+            assert_eq!(name, Some(known.name));
+        }
+    }
+
+    #[test]
+    fn every_synonym_leads_to_an_argument_that_exists() {
+        let exists = |name: &str| TABLE.iter().any(|known| known.name == name);
+        for (known, synonyms) in SYNONYMS {
+            assert!(exists(known), "{known}");
+            for synonym in *synonyms {
+                assert!(!exists(synonym), "{synonym} is an argument by now");
+            }
+        }
+        for (names, _) in ELSEWHERE {
+            for name in *names {
+                assert!(!exists(name), "{name} is an argument by now");
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `pulpo::main! { jobs: [shared::jobs] }`: a worker that does not handle a job
+//! of a shared crate does not compile.
+
+use crate::workspace::{Workspace, pulpo};
+
+const SHARED: &str = r#"
+mod mail {
+    #[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
+    #[job("send_email")]
+    pub struct SendEmail;
+}
+
+#[pulpo::jobs]
+pub mod jobs {
+    pub use crate::mail::SendEmail;
+
+    #[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
+    #[job("charge")]
+    pub struct Charge;
+
+    #[cfg(feature = "refunds")]
+    #[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
+    #[job("refund")]
+    pub struct Refund;
+}
+"#;
+
+const CHARGE: &str = "#[pulpo::handler]\nfn charge(_: shared::jobs::Charge) {}\n";
+const SEND: &str = "#[pulpo::handler]\nfn send(_: shared::jobs::SendEmail) {}\n";
+const MAIN: &str = "pulpo::main! { crates: [mailing], jobs: [shared::jobs] }\n";
+
+/// A worker with these handlers, and a library with those.
+fn check(worker: &str, mailing: &str, features: &str) -> (bool, String) {
+    let workspace = Workspace::new();
+    let pulpo = pulpo("pulpo", "\"cli\"");
+    let shared = format!("shared = {{ path = \"../shared\", features = [{features}] }}\n");
+    workspace.package("shared", "2021", &format!("{pulpo}[features]\nrefunds = []\n"), SHARED);
+    workspace.package("mailing", "2024", &format!("{pulpo}{shared}"), mailing);
+    let all = format!("{pulpo}{shared}mailing = {{ path = \"../mailing\" }}\n");
+    workspace.package("worker", "2024", &all, &format!("{worker}{MAIN}"));
+    workspace.cargo(&["check", "-p", "worker"])
+}
+
+#[test]
+fn a_worker_handles_every_job_of_a_list() {
+    let (good, said) = check(CHARGE, SEND, "");
+    assert!(good, "its own, and one of a library: {said}");
+
+    let (good, said) = check("", SEND, "");
+    assert!(!good && said.contains("no handler of this program does the job `Charge`"), "{said}");
+    assert_eq!(said.matches("error[").count(), 1, "{said}");
+    assert!(said.contains("main.rs:1:50"), "on the list: {said}");
+
+    let (good, said) = check(CHARGE, SEND, "\"refunds\"");
+    assert!(!good && said.contains("no handler of this program does the job `Refund`"), "with a feature: {said}");
+    assert_eq!(said.matches("error[").count(), 1, "{said}");
+}
+
+/// The list sees what the two handlers do not: each other.
+#[test]
+fn a_list_finds_two_handlers_of_one_job() {
+    let (good, said) = check(&format!("{CHARGE}{SEND}"), SEND, "");
+    assert!(!good && said.contains("a_job_has_one_handler_so_remove_one_of_the_two"), "{said}");
+}

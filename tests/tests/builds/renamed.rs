@@ -1,0 +1,72 @@
+//! Where the crate pulpo has another name, or is reached through another crate.
+
+use crate::workspace::{Workspace, pulpo};
+
+const JOBS: &str = r#"
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct Send;
+
+#[work::handler("send", timeout = "5s")]
+pub fn send(_: Send, _: &work::Context) {}
+
+#[derive(serde::Serialize, serde::Deserialize, work::Job)]
+#[job("charge")]
+pub struct Charge;
+
+#[work::handler]
+pub async fn charge(_: Charge) -> work::Outcome {
+    work::publish(Send)?;
+    Ok(())
+}
+
+#[work::jobs]
+pub mod jobs {
+    pub use super::Charge;
+}
+
+work::main! { jobs: [jobs] }
+"#;
+
+#[test]
+fn a_renamed_dependency_is_found() {
+    let workspace = Workspace::new();
+    workspace.package("jobs", "2021", &pulpo("work", "\"cli\", \"tokio\""), JOBS);
+    let (good, said) = workspace.cargo(&["check", "-p", "jobs"]);
+    assert!(good, "{said}");
+}
+
+/// The name may come from the workspace, or be that of one target.
+#[test]
+fn a_dependency_of_one_target_is_found() {
+    let workspace = Workspace::new();
+    let dependency = format!("[target.'cfg(not(any()))'.dependencies]\n{}", pulpo("jobs_of", ""));
+    let source = "#[derive(serde::Serialize, serde::Deserialize)]\npub struct Send;\n\
+                  #[jobs_of::handler(\"send\")]\npub fn send(_: Send) {}\n";
+    workspace.package("jobs", "2018", &dependency, source);
+    let (good, said) = workspace.cargo(&["check", "-p", "jobs"]);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn a_re_export_wants_its_path_and_that_is_one_error() {
+    let workspace = Workspace::new();
+    workspace.package("framework", "2024", "", "pub use pulpo;\n");
+    let handler = |name: &str, path: &str| {
+        format!(
+            "#[derive(serde::Serialize, serde::Deserialize)]\npub struct {name};\n\
+             #[framework::pulpo::handler(\"{name}\"{path})]\npub fn handle_{name}(_: {name}) {{}}\n"
+        )
+    };
+    // The word keeps the crate from getting pulpo itself.
+    let on_framework = "framework = { path = \"../framework\" } # not pulpo\n";
+    let without = handler("A", "") + &handler("B", "");
+    workspace.package("jobs", "2024", on_framework, &format!("#![allow(non_snake_case)]\n{without}"));
+    let (good, said) = workspace.cargo(&["check", "-p", "jobs"]);
+    assert!(!good && said.contains("say where, `crate = that_crate::pulpo`"), "{said}");
+    assert_eq!(said.matches("error: expected").count(), 1, "{said}");
+
+    let with = handler("A", ", crate = framework::pulpo") + &handler("B", ", crate = ::framework::pulpo");
+    workspace.package("jobs", "2024", on_framework, &format!("#![allow(non_snake_case)]\n{with}"));
+    let (good, said) = workspace.cargo(&["check", "-p", "jobs"]);
+    assert!(good, "{said}");
+}

@@ -1,0 +1,13 @@
+#[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
+#[job("send")]
+pub struct First;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Second;
+
+#[pulpo::handler("send")]
+fn second(_: Second) {}
+
+fn main() {}
+
+//~ "send" => rename_one_of_the_two

@@ -1,0 +1,15 @@
+#[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
+#[job("ping", quee = "x")]
+struct Ping;
+
+#[pulpo::handler]
+fn ping(_: Ping) {}
+
+fn main() {
+    let _ = pulpo::publish(Ping);
+    let _ = pulpo::publish::<Ping>(Ping);
+    let _ = pulpo::publish(pulpo::Message::new(Ping).priority(1));
+    let _ = pulpo::publish_all([Ping, Ping]);
+}
+
+//~ quee => did you mean `queue`?

@@ -1,0 +1,16 @@
+#[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
+#[job("ping")]
+#[job("pong")]
+struct Ping;
+
+#[pulpo::handler]
+fn ping(_: Ping) {}
+
+fn main() {
+    let _ = pulpo::publish(Ping);
+    let _ = pulpo::publish::<Ping>(Ping);
+    let _ = pulpo::publish(pulpo::Message::new(Ping).priority(1));
+    let _ = pulpo::publish_all([Ping, Ping]);
+}
+
+//~ #[job("pong")] => write all arguments into the first

@@ -1,0 +1,14 @@
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Ping;
+
+#[pulpo::handler("ping", ttr = 5)]
+fn ping(_: Ping) {}
+
+fn main() {
+    let _ = pulpo::publish(Ping);
+    let _ = pulpo::publish::<Ping>(Ping);
+    let _ = pulpo::publish(pulpo::Message::new(Ping).priority(1));
+    let _ = pulpo::publish_all([Ping, Ping]);
+}
+
+//~ 5 => write "5s" for seconds

@@ -1,0 +1,12 @@
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Send;
+
+#[pulpo::handler("send")]
+fn first(_: Send) {}
+
+#[pulpo::handler("send")]
+fn second(_: Send) {}
+
+fn main() {}
+
+//~ Send
