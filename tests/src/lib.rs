@@ -6,6 +6,7 @@ pub mod http;
 pub mod program;
 pub mod proxy;
 pub mod python;
+pub mod stored;
 pub mod wait;
 
 use pulpo::MessageId;

@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
 use self::attached::Attached;
+use self::counts::Changes;
 use self::notify_file::NotifyFiles;
 use self::opened::Opened;
 use self::shared::Shared;
@@ -31,31 +32,32 @@ use crate::clock::Clock;
 use crate::message::MessageId;
 
 mod attached;
+mod backup;
 mod busy;
 mod consumer;
-mod copy;
+mod counts;
 mod deferred;
+mod dequeue;
 mod error;
 mod folder;
 mod grace;
+mod inspect;
 mod keeper;
 mod lease;
 mod notify_file;
 mod opened;
 mod pauses;
-mod picking;
+mod prefetch;
 mod process_lock;
 mod schema;
 mod shared;
-mod stock;
-mod stored;
 mod writer;
 
 /// The name of the database in its folder.
 pub const FILE_NAME: &str = "queue.db";
 
-/// How many messages one transaction kicks or deletes, if they are named.
-const MOST_AT_ONCE: usize = 10_000;
+/// How many messages one transaction kicks or deletes.
+const MAX_CHANGED_AT_ONCE: usize = 1000;
 
 /// The embedded queue. Cheap to clone: all clones are one queue.
 #[derive(Clone, Debug)]
@@ -142,23 +144,29 @@ fn opened(base_path: &Path) -> Result<Opened, QueueError> {
 }
 
 impl FileQueue {
-    /// Changes what the filter picks. Many that are named by their ids take
-    /// several transactions, so that workers have their turn in between.
+    /// Changes what the filter picks, a part in each transaction, so that
+    /// workers and publishers have their turn in between. What is picked is
+    /// found by reading, since that may take long, and looked at again when it
+    /// is changed.
     fn change(
         &self,
         filter: &Filter,
+        only: &'static str,
         change: fn(&Connection, &Filter, i64) -> rusqlite::Result<u64>,
     ) -> Result<u64, QueueError> {
         self.0.check()?;
         let now = self.0.now();
-        let write = |filter: Filter| {
-            self.0.writer.write(Durability::Synced, move |connection| change(connection, &filter, now))
-        };
-        let (Some(ids), None) = (&filter.ids, filter.limit) else { return write(filter.clone()) };
-        let ids: Vec<_> = ids.iter().cloned().collect();
+        let mut rest = filter.clone();
         let mut changed = 0;
-        for part in ids.chunks(MOST_AT_ONCE) {
-            changed += write(Filter { ids: Some(part.iter().cloned().collect()), ..filter.clone() })?;
+        while rest.limit != Some(0) {
+            let part = rest.clone().limit(rest.limit.unwrap_or(MAX_CHANGED_AT_ONCE).min(MAX_CHANGED_AT_ONCE));
+            let ids = self.0.read(move |connection| inspect::ids(connection, &part, only, now))?;
+            let Some(last) = ids.last().cloned() else { break };
+            let part = Filter { ids: Some(ids.into_iter().collect()), ..rest.clone() };
+            let done = self.0.writer.write(Durability::Synced, move |connection| change(connection, &part, now))?;
+            changed += done;
+            rest.limit = rest.limit.map(|limit| limit.saturating_sub(usize::try_from(done).unwrap_or(usize::MAX)));
+            rest.after = Some(last);
         }
         Ok(changed)
     }
@@ -220,17 +228,17 @@ impl Inspection for FileQueue {
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
         self.0.check()?;
         let (filter, now) = (filter.clone(), self.0.now());
-        self.0.read(move |connection| stored::list(connection, &filter, now))
+        self.0.read(move |connection| inspect::list(connection, &filter, now))
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
         self.0.check()?;
         let now = self.0.now();
-        self.0.read(move |connection| at_one_moment(connection, |connection| stored::stats(connection, now)))
+        self.0.read(move |connection| at_one_moment(connection, |connection| inspect::stats(connection, now)))
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        let kicked = self.change(filter, stored::kick)?;
+        let kicked = self.change(filter, inspect::BURIED, inspect::kick)?;
         if kicked > 0 {
             self.0.notify_all();
         }
@@ -238,7 +246,7 @@ impl Inspection for FileQueue {
     }
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.change(filter, stored::delete)
+        self.change(filter, inspect::NOT_RESERVED, inspect::delete)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
@@ -258,7 +266,7 @@ impl Inspection for FileQueue {
             return Err(QueueError::Unsupported("be written into a file: it is in memory"));
         };
         // On a connection of its own, since it may take long.
-        copy::write(&schema::open_copier(ours)?, self.0.place(), file)
+        backup::write(&schema::open_copier(ours)?, self.0.place(), file)
     }
 }
 
@@ -287,26 +295,43 @@ fn queues_of(messages: &[NewMessage]) -> Vec<String> {
 /// Keeps new messages, and says their ids.
 fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlite::Result<Vec<MessageId>> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO message(queue, state, priority, until, ttr, due_since, enqueued_at, since, request_type, text)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
+        "INSERT INTO message(queue, kind, state, priority, due, ttr, due_since, enqueued_at, since, text)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
     )?;
     let mut ids = Vec::with_capacity(messages.len());
+    let mut counts = Changes::default();
+    // Those of a batch are mostly of one kind.
+    let mut kind: Option<(&NewMessage, i64)> = None;
     for message in messages {
-        let until = message.delay.map(micros_up).filter(|until| *until > now);
-        let state = if until.is_some() { State::Delayed } else { State::Ready };
+        let same =
+            kind.filter(|(last, _)| (&last.queue, &last.request_type) == (&message.queue, &message.request_type));
+        let number = match same {
+            Some((_, number)) => number,
+            None => counts::kind(connection, &message.queue, &message.request_type)?,
+        };
+        kind = Some((message, number));
+        let due = message.delay.map(micros_up).filter(|due| *due > now);
+        let state = if due.is_some() { State::Delayed } else { State::Ready };
+        let is_long = message.text.len() > schema::LONGEST_INLINE_TEXT;
         let id = insert.insert(params![
             message.queue,
+            number,
             schema::code(state),
             message.priority.get(),
-            until,
+            due,
             i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, schema::LONGEST_TTR),
-            until.unwrap_or(now),
+            due.unwrap_or(now),
             now,
-            message.request_type,
-            message.text,
+            (!is_long).then_some(&message.text),
         ])?;
+        if is_long {
+            let mut insert = connection.prepare_cached("INSERT INTO long_text(id, text) VALUES (?1, ?2)")?;
+            insert.execute(params![id, message.text])?;
+        }
+        counts.add(number, state);
         ids.push(MessageId::from(id.to_string()));
     }
+    counts.write(connection)?;
     Ok(ids)
 }
 
@@ -327,3 +352,6 @@ fn time(micros: i64) -> DateTime<Utc> {
         DateTime::<Utc>::MAX_UTC
     })
 }
+
+#[cfg(test)]
+mod tests;

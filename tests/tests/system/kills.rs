@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pulpo_tests::program::{Place, Running};
+use pulpo_tests::stored;
 use rusqlite::Connection;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
@@ -50,7 +51,7 @@ fn what_was_acknowledged_is_there_after_any_kill() {
 
     // Leases of the killed last for a minute: they are ended by hand here.
     let connection = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
-    connection.execute("UPDATE message SET until = 1 WHERE state = 2", []).expect("changed");
+    connection.execute("UPDATE message SET lease_ends = 1 WHERE state = 2", []).expect("changed");
     drop(connection);
     let mut drain = place.command(WORKER, &["work", "--log-level", "error", "--set", "sleep_duration=200ms"]);
     drain.env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
@@ -72,15 +73,13 @@ fn what_was_acknowledged_is_there_after_any_kill() {
     assert!(twice as u64 <= KILLS * 4 * 64, "{twice} runs again");
 }
 
-/// A database of the first schema, with messages that the next version looks
-/// at.
+/// A database of an older version, with messages that the next one rewrites.
 fn old_database(place: &Place) -> u64 {
-    let made = ["work", "--set", "sleep_duration=10ms", "--set", "shutdown_after_number_of_empty_iterations=1"];
-    assert_eq!(place.run(WORKER, &made).code, 0);
-    let old = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    fs::create_dir(place.path("pulpo-data")).expect("made");
+    let old = stored::old_queue(&place.path("pulpo-data/queue.db"));
     old.execute_batch(
         "BEGIN;
-         DROP TABLE pause; DROP INDEX message_buried; ALTER TABLE message DROP COLUMN since; PRAGMA user_version = 1;
+         DELETE FROM message;
          WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 60000)
          INSERT INTO message(queue, state, priority, ttr, due_since, enqueued_at, request_type, text)
          SELECT 'pulpo', 3, 1, 60000, 0, 0, 'record', '{}' FROM n;
@@ -96,8 +95,8 @@ fn assert_whole(file: &Path, messages: u64) -> i64 {
     assert_eq!(integrity(&connection), "ok");
     let one = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0)).expect("a number");
     let version = one("PRAGMA user_version");
-    let there = "SELECT count(*) FROM sqlite_schema WHERE name IN ('pause', 'message_buried')";
-    assert_eq!(one(there), if version < 2 { 0 } else { 2 }, "version {version} is half there");
+    let there = "SELECT count(*) FROM sqlite_schema WHERE name IN ('kind', 'long_text', 'message_ready_of_kind')";
+    assert_eq!(one(there), if version < 3 { 0 } else { 3 }, "version {version} is half there");
     assert_eq!(one("SELECT count(*) FROM message"), i64::try_from(messages).expect("few"));
     version
 }
@@ -120,7 +119,7 @@ fn a_kill_leaves_no_migration_half_done() {
         seen.insert(assert_whole(&place.path("pulpo-data/queue.db"), count));
         let said = place.run(WORKER, &["list", "--limit", "1"]);
         assert_eq!(said.code, 0, "{}", said.err);
-        assert!(assert_whole(&place.path("pulpo-data/queue.db"), count) > 1);
+        assert_eq!(assert_whole(&place.path("pulpo-data/queue.db"), count), 3);
     }
     assert!(seen.len() > 1, "kills before and after the migration: {seen:?}");
 }
@@ -136,6 +135,6 @@ fn a_kill_leaves_a_new_database_whole_or_to_be_made() {
         programs.into_iter().for_each(kill);
         let said = place.run(WORKER, &["publish", "echo", "--payload", "x"]);
         assert_eq!(said.code, 0, "{}", said.err);
-        assert!(assert_whole(&place.path("pulpo-data/queue.db"), 1) > 1);
+        assert_eq!(assert_whole(&place.path("pulpo-data/queue.db"), 1), 3);
     }
 }

@@ -334,7 +334,18 @@ fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count()
         stage.clock.advance(59 * SECOND);
         assert_eq!((stage.once(&id, State::Reserved).attempts, runs(&key)), (0, 0));
         stage.clock.advance(2 * SECOND);
-        until("it runs elsewhere", || runs(&key) == 1);
+        // A look that was in the midst of it when the clock was moved takes that
+        // for a time when nobody could renew, and spares the lease for two
+        // heartbeats.
+        let spared = std::cell::Cell::new(40);
+        until("it runs elsewhere", || {
+            let has_run = runs(&key) == 1;
+            if !has_run && spared.get() > 0 {
+                spared.set(spared.get() - 1);
+                stage.clock.advance(SECOND);
+            }
+            has_run
+        });
         let taken = stage.once(&id, State::Reserved);
         assert_eq!((taken.attempts, reason(&taken)), (1, "its worker died, or was silent for longer than its ttr"));
 

@@ -30,6 +30,7 @@ mod links;
 mod log_output;
 mod logs;
 mod messages;
+mod migrations;
 mod newcomer;
 mod outages;
 mod packages;

@@ -15,6 +15,7 @@ use pulpo::queue::{Filter, Inspection, NewMessage, QueueAdapter, State, StoredMe
 use pulpo::{Message, MessageError};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
 use pulpo_tests::program::Place;
+use pulpo_tests::stored;
 use pulpo_tests::wait::until;
 use serde::Deserialize;
 
@@ -102,14 +103,7 @@ impl Target for Embedded {
         for message in messages {
             match std::str::from_utf8(message) {
                 Ok(text) => texts.push(NewMessage::new("pulpo", "put", text)),
-                Err(_) => {
-                    let put = transaction.execute(
-                        "INSERT INTO message(queue, state, priority, ttr, due_since, enqueued_at, request_type, text)
-                         VALUES ('pulpo', 0, 1, 60000, 0, 0, cast(x'ff0a' AS TEXT), cast(?1 AS TEXT))",
-                        [message],
-                    );
-                    assert_eq!(put.expect("put"), 1);
-                }
+                Err(_) => drop(stored::insert(&transaction, "pulpo", b"\xff\n", 0, message)),
             }
         }
         transaction.commit().expect("put");

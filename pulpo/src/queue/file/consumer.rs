@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::counts::Changes;
 use super::deferred::{self, DeferredCommit, LostLeases};
 use super::lease::Leased;
+use super::prefetch::{Found, PrefetchBuffer};
 use super::process_lock::Run;
+use super::schema;
 use super::shared::Shared;
-use super::stock::{Found, Stock, fetch};
 use super::writer::Durability;
 use super::{insert, queues_of};
 use crate::clock::Clock as _;
-use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
+use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement, State};
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,
-    stock: Arc<Stock>,
+    buffer: Arc<PrefetchBuffer>,
     interrupts: u64,
     /// What was handed out and is not settled, and where that is written.
     held: Vec<(Run, usize)>,
@@ -27,7 +29,7 @@ pub(super) struct FileConsumer {
     /// When the last message was handed out, in real uptime.
     handed_out: Option<Duration>,
     /// Whether its commit could be put off.
-    brisk: bool,
+    may_prefetch: bool,
     /// Whether a cell that is not in use may still name what was put off.
     unsettled: bool,
     lost: Arc<LostLeases>,
@@ -36,35 +38,30 @@ pub(super) struct FileConsumer {
 impl FileConsumer {
     pub(super) fn new(shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
-        let stock = shared.stock(&queues);
-        stock.sit_down();
+        let buffer = shared.prefetch_buffer(&queues);
+        buffer.enter();
         Self {
             shared,
-            stock,
+            buffer,
             interrupts,
             held: Vec::new(),
             cells: Vec::new(),
             handed_out: None,
-            brisk: false,
+            may_prefetch: false,
             unsettled: false,
             lost: Arc::default(),
         }
     }
 
-    /// The next message that fits; `None`: any. `looks_first`: there may be
-    /// nothing.
-    fn look(&mut self, wanted: Option<&DequeueFilter>, looks_first: bool) -> Result<Found<Leased>, QueueError> {
-        if let Some(leased) = self.stock.pick(&self.shared, wanted) {
-            return Ok(Ok(leased));
+    /// The next message that fits. `looks_first`: there may be nothing.
+    fn look(&mut self, filter: &DequeueFilter, looks_first: bool) -> Result<Found, QueueError> {
+        if let Some(leased) = self.buffer.pop(&self.shared, filter) {
+            return Ok(Found::Leased(leased));
         }
         if std::mem::take(&mut self.unsettled) {
             self.hide_unused();
         }
-        let found = match wanted {
-            None => self.stock.take(&self.shared, self.brisk, looks_first),
-            Some(pick) => fetch(&self.shared, &self.stock.queues, pick.clone(), 1, looks_first)
-                .map(|found| found.map(|mut one| one.remove(0))),
-        };
+        let found = self.buffer.take(&self.shared, filter, self.may_prefetch, looks_first);
         found.map_err(|error| self.shared.error(error))
     }
 
@@ -74,21 +71,21 @@ impl FileConsumer {
         self.cells.iter().for_each(|cell| self.shared.process_lock.write_slot(*cell, None));
     }
 
-    fn take(&mut self, wanted: Option<&DequeueFilter>, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+    fn take(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.shared.check()?;
         if let Some(since) = self.handed_out.take() {
-            self.stock.note(self.shared.real.uptime().saturating_sub(since));
+            self.buffer.note(self.shared.real.uptime().saturating_sub(since));
         }
         let clock = self.shared.clock.clone();
         // Read only if nothing is there at once.
         let mut end = None;
         let mut looks_first = false;
         loop {
-            let nothing = match self.look(wanted, looks_first)? {
-                Ok(leased) => return Ok(Some(self.hand_out(leased))),
-                Err(nothing) => nothing,
+            let nothing = match self.look(filter, looks_first)? {
+                Found::Leased(leased) => return Ok(Some(self.hand_out(leased))),
+                Found::Nothing(nothing) => nothing,
             };
-            self.brisk = false;
+            self.may_prefetch = false;
             let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
             let uptime = clock.uptime();
             let left = end.get_or_insert(uptime.saturating_add(wait)).saturating_sub(uptime);
@@ -100,10 +97,10 @@ impl FileConsumer {
                 // A clock that was set back must not make this spin.
                 Duration::from_micros(micros).max(Duration::from_millis(1))
             });
-            self.shared.listen(&self.stock.queues);
+            self.shared.listen(&self.buffer.queues);
             self.shared.signal.wait(nothing.seen, Some(due.map_or(left, |due| due.min(left))));
             // It may have been for another queue.
-            looks_first = self.shared.can_look();
+            looks_first = true;
         }
     }
 
@@ -140,7 +137,7 @@ impl FileConsumer {
         mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<(), QueueError> {
         self.shared.check()?;
-        self.brisk = false;
+        self.may_prefetch = false;
         let wanted = lease.clone();
         let changed = self
             .shared
@@ -178,18 +175,21 @@ impl FileConsumer {
     ) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
         let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
-        let until = (wait > 0).then(|| now.saturating_add(wait));
+        let due = (wait > 0).then(|| now.saturating_add(wait));
+        let state = if due.is_some() { State::Delayed } else { State::Ready };
         self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
-            connection
+            let kind = connection
                 .prepare_cached(
-                    "UPDATE message SET state = iif(?3 IS NULL, 0, 1), until = ?3, lease = NULL,
-                        attempts = attempts + ?4, last_error = ?5, last_error_at = ?6, since = ?6,
-                        left_since = iif(?7, coalesce(left_since, ?6), NULL)
-                     WHERE id = ?1 AND lease = ?2",
+                    "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL,
+                        attempts = attempts + ?5, last_error = ?6, last_error_at = ?7, since = ?7,
+                        left_since = iif(?8, coalesce(left_since, ?7), NULL)
+                     WHERE id = ?1 AND lease = ?2 RETURNING kind",
                 )?
-                .execute(params![id, token, until, counted, reason, now, left])
+                .query_row(params![id, token, schema::code(state), due, counted, reason, now, left], |row| row.get(0))
+                .optional()?;
+            count_settled(connection, kind, state)
         })?;
-        self.shared.notify(&self.stock.queues);
+        self.shared.notify(&self.buffer.queues);
         Ok(())
     }
 
@@ -207,7 +207,7 @@ impl FileConsumer {
             // One of a batch: there may be a long time until the next look.
             self.cells.last().iter().for_each(|cell| self.shared.process_lock.write_slot(**cell, None));
         }
-        self.brisk = true;
+        self.may_prefetch = true;
         let archive_at = self.shared.archive.then(|| self.shared.now());
         let commit = DeferredCommit::new(run.message, lease.token.clone(), archive_at, self.lost.clone());
         if self.shared.writer.defer(Box::new(commit)) {
@@ -219,28 +219,40 @@ impl FileConsumer {
     fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
         self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
-            connection
+            let kind = connection
                 .prepare_cached(
-                    "UPDATE message SET state = 3, until = NULL, lease = NULL,
-                        attempts = attempts + ?5, last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL
-                     WHERE id = ?1 AND lease = ?2",
+                    "UPDATE message SET state = 3, lease = NULL, lease_ends = NULL, attempts = attempts + ?5,
+                        last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL
+                     WHERE id = ?1 AND lease = ?2 RETURNING kind",
                 )?
-                .execute(params![id, token, reason, now, counted])
+                .query_row(params![id, token, reason, now, counted], |row| row.get(0))
+                .optional()?;
+            count_settled(connection, kind, State::Buried)
         })
     }
+}
+
+/// Counts a message that was reserved and is in this state now, if there was
+/// one; how many those are.
+fn count_settled(connection: &Connection, kind: Option<i64>, state: State) -> rusqlite::Result<usize> {
+    let Some(kind) = kind else { return Ok(0) };
+    let mut counts = Changes::default();
+    counts.add(kind, state);
+    counts.write(connection)?;
+    Ok(1)
 }
 
 impl Drop for FileConsumer {
     fn drop(&mut self) {
         if self.shared.check().is_ok() {
-            self.stock.stand_up();
+            self.buffer.leave();
         }
     }
 }
 
 impl Consumer for FileConsumer {
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.take((*filter != DequeueFilter::all()).then_some(filter), wait)
+        self.take(filter, wait)
     }
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
@@ -268,8 +280,8 @@ impl Consumer for FileConsumer {
         let lost = self.shared.write(Durability::Lazy, move |connection| {
             // A lease lasts from when it is renewed, not from when it was to be.
             let now = shared.now();
-            let mut renew =
-                connection.prepare_cached("UPDATE message SET until = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?;
+            let mut renew = connection
+                .prepare_cached("UPDATE message SET lease_ends = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?;
             let mut lost = Vec::new();
             for lease in &wanted {
                 if renew.execute(params![lease.id.as_str(), &*lease.token, now])? == 0 {
@@ -287,7 +299,7 @@ impl Consumer for FileConsumer {
             self.hide_unused();
         }
         self.shared.flush()?;
-        self.shared.give_back(&self.stock.queues, self.stock.clear()).map_err(|error| self.shared.error(error))
+        self.shared.give_back(&self.buffer.queues, self.buffer.clear()).map_err(|error| self.shared.error(error))
     }
 
     fn take_lost_leases(&mut self) -> Vec<Lease> {

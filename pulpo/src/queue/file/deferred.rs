@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::SqliteError;
 use super::writer::Deferred;
@@ -81,11 +81,20 @@ pub(super) fn remove(
     if let Some(now) = archive_at {
         connection
             .prepare_cached(
-                "INSERT INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text)
-                 SELECT id, queue, request_type, ?3, attempts, enqueued_at, ?4, text
+                "INSERT OR REPLACE INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text)
+                 SELECT id, queue, (SELECT request_type FROM kind WHERE kind.id = message.kind), ?3, attempts,
+                    enqueued_at, ?4, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id), '')
                  FROM message WHERE id = ?1 AND lease = ?2",
             )?
             .execute(params![id, token, outcome, now])?;
     }
-    connection.prepare_cached("DELETE FROM message WHERE id = ?1 AND lease = ?2")?.execute(params![id, token])
+    // A reserved message is in no count.
+    let is_long: Option<bool> = connection
+        .prepare_cached("DELETE FROM message WHERE id = ?1 AND lease = ?2 RETURNING text IS NULL")?
+        .query_row(params![id, token], |row| row.get(0))
+        .optional()?;
+    if is_long == Some(true) {
+        connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?.execute([id])?;
+    }
+    Ok(is_long.map_or(0, |_| 1))
 }

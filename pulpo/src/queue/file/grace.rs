@@ -13,9 +13,11 @@ use std::sync::Mutex;
 
 use rusqlite::{Connection, params};
 
+use super::counts::Changes;
 use super::lease::Ending;
 use super::process_lock::ProcessLock;
 use crate::clock::{Clock, lock};
+use crate::queue::State;
 
 /// Smaller steps of the clock are the work of a time server, and no jumps.
 const STEP: i64 = 1_000_000;
@@ -137,39 +139,87 @@ impl Ends {
     }
 
     /// Makes ready what was delayed until now, and what a worker has kept
-    /// without a word for longer than it may.
+    /// without settling it for longer than it may: of each a thousand at most,
+    /// so that no other process waits for long. Those that are left have their
+    /// turn next.
     pub(super) fn apply(
         &self,
         connection: &Connection,
         us: &ProcessLock,
         base_path: Option<&Path>,
     ) -> rusqlite::Result<()> {
-        let any: bool = connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE until <= ?1)")?
-            .query_row([self.now], |row| row.get(0))?;
-        if any {
+        let next = NextWaits::of(connection)?;
+        if next.due.is_some_and(|due| due <= self.now) {
+            let mut counts = Changes::default();
             connection
                 .prepare_cached(
-                    "UPDATE message SET state = 0, since = until, until = NULL WHERE until <= ?1 AND state <> 2",
+                    "UPDATE message SET state = 0, since = due, due = NULL
+                     WHERE id IN (SELECT id FROM message WHERE due <= ?1 ORDER BY due LIMIT ?2) RETURNING kind",
                 )?
-                .execute([self.now])?;
+                .query_map([self.now, AT_ONCE], |row| row.get(0))?
+                .try_for_each(|kind| {
+                    let kind = kind?;
+                    counts.remove(kind, State::Delayed);
+                    counts.add(kind, State::Ready);
+                    Ok::<_, rusqlite::Error>(())
+                })?;
+            counts.write(connection)?;
+        }
+        if next.lease_ends.is_some_and(|ends| ends <= self.now) {
             let silent = connection
                 .prepare_cached(
                     "SELECT id, lease FROM message
-                     WHERE until <= ?1 AND state = 2 AND (until <= ?2 OR ttr * 1000 / 3 * 2 <= ?3)",
+                     WHERE lease_ends <= ?1 AND (lease_ends <= ?2 OR ttr * 1000 / 3 * 2 <= ?3)
+                     ORDER BY lease_ends LIMIT ?4",
                 )?
-                .query_map([self.now, self.at_once, self.spared_for], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map([self.now, self.at_once, self.spared_for, AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
             let mut ending = Ending::new(connection, us, base_path, self.now);
             silent.iter().try_for_each(|(id, token)| ending.end(*id, token))?;
+            ending.finish()?;
         }
         if self.shorten {
             connection
                 .prepare_cached(
-                    "UPDATE message SET until = ?1 + ttr * 1000 WHERE state = 2 AND until > ?1 + ttr * 1000 + ?2",
+                    "UPDATE message SET lease_ends = ?1 + ttr * 1000
+                     WHERE lease_ends > ?1 + ?2 AND lease_ends > ?1 + ttr * 1000 + ?2",
                 )?
                 .execute(params![self.now, STEP])?;
         }
         Ok(())
+    }
+}
+
+/// How many waits end in one transaction.
+pub(super) const AT_ONCE: i64 = 1000;
+
+/// When the first delay and the first lease end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NextWaits {
+    due: Option<i64>,
+    lease_ends: Option<i64>,
+}
+
+impl NextWaits {
+    pub(super) fn of(connection: &Connection) -> rusqlite::Result<Self> {
+        connection
+            .prepare_cached(
+                "SELECT (SELECT min(due) FROM message WHERE due IS NOT NULL),
+                    (SELECT min(lease_ends) FROM message WHERE lease_ends IS NOT NULL)",
+            )?
+            .query_row([], |row| Ok(Self { due: row.get(0)?, lease_ends: row.get(1)? }))
+    }
+
+    /// The first of them.
+    pub(super) fn first(self) -> Option<i64> {
+        self.due.into_iter().chain(self.lease_ends).min()
+    }
+
+    /// When to look again after those that were over were ended.
+    pub(super) fn next_look(self, now: i64) -> Option<i64> {
+        // A lease that is over and was not ended is spared; a delay that is
+        // over was left for the next transaction.
+        let lease_ends = self.lease_ends.map(|ends| if ends > now { ends } else { now + SPARED });
+        self.due.into_iter().chain(lease_ends).min()
     }
 }

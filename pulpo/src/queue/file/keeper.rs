@@ -123,12 +123,12 @@ impl Keeper {
             tracing::debug!(error = chain(&error), "cannot settle short jobs, trying again");
             again = PAUSE;
         }
-        for stock in shared.stocks() {
-            if let Err(error) = shared.give_back(&stock.queues, stock.take_stale()) {
+        for buffer in shared.prefetch_buffers() {
+            if let Err(error) = shared.give_back(&buffer.queues, buffer.take_stale()) {
                 tracing::debug!(%error, "cannot give back what was leased ahead: its leases will end");
             }
         }
-        let more = shared.writer.has_deferred() || shared.stocks().iter().any(|stock| !stock.is_empty());
+        let more = shared.writer.has_deferred() || shared.prefetch_buffers().iter().any(|buffer| !buffer.is_empty());
         self.busy.fetch_or(more, Ordering::SeqCst);
         more.then_some(again)
     }

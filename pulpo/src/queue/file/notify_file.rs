@@ -133,8 +133,8 @@ impl NotifyFiles {
             }
             for file in missing {
                 listener.watch(&file, signal, || {
-                    // Not the queue's own, which somebody may have taken away.
-                    fs::metadata(&self.base_path)?;
+                    // Not in a folder that somebody is taking away.
+                    fs::metadata(self.base_path.join(super::FILE_NAME))?;
                     make_folder(&folder)?;
                     open_file(&file).map(drop)
                 })?;

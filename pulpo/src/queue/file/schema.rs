@@ -63,16 +63,84 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX message_buried ON message(id) WHERE state = 3;
 ",
     "
-    -- When it came into its state; null in rows of older versions until they
-    -- change, since to write all of them would keep everybody waiting.
-    ALTER TABLE message ADD COLUMN since INTEGER;
-    -- Since when workers have left it to others.
-    ALTER TABLE message ADD COLUMN left_since INTEGER;
+    -- A request type in a queue, and how many of its messages are in these
+    -- states. The others are reserved.
+    CREATE TABLE kind(
+        id INTEGER PRIMARY KEY,
+        queue TEXT NOT NULL,
+        request_type TEXT NOT NULL,
+        ready INTEGER NOT NULL DEFAULT 0,
+        delayed INTEGER NOT NULL DEFAULT 0,
+        buried INTEGER NOT NULL DEFAULT 0,
+        UNIQUE(queue, request_type)) STRICT;
+    INSERT INTO kind(queue, request_type, ready, delayed, buried)
+        SELECT queue, request_type, sum(state = 0), sum(state = 1), sum(state = 3)
+        FROM message GROUP BY queue, request_type;
+    DROP INDEX message_ready;
+    DROP INDEX message_until;
+    DROP INDEX message_buried;
+    -- Made when a limit needed it.
+    DROP INDEX IF EXISTS message_ready_by_type;
+    ALTER TABLE message RENAME TO old_message;
+    CREATE TABLE message(
+        -- Never used again once deleted, and so unique for ever.
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        kind INTEGER NOT NULL,
+        state INTEGER NOT NULL,
+        priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 4294967295),
+        -- Times are microseconds since 1970. When a delayed one becomes ready;
+        -- else null.
+        due INTEGER,
+        -- Which delivery has a reserved one, and until when; else null.
+        lease TEXT,
+        lease_ends INTEGER,
+        -- Milliseconds, up to a thousand years.
+        ttr INTEGER NOT NULL CHECK (ttr BETWEEN 1 AND 31556952000000),
+        -- Failed runs, and how many of them ended without being settled.
+        attempts INTEGER NOT NULL DEFAULT 0,
+        lost INTEGER NOT NULL DEFAULT 0,
+        -- Since when it could have been started.
+        due_since INTEGER NOT NULL,
+        enqueued_at INTEGER NOT NULL,
+        -- When it came into its state; of one whose delay or lease is over,
+        -- that is when it came into the next one.
+        since INTEGER NOT NULL,
+        -- Since when workers have left it to others.
+        left_since INTEGER,
+        last_error TEXT,
+        last_error_at INTEGER,
+        -- The wire form, as it was published. Null if it is long: then it is
+        -- apart, so that it is not written again with each change.
+        text TEXT) STRICT;
+    CREATE TABLE long_text(
+        id INTEGER PRIMARY KEY,
+        text TEXT NOT NULL) STRICT;
+    INSERT INTO message(id, queue, kind, state, priority, due, lease, lease_ends, ttr, attempts, lost, due_since,
+            enqueued_at, since, last_error, last_error_at, text)
+        SELECT old.id, old.queue, kind.id, state, priority, iif(state = 1, until, NULL), lease,
+            iif(state = 2, until, NULL), ttr, attempts, lost, due_since, enqueued_at,
+            iif(state = 0, max(due_since, coalesce(last_error_at, 0)), coalesce(last_error_at, enqueued_at)),
+            last_error, last_error_at, iif(length(CAST(text AS BLOB)) > 1000, NULL, text)
+        FROM old_message AS old CROSS JOIN kind USING (queue, request_type) ORDER BY old.id;
+    INSERT INTO long_text SELECT id, text FROM old_message WHERE length(CAST(text AS BLOB)) > 1000 ORDER BY id;
+    DELETE FROM sqlite_sequence WHERE name = 'message';
+    INSERT INTO sqlite_sequence(name, seq) SELECT 'message', seq FROM sqlite_sequence WHERE name = 'old_message';
+    DROP TABLE old_message;
+    -- What comes next in a queue, and of a kind where others must wait.
+    CREATE INDEX message_ready ON message(queue, priority, id) WHERE state = 0;
+    CREATE INDEX message_ready_of_kind ON message(kind, priority, id) WHERE state = 0;
+    CREATE INDEX message_due ON message(due, kind) WHERE due IS NOT NULL;
+    CREATE INDEX message_leased ON message(lease_ends, kind) WHERE lease_ends IS NOT NULL;
+    CREATE INDEX message_buried ON message(id) WHERE state = 3;
 ",
 ];
 
 /// The longest ttr that the database takes, in milliseconds.
 pub(super) const LONGEST_TTR: i64 = 31_556_952_000_000;
+
+/// A text of more bytes is kept apart from its message.
+pub(super) const LONGEST_INLINE_TEXT: usize = 1000;
 
 /// The version of the schema that this program reads and writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -14,9 +14,9 @@ use super::lease::{self, Ending};
 use super::micros;
 use super::notify_file::NotifyFiles;
 use super::opened::Opened;
+use super::prefetch::PrefetchBuffer;
 use super::process_lock::{self, ProcessLock};
 use super::schema;
-use super::stock::Stock;
 use super::writer::{Durability, Writer, check_version};
 use crate::clock::{Clock, Signal, SystemClock, lock};
 use crate::process::fork::Unforked;
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) process_lock: Unforked<ProcessLock>,
     leases: AtomicU64,
     /// One for each choice of queues that its consumers serve.
-    stocks: Mutex<Vec<Arc<Stock>>>,
+    prefetch_buffers: Mutex<Vec<Arc<PrefetchBuffer>>>,
     pub(super) keeper: Arc<Keeper>,
     /// For what goes by real time, whatever the queue's clock is.
     pub(super) real: SystemClock,
@@ -77,7 +77,7 @@ impl Shared {
             process_lock: Unforked::new(ProcessLock::new(id, folder.as_deref())),
             // An empty cell says 0.
             leases: AtomicU64::new(1),
-            stocks: Mutex::default(),
+            prefetch_buffers: Mutex::default(),
             keeper: Arc::default(),
             real: SystemClock::new(),
             place,
@@ -132,25 +132,25 @@ impl Shared {
         self.listen(queues);
     }
 
-    /// Whether there is a connection for reading alone.
-    pub(super) fn can_look(&self) -> bool {
-        self.reader.is_some()
+    /// The connection for reading, for tests.
+    #[cfg(test)]
+    pub(super) fn with_reader(&self, with: impl FnOnce(&mut Connection)) {
+        with(lock(self.reader.as_ref().expect("on disk")).connection_mut());
     }
 
     pub(super) fn read<R: Send + 'static>(
         &self,
         query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, QueueError> {
-        match &self.reader {
-            Some(_) => self.try_read(query).map_err(|error| error.into_queue_error("read", &self.place)),
-            None => self.writer.write(Durability::Lazy, query),
-        }
+        self.try_read(query).map_err(|error| error.into_queue_error("read", &self.place))
     }
 
-    /// On the connection for reading, where [`Shared::can_look`] says that
-    /// there is one.
-    pub(super) fn try_read<R>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> Result<R, SqliteError> {
-        let reader = self.reader.as_ref().ok_or_else(|| SqliteError::other("there is none in memory".to_owned()))?;
+    /// The same, with an error that can be told to several.
+    pub(super) fn try_read<R: Send + 'static>(
+        &self,
+        mut query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, SqliteError> {
+        let Some(reader) = &self.reader else { return self.writer.try_write(Durability::Lazy, true, query) };
         let mut reader = lock(reader);
         let (connection, _) = reader.current()?;
         check_version(connection, schema::VERSION)?;
@@ -186,18 +186,18 @@ impl Shared {
     }
 
     /// What lies ready for the consumers of these queues.
-    pub(super) fn stock(&self, queues: &Arc<[String]>) -> Arc<Stock> {
-        let mut stocks = lock(&self.stocks);
-        if let Some(stock) = stocks.iter().find(|stock| stock.queues == *queues) {
-            return stock.clone();
+    pub(super) fn prefetch_buffer(&self, queues: &Arc<[String]>) -> Arc<PrefetchBuffer> {
+        let mut buffers = lock(&self.prefetch_buffers);
+        if let Some(buffer) = buffers.iter().find(|buffer| buffer.queues == *queues) {
+            return buffer.clone();
         }
-        let stock = Arc::new(Stock::new(queues.clone()));
-        stocks.push(stock.clone());
-        stock
+        let buffer = Arc::new(PrefetchBuffer::new(queues.clone()));
+        buffers.push(buffer.clone());
+        buffer
     }
 
-    pub(super) fn stocks(&self) -> Vec<Arc<Stock>> {
-        lock(&self.stocks).clone()
+    pub(super) fn prefetch_buffers(&self) -> Vec<Arc<PrefetchBuffer>> {
+        lock(&self.prefetch_buffers).clone()
     }
 
     /// Carries out the deferred commits.
@@ -223,8 +223,8 @@ impl Shared {
 
     /// The same with all of it.
     pub(super) fn give_back_all(&self) -> Result<(), QueueError> {
-        for stock in self.stocks() {
-            self.give_back(&stock.queues, stock.clear()).map_err(|error| self.error(error))?;
+        for buffer in self.prefetch_buffers() {
+            self.give_back(&buffer.queues, buffer.clear()).map_err(|error| self.error(error))?;
         }
         Ok(())
     }
@@ -258,7 +258,7 @@ impl Drop for Shared {
             return;
         }
         self.keeper.end();
-        if !self.writer.has_deferred() && self.stocks().iter().all(|stock| stock.is_empty()) {
+        if !self.writer.has_deferred() && self.prefetch_buffers().iter().all(|buffer| buffer.is_empty()) {
             self.process_lock.unregister();
         }
     }

@@ -245,6 +245,12 @@ impl Writer {
         lock(&self.pending).deferred_failure.clone().map_or(Ok(()), Err)
     }
 
+    /// The connection itself, for tests.
+    #[cfg(test)]
+    pub(super) fn with_connection(&self, with: impl FnOnce(&mut Connection)) {
+        with(lock(&self.writing).connection.connection_mut());
+    }
+
     /// How long it waits for other processes.
     pub(super) fn patience(&self) -> &Patience {
         &self.patience

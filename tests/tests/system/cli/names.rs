@@ -1,6 +1,7 @@
 //! Names that nothing has.
 
 use pulpo_tests::program::Place;
+use pulpo_tests::stored;
 use serde_json::json;
 
 use super::{WORKER, both, drain, refused, warned, well};
@@ -60,13 +61,7 @@ fn names_that_only_messages_have_are_known() {
     drain(&place);
     // Another program publishes what this one does not know.
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
-    database
-        .execute(
-            "INSERT INTO message(queue, state, priority, ttr, due_since, enqueued_at, since, request_type, text)
-             VALUES ('invoices', 0, 5, 60000, 0, 0, 0, 'charge', '{}')",
-            [],
-        )
-        .expect("a message");
+    stored::insert(&database, "invoices", b"charge", 0, b"{}");
     drop(database);
     assert_eq!(well(&place, &["list", "--type", "charge", "--state", "buried"]), "no messages\n");
     assert_eq!(well(&place, &["kick", "--type", "charge"]), "kicked 0\n");

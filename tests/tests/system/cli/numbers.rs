@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use pulpo_tests::program::Place;
+use pulpo_tests::stored;
 
 use super::{as_json, both, drain, well};
 
@@ -24,13 +25,7 @@ fn publish(place: &Place, text: &str) {
     }
     drain(place);
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
-    database
-        .execute(
-            "INSERT INTO message(queue, state, priority, ttr, due_since, enqueued_at, since, request_type, text)
-             VALUES ('pulpo', 0, 5, 60000, 0, 0, 0, 'charge', ?1)",
-            [text],
-        )
-        .expect("a message");
+    stored::insert(&database, "pulpo", b"charge", 0, text.as_bytes());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use pulpo_tests::program::Place;
+use pulpo_tests::stored;
 
 use super::terminal::at_a_terminal_of;
 use super::{drain, well};
@@ -30,13 +31,9 @@ fn fill(place: &Place) {
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
     let error = "mail server 127.0.0.1:2525: Connection refused (os error 111) (attempt 3 of 3)";
     database.execute("UPDATE message SET last_error = ?1 WHERE state = 3", [error]).expect("set");
-    database
-        .execute(
-            "INSERT INTO message(queue, state, priority, ttr, due_since, enqueued_at, since, request_type, text, last_error)
-             VALUES ('注文の列', 3, 5, 60000, 0, 0, 0, '注文を確認', '{}', '住所が見つかりません 🚚 届けられません')",
-            [],
-        )
-        .expect("a message");
+    let id = stored::insert(&database, "注文の列", "注文を確認".as_bytes(), 3, b"{}");
+    let error = "住所が見つかりません 🚚 届けられません";
+    database.execute("UPDATE message SET last_error = ?1 WHERE id = ?2", rusqlite::params![error, id]).expect("set");
 }
 
 #[test]

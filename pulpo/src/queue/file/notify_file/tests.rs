@@ -12,6 +12,9 @@ struct Listening {
 
 impl Listening {
     fn in_folder(base_path: &Path) -> Self {
+        if base_path.is_dir() {
+            fs::write(base_path.join("queue.db"), "").expect("written");
+        }
         let signal = Signal::new(Arc::new(SystemClock::new()));
         Self { files: NotifyFiles::new(base_path), signal, keeper: Arc::default() }
     }
@@ -86,6 +89,7 @@ fn a_watch_that_failed_is_tried_again() {
     assert!(lock(&waiting.files.listener).retry_at.is_some());
     fs::remove_file(&base_path).expect("removed");
     fs::create_dir(&base_path).expect("made");
+    fs::write(base_path.join("queue.db"), "").expect("written");
     waiting.listen(&["pulpo"]);
     assert!(!base_path.join(FOLDER).exists(), "not at each wait");
     lock(&waiting.files.listener).retry_at = Some(Duration::ZERO);

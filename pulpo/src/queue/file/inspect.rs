@@ -1,0 +1,281 @@
+//! Looking at the messages of the embedded queue, kicking and deleting them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, Row, named_params, params};
+
+use super::counts::Changes;
+use super::{micros, pauses, schema, time};
+use crate::message::{MessageId, Priority};
+use crate::queue::{Counts, Filter, State, Stats, StoredMessage, Totals};
+
+/// The state at `:now`: a message whose delay or lease has ended is ready,
+/// though no worker has looked at it since.
+const SEEN: &str = "iif(due <= :now OR lease_ends <= :now, 0, state)";
+
+/// Since when it is in that state.
+const SEEN_SINCE: &str = "CASE WHEN due <= :now THEN due WHEN lease_ends <= :now THEN lease_ends ELSE since END";
+
+/// A [`Filter`] as the conditions of a query.
+struct Picked {
+    conditions: String,
+    values: Vec<(&'static str, Value)>,
+}
+
+impl Picked {
+    fn new(filter: &Filter, now: i64) -> Self {
+        let mut picked = Self { conditions: ":now IS NOT NULL".to_owned(), values: vec![(":now", now.into())] };
+        if let Some(ids) = &filter.ids {
+            let ids: Vec<_> = ids.iter().filter_map(number).map(|id| id.to_string()).collect();
+            let ids = format!("[{}]", ids.join(","));
+            picked.and("message.id IN (SELECT value FROM json_each(:ids))", ":ids", ids);
+        }
+        if let Some(after) = &filter.after {
+            picked.and("message.id < :after", ":after", number(after).unwrap_or(i64::MIN));
+        }
+        if !filter.states.is_empty() {
+            let codes: Vec<_> = filter.states.iter().map(|state| schema::code(*state).to_string()).collect();
+            picked.conditions.push_str(&format!(" AND {SEEN} IN ({})", codes.join(",")));
+            if filter.states.iter().all(|state| *state == State::Buried) {
+                // Those have an index.
+                picked.conditions.push_str(" AND state = 3");
+            }
+        }
+        if let Some(queue) = &filter.queue {
+            picked.and("message.queue = :queue", ":queue", queue.clone());
+        }
+        if let Some(request_type) = &filter.request_type {
+            // By a sign before the column, so that the order of the list is
+            // not that of the kinds.
+            let of_type = "+kind IN (SELECT id FROM kind WHERE request_type = :type)";
+            picked.and(of_type, ":type", request_type.clone());
+        }
+        if let Some(time) = filter.older_than {
+            picked.and(&format!("{SEEN_SINCE} < :older"), ":older", micros(time));
+        }
+        if let Some(time) = filter.newer_than {
+            picked.and(&format!("{SEEN_SINCE} >= :newer"), ":newer", micros(time));
+        }
+        if let Some(time) = filter.published_before {
+            picked.and("enqueued_at < :before", ":before", micros(time));
+        }
+        if let Some(time) = filter.published_after {
+            picked.and("enqueued_at >= :not_before", ":not_before", micros(time));
+        }
+        if let Some(text) = &filter.reason {
+            picked.and("instr(lower(last_error), lower(:reason)) > 0", ":reason", text.clone());
+        }
+        // SQLite takes a negative limit as none.
+        let limit = filter.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        picked.values.push((":limit", limit.into()));
+        picked
+    }
+
+    fn and(&mut self, condition: &str, name: &'static str, value: impl Into<Value>) {
+        self.conditions.push_str(" AND ");
+        self.conditions.push_str(condition);
+        self.values.push((name, value.into()));
+    }
+
+    fn parameters(&self) -> Vec<(&str, &dyn rusqlite::ToSql)> {
+        self.values.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect()
+    }
+
+    /// Id, kind and state of what is picked and is `only` so.
+    fn rows(&self, connection: &Connection, only: &str) -> rusqlite::Result<Vec<(i64, i64, State)>> {
+        let conditions = &self.conditions;
+        connection
+            .prepare_cached(&format!(
+                "SELECT id, kind, state FROM message WHERE {conditions} AND {only} ORDER BY id DESC LIMIT :limit"
+            ))?
+            .query_map(&*self.parameters(), |row| Ok((row.get(0)?, row.get(1)?, schema::state(row.get(2)?))))?
+            .collect()
+    }
+}
+
+/// Only the queue gives ids, and it gives numbers: another text is no message.
+fn number(id: &MessageId) -> Option<i64> {
+    id.as_str().parse().ok()
+}
+
+/// What may be kicked.
+pub(super) const BURIED: &str = "state = 3";
+
+/// What may be deleted: what a worker has is its own until its lease ends.
+pub(super) const NOT_RESERVED: &str = "iif(due <= :now OR lease_ends <= :now, 0, state) <> 2";
+
+/// The ids of what the filter picks and is `only` so, the newest first.
+pub(super) fn ids(connection: &Connection, filter: &Filter, only: &str, now: i64) -> rusqlite::Result<Vec<MessageId>> {
+    let picked = Picked::new(filter, now).rows(connection, only)?;
+    Ok(picked.into_iter().map(|(id, ..)| MessageId::from(id.to_string())).collect())
+}
+
+pub(super) fn list(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<Vec<StoredMessage>> {
+    let picked = Picked::new(filter, now);
+    connection
+        .prepare_cached(&format!(
+            "SELECT id, queue, priority, lease, ttr, lost, due_since, enqueued_at, last_error, last_error_at,
+                (SELECT request_type FROM kind WHERE kind.id = message.kind) AS request_type,
+                coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id)) AS text,
+                {SEEN} AS seen, {SEEN_SINCE} AS seen_since, coalesce(due, lease_ends) AS until,
+                coalesce(due, lease_ends) <= :now AS over, state, attempts
+             FROM message WHERE {} ORDER BY id DESC LIMIT :limit",
+            picked.conditions
+        ))?
+        .query_map(&*picked.parameters(), stored)?
+        .collect()
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
+    let at = |name: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(name)?.map(time));
+    let over = row.get::<_, Option<bool>>("over")?.unwrap_or_default();
+    // A run that ended without being settled, though nobody has noticed yet.
+    let lost = u32::from(over && schema::state(row.get("state")?) == State::Reserved);
+    Ok(StoredMessage {
+        id: MessageId::from(row.get::<_, i64>("id")?.to_string()),
+        queue: text(row.get_ref("queue")?)?,
+        request_type: text(row.get_ref("request_type")?)?,
+        state: schema::state(row.get("seen")?),
+        since: at("seen_since")?,
+        priority: Priority::new(count(row.get("priority")?)),
+        until: at("until")?.filter(|_| !over),
+        lease: row.get::<_, Option<String>>("lease")?.filter(|_| !over),
+        attempts: count(row.get("attempts")?).saturating_add(lost),
+        lost: count(row.get("lost")?).saturating_add(lost),
+        kicks: None,
+        enqueued_at: at("enqueued_at")?,
+        due_since: at("due_since")?,
+        ttr: u64::try_from(row.get::<_, i64>("ttr")?).ok().map(Duration::from_millis),
+        last_error: Some(row.get_ref("last_error")?).filter(|at| *at != ValueRef::Null).map(text).transpose()?,
+        last_error_at: at("last_error_at")?,
+        text: row.get_ref("text")?.as_bytes_or_null()?.unwrap_or_default().to_owned(),
+    })
+}
+
+/// A number as it stands there, or the nearest one that can be.
+pub(super) fn count(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+/// A text as it stands there: one that was damaged must not hide all others.
+fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(value.as_bytes_or_null()?.unwrap_or_default()).into_owned())
+}
+
+/// Of how many priorities of a kind, and of how many messages of each, the
+/// oldest is looked for.
+const OLDEST_AMONG: &str = "
+    WITH RECURSIVE level(priority) AS (
+        SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind
+        UNION ALL
+        SELECT (SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind AND priority > level.priority)
+        FROM level WHERE level.priority IS NOT NULL LIMIT 64)
+    SELECT min((SELECT min(due_since) FROM (
+        SELECT due_since FROM message WHERE state = 0 AND kind = :kind AND priority = level.priority
+        ORDER BY id LIMIT 256))) FROM level";
+
+pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats> {
+    let mut all: Vec<(i64, Counts)> = Vec::new();
+    let mut kinds = connection.prepare_cached(
+        "SELECT id, queue, request_type, ready, delayed, buried FROM kind ORDER BY queue, request_type",
+    )?;
+    let mut rows = kinds.query([])?;
+    while let Some(row) = rows.next()? {
+        let mut counts = Counts::new(text(row.get_ref(1)?)?, text(row.get_ref(2)?)?);
+        let count = |column| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default());
+        (counts.ready, counts.delayed, counts.buried) = (count(3)?, count(4)?, count(5)?);
+        all.push((row.get(0)?, counts));
+    }
+    let places: HashMap<i64, usize> = all.iter().enumerate().map(|(place, (kind, _))| (*kind, place)).collect();
+    let earlier = |counts: &mut Counts, since: Option<i64>| {
+        counts.oldest_ready = counts.oldest_ready.into_iter().chain(since.map(time)).min();
+    };
+    for Waiting { kind, of, count, due_since } in waiting(connection, now)? {
+        let Some((_, counts)) = places.get(&kind).and_then(|place| all.get_mut(*place)) else { continue };
+        if of == State::Reserved {
+            counts.reserved = count;
+            continue;
+        }
+        // Its delay or its lease is over.
+        counts.ready += count;
+        if of == State::Delayed {
+            counts.delayed = counts.delayed.saturating_sub(count);
+        }
+        earlier(counts, due_since);
+    }
+    let mut oldest = connection.prepare_cached(OLDEST_AMONG)?;
+    for (kind, counts) in all.iter_mut().filter(|(_, counts)| counts.ready > 0) {
+        earlier(counts, oldest.query_row(named_params! { ":kind": *kind }, |row| row.get(0))?);
+    }
+    // Ids are never used again, so the last one is the number of publications.
+    let published: u64 = connection
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'message'")?
+        .query_row([], |row| row.get::<_, i64>(0))?
+        .try_into()
+        .unwrap_or_default();
+    let present: u64 = all.iter().map(|(_, counts)| counts.total()).sum();
+    let totals = vec![Totals::new(None, published, published.saturating_sub(present))];
+    let counts = all.into_iter().map(|(_, counts)| counts).filter(|counts| counts.total() > 0);
+    Ok(Stats { counts: counts.collect(), paused: pauses::all(connection, now)?, totals })
+}
+
+/// Messages of one kind that are reserved, or whose delay (`Delayed`) or lease
+/// (`Ready`) is over.
+struct Waiting {
+    kind: i64,
+    of: State,
+    count: u64,
+    due_since: Option<i64>,
+}
+
+/// Found by the indexes of what waits: these are never many.
+fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> {
+    let mut all = Vec::new();
+    for (of, query) in [
+        (State::Reserved, "SELECT kind, count(*), NULL FROM message WHERE lease_ends > :now GROUP BY kind"),
+        (State::Ready, "SELECT kind, count(*), min(due_since) FROM message WHERE lease_ends <= :now GROUP BY kind"),
+        (State::Delayed, "SELECT kind, count(*), min(due_since) FROM message WHERE due <= :now GROUP BY kind"),
+    ] {
+        let mut statement = connection.prepare_cached(query)?;
+        let mut rows = statement.query(named_params! { ":now": now })?;
+        while let Some(row) = rows.next()? {
+            let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
+            all.push(Waiting { kind: row.get(0)?, of, count, due_since: row.get(2)? });
+        }
+    }
+    Ok(all)
+}
+
+/// A kicked message starts again: with all attempts before it, and due now.
+pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
+    let picked = Picked::new(filter, now).rows(connection, BURIED)?;
+    let mut kick = connection.prepare_cached(
+        "UPDATE message SET state = 0, attempts = 0, lost = 0, due_since = ?2, since = ?2, left_since = NULL
+         WHERE id = ?1",
+    )?;
+    let mut counts = Changes::default();
+    for (id, kind, _) in &picked {
+        kick.execute(params![id, now])?;
+        counts.remove(*kind, State::Buried);
+        counts.add(*kind, State::Ready);
+    }
+    counts.write(connection)?;
+    Ok(picked.len() as u64)
+}
+
+/// Deletes messages, and their texts.
+pub(super) fn delete(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
+    let picked = Picked::new(filter, now).rows(connection, NOT_RESERVED)?;
+    let mut delete = connection.prepare_cached("DELETE FROM message WHERE id = ?1")?;
+    let mut delete_text = connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?;
+    let mut counts = Changes::default();
+    for (id, kind, state) in &picked {
+        delete.execute([id])?;
+        delete_text.execute([id])?;
+        counts.remove(*kind, *state);
+    }
+    counts.write(connection)?;
+    Ok(picked.len() as u64)
+}

@@ -1,0 +1,318 @@
+//! The embedded queue as a whole: what its statements cost.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use chrono::TimeDelta;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+
+use super::*;
+use crate::clock::{ManualClock, lock};
+use crate::queue::{DequeueFilter, Settlement};
+
+fn at_nine() -> ManualClock {
+    ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"))
+}
+
+fn open(folder: &Path, clock: &ManualClock) -> FileQueue {
+    FileQueue::open(folder, true, Arc::new(clock.clone())).expect("a queue")
+}
+
+fn new(queue: &str, request_type: &str) -> NewMessage {
+    NewMessage::new(queue, request_type, "{}")
+}
+
+fn one<T: rusqlite::types::FromSql + Send + 'static>(queue: &FileQueue, query: &'static str) -> T {
+    queue.0.read(move |connection| connection.query_row(query, [], |row| row.get(0))).expect("a value")
+}
+
+/// The counts that are kept are those of the rows.
+#[track_caller]
+fn assert_counted(queue: &FileQueue) {
+    let wrong: i64 = one(
+        queue,
+        "SELECT count(*) FROM kind WHERE
+            ready <> (SELECT count(*) FROM message WHERE message.kind = kind.id AND state = 0)
+            OR delayed <> (SELECT count(*) FROM message WHERE message.kind = kind.id AND state = 1)
+            OR buried <> (SELECT count(*) FROM message WHERE message.kind = kind.id AND state = 3)",
+    );
+    assert_eq!(wrong, 0);
+    let texts: i64 =
+        one(queue, "SELECT count(*) FROM long_text WHERE id NOT IN (SELECT id FROM message WHERE text IS NULL)");
+    assert_eq!(texts, 0, "texts without a message");
+}
+
+/// All that was executed.
+static EXECUTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+impl Shared {
+    /// Has each statement of each connection noted.
+    fn trace(&self, note: fn(TraceEvent<'_>)) {
+        let codes = TraceEventCodes::SQLITE_TRACE_STMT;
+        self.with_reader(|connection| connection.trace_v2(codes, Some(note)).expect("traced"));
+        self.writer.with_connection(|connection| connection.trace_v2(codes, Some(note)).expect("traced"));
+    }
+
+    /// Counts the transactions.
+    fn count_commits(&self, commits: &Arc<std::sync::atomic::AtomicUsize>) {
+        let commits = commits.clone();
+        let count = move || {
+            commits.fetch_add(1, Ordering::SeqCst);
+            false
+        };
+        self.writer.with_connection(|connection| connection.commit_hook(Some(count)).expect("a hook"));
+    }
+}
+
+fn note(event: TraceEvent<'_>) {
+    if let TraceEvent::Stmt(statement, _) = event {
+        lock(&EXECUTED).insert(statement.sql().into_owned());
+    }
+}
+
+/// Does everything that a queue can, with messages of all kinds.
+fn use_everything(queue: &FileQueue, clock: &ManualClock) {
+    let queues = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
+    let mut seat = queue.consumer(&queues).expect("a seat");
+    let take = |seat: &mut Box<dyn Consumer>, pick: &DequeueFilter| {
+        seat.dequeue(pick, Duration::ZERO).expect("a look").expect("a message").lease
+    };
+    let all = DequeueFilter::all();
+    let lease = take(&mut seat, &all);
+    seat.touch(std::slice::from_ref(&lease)).expect("touched");
+    seat.settle(&lease, &mut Settlement::commit()).expect("done");
+    let lease = take(&mut seat, &DequeueFilter::all().except_type("type 1").except_queue("b"));
+    seat.settle(&lease, &mut Settlement::deferrable_commit()).expect("put off");
+    seat.flush().expect("done");
+    let lease = take(&mut seat, &DequeueFilter::all().request_type("type 3"));
+    seat.settle(&lease, &mut Settlement::commit_with(vec![new("new", "new")])).expect("done");
+    let lease = take(&mut seat, &all);
+    seat.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "later", true)).expect("put back");
+    let lease = take(&mut seat, &all);
+    seat.settle(&lease, &mut Settlement::leave_to_others(Duration::from_secs(60), "unknown")).expect("put back");
+    let lease = take(&mut seat, &all);
+    seat.settle(&lease, &mut Settlement::bury("failed", true)).expect("buried");
+    let lease = take(&mut seat, &all);
+    seat.settle(&lease, &mut Settlement::Expire).expect("expired");
+    // Given back, ended by time, and ended with its process.
+    let lost = take(&mut seat, &all);
+    let short = Duration::from_secs(3600);
+    queue.0.give_back(&queues, vec![lost]).expect("given back");
+    take(&mut seat, &all);
+    clock.advance(short);
+    clock.jump(TimeDelta::days(-1));
+    take(&mut seat, &all);
+    clock.jump(TimeDelta::days(1));
+    take(&mut seat, &all);
+    clock.advance(short);
+    take(&mut seat, &all);
+    let folder = queue.base_path().expect("a folder").join("workers");
+    std::fs::write(folder.join("00000000000000ff"), "").expect("written");
+    queue.0.end_leases_of_the_dead();
+    queue.pause("b", short).expect("paused");
+    take(&mut seat, &all);
+    queue.pause("b", Duration::ZERO).expect("resumed");
+    let empty = queue.consumer(&["nothing".to_owned()]).expect("a seat").dequeue(&all, Duration::ZERO).expect("a look");
+    assert!(empty.is_none());
+    let quiet =
+        prefetch::fetch(&queue.0, &["nothing".to_owned()].into(), DequeueFilter::all(), 1, true).expect("a look");
+    assert!(matches!(quiet, prefetch::Found::Nothing(_)));
+    let now = clock.now();
+    let states = State::ALL.map(|state| Filter::all().state(state));
+    let filters = [
+        Filter::all().id("7".into()).id("8".into()),
+        Filter::all().queue("a"),
+        Filter::all().request_type("type 2"),
+        Filter::all().older_than(now).newer_than(now),
+        Filter::all().published_before(now).published_after(now),
+        Filter::all().reason("failed").after("1000".into()),
+    ];
+    for filter in filters.into_iter().chain(states) {
+        queue.list(&filter.clone().limit(10)).expect("a list");
+        queue.kick(&filter.clone().limit(2)).expect("kicked");
+        queue.delete(&filter.limit(2)).expect("deleted");
+    }
+    queue.stats().expect("counted");
+    queue.enqueue(vec![new("a", "type 1"), new("a", "another"), new("d", "type 1")]).expect("published");
+}
+
+#[test]
+fn no_statement_walks_over_messages_that_it_does_not_want() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = open(folder.path(), &clock);
+    for part in 0..8 {
+        let messages = (0..1000).map(|n| {
+            let mut message = new(["a", "b", "c"][n % 3], &format!("type {}", n % 20));
+            message.priority = crate::message::Priority::new((n % 7) as u32);
+            message.delay = (part < 2).then(|| clock.now() + TimeDelta::minutes(n as i64));
+            message
+        });
+        queue.enqueue(messages.collect()).expect("published");
+    }
+    let write = |statement: &'static str| {
+        queue.0.writer.write(Durability::Lazy, move |connection| connection.execute_batch(statement)).expect("written");
+    };
+    write(
+        "UPDATE message SET state = 3, last_error = 'failed' WHERE id % 10 = 3 AND state = 0;
+         UPDATE kind SET ready = (SELECT count(*) FROM message WHERE message.kind = kind.id AND state = 0),
+            buried = (SELECT count(*) FROM message WHERE message.kind = kind.id AND state = 3)",
+    );
+    queue.0.trace(note);
+    use_everything(&queue, &clock);
+    assert_counted(&queue);
+
+    let executed = std::mem::take(&mut *lock(&EXECUTED));
+    assert!(executed.len() > 40, "{executed:#?}");
+    let connection = Connection::open(folder.path().join(FILE_NAME)).expect("opened");
+    let mut wrong = Vec::new();
+    for statement in executed {
+        let first = statement.split_whitespace().next().unwrap_or_default();
+        // What looks through a list walks over it from its newest message.
+        let is_list = statement.contains("ORDER BY id DESC LIMIT :limit");
+        // Of the test itself, or of SQLite.
+        let is_ours = !statement.contains("count(*) FROM kind") && !statement.contains("count(*) FROM long_text");
+        if !["SELECT", "UPDATE", "DELETE", "INSERT", "WITH"].contains(&first) || !is_ours {
+            continue;
+        }
+        let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).expect("a statement");
+        // Without values for its parameters.
+        let mut rows = explained.raw_query();
+        let mut plan: Vec<String> = Vec::new();
+        while let Some(row) = rows.next().expect("a plan") {
+            plan.push(row.get(3).expect("a step"));
+        }
+        let is_meant = |step: &String| {
+            let step = step.as_str();
+            if step.starts_with("SCAN message") {
+                // In the order of the list, or of an index that has only what waits.
+                return is_list && !step.contains("USING INDEX message_ready") && !step.contains("message_due")
+                    || step.contains("INDEX message_leased")
+                    || step.contains("INDEX message_due") && statement.contains("min(due)");
+            }
+            // Few rows, all of them wanted.
+            if step.starts_with("SCAN") {
+                return ["kind", "pause", "json_each", "level", "sqlite_sequence", "(subquery", "CONSTANT"]
+                    .iter()
+                    .any(|small| step.contains(small));
+            }
+            !step.contains("TEMP B-TREE") || step.contains("GROUP BY") && statement.contains("GROUP BY kind")
+        };
+        if !plan.iter().all(is_meant) {
+            wrong.push(format!("{statement}\n    {}", plan.join("\n    ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn whatever_becomes_of_a_message_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = open(folder.path(), &clock);
+    let mut messages: Vec<_> = (0..200).map(|n| new(["a", "b"][n % 2], &format!("type {}", n % 5))).collect();
+    for message in messages.iter_mut().step_by(4) {
+        message.delay = Some(clock.now() + TimeDelta::minutes(30));
+    }
+    queue.enqueue(messages).expect("published");
+    assert_counted(&queue);
+    use_everything(&queue, &clock);
+    assert_counted(&queue);
+    let stats = queue.stats().expect("counted");
+    let list = queue.list(&Filter::all()).expect("a list");
+    for state in State::ALL {
+        let listed = list.iter().filter(|message| message.state == state).count() as u64;
+        let of = |counts: &crate::queue::Counts| match state {
+            State::Ready => counts.ready,
+            State::Delayed => counts.delayed,
+            State::Reserved => counts.reserved,
+            State::Buried => counts.buried,
+        };
+        assert_eq!(stats.counts.iter().map(of).sum::<u64>(), listed, "{state}");
+    }
+    let oldest = |messages: &[StoredMessage], queue: &str| {
+        let ready = messages.iter().filter(|message| message.queue == queue && message.state == State::Ready);
+        ready.filter_map(|message| message.due_since).min()
+    };
+    for name in ["a", "b"] {
+        let counted =
+            stats.counts.iter().filter(|counts| counts.queue == name).filter_map(|counts| counts.oldest_ready);
+        assert_eq!(counted.min(), oldest(&list, name));
+    }
+    queue.delete(&Filter::all()).expect("deleted");
+    assert_counted(&queue);
+}
+
+#[test]
+fn many_that_fall_due_at_once_take_many_short_transactions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = open(folder.path(), &clock);
+    for _ in 0..5 {
+        let mut message = new("a", "job");
+        message.delay = Some(clock.now() + TimeDelta::seconds(1));
+        queue.enqueue(vec![message; 1000]).expect("published");
+    }
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(queue.stats().expect("counted").counts[0].ready, 5000, "they are seen as ready");
+    // One look, for another queue, moves a thousand, and says that it is to be
+    // followed by another at once.
+    let names: Arc<[String]> = ["elsewhere".to_owned()].into();
+    let looks = std::iter::from_fn(|| {
+        let found = prefetch::fetch(&queue.0, &names, DequeueFilter::all(), 1, false).expect("a look");
+        let prefetch::Found::Nothing(nothing) = found else { panic!("there is nothing elsewhere") };
+        nothing.next.filter(|next| *next <= micros(clock.now()))
+    });
+    assert_eq!(looks.count(), 4);
+    assert_eq!(one::<i64>(&queue, "SELECT count(*) FROM message WHERE state = 0"), 5000);
+    assert_counted(&queue);
+    // And who waits for them has them in their order.
+    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    assert_eq!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease.id, "1");
+}
+
+#[test]
+fn many_that_are_kicked_or_deleted_take_many_short_transactions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = open(folder.path(), &clock);
+    queue.enqueue(vec![new("a", "job"); 3500]).expect("published");
+    let statement = "UPDATE message SET state = 3; UPDATE kind SET ready = 0, buried = 3500";
+    queue.0.writer.write(Durability::Lazy, |connection| connection.execute_batch(statement)).expect("written");
+    let commits = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    queue.0.count_commits(&commits);
+    let took = |run: &dyn Fn() -> u64| {
+        commits.store(0, Ordering::SeqCst);
+        (run(), commits.load(Ordering::SeqCst))
+    };
+    assert_eq!(took(&|| queue.kick(&Filter::all().limit(1200)).expect("kicked")), (1200, 2));
+    // The newest ones.
+    assert_eq!(one::<i64>(&queue, "SELECT min(id) FROM message WHERE state = 0"), 2301);
+    assert_eq!(took(&|| queue.kick(&Filter::all()).expect("kicked")), (2300, 3));
+    assert_counted(&queue);
+    assert_eq!(took(&|| queue.delete(&Filter::all()).expect("deleted")), (3500, 4));
+    assert_counted(&queue);
+}
+
+#[test]
+fn a_large_text_is_written_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = open(folder.path(), &clock);
+    let text = format!("{{\"x\": \"{}\"}}", "y".repeat(1_000_000));
+    queue.enqueue(vec![NewMessage::new("a", "job", text)]).expect("published");
+    let log = || std::fs::metadata(folder.path().join("queue.db-wal")).expect("a log").len();
+    let emptied = queue.0.writer.write(Durability::Lazy, |_| Ok(())).map(|()| {
+        let connection = Connection::open(folder.path().join(FILE_NAME)).expect("opened");
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("moved");
+    });
+    emptied.expect("written");
+    let before = log();
+    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    for _ in 0..3 {
+        let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+        seat.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("put back");
+    }
+    let written = log() - before;
+    assert!(written < 200_000, "{written} bytes");
+}

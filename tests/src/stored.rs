@@ -1,0 +1,42 @@
+//! Messages that somebody put into the tables of the embedded queue, past the
+//! library: damaged ones, and those that no program here would publish.
+
+use rusqlite::{Connection, params};
+
+/// Puts a message of this state (0: ready, 3: buried) into the tables, and
+/// says its id.
+///
+/// # Panics
+/// If it cannot.
+pub fn insert(database: &Connection, queue: &str, request_type: &[u8], state: i64, text: &[u8]) -> i64 {
+    let kind = params![queue, request_type];
+    let run = |statement: &str, parameters: &[&dyn rusqlite::ToSql]| {
+        database.execute(statement, parameters).expect("written");
+        database.last_insert_rowid()
+    };
+    run("INSERT OR IGNORE INTO kind(queue, request_type) VALUES (?1, CAST(?2 AS TEXT))", kind);
+    run(
+        "UPDATE kind SET ready = ready + (?3 = 0), buried = buried + (?3 = 3)
+         WHERE queue = ?1 AND request_type = CAST(?2 AS TEXT)",
+        params![queue, request_type, state],
+    );
+    run(
+        "INSERT INTO message(queue, kind, state, priority, ttr, due_since, enqueued_at, since, text)
+         SELECT queue, id, ?3, 5, 60000, 0, 0, 0, CAST(?4 AS TEXT) FROM kind
+         WHERE queue = ?1 AND request_type = CAST(?2 AS TEXT)",
+        params![queue, request_type, state, text],
+    )
+}
+
+/// A queue of pulpo 0.1 with this in the file, as its worker left it: 1 is
+/// archived, 2 delayed, 3 in the hand of a worker that was killed, 4 buried, 5
+/// ready and 6 deleted; the queue `side` is paused.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn old_queue(file: &std::path::Path) -> Connection {
+    let database = Connection::open(file).expect("opened");
+    database.execute_batch("PRAGMA journal_mode = WAL").expect("set");
+    database.execute_batch(include_str!("../data/queue-0.1.sql")).expect("read");
+    database
+}
