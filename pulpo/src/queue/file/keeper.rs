@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::deferred;
 use super::shared::Shared;
 use crate::clock::{Clock as _, lock};
+use crate::guard::catch;
 use crate::report::chain;
 
 /// How often it looks while something waits.
@@ -89,12 +90,24 @@ impl Keeper {
         loop {
             let Some(shared) = weak.upgrade() else { return };
             let uptime = shared.real.uptime();
-            if uptime >= next_round || died {
+            let is_round = uptime >= next_round || died;
+            if is_round {
                 next_round = uptime + ROUND;
-                shared.process_lock.renew();
-                shared.end_leases_of_the_dead();
             }
-            let wait = self.tend(&shared).unwrap_or_else(|| next_round.saturating_sub(uptime));
+            // A clock of the user's may panic; this thread is needed all the same.
+            let tended = catch(|| {
+                if is_round {
+                    shared.process_lock.renew();
+                    shared.end_leases_of_the_dead();
+                }
+                self.tend(&shared)
+            });
+            let again = tended.unwrap_or_else(|panic| {
+                tracing::error!(panic, "cannot look after the queue, trying again");
+                self.busy.store(true, Ordering::SeqCst);
+                Some(PAUSE)
+            });
+            let wait = again.unwrap_or_else(|| next_round.saturating_sub(uptime));
             drop(shared);
             let mut word = lock(&self.word);
             if !word.over && !word.busy && !word.died {

@@ -358,11 +358,14 @@ type Seat = Box<dyn crate::queue::Consumer>;
 
 /// A clock that panics once it is told to.
 #[derive(Debug, Default)]
-struct Broken(std::sync::atomic::AtomicBool, crate::clock::SystemClock);
+struct Broken(std::sync::atomic::AtomicBool, crate::clock::SystemClock, AtomicUsize);
 
 impl crate::clock::Clock for Broken {
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
-        assert!(!self.0.load(Ordering::SeqCst), "broken");
+        if self.0.load(Ordering::SeqCst) {
+            self.2.fetch_add(1, Ordering::SeqCst);
+            panic!("broken");
+        }
         self.1.now()
     }
 
@@ -403,4 +406,28 @@ fn a_clock_that_panics_does_not_keep_others_from_publishing() {
     seat.settle(&lease, &mut Settlement::commit()).expect("done");
     let mut next = || seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").map(|next| next.lease.id);
     assert_eq!([next(), next(), next()], [Some("2".into()), Some("3".into()), None]);
+}
+
+#[test]
+fn a_clock_that_panics_does_not_end_the_thread_that_looks_after_the_queue() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(Broken::default());
+    let queue = FileQueue::open(folder.path(), false, clock.clone()).expect("a queue");
+    let _seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let until = |what: &str, condition: &dyn Fn() -> bool| {
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while !condition() {
+            assert!(std::time::Instant::now() < end, "waited in vain until {what}");
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    };
+    // It reads the clock for each process that has died.
+    clock.0.store(true, Ordering::SeqCst);
+    let dead = folder.path().join("workers/00000000000000ff");
+    std::fs::write(&dead, "").expect("written");
+    let before = clock.2.load(Ordering::SeqCst);
+    queue.0.keeper.look_for_the_dead();
+    until("it has panicked twice", &|| clock.2.load(Ordering::SeqCst) >= before + 2);
+    clock.0.store(false, Ordering::SeqCst);
+    until("the dead process is found", &|| !dead.exists());
 }
