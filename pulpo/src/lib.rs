@@ -361,8 +361,23 @@ pub fn publish_all_async<J: Send + 'static>(
 /// ```
 ///
 /// It stands at the top level of a program, in place of the function `main`:
-/// inside of a function, or in a library, it does not compile. In a module it
-/// makes a function `main` of that module, which the program calls itself.
+/// inside of a function, or in a library, it does not compile. A program with a
+/// `main` of its own puts it into a module, where it makes a private function
+/// `main`, and calls that from there:
+///
+/// ```no_run
+/// mod worker {
+///     pulpo::main!();
+///     pub(super) fn run() -> std::process::ExitCode {
+///         main()
+///     }
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     // Whatever the program does before.
+///     worker::run()
+/// }
+/// ```
 #[cfg(feature = "cli")]
 #[macro_export]
 macro_rules! main {
