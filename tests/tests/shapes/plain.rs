@@ -1,5 +1,5 @@
-//! A queue that does what every queue must and nothing more: the methods that
-//! have a default are left to it. It holds messages with the text `held` until the
+//! A queue that does what every queue must and nothing more: it leaves out
+//! nothing that is ready, and the methods that have a default are left to it. It holds messages with the text `held` until the
 //! test lets them in. It refuses follow-ups with the text `refuse`.
 
 use std::time::Duration;
@@ -68,8 +68,8 @@ impl Inspection for Plain {
 }
 
 impl Consumer for PlainConsumer {
-    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        self.consumer.dequeue(filter, wait)
+    fn dequeue(&mut self, _: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.consumer.dequeue(&DequeueFilter::all(), wait)
     }
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
