@@ -118,8 +118,13 @@ fn an_invalid_log_filter_is_refused_before_anything_is_done() {
 
 /// The texts between `PULPO_` and what cannot be in a variable.
 fn variables(text: &str) -> impl Iterator<Item = String> {
-    let tails = text.split("PULPO_").skip(1);
-    let names = tails.map(|tail| tail.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect::<String>());
+    let starts = text.match_indices("PULPO_").filter(|(at, _)| {
+        // Not within another name.
+        !text[..*at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+    });
+    let names = starts.map(|(at, prefix)| {
+        text[at + prefix.len()..].chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect::<String>()
+    });
     names.filter(|name| !name.is_empty()).map(|name| format!("PULPO_{name}"))
 }
 
