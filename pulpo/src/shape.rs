@@ -27,6 +27,8 @@ use serde::{Serialize, Serializer};
 
 mod trace;
 
+use trace::Trace;
+
 /// Which form the hash and the text of a shape have. Two shapes of different
 /// versions are different, whatever they say.
 const FORMAT: u16 = 1;
@@ -68,8 +70,9 @@ pub(crate) enum Kind {
 
 impl Shape {
     /// Traces a type.
+    #[cfg(test)]
     pub(crate) fn of<B: DeserializeOwned>() -> Self {
-        Self(trace::nodes::<B>())
+        Self(trace::nodes(trace::once::<B>))
     }
 
     /// The short form that travels with messages.
@@ -116,15 +119,18 @@ pub(crate) struct ShapeId {
 impl ShapeId {
     /// That of a type, which is traced once in the life of the process.
     pub(crate) fn of<B: DeserializeOwned + 'static>() -> Self {
+        Self::of_type(TypeId::of::<B>(), trace::once::<B>)
+    }
+
+    fn of_type(key: TypeId, trace: Trace) -> Self {
         static KNOWN: RwLock<Option<HashMap<TypeId, ShapeId>>> = RwLock::new(None);
-        let key = TypeId::of::<B>();
         let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = known.as_ref().and_then(|known| known.get(&key)) {
             return *id;
         }
         drop(known);
         // The type's own code runs here: under no lock.
-        let id = Shape::of::<B>().id();
+        let id = Shape(trace::nodes(trace)).id();
         KNOWN.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(key, id);
         id
     }

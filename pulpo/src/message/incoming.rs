@@ -129,9 +129,11 @@ impl<'text> WireBody<'text> {
         let mut body = None;
         self.read(&mut |text| {
             let mut deserializer = serde_json::Deserializer::from_str(text);
-            let read = serde_path_to_error::deserialize(&mut deserializer);
-            body = Some(read.map_err(|error| (error.path().to_string(), error.into_inner()))?);
-            deserializer.end().map_err(|error| (".".to_owned(), error))
+            match serde_path_to_error::deserialize(&mut deserializer) {
+                Ok(read) => body = Some(read),
+                Err(error) => return Err(unread(error)),
+            }
+            end(deserializer)
         })?;
         Ok(body.expect("a reading that went well left the body"))
     }
@@ -171,6 +173,18 @@ impl<'text> WireBody<'text> {
             _ => inner,
         })
     }
+}
+
+/// Where a reading failed, and why.
+fn unread(error: serde_path_to_error::Error<serde_json::Error>) -> (String, serde_json::Error) {
+    (error.path().to_string(), error.into_inner())
+}
+
+/// That nothing follows what was read.
+fn end(
+    mut deserializer: serde_json::Deserializer<serde_json::de::StrRead<'_>>,
+) -> Result<(), (String, serde_json::Error)> {
+    deserializer.end().map_err(|error| (".".to_owned(), error))
 }
 
 /// Reads a text as a body; where it does not fit, and why.

@@ -53,14 +53,22 @@ struct Todo {
     above: Vec<(&'static str, String)>,
 }
 
-pub(super) fn nodes<B: DeserializeOwned>() -> BTreeMap<String, Node> {
+/// One run of a type's `Deserialize`: all that is compiled for each type.
+pub(super) type Trace = fn(&mut Pass);
+
+/// The [`Trace`] of a type. What it returns, if it does, is dropped in here too.
+pub(super) fn once<B: DeserializeOwned>(pass: &mut Pass) {
+    drop(B::deserialize(Tracer { pass, depth: 0 }));
+}
+
+pub(super) fn nodes(trace: Trace) -> BTreeMap<String, Node> {
     let root = Todo { steps: Vec::new(), path: "body".to_owned(), nullable: false, above: Vec::new() };
     let mut todo = VecDeque::from([root]);
     let (mut nodes, mut looks) = (BTreeMap::new(), 0);
     while let Some(next) = todo.pop_front() {
         looks += 1;
         let may_look = looks <= MOST_NODES && next.steps.len() <= MOST_STEPS;
-        let kind = if may_look { look::<B>(next.steps.clone()) } else { None };
+        let kind = if may_look { look(trace, next.steps.clone()) } else { None };
         let node = match kind {
             None => Some(Kind::Opaque),
             Some(Seen { asked, visitor, panicked }) => {
@@ -147,23 +155,23 @@ struct Seen {
 }
 
 /// Runs the type's `Deserialize` as far as the end of these steps.
-fn look<B: DeserializeOwned>(steps: Vec<Step>) -> Option<Seen> {
+fn look(trace: Trace, steps: Vec<Step>) -> Option<Seen> {
     let mut pass = Pass { steps, seen: None };
-    let mut panicked = run::<B>(&mut pass);
+    let mut panicked = run(trace, &mut pass);
     if matches!(pass.seen, Some((Asked::Tagged(..), _))) && !panicked {
         // Now that the name of the tag is known.
-        panicked = run::<B>(&mut pass);
+        panicked = run(trace, &mut pass);
     }
     pass.seen.map(|(asked, visitor)| Seen { asked, visitor, panicked })
 }
 
-/// Whether it panicked. What it returns, if it does, is dropped in here too.
-fn run<B: DeserializeOwned>(pass: &mut Pass) -> bool {
-    guard::catch(|| drop(B::deserialize(Tracer { pass, depth: 0 }))).is_err()
+/// Whether it panicked.
+fn run(trace: Trace, pass: &mut Pass) -> bool {
+    guard::catch(|| trace(pass)).is_err()
 }
 
 /// One run.
-struct Pass {
+pub(super) struct Pass {
     steps: Vec<Step>,
     /// What was asked for at the end of the steps, first.
     seen: Option<(Asked, &'static str)>,
@@ -207,23 +215,43 @@ struct Tracer<'a> {
 
 impl<'a> Tracer<'a> {
     /// The next step, or what is seen at the end of all.
-    fn step<V>(self, asked: Asked) -> Result<(Step, Tracer<'a>), Stop> {
+    fn step(self, asked: Asked, visitor: &'static str) -> Result<(Step, Tracer<'a>), Stop> {
         let Some(step) = self.pass.steps.get(self.depth).copied() else {
-            self.pass.seen.get_or_insert((asked, type_name::<V>()));
+            self.pass.seen.get_or_insert((asked, visitor));
             return Err(Stop::Other);
         };
         Ok((step, Tracer { depth: self.depth + 1, pass: self.pass }))
     }
 
-    fn end<V>(self, asked: Asked) -> Stop {
-        self.step::<V>(asked).err().unwrap_or(Stop::Other)
+    /// The key that tells the variant, if it is known of this visitor.
+    fn tag(&self, visitor: &'static str) -> Option<&'static str> {
+        self.pass.seen.as_ref().and_then(|(asked, before)| match asked {
+            Asked::Tagged(tag, _) if *before == visitor => Some(*tag),
+            _ => None,
+        })
+    }
+
+    /// What a visitor that takes anything made of an object with that key, or
+    /// of an empty one.
+    fn saw_anything(self, visitor: &'static str, tag: Option<&'static str>, stopped: Option<Stop>) {
+        let seen = &mut self.pass.seen;
+        match (tag, stopped) {
+            (None, Some(Stop::Missing(tag))) => *seen = Some((Asked::Tagged(tag, &[]), visitor)),
+            (Some(tag), Some(Stop::NoVariant(variants))) => *seen = Some((Asked::Tagged(tag, variants), visitor)),
+            (Some(_), _) => *seen = Some((Asked::Anything, visitor)),
+            (None, _) => drop(seen.get_or_insert((Asked::Anything, visitor))),
+        }
+    }
+
+    fn end(self, asked: Asked, visitor: &'static str) -> Stop {
+        self.step(asked, visitor).err().unwrap_or(Stop::Other)
     }
 }
 
 macro_rules! values {
     ($($method:ident $name:literal)*) => {
         $(fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Stop> {
-            Err(self.end::<V>(Asked::Value($name)))
+            Err(self.end(Asked::Value($name), type_name::<V>()))
         })*
     };
 }
@@ -252,42 +280,34 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
             return Err(Stop::Other);
         }
         let name = type_name::<V>();
-        let tag = self.pass.seen.as_ref().and_then(|(asked, before)| match asked {
-            Asked::Tagged(tag, _) if *before == name => Some(*tag),
-            _ => None,
-        });
+        let tag = self.tag(name);
         let entry = tag.map(|tag| (tag, "\0"));
         let result = visitor.visit_map(de::value::MapDeserializer::<_, Stop>::new(entry.into_iter()));
-        match (tag, result) {
-            (None, Err(Stop::Missing(tag))) => self.pass.seen = Some((Asked::Tagged(tag, &[]), name)),
-            (Some(tag), Err(Stop::NoVariant(variants))) => self.pass.seen = Some((Asked::Tagged(tag, variants), name)),
-            (Some(_), _) => self.pass.seen = Some((Asked::Anything, name)),
-            (None, _) => drop(self.pass.seen.get_or_insert((Asked::Anything, name))),
-        }
+        self.saw_anything(name, tag, result.err());
         Err(Stop::Other)
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, _: V) -> Result<V::Value, Stop> {
-        Err(self.end::<V>(Asked::Value("null")))
+        Err(self.end(Asked::Value("null"), type_name::<V>()))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        let (_, tracer) = self.step::<V>(Asked::Option)?;
+        let (_, tracer) = self.step(Asked::Option, type_name::<V>())?;
         visitor.visit_some(tracer)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Stop> {
-        let (_, tracer) = self.step::<V>(Asked::Newtype)?;
+        let (_, tracer) = self.step(Asked::Newtype, type_name::<V>())?;
         visitor.visit_newtype_struct(tracer)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        let (_, tracer) = self.step::<V>(Asked::List)?;
+        let (_, tracer) = self.step(Asked::List, type_name::<V>())?;
         visitor.visit_seq(Parts { part: Some(tracer), key: None })
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Stop> {
-        let (_, tracer) = self.step::<V>(Asked::Tuple(len))?;
+        let (_, tracer) = self.step(Asked::Tuple(len), type_name::<V>())?;
         visitor.visit_seq(Parts { part: Some(tracer), key: None })
     }
 
@@ -301,7 +321,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        let (_, tracer) = self.step::<V>(Asked::Map)?;
+        let (_, tracer) = self.step(Asked::Map, type_name::<V>())?;
         visitor.visit_map(Parts { part: Some(tracer), key: Some(Key("0")) })
     }
 
@@ -311,7 +331,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Stop> {
-        match self.step::<V>(Asked::Struct(fields))? {
+        match self.step(Asked::Struct(fields), type_name::<V>())? {
             (Step::Field(name), tracer) => visitor.visit_map(Parts { part: Some(tracer), key: Some(Key(name)) }),
             _ => Err(Stop::Other),
         }
@@ -323,7 +343,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Stop> {
-        match self.step::<V>(Asked::Enum(variants))? {
+        match self.step(Asked::Enum(variants), type_name::<V>())? {
             (Step::Variant(name), tracer) => visitor.visit_enum(Variant { name, tracer }),
             _ => Err(Stop::Other),
         }
@@ -430,7 +450,7 @@ impl<'de> de::VariantAccess<'de> for Tracer<'_> {
     type Error = Stop;
 
     fn unit_variant(self) -> Result<(), Stop> {
-        Err(self.end::<()>(Asked::Value("unit")))
+        Err(self.end(Asked::Value("unit"), "()"))
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Stop> {
