@@ -30,6 +30,15 @@ struct Attack {
     rounds: [AtomicU64; ATTACKERS.len()],
 }
 
+/// Ends the attack.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 type Attacker = fn(&Attack) -> std::io::Result<()>;
 
 /// One round of each.
@@ -231,6 +240,8 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
     let (mut checks, mut slowest, mut most) = (0, Duration::ZERO, before);
     let (mut all, mut again) = (0, 0);
     thread::scope(|scope| {
+        // Also when this panics: the scope waits for its threads.
+        let over = Over(&attack.over);
         for number in 0..ATTACKERS.len() {
             let attack = &attack;
             scope.spawn(move || attack.run(number));
@@ -247,7 +258,7 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
                 again += 1;
                 answer = get(address, "/healthz");
             }
-            slowest = slowest.max(began.elapsed().saturating_sub(waited() - before));
+            slowest = slowest.max(began.elapsed().saturating_sub(waited().saturating_sub(before)));
             checks += 1;
             if answer.as_ref().is_none_or(|(code, _)| *code != 200) {
                 failed = Some(answer);
@@ -261,7 +272,7 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
             }
             thread::park_timeout(Duration::from_millis(20));
         }
-        attack.over.store(true, Ordering::SeqCst);
+        drop(over);
         assert_eq!(failed, None, "after {checks} checks: {}", place.log());
     });
     let rounds: Vec<_> =
