@@ -11,6 +11,8 @@ use crate::state::States;
 /// `setup` is run before a worker starts, and by the command `check`.
 ///
 /// ```no_run
+/// # fn main() {}
+/// # mod program {
 /// struct Mailer { from: String }
 ///
 /// pulpo::main! {
@@ -19,6 +21,7 @@ use crate::state::States;
 ///         Ok::<(), std::env::VarError>(())
 ///     }
 /// }
+/// # }
 /// ```
 #[derive(Debug, Default)]
 pub struct App {
@@ -48,6 +51,8 @@ impl App {
     /// make a state that takes one, a pool of connections for instance.
     ///
     /// ```no_run
+    /// # fn main() {}
+    /// # mod program {
     /// # struct Pool;
     /// # impl Pool { async fn connect(_: &str) -> Result<Self, std::io::Error> { Ok(Self) } }
     /// pulpo::main! {
@@ -57,6 +62,7 @@ impl App {
     ///         Ok::<(), std::io::Error>(())
     ///     }
     /// }
+    /// # }
     /// ```
     ///
     /// # Panics

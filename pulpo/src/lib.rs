@@ -18,6 +18,8 @@
 //! This is a whole program, `src/main.rs`:
 //!
 //! ```no_run
+//! # fn main() {}
+//! # mod program {
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize)]
@@ -36,6 +38,7 @@
 //! }
 //!
 //! pulpo::main!();
+//! # }
 //! ```
 //!
 //! `cargo run -- publish send_email --body '{"to": "a@b.c", "subject": "hi"}'`
@@ -322,6 +325,8 @@ pub fn publish_all_async<J: Send + 'static>(
 /// line.
 ///
 /// ```no_run
+/// # fn main() {}
+/// # mod program {
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Greet {
 ///     name: String,
@@ -333,6 +338,7 @@ pub fn publish_all_async<J: Send + 'static>(
 /// }
 ///
 /// pulpo::main!();
+/// # }
 /// ```
 ///
 /// Three parts may be given, in any order:
@@ -346,6 +352,8 @@ pub fn publish_all_async<J: Send + 'static>(
 ///   program does not compile unless it has a handler for each job of them.
 ///
 /// ```no_run
+/// # fn main() {}
+/// # mod program {
 /// struct Greeting(String);
 ///
 /// # #[derive(serde::Serialize, serde::Deserialize)]
@@ -358,6 +366,7 @@ pub fn publish_all_async<J: Send + 'static>(
 /// pulpo::main! {
 ///     setup: |app| app.state(Greeting("hello".into())),
 /// }
+/// # }
 /// ```
 ///
 /// It stands at the top level of a program, in place of the function `main`:

@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //! In a fork nothing that the parent has opened is used: each call asks
-//! [`Shared::check`] before it takes a lock, and what is dropped there leaks.
+//! `Shared::check` before it takes a lock, and what is dropped there leaks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
