@@ -57,7 +57,7 @@ pub fn work(jobs: u64) -> Duration {
     options.concurrency = 1;
     options.handle_signals = false;
     let clock = Arc::new(pulpo::clock::SystemClock::new());
-    let pulpo = Pulpo::on(Arc::new(Nothing::new(jobs)), options, clock);
+    let pulpo = Pulpo::with_queue(Arc::new(Nothing::new(jobs)), options, clock);
     let worker = pulpo.worker().expect("a handler");
     let stopper = worker.stopper();
     RUNS.expect(jobs, false);

@@ -19,7 +19,7 @@ pub(crate) fn pulpo(queue: Arc<dyn QueueAdapter>, lanes: usize) -> Pulpo {
     let mut options = WorkerOptions::default();
     options.concurrency = lanes;
     options.handle_signals = false;
-    Pulpo::on(queue, options, Arc::new(SystemClock::new()))
+    Pulpo::with_queue(queue, options, Arc::new(SystemClock::new()))
 }
 
 /// A worker on a thread.

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pulpo::MessageId;
-use pulpo::clock::{Clock, Signal};
+use pulpo::clock::{Clock, Notify};
 use pulpo::queue::{
-    Capabilities, Consumer, Counts, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage,
-    QueueAdapter, QueueError, Settlement, State, Stats, StoredMessage, Totals, enqueue_follow_ups,
+    Capabilities, Consumer, Counts, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, MessageState,
+    NewMessage, QueueAdapter, QueueError, Settlement, Stats, StoredMessage, Totals, enqueue_follow_ups,
 };
 
 /// A queue in a vector. Cheap to clone: all clones are one queue.
@@ -31,7 +31,7 @@ struct Shared {
     /// The time comes from outside, so that tests can move it.
     clock: Arc<dyn Clock>,
     /// Who waits for a message waits here.
-    signal: Arc<Signal>,
+    signal: Arc<Notify>,
     inner: Mutex<Inner>,
 }
 
@@ -46,7 +46,7 @@ struct Inner {
 #[derive(Debug)]
 struct Kept {
     new: NewMessage,
-    state: State,
+    state: MessageState,
     /// When it came into this state.
     since: DateTime<Utc>,
     until: Option<DateTime<Utc>>,
@@ -55,7 +55,7 @@ struct Kept {
     lease: u64,
     attempts: u32,
     /// Those of them whose consumer fell silent.
-    lost: u32,
+    abandoned: u32,
     enqueued_at: DateTime<Utc>,
     due_since: DateTime<Utc>,
 }
@@ -64,7 +64,7 @@ impl Line {
     /// An empty queue that goes by this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let signal = Signal::new(clock.clone());
+        let signal = Notify::new(clock.clone());
         Self(Arc::new(Shared { clock, signal, inner: Mutex::default() }))
     }
 
@@ -75,11 +75,11 @@ impl Line {
         let now = self.0.clock.now();
         let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
         for kept in inner.messages.iter_mut().flatten().filter(|kept| kept.until.is_some_and(|until| until <= now)) {
-            let lost = u32::from(kept.state == State::Reserved);
-            (kept.attempts, kept.lost) = (kept.attempts + lost, kept.lost + lost);
+            let lost = u32::from(kept.state == MessageState::Reserved);
+            (kept.attempts, kept.abandoned) = (kept.attempts + lost, kept.abandoned + lost);
             // It was over then, though nobody has looked before.
             kept.since = kept.until.unwrap_or(now);
-            (kept.state, kept.until) = (State::Ready, None);
+            (kept.state, kept.until) = (MessageState::Ready, None);
         }
         (inner, now)
     }
@@ -104,7 +104,7 @@ fn stored(at: usize, kept: &Kept) -> StoredMessage {
     stored.since = Some(kept.since);
     stored.until = kept.until;
     stored.attempts = kept.attempts;
-    stored.lost = kept.lost;
+    stored.abandoned = kept.abandoned;
     stored.enqueued_at = Some(kept.enqueued_at);
     stored.due_since = Some(kept.due_since);
     stored
@@ -134,10 +134,10 @@ impl QueueAdapter for Line {
         let (mut inner, now) = self.now();
         let enqueued = messages.into_iter().map(|new| {
             let until = new.delay.filter(|until| *until > now);
-            let state = if until.is_some() { State::Delayed } else { State::Ready };
+            let state = if until.is_some() { MessageState::Delayed } else { MessageState::Ready };
             let due_since = until.unwrap_or(now);
             let (since, enqueued_at) = (now, now);
-            let kept = Kept { new, state, since, until, lease: 0, attempts: 0, lost: 0, enqueued_at, due_since };
+            let kept = Kept { new, state, since, until, lease: 0, attempts: 0, abandoned: 0, enqueued_at, due_since };
             inner.messages.push(Some(kept));
             Enqueued::new(id(inner.messages.len() - 1))
         });
@@ -175,14 +175,14 @@ impl Inspection for Line {
         let mut all: BTreeMap<&str, Counts> = BTreeMap::new();
         for kept in inner.messages.iter().flatten() {
             let counts = all.entry(&kept.new.queue).or_insert_with(|| Counts::new(&kept.new.queue, ""));
-            if kept.state == State::Ready {
+            if kept.state == MessageState::Ready {
                 counts.oldest_ready = counts.oldest_ready.into_iter().chain([kept.due_since]).min();
             }
             *match kept.state {
-                State::Ready => &mut counts.ready,
-                State::Delayed => &mut counts.delayed,
-                State::Reserved => &mut counts.reserved,
-                State::Buried => &mut counts.buried,
+                MessageState::Ready => &mut counts.ready,
+                MessageState::Delayed => &mut counts.delayed,
+                MessageState::Reserved => &mut counts.reserved,
+                MessageState::Buried => &mut counts.buried,
             } += 1;
         }
         let mut stats = Stats::default();
@@ -195,10 +195,10 @@ impl Inspection for Line {
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         let (mut inner, now) = self.now();
-        let picked = inner.picked(filter, |kept| kept.state == State::Buried);
+        let picked = inner.picked(filter, |kept| kept.state == MessageState::Buried);
         for at in &picked {
             let Some(kept) = &mut inner.messages[*at] else { continue };
-            (kept.state, kept.attempts, kept.lost) = (State::Ready, 0, 0);
+            (kept.state, kept.attempts, kept.abandoned) = (MessageState::Ready, 0, 0);
             (kept.since, kept.due_since) = (now, now);
         }
         self.0.signal.notify();
@@ -207,7 +207,7 @@ impl Inspection for Line {
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         let (mut inner, _) = self.now();
-        let picked = inner.picked(filter, |kept| kept.state != State::Reserved);
+        let picked = inner.picked(filter, |kept| kept.state != MessageState::Reserved);
         for at in &picked {
             inner.messages[*at] = None;
         }
@@ -227,7 +227,7 @@ impl Seat {
     fn change(&self, lease: &Lease, change: impl FnOnce(&mut Option<Kept>, DateTime<Utc>)) -> Result<(), QueueError> {
         let (mut inner, now) = self.line.now();
         let slot = place(&lease.id).and_then(|at| inner.messages.get_mut(at));
-        let holds = |kept: &Kept| kept.state == State::Reserved && kept.lease.to_string() == *lease.token;
+        let holds = |kept: &Kept| kept.state == MessageState::Reserved && kept.lease.to_string() == *lease.token;
         match slot.filter(|slot| slot.as_ref().is_some_and(holds)) {
             Some(slot) => change(slot, now),
             None => return Err(QueueError::LeaseLost { id: lease.id.clone() }),
@@ -243,19 +243,19 @@ impl Consumer for Seat {
         let end = self.line.0.clock.uptime() + wait;
         loop {
             // Before the look, so that what comes after it ends the wait.
-            let seen = self.line.0.signal.seen();
+            let seen = self.line.0.signal.generation();
             let (mut inner, now) = self.line.now();
             inner.leases += 1;
             let (lease, interrupts) = (inner.leases, inner.interrupts);
             let all = inner.messages.iter_mut().enumerate().filter_map(|(at, kept)| Some((at, kept.as_mut()?)));
-            let ready = all.filter(|(_, k)| k.state == State::Ready && self.queues.contains(&k.new.queue));
+            let ready = all.filter(|(_, k)| k.state == MessageState::Ready && self.queues.contains(&k.new.queue));
             if let Some((at, kept)) = ready.min_by_key(|(at, kept)| (kept.new.priority, *at)) {
-                (kept.state, kept.since, kept.lease) = (State::Reserved, now, lease);
+                (kept.state, kept.since, kept.lease) = (MessageState::Reserved, now, lease);
                 kept.until = Some(after(now, kept.new.ttr));
                 let lease = Lease { id: id(at), token: lease.to_string().into() };
                 let text = kept.new.text.clone().into_bytes();
                 let mut delivery = Delivery::new(lease, &kept.new.queue, kept.due_since, kept.new.ttr, text);
-                (delivery.attempts, delivery.lost) = (kept.attempts, kept.lost);
+                (delivery.attempts, delivery.abandoned) = (kept.attempts, kept.abandoned);
                 return Ok(Some(delivery));
             }
             drop(inner);
@@ -278,7 +278,7 @@ impl Consumer for Seat {
             let Some(kept) = slot else { return };
             kept.attempts += u32::from(counted);
             kept.until = (!delay.is_zero()).then(|| after(now, *delay));
-            kept.state = if kept.until.is_some() { State::Delayed } else { State::Ready };
+            kept.state = if kept.until.is_some() { MessageState::Delayed } else { MessageState::Ready };
             kept.since = now;
         };
         self.change(lease, |slot, now| match settlement {
@@ -287,7 +287,7 @@ impl Consumer for Seat {
             Settlement::Bury { counted, .. } => {
                 let Some(kept) = slot else { return };
                 kept.attempts += u32::from(*counted);
-                (kept.state, kept.since, kept.until) = (State::Buried, now, None);
+                (kept.state, kept.since, kept.until) = (MessageState::Buried, now, None);
             }
             Settlement::Commit { .. } | Settlement::Expire => *slot = None,
         })

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pulpo_tests::beanstalkd::free_port;
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
 const MAILER: &str = env!("CARGO_BIN_EXE_mailer");
@@ -55,7 +55,7 @@ fn timeless(text: &str) -> String {
 fn the_session_of_the_documentation_is_a_real_one() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");
     let document = std::fs::read_to_string(&file).expect("the document");
-    let place = Place::new();
+    let place = Sandbox::new();
     // Nobody listens there yet.
     let address = format!("127.0.0.1:{}", free_port());
     let run = |line: &str| {
@@ -107,7 +107,7 @@ fn the_session_of_the_documentation_is_a_real_one() {
 
 #[test]
 fn handlers_tell_of_their_batches_and_states() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let program = env!("CARGO_BIN_EXE_access_log");
     let said = place.run(program, &["handlers", "--json"]);
     let all: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");

@@ -2,23 +2,23 @@
 
 use std::path::Path;
 
-use pulpo_tests::program::{Place, Said};
+use pulpo_tests::program::{CommandOutput, Sandbox};
 use pulpo_tests::python::interpreter;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_python_producer");
 
 /// Works until nothing is ready any more.
-fn drain(place: &Place) -> Said {
+fn drain(place: &Sandbox) -> CommandOutput {
     place.run(WORKER, &["--set", "sleep_duration=2s", "--set", "shutdown_after_number_of_empty_iterations=1"])
 }
 
-fn python(place: &Place, arguments: &[&str]) -> Said {
+fn python(place: &Sandbox, arguments: &[&str]) -> CommandOutput {
     let said = place.run(interpreter().to_str().expect("a path"), arguments);
     assert_eq!(said.code, 0, "{}", said.err);
     said
 }
 
-fn lines(said: &Said) -> Vec<&str> {
+fn lines(said: &CommandOutput) -> Vec<&str> {
     let mut lines: Vec<_> = said.out.lines().collect();
     lines.sort_unstable();
     lines
@@ -26,7 +26,7 @@ fn lines(said: &Said) -> Vec<&str> {
 
 #[test]
 fn jobs_from_python_reach_typed_handlers() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     let producer = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/producer.py");
     let said = python(&place, &[producer.to_str().expect("a path"), &place.server_address()]);
     assert_eq!(said.out, "published 4 jobs\n");
@@ -38,7 +38,7 @@ fn jobs_from_python_reach_typed_handlers() {
 
 #[test]
 fn messages_of_the_original_implementation_reach_typed_handlers() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     let messages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pulpo/src/message/python.jsonl");
     let put = "
 import json, sys, greenstalk

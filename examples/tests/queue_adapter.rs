@@ -8,7 +8,7 @@ use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::QueueAdapter;
 use pulpo::queue::conformance::Harness;
 use pulpo_examples::line::Line;
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 /// What the suite needs: an empty queue, and a way to let time pass.
 struct Test {
@@ -42,7 +42,7 @@ pulpo::queue_conformance!(Test::new());
 
 #[test]
 fn a_worker_works_on_it() {
-    let said = Place::new().run(env!("CARGO_BIN_EXE_queue_adapter"), &[]);
+    let said = Sandbox::new().run(env!("CARGO_BIN_EXE_queue_adapter"), &[]);
     assert_eq!(said.code, 0, "{}", said.err);
     let (orders, _) = pulpo_examples::orders::read().expect("orders");
     let unpaid = orders.iter().filter(|o| o.status == pulpo_examples::orders::Status::Unpaid).count();

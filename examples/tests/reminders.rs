@@ -1,10 +1,10 @@
 //! Lives through the day of the reminders.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 #[test]
 fn each_reminder_comes_in_its_time_or_not_at_all() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let said = place.run(env!("CARGO_BIN_EXE_reminders"), &[]);
     assert_eq!(said.code, 0, "{}", said.err);
     let lines: Vec<_> = said.out.lines().collect();

@@ -1,13 +1,13 @@
 //! Makes thumbnails of the pictures that ship with the example.
 
 use image::{GenericImageView as _, ImageReader};
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_thumbnails");
 
 #[test]
 fn each_picture_is_shrunk_and_what_is_none_is_buried() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let said = place.run(PROGRAM, &[]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.starts_with("published  4 pictures\ndone       3 of them in 3 sizes, "), "{}", said.out);
@@ -27,7 +27,7 @@ fn each_picture_is_shrunk_and_what_is_none_is_buried() {
 
 #[test]
 fn a_folder_that_is_not_there_is_an_error() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let said = place.run(PROGRAM, &["nowhere"]);
     assert_eq!(said.code, 1);
     assert!(said.err.contains("cannot read the folder nowhere"), "{}", said.err);

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ struct Answer {
 }
 
 impl Service {
-    fn start(place: &Place, worker: &str) -> Self {
+    fn start(place: &Sandbox, worker: &str) -> Self {
         let mut command = place.command(PROGRAM, &[]);
         command.env("PORT", "0").env("WORKER", worker).stdout(Stdio::piped());
         let mut child = command.spawn().expect("started");
@@ -67,7 +67,7 @@ impl Drop for Service {
 
 #[test]
 fn a_request_is_answered_at_once_and_its_job_is_done_later() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let service = Service::start(&place, "on");
     let job = service.post("FI");
     let mut answer = service.ask("GET", &job, "");
@@ -87,7 +87,7 @@ fn a_request_is_answered_at_once_and_its_job_is_done_later() {
 
 #[test]
 fn a_job_that_cannot_be_done_says_why() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let service = Service::start(&place, "on");
     let job = service.post("XX");
     until("the job has failed", || service.ask("GET", &job, "").body["state"] == "failed");
@@ -100,7 +100,7 @@ fn a_job_that_cannot_be_done_says_why() {
 
 #[test]
 fn a_worker_elsewhere_does_the_jobs() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let service = Service::start(&place, "off");
     let job = service.post("PL");
     let answer = service.ask("GET", &job, "");
@@ -112,7 +112,7 @@ fn a_worker_elsewhere_does_the_jobs() {
 
 #[test]
 fn one_signal_ends_the_service_and_its_worker() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let mut service = Service::start(&place, "on");
     let job = service.post("FI");
     until("the report is made", || service.ask("GET", &job, "").status == 303);

@@ -1,6 +1,6 @@
 //! Time, passed in: the only place that reads the real clock.
 //!
-//! Everything that waits does so on a [`Signal`], which a notification or the
+//! Everything that waits does so on a [`Notify`], which a notification or the
 //! clock wakes. With a [`ManualClock`] only the test moves the time, so a test
 //! of a delay of an hour takes no time and never sleeps.
 
@@ -21,10 +21,10 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// How long to wait in real time until `duration` has passed on this
     /// clock; `None` if only a notification tells.
-    fn real(&self, duration: Duration) -> Option<Duration>;
+    fn real_timeout(&self, duration: Duration) -> Option<Duration>;
 
     /// Asks to have `signal` notified when this clock is moved by hand.
-    fn attach(&self, signal: &Arc<Signal>);
+    fn attach(&self, signal: &Arc<Notify>);
 }
 
 /// The clock of the machine.
@@ -56,11 +56,11 @@ impl Clock for SystemClock {
         self.started.elapsed()
     }
 
-    fn real(&self, duration: Duration) -> Option<Duration> {
+    fn real_timeout(&self, duration: Duration) -> Option<Duration> {
         Some(duration)
     }
 
-    fn attach(&self, _: &Arc<Signal>) {}
+    fn attach(&self, _: &Arc<Notify>) {}
 }
 
 /// A clock that stands still until it is moved.
@@ -81,7 +81,7 @@ pub struct ManualClock(Arc<Mutex<Manual>>);
 struct Manual {
     now: DateTime<Utc>,
     uptime: Duration,
-    signals: Vec<Weak<Signal>>,
+    signals: Vec<Weak<Notify>>,
 }
 
 impl ManualClock {
@@ -137,11 +137,11 @@ impl Clock for ManualClock {
         lock(&self.0).uptime
     }
 
-    fn real(&self, _: Duration) -> Option<Duration> {
+    fn real_timeout(&self, _: Duration) -> Option<Duration> {
         None
     }
 
-    fn attach(&self, signal: &Arc<Signal>) {
+    fn attach(&self, signal: &Arc<Notify>) {
         lock(&self.0).signals.push(Arc::downgrade(signal));
     }
 }
@@ -149,21 +149,21 @@ impl Clock for ManualClock {
 /// Wakes those who wait. Nobody misses a notification: who waits says which
 /// one it has seen last.
 #[derive(Debug)]
-pub struct Signal {
-    state: Mutex<SignalState>,
+pub struct Notify {
+    state: Mutex<NotifyState>,
     changed: Condvar,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
-struct SignalState {
+struct NotifyState {
     count: u64,
     /// Threads that wait. To wake nobody is a system call too.
     waiting: usize,
 }
 
-impl Signal {
-    /// A signal whose waits go by `clock`.
+impl Notify {
+    /// A notification whose waits go by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         let signal = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), clock });
         signal.clock.attach(&signal);
@@ -171,8 +171,8 @@ impl Signal {
     }
 
     /// How often it was notified: to be read before the state that the wait
-    /// is for, and handed to [`Signal::wait`].
-    pub fn seen(&self) -> u64 {
+    /// is for, and handed to [`Notify::wait`].
+    pub fn generation(&self) -> u64 {
         lock(&self.state).count
     }
 
@@ -191,8 +191,8 @@ impl Signal {
     pub fn wait(&self, seen: u64, at_most: Option<Duration>) {
         let mut state = lock(&self.state);
         state.waiting += 1;
-        let unchanged = |state: &mut SignalState| state.count == seen;
-        let mut state = match at_most.and_then(|at_most| self.clock.real(at_most)) {
+        let unchanged = |state: &mut NotifyState| state.count == seen;
+        let mut state = match at_most.and_then(|at_most| self.clock.real_timeout(at_most)) {
             Some(limit) => {
                 let waited = self.changed.wait_timeout_while(state, limit, unchanged);
                 waited.unwrap_or_else(PoisonError::into_inner).0

@@ -68,7 +68,7 @@ impl Pulpo {
     /// If the queue cannot be opened.
     pub fn with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
         let queue = config.open(clock.clone())?;
-        Ok(Self::on(queue, config.worker, clock))
+        Ok(Self::with_queue(queue, config.worker, clock))
     }
 
     /// Opens the queue for a command that looks at it or administers it.
@@ -76,7 +76,7 @@ impl Pulpo {
     pub(crate) fn existing(config: Config) -> Result<Self, SetupError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let queue = config.open_existing(clock.clone())?;
-        Ok(Self::on(queue, config.worker, clock))
+        Ok(Self::with_queue(queue, config.worker, clock))
     }
 
     /// Opens the queue for a command that publishes to it.
@@ -84,12 +84,12 @@ impl Pulpo {
     pub(crate) fn to_publish(config: Config) -> Result<Self, SetupError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let queue = config.open_to_publish(clock.clone())?;
-        Ok(Self::on(queue, config.worker, clock))
+        Ok(Self::with_queue(queue, config.worker, clock))
     }
 
     /// On a queue of whatever kind: for adapters of your own.
     #[must_use]
-    pub fn on(queue: Arc<dyn QueueAdapter>, options: WorkerOptions, clock: Arc<dyn Clock>) -> Self {
+    pub fn with_queue(queue: Arc<dyn QueueAdapter>, options: WorkerOptions, clock: Arc<dyn Clock>) -> Self {
         // The first process to have a queue is the parent of those that it forks.
         in_fork();
         let producer = Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone());
@@ -133,12 +133,12 @@ impl Pulpo {
     /// # Errors
     /// If there are no handlers, or two for one request type.
     pub fn worker(&self) -> Result<Worker, WorkError> {
-        Ok(self.worker_of(Registry::collect()?))
+        Ok(self.worker_with(Registry::collect()?))
     }
 
     /// A worker for these handlers.
     #[must_use]
-    pub fn worker_of(&self, registry: Registry) -> Worker {
+    pub fn worker_with(&self, registry: Registry) -> Worker {
         let Inner { queue, options, clock, .. } = &*self.0;
         Worker::with_clock(queue.clone(), registry, options.clone(), clock.clone())
     }
@@ -153,8 +153,8 @@ impl Pulpo {
     /// # Errors
     /// If the queue cannot be reached. The first three gauges then stay as
     /// they were.
-    pub fn measure(&self) -> Result<(), QueueError> {
-        let measured = self.0.gauges.measure();
+    pub fn record_queue_gauges(&self) -> Result<(), QueueError> {
+        let measured = self.0.gauges.record();
         telemetry::reachable(measured.is_ok());
         measured
     }

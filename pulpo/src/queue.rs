@@ -284,7 +284,7 @@ pub struct Delivery {
     pub attempts: u32,
     /// How many of them ended without a word: the worker died or was silent
     /// for longer than the ttr.
-    pub lost: u32,
+    pub abandoned: u32,
     /// How often it was kicked, in a queue where a kick cannot set the two
     /// counts above to 0; else 0. See [`Delivery::failed`].
     pub kicks: u32,
@@ -305,7 +305,7 @@ impl Delivery {
     #[must_use]
     pub fn new(lease: Lease, queue: impl Into<String>, due_since: DateTime<Utc>, ttr: Duration, text: Vec<u8>) -> Self {
         let left_since = Some(due_since);
-        Self { lease, queue: queue.into(), attempts: 0, lost: 0, kicks: 0, due_since, left_since, ttr, text }
+        Self { lease, queue: queue.into(), attempts: 0, abandoned: 0, kicks: 0, due_since, left_since, ttr, text }
     }
 
     /// How many failed runs count against `max_attempts`.
@@ -334,7 +334,7 @@ pub struct Lease {
 /// Where a message is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum MessageState {
     /// Waits for a worker.
     Ready,
     /// Waits for its time.
@@ -345,7 +345,7 @@ pub enum State {
     Buried,
 }
 
-impl State {
+impl MessageState {
     /// All states, in the order of a message's life.
     pub const ALL: [Self; 4] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried];
 
@@ -361,13 +361,13 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for MessageState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-impl std::str::FromStr for State {
+impl std::str::FromStr for MessageState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -389,7 +389,7 @@ pub struct StoredMessage {
     /// The request type; empty if it has none.
     pub request_type: String,
     /// Where it is in its life.
-    pub state: State,
+    pub state: MessageState,
     /// When it came into this state, if the queue knows: when it was published,
     /// put back, due, leased, buried or kicked. Ages go by it, see
     /// [`Filter::older_than`].
@@ -405,7 +405,7 @@ pub struct StoredMessage {
     /// How many runs failed so far.
     pub attempts: u32,
     /// How many of them ended without a word.
-    pub lost: u32,
+    pub abandoned: u32,
     /// How often it was kicked, if the queue counts that.
     pub kicks: Option<u32>,
     /// When it was published, if the queue knows.
@@ -425,7 +425,7 @@ pub struct StoredMessage {
 impl StoredMessage {
     /// A message in this state of which nothing else is known.
     #[must_use]
-    pub fn new(id: MessageId, queue: impl Into<String>, state: State, text: impl Into<Vec<u8>>) -> Self {
+    pub fn new(id: MessageId, queue: impl Into<String>, state: MessageState, text: impl Into<Vec<u8>>) -> Self {
         Self {
             id,
             queue: queue.into(),
@@ -436,7 +436,7 @@ impl StoredMessage {
             until: None,
             lease: None,
             attempts: 0,
-            lost: 0,
+            abandoned: 0,
             kicks: None,
             enqueued_at: None,
             due_since: None,

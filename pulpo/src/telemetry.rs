@@ -26,7 +26,7 @@ pub(crate) const BURIED: &str = "pulpo_jobs_buried_total";
 /// Jobs deleted unprocessed, since their expiration had passed.
 pub(crate) const EXPIRED: &str = "pulpo_jobs_expired_total";
 /// Jobs given back uncounted when the worker stopped.
-pub(crate) const GIVEN_BACK: &str = "pulpo_jobs_given_back_total";
+pub(crate) const RELEASED: &str = "pulpo_jobs_released_total";
 /// Runs whose lease was lost, so that their result did not count.
 pub(crate) const LOST: &str = "pulpo_jobs_lost_total";
 /// How long runs took.
@@ -57,7 +57,7 @@ pub(crate) const COUNTERS: [(&str, &str); 8] = [
     (RETRIED, "runs that failed, or could not begin, and are tried again"),
     (BURIED, "jobs kept for a person"),
     (EXPIRED, "jobs deleted unprocessed, since their expiration had passed"),
-    (GIVEN_BACK, "jobs given back uncounted when the worker stopped"),
+    (RELEASED, "jobs given back uncounted when the worker stopped"),
     (LOST, "runs whose lease was lost, so that their result did not count"),
 ];
 

@@ -222,7 +222,7 @@ use self::recorder::Recorder;
 use crate::clock::{Clock as _, ManualClock, lock};
 use crate::config::Config;
 use crate::instance::{Pulpo, scoped};
-use crate::queue::{Filter, State as QueueState, StoredMessage};
+use crate::queue::{Filter, MessageState, StoredMessage};
 use crate::state::{State, States};
 use crate::worker::{StepError, WorkerOptions};
 
@@ -296,7 +296,7 @@ impl TestPulpo {
                 }
             };
             let recorder = Recorder::new(queue, clock.clone(), Box::new(on_publish));
-            let pulpo = Pulpo::on(Arc::new(recorder.clone()), options, Arc::new(clock.clone()));
+            let pulpo = Pulpo::with_queue(Arc::new(recorder.clone()), options, Arc::new(clock.clone()));
             let (inline, published) = Default::default();
             Kit { pulpo, recorder, clock, states: Mutex::default(), inline, published, running: Mutex::default() }
         });
@@ -531,7 +531,7 @@ impl Kit {
 
     /// How long until a message becomes ready, if one is going to.
     fn next_due(&self) -> Option<Duration> {
-        let delayed = self.pulpo.queue().list(&Filter::all().state(QueueState::Delayed));
+        let delayed = self.pulpo.queue().list(&Filter::all().state(MessageState::Delayed));
         let earliest = delayed.ok()?.into_iter().filter_map(|message| message.until).min()?;
         (earliest - self.clock.now()).to_std().ok()
     }

@@ -384,7 +384,7 @@ impl Shared {
                 let reason = self.shown(reason);
                 tracing::warn!(id, request_type, attempt, queue, took = took(), reason, again_in, "put back");
                 let retried = *counted || !delay.is_zero();
-                if retried { (&self.counts.retried, "retried") } else { (&self.counts.given_back, "given_back") }
+                if retried { (&self.counts.retried, "retried") } else { (&self.counts.released, "released") }
             }
             (Ok(()), Disposition::LeaveToOthers { delay, reason }) => {
                 let again_in = tracing::field::display(rough(*delay));
@@ -456,9 +456,9 @@ pub struct Summary {
     /// Messages deleted unprocessed, since their expiration had passed.
     pub expired: u64,
     /// Runs whose lease was lost, so that their result did not count.
-    pub lost: u64,
+    pub lost_leases: u64,
     /// Messages given back uncounted when the worker stopped.
-    pub given_back: u64,
+    pub released: u64,
 }
 
 #[derive(Debug, Default)]
@@ -468,7 +468,7 @@ struct Counts {
     buried: AtomicU64,
     expired: AtomicU64,
     lost: AtomicU64,
-    given_back: AtomicU64,
+    released: AtomicU64,
 }
 
 impl Counts {
@@ -479,8 +479,8 @@ impl Counts {
             retried: read(&self.retried),
             buried: read(&self.buried),
             expired: read(&self.expired),
-            lost: read(&self.lost),
-            given_back: read(&self.given_back),
+            lost_leases: read(&self.lost),
+            released: read(&self.released),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::program::Place;
+use crate::program::Sandbox;
 use crate::wait::until;
 
 /// The end of the arguments of a worker that listens on a free port.
@@ -15,7 +15,7 @@ pub const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 /// # Panics
 /// If it does not come to listen.
 #[must_use]
-pub fn address(place: &Place) -> SocketAddr {
+pub fn address(place: &Sandbox) -> SocketAddr {
     let mut address = None;
     until("the worker listens", || {
         let log = place.log();

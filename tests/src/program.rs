@@ -8,14 +8,14 @@ use crate::beanstalkd::BeanstalkdServer;
 
 /// A folder, where programs are run on a queue in it, or on a server.
 #[derive(Debug)]
-pub struct Place {
+pub struct Sandbox {
     folder: tempfile::TempDir,
     server: Option<BeanstalkdServer>,
 }
 
 /// What a program said in the end.
 #[derive(Debug)]
-pub struct Said {
+pub struct CommandOutput {
     /// On standard output.
     pub out: String,
     /// On standard error.
@@ -24,7 +24,7 @@ pub struct Said {
     pub code: i32,
 }
 
-impl Said {
+impl CommandOutput {
     /// Runs a command to its end.
     ///
     /// # Panics
@@ -35,7 +35,7 @@ impl Said {
     }
 }
 
-impl Place {
+impl Sandbox {
     /// An empty folder.
     ///
     /// # Panics
@@ -110,7 +110,7 @@ impl Place {
     /// # Panics
     /// If it cannot be started.
     #[must_use]
-    pub fn run(&self, program: &str, arguments: &[&str]) -> Said {
+    pub fn run(&self, program: &str, arguments: &[&str]) -> CommandOutput {
         said(self.command(program, arguments).stdin(Stdio::null()).output().expect("started"))
     }
 
@@ -119,7 +119,7 @@ impl Place {
     /// # Panics
     /// If it cannot be started.
     #[must_use]
-    pub fn to_end(&self, command: &mut Command) -> Said {
+    pub fn to_end(&self, command: &mut Command) -> CommandOutput {
         said(command.stdin(Stdio::null()).output().expect("started"))
     }
 
@@ -128,7 +128,7 @@ impl Place {
     /// # Panics
     /// If it cannot be started.
     #[must_use]
-    pub fn run_with_input(&self, program: &str, arguments: &[&str], input: &str) -> Said {
+    pub fn run_with_input(&self, program: &str, arguments: &[&str], input: &str) -> CommandOutput {
         let mut child = self
             .command(program, arguments)
             .stdin(Stdio::piped())
@@ -179,14 +179,14 @@ impl Place {
     }
 }
 
-impl Default for Place {
+impl Default for Sandbox {
     fn default() -> Self {
         Self::new()
     }
 }
 
-fn said(output: Output) -> Said {
-    Said {
+fn said(output: Output) -> CommandOutput {
+    CommandOutput {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
         code: output.status.code().unwrap_or(-1),

@@ -11,7 +11,7 @@ use pulpo::MessageId;
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue, queue_name_problem};
 use pulpo::queue::{
-    DequeueFilter, Filter, Inspection, Lease, NewMessage, QueueAdapter as _, QueueError, Settlement, State,
+    DequeueFilter, Filter, Inspection, Lease, MessageState, NewMessage, QueueAdapter as _, QueueError, Settlement,
     StoredMessage,
 };
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
@@ -202,7 +202,7 @@ fn a_kick_by_another_program_gives_all_attempts_again() {
     let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(delivery.failed(3), 2);
     seat.settle(&delivery.lease, &mut Settlement::bury("failed", true)).unwrap();
-    assert_eq!(queue.peek(&id).unwrap().unwrap().state, State::Buried);
+    assert_eq!(queue.peek(&id).unwrap().unwrap().state, MessageState::Buried);
     let mut other = Other::new(&server);
     assert_eq!(other.say(format!("kick-job {id}").as_bytes()), "KICKED");
     let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
@@ -229,14 +229,14 @@ fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
     };
     let counts = || {
         let (_, delivery) = take();
-        (delivery.attempts, delivery.lost)
+        (delivery.attempts, delivery.abandoned)
     };
     assert_eq!([counts(), counts(), counts()], [(0, 0), (1, 1), (2, 2)]);
     server.kill();
     server.restart();
     assert_eq!(counts(), (0, 0));
     let (mut seat, delivery) = take();
-    assert_eq!((delivery.attempts, delivery.lost), (1, 1));
+    assert_eq!((delivery.attempts, delivery.abandoned), (1, 1));
     seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::from_secs(1), "failed", true)).unwrap();
     drop(seat);
     assert_eq!(counts(), (2, 1));
@@ -283,7 +283,7 @@ fn the_reason_of_a_burial_is_listed_and_peeked() {
     let [a, b, c] = ["a \u{1} \"first\"", "b ü", "c"].map(|reason| (bury(&queue, reason), reason));
     let gone = ids(queue.enqueue((0..100).map(|_| NewMessage::new("mail", "type", "gone")).collect()).unwrap());
     let expected = [&a, &b, &c].map(|(id, reason)| (id.as_str(), Some(*reason)));
-    assert_eq!(reasons(&queue.list(&Filter::all().state(State::Buried)).unwrap()), expected);
+    assert_eq!(reasons(&queue.list(&Filter::all().state(MessageState::Buried)).unwrap()), expected);
     assert_eq!(reasons(&queue.list(&Filter::all().request_type("b")).unwrap()), expected[1..2]);
     assert_eq!(reasons(&queue.list(&Filter::all().id(c.0.clone())).unwrap()), expected[2..]);
     for (id, expected) in [&a, &b, &c] {
@@ -309,7 +309,7 @@ fn a_message_that_is_buried_while_a_list_goes_on_is_listed_with_its_reason() {
     };
     std::thread::scope(|scope| {
         scope.spawn(bury_all);
-        let buried = Filter::all().state(State::Buried);
+        let buried = Filter::all().state(MessageState::Buried);
         let mut listed = 0;
         while listed < COUNT {
             let list = queue.list(&buried).unwrap();
@@ -459,7 +459,7 @@ fn notes_are_no_messages() {
     assert_eq!(queue.delete(&Filter::all().id(note.clone())).unwrap(), 0);
     assert_eq!(queue.kick(&Filter::all().id(note.clone())).unwrap(), 0);
     assert!(queue.list(&Filter::all().id(note)).unwrap().is_empty());
-    assert!(queue.list(&Filter::all().state(State::Delayed)).unwrap().is_empty());
+    assert!(queue.list(&Filter::all().state(MessageState::Delayed)).unwrap().is_empty());
     assert_eq!(queue.list(&Filter::all()).unwrap().len(), 1);
     let stats = queue.stats().unwrap().counts;
     assert_eq!((stats.len(), stats[0].queue.as_str(), stats[0].total()), (1, "mail", 1));
@@ -499,7 +499,7 @@ fn a_server_that_takes_no_note_buries_all_the_same() {
     let queue = queue_at(&server);
     let [long, short] = [&"long ".repeat(100), "short"].map(|reason| bury(&queue, reason));
     let expected = [(long.as_str(), None), (short.as_str(), Some("short"))];
-    assert_eq!(reasons(&queue.list(&Filter::all().state(State::Buried)).unwrap()), expected);
+    assert_eq!(reasons(&queue.list(&Filter::all().state(MessageState::Buried)).unwrap()), expected);
     assert_eq!(reason(&queue.peek(&long).unwrap().unwrap()), None);
 
     let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0).id;
@@ -511,7 +511,7 @@ fn a_server_that_takes_no_note_buries_all_the_same() {
     });
     seat.settle(&delivery.lease, &mut Settlement::bury("drained", true)).unwrap();
     let buried = queue.peek(&id).unwrap().unwrap();
-    assert_eq!((buried.state, reason(&buried)), (State::Buried, None));
+    assert_eq!((buried.state, reason(&buried)), (MessageState::Buried, None));
     assert_eq!(queue.delete(&Filter::all().id(id)).unwrap(), 1);
     assert_eq!(queue.kick(&Filter::all().queue("mail")).unwrap(), 2);
 }

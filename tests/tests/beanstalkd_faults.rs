@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::queue::{
-    Consumer, DequeueFilter, Filter, Inspection, NewMessage, QueueAdapter as _, QueueError, Settlement, State,
+    Consumer, DequeueFilter, Filter, Inspection, MessageState, NewMessage, QueueAdapter as _, QueueError, Settlement,
 };
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
 use pulpo_tests::proxy::Proxy;
@@ -546,6 +546,6 @@ fn cut(cuts: fn(u64) -> u64) {
     let lost: Vec<_> = sent.difference(&all).collect();
     assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), sent.len());
     assert!(sent.len() > 50, "only {} were published", sent.len());
-    let left = queue_at(server.port()).list(&Filter::all().state(State::Reserved)).unwrap();
+    let left = queue_at(server.port()).list(&Filter::all().state(MessageState::Reserved)).unwrap();
     assert!(left.is_empty(), "{left:?}");
 }

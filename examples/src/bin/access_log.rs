@@ -23,7 +23,7 @@ use std::{env, fs, io};
 use anyhow::Context as _;
 use chrono::{DateTime, FixedOffset};
 use pulpo::config::Sources;
-use pulpo::queue::{Filter, State as QueueState};
+use pulpo::queue::{Filter, MessageState};
 use pulpo::{Config, Outcome, Pulpo, State};
 use serde::{Deserialize, Serialize};
 
@@ -154,7 +154,7 @@ fn main() -> anyhow::Result<ExitCode> {
     println!("counted {} lines, buried {}", summary.done, summary.buried);
     println!("{} hits in {} batches, {} bytes", report.hits, report.batches, report.bytes);
     report.print();
-    for line in pulpo.queue().list(&Filter::all().state(QueueState::Buried))? {
+    for line in pulpo.queue().list(&Filter::all().state(MessageState::Buried))? {
         println!("buried {}: {}", line.id, line.last_error.unwrap_or_default());
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The adapter is `examples/src/line.rs`, three traits in some 300 lines; read
-//! that first. Here it is put under a `Pulpo` with `Pulpo::on`, and from then
+//! that first. Here it is put under a `Pulpo` with `Pulpo::with_queue`, and from then
 //! on nothing knows that it is not one of pulpo's: publishing, priorities,
 //! retries, burying and the worker are the same.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     let mut options = WorkerOptions::default();
     options.sleep_duration = Duration::from_millis(500);
     options.shutdown_after_number_of_empty_iterations = 1;
-    let pulpo = Pulpo::on(Arc::new(line.clone()), options, clock);
+    let pulpo = Pulpo::with_queue(Arc::new(line.clone()), options, clock);
     println!("it can     {:?}", line.capabilities());
 
     let (orders, _) = orders::read()?;

@@ -24,7 +24,7 @@ use anyhow::Context as _;
 use email_address::EmailAddress;
 use mail_builder::MessageBuilder;
 use pulpo::config::Sources;
-use pulpo::queue::{Filter, QueueError, State, StoredMessage};
+use pulpo::queue::{Filter, MessageState, QueueError, StoredMessage};
 use pulpo::{Config, Message, Pulpo, ResultExt as _};
 use pulpo_examples::orders::{self, Order, Status};
 use rust_decimal::Decimal;
@@ -172,7 +172,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 /// What is buried in the queue; `None` if it cannot list.
 fn buried(pulpo: &Pulpo) -> anyhow::Result<Option<Vec<StoredMessage>>> {
-    match pulpo.queue().list(&Filter::all().state(State::Buried)) {
+    match pulpo.queue().list(&Filter::all().state(MessageState::Buried)) {
         Err(QueueError::Unsupported(_)) => Ok(None),
         listed => Ok(Some(listed?)),
     }

@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use image::imageops::FilterType;
 use image::{ImageFormat, ImageReader};
 use pulpo::config::Sources;
-use pulpo::queue::{Filter, State as QueueState};
+use pulpo::queue::{Filter, MessageState};
 use pulpo::{Config, Context, Pulpo, ResultExt as _, State};
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +89,7 @@ fn main() -> anyhow::Result<()> {
     let [pictures, bytes] = [&saved.pictures, &saved.bytes].map(|count| count.load(Ordering::Relaxed));
     println!("done       {pictures} of them in {} sizes, {bytes} bytes, see the folder {OUTPUT}", SIZES.len());
     println!("buried     {}:", summary.buried);
-    for message in pulpo.queue().list(&Filter::all().state(QueueState::Buried).queue("pictures"))? {
+    for message in pulpo.queue().list(&Filter::all().state(MessageState::Buried).queue("pictures"))? {
         println!("           {}", message.last_error.unwrap_or_default());
     }
     Ok(())

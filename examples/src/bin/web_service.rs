@@ -29,7 +29,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pulpo::queue::State as QueueState;
+use pulpo::queue::MessageState;
 use pulpo::{Config, Context, MessageId, Pulpo, ResultExt as _};
 use pulpo_examples::orders;
 use rust_decimal::Decimal;
@@ -108,7 +108,7 @@ async fn job(State(pulpo): State<Pulpo>, InPath(id): InPath<String>) -> Result<R
         }
         None => return Ok((StatusCode::NOT_FOUND, Json(json!({ "error": "no such job" }))).into_response()),
         Some(message) => match message.state {
-            QueueState::Buried => json!({ "job": id, "state": "failed", "reason": message.last_error }),
+            MessageState::Buried => json!({ "job": id, "state": "failed", "reason": message.last_error }),
             state => {
                 json!({ "job": id, "state": state, "failed_attempts": message.attempts, "reason": message.last_error })
             }

@@ -17,7 +17,7 @@ use super::show::{self, counted};
 use super::{Done, Format, Open, WrongUsage, names, terminal};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
-use crate::queue::{Filter, QueueAdapter, QueueError, State};
+use crate::queue::{Filter, MessageState, QueueAdapter, QueueError};
 use crate::report::chain;
 
 /// So many messages are looked at in one go.
@@ -31,7 +31,7 @@ const PART: usize = 1000;
 const PARTS: usize = 8;
 
 /// What can be deleted: all but what a worker has.
-const FREE: [State; 3] = [State::Ready, State::Delayed, State::Buried];
+const FREE: [MessageState; 3] = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
 
 /// How sure somebody is.
 #[derive(Clone, Copy, Debug, Args)]
@@ -98,7 +98,7 @@ pub(super) struct DeleteArguments {
     ids: Vec<MessageId>,
     /// Only those that are ready, delayed or buried; several with commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free, conflicts_with = "ids")]
-    state: Vec<State>,
+    state: Vec<MessageState>,
     /// Only those in this queue
     #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
@@ -129,16 +129,18 @@ pub(super) struct PurgeArguments {
     all: bool,
     /// Only those that are ready, delayed or buried; several with commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free)]
-    state: Vec<State>,
+    state: Vec<MessageState>,
     #[command(flatten)]
     pick: Pick,
     #[command(flatten)]
     sure: Sure,
 }
 
-fn free(text: &str) -> Result<State, String> {
+fn free(text: &str) -> Result<MessageState, String> {
     match text.parse()? {
-        State::Reserved => Err("expected ready, delayed or buried: nobody can delete what a worker has".to_owned()),
+        MessageState::Reserved => {
+            Err("expected ready, delayed or buried: nobody can delete what a worker has".to_owned())
+        }
         state => Ok(state),
     }
 }
@@ -152,7 +154,7 @@ pub(super) fn kick(open: Open<'_>, arguments: &KickArguments, out: &mut dyn Writ
     if !all && queue.is_none() && pick.is_empty() {
         return Err(WrongUsage(format!("expected an ID, --all, --queue, {FILTERS}")).into());
     }
-    let mut filter = pick.filter(&[State::Buried], queue.as_ref());
+    let mut filter = pick.filter(&[MessageState::Buried], queue.as_ref());
     filter.limit = *limit;
     many(open, &KICK, pick, &filter, *sure, out)
 }
@@ -186,7 +188,7 @@ struct Deed {
     verb: &'static str,
     done: &'static str,
     /// Which messages it can be done to.
-    to: &'static [State],
+    to: &'static [MessageState],
     act: fn(&dyn QueueAdapter, &Filter) -> Result<u64, QueueError>,
     /// Whether it is done without a word where nobody can be asked.
     harmless: bool,
@@ -195,7 +197,7 @@ struct Deed {
 const KICK: Deed = Deed {
     verb: "kick",
     done: "kicked",
-    to: &[State::Buried],
+    to: &[MessageState::Buried],
     act: |queue, filter| queue.kick(filter),
     harmless: true,
 };
@@ -236,7 +238,7 @@ fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dy
         }
         match queue.peek(id)? {
             None => problems.push(format!("there is no message {id}")),
-            Some(message) if message.state == State::Reserved && deed.to != KICK.to => problems.push(format!(
+            Some(message) if message.state == MessageState::Reserved && deed.to != KICK.to => problems.push(format!(
                 "message {id} is reserved by a worker: wait until it is settled, or its lease ends{}",
                 message.until.map(|until| format!(" {}", show::ago(until))).unwrap_or_default()
             )),
@@ -296,7 +298,7 @@ fn touch(
     queue: &dyn QueueAdapter,
     deed: &Deed,
     filter: &Filter,
-    meant: Vec<(MessageId, State)>,
+    meant: Vec<(MessageId, MessageState)>,
 ) -> Result<(u64, Option<String>), std::io::Error> {
     let interrupt = Interrupt::listen()?;
     let part = if queue.capabilities().complete_lists { PART } else { PART.max(meant.len().div_ceil(PARTS)) };
@@ -327,7 +329,7 @@ fn touch(
 }
 
 /// The messages that the filter picks, and their states.
-fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Vec<(MessageId, State)>, QueueError> {
+fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Vec<(MessageId, MessageState)>, QueueError> {
     let mut meant = Vec::new();
     let mut page = filter.clone();
     loop {
@@ -345,9 +347,9 @@ fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Vec<(MessageId, S
 }
 
 /// `12 messages (3 ready, 9 buried)`.
-fn described(meant: &[(MessageId, State)]) -> String {
+fn described(meant: &[(MessageId, MessageState)]) -> String {
     let count = |state| meant.iter().filter(|(_, of)| *of == state).count();
-    let parts = State::ALL.into_iter().filter(|state| count(*state) > 0);
+    let parts = MessageState::ALL.into_iter().filter(|state| count(*state) > 0);
     let parts: Vec<_> = parts.map(|state| format!("{} {state}", count(state))).collect();
     format!("{} ({})", counted(meant.len() as u64, "message"), parts.join(", "))
 }

@@ -11,7 +11,7 @@ use super::show::{self, ago};
 use super::table::{Cell, Column, Table};
 use super::{Done, Format, Open, names};
 use crate::message::MessageId;
-use crate::queue::{State, StoredMessage};
+use crate::queue::{MessageState, StoredMessage};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,7 +28,7 @@ worker has.")]
 pub(super) struct ListArguments {
     /// Only those that are ready, delayed, reserved or buried; several with commas
     #[arg(long, value_name = "S", value_delimiter = ',')]
-    state: Vec<State>,
+    state: Vec<MessageState>,
     /// Only those in this queue
     #[arg(long, value_name = "Q", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
@@ -105,8 +105,8 @@ fn table(messages: &[StoredMessage]) -> Table {
             message.priority.to_string().into(),
             message.attempts.to_string().into(),
             match (message.state, message.until) {
-                (State::Delayed, Some(until)) => format!("due {}", ago(until)),
-                (State::Reserved, Some(until)) => format!("lease ends {}", ago(until)),
+                (MessageState::Delayed, Some(until)) => format!("due {}", ago(until)),
+                (MessageState::Reserved, Some(until)) => format!("lease ends {}", ago(until)),
                 _ => message.since.map(ago).unwrap_or_default(),
             }
             .into(),

@@ -12,7 +12,7 @@ use super::show::{self, age, visible};
 use super::{Done, Format, terminal, text};
 use crate::instance::Pulpo;
 use crate::message::{MessageId, Priority};
-use crate::queue::{State, StoredMessage};
+use crate::queue::{MessageState, StoredMessage};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -79,11 +79,11 @@ fn plain(message: &StoredMessage, out: &mut dyn Write) -> Done {
         line("published", &age(at))?;
     }
     match (message.state, message.until, message.due_since) {
-        (State::Delayed, Some(until), _) => line("due", &age(until))?,
+        (MessageState::Delayed, Some(until), _) => line("due", &age(until))?,
         (_, _, Some(since)) => line("due since", &age(since))?,
         _ => {}
     }
-    if let (State::Reserved, Some(until)) = (message.state, message.until) {
+    if let (MessageState::Reserved, Some(until)) = (message.state, message.until) {
         line("lease ends", &age(until))?;
     }
     if let Some(lease) = &message.lease {
@@ -123,7 +123,7 @@ fn plain(message: &StoredMessage, out: &mut dyn Write) -> Done {
 const NAMES: usize = 13;
 
 fn attempts(message: &StoredMessage) -> String {
-    match message.lost {
+    match message.abandoned {
         0 => message.attempts.to_string(),
         lost => format!("{}, of which {lost} ended without a word: the worker died or was silent", message.attempts),
     }
@@ -133,13 +133,13 @@ fn attempts(message: &StoredMessage) -> String {
 #[derive(Serialize)]
 pub(super) struct Shown<'a> {
     id: &'a MessageId,
-    state: State,
+    state: MessageState,
     since: Option<DateTime<Utc>>,
     request_type: &'a str,
     queue: &'a str,
     priority: Priority,
     attempts: u32,
-    lost: u32,
+    abandoned: u32,
     kicks: Option<u32>,
     enqueued_at: Option<DateTime<Utc>>,
     due_since: Option<DateTime<Utc>>,
@@ -162,7 +162,7 @@ impl<'a> Shown<'a> {
             queue: &stored.queue,
             priority: stored.priority,
             attempts: stored.attempts,
-            lost: stored.lost,
+            abandoned: stored.abandoned,
             kicks: stored.kicks,
             enqueued_at: stored.enqueued_at,
             due_since: stored.due_since,

@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::{WrongUsage, show};
 use crate::config::parse_duration;
-use crate::queue::{Filter, State};
+use crate::queue::{Filter, MessageState};
 
 /// The filters that `list`, `kick`, `delete` and `purge` share.
 #[derive(Clone, Debug, Default, Args)]
@@ -64,7 +64,7 @@ impl Pick {
         Ok(())
     }
 
-    pub(super) fn filter(&self, states: &[State], queue: Option<&String>) -> Filter {
+    pub(super) fn filter(&self, states: &[MessageState], queue: Option<&String>) -> Filter {
         let mut filter = Filter::all();
         filter.states = states.to_vec();
         filter.queue = queue.cloned();

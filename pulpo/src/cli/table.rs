@@ -14,7 +14,7 @@ use std::fmt;
 use super::show::visible;
 use super::terminal;
 use super::text::{width, wrap};
-use crate::queue::State;
+use crate::queue::MessageState;
 
 /// More lines of one message in a table on a terminal hide the others.
 const MOST_LINES: usize = 3;
@@ -71,12 +71,12 @@ impl Cell {
         Self(count.to_string(), if count == 0 { Tone::Quiet } else { tone })
     }
 
-    pub(super) fn state(state: State) -> Self {
+    pub(super) fn state(state: MessageState) -> Self {
         let tone = match state {
-            State::Ready => Tone::Good,
-            State::Reserved => Tone::Busy,
-            State::Buried => Tone::Bad,
-            State::Delayed => Tone::Plain,
+            MessageState::Ready => Tone::Good,
+            MessageState::Reserved => Tone::Busy,
+            MessageState::Buried => Tone::Bad,
+            MessageState::Delayed => Tone::Plain,
         };
         Self(state.to_string(), tone)
     }

@@ -36,7 +36,7 @@ pub(super) fn run(
     names::warn_of_queues_to_work(&registry, &pulpo);
     let mut app = App::default();
     (program.setup)(&mut app).map_err(|error| setup_failed(&*error))?;
-    pulpo.worker_of(registry).app(app).run()?;
+    pulpo.worker_with(registry).app(app).run()?;
     Ok(())
 }
 

@@ -140,7 +140,7 @@ fn a_stop_gives_back_uncounted() {
 }
 
 #[test]
-fn what_fails_after_a_stop_was_asked_for_is_given_back_uncounted() {
+fn what_fails_after_a_stop_was_asked_for_is_released_uncounted() {
     // Also a last attempt.
     let at = Situation { stopping: true, failed: 19, ..situation() };
     let reason = |why: &str| format!("{why} (while its worker was shutting down: not counted)");

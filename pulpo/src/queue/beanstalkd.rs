@@ -104,7 +104,7 @@ use self::watchdog::Watchdog;
 use super::{
     Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
 };
-use crate::clock::{Clock, Signal, SystemClock};
+use crate::clock::{Clock, Notify, SystemClock};
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
 
@@ -197,7 +197,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// The server's leases go by real time, whatever the queue's clock is.
     lease_clock: SystemClock,
-    signal: Arc<Signal>,
+    signal: Arc<Notify>,
     interrupts: AtomicU64,
     leases: AtomicU64,
 }
@@ -250,7 +250,7 @@ impl Shared {
             place: format!("beanstalkd at {host}:{port}"),
             pool: Pool::new(Server { host, port, silence: socket_timeout, watchdog: Arc::new(Watchdog::new()) }),
             reserve_timeout,
-            signal: Signal::new(clock.clone()),
+            signal: Notify::new(clock.clone()),
             clock,
             lease_clock: SystemClock::new(),
             interrupts: AtomicU64::new(0),

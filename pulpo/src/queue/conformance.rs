@@ -53,7 +53,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Consumer, Delivery, DequeueFilter, Filter, Lease, NewMessage, QueueAdapter, QueueError, Settlement, State,
+    Consumer, Delivery, DequeueFilter, Filter, Lease, MessageState, NewMessage, QueueAdapter, QueueError, Settlement,
     StoredMessage,
 };
 use crate::message::{MessageId, Priority};
@@ -248,7 +248,7 @@ trait HarnessExt {
     fn seat(&self) -> Box<dyn Consumer>;
     fn seat_at(&self, queues: &[&str]) -> Box<dyn Consumer>;
     fn peek(&self, id: &MessageId) -> StoredMessage;
-    fn state(&self, id: &MessageId) -> State;
+    fn state(&self, id: &MessageId) -> MessageState;
     fn in_seconds(&self, seconds: i64) -> DateTime<Utc>;
 }
 
@@ -272,7 +272,7 @@ impl HarnessExt for dyn Harness + '_ {
         self.queue().peek(id).expect("peek").expect("the message is there")
     }
 
-    fn state(&self, id: &MessageId) -> State {
+    fn state(&self, id: &MessageId) -> MessageState {
         self.peek(id).state
     }
 

@@ -25,7 +25,7 @@ use self::opened::Opened;
 use self::shared::Shared;
 use self::writer::Durability;
 use super::{
-    Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, State, Stats,
+    Capabilities, Consumer, Enqueued, Filter, Inspection, MessageState, NewMessage, QueueAdapter, QueueError, Stats,
     StoredMessage,
 };
 use crate::clock::Clock;
@@ -311,7 +311,7 @@ fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlit
         };
         kind = Some((message, number));
         let due = message.delay.map(micros_up).filter(|due| *due > now);
-        let state = if due.is_some() { State::Delayed } else { State::Ready };
+        let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
         let is_long = message.text.len() > schema::LONGEST_INLINE_TEXT;
         let id = insert.insert(params![
             message.queue,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{State, StoredMessage};
+use super::{MessageState, StoredMessage};
 use crate::message::MessageId;
 
 /// Picks messages: those that fit all that is said.
@@ -14,7 +14,7 @@ pub struct Filter {
     /// These ones; an empty set picks none.
     pub ids: Option<BTreeSet<MessageId>>,
     /// In one of these states; in any if there is none here.
-    pub states: Vec<State>,
+    pub states: Vec<MessageState>,
     /// In this queue.
     pub queue: Option<String>,
     /// With this request type.
@@ -57,7 +57,7 @@ impl Filter {
 
     /// Only messages in this state; said several times, in any of them.
     #[must_use]
-    pub fn state(mut self, state: State) -> Self {
+    pub fn state(mut self, state: MessageState) -> Self {
         self.states.push(state);
         self
     }
@@ -130,7 +130,7 @@ impl Filter {
 
     /// Whether a message in this state is meant, as far as its state goes.
     #[must_use]
-    pub fn has_state(&self, state: State) -> bool {
+    pub fn has_state(&self, state: MessageState) -> bool {
         self.states.is_empty() || self.states.contains(&state)
     }
 
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn message(id: &str) -> StoredMessage {
-        StoredMessage::new(id.into(), "mail", State::Buried, "{}")
+        StoredMessage::new(id.into(), "mail", MessageState::Buried, "{}")
     }
 
     #[test]

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::{QUEUE_MEASURED, QUEUE_MESSAGES, QUEUE_OLDEST_READY};
 use crate::clock::{Clock, lock};
-use crate::queue::{QueueAdapter, QueueError, State, Stats};
+use crate::queue::{MessageState, QueueAdapter, QueueError, Stats};
 
 /// How many series there are at most of request types and queues that nobody
 /// here has named: any producer may make up as many as it likes.
@@ -67,7 +67,7 @@ impl QueueGauges {
     ///
     /// # Errors
     /// If the queue cannot be reached: then the gauges stay as they were.
-    pub(crate) fn measure(&self) -> Result<(), QueueError> {
+    pub(crate) fn record(&self) -> Result<(), QueueError> {
         let stats = match &self.only {
             Some(queues) => self.queue.stats_of(queues)?,
             None => self.queue.stats()?,
@@ -93,7 +93,7 @@ impl Series {
         }
         for kind in &self.kinds {
             let (queue, request_type) = kind;
-            for (state, depth) in State::ALL.into_iter().zip(depths.get(kind).copied().unwrap_or_default()) {
+            for (state, depth) in MessageState::ALL.into_iter().zip(depths.get(kind).copied().unwrap_or_default()) {
                 let mut labels = vec![("queue", queue.clone()), ("state", state.as_str().to_owned())];
                 if !request_type.is_empty() {
                     labels.insert(1, ("request_type", request_type.clone()));

@@ -7,7 +7,7 @@ use super::recorder::Published;
 use super::run::{Delay, Run, is_of};
 use crate::job::Job;
 use crate::message::Message;
-use crate::queue::{Filter, State};
+use crate::queue::{Filter, MessageState};
 use crate::report::limited;
 
 impl TestPulpo {
@@ -91,7 +91,7 @@ impl TestPulpo {
     /// If none is; lists what was published instead.
     #[track_caller]
     pub fn assert_buried<J: Job>(&self, part: &str) {
-        let buried = self.stored(&Filter::all().state(State::Buried));
+        let buried = self.stored(&Filter::all().state(MessageState::Buried));
         let found = buried.iter().any(|stored| {
             is_of::<J>(&stored.request_type) && stored.last_error.as_deref().is_some_and(|why| why.contains(part))
         });
@@ -136,7 +136,7 @@ impl TestPulpo {
             let body = body(wire);
             let state = match stored.iter().find(|stored| stored.id == *id) {
                 Some(stored) => match (stored.state, &stored.last_error) {
-                    (State::Delayed, why) => {
+                    (MessageState::Delayed, why) => {
                         let until = stored.until.and_then(|until| (until - self.now()).to_std().ok());
                         let until = humantime::format_duration(until.unwrap_or_default());
                         why.as_ref()

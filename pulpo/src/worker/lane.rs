@@ -280,7 +280,7 @@ impl Lane {
         let facts = Facts {
             failed,
             policy,
-            lost: delivery.lost.min(failed),
+            lost: delivery.abandoned.min(failed),
             // A queue may not know a delay that is over.
             due_since: delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since)),
             left_since: delivery.left_since,

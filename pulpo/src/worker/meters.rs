@@ -16,7 +16,7 @@ pub(super) struct JobMetrics {
     retried: Counter,
     buried: Counter,
     expired: Counter,
-    given_back: Counter,
+    released: Counter,
     lost: Counter,
     run: Histogram,
     wait: Histogram,
@@ -32,7 +32,7 @@ impl JobMetrics {
             retried: counter(telemetry::RETRIED),
             buried: counter(telemetry::BURIED),
             expired: counter(telemetry::EXPIRED),
-            given_back: counter(telemetry::GIVEN_BACK),
+            released: counter(telemetry::RELEASED),
             lost: counter(telemetry::LOST),
             run: histogram!(telemetry::RUN_SECONDS, "request_type" => request_type),
             wait: histogram!(telemetry::WAIT_SECONDS, "request_type" => request_type),
@@ -61,7 +61,7 @@ impl JobMetrics {
             Some(Disposition::Expire) => &self.expired,
             Some(Disposition::LeaveToOthers { .. }) => &self.retried,
             Some(Disposition::Rollback { delay, counted, .. }) if *counted || !delay.is_zero() => &self.retried,
-            Some(Disposition::Rollback { .. }) => &self.given_back,
+            Some(Disposition::Rollback { .. }) => &self.released,
             Some(Disposition::Bury { .. }) => &self.buried,
         };
         counter.increment(1);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::crew::{Crew, Recruiter};
 use super::slot::{InFlight, InFlightJob};
 use super::{Shared, WorkError};
-use crate::clock::Signal;
+use crate::clock::Notify;
 use crate::disposition::{Disposition, RunEnd};
 use crate::message::MessageId;
 use crate::queue::{Consumer, QueueError};
@@ -23,7 +23,7 @@ use crate::report::rough;
 pub(super) struct Monitor {
     pub(super) shared: Arc<Shared>,
     pub(super) crew: Crew,
-    signal: Arc<Signal>,
+    signal: Arc<Notify>,
     /// When it will look by itself, in nanoseconds of uptime.
     planned: AtomicU64,
 }
@@ -115,7 +115,7 @@ impl Monitor {
         let mut stop_by = None;
         let mut failed = None;
         loop {
-            let seen = self.signal.seen();
+            let seen = self.signal.generation();
             self.planned.store(LOOKING, Ordering::SeqCst);
             let uptime = clock.uptime();
             if self.shared.stop.requested() {

@@ -28,7 +28,7 @@ impl OutageBackoff {
         let end = clock.uptime().saturating_add(self.next());
         let stopping = stop.requested();
         loop {
-            let seen = stop.signal.seen();
+            let seen = stop.signal.generation();
             let left = end.saturating_sub(clock.uptime());
             if left.is_zero() || stop.requested() != stopping {
                 return;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 #[cfg(unix)]
 use crate::clock::SystemClock;
-use crate::clock::{Clock, Signal};
+use crate::clock::{Clock, Notify};
 #[cfg(unix)]
 use crate::process::signals;
 use crate::queue::QueueAdapter;
@@ -25,12 +25,12 @@ pub(super) struct Stop {
     level: AtomicU8,
     queue: Arc<dyn QueueAdapter>,
     /// Wakes lanes that pause, and the monitor.
-    pub(super) signal: Arc<Signal>,
+    pub(super) signal: Arc<Notify>,
 }
 
 impl Stop {
     pub(super) fn new(queue: Arc<dyn QueueAdapter>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { level: AtomicU8::new(WORKING), queue, signal: Signal::new(clock) })
+        Arc::new(Self { level: AtomicU8::new(WORKING), queue, signal: Notify::new(clock) })
     }
 
     pub(super) fn requested(&self) -> bool {

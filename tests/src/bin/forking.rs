@@ -33,7 +33,8 @@ fn main() -> Done {
             let mut seat = queue.consumer(&["pulpo".to_owned()])?;
             let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO)?.ok_or("a message")?.lease;
             fork_and_wait(|| {
-                let pulpo = Pulpo::on(Arc::new(queue.clone()), Default::default(), Arc::new(SystemClock::new()));
+                let pulpo =
+                    Pulpo::with_queue(Arc::new(queue.clone()), Default::default(), Arc::new(SystemClock::new()));
                 let mut told = vec![
                     said(queue.enqueue(new())),
                     said(queue.stats()),

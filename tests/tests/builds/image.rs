@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pulpo_tests::beanstalkd::free_port;
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
 use crate::workspace::root;
@@ -134,7 +134,7 @@ fn copy(from: &Path, to: &Path, ignored: &[&str]) {
 }
 
 /// Carries out the Dockerfile in `place`, with this folder as what is sent.
-fn build(place: &Place, sent: &Path, arguments: &[(&str, &str)]) -> Stage {
+fn build(place: &Sandbox, sent: &Path, arguments: &[(&str, &str)]) -> Stage {
     let ignored = fs::read_to_string(root().join("contrib/Dockerfile.dockerignore")).expect("a file");
     let ignored: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix("**/")).collect();
     let mut stages: BTreeMap<String, Stage> = BTreeMap::new();
@@ -179,7 +179,7 @@ fn build(place: &Place, sent: &Path, arguments: &[(&str, &str)]) -> Stage {
 }
 
 /// A clone of pulpo, and a program beside it.
-fn sent(place: &Place) -> PathBuf {
+fn sent(place: &Sandbox) -> PathBuf {
     let sent = place.path("sent");
     copy(&root(), &sent.join("pulpo"), &["target", ".git", "pulpo-data", "fuzz"]);
     fs::create_dir_all(sent.join("shop/src")).expect("made");
@@ -208,7 +208,7 @@ fn option<'a>(line: &'a str, option: &str) -> Option<&'a str> {
 
 #[test]
 fn the_image_is_built_and_works_and_answers_where_its_port_is_published() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let dockerfile = fs::read_to_string(root().join("contrib/Dockerfile")).expect("a file");
     let lines: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix("#   docker ")).collect();
 

@@ -6,15 +6,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use pulpo_tests::http::{get, status, value};
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::{until, within};
 
 use crate::health::somewhere;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
 /// Jobs that hang until there is a file `go`, for a tenth of a second each.
-fn hanging(place: &Place, jobs: u32, settings: &[&str]) -> (Command, std::net::SocketAddr) {
+fn hanging(place: &Sandbox, jobs: u32, settings: &[&str]) -> (Command, std::net::SocketAddr) {
     let said = place.run(WORKER, &["publish", "until", "--payload", "go", "--count", &jobs.to_string()]);
     assert_eq!(said.code, 0, "{}", said.err);
     let address = somewhere();
@@ -32,7 +32,7 @@ fn threads(worker: &Running, name: &str) -> usize {
 
 #[test]
 fn abandoned_runs_are_bounded_and_a_worker_that_takes_nothing_says_so() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let (command, address) = hanging(&place, 40, &["concurrency=8"]);
     let worker = place.start(command);
     until("no lane is left", || {
@@ -64,7 +64,7 @@ fn abandoned_runs_are_bounded_and_a_worker_that_takes_nothing_says_so() {
 
 #[test]
 fn the_bound_of_abandoned_runs_is_configured_and_a_worker_without_lanes_still_stops() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let (command, address) = hanging(&place, 9, &["concurrency=2", "max_abandoned_runs=3"]);
     let worker = place.start(command);
     until("no lane is left", || status(address, "/healthz") == 503);
@@ -90,7 +90,7 @@ fn limit_memory(worker: &Running, limited: bool) {
 }
 
 /// A worker of four lanes that all hang, and has no memory for more.
-fn without_threads(place: &Place, settings: &[&str]) -> (Running, std::net::SocketAddr) {
+fn without_threads(place: &Sandbox, settings: &[&str]) -> (Running, std::net::SocketAddr) {
     let settings = [&["concurrency=4", "handlers.until.timeout=2s"], settings].concat();
     let (command, address) = hanging(place, 4, &settings);
     let worker = place.start(command);
@@ -105,7 +105,7 @@ fn without_threads(place: &Place, settings: &[&str]) -> (Running, std::net::Sock
 
 #[test]
 fn a_lane_that_gets_no_thread_is_tried_again() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let (worker, address) = without_threads(&place, &[]);
     until("it gets no thread", || place.log().contains("no thread for a lane, trying again"));
     let (code, text) = get(address, "/healthz").expect("an answer");
@@ -120,7 +120,7 @@ fn a_lane_that_gets_no_thread_is_tried_again() {
 
 #[test]
 fn a_worker_that_gets_no_thread_for_a_lane_for_the_grace_ends_with_an_error() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let (worker, _) = without_threads(&place, &["shutdown_grace=1s"]);
     assert_eq!(worker.end(), 1);
     let log = place.log();

@@ -1,12 +1,12 @@
 //! What is there in place of a queue: each is refused by name, and left as it
 //! is.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
 #[track_caller]
-fn refused(place: &Place, queue: &str) -> String {
+fn refused(place: &Sandbox, queue: &str) -> String {
     let arguments = ["publish", "echo", "--payload", "x", "--set", &format!("queue=file:{queue}")];
     let said = place.run(WORKER, &arguments);
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{}", said.err);
@@ -15,7 +15,7 @@ fn refused(place: &Place, queue: &str) -> String {
 
 #[test]
 fn a_file_that_is_not_a_database() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::create_dir(place.path("q")).expect("made");
     let text = "not a database ".repeat(500);
     std::fs::write(place.path("q/queue.db"), &text).expect("written");
@@ -33,7 +33,7 @@ fn a_file_that_is_not_a_database() {
 
 #[test]
 fn a_database_of_a_newer_pulpo() {
-    let place = Place::new();
+    let place = Sandbox::new();
     assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "x"]).code, 0);
     let file = place.path("pulpo-data/queue.db");
     let newer = rusqlite::Connection::open(&file).expect("opened");
@@ -48,7 +48,7 @@ fn a_database_of_a_newer_pulpo() {
 
 #[test]
 fn a_folder_that_cannot_be_made_or_written() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::write(place.path("file"), "").expect("written");
     let file = std::fs::canonicalize(place.path("file")).expect("a file");
     let expected = format!("error: cannot make the folder {}/q: ", file.display());
@@ -60,7 +60,7 @@ fn a_folder_that_cannot_be_made_or_written() {
 
 #[test]
 fn a_disk_that_is_full() {
-    let place = Place::new();
+    let place = Sandbox::new();
     assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "first"]).code, 0);
     // A limit on the size of files, of 64 blocks of 1 KiB, stands for the end
     // of the disk; the signal that comes with it is ignored.

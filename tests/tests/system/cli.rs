@@ -1,6 +1,6 @@
 //! The command line, as a process.
 
-use pulpo_tests::program::{Place, Said};
+use pulpo_tests::program::{CommandOutput, Sandbox};
 use serde_json::{Value, json};
 
 mod absent;
@@ -22,28 +22,28 @@ mod widths;
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
 /// On the embedded queue, and on a server.
-fn both(test: impl Fn(&Place)) {
-    for place in [Place::new(), Place::with_beanstalkd()] {
+fn both(test: impl Fn(&Sandbox)) {
+    for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         test(&place);
     }
 }
 
 /// Runs it and expects it to do well.
 #[track_caller]
-fn well(place: &Place, arguments: &[&str]) -> String {
-    let Said { out, err, code } = place.run(WORKER, arguments);
+fn well(place: &Sandbox, arguments: &[&str]) -> String {
+    let CommandOutput { out, err, code } = place.run(WORKER, arguments);
     assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
     out
 }
 
 #[track_caller]
-fn as_json(place: &Place, arguments: &[&str]) -> Value {
+fn as_json(place: &Sandbox, arguments: &[&str]) -> Value {
     serde_json::from_str(&well(place, arguments)).expect("JSON")
 }
 
 /// Runs it and expects it to fail with this code.
 #[track_caller]
-fn refused(place: &Place, code: i32, arguments: &[&str]) -> String {
+fn refused(place: &Sandbox, code: i32, arguments: &[&str]) -> String {
     let said = place.run(WORKER, arguments);
     assert_eq!(said.code, code, "{arguments:?}: {}{}", said.out, said.err);
     said.err
@@ -51,8 +51,8 @@ fn refused(place: &Place, code: i32, arguments: &[&str]) -> String {
 
 /// Runs it and expects it to do well and to warn of something.
 #[track_caller]
-fn warned(place: &Place, arguments: &[&str]) -> (String, String) {
-    let Said { out, err, code } = place.run(WORKER, arguments);
+fn warned(place: &Sandbox, arguments: &[&str]) -> (String, String) {
+    let CommandOutput { out, err, code } = place.run(WORKER, arguments);
     assert_eq!(code, 0, "{arguments:?}: {out}{err}");
     assert!(err.starts_with("warning: ") && err.lines().count() == 1, "{arguments:?}: {err}");
     (out, err)
@@ -60,7 +60,7 @@ fn warned(place: &Place, arguments: &[&str]) -> (String, String) {
 
 /// Works until nothing is ready any more, and makes the queue if there is none.
 #[track_caller]
-fn drain(place: &Place) -> String {
+fn drain(place: &Sandbox) -> String {
     let drained = place
         .command(WORKER, &["--set", "sleep_duration=100ms", "--set", "shutdown_after_number_of_empty_iterations=1"])
         .output()
@@ -71,7 +71,7 @@ fn drain(place: &Place) -> String {
 
 #[test]
 fn a_job_is_published_listed_worked_and_gone() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let said = well(&place, &["publish", "record", "--body", r#"{"number": 5}"#]);
     assert_eq!(said, "published record as message 1\n");
     let list = well(&place, &["list"]);
@@ -87,7 +87,7 @@ fn a_job_is_published_listed_worked_and_gone() {
 
 #[test]
 fn a_body_comes_from_an_argument_a_file_or_standard_input() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::write(place.path("body.json"), r#"{"number": 2}"#).expect("written");
     well(&place, &["publish", "record", "--body", r#"{"number": 1}"#]);
     well(&place, &["publish", "record", "--body", "@body.json"]);
@@ -107,7 +107,7 @@ fn a_body_comes_from_an_argument_a_file_or_standard_input() {
 
 #[test]
 fn the_options_of_a_publication_reach_the_queue() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let out = well(
         &place,
         &[
@@ -138,7 +138,7 @@ fn the_options_of_a_publication_reach_the_queue() {
 
 #[test]
 fn what_cannot_be_published_is_refused_and_nothing_is_queued() {
-    let place = Place::new();
+    let place = Sandbox::new();
     for (arguments, expected) in [
         (&["publish", "recrod"][..], "no handler for the request type \"recrod\"; did you mean \"record\"?"),
         (&["publish", "zzz"], "no handler for the request type \"zzz\"; this program serves: echo, nap, record, say"),
@@ -175,7 +175,7 @@ fn what_cannot_be_published_is_refused_and_nothing_is_queued() {
 
 #[test]
 fn what_failed_is_found_kicked_and_deleted() {
-    let place = Place::new();
+    let place = Sandbox::new();
     for text in ["bad", "good", "bad"] {
         well(&place, &["publish", "echo", "--payload", text]);
     }
@@ -222,7 +222,7 @@ fn what_failed_is_found_kicked_and_deleted() {
 
 #[test]
 fn a_long_list_says_that_there_is_more() {
-    let place = Place::new();
+    let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "x", "--count", "101"]);
     let list = well(&place, &["list"]);
     assert_eq!(list.lines().count(), 102);
@@ -234,7 +234,7 @@ fn a_long_list_says_that_there_is_more() {
 
 #[test]
 fn the_handlers_are_listed_with_their_policies() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let all = as_json(&place, &["handlers", "--json"]);
     let names: Vec<_> = all.as_array().expect("a list").iter().map(|handler| &handler["request_type"]).collect();
     assert_eq!(names, ["echo", "nap", "record"]);
@@ -252,7 +252,7 @@ fn the_handlers_are_listed_with_their_policies() {
 
 #[test]
 fn control_characters_of_a_message_do_not_reach_the_terminal() {
-    let place = Place::new();
+    let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "\u{1b}[2Jfake\u{7}"]);
     let out = well(&place, &["peek", "1"]);
     assert!(!out.contains('\u{1b}') && !out.contains('\u{7}'), "{out}");
@@ -260,7 +260,7 @@ fn control_characters_of_a_message_do_not_reach_the_terminal() {
 
 #[test]
 fn a_configuration_that_is_wrong_is_refused_before_anything_is_done() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let error = refused(&place, 1, &["list", "--set", "sleep_duraton=5"]);
     assert!(
         error.contains("unknown configuration key `sleep_duraton`") && error.contains("`sleep_duration`"),
@@ -277,7 +277,7 @@ fn a_configuration_that_is_wrong_is_refused_before_anything_is_done() {
 
 #[test]
 fn help_and_version_are_there_for_everyone() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let help = well(&place, &["--help"]);
     for word in ["work", "publish", "list", "peek", "delete", "kick", "stats", "handlers", "Examples:"] {
         assert!(help.contains(word), "{help}");
@@ -287,11 +287,11 @@ fn help_and_version_are_there_for_everyone() {
 
 #[test]
 fn what_a_server_cannot_tell_is_said_in_words() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     well(&place, &["publish", "echo", "--payload", "bad"]);
     let words = "this queue does not count by request type";
     assert!(well(&place, &["stats"]).contains(words));
-    let embedded = Place::new();
+    let embedded = Sandbox::new();
     drain(&embedded);
     assert!(!well(&embedded, &["stats"]).contains(words));
     drain(&place);

@@ -4,14 +4,14 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
 /// Starts a worker with this file and variable; what it says before it ends.
 #[track_caller]
 fn refused(file: Option<(&str, &str)>, variable: Option<(&str, &str)>) -> String {
-    let place = Place::new();
+    let place = Sandbox::new();
     let mut command = place.command(WORKER, &["work"]);
     if let Some((name, text)) = file {
         std::fs::write(place.path(name), text).expect("written");
@@ -82,7 +82,7 @@ fn each_mistake_in_a_file_is_told_with_its_line() {
 #[test]
 fn a_table_of_a_handler_or_a_queue_that_is_not_there_is_refused() {
     let work = |text: &str| {
-        let place = Place::new();
+        let place = Sandbox::new();
         std::fs::write(place.path("pulpo.toml"), text).expect("written");
         let said = place.run(WORKER, &["work"]);
         assert_eq!(said.code, 1, "{}", said.err);
@@ -122,7 +122,7 @@ fn a_mistake_in_the_environment_is_told_with_its_variable() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_with_the_reason() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let error = |file: &str| {
         let said = place.run(WORKER, &["work", "--config", file]);
         assert_eq!(said.code, 1);
@@ -135,7 +135,7 @@ fn a_file_that_cannot_be_read_is_told_with_the_reason() {
 }
 
 /// How long a worker waits that has nothing to do.
-fn idle_for(place: &Place, settings: &[&str]) -> Duration {
+fn idle_for(place: &Sandbox, settings: &[&str]) -> Duration {
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     let arguments: Vec<_> = ["work", "--concurrency", "1"].into_iter().chain(settings).collect();
     let started = Instant::now();
@@ -146,7 +146,7 @@ fn idle_for(place: &Place, settings: &[&str]) -> Duration {
 
 #[test]
 fn a_worker_ends_after_so_many_waits_of_so_long() {
-    for place in [Place::new(), Place::with_beanstalkd()] {
+    for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         let twice = idle_for(&place, &["sleep_duration=400ms", "shutdown_after_number_of_empty_iterations=2"]);
         assert!(twice >= Duration::from_millis(800), "{twice:?}");
         let once = idle_for(&place, &["sleep_duration=0.01", "shutdown_after_number_of_empty_iterations=1"]);
@@ -157,7 +157,7 @@ fn a_worker_ends_after_so_many_waits_of_so_long() {
 #[test]
 fn a_server_is_asked_to_wait_for_as_long_as_is_configured() {
     let asked = |reserve_timeout: &str| {
-        let place = Place::with_beanstalkd();
+        let place = Sandbox::with_beanstalkd();
         let timeout = format!("beanstalkd_queue_adapter.reserve_timeout={reserve_timeout}");
         idle_for(&place, &["sleep_duration=3s", "shutdown_after_number_of_empty_iterations=1", &timeout]);
         let mut server = std::net::TcpStream::connect(place.server_address()).expect("a server");

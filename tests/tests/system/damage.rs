@@ -10,13 +10,13 @@ use std::sync::Arc;
 use pulpo::clock::SystemClock;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{Filter, Inspection, NewMessage, QueueAdapter as _, QueueError};
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
 /// A worker that would look by itself only once an hour.
-fn worker(place: &Place) -> Running {
+fn worker(place: &Sandbox) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
     command.env("PULPO_SLEEP_DURATION", "1h");
     let worker = place.start(command);
@@ -24,7 +24,7 @@ fn worker(place: &Place) -> Running {
     worker
 }
 
-fn queue(place: &Place) -> FileQueue {
+fn queue(place: &Sandbox) -> FileQueue {
     FileQueue::open(&place.path("pulpo-data"), false, Arc::new(SystemClock::new())).expect("a queue")
 }
 
@@ -37,7 +37,7 @@ fn publish(queue: &FileQueue, number: u64) -> Result<(), QueueError> {
     queue.enqueue(vec![record(number)]).map(drop)
 }
 
-fn ran(place: &Place, number: u64) -> bool {
+fn ran(place: &Sandbox, number: u64) -> bool {
     place.record().contains(&format!(" {number} 0 false\n"))
 }
 
@@ -52,7 +52,7 @@ fn text(error: &QueueError) -> String {
 }
 
 /// The database and what belongs to it.
-fn remove_database(place: &Place) {
+fn remove_database(place: &Sandbox) {
     for name in ["queue.db", "queue.db-wal", "queue.db-shm"] {
         let _ = fs::remove_file(place.path("pulpo-data").join(name));
     }
@@ -72,7 +72,7 @@ fn overwrite(file: &Path, from: u64, length: usize) {
 }
 
 #[track_caller]
-fn assert_sound(place: &Place) {
+fn assert_sound(place: &Sandbox) {
     let connection = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
     let said: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checked");
     assert_eq!(said, "ok");
@@ -81,7 +81,7 @@ fn assert_sound(place: &Place) {
 #[test]
 fn nobody_goes_on_with_a_deleted_file() {
     for folder_too in [false, true] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let producer = queue(&place);
         let worker = worker(&place);
         publish(&producer, 1).expect("published");
@@ -111,7 +111,7 @@ fn nobody_goes_on_with_a_deleted_file() {
 
 #[test]
 fn a_worker_waits_for_a_file_that_was_taken_away() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
     command.env("PULPO_SLEEP_DURATION", "50ms");
     let worker = place.start(command);
@@ -130,7 +130,7 @@ fn a_worker_waits_for_a_file_that_was_taken_away() {
 
 #[test]
 fn a_restored_backup_is_noticed_by_all_that_run() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let producer = queue(&place);
     // Nobody works while the backup is made.
     publish(&producer, 1).expect("published");
@@ -159,7 +159,7 @@ fn a_restored_backup_is_noticed_by_all_that_run() {
 
 #[test]
 fn a_log_that_is_deleted_loses_nothing() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let producer = queue(&place);
     for number in 0..100 {
         publish(&producer, number).expect("published");
@@ -179,7 +179,7 @@ fn a_log_that_is_deleted_loses_nothing() {
 }
 
 /// A queue with many jobs, all of them in the database and none in the log.
-fn filled(place: &Place, count: u64) -> std::path::PathBuf {
+fn filled(place: &Sandbox, count: u64) -> std::path::PathBuf {
     let queue = queue(place);
     queue.enqueue((0..count).map(record).collect()).expect("published");
     place.path("pulpo-data/queue.db")
@@ -193,7 +193,7 @@ fn a_damaged_file_is_named_with_what_to_do() {
         (|file| overwrite(file, 4096, 200_000), "recover it with `sqlite3"),
         (|file| cut(file, 3), "recover it with `sqlite3"),
     ] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let file = filled(&place, 2000);
         damage(&file);
         let before = fs::read(&file).expect("there");
@@ -215,7 +215,7 @@ fn cut(file: &Path, quarters: u64) {
 
 #[test]
 fn a_worker_waits_for_a_good_file_in_place_of_a_damaged_one() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let file = filled(&place, 2000);
     let good = fs::read(&file).expect("a copy");
     // All but the first page, which says what it is.
@@ -239,7 +239,7 @@ fn a_worker_waits_for_a_good_file_in_place_of_a_damaged_one() {
 }
 
 /// A queue whose last user was killed, so that its log is still there.
-fn killed(place: &Place) {
+fn killed(place: &Sandbox) {
     let made = ["work", "--set", "sleep_duration=10ms", "--set", "shutdown_after_number_of_empty_iterations=1"];
     assert_eq!(place.run(WORKER, &made).code, 0);
     let nap = place.start(place.command(WORKER, &["work", "--queues", "none"]));
@@ -256,7 +256,7 @@ fn killed(place: &Place) {
 fn an_index_of_the_log_that_is_damaged_is_made_anew() {
     let damages: [fn(&Path); 3] = [|file| overwrite(file, 0, 32_768), |file| cut(file, 0), |file| cut(file, 2)];
     for damage in damages {
-        let place = Place::new();
+        let place = Sandbox::new();
         killed(&place);
         damage(&place.path("pulpo-data/queue.db-shm"));
         assert_eq!(queue(&place).list(&Filter::all()).expect("a list").len(), 50);
@@ -268,7 +268,7 @@ fn an_index_of_the_log_that_is_damaged_is_made_anew() {
 /// written. It is in the documentation.
 #[test]
 fn a_log_that_is_damaged_while_nobody_runs_is_cut_at_the_damage() {
-    let place = Place::new();
+    let place = Sandbox::new();
     killed(&place);
     // Behind the schema, which the log begins with.
     let log = place.path("pulpo-data/queue.db-wal");

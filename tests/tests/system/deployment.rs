@@ -5,9 +5,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
 fn contrib(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib").join(name);
@@ -50,7 +50,7 @@ fn what_the_unit_and_the_image_set_is_known() {
     for (name, settings, least) in all {
         assert!(settings.len() >= least, "{name}: {settings:?}");
         for (key, value) in settings {
-            let output = Place::new().command(WORKER, &["config"]).env(&key, &value).output().expect("started");
+            let output = Sandbox::new().command(WORKER, &["config"]).env(&key, &value).output().expect("started");
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success() && said.is_empty(), "{name}: {key}={value}: {said}");
             let shown = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -114,7 +114,7 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
         let _ = writeln!(std::io::stderr(), "there is no systemd-analyze here: the unit is not verified");
         return;
     }
-    let place = Place::new();
+    let place = Sandbox::new();
     let text = contrib("pulpo-worker.service").replace("/usr/local/bin/shop-worker", WORKER);
     let for_several =
         text.replace("#Environment=PULPO_LISTEN=127.0.0.1:9100", "Environment=PULPO_LISTEN=127.0.0.1:910%i");

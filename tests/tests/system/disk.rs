@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
@@ -24,14 +24,14 @@ enum Limit {
 /// A shell with a queue on a small disk, which obeys the commands that are
 /// written into its pipe, one a line, and answers each with its exit code.
 struct SmallDisk {
-    place: Place,
+    place: Sandbox,
     shell: Child,
     codes: BufReader<ChildStdout>,
 }
 
 impl SmallDisk {
     fn new(limit: Limit) -> Self {
-        let place = Place::new();
+        let place = Sandbox::new();
         fs::create_dir(place.path("pulpo-data")).expect("made");
         // The codes go through a pipe of the shell's, which no limit stops.
         let script = r#"exec 2>>log; while IFS= read -r line; do eval "$line"; echo $?; done"#;
@@ -180,7 +180,7 @@ fn a_worker_that_cannot_write_waits_and_settles_later_what_it_has_done() {
 
 /// Runs a program that may not do more with files than their permissions say,
 /// also for root.
-fn bound(place: &Place, arguments: &[&str]) -> pulpo_tests::program::Said {
+fn bound(place: &Sandbox, arguments: &[&str]) -> pulpo_tests::program::CommandOutput {
     let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     if !root {
         return place.run(WORKER, arguments);
@@ -196,7 +196,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 fn a_file_or_folder_that_may_only_be_read_is_named_with_what_it_takes() {
-    let place = Place::new();
+    let place = Sandbox::new();
     assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "x"]).code, 0);
     let (folder, file) = (place.path("pulpo-data"), place.path("pulpo-data/queue.db"));
     for (path, mode, usual) in [(&file, 0o400, 0o600), (&folder, 0o500, 0o700), (&file, 0, 0o600)] {
@@ -218,7 +218,7 @@ fn a_file_or_folder_that_may_only_be_read_is_named_with_what_it_takes() {
 fn files_are_private_whatever_the_umask() {
     use std::os::unix::fs::PermissionsExt as _;
     for umask in ["000", "022", "077"] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let script = format!("umask {umask}; exec {WORKER} work --set queue=file:a/b");
         let worker: Running = place.start(place.command("bash", &["-c", &script]));
         let publish = format!("umask {umask}; exec {WORKER} publish echo --payload x --set queue=file:a/b");

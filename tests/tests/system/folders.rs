@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use pulpo_tests::program::{Place, Said};
+use pulpo_tests::program::{CommandOutput, Sandbox};
 use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
@@ -24,14 +24,14 @@ fn is_root() -> bool {
 /// A folder that the group may use, with a copy of the worker in it, since the
 /// users may not be let into the build's folder.
 struct Shared {
-    place: Place,
+    place: Sandbox,
     worker: String,
 }
 
 impl Shared {
     fn new(mode: u32) -> Self {
         assert!(is_root(), "this test starts programs as other users: run it as root");
-        let place = Place::new();
+        let place = Sandbox::new();
         let worker = place.path("worker").display().to_string();
         std::fs::copy(WORKER, &worker).expect("copied");
         std::fs::set_permissions(&worker, std::fs::Permissions::from_mode(0o755)).expect("set");
@@ -53,8 +53,8 @@ impl Shared {
         command
     }
 
-    fn run(&self, user: u32, arguments: &[&str]) -> Said {
-        Said::of(self.command(user, arguments))
+    fn run(&self, user: u32, arguments: &[&str]) -> CommandOutput {
+        CommandOutput::of(self.command(user, arguments))
     }
 }
 
@@ -110,20 +110,20 @@ fn a_user_who_may_not_use_the_queue_is_told_what_is_needed() {
 
 /// The files that a command opened below this folder, or with SQLite's name
 /// for temporary ones.
-fn opened(place: &Place, arguments: &[&str], environment: &[(&str, &Path)]) -> String {
+fn opened(place: &Sandbox, arguments: &[&str], environment: &[(&str, &Path)]) -> String {
     let trace = place.path("trace");
     let path = trace.display().to_string();
     let traced = ["-f", "-e", "trace=openat,open,creat", "-o", &path, WORKER];
     let mut command = place.command("strace", &[&traced, arguments].concat());
     command.envs(environment.iter().copied());
-    let said = Said::of(command);
+    let said = CommandOutput::of(command);
     assert_eq!(said.code, 0, "{}", said.err);
     std::fs::read_to_string(&trace).expect("a trace")
 }
 
 #[test]
 fn no_command_on_a_long_queue_needs_a_folder_for_temporary_files() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let folder = place.path("pulpo-data");
     let clock = std::sync::Arc::new(pulpo::clock::SystemClock::new());
     let queue = pulpo::queue::file::FileQueue::open(&folder, false, clock).expect("a queue");
@@ -159,7 +159,7 @@ fn no_command_on_a_long_queue_needs_a_folder_for_temporary_files() {
 
 #[test]
 fn a_folder_whose_name_is_not_utf_8_is_worked_as_it_is() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
     let inside = place.folder().join(name);
     std::fs::create_dir(&inside).expect("made");
@@ -167,7 +167,7 @@ fn a_folder_whose_name_is_not_utf_8_is_worked_as_it_is() {
     let run = |arguments: &[&str]| {
         let mut command = place.command(WORKER, arguments);
         command.current_dir(&inside);
-        Said::of(command)
+        CommandOutput::of(command)
     };
     assert_eq!(run(&["publish", "echo", "--payload", "hello"]).err, "");
     let said = run(&["work", "--set", "shutdown_after_number_of_empty_iterations=1", "--set", "sleep_duration=10ms"]);

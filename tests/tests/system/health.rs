@@ -10,12 +10,12 @@ use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::worker::WorkerOptions;
 use pulpo_tests::beanstalkd::{BeanstalkdServer, free_port};
 use pulpo_tests::http::{get, status, value};
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
-fn work(place: &Place, address: SocketAddr) -> Running {
+fn work(place: &Sandbox, address: SocketAddr) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", "3", "--listen", &address.to_string()]);
     command.env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "1");
     place.start(command)
@@ -26,14 +26,14 @@ pub(crate) fn somewhere() -> SocketAddr {
 }
 
 #[track_caller]
-fn publish(place: &Place, arguments: &[&str]) {
+fn publish(place: &Sandbox, arguments: &[&str]) {
     let said = place.run(WORKER, &[&["publish"], arguments].concat());
     assert_eq!(said.code, 0, "{}", said.err);
 }
 
 #[test]
 fn the_metrics_are_read_while_jobs_run() {
-    for place in [Place::new(), Place::with_beanstalkd()] {
+    for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         publish(&place, &["until", "--payload", "go"]);
         publish(&place, &["talk", "--payload", "hello", "--count", "5"]);
         publish(&place, &["pay", "--body", r#"{"card": 0}"#]);
@@ -93,7 +93,7 @@ fn the_metrics_are_read_while_jobs_run() {
 
 #[test]
 fn a_silent_server_makes_a_worker_not_ready_and_leaves_it_alive() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let server = BeanstalkdServer::start();
     let address = somewhere();
     let mut command = place.command(WORKER, &["work", "--listen", &address.to_string()]);
@@ -117,7 +117,7 @@ fn a_silent_server_makes_a_worker_not_ready_and_leaves_it_alive() {
 
 #[test]
 fn a_worker_that_stops_is_not_ready() {
-    let place = Place::new();
+    let place = Sandbox::new();
     publish(&place, &["until", "--payload", "go"]);
     let address = somewhere();
     let worker = work(&place, address);
@@ -143,7 +143,7 @@ fn lanes_that_do_not_come_back_from_the_queue_are_stuck() {
     options.sleep_duration = Duration::from_secs(5);
     let address = somewhere();
     options.listen = Some(address);
-    let pulpo = Pulpo::on(queue, options, Arc::new(clock.clone()));
+    let pulpo = Pulpo::with_queue(queue, options, Arc::new(clock.clone()));
     let worker = pulpo.worker().expect("handlers");
     let stopper = worker.stopper();
     let working = std::thread::spawn(move || worker.run().expect("works"));

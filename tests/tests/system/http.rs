@@ -6,4 +6,4 @@ mod hostile_hour;
 mod labels;
 mod slow_queue;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");

@@ -6,12 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::stored;
 use rusqlite::Connection;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
-const ACKNOWLEDGED: &str = env!("CARGO_BIN_EXE_acknowledged");
+const ACKNOWLEDGED: &str = env!("CARGO_BIN_EXE_ack_logging_producer");
 
 /// Lets the programs run for up to so long; when they are killed is the point
 /// of these tests.
@@ -31,7 +31,7 @@ fn integrity(connection: &Connection) -> String {
 #[test]
 fn what_was_acknowledged_is_there_after_any_kill() {
     const KILLS: u64 = 25;
-    let place = Place::new();
+    let place = Sandbox::new();
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..KILLS {
         let mut producer = place.command(ACKNOWLEDGED, &[&(round * 1_000_000).to_string()]);
@@ -74,7 +74,7 @@ fn what_was_acknowledged_is_there_after_any_kill() {
 }
 
 /// A database of an older version, with messages that the next one rewrites.
-fn old_database(place: &Place) -> u64 {
+fn old_database(place: &Sandbox) -> u64 {
     fs::create_dir(place.path("pulpo-data")).expect("made");
     let old = stored::old_queue(&place.path("pulpo-data/queue.db"));
     old.execute_batch(
@@ -103,7 +103,7 @@ fn assert_whole(file: &Path, messages: u64) -> i64 {
 
 #[test]
 fn a_kill_leaves_no_migration_half_done() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let count = old_database(&place);
     let old = fs::read(place.path("pulpo-data/queue.db")).expect("a database");
     let mut random = fastrand::Rng::with_seed(11);
@@ -126,7 +126,7 @@ fn a_kill_leaves_no_migration_half_done() {
 
 #[test]
 fn a_kill_leaves_a_new_database_whole_or_to_be_made() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let mut random = fastrand::Rng::with_seed(13);
     for _ in 0..25 {
         let _ = fs::remove_dir_all(place.path("pulpo-data"));

@@ -14,7 +14,7 @@ use pulpo::queue::{
 };
 use pulpo::worker::WorkerOptions;
 use pulpo::{MessageId, Pulpo};
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::touch;
 use pulpo_tests::wait::{until, within};
 use serde_json::Value;
@@ -28,29 +28,29 @@ on_each_queue! {
     a_worker_that_stood_still_and_then_panics_settles_nothing
 }
 
-const PERILS: &str = env!("CARGO_BIN_EXE_perils");
+const PERILS: &str = env!("CARGO_BIN_EXE_crashing_worker");
 
-fn worker(place: &Place, log: &str) -> Running {
+fn worker(place: &Sandbox, log: &str) -> Running {
     place.start_with_log(place.command(PERILS, &["work", "--concurrency", "1"]), log)
 }
 
-fn a_worker_that_stood_still_commits_nothing(place: &Place) {
+fn a_worker_that_stood_still_commits_nothing(place: &Sandbox) {
     stand_still(place, "ok");
 }
 
-fn a_worker_that_stood_still_puts_nothing_back(place: &Place) {
+fn a_worker_that_stood_still_puts_nothing_back(place: &Sandbox) {
     stand_still(place, "fail");
 }
 
-fn a_worker_that_stood_still_buries_nothing(place: &Place) {
+fn a_worker_that_stood_still_buries_nothing(place: &Sandbox) {
     stand_still(place, "fatal");
 }
 
-fn a_worker_that_stood_still_and_then_panics_settles_nothing(place: &Place) {
+fn a_worker_that_stood_still_and_then_panics_settles_nothing(place: &Sandbox) {
     stand_still(place, "panic");
 }
 
-fn stand_still(place: &Place, then: &str) {
+fn stand_still(place: &Sandbox, then: &str) {
     // The server (1.12) now and then forgets the ttr of a connection that says
     // nothing at all: then another job tells more.
     let tries = if place.is_on_a_server() { 5 } else { 1 };
@@ -58,7 +58,7 @@ fn stand_still(place: &Place, then: &str) {
 }
 
 /// False if no other worker got the job while its first one stood still.
-fn wakes_up_too_late(place: &Place, name: &str, then: &str) -> bool {
+fn wakes_up_too_late(place: &Sandbox, name: &str, then: &str) -> bool {
     let record = |what: &str| place.record().lines().any(|line| line == format!("{name} {what}"));
     let (log_a, log_b) = (format!("{name}-a.log"), format!("{name}-b.log"));
     let a = worker(place, &log_a);
@@ -105,12 +105,12 @@ fn wakes_up_too_late(place: &Place, name: &str, then: &str) -> bool {
     taken
 }
 
-fn release(place: &Place, name: &str, attempt: u32) {
+fn release(place: &Sandbox, name: &str, attempt: u32) {
     let file: &Path = &place.path(&format!("{name}.{attempt}"));
     std::fs::write(file, "").expect("written");
 }
 
-fn listed(place: &Place) -> Vec<Value> {
+fn listed(place: &Sandbox) -> Vec<Value> {
     let said = place.run(PERILS, &["list", "--json"]);
     assert_eq!(said.code, 0, "{}", said.err);
     serde_json::from_str(&said.out).expect("JSON")
@@ -202,7 +202,7 @@ fn heartbeats_end_with_their_job_however_it_ends() {
     let mut options = WorkerOptions::default();
     options.concurrency = 2;
     options.handle_signals = false;
-    let pulpo = Pulpo::on(queue, options, Arc::new(clock.clone()));
+    let pulpo = Pulpo::with_queue(queue, options, Arc::new(clock.clone()));
     let worker = pulpo.worker().expect("handlers");
     let stopper = worker.stopper();
     let thread = std::thread::spawn(move || worker.run().expect("a run"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pulpo::clock::{Clock, ManualClock, SystemClock};
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Filter, QueueAdapter, State};
+use pulpo::queue::{Filter, MessageState, QueueAdapter};
 use pulpo::worker::{HandlerOptions, QueueOptions, Stopper, Summary, WorkerOptions};
 use pulpo::{Job, Message, Pulpo};
 use pulpo_tests::beanstalkd::BeanstalkdServer;
@@ -60,7 +60,7 @@ fn on_each(options: &WorkerOptions, test: impl Fn(&Pulpo, &str)) {
     for (name, queue) in
         [("file", file_queue(clock.clone())), ("beanstalkd", Arc::new(BeanstalkdQueue::new(at_server, clock.clone())))]
     {
-        test(&Pulpo::on(queue, options.clone(), clock.clone()), name);
+        test(&Pulpo::with_queue(queue, options.clone(), clock.clone()), name);
     }
 }
 
@@ -104,7 +104,11 @@ fn keeps_the_limit<J: Job, O: Job>(
     }
     until("all are done", || left(pulpo, "pulpo") + left(pulpo, "mail") == 0);
     let summary = working.stop();
-    assert_eq!((summary.done, summary.retried, summary.given_back, summary.lost), (5 + 5 * 3, 0, 0, 0), "{summary:?}");
+    assert_eq!(
+        (summary.done, summary.retried, summary.released, summary.lost_leases),
+        (5 + 5 * 3, 0, 0, 0),
+        "{summary:?}"
+    );
 }
 
 #[test]
@@ -113,7 +117,7 @@ fn a_type_at_its_limit_waits_in_the_queue_and_holds_up_nobody() {
     options.handlers.insert("act".to_owned(), at_most(1));
     // Of the same queue, so that the queue must pick by type.
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let pulpo = Pulpo::on(file_queue(clock.clone()), options, clock);
+    let pulpo = Pulpo::with_queue(file_queue(clock.clone()), options, clock);
     let blocking = |key: &str| Act::new(key, What::Block);
     let other = |key: &str| Hurry(Act::new(key, What::Succeed));
     let keys = |number| format!("type limit {number}");
@@ -136,7 +140,7 @@ fn a_type_at_its_limit_waits_in_the_queue_and_holds_up_nobody() {
     }
     until("all are done", || left(&pulpo, "pulpo") == 0);
     let summary = working.stop();
-    assert_eq!((summary.done, summary.retried, summary.given_back), (20, 0, 0), "{summary:?}");
+    assert_eq!((summary.done, summary.retried, summary.released), (20, 0, 0), "{summary:?}");
 }
 
 #[test]
@@ -197,7 +201,7 @@ fn a_run_that_exceeded_its_timeout_counts_until_it_returns() {
     let mut options = options();
     options.handlers.insert("hurry".to_owned(), at_most(1));
     let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
-    let pulpo = Pulpo::on(file_queue(Arc::new(clock.clone())), options, Arc::new(clock.clone()));
+    let pulpo = Pulpo::with_queue(file_queue(Arc::new(clock.clone())), options, Arc::new(clock.clone()));
     for key in ["stuck", "behind the stuck one"] {
         pulpo.publish(Hurry(Act::new(key, What::Block))).expect("published");
     }
@@ -230,7 +234,7 @@ fn a_handler_is_run_as_the_configuration_says() {
     let mut options = options();
     options.handlers.extend([("act".to_owned(), changed), ("hurry".to_owned(), hurried)]);
     let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
-    let pulpo = Pulpo::on(file_queue(Arc::new(clock.clone())), options, Arc::new(clock.clone()));
+    let pulpo = Pulpo::with_queue(file_queue(Arc::new(clock.clone())), options, Arc::new(clock.clone()));
 
     let failing = pulpo.publish(Act::new("changed", What::Fail)).expect("published");
     let said = pulpo.publish(Message::new(Act::new("changed too", What::Succeed)).priority(9)).expect("published");
@@ -241,7 +245,7 @@ fn a_handler_is_run_as_the_configuration_says() {
     pulpo.publish(Hurry(Act::new("changed hurry", What::Block))).expect("published");
 
     let working = Working::start(&pulpo);
-    until("it has failed", || peek(&failing).is_some_and(|message| message.state == State::Delayed));
+    until("it has failed", || peek(&failing).is_some_and(|message| message.state == MessageState::Delayed));
     let due = peek(&failing).and_then(|message| message.until).expect("a time");
     assert_eq!(due - clock.now(), chrono::TimeDelta::minutes(1));
     until("the other has begun", || runs("changed hurry") == 1);
@@ -252,7 +256,7 @@ fn a_handler_is_run_as_the_configuration_says() {
     });
     free("changed hurry");
     clock.advance(Duration::from_secs(60));
-    until("it is buried", || peek(&failing).is_some_and(|message| message.state == State::Buried));
+    until("it is buried", || peek(&failing).is_some_and(|message| message.state == MessageState::Buried));
     assert_eq!(runs("changed"), 2);
     working.stop();
 }
@@ -264,7 +268,7 @@ fn a_disabled_queue_is_left_alone() {
     queue.enabled = Some(false);
     options.queue_options.insert("mail".to_owned(), queue);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let pulpo = Pulpo::on(file_queue(clock.clone()), options, clock);
+    let pulpo = Pulpo::with_queue(file_queue(clock.clone()), options, clock);
     pulpo.publish(Mail("left alone".to_owned())).expect("published");
     pulpo.publish(Act::new("not left alone", What::Succeed)).expect("published");
     let worker = pulpo.worker().expect("handlers");

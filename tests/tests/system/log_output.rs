@@ -4,17 +4,17 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 use serde_json::Value;
 
 /// Its handlers take what they get, or fail or panic with it.
-const WORKER: &str = env!("CARGO_BIN_EXE_victim");
+const WORKER: &str = env!("CARGO_BIN_EXE_hostile_input_worker");
 
 /// More lines than a pipe holds.
 const JOBS: u64 = 2000;
 
-fn publish(place: &Place) {
+fn publish(place: &Sandbox) {
     for (request_type, jobs) in [("text", JOBS), ("fail", 20), ("panic", 20)] {
         let arguments = ["publish", request_type, "--payload", "bob@example.com", "--count", &jobs.to_string()];
         let said = place.run(WORKER, &arguments);
@@ -23,7 +23,7 @@ fn publish(place: &Place) {
 }
 
 /// The worker in a shell, until nothing is left to do: `{}` stands for it.
-fn shell(place: &Place, line: &str, settings: &[&str]) -> Command {
+fn shell(place: &Sandbox, line: &str, settings: &[&str]) -> Command {
     let idle = ["sleep_duration=100ms", "shutdown_after_number_of_empty_iterations=2", "concurrency=4"];
     let settings: Vec<_> = idle.iter().chain(settings).map(|setting| format!(" --set {setting}")).collect();
     let worker = format!("{WORKER} work{}", settings.concat());
@@ -32,7 +32,7 @@ fn shell(place: &Place, line: &str, settings: &[&str]) -> Command {
 
 /// Whether all are done that can be, and the others buried at their first run.
 #[track_caller]
-fn all_are_settled(place: &Place) {
+fn all_are_settled(place: &Sandbox) {
     let left = place.run(WORKER, &["list", "--json", "--limit", "0"]);
     let left: Value = serde_json::from_str(&left.out).expect("JSON");
     let left = left.as_array().expect("a list");
@@ -48,7 +48,7 @@ fn all_are_settled(place: &Place) {
 fn a_log_that_cannot_be_written_ends_no_worker() {
     for settings in [&[][..], &["enable_output_buffering=true"], &["log_format=json"]] {
         for line in ["{} 2>/dev/full", "{} 2>&-", "{} >/dev/full 2>&1"] {
-            let place = Place::new();
+            let place = Sandbox::new();
             publish(&place);
             let status = shell(&place, line, settings).status().expect("started");
             assert_eq!(status.code(), Some(0), "{line} {settings:?}");
@@ -60,7 +60,7 @@ fn a_log_that_cannot_be_written_ends_no_worker() {
 #[test]
 fn a_log_that_has_reached_its_largest_size_ends_no_worker() {
     // The queue is not limited with it.
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     publish(&place);
     let status = shell(&place, "ulimit -f 16; exec {} 2>log", &[]).status().expect("started");
     assert_eq!(status.code(), Some(0));
@@ -74,7 +74,7 @@ fn a_log_that_has_reached_its_largest_size_ends_no_worker() {
 #[test]
 fn a_reader_that_has_seen_enough_ends_no_worker() {
     for settings in [&[][..], &["enable_output_buffering=true"], &["enable_banner=true"]] {
-        let place = Place::new();
+        let place = Sandbox::new();
         publish(&place);
         let output = shell(&place, "{ {}; echo $? >code; } 2>&1 | head -2", settings).output().expect("started");
         assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
@@ -87,7 +87,7 @@ fn a_reader_that_has_seen_enough_ends_no_worker() {
 #[test]
 fn a_pipe_that_nobody_reads_delays_no_job_and_no_end() {
     for settings in [&[][..], &["enable_output_buffering=true"]] {
-        let place = Place::new();
+        let place = Sandbox::new();
         publish(&place);
         let mut command = shell(&place, "exec {}", settings);
         let mut child =
@@ -103,7 +103,7 @@ fn a_pipe_that_nobody_reads_delays_no_job_and_no_end() {
 
 #[test]
 fn a_worker_whose_log_nobody_reads_ends_with_its_error() {
-    let place = Place::new();
+    let place = Sandbox::new();
     publish(&place);
     // It has filled the pipe when the folder of its queue goes away, and says so at its end.
     let mut command = shell(&place, "{}; exec {} --set queue=file:/dev/null/nowhere", &[]);
@@ -115,7 +115,7 @@ fn a_worker_whose_log_nobody_reads_ends_with_its_error() {
 
 #[test]
 fn other_commands_end_quietly_when_nobody_reads_on() {
-    let place = Place::new();
+    let place = Sandbox::new();
     publish(&place);
     for command in ["list --limit 0", "list --limit 0 --json", "config", "handlers"] {
         let line = format!("{{ {WORKER} {command}; echo $? >code; }} | head -1");
@@ -135,7 +135,7 @@ fn other_commands_end_quietly_when_nobody_reads_on() {
 fn reasons_stay_out_of_the_log_if_they_are_told_to() {
     for (setting, told) in [("log_reasons=true", true), ("log_reasons=false", false)] {
         for format in ["log_format=plain", "log_format=json"] {
-            let place = Place::new();
+            let place = Sandbox::new();
             publish(&place);
             // A field of a map is named by what its key holds, and a type by anybody.
             let output = shell(&place, "{}", &[setting, format]).output().expect("started");

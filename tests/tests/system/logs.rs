@@ -1,16 +1,16 @@
 //! What a worker logs: each line can be told to be of its job, and none holds
 //! a body.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use serde_json::Value;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// Works until nothing is left; its log.
 #[track_caller]
-fn drain(place: &Place, arguments: &[&str]) -> String {
+fn drain(place: &Sandbox, arguments: &[&str]) -> String {
     let idle = ["--set", "sleep_duration=100ms", "--set", "shutdown_after_number_of_empty_iterations=2"];
     let arguments: Vec<_> = ["work"].iter().chain(arguments).chain(&idle).copied().collect();
     let said = place.run(WORKER, &arguments);
@@ -20,7 +20,7 @@ fn drain(place: &Place, arguments: &[&str]) -> String {
 }
 
 #[track_caller]
-fn publish(place: &Place, request_type: &str, body: &str) {
+fn publish(place: &Sandbox, request_type: &str, body: &str) {
     let said = place.run(WORKER, &["publish", request_type, "--body", body]);
     assert_eq!(said.code, 0, "{}", said.err);
 }
@@ -37,7 +37,7 @@ fn line<'a>(lines: &'a [Value], message: &str) -> &'a Value {
 
 #[test]
 fn lines_of_a_handler_carry_its_job_in_json() {
-    let place = Place::new();
+    let place = Sandbox::new();
     publish(&place, "talk", "\"hello\"");
     let lines = json_lines(&drain(&place, &["--log-format", "json", "--queues", "pulpo"]));
     let talking = line(&lines, "talking");
@@ -53,7 +53,7 @@ fn lines_of_a_handler_carry_its_job_in_json() {
 
 #[test]
 fn lines_of_a_handler_carry_its_job_at_every_level_and_without_colours_in_a_file() {
-    let place = Place::new();
+    let place = Sandbox::new();
     publish(&place, "talk", "\"hello\"");
     let log = drain(&place, &["--log-level", "warn", "--queues", "pulpo"]);
     let expected = r#"job{id="1" request_type="talk" queue="pulpo" attempt=1}: talking length=5"#;
@@ -62,14 +62,14 @@ fn lines_of_a_handler_carry_its_job_at_every_level_and_without_colours_in_a_file
 
 #[test]
 fn pretty_lines_are_in_colours_wherever_they_go() {
-    let place = Place::new();
+    let place = Sandbox::new();
     publish(&place, "talk", "\"hello\"");
     assert!(drain(&place, &["--log-format", "pretty"]).contains("\u{1b}["));
 }
 
 #[test]
 fn the_level_is_that_of_the_flag_or_else_of_the_environment() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let idle = ["work", "--set", "sleep_duration=10ms", "--set", "shutdown_after_number_of_empty_iterations=1"];
     let with = |variable: &str, more: &[&str]| {
         let arguments: Vec<_> = idle.iter().chain(more).copied().collect();
@@ -83,7 +83,7 @@ fn the_level_is_that_of_the_flag_or_else_of_the_environment() {
 
 #[test]
 fn a_trace_goes_from_the_message_to_the_log_and_to_what_follows() {
-    for place in [Place::new(), Place::with_beanstalkd()] {
+    for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         let message = format!(
             r#"{{"header": {{"request_type": "talk", "traceparent": "{TRACE}"}}, "body": {{"payload": "hello"}}}}"#
         );
@@ -97,7 +97,7 @@ fn a_trace_goes_from_the_message_to_the_log_and_to_what_follows() {
 }
 
 /// Puts a message into the queue as it stands.
-fn put(place: &Place, text: &str) {
+fn put(place: &Sandbox, text: &str) {
     use pulpo::queue::{NewMessage, QueueAdapter};
     let clock = std::sync::Arc::new(pulpo::clock::SystemClock::new());
     let queue: Box<dyn QueueAdapter> = if place.has_server() {
@@ -114,7 +114,7 @@ fn put(place: &Place, text: &str) {
 #[test]
 fn no_body_is_logged_not_even_in_the_error_of_one_that_does_not_fit() {
     const SECRET: &str = "4111-1111-1111-1111";
-    for place in [Place::new(), Place::with_beanstalkd()] {
+    for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         for body in [
             // An error of serde's that quotes the value.
             format!(r#"{{"header": {{"request_type": "pay"}}, "body": {{"card": "{SECRET}"}}}}"#),
@@ -148,7 +148,7 @@ fn no_body_is_logged_not_even_in_the_error_of_one_that_does_not_fit() {
 
 #[test]
 fn buffered_lines_are_written_out_at_the_end_whatever_end_it_is() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let said = place.run(WORKER, &["publish", "note", "--body", "\"hello\"", "--count", "300"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let log = drain(&place, &["--set", "enable_output_buffering=true"]);
@@ -176,13 +176,13 @@ fn buffered_lines_are_written_out_at_the_end_whatever_end_it_is() {
 
 #[test]
 fn the_banner_shows_on_a_terminal_or_when_it_is_asked_for() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let log = drain(&place, &[]);
     assert!(!log.contains("|_"), "{log}");
     let log =
         drain(&place, &["--set", "enable_banner=true", "--set", "banner_name=shop", "--set", "banner_font=slant"]);
     assert!(log.starts_with("         __"), "{log}");
-    assert!(log.contains("operated") || log.contains("pulpo-tests"), "{log}");
+    assert!(log.contains("operator_worker") || log.contains("pulpo-tests"), "{log}");
     let on_terminal =
         format!("{WORKER} work --set sleep_duration=10ms --set shutdown_after_number_of_empty_iterations=1");
     for (setting, shown) in [("", true), (" --set enable_banner=false", false)] {

@@ -4,40 +4,40 @@
 mod queues;
 
 mod abandoned;
-mod ahead;
 mod architecture;
 mod bad_queues;
 mod cli;
 mod configuration;
+mod crashing_jobs;
 mod damage;
 mod deployment;
-mod deploys;
 mod disk;
 mod endurance;
 #[cfg(target_os = "linux")]
 mod folders;
 #[cfg(unix)]
 mod forks;
+mod fsync;
 mod health;
-mod hostile;
+mod hostile_messages;
 mod http;
 mod jobs;
 mod kills;
 mod leases;
-mod life;
+mod lifecycle;
 mod limits;
 mod links;
 mod log_output;
 mod logs;
 mod messages;
 mod migrations;
-mod newcomer;
 mod outages;
 mod packages;
-mod poison;
-mod power;
+mod prefetch;
 mod process;
 mod processes;
 mod publishing;
+mod readme;
+mod rolling_deploys;
 mod time;
 mod torture;

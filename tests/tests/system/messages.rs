@@ -11,17 +11,17 @@ use proptest::prelude::*;
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Filter, Inspection, NewMessage, QueueAdapter, State, StoredMessage};
+use pulpo::queue::{Filter, Inspection, MessageState, NewMessage, QueueAdapter, StoredMessage};
 use pulpo::{Message, MessageError};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
 use pulpo_tests::wait::until;
 use serde::Deserialize;
 
-use crate::hostile::{giants, message, messages};
+use crate::hostile_messages::{giants, message, messages};
 
-const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
+const VICTIM: &str = env!("CARGO_BIN_EXE_hostile_input_worker");
 
 /// A type with a bit of everything.
 #[derive(Debug, Deserialize)]
@@ -68,26 +68,26 @@ fn giants_are_read_or_refused() {
 
 /// A queue into which anything can be put, past its adapter.
 trait Target {
-    fn place(&self) -> &Place;
+    fn place(&self) -> &Sandbox;
     fn queue(&self) -> &dyn QueueAdapter;
     fn put(&mut self, messages: &[Vec<u8>]);
 }
 
 struct Embedded {
-    place: Place,
+    place: Sandbox,
     queue: FileQueue,
 }
 
 impl Embedded {
     fn new() -> Self {
-        let place = Place::new();
+        let place = Sandbox::new();
         let queue = FileQueue::open(&place.path("pulpo-data"), false, Arc::new(SystemClock::new()));
         Self { place, queue: queue.expect("a queue") }
     }
 }
 
 impl Target for Embedded {
-    fn place(&self) -> &Place {
+    fn place(&self) -> &Sandbox {
         &self.place
     }
 
@@ -112,7 +112,7 @@ impl Target for Embedded {
 }
 
 struct Server {
-    place: Place,
+    place: Sandbox,
     server: BeanstalkdServer,
     queue: BeanstalkdQueue,
 }
@@ -121,12 +121,12 @@ impl Server {
     fn new() -> Self {
         let server = Options::new().max_job_size(30_000_000).start();
         let options = BeanstalkdOptions::new("127.0.0.1").port(server.port());
-        Self { place: Place::new(), server, queue: BeanstalkdQueue::new(options, Arc::new(SystemClock::new())) }
+        Self { place: Sandbox::new(), server, queue: BeanstalkdQueue::new(options, Arc::new(SystemClock::new())) }
     }
 }
 
 impl Target for Server {
-    fn place(&self) -> &Place {
+    fn place(&self) -> &Sandbox {
         &self.place
     }
 
@@ -206,11 +206,11 @@ fn survive(mut target: impl Target, address: &str) {
     assert!(left.len() > count / 2, "{}", left.len());
     for message in &left {
         match message.state {
-            State::Buried => {
+            MessageState::Buried => {
                 let reason = message.last_error.as_deref().unwrap_or_default();
                 assert!(!reason.is_empty() && reason.len() < 5000, "{}: {reason:?}", text(message));
             }
-            State::Delayed => {
+            MessageState::Delayed => {
                 let read = Message::<serde::de::IgnoredAny>::from_json(&message.text).expect("a message");
                 assert!(read.headers().delay().is_some_and(|at| at > chrono::Utc::now()), "{}", text(message));
             }

@@ -1,13 +1,13 @@
 //! A queue of an older version, opened by this one.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
 use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-fn old() -> Place {
-    let place = Place::new();
+fn old() -> Sandbox {
+    let place = Sandbox::new();
     std::fs::create_dir(place.path("pulpo-data")).expect("made");
     let database = stored::old_queue(&place.path("pulpo-data/queue.db"));
     // As a worker of it does when a limit needs it.
@@ -16,7 +16,7 @@ fn old() -> Place {
     place
 }
 
-fn json(place: &Place, arguments: &[&str]) -> serde_json::Value {
+fn json(place: &Sandbox, arguments: &[&str]) -> serde_json::Value {
     let said = place.run(WORKER, arguments);
     assert_eq!(said.code, 0, "{}", said.err);
     serde_json::from_str(&said.out).expect("JSON")

@@ -9,13 +9,13 @@ use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::queue::{Inspection, NewMessage, QueueAdapter as _, QueueError};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
 /// A worker with four lanes on this server.
-fn worker(place: &Place, port: u16) -> Running {
+fn worker(place: &Sandbox, port: u16) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", "4"]);
     command
         .env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{port}"))
@@ -43,7 +43,7 @@ fn publish(queue: &BeanstalkdQueue, number: u64) -> bool {
     }
 }
 
-fn ran(place: &Place, number: u64) -> bool {
+fn ran(place: &Sandbox, number: u64) -> bool {
     place.record().contains(&format!(" {number} 0 false\n"))
 }
 
@@ -51,7 +51,7 @@ const JOBS: u64 = 5000;
 
 #[test]
 fn a_server_that_is_killed_under_work_loses_nothing() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let binlog = place.path("binlog");
     std::fs::create_dir(&binlog).expect("made");
     let mut server = Options::new().binlog(Path::new(&binlog)).start();
@@ -91,7 +91,7 @@ fn a_server_that_is_killed_under_work_loses_nothing() {
 fn a_silent_server_is_reported_in_time_and_work_goes_on_when_a_good_one_takes_its_place() {
     let port = free_port();
     let silent = TcpListener::bind(("127.0.0.1", port)).expect("a port");
-    let place = Place::new();
+    let place = Sandbox::new();
     let started = Instant::now();
     let worker = worker(&place, port);
     until("the worker says so", || place.log().contains("cannot take messages"));
@@ -119,7 +119,7 @@ fn a_silent_server_is_reported_in_time_and_work_goes_on_when_a_good_one_takes_it
 
 #[test]
 fn a_worker_may_start_before_its_server() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let port = free_port();
     let worker = worker(&place, port);
     until("the worker says so", || place.log().contains("cannot take messages"));
@@ -133,7 +133,7 @@ fn a_worker_may_start_before_its_server() {
 #[test]
 fn a_name_that_the_server_would_refuse_is_refused_at_start() {
     let server = BeanstalkdServer::start();
-    let place = Place::new();
+    let place = Sandbox::new();
     let place_of = |tube: &str| format!("beanstalkd://127.0.0.1:{}{tube}", server.port());
     for (arguments, queue, told) in [
         (&["work", "--queues", "two words"][..], place_of(""), r#"names of tubes, not "two words""#),
@@ -148,7 +148,7 @@ fn a_name_that_the_server_would_refuse_is_refused_at_start() {
 }
 
 /// A server that is restarted while a handler runs, with what it kept.
-fn restart_while_a_handler_runs(options: Options, place: &Place) {
+fn restart_while_a_handler_runs(options: Options, place: &Sandbox) {
     let mut server = options.start();
     let port = server.port();
     let worker = worker(place, port);
@@ -168,14 +168,14 @@ fn restart_while_a_handler_runs(options: Options, place: &Place) {
 
 #[test]
 fn a_server_that_forgets_its_jobs_under_a_handler_does_not_stop_the_worker() {
-    let place = Place::new();
+    let place = Sandbox::new();
     restart_while_a_handler_runs(Options::new(), &place);
     assert_eq!(place.record().matches("asleep").count(), 1);
 }
 
 #[test]
 fn a_job_that_a_restarted_server_kept_runs_again() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let binlog = place.path("binlog");
     std::fs::create_dir(&binlog).expect("made");
     restart_while_a_handler_runs(Options::new().binlog(&binlog), &place);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use std::time::{Duration, Instant};
 
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
 on_each_queue! {
@@ -20,7 +20,7 @@ const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const PUBLISHER: &str = env!("CARGO_BIN_EXE_publisher");
 
 /// A worker that ends when it has found nothing for two seconds.
-fn draining(place: &Place) -> Running {
+fn draining(place: &Sandbox) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", "4", "--log-level", "warn"]);
     command.env("PULPO_SLEEP_DURATION", "2s").env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
     place.start(command)
@@ -34,7 +34,7 @@ struct Run {
 }
 
 /// The record, by process and thread.
-fn lanes(place: &Place) -> HashMap<String, Vec<Run>> {
+fn lanes(place: &Sandbox) -> HashMap<String, Vec<Run>> {
     let mut lanes: HashMap<_, Vec<_>> = HashMap::new();
     for line in place.record().lines() {
         let [process, lane, number, priority, delayed] = line.split(' ').collect::<Vec<_>>()[..] else {
@@ -65,7 +65,7 @@ fn latest(priorities: &[u32]) -> usize {
     priorities.iter().enumerate().map(after).max().unwrap_or_default()
 }
 
-fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(place: &Place) {
+fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(place: &Sandbox) {
     let said = place.run(PUBLISHER, &["10000"]);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     let workers = [draining(place), draining(place)];
@@ -85,7 +85,7 @@ fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(p
     assert_eq!(place.log(), "", "nothing to warn of");
 }
 
-fn jobs_published_while_workers_drain_run_once(place: &Place) {
+fn jobs_published_while_workers_drain_run_once(place: &Sandbox) {
     let workers = [draining(place), draining(place)];
     let publisher = place.start(place.command(PUBLISHER, &["3000"]));
     assert_eq!(publisher.end(), 0, "{}", place.log());
@@ -94,13 +94,13 @@ fn jobs_published_while_workers_drain_run_once(place: &Place) {
 }
 
 /// A worker that looks by itself only once an hour.
-fn sleepy(place: &Place, concurrency: &str) -> Running {
+fn sleepy(place: &Sandbox, concurrency: &str) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", concurrency]);
     command.env("PULPO_SLEEP_DURATION", "1h");
     place.start(command)
 }
 
-fn an_idle_worker_is_woken_by_a_publication_of_another_process(place: &Place) {
+fn an_idle_worker_is_woken_by_a_publication_of_another_process(place: &Sandbox) {
     let worker = sleepy(place, "2");
     until("the worker is idle", || place.log().contains("the worker starts"));
     for round in 1..=3 {
@@ -114,7 +114,7 @@ fn an_idle_worker_is_woken_by_a_publication_of_another_process(place: &Place) {
     assert_eq!(worker.end(), 0);
 }
 
-fn a_worker_that_is_told_to_stop_ends_its_job_first(place: &Place) {
+fn a_worker_that_is_told_to_stop_ends_its_job_first(place: &Sandbox) {
     assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "1000"]).code, 0);
     let worker = sleepy(place, "1");
     until("it has begun", || place.record().contains("asleep"));
@@ -124,7 +124,7 @@ fn a_worker_that_is_told_to_stop_ends_its_job_first(place: &Place) {
     assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
 }
 
-fn a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back(place: &Place) {
+fn a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back(place: &Sandbox) {
     assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "3600000"]).code, 0);
     let worker = sleepy(place, "1");
     until("it has begun", || place.record().contains("asleep"));
@@ -139,7 +139,7 @@ fn a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back(place: &Place
     assert_eq!((&listed[0]["state"], &listed[0]["attempts"]), (&"ready".into(), &0.into()), "{}", said.out);
 }
 
-fn a_job_of_a_killed_worker_runs_again_elsewhere(place: &Place) {
+fn a_job_of_a_killed_worker_runs_again_elsewhere(place: &Sandbox) {
     assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "300"]).code, 0);
     let worker = sleepy(place, "1");
     until("it has begun", || place.record().contains("asleep"));

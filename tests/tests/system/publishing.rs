@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pulpo::queue::{Filter, State};
+use pulpo::queue::{Filter, MessageState};
 use pulpo::{Config, Message, Pulpo};
 
 use crate::jobs::{Act, What};
@@ -21,7 +21,7 @@ fn what_is_published_has_the_id_of_the_queue_and_its_header_filled_in() {
     let message = Message::new(acts(1).remove(0)).delay(Duration::from_secs(60)).header("trace", "abc");
     let sent = pulpo.publish::<Act>(message).expect("published");
     let stored = pulpo.queue().peek(sent.id().expect("an id")).expect("a look").expect("kept");
-    assert_eq!(stored.state, State::Delayed);
+    assert_eq!(stored.state, MessageState::Delayed);
     assert_eq!(sent.request_type(), "act");
     assert_eq!(sent.headers().priority().get(), 65_536);
     // The queue keeps microseconds, and rounds up: nothing starts early.

@@ -4,10 +4,10 @@
 macro_rules! on_each_queue {
     ($($test:ident)*) => {
         mod on_the_embedded_queue {
-            $(#[test] fn $test() { super::$test(&super::Place::new()); })*
+            $(#[test] fn $test() { super::$test(&super::Sandbox::new()); })*
         }
         mod on_beanstalkd {
-            $(#[test] fn $test() { super::$test(&super::Place::with_beanstalkd()); })*
+            $(#[test] fn $test() { super::$test(&super::Sandbox::with_beanstalkd()); })*
         }
     };
 }

@@ -8,9 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{
-    Consumer, Delivery, DequeueFilter, Filter, Inspection, NewMessage, QueueAdapter as _, QueueError, Settlement, State,
+    Consumer, Delivery, DequeueFilter, Filter, Inspection, MessageState, NewMessage, QueueAdapter as _, QueueError,
+    Settlement,
 };
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::touch;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
@@ -223,7 +224,7 @@ fn an_outage_leaves_the_leases_of_live_workers_alone() {
 /// What a producer wrote without a zone is read as the worker's local time.
 #[test]
 fn daylight_saving_never_makes_a_time_come_early() {
-    let place = Place::new();
+    let place = Sandbox::new();
     for (delay, expected) in [
         // 2100-03-28, 02:30 does not happen: counted on from 01:30.
         ("2100-03-28 02:30:00", "2100-03-28T01:30:00Z"),
@@ -249,7 +250,7 @@ fn daylight_saving_never_makes_a_time_come_early() {
         match queue.peek(&id).expect("a look") {
             // The worker has put it back until its delay is over.
             Some(message) => {
-                assert_eq!(message.state, State::Delayed);
+                assert_eq!(message.state, MessageState::Delayed);
                 let early = expected - message.until.expect("a time");
                 assert!(early <= TimeDelta::zero() && early > TimeDelta::seconds(-5), "{delay}: {early}");
             }

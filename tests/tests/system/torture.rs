@@ -1,14 +1,14 @@
 //! The torture program on both queues: a quarter of a minute of kills, or as
 //! many seconds as `PULPO_TORTURE_SECONDS` says.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use serde_json::Value;
 
 const TORTURE: &str = env!("CARGO_BIN_EXE_torture");
 
 fn torture(queue: &str) {
     let seconds = std::env::var("PULPO_TORTURE_SECONDS").unwrap_or_else(|_| "15".to_owned());
-    let said = Place::new().run(TORTURE, &["--queue", queue, "--seconds", &seconds, "--json"]);
+    let said = Sandbox::new().run(TORTURE, &["--queue", queue, "--seconds", &seconds, "--json"]);
     let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
     // What is wrong is all in the report, with the way of each job.
     assert_eq!(report["violations"], Value::Array(Vec::new()), "{}", said.out);

@@ -17,7 +17,7 @@ use crate::clock::Clock as _;
 use crate::message::MessageId;
 use crate::process::fork::{Birthplace, Unforked};
 use crate::queue::{
-    Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement, State, enqueue_follow_ups,
+    Consumer, Delivery, DequeueFilter, Lease, MessageState, NewMessage, QueueError, Settlement, enqueue_follow_ups,
 };
 use crate::report::chain;
 
@@ -200,7 +200,7 @@ impl BeanstalkdConsumer {
             Ok(reserved) => reserved,
             // Without a pause a lease that ends soon would make this spin.
             Err(Fault::DeadlineSoon) => {
-                self.shared.signal.wait(self.shared.signal.seen(), Some(SHORT_PAUSE));
+                self.shared.signal.wait(self.shared.signal.generation(), Some(SHORT_PAUSE));
                 return Ok(None);
             }
             // Not found: its ttr passed, and somebody was fast.
@@ -218,7 +218,7 @@ impl BeanstalkdConsumer {
         let due_since = ago(self.shared.clock.now(), job.waited());
         let counts = job.counts();
         let mut delivery = Delivery::new(lease, job.tube, due_since, job.ttr, text);
-        (delivery.attempts, delivery.lost, delivery.kicks) = (counts.attempts, counts.lost, counts.kicks);
+        (delivery.attempts, delivery.abandoned, delivery.kicks) = (counts.attempts, counts.lost, counts.kicks);
         delivery
     }
 
@@ -327,7 +327,7 @@ fn delete(client: &mut Client, id: u64, holding: &Holding) -> Result<(), Fault> 
     // that ended would take the job away from those to come.
     if !holding.certain {
         let job = client.stats_job(id)?;
-        if job.state != State::Reserved || job.reserves != holding.reserves {
+        if job.state != MessageState::Reserved || job.reserves != holding.reserves {
             return Err(Fault::NotFound);
         }
     }
@@ -360,7 +360,7 @@ impl Consumer for BeanstalkdConsumer {
         let clock = self.shared.clock.clone();
         let end = clock.uptime().saturating_add(wait);
         loop {
-            let seen = self.shared.signal.seen();
+            let seen = self.shared.signal.generation();
             let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
             let interrupted = std::mem::replace(&mut self.interrupts, interrupts) != interrupts;
             let left = if interrupted { Duration::ZERO } else { end.saturating_sub(clock.uptime()) };

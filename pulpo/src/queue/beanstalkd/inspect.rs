@@ -10,7 +10,7 @@ use super::reasons;
 use super::walk::{self, Found, LONGEST_WALK};
 use super::{Shared, ago, ahead};
 use crate::message::MessageId;
-use crate::queue::{Counts, Filter, Paused, QueueError, State, Stats, StoredMessage, Totals};
+use crate::queue::{Counts, Filter, MessageState, Paused, QueueError, Stats, StoredMessage, Totals};
 
 /// Among how many ids a message's note is looked for that is to go with it.
 /// It is only to save space, so not for long; a list finds it later.
@@ -85,13 +85,13 @@ impl Shared {
     }
 
     pub(super) fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        if !filter.has_state(State::Buried) {
+        if !filter.has_state(MessageState::Buried) {
             return Ok(0);
         }
         if !walk::is_by_queue(filter) {
             // Each has to be looked at to tell which jobs are meant.
             let mut buried = filter.clone();
-            buried.states = vec![State::Buried];
+            buried.states = vec![MessageState::Buried];
             let buried = self.find(&buried, SHORT_WALK)?;
             return self.talk("kick messages of", |client| {
                 let mut kicked = 0;
@@ -119,7 +119,7 @@ impl Shared {
             for Found { id, notes, message } in found_now {
                 // One that was reserved may be free by now, and then is no
                 // longer what was looked at. The server refuses the others.
-                if message.state != State::Reserved && found(client.delete(id))?.is_some() {
+                if message.state != MessageState::Reserved && found(client.delete(id))?.is_some() {
                     deleted += 1;
                     reasons::remove(client, notes.into_iter().map(|(id, _)| id));
                 }

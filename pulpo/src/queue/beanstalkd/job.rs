@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::queue::State;
+use crate::queue::MessageState;
 
 /// A message in the terms of the server: delay and ttr in whole seconds.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct NewJob {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JobStats {
     pub(super) tube: String,
-    pub(super) state: State,
+    pub(super) state: MessageState,
     pub(super) priority: u32,
     /// Since it was put.
     pub(super) age: Duration,
@@ -48,7 +48,7 @@ pub(super) struct Counts {
 /// The answer to `stats-tube`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TubeStats {
-    /// How many jobs are in each state, in the order of [`State::ALL`].
+    /// How many jobs are in each state, in the order of [`MessageState::ALL`].
     pub(super) jobs: [u64; 4],
     /// How many were ever put into it.
     pub(super) puts: u64,
@@ -61,9 +61,14 @@ pub(super) struct TubeStats {
 impl TubeStats {
     pub(super) fn read(entries: &HashMap<String, String>) -> Option<Self> {
         let number = |key: &str| entries.get(key)?.parse::<u64>().ok();
-        let jobs = |state: State| number(&format!("current-jobs-{state}"));
+        let jobs = |state: MessageState| number(&format!("current-jobs-{state}"));
         Some(Self {
-            jobs: [jobs(State::Ready)?, jobs(State::Delayed)?, jobs(State::Reserved)?, jobs(State::Buried)?],
+            jobs: [
+                jobs(MessageState::Ready)?,
+                jobs(MessageState::Delayed)?,
+                jobs(MessageState::Reserved)?,
+                jobs(MessageState::Buried)?,
+            ],
             puts: number("total-jobs")?,
             deletes: number("cmd-delete")?,
             pause_left: Duration::from_secs(number("pause-time-left")?),
@@ -109,8 +114,8 @@ impl JobStats {
     /// those were of delayed jobs. So our consumer marks a rollback that does
     /// not count, see `Settlement::Rollback`.
     pub(super) fn counts(&self) -> Counts {
-        let ended = self.reserves.saturating_sub(u32::from(self.state == State::Reserved));
-        let kicks = self.buries.saturating_sub(u32::from(self.state == State::Buried));
+        let ended = self.reserves.saturating_sub(u32::from(self.state == MessageState::Reserved));
+        let kicks = self.buries.saturating_sub(u32::from(self.state == MessageState::Buried));
         let uncounted = self.kicks.saturating_sub(kicks);
         let attempts = ended.saturating_sub(uncounted);
         let lost = ended.saturating_sub(self.releases).saturating_sub(self.buries);
@@ -122,7 +127,7 @@ impl JobStats {
 mod tests {
     use super::*;
 
-    fn job(state: State, reserves: u32, releases: u32, buries: u32, kicks: u32) -> Counts {
+    fn job(state: MessageState, reserves: u32, releases: u32, buries: u32, kicks: u32) -> Counts {
         let zero = Duration::ZERO;
         let job = JobStats {
             tube: "pulpo".to_owned(),
@@ -143,13 +148,13 @@ mod tests {
     #[test]
     fn runs_are_counted_from_the_servers_counters() {
         let counts = |attempts, lost, kicks| Counts { attempts, lost, kicks };
-        assert_eq!(job(State::Ready, 0, 0, 0, 0), counts(0, 0, 0));
-        assert_eq!(job(State::Reserved, 1, 0, 0, 0), counts(0, 0, 0), "the first delivery");
-        assert_eq!(job(State::Reserved, 3, 2, 0, 0), counts(2, 0, 0), "after two rollbacks");
-        assert_eq!(job(State::Reserved, 3, 1, 0, 0), counts(2, 1, 0), "after a rollback and a death");
-        assert_eq!(job(State::Reserved, 3, 2, 0, 1), counts(1, 0, 0), "after a rollback and a shutdown");
-        assert_eq!(job(State::Buried, 3, 2, 1, 0), counts(3, 0, 0), "buried by its third run");
-        assert_eq!(job(State::Reserved, 4, 2, 1, 1), counts(3, 0, 1), "and kicked");
-        assert_eq!(job(State::Buried, 5, 2, 2, 2), counts(4, 1, 1), "kicked, shut down, buried");
+        assert_eq!(job(MessageState::Ready, 0, 0, 0, 0), counts(0, 0, 0));
+        assert_eq!(job(MessageState::Reserved, 1, 0, 0, 0), counts(0, 0, 0), "the first delivery");
+        assert_eq!(job(MessageState::Reserved, 3, 2, 0, 0), counts(2, 0, 0), "after two rollbacks");
+        assert_eq!(job(MessageState::Reserved, 3, 1, 0, 0), counts(2, 1, 0), "after a rollback and a death");
+        assert_eq!(job(MessageState::Reserved, 3, 2, 0, 1), counts(1, 0, 0), "after a rollback and a shutdown");
+        assert_eq!(job(MessageState::Buried, 3, 2, 1, 0), counts(3, 0, 0), "buried by its third run");
+        assert_eq!(job(MessageState::Reserved, 4, 2, 1, 1), counts(3, 0, 1), "and kicked");
+        assert_eq!(job(MessageState::Buried, 5, 2, 2, 2), counts(4, 1, 1), "kicked, shut down, buried");
     }
 }

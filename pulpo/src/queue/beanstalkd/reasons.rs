@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::client::Client;
 use super::fault::{Fault, found};
 use super::limits::{LONGEST_DELAY, REASONS_TUBE};
-use crate::queue::State;
+use crate::queue::MessageState;
 use crate::report::limited_to;
 
 /// How many bytes of a reason are kept: what a worker gives is shorter, and
@@ -94,8 +94,8 @@ pub(super) fn sweep(client: &mut Client, kicked: &HashSet<u64>, before: u64) -> 
 /// there, say nothing any more. Of a reserved message one may just have been
 /// put by who is about to bury it; of one that is free again, whoever put it
 /// has lost its lease, or the message was kicked since.
-fn is_over(state: Option<State>) -> bool {
-    !matches!(state, Some(State::Reserved | State::Buried))
+fn is_over(state: Option<MessageState>) -> bool {
+    !matches!(state, Some(MessageState::Reserved | MessageState::Buried))
 }
 
 /// The notes that were met on the way down the ids, until their messages are.
@@ -112,13 +112,13 @@ impl Met {
 
     /// The notes of the message with this id, the newest first. Those that say
     /// nothing any more are removed.
-    pub(super) fn of(&mut self, client: &mut Client, id: u64, state: Option<State>) -> Vec<(u64, Note)> {
+    pub(super) fn of(&mut self, client: &mut Client, id: u64, state: Option<MessageState>) -> Vec<(u64, Note)> {
         let notes = self.0.remove(&id).unwrap_or_default();
         if is_over(state) {
             remove(client, notes.iter().map(|(id, _)| *id));
         }
         // Of a message that runs again they would tell an old story.
-        if state == Some(State::Buried) { notes } else { Vec::new() }
+        if state == Some(MessageState::Buried) { notes } else { Vec::new() }
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn notes_outlive_only_messages_that_are_buried_or_about_to_be() {
-        assert!([None, Some(State::Ready), Some(State::Delayed)].into_iter().all(is_over));
-        assert!(![Some(State::Reserved), Some(State::Buried)].into_iter().any(is_over));
+        assert!([None, Some(MessageState::Ready), Some(MessageState::Delayed)].into_iter().all(is_over));
+        assert!(![Some(MessageState::Reserved), Some(MessageState::Buried)].into_iter().any(is_over));
     }
 }

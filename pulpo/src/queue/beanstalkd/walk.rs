@@ -13,7 +13,7 @@ use super::limits::{LONGEST_DELAY, PROBE_TUBE, REASONS_TUBE, is_own};
 use super::reasons::{self, Met, Note};
 use super::{ago, ahead};
 use crate::message::{Incoming, Priority};
-use crate::queue::{Filter, State, StoredMessage};
+use crate::queue::{Filter, MessageState, StoredMessage};
 
 /// How many ids a list asks for at most, and a peek for the reason of a
 /// burial: some seconds' worth.
@@ -35,15 +35,15 @@ pub(super) struct Found {
 impl Found {
     fn new(id: u64, job: JobStats, text: Vec<u8>, now: DateTime<Utc>) -> Self {
         let counts = job.counts();
-        let waits = matches!(job.state, State::Delayed | State::Reserved);
+        let waits = matches!(job.state, MessageState::Delayed | MessageState::Reserved);
         let until = waits.then(|| ahead(now, job.time_left));
-        let due_since = if job.state == State::Delayed { until } else { Some(ago(now, job.waited())) };
+        let due_since = if job.state == MessageState::Delayed { until } else { Some(ago(now, job.waited())) };
         let since = match job.state {
-            State::Delayed => Some(ago(now, job.delay.saturating_sub(job.time_left))),
+            MessageState::Delayed => Some(ago(now, job.delay.saturating_sub(job.time_left))),
             // The server does not tell when a job was put back, kicked or reserved.
-            State::Ready if job.reserves == 0 && job.kicks == 0 => due_since,
+            MessageState::Ready if job.reserves == 0 && job.kicks == 0 => due_since,
             // A note may tell.
-            State::Ready | State::Reserved | State::Buried => None,
+            MessageState::Ready | MessageState::Reserved | MessageState::Buried => None,
         };
         let message = StoredMessage {
             id: id.into(),
@@ -54,7 +54,7 @@ impl Found {
             until,
             lease: None,
             attempts: counts.attempts,
-            lost: counts.lost,
+            abandoned: counts.lost,
             kicks: Some(counts.kicks),
             enqueued_at: Some(ago(now, job.age)),
             due_since,
@@ -175,7 +175,7 @@ pub(super) fn all(client: &mut Client, filter: &Filter, now: DateTime<Utc>) -> R
             continue;
         }
         let mut notes = met.of(client, id, Some(job.state));
-        if job.state == State::Buried && notes.is_empty() && reasons::count(client)? > 0 {
+        if job.state == MessageState::Buried && notes.is_empty() && reasons::count(client)? > 0 {
             meet_new_notes(client, &mut met, &mut noted_up_to)?;
             notes = met.of(client, id, Some(job.state));
         }
@@ -216,7 +216,7 @@ fn meet_new_notes(client: &mut Client, met: &mut Met, up_to: &mut u64) -> Result
 /// The newest note of a buried message. Notes are newer than their messages:
 /// of so many ids those above it are asked for, from the newest down.
 pub(super) fn note_of(client: &mut Client, id: u64, job: &JobStats, most: u64) -> Result<Option<(u64, Note)>, Fault> {
-    if job.state != State::Buried {
+    if job.state != MessageState::Buried {
         return Ok(None);
     }
     let mut left = reasons::count(client)?;
@@ -259,7 +259,7 @@ fn count(client: &mut Client, filter: &Filter) -> Result<u64, Fault> {
     let mut all = 0;
     for tube in tubes(client, filter)? {
         let counts = client.stats_tube(&tube)?.unwrap_or_default().jobs;
-        all += State::ALL
+        all += MessageState::ALL
             .into_iter()
             .zip(counts)
             .filter(|(state, _)| filter.has_state(*state))

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, QUEUE, SECOND, Sleeper, State, delay, envelope, message,
-    ttr,
+    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageState, QUEUE, SECOND, Sleeper, delay, envelope,
+    message, ttr,
 };
 use crate::queue::Settlement;
 
@@ -15,7 +15,7 @@ pub(super) fn a_first_delivery_tells_all(harness: &dyn Harness) {
     let delivery = harness.seat().take();
     assert_eq!(delivery.lease.id, id);
     assert_eq!(delivery.queue, QUEUE);
-    assert_eq!((delivery.attempts, delivery.lost, delivery.kicks), (0, 0, 0));
+    assert_eq!((delivery.attempts, delivery.abandoned, delivery.kicks), (0, 0, 0));
     assert_eq!(delivery.ttr, 90 * SECOND);
     assert_eq!(delivery.text, envelope("type", "new").into_bytes());
 }
@@ -25,7 +25,7 @@ pub(super) fn a_counted_rollback_is_an_attempt(harness: &dyn Harness) {
     let mut seat = harness.seat();
     for attempts in 0..4 {
         let delivery = seat.take();
-        assert_eq!((delivery.attempts, delivery.lost), (attempts, 0));
+        assert_eq!((delivery.attempts, delivery.abandoned), (attempts, 0));
         seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
         assert_eq!(harness.peek(&id).attempts, attempts + 1);
     }
@@ -36,10 +36,10 @@ pub(super) fn a_rollback_with_delay_waits(harness: &dyn Harness) {
     let mut seat = harness.seat();
     let delivery = seat.take();
     seat.settle(&delivery.lease, &mut Settlement::rollback(2 * SECOND, "failed", true)).expect("rollback");
-    assert_eq!(harness.state(&id), State::Delayed);
+    assert_eq!(harness.state(&id), MessageState::Delayed);
     seat.nothing();
     harness.pass(3 * SECOND);
-    assert_eq!(harness.state(&id), State::Ready);
+    assert_eq!(harness.state(&id), MessageState::Ready);
     assert_eq!(seat.take().attempts, 1);
 }
 
@@ -50,17 +50,17 @@ pub(super) fn a_rollback_that_does_not_count_is_no_attempt(harness: &dyn Harness
     seat.settle(&first.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     for _ in 0..3 {
         let delivery = seat.take();
-        assert_eq!((delivery.attempts, delivery.lost), (1, 0));
+        assert_eq!((delivery.attempts, delivery.abandoned), (1, 0));
         seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false)).expect("rollback");
-        assert_eq!(harness.state(&delivery.lease.id), State::Ready, "it is ready at once");
+        assert_eq!(harness.state(&delivery.lease.id), MessageState::Ready, "it is ready at once");
     }
     let delivery = seat.take();
     seat.settle(&delivery.lease, &mut Settlement::rollback(SECOND, "not yet", false)).expect("rollback");
-    assert_eq!(harness.state(&delivery.lease.id), State::Delayed);
+    assert_eq!(harness.state(&delivery.lease.id), MessageState::Delayed);
     harness.pass(2 * SECOND);
     let expected = if harness.queue().capabilities().uncounted_rollbacks { 1 } else { 2 };
     let delivery = seat.take();
-    assert_eq!((delivery.attempts, delivery.lost), (expected, 0));
+    assert_eq!((delivery.attempts, delivery.abandoned), (expected, 0));
 }
 
 pub(super) fn a_lost_lease_is_a_lost_attempt(harness: &dyn Harness) {
@@ -70,7 +70,7 @@ pub(super) fn a_lost_lease_is_a_lost_attempt(harness: &dyn Harness) {
     sleeper.seat.settle(&first.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     for lost in 0..2 {
         let delivery = sleeper.seat.take();
-        assert_eq!((delivery.attempts, delivery.lost), (lost + 1, lost));
+        assert_eq!((delivery.attempts, delivery.abandoned), (lost + 1, lost));
         sleeper.sleep(harness, 2 * SECOND);
         assert_eq!(harness.peek(&id).attempts, lost + 2);
     }
@@ -81,12 +81,12 @@ pub(super) fn a_buried_message_stays_until_it_is_kicked(harness: &dyn Harness) {
     let mut seat = harness.seat();
     let delivery = seat.take();
     seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
-    assert_eq!(harness.state(&id), State::Buried);
+    assert_eq!(harness.state(&id), MessageState::Buried);
     assert_eq!(harness.peek(&id).attempts, 1);
     harness.pass(2 * SECOND);
     seat.nothing();
     assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
-    assert_eq!(harness.state(&id), State::Ready);
+    assert_eq!(harness.state(&id), MessageState::Ready);
     let delivery = seat.take();
     assert_eq!(delivery.lease.id, id, "it is the same message");
     seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
@@ -134,7 +134,7 @@ pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
     let delivery = seat.take();
     seat.settle(&delivery.lease, &mut Settlement::bury("the second", true)).expect("bury");
     let keeps = capabilities.burial_reasons;
-    let listed = harness.queue().list(&Filter::all().state(State::Buried)).expect("list").remove(0);
+    let listed = harness.queue().list(&Filter::all().state(MessageState::Buried)).expect("list").remove(0);
     for buried in [harness.peek(&id), listed] {
         assert_eq!(buried.last_error, expected(keeps, "the second"));
         assert_eq!(buried.last_error_at.is_some(), keeps);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageId, NewMessage, QUEUE, SECOND, State, delay,
-    envelope, everything, ids, message, priority, queue, text,
+    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageId, MessageState, NewMessage, QUEUE, SECOND,
+    delay, envelope, everything, ids, message, priority, queue, text,
 };
 use crate::queue::{Consumer, Counts, DequeueFilter, Settlement};
 
-/// One message in each state, in the order of [`State::ALL`]. The consumer
+/// One message in each state, in the order of [`MessageState::ALL`]. The consumer
 /// holds the reserved one.
 fn one_in_each_state(harness: &dyn Harness) -> ([MessageId; 4], Box<dyn Consumer>) {
     let mut seat = harness.seat();
@@ -26,15 +26,19 @@ fn one_in_each_state(harness: &dyn Harness) -> ([MessageId; 4], Box<dyn Consumer
 
 pub(super) fn peek_shows_a_message_in_each_state(harness: &dyn Harness) {
     let (ids, _seat) = one_in_each_state(harness);
-    for (id, state) in ids.iter().zip(State::ALL) {
+    for (id, state) in ids.iter().zip(MessageState::ALL) {
         let stored = harness.peek(id);
         assert_eq!((&stored.id, stored.state), (id, state));
         assert_eq!((stored.queue.as_str(), stored.request_type.as_str()), (QUEUE, "type"));
         assert_eq!(stored.text, envelope("type", state.as_str()).into_bytes());
-        assert_eq!(stored.attempts, u32::from(state == State::Buried));
-        let urgency = if state == State::Ready { 7 } else { 65_536 };
+        assert_eq!(stored.attempts, u32::from(state == MessageState::Buried));
+        let urgency = if state == MessageState::Ready { 7 } else { 65_536 };
         assert_eq!(stored.priority.get(), urgency);
-        assert_eq!(stored.until.is_some(), matches!(state, State::Delayed | State::Reserved), "of {state}");
+        assert_eq!(
+            stored.until.is_some(),
+            matches!(state, MessageState::Delayed | MessageState::Reserved),
+            "of {state}"
+        );
         if let Some(until) = stored.until {
             let left = (until - harness.now()).num_seconds();
             assert!((590..=602).contains(&left), "{state} for {left} s");
@@ -62,7 +66,7 @@ pub(super) fn delete_takes_all_but_a_reserved_message(harness: &dyn Harness) {
     }
     assert_eq!(delete(&reserved), 0);
     assert_eq!(harness.queue().delete(&everything()).expect("delete"), 0);
-    assert_eq!(harness.state(&reserved), State::Reserved);
+    assert_eq!(harness.state(&reserved), MessageState::Reserved);
     seat.nothing();
 }
 
@@ -72,13 +76,13 @@ pub(super) fn delete_picks_what_the_filter_says(harness: &dyn Harness) {
     let many: Vec<_> = (0..20).map(|_| harness.put(queue(message("many"), "many"))).collect();
     let delete = |filter: Filter| harness.queue().delete(&filter).expect("delete");
     assert_eq!(delete(everything().ids([])), 0, "no id is not any id");
-    assert_eq!(delete(everything().id(ready.clone()).state(State::Buried)), 0);
+    assert_eq!(delete(everything().id(ready.clone()).state(MessageState::Buried)), 0);
     assert_eq!(delete(everything().queue("nowhere")), 0);
     assert_eq!(delete(everything().queue("many").limit(3)), 3);
     assert!(harness.queue().peek(&many[17]).expect("peek").is_none(), "the newest ones");
-    assert_eq!(delete(everything().ids(many.clone()).state(State::Ready)), 17);
+    assert_eq!(delete(everything().ids(many.clone()).state(MessageState::Ready)), 17);
     assert_eq!(delete(everything().ids(many)), 0);
-    assert_eq!(delete(everything().state(State::Delayed).state(State::Reserved)), 1);
+    assert_eq!(delete(everything().state(MessageState::Delayed).state(MessageState::Reserved)), 1);
     assert_eq!(delete(everything().request_type("other")), 1);
     let left = ids(&harness.queue().list(&everything()).expect("list"));
     assert_eq!(left, [ready, reserved, buried], "and not {delayed} and {elsewhere}");
@@ -94,13 +98,13 @@ pub(super) fn list_picks_what_the_filter_says(harness: &dyn Harness) {
     assert_eq!(list(everything().queue(QUEUE)), order[1..]);
     assert!(list(everything().queue("nowhere")).is_empty());
     assert_eq!(list(everything().request_type("other")), std::slice::from_ref(&elsewhere));
-    assert_eq!(list(everything().state(State::Buried)), std::slice::from_ref(&buried));
-    assert_eq!(list(everything().state(State::Ready)), [elsewhere, ready.clone()]);
-    assert_eq!(list(everything().state(State::Buried).state(State::Delayed)), [delayed.clone(), buried]);
-    assert_eq!(list(everything().state(State::Ready).queue(QUEUE)), [ready]);
+    assert_eq!(list(everything().state(MessageState::Buried)), std::slice::from_ref(&buried));
+    assert_eq!(list(everything().state(MessageState::Ready)), [elsewhere, ready.clone()]);
+    assert_eq!(list(everything().state(MessageState::Buried).state(MessageState::Delayed)), [delayed.clone(), buried]);
+    assert_eq!(list(everything().state(MessageState::Ready).queue(QUEUE)), [ready]);
     assert_eq!(list(everything().id(delayed.clone())), std::slice::from_ref(&delayed));
     assert_eq!(list(everything().id(delayed.clone()).id(reserved.clone())), [delayed.clone(), reserved]);
-    assert!(list(everything().id(delayed).state(State::Ready)).is_empty());
+    assert!(list(everything().id(delayed).state(MessageState::Ready)).is_empty());
     assert!(list(everything().ids([])).is_empty(), "no id is not any id");
     assert_eq!(list(everything().ids(order.clone())), order);
 }
@@ -137,7 +141,7 @@ pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
     assert_eq!(ids(&list(everything().newer_than(middle))), [young]);
     let known = u64::from(harness.queue().capabilities().burial_reasons);
     assert_eq!(list(everything().published_before(middle)).len(), 2);
-    assert_eq!(list(everything().published_before(middle).state(State::Ready)).len(), 0);
+    assert_eq!(list(everything().published_before(middle).state(MessageState::Ready)).len(), 0);
     assert_eq!(list(everything().published_after(middle)).len(), 1);
     assert!(list(everything().published_before(middle).published_after(middle)).is_empty());
     assert!(list(everything().older_than(middle).newer_than(middle)).is_empty());
@@ -203,8 +207,8 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
     assert_eq!(list(everything().newer_than(time)), of(&|since| since >= time));
     assert!(list(everything().published_after(time)).is_empty(), "all were published before");
     // What was buried a moment ago is not old, whenever it was published.
-    assert_eq!(harness.queue().delete(&everything().older_than(time).state(State::Buried)).expect("delete"), 0);
-    let young = everything().newer_than(time).state(State::Buried);
+    assert_eq!(harness.queue().delete(&everything().older_than(time).state(MessageState::Buried)).expect("delete"), 0);
+    let young = everything().newer_than(time).state(MessageState::Buried);
     assert_eq!(harness.queue().kick(&young).expect("kick"), u64::from(since(&buried).is_some()));
 }
 
@@ -288,13 +292,13 @@ pub(super) fn kick_picks_what_the_filter_says(harness: &dyn Harness) {
         seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     }
     let kick = |filter: Filter| harness.queue().kick(&filter).expect("kick");
-    assert_eq!(kick(everything().state(State::Ready)), 0, "only buried messages can be kicked");
+    assert_eq!(kick(everything().state(MessageState::Ready)), 0, "only buried messages can be kicked");
     assert_eq!(kick(everything().queue("nowhere")), 0);
     assert_eq!(kick(everything().queue(QUEUE).request_type("b")), 1);
     assert_eq!(kick(everything().queue(QUEUE)), 2);
     assert_eq!(kick(everything().request_type("a")), 2);
     assert_eq!(kick(everything().limit(1)), 1);
-    assert_eq!(kick(everything().state(State::Buried)), 2);
+    assert_eq!(kick(everything().state(MessageState::Buried)), 2);
     assert_eq!(kick(everything()), 0);
     for _ in 0..8 {
         seat.work();
@@ -310,7 +314,7 @@ pub(super) fn kick_leaves_alone_what_is_not_buried(harness: &dyn Harness) {
     assert_eq!(harness.queue().kick(&everything()).expect("kick"), 1);
     assert_eq!(harness.queue().kick(&everything()).expect("kick"), 0);
     let states = [ready, delayed, reserved, buried].map(|id| harness.state(&id));
-    assert_eq!(states, [State::Ready, State::Delayed, State::Reserved, State::Ready]);
+    assert_eq!(states, [MessageState::Ready, MessageState::Delayed, MessageState::Reserved, MessageState::Ready]);
     let mut other = harness.seat();
     assert_eq!([other.work(), other.work()], ["ready", "buried"]);
     assert!(other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{
-    ConsumerExt as _, Delivery, Filter, Harness, HarnessExt as _, LONG, MessageId, QueueError, SECOND, Sleeper, State,
-    assert_all_lost, drain, message, text, touch, ttr,
+    ConsumerExt as _, Delivery, Filter, Harness, HarnessExt as _, LONG, MessageId, MessageState, QueueError, SECOND,
+    Sleeper, assert_all_lost, drain, message, text, touch, ttr,
 };
 use crate::queue::{Consumer, DequeueFilter, Settlement};
 
@@ -23,7 +23,7 @@ pub(super) fn a_message_is_leased_to_one_consumer(harness: &dyn Harness) {
     let (mut one, mut two) = (harness.seat(), harness.seat());
     let delivery = one.take();
     assert_eq!(delivery.lease.id, id);
-    assert_eq!(harness.state(&id), State::Reserved);
+    assert_eq!(harness.state(&id), MessageState::Reserved);
     two.nothing();
     one.nothing();
     one.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
@@ -51,7 +51,7 @@ pub(super) fn late_calls_do_nothing_while_another_has_the_message(harness: &dyn 
     let new = other.take();
     touch(&mut *other, &new.lease).expect("touch");
     assert_all_lost(&mut *late, &old.lease);
-    assert_eq!(harness.state(&new.lease.id), State::Reserved);
+    assert_eq!(harness.state(&new.lease.id), MessageState::Reserved);
     other.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
 }
 
@@ -63,7 +63,7 @@ pub(super) fn a_late_commit_before_another_looked_is_done_or_lost(harness: &dyn 
         Ok(()) => assert!(harness.queue().peek(&old.lease.id).expect("peek").is_none()),
         Err(QueueError::LeaseLost { .. }) => {
             assert_all_lost(&mut *late, &old.lease);
-            assert_eq!(harness.state(&old.lease.id), State::Ready);
+            assert_eq!(harness.state(&old.lease.id), MessageState::Ready);
             assert_eq!(harness.seat().take().attempts, 1);
         }
         Err(other) => panic!("expected that the late commit is done or says LeaseLost, got {other:?}"),
@@ -76,7 +76,7 @@ pub(super) fn late_calls_do_nothing_to_a_delayed_message(harness: &dyn Harness) 
     let new = other.take();
     other.settle(&new.lease, &mut Settlement::rollback(LONG, "again", true)).expect("rollback");
     assert_all_lost(&mut *late, &old.lease);
-    assert_eq!(harness.state(&old.lease.id), State::Delayed);
+    assert_eq!(harness.state(&old.lease.id), MessageState::Delayed);
 }
 
 pub(super) fn late_calls_do_nothing_to_a_buried_message(harness: &dyn Harness) {
@@ -85,7 +85,7 @@ pub(super) fn late_calls_do_nothing_to_a_buried_message(harness: &dyn Harness) {
     let new = other.take();
     other.settle(&new.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_all_lost(&mut *late, &old.lease);
-    assert_eq!(harness.state(&old.lease.id), State::Buried);
+    assert_eq!(harness.state(&old.lease.id), MessageState::Buried);
 }
 
 pub(super) fn the_same_consumer_has_a_new_lease_after_the_old(harness: &dyn Harness) {
@@ -107,12 +107,12 @@ pub(super) fn a_settled_message_cannot_be_settled_again(harness: &dyn Harness) {
     let again = seat.take().lease;
     seat.settle(&again, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
     assert_all_lost(&mut *seat, &again);
-    assert_eq!(harness.state(&again.id), State::Ready);
+    assert_eq!(harness.state(&again.id), MessageState::Ready);
 
     let buried = seat.take().lease;
     seat.settle(&buried, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_all_lost(&mut *seat, &buried);
-    assert_eq!(harness.state(&again.id), State::Buried);
+    assert_eq!(harness.state(&again.id), MessageState::Buried);
 }
 
 pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
@@ -131,7 +131,7 @@ pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
     }
     for id in &ids[3..] {
         let left = harness.peek(id);
-        assert_eq!((left.state, left.attempts), (State::Ready, 0), "what nobody took is as it was");
+        assert_eq!((left.state, left.attempts), (MessageState::Ready, 0), "what nobody took is as it was");
     }
     assert!(seat.take_lost_leases().is_empty());
     assert_eq!(drain(&mut seat), ["3", "4"]);
@@ -151,7 +151,7 @@ pub(super) fn what_was_put_off_for_too_long_is_lost(harness: &dyn Harness) {
         }
         Err(other) => panic!("expected that the late commit is lost, got {other:?}"),
     }
-    assert_eq!(harness.state(&new.lease.id), State::Reserved);
+    assert_eq!(harness.state(&new.lease.id), MessageState::Reserved);
     other.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
 }
 
@@ -178,7 +178,7 @@ pub(super) fn one_consumer_holds_several_leases(harness: &dyn Harness) {
     seat.settle(&c.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     seat.settle(&a.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
     assert_eq!(drain(&mut seat), ["a"]);
-    assert_eq!(harness.state(&c.lease.id), State::Buried);
+    assert_eq!(harness.state(&c.lease.id), MessageState::Buried);
 }
 
 pub(super) fn consumers_never_share_a_message(harness: &dyn Harness) {
@@ -214,7 +214,7 @@ pub(super) fn a_consumer_that_goes_loses_its_leases(harness: &dyn Harness) {
     drop(gone);
     harness.pass(2 * SECOND);
     let delivery = harness.seat().take();
-    assert_eq!((delivery.attempts, delivery.lost), (1, 1));
+    assert_eq!((delivery.attempts, delivery.abandoned), (1, 1));
 }
 
 pub(super) fn touch_says_which_of_several_leases_are_lost(harness: &dyn Harness) {

@@ -56,7 +56,7 @@ pub(super) fn queues_not_watched_are_left_alone(harness: &dyn Harness) {
     let mut seat = harness.seat();
     assert_eq!(drain(&mut seat), ["ours"]);
     for id in [other, default] {
-        assert_eq!(harness.state(&id), super::State::Ready);
+        assert_eq!(harness.state(&id), super::MessageState::Ready);
     }
     assert_eq!(drain(&mut harness.seat_at(&["theirs", QUEUE, "default"])), ["theirs", "default"]);
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::waiting::{DEADLINE, wait};
 use super::{
-    ConsumerExt as _, Harness, HarnessExt as _, LONG, QUEUE, QueueError, SECOND, State, message, queue, text, touch,
+    ConsumerExt as _, Harness, HarnessExt as _, LONG, MessageState, QUEUE, QueueError, SECOND, message, queue, text,
+    touch,
 };
 use crate::queue::Settlement;
 
@@ -72,7 +73,7 @@ pub(super) fn a_resume_ends_a_wait(harness: &dyn Harness) {
     harness.queue().pause(QUEUE, LONG).expect("pause");
     let (started, ended) = wait(harness.seat());
     started.recv_timeout(DEADLINE).expect("the thread starts");
-    assert_eq!(harness.state(&id), State::Ready);
+    assert_eq!(harness.state(&id), MessageState::Ready);
     harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");
     let waited = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("dequeue");
     assert_eq!(waited.as_ref().map(text).as_deref(), Some("x"));

@@ -16,7 +16,7 @@ use super::shared::Shared;
 use super::writer::Durability;
 use super::{insert, queues_of};
 use crate::clock::Clock as _;
-use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement, State};
+use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, MessageState, NewMessage, QueueError, Settlement};
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,
@@ -176,7 +176,7 @@ impl FileConsumer {
         let (now, reason) = (self.shared.now(), reason.to_owned());
         let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
         let due = (wait > 0).then(|| now.saturating_add(wait));
-        let state = if due.is_some() { State::Delayed } else { State::Ready };
+        let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
         self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
             let kind = connection
                 .prepare_cached(
@@ -227,14 +227,14 @@ impl FileConsumer {
                 )?
                 .query_row(params![id, token, reason, now, counted], |row| row.get(0))
                 .optional()?;
-            count_settled(connection, kind, State::Buried)
+            count_settled(connection, kind, MessageState::Buried)
         })
     }
 }
 
 /// Counts a message that was reserved and is in this state now, if there was
 /// one; how many those are.
-fn count_settled(connection: &Connection, kind: Option<i64>, state: State) -> rusqlite::Result<usize> {
+fn count_settled(connection: &Connection, kind: Option<i64>, state: MessageState) -> rusqlite::Result<usize> {
     let Some(kind) = kind else { return Ok(0) };
     let mut counts = Changes::default();
     counts.add(kind, state);

@@ -10,7 +10,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::queue::State;
+use crate::queue::MessageState;
 
 /// Changes of counts that are to be written.
 #[derive(Debug, Default)]
@@ -26,26 +26,26 @@ struct Change {
 
 impl Changes {
     /// A message of this kind comes into the state.
-    pub(super) fn add(&mut self, kind: i64, state: State) {
+    pub(super) fn add(&mut self, kind: i64, state: MessageState) {
         self.change(kind, state, 1);
     }
 
     /// A message of this kind leaves the state.
-    pub(super) fn remove(&mut self, kind: i64, state: State) {
+    pub(super) fn remove(&mut self, kind: i64, state: MessageState) {
         self.change(kind, state, -1);
     }
 
-    fn change(&mut self, kind: i64, state: State, by: i64) {
+    fn change(&mut self, kind: i64, state: MessageState, by: i64) {
         // Few kinds at a time: a search costs less than a map.
         let place = self.0.iter().position(|change| change.kind == kind).unwrap_or_else(|| {
             self.0.push(Change { kind, ready: 0, delayed: 0, buried: 0 });
             self.0.len() - 1
         });
         match state {
-            State::Ready => self.0[place].ready += by,
-            State::Delayed => self.0[place].delayed += by,
-            State::Buried => self.0[place].buried += by,
-            State::Reserved => {}
+            MessageState::Ready => self.0[place].ready += by,
+            MessageState::Delayed => self.0[place].delayed += by,
+            MessageState::Buried => self.0[place].buried += by,
+            MessageState::Reserved => {}
         }
     }
 

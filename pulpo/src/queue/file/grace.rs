@@ -17,7 +17,7 @@ use super::counts::Changes;
 use super::lease::Ending;
 use super::process_lock::ProcessLock;
 use crate::clock::{Clock, lock};
-use crate::queue::State;
+use crate::queue::MessageState;
 
 /// Smaller steps of the clock are the work of a time server, and no jumps.
 const STEP: i64 = 1_000_000;
@@ -159,8 +159,8 @@ impl Ends {
                 .query_map([self.now, AT_ONCE], |row| row.get(0))?
                 .try_for_each(|kind| {
                     let kind = kind?;
-                    counts.remove(kind, State::Delayed);
-                    counts.add(kind, State::Ready);
+                    counts.remove(kind, MessageState::Delayed);
+                    counts.add(kind, MessageState::Ready);
                     Ok::<_, rusqlite::Error>(())
                 })?;
             counts.write(connection)?;

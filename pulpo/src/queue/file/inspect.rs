@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, named_params, params};
 use super::counts::Changes;
 use super::{micros, pauses, schema, time};
 use crate::message::{MessageId, Priority};
-use crate::queue::{Counts, Filter, State, Stats, StoredMessage, Totals};
+use crate::queue::{Counts, Filter, MessageState, Stats, StoredMessage, Totals};
 
 /// The state at `:now`: a message whose delay or lease has ended is ready,
 /// though no worker has looked at it since.
@@ -38,7 +38,7 @@ impl Picked {
         if !filter.states.is_empty() {
             let codes: Vec<_> = filter.states.iter().map(|state| schema::code(*state).to_string()).collect();
             picked.conditions.push_str(&format!(" AND {SEEN} IN ({})", codes.join(",")));
-            if filter.states.iter().all(|state| *state == State::Buried) {
+            if filter.states.iter().all(|state| *state == MessageState::Buried) {
                 // Those have an index.
                 picked.conditions.push_str(" AND state = 3");
             }
@@ -84,7 +84,7 @@ impl Picked {
     }
 
     /// Id, kind and state of what is picked and is `only` so.
-    fn rows(&self, connection: &Connection, only: &str) -> rusqlite::Result<Vec<(i64, i64, State)>> {
+    fn rows(&self, connection: &Connection, only: &str) -> rusqlite::Result<Vec<(i64, i64, MessageState)>> {
         let conditions = &self.conditions;
         connection
             .prepare_cached(&format!(
@@ -132,7 +132,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     let at = |name: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(name)?.map(time));
     let over = row.get::<_, Option<bool>>("over")?.unwrap_or_default();
     // A run that ended without being settled, though nobody has noticed yet.
-    let lost = u32::from(over && schema::state(row.get("state")?) == State::Reserved);
+    let lost = u32::from(over && schema::state(row.get("state")?) == MessageState::Reserved);
     Ok(StoredMessage {
         id: MessageId::from(row.get::<_, i64>("id")?.to_string()),
         queue: text(row.get_ref("queue")?)?,
@@ -143,7 +143,7 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         until: at("until")?.filter(|_| !over),
         lease: row.get::<_, Option<String>>("lease")?.filter(|_| !over),
         attempts: count(row.get("attempts")?).saturating_add(lost),
-        lost: count(row.get("lost")?).saturating_add(lost),
+        abandoned: count(row.get("lost")?).saturating_add(lost),
         kicks: None,
         enqueued_at: at("enqueued_at")?,
         due_since: at("due_since")?,
@@ -194,13 +194,13 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
     };
     for Waiting { kind, of, count, due_since } in waiting(connection, now)? {
         let Some((_, counts)) = places.get(&kind).and_then(|place| all.get_mut(*place)) else { continue };
-        if of == State::Reserved {
+        if of == MessageState::Reserved {
             counts.reserved = count;
             continue;
         }
         // Its delay or its lease is over.
         counts.ready += count;
-        if of == State::Delayed {
+        if of == MessageState::Delayed {
             counts.delayed = counts.delayed.saturating_sub(count);
         }
         earlier(counts, due_since);
@@ -225,7 +225,7 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
 /// (`Ready`) is over.
 struct Waiting {
     kind: i64,
-    of: State,
+    of: MessageState,
     count: u64,
     due_since: Option<i64>,
 }
@@ -234,9 +234,12 @@ struct Waiting {
 fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> {
     let mut all = Vec::new();
     for (of, query) in [
-        (State::Reserved, "SELECT kind, count(*), NULL FROM message WHERE lease_ends > :now GROUP BY kind"),
-        (State::Ready, "SELECT kind, count(*), min(due_since) FROM message WHERE lease_ends <= :now GROUP BY kind"),
-        (State::Delayed, "SELECT kind, count(*), min(due_since) FROM message WHERE due <= :now GROUP BY kind"),
+        (MessageState::Reserved, "SELECT kind, count(*), NULL FROM message WHERE lease_ends > :now GROUP BY kind"),
+        (
+            MessageState::Ready,
+            "SELECT kind, count(*), min(due_since) FROM message WHERE lease_ends <= :now GROUP BY kind",
+        ),
+        (MessageState::Delayed, "SELECT kind, count(*), min(due_since) FROM message WHERE due <= :now GROUP BY kind"),
     ] {
         let mut statement = connection.prepare_cached(query)?;
         let mut rows = statement.query(named_params! { ":now": now })?;
@@ -258,8 +261,8 @@ pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqli
     let mut counts = Changes::default();
     for (id, kind, _) in &picked {
         kick.execute(params![id, now])?;
-        counts.remove(*kind, State::Buried);
-        counts.add(*kind, State::Ready);
+        counts.remove(*kind, MessageState::Buried);
+        counts.add(*kind, MessageState::Ready);
     }
     counts.write(connection)?;
     Ok(picked.len() as u64)

@@ -13,7 +13,7 @@ use super::inspect::count;
 use super::process_lock::{ProcessLock, Run, RunRecord};
 use super::time;
 use crate::message::MessageId;
-use crate::queue::{Delivery, Lease, State};
+use crate::queue::{Delivery, Lease, MessageState};
 
 /// A message that this process has leased.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub(super) fn lease(
                 lease: Lease { id: MessageId::from(id.cast_unsigned()), token: token.clone() },
                 queue: row.get(0)?,
                 attempts: count(row.get(1)?),
-                lost: count(row.get(2)?),
+                abandoned: count(row.get(2)?),
                 kicks: 0,
                 due_since: time(row.get(3)?),
                 left_since: row.get::<_, Option<i64>>(7)?.map(time),
@@ -79,7 +79,7 @@ pub(super) fn lease(
             Ok((leased, now.saturating_add(ttr.saturating_mul(1000)), row.get(8)?))
         })?;
         take.execute(params![id, token, ends, now])?;
-        counts.remove(kind, State::Ready);
+        counts.remove(kind, MessageState::Ready);
         leased.push(one);
     }
     counts.write(connection)?;
@@ -99,7 +99,7 @@ pub(super) fn give_back(connection: &Connection, leases: &[Lease]) -> rusqlite::
     let mut counts = Changes::default();
     for lease in leases {
         let given: Option<i64> = give.query_row([lease.id.as_str(), &lease.token], |row| row.get(0)).optional()?;
-        given.iter().for_each(|kind| counts.add(*kind, State::Ready));
+        given.iter().for_each(|kind| counts.add(*kind, MessageState::Ready));
     }
     counts.write(connection)
 }
@@ -136,7 +136,7 @@ impl<'a> Ending<'a> {
             )?
             .query_row(params![id, token, counts, self.now], |row| row.get(0))
             .optional()?;
-        ended.iter().for_each(|kind| self.counts.add(*kind, State::Ready));
+        ended.iter().for_each(|kind| self.counts.add(*kind, MessageState::Ready));
         Ok(())
     }
 

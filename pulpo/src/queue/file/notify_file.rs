@@ -22,7 +22,7 @@ use super::attached::Identity;
 use super::folder::{make_folder, open_file};
 use super::keeper::Keeper;
 use super::process_lock::{self, write_at};
-use crate::clock::{Clock as _, Signal, SystemClock, lock};
+use crate::clock::{Clock as _, Notify, SystemClock, lock};
 
 const FOLDER: &str = "notify";
 
@@ -108,7 +108,7 @@ impl NotifyFiles {
 
     /// From now on, notifications of these queues reach `signal`. To be called
     /// again before each wait, since the files may have been replaced.
-    pub(super) fn listen(&self, queues: &[String], signal: &Arc<Signal>, keeper: &Arc<Keeper>) {
+    pub(super) fn listen(&self, queues: &[String], signal: &Arc<Notify>, keeper: &Arc<Keeper>) {
         let mut listener = lock(&self.listener);
         let folder = self.base_path.join(FOLDER);
         let workers = self.base_path.join(process_lock::FOLDER);
@@ -164,7 +164,7 @@ impl NotifyFiles {
 }
 
 impl Listener {
-    fn watch(&mut self, path: &Path, signal: &Signal, make: impl Fn() -> io::Result<()>) -> notify::Result<()> {
+    fn watch(&mut self, path: &Path, signal: &Notify, make: impl Fn() -> io::Result<()>) -> notify::Result<()> {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         make().map_err(notify::Error::io)?;
         let identity = Identity::of(path);
@@ -181,7 +181,7 @@ impl Listener {
     }
 }
 
-fn watcher(workers: &Path, signal: Arc<Signal>, keeper: Arc<Keeper>) -> notify::Result<notify::RecommendedWatcher> {
+fn watcher(workers: &Path, signal: Arc<Notify>, keeper: Arc<Keeper>) -> notify::Result<notify::RecommendedWatcher> {
     let workers = workers.to_owned();
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| match react(&event, &workers) {
         Reaction::Nothing => {}

@@ -280,7 +280,7 @@ pub(super) fn fetch(
     most: usize,
     looks_first: bool,
 ) -> Result<Found<Vec<Leased>>, SqliteError> {
-    let seen = shared.signal.seen();
+    let seen = shared.signal.generation();
     if looks_first && let Some(next) = look(shared, queues, &pick)? {
         return Ok(Found::Nothing(Nothing { next, seen }));
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use super::attached;
 use super::busy;
 use super::error::SqliteError;
-use crate::queue::{QueueError, State};
+use crate::queue::{MessageState, QueueError};
 
 /// Marks a database as ours, in its header: "pulp".
 const APPLICATION_ID: i64 = 0x7075_6c70;
@@ -146,22 +146,22 @@ pub(super) const LONGEST_INLINE_TEXT: usize = 1000;
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// How a state is written in the database.
-pub(super) fn code(state: State) -> i64 {
+pub(super) fn code(state: MessageState) -> i64 {
     match state {
-        State::Ready => 0,
-        State::Delayed => 1,
-        State::Reserved => 2,
-        State::Buried => 3,
+        MessageState::Ready => 0,
+        MessageState::Delayed => 1,
+        MessageState::Reserved => 2,
+        MessageState::Buried => 3,
     }
 }
 
 /// The reverse of [`code`].
-pub(super) fn state(code: i64) -> State {
+pub(super) fn state(code: i64) -> MessageState {
     match code {
-        0 => State::Ready,
-        1 => State::Delayed,
-        2 => State::Reserved,
-        _ => State::Buried,
+        0 => MessageState::Ready,
+        1 => MessageState::Delayed,
+        2 => MessageState::Reserved,
+        _ => MessageState::Buried,
     }
 }
 

@@ -18,7 +18,7 @@ use super::prefetch::PrefetchBuffer;
 use super::process_lock::{self, ProcessLock};
 use super::schema;
 use super::writer::{Durability, Writer, check_version};
-use crate::clock::{Clock, Signal, SystemClock, lock};
+use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::process::fork::Unforked;
 use crate::queue::{Lease, QueueError};
 
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     /// `None` in memory, where a second connection would be a second database.
     reader: Option<Unforked<Mutex<Attached>>>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) signal: Arc<Signal>,
+    pub(super) signal: Arc<Notify>,
     notify: Option<Unforked<NotifyFiles>>,
     pub(super) archive: bool,
     pub(super) grace: Grace,
@@ -68,7 +68,7 @@ impl Shared {
             opened,
             writer: Unforked::new(Writer::new(place.clone(), writing, Some(schema::VERSION))),
             reader: reading.map(Mutex::new).map(Unforked::new),
-            signal: Signal::new(clock.clone()),
+            signal: Notify::new(clock.clone()),
             clock,
             notify: notify.map(Unforked::new),
             archive,

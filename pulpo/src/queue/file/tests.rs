@@ -118,7 +118,7 @@ fn use_everything(queue: &FileQueue, clock: &ManualClock) {
         prefetch::fetch(&queue.0, &["nothing".to_owned()].into(), DequeueFilter::all(), 1, true).expect("a look");
     assert!(matches!(quiet, prefetch::Found::Nothing(_)));
     let now = clock.now();
-    let states = State::ALL.map(|state| Filter::all().state(state));
+    let states = MessageState::ALL.map(|state| Filter::all().state(state));
     let filters = [
         Filter::all().id("7".into()).id("8".into()),
         Filter::all().queue("a"),
@@ -220,18 +220,18 @@ fn whatever_becomes_of_a_message_is_counted() {
     assert_counted(&queue);
     let stats = queue.stats().expect("counted");
     let list = queue.list(&Filter::all()).expect("a list");
-    for state in State::ALL {
+    for state in MessageState::ALL {
         let listed = list.iter().filter(|message| message.state == state).count() as u64;
         let of = |counts: &crate::queue::Counts| match state {
-            State::Ready => counts.ready,
-            State::Delayed => counts.delayed,
-            State::Reserved => counts.reserved,
-            State::Buried => counts.buried,
+            MessageState::Ready => counts.ready,
+            MessageState::Delayed => counts.delayed,
+            MessageState::Reserved => counts.reserved,
+            MessageState::Buried => counts.buried,
         };
         assert_eq!(stats.counts.iter().map(of).sum::<u64>(), listed, "{state}");
     }
     let oldest = |messages: &[StoredMessage], queue: &str| {
-        let ready = messages.iter().filter(|message| message.queue == queue && message.state == State::Ready);
+        let ready = messages.iter().filter(|message| message.queue == queue && message.state == MessageState::Ready);
         ready.filter_map(|message| message.due_since).min()
     };
     for name in ["a", "b"] {

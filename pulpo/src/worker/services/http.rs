@@ -80,7 +80,7 @@ impl Metrics {
         let Shared { queue, clock, queues, registry, options, .. } = shared;
         let expected = expected(registry, options, queues);
         let gauges = QueueGauges::new(queue.clone(), clock.clone(), Some(queues.clone()), expected);
-        let measure = move || gauges.measure().map_err(|error| chain(&error));
+        let measure = move || gauges.record().map_err(|error| chain(&error));
         let render = move || {
             recorder.run_upkeep();
             Ok(Bytes::from(recorder.render()))

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pulpo::queue::{Filter, QueueError, State};
+use pulpo::queue::{Filter, MessageState, QueueError};
 use pulpo::{Config, Pulpo};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
 use serde::Serialize;
@@ -85,14 +85,14 @@ impl Desk {
     /// were there: that keeps a long run from growing.
     pub(crate) fn collect_buried(&self) -> Result<(), QueueError> {
         let queue = self.pulpo.queue();
-        let buried = queue.list(&Filter::all().state(State::Buried))?;
+        let buried = queue.list(&Filter::all().state(MessageState::Buried))?;
         let ids: Vec<_> = buried.iter().map(|message| message.id.clone()).collect();
         for message in buried {
             let (id, attempts, reason) = (message.id.to_string(), message.attempts, message.last_error);
             self.ledger.write(Event::Buried { key: key(&message.text), id, attempts, reason });
         }
         if !ids.is_empty() {
-            queue.delete(&Filter::all().state(State::Buried).ids(ids))?;
+            queue.delete(&Filter::all().state(MessageState::Buried).ids(ids))?;
         }
         Ok(())
     }

@@ -229,14 +229,14 @@ impl Look<'_> {
             return;
         }
         let forgotten = self.server_killed(run.start, next.start);
-        let given_back =
+        let released =
             cause == Some(Cause::WorkerStopped) || self.life(run).is_some_and(|life| life.stopped_at().is_some());
         // What was done, and not settled when its worker died or fell silent,
         // is no attempt.
         let done = self.queue == scene::Kind::File
             && matches!(cause, Some(Cause::WorkerDied | Cause::WorkerStoodStill))
             && matches!(run.end, Some((_, Then::Succeed)));
-        let least = if forgotten { 1 } else { before + u32::from(!given_back && !done) };
+        let least = if forgotten { 1 } else { before + u32::from(!released && !done) };
         if after < least {
             self.report.attempts_wrong += 1;
             self.wrong.push(format!("expected attempt {least} or more after {before}, got {after}"));

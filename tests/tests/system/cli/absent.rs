@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 use super::{WORKER, refused, well};
 
@@ -40,7 +40,7 @@ fn files(folder: &Path) -> BTreeSet<String> {
 
 #[test]
 fn looking_makes_nothing_where_there_is_no_queue() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::create_dir(place.path("empty")).expect("made");
     std::fs::create_dir(place.path("begun")).expect("made");
     std::fs::write(place.path("begun/queue.db"), "").expect("written");
@@ -61,7 +61,7 @@ fn looking_makes_nothing_where_there_is_no_queue() {
 
 #[test]
 fn what_is_no_queue_is_called_what_it_is() {
-    let place = Place::new();
+    let place = Sandbox::new();
     for folder in ["text", "folder/queue.db", "other"] {
         std::fs::create_dir_all(place.path(folder)).expect("made");
     }
@@ -83,7 +83,7 @@ fn what_is_no_queue_is_called_what_it_is() {
 
 #[test]
 fn a_queue_that_is_there_is_looked_at_without_a_new_file() {
-    let place = Place::new();
+    let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "x"]);
     let names = || -> BTreeSet<String> {
         files(place.folder()).iter().map(|file| file.split(' ').next().expect("a name").to_owned()).collect()
@@ -99,7 +99,7 @@ fn a_queue_that_is_there_is_looked_at_without_a_new_file() {
 
 #[test]
 fn a_queue_inside_another_program_is_neither_looked_at_nor_filled_by_a_command() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let inside = ["--set", "queue=memory:"];
     for command in ALL {
         let error = refused(&place, 1, &[command, &inside].concat());
@@ -113,7 +113,7 @@ fn a_queue_inside_another_program_is_neither_looked_at_nor_filled_by_a_command()
 
 #[test]
 fn looking_makes_nothing_at_a_server() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     let server = place.server_address();
     let asked = |words: &str| -> Vec<String> {
         use std::io::{Read as _, Write as _};

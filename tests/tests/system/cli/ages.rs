@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 use super::{as_json, both, drain, well};
 
 /// Moves all that is in the queue into the past.
-fn age(place: &Place, published_days: i64, since_days: i64) {
+fn age(place: &Sandbox, published_days: i64, since_days: i64) {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
     database
@@ -20,8 +20,8 @@ fn age(place: &Place, published_days: i64, since_days: i64) {
 }
 
 /// A job that was published 40 days ago, and failed a second ago.
-fn fresh_failure() -> Place {
-    let place = Place::new();
+fn fresh_failure() -> Sandbox {
+    let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "bad"]);
     drain(&place);
     age(&place, 40, 0);
@@ -84,7 +84,7 @@ fn times_are_ages_or_absolute() {
 
 #[test]
 fn a_server_says_what_it_cannot_tell() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     well(&place, &["publish", "echo", "--payload", "bad"]);
     drain(&place);
     // The server does not say when it was kicked.
@@ -108,7 +108,7 @@ fn the_recipes_of_the_documentation_do_what_they_say() {
         let command = row.split('`').nth(1).expect("a command");
         command.split_whitespace().skip(1).map(|word| word.replace("send_email", "echo")).collect()
     };
-    let run = |place: &Place, what: &str, more: &[&str]| {
+    let run = |place: &Sandbox, what: &str, more: &[&str]| {
         let recipe = recipe(what);
         let arguments: Vec<&str> = recipe.iter().map(String::as_str).chain(more.iter().copied()).collect();
         well(place, &arguments)

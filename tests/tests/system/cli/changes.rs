@@ -1,18 +1,18 @@
 //! `kick`, `delete` and `purge`.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 use serde_json::json;
 
 use super::{WORKER, as_json, both, drain, refused, well};
 
-fn count(place: &Place, arguments: &[&str]) -> usize {
+fn count(place: &Sandbox, arguments: &[&str]) -> usize {
     let all = as_json(place, &[&["list", "--limit", "0", "--json"], arguments].concat());
     all.as_array().expect("a list").len()
 }
 
 /// Four buried messages, and one that is ready.
-fn fill(place: &Place) {
+fn fill(place: &Sandbox) {
     well(place, &["publish", "echo", "--payload", "bad", "--count", "4"]);
     drain(place);
     well(place, &["publish", "record", "--body", r#"{"number": 1}"#]);
@@ -95,7 +95,7 @@ fn what_a_worker_has_stays() {
 
 #[test]
 fn a_command_that_says_too_little_or_too_much_is_refused() {
-    let place = Place::new();
+    let place = Sandbox::new();
     for arguments in [
         &["kick"][..],
         &["kick", "1", "--all"],

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 use super::well;
 
 /// What bash completes after these words.
-fn completed(place: &Place, words: &[&str]) -> String {
+fn completed(place: &Sandbox, words: &[&str]) -> String {
     let script = format!(
         "source completions.bash; COMP_WORDS=(worker {} ''); COMP_CWORD={}; _worker worker '' {}; echo \"${{COMPREPLY[*]}}\"",
         words.join(" "),
@@ -21,7 +21,7 @@ fn completed(place: &Place, words: &[&str]) -> String {
 
 #[test]
 fn bash_completes_commands_options_types_and_queues() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::write(place.path("completions.bash"), well(&place, &["completions", "bash"])).expect("written");
     let words = completed(&place, &["publish"]);
     assert!(words.contains(" --lines ") && words.ends_with("echo say nap record\n"), "{words}");
@@ -34,7 +34,7 @@ fn bash_completes_commands_options_types_and_queues() {
 
 #[test]
 fn other_shells_have_theirs() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let zsh = well(&place, &["completions", "zsh"]);
     assert!(zsh.starts_with("#compdef worker\n") && zsh.contains("(echo say nap record)"), "{zsh}");
     let fish = well(&place, &["completions", "fish"]);
@@ -43,7 +43,7 @@ fn other_shells_have_theirs() {
 
 #[test]
 fn each_command_teaches_by_example() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let help = well(&place, &["--help"]);
     let (_, commands) = help.split_once("Commands:\n").expect("commands");
     let commands: Vec<_> = commands

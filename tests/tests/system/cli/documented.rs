@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use serde_json::Value;
 
 use super::{WORKER, as_json, both, drain, well};
@@ -77,7 +77,7 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
         assert_documented("handlers", &as_json(place, &["handlers", "--json"]));
         assert_documented("check", &with_a_problem(as_json(place, &["check", "--json"])));
     });
-    let place = Place::new();
+    let place = Sandbox::new();
     drain(&place);
     assert_documented("backup", &as_json(&place, &["backup", "copy.db", "--json"]));
     std::fs::write(place.path("pulpo.toml"), "concurrency = 2\n").expect("written");

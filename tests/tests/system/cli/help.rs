@@ -1,6 +1,6 @@
 //! `--help` of each command.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 use super::terminal::{at_a_terminal_of, shown};
 use super::well;
@@ -40,7 +40,7 @@ fn assert_wrapped_once(help: &str, columns: usize) {
 
 #[test]
 fn options_of_all_commands_stand_apart() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let main = well(&place, &["--help"]);
     assert_eq!(options(&main, "Global options"), GLOBAL);
     for command in commands(&main).iter().filter(|command| *command != "help") {
@@ -54,7 +54,7 @@ fn options_of_all_commands_stand_apart() {
 
 #[test]
 fn paragraphs_are_wrapped_once_whatever_the_width() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let main = well(&place, &["--help"]);
     let mut all = commands(&main);
     all.push(String::new());

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::process::{Child, Stdio};
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 use serde_json::Value;
 
@@ -18,13 +18,13 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.expect("run kill").success());
 }
 
-fn count(place: &Place, arguments: &[&str]) -> u64 {
+fn count(place: &Sandbox, arguments: &[&str]) -> u64 {
     let stats = as_json(place, &[&["stats", "--json"], arguments].concat());
     stats["counts"].as_array().expect("counts").iter().map(|one| one["ready"].as_u64().expect("a number")).sum()
 }
 
 /// Starts it, and sends the signal when some messages are there, or gone.
-fn interrupted(place: &Place, arguments: &[&str], name: &str, begun: impl Fn() -> bool) -> (i32, String, String) {
+fn interrupted(place: &Sandbox, arguments: &[&str], name: &str, begun: impl Fn() -> bool) -> (i32, String, String) {
     let mut command = place.command(WORKER, arguments);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
@@ -39,7 +39,7 @@ fn interrupted(place: &Place, arguments: &[&str], name: &str, begun: impl Fn() -
 #[test]
 fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_go_on() {
     const ALL: u32 = 200_000;
-    for (place, name) in [(Place::new(), "INT"), (Place::with_beanstalkd(), "TERM")] {
+    for (place, name) in [(Sandbox::new(), "INT"), (Sandbox::with_beanstalkd(), "TERM")] {
         well(&place, &["publish", "record", "--body", r#"{"number": 0}"#]);
         // The first line is empty, so that lines are not bodies.
         std::fs::write(place.path("jobs"), format!("\n{}", numbers(1..ALL + 1))).expect("written");
@@ -69,7 +69,7 @@ fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_go_on() {
 
 #[test]
 fn many_that_are_interrupted_say_how_many_are_left() {
-    let place = Place::new();
+    let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "x"]);
     let arguments = ["publish", "echo", "--payload", "x", "--count", "300000"];
     let (code, out, err) = interrupted(&place, &arguments, "INT", || count(&place, &[]) > 1);
@@ -84,7 +84,7 @@ fn many_that_are_interrupted_say_how_many_are_left() {
 
 #[test]
 fn a_deletion_of_many_that_is_interrupted_says_how_many_are_deleted() {
-    let place = Place::new();
+    let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "x", "--count", "60000"]);
     let (code, out, err) =
         interrupted(&place, &["purge", "side", "--yes", "--json"], "INT", || count(&place, &[]) < 60_000);
@@ -101,7 +101,7 @@ fn a_deletion_of_many_that_is_interrupted_says_how_many_are_deleted() {
 
 #[test]
 fn a_line_to_begin_with_needs_lines() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::write(place.path("jobs"), "nonsense\n{\"number\": 2}\n{\"number\": 3}\n").expect("written");
     let said = well(&place, &["publish", "record", "--lines", "@jobs", "--from-line", "2"]);
     assert_eq!(said, "published record 2 times, as messages 1 to 2\n", "the lines before are not looked at");
@@ -118,7 +118,7 @@ fn a_line_to_begin_with_needs_lines() {
 
 #[test]
 fn what_is_published_is_told_though_standard_output_is_full() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
     let mut command = place.command(WORKER, &["publish", "echo", "--payload", "x", "--count", "3", "--json"]);
     let ended = command.stdout(full).stderr(Stdio::piped()).output().expect("started");

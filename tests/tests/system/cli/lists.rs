@@ -3,13 +3,13 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use serde_json::{Value, json};
 
 use super::{WORKER, as_json, both, drain, refused, well};
 
 /// The bodies' numbers or payloads of the messages that are listed.
-fn listed(place: &Place, arguments: &[&str]) -> Vec<String> {
+fn listed(place: &Sandbox, arguments: &[&str]) -> Vec<String> {
     let all = as_json(place, &[&["list", "--json"], arguments].concat());
     let text = |message: &Value| {
         let body = &message["message"]["body"];
@@ -19,7 +19,7 @@ fn listed(place: &Place, arguments: &[&str]) -> Vec<String> {
 }
 
 /// Two buried, two ready, one delayed; from the oldest on.
-fn fill(place: &Place) {
+fn fill(place: &Sandbox) {
     for text in ["bad", "bad"] {
         well(place, &["publish", "echo", "--payload", text]);
     }
@@ -104,7 +104,10 @@ fn a_message_tells_its_history() {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         let message = as_json(place, &["peek", id, "--json"]);
-        assert_eq!((&message["attempts"], &message["ttr"], &message["lost"]), (&json!(1), &json!(60.0), &json!(0)));
+        assert_eq!(
+            (&message["attempts"], &message["ttr"], &message["abandoned"]),
+            (&json!(1), &json!(60.0), &json!(0))
+        );
         assert!(message["enqueued_at"].is_string() && message["due_since"].is_string(), "{message}");
         well(place, &["kick", id]);
         let kicked = as_json(place, &["peek", id, "--json"]);

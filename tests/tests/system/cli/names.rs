@@ -1,6 +1,6 @@
 //! Names that nothing has.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
 use serde_json::json;
 
@@ -57,7 +57,7 @@ fn a_queue_that_nothing_has_is_told_with_the_nearest_one() {
 
 #[test]
 fn names_that_only_messages_have_are_known() {
-    let place = Place::new();
+    let place = Sandbox::new();
     drain(&place);
     // Another program publishes what this one does not know.
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");

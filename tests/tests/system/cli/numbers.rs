@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
 
 use super::{as_json, both, drain, well};
@@ -12,7 +12,7 @@ const FOREIGN: &str = r#"{"header": {"request_type": "charge", "account": 123456
     "body": {"cents": 98765432109876543210, "rate": 1.10, "tiny": 1E-400, "cents": -0, "list": [ ], "text": "é"}}"#;
 
 /// The text as another program would put it.
-fn publish(place: &Place, text: &str) {
+fn publish(place: &Sandbox, text: &str) {
     if place.is_on_a_server() {
         use std::io::{Read as _, Write as _};
         let mut socket = std::net::TcpStream::connect(place.server_address()).expect("the server");

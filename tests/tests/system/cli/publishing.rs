@@ -1,6 +1,6 @@
 //! `publish` of many.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 use super::{WORKER, as_json, both, refused, well};
 
@@ -55,7 +55,7 @@ fn a_bad_line_is_named_and_nothing_is_published() {
 
 #[test]
 fn a_batch_that_breaks_off_says_where_to_go_on() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     let big = format!("\"{}\"\n", "x".repeat(70_000));
     std::fs::write(place.path("jobs"), format!("\"a\"\n\n\"b\"\n{big}\"c\"\n")).expect("written");
     let error = refused(&place, 1, &["publish", "echo", "--lines", "@jobs"]);

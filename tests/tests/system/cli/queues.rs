@@ -1,6 +1,6 @@
 //! `pause`, `resume`, `backup` and `config`.
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use serde_json::{Value, json};
 
 use super::{WORKER, as_json, both, drain, refused, warned, well};
@@ -34,7 +34,7 @@ fn a_paused_queue_rests_in_all_processes_until_it_is_resumed() {
 
 #[test]
 fn a_queue_that_nobody_knows_is_pointed_out() {
-    let embedded = Place::new();
+    let embedded = Sandbox::new();
     drain(&embedded);
     let unknown = "warning: no handler of this program is for the queue \"sied\", and there are no messages in it; did you mean \"side\"?\n";
     let (out, err) = warned(&embedded, &["pause", "sied"]);
@@ -44,7 +44,7 @@ fn a_queue_that_nobody_knows_is_pointed_out() {
     assert_eq!(well(&embedded, &["resume", "sied"]), "resumed sied\n");
     let (out, err) = warned(&embedded, &["resume", "sied"]);
     assert_eq!((out.as_str(), err.as_str()), ("sied was not paused\n", unknown));
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     let error = refused(&place, 1, &["pause", "sied"]);
     assert!(error.contains(" has no queue \"sied\": it knows one only while there are messages or workers"), "{error}");
     assert_eq!(warned(&place, &["resume", "sied"]).0, "sied was not paused\n");
@@ -53,7 +53,7 @@ fn a_queue_that_nobody_knows_is_pointed_out() {
 
 #[test]
 fn a_backup_is_restored_and_worked() {
-    let place = Place::new();
+    let place = Sandbox::new();
     for text in ["one", "bad", "two"] {
         well(&place, &["publish", "echo", "--payload", text]);
     }
@@ -93,7 +93,7 @@ fn a_backup_is_restored_and_worked() {
 
 #[test]
 fn a_server_is_not_copied_and_says_what_to_do() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     let expected = "error: this queue cannot be written into a file: start the server with `-b FOLDER`, stop it, and copy the folder\n";
     assert_eq!(refused(&place, 1, &["backup", "copy.db"]), expected);
     assert!(!place.path("copy.db").exists());
@@ -101,7 +101,7 @@ fn a_server_is_not_copied_and_says_what_to_do() {
 
 #[test]
 fn each_value_of_the_configuration_tells_where_it_comes_from() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::write(place.path("pulpo.toml"), "# the shop\nsleep_duration = \"2s\"\nconcurrency = 3\n")
         .expect("written");
     let arguments = ["config", "--json", "--set", "shutdown_grace=1s"];

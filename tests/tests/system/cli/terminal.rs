@@ -4,18 +4,18 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
 use super::{WORKER, drain, well};
 
 /// A command of the worker at a terminal of 100 columns.
-fn at_a_terminal(place: &Place, arguments: &str) -> Command {
+fn at_a_terminal(place: &Sandbox, arguments: &str) -> Command {
     at_a_terminal_of(place, 100, arguments)
 }
 
 /// The same at one of so many columns.
-pub(super) fn at_a_terminal_of(place: &Place, columns: u16, arguments: &str) -> Command {
+pub(super) fn at_a_terminal_of(place: &Sandbox, columns: u16, arguments: &str) -> Command {
     let shell = format!("stty cols {columns}; exec '{WORKER}' {arguments}");
     let mut command = place.command("script", &["-q", "-e", "-c", &shell, "/dev/null"]);
     command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
@@ -28,14 +28,14 @@ pub(super) fn shown(mut command: Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn bury(place: &Place) {
+fn bury(place: &Sandbox) {
     well(place, &["publish", "echo", "--payload", "bad", "--count", "2"]);
     drain(place);
 }
 
 #[test]
 fn colours_are_for_terminals_that_want_them() {
-    let place = Place::new();
+    let place = Sandbox::new();
     bury(&place);
     let coloured = |text: &str| text.contains("\u{1b}[");
     assert!(coloured(&shown(at_a_terminal(&place, "list"))));
@@ -56,7 +56,7 @@ fn colours_are_for_terminals_that_want_them() {
 
 #[test]
 fn tables_are_as_wide_as_the_terminal() {
-    let place = Place::new();
+    let place = Sandbox::new();
     bury(&place);
     for arguments in ["list", "stats", "handlers", "config"] {
         let mut command = at_a_terminal(&place, arguments);
@@ -70,7 +70,7 @@ fn tables_are_as_wide_as_the_terminal() {
 }
 
 /// A command that asks, its question seen, and then what it has said.
-fn answered(place: &Place, arguments: &str, meanwhile: impl FnOnce(), answer: &str) -> (i32, String) {
+fn answered(place: &Sandbox, arguments: &str, meanwhile: impl FnOnce(), answer: &str) -> (i32, String) {
     let mut command = at_a_terminal(place, arguments);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
     let said = Arc::new(Mutex::new(Vec::new()));
@@ -93,7 +93,7 @@ fn answered(place: &Place, arguments: &str, meanwhile: impl FnOnce(), answer: &s
 
 #[test]
 fn who_is_asked_may_say_no() {
-    for place in [Place::new(), Place::with_beanstalkd()] {
+    for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         bury(&place);
         let (code, said) = answered(&place, "kick --all", || {}, "n\n");
         assert!(code == 1 && said.contains("kick 2 messages (2 buried)? [y/N]"), "{code}: {said}");
@@ -108,7 +108,7 @@ fn who_is_asked_may_say_no() {
 
 #[test]
 fn only_what_was_counted_is_touched() {
-    for place in [Place::new(), Place::with_beanstalkd()] {
+    for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         well(&place, &["publish", "echo", "--payload", "old", "--count", "12"]);
         let meanwhile = || {
             well(&place, &["publish", "echo", "--payload", "new", "--count", "3"]);
@@ -122,7 +122,7 @@ fn only_what_was_counted_is_touched() {
 
 #[test]
 fn a_watch_stays_in_its_place() {
-    let place = Place::new();
+    let place = Sandbox::new();
     bury(&place);
     let mut command = at_a_terminal(&place, "stats --watch 100ms");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
@@ -144,7 +144,7 @@ fn a_watch_stays_in_its_place() {
 
 #[test]
 fn progress_is_for_terminals() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let text = shown(at_a_terminal(&place, "publish echo --payload x --count 50000"));
     assert!(text.contains(" of 50,000, "), "{text:?}");
     assert!(text.contains("published echo 50000 times"), "{text:?}");

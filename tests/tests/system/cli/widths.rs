@@ -2,14 +2,14 @@
 
 use std::process::{Command, Stdio};
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
 
 use super::terminal::at_a_terminal_of;
 use super::{drain, well};
 
 /// What is on the screen of a terminal of this width.
-fn screen(place: &Place, columns: u16, arguments: &str) -> String {
+fn screen(place: &Sandbox, columns: u16, arguments: &str) -> String {
     let mut command: Command = at_a_terminal_of(place, columns, arguments);
     let output = command.env("NO_COLOR", "1").stdin(Stdio::null()).output().expect("started");
     String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n")
@@ -23,7 +23,7 @@ fn width(line: &str) -> usize {
         .sum()
 }
 
-fn fill(place: &Place) {
+fn fill(place: &Sandbox) {
     well(place, &["publish", "echo", "--payload", "bad"]);
     drain(place);
     well(place, &["publish", "echo", "--payload", "x", "--count", "12345"]);
@@ -38,7 +38,7 @@ fn fill(place: &Place) {
 
 #[test]
 fn no_word_is_broken_and_no_line_too_wide_on_any_terminal() {
-    let place = Place::new();
+    let place = Sandbox::new();
     fill(&place);
     for columns in [40, 60, 80, 200] {
         for (arguments, words) in [
@@ -67,7 +67,7 @@ fn no_word_is_broken_and_no_line_too_wide_on_any_terminal() {
 
 #[test]
 fn a_watch_of_eighty_columns_shows_all_that_it_counts() {
-    let place = Place::new();
+    let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "x", "--count", "12345"]);
     let table = |columns| {
         let mut command = at_a_terminal_of(&place, columns, "stats --watch 100ms");
@@ -102,7 +102,7 @@ fn a_watch_of_eighty_columns_shows_all_that_it_counts() {
 
 #[test]
 fn for_programs_a_row_is_a_line_however_long() {
-    let place = Place::new();
+    let place = Sandbox::new();
     fill(&place);
     let list = well(&place, &["list", "--state", "buried"]);
     assert_eq!(list.lines().count(), 3, "{list}");

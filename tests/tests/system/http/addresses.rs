@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use pulpo_tests::http::{ANYWHERE, address, exchange, get, status, value};
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
 use super::WORKER;
 
-fn work(place: &Place, listen: &str) -> Running {
+fn work(place: &Sandbox, listen: &str) -> Running {
     place.start(place.command(WORKER, &["work", "--listen", listen]))
 }
 
@@ -19,7 +19,7 @@ fn an_address_that_is_taken_keeps_the_worker_from_starting() {
     for listener in [TcpListener::bind((Ipv4Addr::LOCALHOST, 0)), TcpListener::bind("[::1]:0")] {
         let taken = listener.expect("a port");
         let address = taken.local_addr().expect("its address").to_string();
-        let said = Place::new().run(WORKER, &["work", "--listen", &address]);
+        let said = Sandbox::new().run(WORKER, &["work", "--listen", &address]);
         assert_eq!(said.code, 1, "{}", said.err);
         assert!(
             said.err.contains(&format!("error: the worker cannot listen at {address}: Address already in use")),
@@ -28,11 +28,11 @@ fn an_address_that_is_taken_keeps_the_worker_from_starting() {
         );
     }
     // One of another machine.
-    let said = Place::new().run(WORKER, &["work", "--listen", "192.0.2.1:9100"]);
+    let said = Sandbox::new().run(WORKER, &["work", "--listen", "192.0.2.1:9100"]);
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(said.err.contains("error: the worker cannot listen at 192.0.2.1:9100: Cannot assign"), "{}", said.err);
     for no_address in ["9100", "localhost", "[::1]", "127.0.0.1:65536"] {
-        let said = Place::new().run(WORKER, &["work", "--listen", no_address]);
+        let said = Sandbox::new().run(WORKER, &["work", "--listen", no_address]);
         assert_eq!(said.code, 2, "{no_address}: {}", said.err);
     }
 }
@@ -40,7 +40,7 @@ fn an_address_that_is_taken_keeps_the_worker_from_starting() {
 #[test]
 fn port_0_is_a_free_one_that_the_log_names_also_on_ipv6() {
     for listen in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let worker = work(&place, listen);
         let mut address = address(&place);
         assert_ne!(address.port(), 0);
@@ -56,7 +56,7 @@ fn port_0_is_a_free_one_that_the_log_names_also_on_ipv6() {
 
 #[test]
 fn paths_and_methods_have_their_answers() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let worker = work(&place, ANYWHERE[1]);
     let address = address(&place);
     let ask = |request: &str| exchange(address, format!("{request}\r\nHost: a\r\n\r\n").as_bytes()).expect("an answer");
@@ -81,7 +81,7 @@ fn paths_and_methods_have_their_answers() {
 
 #[test]
 fn it_answers_through_the_grace_of_a_stop_and_no_client_holds_up_the_end() {
-    let place = Place::new();
+    let place = Sandbox::new();
     assert_eq!(place.run(WORKER, &["publish", "until", "--payload", "go"]).code, 0);
     let worker = work(&place, ANYWHERE[1]);
     let address = address(&place);

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pulpo_tests::http::{ANYWHERE, Usage, address, get, starved, starved_here, status};
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
 use super::WORKER;
@@ -212,7 +212,7 @@ fn scrapes(attack: &Attack) -> std::io::Result<()> {
 #[test]
 fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
     let seconds = std::env::var("PULPO_HOSTILE_SECONDS").ok().map_or(6, |said| said.parse().expect("whole seconds"));
-    let place = Place::new();
+    let place = Sandbox::new();
     // Under a shell that lowers the limit.
     let script = format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\"");
     let arguments = ["-c", &script, WORKER, "work", "--concurrency", "2", ANYWHERE[0], ANYWHERE[1]];
@@ -299,7 +299,7 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
 
 #[test]
 fn a_process_that_is_out_of_descriptors_answers_and_says_so_once() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let worker = place.start(place.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]));
     let address = address(&place);
     until("it is ready", || status(address, "/readyz") == 200);

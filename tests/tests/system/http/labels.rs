@@ -11,7 +11,7 @@ use pulpo::worker::WorkerOptions;
 use pulpo::{Config, Pulpo};
 use pulpo_tests::beanstalkd::free_port;
 use pulpo_tests::http::{ANYWHERE, address, get, value};
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
 use super::WORKER;
@@ -29,13 +29,13 @@ fn series(text: &str, metric: &str) -> BTreeMap<String, f64> {
 
 #[test]
 fn the_documented_query_counts_a_queue_of_several_workers_once() {
-    let place = Place::new();
+    let place = Sandbox::new();
     for (request_type, count) in [("talk", "4"), ("note", "3")] {
         let said =
             place.run(WORKER, &["publish", request_type, "--payload", "later", "--count", count, "--delay", "1h"]);
         assert_eq!(said.code, 0, "{}", said.err);
     }
-    let places = [Place::new(), Place::new()];
+    let places = [Sandbox::new(), Sandbox::new()];
     let all = places.each_ref().map(|at| {
         let mut command = at.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]);
         command.env("PULPO_QUEUE", format!("file:{}", place.path("pulpo-data").display()));
@@ -60,7 +60,7 @@ fn the_documented_query_counts_a_queue_of_several_workers_once() {
 
 #[test]
 fn types_that_others_make_up_stay_few() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let pulpo =
         Pulpo::new(Config::default().queue(&format!("file:{}", place.path("pulpo-data").display())).expect("a queue"))
             .expect("opened");
@@ -97,7 +97,7 @@ fn the_oldest_ready_message_has_an_age() {
     options.queues = vec!["aged".to_owned()];
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     options.listen = Some(address);
-    let worker = Pulpo::on(queue.clone(), options, Arc::new(clock.clone())).worker().expect("handlers");
+    let worker = Pulpo::with_queue(queue.clone(), options, Arc::new(clock.clone())).worker().expect("handlers");
     let stopper = worker.stopper();
     let working = std::thread::spawn(move || worker.run().expect("works"));
     let age = || value(&get(address, "/metrics")?.1, r#"pulpo_queue_oldest_ready_seconds{queue="aged"}"#);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pulpo_tests::beanstalkd::BeanstalkdServer;
 use pulpo_tests::http::{ANYWHERE, Usage, address, get, status, value};
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::proxy::HoldingProxy;
 use pulpo_tests::wait::until;
 
@@ -17,7 +17,7 @@ const REACHABLE: &str = "pulpo_queue_reachable";
 
 #[test]
 fn a_count_that_takes_long_makes_nobody_unready_and_shows_its_age() {
-    let (place, server) = (Place::new(), BeanstalkdServer::start());
+    let (place, server) = (Sandbox::new(), BeanstalkdServer::start());
     let proxy = HoldingProxy::start(server.port());
     let mut command = place.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]);
     command
@@ -57,7 +57,7 @@ fn a_count_that_takes_long_makes_nobody_unready_and_shows_its_age() {
 }
 
 /// How often the server was asked how much there is in a queue.
-fn counted(place: &Place) -> u64 {
+fn counted(place: &Sandbox) -> u64 {
     let mut server = TcpStream::connect(place.server_address()).expect("connected");
     server.write_all(b"stats\r\n").expect("sent");
     let mut lines = BufReader::new(server).lines().map(|line| line.expect("a line"));
@@ -67,7 +67,7 @@ fn counted(place: &Place) -> u64 {
 
 #[test]
 fn a_thousand_queues_of_others_do_not_slow_the_metrics_down() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     let mut others = TcpStream::connect(place.server_address()).expect("connected");
     // Each is there for as long as somebody watches it.
     let watch: String = (0..1_000).map(|number| format!("watch other-{number}\r\n")).collect();

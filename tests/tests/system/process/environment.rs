@@ -7,9 +7,9 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use pulpo_tests::program::{Place, Said};
+use pulpo_tests::program::{CommandOutput, Sandbox};
 
-const WORKER: &str = env!("CARGO_BIN_EXE_operated");
+const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 const PUBLISHER: &str = env!("CARGO_BIN_EXE_publisher");
 
 /// What Kubernetes sets in each pod beside services called `pulpo` and
@@ -33,7 +33,11 @@ const INJECTED: [(&str, &str); 16] = [
     ("PULPO_ENV_LANG", "C"),
 ];
 
-fn with<'a>(place: &Place, arguments: &[&str], variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Said {
+fn with<'a>(
+    place: &Sandbox,
+    arguments: &[&str],
+    variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> CommandOutput {
     let mut command = place.command(WORKER, arguments);
     place.to_end(command.envs(variables))
 }
@@ -43,7 +47,7 @@ const ONCE: [&str; 5] =
 
 #[test]
 fn what_container_tooling_injects_is_ignored_in_silence() {
-    let place = Place::new();
+    let place = Sandbox::new();
     for arguments in [&["publish", "talk", "--body", "\"x\""][..], &["check"], &["config"], &["stats"], &ONCE] {
         let said = with(&place, arguments, INJECTED);
         assert_eq!(said.code, 0, "{arguments:?}: {}", said.err);
@@ -56,7 +60,7 @@ fn what_container_tooling_injects_is_ignored_in_silence() {
 
 #[test]
 fn an_unknown_variable_is_one_warning_with_the_nearest_key() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let variables = [("PULPO_SLEEP_DURATON", "1"), ("PULPO_ZZZ", "secret")];
     let warning =
         "PULPO_SLEEP_DURATON is no key of the configuration and is ignored; did you mean PULPO_SLEEP_DURATION?";
@@ -76,7 +80,7 @@ fn an_unknown_variable_is_one_warning_with_the_nearest_key() {
 
 #[test]
 fn a_variable_of_nobody_need_not_be_text() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let mut command = place.command(WORKER, &["publish", "talk", "--body", "\"x\""]);
     command.env("PULPO_ZZZ", OsString::from_vec(vec![0xff])).env(OsString::from_vec(b"PULPO_\xff".to_vec()), "x");
     let said = place.to_end(&mut command);
@@ -87,7 +91,7 @@ fn a_variable_of_nobody_need_not_be_text() {
 
 #[test]
 fn an_empty_variable_is_not_set() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let empty = [("PULPO_QUEUE", ""), ("PULPO_CONCURRENCY", ""), ("PULPO_ZZZ", ""), ("RUST_LOG", "")];
     let said = with(&place, &["publish", "talk", "--body", "\"x\""], empty);
     assert_eq!(said.code, 0, "{}", said.err);
@@ -96,7 +100,7 @@ fn an_empty_variable_is_not_set() {
 
 #[test]
 fn an_invalid_log_filter_is_refused_before_anything_is_done() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let reason = "error parsing level filter: expected one of";
     for variable in ["pulpo=loud", "a=b=c"] {
         let expected = format!(
@@ -149,7 +153,7 @@ fn each_variable_that_the_documentation_names_is_known() {
     assert!(named.contains("PULPO_QUEUE") && named.contains("PULPO_TORTURE_SECONDS"), "{named:?}");
     // Kubernetes' are named with numbers that end them early.
     let own = named.iter().filter(|name| !INJECTED.iter().any(|(injected, _)| injected.starts_with(name.as_str())));
-    let place = Place::new();
+    let place = Sandbox::new();
     for name in own {
         let said = with(&place, &["check"], [(name.as_str(), "1")]);
         assert!(!said.out.contains("is no key"), "{}", said.out);

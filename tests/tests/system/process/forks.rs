@@ -4,25 +4,25 @@
 
 use std::collections::HashSet;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
 const EMBEDDER: &str = env!("CARGO_BIN_EXE_embedder");
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
 /// The lines that the processes wrote down, each without the id of its process.
-fn lines(place: &Place) -> Vec<String> {
+fn lines(place: &Sandbox) -> Vec<String> {
     place.record().lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect()
 }
 
 /// What was acknowledged, to whomever.
-fn acknowledged(place: &Place) -> Vec<String> {
+fn acknowledged(place: &Sandbox) -> Vec<String> {
     lines(place).iter().filter_map(|line| Some(line.split_once(" published ")?.1.to_owned())).collect()
 }
 
 /// Each publication that was acknowledged is in the queue, once, and no other.
 #[track_caller]
-fn nothing_is_lost(place: &Place) {
+fn nothing_is_lost(place: &Sandbox) {
     let said = place.run(WORKER, &["list", "--limit", "0", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
     let there: Vec<_> = list.as_array().expect("a list").iter().map(|it| it["id"].as_str().expect("an id")).collect();
@@ -35,7 +35,7 @@ fn nothing_is_lost(place: &Place) {
 
 /// The child was refused by the embedded queue, and not by a server.
 #[track_caller]
-fn the_child_has_published(place: &Place, count: usize) {
+fn the_child_has_published(place: &Sandbox, count: usize) {
     let lines = lines(place);
     let of_child = |what: &str| lines.iter().filter(|line| line.starts_with(&format!("child {what} "))).count();
     let (published, refused) = if place.has_server() { (count, 0) } else { (0, count) };
@@ -49,7 +49,7 @@ on_each_queue! {
     a_fork_that_a_handler_returns_in_ends
 }
 
-fn a_fork_and_its_parent_publish_beside_each_other(place: &Place) {
+fn a_fork_and_its_parent_publish_beside_each_other(place: &Sandbox) {
     let program = place.start(place.command(EMBEDDER, &["fork", "together"]));
     assert_eq!(program.end(), 0, "{}", place.log());
     the_child_has_published(place, 25);
@@ -57,7 +57,7 @@ fn a_fork_and_its_parent_publish_beside_each_other(place: &Place) {
     nothing_is_lost(place);
 }
 
-fn a_fork_that_outlives_its_parent_publishes_beside_another_program(place: &Place) {
+fn a_fork_that_outlives_its_parent_publishes_beside_another_program(place: &Sandbox) {
     let parent = place.start(place.command(EMBEDDER, &["fork", "orphan"]));
     let others: Vec<_> = (0..10).map(|_| place.run(WORKER, &["publish", "echo", "--payload", "x", "--json"])).collect();
     assert_eq!(parent.end(), 0, "{}", place.log());
@@ -73,13 +73,13 @@ fn a_fork_that_outlives_its_parent_publishes_beside_another_program(place: &Plac
     nothing_is_lost(place);
 }
 
-fn a_fork_of_a_busy_program_hangs_nowhere(place: &Place) {
+fn a_fork_of_a_busy_program_hangs_nowhere(place: &Sandbox) {
     let program = place.start(place.command(EMBEDDER, &["fork-busy", "20"]));
     assert_eq!(program.end(), 0, "{}", place.log());
     nothing_is_lost(place);
 }
 
-fn a_fork_that_a_handler_returns_in_ends(place: &Place) {
+fn a_fork_that_a_handler_returns_in_ends(place: &Sandbox) {
     let worker = place.start(place.command(EMBEDDER, &["work"]));
     for action in ["fork", "note after"] {
         assert_eq!(place.run(EMBEDDER, &["publish", action]).code, 0);
@@ -95,7 +95,7 @@ fn a_fork_that_a_handler_returns_in_ends(place: &Place) {
 
 #[test]
 fn a_fork_works_at_a_server_on_connections_of_its_own() {
-    let place = Place::with_beanstalkd();
+    let place = Sandbox::with_beanstalkd();
     let program = place.start(place.command(EMBEDDER, &["work-in-a-fork"]));
     assert_eq!(program.end(), 0, "{}", place.log());
     let lines = lines(&place);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
 const EMBEDDER: &str = env!("CARGO_BIN_EXE_embedder");
@@ -20,7 +20,7 @@ const RELATIVE: [&[(&str, &str)]; 4] = [
 #[test]
 fn a_worker_whose_handler_changes_the_folder_works_on() {
     for variables in RELATIVE {
-        let place = Place::new();
+        let place = Sandbox::new();
         std::fs::create_dir(place.path("elsewhere")).expect("made");
         let mut command = place.command(EMBEDDER, &["work"]);
         command.envs(variables.iter().copied());
@@ -42,7 +42,7 @@ fn a_worker_whose_handler_changes_the_folder_works_on() {
 #[test]
 fn a_producer_that_changes_the_folder_publishes_where_it_began() {
     for variables in RELATIVE {
-        let place = Place::new();
+        let place = Sandbox::new();
         std::fs::create_dir(place.path("elsewhere")).expect("made");
         let mut command = place.command(EMBEDDER, &["wander", "elsewhere"]);
         let said = place.to_end(command.envs(variables.iter().copied()));
@@ -56,7 +56,7 @@ fn a_producer_that_changes_the_folder_publishes_where_it_began() {
 
 #[test]
 fn a_folder_that_is_no_text_is_used_as_it_is() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let name = OsString::from_vec(b"queue-\xff".to_vec());
     let mut value = OsString::from("file:");
     value.push(&name);
@@ -70,7 +70,7 @@ fn a_folder_that_is_no_text_is_used_as_it_is() {
 
 #[test]
 fn a_relative_folder_without_a_current_one_is_told() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::create_dir(place.path("gone")).expect("made");
     let run = |queue: &str| {
         let script = format!("rmdir ../gone; PULPO_QUEUE={queue} exec {EMBEDDER} publish 'note x'");

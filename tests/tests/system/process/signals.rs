@@ -2,22 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
 const EMBEDDER: &str = env!("CARGO_BIN_EXE_embedder");
 
-fn publish(place: &Place, action: &str) {
+fn publish(place: &Sandbox, action: &str) {
     let said = place.run(EMBEDDER, &["publish", action]);
     assert_eq!(said.code, 0, "{}", said.err);
 }
 
-fn started(place: &Place, program: &str, arguments: &[&str]) -> Running {
+fn started(place: &Sandbox, program: &str, arguments: &[&str]) -> Running {
     place.start(place.command(program, arguments))
 }
 
 /// A program that has had a worker and has gone on with something else.
-fn after_a_worker(place: &Place, arguments: &[&str]) -> Running {
+fn after_a_worker(place: &Sandbox, arguments: &[&str]) -> Running {
     let program = started(place, EMBEDDER, arguments);
     if arguments[1].starts_with("run") {
         publish(place, "note working");
@@ -32,7 +32,7 @@ fn after_a_worker(place: &Place, arguments: &[&str]) -> Running {
 fn the_default_action_is_back_when_a_worker_has_returned() {
     for how in ["drain", "drain twice", "run", "run two"] {
         for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
-            let place = Place::new();
+            let place = Sandbox::new();
             let program = after_a_worker(&place, &["stay", how]);
             program.signal(signal);
             assert_eq!(program.end_by_signal(), Some(number), "{how} {signal}");
@@ -43,7 +43,7 @@ fn the_default_action_is_back_when_a_worker_has_returned() {
 #[test]
 fn a_handler_for_another_signal_does_not_keep_the_default_action_away() {
     for when in ["before other", "after other"] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let program = after_a_worker(&place, &["stay", "drain", when]);
         program.signal("INT");
         assert_eq!(program.end_by_signal(), Some(2), "{when}");
@@ -54,7 +54,7 @@ fn a_handler_for_another_signal_does_not_keep_the_default_action_away() {
 fn a_handler_of_the_programs_own_goes_on_before_and_after_a_worker() {
     for handler in ["signal-hook", "tokio", "ctrlc"] {
         for when in ["before", "after"] {
-            let place = Place::new();
+            let place = Sandbox::new();
             let mut program = after_a_worker(&place, &["stay", "drain", &format!("{when} {handler}")]);
             for times in 1..=2 {
                 program.signal("INT");
@@ -73,7 +73,7 @@ fn a_handler_of_the_programs_own_goes_on_before_and_after_a_worker() {
 #[test]
 fn a_handler_of_the_programs_own_runs_beside_a_worker() {
     for handler in ["signal-hook", "tokio", "ctrlc"] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let program = started(&place, EMBEDDER, &["stay", "run", &format!("before {handler}")]);
         publish(&place, "note working");
         until("it works", || place.record().contains("note working"));
@@ -84,7 +84,7 @@ fn a_handler_of_the_programs_own_runs_beside_a_worker() {
 
 #[test]
 fn a_signal_that_is_ignored_when_the_worker_starts_is_ignored_when_it_has_returned() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let script = format!("trap '' INT; exec {EMBEDDER} stay drain");
     let mut program = after_a_worker_of_a_shell(&place, &script);
     program.signal("INT");
@@ -94,7 +94,7 @@ fn a_signal_that_is_ignored_when_the_worker_starts_is_ignored_when_it_has_return
     assert_eq!(program.end_by_signal(), Some(15), "and not by INT");
 }
 
-fn after_a_worker_of_a_shell(place: &Place, script: &str) -> Running {
+fn after_a_worker_of_a_shell(place: &Sandbox, script: &str) -> Running {
     let program = started(place, "sh", &["-c", script]);
     until("the worker has returned", || place.record().contains("returned"));
     program
@@ -103,7 +103,7 @@ fn after_a_worker_of_a_shell(place: &Place, script: &str) -> Running {
 #[test]
 fn each_signal_that_stops_a_worker_lets_its_job_end() {
     for signal in ["TERM", "INT", "HUP"] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let worker = started(&place, EMBEDDER, &["work"]);
         publish(&place, "nap 500");
         until("the job has begun", || place.record().contains("asleep"));
@@ -116,7 +116,7 @@ fn each_signal_that_stops_a_worker_lets_its_job_end() {
 #[test]
 fn two_signals_at_once_are_one() {
     for signals in [["TERM", "TERM"], ["TERM", "HUP"], ["INT", "TERM"]] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let worker = started(&place, EMBEDDER, &["work"]);
         publish(&place, "nap 1500");
         until("the job has begun", || place.record().contains("asleep"));
@@ -128,7 +128,7 @@ fn two_signals_at_once_are_one() {
 
 #[test]
 fn timeout_lets_a_job_end() {
-    let place = Place::new();
+    let place = Sandbox::new();
     publish(&place, "nap 2000");
     let said = place.run("timeout", &["1", EMBEDDER, "work"]);
     assert_eq!(said.code, 124, "{}", said.err);
@@ -137,7 +137,7 @@ fn timeout_lets_a_job_end() {
 
 #[test]
 fn a_later_signal_stops_at_once() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let worker = started(&place, EMBEDDER, &["work"]);
     publish(&place, "nap 3600000");
     until("the job has begun", || place.record().contains("asleep"));
@@ -157,7 +157,7 @@ fn a_later_signal_stops_at_once() {
 #[test]
 fn a_hangup_that_is_ignored_stays_so() {
     for script in [format!("trap '' HUP; exec {EMBEDDER} work"), format!("exec nohup {EMBEDDER} work")] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let worker = started(&place, "sh", &["-c", &script]);
         publish(&place, "note first");
         until("it works", || place.record().contains("note first"));
@@ -172,7 +172,7 @@ fn a_hangup_that_is_ignored_stays_so() {
 #[test]
 fn other_signals_end_a_worker_and_its_job_comes_again() {
     for (signal, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14)] {
-        let place = Place::new();
+        let place = Sandbox::new();
         let worker = started(&place, EMBEDDER, &["work"]);
         publish(&place, "nap 3600000");
         until("the job has begun", || place.record().contains("asleep"));
@@ -186,7 +186,7 @@ fn other_signals_end_a_worker_and_its_job_comes_again() {
 
 #[test]
 fn a_pipe_that_nobody_reads_ends_no_worker() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let worker = started(&place, EMBEDDER, &["work"]);
     publish(&place, "note first");
     until("it works", || place.record().contains("note first"));

@@ -6,7 +6,7 @@ use super::*;
 /// How many notifications a signal has had.
 struct Listening {
     files: NotifyFiles,
-    signal: Arc<Signal>,
+    signal: Arc<Notify>,
     keeper: Arc<Keeper>,
 }
 
@@ -15,19 +15,19 @@ impl Listening {
         if base_path.is_dir() {
             fs::write(base_path.join("queue.db"), "").expect("written");
         }
-        let signal = Signal::new(Arc::new(SystemClock::new()));
+        let signal = Notify::new(Arc::new(SystemClock::new()));
         Self { files: NotifyFiles::new(base_path), signal, keeper: Arc::default() }
     }
 
     fn listen(&self, queues: &[&str]) -> u64 {
         let queues: Vec<_> = queues.iter().map(|&queue| queue.to_owned()).collect();
         self.files.listen(&queues, &self.signal, &self.keeper);
-        self.signal.seen()
+        self.signal.generation()
     }
 
     fn heard_after(&self, seen: u64) -> bool {
         self.signal.wait(seen, Some(Duration::from_secs(30)));
-        self.signal.seen() > seen
+        self.signal.generation() > seen
     }
 }
 
@@ -44,10 +44,10 @@ fn only_the_queue_that_is_meant_is_woken() {
         publisher.notify("mail");
     }
     assert!(mail.heard_after(seen_mail));
-    assert_eq!(reports.signal.seen(), seen_reports);
+    assert_eq!(reports.signal.generation(), seen_reports);
     publisher.notify("../évil name");
     assert!(reports.heard_after(seen_reports));
-    let (seen_mail, seen_reports) = (mail.signal.seen(), reports.signal.seen());
+    let (seen_mail, seen_reports) = (mail.signal.generation(), reports.signal.generation());
     publisher.notify_all();
     assert!(mail.heard_after(seen_mail) && reports.heard_after(seen_reports));
     let names = fs::read_dir(folder.path().join(FOLDER)).expect("a folder").count();
@@ -93,7 +93,7 @@ fn a_watch_that_failed_is_tried_again() {
     waiting.listen(&["pulpo"]);
     assert!(!base_path.join(FOLDER).exists(), "not at each wait");
     lock(&waiting.files.listener).retry_at = Some(Duration::ZERO);
-    let before = waiting.signal.seen();
+    let before = waiting.signal.generation();
     let seen = waiting.listen(&["pulpo"]);
     assert!(seen > before, "there may have been notifications");
     NotifyFiles::new(&base_path).notify("pulpo");

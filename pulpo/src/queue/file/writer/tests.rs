@@ -373,11 +373,11 @@ impl crate::clock::Clock for Broken {
         self.1.uptime()
     }
 
-    fn real(&self, duration: Duration) -> Option<Duration> {
+    fn real_timeout(&self, duration: Duration) -> Option<Duration> {
         Some(duration)
     }
 
-    fn attach(&self, _: &Arc<crate::clock::Signal>) {}
+    fn attach(&self, _: &Arc<crate::clock::Notify>) {}
 }
 
 #[test]

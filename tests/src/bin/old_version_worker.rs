@@ -1,4 +1,4 @@
-//! A worker of an older version: it has handlers, but not those of `perils`.
+//! A worker of an older version: it has handlers, but not those of `crashing_worker`.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ struct Known {}
 #[pulpo::handler("known")]
 fn known(_: Known) {}
 
-/// Has one field more in the program of `perils`, and one less.
+/// Has one field more in the program of `crashing_worker`, and one less.
 #[derive(Debug, Serialize, Deserialize)]
 struct Invoice {
     customer: String,

@@ -10,9 +10,9 @@ fn a_state_that_nobody_gave_is_named_with_the_handlers_that_need_it() {
     on("memory", 1, &|stage| {
         let error = stage.pulpo.work().expect_err("refused");
         let text = error.to_string();
-        assert!(text.starts_with("no state `shapes::board::Board`, which is needed by shapes::"), "{text}");
+        assert!(text.starts_with("no state `handlers::board::Board`, which is needed by handlers::"), "{text}");
         for handler in
-            ["follow_ups::first (", "follow_ups::next (", "parameters::tell (tests/tests/shapes/parameters.rs:"]
+            ["follow_ups::first (", "follow_ups::next (", "parameters::tell (tests/tests/handlers/parameters.rs:"]
         {
             assert!(text.contains(handler), "{handler} in {text}");
         }
@@ -28,7 +28,7 @@ fn a_state_given_twice_is_refused_with_both_places() {
     on("memory", 1, &|stage| {
         let error = stage.worker().state(Board::default()).run().expect_err("refused");
         let text = error.to_string();
-        assert!(text.starts_with("the state `shapes::board::Board` is given at "), "{text}");
+        assert!(text.starts_with("the state `handlers::board::Board` is given at "), "{text}");
         assert!(text.contains("stage.rs:") && text.contains("start.rs:"), "{text}");
     });
 }

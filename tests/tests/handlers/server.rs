@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pulpo::Pulpo;
 use pulpo::clock::{ManualClock, SystemClock};
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
-use pulpo::queue::{DequeueFilter, NewMessage, QueueAdapter, State as QueueState};
+use pulpo::queue::{DequeueFilter, MessageState, NewMessage, QueueAdapter};
 use pulpo::worker::WorkerOptions;
 use pulpo_tests::beanstalkd::BeanstalkdServer;
 use pulpo_tests::wait::until;
@@ -27,7 +27,7 @@ fn on_a_server(test: impl Fn(Stage)) {
     let mut options = WorkerOptions::default();
     options.concurrency = 1;
     options.handle_signals = false;
-    let pulpo = Pulpo::on(queue.clone(), options, clock);
+    let pulpo = Pulpo::with_queue(queue.clone(), options, clock);
     let still = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
     test(Stage { clock: still, queue, pulpo, board: Board::default(), _folder: None });
 }
@@ -37,9 +37,9 @@ fn each_of_a_batch_is_settled_for_itself() {
     on_a_server(|stage| {
         let [good, transient, fatal] = stage.lines(["a", "fail", "fatal"]);
         let working = stage.work();
-        let buried = stage.once(&fatal, QueueState::Buried);
+        let buried = stage.once(&fatal, MessageState::Buried);
         assert_eq!(reason(&buried), "no good");
-        let delayed = stage.once(&transient, QueueState::Delayed);
+        let delayed = stage.once(&transient, MessageState::Delayed);
         assert_eq!(delayed.attempts, 1);
         until("the good one is done", || stage.peek(&good).is_none());
         let summary = working.stop();
@@ -67,7 +67,7 @@ fn a_body_that_does_not_fit_is_buried_alone() {
         let [last] = stage.lines(["c"]);
         let working = stage.work();
         stage.once_told("got a c");
-        let buried = stage.once(&bad, QueueState::Buried);
+        let buried = stage.once(&bad, MessageState::Buried);
         assert!(reason(&buried).starts_with("body.text: invalid type: integer"), "{}", reason(&buried));
         until("its neighbours are done", || stage.peek(&first).is_none() && stage.peek(&last).is_none());
         working.stop();
@@ -117,9 +117,9 @@ fn a_stop_gives_all_of_a_batch_back_uncounted() {
         let working = stage.work();
         stage.once_told("got a all wait c");
         working.stopper.stop_at_once();
-        assert_eq!(working.thread.join().expect("no panic").given_back, 3);
+        assert_eq!(working.thread.join().expect("no panic").released, 3);
         for id in &ids {
-            stage.once(id, QueueState::Ready);
+            stage.once(id, MessageState::Ready);
         }
         let mut seat = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
         for _ in &ids {
@@ -141,7 +141,7 @@ fn what_follows_waits_for_the_end_of_the_run_and_goes_out_once() {
         stage.once_told("next one");
         until("the first one is done", || stage.peek(&id).is_none() && stage.all("next").len() == 1);
         let [later] = &*stage.all("next") else { panic!("one is delayed") };
-        assert_eq!((later.state, later.priority.get()), (QueueState::Delayed, 3));
+        assert_eq!((later.state, later.priority.get()), (MessageState::Delayed, 3));
         let summary = working.stop();
         assert_eq!((summary.done, summary.retried), (2, 0));
     });
@@ -153,7 +153,7 @@ fn what_would_follow_from_a_run_that_failed_is_dropped() {
         let id = stage.publish(first_of("one", true));
         stage.board.open("first");
         let working = stage.work();
-        let delayed = stage.once(&id, QueueState::Delayed);
+        let delayed = stage.once(&id, MessageState::Delayed);
         assert_eq!(delayed.attempts, 1);
         assert!(stage.all("next").is_empty());
         working.stop();

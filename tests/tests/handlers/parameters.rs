@@ -3,7 +3,7 @@
 use pulpo::queue::DequeueFilter;
 use std::time::Duration;
 
-use pulpo::queue::State as QueueState;
+use pulpo::queue::MessageState;
 use pulpo::{Context, Message, State};
 use pulpo_tests::wait::until;
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ fn the_context_tells_of_the_run() {
         stage.once_told("30s left");
         stage.clock.advance(10 * SECOND);
         stage.board.open("tell");
-        stage.once(&id, QueueState::Delayed);
+        stage.once(&id, MessageState::Delayed);
         assert_eq!(stage.board.lines(), [&*format!("message {id} of A"), "attempt 1 of 7", "30s left", "then 20s"]);
         stage.clock.advance(10 * SECOND);
         stage.once_told("attempt 2 of 7");
@@ -71,7 +71,7 @@ fn a_timeout_cancels() {
         stage.once_told("stubborn runs");
         stage.clock.advance(3600 * SECOND);
         stage.once_told("stubborn ends");
-        stage.once(&id, QueueState::Delayed);
+        stage.once(&id, MessageState::Delayed);
         // The next run is not cancelled from the start.
         let second = || stage.board.lines().iter().filter(|line| *line == "stubborn runs").count() == 2;
         stage.clock.advance(20 * SECOND);
@@ -99,7 +99,7 @@ fn a_lost_lease_cancels() {
         stage.clock.advance(21 * SECOND);
         stage.once_told("stubborn ends");
         let summary = working.stop();
-        assert_eq!((summary.done, summary.lost), (0, 1));
+        assert_eq!((summary.done, summary.lost_leases), (0, 1));
         assert!(stage.peek(&id).is_some());
     });
 }
@@ -111,8 +111,8 @@ fn the_end_of_the_grace_cancels() {
         let working = stage.work();
         stage.once_told("stubborn runs");
         working.stopper.stop_at_once();
-        assert_eq!(working.thread.join().expect("no panic").given_back, 1);
+        assert_eq!(working.thread.join().expect("no panic").released, 1);
         stage.once_told("stubborn ends");
-        assert_eq!(stage.once(&id, QueueState::Ready).attempts, 0);
+        assert_eq!(stage.once(&id, MessageState::Ready).attempts, 0);
     });
 }

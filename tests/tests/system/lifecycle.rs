@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{DequeueFilter, Filter, NewMessage, QueueAdapter, QueueError, Settlement, State, StoredMessage};
+use pulpo::queue::{
+    DequeueFilter, Filter, MessageState, NewMessage, QueueAdapter, QueueError, Settlement, StoredMessage,
+};
 use pulpo::worker::{Stopper, Summary, WorkerOptions};
 use pulpo::{Message, MessageId, Pulpo};
 use pulpo_tests::touch;
@@ -56,7 +58,7 @@ fn on_each(options: WorkerOptions, test: impl Fn(Stage)) {
             None => FileQueue::memory(true, Arc::new(clock.clone())),
         };
         let queue: Arc<dyn QueueAdapter> = Arc::new(queue.expect("a queue"));
-        let pulpo = Pulpo::on(queue.clone(), options.clone(), Arc::new(clock.clone()));
+        let pulpo = Pulpo::with_queue(queue.clone(), options.clone(), Arc::new(clock.clone()));
         test(Stage { clock, queue, pulpo, name, folder });
     }
 }
@@ -87,7 +89,7 @@ impl Stage {
     }
 
     /// The message, once it is in this state.
-    fn once(&self, id: &MessageId, state: State) -> StoredMessage {
+    fn once(&self, id: &MessageId, state: MessageState) -> StoredMessage {
         let mut found = None;
         until(&format!("message {id} is {state}"), || {
             found = self.peek(id);
@@ -136,20 +138,20 @@ fn a_transient_failure_comes_again_until_the_attempts_are_used_up() {
         let key = stage.key("fail");
         let id = stage.publish(&key, What::Fail);
         let working = stage.work();
-        let first = stage.once(&id, State::Delayed);
+        let first = stage.once(&id, MessageState::Delayed);
         assert_eq!((first.attempts, reason(&first)), (1, "no luck"));
         let wait = stage.due_in(&first);
         assert!((10.0..=15.0).contains(&wait.as_secs_f64()), "{wait:?}");
 
         stage.clock.advance(wait);
         until("it ran again", || runs(&key) == 2);
-        let second = stage.once(&id, State::Delayed);
+        let second = stage.once(&id, MessageState::Delayed);
         assert_eq!(second.attempts, 2);
         let wait = stage.due_in(&second);
         assert!((20.0..=30.0).contains(&wait.as_secs_f64()), "{wait:?}");
 
         stage.clock.advance(wait);
-        let buried = stage.once(&id, State::Buried);
+        let buried = stage.once(&id, MessageState::Buried);
         assert_eq!((buried.attempts, reason(&buried)), (3, "no luck (attempt 3 of 3)"));
         assert_eq!(buried.last_error_at, Some(stage.clock.now()));
         let summary = working.stop();
@@ -163,7 +165,7 @@ fn a_failure_that_mends_itself_is_done() {
         let key = stage.key("fail once");
         let id = stage.publish(&key, What::FailOnce);
         let working = stage.work();
-        let delayed = stage.once(&id, State::Delayed);
+        let delayed = stage.once(&id, MessageState::Delayed);
         stage.clock.advance(stage.due_in(&delayed));
         stage.once_gone(&id);
         assert_eq!(runs(&key), 2);
@@ -176,7 +178,7 @@ fn a_panic_is_a_transient_failure() {
     on_each(options(), |stage| {
         let id = stage.publish(&stage.key("panic"), What::Panic);
         let working = stage.work();
-        let delayed = stage.once(&id, State::Delayed);
+        let delayed = stage.once(&id, MessageState::Delayed);
         assert_eq!((delayed.attempts, reason(&delayed)), (1, "panicked: out of cheese"));
         // The lane goes on.
         let after = |n| stage.publish(&stage.key(&format!("after panic {n}")), What::Succeed);
@@ -197,7 +199,7 @@ fn a_timeout_is_a_transient_failure_and_does_not_shrink_the_worker() {
         let working = stage.work();
         until("it runs", || runs(&key) == 1);
         stage.clock.advance(30 * SECOND);
-        let delayed = stage.once(id, State::Delayed);
+        let delayed = stage.once(id, MessageState::Delayed);
         assert_eq!((delayed.attempts, reason(&delayed)), (1, "timed out after 30s"));
         // The only lane is stuck in that handler; another has its place.
         let next = stage.publish(&stage.key("after timeout"), What::Succeed);
@@ -206,12 +208,12 @@ fn a_timeout_is_a_transient_failure_and_does_not_shrink_the_worker() {
         free(&key);
         let summary = working.stop();
         assert_eq!((summary.done, summary.retried), (1, 1));
-        assert_eq!(stage.once(id, State::Delayed).attempts, 1);
+        assert_eq!(stage.once(id, MessageState::Delayed).attempts, 1);
     });
 }
 
 #[test]
-fn what_fails_after_a_stop_was_asked_for_is_given_back_uncounted() {
+fn what_fails_after_a_stop_was_asked_for_is_released_uncounted() {
     on_each(options(), |stage| {
         let [failing, panicking] = ["fails late", "panics late"].map(|key| stage.key(key));
         let ids = [stage.publish(&failing, What::BlockThenFail), stage.publish(&panicking, What::BlockThenPanic)];
@@ -221,9 +223,9 @@ fn what_fails_after_a_stop_was_asked_for_is_given_back_uncounted() {
         free(&failing);
         free(&panicking);
         let summary = working.stop();
-        assert_eq!((summary.retried, summary.given_back, summary.buried), (0, 2, 0));
+        assert_eq!((summary.retried, summary.released, summary.buried), (0, 2, 0));
         for (id, why) in ids.iter().zip(["no luck", "panicked: out of cheese"]) {
-            let message = stage.once(id, State::Ready);
+            let message = stage.once(id, MessageState::Ready);
             let expected = format!("{why} (while its worker was shutting down: not counted)");
             assert_eq!((message.attempts, reason(&message)), (0, &*expected));
         }
@@ -235,7 +237,7 @@ fn retry_after_says_when() {
     on_each(options(), |stage| {
         let id = stage.publish(&stage.key("retry after"), What::RetryAfter(7200));
         let working = stage.work();
-        let delayed = stage.once(&id, State::Delayed);
+        let delayed = stage.once(&id, MessageState::Delayed);
         assert_eq!((delayed.attempts, reason(&delayed)), (1, "busy"));
         assert_eq!(stage.due_in(&delayed), 7200 * SECOND);
         working.stop();
@@ -248,11 +250,11 @@ fn a_fatal_error_buries_at_once_and_a_kick_starts_anew() {
         let key = stage.key("fatal");
         let id = stage.publish(&key, What::Fatal);
         let working = stage.work();
-        let buried = stage.once(&id, State::Buried);
+        let buried = stage.once(&id, MessageState::Buried);
         assert_eq!((buried.attempts, reason(&buried)), (1, "no such account"));
         assert_eq!(stage.queue.kick(&Filter::all().id(id.clone())).expect("kicked"), 1);
         until("it ran again", || runs(&key) == 2);
-        assert_eq!(stage.once(&id, State::Buried).attempts, 1);
+        assert_eq!(stage.once(&id, MessageState::Buried).attempts, 1);
         working.stop();
     });
 }
@@ -270,7 +272,7 @@ fn what_cannot_be_read_is_buried_with_the_reason() {
             ),
             (r#"{"header":{"request_type":"act"}}"#, "body: missing field `key` at line 1 column 2"),
         ] {
-            let buried = stage.once(&stage.raw("act", text), State::Buried);
+            let buried = stage.once(&stage.raw("act", text), MessageState::Buried);
             assert_eq!((buried.attempts, reason(&buried)), (0, expected));
             assert_eq!(buried.text, text.as_bytes(), "kept as it came");
         }
@@ -283,13 +285,13 @@ fn an_unknown_type_waits_ten_minutes_for_a_worker_that_knows_it() {
     on_each(options(), |stage| {
         let working = stage.work();
         let id = stage.raw("resize", r#"{"header":{"request_type":"resize"},"body":{}}"#);
-        let settled = |message: &StoredMessage| matches!(message.state, State::Delayed | State::Buried);
+        let settled = |message: &StoredMessage| matches!(message.state, MessageState::Delayed | MessageState::Buried);
         let began = stage.clock.now();
         let mut looks = 0;
         let buried = loop {
             until("it was looked at", || stage.peek(&id).as_ref().is_some_and(settled));
             let message = stage.peek(&id).expect("kept");
-            if message.state == State::Buried {
+            if message.state == MessageState::Buried {
                 break message;
             }
             let expected = "no handler for the request type `resize` in this worker";
@@ -332,7 +334,7 @@ fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count()
 
         let working = stage.work();
         stage.clock.advance(59 * SECOND);
-        assert_eq!((stage.once(&id, State::Reserved).attempts, runs(&key)), (0, 0));
+        assert_eq!((stage.once(&id, MessageState::Reserved).attempts, runs(&key)), (0, 0));
         stage.clock.advance(2 * SECOND);
         // A look that was in the midst of it when the clock was moved takes that
         // for a time when nobody could renew, and spares the lease for two
@@ -346,7 +348,7 @@ fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count()
             }
             has_run
         });
-        let taken = stage.once(&id, State::Reserved);
+        let taken = stage.once(&id, MessageState::Reserved);
         assert_eq!((taken.attempts, reason(&taken)), (1, "its worker died, or was silent for longer than its ttr"));
 
         for late in [
@@ -358,7 +360,7 @@ fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count()
         ] {
             assert!(matches!(late, Err(QueueError::LeaseLost { .. })), "{late:?}");
         }
-        let still = stage.once(&id, State::Reserved);
+        let still = stage.once(&id, MessageState::Reserved);
         assert_eq!((still.attempts, still.until), (taken.attempts, taken.until));
         free(&key);
         stage.once_gone(&id);
@@ -377,7 +379,7 @@ fn a_job_that_kills_its_workers_is_buried() {
             stage.clock.advance(61 * SECOND);
         }
         let working = stage.work();
-        let buried = stage.once(&id, State::Buried);
+        let buried = stage.once(&id, MessageState::Buried);
         assert_eq!(reason(&buried), "its worker died 3 times (or fell silent for longer than its ttr)");
         assert_eq!((buried.attempts, runs(&key)), (3, 0));
         working.stop();
@@ -392,9 +394,9 @@ fn a_long_job_keeps_its_lease_while_its_worker_lives() {
         let working = stage.work();
         until("it runs", || runs(&key) == 1);
         for _ in 0..30 {
-            let ends = stage.once(&id, State::Reserved).until;
+            let ends = stage.once(&id, MessageState::Reserved).until;
             stage.clock.advance(21 * SECOND);
-            until("the lease is renewed", || stage.once(&id, State::Reserved).until != ends);
+            until("the lease is renewed", || stage.once(&id, MessageState::Reserved).until != ends);
         }
         free(&key);
         stage.once_gone(&id);
@@ -417,7 +419,7 @@ fn a_stop_waits_for_running_jobs() {
         assert_eq!(working.thread.join().expect("no panic").done, 1);
         assert!(stage.peek(&id).is_none());
         let next = stage.peek(&next).expect("kept");
-        assert_eq!((next.state, next.attempts, runs(&stage.key("after stop"))), (State::Ready, 0, 0));
+        assert_eq!((next.state, next.attempts, runs(&stage.key("after stop"))), (MessageState::Ready, 0, 0));
     });
 }
 
@@ -434,9 +436,9 @@ fn what_does_not_end_within_the_grace_goes_back_uncounted() {
             working.thread.is_finished()
         });
         let summary = working.thread.join().expect("no panic");
-        assert_eq!((summary.done, summary.given_back), (0, 1));
+        assert_eq!((summary.done, summary.released), (0, 1));
         let back = stage.peek(&id).expect("kept");
-        assert_eq!((back.state, back.attempts, reason(&back)), (State::Ready, 0, "its worker was shut down"));
+        assert_eq!((back.state, back.attempts, reason(&back)), (MessageState::Ready, 0, "its worker was shut down"));
         free(&key);
     });
 }
@@ -450,8 +452,8 @@ fn a_second_stop_does_not_wait() {
         until("it runs", || runs(&key) == 1);
         working.stopper.stop();
         working.stopper.stop_at_once();
-        assert_eq!(working.thread.join().expect("no panic").given_back, 1);
-        assert_eq!(stage.peek(&id).expect("kept").state, State::Ready);
+        assert_eq!(working.thread.join().expect("no panic").released, 1);
+        assert_eq!(stage.peek(&id).expect("kept").state, MessageState::Ready);
         free(&key);
     });
 }
@@ -466,7 +468,7 @@ fn a_delayed_message_takes_its_place_when_it_is_due() {
         stage.clock.advance(3599 * SECOND);
         let early = stage.publish(&stage.key("before delayed"), What::Succeed);
         stage.once_gone(&early);
-        assert_eq!((stage.once(&id, State::Delayed).attempts, runs(&key)), (0, 0));
+        assert_eq!((stage.once(&id, MessageState::Delayed).attempts, runs(&key)), (0, 0));
         stage.clock.advance(SECOND);
         stage.once_gone(&id);
         assert_eq!(runs(&key), 1);
@@ -486,7 +488,7 @@ fn a_delay_that_only_the_message_knows_is_kept() {
             ),
         );
         let working = stage.work();
-        let delayed = stage.once(&id, State::Delayed);
+        let delayed = stage.once(&id, MessageState::Delayed);
         assert_eq!((delayed.attempts, stage.due_in(&delayed)), (0, 3600 * SECOND));
         stage.clock.advance(3600 * SECOND);
         stage.once_gone(&id);

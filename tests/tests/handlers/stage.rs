@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pulpo::clock::ManualClock;
 use pulpo::queue::file::FileQueue;
-use pulpo::queue::{Filter, QueueAdapter, State, StoredMessage};
+use pulpo::queue::{Filter, MessageState, QueueAdapter, StoredMessage};
 use pulpo::worker::{Stopper, Summary, Worker, WorkerOptions};
 use pulpo::{IntoMessage, Job, MessageId, Pulpo};
 use pulpo_tests::wait::until;
@@ -64,7 +64,7 @@ pub(crate) fn with(kind: &str, lanes: usize, mut options: WorkerOptions, test: &
         if kind == "plain" { Arc::new(Plain(file, board.clone())) } else { Arc::new(file) };
     options.concurrency = lanes;
     options.handle_signals = false;
-    let pulpo = Pulpo::on(queue.clone(), options, Arc::new(clock.clone()));
+    let pulpo = Pulpo::with_queue(queue.clone(), options, Arc::new(clock.clone()));
     test(Stage { clock, queue, pulpo, board, _folder: folder });
 }
 
@@ -92,7 +92,7 @@ impl Stage {
     }
 
     /// The message, once it is in this state.
-    pub(crate) fn once(&self, id: &MessageId, state: State) -> StoredMessage {
+    pub(crate) fn once(&self, id: &MessageId, state: MessageState) -> StoredMessage {
         let mut found = None;
         until(&format!("message {id} is {state}"), || {
             found = self.peek(id);

@@ -7,15 +7,15 @@ use std::time::Duration;
 use pulpo::clock::SystemClock;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{
-    Consumer, Delivery, DequeueFilter, Filter, Inspection, NewMessage, QueueAdapter as _, QueueError, Settlement,
-    State, StoredMessage,
+    Consumer, Delivery, DequeueFilter, Filter, Inspection, MessageState, NewMessage, QueueAdapter as _, QueueError,
+    Settlement, StoredMessage,
 };
 use pulpo::{MessageId, Priority};
 use pulpo_tests::ids;
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_fragile");
+const WORKER: &str = env!("CARGO_BIN_EXE_long_lease_worker");
 
 /// A queue in a folder, of which several processes may have a connection.
 struct Disk(tempfile::TempDir);
@@ -48,7 +48,7 @@ fn take(seat: &mut Box<dyn Consumer>) -> Delivery {
     seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message")
 }
 
-fn in_state(process: &FileQueue, state: State) -> Vec<StoredMessage> {
+fn in_state(process: &FileQueue, state: MessageState) -> Vec<StoredMessage> {
     process.list(&Filter::all().state(state)).expect("a list")
 }
 
@@ -60,7 +60,7 @@ fn lease_ahead(process: &FileQueue, seat: &mut Box<dyn Consumer>) -> Delivery {
     until("some are leased ahead", || {
         seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
         delivery = take(seat);
-        in_state(process, State::Reserved).len() > 3
+        in_state(process, MessageState::Reserved).len() > 3
     });
     delivery
 }
@@ -74,8 +74,8 @@ fn what_a_dead_process_was_running_counts_and_what_it_had_leased_ahead_does_not(
     let running = lease_ahead(&one, &mut dying);
     // As the system does it at the end of a process: the files are closed.
     drop((dying, one));
-    until("all is ready again", || in_state(&other, State::Reserved).is_empty());
-    let ready = in_state(&other, State::Ready);
+    until("all is ready again", || in_state(&other, MessageState::Reserved).is_empty());
+    let ready = in_state(&other, MessageState::Ready);
     for message in &ready {
         let expected = u32::from(message.id == running.lease.id);
         assert_eq!(message.attempts, expected, "message {}", message.id);
@@ -83,7 +83,7 @@ fn what_a_dead_process_was_running_counts_and_what_it_had_leased_ahead_does_not(
     }
     assert!(ready.iter().any(|message| message.id == running.lease.id));
     let again = take(&mut survivor);
-    assert_eq!((again.lease.id, again.attempts, again.lost), (running.lease.id, 1, 1));
+    assert_eq!((again.lease.id, again.attempts, again.abandoned), (running.lease.id, 1, 1));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_newcomer_frees_at_once_what_the_dead_have_left() {
     drop(take(&mut seat(&gone)));
     drop(gone);
     let delivery = take(&mut seat(&disk.process()));
-    assert_eq!((&delivery.lease.id, delivery.attempts, delivery.lost), (&ids[0], 1, 1));
+    assert_eq!((&delivery.lease.id, delivery.attempts, delivery.abandoned), (&ids[0], 1, 1));
 }
 
 #[test]
@@ -104,9 +104,9 @@ fn a_process_that_ends_well_leaves_nothing_behind() {
     let last = lease_ahead(&process, &mut one);
     one.settle(&last.lease, &mut Settlement::deferrable_commit()).expect("committed");
     one.flush().expect("finished");
-    assert!(in_state(&process, State::Reserved).is_empty());
+    assert!(in_state(&process, MessageState::Reserved).is_empty());
     assert!(process.peek(&last.lease.id).expect("a look").is_none(), "what was put off is done");
-    assert!(in_state(&process, State::Ready).iter().all(|message| message.attempts == 0));
+    assert!(in_state(&process, MessageState::Ready).iter().all(|message| message.attempts == 0));
     drop((one, process));
     let files = std::fs::read_dir(disk.0.path().join("workers")).expect("a folder");
     let left: Vec<_> = files.map(|file| file.expect("a file").file_name()).filter(|name| name != "running").collect();
@@ -120,7 +120,7 @@ fn what_is_leased_ahead_goes_back_when_the_lanes_become_busy() {
     let mut busy = seat(&process);
     let long = lease_ahead(&process, &mut busy);
     until("only what is being run is leased", || {
-        let leased = in_state(&process, State::Reserved);
+        let leased = in_state(&process, MessageState::Reserved);
         leased.len() == 1 && leased[0].id == long.lease.id
     });
     busy.settle(&long.lease, &mut Settlement::commit()).expect("still its own");
@@ -171,7 +171,7 @@ fn a_commit_that_was_put_off_is_done_within_moments_without_any_further_call() {
 }
 
 /// A worker of one lane that ends when it has found nothing for two seconds.
-fn drain(place: &Place) -> i32 {
+fn drain(place: &Sandbox) -> i32 {
     let mut command = place.command(WORKER, &["work", "--concurrency", "1", "--log-level", "warn"]);
     command.env("PULPO_SLEEP_DURATION", "2s").env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
     place.start(command).end()
@@ -179,7 +179,7 @@ fn drain(place: &Place) -> i32 {
 
 #[test]
 fn a_job_that_kills_its_worker_takes_no_neighbour_with_it() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let publish = |count: &str, what: &str| {
         assert_eq!(place.run(WORKER, &["publish", "fuse", "--payload", what, "--count", count]).code, 0);
     };
@@ -199,7 +199,7 @@ fn a_job_that_kills_its_worker_takes_no_neighbour_with_it() {
 
 #[test]
 fn the_job_of_a_killed_worker_is_taken_at_once_by_another_that_waits() {
-    let place = Place::new();
+    let place = Sandbox::new();
     assert_eq!(place.run(WORKER, &["publish", "hang", "--body", "1500"]).code, 0);
     let worker = |log: &str| {
         let mut command = place.command(WORKER, &["work", "--concurrency", "1"]);

@@ -39,7 +39,7 @@ fn innocent(Innocent(millis): Innocent, context: &Context) -> Outcome {
     write_down(&format!("innocent {}", context.id()))
 }
 
-/// Has another body in the program of `older`.
+/// Has another body in the program of `old_version_worker`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Invoice {
     customer_id: u64,

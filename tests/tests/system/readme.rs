@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 
 /// The first block of the README in this language.
 fn block(readme: &str, language: &str) -> String {
@@ -15,7 +15,7 @@ fn block(readme: &str, language: &str) -> String {
 fn the_ten_lines_of_the_readme_work() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").canonicalize().expect("a path");
     let readme = std::fs::read_to_string(root.join("README.md")).expect("the README");
-    let place = Place::new();
+    let place = Sandbox::new();
     let written = "path = \"../pulpo/pulpo\"";
     let dependencies = block(&readme, "toml");
     assert!(dependencies.contains(written), "{dependencies}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pulpo::queue::State as QueueState;
+use pulpo::queue::MessageState;
 use pulpo::{Context, State};
 use serde::{Deserialize, Serialize};
 
@@ -89,8 +89,8 @@ fn they_fail_and_panic_as_others_do() {
         let failing = stage.publish(Fetch { text: "fail".into() });
         let panicking = stage.publish(Fetch { text: "panic".into() });
         let working = stage.work();
-        assert_eq!(reason(&stage.once(&failing, QueueState::Delayed)), "no luck");
-        assert_eq!(reason(&stage.once(&panicking, QueueState::Delayed)), "panicked: out of cheese");
+        assert_eq!(reason(&stage.once(&failing, MessageState::Delayed)), "no luck");
+        assert_eq!(reason(&stage.once(&panicking, MessageState::Delayed)), "panicked: out of cheese");
         stage.clock.advance(10 * SECOND);
         stage.once_told("panic by pulpo-async, attempt 2");
         working.stop();
@@ -105,7 +105,7 @@ fn a_timeout_drops_the_future_and_frees_the_lane() {
         stage.once_told("hangs");
         stage.clock.advance(30 * SECOND);
         stage.once_told("dropped");
-        assert_eq!(reason(&stage.once(&id, QueueState::Delayed)), "timed out after 30s");
+        assert_eq!(reason(&stage.once(&id, MessageState::Delayed)), "timed out after 30s");
         stage.publish(Fetch { text: "next".into() });
         stage.once_told("fetched next");
         let summary = working.stop();
@@ -120,9 +120,9 @@ fn the_end_of_the_grace_drops_the_future() {
         let working = stage.work();
         stage.once_told("hangs");
         working.stopper.stop_at_once();
-        assert_eq!(working.thread.join().expect("no panic").given_back, 1);
+        assert_eq!(working.thread.join().expect("no panic").released, 1);
         stage.once_told("dropped");
-        assert_eq!(stage.once(&id, QueueState::Ready).attempts, 0);
+        assert_eq!(stage.once(&id, MessageState::Ready).attempts, 0);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pulpo::queue::{NewMessage, State as QueueState};
+use pulpo::queue::{MessageState, NewMessage};
 use pulpo::{Context, Message, MessageId, Outcome, State};
 use pulpo_tests::wait::until;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ impl Stage {
 
     fn settled(&self, ids: &[MessageId]) {
         until("all are settled", || {
-            ids.iter().all(|id| self.peek(id).is_none_or(|message| message.state != QueueState::Reserved))
+            ids.iter().all(|id| self.peek(id).is_none_or(|message| message.state != MessageState::Reserved))
         });
     }
 }
@@ -78,7 +78,7 @@ fn a_handler_says_how_it_takes_messages() {
     assert_eq!(said("told"), Some((Some(100), Some(Duration::ZERO))));
     assert_eq!(said("between"), Some((None, None)));
     let line = registry.get("line").expect("a handler");
-    assert_eq!(line.states().collect::<Vec<_>>(), ["shapes::board::Board"]);
+    assert_eq!(line.states().collect::<Vec<_>>(), ["handlers::board::Board"]);
     assert_eq!(line.policy().timeout, Some(3600 * SECOND));
 }
 
@@ -98,10 +98,10 @@ fn what_has_come_goes_when_the_linger_is_over() {
     on_each(|stage| {
         stage.lines(["a"]);
         let working = stage.work();
-        until("it is taken", || stage.all("line").iter().all(|line| line.state == QueueState::Reserved));
+        until("it is taken", || stage.all("line").iter().all(|line| line.state == MessageState::Reserved));
         stage.clock.advance(SECOND);
         stage.lines(["b"]);
-        until("it is taken", || stage.all("line").iter().all(|line| line.state == QueueState::Reserved));
+        until("it is taken", || stage.all("line").iter().all(|line| line.state == MessageState::Reserved));
         assert!(stage.board.lines().is_empty());
         // Which it began to count some time after the first was taken.
         until("the linger is over", || {
@@ -117,9 +117,9 @@ fn each_has_its_own_outcome() {
     on_each(|stage| {
         let [good, transient, fatal] = stage.lines(["a", "fail", "fatal"]);
         let working = stage.work();
-        let buried = stage.once(&fatal, QueueState::Buried);
+        let buried = stage.once(&fatal, MessageState::Buried);
         assert_eq!((buried.attempts, reason(&buried)), (1, "no good"));
-        let delayed = stage.once(&transient, QueueState::Delayed);
+        let delayed = stage.once(&transient, MessageState::Delayed);
         assert_eq!((delayed.attempts, reason(&delayed)), (1, "no luck"));
         assert!(stage.peek(&good).is_none());
         let summary = working.stop();
@@ -132,13 +132,13 @@ fn a_failure_a_panic_or_a_wrong_number_is_of_all() {
     for (what, expected) in [
         ("all fail", "no luck"),
         ("all panic", "panicked: out of cheese"),
-        ("all forget", "expected an outcome for each of 3 messages, got 2 from shapes::batches::ingest"),
+        ("all forget", "expected an outcome for each of 3 messages, got 2 from handlers::batches::ingest"),
     ] {
         on_each(|stage| {
             let ids = stage.lines(["a", what, "c"]);
             let working = stage.work();
             for id in &ids {
-                let delayed = stage.once(id, QueueState::Delayed);
+                let delayed = stage.once(id, MessageState::Delayed);
                 assert_eq!((delayed.attempts, reason(&delayed)), (1, expected));
             }
             assert_eq!(working.stop().retried, 3);
@@ -157,7 +157,7 @@ fn what_cannot_be_run_is_settled_alone() {
         stage.clock.advance(2 * SECOND);
         let working = stage.work();
         stage.once_told("got a");
-        let buried = stage.once(&unreadable, QueueState::Buried);
+        let buried = stage.once(&unreadable, MessageState::Buried);
         assert!(reason(&buried).starts_with("body.text: invalid type: integer"), "{}", reason(&buried));
         until("the late one is gone", || stage.peek(&late).is_none());
         let summary = working.stop();
@@ -173,10 +173,10 @@ fn the_leases_of_all_are_renewed() {
         let working = stage.work();
         stage.once_told("got a all wait c");
         for _ in 0..10 {
-            let ends: Vec<_> = ids.iter().map(|id| stage.once(id, QueueState::Reserved).until).collect();
+            let ends: Vec<_> = ids.iter().map(|id| stage.once(id, MessageState::Reserved).until).collect();
             stage.clock.advance(21 * SECOND);
             until("all leases are renewed", || {
-                ids.iter().zip(&ends).all(|(id, end)| stage.once(id, QueueState::Reserved).until != *end)
+                ids.iter().zip(&ends).all(|(id, end)| stage.once(id, MessageState::Reserved).until != *end)
             });
         }
         stage.board.open("lines");
@@ -192,7 +192,7 @@ fn a_timeout_is_of_all() {
         stage.once_told("got a all wait c");
         stage.clock.advance(3600 * SECOND);
         for id in &ids {
-            assert_eq!(reason(&stage.once(id, QueueState::Delayed)), "timed out after 1h");
+            assert_eq!(reason(&stage.once(id, MessageState::Delayed)), "timed out after 1h");
         }
         // The lane has been replaced.
         stage.lines(["d", "e", "f"]);
@@ -210,9 +210,9 @@ fn a_stop_gives_all_back() {
         let working = stage.work();
         stage.once_told("got a all wait c");
         working.stopper.stop_at_once();
-        assert_eq!(working.thread.join().expect("no panic").given_back, 3);
+        assert_eq!(working.thread.join().expect("no panic").released, 3);
         for id in &ids {
-            assert_eq!(stage.once(id, QueueState::Ready).attempts, 0);
+            assert_eq!(stage.once(id, MessageState::Ready).attempts, 0);
         }
         stage.board.open("lines");
     });
@@ -223,9 +223,9 @@ fn a_stop_while_it_gathers_runs_nothing() {
     on_each(|stage| {
         let [id] = stage.lines(["a"]);
         let working = stage.work();
-        stage.once(&id, QueueState::Reserved);
-        assert_eq!(working.stop().given_back, 1);
-        assert_eq!(stage.once(&id, QueueState::Ready).attempts, 0);
+        stage.once(&id, MessageState::Reserved);
+        assert_eq!(working.stop().released, 1);
+        assert_eq!(stage.once(&id, MessageState::Ready).attempts, 0);
         assert!(stage.board.lines().is_empty());
     });
 }

@@ -1,7 +1,7 @@
 //! What a power cut takes, told by the calls to the system: `publish`, `kick`
 //! and `delete` return only after a sync of what they wrote.
 
-use pulpo_tests::program::{Place, Said};
+use pulpo_tests::program::{CommandOutput, Sandbox};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
@@ -15,12 +15,12 @@ struct Call {
 }
 
 /// Runs a command and says what it did with files.
-fn calls(place: &Place, arguments: &[&str]) -> Vec<Call> {
+fn calls(place: &Sandbox, arguments: &[&str]) -> Vec<Call> {
     let trace = place.path("trace");
     let path = trace.display().to_string();
     // `-y` says the path of each file; `-s 0` leaves out what is written.
     let traced = ["-f", "-y", "-s", "0", "-e", "trace=write,pwrite64,fsync,fdatasync,msync", "-o", &path, WORKER];
-    let Said { code, err, .. } = place.run("strace", &[&traced, arguments].concat());
+    let CommandOutput { code, err, .. } = place.run("strace", &[&traced, arguments].concat());
     assert_eq!(code, 0, "strace is there and may trace: {err}");
     let trace = std::fs::read_to_string(&trace).expect("a trace");
     trace
@@ -38,7 +38,7 @@ fn is_sync(call: &Call) -> bool {
 }
 
 /// Where the command has said on standard output that it is done.
-fn said(calls: &[Call], place: &Place) -> usize {
+fn said(calls: &[Call], place: &Sandbox) -> usize {
     let of_queue = |call: &Call| call.file.starts_with(&place.path("pulpo-data").display().to_string());
     calls
         .iter()
@@ -49,7 +49,7 @@ fn said(calls: &[Call], place: &Place) -> usize {
 /// Each write into the log before the answer is followed by a sync of the log
 /// before the answer.
 #[track_caller]
-fn assert_synced(calls: &[Call], place: &Place) {
+fn assert_synced(calls: &[Call], place: &Sandbox) {
     let before = &calls[..said(calls, place)];
     let last = |wanted: &dyn Fn(&Call) -> bool| {
         before.iter().rposition(|call| call.file.ends_with("queue.db-wal") && wanted(call))
@@ -60,7 +60,7 @@ fn assert_synced(calls: &[Call], place: &Place) {
 }
 
 #[track_caller]
-fn assert_folder_synced(calls: &[Call], place: &Place) {
+fn assert_folder_synced(calls: &[Call], place: &Sandbox) {
     let before = &calls[..said(calls, place)];
     let folder = std::fs::canonicalize(place.path("pulpo-data")).expect("a folder").display().to_string();
     let made = before.iter().position(|call| call.file.ends_with("queue.db-wal")).expect("it writes into the log");
@@ -69,7 +69,7 @@ fn assert_folder_synced(calls: &[Call], place: &Place) {
 
 #[test]
 fn what_is_acknowledged_is_synced_before() {
-    let place = Place::new();
+    let place = Sandbox::new();
     let first = calls(&place, &["publish", "echo", "--payload", "bad"]);
     assert_synced(&first, &place);
     assert_folder_synced(&first, &place);
@@ -95,7 +95,7 @@ fn what_is_acknowledged_is_synced_before() {
 
 #[test]
 fn each_folder_made_for_a_queue_is_synced_with_the_one_above_it() {
-    let place = Place::new();
+    let place = Sandbox::new();
     std::fs::create_dir(place.path("a")).expect("made");
     let calls = calls(&place, &["publish", "echo", "--payload", "x", "--set", "queue=file:a/b/c/d"]);
     let before = &calls[..calls.iter().position(|call| call.file.ends_with("queue.db")).expect("it is made")];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pulpo::queue::{DequeueFilter, NewMessage, QueueError, Settlement, State as QueueState};
+use pulpo::queue::{DequeueFilter, MessageState, NewMessage, QueueError, Settlement};
 use pulpo::{Context, Message, State};
 use pulpo_tests::wait::until;
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,7 @@ fn they_become_visible_when_the_job_is_done() {
         assert!(stage.peek(&id).is_none());
         until("the first one is done", || stage.all("next").len() == 1);
         let [later] = &*stage.all("next") else { panic!("one is delayed") };
-        assert_eq!((later.state, later.priority.get()), (QueueState::Delayed, 3));
+        assert_eq!((later.state, later.priority.get()), (MessageState::Delayed, 3));
         working.stop();
     });
 }
@@ -64,10 +64,10 @@ fn those_of_a_run_that_failed_are_dropped() {
         let id = stage.publish(first_of("one", true));
         stage.board.open("first");
         let working = stage.work();
-        let delayed = stage.once(&id, QueueState::Delayed);
+        let delayed = stage.once(&id, MessageState::Delayed);
         assert_eq!(reason(&delayed), "no luck");
         stage.clock.advance(10 * SECOND);
-        stage.once(&id, QueueState::Buried);
+        stage.once(&id, MessageState::Buried);
         working.stop();
         assert!(stage.all("next").is_empty());
     });
@@ -79,7 +79,7 @@ fn what_the_queue_refuses_is_a_failure_of_the_run() {
         let id = stage.publish(first_of("refuse", false));
         stage.board.open("first");
         let working = stage.work();
-        let delayed = stage.once(&id, QueueState::Delayed);
+        let delayed = stage.once(&id, MessageState::Delayed);
         assert_eq!((delayed.attempts, reason(&delayed)), (1, "this queue cannot keep a message as large as that"));
         assert!(stage.all("next").is_empty());
         working.stop();

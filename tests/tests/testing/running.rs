@@ -1,6 +1,6 @@
 //! Running jobs: what runs when, and what it came to.
 
-use pulpo::queue::{Filter, NewMessage, State};
+use pulpo::queue::{Filter, MessageState, NewMessage};
 use pulpo::testing::{Settled, TestPulpo};
 use pulpo::{Config, Message, Pulpo};
 
@@ -152,7 +152,7 @@ fn a_kicked_message_runs_again() {
     assert!(pulpo.run_next().is_none());
     assert_eq!(pulpo.queue().kick(&Filter::all().id(sent.id().unwrap().clone())).unwrap(), 1);
     assert_eq!(pulpo.run_next().unwrap().attempt(), 1);
-    assert_eq!(pulpo.queue().list(&Filter::all().state(State::Buried)).unwrap().len(), 1);
+    assert_eq!(pulpo.queue().list(&Filter::all().state(MessageState::Buried)).unwrap().len(), 1);
 }
 
 #[test]
@@ -183,7 +183,9 @@ fn only_the_states_of_what_runs_are_needed() {
 }
 
 #[test]
-#[should_panic(expected = "no state `kit::jobs::Bank`, which is needed by kit::jobs::charge (tests/tests/kit/jobs.rs:")]
+#[should_panic(
+    expected = "no state `testing::jobs::Bank`, which is needed by testing::jobs::charge (tests/tests/testing/jobs.rs:"
+)]
 fn a_state_that_is_missing_ends_the_test() {
     let pulpo = kit();
     pulpo.publish(Charge).unwrap();
@@ -191,7 +193,7 @@ fn a_state_that_is_missing_ends_the_test() {
 }
 
 #[test]
-#[should_panic(expected = "the state `kit::jobs::Board` is given twice")]
+#[should_panic(expected = "the state `testing::jobs::Board` is given twice")]
 fn a_state_that_is_given_twice_ends_the_test() {
     let _ = kit().state(Board::default());
 }
@@ -206,7 +208,7 @@ fn a_worker_drains_a_queue_and_ends() {
     let worker = pulpo.worker().unwrap().state(Board::default()).state(Bank);
     let worker = worker.state(crate::readme::Mailer::that_fails_once());
     let summary = worker.drain().unwrap();
-    assert_eq!((summary.done, summary.retried, summary.given_back), (60, 1, 0));
+    assert_eq!((summary.done, summary.retried, summary.released), (60, 1, 0));
     let left = pulpo.queue().list(&Filter::all()).unwrap();
-    assert!(left.len() == 2 && left.iter().all(|message| message.state == State::Delayed), "{left:?}");
+    assert!(left.len() == 2 && left.iter().all(|message| message.state == MessageState::Delayed), "{left:?}");
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pulpo_tests::program::Place;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::within;
 use serde_json::Value;
 
@@ -11,9 +11,9 @@ on_each_queue! {
     a_job_that_aborts_its_workers_is_buried_and_the_others_are_done
 }
 
-const PERILS: &str = env!("CARGO_BIN_EXE_perils");
+const PERILS: &str = env!("CARGO_BIN_EXE_crashing_worker");
 
-fn listed(place: &Place) -> Vec<Value> {
+fn listed(place: &Sandbox) -> Vec<Value> {
     let said = place.run(PERILS, &["list", "--json", "--limit", "0"]);
     assert_eq!(said.code, 0, "{}", said.err);
     serde_json::from_str(&said.out).expect("JSON")
@@ -21,7 +21,7 @@ fn listed(place: &Place) -> Vec<Value> {
 
 /// Starts workers, as a supervisor does, until nothing is left to do; says how
 /// many it took.
-fn supervise(place: &Place) -> usize {
+fn supervise(place: &Sandbox) -> usize {
     for workers in 1..20 {
         let mut worker = place.start(place.command(PERILS, &["work", "--concurrency", "3"]));
         let mut left = Vec::new();
@@ -39,7 +39,7 @@ fn supervise(place: &Place) -> usize {
     panic!("it has no end: {:?}\n{}", listed(place), place.log());
 }
 
-fn a_job_that_aborts_its_workers_is_buried_and_the_others_are_done(place: &Place) {
+fn a_job_that_aborts_its_workers_is_buried_and_the_others_are_done(place: &Sandbox) {
     let mut innocents = 0;
     for (poison, deaths) in [("abort", 3), ("abort_once", 1)] {
         // Each worker so has some of them in hand when it dies.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pulpo_tests::program::{Place, Running};
+use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 use serde_json::Value;
 
@@ -16,34 +16,34 @@ on_each_queue! {
     a_body_that_no_version_reads_is_buried_when_the_grace_is_over
 }
 
-const PERILS: &str = env!("CARGO_BIN_EXE_perils");
-const OLDER: &str = env!("CARGO_BIN_EXE_older");
+const PERILS: &str = env!("CARGO_BIN_EXE_crashing_worker");
+const OLDER: &str = env!("CARGO_BIN_EXE_old_version_worker");
 
 /// What a handler of these tests is: plain, async, of batches.
 const SHAPES: [&str; 3] = ["held", "held_async", "held_batch"];
 
-fn worker(place: &Place, program: &str, lanes: &str, grace: &str) -> Running {
+fn worker(place: &Sandbox, program: &str, lanes: &str, grace: &str) -> Running {
     let mut command = place.command(program, &["work", "--concurrency", lanes]);
     command.env("PULPO_SHUTDOWN_GRACE", grace);
     place.start(command)
 }
 
-fn publish(place: &Place, request_type: &str, name: &str) {
+fn publish(place: &Sandbox, request_type: &str, name: &str) {
     let body = format!(r#"{{"name": "{name}", "then": "ok"}}"#);
     let said = place.run(PERILS, &["publish", request_type, "--body", &body]);
     assert_eq!(said.code, 0, "{}", said.err);
 }
 
-fn release(place: &Place, name: &str) {
+fn release(place: &Sandbox, name: &str) {
     std::fs::write(place.path(&format!("{name}.1")), "").expect("written");
 }
 
-fn recorded(place: &Place, what: &str) -> bool {
+fn recorded(place: &Sandbox, what: &str) -> bool {
     place.record().lines().any(|line| line == what)
 }
 
 /// The messages, by the names in their bodies.
-fn listed(place: &Place) -> Vec<(String, String, u64)> {
+fn listed(place: &Sandbox) -> Vec<(String, String, u64)> {
     let said = place.run(PERILS, &["list", "--json"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let all: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
@@ -59,7 +59,7 @@ fn listed(place: &Place) -> Vec<(String, String, u64)> {
 
 /// Has a worker busy with two jobs of each shape, the names of which end in
 /// `short` and `long`, and one lane at least that has nothing to do.
-fn busy(place: &Place, grace: &str) -> Running {
+fn busy(place: &Sandbox, grace: &str) -> Running {
     let worker = worker(place, PERILS, "9", grace);
     for shape in SHAPES {
         for length in ["short", "long"] {
@@ -71,7 +71,7 @@ fn busy(place: &Place, grace: &str) -> Running {
     worker
 }
 
-fn a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted(place: &Place) {
+fn a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted(place: &Sandbox) {
     let worker = busy(place, "3s");
     let stopped = Instant::now();
     worker.signal("TERM");
@@ -109,7 +109,7 @@ fn a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted(place: &Place) {
     assert_eq!(next.end(), 0);
 }
 
-fn a_batch_is_ended_or_goes_back_as_a_whole(place: &Place) {
+fn a_batch_is_ended_or_goes_back_as_a_whole(place: &Sandbox) {
     for name in ["a", "b"] {
         publish(place, "held_batch", name);
     }
@@ -130,7 +130,7 @@ fn a_batch_is_ended_or_goes_back_as_a_whole(place: &Place) {
     assert_eq!(listed(place), []);
 }
 
-fn a_second_signal_does_not_wait_for_the_grace(place: &Place) {
+fn a_second_signal_does_not_wait_for_the_grace(place: &Sandbox) {
     let worker = busy(place, "1h");
     worker.signal("TERM");
     until("it is heard", || place.log().contains("signal again to stop now"));
@@ -145,13 +145,13 @@ fn a_second_signal_does_not_wait_for_the_grace(place: &Place) {
     assert!(listed.iter().all(|(_, state, attempts)| state == "ready" && *attempts == 0), "{listed:?}");
 }
 
-fn older_puts_back(place: &Place, times: usize) {
+fn older_puts_back(place: &Sandbox, times: usize) {
     until("the older worker has put it back", || {
         place.log().matches("no handler for the request type `held` in this worker").count() >= times
     });
 }
 
-fn an_older_worker_buries_nothing_that_a_newer_one_can_do(place: &Place) {
+fn an_older_worker_buries_nothing_that_a_newer_one_can_do(place: &Sandbox) {
     let older = worker(place, OLDER, "1", "3s");
     until("it works", || place.log().contains("the worker starts"));
     for number in 0..4 {
@@ -175,7 +175,7 @@ fn an_older_worker_buries_nothing_that_a_newer_one_can_do(place: &Place) {
     }
 }
 
-fn a_newer_worker_may_come_later(place: &Place) {
+fn a_newer_worker_may_come_later(place: &Sandbox) {
     let older = worker(place, OLDER, "2", "3s");
     publish(place, "held", "late");
     // Each time after a longer wait.
@@ -196,7 +196,7 @@ fn a_newer_worker_may_come_later(place: &Place) {
 /// The two versions, each with a body that it writes.
 const VERSIONS: [(&str, &str); 2] = [(PERILS, r#"{"customer_id": 7}"#), (OLDER, r#"{"customer": "ada"}"#)];
 
-fn a_body_that_another_version_wrote_waits_for_a_worker_that_can_read_it(place: &Place) {
+fn a_body_that_another_version_wrote_waits_for_a_worker_that_can_read_it(place: &Sandbox) {
     // Each of the two may come first: whoever publishes is the other one.
     for (publisher, other) in [(0, 1), (1, 0)] {
         let (writer, body) = VERSIONS[publisher];
@@ -223,7 +223,7 @@ fn a_body_that_another_version_wrote_waits_for_a_worker_that_can_read_it(place: 
     assert_eq!(place.record().lines().filter(|line| *line == "invoice 7").count(), 2, "{}", place.record());
 }
 
-fn a_body_that_no_version_reads_is_buried_when_the_grace_is_over(place: &Place) {
+fn a_body_that_no_version_reads_is_buried_when_the_grace_is_over(place: &Sandbox) {
     let (writer, body) = VERSIONS[0];
     let said = place.run(writer, &["publish", "invoice", "--body", body]);
     assert_eq!(said.code, 0, "{}", said.err);
