@@ -20,7 +20,7 @@ pub use crate::job::{ByMacro, HasOneHandler, NamesOneJob, NoJob, RequestType};
 pub use crate::message::MessageError;
 pub use crate::outcome::{IntoOutcome, IntoOutcomes, Outcome, Outcomes};
 use crate::registry::{Batch, Call};
-pub use crate::registry::{Declared, Handler};
+pub use crate::registry::{Handler, JobDeclaration};
 pub use crate::state::Needed;
 
 /// An entry for the registry.
@@ -73,8 +73,8 @@ pub const fn a_handler_that_pulpo_can_read<const N: usize>() {
 pub const fn is_a_job<J: Job>() {}
 
 /// An entry for the registry, of a job that says its name by itself.
-pub const fn declared<J: Job>(file: &'static str, line: u32) -> Declared {
-    Declared::new::<J>(file, line)
+pub const fn declared<J: Job>(file: &'static str, line: u32) -> JobDeclaration {
+    JobDeclaration::new::<J>(file, line)
 }
 
 /// The body of a message for its handler.

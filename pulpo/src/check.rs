@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::policy::Policy;
-use crate::registry::{Declared, Duplicate, Handler, Registry, RegistryError};
+use crate::registry::{DuplicateHandler, Handler, JobDeclaration, Registry, RegistryError};
 use crate::state::States;
 
 /// One thing that is wrong with a program.
@@ -79,7 +79,7 @@ impl Problem {
         self
     }
 
-    fn of_duplicate(duplicate: &Duplicate) -> Self {
+    fn of_duplicate(duplicate: &DuplicateHandler) -> Self {
         Self::new(ProblemKind::DuplicateHandler, duplicate.to_string())
             .at(duplicate.second().file(), duplicate.second().line())
     }
@@ -143,7 +143,7 @@ pub(crate) fn states(registry: &Registry, states: &States) -> Vec<Problem> {
 /// The declared jobs without a handler. Another worker may have one, so that
 /// this one may start.
 pub(crate) fn unhandled(registry: &Registry) -> Vec<Problem> {
-    let problem = |declared: &'static Declared| {
+    let problem = |declared: &'static JobDeclaration| {
         let (name, body, file, line) =
             (declared.request_type(), declared.body_type(), declared.file(), declared.line());
         let message = format!(

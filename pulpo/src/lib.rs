@@ -248,7 +248,7 @@ pub use outcome::{Failure, IntoOutcome, IntoOutcomes, Outcome, ResultExt, fatal,
 pub use policy::{Backoff, Policy};
 pub use producer::PublishError;
 pub use pulpo_macros::{Job, handler, jobs};
-pub use registry::{Declared, Duplicate, Handler, Registry, RegistryError};
+pub use registry::{DuplicateHandler, Handler, JobDeclaration, Registry, RegistryError};
 pub use state::State;
 pub use worker::{Summary, WorkError};
 

@@ -18,7 +18,7 @@ pub(crate) use handler::{Batch, Call};
 
 /// A job that is declared on its body type, apart from its handler.
 #[derive(Debug)]
-pub struct Declared {
+pub struct JobDeclaration {
     request_type: &'static str,
     names: fn() -> JobNames,
     body_type: fn() -> &'static str,
@@ -26,7 +26,7 @@ pub struct Declared {
     line: u32,
 }
 
-inventory::collect!(Declared);
+inventory::collect!(JobDeclaration);
 
 /// The request types of a body type.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ impl JobNames {
     fn find(body: TypeId) -> Option<&'static Self> {
         static ALL: OnceLock<HashMap<TypeId, JobNames>> = OnceLock::new();
         let all = ALL.get_or_init(|| {
-            let declared = inventory::iter::<Declared>().map(|declared| (declared.names)());
+            let declared = inventory::iter::<JobDeclaration>().map(|declared| (declared.names)());
             let handled = inventory::iter::<Handler>().map(Handler::names);
             declared.chain(handled).map(|names| (names.body, names)).collect()
         });
@@ -72,7 +72,7 @@ impl<B: DeserializeOwned + 'static> Message<B> {
     }
 }
 
-impl Declared {
+impl JobDeclaration {
     /// What the derive macro submits; reached through `__private`.
     pub(crate) const fn new<J: Job>(file: &'static str, line: u32) -> Self {
         Self {
@@ -114,8 +114,8 @@ impl Declared {
 pub struct Registry {
     handlers: Vec<&'static Handler>,
     by_type: HashMap<&'static str, &'static Handler>,
-    duplicates: Vec<Duplicate>,
-    declared: Vec<&'static Declared>,
+    duplicates: Vec<DuplicateHandler>,
+    declared: Vec<&'static JobDeclaration>,
 }
 
 impl Registry {
@@ -130,7 +130,7 @@ impl Registry {
     /// The handlers that are linked into this program, sound or not.
     pub(crate) fn gather() -> Self {
         let mut registry = Self::with(inventory::iter::<Handler>());
-        registry.declared = inventory::iter::<Declared>().collect();
+        registry.declared = inventory::iter::<JobDeclaration>().collect();
         registry.declared.sort_by_key(|declared| declared.request_type);
         registry
     }
@@ -159,7 +159,7 @@ impl Registry {
             registry.handlers.push(handler);
             for name in std::iter::once(&handler.request_type()).chain(handler.aliases()) {
                 if let Some(first) = registry.by_type.insert(name, handler) {
-                    registry.duplicates.push(Duplicate { request_type: name, first, second: handler });
+                    registry.duplicates.push(DuplicateHandler { request_type: name, first, second: handler });
                 }
             }
         }
@@ -169,12 +169,12 @@ impl Registry {
 
     /// The jobs of this program that are declared on their types and have no
     /// handler in it.
-    pub fn unhandled(&self) -> impl Iterator<Item = &'static Declared> {
+    pub fn unhandled(&self) -> impl Iterator<Item = &'static JobDeclaration> {
         self.declared.iter().copied().filter(|declared| self.get(declared.request_type).is_none())
     }
 
     /// The request types that have two handlers.
-    pub(crate) fn duplicates(&self) -> &[Duplicate] {
+    pub(crate) fn duplicates(&self) -> &[DuplicateHandler] {
         &self.duplicates
     }
 
@@ -220,19 +220,19 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// Two handlers of one request type.
 #[derive(Clone, Debug)]
-pub struct Duplicate {
+pub struct DuplicateHandler {
     request_type: &'static str,
     first: &'static Handler,
     second: &'static Handler,
 }
 
-impl Duplicate {
+impl DuplicateHandler {
     pub(crate) fn second(&self) -> &'static Handler {
         self.second
     }
 }
 
-impl fmt::Display for Duplicate {
+impl fmt::Display for DuplicateHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { request_type, first, second } = self;
         write!(f, "`{request_type}` is served by {} and by {}", first.described(), second.described())
@@ -252,5 +252,5 @@ pub enum RegistryError {
     Empty,
     /// Some request type has two handlers.
     #[error("two handlers for one request type: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Duplicates(Vec<Duplicate>),
+    Duplicates(Vec<DuplicateHandler>),
 }

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use self::assignments::Assignments;
 use self::limits::Limits;
 use self::monitor::Monitor;
 pub use self::options::{QueueOptions, WorkerOptions};
 use self::pause::OutageBackoff;
+use self::resolved::ResolvedHandlers;
 use self::slot::InFlightJob;
 #[cfg(feature = "testing")]
 pub(crate) use self::step::StepError;
@@ -39,7 +39,6 @@ use crate::report::{chain, rough};
 use crate::state::States;
 use crate::telemetry;
 
-mod assignments;
 mod batch;
 mod call;
 mod crew;
@@ -49,6 +48,7 @@ mod meters;
 mod monitor;
 mod options;
 mod pause;
+mod resolved;
 mod services;
 mod slot;
 #[cfg(feature = "testing")]
@@ -73,7 +73,7 @@ struct Shared {
     queue: Arc<dyn QueueAdapter>,
     queues: Vec<String>,
     registry: Arc<Registry>,
-    assignments: Assignments,
+    resolved: ResolvedHandlers,
     limits: Arc<Limits>,
     options: WorkerOptions,
     clock: Arc<dyn Clock>,
@@ -272,7 +272,7 @@ impl Worker {
             queue: queue.clone(),
             queues: queues.clone(),
             registry: registry.clone(),
-            assignments: Assignments::new(registry, options),
+            resolved: ResolvedHandlers::new(registry, options),
             limits,
             options: options.clone(),
             clock: clock.clone(),

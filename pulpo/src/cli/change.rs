@@ -11,8 +11,8 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
+use super::filter_args::{FILTERS, FilterArgs, limit};
 use super::interrupt::Interrupt;
-use super::pick::{FILTERS, Pick, limit};
 use super::show::{self, counted};
 use super::{Done, Format, Open, WrongUsage, names, terminal};
 use crate::instance::Pulpo;
@@ -72,7 +72,7 @@ pub(super) struct KickArguments {
     #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
-    pick: Pick,
+    filters: FilterArgs,
     /// Maximum number to touch, the newest ones
     #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
     limit: Option<usize>,
@@ -103,7 +103,7 @@ pub(super) struct DeleteArguments {
     #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
-    pick: Pick,
+    filters: FilterArgs,
     /// Maximum number to touch, the newest ones
     #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
     limit: Option<usize>,
@@ -131,7 +131,7 @@ pub(super) struct PurgeArguments {
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free)]
     state: Vec<MessageState>,
     #[command(flatten)]
-    pick: Pick,
+    filters: FilterArgs,
     #[command(flatten)]
     sure: Sure,
 }
@@ -146,41 +146,41 @@ fn free(text: &str) -> Result<MessageState, String> {
 }
 
 pub(super) fn kick(open: Open<'_>, arguments: &KickArguments, out: &mut dyn Write) -> Done {
-    let KickArguments { ids, all, queue, pick, limit, sure } = arguments;
+    let KickArguments { ids, all, queue, filters, limit, sure } = arguments;
     if !ids.is_empty() {
-        only_ids(pick)?;
+        only_ids(filters)?;
         return named(&open()?, &KICK, ids, *sure, out);
     }
-    if !all && queue.is_none() && pick.is_empty() {
+    if !all && queue.is_none() && filters.is_empty() {
         return Err(WrongUsage(format!("expected an ID, --all, --queue, {FILTERS}")).into());
     }
-    let mut filter = pick.filter(&[MessageState::Buried], queue.as_ref());
+    let mut filter = filters.filter(&[MessageState::Buried], queue.as_ref());
     filter.limit = *limit;
-    many(open, &KICK, pick, &filter, *sure, out)
+    many(open, &KICK, filters, &filter, *sure, out)
 }
 
 pub(super) fn delete(open: Open<'_>, arguments: &DeleteArguments, out: &mut dyn Write) -> Done {
-    let DeleteArguments { ids, state, queue, pick, limit, sure } = arguments;
+    let DeleteArguments { ids, state, queue, filters, limit, sure } = arguments;
     if !ids.is_empty() {
-        only_ids(pick)?;
+        only_ids(filters)?;
         return named(&open()?, &DELETE, ids, *sure, out);
     }
-    if state.is_empty() && queue.is_none() && pick.is_empty() {
+    if state.is_empty() && queue.is_none() && filters.is_empty() {
         return Err(WrongUsage(format!("expected an ID, --state, --queue, {FILTERS}; `purge` deletes all")).into());
     }
-    let mut filter = pick.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
+    let mut filter = filters.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
     filter.limit = *limit;
-    many(open, &DELETE, pick, &filter, *sure, out)
+    many(open, &DELETE, filters, &filter, *sure, out)
 }
 
 pub(super) fn purge(open: Open<'_>, arguments: &PurgeArguments, out: &mut dyn Write) -> Done {
-    let PurgeArguments { queue, all: _, state, pick, sure } = arguments;
-    let filter = pick.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
-    many(open, &DELETE, pick, &filter, *sure, out)
+    let PurgeArguments { queue, all: _, state, filters, sure } = arguments;
+    let filter = filters.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
+    many(open, &DELETE, filters, &filter, *sure, out)
 }
 
-fn only_ids(pick: &Pick) -> Result<(), WrongUsage> {
-    if pick.is_empty() { Ok(()) } else { Err(WrongUsage("expected either IDs or filters, got both".to_owned())) }
+fn only_ids(filters: &FilterArgs) -> Result<(), WrongUsage> {
+    if filters.is_empty() { Ok(()) } else { Err(WrongUsage("expected either IDs or filters, got both".to_owned())) }
 }
 
 /// What is done about messages.
@@ -262,8 +262,8 @@ fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dy
 }
 
 /// Messages that are picked by what they are.
-fn many(open: Open<'_>, deed: &Deed, pick: &Pick, filter: &Filter, sure: Sure, out: &mut dyn Write) -> Done {
-    pick.check()?;
+fn many(open: Open<'_>, deed: &Deed, filters: &FilterArgs, filter: &Filter, sure: Sure, out: &mut dyn Write) -> Done {
+    filters.check()?;
     let Sure { yes, dry_run, .. } = sure;
     let asks = terminal::can_ask();
     if !(yes || dry_run || asks || deed.harmless) {

@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::filter_args::FilterArgs;
 use super::peek::Shown;
-use super::pick::Pick;
 use super::show::{self, ago};
 use super::table::{Cell, Column, Table};
 use super::{Done, Format, Open, names};
@@ -33,7 +33,7 @@ pub(super) struct ListArguments {
     #[arg(long, value_name = "Q", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
-    pick: Pick,
+    filters: FilterArgs,
     /// Maximum number to show (0 = all)
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -45,9 +45,9 @@ pub(super) struct ListArguments {
 }
 
 pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write) -> Done {
-    arguments.pick.check()?;
+    arguments.filters.check()?;
     let pulpo = open()?;
-    let mut filter = arguments.pick.filter(&arguments.state, arguments.queue.as_ref());
+    let mut filter = arguments.filters.filter(&arguments.state, arguments.queue.as_ref());
     filter.after.clone_from(&arguments.after);
     // One more tells whether there are more.
     filter.limit = (arguments.limit > 0).then(|| arguments.limit.saturating_add(1));
@@ -75,7 +75,7 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
         show::note(out, &format!("there are more: go on with --after {}, or --limit 0 for all", last.id))?;
     }
     let reasons = pulpo.queue().capabilities();
-    if arguments.pick.reason.is_some() && !reasons.last_errors {
+    if arguments.filters.reason.is_some() && !reasons.last_errors {
         let whose = if reasons.burial_reasons { "of buried messages only" } else { "of no message" };
         show::note(out, &format!("this queue keeps the last error {whose}"))?;
     }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::assignments::Assignment;
 use super::call;
 use super::lane::Lane;
+use super::resolved::ResolvedHandler;
 use super::slot::{InFlight, InFlightJob, renew};
 use crate::context::Context;
 use crate::disposition::{Disposition, RunEnd, before_run};
@@ -24,15 +24,15 @@ struct Gathered {
 
 impl Lane {
     /// The way of the messages of a batch handler, of which one has come.
-    pub(super) fn process_batch(&mut self, first: Delivery, assignment: &Assignment, batch: &Batch) {
+    pub(super) fn process_batch(&mut self, first: Delivery, resolved: &ResolvedHandler, batch: &Batch) {
         let Some(mut consumer) = self.consumer.take() else { return };
-        let Gathered { members, other } = self.gather(&mut *consumer, first, assignment, batch);
+        let Gathered { members, other } = self.gather(&mut *consumer, first, resolved, batch);
         let (deliveries, running): (Vec<_>, Vec<_>) = members.into_iter().unzip();
         let (other, waiting) = other.unzip();
-        self.enter_slot_together(consumer, running, waiting, assignment);
+        self.enter_slot_together(consumer, running, waiting, resolved);
 
         let started = self.shared.clock.uptime();
-        let (endings, mut follow_ups) = self.run_batch(&deliveries, assignment);
+        let (endings, mut follow_ups) = self.run_batch(&deliveries, resolved);
         let took = self.shared.clock.uptime().saturating_sub(started);
 
         let mut refused: Option<String> = None;
@@ -59,11 +59,17 @@ impl Lane {
     /// Takes messages until the batch is full, its linger is over, or one of
     /// another type comes. Until they are in the slot, their leases are renewed
     /// here.
-    fn gather(&self, consumer: &mut dyn Consumer, first: Delivery, assignment: &Assignment, batch: &Batch) -> Gathered {
+    fn gather(
+        &self,
+        consumer: &mut dyn Consumer,
+        first: Delivery,
+        resolved: &ResolvedHandler,
+        batch: &Batch,
+    ) -> Gathered {
         let clock = &self.shared.clock;
         let end = clock.uptime().saturating_add(batch.linger);
         let mut gathered = Gathered { members: Vec::new(), other: None };
-        let request_type = self.add(&mut gathered, first, assignment);
+        let request_type = self.add(&mut gathered, first, resolved);
         while gathered.members.len() < batch.most && gathered.other.is_none() && !self.shared.stop.requested() {
             let uptime = clock.uptime();
             renew(consumer, gathered.members.iter_mut().map(|(_, running)| running), uptime);
@@ -71,7 +77,7 @@ impl Lane {
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
             match consumer.dequeue(&self.permits.pick(Some(&request_type)), wait) {
-                Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, assignment)),
+                Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, resolved)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}
                 Err(error) => {
@@ -84,14 +90,14 @@ impl Lane {
     }
 
     /// Adds one that was taken; says its request type.
-    fn add(&self, gathered: &mut Gathered, delivery: Delivery, assignment: &Assignment) -> Cow<'static, str> {
+    fn add(&self, gathered: &mut Gathered, delivery: Delivery, resolved: &ResolvedHandler) -> Cow<'static, str> {
         let message = Incoming::read(&delivery.text).ok();
-        let its = message.as_ref().and_then(|message| self.shared.assignments.get(message.header.request_type()));
+        let its = message.as_ref().and_then(|message| self.shared.resolved.get(message.header.request_type()));
         let uptime = self.shared.clock.uptime();
         let running = self.running(&delivery, delivery.queue.clone(), message.as_ref(), its.as_deref(), uptime);
         let request_type = running.request_type.clone();
         drop(message);
-        if its.is_some_and(|its| std::ptr::eq(its.handler, assignment.handler)) {
+        if its.is_some_and(|its| std::ptr::eq(its.handler, resolved.handler)) {
             gathered.members.push((delivery, running));
         } else {
             gathered.other = Some((delivery, running));
@@ -105,7 +111,7 @@ impl Lane {
         consumer: Box<dyn Consumer>,
         mut members: Vec<InFlightJob>,
         waiting: Option<InFlightJob>,
-        assignment: &Assignment,
+        resolved: &ResolvedHandler,
     ) {
         let uptime = self.shared.clock.uptime();
         self.cancellation.reset();
@@ -113,7 +119,7 @@ impl Lane {
         let count = members.len();
         let mut running = members.remove(0);
         self.span = running.open_span(count);
-        running.timeout = assignment.policy.timeout.map(|limit| (uptime.saturating_add(limit), limit));
+        running.timeout = resolved.policy.timeout.map(|limit| (uptime.saturating_add(limit), limit));
         let waiting = waiting.map(|waiting| InFlightJob { waits: true, ..waiting });
         let others = members.into_iter().chain(waiting).collect();
         self.hand_to_monitor(InFlight { consumer, running, others });
@@ -123,7 +129,7 @@ impl Lane {
     fn run_batch(
         &self,
         deliveries: &[Delivery],
-        assignment: &Assignment,
+        resolved: &ResolvedHandler,
     ) -> (Vec<Result<RunEnd, Disposition>>, Vec<crate::queue::NewMessage>) {
         if self.shared.stop.requested() {
             return (deliveries.iter().map(|_| Ok(RunEnd::ShutDown)).collect(), Vec::new());
@@ -138,15 +144,15 @@ impl Lane {
             // It was read before, when it was taken.
             let Ok(message) = Incoming::read(&delivery.text) else { continue };
             bodies.push(message.body());
-            let failed = delivery.failed(assignment.policy.max_attempts);
-            context.get_or_insert_with(|| self.context(delivery.lease.id.clone(), failed, message, assignment));
+            let failed = delivery.failed(resolved.policy.max_attempts);
+            context.get_or_insert_with(|| self.context(delivery.lease.id.clone(), failed, message, resolved));
         }
         let (mut ran, follow_ups) = match context {
             Some(context) => {
                 self.begin();
                 let grace = self.shared.options.unknown_type_grace;
                 let ran = self.span.in_scope(|| {
-                    let ran = call::batch(assignment.handler, &bodies, &context, grace);
+                    let ran = call::batch(resolved.handler, &bodies, &context, grace);
                     self.shared.end_fork();
                     ran
                 });

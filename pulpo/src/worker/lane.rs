@@ -9,11 +9,11 @@ use std::time::Duration;
 use tracing::Span;
 
 use super::Shared;
-use super::assignments::Assignment;
 use super::call;
 use super::limits::Permits;
 use super::monitor::{Monitor, nanos};
 use super::pause::OutageBackoff;
+use super::resolved::ResolvedHandler;
 use super::slot::{Facts, InFlight, InFlightJob, InFlightSlot};
 use crate::context::{Cancellation, Context, Particulars};
 use crate::disposition::{Disposition, RunEnd, Situation, before_run, untimely};
@@ -170,34 +170,32 @@ impl Lane {
     pub(super) fn process(&mut self, mut delivery: Delivery) {
         let text = std::mem::take(&mut delivery.text);
         let incoming = Incoming::read(&text);
-        let assignment =
-            incoming.as_ref().ok().and_then(|message| self.shared.assignments.get(message.header.request_type()));
-        let handler = assignment.as_deref().map(|assignment| assignment.handler);
+        let resolved =
+            incoming.as_ref().ok().and_then(|message| self.shared.resolved.get(message.header.request_type()));
+        let handler = resolved.as_deref().map(|resolved| resolved.handler);
         let full = !self.permits.release_unneeded(&delivery.queue, handler);
-        if let Some((assignment, batch)) =
-            assignment.as_deref().and_then(|one| Some((one, one.batch?))).filter(|_| !full)
-        {
+        if let Some((resolved, batch)) = resolved.as_deref().and_then(|one| Some((one, one.batch?))).filter(|_| !full) {
             drop(incoming);
-            return self.process_batch(Delivery { text, ..delivery }, assignment, &batch);
+            return self.process_batch(Delivery { text, ..delivery }, resolved, &batch);
         }
         let started = self.shared.clock.uptime();
-        self.enter_slot(&mut delivery, incoming.as_ref().ok(), assignment.as_deref(), started);
+        self.enter_slot(&mut delivery, incoming.as_ref().ok(), resolved.as_deref(), started);
 
         let mut follow_ups = Vec::new();
-        let ending = match (incoming, assignment) {
+        let ending = match (incoming, resolved) {
             // It came while the worker was being stopped.
             _ if self.shared.stop.requested() => Ok(RunEnd::ShutDown),
             _ if full => Err(over_limit()),
             (Err(error), _) => Ok(RunEnd::Unreadable(error)),
             (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
-            (Ok(message), Some(assignment)) => self.ask(before_run).map_or_else(
+            (Ok(message), Some(resolved)) => self.ask(before_run).map_or_else(
                 || {
                     let (body, grace) = (message.body(), self.shared.options.unknown_type_grace);
-                    let failed = delivery.failed(assignment.policy.max_attempts);
-                    let context = self.context(delivery.lease.id, failed, message, &assignment);
+                    let failed = delivery.failed(resolved.policy.max_attempts);
+                    let context = self.context(delivery.lease.id, failed, message, &resolved);
                     self.begin();
                     let ending = self.span.in_scope(|| {
-                        let ending = call::one(assignment.handler, body, &context, grace);
+                        let ending = call::one(resolved.handler, body, &context, grace);
                         self.shared.end_fork();
                         ending
                     });
@@ -218,7 +216,7 @@ impl Lane {
         id: MessageId,
         failed: u32,
         message: Incoming<'_>,
-        assignment: &Assignment,
+        resolved: &ResolvedHandler,
     ) -> Context {
         let timeout_at = self.with_slot(|held| held.as_ref()?.running.timeout.map(|(at, _)| at));
         // Whatever the producer wrote there: the queue counts.
@@ -227,7 +225,7 @@ impl Lane {
             id,
             header,
             attempt: failed.saturating_add(1),
-            max_attempts: assignment.policy.max_attempts,
+            max_attempts: resolved.policy.max_attempts,
             timeout_at,
         };
         Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
@@ -239,13 +237,13 @@ impl Lane {
         &mut self,
         delivery: &mut Delivery,
         message: Option<&Incoming<'_>>,
-        assignment: Option<&Assignment>,
+        resolved: Option<&ResolvedHandler>,
         uptime: Duration,
     ) {
         let Some(consumer) = self.consumer.take() else { return };
         self.cancellation.reset();
         let queue = std::mem::take(&mut delivery.queue);
-        let mut running = self.running(delivery, queue, message, assignment, uptime);
+        let mut running = self.running(delivery, queue, message, resolved, uptime);
         self.span = running.open_span(1);
         let timeout = running.facts.policy.timeout;
         running.timeout = timeout.map(|limit| (uptime.saturating_add(limit), limit));
@@ -270,11 +268,11 @@ impl Lane {
         delivery: &Delivery,
         queue: String,
         message: Option<&Incoming<'_>>,
-        assignment: Option<&Assignment>,
+        resolved: Option<&ResolvedHandler>,
         uptime: Duration,
     ) -> InFlightJob {
-        let policy = assignment.map_or(Policy::DEFAULT, |assignment| assignment.policy.clone());
-        let meters = assignment.map_or(&self.shared.assignments.unknown, |assignment| &assignment.meters);
+        let policy = resolved.map_or(Policy::DEFAULT, |resolved| resolved.policy.clone());
+        let meters = resolved.map_or(&self.shared.resolved.unknown, |resolved| &resolved.meters);
         let failed = delivery.failed(policy.max_attempts);
         let delay = message.and_then(|message| message.header.delay());
         let facts = Facts {
@@ -290,7 +288,7 @@ impl Lane {
         let mut running = InFlightJob::new(delivery, queue, uptime, facts, self.cancellation.clone(), meters.clone());
         if let Some(message) = message {
             let unknown = || Cow::Owned(limited(message.header.request_type().to_owned()));
-            running.request_type = assignment.map_or_else(unknown, |assignment| Cow::Borrowed(assignment.name));
+            running.request_type = resolved.map_or_else(unknown, |resolved| Cow::Borrowed(resolved.name));
             running.traceparent = message.header.traceparent().map(str::to_owned);
         }
         running

@@ -11,7 +11,7 @@ use crate::registry::{Batch, Handler, Registry};
 use crate::telemetry;
 
 /// One handler as this worker runs it, under one of its names.
-pub(super) struct Assignment {
+pub(super) struct ResolvedHandler {
     pub(super) name: &'static str,
     pub(super) handler: &'static Handler,
     pub(super) policy: Policy,
@@ -21,30 +21,30 @@ pub(super) struct Assignment {
 }
 
 /// All of them, by request type and alias.
-pub(super) struct Assignments {
-    by_type: HashMap<&'static str, Arc<Assignment>>,
+pub(super) struct ResolvedHandlers {
+    by_type: HashMap<&'static str, Arc<ResolvedHandler>>,
     /// What is counted of all other messages.
     pub(super) unknown: Arc<JobMetrics>,
 }
 
-impl Assignments {
+impl ResolvedHandlers {
     pub(super) fn new(registry: &Registry, options: &WorkerOptions) -> Self {
         let mut by_type = HashMap::new();
         for handler in registry.iter() {
             let meters = Arc::new(JobMetrics::new(handler.request_type()));
             for name in std::iter::once(&handler.request_type()).chain(handler.aliases()) {
-                by_type.insert(*name, Arc::new(Assignment::new(name, handler, options, meters.clone())));
+                by_type.insert(*name, Arc::new(ResolvedHandler::new(name, handler, options, meters.clone())));
             }
         }
         Self { by_type, unknown: Arc::new(JobMetrics::new(telemetry::UNKNOWN)) }
     }
 
-    pub(super) fn get(&self, request_type: &str) -> Option<Arc<Assignment>> {
+    pub(super) fn get(&self, request_type: &str) -> Option<Arc<ResolvedHandler>> {
         self.by_type.get(request_type).cloned()
     }
 }
 
-impl Assignment {
+impl ResolvedHandler {
     fn new(name: &'static str, handler: &'static Handler, options: &WorkerOptions, meters: Arc<JobMetrics>) -> Self {
         let changed = options.handlers.get(handler.request_type());
         let batch = handler.batching().map(|batch| Batch {

@@ -12,7 +12,7 @@ use crate::queue::{Filter, MessageState};
 
 /// The filters that `list`, `kick`, `delete` and `purge` share.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct Pick {
+pub(super) struct FilterArgs {
     /// Only those of this request type
     #[arg(long = "type", value_name = "T")]
     pub(super) request_type: Option<String>,
@@ -33,10 +33,10 @@ pub(super) struct Pick {
     pub(super) reason: Option<String>,
 }
 
-/// The filters of [`Pick`], for errors.
+/// The filters of [`FilterArgs`], for errors.
 pub(super) const FILTERS: &str = "--type, --older, --newer, --published-before, --published-after or --reason";
 
-impl Pick {
+impl FilterArgs {
     /// Whether it says nothing.
     pub(super) fn is_empty(&self) -> bool {
         let Self { request_type, older, newer, published_before, published_after, reason } = self;
