@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// All texts, those aside that a build has made.
 fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -69,4 +70,33 @@ fn each_link_of_a_text_leads_to_a_file_and_a_heading() {
     }
     assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
     assert!(seen > 10, "found the links");
+}
+
+#[test]
+fn each_page_of_the_documentation_is_in_its_index() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let index = fs::read_to_string(root.join("docs/README.md")).expect("the index");
+    let linked: BTreeSet<_> = links(&index).into_iter().collect();
+    let mut pages = Vec::new();
+    texts(&root.join("docs"), &mut pages);
+    let names = pages.iter().map(|page| page.strip_prefix(root.join("docs")).expect("within").display().to_string());
+    let missing: Vec<_> = names.filter(|name| name != "README.md" && !linked.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/README.md has no link to {missing:?}");
+}
+
+#[test]
+fn each_part_of_the_check_that_a_text_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let listed = Command::new(root.join("check")).arg("--list").output().expect("the check runs");
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    let parts: BTreeSet<_> = listed.lines().collect();
+    for file in ["CONTRIBUTING.md", "RELEASING.md", "README.md"] {
+        let text = fs::read_to_string(root.join(file)).expect("a text");
+        for call in text.split("./check").skip(1) {
+            let words = call.split(['`', '\n', '#']).next().unwrap_or_default().split_whitespace();
+            let unknown: Vec<_> = words.filter(|word| !word.starts_with("--") && !parts.contains(word)).collect();
+            assert!(unknown.is_empty(), "{file} says ./check {unknown:?}, and there are {parts:?}");
+        }
+    }
+    assert!(parts.len() > 10, "{parts:?}");
 }
