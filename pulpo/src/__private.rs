@@ -19,6 +19,7 @@ use crate::job::Job;
 pub use crate::job::{ByMacro, HasOneHandler, NamesOneJob, NoJob, RequestType};
 pub use crate::message::MessageError;
 pub use crate::outcome::{IntoOutcome, IntoOutcomes, Outcome, Outcomes};
+pub use crate::queue::backend::{Factory, Registration};
 use crate::registry::{Batch, Call};
 pub use crate::registry::{Handler, JobDeclaration};
 pub use crate::state::Needed;
@@ -122,5 +123,28 @@ macro_rules! __outcome_async {
             "an `async fn` handler needs the feature `tokio` of pulpo: add it to `features` in Cargo.toml, \
              or write a plain `fn`"
         )
+    };
+}
+
+/// An entry for the list of queue adapters.
+pub const fn backend(factory: &'static dyn Factory, file: &'static str, line: u32) -> Registration {
+    Registration::new(factory, file, line)
+}
+
+/// Registers a queue adapter, so that a configuration can name it: its
+/// [`Factory`](crate::queue::backend::Factory), as a constant expression.
+///
+/// ```ignore
+/// pulpo::register_backend!(LineFactory);
+/// ```
+///
+/// It may stand in any module of any crate that is linked into the program:
+/// see [`guide::adapters`](crate::guide::adapters).
+#[macro_export]
+macro_rules! register_backend {
+    ($factory:expr) => {
+        $crate::__private::submit! {
+            $crate::__private::backend(&$factory, ::core::file!(), ::core::line!())
+        }
     };
 }

@@ -15,6 +15,7 @@ use crate::app::{App, SetupFailure};
 use crate::config::{Config, ConsoleOptions, LogFormat, Sources};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
+use crate::queue::backend::Purpose;
 use crate::registry::Registry;
 use crate::report::chain;
 
@@ -273,9 +274,11 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
     if let (Some(problem), false) = (&log_problem, matches!(command, Command::Check { .. })) {
         return Err(problem.as_str().into());
     }
-    let to_publish = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::to_publish(Config::load_from(&sources)?)?) };
+    let open =
+        |purpose| -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::for_command(Config::load_from(&sources)?, purpose)?) };
+    let to_publish = || open(Purpose::Publication);
     // What looks at a queue, or changes what is in it, makes none.
-    let existing = || -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::existing(Config::load_from(&sources)?)?) };
+    let existing = || open(Purpose::Administration);
     match command {
         Command::Work(arguments) => work::run(&arguments, &program, cli.common.log_level, sources),
         Command::Publish(arguments) => publish::run(&arguments, &to_publish, out),

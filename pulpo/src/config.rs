@@ -1,5 +1,7 @@
-//! The configuration: its layers, its keys, and the queue that it names. The
-//! only place that names adapters.
+//! The configuration: its layers, its keys, and the queue that it names.
+//!
+//! It knows no adapter by name: what can be said of a queue comes from the
+//! adapters that are registered ([`queue::backend`](crate::queue::backend)).
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -7,27 +9,30 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::keys::Keys;
 use self::layer::Layers;
 use crate::clock::Clock;
-use crate::queue::{DEFAULT_QUEUE, QueueAdapter, QueueError};
+use crate::queue::backend::Purpose;
+use crate::queue::{QueueAdapter, QueueError};
 use crate::worker::WorkerOptions;
 
+mod backend;
 mod console;
 mod error;
 mod explain;
 mod key;
+mod keys;
 mod layer;
 mod origin;
-mod place;
 mod resolve;
 mod span;
 mod value;
 mod warning;
 
+pub use backend::{Backend, ParseBackendError};
 pub use console::{ConsoleOptions, LogFormat};
 pub use error::ConfigError;
 pub use origin::{Origin, Setting};
-pub use place::{Place, PlaceError};
 #[cfg(feature = "cli")]
 pub(crate) use span::parse as parse_duration;
 pub use warning::ConfigWarning;
@@ -47,11 +52,11 @@ const DEFAULT_FILE: &str = "pulpo.toml";
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |
-/// | `queue` | `file:./pulpo-data` | `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE` or `memory:` |
+/// | `queue` | `file:./pulpo-data` | `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE`, `memory:`, or that of another adapter |
 /// | `concurrency` | one for each core, at least 4 | lanes: jobs at the same time |
 /// | `shutdown_grace` | `25s` | how long a stop waits for running jobs |
 /// | `queues` | those of the handlers | the queues to work |
-/// | `queues.NAME.concurrency` | none | at most so many jobs of this queue at the same time |
+/// | `queues.NAME.concurrency` | none | the most jobs of this queue at the same time |
 /// | `handlers.NAME.max_attempts`, … | the attribute's | in place of what the attribute of a handler says |
 ///
 /// A duration is a text such as `"1h 30m"`, or a number of seconds. In the
@@ -71,7 +76,7 @@ const DEFAULT_FILE: &str = "pulpo.toml";
 #[non_exhaustive]
 pub struct Config {
     /// Where the messages wait.
-    pub place: Place,
+    pub backend: Backend,
     /// How a worker works.
     pub worker: WorkerOptions,
     /// What a worker on the command line shows.
@@ -118,7 +123,7 @@ impl Sources {
     }
 
     /// What all of them say, each key once, and all of them known.
-    fn read(&self) -> Result<Layers, ConfigError> {
+    fn read(&self, keys: &Keys) -> Result<Layers, ConfigError> {
         let mut layers = Layers::default();
         layers.put(layer::pairs(&self.defaults, &Origin::Program));
         match &self.file {
@@ -128,20 +133,22 @@ impl Sources {
         }
         let (said, warnings) = match &self.environment {
             Some(given) => {
-                layer::environment(given.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
+                let given = given.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+                layer::environment(given, keys)
             }
-            None => layer::environment(std::env::vars_os()),
+            None => layer::environment(std::env::vars_os(), keys),
         };
         layers.put(said);
         layers.warnings = warnings;
         layers.put(layer::pairs(&self.overrides, &Origin::CommandLine));
         for entry in layers.iter() {
             let (key, origin) = (entry.key.to_string(), entry.origin.clone());
-            if entry.key.is_refused() {
+            if keys.find(&entry.key).is_some_and(|row| !row.is_settable()) {
                 return Err(ConfigError::NotConfigurable { key, origin });
             }
-            if entry.key.known().is_none() {
-                return Err(ConfigError::UnknownKey { key, origin, nearest: entry.key.nearest() });
+            if !keys.knows(&entry.key) {
+                let (nearest, known) = (keys.nearest(&entry.key), keys.all());
+                return Err(ConfigError::UnknownKey { key, origin, nearest, known });
             }
         }
         Ok(layers)
@@ -163,7 +170,8 @@ impl Config {
     /// # Errors
     /// If something in them is not as it should be; it says where.
     pub fn load_from(sources: &Sources) -> Result<Self, ConfigError> {
-        Self::resolve(&sources.read()?)
+        let keys = Keys::collect()?;
+        Self::resolve(&sources.read(&keys)?, &keys)
     }
 
     /// Each key with the value that holds in the end and where it comes from.
@@ -172,110 +180,43 @@ impl Config {
     /// # Errors
     /// If something in the sources is not as it should be; it says where.
     pub fn explain(sources: &Sources) -> Result<Vec<Setting>, ConfigError> {
-        let layers = sources.read()?;
-        Ok(Self::resolve(&layers)?.settings(&layers))
+        let keys = Keys::collect()?;
+        let layers = sources.read(&keys)?;
+        Self::resolve(&layers, &keys)?.settings(&layers, &keys)
     }
 
-    /// With the queue at this place: `file:FOLDER`,
-    /// `beanstalkd://HOST:PORT/TUBE` or `memory:`. A relative folder is taken
+    /// Names the queue by its URL: `file:FOLDER`, `memory:`,
+    /// `beanstalkd://HOST:PORT/TUBE`, or one of another adapter that is linked.
+    /// What the tables of adapters said is dropped. A relative path is taken
     /// from the folder that is current now.
     ///
     /// # Errors
-    /// If it is none of them, or the folder is relative and the current one is
-    /// gone.
-    pub fn queue(mut self, place: &str) -> Result<Self, ConfigError> {
-        self.place = place.parse()?;
-        if let Place::File { base_path, .. } = &mut self.place {
-            *base_path = value::absolute(base_path)?;
-        }
-        self.follow_place();
+    /// If it is none of them, or the path is relative and the current folder
+    /// is gone.
+    pub fn queue(mut self, url: &str) -> Result<Self, ConfigError> {
+        self.backend = url.parse()?;
+        self.backend.make_absolute()?;
+        self.follow_backend();
         Ok(self)
     }
 
-    /// Jobs that name no queue go where the place says.
-    fn follow_place(&mut self) {
-        let default_queue = match &self.place {
-            Place::Beanstalkd { default_tube, .. } => default_tube.as_str(),
-            Place::File { .. } | Place::Memory { .. } => DEFAULT_QUEUE,
-        };
-        default_queue.clone_into(&mut self.worker.default_queue);
+    /// Jobs that name no queue go where the backend says.
+    fn follow_backend(&mut self) {
+        self.backend.default_queue().clone_into(&mut self.worker.default_queue);
     }
 
-    /// With so many lanes.
+    /// Sets the number of lanes: jobs at the same time.
     #[must_use]
     pub fn concurrency(mut self, lanes: usize) -> Self {
         self.worker.concurrency = lanes;
         self
     }
 
-    /// Opens the queue that it names, to look at it and to administer it: one
-    /// that is not there is an error, and is not made.
-    #[cfg(feature = "cli")]
-    pub(crate) fn open_existing(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
-        match &self.place {
-            #[cfg(feature = "file")]
-            Place::File { base_path, archive } => {
-                warning::log(&self.warnings);
-                let base_path = absolute(base_path)?;
-                Ok(Arc::new(crate::queue::file::FileQueue::open_existing(&base_path, *archive, clock)?))
-            }
-            Place::Memory { .. } => Err(QueueError::Unsupported(
-                "be looked at by a command: memory: is inside one program, and ends with it; use file:FOLDER",
-            )),
-            // Nothing is made at a server before there is a message.
-            _ => self.open(clock),
-        }
-    }
-
-    /// Opens the queue that it names, for a process that publishes and ends.
-    #[cfg(feature = "cli")]
-    pub(crate) fn open_to_publish(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
-        match &self.place {
-            Place::Memory { .. } => Err(QueueError::Unsupported(
-                "keep what a command publishes: memory: is inside one program, and ends with it; use file:FOLDER",
-            )),
-            _ => self.open(clock),
-        }
-    }
-
     /// Opens the queue that it names.
-    pub(crate) fn open(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
+    pub(crate) fn open(&self, purpose: Purpose, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
         warning::log(&self.warnings);
-        match &self.place {
-            #[cfg(feature = "file")]
-            Place::File { base_path, archive } => {
-                let base_path = absolute(base_path)?;
-                Ok(Arc::new(crate::queue::file::FileQueue::open(&base_path, *archive, clock)?))
-            }
-            #[cfg(feature = "file")]
-            Place::Memory { archive } => Ok(Arc::new(crate::queue::file::FileQueue::memory(*archive, clock)?)),
-            #[cfg(not(feature = "file"))]
-            Place::File { .. } | Place::Memory { .. } => {
-                drop(clock);
-                Err(QueueError::Unsupported("be opened: this program was built without pulpo's feature `file`"))
-            }
-            #[cfg(feature = "beanstalkd")]
-            Place::Beanstalkd { host, port, socket_timeout, reserve_timeout, .. } => {
-                let options = crate::queue::beanstalkd::BeanstalkdOptions::new(host)
-                    .port(*port)
-                    .socket_timeout(*socket_timeout)
-                    .reserve_timeout(*reserve_timeout);
-                Ok(Arc::new(crate::queue::beanstalkd::BeanstalkdQueue::new(options, clock)))
-            }
-            #[cfg(not(feature = "beanstalkd"))]
-            Place::Beanstalkd { .. } => {
-                drop(clock);
-                Err(QueueError::Unsupported("be opened: this program was built without pulpo's feature `beanstalkd`"))
-            }
-        }
+        self.backend.open(purpose, clock)
     }
-}
-
-/// That of the defaults is relative, and opened again and again.
-#[cfg(feature = "file")]
-fn absolute(base_path: &Path) -> Result<PathBuf, QueueError> {
-    value::absolute(base_path)
-        .map_err(|error| QueueError::Unavailable { doing: "open the queue".to_owned(), source: Box::new(error) })
 }
 
 #[cfg(test)]

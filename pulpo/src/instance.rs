@@ -11,6 +11,7 @@ use crate::job::IntoMessage;
 use crate::message::Message;
 use crate::process::fork::{PerProcess, in_fork};
 use crate::producer::{Producer, PublishError};
+use crate::queue::backend::Purpose;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
 use crate::telemetry::{self, QueueGauges};
@@ -67,23 +68,15 @@ impl Pulpo {
     /// # Errors
     /// If the queue cannot be opened.
     pub fn with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
-        let queue = config.open(clock.clone())?;
+        let queue = config.open(Purpose::Program, clock.clone())?;
         Ok(Self::with_queue(queue, config.worker, clock))
     }
 
-    /// Opens the queue for a command that looks at it or administers it.
+    /// Opens the queue for a command.
     #[cfg(feature = "cli")]
-    pub(crate) fn existing(config: Config) -> Result<Self, SetupError> {
+    pub(crate) fn for_command(config: Config, purpose: Purpose) -> Result<Self, SetupError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let queue = config.open_existing(clock.clone())?;
-        Ok(Self::with_queue(queue, config.worker, clock))
-    }
-
-    /// Opens the queue for a command that publishes to it.
-    #[cfg(feature = "cli")]
-    pub(crate) fn to_publish(config: Config) -> Result<Self, SetupError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let queue = config.open_to_publish(clock.clone())?;
+        let queue = config.open(purpose, clock.clone())?;
         Ok(Self::with_queue(queue, config.worker, clock))
     }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::message::{MessageId, Priority};
 
+pub mod backend;
 #[cfg(feature = "beanstalkd")]
 pub mod beanstalkd;
 #[cfg(feature = "conformance")]

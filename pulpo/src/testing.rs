@@ -222,6 +222,7 @@ use self::recorder::Recorder;
 use crate::clock::{Clock as _, ManualClock, lock};
 use crate::config::Config;
 use crate::instance::{Pulpo, scoped};
+use crate::queue::backend::Purpose;
 use crate::queue::{Filter, MessageState, StoredMessage};
 use crate::state::{State, States};
 use crate::worker::{StepError, WorkerOptions};
@@ -288,7 +289,7 @@ impl TestPulpo {
         let clock = ManualClock::at(Utc::now().trunc_subsecs(0));
         let kit = Arc::new_cyclic(|kit: &Weak<Kit>| {
             let in_memory = Config::default().queue("memory:").expect("a place");
-            let queue = in_memory.open(Arc::new(clock.clone())).expect("memory for a queue");
+            let queue = in_memory.open(Purpose::Program, Arc::new(clock.clone())).expect("memory for a queue");
             let kit = kit.clone();
             let on_publish = move || {
                 if let Some(kit) = kit.upgrade() {

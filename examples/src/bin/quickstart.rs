@@ -124,7 +124,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut sources = Sources::default();
     sources.set_default("sleep_duration", "2s").set_default("shutdown_after_number_of_empty_iterations", "1");
     let config = Config::load_from(&sources)?;
-    let (place, lanes) = (config.place.to_string(), config.worker.concurrency);
+    let (backend, lanes) = (config.backend.to_string(), config.worker.concurrency);
     let pulpo = Pulpo::new(config)?;
     let earlier: BTreeSet<_> = buried(&pulpo)?.into_iter().flatten().map(|message| message.id).collect();
 
@@ -137,7 +137,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let big = orders.into_iter().filter(|order| order.eur >= Decimal::from(800));
     let checks = big.map(|order| pulpo.publish(CheckForFraud(order))).collect::<Result<Vec<_>, _>>()?;
     println!("published  {} receipts, {} reminders for a second later,", receipts.len(), reminders.len());
-    println!("           {} urgent fraud checks, into {place}", checks.len());
+    println!("           {} urgent fraud checks, into {backend}", checks.len());
 
     println!("working    up to {lanes} jobs at a time; what goes wrong on the way:");
     let summary = pulpo.work()?;
@@ -162,7 +162,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if left > 0 {
         println!("left       {left} jobs, for the next run");
     }
-    if place != "memory:" {
+    if backend != "memory:" {
         let program = env::args().next().unwrap_or_else(|| "quickstart".to_owned());
         println!("look       {program} list --state buried");
         println!("           {program} --help");

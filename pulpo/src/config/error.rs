@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::key;
 use super::origin::Origin;
 
 /// What is wrong with a configuration, and where.
@@ -12,7 +11,7 @@ pub enum ConfigError {
     /// A key that means nothing.
     #[error("{origin}: unknown configuration key `{key}`; {}", match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("the known keys are {}", key::all()),
+        None => format!("the known keys are {known}"),
     })]
     #[non_exhaustive]
     UnknownKey {
@@ -22,6 +21,8 @@ pub enum ConfigError {
         origin: Origin,
         /// The most similar key.
         nearest: Option<String>,
+        /// All keys that there are.
+        known: String,
     },
     /// What only the attribute of a handler can say.
     #[error(
@@ -48,9 +49,12 @@ pub enum ConfigError {
         /// The value.
         got: String,
     },
-    /// A place that a program has named itself is none.
+    /// A text with which the program names its queue is no URL of one.
     #[error(transparent)]
-    Place(#[from] super::PlaceError),
+    Backend(#[from] super::ParseBackendError),
+    /// Two adapters of the program are in each other's way.
+    #[error(transparent)]
+    Registration(#[from] crate::queue::backend::RegistrationError),
     /// An environment variable that is not text.
     #[error("the environment variable {variable} is not UTF-8 text")]
     #[non_exhaustive]

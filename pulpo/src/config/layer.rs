@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::key::Key;
+use super::key::KeyPath;
+use super::keys::Keys;
 use super::origin::Origin;
 use super::warning::ConfigWarning;
 use crate::process::environment;
@@ -31,7 +32,7 @@ pub(super) enum Written {
 /// One key of one layer.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub(super) key: Key,
+    pub(super) key: KeyPath,
     pub(super) written: Written,
     pub(super) origin: Origin,
 }
@@ -39,7 +40,7 @@ pub(super) struct Entry {
 /// The keys of all layers: what comes later takes the place of what was there.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
-    entries: BTreeMap<Key, Entry>,
+    entries: BTreeMap<KeyPath, Entry>,
     pub(super) warnings: Vec<ConfigWarning>,
 }
 
@@ -49,7 +50,7 @@ impl Layers {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(&Key::dotted(key))
+        self.entries.get(&KeyPath::dotted(key))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -60,7 +61,7 @@ impl Layers {
 /// Pairs of key and value, all from one place.
 pub(super) fn pairs(pairs: &[(String, String)], origin: &Origin) -> Vec<Entry> {
     let entry = |(key, value): &(String, String)| Entry {
-        key: Key::dotted(key),
+        key: KeyPath::dotted(key),
         written: Written::Text(value.clone()),
         origin: origin.clone(),
     };
@@ -71,15 +72,16 @@ pub(super) fn pairs(pairs: &[(String, String)], origin: &Origin) -> Vec<Entry> {
 /// that we do not know is passed over, with a warning if it may be meant for us.
 pub(super) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
+    keys: &Keys,
 ) -> (Vec<Entry>, Vec<ConfigWarning>) {
     let (mut entries, mut warnings) = (Vec::new(), Vec::new());
     for variable in environment::ours(variables) {
-        let key = Key::dotted(&variable.key());
-        if key.known().is_some() {
+        let key = KeyPath::dotted(&variable.key());
+        if keys.knows(&key) {
             let written = variable.value.into_string().map_or_else(Written::NotText, Written::Text);
             entries.push(Entry { key, written, origin: Origin::Environment { variable: variable.name } });
         } else if !variable.is_foreign() {
-            let nearest = key.nearest().map(|key| environment::variable_of(&key));
+            let nearest = keys.nearest(&key).map(|key| environment::variable_of(&key));
             warnings.push(ConfigWarning::UnknownVariable { variable: variable.name, nearest });
         }
     }
@@ -127,11 +129,11 @@ fn toml(text: &str, document: &Document<'_>) -> Result<Vec<Entry>, ConfigError> 
         document.wrong(line, error.message())
     })?;
     let mut entries = Vec::new();
-    toml_table(&Key::root(), table.get_ref(), document, &mut entries);
+    toml_table(&KeyPath::root(), table.get_ref(), document, &mut entries);
     Ok(entries)
 }
 
-fn toml_table(above: &Key, table: &DeTable<'_>, document: &Document<'_>, entries: &mut Vec<Entry>) {
+fn toml_table(above: &KeyPath, table: &DeTable<'_>, document: &Document<'_>, entries: &mut Vec<Entry>) {
     for (name, value) in table {
         let key = above.child(name.get_ref());
         match value.get_ref() {
@@ -174,11 +176,11 @@ fn json(text: &str, document: &Document<'_>) -> Result<Vec<Entry>, ConfigError> 
     if !whole.get().starts_with('{') {
         return Err(document.wrong(1, "expected an object"));
     }
-    json_value(Key::root(), whole, document, &mut entries);
+    json_value(KeyPath::root(), whole, document, &mut entries);
     Ok(entries)
 }
 
-fn json_value(key: Key, value: &RawValue, document: &Document<'_>, entries: &mut Vec<Entry>) {
+fn json_value(key: KeyPath, value: &RawValue, document: &Document<'_>, entries: &mut Vec<Entry>) {
     if let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(value.get()) {
         for (name, value) in members {
             json_value(key.child(&name), value, document, entries);

@@ -54,7 +54,14 @@ pub struct Setting {
     /// Its value as it may be written in a file, without quotes; a password
     /// is shown as `***`.
     pub value: String,
-    /// Who has said so.
+    /// Its default, or what that is in words. Empty of a key that no adapter in
+    /// this program has.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub default: &'static str,
+    /// What it means, as Markdown. Empty where the default is.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub meaning: &'static str,
+    /// Where the value comes from.
     #[serde(flatten)]
     pub origin: Origin,
 }

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
+use crate::queue::backend::Value;
 use crate::report::chain;
 
 fn load(file: Option<&Path>, environment: &[(&str, &str)], overrides: &[(&str, &str)]) -> Result<Config, String> {
@@ -22,6 +23,11 @@ fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, file)
 }
 
+/// A key of the adapter that is used, as it is shown.
+fn setting(config: &Config, key: &str) -> String {
+    config.backend.setting(key).map(ToString::to_string).unwrap_or_default()
+}
+
 /// The file in the current folder.
 fn here(name: &str) -> String {
     std::env::current_dir().expect("a folder").join(name).display().to_string()
@@ -31,7 +37,7 @@ fn here(name: &str) -> String {
 fn nothing_said_means_the_defaults() {
     let config = load(None, &[("HOME", "/root"), ("RUST_LOG", "debug")], &[]).expect("a configuration");
     assert_eq!(config, Config::default().queue("file:./pulpo-data").expect("a folder"));
-    assert_eq!(config.place.to_string(), format!("file:{}", here("pulpo-data")));
+    assert_eq!(config.backend.to_string(), format!("file:{}", here("pulpo-data")));
     assert_eq!(config.worker.shutdown_grace, Duration::from_secs(25));
 }
 
@@ -42,8 +48,8 @@ fn each_layer_goes_over_the_one_before() {
     let config =
         load(Some(&file), &[("PULPO_CONCURRENCY", "3"), ("PULPO_SHUTDOWN_GRACE", "2")], &[("shutdown_grace", "3s")])
             .expect("a configuration");
-    assert_eq!(config.place.to_string(), format!("file:{}", here("here")));
-    assert_eq!(config.place, Place::File { base_path: here("here").into(), archive: true });
+    assert_eq!(config.backend.to_string(), format!("file:{}", here("here")));
+    assert_eq!(setting(&config, "enable_archive"), "true");
     assert_eq!(config.worker.concurrency, 3);
     assert_eq!(config.worker.sleep_duration, Duration::from_millis(1500));
     assert_eq!(config.worker.shutdown_grace, Duration::from_secs(3));
@@ -54,7 +60,7 @@ fn a_table_is_written_with_two_underscores_in_the_environment() {
     let environment =
         [("PULPO_FILE_QUEUE_ADAPTER__BASE_PATH", "/q"), ("PULPO_FILE_QUEUE_ADAPTER__ENABLE_ARCHIVE", "true")];
     let config = load(None, &environment, &[]).expect("a configuration");
-    assert_eq!(config.place, Place::File { base_path: "/q".into(), archive: true });
+    assert_eq!((setting(&config, "base_path"), setting(&config, "enable_archive")), ("/q".into(), "true".into()));
 }
 
 #[test]
@@ -86,7 +92,7 @@ fn the_short_form_names_a_place() {
         ("beanstalkd://host/", "beanstalkd://host:11300/pulpo"),
     ] {
         let config = load(None, &[("PULPO_QUEUE", written)], &[]).expect("a configuration");
-        assert_eq!(config.place.to_string(), shown);
+        assert_eq!(config.backend.to_string(), shown);
     }
 }
 
@@ -177,18 +183,20 @@ fn a_path_need_not_be_text_and_all_else_must() {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
     let load = |name: &str, value: &[u8]| {
         let variable = (OsString::from(name), OsString::from_vec(value.to_vec()));
-        let (entries, warnings) = layer::environment([variable]);
+        let keys = Keys::collect().expect("keys");
+        let (entries, warnings) = layer::environment([variable], &keys);
         assert_eq!(warnings, []);
         let mut layers = Layers::default();
         layers.put(entries);
-        Config::resolve(&layers)
+        Config::resolve(&layers, &keys)
     };
     for (name, value) in [
         ("PULPO_QUEUE", b"file:/var/\xff".as_slice()),
         ("PULPO_QUEUE", b"file:///var/\xff"),
         ("PULPO_FILE_QUEUE_ADAPTER__BASE_PATH", b"/var/\xff"),
     ] {
-        let Place::File { base_path, .. } = load(name, value).expect("a path").place else { panic!("{name}") };
+        let config = load(name, value).expect("a path");
+        let Some(Value::Path(base_path)) = config.backend.setting("base_path") else { panic!("{name}") };
         assert_eq!(base_path.as_os_str().as_bytes(), b"/var/\xff");
     }
     let error = load("PULPO_BANNER_NAME", b"\xff").expect_err("refused");
@@ -197,8 +205,8 @@ fn a_path_need_not_be_text_and_all_else_must() {
     assert!(error.ends_with("it is not UTF-8 text"), "{error}");
     // Of a variable that is not ours neither the value nor the name.
     let names: [&[u8]; 2] = [b"PULPO_ZZZ", b"PULPO_\xff"];
-    let (entries, warnings) =
-        layer::environment(names.map(|name| (OsString::from_vec(name.to_vec()), OsString::from_vec(b"\xff".to_vec()))));
+    let variables = names.map(|name| (OsString::from_vec(name.to_vec()), OsString::from_vec(b"\xff".to_vec())));
+    let (entries, warnings) = layer::environment(variables, &Keys::collect().expect("keys"));
     assert_eq!((entries.len(), warnings.len()), (0, 2));
 }
 
@@ -252,7 +260,7 @@ fn a_server_in_a_table_is_checked_as_in_the_short_form() {
         ("beanstalkd_queue_adapter.host", "h:11300", "the name or the address of a host, without port or user"),
         ("beanstalkd_queue_adapter.default_tube", "a b", "the name of a tube (a name has only letters and digits"),
         ("beanstalkd_queue_adapter.port", "0", "a whole number from 1 to 65535"),
-        ("queues", "mail,a b", "names of tubes, not \"a b\" (a name has only letters and digits"),
+        ("queues", "mail,a b", "names that this queue takes, not \"a b\" (a name has only letters"),
     ] {
         let error = load(None, &[("PULPO_QUEUE", "beanstalkd://h")], &[(key, value)]).expect_err("refused");
         assert!(error.starts_with(&format!("the command line: expected `{key}` to be {expected}")), "{error}");
@@ -399,14 +407,12 @@ fn a_server_is_named_by_its_table_or_in_short() {
         ("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "2"),
     ];
     let config = load(None, &table, &[]).expect("a configuration");
-    assert_eq!(config.place.to_string(), "beanstalkd://queue.example:11300/shop");
+    assert_eq!(config.backend.to_string(), "beanstalkd://queue.example:11300/shop");
     assert_eq!(config.worker.default_queue, "shop");
-    assert!(
-        matches!(config.place, Place::Beanstalkd { socket_timeout, .. } if socket_timeout == Duration::from_secs(2))
-    );
+    assert_eq!(setting(&config, "socket_timeout"), "2s");
     let short = [table.as_slice(), &[("PULPO_QUEUE", "beanstalkd://other:7")]].concat();
     let config = load(None, &short, &[]).expect("a configuration");
-    assert_eq!(config.place.to_string(), "beanstalkd://other:7/shop");
+    assert_eq!(config.backend.to_string(), "beanstalkd://other:7/shop");
     for wrong in
         ["beanstalkd:host", "beanstalkd://", "beanstalkd://host:x", "beanstalkd://[::1]x", "beanstalkd://:11300"]
     {
@@ -450,8 +456,12 @@ fn each_key_tells_its_value_and_where_it_comes_from() {
     assert_eq!(of("shutdown_grace"), ("1m 30s".to_owned(), Origin::Program));
     assert_eq!(of("beanstalkd_queue_adapter.port"), ("11300".to_owned(), Origin::Default));
     assert_eq!(of("handlers.mail.ttr"), ("90".to_owned(), line(7)));
-    let json = serde_json::to_value(&all[9]).expect("JSON");
-    let expected = serde_json::json!({"key": "concurrency", "value": "2", "from": "file", "file": path, "line": 1});
+    let json = serde_json::to_value(all.iter().find(|setting| setting.key == "concurrency")).expect("JSON");
+    let expected = serde_json::json!({
+        "key": "concurrency", "value": "2", "default": "one for each core, at least 4",
+        "meaning": "lanes of a worker: jobs at the same time, from 1 to 1024",
+        "from": "file", "file": path, "line": 1,
+    });
     assert_eq!(json, expected);
 }
 
@@ -481,24 +491,39 @@ fn what_the_short_form_says_comes_from_there() {
 }
 
 #[test]
-fn the_table_of_the_documentation_has_each_key_with_its_default() {
+fn the_table_of_the_documentation_is_the_table_of_keys() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
     let documentation = std::fs::read_to_string(path).expect("the documentation");
-    let rows: Vec<(&str, &str)> = documentation
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `"))
-        .filter_map(|row| row.split_once("` | "))
-        .filter_map(|(key, rest)| Some((key, rest.split_once(" | ")?.0.trim_matches('`'))))
-        .collect();
-    let settable: Vec<_> = key::settable().collect();
-    assert_eq!(rows.iter().map(|(key, _)| *key).collect::<Vec<_>>(), settable);
+    let documented: Vec<&str> = documentation.lines().filter(|line| line.starts_with("| `")).collect();
+    let keys = Keys::collect().expect("keys");
+    let row = |row: &keys::Row| {
+        let default = row.default();
+        let is_words = default.contains(' ') || ["none", "nowhere"].contains(&default);
+        let default = if is_words { default.to_owned() } else { format!("`{default}`") };
+        format!("| `{}` | {default} | {} |", row.name(), row.doc())
+    };
+    let expected: Vec<String> = keys.settable().map(row).collect();
+    // The page has the adapters too that this build is without.
+    let is_expected = |line: &&str| expected.iter().any(|row| key_of(row) == key_of(line));
+    let (documented, others): (Vec<_>, Vec<_>) = documented.into_iter().partition(is_expected);
+    assert!(documented == expected, "the page should have these rows:\n{}\n", expected.join("\n"));
+    let is_absent = |line: &str| keys.knows(&key::KeyPath::dotted(key_of(line)));
+    assert!(others.iter().all(|line| is_absent(line)), "no adapter has these: {others:?}");
+}
+
+/// The key of a row.
+fn key_of(row: &str) -> &str {
+    row.trim_start_matches("| `").split('`').next().unwrap_or_default()
+}
+
+#[test]
+fn the_defaults_of_the_table_hold() {
     let sources = Sources { environment: Some(HashMap::new()), ..Sources::default() };
     for setting in Config::explain(&sources).expect("a configuration") {
-        let (_, documented) = rows.iter().find(|(key, _)| **key == *setting.key).expect("a row");
         if setting.key != "concurrency" {
             // Shown from the root.
             let value = setting.value.replace(&here("pulpo-data"), "./pulpo-data");
-            assert_eq!(*documented, value, "{}", setting.key);
+            assert_eq!(setting.default, value, "{}", setting.key);
         }
     }
 }

@@ -61,13 +61,10 @@ impl Entry {
         }
     }
 
-    /// A path, made absolute now.
+    /// A path as it is written.
     pub(super) fn path(&self) -> Result<PathBuf, ConfigError> {
         let path = self.raw()?;
-        if path.is_empty() {
-            return Err(self.refuse("a path"));
-        }
-        absolute(Path::new(&path))
+        if path.is_empty() { Err(self.refuse("a path")) } else { Ok(path.into_owned().into()) }
     }
 
     /// A text; a number is one where everything is text.
@@ -76,6 +73,12 @@ impl Entry {
             Written::Text(text) => Ok(text.clone()),
             _ => Err(self.refuse("a text in quotes")),
         }
+    }
+
+    /// One of these words.
+    pub(super) fn word(&self, words: &[&str]) -> Result<String, ConfigError> {
+        let text = self.text()?;
+        if words.contains(&&*text) { Ok(text) } else { Err(self.refuse(words.join(" or "))) }
     }
 
     /// A whole number in this range.

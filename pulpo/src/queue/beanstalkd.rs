@@ -108,6 +108,7 @@ use crate::clock::{Clock, Notify, SystemClock};
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
 
+mod backend;
 mod client;
 mod consumer;
 mod fault;

@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::message::MessageId;
 
 mod attached;
+mod backend;
 mod backup;
 mod busy;
 mod consumer;

@@ -1,0 +1,438 @@
+//! The table of keys: of each its name, its default, what it means, how it is
+//! read and checked, and how it is shown. The keys of adapters come from their
+//! registrations; the page `docs/configuration.md` is held to this table.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::key::KeyPath;
+use super::layer::Entry;
+use super::value::absolute;
+use super::{Config, span};
+use crate::message::Priority;
+use crate::policy::HandlerOptions;
+use crate::queue::backend::{self, Factory, Registered, absent_table};
+use crate::registry::nearest;
+use crate::worker::QueueOptions;
+
+const LANES: RangeInclusive<usize> = 1..=1024;
+const SHORTEST: RangeInclusive<Duration> = Duration::from_millis(10)..=span::LONGEST;
+const ANY: RangeInclusive<Duration> = Duration::ZERO..=span::LONGEST;
+const SOME: RangeInclusive<Duration> = Duration::from_nanos(1)..=span::LONGEST;
+const SECOND: RangeInclusive<Duration> = Duration::from_secs(1)..=span::LONGEST;
+
+/// A key of pulpo's own, a table's with a dot; `*` is the name of a handler or
+/// a queue.
+pub(super) struct Key {
+    name: &'static str,
+    /// As it is shown, or in words.
+    default: &'static str,
+    doc: &'static str,
+    of: Of,
+}
+
+/// What a key is about.
+pub(super) enum Of {
+    /// The queue itself, read together with the tables of the adapters.
+    Backend { show: fn(&Config) -> String },
+    /// This program.
+    Program { read: fn(&mut Config, &Entry) -> Result<(), ConfigError>, show: fn(&Config) -> String },
+    /// One queue by name.
+    Queue { read: fn(&mut QueueOptions, &Entry) -> Result<(), ConfigError> },
+    /// One handler by its request type.
+    Handler { read: fn(&mut HandlerOptions, &Entry) -> Result<(), ConfigError> },
+    /// Nothing: it is known to be refused with the reason.
+    Attribute,
+}
+
+/// The keys before those of the adapters.
+const FIRST: &[Key] = &[
+    Key {
+        name: "queue",
+        default: "file:./pulpo-data",
+        doc: "where messages wait: `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE`, `memory:`, or the URL of another \
+              adapter that is linked. Goes before `queue_adapter_type`, and what it says before the tables of the \
+              adapters",
+        of: Of::Backend { show: |config| config.backend.to_string() },
+    },
+    Key {
+        name: "queue_adapter_type",
+        default: "file_queue_adapter",
+        doc: "the long form: the table of the adapter, such as `file_queue_adapter` or `FileQueueAdapter`, \
+              `beanstalkd_queue_adapter` or `BeanstalkdQueueAdapter`",
+        of: Of::Backend { show: |config| config.backend.table().to_owned() },
+    },
+];
+
+/// The keys after those of the adapters.
+const LAST: &[Key] = &[
+    Key {
+        name: "concurrency",
+        default: "one for each core, at least 4",
+        doc: "lanes of a worker: jobs at the same time, from 1 to 1024",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.concurrency, entry.whole(LANES)),
+            show: |config| config.worker.concurrency.to_string(),
+        },
+    },
+    Key {
+        name: "sleep_duration",
+        default: "5s",
+        doc: "one wait of a lane for a message, which ends at once when one comes; at least 10ms",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.sleep_duration, entry.duration(SHORTEST)),
+            show: |config| time(config.worker.sleep_duration),
+        },
+    },
+    Key {
+        name: "shutdown_after_number_of_empty_iterations",
+        default: "0",
+        doc: "a worker ends, with exit code 0, when each of its lanes has waited this many times in a row for \
+              nothing; 0: never",
+        of: Of::Program {
+            read: |config, entry| {
+                set(&mut config.worker.shutdown_after_number_of_empty_iterations, entry.whole(0..=u64::MAX))
+            },
+            show: |config| config.worker.shutdown_after_number_of_empty_iterations.to_string(),
+        },
+    },
+    Key {
+        name: "shutdown_grace",
+        default: "25s",
+        doc: "how long a stop waits for running jobs before they go back to the queue",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.shutdown_grace, entry.duration(ANY)),
+            show: |config| time(config.worker.shutdown_grace),
+        },
+    },
+    Key {
+        name: "max_abandoned_runs",
+        default: "as many as lanes",
+        doc: "how many runs may be abandoned, from 1 to 1024: runs that have exceeded their timeout and have not \
+              returned, while other lanes take their place",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.max_abandoned_runs, entry.whole(LANES).map(Some)),
+            show: |config| shown(config.worker.max_abandoned_runs, "as many as lanes"),
+        },
+    },
+    Key {
+        name: "unknown_type_grace",
+        default: "10m",
+        doc: "how long a message waits for a worker that knows its type, or can read a body of another shape, before \
+              it is buried",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.unknown_type_grace, entry.duration(ANY)),
+            show: |config| time(config.worker.unknown_type_grace),
+        },
+    },
+    Key {
+        name: "queues",
+        default: "those of the handlers",
+        doc: "the queues that a worker works: a list, or one text with commas. In a file that has tables \
+              `[queues.NAME]`, choose with `enabled`",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.queues, entry.names()),
+            show: |config| match config.worker.queues.as_slice() {
+                [] => "those of the handlers".to_owned(),
+                queues => queues.join(","),
+            },
+        },
+    },
+    Key {
+        name: "enable_banner",
+        default: "on a terminal",
+        doc: "`true`: a worker always begins with its name in big letters; `false`: never",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.console.enable_banner, entry.flag().map(Some)),
+            show: |config| shown(config.console.enable_banner, "on a terminal"),
+        },
+    },
+    Key {
+        name: "banner_name",
+        default: "the name of the program",
+        doc: "what the banner says",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.console.banner_name, entry.text().map(Some)),
+            show: |config| shown(config.console.banner_name.as_ref(), "the name of the program"),
+        },
+    },
+    Key {
+        name: "banner_font",
+        default: "standard",
+        doc: "its figlet font: `standard`, `small`, `big`, `slant`, `smblock`, `mono12`, `mono9`, `future`, \
+              `wideterm`, or a file that ends in `.flf`",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.console.banner_font, font(entry)),
+            show: |config| config.console.banner_font.clone(),
+        },
+    },
+    Key {
+        name: "enable_output_buffering",
+        default: "false",
+        doc: "`true`: the lines of a worker's log are gathered for up to 100ms, or 64 KiB, before they are written; \
+              `false`: they are written as they come. No job waits for the reader of the log either way",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.console.enable_output_buffering, entry.flag()),
+            show: |config| config.console.enable_output_buffering.to_string(),
+        },
+    },
+    Key {
+        name: "log_format",
+        default: "auto",
+        doc: "the lines of a worker's log: `pretty` (in colours), `plain`, `json`; `auto` is `pretty` on a terminal, \
+              else `plain`",
+        of: Of::Program {
+            read: |config, entry| {
+                let format = entry.text()?.parse().map_err(|_| entry.refuse("auto, pretty, plain or json"));
+                set(&mut config.console.log_format, format)
+            },
+            show: |config| config.console.log_format.to_string(),
+        },
+    },
+    Key {
+        name: "log_reasons",
+        default: "true",
+        doc: "`false`: the log does not say why a run failed, neither the text of an error nor that of a panic, which \
+              may quote what the job is about; `peek` and `list` still do",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.log_reasons, entry.flag()),
+            show: |config| config.worker.log_reasons.to_string(),
+        },
+    },
+    Key {
+        name: "listen",
+        default: "nowhere",
+        doc: "the address, such as `127.0.0.1:9100`, where a worker answers `/metrics`, `/healthz` and `/readyz`; \
+              port 0 takes a free one, which the log names; needs the feature `http`",
+        of: Of::Program {
+            read: |config, entry| {
+                let expected = "an address and a port such as 127.0.0.1:9100";
+                let address = entry.text()?.parse().map_err(|_| entry.refuse(expected));
+                set(&mut config.worker.listen, address.map(Some))
+            },
+            show: |config| shown(config.worker.listen, "nowhere"),
+        },
+    },
+    Key {
+        name: "queues.*.concurrency",
+        default: "none",
+        doc: "the most jobs of this queue that a worker runs at the same time, however many lanes it has, from 1 to \
+              1024; a batch is one",
+        of: Of::Queue { read: |queue, entry| set(&mut queue.concurrency, entry.whole(LANES).map(Some)) },
+    },
+    Key {
+        name: "queues.*.enabled",
+        default: "true",
+        doc: "`false`: a worker leaves this queue alone",
+        of: Of::Queue { read: |queue, entry| set(&mut queue.enabled, entry.flag().map(Some)) },
+    },
+    Key {
+        name: "handlers.*.priority",
+        default: "the handler's",
+        doc: "the priority of messages that do not say, for what is published with this configuration",
+        of: Of::Handler {
+            read: |handler, entry| set(&mut handler.priority, entry.whole(0..=u32::MAX).map(Priority::new).map(Some)),
+        },
+    },
+    Key {
+        name: "handlers.*.max_attempts",
+        default: "the handler's",
+        doc: "how many runs a message gets before it is buried, at least 1",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.max_attempts, entry.whole(1..=u32::MAX).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.backoff",
+        default: "the handler's",
+        doc: "the pause before the next run, `\"1s..1h\"`, or `\"5s\"` if it does not grow",
+        of: Of::Handler {
+            read: |handler, entry| {
+                let expected = "a backoff such as \"1s..1h\", or \"5s\" if it does not grow";
+                let backoff = entry.text()?.parse().map_err(|why| entry.refuse(format!("{expected} ({why})")));
+                set(&mut handler.backoff, backoff.map(Some))
+            },
+        },
+    },
+    Key {
+        name: "handlers.*.ttr",
+        default: "the handler's",
+        doc: "how long a worker that shows no sign of life keeps a message, for what is published with this \
+              configuration; at least 1s",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.ttr, entry.duration(SECOND).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.timeout",
+        default: "the handler's",
+        doc: "how long one run may take; `\"none\"`: as long as it likes",
+        of: Of::Handler {
+            read: |handler, entry| {
+                let is_none = entry.text().is_ok_and(|text| text == "none");
+                let timeout = if is_none { Ok(None) } else { entry.duration(SOME).map(Some) };
+                set(&mut handler.timeout, timeout.map(Some))
+            },
+        },
+    },
+    Key {
+        name: "handlers.*.batch",
+        default: "the handler's",
+        doc: "how many messages a batch handler takes at most; only for one with `batch` in its attribute",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.batch, entry.whole(1..=MOST_OF_A_BATCH).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.linger",
+        default: "the handler's",
+        doc: "how long a batch handler waits for more messages after the first",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.linger, entry.duration(ANY).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.concurrency",
+        default: "none",
+        doc: "the most jobs of this type that a worker runs at the same time, however many lanes it has, from 1 to \
+              1024; a batch is one",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.concurrency, entry.whole(LANES).map(Some)) },
+    },
+    Key { name: "handlers.*.queue", default: "", doc: "", of: Of::Attribute },
+    Key { name: "handlers.*.alias", default: "", doc: "", of: Of::Attribute },
+];
+
+const MOST_OF_A_BATCH: usize = u32::MAX as usize;
+
+fn set<T>(value: &mut T, read: Result<T, ConfigError>) -> Result<(), ConfigError> {
+    *value = read?;
+    Ok(())
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn shown(value: Option<impl ToString>, otherwise: &str) -> String {
+    value.map_or_else(|| otherwise.to_owned(), |value| value.to_string())
+}
+
+fn font(entry: &Entry) -> Result<String, ConfigError> {
+    let mut font = entry.text()?;
+    let is_file = Path::new(&font).extension().is_some_and(|extension| extension == "flf");
+    if is_file && let Some(file) = absolute(Path::new(&font))?.to_str() {
+        font = file.to_owned();
+    }
+    // Where there is no banner, nobody knows the fonts.
+    #[cfg(feature = "cli")]
+    crate::banner::check(&font).map_err(|expected| entry.refuse(expected))?;
+    Ok(font)
+}
+
+/// One row of the table.
+pub(super) enum Row {
+    /// A key of pulpo's own.
+    Own(&'static Key),
+    /// A key of a linked adapter.
+    Adapter { name: String, factory: &'static dyn Factory, key: &'static backend::Key },
+}
+
+impl Row {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Own(key) => key.name,
+            Self::Adapter { name, .. } => name,
+        }
+    }
+
+    /// What a key of pulpo's own is about.
+    pub(super) fn of(&self) -> Option<&'static Of> {
+        match self {
+            Self::Own(key) => Some(&key.of),
+            Self::Adapter { .. } => None,
+        }
+    }
+
+    /// The default as it would be written, or in words.
+    pub(super) fn default(&self) -> &'static str {
+        match self {
+            Self::Own(key) => key.default,
+            Self::Adapter { key, .. } if key.default().is_empty() => "none",
+            Self::Adapter { key, .. } => key.default(),
+        }
+    }
+
+    /// What it means, as Markdown.
+    pub(super) fn doc(&self) -> &'static str {
+        match self {
+            Self::Own(key) => key.doc,
+            Self::Adapter { key, .. } => key.doc(),
+        }
+    }
+
+    pub(super) fn is_settable(&self) -> bool {
+        !matches!(self.of(), Some(Of::Attribute))
+    }
+}
+
+/// All keys, with those of the adapters that are linked, in the order of the
+/// documentation.
+pub(super) struct Keys {
+    pub(super) registered: Registered,
+    rows: Vec<Row>,
+}
+
+impl Keys {
+    /// # Errors
+    /// If two adapters of this program are in each other's way.
+    pub(super) fn collect() -> Result<Self, ConfigError> {
+        let is_own = |table: &str| FIRST.iter().chain(LAST).any(|key| KeyPath::dotted(key.name).first() == table);
+        let registered = Registered::collect()?.apart_from(is_own)?;
+        let own = |keys: &'static [Key]| keys.iter().map(Row::Own);
+        let of_adapter = |factory: &'static dyn Factory| {
+            let row = move |key: &'static backend::Key| Row::Adapter {
+                name: format!("{}.{}", factory.table(), key.name()),
+                factory,
+                key,
+            };
+            factory.keys().iter().map(row)
+        };
+        let rows = own(FIRST).chain(registered.factories().flat_map(of_adapter)).chain(own(LAST)).collect();
+        Ok(Self { registered, rows })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter()
+    }
+
+    /// The keys that can be set.
+    pub(super) fn settable(&self) -> impl Iterator<Item = &Row> {
+        self.iter().filter(|row| row.is_settable())
+    }
+
+    /// The key that is written.
+    pub(super) fn find(&self, written: &KeyPath) -> Option<&Row> {
+        self.iter().find(|row| written.is(row.name()))
+    }
+
+    /// Whether it is a key, or stands in the table of an adapter of pulpo that
+    /// this program was built without: the program beside it, which has the
+    /// same file, may use that.
+    pub(super) fn knows(&self, written: &KeyPath) -> bool {
+        let table = written.first();
+        self.find(written).is_some()
+            || (absent_table(table).is_some() && self.registered.factories().all(|linked| linked.table() != table))
+    }
+
+    /// The known key that is most like the written one, with the name that it
+    /// has.
+    pub(super) fn nearest(&self, written: &KeyPath) -> Option<String> {
+        if let Some((table, name, what)) = written.of_named()
+            && let Some(table) = nearest(table, ["handlers", "queues"])
+        {
+            let fields = self.settable().filter_map(|row| row.name().strip_prefix(table)?.strip_prefix(".*."));
+            return nearest(what, fields).map(|what| KeyPath::root().child(table).child(name).child(what).to_string());
+        }
+        let general = self.settable().map(Row::name).filter(|key| !key.contains('*'));
+        nearest(&written.to_string(), general).map(str::to_owned)
+    }
+
+    /// All of them, for an error about one that is like none.
+    pub(super) fn all(&self) -> String {
+        self.settable().map(Row::name).collect::<Vec<_>>().join(", ")
+    }
+}

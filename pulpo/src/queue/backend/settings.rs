@@ -1,0 +1,147 @@
+//! The values of an adapter's keys.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The value of a [`Key`](super::Key), of its [`Kind`](super::Kind).
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Value {
+    /// A text, or a word of a choice.
+    Text(String),
+    /// A path.
+    Path(PathBuf),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number.
+    Whole(u64),
+    /// A duration.
+    Duration(Duration),
+}
+
+/// As it may be written in a file. A text may hold a secret.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Whole(number) => write!(f, "{number}"),
+            Self::Duration(duration) => write!(f, "{}", humantime::format_duration(*duration)),
+        }
+    }
+}
+
+/// Of a text only its length, as it may hold a secret.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "a text of {} bytes", text.len()),
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+/// What an adapter is opened with: the value of each of its keys that is set,
+/// from the address, the table or the default, and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    scheme: &'static str,
+    values: BTreeMap<&'static str, Value>,
+}
+
+impl Settings {
+    pub(crate) fn new(scheme: &'static str) -> Self {
+        Self { scheme, values: BTreeMap::new() }
+    }
+
+    pub(crate) fn set(&mut self, key: &'static str, value: Option<Value>) {
+        match value {
+            Some(value) => drop(self.values.insert(key, value)),
+            None => drop(self.values.remove(key)),
+        }
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.values.values_mut()
+    }
+
+    /// The scheme of the URL, or the first one of the factory.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    /// The value of a key; `None` if it is not set.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
+    }
+
+    /// The text of a key; empty if it is not set.
+    ///
+    /// # Panics
+    /// As each of these does, if the key is of another kind.
+    #[must_use]
+    pub fn text(&self, key: &str) -> &str {
+        match self.get(key) {
+            None => "",
+            Some(Value::Text(text)) => text,
+            Some(other) => panic!("the key {key} is no text but {other:?}"),
+        }
+    }
+
+    /// The path of a key; empty if it is not set.
+    ///
+    /// # Panics
+    /// If the key is of another kind.
+    #[must_use]
+    pub fn path(&self, key: &str) -> &Path {
+        match self.get(key) {
+            None => Path::new(""),
+            Some(Value::Path(path)) => path,
+            Some(other) => panic!("the key {key} is no path but {other:?}"),
+        }
+    }
+
+    /// Whether a flag is set and true.
+    ///
+    /// # Panics
+    /// If the key is of another kind.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> bool {
+        match self.get(key) {
+            None => false,
+            Some(Value::Flag(flag)) => *flag,
+            Some(other) => panic!("the key {key} is no flag but {other:?}"),
+        }
+    }
+
+    /// The number of a key; 0 if it is not set.
+    ///
+    /// # Panics
+    /// If the key is of another kind.
+    #[must_use]
+    pub fn whole(&self, key: &str) -> u64 {
+        match self.get(key) {
+            None => 0,
+            Some(Value::Whole(number)) => *number,
+            Some(other) => panic!("the key {key} is no number but {other:?}"),
+        }
+    }
+
+    /// The duration of a key; zero if it is not set.
+    ///
+    /// # Panics
+    /// If the key is of another kind.
+    #[must_use]
+    pub fn duration(&self, key: &str) -> Duration {
+        match self.get(key) {
+            None => Duration::ZERO,
+            Some(Value::Duration(duration)) => *duration,
+            Some(other) => panic!("the key {key} is no duration but {other:?}"),
+        }
+    }
+}

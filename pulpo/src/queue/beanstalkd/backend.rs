@@ -1,0 +1,159 @@
+//! How a configuration names a server: `beanstalkd://HOST[:PORT][/TUBE]`.
+
+use std::ffi::OsString;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{BeanstalkdOptions, BeanstalkdQueue, queue_name_problem};
+use crate::clock::Clock;
+use crate::queue::backend::{Address, Factory, Key, Purpose, Registration, Scheme, Settings};
+use crate::queue::{QueueAdapter, QueueError};
+
+struct Beanstalkd;
+
+inventory::submit! { Registration::new(&Beanstalkd, file!(), line!()) }
+
+const DEFAULT_PORT: &str = "11300";
+/// The server counts no further than `u32::MAX` seconds.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+const SHORTEST: Duration = Duration::from_millis(10);
+
+impl Factory for Beanstalkd {
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::new("beanstalkd", "beanstalkd://HOST:PORT/TUBE")] }
+    }
+
+    fn table(&self) -> &'static str {
+        "beanstalkd_queue_adapter"
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        const {
+            &[
+                Key::text("host", "localhost", "the server").check(check_host),
+                Key::whole("port", DEFAULT_PORT, 1..=u16::MAX as u64, "its port, from 1 to 65535"),
+                Key::text("default_tube", crate::queue::DEFAULT_QUEUE, "the queue of jobs that name none")
+                    .check(check_tube),
+                Key::duration(
+                    "socket_timeout",
+                    "10s",
+                    SHORTEST..=LONGEST,
+                    "how long the server may be silent before a call is given up; at least 10ms",
+                ),
+                Key::duration(
+                    "reserve_timeout",
+                    "1s",
+                    SHORTEST..=LONGEST,
+                    "how long it is asked to wait for a job in one go, in whole seconds; below a second it is asked \
+                     again and again; at least 10ms",
+                ),
+            ]
+        }
+    }
+
+    /// Reads `//HOST[:PORT][/TUBE]`; an IPv6 address stands in brackets. The
+    /// address may leave the tube to the table.
+    fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
+        let rest = address.text()?.strip_prefix("//").ok_or("two slashes come after `beanstalkd:`")?;
+        // A tube has no `@`, so that one belongs to a user, whose password may
+        // have slashes.
+        if rest.contains('@') {
+            return Err("beanstalkd knows no users: leave out what is before the `@`".to_owned());
+        }
+        let (server, tube) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = host_and_port(server)?;
+        let mut said = vec![("host", host.into()), ("port", port.into())];
+        if !tube.is_empty() {
+            if let Some(problem) = queue_name_problem(tube) {
+                return Err(format!("what comes after the host cannot be the name of a tube: {problem}"));
+            }
+            said.push(("default_tube", tube.into()));
+        }
+        Ok(said)
+    }
+
+    fn write(&self, settings: &Settings) -> OsString {
+        let (host, port, tube) = (settings.text("host"), settings.whole("port"), settings.text("default_tube"));
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        format!("//{host}:{port}/{tube}").into()
+    }
+
+    fn default_queue<'a>(&self, settings: &'a Settings) -> &'a str {
+        settings.text("default_tube")
+    }
+
+    fn queue_name_problem(&self, name: &str) -> Option<&'static str> {
+        queue_name_problem(name)
+    }
+
+    /// Nothing is made at a server before there is a message, so the purpose
+    /// does not matter.
+    fn open(
+        &self,
+        settings: &Settings,
+        _: Purpose,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<dyn QueueAdapter>, QueueError> {
+        let port = u16::try_from(settings.whole("port")).expect("the key has the range of a port");
+        let options = BeanstalkdOptions::new(settings.text("host"))
+            .port(port)
+            .socket_timeout(settings.duration("socket_timeout"))
+            .reserve_timeout(settings.duration("reserve_timeout"));
+        Ok(Arc::new(BeanstalkdQueue::new(options, clock)))
+    }
+}
+
+/// Reads `HOST[:PORT]`.
+fn host_and_port(server: &str) -> Result<(&str, &str), String> {
+    let (host, port) = match server.strip_prefix('[') {
+        Some(address) => {
+            let (host, port) = address.split_once(']').ok_or("a bracket is open")?;
+            if !is_ipv6(host) {
+                return Err("expected an IPv6 address in the brackets".to_owned());
+            }
+            (host, port)
+        }
+        None => server.split_at(server.find(':').unwrap_or(server.len())),
+    };
+    if port.matches(':').count() > 1 {
+        return Err("an IPv6 address stands in brackets: `beanstalkd://[::1]:11300`".to_owned());
+    }
+    if let Some(problem) = host_problem(host) {
+        return Err(problem.to_owned());
+    }
+    if port.is_empty() {
+        return Ok((host, DEFAULT_PORT));
+    }
+    let digits = port.strip_prefix(':').filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    let number = digits.filter(|digits| digits.parse::<u16>().is_ok_and(|number| number > 0));
+    Ok((host, number.ok_or("expected a port from 1 to 65535")?))
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    let expected = "the name or the address of a host, without port or user";
+    if host_problem(host).is_none() { Ok(()) } else { Err(expected.to_owned()) }
+}
+
+fn check_tube(tube: &str) -> Result<(), String> {
+    queue_name_problem(tube).map_or(Ok(()), |problem| Err(format!("the name of a tube ({problem})")))
+}
+
+/// Why this cannot be the host of a server: a name, an IPv4 address, or an
+/// IPv6 address without brackets. Does not repeat it, as it may hold a secret.
+fn host_problem(host: &str) -> Option<&'static str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if host.is_empty() {
+        Some("the host is missing")
+    } else if host.chars().all(fits) || is_ipv6(host) {
+        None
+    } else {
+        Some("expected the name or the address of a host")
+    }
+}
+
+/// One of a link has a scope: `fe80::1%eth0`.
+fn is_ipv6(host: &str) -> bool {
+    let (address, scope) = host.split_once('%').unwrap_or((host, "0"));
+    address.parse::<Ipv6Addr>().is_ok() && !scope.is_empty() && scope.chars().all(|c| c.is_ascii_alphanumeric())
+}
