@@ -5,10 +5,12 @@
 //! of a delay of an hour takes no time and never sleeps.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+
+pub(crate) use crate::sync::lock;
 
 /// What time it is, and how long it has been.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
@@ -201,10 +203,4 @@ impl Notify {
         };
         state.waiting -= 1;
     }
-}
-
-/// Locks what stays whole if a thread panics while holding it: each change
-/// under these locks is a single assignment or a push.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -229,6 +229,8 @@ mod report;
 mod runtime;
 mod shape;
 mod state;
+#[cfg_attr(not(feature = "file"), allow(unused, reason = "for queues that lease ahead"))]
+mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

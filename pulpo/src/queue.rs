@@ -25,6 +25,8 @@ mod error;
 #[cfg(feature = "file")]
 pub mod file;
 mod filter;
+#[cfg(feature = "file")]
+pub(crate) mod prefetch;
 mod settlement;
 mod stats;
 

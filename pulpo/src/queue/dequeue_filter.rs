@@ -10,6 +10,12 @@ pub struct DequeueFilter {
     pub except_types: Vec<String>,
     /// None of these queues.
     pub except_queues: Vec<String>,
+    /// Of each of these request types one message at most, and none leased
+    /// ahead: the worker may run no more of them now. For queues that lease
+    /// several messages at once.
+    pub single_types: Vec<String>,
+    /// Of each of these queues one message at most, and none leased ahead.
+    pub single_queues: Vec<String>,
 }
 
 impl DequeueFilter {
@@ -33,10 +39,32 @@ impl DequeueFilter {
         self
     }
 
+    /// Whether what fits this filter fits the other one, and the reverse.
+    #[cfg(feature = "file")]
+    pub(crate) fn admits_the_same(&self, other: &Self) -> bool {
+        self.request_type == other.request_type
+            && self.except_types == other.except_types
+            && self.except_queues == other.except_queues
+    }
+
     /// None of this queue.
     #[must_use]
     pub fn except_queue(mut self, queue: impl Into<String>) -> Self {
         self.except_queues.push(queue.into());
+        self
+    }
+
+    /// One message of this request type at most.
+    #[must_use]
+    pub fn single_type(mut self, request_type: impl Into<String>) -> Self {
+        self.single_types.push(request_type.into());
+        self
+    }
+
+    /// One message of this queue at most.
+    #[must_use]
+    pub fn single_queue(mut self, queue: impl Into<String>) -> Self {
+        self.single_queues.push(queue.into());
         self
     }
 }

@@ -37,18 +37,17 @@ mod backup;
 mod busy;
 mod consumer;
 mod counts;
-mod deferred;
 mod dequeue;
 mod error;
 mod folder;
 mod grace;
 mod inspect;
-mod keeper;
 mod lease;
+mod lease_store;
+mod maintenance;
 mod notify_file;
 mod opened;
 mod pauses;
-mod prefetch;
 mod process_lock;
 mod schema;
 mod shared;
@@ -206,7 +205,7 @@ impl QueueAdapter for FileQueue {
         self.0.check()?;
         self.0.writer.patience().calm_down();
         self.0.appear(queues);
-        Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), queues.into())))
+        Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), &queues.into())))
     }
 
     fn interrupt(&self) {
@@ -256,7 +255,7 @@ impl Inspection for FileQueue {
         let until = (micros > 0).then(|| self.0.now().saturating_add(micros));
         let paused = queue.to_owned();
         self.0.writer.write(Durability::Synced, move |connection| pauses::set(connection, &paused, until))?;
-        self.0.give_back_all()?;
+        self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;
         self.0.notify(&[queue.to_owned()]);
         Ok(())
     }

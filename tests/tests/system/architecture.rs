@@ -8,6 +8,7 @@ use std::path::Path;
 /// From the bottom up. A file may use what stands before it, and its own
 /// submodules.
 const LAYERS: &[&str] = &[
+    "sync",
     "guard",
     "report",
     "shape",

@@ -7,20 +7,19 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::counts::Changes;
-use super::deferred::{self, DeferredCommit, LostLeases};
-use super::lease::Leased;
-use super::prefetch::{Found, PrefetchBuffer};
+use super::lease_store;
 use super::process_lock::Run;
 use super::schema;
 use super::shared::Shared;
 use super::writer::Durability;
 use super::{insert, queues_of};
 use crate::clock::Clock as _;
+use crate::queue::prefetch::{Found, Lane, Leased};
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, MessageState, NewMessage, QueueError, Settlement};
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,
-    buffer: Arc<PrefetchBuffer>,
+    lane: Lane<Arc<Shared>>,
     interrupts: u64,
     /// What was handed out and is not settled, and where that is written.
     held: Vec<(Run, usize)>,
@@ -28,40 +27,26 @@ pub(super) struct FileConsumer {
     cells: Vec<usize>,
     /// When the last message was handed out, in real uptime.
     handed_out: Option<Duration>,
-    /// Whether its commit could be put off.
-    may_prefetch: bool,
-    /// Whether a cell that is not in use may still name what was put off.
+    /// Whether a cell that is not in use may still name what was deferred.
     unsettled: bool,
-    lost: Arc<LostLeases>,
 }
 
 impl FileConsumer {
-    pub(super) fn new(shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, queues: &Arc<[String]>) -> Self {
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
-        let buffer = shared.prefetch_buffer(&queues);
-        buffer.enter();
-        Self {
-            shared,
-            buffer,
-            interrupts,
-            held: Vec::new(),
-            cells: Vec::new(),
-            handed_out: None,
-            may_prefetch: false,
-            unsettled: false,
-            lost: Arc::default(),
-        }
+        let lane = shared.prefetch.lane(queues);
+        Self { shared, lane, interrupts, held: Vec::new(), cells: Vec::new(), handed_out: None, unsettled: false }
     }
 
     /// The next message that fits. `looks_first`: there may be nothing.
-    fn look(&mut self, filter: &DequeueFilter, looks_first: bool) -> Result<Found, QueueError> {
-        if let Some(leased) = self.buffer.pop(&self.shared, filter) {
+    fn look(&mut self, filter: &DequeueFilter, looks_first: bool) -> Result<Found<Leased<Run>>, QueueError> {
+        if let Some(leased) = self.lane.pop(&self.shared, filter) {
             return Ok(Found::Leased(leased));
         }
         if std::mem::take(&mut self.unsettled) {
             self.hide_unused();
         }
-        let found = self.buffer.take(&self.shared, filter, self.may_prefetch, looks_first);
+        let found = self.lane.next(&self.shared.prefetch, &self.shared, filter, looks_first);
         found.map_err(|error| self.shared.error(error))
     }
 
@@ -74,7 +59,7 @@ impl FileConsumer {
     fn take(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.shared.check()?;
         if let Some(since) = self.handed_out.take() {
-            self.buffer.note(self.shared.real.uptime().saturating_sub(since));
+            self.lane.note(self.shared.real.uptime().saturating_sub(since));
         }
         let clock = self.shared.clock.clone();
         // Read only if nothing is there at once.
@@ -85,7 +70,6 @@ impl FileConsumer {
                 Found::Leased(leased) => return Ok(Some(self.hand_out(leased))),
                 Found::Nothing(nothing) => nothing,
             };
-            self.may_prefetch = false;
             let interrupts = self.shared.interrupts.load(Ordering::SeqCst);
             let uptime = clock.uptime();
             let left = end.get_or_insert(uptime.saturating_add(wait)).saturating_sub(uptime);
@@ -93,22 +77,21 @@ impl FileConsumer {
                 return Ok(None);
             }
             let due = nothing.next.map(|next| {
-                let micros = u64::try_from(next.saturating_sub(self.shared.now())).unwrap_or_default();
                 // A clock that was set back must not make this spin.
-                Duration::from_micros(micros).max(Duration::from_millis(1))
+                (next - clock.now()).to_std().unwrap_or_default().max(Duration::from_millis(1))
             });
-            self.shared.listen(&self.buffer.queues);
-            self.shared.signal.wait(nothing.seen, Some(due.map_or(left, |due| due.min(left))));
+            self.shared.listen(self.lane.queues());
+            self.shared.signal.wait(nothing.generation, Some(due.map_or(left, |due| due.min(left))));
             // It may have been for another queue.
             looks_first = true;
         }
     }
 
     /// From now on it counts as run.
-    fn hand_out(&mut self, leased: Leased) -> Delivery {
+    fn hand_out(&mut self, leased: Leased<Run>) -> Delivery {
         let cell = self.cells.pop().unwrap_or_else(|| self.shared.process_lock.new_slot());
-        self.shared.process_lock.write_slot(cell, Some(leased.run));
-        self.held.push((leased.run, cell));
+        self.shared.process_lock.write_slot(cell, Some(leased.tag));
+        self.held.push((leased.tag, cell));
         self.handed_out = Some(self.shared.real.uptime());
         leased.delivery
     }
@@ -137,7 +120,7 @@ impl FileConsumer {
         mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<(), QueueError> {
         self.shared.check()?;
-        self.may_prefetch = false;
+        self.lane.was_long();
         let wanted = lease.clone();
         let changed = self
             .shared
@@ -156,7 +139,7 @@ impl FileConsumer {
         let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
         self.end_lease(lease, durability, move |connection, id, token| {
             let Ok(id) = id.parse() else { return Ok(0) };
-            let removed = deferred::remove(connection, id, token, outcome, archive_at)?;
+            let removed = lease_store::remove(connection, id, token, outcome, archive_at)?;
             if removed > 0 {
                 insert(connection, &follow_ups, now)?;
             }
@@ -189,7 +172,7 @@ impl FileConsumer {
                 .optional()?;
             count_settled(connection, kind, state)
         })?;
-        self.shared.notify(&self.buffer.queues);
+        self.shared.notify(self.lane.queues());
         Ok(())
     }
 
@@ -197,7 +180,7 @@ impl FileConsumer {
     fn defer_commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
         self.shared.check()?;
         let place = self.place(lease);
-        if !self.shared.keeper.runs() || place.is_none() {
+        if !self.shared.maintenance.runs() || place.is_none() {
             return self.remove(lease, "done", Vec::new());
         }
         let Some(run) = self.let_go(place) else { return self.remove(lease, "done", Vec::new()) };
@@ -207,12 +190,7 @@ impl FileConsumer {
             // One of a batch: there may be a long time until the next look.
             self.cells.last().iter().for_each(|cell| self.shared.process_lock.write_slot(**cell, None));
         }
-        self.may_prefetch = true;
-        let archive_at = self.shared.archive.then(|| self.shared.now());
-        let commit = DeferredCommit::new(run.message, lease.token.clone(), archive_at, self.lost.clone());
-        if self.shared.writer.defer(Box::new(commit)) {
-            self.shared.keeper.start();
-        }
+        self.lane.defer_commit(&self.shared.prefetch, &self.shared, lease.clone(), run);
         Ok(())
     }
 
@@ -245,7 +223,7 @@ fn count_settled(connection: &Connection, kind: Option<i64>, state: MessageState
 impl Drop for FileConsumer {
     fn drop(&mut self) {
         if self.shared.check().is_ok() {
-            self.buffer.leave();
+            self.lane.leave();
         }
     }
 }
@@ -298,15 +276,18 @@ impl Consumer for FileConsumer {
         if std::mem::take(&mut self.unsettled) {
             self.hide_unused();
         }
-        self.shared.flush()?;
-        self.shared.give_back(&self.buffer.queues, self.buffer.clear()).map_err(|error| self.shared.error(error))
+        let Shared { prefetch, .. } = &*self.shared;
+        prefetch
+            .flush(&self.shared)
+            .and_then(|()| prefetch.release(&self.shared, self.lane.queues(), self.lane.take_all()))
+            .map_err(|error| self.shared.error(error))
     }
 
     fn take_lost_leases(&mut self) -> Vec<Lease> {
         if self.shared.check().is_err() {
             return Vec::new();
         }
-        self.lost.take()
+        self.lane.take_lost_leases()
     }
 }
 

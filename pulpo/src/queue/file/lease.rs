@@ -13,17 +13,8 @@ use super::inspect::count;
 use super::process_lock::{ProcessLock, Run, RunRecord};
 use super::time;
 use crate::message::MessageId;
+use crate::queue::prefetch::Leased;
 use crate::queue::{Delivery, Lease, MessageState};
-
-/// A message that this process has leased.
-#[derive(Clone, Debug)]
-pub(super) struct Leased {
-    pub(super) delivery: Delivery,
-    pub(super) request_type: Arc<str>,
-    pub(super) run: Run,
-    /// When it was leased, in microseconds since 1970.
-    pub(super) since: i64,
-}
 
 /// The token of a lease.
 pub(super) fn token(owner: &str, number: u64) -> Arc<str> {
@@ -43,8 +34,8 @@ pub(super) fn lease(
     ids: &[i64],
     (owner, number): (&str, u64),
     now: i64,
-) -> rusqlite::Result<Vec<Leased>> {
-    let token = token(owner, number);
+) -> rusqlite::Result<Vec<Leased<Run>>> {
+    let (token, leased_at) = (token(owner, number), time(now));
     let mut request_type: Arc<str> = "".into();
     let mut read = connection.prepare_cached(
         "SELECT queue, attempts, lost, due_since, ttr, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id)),
@@ -74,8 +65,8 @@ pub(super) fn lease(
                 ttr: Duration::from_millis(u64::try_from(ttr).unwrap_or_default()),
                 text: bytes(row.get_ref(5)?)?.to_owned(),
             };
-            let run = Run { message: id, lease: number };
-            let leased = Leased { delivery, request_type: request_type.clone(), run, since: now };
+            let tag = Run { message: id, lease: number };
+            let leased = Leased { delivery, request_type: request_type.clone(), leased_at, tag };
             Ok((leased, now.saturating_add(ttr.saturating_mul(1000)), row.get(8)?))
         })?;
         take.execute(params![id, token, ends, now])?;
@@ -92,7 +83,7 @@ fn bytes(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
 }
 
 /// Makes ready again what was leased and not handed to a lane: that was no run.
-pub(super) fn give_back(connection: &Connection, leases: &[Lease]) -> rusqlite::Result<()> {
+pub(super) fn release(connection: &Connection, leases: &[Lease]) -> rusqlite::Result<()> {
     let mut give = connection.prepare_cached(
         "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL WHERE id = ?1 AND lease = ?2 RETURNING kind",
     )?;

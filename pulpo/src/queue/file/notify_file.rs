@@ -20,7 +20,7 @@ use notify::{EventKind, Watcher as _};
 
 use super::attached::Identity;
 use super::folder::{make_folder, open_file};
-use super::keeper::Keeper;
+use super::maintenance::Maintenance;
 use super::process_lock::{self, write_at};
 use crate::clock::{Clock as _, Notify, SystemClock, lock};
 
@@ -108,7 +108,7 @@ impl NotifyFiles {
 
     /// From now on, notifications of these queues reach `signal`. To be called
     /// again before each wait, since the files may have been replaced.
-    pub(super) fn listen(&self, queues: &[String], signal: &Arc<Notify>, keeper: &Arc<Keeper>) {
+    pub(super) fn listen(&self, queues: &[String], signal: &Arc<Notify>, maintenance: &Arc<Maintenance>) {
         let mut listener = lock(&self.listener);
         let folder = self.base_path.join(FOLDER);
         let workers = self.base_path.join(process_lock::FOLDER);
@@ -129,7 +129,7 @@ impl NotifyFiles {
         }
         let watching = (|| {
             if listener.watcher.is_none() {
-                listener.watcher = Some(watcher(&workers, signal.clone(), keeper.clone())?);
+                listener.watcher = Some(watcher(&workers, signal.clone(), maintenance.clone())?);
             }
             for file in missing {
                 listener.watch(&file, signal, || {
@@ -181,15 +181,19 @@ impl Listener {
     }
 }
 
-fn watcher(workers: &Path, signal: Arc<Notify>, keeper: Arc<Keeper>) -> notify::Result<notify::RecommendedWatcher> {
+fn watcher(
+    workers: &Path,
+    signal: Arc<Notify>,
+    maintenance: Arc<Maintenance>,
+) -> notify::Result<notify::RecommendedWatcher> {
     let workers = workers.to_owned();
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| match react(&event, &workers) {
         Reaction::Nothing => {}
         Reaction::Look => signal.notify(),
-        Reaction::ScanDeadProcesses => keeper.look_for_the_dead(),
+        Reaction::ScanDeadProcesses => maintenance.scan_dead_processes(),
         Reaction::Both => {
             signal.notify();
-            keeper.look_for_the_dead();
+            maintenance.scan_dead_processes();
         }
     })
 }

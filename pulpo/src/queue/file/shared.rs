@@ -9,18 +9,18 @@ use rusqlite::Connection;
 use super::attached::Attached;
 use super::error::SqliteError;
 use super::grace::Grace;
-use super::keeper::Keeper;
-use super::lease::{self, Ending};
+use super::lease::Ending;
+use super::maintenance::Maintenance;
 use super::micros;
 use super::notify_file::NotifyFiles;
 use super::opened::Opened;
-use super::prefetch::PrefetchBuffer;
 use super::process_lock::{self, ProcessLock};
 use super::schema;
 use super::writer::{Durability, Writer, check_version};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::process::fork::Unforked;
-use crate::queue::{Lease, QueueError};
+use crate::queue::QueueError;
+use crate::queue::prefetch::Prefetch;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -38,9 +38,9 @@ pub(super) struct Shared {
     pub(super) interrupts: AtomicU64,
     pub(super) process_lock: Unforked<ProcessLock>,
     leases: AtomicU64,
-    /// One for each choice of queues that its consumers serve.
-    prefetch_buffers: Mutex<Vec<Arc<PrefetchBuffer>>>,
-    pub(super) keeper: Arc<Keeper>,
+    /// What is leased ahead, and what is to be committed.
+    pub(super) prefetch: Prefetch<Arc<Shared>>,
+    pub(super) maintenance: Arc<Maintenance>,
     /// For what goes by real time, whatever the queue's clock is.
     pub(super) real: SystemClock,
     /// The database, and the folder that it is in; `None` in memory.
@@ -77,8 +77,8 @@ impl Shared {
             process_lock: Unforked::new(ProcessLock::new(id, folder.as_deref())),
             // An empty cell says 0.
             leases: AtomicU64::new(1),
-            prefetch_buffers: Mutex::default(),
-            keeper: Arc::default(),
+            prefetch: Prefetch::default(),
+            maintenance: Arc::default(),
             real: SystemClock::new(),
             place,
             file,
@@ -117,7 +117,7 @@ impl Shared {
     /// and of their ends.
     pub(super) fn listen(&self, queues: &[String]) {
         if let Some(files) = &self.notify {
-            files.listen(queues, &self.signal, &self.keeper);
+            files.listen(queues, &self.signal, &self.maintenance);
         }
     }
 
@@ -125,9 +125,9 @@ impl Shared {
     /// those have left that died.
     pub(super) fn appear(self: &Arc<Self>, queues: &[String]) {
         self.process_lock.register();
-        if !self.keeper.runs() {
+        if !self.maintenance.runs() {
             self.end_leases_of_the_dead();
-            Keeper::run(self);
+            Maintenance::start(self);
         }
         self.listen(queues);
     }
@@ -185,50 +185,6 @@ impl Shared {
         self.leases.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// What lies ready for the consumers of these queues.
-    pub(super) fn prefetch_buffer(&self, queues: &Arc<[String]>) -> Arc<PrefetchBuffer> {
-        let mut buffers = lock(&self.prefetch_buffers);
-        if let Some(buffer) = buffers.iter().find(|buffer| buffer.queues == *queues) {
-            return buffer.clone();
-        }
-        let buffer = Arc::new(PrefetchBuffer::new(queues.clone()));
-        buffers.push(buffer.clone());
-        buffer
-    }
-
-    pub(super) fn prefetch_buffers(&self) -> Vec<Arc<PrefetchBuffer>> {
-        lock(&self.prefetch_buffers).clone()
-    }
-
-    /// Carries out the deferred commits.
-    pub(super) fn flush(&self) -> Result<(), QueueError> {
-        let flushed = self.writer.flush();
-        match &flushed {
-            Ok(()) => self.grace.succeeded(&*self.clock),
-            Err(_) => self.grace.failed(&*self.clock),
-        }
-        flushed.map_err(|error| self.error(error))
-    }
-
-    /// Makes ready again what was leased ahead from these queues and not
-    /// handed to a lane.
-    pub(super) fn give_back(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), SqliteError> {
-        if leases.is_empty() {
-            return Ok(());
-        }
-        self.write(Durability::Lazy, move |connection| lease::give_back(connection, &leases))?;
-        self.notify(queues);
-        Ok(())
-    }
-
-    /// The same with all of it.
-    pub(super) fn give_back_all(&self) -> Result<(), QueueError> {
-        for buffer in self.prefetch_buffers() {
-            self.give_back(&buffer.queues, buffer.clear()).map_err(|error| self.error(error))?;
-        }
-        Ok(())
-    }
-
     /// Ends the leases of processes that have died, at once: what they were
     /// running counts as an attempt, and what they had only leased does not.
     pub(super) fn end_leases_of_the_dead(self: &Arc<Self>) {
@@ -253,12 +209,12 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The keeper and the files are those of the parent.
+        // The thread and the files are those of the parent.
         if self.check().is_err() {
             return;
         }
-        self.keeper.end();
-        if !self.writer.has_deferred() && self.prefetch_buffers().iter().all(|buffer| buffer.is_empty()) {
+        self.maintenance.end();
+        if self.prefetch.is_empty() {
             self.process_lock.unregister();
         }
     }

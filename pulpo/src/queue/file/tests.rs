@@ -8,6 +8,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::*;
 use crate::clock::{ManualClock, lock};
+use crate::queue::prefetch::{Found, LeaseRequest, Leased, buffer};
 use crate::queue::{DequeueFilter, Settlement};
 
 fn at_nine() -> ManualClock {
@@ -70,6 +71,11 @@ fn note(event: TraceEvent<'_>) {
     }
 }
 
+fn fetch(queue: &FileQueue, name: &str, looks_first: bool) -> Found<Vec<Leased<process_lock::Run>>> {
+    let request = LeaseRequest { queues: [name.to_owned()].into(), filter: DequeueFilter::all(), at_once: 1, ahead: 0 };
+    buffer::fetch(&queue.0.prefetch.deferred, &queue.0, request, looks_first).expect("a look")
+}
+
 /// Does everything that a queue can, with messages of all kinds.
 fn use_everything(queue: &FileQueue, clock: &ManualClock) {
     let queues = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
@@ -97,7 +103,7 @@ fn use_everything(queue: &FileQueue, clock: &ManualClock) {
     // Given back, ended by time, and ended with its process.
     let lost = take(&mut seat, &all);
     let short = Duration::from_secs(3600);
-    queue.0.give_back(&queues, vec![lost]).expect("given back");
+    queue.0.prefetch.release(&queue.0, &queues, vec![lost]).expect("given back");
     take(&mut seat, &all);
     clock.advance(short);
     clock.jump(TimeDelta::days(-1));
@@ -114,9 +120,7 @@ fn use_everything(queue: &FileQueue, clock: &ManualClock) {
     queue.pause("b", Duration::ZERO).expect("resumed");
     let empty = queue.consumer(&["nothing".to_owned()]).expect("a seat").dequeue(&all, Duration::ZERO).expect("a look");
     assert!(empty.is_none());
-    let quiet =
-        prefetch::fetch(&queue.0, &["nothing".to_owned()].into(), DequeueFilter::all(), 1, true).expect("a look");
-    assert!(matches!(quiet, prefetch::Found::Nothing(_)));
+    assert!(matches!(fetch(queue, "nothing", true), Found::Nothing(_)));
     let now = clock.now();
     let states = MessageState::ALL.map(|state| Filter::all().state(state));
     let filters = [
@@ -257,11 +261,9 @@ fn many_that_fall_due_at_once_take_many_short_transactions() {
     assert_eq!(queue.stats().expect("counted").counts[0].ready, 5000, "they are seen as ready");
     // One look, for another queue, moves a thousand, and says that it is to be
     // followed by another at once.
-    let names: Arc<[String]> = ["elsewhere".to_owned()].into();
     let looks = std::iter::from_fn(|| {
-        let found = prefetch::fetch(&queue.0, &names, DequeueFilter::all(), 1, false).expect("a look");
-        let prefetch::Found::Nothing(nothing) = found else { panic!("there is nothing elsewhere") };
-        nothing.next.filter(|next| *next <= micros(clock.now()))
+        let Found::Nothing(nothing) = fetch(&queue, "elsewhere", false) else { panic!("there is nothing elsewhere") };
+        nothing.next.filter(|next| *next <= clock.now())
     });
     assert_eq!(looks.count(), 4);
     assert_eq!(one::<i64>(&queue, "SELECT count(*) FROM message WHERE state = 0"), 5000);

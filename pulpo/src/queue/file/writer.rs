@@ -13,17 +13,13 @@
 //! with twice as many syncs. Nobody waits for others that were not there the
 //! last time.
 //!
-//! A deferred write is one that nobody waits for: it goes with the next
-//! transaction, or with [`Writer::flush`].
-//!
 //! # Invariants
-//! - A write that fails or panics takes no other one with it, deferred or not.
+//! - A write that fails or panics takes no other one with it.
 //! - Whatever becomes of a leader, everybody in its group is told, and another
 //!   one leads.
 //! - Nothing is written into a schema of another version.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,9 +28,10 @@ use rusqlite::{Connection, ErrorCode};
 use super::attached::Attached;
 use super::busy::Patience;
 use super::error::SqliteError;
-use crate::clock::{Clock as _, SystemClock, lock};
+use crate::clock::{Clock as _, SystemClock};
 use crate::guard::catch;
 use crate::queue::QueueError;
+use crate::sync::{lock, wait_timeout_while};
 
 /// What a power cut may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,8 +55,6 @@ pub(super) struct Writer {
     writing: Mutex<Writing>,
     /// How long to wait for other processes.
     patience: Arc<Patience>,
-    /// Whether deferred writes are pending or being written.
-    any_deferred: AtomicBool,
 }
 
 /// What is to be written.
@@ -73,11 +68,6 @@ struct Pending {
     expected_syncs: usize,
     /// How long that one took, with all that was written.
     sync_took: Duration,
-    deferred: Vec<Box<dyn Deferred>>,
-    /// Since when the first of them waits.
-    deferred_since: Option<Duration>,
-    /// Why the last of them had to stay.
-    deferred_failure: Option<SqliteError>,
 }
 
 impl Pending {
@@ -103,15 +93,6 @@ struct Request {
     /// Whether it may wait for long for other processes.
     patient: bool,
     waiter: Arc<Waiter>,
-}
-
-/// A write that nobody waits for. It needs no sync.
-pub(super) trait Deferred: Send {
-    /// Writes. May be called again after a rollback.
-    fn write(&mut self, connection: &Connection) -> rusqlite::Result<()>;
-
-    /// It is committed, or never will be.
-    fn complete(&mut self, result: Result<(), &SqliteError>);
 }
 
 /// A thread that waits.
@@ -140,13 +121,6 @@ struct Writing {
     version: Option<i64>,
 }
 
-/// What one leader writes.
-#[derive(Default)]
-struct Group {
-    deferred: Vec<Box<dyn Deferred>>,
-    requests: Vec<Request>,
-}
-
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").field("place", &self.place).finish_non_exhaustive()
@@ -163,7 +137,6 @@ impl Writer {
             complete: Condvar::new(),
             writing,
             patience: Arc::default(),
-            any_deferred: AtomicBool::new(false),
         }
     }
 
@@ -211,40 +184,6 @@ impl Writer {
         Ok(lock(&result).take().expect("an operation that went well left its result"))
     }
 
-    /// Has this written with the next transaction. Says whether it is the
-    /// first to wait for that.
-    pub(super) fn defer(&self, write: Box<dyn Deferred>) -> bool {
-        let mut pending = lock(&self.pending);
-        pending.deferred.push(write);
-        self.any_deferred.store(true, Ordering::SeqCst);
-        let is_first = pending.deferred_since.is_none();
-        pending.deferred_since.get_or_insert(self.clock.uptime());
-        is_first
-    }
-
-    /// How long the first deferred write has waited.
-    pub(super) fn deferred_for(&self) -> Option<Duration> {
-        if !self.any_deferred.load(Ordering::SeqCst) {
-            return None;
-        }
-        let since = lock(&self.pending).deferred_since;
-        since.map(|since| self.clock.uptime().saturating_sub(since))
-    }
-
-    /// Whether there are deferred writes that are not committed.
-    pub(super) fn has_deferred(&self) -> bool {
-        self.any_deferred.load(Ordering::SeqCst)
-    }
-
-    /// Returns when all writes that were deferred before are committed.
-    pub(super) fn flush(&self) -> Result<(), SqliteError> {
-        if !self.has_deferred() {
-            return Ok(());
-        }
-        self.try_write(Durability::Lazy, false, |_| Ok(()))?;
-        lock(&self.pending).deferred_failure.clone().map_or(Ok(()), Err)
-    }
-
     /// The connection itself, for tests.
     #[cfg(test)]
     pub(super) fn with_connection(&self, with: impl FnOnce(&mut Connection)) {
@@ -258,60 +197,43 @@ impl Writer {
 
     /// Runs all that is pending, the leader's own among it, and hands over.
     fn lead(&self) {
-        let mut leading = Leading { writer: self, group: Group::default() };
+        let mut leading = Leading { writer: self, group: Vec::new() };
         leading.group = self.gather();
         let started = self.clock.uptime();
+        let is_patient = leading.group.iter().any(|request| request.patient);
         let mut writing = lock(&self.writing);
-        let (failures, results) =
-            self.patience.while_waiting(leading.group.is_patient(), || writing.run(&mut leading.group));
+        let results = self.patience.while_waiting(is_patient, || writing.run(&mut leading.group));
+        drop(writing);
         self.patience
             .note(results.iter().any(|done| done.as_ref().is_err_and(|error| error.is(ErrorCode::DatabaseBusy))));
-        self.remember(&mut leading.group, failures, started);
-        for (request, done) in leading.group.requests.drain(..).zip(results) {
+        self.remember(&leading.group, started);
+        for (request, done) in leading.group.drain(..).zip(results) {
             request.waiter.tell(Reply::Done(done));
         }
     }
 
     /// All that is pending, once those have come again that were just told.
-    fn gather(&self) -> Group {
+    fn gather(&self) -> Vec<Request> {
         let mut pending = lock(&self.pending);
         if pending.syncs() > 0 && !pending.is_complete() {
             let window = pending.sync_took.min(MAX_GROUP_WINDOW);
             let incomplete = |pending: &mut Pending| !pending.is_complete();
             pending.gathers = true;
-            let waited = self.complete.wait_timeout_while(pending, window, incomplete);
-            pending = waited.unwrap_or_else(PoisonError::into_inner).0;
+            pending = wait_timeout_while(&self.complete, pending, window, incomplete);
             pending.gathers = false;
         }
-        pending.deferred_since = None;
-        Group { deferred: std::mem::take(&mut pending.deferred), requests: std::mem::take(&mut pending.requests) }
+        std::mem::take(&mut pending.requests)
     }
 
     /// Before anybody is told, and can come again.
-    fn remember(&self, group: &mut Group, failures: Vec<Option<SqliteError>>, started: Duration) {
-        let syncs = synced(&group.requests);
-        if group.deferred.is_empty() && syncs == 0 {
+    fn remember(&self, group: &[Request], started: Duration) {
+        let syncs = synced(group);
+        if syncs == 0 {
             return;
         }
-        let mut stay = Vec::new();
-        for (mut write, failure) in group.deferred.drain(..).zip(failures) {
-            match failure {
-                Some(error) if error.is_transient() => stay.push((write, error)),
-                failure => write.complete(failure.as_ref().map_or(Ok(()), Err)),
-            }
-        }
         let mut pending = lock(&self.pending);
-        if syncs > 0 {
-            pending.expected_syncs = syncs + pending.syncs();
-            pending.sync_took = self.clock.uptime().saturating_sub(started);
-        }
-        pending.deferred_failure = stay.last().map(|(_, error)| error.clone());
-        if !stay.is_empty() {
-            pending.deferred_since.get_or_insert(started);
-            let newer = std::mem::take(&mut pending.deferred);
-            pending.deferred = stay.into_iter().map(|(write, _)| write).chain(newer).collect();
-        }
-        self.any_deferred.store(!pending.deferred.is_empty(), Ordering::SeqCst);
+        pending.expected_syncs = syncs + pending.syncs();
+        pending.sync_took = self.clock.uptime().saturating_sub(started);
     }
 }
 
@@ -320,21 +242,16 @@ impl Writer {
 struct Leading<'a> {
     writer: &'a Writer,
     /// Those that have not been told.
-    group: Group,
+    group: Vec<Request>,
 }
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
         let panicked = || SqliteError::other("the thread that was to write it panicked".to_owned());
-        for request in self.group.requests.drain(..) {
+        for request in self.group.drain(..) {
             request.waiter.tell(Reply::Done(Err(panicked())));
         }
         let mut pending = lock(&self.writer.pending);
-        if !self.group.deferred.is_empty() {
-            pending.deferred.append(&mut self.group.deferred);
-            pending.deferred_since.get_or_insert_with(|| self.writer.clock.uptime());
-            pending.deferred_failure = Some(panicked());
-        }
         match pending.requests.first() {
             Some(next) => next.waiter.tell(Reply::Lead),
             None => pending.has_leader = false,
@@ -365,50 +282,24 @@ impl Waiter {
     }
 }
 
-impl Group {
-    fn len(&self) -> usize {
-        self.deferred.len() + self.requests.len()
-    }
-
-    fn durability(&self) -> Durability {
-        self.requests.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy)
-    }
-
-    fn is_patient(&self) -> bool {
-        self.requests.iter().any(|request| request.patient)
-    }
-}
-
 impl Writing {
-    /// What became of each deferred write and of each request.
-    fn run(&mut self, group: &mut Group) -> (Vec<Option<SqliteError>>, Vec<Result<(), SqliteError>>) {
-        let (deferred, requests) = (group.deferred.len(), group.requests.len());
-        let durability = group.durability();
-        let all = |connection: &Connection| {
-            group.deferred.iter_mut().try_for_each(|write| call(|| write.write(connection)))?;
-            group.requests.iter_mut().try_for_each(|request| call(|| (request.operation)(connection)))
-        };
+    /// What became of each.
+    fn run(&mut self, group: &mut [Request]) -> Vec<Result<(), SqliteError>> {
+        let durability = group.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy);
+        let all =
+            |connection: &Connection| group.iter_mut().try_for_each(|request| call(|| (request.operation)(connection)));
         match self.transaction(durability, all) {
-            Ok(()) => (vec![None; deferred], vec![Ok(()); requests]),
+            Ok(()) => vec![Ok(()); group.len()],
             // One that cannot be written must not take the others with it.
             Err(Failed::Within(_)) if group.len() > 1 => {
-                let alone = |write: &mut Box<dyn Deferred>| {
-                    self.transaction(Durability::Lazy, |connection| call(|| write.write(connection)))
-                        .map_err(Failed::into_error)
-                        .err()
-                };
-                let failures = group.deferred.iter_mut().map(alone).collect();
                 let alone = |request: &mut Request| {
                     let operation = &mut request.operation;
                     self.transaction(request.durability, |connection| call(|| operation(connection)))
                         .map_err(Failed::into_error)
                 };
-                (failures, group.requests.iter_mut().map(alone).collect())
+                group.iter_mut().map(alone).collect()
             }
-            Err(failed) => {
-                let error = failed.into_error();
-                (vec![Some(error.clone()); deferred], vec![Err(error); requests])
-            }
+            Err(failed) => vec![Err(failed.into_error()); group.len()],
         }
     }
 

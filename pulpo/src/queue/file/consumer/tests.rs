@@ -3,10 +3,10 @@ use std::path::Path;
 use chrono::TimeDelta;
 
 use super::super::FileQueue;
-use super::super::prefetch::fetch;
 use super::super::process_lock::{ProcessLock, RunRecord, new_id};
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
+use crate::queue::prefetch::{LeaseRequest, buffer::fetch};
 use crate::queue::{Filter, Inspection as _, QueueAdapter as _};
 
 type Seat = Box<dyn Consumer>;
@@ -100,6 +100,12 @@ fn a_job_of_a_batch_that_is_done_does_not_look_as_if_it_ran() {
     assert_eq!(seen(), [false; 4]);
 }
 
+fn look(queue: &FileQueue) -> Result<Found<Vec<Leased<Run>>>, super::super::error::SqliteError> {
+    let request =
+        LeaseRequest { queues: ["pulpo".to_owned()].into(), filter: DequeueFilter::all(), at_once: 1, ahead: 0 };
+    fetch(&queue.0.prefetch.deferred, &queue.0, request, true)
+}
+
 #[test]
 fn a_look_in_vain_takes_no_lock_that_others_need() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -109,7 +115,7 @@ fn a_look_in_vain_takes_no_lock_that_others_need() {
     // Another process has begun to write, and does not come to an end.
     let other = Connection::open(folder.path().join("queue.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");
-    let found = fetch(&queue.0, &["pulpo".to_owned()].into(), DequeueFilter::all(), 1, true).expect("a look");
+    let found = look(&queue).expect("a look");
     assert!(matches!(found, Found::Nothing(nothing) if nothing.next.is_none()));
     other.execute_batch("ROLLBACK").expect("ended");
     // What is there, or due, or a lease that has ended, is found.
@@ -120,7 +126,7 @@ fn a_look_in_vain_takes_no_lock_that_others_need() {
     ] {
         publish(&queue, 1);
         write(&queue, statement);
-        let found = fetch(&queue.0, &["pulpo".to_owned()].into(), DequeueFilter::all(), 1, true).expect("a look");
+        let found = look(&queue).expect("a look");
         assert!(matches!(found, Found::Leased(_)), "{statement}");
         queue.delete(&Filter::all()).expect("deleted");
         write(&queue, "DELETE FROM message; DELETE FROM kind");

@@ -7,7 +7,7 @@ use super::*;
 struct Listening {
     files: NotifyFiles,
     signal: Arc<Notify>,
-    keeper: Arc<Keeper>,
+    maintenance: Arc<Maintenance>,
 }
 
 impl Listening {
@@ -16,12 +16,12 @@ impl Listening {
             fs::write(base_path.join("queue.db"), "").expect("written");
         }
         let signal = Notify::new(Arc::new(SystemClock::new()));
-        Self { files: NotifyFiles::new(base_path), signal, keeper: Arc::default() }
+        Self { files: NotifyFiles::new(base_path), signal, maintenance: Arc::default() }
     }
 
     fn listen(&self, queues: &[&str]) -> u64 {
         let queues: Vec<_> = queues.iter().map(|&queue| queue.to_owned()).collect();
-        self.files.listen(&queues, &self.signal, &self.keeper);
+        self.files.listen(&queues, &self.signal, &self.maintenance);
         self.signal.generation()
     }
 

@@ -1,5 +1,5 @@
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
@@ -104,8 +104,8 @@ fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
         operation: Box::new(move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]).map(drop)),
         ..request(Durability::Synced, &Arc::default())
     };
-    let mut group = Group { requests: vec![insert_x(2), insert_x(1), insert_x(3)], deferred: Vec::new() };
-    let outcome = lock(&writer.writing).run(&mut group).1;
+    let mut group = vec![insert_x(2), insert_x(1), insert_x(3)];
+    let outcome = lock(&writer.writing).run(&mut group);
     assert!(outcome[0].is_ok() && outcome[1].is_err() && outcome[2].is_ok());
     assert_eq!(count(&writer), 3);
 }
@@ -201,100 +201,12 @@ fn a_leader_that_panics_tells_all_and_hands_over() {
     let writer = writer();
     let lazy = |waiter| request(Durability::Lazy, waiter);
     let waiters: Vec<Arc<Waiter>> = (0..3).map(|_| Arc::default()).collect();
-    let log = Arc::new(Mutex::new(Vec::new()));
     lock(&writer.pending).has_leader = true;
     lock(&writer.pending).requests.push(lazy(&waiters[2]));
-    let group = Group { requests: vec![lazy(&waiters[0]), lazy(&waiters[1])], deferred: vec![Insert::of(7, &log)] };
+    let group = vec![lazy(&waiters[0]), lazy(&waiters[1])];
     drop(Leading { writer: &writer, group });
     assert!(waiters[..2].iter().all(|waiter| matches!(waiter.wait(), Reply::Done(Err(_)))));
     assert!(matches!(waiters[2].wait(), Reply::Lead));
-    // What was deferred is not lost.
-    lock(&writer.pending).requests.clear();
-    writer.lead();
-    assert_eq!(*lock(&log), [(7, None)]);
-    assert_eq!(count(&writer), 1);
-}
-
-/// Inserts a row, with nobody who waits for it.
-struct Insert(i64, Arc<Mutex<Log>>);
-
-/// Rows, and why they could not be written.
-type Log = Vec<(i64, Option<String>)>;
-
-impl Insert {
-    fn of(x: i64, log: &Arc<Mutex<Log>>) -> Box<dyn Deferred> {
-        Box::new(Self(x, log.clone()))
-    }
-}
-
-impl Deferred for Insert {
-    fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        connection.execute("INSERT INTO t VALUES (?1)", [self.0]).map(drop)
-    }
-
-    fn complete(&mut self, result: Result<(), &SqliteError>) {
-        lock(&self.1).push((self.0, result.err().map(ToString::to_string)));
-    }
-}
-
-#[test]
-fn a_deferred_write_goes_with_the_next_transaction() {
-    let writer = writer();
-    let log = Arc::new(Mutex::new(Vec::new()));
-    assert!(writer.defer(Insert::of(1, &log)), "the first one");
-    assert!(!writer.defer(Insert::of(2, &log)));
-    assert!(writer.has_deferred() && writer.deferred_for().is_some() && lock(&log).is_empty());
-    insert(&writer, 3).expect("written");
-    assert_eq!(*lock(&log), [(1, None), (2, None)]);
-    assert!(!writer.has_deferred() && writer.deferred_for().is_none());
-    assert!(writer.defer(Insert::of(4, &log)));
-    writer.flush().expect("written");
-    assert_eq!(lock(&log).len(), 3);
-    assert_eq!(count(&writer), 4);
-}
-
-#[test]
-fn a_deferred_write_that_fails_for_good_takes_no_other_one_with_it() {
-    let writer = writer();
-    insert(&writer, 1).expect("written");
-    let log = Arc::new(Mutex::new(Vec::new()));
-    for x in [5, 1, 6] {
-        writer.defer(Insert::of(x, &log));
-    }
-    insert(&writer, 7).expect("written");
-    let log = lock(&log);
-    assert_eq!([&log[0], &log[2]], [&(5, None), &(6, None)]);
-    assert!(log[1].1.as_ref().is_some_and(|error| error.contains("UNIQUE")), "{log:?}");
-    assert!(!writer.has_deferred(), "it is given up");
-    assert_eq!(count(&writer), 4);
-}
-
-#[test]
-fn a_deferred_write_that_may_succeed_later_stays() {
-    let writer = writer();
-    let set = |pages: u32| {
-        let pragma = format!("PRAGMA max_page_count = {pages}");
-        lock(&writer.writing).connection.connection().execute_batch(&pragma).expect("set");
-    };
-    struct Big(Arc<AtomicUsize>);
-    impl Deferred for Big {
-        fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-            connection.execute_batch("CREATE TABLE IF NOT EXISTS u(x); INSERT INTO u VALUES (zeroblob(100000))")
-        }
-        fn complete(&mut self, result: Result<(), &SqliteError>) {
-            result.expect("written");
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-    let done = Arc::new(AtomicUsize::new(0));
-    set(4);
-    writer.defer(Box::new(Big(done.clone())));
-    insert(&writer, 1).expect("another one is written");
-    assert!(writer.flush().is_err() && writer.has_deferred() && writer.deferred_for().is_some());
-    set(1000);
-    writer.flush().expect("there is room again");
-    assert!(!writer.has_deferred());
-    assert_eq!(done.load(Ordering::SeqCst), 1);
 }
 
 #[test]
@@ -426,7 +338,7 @@ fn a_clock_that_panics_does_not_end_the_thread_that_looks_after_the_queue() {
     let dead = folder.path().join("workers/00000000000000ff");
     std::fs::write(&dead, "").expect("written");
     let before = clock.2.load(Ordering::SeqCst);
-    queue.0.keeper.look_for_the_dead();
+    queue.0.maintenance.scan_dead_processes();
     until("it has panicked twice", &|| clock.2.load(Ordering::SeqCst) >= before + 2);
     clock.0.store(false, Ordering::SeqCst);
     until("the dead process is found", &|| !dead.exists());

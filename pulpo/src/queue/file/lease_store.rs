@@ -1,0 +1,138 @@
+//! Settles and leases in one transaction: what leasing ahead and deferred
+//! commits need of the embedded queue.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::error::SqliteError;
+use super::grace::{self, NextWaits};
+use super::lease::{self, lease};
+use super::process_lock::Run;
+use super::shared::Shared;
+use super::writer::Durability;
+use super::{dequeue, pauses, time};
+use crate::queue::Lease;
+use crate::queue::prefetch::{DeferredCommit, Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, StoreError};
+
+impl LeaseStore for Arc<Shared> {
+    type Tag = Run;
+    type Error = SqliteError;
+
+    fn exchange(&self, exchange: &Arc<Exchange<Run>>) -> Result<Exchanged<Run>, SqliteError> {
+        let asked = grace::Moment::of(&*self.clock);
+        let number = self.next_lease();
+        let (us, exchange) = (self.clone(), exchange.clone());
+        self.write(Durability::Lazy, move |connection| {
+            let committed = commit(connection, &us, &exchange.commits)?;
+            let leased = match &exchange.lease {
+                Some(request) => lease_next(connection, &us, request, asked, number)?,
+                None => Offer::NothingBefore(None),
+            };
+            Ok(Exchanged { committed, leased })
+        })
+    }
+
+    fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), SqliteError> {
+        self.write(Durability::Lazy, move |connection| lease::release(connection, &leases))?;
+        self.notify(queues);
+        Ok(())
+    }
+
+    /// Without the lock of the writer, which all processes share.
+    fn look(&self, request: &LeaseRequest) -> Result<Look, SqliteError> {
+        let LeaseRequest { queues, filter, .. } = request.clone();
+        let now = Shared::now(self);
+        self.try_read(move |connection| {
+            let next = NextWaits::of(connection)?.first();
+            let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
+            let is_quiet =
+                next.is_none_or(|next| next > now) && dequeue::next(connection, &queues, &filter, 1)?.is_empty();
+            let next = next.into_iter().chain(resumed).min().map(time);
+            Ok(if is_quiet { Look::NothingBefore(next) } else { Look::Unknown })
+        })
+    }
+
+    fn can_prefetch(&self) -> bool {
+        self.process_lock.is_visible()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn generation(&self) -> u64 {
+        self.signal.generation()
+    }
+
+    fn wake_upkeep(&self) {
+        self.maintenance.wake();
+    }
+}
+
+impl StoreError for SqliteError {
+    fn is_transient(&self) -> bool {
+        self.is_transient()
+    }
+}
+
+/// For each message that is done, whether its lease was still this one.
+fn commit(connection: &Connection, us: &Shared, commits: &[DeferredCommit<Run>]) -> rusqlite::Result<Vec<bool>> {
+    let archive_at = (us.archive && !commits.is_empty()).then(|| us.now());
+    let one = |commit: &DeferredCommit<Run>| {
+        remove(connection, commit.tag.message, &commit.lease.token, "done", archive_at).map(|removed| removed > 0)
+    };
+    commits.iter().map(one).collect()
+}
+
+/// Ends the waits that are over, and leases the next messages.
+fn lease_next(
+    connection: &Connection,
+    us: &Shared,
+    request: &LeaseRequest,
+    asked: grace::Moment,
+    number: u64,
+) -> rusqlite::Result<Offer<Run>> {
+    // Only now, since others may have kept the database locked meanwhile: a
+    // lease lasts its ttr from here.
+    let ends = us.grace.look(asked, &*us.clock);
+    let now = ends.now();
+    ends.apply(connection, &us.process_lock, us.folder.as_deref())?;
+    let (queues, resumed) = pauses::leave_out(connection, &request.queues, now)?;
+    let ids = dequeue::next(connection, &queues, &request.filter, request.most())?;
+    if !ids.is_empty() {
+        return Ok(Offer::Messages(lease(connection, &ids, (us.process_lock.id(), number), now)?));
+    }
+    let next = NextWaits::of(connection)?.next_look(now);
+    Ok(Offer::NothingBefore(next.into_iter().chain(resumed).min().map(time)))
+}
+
+/// Deletes a message, and archives it at this time if that is wanted.
+pub(super) fn remove(
+    connection: &Connection,
+    id: i64,
+    token: &str,
+    outcome: &str,
+    archive_at: Option<i64>,
+) -> rusqlite::Result<usize> {
+    if let Some(now) = archive_at {
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text)
+                 SELECT id, queue, (SELECT request_type FROM kind WHERE kind.id = message.kind), ?3, attempts,
+                    enqueued_at, ?4, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id), '')
+                 FROM message WHERE id = ?1 AND lease = ?2",
+            )?
+            .execute(params![id, token, outcome, now])?;
+    }
+    // A reserved message is in no count.
+    let is_long: Option<bool> = connection
+        .prepare_cached("DELETE FROM message WHERE id = ?1 AND lease = ?2 RETURNING text IS NULL")?
+        .query_row(params![id, token], |row| row.get(0))
+        .optional()?;
+    if is_long == Some(true) {
+        connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?.execute([id])?;
+    }
+    Ok(is_long.map_or(0, |_| 1))
+}

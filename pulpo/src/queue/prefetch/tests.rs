@@ -1,0 +1,242 @@
+use std::collections::{BTreeMap, HashSet};
+use std::sync::mpsc;
+use std::thread;
+
+use super::*;
+use crate::guard::catch;
+use crate::queue::Delivery;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// A queue in a map: what fails, and how, is said beside it.
+#[derive(Debug, Default)]
+struct Map {
+    waiting: Mutex<BTreeMap<u64, String>>,
+    leased: Mutex<HashSet<u64>>,
+    /// Commits that fail for good.
+    stuck: Mutex<HashSet<u64>>,
+    /// Nothing can be written now.
+    is_down: Mutex<bool>,
+    /// The next exchange panics.
+    panics: Mutex<bool>,
+    /// Each exchange says that it has begun, and waits until it may go on.
+    gate: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
+    exchanges: AtomicUsize,
+    woken: AtomicUsize,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failure(&'static str);
+
+impl StoreError for Failure {
+    fn is_transient(&self) -> bool {
+        self.0 == "down"
+    }
+}
+
+impl LeaseStore for Arc<Map> {
+    type Tag = u64;
+    type Error = Failure;
+
+    fn exchange(&self, exchange: &Arc<Exchange<u64>>) -> Result<Exchanged<u64>, Failure> {
+        self.exchanges.fetch_add(1, Ordering::SeqCst);
+        if let Some((began, go)) = lock(&self.gate).take() {
+            began.send(()).expect("heard");
+            go.recv().expect("told");
+        }
+        assert!(!std::mem::take(&mut *lock(&self.panics)), "it panics");
+        if *lock(&self.is_down) {
+            return Err(Failure("down"));
+        }
+        if exchange.commits.iter().any(|commit| lock(&self.stuck).contains(&commit.tag)) {
+            return Err(Failure("a constraint"));
+        }
+        let committed = exchange.commits.iter().map(|commit| lock(&self.leased).remove(&commit.tag)).collect();
+        let Some(request) = &exchange.lease else {
+            return Ok(Exchanged { committed, leased: Offer::NothingBefore(None) });
+        };
+        let mut waiting = lock(&self.waiting);
+        let fitting = waiting.iter().filter(|(_, kind)| !request.filter.except_types.contains(kind));
+        let ids: Vec<_> = fitting.map(|(id, _)| *id).take(request.most()).collect();
+        let leased: Vec<_> = ids
+            .into_iter()
+            .map(|id| {
+                let kind = waiting.remove(&id).expect("it waits");
+                lock(&self.leased).insert(id);
+                let lease = Lease { id: id.into(), token: "x".into() };
+                let delivery =
+                    Delivery::new(lease, "q", DateTime::UNIX_EPOCH, Duration::from_secs(60), kind.clone().into());
+                Leased { delivery, request_type: kind.into(), leased_at: DateTime::UNIX_EPOCH, tag: id }
+            })
+            .collect();
+        let leased = if leased.is_empty() { Offer::NothingBefore(None) } else { Offer::Messages(leased) };
+        Ok(Exchanged { committed, leased })
+    }
+
+    fn release(&self, _: &[String], leases: Vec<Lease>) -> Result<(), Failure> {
+        for lease in leases {
+            let id = lease.id.as_str().parse().expect("a number");
+            assert!(lock(&self.leased).remove(&id));
+            lock(&self.waiting).insert(id, "job".to_owned());
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    fn wake_upkeep(&self) {
+        self.woken.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+type Queue = (Arc<Map>, Prefetch<Arc<Map>>, Lane<Arc<Map>>);
+
+fn queue(messages: u64) -> Queue {
+    let map = Map { waiting: Mutex::new((1..=messages).map(|id| (id, "job".to_owned())).collect()), ..Map::default() };
+    let prefetch = Prefetch::default();
+    let lane = prefetch.lane(&["q".to_owned()].into());
+    (Arc::new(map), prefetch, lane)
+}
+
+fn take(lane: &mut Lane<Arc<Map>>, prefetch: &Prefetch<Arc<Map>>, map: &Arc<Map>) -> Leased<u64> {
+    match lane.next(prefetch, map, &DequeueFilter::all(), false).expect("a look") {
+        Found::Leased(leased) => leased,
+        Found::Nothing(_) => panic!("there is none"),
+    }
+}
+
+fn defer(lane: &mut Lane<Arc<Map>>, prefetch: &Prefetch<Arc<Map>>, map: &Arc<Map>, leased: &Leased<u64>) {
+    lane.defer_commit(prefetch, map, leased.delivery.lease.clone(), leased.tag);
+}
+
+#[test]
+fn a_deferred_commit_goes_with_the_next_fetch() {
+    let (map, prefetch, mut lane) = queue(2);
+    let first = take(&mut lane, &prefetch, &map);
+    defer(&mut lane, &prefetch, &map, &first);
+    assert_eq!(map.woken.load(Ordering::SeqCst), 1);
+    assert!(prefetch.deferred.any() && prefetch.deferred.waited().is_some());
+    let second = take(&mut lane, &prefetch, &map);
+    assert_eq!((second.tag, map.exchanges.load(Ordering::SeqCst)), (2, 2));
+    assert_eq!(*lock(&map.leased), [2].into());
+    assert!(!prefetch.deferred.any() && prefetch.is_empty());
+}
+
+#[test]
+fn short_jobs_have_more_leased_ahead_and_long_ones_none() {
+    let (map, prefetch, mut lane) = queue(1000);
+    for _ in 0..20 {
+        let leased = take(&mut lane, &prefetch, &map);
+        defer(&mut lane, &prefetch, &map, &leased);
+    }
+    assert!(map.exchanges.load(Ordering::SeqCst) <= 4, "{map:?}");
+    prefetch.release_all(&map).expect("given back");
+    lane.was_long();
+    take(&mut lane, &prefetch, &map);
+    assert!(prefetch.all().iter().all(|buffer| buffer.is_empty()));
+}
+
+#[test]
+fn a_commit_that_fails_for_good_takes_no_other_and_no_fetch_with_it() {
+    let (map, prefetch, mut lane) = queue(4);
+    let leased: Vec<_> = (0..3).map(|_| take(&mut lane, &prefetch, &map)).collect();
+    lock(&map.stuck).insert(2);
+    leased.iter().for_each(|leased| defer(&mut lane, &prefetch, &map, leased));
+    assert_eq!(take(&mut lane, &prefetch, &map).tag, 4);
+    assert_eq!(*lock(&map.leased), [2, 4].into());
+    assert!(!prefetch.deferred.any(), "it is given up");
+    assert_eq!(lane.take_lost_leases(), [leased[1].delivery.lease.clone()]);
+    assert_eq!(lane.take_lost_leases(), [], "each is said once");
+}
+
+#[test]
+fn a_commit_that_may_succeed_later_stays() {
+    let (map, prefetch, mut lane) = queue(3);
+    let first = take(&mut lane, &prefetch, &map);
+    defer(&mut lane, &prefetch, &map, &first);
+    *lock(&map.is_down) = true;
+    lane.next(&prefetch, &map, &DequeueFilter::all(), false).expect_err("it is down");
+    prefetch.flush(&map).expect_err("it is down");
+    assert!(prefetch.deferred.any() && prefetch.deferred.waited().is_some());
+    // In a batch of which one fails for good, too.
+    *lock(&map.is_down) = false;
+    prefetch.flush(&map).expect("it is up again");
+    assert!(!prefetch.deferred.any() && lock(&map.leased).is_empty());
+    assert_eq!(lane.take_lost_leases(), []);
+}
+
+#[test]
+fn a_lease_that_had_ended_is_told_to_its_own_consumer() {
+    let (map, prefetch, mut first) = queue(2);
+    let mut second = prefetch.lane(&["q".to_owned()].into());
+    let (lost, kept) = (take(&mut first, &prefetch, &map), take(&mut second, &prefetch, &map));
+    lock(&map.leased).remove(&lost.tag);
+    defer(&mut first, &prefetch, &map, &lost);
+    defer(&mut second, &prefetch, &map, &kept);
+    prefetch.flush(&map).expect("carried out");
+    assert_eq!(second.take_lost_leases(), []);
+    assert_eq!(first.take_lost_leases(), [lost.delivery.lease]);
+}
+
+#[test]
+fn an_exchange_that_panics_loses_no_commit_and_keeps_no_lane_waiting() {
+    let (map, prefetch, mut lane) = queue(2);
+    let first = take(&mut lane, &prefetch, &map);
+    defer(&mut lane, &prefetch, &map, &first);
+    *lock(&map.panics) = true;
+    let look = || lane.next(&prefetch, &map, &DequeueFilter::all(), false).map(drop);
+    catch(look).expect_err("it panicked");
+    assert!(prefetch.deferred.any());
+    assert_eq!(take(&mut lane, &prefetch, &map).tag, 2);
+    assert!(!prefetch.deferred.any());
+    assert_eq!(*lock(&map.leased), [2].into());
+}
+
+#[test]
+fn a_flush_waits_for_the_commits_that_another_thread_carries_out() {
+    let (map, prefetch, mut lane) = queue(2);
+    let first = take(&mut lane, &prefetch, &map);
+    defer(&mut lane, &prefetch, &map, &first);
+    let (began, has_begun) = mpsc::channel();
+    let (go, may_go) = mpsc::channel();
+    *lock(&map.gate) = Some((began, may_go));
+    let (done, is_done) = mpsc::channel();
+    thread::scope(|scope| {
+        let (prefetch, map) = (&prefetch, &map);
+        scope.spawn(move || take(&mut lane, prefetch, map));
+        has_begun.recv().expect("begun");
+        scope.spawn(move || {
+            prefetch.flush(map).expect("carried out");
+            done.send(lock(&map.leased).contains(&1)).expect("heard");
+        });
+        assert!(is_done.recv_timeout(Duration::from_millis(50)).is_err(), "it waits");
+        go.send(()).expect("heard");
+        assert!(!is_done.recv().expect("done"), "the first one is committed");
+    });
+}
+
+#[test]
+fn a_lane_takes_of_what_lies_ready_only_what_it_may() {
+    let (map, prefetch, mut lane) = queue(30);
+    for number in 0..3 {
+        lock(&map.waiting).insert(number * 10 + 1, "other".to_owned());
+    }
+    // All are leased, and lie ready.
+    for _ in 0..3 {
+        let leased = take(&mut lane, &prefetch, &map);
+        defer(&mut lane, &prefetch, &map, &leased);
+    }
+    let filter = DequeueFilter::all().except_type("other");
+    let mut next = || match lane.next(&prefetch, &map, &filter, false).expect("a look") {
+        Found::Leased(leased) => Some(leased.request_type),
+        Found::Nothing(_) => None,
+    };
+    let taken: Vec<_> = std::iter::from_fn(&mut next).collect();
+    assert!(taken.iter().all(|kind| &**kind == "job") && taken.len() >= 24, "{taken:?}");
+}

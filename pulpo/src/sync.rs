@@ -1,0 +1,35 @@
+//! Locks and counters that threads share.
+//!
+//! The code that lanes, leaders of a group commit and the upkeep thread meet
+//! in takes them from here, and so does its copy in `tests/models`, where they
+//! are those of a model checker, which tries the orders in which threads may
+//! run.
+
+pub(crate) use std::sync::atomic;
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Locks what stays whole if a thread panics while holding it: each change
+/// under these locks is a single assignment or a push.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits while the condition holds.
+pub(crate) fn wait_while<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    condition: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'a, T> {
+    condvar.wait_while(guard, condition).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits while the condition holds, for this long at most.
+pub(crate) fn wait_timeout_while<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    limit: Duration,
+    condition: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'a, T> {
+    condvar.wait_timeout_while(guard, limit, condition).unwrap_or_else(PoisonError::into_inner).0
+}
