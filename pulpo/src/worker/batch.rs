@@ -76,7 +76,7 @@ impl Lane {
             let left = end.saturating_sub(uptime);
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
-            match consumer.dequeue(&self.permits.pick(Some(&request_type)), wait) {
+            match consumer.dequeue(&self.permits.filter_for_batch(&request_type), wait) {
                 Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, resolved)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}

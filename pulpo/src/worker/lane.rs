@@ -104,9 +104,6 @@ impl Lane {
             if self.consumer.is_none() {
                 return;
             }
-            if self.pending.is_none() {
-                self.permits = Permits::default();
-            }
         }
         self.flush();
     }
@@ -140,7 +137,7 @@ impl Lane {
                 consumer.dequeue(&DequeueFilter::all(), wait)
             } else {
                 let _waiter = self.permits.acquire(&self.shared.limits);
-                consumer.dequeue(&self.permits.pick(None), wait)
+                consumer.dequeue(&self.permits.filter(), wait)
             };
             match found {
                 Ok(found) => {
@@ -322,6 +319,7 @@ impl Lane {
         follow_ups: Vec<NewMessage>,
         took: Duration,
     ) -> Settled {
+        self.permits.note(took < BRIEF);
         let mut refused = None;
         let mut trouble = OutageBackoff::default();
         let mut ended = Some((ending, follow_ups));

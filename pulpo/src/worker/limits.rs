@@ -107,6 +107,8 @@ pub(super) struct Permits {
     limits: Option<Arc<Limits>>,
     /// Of each limit, whether it has a permit.
     held: Vec<bool>,
+    /// Of each limit, whether the job before needed its permit, and was short.
+    was_short: Vec<bool>,
 }
 
 /// A lane that would take more than it may, while this lives.
@@ -125,6 +127,7 @@ impl Permits {
         if self.limits.is_none() {
             self.limits = Some(limits.clone());
             self.held = vec![false; limits.all.len()];
+            self.was_short = vec![false; limits.all.len()];
         }
         // Said first, so that a permit that comes back meanwhile is told of.
         limits.waiting.fetch_add(1, Ordering::SeqCst);
@@ -140,17 +143,40 @@ impl Permits {
         self.held.contains(&false).then_some(waiting)
     }
 
-    /// What may be taken with these.
-    pub(super) fn pick(&self, request_type: Option<&str>) -> DequeueFilter {
-        let mut pick = request_type.map_or_else(DequeueFilter::all, |wanted| DequeueFilter::all().request_type(wanted));
-        let Some(limits) = &self.limits else { return pick };
-        for (limit, _) in limits.all.iter().zip(&self.held).filter(|(_, held)| !**held) {
+    /// What may be taken with these: of what is limited one message, as long as
+    /// the lane has not just done a short job of it. Of short ones several are
+    /// leased at once, and done one after the other with the same permit.
+    pub(super) fn filter(&self) -> DequeueFilter {
+        let mut filter = DequeueFilter::all();
+        let Some(limits) = &self.limits else { return filter };
+        for (index, limit) in limits.all.iter().enumerate() {
+            let (types, queues) = match (self.held[index], self.was_short[index]) {
+                (false, _) => (&mut filter.except_types, &mut filter.except_queues),
+                (true, false) => (&mut filter.single_types, &mut filter.single_queues),
+                (true, true) => continue,
+            };
             match &limit.of {
-                Of::Queue(queue) => pick.except_queues.push(queue.clone()),
-                Of::Handler(handler) => pick.except_types.extend(names(handler).map(str::to_owned)),
+                Of::Queue(queue) => queues.push(queue.clone()),
+                Of::Handler(handler) => types.extend(names(handler).map(str::to_owned)),
             }
         }
-        pick
+        filter
+    }
+
+    /// What may be taken into a batch of this type, which is one run however
+    /// many messages it has.
+    pub(super) fn filter_for_batch(&self, request_type: &str) -> DequeueFilter {
+        let DequeueFilter { except_types, except_queues, .. } = self.filter();
+        let mut filter = DequeueFilter::all().request_type(request_type);
+        (filter.except_types, filter.except_queues) = (except_types, except_queues);
+        filter
+    }
+
+    /// The job that needed them is done, and was short or not.
+    pub(super) fn note(&mut self, was_short: bool) {
+        for (short, held) in self.was_short.iter_mut().zip(&self.held) {
+            *short = was_short && *held;
+        }
     }
 
     /// Keeps those that this message needs, and gives back the others. False
@@ -183,7 +209,7 @@ impl Permits {
         for (index, limit) in limits.all.iter().enumerate() {
             if self.held[index] && which(limit) {
                 out[index] -= 1;
-                self.held[index] = false;
+                (self.held[index], self.was_short[index]) = (false, false);
                 any = true;
             }
         }

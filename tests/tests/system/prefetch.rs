@@ -34,8 +34,13 @@ impl Disk {
 
 /// One whose lease would last for the whole test.
 fn message(priority: u32) -> NewMessage {
-    let mut message = NewMessage::new("pulpo", "x", "{}");
+    let mut message = of_type("x");
     message.priority = Priority::new(priority);
+    message
+}
+
+fn of_type(request_type: &str) -> NewMessage {
+    let mut message = NewMessage::new("pulpo", request_type, "{}");
     message.ttr = Duration::from_secs(3600);
     message
 }
@@ -135,6 +140,42 @@ fn a_pause_takes_back_what_is_leased_ahead() {
     process.pause("pulpo", Duration::from_secs(3600)).expect("paused");
     one.settle(&last.lease, &mut Settlement::deferrable_commit()).expect("committed");
     assert!(one.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
+}
+
+#[test]
+fn of_what_is_limited_one_message_is_leased_and_none_ahead_of_it() {
+    let disk = Disk(tempfile::tempdir().expect("a folder"));
+    let process = disk.process();
+    let new = |queue: &str, request_type: &str| {
+        let mut message = of_type(request_type);
+        message.queue = queue.to_owned();
+        message.text = format!("{{\"type\": \"{request_type}\"}}");
+        message
+    };
+    // One in three, and those of a queue of its own.
+    let mixed = |n: usize| match n % 3 {
+        0 => new("pulpo", "limited"),
+        1 => new("pulpo", "x"),
+        _ => new("limited", "y"),
+    };
+    process.enqueue((0..3000).map(mixed).collect()).expect("published");
+    let mut one = process.consumer(&["pulpo".to_owned(), "limited".to_owned()]).expect("a seat");
+    let filter = DequeueFilter::all().single_type("limited").single_queue("limited");
+    for _ in 0..300 {
+        let delivery = one.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
+        let leased = in_state(&process, MessageState::Reserved);
+        let of_type = leased.iter().filter(|message| message.request_type == "limited").count();
+        let of_queue = leased.iter().filter(|message| message.queue == "limited").count();
+        assert!(of_type <= 1 && of_queue <= 1, "{of_type} of the type, {of_queue} of the queue");
+        one.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
+    }
+    // Nor are they while others are left out.
+    let filter = filter.except_type("x");
+    for _ in 0..20 {
+        let delivery = one.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
+        assert!(!String::from_utf8_lossy(&delivery.text).contains("\"x\""), "it is left out");
+        one.settle(&delivery.lease, &mut Settlement::commit()).expect("committed");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which messages come next: the most urgent, then the oldest, of those that
 //! a consumer may take.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 
 use crate::queue::DequeueFilter;
 
@@ -9,71 +9,92 @@ use crate::queue::DequeueFilter;
 pub(super) fn next(
     connection: &Connection,
     queues: &[String],
-    pick: &DequeueFilter,
+    filter: &DequeueFilter,
     most: usize,
 ) -> rusqlite::Result<Vec<i64>> {
-    let limit = i64::try_from(most).unwrap_or(i64::MAX);
-    let mut found: Vec<(i64, i64)> = Vec::new();
-    let queues: Vec<_> = queues.iter().filter(|queue| !pick.except_queues.contains(queue)).collect();
-    for queue in &queues {
-        match kinds(connection, queue, pick)? {
+    let mut found = Ranked::default();
+    for queue in queues.iter().filter(|queue| !filter.except_queues.contains(queue)) {
+        let most = if filter.single_queues.contains(queue) { 1 } else { most };
+        let mut of_queue = match kinds(connection, queue, filter)? {
             // One query for each queue, since only so the index gives the
             // order; an index without the queue would walk over all messages
             // of other queues.
             Kinds::All => {
-                let mut next = connection.prepare_cached(
-                    "SELECT priority, id FROM message WHERE state = 0 AND queue = ?1 ORDER BY priority, id LIMIT ?2",
-                )?;
-                let rows = next.query_map(params![queue, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                rows.into_iter().try_for_each(|row| row.map(|row| found.push(row)))?;
+                let next =
+                    "SELECT priority, id FROM message WHERE state = 0 AND queue = ?1 ORDER BY priority, id LIMIT ?2";
+                Ranked::read(connection, next, queue, most)?
             }
             Kinds::Some(kinds) => {
-                let mut next = connection.prepare_cached(
-                    "SELECT priority, id FROM message WHERE state = 0 AND kind = ?1 ORDER BY priority, id LIMIT ?2",
-                )?;
-                for kind in &kinds {
-                    let rows = next.query_map(params![kind, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                    rows.into_iter().try_for_each(|row| row.map(|row| found.push(row)))?;
+                let next =
+                    "SELECT priority, id FROM message WHERE state = 0 AND kind = ?1 ORDER BY priority, id LIMIT ?2";
+                let mut of_queue = Ranked::default();
+                for Kind { id, is_single } in kinds {
+                    of_queue.merge(Ranked::read(connection, next, id, if is_single { 1 } else { most })?);
                 }
-                if kinds.len() > 1 {
-                    found.sort_unstable();
-                    found.truncate(most);
-                }
+                of_queue
             }
+        };
+        of_queue.0.truncate(most);
+        found.merge(of_queue);
+    }
+    found.0.truncate(most);
+    Ok(found.0.into_iter().map(|(_, id)| id).collect())
+}
+
+/// Priorities and ids, in the order in which they come.
+#[derive(Default)]
+struct Ranked(Vec<(i64, i64)>);
+
+impl Ranked {
+    fn read(connection: &Connection, query: &str, of: impl ToSql, most: usize) -> rusqlite::Result<Self> {
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let mut next = connection.prepare_cached(query)?;
+        let rows = next.query_map(params![of, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<_>>().map(Self)
+    }
+
+    /// The first ones of both.
+    fn merge(&mut self, other: Self) {
+        if self.0.is_empty() {
+            self.0 = other.0;
+        } else if !other.0.is_empty() {
+            self.0.extend(other.0);
+            self.0.sort_unstable();
         }
     }
-    if queues.len() > 1 {
-        found.sort_unstable();
-        found.truncate(most);
-    }
-    Ok(found.into_iter().map(|(_, id)| id).collect())
 }
 
 enum Kinds {
     /// Of all messages that are ready, none is to be left out.
     All,
-    Some(Vec<i64>),
+    Some(Vec<Kind>),
+}
+
+struct Kind {
+    id: i64,
+    /// One message of it at most.
+    is_single: bool,
 }
 
 /// Which kinds of this queue may be taken. A limit costs nothing where no
 /// message is ready that it could hold back.
-fn kinds(connection: &Connection, queue: &str, pick: &DequeueFilter) -> rusqlite::Result<Kinds> {
-    if pick.request_type.is_none() && pick.except_types.is_empty() {
+fn kinds(connection: &Connection, queue: &str, filter: &DequeueFilter) -> rusqlite::Result<Kinds> {
+    let DequeueFilter { request_type, except_types, single_types, .. } = filter;
+    if request_type.is_none() && except_types.is_empty() && single_types.is_empty() {
         return Ok(Kinds::All);
     }
-    let fits = |request_type: &str| {
-        pick.request_type.as_deref().is_none_or(|wanted| wanted == request_type)
-            && !pick.except_types.iter().any(|except| except == request_type)
-    };
+    let names = |types: &[String], name: &str| types.iter().any(|one| one == name);
     let mut ready = connection.prepare_cached("SELECT id, request_type FROM kind WHERE queue = ?1 AND ready > 0")?;
     let mut rows = ready.query([queue])?;
-    let (mut kinds, mut leaves_out) = (Vec::new(), false);
+    let (mut kinds, mut are_all) = (Vec::new(), true);
     while let Some(row) = rows.next()? {
-        if fits(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?)) {
-            kinds.push(row.get(0)?);
-        } else {
-            leaves_out = true;
+        let name = String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?);
+        let is_wanted = request_type.as_deref().is_none_or(|wanted| wanted == name) && !names(except_types, &name);
+        let is_single = names(single_types, &name);
+        if is_wanted {
+            kinds.push(Kind { id: row.get(0)?, is_single });
         }
+        are_all &= is_wanted && !is_single;
     }
-    Ok(if leaves_out { Kinds::Some(kinds) } else { Kinds::All })
+    Ok(if are_all { Kinds::All } else { Kinds::Some(kinds) })
 }
