@@ -19,6 +19,7 @@ use crate::worker::{Summary, WorkError, Worker, WorkerOptions};
 
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
+mod in_transaction;
 #[cfg(feature = "testing")]
 pub(crate) mod scoped;
 
@@ -232,6 +233,16 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
+    /// The default, if it has been made.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn ready(&self) -> Option<Pulpo> {
+        #[cfg(feature = "testing")]
+        if let Some(pulpo) = &self.scoped {
+            return Some(pulpo.clone());
+        }
+        DEFAULT.get().cloned()
+    }
+
     pub(crate) fn get(self) -> Result<Pulpo, PublishError> {
         #[cfg(feature = "testing")]
         if let Some(pulpo) = self.scoped {

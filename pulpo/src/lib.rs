@@ -189,6 +189,8 @@
 //! | `cli` | yes | [`main!`] and the command line | `clap` and other crates for terminals |
 //! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
 //! | `http`, also called `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `axum` and `hyper`, `tokio`, `metrics-exporter-prometheus` |
+//! | `rusqlite`, `postgres` | no | [`publish_in`] a transaction of the client of that name | the client |
+//! | `sqlx-sqlite`, `sqlx-postgres`, `tokio-postgres` | no | [`publish_in_async`] a transaction of that client | the client's traits |
 //! | `testing` | no | the test kit, `pulpo::testing` | that of `file` |
 //! | `conformance` | no | the cases that a queue adapter must pass, `pulpo::queue::conformance` | nothing |
 //!
@@ -218,6 +220,7 @@ mod http;
 mod instance;
 mod job;
 mod message;
+pub mod outbox;
 mod outcome;
 mod policy;
 mod process;
@@ -234,6 +237,7 @@ mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod transaction;
 pub mod worker;
 
 #[cfg(feature = "cli")]
@@ -252,6 +256,7 @@ pub use producer::PublishError;
 pub use pulpo_macros::{Job, handler, jobs};
 pub use registry::{DuplicateHandler, Handler, JobDeclaration, Registry, RegistryError};
 pub use state::State;
+pub use transaction::Prepared;
 pub use worker::{Summary, WorkError};
 
 /// Publishes a job to the process-wide default queue: its body, or a
@@ -321,6 +326,90 @@ pub fn publish_all_async<J: Send + 'static>(
     let drafts: Vec<_> = messages.into_iter().map(IntoMessage::into_draft).collect();
     let default = instance::chosen();
     Publishing::new(move || default.get()?.producer().publish_all(drafts))
+}
+
+/// Publishes a job in a transaction of your own: the job is there if and only if
+/// the transaction commits.
+///
+/// The transaction, or a connection, is one of rusqlite or of the crate
+/// `postgres`, with the feature of pulpo that has that name. If the queue is in
+/// the database of the transaction (both PostgreSQL), the job becomes a message
+/// of the queue when it commits. Else it becomes a row in the table
+/// `pulpo_outbox` of that database, with an id such as `outbox/17`, and a worker
+/// that knows the database moves it to the queue: see [`outbox`].
+///
+/// ```
+/// # #[cfg(all(feature = "file", feature = "rusqlite"))] {
+/// # mod jobs {
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # pub struct OrderPaid { pub id: i64 }
+/// # #[pulpo::handler("order_paid")]
+/// # fn order_paid(_: OrderPaid) {}
+/// # }
+/// # use jobs::OrderPaid;
+/// # pulpo::initialize(pulpo::Config::default().queue("memory:")?)?;
+/// let mut shop = rusqlite::Connection::open_in_memory()?;
+/// shop.execute_batch("CREATE TABLE orders(id INTEGER PRIMARY KEY)")?;
+/// pulpo::outbox::create(&mut shop)?;
+///
+/// let mut transaction = shop.transaction()?;
+/// transaction.execute("INSERT INTO orders VALUES (7)", [])?;
+/// let sent = pulpo::publish_in(&mut transaction, OrderPaid { id: 7 })?;
+/// transaction.commit()?; // the order and its job, or neither
+/// assert_eq!(sent.id().unwrap().as_str(), "outbox/1");
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If the body cannot be written, or the transaction did not take it.
+pub fn publish_in<J>(
+    transaction: &mut impl transaction::PublishIn,
+    message: impl IntoMessage<J>,
+) -> Result<Message<J>, PublishError> {
+    instance::default()?.publish_in(transaction, message)
+}
+
+/// [`publish_in`] for clients that are async: transactions and connections of
+/// sqlx (SQLite and PostgreSQL, 0.8 and 0.9) and of tokio-postgres, with the
+/// feature `sqlx-sqlite`, `sqlx-postgres` or `tokio-postgres`.
+///
+/// ```ignore
+/// let mut transaction = pool.begin().await?;
+/// sqlx::query("INSERT INTO orders VALUES ($1)").bind(7).execute(&mut *transaction).await?;
+/// pulpo::publish_in_async(&mut *transaction, OrderPaid { id: 7 }).await?;
+/// transaction.commit().await?; // the order and its job, or neither
+/// ```
+///
+/// To name the job: `publish_in_async::<OrderPaid, _>(…)`.
+///
+/// # Errors
+/// If the body cannot be written, or the transaction did not take it.
+#[cfg(feature = "tokio")]
+pub fn publish_in_async<J: Send + 'static, Client>(
+    transaction: &mut impl transaction::AsyncSqlClient<Client>,
+    message: impl IntoMessage<J>,
+) -> impl Future<Output = Result<Message<J>, PublishError>> + Send {
+    // Before the future is made, which would keep the argument.
+    let draft = message.into_draft();
+    let default = instance::chosen();
+    async move {
+        let pulpo = match default.ready() {
+            Some(pulpo) => pulpo,
+            // To make the default opens its queue, which may block.
+            None => Publishing::new(move || default.get()).await?,
+        };
+        pulpo.publish_draft_in(transaction, draft).await
+    }
+}
+
+/// Makes a job ready to be published in a transaction of any client of SQLite or
+/// PostgreSQL, by one statement: [`Prepared`] has its text and the one parameter.
+///
+/// # Errors
+/// If the body cannot be written, or could not be read again.
+pub fn prepare<J>(message: impl IntoMessage<J>) -> Result<Prepared, PublishError> {
+    instance::default()?.prepare(message)
 }
 
 /// Makes the whole program: a worker for all its handlers, with its command

@@ -16,6 +16,7 @@ use crate::queue::{NewMessage, QueueAdapter, QueueError};
 #[cfg(feature = "cli")]
 use crate::shape::ShapeId;
 use crate::telemetry;
+use crate::transaction::TransactionError;
 
 /// Puts messages into a queue.
 #[derive(Clone)]
@@ -150,6 +151,9 @@ pub enum PublishError {
     /// The queue did not take it.
     #[error("the queue did not take the message")]
     Queue(#[from] QueueError),
+    /// The transaction that it was to be published in did not take it.
+    #[error("the message was not published in the transaction")]
+    Transaction(#[from] TransactionError),
     /// The async runtime did not run it.
     #[cfg(feature = "tokio")]
     #[error("the message was not published: there is no runtime to do it")]

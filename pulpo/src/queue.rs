@@ -25,6 +25,7 @@ mod error;
 #[cfg(feature = "file")]
 pub mod file;
 mod filter;
+mod in_database;
 #[cfg(feature = "file")]
 pub(crate) mod prefetch;
 mod settlement;
@@ -33,6 +34,7 @@ mod stats;
 pub use dequeue_filter::DequeueFilter;
 pub use error::{Forked, QueueError};
 pub use filter::Filter;
+pub use in_database::InDatabase;
 pub use settlement::{Settlement, enqueue_follow_ups};
 pub use stats::{Counts, Paused, Stats, Totals};
 
@@ -61,6 +63,12 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
     /// and the next one of each not wait.
     fn interrupt(&self);
+
+    /// The database that the queue is in, if a user's transaction there can
+    /// publish into the queue by SQL.
+    fn in_database(&self) -> Option<InDatabase> {
+        None
+    }
 }
 
 /// What people and programs look at and change in a queue, apart from the jobs

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::check::Problem;
+use crate::outbox::OutboxUrl;
 use crate::policy::HandlerOptions;
 use crate::registry::Registry;
 
@@ -42,6 +43,12 @@ pub struct WorkerOptions {
     /// Where a worker tells its metrics and its health over HTTP, with the
     /// feature `http`; `None`, the default: nowhere.
     pub listen: Option<SocketAddr>,
+    /// The databases whose [outboxes](crate::outbox) the worker moves to its
+    /// queue. Default: none.
+    pub outbox: Vec<OutboxUrl>,
+    /// How often it looks into each for what other processes have committed.
+    /// Default: 100 ms.
+    pub outbox_poll: Duration,
     /// The queue of jobs that name none. Default: `pulpo`.
     pub default_queue: String,
     /// Whether SIGINT, SIGTERM and SIGHUP stop the worker; a second one that
@@ -67,6 +74,8 @@ impl Default for WorkerOptions {
             queue_options: BTreeMap::new(),
             handlers: BTreeMap::new(),
             listen: None,
+            outbox: Vec::new(),
+            outbox_poll: Duration::from_millis(100),
             default_queue: crate::queue::DEFAULT_QUEUE.to_owned(),
             handle_signals: true,
             log_reasons: true,

@@ -22,6 +22,8 @@ const LAYERS: &[&str] = &[
     "disposition",
     "job",
     "queue",
+    "transaction",
+    "outbox",
     "telemetry",
     "producer",
     "state",

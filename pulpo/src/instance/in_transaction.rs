@@ -1,0 +1,76 @@
+//! Publishing in a transaction of the user's own.
+
+use crate::job::{Draft, IntoMessage};
+use crate::message::Message;
+use crate::outbox;
+use crate::producer::PublishError;
+#[cfg(feature = "tokio")]
+use crate::transaction::{self, AsyncSqlClient};
+use crate::transaction::{Prepared, PublishIn};
+
+use super::Pulpo;
+
+impl Pulpo {
+    /// Publishes a job in a transaction of your own, or over a connection:
+    /// the job is there if and only if the transaction commits. See
+    /// [`publish_in`](crate::publish_in).
+    ///
+    /// # Errors
+    /// If the transaction did not take it.
+    pub fn publish_in<J>(
+        &self,
+        transaction: &mut impl PublishIn,
+        message: impl IntoMessage<J>,
+    ) -> Result<Message<J>, PublishError> {
+        let (mut message, prepared) = self.prepare_draft(message.into_draft())?;
+        message.set_id(transaction.publish(&prepared)?);
+        outbox::announce();
+        Ok(message)
+    }
+
+    /// [`publish_in`](Self::publish_in) for clients that are async. See
+    /// [`publish_in_async`](crate::publish_in_async).
+    ///
+    /// # Errors
+    /// If the transaction did not take it.
+    #[cfg(feature = "tokio")]
+    pub fn publish_in_async<J: Send + 'static, Client>(
+        &self,
+        transaction: &mut impl AsyncSqlClient<Client>,
+        message: impl IntoMessage<J>,
+    ) -> impl Future<Output = Result<Message<J>, PublishError>> + Send {
+        // Before the future is made, which would keep the argument.
+        let (pulpo, draft) = (self.clone(), message.into_draft());
+        async move { pulpo.publish_draft_in(transaction, draft).await }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn publish_draft_in<J: Send + 'static, Client>(
+        &self,
+        transaction: &mut impl AsyncSqlClient<Client>,
+        draft: Draft<J>,
+    ) -> Result<Message<J>, PublishError> {
+        let (mut message, prepared) = self.prepare_draft(draft)?;
+        message.set_id(transaction::publish_async(transaction, prepared).await?);
+        outbox::announce();
+        Ok(message)
+    }
+
+    /// Makes a job ready to be published by a statement of your own. See
+    /// [`prepare`](crate::prepare).
+    ///
+    /// # Errors
+    /// If the body cannot be written, or could not be read again.
+    pub fn prepare<J>(&self, message: impl IntoMessage<J>) -> Result<Prepared, PublishError> {
+        let (_, prepared) = self.prepare_draft(message.into_draft())?;
+        // The statement will be run soon.
+        outbox::announce();
+        Ok(prepared)
+    }
+
+    fn prepare_draft<J>(&self, draft: Draft<J>) -> Result<(Message<J>, Prepared), PublishError> {
+        let (message, new) = self.0.producer.prepare(draft)?;
+        let has_outbox = !self.0.options.outbox.is_empty();
+        Ok((message, Prepared::new(new, self.0.queue.in_database(), has_outbox)))
+    }
+}

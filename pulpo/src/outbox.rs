@@ -1,0 +1,68 @@
+//! The outbox: a table in the user's own database, in which jobs wait for their
+//! transaction to commit, and the relay that moves them to the queue.
+//!
+//! [`publish_in`](crate::publish_in) writes a row into the table
+//! `pulpo_outbox`, in the user's transaction. A worker that is told of the
+//! database (`outbox = "sqlite:shop.db"`), or the command `relay`, reads what
+//! has been committed, enqueues it and deletes the row.
+
+use crate::transaction::{AsyncSqlClient, SqlClient, TransactionError};
+
+mod announce;
+mod url;
+
+pub(crate) use self::announce::announce;
+pub use self::url::{OutboxUrl, ParseOutboxUrlError};
+pub use crate::transaction::Dialect;
+
+/// `id` is never used again. `token` tells a row from all others that ever were
+/// in any outbox, so that a queue can know one that it has taken already. Until
+/// `claimed_until` (milliseconds since 1970), one relay has the row.
+const SQLITE: &str = "\
+CREATE TABLE IF NOT EXISTS pulpo_outbox(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))),
+    message TEXT NOT NULL,
+    claimed_until INTEGER NOT NULL DEFAULT 0);
+";
+
+/// Rows live for milliseconds: what they leave behind is to be cleared away by
+/// its number, and not once it is a fifth of the table.
+const POSTGRES: &str = "\
+CREATE TABLE IF NOT EXISTS pulpo_outbox(
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    token text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
+    message text NOT NULL,
+    claimed_until bigint NOT NULL DEFAULT 0)
+WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+";
+
+/// The statement that makes the table `pulpo_outbox`, for your migrations: what
+/// the command `outbox --sql` prints. It does nothing where the table is there.
+#[must_use]
+pub const fn definition(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => SQLITE,
+        Dialect::Postgres => POSTGRES,
+    }
+}
+
+/// Makes the table `pulpo_outbox`, unless it is there: through a connection or
+/// a transaction of rusqlite or `postgres`.
+///
+/// # Errors
+/// If the database refuses it.
+pub fn create(connection: &mut impl SqlClient) -> Result<(), TransactionError> {
+    let dialect = connection.dialect();
+    connection.execute(definition(dialect)).map_err(TransactionError::Refused)
+}
+
+/// Makes the table `pulpo_outbox`, unless it is there: through a connection or
+/// a transaction of sqlx or tokio-postgres.
+///
+/// # Errors
+/// If the database refuses it.
+pub async fn create_async<Client>(connection: &mut impl AsyncSqlClient<Client>) -> Result<(), TransactionError> {
+    let dialect = connection.dialect().map_err(TransactionError::Refused)?;
+    connection.execute(definition(dialect)).await.map_err(TransactionError::Refused)
+}

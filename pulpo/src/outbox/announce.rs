@@ -1,0 +1,28 @@
+//! Tells the relays of this process that a transaction may commit soon.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::clock::{Notify, lock};
+use crate::process::fork::PerProcess;
+
+/// Those that listen. A fork has none of them, and must not wait for a thread of
+/// its parent.
+static LISTENERS: PerProcess<Mutex<Vec<Weak<Notify>>>> = PerProcess::new();
+
+/// A job was written in a transaction of this process: look often, for a while.
+pub(crate) fn announce() {
+    let mut listeners = lock(LISTENERS.get());
+    listeners.retain(|listener| match listener.upgrade() {
+        Some(listener) => {
+            listener.notify();
+            true
+        }
+        None => false,
+    });
+}
+
+/// Has this notified of each from now on.
+#[allow(dead_code, reason = "the relay uses it")]
+pub(super) fn listen(listener: &Arc<Notify>) {
+    lock(LISTENERS.get()).push(Arc::downgrade(listener));
+}

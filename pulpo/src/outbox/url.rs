@@ -1,0 +1,156 @@
+//! Where an outbox is, as the configuration names it: `sqlite:shop.db`,
+//! `postgres://shop@host/shop`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::transaction::Dialect;
+
+/// The database that an outbox is in.
+///
+/// ```
+/// use pulpo::outbox::{Dialect, OutboxUrl};
+///
+/// let url: OutboxUrl = "sqlite:shop.db".parse()?;
+/// assert_eq!(url.dialect(), Dialect::Sqlite);
+/// assert_eq!("postgres://me:secret@host/shop".parse::<OutboxUrl>()?.to_string(), "postgres://***@host/shop");
+/// # Ok::<(), pulpo::outbox::ParseOutboxUrlError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct OutboxUrl(Place);
+
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Sqlite(PathBuf),
+    /// May hold a password.
+    Postgres(String),
+}
+
+impl OutboxUrl {
+    /// Which SQL it speaks.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        match &self.0 {
+            Place::Sqlite(_) => Dialect::Sqlite,
+            Place::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// The file of an SQLite database.
+    #[must_use]
+    pub const fn file(&self) -> Option<&PathBuf> {
+        match &self.0 {
+            Place::Sqlite(file) => Some(file),
+            Place::Postgres(_) => None,
+        }
+    }
+
+    /// With this file, in place of the one of an SQLite database.
+    #[allow(dead_code, reason = "the relay uses it")]
+    pub(crate) fn with_file(file: PathBuf) -> Self {
+        Self(Place::Sqlite(file))
+    }
+
+    #[allow(dead_code, reason = "the relay uses it")]
+    pub(super) const fn place(&self) -> &Place {
+        &self.0
+    }
+}
+
+impl FromStr for OutboxUrl {
+    type Err = ParseOutboxUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ParseOutboxUrlError> {
+        let refused = |problem| Err(ParseOutboxUrlError { problem });
+        let text = text.trim();
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self(Place::Postgres(text.to_owned())));
+        }
+        let Some(file) = text.strip_prefix("sqlite:") else {
+            return refused("expected sqlite:FILE or postgres://USER@HOST/DATABASE");
+        };
+        // As sqlx writes it: two slashes before a relative path, three before an
+        // absolute one, and options behind a question mark.
+        let file = file.strip_prefix("//").unwrap_or(file);
+        let file = file.split_once('?').map_or(file, |(file, _)| file);
+        if file.is_empty() {
+            return refused("expected a file after `sqlite:`");
+        }
+        if file == ":memory:" {
+            return refused("a database in memory belongs to one connection: expected a file after `sqlite:`");
+        }
+        Ok(Self(Place::Sqlite(PathBuf::from(file))))
+    }
+}
+
+impl fmt::Display for OutboxUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
+            Place::Postgres(url) => {
+                let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+                let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
+                let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+                write!(f, "{scheme}://{user}{rest}")
+            }
+        }
+    }
+}
+
+/// Without user and password.
+impl fmt::Debug for OutboxUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OutboxUrl({self})")
+    }
+}
+
+/// A text that names no database. It is not repeated here, since it may hold a
+/// password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct ParseOutboxUrlError {
+    problem: &'static str,
+}
+
+impl ParseOutboxUrlError {
+    /// What was expected.
+    #[allow(dead_code, reason = "the relay uses it")]
+    pub(crate) const fn problem(&self) -> &'static str {
+        self.problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_as_sqlx_writes_it() {
+        for (text, file) in [
+            ("sqlite:shop.db", "shop.db"),
+            ("sqlite://shop.db", "shop.db"),
+            ("sqlite:///var/shop.db?mode=rwc", "/var/shop.db"),
+            ("sqlite:/var/shop.db", "/var/shop.db"),
+        ] {
+            assert_eq!(text.parse::<OutboxUrl>().expect("a file").file().expect("a file"), &PathBuf::from(file));
+        }
+    }
+
+    #[test]
+    fn what_names_no_database_is_refused_without_being_repeated() {
+        for text in ["shop.db", "mysql://me:secret@host/shop", "sqlite:", "sqlite::memory:", "sqlite://?mode=rwc", ""] {
+            let refused = text.parse::<OutboxUrl>().expect_err(text).to_string();
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let url: OutboxUrl = "postgresql://me:se/cr@et@host:5432/shop?password=secret".parse().expect("a URL");
+        assert_eq!(
+            format!("{url} {url:?}"),
+            "postgresql://***@host:5432/shop OutboxUrl(postgresql://***@host:5432/shop)"
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! A queue in a database that users have transactions in.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use crate::clock::lock;
+
+/// Where a queue in PostgreSQL is, so that a transaction of a user's in the same
+/// database can publish into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InDatabase {
+    database: String,
+    question: &'static str,
+    statement: &'static str,
+}
+
+impl InDatabase {
+    /// A queue in this schema of this database, with the function `publish`.
+    #[must_use]
+    pub fn new(database: &str, schema: &str) -> Self {
+        let (name, literal) = (schema.replace('"', "\"\""), schema.replace('\'', "''"));
+        let statement = format!(
+            "SELECT \"{name}\".publish(job->'header'->>'request_type', job->'body', job->'header', \
+             queue => job->>'queue') FROM (SELECT $1::text::jsonb AS job) AS row"
+        );
+        let question = format!(
+            "SELECT current_database()::text WHERE EXISTS (SELECT FROM pg_catalog.pg_proc AS proc \
+             JOIN pg_catalog.pg_namespace AS schema ON schema.oid = proc.pronamespace \
+             WHERE schema.nspname = '{literal}' AND proc.proname = 'publish')"
+        );
+        Self { database: database.to_owned(), question: kept(question), statement: kept(statement) }
+    }
+
+    /// Publishes the message that is the text `$1`, and returns its id.
+    pub(crate) fn statement(&self) -> &'static str {
+        self.statement
+    }
+
+    /// Returns the name of the database that it is asked in, if that has such a
+    /// queue.
+    pub(crate) fn question(&self) -> &'static str {
+        self.question
+    }
+
+    /// Whether a transaction is in the database of the queue, by the answer to
+    /// the question. `is_only`: the program has no other database to write to.
+    pub(crate) fn is_in(&self, answer: Option<&str>, is_only: bool) -> bool {
+        answer.is_some_and(|database| is_only || database == self.database)
+    }
+}
+
+/// A text that is kept as long as the process, once each: database clients hold
+/// on to the texts of statements.
+fn kept(text: String) -> &'static str {
+    static KEPT: Mutex<BTreeMap<String, &'static str>> = Mutex::new(BTreeMap::new());
+    lock(&KEPT).entry(text).or_insert_with_key(|text| text.clone().leak())
+}

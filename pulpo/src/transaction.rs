@@ -1,0 +1,314 @@
+//! Publishing in a transaction of the user's own: the job is there if and only
+//! if the transaction commits.
+//!
+//! A message is prepared as for any publication, and then written through the
+//! connection that the transaction is on. If the queue lives in the same
+//! database, that is the publication. Else it is a row in the table
+//! `pulpo_outbox`, which the [outbox](crate::outbox) moves to the queue.
+//!
+//! A kind of connection is one implementation: of [`SqlClient`] or
+//! [`AsyncSqlClient`] for a database, of [`PublishIn`] for anything else that
+//! takes jobs.
+
+use std::fmt;
+
+use crate::message::MessageId;
+use crate::queue::{InDatabase, NewMessage};
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "rusqlite")]
+mod rusqlite;
+#[cfg(any(feature = "sqlx-sqlite", feature = "sqlx-postgres"))]
+mod sqlx;
+#[cfg(feature = "tokio-postgres")]
+mod tokio_postgres;
+
+/// What the id of a message in an outbox begins with, before its number there.
+pub(crate) const OUTBOX_ID: &str = "outbox/";
+
+/// Any error of a database client.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Which SQL a database speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// SQLite 3.35 or newer.
+    Sqlite,
+    /// PostgreSQL 13 or newer.
+    Postgres,
+}
+
+impl Dialect {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Dialect {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Sqlite, Self::Postgres]
+            .into_iter()
+            .find(|dialect| dialect.as_str() == text)
+            .ok_or_else(|| format!("expected sqlite or postgres, got {text:?}"))
+    }
+}
+
+/// A job that is ready to be published by a statement of the caller's: what
+/// [`prepare`](crate::prepare) returns, for database clients that have no
+/// `publish_in`.
+///
+/// ```
+/// # mod jobs {
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # pub struct OrderPaid { pub id: u64 }
+/// # #[pulpo::handler("order_paid")]
+/// # fn order_paid(_: OrderPaid) {}
+/// # }
+/// # use jobs::OrderPaid;
+/// # let pulpo = pulpo::Pulpo::new(pulpo::Config::default().queue("memory:")?)?;
+/// let row = pulpo.prepare(OrderPaid { id: 7 })?;
+/// assert_eq!(row.sql(), "INSERT INTO pulpo_outbox(message) VALUES ($1)");
+/// assert!(row.message().contains(r#""request_type":"order_paid""#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    message: NewMessage,
+    /// The wire form, and beside it what only the queue is told.
+    row: String,
+    /// The database that the queue is in, if it is in one that users have.
+    queue: Option<InDatabase>,
+    /// Whether `sql` publishes into it.
+    is_direct: bool,
+}
+
+const INSERT: &str = "INSERT INTO pulpo_outbox(message) VALUES ($1)";
+const INSERT_RETURNING: &str = "INSERT INTO pulpo_outbox(message) VALUES ($1) RETURNING id";
+
+impl Prepared {
+    /// A message for the queue; `has_outbox` if the configuration names one.
+    pub(crate) fn new(message: NewMessage, queue: Option<InDatabase>, has_outbox: bool) -> Self {
+        let row = row::write(&message);
+        let is_direct = queue.is_some() && !has_outbox;
+        Self { message, row, queue, is_direct }
+    }
+
+    /// One statement with one parameter, `$1`: [`message`](Self::message). Run
+    /// it in your transaction, and the job is published when that commits.
+    #[must_use]
+    pub fn sql(&self) -> &'static str {
+        match &self.queue {
+            Some(queue) if self.is_direct => queue.statement(),
+            _ => INSERT,
+        }
+    }
+
+    /// The text for the parameter of [`sql`](Self::sql).
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.row
+    }
+
+    /// The message as a queue takes it.
+    #[allow(dead_code, reason = "for connections to a queue, which a feature brings")]
+    pub(crate) fn new_message(&self) -> &NewMessage {
+        &self.message
+    }
+}
+
+pub(crate) mod row {
+    //! The text in a row of the outbox: the wire form of a message, in which
+    //! `queue` and `ttr` (in milliseconds) stand beside `header` and `body`.
+    //! Both may be left out, so that anything that writes SQL can write one.
+
+    use std::time::Duration;
+
+    use serde::Deserialize;
+
+    use crate::queue::NewMessage;
+
+    /// Puts what only the queue is told into the wire form of a message.
+    pub(super) fn write(message: &NewMessage) -> String {
+        let NewMessage { queue, ttr, text, .. } = message;
+        let queue = serde_json::to_string(queue).expect("any text can be written as JSON");
+        let rest = text.strip_prefix('{').expect("a message is written as an object");
+        format!(r#"{{"queue":{queue},"ttr":{},{rest}"#, ttr.as_millis())
+    }
+
+    /// What stands there beside the message.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    #[allow(dead_code, reason = "the relay uses it")]
+    pub(crate) struct Route {
+        pub(crate) queue: Option<String>,
+        pub(crate) ttr: Option<Duration>,
+    }
+
+    impl Route {
+        /// Nothing of a text that says nothing sensible.
+        #[allow(dead_code, reason = "the relay uses it")]
+        pub(crate) fn read(text: &str) -> Self {
+            #[derive(Default, Deserialize)]
+            #[serde(default)]
+            struct Fields {
+                queue: Option<serde_json::Value>,
+                ttr: Option<serde_json::Value>,
+            }
+            let Fields { queue, ttr } = serde_json::from_str(text).unwrap_or_default();
+            let queue = queue.as_ref().and_then(serde_json::Value::as_str).filter(|queue| !queue.is_empty());
+            let ttr = ttr.as_ref().and_then(serde_json::Value::as_u64).filter(|millis| *millis > 0);
+            Self { queue: queue.map(str::to_owned), ttr: ttr.map(Duration::from_millis) }
+        }
+    }
+}
+
+/// What a job can be published in, by [`publish_in`](crate::publish_in): a
+/// transaction or a connection of a client that a feature of pulpo names.
+#[diagnostic::on_unimplemented(
+    message = "a job cannot be published in `{Self}`",
+    label = "expected `&mut` of a transaction or a connection: `rusqlite::Transaction`, `postgres::Transaction`",
+    note = "each client needs the feature of pulpo that has its name: `rusqlite`, `postgres`, `beanstalkc`",
+    note = "for sqlx and tokio-postgres there is `publish_in_async`, and for any other client `prepare`",
+    note = "if the client is one of these, two versions of its crate may be in the program: see `cargo tree -d`"
+)]
+pub trait PublishIn {
+    /// Writes the message, and says the id that it has there.
+    ///
+    /// # Errors
+    /// If it was not written.
+    fn publish(&mut self, job: &Prepared) -> Result<MessageId, TransactionError>;
+}
+
+/// A connection to a database through a client that blocks.
+#[doc(hidden)]
+pub trait SqlClient {
+    /// What it speaks.
+    fn dialect(&self) -> Dialect;
+
+    /// Runs a statement with one text as the parameter, and returns the number
+    /// that it returns.
+    fn insert(&mut self, sql: &'static str, text: &str) -> Result<i64, BoxError>;
+
+    /// Runs a statement without parameters.
+    fn execute(&mut self, sql: &'static str) -> Result<(), BoxError>;
+
+    /// Runs a statement that returns one text, or no row.
+    fn ask(&mut self, sql: &'static str) -> Result<Option<String>, BoxError>;
+}
+
+impl<C: SqlClient> PublishIn for C {
+    fn publish(&mut self, job: &Prepared) -> Result<MessageId, TransactionError> {
+        let dialect = self.dialect();
+        let refused = |error| TransactionError::new(error, dialect);
+        if let Some(queue) = job.queue.as_ref().filter(|_| dialect == Dialect::Postgres) {
+            let database = self.ask(queue.question()).map_err(refused)?;
+            if queue.is_in(database.as_deref(), job.is_direct) {
+                let id = self.insert(queue.statement(), &job.row).map_err(refused)?;
+                return Ok(MessageId::from(id.to_string()));
+            }
+        }
+        let number = self.insert(INSERT_RETURNING, &job.row).map_err(refused)?;
+        Ok(MessageId::from(format!("{OUTBOX_ID}{number}")))
+    }
+}
+
+/// What a job can be published in, by
+/// [`publish_in_async`](crate::publish_in_async): a transaction or a connection
+/// of sqlx or tokio-postgres. `Client` tells their versions apart; the compiler
+/// finds it.
+#[diagnostic::on_unimplemented(
+    message = "a job cannot be published in `{Self}`",
+    label = "expected `&mut *transaction` of sqlx, or `&mut transaction` of tokio-postgres",
+    note = "each client needs the feature of pulpo that has its name: `sqlx-sqlite`, `sqlx-postgres` (sqlx 0.8 and \
+            0.9), `tokio-postgres`",
+    note = "for rusqlite and postgres there is `publish_in`, and for any other client `prepare`"
+)]
+pub trait AsyncSqlClient<Client>: Send {
+    /// What it speaks.
+    ///
+    /// # Errors
+    /// If it is none that pulpo knows.
+    #[doc(hidden)]
+    fn dialect(&self) -> Result<Dialect, BoxError>;
+
+    /// Runs a statement with one text as the parameter, and returns the number
+    /// that it returns.
+    #[doc(hidden)]
+    fn insert(&mut self, sql: &'static str, text: String) -> impl Future<Output = Result<i64, BoxError>> + Send;
+
+    /// Runs a statement without parameters.
+    #[doc(hidden)]
+    fn execute(&mut self, sql: &'static str) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Runs a statement that returns one text, or no row.
+    #[doc(hidden)]
+    fn ask(&mut self, sql: &'static str) -> impl Future<Output = Result<Option<String>, BoxError>> + Send;
+}
+
+/// [`PublishIn::publish`] for async clients.
+#[cfg(feature = "tokio")]
+pub(crate) async fn publish_async<Client, C: AsyncSqlClient<Client>>(
+    client: &mut C,
+    job: Prepared,
+) -> Result<MessageId, TransactionError> {
+    let dialect = client.dialect().map_err(TransactionError::Refused)?;
+    let refused = |error| TransactionError::new(error, dialect);
+    if let Some(queue) = job.queue.as_ref().filter(|_| dialect == Dialect::Postgres) {
+        let database = client.ask(queue.question()).await.map_err(refused)?;
+        if queue.is_in(database.as_deref(), job.is_direct) {
+            let id = client.insert(queue.statement(), job.row).await.map_err(refused)?;
+            return Ok(MessageId::from(id.to_string()));
+        }
+    }
+    let number = client.insert(INSERT_RETURNING, job.row).await.map_err(refused)?;
+    Ok(MessageId::from(format!("{OUTBOX_ID}{number}")))
+}
+
+/// Why a transaction did not take a job. Whether the transaction can go on is
+/// the database's to say: PostgreSQL takes nothing more in it, SQLite does.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// The table is missing.
+    #[error(
+        "the database has no table `pulpo_outbox`: make it with `pulpo::outbox::create`, or put what the command \
+         `outbox --sql {dialect}` prints into your migrations"
+    )]
+    #[non_exhaustive]
+    NoTable {
+        /// What the database speaks.
+        dialect: Dialect,
+        /// What the client says.
+        source: BoxError,
+    },
+    /// The statement failed.
+    #[error("the transaction did not take the job")]
+    Refused(#[source] BoxError),
+}
+
+impl TransactionError {
+    pub(crate) fn new(error: BoxError, dialect: Dialect) -> Self {
+        let text = crate::report::chain(&*error);
+        let missing = text.contains("no such table") || text.contains("does not exist");
+        if missing && text.contains("pulpo_outbox") {
+            return Self::NoTable { dialect, source: error };
+        }
+        Self::Refused(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;
