@@ -1,9 +1,11 @@
 //! A queue adapter as you would write it: for a store that pulpo does not know.
 //!
-//! This one keeps messages in a vector, which is gone with the process. It is
-//! all that an adapter takes: three traits. What each method must do is in the
-//! documentation of [`QueueAdapter`], [`Inspection`] and [`Consumer`], and
-//! whether it does, the conformance suite says (`examples/tests/queue_adapter.rs`).
+//! This one keeps messages in a vector, in memory or in a file of JSON
+//! (`line/store.rs`). It is all that an adapter takes: three traits. What each
+//! method must do is in the documentation of [`QueueAdapter`], [`Inspection`]
+//! and [`Consumer`], and whether it does, the conformance suite says
+//! (`examples/tests/queue_adapter.rs`). How `PULPO_QUEUE=line:FILE` reaches it
+//! is in `line/backend.rs`.
 //!
 //! An adapter decides nothing. When a message is tried again, after which time,
 //! and when it is given up, comes from the worker; the adapter keeps messages
@@ -11,16 +13,23 @@
 //! consumer falls silent.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pulpo::MessageId;
 use pulpo::clock::{Clock, Notify};
 use pulpo::queue::{
     Capabilities, Consumer, Counts, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, MessageState,
     NewMessage, QueueAdapter, QueueError, Settlement, Stats, StoredMessage, Totals, enqueue_follow_ups,
 };
+use pulpo::{MessageId, Priority};
+
+mod backend;
+mod store;
+
+use self::store::{Kept, Messages, Store, Turn};
 
 /// A queue in a vector. Cheap to clone: all clones are one queue.
 #[derive(Clone, Debug)]
@@ -30,58 +39,47 @@ pub struct Line(Arc<Shared>);
 struct Shared {
     /// The time comes from outside, so that tests can move it.
     clock: Arc<dyn Clock>,
-    /// Who waits for a message waits here.
-    signal: Arc<Notify>,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    /// In the order of their ids, which are their places from 1 on.
-    messages: Vec<Option<Kept>>,
-    leases: u64,
-    interrupts: u64,
-}
-
-#[derive(Debug)]
-struct Kept {
-    new: NewMessage,
-    state: MessageState,
-    /// When it came into this state.
-    since: DateTime<Utc>,
-    until: Option<DateTime<Utc>>,
-    /// Which delivery has it. The next one has another number, so that a
-    /// consumer that comes too late cannot settle what is not its own.
-    lease: u64,
-    attempts: u32,
-    /// Those of them whose consumer fell silent.
-    abandoned: u32,
-    enqueued_at: DateTime<Utc>,
-    due_since: DateTime<Utc>,
+    /// Whoever waits for a message waits here.
+    notify: Arc<Notify>,
+    store: Store,
+    interrupts: AtomicU64,
+    /// After this time a wait looks at the file again, for what another process
+    /// has published.
+    look_interval: Option<Duration>,
 }
 
 impl Line {
-    /// An empty queue that goes by this clock.
+    /// An empty queue in memory that goes by this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let signal = Notify::new(clock.clone());
-        Self(Arc::new(Shared { clock, signal, inner: Mutex::default() }))
+        Self::on(Store::in_memory(), None, clock)
+    }
+
+    /// The queue in this file, which is made with the first message.
+    #[must_use]
+    pub fn in_file(file: &Path, sync: bool, look_interval: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self::on(Store::in_file(file, sync), Some(look_interval), clock)
+    }
+
+    fn on(store: Store, look_interval: Option<Duration>, clock: Arc<dyn Clock>) -> Self {
+        let (notify, interrupts) = (Notify::new(clock.clone()), AtomicU64::new(0));
+        Self(Arc::new(Shared { clock, notify, store, interrupts, look_interval }))
     }
 
     /// The messages as they are now: what was delayed until now is ready, and
     /// so is what a consumer has kept for longer than its lease, which counts
     /// as a run that failed. No thread of its own does this: whoever looks next.
-    fn now(&self) -> (MutexGuard<'_, Inner>, DateTime<Utc>) {
+    fn now(&self) -> Result<(Turn<'_>, DateTime<Utc>), QueueError> {
         let now = self.0.clock.now();
-        let mut inner = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        for kept in inner.messages.iter_mut().flatten().filter(|kept| kept.until.is_some_and(|until| until <= now)) {
-            let lost = u32::from(kept.state == MessageState::Reserved);
-            (kept.attempts, kept.abandoned) = (kept.attempts + lost, kept.abandoned + lost);
+        let mut turn = self.0.store.turn()?;
+        for kept in turn.all.iter_mut().flatten().filter(|kept| kept.until.is_some_and(|until| until <= now)) {
+            let abandoned = u32::from(kept.state == MessageState::Reserved);
+            (kept.attempts, kept.abandoned) = (kept.attempts + abandoned, kept.abandoned + abandoned);
             // It was over then, though nobody has looked before.
             kept.since = kept.until.unwrap_or(now);
             (kept.state, kept.until) = (MessageState::Ready, None);
         }
-        (inner, now)
+        Ok((turn, now))
     }
 }
 
@@ -98,9 +96,9 @@ fn id(place: usize) -> MessageId {
 }
 
 fn stored(at: usize, kept: &Kept) -> StoredMessage {
-    let mut stored = StoredMessage::new(id(at), kept.new.queue.clone(), kept.state, kept.new.text.clone());
-    stored.request_type.clone_from(&kept.new.request_type);
-    stored.priority = kept.new.priority;
+    let mut stored = StoredMessage::new(id(at), kept.queue.clone(), kept.state, kept.text.clone());
+    stored.request_type.clone_from(&kept.request_type);
+    stored.priority = Priority::new(kept.priority);
     stored.since = Some(kept.since);
     stored.until = kept.until;
     stored.attempts = kept.attempts;
@@ -110,10 +108,10 @@ fn stored(at: usize, kept: &Kept) -> StoredMessage {
     stored
 }
 
-impl Inner {
+impl Messages {
     /// The places of the messages that are meant, the newest first.
     fn picked(&self, filter: &Filter, fit: impl Fn(&Kept) -> bool) -> Vec<usize> {
-        let all = self.messages.iter().enumerate().rev().filter_map(|(at, kept)| Some((at, kept.as_ref()?)));
+        let all = self.all.iter().enumerate().rev().filter_map(|(at, kept)| Some((at, kept.as_ref()?)));
         let picked = all.filter(|(at, kept)| fit(kept) && filter.fits(&stored(*at, kept))).map(|(at, _)| at);
         picked.take(filter.limit.unwrap_or(usize::MAX)).collect()
     }
@@ -131,31 +129,26 @@ impl QueueAdapter for Line {
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
-        let (mut inner, now) = self.now();
-        let enqueued = messages.into_iter().map(|new| {
-            let until = new.delay.filter(|until| *until > now);
-            let state = if until.is_some() { MessageState::Delayed } else { MessageState::Ready };
-            let due_since = until.unwrap_or(now);
-            let (since, enqueued_at) = (now, now);
-            let kept = Kept { new, state, since, until, lease: 0, attempts: 0, abandoned: 0, enqueued_at, due_since };
-            inner.messages.push(Some(kept));
-            Enqueued::new(id(inner.messages.len() - 1))
-        });
-        let enqueued = enqueued.collect();
-        drop(inner);
-        self.0.signal.notify();
+        let (mut turn, now) = self.now()?;
+        let mut enqueued = Vec::with_capacity(messages.len());
+        for message in messages {
+            enqueued.push(Enqueued::new(id(turn.all.len())));
+            turn.all.push(Some(Kept::new(message, now)));
+        }
+        turn.save()?;
+        self.0.notify.notify();
         Ok(enqueued)
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
-        let interrupts = self.now().0.interrupts;
-        Ok(Box::new(Seat { line: self.clone(), queues: queues.to_vec(), interrupts }))
+        let interrupts = self.0.interrupts.load(Ordering::SeqCst);
+        Ok(Box::new(LineConsumer { line: self.clone(), queues: queues.to_vec(), interrupts }))
     }
 
     /// The worker stops: whoever waits is let go.
     fn interrupt(&self) {
-        self.now().0.interrupts += 1;
-        self.0.signal.notify();
+        self.0.interrupts.fetch_add(1, Ordering::SeqCst);
+        self.0.notify.notify();
     }
 }
 
@@ -165,16 +158,16 @@ impl Inspection for Line {
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
-        let (inner, _) = self.now();
-        let picked = inner.picked(filter, |_| true).into_iter();
-        Ok(picked.filter_map(|at| Some(stored(at, inner.messages[at].as_ref()?))).collect())
+        let (turn, _) = self.now()?;
+        let picked = turn.picked(filter, |_| true).into_iter();
+        Ok(picked.filter_map(|at| Some(stored(at, turn.all[at].as_ref()?))).collect())
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
-        let (inner, _) = self.now();
+        let (turn, _) = self.now()?;
         let mut all: BTreeMap<&str, Counts> = BTreeMap::new();
-        for kept in inner.messages.iter().flatten() {
-            let counts = all.entry(&kept.new.queue).or_insert_with(|| Counts::new(&kept.new.queue, ""));
+        for kept in turn.all.iter().flatten() {
+            let counts = all.entry(&kept.queue).or_insert_with(|| Counts::new(&kept.queue, ""));
             if kept.state == MessageState::Ready {
                 counts.oldest_ready = counts.oldest_ready.into_iter().chain([kept.due_since]).min();
             }
@@ -187,83 +180,94 @@ impl Inspection for Line {
         }
         let mut stats = Stats::default();
         stats.counts = all.into_values().collect();
-        let published = inner.messages.len() as u64;
+        let published = turn.all.len() as u64;
         let present: u64 = stats.counts.iter().map(Counts::total).sum();
         stats.totals = vec![Totals::new(None, published, published - present)];
         Ok(stats)
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        let (mut inner, now) = self.now();
-        let picked = inner.picked(filter, |kept| kept.state == MessageState::Buried);
+        let (mut turn, now) = self.now()?;
+        let picked = turn.picked(filter, |kept| kept.state == MessageState::Buried);
         for at in &picked {
-            let Some(kept) = &mut inner.messages[*at] else { continue };
+            let Some(kept) = &mut turn.all[*at] else { continue };
             (kept.state, kept.attempts, kept.abandoned) = (MessageState::Ready, 0, 0);
             (kept.since, kept.due_since) = (now, now);
         }
-        self.0.signal.notify();
+        turn.save()?;
+        self.0.notify.notify();
         Ok(picked.len() as u64)
     }
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        let (mut inner, _) = self.now();
-        let picked = inner.picked(filter, |kept| kept.state != MessageState::Reserved);
+        let (mut turn, _) = self.now()?;
+        let picked = turn.picked(filter, |kept| kept.state != MessageState::Reserved);
         for at in &picked {
-            inner.messages[*at] = None;
+            turn.all[*at] = None;
         }
+        turn.save()?;
         Ok(picked.len() as u64)
     }
 }
 
 /// What one lane of a worker takes messages through.
-struct Seat {
+struct LineConsumer {
     line: Line,
     queues: Vec<String>,
     interrupts: u64,
 }
 
-impl Seat {
+impl LineConsumer {
     /// Changes a message, if the lease on it is still this one.
     fn change(&self, lease: &Lease, change: impl FnOnce(&mut Option<Kept>, DateTime<Utc>)) -> Result<(), QueueError> {
-        let (mut inner, now) = self.line.now();
-        let slot = place(&lease.id).and_then(|at| inner.messages.get_mut(at));
+        let (mut turn, now) = self.line.now()?;
+        let slot = place(&lease.id).and_then(|at| turn.all.get_mut(at));
         let holds = |kept: &Kept| kept.state == MessageState::Reserved && kept.lease.to_string() == *lease.token;
         match slot.filter(|slot| slot.as_ref().is_some_and(holds)) {
             Some(slot) => change(slot, now),
             None => return Err(QueueError::LeaseLost { id: lease.id.clone() }),
         }
-        self.line.0.signal.notify();
+        turn.save()?;
+        self.line.0.notify.notify();
         Ok(())
+    }
+
+    /// Leases the most urgent message, of those the oldest.
+    fn take(&self) -> Result<Option<Delivery>, QueueError> {
+        let (mut turn, now) = self.line.now()?;
+        let number = turn.leases + 1;
+        let all = turn.all.iter_mut().enumerate().filter_map(|(at, kept)| Some((at, kept.as_mut()?)));
+        let ready = all.filter(|(_, kept)| kept.state == MessageState::Ready && self.queues.contains(&kept.queue));
+        let Some((at, kept)) = ready.min_by_key(|(at, kept)| (kept.priority, *at)) else { return Ok(None) };
+        (kept.state, kept.since, kept.lease) = (MessageState::Reserved, now, number);
+        kept.until = Some(after(now, kept.ttr));
+        let lease = Lease { id: id(at), token: number.to_string().into() };
+        let text = kept.text.clone().into_bytes();
+        let mut delivery = Delivery::new(lease, &kept.queue, kept.due_since, kept.ttr, text);
+        (delivery.attempts, delivery.abandoned) = (kept.attempts, kept.abandoned);
+        turn.leases = number;
+        turn.save()?;
+        Ok(Some(delivery))
     }
 }
 
-impl Consumer for Seat {
+impl Consumer for LineConsumer {
     /// It can leave nothing out, so the filter does not matter.
     fn dequeue(&mut self, _: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
-        let end = self.line.0.clock.uptime() + wait;
+        let Shared { clock, notify, interrupts, look_interval, .. } = &*self.line.0;
+        let end = clock.uptime() + wait;
         loop {
             // Before the look, so that what comes after it ends the wait.
-            let seen = self.line.0.signal.generation();
-            let (mut inner, now) = self.line.now();
-            inner.leases += 1;
-            let (lease, interrupts) = (inner.leases, inner.interrupts);
-            let all = inner.messages.iter_mut().enumerate().filter_map(|(at, kept)| Some((at, kept.as_mut()?)));
-            let ready = all.filter(|(_, k)| k.state == MessageState::Ready && self.queues.contains(&k.new.queue));
-            if let Some((at, kept)) = ready.min_by_key(|(at, kept)| (kept.new.priority, *at)) {
-                (kept.state, kept.since, kept.lease) = (MessageState::Reserved, now, lease);
-                kept.until = Some(after(now, kept.new.ttr));
-                let lease = Lease { id: id(at), token: lease.to_string().into() };
-                let text = kept.new.text.clone().into_bytes();
-                let mut delivery = Delivery::new(lease, &kept.new.queue, kept.due_since, kept.new.ttr, text);
-                (delivery.attempts, delivery.abandoned) = (kept.attempts, kept.abandoned);
+            let seen = notify.generation();
+            if let Some(delivery) = self.take()? {
                 return Ok(Some(delivery));
             }
-            drop(inner);
-            let left = end.saturating_sub(self.line.0.clock.uptime());
+            let left = end.saturating_sub(clock.uptime());
+            let interrupts = interrupts.load(Ordering::SeqCst);
             if left.is_zero() || std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
                 return Ok(None);
             }
-            self.line.0.signal.wait(seen, Some(left));
+            notify.wait(seen, Some(look_interval.map_or(left, |interval| left.min(interval))));
         }
     }
 
@@ -296,8 +300,15 @@ impl Consumer for Seat {
     fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
         let renew = |slot: &mut Option<Kept>, now| {
             let Some(kept) = slot else { return };
-            kept.until = Some(after(now, kept.new.ttr));
+            kept.until = Some(after(now, kept.ttr));
         };
-        Ok(leases.iter().filter(|lease| self.change(lease, renew).is_err()).cloned().collect())
+        let mut lost = Vec::new();
+        for lease in leases {
+            match self.change(lease, renew) {
+                Err(QueueError::LeaseLost { .. }) => lost.push(lease.clone()),
+                renewed => renewed?,
+            }
+        }
+        Ok(lost)
     }
 }

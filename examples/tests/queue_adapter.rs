@@ -8,18 +8,31 @@ use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::QueueAdapter;
 use pulpo::queue::conformance::Harness;
 use pulpo_examples::line::Line;
-use pulpo_tests::program::Sandbox;
+use pulpo_examples::orders::Status;
+use pulpo_tests::program::{CommandOutput, Sandbox};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_queue_adapter");
 
 /// What the suite needs: an empty queue, and a way to let time pass.
 struct Test {
     queue: Line,
     clock: ManualClock,
+    _folder: Option<TempDir>,
 }
 
 impl Test {
-    fn new() -> Self {
+    fn in_memory() -> Self {
         let clock = ManualClock::at(Utc::now());
-        Self { queue: Line::new(Arc::new(clock.clone())), clock }
+        Self { queue: Line::new(Arc::new(clock.clone())), clock, _folder: None }
+    }
+
+    fn in_a_file() -> Self {
+        let (clock, folder) = (ManualClock::at(Utc::now()), tempfile::tempdir().expect("a folder"));
+        let (file, interval) = (folder.path().join("line.json"), Duration::from_millis(10));
+        let queue = Line::in_file(&file, false, interval, Arc::new(clock.clone()));
+        Self { queue, clock, _folder: Some(folder) }
     }
 }
 
@@ -38,17 +51,162 @@ impl Harness for Test {
 }
 
 // A test for each case of the suite.
-pulpo::queue_conformance!(Test::new());
+mod in_memory {
+    pulpo::queue_conformance!(super::Test::in_memory());
+}
+
+#[test]
+fn a_file_keeps_them_as_the_memory_does() {
+    for (name, case) in pulpo::queue::conformance::CASES {
+        // It writes the whole file for each of a thousand messages.
+        if *name != "a_batch_keeps_its_order_and_has_an_id_each" {
+            case(&Test::in_a_file());
+        }
+    }
+}
 
 #[test]
 fn a_worker_works_on_it() {
-    let said = Sandbox::new().run(env!("CARGO_BIN_EXE_queue_adapter"), &[]);
+    let said = Sandbox::new().run(PROGRAM, &[]);
     assert_eq!(said.code, 0, "{}", said.err);
     let (orders, _) = pulpo_examples::orders::read().expect("orders");
-    let unpaid = orders.iter().filter(|o| o.status == pulpo_examples::orders::Status::Unpaid).count();
-    let many = orders.iter().filter(|o| o.quantity > 10 && o.status == pulpo_examples::orders::Status::Paid).count();
+    let unpaid = orders.iter().filter(|o| o.status == Status::Unpaid).count();
+    let many = orders.iter().filter(|o| o.quantity > 10 && o.status == Status::Paid).count();
     assert!(said.out.contains(&format!("queued     {} in \"pulpo\"\n", orders.len())), "{}", said.out);
     let packed = format!("packed     {} orders, {many} of them at the second attempt\n", orders.len() - unpaid);
     assert!(said.out.contains(&packed), "{}", said.out);
     assert!(said.out.ends_with(&format!("kept       {unpaid} for a person\n")), "{}", said.out);
+}
+
+/// Runs a command of the program on the queue that the environment names.
+fn run(place: &Sandbox, arguments: &[&str]) -> CommandOutput {
+    place.to_end(place.command(PROGRAM, arguments).env("PULPO_QUEUE", "line:queue.json"))
+}
+
+fn well(place: &Sandbox, arguments: &[&str]) -> String {
+    let output = run(place, arguments);
+    assert_eq!(output.code, 0, "{arguments:?}: {} {}", output.out, output.err);
+    output.out
+}
+
+fn as_json(place: &Sandbox, arguments: &[&str]) -> Value {
+    let text = well(place, &[arguments, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
+}
+
+fn refused(place: &Sandbox, arguments: &[&str]) -> String {
+    let output = run(place, arguments);
+    assert_eq!(output.code, 1, "{arguments:?}: {}", output.out);
+    output.err
+}
+
+/// Publishes one paid order and one that is not.
+fn publish(place: &Sandbox) {
+    let (orders, _) = pulpo_examples::orders::read().expect("orders");
+    for status in [Status::Paid, Status::Unpaid] {
+        let order = orders.iter().find(|order| order.status == status && order.quantity < 10).expect("one");
+        let body = serde_json::to_string(order).expect("JSON");
+        let published = as_json(place, &["publish", "pack", "--body", &body]);
+        assert_eq!(published["ids"].as_array().map(Vec::len), Some(1));
+    }
+}
+
+const UNTIL_IDLE: &[&str] =
+    &["work", "--set", "sleep_duration=10ms", "--set", "shutdown_after_number_of_empty_iterations=1"];
+
+#[test]
+fn every_command_works_on_it() {
+    let place = Sandbox::new();
+    let nothing = refused(&place, &["list"]);
+    assert!(nothing.contains("there is no queue at") && nothing.contains("queue.json"), "{nothing}");
+    publish(&place);
+    assert_eq!(as_json(&place, &["list"]).as_array().map(Vec::len), Some(2));
+    assert!(well(&place, &["list"]).contains("pack"));
+    assert_eq!(as_json(&place, &["stats"])["counts"][0]["ready"], 2);
+    well(&place, UNTIL_IDLE);
+    let buried = as_json(&place, &["list", "--state", "buried"]);
+    assert_eq!((buried.as_array().map(Vec::len), &buried[0]["id"]), (Some(1), &json!("2")));
+    assert!(well(&place, &["peek", "2"]).contains("buried"));
+    assert_eq!(as_json(&place, &["peek", "2"])["state"], "buried");
+    assert_eq!(as_json(&place, &["kick", "2"])["kicked"], 1);
+    assert_eq!(as_json(&place, &["stats"])["counts"][0]["ready"], 1);
+    assert_eq!(as_json(&place, &["delete", "2"])["deleted"], 1);
+    assert_eq!(as_json(&place, &["list"]), json!([]));
+    publish(&place);
+    assert!(well(&place, &["purge", "pulpo", "--yes"]).contains('2'));
+    assert_eq!(as_json(&place, &["check"])["ok"], true);
+    assert_eq!(as_json(&place, &["handlers"])[0]["request_type"], "pack");
+    // What it cannot do it refuses in words.
+    let paused = refused(&place, &["pause", "pulpo"]);
+    assert!(paused.contains("this queue cannot be paused"), "{paused}");
+    let resumed = refused(&place, &["resume", "pulpo"]);
+    assert!(resumed.contains("this queue cannot be paused"), "{resumed}");
+    let backup = refused(&place, &["backup", "copy"]);
+    assert!(backup.contains("this queue cannot be written into a file"), "{backup}");
+}
+
+/// A key of the configuration: value, and where it comes from.
+fn setting(place: &Sandbox, key: &str) -> (String, String) {
+    let settings = as_json(place, &["config"]);
+    let setting = settings.as_array().expect("settings").iter().find(|it| it["key"] == key).expect("the key");
+    (setting["value"].as_str().expect("a text").to_owned(), setting["from"].as_str().expect("a text").to_owned())
+}
+
+#[test]
+fn its_keys_are_those_of_the_configuration() {
+    let place = Sandbox::new();
+    let text = "[line_queue_adapter]\nfile = \"unused.json\"\nlook_interval = \"1s\"\n";
+    std::fs::write(place.path("pulpo.toml"), text).expect("written");
+    let file = std::fs::canonicalize(place.folder()).expect("a folder").join("queue.json");
+    let (file, from) = (file.display().to_string(), "environment".to_owned());
+    assert_eq!(setting(&place, "queue"), (format!("line:{file}"), from.clone()));
+    assert_eq!(setting(&place, "queue_adapter_type"), ("line_queue_adapter".to_owned(), from.clone()));
+    assert_eq!(setting(&place, "line_queue_adapter.file"), (file, from));
+    assert_eq!(setting(&place, "line_queue_adapter.look_interval"), ("1s".to_owned(), "file".to_owned()));
+    assert_eq!(setting(&place, "line_queue_adapter.sync"), ("true".to_owned(), "default".to_owned()));
+    let table = well(&place, &["config"]);
+    assert!(table.contains("line_queue_adapter.look_interval") && table.contains("pulpo.toml:3"), "{table}");
+
+    // By the table alone, and its own variable.
+    let mut command = place.command(PROGRAM, &["config", "--json"]);
+    command.env("PULPO_QUEUE_ADAPTER_TYPE", "LineQueueAdapter").env("PULPO_LINE_QUEUE_ADAPTER__SYNC", "false");
+    let output = place.to_end(&mut command);
+    assert!(output.out.contains("unused.json") && output.err.is_empty(), "{}{}", output.out, output.err);
+}
+
+#[test]
+fn a_mistake_in_its_keys_is_refused_with_its_place() {
+    let place = Sandbox::new();
+    for (arguments, expected) in [
+        (
+            ["stats", "--set", "line_queue_adapter.look_intervall=1s"],
+            "unknown configuration key `line_queue_adapter.look_intervall`; \
+             did you mean `line_queue_adapter.look_interval`?",
+        ),
+        (
+            ["stats", "--set", "line_queue_adapter.look_interval=1ms"],
+            "the command line: expected `line_queue_adapter.look_interval` to be a duration from 10ms to 1m",
+        ),
+        (["list", "--set", "line_queue_adapter.sync=maybe"], "to be true or false, got \"maybe\""),
+        (
+            ["list", "--set", "queue=line:"],
+            "expected `queue` to be file:FOLDER, beanstalkd://HOST:PORT/TUBE, memory: or line:FILE, \
+             got \"line:\": a file comes after `line:`",
+        ),
+        (
+            ["list", "--set", "queue=lime:x"],
+            "got \"lime:x\": no adapter in this program registers the scheme `lime:`; did you mean `line:`?",
+        ),
+        (
+            ["list", "--set", "queue_adapter_type=lines"],
+            "file_queue_adapter, beanstalkd_queue_adapter or line_queue_adapter, got \"lines\"",
+        ),
+    ] {
+        let error = refused(&place, &arguments);
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    // Of a misspelt variable there is a warning.
+    let mut command = place.command(PROGRAM, &["config"]);
+    let output = place.to_end(command.env("PULPO_LINE_QUEUE_ADAPTER__SYNK", "false"));
+    assert!(output.err.contains("did you mean PULPO_LINE_QUEUE_ADAPTER__SYNC?"), "{}", output.err);
 }

@@ -7,18 +7,30 @@
 //! ```
 //!
 //! The adapter is `examples/src/line.rs`, three traits in some 300 lines; read
-//! that first. Here it is put under a `Pulpo` with `Pulpo::with_queue`, and from then
-//! on nothing knows that it is not one of pulpo's: publishing, priorities,
+//! that first. Here it is put under a `Pulpo` with `Pulpo::with_queue`, and from
+//! then on nothing knows that it is not one of pulpo's: publishing, priorities,
 //! retries, burying and the worker are the same.
+//!
+//! It registers itself too (`examples/src/line/backend.rs`), so with arguments
+//! this is a program like any other, on the queue that is configured:
+//!
+//! ```text
+//! export PULPO_QUEUE=line:./line.json
+//! queue_adapter publish pack --body '{…}'
+//! queue_adapter list
+//! queue_adapter work
+//! queue_adapter config
+//! ```
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
-use pulpo::queue::Inspection;
 use std::collections::BTreeMap;
+use std::env;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pulpo::clock::SystemClock;
-use pulpo::queue::QueueAdapter as _;
+use pulpo::queue::{Inspection as _, QueueAdapter as _};
 use pulpo::worker::WorkerOptions;
 use pulpo::{Context, Message, Pulpo, State};
 use pulpo_examples::line::Line;
@@ -43,7 +55,10 @@ fn pack(Pack(order): Pack, context: &Context, shelf: State<Shelf>) -> pulpo::Out
     Ok(())
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
+    if env::args_os().len() > 1 {
+        return Ok(command_line::run());
+    }
     let clock = Arc::new(SystemClock::new());
     let line = Line::new(clock.clone());
 
@@ -70,5 +85,18 @@ fn main() -> anyhow::Result<()> {
         println!("           {country} {items}");
     }
     println!("kept       {} for a person", summary.buried);
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The program with its commands. An adapter in a library crate of its own is
+/// linked if something names the crate; here, `use pulpo_examples::line` does,
+/// and else `crates: [my_adapter]` in `pulpo::main!`.
+mod command_line {
+    pulpo::main! {
+        setup: |app| app.state(super::Shelf::default()),
+    }
+
+    pub(super) fn run() -> std::process::ExitCode {
+        main()
+    }
 }

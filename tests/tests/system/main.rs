@@ -4,6 +4,7 @@
 mod queues;
 
 mod abandoned;
+mod adapters;
 mod architecture;
 mod bad_queues;
 mod cli;
