@@ -80,7 +80,7 @@ pub const fn declared<J: Job>(file: &'static str, line: u32) -> JobDeclaration {
 
 /// The body of a message for its handler.
 pub fn decode<J: Job>(run: &Run<'_>) -> Result<J, MessageError> {
-    run.body()
+    run.body().decode()
 }
 
 /// What an async handler returned, in one form.

@@ -122,7 +122,7 @@ pub struct Draft<J> {
     pub(crate) request_type: &'static str,
     pub(crate) policy: &'static Policy,
     pub(crate) write_body: WriteBody<J>,
-    pub(crate) shape: fn() -> ShapeId,
+    pub(crate) shape: ShapeId,
 }
 
 /// How the body of a message is written down.
@@ -135,7 +135,7 @@ impl<J: Job> Draft<J> {
             request_type: J::REQUEST_TYPE,
             policy: const { &J::POLICY },
             write_body: Message::write_checked_body,
-            shape: ShapeId::of::<J>,
+            shape: ShapeId::of::<J>(),
         }
     }
 }

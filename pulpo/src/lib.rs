@@ -211,6 +211,7 @@ mod cli;
 pub mod clock;
 pub mod config;
 mod context;
+mod decode;
 mod disposition;
 mod guard;
 #[cfg(any(doc, doctest))]

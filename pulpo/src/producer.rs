@@ -81,7 +81,7 @@ impl Producer {
         &self,
         request_type: &'static str,
         policy: &'static Policy,
-        shape: fn() -> ShapeId,
+        shape: ShapeId,
         messages: Vec<Message<B>>,
     ) -> Result<Vec<Message<B>>, PublishError> {
         let draft = |message| Draft { message, request_type, policy, write_body: Message::write_body, shape };
@@ -99,7 +99,7 @@ impl Producer {
         }
         request_type.clone_into(&mut header.request_type);
         header.attempts = 0;
-        header.shape = Some(shape());
+        header.shape = Some(shape);
         header.priority.get_or_insert(policy.priority);
         header.delay = header.delay.map(|delay| When::At(delay.from(now)));
         header.expiration = header.expiration.map(|expiration| When::At(expiration.from(now)));

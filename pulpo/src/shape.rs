@@ -25,9 +25,9 @@ use std::sync::{PoisonError, RwLock};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
-mod trace;
+use crate::decode::{Probe, probe};
 
-use trace::Trace;
+mod trace;
 
 /// Which form the hash and the text of a shape have. Two shapes of different
 /// versions are different, whatever they say.
@@ -72,7 +72,7 @@ impl Shape {
     /// Traces a type.
     #[cfg(test)]
     pub(crate) fn of<B: DeserializeOwned>() -> Self {
-        Self(trace::nodes(trace::once::<B>))
+        Self(trace::nodes(probe::<B>))
     }
 
     /// The short form that travels with messages.
@@ -119,10 +119,10 @@ pub(crate) struct ShapeId {
 impl ShapeId {
     /// That of a type, which is traced once in the life of the process.
     pub(crate) fn of<B: DeserializeOwned + 'static>() -> Self {
-        Self::of_type(TypeId::of::<B>(), trace::once::<B>)
+        Self::of_type(TypeId::of::<B>(), probe::<B>)
     }
 
-    fn of_type(key: TypeId, trace: Trace) -> Self {
+    pub(crate) fn of_type(key: TypeId, probe: Probe) -> Self {
         static KNOWN: RwLock<Option<HashMap<TypeId, ShapeId>>> = RwLock::new(None);
         let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = known.as_ref().and_then(|known| known.get(&key)) {
@@ -130,7 +130,7 @@ impl ShapeId {
         }
         drop(known);
         // The type's own code runs here: under no lock.
-        let id = Shape(trace::nodes(trace)).id();
+        let id = Shape(trace::nodes(probe)).id();
         KNOWN.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(key, id);
         id
     }

@@ -36,8 +36,8 @@ impl<'run> Run<'run> {
     }
 
     /// The body of the one message.
-    pub(crate) fn body<B: DeserializeOwned>(&self) -> Result<B, MessageError> {
-        self.bodies.first().copied().unwrap_or(WireBody::unmarked(None)).decode()
+    pub(crate) fn body(&self) -> WireBody<'run> {
+        self.bodies.first().copied().unwrap_or(WireBody::unmarked(None))
     }
 
     /// The bodies that fit; `None` if none does.

@@ -8,6 +8,8 @@ use serde_json::value::RawValue;
 
 use super::header::{Header, Key};
 use super::{MessageError, MessageId, PAYLOAD};
+use crate::decode::json::{self, Unfit};
+use crate::decode::{self, Part, Probe};
 use crate::shape::ShapeId;
 
 /// A message of which the header is read and the body is not yet: which type
@@ -79,11 +81,12 @@ fn fault(text: &str, error: serde_json::Error) -> MessageError {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         return MessageError::NotJson(error);
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize::<_, Envelope<'_>>(&mut deserializer) {
-        Err(error) if error.path().iter().len() == 0 => MessageError::NotAnObject(kind_of(text)),
-        Err(error) => MessageError::Header { path: error.path().to_string(), source: error.into_inner() },
-        Ok(_) => MessageError::NotJson(error),
+    match json::read(text, &mut |part| Envelope::deserialize(part).map(drop)) {
+        Err(Unfit { path, error }) => match path.strip_prefix('.') {
+            Some(path) => MessageError::Header { path: path.to_owned(), source: error },
+            None => MessageError::NotAnObject(kind_of(text)),
+        },
+        Ok(()) => MessageError::NotJson(error),
     }
 }
 
@@ -125,30 +128,35 @@ impl<'text> WireBody<'text> {
     /// # Errors
     /// Names the field that does not fit.
     pub(crate) fn decode<B: DeserializeOwned>(self) -> Result<B, MessageError> {
-        // All that is compiled for each type: one reading, with its path at hand.
         let mut body = None;
-        self.read(&mut |text| {
-            let mut deserializer = serde_json::Deserializer::from_str(text);
-            match serde_path_to_error::deserialize(&mut deserializer) {
-                Ok(read) => body = Some(read),
-                Err(error) => return Err(unread(error)),
+        match self.read(&mut |part| match B::deserialize(part) {
+            Ok(read) => {
+                body = Some(read);
+                Ok(())
             }
-            end(deserializer)
-        })?;
-        Ok(body.expect("a reading that went well left the body"))
+            Err(error) => Err(error),
+        }) {
+            Ok(()) => match body {
+                Some(body) => Ok(body),
+                None => unreachable!("a reading that went well left the body"),
+            },
+            Err(error) => Err(error),
+        }
     }
 
-    /// Which text to read as the body, and where that failed.
+    /// Whether it can be read as the type of the probe.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    pub(crate) fn probe(self, probe: Probe) -> Result<(), MessageError> {
+        self.read(&mut |part| probe(part))
+    }
+
+    /// Finds the value that is the body, and has `read` read it.
     fn read(self, read: &mut Reading<'_>) -> Result<(), MessageError> {
         let mut at = |root: &str, text: &str| {
-            read(text).map_err(|(within, source)| {
-                let path = match within.as_str() {
-                    "." => root.to_owned(),
-                    within if within.starts_with('[') => format!("{root}{within}"),
-                    within => format!("{root}.{within}"),
-                };
-                MessageError::Body { path, source }
-            })
+            json::read(text, read)
+                .map_err(|Unfit { path, error }| MessageError::Body { path: format!("{root}{path}"), source: error })
         };
         let Some(text) = self.text else {
             // No body at all serves a type without required content.
@@ -175,20 +183,8 @@ impl<'text> WireBody<'text> {
     }
 }
 
-/// Where a reading failed, and why.
-fn unread(error: serde_path_to_error::Error<serde_json::Error>) -> (String, serde_json::Error) {
-    (error.path().to_string(), error.into_inner())
-}
-
-/// That nothing follows what was read.
-fn end(
-    mut deserializer: serde_json::Deserializer<serde_json::de::StrRead<'_>>,
-) -> Result<(), (String, serde_json::Error)> {
-    deserializer.end().map_err(|error| (".".to_owned(), error))
-}
-
-/// Reads a text as a body; where it does not fit, and why.
-type Reading<'a> = dyn FnMut(&str) -> Result<(), (String, serde_json::Error)> + 'a;
+/// Reads a value as a body.
+type Reading<'a> = dyn FnMut(Part<'_, '_>) -> Result<(), decode::Error> + 'a;
 
 fn expected_no_map(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("invalid type: map")

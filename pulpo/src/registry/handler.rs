@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::JobNames;
 use crate::context::Run;
+use crate::decode::{Probe, probe};
 use crate::job::Job;
 #[cfg(feature = "cli")]
 use crate::message::only_payload;
@@ -24,8 +25,7 @@ pub struct Handler {
     line: u32,
     names: fn() -> JobNames,
     body_type: fn() -> &'static str,
-    check: fn(WireBody<'_>) -> Result<(), MessageError>,
-    shape: fn() -> ShapeId,
+    probe: Probe,
     run: Call,
     needs: &'static [fn() -> Option<Needed>],
 }
@@ -68,8 +68,7 @@ impl Handler {
             line,
             names: JobNames::of::<J>,
             body_type: std::any::type_name::<J>,
-            check: |body| body.decode::<J>().map(drop),
-            shape: ShapeId::of::<J>,
+            probe: probe::<J>,
             run,
             needs,
         }
@@ -128,7 +127,7 @@ impl Handler {
     /// # Errors
     /// Names the field that does not fit.
     pub fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
-        (self.check)(WireBody::unmarked(body))
+        WireBody::unmarked(body).probe(self.probe)
     }
 
     /// The body in this text as its type writes it: the text, or what is in
@@ -138,15 +137,15 @@ impl Handler {
     /// Names the field that does not fit.
     #[cfg(feature = "cli")]
     pub(crate) fn body_in<'text>(&self, text: &'text str) -> Result<&'text str, MessageError> {
-        if (self.check)(WireBody::as_written(text)).is_ok() {
+        if WireBody::as_written(text).probe(self.probe).is_ok() {
             return Ok(text);
         }
         self.check_body(Some(text)).map(|()| only_payload(text).unwrap_or(text))
     }
 
-    /// How to find the shape of its body.
-    pub(crate) fn shape(&self) -> fn() -> ShapeId {
-        self.shape
+    /// The shape of its body.
+    pub(crate) fn shape(&self) -> ShapeId {
+        ShapeId::of_type(self.names().body, self.probe)
     }
 
     /// Decodes the body and runs the function; an error means that the body

@@ -62,7 +62,7 @@ pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Contex
 
 /// A body that does not fit: another version of the program may have written it.
 fn unreadable(handler: &Handler, body: WireBody<'_>, error: MessageError, grace: Duration) -> RunEnd {
-    match body.shape().map(|theirs| (theirs, (handler.shape())())) {
+    match body.shape().map(|theirs| (theirs, handler.shape())) {
         Some((theirs, ours)) if theirs != ours => RunEnd::OtherShape { error, theirs, ours, grace },
         _ => RunEnd::Unreadable(error),
     }

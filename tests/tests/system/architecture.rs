@@ -11,6 +11,7 @@ const LAYERS: &[&str] = &[
     "sync",
     "guard",
     "report",
+    "decode",
     "shape",
     "message",
     "outcome",
