@@ -31,10 +31,12 @@ mod list;
 mod log_writer;
 mod logs;
 mod names;
+mod outbox;
 mod panics;
 mod peek;
 mod publish;
 mod queues;
+mod relay;
 mod show;
 mod stats;
 mod table;
@@ -116,6 +118,10 @@ enum Command {
     Resume(queues::ResumeArguments),
     /// Count the messages by queue, request type and state
     Stats(stats::StatsArguments),
+    /// Move jobs from the outboxes of your databases to the queue, until stopped
+    Relay(relay::RelayArguments),
+    /// Show what waits in the outboxes, or the SQL that makes one
+    Outbox(outbox::OutboxArguments),
     /// Copy the embedded queue into a file, while it is used
     Backup(queues::BackupArguments),
     /// List the handlers of this program
@@ -290,6 +296,8 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Pause(arguments) => queues::pause(&existing()?, &arguments, out),
         Command::Resume(arguments) => queues::resume(&existing()?, &arguments, out),
         Command::Stats(arguments) => stats::run(&existing()?, &arguments, out),
+        Command::Relay(arguments) => relay::run(Config::load_from(&sources)?, &arguments, out),
+        Command::Outbox(arguments) => outbox::run(&|| Ok(Config::load_from(&sources)?), &arguments, out),
         Command::Backup(arguments) => queues::backup(&existing()?, &arguments, out),
         Command::Handlers { format } => handlers::run(&Registry::collect()?, format.json, out),
         Command::Check { format } => check::run(program.setup, &sources, log_problem, format.json, out),

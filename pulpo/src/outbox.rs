@@ -9,9 +9,18 @@
 use crate::transaction::{AsyncSqlClient, SqlClient, TransactionError};
 
 mod announce;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod relay;
+mod source;
+#[cfg(any(feature = "file", feature = "rusqlite"))]
+mod sqlite;
 mod url;
 
 pub(crate) use self::announce::announce;
+pub(crate) use self::relay::{Relay, RouteOf};
+pub(crate) use self::source::unsupported;
+pub use self::source::{OutboxCounts, counts};
 pub use self::url::{OutboxUrl, ParseOutboxUrlError};
 pub use crate::transaction::Dialect;
 

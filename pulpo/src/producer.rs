@@ -112,6 +112,7 @@ impl Producer {
             priority,
             delay,
             ttr: policy.ttr,
+            outbox_id: None,
             text,
         };
         Ok((message, new))

@@ -26,6 +26,7 @@ mod error;
 pub mod file;
 mod filter;
 mod in_database;
+mod outbox_ids;
 #[cfg(feature = "file")]
 pub(crate) mod prefetch;
 mod settlement;
@@ -35,6 +36,7 @@ pub use dequeue_filter::DequeueFilter;
 pub use error::{Forked, QueueError};
 pub use filter::Filter;
 pub use in_database::InDatabase;
+pub use outbox_ids::OutboxIds;
 pub use settlement::{Settlement, enqueue_follow_ups};
 pub use stats::{Counts, Paused, Stats, Totals};
 
@@ -63,6 +65,12 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
     /// and the next one of each not wait.
     fn interrupt(&self);
+
+    /// What takes each [`NewMessage::outbox_id`] once; `None` if the queue
+    /// cannot tell whether it has taken one before.
+    fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
+        None
+    }
 
     /// The database that the queue is in, if a user's transaction there can
     /// publish into the queue by SQL.
@@ -248,6 +256,9 @@ pub struct NewMessage {
     pub delay: Option<DateTime<Utc>>,
     /// How long a lease lasts.
     pub ttr: Duration,
+    /// Which row of an [outbox](crate::outbox) it was, if it was one: see
+    /// [`QueueAdapter::outbox_ids`].
+    pub outbox_id: Option<String>,
     /// The wire form.
     pub text: String,
 }
@@ -262,8 +273,16 @@ impl NewMessage {
             priority: Priority::DEFAULT,
             delay: None,
             ttr: crate::policy::Policy::DEFAULT.ttr,
+            outbox_id: None,
             text: text.into(),
         }
+    }
+
+    /// Made of this row of an outbox.
+    #[must_use]
+    pub fn outbox_id(mut self, outbox_id: impl Into<String>) -> Self {
+        self.outbox_id = Some(outbox_id.into());
+        self
     }
 }
 

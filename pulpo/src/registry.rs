@@ -4,11 +4,13 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use crate::job::Job;
 use crate::message::{Incoming, Message, MessageError};
+use crate::policy::Policy;
 use crate::report::limited;
 
 mod handler;
@@ -193,6 +195,13 @@ impl Registry {
     #[must_use]
     pub fn nearest(&self, request_type: &str) -> Option<&'static str> {
         nearest(request_type, self.by_type.keys().copied())
+    }
+
+    /// The queue that messages of this request type belong to, and their ttr; for
+    /// one without a handler here, the default.
+    pub(crate) fn route_of(&self, request_type: &str, default_queue: &str) -> (String, Duration) {
+        let policy = self.get(request_type).map_or(&Policy::DEFAULT, Handler::policy);
+        (policy.queue.unwrap_or(default_queue).to_owned(), policy.ttr)
     }
 
     /// The request types that it serves, for messages to people.

@@ -151,7 +151,6 @@ pub(crate) mod row {
 
     /// What stands there beside the message.
     #[derive(Debug, Default, PartialEq, Eq)]
-    #[allow(dead_code, reason = "the relay uses it")]
     pub(crate) struct Route {
         pub(crate) queue: Option<String>,
         pub(crate) ttr: Option<Duration>,
@@ -159,7 +158,6 @@ pub(crate) mod row {
 
     impl Route {
         /// Nothing of a text that says nothing sensible.
-        #[allow(dead_code, reason = "the relay uses it")]
         pub(crate) fn read(text: &str) -> Self {
             #[derive(Default, Deserialize)]
             #[serde(default)]
@@ -307,6 +305,14 @@ impl TransactionError {
             return Self::NoTable { dialect, source: error };
         }
         Self::Refused(error)
+    }
+
+    /// What is wrong, without what it was wrong for.
+    pub(crate) fn into_source(self) -> BoxError {
+        match self {
+            Self::Refused(source) => source,
+            no_table @ Self::NoTable { .. } => Box::new(no_table),
+        }
     }
 }
 

@@ -227,6 +227,7 @@ impl Worker {
                 services::http::start(address, shared, &monitor).map_err(refused)
             })
             .transpose()?;
+        let relays = services::relay::start(shared)?;
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let consumers = (0..shared.options.concurrency.max(1))
             .map(|_| shared.queue.consumer(&shared.queues))
@@ -238,6 +239,7 @@ impl Worker {
             "the worker starts"
         );
         let ended = monitor.watch(consumers);
+        drop(relays);
         drop(signals);
         ended?;
         let summary = shared.counts.summary();

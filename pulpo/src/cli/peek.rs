@@ -34,8 +34,12 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &PeekArguments, out: &mut dyn Write)
     let PeekArguments { ids, format } = arguments;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for id in ids {
-        match pulpo.queue().peek(id)? {
+        let message = pulpo.resolve(id)?.map(|id| pulpo.queue().peek(&id)).transpose()?.flatten();
+        match message {
             Some(message) => found.push(message),
+            None if id.as_str().starts_with("outbox/") => missing.push(format!(
+                "there is no message {id}: it waits in its outbox (see `outbox`), was rolled back, or is done or deleted"
+            )),
             None => missing
                 .push(format!("there is no message {id}: it is done, deleted or expired, or was never in this queue")),
         }

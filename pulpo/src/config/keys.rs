@@ -12,6 +12,7 @@ use super::layer::Entry;
 use super::value::absolute;
 use super::{Config, span};
 use crate::message::Priority;
+use crate::outbox::{self, OutboxUrl, ParseOutboxUrlError};
 use crate::policy::HandlerOptions;
 use crate::queue::backend::{self, Factory, Registered, absent_table};
 use crate::registry::nearest;
@@ -21,6 +22,7 @@ const LANES: RangeInclusive<usize> = 1..=1024;
 const SHORTEST: RangeInclusive<Duration> = Duration::from_millis(10)..=span::LONGEST;
 const ANY: RangeInclusive<Duration> = Duration::ZERO..=span::LONGEST;
 const SOME: RangeInclusive<Duration> = Duration::from_nanos(1)..=span::LONGEST;
+const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 const SECOND: RangeInclusive<Duration> = Duration::from_secs(1)..=span::LONGEST;
 
 /// A key of pulpo's own, a table's with a dot; `*` is the name of a handler or
@@ -216,6 +218,29 @@ const LAST: &[Key] = &[
         },
     },
     Key {
+        name: "outbox",
+        default: "none",
+        doc: "the databases whose table `pulpo_outbox` a worker moves to its queue: `sqlite:FILE`, \
+              `postgres://USER@HOST/DATABASE` (needs the feature `postgres`), a list, or one text with commas",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.outbox, outboxes(entry)),
+            show: |config| match config.worker.outbox.as_slice() {
+                [] => "none".to_owned(),
+                urls => urls.iter().map(OutboxUrl::to_string).collect::<Vec<_>>().join(","),
+            },
+        },
+    },
+    Key {
+        name: "outbox_poll",
+        default: "100ms",
+        doc: "how often it looks there for what other processes have committed, from 1ms to 1h; what the worker's own \
+              process commits is found within milliseconds",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.outbox_poll, entry.duration(POLL)),
+            show: |config| time(config.worker.outbox_poll),
+        },
+    },
+    Key {
         name: "queues.*.concurrency",
         default: "none",
         doc: "the most jobs of this queue that a worker runs at the same time, however many lanes it has, from 1 to \
@@ -309,6 +334,30 @@ fn time(duration: Duration) -> String {
 
 fn shown(value: Option<impl ToString>, otherwise: &str) -> String {
     value.map_or_else(|| otherwise.to_owned(), |value| value.to_string())
+}
+
+/// Databases, by their URLs.
+fn outboxes(entry: &Entry) -> Result<Vec<OutboxUrl>, ConfigError> {
+    let mut texts: Vec<String> = Vec::new();
+    for name in entry.names()? {
+        // The hosts of a cluster have commas between them too.
+        let is_url = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| name.starts_with(scheme));
+        match texts.last_mut() {
+            Some(last) if !is_url && last.starts_with("postgres") => *last = format!("{last},{name}"),
+            _ => texts.push(name),
+        }
+    }
+    let read = |text: String| {
+        let url: OutboxUrl = text.parse().map_err(|refused: ParseOutboxUrlError| entry.refuse(refused.problem()))?;
+        if let Some(problem) = outbox::unsupported(&url) {
+            return Err(entry.refuse(format!("another database ({problem})")));
+        }
+        Ok(match url.file() {
+            Some(file) => OutboxUrl::with_file(absolute(file)?),
+            None => url,
+        })
+    };
+    texts.into_iter().map(read).collect()
 }
 
 fn font(entry: &Entry) -> Result<String, ConfigError> {

@@ -1,12 +1,13 @@
 //! Publishing in a transaction of the user's own.
 
 use crate::job::{Draft, IntoMessage};
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 use crate::outbox;
 use crate::producer::PublishError;
+use crate::queue::QueueError;
 #[cfg(feature = "tokio")]
 use crate::transaction::{self, AsyncSqlClient};
-use crate::transaction::{Prepared, PublishIn};
+use crate::transaction::{OUTBOX_ID, Prepared, PublishIn};
 
 use super::Pulpo;
 
@@ -66,6 +67,22 @@ impl Pulpo {
         // The statement will be run soon.
         outbox::announce();
         Ok(prepared)
+    }
+
+    /// The queue's id of a message that [`publish_in`](Self::publish_in) gave
+    /// the id `outbox/N`; any other id is returned as it is. `None`: the row
+    /// waits in its outbox, was rolled back, or left the queue long ago. The
+    /// queue must be one that knows the rows it has taken
+    /// ([`QueueAdapter::outbox_ids`](crate::queue::QueueAdapter::outbox_ids)).
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    pub fn resolve(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
+        let Some(number) = id.as_str().strip_prefix(OUTBOX_ID) else { return Ok(Some(id.clone())) };
+        match (self.0.queue.outbox_ids(), number.parse()) {
+            (Some(known), Ok(number)) => known.message_of_row(number),
+            _ => Ok(None),
+        }
     }
 
     fn prepare_draft<J>(&self, draft: Draft<J>) -> Result<(Message<J>, Prepared), PublishError> {

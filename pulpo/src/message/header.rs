@@ -37,6 +37,8 @@ pub struct Header {
     pub(crate) attempts: u32,
     /// The form of the body that its producer had; `None`: it does not say.
     pub(crate) shape: Option<ShapeId>,
+    /// Which row of an outbox it was, if it was one.
+    pub(crate) outbox_id: Option<String>,
     /// Whether pulpo put the body into `{"payload": …}`; `None`: nobody says.
     /// Only for reading: what is written follows from the body.
     pub(crate) body_wrapped: Option<bool>,
@@ -45,8 +47,8 @@ pub struct Header {
 
 impl Header {
     /// The keys that mean something to pulpo itself.
-    pub(crate) const OWN_KEYS: [&str; 7] =
-        ["request_type", "priority", "delay", "expiration", "attempts", "shape", "body_wrapped"];
+    pub(crate) const OWN_KEYS: [&str; 8] =
+        ["request_type", "priority", "delay", "expiration", "attempts", "shape", "outbox_id", "body_wrapped"];
 
     /// Which job is asked for.
     #[must_use]
@@ -108,6 +110,13 @@ impl Header {
                 self.extra.set(key, value.clone());
             }
         }
+    }
+
+    /// Which row of an [outbox](crate::outbox) the message was, if it was one:
+    /// the same each time that the row is moved, should that happen twice.
+    #[must_use]
+    pub fn outbox_id(&self) -> Option<&str> {
+        self.outbox_id.as_deref()
     }
 
     /// All headers that the producer added, in the order in which they are
@@ -174,6 +183,9 @@ impl Serialize for WithBody<'_> {
         if let Some(shape) = &header.shape {
             map.serialize_entry("shape", shape)?;
         }
+        if let Some(outbox_id) = &header.outbox_id {
+            map.serialize_entry("outbox_id", outbox_id)?;
+        }
         if let Some(body_wrapped) = body_wrapped {
             map.serialize_entry("body_wrapped", body_wrapped)?;
         }
@@ -221,6 +233,7 @@ impl<'de> Visitor<'de> for ReadHeader {
                     header.attempts = Priority::read(map.next_value()?).ok().flatten().map_or(0, Priority::get);
                 }
                 "shape" => header.shape = text(map.next_value()?).and_then(|text| text.parse().ok()),
+                "outbox_id" => header.outbox_id = text(map.next_value()?).map(Cow::into_owned),
                 "body_wrapped" => header.body_wrapped = map.next_value::<&RawValue>()?.get().parse().ok(),
                 _ => header.extra.add(key.into_owned(), map.next_value()?),
             }

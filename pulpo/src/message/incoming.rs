@@ -3,10 +3,11 @@
 use std::fmt;
 
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::header::{Header, Key};
+use super::header::{Header, Key, WithBody};
 use super::{MessageError, MessageId, PAYLOAD};
 use crate::decode::json::{self, Unfit};
 use crate::decode::{self, Part, Probe};
@@ -29,6 +30,13 @@ impl<'text> Incoming<'text> {
         let Envelope { id, header, body } = serde_json::from_str(text).map_err(|error| fault(text, error))?;
         let header = header.filter(|header| !header.request_type.is_empty()).ok_or(MessageError::NoRequestType)?;
         Ok(Self { id, header, body })
+    }
+
+    /// The message as it was read, with what was changed in its header. The
+    /// body stays as it is written, and the id is left to the queue.
+    pub(crate) fn rewritten(&self) -> Result<String, serde_json::Error> {
+        let Self { header, body, .. } = self;
+        serde_json::to_string(&Rewritten { header, body: *body })
     }
 
     /// The body, and how it is written.
@@ -73,6 +81,23 @@ impl<'de> Visitor<'de> for ReadEnvelope {
             }
         }
         Ok(envelope)
+    }
+}
+
+struct Rewritten<'a> {
+    header: &'a Header,
+    body: Option<&'a RawValue>,
+}
+
+impl Serialize for Rewritten<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { header, body } = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("header", &WithBody { header, body_wrapped: header.body_wrapped })?;
+        if let Some(body) = body {
+            map.serialize_entry("body", body)?;
+        }
+        map.end()
     }
 }
 

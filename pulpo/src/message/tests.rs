@@ -309,6 +309,7 @@ proptest! {
             expiration: expiration.map(When::At),
             attempts,
             shape: None,
+            outbox_id: None,
             body_wrapped: None,
             extra: Extra::default(),
         };
@@ -320,7 +321,14 @@ proptest! {
         let read = Message::<Value>::from_json(text.as_bytes()).expect("a message");
         prop_assert_eq!(&read.header, &message.header);
         prop_assert_eq!(&read.id, &message.id);
-        prop_assert_eq!(read.body, body);
+        prop_assert_eq!(&read.body, &body);
+        // As it goes from an outbox to the queue.
+        let mut incoming = Incoming::read(text.as_bytes()).expect("a message");
+        incoming.header.outbox_id = Some("1/token".to_owned());
+        let moved = Message::<Value>::from_json(incoming.rewritten().expect("JSON").as_bytes()).expect("a message");
+        message.header.outbox_id = Some("1/token".to_owned());
+        prop_assert_eq!(&moved.header, &message.header);
+        prop_assert_eq!((moved.id, moved.body), (None, body));
     }
 
     #[test]

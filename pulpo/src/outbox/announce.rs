@@ -22,7 +22,6 @@ pub(crate) fn announce() {
 }
 
 /// Has this notified of each from now on.
-#[allow(dead_code, reason = "the relay uses it")]
 pub(super) fn listen(listener: &Arc<Notify>) {
     lock(LISTENERS.get()).push(Arc::downgrade(listener));
 }

@@ -47,12 +47,10 @@ impl OutboxUrl {
     }
 
     /// With this file, in place of the one of an SQLite database.
-    #[allow(dead_code, reason = "the relay uses it")]
     pub(crate) fn with_file(file: PathBuf) -> Self {
         Self(Place::Sqlite(file))
     }
 
-    #[allow(dead_code, reason = "the relay uses it")]
     pub(super) const fn place(&self) -> &Place {
         &self.0
     }
@@ -115,7 +113,6 @@ pub struct ParseOutboxUrlError {
 
 impl ParseOutboxUrlError {
     /// What was expected.
-    #[allow(dead_code, reason = "the relay uses it")]
     pub(crate) const fn problem(&self) -> &'static str {
         self.problem
     }

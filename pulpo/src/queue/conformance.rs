@@ -63,6 +63,7 @@ mod backups;
 mod inspection;
 mod leases;
 mod order;
+mod outboxes;
 mod pauses;
 mod picks;
 mod texts;
@@ -159,6 +160,10 @@ macro_rules! __with_conformance_cases {
             picks {
                 a_type_that_must_wait_stays_in_its_order
                 a_queue_that_must_wait_stays_in_its_order
+            }
+            outboxes {
+                a_row_of_an_outbox_is_taken_once
+                a_message_is_found_by_the_number_of_its_row
             }
             backups {
                 a_backup_is_a_new_file_of_the_size_that_is_said

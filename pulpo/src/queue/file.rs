@@ -25,8 +25,8 @@ use self::opened::Opened;
 use self::shared::Shared;
 use self::writer::Durability;
 use super::{
-    Capabilities, Consumer, Enqueued, Filter, Inspection, MessageState, NewMessage, QueueAdapter, QueueError, Stats,
-    StoredMessage,
+    Capabilities, Consumer, Enqueued, Filter, Inspection, MessageState, NewMessage, OutboxIds, QueueAdapter,
+    QueueError, Stats, StoredMessage,
 };
 use crate::clock::Clock;
 use crate::message::MessageId;
@@ -47,6 +47,7 @@ mod lease_store;
 mod maintenance;
 mod notify_file;
 mod opened;
+mod outbox_ids;
 mod pauses;
 mod process_lock;
 mod schema;
@@ -208,6 +209,10 @@ impl QueueAdapter for FileQueue {
         Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), &queues.into())))
     }
 
+    fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
+        Some(self)
+    }
+
     fn interrupt(&self) {
         // Nobody waits in a fork.
         if self.0.check().is_err() {
@@ -217,6 +222,21 @@ impl QueueAdapter for FileQueue {
         self.0.writer.patience().hurry();
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.signal.notify();
+    }
+}
+
+impl OutboxIds for FileQueue {
+    fn rows_are_gone(&self, outbox_ids: &[String]) -> Result<(), QueueError> {
+        self.0.check()?;
+        let (outbox_ids, now) = (outbox_ids.to_vec(), self.0.now());
+        // If that is lost, the ids are kept for longer than need be.
+        let forget = move |connection: &Connection| outbox_ids::rows_are_gone(connection, &outbox_ids, now);
+        self.0.writer.write(Durability::Lazy, forget)
+    }
+
+    fn message_of_row(&self, number: u64) -> Result<Option<MessageId>, QueueError> {
+        self.0.check()?;
+        self.0.read(move |connection| outbox_ids::message_of(connection, number))
     }
 }
 
@@ -303,6 +323,10 @@ fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlit
     // Those of a batch are mostly of one kind.
     let mut kind: Option<(&NewMessage, i64)> = None;
     for message in messages {
+        if let Some(id) = outbox_ids::taken(connection, message)? {
+            ids.push(id);
+            continue;
+        }
         let same =
             kind.filter(|(last, _)| (&last.queue, &last.request_type) == (&message.queue, &message.request_type));
         let number = match same {
@@ -328,6 +352,7 @@ fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlit
             let mut insert = connection.prepare_cached("INSERT INTO long_text(id, text) VALUES (?1, ?2)")?;
             insert.execute(params![id, message.text])?;
         }
+        outbox_ids::remember(connection, message, id)?;
         counts.add(number, state);
         ids.push(MessageId::from(id.to_string()));
     }

@@ -11,8 +11,8 @@ use super::run::{Run, Settled};
 use crate::clock::{ManualClock, lock};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, QueueAdapter,
-    QueueError, Settlement, Stats, StoredMessage,
+    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, OutboxIds,
+    QueueAdapter, QueueError, Settlement, Stats, StoredMessage,
 };
 
 /// Called after something was published.
@@ -77,6 +77,10 @@ impl QueueAdapter for Recorder {
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         let consumer = self.0.queue.consumer(queues)?;
         Ok(Box::new(RecordingConsumer { consumer, recorder: self.clone(), taken: HashMap::new() }))
+    }
+
+    fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
+        self.0.queue.outbox_ids()
     }
 
     fn interrupt(&self) {

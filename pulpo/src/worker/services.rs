@@ -2,3 +2,4 @@
 
 #[cfg(feature = "http")]
 pub(super) mod http;
+pub(super) mod relay;

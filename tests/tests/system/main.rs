@@ -33,6 +33,7 @@ mod logs;
 mod messages;
 mod migrations;
 mod outages;
+mod outbox;
 mod packages;
 mod prefetch;
 mod process;

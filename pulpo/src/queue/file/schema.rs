@@ -133,6 +133,13 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX message_due ON message(due, kind) WHERE due IS NOT NULL;
     CREATE INDEX message_leased ON message(lease_ends, kind) WHERE lease_ends IS NOT NULL;
     CREATE INDEX message_buried ON message(id) WHERE state = 3;
+    -- Which rows of outboxes have become which messages, and since when they
+    -- are known to be gone from there.
+    CREATE TABLE outbox_id(
+        outbox_id TEXT PRIMARY KEY,
+        message INTEGER NOT NULL,
+        gone_at INTEGER) STRICT, WITHOUT ROWID;
+    CREATE INDEX outbox_id_gone ON outbox_id(gone_at) WHERE gone_at IS NOT NULL;
 ",
 ];
 

@@ -318,3 +318,25 @@ fn a_large_text_is_written_once() {
     let written = log() - before;
     assert!(written < 200_000, "{written} bytes");
 }
+
+#[test]
+fn the_rows_of_outboxes_are_forgotten_an_hour_after_they_and_their_messages_are_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = FileQueue::open(folder.path(), false, Arc::new(clock.clone())).expect("a queue");
+    let ids: Vec<_> = (0..3).map(|number| format!("{number}/token")).collect();
+    queue.enqueue(ids.iter().map(|id| new("mail", "greet").outbox_id(id)).collect()).expect("enqueued");
+    let count = "SELECT count(*) FROM outbox_id";
+    assert_eq!(queue.delete(&Filter::all().limit(2)).expect("deleted"), 2);
+    // One that nobody has said to be gone may come again after any time.
+    queue.rows_are_gone(&ids[1..]).expect("noted");
+    clock.advance(Duration::from_secs(3599));
+    queue.rows_are_gone(&[]).expect("noted");
+    assert_eq!(one::<i64>(&queue, count), 3);
+    clock.advance(Duration::from_secs(2));
+    queue.rows_are_gone(&[]).expect("noted");
+    assert_eq!(one::<i64>(&queue, count), 1, "the message of one is still there, or its row is");
+    clock.advance(Duration::from_secs(360_000));
+    queue.rows_are_gone(&[]).expect("noted");
+    assert_eq!(one::<i64>(&queue, count), 1);
+}

@@ -1,0 +1,308 @@
+//! The relay: moves what was committed from an outbox to the queue.
+//!
+//! A row is claimed, enqueued, and deleted. Whatever dies in between, the row is
+//! there: another relay claims it when the claim is over, and a queue that knows
+//! the rows it has taken ([`OutboxIds`](crate::queue::OutboxIds)) keeps it once.
+//! No row is passed over for its number: each look takes what is there, so that
+//! a transaction which commits late is found late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::announce;
+use super::source::{self, CLAIM, REFUSED_FOR, Row, Source};
+use super::url::OutboxUrl;
+use crate::clock::{Clock, Notify};
+use crate::message::{Incoming, Priority};
+use crate::queue::{NewMessage, QueueAdapter, QueueError};
+use crate::report::chain;
+use crate::transaction::row::Route;
+use crate::transaction::{BoxError, TransactionError};
+
+/// The shortest pause between two looks, after a transaction of this process
+/// was announced.
+const SHORTEST_POLL: Duration = Duration::from_millis(1);
+
+/// How often the log repeats what is still wrong.
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// How many rows are noted as gone, and for how long, before the queue is told.
+const MAX_GONE: usize = 1024;
+const TELL_GONE_EVERY: Duration = Duration::from_secs(1);
+
+/// Which queue a request type belongs to, and its ttr, for a row that does not
+/// say.
+pub(crate) type RouteOf = Arc<dyn Fn(&str) -> (String, Duration) + Send + Sync>;
+
+/// Moves the rows of one outbox. It belongs to one thread.
+pub(crate) struct Relay {
+    url: OutboxUrl,
+    /// `None` before the first look, and after an error.
+    source: Option<Box<dyn Source>>,
+    queue: Arc<dyn QueueAdapter>,
+    route_of: RouteOf,
+    clock: Arc<dyn Clock>,
+    poll: Duration,
+    /// Notified when a transaction is announced, and when the relay is to stop.
+    notify: Arc<Notify>,
+    /// When the log was told last of what is wrong.
+    told: Option<Duration>,
+    /// Rows that were deleted, for the queue to forget, and when it was told.
+    gone: Vec<String>,
+    told_gone: Duration,
+}
+
+/// Why a pass did not move all that there was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RelayError {
+    /// The user's database.
+    #[error("cannot read the outbox at {url}")]
+    Outbox { url: OutboxUrl, source: BoxError },
+    #[error("cannot move jobs from the outbox at {url} to the queue")]
+    Queue { url: OutboxUrl, source: QueueError },
+}
+
+/// What became of a row.
+enum Moved {
+    /// It is in the queue, or is not to be.
+    Gone,
+    /// The queue refuses it for good.
+    Refused,
+    /// The queue may take it later.
+    Later(QueueError),
+}
+
+impl Relay {
+    pub(crate) fn new(
+        url: OutboxUrl,
+        queue: Arc<dyn QueueAdapter>,
+        route_of: RouteOf,
+        clock: Arc<dyn Clock>,
+        poll: Duration,
+    ) -> Self {
+        let notify = Notify::new(clock.clone());
+        announce::listen(&notify);
+        Self {
+            url,
+            source: None,
+            queue,
+            route_of,
+            clock,
+            poll,
+            notify,
+            told: None,
+            gone: Vec::new(),
+            told_gone: Duration::ZERO,
+        }
+    }
+
+    /// What wakes it.
+    pub(crate) fn notify(&self) -> &Arc<Notify> {
+        &self.notify
+    }
+
+    /// Moves rows until it is told to stop, and says how many.
+    pub(crate) fn run(&mut self, is_stopped: impl Fn() -> bool) -> u64 {
+        let mut all = 0;
+        let mut seen = self.notify.generation();
+        let mut announced = self.clock.uptime();
+        let mut failures = 0;
+        while !is_stopped() {
+            let pause = match self.pass() {
+                Ok(moved) => {
+                    self.recovered();
+                    failures = 0;
+                    if moved > 0 {
+                        all += moved;
+                        continue;
+                    }
+                    // What was announced commits soon, or not for long.
+                    let since = self.clock.uptime().saturating_sub(announced);
+                    (since / 4).clamp(SHORTEST_POLL.min(self.poll), self.poll)
+                }
+                Err(error) => {
+                    self.complain(&error);
+                    failures = (failures + 1).min(6);
+                    self.poll.max(Duration::from_millis(100)) * (1 << failures)
+                }
+            };
+            self.notify.wait(seen, Some(pause));
+            let generation = self.notify.generation();
+            if generation != seen {
+                seen = generation;
+                announced = self.clock.uptime();
+            }
+        }
+        self.tell_gone();
+        all
+    }
+
+    /// Moves all that is there now, and says how many rows that were.
+    pub(crate) fn drain(&mut self) -> Result<u64, RelayError> {
+        let mut all = 0;
+        loop {
+            let moved = self.pass()?;
+            all += moved;
+            if moved == 0 {
+                self.tell_gone();
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Moves the first rows that nobody has claimed, and says how many.
+    pub(crate) fn pass(&mut self) -> Result<u64, RelayError> {
+        let claimed_at = self.clock.uptime();
+        let now = self.now();
+        let rows = self.with_source(|source| source.claim(now))?;
+        if rows.is_empty() {
+            if !self.gone.is_empty() && claimed_at.saturating_sub(self.told_gone) >= TELL_GONE_EVERY {
+                self.tell_gone();
+            }
+            return Ok(0);
+        }
+        // A relay that was stopped for longer than its claim lasts leaves the
+        // rows to the one that has them now.
+        if self.clock.uptime().saturating_sub(claimed_at) >= CLAIM {
+            return Ok(0);
+        }
+        let (mut gone, mut refused, mut left, mut trouble) = (Vec::new(), Vec::new(), Vec::new(), None);
+        for (row, moved) in rows.iter().zip(self.enqueue(&rows)) {
+            match moved {
+                Moved::Gone => gone.push(row.clone()),
+                Moved::Refused => refused.push(row.clone()),
+                Moved::Later(error) => {
+                    left.push(row.clone());
+                    trouble.get_or_insert(error);
+                }
+            }
+        }
+        if !gone.is_empty() {
+            self.with_source(|source| source.delete(&gone))?;
+            self.gone.extend(gone.iter().map(Row::outbox_id));
+            if self.gone.len() >= MAX_GONE {
+                self.tell_gone();
+            }
+        }
+        if !refused.is_empty() {
+            self.with_source(|source| source.release(&refused, now, REFUSED_FOR))?;
+        }
+        if !left.is_empty() {
+            self.with_source(|source| source.release(&left, now, Duration::ZERO))?;
+        }
+        match trouble {
+            Some(source) => Err(RelayError::Queue { url: self.url.clone(), source }),
+            None => Ok(gone.len() as u64),
+        }
+    }
+
+    /// Puts the rows into the queue: together, and one by one if the queue takes
+    /// issue with any.
+    fn enqueue(&self, rows: &[Row]) -> Vec<Moved> {
+        let messages: Vec<_> = rows.iter().map(|row| self.message(row)).collect();
+        let first = match self.queue.enqueue(messages.clone()) {
+            Ok(_) => return rows.iter().map(|_| Moved::Gone).collect(),
+            Err(QueueError::PartOfBatch { ids, .. }) => ids.len(),
+            Err(error) if rows.len() == 1 => return vec![self.refused(&rows[0], error)],
+            Err(error) if error.is_transient() => {
+                let first = std::iter::once(Moved::Later(error));
+                let others = || Moved::Later(QueueError::Unsupported("be asked after it has failed"));
+                return first.chain(std::iter::repeat_with(others)).take(rows.len()).collect();
+            }
+            Err(_) => 0,
+        };
+        let mut all: Vec<_> = rows[..first].iter().map(|_| Moved::Gone).collect();
+        for (row, message) in rows.iter().zip(messages).skip(first) {
+            all.push(match self.queue.enqueue(vec![message]) {
+                Ok(_) => Moved::Gone,
+                Err(error) => self.refused(row, error),
+            });
+        }
+        all
+    }
+
+    fn refused(&self, row: &Row, error: QueueError) -> Moved {
+        let may_succeed = error.is_transient() || matches!(error, QueueError::UnknownOutcome { .. });
+        if may_succeed || matches!(error, QueueError::Forked { .. }) {
+            return Moved::Later(error);
+        }
+        tracing::error!(
+            outbox = %self.url,
+            row = row.number,
+            error = chain(&error),
+            "the queue refuses a job of the outbox: it stays there, and is tried again in ten minutes"
+        );
+        Moved::Refused
+    }
+
+    /// The message that a row is to become. One that cannot be read goes into
+    /// the queue as it is, where a worker buries it with the reason.
+    fn message(&self, row: &Row) -> NewMessage {
+        let route = Route::read(&row.message);
+        let outbox_id = row.outbox_id();
+        let read = Incoming::read(row.message.as_bytes()).ok().and_then(|mut message| {
+            message.header.outbox_id = Some(outbox_id.clone());
+            let text = message.rewritten().ok()?;
+            Some((message.header, text))
+        });
+        let (request_type, priority, delay, text) = match read {
+            Some((header, text)) => (header.request_type().to_owned(), header.priority(), header.delay(), text),
+            None => (String::new(), Priority::DEFAULT, None, row.message.clone()),
+        };
+        let (queue, ttr) = match route {
+            Route { queue: Some(queue), ttr: Some(ttr) } => (queue, ttr),
+            Route { queue, ttr } => {
+                let (queue_of, ttr_of) = (self.route_of)(&request_type);
+                (queue.unwrap_or(queue_of), ttr.unwrap_or(ttr_of))
+            }
+        };
+        let mut message = NewMessage::new(queue, request_type, text).outbox_id(outbox_id);
+        (message.priority, message.delay, message.ttr) = (priority, delay, ttr);
+        message
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now().timestamp_millis()
+    }
+
+    /// Asks the outbox; on an error the next one connects again.
+    fn with_source<R>(&mut self, ask: impl FnOnce(&mut dyn Source) -> Result<R, BoxError>) -> Result<R, RelayError> {
+        let open_and_ask = || {
+            let mut source = match self.source.take() {
+                Some(source) => source,
+                None => source::open(&self.url)?,
+            };
+            let answer = ask(&mut *source)?;
+            self.source = Some(source);
+            Ok(answer)
+        };
+        open_and_ask().map_err(|error: BoxError| RelayError::Outbox {
+            source: TransactionError::new(error, self.url.dialect()).into_source(),
+            url: self.url.clone(),
+        })
+    }
+
+    /// Lets the queue forget the rows that are gone. If that fails, it keeps
+    /// them for longer than need be.
+    fn tell_gone(&mut self) {
+        let gone = std::mem::take(&mut self.gone);
+        self.told_gone = self.clock.uptime();
+        if let (Some(known), false) = (self.queue.outbox_ids(), gone.is_empty()) {
+            let _ = known.rows_are_gone(&gone);
+        }
+    }
+
+    fn complain(&mut self, error: &RelayError) {
+        let now = self.clock.uptime();
+        if self.told.is_none_or(|told| now.saturating_sub(told) >= REPEAT) {
+            self.told = Some(now);
+            tracing::error!(error = chain(error), "the outbox waits, trying again until it can be moved");
+        }
+    }
+
+    fn recovered(&mut self) {
+        if self.told.take().is_some() {
+            tracing::info!(outbox = %self.url, "the outbox is moved again");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Moves jobs from the outboxes of the user's databases to the queue: a thread
+//! for each.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use crate::clock::Notify;
+use crate::outbox::{Relay, RouteOf};
+use crate::report::chain;
+use crate::worker::Shared;
+
+/// How long a stop waits for a relay that moves something.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The threads, which stop when this is dropped.
+#[must_use]
+pub(in crate::worker) struct Relays {
+    is_stopped: Arc<AtomicBool>,
+    wakers: Vec<Arc<Notify>>,
+    /// Ends when all threads have ended.
+    ended: mpsc::Receiver<()>,
+}
+
+/// Starts to move. A worker that ends when there is nothing to do first has all
+/// jobs that were committed before.
+pub(in crate::worker) fn start(shared: &Shared) -> io::Result<Relays> {
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let (running, ended) = mpsc::channel();
+    let mut wakers = Vec::new();
+    for url in &shared.options.outbox {
+        let mut relay = Relay::new(
+            url.clone(),
+            shared.queue.clone(),
+            route_of(shared),
+            shared.clock.clone(),
+            shared.options.outbox_poll,
+        );
+        if shared.options.shutdown_after_number_of_empty_iterations > 0
+            && let Err(error) = relay.drain()
+        {
+            tracing::error!(error = chain(&error), "the outbox waits: the worker starts without its jobs");
+        }
+        wakers.push(relay.notify().clone());
+        let (is_stopped, running) = (is_stopped.clone(), running.clone());
+        thread::Builder::new().name("pulpo-relay".to_owned()).spawn(move || {
+            let _running = running;
+            relay.run(|| is_stopped.load(Ordering::SeqCst));
+        })?;
+    }
+    Ok(Relays { is_stopped, wakers, ended })
+}
+
+/// As the worker's own handlers say.
+fn route_of(shared: &Shared) -> RouteOf {
+    let (registry, default_queue) = (shared.registry.clone(), shared.options.default_queue.clone());
+    Arc::new(move |request_type| registry.route_of(request_type, &default_queue))
+}
+
+impl Drop for Relays {
+    fn drop(&mut self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
+        self.wakers.iter().for_each(|waker| waker.notify());
+        // One that is killed in the middle loses nothing.
+        let _ = self.ended.recv_timeout(STOP_PATIENCE);
+    }
+}

@@ -1,0 +1,90 @@
+//! Orders and their jobs, while whatever takes part is killed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pulpo_tests::program::{Running, Sandbox};
+use pulpo_tests::wait::{until, within};
+
+use super::{shop, start};
+
+/// How many orders each round makes; every other one is rolled back.
+const ROUND: i64 = 100;
+const ORDERS: i64 = 1000;
+
+/// What takes part beside the program that makes orders.
+struct Parts<'a> {
+    place: &'a Sandbox,
+    running: BTreeMap<&'static str, Running>,
+}
+
+impl Parts<'_> {
+    fn start(&mut self, part: &'static str) {
+        let arguments: &[&str] = match part {
+            "relay" => &["relay"],
+            // Both move jobs, the other worker with the relay of its own.
+            _ => &["work", "--concurrency", "2"],
+        };
+        self.running.insert(part, start(self.place, arguments));
+    }
+
+    /// As `kill -9` does, and another one comes.
+    fn kill(&mut self, part: &'static str) {
+        drop(self.running.remove(part));
+        self.start(part);
+    }
+}
+
+/// Makes orders, half of them rolled back, while the program that makes them, a
+/// relay and a worker are killed again and again.
+fn jobs_and_committed_orders_are_the_same(place: &Sandbox, is_once: bool) {
+    let shop = shop(place);
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut parts = Parts { place, running: BTreeMap::new() };
+    parts.start("relay");
+    parts.start("worker");
+    for round in 0..ORDERS / ROUND {
+        let first = round * ROUND + 1;
+        let made = |shop: &rusqlite::Connection| -> i64 {
+            shop.query_row("SELECT coalesce(max(id), 0) FROM orders", [], |row| row.get(0)).expect("a number")
+        };
+        // One that is killed goes on where its last commit was.
+        let mut next = first;
+        while next < first + ROUND {
+            let mut orders = start(place, &["orders", &next.to_string(), &(first + ROUND - next).to_string()]);
+            let kill_after = Duration::from_millis(random.u64(5..120));
+            let ended = within(kill_after, || orders.has_ended());
+            if ended && orders.end() == 0 {
+                break;
+            }
+            next = next.max(made(&shop) + 1);
+        }
+        parts.kill(if random.bool() { "relay" } else { "worker" });
+    }
+    let mut query = shop.prepare("SELECT id FROM orders").expect("a query");
+    let committed: BTreeSet<i64> =
+        query.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("numbers");
+    assert_eq!(committed.len() as i64, ORDERS / 2);
+    until("each committed order has its job", || super::lines(place).len() >= committed.len());
+    assert_eq!(super::lines(place), committed);
+    until("no row waits", || super::waiting(&shop) == 0);
+    drop(parts);
+    if is_once {
+        // A worker that is killed may run a job twice; a job is there once.
+        let queue = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("the queue");
+        let published: i64 = queue
+            .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'message'", [], |row| row.get(0))
+            .expect("a number");
+        assert_eq!(published, ORDERS / 2);
+    }
+}
+
+#[test]
+fn with_kills_the_embedded_queue_gets_each_committed_order_once() {
+    jobs_and_committed_orders_are_the_same(&Sandbox::new(), true);
+}
+
+#[test]
+fn with_kills_beanstalkd_gets_each_committed_order_and_no_other() {
+    jobs_and_committed_orders_are_the_same(&Sandbox::with_beanstalkd(), false);
+}
