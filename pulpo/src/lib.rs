@@ -185,7 +185,7 @@
 //! | feature | default | gives | needs |
 //! | --- | --- | --- | --- |
 //! | `file` | yes | the embedded queue, [`queue::file`] | SQLite (compiled in), `notify` |
-//! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] | `beanstalkc`, and `nix` for its socket |
+//! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] | `rustix` for its sockets, on Unix |
 //! | `cli` | yes | [`main!`] and the command line | `clap` and other crates for terminals |
 //! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
 //! | `http`, also called `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `axum` and `hyper`, `tokio`, `metrics-exporter-prometheus` |

@@ -95,6 +95,17 @@ pub trait Inspection {
     /// If the queue cannot be reached, or cannot list.
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError>;
 
+    /// The same as [`list`](Self::list), and how many more fit that this queue
+    /// cannot see. Without `texts` the messages may come without them, where
+    /// that costs less.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached, or cannot list.
+    fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
+        let _ = texts;
+        Ok(Survey { messages: self.list(filter)?, unseen: 0 })
+    }
+
     /// What there is: how many messages in each state, which queues are
     /// paused, and how many messages have come and gone.
     ///
@@ -405,6 +416,25 @@ impl std::str::FromStr for MessageState {
             .into_iter()
             .find(|state| state.as_str() == text)
             .ok_or_else(|| format!("expected ready, delayed, reserved or buried, got {text:?}"))
+    }
+}
+
+/// What a look through a queue has brought.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Survey {
+    /// The messages that the filter picks, the newest first.
+    pub messages: Vec<StoredMessage>,
+    /// How many more messages are in the queue and the states of the filter
+    /// that were out of reach: 0 with [`Capabilities::complete_lists`].
+    pub unseen: u64,
+}
+
+impl Survey {
+    /// These messages, and how many more there are.
+    #[must_use]
+    pub fn new(messages: Vec<StoredMessage>, unseen: u64) -> Self {
+        Self { messages, unseen }
     }
 }
 

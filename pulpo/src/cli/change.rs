@@ -2,7 +2,8 @@
 //!
 //! What is meant is looked up first, counted, and asked about; then only those
 //! messages are touched, each if it is still what was meant. So what was
-//! counted is what happens, or less. Many are touched in parts, and a signal
+//! counted is what happens, or less; only where nobody is asked, or a list does
+//! not reach all, a whole queue is left to the queue's own commands. Many are touched in parts, and a signal
 //! stops between two.
 
 use std::io::Write;
@@ -206,9 +207,13 @@ const DELETE: Deed =
     Deed { verb: "delete", done: "deleted", to: &FREE, act: |queue, filter| queue.delete(filter), harmless: false };
 
 impl Deed {
-    fn report(&self, matched: u64, touched: u64, sure: Sure, out: &mut dyn Write) -> Done {
+    fn report(&self, matched: u64, touched: u64, unseen: u64, sure: Sure, out: &mut dyn Write) -> Done {
         if sure.format.json {
-            return show::json(out, &json!({ "matched": matched, self.done: touched, "dry_run": sure.dry_run }));
+            let mut report = json!({ "matched": matched, self.done: touched, "dry_run": sure.dry_run });
+            if unseen > 0 {
+                report["unseen"] = unseen.into();
+            }
+            return show::json(out, &report);
         }
         if sure.dry_run {
             writeln!(out, "would {} {}", self.verb, counted(matched, "message"))?;
@@ -251,7 +256,7 @@ fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dy
     let done = touched.len() as u64;
     if sure.format.json || sure.dry_run || deed.harmless {
         if done > 0 || problems.is_empty() || sure.format.json || sure.dry_run {
-            deed.report(matched + done, done, sure, out)?;
+            deed.report(matched + done, done, 0, sure, out)?;
         }
     } else {
         for id in touched {
@@ -272,25 +277,64 @@ fn many(open: Open<'_>, deed: &Deed, filters: &FilterArgs, filter: &Filter, sure
     }
     let pulpo = open()?;
     let queue = &**pulpo.queue();
-    let meant = gather(queue, filter)?;
+    let reaches_all = !queue.capabilities().complete_lists && filter.limit.is_none() && filter.is_by_queue_and_state();
+    if reaches_all && (yes || dry_run || !asks) {
+        return all(&pulpo, deed, filter, sure, out);
+    }
+    let Meant { messages: meant, unseen } = gather(queue, filter)?;
+    if reaches_all && unseen > 0 {
+        return all(&pulpo, deed, filter, sure, out);
+    }
     let matched = meant.len() as u64;
     if matched == 0 {
         names::warn(&pulpo, filter);
     }
     if dry_run || matched == 0 {
-        return deed.report(matched, 0, sure, out);
+        deed.report(matched, 0, unseen, sure, out)?;
+        return show::complete(unseen);
     }
     if !yes && asks {
-        terminal::ask(&format!("{} {}?", deed.verb, described(&meant)))?;
+        let count = |state| meant.iter().filter(|(_, of)| *of == state).count() as u64;
+        terminal::ask(&format!("{} {}?", deed.verb, described(MessageState::ALL.map(count))))?;
     }
     let (touched, stopped) = touch(queue, deed, filter, meant)?;
     if stopped.is_none() || sure.format.json {
-        deed.report(matched, touched, sure, out)?;
+        deed.report(matched, touched, unseen, sure, out)?;
     }
-    stopped.map_or(Ok(()), |why| {
-        let how_far = format!("{} {touched} of {}", deed.done, counted(matched, "message"));
-        Err(format!("{how_far}; give the same command again for the others: {why}").into())
-    })
+    match stopped {
+        None => show::complete(unseen),
+        Some(why) => {
+            let how_far = format!("{} {touched} of {}", deed.done, counted(matched, "message"));
+            Err(format!("{how_far}; give the same command again for the others: {why}").into())
+        }
+    }
+}
+
+/// All messages of a queue or of all queues, where a list may not reach all of
+/// them: the queue has commands of its own for that.
+fn all(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Write) -> Done {
+    let queue = &**pulpo.queue();
+    let counts = queue.stats()?.counts;
+    let meant = counts.iter().filter(|counts| filter.queue.as_ref().is_none_or(|queue| counts.queue == *queue));
+    let mut by_state = [0; 4];
+    for counts in meant {
+        let all = [counts.ready, counts.delayed, counts.reserved, counts.buried];
+        for (sum, (state, count)) in by_state.iter_mut().zip(MessageState::ALL.into_iter().zip(all)) {
+            *sum += if filter.has_state(state) { count } else { 0 };
+        }
+    }
+    let matched: u64 = by_state.iter().sum();
+    if matched == 0 {
+        names::warn(pulpo, filter);
+    }
+    if sure.dry_run || matched == 0 {
+        return deed.report(matched, 0, 0, sure, out);
+    }
+    if !sure.yes && terminal::can_ask() {
+        terminal::ask(&format!("{} {}?", deed.verb, described(by_state)))?;
+    }
+    let touched = (deed.act)(queue, filter)?;
+    deed.report(matched, touched, 0, sure, out)
 }
 
 /// Does it to these messages, in parts: to how many, and why not to the others.
@@ -328,17 +372,28 @@ fn touch(
     Ok((touched, stopped))
 }
 
+/// The messages that are meant, and how many more there are that the queue
+/// cannot show.
+struct Meant {
+    messages: Vec<(MessageId, MessageState)>,
+    unseen: u64,
+}
+
 /// The messages that the filter picks, and their states.
-fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Vec<(MessageId, MessageState)>, QueueError> {
-    let mut meant = Vec::new();
+fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Meant, QueueError> {
+    let mut meant = Meant { messages: Vec::new(), unseen: 0 };
     let mut page = filter.clone();
+    // A queue that looks through all its messages for each page gives them in one.
+    let most_in_a_page = if queue.capabilities().complete_lists { PAGE } else { usize::MAX };
     loop {
-        let left = filter.limit.map_or(usize::MAX, |limit| limit - meant.len());
-        let most = left.min(PAGE);
-        page.limit = Some(most);
-        let found = queue.list(&page)?;
-        let (full, last) = (found.len() >= most && left > most, found.last().map(|message| message.id.clone()));
-        meant.extend(found.into_iter().map(|message| (message.id, message.state)));
+        let left = filter.limit.map_or(usize::MAX, |limit| limit - meant.messages.len());
+        let most = left.min(most_in_a_page);
+        page.limit = (most < usize::MAX).then_some(most);
+        let found = queue.survey(&page, false)?;
+        meant.unseen = found.unseen;
+        let (full, last) =
+            (found.messages.len() >= most && left > most, found.messages.last().map(|message| message.id.clone()));
+        meant.messages.extend(found.messages.into_iter().map(|message| (message.id, message.state)));
         match last.filter(|_| full) {
             Some(last) => page.after = Some(last),
             None => return Ok(meant),
@@ -346,10 +401,9 @@ fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Vec<(MessageId, M
     }
 }
 
-/// `12 messages (3 ready, 9 buried)`.
-fn described(meant: &[(MessageId, MessageState)]) -> String {
-    let count = |state| meant.iter().filter(|(_, of)| *of == state).count();
-    let parts = MessageState::ALL.into_iter().filter(|state| count(*state) > 0);
-    let parts: Vec<_> = parts.map(|state| format!("{} {state}", count(state))).collect();
-    format!("{} ({})", counted(meant.len() as u64, "message"), parts.join(", "))
+/// `12 messages (3 ready, 9 buried)`, by the numbers in each state.
+fn described(by_state: [u64; 4]) -> String {
+    let parts = MessageState::ALL.into_iter().zip(by_state).filter(|(_, count)| *count > 0);
+    let parts: Vec<_> = parts.map(|(state, count)| format!("{count} {state}")).collect();
+    format!("{} ({})", counted(by_state.iter().sum(), "message"), parts.join(", "))
 }

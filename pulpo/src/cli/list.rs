@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use serde::Serialize;
 
 use super::filter_args::FilterArgs;
 use super::peek::Shown;
@@ -11,7 +12,7 @@ use super::show::{self, ago};
 use super::table::{Cell, Column, Table};
 use super::{Done, Format, Open, names};
 use crate::message::MessageId;
-use crate::queue::{MessageState, StoredMessage};
+use crate::queue::{MessageState, StoredMessage, Survey};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -57,14 +58,17 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
     {
         return Err(format!("there is no message {after} to go on after: expected an id as `list` shows it").into());
     }
-    let mut messages = pulpo.queue().list(&filter)?;
+    let Survey { mut messages, unseen, .. } = pulpo.queue().survey(&filter, true)?;
     let more = arguments.limit > 0 && messages.len() > arguments.limit;
     messages.truncate(if arguments.limit > 0 { arguments.limit } else { usize::MAX });
     if messages.is_empty() {
         names::warn(&pulpo, &filter);
     }
     if arguments.format.json {
-        return show::json(out, &messages.iter().map(Shown::new).collect::<Result<Vec<_>, _>>()?);
+        let mut all = messages.iter().map(|one| Shown::new(one).map(Listed::Message)).collect::<Result<Vec<_>, _>>()?;
+        all.extend((unseen > 0).then_some(Listed::Rest { unseen }));
+        show::json(out, &all)?;
+        return show::complete(unseen);
     }
     if messages.is_empty() {
         writeln!(out, "no messages")?;
@@ -79,7 +83,18 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
         let whose = if reasons.burial_reasons { "of buried messages only" } else { "of no message" };
         show::note(out, &format!("this queue keeps the last error {whose}"))?;
     }
-    Ok(())
+    show::complete(unseen)
+}
+
+/// What `--json` lists.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed<'a> {
+    Message(Shown<'a>),
+    /// At the end, if there are messages that the queue cannot show.
+    Rest {
+        unseen: u64,
+    },
 }
 
 /// On a narrow terminal the last error is what people look for.

@@ -54,6 +54,17 @@ pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> Done {
     Ok(())
 }
 
+/// An error if there are messages that the queue cannot see.
+pub(super) fn complete(unseen: u64) -> Done {
+    if unseen == 0 {
+        return Ok(());
+    }
+    let whose = if unseen == 1 { "it" } else { "them" };
+    let words = "are out of reach of this queue's lists and may be meant too: ask for";
+    Err(format!("{} {words} {whose} by id, or `kick` and `purge` by queue and state alone", counted(unseen, "message"))
+        .into())
+}
+
 /// Writes JSON on one line.
 pub(super) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> Done {
     writeln!(out, "{}", escaped(&serde_json::to_string(value)?))?;

@@ -79,10 +79,7 @@ pub(crate) struct Unforked<T> {
 }
 
 impl<T> Unforked<T> {
-    #[cfg_attr(
-        not(any(feature = "file", feature = "beanstalkd")),
-        allow(dead_code, reason = "for what opens connections")
-    )]
+    #[cfg_attr(not(feature = "file"), allow(dead_code, reason = "for what must not be closed in a fork"))]
     pub(crate) fn new(value: T) -> Self {
         Self { birthplace: Birthplace::here(), value: Some(value) }
     }

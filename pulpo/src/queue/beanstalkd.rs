@@ -1,5 +1,5 @@
-//! The queue of many machines: a beanstalkd server, through the client crate
-//! `beanstalkc`. A queue is a tube of its name.
+//! The queue of many machines: a beanstalkd server. A queue is a tube of its
+//! name.
 //!
 //! What differs from the embedded queue, since the server's protocol has no
 //! more:
@@ -9,22 +9,23 @@
 //!   out of memory may take some after one that it did not take; they are
 //!   deleted again, which fails to stop one that a worker has already begun.
 //! - A connection that drops between a message and its answer leaves open
-//!   whether the server has it: [`QueueError::UnknownOutcome`]. Nothing is
-//!   sent twice by this adapter; only the caller knows whether it may be.
+//!   whether the server has it: [`QueueError::UnknownOutcome`]. A publication
+//!   is not sent twice by this adapter; only the caller knows whether it may
+//!   be. What follows from a job is, since a job may run twice too.
 //! - Times are whole seconds, rounded up: nothing starts early, a ttr is at
 //!   least one second.
 //! - Attempts come from the server's counters. A rollback that does not count
 //!   and has no delay, as on a shutdown, does not count; one with a delay
-//!   does, so there is no [`Capabilities::uncounted_rollbacks`]. A delivery
-//!   whose answer was lost on the way counts as a run that was lost.
+//!   does, so there is no [`Capabilities::uncounted_rollbacks`].
 //! - A kick cannot set the counters back: [`Delivery::kicks`] says how often
 //!   it happened, and [`Delivery::failed`] makes of it what counts.
 //! - Why a message was put back is not kept ([`Capabilities::last_errors`]): it
 //!   is in the log. Why it was buried is, in a note: see below.
 //! - The server cannot enumerate its jobs. [`Inspection::list`] asks for one
-//!   id after the other, from the newest down, until it has found as many as
-//!   there are; it gives up after [`LONGEST_WALK`] ids and logs how many are
-//!   missing.
+//!   id after the other, hundreds in one write, until it has found as many as
+//!   there are; it gives up after [`MAX_SCANNED_IDS`] ids, some seconds' worth,
+//!   and [`Inspection::survey`] says how many it has not seen. A kick or a
+//!   deletion by no more than queue and state reaches them all the same.
 //! - There is no archive and no backup; the server's own log (`-b`) is the copy
 //!   to keep. The statistics do not tell request types apart, and of what is
 //!   ready they show how long the next one has waited, not the oldest.
@@ -39,45 +40,61 @@
 //!   that somebody else changes between the two, within a millisecond or so, is
 //!   kicked or deleted as it is then.
 //! - The names `pulpo.reasons` and `pulpo.probe` cannot be those of queues.
+//! - Unix sockets are refused: name a host.
+//!
+//! # Connections
+//!
+//! - One takes and settles, for all consumers of a process; the others that wait
+//!   look through it too. While nothing is in hand it waits at the server. While
+//!   a job is in hand, for which it may be needed, it looks now and then for
+//!   another: after 5 ms, and while nothing comes after ever longer pauses, up
+//!   to 250 ms. So another job that comes while one runs may wait that long.
+//! - Up to eight publish, and up to four look at and change what is there.
+//! - A silent server is not a lost one: an answer that does not come within
+//!   [`BeanstalkdOptions::socket_timeout`] is an error of the call, and is read
+//!   when it comes. A connection for leases is given up when nothing has come
+//!   for ten times that long. The timeout is for silence, not for a transfer: a
+//!   large message may take its time.
+//! - Each has TCP_NODELAY, and on Unix keepalive.
+//!
+//! A wait ends at most a second after [`QueueAdapter::interrupt`].
+//!
+//! # The deaths of workers
+//!
+//! A lease ends when its connection does, or after its ttr. The server counts
+//! each time that it hands out a job, so a job loses an attempt when the worker
+//! that has it dies: one at one death, and no other job loses any, since a dead
+//! process has no other connection to which the server could hand its jobs.
+//! A job that the server handed out in the same moment, and that had not begun
+//! to run, loses one too. So does one that it handed to a process that stands
+//! still.
+//!
+//! The server (1.12) now and then forgets the ttr of a connection that stays
+//! open and says nothing at all, until it says something again. That takes a
+//! frozen process or a machine that vanished: a worker that lives renews its
+//! leases, and one that ends is noticed.
+//!
+//! A job that took less than a millisecond, or was one of a batch, is deleted
+//! in the round trip that takes the next one
+//! ([`Settlement::Commit`](super::Settlement::Commit)).
 //!
 //! # The reasons of burials
 //!
 //! A job of the server has no field for a reason and its body cannot change, so
 //! a burial first puts a note, a second job, into the tube `pulpo.reasons`:
 //! `{"of": 42, "reason": "…", "at": "…"}`, delayed by 136 years, so that nobody
-//! is handed it. That costs one round trip, on a burial alone. A message whose
-//! note the server does not take is buried all the same.
+//! is handed it. Note and burial go in one write. A message whose note the
+//! server does not take is buried all the same.
 //!
 //! - [`Inspection::list`] meets the notes on its way. They have ids too, and
-//!   so take some of its [`LONGEST_WALK`].
-//! - [`Inspection::peek`] of a buried message has to look for its note: among
-//!   the ids from the newest down to its own, [`LONGEST_WALK`] at most, one
-//!   round trip for each, which is about a quarter of a second for 10,000 ids at
-//!   a server nearby. It need not if there are no notes, or its own is the
-//!   oldest one. Peeks of messages in other states cost nothing more.
+//!   so take some of its [`MAX_SCANNED_IDS`].
+//! - [`Inspection::peek`] of a buried message has to look for its note, among
+//!   the ids from the newest down to its own. It need not if there are no notes,
+//!   or its own is the oldest one. Peeks of messages in other states cost
+//!   nothing more.
 //! - A kick or a deletion takes the notes along that are soon found. Those that
 //!   are left over, by other programs for instance, say nothing any more; lists
 //!   remove those that they meet.
-//!
-//! # Leases
-//!
-//! - A lease ends when its connection does, which is when its worker dies, or
-//!   after its ttr. The server (1.12) now and then forgets the ttr of a
-//!   connection that stays open and says nothing at all, until it says
-//!   something again. That takes a frozen process or a machine that vanished:
-//!   a worker that lives renews its leases, and one that ends is noticed.
-//!
-//! - A job that took less than a millisecond, or was one of a batch, is deleted
-//!   in the round trip that takes the next one ([`Settlement::Commit`](super::Settlement::Commit)).
-//!
-//! # A silent server
-//!
-//! A call that the server leaves without an answer for
-//! [`BeanstalkdOptions::socket_timeout`] ends with an error, and its connection
-//! with it. On systems other than Unix it ends when the system gives the
-//! connection up.
-//!
-//! A wait ends at most a second after [`QueueAdapter::interrupt`].
 //!
 //! # Forks
 //!
@@ -89,41 +106,45 @@
 //! [`Delivery::failed`]: super::Delivery::failed
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use self::client::{Client, Server};
+use self::connection::{Connection, Server};
 use self::fault::Fault;
 use self::job::NewJob;
-use self::pipeline::Stopped;
+use self::lease_connection::LeaseConnection;
 use self::pool::Pool;
-use self::watchdog::Watchdog;
+use self::publish::Stopped;
 use super::{
     Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
+    Survey,
 };
-use crate::clock::{Clock, Notify, SystemClock};
+use crate::clock::Clock;
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
 
 mod backend;
-mod client;
+mod burial_notes;
+mod connection;
 mod consumer;
 mod fault;
 mod inspect;
 mod job;
+mod lease_connection;
 mod limits;
-mod pipeline;
+mod look;
 mod pool;
-mod probe;
-mod reasons;
-mod socket;
-mod walk;
-mod watchdog;
+mod protocol;
+mod publish;
+mod scan;
 
-pub use walk::LONGEST_WALK;
+pub use scan::MAX_SCANNED_IDS;
+
+/// How many connections publications and inspection have at most.
+const PUBLISHING: usize = 8;
+const INSPECTING: usize = 4;
 
 /// Where the server is, and how to speak to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +160,9 @@ pub struct BeanstalkdOptions {
     /// How long the server is asked to wait for a job in one go; an interrupt
     /// waits for the end of it. In whole seconds; one by default, and at most.
     pub reserve_timeout: Duration,
+    /// How many ids a list asks for at most, the newest first:
+    /// [`MAX_SCANNED_IDS`] by default.
+    pub max_scanned_ids: u64,
 }
 
 impl BeanstalkdOptions {
@@ -150,6 +174,7 @@ impl BeanstalkdOptions {
             port: 11300,
             socket_timeout: Duration::from_secs(10),
             reserve_timeout: Duration::from_secs(1),
+            max_scanned_ids: MAX_SCANNED_IDS,
         }
     }
 
@@ -164,6 +189,13 @@ impl BeanstalkdOptions {
     #[must_use]
     pub fn socket_timeout(mut self, timeout: Duration) -> Self {
         self.socket_timeout = timeout;
+        self
+    }
+
+    /// See [`BeanstalkdOptions::max_scanned_ids`](#structfield.max_scanned_ids).
+    #[must_use]
+    pub fn max_scanned_ids(mut self, most: u64) -> Self {
+        self.max_scanned_ids = most;
         self
     }
 
@@ -192,15 +224,15 @@ struct Remote {
 struct Shared {
     /// For errors.
     place: String,
-    pool: Pool,
-    reserve_timeout: Duration,
-    /// Says what time it is for delays, and how long a dequeue has waited.
+    publishing: Pool,
+    inspecting: Pool,
+    /// Takes and settles.
+    leases: LeaseConnection,
+    max_scanned_ids: u64,
+    /// How many bytes a job may have, as the server has said once.
+    max_job_size: OnceLock<Option<u64>>,
+    /// Says what time it is for delays.
     clock: Arc<dyn Clock>,
-    /// The server's leases go by real time, whatever the queue's clock is.
-    lease_clock: SystemClock,
-    signal: Arc<Notify>,
-    interrupts: AtomicU64,
-    leases: AtomicU64,
 }
 
 impl BeanstalkdQueue {
@@ -225,7 +257,7 @@ impl BeanstalkdQueue {
     /// If it cannot be reached, or is no beanstalkd.
     pub fn connect(options: BeanstalkdOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let queue = Self::new(options, clock);
-        queue.shared().talk("connect to", Client::ping)?;
+        queue.shared().inspect("connect to", |_| Ok(()))?;
         Ok(queue)
     }
 
@@ -246,22 +278,23 @@ pub fn queue_name_problem(name: &str) -> Option<&'static str> {
 impl Shared {
     /// Opens nothing.
     fn new(options: &BeanstalkdOptions, clock: Arc<dyn Clock>) -> Self {
-        let BeanstalkdOptions { host, port, socket_timeout, reserve_timeout } = options.clone();
+        let BeanstalkdOptions { host, port, socket_timeout, reserve_timeout, max_scanned_ids } = options.clone();
+        let place = format!("beanstalkd at {host}:{port}");
+        let server = Server { host, port, response_timeout: socket_timeout };
         Self {
-            place: format!("beanstalkd at {host}:{port}"),
-            pool: Pool::new(Server { host, port, silence: socket_timeout, watchdog: Arc::new(Watchdog::new()) }),
-            reserve_timeout,
-            signal: Notify::new(clock.clone()),
+            place,
+            publishing: Pool::new(server.clone(), PUBLISHING),
+            inspecting: Pool::new(server.clone(), INSPECTING),
+            leases: LeaseConnection::new(server, reserve_timeout),
+            max_scanned_ids,
+            max_job_size: OnceLock::new(),
             clock,
-            lease_clock: SystemClock::new(),
-            interrupts: AtomicU64::new(0),
-            leases: AtomicU64::new(0),
         }
     }
 
-    /// Does `talk` on a connection of the pool.
-    fn talk<R>(&self, doing: &str, talk: impl FnOnce(&mut Client) -> Result<R, Fault>) -> Result<R, QueueError> {
-        let answer = self.pool.take().and_then(|mut client| talk(&mut client));
+    /// Looks at or changes what is at the server, on a connection of its own.
+    fn inspect<R>(&self, doing: &str, talk: impl FnOnce(&mut Connection) -> Result<R, Fault>) -> Result<R, QueueError> {
+        let answer = self.inspecting.take(None).and_then(|mut connection| talk(&mut connection));
         answer.map_err(|fault| self.error(doing, fault))
     }
 
@@ -276,15 +309,29 @@ impl Shared {
         }
     }
 
+    fn max_job_size(&self, connection: &mut Connection) -> Result<Option<u64>, Fault> {
+        if let Some(known) = self.max_job_size.get() {
+            return Ok(*known);
+        }
+        let told = publish::max_job_size(connection)?;
+        Ok(*self.max_job_size.get_or_init(|| told))
+    }
+
     fn enqueue_all(&self, jobs: &[NewJob]) -> Result<Vec<MessageId>, QueueError> {
-        let mut client = self.pool.take().map_err(|fault| self.error("publish to", fault))?;
+        let tube = jobs.first().map(|job| job.tube.as_str());
+        let mut connection = self.publishing.take(tube).map_err(|fault| self.error("publish to", fault))?;
+        let most_bytes = if jobs.len() > 1 { self.max_job_size(&mut connection) } else { Ok(None) };
+        let most_bytes = most_bytes.map_err(|fault| self.error("publish to", fault))?;
         let mut ids = Vec::with_capacity(jobs.len());
-        let put = client.put_all(jobs, &mut ids);
+        let put = publish::put_all(&mut connection, jobs, most_bytes, &mut ids);
         let ids: Vec<MessageId> = ids.into_iter().map(MessageId::from).collect();
-        let Err(Stopped { fault, in_doubt }) = put else { return Ok(ids) };
+        let Err(Stopped { fault, in_doubt }) = put else {
+            self.leases.look();
+            return Ok(ids);
+        };
         let error = match fault {
             Fault::TooBig => {
-                let limit = client.max_job_size().ok().flatten();
+                let limit = publish::max_job_size(&mut connection).ok().flatten();
                 let size = jobs.get(ids.len()).map_or(0, |job| job.text.len());
                 QueueError::TooBig { place: self.place.clone(), size, limit }
             }
@@ -343,8 +390,7 @@ impl QueueAdapter for BeanstalkdQueue {
     }
 
     fn interrupt(&self) {
-        self.shared().interrupts.fetch_add(1, Ordering::SeqCst);
-        self.shared().signal.notify();
+        self.shared().leases.interrupt();
     }
 }
 
@@ -355,6 +401,10 @@ impl Inspection for BeanstalkdQueue {
 
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
         self.shared().list(filter)
+    }
+
+    fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
+        self.shared().survey(filter, texts)
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {

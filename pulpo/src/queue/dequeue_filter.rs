@@ -16,6 +16,10 @@ pub struct DequeueFilter {
     pub single_types: Vec<String>,
     /// Of each of these queues one message at most, and none leased ahead.
     pub single_queues: Vec<String>,
+    /// How many more messages the caller is about to take after this one, for
+    /// a batch: a queue may lease them together. What the caller does not take
+    /// after all is made ready again by [`Consumer::flush`](super::Consumer::flush).
+    pub more: usize,
 }
 
 impl DequeueFilter {
@@ -45,6 +49,13 @@ impl DequeueFilter {
         self.request_type == other.request_type
             && self.except_types == other.except_types
             && self.except_queues == other.except_queues
+    }
+
+    /// This many more are taken right after this one.
+    #[must_use]
+    pub fn more(mut self, more: usize) -> Self {
+        self.more = more;
+        self
     }
 
     /// None of this queue.

@@ -134,6 +134,13 @@ impl Filter {
         self.states.is_empty() || self.states.contains(&state)
     }
 
+    /// Whether it says no more than which queue and states, and how many.
+    #[must_use]
+    pub fn is_by_queue_and_state(&self) -> bool {
+        let rest = Self { states: Vec::new(), queue: None, limit: None, ..self.clone() };
+        rest == Self::default()
+    }
+
     /// Whether this message is meant, the limit aside. What is not known of a
     /// message does not fit.
     #[must_use]

@@ -110,7 +110,8 @@ impl Settlement {
 /// for a queue that cannot do it together with the commit. Renew the lease
 /// before, so that nothing follows from a run whose message another worker
 /// has by now; and commit after, so that none is lost. If the process dies
-/// between the two, the follow-ups are published again.
+/// between the two, the follow-ups are published again; so are those of which
+/// it is not known whether they were kept ([`QueueError::UnknownOutcome`]).
 ///
 /// # Errors
 /// If the queue does not take all of them, or cannot be reached.
@@ -126,8 +127,17 @@ pub fn enqueue_follow_ups(queue: &dyn QueueAdapter, follow_ups: &mut Vec<NewMess
         // The first ones are kept: a second try is for the others.
         Err(QueueError::PartOfBatch { ids, source, .. }) => {
             follow_ups.drain(..ids.len().min(follow_ups.len()));
-            Err(*source)
+            Err(once_more(*source))
         }
-        Err(error) => Err(error),
+        Err(error) => Err(once_more(error)),
+    }
+}
+
+/// What may have been kept is published again: one too many is better than
+/// none, or than a job that is run again though it has done its work.
+fn once_more(error: QueueError) -> QueueError {
+    match error {
+        QueueError::UnknownOutcome { doing, source } => QueueError::Unavailable { doing, source },
+        error => error,
     }
 }

@@ -76,7 +76,10 @@ impl Lane {
             let left = end.saturating_sub(uptime);
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
-            match consumer.dequeue(&self.permits.filter_for_batch(&request_type), wait) {
+            // As many again as have come of this type in a row: a queue that
+            // cannot pick may have others next.
+            let more = (batch.most - gathered.members.len() - 1).min(gathered.members.len() - 1);
+            match consumer.dequeue(&self.permits.filter_for_batch(&request_type).more(more), wait) {
                 Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, resolved)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}

@@ -12,8 +12,6 @@ pub(super) enum Fault {
     Silent(Duration),
     #[error("the connection was lost: {0}")]
     Dropped(String),
-    #[error("its client panicked: {0}")]
-    Panicked(String),
     #[error("it answered {0:?}")]
     Foreign(String),
     #[error("it refused the command: {0}")]
@@ -39,12 +37,7 @@ impl Fault {
     /// next on it may answer an older question.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
-            Self::Unreachable(_)
-            | Self::Silent(_)
-            | Self::Dropped(_)
-            | Self::Panicked(_)
-            | Self::Foreign(_)
-            | Self::Refused(_) => true,
+            Self::Unreachable(_) | Self::Silent(_) | Self::Dropped(_) | Self::Foreign(_) | Self::Refused(_) => true,
             Self::Busy(_)
             | Self::NotFound
             | Self::TimedOut
@@ -53,51 +46,6 @@ impl Fault {
             | Self::Draining
             | Self::OutOfMemory
             | Self::Buried => false,
-        }
-    }
-
-    /// The fault that the server names with this word, as the protocol writes
-    /// it or as the client crate's `Debug` does: `NOT_FOUND` or `NotFound`.
-    pub(super) fn named(word: &str) -> Self {
-        match word.replace('_', "").to_ascii_lowercase().as_str() {
-            "notfound" => Self::NotFound,
-            "timedout" => Self::TimedOut,
-            "deadlinesoon" => Self::DeadlineSoon,
-            "jobtoobig" => Self::TooBig,
-            "draining" => Self::Draining,
-            "outofmemory" => Self::OutOfMemory,
-            "buried" => Self::Buried,
-            "internalerror" => Self::Refused("INTERNAL_ERROR"),
-            "badformat" => Self::Refused("BAD_FORMAT"),
-            "unknowncommand" => Self::Refused("UNKNOWN_COMMAND"),
-            "expectedcrlf" => Self::Refused("EXPECTED_CRLF"),
-            "notignored" => Self::Refused("NOT_IGNORED"),
-            _ => Self::Dropped(format!("the answer broke off or is garbled: {word:?}")),
-        }
-    }
-}
-
-/// `None` in place of "not found".
-pub(super) fn found<R>(answer: Result<R, Fault>) -> Result<Option<R>, Fault> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(Fault::NotFound) => Ok(None),
-        Err(fault) => Err(fault),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_of_the_server_is_known_in_both_spellings() {
-        for words in [["NOT_FOUND", "NotFound"], ["JOB_TOO_BIG", "JobTooBig"], ["EXPECTED_CRLF", "ExpectedCRLF"]] {
-            assert_eq!(Fault::named(words[0]), Fault::named(words[1]));
-            assert!(!matches!(Fault::named(words[0]), Fault::Dropped(_)), "{words:?}");
-        }
-        for garbled in ["INSER", "NOT_FOU", "", "OK"] {
-            assert!(matches!(Fault::named(garbled), Fault::Dropped(_)), "{garbled}");
         }
     }
 }

@@ -3,18 +3,26 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::client::Client;
-use super::fault::{Fault, found};
+use chrono::{DateTime, Utc};
+
+use super::burial_notes;
+use super::connection::Connection;
+use super::fault::Fault;
+use super::job::TubeStats;
 use super::limits;
-use super::reasons;
-use super::walk::{self, Found, LONGEST_WALK};
+use super::look::{all_tube_stats, ask_each, read_job, tube_stats, tubes};
+use super::protocol::{Answer, Commands};
+use super::scan::{self, Found, Scanned, Wish};
 use super::{Shared, ago, ahead};
 use crate::message::MessageId;
-use crate::queue::{Counts, Filter, MessageState, Paused, QueueError, Stats, StoredMessage, Totals};
+use crate::queue::{Counts, Filter, MessageState, Paused, QueueError, Stats, StoredMessage, Survey, Totals};
 
 /// Among how many ids a message's note is looked for that is to go with it.
 /// It is only to save space, so not for long; a list finds it later.
-const SHORT_WALK: u64 = 1_000;
+const SHORT_SCAN: u64 = 10_000;
+
+/// How many jobs one command kicks, between two looks at how many are left.
+const MOST_KICKED: u64 = 50_000;
 
 impl Shared {
     pub(super) fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
@@ -22,47 +30,62 @@ impl Shared {
     }
 
     pub(super) fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
-        let found = self.find(filter, LONGEST_WALK)?;
-        Ok(found.into_iter().map(|found| found.message).collect())
+        let scanned = self.find(filter, true, self.max_scanned_ids)?;
+        self.warn_of_unseen(&scanned);
+        Ok(scanned.found.into_iter().map(|found| found.message).collect())
+    }
+
+    pub(super) fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
+        let scanned = self.find(filter, texts, self.max_scanned_ids)?;
+        let messages = scanned.found.into_iter().map(|found| found.message).collect();
+        Ok(Survey { messages, unseen: scanned.unseen })
+    }
+
+    fn warn_of_unseen(&self, scanned: &Scanned) {
+        if scanned.unseen > 0 {
+            tracing::warn!(
+                missing = scanned.unseen,
+                "{} cannot list all: some messages are beyond the {} ids that were asked for; ask for one by its id",
+                self.place,
+                self.max_scanned_ids
+            );
+        }
     }
 
     /// What the filter picks, the newest first. The notes of those that are
-    /// picked by their ids are looked for among so many ids.
-    fn find(&self, filter: &Filter, most: u64) -> Result<Vec<Found>, QueueError> {
+    /// picked by their ids are looked for among this many ids.
+    fn find(&self, filter: &Filter, texts: bool, most: u64) -> Result<Scanned, QueueError> {
         filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
-        let now = self.clock.now();
-        if let Some(ids) = walk::few(filter) {
-            return self.talk("look at messages of", |client| walk::named(client, &ids, filter, now, most));
+        let wish = Wish { filter, texts, notes: texts, most, now: self.clock.now() };
+        if let Some(ids) = scan::numbers(filter) {
+            let found = self.inspect("look at messages of", |connection| {
+                scan::named(connection, &ids, Wish { notes: true, ..wish })
+            })?;
+            return Ok(Scanned { found, ..Scanned::default() });
         }
-        let walk = self.talk("list the messages of", |client| walk::all(client, filter, now))?;
-        if walk.missing > 0 {
+        let most = self.max_scanned_ids;
+        let scanned =
+            self.inspect("list the messages of", |connection| scan::all(connection, Wish { most, ..wish }))?;
+        if scanned.ageless > 0 {
             tracing::warn!(
-                missing = walk.missing,
-                "{} cannot list: some messages are older than the newest {LONGEST_WALK} ids; ask for one by its id",
-                self.place
-            );
-        }
-        if walk.ageless > 0 {
-            tracing::warn!(
-                left_out = walk.ageless,
+                left_out = scanned.ageless,
                 "{} does not tell since when some messages are in their state: they are left out; \
                  filter by when they were published",
                 self.place
             );
         }
-        Ok(walk.found)
+        Ok(scanned)
     }
 
     /// Of these queues, or of all.
     pub(super) fn stats(&self, queues: Option<&[String]>) -> Result<Stats, QueueError> {
         let now = self.clock.now();
-        self.talk("count the messages of", |client| {
-            let mut tubes = queues.map_or_else(|| walk::tubes(client, &Filter::all()), |queues| Ok(queues.to_vec()))?;
-            tubes.sort_unstable();
-            tubes.dedup();
+        self.inspect("count the messages of", |connection| {
+            let mut names = queues.map_or_else(|| tubes(connection, &Filter::all()), |queues| Ok(queues.to_vec()))?;
+            names.sort_unstable();
+            names.dedup();
             let mut all = Stats::default();
-            for queue in tubes {
-                let Some(tube) = client.stats_tube(&queue)? else { continue };
+            for (queue, tube) in all_tube_stats(connection, names)? {
                 if !tube.pause_left.is_zero() {
                     all.paused.push(Paused::new(queue.clone(), ahead(now, tube.pause_left)));
                 }
@@ -71,15 +94,11 @@ impl Shared {
                 }
                 let mut counts = Counts::new(queue, "");
                 [counts.ready, counts.delayed, counts.reserved, counts.buried] = tube.jobs;
-                if counts.ready > 0 {
-                    client.use_tube(&counts.queue)?;
-                    let next = client.peek_ready()?.map_or(Ok(None), |id| found(client.stats_job(id)))?;
-                    counts.oldest_ready = next.map(|job| ago(now, job.waited()));
-                }
                 if counts.total() > 0 {
                     all.counts.push(counts);
                 }
             }
+            oldest_ready(connection, &mut all.counts, |waited| ago(now, waited))?;
             Ok(all)
         })
     }
@@ -88,51 +107,68 @@ impl Shared {
         if !filter.has_state(MessageState::Buried) {
             return Ok(0);
         }
-        if !walk::is_by_queue(filter) {
-            // Each has to be looked at to tell which jobs are meant.
-            let mut buried = filter.clone();
-            buried.states = vec![MessageState::Buried];
-            let buried = self.find(&buried, SHORT_WALK)?;
-            return self.talk("kick messages of", |client| {
-                let mut kicked = 0;
-                for Found { id, notes, .. } in buried.into_iter().rev() {
-                    if found(client.kick_job(id))?.is_some() {
-                        kicked += 1;
-                        // They are older than the kick: not of another burial since.
-                        reasons::remove(client, notes.into_iter().map(|(id, _)| id));
-                    }
-                }
-                Ok(kicked)
-            });
+        if filter.is_by_queue_and_state() {
+            filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
+            return self.inspect("kick messages of", |connection| kick_all(connection, filter));
         }
-        filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
-        self.talk("kick messages of", |client| kick_all(client, filter))
+        // Each has to be looked at to tell which jobs are meant.
+        let mut buried = filter.clone();
+        buried.states = vec![MessageState::Buried];
+        let scanned = self.find(&buried, false, SHORT_SCAN)?;
+        self.warn_of_unseen(&scanned);
+        let found = scanned.found;
+        self.inspect("kick messages of", |connection| {
+            let ids: Vec<u64> = found.iter().rev().map(|found| found.id).collect();
+            let mut kicked = HashSet::new();
+            let kick = |commands: &mut Commands, id: &u64| _ = commands.kick_job(*id);
+            ask_each(connection, &ids, kick, |id, answer| {
+                if answer.done(&Answer::Kicked(None))? {
+                    kicked.insert(*id);
+                }
+                Ok(())
+            })?;
+            // They are older than the kick: not of another burial since.
+            burial_notes::remove(connection, &notes_of(&found, &kicked));
+            Ok(kicked.len() as u64)
+        })
     }
 
     pub(super) fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         // An old note that is left over would hide that the one of a message is
         // the oldest, and cost a search.
-        self.talk("delete messages from", |client| reasons::sweep(client, &HashSet::new(), 0))?;
-        let found_now = self.find(filter, SHORT_WALK)?;
-        self.talk("delete messages from", |client| {
-            let mut deleted = 0;
-            for Found { id, notes, message } in found_now {
-                // One that was reserved may be free by now, and then is no
-                // longer what was looked at. The server refuses the others.
-                if message.state != MessageState::Reserved && found(client.delete(id))?.is_some() {
-                    deleted += 1;
-                    reasons::remove(client, notes.into_iter().map(|(id, _)| id));
+        self.inspect("delete messages from", burial_notes::sweep)?;
+        let scanned = self.find(filter, false, SHORT_SCAN)?;
+        let all = filter.is_by_queue_and_state() && filter.limit.is_none();
+        if !all {
+            self.warn_of_unseen(&scanned);
+        }
+        let (found, unseen) = (scanned.found, scanned.unseen);
+        self.inspect("delete messages from", |connection| {
+            // One that was reserved may be free by now, and then is no longer
+            // what was looked at. The server refuses the others.
+            let free = found.iter().filter(|found| found.message.state != MessageState::Reserved);
+            let ids: Vec<u64> = free.map(|found| found.id).collect();
+            let mut deleted = HashSet::new();
+            let delete = |commands: &mut Commands, id: &u64| _ = commands.delete(*id);
+            ask_each(connection, &ids, delete, |id, answer| {
+                if answer.done(&Answer::Deleted)? {
+                    deleted.insert(*id);
                 }
-            }
-            Ok(deleted)
+                Ok(())
+            })?;
+            burial_notes::remove(connection, &notes_of(&found, &deleted));
+            let beyond = if all && unseen > 0 { delete_first_ones(connection, filter)? } else { 0 };
+            Ok(deleted.len() as u64 + beyond)
         })
     }
 
     pub(super) fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
         limits::check_name(queue)?;
         let seconds = limits::seconds(time);
-        let paused = self.talk("pause a queue of", |client| found(client.pause_tube(queue, seconds)))?;
-        if paused.is_none() && seconds > 0 {
+        let paused = self.inspect("pause a queue of", |connection| {
+            connection.ask_one(|commands| commands.pause_tube(queue, seconds))?.done(&Answer::Paused)
+        })?;
+        if !paused && seconds > 0 {
             return Err(QueueError::NoSuchQueue { queue: queue.to_owned(), place: self.place.clone() });
         }
         // What is not there is not paused.
@@ -140,34 +176,129 @@ impl Shared {
     }
 }
 
-/// Kicks one after the other: the command for many kicks delayed jobs if no
-/// buried ones are left, which another's kick may bring about.
-fn kick_all(client: &mut Client, filter: &Filter) -> Result<u64, Fault> {
-    let limit = filter.limit.unwrap_or(usize::MAX);
-    // A note of a burial after a kick comes after this id.
-    let before = if reasons::count(client)? > 0 { walk::newest_id_if_told(client)? } else { None };
-    let (mut kicked, mut count) = (HashSet::new(), 0);
-    for tube in walk::tubes(client, filter)? {
+fn notes_of(found: &[Found], of: &HashSet<u64>) -> Vec<u64> {
+    let theirs = found.iter().filter(|found| of.contains(&found.id));
+    theirs.flat_map(|found| found.notes.iter().map(|(id, _)| *id)).collect()
+}
+
+/// Since when the next job of each queue could have been started.
+fn oldest_ready(
+    connection: &mut Connection,
+    counts: &mut [Counts],
+    since: impl Fn(Duration) -> DateTime<Utc>,
+) -> Result<(), Fault> {
+    let ready: Vec<usize> = (0..counts.len()).filter(|at| counts[*at].ready > 0).collect();
+    let mut next = Vec::new();
+    for part in ready.chunks(100) {
+        let mut commands = Commands::new();
+        for at in part {
+            commands.use_tube(&counts[*at].queue).peek_first("ready");
+        }
+        if let Some(last) = part.last() {
+            connection.now_uses(&counts[*last].queue);
+        }
+        connection.send(&commands)?;
+        for at in part {
+            connection.answer()?.expect(&Answer::Using)?;
+            next.extend(connection.answer()?.peeked()?.map(|(id, _)| (*at, id)));
+        }
+    }
+    let stats = |commands: &mut Commands, (_, id): &(usize, u64)| _ = commands.stats_job(*id);
+    ask_each(connection, &next, stats, |(at, _), answer| {
+        counts[*at].oldest_ready = read_job(answer)?.map(|job| since(job.waited()));
+        Ok(())
+    })
+}
+
+/// Makes all buried jobs of the queues ready, by commands that need no ids.
+fn kick_all(connection: &mut Connection, filter: &Filter) -> Result<u64, Fault> {
+    let mut left = filter.limit.map_or(u64::MAX, |limit| limit as u64);
+    let noted = burial_notes::count(connection)? > 0;
+    let mut count = 0;
+    for tube in tubes(connection, filter)? {
         // No more than there are now: a worker may bury them again meanwhile.
-        let buried = client.stats_tube(&tube)?.unwrap_or_default().buried();
-        if buried == 0 {
+        let Some(stats) = tube_stats(connection, &tube)? else { continue };
+        let most = stats.buried().min(left);
+        if most == 0 {
             continue;
         }
-        client.use_tube(&tube)?;
-        for _ in 0..buried {
-            if count >= limit {
-                break;
-            }
-            let Some(id) = client.peek_buried()? else { break };
-            if found(client.kick_job(id))?.is_some() {
-                kicked.insert(id);
-                count += 1;
-            }
+        connection.ask_one(|commands| commands.use_tube(&tube))?.expect(&Answer::Using)?;
+        connection.now_uses(&tube);
+        let now = if stats.delayed() == 0 && !noted {
+            kick_many(connection, &tube, most)?
+        } else {
+            kick_each(connection, most)?
+        };
+        (count, left) = (count + now, left - now);
+    }
+    if noted {
+        // What it does not reach is for a list: the kicks are done.
+        let _ = burial_notes::sweep(connection);
+    }
+    Ok(count)
+}
+
+/// By one command for many, which kicks delayed jobs if no buried ones are left:
+/// only while there are none of those.
+fn kick_many(connection: &mut Connection, tube: &str, most: u64) -> Result<u64, Fault> {
+    let mut count = 0;
+    while count < most {
+        let now = tube_stats(connection, tube)?.unwrap_or_default();
+        let part = now.buried().min(most - count).min(MOST_KICKED);
+        if part == 0 || now.delayed() > 0 {
+            break;
+        }
+        count += connection.ask_one(|commands| commands.kick(part))?.kicked()?;
+    }
+    Ok(count)
+}
+
+/// One after the other, as the server shows them.
+fn kick_each(connection: &mut Connection, most: u64) -> Result<u64, Fault> {
+    let mut count = 0;
+    let mut next = connection.ask_one(|commands| commands.peek_first("buried"))?.peeked()?;
+    for _ in 0..most {
+        let Some((id, _)) = next else { break };
+        let mut commands = Commands::new();
+        commands.kick_job(id).peek_first("buried");
+        connection.send(&commands)?;
+        if connection.answer()?.done(&Answer::Kicked(None))? {
+            count += 1;
+        }
+        next = connection.answer()?.peeked()?;
+    }
+    Ok(count)
+}
+
+/// Deletes jobs that no scan reaches, one after the other, as the server shows
+/// them: in the states that it shows.
+fn delete_first_ones(connection: &mut Connection, filter: &Filter) -> Result<u64, Fault> {
+    let mut count = 0;
+    let shown = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
+    for (tube, stats) in {
+        let tubes = tubes(connection, filter)?;
+        all_tube_stats(connection, tubes)?
+    } {
+        connection.ask_one(|commands| commands.use_tube(&tube))?.expect(&Answer::Using)?;
+        connection.now_uses(&tube);
+        for state in shown.into_iter().filter(|state| filter.has_state(*state)) {
+            count += delete_each(connection, state, in_state(&stats, state))?;
         }
     }
-    if let Some(before) = before {
-        // What it does not reach is for a list: the kicks are done.
-        let _ = reasons::sweep(client, &kicked, before);
+    Ok(count)
+}
+
+fn in_state(stats: &TubeStats, state: MessageState) -> u64 {
+    stats.count(&Filter::all().state(state))
+}
+
+fn delete_each(connection: &mut Connection, state: MessageState, most: u64) -> Result<u64, Fault> {
+    let mut count = 0;
+    for _ in 0..most {
+        let Some((id, _)) = connection.ask_one(|commands| commands.peek_first(state.as_str()))?.peeked()? else {
+            break;
+        };
+        count += u64::from(connection.ask_one(|commands| commands.delete(id))?.done(&Answer::Deleted)?);
     }
-    Ok(count as u64)
+    Ok(count)
 }

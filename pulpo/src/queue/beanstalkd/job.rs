@@ -1,9 +1,8 @@
 //! What the server knows of a job and of a tube, and what follows from it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::queue::MessageState;
+use crate::queue::{Filter, MessageState};
 
 /// A message in the terms of the server: delay and ttr in whole seconds.
 #[derive(Debug)]
@@ -58,21 +57,44 @@ pub(super) struct TubeStats {
     pub(super) pause_left: Duration,
 }
 
+/// What the server tells under each key, a line each. Newer servers put the
+/// names of tubes into quotation marks.
+fn entries(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let split = |line| str::split_once(line, ": ").map(|(key, value)| (key, value.trim_matches('"')));
+    text.lines().filter_map(split)
+}
+
+/// The names in the answer to `list-tubes`.
+pub(super) fn names(text: &str) -> Vec<String> {
+    text.lines().filter_map(|line| line.strip_prefix("- ")).map(|name| name.trim_matches('"').to_owned()).collect()
+}
+
+/// The number under this key.
+pub(super) fn number(text: &str, key: &str) -> Option<u64> {
+    entries(text).find(|(name, _)| *name == key)?.1.parse().ok()
+}
+
 impl TubeStats {
-    pub(super) fn read(entries: &HashMap<String, String>) -> Option<Self> {
-        let number = |key: &str| entries.get(key)?.parse::<u64>().ok();
-        let jobs = |state: MessageState| number(&format!("current-jobs-{state}"));
+    /// What the answer says; `None` if it is garbled.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let jobs = |state: MessageState| number(text, &format!("current-jobs-{state}"));
+        let [ready, delayed, reserved, buried] = MessageState::ALL.map(jobs);
         Some(Self {
-            jobs: [
-                jobs(MessageState::Ready)?,
-                jobs(MessageState::Delayed)?,
-                jobs(MessageState::Reserved)?,
-                jobs(MessageState::Buried)?,
-            ],
-            puts: number("total-jobs")?,
-            deletes: number("cmd-delete")?,
-            pause_left: Duration::from_secs(number("pause-time-left")?),
+            jobs: [ready?, delayed?, reserved?, buried?],
+            puts: number(text, "total-jobs")?,
+            deletes: number(text, "cmd-delete")?,
+            pause_left: Duration::from_secs(number(text, "pause-time-left")?),
         })
+    }
+
+    /// How many jobs are in a state that the filter wants.
+    pub(super) fn count(&self, filter: &Filter) -> u64 {
+        let counts = MessageState::ALL.into_iter().zip(self.jobs);
+        counts.filter(|(state, _)| filter.has_state(*state)).map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn delayed(&self) -> u64 {
+        self.jobs[1]
     }
 
     pub(super) fn buried(&self) -> u64 {
@@ -81,22 +103,36 @@ impl TubeStats {
 }
 
 impl JobStats {
-    /// By what the server says under each key.
-    pub(super) fn read<'a>(of: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
-        let number = |key: &str| of(key)?.parse::<u32>().ok();
-        let seconds = |key: &str| Some(Duration::from_secs(of(key)?.parse().ok()?));
+    /// What the answer says; `None` if it is garbled.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let (mut tube, mut state) = (None, None);
+        let mut numbers = [None; 9];
+        const KEYS: [&str; 9] = ["pri", "age", "delay", "ttr", "time-left", "reserves", "releases", "buries", "kicks"];
+        for (key, value) in entries(text) {
+            match key {
+                "tube" => tube = Some(value.to_owned()),
+                "state" => state = value.parse().ok(),
+                _ => {
+                    if let Some(place) = KEYS.iter().position(|known| *known == key) {
+                        numbers[place] = value.parse::<u64>().ok();
+                    }
+                }
+            }
+        }
+        let [priority, age, delay, ttr, time_left, reserves, releases, buries, kicks] = numbers;
+        let count = |number: Option<u64>| u32::try_from(number?).ok();
         Some(Self {
-            tube: of("tube")?.to_owned(),
-            state: of("state")?.parse().ok()?,
-            priority: number("pri")?,
-            age: seconds("age")?,
-            delay: seconds("delay")?,
-            ttr: seconds("ttr")?,
-            time_left: seconds("time-left")?,
-            reserves: number("reserves")?,
-            releases: number("releases")?,
-            buries: number("buries")?,
-            kicks: number("kicks")?,
+            tube: tube?,
+            state: state?,
+            priority: count(priority)?,
+            age: Duration::from_secs(age?),
+            delay: Duration::from_secs(delay?),
+            ttr: Duration::from_secs(ttr?),
+            time_left: Duration::from_secs(time_left?),
+            reserves: count(reserves)?,
+            releases: count(releases)?,
+            buries: count(buries)?,
+            kicks: count(kicks)?,
         })
     }
 
@@ -143,6 +179,18 @@ mod tests {
             kicks,
         };
         job.counts()
+    }
+
+    #[test]
+    fn what_a_server_tells_of_a_job_is_read() {
+        let text = "---\nid: 1\ntube: \"a:b\"\nstate: delayed\npri: 5\nage: 10\ndelay: 7\nttr: 60\ntime-left: 3\n\
+                    file: 1\nreserves: 4\ntimeouts: 1\nreleases: 2\nburies: 1\nkicks: 1\n";
+        let job = JobStats::read(text).unwrap();
+        assert_eq!((job.tube.as_str(), job.state, job.priority), ("a:b", MessageState::Delayed, 5));
+        assert_eq!([job.age, job.delay, job.time_left].map(|time| time.as_secs()), [10, 7, 3]);
+        assert_eq!((job.reserves, job.releases, job.buries, job.kicks), (4, 2, 1, 1));
+        assert!(JobStats::read(&text.replace("kicks", "licks")).is_none());
+        assert_eq!(names("---\n- default\n- \"1\"\n"), ["default", "1"]);
     }
 
     #[test]

@@ -13,9 +13,8 @@ const LONGEST_NAME: usize = 200;
 /// The longest delay of a job, in seconds: longer than anyone lives.
 pub(super) const LONGEST_DELAY: u32 = u32::MAX;
 
-/// Where the job is put that tells which id is the newest. It is delayed for
-/// as long as can be, and deleted at once.
-pub(super) const PROBE_TUBE: &str = "pulpo.probe";
+/// Where earlier versions put a job for a moment, to learn the newest id.
+const PROBE_TUBE: &str = "pulpo.probe";
 
 /// Where the reasons of burials are kept.
 pub(super) const REASONS_TUBE: &str = "pulpo.reasons";

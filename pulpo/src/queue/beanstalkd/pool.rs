@@ -1,15 +1,13 @@
-//! The connections that publications and commands share.
+//! Connections that the threads of a process share: one pool for publications,
+//! and another for inspection, so that neither waits for the other.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::client::{Client, Server};
+use super::connection::{Connection, Server};
 use super::fault::Fault;
 use crate::clock::{Clock as _, SystemClock, lock};
-
-/// More would gain nothing: the server has one thread.
-const MOST: usize = 8;
 
 /// A connection that rested for longer is asked whether it still works before
 /// it is used, so that a restart of the server is noticed while nothing is
@@ -20,6 +18,9 @@ const TRUSTED: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Pool {
     server: Server,
+    /// How many connections there are at most. Many gain nothing: the server has
+    /// one thread.
+    most: usize,
     clock: SystemClock,
     connections: Mutex<Connections>,
     returned: Condvar,
@@ -33,7 +34,7 @@ struct Connections {
 
 #[derive(Debug)]
 struct Idle {
-    client: Client,
+    connection: Connection,
     since: Duration,
 }
 
@@ -41,29 +42,26 @@ struct Idle {
 #[derive(Debug)]
 pub(super) struct Pooled<'pool> {
     pool: &'pool Pool,
-    client: Option<Client>,
+    connection: Option<Connection>,
 }
 
 impl Pool {
-    pub(super) fn new(server: Server) -> Self {
-        Self { server, clock: SystemClock::new(), connections: Mutex::default(), returned: Condvar::new() }
+    pub(super) fn new(server: Server, most: usize) -> Self {
+        Self { server, most, clock: SystemClock::new(), connections: Mutex::default(), returned: Condvar::new() }
     }
 
-    pub(super) fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// A connection that works, as far as one can know.
-    pub(super) fn take(&self) -> Result<Pooled<'_>, Fault> {
-        let silence = self.server.silence;
+    /// A connection that works, as far as one can know. A new one uses the
+    /// tube, so that this takes no command of its own.
+    pub(super) fn take(&self, tube: Option<&str>) -> Result<Pooled<'_>, Fault> {
+        let patience = self.server.response_timeout;
         let idle = {
-            let full = |connections: &mut Connections| connections.idle.is_empty() && connections.in_use >= MOST;
+            let full = |connections: &mut Connections| connections.idle.is_empty() && connections.in_use >= self.most;
             let (mut connections, _) = self
                 .returned
-                .wait_timeout_while(lock(&self.connections), silence, full)
+                .wait_timeout_while(lock(&self.connections), patience, full)
                 .unwrap_or_else(PoisonError::into_inner);
             if full(&mut connections) {
-                return Err(Fault::Busy(silence));
+                return Err(Fault::Busy(patience));
             }
             connections.in_use += 1;
             // The one that was used last: the others may be closed by a server
@@ -71,13 +69,13 @@ impl Pool {
             connections.idle.pop()
         };
         // From here on, to drop this gives the place back.
-        let mut pooled = Pooled { pool: self, client: None };
-        if let Some(Idle { mut client, since }) = idle {
+        let mut pooled = Pooled { pool: self, connection: None };
+        if let Some(Idle { mut connection, since }) = idle {
             let rested = self.clock.uptime().saturating_sub(since);
-            let works = if rested < TRUSTED { Ok(()) } else { client.ping() };
+            let works = if rested < TRUSTED { Ok(()) } else { connection.ping() };
             match works {
                 Ok(()) => {
-                    pooled.client = Some(client);
+                    pooled.connection = Some(connection);
                     return Ok(pooled);
                 }
                 Err(silent @ Fault::Silent(_)) => return Err(silent),
@@ -85,22 +83,22 @@ impl Pool {
                 Err(_) => lock(&self.connections).idle.clear(),
             }
         }
-        pooled.client = Some(Client::open(&self.server)?);
+        pooled.connection = Some(Connection::open(&self.server, tube)?);
         Ok(pooled)
     }
 }
 
 impl Deref for Pooled<'_> {
-    type Target = Client;
+    type Target = Connection;
 
-    fn deref(&self) -> &Client {
-        self.client.as_ref().expect("it has one until it is dropped")
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("it has one until it is dropped")
     }
 }
 
 impl DerefMut for Pooled<'_> {
-    fn deref_mut(&mut self) -> &mut Client {
-        self.client.as_mut().expect("it has one until it is dropped")
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("it has one until it is dropped")
     }
 }
 
@@ -108,8 +106,10 @@ impl Drop for Pooled<'_> {
     fn drop(&mut self) {
         let mut connections = lock(&self.pool.connections);
         connections.in_use -= 1;
-        let (alive, dead) = self.client.take().into_iter().partition::<Vec<_>, _>(Client::is_alive);
-        connections.idle.extend(alive.into_iter().map(|client| Idle { client, since: self.pool.clock.uptime() }));
+        let (alive, dead) = self.connection.take().into_iter().partition::<Vec<_>, _>(Connection::is_in_step);
+        connections
+            .idle
+            .extend(alive.into_iter().map(|connection| Idle { connection, since: self.pool.clock.uptime() }));
         drop(connections);
         drop(dead);
         self.pool.returned.notify_one();

@@ -6,14 +6,14 @@
 //! greater one. One that is left over is harmless: it says nothing of a
 //! message that is not buried, and goes when a list meets it.
 
-use std::collections::{HashMap, HashSet};
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::client::Client;
-use super::fault::{Fault, found};
-use super::limits::{LONGEST_DELAY, REASONS_TUBE};
+use super::connection::Connection;
+use super::fault::Fault;
+use super::limits::REASONS_TUBE;
+use super::look::{ask_each, job_stats, tube_stats};
+use super::protocol::{Answer, Commands};
 use crate::queue::MessageState;
 use crate::report::limited_to;
 
@@ -44,48 +44,43 @@ impl Note {
     }
 }
 
-/// Leaves the note, and says its id; `None` if the server does not take it.
-pub(super) fn leave(client: &mut Client, note: &Note) -> Result<Option<u64>, Fault> {
-    let text = serde_json::to_string(note).expect("numbers and texts are JSON");
-    client.use_tube(REASONS_TUBE)?;
-    match client.put(&text, u32::MAX, LONGEST_DELAY, 1) {
-        Err(fault) if !fault.ends_connection() => {
-            tracing::debug!(id = note.of, %fault, "no note of the reason was kept");
-            Ok(None)
-        }
-        put => put.map(Some),
-    }
+/// The text of the note as a job.
+pub(super) fn text(note: &Note) -> String {
+    serde_json::to_string(note).expect("numbers and texts are JSON")
 }
 
 /// How many notes there are.
-pub(super) fn count(client: &mut Client) -> Result<u64, Fault> {
-    Ok(client.stats_tube(REASONS_TUBE)?.unwrap_or_default().jobs.iter().sum())
+pub(super) fn count(connection: &mut Connection) -> Result<u64, Fault> {
+    Ok(tube_stats(connection, REASONS_TUBE)?.unwrap_or_default().jobs.iter().sum())
 }
 
 /// Removes notes that were left. They are no more than help: their going wrong
 /// must not hide that what they were a note of was done.
-pub(super) fn remove(client: &mut Client, notes: impl IntoIterator<Item = u64>) {
-    for id in notes {
-        if found(client.delete(id)).is_err() {
-            return;
-        }
-    }
+pub(super) fn remove(connection: &mut Connection, notes: &[u64]) {
+    let delete = |commands: &mut Commands, id: &u64| _ = commands.delete(*id);
+    let _ = ask_each(connection, notes, delete, |_, answer| answer.done(&Answer::Deleted).map(drop));
+}
+
+/// The oldest note.
+pub(super) fn oldest(connection: &mut Connection) -> Result<Option<(u64, Vec<u8>)>, Fault> {
+    let mut commands = Commands::new();
+    commands.use_tube(REASONS_TUBE).peek_first("delayed");
+    connection.now_uses(REASONS_TUBE);
+    connection.send(&commands)?;
+    connection.answer()?.expect(&Answer::Using)?;
+    connection.answer()?.peeked()
 }
 
 /// Removes notes that say nothing any more, the oldest first, up to one that
-/// does: the server shows the oldest without a search. `kicked` are messages
-/// whose notes up to the id `before` are known to be over.
-pub(super) fn sweep(client: &mut Client, kicked: &HashSet<u64>, before: u64) -> Result<(), Fault> {
-    client.use_tube(REASONS_TUBE)?;
+/// does: the server shows the oldest without a search.
+pub(super) fn sweep(connection: &mut Connection) -> Result<(), Fault> {
     for _ in 0..LONGEST_SWEEP {
-        let Some((id, text)) = client.peek_delayed()? else { break };
+        let Some((id, text)) = oldest(connection)? else { break };
         let Some(note) = Note::read(&text) else { break };
-        let over = (id <= before && kicked.contains(&note.of))
-            || is_over(found(client.stats_job(note.of))?.map(|job| job.state));
-        if !over {
+        if !is_over(job_stats(connection, note.of)?.map(|job| job.state)) {
             break;
         }
-        found(client.delete(id))?;
+        connection.ask_one(|commands| commands.delete(id))?.done(&Answer::Deleted)?;
     }
     Ok(())
 }
@@ -94,32 +89,8 @@ pub(super) fn sweep(client: &mut Client, kicked: &HashSet<u64>, before: u64) -> 
 /// there, say nothing any more. Of a reserved message one may just have been
 /// put by who is about to bury it; of one that is free again, whoever put it
 /// has lost its lease, or the message was kicked since.
-fn is_over(state: Option<MessageState>) -> bool {
+pub(super) fn is_over(state: Option<MessageState>) -> bool {
     !matches!(state, Some(MessageState::Reserved | MessageState::Buried))
-}
-
-/// The notes that were met on the way down the ids, until their messages are.
-#[derive(Debug, Default)]
-pub(super) struct Met(HashMap<u64, Vec<(u64, Note)>>);
-
-impl Met {
-    /// A job of the tube of reasons.
-    pub(super) fn note(&mut self, id: u64, text: &[u8]) {
-        if let Some(note) = Note::read(text).filter(|note| note.of < id) {
-            self.0.entry(note.of).or_default().push((id, note));
-        }
-    }
-
-    /// The notes of the message with this id, the newest first. Those that say
-    /// nothing any more are removed.
-    pub(super) fn of(&mut self, client: &mut Client, id: u64, state: Option<MessageState>) -> Vec<(u64, Note)> {
-        let notes = self.0.remove(&id).unwrap_or_default();
-        if is_over(state) {
-            remove(client, notes.iter().map(|(id, _)| *id));
-        }
-        // Of a message that runs again they would tell an old story.
-        if state == Some(MessageState::Buried) { notes } else { Vec::new() }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,88 @@
+//! Questions about jobs and tubes, many of them in one write.
+
+use super::connection::Connection;
+use super::fault::Fault;
+use super::job::{self, JobStats, TubeStats};
+use super::limits;
+use super::protocol::{Answer, Commands};
+use crate::queue::Filter;
+
+/// How many commands go out in one write: their answers have to find room.
+const PAGE: usize = 512;
+
+/// Asks one command for each of these, many in one write, and has each answer
+/// read with what it is about.
+pub(super) fn ask_each<T>(
+    connection: &mut Connection,
+    all: &[T],
+    ask: impl Fn(&mut Commands, &T),
+    mut read: impl FnMut(&T, Answer) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    for page in all.chunks(PAGE) {
+        let mut commands = Commands::new();
+        page.iter().for_each(|one| ask(&mut commands, one));
+        connection.send(&commands)?;
+        for one in page {
+            let answer = connection.answer()?;
+            read(one, answer).inspect_err(|_| connection.give_up())?;
+        }
+    }
+    Ok(())
+}
+
+fn garbled(command: &str) -> Fault {
+    Fault::Dropped(format!("the answer to {command} is garbled"))
+}
+
+/// What the server knows of a job, from its answer.
+pub(super) fn read_job(answer: Answer) -> Result<Option<JobStats>, Fault> {
+    let read = |text: String| JobStats::read(&text).ok_or_else(|| garbled("stats-job"));
+    answer.told()?.map(read).transpose()
+}
+
+fn read_tube(answer: Answer) -> Result<Option<TubeStats>, Fault> {
+    let read = |text: String| TubeStats::read(&text).ok_or_else(|| garbled("stats-tube"));
+    answer.told()?.map(read).transpose()
+}
+
+pub(super) fn job_stats(connection: &mut Connection, id: u64) -> Result<Option<JobStats>, Fault> {
+    read_job(connection.ask_one(|commands| commands.stats_job(id))?)
+}
+
+pub(super) fn tube_stats(connection: &mut Connection, tube: &str) -> Result<Option<TubeStats>, Fault> {
+    read_tube(connection.ask_one(|commands| commands.stats_tube(tube))?)
+}
+
+/// What the server knows of these tubes; those that are not there are left out.
+pub(super) fn all_tube_stats(
+    connection: &mut Connection,
+    tubes: Vec<String>,
+) -> Result<Vec<(String, TubeStats)>, Fault> {
+    let mut all = Vec::with_capacity(tubes.len());
+    let stats = |commands: &mut Commands, tube: &String| _ = commands.stats_tube(tube);
+    ask_each(connection, &tubes, stats, |tube, answer| {
+        all.extend(read_tube(answer)?.map(|stats| (tube.clone(), stats)));
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// The tubes that are queues, or the one that the filter wants.
+pub(super) fn tubes(connection: &mut Connection, filter: &Filter) -> Result<Vec<String>, Fault> {
+    if let Some(queue) = &filter.queue {
+        return Ok(vec![queue.clone()]);
+    }
+    let told = connection.ask_one(Commands::list_tubes)?.told()?.ok_or_else(|| garbled("list-tubes"))?;
+    Ok(job::names(&told).into_iter().filter(|tube| !limits::is_own(tube)).collect())
+}
+
+/// The texts of these jobs, in any state; those that are gone are left out.
+pub(super) fn texts(connection: &mut Connection, ids: &[u64], mut each: impl FnMut(u64, Vec<u8>)) -> Result<(), Fault> {
+    let peek = |commands: &mut Commands, id: &u64| _ = commands.peek(*id);
+    ask_each(connection, ids, peek, |id, answer| {
+        if let Some((_, text)) = answer.peeked()? {
+            each(*id, text);
+        }
+        Ok(())
+    })
+}

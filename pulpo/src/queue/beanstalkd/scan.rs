@@ -1,0 +1,467 @@
+//! Finding jobs at a server that cannot enumerate them: it is asked for one id
+//! after the other, from the newest down, hundreds in one write.
+//!
+//! The server does not say which id is the newest. It counts the puts since its
+//! start, and gives no more ids than that; without a log (`-b`) the first id is
+//! 1, and with one any job that was put since the start tells where the ids
+//! began. If there is no such job, ids above the newest known one are tried too,
+//! until as many jobs are found as the server counts.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+
+use super::burial_notes::{self, Note};
+use super::connection::Connection;
+use super::consumer::number;
+use super::fault::Fault;
+use super::job::{self, JobStats};
+use super::limits::{REASONS_TUBE, is_own};
+use super::look::{all_tube_stats, ask_each, job_stats, read_job, texts, tubes};
+use super::protocol::{Answer, Commands};
+use super::{ago, ahead};
+use crate::message::{Incoming, Priority};
+use crate::queue::{Filter, MessageState, StoredMessage};
+
+/// How many ids a list asks for at most by default: some seconds' worth.
+pub const MAX_SCANNED_IDS: u64 = 1_000_000;
+
+/// How many ids are asked for in one write.
+const PAGE: u64 = 512;
+
+/// After how many ids in a row that are not there no more notes are looked for,
+/// where nobody knows the newest id.
+const LONGEST_GAP: u64 = 50_000;
+
+/// Among how many tubes the server is asked for a job that it has.
+const MOST_TUBES: usize = 50;
+
+/// A message that was found, with the notes of why it was buried, if it is, the
+/// newest first.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) id: u64,
+    pub(super) message: StoredMessage,
+    pub(super) notes: Vec<(u64, Note)>,
+}
+
+impl Found {
+    pub(super) fn new(id: u64, job: JobStats, text: Vec<u8>, now: DateTime<Utc>) -> Self {
+        let counts = job.counts();
+        let waits = matches!(job.state, MessageState::Delayed | MessageState::Reserved);
+        let until = waits.then(|| ahead(now, job.time_left));
+        let due_since = if job.state == MessageState::Delayed { until } else { Some(ago(now, job.waited())) };
+        let since = match job.state {
+            MessageState::Delayed => Some(ago(now, job.delay.saturating_sub(job.time_left))),
+            // The server does not tell when a job was put back, kicked or reserved.
+            MessageState::Ready if job.reserves == 0 && job.kicks == 0 => due_since,
+            // A note may tell.
+            MessageState::Ready | MessageState::Reserved | MessageState::Buried => None,
+        };
+        let message = StoredMessage {
+            id: id.into(),
+            since,
+            request_type: request_type(&text),
+            state: job.state,
+            priority: Priority::new(job.priority),
+            until,
+            lease: None,
+            attempts: counts.attempts,
+            abandoned: counts.lost,
+            kicks: Some(counts.kicks),
+            enqueued_at: Some(ago(now, job.age)),
+            due_since,
+            ttr: Some(job.ttr),
+            last_error: None,
+            last_error_at: None,
+            queue: job.tube,
+            text,
+        };
+        Self { id, message, notes: Vec::new() }
+    }
+
+    fn with_notes(mut self, notes: Vec<(u64, Note)>) -> Self {
+        self.add_notes(notes);
+        self
+    }
+
+    fn lacks_notes(&self) -> bool {
+        self.message.state == MessageState::Buried && self.notes.is_empty()
+    }
+
+    fn add_notes(&mut self, notes: Vec<(u64, Note)>) {
+        if let Some((_, note)) = notes.first() {
+            self.message.last_error = Some(note.reason.clone());
+            self.message.last_error_at = Some(note.at);
+            self.message.since = Some(note.at);
+        }
+        self.notes = notes;
+    }
+}
+
+fn request_type(text: &[u8]) -> String {
+    Incoming::read(text).map(|message| message.header.request_type).unwrap_or_default()
+}
+
+/// What a scan is to bring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) filter: &'a Filter,
+    /// With the texts of the messages.
+    pub(super) texts: bool,
+    /// With the reasons of burials.
+    pub(super) notes: bool,
+    /// How many ids are asked for.
+    pub(super) most: u64,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Wish<'_> {
+    fn needs_texts(&self) -> bool {
+        self.texts || self.filter.request_type.is_some()
+    }
+
+    fn needs_notes(&self) -> bool {
+        let Filter { reason, older_than, newer_than, .. } = self.filter;
+        self.notes || reason.is_some() || older_than.is_some() || newer_than.is_some()
+    }
+
+    /// Whether it is in the queue and state that is wanted: these are what the
+    /// server counts.
+    fn counts(&self, job: &JobStats) -> bool {
+        !is_own(&job.tube)
+            && self.filter.has_state(job.state)
+            && self.filter.queue.as_ref().is_none_or(|queue| job.tube == *queue)
+    }
+}
+
+/// What a scan over the ids brought, the newest first.
+#[derive(Debug, Default)]
+pub(super) struct Scanned {
+    pub(super) found: Vec<Found>,
+    /// How many the server counts that were not reached.
+    pub(super) unseen: u64,
+    /// How many would fit, if it were known since when they are in their state.
+    pub(super) ageless: u64,
+}
+
+/// The jobs with ids of a range, the newest first, a page at a time.
+struct IdScan<'c> {
+    connection: &'c mut Connection,
+    /// The next id, and the last one.
+    next: u64,
+    last: u64,
+}
+
+/// What the server said of some ids in a row: of those that are not there,
+/// nothing.
+type Page = Vec<(u64, Option<JobStats>)>;
+
+impl<'c> IdScan<'c> {
+    /// From the one down to the other; none if the first is the smaller one.
+    fn down(connection: &'c mut Connection, from: u64, to: u64) -> Self {
+        Self { connection, next: from, last: to.max(1) }
+    }
+
+    fn page(&mut self) -> Result<Page, Fault> {
+        let last = self.next.saturating_sub(PAGE - 1).max(self.last);
+        let ids: Vec<_> = (last..=self.next).rev().collect();
+        self.next = last - 1;
+        let mut page = Vec::with_capacity(ids.len());
+        let stats = |commands: &mut Commands, id: &u64| _ = commands.stats_job(*id);
+        ask_each(self.connection, &ids, stats, |id, answer| {
+            page.push((*id, read_job(answer)?));
+            Ok(())
+        })?;
+        Ok(page)
+    }
+}
+
+impl Iterator for IdScan<'_> {
+    type Item = Result<Page, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.next >= self.last).then(|| self.page())
+    }
+}
+
+/// Notes of burials, until their messages are met.
+#[derive(Debug, Default)]
+struct Notes {
+    of: HashMap<u64, Vec<(u64, Note)>>,
+    /// Those that say nothing any more.
+    stale: Vec<u64>,
+}
+
+impl Notes {
+    /// A job of the tube of reasons.
+    fn add(&mut self, id: u64, text: &[u8]) {
+        if let Some(note) = Note::read(text).filter(|note| note.of < id) {
+            self.of.entry(note.of).or_default().push((id, note));
+        }
+    }
+
+    /// The notes of the message with this id, the newest first.
+    fn join(&mut self, id: u64, state: Option<MessageState>) -> Vec<(u64, Note)> {
+        let mut notes = self.of.remove(&id).unwrap_or_default();
+        notes.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        if burial_notes::is_over(state) {
+            self.stale.extend(notes.iter().map(|(at, _)| *at));
+        }
+        // Of a message that runs again they would tell an old story.
+        if state == Some(MessageState::Buried) { notes } else { Vec::new() }
+    }
+}
+
+/// The greatest id that a job may have.
+#[derive(Clone, Copy, Debug)]
+struct Top {
+    id: u64,
+    /// Whether none can have a greater one.
+    certain: bool,
+}
+
+impl Top {
+    fn ask(connection: &mut Connection) -> Result<Self, Fault> {
+        let garbled = || Fault::Dropped("the answer to stats is garbled".to_owned());
+        let told = connection.ask_one(Commands::stats)?.told()?.ok_or_else(garbled)?;
+        let number = |key| job::number(&told, key).ok_or_else(garbled);
+        let (puts, uptime) = (number("cmd-put")?, number("uptime")?);
+        if number("binlog-current-index")? == 0 {
+            return Ok(Self { id: puts, certain: true });
+        }
+        let known = some_jobs(connection)?;
+        // Ids go up: one that was given since the start is greater than all
+        // that were there before.
+        match known.iter().filter(|(_, job)| job.age.as_secs() < uptime).map(|(id, _)| *id).min() {
+            Some(new) => Ok(Self { id: new.saturating_add(puts), certain: true }),
+            None => {
+                let newest = known.iter().map(|(id, _)| *id).max().unwrap_or(0);
+                Ok(Self { id: newest.saturating_add(puts), certain: false })
+            }
+        }
+    }
+}
+
+/// Jobs that the server shows without their ids.
+fn some_jobs(connection: &mut Connection) -> Result<Vec<(u64, JobStats)>, Fault> {
+    let mut all = tubes(connection, &Filter::all())?;
+    all.push(REASONS_TUBE.to_owned());
+    let filled = all_tube_stats(connection, all)?;
+    let mut ids = Vec::new();
+    for (tube, stats) in filled.into_iter().filter(|(_, stats)| stats.jobs != [0; 4]).take(MOST_TUBES) {
+        let mut commands = Commands::new();
+        commands.use_tube(&tube);
+        let states = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
+        let states = states.into_iter().filter(|state| stats.jobs[*state as usize] > 0);
+        let asked = states.map(|state| commands.peek_first(state.as_str()).len()).count();
+        connection.now_uses(&tube);
+        connection.send(&commands)?;
+        connection.answer()?.expect(&Answer::Using)?;
+        for _ in 0..asked {
+            ids.extend(connection.answer()?.peeked()?.map(|(id, _)| id));
+        }
+    }
+    let mut jobs = Vec::new();
+    for id in ids {
+        jobs.extend(job_stats(connection, id)?.map(|job| (id, job)));
+    }
+    Ok(jobs)
+}
+
+/// The messages with these ids that fit the filter, the newest first.
+pub(super) fn named(connection: &mut Connection, ids: &[u64], wish: Wish<'_>) -> Result<Vec<Found>, Fault> {
+    let mut page = Page::new();
+    let stats = |commands: &mut Commands, id: &u64| _ = commands.stats_job(*id);
+    ask_each(connection, ids, stats, |id, answer| {
+        page.push((*id, read_job(answer)?));
+        Ok(())
+    })?;
+    let buried = |(id, job): &(u64, Option<JobStats>)| {
+        job.as_ref().is_some_and(|job| job.state == MessageState::Buried).then_some(*id)
+    };
+    let buried: HashSet<u64> = page.iter().filter_map(buried).collect();
+    let mut notes = Notes::default();
+    if wish.needs_notes() && !buried.is_empty() {
+        find_notes(connection, &buried, &page, wish.most, &mut notes)?;
+    }
+    let mut scanned = Scanned::default();
+    take_page(connection, page, wish, &mut notes, &mut scanned)?;
+    Ok(finish(scanned, wish).found)
+}
+
+/// The notes of these buried messages, among as many of the newest ids.
+fn find_notes(
+    connection: &mut Connection,
+    buried: &HashSet<u64>,
+    page: &Page,
+    most: u64,
+    notes: &mut Notes,
+) -> Result<(), Fault> {
+    let mut left = burial_notes::count(connection)?;
+    if left == 0 {
+        return Ok(());
+    }
+    // Mostly there is one burial and it is the oldest that somebody sees to:
+    // its note can be had without a search.
+    if let ([only], Some((at, text))) = (&*buried.iter().collect::<Vec<_>>(), burial_notes::oldest(connection)?)
+        && Note::read(&text).is_some_and(|note| note.of == **only)
+        && page.iter().any(|(id, job)| id == *only && job.as_ref().is_some_and(|job| job.buries == 1))
+    {
+        notes.add(at, &text);
+        return Ok(());
+    }
+    let top = Top::ask(connection)?;
+    let lowest = buried.iter().min().map_or(0, |id| *id) + 1;
+    let mut open = buried.clone();
+    scan(connection, top, lowest, most, |connection, page| {
+        let ids = note_ids(&page);
+        left = left.saturating_sub(ids.len() as u64);
+        texts(connection, &ids, |id, text| notes.add(id, &text))?;
+        open.retain(|id| !notes.of.contains_key(id));
+        Ok(left == 0 || open.is_empty())
+    })?;
+    Ok(())
+}
+
+/// Goes through the ids from the top down to the lowest, and where the top is
+/// not certain through those above it: this many at most, or until `look` says
+/// that it has all. Whether all ids were gone through, or it has all.
+fn scan(
+    connection: &mut Connection,
+    top: Top,
+    lowest: u64,
+    most: u64,
+    mut look: impl FnMut(&mut Connection, Page) -> Result<bool, Fault>,
+) -> Result<bool, Fault> {
+    let last = top.id.saturating_sub(most).saturating_add(1).max(lowest);
+    let mut left = most.saturating_sub((top.id + 1).saturating_sub(last));
+    let mut next = Some((top.id, last));
+    while let Some((from, to)) = next {
+        let mut ids = IdScan::down(connection, from, to);
+        while let Some(page) = ids.next() {
+            if look(ids.connection, page?)? {
+                return Ok(true);
+            }
+        }
+        // All that is there may be above what was guessed.
+        let more = if top.certain { 0 } else { left.min(from.max(PAGE)) };
+        left -= more;
+        next = (more > 0).then_some((from + more, from + 1));
+    }
+    Ok(top.certain && last <= lowest.max(1))
+}
+
+fn note_ids(page: &Page) -> Vec<u64> {
+    let of_note =
+        |(id, job): &(u64, Option<JobStats>)| job.as_ref().is_some_and(|job| job.tube == REASONS_TUBE).then_some(*id);
+    page.iter().filter_map(of_note).collect()
+}
+
+/// Joins what is known of some ids with their texts and the notes of burials.
+fn take_page(
+    connection: &mut Connection,
+    page: Page,
+    wish: Wish<'_>,
+    notes: &mut Notes,
+    scanned: &mut Scanned,
+) -> Result<u64, Fault> {
+    texts(connection, &note_ids(&page), |id, text| notes.add(id, &text))?;
+    let wanted = |(id, job): &(u64, Option<JobStats>)| job.as_ref().is_some_and(|job| wish.counts(job)).then_some(*id);
+    let ids: Vec<u64> = page.iter().filter_map(wanted).collect();
+    let mut bodies = HashMap::new();
+    if wish.needs_texts() {
+        texts(connection, &ids, |id, text| drop(bodies.insert(id, text)))?;
+    }
+    let mut counted = 0;
+    for (id, job) in page {
+        let its_notes = notes.join(id, job.as_ref().map(|job| job.state));
+        let Some(job) = job.filter(|job| wish.counts(job)) else { continue };
+        counted += 1;
+        let text = bodies.remove(&id);
+        if wish.needs_texts() && text.is_none() {
+            // It has gone meanwhile.
+            continue;
+        }
+        scanned.found.push(Found::new(id, job, text.unwrap_or_default(), wish.now).with_notes(its_notes));
+    }
+    Ok(counted)
+}
+
+/// Asks for one id after the other until all are found that the server counts.
+pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned, Fault> {
+    // Else nothing would remove the last notes of a server without messages.
+    burial_notes::sweep(connection)?;
+    let mut missing = count(connection, wish.filter)?;
+    let limit = wish.filter.limit.unwrap_or(usize::MAX);
+    let mut scanned = Scanned::default();
+    if missing == 0 || limit == 0 {
+        return Ok(scanned);
+    }
+    let top = Top::ask(connection)?;
+    let mut notes = Notes::default();
+    let (mut fitting, mut empty, mut newest) = (0, 0, 0);
+    let reached = scan(connection, top, 1, wish.most, |connection, page| {
+        let begun = scanned.found.len();
+        newest = page.iter().filter(|(_, job)| job.is_some()).map(|(id, _)| *id).fold(newest, u64::max);
+        empty = if page.iter().all(|(_, job)| job.is_none()) { empty + page.len() as u64 } else { 0 };
+        missing = missing.saturating_sub(take_page(connection, page, wish, &mut notes, &mut scanned)?);
+        fitting += scanned.found[begun..].iter().filter(|found| wish.filter.fits(&found.message)).count();
+        // Where the top is not certain, newer ones and their notes may come last.
+        let noted = || top.certain || empty > LONGEST_GAP || !scanned.found.iter().any(Found::lacks_notes);
+        Ok(missing == 0 && noted() || top.certain && fitting >= limit)
+    })?;
+    // Jobs that were settled meanwhile are not missing.
+    scanned.unseen = if reached { 0 } else { missing };
+    scanned.join(&mut notes);
+    let lacks = wish.needs_notes() && scanned.found.iter().any(Found::lacks_notes);
+    if lacks && burial_notes::count(connection)? > 0 {
+        // A message that was buried while the scan went on has its note above
+        // all ids that were there when that began.
+        let now = Top::ask(connection)?;
+        scan(connection, Top { certain: true, ..now }, newest + 1, wish.most, |connection, page| {
+            texts(connection, &note_ids(&page), |id, text| notes.add(id, &text))?;
+            Ok(false)
+        })?;
+        scanned.join(&mut notes);
+    }
+    burial_notes::remove(connection, &notes.stale);
+    Ok(finish(scanned, wish))
+}
+
+impl Scanned {
+    /// Notes that were met after their messages.
+    fn join(&mut self, notes: &mut Notes) {
+        for found in self.found.iter_mut().filter(|found| found.lacks_notes()) {
+            let its = notes.join(found.id, Some(MessageState::Buried));
+            found.add_notes(its);
+        }
+    }
+}
+
+/// Those that fit, in their order.
+fn finish(mut scanned: Scanned, wish: Wish<'_>) -> Scanned {
+    let whatever_age = Filter { older_than: None, newer_than: None, ..wish.filter.clone() };
+    let ageless = |found: &&Found| found.message.since.is_none() && whatever_age.fits(&found.message);
+    if *wish.filter != whatever_age {
+        scanned.ageless = scanned.found.iter().filter(ageless).count() as u64;
+    }
+    scanned.found.retain(|found| wish.filter.fits(&found.message));
+    scanned.found.sort_by_key(|found| std::cmp::Reverse(found.id));
+    scanned.found.truncate(wish.filter.limit.unwrap_or(usize::MAX));
+    scanned
+}
+
+/// How many jobs there are in the queue and state that the filter wants.
+fn count(connection: &mut Connection, filter: &Filter) -> Result<u64, Fault> {
+    let tubes = tubes(connection, filter)?;
+    let stats = all_tube_stats(connection, tubes)?;
+    Ok(stats.iter().map(|(_, stats)| stats.count(filter)).sum())
+}
+
+/// The numbers that the filter names, the newest first.
+pub(super) fn numbers(filter: &Filter) -> Option<Vec<u64>> {
+    let mut ids: Vec<u64> = filter.ids.as_ref()?.iter().filter_map(number).collect();
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    Some(ids)
+}
