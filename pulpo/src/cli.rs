@@ -23,10 +23,10 @@ mod change;
 mod check;
 mod completions;
 mod configuration;
+mod dashboard;
 mod filter_args;
 mod handlers;
 mod interrupt;
-mod json;
 mod list;
 mod log_writer;
 mod logs;
@@ -122,6 +122,8 @@ enum Command {
     Relay(relay::RelayArguments),
     /// Show what waits in the outboxes, or the SQL that makes one
     Outbox(outbox::OutboxArguments),
+    /// Serve a page to look at the queue, and to act on it
+    Dashboard(dashboard::DashboardArguments),
     /// Copy the embedded queue into a file, while it is used
     Backup(queues::BackupArguments),
     /// List the handlers of this program
@@ -197,9 +199,12 @@ struct WorkArguments {
     /// The queues to work, with commas [default: those of the handlers]
     #[arg(long, value_name = "NAMES")]
     queues: Option<String>,
-    /// Where to answer /metrics, /healthz and /readyz: needs the feature `http` [default: nowhere]
+    /// Where to serve the dashboard, /metrics, /healthz and /readyz: needs the feature `http` [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<std::net::SocketAddr>,
+    /// Lets visitors of the dashboard retry and delete jobs, and pause queues
+    #[arg(long)]
+    allow_changes: bool,
 }
 
 impl std::str::FromStr for MessageId {
@@ -298,6 +303,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Stats(arguments) => stats::run(&existing()?, &arguments, out),
         Command::Relay(arguments) => relay::run(Config::load_from(&sources)?, &arguments, out),
         Command::Outbox(arguments) => outbox::run(&|| Ok(Config::load_from(&sources)?), &arguments, out),
+        Command::Dashboard(arguments) => dashboard::run(&existing()?, &arguments, out),
         Command::Backup(arguments) => queues::backup(&existing()?, &arguments, out),
         Command::Handlers { format } => handlers::run(&Registry::collect()?, format.json, out),
         Command::Check { format } => check::run(program.setup, &sources, log_problem, format.json, out),

@@ -159,7 +159,7 @@ impl Pulpo {
         &self.0.queue
     }
 
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", feature = "http"))]
     pub(crate) fn options(&self) -> &WorkerOptions {
         &self.0.options
     }

@@ -211,6 +211,9 @@ mod cli;
 pub mod clock;
 pub mod config;
 mod context;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod dashboard;
 mod decode;
 mod disposition;
 mod guard;

@@ -43,6 +43,11 @@ pub use stats::{Counts, Paused, Stats, Totals};
 /// The queue of jobs that name none, where the configuration names none.
 pub const DEFAULT_QUEUE: &str = "pulpo";
 
+/// How long a queue is paused that only a person resumes: as long as
+/// beanstalkd can count, 136 years.
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) const UNTIL_RESUMED: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// Keeps messages until they are done. Shared by all threads of a process.
 pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// What this queue can do beyond what every queue can.

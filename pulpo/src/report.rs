@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::guard;
 
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) mod json;
+
 /// How long a reason may be that is kept and logged: serde quotes the value
 /// that does not fit, and that may be megabytes.
 const LONGEST: usize = 4096;
@@ -120,6 +123,32 @@ pub(crate) fn rough(duration: Duration) -> String {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     let cut = 10_u64.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(2));
     format!("{:?}", Duration::from_nanos(nanos / cut * cut))
+}
+
+/// The text with control characters written out, and others that deceive who
+/// reads it, so that what a message holds cannot write
+/// anywhere else on the screen.
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if c.is_control() || deceives(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+/// Whether it ends a line, is not seen, or turns the direction of writing
+/// around, without being a control character.
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) fn deceives(c: char) -> bool {
+    matches!(
+        c,
+        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{200b}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use self::limits::Limits;
 use self::monitor::Monitor;
-pub use self::options::{QueueOptions, WorkerOptions};
+pub use self::options::{DashboardOptions, QueueOptions, Secret, WorkerOptions};
 use self::pause::OutageBackoff;
 use self::resolved::ResolvedHandlers;
 use self::slot::InFlightJob;
@@ -66,6 +66,8 @@ pub struct Worker {
     states: States,
     #[cfg(feature = "tokio")]
     runtime: Option<tokio::runtime::Handle>,
+    #[cfg(feature = "http")]
+    pages: Option<axum::Router>,
 }
 
 /// What all threads of a worker see.
@@ -127,6 +129,8 @@ impl Worker {
             states: States::default(),
             #[cfg(feature = "tokio")]
             runtime: None,
+            #[cfg(feature = "http")]
+            pages: None,
         }
     }
 
@@ -170,6 +174,16 @@ impl Worker {
         if app.runtime.is_some() {
             self.runtime = app.runtime;
         }
+        self
+    }
+
+    /// Serves these pages too where it listens, beside `/metrics`, `/healthz`
+    /// and `/readyz`: a [dashboard](crate::dashboard::Dashboard), for instance.
+    #[cfg(feature = "http")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+    #[must_use]
+    pub fn pages(mut self, pages: axum::Router) -> Self {
+        self.pages = Some(pages);
         self
     }
 
@@ -224,7 +238,7 @@ impl Worker {
         let _endpoint = (shared.options.listen)
             .map(|address| {
                 let refused = |source: io::Error| WorkError::Listen { address, source: source.into() };
-                services::http::start(address, shared, &monitor).map_err(refused)
+                services::http::start(address, shared, &monitor, self.pages.clone()).map_err(refused)
             })
             .transpose()?;
         let relays = services::relay::start(shared)?;

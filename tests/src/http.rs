@@ -52,6 +52,42 @@ pub fn exchange(address: SocketAddr, request: &[u8]) -> Option<String> {
     String::from_utf8(answer).ok()
 }
 
+/// What a server answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// 0 if there was no answer.
+    pub status: u16,
+    head: String,
+    /// The text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of a header, named in small letters.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.split_once(": ").filter(|(of, _)| *of == name)).map(|(_, value)| value)
+    }
+}
+
+/// Asks as a browser does: with these headers, and with a form if there is one.
+#[must_use]
+pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request.push_str(&format!("Host: {address}\r\n"));
+    }
+    headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
+    if method == "POST" {
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        request.push_str(&format!("{kind}\r\nContent-Length: {}\r\n", form.len()));
+    }
+    let answer = exchange(address, format!("{request}\r\n{form}").as_bytes()).unwrap_or_default();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
 /// The value of a metric, as it is written with its labels.
 #[must_use]
 pub fn value(text: &str, metric: &str) -> Option<f64> {

@@ -2,6 +2,7 @@
 //! trouble them.
 
 pub mod beanstalkd;
+pub mod browser;
 pub mod http;
 pub mod program;
 pub mod proxy;

@@ -160,6 +160,16 @@ impl Sandbox {
         Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("started"))
     }
 
+    /// The same, and its standard output goes to the file `out` of the folder.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_with_output(&self, mut command: Command) -> Running {
+        let file = |name| std::fs::OpenOptions::new().create(true).append(true).open(self.path(name)).expect("a file");
+        Running(command.stdin(Stdio::null()).stdout(file("out")).stderr(file("log")).spawn().expect("started"))
+    }
+
     /// What started programs have logged so far.
     #[must_use]
     pub fn log(&self) -> String {

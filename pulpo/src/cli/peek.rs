@@ -7,12 +7,12 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::json::{self, Members};
 use super::show::{self, age, visible};
 use super::{Done, Format, terminal, text};
 use crate::instance::Pulpo;
 use crate::message::{MessageId, Priority};
 use crate::queue::{MessageState, StoredMessage};
+use crate::report::json::{self, Members};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -14,9 +14,7 @@ use super::stats::until;
 use super::{Done, Format, names};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
-
-/// As long as beanstalkd can count: 136 years.
-const UNTIL_RESUMED: Duration = Duration::from_secs(u32::MAX as u64);
+use crate::queue::UNTIL_RESUMED;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -7,31 +7,9 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::{Done, json, terminal, text};
-
-/// The text with control characters written out, and others that deceive who
-/// reads it, so that what a message holds cannot write
-/// anywhere else on the screen.
-pub(super) fn visible(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if c.is_control() || deceives(c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-        shown
-    })
-}
-
-/// Whether it ends a line, is not seen, or turns the direction of writing
-/// around, without being a control character.
-fn deceives(c: char) -> bool {
-    matches!(
-        c,
-        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{200b}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    )
-}
+use super::{Done, terminal, text};
+pub(super) use crate::report::visible;
+use crate::report::{deceives, json};
 
 /// A sentence for a person, wrapped between words on a terminal.
 pub(super) fn note(out: &mut dyn Write, sentence: &str) -> Done {

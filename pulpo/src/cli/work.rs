@@ -27,7 +27,8 @@ pub(super) fn run(
     set("concurrency", arguments.concurrency.map(|lanes| lanes.to_string()));
     set("queues", arguments.queues.clone());
     set("listen", arguments.listen.map(|address| address.to_string()));
-    let config = Config::load_from(&sources)?;
+    let mut config = Config::load_from(&sources)?;
+    config.worker.dashboard.allow_changes |= arguments.allow_changes;
     let logs = logs::start(log_level, Level::INFO, &config.console);
     super::panics::log(config.worker.log_reasons);
     outlive_file_size_limits();
@@ -36,8 +37,24 @@ pub(super) fn run(
     names::warn_of_queues_to_work(&registry, &pulpo);
     let mut app = App::default();
     (program.setup)(&mut app).map_err(|error| setup_failed(&*error))?;
-    pulpo.worker_with(registry).app(app).run()?;
+    let worker = pulpo.worker_with(registry).app(app);
+    #[cfg(feature = "http")]
+    let worker = match pulpo.options().listen.and_then(|address| dashboard(address, &pulpo)) {
+        Some(dashboard) => worker.pages(dashboard.router()),
+        None => worker,
+    };
+    worker.run()?;
     Ok(())
+}
+
+/// The dashboard where the worker listens, if it may be there.
+#[cfg(feature = "http")]
+fn dashboard(address: std::net::SocketAddr, pulpo: &Pulpo) -> Option<crate::dashboard::Dashboard> {
+    let dashboard = crate::dashboard::Dashboard::at(address, pulpo);
+    if dashboard.is_none() {
+        tracing::info!(%address, "the dashboard is not served beyond loopback without `dashboard_token`");
+    }
+    dashboard
 }
 
 /// Has a write beyond a limit on the size of files (`ulimit -f`) fail, where the

@@ -206,8 +206,8 @@ const LAST: &[Key] = &[
     Key {
         name: "listen",
         default: "nowhere",
-        doc: "the address, such as `127.0.0.1:9100`, where a worker answers `/metrics`, `/healthz` and `/readyz`; \
-              port 0 takes a free one, which the log names; needs the feature `http`",
+        doc: "the address, such as `127.0.0.1:9100`, where a worker serves the dashboard, `/metrics`, `/healthz` and \
+              `/readyz`; port 0 takes a free one, which the log names; needs the feature `http`",
         of: Of::Program {
             read: |config, entry| {
                 let expected = "an address and a port such as 127.0.0.1:9100";
@@ -238,6 +238,45 @@ const LAST: &[Key] = &[
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.outbox_poll, entry.duration(POLL)),
             show: |config| time(config.worker.outbox_poll),
+        },
+    },
+    Key {
+        name: "dashboard_hosts",
+        default: "none",
+        doc: "the names under which the dashboard is reached, beside the listen address and `localhost`: a list, or \
+              one text with commas. Requests to other hosts are refused",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.dashboard.hosts, entry.names()),
+            show: |config| match config.worker.dashboard.hosts.as_slice() {
+                [] => "none".to_owned(),
+                hosts => hosts.join(","),
+            },
+        },
+    },
+    Key {
+        name: "dashboard_bodies",
+        default: "true",
+        doc: "`false`: the dashboard does not show the bodies of messages; reasons of failures, which may quote them, \
+              it always shows",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.dashboard.bodies, entry.flag()),
+            show: |config| config.worker.dashboard.bodies.to_string(),
+        },
+    },
+    Key {
+        name: "dashboard_token",
+        default: "none",
+        doc: "what the dashboard asks for, by a form or as `Authorization: Bearer`. Without one it is served on \
+              loopback addresses only",
+        of: Of::Program {
+            read: |config, entry| {
+                let token = entry.text()?;
+                if token.trim().is_empty() {
+                    return Err(entry.refuse("a token, such as 32 random letters"));
+                }
+                set(&mut config.worker.dashboard.token, Ok(Some(token.as_str().into())))
+            },
+            show: |config| shown(config.worker.dashboard.token.as_ref().map(|_| "***"), "none"),
         },
     },
     Key {

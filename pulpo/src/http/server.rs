@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Method, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -53,8 +53,11 @@ pub(crate) struct Limits {
     /// Connections that are open at the same time. Default: a quarter of the
     /// descriptors that the process may have, 256 at most.
     pub(crate) connections: usize,
-    /// Bytes of a request, which has no body. Default: 16 KiB.
+    /// Bytes of a request without its body. Default: 16 KiB.
     pub(crate) request: usize,
+    /// Bytes of a body, which only a POST may have, and whose length it says.
+    /// Default: 64 KiB.
+    pub(crate) body: usize,
     /// From the connection to the end of the request. Default: 5 seconds.
     pub(crate) request_within: Duration,
     /// From the connection to its end. Default: 30 seconds.
@@ -66,6 +69,7 @@ impl Default for Limits {
         Self {
             connections: (descriptors() / 4).clamp(4, 256),
             request: 16 * 1024,
+            body: 64 * 1024,
             request_within: Duration::from_secs(5),
             connection_within: Duration::from_secs(30),
         }
@@ -201,7 +205,7 @@ async fn serve(stream: TcpStream, pages: Router, limits: &Limits, phase: &Phase)
     let mut stream = ResetOnDrop(Some(stream));
     let Some(socket) = stream.0.as_mut() else { return };
     let exchange = async {
-        let service = service_fn(|request| answer(pages.clone(), request, phase));
+        let service = service_fn(|request| answer(pages.clone(), request, limits, phase));
         let served = http1::Builder::new()
             .keep_alive(false)
             .timer(TokioTimer::new())
@@ -236,15 +240,49 @@ async fn see_off(socket: &mut TcpStream) -> bool {
     false
 }
 
-async fn answer(pages: Router, request: Request<Incoming>, phase: &Phase) -> Result<Response<Body>, Infallible> {
-    phase.asked();
-    let answer = if request.body().is_end_stream() {
-        TowerToHyperService::new(pages).call(request.map(|_| Body::empty())).await
-    } else {
-        Ok((StatusCode::PAYLOAD_TOO_LARGE, "expected a request without a body\n").into_response())
+async fn answer(
+    pages: Router,
+    request: Request<Incoming>,
+    limits: &Limits,
+    phase: &Phase,
+) -> Result<Response<Body>, Infallible> {
+    let request = match whole(request, limits).await {
+        Ok(request) => request,
+        Err((status, why)) => {
+            phase.answered();
+            return Ok((status, why).into_response());
+        }
     };
+    phase.asked();
+    let answer = TowerToHyperService::new(pages).call(request).await;
     phase.answered();
     answer
+}
+
+/// The request with all of its body, or what is wrong with it. Until the body
+/// is there, the connection is one that has asked for nothing.
+async fn whole(request: Request<Incoming>, limits: &Limits) -> Result<Request<Body>, (StatusCode, String)> {
+    let refused = |status: StatusCode, why: String| Err((status, why));
+    if request.body().is_end_stream() {
+        return Ok(request.map(|_| Body::empty()));
+    }
+    if request.method() != Method::POST {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, "expected a request without a body\n".to_owned());
+    }
+    let Some(length) = request.body().size_hint().exact() else {
+        return refused(StatusCode::LENGTH_REQUIRED, "expected the length of the body\n".to_owned());
+    };
+    if length > limits.body as u64 {
+        let most = limits.body;
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, format!("expected a body of at most {most} bytes\n"));
+    }
+    let (head, body) = request.into_parts();
+    let read = axum::body::to_bytes(Body::new(body), limits.body);
+    match timeout(limits.request_within, read).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(head, bytes.into())),
+        Ok(Err(_)) => refused(StatusCode::BAD_REQUEST, "the body ended early\n".to_owned()),
+        Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n".to_owned()),
+    }
 }
 
 /// A connection that is closed early leaves nothing of its answer in the

@@ -49,6 +49,9 @@ pub struct WorkerOptions {
     /// How often it looks into each for what other processes have committed.
     /// Default: 100 ms.
     pub outbox_poll: Duration,
+    /// The dashboard that stands beside them, and that the command `dashboard`
+    /// serves.
+    pub dashboard: DashboardOptions,
     /// The queue of jobs that name none. Default: `pulpo`.
     pub default_queue: String,
     /// Whether SIGINT, SIGTERM and SIGHUP stop the worker; a second one that
@@ -76,6 +79,7 @@ impl Default for WorkerOptions {
             listen: None,
             outbox: Vec::new(),
             outbox_poll: Duration::from_millis(100),
+            dashboard: DashboardOptions::default(),
             default_queue: crate::queue::DEFAULT_QUEUE.to_owned(),
             handle_signals: true,
             log_reasons: true,
@@ -88,6 +92,54 @@ impl WorkerOptions {
     /// that cannot be done.
     pub(crate) fn problems(&self, registry: &Registry) -> Vec<Problem> {
         super::limits::problems(registry, self)
+    }
+}
+
+/// Who reaches the dashboard, and what it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DashboardOptions {
+    /// Names and addresses, without a port, under which it is reached, beside
+    /// the listen address and `localhost`. A request to another host is
+    /// refused. Default: none.
+    pub hosts: Vec<String>,
+    /// Whether it shows the bodies of messages. Default: true.
+    pub bodies: bool,
+    /// What it asks for before it shows anything. Without one it is served on
+    /// loopback addresses only. Default: none.
+    pub token: Option<Secret>,
+    /// Whether it can retry and delete jobs, and pause queues: only
+    /// `--allow-changes` says so. Default: false.
+    pub allow_changes: bool,
+}
+
+impl Default for DashboardOptions {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), bodies: true, token: None, allow_changes: false }
+    }
+}
+
+/// A text that no log and no error shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
     }
 }
 

@@ -37,6 +37,7 @@ const LAYERS: &[&str] = &[
     "config",
     "instance",
     "testing",
+    "dashboard",
     "cli",
     "__private",
 ];

@@ -11,6 +11,7 @@ mod cli;
 mod configuration;
 mod crashing_jobs;
 mod damage;
+mod dashboard;
 mod deployment;
 mod disk;
 mod endurance;

@@ -32,6 +32,7 @@ const RENDER_PATIENCE: Duration = Duration::from_secs(10);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Listens at this address, and answers until the returned value is dropped.
+/// `beside` answers all other paths.
 ///
 /// # Errors
 /// If the address cannot be bound.
@@ -39,6 +40,7 @@ pub(in crate::worker) fn start(
     address: SocketAddr,
     shared: &Arc<Shared>,
     monitor: &Arc<Monitor>,
+    beside: Option<Router>,
 ) -> io::Result<Server> {
     let metrics = Metrics::new(shared);
     if metrics.is_none() {
@@ -50,10 +52,16 @@ pub(in crate::worker) fn start(
         .route("/metrics", get(metrics_page))
         .route("/healthz", get(health_page))
         .route("/readyz", get(readiness_page))
-        .fallback(async || (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"))
         .with_state(Arc::new(answers));
+    let others = beside.is_some();
+    let pages = match beside {
+        Some(router) => pages.fallback_service(router),
+        None => pages.fallback(async || (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n")),
+    };
     let server = Server::start(address, pages, Limits::default(), upkeep)?;
-    tracing::info!(address = %server.address(), "answering /metrics, /healthz and /readyz");
+    let address = server.address();
+    let beside = if others { " and the dashboard" } else { "" };
+    tracing::info!(%address, "answering /metrics, /healthz, /readyz{beside}");
     Ok(server)
 }
 

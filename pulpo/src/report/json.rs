@@ -11,7 +11,7 @@ const DEEPEST: usize = 100;
 
 /// The text as JSON, if every reader of JSON can read it. Else it is shown as a
 /// text, so that one message cannot make a whole list unreadable.
-pub(super) fn read(text: &[u8]) -> Option<Box<RawValue>> {
+pub(crate) fn read(text: &[u8]) -> Option<Box<RawValue>> {
     let value: &RawValue = serde_json::from_slice(text).ok()?;
     let mut depth = 0_usize;
     for token in Tokens(value.get()) {
@@ -30,7 +30,7 @@ pub(super) fn read(text: &[u8]) -> Option<Box<RawValue>> {
 }
 
 /// JSON on several lines, with nothing changed but the space between its parts.
-pub(super) fn pretty(json: &str) -> String {
+pub(crate) fn pretty(json: &str) -> String {
     let mut shown = String::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
     let mut before = "";
@@ -85,7 +85,7 @@ fn end_of_text(json: &str) -> usize {
 }
 
 /// The members of an object, in their order, each as often as it is there.
-pub(super) struct Members(pub(super) Vec<(String, Box<RawValue>)>);
+pub(crate) struct Members(pub(crate) Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

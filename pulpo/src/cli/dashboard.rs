@@ -1,0 +1,68 @@
+//! `dashboard`: a page to look at the queue, and to act on it.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use super::Done;
+use crate::instance::Pulpo;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  dashboard                    look at the queue at http://127.0.0.1:8011/
+  dashboard --allow-changes    retry and delete jobs there, and pause queues
+  dashboard --listen 0.0.0.0:8011
+                               for others too: needs `dashboard_token`
+
+It works until Ctrl-C, and runs no jobs. A worker that listens serves the same: work --listen 127.0.0.1:9100. \
+PULPO_DASHBOARD_TOKEN asks visitors for a token, PULPO_DASHBOARD_HOSTS=jobs.example.com adds a name of the server, and \
+PULPO_DASHBOARD_BODIES=false hides what jobs are about.")]
+pub(super) struct DashboardArguments {
+    /// Where to serve it
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8011")]
+    listen: SocketAddr,
+    /// Lets visitors retry and delete jobs, and pause queues
+    #[arg(long)]
+    allow_changes: bool,
+}
+
+#[cfg(not(feature = "http"))]
+pub(super) fn run(_: &Pulpo, arguments: &DashboardArguments, _: &mut dyn Write) -> Done {
+    let DashboardArguments { listen: _, allow_changes: _ } = arguments;
+    Err("the dashboard needs pulpo's feature `http`, which this program was built without".into())
+}
+
+#[cfg(feature = "http")]
+pub(super) fn run(pulpo: &Pulpo, arguments: &DashboardArguments, out: &mut dyn Write) -> Done {
+    use std::sync::mpsc;
+
+    use crate::dashboard::Dashboard;
+    use crate::http::{Limits, Server};
+    use crate::process::signals;
+
+    let address = arguments.listen;
+    let dashboard = Dashboard::at(address, pulpo).ok_or_else(|| {
+        format!(
+            "anybody who reaches {address} could look at the queue: set `dashboard_token` \
+             (PULPO_DASHBOARD_TOKEN), or listen on 127.0.0.1"
+        )
+    })?;
+    let server = Server::start(
+        address,
+        dashboard.allow_changes(arguments.allow_changes).router(),
+        Limits::default(),
+        std::future::pending(),
+    );
+    let server = server.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let (stop, stopped) = mpsc::channel();
+    let _signals = signals::watch(move |name| {
+        let _ = stop.send(name);
+    })?;
+    writeln!(out, "the dashboard is at http://{}/", server.address())?;
+    out.flush()?;
+    // The sender lives as long as the signals are watched.
+    let _ = stopped.recv();
+    Ok(())
+}

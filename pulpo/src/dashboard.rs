@@ -1,0 +1,176 @@
+//! A page to look at a queue, and to act on what is in it.
+//!
+//! Server-rendered: each page works without JavaScript, and nothing comes from
+//! elsewhere. A small script of ours refreshes what is shown.
+//!
+//! The command `dashboard` and a worker that listens serve it. In a web
+//! service of your own, nest [`router`] behind your own login:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let pulpo = pulpo::Pulpo::new(pulpo::Config::load()?)?;
+//! let app: axum::Router = axum::Router::new().nest("/admin/jobs", pulpo::dashboard::router(pulpo));
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Safety of what it shows and does
+//!
+//! - It only looks, until [`Dashboard::allow_changes`] is said.
+//! - A change is a POST with a secret of its own in the field `csrf`, from a
+//!   page of the same origin.
+//! - All that comes from a message is escaped, and a content security policy
+//!   forbids every script but ours.
+//! - [`Dashboard::show_bodies`] hides what the bodies of messages say.
+//! - [`Dashboard::hosts`] refuses other names of the server, with which a page
+//!   elsewhere could reach it through the browser of somebody inside.
+//!
+//! # Invariants
+//! - A request costs the queue a bounded query; at most a few run at a time,
+//!   each on a thread where it may block.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::instance::Pulpo;
+use crate::queue::QueueAdapter;
+use crate::worker::{DashboardOptions, Secret};
+
+mod access;
+mod ask;
+mod html;
+mod jobs;
+mod live;
+mod overview;
+mod parameters;
+mod queues;
+mod tasks;
+
+/// Bytes of the form that a change brings.
+pub(crate) const FORM_BYTES: usize = 64 * 1024;
+
+/// The dashboard of a queue as a part of your own program, to look only.
+///
+/// The same as [`Dashboard::new(pulpo).router()`](Dashboard::router).
+pub fn router(pulpo: Pulpo) -> Router {
+    Dashboard::new(pulpo).router()
+}
+
+/// What a dashboard shows and allows.
+#[derive(Clone, Debug)]
+#[must_use = "`router` makes it a service"]
+pub struct Dashboard {
+    queue: Arc<dyn QueueAdapter>,
+    changes: bool,
+    bodies: bool,
+    hosts: Option<Vec<String>>,
+    token: Option<Secret>,
+}
+
+impl Dashboard {
+    /// A dashboard that shows all and changes nothing.
+    pub fn new(pulpo: Pulpo) -> Self {
+        let queue = pulpo.queue().clone();
+        Self { queue, changes: false, bodies: true, hosts: None, token: None }
+    }
+
+    /// The one that is served at this address, if it may be: beyond loopback
+    /// it wants a token.
+    pub(crate) fn at(address: SocketAddr, pulpo: &Pulpo) -> Option<Self> {
+        let DashboardOptions { hosts, bodies, token, allow_changes } = &pulpo.options().dashboard;
+        if token.is_none() && !address.ip().is_loopback() {
+            return None;
+        }
+        let known = [address.ip().to_string(), "localhost".to_owned()];
+        let dashboard = Self::new(pulpo.clone()).allow_changes(*allow_changes).show_bodies(*bodies);
+        let dashboard = dashboard.hosts(known.into_iter().chain(hosts.iter().cloned()));
+        Some(Self { token: token.clone(), ..dashboard })
+    }
+
+    /// Whether jobs can be retried and deleted, and queues paused. Default:
+    /// no.
+    pub fn allow_changes(mut self, allowed: bool) -> Self {
+        self.changes = allowed;
+        self
+    }
+
+    /// Whether the bodies of messages are shown. Default: yes. The reasons of
+    /// failures are always shown, and may quote a body.
+    pub fn show_bodies(mut self, shown: bool) -> Self {
+        self.bodies = shown;
+        self
+    }
+
+    /// Answers only requests to these hosts: names or addresses, without a
+    /// port. Default: to any, as the server around it decides.
+    pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Asks for this token: by a form, or in the header
+    /// `Authorization: Bearer`. Default: for none, as your own login stands
+    /// before it.
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// The pages, for a server of your own. They work under any path.
+    pub fn router(self) -> Router {
+        let site = Arc::new(Site::new(self));
+        Router::new()
+            .route("/", get(overview::page))
+            .route("/queues", get(queues::page))
+            .route("/queues/pause", post(queues::pause))
+            .route("/queues/resume", post(queues::resume))
+            .route("/jobs", get(jobs::list))
+            .route("/jobs/act", post(jobs::act))
+            .route("/jobs/{id}", get(jobs::one))
+            .route("/jobs/{id}/retry", post(jobs::retry))
+            .route("/jobs/{id}/delete", post(jobs::delete))
+            .route("/tasks/{id}", get(tasks::page))
+            .route("/tasks/{id}/stop", post(tasks::stop))
+            .route("/events", get(live::events))
+            .route("/login", get(access::login_page).post(access::login))
+            .route("/logout", post(access::logout))
+            .route("/assets/style.css", get(html::style))
+            .route("/assets/script.js", get(html::script))
+            .fallback(html::no_such_page)
+            .layer(DefaultBodyLimit::max(FORM_BYTES))
+            .layer(middleware::from_fn_with_state(site.clone(), access::guard))
+            .with_state(site)
+    }
+}
+
+/// What all pages share.
+struct Site {
+    queue: Arc<dyn QueueAdapter>,
+    changes: bool,
+    bodies: bool,
+    hosts: Option<Vec<String>>,
+    access: access::Access,
+    questions: ask::Questions,
+    tasks: tasks::Tasks,
+}
+
+impl Site {
+    fn new(dashboard: Dashboard) -> Self {
+        let Dashboard { queue, changes, bodies, hosts, token } = dashboard;
+        Self {
+            queue,
+            changes,
+            bodies,
+            hosts,
+            access: access::Access::new(token),
+            questions: ask::Questions::default(),
+            tasks: tasks::Tasks::default(),
+        }
+    }
+}

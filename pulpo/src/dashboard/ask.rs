@@ -1,0 +1,60 @@
+//! What pages ask of the queue, which may block.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::Site;
+use super::html::Problem;
+use crate::queue::{QueueAdapter, QueueError};
+use crate::report::chain;
+
+/// How many questions the queue gets at a time: a dashboard must not slow down
+/// the workers.
+const AT_A_TIME: usize = 2;
+
+/// How long a page waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bounds how many questions are with the queue.
+pub(super) struct Questions(Arc<Semaphore>);
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_A_TIME)))
+    }
+}
+
+impl Site {
+    /// Asks the queue, on a thread where that may block. One that never
+    /// answers holds its place, so that threads do not pile up.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn QueueAdapter) -> Result<T, QueueError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (places, queue) = (self.questions.0.clone(), self.queue.clone());
+        let answer = timeout(PATIENCE, async {
+            let place = places.acquire_owned().await;
+            let asked = spawn_blocking(move || {
+                let answer = question(&*queue);
+                drop(place);
+                answer
+            });
+            asked.await
+        });
+        let unavailable = |text: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, text);
+        match answer.await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(error @ QueueError::Unsupported(_)))) => {
+                Err(Problem::new(StatusCode::NOT_IMPLEMENTED, chain(&error)))
+            }
+            Ok(Ok(Err(error))) => Err(unavailable(format!("the queue does not answer: {}", chain(&error)))),
+            Ok(Err(_)) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the question to the queue panicked")),
+            Err(_) => Err(unavailable(format!("the queue did not answer within {PATIENCE:?}"))),
+        }
+    }
+}

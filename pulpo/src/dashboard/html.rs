@@ -1,0 +1,221 @@
+//! The frame of each page, and what pages are made of.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat, Utc};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::Site;
+use super::parameters::encoded;
+use crate::message::MessageId;
+use crate::queue::MessageState;
+use crate::report::{self, visible};
+
+/// One request: where the dashboard stands, and what may be done.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    /// The path under which the dashboard stands, without a slash at its end.
+    pub(super) prefix: String,
+    pub(super) csrf: String,
+    pub(super) changes: bool,
+    /// Whether it can log out.
+    pub(super) token: bool,
+}
+
+impl Visit {
+    /// `whole` is the path as the client asked for it, `inner` as this router
+    /// sees it.
+    pub(super) fn new(site: &Site, whole: &str, inner: &str, csrf: &str, token: bool) -> Self {
+        let prefix = whole.strip_suffix(inner).unwrap_or(if inner == "/" { whole } else { "" });
+        let prefix = prefix.trim_end_matches('/').to_owned();
+        Self { prefix, csrf: csrf.to_owned(), changes: site.changes, token }
+    }
+
+    /// The address of a page of the dashboard.
+    pub(super) fn link(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    pub(super) fn job(&self, id: &MessageId) -> String {
+        self.link(&format!("/jobs/{}", encoded(id.as_str())))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        parts.extensions.get::<Self>().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    text: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, text: text.into() }
+    }
+
+    /// As a page.
+    pub(super) fn page(&self, visit: &Visit) -> Response {
+        let reason = self.status.canonical_reason().unwrap_or("Problem");
+        let mut answer = page(visit, reason, "", &html! { p.card.problem role="alert" { (visible(&self.text)) } });
+        *answer.status_mut() = self.status;
+        answer
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // Without the frame, which only a visit knows.
+        (self.status, format!("{}\n", visible(&self.text))).into_response()
+    }
+}
+
+pub(super) async fn no_such_page(visit: Visit) -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such page").page(&visit)
+}
+
+const PAGES: [(&str, &str); 3] = [("/", "Overview"), ("/jobs", "Jobs"), ("/queues", "Queues")];
+
+/// A whole page. `here` is the path of its entry in the navigation.
+pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> Response {
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · pulpo" }
+                link rel="stylesheet" href=(visit.link("/assets/style.css"));
+                script src=(visit.link("/assets/script.js")) defer {}
+            }
+            body data-events=(visit.link("/events")) {
+                a.skip href="#content" { "Skip to the content" }
+                header {
+                    a.name href=(visit.link("/")) { "pulpo" }
+                    nav aria-label="Pages" {
+                        @for (path, name) in PAGES {
+                            a href=(visit.link(path)) aria-current=[(path == here).then_some("page")] { (name) }
+                        }
+                    }
+                    @if visit.token && !here.is_empty() {
+                        form method="post" action=(visit.link("/logout")) {
+                            (secret(visit))
+                            button.quiet type="submit" { "Log out" }
+                        }
+                    }
+                }
+                main #content tabindex="-1" {
+                    h1 { (title) }
+                    (content)
+                }
+                footer {
+                    @if !visit.changes { span { "Only looking. Start with --allow-changes to act on jobs." } }
+                    span.live role="status" hidden { "Live" }
+                }
+            }
+        }
+    };
+    Html(markup.into_string()).into_response()
+}
+
+/// The field that each form brings back.
+pub(super) fn secret(visit: &Visit) -> Markup {
+    html! { input type="hidden" name="csrf" value=(visit.csrf); }
+}
+
+/// A form with one button.
+pub(super) fn button(visit: &Visit, path: &str, fields: &[(&str, &str)], name: &str, class: &str) -> Markup {
+    html! {
+        form.inline method="post" action=(visit.link(path)) {
+            (secret(visit))
+            @for (field, value) in fields { input type="hidden" name=(field) value=(value); }
+            button class=(class) type="submit" { (name) }
+        }
+    }
+}
+
+/// `3m ago`, with the whole time for who points at it.
+pub(super) fn age(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
+    let Some(time) = time else { return html! { span.faint { "–" } } };
+    let passed = now - time;
+    let rough = rough(passed);
+    let text = if passed.num_milliseconds() < 0 { format!("in {rough}") } else { format!("{rough} ago") };
+    let whole = time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    html! { time datetime=(whole) title=(whole) { (text) } }
+}
+
+fn rough(passed: chrono::TimeDelta) -> String {
+    let seconds = passed.abs().num_seconds();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `1,234,567`.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let parts: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    parts.join(",")
+}
+
+/// `1 job`, `1,234 jobs`.
+pub(super) fn counted(count: u64, thing: &str) -> String {
+    format!("{} {thing}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+pub(super) fn state(state: MessageState) -> Markup {
+    html! { span class=(format!("state {state}")) { (state.to_string()) } }
+}
+
+/// A text of somebody's, with what deceives written out, and cut if it is
+/// long.
+pub(super) fn foreign(text: &str, longest: usize) -> String {
+    visible(&report::limited_to(text.to_owned(), longest))
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    let headers: [(HeaderName, &str); 2] = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=300")];
+    (headers, text).into_response()
+}
+
+pub(super) async fn style() -> Response {
+    asset("text/css; charset=utf-8", include_str!("assets/style.css"))
+}
+
+pub(super) async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("assets/script.js"))
+}
+
+/// A part of a page that the script brings up to date.
+pub(super) fn live(name: &str, content: &Markup) -> Markup {
+    html! { section data-live=(name) { (content) } }
+}
+
+/// Nothing, where there is nothing to say.
+pub(super) const fn nothing() -> Markup {
+    PreEscaped(String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

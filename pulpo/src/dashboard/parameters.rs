@@ -1,0 +1,140 @@
+//! What a request says, read within limits.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::html::Problem;
+use crate::config::parse_duration;
+use crate::message::MessageId;
+use crate::queue::{Filter, MessageState};
+
+/// The longest value of a parameter, in bytes: names and reasons are shorter.
+const LONGEST_VALUE: usize = 300;
+
+/// How many messages a page shows.
+pub(super) const PAGE: usize = 50;
+
+/// The parameters of a query or a form, by name; the last one counts.
+pub(super) type Pairs = Vec<(String, String)>;
+
+/// What a list of jobs is asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    said: BTreeMap<&'static str, String>,
+}
+
+/// The filters, with what a person calls them.
+pub(super) const FILTERS: [(&str, &str); 6] = [
+    ("state", "State"),
+    ("type", "Type"),
+    ("queue", "Queue"),
+    ("reason", "Error contains"),
+    ("older", "In its state for longer than"),
+    ("newer", "In its state for less than"),
+];
+
+impl Wanted {
+    /// Reads the parameters that it knows; others belong to somebody else.
+    pub(super) fn read(pairs: &Pairs) -> Result<Self, Problem> {
+        let mut wanted = Self::default();
+        for (name, value) in pairs {
+            let known = FILTERS.iter().map(|(name, _)| *name).chain(["after"]);
+            let Some(name) = known.into_iter().find(|known| known == name) else { continue };
+            if value.len() > LONGEST_VALUE {
+                return Err(bad(format!(
+                    "expected {name:?} to have at most {LONGEST_VALUE} bytes, got {}",
+                    value.len()
+                )));
+            }
+            let value = value.trim();
+            if !value.is_empty() {
+                wanted.said.insert(name, value.to_owned());
+            }
+        }
+        wanted.filter(Utc::now())?;
+        Ok(wanted)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.said.get(name).map(String::as_str)
+    }
+
+    /// Whether it picks some messages and not all.
+    pub(super) fn narrows(&self) -> bool {
+        self.said.keys().any(|name| *name != "after")
+    }
+
+    /// The filter that it means at this time.
+    pub(super) fn filter(&self, now: DateTime<Utc>) -> Result<Filter, Problem> {
+        let mut filter = Filter::all();
+        if let Some(state) = self.get("state") {
+            filter = filter.state(state.parse::<MessageState>().map_err(bad)?);
+        }
+        if let Some(of) = self.get("type") {
+            filter = filter.request_type(of);
+        }
+        if let Some(queue) = self.get("queue") {
+            filter = filter.queue(queue);
+        }
+        if let Some(reason) = self.get("reason") {
+            filter = filter.reason(reason);
+        }
+        let since = |name: &str| -> Result<Option<DateTime<Utc>>, Problem> {
+            let Some(text) = self.get(name) else { return Ok(None) };
+            let duration = parse_duration(text).map_err(|problem| bad(format!("{name}: {problem}")))?;
+            let duration = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+            Ok(Some(now.checked_sub_signed(duration).unwrap_or(DateTime::<Utc>::MIN_UTC)))
+        };
+        filter.older_than = since("older")?;
+        filter.newer_than = since("newer")?;
+        filter.after = self.get("after").map(MessageId::from);
+        Ok(filter)
+    }
+
+    /// The same as the query of an address, with `after` in place of its own.
+    pub(super) fn query(&self, after: Option<&str>) -> String {
+        let said = self.said.iter().filter(|(name, _)| **name != "after").map(|(name, value)| (*name, value.as_str()));
+        query(said.chain(after.map(|after| ("after", after))))
+    }
+
+    /// The filters that are set, for hidden fields of a form.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.said.iter().filter(|(name, _)| **name != "after").map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+/// `?a=b&c=d`, or nothing.
+pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs = pairs.into_iter().map(|(name, value)| format!("{name}={}", encoded(value)));
+    let pairs: Vec<_> = pairs.collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+/// A text as a part of an address.
+pub(super) fn encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut address, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            address.push(char::from(byte));
+        } else {
+            address.push_str(&format!("%{byte:02X}"));
+        }
+        address
+    })
+}
+
+/// The value of a field, within limits.
+pub(super) fn field<'a>(pairs: &'a Pairs, name: &str) -> Result<Option<&'a str>, Problem> {
+    let value = pairs.iter().rfind(|(of, _)| of == name).map(|(_, value)| value.as_str());
+    match value {
+        Some(value) if value.len() > LONGEST_VALUE => {
+            Err(bad(format!("expected {name:?} to have at most {LONGEST_VALUE} bytes, got {}", value.len())))
+        }
+        value => Ok(value.filter(|value| !value.is_empty())),
+    }
+}
+
+pub(super) fn bad(problem: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, problem)
+}

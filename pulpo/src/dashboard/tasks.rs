@@ -1,0 +1,228 @@
+//! `/tasks/ID`: what is done to all jobs that match, in the background.
+
+use std::collections::VecDeque;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use maud::html;
+
+use super::Site;
+use super::html::{Problem, Visit, button, counted, live, page as whole};
+use crate::clock::lock;
+use crate::message::MessageId;
+use crate::queue::{Filter, MessageState, QueueAdapter, QueueError};
+use crate::report::chain;
+
+/// How many are remembered.
+const REMEMBERED: usize = 100;
+
+/// How many run at a time.
+const AT_A_TIME: usize = 2;
+
+/// How many jobs are looked up, and touched, at once: short transactions,
+/// between which workers go on.
+const PART: usize = 1000;
+
+/// What can be done to jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    Retry,
+    Delete,
+}
+
+impl FromStr for Deed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "retry" => Ok(Self::Retry),
+            "delete" => Ok(Self::Delete),
+            _ => Err(format!("expected the action to be retry or delete, got {text:?}")),
+        }
+    }
+}
+
+impl Deed {
+    /// The states that it can be done in.
+    const fn states(self) -> &'static [MessageState] {
+        match self {
+            Self::Retry => &[MessageState::Buried],
+            Self::Delete => &[MessageState::Ready, MessageState::Delayed, MessageState::Buried],
+        }
+    }
+
+    /// Does it to what the filter picks and can be touched; to how many.
+    pub(super) fn act(self, queue: &dyn QueueAdapter, filter: &Filter) -> Result<u64, QueueError> {
+        let filter = self.narrowed(filter);
+        match self {
+            _ if filter.states.is_empty() => Ok(0),
+            Self::Retry => queue.kick(&filter),
+            Self::Delete => queue.delete(&filter),
+        }
+    }
+
+    /// Only in states in which it can be done.
+    fn narrowed(self, filter: &Filter) -> Filter {
+        let states = self.states().iter().filter(|state| filter.has_state(**state)).copied().collect();
+        Filter { states, ..filter.clone() }
+    }
+
+    pub(super) const fn done(self) -> &'static str {
+        match self {
+            Self::Retry => "retried",
+            Self::Delete => "deleted",
+        }
+    }
+
+    pub(super) const fn refusal(self) -> &'static str {
+        match self {
+            Self::Retry => "only buried jobs can be retried",
+            Self::Delete => "a job that runs cannot be deleted",
+        }
+    }
+}
+
+/// Those that run, and the last ones that did.
+#[derive(Default)]
+pub(super) struct Tasks {
+    all: Mutex<VecDeque<(u64, Arc<Task>)>>,
+    last: AtomicU64,
+}
+
+struct Task {
+    deed: Deed,
+    /// How many were found when it began, once they are counted.
+    found: AtomicU64,
+    looked: AtomicU64,
+    touched: AtomicU64,
+    stop: AtomicBool,
+    end: Mutex<Option<Result<(), String>>>,
+}
+
+impl Tasks {
+    /// Begins it on a thread of its own. Returns its number.
+    pub(super) fn start(&self, queue: Arc<dyn QueueAdapter>, deed: Deed, filter: Filter) -> Result<u64, Problem> {
+        let mut all = lock(&self.all);
+        let running = all.iter().filter(|(_, task)| lock(&task.end).is_none()).count();
+        if running >= AT_A_TIME {
+            let problem = format!("{running} such tasks run already: wait for one, or stop it");
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, problem));
+        }
+        let task = Arc::new(Task {
+            deed,
+            found: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
+            touched: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            end: Mutex::default(),
+        });
+        let running = task.clone();
+        let started = std::thread::Builder::new().name("pulpo-dashboard".to_owned()).spawn(move || {
+            let end = running.run(&*queue, &filter);
+            *lock(&running.end) = Some(end.map_err(|error| chain(&error)));
+        });
+        started.map_err(|error| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the system gives no thread: {error}"))
+        })?;
+        let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        if all.len() >= REMEMBERED {
+            all.pop_front();
+        }
+        all.push_back((id, task));
+        Ok(id)
+    }
+
+    fn get(&self, id: u64) -> Option<Arc<Task>> {
+        lock(&self.all).iter().find(|(of, _)| *of == id).map(|(_, task)| task.clone())
+    }
+
+    fn stop_all(&self) {
+        lock(&self.all).iter().for_each(|(_, task)| task.stop.store(true, Ordering::Relaxed));
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.stop_all();
+    }
+}
+
+impl Task {
+    /// Looks up what is meant, first, as the command line does: what comes
+    /// later is not touched, so it has an end.
+    fn run(&self, queue: &dyn QueueAdapter, filter: &Filter) -> Result<(), QueueError> {
+        let narrowed = self.deed.narrowed(filter);
+        if narrowed.states.is_empty() {
+            return Ok(());
+        }
+        let mut meant: Vec<MessageId> = Vec::new();
+        let mut page = narrowed.clone();
+        page.limit = Some(PART);
+        while !self.stop.load(Ordering::Relaxed) {
+            let found = queue.list(&page)?;
+            let full = found.len() == PART;
+            page.after = found.last().map(|message| message.id.clone());
+            meant.extend(found.into_iter().map(|message| message.id));
+            self.found.store(meant.len() as u64, Ordering::Relaxed);
+            if !full {
+                break;
+            }
+        }
+        for part in meant.chunks(PART) {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let touched = self.deed.act(queue, &narrowed.clone().ids(part.iter().cloned()))?;
+            self.touched.fetch_add(touched, Ordering::Relaxed);
+            self.looked.fetch_add(part.len() as u64, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<u64>) -> Response {
+    let Some(task) = site.tasks.get(id) else { return no_such_task(id).page(&visit) };
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let (found, looked, touched) = (read(&task.found), read(&task.looked), read(&task.touched));
+    let end = lock(&task.end).clone();
+    let stopped = task.stop.load(Ordering::Relaxed);
+    let title = match task.deed {
+        Deed::Retry => "Retrying jobs",
+        Deed::Delete => "Deleting jobs",
+    };
+    let content = html! {
+        div.card {
+            progress max=(found.max(1)) value=(if end.is_some() && !stopped { found.max(1) } else { looked }) aria-label="How far it is" {}
+            p role="status" {
+                @match &end {
+                    Some(Ok(())) if stopped => { "Stopped: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." }
+                    Some(Ok(())) => { "Done: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." }
+                    Some(Err(problem)) => { "Failed after " (counted(touched, "job")) " of " (found) ": " (problem) }
+                    None => { (task.deed.done()) " " (touched) " of " (found) "…" }
+                }
+            }
+            @if end.is_none() && visit.changes { (button(&visit, &format!("/tasks/{id}/stop"), &[], "Stop", "danger")) }
+        }
+        p { a href=(visit.link("/jobs")) { "Back to the jobs" } }
+    };
+    let mut answer = whole(&visit, title, "/jobs", &live("task", &content));
+    if end.is_none() {
+        // For browsers without JavaScript.
+        answer.headers_mut().insert("refresh", axum::http::HeaderValue::from_static("2"));
+    }
+    answer
+}
+
+pub(super) async fn stop(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<u64>) -> Response {
+    let Some(task) = site.tasks.get(id) else { return no_such_task(id).page(&visit) };
+    task.stop.store(true, Ordering::Relaxed);
+    Redirect::to(&visit.link(&format!("/tasks/{id}"))).into_response()
+}
+
+fn no_such_task(id: u64) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no task {id} any more"))
+}

@@ -1,0 +1,112 @@
+//! A real browser, without a window, driven by the protocol WebDriver.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+/// A browser of a test's own, closed when this is dropped.
+#[derive(Debug)]
+pub struct Browser {
+    runtime: Runtime,
+    /// Taken when it is closed.
+    client: Option<Client>,
+    driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Starts one: Chromium, of the distribution's packages.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let profile = tempfile::tempdir().expect("a folder");
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver, of the package chromium-driver");
+        let said = BufReader::new(driver.stdout.take().expect("a pipe"));
+        let mut lines = said.lines().map_while(Result::ok);
+        let port = lines
+            .find_map(|line| line.split("started successfully on port ").nth(1).map(str::to_owned))
+            .expect("it says its port");
+        // Whatever else it says is read, so that it never waits.
+        std::thread::spawn(move || lines.for_each(drop));
+        let arguments = [
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-quic".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--no-first-run".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let mut capabilities = Capabilities::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let address = format!("http://127.0.0.1:{}", port.trim().trim_end_matches('.'));
+        let client = runtime.block_on(async {
+            ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&address).await
+        });
+        Self { runtime, client: Some(client.expect("a session")), driver, _profile: profile }
+    }
+
+    /// Does something with it, within a minute.
+    ///
+    /// # Panics
+    /// If it does not come to its end.
+    pub fn run<T>(&self, steps: impl AsyncFnOnce(&Client) -> T) -> T {
+        let client = self.client.as_ref().expect("it is open");
+        self.runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(60), steps(client)).await.expect("an end within a minute")
+        })
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            let closed = async { tokio::time::timeout(Duration::from_secs(10), client.close()).await };
+            let _ = self.runtime.block_on(closed);
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// A command of Chromium's own, which WebDriver has no word for: another size
+/// or another colour scheme, for instance.
+///
+/// # Panics
+/// If the browser refuses it.
+pub async fn devtools(client: &Client, command: &str, parameters: &serde_json::Value) {
+    let body = json!({ "cmd": command, "params": parameters });
+    client.issue_cmd(Devtools(body)).await.expect(command);
+}
+
+#[derive(Debug)]
+struct Devtools(serde_json::Value);
+
+impl fantoccini::wd::WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.0.to_string()))
+    }
+}

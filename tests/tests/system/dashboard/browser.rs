@@ -1,0 +1,190 @@
+//! The dashboard in a real browser.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use fantoccini::key::Key;
+use fantoccini::{Client, Locator};
+use pulpo_tests::browser::Browser;
+use pulpo_tests::program::Sandbox;
+
+use super::{Served, some_jobs};
+
+/// How many jobs are retried at once.
+const MANY: usize = 10_000;
+
+/// Where pictures of the pages are left to be looked at.
+fn pictures() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+async fn picture(client: &Client, name: &str) {
+    std::fs::write(pictures().join(name), client.screenshot().await.expect("a picture")).expect("written");
+}
+
+/// Waits until the page shows this text.
+async fn shows(client: &Client, text: &str) {
+    let began = Instant::now();
+    loop {
+        let shown = client.execute("return document.body.innerText", Vec::new()).await.expect("a text");
+        if shown.as_str().is_some_and(|shown| shown.contains(text)) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "waited in vain for {text:?} in {shown}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn click(client: &Client, path: &str) {
+    client.find(Locator::XPath(path)).await.expect(path).click().await.expect(path);
+}
+
+async fn number(client: &Client, script: &str) -> f64 {
+    client.execute(script, Vec::new()).await.expect("a value").as_f64().expect("a number")
+}
+
+#[test]
+fn an_operator_looks_filters_opens_retries_and_pauses() {
+    let place = Sandbox::new();
+    some_jobs(&place, MANY);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let home = format!("http://{}/", served.address);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        client.set_window_size(1280, 900).await.expect("a size");
+        client.goto(&home).await.expect("a page");
+        shows(client, "10,000").await;
+        picture(client, "overview.png").await;
+        // Filter, and open one.
+        click(client, "//nav//a[text()='Jobs']").await;
+        client
+            .find(Locator::Css("select[name=state]"))
+            .await
+            .expect("a field")
+            .select_by_value("buried")
+            .await
+            .expect("chosen");
+        client
+            .find(Locator::Css("input[name=reason]"))
+            .await
+            .expect("a field")
+            .send_keys("no card")
+            .await
+            .expect("typed");
+        click(client, "//button[text()='Filter']").await;
+        shows(client, "no card").await;
+        picture(client, "jobs.png").await;
+        click(client, "//td[@data-label='ID']/a").await;
+        shows(client, "Last error").await;
+        picture(client, "job.png").await;
+        client.back().await.expect("back");
+        // All that match, with progress.
+        click(client, "//input[@name='sure']").await;
+        click(client, "//button[text()='Retry all buried']").await;
+        shows(client, "Retrying jobs").await;
+        picture(client, "task.png").await;
+        shows(client, "Done: retried 10,000 jobs of 10000").await;
+        // A queue is paused and resumed.
+        click(client, "//nav//a[text()='Queues']").await;
+        click(client, "//tr[.//a[text()='notes']]//button[text()='Pause']").await;
+        shows(client, "until resumed").await;
+        picture(client, "queues.png").await;
+        click(client, "//tr[.//a[text()='notes']]//button[text()='Resume']").await;
+        shows(client, "no").await;
+    });
+}
+
+#[test]
+fn what_changes_is_shown_without_a_reload_and_comes_from_nowhere_else() {
+    let place = Sandbox::new();
+    some_jobs(&place, 3);
+    let served = Served::start(&place, &[], &[]);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        client.goto(&format!("http://{}/", served.address)).await.expect("a page");
+        shows(client, "Live").await;
+        client.execute("window.untouched = true", Vec::new()).await.expect("set");
+        let said = place.run(super::WORKER, &["publish", "talk", "--payload", "news"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        shows(client, "talk").await;
+        let kept = client.execute("return window.untouched === true", Vec::new()).await.expect("a value");
+        assert_eq!(kept.as_bool(), Some(true), "the page was not loaded again");
+        let script = "return performance.getEntriesByType('resource').map(one => one.name)";
+        let loaded = client.execute(script, Vec::new()).await.expect("a list");
+        let loaded: Vec<_> = loaded.as_array().expect("a list").iter().filter_map(|name| name.as_str()).collect();
+        let ours = format!("http://{}/", served.address);
+        assert!(loaded.len() >= 2 && loaded.iter().all(|name| name.starts_with(&ours)), "{loaded:?}");
+    });
+}
+
+#[test]
+fn it_fits_a_phone_and_a_wide_screen_in_dark_and_in_light() {
+    let place = Sandbox::new();
+    some_jobs(&place, 30);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let home = format!("http://{}", served.address);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        for scheme in ["light", "dark"] {
+            let emulate = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            pulpo_tests::browser::devtools(client, "Emulation.setEmulatedMedia", &emulate).await;
+            for width in [380, 800, 1280, 2200] {
+                let size = serde_json::json!(
+                    { "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 }
+                );
+                pulpo_tests::browser::devtools(client, "Emulation.setDeviceMetricsOverride", &size).await;
+                for (name, path) in [("overview", "/"), ("jobs", "/jobs"), ("job", "/jobs/1"), ("queues", "/queues")] {
+                    client.goto(&format!("{home}{path}")).await.expect("a page");
+                    picture(client, &format!("{name}-{width}-{scheme}.png")).await;
+                    // Nothing is cut off at the side.
+                    let script = "return document.documentElement.scrollWidth - window.innerWidth";
+                    assert!(number(client, script).await <= 0.0, "{path} at {width}");
+                }
+            }
+            let script = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]";
+            let red = number(client, script).await;
+            assert_eq!(red < 100.0, scheme == "dark", "{scheme}: {red}");
+        }
+    });
+}
+
+#[test]
+fn the_keyboard_alone_retries_a_job() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        client.goto(&format!("http://{}/jobs/1", served.address)).await.expect("a page");
+        // The first stop leads to the content.
+        press(client, Key::Tab).await;
+        assert_eq!(focused(client).await, "Skip to the content");
+        press(client, Key::Enter).await;
+        for _ in 0..20 {
+            press(client, Key::Tab).await;
+            if focused(client).await == "Retry" {
+                press(client, Key::Enter).await;
+                shows(client, "waits for a worker").await;
+                return;
+            }
+        }
+        panic!("no way to the button by the keyboard");
+    });
+}
+
+async fn press(client: &Client, key: Key) {
+    client
+        .active_element()
+        .await
+        .expect("an element")
+        .send_keys(&String::from(char::from(key)))
+        .await
+        .expect("pressed");
+}
+
+async fn focused(client: &Client) -> String {
+    let text = client.execute("return document.activeElement.innerText", Vec::new()).await.expect("a text");
+    text.as_str().unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,173 @@
+//! What the pages show and do, without JavaScript.
+
+use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait::until;
+
+use super::{Served, WORKER, some_jobs};
+
+#[test]
+fn the_overview_the_list_and_a_job_show_what_is_there() {
+    let place = Sandbox::new();
+    some_jobs(&place, 3);
+    let served = Served::start(&place, &[], &[]);
+    let overview = served.page("/");
+    for part in ["Buried", "href=\"/jobs?state=buried&amp;type=pay&amp;queue=pulpo\">3</a>", "no card"] {
+        assert!(overview.contains(part), "{part}: {overview}");
+    }
+    let list = served.page("/jobs?state=buried");
+    assert!(list.contains("href=\"/jobs/2\"") && !list.contains("href=\"/jobs/4\""), "{list}");
+    assert!(served.page("/jobs?reason=NO+CARD&state=buried").contains("/jobs/1"));
+    assert!(served.page("/jobs?reason=other").contains("No job matches."));
+    let delayed = served.page("/jobs/4");
+    assert!(delayed.contains("delayed") && delayed.contains("due "), "{delayed}");
+    let job = served.page("/jobs/1");
+    for part in ["no card", "<dt>Failed runs</dt><dd>1</dd>", "&quot;card&quot;: 0"] {
+        assert!(job.contains(part), "{part}: {job}");
+    }
+    let gone = served.get("/jobs/99");
+    assert_eq!(gone.status, 404);
+    assert!(gone.body.contains("there is no job 99"), "{}", gone.body);
+    assert_eq!(served.get("/nowhere").status, 404);
+    assert!(served.page("/queues").contains(">notes</a>"));
+}
+
+#[test]
+fn a_long_list_has_pages_of_fifty() {
+    let place = Sandbox::new();
+    some_jobs(&place, 120);
+    let served = Served::start(&place, &[], &[]);
+    let (mut path, mut seen) = ("/jobs?state=buried".to_owned(), Vec::new());
+    for _ in 0..3 {
+        let page = served.page(&path);
+        let ids = page.split("data-label=\"ID\"><a href=\"/jobs/").skip(1);
+        seen.extend(ids.map(|rest| rest.split('"').next().expect("an id").to_owned()));
+        let next = page.split("rel=\"next\"").next().and_then(|before| before.rsplit("href=\"").next());
+        path = next.and_then(|link| link.split('"').next()).unwrap_or_default().replace("&amp;", "&");
+    }
+    let expected: Vec<_> = (1..=120).rev().map(|id: u32| id.to_string()).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn jobs_are_retried_and_deleted_and_queues_paused() {
+    let place = Sandbox::new();
+    some_jobs(&place, 4);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let answer = served.post("/jobs/1/retry", "");
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/jobs/1")));
+    assert!(served.page("/jobs/1").contains("ready"));
+    // Once more: it is not buried now.
+    let again = served.post("/jobs/1/retry", "");
+    assert_eq!(again.status, 409);
+    assert!(again.body.contains("job 1 is ready: only buried jobs can be retried"), "{}", again.body);
+    assert_eq!(served.post("/jobs/1/delete", "").status, 303);
+    assert_eq!(served.get("/jobs/1").status, 404);
+    assert_eq!(served.post("/jobs/1/delete", "").status, 404);
+    // Some of a list.
+    assert_eq!(served.post("/jobs/act", "action=retry&id=2&id=3").status, 303);
+    let nothing = served.post("/jobs/act", "action=retry");
+    assert_eq!(nothing.status, 400, "{}", nothing.body);
+    assert_eq!(served.post("/jobs/act", "action=burn&id=4").status, 400);
+    // A queue.
+    assert_eq!(served.post("/queues/pause", "queue=pulpo&for=1h").status, 303);
+    assert!(served.page("/jobs/2").contains("its queue is paused"));
+    assert!(served.page("/queues").contains("until <time"));
+    assert_eq!(served.post("/queues/resume", "queue=pulpo").status, 303);
+    assert!(!served.page("/queues").contains("until <time"));
+    assert_eq!(served.post("/queues/pause", "queue=pulpo&for=soon").status, 400);
+}
+
+#[test]
+fn all_that_match_are_retried_in_the_background() {
+    let place = Sandbox::new();
+    some_jobs(&place, 2500);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let unsure = served.post("/jobs/act", "action=retry&all=yes&type=pay");
+    assert_eq!(unsure.status, 400, "{}", unsure.body);
+    let begun = served.post("/jobs/act", "action=retry&all=yes&sure=yes&type=pay&state=buried");
+    let task = begun.header("location").expect("where it is shown").to_owned();
+    assert_eq!(begun.status, 303);
+    until("it is done", || served.page(&task).contains("Done: retried 2,500 jobs of 2500"));
+    let left = place.run(WORKER, &["list", "--state", "buried", "--json"]);
+    assert_eq!(left.out.trim(), "[]");
+}
+
+#[test]
+fn what_a_message_says_is_never_a_part_of_the_page() {
+    let place = Sandbox::new();
+    let hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u{202e}\u{1b}[2J";
+    some_jobs(&place, 1);
+    // As another producer might write it.
+    let queue = pulpo::queue::file::FileQueue::open(
+        &place.path("pulpo-data"),
+        false,
+        std::sync::Arc::new(pulpo::clock::SystemClock::new()),
+    )
+    .expect("the queue");
+    let body = serde_json::json!({ "header": { "request_type": hostile, hostile: hostile }, "body": hostile });
+    let message = pulpo::queue::NewMessage::new(hostile, hostile, body.to_string());
+    let id = pulpo::queue::QueueAdapter::enqueue(&queue, vec![message]).expect("published").remove(0).id;
+    let mut consumer = pulpo::queue::QueueAdapter::consumer(&queue, &[hostile.to_owned()]).expect("a consumer");
+    let delivery = consumer.dequeue(&pulpo::queue::DequeueFilter::default(), std::time::Duration::ZERO);
+    let lease = delivery.expect("a look").expect("the message").lease;
+    let mut bury = pulpo::queue::Settlement::bury(hostile, true);
+    consumer.settle(&lease, &mut bury).expect("buried");
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let query: String = hostile.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let paths = [
+        "/".to_owned(),
+        "/jobs".to_owned(),
+        format!("/jobs/{id}"),
+        "/queues".to_owned(),
+        format!("/jobs?type={query}&queue={query}&reason={query}"),
+        format!("/jobs?state={query}"),
+        format!("/jobs/{query}"),
+        format!("/{query}"),
+        format!("/login?{query}"),
+    ];
+    for path in paths {
+        let body = served.get(&path).body;
+        assert!(!body.contains("<script>alert") && !body.contains("<img"), "{path}: {body}");
+        // Only within values of fields, where it deceives nobody, may it stand as it is.
+        let shown = body.split("value=\"").map(|part| part.split_once('"').map_or(part, |(_, rest)| rest));
+        assert!(!shown.collect::<String>().contains('\u{1b}'), "{path}");
+    }
+    let refused = served.post("/jobs/act", &format!("action={query}&id=1"));
+    assert!(refused.status == 400 && !refused.body.contains("<script>alert"), "{}", refused.body);
+}
+
+#[test]
+fn bodies_can_be_hidden() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let served = Served::start(&place, &[], &[("PULPO_DASHBOARD_BODIES", "false")]);
+    let job = served.page("/jobs/1");
+    assert!(job.contains("Bodies are hidden here.") && !job.contains("&quot;card&quot;"), "{job}");
+}
+
+#[test]
+fn each_parameter_has_its_limits() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let long = "x".repeat(301);
+    for name in ["state", "type", "queue", "reason", "older", "newer", "after"] {
+        let answer = served.get(&format!("/jobs?{name}={long}"));
+        assert_eq!(answer.status, 400, "{name}");
+        assert!(answer.body.contains("300"), "{}", answer.body);
+    }
+    for query in ["state=gone", "older=soon", "newer=-1", "older=99999999999999999999d"] {
+        let answer = served.get(&format!("/jobs?{query}"));
+        assert_eq!(answer.status, 400, "{query}: {}", answer.body);
+    }
+    // What is odd, and says nothing wrong.
+    for query in ["state=", "after=x", "unknown=1", "type=a&type=b", "older=1h&newer=1m", "%"] {
+        let answer = served.get(&format!("/jobs?{query}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+    }
+    let ids: String = (0..51).map(|id| format!("&id={id}")).collect();
+    assert_eq!(served.post("/jobs/act", &format!("action=retry{ids}")).status, 400);
+    assert_eq!(served.post("/jobs/act", &format!("action=retry&id={}", "x".repeat(70_000))).status, 413);
+    assert_eq!(served.get("/tasks/1").status, 404);
+    assert_ne!(served.get("/tasks/x").status, 200);
+}
