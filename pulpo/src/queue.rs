@@ -27,7 +27,9 @@ pub mod file;
 mod filter;
 mod in_database;
 mod outbox_ids;
-#[cfg(feature = "file")]
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) mod prefetch;
 mod settlement;
 mod stats;

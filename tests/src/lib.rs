@@ -4,6 +4,7 @@
 pub mod beanstalkd;
 pub mod browser;
 pub mod http;
+pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod python;

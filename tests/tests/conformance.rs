@@ -11,7 +11,9 @@ use pulpo::queue::QueueAdapter;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::queue::conformance::Harness;
 use pulpo::queue::file::FileQueue;
+use pulpo::queue::postgres::PostgresQueue;
 use pulpo_tests::beanstalkd::BeanstalkdServer;
+use pulpo_tests::postgres::{Pooler, PostgresServer};
 use tempfile::TempDir;
 
 /// A queue that goes by a clock of ours.
@@ -80,6 +82,47 @@ impl Harness for Served {
     }
 }
 
+/// A database, which goes by its own clock.
+struct Database {
+    queue: PostgresQueue,
+    _pooler: Option<Pooler>,
+    _server: Arc<PostgresServer>,
+}
+
+impl Database {
+    fn new() -> Self {
+        let server = PostgresServer::shared();
+        Self { queue: connect(&server.fresh_url()), _pooler: None, _server: server }
+    }
+
+    /// Behind a pooler that has one session for all.
+    fn behind_a_pooler() -> Self {
+        let server = PostgresServer::shared();
+        let url = server.fresh_url();
+        let schema = url.rsplit_once('=').map(|(_, schema)| schema.to_owned()).unwrap();
+        let pooler = Pooler::start(&server, 1);
+        Self { queue: connect(&pooler.url(&schema)), _pooler: Some(pooler), _server: server }
+    }
+}
+
+fn connect(url: &str) -> PostgresQueue {
+    PostgresQueue::connect(url.parse().unwrap(), Arc::new(SystemClock::new())).unwrap()
+}
+
+impl Harness for Database {
+    fn queue(&self) -> &dyn QueueAdapter {
+        &self.queue
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn pass(&self, time: Duration) {
+        std::thread::sleep(time + Duration::from_millis(100));
+    }
+}
+
 mod file {
     pulpo::queue_conformance!(super::on_disk());
 }
@@ -90,4 +133,12 @@ mod memory {
 
 mod beanstalkd {
     pulpo::queue_conformance!(super::Served::new());
+}
+
+mod postgres {
+    pulpo::queue_conformance!(super::Database::new());
+}
+
+mod postgres_behind_a_pooler {
+    pulpo::queue_conformance!(super::Database::behind_a_pooler());
 }

@@ -44,7 +44,7 @@ impl DequeueFilter {
     }
 
     /// Whether what fits this filter fits the other one, and the reverse.
-    #[cfg(feature = "file")]
+    #[cfg(any(feature = "file", feature = "postgres"))]
     pub(crate) fn admits_the_same(&self, other: &Self) -> bool {
         self.request_type == other.request_type
             && self.except_types == other.except_types

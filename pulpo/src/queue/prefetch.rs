@@ -118,6 +118,7 @@ pub(crate) struct LeaseRequest {
 }
 
 impl LeaseRequest {
+    #[cfg_attr(not(feature = "file"), allow(dead_code, reason = "for the embedded queue"))]
     pub(crate) fn most(&self) -> usize {
         self.at_once + self.ahead
     }
@@ -242,6 +243,7 @@ impl<S: LeaseStore> Lane<S> {
     }
 
     /// One that lies ready and fits.
+    #[cfg_attr(not(feature = "file"), allow(dead_code, reason = "for the embedded queue"))]
     pub(crate) fn pop(&self, store: &S, filter: &DequeueFilter) -> Option<Leased<S::Tag>> {
         self.buffer.pop(store, filter)
     }

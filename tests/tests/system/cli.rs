@@ -267,7 +267,7 @@ fn a_configuration_that_is_wrong_is_refused_before_anything_is_done() {
         "{error}"
     );
     let error = refused(&place, 1, &["list", "--set", "queue=redis://x"]);
-    assert!(error.contains("to be file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:, got \"redis://x\""), "{error}");
+    assert!(error.contains("to be file:FOLDER, beanstalkd://HOST:PORT/TUBE, memory: or postgres://USER@HOST/DATABASE, got \"redis://x\""), "{error}");
     std::fs::write(place.path("pulpo.toml"), "[file_queue_adapter]\nbase_pth = 'x'\n").expect("written");
     let error = refused(&place, 1, &["stats"]);
     assert!(error.contains("pulpo.toml:2: unknown configuration key `file_queue_adapter.base_pth`"), "{error}");

@@ -56,7 +56,7 @@ fn each_mistake_in_a_file_is_told_with_its_line() {
         ),
         (
             "queue = \"redis://me:secret@host\"\n",
-            "error: pulpo.toml:1: expected `queue` to be file:FOLDER, beanstalkd://HOST:PORT/TUBE or memory:, got \"redis://***@host\"\n",
+            "error: pulpo.toml:1: expected `queue` to be file:FOLDER, beanstalkd://HOST:PORT/TUBE, memory: or postgres://USER@HOST/DATABASE, got \"redis://***@host\": no adapter in this program registers the scheme `redis:`\n",
         ),
         (
             "[handlers.talk]\nqueue = \"x\"\n",

@@ -1,4 +1,4 @@
-//! The torture program on both queues: a quarter of a minute of kills, or as
+//! The torture program on each queue: a quarter of a minute of kills, or as
 //! many seconds as `PULPO_TORTURE_SECONDS` says.
 
 use pulpo_tests::program::Sandbox;
@@ -39,4 +39,9 @@ fn nothing_is_lost_or_stranded_in_the_embedded_queue_under_kills() {
 #[test]
 fn nothing_is_lost_or_stranded_at_a_beanstalkd_under_kills() {
     torture("beanstalkd");
+}
+
+#[test]
+fn nothing_is_lost_or_stranded_in_postgresql_under_kills() {
+    torture("postgres");
 }

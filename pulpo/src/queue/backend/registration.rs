@@ -204,12 +204,16 @@ pub(crate) struct Absent {
 const WITHOUT_FILE: &str = "be opened: this program was built without pulpo's feature `file`";
 const WITHOUT_BEANSTALKD: &str = "be opened: this program was built without pulpo's feature `beanstalkd`";
 
+const WITHOUT_POSTGRES: &str = "be opened: this program was built without pulpo's feature `postgres`";
+
 /// The schemes of pulpo itself, in the order of the documentation. A new
 /// adapter of pulpo stands here too, for programs that are built without it.
-const OURS: [Absent; 3] = [
+const OURS: [Absent; 5] = [
     Absent { scheme: "file", table: "file_queue_adapter", refusal: WITHOUT_FILE },
     Absent { scheme: "beanstalkd", table: "beanstalkd_queue_adapter", refusal: WITHOUT_BEANSTALKD },
     Absent { scheme: "memory", table: "file_queue_adapter", refusal: WITHOUT_FILE },
+    Absent { scheme: "postgres", table: "postgres_queue_adapter", refusal: WITHOUT_POSTGRES },
+    Absent { scheme: "postgresql", table: "postgres_queue_adapter", refusal: WITHOUT_POSTGRES },
 ];
 
 /// The adapter of pulpo that has this scheme, linked or not.

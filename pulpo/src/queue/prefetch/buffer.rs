@@ -38,6 +38,7 @@ pub(crate) struct Leased<T> {
     pub(crate) request_type: Arc<str>,
     pub(crate) leased_at: DateTime<Utc>,
     /// What its adapter keeps of the lease.
+    #[cfg_attr(not(feature = "file"), allow(dead_code, reason = "for the embedded queue"))]
     pub(crate) tag: T,
 }
 

@@ -145,6 +145,8 @@ impl Driver {
                 self.scene.ledger.write(Event::ServerKilled);
                 let server = self.scene.server.as_mut().ok_or("there is no server")?;
                 server.kill();
+                // It may have gone on for a while.
+                self.scene.ledger.write(Event::ServerGone);
                 thread::sleep(Duration::from_millis(self.random.u64(..400)));
                 server.restart();
             }

@@ -12,8 +12,8 @@ use crate::ledger::{Entry, Event, Fault, read};
 pub(crate) struct History {
     pub(crate) jobs: BTreeMap<String, Job>,
     pub(crate) processes: HashMap<String, Life>,
-    /// When the server was killed.
-    pub(crate) server_kills: Vec<u64>,
+    /// When the server was killed, and when it was gone.
+    pub(crate) server_kills: Vec<(u64, u64)>,
     /// From when to when a process stood still and no other took a message: it
     /// had the lock of the database. In their order.
     pub(crate) locked: Vec<(u64, u64)>,
@@ -105,7 +105,11 @@ impl History {
         life.last = life.last.max(at);
         match event {
             Event::Stalled { micros } => return life.stalls.push((at.saturating_sub(micros), at)),
-            Event::ServerKilled => return self.server_kills.push(at),
+            Event::ServerKilled => return self.server_kills.push((at, at)),
+            Event::ServerGone => {
+                let _ = self.server_kills.last_mut().map(|(_, gone)| *gone = at);
+                return;
+            }
             Event::Fault { process, fault } => {
                 return self.processes.entry(process).or_default().faults.push((at, fault));
             }

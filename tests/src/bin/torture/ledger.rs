@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Gone { process: String, how: String },
     /// The server is about to be killed.
     ServerKilled,
+    /// It has ended.
+    ServerGone,
     /// The driver found it buried, and took it out of the queue.
     Buried { key: String, id: String, attempts: u32, reason: Option<String> },
     /// It was still in the queue when all was over.
@@ -63,7 +65,9 @@ impl Event {
             | Self::End { key, .. }
             | Self::Buried { key, .. }
             | Self::Left { key, .. } => Some(key),
-            Self::Stalled { .. } | Self::Fault { .. } | Self::Gone { .. } | Self::ServerKilled => None,
+            Self::Stalled { .. } | Self::Fault { .. } | Self::Gone { .. } | Self::ServerKilled | Self::ServerGone => {
+                None
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ use clap::Parser;
 /// at what became of each job.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Which queue; beanstalkd is started, killed and restarted too
+    /// Which queue; a server is started, killed and restarted too
     #[arg(long, value_enum, default_value = "file")]
     queue: scene::Kind,
     /// For how long processes are killed; then what is left is worked off

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pulpo::queue::{Filter, MessageState, QueueError};
 use pulpo::{Config, Pulpo};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
+use pulpo_tests::postgres::PostgresServer;
 use serde::Serialize;
 
 use crate::jobs::Task;
@@ -19,6 +20,31 @@ pub(crate) enum Kind {
     File,
     /// A server with `-b` and `-f0`.
     Beanstalkd,
+    /// A database that syncs.
+    Postgres,
+}
+
+/// A server that is killed and started again.
+#[derive(Debug)]
+pub(crate) enum Server {
+    Beanstalkd(BeanstalkdServer),
+    Postgres(PostgresServer),
+}
+
+impl Server {
+    pub(crate) fn kill(&mut self) {
+        match self {
+            Self::Beanstalkd(server) => server.kill(),
+            Self::Postgres(server) => server.kill(),
+        }
+    }
+
+    pub(crate) fn restart(&mut self) {
+        match self {
+            Self::Beanstalkd(server) => server.restart(),
+            Self::Postgres(server) => server.restart(),
+        }
+    }
 }
 
 /// A folder with a queue, as the driver sees it.
@@ -26,7 +52,7 @@ pub(crate) enum Kind {
 pub(crate) struct Scene {
     pub(crate) folder: PathBuf,
     pub(crate) address: String,
-    pub(crate) server: Option<BeanstalkdServer>,
+    pub(crate) server: Option<Server>,
     pub(crate) ledger: Ledger,
     pulpo: Pulpo,
 }
@@ -35,11 +61,17 @@ impl Scene {
     pub(crate) fn new(kind: Kind, folder: &Path) -> Result<Self, Box<dyn std::error::Error>> {
         ledger::prepare(folder)?;
         let binlog = folder.join("binlog");
-        let server = (kind == Kind::Beanstalkd)
-            .then(|| std::fs::create_dir_all(&binlog).map(|()| Options::new().binlog(&binlog).start()))
-            .transpose()?;
+        let server = match kind {
+            Kind::File => None,
+            Kind::Beanstalkd => {
+                std::fs::create_dir_all(&binlog)?;
+                Some(Server::Beanstalkd(Options::new().binlog(&binlog).start()))
+            }
+            Kind::Postgres => Some(Server::Postgres(PostgresServer::with_settings(&[]))),
+        };
         let address = match &server {
-            Some(server) => format!("beanstalkd://127.0.0.1:{}", server.port()),
+            Some(Server::Beanstalkd(server)) => format!("beanstalkd://127.0.0.1:{}", server.port()),
+            Some(Server::Postgres(server)) => format!("{}?statement_timeout=2s", server.url()),
             None => format!("file:{}", folder.join("queue").display()),
         };
         let pulpo = Pulpo::new(Config::default().queue(&address)?)?;

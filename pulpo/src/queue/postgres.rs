@@ -1,0 +1,264 @@
+//! The queue in a PostgreSQL database, 13 or newer: for the programs of many
+//! machines, and for jobs that belong to a transaction of the user's.
+//!
+//! The tables stand in a schema of their own, which the queue makes and
+//! migrates. Short statements lease messages with `FOR UPDATE SKIP LOCKED`;
+//! nothing is held while a job runs. All times are the database's.
+//!
+//! - A publication is as durable as a commit of the database (its
+//!   `synchronous_commit`). Leases and the commits of short jobs do not wait
+//!   for the disk: a server that crashes may forget the last half second of
+//!   them, and then these jobs run again.
+//! - A connection that ends between a publication and its answer leaves open
+//!   whether it was kept: [`QueueError::UnknownOutcome`].
+//! - A process shows every other second that it lives. The leases of one that
+//!   was killed end within about seven seconds, behind a pooler within
+//!   fifteen; those of one that stands still end with their ttr.
+//! - [`Inspection::backup`] is `pg_dump`'s work.
+//! - The statistics count the messages that are there; nothing is counted
+//!   while jobs run. What was published and rolled back counts among the
+//!   totals as come and gone.
+//!
+//! # Forks
+//!
+//! A forked process makes connections of its own. A [`Consumer`] that it
+//! inherits refuses with [`QueueError::Forked`].
+//!
+//! # Invariants
+//! - No statement waits for a job, and none runs without a time limit.
+//! - With `notify = false` nothing is kept in a session: no prepared
+//!   statement, no setting, no lock.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use self::inspect::Change;
+use self::schema::Missing;
+use self::shared::Shared;
+use super::{
+    Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, NewMessage, QueueAdapter, QueueError, Stats,
+    StoredMessage,
+};
+use crate::clock::{Clock, lock};
+use crate::message::MessageId;
+use crate::process::fork::PerProcess;
+
+mod backend;
+mod beat;
+mod claim;
+mod connection;
+mod consumer;
+mod error;
+mod group;
+mod inspect;
+mod options;
+mod pool;
+mod publish;
+mod schema;
+mod settle;
+mod shared;
+mod tls;
+
+pub use options::{DEFAULT_SCHEMA, Migrate, PostgresOptions, PostgresUrlError};
+
+/// A PostgreSQL database as a queue. Cheap to clone: all clones share its
+/// connections.
+#[derive(Clone, Debug)]
+pub struct PostgresQueue(Arc<Remote>);
+
+#[derive(Debug)]
+struct Remote {
+    options: PostgresOptions,
+    clock: Arc<dyn Clock>,
+    /// A fork has connections of its own.
+    shared: PerProcess<Arc<Shared>>,
+}
+
+impl PostgresQueue {
+    /// The queue in this database. Makes its tables, or brings them to this
+    /// program's version, if the options let it. The clock measures only how
+    /// long a dequeue has waited.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or used, if its tables are not as
+    /// they must be, or if a newer program has made them its own.
+    pub fn connect(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        Self::prepared(options, clock, Missing::Make)
+    }
+
+    /// The same only if there is a queue, to look at it and to administer it.
+    ///
+    /// # Errors
+    /// [`QueueError::NoQueue`] if there is none, or as
+    /// [`connect`](Self::connect) says.
+    pub fn connect_existing(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        Self::prepared(options, clock, Missing::Refuse)
+    }
+
+    fn prepared(options: PostgresOptions, clock: Arc<dyn Clock>, missing: Missing) -> Result<Self, QueueError> {
+        let queue = Self::new(options, clock);
+        let shared = queue.shared();
+        shared.prepare(missing).map_err(|error| shared.error("use", error))?;
+        Ok(queue)
+    }
+
+    /// The same, if the database can be reached: else it is tried again when
+    /// there is something to do.
+    fn open(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
+        let queue = Self::new(options, clock);
+        let shared = queue.shared();
+        match shared.prepared() {
+            Err(error) if !error.is_outage() => return Err(shared.error("use", error)),
+            Err(error) => tracing::warn!(%error, "cannot reach {} yet", shared.place),
+            Ok(()) => {}
+        }
+        Ok(queue)
+    }
+
+    fn new(options: PostgresOptions, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Remote { options, clock, shared: PerProcess::new() }))
+    }
+
+    /// What this process shares.
+    fn shared(&self) -> &Arc<Shared> {
+        self.0.shared.get_or_init(|| Arc::new(Shared::new(self.0.options.clone(), self.0.clock.clone())))
+    }
+
+    /// Which database, in words for people.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.shared().place
+    }
+
+    /// Changes what the filter picks, a part in each transaction, so that
+    /// workers have their turn in between.
+    fn change(&self, filter: &Filter, change: Change) -> Result<u64, QueueError> {
+        let shared = self.shared();
+        let mut rest = filter.clone();
+        let mut changed = 0;
+        while rest.limit != Some(0) {
+            let (done, last) = shared
+                .with(|connection| change.part(connection, &rest))
+                .map_err(|error| shared.error("change messages at", error))?;
+            changed += done;
+            rest.limit = rest.limit.map(|limit| limit.saturating_sub(usize::try_from(done).unwrap_or(usize::MAX)));
+            let Some(last) = last else { break };
+            rest.after = Some(last);
+        }
+        Ok(changed)
+    }
+}
+
+/// Brings the tables of these options to this program's version, whatever
+/// their `migrate` says, and returns which versions were made: none if they
+/// are that far.
+///
+/// # Errors
+/// If the database cannot be reached, or the role may not change it.
+pub fn migrate(options: &PostgresOptions) -> Result<Vec<i32>, QueueError> {
+    let connector = connection::Connector::new(options.clone());
+    let migrated = connector.connect().and_then(|mut connection| schema::migrate(&mut connection, options));
+    migrated.map_err(|error| error.into_queue_error("migrate", &options.place()))
+}
+
+/// The statements that make the tables, for a person who runs them by hand.
+#[must_use]
+pub fn migration_sql(options: &PostgresOptions) -> String {
+    schema::sql(options)
+}
+
+impl QueueAdapter for PostgresQueue {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            atomic_batches: true,
+            uncounted_rollbacks: true,
+            burial_reasons: true,
+            last_errors: true,
+            archive: true,
+            complete_lists: true,
+            stats_by_type: true,
+            pauses: true,
+            backups: false,
+            picks_types: true,
+            picks_queues: true,
+        }
+    }
+
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shared = self.shared();
+        if shared.options.notify {
+            // Tells later what must not be told at once.
+            beat::run(shared, false).map_err(|error| shared.error("publish to", error))?;
+        }
+        let ids = shared.enqueue(messages)?;
+        Ok(ids.into_iter().map(|id| Enqueued::new(MessageId::from(id.cast_unsigned()))).collect())
+    }
+
+    fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        queues.iter().try_for_each(|queue| publish::check_queue(queue))?;
+        let shared = self.shared();
+        lock(&shared.watched).extend(queues.iter().cloned());
+        beat::run(shared, true).map_err(|error| shared.error("take from", error))?;
+        shared.start_upkeep();
+        Ok(Box::new(consumer::PostgresConsumer::new(self.clone(), &queues.into())))
+    }
+
+    fn in_database(&self) -> Option<InDatabase> {
+        Some(InDatabase::new(self.0.options.database(), &self.0.options.schema))
+    }
+
+    fn interrupt(&self) {
+        self.shared().interrupts.fetch_add(1, Ordering::SeqCst);
+        self.shared().signal.notify();
+    }
+}
+
+impl Inspection for PostgresQueue {
+    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
+        Ok(self.list(&Filter::all().id(id.clone()))?.pop())
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        let shared = self.shared();
+        shared.ask(|connection| inspect::list(connection, filter)).map_err(|error| shared.error("read", error))
+    }
+
+    fn stats(&self) -> Result<Stats, QueueError> {
+        let shared = self.shared();
+        shared.ask(inspect::stats).map_err(|error| shared.error("read", error))
+    }
+
+    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
+        let kicked = self.change(filter, Change::Kick)?;
+        if kicked > 0 {
+            self.shared().tell([String::new()].into());
+        }
+        Ok(kicked)
+    }
+
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.change(filter, Change::Delete)
+    }
+
+    fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
+        publish::check_queue(queue)?;
+        let shared = self.shared();
+        shared
+            .ask(|connection| inspect::pause(connection, queue, time))
+            .and_then(|()| shared.prefetch.release_all(shared))
+            .map_err(|error| shared.error("pause a queue of", error))?;
+        shared.tell([queue.to_owned()].into());
+        Ok(())
+    }
+
+    fn backup(&self, _: &Path) -> Result<u64, QueueError> {
+        Err(QueueError::Unsupported(
+            "be written into a file by pulpo: use pg_dump with the schema of the queue, or the backups of the server",
+        ))
+    }
+}

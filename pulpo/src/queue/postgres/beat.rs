@@ -1,0 +1,327 @@
+//! The thread of a process that takes messages: it shows that the process
+//! lives, notices those that do not, and hears of publications.
+//!
+//! Every other second it adds to the process's `beat`, in one statement that
+//! also says whether anything waits. An idle process sends nothing else.
+//!
+//! Nobody compares clocks: a process counts as dead when its beat has not
+//! moved for a while in which we could reach the database all the time, and,
+//! where its session is known, that session is gone. So a server that was away
+//! makes nobody look dead, and neither does a process that stands still: its
+//! leases end with their ttr.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+use tokio_postgres::types::Type;
+
+use super::claim::{END_DEAD, NextWaits};
+use super::connection::{self, Connection, Heard, Sql};
+use super::error::PostgresError;
+use super::schema;
+use super::shared::Shared;
+use crate::clock::{Clock as _, lock};
+
+/// How often a process shows that it lives.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// The same where nobody tells of publications, and so how often they are
+/// looked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(1250);
+
+/// How long a process is silent before its session is asked for.
+const SILENT: Duration = Duration::from_millis(4500);
+/// How long where sessions are those of a pooler.
+const SILENT_BEHIND_POOLER: Duration = Duration::from_secs(12);
+
+/// After an error.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Adds to our beat, and says whose beats there are, whether anything is ready
+/// in our queues, when the next wait ends, and which programs may go on.
+const BEAT: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+    me AS (INSERT INTO SCHEMA.worker AS worker(id, backend_pid, backend_start, host, pid, program)
+        SELECT $1, $2, $3, $4, $5, $6 FROM lazily
+        ON CONFLICT (id) DO UPDATE SET beat = worker.beat + 1, beat_at = now(),
+            backend_pid = excluded.backend_pid, backend_start = excluded.backend_start)
+    SELECT seen.ready, seen.oldest_program, seen.due, seen.lease_ends, worker.id, worker.beat,
+        worker.backend_pid IS NOT NULL
+    FROM (SELECT
+            EXISTS (SELECT FROM unnest($7::text[]) AS wanted(queue)
+                WHERE EXISTS (SELECT FROM SCHEMA.message WHERE state = 0 AND queue = wanted.queue)
+                    AND NOT EXISTS (SELECT FROM SCHEMA.pause WHERE queue = wanted.queue AND until > now())) AS ready,
+            (SELECT max(oldest_program) FROM SCHEMA.migration) AS oldest_program,
+            extract(epoch FROM (SELECT min(due) FROM SCHEMA.message WHERE state = 1) - now())::float8 AS due,
+            extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8
+                AS lease_ends) AS seen
+        LEFT JOIN SCHEMA.worker ON worker.id <> $1";
+
+const SESSION: Sql = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+
+const UNREGISTER: Sql = "DELETE FROM SCHEMA.worker WHERE id = $1";
+
+/// The thread, from outside.
+#[derive(Debug, Default)]
+pub(super) struct Beat {
+    sender: Mutex<Option<UnboundedSender<Heard>>>,
+    ends: Arc<AtomicBool>,
+    /// Whether this process is among the workers.
+    has_begun: AtomicBool,
+    /// The oldest program that the schema is for.
+    oldest_program: AtomicI64,
+}
+
+impl Beat {
+    /// Has the thread look.
+    pub(super) fn nudge(&self) {
+        // If it is over, nothing is to be told any more.
+        let _ = lock(&self.sender).as_ref().map(|sender| sender.send(Heard::Nudge));
+    }
+
+    pub(super) fn end(&self) {
+        self.ends.store(true, Ordering::SeqCst);
+        self.nudge();
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::SeqCst)
+    }
+
+    /// Refuses to take messages from a schema that a newer program has made
+    /// its own.
+    pub(super) fn check(&self) -> Result<(), PostgresError> {
+        schema::check(self.oldest_program.load(Ordering::Relaxed))
+    }
+}
+
+/// Starts the thread, if there is none: for a process with consumers it beats,
+/// and is among the workers when this returns.
+pub(super) fn run(shared: &Arc<Shared>, with_consumers: bool) -> Result<(), PostgresError> {
+    let begins = with_consumers && !shared.beat.has_begun.swap(true, Ordering::SeqCst);
+    let mut sender = lock(&shared.beat.sender);
+    if let Some(sender) = &*sender {
+        if begins {
+            let _ = sender.send(Heard::Nudge);
+        }
+        return Ok(());
+    }
+    let runtime = Arc::new(connection::runtime()?);
+    let (sends, hears) = unbounded_channel();
+    *sender = Some(sends.clone());
+    drop(sender);
+    let mut thread = Thread {
+        shared: Arc::downgrade(shared),
+        ends: shared.beat.ends.clone(),
+        runtime,
+        sends,
+        hears,
+        connection: None,
+        session: None,
+        others: HashMap::new(),
+        next: Duration::ZERO,
+        warned: false,
+    };
+    if with_consumers {
+        // So that others know whose the first lease is.
+        thread.beat(shared);
+    }
+    let spawned = std::thread::Builder::new().name("pulpo-postgres".to_owned()).spawn(move || thread.run());
+    spawned.map(drop).map_err(|error| PostgresError::unreachable(format!("cannot start a thread: {error}")))
+}
+
+/// This process has ended in good order.
+pub(super) fn unregister(connection: &mut Connection, id: &str) -> Result<(), PostgresError> {
+    connection.run(UNREGISTER, &[(&id, Type::TEXT)]).map(drop)
+}
+
+struct Thread {
+    shared: Weak<Shared>,
+    ends: Arc<AtomicBool>,
+    runtime: Arc<Runtime>,
+    sends: UnboundedSender<Heard>,
+    hears: UnboundedReceiver<Heard>,
+    connection: Option<Connection>,
+    /// Of the connection, where it is ours alone.
+    session: Option<(i32, DateTime<Utc>)>,
+    others: HashMap<String, Other>,
+    /// When to beat next, in uptime.
+    next: Duration,
+    warned: bool,
+}
+
+/// Another process.
+struct Other {
+    beat: i64,
+    /// Since when its beat is that.
+    since: Duration,
+}
+
+impl Thread {
+    fn run(mut self) {
+        loop {
+            let wait = {
+                let Some(shared) = self.shared.upgrade() else { break };
+                if self.ends.load(Ordering::SeqCst) {
+                    break;
+                }
+                self.round(&shared)
+            };
+            let heard = {
+                let hears = &mut self.hears;
+                self.runtime.block_on(async { timeout(wait, hears.recv()).await })
+            };
+            let mut heard = heard.ok().flatten();
+            while let Some(one) = heard {
+                self.hear(one);
+                heard = self.hears.try_recv().ok();
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Nudge => {}
+            // To be registered again, with another session, soon.
+            Heard::Ended => {
+                if self.connection.as_ref().is_some_and(Connection::is_broken) {
+                    self.connection = None;
+                    self.next = Duration::ZERO;
+                }
+            }
+            Heard::Published(queues) => {
+                let Some(shared) = self.shared.upgrade() else { return };
+                let watched = lock(&shared.watched);
+                if queues.is_empty() || queues.lines().any(|queue| watched.contains(queue)) {
+                    drop(watched);
+                    shared.wake();
+                }
+            }
+        }
+    }
+
+    /// Does what is to be done now, and says how long nothing is.
+    fn round(&mut self, shared: &Arc<Shared>) -> Duration {
+        let tell = shared.tell_waiting();
+        let mut wait = Duration::from_secs(3600);
+        if shared.beat.has_begun() {
+            let now = shared.real.uptime();
+            if now >= self.next {
+                self.beat(shared);
+            }
+            wait = self.next.saturating_sub(shared.real.uptime());
+        }
+        tell.map_or(wait, |tell| wait.min(tell))
+    }
+
+    fn beat(&mut self, shared: &Arc<Shared>) {
+        let beaten = self.try_beat(shared);
+        shared.note(beaten.as_ref().err());
+        let now = shared.real.uptime();
+        match beaten {
+            Ok(()) => {
+                self.warned = false;
+                let interval = if shared.options.notify { INTERVAL } else { POLL_INTERVAL };
+                // Not all processes at the same moment.
+                self.next = now + interval.mul_f64(fastrand::f64().mul_add(0.2, 0.9));
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.warned, true) {
+                    tracing::warn!(%error, "cannot reach {}: trying again", shared.place);
+                }
+                self.connection = None;
+                // Nobody could beat.
+                self.others.clear();
+                self.next = now + PAUSE;
+            }
+        }
+    }
+
+    fn try_beat(&mut self, shared: &Arc<Shared>) -> Result<(), PostgresError> {
+        if self.connection.as_ref().is_none_or(Connection::is_broken) {
+            self.connect(shared)?;
+        }
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let watched: Vec<String> = lock(&shared.watched).iter().cloned().collect();
+        let (backend_pid, backend_start) = self.session.unzip();
+        let (host, pid) = (host(), i64::from(std::process::id()));
+        let program = env!("CARGO_PKG_VERSION");
+        let rows = connection.run(
+            BEAT,
+            &[
+                (&shared.id, Type::TEXT),
+                (&backend_pid, Type::INT4),
+                (&backend_start, Type::TIMESTAMPTZ),
+                (&host, Type::TEXT),
+                (&pid, Type::INT8),
+                (&program, Type::TEXT),
+                (&watched, Type::TEXT_ARRAY),
+            ],
+        )?;
+        let Some(first) = rows.first() else { return Ok(()) };
+        let (ready, oldest_program): (bool, Option<i32>) = (first.try_get(0)?, first.try_get(1)?);
+        shared.beat.oldest_program.store(oldest_program.unwrap_or_default().into(), Ordering::Relaxed);
+        let waits = NextWaits::from_row(first, 2)?;
+        let over = |wait: Option<Duration>| wait.is_some_and(|wait| wait.is_zero());
+        if ready || over(waits.due) || over(waits.lease_ends) {
+            // A lane that has found nothing since is told in vain.
+            shared.wake();
+        }
+        let now = shared.real.uptime();
+        let mut seen = HashMap::new();
+        let mut silent = Vec::new();
+        for row in &rows {
+            let Some(id) = row.try_get::<_, Option<String>>(4)? else { continue };
+            let beat: i64 = row.try_get(5)?;
+            let has_session: bool = row.try_get(6)?;
+            let since = self.others.get(&id).filter(|other| other.beat == beat).map_or(now, |other| other.since);
+            let limit = if has_session { SILENT } else { SILENT_BEHIND_POOLER };
+            if now.saturating_sub(since) >= limit {
+                silent.push((id.clone(), beat));
+            }
+            seen.insert(id, Other { beat, since });
+        }
+        self.others = seen;
+        for (id, beat) in silent {
+            let rows = connection.run(END_DEAD, &[(&id, Type::TEXT), (&beat, Type::INT8)])?;
+            let (dead, leases): (i64, i64) =
+                rows.first().map_or(Ok((0, 0)), |row| Ok::<_, PostgresError>((row.try_get(0)?, row.try_get(1)?)))?;
+            if dead > 0 {
+                self.others.remove(&id);
+                if leases > 0 {
+                    tracing::warn!(leases, "another process has died: what it was working on is ready again");
+                    shared.wake();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, shared: &Shared) -> Result<(), PostgresError> {
+        shared.prepared()?;
+        self.session = None;
+        let notify = shared.options.notify;
+        let hear = notify.then(|| self.sends.clone());
+        let mut connection = shared.pool.connector().connect_on(&self.runtime, hear)?;
+        if notify {
+            connection.run_script(&format!("LISTEN \"{}\"", shared.options.channel()))?;
+            let rows = connection.run_text(SESSION, &[])?;
+            self.session =
+                rows.first().map(|row| Ok::<_, PostgresError>((row.try_get(0)?, row.try_get(1)?))).transpose()?;
+            // What was published while nobody listened.
+            shared.wake();
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+}
+
+/// The name of this machine, for people.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    name.or_else(|| std::env::var("HOSTNAME").ok()).map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,306 @@
+//! The statements that lease messages, and end waits and leases.
+//!
+//! A row is locked for the time of one statement and never while a job runs.
+//! All times are the database's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Parameter, Sql};
+use super::error::PostgresError;
+use crate::message::MessageId;
+use crate::queue::prefetch::Leased;
+use crate::queue::{Delivery, DequeueFilter, Lease};
+
+/// Has the transaction end without waiting for the disk: what is lost with the
+/// server is a lease or a settlement, and the job runs again.
+macro_rules! lazily {
+    () => {
+        "lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
+    };
+}
+pub(super) use lazily;
+
+macro_rules! claim {
+    ($candidates:expr, $from:expr) => {
+        concat!(
+            "WITH RECURSIVE ",
+            lazily!(),
+            ", ",
+            $candidates,
+            "picked AS MATERIALIZED (SELECT message.ctid, message.priority, message.id, message.alone FROM ",
+            $from,
+            " ORDER BY message.priority, message.id LIMIT $2 FOR UPDATE OF message SKIP LOCKED),
+            numbered AS (SELECT ctid, alone, row_number() OVER (ORDER BY priority, id) > $3 AS ahead FROM picked),
+            leased AS (UPDATE SCHEMA.message SET state = 2, lease = $4, since = now(), ahead = numbered.ahead,
+                    lease_ends = now() + ttr * interval '1 millisecond'
+                FROM numbered WHERE message.ctid = numbered.ctid AND NOT (numbered.ahead AND numbered.alone)
+                RETURNING id, queue, request_type, priority, attempts, abandoned, due_since, left_since, ttr, text)
+            SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text
+            FROM leased, lazily ORDER BY priority, id"
+        )
+    };
+}
+
+/// Of one queue, straight from the index.
+const OF_QUEUE: Sql = claim!(
+    "",
+    "SCHEMA.message WHERE state = 0 AND queue = $1
+        AND NOT EXISTS (SELECT FROM SCHEMA.pause WHERE queue = $1 AND until > now())"
+);
+
+/// Of several: the first ones of each are candidates, more of them than are
+/// wanted, as others may be about to take some.
+const OF_QUEUES: Sql = claim!(
+    "candidate AS MATERIALIZED (SELECT first.id FROM unnest($1::text[]) AS wanted(queue)
+        CROSS JOIN LATERAL (SELECT id FROM SCHEMA.message WHERE state = 0 AND queue = wanted.queue
+            ORDER BY priority, id LIMIT $2 * 4 + 16) AS first
+        WHERE NOT EXISTS (SELECT FROM SCHEMA.pause WHERE pause.queue = wanted.queue AND until > now())), ",
+    "SCHEMA.message JOIN candidate ON message.id = candidate.id WHERE state = 0"
+);
+
+/// The same of each request type that may be taken, so that one that must wait
+/// is not walked over however much there is of it.
+const OF_TYPES: Sql = claim!(
+    "kind(queue, request_type) AS (
+        SELECT wanted.queue,
+            (SELECT min(request_type) FROM SCHEMA.message WHERE state = 0 AND queue = wanted.queue)
+        FROM unnest($1::text[]) AS wanted(queue)
+        WHERE NOT EXISTS (SELECT FROM SCHEMA.pause WHERE pause.queue = wanted.queue AND until > now())
+        UNION ALL
+        SELECT kind.queue, (SELECT min(request_type) FROM SCHEMA.message
+            WHERE state = 0 AND queue = kind.queue AND request_type > kind.request_type)
+        FROM kind WHERE kind.request_type IS NOT NULL),
+    candidate AS MATERIALIZED (SELECT first.id FROM kind
+        CROSS JOIN LATERAL (SELECT id FROM SCHEMA.message
+            WHERE state = 0 AND queue = kind.queue AND request_type = kind.request_type
+            ORDER BY priority, id LIMIT $2 * 4 + 16) AS first
+        WHERE kind.request_type = coalesce($5, kind.request_type) AND kind.request_type <> ALL ($6)), ",
+    "SCHEMA.message JOIN candidate ON message.id = candidate.id WHERE state = 0"
+);
+
+/// How many waits one statement ends, so that nobody waits for it for long.
+macro_rules! at_once {
+    () => {
+        "1000"
+    };
+}
+
+/// Makes ready what was delayed until now.
+pub(super) const PROMOTE: Sql = concat!(
+    "WITH ",
+    lazily!(),
+    ", promoted AS (UPDATE SCHEMA.message SET state = 0, since = due, due = NULL
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM SCHEMA.message WHERE state = 1 AND due <= now()
+            ORDER BY due LIMIT ",
+    at_once!(),
+    " FOR UPDATE SKIP LOCKED)) RETURNING 1)
+    SELECT count(*) FROM promoted, lazily"
+);
+
+/// How the lease of a process ends that died or was silent. A run that may not
+/// have begun is no attempt.
+macro_rules! end_lease {
+    () => {
+        "state = 0, lease = NULL, lease_ends = NULL, since = now(), left_since = NULL,
+            attempts = attempts + CASE WHEN ahead THEN 0 ELSE 1 END,
+            abandoned = abandoned + CASE WHEN ahead THEN 0 ELSE 1 END,
+            alone = alone OR ahead, ahead = false,
+            last_error = CASE WHEN ahead THEN last_error
+                ELSE 'its worker died, or was silent for longer than its ttr' END,
+            last_error_at = CASE WHEN ahead THEN last_error_at ELSE now() END"
+    };
+}
+
+/// Ends leases that were not renewed in time. Where nobody could renew them,
+/// as the server was down until `$1` seconds ago or has just started, they are
+/// spared for two thirds of their ttr, which is two heartbeats.
+pub(super) const END_SILENT: Sql = concat!(
+    "WITH ",
+    lazily!(),
+    ", ended AS (UPDATE SCHEMA.message SET ",
+    end_lease!(),
+    " WHERE ctid = ANY (ARRAY(SELECT ctid FROM SCHEMA.message WHERE state = 2 AND lease_ends <= now()
+            AND ttr / 1500.0 <= least($1, extract(epoch FROM now() - pg_postmaster_start_time()))
+            LIMIT ",
+    at_once!(),
+    " FOR UPDATE SKIP LOCKED)) RETURNING 1)
+    SELECT count(*) FROM ended, lazily"
+);
+
+/// Ends all leases of the process `$1`, if it has not moved since its beat `$2`
+/// and its session is gone.
+pub(super) const END_DEAD: Sql = concat!(
+    "WITH dead AS (DELETE FROM SCHEMA.worker WHERE id = $1 AND beat = $2
+            AND NOT EXISTS (SELECT FROM pg_stat_activity AS session WHERE session.pid = worker.backend_pid
+                AND coalesce(session.backend_start = worker.backend_start, true))
+        RETURNING id),
+    ended AS (UPDATE SCHEMA.message SET ",
+    end_lease!(),
+    " WHERE state = 2 AND lease >= $1 || '-' AND lease < $1 || '.' AND EXISTS (SELECT FROM dead) RETURNING 1)
+    SELECT (SELECT count(*) FROM dead), (SELECT count(*) FROM ended)"
+);
+
+/// Makes ready again what nobody was handed: of these deliveries, or of those
+/// whose answers never came.
+const RELEASE: Sql = concat!(
+    "WITH ",
+    lazily!(),
+    ", released AS (UPDATE SCHEMA.message SET state = 0, lease = NULL, lease_ends = NULL, ahead = false
+        FROM unnest($1::bigint[], $2::text[]) AS held(id, token)
+        WHERE message.state = 2 AND message.lease = held.token AND message.id = coalesce(held.id, message.id)
+        RETURNING 1)
+    SELECT count(*) FROM released, lazily"
+);
+
+/// How many seconds until a delay or a pause ends, and until a lease does.
+const NEXT: Sql = "SELECT
+    extract(epoch FROM least(
+        (SELECT min(due) FROM SCHEMA.message WHERE state = 1),
+        (SELECT min(until) FROM SCHEMA.pause WHERE until > now())) - now())::float8,
+    extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8";
+
+/// What a statement brings.
+pub(super) type Answer<T> = Result<Vec<T>, PostgresError>;
+
+/// A statement that goes with the claim.
+pub(super) type Done<'a> = Option<(Sql, &'a [Parameter<'a>])>;
+
+/// What is to be leased.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim<'a> {
+    pub(super) queues: &'a [String],
+    pub(super) filter: &'a DequeueFilter,
+    /// How many lanes wait for one.
+    pub(super) at_once: usize,
+    /// How many more.
+    pub(super) ahead: usize,
+    /// The lease's.
+    pub(super) token: &'a str,
+}
+
+/// Deletes what is done, ends the waits that are over, and leases what comes
+/// first: in one round trip, each in a transaction of its own.
+pub(super) fn exchange(
+    connection: &mut Connection,
+    done: Done<'_>,
+    claim: &Claim<'_>,
+    promote: bool,
+    end_silent: Option<f64>,
+    now: DateTime<Utc>,
+) -> (Answer<Row>, Answer<Leased<i64>>) {
+    let filter = claim.filter;
+    let queues: Vec<&String> = claim.queues.iter().filter(|queue| !filter.except_queues.contains(queue)).collect();
+    let most = i64::try_from(claim.at_once + claim.ahead).unwrap_or(i64::MAX / 8);
+    let at_once = i64::try_from(claim.at_once).unwrap_or(i64::MAX);
+    let spared_for = end_silent.unwrap_or_default();
+    let wanted = filter.request_type.as_ref();
+    let mut parameters: Vec<Parameter<'_>> = match queues.as_slice() {
+        [queue] if wanted.is_none() && filter.except_types.is_empty() => vec![(*queue, Type::TEXT)],
+        _ => vec![(&queues, Type::TEXT_ARRAY)],
+    };
+    parameters.extend([
+        (&most as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8),
+        (&at_once, Type::INT8),
+        (&claim.token, Type::TEXT),
+    ]);
+    let sql = if wanted.is_some() || !filter.except_types.is_empty() {
+        parameters.push((&wanted, Type::TEXT));
+        parameters.push((&filter.except_types, Type::TEXT_ARRAY));
+        OF_TYPES
+    } else if queues.len() == 1 {
+        OF_QUEUE
+    } else {
+        OF_QUEUES
+    };
+    let spared: [Parameter<'_>; 1] = [(&spared_for, Type::FLOAT8)];
+    let mut statements: Vec<(Sql, &[Parameter<'_>])> = Vec::new();
+    if promote {
+        statements.push((PROMOTE, &[]));
+    }
+    if end_silent.is_some() {
+        statements.push((END_SILENT, &spared));
+    }
+    if !queues.is_empty() {
+        statements.push((sql, &parameters));
+    }
+    let mut all: Vec<(Sql, &[Parameter<'_>])> = Vec::new();
+    all.extend(done);
+    all.append(&mut statements);
+    let mut answers = connection.run_all(&all);
+    let claimed = if queues.is_empty() { Ok(Vec::new()) } else { answers.pop().unwrap_or_else(|| Ok(Vec::new())) };
+    let mut answers = answers.into_iter();
+    let committed = done.and_then(|_| answers.next()).unwrap_or_else(|| Ok(Vec::new()));
+    // What could not be ended now is the next one's.
+    for error in answers.filter_map(Result::err) {
+        tracing::debug!(%error, "cannot end the waits that are over, trying again");
+    }
+    let token: Arc<str> = claim.token.into();
+    let mut request_type: Arc<str> = "".into();
+    let leased = claimed.and_then(|rows| rows.iter().map(|row| leased(row, &token, &mut request_type, now)).collect());
+    (committed, leased)
+}
+
+fn leased(
+    row: &Row,
+    token: &Arc<str>,
+    last_type: &mut Arc<str>,
+    leased_at: DateTime<Utc>,
+) -> Result<Leased<i64>, PostgresError> {
+    let id: i64 = row.try_get(0)?;
+    let request_type: &str = row.try_get(2)?;
+    if **last_type != *request_type {
+        *last_type = request_type.into();
+    }
+    let text: &str = row.try_get(8)?;
+    let ttr: i64 = row.try_get(7)?;
+    let lease = Lease { id: MessageId::from(id.cast_unsigned()), token: token.clone() };
+    let mut delivery = Delivery::new(
+        lease,
+        row.try_get::<_, String>(1)?,
+        row.try_get::<_, DateTime<Utc>>(5)?,
+        Duration::from_millis(u64::try_from(ttr).unwrap_or_default()),
+        text.as_bytes().to_owned(),
+    );
+    delivery.attempts = count(row.try_get(3)?);
+    delivery.abandoned = count(row.try_get(4)?);
+    delivery.left_since = row.try_get(6)?;
+    Ok(Leased { delivery, request_type: last_type.clone(), leased_at, tag: id })
+}
+
+/// A number as it stands there, or the nearest one that can be.
+pub(super) fn count(number: i32) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or_default()
+}
+
+/// Makes these ready again; without an id, all of the token.
+pub(super) fn release(connection: &mut Connection, ids: &[Option<i64>], tokens: &[&str]) -> Result<(), PostgresError> {
+    connection.run(RELEASE, &[(&ids, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY)]).map(drop)
+}
+
+/// When to look again though nobody says anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NextWaits {
+    pub(super) due: Option<Duration>,
+    pub(super) lease_ends: Option<Duration>,
+}
+
+impl NextWaits {
+    pub(super) fn of(connection: &mut Connection) -> Result<Self, PostgresError> {
+        let rows = connection.run(NEXT, &[])?;
+        rows.first().map_or_else(|| Ok(Self::default()), |row| Self::from_row(row, 0))
+    }
+
+    /// From these two columns.
+    pub(super) fn from_row(row: &Row, first: usize) -> Result<Self, PostgresError> {
+        let seconds = |column| -> Result<Option<Duration>, PostgresError> {
+            let seconds: Option<f64> = row.try_get(column)?;
+            Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
+        };
+        Ok(Self { due: seconds(first)?, lease_ends: seconds(first + 1)? })
+    }
+}

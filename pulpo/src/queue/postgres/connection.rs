@@ -1,0 +1,314 @@
+//! One connection. The thread that uses it drives its input and output, so
+//! that an answer wakes no other thread on its way.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, Row, Statement};
+
+use super::error::PostgresError;
+use super::options::PostgresOptions;
+use super::tls;
+
+/// A value of a statement, and its type: named, so that the server need not be
+/// asked for it.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// A statement of ours, with `SCHEMA.` before the names of tables.
+pub(super) type Sql = &'static str;
+
+/// How long to try to reach the server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a connection hears without having asked.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Something was published into these queues, one a line.
+    Published(String),
+    /// The connection is over.
+    Ended,
+    /// Another thread wants the one that waits for this to look.
+    Nudge,
+}
+
+/// The settings that all connections of a queue share.
+#[derive(Debug)]
+pub(super) struct Connector {
+    options: PostgresOptions,
+    /// In quotes, with a point.
+    schema: String,
+}
+
+impl Connector {
+    pub(super) fn new(options: PostgresOptions) -> Self {
+        let schema = format!("\"{}\".", options.schema);
+        Self { options, schema }
+    }
+
+    /// A connection with a driver of its own.
+    pub(super) fn connect(&self) -> Result<Connection, PostgresError> {
+        self.connect_on(&Arc::new(runtime()?), None)
+    }
+
+    /// A connection whose notifications go to `hear`.
+    pub(super) fn connect_on(
+        &self,
+        runtime: &Arc<Runtime>,
+        hear: Option<UnboundedSender<Heard>>,
+    ) -> Result<Connection, PostgresError> {
+        let mut config = self.options.config.clone();
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("pulpo");
+        }
+        if config.get_password().is_none()
+            && let Ok(password) = std::env::var("PGPASSWORD")
+        {
+            config.password(password);
+        }
+        let limit = self.options.statement_timeout;
+        // Of a session of our own. The plans of a queue go by its indexes,
+        // whatever the statistics of a table that was just empty say.
+        if self.options.notify {
+            config.options(format!(
+                "-c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c enable_seqscan=off -c jit=off \
+                 -c plan_cache_mode=force_generic_plan",
+                limit.as_millis()
+            ));
+        }
+        let tls = tls::connector(&config)?;
+        let connecting = async move {
+            let (client, mut connection) = config.connect(tls).await?;
+            let driver = tokio::spawn(async move {
+                loop {
+                    let heard = match poll_fn(|context| connection.poll_message(context)).await {
+                        Some(Ok(AsyncMessage::Notification(told))) => Heard::Published(told.payload().to_owned()),
+                        Some(Ok(_)) => continue,
+                        Some(Err(_)) | None => Heard::Ended,
+                    };
+                    let ended = matches!(heard, Heard::Ended);
+                    // Nobody may wait any more.
+                    let _ = hear.as_ref().map(|hear| hear.send(heard));
+                    if ended {
+                        break;
+                    }
+                }
+            });
+            Ok::<_, tokio_postgres::Error>((client, driver))
+        };
+        let limit_for_all = CONNECT_TIMEOUT.max(limit);
+        let (client, driver) = match drive(runtime, async { timeout(limit_for_all, connecting).await }) {
+            Ok(connected) => connected.map_err(|error| PostgresError::connecting(&error))?,
+            Err(_) => return Err(PostgresError::connecting_took_too_long(limit_for_all)),
+        };
+        Ok(Connection {
+            runtime: Some(runtime.clone()),
+            client: Some(client),
+            driver,
+            schema: self.schema.clone(),
+            prepared: HashMap::new(),
+            rendered: HashMap::new(),
+            prepares: self.options.notify,
+            limit: limit.saturating_add(limit / 4).saturating_add(Duration::from_millis(200)),
+            is_broken: false,
+        })
+    }
+}
+
+pub(super) fn runtime() -> Result<Runtime, PostgresError> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| PostgresError::unreachable(format!("cannot make a place for its input and output: {error}")))
+}
+
+/// Drives the future on this thread, or on one beside it where this one
+/// belongs to a runtime of the program's.
+fn drive<F>(runtime: &Runtime, future: F) -> F::Output
+where
+    F: Future + Send,
+    F::Output: Send,
+{
+    if Handle::try_current().is_err() {
+        return runtime.block_on(future);
+    }
+    std::thread::scope(|scope| match scope.spawn(|| runtime.block_on(future)).join() {
+        Ok(output) => output,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+/// A connection to the database.
+pub(super) struct Connection {
+    /// There until it is dropped.
+    runtime: Option<Arc<Runtime>>,
+    client: Option<Client>,
+    driver: JoinHandle<()>,
+    schema: String,
+    prepared: HashMap<Sql, Statement>,
+    rendered: HashMap<Sql, String>,
+    /// Whether statements are prepared: not in a session that others share.
+    prepares: bool,
+    /// Longer than the server's own limit, so that it is the server that says
+    /// what took so long.
+    limit: Duration,
+    is_broken: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("is_broken", &self.is_broken).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Whether it is of no more use.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken || self.client().is_closed()
+    }
+
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("it is taken out only by the drop")
+    }
+
+    fn runtime(&self) -> &Arc<Runtime> {
+        self.runtime.as_ref().expect("it is taken out only by the drop")
+    }
+
+    /// Waits for the server to answer to nothing.
+    pub(super) fn ping(&mut self) -> Result<(), PostgresError> {
+        let pinged = drive(self.runtime(), async { timeout(self.limit, self.client().check_connection()).await });
+        self.checked(pinged)
+    }
+
+    /// Runs a statement of ours.
+    pub(super) fn run(&mut self, sql: Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, PostgresError> {
+        self.run_all(&[(sql, parameters)]).pop().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// Runs several in one round trip, each in a transaction of its own.
+    pub(super) fn run_all(&mut self, statements: &[(Sql, &[Parameter<'_>])]) -> Vec<Result<Vec<Row>, PostgresError>> {
+        for (sql, parameters) in statements {
+            if let Err(error) = self.know(sql, parameters) {
+                return statements.iter().map(|_| Err(error.clone())).collect();
+            }
+        }
+        let client = self.client();
+        let running = statements.iter().map(|(sql, parameters)| {
+            let (prepared, text) = (self.prepared.get(sql), self.rendered.get(sql));
+            async move {
+                match (prepared, text) {
+                    (Some(statement), _) => {
+                        let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+                        client.query(statement, &values).await
+                    }
+                    (None, Some(text)) => client.query_typed(text, parameters).await,
+                    (None, None) => Ok(Vec::new()),
+                }
+            }
+        });
+        let done = drive(self.runtime(), async { timeout(self.limit, join_all(running)).await });
+        match done {
+            Ok(all) => all.into_iter().map(|one| self.checked(Ok(one))).collect(),
+            Err(elapsed) => {
+                let error = self.checked::<()>(Err(elapsed)).expect_err("it took too long");
+                statements.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    /// Prepares a statement, or finds its text.
+    fn know(&mut self, sql: Sql, parameters: &[Parameter<'_>]) -> Result<(), PostgresError> {
+        if self.prepared.contains_key(sql) || self.rendered.contains_key(sql) {
+            return Ok(());
+        }
+        let text = sql.replace("SCHEMA.", &self.schema);
+        if !self.prepares {
+            self.rendered.insert(sql, text);
+            return Ok(());
+        }
+        let types: Vec<_> = parameters.iter().map(|(_, of)| of.clone()).collect();
+        let preparing = async { timeout(self.limit, self.client().prepare_typed(&text, &types)).await };
+        let prepared = drive(self.runtime(), preparing);
+        let statement = self.checked(prepared).map_err(|error| {
+            // Only its text was sent.
+            if error.is_in_doubt() { PostgresError::unreachable(error.to_string()) } else { error }
+        })?;
+        self.prepared.insert(sql, statement);
+        Ok(())
+    }
+
+    /// Runs a statement that is made for the occasion.
+    pub(super) fn run_text(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, PostgresError> {
+        let text = sql.replace("SCHEMA.", &self.schema);
+        let running = async { timeout(self.limit, self.client().query_typed(&text, parameters)).await };
+        let done = drive(self.runtime(), running);
+        self.checked(done)
+    }
+
+    /// Runs statements without values, in one transaction unless they say
+    /// otherwise.
+    pub(super) fn run_script(&mut self, script: &str) -> Result<(), PostgresError> {
+        let text = script.replace("SCHEMA.", &self.schema);
+        let done = drive(self.runtime(), async { timeout(self.limit, self.client().batch_execute(&text)).await });
+        self.checked(done)
+    }
+
+    /// It is not to be used again.
+    pub(super) fn give_up(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// Has the next statements take as long as they need: a migration.
+    pub(super) fn unlimited(&mut self) {
+        self.limit = Duration::from_secs(3600);
+    }
+
+    fn checked<R>(
+        &mut self,
+        done: Result<Result<R, tokio_postgres::Error>, tokio::time::error::Elapsed>,
+    ) -> Result<R, PostgresError> {
+        let checked = match done {
+            Ok(answered) => answered.map_err(PostgresError::from),
+            Err(_) => Err(PostgresError::silent(self.limit)),
+        };
+        if let Err(error) = &checked {
+            self.is_broken |= error.breaks_connection();
+        }
+        checked
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let client = self.client.take();
+        let Some(runtime) = self.runtime.take() else { return };
+        // Within a runtime of the program's nothing may be waited for.
+        if !self.is_broken && Handle::try_current().is_err() {
+            // The driver says goodbye to the server once nobody can ask it.
+            drop(client);
+            let mut driver = pin!(&mut self.driver);
+            runtime.block_on(async {
+                let _ = timeout(Duration::from_millis(100), poll_fn(|context| driver.as_mut().poll(context).map(drop)))
+                    .await;
+            });
+        } else {
+            self.driver.abort();
+        }
+        if let Some(runtime) = Arc::into_inner(runtime) {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A consumer of the queue in PostgreSQL: takes messages and settles them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::PostgresQueue;
+use super::publish;
+use super::settle::{self, Settled};
+use super::shared::Shared;
+use crate::clock::Clock as _;
+use crate::process::fork::Birthplace;
+use crate::queue::prefetch::{Found, Lane};
+use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
+
+pub(super) struct PostgresConsumer {
+    /// So that the connections live as long as we do.
+    queue: PostgresQueue,
+    birthplace: Birthplace,
+    lane: Lane<Arc<Shared>>,
+    interrupts: u64,
+    /// When the last message was handed out, in real uptime.
+    handed_out: Option<Duration>,
+}
+
+impl PostgresConsumer {
+    pub(super) fn new(queue: PostgresQueue, queues: &Arc<[String]>) -> Self {
+        let shared = queue.shared();
+        let interrupts = shared.interrupts.load(Ordering::SeqCst);
+        let lane = shared.prefetch.lane(queues);
+        Self { birthplace: Birthplace::here(), lane, interrupts, handed_out: None, queue }
+    }
+
+    /// What the parent of a fork has leased is not ours.
+    fn shared(&self) -> Result<&Arc<Shared>, QueueError> {
+        let place = || self.queue.0.options.place();
+        self.birthplace.check().map_err(|source| QueueError::Forked { place: place(), source })?;
+        Ok(self.queue.shared())
+    }
+
+    fn take(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        let shared = self.shared()?.clone();
+        if let Some(since) = self.handed_out.take() {
+            self.lane.note(shared.real.uptime().saturating_sub(since));
+        }
+        let mut end = None;
+        // Who does not wait wants to know for certain.
+        let mut looks_first = !wait.is_zero();
+        loop {
+            let found = self.lane.next(&shared.prefetch, &shared, filter, looks_first);
+            let nothing = match found.map_err(|error| shared.error("take from", error))? {
+                Found::Leased(leased) => {
+                    shared.held.fetch_add(1, Ordering::SeqCst);
+                    self.handed_out = Some(shared.real.uptime());
+                    return Ok(Some(leased.delivery));
+                }
+                Found::Nothing(nothing) => nothing,
+            };
+            let interrupts = shared.interrupts.load(Ordering::SeqCst);
+            let uptime = shared.clock.uptime();
+            let left = end.get_or_insert(uptime.saturating_add(wait)).saturating_sub(uptime);
+            if left.is_zero() || std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
+                return Ok(None);
+            }
+            let due = nothing.next.map(|next| {
+                // A clock that was set back must not make this spin.
+                (next - shared.clock.now()).to_std().unwrap_or_default().max(Duration::from_millis(1))
+            });
+            shared.signal.wait(nothing.generation, Some(due.map_or(left, |due| due.min(left))));
+            looks_first = true;
+        }
+    }
+
+    fn ended(&self, lease: &Lease, held: bool) -> Result<(), QueueError> {
+        let shared = self.shared()?;
+        // Never below zero, whatever was settled twice.
+        let _ = shared.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| held.checked_sub(1));
+        if held { Ok(()) } else { Err(QueueError::LeaseLost { id: lease.id.clone() }) }
+    }
+
+    fn commit_with(&self, lease: &Lease, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
+        let shared = self.shared()?;
+        publish::check(follow_ups, &shared.place)?;
+        let Some(id) = settle::number(lease.id.as_str()) else {
+            return Err(QueueError::LeaseLost { id: lease.id.clone() });
+        };
+        let archive = shared.options.enable_archive;
+        let done = shared.with(|connection| publish::commit_with(connection, (id, &lease.token), follow_ups, archive));
+        let held = done.map_err(|error| shared.error("settle at", error))?;
+        self.ended(lease, held)?;
+        let queues: BTreeSet<String> = follow_ups.drain(..).map(|message| message.queue).collect();
+        shared.tell(queues);
+        Ok(())
+    }
+}
+
+impl Consumer for PostgresConsumer {
+    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.take(filter, wait)
+    }
+
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        let shared = self.shared()?.clone();
+        if let (Settlement::Commit { follow_ups, deferrable: true }, Some(id)) =
+            (&*settlement, settle::number(lease.id.as_str()))
+            && follow_ups.is_empty()
+            && shared.upkeep.runs()
+        {
+            self.lane.defer_commit(&shared.prefetch, &shared, lease.clone(), id);
+            return self.ended(lease, true);
+        }
+        self.lane.was_long();
+        if let Settlement::Commit { follow_ups, .. } = settlement
+            && !follow_ups.is_empty()
+        {
+            return self.commit_with(lease, follow_ups);
+        }
+        let held = shared.settle(Settled::new(lease, settlement))?;
+        self.ended(lease, held)?;
+        if let Settlement::Rollback { .. } | Settlement::LeaveToOthers { .. } = settlement {
+            shared.tell(self.lane.queues().iter().cloned().collect());
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        let shared = self.shared()?;
+        shared
+            .ask(|connection| settle::renew(connection, leases))
+            .map_err(|error| shared.error("renew leases at", error))
+    }
+
+    fn flush(&mut self) -> Result<(), QueueError> {
+        let shared = self.shared()?;
+        shared
+            .prefetch
+            .flush(shared)
+            .and_then(|()| shared.prefetch.release(shared, self.lane.queues(), self.lane.take_all()))
+            .map_err(|error| shared.error("settle at", error))
+    }
+
+    fn take_lost_leases(&mut self) -> Vec<Lease> {
+        if self.birthplace.is_here() { self.lane.take_lost_leases() } else { Vec::new() }
+    }
+}
+
+impl Drop for PostgresConsumer {
+    fn drop(&mut self) {
+        if self.birthplace.is_here() {
+            self.lane.leave();
+        }
+    }
+}

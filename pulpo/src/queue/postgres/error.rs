@@ -1,0 +1,294 @@
+//! PostgreSQL's errors, in the words of the queue.
+
+use std::error::Error as _;
+
+use tokio_postgres::error::{ErrorPosition, Severity, SqlState};
+
+use crate::queue::QueueError;
+use crate::queue::prefetch::StoreError;
+
+/// An error that can be told to several who waited for the same transaction.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct PostgresError {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// No connection could be made: nothing was done.
+    Unreachable,
+    /// The server knows no such database, or lets us not in.
+    Denied,
+    /// The connection ended, or was silent for too long, with a statement on
+    /// its way: nobody knows whether that was done.
+    Broken,
+    /// The server did not do it, and may the next time.
+    Transient,
+    /// The disk of the server is full.
+    Full,
+    /// The server would refuse it again.
+    Permanent,
+    /// A statement that another session has prepared: this one is shared.
+    ForeignSession,
+    /// There are no tables, and none are to be made.
+    NoQueue,
+    /// There are tables that are not ours.
+    NotAQueue,
+    /// A newer program has made the tables its own.
+    Newer { found: i32, known: i32 },
+}
+
+impl PostgresError {
+    /// No connection could be made.
+    pub(super) fn connecting(error: &tokio_postgres::Error) -> Self {
+        let mut text = words(error);
+        if let Some(hint) = connect_hint(error, &text) {
+            text.push_str("; ");
+            text.push_str(hint);
+        }
+        let denied = error.code().is_some_and(|code| matches!(code.code().get(..2), Some("28" | "3D")));
+        Self { kind: if denied { Kind::Denied } else { Kind::Unreachable }, text }
+    }
+
+    /// There are no tables.
+    pub(super) fn no_queue() -> Self {
+        Self { kind: Kind::NoQueue, text: "there are no tables of a queue".to_owned() }
+    }
+
+    /// What is there is not ours.
+    pub(super) fn not_a_queue() -> Self {
+        Self { kind: Kind::NotAQueue, text: "the schema has a table `message` that is not ours".to_owned() }
+    }
+
+    /// The tables are for programs from this version on.
+    pub(super) fn newer(found: i32, known: i32) -> Self {
+        let text = format!("the tables are for programs of version {found} and newer, and this one is of {known}");
+        Self { kind: Kind::Newer { found, known }, text }
+    }
+
+    /// Whether the server could not be reached, which may be over soon.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self.kind, Kind::Unreachable | Kind::Broken | Kind::Transient)
+    }
+
+    /// No connection could be made within this time.
+    pub(super) fn connecting_took_too_long(limit: std::time::Duration) -> Self {
+        let text = format!("no connection within {}", humantime::format_duration(limit));
+        Self { kind: Kind::Unreachable, text }
+    }
+
+    /// What is no error of the server's, and may be over soon.
+    pub(super) fn unreachable(text: impl Into<String>) -> Self {
+        Self { kind: Kind::Unreachable, text: text.into() }
+    }
+
+    /// No answer came within this time.
+    pub(super) fn silent(limit: std::time::Duration) -> Self {
+        let text = format!(
+            "no answer within {} (`statement_timeout`); look for a lock or an overloaded server",
+            humantime::format_duration(limit)
+        );
+        Self { kind: Kind::Broken, text }
+    }
+
+    /// What a second try does not help.
+    pub(super) fn permanent(text: impl Into<String>) -> Self {
+        Self { kind: Kind::Permanent, text: text.into() }
+    }
+
+    /// The leader of a group has panicked.
+    pub(super) fn abandoned() -> Self {
+        Self { kind: Kind::Broken, text: "the thread that wrote it has panicked".to_owned() }
+    }
+
+    /// Whether the connection is of no more use.
+    pub(super) fn breaks_connection(&self) -> bool {
+        matches!(self.kind, Kind::Unreachable | Kind::Denied | Kind::Broken | Kind::ForeignSession)
+    }
+
+    /// Whether it may have been done all the same.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.kind == Kind::Broken
+    }
+
+    /// Whether a pooler hands the session to others between two statements.
+    pub(super) fn is_foreign_session(&self) -> bool {
+        self.kind == Kind::ForeignSession
+    }
+
+    /// Whether another try may succeed, with nothing changed by us.
+    fn may_pass(&self) -> bool {
+        !matches!(self.kind, Kind::Permanent | Kind::NoQueue | Kind::Newer { .. })
+    }
+
+    pub(super) fn into_queue_error(self, verb: &str, place: &str) -> QueueError {
+        let doing = format!("{verb} {place}");
+        match self.kind {
+            Kind::Full => QueueError::Full { doing },
+            Kind::NoQueue => QueueError::NoQueue { place: place.to_owned() },
+            Kind::NotAQueue => QueueError::NotAQueue { place: place.to_owned(), found: self.text },
+            Kind::Newer { found, known } => {
+                QueueError::NewerVersion { place: place.to_owned(), found: found.into(), known: known.into() }
+            }
+            Kind::Permanent => QueueError::Rejected { doing, source: Box::new(self) },
+            _ => QueueError::Unavailable { doing, source: Box::new(self) },
+        }
+    }
+
+    /// The same of a publication, which must not be sent twice.
+    pub(super) fn into_publish_error(self, place: &str) -> QueueError {
+        if self.is_in_doubt() {
+            QueueError::UnknownOutcome { doing: format!("publish to {place}"), source: Box::new(self) }
+        } else {
+            self.into_queue_error("publish to", place)
+        }
+    }
+}
+
+impl StoreError for PostgresError {
+    fn is_transient(&self) -> bool {
+        self.may_pass()
+    }
+}
+
+impl From<tokio_postgres::Error> for PostgresError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let mut text = words(&error);
+        let kind = match error.as_db_error() {
+            // The session is over, and what it did last may have been done.
+            Some(database) if fatal(database.parsed_severity()) => Kind::Broken,
+            Some(database) => {
+                if let Some(hint) = hint(database.code()) {
+                    text.push_str("; ");
+                    text.push_str(hint);
+                }
+                kind(database.code())
+            }
+            None if error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) => {
+                Kind::Broken
+            }
+            // A value that cannot be sent, or was not expected.
+            None => Kind::Permanent,
+        };
+        Self { kind, text }
+    }
+}
+
+fn fatal(severity: Option<Severity>) -> bool {
+    matches!(severity, Some(Severity::Fatal | Severity::Panic))
+}
+
+fn kind(code: &SqlState) -> Kind {
+    match *code {
+        SqlState::DISK_FULL => Kind::Full,
+        SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => Kind::ForeignSession,
+        // A standby, or a database that is set to be read.
+        SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::LOCK_NOT_AVAILABLE => Kind::Transient,
+        // The plan of a statement whose tables a migration has changed.
+        SqlState::FEATURE_NOT_SUPPORTED => Kind::Transient,
+        _ => match code.code().get(..2) {
+            // Connection, insufficient resources, intervention, conflicts,
+            // system, internal.
+            Some("08" | "53" | "57" | "40" | "58" | "XX" | "25") => Kind::Transient,
+            _ => Kind::Permanent,
+        },
+    }
+}
+
+fn hint(code: &SqlState) -> Option<&'static str> {
+    Some(match *code {
+        SqlState::READ_ONLY_SQL_TRANSACTION => {
+            "name the primary server in the URL, or add `target_session_attrs=read-write` to it"
+        }
+        SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_FUNCTION | SqlState::INVALID_SCHEMA_NAME => {
+            "the schema is not as this program needs it: run the command `migrate`"
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "grant the role USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on its tables; \
+             only migrations need to create"
+        }
+        SqlState::QUERY_CANCELED => "it ran into a timeout of the server, or somebody cancelled it",
+        SqlState::CHARACTER_NOT_IN_REPERTOIRE | SqlState::UNTRANSLATABLE_CHARACTER => {
+            "PostgreSQL keeps no NUL characters in texts"
+        }
+        _ => return None,
+    })
+}
+
+fn connect_hint(error: &tokio_postgres::Error, text: &str) -> Option<&'static str> {
+    if text.contains("unsupported startup parameter") {
+        return Some("a pooler stands before the server: set `notify = false`");
+    }
+    if let Some(code) = error.code() {
+        return Some(match *code {
+            SqlState::TOO_MANY_CONNECTIONS => "raise `max_connections`, or put a pooler before the server",
+            SqlState::INVALID_CATALOG_NAME => "create it with `createdb`",
+            SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+                "look at the user and the password of the URL, or at PGPASSWORD"
+            }
+            _ => return None,
+        });
+    }
+    text.contains("TLS").then_some("set `sslmode` in the URL: disable, prefer or require")
+}
+
+/// All that the error and its causes say, once each. Values of statements,
+/// which may be secrets of the user, stand only in the detail, which is left
+/// out.
+fn words(error: &tokio_postgres::Error) -> String {
+    if let Some(database) = error.as_db_error() {
+        let mut text = format!("{} (SQLSTATE {})", database.message(), database.code().code());
+        if let Some(ErrorPosition::Original(position)) = database.position() {
+            text.push_str(&format!(", at character {position}"));
+        }
+        return text;
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_try_cannot_help_is_no_reason_to_try_again() {
+        for (code, expected) in [
+            ("53100", Kind::Full),
+            ("53300", Kind::Transient),
+            ("57014", Kind::Transient),
+            ("57P03", Kind::Transient),
+            ("40001", Kind::Transient),
+            ("40P01", Kind::Transient),
+            ("55P03", Kind::Transient),
+            ("25006", Kind::Transient),
+            ("23514", Kind::Permanent),
+            ("22021", Kind::Permanent),
+            ("42P01", Kind::Permanent),
+            ("42501", Kind::Permanent),
+            ("54000", Kind::Permanent),
+            ("26000", Kind::ForeignSession),
+        ] {
+            assert_eq!(kind(&SqlState::from_code(code)), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_publication_without_an_answer_is_in_doubt_and_one_that_was_not_sent_is_not() {
+        let silent = PostgresError::silent(std::time::Duration::from_secs(1)).into_publish_error("here");
+        assert!(matches!(silent, QueueError::UnknownOutcome { .. }), "{silent:?}");
+        let unreachable = PostgresError::unreachable("refused").into_publish_error("here");
+        assert!(matches!(unreachable, QueueError::Unavailable { .. }), "{unreachable:?}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Shares transactions among threads: what comes while one is on its way goes
+//! with the next.
+//!
+//! A thread that finds nobody at work leads: it takes all that waits, its own
+//! included, and carries it out. One thread alone waits for no other; of many,
+//! each transaction carries what they all want.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock::lock;
+
+/// Those who were just answered mostly come again at once: the next leader
+/// waits for this long until as many want something as did the last time.
+const GATHERING: Duration = Duration::from_micros(300);
+
+pub(super) struct Group<T, R> {
+    state: Mutex<State<T, R>>,
+    changed: Condvar,
+}
+
+struct State<T, R> {
+    next: u64,
+    waiting: Vec<(u64, T)>,
+    /// `None`: the leader has panicked.
+    answers: HashMap<u64, Option<R>>,
+    is_led: bool,
+    /// How many wanted something the last time.
+    crowd: usize,
+}
+
+impl<T, R> Default for Group<T, R> {
+    fn default() -> Self {
+        let state = State { next: 0, waiting: Vec::new(), answers: HashMap::new(), is_led: false, crowd: 0 };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+}
+
+impl<T, R> fmt::Debug for Group<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").finish_non_exhaustive()
+    }
+}
+
+impl<T, R> Group<T, R> {
+    /// Has `request` carried out by `run`, with those of other threads, and
+    /// returns what became of it: `None` if that panicked on another thread.
+    /// `run` answers each request, in their order.
+    pub(super) fn submit(&self, request: T, run: impl FnOnce(Vec<T>) -> Vec<R>) -> Option<R> {
+        let mut state = lock(&self.state);
+        let number = state.next;
+        state.next += 1;
+        state.waiting.push((number, request));
+        if state.is_led {
+            self.changed.notify_all();
+        }
+        loop {
+            if let Some(answer) = state.answers.remove(&number) {
+                return answer;
+            }
+            if !state.is_led {
+                break;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_led = true;
+        let state = self.gather(state);
+        self.lead(state, number, run)
+    }
+
+    /// Waits a moment for those who may come.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State<T, R>>) -> MutexGuard<'a, State<T, R>> {
+        let end = Instant::now() + GATHERING;
+        let crowd = state.crowd;
+        while state.waiting.len() < crowd {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
+    }
+
+    fn lead<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T, R>>,
+        number: u64,
+        run: impl FnOnce(Vec<T>) -> Vec<R>,
+    ) -> Option<R> {
+        let (numbers, requests): (Vec<_>, Vec<_>) = state.waiting.drain(..).unzip();
+        drop(state);
+        let mut led = Led { group: self, numbers, answers: Vec::new() };
+        led.answers = run(requests);
+        drop(led);
+        lock(&self.state).answers.remove(&number).flatten()
+    }
+}
+
+/// Hands out the answers when the leader is done, or has panicked.
+struct Led<'a, T, R> {
+    group: &'a Group<T, R>,
+    numbers: Vec<u64>,
+    answers: Vec<R>,
+}
+
+impl<T, R> Drop for Led<'_, T, R> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.group.state);
+        let mut answers = std::mem::take(&mut self.answers).into_iter();
+        for number in &self.numbers {
+            state.answers.insert(*number, answers.next());
+        }
+        state.is_led = false;
+        state.crowd = self.numbers.len() + state.waiting.len();
+        drop(state);
+        self.group.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn each_request_has_its_own_answer() {
+        let group = Group::<u32, u32>::default();
+        let runs = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (group, runs) = (&group, &runs);
+                scope.spawn(move || {
+                    for n in 0..50 {
+                        let request = thread * 1000 + n;
+                        let answer = group.submit(request, |all| {
+                            runs.fetch_add(1, Ordering::Relaxed);
+                            all.into_iter().map(|one| one * 2).collect()
+                        });
+                        assert_eq!(answer, Some(request * 2));
+                    }
+                });
+            }
+        });
+        assert!(runs.into_inner() <= 400, "each led at most for itself");
+    }
+
+    #[test]
+    fn a_leader_that_panics_leaves_nobody_waiting() {
+        let group = Group::<u32, u32>::default();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            group.submit(1, |_| panic!("led into a wall"));
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(group.submit(2, |all| all), Some(2), "the next one leads");
+    }
+}

@@ -1,0 +1,248 @@
+//! The statements that keep new messages.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Sql};
+use super::error::PostgresError;
+use crate::queue::{NewMessage, QueueError};
+
+/// The columns, of values that are named as these are.
+macro_rules! insert {
+    () => {
+        "INSERT INTO SCHEMA.message(queue, request_type, state, priority, due, due_since, ttr, text) "
+    };
+}
+
+const ONE: Sql = concat!(
+    insert!(),
+    "VALUES ($1, $2, CASE WHEN $4 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $4 > now() THEN $4 END,
+        greatest($4, now()), $5, $6) RETURNING id"
+);
+
+const MANY: Sql = concat!(
+    insert!(),
+    "SELECT queue, request_type, CASE WHEN due > now() THEN 1 ELSE 0 END, priority, CASE WHEN due > now() THEN due END,
+        greatest(due, now()), ttr, text
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::text[])
+        WITH ORDINALITY AS new(queue, request_type, priority, due, ttr, text, place)
+    ORDER BY place RETURNING id"
+);
+
+/// Deletes the message of a lease, and keeps in the same transaction what
+/// follows from it: nothing if the lease is lost.
+const FOLLOWING: Sql = concat!(
+    "WITH gone AS (DELETE FROM SCHEMA.message WHERE id = $7 AND lease = $8
+        RETURNING id, queue, request_type, attempts, enqueued_at, text),
+    kept AS (INSERT INTO SCHEMA.archive(id, queue, request_type, outcome, attempts, enqueued_at, text)
+        SELECT id, queue, request_type, 'done', attempts, enqueued_at, text FROM gone WHERE $9),
+    new AS (",
+    insert!(),
+    "SELECT queue, request_type, CASE WHEN due > now() THEN 1 ELSE 0 END, priority, CASE WHEN due > now() THEN due END,
+        greatest(due, now()), ttr, text
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::text[])
+        WITH ORDINALITY AS new(queue, request_type, priority, due, ttr, text, place)
+    WHERE EXISTS (SELECT FROM gone) ORDER BY place)
+    SELECT id FROM gone"
+);
+
+/// In one statement, by their number and their bytes.
+const MOST_AT_ONCE: usize = 10_000;
+const MOST_BYTES_AT_ONCE: usize = 32 << 20;
+
+/// PostgreSQL takes statements of a gigabyte, and needs room to work.
+const LONGEST_TEXT: usize = 256 << 20;
+
+const LONGEST_TTR: i64 = 31_556_952_000_000;
+
+/// Refuses what PostgreSQL cannot keep, before anything is sent.
+pub(super) fn check(messages: &[NewMessage], place: &str) -> Result<(), QueueError> {
+    messages.iter().try_for_each(|message| {
+        check_queue(&message.queue)?;
+        let problem = if message.text.contains('\0') {
+            "the message holds a NUL character as it is, which PostgreSQL keeps in no text: write it as \\u0000".to_owned()
+        } else if message.text.len() > LONGEST_TEXT {
+            format!(
+                "the message has {} bytes, of {LONGEST_TEXT} at most: put the data elsewhere and its address into the message",
+                message.text.len()
+            )
+        } else {
+            return Ok(());
+        };
+        Err(PostgresError::permanent(problem).into_queue_error("publish to", place))
+    })
+}
+
+/// Refuses what cannot be the name of a queue.
+pub(super) fn check_queue(name: &str) -> Result<(), QueueError> {
+    queue_name_problem(name).map_or(Ok(()), |problem| Err(QueueError::BadQueueName { name: name.to_owned(), problem }))
+}
+
+/// Why this cannot be the name of a queue.
+pub(super) fn queue_name_problem(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("expected at least one character")
+    } else if name.contains(['\0', '\n']) {
+        Some("expected neither NUL nor line feed")
+    } else if name.len() > 500 {
+        // It stands in indexes.
+        Some("expected 500 bytes at most")
+    } else {
+        None
+    }
+}
+
+/// New messages, column by column.
+#[derive(Debug, Default)]
+struct Columns<'a> {
+    queues: Vec<&'a str>,
+    request_types: Vec<String>,
+    priorities: Vec<i64>,
+    dues: Vec<Option<DateTime<Utc>>>,
+    ttrs: Vec<i64>,
+    texts: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(messages: impl Iterator<Item = &'a NewMessage>) -> Self {
+        let mut columns = Self::default();
+        for message in messages {
+            columns.queues.push(&message.queue);
+            columns.request_types.push(request_type(message));
+            columns.priorities.push(message.priority.get().into());
+            columns.dues.push(due(message));
+            columns.ttrs.push(ttr(message.ttr));
+            columns.texts.push(&message.text);
+        }
+        columns
+    }
+}
+
+/// In the column; the text has it as it is.
+fn request_type(message: &NewMessage) -> String {
+    const LONGEST: usize = 500;
+    let end = message.request_type.floor_char_boundary_of(LONGEST);
+    message.request_type[..end].replace('\0', "\u{FFFD}")
+}
+
+trait FloorCharBoundary {
+    fn floor_char_boundary_of(&self, most: usize) -> usize;
+}
+
+impl FloorCharBoundary for str {
+    fn floor_char_boundary_of(&self, most: usize) -> usize {
+        let mut end = most.min(self.len());
+        while !self.is_char_boundary(end) {
+            end -= 1;
+        }
+        end
+    }
+}
+
+/// Times that PostgreSQL does not know are long over.
+fn due(message: &NewMessage) -> Option<DateTime<Utc>> {
+    message.delay.filter(|due| *due > DateTime::UNIX_EPOCH)
+}
+
+fn ttr(ttr: Duration) -> i64 {
+    i64::try_from(ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, LONGEST_TTR)
+}
+
+/// Keeps these messages, all or none, and says their ids.
+pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<i64>, PostgresError> {
+    if let [message] = messages {
+        let (of_type, priority) = (request_type(message), i64::from(message.priority.get()));
+        let (due, ttr) = (due(message), ttr(message.ttr));
+        let rows = connection.run(
+            ONE,
+            &[
+                (&message.queue, Type::TEXT),
+                (&of_type, Type::TEXT),
+                (&priority, Type::INT8),
+                (&due, Type::TIMESTAMPTZ),
+                (&ttr, Type::INT8),
+                (&message.text, Type::TEXT),
+            ],
+        )?;
+        return rows.iter().map(|row| Ok(row.try_get(0)?)).collect();
+    }
+    let mut parts = parts(messages);
+    if let (Some(only), None) = (parts.next(), parts.next()) {
+        return insert_part(connection, only);
+    }
+    connection.run_script("BEGIN")?;
+    let inserted = self::parts(messages).map(|part| insert_part(connection, part)).collect::<Result<Vec<_>, _>>();
+    match inserted {
+        Ok(ids) => connection.run_script("COMMIT").map(|()| ids.concat()),
+        Err(error) => {
+            // Where the connection is over, so is the transaction.
+            let undone = connection.run_script("ROLLBACK");
+            // Nothing is kept without the end that was not sent.
+            Err(if error.is_in_doubt() {
+                PostgresError::unreachable(error.to_string())
+            } else {
+                undone.err().unwrap_or(error)
+            })
+        }
+    }
+}
+
+/// As much as one statement takes.
+fn parts<'a, 'm>(messages: &'a [&'m NewMessage]) -> impl Iterator<Item = &'a [&'m NewMessage]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let count = rest.iter().take(MOST_AT_ONCE).take_while(|message| {
+            let fits = bytes == 0 || bytes + message.text.len() <= MOST_BYTES_AT_ONCE;
+            bytes += message.text.len().max(1);
+            fits
+        });
+        let (part, after) = rest.split_at(count.count());
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+fn insert_part(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<i64>, PostgresError> {
+    let columns = Columns::of(messages.iter().copied());
+    let rows = connection.run(
+        MANY,
+        &[
+            (&columns.queues, Type::TEXT_ARRAY),
+            (&columns.request_types, Type::TEXT_ARRAY),
+            (&columns.priorities, Type::INT8_ARRAY),
+            (&columns.dues, Type::TIMESTAMPTZ_ARRAY),
+            (&columns.ttrs, Type::INT8_ARRAY),
+            (&columns.texts, Type::TEXT_ARRAY),
+        ],
+    )?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Commits the message of this lease together with what follows from it.
+/// False if the lease is lost: then nothing was done.
+pub(super) fn commit_with(
+    connection: &mut Connection,
+    (id, token): (i64, &str),
+    follow_ups: &[NewMessage],
+    archive: bool,
+) -> Result<bool, PostgresError> {
+    let columns = Columns::of(follow_ups.iter());
+    let rows = connection.run(
+        FOLLOWING,
+        &[
+            (&columns.queues, Type::TEXT_ARRAY),
+            (&columns.request_types, Type::TEXT_ARRAY),
+            (&columns.priorities, Type::INT8_ARRAY),
+            (&columns.dues, Type::TIMESTAMPTZ_ARRAY),
+            (&columns.ttrs, Type::INT8_ARRAY),
+            (&columns.texts, Type::TEXT_ARRAY),
+            (&id, Type::INT8),
+            (&token, Type::TEXT),
+            (&archive, Type::BOOL),
+        ],
+    )?;
+    Ok(!rows.is_empty())
+}

@@ -1,0 +1,170 @@
+//! The tables: how they are made, recognised and migrated.
+//!
+//! Programs of several versions use one schema during a deploy. So a migration
+//! only adds what older programs can do without; one that cannot names the
+//! oldest program that can go on, and those before it refuse.
+
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Sql};
+use super::error::PostgresError;
+use super::options::{Migrate, PostgresOptions};
+
+/// How each version is made from the one before; the number of a version is
+/// its place here, from 1. Never edit a step that was released.
+const MIGRATIONS: &[Migration] = &[Migration { script: include_str!("schema/1.sql"), oldest_program: 1 }];
+
+struct Migration {
+    script: &'static str,
+    /// Programs whose newest migration comes before this one cannot use what
+    /// it makes.
+    oldest_program: i32,
+}
+
+/// The version that this program makes.
+pub(super) const VERSION: i32 = 1;
+const _: () = assert!(VERSION as usize == MIGRATIONS.len());
+
+/// The oldest PostgreSQL that has what the statements need, as it says itself.
+const OLDEST_SERVER: i32 = 130_000;
+
+/// Which server this is, and what it has of ours.
+const LOOK: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+    to_regnamespace($1) IS NOT NULL, to_regclass($1 || '.migration') IS NOT NULL,
+    to_regclass($1 || '.message') IS NOT NULL, pg_is_in_recovery()";
+
+const VERSIONS: Sql = "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM SCHEMA.migration";
+
+/// The statement of the beat tells it.
+pub(super) fn check(oldest_program: i64) -> Result<(), PostgresError> {
+    let oldest = i32::try_from(oldest_program).unwrap_or(i32::MAX);
+    if oldest <= VERSION { Ok(()) } else { Err(PostgresError::newer(oldest, VERSION)) }
+}
+
+/// What to do where there is no queue yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Make one, if the options let us.
+    Make,
+    /// Say so: only somebody looks.
+    Refuse,
+}
+
+/// Sees that the schema is one that this program can use, and makes it so if
+/// it may.
+pub(super) fn prepare(
+    connection: &mut Connection,
+    options: &PostgresOptions,
+    missing: Missing,
+) -> Result<(), PostgresError> {
+    let version = version(connection, options)?;
+    match version {
+        Found::Nothing if missing == Missing::Refuse => return Err(PostgresError::no_queue()),
+        Found::Foreign => return Err(PostgresError::not_a_queue()),
+        Found::Version { oldest_program, .. } if oldest_program > VERSION => {
+            return Err(PostgresError::newer(oldest_program, VERSION));
+        }
+        Found::Version { version, .. } if version >= VERSION => return Ok(()),
+        _ => {}
+    }
+    if options.migrate == Migrate::Never {
+        let problem = match version {
+            Found::Version { version, .. } => {
+                format!("its schema has version {version} and this program needs {VERSION}")
+            }
+            _ => "there are no tables yet".to_owned(),
+        };
+        let todo = "run the command `migrate`, or set `migrate = \"auto\"`";
+        return Err(PostgresError::permanent(format!("{problem}: {todo}")));
+    }
+    migrate(connection, options).map(drop)
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Foreign,
+    Version { version: i32, oldest_program: i32 },
+}
+
+fn version(connection: &mut Connection, options: &PostgresOptions) -> Result<Found, PostgresError> {
+    let schema = format!("\"{}\"", options.schema);
+    let rows = connection.run_text(LOOK, &[(&schema, Type::TEXT)])?;
+    let row = rows.first().ok_or_else(|| PostgresError::permanent("the server answered with no row"))?;
+    let server: i32 = row.try_get(0)?;
+    if server < OLDEST_SERVER {
+        let major = server / 10_000;
+        return Err(PostgresError::permanent(format!("expected PostgreSQL 13 or newer, got {major}")));
+    }
+    let encoding: String = row.try_get(1)?;
+    if encoding != "UTF8" {
+        let problem = format!("expected a database in UTF8, which messages are written in, got {encoding}");
+        return Err(PostgresError::permanent(problem));
+    }
+    let (ours, taken): (bool, bool) = (row.try_get(3)?, row.try_get(4)?);
+    if !ours {
+        return Ok(if taken { Found::Foreign } else { Found::Nothing });
+    }
+    let rows = connection.run_text(VERSIONS, &[])?;
+    let row = rows.first().ok_or_else(|| PostgresError::permanent("the server answered with no row"))?;
+    Ok(Found::Version { version: row.try_get(0)?, oldest_program: row.try_get(1)? })
+}
+
+/// Brings the schema to this program's version, and says which versions were
+/// made. Several processes may try at once: one does it, the others wait.
+pub(super) fn migrate(connection: &mut Connection, options: &PostgresOptions) -> Result<Vec<i32>, PostgresError> {
+    connection.unlimited();
+    // The lock ends with the transaction, so that it needs no session.
+    connection.run_script(&format!(
+        "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(hashtextextended('pulpo {}', 0))",
+        options.schema
+    ))?;
+    let migrated = migrate_locked(connection, options);
+    let end = if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = connection.run_script(end);
+    let versions = migrated?;
+    ended.map(|()| versions)
+}
+
+fn migrate_locked(connection: &mut Connection, options: &PostgresOptions) -> Result<Vec<i32>, PostgresError> {
+    let from = match version(connection, options)? {
+        Found::Version { version, .. } => version,
+        Found::Nothing | Found::Foreign => 0,
+    };
+    let schema = format!("\"{}\"", options.schema);
+    let exists = connection.run_text("SELECT 1 WHERE to_regnamespace($1) IS NOT NULL", &[(&schema, Type::TEXT)])?;
+    if exists.is_empty() {
+        connection.run_script(&format!("CREATE SCHEMA {schema}"))?;
+    }
+    let mut made = Vec::new();
+    for (version, migration) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > from) {
+        connection.run_script(&script(migration, options))?;
+        connection.run_script(&format!(
+            "INSERT INTO SCHEMA.migration(version, oldest_program) VALUES ({version}, {})",
+            migration.oldest_program
+        ))?;
+        made.push(version);
+    }
+    Ok(made)
+}
+
+fn script(migration: &Migration, options: &PostgresOptions) -> String {
+    migration.script.replace("CHANNEL", &options.channel())
+}
+
+/// The statements of all migrations after this version, for a person who runs
+/// them by hand.
+pub(super) fn sql(options: &PostgresOptions) -> String {
+    let schema = format!("\"{}\"", options.schema);
+    let mut sql = format!("BEGIN;\nCREATE SCHEMA IF NOT EXISTS {schema};\n");
+    for (version, migration) in (1..).zip(MIGRATIONS) {
+        sql.push_str(&script(migration, options).replace("SCHEMA.", &format!("{schema}.")));
+        sql.push_str(&format!(
+            "INSERT INTO {schema}.migration(version, oldest_program) VALUES ({version}, {});\n",
+            migration.oldest_program
+        ));
+    }
+    sql.push_str("COMMIT;\n");
+    sql
+}

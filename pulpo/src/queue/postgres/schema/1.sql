@@ -1,0 +1,154 @@
+-- The queue, in the schema SCHEMA, which is made before this runs.
+
+-- Which versions of the schema there were. A program works on a schema that is
+-- newer than its own, unless its own is below the newest `oldest_program`.
+CREATE TABLE SCHEMA.migration(
+    version integer PRIMARY KEY,
+    oldest_program integer NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now());
+
+CREATE TABLE SCHEMA.message(
+    -- Never used again once deleted, and so unique for ever.
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    queue text COLLATE "C" NOT NULL,
+    request_type text COLLATE "C" NOT NULL,
+    -- 0 ready, 1 delayed, 2 reserved, 3 buried.
+    state smallint NOT NULL CHECK (state BETWEEN 0 AND 3),
+    -- The most urgent first.
+    priority bigint NOT NULL CHECK (priority BETWEEN 0 AND 4294967295),
+    -- When a delayed message becomes ready; else null.
+    due timestamptz,
+    -- Which delivery has it, and until when; null if it is not reserved.
+    lease text COLLATE "C",
+    lease_ends timestamptz,
+    -- Whether it was leased before a lane was free for it: nobody knows then
+    -- whether it has run, should the process die. After such a death it is
+    -- only leased for a lane that waits.
+    ahead boolean NOT NULL DEFAULT false,
+    alone boolean NOT NULL DEFAULT false,
+    -- How long a lease lasts, in milliseconds, up to a thousand years.
+    ttr bigint NOT NULL CHECK (ttr BETWEEN 1 AND 31556952000000),
+    -- Failed runs, and those of them that ended without being settled.
+    attempts integer NOT NULL DEFAULT 0,
+    abandoned integer NOT NULL DEFAULT 0,
+    -- Since when it could have been started.
+    due_since timestamptz NOT NULL DEFAULT now(),
+    enqueued_at timestamptz NOT NULL DEFAULT now(),
+    -- Since when it is in its state.
+    since timestamptz NOT NULL DEFAULT now(),
+    -- When a worker first left it to others.
+    left_since timestamptz,
+    last_error text,
+    last_error_at timestamptz,
+    -- The wire form, as it was published.
+    text text NOT NULL,
+    CONSTRAINT message_pkey PRIMARY KEY (id))
+WITH (
+    -- Rows live for seconds: what they leave behind is to be cleared away by
+    -- its number, and not once it is a fifth of the table.
+    fillfactor = 85,
+    autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0);
+
+-- What comes next in a queue; and in a request type of it, where others wait.
+CREATE INDEX message_ready ON SCHEMA.message(queue, priority, id) WHERE state = 0;
+CREATE INDEX message_ready_type ON SCHEMA.message(queue, request_type, priority, id) WHERE state = 0;
+CREATE INDEX message_delayed ON SCHEMA.message(due) WHERE state = 1;
+-- Without the end of the lease, so that a renewal changes no index.
+CREATE INDEX message_leased ON SCHEMA.message(lease) WHERE state = 2;
+CREATE INDEX message_buried ON SCHEMA.message(id) WHERE state = 3;
+
+-- What was done or had expired, if that is to be kept.
+CREATE TABLE SCHEMA.archive(
+    id bigint PRIMARY KEY,
+    queue text COLLATE "C" NOT NULL,
+    request_type text COLLATE "C" NOT NULL,
+    outcome text NOT NULL,
+    attempts integer NOT NULL,
+    enqueued_at timestamptz NOT NULL,
+    archived_at timestamptz NOT NULL DEFAULT now(),
+    text text NOT NULL);
+
+-- A queue that hands out nothing before this time.
+CREATE TABLE SCHEMA.pause(
+    queue text COLLATE "C" PRIMARY KEY,
+    until timestamptz NOT NULL);
+
+-- The processes that take messages. One that lives adds to `beat` every other
+-- second.
+CREATE TABLE SCHEMA.worker(
+    id text COLLATE "C" PRIMARY KEY,
+    beat bigint NOT NULL DEFAULT 0,
+    beat_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz NOT NULL DEFAULT now(),
+    -- The session that is closed by the system when the process ends; null
+    -- behind a pooler, whose sessions are those of all.
+    backend_pid integer,
+    backend_start timestamptz,
+    host text NOT NULL,
+    pid bigint NOT NULL,
+    program text NOT NULL) WITH (fillfactor = 50);
+
+-- Where the jobs of a request type go, as the last worker that has it said.
+CREATE TABLE SCHEMA.route(
+    request_type text COLLATE "C" PRIMARY KEY,
+    queue text COLLATE "C" NOT NULL,
+    priority bigint NOT NULL,
+    ttr bigint NOT NULL,
+    declared_at timestamptz NOT NULL DEFAULT now());
+
+-- Publishes a job in the transaction of the caller, and returns its id. The
+-- queue is that of the worker that has the type, if none is named. `header`
+-- may hold priority, delay, expiration, and keys of the caller's own.
+-- `notify => false` leaves it to the workers to find the job within two
+-- seconds: for transactions that publish much while others commit.
+CREATE FUNCTION SCHEMA.publish(
+    request_type text, body jsonb DEFAULT '{}', header jsonb DEFAULT '{}', queue text DEFAULT NULL,
+    notify boolean DEFAULT true)
+RETURNS bigint LANGUAGE plpgsql AS $publish$
+DECLARE
+    known SCHEMA.route%ROWTYPE;
+    target text;
+    delay timestamptz;
+    urgency numeric;
+    given jsonb := coalesce(publish.header, '{}');
+    content jsonb := coalesce(publish.body, 'null');
+    new_id bigint;
+BEGIN
+    IF coalesce(publish.request_type, '') = '' THEN
+        RAISE EXCEPTION 'expected a request type, such as send_email' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(given) <> 'object' THEN
+        RAISE EXCEPTION 'expected a JSON object as header, got %', jsonb_typeof(given)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(content) <> 'object' THEN
+        content := jsonb_build_object('payload', content);
+    END IF;
+    SELECT * INTO known FROM SCHEMA.route WHERE route.request_type = publish.request_type;
+    target := coalesce(publish.queue, known.queue, 'pulpo');
+    IF target = '' THEN
+        RAISE EXCEPTION 'expected the name of a queue, got an empty text' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    urgency := CASE jsonb_typeof(given->'priority')
+        WHEN 'number' THEN trunc((given->>'priority')::numeric)
+        WHEN 'string' THEN trunc((given->>'priority')::numeric) END;
+    urgency := least(greatest(coalesce(urgency, known.priority, 65536), 0), 4294967295);
+    delay := (given->>'delay')::timestamptz;
+    given := jsonb_strip_nulls(given) || jsonb_build_object('request_type', publish.request_type, 'priority', urgency);
+    IF delay IS NOT NULL THEN
+        given := given || jsonb_build_object(
+            'delay', to_char(delay AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+    END IF;
+    INSERT INTO SCHEMA.message(queue, request_type, state, priority, due, due_since, ttr, text)
+    VALUES (target, publish.request_type, CASE WHEN delay > now() THEN 1 ELSE 0 END, urgency,
+        CASE WHEN delay > now() THEN delay END, greatest(delay, now()), coalesce(known.ttr, 60000),
+        jsonb_build_object('header', given, 'body', content)::text)
+    RETURNING id INTO new_id;
+    IF publish.notify THEN
+        PERFORM pg_notify('CHANNEL', target);
+    END IF;
+    RETURN new_id;
+END
+$publish$;

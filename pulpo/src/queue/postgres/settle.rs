@@ -1,0 +1,260 @@
+//! The statements that settle leases, many at once.
+
+use std::collections::HashSet;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::claim::lazily;
+use super::connection::{Connection, Parameter, Sql};
+use super::error::PostgresError;
+use crate::queue::prefetch::DeferredCommit;
+use crate::queue::{Lease, Settlement};
+
+macro_rules! held {
+    () => {
+        "FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS held(id, token, place)
+        WHERE message.id = held.id AND message.lease = held.token"
+    };
+}
+
+macro_rules! delete {
+    () => {
+        "DELETE FROM SCHEMA.message USING unnest($1::bigint[], $2::text[]) AS held(id, token)
+        WHERE message.id = held.id AND message.lease = held.token"
+    };
+}
+
+/// Deletes what is done, without waiting for the disk.
+const DELETE_LAZILY: Sql =
+    concat!("WITH ", lazily!(), ", gone AS (", delete!(), " RETURNING message.id) SELECT id FROM gone, lazily");
+
+const DELETE: Sql = concat!(delete!(), " RETURNING message.id");
+
+/// The same, and keeps it in the archive with its outcome.
+const ARCHIVE: Sql = concat!(
+    "WITH gone AS (",
+    delete!(),
+    " RETURNING message.id, queue, request_type, attempts, enqueued_at, text)
+    INSERT INTO SCHEMA.archive(id, queue, request_type, outcome, attempts, enqueued_at, text)
+    SELECT gone.id, queue, request_type, outcome, attempts, enqueued_at, text
+    FROM gone JOIN unnest($1::bigint[], $3::text[]) AS ended(id, outcome) ON gone.id = ended.id RETURNING id"
+);
+
+const PUT_BACK: Sql = "WITH held AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::boolean[], $5::boolean[], $6::text[])
+        AS held(id, token, delay, counted, is_left, reason))
+    UPDATE SCHEMA.message SET state = CASE WHEN held.delay > 0 THEN 1 ELSE 0 END,
+        due = CASE WHEN held.delay > 0 THEN now() + held.delay * interval '1 microsecond' END,
+        lease = NULL, lease_ends = NULL, ahead = false, alone = false,
+        attempts = attempts + CASE WHEN held.counted THEN 1 ELSE 0 END,
+        last_error = held.reason, last_error_at = now(), since = now(),
+        left_since = CASE WHEN held.is_left THEN coalesce(left_since, now()) END
+    FROM held WHERE message.id = held.id AND message.lease = held.token RETURNING message.id";
+
+const BURY: Sql = "WITH held AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::text[])
+        AS held(id, token, counted, reason))
+    UPDATE SCHEMA.message SET state = 3, lease = NULL, lease_ends = NULL, ahead = false, alone = false,
+        attempts = attempts + CASE WHEN held.counted THEN 1 ELSE 0 END,
+        last_error = held.reason, last_error_at = now(), since = now(), left_since = NULL
+    FROM held WHERE message.id = held.id AND message.lease = held.token RETURNING message.id";
+
+const RENEW: Sql = concat!(
+    "WITH ",
+    lazily!(),
+    // Who renews it runs it.
+    ", renewed AS (UPDATE SCHEMA.message SET lease_ends = now() + ttr * interval '1 millisecond', ahead = false ",
+    held!(),
+    " RETURNING held.place)
+    SELECT place FROM renewed, lazily"
+);
+
+/// A thousand years: what comes after that is no time of PostgreSQL's.
+const LONGEST_DELAY: i64 = 31_556_952_000_000_000;
+
+/// What is to become of a lease; follow-ups are not of this.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    id: Option<i64>,
+    token: String,
+    end: End,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Remove { outcome: &'static str, lazily: bool },
+    PutBack { delay: i64, reason: String, counted: bool, is_left: bool },
+    Bury { reason: String, counted: bool },
+}
+
+impl Settled {
+    /// `lazily`: whether it may be lost with the server.
+    pub(super) fn new(lease: &Lease, settlement: &Settlement) -> Self {
+        let micros = |delay: &std::time::Duration| {
+            i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY)
+        };
+        let end = match settlement {
+            Settlement::Commit { deferrable, .. } => End::Remove { outcome: "done", lazily: *deferrable },
+            Settlement::Expire => End::Remove { outcome: "expired", lazily: false },
+            Settlement::Rollback { delay, reason, counted } => {
+                End::PutBack { delay: micros(delay), reason: text(reason), counted: *counted, is_left: false }
+            }
+            Settlement::LeaveToOthers { delay, reason } => {
+                End::PutBack { delay: micros(delay), reason: text(reason), counted: false, is_left: true }
+            }
+            Settlement::Bury { reason, counted } => End::Bury { reason: text(reason), counted: *counted },
+        };
+        Self { id: number(lease.id.as_str()), token: lease.token.to_string(), end }
+    }
+}
+
+/// Only the queue gives ids, and it gives numbers: another text is no message.
+pub(super) fn number(id: &str) -> Option<i64> {
+    id.parse().ok()
+}
+
+/// A reason may be any text; PostgreSQL keeps no NUL characters.
+fn text(reason: &str) -> String {
+    reason.replace('\0', "\u{FFFD}")
+}
+
+/// Settles these, those of each kind in one statement, and says of each
+/// whether its lease was still this one.
+pub(super) fn settle(connection: &mut Connection, all: &[Settled], archive: bool) -> Vec<Result<bool, PostgresError>> {
+    let mut answers: Vec<Option<Result<bool, PostgresError>>> = vec![None; all.len()];
+    for kind in [removed_lazily, removed, put_back, buried] {
+        let of_kind: Vec<usize> = (0..all.len()).filter(|place| kind(&all[*place].end)).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        let settled: Vec<&Settled> = of_kind.iter().map(|place| &all[*place]).collect();
+        let done = settle_kind(connection, &settled, archive);
+        for place in of_kind {
+            answers[place] = Some(match &done {
+                Ok(ids) => Ok(all[place].id.is_some_and(|id| ids.contains(&id))),
+                Err(error) => Err(error.clone()),
+            });
+        }
+    }
+    answers.into_iter().map(|answer| answer.unwrap_or(Ok(false))).collect()
+}
+
+fn removed_lazily(end: &End) -> bool {
+    matches!(end, End::Remove { lazily: true, .. })
+}
+
+fn removed(end: &End) -> bool {
+    matches!(end, End::Remove { lazily: false, .. })
+}
+
+fn put_back(end: &End) -> bool {
+    matches!(end, End::PutBack { .. })
+}
+
+fn buried(end: &End) -> bool {
+    matches!(end, End::Bury { .. })
+}
+
+fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> Result<HashSet<i64>, PostgresError> {
+    let ids: Vec<i64> = all.iter().map(|one| one.id.unwrap_or(-1)).collect();
+    let tokens: Vec<&str> = all.iter().map(|one| one.token.as_str()).collect();
+    let (mut outcomes, mut delays, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut counts, mut lefts, mut is_lazy) = (Vec::new(), Vec::new(), false);
+    for one in all {
+        match &one.end {
+            End::Remove { outcome, lazily } => {
+                outcomes.push(*outcome);
+                is_lazy = *lazily;
+            }
+            End::PutBack { delay, reason, counted, is_left } => {
+                delays.push(*delay);
+                reasons.push(reason.as_str());
+                counts.push(*counted);
+                lefts.push(*is_left);
+            }
+            End::Bury { reason, counted } => {
+                reasons.push(reason.as_str());
+                counts.push(*counted);
+            }
+        }
+    }
+    let mut parameters: Vec<Parameter<'_>> = vec![(&ids, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY)];
+    let sql = match &all[0].end {
+        End::Remove { .. } if archive => {
+            parameters.push((&outcomes, Type::TEXT_ARRAY));
+            ARCHIVE
+        }
+        End::Remove { .. } if is_lazy => DELETE_LAZILY,
+        End::Remove { .. } => DELETE,
+        End::PutBack { .. } => {
+            parameters.push((&delays, Type::INT8_ARRAY));
+            parameters.push((&counts, Type::BOOL_ARRAY));
+            parameters.push((&lefts, Type::BOOL_ARRAY));
+            parameters.push((&reasons, Type::TEXT_ARRAY));
+            PUT_BACK
+        }
+        End::Bury { .. } => {
+            parameters.push((&counts, Type::BOOL_ARRAY));
+            parameters.push((&reasons, Type::TEXT_ARRAY));
+            BURY
+        }
+    };
+    connection.run(sql, &parameters)?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Messages that are done, and may be lost with the server.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    ids: Vec<i64>,
+    tokens: Vec<String>,
+    outcomes: Vec<&'static str>,
+}
+
+impl Commits {
+    pub(super) fn of(commits: &[DeferredCommit<i64>]) -> Self {
+        Self {
+            ids: commits.iter().map(|commit| commit.tag).collect(),
+            tokens: commits.iter().map(|commit| commit.lease.token.to_string()).collect(),
+            outcomes: vec!["done"; commits.len()],
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The statement that carries them out.
+    pub(super) fn sql(&self, archive: bool) -> Sql {
+        if archive { ARCHIVE } else { DELETE_LAZILY }
+    }
+
+    pub(super) fn parameters(&self, archive: bool) -> Vec<Parameter<'_>> {
+        let mut parameters: Vec<Parameter<'_>> = vec![(&self.ids, Type::INT8_ARRAY), (&self.tokens, Type::TEXT_ARRAY)];
+        if archive {
+            parameters.push((&self.outcomes, Type::TEXT_ARRAY));
+        }
+        parameters
+    }
+
+    /// Of each, whether its lease was still this one.
+    pub(super) fn answers(&self, rows: &[Row]) -> Result<Vec<bool>, PostgresError> {
+        let gone = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<i64>, PostgresError>>()?;
+        Ok(self.ids.iter().map(|id| gone.contains(id)).collect())
+    }
+}
+
+/// Renews these leases, and says which are lost.
+pub(super) fn renew(connection: &mut Connection, leases: &[Lease]) -> Result<Vec<Lease>, PostgresError> {
+    if leases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<i64> = leases.iter().map(|lease| number(lease.id.as_str()).unwrap_or(-1)).collect();
+    let tokens: Vec<&str> = leases.iter().map(|lease| &*lease.token).collect();
+    let rows = connection.run(RENEW, &[(&ids, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY)])?;
+    let place = |row: &Row| -> Result<usize, PostgresError> {
+        let place: i64 = row.try_get(0)?;
+        Ok(usize::try_from(place - 1).unwrap_or(usize::MAX))
+    };
+    let held = rows.iter().map(place).collect::<Result<HashSet<_>, _>>()?;
+    let lost = leases.iter().enumerate().filter(|(place, _)| !held.contains(place));
+    Ok(lost.map(|(_, lease)| lease.clone()).collect())
+}

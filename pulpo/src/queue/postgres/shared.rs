@@ -1,0 +1,525 @@
+//! What all threads of a process share of one queue.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+
+use super::beat::Beat;
+use super::claim::{self, Claim, NextWaits};
+use super::connection::{Connection, Connector, Sql};
+use super::error::PostgresError;
+use super::group::Group;
+use super::options::PostgresOptions;
+use super::pool::Pool;
+use super::publish;
+use super::schema::{self, Missing};
+use super::settle::{self, Commits, Settled};
+use crate::clock::{Clock, Notify, SystemClock, lock};
+use crate::queue::prefetch::upkeep::{Next, Upkeep};
+use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, Prefetch};
+use crate::queue::{DequeueFilter, Lease, NewMessage, QueueError};
+
+/// How often publications of this process are told at most: PostgreSQL lets
+/// only one transaction at a time commit with a notification.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// How often delays are ended at most.
+const PROMOTE_EVERY: Duration = Duration::from_millis(5);
+
+/// How often leases that were not renewed are looked for, unless one is known
+/// to have ended.
+const END_SILENT_EVERY: Duration = Duration::from_millis(500);
+
+/// Longer than any lease: nothing is to be spared.
+const NO_OUTAGE: f64 = 1e18;
+
+/// Until something wakes it.
+const LONG: Duration = Duration::from_secs(3600);
+
+const TELL: Sql = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) options: PostgresOptions,
+    /// For errors.
+    pub(super) place: String,
+    pub(super) pool: Pool,
+    /// Whether the schema is as we need it.
+    is_prepared: AtomicBool,
+    /// How long a dequeue has waited.
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) signal: Arc<Notify>,
+    pub(super) interrupts: AtomicU64,
+    /// For what goes by real time, whatever the queue's clock is.
+    pub(super) real: SystemClock,
+    /// The random id of this process, which its leases begin with.
+    pub(super) id: String,
+    leases: AtomicU64,
+    /// Deliveries that nobody has settled.
+    pub(super) held: AtomicU64,
+    publications: Group<Vec<NewMessage>, Result<Vec<i64>, PostgresError>>,
+    settlements: Group<Settled, Result<bool, PostgresError>>,
+    claiming: Mutex<Claiming>,
+    outage: Mutex<Outage>,
+    told: Mutex<Told>,
+    /// The queues of our consumers.
+    pub(super) watched: Mutex<BTreeSet<String>>,
+    pub(super) beat: Beat,
+    pub(super) prefetch: Prefetch<Arc<Shared>>,
+    pub(super) upkeep: Arc<Upkeep>,
+}
+
+/// What the lanes know of the queue. Who claims holds it, so that the lanes of
+/// a process ask one after the other, and those that follow an empty answer
+/// need not ask.
+#[derive(Debug, Default)]
+struct Claiming {
+    promoted: Option<Duration>,
+    ended_silent: Option<Duration>,
+    /// When the first lease that we know of ends.
+    lease_ends: Option<Duration>,
+    /// Claims whose answers never came: what they leased is nobody's.
+    orphans: Vec<String>,
+    empty: Vec<Empty>,
+}
+
+/// There was nothing for this choice.
+#[derive(Debug)]
+struct Empty {
+    queues: Arc<[String]>,
+    filter: DequeueFilter,
+    generation: u64,
+    /// Until something is due.
+    until: Option<Duration>,
+}
+
+/// When the server could not be reached.
+#[derive(Debug, Default)]
+struct Outage {
+    fails: bool,
+    /// When the last one was over.
+    over: Option<Duration>,
+}
+
+/// Which publications were told to other processes.
+#[derive(Debug, Default)]
+struct Told {
+    at: Option<Duration>,
+    /// Those that are to be told soon.
+    waiting: BTreeSet<String>,
+}
+
+impl Shared {
+    /// Opens nothing.
+    pub(super) fn new(options: PostgresOptions, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            place: options.place(),
+            pool: Pool::new(Connector::new(options.clone())),
+            options,
+            is_prepared: AtomicBool::new(false),
+            signal: Notify::new(clock.clone()),
+            clock,
+            interrupts: AtomicU64::new(0),
+            real: SystemClock::new(),
+            id: new_id(),
+            leases: AtomicU64::new(1),
+            held: AtomicU64::new(0),
+            publications: Group::default(),
+            settlements: Group::default(),
+            claiming: Mutex::default(),
+            outage: Mutex::default(),
+            told: Mutex::default(),
+            watched: Mutex::default(),
+            beat: Beat::default(),
+            prefetch: Prefetch::default(),
+            upkeep: Arc::default(),
+        }
+    }
+
+    /// Sees, once, that the database is there and its schema as we need it.
+    pub(super) fn prepare(&self, missing: Missing) -> Result<(), PostgresError> {
+        if self.is_prepared.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let prepared = self.pool.take().and_then(|mut connection| {
+            schema::prepare(&mut connection, &self.options, missing)?;
+            // What it has prepared before a migration may be of no use, and a
+            // migration has no time limit.
+            connection.give_up();
+            Ok(())
+        });
+        self.note(prepared.as_ref().err());
+        prepared?;
+        self.is_prepared.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The same where a queue is to be made if there is none.
+    pub(super) fn prepared(&self) -> Result<(), PostgresError> {
+        self.prepare(Missing::Make)
+    }
+
+    fn connection(&self) -> Result<super::pool::Pooled<'_>, PostgresError> {
+        self.prepared()?;
+        let taken = self.pool.take();
+        if let Err(error) = &taken {
+            self.note(Some(error));
+        }
+        taken
+    }
+
+    /// Does `work` on a connection of the pool.
+    pub(super) fn with<R>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<R, PostgresError>,
+    ) -> Result<R, PostgresError> {
+        let done = self.connection().and_then(|mut connection| work(&mut connection));
+        self.note(done.as_ref().err());
+        done
+    }
+
+    /// The same for what may be done twice: once more if the connection was
+    /// over by then, as after a restart of the server.
+    pub(super) fn ask<R>(
+        &self,
+        work: impl Fn(&mut Connection) -> Result<R, PostgresError>,
+    ) -> Result<R, PostgresError> {
+        match self.with(&work) {
+            Err(error) if error.is_in_doubt() || error.is_foreign_session() => self.with(&work),
+            done => done,
+        }
+    }
+
+    pub(super) fn error(&self, verb: &str, error: PostgresError) -> QueueError {
+        error.into_queue_error(verb, &self.place)
+    }
+
+    /// Remembers whether the server could be reached.
+    pub(super) fn note(&self, error: Option<&PostgresError>) {
+        let fails = error.is_some_and(PostgresError::breaks_connection);
+        let mut outage = lock(&self.outage);
+        if outage.fails && !fails {
+            outage.over = Some(self.real.uptime());
+        }
+        outage.fails = fails;
+    }
+
+    /// For how many seconds leases could be renewed.
+    fn renewable_for(&self) -> f64 {
+        let outage = lock(&self.outage);
+        match outage.over {
+            _ if outage.fails => 0.0,
+            Some(over) => self.real.uptime().saturating_sub(over).as_secs_f64(),
+            None => NO_OUTAGE,
+        }
+    }
+
+    /// Keeps messages, with those of other threads in one transaction.
+    pub(super) fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<i64>, QueueError> {
+        publish::check(&messages, &self.place)?;
+        let queues: BTreeSet<String> = messages.iter().map(|message| message.queue.clone()).collect();
+        let kept = self.publications.submit(messages, |all| self.enqueue_all(&all));
+        let kept = kept.unwrap_or_else(|| Err(PostgresError::abandoned()));
+        let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
+        self.tell(queues);
+        Ok(ids)
+    }
+
+    fn enqueue_all(&self, all: &[Vec<NewMessage>]) -> Vec<Result<Vec<i64>, PostgresError>> {
+        let insert = |all: &[Vec<NewMessage>]| {
+            let messages: Vec<&NewMessage> = all.iter().flatten().collect();
+            self.with(|connection| publish::insert(connection, &messages))
+        };
+        match insert(all) {
+            Ok(ids) => {
+                let mut ids = ids.into_iter();
+                all.iter().map(|messages| Ok(ids.by_ref().take(messages.len()).collect())).collect()
+            }
+            // One of them was refused: that must not take the others along.
+            Err(error) if all.len() > 1 && !error.breaks_connection() => {
+                all.iter().map(|messages| insert(std::slice::from_ref(messages))).collect()
+            }
+            Err(error) => all.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    /// Tells all who wait for these queues, here and in other processes.
+    pub(super) fn tell(self: &Shared, queues: BTreeSet<String>) {
+        self.signal.notify();
+        if !self.options.notify {
+            return;
+        }
+        let now = self.real.uptime();
+        let mut told = lock(&self.told);
+        told.waiting.extend(queues);
+        if told.at.is_some_and(|at| now.saturating_sub(at) < TELL_EVERY) {
+            drop(told);
+            self.beat.nudge();
+            return;
+        }
+        told.at = Some(now);
+        let queues = std::mem::take(&mut told.waiting);
+        drop(told);
+        self.tell_now(&queues);
+    }
+
+    /// Tells what waits to be told, once it may be; how long until then.
+    pub(super) fn tell_waiting(&self) -> Option<Duration> {
+        let now = self.real.uptime();
+        let mut told = lock(&self.told);
+        if told.waiting.is_empty() {
+            return None;
+        }
+        let left = told.at.map_or(Duration::ZERO, |at| (at + TELL_EVERY).saturating_sub(now));
+        if !left.is_zero() {
+            return Some(left);
+        }
+        told.at = Some(now);
+        let queues = std::mem::take(&mut told.waiting);
+        drop(told);
+        self.tell_now(&queues);
+        None
+    }
+
+    fn tell_now(&self, queues: &BTreeSet<String>) {
+        let channel = self.options.channel();
+        // A notification holds eight thousand bytes; an empty one means all.
+        let mut payload = queues.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+        if payload.len() > 7000 || queues.contains("") {
+            payload.clear();
+        }
+        let told =
+            self.with(|connection| connection.run(TELL, &[(&channel, Type::TEXT), (&payload, Type::TEXT)]).map(drop));
+        if let Err(error) = told {
+            // They find it when they look, within two seconds.
+            tracing::debug!(%error, "cannot tell other processes of a publication");
+        }
+    }
+
+    /// Settles a lease, with those of other threads. False if it is lost.
+    pub(super) fn settle(&self, settled: Settled) -> Result<bool, QueueError> {
+        let archive = self.options.enable_archive;
+        let done = self.settlements.submit(settled, |all| {
+            let mut answers = Vec::new();
+            let with = self.with(|connection| {
+                answers = settle::settle(connection, &all, archive);
+                // Whether the server was reached.
+                answers.iter().find_map(|answer| answer.as_ref().err().cloned()).map_or(Ok(()), Err)
+            });
+            match with {
+                Err(error) if answers.is_empty() => all.iter().map(|_| Err(error.clone())).collect(),
+                _ => answers,
+            }
+        });
+        done.unwrap_or_else(|| Err(PostgresError::abandoned())).map_err(|error| self.error("settle at", error))
+    }
+
+    /// The token of a new lease.
+    fn token(&self) -> String {
+        format!("{}-{}", self.id, self.leases.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Carries out commits, and leases what is asked for.
+    fn exchange_with(
+        &self,
+        commits: &Commits,
+        request: &LeaseRequest,
+    ) -> Result<(Vec<bool>, Offer<i64>), PostgresError> {
+        let mut claiming = lock(&self.claiming);
+        // Before the look: what is told after it is news.
+        let generation = self.signal.generation();
+        let now = self.real.uptime();
+        self.beat.check()?;
+        self.release_orphans(&mut claiming)?;
+        let promote = claiming.promoted.is_none_or(|at| now.saturating_sub(at) >= PROMOTE_EVERY);
+        let over = claiming.lease_ends.is_some_and(|ends| ends <= now);
+        let end_silent = over || claiming.ended_silent.is_none_or(|at| now.saturating_sub(at) >= END_SILENT_EVERY);
+        let token = self.token();
+        let LeaseRequest { queues, filter, at_once, ahead } = request;
+        let claim = Claim { queues, filter, at_once: *at_once, ahead: *ahead, token: &token };
+        let spared = end_silent.then(|| self.renewable_for());
+        let archive = self.options.enable_archive;
+        let parameters = commits.parameters(archive);
+        let done = (!commits.is_empty()).then(|| (commits.sql(archive), parameters.as_slice()));
+        let time = self.clock.now();
+        let mut claimed = Ok(Vec::new());
+        let committed = self.with(|connection| {
+            let (committed, leased) = claim::exchange(connection, done, &claim, promote, spared, time);
+            claimed = leased;
+            committed
+        });
+        let committed = commits.answers(&committed?)?;
+        let leased = match claimed {
+            Ok(leased) => leased,
+            Err(error) => {
+                self.note(Some(&error));
+                if error.is_in_doubt() {
+                    claiming.orphans.push(token);
+                }
+                // What is committed must not be tried again; the next look
+                // says what is wrong.
+                return if commits.is_empty() { Err(error) } else { Ok((committed, Offer::NothingBefore(Some(time)))) };
+            }
+        };
+        if promote {
+            claiming.promoted = Some(now);
+        }
+        if end_silent {
+            claiming.ended_silent = Some(now);
+            claiming.lease_ends = None;
+        }
+        if !leased.is_empty() {
+            let first = leased.iter().map(|one| one.delivery.ttr).min().map(|ttr| now.saturating_add(ttr));
+            claiming.lease_ends = claiming.lease_ends.into_iter().chain(first).min();
+            return Ok((committed, Offer::Messages(leased)));
+        }
+        let NextWaits { due, lease_ends } = match self.with(NextWaits::of) {
+            Ok(next) => next,
+            Err(error) if commits.is_empty() => return Err(error),
+            Err(_) => return Ok((committed, Offer::NothingBefore(Some(time)))),
+        };
+        let now = self.real.uptime();
+        claiming.lease_ends = lease_ends.map(|ends| now.saturating_add(ends));
+        // A lease that is over and was not ended is spared.
+        let lease_ends = lease_ends.map(|ends| if ends.is_zero() { END_SILENT_EVERY } else { ends });
+        let until = due.into_iter().chain(lease_ends).min();
+        let until = until.map(|until| now.saturating_add(until.max(Duration::from_millis(1))));
+        claiming.empty.retain(|empty| empty.generation == generation && empty.queues != *queues);
+        claiming.empty.push(Empty { queues: queues.clone(), filter: filter.clone(), generation, until });
+        Ok((committed, Offer::NothingBefore(self.time_of(until))))
+    }
+
+    /// The time of day at this uptime.
+    fn time_of(&self, uptime: Option<Duration>) -> Option<DateTime<Utc>> {
+        let left = uptime?.saturating_sub(self.real.uptime());
+        self.clock.now().checked_add_signed(chrono::TimeDelta::from_std(left).ok()?)
+    }
+
+    fn release_orphans(&self, claiming: &mut Claiming) -> Result<(), PostgresError> {
+        if claiming.orphans.is_empty() {
+            return Ok(());
+        }
+        let tokens: Vec<&str> = claiming.orphans.iter().map(String::as_str).collect();
+        let ids = vec![None; tokens.len()];
+        self.with(|connection| claim::release(connection, &ids, &tokens))?;
+        claiming.orphans.clear();
+        Ok(())
+    }
+
+    /// Starts the thread that carries out what was deferred.
+    pub(super) fn start_upkeep(self: &Arc<Self>) {
+        let weak = Arc::downgrade(self);
+        let work = move || {
+            let Some(shared) = weak.upgrade() else { return Next::Never };
+            shared.prefetch.tend(&shared).map_or(Next::Wake(LONG), Next::After)
+        };
+        self.upkeep.start("pulpo-upkeep", work);
+    }
+
+    /// What a publication or a beat has changed may be of interest.
+    pub(super) fn wake(&self) {
+        self.signal.notify();
+    }
+}
+
+/// One that is shared, since each settles and leases for all.
+impl LeaseStore for Arc<Shared> {
+    /// The message's id.
+    type Tag = i64;
+    type Error = PostgresError;
+
+    fn exchange(&self, exchange: &Arc<Exchange<i64>>) -> Result<Exchanged<i64>, PostgresError> {
+        let commits = Commits::of(&exchange.commits);
+        if let Some(request) = &exchange.lease {
+            let (committed, leased) = self.exchange_with(&commits, request)?;
+            return Ok(Exchanged { committed, leased });
+        }
+        let archive = self.options.enable_archive;
+        let rows = self.with(|connection| connection.run(commits.sql(archive), &commits.parameters(archive)))?;
+        Ok(Exchanged { committed: commits.answers(&rows)?, leased: Offer::NothingBefore(None) })
+    }
+
+    fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), PostgresError> {
+        let ids: Vec<_> = leases.iter().map(|lease| Some(settle::number(lease.id.as_str()).unwrap_or(-1))).collect();
+        let tokens: Vec<&str> = leases.iter().map(|lease| &*lease.token).collect();
+        self.ask(|connection| claim::release(connection, &ids, &tokens))?;
+        self.tell(queues.iter().cloned().collect());
+        Ok(())
+    }
+
+    /// What was empty is so still, if nothing was heard since: an idle process
+    /// asks for nothing.
+    fn look(&self, request: &LeaseRequest) -> Result<Look, PostgresError> {
+        let generation = self.signal.generation();
+        let empty = lock(&self.claiming).is_empty(&request.queues, &request.filter, generation, self.real.uptime());
+        Ok(empty.map_or(Look::Unknown, |until| Look::NothingBefore(self.time_of(until))))
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn generation(&self) -> u64 {
+        self.signal.generation()
+    }
+
+    fn wake_upkeep(&self) {
+        self.upkeep.wake();
+    }
+}
+
+impl Claiming {
+    /// `Some` if there was nothing, and nobody has said anything since: with
+    /// the time until which that holds.
+    fn is_empty(
+        &self,
+        queues: &Arc<[String]>,
+        filter: &DequeueFilter,
+        generation: u64,
+        now: Duration,
+    ) -> Option<Option<Duration>> {
+        let fits = |empty: &&Empty| {
+            empty.generation == generation
+                && empty.queues == *queues
+                && empty.filter == *filter
+                && empty.until.is_none_or(|until| now < until)
+        };
+        self.empty.iter().find(fits).map(|empty| empty.until)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = self.tell_last();
+        self.upkeep.end();
+        self.beat.end();
+        if self.held.load(Ordering::SeqCst) == 0 && self.prefetch.is_empty() && self.beat.has_begun() {
+            let left = self.with(|connection| super::beat::unregister(connection, &self.id));
+            if let Err(error) = left {
+                tracing::debug!(%error, "cannot say that this process has ended: others will notice");
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// At the end nothing may wait any longer.
+    fn tell_last(&self) -> Option<()> {
+        let queues = std::mem::take(&mut lock(&self.told).waiting);
+        (!queues.is_empty()).then(|| self.tell_now(&queues))
+    }
+}
+
+/// Random, so that no two processes have the same, on whatever machine.
+fn new_id() -> String {
+    let mut bytes = [0; 10];
+    if getrandom::fill(&mut bytes).is_err() {
+        // No source of randomness: time and process must do.
+        fastrand::fill(&mut bytes);
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,322 @@
+//! Real PostgreSQL servers, each with a data folder of its own on a port that
+//! was free, and real poolers before them.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::beanstalkd::free_port;
+
+/// A server, stopped when this is dropped.
+#[derive(Debug)]
+pub struct PostgresServer {
+    folder: TempDir,
+    port: u16,
+    settings: Vec<String>,
+    child: Option<Child>,
+}
+
+impl PostgresServer {
+    /// One that trusts everybody on this machine, and does not wait for the
+    /// disk: a server that is killed loses nothing by that.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL, or it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::with_settings(&["fsync=off", "full_page_writes=off"])
+    }
+
+    /// One that waits for the disk as it does in production.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL, or it does not start.
+    #[must_use]
+    pub fn durable() -> Self {
+        Self::with_settings(&["shared_buffers=128MB", "max_wal_size=2GB"])
+    }
+
+    /// One with these settings.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL, or it does not start.
+    #[must_use]
+    pub fn with_settings(settings: &[&str]) -> Self {
+        let folder = TempDir::with_prefix("postgres-").expect("a folder");
+        give(folder.path());
+        let data = folder.path().join("data");
+        let made = owned(Command::new(program("initdb")).arg("-D").arg(&data))
+            .args(["--auth=trust", "--username=postgres", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"])
+            .output()
+            .expect("run initdb");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut server = Self { folder, port: free_port(), settings, child: None };
+        // Between the look for a free port and its use another may take it.
+        for _ in 0..20 {
+            if server.launch() {
+                return server;
+            }
+            server.port = free_port();
+        }
+        panic!("PostgreSQL does not start: {}", server.log());
+    }
+
+    /// One that the tests of this process share, each in a schema of its own:
+    /// it is stopped with the last of them.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL, or it does not start.
+    #[must_use]
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(Self::start());
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of its database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The URL of a queue that nobody else uses.
+    #[must_use]
+    pub fn fresh_url(&self) -> String {
+        static SCHEMAS: AtomicU32 = AtomicU32::new(1);
+        format!("{}?schema=queue_{}", self.url(), SCHEMAS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Stops it at once, as a crash would: what was not written is not.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    pub fn kill(&mut self) {
+        self.signal("QUIT");
+        let ended = self.child.take().expect("it runs").wait();
+        ended.expect("wait for PostgreSQL");
+    }
+
+    /// Starts it again as it was, after [`PostgresServer::kill`].
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.launch() {
+            assert!(Instant::now() < deadline, "PostgreSQL does not start again: {}", self.log());
+        }
+    }
+
+    /// Sends its first process a signal: `STOP`, `CONT`, `QUIT`.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().expect("it runs").id();
+        let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
+        assert!(status.expect("run kill").success(), "kill -{name}");
+    }
+
+    /// What psql prints for these statements, columns apart by `|`.
+    ///
+    /// # Panics
+    /// If one of them fails.
+    #[must_use]
+    pub fn psql(&self, sql: &str) -> String {
+        self.try_psql(sql).unwrap_or_else(|error| panic!("psql: {error}"))
+    }
+
+    /// The same, or what psql says of the error.
+    ///
+    /// # Errors
+    /// If a statement fails.
+    ///
+    /// # Panics
+    /// If psql cannot be run.
+    pub fn try_psql(&self, sql: &str) -> Result<String, String> {
+        let said = Command::new(program("psql"))
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-c", sql])
+            .output()
+            .expect("run psql");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if said.status.success() { Ok(text(&said.stdout)) } else { Err(text(&said.stderr)) }
+    }
+
+    /// Whether it could be started.
+    fn launch(&mut self) -> bool {
+        let data = self.folder.path().join("data");
+        // Of a server that was killed.
+        let _ = fs::remove_file(data.join("postmaster.pid"));
+        let log = fs::File::create(self.folder.path().join("log")).expect("a log");
+        let mut command = Command::new(program("postgres"));
+        owned(command.arg("-D").arg(&data)).args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+        ]);
+        command.args(["-c", "max_connections=200", "-c", "autovacuum_naptime=5s", "-p", &self.port.to_string()]);
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("run postgres");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if child.try_wait().expect("wait for postgres").is_some() {
+                return false;
+            }
+            if is_ready(self.port) {
+                self.child = Some(child);
+                return true;
+            }
+            assert!(Instant::now() < deadline, "PostgreSQL does not answer: {}", self.log());
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // At once, its children too.
+            let _ = Command::new("kill").arg("-QUIT").arg(child.id().to_string()).status();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A pgbouncer that hands out connections by the transaction, stopped when
+/// this is dropped.
+#[derive(Debug)]
+pub struct Pooler {
+    _folder: TempDir,
+    port: u16,
+    child: Child,
+}
+
+impl Pooler {
+    /// Before this server, with so many connections to it.
+    ///
+    /// # Panics
+    /// If there is no pgbouncer, or it does not start.
+    #[must_use]
+    pub fn start(server: &PostgresServer, connections: u32) -> Self {
+        let folder = TempDir::with_prefix("pgbouncer-").expect("a folder");
+        give(folder.path());
+        let port = free_port();
+        let users = folder.path().join("users");
+        fs::write(&users, "\"postgres\" \"\"\n").expect("the users");
+        let file = folder.path().join("pgbouncer.ini");
+        let settings = format!(
+            "[databases]\npostgres = host=127.0.0.1 port={} dbname=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n\
+             default_pool_size = {connections}\nmax_client_conn = 500\nserver_reset_query_always = 0\n",
+            server.port(),
+            users.display()
+        );
+        fs::write(&file, settings).expect("the settings");
+        for file in [&users, &file] {
+            give(file);
+        }
+        let mut command = Command::new("pgbouncer");
+        let child = owned(command.arg(&file))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("expected pgbouncer to be installed (apt-get install pgbouncer)");
+        let pooler = Self { _folder: folder, port, child };
+        crate::wait::until("pgbouncer answers", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        pooler
+    }
+
+    /// The URL of a queue behind it.
+    #[must_use]
+    pub fn url(&self, schema: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres?schema={schema}&notify=false", self.port)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program of the newest PostgreSQL that is installed.
+fn program(name: &str) -> PathBuf {
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let version = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let newest = installed.map(|entry| entry.path()).max_by_key(|path| version(path));
+    let program = newest.map_or_else(|| PathBuf::from(name), |path| path.join("bin").join(name));
+    assert!(
+        program.components().count() == 1 || program.exists(),
+        "expected {} (apt-get install postgresql)",
+        program.display()
+    );
+    program
+}
+
+/// PostgreSQL and pgbouncer refuse to run as root: then they are the user's
+/// that the distribution made for them.
+fn owned(command: &mut Command) -> &mut Command {
+    match server_user() {
+        Some((user, group)) => command.uid(user).gid(group),
+        None => command,
+    }
+}
+
+/// Gives the file to that user.
+fn give(path: &Path) {
+    if let Some((user, group)) = server_user() {
+        chown(path, Some(user), Some(group)).expect("a file for the server");
+    }
+    if path.is_dir() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).expect("a folder for the server");
+    }
+}
+
+/// Who it is, if we are root.
+fn server_user() -> Option<(u32, u32)> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    if ids.split_whitespace().nth(1)? != "0" {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").expect("the users of this machine");
+    let user = users.lines().find(|line| line.starts_with("postgres:")).expect("the user postgres");
+    let mut fields = user.split(':').skip(2).map(|id| id.parse().expect("an id"));
+    Some((fields.next()?, fields.next()?))
+}
+
+/// Whether a server answers here that is ready for statements.
+fn is_ready(port: u16) -> bool {
+    let said = Command::new(program("pg_isready"))
+        .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string(), "-t", "5"])
+        .status();
+    said.is_ok_and(|status| status.success())
+}
