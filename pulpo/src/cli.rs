@@ -42,6 +42,7 @@ mod stats;
 mod table;
 mod terminal;
 mod text;
+mod transfer;
 mod work;
 
 /// What the binary says of itself.
@@ -124,6 +125,8 @@ enum Command {
     Outbox(outbox::OutboxArguments),
     /// Serve a page to look at the queue, and to act on it
     Dashboard(dashboard::DashboardArguments),
+    /// Move everything from this queue to another one
+    Move(transfer::MoveArguments),
     /// Copy the embedded queue into a file, while it is used
     Backup(queues::BackupArguments),
     /// List the handlers of this program
@@ -301,6 +304,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Pause(arguments) => queues::pause(&existing()?, &arguments, out),
         Command::Resume(arguments) => queues::resume(&existing()?, &arguments, out),
         Command::Stats(arguments) => stats::run(&existing()?, &arguments, out),
+        Command::Move(arguments) => transfer::run(&sources, &arguments, out),
         Command::Relay(arguments) => relay::run(Config::load_from(&sources)?, &arguments, out),
         Command::Outbox(arguments) => outbox::run(&|| Ok(Config::load_from(&sources)?), &arguments, out),
         Command::Dashboard(arguments) => dashboard::run(&existing()?, &arguments, out),

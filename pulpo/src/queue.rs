@@ -25,6 +25,7 @@ mod error;
 #[cfg(feature = "file")]
 pub mod file;
 mod filter;
+mod import;
 mod in_database;
 mod outbox_ids;
 #[cfg(feature = "postgres")]
@@ -37,6 +38,7 @@ mod stats;
 pub use dequeue_filter::DequeueFilter;
 pub use error::{Forked, QueueError};
 pub use filter::Filter;
+pub use import::{Import, Imported};
 pub use in_database::InDatabase;
 pub use outbox_ids::OutboxIds;
 pub use settlement::{Settlement, enqueue_follow_ups};
@@ -76,6 +78,12 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// What takes each [`NewMessage::outbox_id`] once; `None` if the queue
     /// cannot tell whether it has taken one before.
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
+        None
+    }
+
+    /// What takes messages over from another queue; `None` if the queue keeps
+    /// nothing of what has become of them there.
+    fn import(&self) -> Option<&dyn Import> {
         None
     }
 

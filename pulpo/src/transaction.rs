@@ -19,7 +19,7 @@ use crate::queue::{InDatabase, NewMessage};
 mod postgres;
 #[cfg(feature = "rusqlite")]
 mod rusqlite;
-#[cfg(any(feature = "sqlx-sqlite", feature = "sqlx-postgres"))]
+#[cfg(any(feature = "sqlx-08", feature = "sqlx-09"))]
 mod sqlx;
 #[cfg(feature = "tokio-postgres")]
 mod tokio_postgres;

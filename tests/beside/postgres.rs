@@ -13,6 +13,15 @@ fn add(order: queue::Order, orders: pulpo::State<Orders>) {
     orders.lock().expect("no handler has panicked").push(order.number);
 }
 
+/// Compiled, as there is no server to run it against.
+#[allow(dead_code)]
+async fn publish(pool: &PgPool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut transaction = pool.begin().await?;
+    pulpo::outbox::create_async(&mut *transaction).await?;
+    pulpo::publish_in_async(&mut *transaction, queue::Order { number: 1 }).await?;
+    Ok(transaction.commit().await?)
+}
+
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let pool = {

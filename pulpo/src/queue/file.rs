@@ -25,8 +25,8 @@ use self::opened::Opened;
 use self::shared::Shared;
 use self::writer::Durability;
 use super::{
-    Capabilities, Consumer, Enqueued, Filter, Inspection, MessageState, NewMessage, OutboxIds, QueueAdapter,
-    QueueError, Stats, StoredMessage,
+    Capabilities, Consumer, Enqueued, Filter, Import, Imported, Inspection, MessageState, NewMessage, OutboxIds,
+    QueueAdapter, QueueError, Stats, StoredMessage,
 };
 use crate::clock::Clock;
 use crate::message::MessageId;
@@ -41,6 +41,7 @@ mod dequeue;
 mod error;
 mod folder;
 mod grace;
+mod import;
 mod inspect;
 mod lease;
 mod lease_store;
@@ -213,6 +214,10 @@ impl QueueAdapter for FileQueue {
         Some(self)
     }
 
+    fn import(&self) -> Option<&dyn Import> {
+        Some(self)
+    }
+
     fn interrupt(&self) {
         // Nobody waits in a fork.
         if self.0.check().is_err() {
@@ -222,6 +227,17 @@ impl QueueAdapter for FileQueue {
         self.0.writer.patience().hurry();
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.signal.notify();
+    }
+}
+
+impl Import for FileQueue {
+    fn import(&self, messages: Vec<Imported>) -> Result<Vec<Enqueued>, QueueError> {
+        self.0.check()?;
+        let now = self.0.now();
+        let ids =
+            self.0.writer.write(Durability::Synced, move |connection| import::insert(connection, &messages, now))?;
+        self.0.notify_all();
+        Ok(ids.into_iter().map(Enqueued::new).collect())
     }
 }
 

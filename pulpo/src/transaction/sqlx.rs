@@ -7,11 +7,13 @@
 use super::{AsyncSqlClient, BoxError, Dialect};
 
 /// sqlx 0.8.
+#[cfg(feature = "sqlx-08")]
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Sqlx08;
 
 /// sqlx 0.9.
+#[cfg(feature = "sqlx-09")]
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Sqlx09;
@@ -48,8 +50,10 @@ macro_rules! client {
     };
 }
 
+#[cfg(feature = "sqlx-08")]
 client!(sqlx_08, Sqlx08, where
     for<'q> <C::Database as sqlx_08::Database>::Arguments<'q>: sqlx_08::IntoArguments<'q, C::Database>);
+#[cfg(feature = "sqlx-09")]
 client!(sqlx_09, Sqlx09, where
     <C::Database as sqlx_09::Database>::Arguments: sqlx_09::IntoArguments<C::Database>);
 

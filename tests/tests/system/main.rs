@@ -44,3 +44,4 @@ mod readme;
 mod rolling_deploys;
 mod time;
 mod torture;
+mod transfer;

@@ -1,0 +1,331 @@
+//! `move`: everything from one queue to another.
+//!
+//! A message is written into the other queue before it is deleted from this one,
+//! so a kill loses none. Where the other queue knows what it has taken, it takes
+//! none twice either. This queue hands nothing out while its messages move.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use super::interrupt::Interrupt;
+use super::show::{self, counted};
+use super::{Done, Format, WrongUsage, terminal};
+use crate::config::{Config, Sources};
+use crate::instance::Pulpo;
+use crate::message::MessageId;
+use crate::queue::backend::Purpose;
+use crate::queue::{Filter, Imported, MessageState, QueueAdapter, QueueError, StoredMessage};
+use crate::report::chain;
+
+/// How many messages are looked at in one go.
+const PAGE: usize = 5000;
+
+/// How many messages are moved at once.
+const PART: usize = 256;
+
+/// How long this queue is paused for, and how often that is renewed: if the
+/// command is killed, the pause ends soon.
+const PAUSE: Duration = Duration::from_secs(60);
+const RENEW_PAUSE: Duration = Duration::from_secs(15);
+
+/// What can be moved: all but what a worker has.
+const FREE: [MessageState; 3] = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  move --to beanstalkd://jobs.internal:11300
+                             from the queue of the configuration to this one
+  move --to postgres://shop@db.internal/shop --dry-run
+                             how many messages there are
+  PULPO_QUEUE=file:old my-worker move --to file:new
+
+Ready, delayed and buried messages move, the oldest first, with priority, delay and ttr; the embedded queue and \
+PostgreSQL also keep attempts and reasons. What a worker has at that moment stays, and so does what the other queue \
+cannot keep: then it says so, with exit code 1, and can be run again. While it moves, this queue hands nothing out.
+
+Killed in the middle, it has lost nothing. Run it again: between database queues no message is then doubled; one that \
+comes from beanstalkd or goes there may be.")]
+pub(super) struct MoveArguments {
+    /// The other queue, as the key `queue` names one
+    #[arg(long, value_name = "QUEUE")]
+    to: String,
+    /// Say how many messages there are, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What has become of the messages.
+#[derive(Debug, Default, Serialize)]
+struct Moved {
+    /// They are in the other queue, and no longer in this one.
+    moved: u64,
+    /// A worker took them while they moved: they are in both queues.
+    taken: u64,
+    /// A worker has them.
+    running: u64,
+    /// The other queue does not take them.
+    refused: u64,
+}
+
+pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Write) -> Done {
+    let config = Config::load_from(sources)?;
+    let mut other = sources.clone();
+    other.overrides.push(("queue".to_owned(), arguments.to.clone()));
+    let other = Config::load_from(&other)?;
+    let (here, there) = (config.backend.to_string(), other.backend.to_string());
+    if here == there {
+        return Err(WrongUsage(format!("expected another queue than {here} for --to")).into());
+    }
+    let from = Pulpo::for_command(config, Purpose::Administration)?;
+    if arguments.dry_run {
+        return dry_run(&from, &there, arguments.format.json, out);
+    }
+    let to = Pulpo::for_command(other, Purpose::Publication)?;
+    let interrupt = Interrupt::listen()?;
+    let mut transfer = Transfer {
+        from: &**from.queue(),
+        to: &**to.queue(),
+        here,
+        moved: Moved::default(),
+        refused: BTreeSet::new(),
+        paused: BTreeSet::new(),
+        paused_at: None,
+    };
+    let done = transfer.all(&interrupt);
+    let Transfer { mut moved, refused, .. } = transfer;
+    moved.refused = refused.len() as u64;
+    let broke_off = match &done {
+        Err(error) => Some(chain(error)),
+        Ok(()) => interrupt.has_come().then(|| "it was interrupted; run it again to go on".to_owned()),
+    };
+    if arguments.format.json {
+        let mut shown = serde_json::to_value(&moved)?;
+        shown["to"] = json!(there);
+        shown["dry_run"] = json!(false);
+        shown["error"] = json!(broke_off);
+        show::json(out, &shown)?;
+    } else {
+        writeln!(out, "moved {} to {}", counted(moved.moved, "message"), show::visible(&there))?;
+    }
+    let problems = [
+        (moved.running, "with a worker, and stays here: run this again when it is done"),
+        (moved.refused, "refused by the other queue, and stays here: the log says why"),
+        (moved.taken, "taken by a worker while it moved: it is in both queues"),
+    ];
+    let problems = problems.into_iter().filter(|(count, _)| *count > 0);
+    let problems: Vec<_> =
+        problems.map(|(count, why)| format!("{} {why}", counted(count, "message"))).chain(broke_off).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
+}
+
+fn dry_run(from: &Pulpo, there: &str, as_json: bool, out: &mut dyn Write) -> Done {
+    let counts = from.queue().stats()?.counts;
+    let sum = |of: fn(&crate::queue::Counts) -> u64| counts.iter().map(of).sum::<u64>();
+    let (ready, delayed, buried) =
+        (sum(|counts| counts.ready), sum(|counts| counts.delayed), sum(|counts| counts.buried));
+    let running = sum(|counts| counts.reserved);
+    let all = ready + delayed + buried;
+    if as_json {
+        let moved = Moved { moved: all, running, ..Moved::default() };
+        let mut shown = serde_json::to_value(&moved)?;
+        shown["to"] = json!(there);
+        shown["dry_run"] = json!(true);
+        shown["error"] = json!(null);
+        return show::json(out, &shown);
+    }
+    let there = show::visible(there);
+    writeln!(
+        out,
+        "would move {} to {there}: {ready} ready, {delayed} delayed, {buried} buried; {running} with a worker",
+        counted(all, "message")
+    )?;
+    Ok(())
+}
+
+struct Transfer<'a> {
+    from: &'a dyn QueueAdapter,
+    to: &'a dyn QueueAdapter,
+    here: String,
+    moved: Moved,
+    /// Those that the other queue does not take.
+    refused: BTreeSet<MessageId>,
+    /// The queues that are paused, and since when.
+    paused: BTreeSet<String>,
+    paused_at: Option<Instant>,
+}
+
+impl Transfer<'_> {
+    /// Moves until nothing is left that can be moved.
+    fn all(&mut self, interrupt: &Interrupt) -> Result<(), QueueError> {
+        let before = self.from.stats()?;
+        let moved = self.rounds(interrupt);
+        // Also after an error. What was paused before is paused again.
+        for queue in &self.paused {
+            let left = before.paused_until(queue).and_then(|until| (until - Utc::now()).to_std().ok());
+            self.from.pause(queue, left.unwrap_or_default()).or_else(unknown_is_fine)?;
+        }
+        moved
+    }
+
+    fn rounds(&mut self, interrupt: &Interrupt) -> Result<(), QueueError> {
+        loop {
+            self.pause()?;
+            let ids = self.ids()?;
+            let round = ids.len();
+            if round == 0 || interrupt.has_come() {
+                break;
+            }
+            let progress = (round > PART).then(|| terminal::progress(round as u64));
+            for part in ids.chunks(PART) {
+                if interrupt.has_come() {
+                    break;
+                }
+                self.pause()?;
+                self.part(part)?;
+                if let Some(progress) = &progress {
+                    progress.inc(part.len() as u64);
+                }
+            }
+            if let Some(progress) = progress {
+                progress.finish_and_clear();
+            }
+        }
+        self.moved.running = self.from.stats()?.counts.iter().map(|counts| counts.reserved).sum();
+        Ok(())
+    }
+
+    /// Keeps workers from taking what is about to move.
+    fn pause(&mut self) -> Result<(), QueueError> {
+        if !self.from.capabilities().pauses || self.paused_at.is_some_and(|since| since.elapsed() < RENEW_PAUSE) {
+            return Ok(());
+        }
+        for queue in queues(&self.from.stats()?) {
+            self.from.pause(&queue, PAUSE).or_else(unknown_is_fine)?;
+            self.paused.insert(queue);
+        }
+        self.paused_at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// What there is to move, the oldest first.
+    fn ids(&self) -> Result<Vec<MessageId>, QueueError> {
+        let mut ids = Vec::new();
+        let mut after = None;
+        loop {
+            let mut filter = FREE.into_iter().fold(Filter::all().limit(PAGE), Filter::state);
+            filter.after = after;
+            let page = self.from.list(&filter)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            ids.extend(page.into_iter().map(|message| message.id).filter(|id| !self.refused.contains(id)));
+        }
+        ids.reverse();
+        Ok(ids)
+    }
+
+    fn part(&mut self, ids: &[MessageId]) -> Result<(), QueueError> {
+        let filter = FREE.into_iter().fold(Filter::all().ids(ids.iter().cloned()), Filter::state);
+        let mut messages = self.from.list(&filter)?;
+        messages.reverse();
+        let (mut moving, mut imported) = (Vec::new(), Vec::new());
+        for message in messages {
+            let (id, outbox_id) = (message.id.clone(), self.once(&message));
+            match Imported::of(message) {
+                Some(mut message) => {
+                    message.message.outbox_id = outbox_id;
+                    moving.push(id);
+                    imported.push(message);
+                }
+                None => self.refuse(id, &"its text is not UTF-8"),
+            }
+        }
+        let marks: Vec<_> = imported.iter().filter_map(|message| message.message.outbox_id.clone()).collect();
+        let kept = self.import(moving, imported)?;
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let of = kept.len() as u64;
+        let deleted = self.from.delete(&Filter::all().ids(kept))?;
+        self.moved.moved += deleted;
+        self.moved.taken += of.saturating_sub(deleted);
+        if let (Some(known), false) = (self.to.outbox_ids(), marks.is_empty()) {
+            known.rows_are_gone(&marks)?;
+        }
+        Ok(())
+    }
+
+    /// Writes them into the other queue, and says which it has.
+    fn import(&mut self, ids: Vec<MessageId>, messages: Vec<Imported>) -> Result<Vec<MessageId>, QueueError> {
+        if let Some(import) = self.to.import() {
+            return match import.import(messages.clone()) {
+                Ok(_) => Ok(ids),
+                Err(error) if error.is_transient() => Err(error),
+                // One that cannot be kept keeps none back.
+                Err(_) => self.one_by_one(ids, messages, |message| import.import(vec![message]).map(drop)),
+            };
+        }
+        let to = self.to;
+        self.one_by_one(ids, messages, |message| {
+            if message.is_buried {
+                return Err(QueueError::Unsupported(
+                    "keep a message buried that comes from elsewhere: `kick` it first",
+                ));
+            }
+            to.enqueue(vec![message.message]).map(drop)
+        })
+    }
+
+    fn one_by_one(
+        &mut self,
+        ids: Vec<MessageId>,
+        messages: Vec<Imported>,
+        keep: impl Fn(Imported) -> Result<(), QueueError>,
+    ) -> Result<Vec<MessageId>, QueueError> {
+        let mut kept = Vec::new();
+        for (id, message) in ids.into_iter().zip(messages) {
+            match keep(message) {
+                Ok(()) => kept.push(id),
+                // Those before are deleted here first.
+                Err(error) if error.is_transient() && !kept.is_empty() => break,
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => self.refuse(id, &chain(&error)),
+            }
+        }
+        Ok(kept)
+    }
+
+    fn refuse(&mut self, id: MessageId, why: &dyn std::fmt::Display) {
+        tracing::warn!(id = id.as_str(), "the other queue does not take the message: {why}");
+        self.refused.insert(id);
+    }
+
+    /// By what the other queue knows the message again, should this command be
+    /// killed before it is deleted here. Only of a queue that gives an id once,
+    /// and knows exactly when it did: else a new message could be taken for an
+    /// old one.
+    fn once(&self, message: &StoredMessage) -> Option<String> {
+        let (published, _) = (message.enqueued_at?, self.from.outbox_ids()?);
+        Some(format!("move/{}/{}/{}", self.here, message.id, published.timestamp_micros()))
+    }
+}
+
+fn queues(stats: &crate::queue::Stats) -> BTreeSet<String> {
+    stats.counts.iter().map(|counts| counts.queue.clone()).collect()
+}
+
+/// A queue that has become empty may be gone.
+fn unknown_is_fine(error: QueueError) -> Result<(), QueueError> {
+    match error {
+        QueueError::NoSuchQueue { .. } => Ok(()),
+        error => Err(error),
+    }
+}

@@ -1,0 +1,60 @@
+//! Messages of another queue, with what has become of them there.
+
+use rusqlite::{Connection, params};
+
+use super::counts::{self, Changes};
+use super::{micros, micros_up, outbox_ids, schema};
+use crate::message::MessageId;
+use crate::queue::{Imported, MessageState};
+
+/// Keeps them, and says their ids.
+pub(super) fn insert(connection: &Connection, messages: &[Imported], now: i64) -> rusqlite::Result<Vec<MessageId>> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO message(queue, kind, state, priority, due, ttr, attempts, lost, due_since, enqueued_at, since,
+            last_error, last_error_at, text)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?;
+    let mut insert_long = connection.prepare_cached("INSERT INTO long_text(id, text) VALUES (?1, ?2)")?;
+    let mut ids = Vec::with_capacity(messages.len());
+    let mut counts = Changes::default();
+    for Imported { message, attempts, abandoned, is_buried, enqueued_at, last_error, last_error_at } in messages {
+        if let Some(id) = outbox_ids::taken(connection, message)? {
+            ids.push(id);
+            continue;
+        }
+        let kind = counts::kind(connection, &message.queue, &message.request_type)?;
+        let due = message.delay.map(micros_up).filter(|due| *due > now && !is_buried);
+        let state = match due {
+            _ if *is_buried => MessageState::Buried,
+            Some(_) => MessageState::Delayed,
+            None => MessageState::Ready,
+        };
+        let (enqueued_at, last_error_at) = (enqueued_at.map_or(now, micros), last_error_at.map(micros));
+        let is_long = message.text.len() > schema::LONGEST_INLINE_TEXT;
+        let id = insert.insert(params![
+            message.queue,
+            kind,
+            schema::code(state),
+            message.priority.get(),
+            due,
+            i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, schema::LONGEST_TTR),
+            attempts,
+            abandoned,
+            due.unwrap_or(now),
+            enqueued_at,
+            // A buried one has been so since its error.
+            last_error_at.filter(|_| *is_buried).unwrap_or(now),
+            last_error,
+            last_error_at,
+            (!is_long).then_some(&message.text),
+        ])?;
+        if is_long {
+            insert_long.execute(params![id, message.text])?;
+        }
+        outbox_ids::remember(connection, message, id)?;
+        counts.add(kind, state);
+        ids.push(MessageId::from(id.to_string()));
+    }
+    counts.write(connection)?;
+    Ok(ids)
+}

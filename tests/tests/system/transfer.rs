@@ -1,0 +1,188 @@
+//! `move`: everything from one queue to another.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pulpo::queue::{DequeueFilter, Filter, MessageState, NewMessage, Settlement, StoredMessage};
+use pulpo::{Config, Priority, Pulpo};
+use pulpo_tests::program::{CommandOutput, Sandbox};
+use pulpo_tests::wait::within;
+use serde_json::{Value, json};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_order_service");
+
+fn open(url: &str) -> Pulpo {
+    Pulpo::new(Config::default().queue(url).expect("a queue")).expect("opened")
+}
+
+fn file(place: &Sandbox, name: &str) -> String {
+    format!("file:{}", place.path(name).display())
+}
+
+fn message(number: usize) -> NewMessage {
+    let text = json!({ "header": { "request_type": "order_paid" }, "body": { "id": number, "pad": "x".repeat(600) } });
+    let mut message =
+        NewMessage::new(if number.is_multiple_of(3) { "mail" } else { "orders" }, "order_paid", text.to_string());
+    message.priority = Priority::new((number % 5) as u32);
+    message.ttr = Duration::from_secs(77);
+    message
+}
+
+/// Ready, delayed and buried messages, some of which have failed before.
+fn fill(pulpo: &Pulpo, ready: usize) {
+    let queues = ["mail".to_owned(), "orders".to_owned()];
+    let mut consumer = pulpo.queue().consumer(&queues).expect("a consumer");
+    let mut settle = |number, mut settlement| {
+        pulpo.queue().enqueue(vec![message(number)]).expect("enqueued");
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeued").expect("one");
+        consumer.settle(&delivery.lease, &mut settlement).expect("settled");
+    };
+    settle(1, Settlement::bury("no recipient", true));
+    settle(2, Settlement::rollback(Duration::from_secs(3600), "refused", true));
+    settle(3, Settlement::rollback(Duration::ZERO, "once", true));
+    drop(consumer);
+    let mut later = message(4);
+    later.delay = Some("2100-01-01T00:00:00Z".parse().expect("a time"));
+    let others = (5..5 + ready).map(message);
+    pulpo.queue().enqueue(std::iter::once(later).chain(others).collect()).expect("enqueued");
+}
+
+/// What a queue shows of each message, by the number in its body.
+fn shown(pulpo: &Pulpo) -> BTreeMap<u64, Vec<StoredMessage>> {
+    let mut all: BTreeMap<u64, Vec<StoredMessage>> = BTreeMap::new();
+    for stored in pulpo.queue().list(&Filter::all()).expect("listed") {
+        let message: Value = serde_json::from_slice(&stored.text).expect("JSON");
+        all.entry(message["body"]["id"].as_u64().expect("a number")).or_default().push(stored);
+    }
+    all
+}
+
+fn move_to(place: &Sandbox, from: &str, to: &str, more: &[&str]) -> CommandOutput {
+    let arguments: Vec<&str> = ["move", "--to", to].iter().chain(more).copied().collect();
+    place.to_end(place.command(WORKER, &arguments).env("PULPO_QUEUE", from))
+}
+
+#[test]
+fn everything_moves_with_its_place_its_attempts_and_its_reason() {
+    let place = Sandbox::new();
+    let (here, there) = (file(&place, "old"), file(&place, "new"));
+    let old = open(&here);
+    fill(&old, 300);
+    let before = shown(&old);
+    let dry = move_to(&place, &here, &there, &["--dry-run"]);
+    assert!(
+        dry.out.starts_with("would move 304 messages to file:") && dry.out.contains("2 delayed, 1 buried"),
+        "{}",
+        dry.out
+    );
+    assert!(!place.path("new").exists(), "a dry run makes nothing");
+    old.queue().pause("mail", Duration::from_secs(3000)).expect("paused");
+
+    let moved = move_to(&place, &here, &there, &["--json"]);
+    assert_eq!((moved.code, moved.err.as_str()), (0, ""));
+    let moved: Value = serde_json::from_str(&moved.out).expect("JSON");
+    assert_eq!((&moved["moved"], &moved["running"], &moved["taken"]), (&json!(304), &json!(0), &json!(0)));
+    assert_eq!(shown(&old).len(), 0);
+    // What was paused before still is, and nothing else.
+    let stats = old.queue().stats().expect("counted");
+    assert_eq!((stats.paused.len(), stats.paused[0].queue.as_str()), (1, "mail"));
+
+    let new = open(&there);
+    let after = shown(&new);
+    assert_eq!(after.len(), before.len());
+    for (number, was) in &before {
+        let ([was], [is]) = (was.as_slice(), after[number].as_slice()) else { panic!("{number} is there once") };
+        let of = |stored: &StoredMessage| {
+            let StoredMessage { queue, request_type, state, priority, until, attempts, abandoned, enqueued_at, .. } =
+                stored.clone();
+            let failed = (stored.last_error.clone(), stored.last_error_at, stored.ttr, stored.text.clone());
+            (queue, request_type, state, priority, until, attempts, abandoned, enqueued_at, failed)
+        };
+        assert_eq!(of(was), of(is), "{number}");
+    }
+    assert_eq!(after[&1][0].state, MessageState::Buried);
+    assert_eq!(after[&3][0].attempts, 1);
+    // In the order in which they were published.
+    let ids = |all: &BTreeMap<u64, Vec<StoredMessage>>| {
+        let mut ids: Vec<(u64, u64)> =
+            all.iter().map(|(number, stored)| (stored[0].id.as_str().parse().expect("a number"), *number)).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, number)| number).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&after), ids(&before));
+}
+
+#[test]
+fn a_move_that_is_killed_loses_nothing_and_doubles_nothing() {
+    let place = Sandbox::new();
+    let (here, there) = (file(&place, "old"), file(&place, "new"));
+    let old = open(&here);
+    fill(&old, 4000);
+    for round in 0..8 {
+        let mut command = place.command(WORKER, &["move", "--to", &there]);
+        command.env("PULPO_QUEUE", &here);
+        let mut moving = place.start(command);
+        let _ = within(Duration::from_millis(20 + 25 * round), || moving.has_ended());
+        drop(moving);
+    }
+    let done = move_to(&place, &here, &there, &[]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    let after = shown(&open(&there));
+    assert_eq!((after.len(), shown(&old).len()), (4004, 0));
+    assert!(after.values().all(|stored| stored.len() == 1));
+}
+
+#[test]
+fn beanstalkd_takes_what_it_can_keep_and_the_rest_stays() {
+    let place = Sandbox::with_beanstalkd();
+    let (here, there) = (file(&place, "old"), format!("beanstalkd://{}", place.server_address()));
+    let old = open(&here);
+    fill(&old, 50);
+    let mut large = message(100);
+    large.text =
+        json!({ "header": { "request_type": "order_paid" }, "body": { "pad": "x".repeat(70_000) } }).to_string();
+    old.queue().enqueue(vec![large]).expect("enqueued");
+    let moved = move_to(&place, &here, &there, &[]);
+    assert_eq!(moved.code, 1);
+    assert!(moved.out.starts_with("moved 53 messages to beanstalkd://"), "{}", moved.out);
+    assert!(moved.err.contains("2 messages refused by the other queue, and stays here"), "{}", moved.err);
+    // And all of it comes back.
+    let back = move_to(&place, &there, &here, &["--json"]);
+    assert_eq!((back.code, back.err.as_str()), (0, ""), "{}", back.out);
+    let all = old.queue().stats().expect("counted").counts;
+    let sum = all
+        .iter()
+        .map(|counts| [counts.ready, counts.delayed, counts.buried])
+        .fold([0; 3], |sum, one| [sum[0] + one[0], sum[1] + one[1], sum[2] + one[2]]);
+    assert_eq!(sum, [52, 2, 1]);
+}
+
+#[test]
+fn what_a_worker_has_stays_and_is_said() {
+    let place = Sandbox::new();
+    let (here, there) = (file(&place, "old"), file(&place, "new"));
+    let old = open(&here);
+    old.queue().enqueue(vec![message(1), message(2)]).expect("enqueued");
+    let mut consumer = old.queue().consumer(&["orders".to_owned()]).expect("a consumer");
+    let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeued").expect("one");
+    let moved = move_to(&place, &here, &there, &[]);
+    assert_eq!((moved.code, moved.out.starts_with("moved 1 message to ")), (1, true), "{}", moved.err);
+    assert!(moved.err.contains("1 message with a worker"), "{}", moved.err);
+    // Its worker is not disturbed.
+    consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
+    assert_eq!(move_to(&place, &here, &there, &[]).code, 0);
+}
+
+#[test]
+fn a_move_to_the_same_queue_or_to_none_is_refused() {
+    let place = Sandbox::new();
+    let here = file(&place, "old");
+    let refused = move_to(&place, &here, &here, &[]);
+    assert!(refused.code == 2 && refused.err.contains("expected another queue than file:"), "{}", refused.err);
+    let refused = move_to(&place, &here, "redis://localhost", &[]);
+    assert!(refused.code == 1 && refused.err.contains("redis"), "{}", refused.err);
+    // From where there is nothing.
+    let refused = move_to(&place, &here, &file(&place, "new"), &[]);
+    assert!(refused.code == 1 && refused.err.contains("there is no queue at"), "{}", refused.err);
+    assert!(!place.path("new").exists());
+}
