@@ -14,7 +14,7 @@
 //!    of those, in one transaction or one write.
 //! 2. Keep one [`Prefetch`] beside it, and in each consumer a [`Lane`] from
 //!    [`Prefetch::lane`].
-//! 3. `dequeue` asks [`Lane::next`] until it finds something, and waits in
+//! 3. `dequeue` asks [`Lane::try_take`] and then [`Lane::next`], and waits in
 //!    between as the adapter can: on a notification, for a time.
 //! 4. `settle` of a deferrable commit calls [`Lane::defer_commit`]; any other
 //!    settlement goes to the store at once, after [`Lane::was_long`].
@@ -242,10 +242,10 @@ impl<S: LeaseStore> Lane<S> {
         &self.buffer.queues
     }
 
-    /// One that lies ready and fits.
-    #[cfg_attr(not(feature = "file"), allow(dead_code, reason = "for the embedded queue"))]
-    pub(crate) fn pop(&self, store: &S, filter: &DequeueFilter) -> Option<Leased<S::Tag>> {
-        self.buffer.pop(store, filter)
+    /// One that lies ready and fits, unless it is this lane's turn to fetch.
+    /// `took`: for how long it was busy with the job before.
+    pub(crate) fn try_take(&self, store: &S, filter: &DequeueFilter, took: Option<Duration>) -> Option<Leased<S::Tag>> {
+        self.buffer.try_take(store, filter, self.may_prefetch, took)
     }
 
     /// The next message that fits, fetched if none lies ready. `looks_first`:
@@ -264,11 +264,6 @@ impl<S: LeaseStore> Lane<S> {
         found
     }
 
-    /// The lane was busy with a job for this long.
-    pub(crate) fn note(&self, took: Duration) {
-        self.buffer.note(took);
-    }
-
     /// The last job was not settled in passing: nothing is leased ahead after it.
     pub(crate) fn was_long(&mut self) {
         self.may_prefetch = false;
@@ -285,6 +280,11 @@ impl<S: LeaseStore> Lane<S> {
     /// All that lies ready for lanes of these queues.
     pub(crate) fn take_all(&self) -> Vec<Lease> {
         self.buffer.take_all()
+    }
+
+    /// Whether there are any of those that [`take_lost_leases`](Self::take_lost_leases) says.
+    pub(crate) fn any_lost(&self) -> bool {
+        self.lost.any()
     }
 
     /// Leases whose deferred commits did nothing, each once.

@@ -40,7 +40,8 @@ impl FileConsumer {
 
     /// The next message that fits. `looks_first`: there may be nothing.
     fn look(&mut self, filter: &DequeueFilter, looks_first: bool) -> Result<Found<Leased<Run>>, QueueError> {
-        if let Some(leased) = self.lane.pop(&self.shared, filter) {
+        let took = self.handed_out.take().map(|since| self.shared.real.uptime().saturating_sub(since));
+        if let Some(leased) = self.lane.try_take(&self.shared, filter, took) {
             return Ok(Found::Leased(leased));
         }
         if std::mem::take(&mut self.unsettled) {
@@ -58,9 +59,6 @@ impl FileConsumer {
 
     fn take(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.shared.check()?;
-        if let Some(since) = self.handed_out.take() {
-            self.lane.note(self.shared.real.uptime().saturating_sub(since));
-        }
         let clock = self.shared.clock.clone();
         // Read only if nothing is there at once.
         let mut end = None;
@@ -284,7 +282,7 @@ impl Consumer for FileConsumer {
     }
 
     fn take_lost_leases(&mut self) -> Vec<Lease> {
-        if self.shared.check().is_err() {
+        if !self.lane.any_lost() || self.shared.check().is_err() {
             return Vec::new();
         }
         self.lane.take_lost_leases()

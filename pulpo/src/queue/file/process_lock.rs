@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::attached::Identity;
 use super::folder::{make_folder, open_file};
@@ -46,6 +46,9 @@ pub(super) struct ProcessLock {
     /// `None` in memory, where no other process looks.
     base_path: Option<PathBuf>,
     slots: Mutex<Vec<Option<Run>>>,
+    /// Where the slots are written down, by many lanes at once; without it all
+    /// leases count as runs.
+    record: RwLock<Option<File>>,
     registration: Mutex<Registration>,
 }
 
@@ -55,8 +58,6 @@ struct Registration {
     wanted: bool,
     /// The locked file, and which file that is.
     lock: Option<(File, Identity)>,
-    /// The slots; without it all leases count as runs.
-    record: Option<File>,
     /// Whether it was said that something cannot be written.
     has_warned: bool,
 }
@@ -64,7 +65,8 @@ struct Registration {
 impl ProcessLock {
     pub(super) fn new(id: String, base_path: Option<&Path>) -> Self {
         let base_path = base_path.map(Path::to_owned);
-        Self { id, base_path, slots: Mutex::default(), registration: Mutex::default() }
+        let (slots, record, registration) = Default::default();
+        Self { id, base_path, slots, record, registration }
     }
 
     pub(super) fn id(&self) -> &str {
@@ -82,7 +84,6 @@ impl ProcessLock {
     pub(super) fn renew(&self) {
         let Some(base_path) = &self.base_path else { return };
         let folder = base_path.join(FOLDER);
-        let slots = lock(&self.slots);
         let mut registration = lock(&self.registration);
         // Without a queue there is nothing to have leases of, and no folder to make.
         if !registration.wanted || Identity::of(&base_path.join(super::FILE_NAME)).is_none() {
@@ -90,17 +91,20 @@ impl ProcessLock {
         }
         let file = folder.join(&self.id);
         let is_there = registration.lock.as_ref().is_some_and(|(_, identity)| *identity == Identity::of(&file));
-        if is_there && registration.record.is_some() {
+        if is_there && self.is_visible() {
             return;
         }
+        // No lane writes into the old one meanwhile.
+        let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
         let written = (|| {
             if !is_there {
-                registration.record = None;
+                *record = None;
                 registration.lock = Some(lock_file(&folder, &self.id)?);
             }
-            registration.record = Some(write_record(&folder, &self.id, &slots)?);
+            *record = Some(write_record(&folder, &self.id, &lock(&self.slots))?);
             Ok(())
         })();
+        drop(record);
         if let Err(error) = written {
             remove_record(&folder, &self.id);
             registration.warn(&folder, &error);
@@ -110,7 +114,7 @@ impl ProcessLock {
     /// Whether other processes would know what is being run: if not, nothing
     /// may be leased that is not run at once.
     pub(super) fn is_visible(&self) -> bool {
-        self.base_path.is_none() || lock(&self.registration).record.is_some()
+        self.base_path.is_none() || self.record().is_some()
     }
 
     /// A slot for one message after the other.
@@ -130,19 +134,25 @@ impl ProcessLock {
 
     /// The message of this slot is handed to a lane; `None`: none is.
     pub(super) fn write_slot(&self, slot: usize, run: Option<Run>) {
-        let mut slots = lock(&self.slots);
-        if let Some(place) = slots.get_mut(slot) {
+        let record = self.record();
+        if let Some(place) = lock(&self.slots).get_mut(slot) {
             *place = run;
         }
-        let mut registration = lock(&self.registration);
-        drop(slots);
-        let Some(record) = &registration.record else { return };
-        if let Err(error) = write_at(record, &bytes(run), (slot * SLOT) as u64) {
-            registration.record = None;
+        let Some(file) = &*record else { return };
+        let written = write_at(file, &bytes(run), (slot * SLOT) as u64);
+        drop(record);
+        if let Err(error) = written {
+            let mut registration = lock(&self.registration);
+            *self.record.write().unwrap_or_else(PoisonError::into_inner) = None;
             let folder = self.base_path.as_ref().map(|path| path.join(FOLDER)).unwrap_or_default();
             remove_record(&folder, &self.id);
             registration.warn(&folder, &error);
         }
+    }
+
+    /// The record, which is not exchanged while this lives.
+    fn record(&self) -> RwLockReadGuard<'_, Option<File>> {
+        self.record.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// This process holds no lease any more, but those that its lanes may not

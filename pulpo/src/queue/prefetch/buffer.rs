@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use super::deferred::DeferredCommits;
 use super::{LeaseRequest, LeaseStore, Look, Offer, exchange};
 use crate::queue::{Delivery, DequeueFilter, Lease};
-use crate::sync::{Arc, Condvar, Mutex, lock, wait_while};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait_while};
 
 /// How much work may lie ready at most: so long may another process wait for
 /// it, and so late may an urgent message come.
@@ -134,32 +134,31 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         lock(&self.state).lanes -= 1;
     }
 
-    /// A lane was busy for so long with a job.
-    pub(crate) fn note(&self, took: Duration) {
-        let mut state = lock(&self.state);
-        let took = took.as_secs_f64() * 1e6;
-        state.mean += (took - state.mean) / 8.0;
-    }
-
-    /// One that lies ready and fits.
-    pub(crate) fn pop(&self, store: &S, filter: &DequeueFilter) -> Option<Leased<S::Tag>> {
-        if self.is_empty() {
-            return None;
-        }
+    /// One that lies ready and fits, unless this lane should rather fetch.
+    /// `may_prefetch`: its last job was so short that others may be leased
+    /// ahead. `took`: for how long it was busy with that job.
+    pub(crate) fn try_take(
+        &self,
+        store: &S,
+        filter: &DequeueFilter,
+        may_prefetch: bool,
+        took: Option<Duration>,
+    ) -> Option<Leased<S::Tag>> {
         // A clock may be the user's, and is read outside of the lock.
         let now = store.now();
         let mut state = lock(&self.state);
-        let place = state.leased.iter().position(|leased| leased.fits(filter))?;
-        if state.leased.get(place)?.is_old(now) {
+        if let Some(took) = took {
+            state.note(took);
+        }
+        let place = state.place(filter, now)?;
+        if !state.is_fetching && state.is_low(filter, may_prefetch) {
             return None;
         }
-        state.looks = 0;
-        state.leased.remove(place)
+        state.remove(place)
     }
 
-    /// The next one that fits, fetched if none lies ready. `may_prefetch`: the
-    /// last job of this lane was so short that others may be fetched ahead.
-    /// `looks_first`: there may be nothing.
+    /// The next one that fits, fetched if none lies ready. `looks_first`: there
+    /// may be nothing.
     pub(crate) fn take(
         &self,
         deferred: &DeferredCommits<S::Tag>,
@@ -169,32 +168,28 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         looks_first: bool,
     ) -> NextMessage<S> {
         loop {
-            if let Some(leased) = self.pop(store, filter) {
-                return Ok(Found::Leased(leased));
-            }
-            let now = store.now();
             let may_prefetch = may_prefetch && store.can_prefetch();
+            let now = store.now();
             let mut state = lock(&self.state);
-            if state.is_fetching {
-                match self.wait_for_the_others(state, filter) {
-                    Some(found) => return found.map(Found::Nothing),
+            match state.next_step(filter, may_prefetch, now) {
+                Step::Take(leased) => return Ok(Found::Leased(leased)),
+                Step::Wait => {
+                    if let Some(found) = self.wait_for_the_others(state, filter) {
+                        return found.map(Found::Nothing);
+                    }
                     // Others may be faster, or it was for another lane.
-                    None => continue,
+                }
+                Step::Fetch(Plan { old, at_once, ahead }) => {
+                    drop(state);
+                    let fetching = Fetching { buffer: self, filter, outcome: None };
+                    if !old.is_empty() {
+                        store.release(&self.queues, old)?;
+                    }
+                    let request = LeaseRequest { queues: self.queues.clone(), filter: filter.clone(), at_once, ahead };
+                    let fetched = fetch(deferred, store, request, looks_first);
+                    return fetching.end(fetched, ahead, store);
                 }
             }
-            // What this lane may not take waits for others, and else goes back
-            // at a look of the upkeep; what is too old goes back now.
-            let old = state.take_old(now);
-            state.is_fetching = true;
-            let ahead = if may_prefetch { state.prefetch_limit() } else { 0 };
-            let request =
-                LeaseRequest { queues: self.queues.clone(), filter: filter.clone(), at_once: 1 + state.waiting, ahead };
-            drop(state);
-            let fetching = Fetching { buffer: self, filter, outcome: None };
-            if !old.is_empty() {
-                store.release(&self.queues, old)?;
-            }
-            return fetching.end(fetch(deferred, store, request, looks_first), ahead, store);
         }
     }
 
@@ -202,7 +197,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
     /// same as this lane, in vain.
     fn wait_for_the_others(
         &self,
-        mut state: crate::sync::MutexGuard<'_, State<S>>,
+        mut state: MutexGuard<'_, State<S>>,
         filter: &DequeueFilter,
     ) -> Option<Result<Nothing, S::Error>> {
         state.waiting += 1;
@@ -236,7 +231,70 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
     }
 }
 
+/// What a lane is to do.
+enum Step<T> {
+    Take(Leased<T>),
+    /// Another lane is fetching.
+    Wait,
+    /// It is this lane's turn to fetch.
+    Fetch(Plan),
+}
+
+struct Plan {
+    /// What is too old to be handed out goes back before.
+    old: Vec<Lease>,
+    at_once: usize,
+    ahead: usize,
+}
+
 impl<S: LeaseStore> State<S> {
+    fn next_step(&mut self, filter: &DequeueFilter, may_prefetch: bool, now: DateTime<Utc>) -> Step<S::Tag> {
+        let place = self.place(filter, now);
+        if let Some(place) = place.filter(|_| self.is_fetching || !self.is_low(filter, may_prefetch))
+            && let Some(leased) = self.remove(place)
+        {
+            return Step::Take(leased);
+        }
+        if self.is_fetching {
+            return Step::Wait;
+        }
+        // What this lane may not take waits for others, and else goes back at a
+        // look of the upkeep; what is too old goes back now.
+        let old = self.take_old(now);
+        self.is_fetching = true;
+        let ahead = if may_prefetch { self.prefetch_limit() } else { 0 };
+        Step::Fetch(Plan { old, at_once: 1 + self.waiting, ahead })
+    }
+
+    /// Where the first one is that fits.
+    fn place(&self, filter: &DequeueFilter, now: DateTime<Utc>) -> Option<usize> {
+        let place = self.leased.iter().position(|leased| leased.fits(filter))?;
+        // The process may have been stopped for long: then it is given back.
+        self.leased.get(place).filter(|leased| !leased.is_old(now)).map(|_| place)
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Leased<S::Tag>> {
+        self.looks = 0;
+        self.leased.remove(place)
+    }
+
+    /// Whether so few are left that this lane fetches while the others do them:
+    /// else all would wait for the next fetch. Of what is limited one is leased
+    /// only when none lies ready.
+    fn is_low(&self, filter: &DequeueFilter, may_prefetch: bool) -> bool {
+        may_prefetch
+            && self.lanes > 1
+            && self.leased.len() < self.grown / 4
+            && filter.single_types.is_empty()
+            && filter.single_queues.is_empty()
+    }
+
+    /// A lane was busy for so long with a job.
+    fn note(&mut self, took: Duration) {
+        let took = took.as_secs_f64() * 1e6;
+        self.mean += (took - self.mean) / 8.0;
+    }
+
     /// How many to fetch ahead: twice as many as the last time, as long as it
     /// is little work.
     fn prefetch_limit(&self) -> usize {

@@ -33,6 +33,10 @@ pub(crate) struct LostLeases {
 }
 
 impl LostLeases {
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn take(&self) -> Vec<Lease> {
         if !self.any.swap(false, Ordering::SeqCst) {
             return Vec::new();

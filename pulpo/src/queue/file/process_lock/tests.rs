@@ -59,7 +59,7 @@ fn a_process_that_cannot_write_down_what_it_runs_still_lives() {
     assert!(record(&folder, &us).counts(FIRST) && !record(&folder, &us).counts(SECOND));
     // A full disk, or one that fails.
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
-    lock(&us.registration).record = Some(full);
+    *us.record.write().expect("no panic") = Some(full);
     us.write_slot(slot, Some(SECOND));
     assert!(!us.is_visible(), "nothing is to be leased ahead");
     assert_eq!(dead_ids(&folder), [""; 0]);
