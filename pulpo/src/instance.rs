@@ -235,7 +235,7 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// The default, if it has been made.
     #[cfg(feature = "tokio")]
-    pub(crate) fn ready(&self) -> Option<Pulpo> {
+    fn ready(&self) -> Option<Pulpo> {
         #[cfg(feature = "testing")]
         if let Some(pulpo) = &self.scoped {
             return Some(pulpo.clone());
@@ -249,6 +249,16 @@ impl Chosen {
             return Ok(pulpo);
         }
         process_wide()
+    }
+
+    /// [`get`](Self::get) for async code: one that is made opens its queue,
+    /// which may block.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn get_async(self) -> Result<Pulpo, PublishError> {
+        match self.ready() {
+            Some(pulpo) => Ok(pulpo),
+            None => crate::producer::blocking(move || self.get()).await,
+        }
     }
 }
 

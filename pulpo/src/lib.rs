@@ -311,10 +311,7 @@ pub fn publish_all<J>(
 /// If it is not in the queue.
 #[cfg(feature = "tokio")]
 pub fn publish_async<J: Send + 'static>(message: impl IntoMessage<J>) -> Publishing<Message<J>> {
-    let draft = message.into_draft();
-    let default = instance::chosen();
-    // To make the default opens its queue, which may block too.
-    Publishing::new(move || default.get()?.producer().publish(draft))
+    instance::asynchronous::publish(instance::chosen(), message.into_draft())
 }
 
 /// [`publish_all`] for async code: it does not block the executor. If the
@@ -327,9 +324,8 @@ pub fn publish_async<J: Send + 'static>(message: impl IntoMessage<J>) -> Publish
 pub fn publish_all_async<J: Send + 'static>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
 ) -> Publishing<Vec<Message<J>>> {
-    let drafts: Vec<_> = messages.into_iter().map(IntoMessage::into_draft).collect();
-    let default = instance::chosen();
-    Publishing::new(move || default.get()?.producer().publish_all(drafts))
+    let drafts = messages.into_iter().map(IntoMessage::into_draft).collect();
+    instance::asynchronous::publish_all(instance::chosen(), drafts)
 }
 
 /// Publishes a job in a transaction of your own: the job is there if and only if
@@ -398,11 +394,7 @@ pub fn publish_in_async<J: Send + 'static, Client>(
     let draft = message.into_draft();
     let default = instance::chosen();
     async move {
-        let pulpo = match default.ready() {
-            Some(pulpo) => pulpo,
-            // To make the default opens its queue, which may block.
-            None => Publishing::new(move || default.get()).await?,
-        };
+        let pulpo = default.get_async().await?;
         pulpo.publish_draft_in(transaction, draft).await
     }
 }

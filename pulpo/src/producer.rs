@@ -12,7 +12,9 @@ use crate::message::{Header, Message, MessageError, When, WriteError};
 use crate::policy::HandlerOptions;
 #[cfg(feature = "cli")]
 use crate::policy::Policy;
-use crate::queue::{NewMessage, QueueAdapter, QueueError};
+#[cfg(feature = "tokio")]
+use crate::queue::EnqueueAsync;
+use crate::queue::{Enqueued, NewMessage, QueueAdapter, QueueError};
 #[cfg(feature = "cli")]
 use crate::shape::ShapeId;
 use crate::telemetry;
@@ -50,6 +52,35 @@ impl Producer {
     }
 
     pub(crate) fn publish_all<J>(&self, drafts: Vec<Draft<J>>) -> Result<Vec<Message<J>>, PublishError> {
+        let (messages, new) = self.stamp_all(drafts)?;
+        let first = kind_of_first(&new);
+        let enqueued = self.queue.enqueue(new)?;
+        Ok(published(messages, first, enqueued))
+    }
+
+    /// [`publish`](Self::publish) for async code.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn publish_async<J>(self, draft: Draft<J>) -> Result<Message<J>, PublishError> {
+        let mut one = self.publish_all_async(vec![draft]).await?;
+        Ok(one.pop().expect("a queue that kept a message names it"))
+    }
+
+    /// [`publish_all`](Self::publish_all) for async code.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn publish_all_async<J>(self, drafts: Vec<Draft<J>>) -> Result<Vec<Message<J>>, PublishError> {
+        let (messages, new) = self.stamp_all(drafts)?;
+        let first = kind_of_first(&new);
+        let enqueued = match self.queue.enqueue_async(new) {
+            EnqueueAsync::Pending(enqueued) => enqueued.await?,
+            EnqueueAsync::Blocks(new) => {
+                let queue = self.queue.clone();
+                blocking(move || Ok(queue.enqueue(new)?)).await?
+            }
+        };
+        Ok(published(messages, first, enqueued))
+    }
+
+    fn stamp_all<J>(&self, drafts: Vec<Draft<J>>) -> Result<(Vec<Message<J>>, Vec<NewMessage>), PublishError> {
         let now = self.clock.now();
         let mut messages = Vec::with_capacity(drafts.len());
         let mut new = Vec::with_capacity(drafts.len());
@@ -58,15 +89,7 @@ impl Producer {
             messages.push(message);
             new.push(ready);
         }
-        let first = new.first().map(|first| (first.request_type.clone(), first.queue.clone()));
-        let enqueued = self.queue.enqueue(new)?;
-        if let Some((request_type, queue)) = first {
-            telemetry::published(&request_type, &queue, enqueued.len());
-        }
-        for (message, enqueued) in messages.iter_mut().zip(enqueued) {
-            message.set_id(enqueued.id);
-        }
-        Ok(messages)
+        Ok((messages, new))
     }
 
     /// Makes the message ready for its queue, without putting it there.
@@ -116,6 +139,38 @@ impl Producer {
             text,
         };
         Ok((message, new))
+    }
+}
+
+/// The request type and the queue of the first, and of all of a batch.
+fn kind_of_first(new: &[NewMessage]) -> Option<(String, String)> {
+    new.first().map(|first| (first.request_type.clone(), first.queue.clone()))
+}
+
+/// Counts what was enqueued, and says its ids.
+fn published<J>(
+    mut messages: Vec<Message<J>>,
+    kind: Option<(String, String)>,
+    enqueued: Vec<Enqueued>,
+) -> Vec<Message<J>> {
+    if let Some((request_type, queue)) = kind {
+        telemetry::published(&request_type, &queue, enqueued.len());
+    }
+    for (message, enqueued) in messages.iter_mut().zip(enqueued) {
+        message.set_id(enqueued.id);
+    }
+    messages
+}
+
+/// Runs what publishes where it may block.
+#[cfg(feature = "tokio")]
+pub(crate) async fn blocking<R: Send + 'static>(
+    publish: impl FnOnce() -> Result<R, PublishError> + Send + 'static,
+) -> Result<R, PublishError> {
+    match crate::runtime::blocking(publish).await {
+        Ok(Some(published)) => published,
+        Ok(None) => Err(PublishError::Runtime("it is being shut down".into())),
+        Err(error) => Err(PublishError::Runtime(Box::new(error))),
     }
 }
 

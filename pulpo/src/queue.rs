@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,14 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// If none of them, or with a queue without
     /// [`Capabilities::atomic_batches`] not all of them, could be kept.
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError>;
+
+    /// [`enqueue`](Self::enqueue) for async code, without blocking its caller:
+    /// a queue that can have it done by others, and wake a task when it is.
+    /// This one gives the messages back, and [`enqueue`](Self::enqueue) is
+    /// called with them on a thread that may block.
+    fn enqueue_async(&self, messages: Vec<NewMessage>) -> EnqueueAsync {
+        EnqueueAsync::Blocks(messages)
+    }
 
     /// A consumer of these queues for one thread.
     ///
@@ -309,6 +318,28 @@ impl NewMessage {
     pub fn outbox_id(mut self, outbox_id: impl Into<String>) -> Self {
         self.outbox_id = Some(outbox_id.into());
         self
+    }
+}
+
+/// What becomes of messages that async code enqueues.
+#[must_use = "nothing is enqueued until the future is awaited"]
+pub enum EnqueueAsync {
+    /// They are on their way once this is polled, and are enqueued also if it
+    /// is dropped then.
+    Pending(EnqueueFuture),
+    /// The queue can only block: here they are again.
+    Blocks(Vec<NewMessage>),
+}
+
+/// An [`enqueue`](QueueAdapter::enqueue) on its way.
+pub type EnqueueFuture = Pin<Box<dyn Future<Output = Result<Vec<Enqueued>, QueueError>> + Send>>;
+
+impl fmt::Debug for EnqueueAsync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending(_) => f.write_str("Pending"),
+            Self::Blocks(messages) => f.debug_tuple("Blocks").field(messages).finish(),
+        }
     }
 }
 

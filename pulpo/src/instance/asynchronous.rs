@@ -1,16 +1,15 @@
-//! Publishing from async code: never on the executor's own thread, since it
-//! waits for the disk or the network.
+//! Publishing from async code: a queue that can wakes the task when it is done,
+//! and another one is waited for on a thread that may block.
 
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::job::IntoMessage;
+use crate::job::{Draft, IntoMessage};
 use crate::message::Message;
-use crate::producer::PublishError;
-use crate::runtime;
+use crate::producer::{Producer, PublishError, blocking};
 
-use super::Pulpo;
+use super::{Chosen, Pulpo};
 
 impl Pulpo {
     /// [`publish`](Self::publish) for async code: it does not block the
@@ -20,8 +19,8 @@ impl Pulpo {
     /// # Errors
     /// If it is not in the queue.
     pub fn publish_async<J: Send + 'static>(&self, message: impl IntoMessage<J>) -> Publishing<Message<J>> {
-        let (pulpo, draft) = (self.clone(), message.into_draft());
-        Publishing::new(move || pulpo.producer().publish(draft))
+        let (producer, draft) = (self.producer().clone(), message.into_draft());
+        Publishing::new(producer.publish_async(draft))
     }
 
     /// [`publish_all`](Self::publish_all) for async code: it does not block
@@ -35,8 +34,7 @@ impl Pulpo {
         messages: impl IntoIterator<Item = impl IntoMessage<J>>,
     ) -> Publishing<Vec<Message<J>>> {
         let drafts: Vec<_> = messages.into_iter().map(IntoMessage::into_draft).collect();
-        let pulpo = self.clone();
-        Publishing::new(move || pulpo.producer().publish_all(drafts))
+        Publishing::new(all(self.producer().clone(), drafts))
     }
 }
 
@@ -45,10 +43,30 @@ impl Pulpo {
 #[must_use = "nothing is published until it is awaited"]
 pub struct Publishing<R>(Pin<Box<dyn Future<Output = Result<R, PublishError>> + Send>>);
 
-impl<R: Send + 'static> Publishing<R> {
-    pub(crate) fn new(publish: impl FnOnce() -> Result<R, PublishError> + Send + 'static) -> Self {
-        Self(Box::pin(blocking(publish)))
+impl<R> Publishing<R> {
+    fn new(publishing: impl Future<Output = Result<R, PublishError>> + Send + 'static) -> Self {
+        Self(Box::pin(publishing))
     }
+}
+
+/// [`publish_async`](crate::publish_async) with the default of the caller.
+pub(crate) fn publish<J: Send + 'static>(default: Chosen, draft: Draft<J>) -> Publishing<Message<J>> {
+    Publishing::new(async move { default.get_async().await?.producer().clone().publish_async(draft).await })
+}
+
+/// The same for several.
+pub(crate) fn publish_all<J: Send + 'static>(default: Chosen, drafts: Vec<Draft<J>>) -> Publishing<Vec<Message<J>>> {
+    Publishing::new(async move { all(default.get_async().await?.producer().clone(), drafts).await })
+}
+
+/// To write many bodies down takes its time, which is not the executor's.
+const MANY: usize = 64;
+
+async fn all<J: Send + 'static>(producer: Producer, drafts: Vec<Draft<J>>) -> Result<Vec<Message<J>>, PublishError> {
+    if drafts.len() > MANY {
+        return blocking(move || producer.publish_all(drafts)).await;
+    }
+    producer.publish_all_async(drafts).await
 }
 
 impl<R> Future for Publishing<R> {
@@ -62,16 +80,5 @@ impl<R> Future for Publishing<R> {
 impl<R> fmt::Debug for Publishing<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publishing").finish_non_exhaustive()
-    }
-}
-
-/// Runs what publishes where it may block.
-async fn blocking<R: Send + 'static>(
-    publish: impl FnOnce() -> Result<R, PublishError> + Send + 'static,
-) -> Result<R, PublishError> {
-    match runtime::blocking(publish).await {
-        Ok(Some(published)) => published,
-        Ok(None) => Err(PublishError::Runtime("it is being shut down".into())),
-        Err(error) => Err(PublishError::Runtime(Box::new(error))),
     }
 }

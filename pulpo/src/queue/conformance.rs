@@ -173,6 +173,7 @@ macro_rules! __with_conformance_cases {
                 an_interrupt_ends_a_wait
                 an_interrupt_is_for_the_next_wait_too
                 an_enqueue_ends_a_wait
+                what_async_code_enqueues_is_kept_and_ends_a_wait
             }
         }
     };

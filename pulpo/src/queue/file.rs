@@ -30,6 +30,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::message::MessageId;
+use crate::queue::EnqueueAsync;
 
 mod attached;
 mod backend;
@@ -41,6 +42,7 @@ mod dequeue;
 mod error;
 mod folder;
 mod grace;
+mod group_commit;
 mod import;
 mod inspect;
 mod lease;
@@ -201,6 +203,27 @@ impl QueueAdapter for FileQueue {
         let ids = self.0.writer.write(Durability::Synced, move |connection| insert(connection, &messages, now))?;
         self.0.notify(&queues);
         Ok(ids.into_iter().map(Enqueued::new).collect())
+    }
+
+    fn enqueue_async(&self, messages: Vec<NewMessage>) -> EnqueueAsync {
+        let shared = self.0.clone();
+        EnqueueAsync::Pending(Box::pin(async move {
+            shared.check()?;
+            if messages.is_empty() {
+                return Ok(Vec::new());
+            }
+            let now = shared.now();
+            let (queues, notifying) = (queues_of(&messages), Arc::downgrade(&shared));
+            // Whatever becomes of the task: the workers hear of it at once.
+            let notify = move || {
+                if let Some(shared) = notifying.upgrade() {
+                    shared.notify(&queues);
+                }
+            };
+            let insert = move |connection: &Connection| insert(connection, &messages, now);
+            let ids = shared.writer.write_async(Durability::Synced, insert, notify).await?;
+            Ok(ids.into_iter().map(Enqueued::new).collect())
+        }))
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {

@@ -1,10 +1,13 @@
 //! How a consumer waits, and what ends it.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::task::{Context, Poll, Wake};
+use std::thread::Thread;
 use std::time::Duration;
 
 use super::{ConsumerExt as _, Delivery, Harness, HarnessExt as _, message, text};
-use crate::queue::{Consumer, DequeueFilter, QueueError};
+use crate::queue::{Consumer, DequeueFilter, EnqueueAsync, QueueError};
 
 /// Longer than any wait should need to end, and shorter than that wait.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -59,4 +62,42 @@ pub(super) fn an_enqueue_ends_a_wait(harness: &dyn Harness) {
     harness.put(message("here"));
     let waited = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("dequeue");
     assert_eq!(waited.as_ref().map(text).as_deref(), Some("here"));
+}
+
+/// Wakes the thread that polls.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    loop {
+        if let Poll::Ready(output) = std::pin::Pin::new(&mut future).poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
+pub(super) fn what_async_code_enqueues_is_kept_and_ends_a_wait(harness: &dyn Harness) {
+    let (queue, messages) = (harness.queue(), vec![message("first"), message("second")]);
+    let EnqueueAsync::Pending(enqueued) = queue.enqueue_async(messages.clone()) else {
+        // A queue that can only block gives back what it was given.
+        let EnqueueAsync::Blocks(back) = queue.enqueue_async(messages) else { panic!("it blocked before") };
+        assert_eq!(back.len(), 2);
+        return;
+    };
+    let mut seat = harness.seat();
+    let look = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look");
+    assert!(look.is_none(), "nothing is enqueued before it is polled");
+    let (started, ended) = wait(seat);
+    started.recv().expect("it starts");
+    let ids: Vec<_> = block_on(enqueued).expect("enqueued").into_iter().map(|one| one.id).collect();
+    assert_eq!(ids.len(), 2);
+    let first = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("a look").expect("a message");
+    assert_eq!(first.lease.id, ids[0]);
 }

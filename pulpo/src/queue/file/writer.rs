@@ -1,37 +1,26 @@
-//! Group commit: one connection writes for all threads of the process, and
-//! what they want to write while a transaction runs goes into the next one
-//! together.
+//! The one connection of a process that writes, and its transactions.
 //!
-//! There is no thread for it. The first thread to find no active writer
-//! becomes the leader: it runs all pending writes in one transaction, and
-//! hands the lead to one of those that came in the meantime. A single thread
-//! so pays no hand-over, and many threads share a sync of the disk.
-//!
-//! Threads that were just told that theirs is on the disk mostly come again at
-//! once. So the next leader waits for them before it has the disk synced, for
-//! as long as a sync takes at most: else two halves of them would take turns,
-//! with twice as many syncs. Nobody waits for others that were not there the
-//! last time.
+//! What threads and tasks want to write is gathered by `group_commit.rs`; here
+//! a group becomes a transaction.
 //!
 //! # Invariants
 //! - A write that fails or panics takes no other one with it.
-//! - Whatever becomes of a leader, everybody in its group is told, and another
-//!   one leads.
 //! - Nothing is written into a schema of another version.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::attached::Attached;
 use super::busy::Patience;
 use super::error::SqliteError;
-use crate::clock::{Clock as _, SystemClock};
+use super::group_commit::{GroupCommit, Storage, Waiter};
 use crate::guard::catch;
 use crate::queue::QueueError;
-use crate::sync::{lock, wait_timeout_while};
+use crate::sync::lock;
 
 /// What a power cut may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,76 +31,27 @@ pub(super) enum Durability {
     Synced,
 }
 
-/// How long a leader waits for others at most, however long a sync takes.
-const MAX_GROUP_WINDOW: Duration = Duration::from_millis(1);
-
 pub(super) struct Writer {
     place: String,
-    /// Real time, whatever the queue's clock is.
-    clock: SystemClock,
-    pending: Mutex<Pending>,
-    /// As many are pending as the leader waits for.
-    complete: Condvar,
-    writing: Mutex<Writing>,
-    /// How long to wait for other processes.
-    patience: Arc<Patience>,
-}
-
-/// What is to be written.
-#[derive(Default)]
-struct Pending {
-    has_leader: bool,
-    /// The leader waits for more to come.
-    gathers: bool,
-    requests: Vec<Request>,
-    /// How many wanted a sync when the last one was done, or had just had it.
-    expected_syncs: usize,
-    /// How long that one took, with all that was written.
-    sync_took: Duration,
-}
-
-impl Pending {
-    /// How many want a sync.
-    fn syncs(&self) -> usize {
-        synced(&self.requests)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.syncs() >= self.expected_syncs
-    }
-}
-
-fn synced(requests: &[Request]) -> usize {
-    requests.iter().filter(|request| request.durability == Durability::Synced).count()
+    group: Arc<GroupCommit<Disk>>,
 }
 
 type Operation = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 
-struct Request {
+pub(super) struct Request {
     operation: Operation,
     durability: Durability,
     /// Whether it may wait for long for other processes.
     patient: bool,
-    waiter: Arc<Waiter>,
+    /// What is done when it is committed, by whoever commits it.
+    after: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// A thread that waits.
-#[derive(Default)]
-struct Waiter {
-    inbox: Mutex<Inbox>,
-    told: Condvar,
-}
-
-#[derive(Default)]
-struct Inbox {
-    reply: Option<Reply>,
-    /// Not by the leader, who tells itself: to wake nobody is a system call too.
-    waited_for: bool,
-}
-
-enum Reply {
-    Lead,
-    Done(Result<(), SqliteError>),
+/// The database as the group commit sees it.
+pub(super) struct Disk {
+    writing: Mutex<Writing>,
+    /// How long to wait for other processes.
+    patience: Arc<Patience>,
 }
 
 struct Writing {
@@ -130,14 +70,8 @@ impl fmt::Debug for Writer {
 impl Writer {
     pub(super) fn new(place: String, connection: Attached, version: Option<i64>) -> Self {
         let writing = Mutex::new(Writing { connection, durability: None, version });
-        Self {
-            place,
-            clock: SystemClock::new(),
-            pending: Mutex::default(),
-            complete: Condvar::new(),
-            writing,
-            patience: Arc::default(),
-        }
+        let group = GroupCommit::new(Disk { writing, patience: Arc::default() });
+        Self { place, group: Arc::new(group) }
     }
 
     /// Runs `operation` in a transaction, perhaps with those of other threads,
@@ -157,128 +91,142 @@ impl Writer {
         &self,
         durability: Durability,
         patient: bool,
-        mut operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+        operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, SqliteError> {
         let result = Arc::new(Mutex::new(None));
-        let slot = result.clone();
-        let waiter = Arc::new(Waiter::default());
-        let operation = Box::new(move |connection: &Connection| {
-            *lock(&slot) = Some(operation(connection)?);
-            Ok(())
-        });
-        let leads = {
-            let mut pending = lock(&self.pending);
-            pending.requests.push(Request { operation, durability, patient, waiter: waiter.clone() });
-            if pending.gathers && pending.is_complete() {
-                self.complete.notify_one();
-            }
-            !std::mem::replace(&mut pending.has_leader, true)
-        };
-        let mut reply = if leads { Reply::Lead } else { waiter.wait() };
-        if matches!(reply, Reply::Lead) {
-            self.lead();
-            reply = waiter.wait();
-        }
-        let Reply::Done(done) = reply else { unreachable!("a leader is told the result of its own write") };
-        done?;
-        Ok(lock(&result).take().expect("an operation that went well left its result"))
+        let operation = keeping(operation, &result);
+        self.group.write(Request { operation, durability, patient, after: None })?;
+        Ok(take(&result))
     }
 
-    /// The connection itself, for tests.
-    #[cfg(test)]
-    pub(super) fn with_connection(&self, with: impl FnOnce(&mut Connection)) {
-        with(lock(&self.writing).connection.connection_mut());
+    /// [`write`](Self::write) for async code. Nothing is done before it is
+    /// polled; once it was, it is written also if the future is dropped.
+    /// `after` is done when it is committed, before its task is woken.
+    pub(super) fn write_async<R: Send + 'static>(
+        &self,
+        durability: Durability,
+        operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+        after: impl FnOnce() + Send + 'static,
+    ) -> Written<R> {
+        let result = Arc::new(Mutex::new(None));
+        let operation = keeping(operation, &result);
+        let request = Request { operation, durability, patient: true, after: Some(Box::new(after)) };
+        Written {
+            place: self.place.clone(),
+            group: self.group.clone(),
+            request: Some(request),
+            waiter: Arc::default(),
+            result,
+        }
     }
 
     /// How long it waits for other processes.
     pub(super) fn patience(&self) -> &Patience {
-        &self.patience
+        &self.group.storage.patience
     }
 
-    /// Runs all that is pending, the leader's own among it, and hands over.
-    fn lead(&self) {
-        let mut leading = Leading { writer: self, group: Vec::new() };
-        leading.group = self.gather();
-        let started = self.clock.uptime();
-        let is_patient = leading.group.iter().any(|request| request.patient);
+    /// The connection itself, for tests.
+    #[cfg(test)]
+    pub(super) fn with_connection<R>(&self, with: impl FnOnce(&mut Connection) -> R) -> R {
+        with(lock(&self.group.storage.writing).connection.connection_mut())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.group.committer.end();
+    }
+}
+
+fn keeping<R: Send + 'static>(
+    mut operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    result: &Arc<Mutex<Option<R>>>,
+) -> Operation {
+    let result = result.clone();
+    Box::new(move |connection| {
+        *lock(&result) = Some(operation(connection)?);
+        Ok(())
+    })
+}
+
+fn take<R>(result: &Mutex<Option<R>>) -> R {
+    lock(result).take().expect("an operation that went well left its result")
+}
+
+/// A write on its way, for a task.
+pub(super) struct Written<R> {
+    place: String,
+    group: Arc<GroupCommit<Disk>>,
+    /// Until it is polled.
+    request: Option<Request>,
+    waiter: Arc<Waiter<SqliteError>>,
+    result: Arc<Mutex<Option<R>>>,
+}
+
+impl<R> Future for Written<R> {
+    type Output = Result<R, QueueError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(request) = self.request.take() {
+            start_committer(&self.group)?;
+            self.group.write_for_a_task(request, &self.waiter);
+        }
+        self.waiter.poll(task).map(|done| match done {
+            Ok(()) => Ok(take(&self.result)),
+            Err(error) => Err(error.into_queue_error("write to", &self.place)),
+        })
+    }
+}
+
+/// Starts the thread that leads for tasks, once.
+fn start_committer(group: &Arc<GroupCommit<Disk>>) -> Result<(), QueueError> {
+    let committer = group.committer.clone();
+    if !committer.is_to_be_started() {
+        return Ok(());
+    }
+    // It keeps no writer alive that its users have dropped.
+    let weak = Arc::downgrade(group);
+    let lead = move || {
+        while committer.wait() {
+            let Some(group) = weak.upgrade() else { return };
+            // A panic of an operation is caught before; this thread is needed
+            // whatever else happens, and all have been told.
+            let _ = catch(|| group.lead());
+        }
+    };
+    let thread = std::thread::Builder::new().name("pulpo-commit".to_owned());
+    thread.spawn(lead).map(drop).map_err(|source| {
+        group.committer.has_not_started();
+        let doing = "start the thread that writes for async code".to_owned();
+        QueueError::Unavailable { doing, source: Box::new(source) }
+    })
+}
+
+impl Storage for Disk {
+    type Request = Request;
+    type Error = SqliteError;
+
+    fn commit(&self, group: &mut [Request]) -> Vec<Result<(), SqliteError>> {
+        let is_patient = group.iter().any(|request| request.patient);
         let mut writing = lock(&self.writing);
-        let results = self.patience.while_waiting(is_patient, || writing.run(&mut leading.group));
+        let results = self.patience.while_waiting(is_patient, || writing.run(group));
         drop(writing);
         self.patience
             .note(results.iter().any(|done| done.as_ref().is_err_and(|error| error.is(ErrorCode::DatabaseBusy))));
-        self.remember(&leading.group, started);
-        for (request, done) in leading.group.drain(..).zip(results) {
-            request.waiter.tell(Reply::Done(done));
-        }
-    }
-
-    /// All that is pending, once those have come again that were just told.
-    fn gather(&self) -> Vec<Request> {
-        let mut pending = lock(&self.pending);
-        if pending.syncs() > 0 && !pending.is_complete() {
-            let window = pending.sync_took.min(MAX_GROUP_WINDOW);
-            let incomplete = |pending: &mut Pending| !pending.is_complete();
-            pending.gathers = true;
-            pending = wait_timeout_while(&self.complete, pending, window, incomplete);
-            pending.gathers = false;
-        }
-        std::mem::take(&mut pending.requests)
-    }
-
-    /// Before anybody is told, and can come again.
-    fn remember(&self, group: &[Request], started: Duration) {
-        let syncs = synced(group);
-        if syncs == 0 {
-            return;
-        }
-        let mut pending = lock(&self.pending);
-        pending.expected_syncs = syncs + pending.syncs();
-        pending.sync_took = self.clock.uptime().saturating_sub(started);
-    }
-}
-
-/// One thread's time as the leader. However it ends, everybody in its group is
-/// told, and another one leads: else all would wait for ever.
-struct Leading<'a> {
-    writer: &'a Writer,
-    /// Those that have not been told.
-    group: Vec<Request>,
-}
-
-impl Drop for Leading<'_> {
-    fn drop(&mut self) {
-        let panicked = || SqliteError::other("the thread that was to write it panicked".to_owned());
-        for request in self.group.drain(..) {
-            request.waiter.tell(Reply::Done(Err(panicked())));
-        }
-        let mut pending = lock(&self.writer.pending);
-        match pending.requests.first() {
-            Some(next) => next.waiter.tell(Reply::Lead),
-            None => pending.has_leader = false,
-        }
-    }
-}
-
-impl Waiter {
-    fn tell(&self, reply: Reply) {
-        let mut inbox = lock(&self.inbox);
-        inbox.reply = Some(reply);
-        if inbox.waited_for {
-            self.told.notify_one();
-        }
-    }
-
-    fn wait(&self) -> Reply {
-        let mut inbox = lock(&self.inbox);
-        loop {
-            match inbox.reply.take() {
-                Some(reply) => return reply,
-                None => {
-                    inbox.waited_for = true;
-                    inbox = self.told.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-                }
+        for (request, done) in group.iter_mut().zip(&results) {
+            if let (Some(after), Ok(())) = (request.after.take(), done) {
+                let _ = catch(after);
             }
         }
+        results
+    }
+
+    fn wants_sync(request: &Request) -> bool {
+        request.durability == Durability::Synced
+    }
+
+    fn panicked() -> SqliteError {
+        SqliteError::other("the thread that was to write it panicked".to_owned())
     }
 }
 

@@ -41,8 +41,11 @@ impl PostgresConsumer {
 
     fn take(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let shared = self.shared()?.clone();
-        if let Some(since) = self.handed_out.take() {
-            self.lane.note(shared.real.uptime().saturating_sub(since));
+        let took = self.handed_out.take().map(|since| shared.real.uptime().saturating_sub(since));
+        if let Some(leased) = self.lane.try_take(&shared, filter, took) {
+            shared.held.fetch_add(1, Ordering::SeqCst);
+            self.handed_out = Some(shared.real.uptime());
+            return Ok(Some(leased.delivery));
         }
         let mut end = None;
         // Who does not wait wants to know for certain.
@@ -141,7 +144,7 @@ impl Consumer for PostgresConsumer {
     }
 
     fn take_lost_leases(&mut self) -> Vec<Lease> {
-        if self.birthplace.is_here() { self.lane.take_lost_leases() } else { Vec::new() }
+        if self.lane.any_lost() && self.birthplace.is_here() { self.lane.take_lost_leases() } else { Vec::new() }
     }
 }
 

@@ -1,6 +1,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::*;
 use crate::queue::file::FileQueue;
@@ -10,10 +11,6 @@ fn writer() -> Writer {
     let connection = Connection::open_in_memory().expect("opened");
     connection.execute_batch("CREATE TABLE t(x INTEGER PRIMARY KEY)").expect("a table");
     Writer::new("memory:".to_owned(), Attached::in_memory(connection), None)
-}
-
-fn request(durability: Durability, waiter: &Arc<Waiter>) -> Request {
-    Request { operation: Box::new(|_| Ok(())), durability, patient: true, waiter: waiter.clone() }
 }
 
 fn insert(writer: &Writer, x: i64) -> Result<usize, QueueError> {
@@ -40,72 +37,17 @@ fn many_threads_write_all_of_theirs() {
 }
 
 #[test]
-fn what_waits_goes_into_one_transaction() {
-    let writer = Arc::new(writer());
-    let commits = Arc::new(AtomicUsize::new(0));
-    let counting = commits.clone();
-    // rusqlite before 0.38 returns nothing here. Without the hook the count is wrong.
-    let _ = lock(&writer.writing).connection.connection_mut().commit_hook(Some(move || {
-        counting.fetch_add(1, Ordering::SeqCst);
-        false
-    }));
-    // While one operation holds the writer, seven others come.
-    let (started, has_started) = std::sync::mpsc::channel();
-    let (go, may_go) = std::sync::mpsc::channel::<()>();
-    let slow = {
-        let writer = writer.clone();
-        thread::spawn(move || {
-            writer.write(Durability::Lazy, move |connection| {
-                started.send(()).expect("heard");
-                may_go.recv().expect("told");
-                connection.execute("INSERT INTO t VALUES (0)", [])
-            })
-        })
-    };
-    has_started.recv().expect("started");
-    let others: Vec<_> = (1..8)
-        .map(|x| {
-            let writer = writer.clone();
-            thread::spawn(move || insert(&writer, x))
-        })
-        .collect();
-    while lock(&writer.pending).requests.len() < 7 {
-        thread::yield_now();
-    }
-    go.send(()).expect("heard");
-    slow.join().expect("no panic").expect("written");
-    for other in others {
-        other.join().expect("no panic").expect("written");
-    }
-    assert_eq!(commits.load(Ordering::SeqCst), 2);
-    // As many are waited for now, but not in vain for long, and not again.
-    assert_eq!(lock(&writer.pending).expected_syncs, 7);
-    insert(&writer, 8).expect("written");
-    assert_eq!(lock(&writer.pending).expected_syncs, 1);
-    assert_eq!(count(&writer), 9);
-}
-
-#[test]
-fn a_leader_waits_only_until_as_many_have_come_as_the_last_time() {
-    let mut pending = Pending { expected_syncs: 2, ..Pending::default() };
-    pending.requests.push(request(Durability::Synced, &Arc::default()));
-    // What needs no sync is no reason to wait, and none to go.
-    pending.requests.push(request(Durability::Lazy, &Arc::default()));
-    assert!(pending.syncs() == 1 && !pending.is_complete());
-    pending.requests.push(request(Durability::Synced, &Arc::default()));
-    assert!(pending.is_complete());
-}
-
-#[test]
 fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
     let writer = writer();
     insert(&writer, 1).expect("written");
     let insert_x = |x: i64| Request {
         operation: Box::new(move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]).map(drop)),
-        ..request(Durability::Synced, &Arc::default())
+        durability: Durability::Synced,
+        patient: true,
+        after: None,
     };
     let mut group = vec![insert_x(2), insert_x(1), insert_x(3)];
-    let outcome = lock(&writer.writing).run(&mut group);
+    let outcome = writer.group.storage.commit(&mut group);
     assert!(outcome[0].is_ok() && outcome[1].is_err() && outcome[2].is_ok());
     assert_eq!(count(&writer), 3);
 }
@@ -113,7 +55,7 @@ fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
 #[test]
 fn a_full_disk_is_said_and_what_was_there_stays() {
     let writer = writer();
-    lock(&writer.writing).connection.connection().execute_batch("PRAGMA max_page_count = 8").expect("set");
+    writer.with_connection(|connection| connection.execute_batch("PRAGMA max_page_count = 8").expect("set"));
     let mut kept = 0;
     let error = loop {
         match writer.write(Durability::Synced, |connection| {
@@ -127,7 +69,7 @@ fn a_full_disk_is_said_and_what_was_there_stays() {
     };
     assert!(matches!(error, QueueError::Full { .. }) && error.is_transient(), "{error}");
     assert_eq!(count(&writer), kept);
-    lock(&writer.writing).connection.connection().execute_batch("PRAGMA max_page_count = 100").expect("set");
+    writer.with_connection(|connection| connection.execute_batch("PRAGMA max_page_count = 100").expect("set"));
     insert(&writer, 1000).expect("there is room again");
 }
 
@@ -137,12 +79,11 @@ fn what_follows_from_a_job_is_synced_and_its_commit_alone_is_not() {
     let clock = Arc::new(crate::clock::SystemClock::new());
     let queue = FileQueue::open(folder.path(), false, clock).expect("a queue");
     let new = || NewMessage::new("pulpo", "job", "{}");
-    let last = || lock(&queue.0.writer.writing).durability;
+    let last = || lock(&queue.0.writer.group.storage.writing).durability;
     queue.enqueue(vec![new(), new()]).expect("published");
     assert_eq!(last(), Some(Durability::Synced));
     let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-    let mut next =
-        || seat.dequeue(&DequeueFilter::all(), std::time::Duration::ZERO).expect("a look").expect("a message").lease;
+    let mut next = || seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
     let (first, second) = (next(), next());
     assert_eq!(last(), Some(Durability::Lazy));
     seat.settle(&first, &mut Settlement::commit_with(vec![new()])).expect("done");
@@ -194,19 +135,6 @@ fn a_payload_that_panics_when_it_is_dropped_harms_nobody() {
         writer.write(Durability::Lazy, |_| -> rusqlite::Result<()> { std::panic::panic_any(Bomb) });
     ended.expect_err("it panicked");
     insert(&writer, 1).expect("the next one is written");
-}
-
-#[test]
-fn a_leader_that_panics_tells_all_and_hands_over() {
-    let writer = writer();
-    let lazy = |waiter| request(Durability::Lazy, waiter);
-    let waiters: Vec<Arc<Waiter>> = (0..3).map(|_| Arc::default()).collect();
-    lock(&writer.pending).has_leader = true;
-    lock(&writer.pending).requests.push(lazy(&waiters[2]));
-    let group = vec![lazy(&waiters[0]), lazy(&waiters[1])];
-    drop(Leading { writer: &writer, group });
-    assert!(waiters[..2].iter().all(|waiter| matches!(waiter.wait(), Reply::Done(Err(_)))));
-    assert!(matches!(waiters[2].wait(), Reply::Lead));
 }
 
 #[test]
