@@ -38,6 +38,7 @@ mod publish;
 mod queues;
 mod relay;
 mod show;
+mod spool;
 mod stats;
 mod table;
 mod terminal;
@@ -163,6 +164,8 @@ Passwords are shown as ***.")]
         #[command(flatten)]
         format: Format,
     },
+    /// Show what waits in the spool while no server takes it, and send it
+    Spool(spool::SpoolArguments),
     /// Write completions for a shell: bash, zsh, fish and others
     #[command(after_help = "\
 Examples:
@@ -312,6 +315,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Handlers { format } => handlers::run(&Registry::collect()?, format.json, out),
         Command::Check { format } => check::run(program.setup, &sources, log_problem, format.json, out),
         Command::Config { format } => configuration::run(&sources, format.json, out),
+        Command::Spool(arguments) => spool::run(&existing()?, &arguments, out),
         Command::Completions { shell } => completions::run(program.definition(), shell, out),
     }
 }

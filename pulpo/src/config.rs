@@ -13,6 +13,7 @@ use self::keys::Keys;
 use self::layer::Layers;
 use crate::clock::Clock;
 use crate::queue::backend::Purpose;
+use crate::queue::spool::Spool;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::worker::WorkerOptions;
 
@@ -77,6 +78,9 @@ const DEFAULT_FILE: &str = "pulpo.toml";
 pub struct Config {
     /// Where the messages wait.
     pub backend: Backend,
+    /// Where publications wait while no server takes them: an embedded queue
+    /// of its own. Default, `None`: nowhere, and they fail.
+    pub spool: Option<Backend>,
     /// How a worker works.
     pub worker: WorkerOptions,
     /// What a worker on the command line shows.
@@ -215,7 +219,17 @@ impl Config {
     /// Opens the queue that it names.
     pub(crate) fn open(&self, purpose: Purpose, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
         warning::log(&self.warnings);
-        self.backend.open(purpose, clock)
+        let queue = self.backend.open(purpose, clock.clone())?;
+        let Some((spool, folder)) = self.spool.as_ref().and_then(|spool| Some((spool, spool.spool_folder()?))) else {
+            return Ok(queue);
+        };
+        let open = {
+            let spool = spool.clone();
+            move |purpose| spool.open(purpose, clock.clone())
+        };
+        let backend = self.backend.clone();
+        let name_problem = move |name: &str| backend.queue_name_problem(name);
+        Ok(Arc::new(Spool::new(queue, folder, purpose, open, name_problem)))
     }
 }
 

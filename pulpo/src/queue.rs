@@ -34,6 +34,7 @@ pub mod postgres;
 #[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) mod prefetch;
 mod settlement;
+pub mod spool;
 mod stats;
 
 pub use dequeue_filter::DequeueFilter;
@@ -43,7 +44,8 @@ pub use import::{Import, Imported};
 pub use in_database::InDatabase;
 pub use outbox_ids::OutboxIds;
 pub use settlement::{Settlement, enqueue_follow_ups};
-pub use stats::{Counts, Paused, Stats, Totals};
+use spool::Spool;
+pub use stats::{Counts, Paused, Stats, Totals, Unreachable};
 
 /// The queue of jobs that name none, where the configuration names none.
 pub const DEFAULT_QUEUE: &str = "pulpo";
@@ -99,6 +101,11 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// The database that the queue is in, if a user's transaction there can
     /// publish into the queue by SQL.
     fn in_database(&self) -> Option<InDatabase> {
+        None
+    }
+
+    /// The spool in front of this queue, if it has one.
+    fn spool(&self) -> Option<&Spool> {
         None
     }
 }

@@ -48,6 +48,12 @@ pub(crate) const QUEUE_OLDEST_READY: &str = "pulpo_queue_oldest_ready_seconds";
 pub(crate) const QUEUE_MEASURED: &str = "pulpo_queue_measured_timestamp_seconds";
 /// Whether the queue answered when it was last asked: 1 or 0.
 pub(crate) const QUEUE_REACHABLE: &str = "pulpo_queue_reachable";
+/// Messages in the spool that wait for a server.
+pub(crate) const SPOOL_MESSAGES: &str = "pulpo_spool_messages";
+/// How long the oldest of them has waited.
+pub(crate) const SPOOL_OLDEST: &str = "pulpo_spool_oldest_seconds";
+/// Messages in the spool that the queue has refused for good.
+pub(crate) const SPOOL_REFUSED: &str = "pulpo_spool_refused_messages";
 
 /// The counters, each with what it counts.
 pub(crate) const COUNTERS: [(&str, &str); 8] = [
@@ -68,7 +74,7 @@ pub(crate) const HISTOGRAMS: [(&str, &str); 2] = [
 ];
 
 /// The gauges.
-pub(crate) const GAUGES: [(&str, &str); 7] = [
+pub(crate) const GAUGES: [(&str, &str); 10] = [
     (IN_FLIGHT, "jobs that a lane has in hand"),
     (LANES, "lanes of the worker that take jobs"),
     (ABANDONED, "runs that have exceeded their timeout and have not returned"),
@@ -76,6 +82,9 @@ pub(crate) const GAUGES: [(&str, &str); 7] = [
     (QUEUE_OLDEST_READY, "how long the oldest ready message has waited since it was due"),
     (QUEUE_MEASURED, "when the messages of the queue were last counted, in Unix time"),
     (QUEUE_REACHABLE, "1 if the queue answered when it was last asked, else 0"),
+    (SPOOL_MESSAGES, "messages in the spool that wait for a server"),
+    (SPOOL_OLDEST, "how long the oldest message in the spool has waited"),
+    (SPOOL_REFUSED, "messages in the spool that the queue has refused for good"),
 ];
 
 /// The request type of messages that the worker has no handler for: they have

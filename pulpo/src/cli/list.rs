@@ -109,7 +109,7 @@ const COLUMNS: [Column; 8] = [
     Column::new("LAST ERROR").short("ERROR").prose(),
 ];
 
-fn table(messages: &[StoredMessage]) -> Table {
+pub(super) fn table(messages: &[StoredMessage]) -> Table {
     let mut table = Table::new(COLUMNS);
     for message in messages {
         table.row([

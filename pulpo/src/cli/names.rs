@@ -70,7 +70,7 @@ impl Known {
         // What cannot be asked now will be an error of what is asked for.
         let stats = queue.stats();
         let asked = stats.is_ok();
-        let Stats { counts, paused, totals } = stats.unwrap_or_default();
+        let Stats { counts, paused, totals, .. } = stats.unwrap_or_default();
         types.extend(counts.iter().map(|counts| counts.request_type.clone()).filter(|name| !name.is_empty()));
         queues.extend(counts.into_iter().map(|counts| counts.queue));
         queues.extend(paused.into_iter().map(|paused| paused.queue));

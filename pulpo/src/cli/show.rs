@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::{Done, terminal, text};
+use crate::queue::Unreachable;
 pub(super) use crate::report::visible;
 use crate::report::{deceives, json};
 
@@ -94,6 +95,15 @@ pub(super) fn at(time: DateTime<Utc>) -> String {
 /// `1 message`, `7 messages`.
 pub(super) fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The error of a command that has said what all other servers answered.
+pub(super) fn unreachable(servers: &[Unreachable]) -> Done {
+    if servers.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = servers.iter().map(|it| format!("{}: {}", it.server, it.error)).collect();
+    Err(format!("no answer from {}", named.join("; ")).into())
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use super::table::{Cell, Column, Table, Tone};
 use super::{Done, Format, terminal};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
-use crate::queue::{Counts, Stats, Totals};
+use crate::queue::spool::{Spool, Spooled};
+use crate::queue::{Counts, QueueError, Stats, Totals};
 use crate::report::chain;
 
 /// A pause that is to last longer than this is one until somebody resumes.
@@ -49,6 +50,9 @@ struct Look {
     at: DateTime<Utc>,
     #[serde(flatten)]
     stats: Stats,
+    /// What waits in the spool, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<Spooled>,
     /// Empty at the first look.
     rates: Vec<Rate>,
 }
@@ -64,8 +68,14 @@ struct Rate {
 
 pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write) -> Done {
     let Some(interval) = arguments.watch else {
-        let look = Look { at: Utc::now(), stats: pulpo.queue().stats()?, rates: Vec::new() };
-        return if arguments.format.json { show::json(out, &look) } else { plain(pulpo, &look, false, out) };
+        let (at, stats, spool) = (Utc::now(), pulpo.queue().stats()?, spooled(pulpo)?);
+        let look = Look { at, stats, spool, rates: Vec::new() };
+        if arguments.format.json {
+            show::json(out, &look)?;
+        } else {
+            plain(pulpo, &look, false, out)?;
+        }
+        return show::unreachable(&look.stats.unreachable);
     };
     let mut before: Option<(Instant, Vec<Totals>)> = None;
     loop {
@@ -76,7 +86,7 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write
                     rates(totals, &stats.totals, began.saturating_duration_since(*then))
                 });
                 before = Some((began, stats.totals.clone()));
-                let look = Look { at: Utc::now(), stats, rates };
+                let look = Look { at: Utc::now(), stats, spool: spooled(pulpo)?, rates };
                 if arguments.format.json {
                     show::json_line(out, &look)?;
                 } else {
@@ -90,6 +100,10 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write
         out.flush()?;
         std::thread::sleep(interval);
     }
+}
+
+fn spooled(pulpo: &Pulpo) -> Result<Option<Spooled>, QueueError> {
+    pulpo.queue().spool().map(Spool::spooled).transpose()
 }
 
 /// The rates between two looks, of those that were counted in both.
@@ -168,6 +182,15 @@ fn plain(pulpo: &Pulpo, look: &Look, rated: bool, out: &mut dyn Write) -> Done {
     write!(out, "{table}")?;
     for paused in &stats.paused {
         show::note(out, &format!("PAUSED {} {}", show::visible(&paused.queue), until(paused.until)))?;
+    }
+    for unreachable in &stats.unreachable {
+        show::note(out, &format!("{} does not answer", show::visible(&unreachable.server)))?;
+    }
+    if let Some(Spooled { waiting, oldest, refused, .. }) = look.spool.as_ref().filter(|it| it.waiting + it.refused > 0)
+    {
+        let oldest = oldest.map(|since| format!(", the oldest since {}", show::age(since))).unwrap_or_default();
+        let refused = if *refused > 0 { format!("; {refused} were refused") } else { String::new() };
+        show::note(out, &format!("SPOOL {waiting} wait for a server{oldest}{refused}"))?;
     }
     if !pulpo.queue().capabilities().stats_by_type {
         show::note(out, "this queue does not count by request type; `list --type` looks at each message")?;

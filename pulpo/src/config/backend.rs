@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -97,6 +98,32 @@ impl Backend {
             Inner::Linked { settings, .. } => settings.get(key),
             Inner::Absent { .. } | Inner::Refused(_) => None,
         }
+    }
+
+    /// What a queue by name is called there.
+    pub(super) fn queue_noun(&self) -> &'static str {
+        match &self.0 {
+            Inner::Linked { factory, .. } => factory.queue_noun(),
+            Inner::Absent { .. } | Inner::Refused(_) => "queue",
+        }
+    }
+
+    /// The folder of a queue that can be the spool of another.
+    pub(super) fn spool_folder(&self) -> Option<&Path> {
+        match &self.0 {
+            Inner::Linked { factory, settings } => factory.spool_folder(settings),
+            Inner::Absent { .. } | Inner::Refused(_) => None,
+        }
+    }
+
+    /// Reads a URL with the defaults of its adapter for all else, of which no
+    /// table says more.
+    pub(super) fn of_entry(entry: &Entry) -> Result<Self, ConfigError> {
+        let registered = Registered::collect()?;
+        let named = Named::parse(&entry.raw()?, &registered).map_err(|refused| refused.of(entry))?;
+        let mut backend = Self::with(named, &entry.origin, |_| None)?;
+        backend.make_absolute()?;
+        Ok(backend)
     }
 
     /// The table of its adapter.

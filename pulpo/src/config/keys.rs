@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use super::backend::Backend;
 use super::error::ConfigError;
 use super::key::KeyPath;
 use super::layer::Entry;
@@ -280,6 +281,16 @@ const LAST: &[Key] = &[
         },
     },
     Key {
+        name: "spool",
+        default: "none",
+        doc: "where publications wait while no server takes them, such as `file:./pulpo-spool`: a folder for an \
+              embedded queue of its own. See `docs/operating.md`",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.spool, spool(entry).map(Some)),
+            show: |config| shown(config.spool.as_ref(), "none"),
+        },
+    },
+    Key {
         name: "queues.*.concurrency",
         default: "none",
         doc: "the most jobs of this queue that a worker runs at the same time, however many lanes it has, from 1 to \
@@ -397,6 +408,12 @@ fn outboxes(entry: &Entry) -> Result<Vec<OutboxUrl>, ConfigError> {
         })
     };
     texts.into_iter().map(read).collect()
+}
+
+fn spool(entry: &Entry) -> Result<Backend, ConfigError> {
+    let spool = Backend::of_entry(entry)?;
+    let is_one = spool.spool_folder().is_some();
+    if is_one { Ok(spool) } else { Err(entry.refuse("an embedded queue of this machine such as file:./pulpo-spool")) }
 }
 
 fn font(entry: &Entry) -> Result<String, ConfigError> {

@@ -19,6 +19,7 @@ impl Config {
         }
         config.follow_backend();
         config.check_names(layers)?;
+        config.check_spool(layers)?;
         Ok(config)
     }
 
@@ -42,12 +43,23 @@ impl Config {
         }
     }
 
+    /// The spool is not the queue that it stands in front of.
+    fn check_spool(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let folder = self.spool.as_ref().and_then(Backend::spool_folder);
+        match layers.get("spool") {
+            Some(entry) if folder.is_some() && folder == self.backend.spool_folder() => {
+                Err(entry.refuse("another folder than that of the queue"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The queues to work have names that this queue takes.
     fn check_names(&self, layers: &Layers) -> Result<(), ConfigError> {
         let Some(entry) = layers.get("queues") else { return Ok(()) };
         let problem = |queue: &String| Some((hidden(queue), self.backend.queue_name_problem(queue)?));
         self.worker.queues.iter().find_map(problem).map_or(Ok(()), |(queue, problem)| {
-            Err(entry.refuse(format!("names that this queue takes, not {queue:?} ({problem})")))
+            Err(entry.refuse(format!("names of {}s, not {queue:?} ({problem})", self.backend.queue_noun())))
         })
     }
 }

@@ -266,7 +266,7 @@ fn a_server_in_a_table_is_checked_as_in_the_short_form() {
         ("beanstalkd_queue_adapter.host", "h:11300", "the name or the address of a host, without port or user"),
         ("beanstalkd_queue_adapter.default_tube", "a b", "the name of a tube (a name has only letters and digits"),
         ("beanstalkd_queue_adapter.port", "0", "a whole number from 1 to 65535"),
-        ("queues", "mail,a b", "names that this queue takes, not \"a b\" (a name has only letters"),
+        ("queues", "mail,a b", "names of tubes, not \"a b\" (a name has only letters and digits"),
     ] {
         let error = load(None, &[("PULPO_QUEUE", "beanstalkd://h")], &[(key, value)]).expect_err("refused");
         assert!(error.starts_with(&format!("the command line: expected `{key}` to be {expected}")), "{error}");

@@ -67,6 +67,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{QueueAdapter, QueueError};
@@ -117,10 +118,23 @@ pub trait Factory: Sync {
         super::DEFAULT_QUEUE
     }
 
+    /// What a queue by name is called here, for error messages: `queue`.
+    fn queue_noun(&self) -> &'static str {
+        "queue"
+    }
+
     /// Why this cannot be the name of a queue here; `None`, the default, if it
     /// can.
     fn queue_name_problem(&self, name: &str) -> Option<&'static str> {
         let _ = name;
+        None
+    }
+
+    /// The folder in which a queue with these settings keeps messages safe on
+    /// this machine, without a server: such a queue can be the spool of
+    /// another. `None`, the default, if it cannot.
+    fn spool_folder<'a>(&self, settings: &'a Settings) -> Option<&'a Path> {
+        let _ = settings;
         None
     }
 

@@ -14,6 +14,26 @@ pub struct Stats {
     pub paused: Vec<Paused>,
     /// How many messages have come and gone. Two looks tell a rate.
     pub totals: Vec<Totals>,
+    /// The servers that did not answer, of whose messages nothing is known.
+    pub unreachable: Vec<Unreachable>,
+}
+
+/// A server that did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Unreachable {
+    /// Which server.
+    pub server: String,
+    /// Why not.
+    pub error: String,
+}
+
+impl Unreachable {
+    /// This server, for this reason.
+    #[must_use]
+    pub fn new(server: impl Into<String>, error: impl Into<String>) -> Self {
+        Self { server: server.into(), error: error.into() }
+    }
 }
 
 impl Stats {

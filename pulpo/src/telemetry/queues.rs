@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 
-use super::{QUEUE_MEASURED, QUEUE_MESSAGES, QUEUE_OLDEST_READY};
+use super::{QUEUE_MEASURED, QUEUE_MESSAGES, QUEUE_OLDEST_READY, SPOOL_MESSAGES, SPOOL_OLDEST, SPOOL_REFUSED};
 use crate::clock::{Clock, lock};
 use crate::queue::{MessageState, QueueAdapter, QueueError, Stats};
 
@@ -68,10 +68,15 @@ impl QueueGauges {
     /// # Errors
     /// If the queue cannot be reached: then the gauges stay as they were.
     pub(crate) fn record(&self) -> Result<(), QueueError> {
+        self.record_spool()?;
         let stats = match &self.only {
             Some(queues) => self.queue.stats_of(queues)?,
             None => self.queue.stats()?,
         };
+        if let Some(unreachable) = stats.unreachable.first() {
+            let doing = format!("count the messages of {}", unreachable.server);
+            return Err(QueueError::Unavailable { doing, source: unreachable.error.clone().into() });
+        }
         let now = self.clock.now();
         let mut series = lock(&self.series);
         series.set_messages(&stats);
@@ -79,6 +84,22 @@ impl QueueGauges {
         // To the microsecond until the year 2255.
         #[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers")]
         metrics::gauge!(QUEUE_MEASURED).set(now.timestamp_micros() as f64 / 1e6);
+        Ok(())
+    }
+}
+
+impl QueueGauges {
+    /// What is in the spool is on this machine: it is known while no server is.
+    fn record_spool(&self) -> Result<(), QueueError> {
+        let Some(spool) = self.queue.spool() else { return Ok(()) };
+        let spooled = spool.spooled()?;
+        let waited = spooled.oldest.and_then(|since| (self.clock.now() - since).to_std().ok()).unwrap_or_default();
+        // Exact up to 2^53 messages.
+        #[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers")]
+        let (waiting, refused) = (spooled.waiting as f64, spooled.refused as f64);
+        metrics::gauge!(SPOOL_MESSAGES).set(waiting);
+        metrics::gauge!(SPOOL_REFUSED).set(refused);
+        metrics::gauge!(SPOOL_OLDEST).set(waited.as_secs_f64());
         Ok(())
     }
 }

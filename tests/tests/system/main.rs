@@ -42,6 +42,7 @@ mod processes;
 mod publishing;
 mod readme;
 mod rolling_deploys;
+mod spool;
 mod time;
 mod torture;
 mod transfer;

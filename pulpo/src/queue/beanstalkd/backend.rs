@@ -83,6 +83,10 @@ impl Factory for Beanstalkd {
         settings.text("default_tube")
     }
 
+    fn queue_noun(&self) -> &'static str {
+        "tube"
+    }
+
     fn queue_name_problem(&self, name: &str) -> Option<&'static str> {
         queue_name_problem(name)
     }

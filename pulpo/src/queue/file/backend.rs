@@ -1,7 +1,7 @@
 //! How a configuration names the embedded queue: `file:FOLDER` and `memory:`.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::FileQueue;
@@ -48,6 +48,10 @@ impl Factory for Embedded {
             MEMORY => OsString::new(),
             _ => settings.path("base_path").into(),
         }
+    }
+
+    fn spool_folder<'a>(&self, settings: &'a Settings) -> Option<&'a Path> {
+        (settings.scheme() != MEMORY).then(|| settings.path("base_path"))
     }
 
     fn open(

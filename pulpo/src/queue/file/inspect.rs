@@ -218,7 +218,7 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
     let present: u64 = all.iter().map(|(_, counts)| counts.total()).sum();
     let totals = vec![Totals::new(None, published, published.saturating_sub(present))];
     let counts = all.into_iter().map(|(_, counts)| counts).filter(|counts| counts.total() > 0);
-    Ok(Stats { counts: counts.collect(), paused: pauses::all(connection, now)?, totals })
+    Ok(Stats { counts: counts.collect(), paused: pauses::all(connection, now)?, totals, ..Stats::default() })
 }
 
 /// Messages of one kind that are reserved, or whose delay (`Delayed`) or lease

@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::http::{Limits, Question, Reply, Server};
 use crate::message::MessageId;
 use crate::queue::QueueAdapter;
+use crate::queue::spool::Spooled;
 use crate::report::{chain, rough};
 use crate::telemetry::{self, QueueGauges, prometheus};
 use crate::worker::monitor::Monitor;
@@ -69,8 +70,8 @@ struct Answers {
     shared: Arc<Shared>,
     monitor: Arc<Monitor>,
     metrics: Option<Metrics>,
-    /// Whether the queue answers at all.
-    reach: Question<()>,
+    /// Whether the queue answers at all, and what is not as it should be.
+    reach: Question<Option<String>>,
 }
 
 /// What is asked for `/metrics`; none of it if the program has another
@@ -100,11 +101,29 @@ impl Metrics {
     }
 }
 
-fn reach(queue: &Arc<dyn QueueAdapter>) -> Question<()> {
+fn reach(queue: &Arc<dyn QueueAdapter>) -> Question<Option<String>> {
     let queue = queue.clone();
-    // No queue gives this id, and each must look for it.
-    let peek = move || queue.peek(&MessageId::from("0")).map(drop).map_err(|error| chain(&error));
-    Question::new("pulpo-http-queue", peek)
+    let ask = move || {
+        // No queue gives this id, and each must look for it.
+        let reached = queue.peek(&MessageId::from("0")).map(drop).map_err(|error| chain(&error));
+        match queue.spool() {
+            None => reached.map(|()| None),
+            Some(spool) => spool.spooled().map(|spooled| degradation(reached, &spooled)).map_err(|error| chain(&error)),
+        }
+    };
+    Question::new("pulpo-http-queue", ask)
+}
+
+/// What is not as it should be while publications are kept in the spool.
+fn degradation(reached: Result<(), String>, spooled: &Spooled) -> Option<String> {
+    let waited = spooled.oldest.and_then(|since| (chrono::Utc::now() - since).to_std().ok());
+    let oldest = waited.map(|waited| format!(", the oldest for {}", rough(waited))).unwrap_or_default();
+    let spool = format!("{} messages wait in the spool{oldest}", spooled.waiting);
+    match reached {
+        Ok(()) if spooled.waiting == 0 => None,
+        Ok(()) => Some(spool),
+        Err(error) => Some(format!("the queue does not answer: {error}; {spool}")),
+    }
 }
 
 /// Puts together what was measured, so that it does not pile up.
@@ -130,7 +149,9 @@ async fn readiness_page(State(answers): State<Arc<Answers>>) -> Response {
         return unavailable("the worker stops\n".to_owned());
     }
     match answers.reach.ask(QUEUE_PATIENCE).await {
-        Reply::Answered(Ok(())) => "ready\n".into_response(),
+        Reply::Answered(Ok(None)) => "ready\n".into_response(),
+        // Publications are kept, so this is no outage.
+        Reply::Answered(Ok(Some(degradation))) => format!("ready, degraded: {degradation}\n").into_response(),
         Reply::Answered(Err(error)) => unavailable(format!("the queue does not answer: {error}\n")),
         Reply::Late { answered } => {
             let last = answered.map(|ago| format!("; it last did {} ago", rough(ago))).unwrap_or_default();
@@ -147,7 +168,7 @@ async fn metrics_page(State(answers): State<Arc<Answers>>) -> Response {
     let (measured, reached) = (metrics.measure.ask(QUEUE_PATIENCE), answers.reach.ask(QUEUE_PATIENCE));
     // What comes later is in the gauges then; until it does, they say of when they are.
     let refused = matches!(measured.await, Reply::Answered(Err(_)));
-    telemetry::reachable(!refused && matches!(reached.await, Reply::Answered(Ok(()))));
+    telemetry::reachable(!refused && matches!(reached.await, Reply::Answered(Ok(_))));
     match metrics.render.ask(RENDER_PATIENCE).await {
         Reply::Answered(Ok(text)) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -70,6 +70,11 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
         // There are rates only at a second look; their fields are those that
         // the test of the watch reads.
         stats["rates"] = serde_json::json!([{"queue": null, "published": 0.0, "finished": 0.0}]);
+        // What there is of a server that is away and of a spool is read by the
+        // tests of those.
+        assert_eq!((&stats["unreachable"], stats.get("spool")), (&Value::Array(Vec::new()), None));
+        stats["unreachable"] = serde_json::json!([{"server": "", "error": ""}]);
+        stats["spool"] = serde_json::json!({"waiting": 0, "oldest": null, "refused": 0});
         assert_documented("stats", &stats);
         assert_documented("resume", &as_json(place, &["resume", "side", "--json"]));
         assert_documented("delete", &as_json(place, &["delete", "1", "--json"]));

@@ -1,0 +1,397 @@
+//! A spool: the embedded queue in front of another queue, for publications
+//! while no server takes them.
+//!
+//! A publication that surely was not sent is kept in the spool, synced, and
+//! `enqueue` returns an id such as `spool/17`. It goes out, in order, when a
+//! server is back; while older ones wait there, new ones go behind them. An
+//! unknown outcome is never spooled: the message may be in the queue.
+//!
+//! Any process that has the spool open for a program flushes it, one at a time
+//! (a lock on a file, which ends with its process). A process that dies between
+//! sending a message and noting it sends it again, or another does: delivery
+//! out of the spool is at least once.
+//!
+//! # Invariants
+//! - The marker file is there whenever a message waits, but for moments in
+//!   which the spooler has not returned or the flusher looks again: so a
+//!   publisher knows by one look at the folder that older ones wait.
+//! - Nothing is sent before all older ones are sent, refused for good, or in
+//!   the way of a server that is away.
+//! - The spool is opened, and its folder made, when the first message needs it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use self::envelope::Envelope;
+use super::backend::Purpose;
+use super::{
+    Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, MessageState, NewMessage, OutboxIds,
+    QueueAdapter, QueueError, Stats, StoredMessage, Survey, Unreachable,
+};
+use crate::clock::{Notify, SystemClock, lock};
+use crate::message::MessageId;
+use crate::process::fork::PerProcess;
+
+mod envelope;
+mod flush;
+
+pub use flush::Flushed;
+
+/// What the id of a spooled message begins with, before its number there.
+const PREFIX: &str = "spool/";
+
+/// The queue within the spool that all its messages are in.
+const QUEUE: &str = "spool";
+
+/// How long one process may take for a batch that it sends. It holds the lock
+/// of the spool all the time, so this only bounds how long a dead one keeps it.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Opens the embedded queue.
+type Open = Box<dyn Fn(Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> + Send + Sync>;
+
+/// Why a name cannot be that of a queue.
+type NameProblem = Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>;
+
+/// A queue with a spool in front of it. Cheap to clone: all clones are one.
+#[derive(Clone)]
+pub struct Spool(Arc<Shared>);
+
+struct Shared {
+    queue: Arc<dyn QueueAdapter>,
+    folder: PathBuf,
+    purpose: Purpose,
+    open: Open,
+    /// Why a name cannot be that of a queue behind the spool.
+    name_problem: NameProblem,
+    /// A fork has a thread and a queue of its own.
+    process: PerProcess<Process>,
+}
+
+struct Process {
+    store: Mutex<Option<Arc<dyn QueueAdapter>>>,
+    /// Wakes the thread that flushes.
+    notify: Arc<Notify>,
+    has_thread: Mutex<bool>,
+}
+
+/// What waits in a spool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Spooled {
+    /// How many messages wait for a server.
+    pub waiting: u64,
+    /// Since when the oldest of them waits.
+    pub oldest: Option<DateTime<Utc>>,
+    /// How many the queue has refused for good when they were sent: they stay
+    /// until a person flushes or deletes them.
+    pub refused: u64,
+}
+
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spool").field("folder", &self.0.folder).field("queue", &self.0.queue).finish_non_exhaustive()
+    }
+}
+
+impl Spool {
+    /// A spool in this folder, which is that of the embedded queue that `open`
+    /// opens.
+    pub(crate) fn new(
+        queue: Arc<dyn QueueAdapter>,
+        folder: &Path,
+        purpose: Purpose,
+        open: impl Fn(Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> + Send + Sync + 'static,
+        name_problem: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            queue,
+            folder: folder.to_owned(),
+            purpose,
+            open: Box::new(open),
+            name_problem: Box::new(name_problem),
+            process: PerProcess::new(),
+        });
+        if purpose == Purpose::Program {
+            flush::start(&shared);
+        }
+        Self(shared)
+    }
+
+    /// The folder of the spool.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// Counts what waits in the spool.
+    ///
+    /// # Errors
+    /// If the spool is there and cannot be read.
+    pub fn spooled(&self) -> Result<Spooled, QueueError> {
+        self.0.spooled()
+    }
+
+    /// The messages in the spool that the filter picks, the newest first.
+    ///
+    /// # Errors
+    /// If the spool is there and cannot be read.
+    pub fn messages(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        let Some(store) = self.0.store_if_there()? else { return Ok(Vec::new()) };
+        // Which queue and which id: in the envelope.
+        let mut inner = Filter { ids: None, queue: None, after: None, limit: None, ..filter.clone() };
+        if let Some(ids) = &filter.ids {
+            inner = inner.ids(ids.iter().filter_map(number));
+        }
+        let mut found: Vec<_> = store.list(&inner)?.into_iter().map(Envelope::unwrap).collect();
+        found.retain(|message| filter.queue.as_ref().is_none_or(|queue| *queue == message.queue));
+        found.truncate(filter.limit.unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    /// Sends what waits, in order, until the spool is empty or no server takes
+    /// the next one. With `refused`, those too that were refused for good.
+    ///
+    /// # Errors
+    /// If the spool cannot be read. That no server takes the next message is
+    /// told by [`Flushed::stopped_by`].
+    pub fn flush(&self, refused: bool) -> Result<Flushed, QueueError> {
+        if refused && let Some(store) = self.0.store_if_there()? {
+            store.kick(&Filter::all())?;
+        }
+        self.0.flush()
+    }
+}
+
+/// The number of a spooled message in the spool.
+fn number(id: &MessageId) -> Option<MessageId> {
+    id.as_str().strip_prefix(PREFIX).map(MessageId::from)
+}
+
+/// Whether the message surely is in no queue, and another try may succeed.
+fn is_outage(error: &QueueError) -> bool {
+    matches!(
+        error,
+        QueueError::Unavailable { .. }
+            | QueueError::Draining { .. }
+            | QueueError::OutOfMemory { .. }
+            | QueueError::Full { .. }
+    )
+}
+
+impl Shared {
+    fn process(&self) -> &Process {
+        self.process.get_or_init(|| Process {
+            store: Mutex::new(None),
+            notify: Notify::new(Arc::new(SystemClock::new())),
+            has_thread: Mutex::new(false),
+        })
+    }
+
+    fn marker(&self) -> PathBuf {
+        self.folder.join("spool.waiting")
+    }
+
+    /// Whether older ones wait: one system call.
+    fn has_waiting(&self) -> bool {
+        self.marker().exists()
+    }
+
+    /// The embedded queue; it is opened once.
+    fn store(&self, purpose: Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> {
+        let mut store = lock(&self.process().store);
+        if let Some(store) = &*store {
+            return Ok(store.clone());
+        }
+        let opened = (self.open)(purpose)?;
+        *store = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// The same, and none is made.
+    fn store_if_there(&self) -> Result<Option<Arc<dyn QueueAdapter>>, QueueError> {
+        match self.store(Purpose::Administration) {
+            Ok(store) => Ok(Some(store)),
+            Err(QueueError::NoQueue { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn spooled(&self) -> Result<Spooled, QueueError> {
+        let Some(store) = self.store_if_there()? else { return Ok(Spooled::default()) };
+        let mut spooled = Spooled::default();
+        for counts in store.stats()?.counts {
+            spooled.waiting += counts.ready + counts.delayed + counts.reserved;
+            spooled.refused += counts.buried;
+            spooled.oldest = spooled.oldest.into_iter().chain(counts.oldest_ready).min();
+        }
+        Ok(spooled)
+    }
+
+    /// Keeps these until a server takes them.
+    fn keep(self: &Arc<Self>, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        if let Some((name, problem)) =
+            messages.iter().find_map(|message| Some((&message.queue, (self.name_problem)(&message.queue)?)))
+        {
+            return Err(QueueError::BadQueueName { name: name.clone(), problem });
+        }
+        let store = self.store(Purpose::Program)?;
+        let is_first = self.mark()?;
+        let kept = store.enqueue(messages.into_iter().map(|message| Envelope::wrap(message, LEASE)).collect())?;
+        // A flusher may have found the spool empty before these were there.
+        self.mark()?;
+        flush::start(self);
+        if is_first {
+            self.process().notify.notify();
+        }
+        Ok(kept.into_iter().map(|kept| Enqueued::new(format!("{PREFIX}{}", kept.id))).collect())
+    }
+
+    fn or_unreachable(&self, stats: Result<Stats, QueueError>) -> Result<Stats, QueueError> {
+        match stats {
+            Err(error) if is_outage(&error) => {
+                let unreachable = vec![Unreachable::new("the queue", crate::report::chain(&error))];
+                Ok(Stats { unreachable, ..Stats::default() })
+            }
+            stats => stats,
+        }
+    }
+
+    /// Sets the marker, and says whether it was not there.
+    fn mark(&self) -> Result<bool, QueueError> {
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(self.marker()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(QueueError::Unavailable {
+                doing: format!("write {}", self.marker().display()),
+                source: Box::new(error),
+            }),
+        }
+    }
+}
+
+impl QueueAdapter for Spool {
+    fn capabilities(&self) -> Capabilities {
+        self.0.queue.capabilities()
+    }
+
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        let Self(shared) = self;
+        if !messages.is_empty() && shared.has_waiting() {
+            // A process that ends soon sends them here and now.
+            if shared.purpose == Purpose::Publication {
+                shared.flush()?;
+            }
+            if shared.has_waiting() {
+                return shared.keep(messages);
+            }
+        }
+        let error = match shared.queue.enqueue(messages.clone()) {
+            Ok(enqueued) => return Ok(enqueued),
+            Err(error) => error,
+        };
+        let (taken, why) = match &error {
+            QueueError::PartOfBatch { ids, source, .. } => (ids.clone(), &**source),
+            error => (Vec::new(), error),
+        };
+        if !is_outage(why) {
+            return Err(error);
+        }
+        let rest = messages.into_iter().skip(taken.len()).collect();
+        match shared.keep(rest) {
+            Ok(kept) => {
+                tracing::debug!(error = crate::report::chain(&error), "kept in the spool, since no server took it");
+                Ok(taken.into_iter().map(Enqueued::new).chain(kept).collect())
+            }
+            Err(spool) => {
+                tracing::error!(error = crate::report::chain(&spool), "cannot keep a publication in the spool");
+                Err(error)
+            }
+        }
+    }
+
+    fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        self.0.queue.consumer(queues)
+    }
+
+    fn interrupt(&self) {
+        self.0.queue.interrupt();
+    }
+
+    fn in_database(&self) -> Option<InDatabase> {
+        self.0.queue.in_database()
+    }
+
+    fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
+        self.0.queue.outbox_ids()
+    }
+
+    fn spool(&self) -> Option<&Spool> {
+        Some(self)
+    }
+}
+
+/// What is in the spool has ids of its own; all else is asked of the queue.
+impl Inspection for Spool {
+    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
+        match number(id) {
+            Some(_) => Ok(self.messages(&Filter::all().id(id.clone()))?.pop()),
+            None => self.0.queue.peek(id),
+        }
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        self.0.queue.list(filter)
+    }
+
+    fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
+        self.0.queue.survey(filter, texts)
+    }
+
+    /// Without the spool, which says itself what is in it. While no server
+    /// answers, these are known to be unknown.
+    fn stats(&self) -> Result<Stats, QueueError> {
+        self.0.or_unreachable(self.0.queue.stats())
+    }
+
+    fn stats_of(&self, queues: &[String]) -> Result<Stats, QueueError> {
+        self.0.or_unreachable(self.0.queue.stats_of(queues))
+    }
+
+    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.0.queue.kick(filter)
+    }
+
+    /// Ids of spooled messages are deleted in the spool; the rest of the filter
+    /// is the queue's.
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        let Some(ids) = &filter.ids else { return self.0.queue.delete(filter) };
+        let (spooled, others): (Vec<_>, Vec<_>) = ids.iter().cloned().partition(|id| number(id).is_some());
+        let mut deleted = 0;
+        if !spooled.is_empty()
+            && let Some(store) = self.0.store_if_there()?
+        {
+            let free = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
+            let filter = Filter { ids: None, states: free.to_vec(), queue: None, ..filter.clone() };
+            deleted += store.delete(&filter.ids(spooled.iter().filter_map(number)))?;
+        }
+        if !others.is_empty() {
+            deleted += self.0.queue.delete(&Filter { ids: None, ..filter.clone() }.ids(others))?;
+        }
+        Ok(deleted)
+    }
+
+    fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
+        self.0.queue.pause(queue, time)
+    }
+
+    fn backup(&self, file: &Path) -> Result<u64, QueueError> {
+        self.0.queue.backup(file)
+    }
+}
