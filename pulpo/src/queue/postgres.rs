@@ -38,8 +38,8 @@ use self::inspect::Change;
 use self::schema::Missing;
 use self::shared::Shared;
 use super::{
-    Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, NewMessage, QueueAdapter, QueueError, Stats,
-    StoredMessage,
+    Capabilities, Consumer, Enqueued, Filter, Import, Imported, InDatabase, Inspection, NewMessage, OutboxIds,
+    QueueAdapter, QueueError, Stats, StoredMessage,
 };
 use crate::clock::{Clock, lock};
 use crate::message::MessageId;
@@ -54,6 +54,7 @@ mod error;
 mod group;
 mod inspect;
 mod options;
+mod outbox_ids;
 mod pool;
 mod publish;
 mod schema;
@@ -195,7 +196,8 @@ impl QueueAdapter for PostgresQueue {
             // Tells later what must not be told at once.
             beat::run(shared, false).map_err(|error| shared.error("publish to", error))?;
         }
-        let ids = shared.enqueue(messages)?;
+        let is_of_outbox = messages.iter().any(|message| message.outbox_id.is_some());
+        let ids = if is_of_outbox { shared.enqueue_once(&messages) } else { shared.enqueue(messages) }?;
         Ok(ids.into_iter().map(|id| Enqueued::new(MessageId::from(id.cast_unsigned()))).collect())
     }
 
@@ -212,9 +214,40 @@ impl QueueAdapter for PostgresQueue {
         Some(InDatabase::new(self.0.options.database(), &self.0.options.schema))
     }
 
+    fn import(&self) -> Option<&dyn Import> {
+        Some(self)
+    }
+
+    fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
+        Some(self)
+    }
+
     fn interrupt(&self) {
         self.shared().interrupts.fetch_add(1, Ordering::SeqCst);
         self.shared().signal.notify();
+    }
+}
+
+impl Import for PostgresQueue {
+    fn import(&self, messages: Vec<Imported>) -> Result<Vec<Enqueued>, QueueError> {
+        let ids = self.shared().import(&messages)?;
+        Ok(ids.into_iter().map(|id| Enqueued::new(MessageId::from(id.cast_unsigned()))).collect())
+    }
+}
+
+impl OutboxIds for PostgresQueue {
+    fn rows_are_gone(&self, outbox_ids: &[String]) -> Result<(), QueueError> {
+        let shared = self.shared();
+        shared
+            .ask(|connection| outbox_ids::rows_are_gone(connection, outbox_ids))
+            .map_err(|error| shared.error("forget rows of outboxes in", error))
+    }
+
+    fn message_of_row(&self, number: u64) -> Result<Option<MessageId>, QueueError> {
+        let shared = self.shared();
+        let found = shared.ask(|connection| outbox_ids::message_of(connection, number));
+        let found = found.map_err(|error| shared.error("read", error))?;
+        Ok(found.map(|id| MessageId::from(id.cast_unsigned())))
     }
 }
 

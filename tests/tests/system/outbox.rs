@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 mod killed;
+mod postgres;
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_order_service");
 

@@ -158,6 +158,31 @@ fn beanstalkd_takes_what_it_can_keep_and_the_rest_stays() {
 }
 
 #[test]
+fn postgresql_takes_everything_and_gives_it_back() {
+    let (place, server) = (Sandbox::new(), pulpo_tests::postgres::PostgresServer::shared());
+    let (here, there, back) = (file(&place, "old"), server.fresh_url(), file(&place, "back"));
+    let old = open(&here);
+    fill(&old, 600);
+    let before = shown(&old);
+    for (from, to) in [(&here, &there), (&there, &back)] {
+        let moved = move_to(&place, from, to, &[]);
+        assert_eq!((moved.code, moved.err.as_str()), (0, ""));
+        assert!(moved.out.starts_with("moved 604 messages to "), "{}", moved.out);
+        assert!(!moved.out.contains("postgres@"), "{}", moved.out);
+    }
+    let after = shown(&open(&back));
+    assert_eq!(after.len(), before.len());
+    for (number, was) in before {
+        let ([was], [is]) = (was.as_slice(), after[&number].as_slice()) else { panic!("{number} is there once") };
+        let of = |stored: &StoredMessage| {
+            let failed = (stored.attempts, stored.last_error.clone(), stored.last_error_at, stored.enqueued_at);
+            (stored.queue.clone(), stored.state, stored.priority, stored.until, stored.ttr, failed, stored.text.clone())
+        };
+        assert_eq!(of(was), of(is), "{number}");
+    }
+}
+
+#[test]
 fn what_a_worker_has_stays_and_is_said() {
     let place = Sandbox::new();
     let (here, there) = (file(&place, "old"), file(&place, "new"));

@@ -189,6 +189,12 @@ pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> R
     }
 }
 
+/// Keeps these messages in a transaction that has begun, and says their ids.
+pub(super) fn insert_within(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<i64>, PostgresError> {
+    let inserted = parts(messages).map(|part| insert_part(connection, part)).collect::<Result<Vec<_>, _>>()?;
+    Ok(inserted.concat())
+}
+
 /// As much as one statement takes.
 fn parts<'a, 'm>(messages: &'a [&'m NewMessage]) -> impl Iterator<Item = &'a [&'m NewMessage]> {
     let mut rest = messages;

@@ -14,6 +14,7 @@ use super::connection::{Connection, Connector, Sql};
 use super::error::PostgresError;
 use super::group::Group;
 use super::options::PostgresOptions;
+use super::outbox_ids;
 use super::pool::Pool;
 use super::publish;
 use super::schema::{self, Missing};
@@ -21,7 +22,7 @@ use super::settle::{self, Commits, Settled};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
 use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, Prefetch};
-use crate::queue::{DequeueFilter, Lease, NewMessage, QueueError};
+use crate::queue::{DequeueFilter, Imported, Lease, NewMessage, QueueError};
 
 /// How often publications of this process are told at most: PostgreSQL lets
 /// only one transaction at a time commit with a notification.
@@ -226,6 +227,26 @@ impl Shared {
         let kept = kept.unwrap_or_else(|| Err(PostgresError::abandoned()));
         let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
         self.tell(queues);
+        Ok(ids)
+    }
+
+    /// Keeps messages of outboxes, each once.
+    pub(super) fn enqueue_once(self: &Shared, messages: &[NewMessage]) -> Result<Vec<i64>, QueueError> {
+        publish::check(messages, &self.place)?;
+        let queues: BTreeSet<String> = messages.iter().map(|message| message.queue.clone()).collect();
+        let kept = self.with(|connection| outbox_ids::insert(connection, messages));
+        let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
+        self.tell(queues);
+        Ok(ids)
+    }
+
+    /// Keeps messages of another queue.
+    pub(super) fn import(self: &Shared, messages: &[Imported]) -> Result<Vec<i64>, QueueError> {
+        let new: Vec<_> = messages.iter().map(|imported| imported.message.clone()).collect();
+        publish::check(&new, &self.place)?;
+        let kept = self.with(|connection| outbox_ids::import(connection, messages));
+        let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
+        self.tell(new.into_iter().map(|message| message.queue).collect());
         Ok(ids)
     }
 

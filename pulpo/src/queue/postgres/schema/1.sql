@@ -75,6 +75,14 @@ CREATE TABLE SCHEMA.pause(
     queue text COLLATE "C" PRIMARY KEY,
     until timestamptz NOT NULL);
 
+-- Which rows of outboxes have become which messages, and since when they are
+-- known to be gone from there.
+CREATE TABLE SCHEMA.outbox_id(
+    outbox_id text COLLATE "C" PRIMARY KEY,
+    message bigint,
+    gone_at timestamptz);
+CREATE INDEX outbox_id_gone ON SCHEMA.outbox_id(gone_at) WHERE gone_at IS NOT NULL;
+
 -- The processes that take messages. One that lives adds to `beat` every other
 -- second.
 CREATE TABLE SCHEMA.worker(

@@ -1,0 +1,122 @@
+//! Transactions in PostgreSQL.
+
+use pulpo::{Config, Pulpo};
+use pulpo_tests::postgres::PostgresServer;
+use pulpo_tests::program::Sandbox;
+use serde_json::json;
+
+use super::{Invoice, pulpo, waiting_in};
+
+/// A database that nobody else uses, with the table of an outbox.
+fn database(server: &PostgresServer, name: &str) -> (String, postgres::Client) {
+    drop(server.psql(&format!("CREATE DATABASE {name}")));
+    let url = format!("{}/{name}", server.url().rsplit_once('/').expect("a database").0);
+    let mut client = connect(&url);
+    pulpo::outbox::create(&mut client).expect("a table");
+    (url, client)
+}
+
+fn connect(url: &str) -> postgres::Client {
+    postgres::Client::connect(url, postgres::NoTls).expect("connected")
+}
+
+fn relay(place: &Sandbox, url: &str) -> String {
+    let mut command = place.command(super::SERVICE, &["relay", "--once"]);
+    let said = place.to_end(command.env("PULPO_OUTBOX", url));
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    said.out
+}
+
+#[test]
+fn a_transaction_that_commits_after_a_later_one_was_moved_loses_nothing() {
+    let (place, server) = (Sandbox::new(), PostgresServer::shared());
+    let (url, mut client) = database(&server, "late_commits");
+    let mut other = connect(&url);
+    let pulpo = pulpo(&place);
+    let mut first = client.transaction().expect("begun");
+    assert_eq!(
+        pulpo.publish_in(&mut first, Invoice { order: 1 }).expect("published").id().expect("an id").as_str(),
+        "outbox/1"
+    );
+    let mut second = other.transaction().expect("begun");
+    assert_eq!(
+        pulpo.publish_in(&mut second, Invoice { order: 2 }).expect("published").id().expect("an id").as_str(),
+        "outbox/2"
+    );
+    second.commit().expect("committed");
+    assert_eq!(relay(&place, &url), "moved 1 job\n");
+    // One that is rolled back leaves a number that nobody has.
+    let mut third = other.transaction().expect("begun");
+    pulpo.publish_in(&mut third, Invoice { order: 3 }).expect("published");
+    third.rollback().expect("rolled back");
+    assert_eq!(relay(&place, &url), "moved 0 jobs\n");
+    first.commit().expect("committed");
+    assert_eq!(relay(&place, &url), "moved 1 job\n");
+    assert_eq!(waiting_in(&pulpo), 2);
+    // The client that is async.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("connected");
+        tokio::spawn(connection);
+        pulpo::outbox::create_async(&mut client).await.expect("a table");
+        for order in [4, 5] {
+            let mut transaction = client.transaction().await.expect("begun");
+            let sent =
+                pulpo.publish_in_async::<Invoice, _>(&mut transaction, Invoice { order }).await.expect("published");
+            assert!(sent.id().expect("an id").as_str().starts_with("outbox/"));
+            if order == 4 { transaction.commit().await } else { transaction.rollback().await }.expect("ended");
+        }
+    });
+    assert_eq!(relay(&place, &url), "moved 1 job\n");
+    assert_eq!(waiting_in(&pulpo), 3);
+}
+
+#[test]
+fn in_the_database_of_the_queue_the_transaction_is_the_publication() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let pulpo = Pulpo::new(Config::default().queue(&url).expect("a queue")).expect("opened");
+    let mut client = connect(&server.url());
+    for is_committed in [false, true] {
+        let mut transaction = client.transaction().expect("begun");
+        let sent = pulpo.publish_in(&mut transaction, Invoice { order: 1 }).expect("published");
+        assert!(sent.id().expect("an id").as_str().parse::<u64>().is_ok(), "{sent:?}");
+        assert_eq!(waiting_in(&pulpo), 0);
+        if is_committed { transaction.commit() } else { transaction.rollback() }.expect("ended");
+        assert_eq!(waiting_in(&pulpo), u64::from(is_committed));
+    }
+    let row = pulpo.prepare(Invoice { order: 2 }).expect("prepared");
+    client.execute(row.sql(), &[&row.message()]).expect("published");
+    let listed = pulpo.queue().list(&pulpo::queue::Filter::all()).expect("listed");
+    let shown = listed.iter().map(|stored| {
+        let message: serde_json::Value = serde_json::from_slice(&stored.text).expect("JSON");
+        (stored.queue.as_str(), stored.priority.get(), message["body"].clone())
+    });
+    let expected = [2, 1].map(|order| ("invoices", 5, json!({ "order": order })));
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn in_another_database_than_the_queue_it_is_a_row_of_the_outbox() {
+    let (place, server) = (Sandbox::new(), PostgresServer::shared());
+    let queue = server.fresh_url();
+    let (url, mut client) = database(&server, "another_database");
+    let mut config = Config::default().queue(&queue).expect("a queue");
+    config.worker.outbox = vec![url.parse().expect("a URL")];
+    let pulpo = Pulpo::new(config).expect("opened");
+    let sent = pulpo.publish_in(&mut client, Invoice { order: 1 }).expect("published");
+    assert_eq!(sent.id().expect("an id").as_str(), "outbox/1");
+    let mut command = place.command(super::SERVICE, &["relay", "--once"]);
+    for moved in ["moved 1 job\n", "moved 0 jobs\n"] {
+        let said = place.to_end(command.env("PULPO_OUTBOX", &url).env("PULPO_QUEUE", &queue));
+        assert_eq!((said.err.as_str(), said.out.as_str()), ("", moved));
+    }
+    assert_eq!(waiting_in(&pulpo), 1);
+    let id = pulpo.resolve(sent.id().expect("an id")).expect("asked").expect("moved");
+    assert_eq!(pulpo.queue().peek(&id).expect("asked").expect("there").queue, "invoices");
+    // And a transaction in the database of the queue goes there.
+    let mut inside = connect(&server.url());
+    let sent = pulpo.publish_in(&mut inside, Invoice { order: 2 }).expect("published");
+    assert!(sent.id().expect("an id").as_str().parse::<u64>().is_ok());
+    assert_eq!(waiting_in(&pulpo), 2);
+}
