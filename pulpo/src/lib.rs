@@ -190,6 +190,7 @@
 //! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
 //! | `http`, also called `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `axum` and `hyper`, `tokio`, `metrics-exporter-prometheus` |
 //! | `rusqlite`, `postgres` | no | [`publish_in`] a transaction of the client of that name | the client |
+//! | `beanstalkc` | no | [`publish_in`] a connection of that client, which the program has already | the client, that of `beanstalkd` |
 //! | `sqlx-sqlite`, `sqlx-postgres`, `tokio-postgres` | no | [`publish_in_async`] a transaction of that client | the client's traits |
 //! | `testing` | no | the test kit, `pulpo::testing` | that of `file` |
 //! | `conformance` | no | the cases that a queue adapter must pass, `pulpo::queue::conformance` | nothing |
@@ -357,6 +358,27 @@ pub fn publish_all_async<J: Send + 'static>(
 /// let sent = pulpo::publish_in(&mut transaction, OrderPaid { id: 7 })?;
 /// transaction.commit()?; // the order and its job, or neither
 /// assert_eq!(sent.id().unwrap().as_str(), "outbox/1");
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// With the feature `beanstalkc`, a `beanstalkc::Beanstalkc` is a connection to
+/// publish over, too. It has no transactions: the job is in its tube when the
+/// call returns Ok, with the id that the server gave it. The connection goes on
+/// at the tube that it used.
+///
+/// ```no_run
+/// # #[cfg(feature = "beanstalkc")] {
+/// # mod jobs {
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # pub struct OrderPaid { pub id: i64 }
+/// # #[pulpo::handler("order_paid")]
+/// # fn order_paid(_: OrderPaid) {}
+/// # }
+/// # use jobs::OrderPaid;
+/// let mut connection = beanstalkc::Beanstalkc::new().host("queue.example").port(11300).connect()?;
+/// let sent = pulpo::publish_in(&mut connection, OrderPaid { id: 7 })?;
+/// println!("job {}", sent.id().expect("it is published"));
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -15,6 +15,8 @@ use std::fmt;
 use crate::message::MessageId;
 use crate::queue::{InDatabase, NewMessage};
 
+#[cfg(feature = "beanstalkc")]
+mod beanstalkc;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "rusqlite")]

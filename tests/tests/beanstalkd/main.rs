@@ -3,4 +3,5 @@
 
 mod faults;
 mod other_programs;
+mod publish_in;
 mod witness;

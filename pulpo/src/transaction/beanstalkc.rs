@@ -1,0 +1,45 @@
+//! Connections of the client crate beanstalkc: for programs that have one
+//! already. The server has no transactions, so the job is there when the call
+//! returns Ok.
+
+use std::time::Duration;
+
+use ::beanstalkc::Beanstalkc;
+
+use super::{Prepared, PublishIn, TransactionError};
+use crate::clock::{Clock as _, SystemClock};
+use crate::message::MessageId;
+use crate::queue::beanstalkd::queue_name_problem;
+use crate::queue::{NewMessage, QueueError};
+
+/// Puts the job into the tube of its queue, and leaves the connection at the
+/// tube that it used. A message is sent once; if the client has an error after
+/// that, the server may have it all the same.
+impl PublishIn for Beanstalkc {
+    fn publish(&mut self, job: &Prepared) -> Result<MessageId, TransactionError> {
+        let NewMessage { queue, priority, delay, ttr, text, .. } = job.new_message();
+        if let Some(problem) = queue_name_problem(queue) {
+            let refused = QueueError::BadQueueName { name: queue.clone(), problem };
+            return Err(TransactionError::Refused(Box::new(refused)));
+        }
+        let wait = delay.and_then(|until| (until - SystemClock::new().now()).to_std().ok()).unwrap_or_default();
+        let refused = |error| TransactionError::Refused(Box::new(error));
+        let used = self.using().map_err(refused)?;
+        if used != *queue {
+            self.use_tube(queue).map_err(refused)?;
+        }
+        let put = self.put(text.as_bytes(), priority.get(), seconds(wait), seconds(*ttr).max(Duration::from_secs(1)));
+        // Also after a refusal; if the connection has ended, the next call says so.
+        let back = if used == *queue { Ok(used) } else { self.use_tube(&used) };
+        let id = put.map_err(refused)?;
+        if let Err(error) = back {
+            tracing::warn!(%error, "a job is published, and the connection could not go back to its tube");
+        }
+        Ok(MessageId::from(id))
+    }
+}
+
+/// In whole seconds, as the server counts: never too few.
+fn seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+}

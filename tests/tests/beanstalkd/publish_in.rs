@@ -1,0 +1,73 @@
+//! Typed publishing over a connection of another client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use beanstalkc::Beanstalkc;
+use pulpo::clock::SystemClock;
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::{DequeueFilter, Inspection as _, MessageState, QueueAdapter as _};
+use pulpo::{Config, Message, Pulpo};
+use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Letter {
+    to: String,
+}
+
+#[pulpo::handler("letter_over_beanstalkc", queue = "letters", priority = 7, ttr = "90s")]
+fn letter(_: Letter) {}
+
+fn set_up(server: &BeanstalkdServer) -> (Pulpo, BeanstalkdQueue, Beanstalkc) {
+    let config = Config::default().queue(&format!("beanstalkd://127.0.0.1:{}", server.port())).unwrap();
+    let options = BeanstalkdOptions::new("127.0.0.1").port(server.port());
+    let queue = BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap();
+    let mut connection = Beanstalkc::new().host("127.0.0.1").port(server.port()).connect().unwrap();
+    connection.use_tube("own").unwrap();
+    (Pulpo::new(config).unwrap(), queue, connection)
+}
+
+fn to(name: &str) -> Letter {
+    Letter { to: name.to_owned() }
+}
+
+#[test]
+fn a_job_goes_out_over_the_connection_as_its_handler_says() {
+    let server = BeanstalkdServer::start();
+    let (pulpo, queue, mut connection) = set_up(&server);
+    let sent = pulpo.publish_in(&mut connection, to("ada")).unwrap();
+    let stored = queue.peek(sent.id().unwrap()).unwrap().unwrap();
+    assert_eq!((stored.queue.as_str(), stored.request_type.as_str()), ("letters", "letter_over_beanstalkc"));
+    assert_eq!(
+        (stored.priority.get(), stored.ttr, stored.state),
+        (7, Some(Duration::from_secs(90)), MessageState::Ready)
+    );
+    let delivery = queue.consumer(&["letters".to_owned()]).unwrap();
+    let delivery = { delivery }.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).unwrap().unwrap();
+    assert_eq!(Message::<Letter>::from_json(&delivery.text).unwrap().body(), &to("ada"));
+    assert_eq!(connection.using().unwrap(), "own", "the connection goes on where it was");
+}
+
+#[test]
+fn options_of_the_message_hold_and_a_delay_never_ends_early() {
+    let server = BeanstalkdServer::start();
+    let (pulpo, queue, mut connection) = set_up(&server);
+    let message = Message::new(to("grace")).priority(3).delay(Duration::from_millis(2500));
+    let sent = pulpo.publish_in(&mut connection, message).unwrap();
+    let stored = queue.peek(sent.id().unwrap()).unwrap().unwrap();
+    assert_eq!((stored.priority.get(), stored.state), (3, MessageState::Delayed));
+    let left = (stored.until.unwrap() - chrono::Utc::now()).num_milliseconds();
+    assert!((1000..=3000).contains(&left), "{left}");
+}
+
+#[test]
+fn what_the_server_refuses_is_an_error_and_the_connection_goes_on() {
+    let server = Options::new().max_job_size(300).start();
+    let (pulpo, queue, mut connection) = set_up(&server);
+    let error = pulpo.publish_in(&mut connection, to(&"x".repeat(400))).unwrap_err();
+    assert!(matches!(error, pulpo::PublishError::Transaction(_)), "{error:?}");
+    assert_eq!(connection.using().unwrap(), "own");
+    pulpo.publish_in(&mut connection, to("ada")).unwrap();
+    assert_eq!(queue.stats().unwrap().counts.iter().map(|counts| counts.ready).sum::<u64>(), 1);
+}
