@@ -13,12 +13,14 @@ mod body;
 mod function;
 mod name;
 mod parameter;
+mod schedule;
 mod ty;
 mod value;
 
 use arguments::Place;
 pub(crate) use arguments::{Batch, Job, Policy, RequestType};
 pub(crate) use function::Function;
+pub(crate) use schedule::{Cron, Entry, Schedule};
 
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,7 @@ static SEEN: Seen = Seen::new();
 ///
 /// The first one is the request type: the name of the job in the header of its
 /// messages, 1 to 200 ASCII letters, digits and `-_.:/+;$()`. All others are
-/// optional, in any order, each once except `alias`.
+/// optional, in any order, each once except `cron` and `alias`.
 ///
 /// | argument | meaning | default |
 /// | --- | --- | --- |
@@ -65,15 +65,47 @@ static SEEN: Seen = Seen::new();
 /// | `timeout = "30s"` | how long one run may take | as long as it likes |
 /// | `batch = 100` | the handler takes a `Vec` of up to so many bodies at once, see below | one |
 /// | `linger = "2s"` | how long a batch that is not full waits for more after its first message | `"0s"`: takes what is there |
+/// | `cron = "0 3 * * MON-FRI"` | runs at these times without being published: minute, hour, day, month and weekday, or `@daily` and the like; see below; may be repeated | only what is published |
+/// | `every = "5m"` | runs at each multiple of this period since 1970 UTC, at least a second | only what is published |
+/// | `tz = "Europe/Berlin"` | the time zone of `cron` | `"UTC"` |
+/// | `missed = "one"` | what becomes of times at which no worker with this handler was alive: `"one"`: the last is made up for; `"skip"`: none; `"all"`: each, the last 100 at most | `"one"` |
+/// | `overlap = "skip"` | what becomes of a time at which the job of the one before is unfinished: `"skip"`, or `"allow"` | `"skip"` |
 /// | `alias = "old_name"` | a further request type that it serves, for messages that were published under a former name; may be repeated | none |
 /// | `crate = path` | where the crate `pulpo` is, if another crate re-exports it | the dependency, renamed or not |
 ///
 /// Without any, `#[pulpo::handler]`, the body type says all of this by itself:
-/// see [`derive(Job)`](macro@Job). `batch`, `linger` and `crate` stay with the
-/// handler.
+/// see [`derive(Job)`](macro@Job). `batch`, `linger`, what says when it runs, and
+/// `crate` stay with the handler.
 ///
 /// Durations are a number and a unit, or several: `"500ms"`, `"90s"`,
 /// `"1h 30m"`; at most 4294967295 seconds, which is as far as beanstalkd counts.
+///
+/// # Schedules
+///
+/// A handler with `cron` or `every` runs at these times, once for all workers
+/// of the queue, and can be published as well. The body of such a run is the
+/// default of its type; `Context::scheduled_for` is the time that it is for.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Default, Serialize, Deserialize)]
+/// struct Report {}
+///
+/// #[pulpo::handler("report", cron = "0 3 * * MON-FRI", tz = "Europe/Berlin")]
+/// fn report(_: Report, context: &pulpo::Context) {
+///     println!("the report of {:?}", context.scheduled_for());
+/// }
+/// ```
+///
+/// The five fields take numbers, names (`JAN`, `MON`), `*`, ranges (`9-17`),
+/// lists (`0,30`) and steps (`*/15`, `9-17/2`); 0 and 7 are Sunday. If day and
+/// weekday are both given, one of them is enough. As tokens, without quotes,
+/// `cron(0 3 * * MON-FRI)`, an error is on the field that is wrong.
+///
+/// Where clocks are put forward, a time that they leave out is the first
+/// instant after; where they are put back, a time that comes twice is the first
+/// one. What runs every hour or oftener goes on through both as if nothing
+/// were.
 ///
 /// # The function
 ///

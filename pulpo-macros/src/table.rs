@@ -41,6 +41,7 @@ pub(crate) struct Forms {
 
 impl Forms {
     const VALUE: Self = Self { word: false, value: true, list: false };
+    const VALUE_OR_LIST: Self = Self { list: true, ..Self::VALUE };
 }
 
 /// The arguments that have a name, in the order of the documentation.
@@ -53,6 +54,16 @@ pub(crate) const TABLE: &[Known] = &[
     job("timeout", r#"timeout = "30s""#),
     Known { owner: Owner::Handler, ..job("batch", "batch = 100") },
     Known { owner: Owner::Handler, ..job("linger", r#"linger = "2s""#) },
+    Known {
+        owner: Owner::Handler,
+        forms: Forms::VALUE_OR_LIST,
+        repeated: true,
+        ..job("cron", r#"cron = "0 3 * * MON-FRI""#)
+    },
+    Known { owner: Owner::Handler, ..job("every", r#"every = "5m""#) },
+    Known { owner: Owner::Handler, ..job("tz", r#"tz = "Europe/Berlin""#) },
+    Known { owner: Owner::Handler, ..job("missed", r#"missed = "one""#) },
+    Known { owner: Owner::Handler, ..job("overlap", r#"overlap = "skip""#) },
     Known { repeated: true, ..job("alias", r#"alias = "old_name""#) },
     Known { owner: Owner::Either, ..job("crate", "crate = path") },
 ];
@@ -72,6 +83,11 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("timeout", &["deadline", "max_duration", "time_limit", "max_runtime", "run_timeout"]),
     ("batch", &["batch_size", "bulk", "chunk", "chunk_size", "prefetch"]),
     ("linger", &["batch_timeout", "max_wait", "batch_wait", "gather"]),
+    ("cron", &["crontab", "schedule", "scheduled", "at", "periodic", "recurring", "cron_schedule"]),
+    ("every", &["interval", "period", "repeat", "repeat_every", "each"]),
+    ("tz", &["timezone", "time_zone", "zone"]),
+    ("missed", &["catchup", "catch_up", "backfill", "misfire", "on_missed"]),
+    ("overlap", &["overlapping", "concurrency_policy", "on_overlap", "no_overlap", "allow_overlap"]),
     ("alias", &["aliases", "former", "formerly", "old_name", "old_names", "also", "renamed_from"]),
     ("crate", &["krate", "pulpo", "path"]),
 ];

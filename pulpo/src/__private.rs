@@ -15,6 +15,7 @@ pub use crate::app::{Mains, SetUp, set_up};
 #[cfg(feature = "cli")]
 pub use crate::cli::{Program, main};
 pub use crate::context::{Parameter, Run};
+use crate::job::IntoMessage as _;
 use crate::job::Job;
 pub use crate::job::{ByMacro, HasOneHandler, NamesOneJob, NoJob, RequestType};
 pub use crate::message::MessageError;
@@ -22,6 +23,7 @@ pub use crate::outcome::{IntoOutcome, IntoOutcomes, Outcome, Outcomes};
 pub use crate::queue::backend::{Factory, Registration};
 use crate::registry::{Batch, Call};
 pub use crate::registry::{Handler, JobDeclaration};
+use crate::schedule::{Cron, Entry, Missed, Overlap, Schedule};
 pub use crate::state::Needed;
 
 /// An entry for the registry.
@@ -46,6 +48,67 @@ pub const fn batch_handler<J: Job>(
     linger: Duration,
 ) -> Handler {
     Handler::new::<J>(function, file, line, Call::Batch(Batch { most: most as usize, linger, run }), needs)
+}
+
+/// What a scheduled job needs of its body: the value that runs unasked have.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the body of a scheduled job",
+    label = "it needs a default: `#[derive(Default)]`",
+    note = "nobody publishes what runs by `cron` or `every`, so its body is the default of the type"
+)]
+pub trait ScheduledBody: Sized {
+    /// Its default.
+    fn make() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> ScheduledBody for T {
+    fn make() -> Self {
+        Self::default()
+    }
+}
+
+/// An entry of the registry that runs unasked, too.
+pub const fn scheduled<J: Job + ScheduledBody>(handler: Handler, schedule: Schedule) -> Handler {
+    handler.scheduled(schedule, |producer, at| {
+        let mut message = crate::message::Message::new(J::make());
+        message.header_mut().scheduled_for = Some(at);
+        producer.prepare(message.into_draft()).map(|(_, new)| new)
+    })
+}
+
+/// When it runs; the words are those of the attribute.
+pub const fn schedule(entries: &'static [Entry], missed: &'static str, overlap: &'static str) -> Schedule {
+    let missed = match missed.as_bytes() {
+        b"all" => Missed::All,
+        b"skip" => Missed::Skip,
+        _ => Missed::One,
+    };
+    let overlap = match overlap.as_bytes() {
+        b"allow" => Overlap::Allow,
+        _ => Overlap::Skip,
+    };
+    Schedule::new(entries, missed, overlap)
+}
+
+/// A cron expression in a time zone, with a bit for each value of its fields.
+#[allow(clippy::too_many_arguments, reason = "the five fields, and what is beside them")]
+pub const fn cron(
+    text: &'static str,
+    zone: &'static str,
+    minutes: u64,
+    hours: u32,
+    days: u32,
+    months: u16,
+    weekdays: u8,
+    either_day: bool,
+) -> Entry {
+    Entry::cron(text, Cron { minutes, hours, days, months, weekdays, either_day }, zone)
+}
+
+/// A period.
+pub const fn every(period: Duration) -> Entry {
+    Entry::every(period)
 }
 
 /// The bodies of the messages of a batch that fit.

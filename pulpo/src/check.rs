@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::policy::Policy;
 use crate::registry::{DuplicateHandler, Handler, JobDeclaration, Registry, RegistryError};
+use crate::schedule::Schedule;
 use crate::state::States;
 
 /// One thing that is wrong with a program.
@@ -42,6 +43,8 @@ pub enum ProblemKind {
     Policy,
     /// A job is declared and has no handler.
     Unhandled,
+    /// A handler runs by a schedule, and nothing keeps it.
+    Schedule,
     /// The configuration says what this program cannot do.
     Configuration,
     /// A warning: a variable of the environment that is no key of the
@@ -138,6 +141,21 @@ pub(crate) fn states(registry: &Registry, states: &States) -> Vec<Problem> {
         Problem::new(ProblemKind::DuplicateState, message).at(second.place.file(), second.place.line())
     });
     missing.chain(again).collect()
+}
+
+/// The handlers with a schedule, where neither the queue nor anything else
+/// keeps it.
+pub(crate) fn schedules(scheduled: impl Iterator<Item = (&'static Handler, &'static Schedule)>) -> Vec<Problem> {
+    let problem = |(handler, _): (&'static Handler, _)| {
+        let name = handler.request_type();
+        let message = format!(
+            "{} runs by a schedule, and this queue keeps none: name a folder that all workers share, \
+             `schedule_store = \"file:./pulpo-schedules\"`, or switch the schedule off, `[handlers.{name}] cron = \"off\"`",
+            handler.described(),
+        );
+        Problem::new(ProblemKind::Schedule, message).at(handler.file(), handler.line())
+    };
+    scheduled.map(problem).collect()
 }
 
 /// The declared jobs without a handler. Another worker may have one, so that

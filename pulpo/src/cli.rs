@@ -37,6 +37,7 @@ mod peek;
 mod publish;
 mod queues;
 mod relay;
+mod schedule;
 mod show;
 mod spool;
 mod stats;
@@ -118,6 +119,8 @@ enum Command {
     Pause(queues::PauseArguments),
     /// Hand out the messages of a paused queue again
     Resume(queues::ResumeArguments),
+    /// List what runs by a schedule; run, pause or resume it
+    Schedule(schedule::ScheduleArguments),
     /// Count the messages by queue, request type and state
     Stats(stats::StatsArguments),
     /// Move jobs from the outboxes of your databases to the queue, until stopped
@@ -306,6 +309,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Purge(arguments) => change::purge(&existing, &arguments, out),
         Command::Pause(arguments) => queues::pause(&existing()?, &arguments, out),
         Command::Resume(arguments) => queues::resume(&existing()?, &arguments, out),
+        Command::Schedule(arguments) => schedule::run(&existing, &to_publish, &arguments, out),
         Command::Stats(arguments) => stats::run(&existing()?, &arguments, out),
         Command::Move(arguments) => transfer::run(&sources, &arguments, out),
         Command::Relay(arguments) => relay::run(Config::load_from(&sources)?, &arguments, out),

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use self::keys::Keys;
 use self::layer::Layers;
 use crate::clock::Clock;
-use crate::queue::backend::Purpose;
+use crate::queue::backend::{Purpose, Value};
 use crate::queue::spool::Spool;
 use crate::queue::{QueueAdapter, QueueError};
-use crate::worker::WorkerOptions;
+use crate::worker::{OpenSchedules, SeparateStore, WorkerOptions};
 
 mod backend;
 mod console;
@@ -83,6 +83,9 @@ pub struct Config {
     pub spool: Option<Backend>,
     /// How a worker works.
     pub worker: WorkerOptions,
+    /// Where workers keep the schedules of their handlers, a folder
+    /// `file:FOLDER`; `None`, the default: in the queue.
+    pub schedule_store: Option<Backend>,
     /// What a worker on the command line shows.
     pub console: ConsoleOptions,
     /// What was odd about its sources. Logged, once in a process, when the
@@ -214,6 +217,25 @@ impl Config {
     pub fn concurrency(mut self, lanes: usize) -> Self {
         self.worker.concurrency = lanes;
         self
+    }
+
+    /// How to open what keeps schedules, if that is not the queue.
+    pub(crate) fn schedule_store(&self, clock: Arc<dyn Clock>) -> Option<OpenSchedules> {
+        let store = self.schedule_store.clone()?;
+        let open = move |purpose| {
+            let Some(Value::Path(folder)) = store.setting("base_path").cloned() else {
+                return Err(QueueError::Unsupported("keep schedules"));
+            };
+            Ok(SeparateStore { keeper: store.open(purpose, clock.clone())?, folder })
+        };
+        Some(OpenSchedules::new(open))
+    }
+
+    /// Whether the queue, or what is beside it, keeps schedules, as far as can
+    /// be said before it is opened.
+    #[cfg(feature = "cli")]
+    pub(crate) fn keeps_schedules(&self) -> bool {
+        self.schedule_store.is_some() || self.backend.keeps_schedules()
     }
 
     /// Opens the queue that it names.

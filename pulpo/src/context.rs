@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::clock::{Clock, lock};
 #[cfg(feature = "tokio")]
 use crate::guard;
@@ -119,6 +121,21 @@ impl Context {
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
         self.header.traceparent()
+    }
+
+    /// The time of day of the queue: what a handler should go by, so that a test
+    /// can say what time it is.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.surroundings.clock.now()
+    }
+
+    /// The time that this job is for, if it runs by a schedule: an occurrence of
+    /// `cron` or `every`, which may be some time ago. `None` if somebody
+    /// published it.
+    #[must_use]
+    pub fn scheduled_for(&self) -> Option<DateTime<Utc>> {
+        self.header.scheduled_for()
     }
 
     /// Which run of the message this is: 1 for the first.

@@ -4,12 +4,13 @@
 //! 1. [Getting started](getting_started): a program, its jobs, its test.
 //! 2. [Handlers](handlers): what a function may take and return.
 //! 3. [Publishing](publishing): options, batches, async code, follow-ups.
-//! 4. [Failures and retries](failures): what becomes of a job that does not
+//! 4. [Jobs in time](time): what runs every night, and once.
+//! 5. [Failures and retries](failures): what becomes of a job that does not
 //!    end well.
-//! 5. Testing, the module `pulpo::testing` of the feature `testing`.
-//! 6. [Deploying](deploying): workers in production.
-//! 7. [The beanstalkd queue](beanstalkd): more than one machine.
-//! 8. [Writing an adapter](adapters): a queue of your own.
+//! 6. Testing, the module `pulpo::testing` of the feature `testing`.
+//! 7. [Deploying](deploying): workers in production.
+//! 8. [The beanstalkd queue](beanstalkd): more than one machine.
+//! 9. [Writing an adapter](adapters): a queue of your own.
 //!
 //! It is here for reading only: in a program there is no such module.
 
@@ -21,6 +22,9 @@ pub mod handlers {}
 
 #[doc = include_str!("guide/publishing.md")]
 pub mod publishing {}
+
+#[doc = include_str!("guide/time.md")]
+pub mod time {}
 
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}

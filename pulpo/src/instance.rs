@@ -11,11 +11,15 @@ use crate::job::IntoMessage;
 use crate::message::Message;
 use crate::process::fork::{PerProcess, in_fork};
 use crate::producer::{Producer, PublishError};
+#[cfg(feature = "cli")]
+use crate::queue::ScheduleStore;
 use crate::queue::backend::Purpose;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::registry::Registry;
 use crate::telemetry::{self, QueueGauges};
-use crate::worker::{Summary, WorkError, Worker, WorkerOptions};
+#[cfg(feature = "testing")]
+use crate::worker::Scheduler;
+use crate::worker::{OpenSchedules, Summary, WorkError, Worker, WorkerOptions};
 
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
@@ -49,6 +53,7 @@ pub struct Pulpo(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     queue: Arc<dyn QueueAdapter>,
+    schedule_store: Option<OpenSchedules>,
     producer: Producer,
     options: WorkerOptions,
     clock: Arc<dyn Clock>,
@@ -69,27 +74,36 @@ impl Pulpo {
     /// # Errors
     /// If the queue cannot be opened.
     pub fn with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
-        let queue = config.open(Purpose::Program, clock.clone())?;
-        Ok(Self::with_queue(queue, config.worker, clock))
+        let (queue, store) = (config.open(Purpose::Program, clock.clone())?, config.schedule_store(clock.clone()));
+        Ok(Self::made_of(queue, store, config.worker, clock))
     }
 
     /// Opens the queue for a command.
     #[cfg(feature = "cli")]
     pub(crate) fn for_command(config: Config, purpose: Purpose) -> Result<Self, SetupError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let queue = config.open(purpose, clock.clone())?;
-        Ok(Self::with_queue(queue, config.worker, clock))
+        let (queue, store) = (config.open(purpose, clock.clone())?, config.schedule_store(clock.clone()));
+        Ok(Self::made_of(queue, store, config.worker, clock))
     }
 
     /// On a queue of whatever kind: for adapters of your own.
     #[must_use]
     pub fn with_queue(queue: Arc<dyn QueueAdapter>, options: WorkerOptions, clock: Arc<dyn Clock>) -> Self {
+        Self::made_of(queue, None, options, clock)
+    }
+
+    fn made_of(
+        queue: Arc<dyn QueueAdapter>,
+        schedule_store: Option<OpenSchedules>,
+        options: WorkerOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         // The first process to have a queue is the parent of those that it forks.
         in_fork();
         let producer = Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone());
         let expected = [(options.default_queue.clone(), String::new())];
         let gauges = QueueGauges::new(queue.clone(), clock.clone(), None, expected);
-        Self(Arc::new(Inner { queue, producer, options, clock, gauges }))
+        Self(Arc::new(Inner { queue, schedule_store, producer, options, clock, gauges }))
     }
 
     /// Publishes a job: its body, or a [`Message`] with options. When it
@@ -130,11 +144,37 @@ impl Pulpo {
         Ok(self.worker_with(Registry::collect()?))
     }
 
+    /// Looks at what keeps the schedules.
+    #[cfg(feature = "cli")]
+    pub(crate) fn with_schedules<R>(
+        &self,
+        look: impl FnOnce(&dyn ScheduleStore) -> Result<R, QueueError>,
+    ) -> Result<R, QueueError> {
+        let unsupported = QueueError::Unsupported(
+            "keep schedules: name a folder for them, `schedule_store = \"file:./pulpo-schedules\"`",
+        );
+        match &self.0.schedule_store {
+            Some(store) => {
+                let store = store.open(Purpose::Administration)?;
+                store.keeper.schedules().ok_or(unsupported).and_then(look)
+            }
+            None => self.0.queue.schedules().ok_or(unsupported).and_then(look),
+        }
+    }
+
+    /// What publishes the jobs of schedules, without a worker.
+    #[cfg(feature = "testing")]
+    pub(crate) fn scheduler(&self, registry: &Registry) -> Option<Scheduler> {
+        let Inner { queue, producer, options, clock, .. } = &*self.0;
+        Scheduler::of_queue(queue.clone(), registry, options, producer.clone(), clock.clone())
+    }
+
     /// A worker for these handlers.
     #[must_use]
     pub fn worker_with(&self, registry: Registry) -> Worker {
-        let Inner { queue, options, clock, .. } = &*self.0;
+        let Inner { queue, schedule_store, options, clock, .. } = &*self.0;
         Worker::with_clock(queue.clone(), registry, options.clone(), clock.clone())
+            .schedule_store(schedule_store.clone())
     }
 
     /// Asks the queue how many messages are in it, in all its queues, and sets

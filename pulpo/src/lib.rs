@@ -235,6 +235,7 @@ mod registry;
 mod report;
 #[cfg(feature = "tokio")]
 mod runtime;
+pub mod schedule;
 mod shape;
 mod state;
 #[cfg_attr(not(feature = "file"), allow(unused, reason = "for queues that lease ahead"))]

@@ -141,7 +141,7 @@ impl<B> Message<B> {
 
     /// Adds a header of your own, which travels with the message to the
     /// handler. The names that pulpo itself uses (`request_type`, `priority`,
-    /// `delay`, `expiration`, `attempts`) are refused at publishing.
+    /// `delay`, `expiration`, `attempts`, `scheduled_for` and others) are refused at publishing.
     #[must_use]
     pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.header.extra.set(key, value.into());

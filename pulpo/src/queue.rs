@@ -33,6 +33,7 @@ mod outbox_ids;
 pub mod postgres;
 #[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) mod prefetch;
+mod schedules;
 mod settlement;
 pub mod spool;
 mod stats;
@@ -43,6 +44,7 @@ pub use filter::Filter;
 pub use import::{Import, Imported};
 pub use in_database::InDatabase;
 pub use outbox_ids::OutboxIds;
+pub use schedules::{Occurrence, OccurrenceMessage, ScheduleStep, ScheduleStore, Schedules, Stepped, StoredEntry};
 pub use settlement::{Settlement, enqueue_follow_ups};
 use spool::Spool;
 pub use stats::{Counts, Paused, Stats, Totals, Unreachable};
@@ -81,6 +83,12 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// If the queue cannot be reached.
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError>;
+
+    /// What keeps the schedules of handlers; `None` without
+    /// [`Capabilities::schedules`].
+    fn schedules(&self) -> Option<&dyn ScheduleStore> {
+        None
+    }
 
     /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
     /// and the next one of each not wait.
@@ -282,6 +290,9 @@ pub struct Capabilities {
     pub picks_types: bool,
     /// [`Consumer::dequeue`] leaves out queues.
     pub picks_queues: bool,
+    /// [`QueueAdapter::schedules`] hands out what keeps the schedules of
+    /// handlers.
+    pub schedules: bool,
 }
 
 /// A message on its way into a queue.

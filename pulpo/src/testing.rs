@@ -92,6 +92,30 @@
 //! [context](TestPulpo::context) that says that it is cancelled. One thing
 //! moves the clock by itself: a batch that is not full lets its `linger` pass.
 //!
+//! # Schedules
+//!
+//! A handler with `cron` or `every` has its jobs published while
+//! [`advance`](TestPulpo::advance) or [`work_for`](TestPulpo::work_for) lets
+//! their time pass. [`occurrences`](TestPulpo::occurrences) tells the times
+//! alone, of years if you like.
+//!
+//! ```
+//! use std::time::Duration;
+//! use pulpo::testing::TestPulpo;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Default, Serialize, Deserialize)]
+//! # struct Report {}
+//!
+//! #[pulpo::handler("report", cron = "0 3 * * *")]
+//! fn report(_: Report, context: &pulpo::Context) {
+//!     assert_eq!(context.scheduled_for(), Some(context.now()));
+//! }
+//!
+//! let pulpo = TestPulpo::new().at("2026-11-23T12:00:00Z".parse().unwrap());
+//! let runs = pulpo.work_for(Duration::from_secs(3 * 24 * 60 * 60));
+//! assert_eq!(runs.len(), 3);
+//! ```
+//!
 //! # States, and what handlers did
 //!
 //! The test gives the states that the handlers it runs need, and no others.
@@ -222,10 +246,13 @@ use self::recorder::Recorder;
 use crate::clock::{Clock as _, ManualClock, lock};
 use crate::config::Config;
 use crate::instance::{Pulpo, scoped};
+use crate::job::Job;
 use crate::queue::backend::Purpose;
-use crate::queue::{Filter, MessageState, StoredMessage};
+use crate::queue::{Filter, MessageState, QueueAdapter as _, StoredMessage};
+use crate::registry::{Handler, Registry};
+use crate::schedule::{Occurrences, Overlap};
 use crate::state::{State, States};
-use crate::worker::{StepError, WorkerOptions};
+use crate::worker::{Scheduler, StepError, WorkError, WorkerOptions, scheduled};
 
 mod assertions;
 mod blocking;
@@ -256,6 +283,8 @@ struct Kit {
     published: AtomicBool,
     /// Held by who runs jobs: one after the other.
     running: Mutex<()>,
+    /// Publishes what handlers run by schedules; made when it is needed first.
+    scheduler: Mutex<Option<Option<Scheduler>>>,
 }
 
 /// The runtime for async handlers, if the test has one.
@@ -299,7 +328,8 @@ impl TestPulpo {
             let recorder = Recorder::new(queue, clock.clone(), Box::new(on_publish));
             let pulpo = Pulpo::with_queue(Arc::new(recorder.clone()), options, Arc::new(clock.clone()));
             let (inline, published) = Default::default();
-            Kit { pulpo, recorder, clock, states: Mutex::default(), inline, published, running: Mutex::default() }
+            let (states, running, scheduler) = Default::default();
+            Kit { pulpo, recorder, clock, states, inline, published, running, scheduler }
         });
         scoped::install(&kit.pulpo);
         Self(kit)
@@ -367,9 +397,42 @@ impl TestPulpo {
         sound(self.blocking(Kit::drain))
     }
 
-    /// Lets time pass, and runs nothing.
+    /// Lets time pass, and runs nothing. Handlers with a schedule have their
+    /// jobs published meanwhile, each at its time.
+    ///
+    /// # Panics
+    /// If the body of such a job cannot be made.
+    #[track_caller]
     pub fn advance(&self, time: Duration) {
-        self.0.clock.advance(time);
+        sound(self.0.advance(time));
+    }
+
+    /// When this job runs by its schedule, after this time.
+    ///
+    /// ```
+    /// # use pulpo::testing::TestPulpo;
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Report {}
+    ///
+    /// #[pulpo::handler("report", cron = "0 3 * * *", tz = "Europe/Berlin")]
+    /// fn report(_: Report) {}
+    ///
+    /// // The clocks are put back on the 25th: the hour of one to two is UTC plus two, then plus one.
+    /// let nights = TestPulpo::new().occurrences::<Report>("2026-10-23T12:00:00Z".parse().unwrap());
+    /// let nights: Vec<_> = nights.take(3).map(|night| night.format("%d %H:%M").to_string()).collect();
+    /// assert_eq!(nights, ["24 01:00", "25 02:00", "26 02:00"]);
+    /// ```
+    ///
+    /// # Panics
+    /// If it has none.
+    #[track_caller]
+    pub fn occurrences<J: Job>(&self, after: DateTime<Utc>) -> Occurrences {
+        let handler = Registry::gather().get(J::REQUEST_TYPE);
+        match handler.and_then(Handler::schedule) {
+            Some(schedule) => schedule.after(after),
+            None => panic!("expected a handler of `{}` with `cron` or `every`", J::REQUEST_TYPE),
+        }
     }
 
     /// Lets time pass as a worker lives through it: runs what is due, moves the
@@ -508,6 +571,7 @@ fn sound<R>(result: Result<R, StepError>) -> R {
 impl Kit {
     fn next(&self, runtime: Runtime) -> Result<Option<Run>, StepError> {
         let _running = lock(&self.running);
+        self.publish_scheduled()?;
         self.step(&runtime)
     }
 
@@ -522,12 +586,52 @@ impl Kit {
         let mut runs = Vec::new();
         loop {
             runs.extend(self.run_due(&runtime)?);
+            let scheduled = self.publish_scheduled()?;
             let left = end.saturating_sub(self.clock.uptime());
             if left.is_zero() {
                 return Ok(runs);
             }
-            self.clock.advance(self.next_due().map_or(left, |due| due.min(left)));
+            self.clock.advance(self.next_due().into_iter().chain(scheduled).fold(left, Duration::min));
         }
+    }
+
+    fn advance(&self, time: Duration) -> Result<(), StepError> {
+        let end = self.clock.uptime().saturating_add(time);
+        loop {
+            self.publish_scheduled()?;
+            let left = end.saturating_sub(self.clock.uptime());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.clock.advance(self.next_scheduled().map_or(left, |next| next.min(left)));
+        }
+    }
+
+    /// Publishes what is due by schedules; how long until something is again.
+    fn publish_scheduled(&self) -> Result<Option<Duration>, StepError> {
+        // Who is at it goes on, and publishes what came due meanwhile.
+        let Ok(mut scheduler) = self.scheduler.try_lock() else { return Ok(None) };
+        let scheduler = scheduler.get_or_insert_with(|| self.pulpo.scheduler(&Registry::gather()));
+        let Some(scheduler) = scheduler else { return Ok(None) };
+        Ok(scheduler.publish_due().map_err(WorkError::Queue)?)
+    }
+
+    /// How long until a schedule may publish something while nothing runs: one
+    /// whose last job is unfinished publishes nothing.
+    fn next_scheduled(&self) -> Option<Duration> {
+        let known = self.recorder.schedules()?.read_schedules().ok()?;
+        let registry = Registry::gather();
+        let waits = scheduled(&registry, self.pulpo.options()).filter(|(handler, schedule)| {
+            let of_name = known.entries.iter().filter(|entry| entry.name == handler.request_type());
+            let mut messages = of_name.filter_map(|entry| entry.message.as_ref());
+            let is_unfinished = |id| {
+                let message = self.pulpo.queue().peek(id).ok().flatten();
+                message.is_some_and(|message| message.state != MessageState::Buried)
+            };
+            schedule.overlap() == Overlap::Allow || !messages.any(is_unfinished)
+        });
+        let next = waits.filter_map(|(_, schedule)| schedule.next_after(known.now)).min()?;
+        (next - known.now).to_std().ok()
     }
 
     /// How long until a message becomes ready, if one is going to.
@@ -539,6 +643,7 @@ impl Kit {
 
     fn run_due(&self, runtime: &Runtime) -> Result<Vec<Run>, StepError> {
         let mut runs = Vec::new();
+        self.publish_scheduled()?;
         while let Some(run) = self.step(runtime)? {
             runs.extend(run.apart());
             assert!(runs.len() < TOO_MANY, "expected an end, got {TOO_MANY} runs of jobs that publish each other");

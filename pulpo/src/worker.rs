@@ -9,8 +9,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-#[cfg(feature = "http")]
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,6 +18,10 @@ use self::monitor::Monitor;
 pub use self::options::{DashboardOptions, QueueOptions, Secret, WorkerOptions};
 use self::pause::OutageBackoff;
 use self::resolved::ResolvedHandlers;
+#[cfg(feature = "testing")]
+pub(crate) use self::services::scheduler::Scheduler;
+pub(crate) use self::services::scheduler::scheduled;
+pub(crate) use self::services::scheduler::store::{OpenSchedules, SeparateStore};
 use self::slot::InFlightJob;
 #[cfg(feature = "testing")]
 pub(crate) use self::step::StepError;
@@ -33,6 +35,7 @@ use crate::guard;
 pub use crate::policy::HandlerOptions;
 use crate::process::fork::Birthplace;
 use crate::producer::Producer;
+use crate::queue::backend::Purpose;
 use crate::queue::{Lease, QueueAdapter, QueueError};
 use crate::registry::Registry;
 use crate::report::{chain, rough};
@@ -58,6 +61,8 @@ mod stop;
 /// Takes messages from a queue and runs their handlers.
 pub struct Worker {
     queue: Arc<dyn QueueAdapter>,
+    /// Where schedules are kept, if not in the queue.
+    schedule_store: Option<OpenSchedules>,
     queues: Vec<String>,
     registry: Arc<Registry>,
     options: WorkerOptions,
@@ -73,6 +78,7 @@ pub struct Worker {
 /// What all threads of a worker see.
 struct Shared {
     queue: Arc<dyn QueueAdapter>,
+    schedule_store: Option<SeparateStore>,
     queues: Vec<String>,
     registry: Arc<Registry>,
     resolved: ResolvedHandlers,
@@ -121,6 +127,7 @@ impl Worker {
         let stop = Stop::new(queue.clone(), clock.clone());
         Self {
             queue,
+            schedule_store: None,
             queues,
             registry: Arc::new(registry),
             options,
@@ -163,6 +170,12 @@ impl Worker {
     #[must_use]
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(runtime);
+        self
+    }
+
+    /// Keeps schedules there, and not in the queue.
+    pub(crate) fn schedule_store(mut self, store: Option<OpenSchedules>) -> Self {
+        self.schedule_store = store;
         self
     }
 
@@ -233,15 +246,12 @@ impl Worker {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
         let monitor = Monitor::new(shared.clone());
-        // Before any job is taken: an address that is taken is a mistake.
-        #[cfg(feature = "http")]
-        let _endpoint = (shared.options.listen)
-            .map(|address| {
-                let refused = |source: io::Error| WorkError::Listen { address, source: source.into() };
-                services::http::start(address, shared, &monitor, self.pages.clone()).map_err(refused)
-            })
-            .transpose()?;
-        let relays = services::relay::start(shared)?;
+        let services = services::start(
+            shared,
+            &monitor,
+            #[cfg(feature = "http")]
+            self.pages.clone(),
+        )?;
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let consumers = (0..shared.options.concurrency.max(1))
             .map(|_| shared.queue.consumer(&shared.queues))
@@ -253,7 +263,7 @@ impl Worker {
             "the worker starts"
         );
         let ended = monitor.watch(consumers);
-        drop(relays);
+        drop(services);
         drop(signals);
         ended?;
         let summary = shared.counts.summary();
@@ -272,9 +282,15 @@ impl Worker {
     /// What the threads of one run see, if nothing else is wrong with it than
     /// these problems.
     fn share(&self, mut problems: Vec<Problem>) -> Result<Arc<Shared>, WorkError> {
-        let Self { queue, queues, registry, options, clock, stop, states, .. } = self;
+        let Self { queue, schedule_store, queues, registry, options, clock, stop, states, .. } = self;
         telemetry::describe();
         problems.extend(options.problems(registry));
+        if schedule_store.is_none() && queue.schedules().is_none() {
+            problems.extend(check::schedules(scheduled(registry, options)));
+        }
+        let has_schedules = scheduled(registry, options).next().is_some();
+        let schedule_store = schedule_store.as_ref().filter(|_| has_schedules && problems.is_empty());
+        let schedule_store = schedule_store.map(|store| store.open(Purpose::Program)).transpose()?;
         let limits = Limits::new(registry, options, queue.clone()).map_err(|refused| problems.extend(refused));
         let (Ok(limits), true) = (limits, problems.is_empty()) else { return Err(WorkError::Problems(problems)) };
         let surroundings = Arc::new(Surroundings {
@@ -286,6 +302,7 @@ impl Worker {
         });
         Ok(Arc::new(Shared {
             queue: queue.clone(),
+            schedule_store,
             queues: queues.clone(),
             registry: registry.clone(),
             resolved: ResolvedHandlers::new(registry, options),

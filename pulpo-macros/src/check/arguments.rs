@@ -8,6 +8,7 @@ use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{Ident, LitStr, Path};
 
+use super::schedule::{Given, Schedule};
 use super::{name, of_the_attribute, value};
 use crate::attr::{self, Arguments, Named, Written};
 use crate::faults::Faults;
@@ -19,6 +20,7 @@ pub(crate) struct Job {
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) policy: Policy,
     pub(crate) batch: Option<Batch>,
+    pub(crate) schedule: Option<Schedule>,
     /// Whether it says something of the job and not which one it is, a fault.
     pub(crate) policy_without_a_name: bool,
     /// Whether it says `batch`, be it sound or not.
@@ -70,6 +72,7 @@ impl Job {
             aliases: Vec::new(),
             policy: Policy::default(),
             batch: None,
+            schedule: None,
             policy_without_a_name: false,
             takes_a_batch: false,
             pulpo: None,
@@ -84,6 +87,7 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
         matches!((&arguments.request_type, &job.request_type), (attr::RequestType::Missing, RequestType::Faulty));
     let mut given = HashSet::new();
     let mut linger: Option<(Ident, Duration)> = None;
+    let mut schedule = Given::default();
     for Named { name, written } in arguments.named {
         let text = name.unraw().to_string();
         let policy = &mut job.policy;
@@ -100,12 +104,15 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
             faults.at(
                 &name,
                 format!(
-                    "`{text}` says how a handler takes messages: write it there, `#[pulpo::handler({text}{written})]`"
+                    "`{text}` says when and how a handler runs: write it there, `#[pulpo::handler({text}{written})]`"
                 ),
             );
             continue;
         }
-        // No argument of the table has another form yet.
+        if schedule.take(&name, &written, faults) {
+            continue;
+        }
+        // No other argument of the table has another form.
         let Written::Value(value) = written else { continue };
         match known.name {
             "queue" => policy.queue = faults.keep(name::queue(value)),
@@ -133,6 +140,7 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
         }
     }
     job.takes_a_batch = given.contains("batch");
+    job.schedule = schedule.finish(faults);
     job
 }
 

@@ -35,6 +35,18 @@ pub(super) fn linger(value: TokenStream) -> syn::Result<Duration> {
     duration(&value).map(|(_, linger)| linger)
 }
 
+/// The period of a schedule.
+pub(super) fn every(value: &TokenStream) -> syn::Result<Duration> {
+    let (literal, period) = duration(value)?;
+    if period < Duration::from_secs(1) || !period.subsec_nanos().is_multiple_of(1000) {
+        return Err(fault(
+            &literal,
+            format!("expected a period of at least \"1s\", in whole microseconds, got `{}`", literal.value()),
+        ));
+    }
+    Ok(period)
+}
+
 /// A `u32` that is not less than `least`.
 fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result<u32> {
     let number = syn::parse2::<LitInt>(value.clone())

@@ -8,7 +8,7 @@ use syn::{Ident, ReturnType, Type};
 
 use super::job::duration;
 use super::{Handler, angles, located, ours_at};
-use crate::check::{Batch, Function};
+use crate::check::{Batch, Cron, Entry, Function, Schedule};
 
 /// The entry of a handler, and the function that it calls.
 ///
@@ -32,18 +32,44 @@ pub(super) fn entry(handler: &Handler<'_>, body: &Type) -> TokenStream {
             (quote!(decode_all), quote!(batch_handler), quote!(#most, #linger,))
         }
     };
+    let handler_entry = quote! {
+        #pulpo::__private::#submit::<#body>(
+            ::core::concat!(::core::module_path!(), #path),
+            #place,
+            |#run| #pulpo::__private::#decode::<#body>(#run).map(|#decoded| #outcome),
+            &[#(#needed),*],
+            #more
+        )
+    };
+    let handler_entry = match &job.schedule {
+        None => handler_entry,
+        Some(schedule) => {
+            let schedule = schedule_of(pulpo, schedule);
+            quote!(#pulpo::__private::scheduled::<#body>(#handler_entry, #schedule))
+        }
+    };
     quote! {
         const fn #entry #angles () -> #pulpo::__private::Handler {
-            #pulpo::__private::#submit::<#body>(
-                ::core::concat!(::core::module_path!(), #path),
-                #place,
-                |#run| #pulpo::__private::#decode::<#body>(#run).map(|#decoded| #outcome),
-                &[#(#needed),*],
-                #more
-            )
+            #handler_entry
         }
         #pulpo::__private::submit! { #entry() }
     }
+}
+
+/// When a handler runs unasked.
+fn schedule_of(pulpo: &TokenStream, schedule: &Schedule) -> TokenStream {
+    let Schedule { entries, missed, overlap } = schedule;
+    let entries = entries.iter().map(|entry| match entry {
+        Entry::Every(period) => {
+            let period = duration(*period);
+            quote!(#pulpo::__private::every(#period))
+        }
+        Entry::Cron { cron, zone } => {
+            let Cron { text, minutes, hours, days, months, weekdays, either_day } = cron;
+            quote!(#pulpo::__private::cron(#text, #zone, #minutes, #hours, #days, #months, #weekdays, #either_day))
+        }
+    });
+    quote!(#pulpo::__private::schedule(const { &[#(#entries),*] }, #missed, #overlap))
 }
 
 /// `<Type as Trait>::function`, all of it on the place of the type. As an

@@ -11,6 +11,7 @@ use crate::check::{self, Problem, ProblemKind};
 use crate::config::{Config, ConfigWarning, Sources};
 use crate::registry::Registry;
 use crate::report::chain;
+use crate::worker::scheduled;
 
 /// For people, what keeps the handlers from getting their states.
 pub(super) fn setup_failed(error: &(dyn Error + 'static)) -> String {
@@ -32,6 +33,9 @@ pub(super) fn run(
     match Config::load_from(sources) {
         Ok(config) => {
             problems.extend(config.worker.problems(&registry));
+            if !config.keeps_schedules() {
+                problems.extend(check::schedules(scheduled(&registry, &config.worker)));
+            }
             let warning = |warning: &ConfigWarning| Problem::new(ProblemKind::Environment, warning.to_string());
             warnings.extend(config.warnings.iter().map(warning));
         }

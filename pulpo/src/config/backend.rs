@@ -143,6 +143,16 @@ impl Backend {
         }
     }
 
+    /// Whether it keeps the schedules of handlers.
+    #[cfg(feature = "cli")]
+    pub(super) fn keeps_schedules(&self) -> bool {
+        match &self.0 {
+            Inner::Linked { factory, .. } => factory.keeps_schedules(),
+            // Opening it says what is wrong.
+            Inner::Absent { .. } | Inner::Refused(_) => true,
+        }
+    }
+
     /// The queue of jobs that name none.
     pub(super) fn default_queue(&self) -> &str {
         match &self.0 {

@@ -144,6 +144,16 @@ const LAST: &[Key] = &[
         },
     },
     Key {
+        name: "schedule_store",
+        default: "the queue",
+        doc: "`file:FOLDER`: the folder where workers keep the schedules of their handlers, for a queue that keeps \
+              none, such as beanstalkd; all workers of the queue share it",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.schedule_store, schedule_store(entry)),
+            show: |config| shown(config.schedule_store.as_ref(), "the queue"),
+        },
+    },
+    Key {
         name: "enable_banner",
         default: "on a terminal",
         doc: "`true`: a worker always begins with its name in big letters; `false`: never",
@@ -367,6 +377,19 @@ const LAST: &[Key] = &[
               1024; a batch is one",
         of: Of::Handler { read: |handler, entry| set(&mut handler.concurrency, entry.whole(LANES).map(Some)) },
     },
+    Key {
+        name: "handlers.*.cron",
+        default: "the handler's",
+        doc: "`\"off\"`: this worker publishes no jobs of the handler's schedule; it still runs those that others \
+              publish",
+        of: Of::Handler {
+            read: |handler, entry| {
+                let expected = "\"off\": when a handler runs is said in its attribute";
+                let off = entry.text().ok().filter(|text| text == "off").ok_or_else(|| entry.refuse(expected));
+                set(&mut handler.schedule, off.map(|_| Some(false)))
+            },
+        },
+    },
     Key { name: "handlers.*.queue", default: "", doc: "", of: Of::Attribute },
     Key { name: "handlers.*.alias", default: "", doc: "", of: Of::Attribute },
 ];
@@ -414,6 +437,16 @@ fn spool(entry: &Entry) -> Result<Backend, ConfigError> {
     let spool = Backend::of_entry(entry)?;
     let is_one = spool.spool_folder().is_some();
     if is_one { Ok(spool) } else { Err(entry.refuse("an embedded queue of this machine such as file:./pulpo-spool")) }
+}
+
+fn schedule_store(entry: &Entry) -> Result<Option<Backend>, ConfigError> {
+    let expected = "a folder such as file:./pulpo-schedules";
+    let mut store: Backend = entry.text()?.parse().map_err(|_| entry.refuse(expected))?;
+    if store.scheme() != "file" || store.setting("base_path").is_none() {
+        return Err(entry.refuse(expected));
+    }
+    store.make_absolute()?;
+    Ok(Some(store))
 }
 
 fn font(entry: &Entry) -> Result<String, ConfigError> {

@@ -39,6 +39,8 @@ pub struct Header {
     pub(crate) shape: Option<ShapeId>,
     /// Which row of an outbox it was, if it was one.
     pub(crate) outbox_id: Option<String>,
+    /// Of which occurrence of its schedule the message is.
+    pub(crate) scheduled_for: Option<DateTime<Utc>>,
     /// Whether pulpo put the body into `{"payload": …}`; `None`: nobody says.
     /// Only for reading: what is written follows from the body.
     pub(crate) body_wrapped: Option<bool>,
@@ -47,8 +49,17 @@ pub struct Header {
 
 impl Header {
     /// The keys that mean something to pulpo itself.
-    pub(crate) const OWN_KEYS: [&str; 8] =
-        ["request_type", "priority", "delay", "expiration", "attempts", "shape", "outbox_id", "body_wrapped"];
+    pub(crate) const OWN_KEYS: [&str; 9] = [
+        "request_type",
+        "priority",
+        "delay",
+        "expiration",
+        "attempts",
+        "scheduled_for",
+        "shape",
+        "outbox_id",
+        "body_wrapped",
+    ];
 
     /// Which job is asked for.
     #[must_use]
@@ -80,6 +91,13 @@ impl Header {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// The time that the message is for, if its job runs by a schedule and
+    /// nobody published it.
+    #[must_use]
+    pub fn scheduled_for(&self) -> Option<DateTime<Utc>> {
+        self.scheduled_for
     }
 
     /// A header that the producer added; the last one, if it is repeated.
@@ -180,6 +198,9 @@ impl Serialize for WithBody<'_> {
             map.serialize_entry("expiration", &time::write(expiration))?;
         }
         map.serialize_entry("attempts", &header.attempts)?;
+        if let Some(scheduled_for) = header.scheduled_for {
+            map.serialize_entry("scheduled_for", &time::write(scheduled_for))?;
+        }
         if let Some(shape) = &header.shape {
             map.serialize_entry("shape", shape)?;
         }
@@ -231,6 +252,10 @@ impl<'de> Visitor<'de> for ReadHeader {
                 // there must not keep its message from being read.
                 "attempts" => {
                     header.attempts = Priority::read(map.next_value()?).ok().flatten().map_or(0, Priority::get);
+                }
+                // It tells a handler something, and is no reason not to run it.
+                "scheduled_for" => {
+                    header.scheduled_for = when(map.next_value()?).ok().flatten().and_then(|when| absolute(Some(when)))
                 }
                 "shape" => header.shape = text(map.next_value()?).and_then(|text| text.parse().ok()),
                 "outbox_id" => header.outbox_id = text(map.next_value()?).map(Cow::into_owned),

@@ -32,6 +32,9 @@ pub struct HandlerOptions {
     /// How many of its jobs a worker runs at the same time, however many lanes
     /// it has; a batch is one.
     pub concurrency: Option<usize>,
+    /// `Some(false)`: its schedule is off in this worker, `cron = "off"`. Others
+    /// may publish its occurrences, and this one still does its jobs.
+    pub schedule: Option<bool>,
     /// Where the first of it is written, for errors: `pulpo.toml:7`.
     pub origin: String,
 }

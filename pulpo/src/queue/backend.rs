@@ -138,6 +138,13 @@ pub trait Factory: Sync {
         None
     }
 
+    /// Whether its queues keep the schedules of handlers
+    /// ([`Capabilities::schedules`](super::Capabilities::schedules)); true by
+    /// default. The command `check`, which opens no queue, goes by it.
+    fn keeps_schedules(&self) -> bool {
+        true
+    }
+
     /// Opens the queue. A relative path in the settings has been made absolute.
     ///
     /// # Errors

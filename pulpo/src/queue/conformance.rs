@@ -66,6 +66,7 @@ mod order;
 mod outboxes;
 mod pauses;
 mod picks;
+mod schedules;
 mod texts;
 mod waiting;
 
@@ -164,6 +165,20 @@ macro_rules! __with_conformance_cases {
             outboxes {
                 a_row_of_an_outbox_is_taken_once
                 a_message_is_found_by_the_number_of_its_row
+            }
+            schedules {
+                a_queue_keeps_schedules_or_says_that_it_does_not
+                a_step_settles_and_publishes
+                an_entry_is_made_once
+                a_step_from_another_time_does_nothing
+                of_many_workers_one_publishes_an_occurrence
+                an_occurrence_is_left_out_while_the_one_before_is_unfinished
+                a_finished_or_buried_occurrence_does_not_hold_up_the_next
+                a_time_that_two_entries_share_is_one_occurrence
+                what_is_paused_is_not_caught_up
+                entries_that_nobody_has_had_for_long_are_forgotten
+                what_was_published_elsewhere_is_noted
+                an_occurrence_ends_a_wait
             }
             backups {
                 a_backup_is_a_new_file_of_the_size_that_is_said

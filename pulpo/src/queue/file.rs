@@ -26,7 +26,7 @@ use self::shared::Shared;
 use self::writer::Durability;
 use super::{
     Capabilities, Consumer, Enqueued, Filter, Import, Imported, Inspection, MessageState, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, Stats, StoredMessage,
+    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage,
 };
 use crate::clock::Clock;
 use crate::message::MessageId;
@@ -53,6 +53,7 @@ mod opened;
 mod outbox_ids;
 mod pauses;
 mod process_lock;
+mod schedules;
 mod schema;
 mod shared;
 mod writer;
@@ -190,6 +191,7 @@ impl QueueAdapter for FileQueue {
             backups: self.0.folder.is_some(),
             picks_types: true,
             picks_queues: true,
+            schedules: true,
         }
     }
 
@@ -238,6 +240,10 @@ impl QueueAdapter for FileQueue {
     }
 
     fn import(&self) -> Option<&dyn Import> {
+        Some(self)
+    }
+
+    fn schedules(&self) -> Option<&dyn ScheduleStore> {
         Some(self)
     }
 

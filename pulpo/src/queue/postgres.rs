@@ -39,7 +39,7 @@ use self::schema::Missing;
 use self::shared::Shared;
 use super::{
     Capabilities, Consumer, Enqueued, Filter, Import, Imported, InDatabase, Inspection, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, Stats, StoredMessage,
+    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage,
 };
 use crate::clock::{Clock, lock};
 use crate::message::MessageId;
@@ -57,6 +57,7 @@ mod options;
 mod outbox_ids;
 mod pool;
 mod publish;
+mod schedules;
 mod schema;
 mod settle;
 mod shared;
@@ -184,6 +185,7 @@ impl QueueAdapter for PostgresQueue {
             backups: false,
             picks_types: true,
             picks_queues: true,
+            schedules: true,
         }
     }
 
@@ -208,6 +210,10 @@ impl QueueAdapter for PostgresQueue {
         beat::run(shared, true).map_err(|error| shared.error("take from", error))?;
         shared.start_upkeep();
         Ok(Box::new(consumer::PostgresConsumer::new(self.clone(), &queues.into())))
+    }
+
+    fn schedules(&self) -> Option<&dyn ScheduleStore> {
+        Some(self)
     }
 
     fn in_database(&self) -> Option<InDatabase> {

@@ -32,7 +32,7 @@ use self::envelope::Envelope;
 use super::backend::Purpose;
 use super::{
     Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, MessageState, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, Stats, StoredMessage, Survey, Unreachable,
+    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Survey, Unreachable,
 };
 use crate::clock::{Notify, SystemClock, lock};
 use crate::message::MessageId;
@@ -322,6 +322,10 @@ impl QueueAdapter for Spool {
 
     fn interrupt(&self) {
         self.0.queue.interrupt();
+    }
+
+    fn schedules(&self) -> Option<&dyn ScheduleStore> {
+        self.0.queue.schedules()
     }
 
     fn in_database(&self) -> Option<InDatabase> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::JobNames;
 use crate::context::Run;
 use crate::decode::{Probe, probe};
@@ -11,6 +13,9 @@ use crate::message::only_payload;
 use crate::message::{MessageError, WireBody};
 use crate::outcome::{Outcome, Outcomes};
 use crate::policy::Policy;
+use crate::producer::{Producer, PublishError};
+use crate::queue::NewMessage;
+use crate::schedule::Schedule;
 use crate::shape::ShapeId;
 use crate::state::Needed;
 
@@ -28,7 +33,18 @@ pub struct Handler {
     probe: Probe,
     run: Call,
     needs: &'static [fn() -> Option<Needed>],
+    schedule: Option<Scheduled>,
 }
+
+/// When a handler runs unasked, and how such a message is made.
+#[derive(Clone, Copy, Debug)]
+struct Scheduled {
+    schedule: Schedule,
+    prepare: PrepareOccurrence,
+}
+
+/// Makes the message of an occurrence.
+type PrepareOccurrence = fn(&Producer, DateTime<Utc>) -> Result<NewMessage, PublishError>;
 
 inventory::collect!(Handler);
 
@@ -71,7 +87,14 @@ impl Handler {
             probe: probe::<J>,
             run,
             needs,
+            schedule: None,
         }
+    }
+
+    /// The same, running unasked too.
+    pub(crate) const fn scheduled(mut self, schedule: Schedule, prepare: PrepareOccurrence) -> Self {
+        self.schedule = Some(Scheduled { schedule, prepare });
+        self
     }
 
     /// The request type that it serves.
@@ -185,6 +208,24 @@ impl Handler {
     #[must_use]
     pub fn linger(&self) -> Option<Duration> {
         self.batching().map(|batch| batch.linger)
+    }
+
+    /// When it runs without its job being published; `None`: never.
+    #[must_use]
+    pub fn schedule(&self) -> Option<&Schedule> {
+        self.schedule.as_ref().map(|scheduled| &scheduled.schedule)
+    }
+
+    /// The message of an occurrence of its schedule.
+    ///
+    /// # Errors
+    /// As publishing it says.
+    pub(crate) fn prepare_occurrence(
+        &self,
+        producer: &Producer,
+        at: DateTime<Utc>,
+    ) -> Option<Result<NewMessage, PublishError>> {
+        self.schedule.map(|scheduled| (scheduled.prepare)(producer, at))
     }
 
     /// The types of the states that it takes, in the order of its parameters.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::TestPulpo;
@@ -92,6 +93,12 @@ impl ContextBuilder<'_> {
     /// Of a message with this header.
     pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.header.extra.set(key, value.into());
+        self
+    }
+
+    /// Of the occurrence of a schedule at this time.
+    pub fn scheduled_for(mut self, at: DateTime<Utc>) -> Self {
+        self.header.scheduled_for = Some(at);
         self
     }
 

@@ -11,8 +11,9 @@ use super::run::{Run, Settled};
 use crate::clock::{ManualClock, lock};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, Settlement, Stats, StoredMessage,
+    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage,
+    OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules, Settlement, Stats,
+    Stepped, StoredMessage,
 };
 
 /// Called after something was published.
@@ -83,8 +84,50 @@ impl QueueAdapter for Recorder {
         self.0.queue.outbox_ids()
     }
 
+    fn schedules(&self) -> Option<&dyn ScheduleStore> {
+        self.0.queue.schedules().map(|_| self as &dyn ScheduleStore)
+    }
+
     fn interrupt(&self) {
         self.0.queue.interrupt();
+    }
+}
+
+impl Recorder {
+    fn kept(&self) -> &dyn ScheduleStore {
+        self.0.queue.schedules().expect("a recorder is one of a queue that has schedules")
+    }
+}
+
+impl ScheduleStore for Recorder {
+    fn read_schedules(&self) -> Result<Schedules, QueueError> {
+        self.kept().read_schedules()
+    }
+
+    fn step_schedule(&self, step: &ScheduleStep) -> Result<Stepped, QueueError> {
+        let mut record = lock(&self.0.record);
+        let stepped = self.kept().step_schedule(step)?;
+        let Stepped::Done(ids) = &stepped else { return Ok(stepped) };
+        let mut published = false;
+        for (occurrence, id) in step.occurrences.iter().zip(ids) {
+            if let (OccurrenceMessage::New(message), Some(id)) = (&occurrence.message, id) {
+                record.add(std::iter::once((message.clone(), id.clone())));
+                published = true;
+            }
+        }
+        drop(record);
+        if published {
+            (self.0.on_publish)();
+        }
+        Ok(stepped)
+    }
+
+    fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, QueueError> {
+        self.kept().pause_schedule(name, paused)
+    }
+
+    fn forget_schedules(&self, unattended_for: Duration) -> Result<u64, QueueError> {
+        self.kept().forget_schedules(unattended_for)
     }
 }
 

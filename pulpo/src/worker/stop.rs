@@ -26,11 +26,14 @@ pub(super) struct Stop {
     queue: Arc<dyn QueueAdapter>,
     /// Wakes lanes that pause, and the monitor.
     pub(super) signal: Arc<Notify>,
+    /// Notified when a stop is requested, and not by lanes: for services.
+    pub(super) requests: Arc<Notify>,
 }
 
 impl Stop {
     pub(super) fn new(queue: Arc<dyn QueueAdapter>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { level: AtomicU8::new(WORKING), queue, signal: Notify::new(clock) })
+        let (signal, requests) = (Notify::new(clock.clone()), Notify::new(clock));
+        Arc::new(Self { level: AtomicU8::new(WORKING), queue, signal, requests })
     }
 
     pub(super) fn requested(&self) -> bool {
@@ -44,6 +47,7 @@ impl Stop {
     pub(super) fn request(&self, level: u8) {
         self.level.fetch_max(level, Ordering::SeqCst);
         self.signal.notify();
+        self.requests.notify();
         self.queue.interrupt();
     }
 

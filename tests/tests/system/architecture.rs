@@ -17,6 +17,7 @@ const LAYERS: &[&str] = &[
     "outcome",
     "policy",
     "clock",
+    "schedule",
     "process",
     "runtime",
     "http",

@@ -28,6 +28,10 @@ impl Factory for Beanstalkd {
         "beanstalkd_queue_adapter"
     }
 
+    fn keeps_schedules(&self) -> bool {
+        false
+    }
+
     fn keys(&self) -> &'static [Key] {
         const {
             &[

@@ -140,6 +140,20 @@ const MIGRATIONS: &[&str] = &[
         message INTEGER NOT NULL,
         gone_at INTEGER) STRICT, WITHOUT ROWID;
     CREATE INDEX outbox_id_gone ON outbox_id(gone_at) WHERE gone_at IS NOT NULL;
+    -- An entry of a schedule: a request type, and when it runs unasked.
+    CREATE TABLE schedule(
+        name TEXT NOT NULL,
+        entry TEXT NOT NULL,
+        -- Until when it is settled, and when it is due next.
+        settled INTEGER NOT NULL,
+        next INTEGER,
+        -- The last occurrence that was published, and its message.
+        last INTEGER,
+        message TEXT,
+        PRIMARY KEY(name, entry)) STRICT, WITHOUT ROWID;
+    CREATE TABLE schedule_pause(
+        name TEXT PRIMARY KEY,
+        since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ",
 ];
 

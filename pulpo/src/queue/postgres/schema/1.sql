@@ -83,6 +83,22 @@ CREATE TABLE SCHEMA.outbox_id(
     gone_at timestamptz);
 CREATE INDEX outbox_id_gone ON SCHEMA.outbox_id(gone_at) WHERE gone_at IS NOT NULL;
 
+-- An entry of a schedule: a request type, and when it runs unasked.
+CREATE TABLE SCHEMA.schedule(
+    name text COLLATE "C" NOT NULL,
+    entry text COLLATE "C" NOT NULL,
+    -- Until when it is settled, and when it is due next.
+    settled timestamptz NOT NULL,
+    next timestamptz,
+    -- The last occurrence that was published, and its message.
+    last timestamptz,
+    message text COLLATE "C",
+    PRIMARY KEY (name, entry));
+
+CREATE TABLE SCHEMA.schedule_pause(
+    name text COLLATE "C" PRIMARY KEY,
+    since timestamptz NOT NULL DEFAULT now());
+
 -- The processes that take messages. One that lives adds to `beat` every other
 -- second.
 CREATE TABLE SCHEMA.worker(

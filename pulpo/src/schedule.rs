@@ -1,0 +1,188 @@
+//! When the jobs of a schedule are due: cron expressions in their time zones,
+//! and periods.
+//!
+//! Pure: it knows no queue and reads no clock. The macros check expressions
+//! and zones when a program is compiled, so nothing here can fail at run time.
+//! What becomes of an occurrence is decided in `due.rs`, and carried out by the
+//! scheduler of a worker.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+mod cron;
+mod due;
+mod zone;
+
+pub use self::cron::Cron;
+#[cfg(feature = "cli")]
+pub(crate) use self::due::is_attended;
+pub(crate) use self::due::{Attendance, HEARTBEAT};
+use self::zone::Zone;
+
+#[cfg(test)]
+mod tests;
+
+/// When a handler runs without anybody publishing its job: the arguments
+/// `cron`, `every`, `tz`, `missed` and `overlap` of its attribute.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    entries: &'static [Entry],
+    missed: Missed,
+    overlap: Overlap,
+}
+
+impl Schedule {
+    /// What the attribute submits; reached through `__private`.
+    #[must_use]
+    pub(crate) const fn new(entries: &'static [Entry], missed: Missed, overlap: Overlap) -> Self {
+        Self { entries, missed, overlap }
+    }
+
+    /// One for each `cron`, or the one of `every`.
+    #[must_use]
+    pub fn entries(&self) -> &'static [Entry] {
+        self.entries
+    }
+
+    /// What becomes of occurrences that no worker was there for.
+    #[must_use]
+    pub fn missed(&self) -> Missed {
+        self.missed
+    }
+
+    /// Whether an occurrence waits for the one before.
+    #[must_use]
+    pub fn overlap(&self) -> Overlap {
+        self.overlap
+    }
+
+    /// The first occurrence after this time; `None` if there is none in nine
+    /// years.
+    #[must_use]
+    pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.entries.iter().filter_map(|entry| entry.next_after(after)).min()
+    }
+
+    /// All occurrences after this time, in their order.
+    pub fn after(&self, after: DateTime<Utc>) -> Occurrences {
+        Occurrences { schedule: *self, after }
+    }
+}
+
+/// The occurrences of a schedule, in their order.
+#[derive(Clone, Debug)]
+#[must_use = "an iterator does nothing before it is asked"]
+pub struct Occurrences {
+    schedule: Schedule,
+    after: DateTime<Utc>,
+}
+
+impl Iterator for Occurrences {
+    type Item = DateTime<Utc>;
+
+    fn next(&mut self) -> Option<DateTime<Utc>> {
+        self.after = self.schedule.next_after(self.after)?;
+        Some(self.after)
+    }
+}
+
+/// One `cron` or `every` of a handler. Its text is its identity: where it
+/// changes, it is another entry, which begins from then on.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry(Kind);
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Cron { text: &'static str, cron: Cron, zone: &'static str },
+    Every(Duration),
+}
+
+/// The zone of expressions without `tz`.
+pub(crate) const UTC: &str = "UTC";
+
+impl Entry {
+    pub(crate) const fn cron(text: &'static str, cron: Cron, zone: &'static str) -> Self {
+        Self(Kind::Cron { text, cron, zone })
+    }
+
+    pub(crate) const fn every(period: Duration) -> Self {
+        Self(Kind::Every(period))
+    }
+
+    /// The first occurrence after this time; `None` if there is none in nine
+    /// years.
+    #[must_use]
+    pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self.0 {
+            Kind::Cron { cron, zone, .. } => {
+                let next = cron.next(after.timestamp().checked_add(1)?, &Zone::named(zone))?;
+                DateTime::from_timestamp(next, 0)
+            }
+            Kind::Every(period) => {
+                let period = i64::try_from(period.as_micros()).ok().filter(|period| *period > 0)?;
+                let next = after.timestamp_micros().div_euclid(period).checked_add(1)?.checked_mul(period)?;
+                DateTime::from_timestamp_micros(next)
+            }
+        }
+    }
+
+    /// The last occurrences after `after` and until `until`, at most `most`,
+    /// the earliest first.
+    pub(crate) fn last_until(&self, after: DateTime<Utc>, until: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
+        // From near to far: how far the last ones are back depends on the
+        // expression, and going through a year by seconds would take long.
+        let mut span = Duration::from_secs(60);
+        loop {
+            let from = until.checked_sub_signed(chrono::TimeDelta::from_std(span).unwrap_or(chrono::TimeDelta::MAX));
+            let from = from.map_or(after, |from| from.max(after));
+            let mut last = std::collections::VecDeque::new();
+            let mut next = self.next_after(from).filter(|next| *next <= until);
+            while let Some(at) = next {
+                if last.len() == most {
+                    last.pop_front();
+                }
+                last.push_back(at);
+                next = self.next_after(at).filter(|next| *next <= until);
+            }
+            if last.len() == most || from <= after {
+                return last.into();
+            }
+            span = span.saturating_mul(8);
+        }
+    }
+}
+
+/// As it is listed, and known in the queue: `0 3 * * MON-FRI Europe/Berlin`,
+/// `every 5m`.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Kind::Cron { text, zone: UTC, .. } => f.write_str(text),
+            Kind::Cron { text, zone, .. } => write!(f, "{text} {zone}"),
+            Kind::Every(period) => write!(f, "every {}", humantime::format_duration(period)),
+        }
+    }
+}
+
+/// What becomes of occurrences that fell due while no worker with their entry
+/// was alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// The last of them is run, once.
+    One,
+    /// None of them is run.
+    Skip,
+    /// Each of them is run, the last 100 at most.
+    All,
+}
+
+/// Whether an occurrence is published while the one before is unfinished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// It is left out. A buried one does not count.
+    Skip,
+    /// It is.
+    Allow,
+}

@@ -1,0 +1,260 @@
+//! Publishes the occurrences of schedules.
+//!
+//! Every worker with a handler does, whatever queues it works; that each
+//! occurrence is published once is up to the store. It reads what is settled,
+//! decides what is due (`schedule/due.rs`), and steps on from there: of several
+//! workers one succeeds, with the messages in the same transaction.
+//!
+//! # Invariants
+//! - An entry is settled until a time only when all that fell due until then
+//!   is published or decided against: so a kill at any moment loses nothing.
+//! - An entry that this program does not have is not touched, but for those
+//!   that nobody has had for a month.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use self::store::Store;
+use super::Service;
+use crate::clock::Clock;
+use crate::guard;
+use crate::producer::Producer;
+#[cfg(feature = "testing")]
+use crate::queue::QueueAdapter;
+use crate::queue::{Occurrence, QueueError, ScheduleStep, Schedules, Stepped, StoredEntry};
+use crate::registry::{Handler, Registry};
+use crate::report::chain;
+use crate::schedule::{Attendance, Entry, HEARTBEAT, Overlap, Schedule};
+use crate::telemetry;
+use crate::worker::pause::OutageBackoff;
+use crate::worker::{Shared, WorkerOptions};
+
+pub(in crate::worker) mod store;
+
+/// An entry that nobody has had for this long is removed.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How often to look for such.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// A time that far ahead of the clock was written by one that was wrong.
+const WRONG_CLOCK: TimeDelta = TimeDelta::hours(1);
+
+/// When to look again after another worker was faster.
+const BEATEN: Duration = Duration::from_millis(1);
+
+pub(crate) struct Scheduler {
+    store: Store,
+    producer: Producer,
+    clock: Arc<dyn Clock>,
+    entries: Vec<Scheduled>,
+    /// Since when this worker has them.
+    since: Option<DateTime<Utc>>,
+    forget_at: Duration,
+    outage: OutageBackoff,
+}
+
+/// An entry of a handler.
+struct Scheduled {
+    handler: &'static Handler,
+    schedule: &'static Schedule,
+    entry: &'static Entry,
+    text: String,
+}
+
+impl Scheduler {
+    /// That of a worker; `None` if none of its handlers has a schedule.
+    pub(in crate::worker) fn of(shared: &Shared) -> Option<Self> {
+        let Shared { queue, schedule_store, registry, options, clock, surroundings, .. } = shared;
+        let store = Store::new(queue.clone(), schedule_store.clone())?;
+        Self::new(store, registry, options, surroundings.producer.clone(), clock.clone())
+    }
+
+    fn new(
+        store: Store,
+        registry: &Registry,
+        options: &WorkerOptions,
+        producer: Producer,
+        clock: Arc<dyn Clock>,
+    ) -> Option<Self> {
+        let entries: Vec<_> = scheduled(registry, options)
+            .flat_map(|(handler, schedule)| {
+                let entries = schedule.entries().iter();
+                entries.map(move |entry| Scheduled { handler, schedule, entry, text: entry.to_string() })
+            })
+            .collect();
+        (!entries.is_empty()).then(|| Self {
+            store,
+            producer,
+            clock,
+            entries,
+            since: None,
+            forget_at: Duration::ZERO,
+            outage: OutageBackoff::default(),
+        })
+    }
+
+    /// That of a test, on the queue itself.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_queue(
+        queue: Arc<dyn QueueAdapter>,
+        registry: &Registry,
+        options: &WorkerOptions,
+        producer: Producer,
+        clock: Arc<dyn Clock>,
+    ) -> Option<Self> {
+        Self::new(Store::new(queue, None)?, registry, options, producer, clock)
+    }
+
+    /// Publishes what is due, and says when something is due again.
+    ///
+    /// # Errors
+    /// If the queue, or what keeps the schedules, cannot be reached.
+    pub(crate) fn publish_due(&mut self) -> Result<Option<Duration>, QueueError> {
+        let Some(guard) = self.store.begin()? else { return Ok(Some(BEATEN * 100)) };
+        let known = self.store.read()?;
+        let since = Attendance(*self.since.get_or_insert(known.now));
+        let mut again = None;
+        for scheduled in &self.entries {
+            let next = self.tend_entry(scheduled, &known, since)?;
+            again = again.into_iter().chain(next).min();
+        }
+        drop(guard);
+        let uptime = self.clock.uptime();
+        if uptime >= self.forget_at {
+            self.forget_at = uptime.saturating_add(FORGET_INTERVAL);
+            let forgotten = self.store.forget(FORGOTTEN_AFTER)?;
+            if forgotten > 0 {
+                tracing::info!(entries = forgotten, "removed entries of schedules that no worker has had for a month");
+            }
+        }
+        Ok(again)
+    }
+
+    /// Publishes what is due of one entry; how long until the next is.
+    fn tend_entry(
+        &self,
+        scheduled: &Scheduled,
+        known: &Schedules,
+        since: Attendance,
+    ) -> Result<Option<Duration>, QueueError> {
+        let Scheduled { handler, schedule, entry, text } = scheduled;
+        let (name, now) = (handler.request_type(), known.now);
+        let next = entry.next_after(now);
+        let wait = next.map(|next| (next - now).to_std().unwrap_or_default());
+        let stored = known.entry(name, text);
+        let due = match stored {
+            // A new entry does not look back.
+            None => Vec::new(),
+            Some(stored) if is_wrong(stored, now) => {
+                let settled = stored.settled.to_rfc3339();
+                tracing::warn!(name, entry = text, settled, "the clock has gone back: the schedule goes on from now");
+                Vec::new()
+            }
+            Some(stored) if known.is_paused(name) || stored.settled >= now => Vec::new(),
+            Some(stored) => entry.due(schedule.missed(), stored.settled, now, since),
+        };
+        if due.is_empty() && stored.is_some_and(|stored| is_fresh(stored, next, now)) {
+            return Ok(wait);
+        }
+        let mut step = ScheduleStep::new(name, text, stored.map(|stored| stored.settled), now);
+        step.next = next;
+        step.overlap = schedule.overlap() == Overlap::Allow;
+        for at in due {
+            match self.prepare(handler, at) {
+                Some(occurrence) => step.occurrences.push(occurrence),
+                // It stays due: a next version may be able to.
+                None => return Ok(wait),
+            }
+        }
+        match self.store.step(&step, known)? {
+            Stepped::Beaten => return Ok(Some(BEATEN)),
+            Stepped::Done(ids) => report(&step, &ids),
+        }
+        Ok(wait)
+    }
+
+    /// The message of an occurrence; `None` if it cannot be made, which has
+    /// been told.
+    fn prepare(&self, handler: &'static Handler, at: DateTime<Utc>) -> Option<Occurrence> {
+        // The default of a body is code of the user's.
+        let prepared = guard::catch(|| handler.prepare_occurrence(&self.producer, at));
+        let why = match prepared {
+            Ok(None) => return None,
+            Ok(Some(Ok(message))) => return Some(Occurrence::new(at, message)),
+            Ok(Some(Err(error))) => chain(&error),
+            Err(panic) => format!("making its body panicked: {panic}"),
+        };
+        let (name, at) = (handler.request_type(), at.to_rfc3339());
+        tracing::error!(name, scheduled_for = at, why, "cannot publish a job of a schedule, trying again");
+        None
+    }
+}
+
+impl Service for Scheduler {
+    fn name(&self) -> &'static str {
+        "pulpo-scheduler"
+    }
+
+    fn tend(&mut self) -> Duration {
+        match self.publish_due() {
+            Ok(again) => {
+                if self.outage.in_trouble() {
+                    tracing::info!("schedules go on");
+                    self.outage.over();
+                }
+                again.map_or(HEARTBEAT, |again| again.min(HEARTBEAT))
+            }
+            Err(error) => {
+                if !self.outage.in_trouble() {
+                    tracing::error!(
+                        error = chain(&error),
+                        "cannot publish the jobs of schedules, trying again until it can"
+                    );
+                }
+                self.outage.next()
+            }
+        }
+    }
+}
+
+/// The handlers with a schedule that is not off in this worker.
+pub(crate) fn scheduled<'a>(
+    registry: &'a Registry,
+    options: &'a WorkerOptions,
+) -> impl Iterator<Item = (&'static Handler, &'static Schedule)> + 'a {
+    let is_on = |handler: &&'static Handler| {
+        options.handlers.get(handler.request_type()).and_then(|said| said.schedule) != Some(false)
+    };
+    registry.iter().filter(is_on).filter_map(|handler| Some((handler, handler.schedule()?)))
+}
+
+/// Whether the clock that settled it was ahead of this one by far.
+fn is_wrong(stored: &StoredEntry, now: DateTime<Utc>) -> bool {
+    stored.settled - now > WRONG_CLOCK
+}
+
+/// Whether nothing of it needs to be written.
+fn is_fresh(stored: &StoredEntry, next: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    let age = now - stored.settled;
+    stored.next == next && age < TimeDelta::seconds(HEARTBEAT.as_secs().cast_signed()) && !is_wrong(stored, now)
+}
+
+fn report(step: &ScheduleStep, ids: &[Option<crate::message::MessageId>]) {
+    let (name, entry) = (step.name.as_str(), step.text.as_str());
+    for (occurrence, id) in step.occurrences.iter().zip(ids) {
+        let at = occurrence.at.to_rfc3339();
+        match id {
+            Some(id) => {
+                let queue = occurrence.queue();
+                telemetry::published(name, queue, 1);
+                tracing::info!(name, entry, id = id.as_str(), scheduled_for = at, "published by its schedule");
+            }
+            None => {
+                tracing::info!(name, entry, scheduled_for = at, "left out: paused, or the one before is unfinished")
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Clocks: those of time zones are changed, and those of machines are wrong.
+
+use chrono::TimeDelta;
+
+use crate::stage::{DAY, HOUR, MINUTE, Stage};
+
+#[test]
+fn a_job_at_a_time_that_clocks_leave_out_runs_after_the_gap() {
+    let stage = Stage::at("2026-03-28T12:00:00Z");
+    let _worker = stage.work(&["berlin"]);
+    for _ in 0..48 {
+        stage.pass(HOUR / 2, &["berlin"]);
+    }
+    stage.assert_ran(&["berlin 29 01:00"]);
+    for _ in 0..48 {
+        stage.pass(HOUR / 2, &["berlin"]);
+    }
+    stage.assert_ran(&["berlin 29 01:00", "berlin 30 00:30", "berlin 30 10:00"]);
+}
+
+#[test]
+fn a_job_at_a_time_that_comes_twice_runs_once() {
+    let stage = Stage::at("2026-10-24T12:00:00Z");
+    let _worker = stage.work(&["berlin"]);
+    for _ in 0..48 {
+        stage.pass(HOUR / 2, &["berlin"]);
+    }
+    stage.assert_ran(&["berlin 25 00:30"]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_doubles_nothing() {
+    let stage = Stage::new();
+    let _worker = stage.work(&["often"]);
+    stage.pass(10 * MINUTE, &["often"]);
+    stage.assert_ran(&["often 23 12:10"]);
+    stage.clock.jump(TimeDelta::minutes(-10));
+    stage.clock.advance(9 * MINUTE);
+    stage.assert_ran(&["often 23 12:10"]);
+    stage.pass(6 * MINUTE, &["often"]);
+    stage.assert_ran(&["often 23 12:10", "often 23 12:15"]);
+}
+
+#[test]
+fn a_schedule_goes_on_after_a_clock_was_years_ahead() {
+    let stage = Stage::new();
+    let worker = stage.work(&["nightly"]);
+    stage.clock.jump(TimeDelta::days(3650));
+    stage.once_settled("nightly");
+    pulpo_tests::wait::until("the last night that was missed ran", || stage.runs.all().len() == 1);
+    pulpo_tests::wait::until("it is done", || stage.messages().is_empty());
+    stage.clock.jump(TimeDelta::days(-3650));
+    drop(worker);
+    let before = stage.runs.all().len();
+    let _worker = stage.work(&["nightly"]);
+    stage.pass(DAY, &["nightly"]);
+    assert_eq!(stage.runs.all()[before..], ["nightly 24 03:00"]);
+}

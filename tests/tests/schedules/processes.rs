@@ -1,0 +1,157 @@
+//! Real processes, which are killed at any moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait::{until, within};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_scheduled_worker");
+
+/// A worker process; killed when it is dropped.
+struct Process(Child);
+
+impl Process {
+    fn start(mut command: Command) -> Self {
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The messages that ran for each time.
+fn ran(sandbox: &Sandbox) -> BTreeMap<DateTime<Utc>, BTreeSet<String>> {
+    let mut ran: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for line in sandbox.record().lines() {
+        let [_, id, at] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("a whole line, not {line:?}") };
+        ran.entry(at.parse().unwrap()).or_default().insert(id.to_owned());
+    }
+    ran
+}
+
+/// Ten seconds, or as long as a variable says.
+fn duration() -> Duration {
+    let said = std::env::var("PULPO_SCHEDULE_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(said.unwrap_or(10))
+}
+
+#[test]
+fn killed_workers_publish_each_occurrence_once() {
+    let sandbox = Sandbox::new();
+    let start = || {
+        let mut command = sandbox.command(WORKER, &["work", "--concurrency", "2"]);
+        command.env("PULPO_LOG_REASONS", "true");
+        Process::start(command)
+    };
+    let processes = if duration() > Duration::from_secs(30) { 8 } else { 4 };
+    let mut workers: Vec<_> = (0..processes).map(|_| start()).collect();
+    let end = Instant::now() + duration();
+    while Instant::now() < end {
+        // Nothing to wait for: it is the moment that is to be any.
+        let pause = Duration::from_millis(fastrand::u64(50..400));
+        let _ = within(pause, || false);
+        let victim = fastrand::usize(..workers.len());
+        workers[victim].kill();
+        workers[victim] = start();
+    }
+    // All that was published runs in the end: killed jobs run again.
+    let now = Utc::now();
+    until("the last second ran", || ran(&sandbox).keys().next_back().is_some_and(|last| *last >= now));
+    let all = ran(&sandbox);
+    let (first, last) = (*all.keys().next().unwrap(), now);
+    let seconds = (last - first).num_seconds();
+    assert!(seconds + 3 >= duration().as_secs().cast_signed(), "from {first} to {last}");
+    for second in 0..seconds {
+        let at = first + chrono::TimeDelta::seconds(second);
+        let ids = all.get(&at);
+        assert_eq!(ids.map(BTreeSet::len), Some(1), "of {at}: {ids:?}");
+    }
+}
+
+#[test]
+fn a_queue_that_keeps_no_schedules_has_them_in_a_folder() {
+    let sandbox = Sandbox::with_beanstalkd();
+    for command in ["work", "check"] {
+        let said = sandbox.run(WORKER, &[command]);
+        assert_eq!(said.code, 1, "{said:?}");
+        let all = said.out + &said.err;
+        assert!(all.contains("runs by a schedule, and this queue keeps none"), "{all}");
+        assert!(all.contains("schedule_store = \"file:./pulpo-schedules\""), "{all}");
+    }
+    let said = sandbox.run(WORKER, &["schedule"]);
+    assert!(said.code == 1 && said.err.contains("schedule_store"), "{said:?}");
+    let off = ["--set", "handlers.tick.cron=off", "--set", "handlers.report.cron=off"];
+    assert_eq!(sandbox.run(WORKER, &[&["check"], &off[..]].concat()).code, 0);
+    let store = ["--set", "schedule_store=file:schedules"];
+    let checked = sandbox.run(WORKER, &[&["check"], &store[..]].concat());
+    assert_eq!(checked.code, 0, "{checked:?}");
+    // Three workers, and each time once.
+    let start = || Process::start(sandbox.command(WORKER, &[&["work"], &store[..]].concat()));
+    let workers: Vec<_> = (0..3).map(|_| start()).collect();
+    until("it ran for a while", || ran(&sandbox).len() >= 4);
+    drop(workers);
+    let all = ran(&sandbox);
+    let doubled: Vec<_> = all.iter().filter(|(_, ids)| ids.len() != 1).collect();
+    assert!(doubled.is_empty(), "{doubled:?}");
+    let times: Vec<_> = all.keys().collect();
+    for pair in times.windows(2) {
+        assert_eq!((*pair[1] - *pair[0]).num_seconds(), 1);
+    }
+    let listed = sandbox.run(WORKER, &[&["schedule", "--json"], &store[..]].concat());
+    let listed: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
+    assert_eq!(listed[1]["name"], "tick");
+    assert!(listed[1]["last"].is_string(), "{listed}");
+}
+
+#[test]
+fn an_operator_lists_runs_pauses_and_resumes_schedules() {
+    let sandbox = Sandbox::new();
+    let schedule = |arguments: &[&str]| sandbox.run(WORKER, &[&["schedule"], arguments].concat());
+    let json = |arguments: &[&str]| {
+        let said = schedule(&[arguments, &["--json"]].concat());
+        assert_eq!(said.code, 0, "{said:?}");
+        serde_json::from_str::<serde_json::Value>(&said.out).unwrap()
+    };
+    let ran = json(&["run", "report"]);
+    assert_eq!(ran["name"], "report");
+    let listed = json(&[]);
+    assert_eq!((&listed[0]["name"], &listed[0]["entry"]), (&"report".into(), &"0 3 29 2 * Europe/Berlin".into()));
+    assert_eq!((&listed[0]["state"], &listed[0]["last"]), (&"new".into(), &serde_json::Value::Null));
+    assert_eq!((&listed[1]["name"], &listed[1]["entry"]), (&"tick".into(), &"every 1s".into()));
+
+    assert_eq!(json(&["pause", "report"])["was_paused"], false);
+    let worker = Process::start(sandbox.command(WORKER, &["work"]));
+    until("a worker has it", || json(&[])[1]["state"] == "waiting" || json(&[])[1]["state"] == "running");
+    let listed = json(&[]);
+    assert_eq!((&listed[0]["state"], &listed[0]["overdue"]), (&"paused".into(), &serde_json::Value::Null));
+    let next: DateTime<Utc> = listed[0]["next"].as_str().unwrap().parse().unwrap();
+    assert_eq!(next.format("%m-%d %H:%M").to_string(), "02-29 02:00");
+    until("the job that was asked for ran", || sandbox.record().contains("report"));
+    assert_eq!(json(&["resume", "report"])["was_paused"], true);
+    drop(worker);
+
+    let table = schedule(&[]).out;
+    assert!(table.contains("NAME") && table.contains("0 3 29 2 * Europe/Berlin"), "{table}");
+    for (name, advice) in [("reprot", "did you mean `report`?"), ("plain", "neither `cron` nor `every`")] {
+        for action in ["run", "pause", "resume"] {
+            let said = schedule(&[action, name]);
+            assert!(said.code == 1 && said.err.contains(advice), "{action} {name}: {said:?}");
+        }
+    }
+    let off = sandbox.run(WORKER, &["schedule", "--json", "--set", "handlers.tick.cron=off"]);
+    assert!(off.out.contains("\"off\""), "{off:?}");
+    let wrong = sandbox.run(WORKER, &["work", "--set", "handlers.tick.cron=* * * * *"]);
+    assert!(wrong.code == 1 && wrong.err.contains("expected `handlers.tick.cron` to be \"off\""), "{wrong:?}");
+}
