@@ -24,9 +24,10 @@ pub(crate) fn wait_while<'a, T>(
     condvar.wait_while(guard, condition).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits while the condition holds, for this long at most.
+/// Waits while the condition holds, for this long at most. The mutex is that of
+/// the guard: a model checker has no time, and lets others go on instead.
 pub(crate) fn wait_timeout_while<'a, T>(
-    condvar: &Condvar,
+    (condvar, _): (&Condvar, &'a Mutex<T>),
     guard: MutexGuard<'a, T>,
     limit: Duration,
     condition: impl FnMut(&mut T) -> bool,

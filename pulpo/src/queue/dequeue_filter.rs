@@ -43,14 +43,6 @@ impl DequeueFilter {
         self
     }
 
-    /// Whether what fits this filter fits the other one, and the reverse.
-    #[cfg(any(feature = "file", feature = "postgres"))]
-    pub(crate) fn admits_the_same(&self, other: &Self) -> bool {
-        self.request_type == other.request_type
-            && self.except_types == other.except_types
-            && self.except_queues == other.except_queues
-    }
-
     /// This many more are taken right after this one.
     #[must_use]
     pub fn more(mut self, more: usize) -> Self {

@@ -82,6 +82,26 @@ fn a_jump_forward_leaves_the_leases_of_live_workers_alone() {
 }
 
 #[test]
+fn several_jumps_forward_leave_the_leases_of_live_workers_alone() {
+    let machine = Machine::new();
+    let (one, other) = (machine.process(), machine.process());
+    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    machine.publish(None);
+    let delivery = taken(&mut busy);
+    for hours in [1, 2, 1] {
+        machine.clock.jump(TimeDelta::hours(hours));
+        assert!(take(&mut idle).is_none(), "it knows of the jump");
+        // Less than a heartbeat.
+        machine.clock.advance(TTR / 10);
+        assert!(take(&mut idle).is_none());
+    }
+    machine.clock.advance(TTR / 30);
+    touch(&mut *busy, &delivery.lease).expect("still its own");
+    busy.settle(&delivery.lease, &mut Settlement::commit()).expect("still its own");
+    assert!(take(&mut idle).is_none(), "it ran once");
+}
+
+#[test]
 fn a_jump_forward_keeps_the_message_of_a_frozen_worker_no_longer_than_its_ttr() {
     let machine = Machine::new();
     let other = machine.process();

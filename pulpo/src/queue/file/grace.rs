@@ -89,7 +89,7 @@ impl Grace {
         // A clock that runs a little fast or slow must not add up to a jump.
         inner.offset = Some(offset);
         if let Some(jump) = jump.filter(|jump| *jump > STEP) {
-            inner.spared = Some(Spared { ended_after: at.now.saturating_sub(jump), since: at.uptime });
+            inner.spare(at.now.saturating_sub(jump), at);
         }
         inner.spare_what_could_not_be_renewed(at);
         inner.spare_while_all_waited(asked, at);
@@ -119,16 +119,24 @@ impl Grace {
 }
 
 impl Inner {
+    /// From now on, spares the leases that ended after this time of day, and
+    /// those that are spared already: their workers may have had no chance
+    /// between the two either.
+    fn spare(&mut self, ended_after: i64, at: Moment) {
+        let before = self.spared.map_or(ended_after, |spared| spared.ended_after);
+        self.spared = Some(Spared { ended_after: ended_after.min(before), since: at.uptime });
+    }
+
     fn spare_what_could_not_be_renewed(&mut self, at: Moment) {
         if let Some(since) = self.failing_since.filter(|since| at.uptime.saturating_sub(since.uptime) >= OUTAGE) {
-            self.spared = Some(Spared { ended_after: since.now, since: at.uptime });
+            self.spare(since.now, at);
         }
     }
 
     fn spare_while_all_waited(&mut self, asked: Moment, at: Moment) {
         let waited = at.uptime.saturating_sub(asked.uptime) >= OUTAGE;
         if waited && self.spared.is_none_or(|spared| at.uptime.saturating_sub(spared.since) >= ANEW) {
-            self.spared = Some(Spared { ended_after: asked.now, since: at.uptime });
+            self.spare(asked.now, at);
         }
     }
 }

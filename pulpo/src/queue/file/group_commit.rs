@@ -208,9 +208,23 @@ impl<S: Storage> GroupCommit<S> {
     }
 
     /// Commits all that is pending, the leader's own among it, and hands over.
-    pub(super) fn lead(&self) {
-        let mut leading = Leading { all: self, waiters: Vec::new() };
-        let mut group = self.gather(&mut leading);
+    fn lead(&self) {
+        self.lead_once(false);
+    }
+
+    /// The same, for the committer. Says whether it has kept the lead: the tasks
+    /// that were just told mostly come again at once, and then need not wake it
+    /// only to have it wait for the others.
+    pub(super) fn lead_for_tasks(&self) -> bool {
+        self.lead_once(true)
+    }
+
+    fn lead_once(&self, for_tasks: bool) -> bool {
+        let mut leading = Leading { all: self, waiters: Vec::new(), is_over: false };
+        let mut group = self.gather(&mut leading, for_tasks);
+        if group.is_empty() {
+            return false;
+        }
         let started = self.clock.uptime();
         let results = self.storage.commit(&mut group);
         self.remember(&group, started);
@@ -218,15 +232,17 @@ impl<S: Storage> GroupCommit<S> {
         for (waiter, done) in std::mem::take(&mut leading.waiters).into_iter().zip(results) {
             waiter.tell(Reply::Done(done));
         }
+        leading.hand_over(for_tasks)
     }
 
     /// All that is pending, once those have come again that were just told.
-    fn gather(&self, leading: &mut Leading<'_, S>) -> Vec<S::Request> {
+    fn gather(&self, leading: &mut Leading<'_, S>, for_tasks: bool) -> Vec<S::Request> {
         let mut pending = lock(&self.pending);
-        if pending.syncs() > 0 && !pending.is_complete() {
+        if (for_tasks || pending.syncs() > 0) && !pending.is_complete() {
             let window = pending.sync_took.min(MAX_GROUP_WINDOW);
             pending.gathers = true;
-            pending = wait_timeout_while(&self.complete, pending, window, |pending| !pending.is_complete());
+            let waits = (&self.complete, &self.pending);
+            pending = wait_timeout_while(waits, pending, window, |pending| !pending.is_complete());
             pending.gathers = false;
         }
         let submitted = std::mem::take(&mut pending.requests);
@@ -254,6 +270,35 @@ struct Leading<'a, S: Storage> {
     all: &'a GroupCommit<S>,
     /// Those that have not been told.
     waiters: Vec<Arc<Waiter<S::Error>>>,
+    /// It leads again, or has handed over.
+    is_over: bool,
+}
+
+impl<S: Storage> Leading<'_, S> {
+    /// Has a thread lead that waits, or the committer where tasks wait. Says
+    /// whether this one leads again, if it would keep the lead.
+    fn hand_over(&mut self, would_keep: bool) -> bool {
+        self.is_over = true;
+        let mut pending = lock(&self.all.pending);
+        let next = pending.requests.iter().find(|submitted| submitted.can_lead).map(|next| next.waiter.clone());
+        match next {
+            Some(next) => {
+                drop(pending);
+                next.tell(Reply::Lead);
+                false
+            }
+            None if would_keep => true,
+            None if pending.requests.is_empty() => {
+                pending.has_leader = false;
+                false
+            }
+            None => {
+                drop(pending);
+                self.all.committer.tell_to_lead();
+                false
+            }
+        }
+    }
 }
 
 impl<S: Storage> Drop for Leading<'_, S> {
@@ -261,18 +306,8 @@ impl<S: Storage> Drop for Leading<'_, S> {
         for waiter in self.waiters.drain(..) {
             waiter.tell(Reply::Done(Err(S::panicked())));
         }
-        let mut pending = lock(&self.all.pending);
-        let next = pending.requests.iter().find(|submitted| submitted.can_lead).map(|next| next.waiter.clone());
-        match next {
-            Some(next) => {
-                drop(pending);
-                next.tell(Reply::Lead);
-            }
-            None if pending.requests.is_empty() => pending.has_leader = false,
-            None => {
-                drop(pending);
-                self.all.committer.tell_to_lead();
-            }
+        if !self.is_over {
+            self.hand_over(false);
         }
     }
 }
@@ -329,5 +364,6 @@ impl Committer {
     }
 }
 
-#[cfg(test)]
+// Not where `tests/models` compiles this file.
+#[cfg(all(test, feature = "file"))]
 mod tests;

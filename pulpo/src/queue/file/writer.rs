@@ -191,7 +191,7 @@ fn start_committer(group: &Arc<GroupCommit<Disk>>) -> Result<(), QueueError> {
             let Some(group) = weak.upgrade() else { return };
             // A panic of an operation is caught before; this thread is needed
             // whatever else happens, and all have been told.
-            let _ = catch(|| group.lead());
+            while catch(|| group.lead_for_tasks()).unwrap_or(false) {}
         }
     };
     let thread = std::thread::Builder::new().name("pulpo-commit".to_owned());

@@ -204,7 +204,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         let round = state.round;
         state = wait_while(&self.fetched, state, |state| state.round == round);
         state.waiting -= 1;
-        state.last.as_ref().filter(|last| last.filter.admits_the_same(filter)).map(|last| last.found.clone())
+        state.last.as_ref().filter(|last| admit_the_same(&last.filter, filter)).map(|last| last.found.clone())
     }
 
     /// What has lain ready for too long, at a look of the upkeep.
@@ -229,6 +229,13 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
     pub(crate) fn is_empty(&self) -> bool {
         lock(&self.state).leased.is_empty()
     }
+}
+
+/// Whether what fits one filter fits the other one, and the reverse.
+fn admit_the_same(one: &DequeueFilter, other: &DequeueFilter) -> bool {
+    one.request_type == other.request_type
+        && one.except_types == other.except_types
+        && one.except_queues == other.except_queues
 }
 
 /// What a lane is to do.

@@ -101,7 +101,7 @@ impl Task {
 fn commit_for_tasks(group: &Group) -> usize {
     let mut led = 0;
     while std::mem::take(&mut lock(&group.committer.state).is_to_lead) {
-        let _ = catch(|| group.lead());
+        while catch(|| group.lead_for_tasks()).unwrap_or(false) {}
         led += 1;
     }
     led

@@ -1,0 +1,149 @@
+//! The group commit: threads and tasks that write, and leaders that panic.
+
+use std::collections::BTreeSet;
+use std::task::{Context, Poll, Wake};
+
+use shuttle::thread;
+
+use crate::group_commit::{GroupCommit, Storage, Waiter};
+use crate::guard::catch;
+use crate::sync::{Arc, Condvar, Mutex, lock, wait_while};
+
+/// Numbers that are kept. The first group that has this one panics.
+#[derive(Default)]
+struct Numbers {
+    kept: Mutex<BTreeSet<u32>>,
+    panics_at: Mutex<Option<u32>>,
+}
+
+impl Storage for Numbers {
+    type Request = u32;
+    type Error = &'static str;
+
+    fn commit(&self, group: &mut [u32]) -> Vec<Result<(), &'static str>> {
+        // The disk takes its time: others come.
+        thread::yield_now();
+        let bad = lock(&self.panics_at).take_if(|bad| group.contains(bad));
+        assert!(bad.is_none(), "a panic in the storage");
+        let mut kept = lock(&self.kept);
+        group.iter().for_each(|number| assert!(kept.insert(*number), "{number} is written twice"));
+        vec![Ok(()); group.len()]
+    }
+
+    fn wants_sync(request: &u32) -> bool {
+        !request.is_multiple_of(3)
+    }
+
+    fn panicked() -> &'static str {
+        "its leader panicked"
+    }
+}
+
+type Group = Arc<GroupCommit<Numbers>>;
+
+/// What a writer was told is so: kept if Ok, and else not.
+fn assert_told_the_truth(group: &Group, number: u32, told: Result<(), &str>) {
+    assert_eq!(lock(&group.storage.kept).contains(&number), told.is_ok(), "{number} was told {told:?}");
+}
+
+fn write(group: &Group, number: u32) {
+    match catch(|| group.write(number)) {
+        Ok(told) => assert_told_the_truth(group, number, told),
+        // It led, and its storage panicked.
+        Err(_) => assert!(!lock(&group.storage.kept).contains(&number)),
+    }
+}
+
+/// Wakes the thread that stands for a task's executor.
+#[derive(Default)]
+struct Woken(Mutex<bool>, Condvar);
+
+impl Wake for Woken {
+    fn wake(self: std::sync::Arc<Self>) {
+        *lock(&self.0) = true;
+        self.1.notify_one();
+    }
+}
+
+/// Waits as a task does; one that is dropped polls once.
+fn write_as_a_task(group: &Group, number: u32, is_dropped: bool) {
+    let (waiter, woken) = (Arc::new(Waiter::default()), std::sync::Arc::new(Woken::default()));
+    group.write_for_a_task(number, &waiter);
+    let waker = woken.clone().into();
+    loop {
+        match waiter.poll(&Context::from_waker(&waker)) {
+            Poll::Ready(told) => return assert_told_the_truth(group, number, told),
+            Poll::Pending if is_dropped => return,
+            Poll::Pending => *wait_while(&woken.1, lock(&woken.0), |woken| !*woken) = false,
+        }
+    }
+}
+
+/// The thread that leads for tasks.
+fn commit_for_tasks(group: &Group) -> thread::JoinHandle<()> {
+    let group = group.clone();
+    thread::spawn(move || {
+        while group.committer.wait() {
+            while catch(|| group.lead_for_tasks()).unwrap_or(false) {}
+        }
+    })
+}
+
+fn run(threads: u32, tasks: u32, panics_at: Option<u32>) {
+    let numbers = Numbers { panics_at: Mutex::new(panics_at), ..Numbers::default() };
+    let group = Arc::new(GroupCommit::new(numbers));
+    let committer = commit_for_tasks(&group);
+    let mut writers = Vec::new();
+    for writer in 0..threads + tasks {
+        let group = group.clone();
+        writers.push(thread::spawn(move || {
+            for number in [10 * writer, 10 * writer + 1] {
+                if writer < threads { write(&group, number) } else { write_as_a_task(&group, number, false) }
+            }
+        }));
+    }
+    writers.into_iter().for_each(|writer| writer.join().expect("it was told the truth"));
+    // Whoever comes now is served too.
+    write(&group, 1000);
+    assert!(lock(&group.storage.kept).contains(&1000));
+    group.committer.end();
+    committer.join().expect("no panic");
+}
+
+/// Each writer is told, and told the truth.
+pub fn everybody_is_told() {
+    run(3, 0, None);
+}
+
+/// The same with tasks, which never lead.
+pub fn tasks_are_told_too() {
+    run(1, 2, None);
+}
+
+/// A leader whose storage panics tells its group, and hands over.
+pub fn a_leader_that_panics_strands_nobody() {
+    run(2, 1, Some(10));
+}
+
+/// The thread that leads for tasks panics.
+pub fn a_committer_that_panics_strands_nobody() {
+    run(0, 3, Some(20));
+}
+
+/// What a task has begun is written though nobody waits for it any more.
+pub fn a_task_that_is_dropped_strands_nobody() {
+    let group = Arc::new(GroupCommit::new(Numbers::default()));
+    let committer = commit_for_tasks(&group);
+    let others: Vec<_> = [1_u32, 2]
+        .map(|number| {
+            let group = group.clone();
+            thread::spawn(move || write(&group, number))
+        })
+        .into();
+    write_as_a_task(&group, 7, true);
+    others.into_iter().for_each(|other| other.join().expect("told the truth"));
+    write_as_a_task(&group, 8, false);
+    assert_eq!(lock(&group.storage.kept).iter().copied().collect::<Vec<_>>(), [1, 2, 7, 8]);
+    group.committer.end();
+    committer.join().expect("no panic");
+}

@@ -1,0 +1,33 @@
+//! Where threads meet, in thousands of orders.
+
+use pulpo_models::{group_commit_scenarios as group_commit, prefetch_scenarios as prefetch};
+
+/// How many orders are tried: `PULPO_MODEL_ORDERS` for more.
+fn orders() -> usize {
+    std::env::var("PULPO_MODEL_ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(60)
+}
+
+macro_rules! in_many_orders {
+    ($($module:ident :: $scenario:ident)*) => {
+        $(
+            #[test]
+            fn $scenario() {
+                // Threads that go on at random, and threads of which few are changed.
+                shuttle::check_random($module::$scenario, orders());
+                shuttle::check_pct($module::$scenario, orders(), 3);
+            }
+        )*
+    };
+}
+
+in_many_orders! {
+    group_commit::everybody_is_told
+    group_commit::tasks_are_told_too
+    group_commit::a_leader_that_panics_strands_nobody
+    group_commit::a_committer_that_panics_strands_nobody
+    group_commit::a_task_that_is_dropped_strands_nobody
+    prefetch::each_message_runs_once
+    prefetch::a_stop_leaves_nothing_leased
+    prefetch::a_fetch_that_panics_strands_nobody
+    prefetch::a_step_that_fails_for_now_loses_no_commit
+}
