@@ -335,9 +335,14 @@ fn unregistered(scheme: &str, registered: &Registered) -> String {
 
 /// The value of a key as if it stood in the table of its adapter.
 fn entry(factory: &dyn Factory, key: &Key, text: &OsStr, origin: Origin) -> Entry {
-    let written = match text.to_str() {
-        Some(text) => Written::Text(text.to_owned()),
-        None => Written::NotText(text.to_owned()),
+    // A URL is all text, also in a file, whose tables have types.
+    let written = match (text.to_str(), key.kind()) {
+        (Some(text @ ("true" | "false")), Kind::Flag) => Written::Flag(text == "true"),
+        (Some(text), Kind::Whole(_)) if text.parse::<i128>().is_ok() => {
+            Written::Whole(text.parse().unwrap_or_default())
+        }
+        (Some(text), _) => Written::Text(text.to_owned()),
+        (None, _) => Written::NotText(text.to_owned()),
     };
     Entry { key: KeyPath::dotted(&format!("{}.{}", factory.table(), key.name())), written, origin }
 }

@@ -533,3 +533,16 @@ fn the_defaults_of_the_table_hold() {
         }
     }
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_url_in_a_file_says_what_it_says_in_the_environment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pulpo.toml");
+    std::fs::write(&file, "queue = \"postgres://me@host/shop?enable_archive=true&notify=false\"").expect("written");
+    let sources = Sources { file: Some(file), environment: Some(HashMap::new()), ..Sources::default() };
+    let settings = Config::explain(&sources).expect("a configuration");
+    let of = |key: &str| settings.iter().find(|setting| setting.key == key).map(|setting| setting.value.clone());
+    assert_eq!(of("postgres_queue_adapter.enable_archive").as_deref(), Some("true"));
+    assert_eq!(of("postgres_queue_adapter.notify").as_deref(), Some("false"));
+}
