@@ -38,6 +38,8 @@ mod settlement;
 pub mod spool;
 mod stats;
 
+#[cfg(feature = "beanstalkc")]
+pub(crate) use beanstalkd::queue_name_problem as tube_name_problem;
 pub use dequeue_filter::DequeueFilter;
 pub use error::{Forked, QueueError};
 pub use filter::Filter;

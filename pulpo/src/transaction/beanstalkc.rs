@@ -9,8 +9,7 @@ use ::beanstalkc::Beanstalkc;
 use super::{Prepared, PublishIn, TransactionError};
 use crate::clock::{Clock as _, SystemClock};
 use crate::message::MessageId;
-use crate::queue::beanstalkd::queue_name_problem;
-use crate::queue::{NewMessage, QueueError};
+use crate::queue::{NewMessage, QueueError, tube_name_problem};
 
 /// Puts the job into the tube of its queue, and leaves the connection at the
 /// tube that it used. A message is sent once; if the client has an error after
@@ -18,7 +17,7 @@ use crate::queue::{NewMessage, QueueError};
 impl PublishIn for Beanstalkc {
     fn publish(&mut self, job: &Prepared) -> Result<MessageId, TransactionError> {
         let NewMessage { queue, priority, delay, ttr, text, .. } = job.new_message();
-        if let Some(problem) = queue_name_problem(queue) {
+        if let Some(problem) = tube_name_problem(queue) {
             let refused = QueueError::BadQueueName { name: queue.clone(), problem };
             return Err(TransactionError::Refused(Box::new(refused)));
         }
