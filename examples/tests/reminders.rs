@@ -29,8 +29,9 @@ fn each_reminder_comes_in_its_time_or_not_at_all() {
         expected.push(at.to_owned());
     }
     assert!(expected.is_sorted(), "{}", said.out);
-    assert_eq!(
-        lines[lines.len() - 1],
-        format!("{} messages went out, {log} reminders were too late", reminders.len() + 2)
-    );
+    // The worker was there for more than two of our seconds.
+    let overviews = lines.iter().filter(|line| line.contains(" messages went out so far")).count();
+    assert!(overviews >= 1, "{}", said.out);
+    let done = reminders.len() + 2 + overviews;
+    assert_eq!(lines[lines.len() - 1], format!("{done} jobs done, {log} reminders were too late"));
 }

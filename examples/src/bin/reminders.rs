@@ -5,7 +5,8 @@
 //! cargo run -p pulpo-examples --bin reminders
 //! ```
 //!
-//! It shows: `delay`, by which each reminder comes an hour before its
+//! It shows: a schedule, by which the practice hears every eight hours of its
+//! day how many were told; `delay`, by which each reminder comes an hour before its
 //! appointment; `expiration`, by which none comes after it; `priority`, by
 //! which the news that a doctor is ill overtakes what waits; how a job is taken
 //! back; and what happens to all of them while no worker runs: the one of this
@@ -15,6 +16,7 @@
 //! quarter of a second.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -39,8 +41,8 @@ struct Appointment {
     doctor: String,
 }
 
-/// A day that began when the program did.
-struct Day(DateTime<Utc>);
+/// A day that began when the program did, and how many were told something.
+struct Day(DateTime<Utc>, AtomicUsize);
 
 impl Day {
     /// When it is that time on our clock.
@@ -73,8 +75,19 @@ fn call_off(CallOff(appointment): CallOff, day: State<Day>, context: &Context) {
     say(&day, &phone, &format!("{name}, do not come at {}: {doctor} is {why}", time.format("%H:%M")));
 }
 
+/// Nobody publishes it: two of our seconds are eight hours of that day. A
+/// practice would write `cron = "0 18 * * MON-FRI", tz = "Europe/Berlin"`.
+#[derive(Default, Serialize, Deserialize)]
+struct Overview {}
+
+#[pulpo::handler("overview", every = "2s")]
+fn overview(_: Overview, day: State<Day>) {
+    println!("{}  {} messages went out so far", day.now().format("%H:%M"), day.1.load(Ordering::Relaxed));
+}
+
 /// Stands for the text message that goes out.
 fn say(day: &Day, phone: &str, text: &str) {
+    day.1.fetch_add(1, Ordering::Relaxed);
     println!("{}  {phone:<18} {text}", day.now().format("%H:%M"));
 }
 
@@ -94,7 +107,7 @@ fn main() -> anyhow::Result<()> {
     let pulpo = Pulpo::new(Config::load_from(&sources)?)?;
 
     // In the morning, all of the day is planned.
-    let day = Day(Utc::now());
+    let day = Day(Utc::now(), AtomicUsize::new(0));
     let planned = pulpo.publish_all(appointments.iter().cloned().map(|appointment| {
         let (remind_at, too_late) = (appointment.time - TimeDelta::hours(1), appointment.time);
         Message::new(Remind(appointment)).delay(day.at(remind_at)).expiration(day.at(too_late))
@@ -118,6 +131,6 @@ fn main() -> anyhow::Result<()> {
 
     println!("{}  the worker is switched on", day.now().format("%H:%M"));
     let summary = pulpo.worker()?.state(day).run()?;
-    println!("{} messages went out, {} reminders were too late", summary.done, summary.expired);
+    println!("{} jobs done, {} reminders were too late", summary.done, summary.expired);
     Ok(())
 }
