@@ -138,8 +138,13 @@ enum Command {
 Examples:
   handlers   types, queues, policies, and where they are defined
   handlers --json | jq '.[].request_type'
-             the request types alone")]
+             the request types alone
+  handlers --schema
+             what their bodies read, path by path")]
     Handlers {
+        /// What the bodies of its jobs read, as `check --update` writes it
+        #[arg(long)]
+        schema: bool,
         #[command(flatten)]
         format: Format,
     },
@@ -149,12 +154,17 @@ Examples:
   check          in continuous integration: exits 1 and says what is wrong,
                  with file and line
   check --json   for a program
+  check --update jobs.snapshot
+                 writes what the bodies of the jobs read, to be kept beside
+                 the source
+  check --against jobs.snapshot
+                 exits 1 if messages of the version that wrote it could not
+                 be read any more, and says which and why
+  check --queue  decodes every waiting message with this program, and changes
+                 nothing
 
-It runs the `setup` of the program, and opens no queue.")]
-    Check {
-        #[command(flatten)]
-        format: Format,
-    },
+It runs the `setup` of the program. Without --queue it changes and decodes nothing that waits.")]
+    Check(check::CheckArguments),
     /// Show the configuration that holds, and where each value comes from
     #[command(after_help = "\
 Examples:
@@ -291,7 +301,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         logs::start(cli.common.log_level, tracing::Level::WARN, &console)
     });
     let log_problem = logs::problem(cli.common.log_level);
-    if let (Some(problem), false) = (&log_problem, matches!(command, Command::Check { .. })) {
+    if let (Some(problem), false) = (&log_problem, matches!(command, Command::Check(_))) {
         return Err(problem.as_str().into());
     }
     let open =
@@ -316,8 +326,8 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Outbox(arguments) => outbox::run(&|| Ok(Config::load_from(&sources)?), &arguments, out),
         Command::Dashboard(arguments) => dashboard::run(&existing()?, &arguments, out),
         Command::Backup(arguments) => queues::backup(&existing()?, &arguments, out),
-        Command::Handlers { format } => handlers::run(&Registry::collect()?, format.json, out),
-        Command::Check { format } => check::run(program.setup, &sources, log_problem, format.json, out),
+        Command::Handlers { schema, format } => handlers::run(&Registry::collect()?, schema, format.json, out),
+        Command::Check(arguments) => check::run(program.setup, &sources, log_problem, &arguments, &existing, out),
         Command::Config { format } => configuration::run(&sources, format.json, out),
         Command::Spool(arguments) => spool::run(&existing()?, &arguments, out),
         Command::Completions { shell } => completions::run(program.definition(), shell, out),

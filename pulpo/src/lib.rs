@@ -237,6 +237,8 @@ mod report;
 mod runtime;
 pub mod schedule;
 mod shape;
+#[cfg(feature = "cli")]
+mod snapshot;
 mod state;
 #[cfg_attr(not(feature = "file"), allow(unused, reason = "for queues that lease ahead"))]
 mod sync;

@@ -17,6 +17,7 @@
 //! - Tracing ends, and a panic in it does not get out.
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
@@ -24,18 +25,28 @@ use std::sync::{PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::decode::{Probe, probe};
 
+mod bodies;
+#[cfg(feature = "cli")]
+pub(crate) mod changes;
+mod search;
+mod text;
 mod trace;
+
+use bodies::Change;
+#[cfg(feature = "cli")]
+pub(crate) use text::read_line;
 
 /// Which form the hash and the text of a shape have. Two shapes of different
 /// versions are different, whatever they say.
 const FORMAT: u16 = 1;
 
 /// What a type reads: for each path in the body, what stands there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shape(BTreeMap<String, Node>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape(pub(crate) BTreeMap<String, Node>);
 
 /// What stands at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +54,29 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
     /// `null` is read too.
     pub(crate) nullable: bool,
+    /// A field that may be left out.
+    pub(crate) optional: bool,
+    /// An object that may have no other fields.
+    pub(crate) strict: bool,
+    /// The field that this one is another name of.
+    pub(crate) alias_of: Option<String>,
+    /// Values of the kind that are not read: of those at its ends.
+    pub(crate) not: Vec<Value>,
+    /// Values that are read here, where not any value of the kind is.
+    pub(crate) examples: Vec<Value>,
+}
+
+impl Node {
+    pub(crate) fn new(kind: Kind, nullable: bool) -> Self {
+        Self { kind, nullable, optional: false, strict: false, alias_of: None, not: Vec::new(), examples: Vec::new() }
+    }
 }
 
 /// What kind of JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A value without parts, by its Rust name: a `u8` reads less than a `u64`.
-    Value(&'static str),
+    Value(Cow<'static, str>),
     /// An object whose fields are the paths below.
     Object,
     /// An object with any keys; a type with `flatten` looks like one.
@@ -61,7 +88,7 @@ pub(crate) enum Kind {
     /// One of the variants below.
     Enum,
     /// An object whose key of this name tells the variant, one of these.
-    Tagged { tag: &'static str, variants: Vec<&'static str> },
+    Tagged { tag: String, variants: Vec<String> },
     /// What stands at that path, which is above this one.
     Recursive(String),
     /// Serde does not show it.
@@ -72,7 +99,14 @@ impl Shape {
     /// Traces a type.
     #[cfg(test)]
     pub(crate) fn of<B: DeserializeOwned>() -> Self {
-        Self(trace::nodes(probe::<B>))
+        Self::traced(probe::<B>)
+    }
+
+    /// Traces the type of a probe.
+    pub(crate) fn traced(probe: Probe) -> Self {
+        let mut shape = Self(trace::nodes(probe));
+        search::complete(&mut shape, probe);
+        shape
     }
 
     /// The short form that travels with messages.
@@ -82,30 +116,6 @@ impl Shape {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         ShapeId { format: FORMAT, hash }
-    }
-}
-
-/// A line for each path, sorted: `body.items[].price: f64, or null`.
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(path, node)| writeln!(f, "{path}: {node}"))
-    }
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            Kind::Value(name) => f.write_str(name)?,
-            Kind::Object => f.write_str("object")?,
-            Kind::Map => f.write_str("map")?,
-            Kind::List => f.write_str("list")?,
-            Kind::Tuple(len) => write!(f, "list of {len}")?,
-            Kind::Enum => f.write_str("one of")?,
-            Kind::Tagged { tag, variants } => write!(f, "object with {tag}: {}", variants.join(" | "))?,
-            Kind::Recursive(path) => write!(f, "as {path}")?,
-            Kind::Opaque => f.write_str("anything")?,
-        }
-        f.write_str(if self.nullable { ", or null" } else { "" })
     }
 }
 
@@ -130,7 +140,7 @@ impl ShapeId {
         }
         drop(known);
         // The type's own code runs here: under no lock.
-        let id = Shape(trace::nodes(probe)).id();
+        let id = Shape::traced(probe).id();
         KNOWN.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(key, id);
         id
     }

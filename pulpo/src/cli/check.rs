@@ -3,15 +3,39 @@
 use std::error::Error;
 use std::io::Write;
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::json;
 
-use super::{Done, show};
+use super::{Done, Format, Open, show};
 use crate::app::{App, SetupFailure};
 use crate::check::{self, Problem, ProblemKind};
 use crate::config::{Config, ConfigWarning, Sources};
 use crate::registry::Registry;
 use crate::report::chain;
 use crate::worker::scheduled;
+
+mod deploys;
+mod waiting;
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// Write what the bodies of the jobs read into this file
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    update: Option<PathBuf>,
+    /// Compare with this file, which `--update` wrote: are messages of that version still read?
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// A job or an alias that is gone on purpose; several times for several
+    #[arg(long, value_name = "NAME", requires = "against")]
+    allow_removed: Vec<String>,
+    /// Decode every waiting message with this program
+    #[arg(long)]
+    queue: bool,
+    #[command(flatten)]
+    format: Format,
+}
 
 /// For people, what keeps the handlers from getting their states.
 pub(super) fn setup_failed(error: &(dyn Error + 'static)) -> String {
@@ -22,7 +46,8 @@ pub(super) fn run(
     setup: fn(&mut App) -> Result<(), SetupFailure>,
     sources: &Sources,
     log_problem: Option<String>,
-    as_json_text: bool,
+    arguments: &CheckArguments,
+    open: Open<'_>,
     out: &mut dyn Write,
 ) -> Done {
     let registry = Registry::gather();
@@ -48,11 +73,32 @@ pub(super) fn run(
         Err(error) => problems.push(Problem::new(ProblemKind::Setup, setup_failed(&*error))),
     }
     let handlers = registry.iter().count();
-    if as_json_text {
-        show::json(
-            out,
-            &json!({ "ok": problems.is_empty(), "handlers": handlers, "problems": problems, "warnings": warnings }),
-        )?;
+    let updated = match &arguments.update {
+        Some(path) => Some((path, deploys::update(path, &registry)?)),
+        None => None,
+    };
+    let compared = match &arguments.against {
+        Some(path) => Some(deploys::against(path, &registry, &arguments.allow_removed, open)?),
+        None => None,
+    };
+    let waiting = if arguments.queue { Some(waiting::look(&registry, open)?) } else { None };
+    let faults = problems.len()
+        + compared.as_ref().map_or(0, |compared| compared.changes.len())
+        + waiting.as_ref().map_or(0, waiting::Waiting::troubles);
+    if arguments.format.json {
+        let mut said = json!({ "ok": faults == 0, "handlers": handlers, "problems": problems });
+        let mut warnings = serde_json::to_value(&warnings)?;
+        if let (Some(all), Some(compared)) = (warnings.as_array_mut(), &compared) {
+            all.extend(compared.warnings().iter().cloned());
+        }
+        said["warnings"] = warnings;
+        if let Some(compared) = &compared {
+            said["changes"] = compared.changes_as_json();
+        }
+        if let Some(waiting) = &waiting {
+            said["queue"] = waiting.as_json();
+        }
+        show::json(out, &said)?;
     } else {
         for warning in &warnings {
             writeln!(out, "warning: {}", show::visible(&warning.to_string()))?;
@@ -60,11 +106,20 @@ pub(super) fn run(
         for problem in &problems {
             writeln!(out, "{}", show::visible(&problem.to_string()))?;
         }
-        if problems.is_empty() {
+        if let Some(compared) = &compared {
+            compared.print(out)?;
+        }
+        if let Some(waiting) = &waiting {
+            waiting.print(out)?;
+        }
+        if let Some((path, jobs)) = updated {
+            writeln!(out, "wrote {} with {jobs} {}", path.display(), if jobs == 1 { "job" } else { "jobs" })?;
+        }
+        if faults == 0 {
             writeln!(out, "{handlers} {}, nothing is wrong", if handlers == 1 { "handler" } else { "handlers" })?;
         }
     }
-    match problems.len() {
+    match faults {
         0 => Ok(()),
         1 => Err("1 problem".into()),
         several => Err(format!("{several} problems").into()),

@@ -9,8 +9,17 @@ use super::Done;
 use super::show;
 use super::table::{Column, Table};
 use crate::registry::{Handler, Registry};
+use crate::snapshot::Snapshot;
 
-pub(super) fn run(registry: &Registry, as_json_text: bool, out: &mut dyn Write) -> Done {
+pub(super) fn run(registry: &Registry, schema: bool, as_json_text: bool, out: &mut dyn Write) -> Done {
+    if schema {
+        let snapshot = Snapshot::of(registry);
+        if as_json_text {
+            return show::json(out, &snapshot);
+        }
+        write!(out, "{snapshot}")?;
+        return Ok(());
+    }
     if as_json_text {
         return show::json(out, &registry.iter().map(as_json).collect::<Vec<_>>());
     }

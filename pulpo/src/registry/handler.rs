@@ -16,6 +16,8 @@ use crate::policy::Policy;
 use crate::producer::{Producer, PublishError};
 use crate::queue::NewMessage;
 use crate::schedule::Schedule;
+#[cfg(feature = "cli")]
+use crate::shape::Shape;
 use crate::shape::ShapeId;
 use crate::state::Needed;
 
@@ -153,6 +155,15 @@ impl Handler {
         WireBody::unmarked(body).probe(self.probe)
     }
 
+    /// Whether a body as it stands on the wire fits the type of the handler.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    #[cfg(feature = "cli")]
+    pub(crate) fn check(&self, body: WireBody<'_>) -> Result<(), MessageError> {
+        body.probe(self.probe)
+    }
+
     /// The body in this text as its type writes it: the text, or what is in
     /// `{"payload": …}`, which is how others write a body that is no object.
     ///
@@ -169,6 +180,18 @@ impl Handler {
     /// The shape of its body.
     pub(crate) fn shape(&self) -> ShapeId {
         ShapeId::of_type(self.names().body, self.probe)
+    }
+
+    /// The shape of its body, traced again.
+    #[cfg(feature = "cli")]
+    pub(crate) fn traced(&self) -> Shape {
+        Shape::traced(self.probe)
+    }
+
+    /// Reads a body, and no more.
+    #[cfg(feature = "cli")]
+    pub(crate) fn probe(&self) -> Probe {
+        self.probe
     }
 
     /// Decodes the body and runs the function; an error means that the body

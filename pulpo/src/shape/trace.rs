@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::text::field;
 use super::{Kind, Node};
 use crate::decode::{Asked, Error, Found, Hint, Key, List, Map, Part, Probe, Scalar, Seed, Source, Take, Variants};
 use crate::guard;
@@ -68,7 +69,7 @@ pub(super) fn nodes(probe: Probe) -> BTreeMap<String, Node> {
             }
         };
         if let Some(kind) = kind {
-            nodes.insert(next.path, Node { kind, nullable: next.nullable });
+            nodes.insert(next.path, Node::new(kind, next.nullable));
         }
     }
     nodes
@@ -78,9 +79,9 @@ impl Look {
     /// `None` for what is the same in JSON as what it holds.
     fn kind(self) -> Option<Kind> {
         Some(match self {
-            Self::Unit => Kind::Value("unit"),
-            Self::Tagged(tag, variants) => Kind::Tagged { tag, variants: sorted(variants) },
-            Self::Asked(Asked::Value(scalar)) => Kind::Value(name(scalar)),
+            Self::Unit => Kind::Value("unit".into()),
+            Self::Tagged(tag, variants) => Kind::Tagged { tag: tag.to_owned(), variants: sorted(variants) },
+            Self::Asked(Asked::Value(scalar)) => Kind::Value(name(scalar).into()),
             Self::Asked(Asked::Struct(_)) => Kind::Object,
             Self::Asked(Asked::Enum(_)) => Kind::Enum,
             Self::Asked(Asked::Map) => Kind::Map,
@@ -120,8 +121,8 @@ fn name(scalar: Scalar) -> &'static str {
     }
 }
 
-fn sorted(names: &'static [&'static str]) -> Vec<&'static str> {
-    let mut names = names.to_vec();
+fn sorted(names: &[&str]) -> Vec<String> {
+    let mut names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     names.sort_unstable();
     names
 }
@@ -140,9 +141,9 @@ impl Todo {
             Todo { steps, path: format!("{}{suffix}", self.path), nullable, above }
         };
         match asked {
-            Asked::Struct(fields) => fields.iter().map(|name| part(Step::Field(name), format!(".{name}"))).collect(),
+            Asked::Struct(fields) => fields.iter().map(|name| part(Step::Field(name), field(name))).collect(),
             Asked::Enum(variants) => {
-                variants.iter().map(|name| part(Step::Variant(name), format!(".{name}"))).collect()
+                variants.iter().map(|name| part(Step::Variant(name), field(name))).collect()
             }
             Asked::List => vec![part(Step::First, "[]".to_owned())],
             Asked::Tuple(0) => Vec::new(),

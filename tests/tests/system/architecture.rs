@@ -31,6 +31,7 @@ const LAYERS: &[&str] = &[
     "state",
     "context",
     "registry",
+    "snapshot",
     "check",
     "app",
     "worker",

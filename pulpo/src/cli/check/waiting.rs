@@ -1,0 +1,149 @@
+//! `check --queue`: every waiting message, decoded with this program.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::super::Open;
+use super::super::show;
+use crate::message::{Incoming, MessageError};
+use crate::queue::{Filter, MessageState, StoredMessage};
+use crate::registry::Registry;
+
+/// How many messages are asked for at once.
+const PAGE: usize = 1000;
+
+/// What would become of the messages that wait.
+#[derive(Default)]
+pub(super) struct Waiting {
+    seen: u64,
+    /// How many would be buried, by job, path and reason.
+    buried: BTreeMap<(String, String, String), u64>,
+    /// How many are of a type that this program has no handler for.
+    unknown: BTreeMap<String, u64>,
+    /// What could not be looked at.
+    unseen: Vec<String>,
+}
+
+pub(super) fn look(registry: &Registry, open: Open<'_>) -> Result<Waiting, Box<dyn Error>> {
+    let pulpo = open()?;
+    let mut found = Waiting::default();
+    let states = [MessageState::Ready, MessageState::Delayed, MessageState::Reserved];
+    let mut filter = states.into_iter().fold(Filter::all(), Filter::state).limit(PAGE);
+    let expected: u64 = pulpo
+        .queue()
+        .stats()
+        .map(|stats| stats.counts.iter().map(|counts| counts.ready + counts.delayed + counts.reserved).sum())?;
+    loop {
+        let page = match pulpo.queue().list(&filter) {
+            Ok(page) => page,
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                found.unseen.push(format!("{} messages: this queue cannot list what waits: {error}", expected - found.seen));
+                return Ok(found);
+            }
+        };
+        for message in &page {
+            found.add(registry, message);
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => filter = filter.after(last.id.clone()),
+            _ => break,
+        }
+    }
+    if found.seen < expected {
+        let unseen = expected - found.seen;
+        found.unseen.push(format!("{unseen} messages that came or went, or that this queue does not show"));
+    }
+    Ok(found)
+}
+
+impl Waiting {
+    fn add(&mut self, registry: &Registry, message: &StoredMessage) {
+        self.seen += 1;
+        let incoming = match Incoming::read(&message.text) {
+            Ok(incoming) => incoming,
+            Err(error) => return self.bury(message.request_type.clone(), String::new(), error.without_values()),
+        };
+        let request_type = incoming.header.request_type();
+        let Some(handler) = registry.get(request_type) else {
+            *self.unknown.entry(request_type.to_owned()).or_default() += 1;
+            return;
+        };
+        match handler.check(incoming.body()) {
+            Ok(()) => {}
+            Err(MessageError::Body { path, source }) => {
+                // The values of a body are for those who may see it.
+                let error = source.to_string();
+                let error = error.rsplit_once(" at line ").map_or(error.as_str(), |(error, _)| error).to_owned();
+                let error = if error.starts_with("missing field") || error.starts_with("unknown field") {
+                    error
+                } else {
+                    "does not fit the type of its handler; `peek` tells why".to_owned()
+                };
+                self.bury(request_type.to_owned(), without_indices(&path), error);
+            }
+            Err(error) => self.bury(request_type.to_owned(), String::new(), error.without_values()),
+        }
+    }
+
+    fn bury(&mut self, job: String, path: String, reason: String) {
+        *self.buried.entry((job, path, reason)).or_default() += 1;
+    }
+
+    /// How many kinds of trouble there are.
+    pub(super) fn troubles(&self) -> usize {
+        self.buried.len() + self.unknown.len() + self.unseen.len()
+    }
+
+    pub(super) fn as_json(&self) -> Value {
+        let buried = self.buried.iter().map(|((job, path, reason), count)| {
+            json!({ "job": job, "path": path, "reason": reason, "messages": count })
+        });
+        let unknown = self.unknown.iter().map(|(job, count)| json!({ "job": job, "messages": count }));
+        json!({
+            "looked_at": self.seen,
+            "would_be_buried": buried.collect::<Vec<_>>(),
+            "unknown_types": unknown.collect::<Vec<_>>(),
+            "not_seen": self.unseen,
+        })
+    }
+
+    pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let number = |count: u64| if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+        for ((job, path, reason), count) in &self.buried {
+            let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
+            let line = format!("{job}: {path}{reason}: {} would be buried", number(*count));
+            writeln!(out, "{}", show::visible(&line))?;
+        }
+        for (job, count) in &self.unknown {
+            let line = format!("{job}: no handler in this program: {} would wait, and then be buried", number(*count));
+            writeln!(out, "{}", show::visible(&line))?;
+        }
+        for unseen in &self.unseen {
+            writeln!(out, "not seen: {}", show::visible(unseen))?;
+        }
+        writeln!(out, "decoded {} that wait", number(self.seen))
+    }
+}
+
+/// A path by which messages of one fault are counted together.
+fn without_indices(path: &str) -> String {
+    let mut parts = path.split('[');
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((index, rest)) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
+                all.push_str("[]");
+                all.push_str(rest);
+            }
+            _ => {
+                all.push('[');
+                all.push_str(part);
+            }
+        }
+    }
+    all
+}
