@@ -4,17 +4,18 @@
 //! A message carries the hash of the shape that its producer had. A worker
 //! that cannot read the body so knows whether another version of the program
 //! wrote it. The shape is found by tracing the type's `Deserialize`, so it
-//! takes no derive of ours. Left out is what serde hides: the inside of
-//! untagged and flattened types, and what stands behind the first part of a
-//! tuple.
+//! takes no derive of ours. What a trace cannot show is tried with bodies that
+//! are made up from it: which fields may be left out, which texts are read.
 //!
 //! # Invariants
 //! - Two programs with the same types have the same shape. Names of Rust types
 //!   are no part of it, and neither is the order of fields.
-//! - No visitor is given a value that somebody made up: a trace ends at the
-//!   node that it asks for. One that takes anything is given an empty object,
-//!   and one with a tag that there is not.
-//! - Tracing ends, and a panic in it does not get out.
+//! - A trace gives no visitor a value that somebody made up: it ends at the node
+//!   that it asks for. One that takes anything is given an empty object, and one
+//!   with a tag that there is not. A body that is made up is read as the body of
+//!   a message is, and dropped.
+//! - Both end, and a panic in them does not get out: after one, the type is not
+//!   run again.
 
 use std::any::TypeId;
 use std::borrow::Cow;

@@ -185,16 +185,21 @@ impl Snapshot {
         let (kind, advice) = match renamed {
             Some(now) => (
                 DifferenceKind::JobRenamed,
-                format!("if it is `{now}` now, give that one `alias = \"{name}\"`; if it is gone on purpose, pass --allow-removed {name}"),
+                format!(
+                    "if it is `{now}` now, give that one `alias = \"{name}\"`; if it is gone on purpose, pass --allow-removed {name}"
+                ),
             ),
             None => (
                 DifferenceKind::JobRemoved,
-                format!("its messages would be buried as of an unknown type; if it is gone on purpose, pass --allow-removed {name}"),
+                format!(
+                    "its messages would be buried as of an unknown type; if it is gone on purpose, pass --allow-removed {name}"
+                ),
             ),
         };
         let path = "header.request_type".to_owned();
         let error = format!("no handler serves `{name}`");
-        let difference = Difference { path, kind, error, before: Some(name.to_owned()), after: renamed.map(str::to_owned) };
+        let difference =
+            Difference { path, kind, error, before: Some(name.to_owned()), after: renamed.map(str::to_owned) };
         Changed { job: name.to_owned(), difference, advice }
     }
 

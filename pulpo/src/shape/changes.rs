@@ -122,7 +122,8 @@ impl Shape {
         let after = new.known(body, &place);
         let value = part(body, &refused.path);
         let had_another_name = missing.is_some_and(|field| {
-            let names = part(body, &refused.path).and_then(Value::as_object).into_iter().flat_map(|object| object.keys());
+            let names =
+                part(body, &refused.path).and_then(Value::as_object).into_iter().flat_map(|object| object.keys());
             let alias = |name: &String| self.known(body, &format!("{}.{name}", refused.path))?.alias_of.clone();
             names.filter_map(alias).any(|of| of == field)
         });
@@ -153,7 +154,8 @@ impl Shape {
         let path = self.place_of(body, place)?;
         let same = path.len() >= place.len() || part(body, place).is_some();
         // A place that no node has comes to the one above it.
-        let above = self.place_of(body, parent).is_some_and(|above| above == path) && !name.is_empty() && place != parent;
+        let above =
+            self.place_of(body, parent).is_some_and(|above| above == path) && !name.is_empty() && place != parent;
         (same && !above).then(|| self.0.get(&path)).flatten()
     }
 
@@ -256,9 +258,9 @@ impl Shape {
                 _ => no(),
             },
             Kind::Map => match value.as_object() {
-                Some(object) => object.iter().find_map(|(key, value)| {
-                    self.refuses(&format!("{path}.*"), value, &format!("{place}.{key}"))
-                }),
+                Some(object) => object
+                    .iter()
+                    .find_map(|(key, value)| self.refuses(&format!("{path}.*"), value, &format!("{place}.{key}"))),
                 None => no(),
             },
             Kind::Tagged { tag, variants } => {
@@ -284,9 +286,7 @@ fn fits(kind: &str, node: &Node, value: &Value) -> bool {
         "unit" | "ignored" => true,
         number => {
             let within = |least: &Value, most: &Value| match (value.as_i64(), least.as_i64(), most.as_u64()) {
-                (Some(value), Some(least), Some(most)) => {
-                    value >= least && (value < 0 || value.unsigned_abs() <= most)
-                }
+                (Some(value), Some(least), Some(most)) => value >= least && (value < 0 || value.unsigned_abs() <= most),
                 _ => value.as_u64().is_some_and(|value| most.as_u64().is_some_and(|most| value <= most)),
             };
             match extremes(number).as_slice() {

@@ -48,7 +48,8 @@ const TEXTS: [&str; 20] = [
 
 /// Values that are tried where serde hides what is read.
 fn anything() -> Vec<Value> {
-    let mut all = vec![json!({}), json!(1), json!("text"), json!(true), json!(0.5), json!([]), json!(["text"]), json!([1])];
+    let mut all =
+        vec![json!({}), json!(1), json!("text"), json!(true), json!(0.5), json!([]), json!(["text"]), json!([1])];
     all.extend(TEXTS[1..].iter().copied().map(Value::from));
     all.push(Value::Null);
     all

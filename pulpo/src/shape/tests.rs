@@ -138,8 +138,14 @@ struct Flat {
 
 #[test]
 fn what_serde_hides_is_opaque_at_its_path() {
-    assert_eq!(shape::<Internal>(), "body: object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1}\n");
-    assert_eq!(shape::<Vec<Internal>>(), "body: list\nbody[]: object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1}\n");
+    assert_eq!(
+        shape::<Internal>(),
+        "body: object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1}\n"
+    );
+    assert_eq!(
+        shape::<Vec<Internal>>(),
+        "body: list\nbody[]: object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1}\n"
+    );
     assert_eq!(shape::<Adjacent>(), "body: object\nbody.c: anything\nbody.t: one of\nbody.t.A: unit\nbody.t.B: unit\n");
     assert_eq!(shape::<Untagged>(), "body: anything, such as \"text\"\n");
     assert_eq!(shape::<Flat>(), "body: map, such as {\"a\":1,\"number\":\"1\"}\nbody.*: anything\n");
@@ -356,4 +362,96 @@ fn a_type_with_too_many_parts_ends_as_opaque() {
     assert_eq!((count(": u8") > 0, count(": anything") > 0), (false, true), "{}", count(""));
     assert!(count("") < 40_000, "{}", count(""));
     assert_eq!(Shape::of::<Wider>().id(), ShapeId::of::<Wider>());
+}
+
+/// What the table of docs/deploys.md says is seen of each kind of type.
+#[test]
+fn the_documented_lines_are_those_of_such_types() {
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Plain {
+        to: String,
+        n: u32,
+        note: Option<String>,
+        at: chrono::DateTime<chrono::Utc>,
+        items: Vec<Card>,
+        by: BTreeMap<String, u32>,
+        pair: (u8, String),
+        pay: Paid,
+    }
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    enum Paid {
+        Cash,
+        Card { number: u64 },
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Named {
+        #[serde(alias = "m")]
+        n: u32,
+    }
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Bounded {
+        n: std::num::NonZeroU32,
+    }
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Default {
+        #[serde(default)]
+        n: u32,
+    }
+    #[derive(Deserialize)]
+    #[serde(tag = "type")]
+    #[expect(dead_code, reason = "only its type matters")]
+    enum Typed {
+        A { x: u8 },
+        B,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "only its type matters")]
+    enum Either {
+        A(u8),
+        B(u16),
+    }
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Hidden {
+        by: Typed,
+        any: Either,
+    }
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Outer {
+        a: u8,
+        #[serde(flatten)]
+        inner: Inner,
+    }
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Inner {
+        b: u8,
+    }
+    let all = [
+        shape::<Plain>(),
+        shape::<Named>(),
+        shape::<Bounded>(),
+        shape::<Default>(),
+        shape::<Hidden>(),
+        shape::<Outer>(),
+        shape::<Tree>(),
+    ]
+    .concat();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/deploys.md")).expect("the page");
+    let table = page.split("| in the type |").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
+    let lines: Vec<_> =
+        table.lines().skip(2).filter_map(|row| Some(row.rsplit("` | `").next()?.trim_end_matches("` |"))).collect();
+    assert_eq!(lines.len(), 16, "{lines:?}");
+    for line in lines {
+        let line = line.replace("\\|", "|");
+        assert!(all.lines().any(|known| known == line), "{line} is not among\n{all}");
+    }
 }

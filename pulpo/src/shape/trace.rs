@@ -142,9 +142,7 @@ impl Todo {
         };
         match asked {
             Asked::Struct(fields) => fields.iter().map(|name| part(Step::Field(name), field(name))).collect(),
-            Asked::Enum(variants) => {
-                variants.iter().map(|name| part(Step::Variant(name), field(name))).collect()
-            }
+            Asked::Enum(variants) => variants.iter().map(|name| part(Step::Variant(name), field(name))).collect(),
             Asked::List => vec![part(Step::First, "[]".to_owned())],
             Asked::Tuple(0) => Vec::new(),
             Asked::Tuple(_) => vec![part(Step::First, "[0]".to_owned())],

@@ -7,6 +7,7 @@ mod abandoned;
 mod adapters;
 mod architecture;
 mod bad_queues;
+mod changed_bodies;
 mod cli;
 mod configuration;
 mod crashing_jobs;

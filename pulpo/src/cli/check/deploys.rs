@@ -7,9 +7,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::Open;
-use super::super::show;
-use crate::queue::Stats;
+use super::super::{Open, show};
+use super::waiting::each_waiting;
+use crate::instance::Pulpo;
+use crate::queue::QueueError;
 use crate::registry::Registry;
 use crate::snapshot::{Changed, Snapshot};
 
@@ -47,8 +48,7 @@ pub(super) fn against(
     allowed: &[String],
     open: Open<'_>,
 ) -> Result<Compared, Box<dyn Error>> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let snapshot = Snapshot::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let changes = snapshot.unread_by(registry, allowed);
     let mut warnings = Vec::new();
@@ -73,16 +73,23 @@ pub(super) fn against(
         }));
     }
     // Of messages that wait, only if there is a queue: a check in CI has none.
-    let waiting = if changes.is_empty() { None } else { open().ok().and_then(|pulpo| pulpo.queue().stats().ok()) };
-    Ok(Compared { changes, waiting: waiting.map(|stats| by_type(&stats)), warnings })
+    let waiting = if changes.is_empty() { None } else { open().ok().and_then(|pulpo| by_type(&pulpo).ok()) };
+    Ok(Compared { changes, waiting, warnings })
 }
 
-fn by_type(stats: &Stats) -> HashMap<String, u64> {
+/// How many messages wait, by request type.
+fn by_type(pulpo: &Pulpo) -> Result<HashMap<String, u64>, QueueError> {
     let mut all = HashMap::new();
-    for counts in &stats.counts {
-        *all.entry(counts.request_type.clone()).or_default() += counts.ready + counts.delayed + counts.reserved;
+    let stats = pulpo.queue().stats()?;
+    if stats.counts.iter().all(|counts| !counts.request_type.is_empty()) {
+        for counts in &stats.counts {
+            *all.entry(counts.request_type.clone()).or_default() += counts.ready + counts.delayed + counts.reserved;
+        }
+    } else {
+        // This queue counts without a look into its messages.
+        each_waiting(pulpo, |message| *all.entry(message.request_type.clone()).or_default() += 1)?;
     }
-    all
+    Ok(all)
 }
 
 impl Compared {
@@ -137,4 +144,3 @@ impl Compared {
         Ok(())
     }
 }
-

@@ -6,10 +6,10 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::super::Open;
-use super::super::show;
+use super::super::{Open, show};
+use crate::instance::Pulpo;
 use crate::message::{Incoming, MessageError};
-use crate::queue::{Filter, MessageState, StoredMessage};
+use crate::queue::{Filter, MessageState, QueueError, StoredMessage};
 use crate::registry::Registry;
 
 /// How many messages are asked for at once.
@@ -30,27 +30,17 @@ pub(super) struct Waiting {
 pub(super) fn look(registry: &Registry, open: Open<'_>) -> Result<Waiting, Box<dyn Error>> {
     let pulpo = open()?;
     let mut found = Waiting::default();
-    let states = [MessageState::Ready, MessageState::Delayed, MessageState::Reserved];
-    let mut filter = states.into_iter().fold(Filter::all(), Filter::state).limit(PAGE);
     let expected: u64 = pulpo
         .queue()
         .stats()
         .map(|stats| stats.counts.iter().map(|counts| counts.ready + counts.delayed + counts.reserved).sum())?;
-    loop {
-        let page = match pulpo.queue().list(&filter) {
-            Ok(page) => page,
-            Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => {
-                found.unseen.push(format!("{} messages: this queue cannot list what waits: {error}", expected - found.seen));
-                return Ok(found);
-            }
-        };
-        for message in &page {
-            found.add(registry, message);
-        }
-        match page.last() {
-            Some(last) if page.len() == PAGE => filter = filter.after(last.id.clone()),
-            _ => break,
+    match each_waiting(&pulpo, |message| found.add(registry, message)) {
+        Ok(()) => {}
+        Err(error) if error.is_transient() => return Err(error.into()),
+        Err(error) => {
+            let left = expected.saturating_sub(found.seen);
+            found.unseen.push(format!("{left} messages: this queue cannot list what waits: {error}"));
+            return Ok(found);
         }
     }
     if found.seen < expected {
@@ -58,6 +48,20 @@ pub(super) fn look(registry: &Registry, open: Open<'_>) -> Result<Waiting, Box<d
         found.unseen.push(format!("{unseen} messages that came or went, or that this queue does not show"));
     }
     Ok(found)
+}
+
+/// Looks at each message that waits or is being worked on, the newest first.
+pub(super) fn each_waiting(pulpo: &Pulpo, mut look: impl FnMut(&StoredMessage)) -> Result<(), QueueError> {
+    let states = [MessageState::Ready, MessageState::Delayed, MessageState::Reserved];
+    let mut filter = states.into_iter().fold(Filter::all(), Filter::state).limit(PAGE);
+    loop {
+        let page = pulpo.queue().list(&filter)?;
+        page.iter().for_each(&mut look);
+        match page.last() {
+            Some(last) if page.len() == PAGE => filter = filter.after(last.id.clone()),
+            _ => return Ok(()),
+        }
+    }
 }
 
 impl Waiting {
@@ -99,9 +103,9 @@ impl Waiting {
     }
 
     pub(super) fn as_json(&self) -> Value {
-        let buried = self.buried.iter().map(|((job, path, reason), count)| {
-            json!({ "job": job, "path": path, "reason": reason, "messages": count })
-        });
+        let buried = self.buried.iter().map(
+            |((job, path, reason), count)| json!({ "job": job, "path": path, "reason": reason, "messages": count }),
+        );
         let unknown = self.unknown.iter().map(|(job, count)| json!({ "job": job, "messages": count }));
         json!({
             "looked_at": self.seen,
