@@ -242,6 +242,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 
+use self::faults::{Faults, FaultyQueue};
 use self::recorder::Recorder;
 use crate::clock::{Clock as _, ManualClock, lock};
 use crate::config::Config;
@@ -257,6 +258,7 @@ use crate::worker::{Scheduler, StepError, WorkError, WorkerOptions, scheduled};
 mod assertions;
 mod blocking;
 mod context;
+mod faults;
 mod recorder;
 mod run;
 
@@ -285,6 +287,7 @@ struct Kit {
     running: Mutex<()>,
     /// Publishes what handlers run by schedules; made when it is needed first.
     scheduler: Mutex<Option<Option<Scheduler>>>,
+    faults: Option<Arc<Faults>>,
 }
 
 /// The runtime for async handlers, if the test has one.
@@ -314,11 +317,59 @@ impl TestPulpo {
     /// The same, with a worker of these options.
     #[must_use]
     pub fn with_options(options: WorkerOptions) -> Self {
+        Self::build(options, None)
+    }
+
+    /// A queue in which things go wrong, to try whether handlers are safe to
+    /// repeat: a worker dies before a handler is called, or after it has
+    /// returned and before its outcome reaches the queue; a lease is lost while
+    /// the handler runs, so that the message is delivered twice; what a handler
+    /// publishes is refused, or taken and the answer lost. What the test itself
+    /// publishes is published.
+    ///
+    /// The worker's code is the real one. The seed decides what happens, also
+    /// the pauses between attempts: the same seed is the same story. A test
+    /// that panics while this lives prints the seed and the [`story`](Self::story).
+    /// No message meets more than three of the first kinds of faults, so
+    /// [`work_for`](Self::work_for) long enough ends with all of them done or
+    /// buried.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use pulpo::testing::TestPulpo;
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Ping;
+    /// # #[pulpo::handler("ping")]
+    /// # fn ping(_: Ping) {}
+    /// for seed in 0..20 {
+    ///     let pulpo = TestPulpo::faults(seed);
+    ///     pulpo.publish(Ping).unwrap();
+    ///     pulpo.work_for(Duration::from_secs(3600));
+    ///     pulpo.assert_done::<Ping>(|_| true);
+    /// }
+    /// ```
+    #[must_use]
+    pub fn faults(seed: u64) -> Self {
+        Self::build(WorkerOptions::default(), Some(Arc::new(Faults::new(seed))))
+    }
+
+    /// What has gone wrong and what has not, a line for each thing; empty
+    /// without [`faults`](Self::faults).
+    #[must_use]
+    pub fn story(&self) -> Vec<String> {
+        self.0.faults.as_ref().map(|faults| faults.story()).unwrap_or_default()
+    }
+
+    fn build(options: WorkerOptions, faults: Option<Arc<Faults>>) -> Self {
         // Whole seconds, since a queue may keep less than nanoseconds.
         let clock = ManualClock::at(Utc::now().trunc_subsecs(0));
         let kit = Arc::new_cyclic(|kit: &Weak<Kit>| {
             let in_memory = Config::default().queue("memory:").expect("a place");
             let queue = in_memory.open(Purpose::Program, Arc::new(clock.clone())).expect("memory for a queue");
+            let queue = match &faults {
+                Some(faults) => Arc::new(FaultyQueue { queue, faults: faults.clone() }),
+                None => queue,
+            };
             let kit = kit.clone();
             let on_publish = move || {
                 if let Some(kit) = kit.upgrade() {
@@ -329,7 +380,7 @@ impl TestPulpo {
             let pulpo = Pulpo::with_queue(Arc::new(recorder.clone()), options, Arc::new(clock.clone()));
             let (inline, published) = Default::default();
             let (states, running, scheduler) = Default::default();
-            Kit { pulpo, recorder, clock, states, inline, published, running, scheduler }
+            Kit { pulpo, recorder, clock, states, inline, published, running, scheduler, faults }
         });
         scoped::install(&kit.pulpo);
         Self(kit)
@@ -543,6 +594,18 @@ impl TestPulpo {
     }
 }
 
+/// A test that fails says what has gone wrong, so that it can be run again.
+impl Drop for TestPulpo {
+    fn drop(&mut self) {
+        if let (Some(faults), true) = (&self.0.faults, std::thread::panicking()) {
+            eprintln!("faults of the seed {}: `TestPulpo::faults({})` runs them again", faults.seed, faults.seed);
+            for (number, line) in faults.story().iter().enumerate() {
+                eprintln!("{:>4}. {line}", number + 1);
+            }
+        }
+    }
+}
+
 impl Default for TestPulpo {
     fn default() -> Self {
         Self::new()
@@ -663,7 +726,15 @@ impl Kit {
         };
         #[cfg(not(feature = "tokio"))]
         let _ = runtime;
-        worker.step()?;
+        if let Some(faults) = &self.faults {
+            faults.seed_pauses();
+            faults.running.store(true, Ordering::SeqCst);
+        }
+        let stepped = worker.step();
+        if let Some(faults) = &self.faults {
+            faults.running.store(false, Ordering::SeqCst);
+        }
+        stepped?;
         Ok(Run::together(self.recorder.read(|record| record.runs[before..].to_vec())))
     }
 

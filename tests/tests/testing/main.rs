@@ -6,6 +6,7 @@ mod asynchronous;
 mod bodies;
 mod contexts;
 mod defaults;
+mod faults;
 mod inline;
 mod jobs;
 mod readme;
