@@ -37,7 +37,6 @@ mod search;
 mod text;
 mod trace;
 
-use bodies::Change;
 #[cfg(feature = "cli")]
 pub(crate) use text::read_line;
 

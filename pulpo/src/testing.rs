@@ -596,6 +596,7 @@ impl TestPulpo {
 
 /// A test that fails says what has gone wrong, so that it can be run again.
 impl Drop for TestPulpo {
+    #[expect(clippy::print_stderr, reason = "beside the panic of the test")]
     fn drop(&mut self) {
         if let (Some(faults), true) = (&self.0.faults, std::thread::panicking()) {
             eprintln!("faults of the seed {}: `TestPulpo::faults({})` runs them again", faults.seed, faults.seed);

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::bodies::{UNKNOWN, ends, extremes};
+use super::bodies::{Change, UNKNOWN, ends, extremes};
 use super::search::{Refused, named, read};
-use super::{Change, Kind, Node, Shape, text};
+use super::{Kind, Node, Shape, text};
 use crate::decode::Probe;
 
 /// How often one body is mended.

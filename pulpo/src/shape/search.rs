@@ -309,15 +309,12 @@ impl Slot {
             self.fields.push((field.to_owned(), 0));
             return true;
         }
-        match self.fields.last_mut() {
-            Some((_, tried)) => {
-                *tried += 1;
-                if *tried < anything().len() {
-                    return true;
-                }
-                self.fields.clear();
+        if let Some((_, tried)) = self.fields.last_mut() {
+            *tried += 1;
+            if *tried < anything().len() {
+                return true;
             }
-            None => {}
+            self.fields.clear();
         }
         self.base += 1;
         self.base < bases
