@@ -142,7 +142,7 @@ fn the_same_seed_is_the_same_story_and_another_one_is_another() {
         assert_eq!(story(seed), first);
         assert_ne!(story(seed.wrapping_add(1)), first);
     }
-    assert_eq!(TestPulpo::new().story(), [String::new(); 0]);
+    assert!(TestPulpo::new().story().is_empty());
 }
 
 /// What the test below runs in a process of its own.
