@@ -12,12 +12,14 @@ use std::time::Duration;
 use pulpo::Pulpo;
 use pulpo_bench::{Email, RUNS, now};
 use pulpo_tests::beanstalkd::BeanstalkdServer;
+use pulpo_tests::postgres::PostgresServer;
 
 use crate::measure::{Effort, Row, Target, quantile};
 use crate::work::Working;
-use crate::{beanstalkd, file};
+use crate::{beanstalkd, file, postgres};
 
-pub(crate) const ROWS: &[crate::Group] = &[("file latency", of_file), ("beanstalkd latency", of_beanstalkd)];
+pub(crate) const ROWS: &[crate::Group] =
+    &[("file latency", of_file), ("beanstalkd latency", of_beanstalkd), ("postgres latency", of_postgres)];
 
 const LANES: usize = 4;
 const PAUSE: Duration = Duration::from_millis(10);
@@ -95,10 +97,18 @@ fn of_beanstalkd(effort: &Effort) -> Vec<Row> {
     all
 }
 
-/// The queue in this folder, or at the server of this port.
+fn of_postgres(effort: &Effort) -> Vec<Row> {
+    let server = PostgresServer::durable();
+    let url = server.fresh_url();
+    let across = elsewhere(&postgres::open(&url, LANES), &url, count(effort));
+    rows("postgres, two processes", &across, Some(3.0), None)
+}
+
+/// The queue in this folder, at the server of this port, or in this database.
 pub(crate) fn open(place: &str, lanes: usize) -> Pulpo {
     match place.parse() {
         Ok(port) => beanstalkd::open(port, lanes),
+        Err(_) if place.starts_with("postgres:") => postgres::open(place, lanes),
         Err(_) => file::open(Path::new(place), lanes),
     }
 }

@@ -14,6 +14,7 @@ mod file;
 mod idle;
 mod latency;
 mod measure;
+mod postgres;
 mod server;
 mod sqlite;
 mod table;
@@ -66,7 +67,7 @@ fn main() {
     let quick = arguments.quick;
     let rounds = arguments.rounds.unwrap_or(if quick { 3 } else { 7 });
     let effort = Effort { rounds, quick, folder: arguments.folder };
-    let groups = [file::ROWS, latency::ROWS, beanstalkd::ROWS, idle::ROWS].concat();
+    let groups = [file::ROWS, latency::ROWS, beanstalkd::ROWS, postgres::ROWS, idle::ROWS].concat();
     let wanted = |name: &str| {
         arguments.filters.is_empty() || arguments.filters.iter().any(|filter| name.contains(filter.as_str()))
     };

@@ -133,6 +133,8 @@ enum Command {
     Move(transfer::MoveArguments),
     /// Copy the embedded queue into a file, while it is used
     Backup(queues::BackupArguments),
+    /// Bring the tables of a queue in a database to this program's version
+    Migrate(queues::MigrateArguments),
     /// List the handlers of this program
     #[command(after_help = "\
 Examples:
@@ -326,6 +328,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Outbox(arguments) => outbox::run(&|| Ok(Config::load_from(&sources)?), &arguments, out),
         Command::Dashboard(arguments) => dashboard::run(&existing()?, &arguments, out),
         Command::Backup(arguments) => queues::backup(&existing()?, &arguments, out),
+        Command::Migrate(arguments) => queues::migrate(&Config::load_from(&sources)?, &arguments, out),
         Command::Handlers { schema, format } => handlers::run(&Registry::collect()?, schema, format.json, out),
         Command::Check(arguments) => check::run(program.setup, &sources, log_problem, &arguments, &existing, out),
         Command::Config { format } => configuration::run(&sources, format.json, out),

@@ -92,6 +92,13 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// A worker tells where the jobs of its types go, for publishers that do
+    /// not know. A queue that no other program publishes into needs not keep
+    /// it. One that cannot be reached may keep it later.
+    fn declare(&self, routes: Vec<Route>) {
+        drop(routes);
+    }
+
     /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
     /// and the next one of each not wait.
     fn interrupt(&self);
@@ -295,6 +302,20 @@ pub struct Capabilities {
     /// [`QueueAdapter::schedules`] hands out what keeps the schedules of
     /// handlers.
     pub schedules: bool,
+}
+
+/// Where the jobs of a request type go, as a worker that has it knows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Route {
+    /// Which request type.
+    pub request_type: String,
+    /// Into which queue.
+    pub queue: String,
+    /// With which priority, if the message says none.
+    pub priority: Priority,
+    /// How long a lease of them lasts.
+    pub ttr: Duration,
 }
 
 /// A message on its way into a queue.

@@ -36,8 +36,8 @@ pub use crate::policy::HandlerOptions;
 use crate::process::fork::Birthplace;
 use crate::producer::Producer;
 use crate::queue::backend::Purpose;
-use crate::queue::{Lease, QueueAdapter, QueueError};
-use crate::registry::Registry;
+use crate::queue::{Lease, QueueAdapter, QueueError, Route};
+use crate::registry::{Handler, Registry};
 use crate::report::{chain, rough};
 use crate::state::States;
 use crate::telemetry;
@@ -246,6 +246,7 @@ impl Worker {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
         let monitor = Monitor::new(shared.clone());
+        shared.queue.declare(routes(&shared.registry, &shared.options));
         let services = services::start(
             shared,
             &monitor,
@@ -553,4 +554,19 @@ pub enum WorkError {
     /// The system gives no thread, or no signal handler.
     #[error("the worker cannot start")]
     System(#[from] std::io::Error),
+}
+
+/// Where the jobs of these handlers go, under their aliases too.
+fn routes(registry: &Registry, options: &WorkerOptions) -> Vec<Route> {
+    let of_handler = |handler: &'static Handler| {
+        let policy = handler.policy();
+        let names = std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied());
+        names.map(move |request_type| Route {
+            request_type: request_type.to_owned(),
+            queue: policy.queue.unwrap_or(&options.default_queue).to_owned(),
+            priority: policy.priority,
+            ttr: policy.ttr,
+        })
+    };
+    registry.iter().flat_map(of_handler).collect()
 }

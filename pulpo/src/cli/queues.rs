@@ -1,4 +1,4 @@
-//! `pause`, `resume` and `backup`: what is done to whole queues.
+//! `pause`, `resume`, `backup` and `migrate`: what is done to whole queues.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,9 +12,10 @@ use serde_json::json;
 use super::show;
 use super::stats::until;
 use super::{Done, Format, names};
-use crate::config::parse_duration;
+use crate::config::{Config, parse_duration};
 use crate::instance::Pulpo;
 use crate::queue::UNTIL_RESUMED;
+use crate::queue::backend::Migration;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -114,5 +115,26 @@ pub(super) fn backup(pulpo: &Pulpo, arguments: &BackupArguments, out: &mut dyn W
         return show::json(out, &json!({ "file": file, "bytes": bytes }));
     }
     writeln!(out, "wrote {} to {}", HumanBytes(bytes), show::visible(&file.display().to_string()))?;
+    Ok(())
+}
+
+/// What `migrate` is to do.
+#[derive(Debug, Args)]
+pub(super) struct MigrateArguments {
+    /// Only print the statements that make the tables in a database without a queue
+    #[arg(long)]
+    print: bool,
+}
+
+pub(super) fn migrate(config: &Config, arguments: &MigrateArguments, out: &mut dyn Write) -> Done {
+    match config.backend.migrate(arguments.print)? {
+        Migration::Statements(sql) => out.write_all(sql.as_bytes())?,
+        Migration::Made(steps) if steps.is_empty() => writeln!(out, "nothing to do: the queue is of this version")?,
+        Migration::Made(steps) => {
+            for step in steps {
+                writeln!(out, "made {}", show::visible(&step))?;
+            }
+        }
+    }
     Ok(())
 }

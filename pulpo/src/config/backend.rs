@@ -14,6 +14,8 @@ use super::origin::Origin;
 use super::value::{absolute, hidden, masked};
 use crate::clock::Clock;
 use crate::process::paths;
+#[cfg(feature = "cli")]
+use crate::queue::backend::Migration;
 use crate::queue::backend::{
     Absent, Address, Factory, Key, Kind, Purpose, Registered, RegistrationError, Settings, Value, absent_scheme,
     absent_table,
@@ -198,6 +200,19 @@ impl Backend {
             settings.set(key.name(), value);
         }
         Ok(Self(Inner::Linked { factory, settings }))
+    }
+
+    /// Brings what the queue keeps its messages in to this version.
+    #[cfg(feature = "cli")]
+    pub(crate) fn migrate(&self, print: bool) -> Result<Migration, QueueError> {
+        match &self.0 {
+            Inner::Linked { factory, settings } => factory.migrate(settings, print),
+            Inner::Absent { absent, .. } => Err(QueueError::Unsupported(absent.refusal)),
+            Inner::Refused(error) => {
+                let doing = "migrate the queue".to_owned();
+                Err(QueueError::Unavailable { doing, source: Box::new(error.clone()) })
+            }
+        }
     }
 
     /// Opens the queue.

@@ -145,6 +145,17 @@ pub trait Factory: Sync {
         true
     }
 
+    /// Brings what the queue keeps its messages in to this program's version;
+    /// `print`: only says how.
+    ///
+    /// # Errors
+    /// [`QueueError::Unsupported`] by default: the queue does so when it is
+    /// opened. Else if it cannot be reached or changed.
+    fn migrate(&self, settings: &Settings, print: bool) -> Result<Migration, QueueError> {
+        let _ = (settings, print);
+        Err(QueueError::Unsupported("be migrated by a command: it needs none, or does so when it is opened"))
+    }
+
     /// Opens the queue. A relative path in the settings has been made absolute.
     ///
     /// # Errors
@@ -155,6 +166,16 @@ pub trait Factory: Sync {
         purpose: Purpose,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn QueueAdapter>, QueueError>;
+}
+
+/// What became of a migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Migration {
+    /// The steps that were made, in words; none if nothing was to be done.
+    Made(Vec<String>),
+    /// The statements that would be run, for a person to look at or to run.
+    Statements(String),
 }
 
 impl fmt::Debug for dyn Factory {

@@ -39,7 +39,7 @@ use self::schema::Missing;
 use self::shared::Shared;
 use super::{
     Capabilities, Consumer, Enqueued, Filter, Import, Imported, InDatabase, Inspection, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage,
+    QueueAdapter, QueueError, Route, ScheduleStore, Stats, StoredMessage,
 };
 use crate::clock::{Clock, lock};
 use crate::message::MessageId;
@@ -226,6 +226,10 @@ impl QueueAdapter for PostgresQueue {
 
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
         Some(self)
+    }
+
+    fn declare(&self, routes: Vec<Route>) {
+        self.shared().declare(routes);
     }
 
     fn interrupt(&self) {

@@ -29,6 +29,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use self::envelope::Envelope;
+use super::Route;
 use super::backend::Purpose;
 use super::{
     Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, MessageState, NewMessage, OutboxIds,
@@ -330,6 +331,10 @@ impl QueueAdapter for Spool {
 
     fn in_database(&self) -> Option<InDatabase> {
         self.0.queue.in_database()
+    }
+
+    fn declare(&self, routes: Vec<Route>) {
+        self.0.queue.declare(routes);
     }
 
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {

@@ -37,6 +37,7 @@ mod migrations;
 mod outages;
 mod outbox;
 mod packages;
+mod postgres;
 mod prefetch;
 mod process;
 mod processes;

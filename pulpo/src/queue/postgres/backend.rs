@@ -8,7 +8,7 @@ use super::options::check_schema;
 use super::publish::queue_name_problem;
 use super::{DEFAULT_SCHEMA, PostgresOptions, PostgresQueue};
 use crate::clock::Clock;
-use crate::queue::backend::{Address, Factory, Key, Purpose, Registration, Scheme, Settings};
+use crate::queue::backend::{Address, Factory, Key, Migration, Purpose, Registration, Scheme, Settings};
 use crate::queue::{QueueAdapter, QueueError};
 
 struct Postgres;
@@ -95,16 +95,22 @@ impl Factory for Postgres {
         queue_name_problem(name)
     }
 
+    fn migrate(&self, settings: &Settings, print: bool) -> Result<Migration, QueueError> {
+        let options = known(settings)?;
+        if print {
+            return Ok(Migration::Statements(super::migration_sql(&options)));
+        }
+        let made = super::migrate(&options)?;
+        Ok(Migration::Made(made.into_iter().map(|version| format!("version {version} of the tables")).collect()))
+    }
+
     fn open(
         &self,
         settings: &Settings,
         purpose: Purpose,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn QueueAdapter>, QueueError> {
-        let options = options(settings).map_err(|problem| QueueError::NotAQueue {
-            place: "the `url` of [postgres_queue_adapter]".to_owned(),
-            found: problem,
-        })?;
+        let options = known(settings)?;
         Ok(Arc::new(match purpose {
             Purpose::Administration => PostgresQueue::connect_existing(options, clock)?,
             Purpose::Publication => PostgresQueue::connect(options, clock)?,
@@ -112,6 +118,11 @@ impl Factory for Postgres {
             Purpose::Program => PostgresQueue::open(options, clock)?,
         }))
     }
+}
+
+fn known(settings: &Settings) -> Result<PostgresOptions, QueueError> {
+    let place = || "the `url` of [postgres_queue_adapter]".to_owned();
+    options(settings).map_err(|found| QueueError::NotAQueue { place: place(), found })
 }
 
 fn check_url(url: &str) -> Result<(), String> {

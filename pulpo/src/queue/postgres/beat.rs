@@ -225,6 +225,7 @@ impl Thread {
         match beaten {
             Ok(()) => {
                 self.warned = false;
+                shared.write_routes();
                 let interval = if shared.options.notify { INTERVAL } else { POLL_INTERVAL };
                 // Not all processes at the same moment.
                 self.next = now + interval.mul_f64(fastrand::f64().mul_add(0.2, 0.9));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
-use super::connection::{Connection, Sql};
+use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
-use crate::queue::{NewMessage, QueueError};
+use crate::queue::{NewMessage, QueueError, Route};
 
 /// The columns, of values that are named as these are.
 macro_rules! insert {
@@ -47,6 +47,30 @@ const FOLLOWING: Sql = concat!(
     WHERE EXISTS (SELECT FROM gone) ORDER BY place)
     SELECT id FROM gone"
 );
+
+/// Only what is new is written, and always in the same order, so that workers
+/// that start together do not wait for each other in a circle.
+const DECLARE: Sql = "INSERT INTO SCHEMA.route AS route(request_type, queue, priority, ttr)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS said(request_type, queue, priority, ttr)
+    ORDER BY request_type
+    ON CONFLICT (request_type) DO UPDATE SET queue = excluded.queue, priority = excluded.priority, ttr = excluded.ttr,
+        declared_at = now()
+    WHERE (route.queue, route.priority, route.ttr) <> (excluded.queue, excluded.priority, excluded.ttr)";
+
+/// Writes where the jobs of these types go.
+pub(super) fn declare(connection: &mut Connection, routes: &[Route]) -> Result<(), PostgresError> {
+    let types: Vec<&str> = routes.iter().map(|route| route.request_type.as_str()).collect();
+    let queues: Vec<&str> = routes.iter().map(|route| route.queue.as_str()).collect();
+    let priorities: Vec<i64> = routes.iter().map(|route| route.priority.get().into()).collect();
+    let ttrs: Vec<i64> = routes.iter().map(|route| ttr(route.ttr)).collect();
+    let parameters: [Parameter<'_>; 4] = [
+        (&types, Type::TEXT_ARRAY),
+        (&queues, Type::TEXT_ARRAY),
+        (&priorities, Type::INT8_ARRAY),
+        (&ttrs, Type::INT8_ARRAY),
+    ];
+    connection.run(DECLARE, &parameters).map(drop)
+}
 
 /// In one statement, by their number and their bytes.
 const MOST_AT_ONCE: usize = 10_000;

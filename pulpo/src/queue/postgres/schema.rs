@@ -28,10 +28,14 @@ const _: () = assert!(VERSION as usize == MIGRATIONS.len());
 /// The oldest PostgreSQL that has what the statements need, as it says itself.
 const OLDEST_SERVER: i32 = 130_000;
 
-/// Which server this is, and what it has of ours.
+/// Which server this is, and what it has of ours. From the tables of the
+/// catalog, since its functions may answer from what they knew before a lock.
 const LOOK: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
-    to_regnamespace($1) IS NOT NULL, to_regclass($1 || '.migration') IS NOT NULL,
-    to_regclass($1 || '.message') IS NOT NULL, pg_is_in_recovery()";
+    EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
+    EXISTS (SELECT FROM pg_catalog.pg_class AS class JOIN pg_catalog.pg_namespace AS space
+        ON space.oid = class.relnamespace WHERE space.nspname = $1 AND class.relname = 'migration'),
+    EXISTS (SELECT FROM pg_catalog.pg_class AS class JOIN pg_catalog.pg_namespace AS space
+        ON space.oid = class.relnamespace WHERE space.nspname = $1 AND class.relname = 'message')";
 
 const VERSIONS: Sql = "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM SCHEMA.migration";
 
@@ -89,8 +93,7 @@ enum Found {
 }
 
 fn version(connection: &mut Connection, options: &PostgresOptions) -> Result<Found, PostgresError> {
-    let schema = format!("\"{}\"", options.schema);
-    let rows = connection.run_text(LOOK, &[(&schema, Type::TEXT)])?;
+    let rows = connection.run_text(LOOK, &[(&options.schema, Type::TEXT)])?;
     let row = rows.first().ok_or_else(|| PostgresError::permanent("the server answered with no row"))?;
     let server: i32 = row.try_get(0)?;
     if server < OLDEST_SERVER {
@@ -133,8 +136,8 @@ fn migrate_locked(connection: &mut Connection, options: &PostgresOptions) -> Res
         Found::Nothing | Found::Foreign => 0,
     };
     let schema = format!("\"{}\"", options.schema);
-    let exists = connection.run_text("SELECT 1 WHERE to_regnamespace($1) IS NOT NULL", &[(&schema, Type::TEXT)])?;
-    if exists.is_empty() {
+    let there = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1";
+    if connection.run_text(there, &[(&options.schema, Type::TEXT)])?.is_empty() {
         connection.run_script(&format!("CREATE SCHEMA {schema}"))?;
     }
     let mut made = Vec::new();
@@ -153,8 +156,8 @@ fn script(migration: &Migration, options: &PostgresOptions) -> String {
     migration.script.replace("CHANNEL", &options.channel())
 }
 
-/// The statements of all migrations after this version, for a person who runs
-/// them by hand.
+/// The statements of all migrations, for a person who runs them by hand on a
+/// database without a queue.
 pub(super) fn sql(options: &PostgresOptions) -> String {
     let schema = format!("\"{}\"", options.schema);
     let mut sql = format!("BEGIN;\nCREATE SCHEMA IF NOT EXISTS {schema};\n");

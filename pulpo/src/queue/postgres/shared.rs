@@ -22,7 +22,7 @@ use super::settle::{self, Commits, Settled};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
 use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, Prefetch};
-use crate::queue::{DequeueFilter, Imported, Lease, NewMessage, QueueError};
+use crate::queue::{DequeueFilter, Imported, Lease, NewMessage, QueueError, Route};
 
 /// How often publications of this process are told at most: PostgreSQL lets
 /// only one transaction at a time commit with a notification.
@@ -70,6 +70,8 @@ pub(super) struct Shared {
     /// The queues of our consumers.
     pub(super) watched: Mutex<BTreeSet<String>>,
     pub(super) beat: Beat,
+    /// Where the jobs of our handlers go, until that is written.
+    routes: Mutex<Vec<Route>>,
     pub(super) prefetch: Prefetch<Arc<Shared>>,
     pub(super) upkeep: Arc<Upkeep>,
 }
@@ -136,6 +138,7 @@ impl Shared {
             told: Mutex::default(),
             watched: Mutex::default(),
             beat: Beat::default(),
+            routes: Mutex::default(),
             prefetch: Prefetch::default(),
             upkeep: Arc::default(),
         }
@@ -429,6 +432,27 @@ impl Shared {
         self.with(|connection| claim::release(connection, &ids, &tokens))?;
         claiming.orphans.clear();
         Ok(())
+    }
+
+    /// Has other publishers know where the jobs of these types go.
+    pub(super) fn declare(&self, routes: Vec<Route>) {
+        *lock(&self.routes) = routes;
+        self.write_routes();
+    }
+
+    /// Writes what is not written yet, and tries again with the next beat.
+    pub(super) fn write_routes(&self) {
+        let routes = std::mem::take(&mut *lock(&self.routes));
+        if routes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.with(|connection| publish::declare(connection, &routes)) {
+            tracing::debug!(%error, "cannot say where jobs go, trying again");
+            let mut waiting = lock(&self.routes);
+            if waiting.is_empty() && error.is_outage() {
+                *waiting = routes;
+            }
+        }
     }
 
     /// Starts the thread that carries out what was deferred.

@@ -1,0 +1,177 @@
+//! The rows of the queue in PostgreSQL, and what the database gives to a bare
+//! table with the same durability: publications wait for the disk, leases and
+//! deletions of what is done do not.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::{Client, NoTls};
+use pulpo::Pulpo;
+use pulpo::clock::SystemClock;
+use pulpo::queue::postgres::PostgresQueue;
+use pulpo_bench::Email;
+use pulpo_tests::postgres::PostgresServer;
+
+use crate::measure::{BATCH, Effort, PRODUCERS, Row, Target};
+use crate::work;
+
+pub(crate) const ROWS: &[crate::Group] =
+    &[("postgres publish", publish), ("postgres drain", drain), ("postgres idle", idle)];
+
+pub(crate) fn open(url: &str, lanes: usize) -> Pulpo {
+    let options = url.parse().expect("a URL");
+    let queue = PostgresQueue::connect(options, Arc::new(SystemClock::new())).expect("a database");
+    work::pulpo(Arc::new(queue), lanes)
+}
+
+fn publish(effort: &Effort) -> Vec<Row> {
+    let time = effort.publish();
+    let server = PostgresServer::durable();
+    let one = effort
+        .against(|| work::publish_one(&open(&server.fresh_url(), 1), time), || Bare::new(&server).publish(1, 1, time));
+    let many = effort.against(
+        || work::publish_many(&open(&server.fresh_url(), 1), time),
+        || Bare::new(&server).publish(PRODUCERS, 1, time),
+    );
+    let batches = effort.against(
+        || work::publish_batches(&open(&server.fresh_url(), 1), time),
+        || Bare::new(&server).publish(1, BATCH, time),
+    );
+    vec![
+        Row::rates("postgres: publish one by one", "INSERT, 1 connection", &one).target(Target::Ratio(0.9)),
+        Row::rates("postgres: publish by 8 threads", "INSERT, 8 connections", &many).target(Target::Ratio(0.6)),
+        Row::rates("postgres: publish in batches of 256", "INSERT of 256", &batches).target(Target::Ratio(0.6)),
+    ]
+}
+
+fn drain(effort: &Effort) -> Vec<Row> {
+    let jobs = effort.drain() / 2;
+    let server = PostgresServer::durable();
+    let through_pulpo = |lanes| work::drain_all(&open(&server.fresh_url(), lanes), jobs);
+    let one = effort.against(|| through_pulpo(1), || Bare::new(&server).drain(1, jobs));
+    let eight = effort.against(|| through_pulpo(8), || Bare::new(&server).drain(8, jobs));
+    vec![
+        Row::rates("postgres: drain with 1 lane", "SKIP LOCKED and DELETE of 256, 1 connection", &one),
+        Row::rates("postgres: drain with 8 lanes", "SKIP LOCKED and DELETE of 256, 8 connections", &eight)
+            .target(Target::Ratio(0.6)),
+    ]
+}
+
+/// The transactions that an idle worker of eight lanes costs.
+fn idle(_: &Effort) -> Vec<Row> {
+    const SECONDS: u64 = 20;
+    let server = PostgresServer::with_settings(&["autovacuum=off"]);
+    let working = work::Working::start(&open(&server.fresh_url(), 8));
+    thread::sleep(Duration::from_secs(2));
+    let before = transactions(&server);
+    thread::sleep(Duration::from_secs(SECONDS));
+    // The look itself is one.
+    let all = transactions(&server) - before - 1;
+    working.stop();
+    let each = all as f64 / SECONDS as f64;
+    vec![Row::new("postgres: transactions of an idle worker, 8 lanes", "a second", each).target(Target::Below(1.0))]
+}
+
+fn transactions(server: &PostgresServer) -> i64 {
+    let said = server
+        .psql("SELECT pg_stat_clear_snapshot(); SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'");
+    said.lines().last().and_then(|line| line.parse().ok()).expect("a number")
+}
+
+/// A table with what a queue needs at least.
+struct Bare {
+    url: String,
+}
+
+const TABLE: &str = "DROP TABLE IF EXISTS bare;
+    CREATE TABLE bare(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, queue text NOT NULL,
+        state smallint NOT NULL DEFAULT 0, priority bigint NOT NULL, lease text, text text NOT NULL);
+    CREATE INDEX bare_ready ON bare(queue, priority, id) WHERE state = 0";
+
+impl Bare {
+    fn new(server: &PostgresServer) -> Self {
+        let bare = Self { url: server.url() };
+        bare.client(true).batch_execute(TABLE).expect("a table");
+        bare
+    }
+
+    fn client(&self, durable: bool) -> Client {
+        let mut client = Client::connect(&self.url, NoTls).expect("a connection");
+        if !durable {
+            client.batch_execute("SET synchronous_commit = off").expect("a setting");
+        }
+        client
+    }
+
+    fn publish(&self, connections: u64, batch: u64, time: Duration) -> f64 {
+        let started = Instant::now();
+        let rows: u64 = thread::scope(|scope| {
+            let publishing: Vec<_> =
+                (0..connections).map(|_| scope.spawn(|| self.publish_alone(batch, started, time))).collect();
+            publishing.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        rows as f64 / started.elapsed().as_secs_f64()
+    }
+
+    fn publish_alone(&self, batch: u64, started: Instant, time: Duration) -> u64 {
+        let mut client = self.client(true);
+        let one = client
+            .prepare("INSERT INTO bare(queue, priority, text) VALUES ('pulpo', 65536, $1) RETURNING id")
+            .expect("a statement");
+        let many = client
+            .prepare("INSERT INTO bare(queue, priority, text) SELECT 'pulpo', 65536, text FROM unnest($1::text[]) AS new(text) RETURNING id")
+            .expect("a statement");
+        let mut rows = 0;
+        while started.elapsed() < time {
+            if batch == 1 {
+                client.query(&one, &[&text(rows)]).expect("a row");
+            } else {
+                let texts: Vec<_> = (0..batch).map(|n| text(rows + n)).collect();
+                client.query(&many, &[&texts]).expect("rows");
+            }
+            rows += batch;
+        }
+        rows
+    }
+
+    fn drain(&self, connections: usize, jobs: u64) -> f64 {
+        let texts: Vec<_> = (0..jobs).map(text).collect();
+        let fill =
+            "INSERT INTO bare(queue, priority, text) SELECT 'pulpo', 65536, text FROM unnest($1::text[]) AS new(text)";
+        self.client(false).execute(fill, &[&texts]).expect("rows");
+        let started = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..connections {
+                scope.spawn(|| self.drain_alone());
+            }
+        });
+        jobs as f64 / started.elapsed().as_secs_f64()
+    }
+
+    fn drain_alone(&self) {
+        let mut client = self.client(false);
+        let claim = client
+            .prepare(
+                "UPDATE bare SET state = 2, lease = 'token' WHERE ctid = ANY (ARRAY(SELECT ctid FROM bare
+                    WHERE state = 0 AND queue = 'pulpo' ORDER BY priority, id LIMIT 256 FOR UPDATE SKIP LOCKED))
+                RETURNING id, text",
+            )
+            .expect("a statement");
+        let delete = client.prepare("DELETE FROM bare WHERE id = ANY ($1)").expect("a statement");
+        loop {
+            let rows = client.query(&claim, &[]).expect("rows");
+            let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+            if ids.is_empty() {
+                return;
+            }
+            client.execute(&delete, &[&ids]).expect("rows");
+        }
+    }
+}
+
+/// As long as the message of the same job.
+fn text(number: u64) -> String {
+    let body = serde_json::to_string(&Email::numbered(number)).expect("JSON");
+    format!("{{\"header\":{{\"request_type\":\"send_email\",\"priority\":65536}},\"body\":{body}}}")
+}

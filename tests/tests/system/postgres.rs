@@ -1,0 +1,339 @@
+//! The queue in PostgreSQL: what is said of it, on a server of its own.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pulpo::clock::SystemClock;
+use pulpo::queue::postgres::{Migrate, PostgresOptions, PostgresQueue, migrate};
+use pulpo::queue::{
+    DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, QueueAdapter as _, QueueError, Settlement,
+};
+use pulpo_tests::postgres::{Pooler, PostgresServer};
+use pulpo_tests::program::Sandbox;
+use pulpo_tests::{ids, wait};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+const LONG_LEASE_WORKER: &str = env!("CARGO_BIN_EXE_long_lease_worker");
+
+fn options(url: &str) -> PostgresOptions {
+    url.parse().expect("a URL")
+}
+
+fn connect(url: &str) -> PostgresQueue {
+    PostgresQueue::connect(options(url), Arc::new(SystemClock::new())).expect("a database")
+}
+
+fn message(text: &str) -> NewMessage {
+    NewMessage::new("mail", "type", text)
+}
+
+/// A command of a program on the queue of this URL.
+fn command(place: &Sandbox, program: &str, arguments: &[&str], url: &str) -> Command {
+    let mut command = place.command(program, arguments);
+    command.env("PULPO_QUEUE", url).env("RECORD", place.path("record"));
+    command
+}
+
+/// The time in a schema's messages, past everything that is reserved.
+fn schema_of(url: &str) -> String {
+    url.split_once("schema=")
+        .map(|(_, schema)| schema.split('&').next().unwrap_or_default().to_owned())
+        .expect("a schema")
+}
+
+#[test]
+fn a_client_of_any_language_publishes_in_its_own_transaction() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let schema = schema_of(&url);
+    let queue = connect(&url);
+    assert_eq!(server.psql(&format!("SELECT {schema}.publish('record', '{{\"number\": 1}}')")), "1");
+    // A transaction that is rolled back has published nothing.
+    let _ = server.psql(&format!("BEGIN; SELECT {schema}.publish('record', '{{\"number\": 2}}'); ROLLBACK"));
+    let header = r#"{"priority": -3, "delay": "2100-01-01T01:00:00+01:00", "trace": "abc"}"#;
+    let _ = server
+        .psql(&format!("SELECT {schema}.publish('record', '[1, 2]', '{header}', queue => 'side', notify => false)"));
+    let all = queue.list(&Filter::all()).expect("list");
+    assert_eq!(all.len(), 2);
+    let (last, first) = (&all[0], &all[1]);
+    assert_eq!(
+        (first.queue.as_str(), first.request_type.as_str(), first.state),
+        ("pulpo", "record", MessageState::Ready)
+    );
+    assert_eq!((last.queue.as_str(), last.priority.get(), last.state), ("side", 0, MessageState::Delayed));
+    assert_eq!(last.until.map(|until| until.to_rfc3339()).as_deref(), Some("2100-01-01T00:00:00+00:00"));
+    let wire: serde_json::Value = serde_json::from_slice(&last.text).expect("the wire form");
+    assert_eq!(wire["header"]["trace"], "abc");
+    assert_eq!(wire["body"], serde_json::json!({"payload": [1, 2]}));
+    for (wrong, expected) in [
+        ("publish('')", "expected a request type"),
+        ("publish('x', '{}', '[]')", "expected a JSON object as header"),
+        ("publish('x', '{}', '{}', queue => '')", "expected the name of a queue"),
+    ] {
+        let error = server.try_psql(&format!("SELECT {schema}.{wrong}")).expect_err(wrong);
+        assert!(error.contains(expected), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_caller_who_names_no_queue_hits_that_of_the_worker() {
+    let server = PostgresServer::shared();
+    let (url, place) = (server.fresh_url(), Sandbox::new());
+    let schema = schema_of(&url);
+    let worker = place.start(command(&place, WORKER, &["work"], &url));
+    let routes = || server.try_psql(&format!("SELECT queue, priority FROM {schema}.route WHERE request_type = 'say'"));
+    wait::until("the worker has said where its jobs go", || routes() == Ok("side|7".to_owned()));
+    // It is told at once, and runs it.
+    let _ = server.psql(&format!("SELECT {schema}.publish('say', '\"hello\"')"));
+    wait::until("the job has run", || place.record().contains("hello"));
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
+fn what_a_killed_worker_had_comes_back_in_seconds() {
+    let server = PostgresServer::start();
+    let pooler = Pooler::start(&server, 5);
+    for (url, limit) in [(server.fresh_url(), 12), (pooler.url("pooled"), 24)] {
+        let place = Sandbox::new();
+        let queue = connect(&url);
+        let text = r#"{"header": {"request_type": "hang"}, "body": {"payload": 600000}}"#;
+        let mut hang = NewMessage::new("pulpo", "hang", text);
+        hang.ttr = Duration::from_secs(3600);
+        queue.enqueue(vec![hang]).expect("enqueue");
+        let mut worker = place.start(command(&place, LONG_LEASE_WORKER, &["work"], &url));
+        wait::until("the job runs", || place.record().contains("asleep"));
+        let mut watcher = queue.consumer(&["elsewhere".to_owned()]).expect("a consumer");
+        worker.signal("KILL");
+        wait::until("it is dead", || worker.has_ended());
+        let began = Instant::now();
+        let back =
+            || queue.list(&Filter::all()).expect("list").pop().is_some_and(|one| one.state == MessageState::Ready);
+        assert!(wait::within(Duration::from_secs(limit), back), "at {url}");
+        let message = queue.list(&Filter::all()).expect("list").pop().expect("a message");
+        assert_eq!((message.attempts, message.abandoned), (1, 1), "after {:?}", began.elapsed());
+        assert!(watcher.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
+    }
+}
+
+#[test]
+fn a_worker_works_behind_a_pooler_of_transactions() {
+    let server = PostgresServer::shared();
+    let pooler = Pooler::start(&server, 2);
+    let (url, place) = (pooler.url("behind_a_pooler"), Sandbox::new());
+    let workers: Vec<_> = (0..2).map(|_| place.start(command(&place, WORKER, &["work"], &url))).collect();
+    let queue = connect(&url);
+    let texts = (0..300).map(|n| NewMessage::new("pulpo", "record", record(n)));
+    queue.enqueue(texts.collect()).expect("enqueue");
+    wait::until("all have run", || place.record().lines().count() == 300);
+    wait::until("all are gone", || queue.list(&Filter::all()).is_ok_and(|all| all.is_empty()));
+    workers.iter().for_each(|worker| worker.signal("TERM"));
+    workers.into_iter().for_each(|worker| assert_eq!(worker.end(), 0));
+    let left = server.psql("SELECT count(*) FROM behind_a_pooler.worker");
+    assert_eq!(
+        left,
+        "1",
+        "those that ended well are no workers any more: {}",
+        server.psql("SELECT * FROM behind_a_pooler.worker")
+    );
+}
+
+fn record(number: u64) -> String {
+    serde_json::json!({"header": {"request_type": "record"}, "body": {"number": number}}).to_string()
+}
+
+#[test]
+fn a_pooler_is_recognised_and_named() {
+    let server = PostgresServer::shared();
+    let pooler = Pooler::start(&server, 1);
+    let url = pooler.url("named").replace("&notify=false", "");
+    let error = PostgresQueue::connect(options(&url), Arc::new(SystemClock::new())).expect_err("refused");
+    let text = pulpo_text(&error);
+    assert!(text.contains("set `notify = false`"), "{text}");
+}
+
+fn pulpo_text(error: &QueueError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_without_its_password() {
+    let port = pulpo_tests::beanstalkd::free_port();
+    let url = format!("postgres://shop:hush@127.0.0.1:{port}/shop");
+    let error = PostgresQueue::connect(options(&url), Arc::new(SystemClock::new())).expect_err("nobody is there");
+    let text = pulpo_text(&error);
+    assert!(
+        error.is_transient() && text.contains(&format!("PostgreSQL at 127.0.0.1:{port}/shop, schema pulpo")),
+        "{text}"
+    );
+    let place = Sandbox::new();
+    let said = place.to_end(&mut command(&place, WORKER, &["list"], &url));
+    assert_eq!(said.code, 1);
+    for text in [&text, &said.err, &said.out, &format!("{error:?}")] {
+        assert!(!text.contains("hush"), "{text}");
+    }
+    let shown = place.to_end(&mut command(&place, WORKER, &["config"], &url));
+    assert!(shown.code == 0 && !shown.out.contains("hush"), "{}", shown.out);
+}
+
+#[test]
+fn a_statement_that_waits_for_a_lock_ends_in_time_and_harms_nothing() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let schema = schema_of(&url);
+    let queue = connect(&format!("{url}&statement_timeout=300ms"));
+    queue.enqueue(vec![message("before")]).expect("enqueue");
+    std::thread::scope(|scope| {
+        let locking =
+            scope.spawn(|| server.psql(&format!("BEGIN; LOCK TABLE {schema}.message; SELECT pg_sleep(3); COMMIT")));
+        let locked = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted";
+        wait::until("the table is locked", || server.psql(locked) != "0");
+        let began = Instant::now();
+        let error = queue.enqueue(vec![message("during")]).expect_err("it is locked");
+        assert!(began.elapsed() < Duration::from_secs(2), "after {:?}", began.elapsed());
+        assert!(error.is_transient(), "the server has said that it did nothing: {error:?}");
+        let _ = locking.join();
+    });
+    queue.enqueue(vec![message("after")]).expect("enqueue");
+    let texts: Vec<_> = queue.list(&Filter::all()).expect("list").into_iter().map(|one| one.text).collect();
+    assert_eq!(texts, [b"after".to_vec(), b"before".to_vec()]);
+}
+
+#[test]
+fn a_server_that_was_killed_loses_nothing_and_is_used_again() {
+    let mut server = PostgresServer::start();
+    let url = server.url();
+    let queue = connect(&url);
+    let kept = ids(queue.enqueue(vec![message("kept"), message("too")]).expect("enqueue"));
+    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    for _ in 0..3 {
+        server.kill();
+        let error = queue.enqueue(vec![message("nowhere")]).expect_err("it is down");
+        assert!(matches!(error, QueueError::Unavailable { .. } | QueueError::UnknownOutcome { .. }), "{error:?}");
+        server.restart();
+        wait::until("it is used again", || {
+            seat.dequeue(&DequeueFilter::all(), Duration::ZERO).is_ok_and(|taken| {
+                let Some(taken) = taken else { return false };
+                seat.settle(&taken.lease, &mut Settlement::rollback(Duration::ZERO, "again", false)).is_ok()
+            })
+        });
+    }
+    let mut there: Vec<_> = queue.list(&Filter::all()).expect("list").into_iter().map(|one| one.id).collect();
+    there.sort();
+    assert_eq!(there, kept);
+}
+
+#[test]
+fn tables_are_made_only_where_they_may_be() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let never = options(&url).migrate(Migrate::Never);
+    let clock = || Arc::new(SystemClock::new());
+    let error = PostgresQueue::connect(never.clone(), clock()).expect_err("there are no tables");
+    assert!(pulpo_text(&error).contains("run the command `migrate`"), "{error:?}");
+    let error = PostgresQueue::connect_existing(options(&url), clock()).expect_err("there is no queue");
+    assert!(matches!(error, QueueError::NoQueue { .. }), "{error:?}");
+    let place = Sandbox::new();
+    let printed = place.to_end(&mut command(&place, WORKER, &["migrate", "--print"], &url));
+    assert!(printed.out.contains("CREATE TABLE") && printed.out.contains(&schema_of(&url)), "{printed:?}");
+    for expected in ["made version 1 of the tables", "nothing to do"] {
+        let said = place.to_end(&mut command(&place, WORKER, &["migrate"], &url));
+        assert!(said.code == 0 && said.out.contains(expected), "{said:?}");
+    }
+    PostgresQueue::connect(never, clock()).expect("now there are");
+    // What was printed makes the same tables.
+    let other = server.fresh_url();
+    let printed = place.to_end(&mut command(&place, WORKER, &["migrate", "--print"], &other));
+    let _ = server.psql(&printed.out);
+    assert_eq!(migrate(&options(&other)).expect("nothing to do"), [0; 0]);
+}
+
+#[test]
+fn processes_that_start_together_make_the_tables_once() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| connect(&url).enqueue(vec![message("x")]).expect("enqueue"));
+        }
+    });
+    assert_eq!(connect(&url).list(&Filter::all()).expect("list").len(), 6);
+    assert_eq!(server.psql(&format!("SELECT count(*) FROM {}.migration", schema_of(&url))), "1");
+}
+
+#[test]
+fn an_old_program_goes_on_with_tables_that_only_grew_and_stops_at_others() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let schema = schema_of(&url);
+    let queue = connect(&url);
+    let grow = "ALTER TABLE SCHEMA.message ADD COLUMN later text; INSERT INTO SCHEMA.migration VALUES (7, 1)";
+    let _ = server.psql(&grow.replace("SCHEMA", &schema));
+    queue.enqueue(vec![message("old")]).expect("a program that was there before");
+    let mut seat = connect(&url).consumer(&["mail".to_owned()]).expect("one that came later");
+    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_some());
+    let _ = server.psql(&format!("INSERT INTO {schema}.migration VALUES (8, 8)"));
+    let error = PostgresQueue::connect(options(&url), Arc::new(SystemClock::new())).expect_err("too new");
+    assert!(matches!(error, QueueError::NewerVersion { found: 8, known: 1, .. }), "{error:?}");
+    wait::until("a consumer hears of it", || {
+        let taken = seat.dequeue(&DequeueFilter::all(), Duration::ZERO);
+        matches!(taken, Err(QueueError::NewerVersion { .. }))
+    });
+}
+
+#[test]
+fn tables_of_others_are_left_alone() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let schema = schema_of(&url);
+    let _ = server.psql(&format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.message(subject text)"));
+    let error = PostgresQueue::connect(options(&url), Arc::new(SystemClock::new())).expect_err("not ours");
+    assert!(matches!(error, QueueError::NotAQueue { .. }), "{error:?}");
+}
+
+#[test]
+fn what_postgresql_cannot_keep_is_refused_alone() {
+    let server = PostgresServer::shared();
+    let queue = connect(&server.fresh_url());
+    let error = queue.enqueue(vec![message("fine"), message("a\0b")]).expect_err("NUL");
+    assert!(matches!(error, QueueError::Rejected { .. }), "{error:?}");
+    let error = queue.enqueue(vec![NewMessage::new("a\nb", "type", "x")]).expect_err("a name");
+    assert!(matches!(error, QueueError::BadQueueName { .. }), "{error:?}");
+    assert!(queue.list(&Filter::all()).expect("list").is_empty(), "a batch is kept whole or not at all");
+    queue.enqueue(vec![NewMessage::new("mail", "t\0ype", "x")]).expect("a type is only a word here");
+    // A reason may be anything.
+    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let taken = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
+    seat.settle(&taken.lease, &mut Settlement::bury("a\0b 世界", true)).expect("buried");
+    let buried = queue.list(&Filter::all()).expect("list").pop().expect("it is there");
+    assert_eq!(buried.last_error.as_deref(), Some("a\u{FFFD}b 世界"));
+}
+
+#[test]
+fn a_batch_larger_than_one_statement_is_kept_whole() {
+    let server = PostgresServer::shared();
+    let queue = connect(&server.fresh_url());
+    let many: Vec<_> = (0..20_001).map(|n| message(&n.to_string())).collect();
+    assert_eq!(queue.enqueue(many).expect("enqueue").len(), 20_001);
+    assert_eq!(queue.stats().expect("stats").total(), 20_001);
+    // By their bytes too.
+    let large: Vec<_> = (0..3).map(|_| message(&"x".repeat(20 << 20))).collect();
+    assert_eq!(queue.enqueue(large).expect("enqueue").len(), 3);
+    assert_eq!(queue.delete(&Filter::all()).expect("delete"), 20_004);
+}
+
+#[test]
+fn a_publication_from_within_an_async_program_is_no_panic() {
+    let server = PostgresServer::shared();
+    let queue = connect(&server.fresh_url());
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
+    runtime.block_on(async { queue.enqueue(vec![message("x")]).expect("enqueue") });
+    assert_eq!(queue.list(&Filter::all()).expect("list").len(), 1);
+}
