@@ -3,7 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 /// Says after how many bytes, counted in both directions together, each
 /// connection is cut; the first one is number 0.
@@ -96,6 +97,110 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, left: &Mutex<u64>) {
         if to.write_all(&buffer[..allowed]).is_err() || *left == 0 {
             return;
         }
+    }
+}
+
+/// How a slow line behaves, in each direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    delay: Duration,
+    bytes_per_second: Option<u32>,
+}
+
+impl Line {
+    /// One that is not slow yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is sent arrives this much later.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// No more than this goes through.
+    #[must_use]
+    pub fn bytes_per_second(mut self, bytes: u32) -> Self {
+        self.bytes_per_second = Some(bytes);
+        self
+    }
+
+    /// Such a line to the server at this port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// If it cannot listen.
+    #[must_use]
+    pub fn start(self, upstream: u16) -> SlowProxy {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let proxy = SlowProxy { port: listener.local_addr().expect("its address").port(), over: Arc::default() };
+        let over = proxy.over.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream));
+                if let (Ok(client), Ok(server)) = (client, server) {
+                    self.forward(&client, &server);
+                    self.forward(&server, &client);
+                }
+            }
+        });
+        proxy
+    }
+
+    /// One thread reads, and another writes when it is time.
+    fn forward(self, from: &TcpStream, to: &TcpStream) {
+        let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
+        let _ = to.set_nodelay(true);
+        let (read, pieces) = mpsc::channel::<(Instant, Vec<u8>)>();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 16 * 1024];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                if read.send((Instant::now() + self.delay, buffer[..count].to_vec())).is_err() {
+                    return;
+                }
+                // Else the whole transfer would be in memory here, and fast.
+                if let Some(bytes) = self.bytes_per_second {
+                    std::thread::sleep(Duration::from_secs_f64(count as f64 / f64::from(bytes)));
+                }
+            }
+        });
+        std::thread::spawn(move || {
+            for (at, piece) in pieces {
+                std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                if to.write_all(&piece).is_err() {
+                    break;
+                }
+            }
+            let _ = to.shutdown(Shutdown::Both);
+        });
+    }
+}
+
+/// Forwards connections over a slow line until it is dropped.
+#[derive(Debug)]
+pub struct SlowProxy {
+    port: u16,
+    over: Arc<AtomicBool>,
+}
+
+impl SlowProxy {
+    /// Where it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for SlowProxy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 

@@ -1,7 +1,10 @@
 //! The queue at a beanstalkd server: what only it has to cope with.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod deaths;
 mod faults;
+mod inspection;
 mod other_programs;
 mod publish_in;
+mod slow;
 mod witness;

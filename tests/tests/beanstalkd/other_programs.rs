@@ -18,16 +18,16 @@ use pulpo_tests::ids;
 use pulpo_tests::touch;
 use tempfile::TempDir;
 
-fn queue_at(server: &BeanstalkdServer) -> BeanstalkdQueue {
+pub(crate) fn queue_at(server: &BeanstalkdServer) -> BeanstalkdQueue {
     let options = BeanstalkdOptions::new("localhost").port(server.port());
     BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap()
 }
 
 /// Another program, in whatever language.
-struct Other(TcpStream);
+pub(crate) struct Other(TcpStream);
 
 impl Other {
-    fn new(server: &BeanstalkdServer) -> Self {
+    pub(crate) fn new(server: &BeanstalkdServer) -> Self {
         let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         Self(socket)
@@ -45,7 +45,7 @@ impl Other {
     }
 
     /// The text that follows the answer.
-    fn ask(&mut self, words: &str) -> String {
+    pub(crate) fn ask(&mut self, words: &str) -> String {
         let line = self.say(words.as_bytes());
         let bytes: usize = line.split(' ').next_back().unwrap().parse().unwrap_or_else(|_| panic!("{line}"));
         let mut text = vec![0; bytes + 2];
@@ -245,7 +245,7 @@ fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
 }
 
 /// Publishes a message to the tube `mail` and buries it for this reason.
-fn bury(queue: &BeanstalkdQueue, reason: &str) -> MessageId {
+pub(crate) fn bury(queue: &BeanstalkdQueue, reason: &str) -> MessageId {
     let text = format!(r#"{{"header": {{"request_type": "{}"}}, "body": null}}"#, &reason[..1]);
     let id = queue.enqueue(vec![NewMessage::new("mail", "type", text)]).unwrap().remove(0).id;
     let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();

@@ -36,6 +36,17 @@ const MOST_LOOKUPS: usize = 8;
 #[cfg(unix)]
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// How much of what is written the system keeps, about: the rest waits in the
+/// write, where it is seen to move.
+#[cfg(unix)]
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// How much of what was written may still be on its way, and how fast it is at
+/// least, in bytes and bytes a second: the server cannot answer before it has
+/// it all.
+const ON_ITS_WAY: usize = 512 * 1024;
+const SLOWEST: usize = 256 * 1024;
+
 /// A connection. To drop it closes it, and the server makes ready again what was
 /// reserved through it.
 #[derive(Debug)]
@@ -48,6 +59,8 @@ pub(super) struct Connection {
     response_timeout: Duration,
     /// Of the socket, now.
     read_timeout: Duration,
+    /// Bytes that were written since the last answer.
+    unanswered: usize,
     using: Option<String>,
 }
 
@@ -87,7 +100,7 @@ impl Connection {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Fault::Silent(time),
             _ => Fault::Unreachable(error.to_string()),
         })?;
-        let prepared = socket.set_nodelay(true).and_then(|()| keep_alive(&socket));
+        let prepared = socket.set_nodelay(true).and_then(|()| prepare(&socket));
         prepared.and_then(|()| socket.set_write_timeout(Some(time))).map_err(unreachable)?;
         let mut connection = Self {
             socket: BufReader::with_capacity(16 * 1024, socket),
@@ -96,6 +109,7 @@ impl Connection {
             ended: false,
             response_timeout,
             read_timeout: Duration::ZERO,
+            unanswered: 0,
             using: None,
         };
         let mut hello = Commands::new();
@@ -133,6 +147,7 @@ impl Connection {
             return Err(Fault::Dropped("it was given up".to_owned()));
         }
         self.owed += commands.len();
+        self.unanswered = self.unanswered.saturating_add(commands.bytes().len());
         self.socket.get_mut().write_all(commands.bytes()).map_err(|error| {
             self.ended = true;
             ended(&error, self.response_timeout)
@@ -159,6 +174,13 @@ impl Connection {
         if self.ended || self.owed == 0 {
             return Err(Fault::Dropped("it was given up".to_owned()));
         }
+        let on_its_way = self.unanswered.min(ON_ITS_WAY);
+        let time = time
+            + if on_its_way < SLOWEST / 8 {
+                Duration::ZERO
+            } else {
+                Duration::from_secs_f64(on_its_way as f64 / SLOWEST as f64)
+            };
         if self.read_timeout != time {
             self.socket.get_ref().set_read_timeout(Some(time)).map_err(unreachable)?;
             self.read_timeout = time;
@@ -166,6 +188,7 @@ impl Connection {
         let fault = match self.reading.next(&mut self.socket) {
             Ok(answer) => {
                 self.owed -= 1;
+                self.unanswered = 0;
                 return Ok(answer);
             }
             Err(ReadError::Socket(error)) => ended(&error, time),
@@ -262,9 +285,10 @@ fn addresses(server: &Server) -> Result<Vec<SocketAddr>, Fault> {
 }
 
 #[cfg(unix)]
-fn keep_alive(socket: &TcpStream) -> io::Result<()> {
+fn prepare(socket: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;
 
+    sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER)?;
     sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepidle(socket, KEEPALIVE)?;
     sockopt::set_tcp_keepintvl(socket, KEEPALIVE / 6)?;
@@ -273,7 +297,7 @@ fn keep_alive(socket: &TcpStream) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn keep_alive(_: &TcpStream) -> io::Result<()> {
+fn prepare(_: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use super::burial_notes::{self, Note};
 use super::connection::Connection;
 use super::consumer::number;
 use super::fault::Fault;
-use super::job::{self, JobStats};
+use super::job::{self, JobStats, TubeStats};
 use super::limits::{REASONS_TUBE, is_own};
 use super::look::{all_tube_stats, ask_each, job_stats, read_job, texts, tubes};
 use super::protocol::{Answer, Commands};
@@ -247,26 +247,63 @@ impl Top {
 fn some_jobs(connection: &mut Connection) -> Result<Vec<(u64, JobStats)>, Fault> {
     let mut all = tubes(connection, &Filter::all())?;
     all.push(REASONS_TUBE.to_owned());
-    let filled = all_tube_stats(connection, all)?;
-    let mut ids = Vec::new();
-    for (tube, stats) in filled.into_iter().filter(|(_, stats)| stats.jobs != [0; 4]).take(MOST_TUBES) {
-        let mut commands = Commands::new();
-        commands.use_tube(&tube);
-        let states = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
-        let states = states.into_iter().filter(|state| stats.jobs[*state as usize] > 0);
-        let asked = states.map(|state| commands.peek_first(state.as_str()).len()).count();
-        connection.now_uses(&tube);
-        connection.send(&commands)?;
-        connection.answer()?.expect(&Answer::Using)?;
-        for _ in 0..asked {
-            ids.extend(connection.answer()?.peeked()?.map(|(id, _)| id));
-        }
-    }
+    let mut filled = all_tube_stats(connection, all)?;
+    filled.retain(|(_, stats)| stats.jobs != [0; 4]);
+    filled.truncate(MOST_TUBES);
+    let ids = first_ids(connection, &filled, [true; 4])?;
     let mut jobs = Vec::new();
     for id in ids {
         jobs.extend(job_stats(connection, id)?.map(|job| (id, job)));
     }
     Ok(jobs)
+}
+
+/// The ids of the jobs that the filter may mean, the newest first, if there is
+/// one at most of each state in each tube: those the server shows.
+fn only_ones(connection: &mut Connection, filter: &Filter) -> Result<Option<Vec<u64>>, Fault> {
+    // A list of all goes through the ids: it removes what is left over.
+    if filter.states.is_empty() {
+        return Ok(None);
+    }
+    let wanted = MessageState::ALL.map(|state| filter.has_state(state));
+    let tubes = tubes(connection, filter)?;
+    let filled = all_tube_stats(connection, tubes)?;
+    let [ready, delayed, _, buried] = wanted;
+    let shown = [ready, delayed, false, buried];
+    let few = |(_, stats): &(String, TubeStats)| {
+        stats.jobs.iter().zip(wanted).zip(shown).all(|((count, wanted), shown)| !wanted || *count <= u64::from(shown))
+    };
+    if filled.len() > MOST_TUBES || !filled.iter().all(few) {
+        return Ok(None);
+    }
+    let mut ids = first_ids(connection, &filled, wanted)?;
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(Some(ids))
+}
+
+/// The first job of each of these states in each of these tubes.
+fn first_ids(
+    connection: &mut Connection,
+    filled: &[(String, TubeStats)],
+    wanted: [bool; 4],
+) -> Result<Vec<u64>, Fault> {
+    let mut ids = Vec::new();
+    for (tube, stats) in filled {
+        let mut commands = Commands::new();
+        commands.use_tube(tube);
+        for (state, word) in [(0, "ready"), (1, "delayed"), (3, "buried")] {
+            if wanted[state] && stats.jobs[state] > 0 {
+                commands.peek_first(word);
+            }
+        }
+        connection.now_uses(tube);
+        connection.send(&commands)?;
+        connection.answer()?.expect(&Answer::Using)?;
+        for _ in 1..commands.len() {
+            ids.extend(connection.answer()?.peeked()?.map(|(id, _)| id));
+        }
+    }
+    Ok(ids)
 }
 
 /// The messages with these ids that fit the filter, the newest first.
@@ -397,6 +434,10 @@ pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned
     let mut scanned = Scanned::default();
     if missing == 0 || limit == 0 {
         return Ok(scanned);
+    }
+    if let Some(ids) = only_ones(connection, wish.filter)? {
+        let found = named(connection, &ids, wish)?;
+        return Ok(Scanned { found, ..Scanned::default() });
     }
     let top = Top::ask(connection)?;
     let mut notes = Notes::default();

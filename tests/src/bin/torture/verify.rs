@@ -261,25 +261,38 @@ impl Look<'_> {
         self.queue != scene::Kind::Beanstalkd
     }
 
-    /// Attempts without a run: their workers died before they came to it.
+    /// Attempts without a run: their workers died, or stood still, before they
+    /// came to it. One such trouble costs a job one attempt, and no more.
     fn unseen(&mut self, count: u32, since: u64, next: &Run) {
         self.report.unseen += u64::from(count);
-        if !self.troubled(since, next.start) {
+        let troubles = self.troubles(since, next.start);
+        if u64::from(count) > troubles {
             self.report.attempts_wrong += 1;
-            self.wrong.push(format!("{count} attempts more than its runs, and no kill explains them"));
+            self.wrong
+                .push(format!("{count} attempts more than its runs, and {troubles} kills and pauses in that time"));
         }
     }
 
     /// Whether anything happened in this time that ends leases.
     fn troubled(&self, since: u64, until: u64) -> bool {
+        self.troubles(since, until) > 0
+    }
+
+    /// How often in this time all leases of a process, or of the server, ended.
+    fn troubles(&self, since: u64, until: u64) -> u64 {
         let (since, until) = (since.saturating_sub(SLACK), until + SLACK);
         let near = |at: u64| since <= at && at <= until;
-        let troubled = |life: &Life| {
-            life.faults.iter().any(|(at, _)| near(*at))
-                || life.died() && (near(life.last) || life.gone.is_some_and(|(at, _)| near(at)))
-                || life.stalls.iter().any(|(from, to)| *from <= until && *to >= since)
+        let of_life = |life: &Life| {
+            let died = life.died() && (near(life.last) || life.gone.is_some_and(|(at, _)| near(at)));
+            // A kill is both a fault and a death.
+            let faults = life.faults.iter().filter(|(at, fault)| near(*at) && !(died && *fault == Fault::Kill)).count();
+            let stalls = life.stalls.iter().filter(|(from, to)| *from <= until && *to >= since).count();
+            u64::from(died) + faults.max(stalls) as u64
         };
-        self.history.processes.values().any(troubled) || self.server_killed(since, until)
+        let lives: u64 = self.history.processes.values().map(of_life).sum();
+        let in_time = |(at, gone): &&(u64, u64)| since <= *gone + SLACK && *at <= until + SLACK;
+        let kills = self.history.server_kills.iter().filter(in_time).count();
+        lives + kills as u64
     }
 
     fn life(&self, run: &Run) -> Option<&Life> {

@@ -756,7 +756,7 @@ impl State {
         let number = self.held.get(&id).filter(|held| held.token == lease.token)?.settling?;
         let entry = self.calls.get_mut(&number)?;
         let Call::Ask(asking) = &mut entry.call else { return None };
-        asking.left = false;
+        (asking.left, entry.fault) = (false, None);
         Some((asking.about.as_ref()?.2, number, entry.wakes.clone()))
     }
 
@@ -789,7 +789,7 @@ impl State {
     fn tell(&mut self, fault: &Fault) {
         for entry in self.calls.values_mut() {
             let open = match &entry.call {
-                Call::Ask(asking) => asking.missing > 0,
+                Call::Ask(asking) => asking.missing > 0 && !asking.left,
                 Call::Wait(waiting) => waiting.job.is_none(),
             };
             if open {

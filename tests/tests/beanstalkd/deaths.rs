@@ -1,0 +1,156 @@
+//! What the death of a worker costs: the job that killed it one attempt, those
+//! in hand one at most, and others none. With real processes.
+//!
+//! `PULPO_DEATHS=20` repeats the aborting job that often with each number of
+//! lanes.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait::{until, within};
+use serde_json::Value;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_crashing_worker");
+
+fn publish(place: &Sandbox, arguments: &[&str]) {
+    let said = place.run(WORKER, &[&["publish"], arguments].concat());
+    assert_eq!(said.code, 0, "{}", said.err);
+}
+
+fn listed(place: &Sandbox) -> Vec<Value> {
+    let said = place.run(WORKER, &["list", "--json", "--limit", "0"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    serde_json::from_str(&said.out).expect("JSON")
+}
+
+fn lines(place: &Sandbox, word: &str) -> usize {
+    place.record().lines().filter(|line| line.starts_with(word)).count()
+}
+
+/// Starts workers with so many lanes, one after the other, until one of them
+/// does not die. How many did.
+fn supervise(place: &Sandbox, lanes: &str) -> usize {
+    for deaths in 0..10 {
+        let mut worker = place.start(place.command(WORKER, &["work", "--concurrency", lanes]));
+        let over = || worker.has_ended() || listed(place).iter().all(|message| message["state"] == "buried");
+        assert!(within(Duration::from_secs(60), over), "{:?}\n{}", listed(place), place.log());
+        if !worker.has_ended() {
+            worker.signal("TERM");
+            assert_eq!(worker.end(), 0);
+            return deaths;
+        }
+    }
+    panic!("it has no end: {:?}\n{}", listed(place), place.log());
+}
+
+/// While other workers are idle at the server, and take over.
+fn aborts_exactly_max_attempts_times(lanes: &str) {
+    let times: usize = std::env::var("PULPO_DEATHS").map_or(2, |times| times.parse().expect("a number"));
+    let place = Sandbox::with_beanstalkd();
+    for round in 1..=times {
+        publish(&place, &["abort", "--body", "{}"]);
+        assert_eq!(supervise(&place, lanes), 3, "round {round}: {}", place.record());
+        assert_eq!(lines(&place, "abort"), 3 * round, "round {round}");
+        let buried = listed(&place);
+        let reason = buried[0]["last_error"].as_str().expect("a reason");
+        assert!(reason.starts_with("its worker died 3 times"), "round {round}: {reason}");
+    }
+}
+
+#[test]
+fn a_job_that_kills_its_worker_of_1_lane_runs_exactly_max_attempts_times() {
+    aborts_exactly_max_attempts_times("1");
+}
+
+#[test]
+fn a_job_that_kills_its_worker_of_4_lanes_runs_exactly_max_attempts_times() {
+    aborts_exactly_max_attempts_times("4");
+}
+
+#[test]
+fn a_job_that_kills_its_worker_of_16_lanes_runs_exactly_max_attempts_times() {
+    aborts_exactly_max_attempts_times("16");
+}
+
+#[test]
+fn a_job_that_kills_its_worker_of_64_lanes_runs_exactly_max_attempts_times() {
+    aborts_exactly_max_attempts_times("64");
+}
+
+#[test]
+fn a_job_that_may_run_once_runs_once_though_its_worker_dies() {
+    let place = Sandbox::with_beanstalkd();
+    publish(&place, &["abort_once", "--body", "{}"]);
+    assert_eq!(supervise(&place, "16"), 1);
+    assert_eq!(lines(&place, "abort_once"), 1);
+}
+
+/// Many idle lanes wait beside the one that has the job.
+#[test]
+fn a_job_in_hand_at_a_kill_loses_one_attempt_however_many_lanes_are_idle() {
+    let place = Sandbox::with_beanstalkd();
+    publish(&place, &["held", "--body", r#"{"name": "job", "then": "ok"}"#]);
+    for attempt in 1..=3 {
+        let mut worker = place.start(place.command(WORKER, &["work", "--concurrency", "64"]));
+        until("it has begun", || place.record().contains(&format!("job begun {attempt}\n")));
+        assert!(!worker.has_ended());
+        worker.signal("KILL");
+        worker.end();
+        let left = listed(&place);
+        assert_eq!((&left[0]["attempts"], &left[0]["state"]), (&attempt.into(), &"ready".into()), "{left:?}");
+    }
+}
+
+#[test]
+fn jobs_in_hand_lose_one_attempt_at_a_kill_and_those_that_wait_lose_none() {
+    let place = Sandbox::with_beanstalkd();
+    for number in 0..6 {
+        publish(&place, &["held", "--body", &format!(r#"{{"name": "job{number}", "then": "ok"}}"#)]);
+    }
+    for kill in 1..=2 {
+        let worker = place.start(place.command(WORKER, &["work", "--concurrency", "4"]));
+        until("four have begun", || lines(&place, "job") == 4 * kill);
+        worker.signal("KILL");
+        worker.end();
+    }
+    let attempts: Vec<u64> = listed(&place).iter().rev().filter_map(|message| message["attempts"].as_u64()).collect();
+    assert_eq!(attempts, [2, 2, 2, 2, 0, 0]);
+}
+
+#[test]
+fn another_worker_takes_over_what_a_killed_one_had_and_nothing_is_lost() {
+    let place = Sandbox::with_beanstalkd();
+    publish(&place, &["innocent", "--body", "20", "--count", "200"]);
+    let survivor = place.start(place.command(WORKER, &["work", "--concurrency", "4"]));
+    for _ in 0..4 {
+        let victim = place.start(place.command(WORKER, &["work", "--concurrency", "16"]));
+        let before = lines(&place, "innocent");
+        until("some are done", || lines(&place, "innocent") > before + 10);
+        victim.signal("KILL");
+        victim.end();
+    }
+    until("all are done", || listed(&place).is_empty());
+    let record = place.record();
+    let done: HashSet<_> = record.lines().filter(|line| line.starts_with("innocent")).collect();
+    assert_eq!(done.len(), 200);
+    survivor.signal("TERM");
+    assert_eq!(survivor.end(), 0);
+}
+
+#[test]
+fn a_stopped_worker_gives_back_what_it_has_uncounted() {
+    let place = Sandbox::with_beanstalkd();
+    publish(&place, &["held", "--body", r#"{"name": "job", "then": "ok"}"#]);
+    for _ in 0..2 {
+        let mut command = place.command(WORKER, &["work", "--concurrency", "16"]);
+        command.env("PULPO_SHUTDOWN_GRACE", "100ms");
+        let begun = lines(&place, "job begun");
+        let worker = place.start(command);
+        until("it has begun", || lines(&place, "job begun") > begun);
+        worker.signal("TERM");
+        worker.end();
+        let left = listed(&place);
+        assert_eq!((left[0]["attempts"].as_u64(), left[0]["abandoned"].as_u64()), (Some(0), Some(0)), "{left:?}");
+    }
+}

@@ -1,0 +1,214 @@
+//! Looking at a server with many ids, many tubes, or little patience.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pulpo::clock::SystemClock;
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::{
+    DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, QueueAdapter as _, QueueError, Settlement,
+};
+use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
+use pulpo_tests::ids;
+use pulpo_tests::wait::until;
+use tempfile::TempDir;
+
+use crate::other_programs::{Other, bury, queue_at};
+
+/// A queue whose lists reach no further than this many ids.
+fn short_sighted(server: &BeanstalkdServer, ids: u64) -> BeanstalkdQueue {
+    let options = BeanstalkdOptions::new("localhost").port(server.port()).max_scanned_ids(ids);
+    BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap()
+}
+
+/// Gives so many ids, and leaves nothing behind.
+fn use_up_ids(queue: &BeanstalkdQueue, count: usize) {
+    for _ in 0..count.div_ceil(5000) {
+        let put =
+            ids(queue.enqueue((0..5000.min(count)).map(|_| NewMessage::new("gone", "t", "{}")).collect()).unwrap());
+        assert_eq!(queue.delete(&Filter::all().ids(put)).unwrap(), 5000.min(count) as u64);
+    }
+}
+
+#[test]
+fn what_a_list_does_not_reach_is_said_and_kick_and_purge_reach_it() {
+    let server = BeanstalkdServer::start();
+    let queue = short_sighted(&server, 1000);
+    let old = bury(&queue, "old");
+    use_up_ids(&queue, 2000);
+    let new = bury(&queue, "new");
+    let survey = queue.survey(&Filter::all().state(MessageState::Buried), true).unwrap();
+    assert_eq!((survey.messages.len(), survey.unseen), (1, 1));
+    assert_eq!(survey.messages[0].id, new);
+    assert!(queue.peek(&old).unwrap().is_some(), "by its id it is found");
+
+    assert_eq!(queue.kick(&Filter::all()).unwrap(), 2, "each of them");
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
+    for _ in 0..2 {
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).unwrap().unwrap();
+        consumer.settle(&delivery.lease, &mut Settlement::bury("again", true)).unwrap();
+    }
+    assert_eq!(queue.delete(&Filter::all().queue("mail").state(MessageState::Buried)).unwrap(), 2);
+    assert!(queue.stats().unwrap().counts.is_empty());
+    assert_eq!(queue.survey(&Filter::all(), true).unwrap().unseen, 0);
+}
+
+#[test]
+fn purge_reaches_ready_and_delayed_messages_that_no_list_shows() {
+    let server = BeanstalkdServer::start();
+    let queue = short_sighted(&server, 1000);
+    let mut delayed = NewMessage::new("mail", "type", "{}");
+    delayed.delay = Some(chrono::Utc::now() + chrono::TimeDelta::hours(1));
+    let ready = NewMessage::new("mail", "type", "{}");
+    queue.enqueue(vec![ready.clone(), delayed.clone(), ready, delayed]).unwrap();
+    use_up_ids(&queue, 2000);
+    assert_eq!(queue.survey(&Filter::all().queue("mail"), false).unwrap().unseen, 4);
+    assert_eq!(queue.delete(&Filter::all().queue("mail")).unwrap(), 4);
+    assert!(queue.stats().unwrap().counts.is_empty());
+}
+
+#[test]
+fn the_only_message_of_a_state_is_found_however_old_it_is() {
+    let server = BeanstalkdServer::start();
+    let queue = short_sighted(&server, 1000);
+    let old = bury(&queue, "old");
+    use_up_ids(&queue, 2000);
+    let survey = queue.survey(&Filter::all().state(MessageState::Buried), true).unwrap();
+    assert_eq!((survey.unseen, survey.messages.len()), (0, 1));
+    assert_eq!((&survey.messages[0].id, survey.messages[0].last_error.as_deref()), (&old, Some("old")));
+}
+
+#[test]
+fn a_kick_never_makes_a_delayed_message_ready() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    let mut delayed = NewMessage::new("mail", "type", "{}");
+    delayed.delay = Some(chrono::Utc::now() + chrono::TimeDelta::hours(1));
+    for _ in 0..100 {
+        bury(&queue, "fatal");
+    }
+    queue.enqueue(vec![delayed]).unwrap();
+    let kicked: u64 = std::thread::scope(|scope| {
+        let kicks: Vec<_> = (0..4).map(|_| scope.spawn(|| queue.kick(&Filter::all()).unwrap())).collect();
+        kicks.into_iter().map(|kick| kick.join().unwrap()).sum()
+    });
+    let counts = queue.stats().unwrap().counts.remove(0);
+    assert_eq!((kicked, counts.ready, counts.delayed, counts.buried), (100, 100, 1, 0));
+}
+
+#[test]
+fn a_list_finds_all_after_restarts_of_a_server_with_a_log() {
+    let folder = TempDir::new().unwrap();
+    let mut server = Options::new().binlog(folder.path()).start();
+    let queue = queue_at(&server);
+    let first = bury(&queue, "first");
+    use_up_ids(&queue, 5000);
+    let second = bury(&queue, "second");
+    let listed = |queue: &BeanstalkdQueue| {
+        let survey = queue.survey(&Filter::all(), true).unwrap();
+        assert_eq!(survey.unseen, 0);
+        survey
+            .messages
+            .into_iter()
+            .map(|message| (message.id, message.last_error.unwrap_or_default()))
+            .collect::<Vec<_>>()
+    };
+    let expected = [(second, "second".to_owned()), (first, "first".to_owned())];
+    assert_eq!(listed(&queue), expected);
+    for _ in 0..2 {
+        server.kill();
+        server.restart();
+        assert_eq!(listed(&queue_at(&server)), expected);
+    }
+    let third = bury(&queue_at(&server), "third");
+    assert_eq!(listed(&queue_at(&server))[0], (third, "third".to_owned()));
+}
+
+#[test]
+fn inspection_puts_nothing_so_a_draining_server_can_be_emptied() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    let buried = bury(&queue, "fatal");
+    let kept = ids(queue.enqueue((0..3).map(|_| NewMessage::new("mail", "type", "{}")).collect()).unwrap());
+    server.signal("USR1");
+    until("it drains", || {
+        matches!(queue.enqueue(vec![NewMessage::new("mail", "type", "{}")]), Err(QueueError::Draining { .. }))
+    });
+    let puts = || {
+        let stats = Other::new(&server).ask("stats");
+        stats.lines().find_map(|line| line.strip_prefix("cmd-put: ")).unwrap().parse::<u64>().unwrap()
+    };
+    let before = puts();
+    assert_eq!(queue.list(&Filter::all()).unwrap().len(), 4);
+    assert_eq!(queue.peek(&buried).unwrap().unwrap().last_error.as_deref(), Some("fatal"));
+    assert_eq!(queue.delete(&Filter::all().id(kept[0].clone())).unwrap(), 1);
+    assert_eq!(queue.kick(&Filter::all().request_type("f")).unwrap(), 1);
+    assert_eq!(queue.stats().unwrap().total(), 3);
+    assert_eq!(queue.delete(&Filter::all().queue("mail")).unwrap(), 3);
+    assert_eq!(puts(), before);
+}
+
+#[test]
+fn what_is_looked_at_keeps_no_publication_waiting() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    let buried = bury(&queue, "the oldest note");
+    bury(&queue, "another");
+    use_up_ids(&queue, 20_000);
+    std::thread::scope(|scope| {
+        let looks: Vec<_> = (0..16).map(|_| scope.spawn(|| queue.peek(&buried).unwrap().unwrap().last_error)).collect();
+        let started = Instant::now();
+        queue.enqueue(vec![NewMessage::new("mail", "type", "{}")]).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+        for look in looks {
+            assert_eq!(look.join().unwrap().as_deref(), Some("the oldest note"));
+        }
+    });
+}
+
+#[test]
+fn a_deletion_by_queue_fetches_no_text() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    queue.enqueue((0..200).map(|_| NewMessage::new("mail", "type", "x".repeat(60_000))).collect()).unwrap();
+    let before = Other::new(&server).ask("stats");
+    assert_eq!(queue.survey(&Filter::all().queue("mail"), false).unwrap().messages.len(), 200);
+    assert_eq!(queue.delete(&Filter::all().queue("mail")).unwrap(), 200);
+    let after = Other::new(&server).ask("stats");
+    let peeks = |stats: &str| stats.lines().find(|line| line.starts_with("cmd-peek: ")).unwrap().to_owned();
+    assert_eq!(peeks(&after), peeks(&before));
+}
+
+#[test]
+fn a_thousand_tubes_are_counted_in_few_round_trips() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    queue.enqueue((0..1000).map(|tube| NewMessage::new(format!("tube{tube}"), "type", "{}")).collect()).unwrap();
+    let started = Instant::now();
+    let stats = queue.stats().unwrap();
+    assert_eq!((stats.counts.len(), stats.total()), (1000, 1000));
+    assert!(stats.counts.iter().all(|counts| counts.oldest_ready.is_some()));
+    assert!(started.elapsed() < Duration::from_secs(1), "it took {:?}", started.elapsed());
+    let own = queue.stats_of(&["tube7".to_owned()]).unwrap();
+    assert_eq!((own.counts.len(), own.counts[0].queue.as_str()), (1, "tube7"));
+}
+
+#[test]
+fn a_list_goes_through_a_quarter_of_a_million_ids_soon() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    let buried = bury(&queue, "the first of all");
+    for _ in 0..50 {
+        queue.enqueue((0..5000).map(|_| NewMessage::new("mail", "type", "{}")).collect()).unwrap();
+    }
+    let started = Instant::now();
+    let found = queue.list(&Filter::all().state(MessageState::Buried)).unwrap();
+    let listed = started.elapsed();
+    assert_eq!((found.len(), found[0].last_error.as_deref()), (1, Some("the first of all")));
+    let started = Instant::now();
+    assert_eq!(queue.kick(&Filter::all()).unwrap(), 1);
+    let kicked = started.elapsed();
+    assert!(queue.peek(&buried).unwrap().is_some_and(|message| message.state == MessageState::Ready));
+    // Of a second on a machine of its own; others run here too.
+    assert!(listed < Duration::from_secs(8) && kicked < Duration::from_secs(1), "{listed:?}, {kicked:?}");
+}

@@ -1,0 +1,253 @@
+//! A server that is slow, far away, or stands still for a while: that is not a
+//! server that is gone.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pulpo::clock::SystemClock;
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::{DequeueFilter, Filter, Inspection as _, NewMessage, QueueAdapter as _, Settlement};
+use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
+use pulpo_tests::proxy::Line;
+use pulpo_tests::wait::until;
+
+const QUEUE: &str = "slow";
+const SILENCE: Duration = Duration::from_millis(500);
+
+fn queue_at(port: u16) -> BeanstalkdQueue {
+    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(SILENCE);
+    BeanstalkdQueue::new(options, Arc::new(SystemClock::new()))
+}
+
+fn message(text: impl Into<String>) -> NewMessage {
+    NewMessage::new(QUEUE, "type", text)
+}
+
+#[test]
+fn a_large_message_over_a_slow_line_takes_longer_than_the_timeout_and_arrives() {
+    let server = Options::new().max_job_size(8_000_000).start();
+    // Two megabytes a second: each way takes one second.
+    let line = Line::new().bytes_per_second(2_000_000).start(server.port());
+    let queue = queue_at(line.port());
+    let text = "x".repeat(2_000_000);
+    let started = Instant::now();
+    queue.enqueue(vec![message(text.as_str())]).unwrap();
+    let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+    let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).unwrap().unwrap();
+    assert!(started.elapsed() > SILENCE * 3, "it was not slow: {:?}", started.elapsed());
+    assert_eq!(delivery.text.len(), text.len());
+    consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+    assert_eq!(queue.stats().unwrap().total(), 0);
+}
+
+#[test]
+fn a_large_message_is_sent_on_when_the_server_goes_on() {
+    let server = Options::new().max_job_size(8_000_000).start();
+    let options = BeanstalkdOptions::new("127.0.0.1").port(server.port()).socket_timeout(Duration::from_secs(20));
+    let queue = BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap();
+    queue.enqueue(vec![message("first")]).unwrap();
+    server.signal("STOP");
+    let sender = {
+        let queue = queue.clone();
+        std::thread::spawn(move || queue.enqueue(vec![message("x".repeat(6_000_000))]))
+    };
+    // What its socket takes at once is less than all of it.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!sender.is_finished());
+    server.signal("CONT");
+    let id = sender.join().unwrap().unwrap().remove(0).id;
+    assert_eq!(queue.peek(&id).unwrap().unwrap().text.len(), 6_000_000);
+}
+
+/// The reservations of all lanes are answered after the time in which they
+/// should have been.
+#[test]
+fn a_server_that_stands_still_while_lanes_wait_costs_no_job_an_attempt() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    let mut consumers: Vec<_> = (0..8).map(|_| queue.consumer(&[QUEUE.to_owned()]).unwrap()).collect();
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = consumers
+            .iter_mut()
+            .map(|consumer| {
+                scope.spawn(move || {
+                    let mut failed = 0;
+                    let end = Instant::now() + Duration::from_secs(20);
+                    loop {
+                        assert!(Instant::now() < end, "no job came");
+                        match consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1)) {
+                            Ok(Some(delivery)) => break (delivery, failed),
+                            Ok(None) => {}
+                            Err(error) => {
+                                assert!(error.is_transient(), "{error}");
+                                failed += 1;
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(200));
+        server.signal("STOP");
+        // Written into the socket of the server that stands still.
+        let mut other = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
+        other.write_all(b"use slow\r\n").unwrap();
+        (0..8).for_each(|_| other.write_all(b"put 1 0 60 2\r\n{}\r\n").unwrap());
+        // Longer than a second of waiting at the server, and the timeout.
+        std::thread::sleep(Duration::from_secs(3));
+        server.signal("CONT");
+        for lane in lanes {
+            let (delivery, failed) = lane.join().unwrap();
+            assert_eq!((delivery.attempts, delivery.abandoned), (0, 0), "message {}", delivery.lease.id);
+            assert!(failed > 0, "a lane is told that the server is silent");
+        }
+    });
+}
+
+#[test]
+fn a_settlement_that_the_server_answers_late_is_done_once_and_not_lost() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    queue.enqueue(vec![message("done"), message("again"), message("buried")]).unwrap();
+    let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+    let mut settlements = [
+        Settlement::commit(),
+        Settlement::rollback(Duration::from_secs(100), "later", true),
+        Settlement::bury("never", true),
+    ];
+    let leases = [(); 3].map(|()| consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
+    server.signal("STOP");
+    for (lease, settlement) in leases.iter().zip(&mut settlements) {
+        let error = consumer.settle(lease, settlement).unwrap_err();
+        assert!(error.is_transient(), "{error}");
+    }
+    server.signal("CONT");
+    for (lease, settlement) in leases.iter().zip(&mut settlements) {
+        consumer.settle(lease, settlement).unwrap();
+    }
+    let counts = queue.stats().unwrap().counts.remove(0);
+    assert_eq!((counts.ready, counts.delayed, counts.reserved, counts.buried), (0, 1, 0, 1));
+    let buried = queue.peek(&leases[2].id).unwrap().unwrap();
+    assert_eq!(buried.last_error.as_deref(), Some("never"));
+}
+
+#[test]
+fn a_batch_far_away_costs_few_round_trips() {
+    const JOBS: usize = 400;
+    let server = BeanstalkdServer::start();
+    let near = queue_at(server.port());
+    near.enqueue((0..JOBS).map(|_| message("{}")).collect()).unwrap();
+    let line = Line::new().delay(Duration::from_millis(1)).start(server.port());
+    let far = queue_at(line.port());
+    let mut consumer = far.consumer(&[QUEUE.to_owned()]).unwrap();
+    let started = Instant::now();
+    let mut taken = 0;
+    while taken < JOBS {
+        let more = (JOBS - taken - 1).min(99);
+        let filter = DequeueFilter::all().more(more);
+        let delivery = consumer.dequeue(&filter, Duration::from_secs(1)).unwrap().unwrap();
+        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).unwrap();
+        taken += 1;
+    }
+    consumer.flush().unwrap();
+    let took = started.elapsed();
+    assert!(consumer.take_lost_leases().is_empty());
+    assert_eq!(near.stats().unwrap().total(), 0);
+    // One by one, two round trips of 2 ms each would be 1.6 s.
+    assert!(took < Duration::from_millis(800), "it took {took:?}");
+}
+
+#[test]
+fn what_was_reserved_for_a_batch_and_not_taken_is_ready_again_uncounted() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    queue.enqueue((0..10).map(|_| message("{}")).collect()).unwrap();
+    let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+    let delivery = consumer.dequeue(&DequeueFilter::all().more(9), Duration::ZERO).unwrap().unwrap();
+    until("all are reserved", || queue.stats().unwrap().counts[0].reserved >= 5);
+    consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+    consumer.flush().unwrap();
+    let left = queue.list(&Filter::all()).unwrap();
+    assert_eq!(left.len(), 9);
+    for message in left {
+        assert_eq!((message.state.as_str(), message.attempts), ("ready", 0), "message {}", message.id);
+    }
+}
+
+/// Says something that no beanstalkd says, to the command with this word.
+fn odd_server(word: &'static str, answer: &'static str) -> u16 {
+    let server = BeanstalkdServer::start();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (Ok(client), Ok(upstream)) = (client, TcpStream::connect((Ipv4Addr::LOCALHOST, server.port()))) else {
+                return;
+            };
+            std::thread::spawn(move || lie(client, upstream, word, answer));
+        }
+    });
+    port
+}
+
+/// Forwards all but commands with that word, which it answers in this way.
+fn lie(mut client: TcpStream, mut upstream: TcpStream, word: &str, answer: &str) {
+    let (mut says, mut to_client) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut says, &mut to_client);
+        let _ = to_client.shutdown(Shutdown::Both);
+    });
+    let mut asked = [0; 4096];
+    while let Ok(count @ 1..) = client.read(&mut asked) {
+        let sent = if asked[..count].starts_with(word.as_bytes()) {
+            client.write_all(answer.as_bytes())
+        } else {
+            upstream.write_all(&asked[..count])
+        };
+        if sent.is_err() {
+            break;
+        }
+    }
+    let _ = upstream.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn an_unexpected_answer_is_an_error_of_the_call_and_ends_the_connection() {
+    for (word, answer) in [
+        ("release", "TOUCHED\r\n"),
+        ("touch", "RELEASED\r\n"),
+        ("delete", "INSERTED 7\r\n"),
+        ("release", "KICKED 3\r\n"),
+    ] {
+        let queue = queue_at(odd_server(word, answer));
+        queue.enqueue(vec![message("{}")]).unwrap();
+        let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+        let lease = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().unwrap().lease;
+        let failed = match word {
+            "release" => consumer.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "x", true)).is_err(),
+            "touch" => consumer.touch(std::slice::from_ref(&lease)).is_err(),
+            _ => consumer.settle(&lease, &mut Settlement::commit()).is_err(),
+        };
+        assert!(failed, "{word} answered {answer:?}");
+        // On another connection it comes again, and not what answers another question.
+        let mut again = None;
+        until("it comes again", || {
+            again = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).ok().flatten();
+            again.is_some()
+        });
+        assert_eq!(again.unwrap().lease.id, lease.id);
+    }
+}
+
+#[test]
+fn a_release_that_buried_the_job_is_no_success() {
+    let queue = queue_at(odd_server("release", "BURIED\r\n"));
+    queue.enqueue(vec![message("{}")]).unwrap();
+    let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().unwrap().lease;
+    let error = consumer.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "x", true)).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "it was out of memory and buried the job");
+}
