@@ -102,8 +102,15 @@ fn attempts_go_up_by_one() {
     assert_eq!(wrongs(runs(1, 1)), ["expected attempt 2 or more after 1, got 1"]);
     for (first, second) in [(1, 3), (2, 3)] {
         let wrong = wrongs(runs(first, second));
-        assert_eq!(wrong[0], "1 attempts more than its runs, and no kill explains them");
+        assert_eq!(wrong[0], "1 attempts more than its runs, and 0 kills and pauses in that time");
     }
+    // One death costs a job one attempt, and no more.
+    let after_a_death = |second| {
+        let first = [published(Kind::FailTwice), run("w", Kind::FailTwice, 1, FAILED), gone("w")].concat();
+        wrongs([first, run("x", Kind::FailTwice, second, DONE)].concat())
+    };
+    assert_eq!(after_a_death(3), [""; 0]);
+    assert_eq!(after_a_death(4), ["2 attempts more than its runs, and 1 kills and pauses in that time"]);
     let wrong = wrongs([runs(1, 2), gone("w"), run("z", Kind::FailTwice, 101, DONE)].concat());
     assert!(wrong.contains(&"expected at most 100 attempts, got 101".to_owned()), "{wrong:?}");
 }
