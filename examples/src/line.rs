@@ -129,6 +129,10 @@ impl QueueAdapter for Line {
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        // It keeps no unique keys, and says so.
+        if messages.iter().any(|message| message.unique.is_some()) {
+            return Err(QueueError::NO_UNIQUE_KEYS);
+        }
         let (mut turn, now) = self.now()?;
         let mut enqueued = Vec::with_capacity(messages.len());
         for message in messages {

@@ -40,6 +40,8 @@ pub(crate) enum Written {
     Value(TokenStream),
     /// Any tokens in parentheses: `name(tokens)`
     List(Group),
+    /// Any tokens in parentheses, and at least one behind: `name(tokens) = value`
+    ListAndValue(Group, TokenStream),
 }
 
 impl Written {
@@ -49,6 +51,7 @@ impl Written {
             Self::Word => String::new(),
             Self::Value(value) => format!(" = {value}"),
             Self::List(group) => group.to_string(),
+            Self::ListAndValue(group, value) => format!("{group} = {value}"),
         }
     }
 }
@@ -190,9 +193,17 @@ fn named(piece: &TokenStream, table: &[Known]) -> syn::Result<Named> {
             }
             Some(Written::Value(value))
         }
-        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis && tokens.next().is_none() => {
-            Some(Written::List(group))
-        }
+        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => match tokens.next() {
+            None => Some(Written::List(group)),
+            Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => {
+                let value: TokenStream = tokens.collect();
+                if value.is_empty() {
+                    return Err(written(format!("expected a value after `{name}{group} =`: write `{example}`")));
+                }
+                Some(Written::ListAndValue(group, value))
+            }
+            Some(_) => None,
+        },
         Some(_) => None,
     };
     let form = form.filter(|form| {
@@ -200,6 +211,7 @@ fn named(piece: &TokenStream, table: &[Known]) -> syn::Result<Named> {
             Written::Word => known.forms.word,
             Written::Value(_) => known.forms.value,
             Written::List(_) => known.forms.list,
+            Written::ListAndValue(..) => known.forms.list_and_value,
         })
     });
     match form {

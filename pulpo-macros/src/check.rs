@@ -11,6 +11,7 @@ mod arguments;
 mod attributes;
 mod body;
 mod function;
+mod keys;
 mod name;
 mod parameter;
 mod schedule;
@@ -20,6 +21,7 @@ mod value;
 use arguments::Place;
 pub(crate) use arguments::{Batch, Job, Policy, RequestType};
 pub(crate) use function::Function;
+pub(crate) use keys::{Fields, OnDuplicate, Rate, Unique, UniqueFor};
 pub(crate) use schedule::{Cron, Entry, Schedule};
 
 #[cfg(test)]

@@ -63,6 +63,13 @@ static SEEN: Seen = Seen::new();
 /// | `backoff = "1s..1h"` | the pause before the next run: the first, doubled each time up to the last, with jitter; `"5s"`: always so long | `"1s..1h"` |
 /// | `ttr = "60s"` | time to run, at least a second: how long a worker that shows no sign of life keeps a message; a living one renews it | `"60s"` |
 /// | `timeout = "30s"` | how long one run may take | as long as it likes |
+/// | `unique(account_id)` | only one job with the same values of these fields is in the queue, see [below](#unique-jobs); `unique` alone: with the same body | jobs are not unique |
+/// | `unique_for = "waiting"` | for how long: `"unfinished"`, until the job is done or buried; `"waiting"`, until its run starts; `"1h"`, for this time after publication | `"unfinished"` |
+/// | `on_duplicate = "replace"` | what becomes of another one: `"keep"` the one that is there, `"replace"` it (only what waits), or `"reject"` the publication | `"keep"` |
+/// | `rate = "10/1s"` | at most so many starts in any such time, over all workers, see [below](#limits) | any number |
+/// | `limit = 1` | at most so many running at the same time, over all workers | any number |
+/// | `rate_by(tenant) = "10/1s"` | the same for each value of these fields by itself | any number |
+/// | `limit_by(tenant) = 1` | the same for each value of these fields by itself | any number |
 /// | `batch = 100` | the handler takes a `Vec` of up to so many bodies at once, see below | one |
 /// | `linger = "2s"` | how long a batch that is not full waits for more after its first message | `"0s"`: takes what is there |
 /// | `cron = "0 3 * * MON-FRI"` | runs at these times without being published: minute, hour, day, month and weekday, or `@daily` and the like; see below; may be repeated | only what is published |
@@ -196,6 +203,48 @@ static SEEN: Seen = Seen::new();
 /// type (the embedded one) fills it past messages of other types; on others
 /// (beanstalkd) the next message of another type ends the gathering, so give
 /// such a job a queue, and a worker, of its own.
+///
+/// # Unique jobs
+///
+/// With `unique`, the queue has one job of each key: the values of the fields
+/// that are named, or the whole body. Publishing a second one returns the first
+/// one's id, and `message.publication()` says what happened. Fields are read as
+/// `body.account_id` and `body.address.city` would be, so a misspelt one does
+/// not compile.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct Recalculate { account_id: u64, reason: String }
+///
+/// // However often it is asked for, one runs and one waits, with the newest reason.
+/// #[pulpo::handler("recalculate", unique(account_id), unique_for = "waiting", on_duplicate = "replace")]
+/// fn recalculate(recalculate: Recalculate) {
+///     println!("account {}", recalculate.account_id);
+/// }
+/// ```
+///
+/// Unique in the queue is not exclusive execution: a job that is published
+/// again while the first one runs may run beside it. `limit_by(account_id) = 1`
+/// lets one run at a time.
+///
+/// # Limits
+///
+/// `rate` and `limit` hold over all workers of a queue. What is limited waits in
+/// the queue: it takes no lane and no attempt, and hides nothing that comes
+/// behind it. The embedded queue and PostgreSQL keep limits and unique jobs; on
+/// others a worker with them does not start.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct CallApi { tenant: String, path: String }
+///
+/// #[pulpo::handler("call_api", rate = "100/1s", rate_by(tenant) = "10/1s", limit_by(tenant) = 2)]
+/// fn call_api(call: CallApi) {
+///     println!("{} {}", call.tenant, call.path);
+/// }
+/// ```
 ///
 /// # Bodies that are no objects
 ///

@@ -37,10 +37,15 @@ pub(crate) struct Forms {
     pub(crate) value: bool,
     /// `name(tokens)`
     pub(crate) list: bool,
+    /// `name(tokens) = value`
+    pub(crate) list_and_value: bool,
 }
 
 impl Forms {
-    const VALUE: Self = Self { word: false, value: true, list: false };
+    pub(crate) const NONE: Self = Self { word: false, value: false, list: false, list_and_value: false };
+    pub(crate) const VALUE: Self = Self { value: true, ..Self::NONE };
+    const WORD_OR_LIST: Self = Self { word: true, list: true, ..Self::NONE };
+    const LIST_AND_VALUE: Self = Self { list_and_value: true, ..Self::NONE };
     const VALUE_OR_LIST: Self = Self { list: true, ..Self::VALUE };
 }
 
@@ -52,6 +57,13 @@ pub(crate) const TABLE: &[Known] = &[
     job("backoff", r#"backoff = "1s..1h""#),
     job("ttr", r#"ttr = "60s""#),
     job("timeout", r#"timeout = "30s""#),
+    Known { forms: Forms::WORD_OR_LIST, ..job("unique", "unique(account_id)") },
+    job("unique_for", r#"unique_for = "waiting""#),
+    job("on_duplicate", r#"on_duplicate = "replace""#),
+    job("rate", r#"rate = "10/1s""#),
+    job("limit", "limit = 1"),
+    Known { forms: Forms::LIST_AND_VALUE, ..job("rate_by", r#"rate_by(tenant) = "10/1s""#) },
+    Known { forms: Forms::LIST_AND_VALUE, ..job("limit_by", "limit_by(tenant) = 1") },
     Known { owner: Owner::Handler, ..job("batch", "batch = 100") },
     Known { owner: Owner::Handler, ..job("linger", r#"linger = "2s""#) },
     Known {
@@ -81,6 +93,13 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("backoff", &["retry_delay", "retry_after", "retry_in", "wait", "pause", "retry_backoff", "delay_between"]),
     ("ttr", &["lease", "time_to_run", "visibility_timeout", "visibility", "lock_duration", "heartbeat"]),
     ("timeout", &["deadline", "max_duration", "time_limit", "max_runtime", "run_timeout"]),
+    ("unique", &["unique_by", "uniq", "unique_key", "unique_args", "dedup", "dedupe", "deduplicate", "idempotent"]),
+    ("unique_for", &["unique_until", "unique_within", "unique_period", "dedup_window", "lock_ttl"]),
+    ("on_duplicate", &["on_conflict", "conflict", "if_duplicate", "duplicates"]),
+    ("rate", &["rate_limit", "throttle", "throttling", "max_rate"]),
+    ("limit", &["global_limit", "global_concurrency", "max_running", "concurrency_limit", "exclusive"]),
+    ("rate_by", &["rate_limit_by", "throttle_by"]),
+    ("limit_by", &["concurrency_key", "limit_key", "partition_by"]),
     ("batch", &["batch_size", "bulk", "chunk", "chunk_size", "prefetch"]),
     ("linger", &["batch_timeout", "max_wait", "batch_wait", "gather"]),
     ("cron", &["crontab", "schedule", "scheduled", "at", "periodic", "recurring", "cron_schedule"]),

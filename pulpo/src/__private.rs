@@ -17,7 +17,8 @@ pub use crate::cli::{Program, main};
 pub use crate::context::{Parameter, Run};
 use crate::job::IntoMessage as _;
 use crate::job::Job;
-pub use crate::job::{ByMacro, HasOneHandler, NamesOneJob, NoJob, RequestType};
+pub use crate::job::{ByMacro, HasOneHandler, Keys, NamesOneJob, NoJob, RequestType};
+pub use crate::keys::{OnDuplicate, UniqueFor};
 pub use crate::message::MessageError;
 pub use crate::outcome::{IntoOutcome, IntoOutcomes, Outcome, Outcomes};
 pub use crate::queue::backend::{Factory, Registration};
@@ -25,6 +26,11 @@ use crate::registry::{Batch, Call};
 pub use crate::registry::{Handler, JobDeclaration};
 use crate::schedule::{Cron, Entry, Missed, Overlap, Schedule};
 pub use crate::state::Needed;
+
+/// Some values of a body, for one of its keys.
+pub fn values<T: serde::Serialize + ?Sized>(values: &T) -> Result<Box<serde_json::value::RawValue>, serde_json::Error> {
+    crate::job::values(values)
+}
 
 /// An entry for the registry.
 pub const fn handler<J: Job>(

@@ -77,7 +77,7 @@ impl Problem {
         Self { kind, message: message.into(), file: None, line: None }
     }
 
-    fn at(mut self, file: &'static str, line: u32) -> Self {
+    pub(crate) fn at(mut self, file: &'static str, line: u32) -> Self {
         (self.file, self.line) = (Some(file), Some(line));
         self
     }

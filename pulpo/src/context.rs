@@ -13,12 +13,13 @@ use chrono::{DateTime, Utc};
 use crate::clock::{Clock, lock};
 #[cfg(feature = "tokio")]
 use crate::guard;
-use crate::job::IntoMessage;
-use crate::message::{Header, Message, MessageId};
+use crate::job::{IntoMessage, KeysOf};
+use crate::message::{Header, Message, MessageId, OwnedBody};
 #[cfg(feature = "tokio")]
 use crate::outcome::{Failure, transient};
 use crate::producer::{Producer, PublishError};
-use crate::queue::NewMessage;
+use crate::queue::{NewMessage, QueueAdapter};
+use crate::report::chain;
 use crate::state::States;
 
 mod cancellation;
@@ -70,10 +71,12 @@ pub struct Context {
     timeout_at: Option<Duration>,
     cancellation: Arc<Cancellation>,
     follow_ups: Mutex<Vec<NewMessage>>,
+    limited: Limited,
 }
 
 /// What the contexts of all jobs of a worker have in common.
 pub(crate) struct Surroundings {
+    pub(crate) queue: Arc<dyn QueueAdapter>,
     pub(crate) states: States,
     pub(crate) producer: Producer,
     pub(crate) clock: Arc<dyn Clock>,
@@ -89,6 +92,24 @@ pub(crate) struct Particulars {
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) timeout_at: Option<Duration>,
+    pub(crate) limited: Limited,
+}
+
+/// What is held back together with this message.
+#[derive(Default)]
+pub(crate) struct Limited {
+    /// All names of its handler.
+    pub(crate) names: Vec<&'static str>,
+    /// How to take the keys of its limits from its body, if it has any.
+    pub(crate) keys: Option<(KeysOf, OwnedBody)>,
+}
+
+impl Limited {
+    fn hold_key(&self) -> Option<String> {
+        let (keys, body) = self.keys.as_ref()?;
+        // The handler was called, so its body can be read.
+        keys(body.as_wire()).ok()?.limits.hold_key().map(str::to_owned)
+    }
 }
 
 impl Context {
@@ -97,9 +118,9 @@ impl Context {
         cancellation: Arc<Cancellation>,
         particulars: Particulars,
     ) -> Self {
-        let Particulars { id, header, attempt, max_attempts, timeout_at } = particulars;
+        let Particulars { id, header, attempt, max_attempts, timeout_at, limited } = particulars;
         let follow_ups = Mutex::default();
-        Self { surroundings, id, header, attempt, max_attempts, timeout_at, cancellation, follow_ups }
+        Self { surroundings, id, header, attempt, max_attempts, timeout_at, cancellation, follow_ups, limited }
     }
 
     /// The queue's id of the message.
@@ -165,6 +186,41 @@ impl Context {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
+    }
+
+    /// Holds back all jobs like this one for `delay`, in all workers: those with
+    /// the same key, if the handler has `rate_by` or `limit_by`, and else all of
+    /// the handler. They wait in the queue; those that run go on, this one too.
+    /// For a remote limit that the handler has learned of:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct CallApi { tenant: String }
+    /// # fn call(_: &str) -> Option<Duration> { None }
+    /// #[pulpo::handler("call_api", rate_by(tenant) = "10/1s")]
+    /// fn call_api(job: CallApi, context: &pulpo::Context) -> pulpo::Outcome {
+    ///     if let Some(delay) = call(&job.tenant) {
+    ///         context.hold_back(delay); // all calls of this tenant
+    ///         return Err(pulpo::snooze(delay)); // and this one
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// A later call takes the place of an earlier one; a delay of zero ends it. A
+    /// queue that cannot do it, beanstalkd for one, or that cannot be reached, is
+    /// logged, and the handler goes on.
+    pub fn hold_back(&self, delay: Duration) {
+        let key = self.limited.hold_key();
+        for name in &self.limited.names {
+            if let Err(error) = self.surroundings.queue.hold_back(name, key.as_deref(), delay) {
+                let error = chain(&error);
+                tracing::warn!(id = %self.id, request_type = name, error, "cannot hold back the jobs of a handler");
+                return;
+            }
+        }
     }
 
     /// Publishes a job that follows from this one: its body, or a [`Message`]

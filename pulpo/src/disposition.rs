@@ -154,6 +154,7 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
             FailureKind::Fatal => Disposition::Bury { reason: reason(text), counted: true },
             FailureKind::Transient => again(at, text, None),
             FailureKind::RetryAfter(delay) => again(at, text, Some(delay)),
+            FailureKind::Snooze(delay) => Disposition::Rollback { delay, reason: reason(text), counted: false },
         },
         RunEnd::Panicked(text) => again(at, format!("panicked: {text}"), None),
         RunEnd::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),

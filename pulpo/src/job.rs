@@ -8,6 +8,11 @@ use crate::message::{Message, WriteError};
 use crate::policy::Policy;
 use crate::shape::ShapeId;
 
+mod keys;
+
+pub use keys::Keys;
+pub(crate) use keys::{KeysOf, MessageKeys, values};
+
 /// What may travel as the body of a message: serde's two traits, and free to
 /// go to another thread. Implemented by itself for each such type.
 pub trait Body: Coded + Send + 'static {}
@@ -68,6 +73,11 @@ pub trait Job: Body {
     /// How its messages are queued, run and tried again.
     const POLICY: Policy = Policy::DEFAULT;
 
+    /// Which of its values its messages are told apart by. Only the macros
+    /// write it.
+    #[doc(hidden)]
+    const KEYS: Keys<Self> = Keys::NONE;
+
     /// Only the macros have it: an implementation by hand could give one request
     /// type to two bodies. rustc shows its name where it is missing.
     #[doc(hidden)]
@@ -123,6 +133,27 @@ pub struct Draft<J> {
     pub(crate) policy: &'static Policy,
     pub(crate) write_body: WriteBody<J>,
     pub(crate) shape: ShapeId,
+    pub(crate) keys: DraftKeys<J>,
+}
+
+/// The keys of a message on its way to a queue.
+#[derive(Clone, Debug)]
+pub(crate) enum DraftKeys<J> {
+    /// To be taken from the body.
+    OfBody(Keys<J>),
+    /// Taken already.
+    #[cfg(feature = "cli")]
+    Known(MessageKeys),
+}
+
+impl<J> DraftKeys<J> {
+    pub(crate) fn of(&self, body: &J) -> Result<MessageKeys, serde_json::Error> {
+        match self {
+            Self::OfBody(keys) => keys.of(body),
+            #[cfg(feature = "cli")]
+            Self::Known(keys) => Ok(keys.clone()),
+        }
+    }
 }
 
 /// How the body of a message is written down.
@@ -136,6 +167,7 @@ impl<J: Job> Draft<J> {
             policy: const { &J::POLICY },
             write_body: Message::write_checked_body,
             shape: ShapeId::of::<J>(),
+            keys: DraftKeys::OfBody(J::KEYS),
         }
     }
 }

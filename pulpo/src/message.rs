@@ -14,6 +14,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::keys::{OnDuplicate, Publication, Unique, UniqueFor};
+
 mod error;
 mod extra;
 mod header;
@@ -30,7 +32,7 @@ use header::TRACEPARENT;
 pub use id::MessageId;
 #[cfg(feature = "cli")]
 pub(crate) use incoming::only_payload;
-pub(crate) use incoming::{Incoming, WireBody};
+pub(crate) use incoming::{Incoming, OwnedBody, WireBody};
 pub use priority::Priority;
 use write::WithBodyText;
 
@@ -108,13 +110,14 @@ pub struct Message<B> {
     header: Header,
     body: B,
     unchecked: bool,
+    publication: Publication,
 }
 
 impl<B> Message<B> {
     /// A message with this body and nothing else said: the defaults of the
     /// job's policy hold, and it may be processed at once.
     pub fn new(body: B) -> Self {
-        Self { id: None, header: Header::default(), body, unchecked: false }
+        Self { id: None, header: Header::default(), body, unchecked: false, publication: Publication::New }
     }
 
     /// Puts `priority` in place of the policy's: 0 is the most urgent, a
@@ -141,10 +144,35 @@ impl<B> Message<B> {
 
     /// Adds a header of your own, which travels with the message to the
     /// handler. The names that pulpo itself uses (`request_type`, `priority`,
-    /// `delay`, `expiration`, `attempts`, `scheduled_for` and others) are refused at publishing.
+    /// `delay`, `expiration`, `attempts`, `unique_key`, `scheduled_for` and
+    /// others) are refused at publishing.
     #[must_use]
     pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.header.extra.set(key, value.into());
+        self
+    }
+
+    /// Puts this unique key in place of the job's: only one message of the
+    /// request type has it. A key of more than 200 bytes becomes a hash of it.
+    #[must_use]
+    pub fn unique_key(mut self, key: impl Into<String>) -> Self {
+        self.header.unique.key = Some(Unique::new(key).key);
+        self
+    }
+
+    /// For how long the message keeps its unique key, in place of what its job
+    /// says.
+    #[must_use]
+    pub fn unique_for(mut self, unique_for: UniqueFor) -> Self {
+        self.header.unique.unique_for = Some(unique_for.to_string());
+        self
+    }
+
+    /// What becomes of the message if its unique key is taken, in place of what
+    /// its job says.
+    #[must_use]
+    pub fn on_duplicate(mut self, on_duplicate: OnDuplicate) -> Self {
+        self.header.unique.on_duplicate = Some(on_duplicate.to_string());
         self
     }
 
@@ -164,6 +192,14 @@ impl<B> Message<B> {
     #[must_use]
     pub fn id(&self) -> Option<&MessageId> {
         self.id.as_ref()
+    }
+
+    /// What its publication has done. If its unique key was taken,
+    /// [`id`](Self::id) is that of the message that has it. A message that was
+    /// not published, or that is not unique, is [`Publication::New`].
+    #[must_use]
+    pub fn publication(&self) -> Publication {
+        self.publication
     }
 
     /// All of the header.
@@ -210,8 +246,10 @@ impl<B> Message<B> {
         serde_json::to_string(&message).map_err(WriteError::Encode)
     }
 
-    pub(crate) fn set_id(&mut self, id: MessageId) {
+    /// It is published, or one is that has its unique key.
+    pub(crate) fn set_published(&mut self, id: MessageId, publication: Publication) {
         self.id = Some(id);
+        self.publication = publication;
     }
 }
 
@@ -251,6 +289,11 @@ impl<B: Serialize + DeserializeOwned> Message<B> {
     }
 }
 
+/// Some values as JSON that can be read again.
+pub(crate) fn write_values<T: Serialize + ?Sized>(values: &T) -> Result<Box<RawValue>, serde_json::Error> {
+    write::body(values)
+}
+
 /// Why a message cannot be written.
 #[derive(Debug)]
 pub(crate) enum WriteError {
@@ -272,7 +315,7 @@ impl<B: DeserializeOwned> Message<B> {
     pub(crate) fn read(incoming: Incoming<'_>) -> Result<Self, MessageError> {
         let body = incoming.body().decode()?;
         let header = Header { body_wrapped: None, ..incoming.header };
-        Ok(Self { id: incoming.id, header, body, unchecked: false })
+        Ok(Self { id: incoming.id, header, body, unchecked: false, publication: Publication::New })
     }
 }
 

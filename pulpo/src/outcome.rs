@@ -41,6 +41,7 @@ impl ReportedFailure {
 pub(crate) enum FailureKind {
     Transient,
     RetryAfter(Duration),
+    Snooze(Duration),
     Fatal,
 }
 
@@ -71,6 +72,35 @@ pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
 pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
     Failure { kind: FailureKind::RetryAfter(delay), error: error.into() }
 }
+
+/// Not now: the job is run again in `delay`, and this run is no attempt. For a
+/// job that finds that what it needs is not there yet, or takes no more
+/// requests for a while.
+///
+/// On a queue without [`Capabilities::uncounted_rollbacks`], beanstalkd for
+/// one, it counts as an attempt all the same.
+///
+/// [`Capabilities::uncounted_rollbacks`]: crate::queue::Capabilities
+///
+/// ```
+/// use std::time::Duration;
+///
+/// fn fetch(status: u16) -> pulpo::Outcome {
+///     if status == 429 {
+///         return Err(pulpo::snooze(Duration::from_secs(30)));
+///     }
+///     Ok(())
+/// }
+/// assert_eq!(fetch(429).unwrap_err().to_string(), "snoozed for 30s");
+/// ```
+#[must_use = "a job is snoozed by returning this: `return Err(pulpo::snooze(…))`"]
+pub fn snooze(delay: Duration) -> Failure {
+    let error = format!("{SNOOZED}{}", humantime::format_duration(delay)).into();
+    Failure { kind: FailureKind::Snooze(delay), error }
+}
+
+/// What the reason of a snooze begins with.
+pub(crate) const SNOOZED: &str = "snoozed for ";
 
 impl Failure {
     /// What it says, as plain data. The error is shown and dropped here, within

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::keys::{OnDuplicate, UniqueFor};
 use crate::message::Priority;
 
 mod options;
+mod rate;
 
 pub use options::HandlerOptions;
+pub use rate::Rate;
 
 /// How the messages of a job are queued, run and tried again.
 ///
@@ -29,11 +32,25 @@ pub struct Policy {
     pub ttr: Duration,
     /// How long one run may take; `None`: as long as it likes.
     pub timeout: Option<Duration>,
+    /// For how long a message keeps its unique key, if the job has one.
+    pub unique_for: UniqueFor,
+    /// What becomes of a message whose unique key is taken.
+    pub on_duplicate: OnDuplicate,
+    /// How often its jobs may start, over all workers; `None`: as often as they
+    /// like.
+    pub rate: Option<Rate>,
+    /// The same for the jobs of each key by itself.
+    pub rate_by: Option<Rate>,
+    /// How many of its jobs may run at the same time, over all workers;
+    /// `None`: any number.
+    pub limit: Option<u32>,
+    /// The same for the jobs of each key by itself.
+    pub limit_by: Option<u32>,
 }
 
 impl Policy {
     /// 20 attempts, a backoff from one second to one hour, a ttr of a minute,
-    /// no timeout, priority 65536, the default queue.
+    /// no timeout, priority 65536, the default queue, no limits.
     pub const DEFAULT: Self = Self {
         queue: None,
         priority: Priority::DEFAULT,
@@ -41,6 +58,12 @@ impl Policy {
         backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60 * 60) },
         ttr: Duration::from_secs(60),
         timeout: None,
+        unique_for: UniqueFor::Unfinished,
+        on_duplicate: OnDuplicate::Keep,
+        rate: None,
+        rate_by: None,
+        limit: None,
+        limit_by: None,
     };
 
     /// With this queue.
@@ -82,6 +105,48 @@ impl Policy {
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// With unique keys that are kept for this long.
+    #[must_use]
+    pub const fn unique_for(mut self, unique_for: UniqueFor) -> Self {
+        self.unique_for = unique_for;
+        self
+    }
+
+    /// With this done to a message whose unique key is taken.
+    #[must_use]
+    pub const fn on_duplicate(mut self, on_duplicate: OnDuplicate) -> Self {
+        self.on_duplicate = on_duplicate;
+        self
+    }
+
+    /// With at most this many starts in such a time, over all workers.
+    #[must_use]
+    pub const fn rate(mut self, starts: u32, period: Duration) -> Self {
+        self.rate = Some(Rate::new(starts, period));
+        self
+    }
+
+    /// The same for the jobs of each key by itself.
+    #[must_use]
+    pub const fn rate_by(mut self, starts: u32, period: Duration) -> Self {
+        self.rate_by = Some(Rate::new(starts, period));
+        self
+    }
+
+    /// With at most this many running at the same time, over all workers.
+    #[must_use]
+    pub const fn limit(mut self, limit: u32) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// The same for the jobs of each key by itself.
+    #[must_use]
+    pub const fn limit_by(mut self, limit: u32) -> Self {
+        self.limit_by = Some(limit);
         self
     }
 }

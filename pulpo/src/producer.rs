@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
 use crate::job::Draft;
-use crate::message::{Header, Message, MessageError, When, WriteError};
-use crate::policy::HandlerOptions;
 #[cfg(feature = "cli")]
-use crate::policy::Policy;
+use crate::job::{DraftKeys, MessageKeys};
+use crate::keys::{Publication, Unique};
+use crate::message::{Header, Message, MessageError, MessageId, When, WriteError};
+use crate::policy::{HandlerOptions, Policy};
 #[cfg(feature = "tokio")]
 use crate::queue::EnqueueAsync;
 use crate::queue::{Enqueued, NewMessage, QueueAdapter, QueueError};
@@ -105,17 +106,22 @@ impl Producer {
         request_type: &'static str,
         policy: &'static Policy,
         shape: ShapeId,
-        messages: Vec<Message<B>>,
+        messages: Vec<(Message<B>, MessageKeys)>,
     ) -> Result<Vec<Message<B>>, PublishError> {
-        let draft = |message| Draft { message, request_type, policy, write_body: Message::write_body, shape };
+        let draft = |(message, keys)| {
+            let keys = DraftKeys::Known(keys);
+            Draft { message, request_type, policy, write_body: Message::write_body, shape, keys }
+        };
         self.publish_all(messages.into_iter().map(draft).collect())
     }
 
     /// Fills in what the message leaves to its job, and writes it down.
     fn stamp<J>(&self, draft: Draft<J>, now: DateTime<Utc>) -> Result<(Message<J>, NewMessage), PublishError> {
-        let Draft { mut message, request_type, policy, write_body, shape } = draft;
+        let Draft { mut message, request_type, policy, write_body, shape, keys } = draft;
         let changed = self.changed.get(request_type).map(|changed| changed.apply(policy));
         let policy = changed.as_ref().unwrap_or(policy);
+        let encode = |source| PublishError::Encode { request_type: request_type.to_owned(), source };
+        let keys = keys.of(message.body()).map_err(encode)?;
         let header = message.header_mut();
         if let Some(key) = Header::OWN_KEYS.into_iter().find(|key| header.extra.contains(key)) {
             return Err(PublishError::ReservedHeader { key });
@@ -127,6 +133,7 @@ impl Producer {
         header.delay = header.delay.map(|delay| When::At(delay.from(now)));
         header.expiration = header.expiration.map(|expiration| When::At(expiration.from(now)));
         let (priority, delay) = (header.priority(), header.delay());
+        let unique = self.unique(header, keys.unique, policy)?;
         let text = write_body(&message).and_then(|body| message.to_json_with(&body));
         let text = text.map_err(|error| PublishError::of_writing(error, request_type))?;
         let new = NewMessage {
@@ -136,9 +143,31 @@ impl Producer {
             delay,
             ttr: policy.ttr,
             outbox_id: None,
+            unique,
+            limit_keys: keys.limits,
             text,
         };
         Ok((message, new))
+    }
+
+    /// What makes the message unique: what it says, and else its job.
+    fn unique(
+        &self,
+        header: &mut Header,
+        key: Option<String>,
+        policy: &Policy,
+    ) -> Result<Option<Unique>, PublishError> {
+        header.unique.key = header.unique.key.take().or(key);
+        let unique = header.unique.read((policy.unique_for, policy.on_duplicate));
+        let unique = unique.map_err(|problem| PublishError::Unique { problem })?;
+        if let Some(unique) = &unique {
+            if !self.queue.capabilities().unique_keys {
+                return Err(QueueError::NO_UNIQUE_KEYS.into());
+            }
+            header.unique.unique_for = Some(unique.unique_for.to_string());
+            header.unique.on_duplicate = Some(unique.on_duplicate.to_string());
+        }
+        Ok(unique)
     }
 }
 
@@ -154,10 +183,11 @@ fn published<J>(
     enqueued: Vec<Enqueued>,
 ) -> Vec<Message<J>> {
     if let Some((request_type, queue)) = kind {
-        telemetry::published(&request_type, &queue, enqueued.len());
+        let new = enqueued.iter().filter(|one| one.publication == Publication::New).count();
+        telemetry::published(&request_type, &queue, new);
     }
     for (message, enqueued) in messages.iter_mut().zip(enqueued) {
-        message.set_id(enqueued.id);
+        message.set_published(enqueued.id, enqueued.publication);
     }
     messages
 }
@@ -204,9 +234,24 @@ pub enum PublishError {
         /// Names the field.
         source: MessageError,
     },
+    /// What makes the message unique cannot be meant.
+    #[error("the message cannot be unique: {problem}")]
+    #[non_exhaustive]
+    Unique {
+        /// Which key of its header is wrong, and what was expected.
+        problem: String,
+    },
+    /// Another message has its unique key, and the job says
+    /// `on_duplicate = "reject"`. Of a batch, none is published.
+    #[error("not published: message {id} has the same unique key")]
+    #[non_exhaustive]
+    Duplicate {
+        /// The message that has the key.
+        id: MessageId,
+    },
     /// The queue did not take it.
     #[error("the queue did not take the message")]
-    Queue(#[from] QueueError),
+    Queue(#[source] QueueError),
     /// The transaction that it was to be published in did not take it.
     #[error("the message was not published in the transaction")]
     Transaction(#[from] TransactionError),
@@ -218,6 +263,15 @@ pub enum PublishError {
     /// names cannot be opened.
     #[error("no queue to publish to")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<QueueError> for PublishError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Duplicate { id } => Self::Duplicate { id },
+            error => Self::Queue(error),
+        }
+    }
 }
 
 impl PublishError {

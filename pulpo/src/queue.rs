@@ -14,6 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::keys::Publication;
+pub use crate::keys::{LimitKeys, Unique};
 use crate::message::{MessageId, Priority};
 
 pub mod backend;
@@ -28,6 +30,7 @@ pub mod file;
 mod filter;
 mod import;
 mod in_database;
+mod limit;
 mod outbox_ids;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -45,6 +48,7 @@ pub use error::{Forked, QueueError};
 pub use filter::Filter;
 pub use import::{Import, Imported};
 pub use in_database::InDatabase;
+pub use limit::{Limit, LimitKind, LimitScope};
 pub use outbox_ids::OutboxIds;
 pub use schedules::{Occurrence, OccurrenceMessage, ScheduleStep, ScheduleStore, Schedules, Stepped, StoredEntry};
 pub use settlement::{Settlement, enqueue_follow_ups};
@@ -70,6 +74,9 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// If none of them, or with a queue without
     /// [`Capabilities::atomic_batches`] not all of them, could be kept.
+    /// [`QueueError::Duplicate`] if the unique key of one is taken and it is to
+    /// be rejected; [`QueueError::Unsupported`] for a unique one, without
+    /// [`Capabilities::unique_keys`].
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError>;
 
     /// [`enqueue`](Self::enqueue) for async code, without blocking its caller:
@@ -125,6 +132,19 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     fn spool(&self) -> Option<&Spool> {
         None
     }
+
+    /// From now on, and for this long, hands out no message of this request
+    /// type, to no process: with a key, none whose
+    /// [`LimitKeys::hold_key`] it is. In place of an earlier one; a time of
+    /// zero ends it.
+    ///
+    /// # Errors
+    /// [`QueueError::Unsupported`] without [`Capabilities::limits`]; or if the
+    /// queue cannot be reached.
+    fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
+        let _ = (request_type, key, time);
+        Err(QueueError::Unsupported("hold jobs back: it keeps no limits"))
+    }
 }
 
 /// What people and programs look at and change in a queue, apart from the jobs
@@ -177,11 +197,23 @@ pub trait Inspection {
     }
 
     /// Makes buried messages ready again, with all their attempts before
-    /// them. Says how many; messages that are not buried stay as they are.
+    /// them. Says how many; messages that are not buried stay as they are, and
+    /// so do those whose unique key another message has by now.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError>;
+
+    /// The message that has the unique key of this one, which is buried: as
+    /// long as it is there, [`kick`](Self::kick) leaves this one. `None` if the
+    /// key is free, or it has none.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
+        let _ = id;
+        Ok(None)
+    }
 
     /// Deletes messages. Says how many; those that a worker has stay.
     ///
@@ -302,6 +334,12 @@ pub struct Capabilities {
     /// [`QueueAdapter::schedules`] hands out what keeps the schedules of
     /// handlers.
     pub schedules: bool,
+    /// [`QueueAdapter::enqueue`] keeps one message of each
+    /// [unique key](NewMessage::unique).
+    pub unique_keys: bool,
+    /// [`Consumer::dequeue`] keeps to the [limits](DequeueFilter::limits) that
+    /// hold over all processes, and [`QueueAdapter::hold_back`] works.
+    pub limits: bool,
 }
 
 /// Where the jobs of a request type go, as a worker that has it knows.
@@ -335,6 +373,11 @@ pub struct NewMessage {
     /// Which row of an [outbox](crate::outbox) it was, if it was one: see
     /// [`QueueAdapter::outbox_ids`].
     pub outbox_id: Option<String>,
+    /// Its unique key, if it has one: see [`Capabilities::unique_keys`].
+    pub unique: Option<Unique>,
+    /// By what its limits tell its messages apart, if by anything: see
+    /// [`Capabilities::limits`].
+    pub limit_keys: LimitKeys,
     /// The wire form.
     pub text: String,
 }
@@ -350,6 +393,8 @@ impl NewMessage {
             delay: None,
             ttr: crate::policy::Policy::DEFAULT.ttr,
             outbox_id: None,
+            unique: None,
+            limit_keys: LimitKeys::default(),
             text: text.into(),
         }
     }
@@ -358,6 +403,20 @@ impl NewMessage {
     #[must_use]
     pub fn outbox_id(mut self, outbox_id: impl Into<String>) -> Self {
         self.outbox_id = Some(outbox_id.into());
+        self
+    }
+
+    /// With this unique key.
+    #[must_use]
+    pub fn unique(mut self, unique: Unique) -> Self {
+        self.unique = Some(unique);
+        self
+    }
+
+    /// Limited by these keys.
+    #[must_use]
+    pub fn limit_keys(mut self, limit_keys: LimitKeys) -> Self {
+        self.limit_keys = limit_keys;
         self
     }
 }
@@ -388,15 +447,24 @@ impl fmt::Debug for EnqueueAsync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Enqueued {
-    /// The id that the queue gave it.
+    /// The id that the queue gave it; that of the message which has its unique
+    /// key, if it was kept or replaced.
     pub id: MessageId,
+    /// Whether it is a message of its own.
+    pub publication: Publication,
 }
 
 impl Enqueued {
-    /// A message that was kept under this id.
+    /// A new message with this id.
     #[must_use]
     pub fn new(id: impl Into<MessageId>) -> Self {
-        Self { id: id.into() }
+        Self { id: id.into(), publication: Publication::New }
+    }
+
+    /// What became of one whose unique key the message with this id has.
+    #[must_use]
+    pub fn duplicate(id: impl Into<MessageId>, publication: Publication) -> Self {
+        Self { id: id.into(), publication }
     }
 }
 

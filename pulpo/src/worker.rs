@@ -17,6 +17,8 @@ use self::limits::Limits;
 use self::monitor::Monitor;
 pub use self::options::{DashboardOptions, QueueOptions, Secret, WorkerOptions};
 use self::pause::OutageBackoff;
+#[cfg(feature = "cli")]
+pub(crate) use self::queue_limits::unsupported;
 use self::resolved::ResolvedHandlers;
 #[cfg(feature = "testing")]
 pub(crate) use self::services::scheduler::Scheduler;
@@ -36,7 +38,7 @@ pub use crate::policy::HandlerOptions;
 use crate::process::fork::Birthplace;
 use crate::producer::Producer;
 use crate::queue::backend::Purpose;
-use crate::queue::{Lease, QueueAdapter, QueueError, Route};
+use crate::queue::{DequeueFilter, Lease, Limit, QueueAdapter, QueueError, Route};
 use crate::registry::{Handler, Registry};
 use crate::report::{chain, rough};
 use crate::state::States;
@@ -51,6 +53,7 @@ mod meters;
 mod monitor;
 mod options;
 mod pause;
+mod queue_limits;
 mod resolved;
 mod services;
 mod slot;
@@ -83,6 +86,8 @@ struct Shared {
     registry: Arc<Registry>,
     resolved: ResolvedHandlers,
     limits: Arc<Limits>,
+    /// Those that the queue keeps, over all workers.
+    queue_limits: Arc<[Limit]>,
     options: WorkerOptions,
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
@@ -286,6 +291,7 @@ impl Worker {
         let Self { queue, schedule_store, queues, registry, options, clock, stop, states, .. } = self;
         telemetry::describe();
         problems.extend(options.problems(registry));
+        problems.extend(queue_limits::unsupported(registry, options, queue.capabilities()));
         if schedule_store.is_none() && queue.schedules().is_none() {
             problems.extend(check::schedules(scheduled(registry, options)));
         }
@@ -295,6 +301,7 @@ impl Worker {
         let limits = Limits::new(registry, options, queue.clone()).map_err(|refused| problems.extend(refused));
         let (Ok(limits), true) = (limits, problems.is_empty()) else { return Err(WorkError::Problems(problems)) };
         let surroundings = Arc::new(Surroundings {
+            queue: queue.clone(),
             states: states.clone(),
             producer: Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone()),
             clock: clock.clone(),
@@ -308,6 +315,7 @@ impl Worker {
             registry: registry.clone(),
             resolved: ResolvedHandlers::new(registry, options),
             limits,
+            queue_limits: queue_limits::all(registry, options),
             options: options.clone(),
             clock: clock.clone(),
             stop: stop.clone(),
@@ -320,6 +328,11 @@ impl Worker {
 }
 
 impl Shared {
+    /// All that waits, within the limits that the queue keeps.
+    fn filter(&self) -> DequeueFilter {
+        DequeueFilter::all().limits(self.queue_limits.clone())
+    }
+
     /// Ends the process if it is a fork that a handler made and returned in.
     /// The run is the parent's, and its lane is not the child's to go on with:
     /// it has none of the other threads, and may find any lock taken. So

@@ -8,12 +8,13 @@ const fn with(name: &'static str, example: &'static str, forms: Forms) -> Known 
     Known { name, example, owner: Owner::Job, forms, repeated: false }
 }
 
-const WORD_OR_LIST: Forms = Forms { word: true, value: false, list: true };
-const VALUE_OR_LIST: Forms = Forms { word: false, value: true, list: true };
-const VALUE: Forms = Forms { word: false, value: true, list: false };
+const WORD_OR_LIST: Forms = Forms { word: true, list: true, ..Forms::NONE };
+const VALUE_OR_LIST: Forms = Forms { value: true, list: true, ..Forms::NONE };
+const LIST_AND_VALUE: Forms = Forms { list_and_value: true, ..Forms::NONE };
 
 const TABLE: &[Known] = &[
-    with("queue", r#"queue = "mail""#, VALUE),
+    with("queue", r#"queue = "mail""#, Forms::VALUE),
+    with("rate_by", r#"rate_by(tenant) = "10/1s""#, LIST_AND_VALUE),
     with("unique", "unique(account_id)", WORD_OR_LIST),
     with("cron", r#"cron = "0 3 * * *""#, VALUE_OR_LIST),
 ];
@@ -31,6 +32,7 @@ fn parsed(arguments: &str) -> (Vec<String>, Vec<String>) {
             Written::Word => String::new(),
             Written::Value(value) => format!("={value}"),
             Written::List(group) => format!("({})", group.stream()),
+            Written::ListAndValue(group, value) => format!("({})={value}", group.stream()),
         };
         format!("{}{written}", argument.name)
     });
@@ -54,6 +56,9 @@ fn an_argument_is_a_word_a_value_or_a_list() {
     let (read, faults) = parsed("unique(account_id, address.city), queue = x::y");
     assert_eq!(faults, [""; 0]);
     assert_eq!(read, ["unique(account_id,address.city)", "queue=x::y"]);
+    let (read, faults) = parsed(r#"rate_by(tenant) = "10/1s", unique"#);
+    assert_eq!(faults, [""; 0]);
+    assert_eq!(read, ["rate_by(tenant)=\"10/1s\"", "unique"]);
 }
 
 #[test]

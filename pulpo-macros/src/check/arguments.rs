@@ -8,8 +8,9 @@ use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{Ident, LitStr, Path};
 
+use super::keys::{Fields, OnDuplicate, Rate, Unique, UniqueFor};
 use super::schedule::{Given, Schedule};
-use super::{name, of_the_attribute, value};
+use super::{keys, name, of_the_attribute, value};
 use crate::attr::{self, Arguments, Named, Written};
 use crate::faults::Faults;
 use crate::table::{Owner, TABLE, known, unknown};
@@ -21,6 +22,11 @@ pub(crate) struct Job {
     pub(crate) policy: Policy,
     pub(crate) batch: Option<Batch>,
     pub(crate) schedule: Option<Schedule>,
+    /// What makes its messages unique.
+    pub(crate) unique: Option<Unique>,
+    /// What its limits tell its messages apart by.
+    pub(crate) rate_by: Option<Fields>,
+    pub(crate) limit_by: Option<Fields>,
     /// Whether it says something of the job and not which one it is, a fault.
     pub(crate) policy_without_a_name: bool,
     /// Whether it says `batch`, be it sound or not.
@@ -62,6 +68,12 @@ pub(crate) struct Policy {
     pub(crate) backoff: Option<(Duration, Duration)>,
     pub(crate) ttr: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) unique_for: Option<UniqueFor>,
+    pub(crate) on_duplicate: Option<OnDuplicate>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) limit: Option<u32>,
+    pub(crate) rate_by: Option<Rate>,
+    pub(crate) limit_by: Option<u32>,
 }
 
 impl Job {
@@ -73,6 +85,9 @@ impl Job {
             policy: Policy::default(),
             batch: None,
             schedule: None,
+            unique: None,
+            rate_by: None,
+            limit_by: None,
             policy_without_a_name: false,
             takes_a_batch: false,
             pulpo: None,
@@ -88,6 +103,8 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
     let mut given = HashSet::new();
     let mut linger: Option<(Ident, Duration)> = None;
     let mut schedule = Given::default();
+    let mut of_unique: Vec<Ident> = Vec::new();
+    let mut replace: Option<LitStr> = None;
     for Named { name, written } in arguments.named {
         let text = name.unraw().to_string();
         let policy = &mut job.policy;
@@ -112,8 +129,24 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
         if schedule.take(&name, &written, faults) {
             continue;
         }
-        // No other argument of the table has another form.
-        let Written::Value(value) = written else { continue };
+        let value = match (known.name, written) {
+            ("unique", written) => {
+                job.unique = faults.keep(keys::unique(&written));
+                continue;
+            }
+            ("rate_by", Written::ListAndValue(fields, rate)) => {
+                job.rate_by = faults.keep(keys::fields(&fields, "rate_by"));
+                policy.rate_by = faults.keep(keys::rate(rate));
+                continue;
+            }
+            ("limit_by", Written::ListAndValue(fields, limit)) => {
+                job.limit_by = faults.keep(keys::fields(&fields, "limit_by"));
+                policy.limit_by = faults.keep(keys::limit(limit));
+                continue;
+            }
+            (_, Written::Value(value)) => value,
+            _ => unreachable!("each argument has a form of the table"),
+        };
         match known.name {
             "queue" => policy.queue = faults.keep(name::queue(value)),
             "priority" => policy.priority = faults.keep(value::priority(value)),
@@ -121,6 +154,18 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
             "backoff" => policy.backoff = faults.keep(value::backoff(value)),
             "ttr" => policy.ttr = faults.keep(value::ttr(value)),
             "timeout" => policy.timeout = faults.keep(value::timeout(value)),
+            "unique_for" => {
+                policy.unique_for = faults.keep(keys::unique_for(value));
+                of_unique.push(name);
+            }
+            "on_duplicate" => {
+                let kept = faults.keep(keys::on_duplicate(value));
+                policy.on_duplicate = kept.as_ref().map(|(_, on_duplicate)| *on_duplicate);
+                replace = kept.filter(|(_, said)| *said == OnDuplicate::Replace).map(|(literal, _)| literal);
+                of_unique.push(name);
+            }
+            "rate" => policy.rate = faults.keep(keys::rate(value)),
+            "limit" => policy.limit = faults.keep(keys::limit(value)),
             "batch" => {
                 let most = faults.keep(value::batch(value));
                 job.batch = most.map(|most| Batch { most, linger: Duration::ZERO });
@@ -139,9 +184,30 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
             None => faults.at(&name, "expected `batch` beside `linger`: how many messages to wait for, `batch = 100`"),
         }
     }
+    match of_unique.first() {
+        Some(name) if !given.contains("unique") => faults.at(
+            name,
+            format!("expected `unique` beside `{name}`: which fields tell two jobs apart, `unique(account_id)`"),
+        ),
+        _ => replaces_what_waits(&job, replace, given.contains("unique_for"), faults),
+    }
     job.takes_a_batch = given.contains("batch");
     job.schedule = schedule.finish(faults);
     job
+}
+
+/// A job that may have started cannot be replaced.
+fn replaces_what_waits(job: &Job, replace: Option<LitStr>, is_said: bool, faults: &mut Faults) {
+    let Some(replace) = replace else { return };
+    match job.policy.unique_for {
+        Some(UniqueFor::Waiting) => {}
+        // A faulty one has been reported.
+        None if is_said => {}
+        _ => faults.at(
+            &replace,
+            "expected `unique_for = \"waiting\"` beside \"replace\": a job that may have started cannot be replaced",
+        ),
+    }
 }
 
 fn request_type(arguments: &Arguments, place: Place, faults: &mut Faults) -> RequestType {

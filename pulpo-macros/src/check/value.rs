@@ -48,7 +48,7 @@ pub(super) fn every(value: &TokenStream) -> syn::Result<Duration> {
 }
 
 /// A `u32` that is not less than `least`.
-fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result<u32> {
+pub(super) fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result<u32> {
     let number = syn::parse2::<LitInt>(value.clone())
         .ok()
         .filter(|literal| matches!(literal.suffix(), "" | "u32"))
@@ -145,7 +145,7 @@ fn meant(value: &TokenStream) -> Option<String> {
 }
 
 /// With the parser that reads configuration and command line too.
-fn parse(literal: &LitStr, text: &str, form: &str) -> syn::Result<Duration> {
+pub(super) fn parse(literal: &LitStr, text: &str, form: &str) -> syn::Result<Duration> {
     let duration = humantime::parse_duration(text.trim())
         .map_err(|error| fault(literal, format!("expected {form}, got `{}`: {error}", literal.value())))?;
     if duration > LONGEST {
@@ -161,6 +161,6 @@ fn parse(literal: &LitStr, text: &str, form: &str) -> syn::Result<Duration> {
     Ok(duration)
 }
 
-fn fault(tokens: impl quote::ToTokens, message: impl std::fmt::Display) -> syn::Error {
+pub(super) fn fault(tokens: impl quote::ToTokens, message: impl std::fmt::Display) -> syn::Error {
     syn::Error::new_spanned(tokens, message)
 }

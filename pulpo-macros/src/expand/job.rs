@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Delimiter, Group, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Generics, LitStr, Token, Type};
 
 use super::ours_at;
-use crate::check::{Job, Policy};
+use crate::check::{Fields, Job, OnDuplicate, Policy, Rate, Unique, UniqueFor};
 
 /// The body type is this job. Of a generic type, which is a fault, it is for
 /// what could be one.
@@ -26,10 +26,12 @@ pub(super) fn implementation(
         }
     });
     let policy = policy(pulpo, job);
+    let keys = keys(pulpo, job);
     let constants = quote! {
         const REQUEST_TYPE: &'static ::core::primitive::str = #name;
         #aliases
         #policy
+        #keys
         const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: #pulpo::__private::ByMacro =
             #pulpo::__private::ByMacro;
     };
@@ -50,7 +52,7 @@ pub(super) fn implementation(
 
 /// Only what differs from the defaults.
 fn policy(pulpo: &TokenStream, job: &Job) -> Option<TokenStream> {
-    let Policy { queue, priority, max_attempts, backoff, ttr, timeout } = &job.policy;
+    let Policy { queue, priority, max_attempts, backoff, ttr, timeout, .. } = &job.policy;
     let queue = queue.as_ref().map(|queue| quote!(.queue(#queue)));
     let priority = priority.map(|priority| quote!(.priority(#priority)));
     let max_attempts = max_attempts.map(|runs| quote!(.max_attempts(#runs)));
@@ -66,8 +68,62 @@ fn policy(pulpo: &TokenStream, job: &Job) -> Option<TokenStream> {
         let timeout = duration(timeout);
         quote!(.timeout(#timeout))
     });
-    let differences = quote!(#queue #priority #max_attempts #backoff #ttr #timeout);
+    let limits = limits(pulpo, &job.policy);
+    let differences = quote!(#queue #priority #max_attempts #backoff #ttr #timeout #limits);
     (!differences.is_empty()).then(|| quote!(const POLICY: #pulpo::Policy = #pulpo::Policy::DEFAULT #differences;))
+}
+
+/// What the policy says of unique keys and limits.
+fn limits(pulpo: &TokenStream, policy: &Policy) -> TokenStream {
+    let Policy { unique_for, on_duplicate, rate, limit, rate_by, limit_by, .. } = policy;
+    let unique_for = unique_for.map(|unique_for| {
+        let unique_for = match unique_for {
+            UniqueFor::Unfinished => quote!(Unfinished),
+            UniqueFor::Waiting => quote!(Waiting),
+            UniqueFor::Time(time) => {
+                let time = duration(time);
+                quote!(Time(#time))
+            }
+        };
+        quote!(.unique_for(#pulpo::__private::UniqueFor::#unique_for))
+    });
+    let on_duplicate = on_duplicate.map(|on_duplicate| {
+        let on_duplicate = match on_duplicate {
+            OnDuplicate::Keep => quote!(Keep),
+            OnDuplicate::Replace => quote!(Replace),
+            OnDuplicate::Reject => quote!(Reject),
+        };
+        quote!(.on_duplicate(#pulpo::__private::OnDuplicate::#on_duplicate))
+    });
+    let arguments = |Rate { starts, period }: &Rate| {
+        let period = duration(*period);
+        quote!(#starts, #period)
+    };
+    let rate = rate.as_ref().map(arguments).map(|arguments| quote!(.rate(#arguments)));
+    let rate_by = rate_by.as_ref().map(arguments).map(|arguments| quote!(.rate_by(#arguments)));
+    let limit = limit.map(|limit| quote!(.limit(#limit)));
+    let limit_by = limit_by.map(|limit| quote!(.limit_by(#limit)));
+    quote!(#unique_for #on_duplicate #rate #limit #rate_by #limit_by)
+}
+
+/// Which fields of a body make its keys. The fields are read as the user wrote
+/// them, so that rustc says of a misspelt one that there is none.
+fn keys(pulpo: &TokenStream, job: &Job) -> Option<TokenStream> {
+    let Job { unique, rate_by, limit_by, .. } = job;
+    let body = Ident::new("__body", Span::mixed_site());
+    let values = |Fields(fields): &Fields| quote!(|#body| #pulpo::__private::values(&(#(&#body.#fields,)*)));
+    let unique = unique.as_ref().map(|unique| match unique {
+        Unique::Body => quote!(.unique_body()),
+        Unique::Fields(fields) => {
+            let values = values(fields);
+            quote!(.unique(#values))
+        }
+    });
+    let rate = rate_by.as_ref().map(values).map(|values| quote!(.rate(#values)));
+    let limit = limit_by.as_ref().map(values).map(|values| quote!(.limit(#values)));
+    let keys = quote!(#unique #rate #limit);
+    (!keys.is_empty())
+        .then(|| quote!(const KEYS: #pulpo::__private::Keys<Self> = #pulpo::__private::Keys::<Self>::NONE #keys;))
 }
 
 pub(super) fn duration(duration: Duration) -> TokenStream {

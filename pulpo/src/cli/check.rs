@@ -14,7 +14,7 @@ use crate::check::{self, Problem, ProblemKind};
 use crate::config::{Config, ConfigWarning, Sources};
 use crate::registry::Registry;
 use crate::report::chain;
-use crate::worker::scheduled;
+use crate::worker::{self, scheduled};
 
 mod deploys;
 mod waiting;
@@ -60,6 +60,9 @@ pub(super) fn run(
             problems.extend(config.worker.problems(&registry));
             if !config.keeps_schedules() {
                 problems.extend(check::schedules(scheduled(&registry, &config.worker)));
+            }
+            if let Some(able) = config.backend.capabilities() {
+                problems.extend(worker::unsupported(&registry, &config.worker, able));
             }
             let warning = |warning: &ConfigWarning| Problem::new(ProblemKind::Environment, warning.to_string());
             warnings.extend(config.warnings.iter().map(warning));

@@ -14,7 +14,7 @@ use super::show::{self, counted};
 use super::{Done, Format, Open, WrongUsage, terminal};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
-use crate::message::{Message, MessageId, When, only_payload};
+use crate::message::{Message, MessageId, When, WireBody, only_payload};
 use crate::producer::PublishError;
 use crate::queue::QueueError;
 use crate::registry::{Handler, Registry};
@@ -195,7 +195,8 @@ fn publish(
         while messages.len() < BATCH && ids.len() + messages.len() < all && bytes < BATCH_BYTES {
             let body = bodies.at(ids.len() + messages.len())?;
             bytes += body.get().len();
-            messages.push(message(arguments, body));
+            let keys = handler.keys(WireBody::as_written(body.get()))?;
+            messages.push((message(arguments, body), keys));
         }
         match pulpo.producer().enqueue(handler.request_type(), handler.policy(), handler.shape(), messages) {
             Ok(sent) => ids.extend(sent.iter().filter_map(|message| message.id().cloned())),

@@ -15,6 +15,8 @@ use super::value::{absolute, hidden, masked};
 use crate::clock::Clock;
 use crate::process::paths;
 #[cfg(feature = "cli")]
+use crate::queue::Capabilities;
+#[cfg(feature = "cli")]
 use crate::queue::backend::Migration;
 use crate::queue::backend::{
     Absent, Address, Factory, Key, Kind, Purpose, Registered, RegistrationError, Settings, Value, absent_scheme,
@@ -212,6 +214,15 @@ impl Backend {
                 let doing = "migrate the queue".to_owned();
                 Err(QueueError::Unavailable { doing, source: Box::new(error.clone()) })
             }
+        }
+    }
+
+    /// What the queue can do, if that is known before it is opened.
+    #[cfg(feature = "cli")]
+    pub(crate) fn capabilities(&self) -> Option<Capabilities> {
+        match &self.0 {
+            Inner::Linked { factory, settings } => factory.capabilities(settings),
+            Inner::Absent { .. } | Inner::Refused(_) => None,
         }
     }
 

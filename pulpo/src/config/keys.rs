@@ -14,7 +14,7 @@ use super::value::absolute;
 use super::{Config, span};
 use crate::message::Priority;
 use crate::outbox::{self, OutboxUrl, ParseOutboxUrlError};
-use crate::policy::HandlerOptions;
+use crate::policy::{HandlerOptions, Rate};
 use crate::queue::backend::{self, Factory, Registered, absent_table};
 use crate::registry::nearest;
 use crate::worker::QueueOptions;
@@ -308,6 +308,18 @@ const LAST: &[Key] = &[
         of: Of::Queue { read: |queue, entry| set(&mut queue.concurrency, entry.whole(LANES).map(Some)) },
     },
     Key {
+        name: "queues.*.rate",
+        default: "none",
+        doc: "how often jobs of this queue may start, over all workers, such as `\"10/1s\"`",
+        of: Of::Queue { read: |queue, entry| set(&mut queue.rate, rate(entry).map(Some)) },
+    },
+    Key {
+        name: "queues.*.limit",
+        default: "none",
+        doc: "the most jobs of this queue that run at the same time, over all workers, at least 1; a batch is one",
+        of: Of::Queue { read: |queue, entry| set(&mut queue.limit, entry.whole(1..=u32::MAX).map(Some)) },
+    },
+    Key {
         name: "queues.*.enabled",
         default: "true",
         doc: "`false`: a worker leaves this queue alone",
@@ -390,6 +402,18 @@ const LAST: &[Key] = &[
             },
         },
     },
+    Key {
+        name: "handlers.*.rate",
+        default: "the handler's",
+        doc: "how often jobs of this type may start, over all workers, such as `\"10/1s\"`",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.rate, rate(entry).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.limit",
+        default: "the handler's",
+        doc: "the most jobs of this type that run at the same time, over all workers, at least 1; a batch is one",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.limit, entry.whole(1..=u32::MAX).map(Some)) },
+    },
     Key { name: "handlers.*.queue", default: "", doc: "", of: Of::Attribute },
     Key { name: "handlers.*.alias", default: "", doc: "", of: Of::Attribute },
 ];
@@ -399,6 +423,10 @@ const MOST_OF_A_BATCH: usize = u32::MAX as usize;
 fn set<T>(value: &mut T, read: Result<T, ConfigError>) -> Result<(), ConfigError> {
     *value = read?;
     Ok(())
+}
+
+fn rate(entry: &Entry) -> Result<Rate, ConfigError> {
+    entry.text()?.parse().map_err(|_| entry.refuse("a rate such as \"10/1s\", at most ten starts in a second"))
 }
 
 fn time(duration: Duration) -> String {

@@ -1,6 +1,7 @@
 //! Publishing in a transaction of the user's own.
 
 use crate::job::{Draft, IntoMessage};
+use crate::keys::Publication;
 use crate::message::{Message, MessageId};
 use crate::outbox;
 use crate::producer::PublishError;
@@ -24,7 +25,7 @@ impl Pulpo {
         message: impl IntoMessage<J>,
     ) -> Result<Message<J>, PublishError> {
         let (mut message, prepared) = self.prepare_draft(message.into_draft())?;
-        message.set_id(transaction.publish(&prepared)?);
+        message.set_published(transaction.publish(&prepared)?, Publication::New);
         outbox::announce();
         Ok(message)
     }
@@ -52,7 +53,7 @@ impl Pulpo {
         draft: Draft<J>,
     ) -> Result<Message<J>, PublishError> {
         let (mut message, prepared) = self.prepare_draft(draft)?;
-        message.set_id(transaction::publish_async(transaction, prepared).await?);
+        message.set_published(transaction::publish_async(transaction, prepared).await?, Publication::New);
         outbox::announce();
         Ok(message)
     }

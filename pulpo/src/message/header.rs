@@ -14,6 +14,7 @@ use super::extra::Extra;
 use super::priority::Priority;
 use super::raw::{number, text};
 use super::{When, time};
+use crate::keys::{OnDuplicate, Unique, UniqueFor};
 use crate::shape::ShapeId;
 
 /// What a message says beside its body.
@@ -35,6 +36,8 @@ pub struct Header {
     pub(crate) delay: Option<When>,
     pub(crate) expiration: Option<When>,
     pub(crate) attempts: u32,
+    /// What makes it unique, as it is written.
+    pub(crate) unique: WrittenUnique,
     /// The form of the body that its producer had; `None`: it does not say.
     pub(crate) shape: Option<ShapeId>,
     /// Which row of an outbox it was, if it was one.
@@ -49,13 +52,16 @@ pub struct Header {
 
 impl Header {
     /// The keys that mean something to pulpo itself.
-    pub(crate) const OWN_KEYS: [&str; 9] = [
+    pub(crate) const OWN_KEYS: [&str; 12] = [
         "request_type",
         "priority",
         "delay",
         "expiration",
         "attempts",
         "scheduled_for",
+        UNIQUE_KEY,
+        UNIQUE_FOR,
+        ON_DUPLICATE,
         "shape",
         "outbox_id",
         "body_wrapped",
@@ -85,6 +91,13 @@ impl Header {
     #[must_use]
     pub fn expiration(&self) -> Option<DateTime<Utc>> {
         absolute(self.expiration)
+    }
+
+    /// Its unique key, if it has one: that of its job, or what its producer
+    /// wrote.
+    #[must_use]
+    pub fn unique_key(&self) -> Option<&str> {
+        self.unique.key.as_deref()
     }
 
     /// How many runs of the job have failed so far.
@@ -144,6 +157,46 @@ impl Header {
     }
 }
 
+const UNIQUE_KEY: &str = "unique_key";
+const UNIQUE_FOR: &str = "unique_for";
+const ON_DUPLICATE: &str = "on_duplicate";
+
+/// What makes a message unique, as a producer in any language writes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct WrittenUnique {
+    pub(crate) key: Option<String>,
+    pub(crate) unique_for: Option<String>,
+    pub(crate) on_duplicate: Option<String>,
+}
+
+impl WrittenUnique {
+    /// What is meant; for what is not said, as `otherwise`. `None` for a message
+    /// without a key.
+    ///
+    /// # Errors
+    /// Names the key of the header that is wrong, and says what was expected.
+    pub(crate) fn read(&self, otherwise: (UniqueFor, OnDuplicate)) -> Result<Option<Unique>, String> {
+        let Some(key) = self.key.as_deref() else { return Ok(None) };
+        let (unique_for, on_duplicate) = otherwise;
+        let unique_for = parsed(UNIQUE_FOR, self.unique_for.as_deref())?.unwrap_or(unique_for);
+        let on_duplicate = parsed(ON_DUPLICATE, self.on_duplicate.as_deref())?.unwrap_or(on_duplicate);
+        if key.is_empty() {
+            return Err(format!("`{UNIQUE_KEY}`: expected a key, got an empty text"));
+        }
+        let unique = Unique::new(key).unique_for(unique_for).on_duplicate(on_duplicate);
+        unique.problem().map_or(Ok(Some(unique)), |problem| Err(problem.to_owned()))
+    }
+}
+
+fn parsed<T: std::str::FromStr<Err = String>>(name: &str, written: Option<&str>) -> Result<Option<T>, String> {
+    written.map(|text| text.parse().map_err(|error| format!("`{name}`: {error}"))).transpose()
+}
+
+/// A text, or another value as JSON; `null` is nothing.
+fn unique_text(value: &RawValue) -> Option<String> {
+    (value.get() != "null").then(|| text(value).map_or_else(|| value.get().to_owned(), Cow::into_owned))
+}
+
 /// The names of W3C's Trace Context.
 pub(super) const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
@@ -201,6 +254,12 @@ impl Serialize for WithBody<'_> {
         if let Some(scheduled_for) = header.scheduled_for {
             map.serialize_entry("scheduled_for", &time::write(scheduled_for))?;
         }
+        let WrittenUnique { key, unique_for, on_duplicate } = &header.unique;
+        for (key, value) in [(UNIQUE_KEY, key), (UNIQUE_FOR, unique_for), (ON_DUPLICATE, on_duplicate)] {
+            if let Some(value) = value {
+                map.serialize_entry(key, value)?;
+            }
+        }
         if let Some(shape) = &header.shape {
             map.serialize_entry("shape", shape)?;
         }
@@ -257,6 +316,10 @@ impl<'de> Visitor<'de> for ReadHeader {
                 "scheduled_for" => {
                     header.scheduled_for = when(map.next_value()?).ok().flatten().and_then(|when| absolute(Some(when)))
                 }
+                // What cannot be read of these matters to nobody but the producer.
+                UNIQUE_KEY => header.unique.key = unique_text(map.next_value()?),
+                UNIQUE_FOR => header.unique.unique_for = unique_text(map.next_value()?),
+                ON_DUPLICATE => header.unique.on_duplicate = unique_text(map.next_value()?),
                 "shape" => header.shape = text(map.next_value()?).and_then(|text| text.parse().ok()),
                 "outbox_id" => header.outbox_id = text(map.next_value()?).map(Cow::into_owned),
                 "body_wrapped" => header.body_wrapped = map.next_value::<&RawValue>()?.get().parse().ok(),

@@ -126,7 +126,25 @@ pub(crate) struct WireBody<'text> {
     shape: Option<ShapeId>,
 }
 
+/// A body of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnedBody {
+    text: Option<String>,
+    wrapped: Option<bool>,
+    shape: Option<ShapeId>,
+}
+
+impl OwnedBody {
+    pub(crate) fn as_wire(&self) -> WireBody<'_> {
+        WireBody { text: self.text.as_deref(), wrapped: self.wrapped, shape: self.shape }
+    }
+}
+
 impl<'text> WireBody<'text> {
+    pub(crate) fn to_owned(self) -> OwnedBody {
+        OwnedBody { text: self.text.map(str::to_owned), wrapped: self.wrapped, shape: self.shape }
+    }
+
     /// A body of which nobody says how it is written.
     pub(crate) fn unmarked(text: Option<&'text str>) -> Self {
         Self { text, wrapped: None, shape: None }

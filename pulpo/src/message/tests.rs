@@ -63,7 +63,7 @@ fn the_wire_form_is_the_documented_one() {
         .expiration(at("2026-11-24T09:00:00.5Z"))
         .header("anything", "else");
     message.header_mut().request_type = "send_email".to_owned();
-    message.set_id("7".into());
+    message.set_published("7".into(), Publication::New);
     assert_eq!(
         message.to_json().expect("JSON"),
         r#"{"id":"7","header":{"request_type":"send_email","priority":10,"delay":"2026-11-23T09:00:00Z","expiration":"2026-11-24T09:00:00.500Z","attempts":0,"anything":"else"},"body":{"to":"a@b.c"}}"#
@@ -300,6 +300,7 @@ proptest! {
         id in proptest::option::of(any::<String>()),
         request_type in ".{1,20}",
         attempts: u32,
+        unique_key in proptest::option::of(any::<String>()),
         extra in btree_map("[^a]{0,9}", json_value(), 0..4),
     ) {
         let mut message = Message::new(body.clone());
@@ -310,6 +311,7 @@ proptest! {
             expiration: expiration.map(When::At),
             attempts,
             scheduled_for,
+            unique: header::WrittenUnique { key: unique_key, unique_for: None, on_duplicate: Some("keep".into()) },
             shape: None,
             outbox_id: None,
             body_wrapped: None,

@@ -222,6 +222,11 @@ impl Relay {
     }
 
     fn refused(&self, row: &Row, error: QueueError) -> Moved {
+        if let QueueError::Duplicate { id } = error {
+            let row = row.number;
+            tracing::warn!(outbox = %self.url, row, %id, "dropped a job of the outbox: a message has the same unique key");
+            return Moved::Gone;
+        }
         let may_succeed = error.is_transient() || matches!(error, QueueError::UnknownOutcome { .. });
         if may_succeed || matches!(error, QueueError::Forked { .. }) {
             return Moved::Later(error);
@@ -245,9 +250,13 @@ impl Relay {
             let text = message.rewritten().ok()?;
             Some((message.header, text))
         });
-        let (request_type, priority, delay, text) = match read {
-            Some((header, text)) => (header.request_type().to_owned(), header.priority(), header.delay(), text),
-            None => (String::new(), Priority::DEFAULT, None, row.message.clone()),
+        let (request_type, priority, delay, unique, text) = match read {
+            Some((header, text)) => {
+                // What is wrong with it was an error where it was published.
+                let unique = header.unique.read(Default::default()).ok().flatten();
+                (header.request_type().to_owned(), header.priority(), header.delay(), unique, text)
+            }
+            None => (String::new(), Priority::DEFAULT, None, None, row.message.clone()),
         };
         let (queue, ttr) = match route {
             Route { queue: Some(queue), ttr: Some(ttr) } => (queue, ttr),
@@ -257,7 +266,7 @@ impl Relay {
             }
         };
         let mut message = NewMessage::new(queue, request_type, text).outbox_id(outbox_id);
-        (message.priority, message.delay, message.ttr) = (priority, delay, ttr);
+        (message.priority, message.delay, message.ttr, message.unique) = (priority, delay, ttr, unique);
         message
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Backoff, Policy};
+use super::{Backoff, Policy, Rate};
 use crate::message::Priority;
 
 /// What a configuration changes in the way that one handler's jobs are run:
@@ -35,6 +35,10 @@ pub struct HandlerOptions {
     /// `Some(false)`: its schedule is off in this worker, `cron = "off"`. Others
     /// may publish its occurrences, and this one still does its jobs.
     pub schedule: Option<bool>,
+    /// In place of the policy's.
+    pub rate: Option<Rate>,
+    /// In place of the policy's.
+    pub limit: Option<u32>,
     /// Where the first of it is written, for errors: `pulpo.toml:7`.
     pub origin: String,
 }
@@ -50,6 +54,9 @@ impl HandlerOptions {
             backoff: self.backoff.unwrap_or(policy.backoff),
             ttr: self.ttr.unwrap_or(policy.ttr),
             timeout: self.timeout.unwrap_or(policy.timeout),
+            rate: self.rate.or(policy.rate),
+            limit: self.limit.or(policy.limit),
+            ..policy.clone()
         }
     }
 }

@@ -70,7 +70,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{QueueAdapter, QueueError};
+use super::{Capabilities, QueueAdapter, QueueError};
 use crate::clock::Clock;
 
 mod key;
@@ -127,6 +127,13 @@ pub trait Factory: Sync {
     /// can.
     fn queue_name_problem(&self, name: &str) -> Option<&'static str> {
         let _ = name;
+        None
+    }
+
+    /// What a queue with these settings can do, if that is known before it is
+    /// opened: then the command `check` finds what it cannot keep.
+    fn capabilities(&self, settings: &Settings) -> Option<Capabilities> {
+        let _ = settings;
         None
     }
 

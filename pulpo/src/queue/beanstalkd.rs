@@ -358,9 +358,14 @@ fn ahead(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(now)
 }
 
+/// What every server can do.
+fn capabilities() -> Capabilities {
+    Capabilities { burial_reasons: true, pauses: true, picks_queues: true, ..Capabilities::default() }
+}
+
 impl QueueAdapter for BeanstalkdQueue {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { burial_reasons: true, pauses: true, picks_queues: true, ..Capabilities::default() }
+        capabilities()
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
@@ -370,6 +375,9 @@ impl QueueAdapter for BeanstalkdQueue {
         let now = self.shared().clock.now();
         let job = |message: NewMessage| {
             limits::check_name(&message.queue)?;
+            if message.unique.is_some() {
+                return Err(QueueError::NO_UNIQUE_KEYS);
+            }
             Ok(NewJob {
                 priority: message.priority.get(),
                 delay: limits::delay(message.delay, now)?,

@@ -62,12 +62,14 @@ mod attempts;
 mod backups;
 mod inspection;
 mod leases;
+mod limits;
 mod order;
 mod outboxes;
 mod pauses;
 mod picks;
 mod schedules;
 mod texts;
+mod unique;
 mod waiting;
 
 /// One queue, for one case.
@@ -182,6 +184,39 @@ macro_rules! __with_conformance_cases {
             }
             backups {
                 a_backup_is_a_new_file_of_the_size_that_is_said
+            }
+            unique {
+                a_unique_key_has_one_message
+                a_long_key_has_one_message
+                a_key_is_taken_until_its_job_is_finished
+                a_key_that_waits_is_free_when_the_run_starts
+                a_message_that_is_unique_while_it_waits_is_not_leased_ahead
+                a_key_for_a_time_outlives_its_message
+                a_waiting_message_is_replaced
+                a_replacement_with_a_delay_starts_the_delay_again
+                a_rejected_message_refuses_its_batch
+                a_batch_keeps_the_first_of_each_key
+                a_retry_waits_beside_a_newer_message
+                a_run_that_dies_never_blocks_its_key
+                a_kick_leaves_a_message_whose_key_is_taken
+                what_follows_from_a_job_is_unique_too
+                an_expired_message_does_not_keep_its_key
+                producers_at_the_same_moment_publish_one
+                a_message_without_a_key_is_never_a_duplicate
+            }
+            limits {
+                a_rate_lets_so_many_start_in_any_time
+                what_is_limited_hides_nothing_behind_it
+                a_limit_lets_so_many_run
+                a_holder_that_dies_lets_go
+                a_full_key_hides_no_other_key
+                messages_without_a_key_are_one_key
+                several_limits_all_hold
+                the_names_of_a_handler_share_its_limits
+                a_batch_is_one_run_and_as_many_starts_as_messages
+                nothing_is_leased_ahead_beyond_a_limit
+                a_type_is_held_back_for_a_time
+                a_key_is_held_back_alone
             }
             waiting {
                 a_dequeue_without_wait_returns_at_once

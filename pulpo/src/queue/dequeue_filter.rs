@@ -1,5 +1,10 @@
 //! What a consumer may take.
 
+use std::sync::Arc;
+
+use super::Limit;
+use crate::message::MessageId;
+
 /// What a consumer may take: all that waits, but for what is said here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -20,6 +25,12 @@ pub struct DequeueFilter {
     /// a batch: a queue may lease them together. What the caller does not take
     /// after all is made ready again by [`Consumer::flush`](super::Consumer::flush).
     pub more: usize,
+    /// No more than these allow, over all processes. Only a queue with
+    /// [`Capabilities::limits`](super::Capabilities) keeps to them.
+    pub limits: Arc<[Limit]>,
+    /// A message that is in hand already: what is taken is run together with
+    /// it, as one run.
+    pub joins: Option<MessageId>,
 }
 
 impl DequeueFilter {
@@ -68,6 +79,20 @@ impl DequeueFilter {
     #[must_use]
     pub fn single_queue(mut self, queue: impl Into<String>) -> Self {
         self.single_queues.push(queue.into());
+        self
+    }
+
+    /// Within these limits.
+    #[must_use]
+    pub fn limits(mut self, limits: impl Into<Arc<[Limit]>>) -> Self {
+        self.limits = limits.into();
+        self
+    }
+
+    /// Only what is run together with this message.
+    #[must_use]
+    pub fn joins(mut self, first: MessageId) -> Self {
+        self.joins = Some(first);
         self
     }
 }

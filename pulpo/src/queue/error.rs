@@ -117,6 +117,13 @@ pub enum QueueError {
         /// Why not the next one.
         source: Box<QueueError>,
     },
+    /// Another message has the unique key, and this one was to be rejected
+    /// then. Nothing was enqueued.
+    #[error("message {id} has the same unique key")]
+    Duplicate {
+        /// The message that has it.
+        id: MessageId,
+    },
     /// There is nothing to look at or to administer.
     #[error("there is no queue at {place}: look at PULPO_QUEUE; the first publication or worker makes one")]
     NoQueue {
@@ -177,6 +184,12 @@ pub enum QueueError {
 }
 
 impl QueueError {
+    /// What a queue without [`Capabilities::unique_keys`](super::Capabilities)
+    /// says of a unique message.
+    pub const NO_UNIQUE_KEYS: Self = Self::Unsupported(
+        "keep messages unique: use one that can (`file:FOLDER`, `postgres://…`), or remove `unique` from the job",
+    );
+
     /// Whether the same call may succeed later, with nothing changed by us.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -10,25 +10,28 @@
 //! In a fork nothing that the parent has opened is used: each call asks
 //! `Shared::check` before it takes a lock, and what is dropped there leaks.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use self::attached::Attached;
 use self::counts::Changes;
 use self::notify_file::NotifyFiles;
 use self::opened::Opened;
 use self::shared::Shared;
+use self::unique::Holder;
 use self::writer::Durability;
 use super::{
-    Capabilities, Consumer, Enqueued, Filter, Import, Imported, Inspection, MessageState, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage,
+    Capabilities, Consumer, Enqueued, Filter, Import, Imported, Inspection, NewMessage, OutboxIds, QueueAdapter,
+    QueueError, ScheduleStore, Stats, StoredMessage,
 };
 use crate::clock::Clock;
+use crate::keys::{OnDuplicate, Publication};
 use crate::message::MessageId;
 use crate::queue::EnqueueAsync;
 
@@ -47,7 +50,9 @@ mod import;
 mod inspect;
 mod lease;
 mod lease_store;
+mod limits;
 mod maintenance;
+mod new;
 mod notify_file;
 mod opened;
 mod outbox_ids;
@@ -56,6 +61,7 @@ mod process_lock;
 mod schedules;
 mod schema;
 mod shared;
+mod unique;
 mod writer;
 
 /// The name of the database in its folder.
@@ -192,6 +198,8 @@ impl QueueAdapter for FileQueue {
             picks_types: true,
             picks_queues: true,
             schedules: true,
+            unique_keys: true,
+            limits: true,
         }
     }
 
@@ -202,9 +210,13 @@ impl QueueAdapter for FileQueue {
         }
         let now = self.0.now();
         let queues = queues_of(&messages);
-        let ids = self.0.writer.write(Durability::Synced, move |connection| insert(connection, &messages, now))?;
-        self.0.notify(&queues);
-        Ok(ids.into_iter().map(Enqueued::new).collect())
+        let enqueued =
+            self.0.writer.write(Durability::Synced, move |connection| enqueue(connection, &messages, now))?;
+        let enqueued = enqueued.map_err(|id| QueueError::Duplicate { id })?;
+        if enqueued.iter().any(|one| one.publication != Publication::Kept) {
+            self.0.notify(&queues);
+        }
+        Ok(enqueued)
     }
 
     fn enqueue_async(&self, messages: Vec<NewMessage>) -> EnqueueAsync {
@@ -222,9 +234,9 @@ impl QueueAdapter for FileQueue {
                     shared.notify(&queues);
                 }
             };
-            let insert = move |connection: &Connection| insert(connection, &messages, now);
-            let ids = shared.writer.write_async(Durability::Synced, insert, notify).await?;
-            Ok(ids.into_iter().map(Enqueued::new).collect())
+            let enqueue = move |connection: &Connection| enqueue(connection, &messages, now);
+            let enqueued = shared.writer.write_async(Durability::Synced, enqueue, notify).await?;
+            enqueued.map_err(|id| QueueError::Duplicate { id })
         }))
     }
 
@@ -245,6 +257,20 @@ impl QueueAdapter for FileQueue {
 
     fn schedules(&self) -> Option<&dyn ScheduleStore> {
         Some(self)
+    }
+
+    fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
+        self.0.check()?;
+        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let (request_type, key) = (request_type.to_owned(), key.unwrap_or_default().to_owned());
+        let now = self.0.now();
+        let until = (micros > 0).then(|| now.saturating_add(micros));
+        self.0.writer.write(Durability::Lazy, move |connection| {
+            limits::hold_back(connection, &request_type, &key, until, now)
+        })?;
+        self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;
+        self.0.signal.notify();
+        Ok(())
     }
 
     fn interrupt(&self) {
@@ -310,6 +336,14 @@ impl Inspection for FileQueue {
         Ok(kicked)
     }
 
+    fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
+        self.0.check()?;
+        let Ok(id) = id.as_str().parse::<i64>() else { return Ok(None) };
+        let now = self.0.now();
+        let holder = self.0.read(move |connection| unique::taken_by(connection, id, now))?;
+        Ok(holder.map(|id| MessageId::from(id.cast_unsigned())))
+    }
+
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.change(filter, inspect::NOT_RESERVED, inspect::delete)
     }
@@ -357,19 +391,30 @@ fn queues_of(messages: &[NewMessage]) -> Vec<String> {
     queues
 }
 
-/// Keeps new messages, and says their ids.
-fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlite::Result<Vec<MessageId>> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO message(queue, kind, state, priority, due, ttr, due_since, enqueued_at, since, text)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
-    )?;
-    let mut ids = Vec::with_capacity(messages.len());
+/// Keeps new messages, and says what became of each; or on account of which
+/// message one of them is rejected, and with it all.
+fn enqueue(
+    connection: &Connection,
+    messages: &[NewMessage],
+    now: i64,
+) -> rusqlite::Result<Result<Vec<Enqueued>, MessageId>> {
+    match unique::rejection(connection, messages, now, None)? {
+        Some(id) => Ok(Err(id)),
+        None => insert(connection, messages, now).map(Ok),
+    }
+}
+
+/// The same of messages none of which is to be rejected.
+fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlite::Result<Vec<Enqueued>> {
+    let mut enqueued = Vec::with_capacity(messages.len());
     let mut counts = Changes::default();
     // Those of a batch are mostly of one kind.
     let mut kind: Option<(&NewMessage, i64)> = None;
+    // Which message of this batch, or before it, has which unique key.
+    let mut holders: HashMap<String, i64> = HashMap::new();
     for message in messages {
         if let Some(id) = outbox_ids::taken(connection, message)? {
-            ids.push(id);
+            enqueued.push(Enqueued::new(id));
             continue;
         }
         let same =
@@ -379,30 +424,36 @@ fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlit
             None => counts::kind(connection, &message.queue, &message.request_type)?,
         };
         kind = Some((message, number));
-        let due = message.delay.map(micros_up).filter(|due| *due > now);
-        let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
-        let is_long = message.text.len() > schema::LONGEST_INLINE_TEXT;
-        let id = insert.insert(params![
-            message.queue,
-            number,
-            schema::code(state),
-            message.priority.get(),
-            due,
-            i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, schema::LONGEST_TTR),
-            due.unwrap_or(now),
-            now,
-            (!is_long).then_some(&message.text),
-        ])?;
-        if is_long {
-            let mut insert = connection.prepare_cached("INSERT INTO long_text(id, text) VALUES (?1, ?2)")?;
-            insert.execute(params![id, message.text])?;
-        }
+        let Some(unique) = &message.unique else {
+            let id = new::insert(connection, message, number, now, &mut counts)?;
+            outbox_ids::remember(connection, message, id)?;
+            enqueued.push(Enqueued::new(id.cast_unsigned()));
+            continue;
+        };
+        let columns = unique::Columns::of(&message.request_type, unique, now);
+        let (id, publication) = match holders.get(&columns.key) {
+            Some(id) => (*id, Publication::Kept),
+            None => match Holder::find(connection, &columns, now)? {
+                Some(holder) if holder.keeps(connection)? => {
+                    let replaces = unique.on_duplicate == OnDuplicate::Replace && holder.waits;
+                    if replaces {
+                        new::replace(connection, holder.id, message, number, now, &mut counts)?;
+                    }
+                    (holder.id, if replaces { Publication::Replaced } else { Publication::Kept })
+                }
+                _ => {
+                    let id = new::insert(connection, message, number, now, &mut counts)?;
+                    columns.give(connection, id, now)?;
+                    (id, Publication::New)
+                }
+            },
+        };
         outbox_ids::remember(connection, message, id)?;
-        counts.add(number, state);
-        ids.push(MessageId::from(id.to_string()));
+        holders.insert(columns.key, id);
+        enqueued.push(Enqueued::duplicate(id.cast_unsigned(), publication));
     }
     counts.write(connection)?;
-    Ok(ids)
+    Ok(enqueued)
 }
 
 /// Microseconds since 1970, as the database keeps times.

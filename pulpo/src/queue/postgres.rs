@@ -186,12 +186,17 @@ impl QueueAdapter for PostgresQueue {
             picks_types: true,
             picks_queues: true,
             schedules: true,
+            unique_keys: false,
+            limits: false,
         }
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         if messages.is_empty() {
             return Ok(Vec::new());
+        }
+        if messages.iter().any(|message| message.unique.is_some()) {
+            return Err(QueueError::NO_UNIQUE_KEYS);
         }
         let shared = self.shared();
         if shared.options.notify {

@@ -321,6 +321,10 @@ impl QueueAdapter for Spool {
         self.0.queue.consumer(queues)
     }
 
+    fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
+        self.0.queue.hold_back(request_type, key, time)
+    }
+
     fn interrupt(&self) {
         self.0.queue.interrupt();
     }
@@ -379,6 +383,10 @@ impl Inspection for Spool {
 
     /// Ids of spooled messages are deleted in the spool; the rest of the filter
     /// is the queue's.
+    fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
+        self.0.queue.key_taken_by(id)
+    }
+
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         let Some(ids) = &filter.ids else { return self.0.queue.delete(filter) };
         let (spooled, others): (Vec<_>, Vec<_>) = ids.iter().cloned().partition(|id| number(id).is_some());

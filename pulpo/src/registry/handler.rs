@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::JobNames;
 use crate::context::Run;
 use crate::decode::{Probe, probe};
-use crate::job::Job;
+use crate::job::{Job, KeysOf, MessageKeys};
 #[cfg(feature = "cli")]
 use crate::message::only_payload;
 use crate::message::{MessageError, WireBody};
@@ -33,6 +33,9 @@ pub struct Handler {
     names: fn() -> JobNames,
     body_type: fn() -> &'static str,
     probe: Probe,
+    unique: bool,
+    limited_by_key: bool,
+    keys: KeysOf,
     run: Call,
     needs: &'static [fn() -> Option<Needed>],
     schedule: Option<Scheduled>,
@@ -87,6 +90,15 @@ impl Handler {
             names: JobNames::of::<J>,
             body_type: std::any::type_name::<J>,
             probe: probe::<J>,
+            unique: J::KEYS.is_unique(),
+            limited_by_key: J::KEYS.has_limits(),
+            keys: |body| {
+                if !const { J::KEYS.is_any() } {
+                    return Ok(MessageKeys::default());
+                }
+                let at_body = |source| MessageError::Body { path: "body".to_owned(), source };
+                J::KEYS.of(&body.decode::<J>()?).map_err(at_body)
+            },
             run,
             needs,
             schedule: None,
@@ -175,6 +187,26 @@ impl Handler {
             return Ok(text);
         }
         self.check_body(Some(text)).map(|()| only_payload(text).unwrap_or(text))
+    }
+
+    /// Whether only one message of each unique key is kept.
+    #[must_use]
+    pub fn is_unique(&self) -> bool {
+        self.unique
+    }
+
+    /// The keys of a message with this body.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    #[cfg(feature = "cli")]
+    pub(crate) fn keys(&self, body: WireBody<'_>) -> Result<MessageKeys, MessageError> {
+        (self.keys)(body)
+    }
+
+    /// What takes the keys of its limits from a body, if it has any.
+    pub(crate) fn limit_keys(&self) -> Option<KeysOf> {
+        self.limited_by_key.then_some(self.keys)
     }
 
     /// The shape of its body.

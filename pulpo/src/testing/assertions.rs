@@ -6,6 +6,7 @@ use super::TestPulpo;
 use super::recorder::Published;
 use super::run::{Delay, Run, is_of};
 use crate::job::Job;
+use crate::keys::Publication;
 use crate::message::Message;
 use crate::queue::{Filter, MessageState};
 use crate::report::limited;
@@ -27,7 +28,7 @@ impl TestPulpo {
         for published in self.recorder().read(of_job) {
             match Message::from_json(published.text.as_bytes()) {
                 Ok(mut message) => {
-                    message.set_id(published.id);
+                    message.set_published(published.id, Publication::New);
                     messages.push(message);
                 }
                 Err(error) => panic!("a message cannot be read back: {error}, in {}", published.text),

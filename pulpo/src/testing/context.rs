@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::TestPulpo;
 use crate::clock::Clock as _;
-use crate::context::{Cancellation, Context, Particulars, Surroundings};
+use crate::context::{Cancellation, Context, Limited, Particulars, Surroundings};
 use crate::message::{Header, MessageId};
 use crate::policy::Policy;
 use crate::queue::QueueAdapter as _;
@@ -132,6 +132,7 @@ impl ContextBuilder<'_> {
         let Self { pulpo, id, mut header, attempt, max_attempts, deadline, cancelled } = self;
         header.attempts = attempt.saturating_sub(1);
         let surroundings = Surroundings {
+            queue: pulpo.queue().clone(),
             states: pulpo.states(),
             producer: pulpo.producer().clone(),
             clock: Arc::new(pulpo.clock().clone()),
@@ -143,7 +144,7 @@ impl ContextBuilder<'_> {
             cancellation.cancel();
         }
         let timeout_at = deadline.map(|left| pulpo.clock().uptime().saturating_add(left));
-        let particulars = Particulars { id, header, attempt, max_attempts, timeout_at };
+        let particulars = Particulars { id, header, attempt, max_attempts, timeout_at, limited: Limited::default() };
         Context::new(Arc::new(surroundings), cancellation, particulars)
     }
 }

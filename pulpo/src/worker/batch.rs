@@ -69,6 +69,7 @@ impl Lane {
         let clock = &self.shared.clock;
         let end = clock.uptime().saturating_add(batch.linger);
         let mut gathered = Gathered { members: Vec::new(), other: None };
+        let first_id = first.lease.id.clone();
         let request_type = self.add(&mut gathered, first, resolved);
         while gathered.members.len() < batch.most && gathered.other.is_none() && !self.shared.stop.requested() {
             let uptime = clock.uptime();
@@ -79,7 +80,8 @@ impl Lane {
             // As many again as have come of this type in a row: a queue that
             // cannot pick may have others next.
             let more = (batch.most - gathered.members.len() - 1).min(gathered.members.len() - 1);
-            match consumer.dequeue(&self.permits.filter_for_batch(&request_type).more(more), wait) {
+            let filter = self.permits.filter_for_batch(self.shared.filter(), &request_type, &first_id).more(more);
+            match consumer.dequeue(&filter, wait) {
                 Ok(Some(delivery)) => drop(self.add(&mut gathered, delivery, resolved)),
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}

@@ -15,12 +15,12 @@ use super::monitor::{Monitor, nanos};
 use super::pause::OutageBackoff;
 use super::resolved::ResolvedHandler;
 use super::slot::{Facts, InFlight, InFlightJob, InFlightSlot};
-use crate::context::{Cancellation, Context, Particulars};
+use crate::context::{Cancellation, Context, Limited, Particulars};
 use crate::disposition::{Disposition, RunEnd, Situation, before_run, untimely};
 use crate::message::{Header, Incoming, MessageId};
 use crate::outcome::ReportedFailure;
 use crate::policy::Policy;
-use crate::queue::{Consumer, Delivery, DequeueFilter, NewMessage, QueueError};
+use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
 use crate::report::{chain, limited};
 
 /// What is left to do for the others of a batch when one of it is settled.
@@ -134,10 +134,10 @@ impl Lane {
             self.last_seen.store(nanos(uptime), Ordering::Relaxed);
             let wait = options.sleep_duration.saturating_sub(uptime.saturating_sub(started));
             let found = if self.shared.limits.is_empty() {
-                consumer.dequeue(&DequeueFilter::all(), wait)
+                consumer.dequeue(&self.shared.filter(), wait)
             } else {
                 let _waiter = self.permits.acquire(&self.shared.limits);
-                consumer.dequeue(&self.permits.filter(), wait)
+                consumer.dequeue(&self.permits.filter(self.shared.filter()), wait)
             };
             match found {
                 Ok(found) => {
@@ -217,6 +217,12 @@ impl Lane {
     ) -> Context {
         let timeout_at = self.with_slot(|held| held.as_ref()?.running.timeout.map(|(at, _)| at));
         // Whatever the producer wrote there: the queue counts.
+        let limited = Limited {
+            names: std::iter::once(resolved.handler.request_type())
+                .chain(resolved.handler.aliases().iter().copied())
+                .collect(),
+            keys: resolved.handler.limit_keys().map(|keys| (keys, message.body().to_owned())),
+        };
         let header = Header { attempts: failed, ..message.header };
         let particulars = Particulars {
             id,
@@ -224,6 +230,7 @@ impl Lane {
             attempt: failed.saturating_add(1),
             max_attempts: resolved.policy.max_attempts,
             timeout_at,
+            limited,
         };
         Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use super::options::WorkerOptions;
 use crate::check::{Problem, ProblemKind};
 use crate::clock::lock;
+use crate::message::MessageId;
 use crate::queue::{DequeueFilter, QueueAdapter};
 use crate::registry::{Handler, Registry};
 
@@ -146,8 +147,7 @@ impl Permits {
     /// What may be taken with these: of what is limited one message, as long as
     /// the lane has not just done a short job of it. Of short ones several are
     /// leased at once, and done one after the other with the same permit.
-    pub(super) fn filter(&self) -> DequeueFilter {
-        let mut filter = DequeueFilter::all();
+    pub(super) fn filter(&self, mut filter: DequeueFilter) -> DequeueFilter {
         let Some(limits) = &self.limits else { return filter };
         for (index, limit) in limits.all.iter().enumerate() {
             let (types, queues) = match (self.held[index], self.was_short[index]) {
@@ -165,11 +165,14 @@ impl Permits {
 
     /// What may be taken into a batch of this type, which is one run however
     /// many messages it has.
-    pub(super) fn filter_for_batch(&self, request_type: &str) -> DequeueFilter {
-        let DequeueFilter { except_types, except_queues, .. } = self.filter();
-        let mut filter = DequeueFilter::all().request_type(request_type);
-        (filter.except_types, filter.except_queues) = (except_types, except_queues);
-        filter
+    pub(super) fn filter_for_batch(
+        &self,
+        filter: DequeueFilter,
+        request_type: &str,
+        first: &MessageId,
+    ) -> DequeueFilter {
+        let filter = self.filter(filter).request_type(request_type).joins(first.clone());
+        DequeueFilter { single_types: Vec::new(), single_queues: Vec::new(), ..filter }
     }
 
     /// The job that needed them is done, and was short or not.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::check::Problem;
 use crate::outbox::OutboxUrl;
-use crate::policy::HandlerOptions;
+use crate::policy::{HandlerOptions, Rate};
 use crate::registry::Registry;
 
 /// How a worker works.
@@ -150,6 +150,10 @@ pub struct QueueOptions {
     /// How many of its jobs a worker runs at the same time, however many lanes
     /// it has; a batch is one.
     pub concurrency: Option<usize>,
+    /// How often its jobs may start, over all workers.
+    pub rate: Option<Rate>,
+    /// How many of its jobs may run at the same time, over all workers.
+    pub limit: Option<u32>,
     /// `Some(false)`: this worker leaves it alone.
     pub enabled: Option<bool>,
     /// Where the first of it is written, for errors: `pulpo.toml:7`.

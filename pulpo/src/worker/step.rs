@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::monitor::Monitor;
 use super::{WorkError, Worker};
 use crate::message::Incoming;
-use crate::queue::{Delivery, DequeueFilter};
+use crate::queue::Delivery;
 use crate::registry::Handler;
 use crate::state::States;
 
@@ -25,7 +25,7 @@ impl Worker {
         let shared = self.share(Vec::new())?;
         let monitor = Monitor::new(shared.clone());
         let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
-        let Some(first) = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).map_err(WorkError::Queue)? else {
+        let Some(first) = consumer.dequeue(&shared.filter(), Duration::ZERO).map_err(WorkError::Queue)? else {
             return Ok(false);
         };
         let mut lane = Lane::new(shared, &monitor, consumer);

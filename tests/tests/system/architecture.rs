@@ -13,6 +13,7 @@ const LAYERS: &[&str] = &[
     "report",
     "decode",
     "shape",
+    "keys",
     "message",
     "outcome",
     "policy",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{BeanstalkdOptions, BeanstalkdQueue, queue_name_problem};
 use crate::clock::Clock;
 use crate::queue::backend::{Address, Factory, Key, Purpose, Registration, Scheme, Settings};
-use crate::queue::{QueueAdapter, QueueError};
+use crate::queue::{Capabilities, QueueAdapter, QueueError};
 
 struct Beanstalkd;
 
@@ -97,6 +97,10 @@ impl Factory for Beanstalkd {
 
     /// Nothing is made at a server before there is a message, so the purpose
     /// does not matter.
+    fn capabilities(&self, _: &Settings) -> Option<Capabilities> {
+        Some(super::capabilities())
+    }
+
     fn open(
         &self,
         settings: &Settings,

@@ -1,10 +1,10 @@
 //! A consumer of the embedded queue: takes messages and settles them.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::counts::Changes;
 use super::lease_store;
@@ -12,8 +12,8 @@ use super::process_lock::Run;
 use super::schema;
 use super::shared::Shared;
 use super::writer::Durability;
-use super::{insert, queues_of};
-use crate::clock::Clock as _;
+use super::{insert, queues_of, unique};
+use crate::clock::{Clock as _, lock};
 use crate::queue::prefetch::{Found, Lane, Leased};
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, MessageState, NewMessage, QueueError, Settlement};
 
@@ -125,6 +125,7 @@ impl FileConsumer {
             .write(durability, move |connection| change(connection, wanted.id.as_str(), &wanted.token))
             .map_err(|error| self.shared.error(error))?;
         self.let_go(self.place(lease));
+        self.shared.runs_have_ended();
         if changed == 0 { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
     }
 
@@ -135,14 +136,22 @@ impl FileConsumer {
         let now = self.shared.now();
         let archive_at = self.shared.archive.then_some(now);
         let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
-        self.end_lease(lease, durability, move |connection, id, token| {
+        let rejected = Arc::new(Mutex::new(None));
+        let rejection = rejected.clone();
+        let settled = self.end_lease(lease, durability, move |connection, id, token| {
             let Ok(id) = id.parse() else { return Ok(0) };
+            // Before anything is written: there is nothing to undo then.
+            *lock(&rejection) = unique::rejection(connection, &follow_ups, now, Some(id))?;
+            if lock(&rejection).is_some() {
+                return Ok(0);
+            }
             let removed = lease_store::remove(connection, id, token, outcome, archive_at)?;
             if removed > 0 {
                 insert(connection, &follow_ups, now)?;
             }
             Ok(removed)
-        })
+        });
+        lock(&rejected).take().map_or(settled, |id| Err(QueueError::Duplicate { id }))
     }
 
     /// Makes the message ready again after `delay`; `left`: for other workers.
@@ -161,13 +170,16 @@ impl FileConsumer {
         self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
             let kind = connection
                 .prepare_cached(
-                    "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL,
+                    "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL, run = NULL,
                         attempts = attempts + ?5, last_error = ?6, last_error_at = ?7, since = ?7,
                         left_since = iif(?8, coalesce(left_since, ?7), NULL)
-                     WHERE id = ?1 AND lease = ?2 RETURNING kind",
+                     WHERE id = ?1 AND lease = ?2 RETURNING kind, key_mode",
                 )?
-                .query_row(params![id, token, schema::code(state), due, counted, reason, now, left], |row| row.get(0))
+                .query_row(params![id, token, schema::code(state), due, counted, reason, now, left], kind_and_mode)
                 .optional()?;
+            if let (Some((_, Some(unique::WAITING))), Ok(id)) = (kind, id.parse()) {
+                unique::waits_again(connection, id)?;
+            }
             count_settled(connection, kind, state)
         })?;
         self.shared.notify(self.lane.queues());
@@ -197,21 +209,33 @@ impl FileConsumer {
         self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
             let kind = connection
                 .prepare_cached(
-                    "UPDATE message SET state = 3, lease = NULL, lease_ends = NULL, attempts = attempts + ?5,
+                    "UPDATE message SET state = 3, lease = NULL, lease_ends = NULL, run = NULL, attempts = attempts + ?5,
                         last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL
-                     WHERE id = ?1 AND lease = ?2 RETURNING kind",
+                     WHERE id = ?1 AND lease = ?2 RETURNING kind, key_mode",
                 )?
-                .query_row(params![id, token, reason, now, counted], |row| row.get(0))
+                .query_row(params![id, token, reason, now, counted], kind_and_mode)
                 .optional()?;
+            if let (Some((_, Some(_))), Ok(id)) = (kind, id.parse()) {
+                unique::buried(connection, id)?;
+            }
             count_settled(connection, kind, MessageState::Buried)
         })
     }
 }
 
+/// The kind of a message, and for how long it takes its unique key.
+fn kind_and_mode(row: &Row<'_>) -> rusqlite::Result<(i64, Option<i64>)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
 /// Counts a message that was reserved and is in this state now, if there was
 /// one; how many those are.
-fn count_settled(connection: &Connection, kind: Option<i64>, state: MessageState) -> rusqlite::Result<usize> {
-    let Some(kind) = kind else { return Ok(0) };
+fn count_settled(
+    connection: &Connection,
+    kind: Option<(i64, Option<i64>)>,
+    state: MessageState,
+) -> rusqlite::Result<usize> {
+    let Some((kind, _)) = kind else { return Ok(0) };
     let mut counts = Changes::default();
     counts.add(kind, state);
     counts.write(connection)?;

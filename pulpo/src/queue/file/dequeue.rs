@@ -76,6 +76,36 @@ struct Kind {
     is_single: bool,
 }
 
+/// A kind of which messages are ready that fit.
+#[derive(Debug)]
+pub(super) struct ReadyKind {
+    pub(super) id: i64,
+    pub(super) queue: String,
+    pub(super) request_type: String,
+}
+
+/// All kinds of these queues of which messages are ready that fit.
+pub(super) fn ready_kinds(
+    connection: &Connection,
+    queues: &[String],
+    filter: &DequeueFilter,
+) -> rusqlite::Result<Vec<ReadyKind>> {
+    let mut ready = connection.prepare_cached("SELECT id, request_type FROM kind WHERE queue = ?1 AND ready > 0")?;
+    let mut kinds = Vec::new();
+    for queue in queues.iter().filter(|queue| !filter.except_queues.contains(queue)) {
+        let mut rows = ready.query([queue])?;
+        while let Some(row) = rows.next()? {
+            let request_type = String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?).into_owned();
+            let is_wanted = filter.request_type.as_ref().is_none_or(|wanted| *wanted == request_type)
+                && !filter.except_types.contains(&request_type);
+            if is_wanted {
+                kinds.push(ReadyKind { id: row.get(0)?, queue: queue.clone(), request_type });
+            }
+        }
+    }
+    Ok(kinds)
+}
+
 /// Which kinds of this queue may be taken. A limit costs nothing where no
 /// message is ready that it could hold back.
 fn kinds(connection: &Connection, queue: &str, filter: &DequeueFilter) -> rusqlite::Result<Kinds> {

@@ -7,7 +7,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::counts::Changes;
-use super::{micros, pauses, schema, time};
+use super::{micros, pauses, schema, time, unique};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Counts, Filter, MessageState, Stats, StoredMessage, Totals};
 
@@ -251,7 +251,8 @@ fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> 
     Ok(all)
 }
 
-/// A kicked message starts again: with all attempts before it, and due now.
+/// A kicked message starts again: with all attempts before it, and due now. One
+/// whose unique key another message has stays buried.
 pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
     let picked = Picked::new(filter, now).rows(connection, BURIED)?;
     let mut kick = connection.prepare_cached(
@@ -259,22 +260,28 @@ pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqli
          WHERE id = ?1",
     )?;
     let mut counts = Changes::default();
+    let mut kicked = 0;
     for (id, kind, _) in &picked {
+        if !unique::kicked(connection, *id, now)? {
+            continue;
+        }
         kick.execute(params![id, now])?;
         counts.remove(*kind, MessageState::Buried);
         counts.add(*kind, MessageState::Ready);
+        kicked += 1;
     }
     counts.write(connection)?;
-    Ok(picked.len() as u64)
+    Ok(kicked)
 }
 
-/// Deletes messages, and their texts.
+/// Deletes messages, their texts and their keys.
 pub(super) fn delete(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
     let picked = Picked::new(filter, now).rows(connection, NOT_RESERVED)?;
     let mut delete = connection.prepare_cached("DELETE FROM message WHERE id = ?1")?;
     let mut delete_text = connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?;
     let mut counts = Changes::default();
     for (id, kind, state) in &picked {
+        unique::deleted(connection, *id)?;
         delete.execute([id])?;
         delete_text.execute([id])?;
         counts.remove(*kind, *state);

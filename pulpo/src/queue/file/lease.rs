@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::counts::Changes;
 use super::inspect::count;
 use super::process_lock::{ProcessLock, Run, RunRecord};
-use super::time;
+use super::{time, unique};
 use crate::message::MessageId;
-use crate::queue::prefetch::Leased;
+use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{Delivery, Lease, MessageState};
 
 /// The token of a lease.
@@ -32,6 +32,7 @@ fn parse(token: &str) -> Option<(&str, u64)> {
 pub(super) fn lease(
     connection: &Connection,
     ids: &[i64],
+    request: &LeaseRequest,
     (owner, number): (&str, u64),
     now: i64,
 ) -> rusqlite::Result<Vec<Leased<Run>>> {
@@ -39,15 +40,15 @@ pub(super) fn lease(
     let mut request_type: Arc<str> = "".into();
     let mut read = connection.prepare_cached(
         "SELECT queue, attempts, lost, due_since, ttr, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id)),
-            (SELECT request_type FROM kind WHERE kind.id = message.kind), left_since, kind
+            (SELECT request_type FROM kind WHERE kind.id = message.kind), left_since, kind, key_mode
          FROM message WHERE id = ?1",
     )?;
     let mut take = connection
         .prepare_cached("UPDATE message SET state = 2, lease = ?2, lease_ends = ?3, since = ?4 WHERE id = ?1")?;
     let mut leased = Vec::with_capacity(ids.len());
     let mut counts = Changes::default();
-    for &id in ids {
-        let (one, ends, kind) = read.query_row([id], |row| {
+    for (place, &id) in ids.iter().enumerate() {
+        let (one, ends, kind, key_mode) = read.query_row([id], |row| {
             // A text that was damaged must not hide all others.
             let written = String::from_utf8_lossy(bytes(row.get_ref(6)?)?);
             if *written != *request_type {
@@ -67,9 +68,28 @@ pub(super) fn lease(
             };
             let tag = Run { message: id, lease: number };
             let leased = Leased { delivery, request_type: request_type.clone(), leased_at, tag };
-            Ok((leased, now.saturating_add(ttr.saturating_mul(1000)), row.get(8)?))
+            Ok((leased, now.saturating_add(ttr.saturating_mul(1000)), row.get(8)?, row.get::<_, Option<i64>>(9)?))
         })?;
-        take.execute(params![id, token, ends, now])?;
+        if key_mode == Some(unique::WAITING) && place >= request.at_once {
+            // Its run does not start yet: nothing from here on is leased ahead.
+            break;
+        }
+        if key_mode == Some(unique::WAITING) {
+            // Its key is free from here on.
+            connection
+                .prepare_cached(
+                    "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3, since = ?4, holds_key = NULL
+                     WHERE id = ?1",
+                )?
+                .execute(params![id, token, ends, now])?;
+            unique::freed(connection, id)?;
+        } else {
+            take.execute(params![id, token, ends, now])?;
+        }
+        if !request.filter.limits.is_empty() {
+            let first = request.filter.joins.as_ref().and_then(|id| id.as_str().parse::<i64>().ok());
+            connection.prepare_cached("UPDATE message SET run = ?2 WHERE id = ?1")?.execute(params![id, first])?;
+        }
         counts.remove(kind, MessageState::Ready);
         leased.push(one);
     }
@@ -85,14 +105,34 @@ fn bytes(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
 /// Makes ready again what was leased and not handed to a lane: that was no run.
 pub(super) fn release(connection: &Connection, leases: &[Lease]) -> rusqlite::Result<()> {
     let mut give = connection.prepare_cached(
-        "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL WHERE id = ?1 AND lease = ?2 RETURNING kind",
+        "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL
+         WHERE id = ?1 AND lease = ?2 RETURNING kind, key_mode, id",
     )?;
     let mut counts = Changes::default();
     for lease in leases {
-        let given: Option<i64> = give.query_row([lease.id.as_str(), &lease.token], |row| row.get(0)).optional()?;
-        given.iter().for_each(|kind| counts.add(*kind, MessageState::Ready));
+        let given: Option<Ended> = give.query_row([lease.id.as_str(), &lease.token], Ended::read).optional()?;
+        given.map_or(Ok(()), |given| given.make_ready(connection, &mut counts))?;
     }
     counts.write(connection)
+}
+
+/// A message whose lease has ended.
+struct Ended {
+    kind: i64,
+    key_mode: Option<i64>,
+    id: i64,
+}
+
+impl Ended {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { kind: row.get(0)?, key_mode: row.get(1)?, id: row.get(2)? })
+    }
+
+    /// It is ready again.
+    fn make_ready(self, connection: &Connection, counts: &mut Changes) -> rusqlite::Result<()> {
+        counts.add(self.kind, MessageState::Ready);
+        if self.key_mode == Some(unique::WAITING) { unique::waits_again(connection, self.id) } else { Ok(()) }
+    }
 }
 
 /// Ends leases whose processes died or were silent for too long. A run that
@@ -116,19 +156,18 @@ impl<'a> Ending<'a> {
             let read = || RunRecord::of(self.us, self.base_path, owner);
             self.ran.entry(owner.to_owned()).or_insert_with(read).counts(Run { message: id, lease })
         });
-        let ended: Option<i64> = self
+        let ended: Option<Ended> = self
             .connection
             .prepare_cached(
-                "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, since = ?4, left_since = NULL,
+                "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL, since = ?4, left_since = NULL,
                     attempts = attempts + ?3, lost = lost + ?3,
                     last_error = iif(?3, 'its worker died, or was silent for longer than its ttr', last_error),
                     last_error_at = iif(?3, ?4, last_error_at)
-                 WHERE id = ?1 AND lease = ?2 RETURNING kind",
+                 WHERE id = ?1 AND lease = ?2 RETURNING kind, key_mode, id",
             )?
-            .query_row(params![id, token, counts, self.now], |row| row.get(0))
+            .query_row(params![id, token, counts, self.now], Ended::read)
             .optional()?;
-        ended.iter().for_each(|kind| self.counts.add(*kind, MessageState::Ready));
-        Ok(())
+        ended.map_or(Ok(()), |ended| ended.make_ready(self.connection, &mut self.counts))
     }
 
     pub(super) fn finish(self) -> rusqlite::Result<()> {

@@ -2,6 +2,7 @@
 //! commits need of the embedded queue.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -9,10 +10,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::error::SqliteError;
 use super::grace::{self, NextWaits};
 use super::lease::{self, lease};
+use super::limits::{self, Wanted};
 use super::process_lock::Run;
 use super::shared::Shared;
 use super::writer::Durability;
-use super::{dequeue, pauses, time};
+use super::{pauses, time};
 use crate::queue::Lease;
 use crate::queue::prefetch::{DeferredCommit, Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, StoreError};
 
@@ -24,14 +26,19 @@ impl LeaseStore for Arc<Shared> {
         let asked = grace::Moment::of(&*self.clock);
         let number = self.next_lease();
         let (us, exchange) = (self.clone(), exchange.clone());
-        self.write(Durability::Lazy, move |connection| {
+        let has_commits = !exchange.commits.is_empty();
+        let exchanged = self.write(Durability::Lazy, move |connection| {
             let committed = commit(connection, &us, &exchange.commits)?;
             let leased = match &exchange.lease {
                 Some(request) => lease_next(connection, &us, request, asked, number)?,
                 None => Offer::NothingBefore(None),
             };
             Ok(Exchanged { committed, leased })
-        })
+        })?;
+        if has_commits {
+            self.runs_have_ended();
+        }
+        Ok(exchanged)
     }
 
     fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), SqliteError> {
@@ -47,9 +54,10 @@ impl LeaseStore for Arc<Shared> {
         self.try_read(move |connection| {
             let next = NextWaits::of(connection)?.first();
             let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
-            let is_quiet =
-                next.is_none_or(|next| next > now) && dequeue::next(connection, &queues, &filter, 1)?.is_empty();
-            let next = next.into_iter().chain(resumed).min().map(time);
+            let wanted = Wanted { at_once: 1, ahead: 0 };
+            let picked = limits::next(connection, &queues, &filter, wanted, now)?;
+            let is_quiet = next.is_none_or(|next| next > now) && picked.ids.is_empty();
+            let next = next.into_iter().chain(resumed).chain(picked.wake).min().map(time);
             Ok(if is_quiet { Look::NothingBefore(next) } else { Look::Unknown })
         })
     }
@@ -100,12 +108,18 @@ fn lease_next(
     let now = ends.now();
     ends.apply(connection, &us.process_lock, us.folder.as_deref())?;
     let (queues, resumed) = pauses::leave_out(connection, &request.queues, now)?;
-    let ids = dequeue::next(connection, &queues, &request.filter, request.most())?;
-    if !ids.is_empty() {
-        return Ok(Offer::Messages(lease(connection, &ids, (us.process_lock.id(), number), now)?));
+    let wanted = Wanted { at_once: request.at_once, ahead: request.ahead };
+    let picked = limits::next(connection, &queues, &request.filter, wanted, now)?;
+    if !picked.ids.is_empty() {
+        let leased = lease(connection, &picked.ids, request, (us.process_lock.id(), number), now)?;
+        picked.start(connection, now)?;
+        return Ok(Offer::Messages(leased));
+    }
+    if picked.waits_for_runs {
+        us.waits_for_runs.store(true, Ordering::SeqCst);
     }
     let next = NextWaits::of(connection)?.next_look(now);
-    Ok(Offer::NothingBefore(next.into_iter().chain(resumed).min().map(time)))
+    Ok(Offer::NothingBefore(next.into_iter().chain(resumed).chain(picked.wake).min().map(time)))
 }
 
 /// Deletes a message, and archives it at this time if that is wanted.

@@ -130,7 +130,7 @@ fn publish(
         }
         OccurrenceMessage::New(_) if !overlap && is_unfinished(connection, name)? => return Ok(None),
         OccurrenceMessage::New(message) => {
-            insert(connection, std::slice::from_ref(message), now)?.pop().expect("one message has one id")
+            insert(connection, std::slice::from_ref(message), now)?.pop().expect("one message has one id").id
         }
     };
     connection

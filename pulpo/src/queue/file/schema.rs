@@ -110,6 +110,16 @@ const MIGRATIONS: &[&str] = &[
         left_since INTEGER,
         last_error TEXT,
         last_error_at INTEGER,
+        -- Its unique key behind its request type, for how long it is taken (0:
+        -- while unfinished, 1: while it waits, 2: for a time), and 1 where this
+        -- message has it now. Null where it is not unique.
+        unique_key TEXT,
+        key_mode INTEGER,
+        holds_key INTEGER,
+        -- By what its limits tell it apart; null if by nothing.
+        limit_key TEXT,
+        -- The first message of the run that it has joined; else null.
+        run INTEGER,
         -- The wire form, as it was published. Null if it is long: then it is
         -- apart, so that it is not written again with each change.
         text TEXT) STRICT;
@@ -154,6 +164,35 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE schedule_pause(
         name TEXT PRIMARY KEY,
         since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX message_unique ON message(unique_key, holds_key) WHERE unique_key IS NOT NULL;
+    -- What comes next of each key of a limit.
+    CREATE INDEX message_ready_of_key ON message(kind, limit_key, priority, id)
+        WHERE state = 0 AND limit_key IS NOT NULL;
+    -- A unique key that is taken until then, whatever becomes of its message.
+    CREATE TABLE timed_key(
+        key TEXT PRIMARY KEY,
+        message INTEGER NOT NULL,
+        ends INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX timed_key_of_message ON timed_key(message);
+    CREATE INDEX timed_key_ends ON timed_key(ends);
+    -- How many messages of a handler or a queue, and of a key if their rate goes
+    -- by keys, were started at this time; kept while they count.
+    CREATE TABLE started(
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        ends INTEGER NOT NULL,
+        PRIMARY KEY(scope, key, at)) STRICT, WITHOUT ROWID;
+    CREATE INDEX started_ends ON started(ends);
+    -- What is held back until then: a request type (with an empty key), or a key
+    -- of it.
+    CREATE TABLE held_back(
+        request_type TEXT NOT NULL,
+        key TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY(request_type, key)) STRICT, WITHOUT ROWID;
+    CREATE INDEX held_back_until ON held_back(until);
 ",
 ];
 

@@ -1,7 +1,7 @@
 //! What all threads of a process share of one queue.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) archive: bool,
     pub(super) grace: Grace,
     pub(super) interrupts: AtomicU64,
+    /// Whether somebody here waits for runs that are in the way of a limit.
+    pub(super) waits_for_runs: AtomicBool,
     pub(super) process_lock: Unforked<ProcessLock>,
     leases: AtomicU64,
     /// What is leased ahead, and what is to be committed.
@@ -74,6 +76,7 @@ impl Shared {
             archive,
             grace: Grace::default(),
             interrupts: AtomicU64::new(0),
+            waits_for_runs: AtomicBool::new(false),
             process_lock: Unforked::new(ProcessLock::new(id, folder.as_deref())),
             // An empty cell says 0.
             leases: AtomicU64::new(1),
@@ -102,6 +105,13 @@ impl Shared {
         self.signal.notify();
         if let Some(files) = &self.notify {
             queues.iter().for_each(|queue| files.notify(queue));
+        }
+    }
+
+    /// Runs have ended that may have been in the way of a limit.
+    pub(super) fn runs_have_ended(&self) {
+        if self.waits_for_runs.swap(false, Ordering::SeqCst) {
+            self.signal.notify();
         }
     }
 

@@ -9,7 +9,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use super::*;
 use crate::clock::{ManualClock, lock};
 use crate::queue::prefetch::{Found, LeaseRequest, Leased, buffer};
-use crate::queue::{DequeueFilter, Settlement};
+use crate::queue::{DequeueFilter, MessageState, Settlement};
 
 fn at_nine() -> ManualClock {
     ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"))

@@ -58,7 +58,7 @@ impl LeaseStore for Arc<Map> {
         };
         let mut waiting = lock(&self.waiting);
         let fitting = waiting.iter().filter(|(_, kind)| !request.filter.except_types.contains(kind));
-        let ids: Vec<_> = fitting.map(|(id, _)| *id).take(request.most()).collect();
+        let ids: Vec<_> = fitting.map(|(id, _)| *id).take(request.at_once + request.ahead).collect();
         let leased: Vec<_> = ids
             .into_iter()
             .map(|id| {

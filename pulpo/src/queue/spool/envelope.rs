@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PREFIX, QUEUE};
 use crate::message::Priority;
-use crate::queue::{MessageId, NewMessage, StoredMessage};
+use crate::queue::{LimitKeys, MessageId, NewMessage, StoredMessage, Unique};
 
 /// What [`NewMessage`] has, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -22,15 +22,24 @@ pub(super) struct Envelope {
     text: String,
     #[serde(default)]
     outbox_id: Option<String>,
+    /// Its key, for how long it is taken, and what becomes of a duplicate.
+    #[serde(default)]
+    unique: Option<(String, String, String)>,
+    /// Those of its rate, and of runs at the same time.
+    #[serde(default)]
+    limit_keys: (Option<String>, Option<String>),
 }
 
 impl Envelope {
     /// A message for the spool around one for the queue.
     pub(super) fn wrap(message: NewMessage, lease: Duration) -> NewMessage {
         // Each field by its name: a new one is not forgotten here.
-        let NewMessage { queue, request_type, priority, delay, ttr, text, outbox_id } = message;
-        let envelope =
-            Self { queue, request_type: request_type.clone(), priority: priority.get(), delay, ttr, text, outbox_id };
+        let NewMessage { queue, request_type, priority, delay, ttr, text, outbox_id, unique, limit_keys } = message;
+        let unique = unique
+            .map(|Unique { key, unique_for, on_duplicate }| (key, unique_for.to_string(), on_duplicate.to_string()));
+        let limit_keys = (limit_keys.rate, limit_keys.running);
+        let (name, priority) = (request_type.clone(), priority.get());
+        let envelope = Self { queue, request_type: name, priority, delay, ttr, text, outbox_id, unique, limit_keys };
         let text = serde_json::to_string(&envelope).expect("texts, numbers and times can be written as JSON");
         let mut wrapped = NewMessage::new(QUEUE, request_type, text);
         wrapped.ttr = lease;
@@ -39,8 +48,14 @@ impl Envelope {
 
     /// The message for the queue.
     pub(super) fn open(text: &[u8]) -> Result<NewMessage, serde_json::Error> {
-        let Self { queue, request_type, priority, delay, ttr, text, outbox_id } = serde_json::from_slice(text)?;
-        Ok(NewMessage { queue, request_type, priority: Priority::new(priority), delay, ttr, text, outbox_id })
+        let Self { queue, request_type, priority, delay, ttr, text, outbox_id, unique, limit_keys } =
+            serde_json::from_slice(text)?;
+        let unique = unique.map(|(key, unique_for, on_duplicate)| {
+            let (unique_for, on_duplicate) = (unique_for.parse(), on_duplicate.parse());
+            Unique::new(key).unique_for(unique_for.unwrap_or_default()).on_duplicate(on_duplicate.unwrap_or_default())
+        });
+        let (priority, limit_keys) = (Priority::new(priority), LimitKeys::new(limit_keys.0, limit_keys.1));
+        Ok(NewMessage { queue, request_type, priority, delay, ttr, text, outbox_id, unique, limit_keys })
     }
 
     /// The message as people look at it: as if it lay there without its

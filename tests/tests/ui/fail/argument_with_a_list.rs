@@ -27,4 +27,4 @@ fn main() {}
 //~ retry => write `max_attempts = 5`
 //~ queue("mail") => expected `queue = "mail"`, got `queue("mail")`
 //~ max_attempts(5) => expected `max_attempts = 5`, got `max_attempts(5)`
-//~ colour => unknown argument `colour`: expected one of queue, priority, max_attempts, backoff, ttr, timeout, batch, linger, cron, every, tz, missed, overlap, alias, crate
+//~ colour => unknown argument `colour`: expected one of queue, priority, max_attempts, backoff, ttr, timeout, unique, unique_for, on_duplicate, rate, limit, rate_by, limit_by, batch, linger, cron, every, tz, missed, overlap, alias, crate

@@ -1,0 +1,171 @@
+//! What a job is told apart and limited by: fields of its body, rates, limits.
+
+use std::time::Duration;
+
+use proc_macro2::{Group, TokenStream, TokenTree};
+use syn::{Ident, LitStr};
+
+use super::value::{self, fault};
+use crate::attr::Written;
+
+/// What makes a message unique.
+pub(crate) enum Unique {
+    /// All of its body.
+    Body,
+    /// These fields of it.
+    Fields(Fields),
+}
+
+/// Fields of a body as they were written: `account_id`, `address.city`, `0`.
+pub(crate) struct Fields(pub(crate) Vec<TokenStream>);
+
+/// For how long a message keeps its unique key.
+#[derive(Clone, Copy)]
+pub(crate) enum UniqueFor {
+    Unfinished,
+    Waiting,
+    Time(Duration),
+}
+
+/// What becomes of a message whose unique key is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDuplicate {
+    Keep,
+    Replace,
+    Reject,
+}
+
+/// At most this many starts in such a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) starts: u32,
+    pub(crate) period: Duration,
+}
+
+/// serde writes no longer tuples.
+const MOST_FIELDS: usize = 16;
+
+pub(super) fn unique(written: &Written) -> syn::Result<Unique> {
+    match written {
+        Written::List(group) => fields(group, "unique").map(Unique::Fields),
+        _ => Ok(Unique::Body),
+    }
+}
+
+/// The fields in the parentheses of this argument.
+pub(super) fn fields(group: &Group, name: &str) -> syn::Result<Fields> {
+    let alone = if name == "unique" { ", or `unique` alone for the whole body" } else { "" };
+    let wish = format!("expected fields of the body such as `{name}(account_id, address.city)`{alone}");
+    let mut all: Vec<TokenStream> = Vec::new();
+    let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
+    let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
+    let mut pieces: Vec<_> = tokens.split(is_comma).collect();
+    // One comma may stand at the end.
+    if pieces.len() > 1 && pieces.last().is_some_and(|last| last.is_empty()) {
+        pieces.pop();
+    }
+    for piece in pieces {
+        let field: TokenStream = piece.iter().cloned().collect();
+        if piece.is_empty() {
+            let got = if tokens.is_empty() { "none" } else { "a comma too many" };
+            return Err(fault(group, format!("{wish}, got {got}")));
+        }
+        if !is_field(piece) {
+            return Err(fault(&field, format!("{wish}, got `{field}`")));
+        }
+        if all.iter().any(|other| other.to_string() == field.to_string()) {
+            return Err(fault(&field, "expected each field once, got it again: remove it"));
+        }
+        if all.len() == MOST_FIELDS {
+            return Err(fault(
+                &field,
+                format!("expected at most {MOST_FIELDS} fields, got more: name what they are in"),
+            ));
+        }
+        all.push(field);
+    }
+    Ok(Fields(all))
+}
+
+/// Names and numbers with points between them.
+fn is_field(tokens: &[TokenTree]) -> bool {
+    let mut expects_name = true;
+    for token in tokens {
+        let fits = match token {
+            TokenTree::Ident(name) => expects_name && name != "self",
+            // `0`, and `0.1` of two.
+            TokenTree::Literal(literal) => {
+                expects_name && literal.to_string().split('.').all(|part| part.parse::<u32>().is_ok())
+            }
+            TokenTree::Punct(point) => !expects_name && point.as_char() == '.',
+            TokenTree::Group(_) => false,
+        };
+        if !fits {
+            return false;
+        }
+        expects_name = !expects_name;
+    }
+    !expects_name
+}
+
+pub(super) fn unique_for(value: TokenStream) -> syn::Result<UniqueFor> {
+    let form = "\"unfinished\", \"waiting\" or a time such as \"1h\"";
+    let literal = text(&value, form)?;
+    match &*literal.value() {
+        "unfinished" => Ok(UniqueFor::Unfinished),
+        "waiting" => Ok(UniqueFor::Waiting),
+        text => match value::parse(&literal, text, form)? {
+            Duration::ZERO => Err(fault(&literal, "expected a time longer than zero: leave `unique` out")),
+            time => Ok(UniqueFor::Time(time)),
+        },
+    }
+}
+
+/// With the word itself, for what does not go with it.
+pub(super) fn on_duplicate(value: TokenStream) -> syn::Result<(LitStr, OnDuplicate)> {
+    let form = "\"keep\", \"replace\" or \"reject\"";
+    let literal = text(&value, form)?;
+    let known = match &*literal.value() {
+        "keep" => OnDuplicate::Keep,
+        "replace" => OnDuplicate::Replace,
+        "reject" => OnDuplicate::Reject,
+        other => return Err(fault(&literal, format!("expected {form}, got \"{other}\""))),
+    };
+    Ok((literal, known))
+}
+
+pub(super) fn rate(value: TokenStream) -> syn::Result<Rate> {
+    let form = "a rate in a string such as \"10/1s\", at most ten starts in a second";
+    let literal = text(&value, form)?;
+    let text = literal.value();
+    let wrong = |why: &str| fault(&literal, format!("expected {form}, got \"{text}\"{why}"));
+    let (starts, period) = text.split_once('/').ok_or_else(|| wrong(""))?;
+    let unit = period.trim();
+    let starts = starts.trim().parse::<u32>().map_err(|_| wrong(""))?;
+    // `10/s`: what is missing is a 1.
+    if humantime::parse_duration(unit).is_err() && humantime::parse_duration(&format!("1{unit}")).is_ok() {
+        return Err(wrong(&format!(": write \"{starts}/1{unit}\"")));
+    }
+    let period = value::parse(&literal, unit, form)?;
+    if starts == 0 || period.is_zero() {
+        return Err(wrong(": with it no job would ever start"));
+    }
+    Ok(Rate { starts, period })
+}
+
+/// A string; what is a word or a number gets what was meant as advice.
+fn text(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
+    syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty()).ok_or_else(|| {
+        let written = value.to_string();
+        let advice = match (syn::parse2::<Ident>(value.clone()), written.parse::<u32>()) {
+            (Ok(word), _) => format!(": write \"{word}\""),
+            (_, Ok(starts)) if form.contains("rate") => format!(": write \"{starts}/1s\" for each second"),
+            _ => String::new(),
+        };
+        fault(value, format!("expected {form}, got `{written}`{advice}"))
+    })
+}
+
+pub(super) fn limit(value: TokenStream) -> syn::Result<u32> {
+    value::number(&value, 1, "a number of jobs that may run at the same time, from 1 to 4294967295")
+}

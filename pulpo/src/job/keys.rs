@@ -1,0 +1,107 @@
+//! The keys of a job: values of its body by which its messages are told apart.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::Job;
+use crate::keys::{self, LimitKeys};
+use crate::message::{MessageError, WireBody, write_values};
+
+/// Which values of a body make its unique key, and the keys of its limits.
+#[doc(hidden)]
+pub struct Keys<J> {
+    unique: Option<Values<J>>,
+    rate: Option<Values<J>>,
+    limit: Option<Values<J>>,
+}
+
+/// Writes some values of a body as JSON.
+pub(super) type Values<J> = fn(&J) -> Result<Box<RawValue>, serde_json::Error>;
+
+impl<J> Keys<J> {
+    /// None.
+    pub const NONE: Self = Self { unique: None, rate: None, limit: None };
+
+    /// With these in the unique key.
+    #[must_use]
+    pub const fn unique(mut self, values: Values<J>) -> Self {
+        self.unique = Some(values);
+        self
+    }
+
+    /// With these in the key of `rate_by`.
+    #[must_use]
+    pub const fn rate(mut self, values: Values<J>) -> Self {
+        self.rate = Some(values);
+        self
+    }
+
+    /// With these in the key of `limit_by`.
+    #[must_use]
+    pub const fn limit(mut self, values: Values<J>) -> Self {
+        self.limit = Some(values);
+        self
+    }
+
+    /// With all of it in the unique key.
+    #[must_use]
+    pub const fn unique_body(self) -> Self
+    where
+        J: Job,
+    {
+        self.unique(|body| values(body))
+    }
+
+    /// Whether the job is unique.
+    pub(crate) const fn is_unique(&self) -> bool {
+        self.unique.is_some()
+    }
+
+    /// Whether the job has limits by key.
+    pub(crate) const fn has_limits(&self) -> bool {
+        self.rate.is_some() || self.limit.is_some()
+    }
+
+    /// Whether there is any.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.unique.is_some() || self.rate.is_some() || self.limit.is_some()
+    }
+
+    /// Those of this body.
+    pub(crate) fn of(&self, body: &J) -> Result<MessageKeys, serde_json::Error> {
+        let key = |values: Option<Values<J>>| values.map(|values| Ok(keys::key(&values(body)?))).transpose();
+        let limits = LimitKeys::new(key(self.rate)?, key(self.limit)?);
+        Ok(MessageKeys { unique: key(self.unique)?, limits })
+    }
+}
+
+impl<J> Clone for Keys<J> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<J> Copy for Keys<J> {}
+
+impl<J> fmt::Debug for Keys<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+/// Takes the keys of a message from its body.
+pub(crate) type KeysOf = fn(WireBody<'_>) -> Result<MessageKeys, MessageError>;
+
+/// The keys of one message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MessageKeys {
+    pub(crate) unique: Option<String>,
+    pub(crate) limits: LimitKeys,
+}
+
+/// Values as JSON that can be read again.
+pub(crate) fn values<T: Serialize + ?Sized>(values: &T) -> Result<Box<RawValue>, serde_json::Error> {
+    write_values(values)
+}
