@@ -190,17 +190,14 @@ fn a_mistake_in_its_keys_is_refused_with_its_place() {
         (["list", "--set", "line_queue_adapter.sync=maybe"], "to be true or false, got \"maybe\""),
         (
             ["list", "--set", "queue=line:"],
-            "expected `queue` to be file:FOLDER, beanstalkd://HOST:PORT/TUBE, memory: or line:FILE, \
-             got \"line:\": a file comes after `line:`",
+            // What else is linked depends on the features of the build.
+            " or line:FILE, got \"line:\": a file comes after `line:`",
         ),
         (
             ["list", "--set", "queue=lime:x"],
             "got \"lime:x\": no adapter in this program registers the scheme `lime:`; did you mean `line:`?",
         ),
-        (
-            ["list", "--set", "queue_adapter_type=lines"],
-            "file_queue_adapter, beanstalkd_queue_adapter or line_queue_adapter, got \"lines\"",
-        ),
+        (["list", "--set", "queue_adapter_type=lines"], " or line_queue_adapter, got \"lines\""),
     ] {
         let error = refused(&place, &arguments);
         assert!(error.contains(expected), "{arguments:?}: {error}");

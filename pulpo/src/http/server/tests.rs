@@ -75,8 +75,11 @@ fn methods_paths_and_faulty_requests_have_their_status() {
         ("DELETE / HTTP/1.1\r\n\r\n", "405 Method Not Allowed"),
         ("GET / HTTP/1.1\r\nContent-Length: 1000000000000000\r\n\r\n", "413 Payload Too Large"),
         ("GET / HTTP/1.1\r\nContent-Length: 9223372036854775807\r\n\r\n", "413 Payload Too Large"),
-        ("POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", "413 Payload Too Large"),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "413 Payload Too Large"),
+        ("GET / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", "413 Payload Too Large"),
+        ("POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", "405 Method Not Allowed"),
+        ("POST / HTTP/1.1\r\nContent-Length: 65537\r\n\r\nbody", "413 Payload Too Large"),
+        ("POST / HTTP/1.1\r\nContent-Length: 1000000000000000\r\n\r\n", "413 Payload Too Large"),
+        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "411 Length Required"),
         ("GET / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", "413 Payload Too Large"),
         ("GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400 Bad Request"),
         ("GET / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", "400 Bad Request"),
@@ -153,7 +156,7 @@ fn idle_connections_make_room_first_and_then_those_that_wait_for_an_answer() {
 fn a_client_that_goes_on_sending_still_reads_why_it_is_refused() {
     let server = start(Limits::default());
     let mut client = connect(&server);
-    client.write_all(b"POST / HTTP/1.1\r\nContent-Length: 40000\r\n\r\n").unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nContent-Length: 40000\r\n\r\n").unwrap();
     client.write_all(&[b'x'; 40_000]).unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
