@@ -157,6 +157,7 @@ pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
 
 pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harness) {
     let mut seat = harness.seat();
+    let published = harness.now();
     // Each is published at first, and later comes into its state.
     let kept = harness.put(priority(message("kept"), 100_000));
     for text in ["buried", "kicked", "put back", "put off"] {
@@ -165,6 +166,7 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
     let delayed = harness.put(delay(message("delayed"), harness.in_seconds(600)));
     let due = harness.put(delay(priority(message("due"), 100_000), harness.in_seconds(4)));
     harness.pass(Duration::from_secs(8));
+    let settled = harness.now();
     let [buried, kicked, put_back, put_off] = [(); 4].map(|()| {
         let delivery = seat.take();
         let id = delivery.lease.id.clone();
@@ -182,23 +184,24 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
     let all = harness.queue().list(&everything()).expect("list");
     let since = |id: &MessageId| all.iter().find(|message| message.id == *id).expect("it is there").since;
     let burials = harness.queue().capabilities().burial_reasons;
-    for (id, ago, must) in [
-        (&kept, 12, true),
-        (&delayed, 12, true),
-        (&due, 8, true),
-        (&buried, 4, burials),
-        (&put_off, 4, true),
-        (&put_back, 3, false),
-        (&kicked, 4, false),
+    let seconds = chrono::TimeDelta::seconds;
+    for (id, at, must) in [
+        (&kept, published, true),
+        (&delayed, published, true),
+        (&due, published + seconds(4), true),
+        (&buried, settled, burials),
+        (&put_off, settled, true),
+        (&put_back, settled + seconds(1), false),
+        (&kicked, settled, false),
     ] {
-        let told = since(id).map(|since| (harness.now() - since).num_milliseconds());
+        let told = since(id);
         assert!(told.is_some() || !must, "since when message {id} is in its state");
-        // In whole seconds at some servers, and time passes.
-        let fits = told.is_none_or(|told| (ago * 1000 - 1500..ago * 1000 + 2000).contains(&told));
-        assert!(fits, "message {id} is in its state for {told:?} ms, not for {ago} s");
+        // In whole seconds at some servers, and each step takes its time.
+        let off = told.map(|since| (since - at).num_milliseconds());
+        assert!(off.is_none_or(|off| (-2000..2500).contains(&off)), "message {id}: {told:?}, not {at}");
     }
     // What is not known is neither old nor new.
-    let time = harness.in_seconds(-6);
+    let time = settled - seconds(3);
     let of = |fits: &dyn Fn(DateTime<Utc>) -> bool| {
         let fit = all.iter().filter(|message| message.since.is_some_and(fits));
         fit.map(|message| message.id.clone()).collect::<Vec<_>>()
