@@ -160,6 +160,25 @@ fn a_batch_far_away_costs_few_round_trips() {
 }
 
 #[test]
+fn the_last_jobs_of_a_queue_are_handed_out_before_it_is_said_to_be_empty() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+    for count in [1, 2, 3, 7, 20] {
+        queue.enqueue((0..count).map(|_| message("{}")).collect()).unwrap();
+        let mut taken = 0;
+        // It reserves more than there are.
+        while let Some(delivery) = consumer.dequeue(&DequeueFilter::all().more(9), Duration::ZERO).unwrap() {
+            consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).unwrap();
+            taken += 1;
+        }
+        assert_eq!(taken, count);
+    }
+    consumer.flush().unwrap();
+    assert_eq!(queue.stats().unwrap().total(), 0);
+}
+
+#[test]
 fn what_was_reserved_for_a_batch_and_not_taken_is_ready_again_uncounted() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(server.port());

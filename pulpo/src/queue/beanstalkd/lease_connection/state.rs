@@ -332,6 +332,7 @@ impl State {
     pub(super) fn waiting(&mut self, number: u64, now: Duration) -> Progress {
         let at_server = self.at_server().cloned();
         let first = self.first_waiting() == Some(number);
+        let coming = self.is_job_coming();
         let Some(Entry { call: Call::Wait(waiting), fault, .. }) = self.calls.get_mut(&number) else {
             return Progress::Done(Ok(None));
         };
@@ -344,13 +345,13 @@ impl State {
         // Where the server waits for a job, there is none.
         waiting.looked |= at_server.is_some_and(|at| waiting.want.tubes.iter().all(|tube| at.contains(tube)));
         let (looked, until) = (waiting.looked, waiting.until);
-        if (looked || waiting.want.tubes.is_empty()) && until <= now {
+        if (looked && !coming || waiting.want.tubes.is_empty()) && until <= now {
             return Progress::Done(Ok(None));
         }
         let left = until.saturating_sub(now);
         if self.led {
             // Who leads tells of what there is, or that there is nothing.
-            return Progress::Rest(if looked { left.max(BRIEF) } else { left.max(LONGEST_PAUSE) });
+            return Progress::Rest(if looked && !coming { left.max(BRIEF) } else { left.max(LONGEST_PAUSE) });
         }
         if self.has_work(now) {
             return Progress::Lead;
@@ -385,7 +386,7 @@ impl State {
             Some(Entry { fault: Some(_), .. }) => true,
             Some(Entry { call: Call::Ask(asking), .. }) => asking.missing == 0,
             Some(Entry { call: Call::Wait(waiting), .. }) => {
-                waiting.job.is_some() || waiting.looked && waiting.until <= now
+                waiting.job.is_some() || waiting.looked && waiting.until <= now && !self.is_job_coming()
             }
         }
     }
@@ -436,6 +437,12 @@ impl State {
     fn is_busy(&self) -> bool {
         let pending = |owed: &Owed| !matches!(owed, Owed::Watching | Owed::Deleted(_));
         !self.held.is_empty() || self.unsent.iter().chain(&self.owed).any(pending)
+    }
+
+    /// Whether the server has handed out a job of which nobody has heard yet:
+    /// who waits does not leave before.
+    fn is_job_coming(&self) -> bool {
+        self.unsent.iter().chain(&self.owed).any(|owed| matches!(owed, Owed::Stats { .. }))
     }
 
     /// The tubes for which the server waits.
@@ -584,11 +591,15 @@ impl State {
             },
             Some(Owed::Stats { id, text, since }) => {
                 // Not found: its ttr has passed, and somebody was fast.
-                let Some(told) = answer.told()? else { return Ok(()) };
-                let garbled = || Fault::Dropped("the answer to stats-job is garbled".to_owned());
-                let job = JobStats::read(&told).ok_or_else(garbled)?;
-                if job.state == MessageState::Reserved {
-                    self.deliver(id, job, text, since);
+                if let Some(told) = answer.told()? {
+                    let garbled = || Fault::Dropped("the answer to stats-job is garbled".to_owned());
+                    let job = JobStats::read(&told).ok_or_else(garbled)?;
+                    if job.state == MessageState::Reserved {
+                        self.deliver(id, job, text, since);
+                    }
+                }
+                if !self.is_job_coming() {
+                    self.wake_expired(now);
                 }
                 Ok(())
             }
@@ -661,6 +672,15 @@ impl State {
                 if waiting.until <= now {
                     entry.wakes.notify_one();
                 }
+            }
+        }
+    }
+
+    /// Those whose wait is over and who have stayed for a job that was coming.
+    fn wake_expired(&self, now: Duration) {
+        for entry in self.calls.values() {
+            if matches!(&entry.call, Call::Wait(waiting) if waiting.job.is_none() && waiting.until <= now) {
+                entry.wakes.notify_one();
             }
         }
     }
