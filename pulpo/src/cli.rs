@@ -35,6 +35,7 @@ mod outbox;
 mod panics;
 mod peek;
 mod publish;
+mod publish_messages;
 mod queues;
 mod relay;
 mod schedule;

@@ -5,12 +5,13 @@
 //! 2. [Handlers](handlers): what a function may take and return.
 //! 3. [Publishing](publishing): options, batches, async code, follow-ups.
 //! 4. [Jobs in time](time): what runs every night, and once.
-//! 5. [Failures and retries](failures): what becomes of a job that does not
+//! 5. [Once and in measure](once_and_in_measure): unique jobs, rates and limits.
+//! 6. [Failures and retries](failures): what becomes of a job that does not
 //!    end well.
-//! 6. Testing, the module `pulpo::testing` of the feature `testing`.
-//! 7. [Deploying](deploying): workers in production.
-//! 8. [The beanstalkd queue](beanstalkd): more than one machine.
-//! 9. [Writing an adapter](adapters): a queue of your own.
+//! 7. Testing, the module `pulpo::testing` of the feature `testing`.
+//! 8. [Deploying](deploying): workers in production.
+//! 9. [The beanstalkd queue](beanstalkd): more than one machine.
+//! 10. [Writing an adapter](adapters): a queue of your own.
 //!
 //! It is here for reading only: in a program there is no such module.
 
@@ -25,6 +26,8 @@ pub mod publishing {}
 
 #[doc = include_str!("guide/time.md")]
 pub mod time {}
+#[doc = include_str!("guide/once_and_in_measure.md")]
+pub mod once_and_in_measure {}
 
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}

@@ -193,6 +193,20 @@ struct Deed {
     act: fn(&dyn QueueAdapter, &Filter) -> Result<u64, QueueError>,
     /// Whether it is done without a word where nobody can be asked.
     harmless: bool,
+    /// Whether it leaves a message whose unique key another one has.
+    leaves: bool,
+}
+
+/// A message that was left as it is, and the one that has its unique key.
+struct Left {
+    id: MessageId,
+    by: MessageId,
+}
+
+impl Left {
+    fn find(queue: &dyn QueueAdapter, id: &MessageId) -> Result<Option<Self>, QueueError> {
+        Ok(queue.key_taken_by(id)?.map(|by| Self { id: id.clone(), by }))
+    }
 }
 
 const KICK: Deed = Deed {
@@ -201,19 +215,32 @@ const KICK: Deed = Deed {
     to: &[MessageState::Buried],
     act: |queue, filter| queue.kick(filter),
     harmless: true,
+    leaves: true,
 };
 
-const DELETE: Deed =
-    Deed { verb: "delete", done: "deleted", to: &FREE, act: |queue, filter| queue.delete(filter), harmless: false };
+const DELETE: Deed = Deed {
+    verb: "delete",
+    done: "deleted",
+    to: &FREE,
+    act: |queue, filter| queue.delete(filter),
+    harmless: false,
+    leaves: false,
+};
 
 impl Deed {
-    fn report(&self, matched: u64, touched: u64, unseen: u64, sure: Sure, out: &mut dyn Write) -> Done {
+    fn report(&self, matched: u64, touched: u64, unseen: u64, left: &[Left], sure: Sure, out: &mut dyn Write) -> Done {
         if sure.format.json {
             let mut report = json!({ "matched": matched, self.done: touched, "dry_run": sure.dry_run });
             if unseen > 0 {
                 report["unseen"] = unseen.into();
             }
+            if !left.is_empty() {
+                report["left"] = left.iter().map(|Left { id, by }| json!({ "id": id, "taken_by": by })).collect();
+            }
             return show::json(out, &report);
+        }
+        for Left { id, by } in left {
+            writeln!(out, "left {id}: its key is taken by {by}")?;
         }
         if sure.dry_run {
             writeln!(out, "would {} {}", self.verb, counted(matched, "message"))?;
@@ -227,7 +254,7 @@ impl Deed {
 /// Messages that are named one by one: somebody has looked at them.
 fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dyn Write) -> Done {
     let queue = &**pulpo.queue();
-    let (mut matched, mut touched, mut problems) = (0, Vec::new(), Vec::new());
+    let (mut matched, mut touched, mut left, mut problems) = (0, Vec::new(), Vec::new(), Vec::new());
     for (number, id) in ids.iter().enumerate() {
         if ids[..number].contains(id) {
             // Said twice, and done.
@@ -250,13 +277,17 @@ fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dy
             Some(message) if !deed.to.contains(&message.state) => {
                 problems.push(format!("message {id} is {}, and only buried ones can be kicked", message.state));
             }
+            Some(_) if deed.leaves => left.extend(Left::find(queue, id)?),
             Some(_) => {}
         }
     }
+    if !left.is_empty() && !sure.dry_run {
+        problems.push(format!("{} stayed buried", counted(left.len() as u64, "message")));
+    }
     let done = touched.len() as u64;
     if sure.format.json || sure.dry_run || deed.harmless {
-        if done > 0 || problems.is_empty() || sure.format.json || sure.dry_run {
-            deed.report(matched + done, done, 0, sure, out)?;
+        if done > 0 || !left.is_empty() || problems.is_empty() || sure.format.json || sure.dry_run {
+            deed.report(matched + done + left.len() as u64, done, 0, &left, sure, out)?;
         }
     } else {
         for id in touched {
@@ -290,16 +321,16 @@ fn many(open: Open<'_>, deed: &Deed, filters: &FilterArgs, filter: &Filter, sure
         names::warn(&pulpo, filter);
     }
     if dry_run || matched == 0 {
-        deed.report(matched, 0, unseen, sure, out)?;
+        deed.report(matched, 0, unseen, &[], sure, out)?;
         return show::complete(unseen);
     }
     if !yes && asks {
         let count = |state| meant.iter().filter(|(_, of)| *of == state).count() as u64;
         terminal::ask(&format!("{} {}?", deed.verb, described(MessageState::ALL.map(count))))?;
     }
-    let (touched, stopped) = touch(queue, deed, filter, meant)?;
+    let (touched, left, stopped) = touch(queue, deed, filter, meant)?;
     if stopped.is_none() || sure.format.json {
-        deed.report(matched, touched, unseen, sure, out)?;
+        deed.report(matched, touched, unseen, &left, sure, out)?;
     }
     match stopped {
         None => show::complete(unseen),
@@ -328,13 +359,13 @@ fn all(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Wr
         names::warn(pulpo, filter);
     }
     if sure.dry_run || matched == 0 {
-        return deed.report(matched, 0, 0, sure, out);
+        return deed.report(matched, 0, 0, &[], sure, out);
     }
     if !sure.yes && terminal::can_ask() {
         terminal::ask(&format!("{} {}?", deed.verb, described(by_state)))?;
     }
     let touched = (deed.act)(queue, filter)?;
-    deed.report(matched, touched, 0, sure, out)
+    deed.report(matched, touched, 0, &[], sure, out)
 }
 
 /// Does it to these messages, in parts: to how many, and why not to the others.
@@ -343,11 +374,11 @@ fn touch(
     deed: &Deed,
     filter: &Filter,
     meant: Vec<(MessageId, MessageState)>,
-) -> Result<(u64, Option<String>), std::io::Error> {
+) -> Result<(u64, Vec<Left>, Option<String>), std::io::Error> {
     let interrupt = Interrupt::listen()?;
     let part = if queue.capabilities().complete_lists { PART } else { PART.max(meant.len().div_ceil(PARTS)) };
     let progress = (meant.len() > part).then(|| terminal::progress(meant.len() as u64));
-    let (mut touched, mut stopped) = (0, None);
+    let (mut touched, mut left, mut stopped) = (0, Vec::new(), None);
     for (number, part) in meant.chunks(part).enumerate() {
         if number > 0 && interrupt.has_come() {
             stopped = Some("stopped by a signal".to_owned());
@@ -356,7 +387,12 @@ fn touch(
         let mut exactly = filter.clone().ids(part.iter().map(|(id, _)| id.clone()));
         exactly.limit = None;
         match (deed.act)(queue, &exactly) {
-            Ok(count) => touched += count,
+            Ok(count) => {
+                touched += count;
+                if deed.leaves && count < part.len() as u64 {
+                    left.extend(part.iter().filter_map(|(id, _)| Left::find(queue, id).ok().flatten()));
+                }
+            }
             Err(error) => {
                 stopped = Some(chain(&error));
                 break;
@@ -369,7 +405,7 @@ fn touch(
     if let Some(progress) = progress {
         progress.finish_and_clear();
     }
-    Ok((touched, stopped))
+    Ok((touched, left, stopped))
 }
 
 /// The messages that are meant, and how many more there are that the queue

@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 
 use super::interrupt::Interrupt;
 use super::show::{self, counted};
-use super::{Done, Format, Open, WrongUsage, terminal};
+use super::{Done, Format, Open, WrongUsage, publish_messages, terminal};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
+use crate::keys::Publication;
 use crate::message::{Message, MessageId, When, WireBody, only_payload};
 use crate::producer::PublishError;
 use crate::queue::QueueError;
@@ -21,13 +22,13 @@ use crate::registry::{Handler, Registry};
 use crate::report::chain;
 
 /// How many messages go into the queue at once.
-const BATCH: usize = 1000;
+pub(super) const BATCH: usize = 1000;
 
 /// How many bytes of bodies do, about: between two batches a signal stops it.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// How many bad lines are told about.
-const MOST_TOLD: usize = 10;
+pub(super) const MOST_TOLD: usize = 10;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -39,13 +40,27 @@ Examples:
   publish send_email --lines @emails.jsonl   a job for each line of the file
   publish send_email --lines @emails.jsonl --from-line 3001
                                              go on where it broke off
+  publish --messages @messages.jsonl         whole messages, as another program wrote them
 
 The body is checked before anything is queued: what does not fit the type of the handler is refused, with the field \
 that is wrong. Of --lines nothing is published if one of them is bad, unless --skip-bad is given. A publication of many \
 that breaks off, by a signal for instance, says how many are published and how to go on.")]
 pub(super) struct PublishArguments {
     /// The request type, as `handlers` shows it
-    request_type: String,
+    #[arg(required_unless_present = "messages")]
+    request_type: Option<String>,
+    /// Whole messages, header and all, one on each line: of standard input, or
+    /// of a file
+    #[arg(
+        long,
+        value_name = "-|@FILE",
+        value_parser = lines,
+        conflicts_with_all = [
+            "request_type", "body", "payload", "lines", "skip_bad", "from_line", "priority", "delay", "expiration",
+            "headers", "count",
+        ]
+    )]
+    messages: Option<String>,
     /// The body: JSON, - for standard input, or @FILE
     #[arg(long, value_name = "JSON|-|@FILE")]
     body: Option<String>,
@@ -101,16 +116,19 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn run(arguments: &PublishArguments, open: Open<'_>, out: &mut dyn Write) -> Done {
+    if let Some(source) = &arguments.messages {
+        return publish_messages::run(source, arguments.format, open, out);
+    }
     let registry = Registry::collect()?;
-    let wanted = &arguments.request_type;
+    let wanted = arguments.request_type.as_deref().unwrap_or_default();
     let handler = registry.get(wanted).ok_or_else(|| match registry.nearest(wanted) {
         Some(nearest) => format!("no handler for the request type {wanted:?}; did you mean {nearest:?}?"),
         None => format!("no handler for the request type {wanted:?}; this program serves: {}", registry.known()),
     })?;
     can_ever_run(arguments)?;
     let bodies = Bodies::read(arguments, handler)?;
-    let (ids, end) = publish(arguments, handler, &bodies, &open()?)?;
-    let told = tell(arguments.format, handler.request_type(), &bodies, &ids, end.as_deref(), out);
+    let (ids, publications, end) = publish(arguments, handler, &bodies, &open()?)?;
+    let told = tell(arguments.format, handler.request_type(), &bodies, (&ids, &publications), end.as_deref(), out);
     match end {
         None => told.map_err(|error| untold(handler.request_type(), &ids, error)),
         // What broke it off says more than that nobody listens.
@@ -138,7 +156,7 @@ fn tell(
     format: Format,
     name: &str,
     bodies: &Bodies,
-    ids: &[MessageId],
+    (ids, publications): (&[MessageId], &[Publication]),
     broken_off: Option<&str>,
     out: &mut dyn Write,
 ) -> Done {
@@ -151,10 +169,27 @@ fn tell(
             show::json_line(out, &told)?;
         }
         (_, Some(_)) => {}
-        (_, None) if format.json => show::json_line(out, &json!({ "request_type": name, "ids": ids }))?,
-        ([one], None) => writeln!(out, "published {name} as message {one}")?,
+        (_, None) if format.json => {
+            let mut told = json!({ "request_type": name, "ids": ids });
+            if publications.iter().any(|one| *one != Publication::New) {
+                told["publications"] = publications.iter().map(|one| one.as_str()).collect();
+            }
+            show::json_line(out, &told)?;
+        }
+        ([one], None) => match publications.first() {
+            Some(Publication::Kept) => writeln!(out, "kept {name} as message {one}, which has the same unique key")?,
+            Some(Publication::Replaced) => {
+                writeln!(out, "replaced {name} in message {one}, which has the same unique key")?
+            }
+            _ => writeln!(out, "published {name} as message {one}")?,
+        },
         ([first, .., last], None) => {
-            writeln!(out, "published {name} {} times, as messages {first} to {last}", ids.len())?;
+            let count = |publication| publications.iter().filter(|one| **one == publication).count();
+            let mut told = format!("published {name} {} times, as messages {first} to {last}", ids.len());
+            for publication in [Publication::Kept, Publication::Replaced].into_iter().filter(|one| count(*one) > 0) {
+                told.push_str(&format!(", {publication} {}", count(publication)));
+            }
+            writeln!(out, "{told}")?;
         }
         ([], None) => writeln!(out, "published nothing: there is no line with a body")?,
     }
@@ -174,15 +209,18 @@ fn untold(name: &str, ids: &[MessageId], error: Box<dyn Error>) -> Box<dyn Error
     .into()
 }
 
-/// The ids of what is published, and why that is not all.
+/// The ids of what is published, what became of each, and why that is not all.
+type Sent = (Vec<MessageId>, Vec<Publication>, Option<String>);
+
 fn publish(
     arguments: &PublishArguments,
     handler: &'static Handler,
     bodies: &Bodies,
     pulpo: &Pulpo,
-) -> Result<(Vec<MessageId>, Option<String>), Box<dyn Error>> {
+) -> Result<Sent, Box<dyn Error>> {
     let all = bodies.len();
     let mut ids = Vec::with_capacity(all);
+    let mut publications = Vec::new();
     let interrupt = Interrupt::listen()?;
     let progress = (all > BATCH).then(|| terminal::progress(all as u64));
     let mut end = None;
@@ -199,7 +237,10 @@ fn publish(
             messages.push((message(arguments, body), keys));
         }
         match pulpo.producer().enqueue(handler.request_type(), handler.policy(), handler.shape(), messages) {
-            Ok(sent) => ids.extend(sent.iter().filter_map(|message| message.id().cloned())),
+            Ok(sent) => {
+                ids.extend(sent.iter().filter_map(|message| message.id().cloned()));
+                publications.extend(sent.iter().map(Message::publication));
+            }
             Err(error) => {
                 end = Some(chain(&error));
                 if let PublishError::Queue(QueueError::PartOfBatch { ids: part, .. }) = error {
@@ -216,7 +257,7 @@ fn publish(
     if let Some(progress) = progress {
         progress.finish_and_clear();
     }
-    Ok((ids, end))
+    Ok((ids, publications, end))
 }
 
 fn message(arguments: &PublishArguments, body: Box<RawValue>) -> Message<Box<RawValue>> {
@@ -358,7 +399,7 @@ fn body(arguments: &PublishArguments) -> Result<Box<RawValue>, Box<dyn Error>> {
 }
 
 /// All of standard input or of a file, and what to call it.
-fn read(source: &str) -> Result<(&str, String), Box<dyn Error>> {
+pub(super) fn read(source: &str) -> Result<(&str, String), Box<dyn Error>> {
     let (from, text) = match source.strip_prefix('@') {
         Some(file) => (file, std::fs::read_to_string(file)),
         None => {

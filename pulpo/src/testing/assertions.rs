@@ -21,20 +21,7 @@ impl TestPulpo {
     #[must_use]
     #[track_caller]
     pub fn published<J: Job>(&self) -> Vec<Message<J>> {
-        let of_job = |record: &super::recorder::Record| -> Vec<Published> {
-            record.published.iter().filter(|published| is_of::<J>(&published.request_type)).cloned().collect()
-        };
-        let mut messages = Vec::new();
-        for published in self.recorder().read(of_job) {
-            match Message::from_json(published.text.as_bytes()) {
-                Ok(mut message) => {
-                    message.set_published(published.id, Publication::New);
-                    messages.push(message);
-                }
-                Err(error) => panic!("a message cannot be read back: {error}, in {}", published.text),
-            }
-        }
-        messages
+        read_back(self.recorder().read(|record| of_job::<J>(&record.published)))
     }
 
     /// Such a message was published; returns the first one that fits.
@@ -60,6 +47,35 @@ impl TestPulpo {
             .into_iter()
             .find(fits)
             .unwrap_or_else(|| panic!("expected a published `{name}` that fits, got {}", self.all()))
+    }
+
+    /// Such a message was published and its unique key was taken, so that the
+    /// one that was there was kept or replaced. Returns the first one that fits,
+    /// with the id of the message that has the key.
+    ///
+    /// ```
+    /// # use pulpo::testing::TestPulpo;
+    /// # #[derive(serde::Serialize, serde::Deserialize)]
+    /// # struct Recalculate { account: u64 }
+    /// # #[pulpo::handler("recalculate", unique(account))]
+    /// # fn recalculate(_: Recalculate) {}
+    /// let pulpo = TestPulpo::new();
+    /// for _ in 0..2 {
+    ///     pulpo::publish(Recalculate { account: 7 })?;
+    /// }
+    /// pulpo.assert_duplicate::<Recalculate>(|m| m.body().account == 7);
+    /// # Ok::<(), pulpo::PublishError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If none fits; lists what was published.
+    #[track_caller]
+    pub fn assert_duplicate<J: Job>(&self, fits: impl Fn(&Message<J>) -> bool) -> Message<J> {
+        let name = J::REQUEST_TYPE;
+        read_back(self.recorder().read(|record| of_job::<J>(&record.duplicates)))
+            .into_iter()
+            .find(fits)
+            .unwrap_or_else(|| panic!("expected a duplicate of `{name}` that fits, got {}", self.all()))
     }
 
     /// No message of this job was published.
@@ -114,6 +130,20 @@ impl TestPulpo {
         }
     }
 
+    /// The last run of this job was snoozed by its handler for this time: a
+    /// [`Duration`](std::time::Duration), or a range of them.
+    ///
+    /// # Panics
+    /// If not; says what became of it.
+    #[track_caller]
+    pub fn assert_snoozed<J: Job>(&self, delay: impl Into<Delay>) {
+        let (name, delay) = (J::REQUEST_TYPE, delay.into());
+        match self.recorder().read(|record| record.runs.iter().rev().find(|run| run.is_of::<J>()).cloned()) {
+            None => panic!("expected `{name}` to be snoozed for {delay}, but none has run; got {}", self.all()),
+            Some(run) => assert!(run.was_snoozed(&delay), "expected {run} to be snoozed for {delay}"),
+        }
+    }
+
     /// Nothing is in the queue any more: all that was published is done or
     /// has expired.
     ///
@@ -156,6 +186,25 @@ impl TestPulpo {
         }
         text
     }
+}
+
+fn of_job<J: Job>(all: &[Published]) -> Vec<Published> {
+    all.iter().filter(|published| is_of::<J>(&published.request_type)).cloned().collect()
+}
+
+#[track_caller]
+fn read_back<J: Job>(all: Vec<Published>) -> Vec<Message<J>> {
+    let mut messages = Vec::new();
+    for published in all {
+        match Message::from_json(published.text.as_bytes()) {
+            Ok(mut message) => {
+                message.set_published(published.id, Publication::New);
+                messages.push(message);
+            }
+            Err(error) => panic!("a message cannot be read back: {error}, in {}", published.text),
+        }
+    }
+    messages
 }
 
 /// The body of a message, for people.

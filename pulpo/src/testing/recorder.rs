@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::run::{Run, Settled};
 use crate::clock::{ManualClock, lock};
+use crate::keys::Publication;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
     Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage,
@@ -33,6 +34,8 @@ struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) published: Vec<Published>,
+    /// What had the unique key of one that was there.
+    pub(super) duplicates: Vec<Published>,
     pub(super) runs: Vec<Run>,
 }
 
@@ -69,7 +72,7 @@ impl QueueAdapter for Recorder {
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         let mut record = lock(&self.0.record);
         let enqueued = self.0.queue.enqueue(messages.clone())?;
-        record.add(messages.into_iter().zip(enqueued.iter().map(|one| one.id.clone())));
+        messages.into_iter().zip(&enqueued).for_each(|(new, one)| record.add(new, one));
         drop(record);
         (self.0.on_publish)();
         Ok(enqueued)
@@ -91,6 +94,10 @@ impl QueueAdapter for Recorder {
     fn interrupt(&self) {
         self.0.queue.interrupt();
     }
+
+    fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
+        self.0.queue.hold_back(request_type, key, time)
+    }
 }
 
 impl Recorder {
@@ -111,7 +118,7 @@ impl ScheduleStore for Recorder {
         let mut published = false;
         for (occurrence, id) in step.occurrences.iter().zip(ids) {
             if let (OccurrenceMessage::New(message), Some(id)) = (&occurrence.message, id) {
-                record.add(std::iter::once((message.clone(), id.clone())));
+                record.add(message.clone(), &Enqueued::new(id.clone()));
                 published = true;
             }
         }
@@ -148,6 +155,10 @@ impl Inspection for Recorder {
         self.0.queue.kick(filter)
     }
 
+    fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
+        self.0.queue.key_taken_by(id)
+    }
+
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.0.queue.delete(filter)
     }
@@ -162,9 +173,17 @@ impl Inspection for Recorder {
 }
 
 impl Record {
-    fn add(&mut self, messages: impl Iterator<Item = (NewMessage, MessageId)>) {
-        let published = |(new, id): (NewMessage, _)| Published { id, request_type: new.request_type, text: new.text };
-        self.published.extend(messages.map(published));
+    fn add(&mut self, new: NewMessage, enqueued: &Enqueued) {
+        let published = Published { id: enqueued.id.clone(), request_type: new.request_type, text: new.text };
+        match enqueued.publication {
+            Publication::New => self.published.push(published),
+            Publication::Kept => self.duplicates.push(published),
+            Publication::Replaced => {
+                let same = self.published.iter_mut().filter(|before| before.id == published.id);
+                same.for_each(|before| before.text.clone_from(&published.text));
+                self.duplicates.push(published);
+            }
+        }
     }
 
     /// Those that a commit has put into the queue tell no ids: they are the
@@ -175,7 +194,7 @@ impl Record {
             let is_new = |stored: &&StoredMessage| stored.text == new.text.as_bytes() && !known.contains(&stored.id);
             let Some(id) = stored.iter().rev().find(is_new).map(|stored| stored.id.clone()) else { continue };
             known.insert(id.clone());
-            self.add(std::iter::once((new, id)));
+            self.add(new, &Enqueued::new(id));
         }
     }
 }

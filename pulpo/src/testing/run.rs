@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::job::Job;
 use crate::message::MessageId;
+use crate::outcome::SNOOZED;
 
 /// One message that was taken from the queue and settled: which one, and what
 /// became of it.
@@ -157,6 +158,21 @@ impl Run {
     pub fn assert_retried_after(&self, delay: impl Into<Delay>) {
         let delay = delay.into();
         assert!(self.was_put_back(&delay), "expected {self} to be tried again after {delay}");
+    }
+
+    /// The handler has snoozed the job, `Err(pulpo::snooze(delay))`, for this
+    /// time: a [`Duration`], or a range of them.
+    ///
+    /// # Panics
+    /// If it has not; says what became of it.
+    #[track_caller]
+    pub fn assert_snoozed(&self, delay: impl Into<Delay>) {
+        let delay = delay.into();
+        assert!(self.was_snoozed(&delay), "expected {self} to be snoozed for {delay}");
+    }
+
+    pub(super) fn was_snoozed(&self, delay: &Delay) -> bool {
+        self.reason().is_some_and(|reason| reason.starts_with(SNOOZED)) && self.was_put_back(delay)
     }
 
     pub(super) fn was_put_back(&self, delay: &Delay) -> bool {

@@ -60,11 +60,17 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
             assert!(published.get(only_then).is_none(), "{published}");
             published[only_then] = Value::Null;
         }
+        // Only of duplicates.
+        assert!(published.get("publications").is_none(), "{published}");
+        published["publications"] = serde_json::json!(["kept"]);
         assert_documented("publish", &published);
         assert_documented("pause", &as_json(place, &["pause", "side", "--json"]));
         assert_documented("list", &as_json(place, &["list", "--json"]));
         assert_documented("peek", &as_json(place, &["peek", "1", "--json"]));
-        assert_documented("kick", &all_seen(as_json(place, &["kick", "1", "--json"])));
+        let mut kicked = all_seen(as_json(place, &["kick", "1", "--json"]));
+        assert!(kicked.get("left").is_none(), "{kicked}");
+        kicked["left"] = serde_json::json!([{"id": "1", "taken_by": "2"}]);
+        assert_documented("kick", &kicked);
         let mut stats = as_json(place, &["stats", "--json"]);
         assert_eq!(stats["rates"], Value::Array(Vec::new()));
         // There are rates only at a second look; their fields are those that

@@ -1,0 +1,121 @@
+//! A shop that does things once and in measure: totals that are calculated
+//! again when something changes, and a supplier that takes ten requests a second.
+//!
+//! ```text
+//! cargo run -p pulpo-examples --bin shop
+//! ```
+//!
+//! It shows: `unique`, by which a hundred changes of a basket cost one
+//! calculation and not a hundred; `delay` with `on_duplicate = "replace"`, which
+//! waits until a customer has stopped clicking; `rate`, which holds however many
+//! workers there are; `limit_by`, by which no order is packed by two at once; and
+//! `snooze` with `hold_back`, for a supplier that asks for patience.
+#![allow(clippy::print_stdout, reason = "it talks to a person")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use pulpo::config::Sources;
+use pulpo::{Config, Context, Message, Publication, Pulpo, State};
+use serde::{Deserialize, Serialize};
+
+/// The basket of a customer has changed: its total is to be calculated again,
+/// once, when it has not changed for a while.
+#[derive(Serialize, Deserialize)]
+struct Total {
+    customer: u32,
+    items: u32,
+}
+
+#[pulpo::handler("total", unique(customer), unique_for = "waiting", on_duplicate = "replace")]
+fn total(basket: Total, shop: State<Shop>) {
+    shop.calculations.fetch_add(1, Ordering::Relaxed);
+    println!("customer {} has {} items in the basket", basket.customer, basket.items);
+}
+
+/// The price of an item, asked of the supplier, whose API takes ten requests a
+/// second, from all of our workers together.
+#[derive(Serialize, Deserialize)]
+struct AskPrice {
+    item: u32,
+}
+
+#[pulpo::handler("ask_price", rate = "10/1s")]
+fn ask_price(ask: AskPrice, shop: State<Shop>, context: &Context) -> pulpo::Outcome {
+    let requests = shop.requests.fetch_add(1, Ordering::Relaxed);
+    if requests == PATIENCE_AFTER {
+        println!("the supplier asks for patience");
+        context.hold_back(PATIENCE); // all other requests wait in the queue
+        return Err(pulpo::snooze(PATIENCE)); // and this one, which is no failed attempt
+    }
+    println!("item {} costs {} cents", ask.item, 100 + ask.item);
+    Ok(())
+}
+
+/// A box of an order is packed. Two boxes of one order are never packed at the
+/// same time, whoever packs them.
+#[derive(Serialize, Deserialize)]
+struct Pack {
+    order: u32,
+    r#box: u32,
+}
+
+#[pulpo::handler("pack", limit_by(order) = 1)]
+fn pack(pack: Pack) {
+    println!("box {} of order {} is packed", pack.r#box, pack.order);
+}
+
+const PATIENCE_AFTER: u32 = 12;
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the shop has done.
+#[derive(Default)]
+struct Shop {
+    calculations: AtomicU32,
+    requests: AtomicU32,
+}
+
+fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_env_filter("warn").with_writer(std::io::stderr).init();
+    let folder = std::env::temp_dir().join(format!("pulpo-shop-{}", std::process::id()));
+    let config = Config::load_from(&Sources::default())?.queue(&format!("file:{}", folder.display()))?;
+    let shop = Pulpo::new(config)?;
+
+    let (mut new, mut replaced) = (0, 0);
+    for items in 1..=20 {
+        for customer in 1..=5 {
+            // Two tenths of a second after the last click.
+            let total = Message::new(Total { customer, items }).delay(Duration::from_millis(200));
+            match shop.publish(total)?.publication() {
+                Publication::Replaced => replaced += 1,
+                _ => new += 1,
+            }
+        }
+    }
+    println!("100 changes of baskets: {new} calculations wait, {replaced} changes went into them");
+    shop.publish_all((1..=25).map(|item| AskPrice { item }))?;
+    shop.publish_all((1..=6).map(|number| Pack { order: number % 2, r#box: number }))?;
+
+    let started = Instant::now();
+    let worker = shop.worker()?.state(Shop::default());
+    // What waits for a limit is due, so this ends when all is done.
+    let done = worker_until_done(&shop, worker)?;
+    println!("{done} jobs in {:.1} seconds", started.elapsed().as_secs_f64());
+    drop(shop);
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+/// Works until the queue is empty, delayed jobs too.
+fn worker_until_done(shop: &Pulpo, worker: pulpo::worker::Worker) -> anyhow::Result<u64> {
+    let stopper = worker.stopper();
+    let working = std::thread::scope(|scope| {
+        let working = scope.spawn(move || worker.run());
+        while shop.queue().stats().is_ok_and(|stats| stats.counts.iter().any(|counts| counts.total() > 0)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        stopper.stop();
+        working.join().expect("no lane panics")
+    });
+    Ok(working?.done)
+}

@@ -1,0 +1,135 @@
+//! A worker whose jobs are unique or limited over all processes, and that writes
+//! down when each of them starts; and `limited_worker produce`, which publishes
+//! them until it is killed.
+//!
+//! It is killed at any moment, so each line is one write to a file that is
+//! appended to, and what a run holds is a lock that ends with its process.
+#![allow(clippy::print_stdout, reason = "it is a program for tests")]
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use pulpo::{Message, Publication};
+use serde::{Deserialize, Serialize};
+
+/// Unique for an hour: one message of each key, whatever is killed.
+#[derive(Serialize, Deserialize)]
+struct Once {
+    key: u64,
+}
+
+#[pulpo::handler("once", unique, unique_for = "1h")]
+fn once(_: Once) {}
+
+/// Unique while it waits.
+#[derive(Serialize, Deserialize)]
+struct Waits {
+    key: u64,
+}
+
+#[pulpo::handler("waits", unique(key), unique_for = "waiting")]
+fn waits(_: Waits) {
+    std::thread::sleep(Duration::from_millis(1));
+}
+
+/// Fails for good.
+#[derive(Serialize, Deserialize)]
+struct Fails {
+    key: u64,
+}
+
+#[pulpo::handler("fails", unique(key))]
+fn fails(job: Fails) -> pulpo::Outcome {
+    Err(pulpo::fatal(format!("{} cannot be done", job.key)))
+}
+
+/// At most 40 starts in four seconds.
+#[derive(Serialize, Deserialize)]
+struct Rated {
+    number: u64,
+}
+
+#[pulpo::handler("rated", rate = "40/4s")]
+fn rated(_: Rated) {
+    line("started", &now().as_micros().to_string());
+}
+
+/// At most two at the same time, and one of each key.
+#[derive(Serialize, Deserialize)]
+struct Exclusive {
+    key: u64,
+}
+
+#[pulpo::handler("exclusive", limit = 2, limit_by(key) = 1, ttr = "2s")]
+fn exclusive(job: Exclusive) {
+    let slots = [0, 1].map(|slot| file(&format!("slot {slot}")));
+    let slot = slots.iter().find(|slot| slot.try_lock().is_ok());
+    let key = file(&format!("key {}", job.key));
+    let is_alone = key.try_lock().is_ok();
+    let fault = match (slot, is_alone) {
+        (Some(_), true) => "",
+        (None, _) => "three run at the same time",
+        (_, false) => "two of a key run at the same time",
+    };
+    line("exclusive", fault);
+    std::thread::sleep(Duration::from_millis(3));
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970")
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("RECORD").expect("a folder for records").into_string().expect("a text") + " " + name)
+}
+
+fn file(name: &str) -> File {
+    OpenOptions::new().create(true).append(true).open(path(name)).expect("opened")
+}
+
+fn line(name: &str, text: &str) {
+    file(name).write_all(format!("{text}\n").as_bytes()).expect("written");
+}
+
+/// Publishes until it is killed; all producers publish the same keys.
+fn produce() -> Result<(), pulpo::PublishError> {
+    let start = now().as_millis() as u64;
+    loop {
+        // A key for each 20 ms, which all producers meet at.
+        let key = now().as_millis() as u64 / 20;
+        let sent = pulpo::publish(Once { key })?;
+        line("once", &format!("{key} {}", sent.id().expect("published")));
+        let waits: Vec<Message<Waits>> = pulpo::publish_all((0..4).map(|key| Waits { key: key % 2 }))?;
+        let duplicates = waits.iter().filter(|sent| sent.publication() != Publication::New).count();
+        if duplicates < 2 {
+            line("faults", "two messages of one key in a batch");
+        }
+        if start.is_multiple_of(2) {
+            pulpo::publish(Rated { number: key })?;
+            pulpo::publish(Exclusive { key: key % 3 })?;
+        }
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    if std::env::args().nth(1).as_deref() != Some("produce") {
+        return program::run();
+    }
+    match produce() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            line("faults", &format!("{error}"));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+mod program {
+    pulpo::main!();
+
+    pub(super) fn run() -> std::process::ExitCode {
+        main()
+    }
+}

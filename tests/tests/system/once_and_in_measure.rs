@@ -1,0 +1,166 @@
+//! Unique keys and limits over eight processes that are killed at any moment.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use pulpo_tests::program::{Running, Sandbox};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_limited_worker");
+
+/// How many processes there are of each sort.
+const WORKERS: usize = 5;
+const PRODUCERS: usize = 3;
+
+/// How much later than its message was given out a job may start, on a machine
+/// that is busy.
+const LATE: Duration = Duration::from_millis(600);
+
+fn lines(place: &Sandbox, name: &str) -> Vec<String> {
+    let path = place.path(&format!("record {name}"));
+    std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_key_is_once_and_no_limit_is_exceeded_whatever_is_killed() {
+    let seconds = std::env::var("PULPO_MEASURE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let place = Sandbox::new();
+    let worker = || {
+        let arguments = ["work", "--concurrency", "3", "--log-level", "error"];
+        place.start(place.command(WORKER, &arguments))
+    };
+    let producer = || place.start(place.command(WORKER, &["produce"]));
+    let mut workers: Vec<Running> = (0..WORKERS).map(|_| worker()).collect();
+    let mut producers: Vec<Running> = (0..PRODUCERS).map(|_| producer()).collect();
+    let mut random = fastrand::Rng::with_seed(17);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut kills = 0;
+    while Instant::now() < end {
+        // When they are killed is the point.
+        std::thread::park_timeout(Duration::from_millis(random.u64(20..300)));
+        let is_worker = random.bool();
+        let all = if is_worker { &mut workers } else { &mut producers };
+        let killed = all.swap_remove(random.usize(..all.len()));
+        killed.signal("KILL");
+        killed.end();
+        all.push(if is_worker { worker() } else { producer() });
+        kills += 1;
+    }
+    for program in workers.into_iter().chain(producers) {
+        program.signal("KILL");
+        program.end();
+    }
+    assert!(kills > 10, "{kills} kills show little");
+    assert_eq!(lines(&place, "faults"), [""; 0]);
+
+    let mut ids: HashMap<String, String> = HashMap::new();
+    let once = lines(&place, "once");
+    for line in &once {
+        let (key, id) = line.split_once(' ').expect("a key and an id");
+        let before = ids.entry(key.to_owned()).or_insert_with(|| id.to_owned());
+        assert_eq!(before, id, "two messages have the key {key}");
+    }
+    assert!(ids.len() > 50 && once.len() > ids.len() * 3 / 2, "{} of {}", ids.len(), once.len());
+
+    let mut starts: Vec<u64> = lines(&place, "started").iter().map(|line| line.parse().expect("a time")).collect();
+    starts.sort_unstable();
+    assert!(starts.len() > 20, "{} starts show little", starts.len());
+    for (first, last) in starts.iter().zip(starts.iter().skip(40)) {
+        let apart = Duration::from_micros(last - first);
+        assert!(apart + LATE >= Duration::from_secs(4), "41 starts within {apart:?}");
+    }
+
+    let exclusive = lines(&place, "exclusive");
+    assert!(exclusive.len() > 20, "{} runs show little", exclusive.len());
+    let faults: Vec<_> = exclusive.iter().filter(|line| !line.is_empty()).collect();
+    assert!(faults.is_empty(), "of {}: {faults:?}", exclusive.len());
+}
+
+fn run(place: &Sandbox, arguments: &[&str]) -> (i32, String, String) {
+    let said = place.run(WORKER, arguments);
+    (said.code, said.out, said.err)
+}
+
+#[test]
+fn a_publication_of_a_duplicate_says_so() {
+    let place = Sandbox::new();
+    let publish = ["publish", "fails", "--body", "{\"key\": 1}"];
+    assert_eq!(run(&place, &publish).1, "published fails as message 1\n");
+    assert_eq!(run(&place, &publish).1, "kept fails as message 1, which has the same unique key\n");
+    let (code, out, _) = run(&place, &["publish", "fails", "--body", "{\"key\": 1}", "--count", "2", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let expected = serde_json::json!({"request_type": "fails", "ids": ["1", "1"], "publications": ["kept", "kept"]});
+    assert_eq!((code, told), (0, expected));
+}
+
+#[test]
+fn whole_messages_of_other_producers_are_taken() {
+    let place = Sandbox::new();
+    let messages = r#"{"header": {"request_type": "rated", "unique_key": "a", "unique_for": "waiting", "on_duplicate": "replace"}, "body": {"number": 1}}
+
+{"header": {"request_type": "rated", "unique_key": "b", "trace": 7}, "body": {"number": 2}}
+{"header": {"request_type": "fails", "priority": 3}, "body": {"key": 5}}
+{"header": {"request_type": "fails"}, "body": {"key": 5}}
+"#;
+    let said = place.run_with_input(WORKER, &["publish", "--messages", "-", "--json"], messages);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert_eq!(said.out.trim(), r#"{"ids":["1","2","3","3"],"publications":["new","new","new","kept"]}"#);
+    std::fs::write(place.path("messages"), messages).expect("written");
+    let (code, out, _) = run(&place, &["publish", "--messages", "@messages"]);
+    assert_eq!((code, out.as_str()), (0, "published 0 messages, kept 3, replaced 1\n"));
+    let (_, peeked, _) = run(&place, &["peek", "2", "--json"]);
+    assert!(peeked.contains("\"trace\": 7") || peeked.contains("\"trace\":7"), "{peeked}");
+
+    let bad = r#"{"header": {"request_type": "rated", "unique_key": "c", "unique_for": "ever"}, "body": {"number": 1}}
+{"header": {"request_type": "rated", "unique_key": "c", "on_duplicate": "replace"}, "body": {"number": 1}}
+{"header": {"request_type": "ratd"}, "body": {"number": 1}}
+{"header": {"request_type": "rated"}, "body": {"number": "1"}}
+{"header": {"request_type": "rated"}, "body": {"number": 1}}
+"#;
+    let said = place.run_with_input(WORKER, &["publish", "--messages", "-"], bad);
+    assert_eq!(said.code, 1, "{}", said.out);
+    for part in [
+        "line 1 of standard input: `unique_for`: expected",
+        "line 2 of standard input: `on_duplicate` can be \"replace\" only where",
+        "line 3 of standard input: no handler for the request type \"ratd\"; did you mean \"rated\"?",
+        "line 4 of standard input: the body does not fit",
+        "4 of 5 lines are bad, and nothing was published",
+    ] {
+        assert!(said.err.contains(part), "{part}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_kick_names_what_it_leaves() {
+    let place = Sandbox::new();
+    let publish = ["publish", "fails", "--body", "{\"key\": 1}"];
+    let drain = ["work", "--log-level", "error", "--set", "sleep_duration=200ms"];
+    let _ = run(&place, &publish);
+    let mut work = place.command(WORKER, &drain);
+    let said = place.to_end(work.env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(run(&place, &publish).1, "published fails as message 2\n");
+    let (code, out, err) = run(&place, &["kick", "1"]);
+    assert_eq!((code, out.as_str()), (1, "left 1: its key is taken by 2\nkicked 0\n"), "{err}");
+    let (code, out, _) = run(&place, &["kick", "--all", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &told["kicked"]), (0, &0.into()));
+    assert_eq!(told["left"], serde_json::json!([{"id": "1", "taken_by": "2"}]));
+    assert_eq!(run(&place, &["delete", "2"]).0, 0);
+    assert_eq!(run(&place, &["kick", "1"]).1, "kicked 1\n");
+}
+
+#[test]
+fn a_queue_that_keeps_neither_says_so_before_anything_is_lost() {
+    let place = Sandbox::with_beanstalkd();
+    let (code, _, err) = run(&place, &["publish", "fails", "--body", "{\"key\": 1}"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("keep messages unique: use one that can (`file:FOLDER`"), "{err}");
+    for command in ["check", "work"] {
+        let (code, out, err) = run(&place, &[command]);
+        let told = format!("{out}{err}");
+        assert_eq!(code, 1, "{told}");
+        assert!(told.contains("is unique, and this queue cannot keep jobs unique"), "{told}");
+        assert!(told.contains("has `rate` over all workers, which this queue cannot keep"), "{told}");
+        assert!(told.contains("`concurrency` in `[handlers.exclusive]`"), "{told}");
+    }
+}
