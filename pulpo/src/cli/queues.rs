@@ -120,6 +120,12 @@ pub(super) fn backup(pulpo: &Pulpo, arguments: &BackupArguments, out: &mut dyn W
 
 /// What `migrate` is to do.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  migrate           before a deploy, with `migrate = \"never\"` for the workers
+  migrate --print   for a person who may make tables
+
+A queue in a folder or at a server that keeps no tables needs none: it says so.")]
 pub(super) struct MigrateArguments {
     /// Only print the statements that make the tables in a database without a queue
     #[arg(long)]

@@ -201,7 +201,10 @@ fn what_failed_is_found_kicked_and_deleted() {
         "oldest_ready": null,
     });
     let totals = json!([{"queue": null, "published": 3, "finished": 1}]);
-    assert_eq!(stats, json!({"at": null, "counts": [side], "paused": [], "totals": totals, "rates": []}));
+    assert_eq!(
+        stats,
+        json!({"at": null, "counts": [side], "paused": [], "totals": totals, "rates": [], "unreachable": []})
+    );
     assert!(well(&place, &["stats"]).contains(" side   echo  0      0        0         2       2"));
 
     assert_eq!(well(&place, &["kick", "1"]), "kicked 1\n");

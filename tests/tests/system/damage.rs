@@ -218,9 +218,10 @@ fn a_worker_waits_for_a_good_file_in_place_of_a_damaged_one() {
     let place = Sandbox::new();
     let file = filled(&place, 2000);
     let good = fs::read(&file).expect("a copy");
-    // All but the first page, which says what it is.
-    let length = usize::try_from(file.metadata().expect("a length").len()).expect("small") - 4096;
-    overwrite(&file, 4096, length);
+    // All but the first pages, which say what it is and which tables it has.
+    let first = 32 * 4096;
+    let length = usize::try_from(file.metadata().expect("a length").len()).expect("small") - first;
+    overwrite(&file, first as u64, length);
     let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
     command.env("PULPO_SLEEP_DURATION", "50ms");
     let worker = place.start(command);

@@ -301,7 +301,7 @@ fn an_unknown_type_waits_ten_minutes_for_a_worker_that_knows_it() {
         };
         assert_eq!(stage.clock.now() - began, chrono::TimeDelta::minutes(10));
         assert!((10..30).contains(&looks), "{looks}");
-        let expected = "no handler for the request type `resize`; this worker knows: act, hurry, mail, rush";
+        let expected = "no handler for the request type `resize`; this worker knows: act, hurry, invoice, mail, rush";
         assert_eq!(reason(&buried), expected);
         working.stop();
     });
@@ -517,7 +517,7 @@ fn a_worker_works_the_queues_of_its_handlers_and_the_default() {
         let sent = stage.pulpo.publish(Mail(key.clone())).expect("published");
         let stored = stage.peek(sent.id().expect("an id")).expect("kept");
         assert_eq!((stored.queue.as_str(), stored.priority.get()), ("mail", 5));
-        assert_eq!(stage.pulpo.worker().expect("handlers").queues(), ["mail", "pulpo"]);
+        assert_eq!(stage.pulpo.worker().expect("handlers").queues(), ["invoices", "mail", "pulpo"]);
         let working = stage.work();
         stage.once_gone(sent.id().expect("an id"));
         assert_eq!(runs(&key), 1);

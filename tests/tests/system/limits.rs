@@ -270,7 +270,7 @@ fn a_disabled_queue_is_left_alone() {
     pulpo.publish(Mail("left alone".to_owned())).expect("published");
     pulpo.publish(Act::new("not left alone", What::Succeed)).expect("published");
     let worker = pulpo.worker().expect("handlers");
-    assert_eq!(worker.queues(), ["pulpo"]);
+    assert_eq!(worker.queues(), ["invoices", "pulpo"]);
     let working = Working::start(&pulpo);
     until("the other is done", || left(&pulpo, "pulpo") == 0);
     working.stop();

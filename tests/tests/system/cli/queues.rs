@@ -108,17 +108,28 @@ fn each_value_of_the_configuration_tells_where_it_comes_from() {
     let output = place.command(WORKER, &arguments).env("PULPO_CONCURRENCY", "5").output().expect("started");
     assert!(output.status.success());
     let all: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let setting = |key: &str| all.as_array().expect("a list").iter().find(|one| one["key"] == key).expect("the key");
+    let setting = |key: &str| {
+        let all = all.as_array().expect("a list");
+        let mut setting = all.iter().find(|one| one["key"] == key).expect("the key").clone();
+        let about = setting.as_object_mut().expect("an object");
+        for name in ["default", "meaning"] {
+            assert!(
+                about.remove(name).is_some_and(|text| text.as_str().is_some_and(|text| !text.is_empty())),
+                "{name}"
+            );
+        }
+        setting
+    };
     assert_eq!(
-        *setting("sleep_duration"),
+        setting("sleep_duration"),
         json!({"key": "sleep_duration", "value": "2s", "from": "file", "file": "pulpo.toml", "line": 2})
     );
     let variable = json!({"key": "concurrency", "value": "5", "from": "environment", "variable": "PULPO_CONCURRENCY"});
-    assert_eq!(*setting("concurrency"), variable);
-    assert_eq!(*setting("shutdown_grace"), json!({"key": "shutdown_grace", "value": "1s", "from": "command_line"}));
+    assert_eq!(setting("concurrency"), variable);
+    assert_eq!(setting("shutdown_grace"), json!({"key": "shutdown_grace", "value": "1s", "from": "command_line"}));
     let folder = std::fs::canonicalize(place.folder()).expect("a folder").join("pulpo-data");
     let value = format!("file:{}", folder.display());
-    assert_eq!(*setting("queue"), json!({"key": "queue", "value": value, "from": "default"}));
+    assert_eq!(setting("queue"), json!({"key": "queue", "value": value, "from": "default"}));
     let table = well(&place, &["config"]);
     let row = table.lines().find(|line| line.contains(" sleep_duration ")).expect("a row");
     assert!(row.contains(" 2s ") && row.ends_with(" pulpo.toml:2"), "{table}");
