@@ -179,7 +179,7 @@ impl PostgresServer {
             command.args(["-c", setting]);
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("run postgres");
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(90);
         loop {
             if child.try_wait().expect("wait for postgres").is_some() {
                 return false;

@@ -1,12 +1,18 @@
 //! The torture program on each queue: a quarter of a minute of kills, or as
 //! many seconds as `PULPO_TORTURE_SECONDS` says.
 
+use std::sync::{Mutex, PoisonError};
+
 use pulpo_tests::program::Sandbox;
 use serde_json::Value;
 
 const TORTURE: &str = env!("CARGO_BIN_EXE_torture");
 
+/// One at a time: each wants the machine for itself.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn torture(queue: &str) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let seconds = std::env::var("PULPO_TORTURE_SECONDS").unwrap_or_else(|_| "15".to_owned());
     let said = Sandbox::new().run(TORTURE, &["--queue", queue, "--seconds", &seconds, "--json"]);
     let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));

@@ -6,7 +6,6 @@ mod asynchronous;
 mod bodies;
 mod contexts;
 mod defaults;
-mod faults;
 mod inline;
 mod jobs;
 mod readme;

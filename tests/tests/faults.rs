@@ -1,4 +1,5 @@
 //! Faults that a seed decides: whether handlers are safe to repeat.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
@@ -157,7 +158,7 @@ fn a_test_that_fails() {
 
 #[test]
 fn a_test_that_panics_prints_the_seed_and_the_story() {
-    let arguments = ["faults::a_test_that_fails", "--exact", "--ignored", "--nocapture"];
+    let arguments = ["a_test_that_fails", "--exact", "--ignored", "--nocapture"];
     let output = Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{said}");
