@@ -34,7 +34,7 @@ pub use backend::{Backend, ParseBackendError};
 pub use console::{ConsoleOptions, LogFormat};
 pub use error::ConfigError;
 pub use origin::{Origin, Setting};
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) use span::parse as parse_duration;
 pub use warning::ConfigWarning;
 

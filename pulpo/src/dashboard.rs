@@ -30,6 +30,7 @@
 //! - A request costs the queue a bounded query; at most a few run at a time,
 //!   each on a thread where it may block.
 
+#[cfg(feature = "cli")]
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -40,7 +41,9 @@ use axum::routing::{get, post};
 
 use crate::instance::Pulpo;
 use crate::queue::QueueAdapter;
-use crate::worker::{DashboardOptions, Secret};
+#[cfg(feature = "cli")]
+use crate::worker::DashboardOptions;
+use crate::worker::Secret;
 
 mod access;
 mod ask;
@@ -82,6 +85,7 @@ impl Dashboard {
 
     /// The one that is served at this address, if it may be: beyond loopback
     /// it wants a token.
+    #[cfg(feature = "cli")]
     pub(crate) fn at(address: SocketAddr, pulpo: &Pulpo) -> Option<Self> {
         let DashboardOptions { hosts, bodies, token, allow_changes } = &pulpo.options().dashboard;
         if token.is_none() && !address.ip().is_loopback() {

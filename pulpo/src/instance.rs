@@ -199,7 +199,7 @@ impl Pulpo {
         &self.0.queue
     }
 
-    #[cfg(any(feature = "cli", feature = "http"))]
+    #[cfg(any(feature = "cli", feature = "testing"))]
     pub(crate) fn options(&self) -> &WorkerOptions {
         &self.0.options
     }

@@ -280,8 +280,7 @@ fn changes(visit: &Visit, message: &StoredMessage) -> Markup {
 
 /// The message for a person: JSON on several lines, if it is JSON.
 fn shown(text: &[u8]) -> String {
-    let pretty = serde_json::from_slice::<&serde_json::value::RawValue>(text).ok();
-    let pretty = pretty.map(|raw| crate::report::json::pretty(raw.get()));
+    let pretty = crate::report::json::read(text).map(|raw| crate::report::json::pretty(raw.get()));
     let text = pretty.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned());
     let lines = crate::report::limited_to(text, LONGEST_BODY);
     lines.lines().map(crate::report::visible).collect::<Vec<_>>().join("\n")

@@ -85,6 +85,7 @@ fn end_of_text(json: &str) -> usize {
 }
 
 /// The members of an object, in their order, each as often as it is there.
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only `peek` shows the parts apart"))]
 pub(crate) struct Members(pub(crate) Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {

