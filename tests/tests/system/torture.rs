@@ -1,4 +1,4 @@
-//! The torture program on each queue: ten seconds of kills, or as
+//! The torture program on each queue: a quarter of a minute of kills, or as
 //! many seconds as `PULPO_TORTURE_SECONDS` says.
 
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 fn torture(queue: &str) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let seconds = std::env::var("PULPO_TORTURE_SECONDS").unwrap_or_else(|_| "10".to_owned());
+    let seconds = std::env::var("PULPO_TORTURE_SECONDS").unwrap_or_else(|_| "15".to_owned());
     let said = Sandbox::new().run(TORTURE, &["--queue", queue, "--seconds", &seconds, "--json"]);
     let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
     // What is wrong is all in the report, with the way of each job.
@@ -50,7 +50,7 @@ fn nothing_is_lost_or_stranded_at_a_beanstalkd_under_kills() {
 // Three processes of tests and a server that recovers are too much for two
 // cores beside other tests: a heartbeat that comes late looks like a fault.
 #[test]
-#[ignore = "wants a machine for itself: cargo test -p pulpo-tests --test system -- --ignored torture"]
+#[ignore = "wants a machine for itself: ./check runs it after the other tests"]
 fn nothing_is_lost_or_stranded_in_postgresql_under_kills() {
     torture("postgres");
 }
