@@ -159,7 +159,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Keeps what was changed. Without this call, a change on the disk is none.
+    /// Keeps what was changed. A change that is not kept is not on the disk.
     pub(super) fn save(self) -> Result<(), QueueError> {
         let Some((disk, _lock)) = &self.disk else { return Ok(()) };
         disk.write(&self.messages).map_err(|error| disk.unavailable("write", error))
