@@ -31,6 +31,8 @@ pub(crate) struct Snapshot {
 struct Job {
     comments: Vec<String>,
     aliases: Vec<String>,
+    /// The fields in its unique key, if it is unique; empty for the whole body.
+    unique: Option<String>,
     shape: Shape,
     /// Bodies as they were written there.
     examples: Vec<String>,
@@ -58,7 +60,8 @@ impl Snapshot {
         let job = |handler: &'static Handler| {
             let mut aliases: Vec<_> = handler.aliases().iter().map(|alias| (*alias).to_owned()).collect();
             aliases.sort_unstable();
-            let job = Job { aliases, shape: handler.traced(), ..Job::default() };
+            let unique = handler.unique_fields().map(str::to_owned);
+            let job = Job { aliases, unique, shape: handler.traced(), ..Job::default() };
             (handler.request_type().to_owned(), job)
         };
         Self { head: Vec::new(), jobs: registry.iter().map(job).collect() }
@@ -116,13 +119,17 @@ impl Snapshot {
             job.comments.append(&mut comments);
             if let Some(alias) = line.strip_prefix("alias ") {
                 job.aliases.push(alias.to_owned());
+            } else if line == "unique" {
+                job.unique = Some(String::new());
+            } else if let Some(fields) = line.strip_prefix("unique ") {
+                job.unique = Some(fields.to_owned());
             } else if let Some(example) = line.strip_prefix("example ") {
                 job.examples.push(example.to_owned());
             } else if let Some((path, node)) = read_line(line) {
                 job.shape.0.insert(path, node);
             } else {
                 return Err(format!(
-                    "line {number}: expected a path and what is read there, `alias NAME` or `example BODY`, got `{line}`"
+                    "line {number}: expected a path and what is read there, `alias NAME`, `unique FIELDS` or `example BODY`, got `{line}`"
                 ));
             }
         }
@@ -154,7 +161,10 @@ impl Snapshot {
         let mut changes = Vec::new();
         for (name, job) in &self.jobs {
             match registry.get(name) {
-                Some(handler) => changes.extend(job.unread_by(name, handler)),
+                Some(handler) => {
+                    changes.extend(job.unread_by(name, handler));
+                    changes.extend(job.other_key(name, handler));
+                }
                 None if allowed.contains(name) => {}
                 None => changes.push(self.gone(name, job, registry)),
             }
@@ -232,6 +242,7 @@ impl Serialize for Snapshot {
             json!({
                 "request_type": name,
                 "aliases": job.aliases,
+                "unique": job.unique.as_deref().map(|fields| fields.split(", ").filter(|field| !field.is_empty()).collect::<Vec<_>>()),
                 "shape": job.shape.id(),
                 "body": paths.collect::<Vec<_>>(),
             })
@@ -240,6 +251,28 @@ impl Serialize for Snapshot {
 }
 
 impl Job {
+    /// Whether the messages that wait have unique keys that this handler does
+    /// not make. One that is unique only now, or no longer, takes no key away
+    /// from anybody.
+    fn other_key(&self, name: &str, handler: &'static Handler) -> Option<Changed> {
+        let (before, after) = (self.unique.as_deref()?, handler.unique_fields()?);
+        (before != after).then(|| Changed {
+            job: name.to_owned(),
+            difference: Difference {
+                path: "header.unique_key".to_owned(),
+                kind: DifferenceKind::UniqueKeyChanged,
+                error: "the unique key is made of other fields: a message that waits does not stop a new one like it"
+                    .to_owned(),
+                before: Some(key_of(before)),
+                after: Some(key_of(after)),
+            },
+            advice:
+                "keep the key; or let this job do its work twice during the deploy, and write the new key into the \
+                     snapshot with `check --update`"
+                    .to_owned(),
+        })
+    }
+
     fn unread_by(&self, name: &str, handler: &'static Handler) -> Vec<Changed> {
         let new = handler.traced();
         let mut found = self.shape.unread_by(&new, handler.probe());
@@ -267,6 +300,11 @@ impl Job {
             })
             .collect()
     }
+}
+
+/// The fields of a unique key, as a person reads them.
+fn key_of(fields: &str) -> String {
+    if fields.is_empty() { "the whole body".to_owned() } else { fields.to_owned() }
 }
 
 /// What to do about a difference.
@@ -312,6 +350,11 @@ impl fmt::Display for Snapshot {
             writeln!(f, "job {name}")?;
             for alias in &job.aliases {
                 writeln!(f, "alias {alias}")?;
+            }
+            match job.unique.as_deref() {
+                None => {}
+                Some("") => writeln!(f, "unique")?,
+                Some(fields) => writeln!(f, "unique {fields}")?,
             }
             write!(f, "{}", job.shape)?;
             for example in &job.examples {

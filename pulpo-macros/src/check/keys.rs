@@ -19,6 +19,14 @@ pub(crate) enum Unique {
 /// Fields of a body as they were written: `account_id`, `address.city`, `0`.
 pub(crate) struct Fields(pub(crate) Vec<TokenStream>);
 
+impl Fields {
+    /// `account_id, address.city`.
+    pub(crate) fn named(&self) -> String {
+        let field = |tokens: &TokenStream| tokens.to_string().replace(' ', "");
+        self.0.iter().map(field).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// For how long a message keeps its unique key.
 #[derive(Clone, Copy)]
 pub(crate) enum UniqueFor {

@@ -115,8 +115,8 @@ fn keys(pulpo: &TokenStream, job: &Job) -> Option<TokenStream> {
     let unique = unique.as_ref().map(|unique| match unique {
         Unique::Body => quote!(.unique_body()),
         Unique::Fields(fields) => {
-            let values = values(fields);
-            quote!(.unique(#values))
+            let (names, values) = (fields.named(), values(fields));
+            quote!(.unique(#names, #values))
         }
     });
     let rate = rate_by.as_ref().map(values).map(|values| quote!(.rate(#values)));

@@ -12,10 +12,25 @@ use crate::message::{MessageError, WireBody, write_values};
 /// Which values of a body make its unique key, and the keys of its limits.
 #[doc(hidden)]
 pub struct Keys<J> {
-    unique: Option<Values<J>>,
+    unique: Option<UniqueKey<J>>,
     rate: Option<Values<J>>,
     limit: Option<Values<J>>,
 }
+
+/// What makes the unique key.
+struct UniqueKey<J> {
+    /// The fields, as the program names them; empty for the whole body.
+    fields: &'static str,
+    values: Values<J>,
+}
+
+impl<J> Clone for UniqueKey<J> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<J> Copy for UniqueKey<J> {}
 
 /// Writes some values of a body as JSON.
 pub(super) type Values<J> = fn(&J) -> Result<Box<RawValue>, serde_json::Error>;
@@ -24,10 +39,10 @@ impl<J> Keys<J> {
     /// None.
     pub const NONE: Self = Self { unique: None, rate: None, limit: None };
 
-    /// With these in the unique key.
+    /// With these in the unique key: the values of these fields.
     #[must_use]
-    pub const fn unique(mut self, values: Values<J>) -> Self {
-        self.unique = Some(values);
+    pub const fn unique(mut self, fields: &'static str, values: Values<J>) -> Self {
+        self.unique = Some(UniqueKey { fields, values });
         self
     }
 
@@ -51,12 +66,16 @@ impl<J> Keys<J> {
     where
         J: Job,
     {
-        self.unique(|body| values(body))
+        self.unique("", |body| values(body))
     }
 
-    /// Whether the job is unique.
-    pub(crate) const fn is_unique(&self) -> bool {
-        self.unique.is_some()
+    /// The fields in the unique key, if the job is unique; empty for the whole
+    /// body.
+    pub(crate) const fn unique_fields(&self) -> Option<&'static str> {
+        match self.unique {
+            Some(UniqueKey { fields, .. }) => Some(fields),
+            None => None,
+        }
     }
 
     /// Whether the job has limits by key.
@@ -73,7 +92,7 @@ impl<J> Keys<J> {
     pub(crate) fn of(&self, body: &J) -> Result<MessageKeys, serde_json::Error> {
         let key = |values: Option<Values<J>>| values.map(|values| Ok(keys::key(&values(body)?))).transpose();
         let limits = LimitKeys::new(key(self.rate)?, key(self.limit)?);
-        Ok(MessageKeys { unique: key(self.unique)?, limits })
+        Ok(MessageKeys { unique: key(self.unique.map(|unique| unique.values))?, limits })
     }
 }
 

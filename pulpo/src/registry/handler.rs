@@ -33,7 +33,8 @@ pub struct Handler {
     names: fn() -> JobNames,
     body_type: fn() -> &'static str,
     probe: Probe,
-    unique: bool,
+    /// The fields in its unique key; empty for the whole body.
+    unique: Option<&'static str>,
     limited_by_key: bool,
     keys: KeysOf,
     run: Call,
@@ -90,7 +91,7 @@ impl Handler {
             names: JobNames::of::<J>,
             body_type: std::any::type_name::<J>,
             probe: probe::<J>,
-            unique: J::KEYS.is_unique(),
+            unique: J::KEYS.unique_fields(),
             limited_by_key: J::KEYS.has_limits(),
             keys: |body| {
                 if !const { J::KEYS.is_any() } {
@@ -192,6 +193,13 @@ impl Handler {
     /// Whether only one message of each unique key is kept.
     #[must_use]
     pub fn is_unique(&self) -> bool {
+        self.unique.is_some()
+    }
+
+    /// The fields in its unique key, if it is unique, such as
+    /// `account_id, address.city`; empty for the whole body.
+    #[must_use]
+    pub fn unique_fields(&self) -> Option<&'static str> {
         self.unique
     }
 

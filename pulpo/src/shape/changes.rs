@@ -58,6 +58,8 @@ pub(crate) enum DifferenceKind {
     JobRenamed,
     /// Another name of a job or a field that there is no more.
     AliasRemoved,
+    /// The unique key of a job is made of other fields.
+    UniqueKeyChanged,
 }
 
 impl Shape {

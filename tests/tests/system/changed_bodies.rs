@@ -240,3 +240,32 @@ fn the_schema_of_the_handlers_is_that_of_the_snapshot() {
     publish(&place, FIRST, r#"{"id": 1, "to": "ada"}"#);
     assert_eq!(list(&place)[0]["message"]["header"]["shape"], all[0]["shape"]);
 }
+
+#[test]
+fn a_unique_key_of_other_fields_is_a_change_and_a_new_or_removed_one_is_none() {
+    const WORKER: &str = env!("CARGO_BIN_EXE_limited_worker");
+    let place = Sandbox::new();
+    let text = snapshot(&place, WORKER);
+    assert!(text.contains("\njob once\nunique\n") && text.contains("\njob waits\nunique key\n"), "{text}");
+    let check = |text: &str| {
+        std::fs::write(place.path("jobs.snapshot"), text).expect("written");
+        place.run(WORKER, &["check", "--against", "jobs.snapshot", "--json"])
+    };
+    let other = text.replace("job waits\nunique key\n", "job waits\nunique tenant, address.city\n");
+    let said = check(&other);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let all = as_json(&said);
+    assert_eq!(all["changes"].as_array().map(Vec::len), Some(1), "{all}");
+    let change = &all["changes"][0];
+    let expected = json!(["waits", "header.unique_key", "unique_key_changed", "tenant, address.city", "key"]);
+    assert_eq!(json!(["job", "path", "kind", "before", "after"].map(|key| &change[key])), expected);
+
+    // All of the body before, and one field of it now.
+    let said = check(&text.replace("job waits\nunique key\n", "job waits\nunique\n"));
+    assert_eq!((said.code, as_json(&said)["changes"][0]["before"].as_str()), (1, Some("the whole body")));
+
+    for text in [text.replace("unique key\n", ""), text.replace("job waits\n", "job waits\n\n"), text] {
+        let said = check(&text);
+        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    }
+}
