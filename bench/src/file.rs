@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pulpo::Pulpo;
 use pulpo::clock::SystemClock;
 use pulpo::queue::file::FileQueue;
+use pulpo::worker::WorkerOptions;
 
 use crate::measure::{BATCH, Effort, Row, Target, median};
 use crate::{sqlite, work};
@@ -18,8 +19,12 @@ pub(crate) const ROWS: &[crate::Group] = &[
 ];
 
 pub(crate) fn open(folder: &Path, lanes: usize) -> Pulpo {
+    open_with(folder, lanes, |_| ())
+}
+
+pub(crate) fn open_with(folder: &Path, lanes: usize, change: fn(&mut WorkerOptions)) -> Pulpo {
     let queue = FileQueue::open(folder, false, Arc::new(SystemClock::new())).expect("a queue");
-    work::pulpo(Arc::new(queue), lanes)
+    work::pulpo_with(Arc::new(queue), lanes, change)
 }
 
 fn publish(effort: &Effort) -> Vec<Row> {

@@ -40,6 +40,29 @@ impl Email {
     }
 }
 
+/// The same, of which the queue keeps one for each subject.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UniqueEmail {
+    to: String,
+    subject: String,
+    body: String,
+}
+
+impl UniqueEmail {
+    /// The job of this number.
+    #[must_use]
+    pub fn numbered(number: u64) -> Self {
+        let Email { to, subject, body } = Email::numbered(number);
+        Self { to, subject, body }
+    }
+}
+
+/// Is published alone.
+#[pulpo::handler("send_email_once", unique(subject))]
+fn send_email_once(email: UniqueEmail) {
+    drop(email);
+}
+
 /// Counts the job, and does no more.
 #[pulpo::handler("send_email")]
 fn send_email(email: Email) {

@@ -12,6 +12,7 @@ use self::measure::{Effort, Row};
 mod beanstalkd;
 mod file;
 mod idle;
+mod keys;
 mod latency;
 mod measure;
 mod postgres;
@@ -67,7 +68,7 @@ fn main() {
     let quick = arguments.quick;
     let rounds = arguments.rounds.unwrap_or(if quick { 3 } else { 7 });
     let effort = Effort { rounds, quick, folder: arguments.folder };
-    let groups = [file::ROWS, latency::ROWS, beanstalkd::ROWS, postgres::ROWS, idle::ROWS].concat();
+    let groups = [file::ROWS, keys::ROWS, latency::ROWS, beanstalkd::ROWS, postgres::ROWS, idle::ROWS].concat();
     let wanted = |name: &str| {
         arguments.filters.is_empty() || arguments.filters.iter().any(|filter| name.contains(filter.as_str()))
     };

@@ -10,6 +10,7 @@ use postgres::{Client, NoTls};
 use pulpo::Pulpo;
 use pulpo::clock::SystemClock;
 use pulpo::queue::postgres::PostgresQueue;
+use pulpo::worker::WorkerOptions;
 use pulpo_bench::Email;
 use pulpo_tests::postgres::PostgresServer;
 
@@ -20,9 +21,13 @@ pub(crate) const ROWS: &[crate::Group] =
     &[("postgres publish", publish), ("postgres drain", drain), ("postgres idle", idle)];
 
 pub(crate) fn open(url: &str, lanes: usize) -> Pulpo {
+    open_with(url, lanes, |_| ())
+}
+
+pub(crate) fn open_with(url: &str, lanes: usize, change: fn(&mut WorkerOptions)) -> Pulpo {
     let options = url.parse().expect("a URL");
     let queue = PostgresQueue::connect(options, Arc::new(SystemClock::new())).expect("a database");
-    work::pulpo(Arc::new(queue), lanes)
+    work::pulpo_with(Arc::new(queue), lanes, change)
 }
 
 fn publish(effort: &Effort) -> Vec<Row> {

@@ -16,9 +16,15 @@ use crate::measure::{BATCH, PRODUCERS};
 
 /// A pulpo of so many lanes.
 pub(crate) fn pulpo(queue: Arc<dyn QueueAdapter>, lanes: usize) -> Pulpo {
+    pulpo_with(queue, lanes, |_| ())
+}
+
+/// The same with other options.
+pub(crate) fn pulpo_with(queue: Arc<dyn QueueAdapter>, lanes: usize, change: fn(&mut WorkerOptions)) -> Pulpo {
     let mut options = WorkerOptions::default();
     options.concurrency = lanes;
     options.handle_signals = false;
+    change(&mut options);
     Pulpo::with_queue(queue, options, Arc::new(SystemClock::new()))
 }
 
