@@ -1,11 +1,13 @@
-//! A shop that does things once and in measure: totals that are calculated
-//! again when something changes, and a supplier that takes ten requests a second.
+//! A shop that does things once, in time and in measure: a report each night,
+//! totals that are calculated again when something changes, and a supplier that
+//! takes ten requests a second.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --bin shop
 //! ```
 //!
-//! It shows: `unique`, by which a hundred changes of a basket cost one
+//! It shows: `cron` with a time zone, which publishes one report a night, however
+//! many workers there are; `unique`, by which a hundred changes of a basket cost one
 //! calculation and not a hundred; `delay` with `on_duplicate = "replace"`, which
 //! waits until a customer has stopped clicking; `rate`, which holds however many
 //! workers there are; `limit_by`, by which no order is packed by two at once; and
@@ -65,6 +67,18 @@ fn pack(pack: Pack) {
     println!("box {} of order {} is packed", pack.r#box, pack.order);
 }
 
+/// What was sold, each night, for the accountant. Three workers publish it once,
+/// and after a night without any worker it is made up for.
+#[derive(Default, Serialize, Deserialize)]
+struct Report {}
+
+#[pulpo::handler("report", cron = "0 3 * * *", tz = "Europe/Berlin")]
+fn report(_: Report, shop: State<Shop>, context: &Context) {
+    let night = context.scheduled_for().unwrap_or_else(|| context.now());
+    let calculations = shop.calculations.load(Ordering::Relaxed);
+    println!("report of {}: {calculations} baskets were calculated", night.date_naive());
+}
+
 const PATIENCE_AFTER: u32 = 12;
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -95,6 +109,8 @@ fn main() -> anyhow::Result<()> {
     println!("100 changes of baskets: {new} calculations wait, {replaced} changes went into them");
     shop.publish_all((1..=25).map(|item| AskPrice { item }))?;
     shop.publish_all((1..=6).map(|number| Pack { order: number % 2, r#box: number }))?;
+    // At three in the night it comes by itself. Nobody waits for that here.
+    shop.publish(Message::new(Report {}).delay(Duration::from_secs(1)))?;
 
     let started = Instant::now();
     let worker = shop.worker()?.state(Shop::default());
@@ -118,4 +134,20 @@ fn worker_until_done(shop: &Pulpo, worker: pulpo::worker::Worker) -> anyhow::Res
         working.join().expect("no lane panics")
     });
     Ok(working?.done)
+}
+
+#[cfg(test)]
+mod tests {
+    use pulpo::testing::TestPulpo;
+
+    use super::{Report, Shop};
+
+    /// On the 25th of October 2026, the clock is put back at three.
+    #[test]
+    fn the_report_comes_once_also_in_the_night_when_clocks_change() {
+        let after = "2026-10-23T12:00:00Z".parse().expect("a time");
+        let pulpo = TestPulpo::new().state(Shop::default());
+        let nights: Vec<_> = pulpo.occurrences::<Report>(after).take(3).map(|night| night.to_rfc3339()).collect();
+        assert_eq!(nights, ["2026-10-24T01:00:00+00:00", "2026-10-25T02:00:00+00:00", "2026-10-26T02:00:00+00:00"]);
+    }
 }
