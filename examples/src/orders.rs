@@ -50,7 +50,7 @@ pub enum Status {
     Unpaid,
 }
 
-/// Reads the orders, and what is wrong with the lines that are none.
+/// Reads the orders, and says what is wrong with each line that is not one.
 ///
 /// # Errors
 /// If the file cannot be read at all.

@@ -72,7 +72,7 @@ fn it_does_its_jobs_and_says_so_the_second_time_too() -> Done {
 
         let done = reachable.len() + unpaid.clone().count() + checks.len();
         for line in [
-            "read 194 orders; 6 lines are none:".to_owned(),
+            "read 194 orders; skipped 6 lines that are not orders:".to_owned(),
             "line 48: quantity: ".to_owned(),
             "line 103: expected 13 fields, got 7".to_owned(),
             format!("done {done} jobs"),
@@ -84,7 +84,7 @@ fn it_does_its_jobs_and_says_so_the_second_time_too() -> Done {
         for order in &unreachable {
             assert!(text.contains(&format!("send_receipt: {:?} is not a mail address", order.email)), "{text}");
         }
-        assert_eq!(text.contains("and 3 of earlier runs"), run == 2, "{text}");
+        assert_eq!(text.contains("and 3 from earlier runs"), run == 2, "{text}");
         assert!(!text.contains("\nleft "), "{text}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("451 4.7.1"), "the log says why one was retried");
     }

@@ -1,4 +1,4 @@
-//! The tutorial: the orders of a shop become jobs, and the jobs are done.
+//! The tutorial: turns the orders of a shop into jobs, and runs them.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --bin quickstart
@@ -115,7 +115,7 @@ fn main() -> anyhow::Result<ExitCode> {
     logs.with_target(false).with_ansi(false).without_time().init();
 
     let (orders, faults) = orders::read()?;
-    println!("read       {} orders; {} lines are none:", orders.len(), faults.len());
+    println!("read       {} orders; skipped {} lines that are not orders:", orders.len(), faults.len());
     faults.iter().for_each(|fault| println!("             {fault}"));
 
     // The queue is ./pulpo-data, or what pulpo.toml or PULPO_QUEUE says. A
@@ -136,24 +136,24 @@ fn main() -> anyhow::Result<ExitCode> {
     // One by one. A job that `publish` returned Ok for is safe in the queue.
     let big = orders.into_iter().filter(|order| order.eur >= Decimal::from(800));
     let checks = big.map(|order| pulpo.publish(CheckForFraud(order))).collect::<Result<Vec<_>, _>>()?;
-    println!("published  {} receipts, {} reminders for a second later,", receipts.len(), reminders.len());
+    println!("published  {} receipts, {} reminders due a second later,", receipts.len(), reminders.len());
     println!("           {} urgent fraud checks, into {backend}", checks.len());
 
-    println!("working    up to {lanes} jobs at a time; what goes wrong on the way:");
+    println!("working    up to {lanes} jobs at a time; warnings on the way:");
     let summary = pulpo.work()?;
 
     println!("done       {} jobs; see the folder {OUTPUT}", summary.done);
-    println!("retried    {} after a failure that passes", summary.retried);
-    println!("buried     {} after one that does not, kept for a person:", summary.buried);
+    println!("retried    {} after a temporary failure", summary.retried);
+    println!("buried     {} after a permanent failure, kept for you to look at:", summary.buried);
     match buried(&pulpo)? {
         None => println!("             this queue cannot list them"),
         Some(buried) => {
             for StoredMessage { id, request_type, last_error, .. } in buried.iter().filter(|m| !earlier.contains(&m.id))
             {
-                println!("             {id} {request_type}: {}", last_error.as_deref().unwrap_or("why is in the log"));
+                println!("             {id} {request_type}: {}", last_error.as_deref().unwrap_or("see the log for the reason"));
             }
             if !earlier.is_empty() {
-                println!("           and {} of earlier runs", earlier.len());
+                println!("           and {} from earlier runs", earlier.len());
             }
         }
     }
