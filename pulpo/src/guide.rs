@@ -1,19 +1,19 @@
-//! The guide: how to do what, from the first job to many machines. Each page
-//! stands for itself, and all of their code is compiled.
+//! The guide, from your first job to many machines. Each page stands on its
+//! own, and all of its code is compiled.
 //!
 //! 1. [Getting started](getting_started): a program, its jobs, its test.
 //! 2. [Handlers](handlers): what a function may take and return.
 //! 3. [Publishing](publishing): options, batches, async code, follow-ups.
-//! 4. [Jobs in time](time): what runs every night, and once.
+//! 4. [Scheduled jobs](time): cron and periods, each time run once.
 //! 5. [Once and in measure](once_and_in_measure): unique jobs, rates and limits.
-//! 6. [Failures and retries](failures): what becomes of a job that does not
-//!    end well.
-//! 7. Testing, the module `pulpo::testing` of the feature `testing`.
+//! 6. [Failures and retries](failures): what happens to a job that does not
+//!    succeed.
+//! 7. Testing: the module `pulpo::testing` of the feature `testing`.
 //! 8. [Deploying](deploying): workers in production.
 //! 9. [The beanstalkd queue](beanstalkd): more than one machine.
 //! 10. [Writing an adapter](adapters): a queue of your own.
 //!
-//! It is here for reading only: in a program there is no such module.
+//! This module exists only in the documentation, not in a program.
 
 #[doc = include_str!("guide/getting_started.md")]
 pub mod getting_started {}
@@ -26,6 +26,7 @@ pub mod publishing {}
 
 #[doc = include_str!("guide/time.md")]
 pub mod time {}
+
 #[doc = include_str!("guide/once_and_in_measure.md")]
 pub mod once_and_in_measure {}
 
