@@ -150,7 +150,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(buried) => {
             for StoredMessage { id, request_type, last_error, .. } in buried.iter().filter(|m| !earlier.contains(&m.id))
             {
-                println!("             {id} {request_type}: {}", last_error.as_deref().unwrap_or("see the log for the reason"));
+                println!("             {id} {request_type}: {}", last_error.as_deref().unwrap_or("see the log"));
             }
             if !earlier.is_empty() {
                 println!("           and {} from earlier runs", earlier.len());
