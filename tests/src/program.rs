@@ -3,14 +3,18 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use crate::beanstalkd::BeanstalkdServer;
+use crate::postgres::PostgresServer;
 
 /// A folder, where programs are run on a queue in it, or on a server.
 #[derive(Debug)]
 pub struct Sandbox {
     folder: tempfile::TempDir,
     server: Option<BeanstalkdServer>,
+    /// A PostgreSQL, and the URL of a queue in it.
+    database: Option<(Arc<PostgresServer>, String)>,
 }
 
 /// What a program said in the end.
@@ -42,7 +46,7 @@ impl Sandbox {
     /// If none can be made.
     #[must_use]
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder"), server: None }
+        Self { folder: tempfile::tempdir().expect("a folder"), server: None, database: None }
     }
 
     /// An empty folder, and a beanstalkd of its own for the queue.
@@ -52,6 +56,36 @@ impl Sandbox {
     #[must_use]
     pub fn with_beanstalkd() -> Self {
         Self { server: Some(BeanstalkdServer::start()), ..Self::new() }
+    }
+
+    /// An empty folder, and a queue of its own in the PostgreSQL that the tests of
+    /// this process share.
+    ///
+    /// # Panics
+    /// If none can be made.
+    #[must_use]
+    pub fn with_postgres() -> Self {
+        let server = PostgresServer::shared();
+        let url = server.fresh_url();
+        Self { database: Some((server, url)), ..Self::new() }
+    }
+
+    /// Whether the queue is in a PostgreSQL.
+    #[must_use]
+    pub fn has_database(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// The text that one row has of the queue in PostgreSQL; `SCHEMA` stands for
+    /// its schema.
+    ///
+    /// # Panics
+    /// If there is none here, or the statement is wrong.
+    #[must_use]
+    pub fn ask_database(&self, sql: &str) -> String {
+        let (server, url) = self.database.as_ref().expect("a database");
+        let (_, schema) = url.split_once("schema=").expect("a schema");
+        server.psql(&sql.replace("SCHEMA", schema))
     }
 
     /// Whether a beanstalkd is here.
@@ -101,6 +135,9 @@ impl Sandbox {
         command.args(arguments).current_dir(self.folder.path()).env("RECORD", self.path("record"));
         if let Some(server) = &self.server {
             command.env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{}", server.port()));
+        }
+        if let Some((_, url)) = &self.database {
+            command.env("PULPO_QUEUE", url);
         }
         command
     }

@@ -73,7 +73,9 @@ fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(p
 
     let lanes = lanes(place);
     assert_each_ran_once(&lanes, 10_000);
-    assert_eq!(lanes.len(), 8, "every lane took part");
+    // From a database, a lane that fetches for all may have run most of it before others have started.
+    let fewest = if place.has_database() { 1 } else { 8 };
+    assert!((fewest..=8).contains(&lanes.len()), "{} lanes took part", lanes.len());
     for (lane, runs) in &lanes {
         // A delayed job takes its place when it is due; the others were all
         // there from the beginning.

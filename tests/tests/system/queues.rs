@@ -6,6 +6,9 @@ macro_rules! on_each_queue {
         mod on_the_embedded_queue {
             $(#[test] fn $test() { super::$test(&super::Sandbox::new()); })*
         }
+        mod on_postgresql {
+            $(#[test] fn $test() { super::$test(&super::Sandbox::with_postgres()); })*
+        }
         mod on_beanstalkd {
             $(#[test] fn $test() { super::$test(&super::Sandbox::with_beanstalkd()); })*
         }

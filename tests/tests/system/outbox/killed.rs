@@ -83,6 +83,14 @@ fn with_kills_the_embedded_queue_gets_each_committed_order_once() {
 }
 
 #[test]
+fn with_kills_postgresql_gets_each_committed_order_once() {
+    let place = Sandbox::with_postgres();
+    jobs_and_committed_orders_are_the_same(&place);
+    // One for each row that was moved.
+    assert_eq!(place.ask_database("SELECT count(*) FROM SCHEMA.outbox_id").trim(), (ORDERS / 2).to_string());
+}
+
+#[test]
 fn with_kills_beanstalkd_gets_each_committed_order_and_no_other() {
     jobs_and_committed_orders_are_the_same(&Sandbox::with_beanstalkd());
 }
