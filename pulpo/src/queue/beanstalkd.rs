@@ -298,6 +298,12 @@ impl Shared {
         answer.map_err(|fault| self.error(doing, fault))
     }
 
+    /// Whether one of these tubes has a job to hand out.
+    fn has_ready(&self, tubes: &[String]) -> Result<bool, Fault> {
+        let stats = look::all_tube_stats(&mut *self.inspecting.take(None)?, tubes.to_vec())?;
+        Ok(stats.iter().any(|(_, tube)| tube.ready() > 0 && tube.pause_left.is_zero()))
+    }
+
     /// A fault, in the words of the queue.
     fn error(&self, doing: &str, fault: Fault) -> QueueError {
         let place = self.place.clone();

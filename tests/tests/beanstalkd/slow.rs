@@ -178,6 +178,65 @@ fn the_last_jobs_of_a_queue_are_handed_out_before_it_is_said_to_be_empty() {
     assert_eq!(queue.stats().unwrap().total(), 0);
 }
 
+/// One number of the server's `stats`.
+fn server_stat(server: &BeanstalkdServer, key: &str) -> u64 {
+    let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
+    line.write_all(b"stats\r\nquit\r\n").unwrap();
+    let mut told = String::new();
+    line.read_to_string(&mut told).unwrap();
+    let number = told.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+    number.unwrap().parse().unwrap()
+}
+
+/// The server has found nothing, and its answer is on its way when messages are
+/// published.
+#[test]
+fn a_call_finds_what_was_published_before_it_whatever_an_earlier_look_says() {
+    let server = BeanstalkdServer::start();
+    let line = Line::new().delay(Duration::from_millis(150)).start(server.port());
+    let (near, far) = (queue_at(server.port()), queue_at(line.port()));
+    for wait in [Duration::ZERO, Duration::from_secs(1)] {
+        let looks = server_stat(&server, "cmd-reserve-with-timeout");
+        let (mut first, mut second) =
+            (far.consumer(&[QUEUE.to_owned()]).unwrap(), far.consumer(&[QUEUE.to_owned()]).unwrap());
+        std::thread::scope(|scope| {
+            let early = scope.spawn(move || first.dequeue(&DequeueFilter::all(), wait).unwrap());
+            until("the server has looked", || server_stat(&server, "cmd-reserve-with-timeout") > looks);
+            // One may be for the call that waits at the server.
+            near.enqueue(vec![message("1"), message("2")]).unwrap();
+            let found = second.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap();
+            assert!(found.is_some(), "a call after one that waits {wait:?}");
+            let early = early.join().unwrap();
+            assert_eq!(early.is_some(), !wait.is_zero(), "a call that waits {wait:?}");
+        });
+        near.delete(&Filter::all()).unwrap();
+    }
+}
+
+#[test]
+fn a_call_without_wait_does_not_wait_for_one_that_waits_at_the_server() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    let (mut first, mut second) =
+        (queue.consumer(&[QUEUE.to_owned()]).unwrap(), queue.consumer(&[QUEUE.to_owned()]).unwrap());
+    std::thread::scope(|scope| {
+        let patient = scope.spawn(move || first.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).unwrap());
+        until("it waits at the server", || server_stat(&server, "current-waiting") == 1);
+        let mut took: Vec<_> = (0..9)
+            .map(|_| {
+                let started = Instant::now();
+                assert!(second.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
+                started.elapsed()
+            })
+            .collect();
+        took.sort();
+        // The wait at the server is a second long.
+        assert!(took[4] < Duration::from_millis(200), "{took:?}");
+        queue.enqueue(vec![message("{}")]).unwrap();
+        assert!(patient.join().unwrap().is_some());
+    });
+}
+
 #[test]
 fn what_was_reserved_for_a_batch_and_not_taken_is_ready_again_uncounted() {
     let server = BeanstalkdServer::start();
@@ -196,19 +255,19 @@ fn what_was_reserved_for_a_batch_and_not_taken_is_ready_again_uncounted() {
 }
 
 /// Says something that no beanstalkd says, to the command with this word.
-fn odd_server(word: &'static str, answer: &'static str) -> u16 {
+fn odd_server(word: &'static str, answer: &'static str) -> (BeanstalkdServer, u16) {
     let server = BeanstalkdServer::start();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let (port, its_port) = (listener.local_addr().unwrap().port(), server.port());
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            let (Ok(client), Ok(upstream)) = (client, TcpStream::connect((Ipv4Addr::LOCALHOST, server.port()))) else {
+            let (Ok(client), Ok(upstream)) = (client, TcpStream::connect((Ipv4Addr::LOCALHOST, its_port))) else {
                 return;
             };
             std::thread::spawn(move || lie(client, upstream, word, answer));
         }
     });
-    port
+    (server, port)
 }
 
 /// Forwards all but commands with that word, which it answers in this way.
@@ -240,7 +299,8 @@ fn an_unexpected_answer_is_an_error_of_the_call_and_ends_the_connection() {
         ("delete", "INSERTED 7\r\n"),
         ("release", "KICKED 3\r\n"),
     ] {
-        let queue = queue_at(odd_server(word, answer));
+        let (_server, port) = odd_server(word, answer);
+        let queue = queue_at(port);
         queue.enqueue(vec![message("{}")]).unwrap();
         let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
         let lease = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().unwrap().lease;
@@ -262,7 +322,8 @@ fn an_unexpected_answer_is_an_error_of_the_call_and_ends_the_connection() {
 
 #[test]
 fn a_release_that_buried_the_job_is_no_success() {
-    let queue = queue_at(odd_server("release", "BURIED\r\n"));
+    let (_server, port) = odd_server("release", "BURIED\r\n");
+    let queue = queue_at(port);
     queue.enqueue(vec![message("{}")]).unwrap();
     let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
     let lease = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().unwrap().lease;

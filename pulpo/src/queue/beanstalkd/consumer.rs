@@ -174,7 +174,7 @@ impl Consumer for BeanstalkdConsumer {
             self.flush()?;
         }
         let want = Want { tubes, more: filter.more, wait };
-        let taken = self.shared.leases.take(self.number, want);
+        let taken = self.shared.leases.take(self.number, want, |tubes| self.shared.has_ready(tubes));
         let taken = taken.map_err(|fault| self.shared.error("take a message from", fault))?;
         Ok(taken.map(|reserved| self.delivery(reserved)))
     }

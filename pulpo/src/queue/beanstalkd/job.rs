@@ -93,6 +93,10 @@ impl TubeStats {
         counts.filter(|(state, _)| filter.has_state(*state)).map(|(_, count)| count).sum()
     }
 
+    pub(super) fn ready(&self) -> u64 {
+        self.jobs[0]
+    }
+
     pub(super) fn delayed(&self) -> u64 {
         self.jobs[1]
     }

@@ -10,6 +10,11 @@
 //! one waits at the server only while nothing is in hand, and else looks now
 //! and then ([`FIRST_PAUSE`] to [`LONGEST_PAUSE`]).
 //!
+//! That there is no job is believed only to a question that was asked after the
+//! call came: what was published before the call is then found. While the
+//! connection waits at the server nothing can be asked on it; a call whose time
+//! is over asks on another one how many jobs are ready.
+//!
 //! One thread at a time leads: it sends what all have asked for in one write,
 //! reads the answers, and tells each its own. It leads until it has what it
 //! came for, and then hands the lead to another that still waits. One lane
@@ -126,8 +131,14 @@ impl LeaseConnection {
         }
     }
 
-    /// The next job, waiting for it for as long as is wanted.
-    pub(super) fn take(&self, consumer: u64, want: Want) -> Result<Option<Reserved>, Fault> {
+    /// The next job, waiting for it for as long as is wanted. `is_ready` asks on
+    /// another connection whether there is one in these tubes.
+    pub(super) fn take(
+        &self,
+        consumer: u64,
+        want: Want,
+        is_ready: impl Fn(&[String]) -> Result<bool, Fault>,
+    ) -> Result<Option<Reserved>, Fault> {
         let mut state = lock(&self.state);
         let now = self.now();
         if let Some(job) = state.take_spare(&want.tubes, now) {
@@ -145,6 +156,22 @@ impl LeaseConnection {
                     return result;
                 }
                 Progress::Lead => state = self.lead(state, number),
+                Progress::Ask { tubes, asked_by } => {
+                    drop(state);
+                    let is_ready = is_ready(&tubes);
+                    state = lock(&self.state);
+                    match is_ready {
+                        // The server has given one to the wait of another, and
+                        // the answer is on its way: this call looks after it.
+                        Ok(true) => {}
+                        Ok(false) => state.none_ready(&tubes, asked_by, self.now()),
+                        Err(fault) => {
+                            state.remove(number);
+                            state.pass_lead();
+                            return Err(fault);
+                        }
+                    }
+                }
                 Progress::Rest(time) => state = wait(&wakes, state, Some(time)),
             }
         }
@@ -333,6 +360,13 @@ pub(super) enum Progress {
     Done(Result<Option<Reserved>, Fault>),
     /// There is something to send or to read.
     Lead,
+    /// The server does nothing else for this connection while it waits there
+    /// for another call, and that began to wait before this one came: ask on
+    /// another connection whether there is a job.
+    Ask {
+        tubes: Arc<[String]>,
+        asked_by: u64,
+    },
     /// Nothing, unless it is woken or this time has passed.
     Rest(Duration),
 }

@@ -113,7 +113,13 @@ enum Owed {
     /// A `watch` or an `ignore`.
     Watching,
     /// A job, of one of these tubes.
-    Job { tubes: Arc<[String]>, at_server: bool },
+    Job {
+        tubes: Arc<[String]>,
+        at_server: bool,
+        /// The newest call when it was asked for: for later ones the answer
+        /// says nothing.
+        asked_by: u64,
+    },
     /// What the server knows of a job that was just reserved.
     Stats { id: u64, text: Vec<u8>, since: Duration },
     /// The deletion of a job that is done.
@@ -130,14 +136,18 @@ pub(super) struct Waiting {
     consumer: u64,
     want: Want,
     until: Duration,
-    /// Whether the server has said since it came that there is none.
+    /// Whether the server has said, to a question that was asked after the
+    /// call came, that there is none.
     looked: bool,
+    /// Whether it has asked on another connection, while this one waited at
+    /// the server, and heard that there is one.
+    asked: bool,
     job: Option<Reserved>,
 }
 
 impl Waiting {
     pub(super) fn new(consumer: u64, want: Want, until: Duration) -> Self {
-        Self { consumer, want, until, looked: false, job: None }
+        Self { consumer, want, until, looked: false, asked: false, job: None }
     }
 }
 
@@ -283,9 +293,12 @@ impl State {
     pub(super) fn interrupt(&mut self) {
         self.interrupts += 1;
         let interrupts = self.interrupts;
+        let at_server = self.at_server().is_some();
         for entry in self.calls.values_mut() {
             if let Call::Wait(waiting) = &mut entry.call {
                 waiting.until = Duration::ZERO;
+                // It does not wait for what the server says a second later.
+                waiting.looked |= at_server;
                 self.seen.insert(waiting.consumer, interrupts);
                 entry.wakes.notify_one();
             }
@@ -330,7 +343,7 @@ impl State {
 
     /// What a call that waits for a job does now.
     pub(super) fn waiting(&mut self, number: u64, now: Duration) -> Progress {
-        let at_server = self.at_server().cloned();
+        let at_server = self.at_server().is_some();
         let first = self.first_waiting() == Some(number);
         let coming = self.is_job_coming();
         let Some(Entry { call: Call::Wait(waiting), fault, .. }) = self.calls.get_mut(&number) else {
@@ -342,16 +355,19 @@ impl State {
         if let Some(fault) = fault.take() {
             return Progress::Done(Err(fault));
         }
-        // Where the server waits for a job, there is none.
-        waiting.looked |= at_server.is_some_and(|at| waiting.want.tubes.iter().all(|tube| at.contains(tube)));
         let (looked, until) = (waiting.looked, waiting.until);
         if (looked && !coming || waiting.want.tubes.is_empty()) && until <= now {
             return Progress::Done(Ok(None));
         }
+        if at_server && !looked && !waiting.asked && until <= now {
+            waiting.asked = true;
+            return Progress::Ask { tubes: waiting.want.tubes.clone(), asked_by: self.next_number };
+        }
         let left = until.saturating_sub(now);
         if self.led {
             // Who leads tells of what there is, or that there is nothing.
-            return Progress::Rest(if looked && !coming { left.max(BRIEF) } else { left.max(LONGEST_PAUSE) });
+            let soon = looked && !coming || at_server && !waiting.asked;
+            return Progress::Rest(if soon { left.max(BRIEF) } else { left.max(LONGEST_PAUSE) });
         }
         if self.has_work(now) {
             return Progress::Lead;
@@ -413,7 +429,8 @@ impl State {
     }
 
     fn wants_look(&self, now: Duration) -> bool {
-        let mut waiting = self.all_waiting().filter(|waiting| !waiting.want.tubes.is_empty()).peekable();
+        let mut waiting =
+            self.all_waiting().map(|(_, waiting)| waiting).filter(|waiting| !waiting.want.tubes.is_empty()).peekable();
         waiting.peek().is_some()
             && (self.eager
                 || now >= self.look_at
@@ -421,9 +438,10 @@ impl State {
                 || waiting.any(|waiting| !waiting.looked))
     }
 
-    fn all_waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.calls.values().filter(|entry| entry.fault.is_none()).filter_map(|entry| match &entry.call {
-            Call::Wait(waiting) if waiting.job.is_none() => Some(waiting),
+    /// The calls that wait for a job, by their numbers.
+    fn all_waiting(&self) -> impl Iterator<Item = (u64, &Waiting)> {
+        self.calls.iter().filter(|(_, entry)| entry.fault.is_none()).filter_map(|(number, entry)| match &entry.call {
+            Call::Wait(waiting) if waiting.job.is_none() => Some((*number, waiting)),
             _ => None,
         })
     }
@@ -448,7 +466,7 @@ impl State {
     /// The tubes for which the server waits.
     fn at_server(&self) -> Option<&Arc<[String]>> {
         self.owed.iter().chain(&self.unsent).find_map(|owed| match owed {
-            Owed::Job { tubes, at_server: true } => Some(tubes),
+            Owed::Job { tubes, at_server: true, .. } => Some(tubes),
             _ => None,
         })
     }
@@ -456,10 +474,10 @@ impl State {
     /// For how long the server may wait for those that wait.
     fn seconds_at_server(&self, now: Duration) -> u64 {
         let brief = |waiting: &Waiting| !waiting.looked && waiting.until <= now;
-        if self.all_waiting().any(brief) {
+        if self.all_waiting().any(|(_, waiting)| brief(waiting)) {
             return 0;
         }
-        let longest = self.all_waiting().map(|waiting| waiting.until.saturating_sub(now)).max().unwrap_or_default();
+        let longest = self.all_waiting().map(|(_, waiting)| waiting.until.saturating_sub(now)).max().unwrap_or_default();
         longest.saturating_add(NEARLY).min(self.reserve_timeout).as_secs()
     }
 
@@ -477,13 +495,16 @@ impl State {
             return;
         }
         self.send_deferred(now);
-        let mut groups: Vec<(Arc<[String]>, usize, bool)> = Vec::new();
-        for waiting in self.all_waiting().filter(|waiting| !waiting.want.tubes.is_empty()) {
-            let (count, fresh) = (1 + waiting.want.more, !waiting.looked);
+        let asked_by = self.next_number;
+        // The tubes, how many jobs are wanted, and by which call that has not
+        // heard yet that there is none.
+        let mut groups: Vec<(Arc<[String]>, usize, Option<u64>)> = Vec::new();
+        for (number, waiting) in self.all_waiting().filter(|(_, waiting)| !waiting.want.tubes.is_empty()) {
+            let (count, fresh) = (1 + waiting.want.more, (!waiting.looked).then_some(number));
             match groups.iter_mut().find(|(tubes, ..)| *tubes == waiting.want.tubes) {
                 Some(group) => {
                     group.1 += count;
-                    group.2 |= fresh;
+                    group.2 = group.2.max(fresh);
                 }
                 None => groups.push((waiting.want.tubes.clone(), count, fresh)),
             }
@@ -499,7 +520,7 @@ impl State {
             let tubes: Arc<[String]> = if let [(only, ..)] = &*groups { only.clone() } else { all.into() };
             self.watch(&tubes);
             self.commands.reserve(seconds);
-            self.unsent.push_back(Owed::Job { tubes, at_server: true });
+            self.unsent.push_back(Owed::Job { tubes, at_server: true, asked_by });
             return;
         }
         let due = now >= self.look_at;
@@ -511,15 +532,22 @@ impl State {
                 _ => false,
             };
             let asked = self.owed.iter().chain(&self.unsent).filter(of_group).count();
-            let many = self.eager || fresh && count > 1;
-            let more = if many { count.saturating_sub(asked) } else { usize::from((fresh || due) && asked == 0) };
+            // What was asked before the last call came says nothing to it.
+            let answers_last = |owed: &Owed| match owed {
+                Owed::Job { asked_by, .. } => Some(*asked_by) >= fresh,
+                _ => true,
+            };
+            let is_covered = self.owed.iter().chain(&self.unsent).filter(of_group).any(answers_last);
+            let needed = usize::from(fresh.is_some() && !is_covered || due && asked == 0);
+            let many = self.eager || fresh.is_some() && count > 1;
+            let more = if many { count.saturating_sub(asked).max(needed) } else { needed };
             if more == 0 {
                 continue;
             }
             self.watch(&tubes);
             for _ in 0..more {
                 self.commands.reserve(0);
-                self.unsent.push_back(Owed::Job { tubes: tubes.clone(), at_server: false });
+                self.unsent.push_back(Owed::Job { tubes: tubes.clone(), at_server: false, asked_by });
             }
         }
     }
@@ -576,7 +604,7 @@ impl State {
         match self.owed.pop_front() {
             None => Err(Fault::Foreign(format!("{answer:?}"))),
             Some(Owed::Watching) => answer.expect(&Answer::Watching),
-            Some(Owed::Job { tubes, .. }) => match answer.reserved() {
+            Some(Owed::Job { tubes, asked_by, .. }) => match answer.reserved() {
                 Ok((id, text)) => {
                     (self.eager, self.pause) = (true, FIRST_PAUSE);
                     self.commands.stats_job(id);
@@ -585,7 +613,7 @@ impl State {
                 }
                 Err(fault) if fault.ends_connection() => Err(fault),
                 Err(_) => {
-                    self.missed(&tubes, now);
+                    self.missed(&tubes, asked_by, now);
                     Ok(())
                 }
             },
@@ -658,13 +686,18 @@ impl State {
     }
 
     /// There is no job in these tubes.
-    fn missed(&mut self, tubes: &Arc<[String]>, now: Duration) {
+    fn missed(&mut self, tubes: &[String], asked_by: u64, now: Duration) {
         self.eager = false;
         if now >= self.look_at {
             self.look_at = now.saturating_add(self.pause);
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
-        for entry in self.calls.values_mut() {
+        self.none_ready(tubes, asked_by, now);
+    }
+
+    /// There was none in these tubes after this call came.
+    pub(super) fn none_ready(&mut self, tubes: &[String], asked_by: u64, now: Duration) {
+        for (_, entry) in self.calls.range_mut(..=asked_by) {
             if let Call::Wait(waiting) = &mut entry.call
                 && waiting.want.tubes.iter().all(|tube| tubes.contains(tube))
             {
@@ -839,9 +872,12 @@ impl State {
         for entry in self.calls.values_mut() {
             if let Call::Wait(waiting) = &mut entry.call {
                 waiting.job = None;
-                waiting.looked = false;
+                (waiting.looked, waiting.asked) = (false, false);
             }
         }
         self.tell(fault);
     }
 }
+
+#[cfg(test)]
+mod tests;
