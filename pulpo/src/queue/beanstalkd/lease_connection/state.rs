@@ -477,7 +477,8 @@ impl State {
         if self.all_waiting().any(|(_, waiting)| brief(waiting)) {
             return 0;
         }
-        let longest = self.all_waiting().map(|(_, waiting)| waiting.until.saturating_sub(now)).max().unwrap_or_default();
+        let longest =
+            self.all_waiting().map(|(_, waiting)| waiting.until.saturating_sub(now)).max().unwrap_or_default();
         longest.saturating_add(NEARLY).min(self.reserve_timeout).as_secs()
     }
 
