@@ -1,4 +1,4 @@
-//! What a handler may ask of its run, and the other parameters that it takes.
+//! The context of a run, and the other parameters of handlers.
 
 use std::fmt;
 #[cfg(feature = "tokio")]
@@ -29,11 +29,11 @@ pub(crate) use cancellation::Cancellation;
 pub(crate) use run::UnfitBody;
 pub use run::{Parameter, Run};
 
-/// The run of a job, for its handler: which message it is, how much time is
-/// left, and a way to publish what follows from it.
+/// The run of a job, as its handler sees it: the message, the time left, and a
+/// way to publish follow-ups.
 ///
-/// That of a batch tells of its first message, and publishes what follows from
-/// the batch with the first of its messages that is done.
+/// In a batch, it describes the first message, and follow-ups are published
+/// with the first message of the batch that is done.
 ///
 /// A handler takes it by reference, after the body:
 ///
@@ -74,7 +74,7 @@ pub struct Context {
     limited: Limited,
 }
 
-/// What the contexts of all jobs of a worker have in common.
+/// The part that the contexts of all jobs of a worker share.
 pub(crate) struct Surroundings {
     pub(crate) queue: Arc<dyn QueueAdapter>,
     pub(crate) states: States,
@@ -85,7 +85,7 @@ pub(crate) struct Surroundings {
     pub(crate) runtime: Option<tokio::runtime::Handle>,
 }
 
-/// What a context is made of, beside its surroundings.
+/// The parts of a context that belong to one run.
 pub(crate) struct Particulars {
     pub(crate) id: MessageId,
     pub(crate) header: Header,
@@ -123,75 +123,76 @@ impl Context {
         Self { surroundings, id, header, attempt, max_attempts, timeout_at, cancellation, follow_ups, limited }
     }
 
-    /// The queue's id of the message.
+    /// Returns the id of the message.
     #[must_use]
     pub fn id(&self) -> &MessageId {
         &self.id
     }
 
-    /// All of the message's header, those keys included that its producer
+    /// Returns the message's header, including the keys that its producer
     /// added.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The trace that the message belongs to, if its producer has said one:
-    /// the header `traceparent` of W3C's Trace Context. What this job publishes
-    /// belongs to it too, unless it says another.
+    /// Returns the trace that the message belongs to, if its producer set one:
+    /// the header `traceparent` of W3C's Trace Context. The follow-ups of this
+    /// job belong to it too, unless they set another.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
         self.header.traceparent()
     }
 
-    /// The time of day of the queue: what a handler should go by, so that a test
-    /// can say what time it is.
+    /// Returns the queue's wall-clock time. Use it instead of the system clock,
+    /// so that a test can set the time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.surroundings.clock.now()
     }
 
-    /// The time that this job is for, if it runs by a schedule: an occurrence of
-    /// `cron` or `every`, which may be some time ago. `None` if somebody
-    /// published it.
+    /// Returns the time that a scheduled run is for: an occurrence of `cron` or
+    /// `every`, which may be some time ago. `None` if the job was published in
+    /// another way.
     #[must_use]
     pub fn scheduled_for(&self) -> Option<DateTime<Utc>> {
         self.header.scheduled_for()
     }
 
-    /// Which run of the message this is: 1 for the first.
+    /// Returns the number of this run: 1 for the first.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// How many runs the message gets before it is buried.
+    /// Returns how many runs the message gets before it is buried.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.max_attempts
     }
 
-    /// How long this run may still take until the timeout of its policy ends
-    /// it: zero once that is over; `None` without a timeout.
+    /// Returns the time left until the timeout of the policy ends this run:
+    /// zero once it is over, `None` without a timeout.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         let uptime = self.surroundings.clock.uptime();
         self.timeout_at.map(|at| at.saturating_sub(uptime))
     }
 
-    /// Whether the result of this run no longer counts: it exceeded its
-    /// timeout, its lease was lost, or the worker stops and the grace is over.
-    /// A plain function cannot be stopped from outside, so a long one should
-    /// look here now and then, and return.
+    /// Returns whether the result of this run no longer counts: it exceeded its
+    /// timeout, its lease was lost, or the worker stops and the grace period is
+    /// over. A plain function cannot be stopped from outside, so a long one
+    /// should check this now and then, and return.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
     }
 
-    /// Holds back all jobs like this one for `delay`, in all workers: those with
-    /// the same key, if the handler has `rate_by` or `limit_by`, and else all of
-    /// the handler. They wait in the queue; those that run go on, this one too.
-    /// For a remote limit that the handler has learned of:
+    /// Holds back all jobs like this one for `delay`, in all workers: those
+    /// with the same key if the handler has `rate_by` or `limit_by`, or else
+    /// all jobs of the handler. They wait in the queue; running jobs, including
+    /// this one, go on. Use it for a remote limit that the handler has run
+    /// into:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -209,9 +210,9 @@ impl Context {
     /// }
     /// ```
     ///
-    /// A later call takes the place of an earlier one; a delay of zero ends it. A
-    /// queue that cannot do it, beanstalkd for one, or that cannot be reached, is
-    /// logged, and the handler goes on.
+    /// A later call replaces an earlier one; a delay of zero ends it. If the
+    /// queue cannot do this, such as beanstalkd, or cannot be reached, that is
+    /// logged, and the handler carries on.
     pub fn hold_back(&self, delay: Duration) {
         let key = self.limited.hold_key();
         for name in &self.limited.names {
@@ -223,22 +224,22 @@ impl Context {
         }
     }
 
-    /// Publishes a job that follows from this one: its body, or a [`Message`]
-    /// with options. It becomes visible only if this job is done; if this run
-    /// fails, it is dropped.
+    /// Publishes a follow-up job: its body, or a [`Message`] with options. It
+    /// becomes visible only if this job is done; if this run fails, it is
+    /// dropped.
     ///
-    /// On the file queue that is one transaction: both or neither. A queue
-    /// that cannot do that, such as beanstalkd, takes the follow-ups
-    /// before this job is deleted: if the worker dies between the two, this
-    /// job runs again, and they are published again.
+    /// On the embedded queue and PostgreSQL this is one transaction: both or
+    /// neither. A queue that cannot do that, such as beanstalkd, takes the
+    /// follow-ups before this job is deleted. If the worker dies in between,
+    /// this job runs again and publishes them again.
     ///
-    /// The message that it returns has its header filled in, and no id: the
-    /// queue gives one when this job is done.
+    /// The returned message has a complete header but no id: the queue assigns
+    /// it when this job is done.
     ///
     /// # Errors
     /// If the body cannot be written as JSON, or a header of the message has a
-    /// name of pulpo's own. If the queue refuses it later, when this job is
-    /// done, that is a transient failure of this run.
+    /// name that pulpo uses. If the queue refuses the message later, when this
+    /// job is done, that is a transient failure of this run.
     pub fn publish<J>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
         let mut draft = message.into_draft();
         draft.message.header_mut().follow(&self.header);
@@ -247,8 +248,8 @@ impl Context {
         Ok(message)
     }
 
-    /// Drops what this run has published so far, so that a job may end well
-    /// without it:
+    /// Drops the follow-ups that this run has published so far, so that the job
+    /// can succeed without them:
     ///
     /// ```
     /// # use serde::{Deserialize, Serialize};
@@ -271,8 +272,8 @@ impl Context {
     /// }
     /// ```
     ///
-    /// Without it, everything that was published before an early `return
-    /// Ok(())` goes out. In a batch it drops what the whole batch published.
+    /// Without it, an early `return Ok(())` sends everything that was published
+    /// before. In a batch it drops the follow-ups of the whole batch.
     pub fn discard_published(&self) {
         lock(&self.follow_ups).clear();
     }

@@ -1,7 +1,8 @@
-//! What becomes of a message: the one place that decides it.
+//! Decides what happens to a message: the only place that does.
 //!
-//! Pure: from what is known of the message and how its run ended to what an
-//! adapter then carries out. The table in ARCHITECTURE.md is this module.
+//! Pure functions from what is known of the message, and how its run ended, to
+//! what an adapter then carries out. The outcome table in the README describes
+//! this module.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -13,8 +13,8 @@ mod keys;
 pub use keys::Keys;
 pub(crate) use keys::{KeysOf, MessageKeys, values};
 
-/// What may travel as the body of a message: serde's two traits, and free to
-/// go to another thread. Implemented by itself for each such type.
+/// Types that can be the body of a message: serde's two traits, and `Send`.
+/// Implemented automatically for each such type.
 pub trait Body: Coded + Send + 'static {}
 
 #[diagnostic::do_not_recommend]
@@ -53,9 +53,9 @@ pub trait Undecided {}
 /// A type that is the body of a job.
 ///
 /// `#[pulpo::handler("name")]` implements it for the body type of the handler,
-/// or [`derive(Job)`](macro@crate::Job) on the type itself. It ties the type to
-/// one request type, so that a body cannot be published under the name of
-/// another. There is no other way to implement it.
+/// or [`derive(Job)`](macro@crate::Job) for the type itself. It ties the type
+/// to one request type, so that a body cannot be published under another job's
+/// name. There is no other way to implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a job",
     label = "nothing makes this type the body of a job",
@@ -66,11 +66,11 @@ pub trait Job: Body {
     /// The name of the job in the header of its messages.
     const REQUEST_TYPE: &'static str;
 
-    /// Other names that its handler serves, for messages that were published
-    /// under a former one.
+    /// Other names that its handler serves, for messages published under a
+    /// former one.
     const ALIASES: &'static [&'static str] = &[];
 
-    /// How its messages are queued, run and tried again.
+    /// How its messages are queued, run and retried.
     const POLICY: Policy = Policy::DEFAULT;
 
     /// Which of its values its messages are told apart by. Only the macros

@@ -1,17 +1,16 @@
 //! Durable background jobs from plain functions.
 //!
-//! A web request should not wait for an e-mail to be sent, an image to be
-//! shrunk or a report to be made. Annotate the function that does it, publish
-//! its argument, and a worker calls the function: now, later, and again if it
-//! fails. Messages wait in an embedded queue, a file without a server, or in
-//! beanstalkd, by changing one setting.
+//! Move slow work out of your web requests: annotate the function that does it,
+//! publish its argument, and a worker calls the function, now or later, and
+//! retries it if it fails. Messages wait in an embedded queue, a file without a
+//! server. PostgreSQL and beanstalkd are there when you outgrow it.
 //!
-//! - **What is wrong is found at compile time.** A body that is published
-//!   under another job's name, a job without a handler, two handlers for one
-//!   job, a misspelt argument: none of them builds. What the compiler cannot
-//!   see is refused when the worker starts.
-//! - **Nothing is lost or stranded, by default.** Not by a panic, a message
-//!   that nobody can read, a `kill -9` or a deploy.
+//! - **Mistakes are found at compile time.** A body published under another
+//!   job's name, a job without a handler, two handlers for one job, a misspelt
+//!   argument: none of these compiles. Mistakes that the compiler cannot see
+//!   keep the worker from starting.
+//! - **Nothing is lost or stranded, by default.** A published job survives
+//!   panics, unreadable messages, `kill -9` and deploys.
 //!
 //! # Getting started
 //!
@@ -41,13 +40,13 @@
 //! # }
 //! ```
 //!
-//! `cargo run -- publish send_email --body '{"to": "a@b.c", "subject": "hi"}'`
-//! queues a job, `cargo run` works it, and `cargo run -- --help` shows the
-//! rest: `list`, `peek`, `kick`, `delete`, `pause`, `stats --watch`, `config`
-//! and more.
+//! `cargo run -- publish send_email --body '{"to": "a@b.c", "subject":
+//! "hi"}'` queues a job, `cargo run` works it, and `cargo run --
+//! --help` shows the other commands: `list`, `peek`, `kick`, `delete`, `pause`, `stats
+//! --watch`, `config` and more.
 //!
-//! What follows is an overview. The [guide] has a page for each part of
-//! it: [getting started](guide::getting_started), [handlers](guide::handlers),
+//! The rest of this page is an overview. The [guide] has a page for each topic:
+//! [getting started](guide::getting_started), [handlers](guide::handlers),
 //! [publishing](guide::publishing), [failures](guide::failures),
 //! [deploying](guide::deploying), [the beanstalkd queue](guide::beanstalkd) and
 //! [writing an adapter](guide::adapters).
@@ -56,8 +55,8 @@
 //!
 //! A handler is a plain function. Its parameter, by value, is the body of the
 //! message: any type of your crate with serde's `Serialize` and `Deserialize`.
-//! The attribute ties this type to the request type, and the policy says how
-//! the job is queued and tried again; see [`handler`] for all its arguments.
+//! The attribute ties this type to a request type. Its arguments, listed at
+//! [`handler`], set how the job is queued and retried.
 //!
 //! ```
 //! # use serde::{Deserialize, Serialize};
@@ -72,9 +71,9 @@
 //! }
 //! ```
 //!
-//! It may panic: the job fails, and the worker goes on. It may run twice for
-//! one message, if a worker dies after doing the work and before saying so:
-//! make it safe to repeat.
+//! If a handler panics, the job fails and the worker carries on. A handler may
+//! run twice for one message, if a worker dies after doing the work and before
+//! reporting it: make it safe to repeat.
 //!
 //! Handlers in a library crate are linked only if the program names the crate:
 //! `pulpo::main! { crates: [shop_jobs] }`.
@@ -105,27 +104,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`publish`] and [`publish_all`] do the same with a process-wide queue, made
-//! from the configuration at first use, or by [`initialize`]. When they return
-//! `Ok`, the message is on the disk.
+//! [`publish`] and [`publish_all`] do the same with the process-wide queue,
+//! which is created from the configuration at first use, or by [`initialize`].
+//! When they return `Ok`, the message is on disk.
 //!
 //! # Failures and retries
 //!
-//! What a handler returns decides:
+//! The result of a handler decides:
 //!
 //! | outcome | the job |
 //! | --- | --- |
 //! | `Ok(())`, `()` | is done |
-//! | any error by `?`, a panic, a timeout | is tried again, later each time, up to `max_attempts` times; then it is buried |
-//! | [`retry_after`], `.retry_after(d)?` | is tried again in `d` |
+//! | any error by `?`, a panic, a timeout | is retried with growing delays, up to `max_attempts`; then it is buried |
+//! | [`retry_after`], `.retry_after(d)?` | is retried in `d` |
 //! | [`fatal`], `.fatal()?` | is buried at once |
 //!
-//! A run that fails after its worker was asked to stop does not count: the
-//! message is ready again at once. Only a fatal error still buries it.
+//! A run that fails after its worker was asked to stop does not count as an
+//! attempt: the message is ready again at once. Only a fatal error still buries
+//! it.
 //!
-//! A buried message stays with its reason until a person deletes it, or kicks
-//! it back into the queue. A message that cannot be read, or does not fit its
-//! type, is buried too: never dropped.
+//! A buried message stays with its reason until you delete it or kick it back
+//! into the queue. A message that cannot be read, or does not fit its type, is
+//! buried too: it is never dropped.
 //!
 //! ```
 //! use pulpo::ResultExt as _;
@@ -143,9 +143,9 @@
 //!
 //! # Testing
 //!
-//! With the feature `testing`, the module `pulpo::testing` gives each test a
-//! queue of its own and a clock that it moves, and runs jobs when the test says
-//! so, by the code of a real worker:
+//! With the feature `testing`, the module `pulpo::testing` gives each test its
+//! own queue and a clock that the test moves. Jobs run when the test says so,
+//! with the code of a real worker:
 //!
 //! ```
 //! # use serde::{Deserialize, Serialize};
@@ -163,37 +163,38 @@
 //!
 //! # Configuration
 //!
-//! [`Config`] has the table of all keys. They come from `pulpo.toml`, the
-//! environment (`PULPO_QUEUE=file:/var/lib/shop`, `PULPO_CONCURRENCY=16`) and
-//! the command line. An unknown key is refused; an unknown variable of the
-//! environment is ignored with a warning.
+//! [`Config`] lists all keys. Set them in `pulpo.toml`, the environment
+//! (`PULPO_QUEUE=file:/var/lib/shop`, `PULPO_CONCURRENCY=16`) or on the command
+//! line. An unknown key is refused; an unknown variable of the environment is
+//! ignored with a warning.
 //!
 //! # Deploying
 //!
-//! Run as many workers as you like on one queue. SIGTERM stops one gently: it
-//! takes no new job, running ones have `shutdown_grace` to end, then they go
-//! back uncounted; a second signal does not wait. A worker that is killed
-//! loses nothing: its jobs are ready again when their leases end, at most
-//! `ttr` later. During a deploy, a message that only the new version knows,
-//! or whose body only that version can read, waits for it, and the old version
+//! Run as many workers as you like on one queue. SIGTERM stops one gracefully:
+//! it takes no new job, running jobs have `shutdown_grace` to finish, and then
+//! they go back without counting an attempt; a second signal stops it at once.
+//! A worker that is killed loses nothing: its jobs are ready again, at most
+//! `ttr` later. During a deploy, a message that only the new version knows, or
+//! whose body only that version can read, waits for it, and the old version
 //! buries it only after `unknown_type_grace`.
 //!
 //! # Features
 //!
-//! Each can be off; what it alone needs is then not built.
+//! You can turn off each feature; dependencies that only it needs are then not
+//! built.
 //!
 //! | feature | default | gives | needs |
 //! | --- | --- | --- | --- |
 //! | `file` | yes | the embedded queue, [`queue::file`] | SQLite (compiled in), `notify` |
-//! | `beanstalkd` | yes | a server as the queue of many machines, [`queue::beanstalkd`] | `rustix` for its sockets, on Unix |
+//! | `beanstalkd` | yes | a beanstalkd server as the queue of many machines, [`queue::beanstalkd`] | `rustix` for its sockets, on Unix |
 //! | `cli` | yes | [`main!`] and the command line | `clap` and other crates for terminals |
 //! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
 //! | `http`, also called `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `axum` and `hyper`, `tokio`, `metrics-exporter-prometheus` |
 //! | `rusqlite`, `postgres` | no | [`publish_in`] a transaction of the client of that name | the client |
-//! | `beanstalkc` | no | [`publish_in`] a connection of that client, which the program has already | the client, that of `beanstalkd` |
+//! | `beanstalkc` | no | [`publish_in`] over a connection of that client | the client, and the needs of `beanstalkd` |
 //! | `sqlx-sqlite`, `sqlx-postgres`, `tokio-postgres` | no | [`publish_in_async`] a transaction of that client | the client's traits |
-//! | `testing` | no | the test kit, `pulpo::testing` | that of `file` |
-//! | `conformance` | no | the cases that a queue adapter must pass, `pulpo::queue::conformance` | nothing |
+//! | `testing` | no | the test kit, `pulpo::testing` | the needs of `file` |
+//! | `conformance` | no | the cases that every queue adapter must pass, `pulpo::queue::conformance` | nothing |
 //!
 //! A program that only publishes to a server:
 //! `pulpo = { version = "0.1", default-features = false, features = ["beanstalkd"] }`.
@@ -270,27 +271,27 @@ pub use transaction::Prepared;
 pub use worker::{Summary, WorkError};
 
 /// Publishes a job to the process-wide default queue: its body, or a
-/// [`Message`] with options. When it returns Ok, the message is in the queue,
+/// [`Message`] with options. When it returns `Ok`, the message is in the queue
 /// and has its id.
 ///
 /// # Errors
-/// If it is not in the queue.
+/// Returns an error if the message is not in the queue.
 pub fn publish<J>(message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
     instance::default()?.publish(message)
 }
 
-/// Publishes several jobs of one type to the process-wide default queue, as
-/// one batch: all or none, where the queue can.
+/// Publishes several jobs of one type to the process-wide default queue, as one
+/// batch: all or nothing, where the queue supports that.
 ///
 /// # Errors
-/// If they are not all in the queue.
+/// Returns an error if not all of them are in the queue.
 pub fn publish_all<J>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
 ) -> Result<Vec<Message<J>>, PublishError> {
     instance::default()?.publish_all(messages)
 }
 
-/// [`publish`] for async code: it does not block the executor.
+/// Publishes like [`publish`], without blocking the executor.
 ///
 /// ```
 /// # mod jobs {
@@ -310,22 +311,21 @@ pub fn publish_all<J>(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// If the future is dropped once it has been polled, the job may be published
-/// all the same.
+/// If the future is dropped after it has been polled, the job may still be
+/// published.
 ///
 /// # Errors
-/// If it is not in the queue.
+/// Returns an error if the message is not in the queue.
 #[cfg(feature = "tokio")]
 pub fn publish_async<J: Send + 'static>(message: impl IntoMessage<J>) -> Publishing<Message<J>> {
     instance::asynchronous::publish(instance::chosen(), message.into_draft())
 }
 
-/// [`publish_all`] for async code: it does not block the executor. If the
-/// future is dropped once it has been polled, the jobs may be published all
-/// the same.
+/// Publishes like [`publish_all`], without blocking the executor. If the future
+/// is dropped after it has been polled, the jobs may still be published.
 ///
 /// # Errors
-/// If they are not all in the queue.
+/// Returns an error if not all of them are in the queue.
 #[cfg(feature = "tokio")]
 pub fn publish_all_async<J: Send + 'static>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
@@ -334,15 +334,15 @@ pub fn publish_all_async<J: Send + 'static>(
     instance::asynchronous::publish_all(instance::chosen(), drafts)
 }
 
-/// Publishes a job in a transaction of your own: the job is there if and only if
-/// the transaction commits.
+/// Publishes a job in your own transaction: the job exists if and only if the
+/// transaction commits.
 ///
-/// The transaction, or a connection, is one of rusqlite or of the crate
-/// `postgres`, with the feature of pulpo that has that name. If the queue is in
-/// the database of the transaction (both PostgreSQL), the job becomes a message
-/// of the queue when it commits. Else it becomes a row in the table
-/// `pulpo_outbox` of that database, with an id such as `outbox/17`, and a worker
-/// that knows the database moves it to the queue: see [`outbox`].
+/// Takes a transaction or a connection of rusqlite or of the crate `postgres`,
+/// with the feature of that name. If the queue is in the database of the
+/// transaction (both PostgreSQL), the job becomes a message of the queue when
+/// the transaction commits. Otherwise it becomes a row in the table
+/// `pulpo_outbox` of that database, with an id such as `outbox/17`, and a
+/// worker that knows the database moves it to the queue: see [`outbox`].
 ///
 /// ```
 /// # #[cfg(all(feature = "file", feature = "rusqlite"))] {
@@ -367,10 +367,10 @@ pub fn publish_all_async<J: Send + 'static>(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// With the feature `beanstalkc`, a `beanstalkc::Beanstalkc` is a connection to
-/// publish over, too. It has no transactions: the job is in its tube when the
-/// call returns Ok, with the id that the server gave it. The connection goes on
-/// at the tube that it used.
+/// With the feature `beanstalkc`, you can also pass a `beanstalkc::Beanstalkc`.
+/// It has no transactions: the job is in its tube when the call returns `Ok`,
+/// with the id that the server assigned. The connection keeps using the tube
+/// that it used before.
 ///
 /// ```no_run
 /// # #[cfg(feature = "beanstalkc")] {
@@ -389,7 +389,8 @@ pub fn publish_all_async<J: Send + 'static>(
 /// ```
 ///
 /// # Errors
-/// If the body cannot be written, or the transaction did not take it.
+/// Returns an error if the body cannot be written, or the transaction did not
+/// accept it.
 pub fn publish_in<J>(
     transaction: &mut impl transaction::PublishIn,
     message: impl IntoMessage<J>,
@@ -397,9 +398,10 @@ pub fn publish_in<J>(
     instance::default()?.publish_in(transaction, message)
 }
 
-/// [`publish_in`] for clients that are async: transactions and connections of
-/// sqlx (SQLite and PostgreSQL, 0.8 and 0.9) and of tokio-postgres, with the
-/// feature `sqlx-sqlite`, `sqlx-postgres` or `tokio-postgres`.
+/// Publishes like [`publish_in`], with an async client: transactions and
+/// connections of sqlx (SQLite and PostgreSQL, 0.8 and 0.9) and of
+/// tokio-postgres, with the feature `sqlx-sqlite`, `sqlx-postgres` or
+/// `tokio-postgres`.
 ///
 /// ```ignore
 /// let mut transaction = pool.begin().await?;
@@ -408,10 +410,11 @@ pub fn publish_in<J>(
 /// transaction.commit().await?; // the order and its job, or neither
 /// ```
 ///
-/// To name the job: `publish_in_async::<OrderPaid, _>(…)`.
+/// To name the job, write `publish_in_async::<OrderPaid, _>(…)`.
 ///
 /// # Errors
-/// If the body cannot be written, or the transaction did not take it.
+/// Returns an error if the body cannot be written, or the transaction did not
+/// accept it.
 #[cfg(feature = "tokio")]
 pub fn publish_in_async<J: Send + 'static, Client>(
     transaction: &mut impl transaction::AsyncSqlClient<Client>,
@@ -426,8 +429,8 @@ pub fn publish_in_async<J: Send + 'static, Client>(
     }
 }
 
-/// Makes a job ready to be published in a transaction of any client of SQLite or
-/// PostgreSQL, by one statement: [`Prepared`] has its text and the one parameter.
+/// Prepares a job for publication in a transaction of any SQLite or PostgreSQL
+/// client: [`Prepared`] has one statement and its one parameter.
 ///
 /// # Errors
 /// If the body cannot be written, or could not be read again.
@@ -455,15 +458,16 @@ pub fn prepare<J>(message: impl IntoMessage<J>) -> Result<Prepared, PublishError
 /// # }
 /// ```
 ///
-/// Three parts may be given, in any order:
+/// It takes three optional parts, in any order:
 ///
-/// - `crates: [billing_jobs, mail_jobs]`: handlers in library crates are
-///   linked only if something names the crate, and this does.
-/// - `setup: |app| …`: gives the handlers their states, see [`App`]. It is run
-///   before a worker starts and by the command `check`, and returns `()` or
+/// - `crates: [billing_jobs, mail_jobs]` links the handlers of these library
+///   crates; the linker drops crates that nothing names.
+/// - `setup: |app| …` provides the states of the handlers, see [`App`]. It runs
+///   before a worker starts and in the command `check`, and returns `()` or
 ///   `Result<(), E>` with any std error or `anyhow::Error`.
-/// - `jobs: [shared::jobs]`: modules with [`#[pulpo::jobs]`](macro@jobs). The
-///   program does not compile unless it has a handler for each job of them.
+/// - `jobs: [shared::jobs]` names modules with [`#[pulpo::jobs]`](macro@jobs).
+///   The program does not compile unless it has a handler for each of their
+///   jobs.
 ///
 /// ```no_run
 /// # fn main() {}
@@ -483,10 +487,10 @@ pub fn prepare<J>(message: impl IntoMessage<J>) -> Result<Prepared, PublishError
 /// # }
 /// ```
 ///
-/// It stands at the top level of a program, in place of the function `main`:
-/// inside of a function, or in a library, it does not compile. A program with a
-/// `main` of its own puts it into a module, where it makes a private function
-/// `main`, and calls that from there:
+/// Put it at the top level of a program, in place of the function `main`.
+/// Inside a function, or in a library, it does not compile. If your program has
+/// its own `main`, put the macro into a module, where it creates a private
+/// function `main`, and call that from your own:
 ///
 /// ```no_run
 /// mod worker {

@@ -1,10 +1,10 @@
-//! The message: what a producer asks for, and its form on the wire.
+//! Messages and their form on the wire.
 //!
 //! A message is an id, a header and a body. On the wire it is JSON, so that a
-//! producer in any language can write one. What we write is strict (RFC 3339
-//! UTC times, a body that is an object, nothing that cannot be read again);
-//! what we read is lenient, since others write it: `docs/messages.md` lists the
-//! forms. This module knows nothing of queues, handlers or the time of day.
+//! producer in any language can write one. pulpo writes strictly (RFC 3339 UTC
+//! times, a body that is an object, nothing that cannot be read again) and
+//! reads leniently, since others write too: `docs/messages.md` lists the forms.
+//! This module knows nothing of queues, handlers or the time of day.
 
 use std::time::{Duration, SystemTime};
 
@@ -36,26 +36,26 @@ pub(crate) use incoming::{Incoming, OwnedBody, WireBody};
 pub use priority::Priority;
 use write::WithBodyText;
 
-/// The key under which a body travels that is not a JSON object.
+/// The key for bodies that are not JSON objects.
 const PAYLOAD: &str = "payload";
 
-/// A moment, as a producer says it: so long from now, or at a time.
+/// A point in time: a duration after publication, or a fixed time.
 ///
-/// Made by `into()` from a [`Duration`], a [`chrono::TimeDelta`] (a negative
-/// one is none), a [`DateTime`] of any zone or a [`SystemTime`]. "Now" is the
-/// moment of publishing.
+/// Convert into it from a [`Duration`], a [`chrono::TimeDelta`] (a negative one
+/// counts as zero), a [`DateTime`] of any zone or a [`SystemTime`]. A duration
+/// counts from the moment of publishing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum When {
-    /// So long after the message is published.
+    /// This long after the message is published.
     In(Duration),
     /// At this time.
     At(DateTime<Utc>),
 }
 
 impl When {
-    /// The time that is meant, if the message is published at `now`; the end
-    /// of the calendar if it is beyond that.
+    /// Returns the time for a message that is published at `now`, at most the
+    /// end of the calendar.
     pub(crate) fn from(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             When::At(at) => at,
@@ -91,7 +91,7 @@ impl From<SystemTime> for When {
     }
 }
 
-/// A job request: an id (once a queue has it), a header and a body.
+/// A job request: an id (once it is in a queue), a header and a body.
 ///
 /// ```
 /// use std::time::Duration;
@@ -114,28 +114,29 @@ pub struct Message<B> {
 }
 
 impl<B> Message<B> {
-    /// A message with this body and nothing else said: the defaults of the
-    /// job's policy hold, and it may be processed at once.
+    /// Creates a message with this body. It is due at once, and the job's
+    /// policy provides everything else.
     pub fn new(body: B) -> Self {
         Self { id: None, header: Header::default(), body, unchecked: false, publication: Publication::New }
     }
 
-    /// Puts `priority` in place of the policy's: 0 is the most urgent, a
-    /// negative number is 0, 4294967295 is the least.
+    /// Overrides the priority of the job's policy: 0 is the most urgent,
+    /// 4294967295 the least, and a negative number counts as 0.
     #[must_use]
     pub fn priority(mut self, priority: impl Into<Priority>) -> Self {
         self.header.priority = Some(priority.into());
         self
     }
 
-    /// The job does not start before: after a duration, or at a time.
+    /// Delays the job: it starts no earlier than this duration or time.
     #[must_use]
     pub fn delay(mut self, delay: impl Into<When>) -> Self {
         self.header.delay = Some(delay.into());
         self
     }
 
-    /// The job does not start after: the message is then deleted unprocessed.
+    /// Sets an expiration: after this duration or time the job no longer
+    /// starts, and the message is deleted without a run.
     #[must_use]
     pub fn expiration(mut self, expiration: impl Into<When>) -> Self {
         self.header.expiration = Some(expiration.into());
@@ -143,33 +144,31 @@ impl<B> Message<B> {
     }
 
     /// Adds a header of your own, which travels with the message to the
-    /// handler. The names that pulpo itself uses (`request_type`, `priority`,
-    /// `delay`, `expiration`, `attempts`, `unique_key`, `scheduled_for` and
-    /// others) are refused at publishing.
+    /// handler. Names that pulpo uses (`request_type`, `priority`, `delay`,
+    /// `expiration`, `attempts`, `unique_key`, `scheduled_for` and others) are
+    /// refused at publication.
     #[must_use]
     pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.header.extra.set(key, value.into());
         self
     }
 
-    /// Puts this unique key in place of the job's: only one message of the
-    /// request type has it. A key of more than 200 bytes becomes a hash of it.
+    /// Overrides the unique key of the job: only one message of the request
+    /// type can have it. A key of more than 200 bytes is replaced by its hash.
     #[must_use]
     pub fn unique_key(mut self, key: impl Into<String>) -> Self {
         self.header.unique.key = Some(Unique::new(key).key);
         self
     }
 
-    /// For how long the message keeps its unique key, in place of what its job
-    /// says.
+    /// Overrides how long the message keeps its unique key.
     #[must_use]
     pub fn unique_for(mut self, unique_for: UniqueFor) -> Self {
         self.header.unique.unique_for = Some(unique_for.to_string());
         self
     }
 
-    /// What becomes of the message if its unique key is taken, in place of what
-    /// its job says.
+    /// Overrides what happens to the message if its unique key is taken.
     #[must_use]
     pub fn on_duplicate(mut self, on_duplicate: OnDuplicate) -> Self {
         self.header.unique.on_duplicate = Some(on_duplicate.to_string());
@@ -178,59 +177,60 @@ impl<B> Message<B> {
 
     /// Publishes the body without reading it back first.
     ///
-    /// What is published is read back, so that a body that no worker could
-    /// read is an error where it is made. That cannot be done here for a type
-    /// whose `Deserialize` works in the worker alone: one that decrypts with a
-    /// key that the producer does not have.
+    /// `publish` normally reads each body back, so that a body that no worker
+    /// could read is an error where it is made. Skip this for a type whose
+    /// `Deserialize` works only in the worker, for example because it decrypts
+    /// with a key that the producer does not have.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.unchecked = true;
         self
     }
 
-    /// The queue's id: set once the message has been published.
+    /// Returns the id in the queue, once the message has been published.
     #[must_use]
     pub fn id(&self) -> Option<&MessageId> {
         self.id.as_ref()
     }
 
-    /// What its publication has done. If its unique key was taken,
-    /// [`id`](Self::id) is that of the message that has it. A message that was
-    /// not published, or that is not unique, is [`Publication::New`].
+    /// Returns the effect of its publication. If its unique key was taken,
+    /// [`id`](Self::id) is the id of the message that has the key. For a
+    /// message that was not published or is not unique, this is
+    /// [`Publication::New`].
     #[must_use]
     pub fn publication(&self) -> Publication {
         self.publication
     }
 
-    /// All of the header.
+    /// Returns the header.
     #[must_use]
     pub fn headers(&self) -> &Header {
         &self.header
     }
 
-    /// The request type: empty until the message is published, as it comes
-    /// from the job's type.
+    /// Returns the request type. It is empty until the message is published,
+    /// because it comes from the job's type.
     #[must_use]
     pub fn request_type(&self) -> &str {
         &self.header.request_type
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn body(&self) -> &B {
         &self.body
     }
 
-    /// The body alone.
+    /// Returns the body by value.
     #[must_use]
     pub fn into_body(self) -> B {
         self.body
     }
 
-    /// With the trace that it belongs to: the header `traceparent` as W3C's
-    /// Trace Context writes it, `00-<32 digits>-<16 digits>-<2 digits>`. It
-    /// travels to the handler's [`Context`](crate::Context), to what that
-    /// publishes, and to the logs of the job.
+    /// Sets the trace that the message belongs to: the header `traceparent` of
+    /// W3C's Trace Context, `00-<32 digits>-<16 digits>-<2 digits>`. It travels
+    /// to the handler's [`Context`](crate::Context), to the follow-ups of the
+    /// job, and to its logs.
     #[must_use]
     pub fn traceparent(self, traceparent: impl Into<String>) -> Self {
         self.header(TRACEPARENT, traceparent.into())
@@ -240,13 +240,14 @@ impl<B> Message<B> {
         &mut self.header
     }
 
-    /// The wire form, with a body that has been written already.
+    /// Returns the wire form, with a body that has already been written.
     pub(crate) fn to_json_with(&self, body: &RawValue) -> Result<String, WriteError> {
         let message = WithBodyText { id: self.id.as_ref(), header: &self.header, body };
         serde_json::to_string(&message).map_err(WriteError::Encode)
     }
 
-    /// It is published, or one is that has its unique key.
+    /// Records that this message, or another one with its unique key, is
+    /// published.
     pub(crate) fn set_published(&mut self, id: MessageId, publication: Publication) {
         self.id = Some(id);
         self.publication = publication;
@@ -254,32 +255,31 @@ impl<B> Message<B> {
 }
 
 impl<B: Serialize> Message<B> {
-    /// The wire form. A relative delay or expiration has no wire form before
-    /// publishing has made it a time, and is left out.
+    /// Returns the wire form. It omits a relative delay or expiration, which
+    /// becomes a time only at publication.
     ///
     /// # Errors
-    /// When the body cannot be written as JSON that can be read again: a map
-    /// with keys that are not strings, a float that is not a number or
-    /// infinite, more than 127 levels, or a `Serialize` that fails. The error
-    /// says where.
+    /// If the body cannot be written as JSON that can be read again: a map with
+    /// keys that are not strings, a float that is NaN or infinite, more than
+    /// 127 levels, or a `Serialize` that fails. The error says where.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
 
-    /// The body as JSON.
+    /// Writes the body as JSON.
     pub(crate) fn write_body(&self) -> Result<Box<RawValue>, WriteError> {
         write::body(&self.body).map_err(WriteError::Encode)
     }
 }
 
 impl<B: Serialize + DeserializeOwned> Message<B> {
-    /// The body as JSON that its type has been read from again, unless the
-    /// message says otherwise.
+    /// Writes the body as JSON and reads it back as its type, unless the
+    /// message is unchecked.
     ///
     /// Whether a body can be read depends on its value: an integer of 128 bits
     /// in an untagged enum, two keys of one name through `flatten`, a text that
-    /// its type refuses. So each is read; that takes less time than the queue
-    /// takes to keep it.
+    /// its type refuses. So each body is read back, which takes less time than
+    /// storing it.
     pub(crate) fn write_checked_body(&self) -> Result<Box<RawValue>, WriteError> {
         let body = self.write_body()?;
         if !self.unchecked {
@@ -289,7 +289,7 @@ impl<B: Serialize + DeserializeOwned> Message<B> {
     }
 }
 
-/// Some values as JSON that can be read again.
+/// Writes values as JSON that can be read again.
 pub(crate) fn write_values<T: Serialize + ?Sized>(values: &T) -> Result<Box<RawValue>, serde_json::Error> {
     write::body(values)
 }
@@ -297,9 +297,9 @@ pub(crate) fn write_values<T: Serialize + ?Sized>(values: &T) -> Result<Box<RawV
 /// Why a message cannot be written.
 #[derive(Debug)]
 pub(crate) enum WriteError {
-    /// There is no JSON for it.
+    /// No JSON can represent it.
     Encode(serde_json::Error),
-    /// There is, and its type does not read it.
+    /// Its own type does not read it.
     Unreadable(MessageError),
 }
 
@@ -311,7 +311,7 @@ impl<B: Serialize> Serialize for Message<B> {
 }
 
 impl<B: DeserializeOwned> Message<B> {
-    /// Reads the wire form, whichever job it asks for.
+    /// Reads the wire form, whatever its request type.
     pub(crate) fn read(incoming: Incoming<'_>) -> Result<Self, MessageError> {
         let body = incoming.body().decode()?;
         let header = Header { body_wrapped: None, ..incoming.header };

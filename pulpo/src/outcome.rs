@@ -1,4 +1,4 @@
-//! What a handler may return, and what it means for the job.
+//! Results of handlers, and what they mean for the job.
 
 use std::error::Error;
 use std::fmt;
@@ -7,23 +7,23 @@ use std::time::Duration;
 use crate::guard;
 use crate::report::chain;
 
-/// What a handler returns: done, or a [`Failure`].
+/// The result of a handler: done, or a [`Failure`].
 ///
-/// Any std error becomes a transient failure by `?`.
+/// `?` turns any std error into a transient failure.
 pub type Outcome = Result<(), Failure>;
 
-/// Why a run of a job failed, and what should become of the job.
+/// Why a run of a job failed, and what to do with the job.
 ///
-/// Made by `?` from any std error, `anyhow::Error`, `String` or `&str`, which
-/// is transient: the job is tried again. [`fatal`] and [`ResultExt::fatal`]
-/// make one that buries the job, [`retry_after`] and
-/// [`ResultExt::retry_after`] one that says when to try again.
+/// `?` creates a transient one, after which the job is retried, from any std
+/// error, `anyhow::Error`, `String` or `&str`. [`fatal`] and
+/// [`ResultExt::fatal`] create one that buries the job, [`retry_after`] and
+/// [`ResultExt::retry_after`] one that sets when to retry.
 pub struct Failure {
     kind: FailureKind,
     error: Box<dyn Error + Send + Sync>,
 }
 
-/// A [`Failure`] as plain data: nothing of the user's is left in it.
+/// A [`Failure`] as plain data, with no user types left in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReportedFailure {
     pub(crate) kind: FailureKind,
@@ -45,8 +45,8 @@ pub(crate) enum FailureKind {
     Fatal,
 }
 
-/// A failure that another attempt would not mend: the job is buried, for a
-/// person to look at.
+/// Creates a failure that retrying cannot fix: the job is buried, for you to
+/// look at.
 ///
 /// ```
 /// fn send(to: &str) -> pulpo::Outcome {
@@ -61,24 +61,24 @@ pub fn fatal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
     Failure { kind: FailureKind::Fatal, error: error.into() }
 }
 
-/// A failure that another attempt may mend: the job is tried again after the
+/// Creates a failure that retrying may fix: the job is retried after the
 /// backoff of its policy.
 pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
     Failure { kind: FailureKind::Transient, error: error.into() }
 }
 
-/// A failure after which the job is tried again in `delay`, in place of the
+/// Creates a failure after which the job is retried in `delay` instead of the
 /// backoff of its policy. It counts as an attempt like any other.
 pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
     Failure { kind: FailureKind::RetryAfter(delay), error: error.into() }
 }
 
-/// Not now: the job is run again in `delay`, and this run is no attempt. For a
-/// job that finds that what it needs is not there yet, or takes no more
-/// requests for a while.
+/// Puts the job off: it runs again in `delay`, and this run counts no attempt.
+/// Use it in a job that finds that something it needs is not there yet, or
+/// takes no more requests for a while.
 ///
-/// On a queue without [`Capabilities::uncounted_rollbacks`], beanstalkd for
-/// one, it counts as an attempt all the same.
+/// On a queue without [`Capabilities::uncounted_rollbacks`], such as
+/// beanstalkd, it counts as an attempt all the same.
 ///
 /// [`Capabilities::uncounted_rollbacks`]: crate::queue::Capabilities
 ///
@@ -99,12 +99,12 @@ pub fn snooze(delay: Duration) -> Failure {
     Failure { kind: FailureKind::Snooze(delay), error }
 }
 
-/// What the reason of a snooze begins with.
+/// The beginning of a snooze's reason.
 pub(crate) const SNOOZED: &str = "snoozed for ";
 
 impl Failure {
-    /// What it says, as plain data. The error is shown and dropped here, within
-    /// the catch of the run: neither can change what the handler said.
+    /// Converts it into plain data. The error is formatted and dropped here,
+    /// inside the catch of the run, so neither can change the outcome.
     pub(crate) fn into_report(self) -> ReportedFailure {
         let text = chain(&*self.error);
         guard::discard(self.error);
@@ -116,26 +116,27 @@ impl Failure {
         self.kind
     }
 
-    /// Whether the job is to be buried.
+    /// Returns whether the job will be buried.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         self.kind == FailureKind::Fatal
     }
 
-    /// The error alone, with no word on what should become of the job.
+    /// Returns the error alone.
     #[cfg(feature = "cli")]
     pub(crate) fn into_error(self) -> Box<dyn Error + Send + Sync> {
         self.error
     }
 
-    /// The error that it was made from.
+    /// Returns the error that it was created from.
     #[must_use]
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
     }
 }
 
-/// The error and its sources, each once: `receipt.eml: permission denied`.
+/// Shows the error and its sources, each once:
+/// `receipt.eml: permission denied`.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&chain(&*self.error))
@@ -154,7 +155,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     }
 }
 
-/// `.fatal()?` and `.retry_after(d)?` on any result.
+/// Adds `.fatal()?` and `.retry_after(d)?` to any result.
 ///
 /// ```
 /// use pulpo::ResultExt as _;
@@ -165,16 +166,16 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
 /// assert!(parse("x").unwrap_err().is_fatal());
 /// ```
 pub trait ResultExt<T> {
-    /// An error buries the job.
+    /// Turns an error into one that buries the job.
     ///
     /// # Errors
-    /// That of `self`, as a fatal failure.
+    /// The error of `self`, as a fatal failure.
     fn fatal(self) -> Result<T, Failure>;
 
-    /// After an error, the job is tried again in `delay`.
+    /// Turns an error into one that retries the job in `delay`.
     ///
     /// # Errors
-    /// That of `self`, as a failure with this delay.
+    /// The error of `self`, as a failure with this delay.
     fn retry_after(self, delay: Duration) -> Result<T, Failure>;
 }
 
@@ -188,8 +189,8 @@ impl<T, E: Into<Failure>> ResultExt<T> for Result<T, E> {
     }
 }
 
-/// What a handler may return: `()`, or `Result<(), E>` where `E` is any std
-/// error, `anyhow::Error` or [`Failure`].
+/// Types that a handler may return: `()`, or `Result<(), E>` where `E` is any
+/// std error, `anyhow::Error` or [`Failure`].
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "expected `()` or `Result<(), E>`, where `E` is a std error that is `Send + Sync`, \
@@ -197,10 +198,10 @@ impl<T, E: Into<Failure>> ResultExt<T> for Result<T, E> {
     note = "`pulpo::Outcome` is short for `Result<(), pulpo::Failure>`, which takes any error by `?`"
 )]
 pub trait IntoOutcome {
-    /// As an [`Outcome`].
+    /// Converts it into an [`Outcome`].
     ///
     /// # Errors
-    /// That of `self`.
+    /// The error of `self`.
     fn into_outcome(self) -> Outcome;
 }
 
@@ -217,7 +218,7 @@ impl<E: Into<Failure>> IntoOutcome for Result<(), E> {
     }
 }
 
-/// What a batch handler returned: one outcome for all its messages, or one for
+/// The result of a batch handler: one outcome for all its messages, or one for
 /// each.
 #[derive(Debug)]
 #[doc(hidden)]
@@ -226,7 +227,7 @@ pub enum Outcomes {
     Each(Vec<Outcome>),
 }
 
-/// What a batch handler said, as plain data.
+/// The result of a batch handler, as plain data.
 #[derive(Debug)]
 pub(crate) enum ReportedOutcomes {
     All(Result<(), ReportedFailure>),
@@ -244,9 +245,9 @@ impl Outcomes {
     }
 }
 
-/// What a batch handler may return: `()` or `Result<(), E>` for all messages
-/// together, `Vec<Outcome>` or `Result<Vec<Outcome>, E>` for each by itself, in
-/// the order in which they were handed out.
+/// Types that a batch handler may return: `()` or `Result<(), E>` for all
+/// messages together, `Vec<Outcome>` or `Result<Vec<Outcome>, E>` with one
+/// outcome per message, in the order in which they were passed.
 #[diagnostic::on_unimplemented(
     message = "a batch handler cannot return `{Self}`",
     label = "expected `()` or `Result<(), E>` for all messages, \

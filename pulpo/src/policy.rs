@@ -1,4 +1,4 @@
-//! How a job is run and run again: the arguments of the attribute.
+//! How a job is run and retried: the arguments of the attribute.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,39 +12,38 @@ mod rate;
 pub use options::HandlerOptions;
 pub use rate::Rate;
 
-/// How the messages of a job are queued, run and tried again.
+/// How the messages of a job are queued, run and retried.
 ///
-/// The attribute makes one per job; what it does not say is as in
-/// [`Policy::DEFAULT`].
+/// The attribute creates one per job; arguments that it omits have the values
+/// of [`Policy::DEFAULT`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
     /// The queue that its messages go to; `None`: the configured default.
     pub queue: Option<&'static str>,
-    /// The priority of a message that does not say.
+    /// The priority of messages that set none.
     pub priority: Priority,
-    /// How many runs a message gets before it is buried; 1: no retry.
+    /// How many runs a message gets before it is buried; 1 means no retry.
     pub max_attempts: u32,
-    /// How long to wait between them.
+    /// How long to wait between runs.
     pub backoff: Backoff,
-    /// Time to run: how long a worker that shows no sign of life keeps a
-    /// message. A living worker renews it, so a job may run longer.
+    /// Time to run: how long a worker keeps a message without a sign of life. A
+    /// live worker renews it, so a job may run longer.
     pub ttr: Duration,
-    /// How long one run may take; `None`: as long as it likes.
+    /// How long one run may take; `None` means no limit.
     pub timeout: Option<Duration>,
-    /// For how long a message keeps its unique key, if the job has one.
+    /// How long a message keeps its unique key, if the job has one.
     pub unique_for: UniqueFor,
-    /// What becomes of a message whose unique key is taken.
+    /// What happens to a message whose unique key is taken.
     pub on_duplicate: OnDuplicate,
-    /// How often its jobs may start, over all workers; `None`: as often as they
-    /// like.
+    /// How often its jobs may start, across all workers; `None` means no limit.
     pub rate: Option<Rate>,
-    /// The same for the jobs of each key by itself.
+    /// Like `rate`, for each key separately.
     pub rate_by: Option<Rate>,
-    /// How many of its jobs may run at the same time, over all workers;
-    /// `None`: any number.
+    /// How many of its jobs may run at the same time, across all workers;
+    /// `None` means no limit.
     pub limit: Option<u32>,
-    /// The same for the jobs of each key by itself.
+    /// Like `limit`, for each key separately.
     pub limit_by: Option<u32>,
 }
 
@@ -66,84 +65,84 @@ impl Policy {
         limit_by: None,
     };
 
-    /// With this queue.
+    /// Sets the queue.
     #[must_use]
     pub const fn queue(mut self, queue: &'static str) -> Self {
         self.queue = Some(queue);
         self
     }
 
-    /// With this priority.
+    /// Sets the priority.
     #[must_use]
     pub const fn priority(mut self, priority: u32) -> Self {
         self.priority = Priority::new(priority);
         self
     }
 
-    /// With so many runs at most.
+    /// Sets the maximum number of runs.
     #[must_use]
     pub const fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts;
         self
     }
 
-    /// With this backoff.
+    /// Sets the backoff.
     #[must_use]
     pub const fn backoff(mut self, first: Duration, most: Duration) -> Self {
         self.backoff = Backoff { first, most };
         self
     }
 
-    /// With this time to run.
+    /// Sets the time to run.
     #[must_use]
     pub const fn ttr(mut self, ttr: Duration) -> Self {
         self.ttr = ttr;
         self
     }
 
-    /// With this timeout.
+    /// Sets the timeout.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// With unique keys that are kept for this long.
+    /// Sets how long unique keys are kept.
     #[must_use]
     pub const fn unique_for(mut self, unique_for: UniqueFor) -> Self {
         self.unique_for = unique_for;
         self
     }
 
-    /// With this done to a message whose unique key is taken.
+    /// Sets what happens to a message whose unique key is taken.
     #[must_use]
     pub const fn on_duplicate(mut self, on_duplicate: OnDuplicate) -> Self {
         self.on_duplicate = on_duplicate;
         self
     }
 
-    /// With at most this many starts in such a time, over all workers.
+    /// Limits the starts in any such period, across all workers.
     #[must_use]
     pub const fn rate(mut self, starts: u32, period: Duration) -> Self {
         self.rate = Some(Rate::new(starts, period));
         self
     }
 
-    /// The same for the jobs of each key by itself.
+    /// Like [`rate`](Self::rate), for each key separately.
     #[must_use]
     pub const fn rate_by(mut self, starts: u32, period: Duration) -> Self {
         self.rate_by = Some(Rate::new(starts, period));
         self
     }
 
-    /// With at most this many running at the same time, over all workers.
+    /// Limits how many run at the same time, across all workers.
     #[must_use]
     pub const fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// The same for the jobs of each key by itself.
+    /// Like [`limit`](Self::limit), for each key separately.
     #[must_use]
     pub const fn limit_by(mut self, limit: u32) -> Self {
         self.limit_by = Some(limit);
@@ -157,22 +156,21 @@ impl Default for Policy {
     }
 }
 
-/// The pause before the next attempt: `first`, doubled each time up to
-/// `most`, with jitter, so that jobs that failed together do not come back
-/// together.
+/// The delay before the next attempt: `first`, doubled each time up to `most`,
+/// with jitter, so that jobs that failed together do not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backoff {
-    /// The shortest pause.
+    /// The shortest delay.
     pub first: Duration,
-    /// The longest.
+    /// The longest delay.
     pub most: Duration,
 }
 
 impl Backoff {
-    /// The pause after the run number `attempt` (from 1) failed; `jitter`
-    /// from 0 to 1 places it between the doubled pause and half as much more,
-    /// and never outside of `first` and `most`.
+    /// Returns the delay after run number `attempt` (from 1) failed. `jitter`
+    /// from 0 to 1 places it between the doubled delay and half as much more,
+    /// always within `first` and `most`.
     #[must_use]
     pub fn delay(&self, attempt: u32, jitter: f64) -> Duration {
         let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -189,7 +187,7 @@ impl Backoff {
 impl std::str::FromStr for Backoff {
     type Err = String;
 
-    /// Reads `1s..1h`, or `5s` for a pause that does not grow.
+    /// Reads `1s..1h`, or `5s` for a delay that does not grow.
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = |text: &str| humantime::parse_duration(text.trim()).map_err(|error| error.to_string());
         let (first, most) = text.split_once("..").unwrap_or((text, text));
@@ -204,7 +202,7 @@ impl std::str::FromStr for Backoff {
     }
 }
 
-/// As the attribute takes it: `1s..1h`.
+/// Writes the form of the attribute: `1s..1h`.
 impl fmt::Display for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..{}", humantime::format_duration(self.first), humantime::format_duration(self.most))

@@ -1,4 +1,4 @@
-//! State: what handlers share, given once when the worker is set up.
+//! State that handlers share, provided once when the worker is set up.
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use crate::guard;
 
-/// A parameter of a handler that brings what all jobs of a worker share: a
-/// pool of connections, a client, a setting. Found by its type.
+/// A handler parameter for a value that all jobs of a worker share, such as a
+/// connection pool, a client or a setting. It is found by its type.
 ///
-/// It is given in the `setup` of [`main!`](crate::main!), or with
-/// [`Worker::state`](crate::worker::Worker::state). A worker does not start
-/// while a handler needs a state that nobody gave.
+/// Provide it in the `setup` of [`main!`](crate::main!), or with
+/// [`Worker::state`](crate::worker::Worker::state). A worker does not start if
+/// any is missing.
 ///
 /// ```
 /// use pulpo::State;
@@ -35,7 +35,7 @@ use crate::guard;
 pub struct State<T: ?Sized>(Arc<T>);
 
 impl<T> State<T> {
-    /// Makes a state by hand, to call a handler in a test.
+    /// Creates a state directly, to call a handler in a test.
     pub fn new(value: T) -> Self {
         Self(Arc::new(value))
     }
@@ -49,7 +49,7 @@ impl<T: ?Sized> Deref for State<T> {
     }
 }
 
-/// The same value, not a copy of it.
+/// Clones the reference; the value is shared.
 impl<T: ?Sized> Clone for State<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())

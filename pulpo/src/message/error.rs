@@ -20,35 +20,35 @@ pub enum MessageError {
     #[error("expected a message of the job `{expected}`, got one of `{got}`")]
     #[non_exhaustive]
     OtherJob {
-        /// The job that the body type belongs to.
+        /// The job of the body type.
         expected: &'static str,
         /// The request type of the message.
         got: String,
     },
-    /// Something in the header cannot be read.
+    /// A value in the header cannot be read.
     #[error("{path}: {source}")]
     #[non_exhaustive]
     Header {
-        /// Where, for instance `header.delay`.
+        /// The path of the value, such as `header.delay`.
         path: String,
-        /// What is wrong there.
+        /// What is wrong with it.
         source: serde_json::Error,
     },
     /// The body does not fit the type of its handler.
     #[error("{path}: {source}")]
     #[non_exhaustive]
     Body {
-        /// The field, for instance `body.items[3].price`.
+        /// The path of the field, such as `body.items[3].price`.
         path: String,
-        /// What is wrong there.
+        /// What is wrong with it.
         source: serde_json::Error,
     },
 }
 
 impl MessageError {
-    /// The same without what the body says, for places that others read than
-    /// those who may see it: serde's errors quote values. What is left of an
-    /// error in a body is the path, with the names of its fields.
+    /// Returns the error without content of the body, for readers who may not
+    /// see it: serde's errors quote values. An error in a body is reduced to
+    /// the path, with the names of its fields.
     pub(crate) fn without_values(&self) -> String {
         match self {
             Self::Body { path, source } => format!(

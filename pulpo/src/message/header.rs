@@ -1,4 +1,4 @@
-//! The header: what routing and flow control read, and what producers add.
+//! The header: routing, flow control, and the producer's own keys.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +17,7 @@ use super::{When, time};
 use crate::keys::{OnDuplicate, Unique, UniqueFor};
 use crate::shape::ShapeId;
 
-/// What a message says beside its body.
+/// The header of a message: everything beside its body.
 ///
 /// ```
 /// let message = pulpo::Message::<serde_json::Value>::from_json(
@@ -36,13 +36,13 @@ pub struct Header {
     pub(crate) delay: Option<When>,
     pub(crate) expiration: Option<When>,
     pub(crate) attempts: u32,
-    /// What makes it unique, as it is written.
+    /// The unique key and its options, as written.
     pub(crate) unique: WrittenUnique,
-    /// The form of the body that its producer had; `None`: it does not say.
+    /// The shape of the body at its producer; `None` if not given.
     pub(crate) shape: Option<ShapeId>,
-    /// Which row of an outbox it was, if it was one.
+    /// The row of an outbox that it came from, if any.
     pub(crate) outbox_id: Option<String>,
-    /// Of which occurrence of its schedule the message is.
+    /// The occurrence of its schedule that the message is for.
     pub(crate) scheduled_for: Option<DateTime<Utc>>,
     /// Whether pulpo put the body into `{"payload": …}`; `None`: nobody says.
     /// Only for reading: what is written follows from the body.
@@ -67,71 +67,72 @@ impl Header {
         "body_wrapped",
     ];
 
-    /// Which job is asked for.
+    /// Returns the name of the job.
     #[must_use]
     pub fn request_type(&self) -> &str {
         &self.request_type
     }
 
-    /// How urgent: the default where the message does not say.
+    /// Returns the priority; the default if the message sets none.
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.priority.unwrap_or_default()
     }
 
-    /// The time before which the job does not start, if there is one. `None`
-    /// also for a delay by duration that has not been published yet.
+    /// Returns the time before which the job does not start, if any. `None`
+    /// also for a relative delay that has not been published yet.
     #[must_use]
     pub fn delay(&self) -> Option<DateTime<Utc>> {
         absolute(self.delay)
     }
 
-    /// The time after which the job does not start, if there is one. `None`
-    /// also for one by duration that has not been published yet.
+    /// Returns the time after which the job does not start, if any. `None` also
+    /// for a relative expiration that has not been published yet.
     #[must_use]
     pub fn expiration(&self) -> Option<DateTime<Utc>> {
         absolute(self.expiration)
     }
 
-    /// Its unique key, if it has one: that of its job, or what its producer
-    /// wrote.
+    /// Returns its unique key, if any: the one of its job, or the one that its
+    /// producer wrote.
     #[must_use]
     pub fn unique_key(&self) -> Option<&str> {
         self.unique.key.as_deref()
     }
 
-    /// How many runs of the job have failed so far.
+    /// Returns how many runs of the job have failed so far.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The time that the message is for, if its job runs by a schedule and
-    /// nobody published it.
+    /// Returns the time that a scheduled message is for; `None` if it was
+    /// published in another way.
     #[must_use]
     pub fn scheduled_for(&self) -> Option<DateTime<Utc>> {
         self.scheduled_for
     }
 
-    /// A header that the producer added; the last one, if it is repeated.
+    /// Returns a header that the producer added; if it is repeated, the last
+    /// one.
     ///
-    /// A message hands on what is written there to the last digit. A `Value`
-    /// cannot hold all of that: an integer beyond 64 bits comes as a float
-    /// here, and `1e400` as a string.
+    /// A message passes its headers on unchanged, to the last digit. A `Value`
+    /// cannot hold all of that: here an integer beyond 64 bits becomes a float,
+    /// and `1e400` a string.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.extra.get(key)
     }
 
-    /// The trace that the message belongs to, if its producer has said one in
-    /// the form of W3C's Trace Context.
+    /// Returns the trace that the message belongs to, if its producer set one
+    /// in the form of W3C's Trace Context.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
         self.get(TRACEPARENT)?.as_str().filter(|text| is_traceparent(text))
     }
 
-    /// Takes over the trace of the job that this message follows from, unless
-    /// it has one of its own.
+    /// Inherits the trace of the job that published this message, unless it has
+    /// its own.
     pub(crate) fn follow(&mut self, before: &Self) {
         if self.extra.contains(TRACEPARENT) || before.traceparent().is_none() {
             return;
@@ -143,15 +144,15 @@ impl Header {
         }
     }
 
-    /// Which row of an [outbox](crate::outbox) the message was, if it was one:
-    /// the same each time that the row is moved, should that happen twice.
+    /// Returns the row of an [outbox](crate::outbox) that the message came
+    /// from, if any. It stays the same if the row is moved twice.
     #[must_use]
     pub fn outbox_id(&self) -> Option<&str> {
         self.outbox_id.as_deref()
     }
 
-    /// All headers that the producer added, in the order in which they are
-    /// written.
+    /// Iterates over the headers that the producer added, in the order in which
+    /// they are written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.extra.iter()
     }

@@ -1,4 +1,4 @@
-//! What a queue calls a message.
+//! The id of a message in its queue.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,13 +8,14 @@ use serde_json::value::RawValue;
 
 use super::raw::{number, text};
 
-/// What a queue calls a message: unique within that queue, set on enqueue.
+/// The id of a message in its queue: unique within that queue, assigned when it
+/// is enqueued.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct MessageId(Cow<'static, str>);
 
 impl MessageId {
-    /// The id as text, the form that the command line takes.
+    /// Returns the id as text, the form that the command line takes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

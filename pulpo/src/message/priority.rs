@@ -1,4 +1,4 @@
-//! How urgent a message is.
+//! The priority of a message.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::raw::{number, text};
 use crate::report::limited;
 
-/// How urgent a message is: 0 first, 4294967295 last, 65536 by default.
+/// The priority of a message: 0 first, 4294967295 last, 65536 by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Priority(u32);
@@ -16,18 +16,18 @@ pub struct Priority(u32);
 impl Priority {
     /// 0: before all others.
     pub const MOST_URGENT: Self = Self(0);
-    /// 65536: what a message has that says nothing else.
+    /// 65536: the priority of messages that set none.
     pub const DEFAULT: Self = Self(65_536);
     /// 4294967295: after all others.
     pub const LEAST_URGENT: Self = Self(u32::MAX);
 
-    /// This priority.
+    /// Creates a priority.
     #[must_use]
     pub const fn new(priority: u32) -> Self {
         Self(priority)
     }
 
-    /// As a number.
+    /// Returns the priority as a number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0

@@ -1,50 +1,51 @@
-//! What a configuration changes for one handler.
+//! Configuration of one handler.
 
 use std::time::Duration;
 
 use super::{Backoff, Policy, Rate};
 use crate::message::Priority;
 
-/// What a configuration changes in the way that one handler's jobs are run:
-/// the table `[handlers.NAME]`. What is `None` stays as the attribute says.
+/// The configuration of one handler, from the table `[handlers.NAME]`. `None`
+/// leaves the value of the attribute.
 ///
-/// The queue is not among it: whoever publishes without this configuration
-/// would put jobs where no worker looks any more.
+/// The queue cannot be configured: a producer without this configuration would
+/// put jobs where no worker looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandlerOptions {
-    /// In place of the policy's, for messages that are published with this
+    /// Overrides the policy, for messages that are published with this
     /// configuration.
     pub priority: Option<Priority>,
-    /// In place of the policy's.
+    /// Overrides the policy.
     pub max_attempts: Option<u32>,
-    /// In place of the policy's.
+    /// Overrides the policy.
     pub backoff: Option<Backoff>,
-    /// In place of the policy's, for messages that are published with this
-    /// configuration: a lease's length travels with the message.
+    /// Overrides the policy, for messages that are published with this
+    /// configuration: the length of a lease travels with the message.
     pub ttr: Option<Duration>,
-    /// In place of the policy's; `Some(None)`: no timeout.
+    /// Overrides the policy; `Some(None)` means no timeout.
     pub timeout: Option<Option<Duration>>,
     /// How many messages a batch handler takes at most.
     pub batch: Option<usize>,
-    /// How long a batch handler waits for more.
+    /// How long a batch handler waits for more messages.
     pub linger: Option<Duration>,
     /// How many of its jobs a worker runs at the same time, however many lanes
-    /// it has; a batch is one.
+    /// it has; a batch counts as one.
     pub concurrency: Option<usize>,
-    /// `Some(false)`: its schedule is off in this worker, `cron = "off"`. Others
-    /// may publish its occurrences, and this one still does its jobs.
+    /// `Some(false)` turns its schedule off in this worker, as `cron = "off"`
+    /// does. Other workers may publish its occurrences, and this one still runs
+    /// its jobs.
     pub schedule: Option<bool>,
-    /// In place of the policy's.
+    /// Overrides the policy.
     pub rate: Option<Rate>,
-    /// In place of the policy's.
+    /// Overrides the policy.
     pub limit: Option<u32>,
-    /// Where the first of it is written, for errors: `pulpo.toml:7`.
+    /// Where it is first set, for errors: `pulpo.toml:7`.
     pub origin: String,
 }
 
 impl HandlerOptions {
-    /// The policy with what is changed in it.
+    /// Returns the policy with these changes.
     #[must_use]
     pub fn apply(&self, policy: &Policy) -> Policy {
         Policy {

@@ -4,21 +4,21 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// At most this many starts in any such time: `10/1s`. Nothing is saved up.
+/// A limit on starts in any period: `10/1s`. Unused starts are not saved up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rate {
     /// How many jobs may start; at least one.
     pub starts: u32,
-    /// Within any time of this length; longer than zero.
+    /// The period; longer than zero.
     pub period: Duration,
 }
 
 impl Rate {
-    /// At most `starts` in any `period`.
+    /// Allows at most `starts` in any `period`.
     ///
     /// # Panics
-    /// If there can be none: of zero starts, or in no time.
+    /// If `starts` or `period` is zero.
     #[must_use]
     pub const fn new(starts: u32, period: Duration) -> Self {
         assert!(starts > 0 && !period.is_zero(), "expected a rate of at least one start in a time longer than zero");
@@ -42,7 +42,7 @@ impl FromStr for Rate {
     }
 }
 
-/// As the attribute takes it: `10/1s`.
+/// Writes the form of the attribute: `10/1s`.
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.starts, humantime::format_duration(self.period))
