@@ -2,13 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use pulpo::Pulpo;
 use pulpo::clock::SystemClock;
 use pulpo::queue::file::FileQueue;
 use pulpo::worker::WorkerOptions;
+use pulpo_bench::{Email, RUNS};
 
-use crate::measure::{BATCH, Effort, Row, Target, median};
+use crate::measure::{BATCH, Effort, PRODUCERS, Row, Target, median};
 use crate::{sqlite, work};
 
 pub(crate) const ROWS: &[crate::Group] = &[
@@ -16,6 +19,9 @@ pub(crate) const ROWS: &[crate::Group] = &[
     ("file drain", drain),
     ("file publish-while-draining", publish_while_draining),
     ("file backlog", backlog),
+    ("file async", publish_async),
+    ("file long-queue", long_queue),
+    ("file large-body", large_body),
 ];
 
 pub(crate) fn open(folder: &Path, lanes: usize) -> Pulpo {
@@ -60,6 +66,7 @@ fn drain(effort: &Effort) -> Vec<Row> {
     vec![
         Row::rates("file: drain with 1 lane", of, &one).target(Target::AtLeast(10_000.0)),
         Row::rates("file: drain with 8 lanes", of, &eight).target(Target::Ratio(0.4)),
+        Row::rates("file: drain with 8 lanes", "pulpo, 1 lane", &(eight.0, one.0)).target(Target::Ratio(1.0)),
     ]
 }
 
@@ -113,4 +120,77 @@ fn backlog(effort: &Effort) -> Vec<Row> {
         rows.push(row.target(Target::Ratio(0.8)));
     }
     rows
+}
+
+/// From async code, by as many threads as there are cores.
+fn publish_async(effort: &Effort) -> Vec<Row> {
+    let (time, place) = (effort.publish(), || effort.place());
+    let one = effort.against(
+        || work::publish_async(&open(place().path(), 1), 1, time),
+        || work::publish_one(&open(place().path(), 1), time),
+    );
+    let eight = effort.against(
+        || work::publish_async(&open(place().path(), 1), PRODUCERS, time),
+        || work::publish_many(&open(place().path(), 1), time),
+    );
+    vec![
+        Row::rates("file: publish_async one by one", "pulpo, publish", &one).target(Target::Ratio(0.9)),
+        Row::rates("file: publish_async from 8 tasks", "pulpo, publish by 8 threads", &eight)
+            .target(Target::Ratio(0.9)),
+    ]
+}
+
+/// What a long queue costs those who look at it, and those who publish when
+/// all of it falls due at once.
+fn long_queue(effort: &Effort) -> Vec<Row> {
+    let size = if effort.quick { 100_000 } else { 1_000_000 };
+    let place = effort.place();
+    let queue = open(place.path(), 8);
+    let due = Utc::now() + Duration::from_secs(if effort.quick { 5 } else { 40 });
+    work::fill_delayed(&queue, size, due);
+    let looks: Vec<_> = (0..effort.rounds)
+        .map(|_| {
+            let started = Instant::now();
+            queue.queue().stats().expect("stats");
+            started.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    while Utc::now() < due {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    RUNS.expect(u64::MAX, false);
+    let working = work::Working::start(&queue);
+    let longest = work::longest_publication(&queue, size..size + 2000);
+    working.stop();
+    let due_at_once = format!("file: the longest of 2000 publications while {size} fall due");
+    vec![
+        Row::new(format!("file: stats, {size} waiting"), "ms", median(&looks)).target(Target::Below(10.0)),
+        Row::new(due_at_once, "ms", longest.as_secs_f64() * 1e3).target(Target::Below(100.0)),
+    ]
+}
+
+/// What a job with a body of a million bytes has written when it is done, of
+/// all files of the queue.
+fn large_body(effort: &Effort) -> Vec<Row> {
+    const SIZE: usize = 1_000_000;
+    const JOBS: u64 = 50;
+    let place = effort.place();
+    let queue = open(place.path(), 1);
+    RUNS.expect(JOBS, false);
+    let before = written();
+    for number in 0..JOBS {
+        queue.publish(Email::of_size(number, SIZE)).expect("published");
+    }
+    let working = work::Working::start(&queue);
+    RUNS.wait();
+    working.stop();
+    let each = (written() - before) / JOBS as f64 / SIZE as f64;
+    vec![Row::new("file: bytes written for each of a body of 1 MB, published and done", "", each)]
+}
+
+/// How many bytes this process has handed to the system to write.
+fn written() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/io").expect("counters");
+    let line = text.lines().find_map(|line| line.strip_prefix("wchar: ")).expect("a counter");
+    line.parse().expect("a number")
 }

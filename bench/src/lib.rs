@@ -30,6 +30,12 @@ impl Email {
         Self { to: "someone@example.com".into(), subject: format!("job {number:016}"), body: TEXT.into() }
     }
 
+    /// The same with a longer text.
+    #[must_use]
+    pub fn of_size(number: u64, bytes: usize) -> Self {
+        Self { body: "x".repeat(bytes), ..Self::numbered(number) }
+    }
+
     /// Its number.
     ///
     /// # Panics

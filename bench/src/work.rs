@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use pulpo::clock::SystemClock;
 use pulpo::queue::QueueAdapter;
 use pulpo::worker::{Stopper, Summary, WorkerOptions};
-use pulpo::{Pulpo, worker::Worker};
+use pulpo::{Message, Pulpo, worker::Worker};
 use pulpo_bench::{Email, RUNS};
 
 use crate::measure::{BATCH, PRODUCERS};
@@ -80,6 +81,44 @@ pub(crate) fn publish_batches(pulpo: &Pulpo, time: Duration) -> f64 {
         n += BATCH;
     }
     n as f64 / started.elapsed().as_secs_f64()
+}
+
+/// From this number of tasks of an async runtime, each one after the other.
+pub(crate) fn publish_async(pulpo: &Pulpo, tasks: u64, time: Duration) -> f64 {
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
+    let (next, started) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let publish = |pulpo: Pulpo, next: Arc<AtomicU64>| async move {
+        while started.elapsed() < time {
+            let email = Email::numbered(next.fetch_add(1, Relaxed));
+            pulpo.publish_async(email).await.expect("published");
+        }
+    };
+    let all: Vec<_> = (0..tasks).map(|_| runtime.spawn(publish(pulpo.clone(), next.clone()))).collect();
+    runtime.block_on(async {
+        for task in all {
+            task.await.expect("no panic");
+        }
+    });
+    next.load(Relaxed) as f64 / started.elapsed().as_secs_f64()
+}
+
+/// The longest that one of these publications takes, one after the other.
+pub(crate) fn longest_publication(pulpo: &Pulpo, numbers: std::ops::Range<u64>) -> Duration {
+    let publish = |number| {
+        let started = Instant::now();
+        pulpo.publish(Email::numbered(number)).expect("published");
+        started.elapsed()
+    };
+    numbers.map(publish).max().unwrap_or_default()
+}
+
+/// Jobs for later, as fast as it goes.
+pub(crate) fn fill_delayed(pulpo: &Pulpo, count: u64, due: DateTime<Utc>) {
+    for first in (0..count).step_by(4096) {
+        let numbers = first..(first + 4096).min(count);
+        let messages = numbers.map(|number| Message::new(Email::numbered(number)).delay(due));
+        pulpo.publish_all(messages).expect("published");
+    }
 }
 
 /// These jobs, as fast as it goes.
