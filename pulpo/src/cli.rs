@@ -67,10 +67,10 @@ Examples:
   work --concurrency 8   work with 8 lanes until stopped
   publish send_email --body '{\"to\": \"a@b.c\"}'
                          publish one job
-  list --state buried    what failed for good, and why
-  kick 42                try it again
+  list --state buried    show what failed for good, and why
+  kick 42                requeue it
 
-The queue is file:./pulpo-data, or what pulpo.toml or PULPO_QUEUE says.")]
+The queue is file:./pulpo-data unless pulpo.toml or PULPO_QUEUE names another.")]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -81,16 +81,16 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Common {
-    /// The configuration file, TOML or JSON [default: pulpo.toml, if it is there]
+    /// Configuration file, TOML or JSON [default: pulpo.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Sets a key of the configuration, before file and environment
+    /// Set a configuration key, overriding file and environment
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
-    /// What to log: error, warn, info, debug or trace [default: info for work, else warn; RUST_LOG goes before]
+    /// Log level: error, warn, info, debug or trace [default: info for work, else warn; RUST_LOG overrides it]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<tracing::Level>,
-    /// How the lines of the log look: auto, pretty, plain or json [default: auto, which is pretty on a terminal]
+    /// Log format: auto, pretty, plain or json [default: auto, which is pretty on a terminal]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }
@@ -104,75 +104,74 @@ fn setting(text: &str) -> Result<(String, String), String> {
 enum Command {
     /// Take messages and run their handlers, until stopped (the default)
     Work(WorkArguments),
-    /// Publish jobs, their bodies checked against the type of their handler
+    /// Publish jobs, after checking each body against the type of its handler
     Publish(publish::PublishArguments),
-    /// List the messages in the queue, the newest first
+    /// List the messages in the queue, newest first
     List(list::ListArguments),
     /// Show messages: state, history, header, body, last error
     Peek(peek::PeekArguments),
-    /// Delete messages that nobody works on
+    /// Delete messages that no worker is running
     Delete(change::DeleteArguments),
-    /// Make buried messages ready again, with all attempts before them
+    /// Requeue buried messages with a fresh set of attempts
     Kick(change::KickArguments),
     /// Delete all messages of a queue
     Purge(change::PurgeArguments),
-    /// Hand out nothing of a queue, for a time or until it is resumed
+    /// Pause a queue, for a time or until it is resumed
     Pause(queues::PauseArguments),
-    /// Hand out the messages of a paused queue again
+    /// Resume a paused queue
     Resume(queues::ResumeArguments),
-    /// List what runs by a schedule; run, pause or resume it
+    /// List schedules; run, pause or resume them
     Schedule(schedule::ScheduleArguments),
     /// Count the messages by queue, request type and state
     Stats(stats::StatsArguments),
     /// Move jobs from the outboxes of your databases to the queue, until stopped
     Relay(relay::RelayArguments),
-    /// Show what waits in the outboxes, or the SQL that makes one
+    /// Show what waits in the outboxes, or the SQL that creates one
     Outbox(outbox::OutboxArguments),
-    /// Serve a page to look at the queue, and to act on it
+    /// Serve a web page that shows the queue and acts on it
     Dashboard(dashboard::DashboardArguments),
     /// Move everything from this queue to another one
     Move(transfer::MoveArguments),
-    /// Copy the embedded queue into a file, while it is used
+    /// Copy the embedded queue into a file while it is in use
     Backup(queues::BackupArguments),
-    /// Bring the tables of a queue in a database to this program's version
+    /// Migrate the tables of a queue in a database to this program's version
     Migrate(queues::MigrateArguments),
     /// List the handlers of this program
     #[command(after_help = "\
 Examples:
   handlers   types, queues, policies, and where they are defined
   handlers --json | jq '.[].request_type'
-             the request types alone
+             only the request types
   handlers --schema
-             what their bodies read, path by path")]
+             the JSON that their bodies read, path by path")]
     Handlers {
-        /// What the bodies of its jobs read, as `check --update` writes it
+        /// Show what the bodies of its jobs read, as `check --update` writes it
         #[arg(long)]
         schema: bool,
         #[command(flatten)]
         format: Format,
     },
-    /// Check that this program can do its jobs: handlers, states, policies
+    /// Check that this program can run its jobs: handlers, states, policies
     #[command(after_help = "\
 Examples:
-  check          in continuous integration: exits 1 and says what is wrong,
-                 with file and line
-  check --json   for a program
+  check          for CI: exits 1 and says what is wrong, with file and line
+  check --json   for programs
   check --update jobs.snapshot
-                 writes what the bodies of the jobs read, to be kept beside
-                 the source
+                 records what the bodies of the jobs read, to be committed
+                 with the source
   check --against jobs.snapshot
-                 exits 1 if messages of the version that wrote it could not
-                 be read any more, and says which and why
+                 exits 1 if this program could not read messages of the
+                 version that wrote it, and says which and why
   check --queue  decodes every waiting message with this program, and changes
                  nothing
 
-It runs the `setup` of the program. Without --queue it changes and decodes nothing that waits.")]
+It runs the `setup` of the program. Without --queue it reads no messages.")]
     Check(check::CheckArguments),
-    /// Show the configuration that holds, and where each value comes from
+    /// Show the effective configuration, and where each value comes from
     #[command(after_help = "\
 Examples:
-  config                       all keys, their values, and who has set them
-  config --set concurrency=8   what a flag would change
+  config                       every key's value and where it came from
+  config --set concurrency=8   the effect of a flag
   config --json | jq -r '.[] | select(.from != \"default\") | .key'
 
 Passwords are shown as ***.")]
@@ -180,9 +179,9 @@ Passwords are shown as ***.")]
         #[command(flatten)]
         format: Format,
     },
-    /// Show what waits in the spool while no server takes it, and send it
+    /// Show what waits in the spool while no server is available, and send it
     Spool(spool::SpoolArguments),
-    /// Write completions for a shell: bash, zsh, fish and others
+    /// Print completions for a shell: bash, zsh, fish and others
     #[command(after_help = "\
 Examples:
   my-worker completions bash > my-worker.bash
@@ -192,7 +191,7 @@ Examples:
   my-worker completions fish > my-worker.fish
       for ~/.config/fish/completions
 
-They know the request types and queues of this program; write them again when these change.")]
+They include the request types and queues of this program; regenerate them when these change.")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -201,7 +200,7 @@ They know the request types and queues of this program; write them again when th
 
 #[derive(Clone, Copy, Debug, Args)]
 struct Format {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -209,22 +208,22 @@ struct Format {
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Examples:
-  work                           run all handlers of this program, until Ctrl-C
+  work                           run all handlers of this program until Ctrl-C
   work --concurrency 8           8 jobs at the same time
   work --queues mail,default     only these queues
   work --set shutdown_after_number_of_empty_iterations=1
                                  until nothing is ready")]
 struct WorkArguments {
-    /// How many lanes: jobs at the same time
+    /// Number of lanes: jobs at the same time
     #[arg(long, value_name = "N")]
     concurrency: Option<usize>,
-    /// The queues to work, with commas [default: those of the handlers]
+    /// Queues to work, separated by commas [default: those of the handlers]
     #[arg(long, value_name = "NAMES")]
     queues: Option<String>,
-    /// Where to serve the dashboard, /metrics, /healthz and /readyz: needs the feature `http` [default: nowhere]
+    /// Address for the dashboard, /metrics, /healthz and /readyz: needs the feature `http` [default: none]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<std::net::SocketAddr>,
-    /// Lets visitors of the dashboard retry and delete jobs, and pause queues
+    /// Let visitors of the dashboard retry and delete jobs, and pause queues
     #[arg(long)]
     allow_changes: bool,
 }

@@ -37,10 +37,10 @@ const FREE: [MessageState; 3] = [MessageState::Ready, MessageState::Delayed, Mes
 /// How sure somebody is.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Sure {
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
-    /// Say how many messages are meant, and do nothing
+    /// Print how many messages match, and do nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -50,31 +50,31 @@ pub(super) struct Sure {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  kick 42 43                    try these two again
-  kick --reason 'connection'    those that failed for want of a connection
-  kick --queue mail --limit 1   one of them, to see whether it works now
-  kick --newer 1d               what was buried in the last day
-  kick --all --dry-run          how many are buried
+  kick 42 43                    requeue these two
+  kick --reason 'connection'    those that failed for lack of a connection
+  kick --queue mail --limit 1   one message, to see whether it works now
+  kick --newer 1d               those buried in the last day
+  kick --all --dry-run          count the buried messages
 
-On a terminal it says how many are meant and asks, unless ids are given. Elsewhere it does not ask: what is kicked is \
-only tried again. --older and --newer go by when the messages were buried.")]
+On a terminal, kick shows how many messages match and asks for confirmation, unless you pass ids. Elsewhere it does not \
+ask, since it only requeues them. --older and --newer use the time when the messages were buried.")]
 pub(super) struct KickArguments {
-    /// The messages with these ids, as `list` shows them
+    /// Message ids, as `list` shows them
     #[arg(value_name = "ID")]
     ids: Vec<MessageId>,
-    /// All that are buried
+    /// All buried messages
     #[arg(
         long,
         conflicts_with_all =
             ["ids", "queue", "request_type", "older", "newer", "published_before", "published_after", "reason"]
     )]
     all: bool,
-    /// Only those in this queue
+    /// Only messages in this queue
     #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
     filters: FilterArgs,
-    /// Maximum number to touch, the newest ones
+    /// Maximum number of messages, newest first
     #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
     limit: Option<usize>,
     #[command(flatten)]
@@ -85,27 +85,27 @@ pub(super) struct KickArguments {
 #[command(after_help = "\
 Examples:
   delete 42 43                         these two
-  delete --state buried --older 30d    what has been buried for a month
+  delete --state buried --older 30d    those buried for a month
   delete --reason 'no recipient' --dry-run
-                                       how many have failed for this reason
+                                       count those that failed for this reason
   delete --published-before 2026-11-01T00:00:00Z
-                                       what was published earlier
+                                       those published earlier
 
-It says how many are meant and asks, unless ids are given. Where it cannot ask, it needs --yes. What a worker has \
-stays. --older and --newer go by when a message came into its state.")]
+delete shows how many messages match and asks for confirmation, unless you pass ids. Without a terminal it needs --yes. \
+It leaves messages that a worker is running. --older and --newer use the time when a message entered its state.")]
 pub(super) struct DeleteArguments {
-    /// The messages with these ids, as `publish` and `list` show them
+    /// Message ids, as `publish` and `list` show them
     #[arg(value_name = "ID")]
     ids: Vec<MessageId>,
-    /// Only those that are ready, delayed or buried; several with commas
+    /// Only messages in these states: ready, delayed or buried, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free, conflicts_with = "ids")]
     state: Vec<MessageState>,
-    /// Only those in this queue
+    /// Only messages in this queue
     #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
     filters: FilterArgs,
-    /// Maximum number to touch, the newest ones
+    /// Maximum number of messages, newest first
     #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
     limit: Option<usize>,
     #[command(flatten)]
@@ -116,11 +116,11 @@ pub(super) struct DeleteArguments {
 #[command(after_help = "\
 Examples:
   purge mail                  all messages of the queue
-  purge mail --state buried   those that have failed for good
+  purge mail --state buried   those that failed for good
   purge --all --yes           all messages of all queues
 
-It says how many are meant and asks. Where it cannot ask, it needs --yes. What a worker has stays. --older and --newer \
-go by when a message came into its state.")]
+purge shows how many messages match and asks for confirmation. Without a terminal it needs --yes. It leaves messages \
+that a worker is running. --older and --newer use the time when a message entered its state.")]
 pub(super) struct PurgeArguments {
     /// The queue to empty
     #[arg(required_unless_present = "all", value_parser = NonEmptyStringValueParser::new())]
@@ -128,7 +128,7 @@ pub(super) struct PurgeArguments {
     /// All queues
     #[arg(long, conflicts_with = "queue")]
     all: bool,
-    /// Only those that are ready, delayed or buried; several with commas
+    /// Only messages in these states: ready, delayed or buried, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free)]
     state: Vec<MessageState>,
     #[command(flatten)]

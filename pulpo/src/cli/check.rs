@@ -21,13 +21,13 @@ mod waiting;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
-    /// Write what the bodies of the jobs read into this file
+    /// Record what the bodies of the jobs read in this file
     #[arg(long, value_name = "FILE", conflicts_with = "against")]
     update: Option<PathBuf>,
-    /// Compare with this file, which `--update` wrote: are messages of that version still read?
+    /// Check that this program still reads messages of the version that wrote this file with `--update`
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// A job or an alias that is gone on purpose; several times for several
+    /// Accept that this job or alias was removed (repeatable)
     #[arg(long, value_name = "NAME", requires = "against")]
     allow_removed: Vec<String>,
     /// Decode every waiting message with this program

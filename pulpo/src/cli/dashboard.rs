@@ -11,19 +11,19 @@ use crate::instance::Pulpo;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  dashboard                    look at the queue at http://127.0.0.1:8011/
-  dashboard --allow-changes    retry and delete jobs there, and pause queues
+  dashboard                    view the queue at http://127.0.0.1:8011/
+  dashboard --allow-changes    also retry and delete jobs, and pause queues
   dashboard --listen 0.0.0.0:8011
-                               for others too: needs `dashboard_token`
+                               for other machines: needs `dashboard_token`
 
-It works until Ctrl-C, and runs no jobs. A worker that listens serves the same: work --listen 127.0.0.1:9100. \
-PULPO_DASHBOARD_TOKEN asks visitors for a token, PULPO_DASHBOARD_HOSTS=jobs.example.com adds a name of the server, and \
-PULPO_DASHBOARD_BODIES=false hides what jobs are about.")]
+It runs until Ctrl-C and runs no jobs. A worker serves the same with work --listen 127.0.0.1:9100. With \
+PULPO_DASHBOARD_TOKEN, visitors need a token. PULPO_DASHBOARD_HOSTS=jobs.example.com adds a name of the server, and \
+PULPO_DASHBOARD_BODIES=false hides the bodies of messages.")]
 pub(super) struct DashboardArguments {
-    /// Where to serve it
+    /// Address to serve it at
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8011")]
     listen: SocketAddr,
-    /// Lets visitors retry and delete jobs, and pause queues
+    /// Let visitors retry and delete jobs, and pause queues
     #[arg(long)]
     allow_changes: bool,
 }

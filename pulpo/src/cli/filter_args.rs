@@ -13,22 +13,22 @@ use crate::queue::{Filter, MessageState};
 /// The filters that `list`, `kick`, `delete` and `purge` share.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct FilterArgs {
-    /// Only those of this request type
+    /// Only messages of this request type
     #[arg(long = "type", value_name = "T")]
     pub(super) request_type: Option<String>,
-    /// Only those in their state for longer: an age such as 1h, or since before a time
+    /// Only messages in their state for longer than an age such as 1h, or since before a time
     #[arg(long, value_name = "AGE", value_parser = past)]
     pub(super) older: Option<DateTime<Utc>>,
-    /// Only those in their state for less long: an age such as 10m, or since a time
+    /// Only messages in their state for less than an age such as 10m, or since a time
     #[arg(long, value_name = "AGE", value_parser = past)]
     pub(super) newer: Option<DateTime<Utc>>,
-    /// Only those published before a time such as 2026-11-23T09:00:00Z, or longer ago than an age
+    /// Only messages published before a time such as 2026-11-23T09:00:00Z, or longer ago than an age
     #[arg(long, value_name = "TIME", value_parser = past)]
     pub(super) published_before: Option<DateTime<Utc>>,
-    /// Only those published at a time or later, or within an age
+    /// Only messages published at a time or later, or within an age
     #[arg(long, value_name = "TIME", value_parser = past)]
     pub(super) published_after: Option<DateTime<Utc>>,
-    /// Only those with this text in their last error
+    /// Only messages with this text in their last error
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) reason: Option<String>,
 }

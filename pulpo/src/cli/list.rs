@@ -17,20 +17,20 @@ use crate::queue::{MessageState, StoredMessage, Survey};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  list --state buried                    what failed for good, the newest first
+  list --state buried                    those that failed for good, newest first
   list --state buried --reason timeout   those with this in their last error
-  list --queue mail --older 1h           what has waited in a queue for an hour
+  list --queue mail --older 1h           those in a queue for more than an hour
   list --after 4711                      the next page, after this message
   list --state ready,delayed --limit 0 --json | jq length
 
-SINCE and --older and --newer go by when a message came into its state: when it was last put back, when its delay ended, \
-when it was buried. --published-before and --published-after go by its publication. Reserved messages are those that a \
-worker has.")]
+SINCE, --older and --newer use the time when a message entered its state: when it was last put back, its delay ended, \
+or it was buried. --published-before and --published-after use the time of its publication. Reserved messages are \
+those that a worker has.")]
 pub(super) struct ListArguments {
-    /// Only those that are ready, delayed, reserved or buried; several with commas
+    /// Only messages in these states: ready, delayed, reserved or buried, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',')]
     state: Vec<MessageState>,
-    /// Only those in this queue
+    /// Only messages in this queue
     #[arg(long, value_name = "Q", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct ListArguments {
     /// Maximum number to show (0 = all)
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// Go on after this message, the last one of the page before
+    /// Continue after this message, the last one of the previous page
     #[arg(long, value_name = "ID")]
     after: Option<MessageId>,
     #[command(flatten)]

@@ -15,13 +15,13 @@ use crate::report::chain;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  outbox                    how many jobs wait in each database of the key `outbox`
+  outbox                    count the jobs that wait in each database of the key `outbox`
   outbox --sql sqlite       the definition of the table, for your migrations
   outbox --sql postgres | psql shop
 
-REFUSED is what the queue refuses for good: the log of the worker or of `relay` says why.")]
+REFUSED counts the jobs that the queue refuses for good: the log of the worker or of `relay` says why.")]
 pub(super) struct OutboxArguments {
-    /// Print the SQL that makes the table: sqlite or postgres
+    /// Print the SQL that creates the table: sqlite or postgres
     #[arg(long, value_name = "DIALECT")]
     sql: Option<Dialect>,
     #[command(flatten)]

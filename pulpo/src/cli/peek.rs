@@ -17,13 +17,13 @@ use crate::report::json::{self, Members};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  peek 42          all that is known of the message 42
-  peek 42 43       of both, one after the other
-  peek 42 --json   for a program; of several a list
+  peek 42          everything about message 42
+  peek 42 43       both, one after the other
+  peek 42 --json   for programs; a list for several ids
 
-A number is shown with all its digits, and a key as often as it is there.")]
+Numbers are shown with all their digits, and repeated keys as often as they occur.")]
 pub(super) struct PeekArguments {
-    /// Its id, as `publish` and `list` show it
+    /// Message ids, as `publish` and `list` show them
     #[arg(required = true, value_name = "ID")]
     ids: Vec<MessageId>,
     #[command(flatten)]

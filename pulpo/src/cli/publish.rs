@@ -37,20 +37,20 @@ Examples:
   publish send_email --body @email.json --delay 10m --priority 0
   echo '{\"to\": \"a@b.c\"}' | my-worker publish send_email --body -
   publish echo --payload 'hello world' --count 100 --header source=test
-  publish send_email --lines @emails.jsonl   a job for each line of the file
+  publish send_email --lines @emails.jsonl   one job per line of the file
   publish send_email --lines @emails.jsonl --from-line 3001
-                                             go on where it broke off
-  publish --messages @messages.jsonl         whole messages, as another program wrote them
+                                             continue where it broke off
+  publish --messages @messages.jsonl         whole messages from another program
 
-The body is checked before anything is queued: what does not fit the type of the handler is refused, with the field \
-that is wrong. Of --lines nothing is published if one of them is bad, unless --skip-bad is given. A publication of many \
-that breaks off, by a signal for instance, says how many are published and how to go on.")]
+Bodies are checked before anything is queued: one that does not fit the type of the handler is refused, with the field \
+that is wrong. If one of --lines is bad, nothing is published, unless you pass --skip-bad. If publishing many jobs is \
+interrupted, for example by a signal, it says how many are published and how to continue.")]
 pub(super) struct PublishArguments {
     /// The request type, as `handlers` shows it
     #[arg(required_unless_present = "messages")]
     request_type: Option<String>,
-    /// Whole messages, header and all, one on each line: of standard input, or
-    /// of a file
+    /// Whole messages including the header, one per line, from standard input or
+    /// a file
     #[arg(
         long,
         value_name = "-|@FILE",
@@ -64,31 +64,31 @@ pub(super) struct PublishArguments {
     /// The body: JSON, - for standard input, or @FILE
     #[arg(long, value_name = "JSON|-|@FILE")]
     body: Option<String>,
-    /// A text as the whole body: {"payload": TEXT}
+    /// A string as the whole body: {"payload": TEXT}
     #[arg(long, value_name = "TEXT", conflicts_with = "body")]
     payload: Option<String>,
-    /// A body on each line, as JSON: of standard input, or of a file
+    /// Bodies as JSON, one per line, from standard input or a file
     #[arg(long, value_name = "-|@FILE", conflicts_with_all = ["body", "payload", "count"], value_parser = lines)]
     lines: Option<String>,
-    /// Leave out lines that are bad
+    /// Skip bad lines
     #[arg(long, requires = "lines", conflicts_with_all = ["body", "payload", "count"])]
     skip_bad: bool,
-    /// Begin with this line of --lines, counted from 1
+    /// Start at this line of --lines, counted from 1
     #[arg(long, value_name = "N", requires = "lines", conflicts_with_all = ["body", "payload", "count"], value_parser = clap::value_parser!(u64).range(1..))]
     from_line: Option<u64>,
-    /// 0 is the most urgent, 4294967295 the least [default: the handler's]
+    /// Priority: 0 is the most urgent, 4294967295 the least [default: the handler's]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<i64>,
-    /// Not before: a duration such as 10m, or a time such as 2026-11-23T09:00:00Z
+    /// Earliest start: a duration such as 10m, or a time such as 2026-11-23T09:00:00Z
     #[arg(long, value_name = "D", value_parser = when)]
     delay: Option<When>,
-    /// Not after: a time, or a duration from now
+    /// Latest start: a time, or a duration from now
     #[arg(long, value_name = "T", value_parser = when)]
     expiration: Option<When>,
-    /// A header of your own; several by saying it again
+    /// A header of your own (repeatable)
     #[arg(long = "header", value_name = "KEY=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// How many of them to publish
+    /// Number of copies to publish
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     #[command(flatten)]

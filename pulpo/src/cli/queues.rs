@@ -20,16 +20,16 @@ use crate::queue::backend::Migration;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  pause mail        nothing of this queue is handed out until `resume mail`
-  pause mail 15m    ... or for a quarter of an hour
+  pause mail        hand out no messages of this queue until `resume mail`
+  pause mail 15m    the same, for a quarter of an hour
 
-Jobs that run go on to their end, and publishing goes on. `stats` shows what is paused. On the embedded queue a pause \
-outlives a restart; on beanstalkd it is over when the server is restarted.")]
+Running jobs finish, and publishing continues. `stats` shows what is paused. On the embedded queue a pause outlives a \
+restart; on beanstalkd it ends when the server restarts.")]
 pub(super) struct PauseArguments {
     /// The queue
     #[arg(index = 1, value_parser = NonEmptyStringValueParser::new())]
     queue: String,
-    /// For how long, such as 15m [default: until it is resumed]
+    /// How long, such as 15m [default: until it is resumed]
     #[arg(index = 2, value_name = "FOR", value_parser = time)]
     time: Option<Duration>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(super) struct PauseArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  resume mail    messages of this queue are handed out again, at once")]
+  resume mail    hand out messages of this queue again, at once")]
 pub(super) struct ResumeArguments {
     /// The queue
     #[arg(value_parser = NonEmptyStringValueParser::new())]
@@ -52,15 +52,15 @@ pub(super) struct ResumeArguments {
 #[command(after_help = "\
 Examples:
   backup /backups/pulpo-$(date +%F).db
-             a copy of the embedded queue, while workers go on
+             copy the embedded queue while workers run
 
-A worker on that copy:
+To run a worker on that copy:
   mkdir restored
   cp /backups/pulpo-2026-11-23.db restored/queue.db
   PULPO_QUEUE=file:restored my-worker
 
-The file must not be there yet. What a worker had when the copy was made is ready in it when its lease has ended, and \
-so runs again.")]
+The file must not exist yet. Messages that a worker had when the copy was made become ready in it when their leases \
+end, and so run again.")]
 pub(super) struct BackupArguments {
     /// The new file
     file: PathBuf,
@@ -123,11 +123,11 @@ pub(super) fn backup(pulpo: &Pulpo, arguments: &BackupArguments, out: &mut dyn W
 #[command(after_help = "\
 Examples:
   migrate           before a deploy, with `migrate = \"never\"` for the workers
-  migrate --print   for a person who may make tables
+  migrate --print   print the SQL, to run as a role that may create tables
 
-A queue in a folder or at a server that keeps no tables needs none: it says so.")]
+Other queues have no tables to migrate; the command says so.")]
 pub(super) struct MigrateArguments {
-    /// Only print the statements that make the tables in a database without a queue
+    /// Only print the statements that create the tables in an empty database
     #[arg(long)]
     print: bool,
 }

@@ -21,13 +21,13 @@ use crate::registry::Registry;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  relay                     until Ctrl-C, for each database of the key `outbox`
+  relay                     run until Ctrl-C, for each database in the key `outbox`
   relay --set outbox=sqlite:shop.db
-  relay --once              what is there now
+  relay --once              move the jobs that are there now
 
-A worker with the key `outbox` does the same beside its jobs; any number of them may run at once.")]
+A worker with the key `outbox` does the same beside its jobs. Any number of both may run at once.")]
 pub(super) struct RelayArguments {
-    /// Move what is there, and end
+    /// Move the jobs that are there, then exit
     #[arg(long)]
     once: bool,
     #[command(flatten)]

@@ -20,13 +20,13 @@ use crate::worker::scheduled;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  schedule                  what runs unasked: next, last, state
+  schedule                  list schedules: next, last, state
   schedule run report       publish the job of `report` now
-  schedule pause report     publish none until `schedule resume report`
+  schedule pause report     publish no more until `schedule resume report`
   schedule --json | jq '.[] | select(.overdue)'
-                            what is late
+                            list what is late
 
-A schedule that is paused is not caught up. NAME is the request type, with all its entries.")]
+Times missed during a pause are not made up for. NAME is the request type, with all its entries.")]
 pub(super) struct ScheduleArguments {
     #[command(subcommand)]
     action: Option<Action>,
@@ -38,7 +38,7 @@ pub(super) struct ScheduleArguments {
 enum Action {
     /// Publish the job of a schedule now, whatever its state
     Run(Named),
-    /// Publish no jobs of a schedule, until it is resumed
+    /// Stop publishing jobs of a schedule until it is resumed
     Pause(Named),
     /// Publish the jobs of a paused schedule again, from now on
     Resume(Named),

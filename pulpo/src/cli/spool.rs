@@ -22,11 +22,11 @@ const SHOWN: usize = 100;
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  spool         what waits for a server, and what was refused
+  spool         list what waits for a server, and what was refused
   spool flush   send it now
 
-A worker and every program that publishes send what is in the spool as soon as a server is back. Delivery out of the \
-spool is at least once."
+Workers and programs that publish send the messages in the spool as soon as a server is back. Delivery from the spool \
+is at least once."
 )]
 pub(super) struct SpoolArguments {
     #[command(subcommand)]
@@ -37,7 +37,7 @@ pub(super) struct SpoolArguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Send what is in the spool, in order, with what was refused before
+    /// Send the messages in the spool in order, including those refused before
     Flush {
         #[command(flatten)]
         format: Format,

@@ -22,15 +22,15 @@ pub(super) const FOR_GOOD: chrono::TimeDelta = chrono::TimeDelta::days(365 * 100
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  stats                      how many messages wait, run and are buried
+  stats                      count messages that wait, run and are buried
   stats --watch              the same every two seconds, with rates
-  stats --watch 10s --json   a line of JSON every ten seconds
+  stats --watch 10s --json   one line of JSON every ten seconds
 
-READY waits for a worker, the oldest since OLDEST; DELAYED for its time; RESERVED is with a worker; BURIED has failed \
-for good. Rates are per second, between two looks: FINISHED/S are done, expired or deleted. On a narrow terminal they \
-are IN/S and OUT/S, and columns are left out.")]
+READY messages wait for a worker, the oldest since OLDEST; DELAYED ones wait for their time; a worker has RESERVED ones; \
+BURIED ones failed for good. Rates are per second since the last refresh; FINISHED/S counts done, expired and deleted \
+messages. On a narrow terminal they are IN/S and OUT/S, and some columns are omitted.")]
 pub(super) struct StatsArguments {
-    /// Again and again, until Ctrl-C [default interval: 2s]
+    /// Repeat until Ctrl-C [default interval: 2s]
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = interval)]
     watch: Option<Duration>,
     #[command(flatten)]

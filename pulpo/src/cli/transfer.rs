@@ -41,22 +41,22 @@ const FREE: [MessageState; 3] = [MessageState::Ready, MessageState::Delayed, Mes
 #[command(after_help = "\
 Examples:
   move --to beanstalkd://jobs.internal:11300
-                             from the queue of the configuration to this one
+                             from the configured queue to this one
   move --to postgres://shop@db.internal/shop --dry-run
-                             how many messages there are
+                             only count the messages
   PULPO_QUEUE=file:old my-worker move --to file:new
 
-Ready, delayed and buried messages move, the oldest first, with priority, delay and ttr; the embedded queue and \
-PostgreSQL also keep attempts and reasons. What a worker has at that moment stays, and so does what the other queue \
-cannot keep: then it says so, with exit code 1, and can be run again. While it moves, this queue hands nothing out.
+Ready, delayed and buried messages move, oldest first, with priority, delay and ttr; the embedded queue and PostgreSQL \
+also keep attempts and reasons. Messages that a worker has, or that the target cannot keep, stay: the command then says \
+so, exits with 1, and can be run again. During the move, the source hands out no messages.
 
-Killed in the middle, it has lost nothing. Run it again: between database queues no message is then doubled; one that \
-comes from beanstalkd or goes there may be.")]
+If it is killed, nothing is lost: run it again. Between database queues no message is then duplicated; a move to or \
+from beanstalkd may duplicate one.")]
 pub(super) struct MoveArguments {
-    /// The other queue, as the key `queue` names one
+    /// The target queue, in the form of the key `queue`
     #[arg(long, value_name = "QUEUE")]
     to: String,
-    /// Say how many messages there are, and do nothing
+    /// Print how many messages there are, and do nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

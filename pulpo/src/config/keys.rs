@@ -55,9 +55,8 @@ const FIRST: &[Key] = &[
     Key {
         name: "queue",
         default: "file:./pulpo-data",
-        doc: "where messages wait: `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE`, `memory:`, or the URL of another \
-              adapter that is linked. Goes before `queue_adapter_type`, and what it says before the tables of the \
-              adapters",
+        doc: "the queue: `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE`, `memory:`, or the URL of another linked \
+              adapter. Overrides `queue_adapter_type` and the tables of the adapters",
         of: Of::Backend { show: |config| config.backend.to_string() },
     },
     Key {
@@ -74,7 +73,7 @@ const LAST: &[Key] = &[
     Key {
         name: "concurrency",
         default: "one for each core, at least 4",
-        doc: "lanes of a worker: jobs at the same time, from 1 to 1024",
+        doc: "number of lanes of a worker: jobs at the same time, from 1 to 1024",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.concurrency, entry.whole(LANES)),
             show: |config| config.worker.concurrency.to_string(),
@@ -83,7 +82,7 @@ const LAST: &[Key] = &[
     Key {
         name: "sleep_duration",
         default: "5s",
-        doc: "one wait of a lane for a message, which ends at once when one comes; at least 10ms",
+        doc: "how long a lane waits for a message in one go; the wait ends at once when one arrives; at least 10ms",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.sleep_duration, entry.duration(SHORTEST)),
             show: |config| time(config.worker.sleep_duration),
@@ -92,8 +91,8 @@ const LAST: &[Key] = &[
     Key {
         name: "shutdown_after_number_of_empty_iterations",
         default: "0",
-        doc: "a worker ends, with exit code 0, when each of its lanes has waited this many times in a row for \
-              nothing; 0: never",
+        doc: "a worker exits with code 0 after each of its lanes has waited this many times in a row without a \
+              message; 0 means never",
         of: Of::Program {
             read: |config, entry| {
                 set(&mut config.worker.shutdown_after_number_of_empty_iterations, entry.whole(0..=u64::MAX))
@@ -113,8 +112,8 @@ const LAST: &[Key] = &[
     Key {
         name: "max_abandoned_runs",
         default: "as many as lanes",
-        doc: "how many runs may be abandoned, from 1 to 1024: runs that have exceeded their timeout and have not \
-              returned, while other lanes take their place",
+        doc: "how many abandoned runs are allowed, from 1 to 1024: runs that have exceeded their timeout and not \
+              returned, while other lanes have replaced theirs",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.max_abandoned_runs, entry.whole(LANES).map(Some)),
             show: |config| shown(config.worker.max_abandoned_runs, "as many as lanes"),
@@ -133,7 +132,7 @@ const LAST: &[Key] = &[
     Key {
         name: "queues",
         default: "those of the handlers",
-        doc: "the queues that a worker works: a list, or one text with commas. In a file that has tables \
+        doc: "the queues that a worker serves: a list, or a string with commas. In a file with tables \
               `[queues.NAME]`, choose with `enabled`",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.queues, entry.names()),
@@ -146,8 +145,8 @@ const LAST: &[Key] = &[
     Key {
         name: "schedule_store",
         default: "the queue",
-        doc: "`file:FOLDER`: the folder where workers keep the schedules of their handlers, for a queue that keeps \
-              none, such as beanstalkd; all workers of the queue share it",
+        doc: "`file:FOLDER`: the folder for schedules, if the queue cannot keep them, such as beanstalkd; all \
+              workers of the queue must share it",
         of: Of::Program {
             read: |config, entry| set(&mut config.schedule_store, schedule_store(entry)),
             show: |config| shown(config.schedule_store.as_ref(), "the queue"),
@@ -156,7 +155,7 @@ const LAST: &[Key] = &[
     Key {
         name: "enable_banner",
         default: "on a terminal",
-        doc: "`true`: a worker always begins with its name in big letters; `false`: never",
+        doc: "`true`: a worker always prints its name in big letters at the start; `false`: never",
         of: Of::Program {
             read: |config, entry| set(&mut config.console.enable_banner, entry.flag().map(Some)),
             show: |config| shown(config.console.enable_banner, "on a terminal"),
@@ -165,7 +164,7 @@ const LAST: &[Key] = &[
     Key {
         name: "banner_name",
         default: "the name of the program",
-        doc: "what the banner says",
+        doc: "the text of the banner",
         of: Of::Program {
             read: |config, entry| set(&mut config.console.banner_name, entry.text().map(Some)),
             show: |config| shown(config.console.banner_name.as_ref(), "the name of the program"),
@@ -174,8 +173,8 @@ const LAST: &[Key] = &[
     Key {
         name: "banner_font",
         default: "standard",
-        doc: "its figlet font: `standard`, `small`, `big`, `slant`, `smblock`, `mono12`, `mono9`, `future`, \
-              `wideterm`, or a file that ends in `.flf`",
+        doc: "the figlet font of the banner: `standard`, `small`, `big`, `slant`, `smblock`, `mono12`, `mono9`, \
+              `future`, `wideterm`, or a file that ends in `.flf`",
         of: Of::Program {
             read: |config, entry| set(&mut config.console.banner_font, font(entry)),
             show: |config| config.console.banner_font.clone(),
@@ -184,8 +183,8 @@ const LAST: &[Key] = &[
     Key {
         name: "enable_output_buffering",
         default: "false",
-        doc: "`true`: the lines of a worker's log are gathered for up to 100ms, or 64 KiB, before they are written; \
-              `false`: they are written as they come. No job waits for the reader of the log either way",
+        doc: "`true`: a worker buffers log lines for up to 100ms, or 64 KiB; `false`: it writes them at once. No job \
+              waits for the reader of the log either way",
         of: Of::Program {
             read: |config, entry| set(&mut config.console.enable_output_buffering, entry.flag()),
             show: |config| config.console.enable_output_buffering.to_string(),
@@ -194,7 +193,7 @@ const LAST: &[Key] = &[
     Key {
         name: "log_format",
         default: "auto",
-        doc: "the lines of a worker's log: `pretty` (in colours), `plain`, `json`; `auto` is `pretty` on a terminal, \
+        doc: "the format of a worker's log: `pretty` (in colour), `plain`, `json`; `auto` is `pretty` on a terminal, \
               else `plain`",
         of: Of::Program {
             read: |config, entry| {
@@ -207,8 +206,8 @@ const LAST: &[Key] = &[
     Key {
         name: "log_reasons",
         default: "true",
-        doc: "`false`: the log does not say why a run failed, neither the text of an error nor that of a panic, which \
-              may quote what the job is about; `peek` and `list` still do",
+        doc: "`false`: the log omits the texts of errors and panics, which may quote a body; `peek` and `list` still \
+              show them",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.log_reasons, entry.flag()),
             show: |config| config.worker.log_reasons.to_string(),
@@ -217,8 +216,8 @@ const LAST: &[Key] = &[
     Key {
         name: "listen",
         default: "nowhere",
-        doc: "the address, such as `127.0.0.1:9100`, where a worker serves the dashboard, `/metrics`, `/healthz` and \
-              `/readyz`; port 0 takes a free one, which the log names; needs the feature `http`",
+        doc: "the address, such as `127.0.0.1:9100`, at which a worker serves the dashboard, `/metrics`, `/healthz` \
+              and `/readyz`; port 0 takes a free port, which the log names; needs the feature `http`",
         of: Of::Program {
             read: |config, entry| {
                 let expected = "an address and a port such as 127.0.0.1:9100";
@@ -231,8 +230,8 @@ const LAST: &[Key] = &[
     Key {
         name: "outbox",
         default: "none",
-        doc: "the databases whose table `pulpo_outbox` a worker moves to its queue: `sqlite:FILE`, \
-              `postgres://USER@HOST/DATABASE` (needs the feature `postgres`), a list, or one text with commas",
+        doc: "the databases from whose table `pulpo_outbox` a worker moves jobs to its queue: `sqlite:FILE`, \
+              `postgres://USER@HOST/DATABASE` (needs the feature `postgres`), a list, or a string with commas",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.outbox, outboxes(entry)),
             show: |config| match config.worker.outbox.as_slice() {
@@ -244,8 +243,8 @@ const LAST: &[Key] = &[
     Key {
         name: "outbox_poll",
         default: "100ms",
-        doc: "how often it looks there for what other processes have committed, from 1ms to 1h; what the worker's own \
-              process commits is found within milliseconds",
+        doc: "how often it looks there for jobs committed by other processes, from 1ms to 1h; jobs committed by the \
+              worker's own process are found within milliseconds",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.outbox_poll, entry.duration(POLL)),
             show: |config| time(config.worker.outbox_poll),
@@ -254,8 +253,8 @@ const LAST: &[Key] = &[
     Key {
         name: "dashboard_hosts",
         default: "none",
-        doc: "the names under which the dashboard is reached, beside the listen address and `localhost`: a list, or \
-              one text with commas. Requests to other hosts are refused",
+        doc: "host names of the dashboard, in addition to the listen address and `localhost`: a list, or a string \
+              with commas. Requests to other hosts are refused",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.dashboard.hosts, entry.names()),
             show: |config| match config.worker.dashboard.hosts.as_slice() {
@@ -267,8 +266,8 @@ const LAST: &[Key] = &[
     Key {
         name: "dashboard_bodies",
         default: "true",
-        doc: "`false`: the dashboard does not show the bodies of messages; reasons of failures, which may quote them, \
-              it always shows",
+        doc: "`false`: the dashboard hides the bodies of messages; it always shows the reasons of failures, which \
+              may quote them",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.dashboard.bodies, entry.flag()),
             show: |config| config.worker.dashboard.bodies.to_string(),
@@ -277,8 +276,8 @@ const LAST: &[Key] = &[
     Key {
         name: "dashboard_token",
         default: "none",
-        doc: "what the dashboard asks for, by a form or as `Authorization: Bearer`. Without one it is served on \
-              loopback addresses only",
+        doc: "the token that the dashboard requires, in a form or as `Authorization: Bearer`. Without a token it is \
+              served on loopback addresses only",
         of: Of::Program {
             read: |config, entry| {
                 let token = entry.text()?;
@@ -293,8 +292,8 @@ const LAST: &[Key] = &[
     Key {
         name: "spool",
         default: "none",
-        doc: "where publications wait while no server takes them, such as `file:./pulpo-spool`: a folder for an \
-              embedded queue of its own. See `docs/operating.md`",
+        doc: "where publications wait while no server is available, such as `file:./pulpo-spool`: a folder with its \
+              own embedded queue. See `docs/operating.md`",
         of: Of::Program {
             read: |config, entry| set(&mut config.spool, spool(entry).map(Some)),
             show: |config| shown(config.spool.as_ref(), "none"),
@@ -303,32 +302,33 @@ const LAST: &[Key] = &[
     Key {
         name: "queues.*.concurrency",
         default: "none",
-        doc: "the most jobs of this queue that a worker runs at the same time, however many lanes it has, from 1 to \
-              1024; a batch is one",
+        doc: "maximum number of jobs of this queue that a worker runs at the same time, however many lanes it has, \
+              from 1 to 1024; a batch counts as one",
         of: Of::Queue { read: |queue, entry| set(&mut queue.concurrency, entry.whole(LANES).map(Some)) },
     },
     Key {
         name: "queues.*.rate",
         default: "none",
-        doc: "how often jobs of this queue may start, over all workers, such as `\"10/1s\"`",
+        doc: "how often jobs of this queue may start, across all workers, such as `\"10/1s\"`",
         of: Of::Queue { read: |queue, entry| set(&mut queue.rate, rate(entry).map(Some)) },
     },
     Key {
         name: "queues.*.limit",
         default: "none",
-        doc: "the most jobs of this queue that run at the same time, over all workers, at least 1; a batch is one",
+        doc: "maximum number of jobs of this queue that run at the same time, across all workers, at least 1; a \
+              batch counts as one",
         of: Of::Queue { read: |queue, entry| set(&mut queue.limit, entry.whole(1..=u32::MAX).map(Some)) },
     },
     Key {
         name: "queues.*.enabled",
         default: "true",
-        doc: "`false`: a worker leaves this queue alone",
+        doc: "`false`: a worker does not serve this queue",
         of: Of::Queue { read: |queue, entry| set(&mut queue.enabled, entry.flag().map(Some)) },
     },
     Key {
         name: "handlers.*.priority",
         default: "the handler's",
-        doc: "the priority of messages that do not say, for what is published with this configuration",
+        doc: "the default priority of messages that are published with this configuration",
         of: Of::Handler {
             read: |handler, entry| set(&mut handler.priority, entry.whole(0..=u32::MAX).map(Priority::new).map(Some)),
         },
@@ -342,7 +342,7 @@ const LAST: &[Key] = &[
     Key {
         name: "handlers.*.backoff",
         default: "the handler's",
-        doc: "the pause before the next run, `\"1s..1h\"`, or `\"5s\"` if it does not grow",
+        doc: "the delay before the next run, `\"1s..1h\"`, or `\"5s\"` if it does not grow",
         of: Of::Handler {
             read: |handler, entry| {
                 let expected = "a backoff such as \"1s..1h\", or \"5s\" if it does not grow";
@@ -354,14 +354,14 @@ const LAST: &[Key] = &[
     Key {
         name: "handlers.*.ttr",
         default: "the handler's",
-        doc: "how long a worker that shows no sign of life keeps a message, for what is published with this \
+        doc: "how long a worker keeps a message without a sign of life, for messages that are published with this \
               configuration; at least 1s",
         of: Of::Handler { read: |handler, entry| set(&mut handler.ttr, entry.duration(SECOND).map(Some)) },
     },
     Key {
         name: "handlers.*.timeout",
         default: "the handler's",
-        doc: "how long one run may take; `\"none\"`: as long as it likes",
+        doc: "how long one run may take; `\"none\"` means no limit",
         of: Of::Handler {
             read: |handler, entry| {
                 let is_none = entry.text().is_ok_and(|text| text == "none");
@@ -385,14 +385,14 @@ const LAST: &[Key] = &[
     Key {
         name: "handlers.*.concurrency",
         default: "none",
-        doc: "the most jobs of this type that a worker runs at the same time, however many lanes it has, from 1 to \
-              1024; a batch is one",
+        doc: "maximum number of jobs of this type that a worker runs at the same time, however many lanes it has, \
+              from 1 to 1024; a batch counts as one",
         of: Of::Handler { read: |handler, entry| set(&mut handler.concurrency, entry.whole(LANES).map(Some)) },
     },
     Key {
         name: "handlers.*.cron",
         default: "the handler's",
-        doc: "`\"off\"`: this worker publishes no jobs of the handler's schedule; it still runs those that others \
+        doc: "`\"off\"`: this worker does not publish the handler's schedule; it still runs the jobs that others \
               publish",
         of: Of::Handler {
             read: |handler, entry| {
@@ -405,13 +405,14 @@ const LAST: &[Key] = &[
     Key {
         name: "handlers.*.rate",
         default: "the handler's",
-        doc: "how often jobs of this type may start, over all workers, such as `\"10/1s\"`",
+        doc: "how often jobs of this type may start, across all workers, such as `\"10/1s\"`",
         of: Of::Handler { read: |handler, entry| set(&mut handler.rate, rate(entry).map(Some)) },
     },
     Key {
         name: "handlers.*.limit",
         default: "the handler's",
-        doc: "the most jobs of this type that run at the same time, over all workers, at least 1; a batch is one",
+        doc: "maximum number of jobs of this type that run at the same time, across all workers, at least 1; a batch \
+              counts as one",
         of: Of::Handler { read: |handler, entry| set(&mut handler.limit, entry.whole(1..=u32::MAX).map(Some)) },
     },
     Key { name: "handlers.*.queue", default: "", doc: "", of: Of::Attribute },

@@ -13,7 +13,7 @@ use crate::registry::Registry;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerOptions {
-    /// How many lanes: jobs at the same time. Default: one for each core, at
+    /// Number of lanes: jobs at the same time. Default: one for each core, at
     /// least 4.
     pub concurrency: usize,
     /// How long one wait for a message lasts. It ends at once when a message

@@ -43,14 +43,14 @@ impl Factory for Beanstalkd {
                     "socket_timeout",
                     "10s",
                     SHORTEST..=LONGEST,
-                    "how long the server may be silent before a call is given up; at least 10ms",
+                    "how long the server may be silent before a call fails; at least 10ms",
                 ),
                 Key::duration(
                     "reserve_timeout",
                     "1s",
                     SHORTEST..=LONGEST,
-                    "how long it is asked to wait for a job in one go, in whole seconds; below a second it is asked \
-                     again and again; at least 10ms",
+                    "how long one request waits at the server for a job, in whole seconds; below a second, the \
+                     worker polls; at least 10ms",
                 ),
             ]
         }

@@ -33,30 +33,30 @@ impl Factory for Postgres {
                 Key::text(
                     "url",
                     "postgres://localhost",
-                    "the database, as other programs of PostgreSQL name it; a password may stand in PGPASSWORD instead",
+                    "the URL of the database; the password may come from PGPASSWORD instead",
                 )
                 .check(check_url),
-                Key::text("schema", DEFAULT_SCHEMA, "the schema of the queue's tables, which is made if it is missing")
+                Key::text("schema", DEFAULT_SCHEMA, "the schema of the queue's tables, created if it is missing")
                     .check(check_schema),
                 Key::flag(
                     "notify",
                     "true",
-                    "whether workers hear of publications at once; switch it off behind a pooler that hands out \
-                     connections by the transaction, and workers look every one to two seconds",
+                    "notify workers of publications at once; turn it off behind a transaction pooler, and workers \
+                     poll every one to two seconds",
                 ),
                 Key::choice(
                     "migrate",
                     "auto",
                     &["auto", "never"],
-                    "whether the queue makes and changes its tables; `never` leaves it to the command `migrate`",
+                    "whether the queue creates and changes its tables; `never` leaves that to the command `migrate`",
                 ),
                 Key::duration(
                     "statement_timeout",
                     "10s",
                     Duration::from_millis(1)..=Duration::from_secs(86_400),
-                    "how long any statement may take; at least 1ms",
+                    "the longest time that any statement may take; at least 1ms",
                 ),
-                Key::flag("enable_archive", "false", "keep messages in the table `archive` when they are done"),
+                Key::flag("enable_archive", "false", "keep done messages in the table `archive`"),
             ]
         }
     }

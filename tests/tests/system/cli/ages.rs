@@ -114,17 +114,17 @@ fn the_recipes_of_the_documentation_do_what_they_say() {
         well(place, &arguments)
     };
     let place = fresh_failure();
-    assert_eq!(run(&place, "Give up what has been buried for a month", &["--yes"]), "deleted 0\n");
-    assert_eq!(run(&place, "Try again what was buried in the last day", &["--dry-run"]), "would kick 1 message\n");
+    assert_eq!(run(&place, "Delete what has been buried for a month", &["--yes"]), "deleted 0\n");
+    assert_eq!(run(&place, "Retry what was buried in the last day", &["--dry-run"]), "would kick 1 message\n");
     assert_eq!(run(&place, "See what was published more than a month ago", &["--json"]).matches("\"id\"").count(), 1);
     age(&place, 0, 40);
-    assert_eq!(run(&place, "Try again what was buried in the last day", &[]), "kicked 0\n");
-    assert_eq!(run(&place, "Give up what has been buried for a month", &["--yes"]), "deleted 1\n");
+    assert_eq!(run(&place, "Retry what was buried in the last day", &[]), "kicked 0\n");
+    assert_eq!(run(&place, "Delete what has been buried for a month", &["--yes"]), "deleted 1\n");
     well(&place, &["publish", "echo", "--payload", "waits"]);
-    assert_eq!(run(&place, "See what has waited for a worker for ten minutes", &[]), "no messages\n");
+    assert_eq!(run(&place, "See what has been waiting for a worker for ten minutes", &[]), "no messages\n");
     age(&place, 1, 1);
     assert_eq!(
-        run(&place, "See what has waited for a worker for ten minutes", &["--json"]).matches("\"id\"").count(),
+        run(&place, "See what has been waiting for a worker for ten minutes", &["--json"]).matches("\"id\"").count(),
         1
     );
 }
