@@ -18,14 +18,16 @@ use crate::message::{Header, Message, MessageId, OwnedBody};
 #[cfg(feature = "tokio")]
 use crate::outcome::{Failure, transient};
 use crate::producer::{Producer, PublishError};
-use crate::queue::{NewMessage, QueueAdapter};
+use crate::queue::{NewMessage, Progress, QueueAdapter};
 use crate::report::chain;
 use crate::state::States;
 
 mod cancellation;
+mod progress;
 mod run;
 
 pub(crate) use cancellation::Cancellation;
+pub(crate) use progress::LatestProgress;
 pub(crate) use run::UnfitBody;
 pub use run::{Parameter, Run};
 
@@ -70,6 +72,7 @@ pub struct Context {
     /// In uptime.
     timeout_at: Option<Duration>,
     cancellation: Arc<Cancellation>,
+    progress: Arc<LatestProgress>,
     follow_ups: Mutex<Vec<NewMessage>>,
     limited: Limited,
 }
@@ -92,6 +95,7 @@ pub(crate) struct Particulars {
     pub(crate) attempt: u32,
     pub(crate) max_attempts: u32,
     pub(crate) timeout_at: Option<Duration>,
+    pub(crate) progress: Arc<LatestProgress>,
     pub(crate) limited: Limited,
 }
 
@@ -118,9 +122,20 @@ impl Context {
         cancellation: Arc<Cancellation>,
         particulars: Particulars,
     ) -> Self {
-        let Particulars { id, header, attempt, max_attempts, timeout_at, limited } = particulars;
+        let Particulars { id, header, attempt, max_attempts, timeout_at, progress, limited } = particulars;
         let follow_ups = Mutex::default();
-        Self { surroundings, id, header, attempt, max_attempts, timeout_at, cancellation, follow_ups, limited }
+        Self {
+            surroundings,
+            id,
+            header,
+            attempt,
+            max_attempts,
+            timeout_at,
+            cancellation,
+            progress,
+            follow_ups,
+            limited,
+        }
     }
 
     /// Returns the id of the message.
@@ -179,13 +194,44 @@ impl Context {
         self.timeout_at.map(|at| at.saturating_sub(uptime))
     }
 
-    /// Returns whether the result of this run no longer counts: it exceeded its
-    /// timeout, its lease was lost, or the worker stops and the grace period is
-    /// over. A plain function cannot be stopped from outside, so a long one
-    /// should check this now and then, and return.
+    /// Returns whether the result of this run no longer counts: somebody has
+    /// cancelled the message, the run exceeded its timeout, its lease was lost,
+    /// or the worker stops and the grace period is over. A plain function
+    /// cannot be stopped from outside, so a long one should check this now and
+    /// then, and return.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
+    }
+
+    /// Reports how far this run has come: a fraction from 0 to 1, and a text
+    /// for people, which may be empty.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Import { rows: Vec<String> }
+    /// #[pulpo::handler("import")]
+    /// fn import(import: Import, context: &pulpo::Context) {
+    ///     let all = import.rows.len();
+    ///     for (done, row) in import.rows.iter().enumerate() {
+    ///         context.progress(done as f64 / all as f64, format!("row {done} of {all}"));
+    ///         println!("{row}");
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// It is cheap and never fails, so a loop may call it each time round. The
+    /// worker writes the latest report to the queue at most once a second, and
+    /// only while the run lasts. `workers` and `peek` show it, and it is
+    /// [`StoredMessage::progress`](crate::queue::StoredMessage::progress). A
+    /// fraction that is not a number counts as 0, and one outside the range as
+    /// its nearer end; a text is cut at 500 bytes. A batch reports for its first
+    /// message. A queue without
+    /// [`Capabilities::workers`](crate::queue::Capabilities::workers), such as
+    /// beanstalkd, keeps no progress.
+    pub fn progress(&self, fraction: f64, text: impl AsRef<str>) {
+        self.progress.say(Progress::new(fraction, text, self.surroundings.clock.now()));
     }
 
     /// Holds back all jobs like this one for `delay`, in all workers: those

@@ -19,6 +19,9 @@ use crate::shape::ShapeId;
 /// how long at most between two looks at one.
 pub(crate) const UNKNOWN_TYPE_LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// The reason of a burial that a person asked for.
+pub(crate) const CANCELLED: &str = "cancelled";
+
 /// How one delivery of a message ended, or why it did not begin.
 #[derive(Debug)]
 pub(crate) enum RunEnd {
@@ -79,6 +82,8 @@ pub(crate) struct Situation<'a> {
     /// Whether the worker was asked to stop: what fails then may have failed for
     /// that reason.
     pub(crate) stopping: bool,
+    /// Whether a person has cancelled it.
+    pub(crate) cancelled: bool,
 }
 
 /// What is to be done with a message.
@@ -116,6 +121,9 @@ pub(crate) enum Disposition {
 /// Whether a message that was just dequeued is to be run (`None`), or what
 /// else becomes of it.
 pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
+    if at.cancelled {
+        return Some(cancelled());
+    }
     untimely(at).or_else(|| {
         // Where each run ended with a word, whoever gave it left this run to
         // the message; the counts of some queues are then too high.
@@ -137,6 +145,12 @@ pub(crate) fn untimely(at: &Situation<'_>) -> Option<Disposition> {
     None
 }
 
+/// What becomes of a message that a person does not want to run, however its
+/// run has ended.
+pub(crate) fn cancelled() -> Disposition {
+    Disposition::Bury { reason: CANCELLED.to_owned(), counted: false }
+}
+
 /// Why a message gets no further run though its last one was never settled.
 fn worn_out_reason(at: &Situation<'_>) -> String {
     let died = format!("its worker died {} (or fell silent for longer than its ttr)", times(at.lost));
@@ -149,6 +163,9 @@ fn times(n: u32) -> String {
 
 /// What becomes of a message after its run.
 pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
+    if at.cancelled {
+        return cancelled();
+    }
     match ending {
         RunEnd::Done => Disposition::Commit,
         RunEnd::Failed(ReportedFailure { kind, text }) => match kind {

@@ -14,7 +14,7 @@ use crate::producer::{Producer, PublishError};
 #[cfg(feature = "cli")]
 use crate::queue::ScheduleStore;
 use crate::queue::backend::Purpose;
-use crate::queue::{QueueAdapter, QueueError};
+use crate::queue::{QueueAdapter, QueueError, WorkerEntry};
 use crate::registry::Registry;
 use crate::telemetry::{self, QueueGauges};
 #[cfg(feature = "testing")]
@@ -193,7 +193,17 @@ impl Pulpo {
         measured
     }
 
-    /// The queue itself: to list, peek, kick and delete.
+    /// The workers that live, in all processes and on all hosts, the oldest
+    /// first, and what each runs.
+    ///
+    /// # Errors
+    /// [`QueueError::Unsupported`] on a queue that does not know its workers,
+    /// beanstalkd for one; or if it cannot be reached.
+    pub fn workers(&self) -> Result<Vec<WorkerEntry>, QueueError> {
+        self.0.queue.workers().ok_or(QueueError::NO_WORKERS)?.read_workers()
+    }
+
+    /// The queue itself: to list, peek, kick, cancel and delete.
     #[must_use]
     pub fn queue(&self) -> &Arc<dyn QueueAdapter> {
         &self.0.queue

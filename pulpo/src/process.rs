@@ -13,6 +13,7 @@
 
 pub(crate) mod environment;
 pub(crate) mod fork;
+pub(crate) mod host;
 pub(crate) mod paths;
 #[cfg(unix)]
 pub(crate) mod signals;

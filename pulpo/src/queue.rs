@@ -36,10 +36,12 @@ mod outbox_ids;
 pub mod postgres;
 #[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) mod prefetch;
+mod running;
 mod schedules;
 mod settlement;
 pub mod spool;
 mod stats;
+mod workers;
 
 #[cfg(feature = "beanstalkc")]
 pub(crate) use beanstalkd::queue_name_problem as tube_name_problem;
@@ -50,10 +52,12 @@ pub use import::{Import, Imported};
 pub use in_database::InDatabase;
 pub use limit::{Limit, LimitKind, LimitScope};
 pub use outbox_ids::OutboxIds;
+pub use running::{CANCELLED, Cancelled, LongRun, Progress};
 pub use schedules::{Occurrence, OccurrenceMessage, ScheduleStep, ScheduleStore, Schedules, Stepped, StoredEntry};
 pub use settlement::{Settlement, enqueue_follow_ups};
 use spool::Spool;
 pub use stats::{Counts, Paused, Stats, Totals, Unreachable};
+pub use workers::{RunningJob, WorkerEntry, WorkerReport, Workers};
 
 /// The queue of jobs that name none, where the configuration names none.
 pub const DEFAULT_QUEUE: &str = "pulpo";
@@ -113,6 +117,12 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// What takes each [`NewMessage::outbox_id`] once; `None` if the queue
     /// cannot tell whether it has taken one before.
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
+        None
+    }
+
+    /// What knows the workers of the queue, and is told of their runs; `None`
+    /// without [`Capabilities::workers`].
+    fn workers(&self) -> Option<&dyn Workers> {
         None
     }
 
@@ -221,6 +231,21 @@ pub trait Inspection {
     /// If the queue cannot be reached.
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError>;
 
+    /// Cancels messages. One that waits is buried at once, with the reason
+    /// [`CANCELLED`]. One that runs is marked: its worker learns it by
+    /// [`Workers::follow_runs`], and however the run ends, also by the death of
+    /// its worker, the message is buried with that reason. Those that are
+    /// buried stay as they are. To cancel what is cancelled already changes
+    /// nothing, and is counted.
+    ///
+    /// # Errors
+    /// [`QueueError::Unsupported`] without [`Capabilities::cancels`]; or if the
+    /// queue cannot be reached.
+    fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
+        let _ = filter;
+        Err(QueueError::NO_CANCELS)
+    }
+
     /// From now on, and for this long, hands out nothing of this queue, to no
     /// process; what is reserved is settled as ever. In place of an earlier
     /// pause. A time of zero resumes it, paused or not.
@@ -268,11 +293,16 @@ pub trait Consumer: Send {
     /// After an error that is transient it can be called again with the same
     /// settlement: what it has kept of the follow-ups it has taken out of it.
     ///
+    /// A message that was [cancelled](Inspection::cancel) is buried with the
+    /// reason [`CANCELLED`] in place of all that, uncounted, and nothing follows
+    /// from its run.
+    ///
     /// # Errors
-    /// [`QueueError::LeaseLost`] if the lease is no longer this one (of a
-    /// commit that was deferred, [`take_lost_leases`](Self::take_lost_leases)
-    /// says so later); if the queue does not take the follow-ups; or if it
-    /// cannot be reached.
+    /// [`QueueError::LeaseLost`] if the lease is no longer this one, and
+    /// [`QueueError::Cancelled`] if the message was cancelled (of a commit that
+    /// was deferred, [`take_lost_leases`](Self::take_lost_leases) says so
+    /// later); if the queue does not take the follow-ups; or if it cannot be
+    /// reached.
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError>;
 
     /// Renews these leases, each for another ttr. Returns those that are
@@ -293,7 +323,7 @@ pub trait Consumer: Send {
     }
 
     /// Leases whose commit was deferred and did nothing, since they had ended
-    /// by then: of this consumer, or of any of this process. Each is returned
+    /// by then, or buried a message that was cancelled: of this consumer, or of any of this process. Each is returned
     /// once.
     fn take_lost_leases(&mut self) -> Vec<Lease> {
         Vec::new()
@@ -340,6 +370,10 @@ pub struct Capabilities {
     /// [`Consumer::dequeue`] keeps to the [limits](DequeueFilter::limits) that
     /// hold over all processes, and [`QueueAdapter::hold_back`] works.
     pub limits: bool,
+    /// [`Inspection::cancel`] works.
+    pub cancels: bool,
+    /// [`QueueAdapter::workers`] hands out what knows the workers.
+    pub workers: bool,
 }
 
 /// Where the jobs of a request type go, as a worker that has it knows.
@@ -633,6 +667,10 @@ pub struct StoredMessage {
     pub last_error: Option<String>,
     /// When that was.
     pub last_error_at: Option<DateTime<Utc>>,
+    /// How far its run is, if it is reserved and its handler has said so.
+    pub progress: Option<Progress>,
+    /// Whether it is reserved and was cancelled: it is buried when its run ends.
+    pub cancelled: bool,
     /// The wire form, as somebody wrote it.
     pub text: Vec<u8>,
 }
@@ -658,6 +696,8 @@ impl StoredMessage {
             ttr: None,
             last_error: None,
             last_error_at: None,
+            progress: None,
+            cancelled: false,
             text: text.into(),
         }
     }

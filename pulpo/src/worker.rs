@@ -32,7 +32,7 @@ pub use self::stop::Stopper;
 use crate::check::{self, Listed, Problem};
 use crate::clock::{Clock, SystemClock};
 use crate::context::Surroundings;
-use crate::disposition::Disposition;
+use crate::disposition::{self, Disposition};
 use crate::guard;
 pub use crate::policy::HandlerOptions;
 use crate::process::fork::Birthplace;
@@ -72,6 +72,8 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
     states: States,
+    /// The name and version of the program, if they are known.
+    program: Option<(String, String)>,
     #[cfg(feature = "tokio")]
     runtime: Option<tokio::runtime::Handle>,
     #[cfg(feature = "http")]
@@ -90,6 +92,8 @@ struct Shared {
     queue_limits: Arc<[Limit]>,
     options: WorkerOptions,
     clock: Arc<dyn Clock>,
+    /// The name and perhaps the version of the program.
+    program: (String, Option<String>),
     stop: Arc<Stop>,
     counts: Counts,
     /// How many lanes cannot reach the queue: the log is told of an outage
@@ -139,6 +143,7 @@ impl Worker {
             clock,
             stop,
             states: States::default(),
+            program: None,
             #[cfg(feature = "tokio")]
             runtime: None,
             #[cfg(feature = "http")]
@@ -181,6 +186,13 @@ impl Worker {
     /// Keeps schedules there, and not in the queue.
     pub(crate) fn schedule_store(mut self, store: Option<OpenSchedules>) -> Self {
         self.schedule_store = store;
+        self
+    }
+
+    /// Of this program, as others see it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn program(mut self, name: &str, version: &str) -> Self {
+        self.program = Some((name.to_owned(), version.to_owned()));
         self
     }
 
@@ -318,6 +330,7 @@ impl Worker {
             queue_limits: queue_limits::all(registry, options),
             options: options.clone(),
             clock: clock.clone(),
+            program: self.program.clone().map_or_else(unnamed_program, |(name, version)| (name, Some(version))),
             stop: stop.clone(),
             in_trouble: AtomicUsize::new(0),
             counts: Counts::default(),
@@ -359,12 +372,12 @@ impl Shared {
     }
 
     /// Of jobs that were counted as done it turned out that their leases had
-    /// ended before.
+    /// ended before, or that a person had cancelled them.
     fn record_lost(&self, leases: Vec<Lease>) {
         for lease in leases {
             tracing::warn!(
                 id = lease.id.as_str(),
-                "the outcome of a run does not count: its lease was lost before it was settled"
+                "the outcome of a run does not count: its lease was lost, or its message cancelled, before it was settled"
             );
             self.counts.done.fetch_sub(1, Ordering::Relaxed);
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
@@ -403,6 +416,11 @@ impl Shared {
         // Written only where a log takes it: most jobs are done at a level that none shows.
         let took = || tracing::field::display(rough(time));
         let (count, outcome) = match (result, disposition) {
+            (Err(QueueError::Cancelled { .. }), _) => {
+                let what_to_do = "cancelled, and buried: run it after all with `kick`";
+                tracing::warn!(id, request_type, attempt, queue, took = took(), "{what_to_do}");
+                (&self.counts.buried, "cancelled")
+            }
             (Err(error), _) => {
                 let error = chain(error);
                 tracing::warn!(
@@ -447,12 +465,23 @@ impl Shared {
             }
         };
         count.fetch_add(1, Ordering::Relaxed);
-        meters.settled(result.is_ok().then_some(disposition));
+        match result {
+            Ok(()) => meters.settled(Some(disposition)),
+            Err(QueueError::Cancelled { .. }) => meters.settled(Some(&disposition::cancelled())),
+            Err(_) => meters.settled(None),
+        }
         if running.begun {
             meters.ended(time);
         }
         span.record("duration", time.as_secs_f64()).record("outcome", outcome);
     }
+}
+
+/// What a program is called that has not said so.
+fn unnamed_program() -> (String, Option<String>) {
+    let file = std::env::current_exe().ok();
+    let name = file.as_deref().and_then(std::path::Path::file_stem);
+    (name.map_or_else(|| "unknown".to_owned(), |name| name.to_string_lossy().into_owned()), None)
 }
 
 /// The queues of the options, else those of the handlers; the default queue

@@ -37,7 +37,7 @@ pub(super) fn run(
     names::warn_of_queues_to_work(&registry, &pulpo);
     let mut app = App::default();
     (program.setup)(&mut app).map_err(|error| setup_failed(&*error))?;
-    let worker = pulpo.worker_with(registry).app(app);
+    let worker = pulpo.worker_with(registry).app(app).program(program.name, program.version);
     #[cfg(feature = "http")]
     let worker = match pulpo.options().listen.and_then(|address| dashboard(address, &pulpo)) {
         Some(dashboard) => worker.pages(dashboard.router()),

@@ -21,6 +21,7 @@ fn situation() -> Situation<'static> {
         now: now(),
         jitter: 0.0,
         stopping: false,
+        cancelled: false,
     }
 }
 
@@ -206,4 +207,26 @@ fn a_reason_is_never_empty() {
         let Disposition::Bury { reason, .. } = after_run(&at, failed(failure)) else { panic!("buried") };
         assert!(reason.starts_with("an error that says nothing"), "{reason:?}");
     }
+}
+
+#[test]
+fn what_was_cancelled_is_buried_however_its_run_ended() {
+    let at = Situation { cancelled: true, ..situation() };
+    let endings = [
+        RunEnd::Done,
+        failed(transient("no luck")),
+        failed(fatal("never")),
+        failed(retry_after(SECOND)),
+        RunEnd::Panicked("oh".to_owned()),
+        RunEnd::TimedOut(SECOND),
+        RunEnd::ShutDown,
+    ];
+    for ending in endings {
+        let shown = format!("{ending:?}");
+        assert_eq!(after_run(&at, ending), bury("cancelled", false), "after {shown}");
+    }
+    let stopping = Situation { stopping: true, failed: 19, ..at };
+    assert_eq!(after_run(&stopping, failed(transient("no luck"))), bury("cancelled", false));
+    assert_eq!(before_run(&at), Some(bury("cancelled", false)), "it does not begin");
+    assert_eq!(before_run(&Situation { expiration: Some(now() - TimeDelta::seconds(1)), ..at }), before_run(&at));
 }

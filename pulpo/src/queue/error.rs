@@ -17,6 +17,13 @@ pub enum QueueError {
         /// The message.
         id: MessageId,
     },
+    /// The message was cancelled while it ran: it is buried now, whatever its
+    /// run has ended with.
+    #[error("message {id} was cancelled while it ran: it is buried")]
+    Cancelled {
+        /// The message.
+        id: MessageId,
+    },
     /// The queue cannot be had now; another try may succeed.
     #[error("cannot {doing}")]
     Unavailable {
@@ -189,6 +196,17 @@ impl QueueError {
     pub const NO_UNIQUE_KEYS: Self = Self::Unsupported(
         "keep messages unique: use one that can (`file:FOLDER`, `postgres://…`), or remove `unique` from the job",
     );
+
+    /// What a queue without [`Capabilities::cancels`](super::Capabilities) says
+    /// of [`Inspection::cancel`](super::Inspection::cancel).
+    pub const NO_CANCELS: Self = Self::Unsupported(
+        "cancel messages: `delete` those that wait, or use a queue that can (`file:FOLDER`, `postgres://…`)",
+    );
+
+    /// What [`Pulpo::workers`](crate::Pulpo::workers) says of a queue without
+    /// [`Capabilities::workers`](super::Capabilities).
+    pub const NO_WORKERS: Self =
+        Self::Unsupported("list its workers: it does not know them; use one that does (`file:FOLDER`, `postgres://…`)");
 
     /// Whether the same call may succeed later, with nothing changed by us.
     #[must_use]

@@ -27,8 +27,8 @@ use self::shared::Shared;
 use self::unique::Holder;
 use self::writer::Durability;
 use super::{
-    Capabilities, Consumer, Enqueued, Filter, Import, Imported, Inspection, NewMessage, OutboxIds, QueueAdapter,
-    QueueError, ScheduleStore, Stats, StoredMessage,
+    Cancelled, Capabilities, Consumer, Enqueued, Filter, Import, Imported, Inspection, NewMessage, OutboxIds,
+    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Workers,
 };
 use crate::clock::Clock;
 use crate::keys::{OnDuplicate, Publication};
@@ -39,6 +39,7 @@ mod attached;
 mod backend;
 mod backup;
 mod busy;
+mod cancel;
 mod consumer;
 mod counts;
 mod dequeue;
@@ -62,6 +63,7 @@ mod schedules;
 mod schema;
 mod shared;
 mod unique;
+mod workers;
 mod writer;
 
 /// The name of the database in its folder.
@@ -150,6 +152,24 @@ impl FileQueue {
     }
 }
 
+/// What was changed in one transaction.
+trait Change: Copy + Default + std::ops::AddAssign + Send + 'static {
+    /// How many messages.
+    fn count(self) -> u64;
+}
+
+impl Change for u64 {
+    fn count(self) -> u64 {
+        self
+    }
+}
+
+impl Change for Cancelled {
+    fn count(self) -> u64 {
+        self.total()
+    }
+}
+
 fn opened(base_path: &Path) -> Result<Opened, QueueError> {
     Opened::on_disk().map_err(|source| QueueError::Forked { place: base_path.display().to_string(), source })
 }
@@ -159,16 +179,16 @@ impl FileQueue {
     /// workers and publishers have their turn in between. What is picked is
     /// found by reading, since that may take long, and looked at again when it
     /// is changed.
-    fn change(
+    fn change<C: Change>(
         &self,
         filter: &Filter,
         only: &'static str,
-        change: fn(&Connection, &Filter, i64) -> rusqlite::Result<u64>,
-    ) -> Result<u64, QueueError> {
+        change: fn(&Connection, &Filter, i64) -> rusqlite::Result<C>,
+    ) -> Result<C, QueueError> {
         self.0.check()?;
         let now = self.0.now();
         let mut rest = filter.clone();
-        let mut changed = 0;
+        let mut changed = C::default();
         while rest.limit != Some(0) {
             let part = rest.clone().limit(rest.limit.unwrap_or(MAX_CHANGED_AT_ONCE).min(MAX_CHANGED_AT_ONCE));
             let ids = self.0.read(move |connection| inspect::ids(connection, &part, only, now))?;
@@ -176,7 +196,8 @@ impl FileQueue {
             let part = Filter { ids: Some(ids.into_iter().collect()), ..rest.clone() };
             let done = self.0.writer.write(Durability::Synced, move |connection| change(connection, &part, now))?;
             changed += done;
-            rest.limit = rest.limit.map(|limit| limit.saturating_sub(usize::try_from(done).unwrap_or(usize::MAX)));
+            rest.limit =
+                rest.limit.map(|limit| limit.saturating_sub(usize::try_from(done.count()).unwrap_or(usize::MAX)));
             rest.after = Some(last);
         }
         Ok(changed)
@@ -200,6 +221,8 @@ impl QueueAdapter for FileQueue {
             schedules: true,
             unique_keys: true,
             limits: true,
+            cancels: true,
+            workers: true,
         }
     }
 
@@ -256,6 +279,10 @@ impl QueueAdapter for FileQueue {
     }
 
     fn schedules(&self) -> Option<&dyn ScheduleStore> {
+        Some(self)
+    }
+
+    fn workers(&self) -> Option<&dyn Workers> {
         Some(self)
     }
 
@@ -346,6 +373,19 @@ impl Inspection for FileQueue {
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.change(filter, inspect::NOT_RESERVED, inspect::delete)
+    }
+
+    fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
+        let cancelled = self.change(filter, cancel::NOT_BURIED, cancel::cancel)?;
+        if cancelled.running > 0 {
+            // Nobody is to be handed what lies ready in this process.
+            self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;
+        }
+        if cancelled.total() > 0 {
+            // What was in the way of others may not be so any more.
+            self.0.notify_all();
+        }
+        Ok(cancelled)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {

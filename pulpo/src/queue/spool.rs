@@ -32,8 +32,8 @@ use self::envelope::Envelope;
 use super::Route;
 use super::backend::Purpose;
 use super::{
-    Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, MessageState, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Survey, Unreachable,
+    Cancelled, Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, MessageState, NewMessage, OutboxIds,
+    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Survey, Unreachable, Workers,
 };
 use crate::clock::{Notify, SystemClock, lock};
 use crate::message::MessageId;
@@ -333,6 +333,10 @@ impl QueueAdapter for Spool {
         self.0.queue.schedules()
     }
 
+    fn workers(&self) -> Option<&dyn Workers> {
+        self.0.queue.workers()
+    }
+
     fn in_database(&self) -> Option<InDatabase> {
         self.0.queue.in_database()
     }
@@ -402,6 +406,10 @@ impl Inspection for Spool {
             deleted += self.0.queue.delete(&Filter { ids: None, ..filter.clone() }.ids(others))?;
         }
         Ok(deleted)
+    }
+
+    fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
+        self.0.queue.cancel(filter)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {

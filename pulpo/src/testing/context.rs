@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::TestPulpo;
 use crate::clock::Clock as _;
-use crate::context::{Cancellation, Context, Limited, Particulars, Surroundings};
+use crate::context::{Cancellation, Context, Particulars, Surroundings};
 use crate::message::{Header, MessageId};
 use crate::policy::Policy;
 use crate::queue::QueueAdapter as _;
@@ -144,7 +144,8 @@ impl ContextBuilder<'_> {
             cancellation.cancel();
         }
         let timeout_at = deadline.map(|left| pulpo.clock().uptime().saturating_add(left));
-        let particulars = Particulars { id, header, attempt, max_attempts, timeout_at, limited: Limited::default() };
+        let (progress, limited) = Default::default();
+        let particulars = Particulars { id, header, attempt, max_attempts, timeout_at, progress, limited };
         Context::new(Arc::new(surroundings), cancellation, particulars)
     }
 }

@@ -16,8 +16,8 @@ use fastrand::Rng;
 use crate::clock::lock;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, ScheduleStore, Settlement, Stats, StoredMessage,
+    Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage,
+    OutboxIds, QueueAdapter, QueueError, ScheduleStore, Settlement, Stats, StoredMessage, Workers,
 };
 
 /// How many faults one message meets at most, so that each is done in the end.
@@ -162,6 +162,10 @@ impl QueueAdapter for FaultyQueue {
         self.queue.schedules()
     }
 
+    fn workers(&self) -> Option<&dyn Workers> {
+        self.queue.workers()
+    }
+
     fn interrupt(&self) {
         self.queue.interrupt();
     }
@@ -186,6 +190,10 @@ impl Inspection for FaultyQueue {
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.queue.delete(filter)
+    }
+
+    fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
+        self.queue.cancel(filter)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {

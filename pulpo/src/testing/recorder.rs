@@ -12,9 +12,9 @@ use crate::clock::{ManualClock, lock};
 use crate::keys::Publication;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage,
-    OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules, Settlement, Stats,
-    Stepped, StoredMessage,
+    CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease,
+    NewMessage, OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules,
+    Settlement, Stats, Stepped, StoredMessage, Workers,
 };
 
 /// Called after something was published.
@@ -91,6 +91,10 @@ impl QueueAdapter for Recorder {
         self.0.queue.schedules().map(|_| self as &dyn ScheduleStore)
     }
 
+    fn workers(&self) -> Option<&dyn Workers> {
+        self.0.queue.workers()
+    }
+
     fn interrupt(&self) {
         self.0.queue.interrupt();
     }
@@ -161,6 +165,10 @@ impl Inspection for Recorder {
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.0.queue.delete(filter)
+    }
+
+    fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
+        self.0.queue.cancel(filter)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
@@ -250,6 +258,7 @@ impl Consumer for RecordingConsumer {
         let settled = match &result {
             Ok(()) => settled,
             Err(QueueError::LeaseLost { .. }) => Settled::Lost,
+            Err(QueueError::Cancelled { .. }) => Settled::Buried { reason: CANCELLED.to_owned() },
             Err(_) => return result,
         };
         if result.is_ok() && !follow_ups.is_empty() {

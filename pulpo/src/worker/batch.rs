@@ -120,6 +120,7 @@ impl Lane {
     ) {
         let uptime = self.shared.clock.uptime();
         self.cancellation.reset();
+        self.progress.reset();
         members.iter_mut().for_each(|running| running.in_batch = true);
         let count = members.len();
         let mut running = members.remove(0);
@@ -127,7 +128,7 @@ impl Lane {
         running.timeout = resolved.policy.timeout.map(|limit| (uptime.saturating_add(limit), limit));
         let waiting = waiting.map(|waiting| InFlightJob { waits: true, ..waiting });
         let others = members.into_iter().chain(waiting).collect();
-        self.hand_to_monitor(InFlight { consumer, running, others });
+        self.hand_to_monitor(InFlight { consumer, running, others, progress: self.progress.clone() });
     }
 
     /// Calls the handler with all that may be run; how it ended for each.

@@ -15,7 +15,7 @@ use super::monitor::{Monitor, nanos};
 use super::pause::OutageBackoff;
 use super::resolved::ResolvedHandler;
 use super::slot::{Facts, InFlight, InFlightJob, InFlightSlot};
-use crate::context::{Cancellation, Context, Limited, Particulars};
+use crate::context::{Cancellation, Context, LatestProgress, Limited, Particulars};
 use crate::disposition::{Disposition, RunEnd, Situation, before_run, untimely};
 use crate::message::{Header, Incoming, MessageId};
 use crate::outcome::ReportedFailure;
@@ -65,6 +65,7 @@ pub(super) struct Lane {
     pub(super) pending: Option<Delivery>,
     trouble: OutageBackoff,
     pub(super) cancellation: Arc<Cancellation>,
+    pub(super) progress: Arc<LatestProgress>,
     /// Waits in a row that brought nothing.
     pub(super) empty: Arc<AtomicU64>,
     /// When it last came to its queue, in nanoseconds of uptime.
@@ -87,6 +88,7 @@ impl Lane {
             pending: None,
             trouble: OutageBackoff::default(),
             cancellation: Arc::default(),
+            progress: Arc::default(),
             empty: Arc::default(),
             last_seen,
             span: Span::none(),
@@ -230,6 +232,7 @@ impl Lane {
             attempt: failed.saturating_add(1),
             max_attempts: resolved.policy.max_attempts,
             timeout_at,
+            progress: self.progress.clone(),
             limited,
         };
         Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
@@ -246,12 +249,14 @@ impl Lane {
     ) {
         let Some(consumer) = self.consumer.take() else { return };
         self.cancellation.reset();
+        self.progress.reset();
         let queue = std::mem::take(&mut delivery.queue);
         let mut running = self.running(delivery, queue, message, resolved, uptime);
         self.span = running.open_span(1);
         let timeout = running.facts.policy.timeout;
         running.timeout = timeout.map(|limit| (uptime.saturating_add(limit), limit));
-        self.hand_to_monitor(InFlight { consumer, running, others: VecDeque::new() });
+        let progress = self.progress.clone();
+        self.hand_to_monitor(InFlight { consumer, running, others: VecDeque::new(), progress });
     }
 
     /// From now on the monitor keeps the leases alive.
@@ -288,6 +293,7 @@ impl Lane {
             left_since: delivery.left_since,
             delay,
             expiration: message.and_then(|message| message.header.expiration()),
+            cancelled: false,
         };
         let mut running = InFlightJob::new(delivery, queue, uptime, facts, self.cancellation.clone(), meters.clone());
         if let Some(message) = message {
@@ -433,5 +439,6 @@ fn over_limit() -> Disposition {
 
 /// Whether a commit failed for good, and not for the message itself.
 fn refuses_follow_ups(error: &QueueError, follow_ups: &[NewMessage]) -> bool {
-    !follow_ups.is_empty() && !error.is_transient() && !matches!(error, QueueError::LeaseLost { .. })
+    let is_of_the_message = matches!(error, QueueError::LeaseLost { .. } | QueueError::Cancelled { .. });
+    !follow_ups.is_empty() && !error.is_transient() && !is_of_the_message
 }

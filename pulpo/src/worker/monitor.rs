@@ -91,16 +91,17 @@ impl Monitor {
         let longest = options.sleep_duration.saturating_add(LONGEST_AT_QUEUE);
         self.crew.lanes().iter().find_map(|lane| {
             // Whoever is at it is not stuck there for longer than a call takes.
-            let held = lane.slot.try_held()?;
-            let Some(held) = held.as_ref() else {
-                let seen = Duration::from_nanos(lane.last_seen.load(Ordering::Relaxed));
-                let silent = uptime.saturating_sub(seen);
-                return (silent > longest && !lane.slot.has_ended())
-                    .then(|| format!("a lane has not come back from the queue for {}", rough(silent)));
-            };
-            let InFlightJob { touch_at, ttr, lease, .. } = &held.running;
-            let late = touch_at.is_some_and(|at| uptime > at.saturating_add((*ttr).max(LONGEST_AT_QUEUE)));
-            late.then(|| format!("the lease of message {} is not renewed", lease.id))
+            lane.slot.look(self, |held| {
+                let Some(held) = held else {
+                    let seen = Duration::from_nanos(lane.last_seen.load(Ordering::Relaxed));
+                    let silent = uptime.saturating_sub(seen);
+                    return (silent > longest && !lane.slot.has_ended())
+                        .then(|| format!("a lane has not come back from the queue for {}", rough(silent)));
+                };
+                let InFlightJob { touch_at, ttr, lease, .. } = &held.running;
+                let late = touch_at.is_some_and(|at| uptime > at.saturating_add((*ttr).max(LONGEST_AT_QUEUE)));
+                late.then(|| format!("the lease of message {} is not renewed", lease.id))
+            })?
         })
     }
 
@@ -210,7 +211,7 @@ impl Monitor {
         timeout: Option<Duration>,
     ) -> (Vec<Settled>, Result<Box<dyn Consumer>, InFlight>) {
         let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
-        let InFlight { mut consumer, running, mut others } = held;
+        let InFlight { mut consumer, running, mut others, progress } = held;
         others.push_front(running);
         let mut all = Vec::new();
         while let Some(mut running) = others.pop_back() {
@@ -228,7 +229,7 @@ impl Monitor {
                     others.push_back(running);
                     let mut running = others.pop_front().expect("one is left");
                     running.timeout = running.timeout.map(|(_, limit)| (uptime.saturating_add(AGAIN), limit));
-                    return (all, Err(InFlight { consumer, running, others }));
+                    return (all, Err(InFlight { consumer, running, others, progress }));
                 }
                 result => result,
             };
@@ -258,7 +259,7 @@ impl Monitor {
         for lane in self.crew.dismiss() {
             // One that is settling its job right now goes on with that.
             let Some(held) = lane.slot.visit().and_then(|mut held| held.take()) else { continue };
-            let InFlight { mut consumer, running, others } = held;
+            let InFlight { mut consumer, running, others, .. } = held;
             running.cancellation.cancel();
             for mut running in std::iter::once(running).chain(others) {
                 let disposition = running.decide(self.shared.clock.now(), RunEnd::ShutDown, true);

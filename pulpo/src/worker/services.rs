@@ -18,6 +18,7 @@ use crate::guard;
 
 #[cfg(feature = "http")]
 pub(super) mod http;
+pub(super) mod presence;
 pub(super) mod relay;
 pub(super) mod scheduler;
 
@@ -28,8 +29,17 @@ pub(super) trait Service: Send + 'static {
 
     /// Does what is due, and says in how long something may be due again. It is
     /// called again earlier if the clock is moved by hand, and not after a stop
-    /// was requested.
+    /// was requested, unless it outlives that.
     fn tend(&mut self) -> Duration;
+
+    /// Whether it goes on after a stop was requested, until the lanes have
+    /// ended.
+    fn outlives_stop(&self) -> bool {
+        false
+    }
+
+    /// Its thread ends.
+    fn end(&mut self) {}
 }
 
 /// How long to leave a service alone that has panicked.
@@ -62,8 +72,6 @@ pub(super) fn start(
     monitor: &Arc<Monitor>,
     #[cfg(feature = "http")] pages: Option<axum::Router>,
 ) -> Result<Services, WorkError> {
-    #[cfg(not(feature = "http"))]
-    let _ = monitor;
     // Before any job is taken: an address that is taken is a mistake.
     #[cfg(feature = "http")]
     let endpoint = (shared.options.listen)
@@ -73,7 +81,8 @@ pub(super) fn start(
         })
         .transpose()?;
     let scheduler = scheduler::Scheduler::of(shared).map(|scheduler| Box::new(scheduler) as Box<dyn Service>);
-    let threads = scheduler.into_iter().map(|service| ServiceThread::start(service, &shared.stop));
+    let presence = presence::Presence::of(shared, monitor).map(|presence| Box::new(presence) as Box<dyn Service>);
+    let threads = scheduler.into_iter().chain(presence).map(|service| ServiceThread::start(service, &shared.stop));
     Ok(Services {
         _threads: threads.collect::<io::Result<_>>()?,
         _relays: relay::start(shared)?,
@@ -104,7 +113,10 @@ impl ServiceThread {
             let (mut seen, mut again) = (seen, first);
             loop {
                 stops.requests.wait(seen, Some(again));
-                if stops.requested() || is_over.load(Ordering::SeqCst) {
+                if (stops.requested() && !service.outlives_stop()) || is_over.load(Ordering::SeqCst) {
+                    if let Err(panic) = guard::catch(|| service.end()) {
+                        tracing::error!(service = service.name(), panic, "a service of the worker has panicked");
+                    }
                     return;
                 }
                 seen = stops.requests.generation();

@@ -12,7 +12,7 @@ use tracing::{Span, field};
 use super::meters::{InFlightGuard, JobMetrics};
 use super::monitor::Monitor;
 use crate::clock::lock;
-use crate::context::Cancellation;
+use crate::context::{Cancellation, LatestProgress};
 use crate::disposition::{Disposition, RunEnd, Situation, after_run};
 use crate::guard;
 use crate::policy::Policy;
@@ -35,6 +35,8 @@ pub(super) struct InFlight {
     pub(super) running: InFlightJob,
     /// The others of a batch, in their order, and last perhaps one that waits.
     pub(super) others: VecDeque<InFlightJob>,
+    /// How far the handler is.
+    pub(super) progress: Arc<LatestProgress>,
 }
 
 /// A job on its way: all that settling it takes.
@@ -81,6 +83,8 @@ pub(super) struct Facts {
     pub(super) left_since: Option<chrono::DateTime<chrono::Utc>>,
     pub(super) delay: Option<chrono::DateTime<chrono::Utc>>,
     pub(super) expiration: Option<chrono::DateTime<chrono::Utc>>,
+    /// A person has cancelled it.
+    pub(super) cancelled: bool,
 }
 
 impl Facts {
@@ -95,6 +99,7 @@ impl Facts {
             now,
             jitter: fastrand::f64(),
             stopping,
+            cancelled: self.cancelled,
         }
     }
 }
@@ -236,6 +241,16 @@ impl InFlightSlot {
         result
     }
 
+    /// For whoever only looks: `None` while the lane or the monitor is at it.
+    /// The monitor is told if it came in vain.
+    pub(super) fn look<R>(&self, monitor: &Monitor, action: impl FnOnce(&mut Option<InFlight>) -> R) -> Option<R> {
+        let result = action(&mut *self.try_held()?);
+        if self.missed.swap(false, Ordering::SeqCst) {
+            monitor.wake();
+        }
+        Some(result)
+    }
+
     /// For the monitor, which waits for no lane: `None` while the lane is at
     /// it, which will wake the monitor when it is not.
     pub(super) fn visit(&self) -> Option<MutexGuard<'_, Option<InFlight>>> {
@@ -247,7 +262,7 @@ impl InFlightSlot {
     }
 
     /// What is there, unless somebody is at it.
-    pub(super) fn try_held(&self) -> Option<MutexGuard<'_, Option<InFlight>>> {
+    fn try_held(&self) -> Option<MutexGuard<'_, Option<InFlight>>> {
         match self.held.try_lock() {
             Ok(held) => Some(held),
             Err(std::sync::TryLockError::Poisoned(held)) => Some(held.into_inner()),
@@ -279,6 +294,21 @@ impl InFlight {
     /// When the monitor must look at it, in uptime.
     pub(super) fn next(&self) -> Option<Duration> {
         std::iter::once(&self.running).chain(&self.others).filter_map(InFlightJob::next).min()
+    }
+
+    /// Those that the handler was called with, in their order.
+    pub(super) fn begun(&self) -> impl Iterator<Item = &InFlightJob> {
+        std::iter::once(&self.running).chain(&self.others).filter(|running| running.begun && !running.waits)
+    }
+
+    /// A person has cancelled the message of this lease. The handler is told
+    /// unless others of its batch still count.
+    pub(super) fn cancel(&mut self, lease: &Lease) {
+        let all = std::iter::once(&mut self.running).chain(&mut self.others);
+        all.filter(|running| running.lease == *lease).for_each(|running| running.facts.cancelled = true);
+        if self.begun().all(|running| running.facts.cancelled) {
+            self.running.cancellation.cancel();
+        }
     }
 
     /// The handler is called with all that are in hand and not waiting.

@@ -74,6 +74,8 @@ impl Found {
             ttr: Some(job.ttr),
             last_error: None,
             last_error_at: None,
+            progress: None,
+            cancelled: false,
             queue: job.tube,
             text,
         };

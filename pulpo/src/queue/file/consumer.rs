@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::cancel;
 use super::counts::Changes;
 use super::lease_store;
 use super::process_lock::Run;
@@ -109,8 +110,9 @@ impl FileConsumer {
         Some(run)
     }
 
-    /// Runs the statement that ends the lease, if it is still this one. The
-    /// statement's first two parameters are the id and the token.
+    /// Runs the statement that ends the lease, if it is still this one and the
+    /// message is not cancelled. The statement's first two parameters are the id
+    /// and the token.
     fn end_lease(
         &mut self,
         lease: &Lease,
@@ -119,14 +121,25 @@ impl FileConsumer {
     ) -> Result<(), QueueError> {
         self.shared.check()?;
         self.lane.was_long();
-        let wanted = lease.clone();
-        let changed = self
+        let (wanted, shared) = (lease.clone(), self.shared.clone());
+        let ended = self
             .shared
-            .write(durability, move |connection| change(connection, wanted.id.as_str(), &wanted.token))
+            .write(durability, move |connection| {
+                let (id, token) = (wanted.id.as_str(), &*wanted.token);
+                if change(connection, id, token)? > 0 {
+                    return Ok(Ended::Settled);
+                }
+                let is_cancelled = cancel::bury_marked(connection, id, token, shared.now())?;
+                Ok(if is_cancelled { Ended::Cancelled } else { Ended::Lost })
+            })
             .map_err(|error| self.shared.error(error))?;
         self.let_go(self.place(lease));
         self.shared.runs_have_ended();
-        if changed == 0 { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
+        match ended {
+            Ended::Settled => Ok(()),
+            Ended::Cancelled => Err(QueueError::Cancelled { id: lease.id.clone() }),
+            Ended::Lost => Err(QueueError::LeaseLost { id: lease.id.clone() }),
+        }
     }
 
     /// Deletes the message, and keeps in the same transaction what follows
@@ -151,7 +164,11 @@ impl FileConsumer {
             }
             Ok(removed)
         });
-        lock(&rejected).take().map_or(settled, |id| Err(QueueError::Duplicate { id }))
+        let rejected = lock(&rejected).take();
+        match (settled, rejected) {
+            (Err(QueueError::LeaseLost { .. }), Some(id)) => Err(QueueError::Duplicate { id }),
+            (settled, _) => settled,
+        }
     }
 
     /// Makes the message ready again after `delay`; `left`: for other workers.
@@ -172,8 +189,9 @@ impl FileConsumer {
                 .prepare_cached(
                     "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL, run = NULL,
                         attempts = attempts + ?5, last_error = ?6, last_error_at = ?7, since = ?7,
-                        left_since = iif(?8, coalesce(left_since, ?7), NULL)
-                     WHERE id = ?1 AND lease = ?2 RETURNING kind, key_mode",
+                        left_since = iif(?8, coalesce(left_since, ?7), NULL),
+                        progress = NULL, progress_text = NULL, progress_at = NULL
+                     WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode",
                 )?
                 .query_row(params![id, token, schema::code(state), due, counted, reason, now, left], kind_and_mode)
                 .optional()?;
@@ -210,8 +228,9 @@ impl FileConsumer {
             let kind = connection
                 .prepare_cached(
                     "UPDATE message SET state = 3, lease = NULL, lease_ends = NULL, run = NULL, attempts = attempts + ?5,
-                        last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL
-                     WHERE id = ?1 AND lease = ?2 RETURNING kind, key_mode",
+                        last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL,
+                        progress = NULL, progress_text = NULL, progress_at = NULL
+                     WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode",
                 )?
                 .query_row(params![id, token, reason, now, counted], kind_and_mode)
                 .optional()?;
@@ -221,6 +240,14 @@ impl FileConsumer {
             count_settled(connection, kind, MessageState::Buried)
         })
     }
+}
+
+/// What became of a lease that was to be ended.
+enum Ended {
+    Settled,
+    /// The message was cancelled, and is buried.
+    Cancelled,
+    Lost,
 }
 
 /// The kind of a message, and for how long it takes its unique key.

@@ -9,23 +9,23 @@ use rusqlite::{Connection, Row, named_params, params};
 use super::counts::Changes;
 use super::{micros, pauses, schema, time, unique};
 use crate::message::{MessageId, Priority};
-use crate::queue::{Counts, Filter, MessageState, Stats, StoredMessage, Totals};
+use crate::queue::{Counts, Filter, MessageState, Progress, Stats, StoredMessage, Totals};
 
-/// The state at `:now`: a message whose delay or lease has ended is ready,
-/// though no worker has looked at it since.
-const SEEN: &str = "iif(due <= :now OR lease_ends <= :now, 0, state)";
+/// The state at `:now`: a message whose delay or lease has ended is ready, or
+/// buried if it was cancelled, though no worker has looked at it since.
+const SEEN: &str = "iif(due <= :now OR lease_ends <= :now, iif(cancelled IS NULL, 0, 3), state)";
 
 /// Since when it is in that state.
 const SEEN_SINCE: &str = "CASE WHEN due <= :now THEN due WHEN lease_ends <= :now THEN lease_ends ELSE since END";
 
 /// A [`Filter`] as the conditions of a query.
-struct Picked {
+pub(super) struct Picked {
     conditions: String,
     values: Vec<(&'static str, Value)>,
 }
 
 impl Picked {
-    fn new(filter: &Filter, now: i64) -> Self {
+    pub(super) fn new(filter: &Filter, now: i64) -> Self {
         let mut picked = Self { conditions: ":now IS NOT NULL".to_owned(), values: vec![(":now", now.into())] };
         if let Some(ids) = &filter.ids {
             let ids: Vec<_> = ids.iter().filter_map(number).map(|id| id.to_string()).collect();
@@ -39,7 +39,8 @@ impl Picked {
             let codes: Vec<_> = filter.states.iter().map(|state| schema::code(*state).to_string()).collect();
             picked.conditions.push_str(&format!(" AND {SEEN} IN ({})", codes.join(",")));
             if filter.states.iter().all(|state| *state == MessageState::Buried) {
-                // Those have an index.
+                // Those have an index. What was cancelled and has lost its
+                // worker is among them once somebody has noticed.
                 picked.conditions.push_str(" AND state = 3");
             }
         }
@@ -84,7 +85,7 @@ impl Picked {
     }
 
     /// Id, kind and state of what is picked and is `only` so.
-    fn rows(&self, connection: &Connection, only: &str) -> rusqlite::Result<Vec<(i64, i64, MessageState)>> {
+    pub(super) fn rows(&self, connection: &Connection, only: &str) -> rusqlite::Result<Vec<(i64, i64, MessageState)>> {
         let conditions = &self.conditions;
         connection
             .prepare_cached(&format!(
@@ -119,6 +120,7 @@ pub(super) fn list(connection: &Connection, filter: &Filter, now: i64) -> rusqli
             "SELECT id, queue, priority, lease, ttr, lost, due_since, enqueued_at, last_error, last_error_at,
                 (SELECT request_type FROM kind WHERE kind.id = message.kind) AS request_type,
                 coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id)) AS text,
+                progress, progress_text, progress_at, cancelled IS NOT NULL AS cancelled,
                 {SEEN} AS seen, {SEEN_SINCE} AS seen_since, coalesce(due, lease_ends) AS until,
                 coalesce(due, lease_ends) <= :now AS over, state, attempts
              FROM message WHERE {} ORDER BY id DESC LIMIT :limit",
@@ -150,6 +152,8 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         ttr: u64::try_from(row.get::<_, i64>("ttr")?).ok().map(Duration::from_millis),
         last_error: Some(row.get_ref("last_error")?).filter(|at| *at != ValueRef::Null).map(text).transpose()?,
         last_error_at: at("last_error_at")?,
+        progress: progress(row)?.filter(|_| !over),
+        cancelled: row.get::<_, bool>("cancelled")? && !over,
         text: row.get_ref("text")?.as_bytes_or_null()?.unwrap_or_default().to_owned(),
     })
 }
@@ -159,8 +163,16 @@ pub(super) fn count(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
+/// How far the run of a message is.
+pub(super) fn progress(row: &Row<'_>) -> rusqlite::Result<Option<Progress>> {
+    let (Some(fraction), Some(at)) = (row.get::<_, Option<f64>>("progress")?, row.get("progress_at")?) else {
+        return Ok(None);
+    };
+    Ok(Some(Progress::new(fraction, text(row.get_ref("progress_text")?)?, time(at))))
+}
+
 /// A text as it stands there: one that was damaged must not hide all others.
-fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
+pub(super) fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(value.as_bytes_or_null()?.unwrap_or_default()).into_owned())
 }
 
@@ -198,6 +210,10 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
             counts.reserved = count;
             continue;
         }
+        if of == MessageState::Buried {
+            counts.buried += count;
+            continue;
+        }
         // Its delay or its lease is over.
         counts.ready += count;
         if of == MessageState::Delayed {
@@ -222,7 +238,7 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
 }
 
 /// Messages of one kind that are reserved, or whose delay (`Delayed`) or lease
-/// (`Ready`) is over.
+/// (`Ready`; `Buried` if it was cancelled) is over.
 struct Waiting {
     kind: i64,
     of: MessageState,
@@ -237,7 +253,12 @@ fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> 
         (MessageState::Reserved, "SELECT kind, count(*), NULL FROM message WHERE lease_ends > :now GROUP BY kind"),
         (
             MessageState::Ready,
-            "SELECT kind, count(*), min(due_since) FROM message WHERE lease_ends <= :now GROUP BY kind",
+            "SELECT kind, count(*), min(due_since) FROM message WHERE lease_ends <= :now AND cancelled IS NULL
+             GROUP BY kind",
+        ),
+        (
+            MessageState::Buried,
+            "SELECT kind, count(*), NULL FROM message WHERE lease_ends <= :now AND cancelled IS NOT NULL GROUP BY kind",
         ),
         (MessageState::Delayed, "SELECT kind, count(*), min(due_since) FROM message WHERE due <= :now GROUP BY kind"),
     ] {

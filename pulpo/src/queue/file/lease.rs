@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::counts::Changes;
 use super::inspect::count;
 use super::process_lock::{ProcessLock, Run, RunRecord};
-use super::{time, unique};
+use super::{cancel, time, unique};
 use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{Delivery, Lease, MessageState};
@@ -22,7 +22,7 @@ pub(super) fn token(owner: &str, number: u64) -> Arc<str> {
 }
 
 /// The reverse: whose it is, and its number.
-fn parse(token: &str) -> Option<(&str, u64)> {
+pub(super) fn parse(token: &str) -> Option<(&str, u64)> {
     let (owner, number) = token.rsplit_once('-')?;
     Some((owner, number.parse().ok()?))
 }
@@ -103,15 +103,18 @@ fn bytes(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
 }
 
 /// Makes ready again what was leased and not handed to a lane: that was no run.
-pub(super) fn release(connection: &Connection, leases: &[Lease]) -> rusqlite::Result<()> {
+pub(super) fn release(connection: &Connection, leases: &[Lease], now: i64) -> rusqlite::Result<()> {
     let mut give = connection.prepare_cached(
         "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL
-         WHERE id = ?1 AND lease = ?2 RETURNING kind, key_mode, id",
+         WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, id",
     )?;
     let mut counts = Changes::default();
     for lease in leases {
         let given: Option<Ended> = give.query_row([lease.id.as_str(), &lease.token], Ended::read).optional()?;
-        given.map_or(Ok(()), |given| given.make_ready(connection, &mut counts))?;
+        match given {
+            Some(given) => given.make_ready(connection, &mut counts)?,
+            None => drop(cancel::bury_marked(connection, lease.id.as_str(), &lease.token, now)?),
+        }
     }
     counts.write(connection)
 }
@@ -160,14 +163,18 @@ impl<'a> Ending<'a> {
             .connection
             .prepare_cached(
                 "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL, since = ?4, left_since = NULL,
+                    progress = NULL, progress_text = NULL, progress_at = NULL,
                     attempts = attempts + ?3, lost = lost + ?3,
                     last_error = iif(?3, 'its worker died, or was silent for longer than its ttr', last_error),
                     last_error_at = iif(?3, ?4, last_error_at)
-                 WHERE id = ?1 AND lease = ?2 RETURNING kind, key_mode, id",
+                 WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, id",
             )?
             .query_row(params![id, token, counts, self.now], Ended::read)
             .optional()?;
-        ended.map_or(Ok(()), |ended| ended.make_ready(self.connection, &mut self.counts))
+        match ended {
+            Some(ended) => ended.make_ready(self.connection, &mut self.counts),
+            None => cancel::bury_marked(self.connection, &id.to_string(), token, self.now).map(drop),
+        }
     }
 
     pub(super) fn finish(self) -> rusqlite::Result<()> {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::cancel;
 use super::error::SqliteError;
 use super::grace::{self, NextWaits};
 use super::lease::{self, lease};
@@ -42,7 +43,8 @@ impl LeaseStore for Arc<Shared> {
     }
 
     fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), SqliteError> {
-        self.write(Durability::Lazy, move |connection| lease::release(connection, &leases))?;
+        let now = Shared::now(self);
+        self.write(Durability::Lazy, move |connection| lease::release(connection, &leases, now))?;
         self.notify(queues);
         Ok(())
     }
@@ -85,11 +87,16 @@ impl StoreError for SqliteError {
     }
 }
 
-/// For each message that is done, whether its lease was still this one.
+/// For each message that is done, whether its lease was still this one and
+/// nobody has cancelled it.
 fn commit(connection: &Connection, us: &Shared, commits: &[DeferredCommit<Run>]) -> rusqlite::Result<Vec<bool>> {
     let archive_at = (us.archive && !commits.is_empty()).then(|| us.now());
     let one = |commit: &DeferredCommit<Run>| {
-        remove(connection, commit.tag.message, &commit.lease.token, "done", archive_at).map(|removed| removed > 0)
+        let removed = remove(connection, commit.tag.message, &commit.lease.token, "done", archive_at)? > 0;
+        if !removed {
+            cancel::bury_marked(connection, commit.lease.id.as_str(), &commit.lease.token, us.now())?;
+        }
+        Ok(removed)
     };
     commits.iter().map(one).collect()
 }
@@ -122,7 +129,8 @@ fn lease_next(
     Ok(Offer::NothingBefore(next.into_iter().chain(resumed).chain(picked.wake).min().map(time)))
 }
 
-/// Deletes a message, and archives it at this time if that is wanted.
+/// Deletes a message that nobody has cancelled, and archives it at this time if
+/// that is wanted.
 pub(super) fn remove(
     connection: &Connection,
     id: i64,
@@ -136,13 +144,15 @@ pub(super) fn remove(
                 "INSERT OR REPLACE INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text)
                  SELECT id, queue, (SELECT request_type FROM kind WHERE kind.id = message.kind), ?3, attempts,
                     enqueued_at, ?4, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id), '')
-                 FROM message WHERE id = ?1 AND lease = ?2",
+                 FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL",
             )?
             .execute(params![id, token, outcome, now])?;
     }
     // A reserved message is in no count.
     let is_long: Option<bool> = connection
-        .prepare_cached("DELETE FROM message WHERE id = ?1 AND lease = ?2 RETURNING text IS NULL")?
+        .prepare_cached(
+            "DELETE FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING text IS NULL",
+        )?
         .query_row(params![id, token], |row| row.get(0))
         .optional()?;
     if is_long == Some(true) {

@@ -240,6 +240,15 @@ pub(super) fn dead_processes(base_path: &Path, us: &ProcessLock) -> Vec<DeadProc
     dead
 }
 
+/// Whether the process with this id lives.
+pub(super) fn lives(base_path: Option<&Path>, us: &ProcessLock, id: &str) -> bool {
+    if id == us.id {
+        return true;
+    }
+    let Some(path) = base_path.filter(|_| is_id(id)).map(|base| base.join(FOLDER).join(id)) else { return false };
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// Which runs of a process that is silent or dead count; all if nobody knows.
 #[derive(Debug)]
 pub(super) struct RunRecord(Option<HashSet<Run>>);

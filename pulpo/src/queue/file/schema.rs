@@ -120,6 +120,13 @@ const MIGRATIONS: &[&str] = &[
         limit_key TEXT,
         -- The first message of the run that it has joined; else null.
         run INTEGER,
+        -- When somebody cancelled it, of one that is leased and is to be buried
+        -- when that ends; else null.
+        cancelled INTEGER,
+        -- How far its run is, as its handler has said; else null.
+        progress REAL,
+        progress_text TEXT,
+        progress_at INTEGER,
         -- The wire form, as it was published. Null if it is long: then it is
         -- apart, so that it is not written again with each change.
         text TEXT) STRICT;
@@ -143,6 +150,14 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX message_due ON message(due, kind) WHERE due IS NOT NULL;
     CREATE INDEX message_leased ON message(lease_ends, kind) WHERE lease_ends IS NOT NULL;
     CREATE INDEX message_buried ON message(id) WHERE state = 3;
+    CREATE INDEX message_cancelled ON message(id) WHERE cancelled IS NOT NULL;
+    -- What a worker of a process says of itself, as JSON. It counts while the
+    -- lock of that process is held.
+    CREATE TABLE worker(
+        process TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        report TEXT NOT NULL,
+        PRIMARY KEY(process, number)) STRICT, WITHOUT ROWID;
     -- Which rows of outboxes have become which messages, and since when they
     -- are known to be gone from there.
     CREATE TABLE outbox_id(

@@ -16,6 +16,7 @@ use super::notify_file::NotifyFiles;
 use super::opened::Opened;
 use super::process_lock::{self, ProcessLock};
 use super::schema;
+use super::workers;
 use super::writer::{Durability, Writer, check_version};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::process::fork::Unforked;
@@ -202,6 +203,7 @@ impl Shared {
         for dead in process_lock::dead_processes(folder, &self.process_lock) {
             let (us, id, now) = (self.clone(), dead.id.clone(), self.now());
             let ended = self.write(Durability::Lazy, move |connection| {
+                workers::forget(connection, &id)?;
                 Ending::new(connection, &us.process_lock, us.folder.as_deref(), now).end_all_of(&id)
             });
             match ended {

@@ -27,6 +27,7 @@ use super::error::PostgresError;
 use super::schema;
 use super::shared::Shared;
 use crate::clock::{Clock as _, lock};
+use crate::process::host;
 
 /// How often a process shows that it lives.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -249,7 +250,7 @@ impl Thread {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let watched: Vec<String> = lock(&shared.watched).iter().cloned().collect();
         let (backend_pid, backend_start) = self.session.unzip();
-        let (host, pid) = (host(), i64::from(std::process::id()));
+        let (host, pid) = (host::name(), i64::from(std::process::id()));
         let program = env!("CARGO_PKG_VERSION");
         let rows = connection.run(
             BEAT,
@@ -319,10 +320,4 @@ impl Thread {
         self.connection = Some(connection);
         Ok(())
     }
-}
-
-/// The name of this machine, for people.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    name.or_else(|| std::env::var("HOSTNAME").ok()).map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
 }

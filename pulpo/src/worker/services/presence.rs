@@ -1,0 +1,176 @@
+//! Shows the worker to others, and follows its long runs: keeps how far they
+//! are, and learns which of them a person has cancelled.
+//!
+//! Only runs that were there at the round before are followed, so a worker of
+//! short jobs sends nothing. The slots of the lanes are only looked at: a lane
+//! that is at its own has its turn at the next round.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Service;
+use crate::context::LatestProgress;
+use crate::process::host;
+use crate::queue::{Lease, LongRun, WorkerReport};
+use crate::report::chain;
+use crate::worker::Shared;
+use crate::worker::monitor::Monitor;
+use crate::worker::slot::InFlightSlot;
+
+/// How often the runs are looked at.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// How often progress is kept at most.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the worker shows itself again, should the queue have forgotten it.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Tells apart the workers of a process.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+pub(in crate::worker) struct Presence {
+    shared: Arc<Shared>,
+    monitor: Arc<Monitor>,
+    number: u64,
+    report: WorkerReport,
+    report_at: Duration,
+    keep_at: Duration,
+    /// What ran at the round before.
+    before: HashSet<Arc<str>>,
+    in_trouble: bool,
+}
+
+/// A run that lasts.
+struct Followed {
+    slot: Arc<InFlightSlot>,
+    lease: Lease,
+    /// Of the first of a batch, and where there is news.
+    news: Option<(Arc<LatestProgress>, u64)>,
+}
+
+impl Presence {
+    /// `None` if the queue knows no workers.
+    pub(in crate::worker) fn of(shared: &Arc<Shared>, monitor: &Arc<Monitor>) -> Option<Self> {
+        shared.queue.workers()?;
+        let mut report = WorkerReport::default();
+        report.host = host::name();
+        report.pid = std::process::id();
+        (report.program, report.program_version) = shared.program.clone();
+        env!("CARGO_PKG_VERSION").clone_into(&mut report.pulpo_version);
+        report.since = shared.clock.now();
+        report.queues.clone_from(&shared.queues);
+        report.lanes = shared.options.concurrency.max(1);
+        Some(Self {
+            shared: shared.clone(),
+            monitor: monitor.clone(),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            report,
+            report_at: Duration::ZERO,
+            keep_at: Duration::ZERO,
+            before: HashSet::new(),
+            in_trouble: false,
+        })
+    }
+
+    fn show(&mut self, uptime: Duration) {
+        if uptime < self.report_at {
+            return;
+        }
+        let Some(workers) = self.shared.queue.workers() else { return };
+        match workers.report_worker(self.number, &self.report) {
+            Ok(()) => self.report_at = uptime.saturating_add(REPORT_EVERY),
+            Err(error) => tracing::debug!(error = chain(&error), "cannot show this worker to others, trying again"),
+        }
+    }
+
+    /// The runs that were there before, as the queue is told of them.
+    fn long_runs(&mut self, may_keep: bool) -> (Vec<Followed>, Vec<LongRun>) {
+        let (mut followed, mut runs) = (Vec::new(), Vec::new());
+        let mut now = HashSet::new();
+        for lane in self.monitor.crew.lanes() {
+            lane.slot.look(&self.monitor, |held| {
+                let Some(held) = held else { return };
+                let mut progress = Some(&held.progress);
+                for job in held.begun() {
+                    let progress = progress.take();
+                    let key: Arc<str> = format!("{} {}", job.lease.id, job.lease.token).into();
+                    let lasts = self.before.contains(&key);
+                    now.insert(key);
+                    if !lasts {
+                        continue;
+                    }
+                    let news = progress.filter(|_| may_keep).and_then(|progress| {
+                        let (number, said) = progress.news()?;
+                        Some((progress.clone(), number, said))
+                    });
+                    if job.facts.cancelled && news.is_none() {
+                        continue;
+                    }
+                    let mut run = LongRun::new(job.lease.clone());
+                    let news = news.map(|(progress, number, said)| {
+                        run.progress = Some(said);
+                        (progress, number)
+                    });
+                    runs.push(run);
+                    followed.push(Followed { slot: lane.slot.clone(), lease: job.lease.clone(), news });
+                }
+            });
+        }
+        self.before = now;
+        (followed, runs)
+    }
+
+    fn follow(&mut self, uptime: Duration) {
+        let (followed, runs) = self.long_runs(uptime >= self.keep_at);
+        let Some(workers) = self.shared.queue.workers().filter(|_| !runs.is_empty()) else { return };
+        match workers.follow_runs(&runs) {
+            Ok(cancelled) => {
+                self.in_trouble = false;
+                let news: Vec<_> = followed.iter().filter_map(|run| run.news.as_ref()).collect();
+                if !news.is_empty() {
+                    self.keep_at = uptime.saturating_add(KEEP_EVERY);
+                }
+                news.into_iter().for_each(|(progress, number)| progress.is_kept(*number));
+                for lease in cancelled {
+                    let Some(run) = followed.iter().find(|run| run.lease == lease) else { continue };
+                    tracing::info!(id = %lease.id, "a running job is cancelled: its handler is told");
+                    run.slot.look(&self.monitor, |held| held.as_mut().map(|held| held.cancel(&lease)));
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.in_trouble, true) {
+                    let error = chain(&error);
+                    tracing::warn!(error, "cannot ask whether running jobs are cancelled, trying again");
+                }
+            }
+        }
+    }
+}
+
+impl Service for Presence {
+    fn name(&self) -> &'static str {
+        "pulpo-presence"
+    }
+
+    fn tend(&mut self) -> Duration {
+        let uptime = self.shared.clock.uptime();
+        self.show(uptime);
+        self.follow(uptime);
+        ROUND
+    }
+
+    /// What still runs can be cancelled while the worker waits for it.
+    fn outlives_stop(&self) -> bool {
+        true
+    }
+
+    fn end(&mut self) {
+        let removed = self.shared.queue.workers().map_or(Ok(()), |workers| workers.remove_worker(self.number));
+        if let Err(error) = removed {
+            tracing::debug!(error = chain(&error), "cannot say that this worker has ended: others will notice");
+        }
+    }
+}
