@@ -19,6 +19,7 @@ use crate::queue::backend::Purpose;
 use crate::registry::Registry;
 use crate::report::chain;
 
+mod cancel;
 mod change;
 mod check;
 mod completions;
@@ -47,6 +48,7 @@ mod terminal;
 mod text;
 mod transfer;
 mod work;
+mod workers;
 
 /// What the binary says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +114,8 @@ enum Command {
     Peek(peek::PeekArguments),
     /// Delete messages that no worker is running
     Delete(change::DeleteArguments),
+    /// Cancel messages: bury those that wait, end those that run
+    Cancel(cancel::CancelArguments),
     /// Requeue buried messages with a fresh set of attempts
     Kick(change::KickArguments),
     /// Delete all messages of a queue
@@ -122,6 +126,8 @@ enum Command {
     Resume(queues::ResumeArguments),
     /// List schedules; run, pause or resume them
     Schedule(schedule::ScheduleArguments),
+    /// List the workers, and what each runs
+    Workers(workers::WorkersArguments),
     /// Count the messages by queue, request type and state
     Stats(stats::StatsArguments),
     /// Move jobs from the outboxes of your databases to the queue, until stopped
@@ -317,11 +323,13 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::List(arguments) => list::run(&existing, &arguments, out),
         Command::Peek(arguments) => peek::run(&existing()?, &arguments, out),
         Command::Delete(arguments) => change::delete(&existing, &arguments, out),
+        Command::Cancel(arguments) => cancel::run(&existing, &arguments, out),
         Command::Kick(arguments) => change::kick(&existing, &arguments, out),
         Command::Purge(arguments) => change::purge(&existing, &arguments, out),
         Command::Pause(arguments) => queues::pause(&existing()?, &arguments, out),
         Command::Resume(arguments) => queues::resume(&existing()?, &arguments, out),
         Command::Schedule(arguments) => schedule::run(&existing, &to_publish, &arguments, out),
+        Command::Workers(arguments) => workers::run(&existing()?, &arguments, out),
         Command::Stats(arguments) => stats::run(&existing()?, &arguments, out),
         Command::Move(arguments) => transfer::run(&sources, &arguments, out),
         Command::Relay(arguments) => relay::run(Config::load_from(&sources)?, &arguments, out),

@@ -1,4 +1,5 @@
-//! `kick`, `delete` and `purge`: what an operator does about messages.
+//! `kick`, `delete` and `purge`: what an operator does about messages; and what
+//! `cancel` has in common with them.
 //!
 //! What is meant is looked up first, counted, and asked about; then only those
 //! messages are touched, each if it is still what was meant. So what was
@@ -18,7 +19,7 @@ use super::show::{self, counted};
 use super::{Done, Format, Open, WrongUsage, names, terminal};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
-use crate::queue::{Filter, MessageState, QueueAdapter, QueueError};
+use crate::queue::{Cancelled, Filter, MessageState, QueueAdapter, QueueError};
 use crate::report::chain;
 
 /// So many messages are looked at in one go.
@@ -180,21 +181,44 @@ pub(super) fn purge(open: Open<'_>, arguments: &PurgeArguments, out: &mut dyn Wr
     many(open, &DELETE, filters, &filter, *sure, out)
 }
 
-fn only_ids(filters: &FilterArgs) -> Result<(), WrongUsage> {
+pub(super) fn only_ids(filters: &FilterArgs) -> Result<(), WrongUsage> {
     if filters.is_empty() { Ok(()) } else { Err(WrongUsage("expected either IDs or filters, got both".to_owned())) }
 }
 
 /// What is done about messages.
-struct Deed {
+pub(super) struct Deed {
     verb: &'static str,
     done: &'static str,
     /// Which messages it can be done to.
-    to: &'static [MessageState],
-    act: fn(&dyn QueueAdapter, &Filter) -> Result<u64, QueueError>,
+    pub(super) to: &'static [MessageState],
+    /// That, for a person who has named another one.
+    only: &'static str,
+    act: fn(&dyn QueueAdapter, &Filter) -> Result<Touched, QueueError>,
     /// Whether it is done without a word where nobody can be asked.
     harmless: bool,
     /// Whether it leaves a message whose unique key another one has.
     leaves: bool,
+    /// Whether it can be done to what runs.
+    reaches_runs: bool,
+}
+
+/// To how many messages something was done, and how many of them run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Touched {
+    all: u64,
+    running: u64,
+}
+
+impl From<u64> for Touched {
+    fn from(all: u64) -> Self {
+        Self { all, running: 0 }
+    }
+}
+
+impl From<Cancelled> for Touched {
+    fn from(cancelled: Cancelled) -> Self {
+        Self { all: cancelled.total(), running: cancelled.running }
+    }
 }
 
 /// A message that was left as it is, and the one that has its unique key.
@@ -213,24 +237,50 @@ const KICK: Deed = Deed {
     verb: "kick",
     done: "kicked",
     to: &[MessageState::Buried],
-    act: |queue, filter| queue.kick(filter),
+    only: "only buried ones can be kicked",
+    act: |queue, filter| queue.kick(filter).map(Touched::from),
     harmless: true,
     leaves: true,
+    reaches_runs: false,
 };
 
 const DELETE: Deed = Deed {
     verb: "delete",
     done: "deleted",
     to: &FREE,
-    act: |queue, filter| queue.delete(filter),
+    only: "only what no worker has can be deleted",
+    act: |queue, filter| queue.delete(filter).map(Touched::from),
     harmless: false,
     leaves: false,
+    reaches_runs: false,
+};
+
+pub(super) const CANCEL: Deed = Deed {
+    verb: "cancel",
+    done: "cancelled",
+    to: &[MessageState::Ready, MessageState::Delayed, MessageState::Reserved],
+    only: "only what waits or runs can be cancelled",
+    act: |queue, filter| queue.cancel(filter).map(Touched::from),
+    harmless: false,
+    leaves: false,
+    reaches_runs: true,
 };
 
 impl Deed {
-    fn report(&self, matched: u64, touched: u64, unseen: u64, left: &[Left], sure: Sure, out: &mut dyn Write) -> Done {
+    fn report(
+        &self,
+        matched: u64,
+        touched: Touched,
+        unseen: u64,
+        left: &[Left],
+        sure: Sure,
+        out: &mut dyn Write,
+    ) -> Done {
         if sure.format.json {
-            let mut report = json!({ "matched": matched, self.done: touched, "dry_run": sure.dry_run });
+            let mut report = json!({ "matched": matched, self.done: touched.all, "dry_run": sure.dry_run });
+            if self.reaches_runs {
+                report["running"] = touched.running.into();
+            }
             if unseen > 0 {
                 report["unseen"] = unseen.into();
             }
@@ -245,14 +295,24 @@ impl Deed {
         if sure.dry_run {
             writeln!(out, "would {} {}", self.verb, counted(matched, "message"))?;
         } else {
-            writeln!(out, "{} {touched}", self.done)?;
+            let told = if touched.running > 0 { format!(", {}", told(touched)) } else { String::new() };
+            writeln!(out, "{} {}{told}", self.done, touched.all)?;
         }
         Ok(())
     }
 }
 
+/// That some of them run.
+fn told(touched: Touched) -> String {
+    match touched {
+        Touched { all: 1, .. } => "which runs: its worker is told".to_owned(),
+        Touched { running: 1, .. } => "of which 1 runs: its worker is told".to_owned(),
+        Touched { running, .. } => format!("of which {running} run: their workers are told"),
+    }
+}
+
 /// Messages that are named one by one: somebody has looked at them.
-fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dyn Write) -> Done {
+pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dyn Write) -> Done {
     let queue = &**pulpo.queue();
     let (mut matched, mut touched, mut left, mut problems) = (0, Vec::new(), Vec::new(), Vec::new());
     for (number, id) in ids.iter().enumerate() {
@@ -264,18 +324,21 @@ fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dy
         filter.states = deed.to.to_vec();
         if sure.dry_run {
             matched += queue.list(&filter)?.len() as u64;
-        } else if (deed.act)(queue, &filter)? > 0 {
-            touched.push(id);
-            continue;
+        } else {
+            let done = (deed.act)(queue, &filter)?;
+            if done.all > 0 {
+                touched.push((id, done));
+                continue;
+            }
         }
         match queue.peek(id)? {
             None => problems.push(format!("there is no message {id}")),
-            Some(message) if message.state == MessageState::Reserved && deed.to != KICK.to => problems.push(format!(
+            Some(message) if message.state == MessageState::Reserved && deed.to == FREE => problems.push(format!(
                 "message {id} is reserved by a worker: wait until it is settled, or its lease ends{}",
                 message.until.map(|until| format!(" {}", show::ago(until))).unwrap_or_default()
             )),
             Some(message) if !deed.to.contains(&message.state) => {
-                problems.push(format!("message {id} is {}, and only buried ones can be kicked", message.state));
+                problems.push(format!("message {id} is {}, and {}", message.state, deed.only));
             }
             Some(_) if deed.leaves => left.extend(Left::find(queue, id)?),
             Some(_) => {}
@@ -285,20 +348,29 @@ fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dy
         problems.push(format!("{} stayed buried", counted(left.len() as u64, "message")));
     }
     let done = touched.len() as u64;
+    let running = touched.iter().map(|(_, touched)| touched.running).sum();
     if sure.format.json || sure.dry_run || deed.harmless {
         if done > 0 || !left.is_empty() || problems.is_empty() || sure.format.json || sure.dry_run {
-            deed.report(matched + done + left.len() as u64, done, 0, &left, sure, out)?;
+            deed.report(matched + done + left.len() as u64, Touched { all: done, running }, 0, &left, sure, out)?;
         }
     } else {
-        for id in touched {
-            writeln!(out, "{} {id}", deed.done)?;
+        for (id, touched) in touched {
+            let told = if touched.running > 0 { format!(", {}", told(touched)) } else { String::new() };
+            writeln!(out, "{} {id}{told}", deed.done)?;
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
 }
 
 /// Messages that are picked by what they are.
-fn many(open: Open<'_>, deed: &Deed, filters: &FilterArgs, filter: &Filter, sure: Sure, out: &mut dyn Write) -> Done {
+pub(super) fn many(
+    open: Open<'_>,
+    deed: &Deed,
+    filters: &FilterArgs,
+    filter: &Filter,
+    sure: Sure,
+    out: &mut dyn Write,
+) -> Done {
     filters.check()?;
     let Sure { yes, dry_run, .. } = sure;
     let asks = terminal::can_ask();
@@ -321,7 +393,7 @@ fn many(open: Open<'_>, deed: &Deed, filters: &FilterArgs, filter: &Filter, sure
         names::warn(&pulpo, filter);
     }
     if dry_run || matched == 0 {
-        deed.report(matched, 0, unseen, &[], sure, out)?;
+        deed.report(matched, Touched::default(), unseen, &[], sure, out)?;
         return show::complete(unseen);
     }
     if !yes && asks {
@@ -335,7 +407,7 @@ fn many(open: Open<'_>, deed: &Deed, filters: &FilterArgs, filter: &Filter, sure
     match stopped {
         None => show::complete(unseen),
         Some(why) => {
-            let how_far = format!("{} {touched} of {}", deed.done, counted(matched, "message"));
+            let how_far = format!("{} {} of {}", deed.done, touched.all, counted(matched, "message"));
             Err(format!("{how_far}; give the same command again for the others: {why}").into())
         }
     }
@@ -359,7 +431,7 @@ fn all(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Wr
         names::warn(pulpo, filter);
     }
     if sure.dry_run || matched == 0 {
-        return deed.report(matched, 0, 0, &[], sure, out);
+        return deed.report(matched, Touched::default(), 0, &[], sure, out);
     }
     if !sure.yes && terminal::can_ask() {
         terminal::ask(&format!("{} {}?", deed.verb, described(by_state)))?;
@@ -374,11 +446,11 @@ fn touch(
     deed: &Deed,
     filter: &Filter,
     meant: Vec<(MessageId, MessageState)>,
-) -> Result<(u64, Vec<Left>, Option<String>), std::io::Error> {
+) -> Result<(Touched, Vec<Left>, Option<String>), std::io::Error> {
     let interrupt = Interrupt::listen()?;
     let part = if queue.capabilities().complete_lists { PART } else { PART.max(meant.len().div_ceil(PARTS)) };
     let progress = (meant.len() > part).then(|| terminal::progress(meant.len() as u64));
-    let (mut touched, mut left, mut stopped) = (0, Vec::new(), None);
+    let (mut touched, mut left, mut stopped) = (Touched::default(), Vec::new(), None);
     for (number, part) in meant.chunks(part).enumerate() {
         if number > 0 && interrupt.has_come() {
             stopped = Some("stopped by a signal".to_owned());
@@ -387,9 +459,10 @@ fn touch(
         let mut exactly = filter.clone().ids(part.iter().map(|(id, _)| id.clone()));
         exactly.limit = None;
         match (deed.act)(queue, &exactly) {
-            Ok(count) => {
-                touched += count;
-                if deed.leaves && count < part.len() as u64 {
+            Ok(done) => {
+                touched.all += done.all;
+                touched.running += done.running;
+                if deed.leaves && done.all < part.len() as u64 {
                     left.extend(part.iter().filter_map(|(id, _)| Left::find(queue, id).ok().flatten()));
                 }
             }

@@ -7,11 +7,11 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::show::{self, age, visible};
+use super::show::{self, age, ago, visible};
 use super::{Done, Format, terminal, text};
 use crate::instance::Pulpo;
 use crate::message::{MessageId, Priority};
-use crate::queue::{MessageState, StoredMessage};
+use crate::queue::{MessageState, Progress, StoredMessage};
 use crate::report::json::{self, Members};
 
 #[derive(Debug, Args)]
@@ -93,6 +93,12 @@ fn plain(message: &StoredMessage, out: &mut dyn Write) -> Done {
     if let Some(lease) = &message.lease {
         line("leased by", lease)?;
     }
+    if message.cancelled {
+        line("cancelled", "it is buried when its run ends")?;
+    }
+    if let Some(progress) = &message.progress {
+        line("progress", &format!("{}, {}", show::progress(progress), ago(progress.at)))?;
+    }
     if let Some(ttr) = message.ttr {
         line("ttr", &humantime::format_duration(ttr).to_string())?;
     }
@@ -152,6 +158,8 @@ pub(super) struct Shown<'a> {
     ttr: Option<f64>,
     last_error: Option<&'a str>,
     last_error_at: Option<DateTime<Utc>>,
+    progress: Option<&'a Progress>,
+    cancelled: bool,
     message: Box<RawValue>,
 }
 
@@ -175,6 +183,8 @@ impl<'a> Shown<'a> {
             ttr: stored.ttr.map(|ttr| ttr.as_secs_f64()),
             last_error: stored.last_error.as_deref(),
             last_error_at: stored.last_error_at,
+            progress: stored.progress.as_ref(),
+            cancelled: stored.cancelled,
             message: json::read(&stored.text).map_or_else(as_text, Ok)?,
         })
     }

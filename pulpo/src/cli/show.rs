@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::{Done, terminal, text};
-use crate::queue::Unreachable;
+use crate::queue::{Progress, Unreachable};
 pub(super) use crate::report::visible;
 use crate::report::{deceives, json};
 
@@ -80,6 +80,14 @@ pub(super) fn ago(time: DateTime<Utc>) -> String {
     let passed = Utc::now() - time;
     let size = passed.abs().to_std().unwrap_or_default();
     if passed.num_milliseconds() < 0 { format!("in {}", rough(size)) } else { format!("{} ago", rough(size)) }
+}
+
+/// `40%`, and what the handler says of it.
+pub(super) fn progress(progress: &Progress) -> String {
+    let percent = (progress.fraction * 100.0).round();
+    // Only all is 100%.
+    let percent = if progress.fraction < 1.0 { percent.min(99.0) } else { percent };
+    format!("{percent:.0}% {}", progress.text).trim_end().to_owned()
 }
 
 /// `2026-11-23T09:00:00Z (3m ago)`.

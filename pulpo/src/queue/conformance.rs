@@ -60,6 +60,7 @@ use crate::message::{MessageId, Priority};
 
 mod attempts;
 mod backups;
+mod cancels;
 mod inspection;
 mod leases;
 mod limits;
@@ -71,6 +72,7 @@ mod schedules;
 mod texts;
 mod unique;
 mod waiting;
+mod workers;
 
 /// One queue, for one case.
 pub trait Harness: Sync {
@@ -217,6 +219,28 @@ macro_rules! __with_conformance_cases {
                 nothing_is_leased_ahead_beyond_a_limit
                 a_type_is_held_back_for_a_time
                 a_key_is_held_back_alone
+            }
+            cancels {
+                what_waits_is_buried_when_it_is_cancelled
+                cancel_picks_what_the_filter_says
+                what_runs_is_buried_however_its_run_ends
+                a_commit_that_was_put_off_is_none_if_it_was_cancelled
+                a_worker_learns_which_of_its_runs_are_cancelled
+                a_renewal_does_not_take_a_mark_away
+                a_cancelled_run_whose_lease_ends_never_runs_again
+                what_is_given_back_unrun_is_buried_if_it_was_cancelled
+                a_cancelled_message_can_be_kicked
+                a_cancelled_message_frees_its_key
+                a_cancelled_run_lets_go_of_its_limit
+                of_a_cancel_and_a_commit_one_wins
+            }
+            workers {
+                a_worker_is_listed_while_it_works
+                a_worker_is_listed_with_what_it_runs
+                what_is_only_leased_ahead_does_not_run
+                a_cancelled_run_is_shown_as_such
+                progress_is_shown_while_a_run_lasts
+                progress_ends_with_a_lease_that_is_lost
             }
             waiting {
                 a_dequeue_without_wait_returns_at_once

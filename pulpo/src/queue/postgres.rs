@@ -38,8 +38,8 @@ use self::inspect::Change;
 use self::schema::Missing;
 use self::shared::Shared;
 use super::{
-    Capabilities, Consumer, Enqueued, Filter, Import, Imported, InDatabase, Inspection, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, Route, ScheduleStore, Stats, StoredMessage,
+    Cancelled, Capabilities, Consumer, Enqueued, Filter, Import, Imported, InDatabase, Inspection, NewMessage,
+    OutboxIds, QueueAdapter, QueueError, Route, ScheduleStore, Stats, StoredMessage, Workers,
 };
 use crate::clock::{Clock, lock};
 use crate::message::MessageId;
@@ -47,6 +47,7 @@ use crate::process::fork::PerProcess;
 
 mod backend;
 mod beat;
+mod cancel;
 mod claim;
 mod connection;
 mod consumer;
@@ -62,6 +63,7 @@ mod schema;
 mod settle;
 mod shared;
 mod tls;
+mod workers;
 
 pub use options::{DEFAULT_SCHEMA, Migrate, PostgresOptions, PostgresUrlError};
 
@@ -188,6 +190,8 @@ impl QueueAdapter for PostgresQueue {
             schedules: true,
             unique_keys: false,
             limits: false,
+            cancels: true,
+            workers: true,
         }
     }
 
@@ -218,6 +222,10 @@ impl QueueAdapter for PostgresQueue {
     }
 
     fn schedules(&self) -> Option<&dyn ScheduleStore> {
+        Some(self)
+    }
+
+    fn workers(&self) -> Option<&dyn Workers> {
         Some(self)
     }
 
@@ -291,6 +299,27 @@ impl Inspection for PostgresQueue {
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.change(filter, Change::Delete)
+    }
+
+    fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
+        let shared = self.shared();
+        let mut rest = filter.clone();
+        let mut cancelled = Cancelled::default();
+        while rest.limit != Some(0) {
+            let (done, last) = shared
+                .with(|connection| cancel::part(connection, &rest))
+                .map_err(|error| shared.error("change messages at", error))?;
+            cancelled += done;
+            let count = usize::try_from(done.total()).unwrap_or(usize::MAX);
+            rest.limit = rest.limit.map(|limit| limit.saturating_sub(count));
+            let Some(last) = last else { break };
+            rest.after = Some(last);
+        }
+        if cancelled.running > 0 {
+            // Nobody is to be handed what lies ready in this process.
+            shared.prefetch.release_all(shared).map_err(|error| shared.error("change messages at", error))?;
+        }
+        Ok(cancelled)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {

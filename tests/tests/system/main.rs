@@ -45,6 +45,7 @@ mod processes;
 mod publishing;
 mod readme;
 mod rolling_deploys;
+mod running;
 mod spool;
 mod time;
 mod torture;

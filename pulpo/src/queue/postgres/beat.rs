@@ -64,7 +64,8 @@ const BEAT: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_c
 
 const SESSION: Sql = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
 
-const UNREGISTER: Sql = "DELETE FROM SCHEMA.worker WHERE id = $1";
+const UNREGISTER: Sql = "WITH said AS (DELETE FROM SCHEMA.worker_report WHERE worker = $1)
+    DELETE FROM SCHEMA.worker WHERE id = $1";
 
 /// The thread, from outside.
 #[derive(Debug, Default)]

@@ -103,16 +103,18 @@ pub(super) const PROMOTE: Sql = concat!(
 );
 
 /// How the lease of a process ends that died or was silent. A run that may not
-/// have begun is no attempt.
+/// have begun is no attempt, and neither is one that was cancelled.
 macro_rules! end_lease {
     () => {
-        "state = 0, lease = NULL, lease_ends = NULL, since = now(), left_since = NULL,
-            attempts = attempts + CASE WHEN ahead THEN 0 ELSE 1 END,
-            abandoned = abandoned + CASE WHEN ahead THEN 0 ELSE 1 END,
-            alone = alone OR ahead, ahead = false,
-            last_error = CASE WHEN ahead THEN last_error
+        "state = CASE WHEN cancelled_at IS NULL THEN 0 ELSE 3 END, cancelled_at = NULL,
+            lease = NULL, lease_ends = NULL, since = now(), left_since = NULL,
+            progress = NULL, progress_text = NULL, progress_at = NULL,
+            attempts = attempts + CASE WHEN ahead OR cancelled_at IS NOT NULL THEN 0 ELSE 1 END,
+            abandoned = abandoned + CASE WHEN ahead OR cancelled_at IS NOT NULL THEN 0 ELSE 1 END,
+            alone = (alone OR ahead) AND cancelled_at IS NULL, ahead = false,
+            last_error = CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled' WHEN ahead THEN last_error
                 ELSE 'its worker died, or was silent for longer than its ttr' END,
-            last_error_at = CASE WHEN ahead THEN last_error_at ELSE now() END"
+            last_error_at = CASE WHEN ahead AND cancelled_at IS NULL THEN last_error_at ELSE now() END"
     };
 }
 
@@ -139,6 +141,7 @@ pub(super) const END_DEAD: Sql = concat!(
             AND NOT EXISTS (SELECT FROM pg_stat_activity AS session WHERE session.pid = worker.backend_pid
                 AND coalesce(session.backend_start = worker.backend_start, true))
         RETURNING id),
+    said AS (DELETE FROM SCHEMA.worker_report WHERE worker IN (SELECT id FROM dead)),
     ended AS (UPDATE SCHEMA.message SET ",
     end_lease!(),
     " WHERE state = 2 AND lease >= $1 || '-' AND lease < $1 || '.' AND EXISTS (SELECT FROM dead) RETURNING 1)
@@ -150,7 +153,10 @@ pub(super) const END_DEAD: Sql = concat!(
 const RELEASE: Sql = concat!(
     "WITH ",
     lazily!(),
-    ", released AS (UPDATE SCHEMA.message SET state = 0, lease = NULL, lease_ends = NULL, ahead = false
+    ", released AS (UPDATE SCHEMA.message SET state = CASE WHEN cancelled_at IS NULL THEN 0 ELSE 3 END,
+            last_error = CASE WHEN cancelled_at IS NULL THEN last_error ELSE 'cancelled' END,
+            last_error_at = CASE WHEN cancelled_at IS NULL THEN last_error_at ELSE now() END,
+            lease = NULL, lease_ends = NULL, ahead = false, cancelled_at = NULL
         FROM unnest($1::bigint[], $2::text[]) AS held(id, token)
         WHERE message.state = 2 AND message.lease = held.token AND message.id = coalesce(held.id, message.id)
         RETURNING 1)

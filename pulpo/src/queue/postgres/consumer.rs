@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::PostgresQueue;
 use super::publish;
-use super::settle::{self, Settled};
+use super::settle::{self, Ended, Settled};
 use super::shared::Shared;
 use crate::clock::Clock as _;
 use crate::process::fork::Birthplace;
@@ -75,11 +75,15 @@ impl PostgresConsumer {
         }
     }
 
-    fn ended(&self, lease: &Lease, held: bool) -> Result<(), QueueError> {
+    fn ended(&self, lease: &Lease, ended: Ended) -> Result<(), QueueError> {
         let shared = self.shared()?;
         // Never below zero, whatever was settled twice.
         let _ = shared.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| held.checked_sub(1));
-        if held { Ok(()) } else { Err(QueueError::LeaseLost { id: lease.id.clone() }) }
+        match ended {
+            Ended::Settled => Ok(()),
+            Ended::Cancelled => Err(QueueError::Cancelled { id: lease.id.clone() }),
+            Ended::Lost => Err(QueueError::LeaseLost { id: lease.id.clone() }),
+        }
     }
 
     fn commit_with(&self, lease: &Lease, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
@@ -90,8 +94,8 @@ impl PostgresConsumer {
         };
         let archive = shared.options.enable_archive;
         let done = shared.with(|connection| publish::commit_with(connection, (id, &lease.token), follow_ups, archive));
-        let held = done.map_err(|error| shared.error("settle at", error))?;
-        self.ended(lease, held)?;
+        let ended = done.map_err(|error| shared.error("settle at", error))?;
+        self.ended(lease, ended)?;
         let queues: BTreeSet<String> = follow_ups.drain(..).map(|message| message.queue).collect();
         shared.tell(queues);
         Ok(())
@@ -111,7 +115,7 @@ impl Consumer for PostgresConsumer {
             && shared.upkeep.runs()
         {
             self.lane.defer_commit(&shared.prefetch, &shared, lease.clone(), id);
-            return self.ended(lease, true);
+            return self.ended(lease, Ended::Settled);
         }
         self.lane.was_long();
         if let Settlement::Commit { follow_ups, .. } = settlement
@@ -119,8 +123,8 @@ impl Consumer for PostgresConsumer {
         {
             return self.commit_with(lease, follow_ups);
         }
-        let held = shared.settle(Settled::new(lease, settlement))?;
-        self.ended(lease, held)?;
+        let ended = shared.settle(Settled::new(lease, settlement))?;
+        self.ended(lease, ended)?;
         if let Settlement::Rollback { .. } | Settlement::LeaveToOthers { .. } = settlement {
             shared.tell(self.lane.queues().iter().cloned().collect());
         }

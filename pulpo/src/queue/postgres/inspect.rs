@@ -11,15 +11,17 @@ use super::claim::count;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
 use super::settle::number;
+use super::workers::progress;
 use crate::message::{MessageId, Priority};
 use crate::queue::{Counts, Filter, MessageState, Paused, Stats, StoredMessage, Totals};
 
 /// How many messages one transaction kicks or deletes.
-const MAX_CHANGED_AT_ONCE: usize = 1000;
+pub(super) const MAX_CHANGED_AT_ONCE: usize = 1000;
 
-/// The state now: a message whose delay or lease has ended is ready, though
-/// no worker has looked at it since.
-const SEEN: &str = "CASE WHEN due <= now() OR lease_ends <= now() THEN 0 ELSE state END";
+/// The state now: a message whose delay or lease has ended is ready, or buried
+/// if it was cancelled, though no worker has looked at it since.
+const SEEN: &str = "CASE WHEN due <= now() THEN 0
+    WHEN lease_ends <= now() THEN CASE WHEN cancelled_at IS NULL THEN 0 ELSE 3 END ELSE state END";
 
 /// Since when it is in that state.
 const SEEN_SINCE: &str = "CASE WHEN due <= now() THEN due WHEN lease_ends <= now() THEN lease_ends ELSE since END";
@@ -45,14 +47,14 @@ fn state(code: i32) -> MessageState {
 }
 
 /// A [`Filter`] as the conditions of a query.
-struct Picked {
-    conditions: String,
+pub(super) struct Picked {
+    pub(super) conditions: String,
     values: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
     limit: i64,
 }
 
 impl Picked {
-    fn new(filter: &Filter, only: &str) -> Self {
+    pub(super) fn new(filter: &Filter, only: &str) -> Self {
         let limit = filter.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let mut picked = Self { conditions: only.to_owned(), values: Vec::new(), limit };
         if let Some(ids) = &filter.ids {
@@ -66,7 +68,8 @@ impl Picked {
             let codes: Vec<i32> = filter.states.iter().map(|state| code(*state)).collect();
             picked.and(&format!("{SEEN} = ANY ($)"), codes, Type::INT4_ARRAY);
             if filter.states.iter().all(|state| *state == MessageState::Buried) {
-                // Those have an index.
+                // Those have an index. What was cancelled and has lost its
+                // worker is among them once somebody has noticed.
                 picked.conditions.push_str(" AND state = 3");
             }
         }
@@ -103,13 +106,13 @@ impl Picked {
         self.conditions.push_str(&condition.replace('$', &format!("${}", self.values.len())));
     }
 
-    fn parameters(&self) -> Vec<Parameter<'_>> {
+    pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
         let values = self.values.iter().map(|(value, of)| (&**value as &(dyn ToSql + Sync), of.clone()));
         values.chain([(&self.limit as &(dyn ToSql + Sync), Type::INT8)]).collect()
     }
 
     /// The number of the limit's parameter.
-    fn limit(&self) -> String {
+    pub(super) fn limit(&self) -> String {
         format!("${}", self.values.len() + 1)
     }
 }
@@ -129,7 +132,8 @@ pub(super) fn list(connection: &mut Connection, filter: &Filter) -> Result<Vec<S
     let picked = Picked::new(filter, "true");
     let sql = format!(
         "SELECT id, queue, request_type, priority, lease, ttr, attempts, abandoned, due_since, enqueued_at,
-            last_error, last_error_at, text, {SEEN} AS seen, {SEEN_SINCE} AS seen_since,
+            last_error, last_error_at, progress, progress_text, progress_at, cancelled_at IS NOT NULL AS cancelled,
+            text, {SEEN} AS seen, {SEEN_SINCE} AS seen_since,
             coalesce(due, lease_ends) AS until, coalesce(coalesce(due, lease_ends) <= now(), false) AS over,
             state = 2 AND NOT ahead AS runs
         FROM SCHEMA.message WHERE {} ORDER BY id DESC LIMIT {}",
@@ -160,6 +164,8 @@ fn stored(row: &Row) -> Result<StoredMessage, PostgresError> {
     message.ttr = u64::try_from(row.try_get::<_, i64>("ttr")?).ok().map(Duration::from_millis);
     message.last_error = row.try_get("last_error")?;
     message.last_error_at = row.try_get("last_error_at")?;
+    message.progress = progress(row)?.filter(|_| !over);
+    message.cancelled = row.try_get::<_, bool>("cancelled")? && !over;
     Ok(message)
 }
 
@@ -226,7 +232,8 @@ pub(super) fn pause(connection: &mut Connection, queue: &str, time: Duration) ->
 const COUNTS: Sql = "SELECT queue, request_type, seen, count(*), min(due_since)
     FROM (SELECT queue, request_type, due_since, 0 AS seen FROM SCHEMA.message WHERE state = 0
         UNION ALL
-        SELECT queue, request_type, due_since, CASE WHEN due <= now() OR lease_ends <= now() THEN 0 ELSE state END
+        SELECT queue, request_type, due_since, CASE WHEN due <= now() THEN 0
+            WHEN lease_ends <= now() THEN CASE WHEN cancelled_at IS NULL THEN 0 ELSE 3 END ELSE state END
         FROM SCHEMA.message WHERE state > 0) AS message
     GROUP BY queue, request_type, seen";
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
+use super::cancel;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
+use super::settle::Ended;
 use crate::queue::{NewMessage, QueueError, Route};
 
 /// The columns, of values that are named as these are.
@@ -34,7 +36,7 @@ const MANY: Sql = concat!(
 /// Deletes the message of a lease, and keeps in the same transaction what
 /// follows from it: nothing if the lease is lost.
 const FOLLOWING: Sql = concat!(
-    "WITH gone AS (DELETE FROM SCHEMA.message WHERE id = $7 AND lease = $8
+    "WITH gone AS (DELETE FROM SCHEMA.message WHERE id = $7 AND lease = $8 AND cancelled_at IS NULL
         RETURNING id, queue, request_type, attempts, enqueued_at, text),
     kept AS (INSERT INTO SCHEMA.archive(id, queue, request_type, outcome, attempts, enqueued_at, text)
         SELECT id, queue, request_type, 'done', attempts, enqueued_at, text FROM gone WHERE $9),
@@ -251,14 +253,14 @@ fn insert_part(connection: &mut Connection, messages: &[&NewMessage]) -> Result<
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Commits the message of this lease together with what follows from it.
-/// False if the lease is lost: then nothing was done.
+/// Commits the message of this lease together with what follows from it. If
+/// it is not settled, nothing of that was done.
 pub(super) fn commit_with(
     connection: &mut Connection,
     (id, token): (i64, &str),
     follow_ups: &[NewMessage],
     archive: bool,
-) -> Result<bool, PostgresError> {
+) -> Result<Ended, PostgresError> {
     let columns = Columns::of(follow_ups.iter());
     let rows = connection.run(
         FOLLOWING,
@@ -274,5 +276,9 @@ pub(super) fn commit_with(
             (&archive, Type::BOOL),
         ],
     )?;
-    Ok(!rows.is_empty())
+    if !rows.is_empty() {
+        return Ok(Ended::Settled);
+    }
+    let cancelled = cancel::bury_marked(connection, &[id], &[token])?;
+    Ok(if cancelled.is_empty() { Ended::Lost } else { Ended::Cancelled })
 }

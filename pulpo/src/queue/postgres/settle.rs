@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::cancel;
 use super::claim::lazily;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
@@ -21,7 +22,7 @@ macro_rules! held {
 macro_rules! delete {
     () => {
         "DELETE FROM SCHEMA.message USING unnest($1::bigint[], $2::text[]) AS held(id, token)
-        WHERE message.id = held.id AND message.lease = held.token"
+        WHERE message.id = held.id AND message.lease = held.token AND message.cancelled_at IS NULL"
     };
 }
 
@@ -46,17 +47,21 @@ const PUT_BACK: Sql = "WITH held AS (SELECT * FROM unnest($1::bigint[], $2::text
     UPDATE SCHEMA.message SET state = CASE WHEN held.delay > 0 THEN 1 ELSE 0 END,
         due = CASE WHEN held.delay > 0 THEN now() + held.delay * interval '1 microsecond' END,
         lease = NULL, lease_ends = NULL, ahead = false, alone = false,
+        progress = NULL, progress_text = NULL, progress_at = NULL,
         attempts = attempts + CASE WHEN held.counted THEN 1 ELSE 0 END,
         last_error = held.reason, last_error_at = now(), since = now(),
         left_since = CASE WHEN held.is_left THEN coalesce(left_since, now()) END
-    FROM held WHERE message.id = held.id AND message.lease = held.token RETURNING message.id";
+    FROM held WHERE message.id = held.id AND message.lease = held.token AND message.cancelled_at IS NULL
+    RETURNING message.id";
 
 const BURY: Sql = "WITH held AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::text[])
         AS held(id, token, counted, reason))
     UPDATE SCHEMA.message SET state = 3, lease = NULL, lease_ends = NULL, ahead = false, alone = false,
+        progress = NULL, progress_text = NULL, progress_at = NULL,
         attempts = attempts + CASE WHEN held.counted THEN 1 ELSE 0 END,
         last_error = held.reason, last_error_at = now(), since = now(), left_since = NULL
-    FROM held WHERE message.id = held.id AND message.lease = held.token RETURNING message.id";
+    FROM held WHERE message.id = held.id AND message.lease = held.token AND message.cancelled_at IS NULL
+    RETURNING message.id";
 
 const RENEW: Sql = concat!(
     "WITH ",
@@ -117,10 +122,19 @@ fn text(reason: &str) -> String {
     reason.replace('\0', "\u{FFFD}")
 }
 
-/// Settles these, those of each kind in one statement, and says of each
-/// whether its lease was still this one.
-pub(super) fn settle(connection: &mut Connection, all: &[Settled], archive: bool) -> Vec<Result<bool, PostgresError>> {
-    let mut answers: Vec<Option<Result<bool, PostgresError>>> = vec![None; all.len()];
+/// What became of a lease that was to be settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Settled,
+    /// The message was cancelled, and is buried.
+    Cancelled,
+    Lost,
+}
+
+/// Settles these, those of each kind in one statement, and says what became of
+/// each.
+pub(super) fn settle(connection: &mut Connection, all: &[Settled], archive: bool) -> Vec<Result<Ended, PostgresError>> {
+    let mut answers: Vec<Option<Result<Ended, PostgresError>>> = vec![None; all.len()];
     for kind in [removed_lazily, removed, put_back, buried] {
         let of_kind: Vec<usize> = (0..all.len()).filter(|place| kind(&all[*place].end)).collect();
         if of_kind.is_empty() {
@@ -130,12 +144,12 @@ pub(super) fn settle(connection: &mut Connection, all: &[Settled], archive: bool
         let done = settle_kind(connection, &settled, archive);
         for place in of_kind {
             answers[place] = Some(match &done {
-                Ok(ids) => Ok(all[place].id.is_some_and(|id| ids.contains(&id))),
+                Ok(ended) => Ok(all[place].id.map_or(Ended::Lost, |id| ended.of(id))),
                 Err(error) => Err(error.clone()),
             });
         }
     }
-    answers.into_iter().map(|answer| answer.unwrap_or(Ok(false))).collect()
+    answers.into_iter().map(|answer| answer.unwrap_or(Ok(Ended::Lost))).collect()
 }
 
 fn removed_lazily(end: &End) -> bool {
@@ -154,7 +168,35 @@ fn buried(end: &End) -> bool {
     matches!(end, End::Bury { .. })
 }
 
-fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> Result<HashSet<i64>, PostgresError> {
+/// What became of several leases.
+struct AllEnded {
+    settled: HashSet<i64>,
+    cancelled: HashSet<i64>,
+}
+
+impl AllEnded {
+    /// These were settled, as the rows say; of the others, buries what was
+    /// cancelled.
+    fn of_rows(connection: &mut Connection, rows: &[Row], ids: &[i64], tokens: &[&str]) -> Result<Self, PostgresError> {
+        let settled = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<i64>, PostgresError>>()?;
+        let left = ids.iter().copied().zip(tokens.iter().copied()).filter(|(id, _)| !settled.contains(id));
+        let (ids, tokens): (Vec<_>, Vec<_>) = left.unzip();
+        let cancelled = cancel::bury_marked(connection, &ids, &tokens)?;
+        Ok(Self { settled, cancelled })
+    }
+
+    fn of(&self, id: i64) -> Ended {
+        if self.settled.contains(&id) {
+            Ended::Settled
+        } else if self.cancelled.contains(&id) {
+            Ended::Cancelled
+        } else {
+            Ended::Lost
+        }
+    }
+}
+
+fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> Result<AllEnded, PostgresError> {
     let ids: Vec<i64> = all.iter().map(|one| one.id.unwrap_or(-1)).collect();
     let tokens: Vec<&str> = all.iter().map(|one| one.token.as_str()).collect();
     let (mut outcomes, mut delays, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
@@ -198,7 +240,8 @@ fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> 
             BURY
         }
     };
-    connection.run(sql, &parameters)?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let rows = connection.run(sql, &parameters)?;
+    AllEnded::of_rows(connection, &rows, &ids, &tokens)
 }
 
 /// Messages that are done, and may be lost with the server.
@@ -235,10 +278,12 @@ impl Commits {
         parameters
     }
 
-    /// Of each, whether its lease was still this one.
-    pub(super) fn answers(&self, rows: &[Row]) -> Result<Vec<bool>, PostgresError> {
-        let gone = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<i64>, PostgresError>>()?;
-        Ok(self.ids.iter().map(|id| gone.contains(id)).collect())
+    /// Of each, whether its lease was still this one and nobody has cancelled
+    /// its message, which is buried else.
+    pub(super) fn answers(&self, connection: &mut Connection, rows: &[Row]) -> Result<Vec<bool>, PostgresError> {
+        let tokens: Vec<&str> = self.tokens.iter().map(String::as_str).collect();
+        let ended = AllEnded::of_rows(connection, rows, &self.ids, &tokens)?;
+        Ok(self.ids.iter().map(|id| ended.of(*id) == Ended::Settled).collect())
     }
 }
 

@@ -18,7 +18,7 @@ use super::outbox_ids;
 use super::pool::Pool;
 use super::publish;
 use super::schema::{self, Missing};
-use super::settle::{self, Commits, Settled};
+use super::settle::{self, Commits, Ended, Settled};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
 use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, Prefetch};
@@ -63,7 +63,7 @@ pub(super) struct Shared {
     /// Deliveries that nobody has settled.
     pub(super) held: AtomicU64,
     publications: Group<Vec<NewMessage>, Result<Vec<i64>, PostgresError>>,
-    settlements: Group<Settled, Result<bool, PostgresError>>,
+    settlements: Group<Settled, Result<Ended, PostgresError>>,
     claiming: Mutex<Claiming>,
     outage: Mutex<Outage>,
     told: Mutex<Told>,
@@ -324,8 +324,8 @@ impl Shared {
         }
     }
 
-    /// Settles a lease, with those of other threads. False if it is lost.
-    pub(super) fn settle(&self, settled: Settled) -> Result<bool, QueueError> {
+    /// Settles a lease, with those of other threads.
+    pub(super) fn settle(&self, settled: Settled) -> Result<Ended, QueueError> {
         let archive = self.options.enable_archive;
         let done = self.settlements.submit(settled, |all| {
             let mut answers = Vec::new();
@@ -374,9 +374,8 @@ impl Shared {
         let committed = self.with(|connection| {
             let (committed, leased) = claim::exchange(connection, done, &claim, promote, spared, time);
             claimed = leased;
-            committed
-        });
-        let committed = commits.answers(&committed?)?;
+            commits.answers(connection, &committed?)
+        })?;
         let leased = match claimed {
             Ok(leased) => leased,
             Err(error) => {
@@ -484,8 +483,11 @@ impl LeaseStore for Arc<Shared> {
             return Ok(Exchanged { committed, leased });
         }
         let archive = self.options.enable_archive;
-        let rows = self.with(|connection| connection.run(commits.sql(archive), &commits.parameters(archive)))?;
-        Ok(Exchanged { committed: commits.answers(&rows)?, leased: Offer::NothingBefore(None) })
+        let committed = self.with(|connection| {
+            let rows = connection.run(commits.sql(archive), &commits.parameters(archive))?;
+            commits.answers(connection, &rows)
+        })?;
+        Ok(Exchanged { committed, leased: Offer::NothingBefore(None) })
     }
 
     fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), PostgresError> {

@@ -40,6 +40,13 @@ CREATE TABLE SCHEMA.message(
     left_since timestamptz,
     last_error text,
     last_error_at timestamptz,
+    -- When somebody cancelled it, of one that is reserved and is to be buried
+    -- when that ends; else null.
+    cancelled_at timestamptz,
+    -- How far its run is, as its handler has said; else null.
+    progress double precision,
+    progress_text text,
+    progress_at timestamptz,
     -- The wire form, as it was published.
     text text NOT NULL,
     CONSTRAINT message_pkey PRIMARY KEY (id))
@@ -113,6 +120,14 @@ CREATE TABLE SCHEMA.worker(
     host text NOT NULL,
     pid bigint NOT NULL,
     program text NOT NULL) WITH (fillfactor = 50);
+
+-- What the workers of a process say of themselves, as JSON.
+CREATE TABLE SCHEMA.worker_report(
+    worker text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    report text NOT NULL,
+    reported_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (worker, number));
 
 -- Where the jobs of a request type go, as the last worker that has it said.
 CREATE TABLE SCHEMA.route(

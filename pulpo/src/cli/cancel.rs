@@ -1,0 +1,74 @@
+//! `cancel`: what is not to run, or not to its end.
+
+use std::io::Write;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::change::{CANCEL, Sure, many, named, only_ids};
+use super::filter_args::{FILTERS, FilterArgs, limit};
+use super::{Done, Open, WrongUsage};
+use crate::message::MessageId;
+use crate::queue::{MessageState, QueueError};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cancel 42                   bury it, if it waits; end its run, if it runs
+  cancel --type import        all imports that wait or run
+  cancel --queue mail --state ready,delayed
+                              what waits in a queue; what runs goes on
+  cancel --type import --dry-run
+                              how many are meant
+
+What waits is buried at once, with the reason `cancelled`. A handler that runs is told within about a second: an async \
+one is ended where it waits, another one sees it in `context.is_cancelled()`. Whatever it then returns, its message is \
+buried, and what it has published is dropped. `kick` makes a buried message ready again.
+
+It says how many are meant and asks, unless ids are given. Where it cannot ask, it needs --yes.")]
+pub(super) struct CancelArguments {
+    /// The messages with these ids, as `publish`, `list` and `workers` show them
+    #[arg(value_name = "ID")]
+    ids: Vec<MessageId>,
+    /// Only those that are ready, delayed or reserved; several with commas
+    #[arg(long, value_name = "S", value_delimiter = ',', value_parser = unburied, conflicts_with = "ids")]
+    state: Vec<MessageState>,
+    /// Only those in this queue
+    #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
+    queue: Option<String>,
+    #[command(flatten)]
+    filters: FilterArgs,
+    /// Maximum number to touch, the newest ones
+    #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
+    limit: Option<usize>,
+    #[command(flatten)]
+    sure: Sure,
+}
+
+fn unburied(text: &str) -> Result<MessageState, String> {
+    match text.parse() {
+        Ok(MessageState::Buried) => Err("expected ready, delayed or reserved: what is buried does not run".to_owned()),
+        state => state,
+    }
+}
+
+pub(super) fn run(open: Open<'_>, arguments: &CancelArguments, out: &mut dyn Write) -> Done {
+    let CancelArguments { ids, state, queue, filters, limit, sure } = arguments;
+    if ids.is_empty() && state.is_empty() && queue.is_none() && filters.is_empty() {
+        return Err(WrongUsage(format!("expected an ID, --state, --queue, {FILTERS}")).into());
+    }
+    if !ids.is_empty() {
+        only_ids(filters)?;
+    }
+    let open = || {
+        let pulpo = open()?;
+        // Before anybody is asked.
+        if pulpo.queue().capabilities().cancels { Ok(pulpo) } else { Err(QueueError::NO_CANCELS.into()) }
+    };
+    if !ids.is_empty() {
+        return named(&open()?, &CANCEL, ids, *sure, out);
+    }
+    let mut filter = filters.filter(if state.is_empty() { CANCEL.to } else { state }, queue.as_ref());
+    filter.limit = *limit;
+    many(&open, &CANCEL, filters, &filter, *sure, out)
+}

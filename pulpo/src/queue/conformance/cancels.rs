@@ -1,0 +1,328 @@
+//! What a person has cancelled.
+
+use std::time::Duration;
+
+use super::{
+    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, Lease, MessageId, MessageState, QueueError, SECOND,
+    assert_all_lost, delay, drain, everything, message, queue, text, ttr,
+};
+use crate::keys::Publication;
+use crate::queue::{
+    CANCELLED, Cancelled, Consumer, DequeueFilter, Limit, LimitKind, LimitScope, LongRun, Settlement, Unique,
+};
+
+/// False, and shown to be refused, if this queue cancels nothing.
+fn cancels(harness: &dyn Harness) -> bool {
+    if harness.queue().capabilities().cancels {
+        return true;
+    }
+    let id = harness.put(message("waits"));
+    let refused = harness.queue().cancel(&Filter::all().id(id.clone()));
+    assert!(matches!(refused, Err(QueueError::Unsupported(_))), "{refused:?}");
+    assert_eq!(harness.state(&id), MessageState::Ready, "nothing has become of it");
+    false
+}
+
+fn cancel(harness: &dyn Harness, id: &MessageId) -> Cancelled {
+    harness.queue().cancel(&Filter::all().id(id.clone())).expect("cancel")
+}
+
+#[track_caller]
+fn assert_cancelled(harness: &dyn Harness, id: &MessageId, attempts: u32) {
+    let message = harness.peek(id);
+    assert_eq!(message.state, MessageState::Buried);
+    assert_eq!(message.attempts, attempts, "a cancelled run is no attempt");
+    assert!(!message.cancelled, "a mark is that of a run");
+    assert_eq!((message.until, message.lease, message.progress), (None, None, None));
+    if harness.queue().capabilities().burial_reasons {
+        assert_eq!(message.last_error.as_deref(), Some(CANCELLED));
+        assert!(message.last_error_at.is_some());
+    }
+}
+
+/// A message that runs and was cancelled.
+fn cancelled_run(harness: &dyn Harness, seat: &mut Box<dyn Consumer>) -> Lease {
+    let id = harness.put(message("runs"));
+    let lease = seat.take().lease;
+    assert_eq!(lease.id, id);
+    assert_eq!(cancel(harness, &id), Cancelled::new(0, 1));
+    let message = harness.peek(&id);
+    assert_eq!((message.state, message.cancelled), (MessageState::Reserved, true), "it runs on until its worker knows");
+    lease
+}
+
+#[track_caller]
+fn assert_is_buried_instead(result: &Result<(), QueueError>, lease: &Lease) {
+    assert!(matches!(result, Err(QueueError::Cancelled { id }) if *id == lease.id), "{result:?}");
+}
+
+pub(super) fn what_waits_is_buried_when_it_is_cancelled(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let ready = harness.put(message("ready"));
+    let delayed = harness.put(delay(message("delayed"), harness.in_seconds(2)));
+    let mut seat = harness.seat();
+    let failed = harness.put(message("failed before"));
+    let mut others = vec![seat.take(), seat.take()];
+    let second = others.pop().expect("two");
+    assert_eq!(second.lease.id, failed);
+    seat.settle(&second.lease, &mut Settlement::rollback(Duration::ZERO, "no luck", true)).expect("rollback");
+    seat.settle(&others[0].lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect("rollback");
+    for (id, attempts) in [(&ready, 0), (&delayed, 0), (&failed, 1)] {
+        assert_eq!(cancel(harness, id), Cancelled::new(1, 0));
+        assert_cancelled(harness, id, attempts);
+    }
+    seat.nothing();
+    let counts = harness.queue().stats().expect("stats").counts;
+    let sum = |count: fn(&crate::queue::Counts) -> u64| counts.iter().map(count).sum::<u64>();
+    assert_eq!((sum(|of| of.ready), sum(|of| of.delayed), sum(|of| of.buried)), (0, 0, 3));
+    harness.pass(3 * SECOND);
+    seat.nothing();
+}
+
+pub(super) fn cancel_picks_what_the_filter_says(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let here = harness.put(message("here"));
+    let there = harness.put(queue(message("there"), "other"));
+    let mut seat = harness.seat();
+    let buried = harness.put(message("buried"));
+    let first = seat.take().lease;
+    let second = seat.take().lease;
+    assert_eq!((&first.id, &second.id), (&here, &buried));
+    seat.settle(&second, &mut Settlement::bury("fatal", true)).expect("bury");
+    let cancelled = |filter: &Filter| harness.queue().cancel(filter).expect("cancel");
+    assert_eq!(cancelled(&Filter::all().queue("nowhere")), Cancelled::default());
+    assert_eq!(cancelled(&Filter::all().id("no message".into())), Cancelled::default());
+    assert_eq!(cancelled(&Filter::all().id(buried.clone())), Cancelled::default(), "it is out of the way already");
+    assert_eq!(cancelled(&Filter::all().state(MessageState::Ready).queue("conformance")), Cancelled::default());
+    assert_eq!(cancelled(&Filter::all().state(MessageState::Ready)), Cancelled::new(1, 0));
+    assert_cancelled(harness, &there, 0);
+    assert_eq!(cancelled(&Filter::all().limit(0)), Cancelled::default());
+    assert_eq!(cancelled(&everything()), Cancelled::new(0, 1));
+    assert_eq!(cancelled(&everything()), Cancelled::new(0, 1), "twice is once");
+    assert_eq!(harness.peek(&buried).last_error.as_deref(), Some("fatal"));
+    seat.settle(&first, &mut Settlement::commit()).expect_err("buried");
+}
+
+pub(super) fn what_runs_is_buried_however_its_run_ends(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let settlements = [
+        Settlement::commit(),
+        Settlement::commit_with(vec![message("follows")]),
+        Settlement::Expire,
+        Settlement::rollback(Duration::ZERO, "again", true),
+        Settlement::rollback(Duration::ZERO, "its worker was shut down", false),
+        Settlement::rollback(LONG, "later", true),
+        Settlement::leave_to_others(SECOND, "no handler"),
+        Settlement::bury("fatal", true),
+        Settlement::bury(CANCELLED, false),
+    ];
+    let mut seat = harness.seat();
+    for mut settlement in settlements {
+        let lease = cancelled_run(harness, &mut seat);
+        let result = seat.settle(&lease, &mut settlement);
+        assert_is_buried_instead(&result, &lease);
+        assert_cancelled(harness, &lease.id, 0);
+        assert_all_lost(&mut *seat, &lease);
+        seat.nothing();
+    }
+}
+
+pub(super) fn a_commit_that_was_put_off_is_none_if_it_was_cancelled(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let mut seat = harness.seat();
+    let done = {
+        harness.put(message("done"));
+        seat.take().lease
+    };
+    let lease = cancelled_run(harness, &mut seat);
+    seat.settle(&done, &mut Settlement::deferrable_commit()).expect("commit");
+    match seat.settle(&lease, &mut Settlement::deferrable_commit()) {
+        Ok(()) => {
+            seat.flush().expect("flush");
+            assert_eq!(seat.take_lost_leases(), std::slice::from_ref(&lease), "it is said later");
+        }
+        refused => {
+            assert_is_buried_instead(&refused, &lease);
+            seat.flush().expect("flush");
+        }
+    }
+    assert_cancelled(harness, &lease.id, 0);
+    assert!(harness.queue().peek(&done.id).expect("peek").is_none(), "the others are done");
+}
+
+pub(super) fn a_worker_learns_which_of_its_runs_are_cancelled(harness: &dyn Harness) {
+    if !cancels(harness) || !harness.queue().capabilities().workers {
+        return;
+    }
+    let workers = harness.queue().workers().expect("it knows workers");
+    let (mut seat, mut other) = (harness.seat(), harness.seat());
+    let cancelled = cancelled_run(harness, &mut seat);
+    let theirs = cancelled_run(harness, &mut other);
+    harness.put(message("goes on"));
+    let goes_on = seat.take().lease;
+    let follow = |leases: &[&Lease]| {
+        let runs: Vec<_> = leases.iter().map(|lease| LongRun::new((*lease).clone())).collect();
+        workers.follow_runs(&runs).expect("follow")
+    };
+    assert_eq!(follow(&[&goes_on]), []);
+    assert_eq!(follow(&[&goes_on, &cancelled]), [cancelled.clone()]);
+    assert_eq!(follow(&[&cancelled, &goes_on]), [cancelled.clone()], "as often as it is asked");
+    let stale = Lease { id: cancelled.id.clone(), token: "another-1".into() };
+    assert_eq!(follow(&[&stale]), [], "that is another run");
+    seat.settle(&cancelled, &mut Settlement::bury(CANCELLED, false)).expect_err("buried");
+    assert_eq!(follow(&[&cancelled]), [], "that run is over");
+    assert_eq!(follow(&[&theirs]), std::slice::from_ref(&theirs));
+}
+
+pub(super) fn a_renewal_does_not_take_a_mark_away(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let mut seat = harness.seat();
+    let lease = cancelled_run(harness, &mut seat);
+    super::touch(&mut *seat, &lease).expect("its lease is renewed as before");
+    assert!(harness.peek(&lease.id).cancelled);
+    assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
+}
+
+pub(super) fn a_cancelled_run_whose_lease_ends_never_runs_again(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let mut dead = harness.seat();
+    let id = harness.put(ttr(message("runs"), SECOND));
+    let lease = dead.take().lease;
+    assert_eq!(cancel(harness, &id), Cancelled::new(0, 1));
+    harness.pass(2 * SECOND);
+    let seen = harness.peek(&id);
+    assert_eq!(seen.state, MessageState::Buried, "whoever looks first");
+    assert_eq!(harness.queue().stats().expect("stats").counts.iter().map(|of| of.buried).sum::<u64>(), 1);
+    harness.seat().nothing();
+    harness.pass(3 * SECOND);
+    harness.seat().nothing();
+    assert_cancelled(harness, &id, 0);
+    assert_all_lost(&mut *dead, &lease);
+    assert_cancelled(harness, &id, 0);
+}
+
+pub(super) fn what_is_given_back_unrun_is_buried_if_it_was_cancelled(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    // Some of these are leased ahead, in a queue that does that.
+    let ids: Vec<_> = (0..8).map(|n| harness.put(message(&n.to_string()))).collect();
+    let mut seat = harness.seat();
+    for _ in 0..4 {
+        let lease = seat.take().lease;
+        seat.settle(&lease, &mut Settlement::deferrable_commit()).expect("commit");
+    }
+    let cancelled = harness.queue().cancel(&everything()).expect("cancel");
+    seat.flush().expect("flush");
+    // A commit that was put off may have come after the cancel, or before it.
+    let lost: Vec<_> = seat.take_lost_leases().into_iter().map(|lease| lease.id).collect();
+    assert_eq!(cancelled.total(), 4 + lost.len() as u64);
+    for id in &ids[..4] {
+        let left = harness.queue().peek(id).expect("peek");
+        assert_eq!(left.is_some(), lost.contains(id), "it is done, or said not to be");
+    }
+    lost.iter().for_each(|id| assert_cancelled(harness, id, 0));
+    assert_eq!(drain(&mut seat), [""; 0]);
+    ids[4..].iter().for_each(|id| assert_cancelled(harness, id, 0));
+}
+
+pub(super) fn a_cancelled_message_can_be_kicked(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let mut seat = harness.seat();
+    let lease = cancelled_run(harness, &mut seat);
+    assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
+    assert_eq!(harness.queue().kick(&Filter::all().id(lease.id.clone())).expect("kick"), 1);
+    let again = seat.take();
+    assert_eq!((again.lease.id.clone(), again.attempts, text(&again)), (lease.id.clone(), 0, "runs".to_owned()));
+    assert!(!harness.peek(&lease.id).cancelled, "no mark is left");
+    seat.settle(&again.lease, &mut Settlement::commit()).expect("it is done now");
+    assert!(harness.queue().peek(&lease.id).expect("peek").is_none());
+}
+
+pub(super) fn a_cancelled_message_frees_its_key(harness: &dyn Harness) {
+    if !cancels(harness) || !harness.queue().capabilities().unique_keys {
+        return;
+    }
+    let publish = |text: &str| {
+        let mut enqueued = harness.queue().enqueue(vec![message(text).unique(Unique::new("a"))]).expect("enqueue");
+        enqueued.remove(0)
+    };
+    let first = publish("waits");
+    assert_eq!(publish("kept").publication, Publication::Kept);
+    cancel(harness, &first.id);
+    let second = publish("runs");
+    assert_eq!(second.publication, Publication::New, "a key is free once its message is buried");
+    let mut seat = harness.seat();
+    let lease = seat.take().lease;
+    cancel(harness, &second.id);
+    assert_eq!(publish("kept").publication, Publication::Kept, "it still runs");
+    assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
+    assert_eq!(publish("new").publication, Publication::New);
+}
+
+pub(super) fn a_cancelled_run_lets_go_of_its_limit(harness: &dyn Harness) {
+    if !cancels(harness) || !harness.queue().capabilities().limits {
+        return;
+    }
+    let limits = vec![Limit::new(LimitScope::handler(["type"], false), LimitKind::Running(1))];
+    let filter = DequeueFilter::all().limits(limits);
+    let mut seat = harness.seat();
+    harness.put(message("runs"));
+    harness.put(message("waits"));
+    let mut next = || seat.dequeue(&filter, Duration::ZERO).expect("dequeue");
+    let lease = next().expect("a message").lease;
+    assert!(next().is_none(), "one at a time");
+    cancel(harness, &lease.id);
+    assert!(next().is_none(), "it still runs");
+    assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
+    let after = seat.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("the next one");
+    assert_eq!(text(&after), "waits");
+}
+
+pub(super) fn of_a_cancel_and_a_commit_one_wins(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let mut seat = harness.seat();
+    for _ in 0..200 {
+        let id = harness.put(message("races"));
+        let lease = seat.take().lease;
+        let barrier = std::sync::Barrier::new(2);
+        let (cancelled, settled) = std::thread::scope(|scope| {
+            let canceller = scope.spawn(|| {
+                barrier.wait();
+                cancel(harness, &id)
+            });
+            barrier.wait();
+            let settled = seat.settle(&lease, &mut Settlement::commit_with(vec![message("follows")]));
+            (canceller.join().expect("cancelled"), settled)
+        });
+        match settled {
+            Ok(()) => {
+                assert_eq!(cancelled, Cancelled::default(), "there was nothing to cancel any more");
+                assert!(harness.queue().peek(&id).expect("peek").is_none(), "it is done");
+                assert_eq!(drain(&mut seat), ["follows"]);
+            }
+            refused => {
+                assert_is_buried_instead(&refused, &lease);
+                assert_eq!(cancelled, Cancelled::new(0, 1));
+                assert_cancelled(harness, &id, 0);
+                seat.nothing();
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! What runs: who works on what, how far it is, and that a person ends it.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pulpo_tests::postgres::PostgresServer;
+use pulpo_tests::program::{CommandOutput, Running, Sandbox};
+use pulpo_tests::wait::{until, within};
+use serde_json::{Value, json};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_cancelled_worker");
+
+/// A folder, and the queue that the programs in it use.
+struct Place {
+    sandbox: Sandbox,
+    url: Option<String>,
+    _server: Option<Arc<PostgresServer>>,
+}
+
+/// On the embedded queue, and in a database.
+fn both(test: impl Fn(&Place)) {
+    test(&Place { sandbox: Sandbox::new(), url: None, _server: None });
+    let server = PostgresServer::shared();
+    test(&Place { sandbox: Sandbox::new(), url: Some(server.fresh_url()), _server: Some(server) });
+}
+
+impl Place {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.sandbox.command(WORKER, arguments);
+        self.url.iter().for_each(|url| drop(command.env("PULPO_QUEUE", url)));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> CommandOutput {
+        self.sandbox.to_end(&mut self.command(arguments))
+    }
+
+    #[track_caller]
+    fn well(&self, arguments: &[&str]) -> String {
+        let CommandOutput { out, err, code } = self.run(arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+        out
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.well(&[arguments, &["--json"]].concat())).expect("JSON")
+    }
+
+    /// Publishes one job, and says its id.
+    fn publish(&self, request_type: &str, body: &str) -> String {
+        let published = self.json(&["publish", request_type, "--body", body]);
+        published["id"].as_str().expect("an id").to_owned()
+    }
+
+    fn work(&self, arguments: &[&str]) -> Running {
+        self.sandbox.start(self.command(&[&["work", "--log-level", "error"], arguments].concat()))
+    }
+
+    /// How often the record says this of a message.
+    fn said(&self, id: &str, what: &str) -> usize {
+        self.sandbox.record().lines().filter(|line| *line == format!("{id} {what}")).count()
+    }
+
+    fn begins(&self, id: &str) {
+        until("it runs", || self.said(id, "begins") > 0);
+    }
+
+    fn peek(&self, id: &str) -> Value {
+        self.json(&["peek", id])
+    }
+
+    fn is_buried(&self, id: &str) -> bool {
+        self.peek(id)["state"] == "buried"
+    }
+
+    #[track_caller]
+    fn assert_cancelled(&self, id: &str) {
+        let message = self.peek(id);
+        let facts = ["state", "last_error", "attempts", "progress", "cancelled"].map(|name| message[name].clone());
+        assert_eq!(facts, [json!("buried"), json!("cancelled"), json!(0), Value::Null, json!(false)], "{message:#}");
+    }
+
+    fn running(&self) -> Vec<Value> {
+        let workers = self.json(&["workers"]);
+        let workers = workers.as_array().expect("a list").clone();
+        workers.iter().flat_map(|worker| worker["running"].as_array().expect("a list").clone()).collect()
+    }
+}
+
+#[test]
+fn a_handler_that_runs_is_told_and_its_message_buried_however_it_ends() {
+    both(|place| {
+        let worker = place.work(&["--concurrency", "4"]);
+        let ids: Vec<_> = ["done", "fails", "panics"]
+            .map(|end| place.publish("long", &json!(end).to_string()))
+            .into_iter()
+            .chain([place.publish("waits", "null")])
+            .collect();
+        ids.iter().for_each(|id| place.begins(id));
+        for (id, told) in ids.iter().zip(["is told", "is told", "is told", "is dropped"]) {
+            assert_eq!(place.well(&["cancel", id]), format!("cancelled {id}, which runs: its worker is told\n"));
+            let asked = Instant::now();
+            until("the handler is told", || place.said(id, told) == 1);
+            assert!(asked.elapsed() < Duration::from_secs(10), "within about a second: {:?}", asked.elapsed());
+            until("it is buried", || place.is_buried(id));
+            place.assert_cancelled(id);
+        }
+        assert!(place.running().is_empty());
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0, "{}", place.sandbox.log());
+        let record = place.sandbox.record();
+        assert!(!record.contains("follows") && !record.contains("goes on"), "{record}");
+
+        // Kicked, it runs with no mark left.
+        assert_eq!(place.well(&["kick", &ids[0]]), "kicked 1\n");
+        let worker = place.work(&[]);
+        until("it runs again", || place.said(&ids[0], "begins") == 2);
+        assert!(!within(Duration::from_millis(1500), || place.said(&ids[0], "is told") == 2), "no mark is left");
+        worker.signal("KILL");
+        worker.end();
+    });
+}
+
+#[test]
+fn what_waits_is_cancelled_at_once_by_what_it_is() {
+    both(|place| {
+        let ids: Vec<_> = (0..4).map(|_| place.publish("quick", "null")).collect();
+        let delayed = place.json(&["publish", "long", "--body", "\"done\"", "--delay", "1h"]);
+        let delayed = delayed["id"].as_str().expect("an id");
+        assert_eq!(place.well(&["cancel", &ids[0], &ids[1]]), format!("cancelled {}\ncancelled {}\n", ids[0], ids[1]));
+        ids[..2].iter().for_each(|id| place.assert_cancelled(id));
+        assert_eq!(place.well(&["cancel", "--type", "quick", "--dry-run"]), "would cancel 2 messages\n");
+        let cancelled = place.json(&["cancel", "--state", "ready", "--yes"]);
+        assert_eq!(cancelled, json!({"matched": 2, "cancelled": 2, "running": 0, "dry_run": false}));
+        assert_eq!(place.well(&["cancel", "--queue", "pulpo", "--limit", "5", "--yes"]), "cancelled 1\n");
+        place.assert_cancelled(delayed);
+        assert_eq!(place.json(&["list", "--reason", "cancelled"]).as_array().map(Vec::len), Some(5));
+
+        let said = place.run(&["cancel", &ids[0], "4711"]);
+        assert_eq!((said.code, said.out.as_str()), (1, ""));
+        let expected = format!(
+            "error: message {} is buried, and only what waits or runs can be cancelled; there is no message 4711\n",
+            ids[0]
+        );
+        assert_eq!(said.err, expected);
+        for (arguments, error) in [
+            (&["cancel"][..], "expected an ID, --state, --queue"),
+            (&["cancel", "--queue", "pulpo"], "not a terminal: pass --yes to cancel, or --dry-run"),
+            (&["cancel", "--state", "buried", "--yes"], "what is buried does not run"),
+            (&["cancel", "1", "--type", "quick"], "expected either IDs or filters"),
+        ] {
+            let said = place.run(arguments);
+            assert!(said.code == 2 && said.err.contains(error), "{arguments:?}: {}", said.err);
+        }
+        let worker = place.work(&["--set", "shutdown_after_number_of_empty_iterations=1"]);
+        assert_eq!(worker.end(), 0);
+        assert_eq!(place.sandbox.record(), "", "nothing of it has run");
+        assert_eq!(place.well(&["kick", "--reason", "cancelled", "--type", "quick"]), "kicked 4\n");
+        let worker = place.work(&["--set", "shutdown_after_number_of_empty_iterations=1"]);
+        assert_eq!(worker.end(), 0);
+        assert_eq!(place.sandbox.record().matches("quick").count(), 4);
+    });
+}
+
+#[test]
+fn a_cancelled_job_whose_worker_is_killed_is_never_run_again() {
+    both(|place| {
+        let id = place.publish("long", "\"never\"");
+        let worker = place.work(&[]);
+        place.begins(&id);
+        assert_eq!(place.well(&["cancel", &id]), format!("cancelled {id}, which runs: its worker is told\n"));
+        assert_eq!(place.well(&["cancel", &id]), format!("cancelled {id}, which runs: its worker is told\n"));
+        assert_eq!(place.peek(&id)["cancelled"], true);
+        worker.signal("KILL");
+        worker.end();
+        let next = place.work(&["--concurrency", "2"]);
+        let other = place.publish("quick", "null");
+        until("the next worker works", || place.said(&other, "quick") == 1);
+        until("the leases of the killed are over", || place.is_buried(&id));
+        place.assert_cancelled(&id);
+        assert!(!within(Duration::from_secs(1), || place.said(&id, "begins") > 1));
+        next.signal("TERM");
+        assert_eq!(next.end(), 0);
+        assert_eq!(place.sandbox.log(), "");
+    });
+}
+
+#[test]
+fn a_cancelled_job_that_exceeds_its_timeout_or_is_shut_down_is_buried() {
+    both(|place| {
+        let (late, deaf) = (place.publish("late", "null"), place.publish("long", "\"never\""));
+        let worker = place.work(&["--concurrency", "2", "--set", "shutdown_grace=2s"]);
+        place.begins(&late);
+        place.begins(&deaf);
+        assert_eq!(place.json(&["cancel", &late])["running"], 1);
+        until("its timeout is over", || place.is_buried(&late));
+        place.assert_cancelled(&late);
+        worker.signal("TERM");
+        // While the worker waits for it.
+        assert_eq!(place.json(&["cancel", &deaf])["running"], 1);
+        worker.end();
+        place.assert_cancelled(&deaf);
+    });
+}
+
+#[test]
+fn of_a_batch_only_the_cancelled_message_is_buried() {
+    both(|place| {
+        let ids: Vec<_> = (0..3).map(|number| place.publish("several", &number.to_string())).collect();
+        let worker = place.work(&[]);
+        place.begins(&ids[0]);
+        assert_eq!(place.json(&["cancel", &ids[1]])["running"], 1);
+        assert!(!within(Duration::from_millis(1500), || place.said(&ids[0], "is told") > 0), "the others still count");
+        std::fs::write(place.sandbox.path("go"), "").expect("written");
+        until("it goes on", || place.said(&ids[0], "goes on") == 1);
+        until("the others are done", || place.json(&["list"]).as_array().map(Vec::len) == Some(1));
+        place.assert_cancelled(&ids[1]);
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0);
+
+        std::fs::remove_file(place.sandbox.path("go")).expect("removed");
+        let all: Vec<_> = (0..3).map(|number| place.publish("several", &number.to_string())).collect();
+        let worker = place.work(&[]);
+        place.begins(&all[0]);
+        assert_eq!(place.well(&["cancel", &all[0], &all[1]]).lines().count(), 2);
+        assert_eq!(place.json(&["cancel", "--type", "several", "--yes"])["running"], 3);
+        until("nothing of the batch counts any more", || place.said(&all[0], "is told") == 1);
+        until("all are buried", || all.iter().all(|id| place.is_buried(id)));
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0);
+    });
+}
+
+#[test]
+fn workers_are_listed_while_they_live_with_what_they_run() {
+    both(|place| {
+        assert_eq!(place.well(&["publish", "quick", "--body", "null"]).lines().count(), 1);
+        assert_eq!(place.well(&["workers"]), "no workers\n");
+        assert_eq!(place.json(&["workers"]), json!([]));
+        let (one, two) = (place.work(&["--concurrency", "3"]), place.work(&["--queues", "other"]));
+        until("both are listed", || place.json(&["workers"]).as_array().map(Vec::len) == Some(2));
+        let id = place.publish("long", "\"never\"");
+        until("it runs, and says how far it is", || {
+            place.running().first().is_some_and(|job| job["progress"]["fraction"] == 0.25)
+        });
+        let workers = place.json(&["workers"]);
+        let find = |pid: u32| workers.as_array().expect("a list").iter().find(|worker| worker["pid"] == pid).cloned();
+        let (first, second) = (find(one.id()).expect("the first"), find(two.id()).expect("the second"));
+        assert_eq!((&first["lanes"], &first["queues"]), (&json!(3), &json!(["pulpo"])));
+        assert_eq!((&second["lanes"], &second["queues"]), (&json!(1), &json!(["other"])));
+        assert_eq!(first["program"], "cancelled_worker");
+        assert_eq!(first["program_version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(first["pulpo_version"], env!("CARGO_PKG_VERSION"));
+        assert!(first["host"].as_str().is_some_and(|host| !host.is_empty()));
+        assert_eq!(second["running"], json!([]));
+        let job = &first["running"][0];
+        assert_eq!(job["id"], *id);
+        assert_eq!([&job["request_type"], &job["queue"]], ["long", "pulpo"]);
+        assert_eq!((&job["attempt"], &job["cancelled"]), (&json!(1), &json!(false)));
+        assert_eq!(job["progress"]["text"], "row 1 of 4");
+        let peeked = place.peek(&id);
+        assert_eq!(peeked["progress"]["text"], "row 1 of 4");
+        let lease = peeked["lease"].as_str().expect("a lease");
+        assert!(lease.starts_with(first["id"].as_str().expect("an id")), "the lease names its worker: {lease}");
+        assert!(place.well(&["peek", &id]).contains("progress     25% row 1 of 4, "), "{}", place.well(&["peek", &id]));
+
+        let shown = place.well(&["workers"]);
+        assert!(shown.contains("1 of 3") && shown.contains("25% row 1 of 4"), "{shown}");
+        assert!(shown.contains(&format!("cancelled_worker {}", env!("CARGO_PKG_VERSION"))), "{shown}");
+        place.well(&["cancel", &id]);
+        assert!(place.well(&["workers"]).contains("cancelled, 25% row 1 of 4"));
+
+        two.signal("TERM");
+        assert_eq!(two.end(), 0);
+        let left = place.json(&["workers"]);
+        assert_eq!(left.as_array().map(Vec::len), Some(1), "one that has stopped is gone at once: {left:#}");
+        one.signal("KILL");
+        one.end();
+        until("one that was killed is gone", || place.json(&["workers"]) == json!([]));
+    });
+}
+
+#[test]
+fn a_handler_that_says_much_writes_once_a_second() {
+    both(|place| {
+        let id = place.publish("counts", "null");
+        let worker = place.work(&[]);
+        place.begins(&id);
+        let at = || place.peek(&id)["progress"]["at"].clone();
+        until("it has said how far it is", || at() != Value::Null);
+        let (began, mut seen) = (Instant::now(), std::collections::BTreeSet::new());
+        let _ = within(Duration::from_secs(4), || {
+            seen.insert(at().to_string());
+            false
+        });
+        let most = began.elapsed().as_secs() + 2;
+        assert!(seen.len() >= 2 && seen.len() as u64 <= most, "of {most} at most: {seen:?}");
+        worker.signal("KILL");
+        worker.end();
+    });
+}
+
+#[test]
+fn a_queue_that_cannot_says_so() {
+    let place = Sandbox::with_beanstalkd();
+    let id = place.run(WORKER, &["publish", "quick", "--body", "null", "--json"]);
+    let id: Value = serde_json::from_str(&id.out).expect("JSON");
+    let id = id["id"].as_str().expect("an id");
+    let instead = "(`file:FOLDER`, `postgres://…`)";
+    for arguments in [&["cancel", id][..], &["cancel", id, "--dry-run"], &["cancel", "--type", "quick", "--yes"]] {
+        let said = place.run(WORKER, arguments);
+        let why = "error: this queue cannot cancel messages: `delete` those that wait, or use a queue that can";
+        assert_eq!((said.code, said.out.as_str(), said.err), (1, "", format!("{why} {instead}\n")), "{arguments:?}");
+    }
+    let said = place.run(WORKER, &["workers"]);
+    let why = "error: this queue cannot list its workers: it does not know them; use one that does";
+    assert_eq!((said.code, said.out.as_str(), said.err), (1, "", format!("{why} {instead}\n")));
+    let said = place.run(WORKER, &["list", "--json"]);
+    assert!(said.out.contains("\"ready\""), "nothing has become of it: {}", said.out);
+}
