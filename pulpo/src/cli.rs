@@ -27,6 +27,7 @@ mod configuration;
 mod dashboard;
 mod filter_args;
 mod handlers;
+mod help;
 mod interrupt;
 mod list;
 mod log_writer;
@@ -256,7 +257,8 @@ struct WrongUsage(String);
 impl Program {
     fn definition(&self) -> clap::Command {
         // By the width of the terminal alone: clap takes one without a height for none.
-        let command = Cli::command().term_width(terminal::width().unwrap_or(100));
+        let columns = terminal::width().unwrap_or(100);
+        let command = help::fitted(Cli::command().term_width(columns), columns);
         let command = command.name(self.name).version(self.version);
         if self.about.is_empty() { command } else { command.about(self.about) }
     }

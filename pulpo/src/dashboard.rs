@@ -40,20 +40,23 @@ use axum::middleware;
 use axum::routing::{get, post};
 
 use crate::instance::Pulpo;
-use crate::queue::QueueAdapter;
+use crate::registry::Registry;
 #[cfg(feature = "cli")]
 use crate::worker::DashboardOptions;
 use crate::worker::Secret;
 
 mod access;
 mod ask;
+mod charts;
 mod html;
 mod jobs;
 mod live;
 mod overview;
 mod parameters;
 mod queues;
+mod schedules;
 mod tasks;
+mod waiting;
 
 /// Bytes of the form that a change brings.
 pub(crate) const FORM_BYTES: usize = 64 * 1024;
@@ -69,7 +72,7 @@ pub fn router(pulpo: Pulpo) -> Router {
 #[derive(Clone, Debug)]
 #[must_use = "`router` makes it a service"]
 pub struct Dashboard {
-    queue: Arc<dyn QueueAdapter>,
+    pulpo: Pulpo,
     changes: bool,
     bodies: bool,
     hosts: Option<Vec<String>>,
@@ -79,8 +82,7 @@ pub struct Dashboard {
 impl Dashboard {
     /// A dashboard that shows all and changes nothing.
     pub fn new(pulpo: Pulpo) -> Self {
-        let queue = pulpo.queue().clone();
-        Self { queue, changes: false, bodies: true, hosts: None, token: None }
+        Self { pulpo, changes: false, bodies: true, hosts: None, token: None }
     }
 
     /// The one that is served at this address, if it may be: beyond loopback
@@ -97,8 +99,8 @@ impl Dashboard {
         Some(Self { token: token.clone(), ..dashboard })
     }
 
-    /// Whether jobs can be retried and deleted, and queues paused. Default:
-    /// no.
+    /// Whether jobs can be retried and deleted, queues and schedules paused,
+    /// and scheduled jobs run. Default: no.
     pub fn allow_changes(mut self, allowed: bool) -> Self {
         self.changes = allowed;
         self
@@ -134,6 +136,10 @@ impl Dashboard {
             .route("/queues", get(queues::page))
             .route("/queues/pause", post(queues::pause))
             .route("/queues/resume", post(queues::resume))
+            .route("/schedules", get(schedules::page))
+            .route("/schedules/run", post(schedules::run))
+            .route("/schedules/pause", post(schedules::pause))
+            .route("/schedules/resume", post(schedules::resume))
             .route("/jobs", get(jobs::list))
             .route("/jobs/act", post(jobs::act))
             .route("/jobs/{id}", get(jobs::one))
@@ -155,7 +161,9 @@ impl Dashboard {
 
 /// What all pages share.
 struct Site {
-    queue: Arc<dyn QueueAdapter>,
+    pulpo: Pulpo,
+    /// The handlers of this program.
+    registry: Registry,
     changes: bool,
     bodies: bool,
     hosts: Option<Vec<String>>,
@@ -166,9 +174,10 @@ struct Site {
 
 impl Site {
     fn new(dashboard: Dashboard) -> Self {
-        let Dashboard { queue, changes, bodies, hosts, token } = dashboard;
+        let Dashboard { pulpo, changes, bodies, hosts, token } = dashboard;
         Self {
-            queue,
+            pulpo,
+            registry: Registry::gather(),
             changes,
             bodies,
             hosts,

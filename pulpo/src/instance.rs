@@ -11,7 +11,7 @@ use crate::job::IntoMessage;
 use crate::message::Message;
 use crate::process::fork::{PerProcess, in_fork};
 use crate::producer::{Producer, PublishError};
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "http"))]
 use crate::queue::ScheduleStore;
 use crate::queue::backend::Purpose;
 use crate::queue::{QueueAdapter, QueueError, WorkerEntry};
@@ -24,6 +24,8 @@ use crate::worker::{OpenSchedules, Summary, WorkError, Worker, WorkerOptions};
 #[cfg(feature = "tokio")]
 pub(crate) mod asynchronous;
 mod in_transaction;
+#[cfg(any(feature = "cli", feature = "http"))]
+pub(crate) mod scheduled;
 #[cfg(feature = "testing")]
 pub(crate) mod scoped;
 
@@ -145,7 +147,7 @@ impl Pulpo {
     }
 
     /// Looks at what keeps the schedules.
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", feature = "http"))]
     pub(crate) fn with_schedules<R>(
         &self,
         look: impl FnOnce(&dyn ScheduleStore) -> Result<R, QueueError>,
@@ -209,7 +211,7 @@ impl Pulpo {
         &self.0.queue
     }
 
-    #[cfg(any(feature = "cli", feature = "testing"))]
+    #[cfg(any(feature = "cli", feature = "http", feature = "testing"))]
     pub(crate) fn options(&self) -> &WorkerOptions {
         &self.0.options
     }

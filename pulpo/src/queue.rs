@@ -18,6 +18,7 @@ use crate::keys::Publication;
 pub use crate::keys::{LimitKeys, Unique};
 use crate::message::{MessageId, Priority};
 
+mod activity;
 pub mod backend;
 #[cfg(feature = "beanstalkd")]
 pub mod beanstalkd;
@@ -43,6 +44,7 @@ pub mod spool;
 mod stats;
 mod workers;
 
+pub use activity::{Activity, ActivityFilter, ActivityLog, ActivityStep};
 #[cfg(feature = "beanstalkc")]
 pub(crate) use beanstalkd::queue_name_problem as tube_name_problem;
 pub use dequeue_filter::DequeueFilter;
@@ -100,6 +102,12 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// What keeps the schedules of handlers; `None` without
     /// [`Capabilities::schedules`].
     fn schedules(&self) -> Option<&dyn ScheduleStore> {
+        None
+    }
+
+    /// What keeps numbers over time; `None` without
+    /// [`Capabilities::activity`].
+    fn activity(&self) -> Option<&dyn ActivityLog> {
         None
     }
 
@@ -364,6 +372,8 @@ pub struct Capabilities {
     /// [`QueueAdapter::schedules`] hands out what keeps the schedules of
     /// handlers.
     pub schedules: bool,
+    /// [`QueueAdapter::activity`] hands out what keeps numbers over time.
+    pub activity: bool,
     /// [`QueueAdapter::enqueue`] keeps one message of each
     /// [unique key](NewMessage::unique).
     pub unique_keys: bool,

@@ -16,7 +16,7 @@ mod due;
 mod zone;
 
 pub use self::cron::Cron;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) use self::due::is_attended;
 pub(crate) use self::due::{Attendance, HEARTBEAT};
 use self::zone::Zone;

@@ -58,7 +58,7 @@ pub(super) fn run(
         for (url, counted) in &looked {
             if let Ok(OutboxCounts { waiting, refused }) = counted {
                 let url = show::visible(&url.to_string());
-                writeln!(out, "{url}: {waiting} waiting, {refused} refused")?;
+                show::note(out, &format!("{url}: {waiting} waiting, {refused} refused"))?;
             }
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::Site;
 use super::html::Problem;
+use crate::instance::Pulpo;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::report::chain;
 
@@ -36,11 +37,19 @@ impl Site {
         &self,
         question: impl FnOnce(&dyn QueueAdapter) -> Result<T, QueueError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (places, queue) = (self.questions.0.clone(), self.queue.clone());
+        self.ask_pulpo(move |pulpo| question(&**pulpo.queue())).await
+    }
+
+    /// The same where more than the queue is asked.
+    pub(super) async fn ask_pulpo<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Pulpo) -> Result<T, QueueError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (places, pulpo) = (self.questions.0.clone(), self.pulpo.clone());
         let answer = timeout(PATIENCE, async {
             let place = places.acquire_owned().await;
             let asked = spawn_blocking(move || {
-                let answer = question(&*queue);
+                let answer = question(&pulpo);
                 drop(place);
                 answer
             });

@@ -36,6 +36,9 @@ impl Visit {
 
     /// The address of a page of the dashboard.
     pub(super) fn link(&self, path: &str) -> String {
+        // Below a path, a router answers at `/jobs` and not at `/jobs/`.
+        let is_home = path == "/" || path.starts_with("/?");
+        let path = if is_home && !self.prefix.is_empty() { &path[1..] } else { path };
         format!("{}{path}", self.prefix)
     }
 
@@ -84,7 +87,8 @@ pub(super) async fn no_such_page(visit: Visit) -> Response {
     Problem::new(StatusCode::NOT_FOUND, "there is no such page").page(&visit)
 }
 
-const PAGES: [(&str, &str); 3] = [("/", "Overview"), ("/jobs", "Jobs"), ("/queues", "Queues")];
+const PAGES: [(&str, &str); 4] =
+    [("/", "Overview"), ("/jobs", "Jobs"), ("/queues", "Queues"), ("/schedules", "Schedules")];
 
 /// A whole page. `here` is the path of its entry in the navigation.
 pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> Response {
@@ -155,7 +159,8 @@ pub(super) fn age(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     html! { time datetime=(whole) title=(whole) { (text) } }
 }
 
-fn rough(passed: chrono::TimeDelta) -> String {
+/// A time in one unit: `45 s`, `3 h`.
+pub(super) fn rough(passed: chrono::TimeDelta) -> String {
     let seconds = passed.abs().num_seconds();
     match seconds {
         0..120 => format!("{seconds} s"),

@@ -6,13 +6,14 @@ use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use maud::{Markup, html};
 
 use super::Site;
 use super::html::{Problem, Visit, age, button, counted, foreign, live, nothing, number, page as whole, secret, state};
 use super::parameters::{FILTERS, PAGE, Pairs, Wanted, bad, field};
 use super::tasks::Deed;
+use super::waiting::{Known, reason};
 use crate::message::MessageId;
 use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, Stats, StoredMessage};
 
@@ -47,7 +48,7 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
             } @else {
                 form #picked method="post" action=(visit.link("/jobs/act")) {
                     (secret(visit))
-                    (table(visit, &found, &stats, now))
+                    (table(visit, &found, &Known { stats: &stats, registry: &site.registry, now }))
                     @if visit.changes { div.actions {
                         button type="submit" name="action" value="retry" { "Retry the selected" }
                         button.danger type="submit" name="action" value="delete" { "Delete the selected" }
@@ -109,7 +110,8 @@ fn list_of(name: &str) -> Option<&'static str> {
     }
 }
 
-fn table(visit: &Visit, found: &[StoredMessage], stats: &Stats, now: DateTime<Utc>) -> Markup {
+fn table(visit: &Visit, found: &[StoredMessage], known: &Known<'_>) -> Markup {
+    let now = known.now;
     html! {
         table.cards {
             thead { tr {
@@ -128,7 +130,7 @@ fn table(visit: &Visit, found: &[StoredMessage], stats: &Stats, now: DateTime<Ut
                         td data-label="Queue" { (foreign(&message.queue, 100)) }
                         td.number data-label="Failed runs" { (message.attempts) }
                         td data-label="Since" { (age(message.since.or(message.enqueued_at), now)) }
-                        td.reason data-label="Why" { (why(message, stats, now)) }
+                        td.reason data-label="Why" { (why(message, known)) }
                     }
                 }
             }
@@ -136,19 +138,11 @@ fn table(visit: &Visit, found: &[StoredMessage], stats: &Stats, now: DateTime<Ut
     }
 }
 
-/// Why a job is where it is, in a few words.
-fn why(message: &StoredMessage, stats: &Stats, now: DateTime<Utc>) -> Markup {
+/// Why a job is where it is, in a few words, and its last error.
+fn why(message: &StoredMessage, known: &Known<'_>) -> Markup {
     let error = message.last_error.as_deref().map(|error| foreign(error, 160));
-    let paused = stats.paused_until(&message.queue);
     html! {
-        @match message.state {
-            MessageState::Ready if paused.is_some() => { "its queue is paused" }
-            MessageState::Ready => { "waits for a worker" }
-            MessageState::Delayed => { "due " (age(message.until, now)) }
-            MessageState::Reserved => { "runs; its lease ends " (age(message.until, now)) }
-            MessageState::Buried if error.is_none() => { "failed for good" }
-            MessageState::Buried => {}
-        }
+        (reason(message, known))
         @if let Some(error) = error {
             @if message.state != MessageState::Buried { " · " }
             span.faint { (error) }
@@ -184,7 +178,7 @@ pub(super) async fn act(State(site): State<Arc<Site>>, visit: Visit, Form(form):
             }
             let filter = Wanted::read(&form)?.filter(Utc::now())?;
             let filter = Filter { after: None, ..filter };
-            let task = site.tasks.start(site.queue.clone(), deed, filter)?;
+            let task = site.tasks.start(site.pulpo.queue().clone(), deed, filter)?;
             return Ok(format!("/tasks/{task}"));
         }
         let ids: Vec<_> =
@@ -228,7 +222,7 @@ async fn one_content(site: &Site, visit: &Visit, id: MessageId) -> Result<(Strin
     let content = html! {
         (live("job", &html! {
             dl.facts.card {
-                (fact("State", &html! { (state(message.state)) " " (why(&message, &stats, now)) }))
+                (fact("State", &html! { (state(message.state)) " " (why(&message, &Known { stats: &stats, registry: &site.registry, now })) }))
                 (fact("Type", &html! { (foreign(&message.request_type, 200)) }))
                 (fact("Queue", &html! { (foreign(&message.queue, 200)) }))
                 (fact("Priority", &html! { (message.priority.to_string()) }))

@@ -40,6 +40,8 @@ pub(super) async fn events(State(site): State<Arc<Site>>) -> Response {
 /// Differs when the counts do.
 fn mark(stats: &crate::queue::Stats) -> u64 {
     let mut hasher = DefaultHasher::new();
+    // The pictures go on with each minute.
+    (chrono::Utc::now().timestamp() / 60).hash(&mut hasher);
     for counts in &stats.counts {
         (&counts.queue, &counts.request_type).hash(&mut hasher);
         [counts.ready, counts.delayed, counts.reserved, counts.buried].hash(&mut hasher);

@@ -2,43 +2,141 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::Site;
+use super::charts::{Chart, Span};
 use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole};
-use super::parameters::query;
-use crate::queue::{Counts, Filter, MessageState, Stats, StoredMessage};
+use super::parameters::{Pairs, bad, field, query};
+use crate::queue::{
+    Activity, ActivityFilter, ActivityLog, ActivityStep, Counts, Filter, MessageState, QueueError, Stats, StoredMessage,
+};
 
 /// How many failures it shows.
 const FAILURES: usize = 5;
 
-pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Response {
-    match content(&site, &visit).await {
+pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Query(pairs): Query<Pairs>) -> Response {
+    match content(&site, &visit, &pairs).await {
         Ok(content) => whole(&visit, "Overview", "/", &content),
         Err(problem) => problem.page(&visit),
     }
 }
 
-async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
-    let asked = site.ask(|queue| {
+/// Of what the pictures are to be.
+struct Asked {
+    span: Span,
+    queue: Option<String>,
+    request_type: Option<String>,
+}
+
+impl Asked {
+    fn read(pairs: &Pairs) -> Result<Self, Problem> {
+        let span = field(pairs, "span")?.unwrap_or(Span::Hour.name());
+        let known = Span::ALL.into_iter().find(|known| known.name() == span);
+        let span = known.ok_or_else(|| bad(format!("expected the span to be hour, day or month, got {span:?}")))?;
+        let text = |name| Ok::<_, Problem>(field(pairs, name)?.map(str::to_owned));
+        Ok(Self { span, queue: text("queue")?, request_type: text("type")? })
+    }
+
+    fn filter(&self, step: ActivityStep, since: DateTime<Utc>) -> ActivityFilter {
+        let mut filter = ActivityFilter::since(step, since);
+        filter.queue.clone_from(&self.queue);
+        filter.request_type.clone_from(&self.request_type);
+        filter
+    }
+
+    fn query(&self, span: Span) -> String {
+        let queue = self.queue.as_deref().map(|queue| ("queue", queue));
+        let request_type = self.request_type.as_deref().map(|of| ("type", of));
+        query([("span", span.name())].into_iter().chain(queue).chain(request_type))
+    }
+
+    fn is_part(&self) -> bool {
+        self.queue.is_some() || self.request_type.is_some()
+    }
+}
+
+/// Numbers over time, as the queue has them.
+struct OverTime {
+    /// The minutes of the last day.
+    day: Vec<Activity>,
+    /// The steps of the pictures, if they are others.
+    month: Option<Vec<Activity>>,
+}
+
+impl OverTime {
+    fn read(log: &dyn ActivityLog, asked: &Asked, now: DateTime<Utc>) -> Result<Self, QueueError> {
+        let day = log.read_activity(&asked.filter(ActivityStep::Minute, Span::Day.since(now)))?;
+        let month = (asked.span == Span::Month)
+            .then(|| log.read_activity(&asked.filter(ActivityStep::Hour, Span::Month.since(now))));
+        Ok(Self { day, month: month.transpose()? })
+    }
+
+    fn sum_since(&self, since: DateTime<Utc>) -> Activity {
+        let mut sum = Activity::none(since);
+        self.day.iter().filter(|step| step.at >= since).for_each(|step| sum.add(step));
+        sum
+    }
+}
+
+async fn content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Markup, Problem> {
+    let asked = Arc::new(Asked::read(pairs)?);
+    let of = asked.clone();
+    let seen = site.ask(move |queue| {
+        let now = Utc::now();
         let failed = queue.list(&Filter::all().state(MessageState::Buried).limit(FAILURES))?;
-        Ok((queue.stats()?, failed, Utc::now()))
+        let over_time = queue.activity().map(|log| OverTime::read(log, &of, now)).transpose()?;
+        Ok((queue.stats()?, failed, over_time, now))
     });
-    let (stats, failed, now) = asked.await?;
+    let (stats, failed, over_time, now) = seen.await?;
     Ok(live(
         "overview",
         &html! {
-            (tiles(visit, &stats, now))
-            (by_type(visit, &stats, now))
+            (tiles(visit, &stats, over_time.as_ref().filter(|_| !asked.is_part()), now))
+            @if let Some(over_time) = &over_time { (charts(visit, &asked, over_time, &stats, now)) }
+            (by_type(visit, &stats, over_time.is_some().then_some(asked.span), now))
             (failures(visit, &failed, now))
         },
     ))
 }
 
-fn tiles(visit: &Visit, stats: &Stats, now: DateTime<Utc>) -> Markup {
+fn charts(visit: &Visit, asked: &Asked, over_time: &OverTime, stats: &Stats, now: DateTime<Utc>) -> Markup {
+    let waiting = (
+        // A part of the queue is not told apart at the end of each step.
+        (!asked.is_part()).then(|| stats.counts.iter().map(|counts| counts.ready).sum()),
+        stats.counts.iter().filter_map(|counts| counts.oldest_ready).min(),
+    );
+    let steps = over_time.month.as_ref().unwrap_or(&over_time.day);
+    // A queue that does not know says so with each step.
+    let knows = !steps.is_empty() && steps.iter().all(|step| step.waiting.is_some());
+    let chart = Chart::new(asked.span, steps, if knows { waiting } else { (None, None) }, now);
+    html! {
+        div.over-time {
+            h2 {
+                "Over time"
+                @if let Some(of) = &asked.request_type { ": " (foreign(of, 100)) }
+                @if let Some(queue) = &asked.queue { " in " (foreign(queue, 100)) }
+            }
+            nav aria-label="Time shown" {
+                @for span in Span::ALL {
+                    a href=(visit.link(&format!("/{}", asked.query(span)))) aria-current=[(span == asked.span).then_some("true")] { "Last " (span.name()) }
+                }
+                @if asked.is_part() { a href=(visit.link(&format!("/{}", query([("span", asked.span.name())])))) { "All jobs" } }
+            }
+        }
+        div.charts {
+            (chart.outcomes())
+            @if let Some(waiting) = chart.waiting() { (waiting) }
+            @if let Some(oldest) = chart.oldest() { (oldest) }
+        }
+        (chart.table())
+    }
+}
+
+fn tiles(visit: &Visit, stats: &Stats, over_time: Option<&OverTime>, now: DateTime<Utc>) -> Markup {
     let sum = |count: fn(&Counts) -> u64| stats.counts.iter().map(count).sum::<u64>();
     let tiles = [
         ("Ready", sum(|counts| counts.ready), "ready"),
@@ -49,8 +147,22 @@ fn tiles(visit: &Visit, stats: &Stats, now: DateTime<Utc>) -> Markup {
     let oldest = stats.counts.iter().filter_map(|counts| counts.oldest_ready).min();
     let published: u64 = stats.totals.iter().map(|totals| totals.published).sum();
     let finished: u64 = stats.totals.iter().map(|totals| totals.finished).sum();
+    // Done, and failed: each in the last hour, and the last day.
+    let last = over_time.map(|over_time| [Span::Hour, Span::Day].map(|span| over_time.sum_since(span.since(now))));
     html! {
         div.tiles {
+            @if let Some([hour, day]) = &last {
+                @for (name, class, of_hour, of_day) in [
+                    ("Done", "done", hour.done, day.done),
+                    ("Failed runs", "failed", hour.failed + hour.buried, day.failed + day.buried),
+                ] {
+                    div.tile {
+                        span.label { (name) ", last hour" }
+                        span class=(format!("value {class}")) { (number(of_hour)) }
+                        span.faint { (number(of_day)) " in the last day" }
+                    }
+                }
+            }
             @for (name, count, state) in tiles {
                 a.tile href=(visit.link(&format!("/jobs{}", query([("state", state)])))) {
                     span.label { (name) }
@@ -71,7 +183,7 @@ fn tiles(visit: &Visit, stats: &Stats, now: DateTime<Utc>) -> Markup {
 }
 
 /// The table of queues and types, each with its bar.
-fn by_type(visit: &Visit, stats: &Stats, now: DateTime<Utc>) -> Markup {
+fn by_type(visit: &Visit, stats: &Stats, span: Option<Span>, now: DateTime<Utc>) -> Markup {
     let most = stats.counts.iter().map(Counts::total).max().unwrap_or_default();
     html! {
         h2 { "Jobs by type" }
@@ -83,13 +195,20 @@ fn by_type(visit: &Visit, stats: &Stats, now: DateTime<Utc>) -> Markup {
                     th { "Type" } th { "Queue" } th.number { "Ready" } th.number { "Running" } th.number { "Delayed" }
                     th.number { "Buried" } th { "Oldest waiting" } th aria-hidden="true" {}
                 } }
-                tbody { @for counts in &stats.counts { (row(visit, counts, stats.paused_until(&counts.queue), most, now)) } }
+                tbody { @for counts in &stats.counts { (row(visit, counts, stats.paused_until(&counts.queue), most, span, now)) } }
             }
         }
     }
 }
 
-fn row(visit: &Visit, counts: &Counts, paused: Option<DateTime<Utc>>, most: u64, now: DateTime<Utc>) -> Markup {
+fn row(
+    visit: &Visit,
+    counts: &Counts,
+    paused: Option<DateTime<Utc>>,
+    most: u64,
+    span: Option<Span>,
+    now: DateTime<Utc>,
+) -> Markup {
     let Counts { queue, request_type, .. } = counts;
     let link = |state: &'static str| {
         let pairs = [("state", state), ("type", request_type), ("queue", queue)];
@@ -104,7 +223,13 @@ fn row(visit: &Visit, counts: &Counts, paused: Option<DateTime<Utc>>, most: u64,
     };
     html! {
         tr {
-            td data-label="Type" { a href=(link("")) { (foreign(if request_type.is_empty() { "all" } else { request_type }, 100)) } }
+            td data-label="Type" {
+                a href=(link("")) { (foreign(if request_type.is_empty() { "all" } else { request_type }, 100)) }
+                @if let Some(span) = span {
+                    @let pairs = [("span", span.name()), ("type", request_type.as_str()), ("queue", queue.as_str())];
+                    " " a.small href=(visit.link(&format!("/{}", query(pairs.into_iter().filter(|(_, value)| !value.is_empty()))))) { "over time" }
+                }
+            }
             td data-label="Queue" {
                 (foreign(queue, 100))
                 @if paused.is_some() { " " span.state.paused { "paused" } }

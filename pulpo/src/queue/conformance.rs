@@ -58,6 +58,7 @@ use super::{
 };
 use crate::message::{MessageId, Priority};
 
+mod activity;
 mod attempts;
 mod backups;
 mod cancels;
@@ -183,6 +184,13 @@ macro_rules! __with_conformance_cases {
                 entries_that_nobody_has_had_for_long_are_forgotten
                 what_was_published_elsewhere_is_noted
                 an_occurrence_ends_a_wait
+            }
+            activity {
+                a_queue_keeps_activity_or_says_that_it_does_not
+                what_has_happened_is_counted_once
+                what_follows_from_a_job_is_counted_as_published
+                a_run_that_ended_with_its_worker_is_counted_as_failed
+                what_happened_before_is_left_out
             }
             backups {
                 a_backup_is_a_new_file_of_the_size_that_is_said

@@ -27,14 +27,15 @@ use self::shared::Shared;
 use self::unique::Holder;
 use self::writer::Durability;
 use super::{
-    Cancelled, Capabilities, Consumer, Enqueued, Filter, Import, Imported, Inspection, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Workers,
+    Activity, ActivityFilter, ActivityLog, Cancelled, Capabilities, Consumer, Enqueued, Filter, Import, Imported,
+    Inspection, NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Workers,
 };
 use crate::clock::Clock;
 use crate::keys::{OnDuplicate, Publication};
 use crate::message::MessageId;
 use crate::queue::EnqueueAsync;
 
+mod activity;
 mod attached;
 mod backend;
 mod backup;
@@ -219,6 +220,7 @@ impl QueueAdapter for FileQueue {
             picks_types: true,
             picks_queues: true,
             schedules: true,
+            activity: true,
             unique_keys: true,
             limits: true,
             cancels: true,
@@ -286,6 +288,10 @@ impl QueueAdapter for FileQueue {
         Some(self)
     }
 
+    fn activity(&self) -> Option<&dyn ActivityLog> {
+        Some(self)
+    }
+
     fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
         self.0.check()?;
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
@@ -335,6 +341,14 @@ impl OutboxIds for FileQueue {
     fn message_of_row(&self, number: u64) -> Result<Option<MessageId>, QueueError> {
         self.0.check()?;
         self.0.read(move |connection| outbox_ids::message_of(connection, number))
+    }
+}
+
+impl ActivityLog for FileQueue {
+    fn read_activity(&self, asked: &ActivityFilter) -> Result<Vec<Activity>, QueueError> {
+        self.0.check()?;
+        let (asked, now) = (asked.clone(), self.0.now());
+        self.0.read(move |connection| at_one_moment(connection, |connection| activity::read(connection, &asked, now)))
     }
 }
 

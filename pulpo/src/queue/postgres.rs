@@ -38,13 +38,15 @@ use self::inspect::Change;
 use self::schema::Missing;
 use self::shared::Shared;
 use super::{
-    Cancelled, Capabilities, Consumer, Enqueued, Filter, Import, Imported, InDatabase, Inspection, NewMessage,
-    OutboxIds, QueueAdapter, QueueError, Route, ScheduleStore, Stats, StoredMessage, Workers,
+    Activity, ActivityFilter, ActivityLog, Cancelled, Capabilities, Consumer, Enqueued, Filter, Import, Imported,
+    InDatabase, Inspection, NewMessage, OutboxIds, QueueAdapter, QueueError, Route, ScheduleStore, Stats,
+    StoredMessage, Workers,
 };
 use crate::clock::{Clock, lock};
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
 
+mod activity;
 mod backend;
 mod beat;
 mod cancel;
@@ -188,6 +190,7 @@ impl QueueAdapter for PostgresQueue {
             picks_types: true,
             picks_queues: true,
             schedules: true,
+            activity: true,
             unique_keys: false,
             limits: false,
             cancels: true,
@@ -226,6 +229,10 @@ impl QueueAdapter for PostgresQueue {
     }
 
     fn workers(&self) -> Option<&dyn Workers> {
+        Some(self)
+    }
+
+    fn activity(&self) -> Option<&dyn ActivityLog> {
         Some(self)
     }
 
@@ -271,6 +278,13 @@ impl OutboxIds for PostgresQueue {
         let found = shared.ask(|connection| outbox_ids::message_of(connection, number));
         let found = found.map_err(|error| shared.error("read", error))?;
         Ok(found.map(|id| MessageId::from(id.cast_unsigned())))
+    }
+}
+
+impl ActivityLog for PostgresQueue {
+    fn read_activity(&self, asked: &ActivityFilter) -> Result<Vec<Activity>, QueueError> {
+        let shared = self.shared();
+        shared.ask(|connection| activity::read(connection, asked)).map_err(|error| shared.error("read", error))
     }
 }
 

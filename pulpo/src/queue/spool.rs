@@ -32,8 +32,8 @@ use self::envelope::Envelope;
 use super::Route;
 use super::backend::Purpose;
 use super::{
-    Cancelled, Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, MessageState, NewMessage, OutboxIds,
-    QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Survey, Unreachable, Workers,
+    ActivityLog, Cancelled, Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, MessageState, NewMessage,
+    OutboxIds, QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Survey, Unreachable, Workers,
 };
 use crate::clock::{Notify, SystemClock, lock};
 use crate::message::MessageId;
@@ -327,6 +327,10 @@ impl QueueAdapter for Spool {
 
     fn interrupt(&self) {
         self.0.queue.interrupt();
+    }
+
+    fn activity(&self) -> Option<&dyn ActivityLog> {
+        self.0.queue.activity()
     }
 
     fn schedules(&self) -> Option<&dyn ScheduleStore> {

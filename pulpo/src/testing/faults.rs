@@ -16,8 +16,8 @@ use fastrand::Rng;
 use crate::clock::lock;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage,
-    OutboxIds, QueueAdapter, QueueError, ScheduleStore, Settlement, Stats, StoredMessage, Workers,
+    ActivityLog, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease,
+    NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Settlement, Stats, StoredMessage, Workers,
 };
 
 /// How many faults one message meets at most, so that each is done in the end.
@@ -156,6 +156,10 @@ impl QueueAdapter for FaultyQueue {
 
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
         self.queue.outbox_ids()
+    }
+
+    fn activity(&self) -> Option<&dyn ActivityLog> {
+        self.queue.activity()
     }
 
     fn schedules(&self) -> Option<&dyn ScheduleStore> {

@@ -12,8 +12,8 @@ use crate::clock::{ManualClock, lock};
 use crate::keys::Publication;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease,
-    NewMessage, OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules,
+    ActivityLog, CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection,
+    Lease, NewMessage, OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules,
     Settlement, Stats, Stepped, StoredMessage, Workers,
 };
 
@@ -85,6 +85,10 @@ impl QueueAdapter for Recorder {
 
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
         self.0.queue.outbox_ids()
+    }
+
+    fn activity(&self) -> Option<&dyn ActivityLog> {
+        self.0.queue.activity()
     }
 
     fn schedules(&self) -> Option<&dyn ScheduleStore> {

@@ -10,6 +10,7 @@ use pulpo_tests::wait::until;
 mod access;
 mod browser;
 mod pages;
+mod schedules;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
@@ -21,8 +22,13 @@ struct Served {
 
 impl Served {
     fn start(place: &Sandbox, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::by(WORKER, place, arguments, environment)
+    }
+
+    /// By another program than the usual one.
+    fn by(program: &str, place: &Sandbox, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let all: Vec<_> = ["dashboard", "--listen", "127.0.0.1:0"].iter().chain(arguments).copied().collect();
-        let mut command = place.command(WORKER, &all);
+        let mut command = place.command(program, &all);
         command.envs(environment.iter().copied());
         let program = place.start_with_output(command);
         let mut address = None;

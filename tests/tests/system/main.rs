@@ -34,6 +34,7 @@ mod log_output;
 mod logs;
 mod messages;
 mod migrations;
+mod monitoring;
 mod once_and_in_measure;
 mod outages;
 mod outbox;

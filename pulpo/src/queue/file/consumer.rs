@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::activity::Event;
 use super::cancel;
 use super::counts::Changes;
 use super::lease_store;
@@ -158,11 +159,13 @@ impl FileConsumer {
             if lock(&rejection).is_some() {
                 return Ok(0);
             }
+            let mut counts = Changes::default();
             let removed = lease_store::remove(connection, id, token, outcome, archive_at)?;
-            if removed > 0 {
-                insert(connection, &follow_ups, now)?;
-            }
-            Ok(removed)
+            let Some(kind) = removed else { return Ok(0) };
+            counts.event(kind, if outcome == "done" { Event::Done } else { Event::Expired }, now);
+            counts.write(connection)?;
+            insert(connection, &follow_ups, now)?;
+            Ok(1)
         });
         let rejected = lock(&rejected).take();
         match (settled, rejected) {
@@ -198,7 +201,7 @@ impl FileConsumer {
             if let (Some((_, Some(unique::WAITING))), Ok(id)) = (kind, id.parse()) {
                 unique::waits_again(connection, id)?;
             }
-            count_settled(connection, kind, state)
+            count_settled(connection, kind, state, counted.then_some(Event::Failed), now)
         })?;
         self.shared.notify(self.lane.queues());
         Ok(())
@@ -237,7 +240,7 @@ impl FileConsumer {
             if let (Some((_, Some(_))), Ok(id)) = (kind, id.parse()) {
                 unique::buried(connection, id)?;
             }
-            count_settled(connection, kind, MessageState::Buried)
+            count_settled(connection, kind, MessageState::Buried, Some(Event::Buried), now)
         })
     }
 }
@@ -261,10 +264,13 @@ fn count_settled(
     connection: &Connection,
     kind: Option<(i64, Option<i64>)>,
     state: MessageState,
+    event: Option<Event>,
+    now: i64,
 ) -> rusqlite::Result<usize> {
     let Some((kind, _)) = kind else { return Ok(0) };
     let mut counts = Changes::default();
     counts.add(kind, state);
+    event.into_iter().for_each(|event| counts.event(kind, event, now));
     counts.write(connection)?;
     Ok(1)
 }

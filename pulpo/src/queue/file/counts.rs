@@ -10,6 +10,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::activity::{self, Event, Events};
 use crate::queue::MessageState;
 
 /// Changes of counts that are to be written.
@@ -22,6 +23,8 @@ struct Change {
     ready: i64,
     delayed: i64,
     buried: i64,
+    /// What has happened, for the numbers over time.
+    events: Events,
 }
 
 impl Changes {
@@ -35,27 +38,50 @@ impl Changes {
         self.change(kind, state, -1);
     }
 
+    /// This has happened to a message of this kind at this time.
+    pub(super) fn event(&mut self, kind: i64, event: Event, now: i64) {
+        self.of(kind).events.add(event, now);
+    }
+
     fn change(&mut self, kind: i64, state: MessageState, by: i64) {
-        // Few kinds at a time: a search costs less than a map.
-        let place = self.0.iter().position(|change| change.kind == kind).unwrap_or_else(|| {
-            self.0.push(Change { kind, ready: 0, delayed: 0, buried: 0 });
-            self.0.len() - 1
-        });
+        let change = self.of(kind);
         match state {
-            MessageState::Ready => self.0[place].ready += by,
-            MessageState::Delayed => self.0[place].delayed += by,
-            MessageState::Buried => self.0[place].buried += by,
+            MessageState::Ready => change.ready += by,
+            MessageState::Delayed => change.delayed += by,
+            MessageState::Buried => change.buried += by,
             MessageState::Reserved => {}
         }
     }
 
+    fn of(&mut self, kind: i64) -> &mut Change {
+        // Few kinds at a time: a search costs less than a map.
+        let place = self.0.iter().position(|change| change.kind == kind).unwrap_or_else(|| {
+            self.0.push(Change { kind, ready: 0, delayed: 0, buried: 0, events: Events::default() });
+            self.0.len() - 1
+        });
+        &mut self.0[place]
+    }
+
     pub(super) fn write(self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut write = connection.prepare_cached(
-            "UPDATE kind SET ready = ready + ?2, delayed = delayed + ?3, buried = buried + ?4 WHERE id = ?1",
-        )?;
-        self.0.iter().filter(|change| (change.ready, change.delayed, change.buried) != (0, 0, 0)).try_for_each(
-            |change| write.execute(params![change.kind, change.ready, change.delayed, change.buried]).map(drop),
-        )
+        self.0.iter().try_for_each(|change| change.write(connection))
+    }
+}
+
+impl Change {
+    fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let Self { kind, ready, delayed, buried, events } = self;
+        if let Some(minute) = events.minute() {
+            return activity::write(connection, *kind, (*ready, *delayed, *buried), events, minute);
+        }
+        if (*ready, *delayed, *buried) == (0, 0, 0) {
+            return Ok(());
+        }
+        connection
+            .prepare_cached(
+                "UPDATE kind SET ready = ready + ?2, delayed = delayed + ?3, buried = buried + ?4 WHERE id = ?1",
+            )?
+            .execute(params![kind, ready, delayed, buried])
+            .map(drop)
     }
 }
 

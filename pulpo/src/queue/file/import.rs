@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::activity::Event;
 use super::counts::{self, Changes};
 use super::{micros, micros_up, outbox_ids, schema};
 use crate::message::MessageId;
@@ -53,6 +54,7 @@ pub(super) fn insert(connection: &Connection, messages: &[Imported], now: i64) -
         }
         outbox_ids::remember(connection, message, id)?;
         counts.add(kind, state);
+        counts.event(kind, Event::Published, now);
         ids.push(MessageId::from(id.to_string()));
     }
     counts.write(connection)?;

@@ -178,7 +178,7 @@ pub(super) fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
 
 /// Of how many priorities of a kind, and of how many messages of each, the
 /// oldest is looked for.
-const OLDEST_AMONG: &str = "
+pub(super) const OLDEST_AMONG: &str = "
     WITH RECURSIVE level(priority) AS (
         SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind
         UNION ALL

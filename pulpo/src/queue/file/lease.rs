@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::activity::Event;
 use super::counts::Changes;
 use super::inspect::count;
 use super::process_lock::{ProcessLock, Run, RunRecord};
@@ -35,6 +36,7 @@ pub(super) fn lease(
     request: &LeaseRequest,
     (owner, number): (&str, u64),
     now: i64,
+    counts: &mut Changes,
 ) -> rusqlite::Result<Vec<Leased<Run>>> {
     let (token, leased_at) = (token(owner, number), time(now));
     let mut request_type: Arc<str> = "".into();
@@ -46,7 +48,6 @@ pub(super) fn lease(
     let mut take = connection
         .prepare_cached("UPDATE message SET state = 2, lease = ?2, lease_ends = ?3, since = ?4 WHERE id = ?1")?;
     let mut leased = Vec::with_capacity(ids.len());
-    let mut counts = Changes::default();
     for (place, &id) in ids.iter().enumerate() {
         let (one, ends, kind, key_mode) = read.query_row([id], |row| {
             // A text that was damaged must not hide all others.
@@ -93,7 +94,6 @@ pub(super) fn lease(
         counts.remove(kind, MessageState::Ready);
         leased.push(one);
     }
-    counts.write(connection)?;
     Ok(leased)
 }
 
@@ -171,10 +171,13 @@ impl<'a> Ending<'a> {
             )?
             .query_row(params![id, token, counts, self.now], Ended::read)
             .optional()?;
-        match ended {
-            Some(ended) => ended.make_ready(self.connection, &mut self.counts),
-            None => cancel::bury_marked(self.connection, &id.to_string(), token, self.now).map(drop),
+        let Some(ended) = ended else {
+            return cancel::bury_marked(self.connection, &id.to_string(), token, self.now).map(drop);
+        };
+        if counts {
+            self.counts.event(ended.kind, Event::Failed, self.now);
         }
+        ended.make_ready(self.connection, &mut self.counts)
     }
 
     pub(super) fn finish(self) -> rusqlite::Result<()> {

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::activity::Event;
 use super::cancel;
+use super::counts::Changes;
 use super::error::SqliteError;
 use super::grace::{self, NextWaits};
 use super::lease::{self, lease};
@@ -29,11 +31,14 @@ impl LeaseStore for Arc<Shared> {
         let (us, exchange) = (self.clone(), exchange.clone());
         let has_commits = !exchange.commits.is_empty();
         let exchanged = self.write(Durability::Lazy, move |connection| {
-            let committed = commit(connection, &us, &exchange.commits)?;
+            // Of both in one: a kind is written once.
+            let mut counts = Changes::default();
+            let committed = commit(connection, &us, &exchange.commits, &mut counts)?;
             let leased = match &exchange.lease {
-                Some(request) => lease_next(connection, &us, request, asked, number)?,
+                Some(request) => lease_next(connection, &us, request, asked, number, &mut counts)?,
                 None => Offer::NothingBefore(None),
             };
+            counts.write(connection)?;
             Ok(Exchanged { committed, leased })
         })?;
         if has_commits {
@@ -89,14 +94,21 @@ impl StoreError for SqliteError {
 
 /// For each message that is done, whether its lease was still this one and
 /// nobody has cancelled it.
-fn commit(connection: &Connection, us: &Shared, commits: &[DeferredCommit<Run>]) -> rusqlite::Result<Vec<bool>> {
-    let archive_at = (us.archive && !commits.is_empty()).then(|| us.now());
+fn commit(
+    connection: &Connection,
+    us: &Shared,
+    commits: &[DeferredCommit<Run>],
+    counts: &mut Changes,
+) -> rusqlite::Result<Vec<bool>> {
+    let now = if commits.is_empty() { 0 } else { us.now() };
+    let archive_at = us.archive.then_some(now);
     let one = |commit: &DeferredCommit<Run>| {
-        let removed = remove(connection, commit.tag.message, &commit.lease.token, "done", archive_at)? > 0;
-        if !removed {
-            cancel::bury_marked(connection, commit.lease.id.as_str(), &commit.lease.token, us.now())?;
+        let kind = remove(connection, commit.tag.message, &commit.lease.token, "done", archive_at)?;
+        match kind {
+            Some(kind) => counts.event(kind, Event::Done, now),
+            None => drop(cancel::bury_marked(connection, commit.lease.id.as_str(), &commit.lease.token, now)?),
         }
-        Ok(removed)
+        Ok(kind.is_some())
     };
     commits.iter().map(one).collect()
 }
@@ -108,6 +120,7 @@ fn lease_next(
     request: &LeaseRequest,
     asked: grace::Moment,
     number: u64,
+    counts: &mut Changes,
 ) -> rusqlite::Result<Offer<Run>> {
     // Only now, since others may have kept the database locked meanwhile: a
     // lease lasts its ttr from here.
@@ -118,7 +131,7 @@ fn lease_next(
     let wanted = Wanted { at_once: request.at_once, ahead: request.ahead };
     let picked = limits::next(connection, &queues, &request.filter, wanted, now)?;
     if !picked.ids.is_empty() {
-        let leased = lease(connection, &picked.ids, request, (us.process_lock.id(), number), now)?;
+        let leased = lease(connection, &picked.ids, request, (us.process_lock.id(), number), now, counts)?;
         picked.start(connection, now)?;
         return Ok(Offer::Messages(leased));
     }
@@ -130,14 +143,14 @@ fn lease_next(
 }
 
 /// Deletes a message that nobody has cancelled, and archives it at this time if
-/// that is wanted.
+/// that is wanted. Returns its kind; `None` if nothing was deleted.
 pub(super) fn remove(
     connection: &Connection,
     id: i64,
     token: &str,
     outcome: &str,
     archive_at: Option<i64>,
-) -> rusqlite::Result<usize> {
+) -> rusqlite::Result<Option<i64>> {
     if let Some(now) = archive_at {
         connection
             .prepare_cached(
@@ -149,14 +162,14 @@ pub(super) fn remove(
             .execute(params![id, token, outcome, now])?;
     }
     // A reserved message is in no count.
-    let is_long: Option<bool> = connection
+    let removed: Option<(bool, i64)> = connection
         .prepare_cached(
-            "DELETE FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING text IS NULL",
+            "DELETE FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING text IS NULL, kind",
         )?
-        .query_row(params![id, token], |row| row.get(0))
+        .query_row(params![id, token], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if is_long == Some(true) {
+    if removed.is_some_and(|(is_long, _)| is_long) {
         connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?.execute([id])?;
     }
-    Ok(is_long.map_or(0, |_| 1))
+    Ok(removed.map(|(_, kind)| kind))
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::activity::Event;
 use super::counts::Changes;
 use super::{micros_up, schema};
 use crate::queue::{LimitKeys, MessageState, NewMessage};
@@ -70,6 +71,7 @@ pub(super) fn insert(
         insert_long(connection, id, &message.text)?;
     }
     counts.add(kind, state);
+    counts.event(kind, Event::Published, now);
     Ok(id)
 }
 

@@ -72,7 +72,39 @@ const MIGRATIONS: &[&str] = &[
         ready INTEGER NOT NULL DEFAULT 0,
         delayed INTEGER NOT NULL DEFAULT 0,
         buried INTEGER NOT NULL DEFAULT 0,
+        -- What happened to its messages in the minute (since 1970) in which
+        -- something happened last; those before are in `activity`.
+        minute INTEGER NOT NULL DEFAULT 0,
+        published_now INTEGER NOT NULL DEFAULT 0,
+        done_now INTEGER NOT NULL DEFAULT 0,
+        failed_now INTEGER NOT NULL DEFAULT 0,
+        buried_now INTEGER NOT NULL DEFAULT 0,
+        expired_now INTEGER NOT NULL DEFAULT 0,
         UNIQUE(queue, request_type)) STRICT;
+    -- What happened to the messages of a kind in a step of so many minutes,
+    -- which began at this minute; and to those of all kinds, with what was
+    -- ready at its end, and since when.
+    CREATE TABLE activity(
+        step INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        published INTEGER NOT NULL,
+        done INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        buried INTEGER NOT NULL,
+        expired INTEGER NOT NULL,
+        PRIMARY KEY(step, at, kind)) STRICT, WITHOUT ROWID;
+    CREATE TABLE activity_total(
+        step INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        published INTEGER NOT NULL,
+        done INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        buried INTEGER NOT NULL,
+        expired INTEGER NOT NULL,
+        waiting INTEGER,
+        oldest_ready INTEGER,
+        PRIMARY KEY(step, at)) STRICT, WITHOUT ROWID;
     INSERT INTO kind(queue, request_type, ready, delayed, buried)
         SELECT queue, request_type, sum(state = 0), sum(state = 1), sum(state = 3)
         FROM message GROUP BY queue, request_type;

@@ -217,7 +217,8 @@ impl Thread {
             }
             wait = self.next.saturating_sub(shared.real.uptime());
         }
-        tell.map_or(wait, |tell| wait.min(tell))
+        let counted = shared.write_activity_when_due();
+        tell.into_iter().chain(counted).fold(wait, Duration::min)
     }
 
     fn beat(&mut self, shared: &Arc<Shared>) {
@@ -293,6 +294,7 @@ impl Thread {
             let rows = connection.run(END_DEAD, &[(&id, Type::TEXT), (&beat, Type::INT8)])?;
             let (dead, leases): (i64, i64) =
                 rows.first().map_or(Ok((0, 0)), |row| Ok::<_, PostgresError>((row.try_get(0)?, row.try_get(1)?)))?;
+            shared.have_failed(&rows, 2)?;
             if dead > 0 {
                 self.others.remove(&id);
                 if leases > 0 {

@@ -118,6 +118,13 @@ macro_rules! end_lease {
     };
 }
 
+/// The queues and the types of those of which a run had begun.
+macro_rules! attempts {
+    () => {
+        "array_agg(queue) FILTER (WHERE is_attempt), array_agg(request_type) FILTER (WHERE is_attempt)"
+    };
+}
+
 /// Ends leases that were not renewed in time. Where nobody could renew them,
 /// as the server was down until `$1` seconds ago or has just started, they are
 /// spared for two thirds of their ttr, which is two heartbeats.
@@ -130,8 +137,10 @@ pub(super) const END_SILENT: Sql = concat!(
             AND ttr / 1500.0 <= least($1, extract(epoch FROM now() - pg_postmaster_start_time()))
             LIMIT ",
     at_once!(),
-    " FOR UPDATE SKIP LOCKED)) RETURNING 1)
-    SELECT count(*) FROM ended, lazily"
+    " FOR UPDATE SKIP LOCKED)) RETURNING queue, request_type, last_error_at = now() AS is_attempt)
+    SELECT count(*), ",
+    attempts!(),
+    " FROM ended, lazily"
 );
 
 /// Ends all leases of the process `$1`, if it has not moved since its beat `$2`
@@ -144,8 +153,11 @@ pub(super) const END_DEAD: Sql = concat!(
     said AS (DELETE FROM SCHEMA.worker_report WHERE worker IN (SELECT id FROM dead)),
     ended AS (UPDATE SCHEMA.message SET ",
     end_lease!(),
-    " WHERE state = 2 AND lease >= $1 || '-' AND lease < $1 || '.' AND EXISTS (SELECT FROM dead) RETURNING 1)
-    SELECT (SELECT count(*) FROM dead), (SELECT count(*) FROM ended)"
+    " WHERE state = 2 AND lease >= $1 || '-' AND lease < $1 || '.' AND EXISTS (SELECT FROM dead)
+        RETURNING queue, request_type, last_error_at = now() AS is_attempt)
+    SELECT (SELECT count(*) FROM dead), count(*), ",
+    attempts!(),
+    " FROM ended"
 );
 
 /// Makes ready again what nobody was handed: of these deliveries, or of those
@@ -190,7 +202,8 @@ pub(super) struct Claim<'a> {
 }
 
 /// Deletes what is done, ends the waits that are over, and leases what comes
-/// first: in one round trip, each in a transaction of its own.
+/// first: in one round trip, each in a transaction of its own. Says what was
+/// done, whose leases ended, and what was leased.
 pub(super) fn exchange(
     connection: &mut Connection,
     done: Done<'_>,
@@ -198,7 +211,7 @@ pub(super) fn exchange(
     promote: bool,
     end_silent: Option<f64>,
     now: DateTime<Utc>,
-) -> (Answer<Row>, Answer<Leased<i64>>) {
+) -> (Answer<Row>, Vec<Row>, Answer<Leased<i64>>) {
     let filter = claim.filter;
     let queues: Vec<&String> = claim.queues.iter().filter(|queue| !filter.except_queues.contains(queue)).collect();
     let most = i64::try_from(claim.at_once + claim.ahead).unwrap_or(i64::MAX / 8);
@@ -239,16 +252,22 @@ pub(super) fn exchange(
     all.append(&mut statements);
     let mut answers = connection.run_all(&all);
     let claimed = if queues.is_empty() { Ok(Vec::new()) } else { answers.pop().unwrap_or_else(|| Ok(Vec::new())) };
-    let mut answers = answers.into_iter();
-    let committed = done.and_then(|_| answers.next()).unwrap_or_else(|| Ok(Vec::new()));
     // What could not be ended now is the next one's.
-    for error in answers.filter_map(Result::err) {
-        tracing::debug!(%error, "cannot end the waits that are over, trying again");
+    let mut or_again = |answer: Answer<Row>| {
+        answer.unwrap_or_else(|error| {
+            tracing::debug!(%error, "cannot end the waits that are over, trying again");
+            Vec::new()
+        })
+    };
+    let ended = end_silent.and_then(|_| answers.pop()).map(&mut or_again).unwrap_or_default();
+    if promote {
+        answers.pop().map(&mut or_again);
     }
+    let committed = done.and_then(|_| answers.pop()).unwrap_or_else(|| Ok(Vec::new()));
     let token: Arc<str> = claim.token.into();
     let mut request_type: Arc<str> = "".into();
     let leased = claimed.and_then(|rows| rows.iter().map(|row| leased(row, &token, &mut request_type, now)).collect());
-    (committed, leased)
+    (committed, ended, leased)
 }
 
 fn leased(

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::PostgresQueue;
+use super::activity::Event;
 use super::publish;
 use super::settle::{self, Ended, Settled};
 use super::shared::Shared;
 use crate::clock::Clock as _;
 use crate::process::fork::Birthplace;
-use crate::queue::prefetch::{Found, Lane};
+use crate::queue::prefetch::{Found, Lane, Leased};
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
 
 pub(super) struct PostgresConsumer {
@@ -22,6 +23,8 @@ pub(super) struct PostgresConsumer {
     interrupts: u64,
     /// When the last message was handed out, in real uptime.
     handed_out: Option<Duration>,
+    /// The queues and the types of what was handed out.
+    names: Vec<(Lease, String, Arc<str>)>,
 }
 
 impl PostgresConsumer {
@@ -29,7 +32,7 @@ impl PostgresConsumer {
         let shared = queue.shared();
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
         let lane = shared.prefetch.lane(queues);
-        Self { birthplace: Birthplace::here(), lane, interrupts, handed_out: None, queue }
+        Self { birthplace: Birthplace::here(), lane, interrupts, handed_out: None, names: Vec::new(), queue }
     }
 
     /// What the parent of a fork has leased is not ours.
@@ -43,9 +46,7 @@ impl PostgresConsumer {
         let shared = self.shared()?.clone();
         let took = self.handed_out.take().map(|since| shared.real.uptime().saturating_sub(since));
         if let Some(leased) = self.lane.try_take(&shared, filter, took) {
-            shared.held.fetch_add(1, Ordering::SeqCst);
-            self.handed_out = Some(shared.real.uptime());
-            return Ok(Some(leased.delivery));
+            return Ok(Some(self.hand_out(&shared, leased)));
         }
         let mut end = None;
         // Who does not wait wants to know for certain.
@@ -53,11 +54,7 @@ impl PostgresConsumer {
         loop {
             let found = self.lane.next(&shared.prefetch, &shared, filter, looks_first);
             let nothing = match found.map_err(|error| shared.error("take from", error))? {
-                Found::Leased(leased) => {
-                    shared.held.fetch_add(1, Ordering::SeqCst);
-                    self.handed_out = Some(shared.real.uptime());
-                    return Ok(Some(leased.delivery));
-                }
+                Found::Leased(leased) => return Ok(Some(self.hand_out(&shared, leased))),
                 Found::Nothing(nothing) => nothing,
             };
             let interrupts = shared.interrupts.load(Ordering::SeqCst);
@@ -75,8 +72,22 @@ impl PostgresConsumer {
         }
     }
 
-    fn ended(&self, lease: &Lease, ended: Ended) -> Result<(), QueueError> {
-        let shared = self.shared()?;
+    fn hand_out(&mut self, shared: &Shared, leased: Leased<i64>) -> Delivery {
+        shared.held.fetch_add(1, Ordering::SeqCst);
+        self.handed_out = Some(shared.real.uptime());
+        let Leased { delivery, request_type, .. } = leased;
+        self.names.push((delivery.lease.clone(), delivery.queue.clone(), request_type));
+        delivery
+    }
+
+    /// What becomes of a message with this lease, if that is what happened.
+    fn ended(&mut self, lease: &Lease, ended: Ended, event: Option<Event>) -> Result<(), QueueError> {
+        let shared = self.shared()?.clone();
+        let place = self.names.iter().position(|(of, ..)| of == lease);
+        let names = place.map(|place| self.names.swap_remove(place));
+        if let (Some((_, queue, request_type)), Ended::Settled, Some(event)) = (names, &ended, event) {
+            shared.has_happened(event, [(queue.as_str(), &*request_type)]);
+        }
         // Never below zero, whatever was settled twice.
         let _ = shared.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| held.checked_sub(1));
         match ended {
@@ -86,8 +97,8 @@ impl PostgresConsumer {
         }
     }
 
-    fn commit_with(&self, lease: &Lease, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
-        let shared = self.shared()?;
+    fn commit_with(&mut self, lease: &Lease, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
+        let shared = self.shared()?.clone();
         publish::check(follow_ups, &shared.place)?;
         let Some(id) = settle::number(lease.id.as_str()) else {
             return Err(QueueError::LeaseLost { id: lease.id.clone() });
@@ -95,10 +106,22 @@ impl PostgresConsumer {
         let archive = shared.options.enable_archive;
         let done = shared.with(|connection| publish::commit_with(connection, (id, &lease.token), follow_ups, archive));
         let ended = done.map_err(|error| shared.error("settle at", error))?;
-        self.ended(lease, ended)?;
+        self.ended(lease, ended, Some(Event::Done))?;
+        shared.have_published(&*follow_ups);
         let queues: BTreeSet<String> = follow_ups.drain(..).map(|message| message.queue).collect();
         shared.tell(queues);
         Ok(())
+    }
+}
+
+/// What this settlement is among the numbers over time.
+const fn event_of(settlement: &Settlement) -> Option<Event> {
+    match settlement {
+        Settlement::Commit { .. } => Some(Event::Done),
+        Settlement::Expire => Some(Event::Expired),
+        Settlement::Bury { .. } => Some(Event::Buried),
+        Settlement::Rollback { counted: true, .. } => Some(Event::Failed),
+        Settlement::Rollback { .. } | Settlement::LeaveToOthers { .. } => None,
     }
 }
 
@@ -115,7 +138,7 @@ impl Consumer for PostgresConsumer {
             && shared.upkeep.runs()
         {
             self.lane.defer_commit(&shared.prefetch, &shared, lease.clone(), id);
-            return self.ended(lease, Ended::Settled);
+            return self.ended(lease, Ended::Settled, Some(Event::Done));
         }
         self.lane.was_long();
         if let Settlement::Commit { follow_ups, .. } = settlement
@@ -124,7 +147,7 @@ impl Consumer for PostgresConsumer {
             return self.commit_with(lease, follow_ups);
         }
         let ended = shared.settle(Settled::new(lease, settlement))?;
-        self.ended(lease, ended)?;
+        self.ended(lease, ended, event_of(settlement))?;
         if let Settlement::Rollback { .. } | Settlement::LeaveToOthers { .. } = settlement {
             shared.tell(self.lane.queues().iter().cloned().collect());
         }

@@ -66,6 +66,10 @@ impl ScheduleStore for PostgresQueue {
             beat::run(shared, false).map_err(failed)?;
         }
         let stepped = shared.with(|connection| in_one(connection, step)).map_err(failed)?;
+        if let Stepped::Done(ids) = &stepped {
+            let made = step.occurrences.iter().zip(ids).filter(|(_, id)| id.is_some());
+            shared.have_published(made.filter_map(|(occurrence, _)| to_publish(occurrence)));
+        }
         if matches!(&stepped, Stepped::Done(ids) if ids.iter().any(Option::is_some)) && !new.is_empty() {
             shared.tell(new.into_iter().map(|message| message.queue).collect());
         }

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::activity::{Event, Tally};
 use super::beat::Beat;
 use super::claim::{self, Claim, NextWaits};
 use super::connection::{Connection, Connector, Sql};
@@ -72,6 +74,8 @@ pub(super) struct Shared {
     pub(super) beat: Beat,
     /// Where the jobs of our handlers go, until that is written.
     routes: Mutex<Vec<Route>>,
+    /// What has happened here, until that is written.
+    tally: Tally,
     pub(super) prefetch: Prefetch<Arc<Shared>>,
     pub(super) upkeep: Arc<Upkeep>,
 }
@@ -139,6 +143,7 @@ impl Shared {
             watched: Mutex::default(),
             beat: Beat::default(),
             routes: Mutex::default(),
+            tally: Tally::default(),
             prefetch: Prefetch::default(),
             upkeep: Arc::default(),
         }
@@ -226,7 +231,12 @@ impl Shared {
     pub(super) fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<i64>, QueueError> {
         publish::check(&messages, &self.place)?;
         let queues: BTreeSet<String> = messages.iter().map(|message| message.queue.clone()).collect();
-        let kept = self.publications.submit(messages, |all| self.enqueue_all(&all));
+        let kept = self.publications.submit(messages, |all| {
+            let kept = self.enqueue_all(&all);
+            let of_kept = all.iter().zip(&kept).filter(|(_, kept)| kept.is_ok()).flat_map(|(messages, _)| messages);
+            self.have_published(of_kept);
+            kept
+        });
         let kept = kept.unwrap_or_else(|| Err(PostgresError::abandoned()));
         let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
         self.tell(queues);
@@ -239,6 +249,7 @@ impl Shared {
         let queues: BTreeSet<String> = messages.iter().map(|message| message.queue.clone()).collect();
         let kept = self.with(|connection| outbox_ids::insert(connection, messages));
         let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
+        self.have_published(messages);
         self.tell(queues);
         Ok(ids)
     }
@@ -249,6 +260,7 @@ impl Shared {
         publish::check(&new, &self.place)?;
         let kept = self.with(|connection| outbox_ids::import(connection, messages));
         let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
+        self.have_published(&new);
         self.tell(new.into_iter().map(|message| message.queue).collect());
         Ok(ids)
     }
@@ -370,12 +382,14 @@ impl Shared {
         let parameters = commits.parameters(archive);
         let done = (!commits.is_empty()).then(|| (commits.sql(archive), parameters.as_slice()));
         let time = self.clock.now();
-        let mut claimed = Ok(Vec::new());
+        let (mut claimed, mut silent) = (Ok(Vec::new()), Vec::new());
         let committed = self.with(|connection| {
-            let (committed, leased) = claim::exchange(connection, done, &claim, promote, spared, time);
-            claimed = leased;
+            let (committed, ended, leased) = claim::exchange(connection, done, &claim, promote, spared, time);
+            (claimed, silent) = (leased, ended);
             commits.answers(connection, &committed?)
-        })?;
+        });
+        self.have_failed(&silent, 1)?;
+        let committed = committed?;
         let leased = match claimed {
             Ok(leased) => leased,
             Err(error) => {
@@ -452,6 +466,54 @@ impl Shared {
                 *waiting = routes;
             }
         }
+    }
+
+    /// These messages are in the queue now.
+    pub(super) fn have_published<'a>(&self, messages: impl IntoIterator<Item = &'a NewMessage>) {
+        let names = messages.into_iter().map(|message| (message.queue.as_str(), message.request_type.as_str()));
+        self.has_happened(Event::Published, names);
+    }
+
+    /// This has happened to messages of these queues and types: for the numbers
+    /// over time.
+    pub(super) fn has_happened<'a>(&self, event: Event, messages: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        let now = self.real.uptime();
+        if self.tally.add(event, messages, now) && !self.beat.has_begun() {
+            // The thread of a producer sleeps until it is told.
+            self.beat.nudge();
+        }
+        // Where there is no thread.
+        if self.tally.due_in(now).is_some_and(|due| due.is_zero()) {
+            self.write_activity();
+        }
+    }
+
+    /// Runs that ended with their workers: their queues are in this column, and
+    /// their types in the next.
+    pub(super) fn have_failed(&self, rows: &[Row], column: usize) -> Result<(), PostgresError> {
+        for row in rows {
+            let (queues, types): (Option<Vec<String>>, Option<Vec<String>>) =
+                (row.try_get(column)?, row.try_get(column + 1)?);
+            let (queues, types) = (queues.unwrap_or_default(), types.unwrap_or_default());
+            let names = queues.iter().zip(&types).map(|(queue, request_type)| (queue.as_str(), request_type.as_str()));
+            self.has_happened(Event::Failed, names);
+        }
+        Ok(())
+    }
+
+    /// Writes what has happened, once it may be; how long until then.
+    pub(super) fn write_activity_when_due(&self) -> Option<Duration> {
+        let due = self.tally.due_in(self.real.uptime())?;
+        if due.is_zero() {
+            self.write_activity();
+            return self.tally.due_in(self.real.uptime());
+        }
+        Some(due)
+    }
+
+    fn write_activity(&self) {
+        let write = |counts: &super::activity::Counts, prune| self.with(|connection| counts.add(connection, prune));
+        self.tally.write(self.real.uptime(), write);
     }
 
     /// Starts the thread that carries out what was deferred.
@@ -542,6 +604,7 @@ impl Claiming {
 impl Drop for Shared {
     fn drop(&mut self) {
         let _ = self.tell_last();
+        self.write_activity();
         self.upkeep.end();
         self.beat.end();
         if self.held.load(Ordering::SeqCst) == 0 && self.prefetch.is_empty() && self.beat.has_begun() {

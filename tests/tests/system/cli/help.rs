@@ -64,6 +64,24 @@ fn paragraphs_are_wrapped_once_whatever_the_width() {
         let text = shown(at_a_terminal_of(&place, 80, &arguments.join(" ")));
         let plain = text.replace("\r\n", "\n");
         assert_wrapped_once(&without_colours(&plain), 80);
+        // However narrow, nothing is wider than the terminal but a word, and how it is used.
+        let narrow = shown(at_a_terminal_of(&place, 40, &arguments.join(" "))).replace("\r\n", "\n");
+        for line in without_colours(&narrow).lines().filter(|line| line.chars().count() > 40) {
+            let is_a_word = line.split_whitespace().count() == 1 && line.starts_with(' ');
+            assert!(is_a_word || line.starts_with("Usage: "), "{command} at 40: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_commands_below_a_command_are_helped_with_too() {
+    let place = Sandbox::new();
+    for command in ["schedule run", "schedule pause", "schedule resume", "spool flush"] {
+        let text = shown(at_a_terminal_of(&place, 80, &format!("{command} --help"))).replace("\r\n", "\n");
+        let help = without_colours(&text);
+        assert_wrapped_once(&help, 80);
+        assert_eq!(options(&help, "Global options"), GLOBAL, "{help}");
+        assert!(options(&help, "Options").contains(&"--json"), "{help}");
     }
 }
 

@@ -16,7 +16,12 @@ fn at_a_terminal(place: &Sandbox, arguments: &str) -> Command {
 
 /// The same at one of so many columns.
 pub(super) fn at_a_terminal_of(place: &Sandbox, columns: u16, arguments: &str) -> Command {
-    let shell = format!("stty cols {columns}; exec '{WORKER}' {arguments}");
+    at_a_terminal_by(WORKER, place, columns, arguments)
+}
+
+/// The same by another program.
+pub(super) fn at_a_terminal_by(program: &str, place: &Sandbox, columns: u16, arguments: &str) -> Command {
+    let shell = format!("stty cols {columns}; exec '{program}' {arguments}");
     let mut command = place.command("script", &["-q", "-e", "-c", &shell, "/dev/null"]);
     command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command

@@ -5,12 +5,16 @@ use std::process::{Command, Stdio};
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
 
-use super::terminal::at_a_terminal_of;
+use super::terminal::{at_a_terminal_by, at_a_terminal_of};
 use super::{drain, well};
 
 /// What is on the screen of a terminal of this width.
 fn screen(place: &Sandbox, columns: u16, arguments: &str) -> String {
-    let mut command: Command = at_a_terminal_of(place, columns, arguments);
+    shown_by(super::WORKER, place, columns, arguments)
+}
+
+fn shown_by(program: &str, place: &Sandbox, columns: u16, arguments: &str) -> String {
+    let mut command: Command = at_a_terminal_by(program, place, columns, arguments);
     let output = command.env("NO_COLOR", "1").stdin(Stdio::null()).output().expect("started");
     String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n")
 }
@@ -61,6 +65,53 @@ fn no_word_is_broken_and_no_line_too_wide_on_any_terminal() {
                 let defined_at = word.contains(".rs:") && text.contains("worker.rs:");
                 assert!(there || too_long || defined_at, "{arguments} at {columns} without {word}:\n{text}");
             }
+        }
+    }
+}
+
+#[test]
+fn schedules_outboxes_and_spools_fit_any_terminal() {
+    let place = Sandbox::new();
+    let mut outbox = rusqlite::Connection::open(place.path("shop.db")).expect("opened");
+    pulpo::outbox::create(&mut outbox).expect("a table");
+    let long = "calculate_the_monthly_statement_of_accounts";
+    let to_nowhere = "--set spool=file:./spool --set queue=beanstalkd://127.0.0.1:1/echo";
+    for body in ["x", long] {
+        let publish = format!("publish echo --payload {body} {to_nowhere}");
+        let said = place.run(super::WORKER, &publish.split(' ').collect::<Vec<_>>());
+        assert_eq!(said.code, 0, "{}", said.err);
+    }
+    for columns in [40, 60, 80, 200] {
+        for (arguments, words) in [
+            ("outbox --set outbox=sqlite:shop.db", &["waiting,", "refused"][..]),
+            (&format!("spool {to_nowhere}"), &["echo", "wait", "server,"]),
+            ("stats --set spool=file:./spool", &["READY", "BURIED"]),
+        ] {
+            let text = screen(&place, columns, arguments);
+            for line in text.lines() {
+                assert!(width(line) <= usize::from(columns), "{arguments} at {columns}: {line}\n{text}");
+            }
+            for word in words {
+                let there = text.split_whitespace().any(|shown| shown == *word);
+                assert!(there, "{arguments} at {columns} without {word}:\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_of_schedules_fits_any_terminal() {
+    let place = Sandbox::new();
+    let program = env!("CARGO_BIN_EXE_scheduled_worker");
+    // So that there is a queue.
+    well(&place, &["publish", "echo", "--payload", "x"]);
+    for columns in [40, 60, 80, 200] {
+        let text = shown_by(program, &place, columns, "schedule");
+        for line in text.lines() {
+            assert!(width(line) <= usize::from(columns), "at {columns}: {line}\n{text}");
+        }
+        for word in ["report", "tick", "new", "NAME", "STATE"] {
+            assert!(text.split_whitespace().any(|shown| shown == word), "at {columns} without {word}:\n{text}");
         }
     }
 }

@@ -32,6 +32,62 @@ fn the_overview_the_list_and_a_job_show_what_is_there() {
 }
 
 #[test]
+fn the_overview_shows_numbers_over_time_as_pictures_words_and_a_table() {
+    let place = Sandbox::new();
+    some_jobs(&place, 3);
+    let said = place.run(WORKER, &["publish", "talk", "--payload", "hello"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let once = ["work", "--set", "shutdown_after_number_of_empty_iterations=1", "--set", "sleep_duration=50ms"];
+    assert_eq!(place.run(WORKER, &once).code, 0);
+    let served = Served::start(&place, &[], &[]);
+    for (span, unit) in [("hour", "minute"), ("day", "quarter of an hour"), ("month", "six hours")] {
+        let page = served.page(&format!("/?span={span}"));
+        let words = "aria-label=\"Done and failed: 2 done, 0 failed and 3 buried, at most ";
+        assert!(page.contains(words) && page.contains(&format!("in one {unit}\"")), "{span}: {page}");
+        for part in
+            ["aria-label=\"Waiting: 0 now, ", "aria-label=\"Oldest waiting: 0 s now, ", "The numbers as a table"]
+        {
+            assert!(page.contains(part), "{span}: {part}: {page}");
+        }
+    }
+    let page = served.page("/");
+    assert!(page.contains("Done, last hour</span><span class=\"value done\">2</span>"), "{page}");
+    assert!(page.contains("Failed runs, last hour</span><span class=\"value failed\">3</span>"), "{page}");
+    // Of one type alone.
+    assert!(page.contains("href=\"/?span=hour&amp;type=pay&amp;queue=pulpo\""), "{page}");
+    let page = served.page("/?type=pay");
+    assert!(
+        page.contains("Done and failed: 0 done, 0 failed and 3 buried") && page.contains("Over time: pay"),
+        "{page}"
+    );
+    assert!(served.page("/?queue=nowhere").contains("Done and failed: 0 done, 0 failed and 0 buried"));
+    assert_eq!(served.get("/?span=year").status, 400);
+    assert_eq!(served.get(&format!("/?queue={}", "q".repeat(301))).status, 400);
+}
+
+#[test]
+fn a_job_says_why_it_waits() {
+    let place = Sandbox::new();
+    let queue = pulpo::queue::file::FileQueue::open(
+        &place.path("pulpo-data"),
+        false,
+        std::sync::Arc::new(pulpo::clock::SystemClock::new()),
+    )
+    .expect("the queue");
+    let envelope = r#"{"header": {"request_type": "unheard_of"}, "body": {}}"#;
+    let message = pulpo::queue::NewMessage::new("pulpo", "unheard_of", envelope);
+    let id = pulpo::queue::QueueAdapter::enqueue(&queue, vec![message]).expect("published").remove(0).id;
+    drop(queue);
+    assert_eq!(place.run(WORKER, &["publish", "talk", "--payload", "hello"]).code, 0);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    assert!(served.page(&format!("/jobs/{id}")).contains("this program has no handler for it"));
+    let page = served.page("/jobs?type=talk");
+    assert!(page.contains("waits for a worker") && !page.contains("no handler for it"), "{page}");
+    assert_eq!(served.post("/queues/pause", "queue=pulpo&for=1h").status, 303);
+    assert!(served.page(&format!("/jobs/{id}")).contains("its queue is paused, until <time"));
+}
+
+#[test]
 fn a_long_list_has_pages_of_fifty() {
     let place = Sandbox::new();
     some_jobs(&place, 120);
@@ -121,6 +177,8 @@ fn what_a_message_says_is_never_a_part_of_the_page() {
         "/queues".to_owned(),
         format!("/jobs?type={query}&queue={query}&reason={query}"),
         format!("/jobs?state={query}"),
+        format!("/?type={query}&queue={query}"),
+        format!("/?span={query}"),
         format!("/jobs/{query}"),
         format!("/{query}"),
         format!("/login?{query}"),

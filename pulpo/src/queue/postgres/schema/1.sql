@@ -129,6 +129,20 @@ CREATE TABLE SCHEMA.worker_report(
     reported_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (worker, number));
 
+-- What happened in a step of so many minutes, by queue and request type; and to
+-- all, where both are empty.
+CREATE TABLE SCHEMA.activity(
+    step integer NOT NULL,
+    at timestamptz NOT NULL,
+    queue text COLLATE "C" NOT NULL,
+    request_type text COLLATE "C" NOT NULL,
+    published bigint NOT NULL,
+    done bigint NOT NULL,
+    failed bigint NOT NULL,
+    buried bigint NOT NULL,
+    expired bigint NOT NULL,
+    PRIMARY KEY (step, at, queue, request_type)) WITH (fillfactor = 80);
+
 -- Where the jobs of a request type go, as the last worker that has it said.
 CREATE TABLE SCHEMA.route(
     request_type text COLLATE "C" PRIMARY KEY,

@@ -1,0 +1,59 @@
+//! Examples below the help of a command, on a narrow terminal.
+
+use clap::Command;
+
+/// Below this, an example and what it does do not fit beside each other.
+const BESIDE: usize = 70;
+
+/// The command with all of its examples as they fit so many columns.
+pub(super) fn fitted(command: Command, columns: usize) -> Command {
+    if columns >= BESIDE {
+        return command;
+    }
+    let examples = command.get_after_help().map(|text| below_each_other(&text.to_string()));
+    let command = match examples {
+        Some(examples) => command.after_help(examples),
+        None => command,
+    };
+    let names: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| fitted(one, columns)))
+}
+
+/// Puts what an example does below it.
+fn below_each_other(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let said = line.trim_start();
+        let indent = line.len() - said.len();
+        match said.split_once("  ") {
+            // The rest of what the line before says.
+            None if indent > 6 && lines.last().is_some_and(|last| last.starts_with("      ")) => {
+                if let Some(last) = lines.last_mut() {
+                    last.push(' ');
+                    last.push_str(said);
+                }
+            }
+            None if indent > 2 => lines.push(format!("      {said}")),
+            Some((example, does)) if indent > 0 => {
+                lines.push(format!("  {example}"));
+                lines.push(format!("      {}", does.trim_start()));
+            }
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_example_does_stands_below_it() {
+        let wide = "Examples:\n  check          exits 1 and says what is wrong,\n                 with file and line\n  \
+                    publish send_email --body '{}'\n                 publishes one job\n\nIt changes nothing.";
+        let narrow = "Examples:\n  check\n      exits 1 and says what is wrong, with file and line\n  \
+                      publish send_email --body '{}'\n      publishes one job\n\nIt changes nothing.";
+        assert_eq!(below_each_other(wide), narrow);
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a job waits, in a few words.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use maud::{Markup, html};
+
+use super::html::{age, number};
+use crate::queue::{MessageState, Stats, StoredMessage};
+use crate::registry::Registry;
+
+/// A pause that is longer lasts until somebody ends it.
+const FOR_GOOD: TimeDelta = TimeDelta::days(3650);
+
+/// What is known beside the message.
+pub(super) struct Known<'a> {
+    pub(super) stats: &'a Stats,
+    /// The handlers of this program.
+    pub(super) registry: &'a Registry,
+    pub(super) now: DateTime<Utc>,
+}
+
+/// Why it is where it is.
+pub(super) fn reason(message: &StoredMessage, known: &Known<'_>) -> Markup {
+    let Known { stats, now, .. } = known;
+    match (message.state, stats.paused_until(&message.queue)) {
+        (MessageState::Ready, Some(until)) if until - *now > FOR_GOOD => html! { "its queue is paused" },
+        (MessageState::Ready, Some(until)) => html! { "its queue is paused, until " (age(Some(until), *now)) },
+        (MessageState::Ready, None) => html! { (ready(message, known)) },
+        (MessageState::Delayed, _) => html! { "due " (age(message.until, *now)) },
+        (MessageState::Reserved, _) => html! { "runs; its lease ends " (age(message.until, *now)) },
+        (MessageState::Buried, _) if message.last_error.is_none() => html! { "failed for good" },
+        (MessageState::Buried, _) => html! {},
+    }
+}
+
+/// Nothing in the queue holds it up: then a limit of its handler, or that
+/// nobody is free.
+fn ready(message: &StoredMessage, known: &Known<'_>) -> String {
+    let Some(handler) = known.registry.get(&message.request_type) else {
+        return "waits for a worker that has its type: this program has no handler for it".to_owned();
+    };
+    let policy = handler.policy();
+    let running: u64 =
+        known.stats.counts.iter().filter(|of| of.request_type == message.request_type).map(|of| of.reserved).sum();
+    if let Some(limit) = policy.limit.filter(|limit| running >= u64::from(*limit)) {
+        return format!("limited: {} of its type run, and {} may at most", number(running), number(limit.into()));
+    }
+    let limits = [
+        policy.rate.map(|rate| format!("at most {rate} start")),
+        policy.rate_by.map(|rate| format!("at most {rate} of its key start")),
+        policy.limit_by.map(|limit| format!("at most {} of its key run", number(limit.into()))),
+    ];
+    let limits: Vec<_> = limits.into_iter().flatten().collect();
+    if limits.is_empty() {
+        "waits for a worker".to_owned()
+    } else {
+        format!("waits for a worker, or its limit: {}", limits.join(", "))
+    }
+}

@@ -1,0 +1,125 @@
+//! Numbers over time: what has happened is counted, each thing once.
+
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+
+use super::{ConsumerExt as _, Harness, HarnessExt as _, QUEUE, SECOND, message, queue, ttr};
+use crate::queue::{Activity, ActivityFilter, ActivityLog, ActivityStep, DequeueFilter, Settlement};
+
+/// How long it may take until what has happened can be read.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What keeps numbers over time, if this queue does.
+fn log(harness: &dyn Harness) -> Option<&dyn ActivityLog> {
+    let log = harness.queue().activity();
+    assert_eq!(log.is_some(), harness.queue().capabilities().activity, "the capability says whether there is one");
+    log
+}
+
+/// Published, done, failed, buried and expired in the last hour.
+type Numbers = [u64; 5];
+
+fn numbers(log: &dyn ActivityLog, asked: &ActivityFilter) -> Numbers {
+    let mut sum = Activity::none(asked.since);
+    let steps = log.read_activity(asked).expect("read");
+    assert!(steps.windows(2).all(|two| two[0].at < two[1].at), "each step once, the oldest first: {steps:?}");
+    assert!(steps.iter().all(|step| step.at == asked.step.begin_of(step.at)), "steps begin on the clock: {steps:?}");
+    steps.iter().for_each(|step| sum.add(step));
+    [sum.published, sum.done, sum.failed, sum.buried, sum.expired]
+}
+
+/// Waits for these, which may be written a moment later.
+#[track_caller]
+fn expect(log: &dyn ActivityLog, asked: &ActivityFilter, expected: Numbers) {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let found = numbers(log, asked);
+        if found == expected {
+            return;
+        }
+        assert!(Instant::now() < end, "expected {expected:?}, got {found:?} for {asked:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn last_hour(harness: &dyn Harness, step: ActivityStep) -> ActivityFilter {
+    ActivityFilter::since(step, harness.now() - TimeDelta::hours(1))
+}
+
+pub(super) fn a_queue_keeps_activity_or_says_that_it_does_not(harness: &dyn Harness) {
+    let Some(log) = log(harness) else { return };
+    for step in ActivityStep::ALL {
+        assert_eq!(numbers(log, &last_hour(harness, step)), [0; 5], "nothing has happened yet");
+    }
+}
+
+pub(super) fn what_has_happened_is_counted_once(harness: &dyn Harness) {
+    let Some(log) = log(harness) else { return };
+    for name in ["done", "retried", "buried", "expired"] {
+        harness.put(message(name));
+    }
+    harness.queue().enqueue(vec![message("late"), queue(message("elsewhere"), "elsewhere")]).expect("enqueue");
+    let mut seat = harness.seat();
+    assert_eq!(seat.work(), "done");
+    for (counted, settlement) in [
+        (true, Settlement::rollback(Duration::ZERO, "again", true)),
+        (false, Settlement::rollback(Duration::ZERO, "stopped", false)),
+    ] {
+        let held = seat.take();
+        let mut settlement = settlement;
+        seat.settle(&held.lease, &mut settlement).unwrap_or_else(|error| panic!("{error}, of counted: {counted}"));
+    }
+    assert_eq!(seat.work(), "retried");
+    for mut settlement in [Settlement::bury("for good", true), Settlement::Expire] {
+        let held = seat.take();
+        seat.settle(&held.lease, &mut settlement).expect("settle");
+        // Late: it is settled, and counted once.
+        seat.settle(&held.lease, &mut settlement).expect_err("its lease is over");
+    }
+    let held = seat.take();
+    let mut deferred = Settlement::Commit { follow_ups: Vec::new(), deferrable: true };
+    seat.settle(&held.lease, &mut deferred).expect("commit");
+    seat.flush().expect("flush");
+    for step in ActivityStep::ALL {
+        let all = last_hour(harness, step);
+        expect(log, &all, [6, 3, 1, 1, 1]);
+        expect(log, &all.clone().queue(QUEUE), [5, 3, 1, 1, 1]);
+        expect(log, &all.clone().queue("elsewhere").request_type("type"), [1, 0, 0, 0, 0]);
+        expect(log, &all.clone().request_type("another"), [0; 5]);
+    }
+}
+
+pub(super) fn what_follows_from_a_job_is_counted_as_published(harness: &dyn Harness) {
+    let Some(log) = log(harness) else { return };
+    harness.put(message("first"));
+    let mut seat = harness.seat();
+    let held = seat.take();
+    let mut done = Settlement::Commit { follow_ups: vec![message("second"), message("third")], deferrable: false };
+    seat.settle(&held.lease, &mut done).expect("commit");
+    expect(log, &last_hour(harness, ActivityStep::Minute), [3, 1, 0, 0, 0]);
+}
+
+pub(super) fn a_run_that_ended_with_its_worker_is_counted_as_failed(harness: &dyn Harness) {
+    let Some(log) = log(harness) else { return };
+    harness.put(ttr(message("x"), SECOND));
+    let mut seat = harness.seat();
+    seat.take();
+    harness.pass(SECOND * 2);
+    let end = Instant::now() + DEADLINE;
+    while harness.seat().dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none() {
+        assert!(Instant::now() < end, "the lease ends");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    expect(log, &last_hour(harness, ActivityStep::Minute), [1, 0, 1, 0, 0]);
+}
+
+pub(super) fn what_happened_before_is_left_out(harness: &dyn Harness) {
+    let Some(log) = log(harness) else { return };
+    harness.put(message("x"));
+    expect(log, &last_hour(harness, ActivityStep::Hour), [1, 0, 0, 0, 0]);
+    for step in ActivityStep::ALL {
+        let later = ActivityFilter::since(step, harness.now() + TimeDelta::hours(2));
+        assert_eq!(numbers(log, &later), [0; 5], "it was before {}", later.since);
+    }
+}

@@ -1,0 +1,242 @@
+//! Numbers over time. What happens to the messages of a kind in the current
+//! minute is counted in the row of the kind, which is written anyway; when
+//! something happens in a later minute, that minute is moved into the tables
+//! of the minutes and of the hours.
+//!
+//! # Invariants
+//! - An event is counted in the transaction that it happens in.
+//! - Nothing is kept beyond [`ActivityStep::kept_minutes`].
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use super::{inspect, time};
+use crate::queue::{Activity, ActivityFilter, ActivityStep};
+
+/// Microseconds in a minute.
+const MINUTE: i64 = 60_000_000;
+
+/// Something that happens to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Published,
+    Done,
+    Failed,
+    Buried,
+    Expired,
+}
+
+/// How often what has happened, in one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    counts: [i64; 5],
+    minute: Option<i64>,
+}
+
+impl Events {
+    pub(super) fn add(&mut self, event: Event, now: i64) {
+        self.counts[event as usize] += 1;
+        self.minute = Some(now.div_euclid(MINUTE));
+    }
+
+    /// The minute since 1970; `None` if nothing has happened.
+    pub(super) fn minute(&self) -> Option<i64> {
+        self.minute
+    }
+}
+
+/// Writes what has happened, and how the counts of the kind change.
+pub(super) fn write(
+    connection: &Connection,
+    kind: i64,
+    (ready, delayed, buried): (i64, i64, i64),
+    events: &Events,
+    minute: i64,
+) -> rusqlite::Result<()> {
+    let mut add = connection.prepare_cached(
+        "UPDATE kind SET ready = ready + ?2, delayed = delayed + ?3, buried = buried + ?4,
+            published_now = published_now + ?6, done_now = done_now + ?7, failed_now = failed_now + ?8,
+            buried_now = buried_now + ?9, expired_now = expired_now + ?10
+         WHERE id = ?1 AND minute = ?5",
+    )?;
+    let [published, done, failed, buried_now, expired] = events.counts;
+    let values = params![kind, ready, delayed, buried, minute, published, done, failed, buried_now, expired];
+    if add.execute(values)? == 0 {
+        begin_minute(connection, kind, minute)?;
+        add.execute(values)?;
+    }
+    Ok(())
+}
+
+/// Moves the last minute of a kind into the tables, and begins this one.
+fn begin_minute(connection: &Connection, kind: i64, minute: i64) -> rusqlite::Result<()> {
+    let before = connection
+        .prepare_cached(
+            "SELECT minute FROM kind
+             WHERE id = ?1 AND published_now + done_now + failed_now + buried_now + expired_now > 0",
+        )?
+        .query_row([kind], |row| row.get::<_, i64>(0))
+        .optional()?;
+    if let Some(before) = before {
+        for step in ActivityStep::ALL {
+            end_minute(connection, kind, before, step)?;
+        }
+    }
+    connection
+        .prepare_cached(
+            "UPDATE kind SET minute = ?2, published_now = 0, done_now = 0, failed_now = 0, buried_now = 0, expired_now = 0
+             WHERE id = ?1",
+        )?
+        .execute([kind, minute])?;
+    for step in ActivityStep::ALL {
+        let bounds = [step.minutes(), minute - step.kept_minutes()];
+        connection.prepare_cached("DELETE FROM activity WHERE step = ?1 AND at < ?2")?.execute(bounds)?;
+        connection.prepare_cached("DELETE FROM activity_total WHERE step = ?1 AND at < ?2")?.execute(bounds)?;
+    }
+    note_waiting(connection, minute - 1)
+}
+
+/// Adds the last minute of a kind to the step that it is in.
+fn end_minute(connection: &Connection, kind: i64, minute: i64, step: ActivityStep) -> rusqlite::Result<()> {
+    let minutes = step.minutes();
+    let at = minute - minute.rem_euclid(minutes);
+    connection
+        .prepare_cached(
+            "INSERT INTO activity(step, at, kind, published, done, failed, buried, expired)
+             SELECT ?2, ?3, id, published_now, done_now, failed_now, buried_now, expired_now FROM kind WHERE id = ?1
+             ON CONFLICT DO UPDATE SET published = published + excluded.published, done = done + excluded.done,
+                failed = failed + excluded.failed, buried = buried + excluded.buried,
+                expired = expired + excluded.expired",
+        )?
+        .execute([kind, minutes, at])?;
+    make_total(connection, minutes, at)?;
+    connection
+        .prepare_cached(
+            "UPDATE activity_total SET published = published + published_now, done = done + done_now,
+                failed = failed + failed_now, buried = activity_total.buried + buried_now, expired = expired + expired_now
+             FROM kind WHERE kind.id = ?1 AND step = ?2 AND at = ?3",
+        )?
+        .execute([kind, minutes, at])
+        .map(drop)
+}
+
+fn make_total(connection: &Connection, minutes: i64, at: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO activity_total VALUES (?1, ?2, 0, 0, 0, 0, 0, NULL, NULL)")?
+        .execute([minutes, at])
+        .map(drop)
+}
+
+/// Notes what is ready at the end of this minute, once for all kinds, since it
+/// costs a look at each.
+fn note_waiting(connection: &Connection, minute: i64) -> rusqlite::Result<()> {
+    let is_noted: bool = connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM activity_total WHERE step = 1 AND at = ?1 AND waiting IS NOT NULL)",
+        )?
+        .query_row([minute], |row| row.get(0))?;
+    if is_noted {
+        return Ok(());
+    }
+    let (waiting, oldest) = waiting(connection)?;
+    for step in ActivityStep::ALL {
+        let at = minute - minute.rem_euclid(step.minutes());
+        make_total(connection, step.minutes(), at)?;
+        connection
+            .prepare_cached("UPDATE activity_total SET waiting = ?3, oldest_ready = ?4 WHERE step = ?1 AND at = ?2")?
+            .execute(params![step.minutes(), at, waiting, oldest])?;
+    }
+    Ok(())
+}
+
+/// Among how many kinds the oldest message is looked for.
+const KINDS_LOOKED_AT: i64 = 100;
+
+/// How many messages are ready, and since when the oldest of them.
+fn waiting(connection: &Connection) -> rusqlite::Result<(i64, Option<i64>)> {
+    let waiting = connection
+        .prepare_cached("SELECT coalesce(sum(ready), 0) FROM kind WHERE ready > 0")?
+        .query_row([], |row| row.get(0))?;
+    let mut kinds = connection.prepare_cached("SELECT id FROM kind WHERE ready > 0 LIMIT ?1")?;
+    let mut oldest_of = connection.prepare_cached(inspect::OLDEST_AMONG)?;
+    let mut oldest = None;
+    let mut rows = kinds.query([KINDS_LOOKED_AT])?;
+    while let Some(row) = rows.next()? {
+        let kind: i64 = row.get(0)?;
+        let of_kind: Option<i64> = oldest_of.query_row(named_params! { ":kind": kind }, |row| row.get(0))?;
+        oldest = oldest.into_iter().chain(of_kind).min();
+    }
+    Ok((waiting, oldest))
+}
+
+/// The steps that are asked for, with the minutes that have not been moved.
+pub(super) fn read(connection: &Connection, asked: &ActivityFilter, now: i64) -> rusqlite::Result<Vec<Activity>> {
+    let since = asked.begin(time(now)).timestamp().div_euclid(60);
+    let step = asked.step.minutes();
+    if asked.queue.is_none() && asked.request_type.is_none() {
+        let mut all = read_total(connection, step, since)?;
+        fill_waiting(&mut all, waiting(connection)?);
+        return Ok(all);
+    }
+    connection
+        .prepare_cached(
+            "WITH wanted AS MATERIALIZED (SELECT * FROM kind
+                WHERE queue = coalesce(:queue, queue) AND request_type = coalesce(:type, request_type))
+             SELECT at, sum(published), sum(done), sum(failed), sum(buried), sum(expired), NULL, NULL
+             FROM (SELECT at, published, done, failed, buried, expired FROM activity
+                    WHERE step = :step AND at >= :since AND kind IN (SELECT id FROM wanted)
+                UNION ALL
+                SELECT minute - minute % :step, published_now, done_now, failed_now, buried_now, expired_now
+                    FROM wanted WHERE minute >= :since)
+             GROUP BY at ORDER BY at",
+        )?
+        .query_map(
+            named_params! { ":step": step, ":since": since, ":queue": asked.queue, ":type": asked.request_type },
+            activity,
+        )?
+        .collect()
+}
+
+fn read_total(connection: &Connection, step: i64, since: i64) -> rusqlite::Result<Vec<Activity>> {
+    connection
+        .prepare_cached(
+            "SELECT at, sum(published), sum(done), sum(failed), sum(buried), sum(expired), max(waiting),
+                max(oldest_ready)
+             FROM (SELECT at, published, done, failed, buried, expired, waiting, oldest_ready
+                    FROM activity_total WHERE step = :step AND at >= :since
+                UNION ALL
+                SELECT minute - minute % :step, published_now, done_now, failed_now, buried_now, expired_now, NULL, NULL
+                    FROM kind WHERE minute >= :since)
+             GROUP BY at ORDER BY at",
+        )?
+        .query_map(named_params! { ":step": step, ":since": since }, activity)?
+        .collect()
+}
+
+/// Nothing has happened between a minute and the next one whose end is noted:
+/// so the same was ready at the end of both.
+fn fill_waiting(all: &mut [Activity], (waiting, oldest): (i64, Option<i64>)) {
+    let mut later = (u64::try_from(waiting).ok(), oldest.map(time));
+    for activity in all.iter_mut().rev() {
+        if activity.waiting.is_some() {
+            later = (activity.waiting, activity.oldest_ready);
+        } else {
+            (activity.waiting, activity.oldest_ready) = later;
+        }
+    }
+}
+
+fn activity(row: &Row<'_>) -> rusqlite::Result<Activity> {
+    let count = |column| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default());
+    let mut activity = Activity::none(time(row.get::<_, i64>(0)?.saturating_mul(MINUTE)));
+    activity.published = count(1)?;
+    activity.done = count(2)?;
+    activity.failed = count(3)?;
+    activity.buried = count(4)?;
+    activity.expired = count(5)?;
+    activity.waiting = row.get::<_, Option<i64>>(6)?.and_then(|waiting| u64::try_from(waiting).ok());
+    activity.oldest_ready = row.get::<_, Option<i64>>(7)?.map(time);
+    Ok(activity)
+}
+
+#[cfg(test)]
+mod tests;

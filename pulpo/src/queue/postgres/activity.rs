@@ -1,0 +1,235 @@
+//! Numbers over time. A process counts what happens in memory and adds it to
+//! the tables every other second, so that no row is one that all transactions
+//! write to. What a process has not written when it is killed is lost; what is
+//! published by SQL alone is not counted.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Sql};
+use super::error::PostgresError;
+use crate::clock::lock;
+use crate::queue::{Activity, ActivityFilter, ActivityStep};
+
+/// How often a process writes what has happened.
+const WRITE_EVERY: Duration = Duration::from_secs(2);
+
+/// Adds to the current minute and hour, of each queue and type, and of all
+/// under a name that no queue has. Always in the same order, so that processes
+/// do not wait for each other in a circle.
+const ADD: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+    new AS (SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+        $7::bigint[]) AS new(queue, request_type, published, done, failed, buried, expired)),
+    counted AS (SELECT * FROM new UNION ALL
+        SELECT '', '', sum(published), sum(done), sum(failed), sum(buried), sum(expired) FROM new)
+    INSERT INTO SCHEMA.activity AS activity
+        (step, at, queue, request_type, published, done, failed, buried, expired)
+    SELECT step, date_trunc(unit, now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC', queue, request_type, published, done,
+        failed, buried, expired
+    FROM counted CROSS JOIN (VALUES (1, 'minute'), (60, 'hour')) AS steps(step, unit) CROSS JOIN lazily
+    ORDER BY step, queue, request_type
+    ON CONFLICT (step, at, queue, request_type) DO UPDATE SET published = activity.published + excluded.published,
+        done = activity.done + excluded.done, failed = activity.failed + excluded.failed,
+        buried = activity.buried + excluded.buried, expired = activity.expired + excluded.expired";
+
+/// What is too old.
+const PRUNE: Sql = "DELETE FROM SCHEMA.activity
+    WHERE step = $1 AND at < now() - $2::bigint * interval '1 minute'";
+
+const READ: Sql = "SELECT at, sum(published)::bigint, sum(done)::bigint, sum(failed)::bigint, sum(buried)::bigint,
+        sum(expired)::bigint
+    FROM SCHEMA.activity
+    WHERE step = $1 AND at >= greatest($2, now() - $3::bigint * interval '1 minute')
+        AND CASE WHEN $4::text IS NULL AND $5::text IS NULL THEN queue = ''
+            ELSE queue = coalesce($4, queue) AND queue <> '' AND request_type = coalesce($5, request_type) END
+    GROUP BY at ORDER BY at";
+
+/// Something that happens to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Published,
+    Done,
+    Failed,
+    Buried,
+    Expired,
+}
+
+/// What has happened in this process and is not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Mutex<Waiting>);
+
+/// By queue, then by request type.
+type ByType = BTreeMap<String, BTreeMap<String, [i64; 5]>>;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    counts: ByType,
+    /// Since when, in uptime.
+    since: Option<Duration>,
+    /// When what is too old was removed last.
+    pruned: Option<Duration>,
+}
+
+impl Tally {
+    /// Counts these events, by queue and request type. True if nothing waited
+    /// to be written before.
+    pub(super) fn add<'a>(
+        &self,
+        event: Event,
+        messages: impl IntoIterator<Item = (&'a str, &'a str)>,
+        now: Duration,
+    ) -> bool {
+        let mut waiting = lock(&self.0);
+        for (queue, request_type) in messages {
+            if !waiting.counts.contains_key(queue) {
+                waiting.counts.insert(queue.to_owned(), BTreeMap::new());
+            }
+            let Some(types) = waiting.counts.get_mut(queue) else { continue };
+            match types.get_mut(request_type) {
+                Some(counts) => counts[event as usize] += 1,
+                None => {
+                    let mut counts = [0; 5];
+                    counts[event as usize] = 1;
+                    types.insert(request_type.to_owned(), counts);
+                }
+            }
+        }
+        let is_first = waiting.since.is_none() && !waiting.counts.is_empty();
+        if is_first {
+            waiting.since = Some(now);
+        }
+        is_first
+    }
+
+    /// How long until something is to be written; `None`: nothing waits.
+    pub(super) fn due_in(&self, now: Duration) -> Option<Duration> {
+        lock(&self.0).since.map(|since| (since + WRITE_EVERY).saturating_sub(now))
+    }
+
+    /// Writes what waits. After an error that may have been written it is
+    /// dropped: rather too little than twice.
+    pub(super) fn write(&self, now: Duration, write: impl FnOnce(&Counts, bool) -> Result<(), PostgresError>) {
+        let mut waiting = lock(&self.0);
+        let counts = std::mem::take(&mut waiting.counts);
+        waiting.since = None;
+        let prune = waiting.pruned.is_none_or(|at| now.saturating_sub(at) >= Duration::from_secs(60));
+        if prune {
+            waiting.pruned = Some(now);
+        }
+        drop(waiting);
+        if counts.is_empty() {
+            return;
+        }
+        if let Err(error) = write(&Counts::of(&counts), prune) {
+            tracing::debug!(%error, "cannot write the numbers over time");
+            if !error.is_in_doubt() {
+                let mut waiting = lock(&self.0);
+                for (queue, types) in counts {
+                    let sums = waiting.counts.entry(queue).or_default();
+                    for (request_type, counts) in types {
+                        add_to(sums.entry(request_type).or_default(), &counts);
+                    }
+                }
+                waiting.since.get_or_insert(now);
+            }
+        }
+    }
+}
+
+fn add_to(sum: &mut [i64; 5], counts: &[i64; 5]) {
+    sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+}
+
+/// Column by column.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    queues: Vec<String>,
+    types: Vec<String>,
+    events: [Vec<i64>; 5],
+}
+
+impl Counts {
+    fn of(all: &ByType) -> Self {
+        // PostgreSQL keeps no NUL in a text, and indexes no long ones.
+        let plain = |text: &str| text.chars().take(500).collect::<String>().replace('\0', "\u{FFFD}");
+        // Two long ones may be the same then, and a statement writes each row once.
+        let mut sums: BTreeMap<(String, String), [i64; 5]> = BTreeMap::new();
+        for (queue, types) in all {
+            for (request_type, counts) in types {
+                add_to(sums.entry((plain(queue), plain(request_type))).or_default(), counts);
+            }
+        }
+        let mut columns = Self::default();
+        for ((queue, request_type), counts) in sums {
+            columns.queues.push(queue);
+            columns.types.push(request_type);
+            columns.events.iter_mut().zip(counts).for_each(|(column, count)| column.push(count));
+        }
+        columns
+    }
+
+    /// Adds them to the tables.
+    pub(super) fn add(&self, connection: &mut Connection, prune: bool) -> Result<(), PostgresError> {
+        let [published, done, failed, buried, expired] = &self.events;
+        connection.run(
+            ADD,
+            &[
+                (&self.queues, Type::TEXT_ARRAY),
+                (&self.types, Type::TEXT_ARRAY),
+                (published, Type::INT8_ARRAY),
+                (done, Type::INT8_ARRAY),
+                (failed, Type::INT8_ARRAY),
+                (buried, Type::INT8_ARRAY),
+                (expired, Type::INT8_ARRAY),
+            ],
+        )?;
+        if prune {
+            for step in ActivityStep::ALL {
+                let (minutes, kept) = (minutes(step), step.kept_minutes());
+                connection.run(PRUNE, &[(&minutes, Type::INT4), (&kept, Type::INT8)])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a step is written in the database.
+fn minutes(step: ActivityStep) -> i32 {
+    match step {
+        ActivityStep::Minute => 1,
+        ActivityStep::Hour => 60,
+    }
+}
+
+/// The steps that are asked for.
+pub(super) fn read(connection: &mut Connection, asked: &ActivityFilter) -> Result<Vec<Activity>, PostgresError> {
+    let (step, since, kept) = (minutes(asked.step), asked.step.begin_of(asked.since), asked.step.kept_minutes());
+    let rows = connection.run(
+        READ,
+        &[
+            (&step, Type::INT4),
+            (&since, Type::TIMESTAMPTZ),
+            (&kept, Type::INT8),
+            (&asked.queue, Type::TEXT),
+            (&asked.request_type, Type::TEXT),
+        ],
+    )?;
+    rows.iter().map(activity).collect()
+}
+
+fn activity(row: &Row) -> Result<Activity, PostgresError> {
+    let count = |column| -> Result<u64, PostgresError> {
+        Ok(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or_default())
+    };
+    let mut activity = Activity::none(row.try_get(0)?);
+    activity.published = count(1)?;
+    activity.done = count(2)?;
+    activity.failed = count(3)?;
+    activity.buried = count(4)?;
+    activity.expired = count(5)?;
+    Ok(activity)
+}
