@@ -42,8 +42,8 @@
 //!
 //! `cargo run -- publish send_email --body '{"to": "a@b.c", "subject":
 //! "hi"}'` queues a job, `cargo run` works it, and `cargo run --
-//! --help` shows the other commands: `list`, `peek`, `kick`, `delete`, `pause`, `stats
-//! --watch`, `config` and more.
+//! --help` shows the other commands: `list`, `peek`, `kick`, `cancel`, `delete`,
+//! `workers`, `stats --watch`, `config` and more.
 //!
 //! The rest of this page is an overview. The [guide] has a page for each topic:
 //! [getting started](guide::getting_started), [handlers](guide::handlers),

@@ -2,12 +2,23 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use pulpo::clock::ManualClock;
+use pulpo::queue::file::FileQueue;
+use pulpo::queue::{
+    Capabilities, Consumer, Enqueued, Filter, Inspection, Lease, LongRun, NewMessage, QueueAdapter, QueueError, Stats,
+    StoredMessage, WorkerEntry, WorkerReport, Workers,
+};
+use pulpo::worker::WorkerOptions;
+use pulpo::{MessageId, Pulpo};
 use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::program::{CommandOutput, Running, Sandbox};
 use pulpo_tests::wait::{until, within};
 use serde_json::{Value, json};
+
+use crate::jobs::{Act, What, free, runs};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_cancelled_worker");
 
@@ -300,6 +311,108 @@ fn a_handler_that_says_much_writes_once_a_second() {
         worker.signal("KILL");
         worker.end();
     });
+}
+
+/// A queue that counts what it is told of its workers.
+#[derive(Debug)]
+struct Counting {
+    queue: FileQueue,
+    reports: AtomicUsize,
+    follows: AtomicUsize,
+}
+
+impl QueueAdapter for Counting {
+    fn capabilities(&self) -> Capabilities {
+        self.queue.capabilities()
+    }
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        self.queue.enqueue(messages)
+    }
+    fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        self.queue.consumer(queues)
+    }
+    fn workers(&self) -> Option<&dyn Workers> {
+        Some(self)
+    }
+    fn interrupt(&self) {
+        self.queue.interrupt();
+    }
+}
+
+impl Workers for Counting {
+    fn report_worker(&self, number: u64, report: &WorkerReport) -> Result<(), QueueError> {
+        self.reports.fetch_add(1, Ordering::SeqCst);
+        self.queue.report_worker(number, report)
+    }
+    fn remove_worker(&self, number: u64) -> Result<(), QueueError> {
+        self.queue.remove_worker(number)
+    }
+    fn read_workers(&self) -> Result<Vec<WorkerEntry>, QueueError> {
+        self.queue.read_workers()
+    }
+    fn follow_runs(&self, runs: &[LongRun]) -> Result<Vec<Lease>, QueueError> {
+        self.follows.fetch_add(1, Ordering::SeqCst);
+        self.queue.follow_runs(runs)
+    }
+}
+
+impl Inspection for Counting {
+    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
+        self.queue.peek(id)
+    }
+    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        self.queue.list(filter)
+    }
+    fn stats(&self) -> Result<Stats, QueueError> {
+        self.queue.stats()
+    }
+    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.queue.kick(filter)
+    }
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.queue.delete(filter)
+    }
+}
+
+#[test]
+fn short_jobs_cost_nothing_for_what_is_told_of_long_ones() {
+    let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+    let queue = FileQueue::memory(false, Arc::new(clock.clone())).expect("a queue");
+    let queue = Arc::new(Counting { queue, reports: AtomicUsize::new(0), follows: AtomicUsize::new(0) });
+    let mut options = WorkerOptions::default();
+    options.concurrency = 2;
+    options.handle_signals = false;
+    let pulpo = Pulpo::with_queue(queue.clone(), options, Arc::new(clock.clone()));
+    let short = (0..500).map(|number| Act::new(&format!("short {number}"), What::Succeed));
+    pulpo.publish_all(short).expect("published");
+    let worker = pulpo.worker().expect("handlers");
+    let stopper = worker.stopper();
+    let thread = std::thread::spawn(move || worker.run().expect("a run"));
+    until("all are done, while time goes on", || {
+        clock.advance(Duration::from_millis(1));
+        pulpo.queue().list(&Filter::all()).expect("a list").is_empty()
+    });
+    // Of a lane that a busy machine has held up for half a second.
+    let held_up = queue.follows.load(Ordering::SeqCst);
+    assert!(held_up < 10, "{held_up} calls for 500 jobs");
+    assert_eq!(queue.reports.load(Ordering::SeqCst), 1);
+
+    // One that lasts is asked about, once a round, until it is over.
+    let id = pulpo.publish(Act::new("long", What::Block)).expect("published").id().expect("an id").clone();
+    until("it runs", || runs("long") == 1);
+    for round in 1..=3 {
+        until("it is asked about", || {
+            clock.advance(Duration::from_millis(100));
+            queue.follows.load(Ordering::SeqCst) >= held_up + round
+        });
+    }
+    assert_eq!(pulpo.workers().expect("workers")[0].running[0].id, id);
+    free("long");
+    until("it is done", || pulpo.queue().peek(&id).expect("a look").is_none());
+    stopper.stop();
+    clock.advance(Duration::from_secs(1));
+    thread.join().expect("no panic");
+    assert!(pulpo.workers().expect("workers").is_empty(), "it has taken itself out");
 }
 
 #[test]

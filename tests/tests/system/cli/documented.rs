@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait::until;
 use serde_json::Value;
 
 use super::{WORKER, as_json, both, drain, well};
@@ -92,6 +93,20 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
         let check = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.err));
         assert_documented("check", &with_a_problem(check));
     });
+    let place = Sandbox::new();
+    well(&place, &["publish", "nap", "--body", "60000", "--delay", "1h"]);
+    assert_documented("cancel", &as_json(&place, &["cancel", "1", "--json"]));
+    well(&place, &["publish", "nap", "--body", "60000"]);
+    let _worker = place.start(place.command(WORKER, &["work", "--log-level", "error"]));
+    let mut workers = Value::Null;
+    until("a worker runs something", || {
+        workers = as_json(&place, &["workers", "--json"]);
+        workers[0]["running"][0].is_object()
+    });
+    // It has said nothing of its progress.
+    assert_eq!(workers[0]["running"][0]["progress"], Value::Null);
+    workers[0]["running"][0]["progress"] = serde_json::json!({"fraction": 0.5, "text": "", "at": ""});
+    assert_documented("workers", &workers);
     let place = Sandbox::new();
     drain(&place);
     assert_documented("backup", &as_json(&place, &["backup", "copy.db", "--json"]));
