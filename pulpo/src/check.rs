@@ -122,8 +122,8 @@ pub(crate) fn states(registry: &Registry, states: &States) -> Vec<Problem> {
     let missing = missing.into_iter().map(|(name, handlers)| {
         let all: Vec<_> = handlers.iter().map(|handler| handler.described()).collect();
         let message = format!(
-            "no state `{name}`, which is needed by {}: give it with `app.state(…)` in the `setup` of `pulpo::main!`, \
-             or with `worker.state(…)`",
+            "missing state `{name}`, which is needed by {}: provide it with `app.state(…)` in the `setup` of \
+             `pulpo::main!`, or with `worker.state(…)`",
             all.join(" and by "),
         );
         let problem = Problem::new(ProblemKind::MissingState, message);
@@ -131,7 +131,7 @@ pub(crate) fn states(registry: &Registry, states: &States) -> Vec<Problem> {
     });
     let again = states.given_again().iter().map(|(first, second)| {
         let message = format!(
-            "the state `{}` is given at {}:{} and again at {}:{}: wrap one in a type of its own",
+            "the state `{}` is provided at {}:{} and again at {}:{}: wrap one in its own type",
             first.type_name,
             first.place.file(),
             first.place.line(),
@@ -193,9 +193,9 @@ fn fault(policy: &Policy) -> Option<&'static str> {
     if policy.max_attempts == 0 {
         Some("expected at least one attempt, got max_attempts = 0")
     } else if policy.backoff.first.is_zero() {
-        Some("expected a backoff longer than zero, else a job that fails is run again at once")
+        Some("expected a backoff longer than zero; otherwise a failed job would run again at once")
     } else if policy.backoff.first > policy.backoff.most {
-        Some("expected a backoff from the shortest pause to the longest, got them the other way round")
+        Some("expected a backoff from the shortest delay to the longest, got the reverse")
     } else if policy.ttr < second {
         Some("expected a ttr of at least a second")
     } else if policy.timeout.is_some_and(|timeout| timeout.is_zero()) {

@@ -200,7 +200,7 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
 
 /// Why a run failed, never without a word.
 fn reason(text: String) -> String {
-    if text.trim().is_empty() { "an error that says nothing".to_owned() } else { limited(text) }
+    if text.trim().is_empty() { "an error without a text".to_owned() } else { limited(text) }
 }
 
 fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposition {

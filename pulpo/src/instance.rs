@@ -326,7 +326,7 @@ pub enum SetupError {
     Queue(#[from] QueueError),
     /// The process-wide default has been made already.
     #[error(
-        "pulpo is initialized already, by an earlier `initialize` or by a `publish` before it: call it once, first of all"
+        "pulpo is already initialized, by an earlier `initialize` or `publish`: call it once, before anything else"
     )]
     AlreadyInitialized,
     /// A test kit is used in this process, and none of it on this thread.

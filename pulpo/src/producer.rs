@@ -209,7 +209,9 @@ pub(crate) async fn blocking<R: Send + 'static>(
 #[non_exhaustive]
 pub enum PublishError {
     /// A header of the producer's has a name that means something to pulpo.
-    #[error("the header `{key}` is pulpo's own: set it by the message's method of that name, or choose another name")]
+    #[error(
+        "the header `{key}` is reserved by pulpo: set it with the message's method of that name, or choose another name"
+    )]
     #[non_exhaustive]
     ReservedHeader {
         /// The name.
@@ -250,7 +252,7 @@ pub enum PublishError {
         id: MessageId,
     },
     /// The queue did not take it.
-    #[error("the queue did not take the message")]
+    #[error("the queue did not accept the message")]
     Queue(#[source] QueueError),
     /// The transaction that it was to be published in did not take it.
     #[error("the message was not published in the transaction")]

@@ -522,7 +522,7 @@ pub struct Delivery {
     pub queue: String,
     /// How many runs failed so far, those included that ended without a word.
     pub attempts: u32,
-    /// How many of them ended without a word: the worker died or was silent
+    /// How many of them ended unsettled: the worker crashed or timed out
     /// for longer than the ttr.
     pub abandoned: u32,
     /// How often it was kicked, in a queue where a kick cannot set the two

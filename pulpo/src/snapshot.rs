@@ -196,13 +196,13 @@ impl Snapshot {
             Some(now) => (
                 DifferenceKind::JobRenamed,
                 format!(
-                    "if it is `{now}` now, give that one `alias = \"{name}\"`; if it is gone on purpose, pass --allow-removed {name}"
+                    "if it is `{now}` now, give that one `alias = \"{name}\"`; if you removed it on purpose, pass --allow-removed {name}"
                 ),
             ),
             None => (
                 DifferenceKind::JobRemoved,
                 format!(
-                    "its messages would be buried as of an unknown type; if it is gone on purpose, pass --allow-removed {name}"
+                    "its messages would be buried as an unknown type; if you removed it on purpose, pass --allow-removed {name}"
                 ),
             ),
         };
@@ -261,7 +261,7 @@ impl Job {
             difference: Difference {
                 path: "header.unique_key".to_owned(),
                 kind: DifferenceKind::UniqueKeyChanged,
-                error: "the unique key is made of other fields: a message that waits does not stop a new one like it"
+                error: "the unique key is made of other fields: a waiting message no longer blocks a duplicate"
                     .to_owned(),
                 before: Some(key_of(before)),
                 after: Some(key_of(after)),
@@ -326,7 +326,7 @@ fn advice(difference: &Difference, dropped: &[Difference]) -> String {
         }
         DifferenceKind::FieldRequired => "give it `#[serde(default)]`, or leave it an `Option`".to_owned(),
         DifferenceKind::FieldRefused => {
-            "keep it, or take `#[serde(deny_unknown_fields)]` away until no message has it".to_owned()
+            "keep it, or remove `#[serde(deny_unknown_fields)]` until no message has it".to_owned()
         }
         DifferenceKind::VariantRemoved => {
             "keep the variant until no message has it, or give its successor `#[serde(alias = …)]`".to_owned()

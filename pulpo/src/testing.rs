@@ -422,7 +422,7 @@ impl TestPulpo {
     #[track_caller]
     pub fn state_of<T: Send + Sync + 'static>(&self) -> State<T> {
         let state = lock(&self.0.states).get();
-        state.unwrap_or_else(|| panic!("no state `{}` was given", std::any::type_name::<T>()))
+        state.unwrap_or_else(|| panic!("missing state `{}`", std::any::type_name::<T>()))
     }
 
     /// Runs the message that is next: the most urgent, then the oldest. `None`

@@ -284,8 +284,8 @@ pub(crate) async fn publish_async<Client, C: AsyncSqlClient<Client>>(
 pub enum TransactionError {
     /// The table is missing.
     #[error(
-        "the database has no table `pulpo_outbox`: make it with `pulpo::outbox::create`, or put what the command \
-         `outbox --sql {dialect}` prints into your migrations"
+        "the database has no table `pulpo_outbox`: create it with `pulpo::outbox::create`, or add the output of the \
+         command `outbox --sql {dialect}` to your migrations"
     )]
     #[non_exhaustive]
     NoTable {
@@ -295,7 +295,7 @@ pub enum TransactionError {
         source: BoxError,
     },
     /// The statement failed.
-    #[error("the transaction did not take the job")]
+    #[error("the transaction did not accept the job")]
     Refused(#[source] BoxError),
 }
 

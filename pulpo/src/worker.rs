@@ -359,7 +359,7 @@ impl Shared {
     /// A lane could not take messages.
     fn in_trouble(&self, trouble: &OutageBackoff, error: &QueueError) {
         if !trouble.in_trouble() && self.in_trouble.fetch_add(1, Ordering::SeqCst) == 0 {
-            tracing::error!(error = chain(error), "cannot take messages, trying again until it can");
+            tracing::error!(error = chain(error), "cannot take messages, retrying");
         }
     }
 
@@ -585,7 +585,7 @@ pub enum WorkError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The system gave no thread for a lane for as long as the grace of a stop.
-    #[error("the system gave no thread for a lane in {}: the worker has stopped", crate::report::rough(*.waited))]
+    #[error("no thread was available for a lane for {}: the worker has stopped", crate::report::rough(*.waited))]
     #[non_exhaustive]
     NoThread {
         /// For how long it was tried.

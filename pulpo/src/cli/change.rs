@@ -141,7 +141,7 @@ pub(super) struct PurgeArguments {
 fn free(text: &str) -> Result<MessageState, String> {
     match text.parse()? {
         MessageState::Reserved => {
-            Err("expected ready, delayed or buried: nobody can delete what a worker has".to_owned())
+            Err("expected ready, delayed or buried: a message that a worker has cannot be deleted".to_owned())
         }
         state => Ok(state),
     }
@@ -408,7 +408,7 @@ pub(super) fn many(
         None => show::complete(unseen),
         Some(why) => {
             let how_far = format!("{} {} of {}", deed.done, touched.all, counted(matched, "message"));
-            Err(format!("{how_far}; give the same command again for the others: {why}").into())
+            Err(format!("{how_far}; run the same command again for the others: {why}").into())
         }
     }
 }

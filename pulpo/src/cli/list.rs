@@ -56,7 +56,7 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
     if let Some(after) = arguments.after.as_ref().filter(|after| !after.as_str().bytes().all(|b| b.is_ascii_digit()))
         && pulpo.queue().peek(after)?.is_none()
     {
-        return Err(format!("there is no message {after} to go on after: expected an id as `list` shows it").into());
+        return Err(format!("there is no message {after} to continue after: expected an id as `list` shows it").into());
     }
     let Survey { mut messages, unseen, .. } = pulpo.queue().survey(&filter, true)?;
     let more = arguments.limit > 0 && messages.len() > arguments.limit;
@@ -76,7 +76,7 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
         write!(out, "{}", table(&messages))?;
     }
     if let (true, Some(last)) = (more, messages.last()) {
-        show::note(out, &format!("there are more: go on with --after {}, or --limit 0 for all", last.id))?;
+        show::note(out, &format!("there are more: continue with --after {}, or --limit 0 for all", last.id))?;
     }
     let reasons = pulpo.queue().capabilities();
     if arguments.filters.reason.is_some() && !reasons.last_errors {

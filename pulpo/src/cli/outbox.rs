@@ -53,7 +53,7 @@ pub(super) fn run(
         });
         show::json(out, &all.collect::<Vec<_>>())?;
     } else if looked.is_empty() {
-        show::note(out, "no outbox is configured: see the key `outbox`")?;
+        show::note(out, "no outbox is configured: set the key `outbox`")?;
     } else {
         for (url, counted) in &looked {
             if let Ok(OutboxCounts { waiting, refused }) = counted {

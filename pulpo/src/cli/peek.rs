@@ -135,7 +135,7 @@ const NAMES: usize = 13;
 fn attempts(message: &StoredMessage) -> String {
     match message.abandoned {
         0 => message.attempts.to_string(),
-        lost => format!("{}, of which {lost} ended without a word: the worker died or was silent", message.attempts),
+        lost => format!("{}, of which {lost} ended unsettled: the worker crashed or timed out", message.attempts),
     }
 }
 

@@ -333,7 +333,7 @@ impl Bodies {
         if bad > 0 && !skip_bad {
             let all = bad + good.len();
             return Err(
-                format!("{bad} of {all} lines are bad, and nothing was published; --skip-bad leaves them out").into()
+                format!("{bad} of {all} lines are bad, and nothing was published; --skip-bad skips them").into()
             );
         }
         Ok(Self::Lines { text, good })
@@ -371,7 +371,7 @@ impl Bodies {
     fn how_to_go_on(&self, published: usize, why: &str) -> String {
         let all = self.len();
         let how = match self.next_line(published) {
-            Some(line) => format!("go on with --from-line {line}"),
+            Some(line) => format!("continue with --from-line {line}"),
             None => format!("go on with --count {}", all - published),
         };
         format!("published {published} of {all}; {how}: {why}")

@@ -113,8 +113,8 @@ fn pause(pulpo: &Pulpo, named: &Named, paused: bool, out: &mut dyn Write) -> Don
     let name = show::visible(name);
     match (paused, was_paused) {
         (true, false) => writeln!(out, "paused {name}")?,
-        (true, true) => writeln!(out, "{name} was paused already")?,
-        (false, true) => writeln!(out, "resumed {name}: it goes on with its next time")?,
+        (true, true) => writeln!(out, "{name} was already paused")?,
+        (false, true) => writeln!(out, "resumed {name}: it continues with its next time")?,
         (false, false) => writeln!(out, "{name} was not paused")?,
     }
     Ok(())

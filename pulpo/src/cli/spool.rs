@@ -74,7 +74,7 @@ fn list(spool: &Spool, format: Format, out: &mut dyn Write) -> Done {
     let oldest = spooled.oldest.map(|since| format!(", the oldest since {}", age(since))).unwrap_or_default();
     show::note(out, &format!("{} wait for a server{oldest}", spooled.waiting))?;
     if spooled.refused > 0 {
-        show::note(out, &format!("{} were refused and stay: `spool flush` tries them again", spooled.refused))?;
+        show::note(out, &format!("{} were refused and stay: `spool flush` retries them", spooled.refused))?;
     }
     if messages.len() == SHOWN {
         show::note(out, &format!("these are the newest {SHOWN}"))?;

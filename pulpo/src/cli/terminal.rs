@@ -47,7 +47,7 @@ pub(super) fn ask(question: &str) -> Done {
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err("nothing was done, since the answer was not yes".into()),
+        _ => Err("nothing was done: not confirmed".into()),
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     moved.refused = refused.len() as u64;
     let broke_off = match &done {
         Err(error) => Some(chain(error)),
-        Ok(()) => interrupt.has_come().then(|| "it was interrupted; run it again to go on".to_owned()),
+        Ok(()) => interrupt.has_come().then(|| "interrupted; run it again to continue".to_owned()),
     };
     if arguments.format.json {
         let mut shown = serde_json::to_value(&moved)?;
@@ -117,9 +117,9 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
         writeln!(out, "moved {} to {}", counted(moved.moved, "message"), show::visible(&there))?;
     }
     let problems = [
-        (moved.running, "with a worker, and stays here: run this again when it is done"),
-        (moved.refused, "refused by the other queue, and stays here: the log says why"),
-        (moved.taken, "taken by a worker while it moved: it is in both queues"),
+        (moved.running, "left here, with a worker: run this again later"),
+        (moved.refused, "left here, refused by the other queue: the log says why"),
+        (moved.taken, "in both queues: taken by a worker during the move"),
     ];
     let problems = problems.into_iter().filter(|(count, _)| *count > 0);
     let problems: Vec<_> =
@@ -304,7 +304,7 @@ impl Transfer<'_> {
     }
 
     fn refuse(&mut self, id: MessageId, why: &dyn std::fmt::Display) {
-        tracing::warn!(id = id.as_str(), "the other queue does not take the message: {why}");
+        tracing::warn!(id = id.as_str(), "the other queue does not accept the message: {why}");
         self.refused.insert(id);
     }
 

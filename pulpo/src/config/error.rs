@@ -63,7 +63,7 @@ pub enum ConfigError {
         variable: String,
     },
     /// A path that is meant from the current folder, which is gone.
-    #[error("cannot tell where {} is, since the current folder is gone: start in another, or name it from the root", path.display())]
+    #[error("cannot tell where {} is, since the current folder is gone: start in another folder, or use an absolute path", path.display())]
     #[non_exhaustive]
     NoFolder {
         /// The path.

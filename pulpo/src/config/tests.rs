@@ -161,10 +161,10 @@ fn a_variable_that_nobody_knows_is_a_warning() {
         ("PULPO_HANDLER__MAIL__TTR", "PULPO_HANDLERS__MAIL__TTR"),
         ("PULPO_QUEUES__MAIL__CONCURENCY", "PULPO_QUEUES__MAIL__CONCURRENCY"),
     ] {
-        let expected = format!("{name} is no key of the configuration and is ignored; did you mean {nearest}?");
+        let expected = format!("{name} is not a configuration key and is ignored; did you mean {nearest}?");
         assert_eq!(warnings(name, "1"), [expected]);
     }
-    assert_eq!(warnings("PULPO_ZZZ", "1"), ["PULPO_ZZZ is no key of the configuration and is ignored"]);
+    assert_eq!(warnings("PULPO_ZZZ", "1"), ["PULPO_ZZZ is not a configuration key and is ignored"]);
     for (name, value) in [
         ("PULPO_SERVICE_HOST", "10.96.0.7"),
         ("PULPO_QUEUE_PORT", "tcp://10.96.0.7:11300"),
@@ -465,7 +465,7 @@ fn each_key_tells_its_value_and_where_it_comes_from() {
     let json = serde_json::to_value(all.iter().find(|setting| setting.key == "concurrency")).expect("JSON");
     let expected = serde_json::json!({
         "key": "concurrency", "value": "2", "default": "one for each core, at least 4",
-        "meaning": "lanes of a worker: jobs at the same time, from 1 to 1024",
+        "meaning": "number of lanes of a worker: jobs at the same time, from 1 to 1024",
         "from": "file", "file": path, "line": 1,
     });
     assert_eq!(json, expected);

@@ -27,7 +27,7 @@ pub enum ConfigWarning {
 impl fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::UnknownVariable { variable, nearest } = self;
-        write!(f, "{variable} is no key of the configuration and is ignored")?;
+        write!(f, "{variable} is not a configuration key and is ignored")?;
         nearest.iter().try_for_each(|nearest| write!(f, "; did you mean {nearest}?"))
     }
 }

@@ -235,7 +235,7 @@ impl Relay {
             outbox = %self.url,
             row = row.number,
             error = chain(&error),
-            "the queue refuses a job of the outbox: it stays there, and is tried again in ten minutes"
+            "the queue refuses a job of the outbox: it stays there, retrying in ten minutes"
         );
         Moved::Refused
     }
@@ -305,13 +305,13 @@ impl Relay {
         let now = self.clock.uptime();
         if self.told.is_none_or(|told| now.saturating_sub(told) >= REPEAT) {
             self.told = Some(now);
-            tracing::error!(error = chain(error), "the outbox waits, trying again until it can be moved");
+            tracing::error!(error = chain(error), "cannot move the outbox, retrying");
         }
     }
 
     fn recovered(&mut self) {
         if self.told.take().is_some() {
-            tracing::info!(outbox = %self.url, "the outbox is moved again");
+            tracing::info!(outbox = %self.url, "moving the outbox again");
         }
     }
 }

@@ -33,7 +33,7 @@ pub enum QueueError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The queue refuses it, and would refuse it again.
-    #[error("cannot {doing}, and another try would not help")]
+    #[error("cannot {doing}: retrying will not help")]
     Rejected {
         /// What was tried, and on what.
         doing: String,
@@ -89,7 +89,7 @@ pub enum QueueError {
         place: String,
     },
     /// A file is not written over.
-    #[error("{} is there already: name a new file", file.display())]
+    #[error("{} already exists: name a new file", file.display())]
     Exists {
         /// The file.
         file: PathBuf,
@@ -107,7 +107,7 @@ pub enum QueueError {
     },
     /// The message was sent, and no answer came: it may be in the queue or
     /// not. To enqueue it again may make two of it.
-    #[error("tried to {doing}, and cannot know whether it was done: look before you do it again")]
+    #[error("tried to {doing}, and cannot know whether it succeeded: check before you retry")]
     UnknownOutcome {
         /// What was tried, and on what.
         doing: String,
@@ -132,7 +132,7 @@ pub enum QueueError {
         id: MessageId,
     },
     /// There is nothing to look at or to administer.
-    #[error("there is no queue at {place}: look at PULPO_QUEUE; the first publication or worker makes one")]
+    #[error("there is no queue at {place}: check PULPO_QUEUE; the first publication or worker creates one")]
     NoQueue {
         /// The folder.
         place: String,

@@ -211,7 +211,7 @@ impl<S: LeaseStore> Prefetch<S> {
         let buffers = self.all();
         for buffer in &buffers {
             if let Err(error) = self.release(store, &buffer.queues, buffer.take_stale()) {
-                tracing::debug!(%error, "cannot give back what was leased ahead: its leases will end");
+                tracing::debug!(%error, "cannot release prefetched messages: their leases will expire");
             }
         }
         let waits = self.deferred.any() || buffers.iter().any(|buffer| !buffer.is_empty());

@@ -307,7 +307,7 @@ impl QueueAdapter for Spool {
         let rest = messages.into_iter().skip(taken.len()).collect();
         match shared.keep(rest) {
             Ok(kept) => {
-                tracing::debug!(error = crate::report::chain(&error), "kept in the spool, since no server took it");
+                tracing::debug!(error = crate::report::chain(&error), "kept in the spool: no server accepted it");
                 Ok(taken.into_iter().map(Enqueued::new).chain(kept).collect())
             }
             Err(spool) => {

@@ -173,7 +173,7 @@ impl Shape {
                 dropped.push(Difference {
                     path: format!("{path}{}", text::field(&name)),
                     kind: DifferenceKind::FieldDropped,
-                    error: "is no longer read, and what it says is lost".to_owned(),
+                    error: "is no longer read, so its content is lost".to_owned(),
                     before: former.0.get(&below).map(ToString::to_string),
                     after: None,
                 });

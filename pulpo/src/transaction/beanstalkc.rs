@@ -32,7 +32,7 @@ impl PublishIn for Beanstalkc {
         let back = if used == *queue { Ok(used) } else { self.use_tube(&used) };
         let id = put.map_err(refused)?;
         if let Err(error) = back {
-            tracing::warn!(%error, "a job is published, and the connection could not go back to its tube");
+            tracing::warn!(%error, "the job is published, but the connection could not return to its tube");
         }
         Ok(MessageId::from(id))
     }

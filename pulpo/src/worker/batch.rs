@@ -86,7 +86,7 @@ impl Lane {
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "cannot take more messages for a batch: it is run as it is");
+                    tracing::warn!(error = chain(&error), "cannot take more messages for a batch: running it as it is");
                     break;
                 }
             }

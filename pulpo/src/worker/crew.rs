@@ -134,10 +134,10 @@ impl Crew {
             tracing::error!(
                 abandoned,
                 lanes = self.wanted,
-                "no lane is left: the handlers of all have exceeded their timeout and have not returned"
+                "no lane is left: all handlers have exceeded their timeout and not returned"
             );
         } else if news {
-            tracing::info!("a handler that had exceeded its timeout has returned: jobs are taken again");
+            tracing::info!("a handler that exceeded its timeout has returned: taking jobs again");
         }
         missing
     }
@@ -229,7 +229,7 @@ impl Recruiter {
         if self.try_at.is_none() && self.outage.in_trouble() {
             self.outage.over();
             monitor.crew.is_short(false);
-            tracing::info!("all lanes are there again");
+            tracing::info!("all lanes are running again");
         }
         Ok(self.try_at)
     }
@@ -272,14 +272,14 @@ impl Recruiter {
         match failure {
             Failure::Queue(error) => {
                 if first {
-                    tracing::error!(error = chain(&error), "cannot start a lane, trying again until it can");
+                    tracing::error!(error = chain(&error), "cannot start a lane, retrying");
                 }
             }
             Failure::Thread(source) => {
                 let since = *self.no_thread_since.get_or_insert(uptime);
                 if first {
                     let for_so_long = tracing::field::display(rough(grace));
-                    tracing::error!(error = chain(&source), for_so_long, "no thread for a lane, trying again");
+                    tracing::error!(error = chain(&source), for_so_long, "no thread available for a lane, retrying");
                 }
                 let end = since.saturating_add(grace);
                 if uptime >= end {

@@ -344,7 +344,7 @@ impl Lane {
                 Tried::GivenUp => {
                     tracing::warn!(
                         parent: &self.span,
-                        "a handler came to its end after its message was given up: its result does not count"
+                        "a handler returned after its message was given up: its result does not count"
                     );
                     return Settled::default();
                 }
@@ -430,11 +430,7 @@ impl Drop for Lane {
 /// its kind are running already: one that was put into another queue than its
 /// handler's, where the queue cannot pick by type.
 fn over_limit() -> Disposition {
-    Disposition::Rollback {
-        delay: Duration::from_secs(1),
-        reason: "as many of its kind are running as may".to_owned(),
-        counted: false,
-    }
+    Disposition::Rollback { delay: Duration::from_secs(1), reason: "its limit is reached".to_owned(), counted: false }
 }
 
 /// Whether a commit failed for good, and not for the message itself.

@@ -100,7 +100,7 @@ impl Monitor {
                 };
                 let InFlightJob { touch_at, ttr, lease, .. } = &held.running;
                 let late = touch_at.is_some_and(|at| uptime > at.saturating_add((*ttr).max(LONGEST_AT_QUEUE)));
-                late.then(|| format!("the lease of message {} is not renewed", lease.id))
+                late.then(|| format!("the lease of message {} has not been renewed", lease.id))
             })?
         })
     }

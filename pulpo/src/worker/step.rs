@@ -56,7 +56,7 @@ impl Worker {
 /// Why a message was not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
-    #[error("no state `{type_name}`, which is needed by {handler}: give it with `.state(…)`")]
+    #[error("missing state `{type_name}`, which is needed by {handler}: provide it with `.state(…)`")]
     NoState { type_name: &'static str, handler: String },
     #[error(transparent)]
     Work(#[from] WorkError),

@@ -10,13 +10,13 @@ fn a_state_that_nobody_gave_is_named_with_the_handlers_that_need_it() {
     on("memory", 1, &|stage| {
         let error = stage.pulpo.work().expect_err("refused");
         let text = error.to_string();
-        assert!(text.starts_with("no state `handlers::board::Board`, which is needed by handlers::"), "{text}");
+        assert!(text.starts_with("missing state `handlers::board::Board`, which is needed by handlers::"), "{text}");
         for handler in
             ["follow_ups::first (", "follow_ups::next (", "parameters::tell (tests/tests/handlers/parameters.rs:"]
         {
             assert!(text.contains(handler), "{handler} in {text}");
         }
-        assert!(text.contains("give it with `app.state(…)` in the `setup` of `pulpo::main!`"), "{text}");
+        assert!(text.contains("provide it with `app.state(…)` in the `setup` of `pulpo::main!`"), "{text}");
         let WorkError::Problems(problems) = error else { panic!("of problems") };
         let [problem] = &*problems else { panic!("one problem") };
         assert_eq!(problem.kind, ProblemKind::MissingState);

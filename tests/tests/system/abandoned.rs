@@ -107,11 +107,11 @@ fn without_threads(place: &Sandbox, settings: &[&str]) -> (Running, std::net::So
 fn a_lane_that_gets_no_thread_is_tried_again() {
     let place = Sandbox::new();
     let (worker, address) = without_threads(&place, &[]);
-    until("it gets no thread", || place.log().contains("no thread for a lane, trying again"));
+    until("it gets no thread", || place.log().contains("no thread available for a lane, retrying"));
     let (code, text) = get(address, "/healthz").expect("an answer");
     assert_eq!((code, text.contains("lanes of 4 are left")), (503, true), "{text}");
     limit_memory(&worker, false);
-    until("it has all lanes again", || place.log().contains("all lanes are there again"));
+    until("it has all lanes again", || place.log().contains("all lanes are running again"));
     fs::write(place.path("go"), "").expect("written");
     until("it is healthy", || status(address, "/healthz") == 200);
     worker.signal("TERM");
@@ -124,5 +124,5 @@ fn a_worker_that_gets_no_thread_for_a_lane_for_the_grace_ends_with_an_error() {
     let (worker, _) = without_threads(&place, &["shutdown_grace=1s"]);
     assert_eq!(worker.end(), 1);
     let log = place.log();
-    assert!(log.contains("error: the system gave no thread for a lane in 1s: the worker has stopped"), "{log}");
+    assert!(log.contains("error: no thread was available for a lane for 1s: the worker has stopped"), "{log}");
 }

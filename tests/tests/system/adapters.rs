@@ -19,7 +19,7 @@ fn two_adapters_with_one_scheme_are_refused_at_the_start_of_every_command() {
         let output = place.run(PROGRAM, arguments);
         assert_eq!((output.code, output.out.as_str()), (1, ""), "{arguments:?}: {}", output.err);
         let expected = "two queue adapters register the scheme `echo:`, `first_queue_adapter` (";
-        assert!(output.err.contains(expected) && output.err.contains("link one of them alone"), "{}", output.err);
+        assert!(output.err.contains(expected) && output.err.contains("link only one of them"), "{}", output.err);
     }
     let checked = place.run(PROGRAM, &["check"]);
     assert_eq!(checked.code, 1, "{}", checked.err);

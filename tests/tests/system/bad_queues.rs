@@ -69,7 +69,7 @@ fn a_disk_that_is_full() {
     );
     let said = place.run("bash", &["-c", &arguments]);
     assert_eq!(said.code, 1, "{}", said.err);
-    assert!(said.err.contains("error: the queue did not take the message: cannot write to "), "{}", said.err);
+    assert!(said.err.contains("error: the queue did not accept the message: cannot write to "), "{}", said.err);
     // What was there is there, and whole batches besides.
     let list = place.run(WORKER, &["list", "--limit", "0", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&list.out).expect("JSON");

@@ -229,7 +229,7 @@ fn a_long_list_says_that_there_is_more() {
     well(&place, &["publish", "echo", "--payload", "x", "--count", "101"]);
     let list = well(&place, &["list"]);
     assert_eq!(list.lines().count(), 102);
-    assert!(list.ends_with("there are more: go on with --after 2, or --limit 0 for all\n"), "{list}");
+    assert!(list.ends_with("there are more: continue with --after 2, or --limit 0 for all\n"), "{list}");
     assert_eq!(well(&place, &["list", "--after", "2"]).lines().count(), 2);
     assert_eq!(well(&place, &["list", "--limit", "0"]).lines().count(), 102);
     assert_eq!(as_json(&place, &["list", "--limit", "7", "--json"]).as_array().expect("a list").len(), 7);

@@ -118,7 +118,7 @@ fn a_worker_waits_for_a_file_that_was_taken_away() {
     until("it works", || place.log().contains("the worker starts"));
     let (file, away) = (place.path("pulpo-data/queue.db"), place.path("pulpo-data/away"));
     fs::rename(&file, &away).expect("moved");
-    until("it says so", || place.log().contains("cannot take messages, trying again until it can"));
+    until("it says so", || place.log().contains("cannot take messages, retrying"));
     assert!(place.log().contains("pulpo-data/queue.db: the file was deleted or moved away"), "{}", place.log());
     fs::rename(&away, &file).expect("moved");
     until("it goes on", || place.log().contains("the queue is back"));
@@ -225,7 +225,7 @@ fn a_worker_waits_for_a_good_file_in_place_of_a_damaged_one() {
     let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
     command.env("PULPO_SLEEP_DURATION", "50ms");
     let worker = place.start(command);
-    until("it says so", || place.log().contains("cannot take messages, trying again until it can"));
+    until("it says so", || place.log().contains("cannot take messages, retrying"));
     assert!(place.log().contains("recover it with `sqlite3"), "{}", place.log());
 
     for name in ["queue.db-wal", "queue.db-shm"] {

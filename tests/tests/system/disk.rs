@@ -144,7 +144,7 @@ fn a_full_disk_is_said_and_the_queue_is_worked_off_all_the_same() {
     assert_eq!(refused.iter().filter(|number| *number % 2 == 0).count(), 3, "{refused:?}");
     let folder = fs::canonicalize(disk.place.folder()).expect("a folder");
     let what = format!(
-        "error: the queue did not take the message: cannot write to {}/pulpo-data/queue.db: no space is left; \
+        "error: the queue did not accept the message: cannot write to {}/pulpo-data/queue.db: no space is left; \
          free some, nothing that was published is lost",
         folder.display()
     );
@@ -169,7 +169,7 @@ fn a_worker_that_cannot_write_waits_and_settles_later_what_it_has_done() {
     let said = fs::read_to_string(&refused).expect("said");
     assert!(said.starts_with("error: "), "{said}");
     assert!(said.contains("pulpo-data/queue.db: disk I/O error") && said.contains("`ulimit -f`"), "{said}");
-    until("the worker says so", || disk.place.log().contains("cannot take messages, trying again"));
+    until("the worker says so", || disk.place.log().contains("cannot take messages, retrying"));
     until("the job has ended", || disk.place.record().contains("awake"));
     until("its end cannot be written", || disk.place.log().contains("cannot settle a message, trying again"));
     assert_eq!(disk.say(&limit("unlimited")), 0);

@@ -48,7 +48,7 @@ fn a_header_with_a_name_of_pulpos_is_refused() {
     let error = pulpo.publish(Message::new(acts(1).remove(0)).header("attempts", 5)).expect_err("refused");
     assert_eq!(
         error.to_string(),
-        "the header `attempts` is pulpo's own: set it by the message's method of that name, or choose another name"
+        "the header `attempts` is reserved by pulpo: set it with the message's method of that name, or choose another name"
     );
     assert!(pulpo.queue().list(&Filter::all()).expect("a list").is_empty());
 }
@@ -62,5 +62,5 @@ fn the_process_wide_default_is_made_once() {
     assert_eq!(first.id().expect("an id"), &"1");
     assert_eq!(batch[1].id().expect("an id"), &"3");
     let error = pulpo::initialize(Config::default()).expect_err("refused");
-    assert!(error.to_string().starts_with("pulpo is initialized already"), "{error}");
+    assert!(error.to_string().starts_with("pulpo is already initialized"), "{error}");
 }

@@ -162,7 +162,7 @@ fn an_unknown_outcome_is_never_spooled() {
     let place = Sandbox::new();
     let output = run(&place, port, &["publish", "record", "--body", r#"{"number": 1}"#]);
     assert!(
-        output.code == 1 && output.err.contains("cannot know whether it was done"),
+        output.code == 1 && output.err.contains("cannot know whether it succeeded"),
         "{} {}",
         output.out,
         output.err

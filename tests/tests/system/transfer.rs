@@ -145,7 +145,7 @@ fn beanstalkd_takes_what_it_can_keep_and_the_rest_stays() {
     let moved = move_to(&place, &here, &there, &[]);
     assert_eq!(moved.code, 1);
     assert!(moved.out.starts_with("moved 53 messages to beanstalkd://"), "{}", moved.out);
-    assert!(moved.err.contains("2 messages refused by the other queue, and stays here"), "{}", moved.err);
+    assert!(moved.err.contains("2 messages left here, refused by the other queue"), "{}", moved.err);
     // And all of it comes back.
     let back = move_to(&place, &there, &here, &["--json"]);
     assert_eq!((back.code, back.err.as_str()), (0, ""), "{}", back.out);

@@ -54,7 +54,7 @@ async fn the_runtime_goes_on_while_jobs_run() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "no state `testing::jobs::Board`")]
+#[should_panic(expected = "missing state `testing::jobs::Board`")]
 async fn a_panic_of_a_run_is_one_of_the_test() {
     let pulpo = TestPulpo::new();
     pulpo.publish(email("x")).unwrap();

@@ -184,7 +184,7 @@ fn only_the_states_of_what_runs_are_needed() {
 
 #[test]
 #[should_panic(
-    expected = "no state `testing::jobs::Bank`, which is needed by testing::jobs::charge (tests/tests/testing/jobs.rs:"
+    expected = "missing state `testing::jobs::Bank`, which is needed by testing::jobs::charge (tests/tests/testing/jobs.rs:"
 )]
 fn a_state_that_is_missing_ends_the_test() {
     let pulpo = kit();

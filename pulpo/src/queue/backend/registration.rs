@@ -32,7 +32,7 @@ impl Registration {
 #[non_exhaustive]
 pub enum RegistrationError {
     /// Two adapters register one scheme.
-    #[error("two queue adapters register the scheme `{scheme}:`, {first} and {second}: link one of them alone")]
+    #[error("two queue adapters register the scheme `{scheme}:`, {first} and {second}: link only one of them")]
     #[non_exhaustive]
     Scheme {
         /// The scheme.
@@ -43,7 +43,7 @@ pub enum RegistrationError {
         second: String,
     },
     /// Two adapters have one table in the configuration.
-    #[error("two queue adapters have the table `[{table}]`, {first} and {second}: link one of them alone")]
+    #[error("two queue adapters have the table `[{table}]`, {first} and {second}: link only one of them")]
     #[non_exhaustive]
     Table {
         /// The table.
@@ -68,7 +68,7 @@ pub enum RegistrationError {
         signs: &'static str,
     },
     /// A table or key that is pulpo's own.
-    #[error("the queue adapter {adapter} has the table `[{table}]`, which is a key of pulpo: name it otherwise")]
+    #[error("the queue adapter {adapter} has the table `[{table}]`, which is a key of pulpo: choose another name")]
     #[non_exhaustive]
     Reserved {
         /// The table and the place in the source.
@@ -308,12 +308,12 @@ mod tests {
         assert_eq!(
             collected([&TWO, &ONE]).expect_err("a clash"),
             "two queue adapters register the scheme `line:`, `one_adapter` (one.rs:1) and `two_adapter` (two.rs:2): \
-             link one of them alone"
+             link only one of them"
         );
         assert_eq!(
             collected([&SAME, &ONE]).expect_err("a clash"),
             "two queue adapters have the table `[one_adapter]`, `one_adapter` (one.rs:1) and `one_adapter` (same.rs:3): \
-             link one of them alone"
+             link only one of them"
         );
         // One that is registered twice, by a macro that is called twice.
         assert!(collected([&ONE, &ONE]).is_err());

@@ -69,8 +69,8 @@ impl Shared {
         if scanned.ageless > 0 {
             tracing::warn!(
                 left_out = scanned.ageless,
-                "{} does not tell since when some messages are in their state: they are left out; \
-                 filter by when they were published",
+                "{} does not tell how long some messages have been in their state: they are omitted; \
+                 filter by publication time",
                 self.place
             );
         }

@@ -112,7 +112,7 @@ impl Attached {
         if replaced {
             tracing::warn!(
                 file = file.path.display().to_string(),
-                "the file of the queue, or its log `-wal`, was replaced under this program: going on with what is there now"
+                "the file of the queue, or its log `-wal`, was replaced under this program: continuing with the current one"
             );
         }
         *self = again;

@@ -182,12 +182,12 @@ impl Registration {
         if self.lock.is_some() {
             tracing::warn!(
                 %folder, %error,
-                "cannot write down which messages are being run: if this process dies, all that it has leased count as run"
+                "cannot record which messages are running: if this process dies, all of its leases count as attempts"
             );
         } else {
             tracing::warn!(
                 %folder, %error,
-                "cannot show other processes that this one lives: if it dies, its jobs wait for the end of their leases"
+                "cannot show other processes that this one is alive: if it dies, its jobs wait until their leases end"
             );
         }
     }

@@ -209,7 +209,7 @@ impl Shared {
             match ended {
                 Ok(0) => dead.remove_files(),
                 Ok(leases) => {
-                    tracing::warn!(leases, "another process has died: what it was working on is ready again");
+                    tracing::warn!(leases, "another process has died: its jobs are ready again");
                     dead.remove_files();
                     self.notify_all();
                 }

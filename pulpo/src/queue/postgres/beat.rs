@@ -298,7 +298,7 @@ impl Thread {
             if dead > 0 {
                 self.others.remove(&id);
                 if leases > 0 {
-                    tracing::warn!(leases, "another process has died: what it was working on is ready again");
+                    tracing::warn!(leases, "another process has died: its jobs are ready again");
                     shared.wake();
                 }
             }

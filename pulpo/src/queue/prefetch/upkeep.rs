@@ -50,7 +50,7 @@ impl Upkeep {
         let run = move || while upkeep.turn(&mut work) {};
         if let Err(error) = thread.spawn(run) {
             lock(&self.state).runs = false;
-            tracing::warn!(%error, "no thread to settle short jobs in groups: each is settled by itself");
+            tracing::warn!(%error, "no thread to settle short jobs in groups: settling each separately");
             return false;
         }
         true
@@ -80,7 +80,7 @@ impl Upkeep {
         // Who comes after this wakes it again.
         self.woken.store(false, Ordering::SeqCst);
         let next = catch(work).unwrap_or_else(|panic| {
-            tracing::error!(panic, "cannot look after the queue, trying again");
+            tracing::error!(panic, "queue maintenance failed, retrying");
             Next::After(PAUSE)
         });
         let wait = match next {

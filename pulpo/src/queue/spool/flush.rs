@@ -116,7 +116,7 @@ impl Shared {
             self.unmark()?;
         }
         if flushed.sent > 0 {
-            tracing::info!(sent = flushed.sent, refused = flushed.refused, "sent what waited in the spool");
+            tracing::info!(sent = flushed.sent, refused = flushed.refused, "flushed the spool");
         }
         Ok(flushed)
     }

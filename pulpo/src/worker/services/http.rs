@@ -45,7 +45,7 @@ pub(in crate::worker) fn start(
 ) -> io::Result<Server> {
     let metrics = Metrics::new(shared);
     if metrics.is_none() {
-        tracing::warn!("the program has a metrics recorder of its own: /metrics has nothing to tell");
+        tracing::warn!("the program has its own metrics recorder: /metrics is not available");
     }
     let upkeep = upkeep();
     let answers = Answers { shared: shared.clone(), monitor: monitor.clone(), metrics, reach: reach(&shared.queue) };

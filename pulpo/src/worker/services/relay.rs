@@ -41,7 +41,7 @@ pub(in crate::worker) fn start(shared: &Shared) -> io::Result<Relays> {
         if shared.options.shutdown_after_number_of_empty_iterations > 0
             && let Err(error) = relay.drain()
         {
-            tracing::error!(error = chain(&error), "the outbox waits: the worker starts without its jobs");
+            tracing::error!(error = chain(&error), "cannot read the outbox: starting the worker without its jobs");
         }
         wakers.push(relay.notify().clone());
         let (is_stopped, running) = (is_stopped.clone(), running.clone());

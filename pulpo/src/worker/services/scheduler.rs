@@ -150,7 +150,7 @@ impl Scheduler {
             None => Vec::new(),
             Some(stored) if is_wrong(stored, now) => {
                 let settled = stored.settled.to_rfc3339();
-                tracing::warn!(name, entry = text, settled, "the clock has gone back: the schedule goes on from now");
+                tracing::warn!(name, entry = text, settled, "the clock went back: the schedule continues from now");
                 Vec::new()
             }
             Some(stored) if known.is_paused(name) || stored.settled >= now => Vec::new(),
@@ -202,17 +202,14 @@ impl Service for Scheduler {
         match self.publish_due() {
             Ok(again) => {
                 if self.outage.in_trouble() {
-                    tracing::info!("schedules go on");
+                    tracing::info!("publishing schedules again");
                     self.outage.over();
                 }
                 again.map_or(HEARTBEAT, |again| again.min(HEARTBEAT))
             }
             Err(error) => {
                 if !self.outage.in_trouble() {
-                    tracing::error!(
-                        error = chain(&error),
-                        "cannot publish the jobs of schedules, trying again until it can"
-                    );
+                    tracing::error!(error = chain(&error), "cannot publish the jobs of schedules, retrying");
                 }
                 self.outage.next()
             }
@@ -253,7 +250,7 @@ fn report(step: &ScheduleStep, ids: &[Option<crate::message::MessageId>]) {
                 tracing::info!(name, entry, id = id.as_str(), scheduled_for = at, "published by its schedule");
             }
             None => {
-                tracing::info!(name, entry, scheduled_for = at, "left out: paused, or the one before is unfinished")
+                tracing::info!(name, entry, scheduled_for = at, "skipped: paused, or the previous job is unfinished")
             }
         }
     }

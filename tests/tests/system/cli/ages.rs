@@ -91,7 +91,7 @@ fn a_server_says_what_it_cannot_tell() {
     well(&place, &["kick", "--all"]);
     let said = place.run(super::WORKER, &["list", "--newer", "1h"]);
     assert_eq!((said.code, said.out.as_str()), (0, "no messages\n"));
-    assert!(said.err.contains("does not tell since when some messages are in their state"), "{}", said.err);
+    assert!(said.err.contains("does not tell how long some messages have been in their state"), "{}", said.err);
     assert!(said.err.contains("left_out=1"), "{}", said.err);
     assert_eq!(well(&place, &["list", "--published-after", "1h"]).lines().count(), 2);
 }

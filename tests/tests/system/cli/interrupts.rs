@@ -53,7 +53,7 @@ fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_go_on() {
         assert_eq!(told["error"], "stopped by a signal");
         let line = published + 2;
         let expected =
-            format!("error: published {published} of {ALL}; go on with --from-line {line}: stopped by a signal\n");
+            format!("error: published {published} of {ALL}; continue with --from-line {line}: stopped by a signal\n");
         assert_eq!(err, expected);
         assert_eq!(count(&place, &[]), published + 1, "no more and no less");
         // As it says; but only a few of them.
@@ -94,7 +94,7 @@ fn a_deletion_of_many_that_is_interrupted_says_how_many_are_deleted() {
     assert!(deleted > 0 && told["matched"] == 60_000, "{out}");
     assert_eq!(count(&place, &[]), 60_000 - deleted);
     let expected = format!(
-        "error: deleted {deleted} of 60000 messages; give the same command again for the others: stopped by a signal\n"
+        "error: deleted {deleted} of 60000 messages; run the same command again for the others: stopped by a signal\n"
     );
     assert_eq!(err, expected);
 }

@@ -52,7 +52,7 @@ fn a_long_list_is_paged() {
         fill(place);
         let page = |arguments: &[&str]| {
             let out = well(place, &[&["list", "--limit", "2"], arguments].concat());
-            let next = out.lines().last().and_then(|line| line.strip_prefix("there are more: go on with --after "));
+            let next = out.lines().last().and_then(|line| line.strip_prefix("there are more: continue with --after "));
             let next = next.map(|rest| rest.split(',').next().expect("an id").to_owned());
             (out.lines().count(), next)
         };

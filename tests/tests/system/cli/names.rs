@@ -92,7 +92,7 @@ fn a_page_after_what_is_no_id_is_refused() {
         drain(place);
         well(place, &["publish", "record", "--body", r#"{"number": 1}"#]);
         let error = refused(place, 1, &["list", "--after", "x"]);
-        assert_eq!(error, "error: there is no message x to go on after: expected an id as `list` shows it\n");
+        assert_eq!(error, "error: there is no message x to continue after: expected an id as `list` shows it\n");
         assert_eq!(well(place, &["list", "--after", "1"]), "no messages\n", "it is the last one");
     });
 }

@@ -40,7 +40,7 @@ fn a_bad_line_is_named_and_nothing_is_published() {
             told[1].starts_with("line 3 of jobs: the body does not fit worker::Record of \"record\": body.number:"),
             "{error}"
         );
-        assert_eq!(told[2], "error: 2 of 4 lines are bad, and nothing was published; --skip-bad leaves them out");
+        assert_eq!(told[2], "error: 2 of 4 lines are bad, and nothing was published; --skip-bad skips them");
         assert!(place.is_on_a_server() || !place.path("pulpo-data").exists(), "nothing was opened");
         let said = place.run(WORKER, &["publish", "record", "--lines", "@jobs", "--skip-bad"]);
         assert_eq!((said.code, said.err.lines().count()), (0, 2), "{}", said.err);
@@ -59,7 +59,7 @@ fn a_batch_that_breaks_off_says_where_to_go_on() {
     let big = format!("\"{}\"\n", "x".repeat(70_000));
     std::fs::write(place.path("jobs"), format!("\"a\"\n\n\"b\"\n{big}\"c\"\n")).expect("written");
     let error = refused(&place, 1, &["publish", "echo", "--lines", "@jobs"]);
-    let expected = "error: published 2 of 4; go on with --from-line 4: ";
+    let expected = "error: published 2 of 4; continue with --from-line 4: ";
     assert!(error.starts_with(expected) && error.contains(" bytes and beanstalkd at "), "{error}");
     assert_eq!(well(&place, &["list"]).lines().count(), 3);
 }

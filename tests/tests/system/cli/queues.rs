@@ -67,7 +67,7 @@ fn a_backup_is_restored_and_worked() {
     }
     let size = place.path("copy.db").metadata().expect("there").len();
     let again = refused(&place, 1, &["backup", "copy.db"]);
-    assert_eq!(again, "error: copy.db is there already: name a new file\n");
+    assert_eq!(again, "error: copy.db already exists: name a new file\n");
     let copy = as_json(&place, &["backup", "other.db", "--json"]);
     assert_eq!(copy, json!({"file": "other.db", "bytes": size}));
     assert!(

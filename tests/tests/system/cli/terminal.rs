@@ -102,7 +102,7 @@ fn who_is_asked_may_say_no() {
         bury(&place);
         let (code, said) = answered(&place, "kick --all", || {}, "n\n");
         assert!(code == 1 && said.contains("kick 2 messages (2 buried)? [y/N]"), "{code}: {said}");
-        assert!(said.contains("nothing was done, since the answer was not yes"), "{said}");
+        assert!(said.contains("nothing was done: not confirmed"), "{said}");
         let (code, said) = answered(&place, "purge side", || {}, "\n");
         assert!(code == 1 && said.contains("delete 2 messages (2 buried)? [y/N]"), "{code}: {said}");
         let (code, said) = answered(&place, "kick --reason bad", || {}, "yes\n");

@@ -51,7 +51,7 @@ fn what_container_tooling_injects_is_ignored_in_silence() {
     for arguments in [&["publish", "talk", "--body", "\"x\""][..], &["check"], &["config"], &["stats"], &ONCE] {
         let said = with(&place, arguments, INJECTED);
         assert_eq!(said.code, 0, "{arguments:?}: {}", said.err);
-        assert!(!format!("{}{}", said.out, said.err).contains("is no key"), "{arguments:?}: {} {}", said.out, said.err);
+        assert!(!format!("{}{}", said.out, said.err).contains("is not a configuration key"), "{arguments:?}: {} {}", said.out, said.err);
     }
     // A producer, which has no command line.
     let said = place.to_end(place.command(PUBLISHER, &["3"]).envs(INJECTED));
@@ -62,14 +62,13 @@ fn what_container_tooling_injects_is_ignored_in_silence() {
 fn an_unknown_variable_is_one_warning_with_the_nearest_key() {
     let place = Sandbox::new();
     let variables = [("PULPO_SLEEP_DURATON", "1"), ("PULPO_ZZZ", "secret")];
-    let warning =
-        "PULPO_SLEEP_DURATON is no key of the configuration and is ignored; did you mean PULPO_SLEEP_DURATION?";
+    let warning = "PULPO_SLEEP_DURATON is not a configuration key and is ignored; did you mean PULPO_SLEEP_DURATION?";
     for arguments in [&["publish", "talk", "--body", "\"x\""][..], &["list"], &ONCE, &["config"], &["check"]] {
         let said = with(&place, arguments, variables);
         assert_eq!(said.code, 0, "{arguments:?}: {}", said.err);
         let told = format!("{}{}", said.out, said.err);
         assert_eq!(told.matches(warning).count(), 1, "{arguments:?}: {told}");
-        assert_eq!(told.matches("PULPO_ZZZ is no key of the configuration").count(), 1, "{arguments:?}: {told}");
+        assert_eq!(told.matches("PULPO_ZZZ is not a configuration key").count(), 1, "{arguments:?}: {told}");
         assert!(!told.contains("secret"), "{told}");
     }
     let said = with(&place, &["check", "--json"], variables);
@@ -156,6 +155,6 @@ fn each_variable_that_the_documentation_names_is_known() {
     let place = Sandbox::new();
     for name in own {
         let said = with(&place, &["check"], [(name.as_str(), "1")]);
-        assert!(!said.out.contains("is no key"), "{}", said.out);
+        assert!(!said.out.contains("is not a configuration key"), "{}", said.out);
     }
 }

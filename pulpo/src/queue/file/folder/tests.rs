@@ -45,7 +45,7 @@ fn a_queue_that_is_not_there_is_not_made_by_looking_at_it() {
         assert_eq!(
             error.to_string(),
             format!(
-                "there is no queue at {}: look at PULPO_QUEUE; the first publication or worker makes one",
+                "there is no queue at {}: check PULPO_QUEUE; the first publication or worker creates one",
                 place.display()
             )
         );
