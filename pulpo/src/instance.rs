@@ -1,5 +1,5 @@
-//! A configured pulpo: a queue to publish to and to work; and the one that a
-//! process has by default.
+//! A configured queue to publish to and to work, and the default one of the
+//! process.
 
 use std::sync::{Arc, Mutex};
 
@@ -29,9 +29,9 @@ pub(crate) mod scheduled;
 #[cfg(feature = "testing")]
 pub(crate) mod scoped;
 
-/// A queue to publish to and to work, without process-wide state.
+/// A configured queue to publish to and to work, without process-wide state.
 ///
-/// Cheap to clone: all clones are one queue.
+/// Cheap to clone: all clones share one queue.
 ///
 /// ```
 /// # mod jobs {
@@ -71,7 +71,7 @@ impl Pulpo {
         Self::with_clock(config, Arc::new(SystemClock::new()))
     }
 
-    /// The same, going by this clock.
+    /// Opens the queue with this clock.
     ///
     /// # Errors
     /// If the queue cannot be opened.
@@ -88,7 +88,7 @@ impl Pulpo {
         Ok(Self::made_of(queue, store, config.worker, clock))
     }
 
-    /// On a queue of whatever kind: for adapters of your own.
+    /// Uses this queue, such as an adapter of your own.
     #[must_use]
     pub fn with_queue(queue: Arc<dyn QueueAdapter>, options: WorkerOptions, clock: Arc<dyn Clock>) -> Self {
         Self::made_of(queue, None, options, clock)
@@ -109,7 +109,7 @@ impl Pulpo {
     }
 
     /// Publishes a job: its body, or a [`Message`] with options. When it
-    /// returns Ok, the message is in the queue, and has its id.
+    /// returns `Ok`, the message is in the queue and has its id.
     ///
     /// # Errors
     /// If it is not in the queue.
@@ -117,8 +117,8 @@ impl Pulpo {
         self.0.producer.publish(message.into_draft())
     }
 
-    /// Publishes several jobs of one type, as one batch: all or none, where
-    /// the queue can.
+    /// Publishes several jobs of one type, as one batch: all or nothing, where
+    /// the queue supports that.
     ///
     /// # Errors
     /// If they are not all in the queue.
@@ -129,8 +129,8 @@ impl Pulpo {
         self.0.producer.publish_all(messages.into_iter().map(IntoMessage::into_draft).collect())
     }
 
-    /// Works until it is stopped by SIGINT, SIGTERM or SIGHUP, or as the
-    /// configuration says.
+    /// Runs a worker until it is stopped by SIGINT, SIGTERM or SIGHUP, or ends
+    /// as configured.
     ///
     /// # Errors
     /// If the worker cannot start.
@@ -138,7 +138,7 @@ impl Pulpo {
         self.worker()?.run()
     }
 
-    /// A worker for all handlers of this program, to be run.
+    /// Creates a worker for all handlers of this program.
     ///
     /// # Errors
     /// If there are no handlers, or two for one request type.
@@ -171,7 +171,7 @@ impl Pulpo {
         Scheduler::of_queue(queue.clone(), registry, options, producer.clone(), clock.clone())
     }
 
-    /// A worker for these handlers.
+    /// Creates a worker for these handlers.
     #[must_use]
     pub fn worker_with(&self, registry: Registry) -> Worker {
         let Inner { queue, schedule_store, options, clock, .. } = &*self.0;
@@ -179,33 +179,33 @@ impl Pulpo {
             .schedule_store(schedule_store.clone())
     }
 
-    /// Asks the queue how many messages are in it, in all its queues, and sets
-    /// the gauges `pulpo_queue_messages`, `pulpo_queue_oldest_ready_seconds`,
+    /// Counts the messages in all queues and sets the gauges
+    /// `pulpo_queue_messages`, `pulpo_queue_oldest_ready_seconds`,
     /// `pulpo_queue_measured_timestamp_seconds` and `pulpo_queue_reachable` of
-    /// the metrics recorder: for programs with a recorder of their own, to be
-    /// called now and then. A worker that listens measures the queues that it
-    /// works whenever it is asked for its metrics.
+    /// the metrics recorder. Call it now and then in a program with its own
+    /// recorder. A worker that listens measures its queues whenever its metrics
+    /// are requested.
     ///
     /// # Errors
-    /// If the queue cannot be reached. The first three gauges then stay as
-    /// they were.
+    /// If the queue cannot be reached. The first three gauges then keep their
+    /// values.
     pub fn record_queue_gauges(&self) -> Result<(), QueueError> {
         let measured = self.0.gauges.record();
         telemetry::reachable(measured.is_ok());
         measured
     }
 
-    /// The workers that live, in all processes and on all hosts, the oldest
-    /// first, and what each runs.
+    /// Returns the live workers, in all processes and on all hosts, oldest
+    /// first, with the jobs that each is running.
     ///
     /// # Errors
     /// [`QueueError::Unsupported`] on a queue that does not know its workers,
-    /// beanstalkd for one; or if it cannot be reached.
+    /// such as beanstalkd; or if it cannot be reached.
     pub fn workers(&self) -> Result<Vec<WorkerEntry>, QueueError> {
         self.0.queue.workers().ok_or(QueueError::NO_WORKERS)?.read_workers()
     }
 
-    /// The queue itself: to list, peek, kick, cancel and delete.
+    /// Returns the queue itself, to list, peek, kick, cancel and delete.
     #[must_use]
     pub fn queue(&self) -> &Arc<dyn QueueAdapter> {
         &self.0.queue
@@ -229,12 +229,12 @@ static DEFAULT: OnceBox<Pulpo> = OnceBox::new();
 static MAKING: PerProcess<Mutex<()>> = PerProcess::new();
 
 /// Sets up the process-wide default that [`publish`](crate::publish) uses.
-/// Without it, the first use makes it from [`Config::load`], which looks for
-/// `pulpo.toml` and for relative paths in the folder that is current then: a
-/// program that changes its folder calls this before.
+/// Otherwise the first use creates it from [`Config::load`], which looks for
+/// `pulpo.toml` and relative paths in the folder that is current then. If your
+/// program changes its folder, call this before.
 ///
 /// # Errors
-/// If the queue cannot be opened, or there is a default already.
+/// If the queue cannot be opened, or there already is a default.
 pub fn initialize(config: Config) -> Result<(), SetupError> {
     let _making = lock(MAKING.get());
     if DEFAULT.get().is_some() {
@@ -324,12 +324,12 @@ pub enum SetupError {
     /// The queue cannot be opened.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The process-wide default has been made already.
+    /// The process-wide default already exists.
     #[error(
         "pulpo is already initialized, by an earlier `initialize` or `publish`: call it once, before anything else"
     )]
     AlreadyInitialized,
-    /// A test kit is used in this process, and none of it on this thread.
+    /// A test kit is used in this process, but not on this thread.
     #[cfg(feature = "testing")]
     #[error(
         "this process runs tests with `pulpo::testing`, and this thread belongs to none of them: give the code a \

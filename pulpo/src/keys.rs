@@ -1,11 +1,9 @@
-//! The keys by which messages are told apart: that of a unique job, for how
-//! long it is taken, and what becomes of another message that has it; and those
-//! of limits.
+//! Keys of messages: unique keys, with how long they are taken and what happens
+//! to duplicates, and the keys of limits.
 //!
-//! A key belongs to a request type. Ours are the values of some fields of the
-//! body, as canonical JSON behind the version of this format; those of other
-//! producers are what they say. This module knows nothing of messages or
-//! queues.
+//! A key belongs to a request type. pulpo makes it from some fields of the
+//! body, as canonical JSON after the version of this format; other producers
+//! choose their own. This module knows nothing of messages or queues.
 //!
 //! # Invariants
 //! Equal values have the same key in every program and in every version of
@@ -28,37 +26,37 @@ const LONGEST_KEY: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unique {
-    /// The key. Only one message of a request type has it.
+    /// The key. Only one message of a request type can have it.
     pub key: String,
-    /// For how long this message keeps the key.
+    /// How long this message keeps the key.
     pub unique_for: UniqueFor,
-    /// What becomes of this message if another one has the key.
+    /// What happens to this message if another one has the key.
     pub on_duplicate: OnDuplicate,
 }
 
 impl Unique {
-    /// With this key, for as long as the job is unfinished; of two messages the
-    /// first is kept. A key of more than 200 bytes becomes a hash of it.
+    /// Creates a key that is taken until the job is finished; of two messages,
+    /// the first is kept. A key of more than 200 bytes is replaced by its hash.
     #[must_use]
     pub fn new(key: impl Into<String>) -> Self {
         Self { key: bounded(key.into()), unique_for: UniqueFor::default(), on_duplicate: OnDuplicate::default() }
     }
 
-    /// Keeps the key for this long.
+    /// Sets how long the key is taken.
     #[must_use]
     pub fn unique_for(mut self, unique_for: UniqueFor) -> Self {
         self.unique_for = unique_for;
         self
     }
 
-    /// Does this with a duplicate.
+    /// Sets what happens to a duplicate.
     #[must_use]
     pub fn on_duplicate(mut self, on_duplicate: OnDuplicate) -> Self {
         self.on_duplicate = on_duplicate;
         self
     }
 
-    /// Why these do not go together, if so.
+    /// Returns why these options cannot be combined, if so.
     #[must_use]
     pub fn problem(&self) -> Option<&'static str> {
         let replaces = self.on_duplicate == OnDuplicate::Replace && self.unique_for != UniqueFor::Waiting;
@@ -69,15 +67,15 @@ impl Unique {
     }
 }
 
-/// For how long a message keeps its unique key.
+/// How long a message keeps its unique key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UniqueFor {
     /// Until the job is done, expired, deleted or buried.
     #[default]
     Unfinished,
-    /// Until a run of it starts: so one may run, and one wait.
+    /// Until its run starts, so that one may run while another waits.
     Waiting,
-    /// For this long after its publication, whatever becomes of it.
+    /// For this long after its publication, whatever happens to it.
     Time(Duration),
 }
 
@@ -96,7 +94,7 @@ impl FromStr for UniqueFor {
     }
 }
 
-/// As the attribute takes it.
+/// Writes the form of the attribute.
 impl fmt::Display for UniqueFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,14 +105,14 @@ impl fmt::Display for UniqueFor {
     }
 }
 
-/// What becomes of a message whose unique key is taken.
+/// What happens to a message whose unique key is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDuplicate {
-    /// The message that is there stays as it is.
+    /// The existing message stays as it is.
     #[default]
     Keep,
-    /// The message that is there gets the new body, header, priority and delay,
-    /// and all its attempts again; its id and place stay. Only with
+    /// The existing message gets the new body, header, priority and delay, and
+    /// a fresh set of attempts; its id and place stay. Only with
     /// [`UniqueFor::Waiting`].
     Replace,
     /// The publication fails.
@@ -144,20 +142,20 @@ impl fmt::Display for OnDuplicate {
     }
 }
 
-/// What became of a publication.
+/// The result of a publication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Publication {
     /// A new message is in the queue.
     #[default]
     New,
-    /// A message with the same unique key was there, and stays as it is.
+    /// A message with the same unique key existed, and stays as it is.
     Kept,
-    /// A message with the same unique key was there, and has the new content.
+    /// A message with the same unique key existed, and has the new content.
     Replaced,
 }
 
 impl Publication {
-    /// The word for it.
+    /// Returns the name of the result.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -174,31 +172,31 @@ impl fmt::Display for Publication {
     }
 }
 
-/// By what the limits of a handler tell its messages apart.
+/// The keys of a message for the limits of its handler.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitKeys {
-    /// For a limit of starts.
+    /// For a limit on starts.
     pub rate: Option<String>,
-    /// For a limit of runs at the same time.
+    /// For a limit on runs at the same time.
     pub running: Option<String>,
 }
 
 impl LimitKeys {
-    /// With these keys.
+    /// Creates them from these keys.
     #[must_use]
     pub fn new(rate: Option<String>, running: Option<String>) -> Self {
         Self { rate, running }
     }
 
-    /// With this key for both kinds of limits.
+    /// Uses this key for both kinds of limits.
     #[must_use]
     pub fn of(key: impl Into<String>) -> Self {
         let key = key.into();
         Self { rate: Some(key.clone()), running: Some(key) }
     }
 
-    /// The key by which messages are held back together.
+    /// Returns the key by which messages are held back together.
     #[must_use]
     pub fn hold_key(&self) -> Option<&str> {
         self.rate.as_deref().or(self.running.as_deref())

@@ -204,11 +204,11 @@ pub(crate) async fn blocking<R: Send + 'static>(
     }
 }
 
-/// Why a message was not published. It is not in the queue then.
+/// Why a message was not published. The message is not in the queue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// A header of the producer's has a name that means something to pulpo.
+    /// A header of the producer has a name that pulpo reserves.
     #[error(
         "the header `{key}` is reserved by pulpo: set it with the message's method of that name, or choose another name"
     )]
@@ -223,11 +223,11 @@ pub enum PublishError {
     Encode {
         /// The job.
         request_type: String,
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
-    /// The body can be written as JSON, and no worker of this version could
-    /// read what is written: its type's `Deserialize` refuses it.
+    /// The body can be written as JSON, but no worker of this version could
+    /// read it back: its type's `Deserialize` refuses it.
     #[error("the body of the job `{request_type}` cannot be read back from what is written")]
     #[non_exhaustive]
     Unreadable {
@@ -236,33 +236,33 @@ pub enum PublishError {
         /// Names the field.
         source: MessageError,
     },
-    /// What makes the message unique cannot be meant.
+    /// The options of its unique key cannot be combined.
     #[error("the message cannot be unique: {problem}")]
     #[non_exhaustive]
     Unique {
-        /// Which key of its header is wrong, and what was expected.
+        /// The wrong key of its header, and what was expected.
         problem: String,
     },
-    /// Another message has its unique key, and the job says
-    /// `on_duplicate = "reject"`. Of a batch, none is published.
+    /// Another message has its unique key, and the job has
+    /// `on_duplicate = "reject"`. No message of its batch is published.
     #[error("not published: message {id} has the same unique key")]
     #[non_exhaustive]
     Duplicate {
         /// The message that has the key.
         id: MessageId,
     },
-    /// The queue did not take it.
+    /// The queue did not accept it.
     #[error("the queue did not accept the message")]
     Queue(#[source] QueueError),
-    /// The transaction that it was to be published in did not take it.
+    /// The transaction did not accept it.
     #[error("the message was not published in the transaction")]
     Transaction(#[from] TransactionError),
     /// The async runtime did not run it.
     #[cfg(feature = "tokio")]
     #[error("the message was not published: there is no runtime to do it")]
     Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// There is no queue: the process-wide configuration is wrong, or what it
-    /// names cannot be opened.
+    /// There is no queue: the process-wide configuration is wrong, or its queue
+    /// cannot be opened.
     #[error("no queue to publish to")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,9 +1,9 @@
-//! What a queue must be able to do, so that the rest need not know which one
-//! it is.
+//! The contract of queues, so that no other module needs to know which one is
+//! in use.
 //!
-//! An adapter keeps messages as text and carries out what was decided. It
-//! never decides: how long to delay a message and when to bury it comes from
-//! the worker. It never looks into a body.
+//! An adapter keeps messages as text and carries out decisions. It makes none:
+//! the worker decides how long to delay a message and when to bury it. It never
+//! looks into a body.
 
 use std::fmt;
 use std::path::Path;
@@ -61,7 +61,7 @@ use spool::Spool;
 pub use stats::{Counts, Paused, Stats, Totals, Unreachable};
 pub use workers::{RunningJob, WorkerEntry, WorkerReport, Workers};
 
-/// The queue of jobs that name none, where the configuration names none.
+/// The default queue of jobs that name none.
 pub const DEFAULT_QUEUE: &str = "pulpo";
 
 /// How long a queue is paused that only a person resumes: as long as
@@ -71,90 +71,90 @@ pub(crate) const UNTIL_RESUMED: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Keeps messages until they are done. Shared by all threads of a process.
 pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
-    /// What this queue can do beyond what every queue can.
+    /// Returns the abilities of this queue beyond the minimum.
     fn capabilities(&self) -> Capabilities;
 
-    /// Keeps these messages, and says what became of each, in the same order.
-    /// When it returns Ok they are as safe as this queue can make them.
+    /// Stores these messages and returns the result for each, in the same
+    /// order. Once it returns `Ok`, they are as safe as this queue can make
+    /// them.
     ///
     /// # Errors
-    /// If none of them, or with a queue without
-    /// [`Capabilities::atomic_batches`] not all of them, could be kept.
-    /// [`QueueError::Duplicate`] if the unique key of one is taken and it is to
-    /// be rejected; [`QueueError::Unsupported`] for a unique one, without
-    /// [`Capabilities::unique_keys`].
+    /// If none of them could be stored, or, without
+    /// [`Capabilities::atomic_batches`], not all of them.
+    /// [`QueueError::Duplicate`] if the unique key of one is taken and the
+    /// duplicate is to be rejected; [`QueueError::Unsupported`] for a unique
+    /// one, without [`Capabilities::unique_keys`].
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError>;
 
-    /// [`enqueue`](Self::enqueue) for async code, without blocking its caller:
-    /// a queue that can have it done by others, and wake a task when it is.
-    /// This one gives the messages back, and [`enqueue`](Self::enqueue) is
-    /// called with them on a thread that may block.
+    /// Enqueues without blocking its caller, for a queue that can wake a task
+    /// when the work is done. The default returns the messages, and
+    /// [`enqueue`](Self::enqueue) is called with them on a thread that may
+    /// block.
     fn enqueue_async(&self, messages: Vec<NewMessage>) -> EnqueueAsync {
         EnqueueAsync::Blocks(messages)
     }
 
-    /// A consumer of these queues for one thread.
+    /// Creates a consumer of these queues for one thread.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError>;
 
-    /// What keeps the schedules of handlers; `None` without
+    /// Returns the store of the handlers' schedules; `None` without
     /// [`Capabilities::schedules`].
     fn schedules(&self) -> Option<&dyn ScheduleStore> {
         None
     }
 
-    /// What keeps numbers over time; `None` without
+    /// Returns the log of numbers over time; `None` without
     /// [`Capabilities::activity`].
     fn activity(&self) -> Option<&dyn ActivityLog> {
         None
     }
 
-    /// A worker tells where the jobs of its types go, for publishers that do
-    /// not know. A queue that no other program publishes into needs not keep
-    /// it. One that cannot be reached may keep it later.
+    /// Records where the jobs of a worker's types go, for publishers that do
+    /// not know. A queue that no other program publishes to need not keep it.
+    /// One that cannot be reached may keep it later.
     fn declare(&self, routes: Vec<Route>) {
         drop(routes);
     }
 
     /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
-    /// and the next one of each not wait.
+    /// and the next call of each return without waiting.
     fn interrupt(&self);
 
-    /// What takes each [`NewMessage::outbox_id`] once; `None` if the queue
-    /// cannot tell whether it has taken one before.
+    /// Returns the record that takes each [`NewMessage::outbox_id`] once;
+    /// `None` if the queue cannot tell whether it has taken one before.
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
         None
     }
 
-    /// What knows the workers of the queue, and is told of their runs; `None`
+    /// Returns the register of the queue's workers and their runs; `None`
     /// without [`Capabilities::workers`].
     fn workers(&self) -> Option<&dyn Workers> {
         None
     }
 
-    /// What takes messages over from another queue; `None` if the queue keeps
-    /// nothing of what has become of them there.
+    /// Returns the importer of messages from another queue; `None` if the queue
+    /// cannot keep their attempts and reasons.
     fn import(&self) -> Option<&dyn Import> {
         None
     }
 
-    /// The database that the queue is in, if a user's transaction there can
-    /// publish into the queue by SQL.
+    /// Returns the database of the queue, if a user's transaction there can
+    /// publish to the queue with SQL.
     fn in_database(&self) -> Option<InDatabase> {
         None
     }
 
-    /// The spool in front of this queue, if it has one.
+    /// Returns the spool in front of this queue, if any.
     fn spool(&self) -> Option<&Spool> {
         None
     }
 
-    /// From now on, and for this long, hands out no message of this request
-    /// type, to no process: with a key, none whose
-    /// [`LimitKeys::hold_key`] it is. In place of an earlier one; a time of
-    /// zero ends it.
+    /// Stops handing out messages of this request type for this long, to all
+    /// processes; with a key, only those with this [`LimitKeys::hold_key`]. It
+    /// replaces an earlier call; a time of zero ends it.
     ///
     /// # Errors
     /// [`QueueError::Unsupported`] without [`Capabilities::limits`]; or if the
@@ -165,25 +165,24 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// What people and programs look at and change in a queue, apart from the jobs
-/// that run.
+/// Inspection and administration of a queue, apart from running jobs.
 pub trait Inspection {
-    /// One message, in whatever state it is.
+    /// Returns one message, whatever its state.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError>;
 
-    /// The messages that the filter picks, the newest first: by id, the
-    /// greatest first.
+    /// Returns the messages that match the filter, newest first, that is by
+    /// descending id.
     ///
     /// # Errors
     /// If the queue cannot be reached, or cannot list.
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError>;
 
-    /// The same as [`list`](Self::list), and how many more fit that this queue
-    /// cannot see. Without `texts` the messages may come without them, where
-    /// that costs less.
+    /// Lists like [`list`](Self::list), and returns how many more messages may
+    /// match that this queue cannot see. Without `texts`, it may omit the texts
+    /// of messages where that costs less.
     ///
     /// # Errors
     /// If the queue cannot be reached, or cannot list.
@@ -192,17 +191,16 @@ pub trait Inspection {
         Ok(Survey { messages: self.list(filter)?, unseen: 0 })
     }
 
-    /// What there is: how many messages in each state, which queues are
+    /// Returns how many messages there are in each state, which queues are
     /// paused, and how many messages have come and gone.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn stats(&self) -> Result<Stats, QueueError>;
 
-    /// The [`stats`](Self::stats) of these queues alone, with what is paused
-    /// and what has come and gone in them. Totals that an adapter keeps for
-    /// all queues together are left out. This one asks for all and picks; an
-    /// adapter to which each queue costs something asks for these only.
+    /// Returns the [`stats`](Self::stats) of these queues only. Totals that an
+    /// adapter keeps for all queues together are omitted. The default gets all
+    /// and selects; override it if each queue costs something.
     ///
     /// # Errors
     /// If the queue cannot be reached.
@@ -214,17 +212,17 @@ pub trait Inspection {
         Ok(stats)
     }
 
-    /// Makes buried messages ready again, with all their attempts before
-    /// them. Says how many; messages that are not buried stay as they are, and
-    /// so do those whose unique key another message has by now.
+    /// Requeues buried messages with a fresh set of attempts, and returns how
+    /// many. Messages that are not buried stay as they are, and so do those
+    /// whose unique key another message has taken.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError>;
 
-    /// The message that has the unique key of this one, which is buried: as
-    /// long as it is there, [`kick`](Self::kick) leaves this one. `None` if the
-    /// key is free, or it has none.
+    /// Returns the message that has taken the unique key of this buried one;
+    /// while it exists, [`kick`](Self::kick) leaves this one. `None` if the key
+    /// is free, or there is none.
     ///
     /// # Errors
     /// If the queue cannot be reached.
@@ -233,18 +231,17 @@ pub trait Inspection {
         Ok(None)
     }
 
-    /// Deletes messages. Says how many; those that a worker has stay.
+    /// Deletes messages and returns how many. Messages that a worker has stay.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError>;
 
-    /// Cancels messages. One that waits is buried at once, with the reason
-    /// [`CANCELLED`]. One that runs is marked: its worker learns it by
-    /// [`Workers::follow_runs`], and however the run ends, also by the death of
-    /// its worker, the message is buried with that reason. Those that are
-    /// buried stay as they are. To cancel what is cancelled already changes
-    /// nothing, and is counted.
+    /// Cancels messages. A waiting one is buried at once, with the reason
+    /// [`CANCELLED`]. A running one is marked: its worker learns it from
+    /// [`Workers::follow_runs`], and however the run ends, even by the death of
+    /// its worker, the message is buried with that reason. Buried messages stay
+    /// as they are. Cancelling a message again changes nothing, and is counted.
     ///
     /// # Errors
     /// [`QueueError::Unsupported`] without [`Capabilities::cancels`]; or if the
@@ -254,9 +251,9 @@ pub trait Inspection {
         Err(QueueError::NO_CANCELS)
     }
 
-    /// From now on, and for this long, hands out nothing of this queue, to no
-    /// process; what is reserved is settled as ever. In place of an earlier
-    /// pause. A time of zero resumes it, paused or not.
+    /// Pauses this queue for this long, for all processes; reserved messages
+    /// are still settled. It replaces an earlier pause. A time of zero resumes
+    /// the queue, paused or not.
     ///
     /// # Errors
     /// [`QueueError::Unsupported`] without [`Capabilities::pauses`];
@@ -267,12 +264,12 @@ pub trait Inspection {
         Err(QueueError::Unsupported("be paused"))
     }
 
-    /// Writes all that is in the queue at one moment into a new file, and says
-    /// its size in bytes. Others may use the queue meanwhile.
+    /// Writes a consistent copy of the queue into a new file, and returns its
+    /// size in bytes. Others may use the queue at the same time.
     ///
     /// # Errors
     /// [`QueueError::Unsupported`] without [`Capabilities::backups`]; if the
-    /// file is there already, or cannot be written; or if the queue cannot be
+    /// file already exists or cannot be written; or if the queue cannot be
     /// read.
     fn backup(&self, file: &Path) -> Result<u64, QueueError> {
         let _ = file;
@@ -282,47 +279,45 @@ pub trait Inspection {
 
 /// A handle through which one thread receives and settles messages.
 ///
-/// A message that was dequeued is leased: for its ttr nobody else gets it.
-/// [`settle`](Self::settle) and [`touch`](Self::touch) change nothing when the
+/// A dequeued message is leased: no other consumer gets it for its ttr.
+/// [`settle`](Self::settle) and [`touch`](Self::touch) change nothing if the
 /// lease is no longer this one.
 pub trait Consumer: Send {
-    /// The next message that fits the filter, waiting for one up to `wait`;
-    /// `None` if there was none. It may return `None` early.
+    /// Returns the next message that matches the filter, waiting for up to
+    /// `wait`; `None` if there was none. It may return `None` early.
     ///
-    /// A queue applies the parts of the filter that its [`Capabilities`] name,
-    /// and ignores the others: the worker looks at what it gets.
+    /// A queue applies the parts of the filter that its [`Capabilities`] name
+    /// and ignores the others: the worker checks the message that it gets.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError>;
 
-    /// Ends the lease and does with the message what was decided.
+    /// Ends the lease and carries out the settlement.
     ///
-    /// After an error that is transient it can be called again with the same
-    /// settlement: what it has kept of the follow-ups it has taken out of it.
+    /// After a transient error it can be called again with the same settlement:
+    /// follow-ups that it has already stored are removed from it.
     ///
     /// A message that was [cancelled](Inspection::cancel) is buried with the
-    /// reason [`CANCELLED`] in place of all that, uncounted, and nothing follows
-    /// from its run.
+    /// reason [`CANCELLED`] instead, without counting an attempt, and its
+    /// follow-ups are dropped.
     ///
     /// # Errors
     /// [`QueueError::LeaseLost`] if the lease is no longer this one, and
-    /// [`QueueError::Cancelled`] if the message was cancelled (of a commit that
-    /// was deferred, [`take_lost_leases`](Self::take_lost_leases) says so
-    /// later); if the queue does not take the follow-ups; or if it cannot be
-    /// reached.
+    /// [`QueueError::Cancelled`] if the message was cancelled (for a deferred
+    /// commit, [`take_lost_leases`](Self::take_lost_leases) reports it later);
+    /// if the queue does not accept the follow-ups; or if it cannot be reached.
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError>;
 
-    /// Renews these leases, each for another ttr. Returns those that are
-    /// lost.
+    /// Renews these leases, each for another ttr, and returns the lost ones.
     ///
     /// # Errors
-    /// If the queue cannot be reached. Some may be renewed then.
+    /// If the queue cannot be reached. Some leases may have been renewed.
     fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError>;
 
-    /// Carries out the commits that were deferred, and makes ready again what
-    /// was leased ahead for this consumer. A worker calls it before a long
-    /// job and when it stops.
+    /// Carries out the deferred commits, and releases messages that were leased
+    /// ahead for this consumer. A worker calls it before a long job and when it
+    /// stops.
     ///
     /// # Errors
     /// If the queue cannot be reached; then it can be called again.
@@ -330,46 +325,43 @@ pub trait Consumer: Send {
         Ok(())
     }
 
-    /// Leases whose commit was deferred and did nothing, since they had ended
-    /// by then, or buried a message that was cancelled: of this consumer, or of any of this process. Each is returned
-    /// once.
+    /// Returns leases that had ended before their deferred commit was carried
+    /// out: of this consumer, or of any in this process. Each is returned once.
     fn take_lost_leases(&mut self) -> Vec<Lease> {
         Vec::new()
     }
 }
 
-/// What a queue can do beyond what every queue can.
+/// Abilities of a queue beyond the minimum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// [`QueueAdapter::enqueue`] keeps all of a batch or none.
+    /// [`QueueAdapter::enqueue`] stores all of a batch or nothing.
     pub atomic_batches: bool,
-    /// A rollback that does not count leaves the attempts as they were.
-    /// Without it, one that does not count and has a delay is taken for an
-    /// attempt.
+    /// A rollback that does not count leaves the attempts unchanged. Without
+    /// it, such a rollback with a delay counts as an attempt.
     pub uncounted_rollbacks: bool,
-    /// Why a message was buried, and when, can be asked for as its last error.
+    /// The last error of a buried message is kept: why and when it was buried.
     pub burial_reasons: bool,
-    /// So can the last error of a message that is not buried: why it was put
-    /// back.
+    /// The last error of other messages is kept too: why one was put back.
     pub last_errors: bool,
     /// Done messages can be kept in an archive.
     pub archive: bool,
     /// [`Inspection::list`] finds all messages, however many and however old
     /// they are.
     pub complete_lists: bool,
-    /// [`Inspection::stats`] tells request types apart.
+    /// [`Inspection::stats`] distinguishes request types.
     pub stats_by_type: bool,
     /// [`Inspection::pause`] works, in all processes.
     pub pauses: bool,
     /// [`Inspection::backup`] works.
     pub backups: bool,
-    /// [`Consumer::dequeue`] leaves out request types, and takes only
-    /// the one that it is asked for.
+    /// [`Consumer::dequeue`] can leave out request types, and take only a given
+    /// one.
     pub picks_types: bool,
-    /// [`Consumer::dequeue`] leaves out queues.
+    /// [`Consumer::dequeue`] can leave out queues.
     pub picks_queues: bool,
-    /// [`QueueAdapter::schedules`] hands out what keeps the schedules of
+    /// [`QueueAdapter::schedules`] returns a store for the schedules of
     /// handlers.
     pub schedules: bool,
     /// [`QueueAdapter::activity`] hands out what keeps numbers over time.
@@ -377,8 +369,8 @@ pub struct Capabilities {
     /// [`QueueAdapter::enqueue`] keeps one message of each
     /// [unique key](NewMessage::unique).
     pub unique_keys: bool,
-    /// [`Consumer::dequeue`] keeps to the [limits](DequeueFilter::limits) that
-    /// hold over all processes, and [`QueueAdapter::hold_back`] works.
+    /// [`Consumer::dequeue`] applies the [limits](DequeueFilter::limits) across
+    /// all processes, and [`QueueAdapter::hold_back`] works.
     pub limits: bool,
     /// [`Inspection::cancel`] works.
     pub cancels: bool,
@@ -386,17 +378,17 @@ pub struct Capabilities {
     pub workers: bool,
 }
 
-/// Where the jobs of a request type go, as a worker that has it knows.
+/// The destination of the jobs of a request type, as its worker knows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Route {
-    /// Which request type.
+    /// The request type.
     pub request_type: String,
-    /// Into which queue.
+    /// The queue.
     pub queue: String,
-    /// With which priority, if the message says none.
+    /// The priority of messages that set none.
     pub priority: Priority,
-    /// How long a lease of them lasts.
+    /// How long a lease lasts.
     pub ttr: Duration,
 }
 
@@ -408,26 +400,25 @@ pub struct NewMessage {
     pub queue: String,
     /// For lists and statistics; the text holds it too.
     pub request_type: String,
-    /// Its place in the queue.
+    /// The priority.
     pub priority: Priority,
-    /// Not ready before, if said.
+    /// The time before which it is not ready, if any.
     pub delay: Option<DateTime<Utc>>,
     /// How long a lease lasts.
     pub ttr: Duration,
-    /// Which row of an [outbox](crate::outbox) it was, if it was one: see
+    /// The row of an [outbox](crate::outbox) that it came from, if any: see
     /// [`QueueAdapter::outbox_ids`].
     pub outbox_id: Option<String>,
-    /// Its unique key, if it has one: see [`Capabilities::unique_keys`].
+    /// Its unique key, if any: see [`Capabilities::unique_keys`].
     pub unique: Option<Unique>,
-    /// By what its limits tell its messages apart, if by anything: see
-    /// [`Capabilities::limits`].
+    /// The keys of its limits, if any: see [`Capabilities::limits`].
     pub limit_keys: LimitKeys,
     /// The wire form.
     pub text: String,
 }
 
 impl NewMessage {
-    /// A message with default priority and ttr for `queue`.
+    /// Creates a message with default priority and ttr for `queue`.
     #[must_use]
     pub fn new(queue: impl Into<String>, request_type: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
@@ -443,21 +434,21 @@ impl NewMessage {
         }
     }
 
-    /// Made of this row of an outbox.
+    /// Sets the row of an outbox that it came from.
     #[must_use]
     pub fn outbox_id(mut self, outbox_id: impl Into<String>) -> Self {
         self.outbox_id = Some(outbox_id.into());
         self
     }
 
-    /// With this unique key.
+    /// Sets the unique key.
     #[must_use]
     pub fn unique(mut self, unique: Unique) -> Self {
         self.unique = Some(unique);
         self
     }
 
-    /// Limited by these keys.
+    /// Sets the keys of its limits.
     #[must_use]
     pub fn limit_keys(mut self, limit_keys: LimitKeys) -> Self {
         self.limit_keys = limit_keys;
@@ -465,17 +456,16 @@ impl NewMessage {
     }
 }
 
-/// What becomes of messages that async code enqueues.
+/// The result of enqueueing from async code.
 #[must_use = "nothing is enqueued until the future is awaited"]
 pub enum EnqueueAsync {
-    /// They are on their way once this is polled, and are enqueued also if it
-    /// is dropped then.
+    /// They are being enqueued once this is polled, even if it is then dropped.
     Pending(EnqueueFuture),
-    /// The queue can only block: here they are again.
+    /// The queue can only block, and returns the messages.
     Blocks(Vec<NewMessage>),
 }
 
-/// An [`enqueue`](QueueAdapter::enqueue) on its way.
+/// An [`enqueue`](QueueAdapter::enqueue) in progress.
 pub type EnqueueFuture = Pin<Box<dyn Future<Output = Result<Vec<Enqueued>, QueueError>> + Send>>;
 
 impl fmt::Debug for EnqueueAsync {
@@ -487,25 +477,25 @@ impl fmt::Debug for EnqueueAsync {
     }
 }
 
-/// What became of a message that was enqueued.
+/// The result of enqueueing a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Enqueued {
-    /// The id that the queue gave it; that of the message which has its unique
-    /// key, if it was kept or replaced.
+    /// The id that the queue assigned; for one that was kept or replaced, the
+    /// id of the message that has its unique key.
     pub id: MessageId,
-    /// Whether it is a message of its own.
+    /// Whether it is a new message.
     pub publication: Publication,
 }
 
 impl Enqueued {
-    /// A new message with this id.
+    /// Creates the result for a new message with this id.
     #[must_use]
     pub fn new(id: impl Into<MessageId>) -> Self {
         Self { id: id.into(), publication: Publication::New }
     }
 
-    /// What became of one whose unique key the message with this id has.
+    /// Creates the result for a duplicate of the message with this id.
     #[must_use]
     pub fn duplicate(id: impl Into<MessageId>, publication: Publication) -> Self {
         Self { id: id.into(), publication }
@@ -516,72 +506,72 @@ impl Enqueued {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// What settles it.
+    /// The lease that settles it.
     pub lease: Lease,
     /// The queue that it came from.
     pub queue: String,
-    /// How many runs failed so far, those included that ended without a word.
+    /// How many runs have failed so far, including those that ended unsettled.
     pub attempts: u32,
-    /// How many of them ended unsettled: the worker crashed or timed out
-    /// for longer than the ttr.
+    /// How many of them ended unsettled: the worker crashed, or was silent for
+    /// longer than the ttr.
     pub abandoned: u32,
-    /// How often it was kicked, in a queue where a kick cannot set the two
-    /// counts above to 0; else 0. See [`Delivery::failed`].
+    /// How often it was kicked, in a queue where a kick cannot reset the two
+    /// counts above; otherwise 0. See [`Delivery::failed`].
     pub kicks: u32,
-    /// Since when it could have been started.
+    /// The time since which it could have started.
     pub due_since: DateTime<Utc>,
     /// When a worker first [left it to others](Settlement::LeaveToOthers), if
-    /// nothing else has become of it since. A queue that does not know says
-    /// what [`Delivery::new`] says: `due_since`.
+    /// nothing else has happened to it since. A queue that does not know
+    /// returns `due_since`, as [`Delivery::new`] does.
     pub left_since: Option<DateTime<Utc>>,
     /// How long the lease lasts without a touch.
     pub ttr: Duration,
-    /// The wire form, as somebody wrote it.
+    /// The wire form, as it was written.
     pub text: Vec<u8>,
 }
 
 impl Delivery {
-    /// A first delivery.
+    /// Creates a first delivery.
     #[must_use]
     pub fn new(lease: Lease, queue: impl Into<String>, due_since: DateTime<Utc>, ttr: Duration, text: Vec<u8>) -> Self {
         let left_since = Some(due_since);
         Self { lease, queue: queue.into(), attempts: 0, abandoned: 0, kicks: 0, due_since, left_since, ttr, text }
     }
 
-    /// How many failed runs count against `max_attempts`.
+    /// Returns how many failed runs count against `max_attempts`.
     ///
     /// These are [`Delivery::attempts`], except for a message that was kicked
-    /// in a queue that keeps its old counts. How many runs were before the
-    /// kick is not known there, but that one more than `max_attempts` is the
-    /// most (the last delivery may have only buried it): so many are not
-    /// counted for each kick. A kicked message so always has all its attempts
-    /// before it, and has an end.
+    /// in a queue that keeps its old counts. That queue does not know how many
+    /// runs came before the kick, only that there were at most one more than
+    /// `max_attempts` (the last delivery may have only buried it). So it
+    /// subtracts this many for each kick. A kicked message therefore always has
+    /// a full set of attempts, and an end.
     #[must_use]
     pub fn failed(&self, max_attempts: u32) -> u32 {
         self.attempts.saturating_sub(self.kicks.saturating_mul(max_attempts.saturating_add(1)))
     }
 }
 
-/// The right to settle a message, of one delivery alone.
+/// The right to settle one delivery of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The message.
     pub id: MessageId,
-    /// Tells this delivery from all others of the message.
+    /// Distinguishes this delivery from all others of the message.
     pub token: Arc<str>,
 }
 
-/// Where a message is in its life.
+/// The state of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageState {
-    /// Waits for a worker.
+    /// Waiting for a worker.
     Ready,
-    /// Waits for its time.
+    /// Waiting for its time.
     Delayed,
     /// A worker has it.
     Reserved,
-    /// Failed for good; waits for a person.
+    /// Failed for good; kept until you requeue or delete it.
     Buried,
 }
 
@@ -589,7 +579,7 @@ impl MessageState {
     /// All states, in the order of a message's life.
     pub const ALL: [Self; 4] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried];
 
-    /// The word for it.
+    /// Returns the name of the state.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -618,58 +608,58 @@ impl std::str::FromStr for MessageState {
     }
 }
 
-/// What a look through a queue has brought.
+/// The result of a survey of a queue.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Survey {
-    /// The messages that the filter picks, the newest first.
+    /// The messages that match the filter, newest first.
     pub messages: Vec<StoredMessage>,
-    /// How many more messages are in the queue and the states of the filter
-    /// that were out of reach: 0 with [`Capabilities::complete_lists`].
+    /// How many more messages in the queue and states of the filter could not
+    /// be seen: 0 with [`Capabilities::complete_lists`].
     pub unseen: u64,
 }
 
 impl Survey {
-    /// These messages, and how many more there are.
+    /// Creates a survey of these messages, and how many more there are.
     #[must_use]
     pub fn new(messages: Vec<StoredMessage>, unseen: u64) -> Self {
         Self { messages, unseen }
     }
 }
 
-/// A message as it lies in the queue.
+/// A message as it is stored in the queue.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoredMessage {
-    /// The queue's id.
+    /// The id in the queue.
     pub id: MessageId,
     /// Which queue.
     pub queue: String,
     /// The request type; empty if it has none.
     pub request_type: String,
-    /// Where it is in its life.
+    /// Its state.
     pub state: MessageState,
-    /// When it came into this state, if the queue knows: when it was published,
-    /// put back, due, leased, buried or kicked. Ages go by it, see
+    /// When it entered this state, if the queue knows: when it was published,
+    /// put back, due, leased, buried or kicked. Filters by age use it, see
     /// [`Filter::older_than`].
     pub since: Option<DateTime<Utc>>,
-    /// Its place in the queue.
+    /// The priority.
     pub priority: Priority,
     /// When a delayed message becomes ready, and when the lease of a reserved
     /// one ends.
     pub until: Option<DateTime<Utc>>,
-    /// Which delivery has it, if it is reserved and the queue knows: the lease's
-    /// token, which begins with what is the worker's own.
+    /// The token of the lease of a reserved message, if the queue knows. It
+    /// begins with the part that identifies the worker.
     pub lease: Option<String>,
-    /// How many runs failed so far.
+    /// How many runs have failed so far.
     pub attempts: u32,
-    /// How many of them ended without a word.
+    /// How many of them ended unsettled.
     pub abandoned: u32,
     /// How often it was kicked, if the queue counts that.
     pub kicks: Option<u32>,
     /// When it was published, if the queue knows.
     pub enqueued_at: Option<DateTime<Utc>>,
-    /// Since when it could have been started, or can be, if the queue knows.
+    /// The time from which it can start, if the queue knows.
     pub due_since: Option<DateTime<Utc>>,
     /// How long a lease of it lasts, if the queue knows.
     pub ttr: Option<Duration>,
@@ -681,12 +671,12 @@ pub struct StoredMessage {
     pub progress: Option<Progress>,
     /// Whether it is reserved and was cancelled: it is buried when its run ends.
     pub cancelled: bool,
-    /// The wire form, as somebody wrote it.
+    /// The wire form, as it was written.
     pub text: Vec<u8>,
 }
 
 impl StoredMessage {
-    /// A message in this state of which nothing else is known.
+    /// Creates a message in this state with nothing else known.
     #[must_use]
     pub fn new(id: MessageId, queue: impl Into<String>, state: MessageState, text: impl Into<Vec<u8>>) -> Self {
         Self {

@@ -1,11 +1,11 @@
-//! The worker: lanes that take messages and run handlers, and the thread that
-//! looks after them.
+//! The worker: lanes that take messages and run handlers, and the monitor that
+//! supervises them.
 //!
-//! Each lane is an OS thread with a consumer of its own; `lane.rs` is one job's
-//! way through it. While a handler runs, the lane's consumer rests in its
-//! `InFlightSlot`, where the thread that called [`Worker::run`] renews the lease,
-//! ends it when the handler exceeds its timeout, and gives the message back
-//! when the worker must stop.
+//! Each lane is an OS thread with its own consumer; `lane.rs` shows the way of
+//! one job through it. While a handler runs, the lane's consumer rests in its
+//! `InFlightSlot`. There the monitor, the thread that called [`Worker::run`],
+//! renews the lease, settles the message when the handler exceeds its timeout,
+//! and puts it back when the worker must stop.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -118,13 +118,13 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker for these handlers on this queue.
+    /// Creates a worker for these handlers on this queue.
     #[must_use]
     pub fn new(queue: Arc<dyn QueueAdapter>, registry: Registry, options: WorkerOptions) -> Self {
         Self::with_clock(queue, registry, options, Arc::new(SystemClock::new()))
     }
 
-    /// The same, going by this clock, which should be that of the queue.
+    /// Creates a worker with this clock, which should be the queue's.
     #[must_use]
     pub fn with_clock(
         queue: Arc<dyn QueueAdapter>,
@@ -151,9 +151,9 @@ impl Worker {
         }
     }
 
-    /// Gives the handlers a state: what they take as
-    /// [`State<T>`](crate::State). There is one of each type; a second one
-    /// keeps the worker from starting, so wrap it in a type of its own.
+    /// Provides a state to the handlers, which take it as
+    /// [`State<T>`](crate::State). There is one per type; a second one keeps
+    /// the worker from starting, so wrap it in its own type.
     ///
     /// ```
     /// # struct Mailer;
@@ -172,10 +172,10 @@ impl Worker {
         self
     }
 
-    /// Runs the async handlers on this runtime, which must be one of several
-    /// threads: else its timers and sockets stand still. Default: the one that
-    /// [`run`](Self::run) is called in, if it is of that kind, or one of the
-    /// process's own.
+    /// Runs async handlers on this runtime, which must be multi-threaded:
+    /// otherwise its timers and sockets do not run. Default: the runtime that
+    /// [`run`](Self::run) is called in, if it is of that kind, or else one that
+    /// the process creates.
     #[cfg(feature = "tokio")]
     #[must_use]
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
@@ -207,8 +207,9 @@ impl Worker {
         self
     }
 
-    /// Serves these pages too where it listens, beside `/metrics`, `/healthz`
-    /// and `/readyz`: a [dashboard](crate::dashboard::Dashboard), for instance.
+    /// Serves these pages at its listen address too, beside `/metrics`,
+    /// `/healthz` and `/readyz`: for example a
+    /// [dashboard](crate::dashboard::Dashboard).
     #[cfg(feature = "http")]
     #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
     #[must_use]
@@ -217,21 +218,21 @@ impl Worker {
         self
     }
 
-    /// The queues that it works.
+    /// Returns the queues that it serves.
     #[must_use]
     pub fn queues(&self) -> &[String] {
         &self.queues
     }
 
-    /// What stops it from another thread.
+    /// Returns a handle that stops the worker from another thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper::new(self.stop.clone())
     }
 
-    /// Works until nothing is left that is due, follow-ups included, and ends;
-    /// or until it is stopped. What waits for its time stays in the queue. For
-    /// programs that do their jobs and are done.
+    /// Works off everything that is due, including follow-ups, and returns; or
+    /// returns when it is stopped. Messages that wait for their time stay in
+    /// the queue. Use it in programs that do their jobs and exit.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -244,16 +245,16 @@ impl Worker {
         Self { options, ..self }.run()
     }
 
-    /// Works until it is stopped, or idle for as long as the options say.
+    /// Works until it is stopped, or idle for as long as the options allow.
     ///
-    /// A handler that does not end within the grace of a stop is left behind:
-    /// its message goes back to the queue, and its thread ends with the
+    /// A handler that does not end within the grace period of a stop is left
+    /// behind: its message goes back to the queue, and its thread ends with the
     /// process.
     ///
     /// # Errors
-    /// If a handler needs a state that nobody gave, or the queue cannot be
-    /// reached to begin with. Later it waits until the queue is back. If the
-    /// system gives no thread for a lane for as long as the grace of a stop.
+    /// If a handler's state is missing, or the queue cannot be reached at the
+    /// start; later it waits until the queue is back. If no thread is available
+    /// for a lane for the whole grace period.
     pub fn run(&self) -> Result<Summary, WorkError> {
         // Before the handles of the metrics are fetched.
         #[cfg(feature = "http")]
@@ -519,21 +520,21 @@ fn queues_of_handlers(registry: &Registry, options: &WorkerOptions) -> BTreeSet<
     of_handlers.chain([options.default_queue.as_str()]).map(str::to_owned).collect()
 }
 
-/// How many messages a worker has settled, and how.
+/// How many messages a worker has settled, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Summary {
     /// Jobs done.
     pub done: u64,
-    /// Runs that failed, or could not begin, and will be tried again.
+    /// Runs that failed or could not begin, and will be retried.
     pub retried: u64,
-    /// Messages kept for a person.
+    /// Messages buried.
     pub buried: u64,
-    /// Messages deleted unprocessed, since their expiration had passed.
+    /// Messages deleted without a run because they had expired.
     pub expired: u64,
-    /// Runs whose lease was lost, so that their result did not count.
+    /// Runs that lost their lease, so that their result did not count.
     pub lost_leases: u64,
-    /// Messages given back uncounted when the worker stopped.
+    /// Messages put back without counting an attempt when the worker stopped.
     pub released: u64,
 }
 
@@ -561,21 +562,21 @@ impl Counts {
     }
 }
 
-/// Why a worker did not start, or ended before it was told to.
+/// Why a worker did not start, or ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkError {
-    /// The handlers of this program cannot be worked with.
+    /// The handlers of this program cannot be used.
     #[error(transparent)]
     Registry(#[from] crate::registry::RegistryError),
-    /// The handlers cannot do their jobs: one needs a state that nobody gave,
-    /// for instance.
+    /// The handlers cannot do their jobs, for example because a state is
+    /// missing.
     #[error("{}", Listed(.0))]
     Problems(Vec<Problem>),
     /// The queue cannot be reached.
     #[error("the worker cannot start")]
     Queue(#[from] QueueError),
-    /// The address to answer at cannot be had.
+    /// Cannot bind the listen address.
     #[error("the worker cannot listen at {address}")]
     #[non_exhaustive]
     Listen {
@@ -584,16 +585,16 @@ pub enum WorkError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The system gave no thread for a lane for as long as the grace of a stop.
+    /// No thread was available for a lane for the whole grace period.
     #[error("no thread was available for a lane for {}: the worker has stopped", crate::report::rough(*.waited))]
     #[non_exhaustive]
     NoThread {
-        /// For how long it was tried.
+        /// How long the worker tried.
         waited: Duration,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The system gives no thread, or no signal handler.
+    /// The system provides no thread or no signal handler.
     #[error("the worker cannot start")]
     System(#[from] std::io::Error),
 }

@@ -12,9 +12,9 @@ use crate::producer::{Producer, PublishError, blocking};
 use super::{Chosen, Pulpo};
 
 impl Pulpo {
-    /// [`publish`](Self::publish) for async code: it does not block the
-    /// executor. If the future is dropped once it has been polled, the job may
-    /// be published all the same.
+    /// Publishes like [`publish`](Self::publish), without blocking the
+    /// executor. If the future is dropped after it has been polled, the job may
+    /// still be published.
     ///
     /// # Errors
     /// If it is not in the queue.
@@ -23,9 +23,9 @@ impl Pulpo {
         Publishing::new(producer.publish_async(draft))
     }
 
-    /// [`publish_all`](Self::publish_all) for async code: it does not block
-    /// the executor. If the future is dropped once it has been polled, the jobs
-    /// may be published all the same.
+    /// Publishes like [`publish_all`](Self::publish_all), without blocking the
+    /// executor. If the future is dropped after it has been polled, the jobs
+    /// may still be published.
     ///
     /// # Errors
     /// If they are not all in the queue.
@@ -38,8 +38,8 @@ impl Pulpo {
     }
 }
 
-/// A publication on its way: what `publish_async` returns. It borrows nothing,
-/// so that it can be spawned. Nothing is done before it is polled.
+/// A publication in progress, as `publish_async` returns it. It borrows
+/// nothing, so that it can be spawned. Nothing happens before it is polled.
 #[must_use = "nothing is published until it is awaited"]
 pub struct Publishing<R>(Pin<Box<dyn Future<Output = Result<R, PublishError>> + Send>>);
 

@@ -13,12 +13,12 @@ use crate::transaction::{OUTBOX_ID, Prepared, PublishIn};
 use super::Pulpo;
 
 impl Pulpo {
-    /// Publishes a job in a transaction of your own, or over a connection:
-    /// the job is there if and only if the transaction commits. See
+    /// Publishes a job in your own transaction, or over a connection: the job
+    /// exists if and only if the transaction commits. See
     /// [`publish_in`](crate::publish_in).
     ///
     /// # Errors
-    /// If the transaction did not take it.
+    /// If the transaction did not accept it.
     pub fn publish_in<J>(
         &self,
         transaction: &mut impl PublishIn,
@@ -30,11 +30,11 @@ impl Pulpo {
         Ok(message)
     }
 
-    /// [`publish_in`](Self::publish_in) for clients that are async. See
-    /// [`publish_in_async`](crate::publish_in_async).
+    /// Publishes like [`publish_in`](Self::publish_in), with an async client.
+    /// See [`publish_in_async`](crate::publish_in_async).
     ///
     /// # Errors
-    /// If the transaction did not take it.
+    /// If the transaction did not accept it.
     #[cfg(feature = "tokio")]
     pub fn publish_in_async<J: Send + 'static, Client>(
         &self,
@@ -58,7 +58,7 @@ impl Pulpo {
         Ok(message)
     }
 
-    /// Makes a job ready to be published by a statement of your own. See
+    /// Prepares a job for publication by your own statement. See
     /// [`prepare`](crate::prepare).
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Why a queue did not do what it was asked.
+//! Errors of queues.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::message::MessageId;
 pub use crate::process::fork::Forked;
 
-/// Why a queue did not do what it was asked.
+/// Errors of queues.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The lease has ended and the message may be another worker's: what the
-    /// call would have done was not done.
+    /// The lease has ended and another worker may have the message: the call
+    /// did nothing.
     #[error("the lease of message {id} is lost: it may be another worker's now")]
     LeaseLost {
         /// The message.
@@ -24,60 +24,60 @@ pub enum QueueError {
         /// The message.
         id: MessageId,
     },
-    /// The queue cannot be had now; another try may succeed.
+    /// The queue is not available now; retrying may succeed.
     #[error("cannot {doing}")]
     Unavailable {
-        /// What was tried, and on what.
+        /// The operation, and the queue.
         doing: String,
-        /// Why not.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The queue refuses it, and would refuse it again.
     #[error("cannot {doing}: retrying will not help")]
     Rejected {
-        /// What was tried, and on what.
+        /// The operation, and the queue.
         doing: String,
-        /// Why not.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There is no room for the message.
+    /// There is no space for the message.
     #[error("cannot {doing}: no space is left; free some, nothing that was published is lost")]
     Full {
-        /// What was tried, and on what.
+        /// The operation, and the queue.
         doing: String,
     },
     /// The server has no memory for the message.
     #[error("{place} is out of memory: the message was not enqueued; work off or delete some, or give it more")]
     OutOfMemory {
-        /// Which server.
+        /// The server.
         place: String,
     },
     /// The server is about to be stopped.
     #[error("{place} is draining: it takes no new messages until it is restarted")]
     Draining {
-        /// Which server.
+        /// The server.
         place: String,
     },
-    /// The message is bigger than this queue takes.
+    /// The message is larger than this queue allows.
     #[error(
         "the message has {size} bytes and {place} takes at most {limit}: \
          put the data elsewhere and its address into the message, or start the server with a greater `-z`",
         limit = limit.map_or_else(|| "fewer".to_owned(), |limit| limit.to_string())
     )]
     TooBig {
-        /// Which server.
+        /// The server.
         place: String,
-        /// How many bytes the message has, header and all.
+        /// The size of the message with its header, in bytes.
         size: usize,
-        /// How many it may have, if the server says so.
+        /// The limit in bytes, if the server tells it.
         limit: Option<u64>,
     },
-    /// The queue does not take this name.
+    /// The queue does not accept this name.
     #[error("{name:?} cannot be the name of a queue here: {problem}")]
     BadQueueName {
         /// The name.
         name: String,
-        /// What it should be.
+        /// The rule for names.
         problem: &'static str,
     },
     /// There is no queue of this name.
@@ -85,59 +85,59 @@ pub enum QueueError {
     NoSuchQueue {
         /// The name.
         queue: String,
-        /// Which server.
+        /// The server.
         place: String,
     },
-    /// A file is not written over.
+    /// The file already exists and is not overwritten.
     #[error("{} already exists: name a new file", file.display())]
     Exists {
         /// The file.
         file: PathBuf,
     },
-    /// The message is to wait for longer than this queue can count.
+    /// The delay is longer than this queue can handle.
     #[error(
         "expected a delay of at most {longest}, got {delay}",
         longest = humantime::format_duration(*.longest), delay = humantime::format_duration(*.delay)
     )]
     DelayTooLong {
-        /// How long it is to wait.
+        /// The delay.
         delay: Duration,
-        /// How long it can.
+        /// The longest delay.
         longest: Duration,
     },
-    /// The message was sent, and no answer came: it may be in the queue or
-    /// not. To enqueue it again may make two of it.
+    /// The message was sent, and no answer came: it may be in the queue or not.
+    /// Enqueueing it again may duplicate it.
     #[error("tried to {doing}, and cannot know whether it succeeded: check before you retry")]
     UnknownOutcome {
-        /// What was tried, and on what.
+        /// The operation, and the queue.
         doing: String,
-        /// Why there is no answer.
+        /// Why there was no answer.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Some messages of a batch were enqueued, the first ones.
+    /// Only the first messages of a batch were enqueued.
     #[error("enqueued the first {} of {of} messages, not all", ids.len())]
     PartOfBatch {
         /// Their ids.
         ids: Vec<MessageId>,
-        /// How many the batch has.
+        /// The size of the batch.
         of: usize,
-        /// Why not the next one.
+        /// Why the next one was not.
         source: Box<QueueError>,
     },
-    /// Another message has the unique key, and this one was to be rejected
-    /// then. Nothing was enqueued.
+    /// Another message has the unique key, and duplicates are rejected. Nothing
+    /// was enqueued.
     #[error("message {id} has the same unique key")]
     Duplicate {
         /// The message that has it.
         id: MessageId,
     },
-    /// There is nothing to look at or to administer.
+    /// There is no queue to inspect or administer.
     #[error("there is no queue at {place}: check PULPO_QUEUE; the first publication or worker creates one")]
     NoQueue {
         /// The folder.
         place: String,
     },
-    /// What is there is not a queue of ours.
+    /// The file is not a queue of pulpo.
     #[error("{place} is not a pulpo queue: {found}; name another place in PULPO_QUEUE or move this one away")]
     NotAQueue {
         /// The file.
@@ -145,7 +145,7 @@ pub enum QueueError {
         /// What it is instead.
         found: String,
     },
-    /// A backup was put beside the log of the database that was there before.
+    /// A backup was put beside the log of another database.
     #[error(
         "{place} is a copy that was put beside the log of another database: while no program uses the queue, \
          move `{place}-wal` and `{place}-shm` away"
@@ -154,7 +154,7 @@ pub enum QueueError {
         /// The file.
         place: String,
     },
-    /// A newer pulpo wrote it, and this one would damage it.
+    /// The file was written by a newer pulpo, and this one could damage it.
     #[error(
         "{place} was written by a newer pulpo (schema {found}, this one knows up to {known}): upgrade this program"
     )]
@@ -163,7 +163,7 @@ pub enum QueueError {
         place: String,
         /// Its version.
         found: i64,
-        /// Ours.
+        /// The newest version that this program knows.
         known: i64,
     },
     /// The queue is damaged.
@@ -173,16 +173,16 @@ pub enum QueueError {
     Corrupt {
         /// The file.
         place: String,
-        /// What was noticed.
+        /// The sign of the damage.
         found: String,
     },
-    /// This process is a fork of the one that opened the queue, whose
-    /// connections, locks and threads it cannot use.
+    /// This process is a fork of the one that opened the queue, and cannot use
+    /// its connections, locks and threads.
     #[error("cannot use {place} in a fork")]
     Forked {
-        /// Which queue.
+        /// The queue.
         place: String,
-        /// Which process had opened it.
+        /// The process that opened it.
         source: Forked,
     },
     /// This queue cannot do that.
@@ -191,8 +191,8 @@ pub enum QueueError {
 }
 
 impl QueueError {
-    /// What a queue without [`Capabilities::unique_keys`](super::Capabilities)
-    /// says of a unique message.
+    /// The error of a queue without
+    /// [`Capabilities::unique_keys`](super::Capabilities) for a unique message.
     pub const NO_UNIQUE_KEYS: Self = Self::Unsupported(
         "keep messages unique: use one that can (`file:FOLDER`, `postgres://…`), or remove `unique` from the job",
     );
@@ -208,7 +208,7 @@ impl QueueError {
     pub const NO_WORKERS: Self =
         Self::Unsupported("list its workers: it does not know them; use one that does (`file:FOLDER`, `postgres://…`)");
 
-    /// Whether the same call may succeed later, with nothing changed by us.
+    /// Returns whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

@@ -1,27 +1,26 @@
-//! What is done with a message when its lease ends.
+//! Settlements: what happens to a message when its lease ends.
 
 use std::time::Duration;
 
 use super::{NewMessage, QueueAdapter, QueueError};
 
-/// What a consumer does with a message whose job has ended. The worker
-/// decides; a queue carries it out. A new kind of outcome is a new variant, so
-/// that an adapter that does not know it does not compile.
+/// How a consumer settles a message whose job has ended. The worker decides; a
+/// queue carries it out. A new kind of outcome is a new variant, so that an
+/// adapter that does not know it does not compile.
 #[derive(Clone, Debug)]
 pub enum Settlement {
-    /// The job is done: delete the message, and publish what follows from it.
+    /// The job is done: delete the message, and publish its follow-ups.
     #[non_exhaustive]
     Commit {
-        /// Messages to enqueue together with the commit, as safe as
-        /// [`QueueAdapter::enqueue`] makes them. A queue takes out those that
-        /// it has kept, so that a second try does not keep them twice. One that
-        /// cannot do both at once keeps them first
-        /// ([`enqueue_follow_ups`]).
+        /// Messages to enqueue together with the commit, as safely as
+        /// [`QueueAdapter::enqueue`] does. A queue removes those that it has
+        /// stored, so that a second attempt does not store them twice. One that
+        /// cannot do both at once stores them first ([`enqueue_follow_ups`]).
         follow_ups: Vec<NewMessage>,
-        /// Whether the commit may be put off by about two milliseconds, to be
+        /// Whether the commit may be deferred by about two milliseconds, to be
         /// carried out together with others or with the next
         /// [`dequeue`](super::Consumer::dequeue): the job took less than a
-        /// millisecond, or is one of a batch. If the process dies before that,
+        /// millisecond, or is part of a batch. If the process dies before that,
         /// the job runs again.
         deferrable: bool,
     },
@@ -35,11 +34,11 @@ pub enum Settlement {
         /// Whether the run counts as an attempt.
         counted: bool,
     },
-    /// Not for this worker: make the message ready again, for one that knows
-    /// it. This is no attempt. The next delivery says since when the message
-    /// has been left to others ([`Delivery::left_since`](super::Delivery)); a
-    /// queue that cannot keep that treats this as a rollback that does not
-    /// count.
+    /// Not for this worker: make the message ready again for one that knows it,
+    /// without counting an attempt. The next delivery tells since when the
+    /// message has been left to others
+    /// ([`Delivery::left_since`](super::Delivery)); a queue that cannot keep
+    /// that treats this as a rollback that does not count.
     #[non_exhaustive]
     LeaveToOthers {
         /// After this time.
@@ -47,7 +46,7 @@ pub enum Settlement {
         /// Why.
         reason: String,
     },
-    /// Failed for good: keep the message for a person.
+    /// Failed for good: keep the message until someone requeues or deletes it.
     #[non_exhaustive]
     Bury {
         /// Why.
@@ -55,48 +54,48 @@ pub enum Settlement {
         /// Whether the run counts as an attempt.
         counted: bool,
     },
-    /// Its time has passed: delete the message unprocessed.
+    /// It has expired: delete the message without a run.
     Expire,
 }
 
 impl Settlement {
-    /// The job is done, and nothing follows from it.
+    /// Commits without follow-ups.
     #[must_use]
     pub const fn commit() -> Self {
         Self::Commit { follow_ups: Vec::new(), deferrable: false }
     }
 
-    /// The job is done, and these messages follow from it.
+    /// Commits with these follow-ups.
     #[must_use]
     pub const fn commit_with(follow_ups: Vec<NewMessage>) -> Self {
         Self::Commit { follow_ups, deferrable: false }
     }
 
-    /// The job is done, and its commit may be put off.
+    /// Commits, and allows deferring the commit.
     #[must_use]
     pub const fn deferrable_commit() -> Self {
         Self::Commit { follow_ups: Vec::new(), deferrable: true }
     }
 
-    /// Failed for now.
+    /// Puts the message back.
     #[must_use]
     pub fn rollback(delay: Duration, reason: impl Into<String>, counted: bool) -> Self {
         Self::Rollback { delay, reason: reason.into(), counted }
     }
 
-    /// Not for this worker.
+    /// Leaves the message to other workers.
     #[must_use]
     pub fn leave_to_others(delay: Duration, reason: impl Into<String>) -> Self {
         Self::LeaveToOthers { delay, reason: reason.into() }
     }
 
-    /// Failed for good.
+    /// Buries the message.
     #[must_use]
     pub fn bury(reason: impl Into<String>, counted: bool) -> Self {
         Self::Bury { reason: reason.into(), counted }
     }
 
-    /// What is still to be enqueued.
+    /// Returns the follow-ups that are not yet stored.
     #[must_use]
     pub fn follow_ups(&self) -> &[NewMessage] {
         match self {
@@ -106,15 +105,15 @@ impl Settlement {
     }
 }
 
-/// Enqueues what follows from a job, and takes out what the queue has kept:
-/// for a queue that cannot do it together with the commit. Renew the lease
-/// before, so that nothing follows from a run whose message another worker
-/// has by now; and commit after, so that none is lost. If the process dies
-/// between the two, the follow-ups are published again; so are those of which
-/// it is not known whether they were kept ([`QueueError::UnknownOutcome`]).
+/// Enqueues the follow-ups of a job and removes those that the queue has
+/// stored. Use it in a queue that cannot store them together with the commit.
+/// Renew the lease before, so that a run whose message another worker has by
+/// now publishes nothing, and commit after, so that none is lost. If the
+/// process dies in between, the follow-ups are published again; so are those
+/// that may or may not have been stored ([`QueueError::UnknownOutcome`]).
 ///
 /// # Errors
-/// If the queue does not take all of them, or cannot be reached.
+/// If the queue does not accept all of them, or cannot be reached.
 pub fn enqueue_follow_ups(queue: &dyn QueueAdapter, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
     if follow_ups.is_empty() {
         return Ok(());

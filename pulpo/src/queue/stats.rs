@@ -1,9 +1,9 @@
-//! How much there is, and how much has come and gone.
+//! Statistics of a queue.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// What a queue adapter holds, at one moment.
+/// The content of a queue at one moment, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -12,9 +12,10 @@ pub struct Stats {
     pub counts: Vec<Counts>,
     /// The queues that are paused.
     pub paused: Vec<Paused>,
-    /// How many messages have come and gone. Two looks tell a rate.
+    /// How many messages have come and gone. The difference of two counts gives
+    /// a rate.
     pub totals: Vec<Totals>,
-    /// The servers that did not answer, of whose messages nothing is known.
+    /// The servers that did not answer, whose messages are not counted.
     pub unreachable: Vec<Unreachable>,
 }
 
@@ -22,14 +23,14 @@ pub struct Stats {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Unreachable {
-    /// Which server.
+    /// The server.
     pub server: String,
-    /// Why not.
+    /// The error.
     pub error: String,
 }
 
 impl Unreachable {
-    /// This server, for this reason.
+    /// Creates the entry of a server.
     #[must_use]
     pub fn new(server: impl Into<String>, error: impl Into<String>) -> Self {
         Self { server: server.into(), error: error.into() }
@@ -37,13 +38,13 @@ impl Unreachable {
 }
 
 impl Stats {
-    /// How many messages there are.
+    /// Returns how many messages there are.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.iter().map(Counts::total).sum()
     }
 
-    /// Until when this queue is paused, if it is.
+    /// Returns until when this queue is paused, if it is.
     #[must_use]
     pub fn paused_until(&self, queue: &str) -> Option<DateTime<Utc>> {
         self.paused.iter().find(|paused| paused.queue == queue).map(|paused| paused.until)
@@ -54,49 +55,50 @@ impl Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Which queue.
+    /// The queue.
     pub queue: String,
-    /// Which request type; empty for all together, in queues that do not look.
+    /// The request type; empty for all together, in queues that do not
+    /// distinguish them.
     pub request_type: String,
     /// Waiting for a worker.
     pub ready: u64,
     /// Waiting for their time.
     pub delayed: u64,
-    /// Being worked on.
+    /// Leased to a worker.
     pub reserved: u64,
     /// Failed for good.
     pub buried: u64,
-    /// Since when the oldest of those that are ready could have been started;
-    /// with beanstalkd, the one that is next.
+    /// The time since which the oldest ready message could have started; with
+    /// beanstalkd, the next one.
     pub oldest_ready: Option<DateTime<Utc>>,
 }
 
 impl Counts {
-    /// Of this queue and request type, none yet.
+    /// Creates counts of zero for this queue and request type.
     #[must_use]
     pub fn new(queue: impl Into<String>, request_type: impl Into<String>) -> Self {
         Self { queue: queue.into(), request_type: request_type.into(), ..Self::default() }
     }
 
-    /// In any state.
+    /// Returns the number in any state.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.ready + self.delayed + self.reserved + self.buried
     }
 }
 
-/// A queue that hands out nothing.
+/// A paused queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Paused {
-    /// Which queue.
+    /// The queue.
     pub queue: String,
-    /// Until when, if nobody resumes it before.
+    /// Until when, unless it is resumed before.
     pub until: DateTime<Utc>,
 }
 
 impl Paused {
-    /// This queue, until this time.
+    /// Creates the entry of a queue that is paused until this time.
     #[must_use]
     pub fn new(queue: impl Into<String>, until: DateTime<Utc>) -> Self {
         Self { queue: queue.into(), until }
@@ -107,17 +109,17 @@ impl Paused {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Totals {
-    /// Of which queue; `None`: of all together, in an adapter that counts so.
+    /// The queue; `None` for all together, in an adapter that counts that way.
     pub queue: Option<String>,
-    /// How many were ever published. beanstalkd counts since the queue was last
-    /// without messages and workers, or the server started.
+    /// How many were ever published. beanstalkd counts since the queue last had
+    /// neither messages nor workers, or the server started.
     pub published: u64,
     /// How many of them have left: done, expired or deleted.
     pub finished: u64,
 }
 
 impl Totals {
-    /// Of this queue, or of all.
+    /// Creates the totals of this queue, or of all.
     #[must_use]
     pub fn new(queue: Option<String>, published: u64, finished: u64) -> Self {
         Self { queue, published, finished }

@@ -1,4 +1,4 @@
-//! How a worker works: what a configuration says of it.
+//! Options of a worker, as a configuration sets them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,58 +9,57 @@ use crate::outbox::OutboxUrl;
 use crate::policy::{HandlerOptions, Rate};
 use crate::registry::Registry;
 
-/// How a worker works.
+/// Options of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerOptions {
-    /// Number of lanes: jobs at the same time. Default: one for each core, at
-    /// least 4.
+    /// Number of lanes: jobs at the same time. Default: one per core, at least
+    /// 4.
     pub concurrency: usize,
-    /// How long one wait for a message lasts. It ends at once when a message
-    /// comes. Default: 5 seconds.
+    /// How long a lane waits for a message in one go. The wait ends at once
+    /// when one arrives. Default: 5 seconds.
     pub sleep_duration: Duration,
-    /// After so many waits in a row that brought nothing to any lane the
-    /// worker ends; 0, the default: never.
+    /// Number of waits in a row without a message, in every lane, after which
+    /// the worker ends. Default: 0, never.
     pub shutdown_after_number_of_empty_iterations: u64,
     /// How long a stop waits for the jobs that are running. Default: 25
     /// seconds.
     pub shutdown_grace: Duration,
-    /// How many runs may be abandoned: those that have exceeded their timeout,
-    /// and whose handlers have not returned, while other lanes take their place.
-    /// One beyond that keeps its lane until it returns. Default, `None`: as many
-    /// as there are lanes.
+    /// Number of abandoned runs allowed: runs that have exceeded their timeout
+    /// and not returned, while other lanes have replaced theirs. One beyond
+    /// that keeps its lane until it returns. Default: `None`, as many as there
+    /// are lanes.
     pub max_abandoned_runs: Option<usize>,
-    /// How long a message stays in the queue that no handler here serves, or
-    /// whose body another version of the program wrote and no handler here
-    /// reads, for a worker that does. Default: 10 minutes.
+    /// How long a message waits for another worker if no handler here serves
+    /// its type, or can read a body that another version of the program wrote.
+    /// Default: 10 minutes.
     pub unknown_type_grace: Duration,
-    /// The queues to work; empty, the default: those of the handlers.
+    /// The queues to serve. Default: empty, those of the handlers.
     pub queues: Vec<String>,
-    /// What is said of single queues, by name.
+    /// Options of single queues, by name.
     pub queue_options: BTreeMap<String, QueueOptions>,
-    /// What is changed for single handlers, by request type.
+    /// Options of single handlers, by request type.
     pub handlers: BTreeMap<String, HandlerOptions>,
-    /// Where a worker tells its metrics and its health over HTTP, with the
-    /// feature `http`; `None`, the default: nowhere.
+    /// The address at which a worker serves metrics and health over HTTP, with
+    /// the feature `http`. Default: `None`.
     pub listen: Option<SocketAddr>,
     /// The databases whose [outboxes](crate::outbox) the worker moves to its
     /// queue. Default: none.
     pub outbox: Vec<OutboxUrl>,
-    /// How often it looks into each for what other processes have committed.
-    /// Default: 100 ms.
+    /// How often it checks each for jobs committed by other processes. Default:
+    /// 100 ms.
     pub outbox_poll: Duration,
-    /// The dashboard that stands beside them, and that the command `dashboard`
-    /// serves.
+    /// The dashboard at the listen address, which the command `dashboard`
+    /// serves too.
     pub dashboard: DashboardOptions,
     /// The queue of jobs that name none. Default: `pulpo`.
     pub default_queue: String,
-    /// Whether SIGINT, SIGTERM and SIGHUP stop the worker; a second one that
-    /// comes a second after the first, or later, stops it at once. When the
-    /// worker has returned, they do what they did before. Default: true.
+    /// Whether SIGINT, SIGTERM and SIGHUP stop the worker. A second one, at
+    /// least a second after the first, stops it at once. After the worker has
+    /// returned, they have their previous effect. Default: true.
     pub handle_signals: bool,
-    /// Whether the log says why a run failed: the text of its error or of its
-    /// panic, which may quote what the job is about. The queue keeps it anyway.
-    /// Default: true.
+    /// Whether the log contains the texts of errors and panics, which may quote
+    /// a body. The queue keeps them anyway. Default: true.
     pub log_reasons: bool,
 }
 
@@ -95,21 +94,21 @@ impl WorkerOptions {
     }
 }
 
-/// Who reaches the dashboard, and what it shows.
+/// Access to the dashboard, and its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DashboardOptions {
-    /// Names and addresses, without a port, under which it is reached, beside
-    /// the listen address and `localhost`. A request to another host is
-    /// refused. Default: none.
+    /// Its host names and addresses, without a port, in addition to the listen
+    /// address and `localhost`. Requests to other hosts are refused. Default:
+    /// none.
     pub hosts: Vec<String>,
     /// Whether it shows the bodies of messages. Default: true.
     pub bodies: bool,
-    /// What it asks for before it shows anything. Without one it is served on
-    /// loopback addresses only. Default: none.
+    /// The token that it requires. Without one it is served on loopback
+    /// addresses only. Default: none.
     pub token: Option<Secret>,
-    /// Whether it can retry and delete jobs, and pause queues: only
-    /// `--allow-changes` says so. Default: false.
+    /// Whether it can retry and delete jobs, and pause queues; only
+    /// `--allow-changes` sets this. Default: false.
     pub allow_changes: bool,
 }
 
@@ -119,12 +118,12 @@ impl Default for DashboardOptions {
     }
 }
 
-/// A text that no log and no error shows.
+/// A string that is never shown in logs and errors.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself.
+    /// Returns the string.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -143,19 +142,19 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// What a configuration says of one queue: the table `[queues.NAME]`.
+/// Options of one queue, from the table `[queues.NAME]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueOptions {
     /// How many of its jobs a worker runs at the same time, however many lanes
-    /// it has; a batch is one.
+    /// it has; a batch counts as one.
     pub concurrency: Option<usize>,
-    /// How often its jobs may start, over all workers.
+    /// How often its jobs may start, across all workers.
     pub rate: Option<Rate>,
-    /// How many of its jobs may run at the same time, over all workers.
+    /// How many of its jobs may run at the same time, across all workers.
     pub limit: Option<u32>,
-    /// `Some(false)`: this worker leaves it alone.
+    /// `Some(false)`: this worker does not serve it.
     pub enabled: Option<bool>,
-    /// Where the first of it is written, for errors: `pulpo.toml:7`.
+    /// Where it is first set, for errors: `pulpo.toml:7`.
     pub origin: String,
 }

@@ -1,4 +1,4 @@
-//! Stopping a worker: at first gently, then at once.
+//! Stopping a worker, gracefully or at once.
 
 use std::fmt;
 use std::io;
@@ -71,13 +71,14 @@ impl Stopper {
         Self(stop)
     }
 
-    /// No new job is taken; those that run have the grace of the options to
-    /// end, then their messages go back to the queue, uncounted.
+    /// Stops the worker: it takes no new jobs, and running jobs have the grace
+    /// period to finish. Then their messages go back to the queue without
+    /// counting an attempt.
     pub fn stop(&self) {
         self.0.gently();
     }
 
-    /// The same without a grace.
+    /// Stops the worker without a grace period.
     pub fn stop_at_once(&self) {
         self.0.request(AT_ONCE);
     }
