@@ -51,7 +51,12 @@ fn what_container_tooling_injects_is_ignored_in_silence() {
     for arguments in [&["publish", "talk", "--body", "\"x\""][..], &["check"], &["config"], &["stats"], &ONCE] {
         let said = with(&place, arguments, INJECTED);
         assert_eq!(said.code, 0, "{arguments:?}: {}", said.err);
-        assert!(!format!("{}{}", said.out, said.err).contains("is not a configuration key"), "{arguments:?}: {} {}", said.out, said.err);
+        assert!(
+            !format!("{}{}", said.out, said.err).contains("is not a configuration key"),
+            "{arguments:?}: {} {}",
+            said.out,
+            said.err
+        );
     }
     // A producer, which has no command line.
     let said = place.to_end(place.command(PUBLISHER, &["3"]).envs(INJECTED));
