@@ -24,9 +24,9 @@ static SEEN: Seen = Seen::new();
 
 /// Makes a function the handler of a job.
 ///
-/// The function stays as it is, and can still be called. The type of its
-/// parameter becomes a [`Job`]: it can be published, and a worker that the
-/// function is linked into runs it for each message of the request type.
+/// The function is unchanged and can still be called. The type of its parameter
+/// becomes a [`Job`]: you can publish it, and a worker that links the function
+/// runs it for each message of the request type.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -57,41 +57,43 @@ static SEEN: Seen = Seen::new();
 ///
 /// | argument | meaning | default |
 /// | --- | --- | --- |
-/// | `queue = "mail"` | the queue that its messages go to: 1 to 200 ASCII letters, digits and `-_./+;$()`, no hyphen first | the configured one |
-/// | `priority = 10` | of a message that does not say: from 0, the most urgent, to 4294967295 | 65536 |
-/// | `max_attempts = 5` | how many runs a message gets before it is buried; 1: no retry | 20 |
-/// | `backoff = "1s..1h"` | the pause before the next run: the first, doubled each time up to the last, with jitter; `"5s"`: always so long | `"1s..1h"` |
-/// | `ttr = "60s"` | time to run, at least a second: how long a worker that shows no sign of life keeps a message; a living one renews it | `"60s"` |
-/// | `timeout = "30s"` | how long one run may take | as long as it likes |
-/// | `unique(account_id)` | only one job with the same values of these fields is in the queue, see [below](#unique-jobs); `unique` alone: with the same body | jobs are not unique |
-/// | `unique_for = "waiting"` | for how long: `"unfinished"`, until the job is done or buried; `"waiting"`, until its run starts; `"1h"`, for this time after publication | `"unfinished"` |
-/// | `on_duplicate = "replace"` | what becomes of another one: `"keep"` the one that is there, `"replace"` it (only what waits), or `"reject"` the publication | `"keep"` |
-/// | `rate = "10/1s"` | at most so many starts in any such time, over all workers, see [below](#limits) | any number |
-/// | `limit = 1` | at most so many running at the same time, over all workers | any number |
-/// | `rate_by(tenant) = "10/1s"` | the same for each value of these fields by itself | any number |
-/// | `limit_by(tenant) = 1` | the same for each value of these fields by itself | any number |
-/// | `batch = 100` | the handler takes a `Vec` of up to so many bodies at once, see below | one |
-/// | `linger = "2s"` | how long a batch that is not full waits for more after its first message | `"0s"`: takes what is there |
-/// | `cron = "0 3 * * MON-FRI"` | runs at these times without being published: minute, hour, day, month and weekday, or `@daily` and the like; see below; may be repeated | only what is published |
-/// | `every = "5m"` | runs at each multiple of this period since 1970 UTC, at least a second | only what is published |
+/// | `queue = "mail"` | the queue of its messages: 1 to 200 ASCII letters, digits and `-_./+;$()`, not beginning with a hyphen | the configured one |
+/// | `priority = 10` | the default priority of its messages: from 0, the most urgent, to 4294967295 | 65536 |
+/// | `max_attempts = 5` | how many runs a message gets before it is buried; 1 means no retry | 20 |
+/// | `backoff = "1s..1h"` | the delay before the next run: the first, doubled each time up to the last, with jitter; `"5s"` does not grow | `"1s..1h"` |
+/// | `ttr = "60s"` | time to run, at least a second: how long a worker keeps a message without a sign of life; a live one renews it | `"60s"` |
+/// | `timeout = "30s"` | how long one run may take | no limit |
+/// | `unique(account_id)` | only one job with the same values of these fields is in the queue, see [below](#unique-jobs); `unique` alone compares the whole body | jobs are not unique |
+/// | `unique_for = "waiting"` | how long the key is taken: `"unfinished"`, until the job is done or buried; `"waiting"`, until its run starts; `"1h"`, for this long after publication | `"unfinished"` |
+/// | `on_duplicate = "replace"` | what happens to a duplicate: `"keep"` the existing one, `"replace"` it (only with `"waiting"`), or `"reject"` the publication | `"keep"` |
+/// | `rate = "10/1s"` | maximum number of starts in any such period, across all workers, see [below](#limits) | no limit |
+/// | `limit = 1` | maximum number of runs at the same time, across all workers | no limit |
+/// | `rate_by(tenant) = "10/1s"` | the same for each value of these fields separately | no limit |
+/// | `limit_by(tenant) = 1` | the same for each value of these fields separately | no limit |
+/// | `batch = 100` | the handler takes a `Vec` of up to this many bodies at once, see below | one |
+/// | `linger = "2s"` | how long a batch waits for more messages after the first | `"0s"`: takes what is ready |
+/// | `cron = "0 3 * * MON-FRI"` | runs at these times: minute, hour, day, month and weekday, or `@daily` and the like; see below; may be repeated | no schedule |
+/// | `every = "5m"` | runs at each multiple of this period since 1970 UTC, at least a second | no schedule |
 /// | `tz = "Europe/Berlin"` | the time zone of `cron` | `"UTC"` |
-/// | `missed = "one"` | what becomes of times at which no worker with this handler was alive: `"one"`: the last is made up for; `"skip"`: none; `"all"`: each, the last 100 at most | `"one"` |
-/// | `overlap = "skip"` | what becomes of a time at which the job of the one before is unfinished: `"skip"`, or `"allow"` | `"skip"` |
-/// | `alias = "old_name"` | a further request type that it serves, for messages that were published under a former name; may be repeated | none |
-/// | `crate = path` | where the crate `pulpo` is, if another crate re-exports it | the dependency, renamed or not |
+/// | `missed = "one"` | which times run later if no worker with this handler was running: `"one"`, the last; `"skip"`, none; `"all"`, each, up to the last 100 | `"one"` |
+/// | `overlap = "skip"` | what happens at a time if the previous job is unfinished: `"skip"` the time, or `"allow"` both | `"skip"` |
+/// | `alias = "old_name"` | another request type that it serves, for messages published under a former name; may be repeated | none |
+/// | `crate = path` | the path of the crate `pulpo`, if another crate re-exports it | the dependency, renamed or not |
 ///
-/// Without any, `#[pulpo::handler]`, the body type says all of this by itself:
-/// see [`derive(Job)`](macro@Job). `batch`, `linger`, what says when it runs, and
-/// `crate` stay with the handler.
+/// Without arguments, `#[pulpo::handler]` takes them from the body type: see
+/// [`derive(Job)`](macro@Job). `batch`, `linger`, the arguments of schedules,
+/// and `crate` stay with the handler.
 ///
-/// Durations are a number and a unit, or several: `"500ms"`, `"90s"`,
-/// `"1h 30m"`; at most 4294967295 seconds, which is as far as beanstalkd counts.
+/// Durations are one or more numbers with units: `"500ms"`, `"90s"`,
+/// `"1h 30m"`; at most 4294967295 seconds, which is as far as beanstalkd
+/// counts.
 ///
 /// # Schedules
 ///
-/// A handler with `cron` or `every` runs at these times, once for all workers
-/// of the queue, and can be published as well. The body of such a run is the
-/// default of its type; `Context::scheduled_for` is the time that it is for.
+/// A handler with `cron` or `every` runs at these times, once across all
+/// workers of the queue; you can also publish it. The body of a scheduled run
+/// is the default of its type; `Context::scheduled_for` is the time that it is
+/// for.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -106,28 +108,26 @@ static SEEN: Seen = Seen::new();
 ///
 /// The five fields take numbers, names (`JAN`, `MON`), `*`, ranges (`9-17`),
 /// lists (`0,30`) and steps (`*/15`, `9-17/2`); 0 and 7 are Sunday. If day and
-/// weekday are both given, one of them is enough. As tokens, without quotes,
-/// `cron(0 3 * * MON-FRI)`, an error is on the field that is wrong.
+/// weekday are both given, either one is enough. Written as tokens, without
+/// quotes, `cron(0 3 * * MON-FRI)`, an error points at the wrong field.
 ///
-/// Where clocks are put forward, a time that they leave out is the first
-/// instant after; where they are put back, a time that comes twice is the first
-/// one. What runs every hour or oftener goes on through both as if nothing
-/// were.
+/// Where clocks go forward, a skipped time runs at the first instant after the
+/// gap. Where they go back, a repeated time runs at its first occurrence. Jobs
+/// that run hourly or more often keep their even pace through both.
 ///
 /// # The function
 ///
-/// An `fn` or an `async fn`. Its first parameter is the body, taken by value: a type of
-/// your own that is `serde::Serialize`, `serde::Deserialize` and `Send`. One
-/// type has one request type. It returns `()` or `Result<(), E>`, where `E` is
-/// any std error, `anyhow::Error` or [`Failure`].
+/// An `fn` or an `async fn`. Its first parameter is the body, by value: your
+/// own type with `serde::Serialize`, `serde::Deserialize` and `Send`. One type
+/// has one request type. It returns `()` or `Result<(), E>`, where `E` is any
+/// std error, `anyhow::Error` or [`Failure`].
 ///
 /// After the body it may take, in any order and number:
 ///
-/// - [`&pulpo::Context`][Context]: which message and which attempt this is,
-///   how much time is left, whether the result still counts; and a way to
-///   publish jobs that follow from this one, if it is done;
-/// - [`pulpo::State<T>`][State]: what all jobs of the worker share, a pool of
-///   connections for instance, given in the `setup` of `pulpo::main!`.
+/// - [`&pulpo::Context`][Context]: the message, the attempt, the time left,
+///   whether the result still counts; and a way to publish follow-up jobs;
+/// - [`pulpo::State<T>`][State]: a value that all jobs of the worker share,
+///   such as a connection pool, provided in the `setup` of `pulpo::main!`.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -151,12 +151,11 @@ static SEEN: Seen = Seen::new();
 ///
 /// # Async functions
 ///
-/// An `async fn` needs the feature `tokio` of pulpo, which is on by default. It
-/// runs in a lane like any other handler, with the timers, sockets and tasks of
-/// a Tokio runtime around it: that of the process, which is made when the first
-/// one comes, or one that the worker is given. At its timeout, and when the
-/// grace of a stop is over, it is dropped at its await point. Its future must
-/// be `Send`.
+/// An `async fn` needs pulpo's feature `tokio`, which is on by default. It runs
+/// in a lane like any other handler, with the timers, sockets and tasks of a
+/// Tokio runtime: one that the process creates for the first of them, or one
+/// that you give the worker. At its timeout, and when the grace period of a
+/// stop is over, it is dropped at its await point. Its future must be `Send`.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -173,15 +172,16 @@ static SEEN: Seen = Seen::new();
 ///
 /// # Batches
 ///
-/// With `batch`, the handler takes several messages at once: as many as it
-/// says, or what has come when the linger is over. They are published one by
-/// one, or with `publish_all`, and each keeps its own attempts, lease and end:
+/// With `batch`, the handler takes several messages at once: up to that number,
+/// or those that have arrived when the linger is over. They are published one
+/// by one, or with `publish_all`, and each keeps its own attempts, lease and
+/// outcome:
 ///
 /// - `()` or `Result<(), E>` settles all of them alike; so does a panic or a
 ///   timeout;
 /// - `Vec<pulpo::Outcome>` or `Result<Vec<pulpo::Outcome>, E>` settles each by
-///   its own, in the order of the bodies;
-/// - one that does not decode is buried alone, one that has expired is deleted
+///   its own outcome, in the order of the bodies;
+/// - a message that does not decode is buried alone, an expired one is deleted
 ///   alone: the handler gets the others.
 ///
 /// ```
@@ -199,16 +199,16 @@ static SEEN: Seen = Seen::new();
 /// }
 /// ```
 ///
-/// A batch occupies one lane while it gathers. A queue that can pick by request
-/// type (the embedded one) fills it past messages of other types; on others
-/// (beanstalkd) the next message of another type ends the gathering, so give
-/// such a job a queue, and a worker, of its own.
+/// A batch occupies one lane while it gathers. A queue that can select by
+/// request type (such as the embedded one) fills it past messages of other
+/// types. On others (beanstalkd), the next message of another type ends the
+/// gathering, so give such a job its own queue and worker.
 ///
 /// # Unique jobs
 ///
-/// With `unique`, the queue has one job of each key: the values of the fields
-/// that are named, or the whole body. Publishing a second one returns the first
-/// one's id, and `message.publication()` says what happened. Fields are read as
+/// With `unique`, the queue has one job per key: the values of the named
+/// fields, or the whole body. Publishing a second one returns the first one's
+/// id, and `message.publication()` says what happened. Fields are read as
 /// `body.account_id` and `body.address.city` would be, so a misspelt one does
 /// not compile.
 ///
@@ -230,10 +230,10 @@ static SEEN: Seen = Seen::new();
 ///
 /// # Limits
 ///
-/// `rate` and `limit` hold over all workers of a queue. What is limited waits in
-/// the queue: it takes no lane and no attempt, and hides nothing that comes
-/// behind it. The embedded queue and PostgreSQL keep limits and unique jobs; on
-/// others a worker with them does not start.
+/// `rate` and `limit` hold across all workers of a queue. A limited job waits
+/// in the queue: it takes no lane and no attempt, and hides no job behind it.
+/// The embedded queue and PostgreSQL support limits and unique jobs; on others
+/// a worker with them does not start.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -246,9 +246,9 @@ static SEEN: Seen = Seen::new();
 /// }
 /// ```
 ///
-/// # Bodies that are no objects
+/// # Bodies that are not objects
 ///
-/// A body that is a scalar, a string or a list on the wire wants a newtype:
+/// For a body that is a scalar, a string or a list on the wire, use a newtype:
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -263,12 +263,12 @@ static SEEN: Seen = Seen::new();
 ///
 /// # Errors
 ///
-/// Everything that is wrong with an attribute and its function is reported in
-/// one pass, each fault on its place. Two handlers for one request type, or for
-/// one body type, do not compile where one is in sight of the other. In crates
-/// that do not see each other, two for one request type fail the build of the
-/// binary that both are linked into; two of a body type with `derive(Job)` keep
-/// the worker from starting and fail the command `check`.
+/// All mistakes in an attribute and its function are reported in one pass, each
+/// in its place. Two handlers for one request type, or for one body type, do
+/// not compile where one can see the other. In crates that do not see each
+/// other, two for one request type fail to link into one binary; two of a body
+/// type with `derive(Job)` keep the worker from starting and fail the command
+/// `check`.
 ///
 /// [`Job`]: https://docs.rs/pulpo/latest/pulpo/trait.Job.html
 /// [`Failure`]: https://docs.rs/pulpo/latest/pulpo/struct.Failure.html
@@ -281,11 +281,10 @@ pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Makes a type the body of a job, apart from its handler.
 ///
-/// For jobs that one program publishes and another one works: the type stands
-/// in a crate that both share, with `#[job("its_name", …)]`, which takes the
-/// arguments of [`handler`][macro@handler] but `batch` and `linger`.
-/// The producer links no code of the handler; the worker has it, without a
-/// name:
+/// Use it for jobs that one program publishes and another one works. The type
+/// is in a crate that both share, with `#[job("its_name", …)]`, which takes the
+/// arguments of [`handler`][macro@handler] except `batch` and `linger`. The
+/// producer links no code of the handler; the worker has it, without a name:
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -306,15 +305,14 @@ pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
 /// assert_eq!(<SendEmail as pulpo::Job>::REQUEST_TYPE, "send_email");
 /// ```
 ///
-/// It goes on structs and enums without generics. A worker that links the type
-/// and no handler for it warns when it starts, with file and line, and its
+/// It works on structs and enums without generics. A worker that links the type
+/// but no handler for it warns at the start, with file and line, and its
 /// command `check` fails.
 ///
 /// # Errors
 ///
-/// All that is wrong is reported in one pass, each fault on its place. Two jobs
-/// of one name, declared here or by handlers, fail the build of the binary that
-/// both are linked into.
+/// All mistakes are reported in one pass, each in its place. Two jobs of one
+/// name, declared here or by handlers, do not link into one binary.
 #[proc_macro_derive(Job, attributes(job))]
 pub fn job(item: TokenStream) -> TokenStream {
     expand::job(item.into(), &SEEN).into()
@@ -323,7 +321,7 @@ pub fn job(item: TokenStream) -> TokenStream {
 /// Makes a list of the jobs that a module declares.
 ///
 /// A worker that names the list does not compile unless it has a handler for
-/// each job of it. So a job that is added to the shared crate is not forgotten:
+/// each of its jobs. So no job that is added to the shared crate is forgotten:
 ///
 /// ```
 /// // In the crate `shared`, which producers and workers depend on:
@@ -353,8 +351,8 @@ pub fn job(item: TokenStream) -> TokenStream {
 /// `cfg` takes away is not in it. Types that another macro makes are not seen:
 /// re-export these too.
 ///
-/// `crate = path` says where the crate `pulpo` is, if another crate re-exports
-/// it.
+/// `crate = path` says the path of the crate `pulpo`, if another crate
+/// re-exports it.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What `setup` of `pulpo::main!` works on.
+//! The argument of `setup` in `pulpo::main!`.
 
 use std::error::Error;
 use std::marker::PhantomData;
@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 use crate::outcome::Failure;
 use crate::state::States;
 
-/// The program that [`main!`](crate::main!) makes, while it is set up.
+/// The program that [`main!`](crate::main!) creates, during its set-up.
 ///
-/// `setup` is run before a worker starts, and by the command `check`.
+/// `setup` runs before a worker starts, and in the command `check`.
 ///
 /// ```no_run
 /// # fn main() {}
@@ -31,24 +31,24 @@ pub struct App {
 }
 
 impl App {
-    /// Gives the handlers a state: what they take as
-    /// [`State<T>`](crate::State). There is one of each type; a second one
-    /// keeps the worker from starting, so wrap it in a type of its own.
+    /// Provides a state to the handlers, which take it as
+    /// [`State<T>`](crate::State). There is one per type; a second one keeps
+    /// the worker from starting, so wrap it in its own type.
     #[track_caller]
     pub fn state<T: Send + Sync + 'static>(&mut self, state: T) {
         self.states.insert(state);
     }
 
-    /// Runs the async handlers on this runtime, which must be one of several
-    /// threads. Default: one of the process's own, with all that Tokio has
-    /// been compiled with.
+    /// Runs async handlers on this runtime, which must be multi-threaded.
+    /// Default: one that the process creates, with all features of Tokio that
+    /// are compiled in.
     #[cfg(feature = "tokio")]
     pub fn runtime(&mut self, runtime: tokio::runtime::Handle) {
         self.runtime = Some(runtime);
     }
 
-    /// Waits for a future, on the runtime that the async handlers run on: to
-    /// make a state that takes one, a pool of connections for instance.
+    /// Waits for a future on the runtime of the async handlers. Use it to
+    /// create a state that needs one, such as a connection pool.
     ///
     /// ```no_run
     /// # fn main() {}
@@ -66,7 +66,7 @@ impl App {
     /// ```
     ///
     /// # Panics
-    /// If the system gives no threads for the runtime.
+    /// If the system provides no threads for the runtime.
     #[cfg(feature = "tokio")]
     pub fn block_on<R>(&mut self, future: impl Future<Output = R>) -> R {
         let runtime = self.runtime.get_or_insert_with(|| crate::runtime::shared().expect("threads for the runtime"));
@@ -74,7 +74,7 @@ impl App {
     }
 }
 
-/// What keeps a program from being set up.
+/// Why the set-up of a program failed.
 pub(crate) type SetupFailure = Box<dyn Error + Send + Sync>;
 
 /// Calls `setup`, whatever it returns.
@@ -82,7 +82,7 @@ pub fn set_up<R: SetUp>(app: &mut App, setup: impl FnOnce(&mut App) -> R) -> Res
     setup(app).into_result()
 }
 
-/// What `setup` may return: `()`, or `Result<(), E>` where `E` is any std
+/// Types that `setup` may return: `()`, or `Result<(), E>` where `E` is any std
 /// error or `anyhow::Error`.
 #[diagnostic::on_unimplemented(
     message = "`setup` cannot return `{Self}`",

@@ -1,5 +1,5 @@
-//! What keeps a program from doing its jobs, found before any is taken: by the
-//! start of a worker, and by the command `check`.
+//! Checks, before any job is taken, that a program can do its jobs: at the
+//! start of a worker, and in the command `check`.
 
 use std::fmt;
 
@@ -10,21 +10,21 @@ use crate::registry::{DuplicateHandler, Handler, JobDeclaration, Registry, Regis
 use crate::schedule::Schedule;
 use crate::state::States;
 
-/// One thing that is wrong with a program.
+/// A problem of a program.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Of which kind.
+    /// The kind of problem.
     pub kind: ProblemKind,
     /// What is wrong, and what to do.
     pub message: String,
-    /// The source file to look at, if there is one.
+    /// The source file to look at, if any.
     pub file: Option<&'static str>,
-    /// The line of that file.
+    /// The line in that file.
     pub line: Option<u32>,
 }
 
-/// Of which kind a [`Problem`] is.
+/// The kind of a [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -33,22 +33,21 @@ pub enum ProblemKind {
     NoHandlers,
     /// A request type has two handlers.
     DuplicateHandler,
-    /// A handler needs a state that nobody gave.
+    /// A handler's state is missing.
     MissingState,
-    /// A state was given twice.
+    /// A state was provided twice.
     DuplicateState,
     /// The `setup` of the program failed.
     Setup,
-    /// A policy that a job cannot be run by.
+    /// A policy cannot be applied.
     Policy,
-    /// A job is declared and has no handler.
+    /// A declared job has no handler.
     Unhandled,
-    /// A handler runs by a schedule, and nothing keeps it.
+    /// A handler has a schedule, and neither the queue nor a folder keeps it.
     Schedule,
-    /// The configuration says what this program cannot do.
+    /// The configuration asks for something that this program cannot do.
     Configuration,
-    /// A warning: a variable of the environment that is no key of the
-    /// configuration.
+    /// A warning: a variable of the environment is not a configuration key.
     Environment,
     /// A warning: the program was built with `panic = "abort"`.
     PanicAbort,
@@ -60,7 +59,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Several problems, for an error.
+/// Several problems, as one error.
 pub(crate) struct Listed<'a>(pub(crate) &'a [Problem]);
 
 impl fmt::Display for Listed<'_> {

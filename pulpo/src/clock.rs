@@ -1,8 +1,8 @@
-//! Time, passed in: the only place that reads the real clock.
+//! Clocks, passed in as a parameter: the only place that reads the real time.
 //!
-//! Everything that waits does so on a [`Notify`], which a notification or the
-//! clock wakes. With a [`ManualClock`] only the test moves the time, so a test
-//! of a delay of an hour takes no time and never sleeps.
+//! All waiting is done on a [`Notify`], which a notification or the clock
+//! wakes. With a [`ManualClock`] only the test moves time, so a test of a delay
+//! of an hour takes no time and never sleeps.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -12,20 +12,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub(crate) use crate::sync::lock;
 
-/// What time it is, and how long it has been.
+/// A source of wall-clock time and of elapsed time.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The time of day, which may jump. Due times and expirations go by it.
+    /// Returns the wall-clock time, which may jump. Due times and expirations
+    /// follow it.
     fn now(&self) -> DateTime<Utc>;
 
-    /// The time since some moment, which never jumps. Timeouts and heartbeats
-    /// go by it.
+    /// Returns the monotonic time since some moment. Timeouts and heartbeats
+    /// follow it.
     fn uptime(&self) -> Duration;
 
-    /// How long to wait in real time until `duration` has passed on this
-    /// clock; `None` if only a notification tells.
+    /// Returns how long to wait in real time until `duration` has passed on
+    /// this clock; `None` if only a notification tells.
     fn real_timeout(&self, duration: Duration) -> Option<Duration>;
 
-    /// Asks to have `signal` notified when this clock is moved by hand.
+    /// Registers `signal` to be notified when this clock is moved by hand.
     fn attach(&self, signal: &Arc<Notify>);
 }
 
@@ -87,13 +88,13 @@ struct Manual {
 }
 
 impl ManualClock {
-    /// A clock that shows this time.
+    /// Creates a clock that shows this time.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Self {
         Self(Arc::new(Mutex::new(Manual { now, uptime: Duration::ZERO, signals: Vec::new() })))
     }
 
-    /// Lets time pass: what waits for it is woken.
+    /// Lets time pass, and wakes everything that waits for it.
     pub fn advance(&self, duration: Duration) {
         self.change(|manual| {
             manual.uptime = manual.uptime.saturating_add(duration);
@@ -103,14 +104,14 @@ impl ManualClock {
         });
     }
 
-    /// Sets the time of day without letting time pass, as an operator or a
-    /// time server does.
+    /// Sets the wall clock without letting time pass, as an operator or a time
+    /// server does.
     pub fn set(&self, now: DateTime<Utc>) {
         self.change(|manual| manual.now = now);
     }
 
-    /// Sets the time of day this far ahead, or back if it is negative, without
-    /// letting time pass.
+    /// Moves the wall clock ahead by this much, or back if it is negative,
+    /// without letting time pass.
     pub fn jump(&self, by: TimeDelta) {
         self.change(|manual| {
             let end = if by < TimeDelta::zero() { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
@@ -148,8 +149,8 @@ impl Clock for ManualClock {
     }
 }
 
-/// Wakes those who wait. Nobody misses a notification: who waits says which
-/// one it has seen last.
+/// Wakes waiting threads. No notification is missed: each waiter passes the
+/// generation that it has last seen.
 #[derive(Debug)]
 pub struct Notify {
     state: Mutex<NotifyState>,
@@ -165,20 +166,20 @@ struct NotifyState {
 }
 
 impl Notify {
-    /// A notification whose waits go by `clock`.
+    /// Creates a notification whose waits follow `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         let signal = Arc::new(Self { state: Mutex::default(), changed: Condvar::new(), clock });
         signal.clock.attach(&signal);
         signal
     }
 
-    /// How often it was notified: to be read before the state that the wait
-    /// is for, and handed to [`Notify::wait`].
+    /// Returns how often it was notified. Read it before the state that the
+    /// wait is for, and pass it to [`Notify::wait`].
     pub fn generation(&self) -> u64 {
         lock(&self.state).count
     }
 
-    /// Wakes all that wait.
+    /// Wakes all waiters.
     pub fn notify(&self) {
         let mut state = lock(&self.state);
         state.count += 1;
@@ -188,8 +189,8 @@ impl Notify {
         }
     }
 
-    /// Waits until it was notified more than `seen` times, or for `at_most`.
-    /// It may return early: look at the state again, and at the clock.
+    /// Waits until it was notified more than `seen` times, or for `at_most`. It
+    /// may return early: check the state again, and the clock.
     pub fn wait(&self, seen: u64, at_most: Option<Duration>) {
         let mut state = lock(&self.state);
         state.waiting += 1;

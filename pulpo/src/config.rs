@@ -1,7 +1,7 @@
-//! The configuration: its layers, its keys, and the queue that it names.
+//! The configuration: its layers, its keys, and its queue.
 //!
-//! It knows no adapter by name: what can be said of a queue comes from the
-//! adapters that are registered ([`queue::backend`](crate::queue::backend)).
+//! It knows no adapter by name: the keys of queues come from the registered
+//! adapters ([`queue::backend`](crate::queue::backend)).
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -41,32 +41,33 @@ pub use warning::ConfigWarning;
 /// The file that is read if it is there.
 const DEFAULT_FILE: &str = "pulpo.toml";
 
-/// How pulpo is set up: which queue, and how to work it.
+/// The configuration of pulpo: the queue, and how to work it.
 ///
-/// [`Config::load`] takes, each over the one before: the defaults,
-/// `pulpo.toml` in the current folder, the `PULPO_*` environment.
-/// [`Config::default`] takes the defaults alone. [`Config::explain`] tells
-/// each key's value and where it comes from, as the command `config` does.
+/// [`Config::load`] reads these layers, each overriding the ones before: the
+/// defaults, `pulpo.toml` in the current folder, the `PULPO_*` environment.
+/// [`Config::default`] has only the defaults. [`Config::explain`] returns each
+/// key's value and where it came from, as the command `config` does.
 ///
-/// The keys are those of the file `docs/configuration.md` beside the source;
-/// these are the usual ones:
+/// The file `docs/configuration.md` beside the source lists all keys; these are
+/// the usual ones:
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |
-/// | `queue` | `file:./pulpo-data` | `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE`, `memory:`, or that of another adapter |
+/// | `queue` | `file:./pulpo-data` | `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE`, `memory:`, or the URL of another adapter |
 /// | `concurrency` | one for each core, at least 4 | lanes: jobs at the same time |
 /// | `shutdown_grace` | `25s` | how long a stop waits for running jobs |
-/// | `queues` | those of the handlers | the queues to work |
-/// | `queues.NAME.concurrency` | none | the most jobs of this queue at the same time |
-/// | `handlers.NAME.max_attempts`, … | the attribute's | in place of what the attribute of a handler says |
+/// | `queues` | those of the handlers | the queues to serve |
+/// | `queues.NAME.concurrency` | none | maximum number of jobs of this queue at the same time |
+/// | `handlers.NAME.max_attempts`, … | the attribute's | overrides the attribute of a handler |
 ///
-/// A duration is a text such as `"1h 30m"`, or a number of seconds. In the
-/// environment, a key is in upper case after `PULPO_`, a table's with two
-/// underscores: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH=/var/lib/shop`. An empty
-/// variable is not set, and one that is no key is a [`ConfigWarning`].
+/// A duration is a string such as `"1h 30m"`, or a number of seconds. In the
+/// environment, write the key in upper case after `PULPO_`, with two
+/// underscores after the name of a table:
+/// `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH=/var/lib/shop`. An empty variable
+/// counts as unset, and one that is not a key is a [`ConfigWarning`].
 ///
-/// Paths are made absolute when the configuration is read, so a program that
-/// changes its folder stays with its queue.
+/// Paths become absolute when the configuration is read, so a program that
+/// changes its folder keeps its queue.
 ///
 /// ```
 /// let config = pulpo::Config::default().queue("memory:")?;
@@ -76,35 +77,35 @@ const DEFAULT_FILE: &str = "pulpo.toml";
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where the messages wait.
+    /// The queue.
     pub backend: Backend,
-    /// Where publications wait while no server takes them: an embedded queue
-    /// of its own. Default, `None`: nowhere, and they fail.
+    /// Where publications wait while no server is available: a separate
+    /// embedded queue. Default: `None`, they fail.
     pub spool: Option<Backend>,
-    /// How a worker works.
+    /// Options of a worker.
     pub worker: WorkerOptions,
-    /// Where workers keep the schedules of their handlers, a folder
-    /// `file:FOLDER`; `None`, the default: in the queue.
+    /// The folder in which workers keep the schedules of their handlers,
+    /// `file:FOLDER`. Default: `None`, in the queue.
     pub schedule_store: Option<Backend>,
-    /// What a worker on the command line shows.
+    /// Output options of a worker on the command line.
     pub console: ConsoleOptions,
-    /// What was odd about its sources. Logged, once in a process, when the
-    /// queue is opened.
+    /// Warnings about its sources. Logged once per process, when the queue is
+    /// opened.
     pub warnings: Vec<ConfigWarning>,
 }
 
-/// Where the layers come from.
+/// The sources of the layers.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Sources {
-    /// This file, TOML or JSON by its ending, in place of `pulpo.toml`. It
-    /// must be there.
+    /// The file to read instead of `pulpo.toml`, TOML or JSON by its extension.
+    /// It must exist.
     pub file: Option<PathBuf>,
-    /// Keys that come after all else: a program's own defaults.
+    /// Keys with the lowest precedence: a program's own defaults.
     pub defaults: Vec<(String, String)>,
-    /// In place of the process's environment.
+    /// Variables to use instead of the process's environment.
     pub environment: Option<HashMap<String, String>>,
-    /// Keys that go before all else: those of the command line.
+    /// Keys with the highest precedence: those of the command line.
     pub overrides: Vec<(String, String)>,
 }
 
@@ -123,7 +124,7 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
-    /// With this as the program's own default for the key.
+    /// Sets the program's own default for the key.
     pub fn set_default(&mut self, key: &str, value: &str) -> &mut Self {
         self.defaults.push((key.to_owned(), value.to_owned()));
         self
@@ -163,43 +164,43 @@ impl Sources {
 }
 
 impl Config {
-    /// From `pulpo.toml` in the current folder, if it is there, and the
-    /// environment.
+    /// Loads the configuration from `pulpo.toml` in the current folder, if it
+    /// exists, and the environment.
     ///
     /// # Errors
-    /// If something in them is not as it should be; it says where.
+    /// If something in them is wrong; the error says where.
     pub fn load() -> Result<Self, ConfigError> {
         Self::load_from(&Sources::default())
     }
 
-    /// From these sources.
+    /// Loads the configuration from these sources.
     ///
     /// # Errors
-    /// If something in them is not as it should be; it says where.
+    /// If something in them is wrong; the error says where.
     pub fn load_from(sources: &Sources) -> Result<Self, ConfigError> {
         let keys = Keys::collect()?;
         Self::resolve(&sources.read(&keys)?, &keys)
     }
 
-    /// Each key with the value that holds in the end and where it comes from.
-    /// Of the keys of single handlers and queues, those that are set.
+    /// Returns each key with its effective value and where it came from; of the
+    /// keys of single handlers and queues, those that are set.
     ///
     /// # Errors
-    /// If something in the sources is not as it should be; it says where.
+    /// If something in the sources is wrong; the error says where.
     pub fn explain(sources: &Sources) -> Result<Vec<Setting>, ConfigError> {
         let keys = Keys::collect()?;
         let layers = sources.read(&keys)?;
         Self::resolve(&layers, &keys)?.settings(&layers, &keys)
     }
 
-    /// Names the queue by its URL: `file:FOLDER`, `memory:`,
-    /// `beanstalkd://HOST:PORT/TUBE`, or one of another adapter that is linked.
-    /// What the tables of adapters said is dropped. A relative path is taken
-    /// from the folder that is current now.
+    /// Sets the queue by its URL: `file:FOLDER`, `memory:`,
+    /// `beanstalkd://HOST:PORT/TUBE`, or one of another linked adapter. It
+    /// discards the tables of adapters. A relative path is resolved against the
+    /// current folder.
     ///
     /// # Errors
-    /// If it is none of them, or the path is relative and the current folder
-    /// is gone.
+    /// If the URL is none of these, or the path is relative and the current
+    /// folder is gone.
     pub fn queue(mut self, url: &str) -> Result<Self, ConfigError> {
         self.backend = url.parse()?;
         self.backend.make_absolute()?;

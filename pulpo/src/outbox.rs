@@ -1,10 +1,10 @@
-//! The outbox: a table in the user's own database, in which jobs wait for their
+//! The outbox: a table in your own database, in which jobs wait for their
 //! transaction to commit, and the relay that moves them to the queue.
 //!
 //! [`publish_in`](crate::publish_in) writes a row into the table
-//! `pulpo_outbox`, in the user's transaction. A worker that is told of the
-//! database (`outbox = "sqlite:shop.db"`), or the command `relay`, reads what
-//! has been committed, enqueues it and deletes the row.
+//! `pulpo_outbox`, in your transaction. A worker that knows the database
+//! (`outbox = "sqlite:shop.db"`), or the command `relay`, reads the committed
+//! rows, enqueues them and deletes them.
 
 use crate::transaction::{AsyncSqlClient, SqlClient, TransactionError};
 
@@ -46,8 +46,9 @@ CREATE TABLE IF NOT EXISTS pulpo_outbox(
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 ";
 
-/// The statement that makes the table `pulpo_outbox`, for your migrations: what
-/// the command `outbox --sql` prints. It does nothing where the table is there.
+/// Returns the statement that creates the table `pulpo_outbox`, for your
+/// migrations, as the command `outbox --sql` prints it. It does nothing if the
+/// table exists.
 #[must_use]
 pub const fn definition(dialect: Dialect) -> &'static str {
     match dialect {
@@ -56,8 +57,7 @@ pub const fn definition(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Makes the table `pulpo_outbox`, unless it is there: through a connection or
-/// a transaction of rusqlite or `postgres`.
+/// Creates the table `pulpo_outbox` if it does not exist.
 ///
 /// # Errors
 /// If the database refuses it.
@@ -66,8 +66,7 @@ pub fn create(connection: &mut impl SqlClient) -> Result<(), TransactionError> {
     connection.execute(definition(dialect)).map_err(TransactionError::Refused)
 }
 
-/// Makes the table `pulpo_outbox`, unless it is there: through a connection or
-/// a transaction of sqlx or tokio-postgres.
+/// Creates the table `pulpo_outbox` if it does not exist.
 ///
 /// # Errors
 /// If the database refuses it.

@@ -1,5 +1,5 @@
-//! The test kit: a queue for each test, run by the test itself. For
-//! `[dev-dependencies]`, behind the feature `testing`:
+//! The test kit: a queue per test, run by the test itself. Enable the feature
+//! `testing` in `[dev-dependencies]`:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -9,7 +9,7 @@
 //! # A first test
 //!
 //! A [`TestPulpo`] is a queue in memory, a clock that stands still, and the
-//! handlers of the program. Nothing runs by itself: the test says when.
+//! handlers of the program. Nothing runs unless the test says so.
 //!
 //! ```
 //! use pulpo::testing::TestPulpo;
@@ -52,14 +52,14 @@
 //! # */
 //! ```
 //!
-//! It is no simulation: bodies are encoded and decoded, and messages are
+//! It is not a simulation: bodies are encoded and decoded, and messages are
 //! taken, run, put back and buried by the code of a real worker's lane, on the
 //! real embedded queue, in memory. Tests share nothing, and run in parallel.
 //!
 //! # Time
 //!
-//! The clock starts with the time of day and is moved by the test alone. So a
-//! test of a day takes no time.
+//! The clock starts at the current time, and only the test moves it. So a test
+//! of a whole day takes no time.
 //!
 //! ```
 //! use std::time::Duration;
@@ -88,16 +88,16 @@
 //! ```
 //!
 //! The clock stands still while a handler runs, so no run exceeds its timeout.
-//! How a handler gives up is a test of the function, with a
-//! [context](TestPulpo::context) that says that it is cancelled. One thing
-//! moves the clock by itself: a batch that is not full lets its `linger` pass.
+//! To test how a handler gives up, call the function with a
+//! [context](TestPulpo::context) that is cancelled. One thing moves the clock
+//! automatically: a batch that is not full lets its `linger` pass.
 //!
 //! # Schedules
 //!
-//! A handler with `cron` or `every` has its jobs published while
+//! The jobs of a handler with `cron` or `every` are published while
 //! [`advance`](TestPulpo::advance) or [`work_for`](TestPulpo::work_for) lets
-//! their time pass. [`occurrences`](TestPulpo::occurrences) tells the times
-//! alone, of years if you like.
+//! their time pass. [`occurrences`](TestPulpo::occurrences) lists the times
+//! only, for years if you like.
 //!
 //! ```
 //! use std::time::Duration;
@@ -118,8 +118,8 @@
 //!
 //! # States, and what handlers did
 //!
-//! The test gives the states that the handlers it runs need, and no others.
-//! What is shared can be looked at afterwards:
+//! The test provides only the states of the handlers that it runs. It can
+//! inspect a shared state afterwards:
 //!
 //! ```
 //! use std::sync::Mutex;
@@ -144,10 +144,10 @@
 //!
 //! # Inline
 //!
-//! With [`inline`](TestPulpo::inline), publishing runs the handler at once,
-//! and what follows from it: for tests of what comes out in the end, which do
-//! not care that there is a queue in between. A job that fails stays in the
-//! queue, as it does in production, and publishing it has succeeded.
+//! With [`inline`](TestPulpo::inline), publishing runs the handler and its
+//! follow-ups at once. Use it in tests of the final result that do not care
+//! about the queue in between. A job that fails stays in the queue, as it does
+//! in production, and publishing it still succeeds.
 //!
 //! ```
 //! # use pulpo::testing::TestPulpo;
@@ -163,24 +163,24 @@
 //!
 //! # Where the code under test publishes
 //!
-//! - Through a [`Pulpo`] that it is given: hand it `&pulpo`, or a clone of it.
-//!   That works on any thread.
-//! - Through [`pulpo::publish`](crate::publish) and its kin: while a
-//!   `TestPulpo` lives, it is the default of the thread that made it. That
-//!   takes in all of a plain test, a `#[tokio::test]` and the tasks that it
+//! - Through a [`Pulpo`] that it receives: pass `&pulpo`, or a clone of it.
+//!   This works on any thread.
+//! - Through [`pulpo::publish`](crate::publish) and related functions: while a
+//!   `TestPulpo` lives, it is the default of the thread that created it. That
+//!   includes all of a plain test, a `#[tokio::test]` and the tasks that it
 //!   spawns, and the handlers that it runs.
-//! - From other threads, those of a multi-threaded runtime among them,
-//!   `pulpo::publish` is an error, which says so: it never reaches the real
+//! - From other threads, including those of a multi-threaded runtime,
+//!   `pulpo::publish` returns an error that says so: it never reaches the real
 //!   queue. Make a thread part of the test with [`enter`](TestPulpo::enter), a
 //!   spawned task with [`scope`](TestPulpo::scope). Threads that the code under
-//!   test starts by itself can only be given a `Pulpo`.
+//!   test starts itself need a `Pulpo`.
 //!
 //! # Async tests
 //!
-//! All works in a `#[tokio::test]`. There, wait for `run_next_async`,
+//! Everything works in a `#[tokio::test]`. There, await `run_next_async`,
 //! `drain_async` and `work_for_async`: the handlers run while the runtime of
-//! the test goes on, and use its timers and sockets. The plain ones block the
-//! test's thread, which is fine for handlers that do not depend on it.
+//! the test goes on, and use its timers and sockets. The plain variants block
+//! the test's thread, which is fine for handlers that do not depend on it.
 //!
 //! ```
 //! # use pulpo::testing::TestPulpo;
@@ -210,14 +210,14 @@
 //!
 //! # A handler alone
 //!
-//! A handler is a function, and a test may call it. It makes a state with
+//! A handler is a function, so a test may call it. Create a state with
 //! [`State::new`](crate::State::new), and the context with
 //! [`TestPulpo::context`].
 //!
 //! # Messages of others
 //!
-//! [`Pulpo::queue`] is the queue itself: put in any text that another program
-//! may have written, and look at messages, kick and delete them.
+//! [`Pulpo::queue`] is the queue itself: enqueue any text that another program
+//! could have written, and inspect, kick and delete messages.
 //!
 //! ```
 //! use pulpo::queue::NewMessage;
@@ -266,13 +266,12 @@ pub use self::context::ContextBuilder;
 pub use self::run::{Delay, Run, Settled};
 pub use crate::instance::scoped::Entered;
 
-/// So many runs in a row are taken for jobs that publish each other for ever.
+/// This many runs in a row are taken for jobs that publish each other for ever.
 const TOO_MANY: usize = 100_000;
 
-/// A queue of a test's own, which the test itself runs; see the
-/// [module](self).
+/// A queue for one test, which the test itself runs; see the [module](self).
 ///
-/// It is also a [`Pulpo`], to be given to what publishes.
+/// It dereferences to a [`Pulpo`], for code that publishes.
 pub struct TestPulpo(Arc<Kit>);
 
 struct Kit {
@@ -305,34 +304,34 @@ fn around() -> Runtime {
 }
 
 impl TestPulpo {
-    /// A queue in memory, with nothing in it, and a clock that shows the time
-    /// of day, to the second, and stands still. It is the default of this
-    /// thread, to which
-    /// [`pulpo::publish`](crate::publish) publishes, until it is dropped.
+    /// Creates an empty queue in memory, and a clock that shows the current
+    /// time, to the second, and stands still. Until it is dropped, it is the
+    /// default of this thread, to which [`pulpo::publish`](crate::publish)
+    /// publishes.
     #[must_use]
     pub fn new() -> Self {
         Self::with_options(WorkerOptions::default())
     }
 
-    /// The same, with a worker of these options.
+    /// Creates it with these worker options.
     #[must_use]
     pub fn with_options(options: WorkerOptions) -> Self {
         Self::build(options, None)
     }
 
-    /// A queue in which things go wrong, to try whether handlers are safe to
-    /// repeat: a worker dies before a handler is called, or after it has
-    /// returned and before its outcome reaches the queue; a lease is lost while
-    /// the handler runs, so that the message is delivered twice; what a handler
-    /// publishes is refused, or taken and the answer lost. What the test itself
-    /// publishes is published.
+    /// Creates a queue in which things go wrong, to test whether handlers are
+    /// safe to repeat. A worker dies before a handler is called, or after it
+    /// has returned and before its outcome reaches the queue. A lease is lost
+    /// while the handler runs, so that the message is delivered twice. A
+    /// publication of a handler is refused, or accepted with the answer lost.
+    /// Publications of the test itself succeed.
     ///
-    /// The worker's code is the real one. The seed decides what happens, also
-    /// the pauses between attempts: the same seed is the same story. A test
-    /// that panics while this lives prints the seed and the [`story`](Self::story).
-    /// No message meets more than three of the first kinds of faults, so
-    /// [`work_for`](Self::work_for) long enough ends with all of them done or
-    /// buried.
+    /// The worker's code is the real one. The seed determines the faults and
+    /// the delays between attempts, so the same seed repeats the same story. A
+    /// test that panics while this lives prints the seed and the
+    /// [`story`](Self::story). No message meets more than three faults of the
+    /// first kinds, so [`work_for`](Self::work_for) for long enough ends with
+    /// all of them done or buried.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -353,8 +352,8 @@ impl TestPulpo {
         Self::build(WorkerOptions::default(), Some(Arc::new(Faults::new(seed))))
     }
 
-    /// What has gone wrong and what has not, a line for each thing; empty
-    /// without [`faults`](Self::faults).
+    /// Returns the story so far, one line per event; empty without
+    /// [`faults`](Self::faults).
     #[must_use]
     pub fn story(&self) -> Vec<String> {
         self.0.faults.as_ref().map(|faults| faults.story()).unwrap_or_default()
@@ -386,14 +385,14 @@ impl TestPulpo {
         Self(kit)
     }
 
-    /// With this time of day to begin with.
+    /// Sets the initial time.
     #[must_use]
     pub fn at(self, now: DateTime<Utc>) -> Self {
         self.0.clock.set(now);
         self
     }
 
-    /// With a state for the handlers: what they take as
+    /// Provides a state to the handlers, which take it as
     /// [`State<T>`](crate::State).
     #[must_use]
     #[track_caller]
@@ -407,17 +406,17 @@ impl TestPulpo {
         self
     }
 
-    /// Publishing runs the handler at once, and what follows from it.
+    /// Makes publishing run the handler and its follow-ups at once.
     #[must_use]
     pub fn inline(self) -> Self {
         self.0.inline.store(true, Ordering::SeqCst);
         self
     }
 
-    /// A state that was given.
+    /// Returns a state that was provided.
     ///
     /// # Panics
-    /// If none of this type was.
+    /// If none of this type was provided.
     #[must_use]
     #[track_caller]
     pub fn state_of<T: Send + Sync + 'static>(&self) -> State<T> {
@@ -425,21 +424,21 @@ impl TestPulpo {
         state.unwrap_or_else(|| panic!("missing state `{}`", std::any::type_name::<T>()))
     }
 
-    /// Runs the message that is next: the most urgent, then the oldest. `None`
-    /// if nothing is due. A batch handler gets all that it takes; the other
+    /// Runs the next message: the most urgent, then the oldest. `None` if
+    /// nothing is due. A batch handler gets as many as it takes; the other
     /// messages are in [`Run::rest`].
     ///
     /// # Panics
-    /// If its handler needs a state that the test has not given, or the
-    /// handlers of this program cannot be worked with.
+    /// If the state of its handler is missing, or the handlers of this program
+    /// cannot be used.
     #[track_caller]
     pub fn run_next(&self) -> Option<Run> {
         sound(self.blocking(Kit::next))
     }
 
-    /// Runs what is due, and what follows from it, until nothing is; each
-    /// message that was run, in the order in which they were settled. What has
-    /// to wait, for its delay or its next attempt, stays.
+    /// Runs everything that is due, including follow-ups, and returns each
+    /// message that was run, in the order in which they were settled. Messages
+    /// that wait for their delay or next attempt stay.
     ///
     /// # Panics
     /// As [`run_next`](Self::run_next); or if jobs publish each other for ever.
@@ -448,17 +447,17 @@ impl TestPulpo {
         sound(self.blocking(Kit::drain))
     }
 
-    /// Lets time pass, and runs nothing. Handlers with a schedule have their
-    /// jobs published meanwhile, each at its time.
+    /// Lets time pass without running anything. The jobs of schedules that fall
+    /// due are published, each at its time.
     ///
     /// # Panics
-    /// If the body of such a job cannot be made.
+    /// If the body of such a job cannot be created.
     #[track_caller]
     pub fn advance(&self, time: Duration) {
         sound(self.0.advance(time));
     }
 
-    /// When this job runs by its schedule, after this time.
+    /// Returns the times of this job's schedule after this time.
     ///
     /// ```
     /// # use pulpo::testing::TestPulpo;
@@ -476,7 +475,7 @@ impl TestPulpo {
     /// ```
     ///
     /// # Panics
-    /// If it has none.
+    /// If it has no schedule.
     #[track_caller]
     pub fn occurrences<J: Job>(&self, after: DateTime<Utc>) -> Occurrences {
         let handler = Registry::gather().get(J::REQUEST_TYPE);
@@ -486,9 +485,8 @@ impl TestPulpo {
         }
     }
 
-    /// Lets time pass as a worker lives through it: runs what is due, moves the
-    /// clock to when the next message is, and so on until so much time has
-    /// passed; each message that was run.
+    /// Works for this long: runs what is due, moves the clock to the next due
+    /// message, and so on. Returns each message that was run.
     ///
     /// # Panics
     /// As [`drain`](Self::drain).
@@ -497,8 +495,8 @@ impl TestPulpo {
         sound(self.blocking(move |kit, runtime| kit.work_for(time, runtime)))
     }
 
-    /// [`run_next`](Self::run_next) in an async test. If the future is
-    /// dropped, the run goes on.
+    /// Runs like [`run_next`](Self::run_next), in an async test. If the future
+    /// is dropped, the run continues.
     ///
     /// # Panics
     /// As `run_next`.
@@ -507,8 +505,8 @@ impl TestPulpo {
         sound(self.waiting(Kit::next).await)
     }
 
-    /// [`drain`](Self::drain) in an async test. If the future is dropped, the
-    /// runs go on.
+    /// Runs like [`drain`](Self::drain), in an async test. If the future is
+    /// dropped, the runs continue.
     ///
     /// # Panics
     /// As `drain`.
@@ -517,8 +515,8 @@ impl TestPulpo {
         sound(self.waiting(Kit::drain).await)
     }
 
-    /// [`work_for`](Self::work_for) in an async test. If the future is
-    /// dropped, the runs go on.
+    /// Runs like [`work_for`](Self::work_for), in an async test. If the future
+    /// is dropped, the runs continue.
     ///
     /// # Panics
     /// As `work_for`.
@@ -527,13 +525,13 @@ impl TestPulpo {
         sound(self.waiting(move |kit, runtime| kit.work_for(time, runtime)).await)
     }
 
-    /// The time of day, for this test.
+    /// Returns the current time of this test.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.0.clock.now()
     }
 
-    /// The clock, to be given to what needs the same time.
+    /// Returns the clock, for code that needs the same time.
     #[must_use]
     pub fn clock(&self) -> &ManualClock {
         &self.0.clock

@@ -1,14 +1,14 @@
-//! Publishing in a transaction of the user's own: the job is there if and only
-//! if the transaction commits.
+//! Publishing in your own transaction: the job exists if and only if the
+//! transaction commits.
 //!
 //! A message is prepared as for any publication, and then written through the
-//! connection that the transaction is on. If the queue lives in the same
-//! database, that is the publication. Else it is a row in the table
-//! `pulpo_outbox`, which the [outbox](crate::outbox) moves to the queue.
+//! connection of the transaction. If the queue is in the same database, that is
+//! the publication. Otherwise it is a row in the table `pulpo_outbox`, which
+//! the [outbox](crate::outbox) moves to the queue.
 //!
-//! A kind of connection is one implementation: of [`SqlClient`] or
+//! Each kind of connection is one implementation: of [`SqlClient`] or
 //! [`AsyncSqlClient`] for a database, of [`PublishIn`] for anything else that
-//! takes jobs.
+//! accepts jobs.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ pub(crate) const OUTBOX_ID: &str = "outbox/";
 /// Any error of a database client.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Which SQL a database speaks.
+/// The SQL dialect of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// SQLite 3.35 or newer.
@@ -42,7 +42,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The word for it.
+    /// Returns the name of the dialect.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -69,9 +69,8 @@ impl std::str::FromStr for Dialect {
     }
 }
 
-/// A job that is ready to be published by a statement of the caller's: what
-/// [`prepare`](crate::prepare) returns, for database clients that have no
-/// `publish_in`.
+/// A job that is ready for publication by your own statement: the result of
+/// [`prepare`](crate::prepare), for database clients without `publish_in`.
 ///
 /// ```
 /// # mod jobs {
@@ -109,8 +108,9 @@ impl Prepared {
         Self { message, row, queue, is_direct }
     }
 
-    /// One statement with one parameter, `$1`: [`message`](Self::message). Run
-    /// it in your transaction, and the job is published when that commits.
+    /// Returns one statement with one parameter, `$1`:
+    /// [`message`](Self::message). Run it in your transaction, and the job is
+    /// published when that commits.
     #[must_use]
     pub fn sql(&self) -> &'static str {
         match &self.queue {
@@ -119,7 +119,7 @@ impl Prepared {
         }
     }
 
-    /// The text for the parameter of [`sql`](Self::sql).
+    /// Returns the text for the parameter of [`sql`](Self::sql).
     #[must_use]
     pub fn message(&self) -> &str {
         &self.row
@@ -175,8 +175,8 @@ pub(crate) mod row {
     }
 }
 
-/// What a job can be published in, by [`publish_in`](crate::publish_in): a
-/// transaction or a connection of a client that a feature of pulpo names.
+/// Transactions and connections that [`publish_in`](crate::publish_in) accepts,
+/// of a client that a feature of pulpo names.
 #[diagnostic::on_unimplemented(
     message = "a job cannot be published in `{Self}`",
     label = "expected `&mut` of a transaction or a connection: `rusqlite::Transaction`, `postgres::Transaction`",
@@ -185,21 +185,20 @@ pub(crate) mod row {
     note = "if the client is one of these, two versions of its crate may be in the program: see `cargo tree -d`"
 )]
 pub trait PublishIn {
-    /// Writes the message, and says the id that it has there.
+    /// Writes the message, and returns its id there.
     ///
     /// # Errors
     /// If it was not written.
     fn publish(&mut self, job: &Prepared) -> Result<MessageId, TransactionError>;
 }
 
-/// A connection to a database through a client that blocks.
+/// A connection to a database through a blocking client.
 #[doc(hidden)]
 pub trait SqlClient {
-    /// What it speaks.
+    /// Returns its SQL dialect.
     fn dialect(&self) -> Dialect;
 
-    /// Runs a statement with one text as the parameter, and returns the number
-    /// that it returns.
+    /// Runs a statement with one text as the parameter, and returns its number.
     fn insert(&mut self, sql: &'static str, text: &str) -> Result<i64, BoxError>;
 
     /// Runs a statement without parameters.
@@ -225,10 +224,10 @@ impl<C: SqlClient> PublishIn for C {
     }
 }
 
-/// What a job can be published in, by
-/// [`publish_in_async`](crate::publish_in_async): a transaction or a connection
-/// of sqlx or tokio-postgres. `Client` tells their versions apart; the compiler
-/// finds it.
+/// Transactions and connections that
+/// [`publish_in_async`](crate::publish_in_async) accepts, of sqlx or
+/// tokio-postgres. `Client` distinguishes their versions; the compiler infers
+/// it.
 #[diagnostic::on_unimplemented(
     message = "a job cannot be published in `{Self}`",
     label = "expected `&mut *transaction` of sqlx, or `&mut transaction` of tokio-postgres",
@@ -237,15 +236,14 @@ impl<C: SqlClient> PublishIn for C {
     note = "for rusqlite and postgres there is `publish_in`, and for any other client `prepare`"
 )]
 pub trait AsyncSqlClient<Client>: Send {
-    /// What it speaks.
+    /// Returns its SQL dialect.
     ///
     /// # Errors
-    /// If it is none that pulpo knows.
+    /// If pulpo does not know the dialect.
     #[doc(hidden)]
     fn dialect(&self) -> Result<Dialect, BoxError>;
 
-    /// Runs a statement with one text as the parameter, and returns the number
-    /// that it returns.
+    /// Runs a statement with one text as the parameter, and returns its number.
     #[doc(hidden)]
     fn insert(&mut self, sql: &'static str, text: String) -> impl Future<Output = Result<i64, BoxError>> + Send;
 
@@ -277,8 +275,8 @@ pub(crate) async fn publish_async<Client, C: AsyncSqlClient<Client>>(
     Ok(MessageId::from(format!("{OUTBOX_ID}{number}")))
 }
 
-/// Why a transaction did not take a job. Whether the transaction can go on is
-/// the database's to say: PostgreSQL takes nothing more in it, SQLite does.
+/// Why a transaction did not accept a job. Whether the transaction can continue
+/// depends on the database: PostgreSQL accepts nothing more in it, SQLite does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransactionError {
@@ -289,9 +287,9 @@ pub enum TransactionError {
     )]
     #[non_exhaustive]
     NoTable {
-        /// What the database speaks.
+        /// The SQL dialect.
         dialect: Dialect,
-        /// What the client says.
+        /// The error of the client.
         source: BoxError,
     },
     /// The statement failed.

@@ -1,95 +1,96 @@
-//! What a consumer may take.
+//! Filters for dequeueing.
 
 use std::sync::Arc;
 
 use super::Limit;
 use crate::message::MessageId;
 
-/// What a consumer may take: all that waits, but for what is said here.
+/// Restricts which waiting messages a consumer takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DequeueFilter {
-    /// Only this request type, if one is said.
+    /// Only this request type, if given.
     pub request_type: Option<String>,
     /// None of these request types.
     pub except_types: Vec<String>,
     /// None of these queues.
     pub except_queues: Vec<String>,
-    /// Of each of these request types one message at most, and none leased
-    /// ahead: the worker may run no more of them now. For queues that lease
+    /// At most one message of each of these request types, and none leased
+    /// ahead: the worker may not run more of them now. For queues that lease
     /// several messages at once.
     pub single_types: Vec<String>,
-    /// Of each of these queues one message at most, and none leased ahead.
+    /// At most one message of each of these queues, and none leased ahead.
     pub single_queues: Vec<String>,
-    /// How many more messages the caller is about to take after this one, for
-    /// a batch: a queue may lease them together. What the caller does not take
-    /// after all is made ready again by [`Consumer::flush`](super::Consumer::flush).
+    /// How many more messages the caller will take after this one, for a batch,
+    /// so that a queue may lease them together.
+    /// [`Consumer::flush`](super::Consumer::flush) releases those that the
+    /// caller does not take.
     pub more: usize,
-    /// No more than these allow, over all processes. Only a queue with
-    /// [`Capabilities::limits`](super::Capabilities) keeps to them.
+    /// Limits across all processes. Only a queue with
+    /// [`Capabilities::limits`](super::Capabilities) applies them.
     pub limits: Arc<[Limit]>,
-    /// A message that is in hand already: what is taken is run together with
+    /// A message that the caller already has: the one taken runs together with
     /// it, as one run.
     pub joins: Option<MessageId>,
 }
 
 impl DequeueFilter {
-    /// All that waits.
+    /// Allows all waiting messages.
     #[must_use]
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// Only this request type.
+    /// Allows only this request type.
     #[must_use]
     pub fn request_type(mut self, request_type: impl Into<String>) -> Self {
         self.request_type = Some(request_type.into());
         self
     }
 
-    /// None of this request type.
+    /// Excludes this request type.
     #[must_use]
     pub fn except_type(mut self, request_type: impl Into<String>) -> Self {
         self.except_types.push(request_type.into());
         self
     }
 
-    /// This many more are taken right after this one.
+    /// Announces that this many more will be taken right after.
     #[must_use]
     pub fn more(mut self, more: usize) -> Self {
         self.more = more;
         self
     }
 
-    /// None of this queue.
+    /// Excludes this queue.
     #[must_use]
     pub fn except_queue(mut self, queue: impl Into<String>) -> Self {
         self.except_queues.push(queue.into());
         self
     }
 
-    /// One message of this request type at most.
+    /// Allows at most one message of this request type.
     #[must_use]
     pub fn single_type(mut self, request_type: impl Into<String>) -> Self {
         self.single_types.push(request_type.into());
         self
     }
 
-    /// One message of this queue at most.
+    /// Allows at most one message of this queue.
     #[must_use]
     pub fn single_queue(mut self, queue: impl Into<String>) -> Self {
         self.single_queues.push(queue.into());
         self
     }
 
-    /// Within these limits.
+    /// Applies these limits.
     #[must_use]
     pub fn limits(mut self, limits: impl Into<Arc<[Limit]>>) -> Self {
         self.limits = limits.into();
         self
     }
 
-    /// Only what is run together with this message.
+    /// Allows only messages that run together with this one.
     #[must_use]
     pub fn joins(mut self, first: MessageId) -> Self {
         self.joins = Some(first);

@@ -1,4 +1,4 @@
-//! Which messages are meant.
+//! Filters for messages.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 use super::{MessageState, StoredMessage};
 use crate::message::MessageId;
 
-/// Picks messages: those that fit all that is said.
+/// A filter for messages: a message must match all of its conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Filter {
-    /// These ones; an empty set picks none.
+    /// With one of these ids; an empty set matches nothing.
     pub ids: Option<BTreeSet<MessageId>>,
-    /// In one of these states; in any if there is none here.
+    /// In one of these states; empty matches all states.
     pub states: Vec<MessageState>,
     /// In this queue.
     pub queue: Option<String>,
@@ -27,122 +27,123 @@ pub struct Filter {
     pub published_before: Option<DateTime<Utc>>,
     /// Published at this time or later.
     pub published_after: Option<DateTime<Utc>>,
-    /// With this text in their last error, in small letters or capitals.
+    /// With this text in their last error, ignoring ASCII case.
     pub reason: Option<String>,
-    /// What comes after this one in a list: older ones, with smaller ids.
+    /// After this one in a list: older messages, with smaller ids.
     pub after: Option<MessageId>,
-    /// So many at most, the newest.
+    /// At most this many, newest first.
     pub limit: Option<usize>,
 }
 
 impl Filter {
-    /// All messages.
+    /// Matches all messages.
     #[must_use]
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// The message with this id; said several times, any of them.
+    /// Matches the message with this id. Call it again to match further ones.
     #[must_use]
     pub fn id(self, id: MessageId) -> Self {
         self.ids([id])
     }
 
-    /// Only messages with these ids, and those named before.
+    /// Matches only messages with these ids, and with those named before.
     #[must_use]
     pub fn ids(mut self, ids: impl IntoIterator<Item = MessageId>) -> Self {
         self.ids.get_or_insert_default().extend(ids);
         self
     }
 
-    /// Only messages in this state; said several times, in any of them.
+    /// Matches only messages in this state. Call it again to match further
+    /// states.
     #[must_use]
     pub fn state(mut self, state: MessageState) -> Self {
         self.states.push(state);
         self
     }
 
-    /// Only messages in this queue.
+    /// Matches only messages in this queue.
     #[must_use]
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.queue = Some(queue.into());
         self
     }
 
-    /// Only messages with this request type.
+    /// Matches only messages with this request type.
     #[must_use]
     pub fn request_type(mut self, request_type: impl Into<String>) -> Self {
         self.request_type = Some(request_type.into());
         self
     }
 
-    /// Only messages that came into their state before this time: buried ones
-    /// that were buried before, ready ones that have waited since before.
+    /// Matches only messages that entered their state before this time: for
+    /// example buried ones that were buried before it.
     #[must_use]
     pub fn older_than(mut self, time: DateTime<Utc>) -> Self {
         self.older_than = Some(time);
         self
     }
 
-    /// Only messages that came into their state at this time or later.
+    /// Matches only messages that entered their state at this time or later.
     #[must_use]
     pub fn newer_than(mut self, time: DateTime<Utc>) -> Self {
         self.newer_than = Some(time);
         self
     }
 
-    /// Only messages that were published before this time, whatever happened
-    /// to them since.
+    /// Matches only messages that were published before this time, whatever has
+    /// happened to them since.
     #[must_use]
     pub fn published_before(mut self, time: DateTime<Utc>) -> Self {
         self.published_before = Some(time);
         self
     }
 
-    /// Only messages that were published at this time or later.
+    /// Matches only messages that were published at this time or later.
     #[must_use]
     pub fn published_after(mut self, time: DateTime<Utc>) -> Self {
         self.published_after = Some(time);
         self
     }
 
-    /// Only messages with this text in their last error. Small letters and
-    /// capitals of ASCII are the same.
+    /// Matches only messages with this text in their last error, ignoring ASCII
+    /// case.
     #[must_use]
     pub fn reason(mut self, text: impl Into<String>) -> Self {
         self.reason = Some(text.into());
         self
     }
 
-    /// Only what comes after this message in a list: older ones.
+    /// Matches only messages after this one in a list: older ones.
     #[must_use]
     pub fn after(mut self, id: MessageId) -> Self {
         self.after = Some(id);
         self
     }
 
-    /// So many at most: the newest.
+    /// Matches at most this many messages, newest first.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// Whether a message in this state is meant, as far as its state goes.
+    /// Returns whether the filter allows this state.
     #[must_use]
     pub fn has_state(&self, state: MessageState) -> bool {
         self.states.is_empty() || self.states.contains(&state)
     }
 
-    /// Whether it says no more than which queue and states, and how many.
+    /// Returns whether it has no conditions but a queue, states and a limit.
     #[must_use]
     pub fn is_by_queue_and_state(&self) -> bool {
         let rest = Self { states: Vec::new(), queue: None, limit: None, ..self.clone() };
         rest == Self::default()
     }
 
-    /// Whether this message is meant, the limit aside. What is not known of a
-    /// message does not fit.
+    /// Returns whether this message matches, ignoring the limit. A condition on
+    /// a value that the queue does not know is not met.
     #[must_use]
     pub fn fits(&self, message: &StoredMessage) -> bool {
         let (since, published) = (message.since, message.enqueued_at);

@@ -1,32 +1,32 @@
-//! Limits that hold over all processes of a queue.
+//! Limits across all processes of a queue.
 
 use crate::keys::LimitKeys;
 use crate::policy::Rate;
 
-/// A limit that a worker asks a queue to keep to when it hands out messages.
-/// Each worker brings its own, so that two versions of a program may differ
-/// while one takes the place of the other.
+/// A limit that a queue applies when it hands out messages. Each worker brings
+/// its own, so that two versions of a program may differ during a rolling
+/// deploy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limit {
-    /// Which messages fall under it.
+    /// The messages that it applies to.
     pub scope: LimitScope,
     /// What it allows.
     pub kind: LimitKind,
-    /// Whether it holds for each key by itself
+    /// Whether it applies to each key separately
     /// ([`NewMessage::limit_keys`](super::NewMessage)). Messages without a key
-    /// are one key together.
+    /// share one.
     pub by_key: bool,
 }
 
 impl Limit {
-    /// A limit of all messages in this scope together.
+    /// Creates a limit for all messages in this scope together.
     #[must_use]
     pub fn new(scope: LimitScope, kind: LimitKind) -> Self {
         Self { scope, kind, by_key: false }
     }
 
-    /// A limit of each key by itself.
+    /// Makes the limit apply to each key separately.
     #[must_use]
     pub fn by_key(mut self) -> Self {
         self.by_key = true;
@@ -34,17 +34,18 @@ impl Limit {
     }
 }
 
-/// Which messages fall under a limit.
+/// The messages that a limit applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitScope {
     /// Those of a handler, in whatever queue.
     Handler {
-        /// Its request type, and then its aliases. What is counted is counted
-        /// under the first one.
+        /// Its request type, and then its aliases. Counts are kept under the
+        /// first one.
         names: Vec<String>,
-        /// Whether it takes several messages in one run: then only what
-        /// [joins](super::DequeueFilter::joins) a run is handed out together.
+        /// Whether it takes several messages in one run; then only a message
+        /// that [joins](super::DequeueFilter::joins) a run is handed out
+        /// together with it.
         takes_batches: bool,
     },
     /// Those in this queue.
@@ -61,15 +62,17 @@ impl LimitScope {
 /// What a limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
-    /// This many starts in any such time. A message that is handed out starts.
+    /// This many starts in any such period. A message starts when it is handed
+    /// out.
     Rate(Rate),
     /// This many runs at the same time. A message runs while it is leased;
-    /// those that [joined](super::DequeueFilter::joins) a run are one with it.
+    /// those that [joined](super::DequeueFilter::joins) a run count as one with
+    /// it.
     Running(u32),
 }
 
 impl LimitKind {
-    /// Which of its keys the message has for this kind of limit.
+    /// Returns the message's key for this kind of limit.
     #[must_use]
     pub fn key(self, keys: &LimitKeys) -> Option<&str> {
         match self {
