@@ -1,4 +1,4 @@
-//! What beanstalkd gives by itself: through the client crate, and by hand with
+//! What beanstalkd alone achieves: through the client crate, and by hand with
 //! many commands in one write.
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,4 +1,4 @@
-//! What SQLite gives by itself: one table, write-ahead logging, synced commits.
+//! What SQLite alone achieves: one table, write-ahead logging, synced commits.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -142,7 +142,7 @@ pub const fn a_handler_that_pulpo_can_read<const N: usize>() {
 /// Asks whether a type is a job.
 pub const fn is_a_job<J: Job>() {}
 
-/// An entry for the registry, of a job that says its name by itself.
+/// An entry for the registry, of a job that is declared on its body type.
 pub const fn declared<J: Job>(file: &'static str, line: u32) -> JobDeclaration {
     JobDeclaration::new::<J>(file, line)
 }

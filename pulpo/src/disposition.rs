@@ -198,7 +198,7 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
     }
 }
 
-/// Why a run failed, never without a word.
+/// Why a run failed; never empty.
 fn reason(text: String) -> String {
     if text.trim().is_empty() { "an error without a text".to_owned() } else { limited(text) }
 }

@@ -97,7 +97,7 @@ pub(crate) fn limited(text: String) -> String {
     limited_to(text, LONGEST)
 }
 
-/// The text, cut where it has more than so many bytes.
+/// Cuts the text at this many bytes.
 pub(crate) fn limited_to(mut text: String, longest: usize) -> String {
     if text.len() > longest {
         let end = boundary(&text, longest);

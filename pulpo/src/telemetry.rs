@@ -105,7 +105,7 @@ pub(crate) fn describe() {
     }
 }
 
-/// So many jobs were published.
+/// Counts published jobs.
 pub(crate) fn published(request_type: &str, queue: &str, jobs: usize) {
     let labels = [("request_type", request_type.to_owned()), ("queue", queue.to_owned())];
     metrics::counter!(PUBLISHED, &labels).increment(jobs as u64);

@@ -671,7 +671,7 @@ impl Kit {
 
     /// Publishes what is due by schedules; how long until something is again.
     fn publish_scheduled(&self) -> Result<Option<Duration>, StepError> {
-        // Who is at it goes on, and publishes what came due meanwhile.
+        // The current runner continues, and publishes what has become due.
         let Ok(mut scheduler) = self.scheduler.try_lock() else { return Ok(None) };
         let scheduler = scheduler.get_or_insert_with(|| self.pulpo.scheduler(&Registry::gather()));
         let Some(scheduler) = scheduler else { return Ok(None) };

@@ -15,7 +15,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for so long at most; says whether `condition` came to hold.
+/// Waits for at most this long; returns whether `condition` came to hold.
 #[must_use]
 pub fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;

@@ -109,7 +109,7 @@ fn main() -> anyhow::Result<()> {
     println!("100 changes of baskets: {new} calculations wait, {replaced} changes went into them");
     shop.publish_all((1..=25).map(|item| AskPrice { item }))?;
     shop.publish_all((1..=6).map(|number| Pack { order: number % 2, r#box: number }))?;
-    // At three in the night it comes by itself. Nobody waits for that here.
+    // At three in the night it runs automatically. This program does not wait for that.
     shop.publish(Message::new(Report {}).delay(Duration::from_secs(1)))?;
 
     let started = Instant::now();

@@ -170,7 +170,7 @@ async fn serve(pulpo: Pulpo) -> anyhow::Result<()> {
     if env::var("WORKER").is_ok_and(|worker| worker == "off") {
         return Ok(axum::serve(listener, service).await?);
     }
-    // The worker has threads of its own, and stops by itself at a signal:
+    // The worker has threads of its own, and stops at a signal:
     // running jobs may end, and the service ends with it.
     let worker = tokio::task::spawn_blocking(move || pulpo.work());
     let (stopped, when_stopped) = tokio::sync::oneshot::channel::<()>();

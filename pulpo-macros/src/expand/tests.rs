@@ -44,7 +44,7 @@ fn assert_is(file: &str, output: String) {
         std::fs::write(&path, &output).expect("written");
     }
     let expected = std::fs::read_to_string(&path).expect("the expected output");
-    assert_eq!(output, expected, "of {file}; PULPO_BLESS=1 writes it anew");
+    assert_eq!(output, expected, "of {file}; PULPO_BLESS=1 rewrites it");
 }
 
 #[test]

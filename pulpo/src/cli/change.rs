@@ -22,7 +22,7 @@ use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter, MessageState, QueueAdapter, QueueError};
 use crate::report::chain;
 
-/// So many messages are looked at in one go.
+/// How many messages are read at once.
 const PAGE: usize = 50_000;
 
 /// How many messages are touched at once, at least.
@@ -194,7 +194,7 @@ pub(super) struct Deed {
     /// That, for a person who has named another one.
     only: &'static str,
     act: fn(&dyn QueueAdapter, &Filter) -> Result<Touched, QueueError>,
-    /// Whether it is done without a word where nobody can be asked.
+    /// Whether it is done without confirmation where there is no terminal.
     harmless: bool,
     /// Whether it leaves a message whose unique key another one has.
     leaves: bool,

@@ -194,7 +194,7 @@ impl Shared {
 }
 
 impl Output {
-    /// Writes that so many lines were lost, and these; how many are lost now.
+    /// Writes how many lines were lost, and then these lines; returns how many are lost now.
     fn write(&mut self, lines: &[u8], lost: u64, json: bool) -> u64 {
         let notice = if lost > 0 { notice(lost, json) } else { Vec::new() };
         let begun = if self.broken { b"\n".as_slice() } else { &[] };

@@ -112,7 +112,7 @@ fn rates(before: &[Totals], now: &[Totals], passed: Duration) -> Vec<Rate> {
     let per_second = |before: u64, now: u64| Some(now.checked_sub(before)? as f64 / seconds);
     let rate = |now: &Totals| {
         let before = before.iter().find(|before| before.queue == now.queue)?;
-        // A server counts from zero again when its queue was gone meanwhile.
+        // A server counts from zero again if its queue was gone in between.
         Some(Rate {
             queue: now.queue.clone(),
             published: per_second(before.published, now.published)?,
@@ -235,7 +235,7 @@ mod tests {
         let new = Totals::new(Some("new".to_owned()), 5, 5);
         let rated = rates(&[mail(100, 50)], &[mail(120, 51), new], Duration::from_secs(2));
         assert_eq!(rated, [Rate { queue: Some("mail".to_owned()), published: 10.0, finished: 0.5 }]);
-        assert!(rates(&[mail(100, 50)], &[mail(3, 0)], Duration::from_secs(2)).is_empty(), "it counts anew");
+        assert!(rates(&[mail(100, 50)], &[mail(3, 0)], Duration::from_secs(2)).is_empty(), "it counts from zero again");
         assert_eq!(sum(&rated).map(|all| all.published), Some(10.0));
         assert_eq!(sum(&[]), None);
     }

@@ -150,7 +150,7 @@ const INSPECTING: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BeanstalkdOptions {
-    /// A name or an address. A name is resolved anew for each connection.
+    /// A name or an address. A name is resolved again for each connection.
     pub host: String,
     /// 11300 by default.
     pub port: u16,
@@ -354,12 +354,12 @@ impl Shared {
     }
 }
 
-/// The time that was so long before.
+/// The time this long before.
 fn ago(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(time).ok().and_then(|time| now.checked_sub_signed(time)).unwrap_or(now)
 }
 
-/// The time that comes so long after.
+/// The time this long after.
 fn ahead(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(now)
 }

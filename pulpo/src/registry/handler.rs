@@ -64,7 +64,7 @@ pub(crate) enum Call {
 /// How a handler takes several messages at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
-    /// So many at most.
+    /// The maximum number.
     pub(crate) most: usize,
     /// How long to wait for more after the first.
     pub(crate) linger: Duration,

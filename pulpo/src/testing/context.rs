@@ -84,49 +84,49 @@ impl TestPulpo {
 }
 
 impl ContextBuilder<'_> {
-    /// Of the message with this id. Default: `test`.
+    /// Sets the id of the message. Default: `test`.
     pub fn id(mut self, id: impl Into<MessageId>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// Of a message with this header.
+    /// Adds a header to the message.
     pub fn header(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.header.extra.set(key, value.into());
         self
     }
 
-    /// Of the occurrence of a schedule at this time.
+    /// Sets the time of the schedule that the run is for.
     pub fn scheduled_for(mut self, at: DateTime<Utc>) -> Self {
         self.header.scheduled_for = Some(at);
         self
     }
 
-    /// Of this run of the message, from 1.
+    /// Sets the number of the run, from 1.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
     }
 
-    /// Of a message that gets so many runs. Default: 20.
+    /// Sets how many runs the message gets. Default: 20.
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts;
         self
     }
 
-    /// With so much time left until the timeout. Default: no timeout.
+    /// Sets the time left until the timeout. Default: no timeout.
     pub fn deadline(mut self, left: Duration) -> Self {
         self.deadline = Some(left);
         self
     }
 
-    /// Of a run whose result no longer counts.
+    /// Makes the run one whose result no longer counts.
     pub fn cancelled(mut self) -> Self {
         self.cancelled = true;
         self
     }
 
-    /// The context.
+    /// Creates the context.
     #[must_use]
     pub fn build(self) -> Context {
         let Self { pulpo, id, mut header, attempt, max_attempts, deadline, cancelled } = self;

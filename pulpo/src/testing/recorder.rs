@@ -52,7 +52,7 @@ impl Recorder {
         Self(Arc::new(Shared { queue, clock, record: Mutex::default(), on_publish }))
     }
 
-    /// Reads the record, which nothing is added to meanwhile.
+    /// Reads the record, while nothing is added to it.
     pub(super) fn read<R>(&self, read: impl FnOnce(&Record) -> R) -> R {
         read(&lock(&self.0.record))
     }

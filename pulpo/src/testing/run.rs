@@ -28,7 +28,7 @@ pub enum Settled {
     /// It failed, or could not be run yet, and is tried again.
     #[non_exhaustive]
     PutBack {
-        /// In so long.
+        /// The delay.
         after: Duration,
         /// Why.
         reason: String,

@@ -85,7 +85,7 @@ impl Crew {
         members.lanes.iter_mut().filter(|lane| Arc::ptr_eq(&lane.slot, slot)).for_each(|lane| lane.overdue = true);
     }
 
-    /// Whether no lane has found anything for so many waits.
+    /// Whether no lane has found anything for this many waits.
     pub(super) fn is_idle(&self, limit: u64) -> bool {
         let members = lock(&self.members);
         let mut taking = members.lanes.iter().filter(|lane| lane.takes_jobs()).peekable();

@@ -1,4 +1,4 @@
-//! At most so many jobs of a type or a queue at the same time.
+//! Limits on how many jobs of a type or a queue run at the same time.
 //!
 //! A lane holds a permit for each limit that what it may take falls under,
 //! before it takes anything, and tells the queue to leave out the rest. So
@@ -130,7 +130,7 @@ impl Permits {
             self.held = vec![false; limits.all.len()];
             self.was_short = vec![false; limits.all.len()];
         }
-        // Said first, so that a permit that comes back meanwhile is told of.
+        // Said first, so that no permit that comes back in between is missed.
         limits.waiting.fetch_add(1, Ordering::SeqCst);
         let waiting = PermitWaiter(limits);
         let mut out = lock(&limits.out);

@@ -48,7 +48,7 @@ impl JobMetrics {
         }
     }
 
-    /// A run has ended, after so long.
+    /// Records the duration of a run.
     pub(super) fn ended(&self, took: Duration) {
         self.run.record(took.as_secs_f64());
     }

@@ -24,7 +24,7 @@ pub(super) struct Monitor {
     pub(super) shared: Arc<Shared>,
     pub(super) crew: Crew,
     signal: Arc<Notify>,
-    /// When it will look by itself, in nanoseconds of uptime.
+    /// When it will next check without being woken, in nanoseconds of uptime.
     planned: AtomicU64,
 }
 
@@ -109,7 +109,7 @@ impl Monitor {
     /// until all have ended, or the grace of a stop is over.
     ///
     /// # Errors
-    /// If the system has given no thread for a lane for so long.
+    /// If no thread was available for a lane for this long.
     pub(super) fn watch(self: &Arc<Self>, consumers: Vec<Box<dyn Consumer>>) -> Result<(), WorkError> {
         let clock = &self.shared.clock;
         let mut recruiter = Recruiter::new(consumers);

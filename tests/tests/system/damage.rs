@@ -15,7 +15,7 @@ use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// A worker that would look by itself only once an hour.
+/// A worker that polls only once an hour.
 fn worker(place: &Sandbox) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
     command.env("PULPO_SLEEP_DURATION", "1h");
@@ -97,7 +97,7 @@ fn nobody_goes_on_with_a_deleted_file() {
         assert!(error.is_transient() && said.contains("pulpo-data/queue.db: the file was deleted"), "{said}");
         assert!(producer.stats().is_err() && producer.kick(&Filter::all()).is_err());
 
-        // Somebody begins anew, and all that run go on with that.
+        // Another program starts with a new file, and all running ones carry on with it.
         assert_eq!(place.run(WORKER, &["publish", "record", "--body", r#"{"number": 3}"#]).code, 0);
         publish(&producer, 4).expect("published");
         publish(&producer, 5).expect("published");
@@ -265,7 +265,7 @@ fn an_index_of_the_log_that_is_damaged_is_made_anew() {
     }
 }
 
-/// The one loss without a word: SQLite takes it for the end of what was
+/// The one silent loss: SQLite takes it for the end of what was
 /// written. It is in the documentation.
 #[test]
 fn a_log_that_is_damaged_while_nobody_runs_is_cut_at_the_damage() {

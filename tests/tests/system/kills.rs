@@ -47,7 +47,7 @@ fn what_was_acknowledged_is_there_after_any_kill() {
             assert_eq!(integrity(&connection), "ok");
         }
     }
-    assert_eq!(place.log(), "", "nobody came to an end by itself");
+    assert_eq!(place.log(), "", "no program ended on its own");
 
     // Leases of the killed last for a minute: they are ended by hand here.
     let connection = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");

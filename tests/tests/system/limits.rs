@@ -1,4 +1,4 @@
-//! At most so many at the same time, of a type or of a queue, and what else a
+//! Limits on jobs of a type or a queue at the same time, and what else a
 //! configuration changes for one handler.
 
 use std::sync::Arc;

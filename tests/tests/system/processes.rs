@@ -95,7 +95,7 @@ fn jobs_published_while_workers_drain_run_once(place: &Sandbox) {
     assert_each_ran_once(&lanes(place), 3000);
 }
 
-/// A worker that looks by itself only once an hour.
+/// A worker that polls only once an hour.
 fn sleepy(place: &Sandbox, concurrency: &str) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", concurrency]);
     command.env("PULPO_SLEEP_DURATION", "1h");

@@ -126,7 +126,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether it is in step and has not ended: who has it may use it anew.
+    /// Whether it is in step and open, and so can be used again.
     pub(super) fn is_in_step(&self) -> bool {
         !self.ended && self.owed == 0 && self.reading.is_between_answers() && self.socket.buffer().is_empty()
     }
@@ -248,7 +248,7 @@ fn ended(error: &io::Error, time: Duration) -> Fault {
     }
 }
 
-/// The addresses of the server, looked up anew for each connection.
+/// The addresses of the server, resolved again for each connection.
 fn addresses(server: &Server) -> Result<Vec<SocketAddr>, Fault> {
     let Server { host, port, response_timeout } = server;
     if host.contains('/') || host.starts_with("unix:") {

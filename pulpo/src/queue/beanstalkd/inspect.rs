@@ -216,7 +216,7 @@ fn kick_all(connection: &mut Connection, filter: &Filter) -> Result<u64, Fault> 
     let noted = burial_notes::count(connection)? > 0;
     let mut count = 0;
     for tube in tubes(connection, filter)? {
-        // No more than there are now: a worker may bury them again meanwhile.
+        // No more than there are now: a worker may bury them again in the meantime.
         let Some(stats) = tube_stats(connection, &tube)? else { continue };
         let most = stats.buried().min(left);
         if most == 0 {

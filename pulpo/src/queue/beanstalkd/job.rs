@@ -38,7 +38,7 @@ pub(super) struct JobStats {
 pub(super) struct Counts {
     /// Runs that ended without success.
     pub(super) attempts: u32,
-    /// Those of them that ended without a word.
+    /// Those of them that ended unsettled.
     pub(super) lost: u32,
     /// How often it was kicked after it was buried.
     pub(super) kicks: u32,
@@ -147,7 +147,7 @@ impl JobStats {
         self.age.saturating_sub(delay)
     }
 
-    /// Each reservation ends with a release, a burial, or without a word (its
+    /// Each reservation ends with a release, a burial, or unsettled (its
     /// connection closed, or its ttr passed).
     ///
     /// A buried job is reserved again only after a kick, so all kicks beyond

@@ -419,7 +419,7 @@ fn take_page(
         counted += 1;
         let text = bodies.remove(&id);
         if wish.needs_texts() && text.is_none() {
-            // It has gone meanwhile.
+            // It has gone in the meantime.
             continue;
         }
         scanned.found.push(Found::new(id, job, text.unwrap_or_default(), wish.now).with_notes(its_notes));
@@ -454,7 +454,7 @@ pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned
         let noted = || top.certain || empty > LONGEST_GAP || !scanned.found.iter().any(Found::lacks_notes);
         Ok(missing == 0 && noted() || top.certain && fitting >= limit)
     })?;
-    // Jobs that were settled meanwhile are not missing.
+    // Jobs that were settled in the meantime are not missing.
     scanned.unseen = if reached { 0 } else { missing };
     scanned.join(&mut notes);
     let lacks = wish.needs_notes() && scanned.found.iter().any(Found::lacks_notes);

@@ -117,7 +117,7 @@ pub(super) fn list_goes_on_where_it_ended(harness: &dyn Harness) {
     loop {
         let page = ids(&harness.queue().list(&filter).expect("list"));
         let Some(last) = page.last().cloned() else { break };
-        // What comes meanwhile is newer, and so on no later page.
+        // Messages that arrive in between are newer, and so on no later page.
         harness.put(message("meanwhile"));
         filter = filter.after(last);
         seen.push(page);

@@ -186,7 +186,7 @@ pub(super) fn a_waiting_message_is_replaced(harness: &dyn Harness) {
     };
     replaced(priority(replacing("second"), 10));
     let mut seat = harness.seat();
-    // Its place stays, and its attempts begin anew.
+    // Its place stays, and its attempts are reset.
     let delivery = seat.take();
     assert_eq!(text(&delivery), "second");
     seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");

@@ -36,7 +36,7 @@ struct Standing {
     log: Identity,
     /// Whether the entries of the folder are known to be on the disk.
     folder_synced: bool,
-    /// It is to be opened anew, though the file is the same.
+    /// It must be reopened, though the file is the same.
     stale: bool,
 }
 
@@ -119,7 +119,7 @@ impl Attached {
         Ok((&self.connection, true))
     }
 
-    /// Has it opened anew before it is used again.
+    /// Has it reopened before its next use.
     pub(super) fn reopen(&mut self) {
         if let Some(file) = &mut self.file {
             file.stale = true;

@@ -63,7 +63,7 @@ impl NotifyFiles {
     }
 
     /// Wakes those who wait for this queue in other processes. One that fails
-    /// loses nothing: a worker looks by itself each `sleep_duration`.
+    /// loses nothing: a worker polls every `sleep_duration`.
     pub(super) fn notify(&self, queue: &str) {
         self.write(file_name(queue));
     }

@@ -94,7 +94,7 @@ impl ProcessLock {
         if is_there && self.is_visible() {
             return;
         }
-        // No lane writes into the old one meanwhile.
+        // No lane writes into the old one at that time.
         let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
         let written = (|| {
             if !is_there {
@@ -193,7 +193,7 @@ impl Registration {
     }
 }
 
-/// A process that has died; nobody else takes it for one meanwhile.
+/// A dead process, which no other process handles at the same time.
 #[derive(Debug)]
 pub(super) struct DeadProcess {
     pub(super) id: String,

@@ -31,7 +31,7 @@ const MIGRATIONS: &[&str] = &[
         lease TEXT,
         -- Milliseconds, up to a thousand years.
         ttr INTEGER NOT NULL CHECK (ttr BETWEEN 1 AND 31556952000000),
-        -- Failed runs, and how many of them ended without a word.
+        -- Failed runs, and how many of them ended unsettled.
         attempts INTEGER NOT NULL DEFAULT 0,
         lost INTEGER NOT NULL DEFAULT 0,
         -- Since when it could have been started.
@@ -425,7 +425,7 @@ fn recognise(connection: &Connection) -> Result<i64, Refusal> {
 }
 
 /// Write-ahead logging: readers do not wait for writers. The switch needs the
-/// file for itself, and SQLite does not wait for that by itself.
+/// file for itself, and SQLite does not wait for that.
 fn become_wal(connection: &Connection) -> Result<(), Refusal> {
     for tries in 0.. {
         let switched = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));

@@ -87,7 +87,7 @@ pub(crate) struct PrefetchBuffer<S: LeaseStore> {
 
 struct State<S: LeaseStore> {
     leased: VecDeque<Leased<S::Tag>>,
-    /// One lane is fetching, and so many wait for what it brings.
+    /// One lane is fetching, and this many wait for the result.
     is_fetching: bool,
     waiting: usize,
     /// How often that ended, and how the last time.
@@ -296,7 +296,7 @@ impl<S: LeaseStore> State<S> {
             && filter.single_queues.is_empty()
     }
 
-    /// A lane was busy for so long with a job.
+    /// Records how long a lane was busy with a job.
     fn note(&mut self, took: Duration) {
         let took = took.as_secs_f64() * 1e6;
         self.mean += (took - self.mean) / 8.0;

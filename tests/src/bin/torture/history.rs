@@ -69,7 +69,7 @@ pub(crate) struct Burial {
 pub(crate) struct Life {
     /// When it last wrote anything down.
     pub(crate) last: u64,
-    /// When the driver noticed its end, and whether that was without a word.
+    /// When the driver noticed its end, and whether it was by a kill or an abort.
     pub(crate) gone: Option<(u64, bool)>,
     pub(crate) faults: Vec<(u64, Fault)>,
     /// From when to when it did nothing.
@@ -153,7 +153,7 @@ impl History {
 }
 
 impl Life {
-    /// Whether it ended without a word, by a kill or an abort.
+    /// Whether it ended by a kill or an abort, with no end in its ledger.
     pub(crate) fn died(&self) -> bool {
         self.gone.is_some_and(|(_, without_a_word)| without_a_word)
     }

@@ -1,4 +1,4 @@
-//! Opening, against servers that are none.
+//! Opening, against peers that are not servers.
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 
