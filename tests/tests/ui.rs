@@ -18,18 +18,18 @@ fn each_mistake_does_not_compile() {
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md");
 
 const HEAD: &str = "\
-# What does not compile, and what it says
+# Compiler errors
 
-Each mistake that the UI tests know, with the errors word for word; `PULPO_BLESS=1 cargo test -p pulpo-tests --test ui`
-writes this page. The label under the code and the advice below it are in `tests/tests/ui/fail`.
+The mistakes that the UI tests cover, with their exact errors. `PULPO_BLESS=1 cargo test -p pulpo-tests --test ui` writes this
+page. The labels under the code and the advice below it are in `tests/tests/ui/fail`.
 ";
 
 const DUPLICATES: &str = "
-`type annotations needed` is what rustc says of two handlers for one request type, or for one job, that see each other.
-It is on the name, or on the body, of the first one; the note below names both, and says which of them to rename or to
-remove. Of two in library crates that do not see each other, the linker speaks where both are linked into one program:
-`two_pulpo_handlers_for_the_request_type__NAME`. Two handlers of a declared job in such crates compile, unless
-`pulpo::main!` lists the job; then the worker does not start, and `check` fails.
+For two handlers of one request type, or of one job, where one can see the other, rustc reports `type annotations needed`. The
+error is on the name, or the body, of the first one; the note below names both and says which of them to rename or remove. For
+two in library crates that do not see each other, the linker fails when both are linked into one program, with the name
+`two_pulpo_handlers_for_the_request_type__NAME`. Two handlers of a declared job in such crates compile, unless `pulpo::main!`
+lists the job; then the worker does not start, and `check` fails.
 ";
 
 #[test]
@@ -45,7 +45,7 @@ fn the_page_of_errors_is_true() {
     if odd == 0 {
         page.push_str(".\n");
     } else {
-        page.push_str(&format!("; but for {odd} cases, where rustc cannot be brought to it:\n\n"));
+        page.push_str(&format!("; {odd} cases are exceptions, because rustc does not allow better:\n\n"));
         for (name, reason) in catalogue::ODD {
             page.push_str(&format!("- {}: {reason}\n", name.replace('_', " ")));
         }
