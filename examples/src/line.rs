@@ -125,6 +125,7 @@ impl QueueAdapter for Line {
         capabilities.atomic_batches = true;
         capabilities.uncounted_rollbacks = true;
         capabilities.complete_lists = true;
+        capabilities.total_order = true;
         capabilities
     }
 

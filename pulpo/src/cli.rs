@@ -4,6 +4,7 @@
 //! logs and errors go to standard error. Exit 0: done, 1: failed, 2: wrong
 //! usage.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -314,12 +315,16 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
     if let (Some(problem), false) = (&log_problem, matches!(command, Command::Check(_))) {
         return Err(problem.as_str().into());
     }
-    let open =
-        |purpose| -> Result<Pulpo, Box<dyn Error>> { Ok(Pulpo::for_command(Config::load_from(&sources)?, purpose)?) };
+    let opened: RefCell<Option<Pulpo>> = RefCell::new(None);
+    let open = |purpose| -> Result<Pulpo, Box<dyn Error>> {
+        let pulpo = Pulpo::for_command(Config::load_from(&sources)?, purpose)?;
+        *opened.borrow_mut() = Some(pulpo.clone());
+        Ok(pulpo)
+    };
     let to_publish = || open(Purpose::Publication);
     // What looks at a queue, or changes what is in it, makes none.
     let existing = || open(Purpose::Administration);
-    match command {
+    let done = match command {
         Command::Work(arguments) => work::run(&arguments, &program, cli.common.log_level, sources),
         Command::Publish(arguments) => publish::run(&arguments, &to_publish, out),
         Command::List(arguments) => list::run(&existing, &arguments, out),
@@ -344,6 +349,18 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Config { format } => configuration::run(&sources, format.json, out),
         Command::Spool(arguments) => spool::run(&existing()?, &arguments, out),
         Command::Completions { shell } => completions::run(program.definition(), shell, out),
+    };
+    // What the others said stands on standard output.
+    let away = opened.take().map(|pulpo| pulpo.queue().take_unreachable()).unwrap_or_default();
+    match done {
+        Ok(()) => show::unreachable(&away),
+        Err(error) => {
+            let said = error.to_string();
+            away.iter()
+                .filter(|it| !said.contains(&it.server))
+                .for_each(|it| show::warn(&format!("{} took no part: {}", it.server, it.error)));
+            Err(error)
+        }
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) mod prefetch;
 mod running;
 mod schedules;
 mod settlement;
+pub mod several;
 pub mod spool;
 mod stats;
 mod workers;
@@ -189,6 +190,13 @@ pub trait Inspection {
     fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
         let _ = texts;
         Ok(Survey { messages: self.list(filter)?, unseen: 0 })
+    }
+
+    /// Returns the servers that have not answered a call since the last time
+    /// this was called. With several servers, a call returns the answers of the
+    /// others. [`stats`](Self::stats) names the missing servers itself.
+    fn take_unreachable(&self) -> Vec<Unreachable> {
+        Vec::new()
     }
 
     /// Returns how many messages there are in each state, which queues are
@@ -376,6 +384,10 @@ pub struct Capabilities {
     pub cancels: bool,
     /// [`QueueAdapter::workers`] hands out what knows the workers.
     pub workers: bool,
+    /// Order holds over the whole queue: the most urgent message first, of
+    /// those the first that came, and lists show the newest first. Without it,
+    /// this holds for parts of the queue alone.
+    pub total_order: bool,
 }
 
 /// The destination of the jobs of a request type, as its worker knows it.

@@ -12,6 +12,7 @@ use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::queue::conformance::Harness;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::postgres::PostgresQueue;
+use pulpo::queue::several::Several;
 use pulpo_tests::beanstalkd::BeanstalkdServer;
 use pulpo_tests::postgres::{Pooler, PostgresServer};
 use tempfile::TempDir;
@@ -82,6 +83,38 @@ impl Harness for Served {
     }
 }
 
+/// Three servers as one queue.
+struct SeveralServers {
+    queue: Several,
+    _servers: Vec<BeanstalkdServer>,
+}
+
+impl SeveralServers {
+    fn new() -> Self {
+        let servers: Vec<_> = (0..3).map(|_| BeanstalkdServer::start()).collect();
+        let adapter = |server: &BeanstalkdServer| -> (String, Arc<dyn QueueAdapter>) {
+            let options = BeanstalkdOptions::new("127.0.0.1").port(server.port());
+            let queue = BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap();
+            (format!("127.0.0.1:{}", server.port()), Arc::new(queue))
+        };
+        Self { queue: Several::new(servers.iter().map(adapter).collect()), _servers: servers }
+    }
+}
+
+impl Harness for SeveralServers {
+    fn queue(&self) -> &dyn QueueAdapter {
+        &self.queue
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn pass(&self, time: Duration) {
+        std::thread::sleep(time + Duration::from_millis(100));
+    }
+}
+
 /// A database, which goes by its own clock.
 struct Database {
     queue: PostgresQueue,
@@ -121,6 +154,11 @@ impl Harness for Database {
     fn pass(&self, time: Duration) {
         std::thread::sleep(time + Duration::from_millis(100));
     }
+}
+
+/// Three beanstalkd servers.
+mod several {
+    pulpo::queue_conformance!(super::SeveralServers::new());
 }
 
 mod file {

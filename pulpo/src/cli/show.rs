@@ -111,7 +111,7 @@ pub(super) fn unreachable(servers: &[Unreachable]) -> Done {
         return Ok(());
     }
     let named: Vec<_> = servers.iter().map(|it| format!("{}: {}", it.server, it.error)).collect();
-    Err(format!("no answer from {}", named.join("; ")).into())
+    Err(format!("not all servers took part: {}", named.join("; ")).into())
 }
 
 #[cfg(test)]

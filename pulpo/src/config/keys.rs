@@ -55,8 +55,9 @@ const FIRST: &[Key] = &[
     Key {
         name: "queue",
         default: "file:./pulpo-data",
-        doc: "the queue: `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE`, `memory:`, or the URL of another linked \
-              adapter. Overrides `queue_adapter_type` and the tables of the adapters",
+        doc: "the queue: `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE` (several servers: \
+              `beanstalkd://HOST:PORT,HOST:PORT/TUBE`), `memory:`, or the URL of another linked adapter. Overrides \
+              `queue_adapter_type` and the tables of the adapters",
         of: Of::Backend { show: |config| config.backend.to_string() },
     },
     Key {

@@ -42,6 +42,11 @@
 //! - The names `pulpo.reasons` and `pulpo.probe` cannot be those of queues.
 //! - Unix sockets are refused: name a host.
 //!
+//! # Several servers
+//!
+//! `beanstalkd://a:11300,b:11300/tube` are several servers as one queue: see
+//! [`several`](super::several). What is said here holds for each of them.
+//!
 //! # Connections
 //!
 //! - One takes and settles, for all consumers of a process; the others that wait
@@ -49,6 +54,8 @@
 //!   a job is in hand, for which it may be needed, it looks now and then for
 //!   another: after 5 ms, and while nothing comes after ever longer pauses, up
 //!   to 250 ms. So another job that comes while one runs may wait that long.
+//!   A call that does not wait asks on another connection how many jobs are
+//!   ready: what was published before a call is found by it.
 //! - Up to eight publish, and up to four look at and change what is there.
 //! - A silent server is not a lost one: an answer that does not come within
 //!   [`BeanstalkdOptions::socket_timeout`] is an error of the call, and is read
@@ -366,7 +373,13 @@ fn ahead(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
 
 /// What every server can do.
 fn capabilities() -> Capabilities {
-    Capabilities { burial_reasons: true, pauses: true, picks_queues: true, ..Capabilities::default() }
+    Capabilities {
+        burial_reasons: true,
+        pauses: true,
+        picks_queues: true,
+        total_order: true,
+        ..Capabilities::default()
+    }
 }
 
 impl QueueAdapter for BeanstalkdQueue {

@@ -404,6 +404,9 @@ impl ConsumerExt for Box<dyn Consumer> {
     }
 }
 
+/// How many servers a queue without one order has here at most.
+const PARTS: usize = 3;
+
 /// A seat that can let a lease end.
 ///
 /// beanstalkd 1.12 now and then forgets the deadline of a connection that says
@@ -411,20 +414,26 @@ impl ConsumerExt for Box<dyn Consumer> {
 /// too, and touches it when the time has passed.
 struct Sleeper {
     seat: Box<dyn Consumer>,
-    other: Lease,
+    others: Vec<Lease>,
 }
 
 impl Sleeper {
     fn new(harness: &dyn Harness) -> Self {
         let mut seat = harness.seat_at(&[QUEUE, "awake"]);
-        harness.put(queue(message("held"), "awake"));
-        let other = seat.take().lease;
-        Self { seat, other }
+        // On each of several servers one, as publications go round.
+        let count = if harness.queue().capabilities().total_order { 1 } else { PARTS };
+        let hold = || {
+            harness.put(queue(message("held"), "awake"));
+            seat.take().lease
+        };
+        let others = std::iter::repeat_with(hold).take(count).collect();
+        Self { seat, others }
     }
 
     fn sleep(&mut self, harness: &dyn Harness, time: Duration) {
         harness.pass(time);
-        touch(&mut *self.seat, &self.other).expect("touch");
+        let lost = self.seat.touch(&self.others).expect("touch");
+        assert!(lost.is_empty(), "of those that are held: {lost:?}");
     }
 }
 
@@ -459,10 +468,62 @@ fn assert_all_lost(consumer: &mut dyn Consumer, lease: &Lease) {
 
 /// The texts of a consumer's messages, until there is none.
 fn drain(consumer: &mut Box<dyn Consumer>) -> Vec<String> {
+    come(&mut **consumer, &DequeueFilter::all()).into_iter().map(|one| one.text).collect()
+}
+
+/// That messages come in this order: over the whole queue, or of each part of
+/// it that has an order.
+#[track_caller]
+fn assert_order(harness: &dyn Harness, came: &[Came], expected: &[&str]) {
+    let sorted = |texts: &mut dyn Iterator<Item = &str>| {
+        let mut texts: Vec<_> = texts.map(str::to_owned).collect();
+        texts.sort();
+        texts
+    };
+    let mut all = came.iter().map(|one| &*one.text);
+    assert_eq!(sorted(&mut all), sorted(&mut expected.iter().copied()), "each came once");
+    let parts: std::collections::BTreeSet<_> = came.iter().map(|one| part_of(harness, &one.id)).collect();
+    for part in parts {
+        let mut left = expected.iter();
+        for one in came.iter().filter(|one| part_of(harness, &one.id) == part) {
+            assert!(left.any(|next| *next == one.text), "expected the order {expected:?}, got {came:?}");
+        }
+    }
+}
+
+/// The part of the queue that has an order in which this message is.
+fn part_of(harness: &dyn Harness, id: &MessageId) -> String {
+    let part = if harness.queue().capabilities().total_order { None } else { id.as_str().rsplit_once('/') };
+    part.map_or_else(String::new, |(part, _)| part.to_owned())
+}
+
+/// In the order in which they were given, if the whole queue has one.
+fn in_order<T: Ord>(harness: &dyn Harness, mut all: Vec<T>) -> Vec<T> {
+    if !harness.queue().capabilities().total_order {
+        all.sort();
+    }
+    all
+}
+
+/// A message that was handed out.
+#[derive(Debug)]
+struct Came {
+    id: MessageId,
+    text: String,
+}
+
+impl Came {
+    fn new(delivery: &Delivery) -> Self {
+        Self { id: delivery.lease.id.clone(), text: text(delivery) }
+    }
+}
+
+/// A consumer's messages, until there is none.
+fn come(consumer: &mut dyn Consumer, filter: &DequeueFilter) -> Vec<Came> {
     std::iter::from_fn(|| {
-        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue")?;
+        let delivery = consumer.dequeue(filter, Duration::ZERO).expect("dequeue")?;
         consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
-        Some(text(&delivery))
+        Some(Came::new(&delivery))
     })
     .collect()
 }

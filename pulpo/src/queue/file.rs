@@ -208,6 +208,7 @@ impl FileQueue {
 impl QueueAdapter for FileQueue {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
+            total_order: true,
             atomic_batches: true,
             uncounted_rollbacks: true,
             burial_reasons: true,

@@ -178,6 +178,7 @@ pub fn migration_sql(options: &PostgresOptions) -> String {
 impl QueueAdapter for PostgresQueue {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
+            total_order: true,
             atomic_batches: true,
             uncounted_rollbacks: true,
             burial_reasons: true,

@@ -371,6 +371,10 @@ impl Inspection for Spool {
         self.0.queue.list(filter)
     }
 
+    fn take_unreachable(&self) -> Vec<Unreachable> {
+        self.0.queue.take_unreachable()
+    }
+
     fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
         self.0.queue.survey(filter, texts)
     }

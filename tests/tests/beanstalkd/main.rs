@@ -6,5 +6,6 @@ mod faults;
 mod inspection;
 mod other_programs;
 mod publish_in;
+mod several;
 mod slow;
 mod witness;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{BeanstalkdOptions, BeanstalkdQueue, queue_name_problem};
 use crate::clock::Clock;
 use crate::queue::backend::{Address, Factory, Key, Purpose, Registration, Scheme, Settings};
+use crate::queue::several::Several;
 use crate::queue::{Capabilities, QueueAdapter, QueueError};
 
 struct Beanstalkd;
@@ -35,8 +36,18 @@ impl Factory for Beanstalkd {
     fn keys(&self) -> &'static [Key] {
         const {
             &[
-                Key::text("host", "localhost", "the server").check(check_host),
-                Key::whole("port", DEFAULT_PORT, 1..=u16::MAX as u64, "its port, from 1 to 65535"),
+                Key::text(
+                    "host",
+                    "localhost",
+                    "the server; several, with commas between them, are one queue: `a,b:11301`",
+                )
+                .check(check_host),
+                Key::whole(
+                    "port",
+                    DEFAULT_PORT,
+                    1..=u16::MAX as u64,
+                    "its port, from 1 to 65535; of several servers, that of those that name none",
+                ),
                 Key::text("default_tube", crate::queue::DEFAULT_QUEUE, "the queue of jobs that name none")
                     .check(check_tube),
                 Key::duration(
@@ -56,8 +67,9 @@ impl Factory for Beanstalkd {
         }
     }
 
-    /// Reads `//HOST[:PORT][/TUBE]`; an IPv6 address stands in brackets. The
-    /// address may leave the tube to the table.
+    /// Reads `//HOST[:PORT][/TUBE]`; an IPv6 address stands in brackets. Several
+    /// servers have commas between them. The address may leave the tube to the
+    /// table.
     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
         let rest = address.text()?.strip_prefix("//").ok_or("two slashes come after `beanstalkd:`")?;
         // A tube has no `@`, so that one belongs to a user, whose password may
@@ -66,9 +78,20 @@ impl Factory for Beanstalkd {
             return Err("beanstalkd knows no users: leave out what is before the `@`".to_owned());
         }
         let (server, tube) = rest.split_once('/').unwrap_or((rest, ""));
-        let (host, port) = host_and_port(server)?;
-        let mut said = vec![("host", host.into()), ("port", port.into())];
+        let mut said = match server.split_once(',') {
+            None => {
+                let (host, port) = host_and_port(server)?;
+                vec![("host", host.into()), ("port", port.into())]
+            }
+            Some(_) => {
+                let servers = servers(server, DEFAULT_PORT)?;
+                vec![("host", servers.join(",").into()), ("port", DEFAULT_PORT.into())]
+            }
+        };
         if !tube.is_empty() {
+            if tube.contains(',') {
+                return Err("expected one tube, after the last of the servers: `beanstalkd://a,b/tube`".to_owned());
+            }
             if let Some(problem) = queue_name_problem(tube) {
                 return Err(format!("what comes after the host cannot be the name of a tube: {problem}"));
             }
@@ -79,6 +102,9 @@ impl Factory for Beanstalkd {
 
     fn write(&self, settings: &Settings) -> OsString {
         let (host, port, tube) = (settings.text("host"), settings.whole("port"), settings.text("default_tube"));
+        if host.contains(',') {
+            return format!("//{host}/{tube}").into();
+        }
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         format!("//{host}:{port}/{tube}").into()
     }
@@ -97,8 +123,9 @@ impl Factory for Beanstalkd {
 
     /// Nothing is made at a server before there is a message, so the purpose
     /// does not matter.
-    fn capabilities(&self, _: &Settings) -> Option<Capabilities> {
-        Some(super::capabilities())
+    fn capabilities(&self, settings: &Settings) -> Option<Capabilities> {
+        let total_order = !settings.text("host").contains(',');
+        Some(Capabilities { total_order, ..super::capabilities() })
     }
 
     fn open(
@@ -107,13 +134,49 @@ impl Factory for Beanstalkd {
         _: Purpose,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn QueueAdapter>, QueueError> {
-        let port = u16::try_from(settings.whole("port")).expect("the key has the range of a port");
-        let options = BeanstalkdOptions::new(settings.text("host"))
-            .port(port)
-            .socket_timeout(settings.duration("socket_timeout"))
-            .reserve_timeout(settings.duration("reserve_timeout"));
-        Ok(Arc::new(BeanstalkdQueue::new(options, clock)))
+        let (host, port) = (settings.text("host"), settings.whole("port").to_string());
+        let queue = |host: &str, port: &str| -> Arc<dyn QueueAdapter> {
+            let options = BeanstalkdOptions::new(host)
+                .port(port.parse().expect("the key has the range of a port"))
+                .socket_timeout(settings.duration("socket_timeout"))
+                .reserve_timeout(settings.duration("reserve_timeout"));
+            Arc::new(BeanstalkdQueue::new(options, clock.clone()))
+        };
+        if !host.contains(',') {
+            return Ok(queue(host, &port));
+        }
+        let refused =
+            |problem: String| QueueError::Rejected { doing: format!("use the servers {host}"), source: problem.into() };
+        let mut all = Vec::new();
+        for server in servers(host, &port).map_err(refused)? {
+            let (host, port) = host_and_port(&server).map_err(refused)?;
+            let queue = queue(host, port);
+            all.push((server, queue));
+        }
+        Ok(Arc::new(Several::new(all)))
     }
+}
+
+/// Reads `HOST[:PORT],HOST[:PORT]`: each server as `HOST:PORT`, which is its
+/// name. Two ways to write one name or address are one server.
+fn servers(text: &str, port: &str) -> Result<Vec<String>, String> {
+    let mut all: Vec<String> = Vec::new();
+    for server in text.split(',') {
+        let (host, its_port) = host_and_port(server)?;
+        let names_port = server.rsplit_once(']').map_or(server, |(_, rest)| rest).contains(':');
+        let its_port = if names_port { its_port } else { port };
+        let host = match host.parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) if host.contains(':') => format!("[{host}]"),
+            Err(_) => host.to_ascii_lowercase(),
+        };
+        let name = format!("{host}:{}", its_port.trim_start_matches('0'));
+        if all.contains(&name) {
+            return Err("one of the servers is named twice".to_owned());
+        }
+        all.push(name);
+    }
+    Ok(all)
 }
 
 /// Reads `HOST[:PORT]`.
@@ -144,6 +207,11 @@ fn host_and_port(server: &str) -> Result<(&str, &str), String> {
 
 fn check_host(host: &str) -> Result<(), String> {
     let expected = "the name or the address of a host, without port or user";
+    if host.contains(',') {
+        return servers(host, DEFAULT_PORT)
+            .map(drop)
+            .map_err(|problem| format!("different servers, with commas ({problem})"));
+    }
     if host_problem(host).is_none() { Ok(()) } else { Err(expected.to_owned()) }
 }
 

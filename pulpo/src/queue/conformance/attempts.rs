@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{
     ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageState, QUEUE, SECOND, Sleeper, delay, envelope,
-    message, ttr,
+    message, text, ttr,
 };
 use crate::queue::Settlement;
 
@@ -159,7 +159,8 @@ pub(super) fn due_since_is_when_it_could_have_started(harness: &dyn Harness) {
     harness.put(ttr(delay(message("later"), due), LONG));
     let mut seat = harness.seat();
     harness.pass(5 * SECOND);
-    let (now, later) = (seat.take(), seat.take());
+    let (one, other) = (seat.take(), seat.take());
+    let (now, later) = if text(&one) == "now" { (one, other) } else { (other, one) };
     near(&now, published);
     near(&later, due);
     seat.settle(&now.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");

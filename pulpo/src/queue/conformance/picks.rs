@@ -1,7 +1,7 @@
 //! Taking some messages while others must stay, where the queue can pick.
 
-use super::{Consumer, Harness, HarnessExt as _, QUEUE, message, priority, queue, text};
-use crate::queue::{DequeueFilter, NewMessage, Settlement};
+use super::{Consumer, Harness, HarnessExt as _, QUEUE, assert_order, come, message, priority, queue};
+use crate::queue::{DequeueFilter, NewMessage};
 
 fn of_type(request_type: &str, text: &str) -> NewMessage {
     let mut message = message(text);
@@ -12,12 +12,7 @@ fn of_type(request_type: &str, text: &str) -> NewMessage {
 
 /// The texts that the pick brings, in their order.
 fn drained(seat: &mut dyn Consumer, pick: &DequeueFilter) -> Vec<String> {
-    let mut texts = Vec::new();
-    while let Some(delivery) = seat.dequeue(pick, std::time::Duration::ZERO).expect("dequeue") {
-        texts.push(text(&delivery));
-        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
-    }
-    texts
+    come(seat, pick).into_iter().map(|one| one.text).collect()
 }
 
 pub(super) fn a_type_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
@@ -44,8 +39,8 @@ pub(super) fn a_queue_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
         harness.put(queue(priority(message(name), urgency), of));
     }
     let mut seat = harness.seat_at(&["full", QUEUE, "third"]);
-    assert_eq!(drained(&mut *seat, &DequeueFilter::all().except_queue("full")), ["d", "b"]);
+    assert_order(harness, &come(&mut *seat, &DequeueFilter::all().except_queue("full")), &["d", "b"]);
     let none = DequeueFilter::all().except_queue("full").except_queue(QUEUE).except_queue("third");
     assert!(seat.dequeue(&none, std::time::Duration::ZERO).expect("dequeue").is_none());
-    assert_eq!(drained(&mut *seat, &DequeueFilter::all().except_queue("third")), ["a", "c"]);
+    assert_order(harness, &come(&mut *seat, &DequeueFilter::all().except_queue("third")), &["a", "c"]);
 }

@@ -1,0 +1,224 @@
+//! What one lane takes from several servers through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::watch::{Handed, Waited, Watch};
+use super::{Shared, is_outage};
+use crate::clock::Clock as _;
+use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, QueueError, Settlement};
+
+/// How long a server that had nothing is not asked again while another has
+/// something.
+const EMPTY_REST: Duration = Duration::from_millis(5);
+
+/// How often a lane looks that may not take everything, so that nobody can wait
+/// for it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+pub(super) struct SeveralConsumer {
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
+    seats: Vec<Seat>,
+    /// Which server is looked at first the next time.
+    next: usize,
+    interrupts: u64,
+}
+
+/// A consumer at one server.
+struct Seat {
+    server: usize,
+    consumer: Box<dyn Consumer>,
+    /// The tokens of its leases.
+    leases: Vec<Arc<str>>,
+    /// Until then it is not asked while others have something.
+    empty_until: Duration,
+}
+
+impl SeveralConsumer {
+    /// With a consumer of each server.
+    pub(super) fn new(shared: Arc<Shared>, watch: Arc<Watch>, consumers: Vec<Box<dyn Consumer>>) -> Self {
+        let next = fastrand::usize(..consumers.len());
+        let seat = |(server, consumer)| Seat { server, consumer, leases: Vec::new(), empty_until: Duration::ZERO };
+        let (seats, interrupts) = (consumers.into_iter().enumerate().map(seat).collect(), watch.interrupts());
+        Self { shared, watch, seats, next, interrupts }
+    }
+
+    /// Looks at each server without a wait. Of those that had nothing a moment
+    /// ago, at last.
+    fn look(&mut self, filter: &DequeueFilter) -> Result<Option<Delivery>, QueueError> {
+        let (count, now) = (self.shared.servers.len(), self.shared.clock.uptime());
+        let mut order: Vec<_> = (0..count).map(|step| (self.next + step) % count).collect();
+        let seat_of = |seats: &[Seat], server| seats.iter().position(|seat| seat.server == server);
+        order.retain(|server| !self.shared.servers[*server].is_resting(now));
+        order.sort_by_key(|server| seat_of(&self.seats, *server).is_some_and(|at| now < self.seats[at].empty_until));
+        for server in order {
+            let Some(at) = seat_of(&self.seats, server) else { continue };
+            match self.seats[at].consumer.dequeue(filter, Duration::ZERO) {
+                Ok(Some(delivery)) => {
+                    self.shared.servers[server].answered();
+                    // A batch has reserved others there.
+                    self.next = if filter.more > 0 { server } else { (server + 1) % count };
+                    return Ok(Some(self.seats[at].took(&self.shared, delivery)));
+                }
+                Ok(None) => {
+                    self.shared.servers[server].answered();
+                    self.seats[at].empty_until = now.saturating_add(EMPTY_REST);
+                }
+                Err(error) if is_outage(&error) => {
+                    self.shared.servers[server].failed(&error, now);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // If all are away, the wait says so.
+        Ok(None)
+    }
+
+    /// Takes what a thread was handed out, with its consumer, and gives back
+    /// those that are not needed.
+    fn take(&mut self, handed: Handed) -> Delivery {
+        let Handed { server, consumer, delivery } = handed;
+        let mut seat = Seat { server, consumer, leases: Vec::new(), empty_until: Duration::ZERO };
+        let delivery = seat.took(&self.shared, delivery);
+        let idle = self.seats.iter().position(|other| other.server == server && other.leases.is_empty());
+        match idle {
+            Some(at) => {
+                let mut old = std::mem::replace(&mut self.seats[at], seat);
+                // What it had put off is not to wait for a thread.
+                if old.consumer.flush().is_ok() && old.consumer.take_lost_leases().is_empty() {
+                    self.watch.put_back(server, old.consumer);
+                }
+            }
+            None => self.seats.push(seat),
+        }
+        delivery
+    }
+
+    /// One consumer for each server is enough.
+    fn give_back_spare(&mut self) {
+        for server in 0..self.shared.servers.len() {
+            while self.seats.iter().filter(|seat| seat.server == server).count() > 1 {
+                let is_idle = |seat: &Seat| seat.server == server && seat.leases.is_empty();
+                let Some(at) = self.seats.iter().position(is_idle) else { break };
+                let mut seat = self.seats.swap_remove(at);
+                if seat.consumer.flush().is_ok() {
+                    self.watch.put_back(server, seat.consumer);
+                }
+            }
+        }
+    }
+
+    /// The consumer that has a lease, and the lease as its server knows it.
+    fn seat(&mut self, lease: &Lease) -> Option<(&mut Seat, Lease)> {
+        let (server, id) = self.shared.of(&lease.id)?;
+        let seat = self.seats.iter_mut().find(|seat| seat.server == server && seat.leases.contains(&lease.token))?;
+        Some((seat, Lease { id, token: lease.token.clone() }))
+    }
+}
+
+impl Seat {
+    /// A delivery with the id that it has here.
+    fn took(&mut self, shared: &Shared, mut delivery: Delivery) -> Delivery {
+        self.leases.push(delivery.lease.token.clone());
+        delivery.lease.id = shared.servers[self.server].id(&delivery.lease.id);
+        delivery
+    }
+}
+
+impl Consumer for SeveralConsumer {
+    fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
+        self.give_back_spare();
+        let clock = self.shared.clock;
+        let end = clock.uptime().saturating_add(wait);
+        let takes_all =
+            filter.request_type.is_none() && filter.except_types.is_empty() && filter.except_queues.is_empty();
+        loop {
+            if let Some(delivery) = self.look(filter)? {
+                return Ok(Some(delivery));
+            }
+            let left = end.saturating_sub(clock.uptime());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if takes_all {
+                return match self.watch.wait(&mut self.interrupts, left) {
+                    Waited::Handed(handed) => Ok(Some(self.take(handed))),
+                    Waited::Nothing => Ok(None),
+                    Waited::AllAway(error) => Err(error),
+                };
+            }
+            let interrupts = self.watch.interrupts();
+            if std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
+                return Ok(None);
+            }
+            self.watch.pause(interrupts, left.min(LOOK_INTERVAL));
+        }
+    }
+
+    fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        let lost = || QueueError::LeaseLost { id: lease.id.clone() };
+        let (seat, its) = self.seat(lease).ok_or_else(lost)?;
+        match seat.consumer.settle(&its, settlement) {
+            Ok(()) => {
+                seat.leases.retain(|token| *token != lease.token);
+                Ok(())
+            }
+            Err(QueueError::LeaseLost { .. }) => {
+                seat.leases.retain(|token| *token != lease.token);
+                Err(lost())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
+        let (mut lost, mut failed) = (Vec::new(), None);
+        let shared = self.shared.clone();
+        for seat in &mut self.seats {
+            let mine = leases.iter().filter(|lease| seat.leases.contains(&lease.token));
+            let mine: Vec<_> = mine
+                .filter_map(|lease| {
+                    let (server, id) = shared.of(&lease.id)?;
+                    (server == seat.server).then(|| Lease { id, token: lease.token.clone() })
+                })
+                .collect();
+            if mine.is_empty() {
+                continue;
+            }
+            match seat.consumer.touch(&mine) {
+                Ok(gone) => {
+                    seat.leases.retain(|token| gone.iter().all(|lease| lease.token != *token));
+                    let named = |lease: Lease| Lease { id: shared.servers[seat.server].id(&lease.id), ..lease };
+                    lost.extend(gone.into_iter().map(named));
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        // Two servers may give one token.
+        let known = |lease: &&Lease| {
+            let server = shared.of(&lease.id).map(|(server, _)| server);
+            self.seats.iter().any(|seat| server == Some(seat.server) && seat.leases.contains(&lease.token))
+        };
+        lost.extend(leases.iter().filter(|lease| !known(lease) && !lost.contains(lease)).cloned().collect::<Vec<_>>());
+        // Some were renewed, and the rest is asked for again.
+        failed.map_or(Ok(lost), Err)
+    }
+
+    fn flush(&mut self) -> Result<(), QueueError> {
+        let mut failed = None;
+        for seat in &mut self.seats {
+            failed = seat.consumer.flush().err().or(failed);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn take_lost_leases(&mut self) -> Vec<Lease> {
+        let shared = self.shared.clone();
+        let lost = self.seats.iter_mut().flat_map(|seat| {
+            let server = seat.server;
+            seat.consumer.take_lost_leases().into_iter().map(move |lease| (server, lease))
+        });
+        lost.map(|(server, lease)| Lease { id: shared.servers[server].id(&lease.id), ..lease }).collect()
+    }
+}

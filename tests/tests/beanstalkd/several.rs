@@ -1,0 +1,439 @@
+//! Several servers as one queue.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pulpo::clock::SystemClock;
+use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::several::Several;
+use pulpo::queue::{
+    Consumer, DequeueFilter, Filter, Inspection, MessageState, NewMessage, QueueAdapter, QueueError, Settlement,
+};
+use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
+use pulpo_tests::program::{CommandOutput, Sandbox};
+use pulpo_tests::proxy::Proxy;
+use pulpo_tests::wait::{until, within};
+use serde_json::{Value, json};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+const CRASHING: &str = env!("CARGO_BIN_EXE_crashing_worker");
+const PRODUCER: &str = env!("CARGO_BIN_EXE_spooling_producer");
+
+fn adapter(port: u16) -> Arc<dyn QueueAdapter> {
+    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(Duration::from_secs(2));
+    Arc::new(BeanstalkdQueue::new(options, Arc::new(SystemClock::new())))
+}
+
+fn several(ports: &[u16]) -> Several {
+    Several::new(ports.iter().map(|port| (format!("s{port}:{port}"), adapter(*port))).collect())
+}
+
+fn url(ports: &[u16]) -> String {
+    let servers: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    format!("beanstalkd://{}/pulpo", servers.join(","))
+}
+
+fn message(text: &str) -> NewMessage {
+    NewMessage::new("pulpo", "record", text)
+}
+
+fn take(consumer: &mut dyn Consumer, wait: Duration) -> Option<pulpo::queue::Delivery> {
+    consumer.dequeue(&DequeueFilter::all(), wait).unwrap()
+}
+
+#[test]
+fn publications_go_round_and_lanes_take_from_all() {
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let ports = [servers[0].port(), servers[1].port(), servers[2].port()];
+    let queue = several(&ports);
+    let ids: HashSet<_> =
+        (0..30).map(|number| queue.enqueue(vec![message(&number.to_string())]).unwrap().remove(0).id).collect();
+    for port in ports {
+        assert_eq!(ids.iter().filter(|id| id.as_str().starts_with(&format!("s{port}:{port}/"))).count(), 10);
+    }
+    assert_eq!(queue.stats().unwrap().counts[0].ready, 30);
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
+    let mut taken = HashSet::new();
+    for _ in 0..30 {
+        let delivery = take(&mut *consumer, Duration::from_secs(5)).expect("one more");
+        assert_eq!(queue.peek(&delivery.lease.id).unwrap().unwrap().state, MessageState::Reserved);
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+        taken.insert(delivery.lease.id);
+    }
+    assert_eq!(taken, ids);
+    assert_eq!(take(&mut *consumer, Duration::ZERO).map(|delivery| delivery.lease.id), None);
+}
+
+#[test]
+fn an_idle_lane_picks_up_from_each_server_at_once() {
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let ports = [servers[0].port(), servers[1].port(), servers[2].port()];
+    let queue = several(&ports);
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
+    let mut waits = Vec::new();
+    std::thread::scope(|scope| {
+        for round in 0..9 {
+            let port = ports[round % 3];
+            scope.spawn(move || {
+                std::thread::park_timeout(Duration::from_millis(150));
+                let text = Instant::now();
+                adapter(port).enqueue(vec![message("x")]).unwrap();
+                text
+            });
+            let began = Instant::now();
+            let delivery = take(&mut *consumer, Duration::from_secs(20)).expect("a job");
+            waits.push(began.elapsed().saturating_sub(Duration::from_millis(150)));
+            consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+        }
+    });
+    waits.sort();
+    assert!(waits[4] < Duration::from_millis(250), "{waits:?}");
+}
+
+#[test]
+fn a_server_that_is_away_or_drains_is_passed_over() {
+    let server = BeanstalkdServer::start();
+    let queue = several(&[free_port(), server.port(), free_port()]);
+    for number in 0..20 {
+        queue.enqueue(vec![message(&number.to_string())]).unwrap();
+    }
+    let batch = (0..20).map(|number| message(&number.to_string())).collect();
+    assert_eq!(queue.enqueue(batch).unwrap().len(), 20);
+    assert_eq!(queue.stats().unwrap().counts[0].ready, 40);
+    // A draining server is passed over too, and is emptied.
+    let other = BeanstalkdServer::start();
+    let queue = several(&[server.port(), other.port()]);
+    server.signal("USR1");
+    for _ in 0..10 {
+        let id = queue.enqueue(vec![message("x")]).unwrap().remove(0).id;
+        assert!(id.as_str().starts_with(&format!("s{}:", other.port())), "{id}");
+    }
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
+    for _ in 0..50 {
+        let delivery = take(&mut *consumer, Duration::from_secs(5)).expect("one more");
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+    }
+    // All away.
+    let queue = several(&[free_port(), free_port()]);
+    let error = queue.enqueue(vec![message("x")]).unwrap_err();
+    assert!(matches!(error, QueueError::Unavailable { .. }), "{error:?}");
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
+    let error = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(10)).unwrap_err();
+    assert!(matches!(error, QueueError::Unavailable { .. }), "{error:?}");
+}
+
+#[test]
+fn after_an_unknown_outcome_no_other_server_gets_the_message() {
+    let (one, other) = (BeanstalkdServer::start(), BeanstalkdServer::start());
+    // After the greeting, and before the answer to a publication.
+    let proxy = Proxy::start(one.port(), |_| 46);
+    let queue = several(&[proxy.port(), other.port()]);
+    let sent: Vec<_> = (0..2).map(|number| queue.enqueue(vec![message(&number.to_string())])).collect();
+    let unknown = |result: &Result<_, _>| matches!(result, Err(QueueError::UnknownOutcome { .. }));
+    assert_eq!(sent.iter().filter(|result| unknown(result)).count(), 1, "{sent:?}");
+    assert_eq!(sent.iter().filter(|result| result.is_ok()).count(), 1, "{sent:?}");
+    assert_eq!(adapter(other.port()).stats().unwrap().counts[0].ready, 1);
+}
+
+#[test]
+fn a_list_goes_on_after_any_of_its_messages() {
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let queue = several(&[servers[0].port(), servers[1].port()]);
+    for number in 0..11 {
+        queue.enqueue(vec![message(&number.to_string())]).unwrap();
+    }
+    let all: Vec<_> = queue.list(&Filter::all()).unwrap().into_iter().map(|message| message.id).collect();
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), 11);
+    let mut paged = Vec::new();
+    loop {
+        let mut filter = Filter::all().limit(3);
+        filter.after = paged.last().cloned();
+        let page = queue.list(&filter).unwrap();
+        paged.extend(page.iter().map(|message| message.id.clone()));
+        if page.len() < 3 {
+            break;
+        }
+    }
+    assert_eq!(paged, all);
+    assert_eq!(queue.delete(&Filter::all().ids(all[..4].iter().cloned())).unwrap(), 4);
+    assert_eq!(queue.delete(&Filter::all().limit(5)).unwrap(), 5);
+    assert_eq!(queue.stats().unwrap().counts[0].ready, 2);
+}
+
+fn run(place: &Sandbox, ports: &[u16], arguments: &[&str]) -> CommandOutput {
+    CommandOutput::of(command(place, ports, WORKER, arguments))
+}
+
+fn command(place: &Sandbox, ports: &[u16], program: &str, arguments: &[&str]) -> Command {
+    let mut command = place.command(program, arguments);
+    command
+        .env("PULPO_QUEUE", url(ports))
+        .env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "2")
+        .env("ACKNOWLEDGED", place.path("acknowledged"));
+    command
+}
+
+#[test]
+fn commands_say_what_the_others_say_and_name_the_one_that_is_away() {
+    let place = Sandbox::new();
+    let (one, mut two) = (BeanstalkdServer::start(), BeanstalkdServer::start());
+    let ports = [one.port(), two.port()];
+    for number in 0..4 {
+        let body = format!(r#"{{"number": {number}}}"#);
+        assert_eq!(run(&place, &ports, &["publish", "record", "--body", &body]).code, 0);
+    }
+    let all = run(&place, &ports, &["list", "--json"]);
+    let here = format!("127.0.0.1:{}/", ports[0]);
+    let ids: Vec<Value> = serde_json::from_str(&all.out).unwrap();
+    assert_eq!((all.code, ids.len()), (0, 4), "{}", all.err);
+    let config = run(&place, &ports, &["config"]);
+    assert!(config.out.contains(&url(&ports)), "{}", config.out);
+    two.kill();
+    let left = ids.iter().filter(|message| message["id"].as_str().unwrap().starts_with(&here)).count();
+    let list = run(&place, &ports, &["list", "--json"]);
+    let listed: Vec<Value> = serde_json::from_str(&list.out).unwrap();
+    let away = format!("127.0.0.1:{}: cannot", ports[1]);
+    assert_eq!((list.code, listed.len(), list.err.contains(&away)), (1, left, true), "{}", list.err);
+    let stats = run(&place, &ports, &["stats", "--json"]);
+    let shown: Value = serde_json::from_str(&stats.out).unwrap();
+    assert_eq!((stats.code, &shown["unreachable"][0]["server"]), (1, &json!(format!("127.0.0.1:{}", ports[1]))));
+    assert!(stats.err.contains(&away), "{}", stats.err);
+    let pause = run(&place, &ports, &["pause", "pulpo"]);
+    assert!(
+        left == 0 || pause.code == 1 && pause.out.contains("paused pulpo") && pause.err.contains(&away),
+        "{}",
+        pause.err
+    );
+    let purge = run(&place, &ports, &["purge", "--all", "--yes", "--json"]);
+    let purged: Value = serde_json::from_str(&purge.out).unwrap();
+    assert_eq!((purge.code, &purged["deleted"], purge.err.contains(&away)), (1, &json!(left), true), "{}", purge.err);
+    // Publishing and checking do not mind.
+    assert_eq!(run(&place, &ports, &["publish", "record", "--body", r#"{"number": 9}"#]).code, 0);
+    assert_eq!(run(&place, &ports, &["check"]).code, 0);
+}
+
+/// What `config` says of this queue, or why it is refused.
+fn configured(queue: &str) -> CommandOutput {
+    let place = Sandbox::new();
+    let mut command = place.command(WORKER, &["config", "--json"]);
+    command.env("PULPO_QUEUE", queue);
+    CommandOutput::of(command)
+}
+
+#[test]
+fn a_list_of_servers_is_read_or_refused_in_words() {
+    for (queue, expected) in [
+        ("beanstalkd://a,a:11300", "one of the servers is named twice"),
+        ("beanstalkd://A:11301,a:11301", "one of the servers is named twice"),
+        ("beanstalkd://[::1],[0:0:0:0:0:0:0:1]", "one of the servers is named twice"),
+        ("beanstalkd://a:11300,a:011300", "one of the servers is named twice"),
+        ("beanstalkd://a,", "the host is missing"),
+        ("beanstalkd://,a", "the host is missing"),
+        ("beanstalkd://a,,b", "the host is missing"),
+        ("beanstalkd://a, b", "expected the name or the address of a host"),
+        ("beanstalkd://a,b:x", "expected a port from 1 to 65535"),
+        ("beanstalkd://a:0,b", "expected a port from 1 to 65535"),
+        ("beanstalkd://::1,b", "an IPv6 address stands in brackets"),
+        ("beanstalkd://[::1,b", "a bracket is open"),
+        ("beanstalkd://a/one,b/two", "expected one tube, after the last of the servers"),
+        ("beanstalkd://a,user:secret@b", "beanstalkd knows no users"),
+    ] {
+        let said = configured(queue);
+        assert!(said.code == 1 && said.err.contains(expected), "{queue}: {} {}", said.out, said.err);
+        assert!(!said.err.contains("secret"), "{queue}: {}", said.err);
+    }
+    for (queue, read) in [
+        ("beanstalkd://a,b", "beanstalkd://a:11300,b:11300/pulpo"),
+        ("beanstalkd://a:1,b:2,a:3/mail", "beanstalkd://a:1,b:2,a:3/mail"),
+        ("beanstalkd://[::1],[::2]:7,h", "beanstalkd://[::1]:11300,[::2]:7,h:11300/pulpo"),
+    ] {
+        let said = configured(queue);
+        assert!(said.code == 0 && said.out.contains(&format!("{read:?}")), "{queue}: {} {}", said.out, said.err);
+    }
+}
+
+/// Starts workers, one after the other, until one of them does not die. How
+/// many did.
+fn supervise(place: &Sandbox, ports: &[u16], lanes: &str) -> usize {
+    for deaths in 0..10 {
+        let mut worker = place.start(command(place, ports, CRASHING, &["work", "--concurrency", lanes]));
+        let over = || worker.has_ended() || listed(place, ports).iter().all(|message| message["state"] == "buried");
+        assert!(within(Duration::from_secs(60), over), "{:?}\n{}", listed(place, ports), place.log());
+        if !worker.has_ended() {
+            worker.signal("TERM");
+            assert_eq!(worker.end(), 0);
+            return deaths;
+        }
+    }
+    panic!("it has no end: {:?}\n{}", listed(place, ports), place.log());
+}
+
+fn listed(place: &Sandbox, ports: &[u16]) -> Vec<Value> {
+    let said = run(place, ports, &["list", "--json", "--limit", "0"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    serde_json::from_str(&said.out).unwrap()
+}
+
+#[test]
+fn deaths_are_counted_exactly_with_three_servers() {
+    let place = Sandbox::new();
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let ports = [servers[0].port(), servers[1].port(), servers[2].port()];
+    for lanes in ["1", "16"] {
+        let before = place.record().lines().filter(|line| line.starts_with("abort")).count();
+        let published = CommandOutput::of(command(&place, &ports, CRASHING, &["publish", "abort", "--body", "{}"]));
+        assert_eq!(published.code, 0, "{}", published.err);
+        assert_eq!(supervise(&place, &ports, lanes), 3, "{lanes} lanes: {}", place.record());
+        let runs = place.record().lines().filter(|line| line.starts_with("abort")).count() - before;
+        assert_eq!(runs, 3, "{lanes} lanes");
+        let buried = listed(&place, &ports);
+        let reason = buried[0]["last_error"].as_str().unwrap();
+        assert!(reason.starts_with("its worker died 3 times"), "{lanes} lanes: {reason}");
+        assert_eq!(run(&place, &ports, &["purge", "--all", "--yes"]).code, 0);
+    }
+}
+
+#[test]
+fn jobs_in_hand_lose_one_attempt_at_a_kill_and_those_that_wait_at_three_servers_lose_none() {
+    let place = Sandbox::new();
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let ports = [servers[0].port(), servers[1].port(), servers[2].port()];
+    let begun = || place.record().lines().filter(|line| line.contains("begun")).count();
+    for number in 0..6 {
+        let body = format!(r#"{{"name": "job{number}", "then": "ok"}}"#);
+        let held = CommandOutput::of(command(&place, &ports, CRASHING, &["publish", "held", "--body", &body]));
+        assert_eq!(held.code, 0, "{}", held.err);
+    }
+    let worker = place.start(command(&place, &ports, CRASHING, &["work", "--concurrency", "4"]));
+    until("four have begun", || begun() == 4);
+    worker.signal("KILL");
+    worker.end();
+    let mut attempts: Vec<_> =
+        listed(&place, &ports).iter().filter_map(|message| message["attempts"].as_u64()).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [0, 0, 1, 1, 1, 1]);
+}
+
+#[test]
+fn a_spool_keeps_what_no_server_takes_and_sends_it_to_the_first_that_is_back() {
+    let place = Sandbox::new();
+    let ports = [free_port(), free_port()];
+    let spooling = |arguments: &[&str]| {
+        let mut command = command(&place, &ports, WORKER, arguments);
+        command.env("PULPO_SPOOL", "file:./spool");
+        CommandOutput::of(command)
+    };
+    for number in 0..3 {
+        let said = spooling(&["publish", "record", "--body", &format!(r#"{{"number": {number}}}"#)]);
+        assert!(said.code == 0 && said.out.contains("spool/"), "{} {}", said.out, said.err);
+    }
+    let server = Options::new().port(ports[1]).start();
+    let flushed = spooling(&["spool", "flush"]);
+    assert_eq!(flushed.code, 0, "{}", flushed.err);
+    let list = spooling(&["list", "--json"]);
+    let messages: Vec<Value> = serde_json::from_str(&list.out).unwrap();
+    assert_eq!((list.code, messages.len()), (1, 3), "{}", list.err);
+    let here = format!("127.0.0.1:{}/", server.port());
+    assert!(messages.iter().all(|message| message["id"].as_str().unwrap().starts_with(&here)), "{}", list.out);
+}
+
+#[test]
+fn a_message_at_a_server_that_is_away_is_not_said_to_be_gone() {
+    let (one, mut two) = (BeanstalkdServer::start(), BeanstalkdServer::start());
+    let queue = several(&[one.port(), two.port()]);
+    let mut ids: Vec<_> = (0..2).map(|_| queue.enqueue(vec![message("x")]).unwrap().remove(0).id).collect();
+    ids.sort_by_key(|id| !id.as_str().starts_with(&format!("s{}:", one.port())));
+    two.kill();
+    assert!(queue.peek(&ids[0]).unwrap().is_some());
+    let error = queue.peek(&ids[1]).unwrap_err();
+    assert!(matches!(error, QueueError::Unavailable { .. }), "{error:?}");
+    assert_eq!(queue.delete(&Filter::all().ids(ids.clone())).unwrap(), 1);
+    let away = queue.take_unreachable();
+    assert_eq!(away.len(), 1);
+    assert_eq!(away[0].server, format!("s{0}:{0}", two.port()));
+    assert_eq!(queue.take_unreachable(), []);
+}
+
+#[test]
+fn a_pause_names_a_server_that_does_not_know_the_queue() {
+    let (one, two) = (BeanstalkdServer::start(), BeanstalkdServer::start());
+    let queue = several(&[one.port(), two.port()]);
+    adapter(one.port()).enqueue(vec![message("x")]).unwrap();
+    queue.pause("pulpo", Duration::from_secs(60)).unwrap();
+    let named = queue.take_unreachable();
+    assert_eq!(named.len(), 1);
+    assert_eq!(named[0].server, format!("s{0}:{0}", two.port()));
+    assert!(named[0].error.contains("has no queue \"pulpo\""), "{}", named[0].error);
+    // With a consumer all of them know it.
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
+    assert!(take(&mut *consumer, Duration::ZERO).is_none());
+    queue.pause("pulpo", Duration::from_secs(60)).unwrap();
+    assert_eq!(queue.take_unreachable(), []);
+    adapter(two.port()).enqueue(vec![message("y")]).unwrap();
+    assert!(take(&mut *consumer, Duration::ZERO).is_none());
+    queue.pause("pulpo", Duration::ZERO).unwrap();
+    assert!(take(&mut *consumer, Duration::ZERO).is_some());
+    assert!(matches!(queue.pause("nowhere", Duration::from_secs(1)), Err(QueueError::NoSuchQueue { .. })));
+}
+
+/// Three servers, each killed and started again at random, and so are the
+/// programs.
+#[test]
+fn nothing_is_lost_or_stranded_while_three_servers_are_killed_and_started_again() {
+    let place = Sandbox::new();
+    let mut servers: Vec<_> = (0..3)
+        .map(|number| {
+            let binlog = place.path(&format!("binlog{number}"));
+            std::fs::create_dir(&binlog).unwrap();
+            Options::new().binlog(Path::new(&binlog)).start()
+        })
+        .collect();
+    let ports: Vec<_> = servers.iter().map(BeanstalkdServer::port).collect();
+    let mut first = 0;
+    let mut producer = || {
+        first += 1_000_000;
+        place.start(command(&place, &ports, PRODUCER, &[&first.to_string()]))
+    };
+    let worker = || place.start(command(&place, &ports, WORKER, &["work", "--concurrency", "4"]));
+    let (mut producers, mut workers) = (vec![producer(), producer()], vec![worker(), worker()]);
+    let acknowledged = || -> HashSet<u64> {
+        let text = std::fs::read_to_string(place.path("acknowledged")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    until("they publish", || acknowledged().len() > 10);
+    let began = Instant::now();
+    let mut random = fastrand::Rng::with_seed(7);
+    while began.elapsed() < Duration::from_secs(8) {
+        let one = random.usize(..3);
+        servers[one].kill();
+        let _ = within(Duration::from_millis(random.u64(50..400)), || false);
+        if random.bool() {
+            workers.remove(0).signal("KILL");
+            workers.push(worker());
+        } else {
+            producers.remove(0).signal("KILL");
+            producers.push(producer());
+        }
+        servers[one].restart();
+        let _ = within(Duration::from_millis(random.u64(50..400)), || false);
+    }
+    for producer in producers {
+        producer.signal("KILL");
+    }
+    let expected = acknowledged();
+    assert!(expected.len() > 200, "{}", expected.len());
+    let queues: Vec<_> = ports.iter().map(|port| adapter(*port)).collect();
+    until("nothing is left at any server", || {
+        queues.iter().all(|queue| queue.stats().is_ok_and(|stats| stats.counts.is_empty()))
+    });
+    let done: HashSet<u64> = place.record().lines().filter_map(|line| line.split(' ').nth(2)?.parse().ok()).collect();
+    let lost: Vec<_> = expected.difference(&done).collect();
+    assert!(lost.is_empty(), "lost {} of {}: {lost:?}", lost.len(), expected.len());
+    for worker in workers {
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0, "{}", place.log());
+    }
+}
