@@ -1,16 +1,15 @@
 //! A queue adapter as you would write it: for a store that pulpo does not know.
 //!
-//! This one keeps messages in a vector, in memory or in a file of JSON
-//! (`line/store.rs`). It is all that an adapter takes: three traits. What each
-//! method must do is in the documentation of [`QueueAdapter`], [`Inspection`]
-//! and [`Consumer`], and whether it does, the conformance suite says
-//! (`examples/tests/queue_adapter.rs`). How `PULPO_QUEUE=line:FILE` reaches it
-//! is in `line/backend.rs`.
+//! It keeps messages in a vector, in memory or in a JSON file
+//! (`line/store.rs`). This is all that an adapter needs: three traits. The
+//! documentation of [`QueueAdapter`], [`Inspection`] and [`Consumer`] says what
+//! each method must do, and the conformance suite tests it
+//! (`examples/tests/queue_adapter.rs`). `line/backend.rs` makes
+//! `PULPO_QUEUE=line:FILE` work.
 //!
-//! An adapter decides nothing. When a message is tried again, after which time,
-//! and when it is given up, comes from the worker; the adapter keeps messages
-//! in order, hands each out to one consumer at a time, and takes it back if the
-//! consumer falls silent.
+//! An adapter decides nothing. The worker says when a message is retried and
+//! when it is given up. The adapter keeps messages in order, hands each out to
+//! one consumer at a time, and takes it back if the consumer falls silent.
 
 use std::collections::BTreeMap;
 use std::path::Path;

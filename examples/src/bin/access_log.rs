@@ -4,11 +4,11 @@
 //! cargo run -p pulpo-examples --bin access_log
 //! ```
 //!
-//! It teaches when a batch pays, and how it is settled. Each line of the log is
-//! a job of its own; the handler gets up to a hundred of them at once, adds
-//! them up, and writes the report once for all of them. Its outcome says of
-//! each line what becomes of it: one that is no line of a log is buried, alone,
-//! and can be looked at with `access_log list --state buried`.
+//! It teaches when a batch pays off, and how it is settled. Each line of the
+//! log is its own job. The handler gets up to a hundred at once, adds them up,
+//! and writes the report once for all of them. It returns one outcome per line:
+//! a line that is not a log line is buried alone, and you can look at it with
+//! `access_log list --state buried`.
 //!
 //! The queue is the folder `pulpo-data`, the report `access-report.json`: it
 //! grows with each run. With arguments it is the command line of the worker.

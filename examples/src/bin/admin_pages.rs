@@ -1,5 +1,5 @@
-//! A web service whose administrators see its jobs: pulpo's dashboard as a part
-//! of the service, behind the login that the service has anyway.
+//! A web service whose administrators see its jobs: pulpo's dashboard inside
+//! the service, behind the service's own login.
 //!
 //! ```text
 //! ADMIN_PASSWORD=secret cargo run -p pulpo-examples --features web --bin admin_pages
@@ -8,13 +8,13 @@
 //! Open <http://localhost:8080/>, order something, log in, and see the job at
 //! <http://localhost:8080/admin/jobs>.
 //!
-//! It shows: [`pulpo::dashboard::Dashboard`] nested under a path, so that all of
-//! its pages, forms and live updates stay below it; a layer of the service's own
-//! before it, which lets nobody pass who is not logged in; a worker beside the
+//! It shows: [`pulpo::dashboard::Dashboard`] nested under a path, so that all
+//! of its pages, forms and live updates stay below it; a layer of the service
+//! in front of it, which lets only logged-in users pass; a worker beside the
 //! server, both stopped by one Ctrl-C.
 //!
 //! The dashboard has its own protection against forged requests. The service
-//! needs none for it, and keeps the one that its own forms have.
+//! needs to add none for it, and keeps the one of its own forms.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
 use std::collections::HashSet;

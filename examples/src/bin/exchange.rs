@@ -1,15 +1,16 @@
-//! Async handlers and state: what foreign orders are worth, as a bank says.
+//! Async handlers and state: converts foreign orders at the rates of a bank.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --bin exchange
 //! ```
 //!
 //! It teaches three things. An `async fn` is a handler like any other; while it
-//! waits for the network, it holds one lane and no thread of the runtime. What
-//! all jobs share comes as `State<T>`, found by its type: here the client of the
-//! bank, which keeps at most four questions open and counts them, and the books.
-//! And async and plain handlers work side by side: what does not add up becomes
-//! a job of its own, published through the `Context`, for a plain function.
+//! waits for the network, it holds one lane and no thread of the runtime.
+//! Values that all jobs share come as `State<T>`, found by type: here the
+//! client of the bank, which allows at most four open requests and counts them,
+//! and the books. And async and plain handlers work side by side: an order that
+//! does not add up becomes a job of its own, published through the `Context`,
+//! for a plain function.
 //!
 //! The bank is a task in this program; it is slow, and for a moment closed.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]

@@ -1,4 +1,4 @@
-//! A worker that hands mails to a mail server, which is not always there: the
+//! A worker that sends mails through a mail server, which is not always up: the
 //! program of docs/operating.md.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};

@@ -1,5 +1,6 @@
-//! Publishes jobs that another program works: `pictures_worker`, beside this file. Both
-//! know them from the crate `shared-jobs`; no code of a handler is in here.
+//! Publishes jobs for another program, `pictures_worker` beside this file. Both
+//! know the jobs from the crate `shared-jobs`; this program contains no handler
+//! code.
 //!
 //! ```text
 //! cargo run --bin pictures_producer -- sunset.jpg harbour.jpg

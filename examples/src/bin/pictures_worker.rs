@@ -1,6 +1,6 @@
-//! Works the jobs that `pictures_producer` publishes. The handlers take their names and
-//! policies from the types in `shared-jobs`, what they share as `State`, and
-//! tell what follows from a job by its `Context`.
+//! Runs the jobs that `pictures_producer` publishes. The handlers take their
+//! names and policies from the types in `shared-jobs`, share values as `State`,
+//! and publish follow-ups through their `Context`.
 //!
 //! ```text
 //! cargo run --bin pictures_worker            # until Ctrl-C

@@ -1,7 +1,7 @@
 //! A worker for jobs that another language publishes.
 //!
 //! It shows that a producer needs no Rust: `examples/python/producer.py` puts
-//! JSON into a tube of a beanstalkd, and typed handlers get it.
+//! JSON into a beanstalkd tube, and typed handlers receive it.
 //!
 //! ```text
 //! beanstalkd &

@@ -1,5 +1,5 @@
-//! A queue adapter of your own, at work: the jobs of a shop on a queue that
-//! pulpo does not know.
+//! A queue adapter of your own: runs the jobs of a shop on a queue that pulpo
+//! does not know.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --bin queue_adapter
@@ -7,12 +7,12 @@
 //! ```
 //!
 //! The adapter is `examples/src/line.rs`, three traits in some 300 lines; read
-//! that first. Here it is put under a `Pulpo` with `Pulpo::with_queue`, and from
-//! then on nothing knows that it is not one of pulpo's: publishing, priorities,
-//! retries, burying and the worker are the same.
+//! that first. Here a `Pulpo` uses it through `Pulpo::with_queue`. From then on
+//! it works like pulpo's own queues: publishing, priorities, retries, burying
+//! and the worker are the same.
 //!
-//! It registers itself too (`examples/src/line/backend.rs`), so with arguments
-//! this is a program like any other, on the queue that is configured:
+//! It also registers itself (`examples/src/line/backend.rs`), so with arguments
+//! this is a program like any other, on the configured queue:
 //!
 //! ```text
 //! export PULPO_QUEUE=line:./line.json

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! It shows, from top to bottom: jobs as plain functions; a failure that is
-//! tried again and one that is not; a job for later and an urgent one;
-//! publishing many and one; a worker; and where to find what could not be done.
-//! The queue is the folder `pulpo-data`, the output `quickstart-output`.
+//! retried and one that is not; a delayed job and an urgent one; publishing one
+//! job and many; a worker; and where to find the jobs that failed. The queue is
+//! the folder `pulpo-data`, the output `quickstart-output`.
 //!
 //! With arguments it is the command line that every pulpo program can have:
 //! `quickstart list`, `quickstart kick --all`, `quickstart work`, …

@@ -1,19 +1,19 @@
-//! Reminders for the appointments of a day: jobs for later, jobs that can be
-//! too late, and a job that goes before all others.
+//! Reminders for the appointments of a day: delays, expirations, and a job that
+//! goes before all others.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --bin reminders
 //! ```
 //!
-//! It shows: a schedule, by which the practice hears every eight hours of its
-//! day how many were told; `delay`, by which each reminder comes an hour before its
-//! appointment; `expiration`, by which none comes after it; `priority`, by
-//! which the news that a doctor is ill overtakes what waits; how a job is taken
-//! back; and what happens to all of them while no worker runs: the one of this
-//! practice is switched on at half past ten.
+//! It shows: a schedule that reports every eight hours how many patients were
+//! reminded; `delay`, so that each reminder comes an hour before its
+//! appointment; `expiration`, so that none comes after it; `priority`, so that
+//! the news of a doctor's illness overtakes the rest; how to take a job back;
+//! and what happens to all of them while no worker runs: this practice switches
+//! its worker on at half past ten.
 //!
-//! The day is `data/appointments.csv`, and it is short: an hour of it takes a
-//! quarter of a second.
+//! The day is in `data/appointments.csv` and runs fast: an hour takes a quarter
+//! of a second.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,17 +1,16 @@
-//! A shop that does things once, in time and in measure: a report each night,
-//! totals that are calculated again when something changes, and a supplier that
-//! takes ten requests a second.
+//! A shop with a nightly report, totals that are recalculated after changes,
+//! and a supplier that accepts ten requests a second.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --bin shop
 //! ```
 //!
-//! It shows: `cron` with a time zone, which publishes one report a night, however
-//! many workers there are; `unique`, by which a hundred changes of a basket cost one
-//! calculation and not a hundred; `delay` with `on_duplicate = "replace"`, which
-//! waits until a customer has stopped clicking; `rate`, which holds however many
-//! workers there are; `limit_by`, by which no order is packed by two at once; and
-//! `snooze` with `hold_back`, for a supplier that asks for patience.
+//! It shows: `cron` with a time zone, which publishes one report a night,
+//! however many workers there are; `unique`, so that a hundred changes of a
+//! basket cost one calculation; `delay` with `on_duplicate = "replace"`, which
+//! waits until a customer has stopped clicking; `rate`, which holds across all
+//! workers; `limit_by`, so that no order is packed twice at the same time; and
+//! `snooze` with `hold_back`, for a supplier that asks you to wait.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,16 +1,15 @@
-//! Thumbnails of pictures: work for the processor, on as many lanes as it has
-//! cores.
+//! Thumbnails of pictures: CPU-bound work, with one lane per core.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --features pictures --bin thumbnails              # those of data/pictures
 //! cargo run -p pulpo-examples --features pictures --bin thumbnails -- FOLDER
 //! ```
 //!
-//! It shows: plain functions as handlers of heavy work, which holds up nobody
-//! else; a `timeout`, and a handler that ends early when it is over; a file
-//! that is no picture, buried with the reason while the others are done; a job
-//! that can run twice and leave the same; and a worker that ends when nothing
-//! is left. The thumbnails are in the folder `thumbnails-output`.
+//! It shows: plain functions as handlers of heavy work, which hold up no other
+//! job; a `timeout`, and a handler that ends early when it is over; a file that
+//! is not a picture, buried with the reason while the others are done; a job
+//! that is safe to repeat; and a worker that ends when nothing is left. The
+//! thumbnails are in the folder `thumbnails-output`.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! A web service whose requests do not wait: the work of `POST /reports` is a
-//! job, and `GET /jobs/ID` says how far it is.
+//! A web service whose requests return at once: the work of `POST /reports` is
+//! a job, and `GET /jobs/ID` reports its state.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --features web --bin web_service
@@ -8,14 +8,14 @@
 //! curl localhost:8080/reports/1
 //! ```
 //!
-//! It shows: `publish_async` from a request handler, which never blocks the
-//! executor; the id of a job as the address where to ask for it; the state of a
-//! message, and why it failed, looked up in the queue; a result that outlives
-//! its message; a worker beside the server, both stopped by one Ctrl-C.
+//! It shows: `publish_async` in a request handler, which never blocks the
+//! executor; the id of a job in the URL of its state; the state of a message,
+//! and why it failed, read from the queue; a result that outlives its message;
+//! a worker beside the server, both stopped by one Ctrl-C.
 //!
-//! The worker can be a process of its own: `web_service work`, any number of
-//! them, and the service with `WORKER=off`. With other arguments it is the
-//! command line of the queue: `web_service list --state buried`.
+//! The worker can also be a separate process: run `web_service work`, any
+//! number of times, and the service with `WORKER=off`. With other arguments it
+//! is the command line of the queue: `web_service list --state buried`.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
 use std::collections::BTreeMap;
