@@ -128,7 +128,7 @@ impl Policy {
         self
     }
 
-    /// Like [`rate`](Self::rate), for each key separately.
+    /// Like [`rate`](Self::rate()), for each key separately.
     #[must_use]
     pub const fn rate_by(mut self, starts: u32, period: Duration) -> Self {
         self.rate_by = Some(Rate::new(starts, period));
@@ -142,7 +142,7 @@ impl Policy {
         self
     }
 
-    /// Like [`limit`](Self::limit), for each key separately.
+    /// Like [`limit`](Self::limit()), for each key separately.
     #[must_use]
     pub const fn limit_by(mut self, limit: u32) -> Self {
         self.limit_by = Some(limit);
