@@ -56,6 +56,8 @@ impl Browser {
         ];
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
+        // What `requests` reads.
+        capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "performance": "ALL" }));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let address = format!("http://127.0.0.1:{}", port.trim().trim_end_matches('.'));
@@ -96,6 +98,32 @@ impl Drop for Browser {
 pub async fn devtools(client: &Client, command: &str, parameters: &serde_json::Value) {
     let body = json!({ "cmd": command, "params": parameters });
     client.issue_cmd(Devtools(body)).await.expect(command);
+}
+
+/// The addresses of all requests that pages have made since this was asked last.
+///
+/// # Panics
+/// If the browser does not tell.
+pub async fn requests(client: &Client) -> Vec<String> {
+    let log = client.issue_cmd(Log).await.expect("the log");
+    let entries = log.as_array().expect("entries").iter();
+    let messages =
+        entries.filter_map(|entry| serde_json::from_str::<serde_json::Value>(entry["message"].as_str()?).ok());
+    let sent = messages.filter(|event| event["message"]["method"] == "Network.requestWillBeSent");
+    sent.filter_map(|event| event["message"]["params"]["request"]["url"].as_str().map(str::to_owned)).collect()
+}
+
+#[derive(Debug)]
+struct Log;
+
+impl fantoccini::wd::WebDriverCompatibleCommand for Log {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "type": "performance" }).to_string()))
+    }
 }
 
 #[derive(Debug)]

@@ -35,16 +35,21 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
     let now = Utc::now();
     // One more than is shown tells whether there is another page.
     let filter = wanted.filter(now)?.limit(PAGE + 1);
-    let (mut found, stats) = site.ask(move |queue| Ok((queue.list(&filter)?, queue.stats()?))).await?;
+    let is_narrow = wanted.narrows();
+    let (Page { mut found, rest }, stats) =
+        site.ask(move |queue| Ok((Page::find(queue, filter, is_narrow)?, queue.stats()?))).await?;
     let more = found.len() > PAGE;
     found.truncate(PAGE);
-    let next =
-        found.last().filter(|_| more).map(|last| visit.link(&format!("/jobs{}", wanted.query(Some(last.id.as_str())))));
+    let last = if more { found.last().map(|last| &last.id) } else { rest.as_ref() };
+    let next = last.map(|last| visit.link(&format!("/jobs{}", wanted.query(Some(last.as_str())))));
     Ok(html! {
         (filters(visit, &wanted, &stats))
         (live("jobs", &html! {
             @if found.is_empty() {
-                p.card.faint { "No job matches." }
+                p.card.faint {
+                    @if rest.is_some() { "No job matches, of the " (number(LOOKED_AT)) " that were looked at." } @else { "No job matches." }
+                }
+                @if let Some(next) = &next { nav.pages aria-label="More jobs" { a href=(next) rel="next" { "Look at older ones" } } }
             } @else {
                 form #picked method="post" action=(visit.link("/jobs/act")) {
                     (secret(visit))
@@ -56,12 +61,45 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
                 }
                 nav.pages aria-label="More jobs" {
                     @if wanted.get("after").is_some() { a href=(visit.link(&format!("/jobs{}", wanted.query(None)))) { "Newest" } }
-                    @if let Some(next) = next { a href=(next) rel="next" { "Older" } }
+                    @if let Some(next) = &next { a href=(next) rel="next" { "Older" } }
                 }
             }
         }))
         @if visit.changes && !found.is_empty() { (all_that_match(visit, &wanted)) }
     })
+}
+
+/// Through how many messages a page looks for those that match: however rare
+/// they are, it is there soon.
+const LOOKED_AT: u64 = 50_000;
+
+/// What was found for a page.
+struct Page {
+    found: Vec<StoredMessage>,
+    /// Where to look on, if not all were looked at.
+    rest: Option<MessageId>,
+}
+
+impl Page {
+    fn find(queue: &dyn QueueAdapter, filter: Filter, is_narrow: bool) -> Result<Self, QueueError> {
+        let end = if is_narrow { Self::end(queue, filter.after.as_ref())? } else { None };
+        let Some(end) = end else { return Ok(Self { found: queue.list(&filter)?, rest: None }) };
+        let limit = filter.limit;
+        let found = queue.list(&filter.down_to(end.clone()))?;
+        let is_full = limit.is_some_and(|limit| found.len() >= limit);
+        let is_more = !is_full && !queue.list(&Filter::all().after(end.clone()).limit(1))?.is_empty();
+        Ok(Self { found, rest: is_more.then_some(end) })
+    }
+
+    /// The last message to look at, where ids are numbers.
+    fn end(queue: &dyn QueueAdapter, after: Option<&MessageId>) -> Result<Option<MessageId>, QueueError> {
+        let begin = match after {
+            Some(after) => Some(after.clone()),
+            None => queue.list(&Filter::all().limit(1))?.pop().map(|newest| newest.id),
+        };
+        let begin = begin.and_then(|id| id.as_str().parse::<u64>().ok());
+        Ok(begin.filter(|begin| *begin > LOOKED_AT).map(|begin| MessageId::from(begin - LOOKED_AT)))
+    }
 }
 
 fn filters(visit: &Visit, wanted: &Wanted, stats: &Stats) -> Markup {

@@ -31,6 +31,9 @@ pub struct Filter {
     pub reason: Option<String>,
     /// After this one in a list: older messages, with smaller ids.
     pub after: Option<MessageId>,
+    /// Nothing that comes after this one in a list, where ids are numbers: so a
+    /// list has an end, however rare what it looks for is.
+    pub down_to: Option<MessageId>,
     /// At most this many, newest first.
     pub limit: Option<usize>,
 }
@@ -122,6 +125,13 @@ impl Filter {
         self
     }
 
+    /// Only down to this message in a list: it, and newer ones.
+    #[must_use]
+    pub fn down_to(mut self, id: MessageId) -> Self {
+        self.down_to = Some(id);
+        self
+    }
+
     /// Matches at most this many messages, newest first.
     #[must_use]
     pub fn limit(mut self, limit: usize) -> Self {
@@ -157,6 +167,7 @@ impl Filter {
             && self.published_after.is_none_or(|time| published.is_some_and(|at| at >= time))
             && self.reason.as_ref().is_none_or(|text| message.last_error.as_deref().is_some_and(|e| has(e, text)))
             && self.after.as_ref().is_none_or(|after| number(&message.id) < number(after))
+            && self.down_to.as_ref().is_none_or(|last| number(&message.id) >= number(last))
     }
 }
 
@@ -212,5 +223,7 @@ mod tests {
     fn what_comes_after_has_a_smaller_number() {
         let after = |id: &str| Filter::all().after(id.into()).fits(&message("9"));
         assert_eq!([after("8"), after("9"), after("10")], [false, false, true]);
+        let down_to = |id: &str| Filter::all().down_to(id.into()).fits(&message("9"));
+        assert_eq!([down_to("8"), down_to("9"), down_to("10")], [true, true, false]);
     }
 }

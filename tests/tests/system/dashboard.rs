@@ -9,6 +9,7 @@ use pulpo_tests::wait::until;
 
 mod access;
 mod browser;
+mod long_queue;
 mod pages;
 mod schedules;
 

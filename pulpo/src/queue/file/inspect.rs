@@ -35,6 +35,9 @@ impl Picked {
         if let Some(after) = &filter.after {
             picked.and("message.id < :after", ":after", number(after).unwrap_or(i64::MIN));
         }
+        if let Some(last) = &filter.down_to {
+            picked.and("message.id >= :down_to", ":down_to", number(last).unwrap_or(i64::MIN));
+        }
         if !filter.states.is_empty() {
             let codes: Vec<_> = filter.states.iter().map(|state| schema::code(*state).to_string()).collect();
             picked.conditions.push_str(&format!(" AND {SEEN} IN ({})", codes.join(",")));

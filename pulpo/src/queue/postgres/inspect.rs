@@ -64,6 +64,9 @@ impl Picked {
         if let Some(after) = &filter.after {
             picked.and("id < $", number(after.as_str()).unwrap_or(i64::MIN), Type::INT8);
         }
+        if let Some(last) = &filter.down_to {
+            picked.and("id >= $", number(last.as_str()).unwrap_or(i64::MIN), Type::INT8);
+        }
         if !filter.states.is_empty() {
             let codes: Vec<i32> = filter.states.iter().map(|state| code(*state)).collect();
             picked.and(&format!("{SEEN} = ANY ($)"), codes, Type::INT4_ARRAY);

@@ -120,6 +120,32 @@ fn what_changes_is_shown_without_a_reload_and_comes_from_nowhere_else() {
 }
 
 #[test]
+fn no_request_leaves_the_machine() {
+    let place = Sandbox::new();
+    some_jobs(&place, 3);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let home = format!("http://{}", served.address);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        let paths =
+            ["/", "/?span=month", "/jobs?state=buried", "/jobs/1", "/queues", "/schedules", "/jobs/99", "/nowhere"];
+        for path in paths {
+            client.goto(&format!("{home}{path}")).await.expect("a page");
+        }
+        // A change, and what is shown of it.
+        click(client, "//nav//a[text()='Queues']").await;
+        click(client, "//tr[.//a[text()='pulpo']]//button[text()='Pause']").await;
+        shows(client, "until resumed").await;
+        let asked = pulpo_tests::browser::requests(client).await;
+        let elsewhere: Vec<_> =
+            asked.iter().filter(|one| !one.starts_with(&home) && !one.starts_with("data:")).collect();
+        assert!(elsewhere.is_empty(), "{elsewhere:?}");
+        let seen = |part: &str| asked.iter().any(|one| one.ends_with(part));
+        assert!(seen("/assets/script.js") && seen("/events") && seen("/queues/pause"), "{asked:#?}");
+    });
+}
+
+#[test]
 fn it_fits_a_phone_and_a_wide_screen_in_dark_and_in_light() {
     let place = Sandbox::new();
     some_jobs(&place, 30);
@@ -130,12 +156,19 @@ fn it_fits_a_phone_and_a_wide_screen_in_dark_and_in_light() {
         for scheme in ["light", "dark"] {
             let emulate = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             pulpo_tests::browser::devtools(client, "Emulation.setEmulatedMedia", &emulate).await;
-            for width in [380, 800, 1280, 2200] {
+            for width in [390, 800, 1280, 2200] {
                 let size = serde_json::json!(
                     { "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 }
                 );
                 pulpo_tests::browser::devtools(client, "Emulation.setDeviceMetricsOverride", &size).await;
-                for (name, path) in [("overview", "/"), ("jobs", "/jobs"), ("job", "/jobs/1"), ("queues", "/queues")] {
+                for (name, path) in [
+                    ("overview", "/"),
+                    ("day", "/?span=day"),
+                    ("jobs", "/jobs"),
+                    ("job", "/jobs/1"),
+                    ("queues", "/queues"),
+                    ("schedules", "/schedules"),
+                ] {
                     client.goto(&format!("{home}{path}")).await.expect("a page");
                     picture(client, &format!("{name}-{width}-{scheme}.png")).await;
                     // Nothing is cut off at the side.
@@ -172,6 +205,50 @@ fn the_keyboard_alone_retries_a_job() {
         }
         panic!("no way to the button by the keyboard");
     });
+}
+
+#[test]
+fn the_keyboard_alone_filters_and_acts_on_all_that_match() {
+    let place = Sandbox::new();
+    some_jobs(&place, 60);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        client.goto(&format!("http://{}/jobs", served.address)).await.expect("a page");
+        tab_to(client, "type").await;
+        client.active_element().await.expect("a field").send_keys("pay").await.expect("typed");
+        press(client, Key::Enter).await;
+        shows(client, "Clear").await;
+        let address = client.current_url().await.expect("an address");
+        assert!(address.query().is_some_and(|query| query.contains("type=pay")), "{address}");
+        tab_to(client, "sure").await;
+        client.active_element().await.expect("a box").send_keys(" ").await.expect("ticked");
+        // Back to the button before it.
+        let back = format!("{}{}{}", char::from(Key::Shift), char::from(Key::Tab), char::from(Key::Null));
+        for _ in 0..4 {
+            client.active_element().await.expect("an element").send_keys(&back).await.expect("pressed");
+            if focused(client).await == "Retry all buried" {
+                break;
+            }
+        }
+        press(client, Key::Enter).await;
+        shows(client, "Done: retried 60 jobs of 60").await;
+    });
+}
+
+/// Presses the tabulator until the field of this name has the focus, which can
+/// be seen.
+async fn tab_to(client: &Client, name: &str) {
+    for _ in 0..120 {
+        press(client, Key::Tab).await;
+        let script = "const it = document.activeElement; return [it.name || '', getComputedStyle(it).outlineStyle]";
+        let at = client.execute(script, Vec::new()).await.expect("a value");
+        assert_ne!(at[1], "none", "the focus can be seen at {}", at[0]);
+        if at[0] == name {
+            return;
+        }
+    }
+    panic!("no way to {name:?} by the keyboard");
 }
 
 async fn press(client: &Client, key: Key) {
