@@ -57,6 +57,7 @@ mod queues;
 mod schedules;
 mod tasks;
 mod waiting;
+mod workers;
 
 /// Bytes of the form that a change brings.
 pub(crate) const FORM_BYTES: usize = 64 * 1024;
@@ -144,7 +145,9 @@ impl Dashboard {
             .route("/jobs/act", post(jobs::act))
             .route("/jobs/{id}", get(jobs::one))
             .route("/jobs/{id}/retry", post(jobs::retry))
+            .route("/jobs/{id}/cancel", post(jobs::cancel))
             .route("/jobs/{id}/delete", post(jobs::delete))
+            .route("/workers", get(workers::page))
             .route("/tasks/{id}", get(tasks::page))
             .route("/tasks/{id}/stop", post(tasks::stop))
             .route("/events", get(live::events))

@@ -87,8 +87,8 @@ pub(super) async fn no_such_page(visit: Visit) -> Response {
     Problem::new(StatusCode::NOT_FOUND, "there is no such page").page(&visit)
 }
 
-const PAGES: [(&str, &str); 4] =
-    [("/", "Overview"), ("/jobs", "Jobs"), ("/queues", "Queues"), ("/schedules", "Schedules")];
+const PAGES: [(&str, &str); 5] =
+    [("/", "Overview"), ("/jobs", "Jobs"), ("/queues", "Queues"), ("/schedules", "Schedules"), ("/workers", "Workers")];
 
 /// A whole page. `here` is the path of its entry in the navigation.
 pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> Response {

@@ -9,13 +9,13 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::Utc;
 use maud::{Markup, html};
 
-use super::Site;
 use super::html::{Problem, Visit, age, button, counted, foreign, live, nothing, number, page as whole, secret, state};
 use super::parameters::{FILTERS, PAGE, Pairs, Wanted, bad, field};
 use super::tasks::Deed;
 use super::waiting::{Known, reason};
+use super::{Site, workers};
 use crate::message::MessageId;
-use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, Stats, StoredMessage};
+use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, RunningJob, Stats, StoredMessage, WorkerEntry};
 
 /// Bytes of a body that a page shows.
 const LONGEST_BODY: usize = 64 * 1024;
@@ -38,6 +38,7 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
     let is_narrow = wanted.narrows();
     let (Page { mut found, rest }, stats) =
         site.ask(move |queue| Ok((Page::find(queue, filter, is_narrow)?, queue.stats()?))).await?;
+    let workers = site.ask(workers::read).await?;
     let more = found.len() > PAGE;
     found.truncate(PAGE);
     let last = if more { found.last().map(|last| &last.id) } else { rest.as_ref() };
@@ -53,7 +54,7 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
             } @else {
                 form #picked method="post" action=(visit.link("/jobs/act")) {
                     (secret(visit))
-                    (table(visit, &found, &Known { stats: &stats, registry: &site.registry, now }))
+                    (table(visit, &found, &Known { stats: &stats, registry: &site.registry, workers: workers.as_deref(), now }))
                     @if visit.changes { div.actions {
                         button type="submit" name="action" value="retry" { "Retry the selected" }
                         button.danger type="submit" name="action" value="delete" { "Delete the selected" }
@@ -253,14 +254,18 @@ pub(super) async fn one(State(site): State<Arc<Site>>, visit: Visit, Path(id): P
 
 async fn one_content(site: &Site, visit: &Visit, id: MessageId) -> Result<(String, Markup), Problem> {
     let asked = id.clone();
-    let (message, stats) = site.ask(move |queue| Ok((queue.peek(&asked)?, queue.stats()?))).await?;
+    let seen = site.ask(move |queue| {
+        let cancels = queue.capabilities().cancels;
+        Ok((queue.peek(&asked)?, queue.stats()?, workers::read(queue)?, cancels))
+    });
+    let (message, stats, workers, cancels) = seen.await?;
     let Some(message) = message else { return Err(gone(&id)) };
     let now = Utc::now();
     let title = format!("Job {}", foreign(id.as_str(), 60));
     let content = html! {
         (live("job", &html! {
             dl.facts.card {
-                (fact("State", &html! { (state(message.state)) " " (why(&message, &Known { stats: &stats, registry: &site.registry, now })) }))
+                (fact("State", &html! { (state(message.state)) " " (why(&message, &Known { stats: &stats, registry: &site.registry, workers: workers.as_deref(), now })) }))
                 (fact("Type", &html! { (foreign(&message.request_type, 200)) }))
                 (fact("Queue", &html! { (foreign(&message.queue, 200)) }))
                 (fact("Priority", &html! { (message.priority.to_string()) }))
@@ -271,12 +276,16 @@ async fn one_content(site: &Site, visit: &Visit, id: MessageId) -> Result<(Strin
                     @if message.abandoned > 0 { ", of which " (message.abandoned) " ended with their worker" }
                 }))
                 @if let Some(until) = message.until { (fact("Until", &age(Some(until), now))) }
+                @if let Some((worker, job)) = runs(workers.as_deref(), &id) {
+                    (fact("Runs on", &html! { (foreign(&worker.report.host, 100)) ", process " (worker.report.pid) ", since " (age(Some(job.since), now)) }))
+                    @if job.progress.is_some() || job.cancelled { (fact("Progress", &workers::progress(job))) }
+                }
             }
             @if let Some(error) = &message.last_error {
                 h2 { "Last error" @if let Some(at) = message.last_error_at { " " span.faint { (age(Some(at), now)) } } }
                 pre.card.reason { (foreign(error, LONGEST_BODY)) }
             }
-            (changes(visit, &message))
+            (changes(visit, &message, cancels))
         }))
         h2 { "Message" }
         @if site.bodies {
@@ -297,15 +306,21 @@ fn fact(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-fn changes(visit: &Visit, message: &StoredMessage) -> Markup {
-    if !visit.changes || message.state == MessageState::Reserved {
+/// Who runs it, if somebody does.
+fn runs<'a>(workers: Option<&'a [WorkerEntry]>, id: &MessageId) -> Option<(&'a WorkerEntry, &'a RunningJob)> {
+    workers?.iter().find_map(|worker| Some((worker, worker.running.iter().find(|job| job.id == *id)?)))
+}
+
+fn changes(visit: &Visit, message: &StoredMessage, cancels: bool) -> Markup {
+    if !visit.changes {
         return nothing();
     }
     let path = |deed: &str| format!("/jobs/{}/{deed}", super::parameters::encoded(message.id.as_str()));
     html! {
         div.actions {
             @if message.state == MessageState::Buried { (button(visit, &path("retry"), &[], "Retry", "")) }
-            (button(visit, &path("delete"), &[], "Delete", "danger"))
+            @else if cancels { (button(visit, &path("cancel"), &[], "Cancel", "danger")) }
+            @if message.state != MessageState::Reserved { (button(visit, &path("delete"), &[], "Delete", "danger")) }
         }
     }
 }
@@ -320,6 +335,10 @@ fn shown(text: &[u8]) -> String {
 
 pub(super) async fn retry(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
     change(&site, &visit, &id, Deed::Retry).await
+}
+
+pub(super) async fn cancel(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
+    change(&site, &visit, &id, Deed::Cancel).await
 }
 
 pub(super) async fn delete(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {

@@ -14,7 +14,7 @@ use super::Site;
 use super::html::{Problem, Visit, button, counted, live, page as whole};
 use crate::clock::lock;
 use crate::message::MessageId;
-use crate::queue::{Filter, MessageState, QueueAdapter, QueueError};
+use crate::queue::{Cancelled, Filter, MessageState, QueueAdapter, QueueError};
 use crate::report::chain;
 
 /// How many are remembered.
@@ -32,6 +32,7 @@ const PART: usize = 1000;
 pub(super) enum Deed {
     Retry,
     Delete,
+    Cancel,
 }
 
 impl FromStr for Deed {
@@ -41,7 +42,8 @@ impl FromStr for Deed {
         match text {
             "retry" => Ok(Self::Retry),
             "delete" => Ok(Self::Delete),
-            _ => Err(format!("expected the action to be retry or delete, got {text:?}")),
+            "cancel" => Ok(Self::Cancel),
+            _ => Err(format!("expected the action to be retry, delete or cancel, got {text:?}")),
         }
     }
 }
@@ -52,6 +54,7 @@ impl Deed {
         match self {
             Self::Retry => &[MessageState::Buried],
             Self::Delete => &[MessageState::Ready, MessageState::Delayed, MessageState::Buried],
+            Self::Cancel => &[MessageState::Ready, MessageState::Delayed, MessageState::Reserved],
         }
     }
 
@@ -62,6 +65,7 @@ impl Deed {
             _ if filter.states.is_empty() => Ok(0),
             Self::Retry => queue.kick(&filter),
             Self::Delete => queue.delete(&filter),
+            Self::Cancel => queue.cancel(&filter).map(Cancelled::total),
         }
     }
 
@@ -75,6 +79,7 @@ impl Deed {
         match self {
             Self::Retry => "retried",
             Self::Delete => "deleted",
+            Self::Cancel => "cancelled",
         }
     }
 
@@ -82,6 +87,7 @@ impl Deed {
         match self {
             Self::Retry => "only buried jobs can be retried",
             Self::Delete => "a job that runs cannot be deleted",
+            Self::Cancel => "only jobs that wait or run can be cancelled",
         }
     }
 }
@@ -193,6 +199,7 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): 
     let title = match task.deed {
         Deed::Retry => "Retrying jobs",
         Deed::Delete => "Deleting jobs",
+        Deed::Cancel => "Cancelling jobs",
     };
     let content = html! {
         div.card {

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::html::{age, number};
-use crate::queue::{MessageState, Stats, StoredMessage};
+use crate::queue::{MessageState, Stats, StoredMessage, WorkerEntry};
 use crate::registry::Registry;
 
 /// A pause that is longer lasts until somebody ends it.
@@ -15,6 +15,8 @@ pub(super) struct Known<'a> {
     pub(super) stats: &'a Stats,
     /// The handlers of this program.
     pub(super) registry: &'a Registry,
+    /// The workers that live, if the queue knows.
+    pub(super) workers: Option<&'a [WorkerEntry]>,
     pub(super) now: DateTime<Utc>,
 }
 
@@ -35,6 +37,9 @@ pub(super) fn reason(message: &StoredMessage, known: &Known<'_>) -> Markup {
 /// Nothing in the queue holds it up: then a limit of its handler, or that
 /// nobody is free.
 fn ready(message: &StoredMessage, known: &Known<'_>) -> String {
+    if known.workers.is_some_and(|all| !all.iter().any(|worker| worker.report.queues.contains(&message.queue))) {
+        return "no worker works its queue now".to_owned();
+    }
     let Some(handler) = known.registry.get(&message.request_type) else {
         return "waits for a worker that has its type: this program has no handler for it".to_owned();
     };

@@ -12,6 +12,7 @@ mod browser;
 mod long_queue;
 mod pages;
 mod schedules;
+mod workers;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 

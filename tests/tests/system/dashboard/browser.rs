@@ -127,8 +127,17 @@ fn no_request_leaves_the_machine() {
     let home = format!("http://{}", served.address);
     let browser = Browser::start();
     browser.run(async |client| {
-        let paths =
-            ["/", "/?span=month", "/jobs?state=buried", "/jobs/1", "/queues", "/schedules", "/jobs/99", "/nowhere"];
+        let paths = [
+            "/",
+            "/?span=month",
+            "/jobs?state=buried",
+            "/jobs/1",
+            "/queues",
+            "/schedules",
+            "/workers",
+            "/jobs/99",
+            "/nowhere",
+        ];
         for path in paths {
             client.goto(&format!("{home}{path}")).await.expect("a page");
         }
@@ -168,6 +177,7 @@ fn it_fits_a_phone_and_a_wide_screen_in_dark_and_in_light() {
                     ("job", "/jobs/1"),
                     ("queues", "/queues"),
                     ("schedules", "/schedules"),
+                    ("workers", "/workers"),
                 ] {
                     client.goto(&format!("{home}{path}")).await.expect("a page");
                     picture(client, &format!("{name}-{width}-{scheme}.png")).await;

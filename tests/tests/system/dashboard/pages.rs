@@ -80,11 +80,21 @@ fn a_job_says_why_it_waits() {
     drop(queue);
     assert_eq!(place.run(WORKER, &["publish", "talk", "--payload", "hello"]).code, 0);
     let served = Served::start(&place, &["--allow-changes"], &[]);
-    assert!(served.page(&format!("/jobs/{id}")).contains("this program has no handler for it"));
+    assert!(served.page(&format!("/jobs/{id}")).contains("no worker works its queue now"));
+    // Its job is busy until the end of the test.
+    let file = place.path("go").display().to_string();
+    assert_eq!(place.run(WORKER, &["publish", "until", "--payload", &file, "--priority", "0"]).code, 0);
+    let worker = place.start(place.command(WORKER, &["work", "--concurrency", "1"]));
+    until("a worker is there", || !served.page(&format!("/jobs/{id}")).contains("no worker works its queue now"));
+    let page = served.page(&format!("/jobs/{id}"));
+    assert!(page.contains("this program has no handler for it"), "{page}");
     let page = served.page("/jobs?type=talk");
     assert!(page.contains("waits for a worker") && !page.contains("no handler for it"), "{page}");
     assert_eq!(served.post("/queues/pause", "queue=pulpo&for=1h").status, 303);
     assert!(served.page(&format!("/jobs/{id}")).contains("its queue is paused, until <time"));
+    std::fs::write(&file, "").expect("written");
+    worker.signal("TERM");
+    worker.end();
 }
 
 #[test]
