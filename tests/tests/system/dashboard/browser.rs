@@ -209,7 +209,7 @@ fn the_keyboard_alone_retries_a_job() {
             press(client, Key::Tab).await;
             if focused(client).await == "Retry" {
                 press(client, Key::Enter).await;
-                shows(client, "waits for a worker").await;
+                shows(client, "no worker works its queue now").await;
                 return;
             }
         }
