@@ -55,14 +55,17 @@ impl Presence {
     /// `None` if the queue knows no workers.
     pub(in crate::worker) fn of(shared: &Arc<Shared>, monitor: &Arc<Monitor>) -> Option<Self> {
         shared.queue.workers()?;
-        let mut report = WorkerReport::default();
-        report.host = host::name();
-        report.pid = std::process::id();
-        (report.program, report.program_version) = shared.program.clone();
-        env!("CARGO_PKG_VERSION").clone_into(&mut report.pulpo_version);
-        report.since = shared.clock.now();
-        report.queues.clone_from(&shared.queues);
-        report.lanes = shared.options.concurrency.max(1);
+        let (program, program_version) = shared.program.clone();
+        let report = WorkerReport {
+            host: host::name(),
+            pid: std::process::id(),
+            program,
+            program_version,
+            pulpo_version: env!("CARGO_PKG_VERSION").to_owned(),
+            since: shared.clock.now(),
+            queues: shared.queues.clone(),
+            lanes: shared.options.concurrency.max(1),
+        };
         Some(Self {
             shared: shared.clone(),
             monitor: monitor.clone(),
