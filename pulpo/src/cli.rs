@@ -128,7 +128,7 @@ enum Command {
     Resume(queues::ResumeArguments),
     /// List schedules; run, pause or resume them
     Schedule(schedule::ScheduleArguments),
-    /// List the workers, and what each runs
+    /// List the live workers, and the jobs that each is running
     Workers(workers::WorkersArguments),
     /// Count the messages by queue, request type and state
     Stats(stats::StatsArguments),

@@ -14,31 +14,31 @@ use crate::queue::{MessageState, QueueError};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cancel 42                   bury it, if it waits; end its run, if it runs
+  cancel 42                   bury it if it waits; end its run if it runs
   cancel --type import        all imports that wait or run
   cancel --queue mail --state ready,delayed
-                              what waits in a queue; what runs goes on
+                              those that wait in a queue; running ones continue
   cancel --type import --dry-run
-                              how many are meant
+                              count the matching messages
 
-What waits is buried at once, with the reason `cancelled`. A handler that runs is told within about a second: an async \
-one is ended where it waits, another one sees it in `context.is_cancelled()`. Whatever it then returns, its message is \
-buried, and what it has published is dropped. `kick` makes a buried message ready again.
+Waiting messages are buried at once, with the reason `cancelled`. A running handler is told within about a second: an \
+async one is dropped at its await point, a plain one sees it in `context.is_cancelled()`. Whatever it then returns, its \
+message is buried, and its follow-ups are dropped. `kick` requeues a buried message.
 
-It says how many are meant and asks, unless ids are given. Where it cannot ask, it needs --yes.")]
+cancel shows how many messages match and asks for confirmation, unless you pass ids. Without a terminal it needs --yes.")]
 pub(super) struct CancelArguments {
-    /// The messages with these ids, as `publish`, `list` and `workers` show them
+    /// Message ids, as `publish`, `list` and `workers` show them
     #[arg(value_name = "ID")]
     ids: Vec<MessageId>,
-    /// Only those that are ready, delayed or reserved; several with commas
+    /// Only messages in these states: ready, delayed or reserved, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = unburied, conflicts_with = "ids")]
     state: Vec<MessageState>,
-    /// Only those in this queue
+    /// Only messages in this queue
     #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
     #[command(flatten)]
     filters: FilterArgs,
-    /// Maximum number to touch, the newest ones
+    /// Maximum number of messages, newest first
     #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
     limit: Option<usize>,
     #[command(flatten)]

@@ -372,7 +372,7 @@ impl Bodies {
         let all = self.len();
         let how = match self.next_line(published) {
             Some(line) => format!("continue with --from-line {line}"),
-            None => format!("go on with --count {}", all - published),
+            None => format!("continue with --count {}", all - published),
         };
         format!("published {published} of {all}; {how}: {why}")
     }

@@ -78,7 +78,7 @@ fn many_that_are_interrupted_say_how_many_are_left() {
     let left = 300_000 - published;
     assert_eq!(
         err,
-        format!("error: published {published} of 300000; go on with --count {left}: stopped by a signal\n")
+        format!("error: published {published} of 300000; continue with --count {left}: stopped by a signal\n")
     );
 }
 
