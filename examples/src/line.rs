@@ -180,6 +180,8 @@ impl Inspection for Line {
                 MessageState::Delayed => &mut counts.delayed,
                 MessageState::Reserved => &mut counts.reserved,
                 MessageState::Buried => &mut counts.buried,
+                // This queue keeps nothing that is done.
+                MessageState::Done => continue,
             } += 1;
         }
         let mut stats = Stats::default();

@@ -41,10 +41,13 @@ fn timeless(text: &str) -> String {
     let mut words = Vec::new();
     for line in text.lines() {
         for word in line.split_whitespace() {
-            let time = word.starts_with("20") && word.ends_with('Z') && word.contains('T');
-            let age = word.trim_matches(['(', ')']);
+            let bare = word.trim_end_matches([',', ':']);
+            let time = bare.starts_with("20") && bare.ends_with('Z') && bare.contains('T');
+            let age = bare.trim_matches(['(', ')']);
             let age = age.ends_with(['s', 'm']) && age.starts_with(|c: char| c.is_ascii_digit());
-            words.push(if time || age { "TIME".to_owned() } else { word.to_owned() });
+            let worker = bare.len() >= 16 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let masked = if worker { "WORKER" } else { "TIME" };
+            words.push(if time || age || worker { masked.to_owned() } else { word.to_owned() });
         }
         words.push("\n".to_owned());
     }

@@ -26,6 +26,7 @@ mod check;
 mod completions;
 mod configuration;
 mod dashboard;
+mod edit;
 mod filter_args;
 mod handlers;
 mod help;
@@ -122,6 +123,8 @@ enum Command {
     Kick(change::KickArguments),
     /// Delete all messages of a queue
     Purge(change::PurgeArguments),
+    /// Change priority, delay or queue of messages that wait
+    Edit(edit::EditArguments),
     /// Pause a queue, for a time or until it is resumed
     Pause(queues::PauseArguments),
     /// Resume a paused queue
@@ -333,6 +336,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Cancel(arguments) => cancel::run(&existing, &arguments, out),
         Command::Kick(arguments) => change::kick(&existing, &arguments, out),
         Command::Purge(arguments) => change::purge(&existing, &arguments, out),
+        Command::Edit(arguments) => edit::run(&existing, &arguments, out),
         Command::Pause(arguments) => queues::pause(&existing()?, &arguments, out),
         Command::Resume(arguments) => queues::resume(&existing()?, &arguments, out),
         Command::Schedule(arguments) => schedule::run(&existing, &to_publish, &arguments, out),

@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::clock::{Clock, lock};
 #[cfg(feature = "tokio")]
@@ -18,15 +19,18 @@ use crate::message::{Header, Message, MessageId, OwnedBody};
 #[cfg(feature = "tokio")]
 use crate::outcome::{Failure, transient};
 use crate::producer::{Producer, PublishError};
-use crate::queue::{NewMessage, Progress, QueueAdapter};
+use crate::queue::{Progress, QueueAdapter};
 use crate::report::chain;
 use crate::state::States;
 
 mod cancellation;
+mod produced;
 mod progress;
 mod run;
 
 pub(crate) use cancellation::Cancellation;
+pub(crate) use produced::Produced;
+pub use produced::ResultError;
 pub(crate) use progress::LatestProgress;
 pub(crate) use run::UnfitBody;
 pub use run::{Parameter, Run};
@@ -73,7 +77,7 @@ pub struct Context {
     timeout_at: Option<Duration>,
     cancellation: Arc<Cancellation>,
     progress: Arc<LatestProgress>,
-    follow_ups: Mutex<Vec<NewMessage>>,
+    produced: Mutex<Produced>,
     limited: Limited,
 }
 
@@ -123,19 +127,8 @@ impl Context {
         particulars: Particulars,
     ) -> Self {
         let Particulars { id, header, attempt, max_attempts, timeout_at, progress, limited } = particulars;
-        let follow_ups = Mutex::default();
-        Self {
-            surroundings,
-            id,
-            header,
-            attempt,
-            max_attempts,
-            timeout_at,
-            cancellation,
-            progress,
-            follow_ups,
-            limited,
-        }
+        let produced = Mutex::default();
+        Self { surroundings, id, header, attempt, max_attempts, timeout_at, cancellation, progress, produced, limited }
     }
 
     /// Returns the id of the message.
@@ -290,8 +283,41 @@ impl Context {
         let mut draft = message.into_draft();
         draft.message.header_mut().follow(&self.header);
         let (message, new) = self.surroundings.producer.prepare(draft)?;
-        lock(&self.follow_ups).push(new);
+        lock(&self.produced).follow_ups.push(new);
         Ok(message)
+    }
+
+    /// Keeps what the job has come to, for whoever asks for its
+    /// [`status`](crate::status): anything that serde writes, up to 1 MiB of
+    /// JSON. A later call takes the place of an earlier one.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Count { file: String }
+    /// #[pulpo::handler("count")]
+    /// fn count(count: Count, context: &pulpo::Context) -> pulpo::Outcome {
+    ///     let lines = std::fs::read_to_string(&count.file)?.lines().count();
+    ///     context.result(&lines)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// It is kept with the commit, so only if this run ends well, and as long as
+    /// the done message: for the time that the key `keep_done` says. Without
+    /// that key nothing is kept of a job that is done, and so no result either.
+    /// The result of a batch is that of each of its messages that is done.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON, or is bigger than 1 MiB;
+    /// [`ResultError::Unsupported`] on a queue that keeps no results, such as
+    /// beanstalkd.
+    pub fn result<R: Serialize + ?Sized>(&self, result: &R) -> Result<(), ResultError> {
+        if !self.surroundings.queue.capabilities().archive {
+            return Err(ResultError::Unsupported);
+        }
+        lock(&self.produced).result = Some(produced::written(result)?);
+        Ok(())
     }
 
     /// Drops the follow-ups that this run has published so far, so that the job
@@ -321,7 +347,7 @@ impl Context {
     /// Without it, an early `return Ok(())` sends everything that was published
     /// before. In a batch it drops the follow-ups of the whole batch.
     pub fn discard_published(&self) {
-        lock(&self.follow_ups).clear();
+        lock(&self.produced).follow_ups.clear();
     }
 
     /// Runs the future of an async handler on this thread, with the timers and
@@ -353,8 +379,8 @@ impl Context {
         ended.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    pub(crate) fn into_follow_ups(self) -> Vec<NewMessage> {
-        self.follow_ups.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    pub(crate) fn into_produced(self) -> Produced {
+        self.produced.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -8,10 +8,11 @@
 //! 5. [Once and in measure](once_and_in_measure): unique jobs, rates and limits.
 //! 6. [Failures and retries](failures): what happens to a job that does not
 //!    succeed.
-//! 7. Testing: the module `pulpo::testing` of the feature `testing`.
-//! 8. [Deploying](deploying): workers in production.
-//! 9. [The beanstalkd queue](beanstalkd): more than one machine.
-//! 10. [Writing an adapter](adapters): a queue of your own.
+//! 7. [Results and status](results): what has become of a job.
+//! 8. Testing: the module `pulpo::testing` of the feature `testing`.
+//! 9. [Deploying](deploying): workers in production.
+//! 10. [The beanstalkd queue](beanstalkd): more than one machine.
+//! 11. [Writing an adapter](adapters): a queue of your own.
 //!
 //! This module exists only in the documentation, not in a program.
 
@@ -32,6 +33,9 @@ pub mod once_and_in_measure {}
 
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}
+
+#[doc = include_str!("guide/results.md")]
+pub mod results {}
 
 #[doc = include_str!("guide/deploying.md")]
 pub mod deploying {}

@@ -14,7 +14,7 @@ use crate::producer::{Producer, PublishError};
 #[cfg(any(feature = "cli", feature = "http"))]
 use crate::queue::ScheduleStore;
 use crate::queue::backend::Purpose;
-use crate::queue::{QueueAdapter, QueueError, WorkerEntry};
+use crate::queue::{QueueAdapter, QueueError, Retention, WorkerEntry};
 use crate::registry::Registry;
 use crate::telemetry::{self, QueueGauges};
 #[cfg(feature = "testing")]
@@ -104,6 +104,9 @@ impl Pulpo {
         in_fork();
         let producer = Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone());
         let expected = [(options.default_queue.clone(), String::new())];
+        if let Some(keeping) = queue.keeping().filter(|_| options.retention != Retention::default()) {
+            keeping.set_retention(options.retention);
+        }
         let gauges = QueueGauges::new(queue.clone(), clock.clone(), None, expected);
         Self(Arc::new(Inner { queue, schedule_store, producer, options, clock, gauges }))
     }

@@ -242,6 +242,7 @@ mod shape;
 #[cfg(feature = "cli")]
 mod snapshot;
 mod state;
+mod status;
 #[cfg_attr(not(feature = "file"), allow(unused, reason = "for queues that lease ahead"))]
 mod sync;
 mod telemetry;
@@ -254,7 +255,7 @@ pub mod worker;
 pub use app::App;
 pub use check::{Problem, ProblemKind};
 pub use config::{Config, ConfigError};
-pub use context::Context;
+pub use context::{Context, ResultError};
 #[cfg(feature = "tokio")]
 pub use instance::asynchronous::Publishing;
 pub use instance::{Pulpo, SetupError, initialize};
@@ -267,6 +268,7 @@ pub use producer::PublishError;
 pub use pulpo_macros::{Job, handler, jobs};
 pub use registry::{DuplicateHandler, Handler, JobDeclaration, Registry, RegistryError};
 pub use state::State;
+pub use status::{Status, StatusError, status};
 pub use transaction::Prepared;
 pub use worker::{Summary, WorkError};
 

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::keys::{OnDuplicate, Publication, Unique, UniqueFor};
 
+mod edit;
 mod error;
 mod extra;
 mod header;
@@ -26,11 +27,12 @@ mod raw;
 mod time;
 mod write;
 
+#[cfg(feature = "cli")]
+pub(crate) use edit::HeaderEdit;
 pub use error::MessageError;
 pub use header::Header;
 use header::TRACEPARENT;
 pub use id::MessageId;
-#[cfg(feature = "cli")]
 pub(crate) use incoming::only_payload;
 pub(crate) use incoming::{Incoming, OwnedBody, WireBody};
 pub use priority::Priority;

@@ -22,15 +22,19 @@ mod activity;
 pub mod backend;
 #[cfg(feature = "beanstalkd")]
 pub mod beanstalkd;
+mod body_field;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod dequeue_filter;
+mod edit;
 mod error;
 #[cfg(feature = "file")]
 pub mod file;
 mod filter;
+mod history;
 mod import;
 mod in_database;
+mod keeping;
 mod limit;
 mod outbox_ids;
 #[cfg(feature = "postgres")]
@@ -48,11 +52,17 @@ mod workers;
 pub use activity::{Activity, ActivityFilter, ActivityLog, ActivityStep};
 #[cfg(feature = "beanstalkc")]
 pub(crate) use beanstalkd::queue_name_problem as tube_name_problem;
+pub use body_field::{BodyField, BodyFieldError};
 pub use dequeue_filter::DequeueFilter;
+pub use edit::{Edit, Edited};
 pub use error::{Forked, QueueError};
 pub use filter::Filter;
+#[cfg(any(feature = "file", feature = "postgres"))]
+pub(crate) use history::{ABANDONED, worker_of};
+pub use history::{Attempt, AttemptOutcome, FailedRun, KEPT_ATTEMPTS};
 pub use import::{Import, Imported};
 pub use in_database::InDatabase;
+pub use keeping::{Keeping, Pruned, Retention};
 pub use limit::{Limit, LimitKind, LimitScope};
 pub use outbox_ids::OutboxIds;
 pub use running::{CANCELLED, Cancelled, LongRun, Progress};
@@ -139,6 +149,12 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// Returns the importer of messages from another queue; `None` if the queue
     /// cannot keep their attempts and reasons.
     fn import(&self) -> Option<&dyn Import> {
+        None
+    }
+
+    /// What keeps messages whose jobs are done; `None` without
+    /// [`Capabilities::archive`].
+    fn keeping(&self) -> Option<&dyn Keeping> {
         None
     }
 
@@ -237,6 +253,19 @@ pub trait Inspection {
     fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
         let _ = id;
         Ok(None)
+    }
+
+    /// Changes a message that waits. The header in its text says the same
+    /// afterwards; nothing else of the text is changed.
+    ///
+    /// # Errors
+    /// [`QueueError::Unsupported`] without [`Capabilities::edits`];
+    /// [`QueueError::BadQueueName`]; or if the queue cannot be reached.
+    fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
+        let _ = (id, edit);
+        Err(QueueError::Unsupported(
+            "change a message that waits: `delete` it and `publish` it again, or use `file:FOLDER` or `postgres://…`",
+        ))
     }
 
     /// Deletes messages and returns how many. Messages that a worker has stay.
@@ -353,13 +382,20 @@ pub struct Capabilities {
     pub burial_reasons: bool,
     /// The last error of other messages is kept too: why one was put back.
     pub last_errors: bool,
-    /// Done messages can be kept in an archive.
+    /// Done messages can be kept, with their results, and
+    /// [`QueueAdapter::keeping`] hands out what does: they are
+    /// [`MessageState::Done`].
     pub archive: bool,
+    /// [`Inspection::peek`] shows the [failed runs](StoredMessage::history) of a
+    /// message.
+    pub history: bool,
     /// [`Inspection::list`] finds all messages, however many and however old
     /// they are.
     pub complete_lists: bool,
     /// [`Inspection::stats`] distinguishes request types.
     pub stats_by_type: bool,
+    /// [`Inspection::edit`] works.
+    pub edits: bool,
     /// [`Inspection::pause`] works, in all processes.
     pub pauses: bool,
     /// [`Inspection::backup`] works.
@@ -585,11 +621,23 @@ pub enum MessageState {
     Reserved,
     /// Failed for good; kept until you requeue or delete it.
     Buried,
+    /// Its job is done, or it has expired, and it is kept. A [`Filter`] picks
+    /// such messages only if it says so.
+    Done,
 }
 
 impl MessageState {
     /// All states, in the order of a message's life.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried];
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried, Self::Done];
+
+    /// The states of what is not over: all but [`Done`](Self::Done).
+    pub const LIVE: [Self; 4] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried];
+
+    /// Whether something will become of it unasked: it waits or runs.
+    #[must_use]
+    pub const fn is_unfinished(self) -> bool {
+        matches!(self, Self::Ready | Self::Delayed | Self::Reserved)
+    }
 
     /// Returns the name of the state.
     #[must_use]
@@ -599,6 +647,7 @@ impl MessageState {
             Self::Delayed => "delayed",
             Self::Reserved => "reserved",
             Self::Buried => "buried",
+            Self::Done => "done",
         }
     }
 }
@@ -616,7 +665,7 @@ impl std::str::FromStr for MessageState {
         Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)
-            .ok_or_else(|| format!("expected ready, delayed, reserved or buried, got {text:?}"))
+            .ok_or_else(|| format!("expected ready, delayed, reserved, buried or done, got {text:?}"))
     }
 }
 
@@ -683,6 +732,14 @@ pub struct StoredMessage {
     pub progress: Option<Progress>,
     /// Whether it is reserved and was cancelled: it is buried when its run ends.
     pub cancelled: bool,
+    /// Its last failed runs, the oldest first, 20 at most. Only
+    /// [`Inspection::peek`] fills it, with [`Capabilities::history`].
+    pub history: Vec<Attempt>,
+    /// What its job has come to, as JSON, if it is done and its handler said so.
+    pub result: Option<String>,
+    /// Of one that is [over](MessageState::Done): its time had passed, and it
+    /// was not run.
+    pub has_expired: bool,
     /// The wire form, as it was written.
     pub text: Vec<u8>,
 }
@@ -710,6 +767,9 @@ impl StoredMessage {
             last_error_at: None,
             progress: None,
             cancelled: false,
+            history: Vec::new(),
+            result: None,
+            has_expired: false,
             text: text.into(),
         }
     }

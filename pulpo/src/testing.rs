@@ -651,6 +651,7 @@ impl Kit {
             let scheduled = self.publish_scheduled()?;
             let left = end.saturating_sub(self.clock.uptime());
             if left.is_zero() {
+                self.prune()?;
                 return Ok(runs);
             }
             self.clock.advance(self.next_due().into_iter().chain(scheduled).fold(left, Duration::min));
@@ -663,10 +664,17 @@ impl Kit {
             self.publish_scheduled()?;
             let left = end.saturating_sub(self.clock.uptime());
             if left.is_zero() {
-                return Ok(());
+                return self.prune();
             }
             self.clock.advance(self.next_scheduled().map_or(left, |next| next.min(left)));
         }
+    }
+
+    /// Deletes what has been kept for long enough, as a worker does now and then.
+    fn prune(&self) -> Result<(), StepError> {
+        let Some(keeping) = self.pulpo.queue().keeping() else { return Ok(()) };
+        while keeping.prune().map_err(WorkError::Queue)?.more {}
+        Ok(())
     }
 
     /// Publishes what is due by schedules; how long until something is again.
@@ -688,7 +696,7 @@ impl Kit {
             let mut messages = of_name.filter_map(|entry| entry.message.as_ref());
             let is_unfinished = |id| {
                 let message = self.pulpo.queue().peek(id).ok().flatten();
-                message.is_some_and(|message| message.state != MessageState::Buried)
+                message.is_some_and(|message| message.state.is_unfinished())
             };
             schedule.overlap() == Overlap::Allow || !messages.any(is_unfinished)
         });

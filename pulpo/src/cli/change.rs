@@ -32,8 +32,13 @@ const PART: usize = 1000;
 /// this many parts.
 const PARTS: usize = 8;
 
-/// What can be deleted: all but what a worker has.
+/// What is deleted if nobody says which: all but what a worker has, and what is
+/// done.
 const FREE: [MessageState; 3] = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
+
+/// What can be deleted.
+const DELETABLE: [MessageState; 4] =
+    [MessageState::Ready, MessageState::Delayed, MessageState::Buried, MessageState::Done];
 
 /// How sure somebody is.
 #[derive(Clone, Copy, Debug, Args)]
@@ -67,7 +72,7 @@ pub(super) struct KickArguments {
     #[arg(
         long,
         conflicts_with_all =
-            ["ids", "queue", "request_type", "older", "newer", "published_before", "published_after", "reason"]
+            ["ids", "queue", "request_type", "older", "newer", "published_before", "published_after", "reason", "body"]
     )]
     all: bool,
     /// Only messages in this queue
@@ -92,13 +97,19 @@ Examples:
   delete --published-before 2026-11-01T00:00:00Z
                                        those published earlier
 
+  delete --body to=ada@example.com     all with this value, done ones too
+
 delete shows how many messages match and asks for confirmation, unless you pass ids. Without a terminal it needs --yes. \
-It leaves messages that a worker is running. --older and --newer use the time when a message entered its state.")]
+It leaves messages that a worker is running. --older and --newer use the time when a message entered its state.
+
+Without --state it leaves done messages, except with --body: then it deletes everything with that value, with its \
+history, reasons and results, and nothing of it stays in the files of the embedded queue. It names messages that are \
+running and exits with 1: run the command again when they are done, or cancel them.")]
 pub(super) struct DeleteArguments {
     /// Message ids, as `publish` and `list` show them
     #[arg(value_name = "ID")]
     ids: Vec<MessageId>,
-    /// Only messages in these states: ready, delayed or buried, separated by commas
+    /// Only messages in these states: ready, delayed, buried or done, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free, conflicts_with = "ids")]
     state: Vec<MessageState>,
     /// Only messages in this queue
@@ -129,7 +140,7 @@ pub(super) struct PurgeArguments {
     /// All queues
     #[arg(long, conflicts_with = "queue")]
     all: bool,
-    /// Only messages in these states: ready, delayed or buried, separated by commas
+    /// Only messages in these states: ready, delayed, buried or done, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free)]
     state: Vec<MessageState>,
     #[command(flatten)]
@@ -141,7 +152,7 @@ pub(super) struct PurgeArguments {
 fn free(text: &str) -> Result<MessageState, String> {
     match text.parse()? {
         MessageState::Reserved => {
-            Err("expected ready, delayed or buried: a message that a worker has cannot be deleted".to_owned())
+            Err("expected ready, delayed, buried or done: a message that a worker has cannot be deleted".to_owned())
         }
         state => Ok(state),
     }
@@ -170,9 +181,11 @@ pub(super) fn delete(open: Open<'_>, arguments: &DeleteArguments, out: &mut dyn 
     if state.is_empty() && queue.is_none() && filters.is_empty() {
         return Err(WrongUsage(format!("expected an ID, --state, --queue, {FILTERS}; `purge` deletes all")).into());
     }
-    let mut filter = filters.filter(if state.is_empty() { &FREE } else { state }, queue.as_ref());
+    let erases = state.is_empty() && !filters.body.is_empty();
+    let default: &[MessageState] = if erases { &DELETABLE } else { &FREE };
+    let mut filter = filters.filter(if state.is_empty() { default } else { state }, queue.as_ref());
     filter.limit = *limit;
-    many(open, &DELETE, filters, &filter, *sure, out)
+    many(open, if erases { &ERASE } else { &DELETE }, filters, &filter, *sure, out)
 }
 
 pub(super) fn purge(open: Open<'_>, arguments: &PurgeArguments, out: &mut dyn Write) -> Done {
@@ -198,6 +211,8 @@ pub(super) struct Deed {
     harmless: bool,
     /// Whether it leaves a message whose unique key another one has.
     leaves: bool,
+    /// Whether those that run are named, since they were meant too.
+    names_running: bool,
     /// Whether it can be done to what runs.
     reaches_runs: bool,
 }
@@ -242,17 +257,19 @@ const KICK: Deed = Deed {
     harmless: true,
     leaves: true,
     reaches_runs: false,
+    names_running: false,
 };
 
 const DELETE: Deed = Deed {
     verb: "delete",
     done: "deleted",
-    to: &FREE,
+    to: &DELETABLE,
     only: "only what no worker has can be deleted",
     act: |queue, filter| queue.delete(filter).map(Touched::from),
     harmless: false,
     leaves: false,
     reaches_runs: false,
+    names_running: false,
 };
 
 pub(super) const CANCEL: Deed = Deed {
@@ -264,14 +281,36 @@ pub(super) const CANCEL: Deed = Deed {
     harmless: false,
     leaves: false,
     reaches_runs: true,
+    names_running: false,
 };
 
+/// Everything that has something in its body.
+const ERASE: Deed = Deed { names_running: true, ..DELETE };
+
 impl Deed {
+    /// Whether nothing is to stay of what it was done to.
+    fn erases(&self) -> bool {
+        self.to == DELETABLE
+    }
+
     fn report(
         &self,
         matched: u64,
         touched: Touched,
         unseen: u64,
+        left: &[Left],
+        sure: Sure,
+        out: &mut dyn Write,
+    ) -> Done {
+        self.report_with(matched, touched, (unseen, &[]), left, sure, out)
+    }
+
+    /// The same, and which messages run that were meant too.
+    fn report_with(
+        &self,
+        matched: u64,
+        touched: Touched,
+        (unseen, running): (u64, &[MessageId]),
         left: &[Left],
         sure: Sure,
         out: &mut dyn Write,
@@ -286,6 +325,9 @@ impl Deed {
             }
             if !left.is_empty() {
                 report["left"] = left.iter().map(|Left { id, by }| json!({ "id": id, "taken_by": by })).collect();
+            }
+            if self.names_running {
+                report["running"] = json!(running);
             }
             return show::json(out, &report);
         }
@@ -333,7 +375,7 @@ pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, o
         }
         match queue.peek(id)? {
             None => problems.push(format!("there is no message {id}")),
-            Some(message) if message.state == MessageState::Reserved && deed.to == FREE => problems.push(format!(
+            Some(message) if message.state == MessageState::Reserved && deed.to == DELETABLE => problems.push(format!(
                 "message {id} is reserved by a worker: wait until it is settled, or its lease ends{}",
                 message.until.map(|until| format!(" {}", show::ago(until))).unwrap_or_default()
             )),
@@ -348,6 +390,9 @@ pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, o
         problems.push(format!("{} stayed buried", counted(left.len() as u64, "message")));
     }
     let done = touched.len() as u64;
+    if done > 0 && deed.erases() {
+        erase(queue, false)?;
+    }
     let running = touched.iter().map(|(_, touched)| touched.running).sum();
     if sure.format.json || sure.dry_run || deed.harmless {
         if done > 0 || !left.is_empty() || problems.is_empty() || sure.format.json || sure.dry_run {
@@ -379,6 +424,9 @@ pub(super) fn many(
         return Err(WrongUsage(word).into());
     }
     let pulpo = open()?;
+    if !deed.names_running {
+        super::list::keeps_done(&pulpo, &filter.states)?;
+    }
     let queue = &**pulpo.queue();
     let reaches_all = !queue.capabilities().complete_lists && filter.limit.is_none() && filter.is_by_queue_and_state();
     if reaches_all && (yes || dry_run || !asks) {
@@ -393,19 +441,34 @@ pub(super) fn many(
         names::warn(&pulpo, filter);
     }
     if dry_run || matched == 0 {
-        deed.report(matched, Touched::default(), unseen, &[], sure, out)?;
-        return show::complete(unseen);
+        let running = running(queue, deed, filter)?;
+        // What an earlier command could not clear away.
+        let erased = if deed.names_running && !dry_run { erase(queue, true) } else { Ok(()) };
+        deed.report_with(matched, Touched::default(), (unseen, &running), &[], sure, out)?;
+        return erased.and(show::complete(unseen)).and(still_running(&running));
     }
     if !yes && asks {
         let count = |state| meant.iter().filter(|(_, of)| *of == state).count() as u64;
         terminal::ask(&format!("{} {}?", deed.verb, described(MessageState::ALL.map(count))))?;
     }
-    let (touched, left, stopped) = touch(queue, deed, filter, meant)?;
+    let (mut touched, left, mut stopped) = touch(queue, deed, filter, meant)?;
+    if deed.names_running && filter.limit.is_none() && stopped.is_none() {
+        // Those that a worker had a moment ago.
+        let Meant { messages, .. } = gather(queue, filter)?;
+        if !messages.is_empty() {
+            let (more, _, stop) = touch(queue, deed, filter, messages)?;
+            touched.all += more.all;
+            stopped = stop;
+        }
+    }
+    // Asked for last: what ends in between is found by the next command.
+    let running = running(queue, deed, filter)?;
+    let erased = if touched.all > 0 && deed.erases() { erase(queue, !filter.body.is_empty()) } else { Ok(()) };
     if stopped.is_none() || sure.format.json {
-        deed.report(matched, touched, unseen, &left, sure, out)?;
+        deed.report_with(matched.max(touched.all), touched, (unseen, &running), &left, sure, out)?;
     }
     match stopped {
-        None => show::complete(unseen),
+        None => erased.and(show::complete(unseen)).and(still_running(&running)),
         Some(why) => {
             let how_far = format!("{} {} of {}", deed.done, touched.all, counted(matched, "message"));
             Err(format!("{how_far}; run the same command again for the others: {why}").into())
@@ -419,9 +482,9 @@ fn all(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Wr
     let queue = &**pulpo.queue();
     let counts = queue.stats()?.counts;
     let meant = counts.iter().filter(|counts| filter.queue.as_ref().is_none_or(|queue| counts.queue == *queue));
-    let mut by_state = [0; 4];
+    let mut by_state = [0; 5];
     for counts in meant {
-        let all = [counts.ready, counts.delayed, counts.reserved, counts.buried];
+        let all = [counts.ready, counts.delayed, counts.reserved, counts.buried, 0];
         for (sum, (state, count)) in by_state.iter_mut().zip(MessageState::ALL.into_iter().zip(all)) {
             *sum += if filter.has_state(state) { count } else { 0 };
         }
@@ -438,6 +501,36 @@ fn all(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Wr
     }
     let touched = (deed.act)(queue, filter)?;
     deed.report(matched, touched, 0, &[], sure, out)
+}
+
+/// The messages that were meant too, and that a worker has.
+fn running(queue: &dyn QueueAdapter, deed: &Deed, filter: &Filter) -> Result<Vec<MessageId>, QueueError> {
+    if !deed.names_running {
+        return Ok(Vec::new());
+    }
+    let mut filter = filter.clone();
+    filter.states = vec![MessageState::Reserved];
+    filter.limit = None;
+    Ok(gather(queue, &filter)?.messages.into_iter().map(|(id, _)| id).collect())
+}
+
+fn still_running(ids: &[MessageId]) -> Done {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<_> = ids.iter().take(20).map(MessageId::as_str).collect();
+    let more = if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
+    Err(format!(
+        "{} that a worker has stayed: {}{more}: run this again when it is done with them, or cancel them first",
+        counted(ids.len() as u64, "message"),
+        shown.join(", ")
+    )
+    .into())
+}
+
+/// Sees that nothing stays in the files of the queue.
+fn erase(queue: &dyn QueueAdapter, thorough: bool) -> Done {
+    Ok(queue.keeping().map_or(Ok(()), |keeping| keeping.erase_deleted(thorough))?)
 }
 
 /// Does it to these messages, in parts: to how many, and why not to the others.
@@ -511,7 +604,7 @@ fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Meant, QueueError
 }
 
 /// `12 messages (3 ready, 9 buried)`, by the numbers in each state.
-fn described(by_state: [u64; 4]) -> String {
+fn described(by_state: [u64; 5]) -> String {
     let parts = MessageState::ALL.into_iter().zip(by_state).filter(|(_, count)| *count > 0);
     let parts: Vec<_> = parts.map(|(state, count)| format!("{count} {state}")).collect();
     format!("{} ({})", counted(by_state.iter().sum(), "message"), parts.join(", "))

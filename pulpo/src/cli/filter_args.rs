@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::{WrongUsage, show};
 use crate::config::parse_duration;
-use crate::queue::{Filter, MessageState};
+use crate::queue::{BodyField, Filter, MessageState};
 
 /// The filters that `list`, `kick`, `delete` and `purge` share.
 #[derive(Clone, Debug, Default, Args)]
@@ -31,18 +31,22 @@ pub(super) struct FilterArgs {
     /// Only messages with this text in their last error
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) reason: Option<String>,
+    /// Only those with this value in their body, such as to=ada@example.com or address.city=London; all, if repeated
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub(super) body: Vec<BodyField>,
 }
 
 /// The filters of [`FilterArgs`], for errors.
-pub(super) const FILTERS: &str = "--type, --older, --newer, --published-before, --published-after or --reason";
+pub(super) const FILTERS: &str = "--type, --older, --newer, --published-before, --published-after, --reason or --body";
 
 impl FilterArgs {
     /// Whether it says nothing.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { request_type, older, newer, published_before, published_after, reason } = self;
+        let Self { request_type, older, newer, published_before, published_after, reason, body } = self;
         request_type.is_none()
             && [older, newer, published_before, published_after].iter().all(|time| time.is_none())
             && reason.is_none()
+            && body.is_empty()
     }
 
     /// Refuses what no message can fit.
@@ -74,6 +78,7 @@ impl FilterArgs {
         filter.published_before = self.published_before;
         filter.published_after = self.published_after;
         filter.reason.clone_from(&self.reason);
+        filter.body.clone_from(&self.body);
         filter
     }
 }

@@ -11,6 +11,7 @@ use super::peek::Shown;
 use super::show::{self, ago};
 use super::table::{Cell, Column, Table};
 use super::{Done, Format, Open, names};
+use crate::instance::Pulpo;
 use crate::message::MessageId;
 use crate::queue::{MessageState, StoredMessage, Survey};
 
@@ -20,14 +21,19 @@ Examples:
   list --state buried                    those that failed for good, newest first
   list --state buried --reason timeout   those with this in their last error
   list --queue mail --older 1h           those in a queue for more than an hour
+  list --state done --type import        what is done and kept, see `keep_done`
+  list --body to=ada@example.com         those with this value in their body
   list --after 4711                      the next page, after this message
   list --state ready,delayed --limit 0 --json | jq length
 
 SINCE, --older and --newer use the time when a message entered its state: when it was last put back, its delay ended, \
 or it was buried. --published-before and --published-after use the time of its publication. Reserved messages are \
-those that a worker has.")]
+those that a worker has. Without --state, done messages are left out.
+
+A path of --body goes down with dots, by names and by places in lists from 0. `n=42` fits the number 42 and the text \
+\"42\"; `n=\"42\"`, quotation marks included, only the text.")]
 pub(super) struct ListArguments {
-    /// Only messages in these states: ready, delayed, reserved or buried, separated by commas
+    /// Only messages in these states: ready, delayed, reserved, buried or done, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',')]
     state: Vec<MessageState>,
     /// Only messages in this queue
@@ -48,6 +54,7 @@ pub(super) struct ListArguments {
 pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write) -> Done {
     arguments.filters.check()?;
     let pulpo = open()?;
+    keeps_done(&pulpo, &arguments.state)?;
     let mut filter = arguments.filters.filter(&arguments.state, arguments.queue.as_ref());
     filter.after.clone_from(&arguments.after);
     // One more tells whether there are more.
@@ -65,7 +72,10 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
         names::warn(&pulpo, &filter);
     }
     if arguments.format.json {
-        let mut all = messages.iter().map(|one| Shown::new(one).map(Listed::Message)).collect::<Result<Vec<_>, _>>()?;
+        let mut all = messages
+            .iter()
+            .map(|one| Shown::new(one).map(Box::new).map(Listed::Message))
+            .collect::<Result<Vec<_>, _>>()?;
         all.extend((unseen > 0).then_some(Listed::Rest { unseen }));
         show::json(out, &all)?;
         return show::complete(unseen);
@@ -86,11 +96,21 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
     show::complete(unseen)
 }
 
+/// Refuses to look for what the queue keeps nowhere.
+pub(super) fn keeps_done(pulpo: &Pulpo, states: &[MessageState]) -> Done {
+    if states.contains(&MessageState::Done) && !pulpo.queue().capabilities().archive {
+        return Err(
+            "this queue keeps nothing that is done: use `file:FOLDER` or `postgres://…`, with `keep_done`".into()
+        );
+    }
+    Ok(())
+}
+
 /// What `--json` lists.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Listed<'a> {
-    Message(Shown<'a>),
+    Message(Box<Shown<'a>>),
     /// At the end, if there are messages that the queue cannot show.
     Rest {
         unseen: u64,
@@ -114,7 +134,7 @@ pub(super) fn table(messages: &[StoredMessage]) -> Table {
     for message in messages {
         table.row([
             message.id.to_string().into(),
-            Cell::state(message.state),
+            Cell::state(message),
             message.request_type.clone().into(),
             message.queue.clone().into(),
             message.priority.to_string().into(),

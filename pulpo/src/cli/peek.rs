@@ -1,6 +1,7 @@
 //! `peek`: all that is known of a message.
 
 use std::io::Write;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -11,7 +12,7 @@ use super::show::{self, age, ago, visible};
 use super::{Done, Format, terminal, text};
 use crate::instance::Pulpo;
 use crate::message::{MessageId, Priority};
-use crate::queue::{MessageState, Progress, StoredMessage};
+use crate::queue::{Attempt, MessageState, Progress, StoredMessage};
 use crate::report::json::{self, Members};
 
 #[derive(Debug, Args)]
@@ -45,9 +46,9 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &PeekArguments, out: &mut dyn Write)
         }
     }
     match (found.as_slice(), format.json) {
-        ([one], true) if ids.len() == 1 => show::json(out, &Shown::new(one)?)?,
+        ([one], true) if ids.len() == 1 => show::json(out, &Shown::with_history(one)?)?,
         (_, true) if ids.len() > 1 => {
-            show::json(out, &found.iter().map(Shown::new).collect::<Result<Vec<_>, _>>()?)?;
+            show::json(out, &found.iter().map(Shown::with_history).collect::<Result<Vec<_>, _>>()?)?;
         }
         (found, _) => {
             for (number, message) in found.iter().enumerate() {
@@ -71,7 +72,7 @@ fn plain(message: &StoredMessage, out: &mut dyn Write) -> Done {
         Ok(())
     };
     line("id", message.id.as_str())?;
-    line("state", message.state.as_str())?;
+    line("state", if message.has_expired { "done (expired, not run)" } else { message.state.as_str() })?;
     if let Some(since) = message.since {
         line("since", &age(since))?;
     }
@@ -110,6 +111,18 @@ fn plain(message: &StoredMessage, out: &mut dyn Write) -> Done {
     }
     if let Some(at) = message.last_error_at {
         line("failed", &age(at))?;
+    }
+    if let Some(result) = &message.result {
+        line("result", result)?;
+    }
+    for (number, run) in message.history.iter().enumerate() {
+        let Attempt { started_at, took, worker, outcome, error, .. } = run;
+        let took =
+            humantime::format_duration(Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
+        let worker = worker.as_ref().map_or_else(String::new, |worker| format!(", worker {worker}"));
+        let outcome = outcome.as_str().replace('_', " ");
+        let name = if number == 0 { "failed runs" } else { "" };
+        line(name, &format!("{}: {}, took {took}, {outcome}{worker}: {error}", run.number, show::at(*started_at)))?;
     }
     let Some(text) = json::read(&message.text) else {
         writeln!(out, "message (not JSON)\n{}", visible(&String::from_utf8_lossy(&message.text)))?;
@@ -160,10 +173,19 @@ pub(super) struct Shown<'a> {
     last_error_at: Option<DateTime<Utc>>,
     progress: Option<&'a Progress>,
     cancelled: bool,
+    result: Option<Box<RawValue>>,
+    expired: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<&'a [Attempt]>,
     message: Box<RawValue>,
 }
 
 impl<'a> Shown<'a> {
+    /// The same with the failed runs.
+    fn with_history(stored: &'a StoredMessage) -> serde_json::Result<Self> {
+        Ok(Self { history: Some(&stored.history), ..Self::new(stored)? })
+    }
+
     pub(super) fn new(stored: &'a StoredMessage) -> serde_json::Result<Self> {
         let as_text = || to_raw_value(&String::from_utf8_lossy(&stored.text));
         Ok(Self {
@@ -185,6 +207,9 @@ impl<'a> Shown<'a> {
             last_error_at: stored.last_error_at,
             progress: stored.progress.as_ref(),
             cancelled: stored.cancelled,
+            result: stored.result.as_ref().and_then(|result| json::read(result.as_bytes())),
+            expired: stored.has_expired,
+            history: None,
             message: json::read(&stored.text).map_or_else(as_text, Ok)?,
         })
     }

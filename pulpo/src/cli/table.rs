@@ -14,7 +14,7 @@ use std::fmt;
 use super::show::visible;
 use super::terminal;
 use super::text::{width, wrap};
-use crate::queue::MessageState;
+use crate::queue::{MessageState, StoredMessage};
 
 /// More lines of one message in a table on a terminal hide the others.
 const MOST_LINES: usize = 3;
@@ -71,14 +71,15 @@ impl Cell {
         Self(count.to_string(), if count == 0 { Tone::Quiet } else { tone })
     }
 
-    pub(super) fn state(state: MessageState) -> Self {
-        let tone = match state {
+    pub(super) fn state(message: &StoredMessage) -> Self {
+        let tone = match message.state {
             MessageState::Ready => Tone::Good,
             MessageState::Reserved => Tone::Busy,
             MessageState::Buried => Tone::Bad,
-            MessageState::Delayed => Tone::Plain,
+            MessageState::Delayed | MessageState::Done => Tone::Plain,
         };
-        Self(state.to_string(), tone)
+        let word = if message.has_expired { "expired" } else { message.state.as_str() };
+        Self(word.to_owned(), tone)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::config::{Config, Sources};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
 use crate::queue::backend::Purpose;
-use crate::queue::{Filter, Imported, MessageState, QueueAdapter, QueueError, StoredMessage};
+use crate::queue::{BodyField, Filter, Imported, MessageState, QueueAdapter, QueueError, StoredMessage};
 use crate::report::chain;
 
 /// How many messages are looked at in one go.
@@ -56,6 +56,9 @@ pub(super) struct MoveArguments {
     /// The target queue, in the form of the key `queue`
     #[arg(long, value_name = "QUEUE")]
     to: String,
+    /// Only messages with this value in their body, such as to=ada@example.com; repeated, with all of them
+    #[arg(long, value_name = "FIELD=VALUE")]
+    body: Vec<BodyField>,
     /// Print how many messages there are, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -87,11 +90,12 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     }
     let from = Pulpo::for_command(config, Purpose::Administration)?;
     if arguments.dry_run {
-        return dry_run(&from, &there, arguments.format.json, out);
+        return dry_run(&from, &there, &arguments.body, arguments.format.json, out);
     }
     let to = Pulpo::for_command(other, Purpose::Publication)?;
     let interrupt = Interrupt::listen()?;
     let mut transfer = Transfer {
+        body: &arguments.body,
         from: &**from.queue(),
         to: &**to.queue(),
         here,
@@ -127,12 +131,8 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
 }
 
-fn dry_run(from: &Pulpo, there: &str, as_json: bool, out: &mut dyn Write) -> Done {
-    let counts = from.queue().stats()?.counts;
-    let sum = |of: fn(&crate::queue::Counts) -> u64| counts.iter().map(of).sum::<u64>();
-    let (ready, delayed, buried) =
-        (sum(|counts| counts.ready), sum(|counts| counts.delayed), sum(|counts| counts.buried));
-    let running = sum(|counts| counts.reserved);
+fn dry_run(from: &Pulpo, there: &str, body: &[BodyField], as_json: bool, out: &mut dyn Write) -> Done {
+    let [ready, delayed, running, buried] = counted_by_state(&**from.queue(), body)?;
     let all = ready + delayed + buried;
     if as_json {
         let moved = Moved { moved: all, running, ..Moved::default() };
@@ -151,7 +151,33 @@ fn dry_run(from: &Pulpo, there: &str, as_json: bool, out: &mut dyn Write) -> Don
     Ok(())
 }
 
+/// How many messages of these bodies are in each state.
+fn counted_by_state(queue: &dyn QueueAdapter, body: &[BodyField]) -> Result<[u64; 4], QueueError> {
+    let mut sums = [0; 4];
+    if body.is_empty() {
+        for counts in queue.stats()?.counts {
+            let all = [counts.ready, counts.delayed, counts.reserved, counts.buried];
+            sums.iter_mut().zip(all).for_each(|(sum, count)| *sum += count);
+        }
+        return Ok(sums);
+    }
+    let mut page = Filter { body: body.to_vec(), ..Filter::all() }.limit(PAGE);
+    loop {
+        let found = queue.survey(&page, false)?.messages;
+        for message in &found {
+            let of = MessageState::LIVE.iter().position(|state| *state == message.state);
+            of.into_iter().for_each(|place| sums[place] += 1);
+        }
+        match found.last().filter(|_| found.len() == PAGE) {
+            Some(last) => page.after = Some(last.id.clone()),
+            None => return Ok(sums),
+        }
+    }
+}
+
 struct Transfer<'a> {
+    /// Only those with all of these.
+    body: &'a [BodyField],
     from: &'a dyn QueueAdapter,
     to: &'a dyn QueueAdapter,
     here: String,
@@ -199,7 +225,7 @@ impl Transfer<'_> {
                 progress.finish_and_clear();
             }
         }
-        self.moved.running = self.from.stats()?.counts.iter().map(|counts| counts.reserved).sum();
+        [_, _, self.moved.running, _] = counted_by_state(self.from, self.body)?;
         Ok(())
     }
 
@@ -223,7 +249,8 @@ impl Transfer<'_> {
         loop {
             let mut filter = FREE.into_iter().fold(Filter::all().limit(PAGE), Filter::state);
             filter.after = after;
-            let page = self.from.list(&filter)?;
+            filter.body = self.body.to_vec();
+            let page = self.from.survey(&filter, false)?.messages;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             ids.extend(page.into_iter().map(|message| message.id).filter(|id| !self.refused.contains(id)));
@@ -239,6 +266,11 @@ impl Transfer<'_> {
         let (mut moving, mut imported) = (Vec::new(), Vec::new());
         for message in messages {
             let (id, outbox_id) = (message.id.clone(), self.once(&message));
+            // Only by itself a message shows its failed runs.
+            let has_failed = message.attempts > 0 || message.last_error.is_some();
+            let shown = if has_failed { self.from.peek(&id)? } else { None };
+            let history = shown.map(|shown| shown.history).unwrap_or_default();
+            let message = StoredMessage { history, ..message };
             match Imported::of(message) {
                 Some(mut message) => {
                     message.message.outbox_id = outbox_id;

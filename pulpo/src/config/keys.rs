@@ -252,6 +252,25 @@ const LAST: &[Key] = &[
         },
     },
     Key {
+        name: "keep_done",
+        default: "0",
+        doc: "how long messages that are done or have expired are kept, with their results, such as `7d`; `0`: not at \
+              all. Without this key an adapter's `enable_archive` keeps them for ever",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.retention.done, entry.duration(ANY).map(Some)),
+            show: |config| shown(config.worker.retention.done.map(time), "0"),
+        },
+    },
+    Key {
+        name: "keep_buried",
+        default: "for ever",
+        doc: "how long buried messages are kept, such as `90d`, at least 1s; then a worker deletes them",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.retention.buried, entry.duration(SECOND).map(Some)),
+            show: |config| shown(config.worker.retention.buried.map(time), "for ever"),
+        },
+    },
+    Key {
         name: "dashboard_hosts",
         default: "none",
         doc: "host names of the dashboard, in addition to the listen address and `localhost`: a list, or a string \

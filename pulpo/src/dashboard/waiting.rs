@@ -31,6 +31,8 @@ pub(super) fn reason(message: &StoredMessage, known: &Known<'_>) -> Markup {
         (MessageState::Reserved, _) => html! { "runs; its lease ends " (age(message.until, *now)) },
         (MessageState::Buried, _) if message.last_error.is_none() => html! { "failed for good" },
         (MessageState::Buried, _) => html! {},
+        (MessageState::Done, _) if message.has_expired => html! { "expired: it was not run" },
+        (MessageState::Done, _) => html! { "its job is done" },
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Pulpo;
 use crate::message::MessageId;
 use crate::producer::PublishError;
-use crate::queue::{MessageState, QueueError, Schedules, StoredEntry};
+use crate::queue::{QueueError, Schedules, StoredEntry};
 use crate::registry::{Registry, nearest};
 use crate::schedule::is_attended;
 use crate::worker::scheduled;
@@ -156,7 +156,7 @@ fn rows(pulpo: &Pulpo, registry: &Registry, known: &Schedules) -> Result<Vec<Sch
 
 fn is_running(pulpo: &Pulpo, stored: &StoredEntry) -> Result<bool, QueueError> {
     let Some(id) = &stored.message else { return Ok(false) };
-    Ok(pulpo.queue().peek(id)?.is_some_and(|message| message.state != MessageState::Buried))
+    Ok(pulpo.queue().peek(id)?.is_some_and(|message| message.state.is_unfinished()))
 }
 
 /// Not what a worker is about to publish.

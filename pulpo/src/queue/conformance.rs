@@ -62,11 +62,13 @@ mod activity;
 mod attempts;
 mod backups;
 mod cancels;
+mod edits;
 mod inspection;
 mod leases;
 mod limits;
 mod order;
 mod outboxes;
+mod past;
 mod pauses;
 mod picks;
 mod schedules;
@@ -153,6 +155,21 @@ macro_rules! __with_conformance_cases {
                 totals_tell_what_has_come_and_gone
                 kick_picks_what_the_filter_says
                 kick_leaves_alone_what_is_not_buried
+            }
+            past {
+                a_failed_run_leaves_a_line
+                the_last_failed_runs_are_kept
+                a_run_whose_worker_died_leaves_a_line
+                a_kick_keeps_the_history_and_a_commit_ends_it
+                what_is_done_is_kept_for_a_time
+                what_is_buried_is_kept_for_a_time
+                messages_are_picked_by_their_bodies
+            }
+            edits {
+                what_waits_can_be_edited
+                what_does_not_wait_cannot_be_edited
+                a_unique_key_holds_over_edits
+                an_edit_ends_a_wait
             }
             texts {
                 texts_come_back_as_they_were
@@ -337,6 +354,8 @@ trait HarnessExt {
     fn seat_at(&self, queues: &[&str]) -> Box<dyn Consumer>;
     fn peek(&self, id: &MessageId) -> StoredMessage;
     fn state(&self, id: &MessageId) -> MessageState;
+    /// Whether it is done, and perhaps kept.
+    fn is_gone(&self, id: &MessageId) -> bool;
     fn in_seconds(&self, seconds: i64) -> DateTime<Utc>;
 }
 
@@ -362,6 +381,10 @@ impl HarnessExt for dyn Harness + '_ {
 
     fn state(&self, id: &MessageId) -> MessageState {
         self.peek(id).state
+    }
+
+    fn is_gone(&self, id: &MessageId) -> bool {
+        self.queue().peek(id).expect("peek").is_none_or(|message| message.state == MessageState::Done)
     }
 
     fn in_seconds(&self, seconds: i64) -> DateTime<Utc> {

@@ -176,6 +176,16 @@ pub enum QueueError {
         /// The sign of the damage.
         found: String,
     },
+    /// What was deleted is no longer in the queue, and copies of it may still be
+    /// in its files.
+    #[error(
+        "what was deleted may still be in the files of {place}, since a program has been reading the queue since \
+         before: end that program, a backup or an `sqlite3` for instance, and run the same command again"
+    )]
+    NotErased {
+        /// The file.
+        place: String,
+    },
     /// This process is a fork of the one that opened the queue, and cannot use
     /// its connections, locks and threads.
     #[error("cannot use {place} in a fork")]
@@ -213,6 +223,7 @@ impl QueueError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. } => true,
+            Self::NotErased { .. } => true,
             // A person may put a good file in its place while we wait.
             Self::Corrupt { .. } | Self::NotAQueue { .. } | Self::ForeignLog { .. } => true,
             _ => false,

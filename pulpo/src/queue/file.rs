@@ -27,10 +27,11 @@ use self::shared::Shared;
 use self::unique::Holder;
 use self::writer::Durability;
 use super::{
-    Activity, ActivityFilter, ActivityLog, Cancelled, Capabilities, Consumer, Enqueued, Filter, Import, Imported,
-    Inspection, NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Workers,
+    Activity, ActivityFilter, ActivityLog, Cancelled, Capabilities, Consumer, Edit, Edited, Enqueued, Filter, Import,
+    Imported, Inspection, Keeping, MessageState, NewMessage, OutboxIds, Pruned, QueueAdapter, QueueError, Retention,
+    ScheduleStore, Stats, StoredMessage, Survey, Workers,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, lock};
 use crate::keys::{OnDuplicate, Publication};
 use crate::message::MessageId;
 use crate::queue::EnqueueAsync;
@@ -44,10 +45,14 @@ mod cancel;
 mod consumer;
 mod counts;
 mod dequeue;
+mod done;
+mod edit;
+mod erase;
 mod error;
 mod folder;
 mod grace;
 mod group_commit;
+mod history;
 mod import;
 mod inspect;
 mod lease;
@@ -72,6 +77,9 @@ pub const FILE_NAME: &str = "queue.db";
 
 /// How many messages one transaction kicks or deletes.
 const MAX_CHANGED_AT_ONCE: usize = 1000;
+
+/// How many one transaction prunes.
+const MAX_PRUNED_AT_ONCE: i64 = 1000;
 
 /// The embedded queue. Cheap to clone: all clones are one queue.
 #[derive(Clone, Debug)]
@@ -183,7 +191,7 @@ impl FileQueue {
     fn change<C: Change>(
         &self,
         filter: &Filter,
-        only: &'static str,
+        find: fn(&Connection, &Filter, i64) -> rusqlite::Result<Vec<MessageId>>,
         change: fn(&Connection, &Filter, i64) -> rusqlite::Result<C>,
     ) -> Result<C, QueueError> {
         self.0.check()?;
@@ -192,7 +200,7 @@ impl FileQueue {
         let mut changed = C::default();
         while rest.limit != Some(0) {
             let part = rest.clone().limit(rest.limit.unwrap_or(MAX_CHANGED_AT_ONCE).min(MAX_CHANGED_AT_ONCE));
-            let ids = self.0.read(move |connection| inspect::ids(connection, &part, only, now))?;
+            let ids = self.0.read(move |connection| find(connection, &part, now))?;
             let Some(last) = ids.last().cloned() else { break };
             let part = Filter { ids: Some(ids.into_iter().collect()), ..rest.clone() };
             let done = self.0.writer.write(Durability::Synced, move |connection| change(connection, &part, now))?;
@@ -214,6 +222,8 @@ impl QueueAdapter for FileQueue {
             burial_reasons: true,
             last_errors: true,
             archive: true,
+            history: true,
+            edits: true,
             complete_lists: true,
             stats_by_type: true,
             pauses: true,
@@ -285,6 +295,10 @@ impl QueueAdapter for FileQueue {
         Some(self)
     }
 
+    fn keeping(&self) -> Option<&dyn Keeping> {
+        Some(self)
+    }
+
     fn workers(&self) -> Option<&dyn Workers> {
         Some(self)
     }
@@ -316,6 +330,53 @@ impl QueueAdapter for FileQueue {
         self.0.writer.patience().hurry();
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.signal.notify();
+    }
+}
+
+impl Keeping for FileQueue {
+    fn set_retention(&self, retention: Retention) {
+        self.0.set_retention(retention);
+    }
+
+    fn prune(&self) -> Result<Pruned, QueueError> {
+        self.0.check()?;
+        let Retention { done, buried } = *lock(&self.0.retention);
+        let now = self.0.now();
+        let until = |time: Option<Duration>| {
+            let micros = i64::try_from(time?.as_micros()).unwrap_or(i64::MAX);
+            Some(now.saturating_sub(micros))
+        };
+        let (done, buried) = (until(done), until(buried));
+        // Without the lock of the writer: mostly there is nothing.
+        let any = self.0.read(move |connection| {
+            let any_done = done.map(|time| done::any_until(connection, time)).transpose()?;
+            let any_buried = buried.map(|time| inspect::any_buried_until(connection, time)).transpose()?;
+            Ok(any_done == Some(true) || any_buried == Some(true) || unique::any_over(connection, now)?)
+        })?;
+        if !any {
+            erase::after_pruning(&self.0)?;
+            return Ok(Pruned::default());
+        }
+        let pruned = self.0.writer.write(Durability::Lazy, move |connection| {
+            let most = MAX_PRUNED_AT_ONCE;
+            let keys = unique::forget_over(connection, now, most)?;
+            let done = done.map_or(Ok(0), |time| done::prune(connection, time, most))?;
+            let buried = buried.map_or(Ok(0), |time| inspect::prune_buried(connection, time, most))?;
+            Ok([keys, done, buried])
+        })?;
+        lock(&self.0.pruned).in_log = true;
+        let [_, done, buried] = pruned;
+        let more = pruned.iter().any(|count| *count >= MAX_PRUNED_AT_ONCE.unsigned_abs());
+        if !more {
+            erase::after_pruning(&self.0)?;
+        }
+        Ok(Pruned::new(done + buried, more))
+    }
+
+    fn erase_deleted(&self, thorough: bool) -> Result<(), QueueError> {
+        self.0.check()?;
+        let erase = if thorough { erase::all } else { erase::if_quick };
+        self.0.file.as_deref().map_or(Ok(()), erase)
     }
 }
 
@@ -355,13 +416,22 @@ impl ActivityLog for FileQueue {
 
 impl Inspection for FileQueue {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        Ok(self.list(&Filter::all().id(id.clone()))?.pop())
+        self.0.check()?;
+        let (id, now) = (id.clone(), self.0.now());
+        self.0.read(move |connection| at_one_moment(connection, |connection| inspect::peek(connection, &id, now)))
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        Ok(self.survey(filter, true)?.messages)
+    }
+
+    fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
         self.0.check()?;
         let (filter, now) = (filter.clone(), self.0.now());
-        self.0.read(move |connection| inspect::list(connection, &filter, now))
+        let list = move |connection: &Connection| {
+            at_one_moment(connection, |connection| inspect::list(connection, &filter, texts, now))
+        };
+        Ok(Survey::new(self.0.read(list)?, 0))
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
@@ -371,7 +441,9 @@ impl Inspection for FileQueue {
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        let kicked = self.change(filter, inspect::BURIED, inspect::kick)?;
+        let buried =
+            |connection: &Connection, filter: &Filter, now| inspect::ids(connection, filter, inspect::BURIED, now);
+        let kicked = self.change(filter, buried, inspect::kick)?;
         if kicked > 0 {
             self.0.notify_all();
         }
@@ -387,11 +459,34 @@ impl Inspection for FileQueue {
     }
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.change(filter, inspect::NOT_RESERVED, inspect::delete)
+        let free = |connection: &Connection, filter: &Filter, now| {
+            inspect::ids(connection, filter, inspect::NOT_RESERVED, now)
+        };
+        let deleted = self.change(filter, free, inspect::delete)?;
+        if !filter.has_state(MessageState::Done) {
+            return Ok(deleted);
+        }
+        let mut rest = filter.clone();
+        rest.limit = rest.limit.map(|limit| limit.saturating_sub(usize::try_from(deleted).unwrap_or(usize::MAX)));
+        let done = |connection: &Connection, filter: &Filter, _| done::ids(connection, filter);
+        Ok(deleted + self.change(&rest, done, |connection, filter, _| done::delete(connection, filter))?)
+    }
+
+    fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
+        self.0.check()?;
+        let (shared, id, edit) = (self.0.clone(), id.clone(), edit.clone());
+        let edited =
+            self.0.writer.write(Durability::Synced, move |connection| edit::edit(connection, &shared, &id, &edit))?;
+        if edited == Edited::Changed {
+            self.0.notify_all();
+        }
+        Ok(edited)
     }
 
     fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
-        let cancelled = self.change(filter, cancel::NOT_BURIED, cancel::cancel)?;
+        let unburied =
+            |connection: &Connection, filter: &Filter, now| inspect::ids(connection, filter, cancel::NOT_BURIED, now);
+        let cancelled = self.change(filter, unburied, cancel::cancel)?;
         if cancelled.running > 0 {
             // Nobody is to be handed what lies ready in this process.
             self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{MessageState, StoredMessage};
+use super::{BodyField, MessageState, StoredMessage};
 use crate::message::MessageId;
 
 /// A filter for messages: a message must match all of its conditions.
@@ -13,7 +13,8 @@ use crate::message::MessageId;
 pub struct Filter {
     /// With one of these ids; an empty set matches nothing.
     pub ids: Option<BTreeSet<MessageId>>,
-    /// In one of these states; empty matches all states.
+    /// In one of these states; empty matches all states but
+    /// [done](MessageState::Done).
     pub states: Vec<MessageState>,
     /// In this queue.
     pub queue: Option<String>,
@@ -29,6 +30,8 @@ pub struct Filter {
     pub published_after: Option<DateTime<Utc>>,
     /// With this text in their last error, ignoring ASCII case.
     pub reason: Option<String>,
+    /// With all of these values in their bodies.
+    pub body: Vec<BodyField>,
     /// After this one in a list: older messages, with smaller ids.
     pub after: Option<MessageId>,
     /// Nothing that comes after this one in a list, where ids are numbers: so a
@@ -118,6 +121,14 @@ impl Filter {
         self
     }
 
+    /// Only messages with this value in their body; said several times, with all
+    /// of them.
+    #[must_use]
+    pub fn body(mut self, field: BodyField) -> Self {
+        self.body.push(field);
+        self
+    }
+
     /// Matches only messages after this one in a list: older ones.
     #[must_use]
     pub fn after(mut self, id: MessageId) -> Self {
@@ -142,7 +153,7 @@ impl Filter {
     /// Returns whether the filter allows this state.
     #[must_use]
     pub fn has_state(&self, state: MessageState) -> bool {
-        self.states.is_empty() || self.states.contains(&state)
+        if self.states.is_empty() { state != MessageState::Done } else { self.states.contains(&state) }
     }
 
     /// Returns whether it has no conditions but a queue, states and a limit.
@@ -150,6 +161,12 @@ impl Filter {
     pub fn is_by_queue_and_state(&self) -> bool {
         let rest = Self { states: Vec::new(), queue: None, limit: None, ..self.clone() };
         rest == Self::default()
+    }
+
+    /// Whether a message with this text is meant, as far as its body goes.
+    #[must_use]
+    pub fn fits_body(&self, text: &[u8]) -> bool {
+        self.body.iter().all(|field| field.fits(text))
     }
 
     /// Returns whether this message matches, ignoring the limit. A condition on
@@ -166,6 +183,7 @@ impl Filter {
             && self.published_before.is_none_or(|time| published.is_some_and(|at| at < time))
             && self.published_after.is_none_or(|time| published.is_some_and(|at| at >= time))
             && self.reason.as_ref().is_none_or(|text| message.last_error.as_deref().is_some_and(|e| has(e, text)))
+            && self.fits_body(&message.text)
             && self.after.as_ref().is_none_or(|after| number(&message.id) < number(after))
             && self.down_to.as_ref().is_none_or(|last| number(&message.id) >= number(last))
     }

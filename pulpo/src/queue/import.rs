@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Enqueued, MessageState, NewMessage, QueueError, StoredMessage};
+use super::{Attempt, Enqueued, MessageState, NewMessage, QueueError, StoredMessage};
 
 /// A message that comes from another queue.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Imported {
     pub last_error: Option<String>,
     /// When that was.
     pub last_error_at: Option<DateTime<Utc>>,
+    /// Its last failed runs.
+    pub history: Vec<Attempt>,
 }
 
 impl Imported {
@@ -30,7 +32,9 @@ impl Imported {
     #[must_use]
     pub fn of(stored: StoredMessage) -> Option<Self> {
         let StoredMessage { queue, request_type, state, priority, until, ttr, attempts, abandoned, .. } = stored;
-        let text = String::from_utf8(stored.text).ok().filter(|_| state != MessageState::Reserved)?;
+        let text = String::from_utf8(stored.text)
+            .ok()
+            .filter(|_| !matches!(state, MessageState::Reserved | MessageState::Done))?;
         let mut message = NewMessage::new(queue, request_type, text);
         message.priority = priority;
         message.delay = until.filter(|_| state == MessageState::Delayed);
@@ -43,6 +47,7 @@ impl Imported {
             enqueued_at: stored.enqueued_at,
             last_error: stored.last_error,
             last_error_at: stored.last_error_at,
+            history: stored.history,
         })
     }
 }

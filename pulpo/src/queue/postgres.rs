@@ -38,9 +38,9 @@ use self::inspect::Change;
 use self::schema::Missing;
 use self::shared::Shared;
 use super::{
-    Activity, ActivityFilter, ActivityLog, Cancelled, Capabilities, Consumer, Enqueued, Filter, Import, Imported,
-    InDatabase, Inspection, NewMessage, OutboxIds, QueueAdapter, QueueError, Route, ScheduleStore, Stats,
-    StoredMessage, Workers,
+    Activity, ActivityFilter, ActivityLog, Cancelled, Capabilities, Consumer, Edit, Edited, Enqueued, Filter, Import,
+    Imported, InDatabase, Inspection, Keeping, MessageState, NewMessage, OutboxIds, Pruned, QueueAdapter, QueueError,
+    Retention, Route, ScheduleStore, Stats, StoredMessage, Survey, Workers,
 };
 use crate::clock::{Clock, lock};
 use crate::message::MessageId;
@@ -53,11 +53,15 @@ mod cancel;
 mod claim;
 mod connection;
 mod consumer;
+mod done;
+mod edit;
 mod error;
 mod group;
+mod history;
 mod inspect;
 mod options;
 mod outbox_ids;
+mod picked;
 mod pool;
 mod publish;
 mod schedules;
@@ -184,6 +188,8 @@ impl QueueAdapter for PostgresQueue {
             burial_reasons: true,
             last_errors: true,
             archive: true,
+            history: true,
+            edits: true,
             complete_lists: true,
             stats_by_type: true,
             pauses: true,
@@ -249,6 +255,10 @@ impl QueueAdapter for PostgresQueue {
         Some(self)
     }
 
+    fn keeping(&self) -> Option<&dyn Keeping> {
+        Some(self)
+    }
+
     fn declare(&self, routes: Vec<Route>) {
         self.shared().declare(routes);
     }
@@ -256,6 +266,19 @@ impl QueueAdapter for PostgresQueue {
     fn interrupt(&self) {
         self.shared().interrupts.fetch_add(1, Ordering::SeqCst);
         self.shared().signal.notify();
+    }
+}
+
+impl Keeping for PostgresQueue {
+    fn set_retention(&self, retention: Retention) {
+        self.shared().set_retention(retention);
+    }
+
+    fn prune(&self) -> Result<Pruned, QueueError> {
+        let shared = self.shared();
+        let retention = *lock(&shared.retention);
+        let pruned = shared.with(|connection| done::prune(connection, retention));
+        pruned.map_err(|error| shared.error("clear away old messages of", error))
     }
 }
 
@@ -291,12 +314,29 @@ impl ActivityLog for PostgresQueue {
 
 impl Inspection for PostgresQueue {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        Ok(self.list(&Filter::all().id(id.clone()))?.pop())
+        let shared = self.shared();
+        shared.ask(|connection| inspect::peek(connection, id)).map_err(|error| shared.error("read", error))
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        Ok(self.survey(filter, true)?.messages)
+    }
+
+    fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
         let shared = self.shared();
-        shared.ask(|connection| inspect::list(connection, filter)).map_err(|error| shared.error("read", error))
+        let found = shared.ask(|connection| inspect::list(connection, filter, texts));
+        Ok(Survey::new(found.map_err(|error| shared.error("read", error))?, 0))
+    }
+
+    fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
+        edit.queue.as_deref().map_or(Ok(()), publish::check_queue)?;
+        let shared = self.shared();
+        let edited = shared.with(|connection| edit::edit(connection, id, edit));
+        let edited = edited.map_err(|error| shared.error("change a message of", error))?;
+        if edited == Edited::Changed {
+            shared.tell([String::new()].into());
+        }
+        Ok(edited)
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
@@ -313,7 +353,13 @@ impl Inspection for PostgresQueue {
     }
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.change(filter, Change::Delete)
+        let deleted = self.change(filter, Change::Delete)?;
+        if !filter.has_state(MessageState::Done) {
+            return Ok(deleted);
+        }
+        let mut rest = filter.clone();
+        rest.limit = rest.limit.map(|limit| limit.saturating_sub(usize::try_from(deleted).unwrap_or(usize::MAX)));
+        Ok(deleted + self.change(&rest, Change::DeleteDone)?)
     }
 
     fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {

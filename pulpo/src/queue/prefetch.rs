@@ -270,9 +270,16 @@ impl<S: LeaseStore> Lane<S> {
     }
 
     /// Commits with the next fetch, or in a moment.
-    pub(crate) fn defer_commit(&mut self, prefetch: &Prefetch<S>, store: &S, lease: Lease, tag: S::Tag) {
+    pub(crate) fn defer_commit(
+        &mut self,
+        prefetch: &Prefetch<S>,
+        store: &S,
+        lease: Lease,
+        tag: S::Tag,
+        result: Option<std::sync::Arc<str>>,
+    ) {
         self.may_prefetch = true;
-        if prefetch.deferred.add(DeferredCommit { lease, tag, lost: self.lost.clone() }) {
+        if prefetch.deferred.add(DeferredCommit { lease, tag, result, lost: self.lost.clone() }) {
             store.wake_upkeep();
         }
     }

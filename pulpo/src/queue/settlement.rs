@@ -1,8 +1,9 @@
 //! Settlements: what happens to a message when its lease ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{NewMessage, QueueAdapter, QueueError};
+use super::{FailedRun, NewMessage, QueueAdapter, QueueError};
 
 /// How a consumer settles a message whose job has ended. The worker decides; a
 /// queue carries it out. A new kind of outcome is a new variant, so that an
@@ -17,6 +18,9 @@ pub enum Settlement {
         /// stored, so that a second attempt does not store them twice. One that
         /// cannot do both at once stores them first ([`enqueue_follow_ups`]).
         follow_ups: Vec<NewMessage>,
+        /// What the job has come to, as JSON, to be kept with the message if
+        /// that is kept when it is done ([`Keeping`](super::Keeping)).
+        result: Option<Arc<str>>,
         /// Whether the commit may be deferred by about two milliseconds, to be
         /// carried out together with others or with the next
         /// [`dequeue`](super::Consumer::dequeue): the job took less than a
@@ -33,6 +37,9 @@ pub enum Settlement {
         reason: String,
         /// Whether the run counts as an attempt.
         counted: bool,
+        /// What is known of the run. With it, or if it counts, the run leaves a
+        /// line in the [history](super::StoredMessage::history) of the message.
+        run: Option<FailedRun>,
     },
     /// Not for this worker: make the message ready again for one that knows it,
     /// without counting an attempt. The next delivery tells since when the
@@ -53,6 +60,9 @@ pub enum Settlement {
         reason: String,
         /// Whether the run counts as an attempt.
         counted: bool,
+        /// What is known of the run. With it, or if it counts, the run leaves a
+        /// line in the [history](super::StoredMessage::history) of the message.
+        run: Option<FailedRun>,
     },
     /// It has expired: delete the message without a run.
     Expire,
@@ -62,25 +72,40 @@ impl Settlement {
     /// Commits without follow-ups.
     #[must_use]
     pub const fn commit() -> Self {
-        Self::Commit { follow_ups: Vec::new(), deferrable: false }
+        Self::Commit { follow_ups: Vec::new(), result: None, deferrable: false }
     }
 
     /// Commits with these follow-ups.
     #[must_use]
     pub const fn commit_with(follow_ups: Vec<NewMessage>) -> Self {
-        Self::Commit { follow_ups, deferrable: false }
+        Self::Commit { follow_ups, result: None, deferrable: false }
     }
 
     /// Commits, and allows deferring the commit.
     #[must_use]
     pub const fn deferrable_commit() -> Self {
-        Self::Commit { follow_ups: Vec::new(), deferrable: true }
+        Self::Commit { follow_ups: Vec::new(), result: None, deferrable: true }
     }
 
     /// Puts the message back.
     #[must_use]
     pub fn rollback(delay: Duration, reason: impl Into<String>, counted: bool) -> Self {
-        Self::Rollback { delay, reason: reason.into(), counted }
+        Self::Rollback { delay, reason: reason.into(), counted, run: None }
+    }
+
+    /// The job is done, and has come to this result, which is JSON.
+    #[must_use]
+    pub fn commit_result(result: impl Into<Arc<str>>) -> Self {
+        Self::Commit { follow_ups: Vec::new(), result: Some(result.into()), deferrable: false }
+    }
+
+    /// The same of a run of which this is known.
+    #[must_use]
+    pub fn of_run(mut self, of: FailedRun) -> Self {
+        if let Self::Rollback { run, .. } | Self::Bury { run, .. } = &mut self {
+            *run = Some(of);
+        }
+        self
     }
 
     /// Leaves the message to other workers.
@@ -92,7 +117,7 @@ impl Settlement {
     /// Buries the message.
     #[must_use]
     pub fn bury(reason: impl Into<String>, counted: bool) -> Self {
-        Self::Bury { reason: reason.into(), counted }
+        Self::Bury { reason: reason.into(), counted, run: None }
     }
 
     /// Returns the follow-ups that are not yet stored.

@@ -32,8 +32,9 @@ use self::envelope::Envelope;
 use super::Route;
 use super::backend::Purpose;
 use super::{
-    ActivityLog, Cancelled, Capabilities, Consumer, Enqueued, Filter, InDatabase, Inspection, MessageState, NewMessage,
-    OutboxIds, QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Survey, Unreachable, Workers,
+    ActivityLog, Cancelled, Capabilities, Consumer, Edit, Edited, Enqueued, Filter, InDatabase, Inspection, Keeping,
+    MessageState, NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Survey,
+    Unreachable, Workers,
 };
 use crate::clock::{Notify, SystemClock, lock};
 use crate::message::MessageId;
@@ -329,6 +330,10 @@ impl QueueAdapter for Spool {
         self.0.queue.interrupt();
     }
 
+    fn keeping(&self) -> Option<&dyn Keeping> {
+        self.0.queue.keeping()
+    }
+
     fn activity(&self) -> Option<&dyn ActivityLog> {
         self.0.queue.activity()
     }
@@ -418,6 +423,13 @@ impl Inspection for Spool {
 
     fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
         self.0.queue.cancel(filter)
+    }
+
+    fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
+        if number(id).is_some() {
+            return Err(QueueError::Unsupported("change what waits in its spool: delete it and publish it again"));
+        }
+        self.0.queue.edit(id, edit)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {

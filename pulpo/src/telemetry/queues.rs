@@ -114,7 +114,7 @@ impl Series {
         }
         for kind in &self.kinds {
             let (queue, request_type) = kind;
-            for (state, depth) in MessageState::ALL.into_iter().zip(depths.get(kind).copied().unwrap_or_default()) {
+            for (state, depth) in MessageState::LIVE.into_iter().zip(depths.get(kind).copied().unwrap_or_default()) {
                 let mut labels = vec![("queue", queue.clone()), ("state", state.as_str().to_owned())];
                 if !request_type.is_empty() {
                     labels.insert(1, ("request_type", request_type.clone()));

@@ -78,7 +78,7 @@ impl TestPulpo {
     /// If the queue refuses it.
     #[track_caller]
     pub fn commit(&self, context: Context) {
-        let published = self.recorder().enqueue(context.into_follow_ups());
+        let published = self.recorder().enqueue(context.into_produced().follow_ups);
         assert!(published.is_ok(), "expected the queue to take what the handler published, got {published:?}");
     }
 }

@@ -16,8 +16,9 @@ use fastrand::Rng;
 use crate::clock::lock;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    ActivityLog, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease,
-    NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Settlement, Stats, StoredMessage, Workers,
+    ActivityLog, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, Enqueued, Filter,
+    Inspection, Keeping, Lease, NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Settlement, Stats,
+    StoredMessage, Workers,
 };
 
 /// How many faults one message meets at most, so that each is done in the end.
@@ -170,6 +171,10 @@ impl QueueAdapter for FaultyQueue {
         self.queue.workers()
     }
 
+    fn keeping(&self) -> Option<&dyn Keeping> {
+        self.queue.keeping()
+    }
+
     fn interrupt(&self) {
         self.queue.interrupt();
     }
@@ -200,6 +205,10 @@ impl Inspection for FaultyQueue {
         self.queue.cancel(filter)
     }
 
+    fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
+        self.queue.edit(id, edit)
+    }
+
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
         self.queue.pause(queue, time)
     }
@@ -220,7 +229,7 @@ impl FaultyConsumer {
     /// The message goes back as from a worker that has died.
     fn give_back(&mut self, lease: &Lease, counted: bool) -> Result<(), QueueError> {
         let reason = "its worker died".to_owned();
-        self.consumer.settle(lease, &mut Settlement::Rollback { delay: Duration::ZERO, reason, counted })
+        self.consumer.settle(lease, &mut Settlement::Rollback { delay: Duration::ZERO, reason, counted, run: None })
     }
 }
 

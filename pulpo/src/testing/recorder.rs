@@ -12,9 +12,9 @@ use crate::clock::{ManualClock, lock};
 use crate::keys::Publication;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    ActivityLog, CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection,
-    Lease, NewMessage, OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules,
-    Settlement, Stats, Stepped, StoredMessage, Workers,
+    ActivityLog, CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, Enqueued, Filter,
+    Inspection, Keeping, Lease, NewMessage, OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep,
+    ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Workers,
 };
 
 /// Called after something was published.
@@ -99,6 +99,10 @@ impl QueueAdapter for Recorder {
         self.0.queue.workers()
     }
 
+    fn keeping(&self) -> Option<&dyn Keeping> {
+        self.0.queue.keeping()
+    }
+
     fn interrupt(&self) {
         self.0.queue.interrupt();
     }
@@ -155,6 +159,10 @@ impl Inspection for Recorder {
         self.0.queue.list(filter)
     }
 
+    fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
+        self.0.queue.survey(filter, texts)
+    }
+
     fn stats(&self) -> Result<Stats, QueueError> {
         self.0.queue.stats()
     }
@@ -173,6 +181,10 @@ impl Inspection for Recorder {
 
     fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
         self.0.queue.cancel(filter)
+    }
+
+    fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
+        self.0.queue.edit(id, edit)
     }
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {

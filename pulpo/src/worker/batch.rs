@@ -6,7 +6,7 @@ use super::call;
 use super::lane::Lane;
 use super::resolved::ResolvedHandler;
 use super::slot::{InFlight, InFlightJob, renew};
-use crate::context::Context;
+use crate::context::{Context, Produced};
 use crate::disposition::{Disposition, RunEnd, before_run};
 use crate::message::Incoming;
 use crate::outcome::ReportedFailure;
@@ -32,7 +32,7 @@ impl Lane {
         self.enter_slot_together(consumer, running, waiting, resolved);
 
         let started = self.shared.clock.uptime();
-        let (endings, mut follow_ups) = self.run_batch(&deliveries, resolved);
+        let (endings, mut produced) = self.run_batch(&deliveries, resolved);
         let took = self.shared.clock.uptime().saturating_sub(started);
 
         let mut refused: Option<String> = None;
@@ -41,8 +41,8 @@ impl Lane {
                 (Some(reason), Ok(RunEnd::Done)) => Ok(RunEnd::Failed(ReportedFailure::transient(reason.as_str()))),
                 (_, ending) => ending,
             };
-            let settled = self.settle(ending, follow_ups, took);
-            follow_ups = settled.follow_ups;
+            let settled = self.settle(ending, produced, took);
+            produced = settled.produced;
             refused = refused.or(settled.refused);
         }
         if let Some(other) = other {
@@ -136,9 +136,9 @@ impl Lane {
         &self,
         deliveries: &[Delivery],
         resolved: &ResolvedHandler,
-    ) -> (Vec<Result<RunEnd, Disposition>>, Vec<crate::queue::NewMessage>) {
+    ) -> (Vec<Result<RunEnd, Disposition>>, Produced) {
         if self.shared.stop.requested() {
-            return (deliveries.iter().map(|_| Ok(RunEnd::ShutDown)).collect(), Vec::new());
+            return (deliveries.iter().map(|_| Ok(RunEnd::ShutDown)).collect(), Produced::default());
         }
         let unfit = self.unfit();
         let mut context: Option<Context> = None;
@@ -153,7 +153,7 @@ impl Lane {
             let failed = delivery.failed(resolved.policy.max_attempts);
             context.get_or_insert_with(|| self.context(delivery.lease.id.clone(), failed, message, resolved));
         }
-        let (mut ran, follow_ups) = match context {
+        let (mut ran, produced) = match context {
             Some(context) => {
                 self.begin();
                 let grace = self.shared.options.unknown_type_grace;
@@ -162,15 +162,15 @@ impl Lane {
                     self.shared.end_fork();
                     ran
                 });
-                (ran.into_iter(), context.into_follow_ups())
+                (ran.into_iter(), context.into_produced())
             }
-            None => (Vec::new().into_iter(), Vec::new()),
+            None => (Vec::new().into_iter(), Produced::default()),
         };
         let endings = unfit.into_iter().map(|unfit| match unfit {
             Some(disposition) => Err(disposition),
             None => Ok(ran.next().unwrap_or(RunEnd::ShutDown)),
         });
-        (endings.collect(), follow_ups)
+        (endings.collect(), produced)
     }
 
     /// For each member, what becomes of it if it is not to be run: it is too

@@ -15,19 +15,19 @@ use super::monitor::{Monitor, nanos};
 use super::pause::OutageBackoff;
 use super::resolved::ResolvedHandler;
 use super::slot::{Facts, InFlight, InFlightJob, InFlightSlot};
-use crate::context::{Cancellation, Context, LatestProgress, Limited, Particulars};
+use crate::context::{Cancellation, Context, LatestProgress, Limited, Particulars, Produced};
 use crate::disposition::{Disposition, RunEnd, Situation, before_run, untimely};
 use crate::message::{Header, Incoming, MessageId};
 use crate::outcome::ReportedFailure;
 use crate::policy::Policy;
-use crate::queue::{Consumer, Delivery, NewMessage, QueueError};
+use crate::queue::{Consumer, Delivery, QueueError};
 use crate::report::{chain, limited};
 
 /// What is left to do for the others of a batch when one of it is settled.
 #[derive(Default)]
 pub(super) struct Settled {
-    /// Not published yet.
-    pub(super) follow_ups: Vec<NewMessage>,
+    /// What is not published yet, and the result.
+    pub(super) produced: Produced,
     /// Why the queue refused them.
     pub(super) refused: Option<String>,
 }
@@ -180,7 +180,7 @@ impl Lane {
         let started = self.shared.clock.uptime();
         self.enter_slot(&mut delivery, incoming.as_ref().ok(), resolved.as_deref(), started);
 
-        let mut follow_ups = Vec::new();
+        let mut produced = Produced::default();
         let ending = match (incoming, resolved) {
             // It came while the worker was being stopped.
             _ if self.shared.stop.requested() => Ok(RunEnd::ShutDown),
@@ -198,7 +198,7 @@ impl Lane {
                         self.shared.end_fork();
                         ending
                     });
-                    follow_ups = context.into_follow_ups();
+                    produced = context.into_produced();
                     Ok(ending)
                 },
                 Err,
@@ -206,7 +206,7 @@ impl Lane {
         };
         let took = self.shared.clock.uptime().saturating_sub(started);
 
-        self.settle(ending, follow_ups, took);
+        self.settle(ending, produced, took);
     }
 
     /// What the handler may ask of this run.
@@ -329,13 +329,13 @@ impl Lane {
     pub(super) fn settle(
         &mut self,
         ending: Result<RunEnd, Disposition>,
-        follow_ups: Vec<NewMessage>,
+        produced: Produced,
         took: Duration,
     ) -> Settled {
         self.permits.note(took < BRIEF);
         let mut refused = None;
         let mut trouble = OutageBackoff::default();
-        let mut ended = Some((ending, follow_ups));
+        let mut ended = Some((ending, produced));
         let mut decided = None;
         loop {
             let tried = self.with_slot(|slot| self.try_to_settle(slot, &mut ended, &mut decided, took));
@@ -358,10 +358,10 @@ impl Lane {
                 }
                 Tried::Settled { mut running, result, consumer } => {
                     self.consumer = consumer;
-                    let follow_ups = std::mem::take(&mut running.follow_ups);
+                    let produced = std::mem::take(&mut running.produced);
                     let disposition = decided.expect("settled as decided");
                     self.shared.record(&running, &disposition, &result, took);
-                    return Settled { follow_ups, refused };
+                    return Settled { produced, refused };
                 }
             }
         }
@@ -371,7 +371,7 @@ impl Lane {
     fn try_to_settle(
         &self,
         slot: &mut Option<InFlight>,
-        ended: &mut Option<(Result<RunEnd, Disposition>, Vec<NewMessage>)>,
+        ended: &mut Option<(Result<RunEnd, Disposition>, Produced)>,
         decided: &mut Option<Disposition>,
         took: Duration,
     ) -> Tried {
@@ -379,11 +379,11 @@ impl Lane {
         held.running.timeout = None;
         held.running.deferrable = took < BRIEF || held.running.in_batch;
         let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
-        if let Some((ending, follow_ups)) = ended.take() {
+        if let Some((ending, produced)) = ended.take() {
             held.running.hide_values(&ending);
-            held.running.follow_ups = follow_ups;
+            held.running.produced = produced;
             *decided = Some(match ending {
-                Ok(ending) => held.running.decide(now, ending, stopping),
+                Ok(ending) => held.running.decide(now, ending, stopping, took),
                 Err(disposition) => disposition,
             });
         }
@@ -391,10 +391,10 @@ impl Lane {
         match held.running.carry_out(&mut *held.consumer, disposition) {
             // What the queue refuses for good, a message that is too large
             // for instance, is the fault of the run that published it.
-            Err(error) if refuses_follow_ups(&error, &held.running.follow_ups) => {
-                held.running.follow_ups.clear();
+            Err(error) if refuses_follow_ups(&error, &held.running.produced) => {
+                held.running.produced = Produced::default();
                 let failed = RunEnd::Failed(ReportedFailure::transient(chain(&error)));
-                *decided = Some(held.running.decide(now, failed, stopping));
+                *decided = Some(held.running.decide(now, failed, stopping, took));
                 Tried::Refused(error)
             }
             Err(error) if error.is_transient() => {
@@ -434,7 +434,7 @@ fn over_limit() -> Disposition {
 }
 
 /// Whether a commit failed for good, and not for the message itself.
-fn refuses_follow_ups(error: &QueueError, follow_ups: &[NewMessage]) -> bool {
+fn refuses_follow_ups(error: &QueueError, produced: &Produced) -> bool {
     let is_of_the_message = matches!(error, QueueError::LeaseLost { .. } | QueueError::Cancelled { .. });
-    !follow_ups.is_empty() && !error.is_transient() && !is_of_the_message
+    !produced.follow_ups.is_empty() && !error.is_transient() && !is_of_the_message
 }

@@ -221,7 +221,7 @@ impl Monitor {
                 None => RunEnd::Panicked("in the worker, outside of its handler".to_owned()),
             };
             let took = timeout.unwrap_or_default();
-            let disposition = running.decide(now, ending, stopping);
+            let disposition = running.decide(now, ending, stopping, took);
             let result = match running.carry_out(&mut *consumer, &disposition) {
                 Err(error) if error.is_transient() => {
                     let id = running.lease.id.clone();
@@ -262,7 +262,7 @@ impl Monitor {
             let InFlight { mut consumer, running, others, .. } = held;
             running.cancellation.cancel();
             for mut running in std::iter::once(running).chain(others) {
-                let disposition = running.decide(self.shared.clock.now(), RunEnd::ShutDown, true);
+                let disposition = running.decide(self.shared.clock.now(), RunEnd::ShutDown, true, Duration::ZERO);
                 let result = running.carry_out(&mut *consumer, &disposition);
                 self.shared.record(&running, &disposition, &result, Duration::ZERO);
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::check::Problem;
 use crate::outbox::OutboxUrl;
 use crate::policy::{HandlerOptions, Rate};
+use crate::queue::Retention;
 use crate::registry::Registry;
 
 /// Options of a worker.
@@ -49,6 +50,9 @@ pub struct WorkerOptions {
     /// How often it checks each for jobs committed by other processes. Default:
     /// 100 ms.
     pub outbox_poll: Duration,
+    /// For how long messages are kept that are done, with their results, and
+    /// those that are buried. Default: as the queue was opened, and for ever.
+    pub retention: Retention,
     /// The dashboard at the listen address, which the command `dashboard`
     /// serves too.
     pub dashboard: DashboardOptions,
@@ -77,6 +81,7 @@ impl Default for WorkerOptions {
             handlers: BTreeMap::new(),
             listen: None,
             outbox: Vec::new(),
+            retention: Retention::default(),
             outbox_poll: Duration::from_millis(100),
             dashboard: DashboardOptions::default(),
             default_queue: crate::queue::DEFAULT_QUEUE.to_owned(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::options::WorkerOptions;
 use crate::check::{Problem, ProblemKind};
 use crate::policy::Policy;
-use crate::queue::{Capabilities, Limit, LimitKind, LimitScope};
+use crate::queue::{Capabilities, Limit, LimitKind, LimitScope, Retention};
 use crate::registry::{Handler, Registry};
 
 /// The limits of these handlers and queues.
@@ -52,6 +52,11 @@ pub(crate) fn unsupported(registry: &Registry, options: &WorkerOptions, able: Ca
             );
             Problem::new(ProblemKind::Configuration, message).at(handler.file(), handler.line())
         }));
+    }
+    if !able.archive && options.retention != Retention::default() {
+        let message = "`keep_done` and `keep_buried` need a queue that keeps what is done, which this one does not: use \
+                       one that does (`file:FOLDER`, `postgres://…`), or remove the keys";
+        problems.push(Problem::new(ProblemKind::Configuration, message.to_owned()));
     }
     if able.limits {
         return problems;

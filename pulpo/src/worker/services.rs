@@ -19,6 +19,7 @@ use crate::guard;
 #[cfg(feature = "http")]
 pub(super) mod http;
 pub(super) mod presence;
+mod pruning;
 pub(super) mod relay;
 pub(super) mod scheduler;
 
@@ -82,7 +83,9 @@ pub(super) fn start(
         .transpose()?;
     let scheduler = scheduler::Scheduler::of(shared).map(|scheduler| Box::new(scheduler) as Box<dyn Service>);
     let presence = presence::Presence::of(shared, monitor).map(|presence| Box::new(presence) as Box<dyn Service>);
-    let threads = scheduler.into_iter().chain(presence).map(|service| ServiceThread::start(service, &shared.stop));
+    let pruning = pruning::Pruning::of(shared).map(|pruning| Box::new(pruning) as Box<dyn Service>);
+    let services = scheduler.into_iter().chain(presence).chain(pruning);
+    let threads = services.map(|service| ServiceThread::start(service, &shared.stop));
     Ok(Services {
         _threads: threads.collect::<io::Result<_>>()?,
         _relays: relay::start(shared)?,

@@ -12,11 +12,12 @@ use tracing::{Span, field};
 use super::meters::{InFlightGuard, JobMetrics};
 use super::monitor::Monitor;
 use crate::clock::lock;
-use crate::context::{Cancellation, LatestProgress};
+use crate::context::{Cancellation, LatestProgress, Produced};
 use crate::disposition::{Disposition, RunEnd, Situation, after_run};
 use crate::guard;
+use crate::outcome::FailureKind;
 use crate::policy::Policy;
-use crate::queue::{Consumer, Delivery, Lease, NewMessage, QueueError, Settlement};
+use crate::queue::{AttemptOutcome, Consumer, Delivery, FailedRun, Lease, NewMessage, QueueError, Settlement};
 use crate::report::chain;
 use crate::telemetry;
 
@@ -58,13 +59,17 @@ pub(super) struct InFlightJob {
     /// Whether it took so little that its commit may be put off, or is one of
     /// many that are settled together.
     pub(super) deferrable: bool,
-    /// What is to be published if the job is done.
-    pub(super) follow_ups: Vec<NewMessage>,
+    /// What is to be published and kept if the job is done.
+    pub(super) produced: Produced,
+    /// What is known of its run, if that has failed.
+    pub(super) failed_run: Option<FailedRun>,
     /// Taken together with a batch, and not in it: its turn comes after.
     pub(super) waits: bool,
     pub(super) in_batch: bool,
     /// Whether the handler was called.
     pub(super) begun: bool,
+    /// And when.
+    pub(super) begun_at: Option<chrono::DateTime<chrono::Utc>>,
     /// What the log says in place of a reason that holds values of the body.
     pub(super) logged_reason: Option<String>,
     pub(super) span: Span,
@@ -125,10 +130,12 @@ impl InFlightJob {
             timeout: None,
             cancellation,
             deferrable: false,
-            follow_ups: Vec::new(),
+            produced: Produced::default(),
+            failed_run: None,
             waits: false,
             in_batch: false,
             begun: false,
+            begun_at: None,
             logged_reason: None,
             span: Span::none(),
             _in_flight: meters.in_flight_guard(),
@@ -315,6 +322,7 @@ impl InFlight {
     pub(super) fn begin(&mut self, now: chrono::DateTime<chrono::Utc>) {
         for running in std::iter::once(&mut self.running).chain(&mut self.others).filter(|running| !running.waits) {
             running.begun = true;
+            running.begun_at = Some(now);
             let first = running.facts.failed == 0;
             running.meters.started(first.then(|| (now - running.facts.due_since).to_std().unwrap_or_default()));
         }
@@ -323,7 +331,17 @@ impl InFlight {
 
 impl InFlightJob {
     /// Decides by how the run ended.
-    pub(super) fn decide(&self, now: chrono::DateTime<chrono::Utc>, ending: RunEnd, stopping: bool) -> Disposition {
+    pub(super) fn decide(
+        &mut self,
+        now: chrono::DateTime<chrono::Utc>,
+        ending: RunEnd,
+        stopping: bool,
+        took: Duration,
+    ) -> Disposition {
+        self.failed_run = outcome(&ending).map(|outcome| {
+            let since = || chrono::TimeDelta::from_std(took).map_or(now, |took| now - took);
+            FailedRun::new(self.begun_at.unwrap_or_else(since), took, outcome)
+        });
         after_run(&self.facts.at(now, stopping), ending)
     }
 
@@ -335,12 +353,17 @@ impl InFlightJob {
     ) -> Result<(), QueueError> {
         let mut settlement = match disposition {
             Disposition::Commit => {
-                Settlement::Commit { follow_ups: std::mem::take(&mut self.follow_ups), deferrable: self.deferrable }
+                let follow_ups = std::mem::take(&mut self.produced.follow_ups);
+                Settlement::Commit { follow_ups, result: self.produced.result.clone(), deferrable: self.deferrable }
             }
             Disposition::Expire => Settlement::Expire,
-            Disposition::Rollback { delay, reason, counted } => Settlement::rollback(*delay, reason, *counted),
+            Disposition::Rollback { delay, reason, counted } => {
+                Settlement::Rollback { delay: *delay, reason: reason.clone(), counted: *counted, run: self.failed_run }
+            }
             Disposition::LeaveToOthers { delay, reason } => Settlement::leave_to_others(*delay, reason),
-            Disposition::Bury { reason, counted } => Settlement::bury(reason, *counted),
+            Disposition::Bury { reason, counted } => {
+                Settlement::Bury { reason: reason.clone(), counted: *counted, run: self.failed_run }
+            }
         };
         let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
         let following: Vec<_> = settlement.follow_ups().iter().map(named).collect();
@@ -349,8 +372,19 @@ impl InFlightJob {
             let kept = following.len().saturating_sub(follow_ups.len());
             following[..kept].iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
             // The rest is for the next try.
-            self.follow_ups = follow_ups;
+            self.produced.follow_ups = follow_ups;
         }
         settled
+    }
+}
+
+/// How a run failed; `None` if it has not, or there was none.
+fn outcome(ending: &RunEnd) -> Option<AttemptOutcome> {
+    match ending {
+        RunEnd::Failed(failure) if matches!(failure.kind, FailureKind::Snooze(_)) => None,
+        RunEnd::Failed(_) | RunEnd::Unreadable(_) => Some(AttemptOutcome::Failed),
+        RunEnd::Panicked(_) => Some(AttemptOutcome::Panicked),
+        RunEnd::TimedOut(_) => Some(AttemptOutcome::TimedOut),
+        RunEnd::Done | RunEnd::OtherShape { .. } | RunEnd::UnknownType { .. } | RunEnd::ShutDown => None,
     }
 }

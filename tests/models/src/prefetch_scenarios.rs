@@ -134,7 +134,7 @@ fn work(process: &Process, most: usize) {
         match catch(|| next(&mut lane)) {
             Ok(Ok(Found::Leased(leased))) => {
                 lock(ran).push(leased.tag);
-                lane.defer_commit(prefetch, store, leased.delivery.lease, leased.tag);
+                lane.defer_commit(prefetch, store, leased.delivery.lease, leased.tag, None);
             }
             Ok(Ok(Found::Nothing(_))) => break,
             // The queue is in trouble: the worker tries again.

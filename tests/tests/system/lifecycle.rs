@@ -85,7 +85,7 @@ impl Stage {
     }
 
     fn peek(&self, id: &MessageId) -> Option<StoredMessage> {
-        self.queue.peek(id).expect("a look")
+        self.queue.peek(id).expect("a look").filter(|message| message.state != MessageState::Done)
     }
 
     /// The message, once it is in this state.

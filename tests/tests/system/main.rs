@@ -39,6 +39,7 @@ mod once_and_in_measure;
 mod outages;
 mod outbox;
 mod packages;
+mod past;
 mod postgres;
 mod prefetch;
 mod process;

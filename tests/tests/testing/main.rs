@@ -8,6 +8,7 @@ mod contexts;
 mod defaults;
 mod inline;
 mod jobs;
+mod past;
 mod readme;
 mod running;
 mod time;

@@ -182,7 +182,9 @@ impl Consumer for BeanstalkdConsumer {
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
         self.check_process()?;
         match settlement {
-            Settlement::Commit { follow_ups, deferrable: true } if follow_ups.is_empty() => self.defer_commit(lease),
+            Settlement::Commit { follow_ups, deferrable: true, .. } if follow_ups.is_empty() => {
+                self.defer_commit(lease)
+            }
             Settlement::Commit { follow_ups, .. } => self.commit(lease, follow_ups),
             Settlement::Expire => self.delete(lease),
             Settlement::Rollback { delay, counted, .. } => self.rollback(lease, *delay, *counted),

@@ -47,7 +47,7 @@ pub(super) struct Counts {
 /// The answer to `stats-tube`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TubeStats {
-    /// How many jobs are in each state, in the order of [`MessageState::ALL`].
+    /// How many jobs are in each state, in the order of [`MessageState::LIVE`].
     pub(super) jobs: [u64; 4],
     /// How many were ever put into it.
     pub(super) puts: u64,
@@ -78,7 +78,7 @@ impl TubeStats {
     /// What the answer says; `None` if it is garbled.
     pub(super) fn read(text: &str) -> Option<Self> {
         let jobs = |state: MessageState| number(text, &format!("current-jobs-{state}"));
-        let [ready, delayed, reserved, buried] = MessageState::ALL.map(jobs);
+        let [ready, delayed, reserved, buried] = MessageState::LIVE.map(jobs);
         Some(Self {
             jobs: [ready?, delayed?, reserved?, buried?],
             puts: number(text, "total-jobs")?,
@@ -89,7 +89,7 @@ impl TubeStats {
 
     /// How many jobs are in a state that the filter wants.
     pub(super) fn count(&self, filter: &Filter) -> u64 {
-        let counts = MessageState::ALL.into_iter().zip(self.jobs);
+        let counts = MessageState::LIVE.into_iter().zip(self.jobs);
         counts.filter(|(state, _)| filter.has_state(*state)).map(|(_, count)| count).sum()
     }
 

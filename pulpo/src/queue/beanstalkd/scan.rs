@@ -56,7 +56,7 @@ impl Found {
             // The server does not tell when a job was put back, kicked or reserved.
             MessageState::Ready if job.reserves == 0 && job.kicks == 0 => due_since,
             // A note may tell.
-            MessageState::Ready | MessageState::Reserved | MessageState::Buried => None,
+            MessageState::Ready | MessageState::Reserved | MessageState::Buried | MessageState::Done => None,
         };
         let message = StoredMessage {
             id: id.into(),
@@ -76,6 +76,9 @@ impl Found {
             last_error_at: None,
             progress: None,
             cancelled: false,
+            history: Vec::new(),
+            result: None,
+            has_expired: false,
             queue: job.tube,
             text,
         };
@@ -120,7 +123,7 @@ pub(super) struct Wish<'a> {
 
 impl Wish<'_> {
     fn needs_texts(&self) -> bool {
-        self.texts || self.filter.request_type.is_some()
+        self.texts || self.filter.request_type.is_some() || !self.filter.body.is_empty()
     }
 
     fn needs_notes(&self) -> bool {
@@ -267,7 +270,7 @@ fn only_ones(connection: &mut Connection, filter: &Filter) -> Result<Option<Vec<
     if filter.states.is_empty() {
         return Ok(None);
     }
-    let wanted = MessageState::ALL.map(|state| filter.has_state(state));
+    let wanted = MessageState::LIVE.map(|state| filter.has_state(state));
     let tubes = tubes(connection, filter)?;
     let filled = all_tube_stats(connection, tubes)?;
     let [ready, delayed, _, buried] = wanted;

@@ -78,7 +78,7 @@ pub(super) fn what_has_happened_is_counted_once(harness: &dyn Harness) {
         seat.settle(&held.lease, &mut settlement).expect_err("its lease is over");
     }
     let held = seat.take();
-    let mut deferred = Settlement::Commit { follow_ups: Vec::new(), deferrable: true };
+    let mut deferred = Settlement::deferrable_commit();
     seat.settle(&held.lease, &mut deferred).expect("commit");
     seat.flush().expect("flush");
     for step in ActivityStep::ALL {
@@ -95,7 +95,7 @@ pub(super) fn what_follows_from_a_job_is_counted_as_published(harness: &dyn Harn
     harness.put(message("first"));
     let mut seat = harness.seat();
     let held = seat.take();
-    let mut done = Settlement::Commit { follow_ups: vec![message("second"), message("third")], deferrable: false };
+    let mut done = Settlement::commit_with(vec![message("second"), message("third")]);
     seat.settle(&held.lease, &mut done).expect("commit");
     expect(log, &last_hour(harness, ActivityStep::Minute), [3, 1, 0, 0, 0]);
 }

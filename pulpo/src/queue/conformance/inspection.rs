@@ -10,7 +10,7 @@ use super::{
 };
 use crate::queue::{Consumer, Counts, DequeueFilter, Settlement};
 
-/// One message in each state, in the order of [`MessageState::ALL`]. The consumer
+/// One message in each state, in the order of [`MessageState::LIVE`]. The consumer
 /// holds the reserved one.
 fn one_in_each_state(harness: &dyn Harness) -> ([MessageId; 4], Box<dyn Consumer>) {
     let mut seat = harness.seat();
@@ -26,7 +26,7 @@ fn one_in_each_state(harness: &dyn Harness) -> ([MessageId; 4], Box<dyn Consumer
 
 pub(super) fn peek_shows_a_message_in_each_state(harness: &dyn Harness) {
     let (ids, _seat) = one_in_each_state(harness);
-    for (id, state) in ids.iter().zip(MessageState::ALL) {
+    for (id, state) in ids.iter().zip(MessageState::LIVE) {
         let stored = harness.peek(id);
         assert_eq!((&stored.id, stored.state), (id, state));
         assert_eq!((stored.queue.as_str(), stored.request_type.as_str()), (QUEUE, "type"));

@@ -12,8 +12,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::counts::Changes;
 use super::inspect::Picked;
-use super::unique;
-use crate::queue::{CANCELLED, Cancelled, Filter, Lease, MessageState};
+use super::{history, unique};
+use crate::queue::{AttemptOutcome, CANCELLED, Cancelled, Filter, Lease, MessageState};
 
 /// What may be cancelled.
 pub(super) const NOT_BURIED: &str = "state <> 3";
@@ -28,7 +28,7 @@ macro_rules! bury {
 
 /// Cancels what the filter picks.
 pub(super) fn cancel(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<Cancelled> {
-    let picked = Picked::new(filter, now).rows(connection, NOT_BURIED)?;
+    let picked = Picked::new(filter, now).rows(connection, filter, NOT_BURIED)?;
     let mut mark = connection
         .prepare_cached("UPDATE message SET cancelled = coalesce(cancelled, ?2) WHERE id = ?1 AND lease_ends > ?2")?;
     let mut bury = connection.prepare_cached(concat!("UPDATE message SET ", bury!(), " WHERE id = ?1"))?;
@@ -51,15 +51,19 @@ pub(super) fn cancel(connection: &Connection, filter: &Filter, now: i64) -> rusq
 
 /// Buries the message of this lease if it is marked; whether it was.
 pub(super) fn bury_marked(connection: &Connection, id: &str, token: &str, now: i64) -> rusqlite::Result<bool> {
+    let run = history::unreported(connection, id, token, AttemptOutcome::Cancelled, now)?;
     let buried = connection
         .prepare_cached(concat!(
-            "UPDATE message SET ",
+            "UPDATE message SET runs = runs + 1, ",
             bury!(),
-            " WHERE id = ?1 AND lease = ?4 AND cancelled IS NOT NULL RETURNING id, kind"
+            " WHERE id = ?1 AND lease = ?4 AND cancelled IS NOT NULL RETURNING id, kind, runs"
         ))?
-        .query_row(params![id, CANCELLED, now, token], |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![id, CANCELLED, now, token], |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((id, kind)) = buried else { return Ok(false) };
+    let Some((id, kind, runs)) = buried else { return Ok(false) };
+    if let Some(run) = run {
+        history::Ended { message: id, token, run, error: CANCELLED }.write(connection, runs)?;
+    }
     unique::buried(connection, id)?;
     let mut counts = Changes::default();
     counts.add(kind, MessageState::Buried);

@@ -9,15 +9,17 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::activity::Event;
 use super::cancel;
 use super::counts::Changes;
-use super::lease_store;
 use super::process_lock::Run;
 use super::schema;
 use super::shared::Shared;
 use super::writer::Durability;
-use super::{insert, queues_of, unique};
+use super::{done, history, insert, queues_of, unique};
 use crate::clock::{Clock as _, lock};
 use crate::queue::prefetch::{Found, Lane, Leased};
-use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, MessageState, NewMessage, QueueError, Settlement};
+use crate::queue::{
+    AttemptOutcome, Consumer, Delivery, DequeueFilter, FailedRun, Lease, MessageState, NewMessage, QueueError,
+    Settlement,
+};
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,
@@ -145,10 +147,16 @@ impl FileConsumer {
 
     /// Deletes the message, and keeps in the same transaction what follows
     /// from it, which then is as durable as any publication.
-    fn remove(&mut self, lease: &Lease, outcome: &'static str, follow_ups: Vec<NewMessage>) -> Result<(), QueueError> {
+    fn remove(
+        &mut self,
+        lease: &Lease,
+        outcome: &'static str,
+        follow_ups: Vec<NewMessage>,
+        result: Option<Arc<str>>,
+    ) -> Result<(), QueueError> {
         self.shared.check()?;
         let now = self.shared.now();
-        let archive_at = self.shared.archive.then_some(now);
+        let kept_at = self.shared.keeps_done().then_some(now);
         let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
         let rejected = Arc::new(Mutex::new(None));
         let rejection = rejected.clone();
@@ -160,9 +168,9 @@ impl FileConsumer {
                 return Ok(0);
             }
             let mut counts = Changes::default();
-            let removed = lease_store::remove(connection, id, token, outcome, archive_at)?;
-            let Some(kind) = removed else { return Ok(0) };
-            counts.event(kind, if outcome == "done" { Event::Done } else { Event::Expired }, now);
+            let end = done::End { outcome, result: result.as_deref(), kept_at };
+            let Some(kind) = done::end(connection, id, token, end)? else { return Ok(0) };
+            counts.event(kind, if outcome == done::End::DONE { Event::Done } else { Event::Expired }, now);
             counts.write(connection)?;
             insert(connection, &follow_ups, now)?;
             Ok(1)
@@ -180,7 +188,7 @@ impl FileConsumer {
         lease: &Lease,
         delay: Duration,
         reason: &str,
-        counted: bool,
+        (counted, run): (bool, Option<FailedRun>),
         left: bool,
     ) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
@@ -188,18 +196,27 @@ impl FileConsumer {
         let due = (wait > 0).then(|| now.saturating_add(wait));
         let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
         self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
+            let run = failed_run(connection, id, token, counted, run, now)?;
             let kind = connection
                 .prepare_cached(
                     "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL, run = NULL,
                         attempts = attempts + ?5, last_error = ?6, last_error_at = ?7, since = ?7,
-                        left_since = iif(?8, coalesce(left_since, ?7), NULL),
+                        left_since = iif(?8, coalesce(left_since, ?7), NULL), runs = runs + ?9,
                         progress = NULL, progress_text = NULL, progress_at = NULL
-                     WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode",
+                     WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, runs",
                 )?
-                .query_row(params![id, token, schema::code(state), due, counted, reason, now, left], kind_and_mode)
+                .query_row(
+                    params![id, token, schema::code(state), due, counted, reason, now, left, run.is_some()],
+                    kind_mode_and_runs,
+                )
                 .optional()?;
-            if let (Some((_, Some(unique::WAITING))), Ok(id)) = (kind, id.parse()) {
-                unique::waits_again(connection, id)?;
+            if let (Some((_, mode, runs)), Ok(id)) = (kind, id.parse()) {
+                if mode == Some(unique::WAITING) {
+                    unique::waits_again(connection, id)?;
+                }
+                if let Some(run) = run {
+                    history::Ended { message: id, token, run, error: &reason }.write(connection, runs)?;
+                }
             }
             count_settled(connection, kind, state, counted.then_some(Event::Failed), now)
         })?;
@@ -208,37 +225,45 @@ impl FileConsumer {
     }
 
     /// Commits together with others, in a moment.
-    fn defer_commit(&mut self, lease: &Lease) -> Result<(), QueueError> {
+    fn defer_commit(&mut self, lease: &Lease, result: Option<Arc<str>>) -> Result<(), QueueError> {
         self.shared.check()?;
         let place = self.place(lease);
         if !self.shared.maintenance.runs() || place.is_none() {
-            return self.remove(lease, "done", Vec::new());
+            return self.remove(lease, done::End::DONE, Vec::new(), result);
         }
-        let Some(run) = self.let_go(place) else { return self.remove(lease, "done", Vec::new()) };
+        let Some(run) = self.let_go(place) else {
+            return self.remove(lease, done::End::DONE, Vec::new(), result);
+        };
         if self.held.is_empty() {
             self.unsettled = true;
         } else {
             // One of a batch: there may be a long time until the next look.
             self.cells.last().iter().for_each(|cell| self.shared.process_lock.write_slot(**cell, None));
         }
-        self.lane.defer_commit(&self.shared.prefetch, &self.shared, lease.clone(), run);
+        self.lane.defer_commit(&self.shared.prefetch, &self.shared, lease.clone(), run, result);
         Ok(())
     }
 
-    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
+    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool, run: Option<FailedRun>) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
         self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
+            let run = failed_run(connection, id, token, counted, run, now)?;
             let kind = connection
                 .prepare_cached(
                     "UPDATE message SET state = 3, lease = NULL, lease_ends = NULL, run = NULL, attempts = attempts + ?5,
-                        last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL,
+                        last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL, runs = runs + ?6,
                         progress = NULL, progress_text = NULL, progress_at = NULL
-                     WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode",
+                     WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, runs",
                 )?
-                .query_row(params![id, token, reason, now, counted], kind_and_mode)
+                .query_row(params![id, token, reason, now, counted, run.is_some()], kind_mode_and_runs)
                 .optional()?;
-            if let (Some((_, Some(_))), Ok(id)) = (kind, id.parse()) {
-                unique::buried(connection, id)?;
+            if let (Some((_, mode, runs)), Ok(id)) = (kind, id.parse()) {
+                if mode.is_some() {
+                    unique::buried(connection, id)?;
+                }
+                if let Some(run) = run {
+                    history::Ended { message: id, token, run, error: &reason }.write(connection, runs)?;
+                }
             }
             count_settled(connection, kind, MessageState::Buried, Some(Event::Buried), now)
         })
@@ -253,21 +278,37 @@ enum Ended {
     Lost,
 }
 
-/// The kind of a message, and for how long it takes its unique key.
-fn kind_and_mode(row: &Row<'_>) -> rusqlite::Result<(i64, Option<i64>)> {
-    Ok((row.get(0)?, row.get(1)?))
+/// The run that is to leave a line, if one is.
+fn failed_run(
+    connection: &Connection,
+    id: &str,
+    token: &str,
+    counted: bool,
+    run: Option<FailedRun>,
+    now: i64,
+) -> rusqlite::Result<Option<FailedRun>> {
+    match run {
+        None if counted => history::unreported(connection, id, token, AttemptOutcome::Failed, now),
+        run => Ok(run),
+    }
+}
+
+/// The kind of a message, for how long it takes its unique key, and how many of
+/// its runs have failed.
+fn kind_mode_and_runs(row: &Row<'_>) -> rusqlite::Result<(i64, Option<i64>, i64)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
 
 /// Counts a message that was reserved and is in this state now, if there was
 /// one; how many those are.
 fn count_settled(
     connection: &Connection,
-    kind: Option<(i64, Option<i64>)>,
+    kind: Option<(i64, Option<i64>, i64)>,
     state: MessageState,
     event: Option<Event>,
     now: i64,
 ) -> rusqlite::Result<usize> {
-    let Some((kind, _)) = kind else { return Ok(0) };
+    let Some((kind, ..)) = kind else { return Ok(0) };
     let mut counts = Changes::default();
     counts.add(kind, state);
     event.into_iter().for_each(|event| counts.event(kind, event, now));
@@ -290,20 +331,24 @@ impl Consumer for FileConsumer {
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
         match settlement {
-            Settlement::Commit { follow_ups, deferrable: true } if follow_ups.is_empty() => self.defer_commit(lease),
-            Settlement::Commit { follow_ups, .. } => {
+            Settlement::Commit { follow_ups, result, deferrable: true } if follow_ups.is_empty() => {
+                self.defer_commit(lease, result.clone())
+            }
+            Settlement::Commit { follow_ups, result, .. } => {
                 let queues = queues_of(follow_ups);
-                self.remove(lease, "done", follow_ups.clone())?;
+                self.remove(lease, done::End::DONE, follow_ups.clone(), result.clone())?;
                 follow_ups.clear();
                 if !queues.is_empty() {
                     self.shared.notify(&queues);
                 }
                 Ok(())
             }
-            Settlement::Expire => self.remove(lease, "expired", Vec::new()),
-            Settlement::Rollback { delay, reason, counted } => self.put_back(lease, *delay, reason, *counted, false),
-            Settlement::LeaveToOthers { delay, reason } => self.put_back(lease, *delay, reason, false, true),
-            Settlement::Bury { reason, counted } => self.bury(lease, reason, *counted),
+            Settlement::Expire => self.remove(lease, done::End::EXPIRED, Vec::new(), None),
+            Settlement::Rollback { delay, reason, counted, run } => {
+                self.put_back(lease, *delay, reason, (*counted, *run), false)
+            }
+            Settlement::LeaveToOthers { delay, reason } => self.put_back(lease, *delay, reason, (false, None), true),
+            Settlement::Bury { reason, counted, run } => self.bury(lease, reason, *counted, *run),
         }
     }
 

@@ -49,7 +49,7 @@ impl Changes {
             MessageState::Ready => change.ready += by,
             MessageState::Delayed => change.delayed += by,
             MessageState::Buried => change.buried += by,
-            MessageState::Reserved => {}
+            MessageState::Reserved | MessageState::Done => {}
         }
     }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::activity::Event;
 use super::counts::{self, Changes};
-use super::{micros, micros_up, outbox_ids, schema};
+use super::{history, micros, micros_up, outbox_ids, schema};
 use crate::message::MessageId;
 use crate::queue::{Imported, MessageState};
 
@@ -12,13 +12,23 @@ use crate::queue::{Imported, MessageState};
 pub(super) fn insert(connection: &Connection, messages: &[Imported], now: i64) -> rusqlite::Result<Vec<MessageId>> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO message(queue, kind, state, priority, due, ttr, attempts, lost, due_since, enqueued_at, since,
-            last_error, last_error_at, text)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            last_error, last_error_at, text, runs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;
     let mut insert_long = connection.prepare_cached("INSERT INTO long_text(id, text) VALUES (?1, ?2)")?;
     let mut ids = Vec::with_capacity(messages.len());
     let mut counts = Changes::default();
-    for Imported { message, attempts, abandoned, is_buried, enqueued_at, last_error, last_error_at } in messages {
+    for imported in messages {
+        let Imported {
+            message,
+            attempts,
+            abandoned,
+            is_buried,
+            enqueued_at,
+            last_error,
+            last_error_at,
+            history: lines,
+        } = imported;
         if let Some(id) = outbox_ids::taken(connection, message)? {
             ids.push(id);
             continue;
@@ -48,7 +58,11 @@ pub(super) fn insert(connection: &Connection, messages: &[Imported], now: i64) -
             last_error,
             last_error_at,
             (!is_long).then_some(&message.text),
+            lines.iter().map(|line| line.number).max().unwrap_or_default(),
         ])?;
+        for line in lines {
+            history::insert(connection, id, line.number.into(), line)?;
+        }
         if is_long {
             insert_long.execute(params![id, message.text])?;
         }

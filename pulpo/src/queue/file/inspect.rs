@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::counts::Changes;
-use super::{micros, pauses, schema, time, unique};
+use super::{done, history, micros, pauses, schema, time, unique};
 use crate::message::{MessageId, Priority};
-use crate::queue::{Counts, Filter, MessageState, Progress, Stats, StoredMessage, Totals};
+use crate::queue::{
+    ABANDONED, Attempt, AttemptOutcome, Counts, FailedRun, Filter, MessageState, Progress, Stats, StoredMessage,
+    Totals, worker_of,
+};
 
 /// The state at `:now`: a message whose delay or lease has ended is ready, or
 /// buried if it was cancelled, though no worker has looked at it since.
@@ -18,26 +21,83 @@ const SEEN: &str = "iif(due <= :now OR lease_ends <= :now, iif(cancelled IS NULL
 /// Since when it is in that state.
 const SEEN_SINCE: &str = "CASE WHEN due <= :now THEN due WHEN lease_ends <= :now THEN lease_ends ELSE since END";
 
-/// A [`Filter`] as the conditions of a query.
-pub(super) struct Picked {
-    conditions: String,
+/// The conditions of a query, and their values.
+pub(super) struct Conditions {
+    pub(super) conditions: String,
     values: Vec<(&'static str, Value)>,
 }
 
-impl Picked {
-    pub(super) fn new(filter: &Filter, now: i64) -> Self {
-        let mut picked = Self { conditions: ":now IS NOT NULL".to_owned(), values: vec![(":now", now.into())] };
+impl Conditions {
+    /// Those of the ids of the filter, and its limit.
+    pub(super) fn of_ids(filter: &Filter) -> Self {
+        let mut picked = Self { conditions: "true".to_owned(), values: Vec::new() };
         if let Some(ids) = &filter.ids {
             let ids: Vec<_> = ids.iter().filter_map(number).map(|id| id.to_string()).collect();
             let ids = format!("[{}]", ids.join(","));
-            picked.and("message.id IN (SELECT value FROM json_each(:ids))", ":ids", ids);
+            picked.and("id IN (SELECT value FROM json_each(:ids))", ":ids", ids);
         }
         if let Some(after) = &filter.after {
-            picked.and("message.id < :after", ":after", number(after).unwrap_or(i64::MIN));
+            picked.and("id < :after", ":after", number(after).unwrap_or(i64::MIN));
         }
         if let Some(last) = &filter.down_to {
-            picked.and("message.id >= :down_to", ":down_to", number(last).unwrap_or(i64::MIN));
+            picked.and("id >= :down_to", ":down_to", number(last).unwrap_or(i64::MIN));
         }
+        // SQLite takes a negative limit as none. Where the body decides, the rows
+        // are counted when it has been read.
+        let limit = filter.limit.filter(|_| filter.body.is_empty());
+        picked.values.push((":limit", limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX)).into()));
+        picked
+    }
+
+    pub(super) fn and(&mut self, condition: &str, name: &'static str, value: impl Into<Value>) {
+        self.conditions.push_str(" AND ");
+        self.conditions.push_str(condition);
+        self.values.push((name, value.into()));
+    }
+
+    fn parameters(&self) -> Vec<(&str, &dyn rusqlite::ToSql)> {
+        self.values.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect()
+    }
+
+    /// The rows of a query that has the column `text`, as far as their bodies
+    /// are picked too. Only one text is in memory at a time, unless `texts` are
+    /// wanted.
+    pub(super) fn select(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        filter: &Filter,
+        texts: bool,
+        read: fn(&Row<'_>) -> rusqlite::Result<StoredMessage>,
+    ) -> rusqlite::Result<Vec<StoredMessage>> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query(&*self.parameters())?;
+        let mut found = Vec::new();
+        while found.len() < filter.limit.unwrap_or(usize::MAX)
+            && let Some(row) = rows.next()?
+        {
+            if !filter.body.is_empty()
+                && !filter.fits_body(row.get_ref("text")?.as_bytes_or_null()?.unwrap_or_default())
+            {
+                continue;
+            }
+            let mut message = read(row)?;
+            if !texts {
+                message.text = Vec::new();
+            }
+            found.push(message);
+        }
+        Ok(found)
+    }
+}
+
+/// A [`Filter`] as the conditions of a query for messages that are not over.
+pub(super) struct Picked(Conditions);
+
+impl Picked {
+    pub(super) fn new(filter: &Filter, now: i64) -> Self {
+        let mut picked = Conditions::of_ids(filter);
+        picked.and(":now IS NOT NULL", ":now", now);
         if !filter.states.is_empty() {
             let codes: Vec<_> = filter.states.iter().map(|state| schema::code(*state).to_string()).collect();
             picked.conditions.push_str(&format!(" AND {SEEN} IN ({})", codes.join(",")));
@@ -71,36 +131,41 @@ impl Picked {
         if let Some(text) = &filter.reason {
             picked.and("instr(lower(last_error), lower(:reason)) > 0", ":reason", text.clone());
         }
-        // SQLite takes a negative limit as none.
-        let limit = filter.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-        picked.values.push((":limit", limit.into()));
-        picked
-    }
-
-    fn and(&mut self, condition: &str, name: &'static str, value: impl Into<Value>) {
-        self.conditions.push_str(" AND ");
-        self.conditions.push_str(condition);
-        self.values.push((name, value.into()));
-    }
-
-    fn parameters(&self) -> Vec<(&str, &dyn rusqlite::ToSql)> {
-        self.values.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect()
+        Self(picked)
     }
 
     /// Id, kind and state of what is picked and is `only` so.
-    pub(super) fn rows(&self, connection: &Connection, only: &str) -> rusqlite::Result<Vec<(i64, i64, MessageState)>> {
-        let conditions = &self.conditions;
-        connection
-            .prepare_cached(&format!(
-                "SELECT id, kind, state FROM message WHERE {conditions} AND {only} ORDER BY id DESC LIMIT :limit"
-            ))?
-            .query_map(&*self.parameters(), |row| Ok((row.get(0)?, row.get(1)?, schema::state(row.get(2)?))))?
-            .collect()
+    pub(super) fn rows(
+        &self,
+        connection: &Connection,
+        filter: &Filter,
+        only: &str,
+    ) -> rusqlite::Result<Vec<(i64, i64, MessageState)>> {
+        let Self(picked) = self;
+        let text = if filter.body.is_empty() { "''" } else { TEXT };
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT id, kind, state, {text} AS text
+             FROM message WHERE {} AND {only} ORDER BY id DESC LIMIT :limit",
+            picked.conditions
+        ))?;
+        let mut rows = statement.query(&*picked.parameters())?;
+        let mut found = Vec::new();
+        while found.len() < filter.limit.unwrap_or(usize::MAX)
+            && let Some(row) = rows.next()?
+        {
+            if filter.body.is_empty() || filter.fits_body(row.get_ref(3)?.as_bytes_or_null()?.unwrap_or_default()) {
+                found.push((row.get(0)?, row.get(1)?, schema::state(row.get(2)?)));
+            }
+        }
+        Ok(found)
     }
 }
 
+/// The text of a message, wherever it is.
+const TEXT: &str = "coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id))";
+
 /// Only the queue gives ids, and it gives numbers: another text is no message.
-fn number(id: &MessageId) -> Option<i64> {
+pub(super) fn number(id: &MessageId) -> Option<i64> {
     id.as_str().parse().ok()
 }
 
@@ -112,25 +177,67 @@ pub(super) const NOT_RESERVED: &str = "iif(due <= :now OR lease_ends <= :now, 0,
 
 /// The ids of what the filter picks and is `only` so, the newest first.
 pub(super) fn ids(connection: &Connection, filter: &Filter, only: &str, now: i64) -> rusqlite::Result<Vec<MessageId>> {
-    let picked = Picked::new(filter, now).rows(connection, only)?;
+    let picked = Picked::new(filter, now).rows(connection, filter, only)?;
     Ok(picked.into_iter().map(|(id, ..)| MessageId::from(id.to_string())).collect())
 }
 
-pub(super) fn list(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<Vec<StoredMessage>> {
-    let picked = Picked::new(filter, now);
-    connection
-        .prepare_cached(&format!(
-            "SELECT id, queue, priority, lease, ttr, lost, due_since, enqueued_at, last_error, last_error_at,
-                (SELECT request_type FROM kind WHERE kind.id = message.kind) AS request_type,
-                coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id)) AS text,
-                progress, progress_text, progress_at, cancelled IS NOT NULL AS cancelled,
-                {SEEN} AS seen, {SEEN_SINCE} AS seen_since, coalesce(due, lease_ends) AS until,
-                coalesce(due, lease_ends) <= :now AS over, state, attempts
-             FROM message WHERE {} ORDER BY id DESC LIMIT :limit",
-            picked.conditions
-        ))?
-        .query_map(&*picked.parameters(), stored)?
-        .collect()
+/// What the filter picks, also of what is done, the newest first. Without
+/// `texts` they have none.
+pub(super) fn list(
+    connection: &Connection,
+    filter: &Filter,
+    texts: bool,
+    now: i64,
+) -> rusqlite::Result<Vec<StoredMessage>> {
+    if filter.states.iter().all(|state| *state != MessageState::Done) {
+        return live(connection, filter, texts, now);
+    }
+    let (mut all, mut done) = (live(connection, filter, texts, now)?, done::list(connection, filter, texts)?);
+    if all.is_empty() {
+        return Ok(done);
+    }
+    all.append(&mut done);
+    all.sort_by_key(|message| std::cmp::Reverse(number(&message.id)));
+    all.truncate(filter.limit.unwrap_or(usize::MAX));
+    Ok(all)
+}
+
+/// The same of what is not over.
+fn live(connection: &Connection, filter: &Filter, texts: bool, now: i64) -> rusqlite::Result<Vec<StoredMessage>> {
+    let Picked(picked) = Picked::new(filter, now);
+    let text = if texts || !filter.body.is_empty() { TEXT } else { "''" };
+    let sql = format!(
+        "SELECT id, queue, priority, lease, ttr, lost, due_since, enqueued_at, last_error, last_error_at,
+            (SELECT request_type FROM kind WHERE kind.id = message.kind) AS request_type, {text} AS text,
+            progress, progress_text, progress_at, cancelled IS NOT NULL AS cancelled,
+            {SEEN} AS seen, {SEEN_SINCE} AS seen_since, coalesce(due, lease_ends) AS until,
+            coalesce(due, lease_ends) <= :now AS over, state, attempts
+         FROM message WHERE {} ORDER BY id DESC LIMIT :limit",
+        picked.conditions
+    );
+    picked.select(connection, &sql, filter, texts, stored)
+}
+
+/// One message, whatever its state is, with its history.
+pub(super) fn peek(connection: &Connection, id: &MessageId, now: i64) -> rusqlite::Result<Option<StoredMessage>> {
+    let mut filter = Filter::all().id(id.clone());
+    filter.states = MessageState::ALL.to_vec();
+    let Some(mut message) = list(connection, &filter, true, now)?.pop() else { return Ok(None) };
+    let Some(id) = number(id) else { return Ok(Some(message)) };
+    message.history = history::of(connection, id)?;
+    // A run that ended without being settled, though nobody has noticed yet.
+    let over: Option<(i64, i64, String, i64)> = connection
+        .prepare_cached(
+            "SELECT since, lease_ends, lease, runs FROM message WHERE id = ?1 AND state = 2 AND lease_ends <= ?2
+                AND cancelled IS NULL",
+        )?
+        .query_row([id, now], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    if let Some((since, ends, lease, runs)) = over {
+        let run = FailedRun::new(time(since), history::took(since, ends), AttemptOutcome::Abandoned);
+        message.history.push(Attempt::new(count(runs + 1), run, worker_of(&lease), ABANDONED));
+    }
+    Ok(Some(message))
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
@@ -157,6 +264,9 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         last_error_at: at("last_error_at")?,
         progress: progress(row)?.filter(|_| !over),
         cancelled: row.get::<_, bool>("cancelled")? && !over,
+        history: Vec::new(),
+        result: None,
+        has_expired: false,
         text: row.get_ref("text")?.as_bytes_or_null()?.unwrap_or_default().to_owned(),
     })
 }
@@ -278,7 +388,7 @@ fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> 
 /// A kicked message starts again: with all attempts before it, and due now. One
 /// whose unique key another message has stays buried.
 pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
-    let picked = Picked::new(filter, now).rows(connection, BURIED)?;
+    let picked = Picked::new(filter, now).rows(connection, filter, BURIED)?;
     let mut kick = connection.prepare_cached(
         "UPDATE message SET state = 0, attempts = 0, lost = 0, due_since = ?2, since = ?2, left_since = NULL
          WHERE id = ?1",
@@ -298,18 +408,47 @@ pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqli
     Ok(kicked)
 }
 
-/// Deletes messages, their texts and their keys.
+/// Deletes messages, and all that belongs to them.
 pub(super) fn delete(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
-    let picked = Picked::new(filter, now).rows(connection, NOT_RESERVED)?;
-    let mut delete = connection.prepare_cached("DELETE FROM message WHERE id = ?1")?;
+    let picked = Picked::new(filter, now).rows(connection, filter, NOT_RESERVED)?;
+    let mut forget_key = connection.prepare_cached("DELETE FROM timed_key WHERE message = ?1")?;
+    for (id, ..) in &picked {
+        forget_key.execute([id])?;
+    }
+    remove(connection, &picked)
+}
+
+/// Deletes these messages, their texts, histories and keys; not the keys that
+/// are taken for a time.
+fn remove(connection: &Connection, messages: &[(i64, i64, MessageState)]) -> rusqlite::Result<u64> {
+    let mut delete = connection.prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING runs > 0")?;
     let mut delete_text = connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?;
     let mut counts = Changes::default();
-    for (id, kind, state) in &picked {
-        unique::deleted(connection, *id)?;
-        delete.execute([id])?;
+    for (id, kind, state) in messages {
+        unique::buried(connection, *id)?;
+        let has_failed: bool = delete.query_row([id], |row| row.get(0))?;
         delete_text.execute([id])?;
+        if has_failed {
+            history::forget(connection, *id)?;
+        }
         counts.remove(*kind, *state);
     }
     counts.write(connection)?;
-    Ok(picked.len() as u64)
+    Ok(messages.len() as u64)
+}
+
+/// Whether any have been buried since then or before.
+pub(super) fn any_buried_until(connection: &Connection, time: i64) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE state = 3 AND since <= ?1)")?
+        .query_row([time], |row| row.get(0))
+}
+
+/// Deletes some of those; how many.
+pub(super) fn prune_buried(connection: &Connection, time: i64, most: i64) -> rusqlite::Result<u64> {
+    let picked = connection
+        .prepare_cached("SELECT id, kind FROM message WHERE state = 3 AND since <= ?1 ORDER BY since LIMIT ?2")?
+        .query_map([time, most], |row| Ok((row.get(0)?, row.get(1)?, MessageState::Buried)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    remove(connection, &picked)
 }

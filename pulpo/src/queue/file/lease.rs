@@ -12,10 +12,10 @@ use super::activity::Event;
 use super::counts::Changes;
 use super::inspect::count;
 use super::process_lock::{ProcessLock, Run, RunRecord};
-use super::{cancel, time, unique};
+use super::{cancel, history, time, unique};
 use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
-use crate::queue::{Delivery, Lease, MessageState};
+use crate::queue::{ABANDONED, AttemptOutcome, Delivery, Lease, MessageState};
 
 /// The token of a lease.
 pub(super) fn token(owner: &str, number: u64) -> Arc<str> {
@@ -159,21 +159,29 @@ impl<'a> Ending<'a> {
             let read = || RunRecord::of(self.us, self.base_path, owner);
             self.ran.entry(owner.to_owned()).or_insert_with(read).counts(Run { message: id, lease })
         });
-        let ended: Option<Ended> = self
+        let run = if counts {
+            let outcome = AttemptOutcome::Abandoned;
+            history::unreported(self.connection, &id.to_string(), token, outcome, self.now)?
+        } else {
+            None
+        };
+        let ended: Option<(Ended, i64)> = self
             .connection
             .prepare_cached(
                 "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL, since = ?4, left_since = NULL,
                     progress = NULL, progress_text = NULL, progress_at = NULL,
-                    attempts = attempts + ?3, lost = lost + ?3,
-                    last_error = iif(?3, 'its worker died, or was silent for longer than its ttr', last_error),
-                    last_error_at = iif(?3, ?4, last_error_at)
-                 WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, id",
+                    attempts = attempts + ?3, lost = lost + ?3, runs = runs + ?3,
+                    last_error = iif(?3, ?5, last_error), last_error_at = iif(?3, ?4, last_error_at)
+                 WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, id, runs",
             )?
-            .query_row(params![id, token, counts, self.now], Ended::read)
+            .query_row(params![id, token, counts, self.now, ABANDONED], |row| Ok((Ended::read(row)?, row.get(3)?)))
             .optional()?;
-        let Some(ended) = ended else {
+        let Some((ended, runs)) = ended else {
             return cancel::bury_marked(self.connection, &id.to_string(), token, self.now).map(drop);
         };
+        if let Some(run) = run {
+            history::Ended { message: id, token, run, error: ABANDONED }.write(self.connection, runs)?;
+        }
         if counts {
             self.counts.event(ended.kind, Event::Failed, self.now);
         }

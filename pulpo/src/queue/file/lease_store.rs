@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::Connection;
 
 use super::activity::Event;
 use super::cancel;
@@ -17,7 +17,7 @@ use super::limits::{self, Wanted};
 use super::process_lock::Run;
 use super::shared::Shared;
 use super::writer::Durability;
-use super::{pauses, time};
+use super::{done, pauses, time};
 use crate::queue::Lease;
 use crate::queue::prefetch::{DeferredCommit, Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, StoreError};
 
@@ -101,9 +101,10 @@ fn commit(
     counts: &mut Changes,
 ) -> rusqlite::Result<Vec<bool>> {
     let now = if commits.is_empty() { 0 } else { us.now() };
-    let archive_at = us.archive.then_some(now);
+    let kept_at = us.keeps_done().then_some(now);
     let one = |commit: &DeferredCommit<Run>| {
-        let kind = remove(connection, commit.tag.message, &commit.lease.token, "done", archive_at)?;
+        let end = done::End { outcome: done::End::DONE, result: commit.result.as_deref(), kept_at };
+        let kind = done::end(connection, commit.tag.message, &commit.lease.token, end)?;
         match kind {
             Some(kind) => counts.event(kind, Event::Done, now),
             None => drop(cancel::bury_marked(connection, commit.lease.id.as_str(), &commit.lease.token, now)?),
@@ -140,36 +141,4 @@ fn lease_next(
     }
     let next = NextWaits::of(connection)?.next_look(now);
     Ok(Offer::NothingBefore(next.into_iter().chain(resumed).chain(picked.wake).min().map(time)))
-}
-
-/// Deletes a message that nobody has cancelled, and archives it at this time if
-/// that is wanted. Returns its kind; `None` if nothing was deleted.
-pub(super) fn remove(
-    connection: &Connection,
-    id: i64,
-    token: &str,
-    outcome: &str,
-    archive_at: Option<i64>,
-) -> rusqlite::Result<Option<i64>> {
-    if let Some(now) = archive_at {
-        connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text)
-                 SELECT id, queue, (SELECT request_type FROM kind WHERE kind.id = message.kind), ?3, attempts,
-                    enqueued_at, ?4, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id), '')
-                 FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL",
-            )?
-            .execute(params![id, token, outcome, now])?;
-    }
-    // A reserved message is in no count.
-    let removed: Option<(bool, i64)> = connection
-        .prepare_cached(
-            "DELETE FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING text IS NULL, kind",
-        )?
-        .query_row(params![id, token], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if removed.is_some_and(|(is_long, _)| is_long) {
-        connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?.execute([id])?;
-    }
-    Ok(removed.map(|(_, kind)| kind))
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::activity::Event;
 use super::counts::Changes;
-use super::{micros_up, schema};
+use super::{history, micros_up, schema};
 use crate::queue::{LimitKeys, MessageState, NewMessage};
 
 /// What a message says of its row.
@@ -89,18 +89,22 @@ pub(super) fn replace(
     counts: &mut Changes,
 ) -> rusqlite::Result<()> {
     let Row { state, due, ttr, limit_key, inline } = Row::of(message, now);
-    let before: Option<(i64, i64, bool)> = connection
-        .prepare_cached("SELECT kind, state, text IS NULL FROM message WHERE id = ?1")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    let before: Option<(i64, i64, bool, bool)> = connection
+        .prepare_cached("SELECT kind, state, text IS NULL, runs > 0 FROM message WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    let Some((old_kind, old_state, was_long)) = before else { return Ok(()) };
+    let Some((old_kind, old_state, was_long, has_failed)) = before else { return Ok(()) };
+    if has_failed {
+        history::forget(connection, id)?;
+    }
     // One that goes on waiting has waited since it came.
     let still_ready = schema::state(old_state) == MessageState::Ready && state == MessageState::Ready;
     connection
         .prepare_cached(
             "UPDATE message SET queue = ?2, kind = ?3, state = ?4, priority = ?5, due = ?6, ttr = ?7,
                 due_since = iif(?9, due_since, ?8), since = iif(?9, since, ?10), attempts = 0, lost = 0,
-                left_since = NULL, last_error = NULL, last_error_at = NULL, key_mode = 1, limit_key = ?11, text = ?12
+                left_since = NULL, last_error = NULL, last_error_at = NULL, runs = 0, key_mode = 1, limit_key = ?11,
+                text = ?12
              WHERE id = ?1",
         )?
         .execute(params![

@@ -142,6 +142,9 @@ const MIGRATIONS: &[&str] = &[
         left_since INTEGER,
         last_error TEXT,
         last_error_at INTEGER,
+        -- How many of its runs have failed in all, each with a row of `attempt`
+        -- while it is one of the last.
+        runs INTEGER NOT NULL DEFAULT 0,
         -- Its unique key behind its request type, for how long it is taken (0:
         -- while unfinished, 1: while it waits, 2: for a time), and 1 where this
         -- message has it now. Null where it is not unique.
@@ -190,6 +193,23 @@ const MIGRATIONS: &[&str] = &[
         number INTEGER NOT NULL,
         report TEXT NOT NULL,
         PRIMARY KEY(process, number)) STRICT, WITHOUT ROWID;
+    CREATE INDEX message_buried_since ON message(since) WHERE state = 3;
+    -- The last failed runs of messages, also of those in the archive. `took` is
+    -- in microseconds; `worker` is what the token of its lease began with.
+    CREATE TABLE attempt(
+        message INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        started_at INTEGER NOT NULL,
+        took INTEGER NOT NULL,
+        worker TEXT,
+        outcome TEXT NOT NULL,
+        error TEXT NOT NULL,
+        PRIMARY KEY(message, number)) STRICT, WITHOUT ROWID;
+    -- What its job has come to, as JSON.
+    ALTER TABLE archive ADD COLUMN result TEXT;
+    ALTER TABLE archive ADD COLUMN priority INTEGER;
+    ALTER TABLE archive ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX archive_at ON archive(archived_at);
     -- Which rows of outboxes have become which messages, and since when they
     -- are known to be gone from there.
     CREATE TABLE outbox_id(
@@ -259,6 +279,8 @@ pub(super) fn code(state: MessageState) -> i64 {
         MessageState::Delayed => 1,
         MessageState::Reserved => 2,
         MessageState::Buried => 3,
+        // Of no row of `message`: see `done.rs`.
+        MessageState::Done => 4,
     }
 }
 
@@ -305,12 +327,13 @@ fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> 
             return Err(Refusal::Empty(file.parent().unwrap_or(file).display().to_string()));
         }
         become_wal(&connection)?;
+        // Also for what a migration leaves behind.
+        connection.execute_batch("PRAGMA secure_delete = ON;")?;
         migrate(&mut connection, MIGRATIONS)?;
         connection.execute_batch(
             // `synchronous` is set for each transaction, see the writer. Why
             // these sizes: see ARCHITECTURE.md.
-            "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000;
-             PRAGMA secure_delete = ON;",
+            "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000;",
         )?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)

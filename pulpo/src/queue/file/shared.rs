@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 
 use super::attached::Attached;
+use super::erase::Leftover;
 use super::error::SqliteError;
 use super::grace::Grace;
 use super::lease::Ending;
@@ -20,8 +21,8 @@ use super::workers;
 use super::writer::{Durability, Writer, check_version};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::process::fork::Unforked;
-use crate::queue::QueueError;
 use crate::queue::prefetch::Prefetch;
+use crate::queue::{QueueError, Retention};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -34,7 +35,13 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signal: Arc<Notify>,
     notify: Option<Unforked<NotifyFiles>>,
-    pub(super) archive: bool,
+    /// Whether it was opened with an archive.
+    archive: bool,
+    keeps_done: AtomicBool,
+    pub(super) retention: Mutex<Retention>,
+    /// Whether something was pruned since the files were last cleared of it,
+    /// and when that was, in real uptime.
+    pub(super) pruned: Mutex<Leftover>,
     pub(super) grace: Grace,
     pub(super) interrupts: AtomicU64,
     /// Whether somebody here waits for runs that are in the way of a limit.
@@ -75,6 +82,9 @@ impl Shared {
             clock,
             notify: notify.map(Unforked::new),
             archive,
+            keeps_done: AtomicBool::new(archive),
+            retention: Mutex::default(),
+            pruned: Mutex::default(),
             grace: Grace::default(),
             interrupts: AtomicU64::new(0),
             waits_for_runs: AtomicBool::new(false),
@@ -88,6 +98,18 @@ impl Shared {
             file,
             folder,
         })
+    }
+
+    /// Whether what is done is kept.
+    pub(super) fn keeps_done(&self) -> bool {
+        self.keeps_done.load(Ordering::Relaxed)
+    }
+
+    /// Keeps messages for this time from now on.
+    pub(super) fn set_retention(&self, retention: Retention) {
+        let keeps_done = retention.done.map_or(self.archive, |time| !time.is_zero());
+        *lock(&self.retention) = retention;
+        self.keeps_done.store(keeps_done, Ordering::Relaxed);
     }
 
     pub(super) fn place(&self) -> &str {

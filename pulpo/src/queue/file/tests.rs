@@ -122,7 +122,7 @@ fn use_everything(queue: &FileQueue, clock: &ManualClock) {
     assert!(empty.is_none());
     assert!(matches!(fetch(queue, "nothing", true), Found::Nothing(_)));
     let now = clock.now();
-    let states = MessageState::ALL.map(|state| Filter::all().state(state));
+    let states = MessageState::LIVE.map(|state| Filter::all().state(state));
     let filters = [
         Filter::all().id("7".into()).id("8".into()),
         Filter::all().queue("a"),
@@ -143,6 +143,21 @@ fn use_everything(queue: &FileQueue, clock: &ManualClock) {
         queue.read_activity(&asked.queue("a").request_type("type 1")).expect("read");
     }
     queue.enqueue(vec![new("a", "type 1"), new("a", "another"), new("d", "type 1")]).expect("published");
+    queue.set_retention(Retention::default().done(2 * short).buried(short));
+    let lease = take(&mut seat, &all);
+    seat.settle(&lease, &mut Settlement::commit_result("7")).expect("done");
+    let lease = take(&mut seat, &all);
+    seat.settle(&lease, &mut Settlement::rollback(short, "again", true)).expect("put back");
+    assert_eq!(
+        queue.edit(&lease.id, &Edit::default().delay(Duration::ZERO).queue("e")).expect("edited"),
+        Edited::Changed
+    );
+    queue.peek(&lease.id).expect("a look").expect("there");
+    let done = Filter::all().state(MessageState::Done);
+    assert!(!queue.list(&done.clone().limit(10)).expect("a list").is_empty());
+    queue.delete(&done.limit(2)).expect("deleted");
+    clock.advance(short);
+    queue.prune().expect("pruned");
 }
 
 #[test]
@@ -200,6 +215,9 @@ fn no_statement_walks_over_messages_that_it_does_not_want() {
                     || step.contains("INDEX message_due") && statement.contains("min(due)");
             }
             // Few rows, all of them wanted.
+            if step.starts_with("SCAN archive") {
+                return is_list;
+            }
             if step.starts_with("SCAN") {
                 return ["kind", "wanted", "pause", "json_each", "level", "sqlite_sequence", "(subquery", "CONSTANT"]
                     .iter()
@@ -231,13 +249,14 @@ fn whatever_becomes_of_a_message_is_counted() {
     assert_counted(&queue);
     let stats = queue.stats().expect("counted");
     let list = queue.list(&Filter::all()).expect("a list");
-    for state in MessageState::ALL {
+    for state in MessageState::LIVE {
         let listed = list.iter().filter(|message| message.state == state).count() as u64;
         let of = |counts: &crate::queue::Counts| match state {
             MessageState::Ready => counts.ready,
             MessageState::Delayed => counts.delayed,
             MessageState::Reserved => counts.reserved,
             MessageState::Buried => counts.buried,
+            MessageState::Done => 0,
         };
         assert_eq!(stats.counts.iter().map(of).sum::<u64>(), listed, "{state}");
     }

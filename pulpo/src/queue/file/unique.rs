@@ -57,14 +57,26 @@ impl Columns {
         connection
             .prepare_cached("INSERT OR REPLACE INTO timed_key(key, message, ends) VALUES (?1, ?2, ?3)")?
             .execute(params![self.key, id, ends])?;
-        connection
-            .prepare_cached(
-                "DELETE FROM timed_key
-                 WHERE key IN (SELECT key FROM timed_key WHERE ends <= ?1 ORDER BY ends LIMIT ?2)",
-            )?
-            .execute([now, FORGOTTEN_AT_ONCE])
-            .map(drop)
+        forget_over(connection, now, FORGOTTEN_AT_ONCE).map(drop)
     }
+}
+
+/// Whether the time of any key is over.
+pub(super) fn any_over(connection: &Connection, now: i64) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM timed_key WHERE ends <= ?1)")?
+        .query_row([now], |row| row.get(0))
+}
+
+/// Forgets some of those; how many.
+pub(super) fn forget_over(connection: &Connection, now: i64, most: i64) -> rusqlite::Result<u64> {
+    let forgotten = connection
+        .prepare_cached(
+            "DELETE FROM timed_key
+             WHERE key IN (SELECT key FROM timed_key WHERE ends <= ?1 ORDER BY ends LIMIT ?2)",
+        )?
+        .execute([now, most])?;
+    Ok(forgotten as u64)
 }
 
 /// The message that has a key.
@@ -164,7 +176,7 @@ pub(super) fn waits_again(connection: &Connection, id: i64) -> rusqlite::Result<
     take_if_free(connection, id, WAITING).map(drop)
 }
 
-/// The message is buried: others may have its key.
+/// The message is buried, or is about to go: others may have its key.
 pub(super) fn buried(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     let freed = connection
         .prepare_cached("UPDATE message SET holds_key = NULL WHERE id = ?1 AND holds_key IS NOT NULL")?
@@ -203,10 +215,4 @@ fn take_if_free(connection: &Connection, id: i64, mode: i64) -> rusqlite::Result
                 WHERE holder.unique_key = message.unique_key AND holder.holds_key = 1)",
         )?
         .execute([id, mode])
-}
-
-/// A person deletes the message: its key goes with it. To be asked before.
-pub(super) fn deleted(connection: &Connection, id: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM timed_key WHERE message = ?1")?.execute([id])?;
-    buried(connection, id)
 }

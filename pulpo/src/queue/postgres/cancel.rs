@@ -11,7 +11,8 @@ use tokio_postgres::types::Type;
 use super::claim::lazily;
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
-use super::inspect::{MAX_CHANGED_AT_ONCE, Picked};
+use super::history::keep_lines;
+use super::inspect::{self, MAX_CHANGED_AT_ONCE};
 use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter};
 
@@ -27,12 +28,14 @@ macro_rules! bury {
 const BURY_MARKED: Sql = concat!(
     "WITH ",
     lazily!(),
-    ", buried AS (UPDATE SCHEMA.message SET ",
+    ", ended AS (UPDATE SCHEMA.message SET runs = message.runs + 1, ",
     bury!(),
-    " FROM unnest($1::bigint[], $2::text[]) AS held(id, token)
+    " FROM unnest($1::bigint[], $2::text[]) AS held(id, token) JOIN SCHEMA.message AS before ON before.id = held.id
         WHERE message.id = held.id AND message.lease = held.token AND message.cancelled_at IS NOT NULL
-        RETURNING message.id)
-    SELECT id FROM buried, lazily"
+        RETURNING message.id, message.runs, before.since AS leased_at, held.token, 'cancelled' AS reason,
+            NULL::timestamptz AS started, NULL::bigint AS took, 'cancelled' AS outcome, true AS is_line), ",
+    keep_lines!(),
+    " SELECT id FROM ended, lazily"
 );
 
 /// What may be cancelled.
@@ -45,7 +48,12 @@ pub(super) fn part(
     filter: &Filter,
 ) -> Result<(Cancelled, Option<MessageId>), PostgresError> {
     let most = filter.limit.unwrap_or(MAX_CHANGED_AT_ONCE).min(MAX_CHANGED_AT_ONCE);
-    let picked = Picked::new(&filter.clone().limit(most), NOT_BURIED);
+    let mut part = filter.clone().limit(most);
+    let mut next = None;
+    if !filter.body.is_empty() {
+        (part, next) = inspect::exactly(connection, &part, most, "SCHEMA.message")?;
+    }
+    let picked = inspect::live(&part, NOT_BURIED);
     let sql = format!(
         "WITH picked AS MATERIALIZED (SELECT id, state = 2 AND lease_ends > now() AS runs
             FROM SCHEMA.message WHERE {} ORDER BY id DESC LIMIT {} FOR UPDATE),
@@ -64,7 +72,8 @@ pub(super) fn part(
         |column| -> Result<u64, PostgresError> { Ok(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or(0)) };
     let (last, looked): (Option<i64>, u64) = (row.try_get(2)?, count(3)?);
     let last = last.filter(|_| usize::try_from(looked).unwrap_or_default() >= most);
-    Ok((Cancelled::new(count(0)?, count(1)?), last.map(|id| MessageId::from(id.cast_unsigned()))))
+    let last = if filter.body.is_empty() { last.map(|id| MessageId::from(id.cast_unsigned())) } else { next };
+    Ok((Cancelled::new(count(0)?, count(1)?), last))
 }
 
 /// Buries those messages of these leases that are marked, and says which.

@@ -12,6 +12,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
+use super::history::{ended_run, keep_lines};
 use crate::message::MessageId;
 use crate::queue::prefetch::Leased;
 use crate::queue::{Delivery, DequeueFilter, Lease};
@@ -103,18 +104,22 @@ pub(super) const PROMOTE: Sql = concat!(
 );
 
 /// How the lease of a process ends that died or was silent. A run that may not
-/// have begun is no attempt, and neither is one that was cancelled.
+/// have begun is no attempt, and neither is one that was cancelled. `before` is
+/// the message as it was.
 macro_rules! end_lease {
     () => {
-        "state = CASE WHEN cancelled_at IS NULL THEN 0 ELSE 3 END, cancelled_at = NULL,
+        "state = CASE WHEN message.cancelled_at IS NULL THEN 0 ELSE 3 END, cancelled_at = NULL,
             lease = NULL, lease_ends = NULL, since = now(), left_since = NULL,
             progress = NULL, progress_text = NULL, progress_at = NULL,
-            attempts = attempts + CASE WHEN ahead OR cancelled_at IS NOT NULL THEN 0 ELSE 1 END,
-            abandoned = abandoned + CASE WHEN ahead OR cancelled_at IS NOT NULL THEN 0 ELSE 1 END,
-            alone = (alone OR ahead) AND cancelled_at IS NULL, ahead = false,
-            last_error = CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled' WHEN ahead THEN last_error
-                ELSE 'its worker died, or was silent for longer than its ttr' END,
-            last_error_at = CASE WHEN ahead AND cancelled_at IS NULL THEN last_error_at ELSE now() END"
+            attempts = message.attempts + CASE WHEN message.ahead OR message.cancelled_at IS NOT NULL THEN 0 ELSE 1 END,
+            abandoned = message.abandoned + CASE WHEN message.ahead OR message.cancelled_at IS NOT NULL THEN 0 ELSE 1 END,
+            runs = message.runs + CASE WHEN message.ahead OR message.cancelled_at IS NOT NULL THEN 0 ELSE 1 END,
+            alone = (message.alone OR message.ahead) AND message.cancelled_at IS NULL, ahead = false,
+            last_error = CASE WHEN message.cancelled_at IS NOT NULL THEN 'cancelled' WHEN message.ahead
+                THEN message.last_error ELSE 'its worker died, or was silent for longer than its ttr' END,
+            last_error_at = CASE WHEN message.ahead AND message.cancelled_at IS NULL THEN message.last_error_at
+                ELSE now() END
+        FROM SCHEMA.message AS before WHERE before.id = message.id AND before.lease = message.lease AND "
     };
 }
 
@@ -133,12 +138,15 @@ pub(super) const END_SILENT: Sql = concat!(
     lazily!(),
     ", ended AS (UPDATE SCHEMA.message SET ",
     end_lease!(),
-    " WHERE ctid = ANY (ARRAY(SELECT ctid FROM SCHEMA.message WHERE state = 2 AND lease_ends <= now()
+    "message.ctid = ANY (ARRAY(SELECT ctid FROM SCHEMA.message WHERE state = 2 AND lease_ends <= now()
             AND ttr / 1500.0 <= least($1, extract(epoch FROM now() - pg_postmaster_start_time()))
             LIMIT ",
     at_once!(),
-    " FOR UPDATE SKIP LOCKED)) RETURNING queue, request_type, last_error_at = now() AS is_attempt)
-    SELECT count(*), ",
+    " FOR UPDATE SKIP LOCKED)) RETURNING ",
+    ended_run!(),
+    "), ",
+    keep_lines!(),
+    " SELECT count(*), ",
     attempts!(),
     " FROM ended, lazily"
 );
@@ -153,9 +161,12 @@ pub(super) const END_DEAD: Sql = concat!(
     said AS (DELETE FROM SCHEMA.worker_report WHERE worker IN (SELECT id FROM dead)),
     ended AS (UPDATE SCHEMA.message SET ",
     end_lease!(),
-    " WHERE state = 2 AND lease >= $1 || '-' AND lease < $1 || '.' AND EXISTS (SELECT FROM dead)
-        RETURNING queue, request_type, last_error_at = now() AS is_attempt)
-    SELECT (SELECT count(*) FROM dead), count(*), ",
+    "message.state = 2 AND message.lease >= $1 || '-' AND message.lease < $1 || '.' AND EXISTS (SELECT FROM dead)
+        RETURNING ",
+    ended_run!(),
+    "), ",
+    keep_lines!(),
+    " SELECT (SELECT count(*) FROM dead), count(*), ",
     attempts!(),
     " FROM ended"
 );

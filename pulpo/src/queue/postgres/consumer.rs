@@ -97,14 +97,20 @@ impl PostgresConsumer {
         }
     }
 
-    fn commit_with(&mut self, lease: &Lease, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
+    fn commit_with(
+        &mut self,
+        lease: &Lease,
+        follow_ups: &mut Vec<NewMessage>,
+        result: Option<&str>,
+    ) -> Result<(), QueueError> {
         let shared = self.shared()?.clone();
         publish::check(follow_ups, &shared.place)?;
         let Some(id) = settle::number(lease.id.as_str()) else {
             return Err(QueueError::LeaseLost { id: lease.id.clone() });
         };
-        let archive = shared.options.enable_archive;
-        let done = shared.with(|connection| publish::commit_with(connection, (id, &lease.token), follow_ups, archive));
+        let archive = shared.keeps_done();
+        let done =
+            shared.with(|connection| publish::commit_with(connection, (id, &lease.token), follow_ups, archive, result));
         let ended = done.map_err(|error| shared.error("settle at", error))?;
         self.ended(lease, ended, Some(Event::Done))?;
         shared.have_published(&*follow_ups);
@@ -132,19 +138,19 @@ impl Consumer for PostgresConsumer {
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
         let shared = self.shared()?.clone();
-        if let (Settlement::Commit { follow_ups, deferrable: true }, Some(id)) =
+        if let (Settlement::Commit { follow_ups, result, deferrable: true }, Some(id)) =
             (&*settlement, settle::number(lease.id.as_str()))
             && follow_ups.is_empty()
             && shared.upkeep.runs()
         {
-            self.lane.defer_commit(&shared.prefetch, &shared, lease.clone(), id);
+            self.lane.defer_commit(&shared.prefetch, &shared, lease.clone(), id, result.clone());
             return self.ended(lease, Ended::Settled, Some(Event::Done));
         }
         self.lane.was_long();
-        if let Settlement::Commit { follow_ups, .. } = settlement
+        if let Settlement::Commit { follow_ups, result, .. } = settlement
             && !follow_ups.is_empty()
         {
-            return self.commit_with(lease, follow_ups);
+            return self.commit_with(lease, follow_ups, result.as_deref());
         }
         let ended = shared.settle(Settled::new(lease, settlement))?;
         self.ended(lease, ended, event_of(settlement))?;

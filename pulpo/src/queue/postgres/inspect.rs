@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 
 use super::claim::count;
-use super::connection::{Connection, Parameter, Sql};
+use super::connection::{Connection, Sql};
 use super::error::PostgresError;
+use super::picked::{Conditions, plain};
 use super::settle::number;
 use super::workers::progress;
+use super::{done, history};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Counts, Filter, MessageState, Paused, Stats, StoredMessage, Totals};
 
@@ -38,6 +39,8 @@ const fn code(state: MessageState) -> i32 {
         MessageState::Delayed => 1,
         MessageState::Reserved => 2,
         MessageState::Buried => 3,
+        // Of no row of `message`: see `done.rs`.
+        MessageState::Done => 4,
     }
 }
 
@@ -46,104 +49,63 @@ fn state(code: i32) -> MessageState {
     MessageState::ALL.into_iter().find(|state| self::code(*state) == code).unwrap_or(MessageState::Buried)
 }
 
-/// A [`Filter`] as the conditions of a query.
-pub(super) struct Picked {
-    pub(super) conditions: String,
-    values: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
-    limit: i64,
+/// The conditions for messages that are not over.
+pub(super) fn live(filter: &Filter, only: &str) -> Conditions {
+    let mut picked = Conditions::of_ids(filter);
+    picked.conditions.push_str(" AND ");
+    picked.conditions.push_str(only);
+    if !filter.states.is_empty() {
+        let codes: Vec<i32> = filter.states.iter().map(|state| code(*state)).collect();
+        picked.and(&format!("{SEEN} = ANY ($)"), codes, Type::INT4_ARRAY);
+        if filter.states.iter().all(|state| *state == MessageState::Buried) {
+            // Those have an index. What was cancelled and has lost its worker is
+            // among them once somebody has noticed.
+            picked.conditions.push_str(" AND state = 3");
+        }
+    }
+    picked.of_queue_and_type(filter);
+    picked.of_times(filter, &format!("({SEEN_SINCE})"));
+    if let Some(text) = &filter.reason {
+        // As a text, not a pattern, and in small letters of ASCII alone.
+        let text = plain(text).to_ascii_lowercase();
+        picked.and("strpos(lower(last_error COLLATE \"C\"), $) > 0", text, Type::TEXT);
+    }
+    picked
 }
 
-impl Picked {
-    pub(super) fn new(filter: &Filter, only: &str) -> Self {
-        let limit = filter.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-        let mut picked = Self { conditions: only.to_owned(), values: Vec::new(), limit };
-        if let Some(ids) = &filter.ids {
-            let ids: Vec<i64> = ids.iter().filter_map(|id| number(id.as_str())).collect();
-            picked.and("id = ANY ($)", ids, Type::INT8_ARRAY);
-        }
-        if let Some(after) = &filter.after {
-            picked.and("id < $", number(after.as_str()).unwrap_or(i64::MIN), Type::INT8);
-        }
-        if let Some(last) = &filter.down_to {
-            picked.and("id >= $", number(last.as_str()).unwrap_or(i64::MIN), Type::INT8);
-        }
-        if !filter.states.is_empty() {
-            let codes: Vec<i32> = filter.states.iter().map(|state| code(*state)).collect();
-            picked.and(&format!("{SEEN} = ANY ($)"), codes, Type::INT4_ARRAY);
-            if filter.states.iter().all(|state| *state == MessageState::Buried) {
-                // Those have an index. What was cancelled and has lost its
-                // worker is among them once somebody has noticed.
-                picked.conditions.push_str(" AND state = 3");
-            }
-        }
-        if let Some(queue) = &filter.queue {
-            picked.and("queue = $", plain(queue), Type::TEXT);
-        }
-        if let Some(request_type) = &filter.request_type {
-            picked.and("request_type = $", plain(request_type), Type::TEXT);
-        }
-        if let Some(time) = filter.older_than {
-            picked.and(&format!("{SEEN_SINCE} < $"), within(time), Type::TIMESTAMPTZ);
-        }
-        if let Some(time) = filter.newer_than {
-            picked.and(&format!("{SEEN_SINCE} >= $"), within(time), Type::TIMESTAMPTZ);
-        }
-        if let Some(time) = filter.published_before {
-            picked.and("enqueued_at < $", within(time), Type::TIMESTAMPTZ);
-        }
-        if let Some(time) = filter.published_after {
-            picked.and("enqueued_at >= $", within(time), Type::TIMESTAMPTZ);
-        }
-        if let Some(text) = &filter.reason {
-            // As a text, not a pattern, and in small letters of ASCII alone.
-            let text = plain(text).to_ascii_lowercase();
-            picked.and("strpos(lower(last_error COLLATE \"C\"), $) > 0", text, Type::TEXT);
-        }
-        picked
-    }
-
-    /// `$` in the condition is the value.
-    fn and(&mut self, condition: &str, value: impl ToSql + Sync + Send + 'static, of: Type) {
-        self.values.push((Box::new(value), of));
-        self.conditions.push_str(" AND ");
-        self.conditions.push_str(&condition.replace('$', &format!("${}", self.values.len())));
-    }
-
-    pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
-        let values = self.values.iter().map(|(value, of)| (&**value as &(dyn ToSql + Sync), of.clone()));
-        values.chain([(&self.limit as &(dyn ToSql + Sync), Type::INT8)]).collect()
-    }
-
-    /// The number of the limit's parameter.
-    pub(super) fn limit(&self) -> String {
-        format!("${}", self.values.len() + 1)
-    }
-}
-
-/// As PostgreSQL keeps it.
-fn plain(text: &str) -> String {
-    text.replace('\0', "\u{FFFD}")
-}
-
-/// A time that PostgreSQL knows.
-fn within(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.max(DateTime::UNIX_EPOCH - chrono::TimeDelta::days(365 * 1000))
-}
-
-/// The messages that the filter picks, the newest first.
-pub(super) fn list(connection: &mut Connection, filter: &Filter) -> Result<Vec<StoredMessage>, PostgresError> {
-    let picked = Picked::new(filter, "true");
-    let sql = format!(
-        "SELECT id, queue, request_type, priority, lease, ttr, attempts, abandoned, due_since, enqueued_at,
+/// The messages that the filter picks, also of what is done, the newest first.
+/// Without `texts` they have none.
+pub(super) fn list(
+    connection: &mut Connection,
+    filter: &Filter,
+    texts: bool,
+) -> Result<Vec<StoredMessage>, PostgresError> {
+    let columns = format!(
+        "queue, request_type, priority, lease, ttr, attempts, abandoned, due_since, enqueued_at,
             last_error, last_error_at, progress, progress_text, progress_at, cancelled_at IS NOT NULL AS cancelled,
-            text, {SEEN} AS seen, {SEEN_SINCE} AS seen_since,
+            {SEEN} AS seen, {SEEN_SINCE} AS seen_since,
             coalesce(due, lease_ends) AS until, coalesce(coalesce(due, lease_ends) <= now(), false) AS over,
-            state = 2 AND NOT ahead AS runs
-        FROM SCHEMA.message WHERE {} ORDER BY id DESC LIMIT {}",
-        picked.conditions,
-        picked.limit()
+            state = 2 AND NOT ahead AS runs"
     );
-    connection.run_text(&sql, &picked.parameters())?.iter().map(stored).collect()
+    let mut all = live(filter, "true").select(connection, ("SCHEMA.message", &columns), filter, texts, stored)?;
+    let done = done::list(connection, filter, texts)?;
+    if !done.is_empty() {
+        all.extend(done);
+        all.sort_by_key(|message| std::cmp::Reverse(number(message.id.as_str())));
+        all.truncate(filter.limit.unwrap_or(usize::MAX));
+    }
+    Ok(all)
+}
+
+/// One message, whatever its state is, with its history.
+pub(super) fn peek(connection: &mut Connection, id: &MessageId) -> Result<Option<StoredMessage>, PostgresError> {
+    let mut filter = Filter::all().id(id.clone());
+    filter.states = MessageState::ALL.to_vec();
+    let Some(mut message) = list(connection, &filter, true)?.pop() else { return Ok(None) };
+    if let Some(id) = number(id.as_str()) {
+        message.history = history::of(connection, id)?;
+    }
+    Ok(Some(message))
 }
 
 fn stored(row: &Row) -> Result<StoredMessage, PostgresError> {
@@ -172,14 +134,48 @@ fn stored(row: &Row) -> Result<StoredMessage, PostgresError> {
     Ok(message)
 }
 
+/// Where the bodies decide: they are read and compared, and what is left is
+/// picked by its ids, if their texts are still the ones that were read. With it,
+/// the last one that was looked at, if there may be more.
+pub(super) fn exactly(
+    connection: &mut Connection,
+    part: &Filter,
+    most: usize,
+    table: &str,
+) -> Result<(Filter, Option<MessageId>), PostgresError> {
+    let found = list(connection, part, true)?;
+    let last = found.last().filter(|_| found.len() >= most).map(|message| message.id.clone());
+    let mut ids = Vec::new();
+    for message in &found {
+        let Some(id) = number(message.id.as_str()) else { continue };
+        // A unique message may have been replaced by another one meanwhile.
+        let same = format!("SELECT 1 FROM {table} WHERE id = $1 AND text = $2");
+        let text = String::from_utf8_lossy(&message.text);
+        if !connection.run_text(&same, &[(&id, Type::INT8), (&text, Type::TEXT)])?.is_empty() {
+            ids.push(message.id.clone());
+        }
+    }
+    Ok((Filter { body: Vec::new(), limit: None, ids: Some(ids.into_iter().collect()), ..part.clone() }, last))
+}
+
 /// How what is picked is changed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
     Kick,
     Delete,
+    /// Of what is done.
+    DeleteDone,
 }
 
 impl Change {
+    fn table(self) -> &'static str {
+        if matches!(self, Self::DeleteDone) { "SCHEMA.archive" } else { "SCHEMA.message" }
+    }
+
+    fn conditions(self, filter: &Filter, only: &str) -> Option<Conditions> {
+        if matches!(self, Self::DeleteDone) { done::conditions(filter) } else { Some(live(filter, only)) }
+    }
+
     /// A part of what the filter picks: how many were changed, and the last
     /// one that was looked at, if there may be more.
     pub(super) fn part(
@@ -189,6 +185,19 @@ impl Change {
     ) -> Result<(u64, Option<MessageId>), PostgresError> {
         let most = filter.limit.unwrap_or(MAX_CHANGED_AT_ONCE).min(MAX_CHANGED_AT_ONCE);
         let part = filter.clone().limit(most);
+        if !filter.body.is_empty() {
+            let mut wanted = part.clone();
+            if matches!(self, Self::DeleteDone) {
+                wanted.states = vec![MessageState::Done];
+            } else {
+                wanted.states.retain(|state| *state != MessageState::Done);
+                if wanted.states.is_empty() && !part.states.is_empty() {
+                    return Ok((0, None));
+                }
+            }
+            let (exactly, last) = exactly(connection, &wanted, most, self.table())?;
+            return Ok((self.part(connection, &exactly)?.0, last));
+        }
         let (only, change) = match self {
             // A kicked message starts again: with all attempts before it, and
             // due now.
@@ -198,10 +207,12 @@ impl Change {
                     left_since = NULL, alone = false",
             ),
             Self::Delete => (NOT_RESERVED, "DELETE FROM SCHEMA.message"),
+            Self::DeleteDone => ("true", "DELETE FROM SCHEMA.archive"),
         };
-        let picked = Picked::new(&part, only);
+        let Some(picked) = self.conditions(&part, only) else { return Ok((0, None)) };
+        let table = self.table();
         let sql = format!(
-            "WITH picked AS MATERIALIZED (SELECT id FROM SCHEMA.message WHERE {} ORDER BY id DESC LIMIT {} FOR UPDATE),
+            "WITH picked AS MATERIALIZED (SELECT id FROM {table} WHERE {} ORDER BY id DESC LIMIT {} FOR UPDATE),
             changed AS ({change} WHERE id = ANY (ARRAY(SELECT id FROM picked)) RETURNING id)
             SELECT (SELECT count(*) FROM changed), (SELECT min(id) FROM picked), (SELECT count(*) FROM picked)",
             picked.conditions,
@@ -262,6 +273,7 @@ pub(super) fn stats(connection: &mut Connection) -> Result<Stats, PostgresError>
             MessageState::Delayed => counts.delayed = count,
             MessageState::Reserved => counts.reserved = count,
             MessageState::Buried => counts.buried = count,
+            MessageState::Done => {}
         }
     }
     let mut stats = Stats::default();

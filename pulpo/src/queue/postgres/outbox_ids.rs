@@ -89,6 +89,9 @@ pub(super) fn import(connection: &mut Connection, messages: &[Imported]) -> Resu
                 (&history.failed, Type::TIMESTAMPTZ_ARRAY),
             ],
         )?;
+        let made = messages.iter().zip(&kept).filter(|(_, kept)| kept.is_new);
+        let made: Vec<_> = made.map(|(imported, kept)| (kept.id, imported)).collect();
+        super::history::import(connection, &made)?;
         Ok(kept.into_iter().map(|kept| kept.id).collect())
     })
 }

@@ -37,9 +37,11 @@ const MANY: Sql = concat!(
 /// follows from it: nothing if the lease is lost.
 const FOLLOWING: Sql = concat!(
     "WITH gone AS (DELETE FROM SCHEMA.message WHERE id = $7 AND lease = $8 AND cancelled_at IS NULL
-        RETURNING id, queue, request_type, attempts, enqueued_at, text),
-    kept AS (INSERT INTO SCHEMA.archive(id, queue, request_type, outcome, attempts, enqueued_at, text)
-        SELECT id, queue, request_type, 'done', attempts, enqueued_at, text FROM gone WHERE $9),
+        RETURNING id, queue, request_type, attempts, abandoned, priority, enqueued_at, text),
+    kept AS (INSERT INTO SCHEMA.archive(id, queue, request_type, outcome, attempts, abandoned, priority, enqueued_at,
+            result, text)
+        SELECT id, queue, request_type, 'done', attempts, abandoned, priority, enqueued_at, $10, text
+        FROM gone WHERE $9),
     new AS (",
     insert!(),
     "SELECT queue, request_type, CASE WHEN due > now() THEN 1 ELSE 0 END, priority, CASE WHEN due > now() THEN due END,
@@ -260,6 +262,7 @@ pub(super) fn commit_with(
     (id, token): (i64, &str),
     follow_ups: &[NewMessage],
     archive: bool,
+    result: Option<&str>,
 ) -> Result<Ended, PostgresError> {
     let columns = Columns::of(follow_ups.iter());
     let rows = connection.run(
@@ -274,6 +277,7 @@ pub(super) fn commit_with(
             (&id, Type::INT8),
             (&token, Type::TEXT),
             (&archive, Type::BOOL),
+            (&result, Type::TEXT),
         ],
     )?;
     if !rows.is_empty() {

@@ -1,7 +1,9 @@
 //! The statements that settle leases, many at once.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -9,8 +11,9 @@ use super::cancel;
 use super::claim::lazily;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
+use super::history::keep_lines;
 use crate::queue::prefetch::DeferredCommit;
-use crate::queue::{Lease, Settlement};
+use crate::queue::{FailedRun, Lease, Settlement};
 
 macro_rules! held {
     () => {
@@ -36,32 +39,50 @@ const DELETE: Sql = concat!(delete!(), " RETURNING message.id");
 const ARCHIVE: Sql = concat!(
     "WITH gone AS (",
     delete!(),
-    " RETURNING message.id, queue, request_type, attempts, enqueued_at, text)
-    INSERT INTO SCHEMA.archive(id, queue, request_type, outcome, attempts, enqueued_at, text)
-    SELECT gone.id, queue, request_type, outcome, attempts, enqueued_at, text
-    FROM gone JOIN unnest($1::bigint[], $3::text[]) AS ended(id, outcome) ON gone.id = ended.id RETURNING id"
+    " RETURNING message.id, queue, request_type, attempts, abandoned, priority, enqueued_at, text)
+    INSERT INTO SCHEMA.archive(id, queue, request_type, outcome, attempts, abandoned, priority, enqueued_at, result, text)
+    SELECT gone.id, queue, request_type, outcome, attempts, abandoned, priority, enqueued_at, result, text
+    FROM gone JOIN unnest($1::bigint[], $3::text[], $4::text[]) AS ended(id, outcome, result) ON gone.id = ended.id
+    RETURNING id"
 );
 
-const PUT_BACK: Sql = "WITH held AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::boolean[], $5::boolean[], $6::text[])
-        AS held(id, token, delay, counted, is_left, reason))
-    UPDATE SCHEMA.message SET state = CASE WHEN held.delay > 0 THEN 1 ELSE 0 END,
+const PUT_BACK: Sql = concat!(
+    "WITH held AS (SELECT *, counted OR outcome IS NOT NULL AS is_line
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::boolean[], $5::boolean[], $6::text[],
+            $7::timestamptz[], $8::bigint[], $9::text[])
+        AS held(id, token, delay, counted, is_left, reason, started, took, outcome)),
+    ended AS (UPDATE SCHEMA.message SET state = CASE WHEN held.delay > 0 THEN 1 ELSE 0 END,
         due = CASE WHEN held.delay > 0 THEN now() + held.delay * interval '1 microsecond' END,
         lease = NULL, lease_ends = NULL, ahead = false, alone = false,
         progress = NULL, progress_text = NULL, progress_at = NULL,
-        attempts = attempts + CASE WHEN held.counted THEN 1 ELSE 0 END,
+        attempts = message.attempts + CASE WHEN held.counted THEN 1 ELSE 0 END,
         last_error = held.reason, last_error_at = now(), since = now(),
-        left_since = CASE WHEN held.is_left THEN coalesce(left_since, now()) END
-    FROM held WHERE message.id = held.id AND message.lease = held.token AND message.cancelled_at IS NULL
-    RETURNING message.id";
+        left_since = CASE WHEN held.is_left THEN coalesce(message.left_since, now()) END,
+        runs = message.runs + CASE WHEN held.is_line THEN 1 ELSE 0 END
+    FROM held JOIN SCHEMA.message AS before ON before.id = held.id
+    WHERE message.id = held.id AND message.lease = held.token AND message.cancelled_at IS NULL
+    RETURNING message.id, message.runs, before.since AS leased_at, held.token, held.reason, held.started, held.took,
+        held.outcome, held.is_line), ",
+    keep_lines!(),
+    " SELECT id FROM ended"
+);
 
-const BURY: Sql = "WITH held AS (SELECT * FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::text[])
-        AS held(id, token, counted, reason))
-    UPDATE SCHEMA.message SET state = 3, lease = NULL, lease_ends = NULL, ahead = false, alone = false,
+const BURY: Sql = concat!(
+    "WITH held AS (SELECT *, counted OR outcome IS NOT NULL AS is_line
+        FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::text[], $5::timestamptz[], $6::bigint[], $7::text[])
+        AS held(id, token, counted, reason, started, took, outcome)),
+    ended AS (UPDATE SCHEMA.message SET state = 3, lease = NULL, lease_ends = NULL, ahead = false, alone = false,
         progress = NULL, progress_text = NULL, progress_at = NULL,
-        attempts = attempts + CASE WHEN held.counted THEN 1 ELSE 0 END,
-        last_error = held.reason, last_error_at = now(), since = now(), left_since = NULL
-    FROM held WHERE message.id = held.id AND message.lease = held.token AND message.cancelled_at IS NULL
-    RETURNING message.id";
+        attempts = message.attempts + CASE WHEN held.counted THEN 1 ELSE 0 END,
+        last_error = held.reason, last_error_at = now(), since = now(), left_since = NULL,
+        runs = message.runs + CASE WHEN held.is_line THEN 1 ELSE 0 END
+    FROM held JOIN SCHEMA.message AS before ON before.id = held.id
+    WHERE message.id = held.id AND message.lease = held.token AND message.cancelled_at IS NULL
+    RETURNING message.id, message.runs, before.since AS leased_at, held.token, held.reason, held.started, held.took,
+        held.outcome, held.is_line), ",
+    keep_lines!(),
+    " SELECT id FROM ended"
+);
 
 const RENEW: Sql = concat!(
     "WITH ",
@@ -86,9 +107,9 @@ pub(super) struct Settled {
 
 #[derive(Clone, Debug)]
 enum End {
-    Remove { outcome: &'static str, lazily: bool },
-    PutBack { delay: i64, reason: String, counted: bool, is_left: bool },
-    Bury { reason: String, counted: bool },
+    Remove { outcome: &'static str, result: Option<Arc<str>>, lazily: bool },
+    PutBack { delay: i64, reason: String, counted: bool, run: Option<FailedRun>, is_left: bool },
+    Bury { reason: String, counted: bool, run: Option<FailedRun> },
 }
 
 impl Settled {
@@ -98,15 +119,23 @@ impl Settled {
             i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY)
         };
         let end = match settlement {
-            Settlement::Commit { deferrable, .. } => End::Remove { outcome: "done", lazily: *deferrable },
-            Settlement::Expire => End::Remove { outcome: "expired", lazily: false },
-            Settlement::Rollback { delay, reason, counted } => {
-                End::PutBack { delay: micros(delay), reason: text(reason), counted: *counted, is_left: false }
+            Settlement::Commit { deferrable, result, .. } => {
+                End::Remove { outcome: "done", result: result.clone(), lazily: *deferrable }
             }
+            Settlement::Expire => End::Remove { outcome: "expired", result: None, lazily: false },
+            Settlement::Rollback { delay, reason, counted, run } => End::PutBack {
+                delay: micros(delay),
+                reason: text(reason),
+                counted: *counted,
+                run: *run,
+                is_left: false,
+            },
             Settlement::LeaveToOthers { delay, reason } => {
-                End::PutBack { delay: micros(delay), reason: text(reason), counted: false, is_left: true }
+                End::PutBack { delay: micros(delay), reason: text(reason), counted: false, run: None, is_left: true }
             }
-            Settlement::Bury { reason, counted } => End::Bury { reason: text(reason), counted: *counted },
+            Settlement::Bury { reason, counted, run } => {
+                End::Bury { reason: text(reason), counted: *counted, run: *run }
+            }
         };
         Self { id: number(lease.id.as_str()), token: lease.token.to_string(), end }
     }
@@ -200,20 +229,24 @@ fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> 
     let ids: Vec<i64> = all.iter().map(|one| one.id.unwrap_or(-1)).collect();
     let tokens: Vec<&str> = all.iter().map(|one| one.token.as_str()).collect();
     let (mut outcomes, mut delays, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut counts, mut lefts, mut is_lazy) = (Vec::new(), Vec::new(), false);
+    let (mut counts, mut lefts, mut results, mut is_lazy) = (Vec::new(), Vec::new(), Vec::new(), false);
+    let mut runs = Runs::default();
     for one in all {
         match &one.end {
-            End::Remove { outcome, lazily } => {
+            End::Remove { outcome, result, lazily } => {
                 outcomes.push(*outcome);
+                results.push(result.as_deref());
                 is_lazy = *lazily;
             }
-            End::PutBack { delay, reason, counted, is_left } => {
+            End::PutBack { delay, reason, counted, run, is_left } => {
+                runs.push(run.as_ref());
                 delays.push(*delay);
                 reasons.push(reason.as_str());
                 counts.push(*counted);
                 lefts.push(*is_left);
             }
-            End::Bury { reason, counted } => {
+            End::Bury { reason, counted, run } => {
+                runs.push(run.as_ref());
                 reasons.push(reason.as_str());
                 counts.push(*counted);
             }
@@ -223,6 +256,7 @@ fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> 
     let sql = match &all[0].end {
         End::Remove { .. } if archive => {
             parameters.push((&outcomes, Type::TEXT_ARRAY));
+            parameters.push((&results, Type::TEXT_ARRAY));
             ARCHIVE
         }
         End::Remove { .. } if is_lazy => DELETE_LAZILY,
@@ -232,16 +266,38 @@ fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> 
             parameters.push((&counts, Type::BOOL_ARRAY));
             parameters.push((&lefts, Type::BOOL_ARRAY));
             parameters.push((&reasons, Type::TEXT_ARRAY));
+            parameters.extend(runs.parameters());
             PUT_BACK
         }
         End::Bury { .. } => {
             parameters.push((&counts, Type::BOOL_ARRAY));
             parameters.push((&reasons, Type::TEXT_ARRAY));
+            parameters.extend(runs.parameters());
             BURY
         }
     };
     let rows = connection.run(sql, &parameters)?;
     AllEnded::of_rows(connection, &rows, &ids, &tokens)
+}
+
+/// What is known of runs, column by column.
+#[derive(Default)]
+struct Runs {
+    started: Vec<Option<DateTime<Utc>>>,
+    took: Vec<Option<i64>>,
+    outcomes: Vec<Option<&'static str>>,
+}
+
+impl Runs {
+    fn push(&mut self, run: Option<&FailedRun>) {
+        self.started.push(run.map(|run| run.started_at));
+        self.took.push(run.map(|run| i64::try_from(run.took.as_micros()).unwrap_or(i64::MAX)));
+        self.outcomes.push(run.map(|run| run.outcome.as_str()));
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 3] {
+        [(&self.started, Type::TIMESTAMPTZ_ARRAY), (&self.took, Type::INT8_ARRAY), (&self.outcomes, Type::TEXT_ARRAY)]
+    }
 }
 
 /// Messages that are done, and may be lost with the server.
@@ -250,6 +306,7 @@ pub(super) struct Commits {
     ids: Vec<i64>,
     tokens: Vec<String>,
     outcomes: Vec<&'static str>,
+    results: Vec<Option<String>>,
 }
 
 impl Commits {
@@ -258,6 +315,7 @@ impl Commits {
             ids: commits.iter().map(|commit| commit.tag).collect(),
             tokens: commits.iter().map(|commit| commit.lease.token.to_string()).collect(),
             outcomes: vec!["done"; commits.len()],
+            results: commits.iter().map(|commit| commit.result.as_deref().map(str::to_owned)).collect(),
         }
     }
 
@@ -274,6 +332,7 @@ impl Commits {
         let mut parameters: Vec<Parameter<'_>> = vec![(&self.ids, Type::INT8_ARRAY), (&self.tokens, Type::TEXT_ARRAY)];
         if archive {
             parameters.push((&self.outcomes, Type::TEXT_ARRAY));
+            parameters.push((&self.results, Type::TEXT_ARRAY));
         }
         parameters
     }

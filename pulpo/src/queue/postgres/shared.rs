@@ -24,7 +24,7 @@ use super::settle::{self, Commits, Ended, Settled};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
 use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, Prefetch};
-use crate::queue::{DequeueFilter, Imported, Lease, NewMessage, QueueError, Route};
+use crate::queue::{DequeueFilter, Imported, Lease, NewMessage, QueueError, Retention, Route};
 
 /// How often publications of this process are told at most: PostgreSQL lets
 /// only one transaction at a time commit with a notification.
@@ -76,6 +76,8 @@ pub(super) struct Shared {
     routes: Mutex<Vec<Route>>,
     /// What has happened here, until that is written.
     tally: Tally,
+    keeps_done: AtomicBool,
+    pub(super) retention: Mutex<Retention>,
     pub(super) prefetch: Prefetch<Arc<Shared>>,
     pub(super) upkeep: Arc<Upkeep>,
 }
@@ -126,6 +128,8 @@ impl Shared {
         Self {
             place: options.place(),
             pool: Pool::new(Connector::new(options.clone())),
+            keeps_done: AtomicBool::new(options.enable_archive),
+            retention: Mutex::default(),
             options,
             is_prepared: AtomicBool::new(false),
             signal: Notify::new(clock.clone()),
@@ -147,6 +151,18 @@ impl Shared {
             prefetch: Prefetch::default(),
             upkeep: Arc::default(),
         }
+    }
+
+    /// Whether what is done is kept.
+    pub(super) fn keeps_done(&self) -> bool {
+        self.keeps_done.load(Ordering::Relaxed)
+    }
+
+    /// Keeps messages for this time from now on.
+    pub(super) fn set_retention(&self, retention: Retention) {
+        let keeps_done = retention.done.map_or(self.options.enable_archive, |time| !time.is_zero());
+        *lock(&self.retention) = retention;
+        self.keeps_done.store(keeps_done, Ordering::Relaxed);
     }
 
     /// Sees, once, that the database is there and its schema as we need it.
@@ -338,7 +354,7 @@ impl Shared {
 
     /// Settles a lease, with those of other threads.
     pub(super) fn settle(&self, settled: Settled) -> Result<Ended, QueueError> {
-        let archive = self.options.enable_archive;
+        let archive = self.keeps_done();
         let done = self.settlements.submit(settled, |all| {
             let mut answers = Vec::new();
             let with = self.with(|connection| {
@@ -378,7 +394,7 @@ impl Shared {
         let LeaseRequest { queues, filter, at_once, ahead } = request;
         let claim = Claim { queues, filter, at_once: *at_once, ahead: *ahead, token: &token };
         let spared = end_silent.then(|| self.renewable_for());
-        let archive = self.options.enable_archive;
+        let archive = self.keeps_done();
         let parameters = commits.parameters(archive);
         let done = (!commits.is_empty()).then(|| (commits.sql(archive), parameters.as_slice()));
         let time = self.clock.now();
@@ -544,7 +560,7 @@ impl LeaseStore for Arc<Shared> {
             let (committed, leased) = self.exchange_with(&commits, request)?;
             return Ok(Exchanged { committed, leased });
         }
-        let archive = self.options.enable_archive;
+        let archive = self.keeps_done();
         let committed = self.with(|connection| {
             let rows = connection.run(commits.sql(archive), &commits.parameters(archive))?;
             commits.answers(connection, &rows)

@@ -20,6 +20,8 @@ pub(crate) const LONGEST_DEFERRAL: Duration = Duration::from_millis(2);
 pub(crate) struct DeferredCommit<T> {
     pub(crate) lease: Lease,
     pub(crate) tag: T,
+    /// What its job has come to, as JSON.
+    pub(crate) result: Option<std::sync::Arc<str>>,
     /// Where its consumer hears of it if the lease had ended.
     pub(crate) lost: Arc<LostLeases>,
 }

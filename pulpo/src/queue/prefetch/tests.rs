@@ -117,7 +117,7 @@ fn take(lane: &mut Lane<Arc<Map>>, prefetch: &Prefetch<Arc<Map>>, map: &Arc<Map>
 }
 
 fn defer(lane: &mut Lane<Arc<Map>>, prefetch: &Prefetch<Arc<Map>>, map: &Arc<Map>, leased: &Leased<u64>) {
-    lane.defer_commit(prefetch, map, leased.delivery.lease.clone(), leased.tag);
+    lane.defer_commit(prefetch, map, leased.delivery.lease.clone(), leased.tag, None);
 }
 
 #[test]

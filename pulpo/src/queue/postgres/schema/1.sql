@@ -47,6 +47,9 @@ CREATE TABLE SCHEMA.message(
     progress double precision,
     progress_text text,
     progress_at timestamptz,
+    -- How many of its runs have failed in all, each with a row of `attempt` while
+    -- it is one of the last.
+    runs integer NOT NULL DEFAULT 0,
     -- The wire form, as it was published.
     text text NOT NULL,
     CONSTRAINT message_pkey PRIMARY KEY (id))
@@ -65,6 +68,19 @@ CREATE INDEX message_delayed ON SCHEMA.message(due) WHERE state = 1;
 -- Without the end of the lease, so that a renewal changes no index.
 CREATE INDEX message_leased ON SCHEMA.message(lease) WHERE state = 2;
 CREATE INDEX message_buried ON SCHEMA.message(id) WHERE state = 3;
+CREATE INDEX message_buried_since ON SCHEMA.message(since) WHERE state = 3;
+
+-- The last failed runs of messages, also of those in the archive. `took` is in
+-- microseconds; `worker` is what the token of its lease began with.
+CREATE TABLE SCHEMA.attempt(
+    message bigint NOT NULL,
+    number integer NOT NULL,
+    started_at timestamptz NOT NULL,
+    took bigint NOT NULL,
+    worker text COLLATE "C",
+    outcome text NOT NULL,
+    error text NOT NULL,
+    PRIMARY KEY (message, number));
 
 -- What was done or had expired, if that is to be kept.
 CREATE TABLE SCHEMA.archive(
@@ -75,7 +91,31 @@ CREATE TABLE SCHEMA.archive(
     attempts integer NOT NULL,
     enqueued_at timestamptz NOT NULL,
     archived_at timestamptz NOT NULL DEFAULT now(),
+    priority bigint NOT NULL,
+    abandoned integer NOT NULL,
+    -- What its job has come to, as JSON.
+    result text,
     text text NOT NULL);
+CREATE INDEX archive_at ON SCHEMA.archive(archived_at);
+
+-- The history of a message goes with it, unless it is kept in the archive.
+CREATE FUNCTION SCHEMA.forget_history() RETURNS trigger LANGUAGE plpgsql AS $forget$
+BEGIN
+    DELETE FROM SCHEMA.attempt WHERE attempt.message = OLD.id
+        AND NOT EXISTS (SELECT FROM SCHEMA.archive WHERE archive.id = OLD.id);
+    RETURN NULL;
+END
+$forget$;
+CREATE TRIGGER message_has_gone AFTER DELETE ON SCHEMA.message
+    FOR EACH ROW WHEN (OLD.runs > 0) EXECUTE FUNCTION SCHEMA.forget_history();
+CREATE FUNCTION SCHEMA.forget_done() RETURNS trigger LANGUAGE plpgsql AS $forget$
+BEGIN
+    DELETE FROM SCHEMA.attempt WHERE attempt.message = OLD.id;
+    RETURN NULL;
+END
+$forget$;
+CREATE TRIGGER done_has_gone AFTER DELETE ON SCHEMA.archive
+    FOR EACH ROW EXECUTE FUNCTION SCHEMA.forget_done();
 
 -- A queue that hands out nothing before this time.
 CREATE TABLE SCHEMA.pause(

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use crate::queue::backend::Purpose;
 use crate::queue::{
-    MessageState, Occurrence, OccurrenceMessage, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules,
-    Stepped,
+    Occurrence, OccurrenceMessage, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules, Stepped,
 };
 
 /// The file that one worker at a time has locked, which publishes and steps.
@@ -137,7 +136,7 @@ impl Store {
             return Ok(true);
         }
         for id in of_name().filter_map(|entry| entry.message.as_ref()) {
-            if self.queue.peek(id)?.is_some_and(|message| message.state != MessageState::Buried) {
+            if self.queue.peek(id)?.is_some_and(|message| message.state.is_unfinished()) {
                 return Ok(true);
             }
         }

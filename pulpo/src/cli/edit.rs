@@ -1,0 +1,105 @@
+//! `edit`: changes what waits.
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use serde_json::json;
+
+use super::show::{self, counted};
+use super::{Done, Format, Open, WrongUsage};
+use crate::config::parse_duration;
+use crate::message::MessageId;
+use crate::queue::{Edit, Edited, MessageState, QueueError};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  edit 42 --priority 10        it comes before what is less urgent
+  edit 42 --delay 0            it is due now
+  edit 42 43 --delay 2h --queue night
+                               both wait two hours more, in another queue
+
+What waits can be changed, ready or delayed. What runs cannot, and what is buried must be kicked first. The header in \
+the message says the same afterwards; its body and its unique key stay as they are.")]
+pub(super) struct EditArguments {
+    /// The messages with these ids, as `publish` and `list` show them
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<MessageId>,
+    /// Its place in the queue, from 0, the most urgent, to 4294967295
+    #[arg(long, value_name = "N")]
+    priority: Option<u32>,
+    /// How long from now until it is due, such as 90s; 0: it is due now
+    #[arg(long, value_name = "D", value_parser = delay)]
+    delay: Option<Duration>,
+    /// The queue that it waits in
+    #[arg(long, value_name = "Q", value_parser = NonEmptyStringValueParser::new())]
+    queue: Option<String>,
+    /// Say how many messages would be changed, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+fn delay(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|_| format!("expected a duration such as 90s, 2h or 0, got {text:?}"))
+}
+
+pub(super) fn run(open: Open<'_>, arguments: &EditArguments, out: &mut dyn Write) -> Done {
+    let EditArguments { ids, priority, delay, queue, dry_run, format } = arguments;
+    let edit = Edit { priority: priority.map(Into::into), delay: *delay, queue: queue.clone() };
+    if edit.is_empty() {
+        return Err(WrongUsage("expected --priority, --delay or --queue".to_owned()).into());
+    }
+    let pulpo = open()?;
+    if !pulpo.queue().capabilities().edits {
+        let refused = pulpo.queue().edit(&ids[0], &Edit::default());
+        return Err(refused.err().unwrap_or(QueueError::Unsupported("change a message that waits")).into());
+    }
+    let (mut matched, mut edited, mut problems) = (0_u64, 0_u64, Vec::new());
+    for (number, id) in ids.iter().enumerate() {
+        if ids[..number].contains(id) {
+            continue;
+        }
+        let known = pulpo.resolve(id)?;
+        let outcome = match known {
+            None => Edited::Missing,
+            Some(id) if *dry_run => match pulpo.queue().peek(&id)?.map(|message| message.state) {
+                None => Edited::Missing,
+                Some(MessageState::Ready | MessageState::Delayed) => Edited::Changed,
+                Some(state) => Edited::Not(state),
+            },
+            Some(id) => pulpo.queue().edit(&id, &edit)?,
+        };
+        match outcome {
+            Edited::Changed => {
+                matched += 1;
+                edited += u64::from(!dry_run);
+            }
+            Edited::Missing => problems.push(format!("there is no message {id}")),
+            Edited::Not(state) => problems.push(refusal(id, state)),
+        }
+    }
+    if format.json {
+        show::json(out, &json!({ "matched": matched, "edited": edited, "dry_run": dry_run }))?;
+    } else if *dry_run {
+        writeln!(out, "would edit {}", counted(matched, "message"))?;
+    } else if edited > 0 || problems.is_empty() {
+        writeln!(out, "edited {edited}")?;
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
+}
+
+fn refusal(id: &MessageId, state: MessageState) -> String {
+    match state {
+        MessageState::Reserved => format!(
+            "message {id} runs, and only what waits can be changed: wait until it is put back, or cancel it and publish it \
+             again"
+        ),
+        MessageState::Buried => format!("message {id} is buried, and only what waits can be changed: kick it first"),
+        MessageState::Done => format!("message {id} is done, and only what waits can be changed"),
+        state => format!("message {id} is {state}, and could not be changed: try again"),
+    }
+}

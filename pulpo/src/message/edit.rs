@@ -1,0 +1,146 @@
+//! Changing keys of a header in a text that somebody wrote, and nothing else of
+//! it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Priority;
+
+/// What a header says from now on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeaderEdit {
+    pub(crate) priority: Option<Priority>,
+    /// The time, and whether it is to be there: of a message that is ready now,
+    /// only one that says another time has to be changed.
+    pub(crate) delay: Option<(DateTime<Utc>, bool)>,
+}
+
+impl HeaderEdit {
+    /// The text with the changed header. One without a header that can be read
+    /// stays as it is.
+    pub(crate) fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut edited = Cow::Borrowed(text);
+        if let Some(priority) = self.priority
+            && let Some(changed) = with(&edited, "priority", &priority.get().to_string(), true)
+        {
+            edited = Cow::Owned(changed);
+        }
+        if let Some((delay, insert)) = self.delay {
+            let delay = format!("\"{}\"", delay.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            if let Some(changed) = with(&edited, "delay", &delay, insert) {
+                edited = Cow::Owned(changed);
+            }
+        }
+        edited
+    }
+}
+
+/// The text with this value under the key of its header, wherever that stands
+/// there; else, if it is to be inserted, as the first one.
+fn with(text: &str, key: &str, value: &str, insert: bool) -> Option<String> {
+    let Members(parts) = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()?;
+    // Of a repeated key, the last one counts.
+    let header = parts.iter().rev().find(|(name, _)| name == "header")?.1.get();
+    let Members(members) = serde_json::from_str(header).ok()?;
+    let places: Vec<_> = members.iter().filter(|(name, _)| name == key).map(|(_, value)| value.get()).collect();
+    let mut edited = String::with_capacity(text.len() + key.len() + value.len() + 4);
+    let mut done = 0;
+    if places.is_empty() {
+        if !insert {
+            return None;
+        }
+        let after = offset(text, header) + 1;
+        let comma = if members.is_empty() { "" } else { "," };
+        edited.push_str(&text[..after]);
+        edited.push_str(&format!("\"{key}\":{value}{comma}"));
+        done = after;
+    }
+    for place in places {
+        let start = offset(text, place);
+        edited.push_str(&text[done..start]);
+        edited.push_str(value);
+        done = start + place.len();
+    }
+    edited.push_str(&text[done..]);
+    Some(edited)
+}
+
+/// Where this part of the text begins.
+fn offset(text: &str, part: &str) -> usize {
+    part.as_ptr().addr() - text.as_ptr().addr()
+}
+
+/// The members of an object, as they stand in the text.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    all.push(member);
+                }
+                Ok(Members(all))
+            }
+        }
+
+        deserializer.deserialize_map(Each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn only_the_values_of_the_keys_are_changed() {
+        let text = "\u{feff} {\"id\" : 7,\r\n \"header\":{ \"a\": 1.10, \"priority\" :  \"9\", \"delay\":null ,\"x\":[ ] },\"body\": {\"priority\": 3} }\n";
+        let edit = HeaderEdit { priority: Some(Priority::new(5)), delay: Some((at("2026-11-23T09:00:00Z"), true)) };
+        let expected = text.replace(" \"9\"", " 5").replace("\"delay\":null", "\"delay\":\"2026-11-23T09:00:00Z\"");
+        assert_eq!(edit.apply(text), expected);
+        assert_eq!(edit.apply(&expected), expected);
+    }
+
+    #[test]
+    fn a_key_that_is_missing_is_inserted_only_if_it_says_something() {
+        let now = HeaderEdit { priority: None, delay: Some((at("2026-11-23T09:00:00Z"), false)) };
+        let text = r#"{"header": {"request_type": "job"}}"#;
+        assert_eq!(now.apply(text), text);
+        let late = HeaderEdit { delay: Some((at("2026-11-23T09:00:00.5Z"), true)), ..now };
+        assert_eq!(late.apply(text), r#"{"header": {"delay":"2026-11-23T09:00:00.500Z","request_type": "job"}}"#);
+        assert_eq!(late.apply(r#"{"header":{}}"#), r#"{"header":{"delay":"2026-11-23T09:00:00.500Z"}}"#);
+        assert_eq!(
+            now.apply(&late.apply(text)),
+            r#"{"header": {"delay":"2026-11-23T09:00:00Z","request_type": "job"}}"#
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_repeated_is_changed_each_time_and_what_is_no_message_never() {
+        let edit = HeaderEdit { priority: Some(Priority::new(5)), delay: None };
+        assert_eq!(
+            edit.apply(r#"{"header":{"priority":1,"\u0070riority":2}}"#),
+            r#"{"header":{"priority":5,"\u0070riority":5}}"#
+        );
+        for text in ["", "not JSON", "[]", r#"{"body":{}}"#, r#"{"header":7}"#] {
+            assert_eq!(edit.apply(text), text);
+        }
+    }
+}

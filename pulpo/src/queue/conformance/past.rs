@@ -1,0 +1,232 @@
+//! What is known of what has happened: failed runs, results, what is done.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{
+    ConsumerExt as _, Filter, Harness, HarnessExt as _, MessageState, QUEUE, SECOND, Sleeper, message, queue, ttr,
+};
+use crate::queue::{Attempt, AttemptOutcome, BodyField, FailedRun, Keeping, Retention, Settlement};
+
+fn history(harness: &dyn Harness, id: &crate::message::MessageId) -> Vec<Attempt> {
+    harness.peek(id).history
+}
+
+pub(super) fn a_failed_run_leaves_a_line(harness: &dyn Harness) {
+    let id = harness.put(message("fails"));
+    let mut seat = harness.seat();
+    let started = harness.now() - TimeDelta::seconds(3);
+    let run = FailedRun::new(started, Duration::from_millis(1500), AttemptOutcome::Panicked);
+    let delivery = seat.take();
+    let worker = delivery.lease.token.rsplit_once('-').map(|(worker, _)| worker.to_owned());
+    let mut panicked = Settlement::rollback(Duration::ZERO, "it panicked", true).of_run(run);
+    seat.settle(&delivery.lease, &mut panicked).expect("rollback");
+    // No run, one that does not count and is known, and one of which nothing is.
+    let delivery = seat.take();
+    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false)).expect("rollback");
+    let delivery = seat.take();
+    let stopped = FailedRun { outcome: AttemptOutcome::TimedOut, ..run };
+    let mut known = Settlement::rollback(Duration::ZERO, "while stopping", false).of_run(stopped);
+    seat.settle(&delivery.lease, &mut known).expect("rollback");
+    let delivery = seat.take();
+    harness.pass(SECOND);
+    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    let lines = history(harness, &id);
+    let listed = harness.queue().list(&Filter::all().id(id.clone())).expect("list").remove(0);
+    assert_eq!(listed.history, [], "a list shows none");
+    if !harness.queue().capabilities().history {
+        return assert_eq!(lines, []);
+    }
+    let outcomes: Vec<_> = lines.iter().map(|line| (line.number, line.outcome, line.error.as_str())).collect();
+    let expected = [
+        (1, AttemptOutcome::Panicked, "it panicked"),
+        (2, AttemptOutcome::TimedOut, "while stopping"),
+        (3, AttemptOutcome::Failed, "fatal"),
+    ];
+    assert_eq!(outcomes, expected);
+    assert!((lines[0].started_at - started).abs() < TimeDelta::milliseconds(1), "{:?}", lines[0]);
+    assert_eq!(lines[0].took, Duration::from_millis(1500));
+    assert!(lines[2].took >= SECOND && lines[2].took < 30 * SECOND, "{:?}", lines[2]);
+    assert!(worker.is_some() && lines.iter().all(|line| line.worker == worker), "{lines:?}");
+}
+
+pub(super) fn the_last_failed_runs_are_kept(harness: &dyn Harness) {
+    let id = harness.put(message("fails often"));
+    let mut seat = harness.seat();
+    for run in 1..=23 {
+        let delivery = seat.take();
+        let mut failed = Settlement::rollback(Duration::ZERO, format!("failure {run}"), true);
+        seat.settle(&delivery.lease, &mut failed).expect("rollback");
+    }
+    let lines = history(harness, &id);
+    if !harness.queue().capabilities().history {
+        return assert_eq!(lines, []);
+    }
+    let shown: Vec<_> = lines.iter().map(|line| (line.number, line.error.clone())).collect();
+    let expected: Vec<_> = (4..=23).map(|run| (run, format!("failure {run}"))).collect();
+    assert_eq!(shown, expected);
+}
+
+pub(super) fn a_run_whose_worker_died_leaves_a_line(harness: &dyn Harness) {
+    let mut sleeper = Sleeper::new(harness);
+    let id = harness.put(ttr(message("kills"), SECOND));
+    let delivery = sleeper.seat.take();
+    let worker = delivery.lease.token.rsplit_once('-').map(|(worker, _)| worker.to_owned());
+    sleeper.sleep(harness, 2 * SECOND);
+    // Whether or not anybody has noticed yet.
+    let before = history(harness, &id);
+    let again = sleeper.seat.take();
+    let lines = history(harness, &id);
+    if !harness.queue().capabilities().history {
+        return assert_eq!(lines, []);
+    }
+    for lines in [before, lines] {
+        let [line] = lines.as_slice() else { panic!("expected one line, got {lines:?}") };
+        assert_eq!((line.number, line.outcome, &line.worker), (1, AttemptOutcome::Abandoned, &worker));
+        assert!(!line.error.is_empty() && line.took >= SECOND, "{line:?}");
+    }
+    sleeper.seat.settle(&again.lease, &mut Settlement::commit()).expect("commit");
+}
+
+pub(super) fn a_kick_keeps_the_history_and_a_commit_ends_it(harness: &dyn Harness) {
+    let id = harness.put(message("broken"));
+    let mut seat = harness.seat();
+    let delivery = seat.take();
+    seat.settle(&delivery.lease, &mut Settlement::bury("the first", true)).expect("bury");
+    assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
+    let delivery = seat.take();
+    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "the second", true)).expect("rollback");
+    if harness.queue().capabilities().history {
+        let numbers: Vec<_> = history(harness, &id).iter().map(|line| line.number).collect();
+        assert_eq!(numbers, [1, 2]);
+    }
+    seat.work();
+    assert!(harness.is_gone(&id));
+}
+
+/// What keeps what is done, if the queue does.
+fn keeping(harness: &dyn Harness) -> Option<&dyn Keeping> {
+    let keeping = harness.queue().keeping();
+    assert_eq!(keeping.is_some(), harness.queue().capabilities().archive);
+    keeping
+}
+
+fn prune(keeping: &dyn Keeping) -> u64 {
+    let mut all = 0;
+    loop {
+        let pruned = keeping.prune().expect("prune");
+        all += pruned.messages;
+        if !pruned.more {
+            return all;
+        }
+    }
+}
+
+pub(super) fn what_is_done_is_kept_for_a_time(harness: &dyn Harness) {
+    let Some(keeping) = keeping(harness) else { return };
+    keeping.set_retention(Retention::default().done(4 * SECOND));
+    let mut seat = harness.seat();
+    let (fails, expires, plain) = (harness.put(message("a")), harness.put(message("b")), harness.put(message("c")));
+    let delivery = seat.take();
+    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
+    let delivery = seat.take();
+    let result = r#"{"lines": 1.50}"#;
+    seat.settle(&delivery.lease, &mut Settlement::commit_result(result)).expect("commit");
+    let delivery = seat.take();
+    seat.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
+    let delivery = seat.take();
+    let mut deferrable = Settlement::Commit { follow_ups: Vec::new(), result: Some("7".into()), deferrable: true };
+    seat.settle(&delivery.lease, &mut deferrable).expect("commit");
+    seat.flush().expect("flush");
+
+    let done = harness.peek(&fails);
+    assert_eq!((done.state, done.result.as_deref(), done.has_expired), (MessageState::Done, Some(result), false));
+    assert_eq!((done.attempts, done.queue.as_str(), done.request_type.as_str()), (1, QUEUE, "type"));
+    assert_eq!(done.text, message("a").text.into_bytes());
+    assert!(done.since.is_some_and(|since| (harness.now() - since).abs() < TimeDelta::seconds(3)));
+    assert_eq!(done.history.len(), usize::from(harness.queue().capabilities().history));
+    assert!(harness.peek(&expires).has_expired);
+    assert_eq!(harness.peek(&plain).result.as_deref(), Some("7"));
+
+    // Only who asks for them is told of them.
+    let list = |filter: &Filter| {
+        let all = harness.queue().list(filter).expect("list");
+        all.into_iter().map(|message| message.id).collect::<Vec<_>>()
+    };
+    let done = Filter::all().state(MessageState::Done);
+    assert!(list(&Filter::all()).is_empty());
+    assert_eq!(list(&done), [plain.clone(), expires.clone(), fails.clone()]);
+    let waits = harness.put(message("waits"));
+    assert_eq!(list(&done.clone().state(MessageState::Ready).limit(2)), [waits.clone(), plain.clone()]);
+    assert_eq!(list(&done.clone().after(plain.clone()).request_type("type")), [expires.clone(), fails.clone()]);
+    assert!(list(&done.clone().queue("elsewhere")).is_empty());
+    let stats = harness.queue().stats().expect("stats");
+    assert_eq!((stats.total(), stats.counts[0].ready), (1, 1));
+
+    assert_eq!(prune(keeping), 0);
+    assert_eq!(harness.queue().delete(&Filter::all().id(plain.clone())).expect("delete"), 0);
+    assert_eq!(harness.queue().delete(&done.clone().id(plain.clone())).expect("delete"), 1);
+    assert!(harness.queue().peek(&plain).expect("peek").is_none());
+    harness.pass(6 * SECOND);
+    assert_eq!(prune(keeping), 2);
+    assert!(list(&done).is_empty());
+    assert!(harness.queue().peek(&fails).expect("peek").is_none());
+    assert_eq!(harness.state(&waits), MessageState::Ready);
+    // From now on, nothing is.
+    keeping.set_retention(Retention::default().done(Duration::ZERO));
+    seat.work();
+    assert!(harness.queue().peek(&waits).expect("peek").is_none());
+}
+
+pub(super) fn what_is_buried_is_kept_for_a_time(harness: &dyn Harness) {
+    let Some(keeping) = keeping(harness) else { return };
+    keeping.set_retention(Retention::default().buried(4 * SECOND));
+    let mut seat = harness.seat();
+    let old = harness.put(message("old"));
+    let delivery = seat.take();
+    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    harness.pass(3 * SECOND);
+    assert_eq!(prune(keeping), 0);
+    let young = harness.put(message("young"));
+    let delivery = seat.take();
+    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    harness.pass(2 * SECOND);
+    assert_eq!(prune(keeping), 1);
+    assert!(harness.queue().peek(&old).expect("peek").is_none());
+    assert_eq!(harness.state(&young), MessageState::Buried);
+    assert_eq!(harness.queue().stats().expect("stats").total(), 1);
+}
+
+pub(super) fn messages_are_picked_by_their_bodies(harness: &dyn Harness) {
+    let field = |value: &str| BodyField::new("text", value).expect("a field");
+    let ids: Vec<_> = ["ada", "bob", "ada", "ada"].map(|text| harness.put(message(text))).into();
+    let elsewhere = harness.put(queue(message("ada"), "elsewhere"));
+    let of_ada = Filter::all().body(field("ada"));
+    let list = |filter: &Filter| {
+        let all = harness.queue().list(filter).expect("list");
+        all.into_iter().map(|message| message.id).collect::<Vec<_>>()
+    };
+    let [first, bob, second, third] = ids.as_slice() else { panic!("four") };
+    assert_eq!(list(&of_ada), [elsewhere.clone(), third.clone(), second.clone(), first.clone()]);
+    assert_eq!(list(&of_ada.clone().queue(QUEUE).limit(2)), [third.clone(), second.clone()]);
+    assert_eq!(list(&of_ada.clone().after(third.clone())), [second.clone(), first.clone()]);
+    assert!(list(&of_ada.clone().body(field("bob"))).is_empty());
+    let surveyed = harness.queue().survey(&of_ada, false).expect("survey").messages;
+    assert_eq!(surveyed.len(), 4);
+
+    let mut seat = harness.seat();
+    for _ in 0..2 {
+        let delivery = seat.take();
+        seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    }
+    assert_eq!(harness.queue().kick(&of_ada).expect("kick"), 1);
+    assert_eq!(harness.state(bob), MessageState::Buried);
+    assert_eq!(harness.queue().delete(&of_ada.clone().limit(1)).expect("delete"), 1);
+    let left = list(&of_ada);
+    assert_eq!(left, [third.clone(), second.clone(), first.clone()]);
+    // What is picked both ways.
+    assert_eq!(harness.queue().delete(&of_ada.clone().ids([bob.clone(), second.clone()])).expect("delete"), 1);
+    assert_eq!(harness.queue().delete(&of_ada).expect("delete"), 2);
+    assert_eq!(list(&Filter::all()), std::slice::from_ref(bob));
+}

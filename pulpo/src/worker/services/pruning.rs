@@ -1,0 +1,65 @@
+//! Deletes messages whose jobs are over and that have been kept for long
+//! enough.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Service;
+use crate::queue::QueueAdapter;
+use crate::report::chain;
+use crate::worker::Shared;
+use crate::worker::stop::Stop;
+
+/// How often it looks, at most and at least.
+const SOONEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(60);
+
+pub(super) struct Pruning {
+    queue: Arc<dyn QueueAdapter>,
+    stop: Arc<Stop>,
+    every: Duration,
+    fails: bool,
+}
+
+impl Pruning {
+    /// `None` if everything is kept for ever, or nothing is.
+    pub(super) fn of(shared: &Shared) -> Option<Self> {
+        let shortest = shared.options.retention.shortest()?;
+        shared.queue.keeping()?;
+        let every = (shortest / 10).clamp(SOONEST, LATEST);
+        Some(Self { queue: shared.queue.clone(), stop: shared.stop.clone(), every, fails: false })
+    }
+}
+
+impl Service for Pruning {
+    fn name(&self) -> &'static str {
+        "pulpo-pruning"
+    }
+
+    fn tend(&mut self) -> Duration {
+        let Some(keeping) = self.queue.keeping() else { return LATEST };
+        let mut messages = 0;
+        let pruned = loop {
+            match keeping.prune() {
+                Ok(pruned) => {
+                    messages += pruned.messages;
+                    if !pruned.more || self.stop.requested() {
+                        break Ok(());
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        if messages > 0 {
+            tracing::info!(messages, "deleted messages that were kept for long enough");
+        }
+        let fails = pruned.is_err();
+        if let Err(error) = pruned
+            && !self.fails
+        {
+            tracing::warn!(error = chain(&error), "cannot clear away what was kept for long enough, trying again");
+        }
+        self.fails = fails;
+        self.every
+    }
+}

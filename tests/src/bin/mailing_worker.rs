@@ -1,0 +1,46 @@
+//! A worker whose messages hold addresses of people, for tests of what is kept
+//! of a message and what is erased.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// A mail to somebody, and what comes of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Mail {
+    to: String,
+    /// `fails`, `bounces`, `panics`, `dies` or `waits`; else it is sent.
+    #[serde(default)]
+    comes_to: String,
+    /// Makes it long.
+    #[serde(default)]
+    text: String,
+}
+
+#[pulpo::handler("mail", max_attempts = 3, backoff = "20ms", ttr = "2s")]
+fn mail(mail: Mail, context: &pulpo::Context) -> pulpo::Outcome {
+    let Mail { to, comes_to, text } = mail;
+    match comes_to.as_str() {
+        "fails" => Err(format!("cannot reach {to}").into()),
+        "bounces" => Err(pulpo::fatal(format!("{to} is no address"))),
+        "panics" if context.attempt() == 1 => panic!("nobody knows {to}"),
+        "dies" if context.attempt() == 1 => std::process::abort(),
+        "waits" => wait(),
+        _ => Ok(context.result(&serde_json::json!({ "sent_to": to, "bytes": text.len() }))?),
+    }
+}
+
+/// Says that it runs, and runs until the file that `RELEASE` names is there.
+fn wait() -> pulpo::Outcome {
+    let file = std::env::var("RECORD")?;
+    std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(b"waits\n")?;
+    let release = std::env::var("RELEASE")?;
+    let end = Instant::now() + Duration::from_secs(60);
+    while !std::path::Path::new(&release).exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+pulpo::main!();

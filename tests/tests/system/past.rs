@@ -1,0 +1,294 @@
+//! What has become of messages, through the command line: failed runs, what is
+//! done and kept, edits, and what is erased for good.
+
+use std::path::Path;
+
+use pulpo_tests::program::{CommandOutput, Sandbox};
+use pulpo_tests::wait::until;
+use serde_json::{Value, json};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_mailing_worker");
+
+#[track_caller]
+fn well(place: &Sandbox, arguments: &[&str]) -> String {
+    let CommandOutput { out, err, code } = place.run(WORKER, arguments);
+    assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+    out
+}
+
+#[track_caller]
+fn as_json(place: &Sandbox, arguments: &[&str]) -> Value {
+    serde_json::from_str(&well(place, &[arguments, &["--json"]].concat())).expect("JSON")
+}
+
+#[track_caller]
+fn refused(place: &Sandbox, arguments: &[&str]) -> String {
+    let said = place.run(WORKER, arguments);
+    assert_eq!(said.code, 1, "{arguments:?}: {}{}", said.out, said.err);
+    said.err
+}
+
+fn publish(place: &Sandbox, request_type: &str, body: &Value, more: &[&str]) -> String {
+    let body = body.to_string();
+    let said = well(place, &[&["publish", request_type, "--body", &body], more].concat());
+    said.trim_end().rsplit(' ').next().expect("an id").to_owned()
+}
+
+/// Publishes a mail that is unique by its address for an hour, as another
+/// program may; what became of it.
+fn publish_once(place: &Sandbox, to: &str) -> Value {
+    let header = json!({"request_type": "mail", "unique_key": to, "unique_for": "1h"});
+    let message = json!({"header": header, "body": {"to": to}}).to_string();
+    let said = place.run_with_input(WORKER, &["publish", "--messages", "-", "--json"], &message);
+    assert_eq!(said.code, 0, "{}", said.err);
+    serde_json::from_str::<Value>(&said.out).expect("JSON")["publications"].clone()
+}
+
+/// Works until nothing is left to do.
+fn drain(place: &Sandbox, settings: &[&str]) {
+    let mut arguments = vec!["work", "--set", "sleep_duration=300ms"];
+    arguments.extend(["--set", "shutdown_after_number_of_empty_iterations=1"]);
+    settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+    let worked = place.run(WORKER, &arguments);
+    assert_eq!(worked.code, 0, "{}", worked.err);
+}
+
+/// Where the text stands in the files below a folder.
+fn found(folder: &Path, text: &str) -> Vec<String> {
+    let mut places = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            places.extend(found(&entry, text));
+            continue;
+        }
+        // One that goes meanwhile holds nothing.
+        let bytes = std::fs::read(&entry).unwrap_or_default();
+        let count = bytes.windows(text.len()).filter(|part| *part == text.as_bytes()).count();
+        if count > 0 {
+            places.push(format!("{} times in {}", count, entry.display()));
+        }
+    }
+    places
+}
+
+fn on_all(test: impl Fn(&Sandbox)) {
+    for place in [Sandbox::new(), Sandbox::with_postgres()] {
+        test(&place);
+    }
+}
+
+#[test]
+fn a_message_tells_of_its_failed_runs() {
+    on_all(|place| {
+        let fails = publish(place, "mail", &json!({"to": "ada@example.com", "comes_to": "fails"}), &[]);
+        let panics = publish(place, "mail", &json!({"to": "bob@example.com", "comes_to": "panics"}), &[]);
+        drain(place, &["keep_done=1h"]);
+        let message = as_json(place, &["peek", &fails]);
+        assert_eq!(message["state"], "buried");
+        let history = message["history"].as_array().expect("a list");
+        let outcomes: Vec<_> = history.iter().map(|run| (run["number"].as_u64(), run["outcome"].as_str())).collect();
+        assert_eq!(outcomes, [(Some(1), Some("failed")), (Some(2), Some("failed")), (Some(3), Some("failed"))]);
+        for run in history {
+            assert!(run["error"].as_str().is_some_and(|error| error.contains("cannot reach ada@example.com")), "{run}");
+            assert!(run["took"].as_f64().is_some_and(|took| (0.0..10.0).contains(&took)), "{run}");
+            assert!(run["started_at"].is_string() && run["worker"].is_string(), "{run}");
+        }
+        // It is done now, and kept with what was before.
+        let message = as_json(place, &["peek", &panics]);
+        assert_eq!((&message["state"], &message["history"][0]["outcome"]), (&json!("done"), &json!("panicked")));
+        assert_eq!(message["result"], json!({"sent_to": "bob@example.com", "bytes": 0}));
+        let shown = well(place, &["peek", &fails]);
+        assert!(shown.contains("failed runs  1: ") && shown.contains(", failed, worker "), "{shown}");
+
+        // A kick begins the attempts again, and not the history.
+        well(place, &["kick", &fails]);
+        drain(place, &[]);
+        let history = as_json(place, &["peek", &fails])["history"].clone();
+        assert_eq!(history.as_array().map(Vec::len), Some(6), "{history}");
+        assert_eq!(history[5]["number"], 6);
+        well(place, &["delete", &fails]);
+        assert!(refused(place, &["peek", &fails]).contains("there is no message"));
+    });
+}
+
+#[test]
+fn a_run_whose_worker_died_is_in_the_history() {
+    on_all(|place| {
+        let id = publish(place, "mail", &json!({"to": "ada@example.com", "comes_to": "dies"}), &[]);
+        let died = place.run(WORKER, &["work", "--concurrency", "1"]);
+        assert_ne!(died.code, 0);
+        let worker =
+            place.start(place.command(WORKER, &["work", "--set", "keep_done=1h", "--set", "sleep_duration=1s"]));
+        until("another worker has done it", || {
+            as_json(place, &["list", "--state", "done"]).as_array().is_some_and(|all| all.len() == 1)
+        });
+        let message = as_json(place, &["peek", &id]);
+        assert_eq!((&message["attempts"], &message["history"][0]["outcome"]), (&json!(1), &json!("abandoned")));
+        drop(worker);
+    });
+}
+
+#[test]
+fn what_is_done_is_listed_when_asked_for_and_goes_in_time() {
+    on_all(|place| {
+        let ids: Vec<_> =
+            (0..3).map(|n| publish(place, "mail", &json!({"to": format!("ada{n}@example.com")}), &[])).collect();
+        drain(place, &["keep_done=1h"]);
+        assert_eq!(as_json(place, &["list"]), json!([]));
+        let done = as_json(place, &["list", "--state", "done"]);
+        assert_eq!(done.as_array().map(Vec::len), Some(3));
+        assert_eq!(as_json(place, &["stats"])["counts"], json!([]));
+        let of_one = as_json(place, &["list", "--state", "done", "--body", "to=ada1@example.com"]);
+        assert_eq!((of_one.as_array().map(Vec::len), &of_one[0]["id"]), (Some(1), &json!(ids[1])));
+        // A plain delete leaves them out; by its id, one goes.
+        assert!(well(place, &["delete", "--older", "0s", "--yes"]).contains("deleted 0"));
+        well(place, &["delete", &ids[0]]);
+        assert!(well(place, &["purge", "--all", "--yes"]).contains("deleted 0"));
+        assert_eq!(as_json(place, &["list", "--state", "done"]).as_array().map(Vec::len), Some(2));
+
+        let worker =
+            place.start(place.command(WORKER, &["work", "--set", "keep_done=1s", "--set", "sleep_duration=1s"]));
+        until("a worker has cleared them away", || as_json(place, &["list", "--state", "done"]) == json!([]));
+        if !place.has_database() {
+            let folder = place.path("pulpo-data");
+            until("nothing of them is left", || found(&folder, "@example.com").is_empty());
+        }
+        drop(worker);
+    });
+}
+
+#[test]
+fn what_waits_is_edited_and_nothing_else() {
+    on_all(|place| {
+        let id = publish(place, "mail", &json!({"to": "ada@example.com"}), &["--delay", "1h"]);
+        assert!(well(place, &["edit", &id, "--priority", "3", "--dry-run"]).contains("would edit 1 message"));
+        assert_eq!(as_json(place, &["peek", &id])["priority"], 65536);
+        let edited = as_json(place, &["edit", &id, "--priority", "3", "--delay", "0", "--queue", "pulpo"]);
+        assert_eq!(edited, json!({"matched": 1, "edited": 1, "dry_run": false}));
+        let message = as_json(place, &["peek", &id]);
+        assert_eq!((&message["state"], &message["priority"]), (&json!("ready"), &json!(3)));
+        assert_eq!(message["message"]["header"]["priority"], 3);
+        drain(place, &["keep_done=1h"]);
+        let error = refused(place, &["edit", &id, "--priority", "4"]);
+        assert!(error.contains("is done, and only what waits can be changed"), "{error}");
+        let buried = publish(place, "mail", &json!({"to": "ada@example.com", "comes_to": "bounces"}), &[]);
+        drain(place, &[]);
+        let error = refused(place, &["edit", &buried, "999", "--delay", "2h"]);
+        assert!(
+            error.contains("is buried") && error.contains("kick it first") && error.contains("no message 999"),
+            "{error}"
+        );
+        let wrong = place.run(WORKER, &["edit", &id]);
+        assert_eq!((wrong.code, wrong.err.as_str()), (2, "error: expected --priority, --delay or --queue\n"));
+    });
+}
+
+#[test]
+fn a_server_that_keeps_nothing_says_so() {
+    let place = Sandbox::with_beanstalkd();
+    let id = publish(&place, "mail", &json!({"to": "ada@example.com"}), &[]);
+    publish(&place, "mail", &json!({"to": "bob@example.com"}), &[]);
+    let error = refused(&place, &["edit", &id, "--priority", "3"]);
+    assert!(error.contains("this queue cannot change a message that waits"), "{error}");
+    let error = refused(&place, &["list", "--state", "done"]);
+    assert!(error.contains("keeps nothing that is done"), "{error}");
+    let error = refused(&place, &["work", "--set", "keep_done=1h"]);
+    assert!(error.contains("`keep_done` and `keep_buried` need a queue that keeps what is done"), "{error}");
+    // What it can: bodies are read.
+    assert_eq!(as_json(&place, &["list", "--body", "to=bob@example.com"]).as_array().map(Vec::len), Some(1));
+    assert!(well(&place, &["delete", "--body", "to=ada@example.com", "--yes"]).contains("deleted 1"));
+    assert_eq!(as_json(&place, &["list"])[0]["history"], Value::Null, "a list shows none");
+}
+
+/// Twenty messages to Ada in all states, and as many to Bob.
+fn in_all_states(place: &Sandbox) {
+    for name in ["ada", "bob"] {
+        let to = format!("{name}@example.com");
+        for n in 0..4 {
+            let text = "x".repeat(n * 900);
+            publish(place, "mail", &json!({"to": to, "text": text}), &[]);
+            publish(place, "mail", &json!({"to": to, "comes_to": "fails", "text": text}), &[]);
+            publish(place, "mail", &json!({"to": to, "comes_to": "bounces", "text": text}), &[]);
+            publish(place, "mail", &json!({"to": to, "text": text}), &["--delay", "1h"]);
+        }
+        publish_once(place, &to);
+        publish(place, "mail", &json!({"to": to, "comes_to": "panics"}), &[]);
+        publish(place, "mail", &json!({"to": to, "comes_to": "waits"}), &[]);
+        let wide = publish(place, "mail", &json!({"to": to}), &["--delay", "2h"]);
+        well(place, &["edit", &wide, "--queue", "night", "--priority", "7"]);
+    }
+}
+
+#[test]
+fn what_is_erased_is_in_no_file_of_the_queue() {
+    let place = Sandbox::new();
+    in_all_states(&place);
+    let mut work = place.command(WORKER, &["work", "--concurrency", "6", "--set", "keep_done=1h"]);
+    work.env("RELEASE", place.path("release"));
+    let worker = place.start(work);
+    let count =
+        |state: &str| as_json(&place, &["list", "--state", state, "--limit", "0"]).as_array().map_or(0, Vec::len);
+    until("two wait, and the others are done or buried", || {
+        (count("reserved"), count("done"), count("buried")) == (2, 12, 16)
+            && place.record().matches("waits").count() == 2
+    });
+    let folder = place.path("pulpo-data");
+    assert!(!found(&folder, "ada@example.com").is_empty());
+
+    // While the worker lives and runs one of them.
+    let said = place.run(WORKER, &["delete", "--body", "to=ada@example.com", "--yes", "--json"]);
+    let report: Value = serde_json::from_str(&said.out).expect("JSON");
+    let running = as_json(&place, &["list", "--state", "reserved", "--body", "to=ada@example.com"])[0]["id"].clone();
+    assert_eq!((said.code, &report["deleted"], &report["running"]), (1, &json!(19), &json!([running])), "{}", said.err);
+    assert!(said.err.contains(running.as_str().expect("an id")), "{}", said.err);
+    std::fs::write(place.path("release"), "").expect("written");
+    until("they are done", || count("reserved") == 0);
+    let said = well(&place, &["delete", "--body", "to=ada@example.com", "--yes"]);
+    assert_eq!(said, "deleted 1\n");
+    assert_eq!(found(&folder, "ada@example.com"), [""; 0], "with the worker on it");
+    // Nobody else has lost anything.
+    for (state, expected) in [("done", 7), ("buried", 8), ("delayed", 5)] {
+        let left = as_json(&place, &["list", "--state", state, "--body", "to=bob@example.com", "--limit", "0"]);
+        assert_eq!(left.as_array().map(Vec::len), Some(expected), "{state}");
+    }
+    assert_eq!(as_json(&place, &["list", "--body", "to=ada@example.com"]), json!([]));
+    // Her key is free again, and his is not.
+    let published = ["ada", "bob"].map(|name| publish_once(&place, &format!("{name}@example.com")));
+    assert_eq!(published, [json!(["new"]), json!(["kept"])]);
+    drop(worker);
+}
+
+#[test]
+fn what_cannot_be_erased_yet_is_said() {
+    let place = Sandbox::new();
+    publish(&place, "mail", &json!({"to": "ada@example.com"}), &[]);
+    publish(&place, "mail", &json!({"to": "bob@example.com"}), &[]);
+    let reader = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM message").expect("a look");
+    let error = refused(&place, &["delete", "--body", "to=ada@example.com", "--yes"]);
+    assert!(error.contains("may still be in the files") && error.contains("run the same command again"), "{error}");
+    reader.execute_batch("COMMIT").expect("an end");
+    drop(reader);
+    // There is nothing more to delete, and yet something to clear away.
+    well(&place, &["delete", "--body", "to=ada@example.com", "--yes"]);
+    assert_eq!(found(&place.path("pulpo-data"), "ada@example.com"), [""; 0]);
+    assert!(!found(&place.path("pulpo-data"), "bob@example.com").is_empty());
+}
+
+#[test]
+fn a_move_takes_what_has_the_body_and_its_history() {
+    let (here, there) = (Sandbox::new(), Sandbox::with_postgres());
+    publish(&here, "mail", &json!({"to": "ada@example.com", "comes_to": "fails"}), &[]);
+    publish(&here, "mail", &json!({"to": "bob@example.com", "comes_to": "fails"}), &[]);
+    drain(&here, &[]);
+    let command = there.command(WORKER, &[]);
+    let (_, url) = command.get_envs().find(|(key, _)| *key == "PULPO_QUEUE").expect("a queue");
+    let url = url.expect("a URL").to_string_lossy();
+    let to = ["move", "--to", &url, "--body", "to=ada@example.com"];
+    assert!(well(&here, &[&to[..], &["--dry-run"]].concat()).contains("would move 1 message"));
+    assert!(well(&here, &to).starts_with("moved 1 message"));
+    assert_eq!(as_json(&here, &["list"]).as_array().map(Vec::len), Some(1));
+    let id = as_json(&there, &["list"])[0]["id"].as_str().expect("an id").to_owned();
+    let history = as_json(&there, &["peek", &id])["history"].clone();
+    assert_eq!((history.as_array().map(Vec::len), &history[2]["number"]), (Some(3), &json!(3)), "{history}");
+}
