@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::keys::{OnDuplicate, Publication, Unique, UniqueFor};
 
+#[cfg(any(feature = "file", feature = "postgres"))]
 mod edit;
 mod error;
 mod extra;
@@ -28,6 +29,7 @@ mod time;
 mod write;
 
 #[cfg(feature = "cli")]
+#[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) use edit::HeaderEdit;
 pub use error::MessageError;
 pub use header::Header;

@@ -39,6 +39,7 @@ const LAYERS: &[&str] = &[
     "banner",
     "config",
     "instance",
+    "status",
     "testing",
     "dashboard",
     "cli",

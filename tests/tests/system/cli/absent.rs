@@ -8,7 +8,7 @@ use pulpo_tests::program::Sandbox;
 use super::{WORKER, refused, well};
 
 /// Each command that looks at a queue, or changes what is in it.
-const ALL: [&[&str]; 14] = [
+const ALL: [&[&str]; 15] = [
     &["list"],
     &["list", "--json"],
     &["list", "--state", "buried", "--type", "echo"],
@@ -21,6 +21,7 @@ const ALL: [&[&str]; 14] = [
     &["purge", "--all", "--yes"],
     &["kick", "--all"],
     &["delete", "1"],
+    &["edit", "1", "--priority", "3"],
     &["pause", "side"],
     &["resume", "side"],
 ];
