@@ -72,6 +72,8 @@ fn no_word_is_broken_and_no_line_too_wide_on_any_terminal() {
 #[test]
 fn schedules_outboxes_and_spools_fit_any_terminal() {
     let place = Sandbox::new();
+    // So that there is a queue.
+    well(&place, &["publish", "echo", "--payload", "x"]);
     let mut outbox = rusqlite::Connection::open(place.path("shop.db")).expect("opened");
     pulpo::outbox::create(&mut outbox).expect("a table");
     let long = "calculate_the_monthly_statement_of_accounts";

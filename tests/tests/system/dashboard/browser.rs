@@ -165,14 +165,13 @@ fn it_fits_a_phone_and_a_wide_screen_in_dark_and_in_light() {
         for scheme in ["light", "dark"] {
             let emulate = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
             pulpo_tests::browser::devtools(client, "Emulation.setEmulatedMedia", &emulate).await;
-            for width in [390, 800, 1280, 2200] {
+            for width in [390, 1280, 2200] {
                 let size = serde_json::json!(
                     { "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 }
                 );
                 pulpo_tests::browser::devtools(client, "Emulation.setDeviceMetricsOverride", &size).await;
                 for (name, path) in [
                     ("overview", "/"),
-                    ("day", "/?span=day"),
                     ("jobs", "/jobs"),
                     ("job", "/jobs/1"),
                     ("queues", "/queues"),
