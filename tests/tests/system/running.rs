@@ -39,7 +39,9 @@ fn both(test: impl Fn(&Place)) {
 impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.sandbox.command(WORKER, arguments);
-        self.url.iter().for_each(|url| drop(command.env("PULPO_QUEUE", url)));
+        if let Some(url) = &self.url {
+            command.env("PULPO_QUEUE", url);
+        }
         command
     }
 
@@ -62,7 +64,7 @@ impl Place {
     /// Publishes one job, and says its id.
     fn publish(&self, request_type: &str, body: &str) -> String {
         let published = self.json(&["publish", request_type, "--body", body]);
-        published["id"].as_str().expect("an id").to_owned()
+        published["ids"][0].as_str().expect("an id").to_owned()
     }
 
     fn work(&self, arguments: &[&str]) -> Running {
@@ -139,7 +141,7 @@ fn what_waits_is_cancelled_at_once_by_what_it_is() {
     both(|place| {
         let ids: Vec<_> = (0..4).map(|_| place.publish("quick", "null")).collect();
         let delayed = place.json(&["publish", "long", "--body", "\"done\"", "--delay", "1h"]);
-        let delayed = delayed["id"].as_str().expect("an id");
+        let delayed = delayed["ids"][0].as_str().expect("an id");
         assert_eq!(place.well(&["cancel", &ids[0], &ids[1]]), format!("cancelled {}\ncancelled {}\n", ids[0], ids[1]));
         ids[..2].iter().for_each(|id| place.assert_cancelled(id));
         assert_eq!(place.well(&["cancel", "--type", "quick", "--dry-run"]), "would cancel 2 messages\n");
@@ -220,7 +222,7 @@ fn a_cancelled_job_that_exceeds_its_timeout_or_is_shut_down_is_buried() {
 fn of_a_batch_only_the_cancelled_message_is_buried() {
     both(|place| {
         let ids: Vec<_> = (0..3).map(|number| place.publish("several", &number.to_string())).collect();
-        let worker = place.work(&[]);
+        let worker = place.work(&["--concurrency", "1"]);
         place.begins(&ids[0]);
         assert_eq!(place.json(&["cancel", &ids[1]])["running"], 1);
         assert!(!within(Duration::from_millis(1500), || place.said(&ids[0], "is told") > 0), "the others still count");
@@ -233,7 +235,7 @@ fn of_a_batch_only_the_cancelled_message_is_buried() {
 
         std::fs::remove_file(place.sandbox.path("go")).expect("removed");
         let all: Vec<_> = (0..3).map(|number| place.publish("several", &number.to_string())).collect();
-        let worker = place.work(&[]);
+        let worker = place.work(&["--concurrency", "1"]);
         place.begins(&all[0]);
         assert_eq!(place.well(&["cancel", &all[0], &all[1]]).lines().count(), 2);
         assert_eq!(place.json(&["cancel", "--type", "several", "--yes"])["running"], 3);
@@ -250,7 +252,8 @@ fn workers_are_listed_while_they_live_with_what_they_run() {
         assert_eq!(place.well(&["publish", "quick", "--body", "null"]).lines().count(), 1);
         assert_eq!(place.well(&["workers"]), "no workers\n");
         assert_eq!(place.json(&["workers"]), json!([]));
-        let (one, two) = (place.work(&["--concurrency", "3"]), place.work(&["--queues", "other"]));
+        let (one, two) =
+            (place.work(&["--concurrency", "3"]), place.work(&["--queues", "other", "--concurrency", "1"]));
         until("both are listed", || place.json(&["workers"]).as_array().map(Vec::len) == Some(2));
         let id = place.publish("long", "\"never\"");
         until("it runs, and says how far it is", || {
@@ -261,7 +264,7 @@ fn workers_are_listed_while_they_live_with_what_they_run() {
         let (first, second) = (find(one.id()).expect("the first"), find(two.id()).expect("the second"));
         assert_eq!((&first["lanes"], &first["queues"]), (&json!(3), &json!(["pulpo"])));
         assert_eq!((&second["lanes"], &second["queues"]), (&json!(1), &json!(["other"])));
-        assert_eq!(first["program"], "cancelled_worker");
+        assert_eq!(first["program"], env!("CARGO_PKG_NAME"));
         assert_eq!(first["program_version"], env!("CARGO_PKG_VERSION"));
         assert_eq!(first["pulpo_version"], env!("CARGO_PKG_VERSION"));
         assert!(first["host"].as_str().is_some_and(|host| !host.is_empty()));
@@ -279,7 +282,7 @@ fn workers_are_listed_while_they_live_with_what_they_run() {
 
         let shown = place.well(&["workers"]);
         assert!(shown.contains("1 of 3") && shown.contains("25% row 1 of 4"), "{shown}");
-        assert!(shown.contains(&format!("cancelled_worker {}", env!("CARGO_PKG_VERSION"))), "{shown}");
+        assert!(shown.contains(&format!("pulpo-tests {}", env!("CARGO_PKG_VERSION"))), "{shown}");
         place.well(&["cancel", &id]);
         assert!(place.well(&["workers"]).contains("cancelled, 25% row 1 of 4"));
 
@@ -420,7 +423,7 @@ fn a_queue_that_cannot_says_so() {
     let place = Sandbox::with_beanstalkd();
     let id = place.run(WORKER, &["publish", "quick", "--body", "null", "--json"]);
     let id: Value = serde_json::from_str(&id.out).expect("JSON");
-    let id = id["id"].as_str().expect("an id");
+    let id = id["ids"][0].as_str().expect("an id");
     let instead = "(`file:FOLDER`, `postgres://…`)";
     for arguments in [&["cancel", id][..], &["cancel", id, "--dry-run"], &["cancel", "--type", "quick", "--yes"]] {
         let said = place.run(WORKER, arguments);

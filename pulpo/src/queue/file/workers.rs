@@ -19,6 +19,8 @@ impl Workers for FileQueue {
     fn report_worker(&self, number: u64, report: &WorkerReport) -> Result<(), QueueError> {
         let Self(shared) = self;
         shared.check()?;
+        // Before it is written: a worker without a lock is taken for dead.
+        shared.process_lock.register();
         // Text and numbers, which JSON can hold.
         let report = serde_json::to_string(report).unwrap_or_default();
         let (process, number) = (shared.process_lock.id().to_owned(), number.cast_signed());
