@@ -127,7 +127,7 @@ pub(super) fn list_goes_on_where_it_ended(harness: &dyn Harness) {
         seen.push(page);
     }
     assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 2]);
-    assert_eq!(in_order(harness, seen.concat()), in_order(harness, all));
+    assert_eq!(in_order(harness, seen.concat()), in_order(harness, all.clone()));
     assert!(harness.queue().list(&everything().limit(0)).expect("list").is_empty());
     // With an end.
     let part = everything().after(all[2].clone()).down_to(all[5].clone());
