@@ -201,6 +201,28 @@ impl LimitKeys {
     pub fn hold_key(&self) -> Option<&str> {
         self.rate.as_deref().or(self.running.as_deref())
     }
+
+    /// Both in one text, as a queue keeps them in one column; `None` without any.
+    #[cfg_attr(not(any(feature = "file", feature = "postgres")), allow(dead_code, reason = "for queues in databases"))]
+    pub(crate) fn joined(&self) -> Option<String> {
+        let Self { rate, running } = self;
+        (rate.is_some() || running.is_some())
+            .then(|| format!("{}\n{}", rate.as_deref().unwrap_or_default(), running.as_deref().unwrap_or_default()))
+    }
+
+    /// The reverse.
+    #[cfg_attr(not(any(feature = "file", feature = "postgres")), allow(dead_code, reason = "for queues in databases"))]
+    pub(crate) fn from_joined(joined: &str) -> Self {
+        let (rate, running) = Self::split(joined);
+        let key = |key: &str| (!key.is_empty()).then(|| key.to_owned());
+        Self { rate: key(rate), running: key(running) }
+    }
+
+    /// The key of the rate, and that of runs at the same time.
+    #[cfg_attr(not(any(feature = "file", feature = "postgres")), allow(dead_code, reason = "for queues in databases"))]
+    pub(crate) fn split(joined: &str) -> (&str, &str) {
+        joined.split_once('\n').unwrap_or((joined, joined))
+    }
 }
 
 /// The key of these values, given as JSON.

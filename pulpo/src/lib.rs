@@ -191,6 +191,7 @@
 //! | `tokio` | yes | `async fn` handlers, `publish_async` | `tokio` |
 //! | `http`, also called `metrics` | no | `work --listen`: metrics for Prometheus, health and readiness over HTTP | `axum` and `hyper`, `tokio`, `metrics-exporter-prometheus` |
 //! | `rusqlite`, `postgres` | no | [`publish_in`] a transaction of the client of that name | the client |
+//! | `postgres-tls` | no | encrypted connections of the queue and of outboxes in PostgreSQL | `rustls` with `ring`, `tokio-postgres-rustls` |
 //! | `beanstalkc` | no | [`publish_in`] over a connection of that client | the client, and the needs of `beanstalkd` |
 //! | `sqlx-sqlite`, `sqlx-postgres`, `tokio-postgres` | no | [`publish_in_async`] a transaction of that client | the client's traits |
 //! | `testing` | no | the test kit, `pulpo::testing` | the needs of `file` |

@@ -256,7 +256,7 @@ pub enum PublishError {
     Queue(#[source] QueueError),
     /// The transaction did not accept it.
     #[error("the message was not published in the transaction")]
-    Transaction(#[from] TransactionError),
+    Transaction(#[source] TransactionError),
     /// The async runtime did not run it.
     #[cfg(feature = "tokio")]
     #[error("the message was not published: there is no runtime to do it")]
@@ -265,6 +265,15 @@ pub enum PublishError {
     /// cannot be opened.
     #[error("no queue to publish to")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<TransactionError> for PublishError {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Duplicate { id, .. } => Self::Duplicate { id },
+            error => Self::Transaction(error),
+        }
+    }
 }
 
 impl From<QueueError> for PublishError {

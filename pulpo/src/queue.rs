@@ -732,6 +732,14 @@ pub struct StoredMessage {
     pub progress: Option<Progress>,
     /// Whether it is reserved and was cancelled: it is buried when its run ends.
     pub cancelled: bool,
+    /// Its unique key, if it has or remembers one, and for how long from now it
+    /// keeps that.
+    pub unique: Option<Unique>,
+    /// Whether it has that key now: a buried message only remembers it, and so
+    /// does one that runs and was unique while it waited.
+    pub has_key: bool,
+    /// By what its limits tell it apart.
+    pub limit_keys: LimitKeys,
     /// Its last failed runs, the oldest first, 20 at most. Only
     /// [`Inspection::peek`] fills it, with [`Capabilities::history`].
     pub history: Vec<Attempt>,
@@ -770,6 +778,9 @@ impl StoredMessage {
             history: Vec::new(),
             result: None,
             has_expired: false,
+            unique: None,
+            has_key: false,
+            limit_keys: LimitKeys::default(),
             text: text.into(),
         }
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::job::Job;
-use crate::message::{Incoming, Message, MessageError};
+use crate::keys::LimitKeys;
+use crate::message::{Incoming, Message, MessageError, WireBody};
 use crate::policy::Policy;
 use crate::report::limited;
 
@@ -197,11 +198,20 @@ impl Registry {
         nearest(request_type, self.by_type.keys().copied())
     }
 
-    /// The queue that messages of this request type belong to, and their ttr; for
-    /// one without a handler here, the default.
-    pub(crate) fn route_of(&self, request_type: &str, default_queue: &str) -> (String, Duration) {
-        let policy = self.get(request_type).map_or(&Policy::DEFAULT, Handler::policy);
-        (policy.queue.unwrap_or(default_queue).to_owned(), policy.ttr)
+    /// The queue that messages of this request type belong to, their ttr, and the
+    /// keys by which limits tell one with this body apart; for one without a
+    /// handler here, the default.
+    pub(crate) fn route_of(
+        &self,
+        request_type: &str,
+        body: Option<WireBody<'_>>,
+        default_queue: &str,
+    ) -> (String, Duration, LimitKeys) {
+        let handler = self.get(request_type);
+        let policy = handler.map_or(&Policy::DEFAULT, Handler::policy);
+        let keys = handler.and_then(Handler::limit_keys).zip(body).and_then(|(keys, body)| keys(body).ok());
+        let limits = keys.map(|keys| keys.limits).unwrap_or_default();
+        (policy.queue.unwrap_or(default_queue).to_owned(), policy.ttr, limits)
     }
 
     /// The request types that it serves, for messages to people.

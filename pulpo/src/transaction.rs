@@ -12,8 +12,9 @@
 
 use std::fmt;
 
+use crate::keys::Publication;
 use crate::message::MessageId;
-use crate::queue::{InDatabase, NewMessage};
+use crate::queue::{Enqueued, InDatabase, NewMessage};
 
 #[cfg(feature = "beanstalkc")]
 mod beanstalkc;
@@ -134,21 +135,28 @@ impl Prepared {
 
 pub(crate) mod row {
     //! The text in a row of the outbox: the wire form of a message, in which
-    //! `queue` and `ttr` (in milliseconds) stand beside `header` and `body`.
-    //! Both may be left out, so that anything that writes SQL can write one.
+    //! `queue`, `ttr` (in milliseconds) and the keys of limits stand beside
+    //! `header` and `body`. All may be left out, so that anything that writes SQL
+    //! can write one.
 
     use std::time::Duration;
 
     use serde::Deserialize;
 
-    use crate::queue::NewMessage;
+    use crate::queue::{LimitKeys, NewMessage};
 
     /// Puts what only the queue is told into the wire form of a message.
     pub(super) fn write(message: &NewMessage) -> String {
-        let NewMessage { queue, ttr, text, .. } = message;
-        let queue = serde_json::to_string(queue).expect("any text can be written as JSON");
+        let NewMessage { queue, ttr, limit_keys, text, .. } = message;
+        let written = |text: &str| serde_json::to_string(text).expect("any text can be written as JSON");
+        let limit_key = limit_keys.joined().map(|key| format!(r#""limit_key":{},"#, written(&key)));
         let rest = text.strip_prefix('{').expect("a message is written as an object");
-        format!(r#"{{"queue":{queue},"ttr":{},{rest}"#, ttr.as_millis())
+        format!(
+            r#"{{"queue":{},"ttr":{},{}{rest}"#,
+            written(queue),
+            ttr.as_millis(),
+            limit_key.as_deref().unwrap_or_default()
+        )
     }
 
     /// What stands there beside the message.
@@ -156,6 +164,7 @@ pub(crate) mod row {
     pub(crate) struct Route {
         pub(crate) queue: Option<String>,
         pub(crate) ttr: Option<Duration>,
+        pub(crate) limit_keys: Option<LimitKeys>,
     }
 
     impl Route {
@@ -166,11 +175,13 @@ pub(crate) mod row {
             struct Fields {
                 queue: Option<serde_json::Value>,
                 ttr: Option<serde_json::Value>,
+                limit_key: Option<serde_json::Value>,
             }
-            let Fields { queue, ttr } = serde_json::from_str(text).unwrap_or_default();
+            let Fields { queue, ttr, limit_key } = serde_json::from_str(text).unwrap_or_default();
             let queue = queue.as_ref().and_then(serde_json::Value::as_str).filter(|queue| !queue.is_empty());
             let ttr = ttr.as_ref().and_then(serde_json::Value::as_u64).filter(|millis| *millis > 0);
-            Self { queue: queue.map(str::to_owned), ttr: ttr.map(Duration::from_millis) }
+            let limit_keys = limit_key.as_ref().and_then(serde_json::Value::as_str).map(LimitKeys::from_joined);
+            Self { queue: queue.map(str::to_owned), ttr: ttr.map(Duration::from_millis), limit_keys }
         }
     }
 }
@@ -185,11 +196,11 @@ pub(crate) mod row {
     note = "if the client is one of these, two versions of its crate may be in the program: see `cargo tree -d`"
 )]
 pub trait PublishIn {
-    /// Writes the message, and returns its id there.
+    /// Writes the message, and returns its id there and what has become of it.
     ///
     /// # Errors
     /// If it was not written.
-    fn publish(&mut self, job: &Prepared) -> Result<MessageId, TransactionError>;
+    fn publish(&mut self, job: &Prepared) -> Result<Enqueued, TransactionError>;
 }
 
 /// A connection to a database through a blocking client.
@@ -201,6 +212,10 @@ pub trait SqlClient {
     /// Runs a statement with one text as the parameter, and returns its number.
     fn insert(&mut self, sql: &'static str, text: &str) -> Result<i64, BoxError>;
 
+    /// Runs a statement with one text as the parameter, and returns the text that
+    /// it returns.
+    fn answer(&mut self, sql: &'static str, text: &str) -> Result<String, BoxError>;
+
     /// Runs a statement without parameters.
     fn execute(&mut self, sql: &'static str) -> Result<(), BoxError>;
 
@@ -209,19 +224,27 @@ pub trait SqlClient {
 }
 
 impl<C: SqlClient> PublishIn for C {
-    fn publish(&mut self, job: &Prepared) -> Result<MessageId, TransactionError> {
+    fn publish(&mut self, job: &Prepared) -> Result<Enqueued, TransactionError> {
         let dialect = self.dialect();
         let refused = |error| TransactionError::new(error, dialect);
         if let Some(queue) = job.queue.as_ref().filter(|_| dialect == Dialect::Postgres) {
             let database = self.ask(queue.question()).map_err(refused)?;
             if queue.is_in(database.as_deref(), job.is_direct) {
-                let id = self.insert(queue.statement(), &job.row).map_err(refused)?;
-                return Ok(MessageId::from(id.to_string()));
+                let published = self.answer(queue.telling_statement(), &job.row).map_err(refused)?;
+                return Ok(enqueued(&published));
             }
         }
         let number = self.insert(INSERT_RETURNING, &job.row).map_err(refused)?;
-        Ok(MessageId::from(format!("{OUTBOX_ID}{number}")))
+        Ok(Enqueued::new(format!("{OUTBOX_ID}{number}")))
     }
+}
+
+/// What the queue's database says of a publication: the id, and the word for what
+/// has become of it.
+fn enqueued(published: &str) -> Enqueued {
+    let (id, word) = published.split_once(' ').unwrap_or((published, ""));
+    let all = [Publication::New, Publication::Kept, Publication::Replaced];
+    Enqueued::duplicate(id, all.into_iter().find(|one| one.as_str() == word).unwrap_or_default())
 }
 
 /// Transactions and connections that
@@ -247,6 +270,11 @@ pub trait AsyncSqlClient<Client>: Send {
     #[doc(hidden)]
     fn insert(&mut self, sql: &'static str, text: String) -> impl Future<Output = Result<i64, BoxError>> + Send;
 
+    /// Runs a statement with one text as the parameter, and returns the text that
+    /// it returns.
+    #[doc(hidden)]
+    fn answer(&mut self, sql: &'static str, text: String) -> impl Future<Output = Result<String, BoxError>> + Send;
+
     /// Runs a statement without parameters.
     #[doc(hidden)]
     fn execute(&mut self, sql: &'static str) -> impl Future<Output = Result<(), BoxError>> + Send;
@@ -261,18 +289,18 @@ pub trait AsyncSqlClient<Client>: Send {
 pub(crate) async fn publish_async<Client, C: AsyncSqlClient<Client>>(
     client: &mut C,
     job: Prepared,
-) -> Result<MessageId, TransactionError> {
+) -> Result<Enqueued, TransactionError> {
     let dialect = client.dialect().map_err(TransactionError::Refused)?;
     let refused = |error| TransactionError::new(error, dialect);
     if let Some(queue) = job.queue.as_ref().filter(|_| dialect == Dialect::Postgres) {
         let database = client.ask(queue.question()).await.map_err(refused)?;
         if queue.is_in(database.as_deref(), job.is_direct) {
-            let id = client.insert(queue.statement(), job.row).await.map_err(refused)?;
-            return Ok(MessageId::from(id.to_string()));
+            let published = client.answer(queue.telling_statement(), job.row).await.map_err(refused)?;
+            return Ok(enqueued(&published));
         }
     }
     let number = client.insert(INSERT_RETURNING, job.row).await.map_err(refused)?;
-    Ok(MessageId::from(format!("{OUTBOX_ID}{number}")))
+    Ok(Enqueued::new(format!("{OUTBOX_ID}{number}")))
 }
 
 /// Why a transaction did not accept a job. Whether the transaction can continue
@@ -292,6 +320,16 @@ pub enum TransactionError {
         /// The error of the client.
         source: BoxError,
     },
+    /// Another message has its unique key, and the job says
+    /// `on_duplicate = "reject"`.
+    #[error("message {id} has the same unique key")]
+    #[non_exhaustive]
+    Duplicate {
+        /// The message that has the key.
+        id: MessageId,
+        /// What the client says.
+        source: BoxError,
+    },
     /// The statement failed.
     #[error("the transaction did not accept the job")]
     Refused(#[source] BoxError),
@@ -304,16 +342,28 @@ impl TransactionError {
         if missing && text.contains("pulpo_outbox") {
             return Self::NoTable { dialect, source: error };
         }
-        Self::Refused(error)
+        match duplicate(&text) {
+            Some(id) => Self::Duplicate { id, source: error },
+            None => Self::Refused(error),
+        }
     }
 
     /// What is wrong, without what it was wrong for.
     pub(crate) fn into_source(self) -> BoxError {
         match self {
             Self::Refused(source) => source,
+            Self::Duplicate { source, .. } => source,
             no_table @ Self::NoTable { .. } => Box::new(no_table),
         }
     }
+}
+
+/// The message that is in the way, as the queue's database words it: clients
+/// agree on no other way to tell.
+fn duplicate(text: &str) -> Option<MessageId> {
+    let (before, _) = text.split_once(" has the same unique key")?;
+    let (_, id) = before.rsplit_once("message ")?;
+    id.bytes().all(|byte| byte.is_ascii_digit()).then(|| MessageId::from(id.to_owned()))
 }
 
 #[cfg(test)]

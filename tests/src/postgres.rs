@@ -70,6 +70,42 @@ impl PostgresServer {
         panic!("PostgreSQL does not start: {}", server.log());
     }
 
+    /// One that encrypts connections, for the host `localhost` alone; and the
+    /// file with the certificate of the authority that says so.
+    ///
+    /// # Panics
+    /// If there is no PostgreSQL or no openssl, or the server does not start.
+    #[must_use]
+    pub fn encrypted() -> (Self, PathBuf) {
+        let mut server = Self::start();
+        server.kill();
+        let folder = server.folder.path().to_owned();
+        let openssl = |arguments: &str| {
+            let mut command = Command::new("openssl");
+            let made = command.args(arguments.split(' ')).current_dir(&folder).output();
+            let made = made.expect("expected openssl to be installed (apt-get install openssl)");
+            assert!(made.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&made.stderr));
+        };
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(&format!("req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"));
+        openssl(&format!("req {key} -subj /CN=localhost -keyout server.key -out server.csr"));
+        fs::write(folder.join("names"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+            .expect("the names");
+        openssl(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
+        );
+        let key = folder.join("server.key");
+        give(&key);
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a key for the server");
+        give(&folder.join("server.pem"));
+        for (setting, file) in [("ssl_cert_file", "server.pem"), ("ssl_key_file", "server.key")] {
+            server.settings.push(format!("{setting}={}", folder.join(file).display()));
+        }
+        server.settings.push("ssl=on".to_owned());
+        server.restart();
+        (server, folder.join("ca.pem"))
+    }
+
     /// One that the tests of this process share, each in a schema of its own:
     /// it is stopped with the last of them.
     ///

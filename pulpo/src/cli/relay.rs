@@ -13,7 +13,7 @@ use super::{Done, Format, WrongUsage};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::instance::Pulpo;
-use crate::outbox::{OutboxUrl, Relay};
+use crate::outbox::{OutboxUrl, Relay, RouteOf};
 use crate::process::signals;
 use crate::queue::backend::Purpose;
 use crate::registry::Registry;
@@ -45,7 +45,8 @@ pub(super) fn run(config: Config, arguments: &RelayArguments, out: &mut dyn Writ
     let (registry, default_queue) = (Arc::new(Registry::collect()?), pulpo.options().default_queue.clone());
     let relay = |url: &OutboxUrl| {
         let (registry, default_queue) = (registry.clone(), default_queue.clone());
-        let route_of = Arc::new(move |request_type: &str| registry.route_of(request_type, &default_queue));
+        let route_of: RouteOf =
+            Arc::new(move |request_type, body| registry.route_of(request_type, body, &default_queue));
         Relay::new(url.clone(), pulpo.queue().clone(), route_of, clock.clone(), pulpo.options().outbox_poll)
     };
     let moved = if arguments.once {

@@ -47,8 +47,9 @@ Examples:
   PULPO_QUEUE=file:old my-worker move --to file:new
 
 Ready, delayed and buried messages move, oldest first, with priority, delay and ttr; the embedded queue and PostgreSQL \
-also keep attempts and reasons. Messages that a worker has, or that the target cannot keep, stay: the command then says \
-so, exits with 1, and can be run again. During the move, the source hands out no messages.
+also keep attempts, reasons, and the keys of unique and limited jobs. Messages that a worker has, or that the target \
+cannot keep, stay, and so do those whose unique key is taken there: the command then says so, exits with 1, and can be \
+run again. During the move, the source hands out no messages.
 
 If it is killed, nothing is lost: run it again. Between database queues no message is then duplicated; a move to or \
 from beanstalkd may duplicate one.")]
@@ -77,6 +78,15 @@ struct Moved {
     running: u64,
     /// The other queue does not take them.
     refused: u64,
+    /// A message of the other queue has their unique key.
+    left: Vec<Left>,
+}
+
+/// A message that stays, and the one in the other queue that has its key.
+#[derive(Debug, Serialize)]
+struct Left {
+    id: MessageId,
+    taken_by: MessageId,
 }
 
 pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Write) -> Done {
@@ -106,7 +116,7 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     };
     let done = transfer.all(&interrupt);
     let Transfer { mut moved, refused, .. } = transfer;
-    moved.refused = refused.len() as u64;
+    moved.refused = (refused.len() - moved.left.len()) as u64;
     let broke_off = match &done {
         Err(error) => Some(chain(error)),
         Ok(()) => interrupt.has_come().then(|| "interrupted; run it again to continue".to_owned()),
@@ -118,11 +128,15 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
         shown["error"] = json!(broke_off);
         show::json(out, &shown)?;
     } else {
+        for Left { id, taken_by } in &moved.left {
+            writeln!(out, "left {id}: its key is taken by {taken_by} there")?;
+        }
         writeln!(out, "moved {} to {}", counted(moved.moved, "message"), show::visible(&there))?;
     }
     let problems = [
         (moved.running, "left here, with a worker: run this again later"),
         (moved.refused, "left here, refused by the other queue: the log says why"),
+        (moved.left.len() as u64, "left here: a message of the other queue has the same unique key"),
         (moved.taken, "in both queues: taken by a worker during the move"),
     ];
     let problems = problems.into_iter().filter(|(count, _)| *count > 0);
@@ -182,7 +196,7 @@ struct Transfer<'a> {
     to: &'a dyn QueueAdapter,
     here: String,
     moved: Moved,
-    /// Those that the other queue does not take.
+    /// Those that the other queue does not take, what is left included.
     refused: BTreeSet<MessageId>,
     /// The queues that are paused, and since when.
     paused: BTreeSet<String>,
@@ -312,7 +326,7 @@ impl Transfer<'_> {
                     "keep a message buried that comes from elsewhere: `kick` it first",
                 ));
             }
-            to.enqueue(vec![message.message]).map(drop)
+            to.enqueue(vec![message.to_enqueue()]).map(drop)
         })
     }
 
@@ -329,6 +343,10 @@ impl Transfer<'_> {
                 // Those before are deleted here first.
                 Err(error) if error.is_transient() && !kept.is_empty() => break,
                 Err(error) if error.is_transient() => return Err(error),
+                Err(QueueError::Duplicate { id: taken_by }) => {
+                    self.refused.insert(id.clone());
+                    self.moved.left.push(Left { id, taken_by });
+                }
                 Err(error) => self.refuse(id, &chain(&error)),
             }
         }

@@ -1,7 +1,6 @@
 //! Publishing in a transaction of the user's own.
 
 use crate::job::{Draft, IntoMessage};
-use crate::keys::Publication;
 use crate::message::{Message, MessageId};
 use crate::outbox;
 use crate::producer::PublishError;
@@ -25,7 +24,8 @@ impl Pulpo {
         message: impl IntoMessage<J>,
     ) -> Result<Message<J>, PublishError> {
         let (mut message, prepared) = self.prepare_draft(message.into_draft())?;
-        message.set_published(transaction.publish(&prepared)?, Publication::New);
+        let published = transaction.publish(&prepared)?;
+        message.set_published(published.id, published.publication);
         outbox::announce();
         Ok(message)
     }
@@ -53,7 +53,8 @@ impl Pulpo {
         draft: Draft<J>,
     ) -> Result<Message<J>, PublishError> {
         let (mut message, prepared) = self.prepare_draft(draft)?;
-        message.set_published(transaction::publish_async(transaction, prepared).await?, Publication::New);
+        let published = transaction::publish_async(transaction, prepared).await?;
+        message.set_published(published.id, published.publication);
         outbox::announce();
         Ok(message)
     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 
 use super::source::{CLAIM, MAX_ROWS, OutboxCounts, PATIENCE, REFUSED_FOR, Row, Source};
+use crate::queue::postgres::tls::Tls;
 use crate::transaction::BoxError;
 
 /// A connection of the relay's own.
@@ -19,9 +20,14 @@ macro_rules! now {
 
 impl Postgres {
     pub(super) fn open(url: &str) -> Result<Self, BoxError> {
+        let (tls, url) = Tls::of_url(url)?;
         let mut config: postgres::Config = url.parse()?;
-        config.connect_timeout(PATIENCE).keepalives_idle(Duration::from_secs(30)).application_name("pulpo relay");
-        Ok(Self(config.connect(NoTls)?))
+        config
+            .ssl_mode(tls.ssl_mode())
+            .connect_timeout(PATIENCE)
+            .keepalives_idle(Duration::from_secs(30))
+            .application_name("pulpo relay");
+        Ok(Self(config.connect(tls.connector()?)?))
     }
 }
 

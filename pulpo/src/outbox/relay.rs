@@ -13,8 +13,8 @@ use super::announce;
 use super::source::{self, CLAIM, REFUSED_FOR, Row, Source};
 use super::url::OutboxUrl;
 use crate::clock::{Clock, Notify};
-use crate::message::{Incoming, Priority};
-use crate::queue::{NewMessage, QueueAdapter, QueueError};
+use crate::message::{Incoming, Priority, WireBody};
+use crate::queue::{LimitKeys, NewMessage, QueueAdapter, QueueError};
 use crate::report::chain;
 use crate::transaction::row::Route;
 use crate::transaction::{BoxError, TransactionError};
@@ -30,9 +30,9 @@ const REPEAT: Duration = Duration::from_secs(60);
 const MAX_GONE: usize = 1024;
 const TELL_GONE_EVERY: Duration = Duration::from_secs(1);
 
-/// Which queue a request type belongs to, and its ttr, for a row that does not
-/// say.
-pub(crate) type RouteOf = Arc<dyn Fn(&str) -> (String, Duration) + Send + Sync>;
+/// Which queue a request type belongs to, its ttr, and the keys by which limits
+/// tell this body apart, for a row that does not say.
+pub(crate) type RouteOf = Arc<dyn Fn(&str, Option<WireBody<'_>>) -> (String, Duration, LimitKeys) + Send + Sync>;
 
 /// Moves the rows of one outbox. It belongs to one thread.
 pub(crate) struct Relay {
@@ -245,27 +245,26 @@ impl Relay {
     fn message(&self, row: &Row) -> NewMessage {
         let route = Route::read(&row.message);
         let outbox_id = row.outbox_id();
-        let read = Incoming::read(row.message.as_bytes()).ok().and_then(|mut message| {
+        let mut incoming = Incoming::read(row.message.as_bytes()).ok();
+        let text = incoming.as_mut().and_then(|message| {
             message.header.outbox_id = Some(outbox_id.clone());
-            let text = message.rewritten().ok()?;
-            Some((message.header, text))
+            message.rewritten().ok()
         });
-        let (request_type, priority, delay, unique, text) = match read {
-            Some((header, text)) => {
-                // What is wrong with it was an error where it was published.
-                let unique = header.unique.read(Default::default()).ok().flatten();
-                (header.request_type().to_owned(), header.priority(), header.delay(), unique, text)
+        let incoming = incoming.filter(|_| text.is_some());
+        let text = text.unwrap_or_else(|| row.message.clone());
+        let request_type = incoming.as_ref().map_or("", |message| message.header.request_type()).to_owned();
+        let (priority, delay, unique) = match &incoming {
+            // What is wrong with it was an error where it was published.
+            Some(Incoming { header, .. }) => {
+                (header.priority(), header.delay(), header.unique.read(Default::default()).ok().flatten())
             }
-            None => (String::new(), Priority::DEFAULT, None, None, row.message.clone()),
+            None => (Priority::DEFAULT, None, None),
         };
-        let (queue, ttr) = match route {
-            Route { queue: Some(queue), ttr: Some(ttr) } => (queue, ttr),
-            Route { queue, ttr } => {
-                let (queue_of, ttr_of) = (self.route_of)(&request_type);
-                (queue.unwrap_or(queue_of), ttr.unwrap_or(ttr_of))
-            }
-        };
-        let mut message = NewMessage::new(queue, request_type, text).outbox_id(outbox_id);
+        // Another producer knows nothing of them.
+        let (queue_of, ttr_of, keys_of) = (self.route_of)(&request_type, incoming.as_ref().map(Incoming::body));
+        let (queue, ttr) = (route.queue.unwrap_or(queue_of), route.ttr.unwrap_or(ttr_of));
+        let limit_keys = route.limit_keys.unwrap_or(keys_of);
+        let mut message = NewMessage::new(queue, request_type, text).outbox_id(outbox_id).limit_keys(limit_keys);
         (message.priority, message.delay, message.ttr, message.unique) = (priority, delay, ttr, unique);
         message
     }

@@ -201,6 +201,7 @@ macro_rules! __with_conformance_cases {
                 entries_that_nobody_has_had_for_long_are_forgotten
                 what_was_published_elsewhere_is_noted
                 an_occurrence_ends_a_wait
+                an_occurrence_that_is_unique_is_published_once
             }
             activity {
                 a_queue_keeps_activity_or_says_that_it_does_not
@@ -230,6 +231,8 @@ macro_rules! __with_conformance_cases {
                 an_expired_message_does_not_keep_its_key
                 producers_at_the_same_moment_publish_one
                 a_message_without_a_key_is_never_a_duplicate
+                batches_with_the_same_keys_never_stop_each_other
+                a_key_is_any_text
             }
             limits {
                 a_rate_lets_so_many_start_in_any_time
@@ -244,6 +247,7 @@ macro_rules! __with_conformance_cases {
                 nothing_is_leased_ahead_beyond_a_limit
                 a_type_is_held_back_for_a_time
                 a_key_is_held_back_alone
+                thousands_of_keys_wait_behind_a_full_one
             }
             cancels {
                 what_waits_is_buried_when_it_is_cancelled

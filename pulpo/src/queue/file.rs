@@ -386,6 +386,7 @@ impl Import for FileQueue {
         let now = self.0.now();
         let ids =
             self.0.writer.write(Durability::Synced, move |connection| import::insert(connection, &messages, now))?;
+        let ids = ids.map_err(|id| QueueError::Duplicate { id })?;
         self.0.notify_all();
         Ok(ids.into_iter().map(Enqueued::new).collect())
     }

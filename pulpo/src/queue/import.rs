@@ -3,13 +3,18 @@
 use chrono::{DateTime, Utc};
 
 use super::{Attempt, Enqueued, MessageState, NewMessage, QueueError, StoredMessage};
+use crate::keys::OnDuplicate;
 
 /// A message that comes from another queue.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Imported {
-    /// The message itself. It is delayed if it was.
+    /// The message itself. It is delayed if it was. Its unique key is that which
+    /// it has there; taken here, it refuses the message.
     pub message: NewMessage,
+    /// Whether it has its unique key there; else it only remembers that, as a
+    /// buried message does, and so it does here.
+    pub has_key: bool,
     /// How many runs failed there.
     pub attempts: u32,
     /// How many of them ended without being settled.
@@ -39,8 +44,11 @@ impl Imported {
         message.priority = priority;
         message.delay = until.filter(|_| state == MessageState::Delayed);
         message.ttr = ttr.unwrap_or(message.ttr);
+        message.limit_keys = stored.limit_keys;
+        message.unique = stored.unique.map(|unique| unique.on_duplicate(OnDuplicate::Reject));
         Some(Self {
             message,
+            has_key: stored.has_key,
             attempts,
             abandoned,
             is_buried: state == MessageState::Buried,
@@ -49,6 +57,15 @@ impl Imported {
             last_error_at: stored.last_error_at,
             history: stored.history,
         })
+    }
+
+    /// The message as a queue enqueues it that keeps nothing of its history: with
+    /// the key that it has, and none that it only remembers.
+    #[must_use]
+    pub fn to_enqueue(&self) -> NewMessage {
+        let mut message = self.message.clone();
+        message.unique = message.unique.filter(|_| self.has_key);
+        message
     }
 }
 

@@ -12,28 +12,41 @@ pub struct InDatabase {
     database: String,
     question: &'static str,
     statement: &'static str,
+    telling_statement: &'static str,
 }
 
 impl InDatabase {
-    /// A queue in this schema of this database, with the function `publish`.
+    /// A queue in this schema of this database, with the functions of its schema.
     #[must_use]
     pub fn new(database: &str, schema: &str) -> Self {
         let (name, literal) = (schema.replace('"', "\"\""), schema.replace('\'', "''"));
-        let statement = format!(
-            "SELECT \"{name}\".publish(job->'header'->>'request_type', job->'body', job->'header', \
-             queue => job->>'queue') FROM (SELECT $1::text::jsonb AS job) AS row"
+        let publishes = format!(
+            "FROM (SELECT $1::text::jsonb AS job) AS row, LATERAL \"{name}\".publish_job(job->'header'->>'request_type', \
+             job->'body', job->'header', job->>'queue', true, job->>'limit_key') AS published"
         );
+        let statement = format!("SELECT published.id {publishes}");
+        let telling_statement = format!("SELECT published.id || ' ' || published.publication {publishes}");
         let question = format!(
             "SELECT current_database()::text WHERE EXISTS (SELECT FROM pg_catalog.pg_proc AS proc \
              JOIN pg_catalog.pg_namespace AS schema ON schema.oid = proc.pronamespace \
              WHERE schema.nspname = '{literal}' AND proc.proname = 'publish')"
         );
-        Self { database: database.to_owned(), question: kept(question), statement: kept(statement) }
+        Self {
+            database: database.to_owned(),
+            question: kept(question),
+            statement: kept(statement),
+            telling_statement: kept(telling_statement),
+        }
     }
 
     /// Publishes the message that is the text `$1`, and returns its id.
     pub(crate) fn statement(&self) -> &'static str {
         self.statement
+    }
+
+    /// The same, and returns a text: the id, and what has become of the message.
+    pub(crate) fn telling_statement(&self) -> &'static str {
+        self.telling_statement
     }
 
     /// Returns the name of the database that it is asked in, if that has such a

@@ -59,6 +59,7 @@ mod error;
 mod group;
 mod history;
 mod inspect;
+mod limits;
 mod options;
 mod outbox_ids;
 mod picked;
@@ -68,7 +69,8 @@ mod schedules;
 mod schema;
 mod settle;
 mod shared;
-mod tls;
+pub(crate) mod tls;
+mod unique;
 mod workers;
 
 pub use options::{DEFAULT_SCHEMA, Migrate, PostgresOptions, PostgresUrlError};
@@ -150,7 +152,7 @@ impl PostgresQueue {
         let mut changed = 0;
         while rest.limit != Some(0) {
             let (done, last) = shared
-                .with(|connection| change.part(connection, &rest))
+                .with_conflicts(|connection| change.part(connection, &rest))
                 .map_err(|error| shared.error("change messages at", error))?;
             changed += done;
             rest.limit = rest.limit.map(|limit| limit.saturating_sub(usize::try_from(done).unwrap_or(usize::MAX)));
@@ -198,8 +200,8 @@ impl QueueAdapter for PostgresQueue {
             picks_queues: true,
             schedules: true,
             activity: true,
-            unique_keys: false,
-            limits: false,
+            unique_keys: true,
+            limits: true,
             cancels: true,
             workers: true,
         }
@@ -209,17 +211,13 @@ impl QueueAdapter for PostgresQueue {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        if messages.iter().any(|message| message.unique.is_some()) {
-            return Err(QueueError::NO_UNIQUE_KEYS);
-        }
         let shared = self.shared();
         if shared.options.notify {
             // Tells later what must not be told at once.
             beat::run(shared, false).map_err(|error| shared.error("publish to", error))?;
         }
         let is_of_outbox = messages.iter().any(|message| message.outbox_id.is_some());
-        let ids = if is_of_outbox { shared.enqueue_once(&messages) } else { shared.enqueue(messages) }?;
-        Ok(ids.into_iter().map(|id| Enqueued::new(MessageId::from(id.cast_unsigned()))).collect())
+        if is_of_outbox { shared.enqueue_once(&messages) } else { shared.enqueue(messages) }
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
@@ -263,6 +261,18 @@ impl QueueAdapter for PostgresQueue {
         self.shared().declare(routes);
     }
 
+    fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
+        let shared = self.shared();
+        let key = key.unwrap_or_default();
+        shared
+            .ask(|connection| limits::hold_back(connection, request_type, key, time))
+            .and_then(|()| shared.prefetch.release_all(shared))
+            .map_err(|error| shared.error("hold jobs back in", error))?;
+        // All, since what was held back may go on.
+        shared.tell([String::new()].into());
+        Ok(())
+    }
+
     fn interrupt(&self) {
         self.shared().interrupts.fetch_add(1, Ordering::SeqCst);
         self.shared().signal.notify();
@@ -284,8 +294,7 @@ impl Keeping for PostgresQueue {
 
 impl Import for PostgresQueue {
     fn import(&self, messages: Vec<Imported>) -> Result<Vec<Enqueued>, QueueError> {
-        let ids = self.shared().import(&messages)?;
-        Ok(ids.into_iter().map(|id| Enqueued::new(MessageId::from(id.cast_unsigned()))).collect())
+        self.shared().import(&messages)
     }
 }
 
@@ -350,6 +359,14 @@ impl Inspection for PostgresQueue {
             self.shared().tell([String::new()].into());
         }
         Ok(kicked)
+    }
+
+    fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
+        let Some(id) = settle::number(id.as_str()) else { return Ok(None) };
+        let shared = self.shared();
+        let holder = shared.ask(|connection| unique::taken_by(connection, id));
+        let holder = holder.map_err(|error| shared.error("read", error))?;
+        Ok(holder.map(|id| MessageId::from(id.cast_unsigned())))
     }
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {

@@ -14,7 +14,7 @@ use crate::message::{Incoming, MessageId};
 use crate::queue::{
     ActivityLog, CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, Enqueued, Filter,
     Inspection, Keeping, Lease, NewMessage, OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep,
-    ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Workers,
+    ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Unique, Workers,
 };
 
 /// Called after something was published.
@@ -130,7 +130,10 @@ impl ScheduleStore for Recorder {
         let mut published = false;
         for (occurrence, id) in step.occurrences.iter().zip(ids) {
             if let (OccurrenceMessage::New(message), Some(id)) = (&occurrence.message, id) {
-                record.add(message.clone(), &Enqueued::new(id.clone()));
+                // One that is unique may be there already.
+                let is_known = record.published.iter().any(|published| published.id == *id);
+                let publication = if is_known { Publication::Kept } else { Publication::New };
+                record.add(message.clone(), &Enqueued::duplicate(id.clone(), publication));
                 published = true;
             }
         }
@@ -211,16 +214,34 @@ impl Record {
     }
 
     /// Those that a commit has put into the queue tell no ids: they are the
-    /// new ones with these texts.
+    /// new ones with these texts; of those that are unique, else the ones with
+    /// these keys.
     fn add_follow_ups(&mut self, follow_ups: Vec<NewMessage>, stored: Vec<StoredMessage>) {
         let mut known: BTreeSet<_> = self.published.iter().map(|published| published.id.clone()).collect();
         for new in follow_ups {
             let is_new = |stored: &&StoredMessage| stored.text == new.text.as_bytes() && !known.contains(&stored.id);
-            let Some(id) = stored.iter().rev().find(is_new).map(|stored| stored.id.clone()) else { continue };
-            known.insert(id.clone());
-            self.add(new, &Enqueued::new(id));
+            let enqueued = match stored.iter().rev().find(is_new) {
+                Some(stored) => Enqueued::new(stored.id.clone()),
+                None => match stored.iter().find(|stored| has_key_of(stored, &new)) {
+                    Some(stored) if stored.text == new.text.as_bytes() => {
+                        Enqueued::duplicate(stored.id.clone(), Publication::Replaced)
+                    }
+                    Some(stored) => Enqueued::duplicate(stored.id.clone(), Publication::Kept),
+                    None => continue,
+                },
+            };
+            known.insert(enqueued.id.clone());
+            self.add(new, &enqueued);
         }
     }
+}
+
+/// Whether a message has the unique key of this one.
+fn has_key_of(stored: &StoredMessage, new: &NewMessage) -> bool {
+    let same = |(one, other): (&Unique, &Unique)| one.key == other.key;
+    stored.has_key
+        && stored.request_type == new.request_type
+        && stored.unique.as_ref().zip(new.unique.as_ref()).is_some_and(same)
 }
 
 struct RecordingConsumer {

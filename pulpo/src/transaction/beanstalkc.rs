@@ -9,13 +9,13 @@ use ::beanstalkc::Beanstalkc;
 use super::{Prepared, PublishIn, TransactionError};
 use crate::clock::{Clock as _, SystemClock};
 use crate::message::MessageId;
-use crate::queue::{NewMessage, QueueError, tube_name_problem};
+use crate::queue::{Enqueued, NewMessage, QueueError, tube_name_problem};
 
 /// Puts the job into the tube of its queue, and leaves the connection at the
 /// tube that it used. A message is sent once; if the client has an error after
 /// that, the server may have it all the same.
 impl PublishIn for Beanstalkc {
-    fn publish(&mut self, job: &Prepared) -> Result<MessageId, TransactionError> {
+    fn publish(&mut self, job: &Prepared) -> Result<Enqueued, TransactionError> {
         let NewMessage { queue, priority, delay, ttr, text, .. } = job.new_message();
         if let Some(problem) = tube_name_problem(queue) {
             let refused = QueueError::BadQueueName { name: queue.clone(), problem };
@@ -34,7 +34,7 @@ impl PublishIn for Beanstalkc {
         if let Err(error) = back {
             tracing::warn!(%error, "the job is published, but the connection could not return to its tube");
         }
-        Ok(MessageId::from(id))
+        Ok(Enqueued::new(MessageId::from(id)))
     }
 }
 

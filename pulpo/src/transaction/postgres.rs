@@ -15,6 +15,10 @@ macro_rules! clients {
                 Ok(self.query_one(sql, &[&text])?.try_get(0)?)
             }
 
+            fn answer(&mut self, sql: &'static str, text: &str) -> Result<String, BoxError> {
+                Ok(self.query_one(sql, &[&text])?.try_get(0)?)
+            }
+
             fn execute(&mut self, sql: &'static str) -> Result<(), BoxError> {
                 Ok(self.batch_execute(sql)?)
             }

@@ -16,6 +16,11 @@ macro_rules! clients {
                 Ok(connection.query_row(sql, [text], |row| row.get(0))?)
             }
 
+            fn answer(&mut self, sql: &'static str, text: &str) -> Result<String, BoxError> {
+                let connection: &Connection = self;
+                Ok(connection.query_row(sql, [text], |row| row.get(0))?)
+            }
+
             fn execute(&mut self, sql: &'static str) -> Result<(), BoxError> {
                 let connection: &Connection = self;
                 Ok(connection.execute_batch(sql)?)

@@ -38,6 +38,11 @@ macro_rules! client {
                 Ok(query.fetch_one(&mut *self).await?)
             }
 
+            async fn answer(&mut self, sql: &'static str, text: String) -> Result<String, BoxError> {
+                let query = $sqlx::query_scalar::<C::Database, String>(sql).bind(text);
+                Ok(query.fetch_one(&mut *self).await?)
+            }
+
             async fn execute(&mut self, sql: &'static str) -> Result<(), BoxError> {
                 $sqlx::query::<C::Database>(sql).execute(&mut *self).await?;
                 Ok(())

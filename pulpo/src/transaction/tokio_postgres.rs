@@ -20,6 +20,10 @@ macro_rules! clients {
                 Ok(self.query_one(sql, &[&text]).await?.try_get(0)?)
             }
 
+            async fn answer(&mut self, sql: &'static str, text: String) -> Result<String, BoxError> {
+                Ok(self.query_one(sql, &[&text]).await?.try_get(0)?)
+            }
+
             async fn execute(&mut self, sql: &'static str) -> Result<(), BoxError> {
                 Ok(self.batch_execute(sql).await?)
             }

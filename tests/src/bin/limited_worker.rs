@@ -96,9 +96,10 @@ fn line(name: &str, text: &str) {
 /// Publishes until it is killed; all producers publish the same keys.
 fn produce() -> Result<(), pulpo::PublishError> {
     let start = now().as_millis() as u64;
+    // A key for each 20 ms, or as long as the test says, which all producers meet at.
+    let period = std::env::var("KEY_MILLIS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     loop {
-        // A key for each 20 ms, which all producers meet at.
-        let key = now().as_millis() as u64 / 20;
+        let key = now().as_millis() as u64 / period;
         let sent = pulpo::publish(Once { key })?;
         line("once", &format!("{key} {}", sent.id().expect("published")));
         let waits: Vec<Message<Waits>> = pulpo::publish_all((0..4).map(|key| Waits { key: key % 2 }))?;

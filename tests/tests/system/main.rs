@@ -15,6 +15,7 @@ mod damage;
 mod dashboard;
 mod deployment;
 mod disk;
+mod encryption;
 mod endurance;
 #[cfg(target_os = "linux")]
 mod folders;
@@ -25,6 +26,7 @@ mod health;
 mod hostile_messages;
 mod http;
 mod jobs;
+mod keys_in_postgres;
 mod kills;
 mod leases;
 mod lifecycle;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::program::{Running, Sandbox};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_limited_worker");
@@ -22,13 +23,26 @@ fn lines(place: &Sandbox, name: &str) -> Vec<String> {
 
 #[test]
 fn each_key_is_once_and_no_limit_is_exceeded_whatever_is_killed() {
+    whatever_is_killed(&Sandbox::new(), None);
+}
+
+#[test]
+fn so_it_is_in_postgresql() {
+    let server = PostgresServer::shared();
+    whatever_is_killed(&Sandbox::new(), Some(&server.fresh_url()));
+}
+
+/// Kills workers and producers, on the queue of this URL or the embedded one.
+fn whatever_is_killed(place: &Sandbox, url: Option<&str>) {
     let seconds = std::env::var("PULPO_MEASURE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
-    let place = Sandbox::new();
-    let worker = || {
-        let arguments = ["work", "--concurrency", "3", "--log-level", "error"];
-        place.start(place.command(WORKER, &arguments))
+    let start = |arguments: &[&str]| {
+        let mut command = place.command(WORKER, arguments);
+        // Several processes publish less often there.
+        url.iter().for_each(|url| drop(command.env("PULPO_QUEUE", url).env("KEY_MILLIS", "120")));
+        place.start(command)
     };
-    let producer = || place.start(place.command(WORKER, &["produce"]));
+    let worker = || start(&["work", "--concurrency", "3", "--log-level", "error"]);
+    let producer = || start(&["produce"]);
     let mut workers: Vec<Running> = (0..WORKERS).map(|_| worker()).collect();
     let mut producers: Vec<Running> = (0..PRODUCERS).map(|_| producer()).collect();
     let mut random = fastrand::Rng::with_seed(17);
@@ -50,10 +64,10 @@ fn each_key_is_once_and_no_limit_is_exceeded_whatever_is_killed() {
         program.end();
     }
     assert!(kills > 10, "{kills} kills show little");
-    assert_eq!(lines(&place, "faults"), [""; 0]);
+    assert_eq!(lines(place, "faults"), [""; 0]);
 
     let mut ids: HashMap<String, String> = HashMap::new();
-    let once = lines(&place, "once");
+    let once = lines(place, "once");
     for line in &once {
         let (key, id) = line.split_once(' ').expect("a key and an id");
         let before = ids.entry(key.to_owned()).or_insert_with(|| id.to_owned());
@@ -61,7 +75,7 @@ fn each_key_is_once_and_no_limit_is_exceeded_whatever_is_killed() {
     }
     assert!(ids.len() > 50 && once.len() > ids.len() * 3 / 2, "{} of {}", ids.len(), once.len());
 
-    let mut starts: Vec<u64> = lines(&place, "started").iter().map(|line| line.parse().expect("a time")).collect();
+    let mut starts: Vec<u64> = lines(place, "started").iter().map(|line| line.parse().expect("a time")).collect();
     starts.sort_unstable();
     assert!(starts.len() > 20, "{} starts show little", starts.len());
     for (first, last) in starts.iter().zip(starts.iter().skip(40)) {
@@ -69,7 +83,7 @@ fn each_key_is_once_and_no_limit_is_exceeded_whatever_is_killed() {
         assert!(apart + LATE >= Duration::from_secs(4), "41 starts within {apart:?}");
     }
 
-    let exclusive = lines(&place, "exclusive");
+    let exclusive = lines(place, "exclusive");
     assert!(exclusive.len() > 20, "{} runs show little", exclusive.len());
     let faults: Vec<_> = exclusive.iter().filter(|line| !line.is_empty()).collect();
     assert!(faults.is_empty(), "of {}: {faults:?}", exclusive.len());

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pulpo::queue::{DequeueFilter, Filter, MessageState, NewMessage, Settlement, StoredMessage};
-use pulpo::{Config, Priority, Pulpo};
+use pulpo::queue::{DequeueFilter, Filter, LimitKeys, MessageState, NewMessage, Settlement, StoredMessage, Unique};
+use pulpo::{Config, Priority, Pulpo, UniqueFor};
 use pulpo_tests::program::{CommandOutput, Sandbox};
 use pulpo_tests::wait::within;
 use serde_json::{Value, json};
@@ -180,6 +180,95 @@ fn postgresql_takes_everything_and_gives_it_back() {
         };
         assert_eq!(of(was), of(is), "{number}");
     }
+}
+
+fn unique(number: usize, key: &str, unique_for: UniqueFor) -> NewMessage {
+    message(number).unique(Unique::new(key).unique_for(unique_for)).limit_keys(LimitKeys::of(format!("1:[{number}]")))
+}
+
+/// Messages that have their keys, for each time; one that only remembers its key,
+/// since a newer one waits; and a buried one.
+fn fill_with_keys(pulpo: &Pulpo) {
+    let mut consumer = pulpo.queue().consumer(&["mail".to_owned(), "orders".to_owned()]).expect("a consumer");
+    let mut run = |message, mut between: Vec<NewMessage>, mut settlement| {
+        pulpo.queue().enqueue(vec![message]).expect("enqueued");
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeued").expect("one");
+        if !between.is_empty() {
+            pulpo.queue().enqueue(std::mem::take(&mut between)).expect("enqueued");
+        }
+        consumer.settle(&delivery.lease, &mut settlement).expect("settled");
+    };
+    run(unique(1, "buried", UniqueFor::Unfinished), Vec::new(), Settlement::bury("no recipient", true));
+    let newer = vec![unique(3, "waits", UniqueFor::Waiting)];
+    run(unique(2, "waits", UniqueFor::Waiting), newer, Settlement::rollback(Duration::from_secs(60), "failed", true));
+    let hour = UniqueFor::Time(Duration::from_secs(3600));
+    pulpo
+        .queue()
+        .enqueue(vec![unique(4, "unfinished", UniqueFor::Unfinished), unique(5, "timed", hour)])
+        .expect("enqueued");
+}
+
+#[test]
+fn keys_move_with_their_messages() {
+    let (place, server) = (Sandbox::new(), pulpo_tests::postgres::PostgresServer::shared());
+    let (first, second, third) = (file(&place, "old"), server.fresh_url(), file(&place, "back"));
+    fill_with_keys(&open(&first));
+    for (from, to) in [(&first, &second), (&second, &third)] {
+        let moved = move_to(&place, from, to, &[]);
+        assert_eq!((moved.code, moved.err.as_str()), (0, ""), "{}", moved.out);
+        assert!(moved.out.starts_with("moved 5 messages to "), "{}", moved.out);
+        let there = open(to);
+        let all = shown(&there);
+        for (number, key, has_key) in
+            [(1, "buried", false), (2, "waits", false), (3, "waits", true), (4, "unfinished", true), (5, "timed", true)]
+        {
+            let stored = &all[&number][0];
+            assert_eq!(stored.limit_keys, LimitKeys::of(format!("1:[{number}]")), "{number} at {to}");
+            let unique = stored.unique.as_ref().map(|unique| unique.key.as_str());
+            assert_eq!((unique, stored.has_key), (Some(key), has_key), "{number} at {to}");
+        }
+        let left = all[&5][0].unique.as_ref().map(|unique| unique.unique_for);
+        assert!(matches!(left, Some(UniqueFor::Time(left)) if left > Duration::from_secs(3400)), "{left:?}");
+        // The keys are taken.
+        for (key, holder) in [("waits", 3), ("unfinished", 4), ("timed", 5)] {
+            let kept = there.queue().enqueue(vec![unique(9, key, UniqueFor::Unfinished)]).expect("enqueued").remove(0);
+            assert_eq!(kept.id, all[&holder][0].id, "{key} at {to}");
+        }
+        // That of the buried one is free, and the newer one of two that wait is
+        // the one that counts.
+        assert_eq!(there.queue().key_taken_by(&all[&1][0].id).expect("asked"), None);
+        assert_eq!(there.queue().key_taken_by(&all[&2][0].id).expect("asked").as_ref(), Some(&all[&3][0].id));
+    }
+}
+
+#[test]
+fn a_message_whose_key_is_taken_there_stays() {
+    let (place, server) = (Sandbox::new(), pulpo_tests::postgres::PostgresServer::shared());
+    let (here, database) = (file(&place, "old"), server.fresh_url());
+    let old = open(&here);
+    old.queue().enqueue(vec![message(1), unique(2, "a", UniqueFor::Unfinished), message(3)]).expect("enqueued");
+    let new = open(&database);
+    let there = new.queue().enqueue(vec![unique(4, "a", UniqueFor::Waiting)]).expect("enqueued").remove(0).id;
+    let moved = move_to(&place, &here, &database, &[]);
+    assert_eq!(moved.code, 1);
+    assert!(
+        moved.out.starts_with(&format!("left 2: its key is taken by {there} there\nmoved 2 messages to ")),
+        "{}",
+        moved.out
+    );
+    assert!(
+        moved.err.contains("1 message left here: a message of the other queue has the same unique key"),
+        "{}",
+        moved.err
+    );
+    assert_eq!((shown(&old).len(), shown(&new).len()), (1, 3));
+    // The other way, too; and in JSON.
+    new.queue().delete(&Filter::all().id(there)).expect("deleted");
+    new.queue().enqueue(vec![unique(5, "a", UniqueFor::Time(Duration::from_secs(60)))]).expect("enqueued");
+    let moved = move_to(&place, &database, &here, &["--json"]);
+    let told: Value = serde_json::from_str(&moved.out).expect("JSON");
+    assert_eq!((moved.code, &told["moved"], &told["refused"]), (1, &json!(2), &json!(0)), "{}", moved.err);
+    assert_eq!(told["left"][0]["taken_by"], json!("2"), "{told}");
 }
 
 #[test]

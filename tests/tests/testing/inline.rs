@@ -1,7 +1,7 @@
 //! Publishing runs the handler at once.
 
-use pulpo::Message;
 use pulpo::testing::TestPulpo;
+use pulpo::{Message, OnDuplicate, Publication, UniqueFor};
 
 use crate::jobs::{Board, Order, SECOND, SendEmail, SignUp, email};
 
@@ -53,4 +53,26 @@ async fn in_an_async_test_too() {
     pulpo::publish(email("plain")).unwrap();
     pulpo::publish_async(email("async")).await.unwrap();
     assert_eq!(pulpo.state_of::<Board>().lines(), ["plain attempt 1", "async attempt 1"]);
+}
+
+#[test]
+fn one_that_is_unique_is_run_once_for_each_key_that_is_taken() {
+    let pulpo = kit();
+    // Done at once, so its key is free again.
+    for _ in 0..2 {
+        let sent = pulpo.publish(Message::new(email("ada")).unique_key("a")).unwrap();
+        assert_eq!(sent.publication(), Publication::New);
+    }
+    let timed = || Message::new(email("bob")).unique_key("b").unique_for(UniqueFor::Time(SECOND));
+    let publications = [timed(), timed()].map(|message| pulpo.publish(message).unwrap().publication());
+    assert_eq!(publications, [Publication::New, Publication::Kept]);
+    assert_eq!(pulpo.state_of::<Board>().lines(), ["ada attempt 1", "ada attempt 1", "bob attempt 1"]);
+    // One that failed waits with its key, and is replaced where it waits.
+    let waits = |to: &str| {
+        let message = Message::new(email(to)).unique_key("c").unique_for(UniqueFor::Waiting);
+        pulpo.publish(message.on_duplicate(OnDuplicate::Replace)).unwrap().publication()
+    };
+    assert_eq!([waits("down"), waits("eve")], [Publication::New, Publication::Replaced]);
+    assert_eq!(pulpo.state_of::<Board>().lines().last().map(String::as_str), Some("eve attempt 1"));
+    pulpo.assert_nothing_left();
 }

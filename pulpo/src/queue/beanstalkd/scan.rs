@@ -21,7 +21,7 @@ use super::look::{all_tube_stats, ask_each, job_stats, read_job, texts, tubes};
 use super::protocol::{Answer, Commands};
 use super::{ago, ahead};
 use crate::message::{Incoming, Priority};
-use crate::queue::{Filter, MessageState, StoredMessage};
+use crate::queue::{Filter, LimitKeys, MessageState, StoredMessage};
 
 /// How many ids a list asks for at most by default: some seconds' worth.
 pub const MAX_SCANNED_IDS: u64 = 1_000_000;
@@ -79,6 +79,9 @@ impl Found {
             history: Vec::new(),
             result: None,
             has_expired: false,
+            unique: None,
+            has_key: false,
+            limit_keys: LimitKeys::default(),
             queue: job.tube,
             text,
         };

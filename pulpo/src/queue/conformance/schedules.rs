@@ -6,9 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{ConsumerExt as _, Harness, HarnessExt as _, message};
+use crate::keys::{OnDuplicate, UniqueFor};
 use crate::queue::{
     DequeueFilter, Filter, MessageId, MessageState, Occurrence, QueueError, ScheduleStep, ScheduleStore, Settlement,
-    Stepped,
+    Stepped, Unique,
 };
 
 /// What keeps schedules, if this queue does.
@@ -246,4 +247,35 @@ pub(super) fn an_occurrence_ends_a_wait(harness: &dyn Harness) {
     assert!(waited.expect("dequeue").is_some());
     let mut seat = harness.seat();
     assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
+}
+
+pub(super) fn an_occurrence_that_is_unique_is_published_once(harness: &dyn Harness) {
+    let Some(store) = store(harness).filter(|_| harness.queue().capabilities().unique_keys) else { return };
+    let start = whole_second(harness);
+    begin(store, "every 1s", start);
+    let all = [OnDuplicate::Keep, OnDuplicate::Reject, OnDuplicate::Replace];
+    let unique = |on_duplicate| {
+        let key = Unique::new("a").on_duplicate(on_duplicate);
+        message(&on_duplicate.to_string()).unique(key.unique_for(UniqueFor::Waiting))
+    };
+    let there = harness.put(unique(OnDuplicate::Keep));
+    let mut from = start;
+    for (on_duplicate, seconds) in all.into_iter().zip(1..) {
+        let at = start + TimeDelta::seconds(seconds);
+        let mut step = ScheduleStep::new("report", "every 1s", Some(from), at);
+        step.occurrences.push(Occurrence::new(at, unique(on_duplicate)));
+        step.overlap = true;
+        assert_eq!(take_step(store, &step), [Some(there.clone())], "{on_duplicate}");
+        from = at;
+    }
+    let mut seat = harness.seat();
+    assert_eq!(seat.work(), "replace");
+    seat.nothing();
+    // The key is free again.
+    let at = start + TimeDelta::seconds(4);
+    let mut step = ScheduleStep::new("report", "every 1s", Some(from), at);
+    step.occurrences.push(Occurrence::new(at, unique(OnDuplicate::Reject)));
+    let ids = take_step(store, &step);
+    assert!(ids.len() == 1 && ids[0].is_some() && ids[0] != Some(there), "{ids:?}");
+    assert_eq!(count(harness), 1);
 }

@@ -421,3 +421,48 @@ pub(super) fn a_message_without_a_key_is_never_a_duplicate(harness: &dyn Harness
         seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     }
 }
+
+pub(super) fn batches_with_the_same_keys_never_stop_each_other(harness: &dyn Harness) {
+    if !keeps_keys(harness) {
+        return;
+    }
+    const PRODUCERS: usize = 4;
+    const KEYS: usize = 6;
+    let start = Barrier::new(PRODUCERS);
+    for on_duplicate in [OnDuplicate::Keep, OnDuplicate::Replace] {
+        let message = |key: usize| {
+            let key = Unique::new(format!("{on_duplicate} {key}")).unique_for(UniqueFor::Waiting);
+            message("x").unique(key.on_duplicate(on_duplicate))
+        };
+        for round in 0..3 {
+            let (message, start) = (&message, &start);
+            let all: Vec<Enqueued> = std::thread::scope(|scope| {
+                // Each in an order of its own.
+                let publish = |producer: usize| {
+                    let mut batch: Vec<_> = (0..KEYS).map(message).collect();
+                    batch.rotate_left(producer * KEYS / PRODUCERS);
+                    if producer % 2 == 1 {
+                        batch.reverse();
+                    }
+                    start.wait();
+                    harness.queue().enqueue(batch).expect("enqueue")
+                };
+                let producers: Vec<_> = (0..PRODUCERS).map(|producer| scope.spawn(move || publish(producer))).collect();
+                producers.into_iter().flat_map(|producer| producer.join().expect("published")).collect()
+            });
+            let new = all.iter().filter(|one| one.publication == Publication::New).count();
+            assert_eq!((all.len(), new), (PRODUCERS * KEYS, if round == 0 { KEYS } else { 0 }), "{all:?}");
+        }
+    }
+    assert_eq!(count(harness), 2 * KEYS);
+}
+
+pub(super) fn a_key_is_any_text(harness: &dyn Harness) {
+    if !keeps_keys(harness) {
+        return;
+    }
+    for key in ["a", "A", "a ", "ä", "a\u{308}", "\0", "a\0b", "a\nb", "'; --", "\u{1F980}", "%", "\\"] {
+        let first = assert_new(harness, keyed("one", key));
+        assert_kept(harness, keyed("two", key), &first);
+    }
+}

@@ -4,16 +4,30 @@ use rusqlite::{Connection, params};
 
 use super::activity::Event;
 use super::counts::{self, Changes};
+use super::unique::{self, Columns, Holder};
 use super::{history, micros, micros_up, outbox_ids, schema};
 use crate::message::MessageId;
 use crate::queue::{Imported, MessageState};
 
-/// Keeps them, and says their ids.
-pub(super) fn insert(connection: &Connection, messages: &[Imported], now: i64) -> rusqlite::Result<Vec<MessageId>> {
+/// Keeps them, and says their ids; or which message has the unique key of one,
+/// and then keeps none.
+pub(super) fn insert(
+    connection: &Connection,
+    messages: &[Imported],
+    now: i64,
+) -> rusqlite::Result<Result<Vec<MessageId>, MessageId>> {
+    for imported in messages {
+        // One that was taken over before has its key itself.
+        let is_new = outbox_ids::taken(connection, &imported.message)?.is_none();
+        let rejected = unique::rejection(connection, &[imported.to_enqueue()], now, None)?;
+        if let Some(id) = rejected.filter(|_| is_new) {
+            return Ok(Err(id));
+        }
+    }
     let mut insert = connection.prepare_cached(
         "INSERT INTO message(queue, kind, state, priority, due, ttr, attempts, lost, due_since, enqueued_at, since,
-            last_error, last_error_at, text, runs)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            last_error, last_error_at, text, runs, limit_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
     let mut insert_long = connection.prepare_cached("INSERT INTO long_text(id, text) VALUES (?1, ?2)")?;
     let mut ids = Vec::with_capacity(messages.len());
@@ -28,6 +42,7 @@ pub(super) fn insert(connection: &Connection, messages: &[Imported], now: i64) -
             last_error,
             last_error_at,
             history: lines,
+            ..
         } = imported;
         if let Some(id) = outbox_ids::taken(connection, message)? {
             ids.push(id);
@@ -59,6 +74,7 @@ pub(super) fn insert(connection: &Connection, messages: &[Imported], now: i64) -
             last_error_at,
             (!is_long).then_some(&message.text),
             lines.iter().map(|line| line.number).max().unwrap_or_default(),
+            message.limit_keys.joined(),
         ])?;
         for line in lines {
             history::insert(connection, id, line.number.into(), line)?;
@@ -66,11 +82,21 @@ pub(super) fn insert(connection: &Connection, messages: &[Imported], now: i64) -
         if is_long {
             insert_long.execute(params![id, message.text])?;
         }
+        if let Some(key) = &message.unique {
+            let columns = Columns::of(&message.request_type, key, now);
+            if imported.has_key {
+                // One that has expired by now gives way.
+                Holder::find(connection, &columns, now)?.map_or(Ok(false), |holder| holder.keeps(connection))?;
+                columns.give(connection, id, now)?;
+            } else {
+                columns.remember(connection, id)?;
+            }
+        }
         outbox_ids::remember(connection, message, id)?;
         counts.add(kind, state);
         counts.event(kind, Event::Published, now);
         ids.push(MessageId::from(id.to_string()));
     }
     counts.write(connection)?;
-    Ok(ids)
+    Ok(Ok(ids))
 }

@@ -10,8 +10,8 @@ use super::counts::Changes;
 use super::{done, history, micros, pauses, schema, time, unique};
 use crate::message::{MessageId, Priority};
 use crate::queue::{
-    ABANDONED, Attempt, AttemptOutcome, Counts, FailedRun, Filter, MessageState, Progress, Stats, StoredMessage,
-    Totals, worker_of,
+    ABANDONED, Attempt, AttemptOutcome, Counts, FailedRun, Filter, LimitKeys, MessageState, Progress, Stats,
+    StoredMessage, Totals, worker_of,
 };
 
 /// The state at `:now`: a message whose delay or lease has ended is ready, or
@@ -211,7 +211,9 @@ fn live(connection: &Connection, filter: &Filter, texts: bool, now: i64) -> rusq
             (SELECT request_type FROM kind WHERE kind.id = message.kind) AS request_type, {text} AS text,
             progress, progress_text, progress_at, cancelled IS NOT NULL AS cancelled,
             {SEEN} AS seen, {SEEN_SINCE} AS seen_since, coalesce(due, lease_ends) AS until,
-            coalesce(due, lease_ends) <= :now AS over, state, attempts
+            coalesce(due, lease_ends) <= :now AS over, state, attempts, limit_key, unique_key, key_mode, holds_key,
+            (SELECT ends FROM timed_key WHERE key = unique_key AND timed_key.message = message.id AND ends > :now)
+                - :now AS key_ends_in
          FROM message WHERE {} ORDER BY id DESC LIMIT :limit",
         picked.conditions
     );
@@ -245,6 +247,12 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     let over = row.get::<_, Option<bool>>("over")?.unwrap_or_default();
     // A run that ended without being settled, though nobody has noticed yet.
     let lost = u32::from(over && schema::state(row.get("state")?) == MessageState::Reserved);
+    let key_ends_in: Option<i64> = row.get("key_ends_in")?;
+    let unique = match (row.get::<_, Option<String>>("unique_key")?, row.get("key_mode")?) {
+        (Some(key), Some(mode)) => unique::read(&key, mode, key_ends_in),
+        _ => None,
+    };
+    let limit_key: Option<String> = row.get("limit_key")?;
     Ok(StoredMessage {
         id: MessageId::from(row.get::<_, i64>("id")?.to_string()),
         queue: text(row.get_ref("queue")?)?,
@@ -267,6 +275,9 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         history: Vec::new(),
         result: None,
         has_expired: false,
+        unique,
+        has_key: key_ends_in.is_some() || row.get::<_, Option<bool>>("holds_key")? == Some(true),
+        limit_keys: limit_key.as_deref().map(LimitKeys::from_joined).unwrap_or_default(),
         text: row.get_ref("text")?.as_bytes_or_null()?.unwrap_or_default().to_owned(),
     })
 }

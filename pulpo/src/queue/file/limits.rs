@@ -16,8 +16,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, params};
 
 use super::dequeue::{self, ReadyKind};
-use super::new::split_limit_key;
-use crate::queue::{DequeueFilter, Limit, LimitKind, LimitScope};
+use crate::queue::{DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope};
 
 /// How far the messages of a kind are looked through in their order for one
 /// whose key may start, before they are looked for key by key.
@@ -394,7 +393,7 @@ impl<'a> Budget<'a> {
 
     /// The key of a message by which this limit counts.
     fn key<'k>(&self, limit_key: &'k str) -> &'k str {
-        let (rate, running) = split_limit_key(limit_key);
+        let (rate, running) = LimitKeys::split(limit_key);
         match self.limit.kind {
             _ if !self.limit.by_key => "",
             LimitKind::Rate(_) => rate,
@@ -486,7 +485,7 @@ impl HeldBack {
     }
 
     fn holds(&self, request_type: &str, limit_key: &str) -> bool {
-        let (rate, running) = split_limit_key(limit_key);
+        let (rate, running) = LimitKeys::split(limit_key);
         let hold_key = if rate.is_empty() { running } else { rate };
         self.0.iter().any(|(held, key, _)| held == request_type && key == hold_key)
     }

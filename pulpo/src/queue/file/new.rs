@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::activity::Event;
 use super::counts::Changes;
 use super::{history, micros_up, schema};
-use crate::queue::{LimitKeys, MessageState, NewMessage};
+use crate::queue::{MessageState, NewMessage};
 
 /// What a message says of its row.
 struct Row<'a> {
@@ -24,22 +24,10 @@ impl<'a> Row<'a> {
             state: if due.is_some() { MessageState::Delayed } else { MessageState::Ready },
             due,
             ttr: i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, schema::LONGEST_TTR),
-            limit_key: limit_key(&message.limit_keys),
+            limit_key: message.limit_keys.joined(),
             inline: (message.text.len() <= schema::LONGEST_INLINE_TEXT).then_some(&message.text),
         }
     }
-}
-
-/// Both keys in one column.
-fn limit_key(keys: &LimitKeys) -> Option<String> {
-    let LimitKeys { rate, running, .. } = keys;
-    (rate.is_some() || running.is_some())
-        .then(|| format!("{}\n{}", rate.as_deref().unwrap_or_default(), running.as_deref().unwrap_or_default()))
-}
-
-/// The reverse: the key of the rate, and that of runs at the same time.
-pub(super) fn split_limit_key(column: &str) -> (&str, &str) {
-    column.split_once('\n').unwrap_or((column, column))
 }
 
 /// A new message of this kind; its id.

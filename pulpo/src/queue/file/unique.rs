@@ -11,6 +11,8 @@
 //! Whatever frees a key gives it to the newest message that waits with it, if
 //! there is one.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{micros_up, schema};
@@ -48,6 +50,15 @@ impl Columns {
         Self { key, mode, ends }
     }
 
+    /// Has this message, which has just been enqueued, remember the key without
+    /// having it.
+    pub(super) fn remember(&self, connection: &Connection, id: i64) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached("UPDATE message SET unique_key = ?2, key_mode = ?3 WHERE id = ?1")?
+            .execute(params![id, self.key, self.mode])
+            .map(drop)
+    }
+
     /// Gives the key to this message, which has just been enqueued.
     pub(super) fn give(&self, connection: &Connection, id: i64, now: i64) -> rusqlite::Result<()> {
         connection
@@ -77,6 +88,18 @@ pub(super) fn forget_over(connection: &Connection, now: i64, most: i64) -> rusql
         )?
         .execute([now, most])?;
     Ok(forgotten as u64)
+}
+
+/// The reverse: a key as a row has it, of a timed one with the microseconds that
+/// are left; `None` if its time is over.
+pub(super) fn read(column: &str, mode: i64, ends_in: Option<i64>) -> Option<Unique> {
+    let unique_for = match mode {
+        UNFINISHED => UniqueFor::Unfinished,
+        WAITING => UniqueFor::Waiting,
+        _ => UniqueFor::Time(Duration::from_micros(ends_in?.try_into().ok()?)),
+    };
+    let (_, key) = column.split_once('\n').unwrap_or(("", column));
+    Some(Unique::new(key).unique_for(unique_for))
 }
 
 /// The message that has a key.

@@ -13,8 +13,10 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
 use super::history::{ended_run, keep_lines};
+use super::limits;
+use super::settle::number;
 use crate::message::MessageId;
-use crate::queue::prefetch::Leased;
+use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{Delivery, DequeueFilter, Lease};
 
 /// Has the transaction end without waiting for the disk: what is lost with the
@@ -33,13 +35,17 @@ macro_rules! claim {
             lazily!(),
             ", ",
             $candidates,
-            "picked AS MATERIALIZED (SELECT message.ctid, message.priority, message.id, message.alone FROM ",
+            "picked AS MATERIALIZED (SELECT message.ctid, message.priority, message.id,
+                    message.alone OR coalesce(message.key_mode = 1, false) AS alone FROM ",
             $from,
-            " ORDER BY message.priority, message.id LIMIT $2 FOR UPDATE OF message SKIP LOCKED),
-            numbered AS (SELECT ctid, alone, row_number() OVER (ORDER BY priority, id) > $3 AS ahead FROM picked),
-            leased AS (UPDATE SCHEMA.message SET state = 2, lease = $4, since = now(), ahead = numbered.ahead,
+            // What is held back is stepped over by `LIMITED`.
+            " AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())
+                ORDER BY message.priority, message.id LIMIT $2 FOR UPDATE OF message SKIP LOCKED),
+            numbered AS (SELECT ctid, priority, id, alone, row_number() OVER (ORDER BY priority, id) > $3 AS ahead FROM picked),
+            chosen AS (SELECT ctid, ahead, bool_or(ahead AND alone) OVER (ORDER BY priority, id) AS waits FROM numbered),
+            leased AS (UPDATE SCHEMA.message SET state = 2, lease = $4, since = now(), ahead = chosen.ahead, run = NULL,
                     lease_ends = now() + ttr * interval '1 millisecond'
-                FROM numbered WHERE message.ctid = numbered.ctid AND NOT (numbered.ahead AND numbered.alone)
+                FROM chosen WHERE message.ctid = chosen.ctid AND NOT waits
                 RETURNING id, queue, request_type, priority, attempts, abandoned, due_since, left_since, ttr, text)
             SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text
             FROM leased, lazily ORDER BY priority, id"
@@ -83,6 +89,11 @@ const OF_TYPES: Sql = claim!(
         WHERE kind.request_type = coalesce($5, kind.request_type) AND kind.request_type <> ALL ($6)), ",
     "SCHEMA.message JOIN candidate ON message.id = candidate.id WHERE state = 0"
 );
+
+/// What may start by the limits of a worker, and by what is held back: the
+/// function steps over the rest. Its last row has no id and says what is in the
+/// way.
+const LIMITED: Sql = "SELECT * FROM SCHEMA.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10)";
 
 /// How many waits one statement ends, so that nobody waits for it for long.
 macro_rules! at_once {
@@ -186,12 +197,14 @@ const RELEASE: Sql = concat!(
     SELECT count(*) FROM released, lazily"
 );
 
-/// How many seconds until a delay or a pause ends, and until a lease does.
+/// How many seconds until a delay or a pause ends, and until a lease does; and
+/// whether anything is held back.
 const NEXT: Sql = "SELECT
     extract(epoch FROM least(
         (SELECT min(due) FROM SCHEMA.message WHERE state = 1),
         (SELECT min(until) FROM SCHEMA.pause WHERE until > now())) - now())::float8,
-    extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8";
+    extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8,
+    EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())";
 
 /// What a statement brings.
 pub(super) type Answer<T> = Result<Vec<T>, PostgresError>;
@@ -210,6 +223,25 @@ pub(super) struct Claim<'a> {
     pub(super) ahead: usize,
     /// The lease's.
     pub(super) token: &'a str,
+    /// Whether something is held back.
+    pub(super) held_back: bool,
+}
+
+impl<'a> Claim<'a> {
+    pub(super) fn new(request: &'a LeaseRequest, token: &'a str, held_back: bool) -> Self {
+        let LeaseRequest { queues, filter, at_once, ahead } = request;
+        Self { queues, filter, at_once: *at_once, ahead: *ahead, token, held_back }
+    }
+}
+
+/// What a claim has brought.
+#[derive(Debug, Default)]
+pub(super) struct Claimed {
+    pub(super) leased: Vec<Leased<i64>>,
+    /// How long limits let nothing else start, if they are in the way.
+    pub(super) wake_in: Option<Duration>,
+    /// Whether it is runs that are in the way.
+    pub(super) waits_for_runs: bool,
 }
 
 /// Deletes what is done, ends the waits that are over, and leases what comes
@@ -222,45 +254,65 @@ pub(super) fn exchange(
     promote: bool,
     end_silent: Option<f64>,
     now: DateTime<Utc>,
-) -> (Answer<Row>, Vec<Row>, Answer<Leased<i64>>) {
+) -> (Answer<Row>, Vec<Row>, Result<Claimed, PostgresError>) {
     let filter = claim.filter;
     let queues: Vec<&String> = claim.queues.iter().filter(|queue| !filter.except_queues.contains(queue)).collect();
     let most = i64::try_from(claim.at_once + claim.ahead).unwrap_or(i64::MAX / 8);
     let at_once = i64::try_from(claim.at_once).unwrap_or(i64::MAX);
+    let ahead = most.saturating_sub(at_once);
     let spared_for = end_silent.unwrap_or_default();
     let wanted = filter.request_type.as_ref();
-    let mut parameters: Vec<Parameter<'_>> = match queues.as_slice() {
-        [queue] if wanted.is_none() && filter.except_types.is_empty() => vec![(*queue, Type::TEXT)],
-        _ => vec![(&queues, Type::TEXT_ARRAY)],
-    };
-    parameters.extend([
-        (&most as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8),
-        (&at_once, Type::INT8),
-        (&claim.token, Type::TEXT),
-    ]);
-    let sql = if wanted.is_some() || !filter.except_types.is_empty() {
-        parameters.push((&wanted, Type::TEXT));
-        parameters.push((&filter.except_types, Type::TEXT_ARRAY));
-        OF_TYPES
-    } else if queues.len() == 1 {
-        OF_QUEUE
-    } else {
-        OF_QUEUES
+    let is_limited = claim.held_back || !filter.limits.is_empty();
+    let picks_types = wanted.is_some() || !filter.except_types.is_empty();
+    let (limits, joins) = (limits::as_json(&filter.limits), filter.joins.as_ref().and_then(|id| number(id.as_str())));
+    let (sql, parameters): (Sql, Vec<Parameter<'_>>) = match queues.as_slice() {
+        _ if is_limited => (
+            LIMITED,
+            vec![
+                (&queues, Type::TEXT_ARRAY),
+                (&wanted, Type::TEXT),
+                (&filter.except_types, Type::TEXT_ARRAY),
+                (&filter.single_types, Type::TEXT_ARRAY),
+                (&filter.single_queues, Type::TEXT_ARRAY),
+                (&at_once, Type::INT8),
+                (&ahead, Type::INT8),
+                (&claim.token, Type::TEXT),
+                (&limits, Type::TEXT),
+                (&joins, Type::INT8),
+            ],
+        ),
+        _ if picks_types => (
+            OF_TYPES,
+            vec![
+                (&queues, Type::TEXT_ARRAY),
+                (&most, Type::INT8),
+                (&at_once, Type::INT8),
+                (&claim.token, Type::TEXT),
+                (&wanted, Type::TEXT),
+                (&filter.except_types, Type::TEXT_ARRAY),
+            ],
+        ),
+        [queue] => (
+            OF_QUEUE,
+            vec![(*queue, Type::TEXT), (&most, Type::INT8), (&at_once, Type::INT8), (&claim.token, Type::TEXT)],
+        ),
+        _ => (
+            OF_QUEUES,
+            vec![(&queues, Type::TEXT_ARRAY), (&most, Type::INT8), (&at_once, Type::INT8), (&claim.token, Type::TEXT)],
+        ),
     };
     let spared: [Parameter<'_>; 1] = [(&spared_for, Type::FLOAT8)];
-    let mut statements: Vec<(Sql, &[Parameter<'_>])> = Vec::new();
-    if promote {
-        statements.push((PROMOTE, &[]));
-    }
-    if end_silent.is_some() {
-        statements.push((END_SILENT, &spared));
-    }
-    if !queues.is_empty() {
-        statements.push((sql, &parameters));
-    }
     let mut all: Vec<(Sql, &[Parameter<'_>])> = Vec::new();
     all.extend(done);
-    all.append(&mut statements);
+    if promote {
+        all.push((PROMOTE, &[]));
+    }
+    if end_silent.is_some() {
+        all.push((END_SILENT, &spared));
+    }
+    if !queues.is_empty() {
+        all.push((sql, &parameters));
+    }
     let mut answers = connection.run_all(&all);
     let claimed = if queues.is_empty() { Ok(Vec::new()) } else { answers.pop().unwrap_or_else(|| Ok(Vec::new())) };
     // What could not be ended now is the next one's.
@@ -275,10 +327,22 @@ pub(super) fn exchange(
         answers.pop().map(&mut or_again);
     }
     let committed = done.and_then(|_| answers.pop()).unwrap_or_else(|| Ok(Vec::new()));
-    let token: Arc<str> = claim.token.into();
+    (committed, ended, claimed.and_then(|rows| claimed_of(&rows, is_limited, claim.token, now)))
+}
+
+fn claimed_of(rows: &[Row], is_limited: bool, token: &str, now: DateTime<Utc>) -> Result<Claimed, PostgresError> {
+    let mut claimed = Claimed::default();
+    let mut rows = rows;
+    if let Some((last, others)) = rows.split_last().filter(|_| is_limited) {
+        let wake_in: Option<f64> = last.try_get(9)?;
+        claimed.wake_in = wake_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        claimed.waits_for_runs = last.try_get(10)?;
+        rows = others;
+    }
+    let token: Arc<str> = token.into();
     let mut request_type: Arc<str> = "".into();
-    let leased = claimed.and_then(|rows| rows.iter().map(|row| leased(row, &token, &mut request_type, now)).collect());
-    (committed, ended, leased)
+    claimed.leased = rows.iter().map(|row| leased(row, &token, &mut request_type, now)).collect::<Result<_, _>>()?;
+    Ok(claimed)
 }
 
 fn leased(
@@ -323,12 +387,15 @@ pub(super) fn release(connection: &mut Connection, ids: &[Option<i64>], tokens: 
 pub(super) struct NextWaits {
     pub(super) due: Option<Duration>,
     pub(super) lease_ends: Option<Duration>,
+    /// Whether anything is held back.
+    pub(super) held_back: bool,
 }
 
 impl NextWaits {
     pub(super) fn of(connection: &mut Connection) -> Result<Self, PostgresError> {
         let rows = connection.run(NEXT, &[])?;
-        rows.first().map_or_else(|| Ok(Self::default()), |row| Self::from_row(row, 0))
+        let Some(row) = rows.first() else { return Ok(Self::default()) };
+        Ok(Self { held_back: row.try_get(2)?, ..Self::from_row(row, 0)? })
     }
 
     /// From these two columns.
@@ -337,6 +404,6 @@ impl NextWaits {
             let seconds: Option<f64> = row.try_get(column)?;
             Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
         };
-        Ok(Self { due: seconds(first)?, lease_ends: seconds(first + 1)? })
+        Ok(Self { due: seconds(first)?, lease_ends: seconds(first + 1)?, held_back: false })
     }
 }

@@ -18,7 +18,6 @@ use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 
 use super::error::PostgresError;
 use super::options::PostgresOptions;
-use super::tls;
 
 /// A value of a statement, and its type: named, so that the server need not be
 /// asked for it.
@@ -88,7 +87,7 @@ impl Connector {
                 limit.as_millis()
             ));
         }
-        let tls = tls::connector(&config)?;
+        let tls = self.options.tls.connector().map_err(PostgresError::permanent)?;
         let connecting = async move {
             let (client, mut connection) = config.connect(tls).await?;
             let driver = tokio::spawn(async move {
@@ -264,6 +263,27 @@ impl Connection {
         let text = script.replace("SCHEMA.", &self.schema);
         let done = drive(self.runtime(), async { timeout(self.limit, self.client().batch_execute(&text)).await });
         self.checked(done)
+    }
+
+    /// Does `work` in one transaction: all of it, or nothing after an error.
+    pub(super) fn in_transaction<R>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<R, PostgresError>,
+    ) -> Result<R, PostgresError> {
+        self.run_script("BEGIN")?;
+        match work(self) {
+            Ok(done) => self.run_script("COMMIT").map(|()| done),
+            Err(error) => {
+                // Where the connection is over, so is the transaction; nothing is
+                // kept without the end that was not sent.
+                let undone = self.run_script("ROLLBACK");
+                Err(if error.is_in_doubt() {
+                    PostgresError::unreachable(error.to_string())
+                } else {
+                    undone.err().unwrap_or(error)
+                })
+            }
+        }
     }
 
     /// It is not to be used again.

@@ -90,6 +90,7 @@ impl PostgresConsumer {
         }
         // Never below zero, whatever was settled twice.
         let _ = shared.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| held.checked_sub(1));
+        shared.runs_have_ended();
         match ended {
             Ended::Settled => Ok(()),
             Ended::Cancelled => Err(QueueError::Cancelled { id: lease.id.clone() }),
@@ -109,8 +110,9 @@ impl PostgresConsumer {
             return Err(QueueError::LeaseLost { id: lease.id.clone() });
         };
         let archive = shared.keeps_done();
-        let done =
-            shared.with(|connection| publish::commit_with(connection, (id, &lease.token), follow_ups, archive, result));
+        let done = shared.with_conflicts(|connection| {
+            publish::commit_with(connection, (id, &lease.token), follow_ups, archive, result)
+        });
         let ended = done.map_err(|error| shared.error("settle at", error))?;
         self.ended(lease, ended, Some(Event::Done))?;
         shared.have_published(&*follow_ups);

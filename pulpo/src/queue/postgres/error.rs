@@ -2,8 +2,10 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::{ErrorPosition, Severity, SqlState};
+use tokio_postgres::error::{DbError, ErrorPosition, Severity, SqlState};
 
+use super::tls;
+use crate::message::MessageId;
 use crate::queue::QueueError;
 use crate::queue::prefetch::StoreError;
 
@@ -26,6 +28,10 @@ enum Kind {
     Broken,
     /// The server did not do it, and may the next time.
     Transient,
+    /// Two transactions were in each other's way, and this one was undone.
+    Conflict,
+    /// The unique key is taken by this message.
+    Duplicate(i64),
     /// The disk of the server is full.
     Full,
     /// The server would refuse it again.
@@ -70,7 +76,7 @@ impl PostgresError {
 
     /// Whether the server could not be reached, which may be over soon.
     pub(super) fn is_outage(&self) -> bool {
-        matches!(self.kind, Kind::Unreachable | Kind::Broken | Kind::Transient)
+        matches!(self.kind, Kind::Unreachable | Kind::Broken | Kind::Transient | Kind::Conflict)
     }
 
     /// No connection could be made within this time.
@@ -113,6 +119,11 @@ impl PostgresError {
         self.kind == Kind::Broken
     }
 
+    /// Whether it was in the way of another transaction, and nothing was done.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.kind == Kind::Conflict
+    }
+
     /// Whether a pooler hands the session to others between two statements.
     pub(super) fn is_foreign_session(&self) -> bool {
         self.kind == Kind::ForeignSession
@@ -120,13 +131,14 @@ impl PostgresError {
 
     /// Whether another try may succeed, with nothing changed by us.
     fn may_pass(&self) -> bool {
-        !matches!(self.kind, Kind::Permanent | Kind::NoQueue | Kind::Newer { .. })
+        !matches!(self.kind, Kind::Permanent | Kind::NoQueue | Kind::Newer { .. } | Kind::Duplicate(_))
     }
 
     pub(super) fn into_queue_error(self, verb: &str, place: &str) -> QueueError {
         let doing = format!("{verb} {place}");
         match self.kind {
             Kind::Full => QueueError::Full { doing },
+            Kind::Duplicate(id) => QueueError::Duplicate { id: MessageId::from(id.cast_unsigned()) },
             Kind::NoQueue => QueueError::NoQueue { place: place.to_owned() },
             Kind::NotAQueue => QueueError::NotAQueue { place: place.to_owned(), found: self.text },
             Kind::Newer { found, known } => {
@@ -164,7 +176,7 @@ impl From<tokio_postgres::Error> for PostgresError {
                     text.push_str("; ");
                     text.push_str(hint);
                 }
-                kind(database.code())
+                duplicate(database).unwrap_or_else(|| kind(database.code()))
             }
             None if error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) => {
                 Kind::Broken
@@ -180,9 +192,20 @@ fn fatal(severity: Option<Severity>) -> bool {
     matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
+/// The function that keeps messages says so.
+fn duplicate(error: &DbError) -> Option<Kind> {
+    let is_ours = *error.code() == SqlState::UNIQUE_VIOLATION && error.constraint() == Some("message_key");
+    if !is_ours {
+        return None;
+    }
+    // The index itself: another transaction was faster.
+    Some(error.detail().and_then(|id| id.parse().ok()).map_or(Kind::Conflict, Kind::Duplicate))
+}
+
 fn kind(code: &SqlState) -> Kind {
     match *code {
         SqlState::DISK_FULL => Kind::Full,
+        SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => Kind::Conflict,
         SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => Kind::ForeignSession,
         // A standby, or a database that is set to be read.
         SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::LOCK_NOT_AVAILABLE => Kind::Transient,
@@ -231,7 +254,7 @@ fn connect_hint(error: &tokio_postgres::Error, text: &str) -> Option<&'static st
             _ => return None,
         });
     }
-    text.contains("TLS").then_some("set `sslmode` in the URL: disable, prefer or require")
+    tls::hint(text)
 }
 
 /// All that the error and its causes say, once each. Values of statements,
@@ -269,8 +292,8 @@ mod tests {
             ("53300", Kind::Transient),
             ("57014", Kind::Transient),
             ("57P03", Kind::Transient),
-            ("40001", Kind::Transient),
-            ("40P01", Kind::Transient),
+            ("40001", Kind::Conflict),
+            ("40P01", Kind::Conflict),
             ("55P03", Kind::Transient),
             ("25006", Kind::Transient),
             ("23514", Kind::Permanent),

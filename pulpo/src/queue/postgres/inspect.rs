@@ -11,10 +11,11 @@ use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use super::picked::{Conditions, plain};
 use super::settle::number;
+use super::unique;
 use super::workers::progress;
 use super::{done, history};
 use crate::message::{MessageId, Priority};
-use crate::queue::{Counts, Filter, MessageState, Paused, Stats, StoredMessage, Totals};
+use crate::queue::{Counts, Filter, LimitKeys, MessageState, Paused, Stats, StoredMessage, Totals, Unique};
 
 /// How many messages one transaction kicks or deletes.
 pub(super) const MAX_CHANGED_AT_ONCE: usize = 1000;
@@ -32,6 +33,16 @@ const BURIED: &str = "state = 3";
 
 /// What may be deleted: what a worker has is its own until its lease ends.
 const NOT_RESERVED: &str = "CASE WHEN lease_ends <= now() THEN 0 ELSE state END <> 2";
+
+/// Of those that are picked, what may have its unique key again: the newest of
+/// each key that nobody has.
+const CHOSEN_TO_KICK: &str = "chosen AS (SELECT id FROM (
+        SELECT id, unique_key, row_number() OVER (PARTITION BY unique_key ORDER BY id DESC) AS place FROM picked) AS picked
+    WHERE unique_key IS NULL OR place = 1
+        AND NOT EXISTS (SELECT FROM SCHEMA.message AS holder
+            WHERE holder.unique_key = picked.unique_key AND holder.holds_key)
+        AND NOT EXISTS (SELECT FROM SCHEMA.timed_key
+            WHERE key = picked.unique_key AND ends > clock_timestamp() AND message <> picked.id))";
 
 const fn code(state: MessageState) -> i32 {
     match state {
@@ -83,9 +94,12 @@ pub(super) fn list(
     let columns = format!(
         "queue, request_type, priority, lease, ttr, attempts, abandoned, due_since, enqueued_at,
             last_error, last_error_at, progress, progress_text, progress_at, cancelled_at IS NOT NULL AS cancelled,
+            unique_key, key_mode::integer AS key_mode, holds_key, limit_key,
             {SEEN} AS seen, {SEEN_SINCE} AS seen_since,
             coalesce(due, lease_ends) AS until, coalesce(coalesce(due, lease_ends) <= now(), false) AS over,
-            state = 2 AND NOT ahead AS runs"
+            state = 2 AND NOT ahead AS runs,
+            extract(epoch FROM (SELECT ends FROM SCHEMA.timed_key WHERE key_mode = 2 AND key = unique_key
+                AND timed_key.message = message.id AND ends > clock_timestamp()) - clock_timestamp())::float8 AS key_ends_in"
     );
     let mut all = live(filter, "true").select(connection, ("SCHEMA.message", &columns), filter, texts, stored)?;
     let done = done::list(connection, filter, texts)?;
@@ -131,6 +145,16 @@ fn stored(row: &Row) -> Result<StoredMessage, PostgresError> {
     message.last_error_at = row.try_get("last_error_at")?;
     message.progress = progress(row)?.filter(|_| !over);
     message.cancelled = row.try_get::<_, bool>("cancelled")? && !over;
+    if let Some(limit_key) = row.try_get("limit_key")? {
+        message.limit_keys = LimitKeys::from_joined(limit_key);
+    }
+    if let (Some(key), Some(mode)) = (row.try_get::<_, Option<&str>>("unique_key")?, row.try_get("key_mode")?) {
+        let ends_in: Option<f64> = row.try_get("key_ends_in")?;
+        let ends_in = ends_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        message.has_key = ends_in.is_some() || row.try_get::<_, Option<bool>>("holds_key")?.is_some();
+        let (_, key) = key.split_once('\n').unwrap_or(("", key));
+        message.unique = unique::unique_for(mode, ends_in).map(|unique_for| Unique::new(key).unique_for(unique_for));
+    }
     Ok(message)
 }
 
@@ -204,16 +228,27 @@ impl Change {
             Self::Kick => (
                 BURIED,
                 "UPDATE SCHEMA.message SET state = 0, attempts = 0, abandoned = 0, due_since = now(), since = now(),
-                    left_since = NULL, alone = false",
+                    left_since = NULL, alone = false, holds_key = CASE WHEN key_mode < 2 THEN true END",
             ),
             Self::Delete => (NOT_RESERVED, "DELETE FROM SCHEMA.message"),
             Self::DeleteDone => ("true", "DELETE FROM SCHEMA.archive"),
         };
         let Some(picked) = self.conditions(&part, only) else { return Ok((0, None)) };
         let table = self.table();
+        let (columns, chosen) = match self {
+            Self::Kick => ("id, unique_key", CHOSEN_TO_KICK),
+            // A person who deletes a message means its key too.
+            Self::Delete => (
+                "id",
+                "chosen AS (SELECT id FROM picked),
+                keys AS (DELETE FROM SCHEMA.timed_key WHERE message = ANY (ARRAY(SELECT id FROM picked)))",
+            ),
+            Self::DeleteDone => ("id", "chosen AS (SELECT id FROM picked)"),
+        };
         let sql = format!(
-            "WITH picked AS MATERIALIZED (SELECT id FROM {table} WHERE {} ORDER BY id DESC LIMIT {} FOR UPDATE),
-            changed AS ({change} WHERE id = ANY (ARRAY(SELECT id FROM picked)) RETURNING id)
+            "WITH picked AS MATERIALIZED (SELECT {columns} FROM {table} WHERE {} ORDER BY id DESC LIMIT {} FOR UPDATE),
+            {chosen},
+            changed AS ({change} WHERE id = ANY (ARRAY(SELECT id FROM chosen)) RETURNING id)
             SELECT (SELECT count(*) FROM changed), (SELECT min(id) FROM picked), (SELECT count(*) FROM picked)",
             picked.conditions,
             picked.limit()

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
+use super::tls::Tls;
+
 /// The schema of a queue whose configuration names none.
 pub const DEFAULT_SCHEMA: &str = "pulpo";
 
@@ -53,6 +55,7 @@ impl FromStr for Migrate {
 pub struct PostgresOptions {
     /// Host, user and the like. Private, as it may hold a password.
     pub(super) config: Config,
+    pub(super) tls: Tls,
     /// The schema that the queue's tables are in: `pulpo` by default. It is
     /// made if it is missing.
     pub schema: String,
@@ -97,6 +100,7 @@ impl PostgresOptions {
         if !self.notify {
             address.push_str("&notify=false");
         }
+        address.push_str(&self.tls.parameters());
         address
     }
 
@@ -186,9 +190,11 @@ impl FromStr for PostgresOptions {
         if !is_ours {
             return Err(problem("it begins otherwise".to_owned()));
         }
-        let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let (tls, url) = Tls::of_url(url).map_err(problem)?;
+        let (base, parameters) = url.split_once('?').unwrap_or((&url, ""));
         let mut options = Self {
             config: Config::new(),
+            tls,
             schema: DEFAULT_SCHEMA.to_owned(),
             notify: true,
             migrate: Migrate::Auto,
@@ -205,6 +211,7 @@ impl FromStr for PostgresOptions {
         }
         let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
         options.config = url.parse().map_err(|error: tokio_postgres::Error| problem(chain(&error)))?;
+        options.config.ssl_mode(options.tls.ssl_mode());
         if options.config.get_options().is_some() {
             return Err(problem("`options`: set them for the role, with ALTER ROLE".to_owned()));
         }
@@ -316,6 +323,7 @@ mod tests {
             ("postgres://db/shop?statement_timeout=0", "`statement_timeout`"),
             ("postgres://db/shop?statement_timeout=soon", "`statement_timeout`"),
             ("postgres://db/shop?shema=jobs", "shema"),
+            ("postgres://db/shop?sslmode=verify", "`sslmode`"),
             ("postgres:///shop", "no host"),
         ] {
             let error = parse(url).expect_err(url).to_string();

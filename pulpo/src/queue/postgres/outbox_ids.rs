@@ -12,8 +12,10 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
-use super::publish;
-use crate::queue::{Imported, NewMessage};
+use super::settle::number;
+use super::{publish, unique};
+use crate::keys::Publication;
+use crate::queue::{Enqueued, Imported, NewMessage};
 
 /// Waits for another transaction that takes the same rows. In one order, so that
 /// two never wait for each other.
@@ -40,59 +42,38 @@ const HISTORY: Sql = "UPDATE SCHEMA.message SET attempts = was.attempts, abandon
         state = CASE WHEN was.buried THEN 3 ELSE state END, due = CASE WHEN was.buried THEN NULL ELSE due END,
         enqueued_at = coalesce(was.enqueued_at, message.enqueued_at),
         since = CASE WHEN was.buried THEN coalesce(was.last_error_at, since) ELSE since END,
-        last_error = was.last_error, last_error_at = was.last_error_at
+        last_error = was.last_error, last_error_at = was.last_error_at,
+        unique_key = coalesce(was.unique_key, message.unique_key), key_mode = coalesce(was.key_mode, message.key_mode)
     FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::boolean[], $5::timestamptz[], $6::text[],
-        $7::timestamptz[]) AS was(id, attempts, abandoned, buried, enqueued_at, last_error, last_error_at)
+        $7::timestamptz[], $8::text[], $9::integer[])
+        AS was(id, attempts, abandoned, buried, enqueued_at, last_error, last_error_at, unique_key, key_mode)
     WHERE message.id = was.id";
 
 /// `0` comes after `/`.
 const OF_ROW: Sql = "SELECT max(message) FROM SCHEMA.outbox_id WHERE outbox_id >= $1 AND outbox_id < $2";
 
-/// A message in the queue.
-#[derive(Clone, Copy, Debug)]
-struct Kept {
-    id: i64,
-    /// Whether it was made now.
-    is_new: bool,
-}
-
-/// Keeps those messages that were not taken before, and says the ids of all.
-pub(super) fn insert(connection: &mut Connection, messages: &[NewMessage]) -> Result<Vec<i64>, PostgresError> {
-    at_once(connection, |connection| Ok(insert_within(connection, messages)?.into_iter().map(|kept| kept.id).collect()))
+/// Keeps those messages that were not taken before, and says what became of each.
+pub(super) fn insert(connection: &mut Connection, messages: &[NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
+    connection.in_transaction(|connection| insert_within(connection, messages).map(|kept| kept.0))
 }
 
 /// The same for messages of another queue, with what has become of them there.
-pub(super) fn import(connection: &mut Connection, messages: &[Imported]) -> Result<Vec<i64>, PostgresError> {
-    at_once(connection, |connection| {
-        let new: Vec<_> = messages.iter().map(|imported| imported.message.clone()).collect();
-        let kept = insert_within(connection, &new)?;
+pub(super) fn import(connection: &mut Connection, messages: &[Imported]) -> Result<Vec<Enqueued>, PostgresError> {
+    let new: Vec<_> = messages.iter().map(Imported::to_enqueue).collect();
+    connection.in_transaction(|connection| {
+        let (kept, made) = insert_within(connection, &new)?;
         let mut history = History::default();
-        for (imported, kept) in messages.iter().zip(&kept).filter(|(_, kept)| kept.is_new) {
-            history.ids.push(kept.id);
-            history.attempts.push(i32::try_from(imported.attempts).unwrap_or(i32::MAX));
-            history.abandoned.push(i32::try_from(imported.abandoned).unwrap_or(i32::MAX));
-            history.buried.push(imported.is_buried);
-            history.enqueued.push(imported.enqueued_at);
-            // PostgreSQL keeps no NUL in a text.
-            history.errors.push(imported.last_error.as_ref().map(|error| error.replace('\0', "\u{FFFD}")));
-            history.failed.push(imported.last_error_at);
+        for (imported, kept) in messages.iter().zip(&kept) {
+            let Some(id) = number(kept.id.as_str()).filter(|id| made.contains(id)) else { continue };
+            history.add(id, imported);
         }
-        connection.run(
-            HISTORY,
-            &[
-                (&history.ids, Type::INT8_ARRAY),
-                (&history.attempts, Type::INT4_ARRAY),
-                (&history.abandoned, Type::INT4_ARRAY),
-                (&history.buried, Type::BOOL_ARRAY),
-                (&history.enqueued, Type::TIMESTAMPTZ_ARRAY),
-                (&history.errors, Type::TEXT_ARRAY),
-                (&history.failed, Type::TIMESTAMPTZ_ARRAY),
-            ],
-        )?;
-        let made = messages.iter().zip(&kept).filter(|(_, kept)| kept.is_new);
-        let made: Vec<_> = made.map(|(imported, kept)| (kept.id, imported)).collect();
-        super::history::import(connection, &made)?;
-        Ok(kept.into_iter().map(|kept| kept.id).collect())
+        history.write(connection)?;
+        let made = messages
+            .iter()
+            .zip(&kept)
+            .filter_map(|(imported, kept)| Some((number(kept.id.as_str()).filter(|id| made.contains(id))?, imported)));
+        super::history::import(connection, &made.collect::<Vec<_>>())?;
+        Ok(kept)
     })
 }
 
@@ -106,25 +87,51 @@ struct History {
     enqueued: Vec<Option<DateTime<Utc>>>,
     errors: Vec<Option<String>>,
     failed: Vec<Option<DateTime<Utc>>>,
+    /// The keys that they remember and do not have.
+    keys: Vec<Option<String>>,
+    modes: Vec<Option<i32>>,
 }
 
-/// All or none.
-fn at_once(
-    connection: &mut Connection,
-    work: impl FnOnce(&mut Connection) -> Result<Vec<i64>, PostgresError>,
-) -> Result<Vec<i64>, PostgresError> {
-    connection.run_script("BEGIN")?;
-    match work(connection) {
-        Ok(ids) => connection.run_script("COMMIT").map(|()| ids),
-        Err(error) => {
-            // Where the connection is over, so is the transaction.
-            let undone = connection.run_script("ROLLBACK");
-            Err(undone.err().unwrap_or(error))
-        }
+impl History {
+    fn add(&mut self, id: i64, imported: &Imported) {
+        self.ids.push(id);
+        self.attempts.push(i32::try_from(imported.attempts).unwrap_or(i32::MAX));
+        self.abandoned.push(i32::try_from(imported.abandoned).unwrap_or(i32::MAX));
+        self.buried.push(imported.is_buried);
+        self.enqueued.push(imported.enqueued_at);
+        // PostgreSQL keeps no NUL in a text.
+        self.errors.push(imported.last_error.as_ref().map(|error| error.replace('\0', "\u{FFFD}")));
+        self.failed.push(imported.last_error_at);
+        let remembered = imported.message.unique.as_ref().filter(|_| !imported.has_key);
+        self.keys.push(remembered.map(|key| unique::key(&imported.message.request_type, key)));
+        self.modes.push(remembered.map(|key| unique::mode(key.unique_for).0));
+    }
+
+    fn write(&self, connection: &mut Connection) -> Result<(), PostgresError> {
+        connection
+            .run(
+                HISTORY,
+                &[
+                    (&self.ids, Type::INT8_ARRAY),
+                    (&self.attempts, Type::INT4_ARRAY),
+                    (&self.abandoned, Type::INT4_ARRAY),
+                    (&self.buried, Type::BOOL_ARRAY),
+                    (&self.enqueued, Type::TIMESTAMPTZ_ARRAY),
+                    (&self.errors, Type::TEXT_ARRAY),
+                    (&self.failed, Type::TIMESTAMPTZ_ARRAY),
+                    (&self.keys, Type::TEXT_ARRAY),
+                    (&self.modes, Type::INT4_ARRAY),
+                ],
+            )
+            .map(drop)
     }
 }
 
-fn insert_within(connection: &mut Connection, messages: &[NewMessage]) -> Result<Vec<Kept>, PostgresError> {
+/// What became of each, and which messages were made now.
+fn insert_within(
+    connection: &mut Connection,
+    messages: &[NewMessage],
+) -> Result<(Vec<Enqueued>, BTreeSet<i64>), PostgresError> {
     let all: BTreeSet<&str> = messages.iter().filter_map(|message| message.outbox_id.as_deref()).collect();
     let all: Vec<&str> = all.into_iter().collect();
     let rows = connection.run(TAKE, &[(&all, Type::TEXT_ARRAY)])?;
@@ -134,28 +141,32 @@ fn insert_within(connection: &mut Connection, messages: &[NewMessage]) -> Result
         .iter()
         .filter(|message| message.outbox_id.as_ref().is_none_or(|outbox_id| fresh.remove(outbox_id)))
         .collect();
-    let mut made = if new.is_empty() { Vec::new() } else { publish::insert_within(connection, &new)? }.into_iter();
-    let mut ids = BTreeMap::new();
+    let kept = if new.is_empty() { Vec::new() } else { publish::insert_within(connection, &new)? };
+    let is_new = |kept: &&Enqueued| kept.publication == Publication::New;
+    let made = kept.iter().filter(is_new).filter_map(|kept| number(kept.id.as_str())).collect();
+    let mut of_row = BTreeMap::new();
     let mut others = Vec::new();
-    for (message, id) in new.iter().zip(made.by_ref()) {
+    for (message, kept) in new.iter().zip(kept) {
         match &message.outbox_id {
-            Some(outbox_id) => drop(ids.insert(outbox_id.clone(), id)),
-            None => others.push(id),
+            Some(outbox_id) => drop(of_row.insert(outbox_id.clone(), kept)),
+            None => others.push(kept),
         }
     }
-    let made: BTreeSet<i64> = ids.values().copied().collect();
-    let (taken, messages_of): (Vec<&str>, Vec<i64>) =
-        ids.iter().map(|(outbox_id, id)| (outbox_id.as_str(), *id)).unzip();
-    connection.run(REMEMBER, &[(&taken, Type::TEXT_ARRAY), (&messages_of, Type::INT8_ARRAY)])?;
+    let (taken, ids): (Vec<&str>, Vec<i64>) = of_row
+        .iter()
+        .map(|(outbox_id, kept)| (outbox_id.as_str(), number(kept.id.as_str()).unwrap_or_default()))
+        .unzip();
+    connection.run(REMEMBER, &[(&taken, Type::TEXT_ARRAY), (&ids, Type::INT8_ARRAY)])?;
     for row in connection.run(KNOWN, &[(&all, Type::TEXT_ARRAY)])? {
-        ids.insert(row.try_get(0)?, row.try_get::<_, Option<i64>>(1)?.unwrap_or_default());
+        let id = row.try_get::<_, Option<i64>>(1)?.unwrap_or_default();
+        of_row.entry(row.try_get(0)?).or_insert_with(|| Enqueued::new(id.cast_unsigned()));
     }
     let mut others = others.into_iter();
     let kept = |message: &NewMessage| match &message.outbox_id {
-        Some(outbox_id) => ids.get(outbox_id).map(|id| Kept { id: *id, is_new: made.contains(id) }),
-        None => others.next().map(|id| Kept { id, is_new: true }),
+        Some(outbox_id) => of_row.get(outbox_id).cloned(),
+        None => others.next(),
     };
-    Ok(messages.iter().filter_map(kept).collect())
+    Ok((messages.iter().filter_map(kept).collect(), made))
 }
 
 /// These rows are gone. Forgets those that have been gone for long.

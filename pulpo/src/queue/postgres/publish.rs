@@ -3,51 +3,53 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::cancel;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
-use super::settle::Ended;
-use crate::queue::{NewMessage, QueueError, Route};
+use super::settle::{self, Ended};
+use super::unique;
+use crate::queue::{Enqueued, NewMessage, QueueError, Route};
 
 /// The columns, of values that are named as these are.
 macro_rules! insert {
     () => {
-        "INSERT INTO SCHEMA.message(queue, request_type, state, priority, due, due_since, ttr, text) "
+        "INSERT INTO SCHEMA.message(queue, request_type, state, priority, due, due_since, ttr, text, limit_key) "
     };
 }
 
 const ONE: Sql = concat!(
     insert!(),
     "VALUES ($1, $2, CASE WHEN $4 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $4 > now() THEN $4 END,
-        greatest($4, now()), $5, $6) RETURNING id"
+        greatest($4, now()), $5, $6, $7) RETURNING id"
 );
 
 const MANY: Sql = concat!(
     insert!(),
     "SELECT queue, request_type, CASE WHEN due > now() THEN 1 ELSE 0 END, priority, CASE WHEN due > now() THEN due END,
-        greatest(due, now()), ttr, text
-    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::text[])
-        WITH ORDINALITY AS new(queue, request_type, priority, due, ttr, text, place)
+        greatest(due, now()), ttr, text, limit_key
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::text[], $7::text[])
+        WITH ORDINALITY AS new(queue, request_type, priority, due, ttr, text, limit_key, place)
     ORDER BY place RETURNING id"
 );
 
 /// Deletes the message of a lease, and keeps in the same transaction what
 /// follows from it: nothing if the lease is lost.
 const FOLLOWING: Sql = concat!(
-    "WITH gone AS (DELETE FROM SCHEMA.message WHERE id = $7 AND lease = $8 AND cancelled_at IS NULL
+    "WITH gone AS (DELETE FROM SCHEMA.message WHERE id = $8 AND lease = $9 AND cancelled_at IS NULL
         RETURNING id, queue, request_type, attempts, abandoned, priority, enqueued_at, text),
     kept AS (INSERT INTO SCHEMA.archive(id, queue, request_type, outcome, attempts, abandoned, priority, enqueued_at,
             result, text)
-        SELECT id, queue, request_type, 'done', attempts, abandoned, priority, enqueued_at, $10, text
-        FROM gone WHERE $9),
+        SELECT id, queue, request_type, 'done', attempts, abandoned, priority, enqueued_at, $11, text
+        FROM gone WHERE $10),
     new AS (",
     insert!(),
     "SELECT queue, request_type, CASE WHEN due > now() THEN 1 ELSE 0 END, priority, CASE WHEN due > now() THEN due END,
-        greatest(due, now()), ttr, text
-    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::text[])
-        WITH ORDINALITY AS new(queue, request_type, priority, due, ttr, text, place)
+        greatest(due, now()), ttr, text, limit_key
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::text[], $7::text[])
+        WITH ORDINALITY AS new(queue, request_type, priority, due, ttr, text, limit_key, place)
     WHERE EXISTS (SELECT FROM gone) ORDER BY place)
     SELECT id FROM gone"
 );
@@ -124,17 +126,18 @@ pub(super) fn queue_name_problem(name: &str) -> Option<&'static str> {
 
 /// New messages, column by column.
 #[derive(Debug, Default)]
-struct Columns<'a> {
+pub(super) struct Columns<'a> {
     queues: Vec<&'a str>,
     request_types: Vec<String>,
     priorities: Vec<i64>,
     dues: Vec<Option<DateTime<Utc>>>,
     ttrs: Vec<i64>,
     texts: Vec<&'a str>,
+    limit_keys: Vec<Option<String>>,
 }
 
 impl<'a> Columns<'a> {
-    fn of(messages: impl Iterator<Item = &'a NewMessage>) -> Self {
+    pub(super) fn of(messages: impl Iterator<Item = &'a NewMessage>) -> Self {
         let mut columns = Self::default();
         for message in messages {
             columns.queues.push(&message.queue);
@@ -143,9 +146,28 @@ impl<'a> Columns<'a> {
             columns.dues.push(due(message));
             columns.ttrs.push(ttr(message.ttr));
             columns.texts.push(&message.text);
+            columns.limit_keys.push(limit_key(message));
         }
         columns
     }
+
+    /// The first seven of a statement.
+    pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
+        vec![
+            (&self.queues, Type::TEXT_ARRAY),
+            (&self.request_types, Type::TEXT_ARRAY),
+            (&self.priorities, Type::INT8_ARRAY),
+            (&self.dues, Type::TIMESTAMPTZ_ARRAY),
+            (&self.ttrs, Type::INT8_ARRAY),
+            (&self.texts, Type::TEXT_ARRAY),
+            (&self.limit_keys, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
+/// PostgreSQL keeps no NUL.
+fn limit_key(message: &NewMessage) -> Option<String> {
+    message.limit_keys.joined().map(|key| key.replace('\0', "\u{FFFD}0"))
 }
 
 /// In the column; the text has it as it is.
@@ -178,11 +200,14 @@ fn ttr(ttr: Duration) -> i64 {
     i64::try_from(ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, LONGEST_TTR)
 }
 
-/// Keeps these messages, all or none, and says their ids.
-pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<i64>, PostgresError> {
+/// Keeps these messages, all or none, and says what became of each.
+pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
+    if messages.iter().any(|message| message.unique.is_some()) {
+        return unique::insert(connection, messages);
+    }
     if let [message] = messages {
         let (of_type, priority) = (request_type(message), i64::from(message.priority.get()));
-        let (due, ttr) = (due(message), ttr(message.ttr));
+        let (due, ttr, limit_key) = (due(message), ttr(message.ttr), limit_key(message));
         let rows = connection.run(
             ONE,
             &[
@@ -192,39 +217,33 @@ pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> R
                 (&due, Type::TIMESTAMPTZ),
                 (&ttr, Type::INT8),
                 (&message.text, Type::TEXT),
+                (&limit_key, Type::TEXT),
             ],
         )?;
-        return rows.iter().map(|row| Ok(row.try_get(0)?)).collect();
+        return rows.iter().map(new).collect();
     }
     let mut parts = parts(messages);
     if let (Some(only), None) = (parts.next(), parts.next()) {
         return insert_part(connection, only);
     }
-    connection.run_script("BEGIN")?;
-    let inserted = self::parts(messages).map(|part| insert_part(connection, part)).collect::<Result<Vec<_>, _>>();
-    match inserted {
-        Ok(ids) => connection.run_script("COMMIT").map(|()| ids.concat()),
-        Err(error) => {
-            // Where the connection is over, so is the transaction.
-            let undone = connection.run_script("ROLLBACK");
-            // Nothing is kept without the end that was not sent.
-            Err(if error.is_in_doubt() {
-                PostgresError::unreachable(error.to_string())
-            } else {
-                undone.err().unwrap_or(error)
-            })
-        }
-    }
+    connection.in_transaction(|connection| insert_within(connection, messages))
 }
 
-/// Keeps these messages in a transaction that has begun, and says their ids.
-pub(super) fn insert_within(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<i64>, PostgresError> {
+/// Keeps these messages in a transaction that has begun, and says what became of
+/// each.
+pub(super) fn insert_within(
+    connection: &mut Connection,
+    messages: &[&NewMessage],
+) -> Result<Vec<Enqueued>, PostgresError> {
+    if messages.iter().any(|message| message.unique.is_some()) {
+        return unique::insert_within(connection, messages);
+    }
     let inserted = parts(messages).map(|part| insert_part(connection, part)).collect::<Result<Vec<_>, _>>()?;
     Ok(inserted.concat())
 }
 
 /// As much as one statement takes.
-fn parts<'a, 'm>(messages: &'a [&'m NewMessage]) -> impl Iterator<Item = &'a [&'m NewMessage]> {
+pub(super) fn parts<'a, 'm>(messages: &'a [&'m NewMessage]) -> impl Iterator<Item = &'a [&'m NewMessage]> {
     let mut rest = messages;
     std::iter::from_fn(move || {
         let mut bytes = 0;
@@ -239,20 +258,14 @@ fn parts<'a, 'm>(messages: &'a [&'m NewMessage]) -> impl Iterator<Item = &'a [&'
     })
 }
 
-fn insert_part(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<i64>, PostgresError> {
+fn insert_part(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
     let columns = Columns::of(messages.iter().copied());
-    let rows = connection.run(
-        MANY,
-        &[
-            (&columns.queues, Type::TEXT_ARRAY),
-            (&columns.request_types, Type::TEXT_ARRAY),
-            (&columns.priorities, Type::INT8_ARRAY),
-            (&columns.dues, Type::TIMESTAMPTZ_ARRAY),
-            (&columns.ttrs, Type::INT8_ARRAY),
-            (&columns.texts, Type::TEXT_ARRAY),
-        ],
-    )?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    connection.run(MANY, &columns.parameters())?.iter().map(new).collect()
+}
+
+fn new(row: &Row) -> Result<Enqueued, PostgresError> {
+    let id: i64 = row.try_get(0)?;
+    Ok(Enqueued::new(id.cast_unsigned()))
 }
 
 /// Commits the message of this lease together with what follows from it. If
@@ -264,23 +277,28 @@ pub(super) fn commit_with(
     archive: bool,
     result: Option<&str>,
 ) -> Result<Ended, PostgresError> {
-    let columns = Columns::of(follow_ups.iter());
-    let rows = connection.run(
-        FOLLOWING,
-        &[
-            (&columns.queues, Type::TEXT_ARRAY),
-            (&columns.request_types, Type::TEXT_ARRAY),
-            (&columns.priorities, Type::INT8_ARRAY),
-            (&columns.dues, Type::TIMESTAMPTZ_ARRAY),
-            (&columns.ttrs, Type::INT8_ARRAY),
-            (&columns.texts, Type::TEXT_ARRAY),
-            (&id, Type::INT8),
-            (&token, Type::TEXT),
-            (&archive, Type::BOOL),
-            (&result, Type::TEXT),
-        ],
-    )?;
-    if !rows.is_empty() {
+    let held = if follow_ups.iter().any(|message| message.unique.is_some()) {
+        // A job may publish its own successor, so it goes first.
+        let follow_ups: Vec<&NewMessage> = follow_ups.iter().collect();
+        connection.in_transaction(|connection| {
+            let held = settle::remove(connection, id, token, archive, result)?;
+            if held {
+                unique::insert_within(connection, &follow_ups)?;
+            }
+            Ok(held)
+        })?
+    } else {
+        let columns = Columns::of(follow_ups.iter());
+        let mut parameters = columns.parameters();
+        parameters.extend([
+            (&id as _, Type::INT8),
+            (&token as _, Type::TEXT),
+            (&archive as _, Type::BOOL),
+            (&result as _, Type::TEXT),
+        ]);
+        !connection.run(FOLLOWING, &parameters)?.is_empty()
+    };
+    if held {
         return Ok(Ended::Settled);
     }
     let cancelled = cancel::bury_marked(connection, &[id], &[token])?;

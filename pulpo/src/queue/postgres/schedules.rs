@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use super::{PostgresQueue, beat, publish};
+use crate::keys::OnDuplicate;
 use crate::message::MessageId;
 use crate::queue::{
     NewMessage, Occurrence, OccurrenceMessage, QueueError, ScheduleStep, ScheduleStore, Schedules, Stepped, StoredEntry,
@@ -65,7 +66,7 @@ impl ScheduleStore for PostgresQueue {
             // Tells later what must not be told at once.
             beat::run(shared, false).map_err(failed)?;
         }
-        let stepped = shared.with(|connection| in_one(connection, step)).map_err(failed)?;
+        let stepped = shared.with_conflicts(|connection| in_one(connection, step)).map_err(failed)?;
         if let Stepped::Done(ids) = &stepped {
             let made = step.occurrences.iter().zip(ids).filter(|(_, id)| id.is_some());
             shared.have_published(made.filter_map(|(occurrence, _)| to_publish(occurrence)));
@@ -126,19 +127,7 @@ fn in_one(connection: &mut Connection, step: &ScheduleStep) -> Result<Stepped, P
         let settled = settle(connection, step)?;
         return Ok(if settled { Stepped::Done(Vec::new()) } else { Stepped::Beaten });
     }
-    connection.run_script("BEGIN")?;
-    match carry_out(connection, step) {
-        Ok(stepped) => connection.run_script("COMMIT").map(|()| stepped),
-        Err(error) => {
-            // Where the connection is over, so is the transaction.
-            let undone = connection.run_script("ROLLBACK");
-            Err(if error.is_in_doubt() {
-                PostgresError::unreachable(error.to_string())
-            } else {
-                undone.err().unwrap_or(error)
-            })
-        }
-    }
+    connection.in_transaction(|connection| carry_out(connection, step))
 }
 
 /// False if another was faster.
@@ -188,8 +177,15 @@ fn publish(
             {
                 return Ok(None);
             }
-            let id = publish::insert(connection, &[message])?.pop().expect("one message has one id");
-            id.cast_unsigned().to_string()
+            // No publisher is there to be told that it is rejected.
+            let mut message = message.clone();
+            if let Some(unique) = message.unique.as_mut().filter(|unique| unique.on_duplicate == OnDuplicate::Reject) {
+                unique.on_duplicate = OnDuplicate::Keep;
+            }
+            match publish::insert_within(connection, &[&message])?.pop() {
+                Some(kept) => kept.id.as_str().to_owned(),
+                None => return Ok(None),
+            }
         }
     };
     connection.run(NOTE, &[(name, Type::TEXT), (text, Type::TEXT), (&at, Type::TIMESTAMPTZ), (&id, Type::TEXT)])?;

@@ -12,7 +12,15 @@ use super::options::{Migrate, PostgresOptions};
 
 /// How each version is made from the one before; the number of a version is
 /// its place here, from 1. Never edit a step that was released.
-const MIGRATIONS: &[Migration] = &[Migration { script: include_str!("schema/1.sql"), oldest_program: 1 }];
+const MIGRATIONS: &[Migration] = &[Migration {
+    script: concat!(
+        include_str!("schema/1.sql"),
+        include_str!("schema/1_keys.sql"),
+        include_str!("schema/1_publish.sql"),
+        include_str!("schema/1_limits.sql"),
+    ),
+    oldest_program: 1,
+}];
 
 struct Migration {
     script: &'static str,

@@ -300,6 +300,24 @@ impl Runs {
     }
 }
 
+/// Deletes a message that is done. False if its lease is lost.
+pub(super) fn remove(
+    connection: &mut Connection,
+    id: i64,
+    token: &str,
+    archive: bool,
+    result: Option<&str>,
+) -> Result<bool, PostgresError> {
+    let (ids, tokens, outcome) = (vec![id], vec![token], vec!["done"]);
+    let results = vec![result];
+    let mut parameters: Vec<Parameter<'_>> = vec![(&ids, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY)];
+    if archive {
+        parameters.push((&outcome, Type::TEXT_ARRAY));
+        parameters.push((&results, Type::TEXT_ARRAY));
+    }
+    Ok(!connection.run(if archive { ARCHIVE } else { DELETE }, &parameters)?.is_empty())
+}
+
 /// Messages that are done, and may be lost with the server.
 #[derive(Debug, Default)]
 pub(super) struct Commits {

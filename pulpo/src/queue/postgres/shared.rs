@@ -11,10 +11,11 @@ use tokio_postgres::types::Type;
 
 use super::activity::{Event, Tally};
 use super::beat::Beat;
-use super::claim::{self, Claim, NextWaits};
+use super::claim::{self, Claim, Claimed, NextWaits};
 use super::connection::{Connection, Connector, Sql};
 use super::error::PostgresError;
 use super::group::Group;
+use super::limits;
 use super::options::PostgresOptions;
 use super::outbox_ids;
 use super::pool::Pool;
@@ -22,9 +23,10 @@ use super::publish;
 use super::schema::{self, Missing};
 use super::settle::{self, Commits, Ended, Settled};
 use crate::clock::{Clock, Notify, SystemClock, lock};
+use crate::keys::Publication;
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
 use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, Prefetch};
-use crate::queue::{DequeueFilter, Imported, Lease, NewMessage, QueueError, Retention, Route};
+use crate::queue::{DequeueFilter, Enqueued, Imported, Lease, NewMessage, QueueError, Retention, Route};
 
 /// How often publications of this process are told at most: PostgreSQL lets
 /// only one transaction at a time commit with a notification.
@@ -42,6 +44,9 @@ const NO_OUTAGE: f64 = 1e18;
 
 /// Until something wakes it.
 const LONG: Duration = Duration::from_secs(3600);
+
+/// How often a transaction is tried again that was in the way of another.
+const MAX_CONFLICTS: usize = 10;
 
 const TELL: Sql = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
 
@@ -64,9 +69,11 @@ pub(super) struct Shared {
     leases: AtomicU64,
     /// Deliveries that nobody has settled.
     pub(super) held: AtomicU64,
-    publications: Group<Vec<NewMessage>, Result<Vec<i64>, PostgresError>>,
+    publications: Group<Vec<NewMessage>, Result<Vec<Enqueued>, PostgresError>>,
     settlements: Group<Settled, Result<Ended, PostgresError>>,
     claiming: Mutex<Claiming>,
+    /// Whether somebody here waits for runs that are in the way of a limit.
+    waits_for_runs: AtomicBool,
     outage: Mutex<Outage>,
     told: Mutex<Told>,
     /// The queues of our consumers.
@@ -94,6 +101,8 @@ struct Claiming {
     /// Claims whose answers never came: what they leased is nobody's.
     orphans: Vec<String>,
     empty: Vec<Empty>,
+    /// Whether something was held back when we last found nothing.
+    held_back: bool,
 }
 
 /// There was nothing for this choice.
@@ -142,6 +151,7 @@ impl Shared {
             publications: Group::default(),
             settlements: Group::default(),
             claiming: Mutex::default(),
+            waits_for_runs: AtomicBool::new(false),
             outage: Mutex::default(),
             told: Mutex::default(),
             watched: Mutex::default(),
@@ -243,10 +253,33 @@ impl Shared {
         }
     }
 
+    /// Does `work`, once more each time that it was in the way of another
+    /// transaction.
+    pub(super) fn with_conflicts<R>(
+        &self,
+        work: impl Fn(&mut Connection) -> Result<R, PostgresError>,
+    ) -> Result<R, PostgresError> {
+        for _ in 0..MAX_CONFLICTS {
+            match self.with(&work) {
+                Err(error) if error.is_conflict() => {}
+                done => return done,
+            }
+        }
+        self.with(work)
+    }
+
     /// Keeps messages, with those of other threads in one transaction.
-    pub(super) fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<i64>, QueueError> {
+    pub(super) fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         publish::check(&messages, &self.place)?;
         let queues: BTreeSet<String> = messages.iter().map(|message| message.queue.clone()).collect();
+        // A transaction that takes unique keys holds no others up.
+        if messages.iter().any(|message| message.unique.is_some()) {
+            let kept = {
+                let messages: Vec<&NewMessage> = messages.iter().collect();
+                self.with_conflicts(|connection| publish::insert(connection, &messages))
+            };
+            return self.kept(&messages, kept);
+        }
         let kept = self.publications.submit(messages, |all| {
             let kept = self.enqueue_all(&all);
             let of_kept = all.iter().zip(&kept).filter(|(_, kept)| kept.is_ok()).flat_map(|(messages, _)| messages);
@@ -254,48 +287,60 @@ impl Shared {
             kept
         });
         let kept = kept.unwrap_or_else(|| Err(PostgresError::abandoned()));
-        let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
+        let kept = kept.map_err(|error| error.into_publish_error(&self.place))?;
         self.tell(queues);
-        Ok(ids)
+        Ok(kept)
     }
 
     /// Keeps messages of outboxes, each once.
-    pub(super) fn enqueue_once(self: &Shared, messages: &[NewMessage]) -> Result<Vec<i64>, QueueError> {
+    pub(super) fn enqueue_once(&self, messages: &[NewMessage]) -> Result<Vec<Enqueued>, QueueError> {
         publish::check(messages, &self.place)?;
-        let queues: BTreeSet<String> = messages.iter().map(|message| message.queue.clone()).collect();
-        let kept = self.with(|connection| outbox_ids::insert(connection, messages));
-        let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
-        self.have_published(messages);
-        self.tell(queues);
-        Ok(ids)
+        self.kept(messages, self.with_conflicts(|connection| outbox_ids::insert(connection, messages)))
     }
 
     /// Keeps messages of another queue.
-    pub(super) fn import(self: &Shared, messages: &[Imported]) -> Result<Vec<i64>, QueueError> {
+    pub(super) fn import(&self, messages: &[Imported]) -> Result<Vec<Enqueued>, QueueError> {
         let new: Vec<_> = messages.iter().map(|imported| imported.message.clone()).collect();
         publish::check(&new, &self.place)?;
-        let kept = self.with(|connection| outbox_ids::import(connection, messages));
-        let ids = kept.map_err(|error| error.into_publish_error(&self.place))?;
-        self.have_published(&new);
-        self.tell(new.into_iter().map(|message| message.queue).collect());
-        Ok(ids)
+        self.kept(&new, self.with_conflicts(|connection| outbox_ids::import(connection, messages)))
     }
 
-    fn enqueue_all(&self, all: &[Vec<NewMessage>]) -> Vec<Result<Vec<i64>, PostgresError>> {
+    /// Tells of what was kept: also of what was there before, since workers have
+    /// stepped over it for a moment.
+    fn kept(
+        &self,
+        messages: &[NewMessage],
+        kept: Result<Vec<Enqueued>, PostgresError>,
+    ) -> Result<Vec<Enqueued>, QueueError> {
+        let kept = kept.map_err(|error| error.into_publish_error(&self.place))?;
+        let is_new = |(_, kept): &(_, &Enqueued)| kept.publication == Publication::New;
+        self.have_published(messages.iter().zip(&kept).filter(is_new).map(|(message, _)| message));
+        self.tell(messages.iter().map(|message| message.queue.clone()).collect());
+        Ok(kept)
+    }
+
+    fn enqueue_all(&self, all: &[Vec<NewMessage>]) -> Vec<Result<Vec<Enqueued>, PostgresError>> {
         let insert = |all: &[Vec<NewMessage>]| {
             let messages: Vec<&NewMessage> = all.iter().flatten().collect();
             self.with(|connection| publish::insert(connection, &messages))
         };
         match insert(all) {
-            Ok(ids) => {
-                let mut ids = ids.into_iter();
-                all.iter().map(|messages| Ok(ids.by_ref().take(messages.len()).collect())).collect()
+            Ok(kept) => {
+                let mut kept = kept.into_iter();
+                all.iter().map(|messages| Ok(kept.by_ref().take(messages.len()).collect())).collect()
             }
             // One of them was refused: that must not take the others along.
             Err(error) if all.len() > 1 && !error.breaks_connection() => {
                 all.iter().map(|messages| insert(std::slice::from_ref(messages))).collect()
             }
             Err(error) => all.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    /// Runs have ended that may have been in the way of a limit.
+    pub(super) fn runs_have_ended(&self) {
+        if self.waits_for_runs.swap(false, Ordering::SeqCst) {
+            self.signal.notify();
         }
     }
 
@@ -391,14 +436,13 @@ impl Shared {
         let over = claiming.lease_ends.is_some_and(|ends| ends <= now);
         let end_silent = over || claiming.ended_silent.is_none_or(|at| now.saturating_sub(at) >= END_SILENT_EVERY);
         let token = self.token();
-        let LeaseRequest { queues, filter, at_once, ahead } = request;
-        let claim = Claim { queues, filter, at_once: *at_once, ahead: *ahead, token: &token };
         let spared = end_silent.then(|| self.renewable_for());
         let archive = self.keeps_done();
         let parameters = commits.parameters(archive);
         let done = (!commits.is_empty()).then(|| (commits.sql(archive), parameters.as_slice()));
         let time = self.clock.now();
-        let (mut claimed, mut silent) = (Ok(Vec::new()), Vec::new());
+        let (mut claimed, mut silent) = (Ok(Claimed::default()), Vec::new());
+        let claim = Claim::new(request, &token, claiming.held_back);
         let committed = self.with(|connection| {
             let (committed, ended, leased) = claim::exchange(connection, done, &claim, promote, spared, time);
             (claimed, silent) = (leased, ended);
@@ -406,18 +450,9 @@ impl Shared {
         });
         self.have_failed(&silent, 1)?;
         let committed = committed?;
-        let leased = match claimed {
-            Ok(leased) => leased,
-            Err(error) => {
-                self.note(Some(&error));
-                if error.is_in_doubt() {
-                    claiming.orphans.push(token);
-                }
-                // What is committed must not be tried again; the next look
-                // says what is wrong.
-                return if commits.is_empty() { Err(error) } else { Ok((committed, Offer::NothingBefore(Some(time)))) };
-            }
-        };
+        if !commits.is_empty() {
+            self.runs_have_ended();
+        }
         if promote {
             claiming.promoted = Some(now);
         }
@@ -425,25 +460,65 @@ impl Shared {
             claiming.ended_silent = Some(now);
             claiming.lease_ends = None;
         }
-        if !leased.is_empty() {
-            let first = leased.iter().map(|one| one.delivery.ttr).min().map(|ttr| now.saturating_add(ttr));
-            claiming.lease_ends = claiming.lease_ends.into_iter().chain(first).min();
-            return Ok((committed, Offer::Messages(leased)));
+        match self.offer(&mut claiming, claimed, request, &token, generation) {
+            Ok(offer) => Ok((committed, offer)),
+            Err(error) if commits.is_empty() => Err(error),
+            // What is committed must not be tried again; the next look says what
+            // is wrong.
+            Err(_) => Ok((committed, Offer::NothingBefore(Some(time)))),
         }
-        let NextWaits { due, lease_ends } = match self.with(NextWaits::of) {
-            Ok(next) => next,
-            Err(error) if commits.is_empty() => return Err(error),
-            Err(_) => return Ok((committed, Offer::NothingBefore(Some(time)))),
-        };
+    }
+
+    /// What was claimed; if that is nothing, how long nothing is to be expected.
+    fn offer(
+        &self,
+        claiming: &mut Claiming,
+        mut claimed: Result<Claimed, PostgresError>,
+        request: &LeaseRequest,
+        token: &str,
+        generation: u64,
+    ) -> Result<Offer<i64>, PostgresError> {
         let now = self.real.uptime();
-        claiming.lease_ends = lease_ends.map(|ends| now.saturating_add(ends));
-        // A lease that is over and was not ended is spared.
-        let lease_ends = lease_ends.map(|ends| if ends.is_zero() { END_SILENT_EVERY } else { ends });
-        let until = due.into_iter().chain(lease_ends).min();
-        let until = until.map(|until| now.saturating_add(until.max(Duration::from_millis(1))));
-        claiming.empty.retain(|empty| empty.generation == generation && empty.queues != *queues);
-        claiming.empty.push(Empty { queues: queues.clone(), filter: filter.clone(), generation, until });
-        Ok((committed, Offer::NothingBefore(self.time_of(until))))
+        loop {
+            let Claimed { leased, wake_in, waits_for_runs } = match claimed {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    self.note(Some(&error));
+                    if error.is_in_doubt() {
+                        claiming.orphans.push(token.to_owned());
+                    }
+                    return Err(error);
+                }
+            };
+            if !leased.is_empty() {
+                let first = leased.iter().map(|one| one.delivery.ttr).min().map(|ttr| now.saturating_add(ttr));
+                claiming.lease_ends = claiming.lease_ends.into_iter().chain(first).min();
+                return Ok(Offer::Messages(leased));
+            }
+            if waits_for_runs {
+                self.waits_for_runs.store(true, Ordering::SeqCst);
+            }
+            let NextWaits { due, lease_ends, held_back } = self.with(NextWaits::of)?;
+            if held_back && !std::mem::replace(&mut claiming.held_back, held_back) && request.filter.limits.is_empty() {
+                // What is not held back may start.
+                let claim = Claim::new(request, token, held_back);
+                claimed =
+                    self.with(|connection| claim::exchange(connection, None, &claim, false, None, self.clock.now()).2);
+                continue;
+            }
+            claiming.held_back = held_back;
+            let now = self.real.uptime();
+            claiming.lease_ends = lease_ends.map(|ends| now.saturating_add(ends));
+            // A lease that is over and was not ended is spared.
+            let lease_ends = lease_ends.map(|ends| if ends.is_zero() { END_SILENT_EVERY } else { ends });
+            let runs = waits_for_runs.then_some(limits::LOOK_AGAIN);
+            let until = due.into_iter().chain(lease_ends).chain(wake_in).chain(runs).min();
+            let until = until.map(|until| now.saturating_add(until.max(Duration::from_millis(1))));
+            let LeaseRequest { queues, filter, .. } = request.clone();
+            claiming.empty.retain(|empty| empty.generation == generation && empty.queues != queues);
+            claiming.empty.push(Empty { queues, filter, generation, until });
+            return Ok(Offer::NothingBefore(self.time_of(until)));
+        }
     }
 
     /// The time of day at this uptime.
@@ -565,6 +640,7 @@ impl LeaseStore for Arc<Shared> {
             let rows = connection.run(commits.sql(archive), &commits.parameters(archive))?;
             commits.answers(connection, &rows)
         })?;
+        self.runs_have_ended();
         Ok(Exchanged { committed, leased: Offer::NothingBefore(None) })
     }
 

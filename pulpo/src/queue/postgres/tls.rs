@@ -1,17 +1,210 @@
-//! Whether and how connections are encrypted.
+//! Whether and how connections are encrypted: `sslmode` and `sslrootcert` of a
+//! URL, as other programs of PostgreSQL understand them.
+//!
+//! The client's own parser knows half of the modes, so both are taken out of the
+//! URL before it reads that.
+
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Config, NoTls};
 
-use super::error::PostgresError;
+/// How connections of one URL are encrypted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tls {
+    mode: Mode,
+    /// Whose certificates are believed; `None`: those that the system believes.
+    root: Option<PathBuf>,
+}
 
-/// Without the feature `postgres-tls` no connection is encrypted, and a URL that
-/// demands it is refused.
-pub(super) fn connector(config: &Config) -> Result<NoTls, PostgresError> {
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(PostgresError::permanent(
-            "`sslmode=require`: build the program with the feature `postgres-tls` of pulpo, or encrypt by other means",
-        ));
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Mode {
+    Disable,
+    /// If the server can. This keeps nobody out who can change what is sent.
+    #[default]
+    Prefer,
+    /// The same, and else not at all.
+    Require,
+    /// With a certificate of a known authority.
+    VerifyCa,
+    /// And of the host of the URL.
+    VerifyFull,
+}
+
+impl Mode {
+    const ALL: [(&'static str, Self); 5] = [
+        ("disable", Self::Disable),
+        ("prefer", Self::Prefer),
+        ("require", Self::Require),
+        ("verify-ca", Self::VerifyCa),
+        ("verify-full", Self::VerifyFull),
+    ];
+
+    fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
     }
-    Ok(NoTls)
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == text).map(|(_, mode)| *mode);
+        found.ok_or_else(|| format!("expected disable, prefer, require, verify-ca or verify-full, got {text:?}"))
+    }
+}
+
+impl Tls {
+    /// What a URL says of it, and the URL without that.
+    pub(crate) fn of_url(url: &str) -> Result<(Self, String), String> {
+        let mut tls = Self::default();
+        let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let mut rest = Vec::new();
+        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            match key {
+                "sslmode" => tls.mode = value.parse().map_err(|problem| format!("`sslmode`: {problem}"))?,
+                "sslrootcert" if value.is_empty() => return Err("`sslrootcert`: expected a file".to_owned()),
+                "sslrootcert" => tls.root = (value != "system").then(|| PathBuf::from(decoded(value))),
+                _ => rest.push(parameter),
+            }
+        }
+        // As the library of PostgreSQL has it: who names an authority means it.
+        if tls.root.is_some() && tls.mode == Mode::Require {
+            tls.mode = Mode::VerifyCa;
+        }
+        let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        Ok((tls, url))
+    }
+
+    /// What the client is told.
+    pub(crate) fn ssl_mode(&self) -> SslMode {
+        match self.mode {
+            Mode::Disable => SslMode::Disable,
+            Mode::Prefer => SslMode::Prefer,
+            Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
+        }
+    }
+
+    /// As parameters of a URL, if they are not the default; each with `&` before.
+    pub(super) fn parameters(&self) -> String {
+        let mut parameters = String::new();
+        if self.mode != Mode::default() {
+            parameters.push_str(&format!("&sslmode={}", self.mode.as_str()));
+        }
+        if let Some(root) = &self.root {
+            parameters.push_str(&format!("&sslrootcert={}", root.display()));
+        }
+        parameters
+    }
+}
+
+/// With the bytes that a URL writes as `%20`.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.bytes().next() {
+        let hex = rest.get(1..3).filter(|_| first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(hex.unwrap_or(first));
+        // A byte of a longer character is no percent sign, and is taken alone.
+        let taken = if hex.is_some() { 3 } else { 1 };
+        match rest.get(taken..) {
+            Some(after) => rest = after,
+            None => {
+                let length = rest.chars().next().map_or(1, char::len_utf8);
+                bytes.extend(rest.bytes().take(length).skip(1));
+                rest = rest.get(length..).unwrap_or_default();
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What to do about an error of a handshake.
+pub(super) fn hint(text: &str) -> Option<&'static str> {
+    if text.contains("does not support TLS") {
+        return Some("set `ssl = on` at the server, or `sslmode=prefer` in the URL");
+    }
+    if text.contains("UnknownIssuer") || text.contains("CaUsedAsEndEntity") {
+        return Some("name the file with the certificate of its authority in the URL: `sslrootcert=FILE`");
+    }
+    if text.contains("NotValidForName") || text.contains("not valid for name") {
+        return Some("`sslmode=verify-full` wants the host of the URL in the certificate; `verify-ca` does not");
+    }
+    text.contains("TLS").then_some("look at `sslmode` in the URL: disable, prefer, require, verify-ca or verify-full")
+}
+
+#[cfg(not(feature = "postgres-tls"))]
+mod connector {
+    use tokio_postgres::NoTls;
+
+    use super::{Mode, Tls};
+
+    impl Tls {
+        /// No connection is encrypted, and a URL that demands it is refused.
+        pub(crate) fn connector(&self) -> Result<NoTls, String> {
+            if self.mode <= Mode::Prefer {
+                return Ok(NoTls);
+            }
+            Err(format!(
+                "`sslmode={}` wants an encrypted connection, which this program was built without: build it with the \
+                 feature `postgres-tls` of pulpo",
+                self.mode.as_str()
+            ))
+        }
+    }
+}
+
+#[cfg(feature = "postgres-tls")]
+mod connector;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_how_its_connections_are_encrypted() {
+        for (url, mode, root) in [
+            ("postgres://db/shop", Mode::Prefer, None),
+            ("postgres://db/shop?sslmode=disable", Mode::Disable, None),
+            ("postgres://db/shop?sslmode=require", Mode::Require, None),
+            ("postgres://db/shop?sslmode=require&sslrootcert=system", Mode::Require, None),
+            // Who names an authority wants it asked.
+            ("postgres://db/shop?sslrootcert=ca.pem&sslmode=require", Mode::VerifyCa, Some("ca.pem")),
+            (
+                "postgres://db/shop?sslmode=verify-full&sslrootcert=/a%20b/%c3%bc/ü.pem",
+                Mode::VerifyFull,
+                Some("/a b/ü/ü.pem"),
+            ),
+        ] {
+            let (tls, rest) = Tls::of_url(url).expect(url);
+            assert_eq!((tls.mode, tls.root), (mode, root.map(PathBuf::from)), "{url}");
+            assert_eq!(rest, "postgres://db/shop");
+        }
+        let (_, rest) = Tls::of_url("postgres://db/shop?a=1&sslmode=disable&b=2").expect("a URL");
+        assert_eq!(rest, "postgres://db/shop?a=1&b=2");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said() {
+        for wrong in ["sslmode=", "sslmode=verify", "sslmode=allow", "sslmode=Require"] {
+            let error = Tls::of_url(&format!("postgres://db/shop?{wrong}")).expect_err(wrong);
+            assert!(error.contains("expected disable, prefer, require, verify-ca or verify-full"), "{error}");
+        }
+        assert!(Tls::of_url("postgres://db/shop?sslrootcert=").is_err());
+    }
+
+    #[cfg(not(feature = "postgres-tls"))]
+    #[test]
+    fn a_program_without_encryption_refuses_a_url_that_demands_it() {
+        for mode in ["require", "verify-ca", "verify-full"] {
+            let (tls, _) = Tls::of_url(&format!("postgres://db/shop?sslmode={mode}")).expect("a URL");
+            let error = tls.connector().expect_err(mode);
+            assert!(error.contains(&format!("`sslmode={mode}`")) && error.contains("`postgres-tls`"), "{error}");
+        }
+        for mode in ["disable", "prefer"] {
+            let (tls, _) = Tls::of_url(&format!("postgres://db/shop?sslmode={mode}")).expect("a URL");
+            assert!(tls.connector().is_ok(), "{mode}");
+        }
+    }
 }

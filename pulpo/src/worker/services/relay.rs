@@ -56,7 +56,7 @@ pub(in crate::worker) fn start(shared: &Shared) -> io::Result<Relays> {
 /// As the worker's own handlers say.
 fn route_of(shared: &Shared) -> RouteOf {
     let (registry, default_queue) = (shared.registry.clone(), shared.options.default_queue.clone());
-    Arc::new(move |request_type| registry.route_of(request_type, &default_queue))
+    Arc::new(move |request_type, body| registry.route_of(request_type, body, &default_queue))
 }
 
 impl Drop for Relays {

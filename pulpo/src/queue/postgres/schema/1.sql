@@ -50,6 +50,19 @@ CREATE TABLE SCHEMA.message(
     -- How many of its runs have failed in all, each with a row of `attempt` while
     -- it is one of the last.
     runs integer NOT NULL DEFAULT 0,
+    -- Its unique key, which it has or remembers, and for how long a message
+    -- keeps it: 0 until it is finished, 1 while it waits, 2 for a time.
+    unique_key text COLLATE "C",
+    key_mode smallint CHECK (key_mode BETWEEN 0 AND 2),
+    -- True if it has the key now; else null.
+    holds_key boolean CHECK (holds_key),
+    -- When a message with a unique key expires.
+    expires timestamptz,
+    -- By what limits tell it apart: the key of a rate, a line feed, and the key
+    -- of runs at the same time.
+    limit_key text COLLATE "C",
+    -- The first message of the run that it was leased for; null if that is it.
+    run bigint,
     -- The wire form, as it was published.
     text text NOT NULL,
     CONSTRAINT message_pkey PRIMARY KEY (id))
@@ -190,58 +203,3 @@ CREATE TABLE SCHEMA.route(
     priority bigint NOT NULL,
     ttr bigint NOT NULL,
     declared_at timestamptz NOT NULL DEFAULT now());
-
--- Publishes a job in the transaction of the caller, and returns its id. The
--- queue is that of the worker that has the type, if none is named. `header`
--- may hold priority, delay, expiration, and keys of the caller's own.
--- `notify => false` leaves it to the workers to find the job within two
--- seconds: for transactions that publish much while others commit.
-CREATE FUNCTION SCHEMA.publish(
-    request_type text, body jsonb DEFAULT '{}', header jsonb DEFAULT '{}', queue text DEFAULT NULL,
-    notify boolean DEFAULT true)
-RETURNS bigint LANGUAGE plpgsql AS $publish$
-DECLARE
-    known SCHEMA.route%ROWTYPE;
-    target text;
-    delay timestamptz;
-    urgency numeric;
-    given jsonb := coalesce(publish.header, '{}');
-    content jsonb := coalesce(publish.body, 'null');
-    new_id bigint;
-BEGIN
-    IF coalesce(publish.request_type, '') = '' THEN
-        RAISE EXCEPTION 'expected a request type, such as send_email' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF jsonb_typeof(given) <> 'object' THEN
-        RAISE EXCEPTION 'expected a JSON object as header, got %', jsonb_typeof(given)
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF jsonb_typeof(content) <> 'object' THEN
-        content := jsonb_build_object('payload', content);
-    END IF;
-    SELECT * INTO known FROM SCHEMA.route WHERE route.request_type = publish.request_type;
-    target := coalesce(publish.queue, known.queue, 'pulpo');
-    IF target = '' THEN
-        RAISE EXCEPTION 'expected the name of a queue, got an empty text' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    urgency := CASE jsonb_typeof(given->'priority')
-        WHEN 'number' THEN trunc((given->>'priority')::numeric)
-        WHEN 'string' THEN trunc((given->>'priority')::numeric) END;
-    urgency := least(greatest(coalesce(urgency, known.priority, 65536), 0), 4294967295);
-    delay := (given->>'delay')::timestamptz;
-    given := jsonb_strip_nulls(given) || jsonb_build_object('request_type', publish.request_type, 'priority', urgency);
-    IF delay IS NOT NULL THEN
-        given := given || jsonb_build_object(
-            'delay', to_char(delay AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
-    END IF;
-    INSERT INTO SCHEMA.message(queue, request_type, state, priority, due, due_since, ttr, text)
-    VALUES (target, publish.request_type, CASE WHEN delay > now() THEN 1 ELSE 0 END, urgency,
-        CASE WHEN delay > now() THEN delay END, greatest(delay, now()), coalesce(known.ttr, 60000),
-        jsonb_build_object('header', given, 'body', content)::text)
-    RETURNING id INTO new_id;
-    IF publish.notify THEN
-        PERFORM pg_notify('CHANNEL', target);
-    END IF;
-    RETURN new_id;
-END
-$publish$;

@@ -1,0 +1,306 @@
+
+-- Limits over all workers.
+
+-- What has started, for as long as a rate looks back.
+CREATE TABLE SCHEMA.started(
+    scope text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    at timestamptz NOT NULL,
+    count bigint NOT NULL,
+    ends timestamptz NOT NULL,
+    PRIMARY KEY (scope, key, at))
+WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX started_ends ON SCHEMA.started(ends);
+
+-- A request type that is not handed out before this time; with a key, only its
+-- messages of that key.
+CREATE TABLE SCHEMA.held_back(
+    request_type text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    until timestamptz NOT NULL,
+    PRIMARY KEY (request_type, key));
+
+-- What comes next with one key, where others are in its way.
+CREATE INDEX message_ready_key ON SCHEMA.message(queue, request_type, limit_key, priority, id)
+    WHERE state = 0 AND limit_key IS NOT NULL;
+
+-- How many more messages of this queue, type and key may start, by all limits
+-- that hold for them. `used` is what the claim has counted so far: by the place
+-- of a limit among `limits` and the key, how much is used; `wake`, when a rate
+-- lets something start; and `runs`, whether something that runs is in the way.
+CREATE FUNCTION SCHEMA.room(
+    limits jsonb, of_queue text, of_type text, of_limit_key text, is_ahead boolean, joins boolean, moment timestamptz,
+    INOUT used jsonb, OUT room bigint)
+LANGUAGE plpgsql AS $room$
+DECLARE
+    one jsonb;
+    place integer := -1;
+    its_key text;
+    slot text;
+    most bigint;
+    count bigint;
+    first timestamptz;
+    left_over bigint;
+BEGIN
+    room := 1000000;
+    FOR one IN SELECT * FROM jsonb_array_elements(limits) LOOP
+        place := place + 1;
+        CONTINUE WHEN NOT coalesce(one->>'queue' = of_queue, one->'types' ? of_type);
+        most := (one->>'most')::bigint;
+        its_key := CASE WHEN NOT (one->>'by_key')::boolean THEN ''
+            WHEN one->'period' = 'null' THEN split_part(of_limit_key, E'\n', 2) ELSE split_part(of_limit_key, E'\n', 1) END;
+        slot := place || ' ' || its_key;
+        count := (used->>slot)::bigint;
+        IF one->'period' = 'null' THEN
+            count := coalesce(count, 0);
+            IF joins THEN
+                left_over := CASE WHEN used ? ('joins ' || slot) OR count < most THEN room ELSE 0 END;
+            ELSIF (one->>'batches')::boolean THEN
+                -- What a batch takes besides joins its first one.
+                left_over := CASE WHEN used ? ('takes ' || place) THEN 0 ELSE least(most - count, 1) END;
+            ELSE
+                left_over := most - count;
+            END IF;
+            IF left_over <= 0 THEN
+                used := used || '{"runs": true}';
+            END IF;
+        ELSE
+            IF count IS NULL THEN
+                -- What is said to have started long from now is left of a clock
+                -- that went back.
+                SELECT coalesce(sum(started.count), 0), min(at) INTO count, first FROM SCHEMA.started
+                    WHERE scope = one->>'scope' AND key = its_key
+                        AND at > moment - (one->>'period')::bigint * interval '1 microsecond'
+                        AND at <= moment + (one->>'period')::bigint * interval '1 microsecond';
+                used := used || jsonb_build_object(slot, count);
+                IF count >= most THEN
+                    first := first + (one->>'period')::bigint * interval '1 microsecond';
+                    used := used || jsonb_build_object('wake',
+                        least((used->>'wake')::float8, extract(epoch FROM first)::float8));
+                END IF;
+            END IF;
+            -- Of a low rate nothing is leased ahead, nor of any once half of it
+            -- is used.
+            left_over := CASE WHEN NOT is_ahead THEN most - count WHEN most < 64 THEN 0 ELSE most / 2 - count END;
+        END IF;
+        room := least(room, left_over);
+    END LOOP;
+END
+$room$;
+
+-- Leases what comes next and may start, as the claim of a worker without limits
+-- does it without them. `limits` are those of the worker: each with the name that
+-- its starts are counted under (`scope`), the `queue` or the request `types` that
+-- it holds for, `most`, the `period` of a rate in microseconds, whether it holds
+-- `by_key`, and whether `batches` are taken. `joins` is the message that is in
+-- hand, with which what is taken is one run.
+--
+-- The last row has no id: it says how long nothing may start, in seconds, and
+-- whether something that runs is in the way.
+--
+-- Workers that ask for the same limit wait for each other as long as this takes.
+CREATE FUNCTION SCHEMA.claim_limited(
+    queues text[], wanted text, except_types text[], single_types text[], single_queues text[], at_once bigint,
+    ahead bigint, token text, limits jsonb, joins bigint)
+RETURNS TABLE(
+    leased_id bigint, leased_queue text, leased_type text, leased_attempts integer, leased_abandoned integer,
+    leased_due_since timestamptz, leased_left_since timestamptz, leased_ttr bigint, leased_text text,
+    wake_in float8, waits_for_runs boolean)
+LANGUAGE plpgsql AS $claim_limited$
+DECLARE
+    most bigint := at_once + ahead;
+    moment timestamptz;
+    kinds jsonb;
+    k record;
+    m record;
+    said record;
+    used jsonb := '{}';
+    key_used jsonb;
+    room bigint;
+    rooms jsonb;
+    candidates bigint[] := '{}';
+    hits bigint;
+    looked bigint;
+    held_keys text[];
+    last_key text;
+    picked bigint[] := '{}';
+    picked_ahead boolean[] := '{}';
+    is_ahead boolean;
+    singles text[] := '{}';
+    start_scopes text[] := '{}';
+    start_keys text[] := '{}';
+    start_periods bigint[] := '{}';
+    start_ahead boolean[] := '{}';
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    -- What is ready, and which of the limits hold for it.
+    SELECT jsonb_agg(jsonb_build_object('queue', ready.queue, 'type', ready.request_type, 'is_keyed', is_keyed,
+        'is_limited', is_keyed IS NOT NULL)) INTO kinds
+    FROM (WITH RECURSIVE kind(queue, request_type) AS (
+            SELECT asked.queue, (SELECT min(message.request_type) FROM SCHEMA.message
+                WHERE state = 0 AND message.queue = asked.queue)
+            FROM unnest(queues) AS asked(queue)
+            WHERE NOT EXISTS (SELECT FROM SCHEMA.pause WHERE pause.queue = asked.queue AND until > now())
+            UNION ALL
+            SELECT kind.queue, (SELECT min(message.request_type) FROM SCHEMA.message
+                WHERE state = 0 AND message.queue = kind.queue AND message.request_type > kind.request_type)
+            FROM kind WHERE kind.request_type IS NOT NULL)
+        SELECT kind.queue, kind.request_type,
+            (SELECT bool_or((one->>'by_key')::boolean) FROM jsonb_array_elements(limits) AS one
+                WHERE coalesce(one->>'queue' = kind.queue, one->'types' ? kind.request_type)) AS is_keyed
+        FROM kind WHERE kind.request_type = coalesce(wanted, kind.request_type)
+            AND kind.request_type <> ALL (except_types)) AS ready;
+    kinds := coalesce(kinds, '[]');
+    -- One at a time for each limit, in one order for all. The lock is held for
+    -- this statement alone.
+    PERFORM pg_advisory_xact_lock(key) FROM (
+        SELECT DISTINCT hashtextextended('pulpo limit SCHEMA. ' || (one->>'scope'), 0) AS key
+        FROM jsonb_array_elements(limits) AS one, jsonb_array_elements(kinds) AS kind
+        WHERE coalesce(one->>'queue' = kind->>'queue', one->'types' ? (kind->>'type')) ORDER BY key) AS locks;
+    moment := clock_timestamp();
+    -- What runs, by the keys of each limit that counts runs.
+    FOR m IN SELECT (place - 1) || ' ' || key AS slot, bool_or(first = joins) AS is_joined,
+            count(DISTINCT first) FILTER (WHERE first IS DISTINCT FROM joins) AS runs
+        FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
+        CROSS JOIN LATERAL (SELECT coalesce(run, id) AS first,
+                CASE WHEN (one->>'by_key')::boolean THEN split_part(coalesce(limit_key, ''), E'\n', 2) ELSE '' END AS key
+            FROM SCHEMA.message WHERE state = 2
+                AND coalesce(one->>'queue' = message.queue, one->'types' ? message.request_type)) AS running
+        WHERE one->'period' = 'null' GROUP BY place, key LOOP
+        used := used || jsonb_build_object(m.slot, m.runs);
+        IF m.is_joined THEN
+            used := used || jsonb_build_object('joins ' || m.slot, true);
+        END IF;
+    END LOOP;
+
+    -- The first ones of each kind that may start if there were no other kind.
+    FOR k IN SELECT kind->>'queue' AS queue, kind->>'type' AS type, (kind->>'is_keyed')::boolean AS is_keyed,
+            (kind->>'is_limited')::boolean AS is_limited FROM jsonb_array_elements(kinds) AS kind LOOP
+        SELECT array_agg(key) AS keys, min(extract(epoch FROM until))::float8 AS wake, bool_or(key = '') AS is_all INTO m
+            FROM SCHEMA.held_back WHERE held_back.request_type = k.type AND until > moment;
+        held_keys := coalesce(m.keys, '{}');
+        IF m.wake IS NOT NULL THEN
+            used := used || jsonb_build_object('wake', least((used->>'wake')::float8, m.wake));
+        END IF;
+        CONTINUE WHEN m.is_all;
+        IF NOT coalesce(k.is_keyed, false) AND held_keys = '{}' THEN
+            IF k.is_limited THEN
+                SELECT * INTO used, room FROM SCHEMA.room(limits, k.queue, k.type, '', false, joins IS NOT NULL, moment, used);
+                CONTINUE WHEN room <= 0;
+            END IF;
+            candidates := candidates || ARRAY(SELECT id FROM SCHEMA.message
+                WHERE state = 0 AND message.queue = k.queue AND message.request_type = k.type
+                ORDER BY priority, id LIMIT most * 4 + 16);
+            CONTINUE;
+        END IF;
+        -- In their order, as long as they are not all in the way of themselves.
+        rooms := '{}';
+        hits := 0;
+        looked := 0;
+        FOR m IN SELECT id, coalesce(limit_key, '') AS limit_key FROM SCHEMA.message
+            WHERE state = 0 AND message.queue = k.queue AND message.request_type = k.type
+            ORDER BY priority, id LIMIT greatest(most, 500) LOOP
+            looked := looked + 1;
+            room := (rooms->>m.limit_key)::bigint;
+            IF room IS NULL THEN
+                IF coalesce(nullif(split_part(m.limit_key, E'\n', 1), ''), split_part(m.limit_key, E'\n', 2))
+                    = ANY (held_keys) THEN
+                    room := 0;
+                ELSE
+                    SELECT * INTO used, room FROM SCHEMA.room(limits, k.queue, k.type, m.limit_key, false,
+                        joins IS NOT NULL, moment, used);
+                END IF;
+                rooms := rooms || jsonb_build_object(m.limit_key, room);
+            END IF;
+            IF room > 0 THEN
+                rooms := rooms || jsonb_build_object(m.limit_key, room - 1);
+                candidates := candidates || m.id;
+                hits := hits + 1;
+                EXIT WHEN hits >= most + 16;
+            END IF;
+        END LOOP;
+        CONTINUE WHEN hits > 0 OR looked < greatest(most, 500);
+        -- The first ones of each other key.
+        last_key := '';
+        LOOP
+            SELECT min(limit_key) INTO last_key FROM SCHEMA.message WHERE state = 0 AND message.queue = k.queue
+                AND message.request_type = k.type AND limit_key IS NOT NULL AND limit_key > last_key;
+            EXIT WHEN last_key IS NULL OR hits >= most;
+            CONTINUE WHEN rooms ? last_key OR coalesce(nullif(split_part(last_key, E'\n', 1), ''),
+                split_part(last_key, E'\n', 2)) = ANY (held_keys);
+            SELECT * INTO key_used, room FROM SCHEMA.room(limits, k.queue, k.type, last_key, false,
+                joins IS NOT NULL, moment, used);
+            -- What thousands of keys have used is not remembered.
+            used := used || jsonb_strip_nulls(jsonb_build_object('wake', key_used->'wake', 'runs', key_used->'runs'));
+            IF room > 0 THEN
+                candidates := candidates || ARRAY(SELECT id FROM SCHEMA.message
+                    WHERE state = 0 AND message.queue = k.queue AND message.request_type = k.type AND limit_key = last_key
+                    ORDER BY priority, id LIMIT least(room, most));
+                hits := hits + least(room, most);
+            END IF;
+        END LOOP;
+    END LOOP;
+
+    -- Of them, what all limits let start together.
+    FOR m IN SELECT id, queue, request_type, coalesce(limit_key, '') AS limit_key, alone OR key_mode = 1 AS starts_alone
+        FROM SCHEMA.message WHERE state = 0 AND id = ANY (candidates) ORDER BY priority, id LOOP
+        EXIT WHEN cardinality(picked) >= most;
+        is_ahead := cardinality(picked) >= at_once;
+        EXIT WHEN is_ahead AND coalesce(m.starts_alone, false);
+        CONTINUE WHEN m.request_type = ANY (single_types) AND 'type ' || m.request_type = ANY (singles)
+            OR m.queue = ANY (single_queues) AND 'queue ' || m.queue = ANY (singles);
+        SELECT * INTO used, room FROM SCHEMA.room(limits, m.queue, m.request_type, m.limit_key, is_ahead,
+            joins IS NOT NULL, moment, used);
+        CONTINUE WHEN room <= 0;
+        PERFORM FROM SCHEMA.message WHERE id = m.id AND state = 0 FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        picked := picked || m.id;
+        picked_ahead := picked_ahead || is_ahead;
+        singles := singles || ARRAY['type ' || m.request_type, 'queue ' || m.queue];
+        FOR said IN SELECT place - 1 AS place, one,
+                (place - 1) || ' ' || CASE WHEN NOT (one->>'by_key')::boolean THEN ''
+                    WHEN one->'period' = 'null' THEN split_part(m.limit_key, E'\n', 2)
+                    ELSE split_part(m.limit_key, E'\n', 1) END AS slot
+            FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
+            WHERE coalesce(one->>'queue' = m.queue, one->'types' ? m.request_type) LOOP
+            IF said.one->'period' <> 'null' THEN
+                start_scopes := start_scopes || (said.one->>'scope');
+                start_keys := start_keys || substr(said.slot, length(said.place::text) + 2);
+                start_periods := start_periods || (said.one->>'period')::bigint;
+                start_ahead := start_ahead || is_ahead;
+            ELSIF joins IS NOT NULL THEN
+                used := used || jsonb_build_object('joins ' || said.slot, true);
+                CONTINUE;
+            ELSE
+                used := used || jsonb_build_object('takes ' || said.place, true);
+            END IF;
+            used := used || jsonb_build_object(said.slot, coalesce((used->>said.slot)::bigint, 0) + 1);
+        END LOOP;
+    END LOOP;
+
+    -- What is leased ahead starts within this time, and counts as if it did so
+    -- at the end of it.
+    INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
+        SELECT scope, key, at, count(*), max(at + period * interval '1 microsecond')
+        FROM unnest(start_scopes, start_keys, start_periods, start_ahead) AS start(scope, key, period, early),
+            LATERAL (SELECT CASE WHEN early THEN moment + interval '20 milliseconds' ELSE moment END AS at) AS begun
+        GROUP BY scope, key, at
+        ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
+            ends = greatest(started.ends, excluded.ends);
+    IF start_scopes <> '{}' THEN
+        DELETE FROM SCHEMA.started WHERE ctid = ANY (ARRAY(SELECT ctid FROM SCHEMA.started
+            WHERE ends <= moment ORDER BY ends LIMIT 256 FOR UPDATE SKIP LOCKED));
+    END IF;
+    RETURN QUERY
+        WITH leased AS (UPDATE SCHEMA.message SET state = 2, lease = token, since = moment, ahead = chosen.is_ahead,
+                lease_ends = moment + message.ttr * interval '1 millisecond', run = joins
+            FROM unnest(picked, picked_ahead) AS chosen(id, is_ahead) WHERE message.id = chosen.id
+            RETURNING message.*)
+        SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text, NULL::float8, NULL::boolean
+        FROM leased ORDER BY priority, id;
+    RETURN QUERY SELECT NULL::bigint, NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::timestamptz,
+        NULL::timestamptz, NULL::bigint, NULL::text,
+        CASE WHEN used ? 'wake' THEN greatest((used->>'wake')::float8 - extract(epoch FROM clock_timestamp())::float8, 0) END,
+        coalesce((used->>'runs')::boolean, false);
+END
+$claim_limited$;

@@ -1,0 +1,109 @@
+
+-- Publishes a job in the transaction of the caller, and says which message
+-- counts, and whether that is new, kept or replaced. See `publish`.
+CREATE FUNCTION SCHEMA.publish_job(
+    request_type text, body jsonb, header jsonb, queue text, notify boolean, limit_key text,
+    OUT id bigint, OUT publication text)
+LANGUAGE plpgsql AS $publish_job$
+DECLARE
+    known SCHEMA.route%ROWTYPE;
+    target text;
+    delay timestamptz;
+    expiration timestamptz;
+    urgency numeric;
+    given jsonb := coalesce(publish_job.header, '{}');
+    content jsonb := coalesce(publish_job.body, 'null');
+    key text;
+    unique_for text;
+    mode integer := 0;
+    micros bigint;
+    duplicate text;
+BEGIN
+    IF coalesce(publish_job.request_type, '') = '' THEN
+        RAISE EXCEPTION 'expected a request type, such as send_email' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(given) <> 'object' THEN
+        RAISE EXCEPTION 'expected a JSON object as header, got %', jsonb_typeof(given)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(content) <> 'object' THEN
+        content := jsonb_build_object('payload', content);
+    END IF;
+    SELECT * INTO known FROM SCHEMA.route WHERE route.request_type = publish_job.request_type;
+    target := coalesce(publish_job.queue, known.queue, 'pulpo');
+    IF target = '' THEN
+        RAISE EXCEPTION 'expected the name of a queue, got an empty text' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    urgency := CASE jsonb_typeof(given->'priority')
+        WHEN 'number' THEN trunc((given->>'priority')::numeric)
+        WHEN 'string' THEN trunc((given->>'priority')::numeric) END;
+    urgency := least(greatest(coalesce(urgency, known.priority, 65536), 0), 4294967295);
+    delay := (given->>'delay')::timestamptz;
+    given := jsonb_strip_nulls(given) || jsonb_build_object('request_type', publish_job.request_type, 'priority', urgency);
+    IF delay IS NOT NULL THEN
+        given := given || jsonb_build_object(
+            'delay', to_char(delay AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+    END IF;
+    key := given->>'unique_key';
+    IF key IS NOT NULL THEN
+        unique_for := coalesce(given->>'unique_for', 'unfinished');
+        duplicate := coalesce(given->>'on_duplicate', 'keep');
+        IF key = '' THEN
+            RAISE EXCEPTION '`unique_key`: expected a key, got an empty text' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        -- A longer key stands as its hash in the index.
+        IF octet_length(key) > 200 THEN
+            key := '1:sha256:' || encode(sha256(convert_to(key, 'UTF8')), 'hex');
+        END IF;
+        key := publish_job.request_type || E'\n' || key;
+        IF unique_for = 'waiting' THEN
+            mode := 1;
+        ELSIF unique_for <> 'unfinished' THEN
+            mode := 2;
+            -- As programs in Rust write it, which is less than an interval takes.
+            IF unique_for ~ '^(\s*\d+\s*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?|hrs?|d|days?|w|weeks?))+\s*$' THEN
+                micros := extract(epoch FROM unique_for::interval) * 1000000;
+            END IF;
+            IF coalesce(micros, 0) <= 0 THEN
+                RAISE EXCEPTION '`unique_for`: expected "unfinished", "waiting" or a time such as "1h", got %', given->'unique_for'
+                    USING ERRCODE = 'invalid_parameter_value';
+            END IF;
+        END IF;
+        IF duplicate NOT IN ('keep', 'replace', 'reject') THEN
+            RAISE EXCEPTION '`on_duplicate`: expected "keep", "replace" or "reject", got %', given->'on_duplicate'
+                USING ERRCODE = 'invalid_parameter_value';
+        ELSIF duplicate = 'replace' AND mode <> 1 THEN
+            RAISE EXCEPTION '`on_duplicate` can be "replace" only where `unique_for` is "waiting": a job that may have started cannot be replaced'
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        BEGIN
+            expiration := CASE jsonb_typeof(given->'expiration')
+                WHEN 'number' THEN to_timestamp((given->>'expiration')::float8)
+                ELSE (given->>'expiration')::timestamptz END;
+        EXCEPTION WHEN data_exception THEN
+            -- The worker knows more forms of it: it keeps its key until then.
+            expiration := NULL;
+        END;
+    END IF;
+    SELECT kept.kept_id, kept.publication INTO id, publication FROM SCHEMA.keep(
+        target, publish_job.request_type, urgency::bigint, delay, coalesce(known.ttr, 60000),
+        jsonb_build_object('header', given, 'body', content)::text, publish_job.limit_key, key, mode, micros, expiration,
+        duplicate) AS kept;
+    IF publish_job.notify THEN
+        PERFORM pg_notify('CHANNEL', target);
+    END IF;
+END
+$publish_job$;
+
+-- Publishes a job in the transaction of the caller, and returns its id: that of
+-- the message that counts, if its unique key is taken. The queue is that of the
+-- worker that has the type, if none is named. `header` may hold priority, delay,
+-- expiration, unique_key, unique_for, on_duplicate, and keys of the caller's own.
+-- `notify => false` leaves it to the workers to find the job within two
+-- seconds: for transactions that publish much while others commit.
+CREATE FUNCTION SCHEMA.publish(
+    request_type text, body jsonb DEFAULT '{}', header jsonb DEFAULT '{}', queue text DEFAULT NULL,
+    notify boolean DEFAULT true)
+RETURNS bigint LANGUAGE sql AS $publish$
+    SELECT id FROM SCHEMA.publish_job($1, $2, $3, $4, $5, NULL)
+$publish$;

@@ -1,0 +1,167 @@
+//! Unique keys: one message of each has it, by a unique index. What follows from
+//! that the database does itself, in the functions and triggers of
+//! `schema/1_keys.sql`; here stands what is asked of them.
+//!
+//! # Invariants
+//! Where several keys are taken in one transaction, those of waiting messages
+//! that are to be replaced are locked in one order first. Two transactions that
+//! still wait for each other are told so by the database, and one of them is
+//! tried again.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+
+use super::connection::{Connection, Sql};
+use super::error::PostgresError;
+use super::publish::{self, Columns};
+use crate::keys::{OnDuplicate, Publication, Unique, UniqueFor};
+use crate::message::{Incoming, MessageId};
+use crate::queue::{Enqueued, NewMessage};
+
+/// How the column `key_mode` says for how long the key is taken.
+const UNFINISHED: i32 = 0;
+const WAITING: i32 = 1;
+const TIMED: i32 = 2;
+
+/// A thousand years, in microseconds.
+const LONGEST_TIME: i64 = 31_556_952_000_000_000;
+
+const KEEP: Sql = "SELECT kept.kept_id, kept.publication
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::text[], $7::text[],
+            $8::text[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::text[])
+        WITH ORDINALITY AS new(queue, request_type, priority, due, ttr, text, limit_key,
+            unique_key, key_mode, key_time, expires, duplicate, place),
+        LATERAL SCHEMA.keep(new.queue, new.request_type, new.priority, new.due, new.ttr, new.text, new.limit_key,
+            new.unique_key, new.key_mode, new.key_time, new.expires, new.duplicate) AS kept
+    ORDER BY new.place";
+
+/// What may be replaced, in one order.
+const LOCK: Sql = "SELECT FROM SCHEMA.message WHERE unique_key = ANY ($1::text[]) AND holds_key AND state < 2
+    ORDER BY unique_key FOR UPDATE";
+
+const TAKEN_BY: Sql = "SELECT coalesce(
+        (SELECT holder.id FROM SCHEMA.message AS holder
+            WHERE holder.unique_key = this.unique_key AND holder.holds_key AND holder.id <> this.id),
+        (SELECT message FROM SCHEMA.timed_key
+            WHERE key = this.unique_key AND ends > clock_timestamp() AND message <> this.id))
+    FROM SCHEMA.message AS this WHERE id = $1 AND unique_key IS NOT NULL";
+
+/// The key as its column has it.
+pub(super) fn key(request_type: &str, unique: &Unique) -> String {
+    // PostgreSQL keeps no NUL.
+    format!("{request_type}\n{}", unique.key).replace('\0', "\u{FFFD}0")
+}
+
+/// How the columns of a message say for how long it keeps its key: the mode, and
+/// the time in microseconds.
+pub(super) fn mode(unique_for: UniqueFor) -> (i32, Option<i64>) {
+    match unique_for {
+        UniqueFor::Unfinished => (UNFINISHED, None),
+        UniqueFor::Waiting => (WAITING, None),
+        UniqueFor::Time(time) => {
+            (TIMED, Some(i64::try_from(time.as_micros()).unwrap_or(LONGEST_TIME).clamp(1, LONGEST_TIME)))
+        }
+    }
+}
+
+/// The reverse, for what remains of a key that is taken for a time.
+pub(super) fn unique_for(mode: i32, remaining: Option<std::time::Duration>) -> Option<UniqueFor> {
+    match mode {
+        UNFINISHED => Some(UniqueFor::Unfinished),
+        WAITING => Some(UniqueFor::Waiting),
+        _ => remaining.map(UniqueFor::Time),
+    }
+}
+
+/// When a message with a unique key expires: it keeps its key no longer.
+fn expires(message: &NewMessage) -> Option<DateTime<Utc>> {
+    message.unique.as_ref()?;
+    Incoming::read(message.text.as_bytes()).ok()?.header.expiration()
+}
+
+/// Keeps these messages, all or none, and says what became of each.
+pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
+    if let [message] = messages {
+        return insert_part(connection, &[message]);
+    }
+    connection.in_transaction(|connection| insert_within(connection, messages))
+}
+
+/// The same in a transaction that has begun.
+pub(super) fn insert_within(
+    connection: &mut Connection,
+    messages: &[&NewMessage],
+) -> Result<Vec<Enqueued>, PostgresError> {
+    // Of each key the first, by whose place the others are kept.
+    let mut firsts: HashMap<String, usize> = HashMap::new();
+    let mut fresh: Vec<&NewMessage> = Vec::with_capacity(messages.len());
+    let mut places = Vec::with_capacity(messages.len());
+    for message in messages {
+        let first = message.unique.as_ref().map(|unique| firsts.entry(key(&message.request_type, unique)));
+        let place = match first {
+            Some(entry) => *entry.or_insert(fresh.len()),
+            None => fresh.len(),
+        };
+        let is_first = place == fresh.len();
+        if is_first {
+            fresh.push(message);
+        }
+        places.push((place, is_first));
+    }
+    let replaces = |message: &&NewMessage| {
+        message.unique.as_ref().is_some_and(|unique| unique.on_duplicate == OnDuplicate::Replace)
+    };
+    if firsts.len() > 1 && fresh.iter().any(replaces) {
+        let keys: Vec<&String> = firsts.keys().collect();
+        connection.run(LOCK, &[(&keys, Type::TEXT_ARRAY)])?;
+    }
+    let kept = publish::parts(&fresh).map(|part| insert_part(connection, part)).collect::<Result<Vec<_>, _>>()?;
+    let kept = kept.concat();
+    let one = |(place, is_first): (usize, bool)| {
+        let one: &Enqueued = kept.get(place)?;
+        Some(if is_first { one.clone() } else { Enqueued::duplicate(one.id.clone(), Publication::Kept) })
+    };
+    Ok(places.into_iter().filter_map(one).collect())
+}
+
+fn insert_part(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
+    let columns = Columns::of(messages.iter().copied());
+    let (mut keys, mut modes, mut times, mut ends, mut duplicates) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for message in messages {
+        let unique = message.unique.as_ref();
+        let (mode, time) = unique.map(|unique| mode(unique.unique_for)).unzip();
+        keys.push(unique.map(|unique| key(&message.request_type, unique)));
+        modes.push(mode);
+        times.push(time.flatten());
+        ends.push(expires(message).filter(|expires| *expires > DateTime::UNIX_EPOCH));
+        duplicates.push(unique.map(|unique| unique.on_duplicate.to_string()));
+    }
+    let mut parameters = columns.parameters();
+    parameters.extend([
+        (&keys as _, Type::TEXT_ARRAY),
+        (&modes as _, Type::INT4_ARRAY),
+        (&times as _, Type::INT8_ARRAY),
+        (&ends as _, Type::TIMESTAMPTZ_ARRAY),
+        (&duplicates as _, Type::TEXT_ARRAY),
+    ]);
+    let rows = connection.run(KEEP, &parameters)?;
+    let enqueued = rows.iter().map(|row| {
+        let id: i64 = row.try_get(0)?;
+        let publication = match row.try_get::<_, &str>(1)? {
+            "kept" => Publication::Kept,
+            "replaced" => Publication::Replaced,
+            _ => Publication::New,
+        };
+        Ok(Enqueued::duplicate(MessageId::from(id.cast_unsigned()), publication))
+    });
+    enqueued.collect()
+}
+
+/// The message that has the key of this one, if that is another one.
+pub(super) fn taken_by(connection: &mut Connection, id: i64) -> Result<Option<i64>, PostgresError> {
+    let rows = connection.run(TAKEN_BY, &[(&id, Type::INT8)])?;
+    Ok(rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose()?.flatten())
+}

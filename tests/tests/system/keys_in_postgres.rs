@@ -1,0 +1,205 @@
+//! Unique keys in PostgreSQL: for clients of any language, in transactions of
+//! the user's, and beside transactions that take their time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use postgres::{Client, NoTls};
+use pulpo::clock::SystemClock;
+use pulpo::queue::postgres::PostgresQueue;
+use pulpo::queue::{
+    DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, QueueAdapter as _, Settlement, Unique,
+};
+use pulpo::{Config, Message, OnDuplicate, Publication, PublishError, Pulpo, UniqueFor};
+use pulpo_tests::postgres::PostgresServer;
+use pulpo_tests::wait::within;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Recount {
+    account: u64,
+}
+
+#[pulpo::handler("recount", unique(account), unique_for = "waiting", on_duplicate = "replace", limit_by(account) = 1)]
+fn recount(_: Recount) {}
+
+struct Place {
+    server: Arc<PostgresServer>,
+    url: String,
+    schema: String,
+    queue: PostgresQueue,
+}
+
+impl Place {
+    fn new() -> Self {
+        let server = PostgresServer::shared();
+        let url = server.fresh_url();
+        let schema = url.rsplit_once('=').expect("a schema").1.to_owned();
+        let queue = PostgresQueue::connect(url.parse().expect("a URL"), Arc::new(SystemClock::new())).expect("a queue");
+        Self { server, url, schema, queue }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(&self.server.url(), NoTls).expect("connected")
+    }
+
+    /// Publishes by SQL, as any client does.
+    fn publish(&self, header: &str) -> Result<String, String> {
+        self.server.try_psql(&format!("SELECT {}.publish('recount', '{{\"account\": 1}}', '{header}')", self.schema))
+    }
+
+    fn count(&self) -> usize {
+        self.queue.list(&Filter::all()).expect("list").len()
+    }
+}
+
+fn waiting(text: &str) -> NewMessage {
+    NewMessage::new("pulpo", "recount", text).unique(Unique::new("a").unique_for(UniqueFor::Waiting))
+}
+
+#[test]
+fn a_client_of_any_language_publishes_unique_jobs() {
+    let place = Place::new();
+    assert_eq!(place.publish(r#"{"unique_key": "a"}"#).as_deref(), Ok("1"));
+    assert_eq!(place.publish(r#"{"unique_key": "a", "priority": 3}"#).as_deref(), Ok("1"));
+    let error = place.publish(r#"{"unique_key": "a", "on_duplicate": "reject"}"#).expect_err("a duplicate");
+    assert!(error.contains("message 1 has the same unique key"), "{error}");
+    let waits =
+        r#"{"unique_key": "b", "unique_for": "waiting", "on_duplicate": "replace", "delay": "2100-01-01T00:00:00Z"}"#;
+    let id = place.publish(waits).expect("new");
+    assert_eq!(place.publish(waits).as_deref(), Ok(id.as_str()));
+    let timed = place.publish(r#"{"unique_key": "c", "unique_for": "1h 30m"}"#).expect("new");
+    assert_eq!(place.publish(r#"{"unique_key": "c", "unique_for": "1h"}"#).as_deref(), Ok(timed.as_str()));
+    // A number is a key, and null is none.
+    let number = place.publish(r#"{"unique_key": 7}"#).expect("new");
+    assert_eq!(place.publish(r#"{"unique_key": "7"}"#).as_deref(), Ok(number.as_str()));
+    let none = place.publish(r#"{"unique_key": null}"#).expect("new");
+    assert_ne!(place.publish(r#"{"unique_key": null}"#), Ok(none));
+    for (wrong, expected) in [
+        (r#"{"unique_key": ""}"#, "`unique_key`: expected a key"),
+        (
+            r#"{"unique_key": "x", "unique_for": "ever"}"#,
+            "`unique_for`: expected \"unfinished\", \"waiting\" or a time",
+        ),
+        (r#"{"unique_key": "x", "unique_for": "0s"}"#, "`unique_for`: expected"),
+        (
+            r#"{"unique_key": "x", "on_duplicate": "drop"}"#,
+            "`on_duplicate`: expected \"keep\", \"replace\" or \"reject\"",
+        ),
+        (r#"{"unique_key": "x", "on_duplicate": "replace"}"#, "`on_duplicate` can be \"replace\" only where"),
+    ] {
+        let error = place.publish(wrong).expect_err(wrong);
+        assert!(error.contains(expected), "{wrong}: {error}");
+    }
+    assert_eq!(place.count(), 6);
+}
+
+#[test]
+fn a_key_from_sql_is_the_key_of_a_program() {
+    let place = Place::new();
+    for key in ["a".to_owned(), "x".repeat(200), "x".repeat(201), "ä".repeat(101), "1:[1]".to_owned()] {
+        let message = NewMessage::new("pulpo", "recount", "{}").unique(Unique::new(&*key));
+        let enqueued = place.queue.enqueue(vec![message]).expect("enqueued");
+        let id = place.publish(&format!(r#"{{"unique_key": "{key}"}}"#));
+        assert_eq!(id.as_deref(), Ok(enqueued[0].id.as_str()), "{key}");
+    }
+    let pulpo = Pulpo::new(Config::default().queue(&place.url).expect("a queue")).expect("opened");
+    // As the program derives it from the body.
+    let sent = pulpo.publish(
+        Message::new(Recount { account: 1 }).unique_for(UniqueFor::Unfinished).on_duplicate(OnDuplicate::Keep),
+    );
+    assert_eq!(sent.expect("published").publication(), Publication::Kept);
+}
+
+#[test]
+fn a_job_in_a_transaction_of_the_users_is_unique() {
+    let place = Place::new();
+    let pulpo = Pulpo::new(Config::default().queue(&place.url).expect("a queue")).expect("opened");
+    let mut client = place.client();
+    let mut first = client.transaction().expect("begun");
+    let sent = pulpo.publish_in(&mut first, Recount { account: 1 }).expect("published");
+    assert_eq!(sent.publication(), Publication::New);
+    let again = pulpo.publish_in(&mut first, Recount { account: 1 }).expect("published");
+    assert_eq!((again.id(), again.publication()), (sent.id(), Publication::Replaced));
+    first.rollback().expect("rolled back");
+    // What was rolled back has no key.
+    let mut second = client.transaction().expect("begun");
+    let sent = pulpo.publish_in(&mut second, Recount { account: 1 }).expect("published");
+    assert_eq!(sent.publication(), Publication::New);
+    second.commit().expect("committed");
+    let stored = place.queue.list(&Filter::all()).expect("list");
+    let keys = (stored[0].unique.clone().map(|unique| unique.key), stored[0].limit_keys.running.clone());
+    assert_eq!((stored.len(), keys), (1, (Some("1:[1]".to_owned()), Some("1:[1]".to_owned()))));
+    let mut third = client.transaction().expect("begun");
+    let rejected = Message::new(Recount { account: 1 }).on_duplicate(OnDuplicate::Reject);
+    match pulpo.publish_in(&mut third, rejected) {
+        Err(PublishError::Duplicate { id, .. }) => assert_eq!(Some(&id), sent.id()),
+        other => panic!("expected a duplicate, got {other:?}"),
+    }
+    third.rollback().expect("rolled back");
+    assert_eq!(place.count(), 1);
+}
+
+#[test]
+fn a_job_that_is_kept_starts_after_the_transaction_that_kept_it() {
+    let place = Place::new();
+    let id = place.queue.enqueue(vec![waiting("first")]).expect("enqueued").remove(0).id;
+    let mut client = place.client();
+    let mut transaction = client.transaction().expect("begun");
+    let publish = format!(
+        r#"SELECT {}.publish('recount', '{{}}', '{{"unique_key": "a", "unique_for": "waiting"}}')"#,
+        place.schema
+    );
+    let kept: i64 = transaction.query_one(&publish, &[]).expect("kept").get(0);
+    assert_eq!(kept.to_string(), id.as_str());
+    // Its run would not see what the transaction has written.
+    let mut consumer = place.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
+    transaction.commit().expect("committed");
+    let delivery =
+        consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).expect("dequeue").expect("the message");
+    assert_eq!(delivery.lease.id, id);
+}
+
+#[test]
+fn a_transaction_that_takes_its_time_holds_up_no_worker() {
+    let place = Place::new();
+    place.queue.enqueue(vec![waiting("first")]).expect("enqueued");
+    let mut consumer = place.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
+    let running = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
+    let mut client = place.client();
+    let mut transaction = client.transaction().expect("begun");
+    let publish = format!(
+        r#"SELECT {}.publish('recount', '{{}}', '{{"unique_key": "a", "unique_for": "waiting"}}')"#,
+        place.schema
+    );
+    let second: i64 = transaction.query_one(&publish, &[]).expect("published").get(0);
+    // The run fails, and would have its key again if the transaction were none.
+    let since = Instant::now();
+    consumer.settle(&running.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+    assert!(since.elapsed() < Duration::from_secs(5), "it waited for {:?}", since.elapsed());
+    transaction.commit().expect("committed");
+    let kept = place.queue.enqueue(vec![waiting("third")]).expect("enqueued").remove(0);
+    assert_eq!((kept.id.as_str(), kept.publication), (second.to_string().as_str(), Publication::Kept));
+    assert_eq!(place.count(), 2);
+}
+
+#[test]
+fn two_sessions_at_the_same_moment_publish_one() {
+    let place = Place::new();
+    let (mut one, mut other) = (place.client(), place.client());
+    let publish = format!(r#"SELECT {}.publish('recount', '{{}}', '{{"unique_key": "a"}}')"#, place.schema);
+    let mut transaction = one.transaction().expect("begun");
+    let first: i64 = transaction.query_one(&publish, &[]).expect("published").get(0);
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| other.query_one(&publish, &[]).expect("kept").get::<_, i64>(0));
+        // It waits to see whether the first one commits.
+        let waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%unique_key%' LIMIT 1";
+        let mut looking = place.client();
+        assert!(within(Duration::from_secs(20), || !looking.query(waits, &[]).expect("looked").is_empty()));
+        transaction.commit().expect("committed");
+        assert_eq!(second.join().expect("kept"), first);
+    });
+    assert_eq!(place.count(), 1);
+    assert_eq!(place.queue.list(&Filter::all()).expect("list")[0].state, MessageState::Ready);
+}
