@@ -129,12 +129,12 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 fn the_map_names_each_module_and_only_files_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let map = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("the map");
-    let quoted: BTreeSet<_> = map.split('`').skip(1).step_by(2).collect();
-    let unnamed: Vec<_> = LAYERS.iter().filter(|module| !quoted.contains(*module)).collect();
+    let quoted: BTreeSet<&str> = map.split('`').skip(1).step_by(2).collect();
+    let unnamed: Vec<&str> = LAYERS.iter().copied().filter(|module| !quoted.contains(module)).collect();
     assert!(unnamed.is_empty(), "ARCHITECTURE.md does not name {unnamed:?}");
-    let files = quoted.iter().filter(|name| name.ends_with(".rs") && !name.contains(' '));
-    let is_there = |file: &&&str| root.join(file).exists() || root.join("pulpo/src").join(file).exists();
-    let (there, missing): (Vec<_>, Vec<_>) = files.partition(is_there);
+    let files = quoted.into_iter().filter(|name| name.ends_with(".rs") && !name.contains(' '));
+    let is_there = |file: &&str| root.join(file).exists() || root.join("pulpo/src").join(file).exists();
+    let (there, missing): (Vec<&str>, Vec<&str>) = files.partition(is_there);
     assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
     assert!(there.len() > 20, "{there:?}");
 }
