@@ -28,7 +28,6 @@ mod raw;
 mod time;
 mod write;
 
-#[cfg(feature = "cli")]
 #[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) use edit::HeaderEdit;
 pub use error::MessageError;
