@@ -19,6 +19,9 @@ use crate::shape::ShapeId;
 /// how long at most between two looks at one.
 pub(crate) const UNKNOWN_TYPE_LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a message waits for a worker that is there and has a handler for it.
+const SERVED_PAUSE: Duration = Duration::from_millis(100);
+
 /// The reason of a burial that a person asked for.
 pub(crate) const CANCELLED: &str = "cancelled";
 
@@ -73,6 +76,9 @@ pub(crate) struct Situation<'a> {
     pub(crate) expiration: Option<DateTime<Utc>>,
     /// Since when workers have left it to others; `None`: this is the first.
     pub(crate) left_since: Option<DateTime<Utc>>,
+    /// Whether another worker has a handler for it, of a type that this one does
+    /// not know.
+    pub(crate) served: Served,
     /// The policy of its handler; for an unknown type, the default one.
     pub(crate) policy: &'a Policy,
     /// The queue's time.
@@ -84,6 +90,19 @@ pub(crate) struct Situation<'a> {
     pub(crate) stopping: bool,
     /// Whether a person has cancelled it.
     pub(crate) cancelled: bool,
+}
+
+/// Whether a living worker has a handler for a message that this worker has none
+/// for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// Not that this worker knows.
+    #[default]
+    Never,
+    /// There was one until then.
+    Until(DateTime<Utc>),
+    /// There is one.
+    Now,
 }
 
 /// What is to be done with a message.
@@ -227,7 +246,14 @@ fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposi
 /// begins with the first look, since the message may have waited for other
 /// reasons before.
 fn wait_for_another(at: &Situation<'_>, grace: Duration, waits: String, buried: String) -> Disposition {
-    let waited = at.left_since.and_then(|since| (at.now - since).to_std().ok()).unwrap_or_default();
+    let since = match at.served {
+        // It is that worker's, however long it takes to come to it.
+        Served::Now => return Disposition::LeaveToOthers { delay: SERVED_PAUSE, reason: waits },
+        // That one may be on its way back, from a restart for instance.
+        Served::Until(until) => at.left_since.map(|since| since.max(until)),
+        Served::Never => at.left_since,
+    };
+    let waited = since.and_then(|since| (at.now - since).to_std().ok()).unwrap_or_default();
     let left = grace.saturating_sub(waited);
     if left.is_zero() {
         return Disposition::Bury { reason: buried, counted: false };

@@ -16,6 +16,7 @@ use std::time::Duration;
 use self::limits::Limits;
 use self::monitor::Monitor;
 pub use self::options::{DashboardOptions, QueueOptions, Secret, WorkerOptions};
+use self::others::OtherWorkers;
 use self::pause::OutageBackoff;
 #[cfg(feature = "cli")]
 pub(crate) use self::queue_limits::unsupported;
@@ -52,6 +53,7 @@ mod limits;
 mod meters;
 mod monitor;
 mod options;
+mod others;
 mod pause;
 mod queue_limits;
 mod resolved;
@@ -95,6 +97,7 @@ struct Shared {
     /// The name and perhaps the version of the program.
     program: (String, Option<String>),
     stop: Arc<Stop>,
+    others: OtherWorkers,
     counts: Counts,
     /// How many lanes cannot reach the queue: the log is told of an outage
     /// when the first cannot, and of its end when all can again.
@@ -334,6 +337,7 @@ impl Worker {
             program: self.program.clone().map_or_else(unnamed_program, |(name, version)| (name, Some(version))),
             stop: stop.clone(),
             in_trouble: AtomicUsize::new(0),
+            others: OtherWorkers::default(),
             counts: Counts::default(),
             surroundings,
             birthplace: Birthplace::here(),
@@ -344,7 +348,7 @@ impl Worker {
 impl Shared {
     /// All that waits, within the limits that the queue keeps.
     fn filter(&self) -> DequeueFilter {
-        DequeueFilter::all().limits(self.queue_limits.clone())
+        self.others.filter(DequeueFilter::all().limits(self.queue_limits.clone()), &*self.clock)
     }
 
     /// Ends the process if it is a fork that a handler made and returned in.

@@ -17,6 +17,7 @@ fn situation() -> Situation<'static> {
         delay: None,
         expiration: None,
         left_since: None,
+        served: Served::Never,
         policy: &POLICY,
         now: now(),
         jitter: 0.0,
@@ -118,6 +119,29 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
 }
 
 #[test]
+fn an_unknown_type_that_a_living_worker_serves_is_never_buried() {
+    let grace = Duration::from_secs(600);
+    let after = |waited, served| {
+        let at = Situation { left_since: Some(now() - TimeDelta::seconds(waited)), served, ..situation() };
+        after_run(&at, RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace })
+    };
+    let left = |delay| Disposition::LeaveToOthers {
+        delay: Duration::from_millis(delay),
+        reason: "no handler for the request type `resize` in this worker".to_owned(),
+    };
+    for waited in [0, 600, 100_000] {
+        assert_eq!(after(waited, Served::Now), left(100), "{waited}");
+    }
+    // The grace begins when the last one has gone.
+    let until = |seconds| Served::Until(now() - TimeDelta::seconds(seconds));
+    assert_eq!(after(100_000, until(0)), left(1000));
+    assert_eq!(after(100_000, until(599)), left(1000));
+    assert!(matches!(after(100_000, until(600)), Disposition::Bury { .. }));
+    // Or when it was first left to others, if that is later.
+    assert_eq!(after(30, until(100_000)), left(30_000));
+}
+
+#[test]
 fn a_body_of_another_shape_waits_for_a_worker_that_can_read_it() {
     let grace = Duration::from_secs(600);
     let after = |seconds| {
@@ -216,7 +240,7 @@ fn what_was_cancelled_is_buried_however_its_run_ended() {
         RunEnd::Done,
         failed(transient("no luck")),
         failed(fatal("never")),
-        failed(retry_after(SECOND)),
+        failed(retry_after(SECOND, "busy")),
         RunEnd::Panicked("oh".to_owned()),
         RunEnd::TimedOut(SECOND),
         RunEnd::ShutDown,

@@ -67,6 +67,10 @@ pub struct WorkerReport {
     pub queues: Vec<String>,
     /// How many jobs it runs at the same time.
     pub lanes: usize,
+    /// The request types that it has handlers for. What is in one of its queues
+    /// and of one of these types is left to it by workers that do not know the
+    /// type.
+    pub types: Vec<String>,
 }
 
 /// A living worker process.
@@ -130,12 +134,15 @@ impl WorkerEntry {
         let mut reports = reports.into_iter();
         let mut report = reports.next()?;
         let mut queues: BTreeSet<String> = std::mem::take(&mut report.queues).into_iter().collect();
+        let mut types: BTreeSet<String> = std::mem::take(&mut report.types).into_iter().collect();
         for other in reports {
             queues.extend(other.queues);
+            types.extend(other.types);
             report.lanes = report.lanes.saturating_add(other.lanes);
             report.since = report.since.min(other.since);
         }
         report.queues = queues.into_iter().collect();
+        report.types = types.into_iter().collect();
         Some(Self { id: id.into(), report, running: Vec::new() })
     }
 

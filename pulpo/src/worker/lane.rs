@@ -16,7 +16,7 @@ use super::pause::OutageBackoff;
 use super::resolved::ResolvedHandler;
 use super::slot::{Facts, InFlight, InFlightJob, InFlightSlot};
 use crate::context::{Cancellation, Context, LatestProgress, Limited, Particulars, Produced};
-use crate::disposition::{Disposition, RunEnd, Situation, before_run, untimely};
+use crate::disposition::{Disposition, RunEnd, Served, Situation, before_run, untimely};
 use crate::message::{Header, Incoming, MessageId};
 use crate::outcome::ReportedFailure;
 use crate::policy::Policy;
@@ -291,6 +291,7 @@ impl Lane {
             // A queue may not know a delay that is over.
             due_since: delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since)),
             left_since: delivery.left_since,
+            served: Served::Never,
             delay,
             expiration: message.and_then(|message| message.header.expiration()),
             cancelled: false,
@@ -323,6 +324,14 @@ impl Lane {
         }
     }
 
+    /// A worker that has a handler for it may be there.
+    fn ask_others(&self, request_type: &str) {
+        let queue = self.with_slot(|held| held.as_ref().map(|held| held.running.queue.clone()));
+        let Shared { queue: adapter, clock, others, .. } = &*self.shared;
+        let served = queue.map(|queue| others.serving(&**adapter, &**clock, &queue, request_type)).unwrap_or_default();
+        self.with_slot(|held| held.as_mut().map(|held| held.running.facts.served = served));
+    }
+
     /// Decides and carries out, again and again while the queue is in trouble
     /// and the lease is ours; then takes the consumer back, or puts the next of
     /// a batch into its place.
@@ -333,6 +342,9 @@ impl Lane {
         took: Duration,
     ) -> Settled {
         self.permits.note(took < BRIEF);
+        if let Ok(RunEnd::UnknownType { request_type, .. }) = &ending {
+            self.ask_others(request_type);
+        }
         let mut refused = None;
         let mut trouble = OutageBackoff::default();
         let mut ended = Some((ending, produced));

@@ -13,7 +13,7 @@ use super::meters::{InFlightGuard, JobMetrics};
 use super::monitor::Monitor;
 use crate::clock::lock;
 use crate::context::{Cancellation, LatestProgress, Produced};
-use crate::disposition::{Disposition, RunEnd, Situation, after_run};
+use crate::disposition::{Disposition, RunEnd, Served, Situation, after_run};
 use crate::guard;
 use crate::outcome::FailureKind;
 use crate::policy::Policy;
@@ -86,6 +86,8 @@ pub(super) struct Facts {
     pub(super) lost: u32,
     pub(super) due_since: chrono::DateTime<chrono::Utc>,
     pub(super) left_since: Option<chrono::DateTime<chrono::Utc>>,
+    /// Whether another worker has a handler for it.
+    pub(super) served: Served,
     pub(super) delay: Option<chrono::DateTime<chrono::Utc>>,
     pub(super) expiration: Option<chrono::DateTime<chrono::Utc>>,
     /// A person has cancelled it.
@@ -100,6 +102,7 @@ impl Facts {
             delay: self.delay,
             expiration: self.expiration,
             left_since: self.left_since,
+            served: self.served,
             policy: &self.policy,
             now,
             jitter: fastrand::f64(),

@@ -244,3 +244,40 @@ fn a_body_that_no_version_reads_is_buried_when_the_grace_is_over(place: &Sandbox
     assert!(reason.starts_with("body: missing field `customer`"), "{reason}");
     assert!(reason.ends_with("no worker that can read it came within 2s"), "{reason}");
 }
+
+/// Its only lane is busy for longer than the grace of the older one.
+fn what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(place: &Sandbox) {
+    let newer = worker(place, PERILS, "1", "3s");
+    publish(place, "held", "first");
+    until("it runs", || recorded(place, "first begun 1"));
+    let mut older = place.command(OLDER, &["work", "--concurrency", "4"]);
+    older.env("PULPO_UNKNOWN_TYPE_GRACE", "1s").env("PULPO_SHUTDOWN_GRACE", "3s");
+    let older = place.start(older);
+    for name in ["second", "third"] {
+        publish(place, "held", name);
+    }
+    older_puts_back(place, 1);
+    let buried = || listed(place).iter().any(|(_, state, _)| state == "buried");
+    assert!(!within(Duration::from_secs(4), buried), "{}", place.log());
+    // It is left alone, and not looked at again and again.
+    let looks = place.log().matches("no handler for the request type `held`").count();
+    assert!(looks <= 8, "{looks} looks: {}", place.log());
+    for name in ["first", "second", "third"] {
+        release(place, name);
+    }
+    until("all are done", || listed(place).is_empty());
+    for worker in [older, newer] {
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0);
+    }
+}
+
+#[test]
+fn what_a_worker_of_the_embedded_queue_has_a_handler_for_waits_for_it() {
+    what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(&Sandbox::new());
+}
+
+#[test]
+fn what_a_worker_of_a_postgresql_has_a_handler_for_waits_for_it() {
+    what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(&Sandbox::with_postgres());
+}

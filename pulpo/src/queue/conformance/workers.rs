@@ -20,6 +20,7 @@ fn report(program: &str, queues: &[&str], lanes: usize, harness: &dyn Harness) -
         since: harness.now(),
         queues: queues.iter().map(|&queue| queue.to_owned()).collect(),
         lanes,
+        types: vec!["order".to_owned()],
     }
 }
 

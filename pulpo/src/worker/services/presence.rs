@@ -56,6 +56,12 @@ impl Presence {
     pub(in crate::worker) fn of(shared: &Arc<Shared>, monitor: &Arc<Monitor>) -> Option<Self> {
         shared.queue.workers()?;
         let (program, program_version) = shared.program.clone();
+        let names = shared
+            .registry
+            .iter()
+            .flat_map(|handler| std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied()));
+        let mut types: Vec<_> = names.map(str::to_owned).collect();
+        types.sort_unstable();
         let report = WorkerReport {
             host: host::name(),
             pid: std::process::id(),
@@ -65,6 +71,7 @@ impl Presence {
             since: shared.clock.now(),
             queues: shared.queues.clone(),
             lanes: shared.options.concurrency.max(1),
+            types,
         };
         Some(Self {
             shared: shared.clone(),
