@@ -15,7 +15,7 @@
 //!
 //! The dashboard has its own protection against forged requests. The service
 //! needs to add none for it, and keeps the one of its own forms.
-#![allow(clippy::print_stdout, reason = "it talks to a person")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
 
 use std::collections::HashSet;
 use std::error::Error;

@@ -87,7 +87,7 @@ impl Pulpo {
     /// was paused.
     pub(crate) fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, ScheduleError> {
         let registry = Registry::gather();
-        let was_paused = self.with_schedules(|store| {
+        self.with_schedules(|store| {
             let known = store.read_schedules()?;
             let names: Vec<_> = known.entries.into_iter().map(|entry| entry.name).chain(known.paused).collect();
             let ours = registry.get(name).is_some_and(|handler| handler.schedule().is_some());
@@ -95,8 +95,7 @@ impl Pulpo {
                 return Ok(Err(ScheduleError::Unknown(unknown(&registry, &names, name))));
             }
             store.pause_schedule(name, paused).map(Ok)
-        })?;
-        was_paused
+        })?
     }
 }
 

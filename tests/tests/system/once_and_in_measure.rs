@@ -38,7 +38,9 @@ fn whatever_is_killed(place: &Sandbox, url: Option<&str>) {
     let start = |arguments: &[&str]| {
         let mut command = place.command(WORKER, arguments);
         // Several processes publish less often there.
-        url.iter().for_each(|url| drop(command.env("PULPO_QUEUE", url).env("KEY_MILLIS", "120")));
+        if let Some(url) = url {
+            command.env("PULPO_QUEUE", url).env("KEY_MILLIS", "120");
+        }
         place.start(command)
     };
     let worker = || start(&["work", "--concurrency", "3", "--log-level", "error"]);

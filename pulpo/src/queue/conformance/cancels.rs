@@ -173,8 +173,8 @@ pub(super) fn a_worker_learns_which_of_its_runs_are_cancelled(harness: &dyn Harn
         workers.follow_runs(&runs).expect("follow")
     };
     assert_eq!(follow(&[&goes_on]), []);
-    assert_eq!(follow(&[&goes_on, &cancelled]), [cancelled.clone()]);
-    assert_eq!(follow(&[&cancelled, &goes_on]), [cancelled.clone()], "as often as it is asked");
+    assert_eq!(follow(&[&goes_on, &cancelled]), std::slice::from_ref(&cancelled));
+    assert_eq!(follow(&[&cancelled, &goes_on]), std::slice::from_ref(&cancelled), "as often as it is asked");
     let stale = Lease { id: cancelled.id.clone(), token: "another-1".into() };
     assert_eq!(follow(&[&stale]), [], "that is another run");
     seat.settle(&cancelled, &mut Settlement::bury(CANCELLED, false)).expect_err("buried");

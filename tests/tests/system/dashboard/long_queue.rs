@@ -74,7 +74,6 @@ fn each_page_of_a_long_queue_is_there_soon() {
             })
             .collect();
         times.sort();
-        println!("{path}: {:.1?}", times[2]);
         if times[2] > longest {
             slow.push((path, times[2]));
         }

@@ -151,7 +151,8 @@ fn what_was_not_committed_is_not_counted() {
     // Another has it by now.
     let mut other = timed.consumer();
     let again = take(&mut other);
-    let late = Settlement::Commit { follow_ups: vec![NewMessage::new("q", "b", "{}")], deferrable: false, result: None };
+    let late =
+        Settlement::Commit { follow_ups: vec![NewMessage::new("q", "b", "{}")], deferrable: false, result: None };
     consumer.settle(&held.lease, &mut { late }).expect_err("its lease is over");
     other.settle(&again.lease, &mut Settlement::commit()).expect("commit");
     other.flush().expect("flush");
