@@ -219,7 +219,7 @@ impl Pulpo {
         &self.0.options
     }
 
-    #[cfg(any(feature = "cli", feature = "tokio", feature = "testing"))]
+    #[cfg(any(feature = "cli", feature = "http", feature = "tokio", feature = "testing"))]
     pub(crate) fn producer(&self) -> &Producer {
         &self.0.producer
     }

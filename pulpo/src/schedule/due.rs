@@ -46,7 +46,7 @@ impl Entry {
 }
 
 /// Whether anybody has an entry that was last looked at then.
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) fn is_attended(settled: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     now <= settled + ALIVE
 }
