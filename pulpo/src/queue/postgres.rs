@@ -212,10 +212,8 @@ impl QueueAdapter for PostgresQueue {
             return Ok(Vec::new());
         }
         let shared = self.shared();
-        if shared.options.notify {
-            // Tells later what must not be told at once.
-            beat::run(shared, false).map_err(|error| shared.error("publish to", error))?;
-        }
+        // It tells later what must not be told at once, and writes what has happened.
+        beat::run(shared, false).map_err(|error| shared.error("publish to", error))?;
         let is_of_outbox = messages.iter().any(|message| message.outbox_id.is_some());
         if is_of_outbox { shared.enqueue_once(&messages) } else { shared.enqueue(messages) }
     }

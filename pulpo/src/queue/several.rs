@@ -5,7 +5,7 @@
 //!   for a while; after an unknown outcome no other server is tried.
 //! - **Working** takes from all of them. A lane looks at each server without a
 //!   wait, and while all are empty one thread for each server waits there on
-//!   behalf of all lanes ([`watch`]), so that a job is picked up as soon as
+//!   behalf of all lanes (`watch`), so that a job is picked up as soon as
 //!   with one server, and each process waits at a server once.
 //! - **Ids** have the server before them: `a:11300/42`.
 //! - **Looking and administering** goes to all servers. What those say that

@@ -26,7 +26,6 @@ mod health;
 mod hostile_messages;
 mod http;
 mod jobs;
-mod keys_in_postgres;
 mod kills;
 mod leases;
 mod lifecycle;

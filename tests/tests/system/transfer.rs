@@ -281,7 +281,7 @@ fn what_a_worker_has_stays_and_is_said() {
     let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeued").expect("one");
     let moved = move_to(&place, &here, &there, &[]);
     assert_eq!((moved.code, moved.out.starts_with("moved 1 message to ")), (1, true), "{}", moved.err);
-    assert!(moved.err.contains("1 message with a worker"), "{}", moved.err);
+    assert!(moved.err.contains("1 message left here, with a worker"), "{}", moved.err);
     // Its worker is not disturbed.
     consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
     assert_eq!(move_to(&place, &here, &there, &[]).code, 0);

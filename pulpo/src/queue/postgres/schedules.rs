@@ -62,8 +62,8 @@ impl ScheduleStore for PostgresQueue {
         let failed = |error| shared.error("publish to", error);
         let new: Vec<NewMessage> = step.occurrences.iter().filter_map(to_publish).cloned().collect();
         publish::check(&new, &shared.place)?;
-        if shared.options.notify && !new.is_empty() {
-            // Tells later what must not be told at once.
+        if !new.is_empty() {
+            // It tells later what must not be told at once, and writes what has happened.
             beat::run(shared, false).map_err(failed)?;
         }
         let stepped = shared.with_conflicts(|connection| in_one(connection, step)).map_err(failed)?;

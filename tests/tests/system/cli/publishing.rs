@@ -71,7 +71,7 @@ fn headers_travel_along() {
         let header = &as_json(place, &["peek", "1", "--json"])["message"]["header"];
         assert_eq!((&header["source"], &header["n"]), (&"night=shift".into(), &"1".into()));
         let error = refused(place, 1, &["publish", "echo", "--payload", "x", "--header", "attempts=3"]);
-        assert!(error.contains("the header `attempts` is pulpo's own"), "{error}");
+        assert!(error.contains("the header `attempts` is reserved by pulpo"), "{error}");
     });
 }
 
