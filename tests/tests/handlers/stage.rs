@@ -83,8 +83,10 @@ impl Stage {
         self.pulpo.publish(message).expect("published").id().expect("an id").clone()
     }
 
+    /// What is done is kept, and not unfinished any more.
     pub(crate) fn peek(&self, id: &MessageId) -> Option<StoredMessage> {
-        self.queue.peek(id).expect("a look")
+        let message = self.queue.peek(id).expect("a look");
+        message.filter(|message| message.state != pulpo::queue::MessageState::Done)
     }
 
     pub(crate) fn all(&self, request_type: &str) -> Vec<StoredMessage> {

@@ -28,7 +28,7 @@ fn a_state_given_twice_is_refused_with_both_places() {
     on("memory", 1, &|stage| {
         let error = stage.worker().state(Board::default()).run().expect_err("refused");
         let text = error.to_string();
-        assert!(text.starts_with("the state `handlers::board::Board` is given at "), "{text}");
+        assert!(text.starts_with("the state `handlers::board::Board` is provided at "), "{text}");
         assert!(text.contains("stage.rs:") && text.contains("start.rs:"), "{text}");
     });
 }
