@@ -268,13 +268,14 @@ impl Worker {
         }
         let monitor = Monitor::new(shared.clone());
         shared.queue.declare(routes(&shared.registry, &shared.options));
+        // Before anybody can know that it is there, and tell it to stop.
+        let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let services = services::start(
             shared,
             &monitor,
             #[cfg(feature = "http")]
             self.pages.clone(),
         )?;
-        let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let consumers = (0..shared.options.concurrency.max(1))
             .map(|_| shared.queue.consumer(&shared.queues))
             .collect::<Result<Vec<_>, _>>()?;
