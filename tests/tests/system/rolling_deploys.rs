@@ -157,7 +157,7 @@ fn an_older_worker_buries_nothing_that_a_newer_one_can_do(place: &Sandbox) {
     until("it works", || place.log().contains("the worker starts"));
     for number in 0..4 {
         publish(place, "held", &format!("new{number}"));
-        for attempt in 1..=4 {
+        for attempt in 1..=20 {
             std::fs::write(place.path(&format!("new{number}.{attempt}")), "").expect("written");
         }
     }
