@@ -54,14 +54,6 @@ fn unique(of: &str, effort: &Effort, keyed: &Pulpo, plain: &Pulpo) -> Vec<Row> {
     vec![Row::rates(name, "pulpo, a plain job", &rates).target(UNIQUE)]
 }
 
-/// At most one job at a time of a type that has none.
-fn with_an_absent_type(options: &mut WorkerOptions) {
-    let mut handler = HandlerOptions::default();
-    handler.concurrency = Some(1);
-    handler.limit = Some(1);
-    options.handlers.insert("send_email_once".to_owned(), handler);
-}
-
 /// Limits of both kinds that no queue of the benchmark comes to.
 fn with_limits(options: &mut WorkerOptions) {
     let mut handler = HandlerOptions::default();
@@ -72,12 +64,8 @@ fn with_limits(options: &mut WorkerOptions) {
 
 fn limits(of: &str, effort: &Effort, drain: impl Fn(fn(&mut WorkerOptions)) -> f64) -> Vec<Row> {
     let rates = effort.against(|| drain(with_limits), || drain(|_| ()));
-    let absent = effort.against(|| drain(with_an_absent_type), || drain(|_| ()));
-    let name = |what: &str| format!("{of}: drain with 8 lanes, {what}");
-    vec![
-        Row::rates(name("a rate and a limit"), "pulpo, without", &rates).target(LIMITED),
-        Row::rates(name("a limit of another type"), "pulpo, without", &absent).target(Target::Ratio(0.95)),
-    ]
+    let name = format!("{of}: drain with 8 lanes, a rate and a limit");
+    vec![Row::rates(name, "pulpo, without", &rates).target(LIMITED)]
 }
 
 fn unique_in_file(effort: &Effort) -> Vec<Row> {

@@ -46,8 +46,10 @@ impl Email {
     }
 }
 
-/// The same, of which the queue keeps one for each subject.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The same, of which the queue keeps one for each subject. It has no handler:
+/// not each queue of the benchmark can keep jobs unique.
+#[derive(Clone, Debug, Serialize, Deserialize, pulpo::Job)]
+#[job("send_email_once", unique(subject))]
 pub struct UniqueEmail {
     to: String,
     subject: String,
@@ -61,12 +63,6 @@ impl UniqueEmail {
         let Email { to, subject, body } = Email::numbered(number);
         Self { to, subject, body }
     }
-}
-
-/// Is published alone.
-#[pulpo::handler("send_email_once", unique(subject))]
-fn send_email_once(email: UniqueEmail) {
-    drop(email);
 }
 
 /// Counts the job, and does no more.
