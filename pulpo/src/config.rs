@@ -199,7 +199,7 @@ impl Config {
     /// current folder.
     ///
     /// # Errors
-    /// If the URL is none of these, or the path is relative and the current
+    /// If the URL has another form, or the path is relative and the current
     /// folder is gone.
     pub fn queue(mut self, url: &str) -> Result<Self, ConfigError> {
         self.backend = url.parse()?;

@@ -23,6 +23,7 @@ mod extra;
 mod header;
 mod id;
 mod incoming;
+mod members;
 mod priority;
 mod raw;
 mod time;
@@ -36,6 +37,7 @@ use header::TRACEPARENT;
 pub use id::MessageId;
 pub(crate) use incoming::only_payload;
 pub(crate) use incoming::{Incoming, OwnedBody, WireBody};
+pub(crate) use members::Members;
 pub use priority::Priority;
 use write::WithBodyText;
 

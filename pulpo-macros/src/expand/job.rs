@@ -107,7 +107,7 @@ fn limits(pulpo: &TokenStream, policy: &Policy) -> TokenStream {
 }
 
 /// Which fields of a body make its keys. The fields are read as the user wrote
-/// them, so that rustc says of a misspelt one that there is none.
+/// them, so that rustc reports a misspelt one.
 fn keys(pulpo: &TokenStream, job: &Job) -> Option<TokenStream> {
     let Job { unique, rate_by, limit_by, .. } = job;
     let body = Ident::new("__body", Span::mixed_site());

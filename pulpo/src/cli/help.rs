@@ -5,7 +5,7 @@ use clap::Command;
 /// Below this, an example and what it does do not fit beside each other.
 const BESIDE: usize = 70;
 
-/// The command with all of its examples as they fit so many columns.
+/// Lays out the examples of a command for a terminal of this width.
 pub(super) fn fitted(command: Command, columns: usize) -> Command {
     if columns >= BESIDE {
         return command;

@@ -280,7 +280,7 @@ impl Transfer<'_> {
         let (mut moving, mut imported) = (Vec::new(), Vec::new());
         for message in messages {
             let (id, outbox_id) = (message.id.clone(), self.once(&message));
-            // Only by itself a message shows its failed runs.
+            // A list leaves out the failed runs of its messages.
             let has_failed = message.attempts > 0 || message.last_error.is_some();
             let shown = if has_failed { self.from.peek(&id)? } else { None };
             let history = shown.map(|shown| shown.history).unwrap_or_default();

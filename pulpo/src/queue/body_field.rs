@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::message::only_payload;
+use crate::message::{Members, only_payload};
 
 /// A field of a body, and its value: `to=ada@example.com`,
 /// `address.city=London`, `items.0.sku=A-7`.
@@ -132,32 +131,6 @@ impl fmt::Display for BodyField {
 /// else.
 fn members(json: &str) -> Vec<(String, &RawValue)> {
     serde_json::from_str(json).map(|Members(all)| all).unwrap_or_default()
-}
-
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-
-        impl<'de> Visitor<'de> for Each {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut all = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    all.push(member);
-                }
-                Ok(Members(all))
-            }
-        }
-
-        deserializer.deserialize_map(Each)
-    }
 }
 
 #[cfg(test)]

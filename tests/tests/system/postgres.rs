@@ -130,8 +130,8 @@ fn a_worker_works_behind_a_pooler_of_transactions() {
     wait::until("all are gone", || queue.list(&Filter::all()).is_ok_and(|all| all.is_empty()));
     workers.iter().for_each(|worker| worker.signal("TERM"));
     workers.into_iter().for_each(|worker| assert_eq!(worker.end(), 0));
-    // A beat that was on its way when a worker ended may come after its farewell,
-    // and is taken for its last one. The others are no workers any more.
+    // A process that ends while its beat is on its way has no time to remove its
+    // row, and others remove it. The rest have removed theirs.
     let left = server.psql("SELECT count(*) FROM behind_a_pooler.worker");
     assert!(["0", "1"].contains(&left.as_str()), "{}", server.psql("SELECT * FROM behind_a_pooler.worker"));
 }
