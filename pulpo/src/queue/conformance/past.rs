@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, MessageState, QUEUE, SECOND, Sleeper, message, queue, ttr,
+    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageId, MessageState, QUEUE, SECOND, Sleeper,
+    in_order, message, queue, ttr,
 };
 use crate::queue::{Attempt, AttemptOutcome, BodyField, FailedRun, Keeping, Retention, Settlement};
 
@@ -207,26 +208,35 @@ pub(super) fn messages_are_picked_by_their_bodies(harness: &dyn Harness) {
         let all = harness.queue().list(filter).expect("list");
         all.into_iter().map(|message| message.id).collect::<Vec<_>>()
     };
+    let of = |ids: &[&MessageId]| ids.iter().map(|&id| id.clone()).collect::<Vec<_>>();
     let [first, bob, second, third] = ids.as_slice() else { panic!("four") };
-    assert_eq!(list(&of_ada), [elsewhere.clone(), third.clone(), second.clone(), first.clone()]);
-    assert_eq!(list(&of_ada.clone().queue(QUEUE).limit(2)), [third.clone(), second.clone()]);
-    assert_eq!(list(&of_ada.clone().after(third.clone())), [second.clone(), first.clone()]);
+    let order = list(&of_ada);
+    let expected = of(&[&elsewhere, third, second, first]);
+    assert_eq!(in_order(harness, order.clone()), in_order(harness, expected), "the newest first");
+    let here: Vec<_> = order.iter().filter(|&id| *id != elsewhere).cloned().collect();
+    assert_eq!(list(&of_ada.clone().queue(QUEUE).limit(2)), here[..2]);
+    assert_eq!(list(&of_ada.clone().after(order[1].clone())), order[2..]);
     assert!(list(&of_ada.clone().body(field("bob"))).is_empty());
     let surveyed = harness.queue().survey(&of_ada, false).expect("survey").messages;
     assert_eq!(surveyed.len(), 4);
 
     let mut seat = harness.seat();
-    for _ in 0..2 {
+    for _ in 0..4 {
         let delivery = seat.take();
-        seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+        let buries = [first, bob].contains(&&delivery.lease.id);
+        let mut settlement =
+            if buries { Settlement::bury("fatal", true) } else { Settlement::rollback(LONG, "later", true) };
+        seat.settle(&delivery.lease, &mut settlement).expect("settle");
     }
-    assert_eq!(harness.queue().kick(&of_ada).expect("kick"), 1);
-    assert_eq!(harness.state(bob), MessageState::Buried);
+    assert_eq!(harness.queue().kick(&of_ada.clone().state(MessageState::Buried)).expect("kick"), 1);
+    assert_eq!((harness.state(first), harness.state(bob)), (MessageState::Ready, MessageState::Buried));
+    let order = list(&of_ada);
     assert_eq!(harness.queue().delete(&of_ada.clone().limit(1)).expect("delete"), 1);
     let left = list(&of_ada);
-    assert_eq!(left, [third.clone(), second.clone(), first.clone()]);
+    assert_eq!(left, order[1..]);
     // What is picked both ways.
-    assert_eq!(harness.queue().delete(&of_ada.clone().ids([bob.clone(), second.clone()])).expect("delete"), 1);
+    let picked = left[1].clone();
+    assert_eq!(harness.queue().delete(&of_ada.clone().ids([bob.clone(), picked])).expect("delete"), 1);
     assert_eq!(harness.queue().delete(&of_ada).expect("delete"), 2);
     assert_eq!(list(&Filter::all()), std::slice::from_ref(bob));
 }
