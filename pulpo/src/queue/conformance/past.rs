@@ -233,7 +233,10 @@ pub(super) fn messages_are_picked_by_their_bodies(harness: &dyn Harness) {
     let order = list(&of_ada);
     assert_eq!(harness.queue().delete(&of_ada.clone().limit(1)).expect("delete"), 1);
     let left = list(&of_ada);
-    assert_eq!(left, order[1..]);
+    assert_eq!(left.len(), 3);
+    if harness.queue().capabilities().total_order {
+        assert_eq!(left, order[1..], "the newest one is deleted");
+    }
     // What is picked both ways.
     let picked = left[1].clone();
     assert_eq!(harness.queue().delete(&of_ada.clone().ids([bob.clone(), picked])).expect("delete"), 1);
