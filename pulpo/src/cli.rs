@@ -234,7 +234,7 @@ struct WorkArguments {
     /// Address for the dashboard, /metrics, /healthz and /readyz: needs the feature `http` [default: none]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<std::net::SocketAddr>,
-    /// Let visitors of the dashboard retry and delete jobs, and pause queues
+    /// Let visitors of the dashboard act on jobs, queues and schedules
     #[arg(long)]
     allow_changes: bool,
 }

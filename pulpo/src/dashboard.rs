@@ -49,6 +49,7 @@ mod access;
 mod ask;
 mod charts;
 mod html;
+mod job;
 mod jobs;
 mod live;
 mod overview;
@@ -100,15 +101,16 @@ impl Dashboard {
         Some(Self { token: token.clone(), ..dashboard })
     }
 
-    /// Whether jobs can be retried and deleted, queues and schedules paused,
-    /// and scheduled jobs run. Default: no.
+    /// Whether jobs can be retried, cancelled, edited and deleted, queues and
+    /// schedules paused, and scheduled jobs run. Default: no.
     pub fn allow_changes(mut self, allowed: bool) -> Self {
         self.changes = allowed;
         self
     }
 
-    /// Whether the bodies of messages are shown. Default: yes. The reasons of
-    /// failures are always shown, and may quote a body.
+    /// Whether the bodies of messages and the results of jobs are shown.
+    /// Default: yes. The reasons of failures are always shown, and may quote a
+    /// body.
     pub fn show_bodies(mut self, shown: bool) -> Self {
         self.bodies = shown;
         self
@@ -143,10 +145,11 @@ impl Dashboard {
             .route("/schedules/resume", post(schedules::resume))
             .route("/jobs", get(jobs::list))
             .route("/jobs/act", post(jobs::act))
-            .route("/jobs/{id}", get(jobs::one))
-            .route("/jobs/{id}/retry", post(jobs::retry))
-            .route("/jobs/{id}/cancel", post(jobs::cancel))
-            .route("/jobs/{id}/delete", post(jobs::delete))
+            .route("/jobs/{id}", get(job::page))
+            .route("/jobs/{id}/retry", post(job::retry))
+            .route("/jobs/{id}/cancel", post(job::cancel))
+            .route("/jobs/{id}/edit", post(job::edit))
+            .route("/jobs/{id}/delete", post(job::delete))
             .route("/workers", get(workers::page))
             .route("/tasks/{id}", get(tasks::page))
             .route("/tasks/{id}/stop", post(tasks::stop))

@@ -40,3 +40,25 @@ pub fn old_queue(file: &std::path::Path) -> Connection {
     database.execute_batch(include_str!("../data/queue-0.1.sql")).expect("read");
     database
 }
+
+/// Where this text is in the files below a folder.
+///
+/// # Panics
+/// If the folder cannot be read.
+#[must_use]
+pub fn found(folder: &std::path::Path, text: &str) -> Vec<String> {
+    let mut places = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            places.extend(found(&entry, text));
+            continue;
+        }
+        // A file that has just been deleted holds nothing.
+        let bytes = std::fs::read(&entry).unwrap_or_default();
+        let count = bytes.windows(text.len()).filter(|part| *part == text.as_bytes()).count();
+        if count > 0 {
+            places.push(format!("{} times in {}", count, entry.display()));
+        }
+    }
+    places
+}

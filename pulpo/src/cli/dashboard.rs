@@ -12,18 +12,18 @@ use crate::instance::Pulpo;
 #[command(after_help = "\
 Examples:
   dashboard                    view the queue at http://127.0.0.1:8011/
-  dashboard --allow-changes    also retry and delete jobs, and pause queues
+  dashboard --allow-changes    also act on jobs, queues and schedules
   dashboard --listen 0.0.0.0:8011
                                for other machines: needs `dashboard_token`
 
 It runs until Ctrl-C and runs no jobs. A worker serves the same with work --listen 127.0.0.1:9100. With \
 PULPO_DASHBOARD_TOKEN, visitors need a token. PULPO_DASHBOARD_HOSTS=jobs.example.com adds a name of the server, and \
-PULPO_DASHBOARD_BODIES=false hides the bodies of messages.")]
+PULPO_DASHBOARD_BODIES=false hides the bodies of messages and the results of jobs.")]
 pub(super) struct DashboardArguments {
     /// Address to serve it at
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8011")]
     listen: SocketAddr,
-    /// Let visitors retry and delete jobs, and pause queues
+    /// Let visitors act on jobs, queues and schedules
     #[arg(long)]
     allow_changes: bool,
 }

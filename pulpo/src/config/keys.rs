@@ -286,8 +286,8 @@ const LAST: &[Key] = &[
     Key {
         name: "dashboard_bodies",
         default: "true",
-        doc: "`false`: the dashboard hides the bodies of messages; it always shows the reasons of failures, which \
-              may quote them",
+        doc: "`false`: the dashboard hides the bodies of messages and the results of jobs; it always shows the reasons \
+              of failures, which may quote them",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.dashboard.bodies, entry.flag()),
             show: |config| config.worker.dashboard.bodies.to_string(),

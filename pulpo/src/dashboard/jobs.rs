@@ -1,24 +1,21 @@
-//! `/jobs`: the messages, a page at a time, and one of them.
+//! `/jobs`: the jobs, a page at a time, and what is done to many of them.
 
 use std::sync::Arc;
 
 use axum::Form;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::Utc;
 use maud::{Markup, html};
 
-use super::html::{Problem, Visit, age, button, counted, foreign, live, nothing, number, page as whole, secret, state};
+use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole, secret, state};
 use super::parameters::{FILTERS, PAGE, Pairs, Wanted, bad, field};
 use super::tasks::Deed;
-use super::waiting::{Known, reason};
-use super::{Site, workers};
+use super::waiting::{Known, why};
+use super::{Site, tasks, workers};
 use crate::message::MessageId;
-use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, RunningJob, Stats, StoredMessage, WorkerEntry};
-
-/// Bytes of a body that a page shows.
-const LONGEST_BODY: usize = 64 * 1024;
+use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, Stats, StoredMessage};
 
 /// How many jobs a change by hand may name: a page of them.
 const MOST_NAMED: usize = PAGE;
@@ -54,6 +51,7 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
             } @else {
                 form #picked method="post" action=(visit.link("/jobs/act")) {
                     (secret(visit))
+                    (hidden(&wanted))
                     (table(visit, &found, &Known { stats: &stats, registry: &site.registry, workers: workers.as_deref(), now }))
                     @if visit.changes { div.actions {
                         button type="submit" name="action" value="retry" { "Retry the selected" }
@@ -177,18 +175,6 @@ fn table(visit: &Visit, found: &[StoredMessage], known: &Known<'_>) -> Markup {
     }
 }
 
-/// Why a job is where it is, in a few words, and its last error.
-fn why(message: &StoredMessage, known: &Known<'_>) -> Markup {
-    let error = message.last_error.as_deref().map(|error| foreign(error, 160));
-    html! {
-        (reason(message, known))
-        @if let Some(error) = error {
-            @if message.state != MessageState::Buried { " · " }
-            span.faint { (error) }
-        }
-    }
-}
-
 /// Acting on every job that the filters pick, not only on this page.
 fn all_that_match(visit: &Visit, wanted: &Wanted) -> Markup {
     html! {
@@ -198,7 +184,7 @@ fn all_that_match(visit: &Visit, wanted: &Wanted) -> Markup {
             form.inline method="post" action=(visit.link("/jobs/act")) {
                 (secret(visit))
                 input type="hidden" name="all" value="yes";
-                @for (name, value) in wanted.fields() { input type="hidden" name=(name) value=(value); }
+                (hidden(wanted))
                 button type="submit" name="action" value="retry" { "Retry all buried" }
                 button.danger type="submit" name="action" value="delete" { "Delete all" }
                 label.check { input type="checkbox" name="sure" value="yes" required; " I am sure" }
@@ -207,16 +193,21 @@ fn all_that_match(visit: &Visit, wanted: &Wanted) -> Markup {
     }
 }
 
+/// The filters, for a form to bring back.
+fn hidden(wanted: &Wanted) -> Markup {
+    html! { @for (name, value) in wanted.fields() { input type="hidden" name=(name) value=(value); } }
+}
+
 /// What the form on the list asks for: named jobs, or all that match.
 pub(super) async fn act(State(site): State<Arc<Site>>, visit: Visit, Form(form): Form<Pairs>) -> Response {
     let asked = async {
         let deed: Deed = field(&form, "action")?.unwrap_or_default().parse().map_err(bad)?;
+        let wanted = Wanted::read(&form)?;
         if field(&form, "all")? == Some("yes") {
             if field(&form, "sure")? != Some("yes") {
                 return Err(bad("tick \"I am sure\" to act on all jobs that match"));
             }
-            let filter = Wanted::read(&form)?.filter(Utc::now())?;
-            let filter = Filter { after: None, ..filter };
+            let filter = Filter { after: None, ..wanted.filter(Utc::now())? };
             let task = site.tasks.start(site.pulpo.queue().clone(), deed, filter)?;
             return Ok(format!("/tasks/{task}"));
         }
@@ -225,141 +216,29 @@ pub(super) async fn act(State(site): State<Arc<Site>>, visit: Visit, Form(form):
         if ids.is_empty() || ids.len() > MOST_NAMED {
             return Err(bad(format!("expected from 1 to {MOST_NAMED} selected jobs, got {}", ids.len())));
         }
-        let wanted = ids.len() as u64;
-        let done = site.ask(move |queue| deed.act(queue, &Filter::all().ids(ids))).await?;
-        if done < wanted {
+        let named = ids.len() as u64;
+        let act = move |queue: &dyn QueueAdapter| {
+            let done = deed.act(queue, &deed.named(ids))?;
+            if done > 0 {
+                tasks::erase(queue, deed)?
+            }
+            Ok(done)
+        };
+        let done = site.ask(act).await?;
+        if done < named {
             let problem = format!(
                 "{} {}; {} could not be: {}",
                 deed.done(),
                 counted(done, "job"),
-                number(wanted - done),
+                number(named - done),
                 deed.refusal()
             );
             return Err(Problem::new(StatusCode::CONFLICT, problem));
         }
-        Ok("/jobs".to_owned())
+        Ok(format!("/jobs{}", wanted.query(None)))
     };
     match asked.await {
         Ok(path) => Redirect::to(&visit.link(&path)).into_response(),
         Err(problem) => problem.page(&visit),
-    }
-}
-
-pub(super) async fn one(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
-    match one_content(&site, &visit, MessageId::from(id.as_str())).await {
-        Ok((title, content)) => whole(&visit, &title, "/jobs", &content),
-        Err(problem) => problem.page(&visit),
-    }
-}
-
-async fn one_content(site: &Site, visit: &Visit, id: MessageId) -> Result<(String, Markup), Problem> {
-    let asked = id.clone();
-    let seen = site.ask(move |queue| {
-        let cancels = queue.capabilities().cancels;
-        Ok((queue.peek(&asked)?, queue.stats()?, workers::read(queue)?, cancels))
-    });
-    let (message, stats, workers, cancels) = seen.await?;
-    let Some(message) = message else { return Err(gone(&id)) };
-    let now = Utc::now();
-    let title = format!("Job {}", foreign(id.as_str(), 60));
-    let content = html! {
-        (live("job", &html! {
-            dl.facts.card {
-                (fact("State", &html! { (state(message.state)) " " (why(&message, &Known { stats: &stats, registry: &site.registry, workers: workers.as_deref(), now })) }))
-                (fact("Type", &html! { (foreign(&message.request_type, 200)) }))
-                (fact("Queue", &html! { (foreign(&message.queue, 200)) }))
-                (fact("Priority", &html! { (message.priority.to_string()) }))
-                (fact("Published", &age(message.enqueued_at, now)))
-                (fact("In this state", &age(message.since, now)))
-                (fact("Failed runs", &html! {
-                    (message.attempts)
-                    @if message.abandoned > 0 { ", of which " (message.abandoned) " ended with their worker" }
-                }))
-                @if let Some(until) = message.until { (fact("Until", &age(Some(until), now))) }
-                @if let Some((worker, job)) = runs(workers.as_deref(), &id) {
-                    (fact("Runs on", &html! { (foreign(&worker.report.host, 100)) ", process " (worker.report.pid) ", since " (age(Some(job.since), now)) }))
-                    @if job.progress.is_some() || job.cancelled { (fact("Progress", &workers::progress(job))) }
-                }
-            }
-            @if let Some(error) = &message.last_error {
-                h2 { "Last error" @if let Some(at) = message.last_error_at { " " span.faint { (age(Some(at), now)) } } }
-                pre.card.reason { (foreign(error, LONGEST_BODY)) }
-            }
-            (changes(visit, &message, cancels))
-        }))
-        h2 { "Message" }
-        @if site.bodies {
-            pre.card { (shown(&message.text)) }
-        } @else {
-            p.card.faint { "Bodies are hidden here." }
-        }
-    };
-    Ok((title, content))
-}
-
-fn gone(id: &MessageId) -> Problem {
-    let id = foreign(id.as_str(), 60);
-    Problem::new(StatusCode::NOT_FOUND, format!("there is no job {id}: it is done, or was deleted, or never was"))
-}
-
-fn fact(name: &str, value: &Markup) -> Markup {
-    html! { div { dt { (name) } dd { (value) } } }
-}
-
-/// Who runs it, if somebody does.
-fn runs<'a>(workers: Option<&'a [WorkerEntry]>, id: &MessageId) -> Option<(&'a WorkerEntry, &'a RunningJob)> {
-    workers?.iter().find_map(|worker| Some((worker, worker.running.iter().find(|job| job.id == *id)?)))
-}
-
-fn changes(visit: &Visit, message: &StoredMessage, cancels: bool) -> Markup {
-    if !visit.changes {
-        return nothing();
-    }
-    let path = |deed: &str| format!("/jobs/{}/{deed}", super::parameters::encoded(message.id.as_str()));
-    html! {
-        div.actions {
-            @if message.state == MessageState::Buried { (button(visit, &path("retry"), &[], "Retry", "")) }
-            @else if cancels { (button(visit, &path("cancel"), &[], "Cancel", "danger")) }
-            @if message.state != MessageState::Reserved { (button(visit, &path("delete"), &[], "Delete", "danger")) }
-        }
-    }
-}
-
-/// The message for a person: JSON on several lines, if it is JSON.
-fn shown(text: &[u8]) -> String {
-    let pretty = crate::report::json::read(text).map(|raw| crate::report::json::pretty(raw.get()));
-    let text = pretty.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned());
-    let lines = crate::report::limited_to(text, LONGEST_BODY);
-    lines.lines().map(crate::report::visible).collect::<Vec<_>>().join("\n")
-}
-
-pub(super) async fn retry(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
-    change(&site, &visit, &id, Deed::Retry).await
-}
-
-pub(super) async fn cancel(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
-    change(&site, &visit, &id, Deed::Cancel).await
-}
-
-pub(super) async fn delete(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
-    change(&site, &visit, &id, Deed::Delete).await
-}
-
-async fn change(site: &Site, visit: &Visit, id: &str, deed: Deed) -> Response {
-    let id = MessageId::from(id);
-    let wanted = id.clone();
-    let act = move |queue: &dyn QueueAdapter| -> Result<_, QueueError> {
-        let done = deed.act(queue, &Filter::all().id(wanted.clone()))?;
-        Ok((done, if done == 0 { queue.peek(&wanted)? } else { None }))
-    };
-    match site.ask(act).await {
-        Ok((0, None)) => gone(&id).page(visit),
-        Ok((0, Some(message))) => {
-            let problem = format!("job {} is {}: {}", foreign(id.as_str(), 60), message.state, deed.refusal());
-            Problem::new(StatusCode::CONFLICT, problem).page(visit)
-        }
-        Ok(_) if deed == Deed::Delete => Redirect::to(&visit.link("/jobs")).into_response(),
-        Ok(_) => Redirect::to(&visit.job(&id)).into_response(),
-        Err(problem) => problem.page(visit),
     }
 }

@@ -42,13 +42,7 @@ impl Wanted {
         for (name, value) in pairs {
             let known = FILTERS.iter().map(|(name, _)| *name).chain(["after"]);
             let Some(name) = known.into_iter().find(|known| known == name) else { continue };
-            if value.len() > LONGEST_VALUE {
-                return Err(bad(format!(
-                    "expected {name:?} to have at most {LONGEST_VALUE} bytes, got {}",
-                    value.len()
-                )));
-            }
-            let value = value.trim();
+            let value = within_limits(name, value)?.trim();
             if !value.is_empty() {
                 wanted.said.insert(name, value.to_owned());
             }
@@ -126,13 +120,18 @@ pub(super) fn encoded(text: &str) -> String {
 
 /// The value of a field, within limits.
 pub(super) fn field<'a>(pairs: &'a Pairs, name: &str) -> Result<Option<&'a str>, Problem> {
-    let value = pairs.iter().rfind(|(of, _)| of == name).map(|(_, value)| value.as_str());
-    match value {
-        Some(value) if value.len() > LONGEST_VALUE => {
-            Err(bad(format!("expected {name:?} to have at most {LONGEST_VALUE} bytes, got {}", value.len())))
-        }
-        value => Ok(value.filter(|value| !value.is_empty())),
+    let value = pairs.iter().rfind(|(of, _)| of == name).map(|(_, value)| within_limits(name, value)).transpose()?;
+    Ok(value.filter(|value| !value.is_empty()))
+}
+
+/// The value of a parameter, if it is no longer than any honest one, and no
+/// database refuses it.
+fn within_limits<'a>(name: &str, value: &'a str) -> Result<&'a str, Problem> {
+    if value.len() > LONGEST_VALUE {
+        let length = value.len();
+        return Err(bad(format!("expected {name:?} to have at most {LONGEST_VALUE} bytes, got {length}")));
     }
+    if value.contains('\0') { Err(bad(format!("expected {name:?} without NUL characters"))) } else { Ok(value) }
 }
 
 pub(super) fn bad(problem: impl Into<String>) -> Problem {

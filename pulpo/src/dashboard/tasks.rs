@@ -50,12 +50,17 @@ impl FromStr for Deed {
 
 impl Deed {
     /// The states that it can be done in.
-    const fn states(self) -> &'static [MessageState] {
+    const fn reach(self) -> &'static [MessageState] {
         match self {
             Self::Retry => &[MessageState::Buried],
-            Self::Delete => &[MessageState::Ready, MessageState::Delayed, MessageState::Buried],
+            Self::Delete => &[MessageState::Ready, MessageState::Delayed, MessageState::Buried, MessageState::Done],
             Self::Cancel => &[MessageState::Ready, MessageState::Delayed, MessageState::Reserved],
         }
+    }
+
+    /// Picks these jobs, in each state that it can be done in.
+    pub(super) fn named(self, ids: impl IntoIterator<Item = MessageId>) -> Filter {
+        Filter { states: self.reach().to_vec(), ..Filter::all().ids(ids) }
     }
 
     /// Does it to what the filter picks and can be touched; to how many.
@@ -71,7 +76,7 @@ impl Deed {
 
     /// Only in states in which it can be done.
     fn narrowed(self, filter: &Filter) -> Filter {
-        let states = self.states().iter().filter(|state| filter.has_state(**state)).copied().collect();
+        let states = self.reach().iter().filter(|state| filter.has_state(**state)).copied().collect();
         Filter { states, ..filter.clone() }
     }
 
@@ -85,11 +90,18 @@ impl Deed {
 
     pub(super) const fn refusal(self) -> &'static str {
         match self {
-            Self::Retry => "only buried jobs can be retried",
+            Self::Retry => "only buried jobs can be retried, and only while no other job has their unique key",
             Self::Delete => "a job that runs cannot be deleted",
             Self::Cancel => "only jobs that wait or run can be cancelled",
         }
     }
+}
+
+/// Sees that nothing of deleted jobs stays in the files of the queue, where
+/// that is quick and holds up no worker.
+pub(super) fn erase(queue: &dyn QueueAdapter, deed: Deed) -> Result<(), QueueError> {
+    let keeping = queue.keeping().filter(|_| deed == Deed::Delete);
+    keeping.map_or(Ok(()), |keeping| keeping.erase_deleted(false))
 }
 
 /// Those that run, and the last ones that did.
@@ -186,7 +198,7 @@ impl Task {
             self.touched.fetch_add(touched, Ordering::Relaxed);
             self.looked.fetch_add(part.len() as u64, Ordering::Relaxed);
         }
-        Ok(())
+        if self.touched.load(Ordering::Relaxed) > 0 { erase(queue, self.deed) } else { Ok(()) }
     }
 }
 
@@ -207,7 +219,7 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): 
             p role="status" {
                 @match &end {
                     Some(Ok(())) if stopped => { "Stopped: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." }
-                    Some(Ok(())) => { "Done: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." }
+                    Some(Ok(())) => { "Done: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." @if touched < found { " Left the others: " (task.deed.refusal()) "." } }
                     Some(Err(problem)) => { "Failed after " (counted(touched, "job")) " of " (found) ": " (problem) }
                     None => { (task.deed.done()) " " (touched) " of " (found) "…" }
                 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use super::html::{age, number};
+use super::html::{age, foreign, number};
 use crate::queue::{MessageState, Stats, StoredMessage, WorkerEntry};
 use crate::registry::Registry;
 
@@ -20,8 +20,19 @@ pub(super) struct Known<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
-/// Why it is where it is.
-pub(super) fn reason(message: &StoredMessage, known: &Known<'_>) -> Markup {
+/// Why a job is where it is, in a few words, and its last error.
+pub(super) fn why(message: &StoredMessage, known: &Known<'_>) -> Markup {
+    let error = message.last_error.as_deref().map(|error| foreign(error, 160));
+    html! {
+        (reason(message, known))
+        @if let Some(error) = error {
+            @if message.state != MessageState::Buried { " · " }
+            span.faint { (error) }
+        }
+    }
+}
+
+fn reason(message: &StoredMessage, known: &Known<'_>) -> Markup {
     let Known { stats, now, .. } = known;
     match (message.state, stats.paused_until(&message.queue)) {
         (MessageState::Ready, Some(until)) if until - *now > FOR_GOOD => html! { "its queue is paused" },

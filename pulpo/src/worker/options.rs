@@ -112,7 +112,7 @@ pub struct DashboardOptions {
     /// The token that it requires. Without one it is served on loopback
     /// addresses only. Default: none.
     pub token: Option<Secret>,
-    /// Whether it can retry and delete jobs, and pause queues; only
+    /// Whether visitors can act on jobs, queues and schedules; only
     /// `--allow-changes` sets this. Default: false.
     pub allow_changes: bool,
 }

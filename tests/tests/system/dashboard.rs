@@ -9,6 +9,7 @@ use pulpo_tests::wait::until;
 
 mod access;
 mod browser;
+mod job;
 mod long_queue;
 mod pages;
 mod schedules;
@@ -32,6 +33,8 @@ impl Served {
         let all: Vec<_> = ["dashboard", "--listen", "127.0.0.1:0"].iter().chain(arguments).copied().collect();
         let mut command = place.command(program, &all);
         command.envs(environment.iter().copied());
+        // What one before it has said there.
+        let _ = std::fs::remove_file(place.path("out"));
         let program = place.start_with_output(command);
         let mut address = None;
         until("it says where it is", || {
@@ -63,7 +66,7 @@ impl Served {
 
     /// Sends a form as a page of the dashboard does.
     fn post(&self, path: &str, fields: &str) -> Answer {
-        let form = format!("csrf={}&{fields}", self.csrf("/queues"));
+        let form = format!("csrf={}&{fields}", self.csrf("/jobs"));
         let origin = format!("http://{}", self.address);
         ask(self.address, "POST", path, &[("Origin", &origin)], &form)
     }

@@ -1,9 +1,8 @@
 //! What has become of messages, through the command line: failed runs, what is
 //! done and kept, edits, and what is erased for good.
 
-use std::path::Path;
-
 use pulpo_tests::program::{CommandOutput, Sandbox};
+use pulpo_tests::stored::found;
 use pulpo_tests::wait::until;
 use serde_json::{Value, json};
 
@@ -51,24 +50,6 @@ fn drain(place: &Sandbox, settings: &[&str]) {
     settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
     let worked = place.run(WORKER, &arguments);
     assert_eq!(worked.code, 0, "{}", worked.err);
-}
-
-/// Where the text stands in the files below a folder.
-fn found(folder: &Path, text: &str) -> Vec<String> {
-    let mut places = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
-        if entry.is_dir() {
-            places.extend(found(&entry, text));
-            continue;
-        }
-        // One that goes meanwhile holds nothing.
-        let bytes = std::fs::read(&entry).unwrap_or_default();
-        let count = bytes.windows(text.len()).filter(|part| *part == text.as_bytes()).count();
-        if count > 0 {
-            places.push(format!("{} times in {}", count, entry.display()));
-        }
-    }
-    places
 }
 
 fn on_all(test: impl Fn(&Sandbox)) {

@@ -11,7 +11,15 @@ fn it_only_looks_until_it_is_told_otherwise() {
     some_jobs(&place, 1);
     let served = Served::start(&place, &[], &[]);
     assert!(!served.page("/jobs").contains("<button type=\"submit\" name=\"action\""));
-    for path in ["/jobs/1/retry", "/jobs/1/delete", "/jobs/act", "/queues/pause", "/queues/resume", "/tasks/1/stop"] {
+    for path in [
+        "/jobs/1/retry",
+        "/jobs/1/delete",
+        "/jobs/1/edit",
+        "/jobs/act",
+        "/queues/pause",
+        "/queues/resume",
+        "/tasks/1/stop",
+    ] {
         let answer = ask(served.address, "POST", path, &[], "csrf=x&queue=pulpo&action=delete&id=1");
         assert_eq!(answer.status, 403, "{path}");
         assert!(answer.body.contains("this dashboard only looks: start it with --allow-changes"), "{}", answer.body);

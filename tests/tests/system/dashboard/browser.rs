@@ -217,6 +217,91 @@ fn the_keyboard_alone_retries_a_job() {
     });
 }
 
+#[test]
+fn the_keyboard_alone_filters_selects_and_edits() {
+    let place = Sandbox::new();
+    some_jobs(&place, 3);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let home = format!("http://{}", served.address);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        client.goto(&format!("{home}/")).await.expect("a page");
+        tab_to(client, "Jobs").await;
+        press(client, Key::Enter).await;
+        shows(client, "Error contains").await;
+        // Filter by typing, and by Enter in the field.
+        tab_to(client, "reason").await;
+        client.active_element().await.expect("a field").send_keys("no card").await.expect("typed");
+        press(client, Key::Enter).await;
+        shows(client, "Retry the selected").await;
+        // Space selects, Enter retries.
+        tab_to(client, "Select job 2").await;
+        client.active_element().await.expect("a box").send_keys(" ").await.expect("pressed");
+        tab_to(client, "Retry the selected").await;
+        press(client, Key::Enter).await;
+        shows(client, "no worker works its queue now · no card").await;
+        // Escape folds up what Enter has unfolded; what was typed stays.
+        client.goto(&format!("{home}/jobs/2")).await.expect("a page");
+        tab_to(client, "Edit").await;
+        press(client, Key::Enter).await;
+        tab_to(client, "priority").await;
+        client.active_element().await.expect("a field").send_keys("7").await.expect("typed");
+        press(client, Key::Escape).await;
+        assert_eq!(focused(client).await, "Edit");
+        let is_open = "return document.querySelector('details.edit').open";
+        assert_eq!(client.execute(is_open, Vec::new()).await.expect("a value").as_bool(), Some(false));
+        client.active_element().await.expect("the fold").send_keys(" ").await.expect("pressed");
+        picture(client, "edit.png").await;
+        tab_to(client, "Save").await;
+        press(client, Key::Enter).await;
+        let priority = "return [...document.querySelectorAll('dt')].find(name => name.innerText === 'Priority')\
+                        ?.nextSibling.innerText === '7' ? 1 : 0";
+        let began = Instant::now();
+        while number(client, priority).await < 1.0 {
+            assert!(began.elapsed() < Duration::from_secs(30), "the priority is not shown");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+#[test]
+fn what_was_unfolded_stays_so_when_the_page_is_refreshed() {
+    let place = Sandbox::new();
+    some_jobs(&place, 3);
+    let served = Served::start(&place, &[], &[]);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        client.goto(&format!("http://{}/", served.address)).await.expect("a page");
+        shows(client, "Live").await;
+        client.execute("document.querySelector('details.numbers').open = true", Vec::new()).await.expect("set");
+        let said = place.run(super::WORKER, &["publish", "talk", "--payload", "news"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        shows(client, "talk").await;
+        let is_open = client.execute("return document.querySelector('details.numbers').open", Vec::new()).await;
+        assert_eq!(is_open.expect("a value").as_bool(), Some(true));
+    });
+}
+
+/// Presses Tab until the element of this name, label or text has the focus. At
+/// each stop one sees where it is.
+async fn tab_to(client: &Client, name: &str) {
+    let script = "const it = document.activeElement;
+        const style = getComputedStyle(it);
+        const seen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+        return [it.name || it.ariaLabel || it.innerText.trim(), it.ariaLabel, it.innerText.trim(), seen || it === document.body]";
+    let mut stops = Vec::new();
+    for _ in 0..60 {
+        press(client, Key::Tab).await;
+        let stop = client.execute(script, Vec::new()).await.expect("what has the focus");
+        assert_eq!(stop[3].as_bool(), Some(true), "one does not see the focus on {stop}");
+        if stop.as_array().is_some_and(|names| names[..3].iter().any(|of| of.as_str() == Some(name))) {
+            return;
+        }
+        stops.push(stop[0].clone());
+    }
+    panic!("no way to {name:?} by the keyboard: {stops:?}");
+}
+
 async fn press(client: &Client, key: Key) {
     client
         .active_element()

@@ -224,7 +224,7 @@ fn each_parameter_has_its_limits() {
         assert_eq!(answer.status, 400, "{name}");
         assert!(answer.body.contains("300"), "{}", answer.body);
     }
-    for query in ["state=gone", "older=soon", "newer=-1", "older=99999999999999999999d"] {
+    for query in ["type=a%00b", "after=%00", "state=gone", "older=soon", "newer=-1", "older=99999999999999999999d"] {
         let answer = served.get(&format!("/jobs?{query}"));
         assert_eq!(answer.status, 400, "{query}: {}", answer.body);
     }
