@@ -4,6 +4,7 @@
 mod deaths;
 mod faults;
 mod inspection;
+mod on_the_wire;
 mod other_programs;
 mod publish_in;
 mod several;
