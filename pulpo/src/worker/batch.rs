@@ -1,6 +1,7 @@
 //! A batch on its way: gather, decode, run, decide, carry out each.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::call;
 use super::lane::Lane;
@@ -10,7 +11,7 @@ use crate::context::{Context, Produced};
 use crate::disposition::{Disposition, RunEnd, before_run};
 use crate::message::Incoming;
 use crate::outcome::ReportedFailure;
-use crate::queue::{Consumer, Delivery};
+use crate::queue::{Consumer, Delivery, QueueError, Settlement};
 use crate::registry::Batch;
 use crate::report::chain;
 
@@ -18,7 +19,8 @@ use crate::report::chain;
 struct Gathered {
     members: Vec<(Delivery, InFlightJob)>,
     /// One of another type, which a queue that cannot pick has handed out. It
-    /// waits for its turn, its lease kept alive, and ends the gathering.
+    /// ends the gathering and goes back to the queue; if that fails, it waits
+    /// for its turn, its lease kept alive.
     other: Option<(Delivery, InFlightJob)>,
 }
 
@@ -91,6 +93,7 @@ impl Lane {
                 }
             }
         }
+        gathered.other = gathered.other.take().and_then(|other| give_back(consumer, other));
         gathered
     }
 
@@ -183,4 +186,22 @@ impl Lane {
             members.map(|running| before_run(&running.facts.at(now, false))).collect()
         })
     }
+}
+
+/// Gives back one of another type than the batch, with all that was taken
+/// ahead: their runs would have to wait for that of the batch, and if the worker
+/// died before, each would have lost an attempt. Returns it if that fails.
+fn give_back(consumer: &mut dyn Consumer, other: (Delivery, InFlightJob)) -> Option<(Delivery, InFlightJob)> {
+    let mut back = Settlement::rollback(Duration::ZERO, "it is of another type than the batch", false);
+    match consumer.settle(&other.0.lease, &mut back) {
+        Ok(()) | Err(QueueError::LeaseLost { .. }) => {}
+        Err(error) => {
+            tracing::debug!(error = chain(&error), "cannot give back a message of another type than the batch");
+            return Some(other);
+        }
+    }
+    if let Err(error) = consumer.flush() {
+        tracing::debug!(error = chain(&error), "cannot give back what was taken ahead for a batch");
+    }
+    None
 }

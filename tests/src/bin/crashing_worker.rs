@@ -133,6 +133,15 @@ fn held_batch(batch: Vec<HeldBatch>, context: &Context) -> Vec<Outcome> {
     batch.iter().map(|HeldBatch(held)| held.end(attempt)).collect()
 }
 
+/// The same in larger batches.
+#[derive(Debug, Serialize, Deserialize)]
+struct HeldFlock(Held);
+
+#[pulpo::handler("held_flock", ttr = "1s", batch = 8, linger = "50ms")]
+fn held_flock(flock: Vec<HeldFlock>, context: &Context) -> Vec<Outcome> {
+    held_batch(flock.into_iter().map(|HeldFlock(held)| HeldBatch(held)).collect(), context)
+}
+
 /// One line, in one write, so that those of several processes do not mix.
 fn write_down(what: &str) -> Outcome {
     let line = format!("{what}\n");

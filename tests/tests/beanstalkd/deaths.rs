@@ -118,6 +118,67 @@ fn jobs_in_hand_lose_one_attempt_at_a_kill_and_those_that_wait_lose_none() {
     assert_eq!(attempts, [2, 2, 2, 2, 0, 0]);
 }
 
+fn publish_held(place: &Sandbox, handler: &str, names: &[&str]) {
+    for name in names {
+        publish(place, &[handler, "--body", &format!(r#"{{"name": "{name}", "then": "ok"}}"#)]);
+    }
+}
+
+/// Of each message: the job that it is, its state and attempts, the oldest first.
+fn attempts(place: &Sandbox) -> Vec<(String, String, u64)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let row = |one: &Value| (text(&one["request_type"]), text(&one["state"]), one["attempts"].as_u64().unwrap_or(99));
+    listed(place).iter().rev().map(row).collect()
+}
+
+/// The server hands out jobs of all types: one of another type ends a batch,
+/// and more may have been taken ahead.
+#[test]
+fn a_kill_during_a_batch_costs_no_attempt_of_a_job_that_is_not_in_it() {
+    for (batch, members, others) in [
+        ("held_batch", &["a"][..], &["x"][..]),
+        ("held_batch", &["a"], &["x", "y", "z"]),
+        ("held_flock", &["a", "b", "c", "d"], &["u", "v", "w", "x", "y", "z"]),
+        ("held_flock", &["a", "b", "c", "d", "e", "f", "g"], &["x", "y"]),
+    ] {
+        let place = Sandbox::with_beanstalkd();
+        publish_held(&place, batch, members);
+        publish_held(&place, "held", others);
+        for kill in 1..=2 {
+            let worker = place.start(place.command(WORKER, &["work", "--concurrency", "1"]));
+            let begun = format!(" begun {kill}\n");
+            until("the batch has begun", || place.record().matches(&begun).count() == members.len());
+            worker.signal("KILL");
+            worker.end();
+            let left = attempts(&place);
+            let expected = |index| (if index < members.len() { (batch, kill) } else { ("held", 0) }, "ready");
+            for (index, (request_type, state, count)) in left.iter().enumerate() {
+                let found = ((request_type.as_str(), *count), state.as_str());
+                assert_eq!(found, expected(index), "{batch} of {members:?} and {others:?}, kill {kill}: {left:?}");
+            }
+            assert_eq!(left.len(), members.len() + others.len());
+        }
+    }
+}
+
+#[test]
+fn a_job_that_a_batch_does_not_take_is_run_by_an_idle_lane_at_once() {
+    let place = Sandbox::with_beanstalkd();
+    publish_held(&place, "held_batch", &["a"]);
+    publish_held(&place, "held", &["x", "y"]);
+    let worker = place.start(place.command(WORKER, &["work", "--concurrency", "3"]));
+    until("all have begun while the batch runs", || {
+        ["a", "x", "y"].iter().all(|name| place.record().contains(&format!("{name} begun 1\n")))
+    });
+    for name in ["a", "x", "y"] {
+        std::fs::write(place.path(&format!("{name}.1")), "").unwrap();
+    }
+    until("all are done", || listed(&place).is_empty());
+    assert_eq!(place.record().matches("begun").count(), 3, "{}", place.record());
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
 #[test]
 fn another_worker_takes_over_what_a_killed_one_had_and_nothing_is_lost() {
     let place = Sandbox::with_beanstalkd();
