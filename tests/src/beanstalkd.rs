@@ -185,7 +185,8 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
-/// `None` if it ended at once, as it does when the port is taken.
+/// `None` if it ended at once, as it does when the port is taken. Whoever has
+/// taken it may answer in its place: the process id tells.
 fn launch(port: u16, arguments: &[String]) -> Option<Child> {
     let mut child = Command::new("beanstalkd")
         .args(["-l", "127.0.0.1", "-p", &port.to_string()])
@@ -199,12 +200,23 @@ fn launch(port: u16, arguments: &[String]) -> Option<Child> {
         if child.try_wait().expect("wait for beanstalkd").is_some() {
             return None;
         }
-        if ask(port, "list-tube-used\r\n").is_some_and(|line| line.starts_with("USING")) {
+        let own = format!("pid: {}", child.id());
+        if tell(port, "stats\r\nquit\r\n").is_some_and(|told| told.lines().any(|line| line == own)) {
             return Some(child);
         }
         assert!(Instant::now() < deadline, "beanstalkd does not answer");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// All that it says to these commands, the last of which is `quit`.
+fn tell(port: u16, words: &str) -> Option<String> {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    socket.write_all(words.as_bytes()).ok()?;
+    let mut told = String::new();
+    socket.read_to_string(&mut told).ok()?;
+    Some(told)
 }
 
 fn ask(port: u16, words: &str) -> Option<String> {
