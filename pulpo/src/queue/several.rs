@@ -4,9 +4,9 @@
 //!   server that refuses before anything was sent is passed over, and rests
 //!   for a while; after an unknown outcome no other server is tried.
 //! - **Working** takes from all of them. A lane looks at each server without a
-//!   wait, and while all are empty one thread for each server waits there on
-//!   behalf of all lanes (`watch`), so that a job is picked up as soon as
-//!   with one server, and each process waits at a server once.
+//!   wait. While all are empty, one thread per server waits there on behalf of
+//!   all lanes (`watch`): an idle worker picks up a job as fast as from a single
+//!   server, and each process has one wait at each server.
 //! - **Ids** have the server before them: `a:11300/42`.
 //! - **Looking and administering** goes to all servers. What those say that
 //!   answer is the result; [`Inspection::take_unreachable`] names the others.

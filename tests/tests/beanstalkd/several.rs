@@ -93,6 +93,57 @@ fn an_idle_lane_picks_up_from_each_server_at_once() {
     assert!(waits[4] < Duration::from_millis(250), "{waits:?}");
 }
 
+fn reserved(port: u16) -> u64 {
+    adapter(port).stats().unwrap().counts.iter().map(|counts| counts.reserved).sum()
+}
+
+/// A commit that is deferred goes out with the next look at its server, and the
+/// next job may be long and another server's.
+#[test]
+fn what_is_done_at_one_server_is_deleted_before_a_job_of_another_begins() {
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let ports = [servers[0].port(), servers[1].port(), servers[2].port()];
+    for done_at_once in [1, 2, 5] {
+        let queue = several(&ports);
+        for number in 0..9 {
+            queue.enqueue(vec![message(&number.to_string())]).unwrap();
+        }
+        let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
+        let mut left = 9;
+        while left > 0 {
+            // A batch is settled when all of it has run.
+            let together: Vec<_> = (0..done_at_once.min(left))
+                .map(|_| take(&mut *consumer, Duration::from_secs(5)).expect("one more").lease)
+                .collect();
+            let before: u64 = ports.iter().map(|port| reserved(*port)).sum();
+            assert_eq!(before, together.len() as u64, "what was done before is deleted");
+            for lease in &together {
+                consumer.settle(lease, &mut Settlement::deferrable_commit()).unwrap();
+            }
+            left -= together.len();
+        }
+        assert_eq!(take(&mut *consumer, Duration::ZERO).map(|delivery| delivery.lease.id), None);
+        assert_eq!(queue.stats().unwrap().total(), 0, "a look that finds nothing settles too");
+    }
+}
+
+#[test]
+fn a_lane_with_short_jobs_at_one_server_takes_from_the_others_too() {
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let queue = several(&[servers[0].port(), servers[1].port()]);
+    for server in &servers {
+        adapter(server.port()).enqueue((0..100).map(|number| message(&number.to_string())).collect()).unwrap();
+    }
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
+    let mut from = [0; 2];
+    for _ in 0..100 {
+        let delivery = take(&mut *consumer, Duration::from_secs(5)).expect("one more");
+        from[usize::from(delivery.lease.id.as_str().starts_with(&format!("s{}:", servers[1].port())))] += 1;
+        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).unwrap();
+    }
+    assert!(from.iter().all(|count| *count >= 30), "{from:?}");
+}
+
 #[test]
 fn a_server_that_is_away_or_drains_is_passed_over() {
     let server = BeanstalkdServer::start();

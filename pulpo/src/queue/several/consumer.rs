@@ -7,6 +7,7 @@ use super::watch::{Handed, Waited, Watch};
 use super::{Shared, is_outage};
 use crate::clock::Clock as _;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, QueueError, Settlement};
+use crate::report::chain;
 
 /// How long a server that had nothing is not asked again while another has
 /// something.
@@ -16,12 +17,23 @@ const EMPTY_REST: Duration = Duration::from_millis(5);
 /// for it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How many jobs in a row a lane takes from one server whose commits it defers:
+/// each such commit goes out with the next look at that server.
+const MOST_IN_A_ROW: u32 = 16;
+
+/// # Invariants
+/// - A lane that leaves with a job, or to wait, has no commit deferred at any
+///   server but that of the job: a deferred commit goes out with the next look at
+///   its server, which may come only after the job.
 pub(super) struct SeveralConsumer {
     shared: Arc<Shared>,
     watch: Arc<Watch>,
     seats: Vec<Seat>,
     /// Which server is looked at first the next time.
     next: usize,
+    /// The server of the last job, and how many in a row came from there.
+    last: Option<usize>,
+    in_a_row: u32,
     interrupts: u64,
 }
 
@@ -31,6 +43,8 @@ struct Seat {
     consumer: Box<dyn Consumer>,
     /// The tokens of its leases.
     leases: Vec<Arc<str>>,
+    /// Whether a commit waits for the next look.
+    has_deferred: bool,
     /// Until then it is not asked while others have something.
     empty_until: Duration,
 }
@@ -39,27 +53,44 @@ impl SeveralConsumer {
     /// With a consumer of each server.
     pub(super) fn new(shared: Arc<Shared>, watch: Arc<Watch>, consumers: Vec<Box<dyn Consumer>>) -> Self {
         let next = fastrand::usize(..consumers.len());
-        let seat = |(server, consumer)| Seat { server, consumer, leases: Vec::new(), empty_until: Duration::ZERO };
+        let seat = |(server, consumer)| Seat {
+            server,
+            consumer,
+            leases: Vec::new(),
+            has_deferred: false,
+            empty_until: Duration::ZERO,
+        };
         let (seats, interrupts) = (consumers.into_iter().enumerate().map(seat).collect(), watch.interrupts());
-        Self { shared, watch, seats, next, interrupts }
+        Self { shared, watch, seats, next, last: None, in_a_row: 0, interrupts }
     }
 
-    /// Looks at each server without a wait. Of those that had nothing a moment
-    /// ago, at last.
+    /// Looks at each server without a wait: first at those that have a commit to
+    /// carry out, and last at those that had nothing a moment ago.
     fn look(&mut self, filter: &DequeueFilter) -> Result<Option<Delivery>, QueueError> {
+        if self.in_a_row >= MOST_IN_A_ROW {
+            self.in_a_row = 0;
+            self.flush_deferred();
+        }
         let (count, now) = (self.shared.servers.len(), self.shared.clock.uptime());
         let mut order: Vec<_> = (0..count).map(|step| (self.next + step) % count).collect();
-        let seat_of = |seats: &[Seat], server| seats.iter().position(|seat| seat.server == server);
-        order.retain(|server| !self.shared.servers[*server].is_resting(now));
-        order.sort_by_key(|server| seat_of(&self.seats, *server).is_some_and(|at| now < self.seats[at].empty_until));
+        let (shared, seats) = (&self.shared, &self.seats);
+        let has_deferred = |server| seats.iter().any(|seat| seat.server == server && seat.has_deferred);
+        let was_empty = |server| seats.iter().any(|seat| seat.server == server && now < seat.empty_until);
+        order.retain(|server| has_deferred(*server) || !shared.servers[*server].is_resting(now));
+        order.sort_by_key(|server| (!has_deferred(*server), was_empty(*server)));
         for server in order {
-            let Some(at) = seat_of(&self.seats, server) else { continue };
-            match self.seats[at].consumer.dequeue(filter, Duration::ZERO) {
+            let Some(at) = self.seats.iter().position(|seat| seat.server == server) else { continue };
+            let found = self.seats[at].consumer.dequeue(filter, Duration::ZERO);
+            self.seats.iter_mut().filter(|seat| seat.server == server).for_each(|seat| seat.has_deferred = false);
+            match found {
                 Ok(Some(delivery)) => {
                     self.shared.servers[server].answered();
+                    self.in_a_row = if self.last.replace(server) == Some(server) { self.in_a_row + 1 } else { 1 };
                     // A batch has reserved others there.
                     self.next = if filter.more > 0 { server } else { (server + 1) % count };
-                    return Ok(Some(self.seats[at].took(&self.shared, delivery)));
+                    let delivery = self.seats[at].took(&self.shared, delivery);
+                    self.flush_deferred();
+                    return Ok(Some(delivery));
                 }
                 Ok(None) => {
                     self.shared.servers[server].answered();
@@ -75,11 +106,23 @@ impl SeveralConsumer {
         Ok(None)
     }
 
+    /// Has deferred commits carried out now. What does not come through is told
+    /// as a lost lease.
+    fn flush_deferred(&mut self) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.has_deferred) {
+            seat.has_deferred = false;
+            if let Err(error) = seat.consumer.flush() {
+                let server = &self.shared.servers[seat.server].name;
+                tracing::warn!(server, error = chain(&error), "cannot settle the last job: it will run again");
+            }
+        }
+    }
+
     /// Takes what a thread was handed out, with its consumer, and gives back
     /// those that are not needed.
     fn take(&mut self, handed: Handed) -> Delivery {
         let Handed { server, consumer, delivery } = handed;
-        let mut seat = Seat { server, consumer, leases: Vec::new(), empty_until: Duration::ZERO };
+        let mut seat = Seat { server, consumer, leases: Vec::new(), has_deferred: false, empty_until: Duration::ZERO };
         let delivery = seat.took(&self.shared, delivery);
         let idle = self.seats.iter().position(|other| other.server == server && other.leases.is_empty());
         match idle {
@@ -159,8 +202,10 @@ impl Consumer for SeveralConsumer {
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
         let lost = || QueueError::LeaseLost { id: lease.id.clone() };
         let (seat, its) = self.seat(lease).ok_or_else(lost)?;
+        let may_defer = matches!(settlement, Settlement::Commit { deferrable: true, .. });
         match seat.consumer.settle(&its, settlement) {
             Ok(()) => {
+                seat.has_deferred |= may_defer;
                 seat.leases.retain(|token| *token != lease.token);
                 Ok(())
             }
