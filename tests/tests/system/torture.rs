@@ -33,6 +33,9 @@ fn torture(queue: &str) {
     ] {
         assert!(figure(path) >= least, "expected at least {least} at {path}: {}", said.out);
     }
+    if queue != "file" {
+        assert!(figure("/kills/servers") >= 1, "{}", said.out);
+    }
     let explained: u64 = report["explained"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
     assert_eq!(explained, figure("/extra_runs"), "each run more than one is explained by a kill");
 }
@@ -45,6 +48,16 @@ fn nothing_is_lost_or_stranded_in_the_embedded_queue_under_kills() {
 #[test]
 fn nothing_is_lost_or_stranded_at_a_beanstalkd_under_kills() {
     torture("beanstalkd");
+}
+
+#[test]
+fn nothing_is_lost_or_stranded_at_three_beanstalkds_under_kills() {
+    torture("servers");
+}
+
+#[test]
+fn nothing_is_lost_or_stranded_behind_a_spool_whose_server_is_away_for_a_third_of_the_time() {
+    torture("spool");
 }
 
 // Three processes of tests and a server that recovers are too much for two

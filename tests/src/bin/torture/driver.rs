@@ -17,7 +17,7 @@ use crate::history::History;
 use crate::ledger::{Event, Fault};
 use crate::process::{Process, Role};
 use crate::report::Report;
-use crate::scene::Scene;
+use crate::scene::{Kind, Scene};
 use crate::verify;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -55,6 +55,7 @@ fn run(arguments: &Arguments) -> Result<Report> {
         scene: Scene::new(arguments.queue, &folder)?,
         random: fastrand::Rng::with_seed(seed),
         processes: Vec::new(),
+        away: None,
         wrong: Vec::new(),
     };
     let collector = Collector::start(&driver.scene)?;
@@ -113,6 +114,8 @@ struct Driver {
     scene: Scene,
     random: fastrand::Rng,
     processes: Vec<Process>,
+    /// The server that was killed last, and when it is started again.
+    away: Option<(usize, Instant)>,
     /// What processes did that they should not.
     wrong: Vec<String>,
 }
@@ -128,27 +131,49 @@ impl Driver {
         }
         let end = Instant::now() + Duration::from_secs(arguments.seconds);
         let mut next = Instant::now() + faults::pause(&mut self.random);
+        // Behind a spool the server has times of its own.
+        let mut outage = (arguments.queue == Kind::Spool).then(Instant::now);
         while Instant::now() < end {
             thread::sleep(TICK);
             self.tend(true)?;
+            if outage.is_some_and(|at| Instant::now() >= at) {
+                let length = faults::outage(&mut self.random);
+                self.kill_server(length);
+                // Away for a third of the time.
+                outage = Some(Instant::now() + 3 * length);
+            }
             if Instant::now() >= next {
-                self.harm()?;
+                self.harm(outage.is_none())?;
                 next = Instant::now() + faults::pause(&mut self.random);
             }
         }
+        self.start_server_again();
         Ok(())
     }
 
-    fn harm(&mut self) -> Result<()> {
-        match faults::choose(&mut self.random, self.scene.server.is_some()) {
+    /// One of them, for this time.
+    fn kill_server(&mut self, length: Duration) {
+        // One that is away comes back first.
+        self.start_server_again();
+        let index = self.random.usize(..self.scene.servers.len());
+        self.scene.ledger.write(Event::ServerKilled);
+        self.scene.servers[index].kill();
+        // It may have gone on for a while.
+        self.scene.ledger.write(Event::ServerGone);
+        self.away = Some((index, Instant::now() + length));
+    }
+
+    fn start_server_again(&mut self) {
+        if let Some((index, _)) = self.away.take() {
+            self.scene.servers[index].restart();
+        }
+    }
+
+    fn harm(&mut self, servers_too: bool) -> Result<()> {
+        match faults::choose(&mut self.random, servers_too && !self.scene.servers.is_empty()) {
             Choice::Server => {
-                self.scene.ledger.write(Event::ServerKilled);
-                let server = self.scene.server.as_mut().ok_or("there is no server")?;
-                server.kill();
-                // It may have gone on for a while.
-                self.scene.ledger.write(Event::ServerGone);
-                thread::sleep(Duration::from_millis(self.random.u64(..400)));
-                server.restart();
+                let length = Duration::from_millis(self.random.u64(..400));
+                self.kill_server(length);
             }
             Choice::Process(role, fault) => {
                 let of_role = |process: &&mut Process| {
@@ -170,6 +195,9 @@ impl Driver {
 
     /// Starts again what has ended, and lets go on what has paused enough.
     fn tend(&mut self, producing: bool) -> Result<()> {
+        if self.away.is_some_and(|(_, until)| Instant::now() >= until) {
+            self.start_server_again();
+        }
         for process in &mut self.processes {
             if process.paused_until.is_some_and(|until| Instant::now() >= until) {
                 process.resume()?;

@@ -23,6 +23,11 @@ pub(crate) fn standstill(random: &mut fastrand::Rng) -> Duration {
     TTR + Duration::from_millis(random.u64(300..1500))
 }
 
+/// How long a server is away, where that is for a third of the time.
+pub(crate) fn outage(random: &mut fastrand::Rng) -> Duration {
+    Duration::from_millis(random.u64(300..1500))
+}
+
 pub(crate) fn choose(random: &mut fastrand::Rng, with_server: bool) -> Choice {
     let all = if with_server { 100 } else { 85 };
     match random.u8(..all) {

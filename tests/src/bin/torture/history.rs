@@ -27,6 +27,8 @@ const LAST_STARTS: u64 = 300_000;
 pub(crate) struct Job {
     pub(crate) kind: Option<Kind>,
     pub(crate) publication: Publication,
+    /// When its producer was about to publish it; 0 if that was a handler.
+    pub(crate) published_at: u64,
     /// Its runs in their order, for each message that it became; batches do
     /// not know which.
     pub(crate) messages: BTreeMap<Option<String>, Vec<Run>>,
@@ -123,7 +125,9 @@ impl History {
         let Some(key) = event.key() else { return };
         let job = self.jobs.entry(key.to_owned()).or_default();
         match event {
-            Event::Publishing { kind, .. } => (job.kind, job.publication) = (Some(kind), Publication::Perhaps),
+            Event::Publishing { kind, .. } => {
+                (job.kind, job.publication, job.published_at) = (Some(kind), Publication::Perhaps, at);
+            }
             Event::Published { .. } => job.publication = Publication::Certain,
             Event::Refused { .. } => job.publication = Publication::Refused,
             Event::Start { kind, id, attempt, lane, call, .. } => {
@@ -160,7 +164,7 @@ impl Life {
 
     /// From when to when it did nothing: it knows itself, unless it was killed
     /// before it went on.
-    fn standstills(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub(crate) fn standstills(&self) -> impl Iterator<Item = (u64, u64)> {
         let paused = self.faults.iter().filter(|(_, fault)| *fault == Fault::Pause).map(|(at, _)| *at);
         let until_killed = paused.zip(std::iter::repeat(self.gone)).filter_map(|(at, gone)| Some((at, gone?.0)));
         let never_resumed = until_killed.filter(|(at, _)| self.stalls.iter().all(|(_, to)| to < at));

@@ -60,6 +60,9 @@ impl Process {
             Role::Producer => command.args(["produce", &self.seed.wrapping_add(self.lives << 16).to_string()]),
         };
         let log = OpenOptions::new().create(true).append(true).open(scene.folder.join(format!("{role}s.log")))?;
+        if let Some(spool) = &scene.spool {
+            command.env("PULPO_SPOOL", format!("file:{}", spool.display()));
+        }
         let child = command
             .env("PULPO_QUEUE", &scene.address)
             .env("PULPO_SLEEP_DURATION", "1s")

@@ -43,6 +43,10 @@ pub(crate) struct Report {
     pub(crate) cut_off: u64,
     /// Attempts whose worker died before it called the handler.
     pub(crate) unseen: u64,
+    /// And what explains them, at a beanstalkd.
+    pub(crate) unseen_by: BTreeMap<Cause, u64>,
+    /// Messages that came out of the spool more than once.
+    pub(crate) sent_again: u64,
     pub(crate) attempts_wrong: u64,
     pub(crate) violations: Vec<Violation>,
     /// Where the evidence is, if something is wrong.
@@ -96,8 +100,14 @@ impl Report {
 
     pub(crate) fn table(&self) -> String {
         let Kills { workers, producers, servers, aborts, pauses, stops } = &self.kills;
-        let explained: Vec<_> = self.explained.iter().map(|(cause, count)| format!("{count} {cause}")).collect();
-        let explained = if explained.is_empty() { "none".to_owned() } else { explained.join(", ") };
+        let [explained, unseen_by] = [&self.explained, &self.unseen_by].map(|by| {
+            let all: Vec<_> = by.iter().map(|(cause, count)| format!("{count} {cause}")).collect();
+            if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+        });
+        let unseen = match self.queue {
+            Some(queue) if queue.is_beanstalkd() => format!("explained by: {unseen_by}"),
+            _ => "of workers that died before it".to_owned(),
+        };
         let queue = self.queue.map_or_else(String::new, |queue| format!("{queue:?}").to_lowercase());
         let rows = [
             ("queue", format!("{queue}, seed {}", self.seed)),
@@ -124,13 +134,13 @@ impl Report {
             ("lost", self.lost.to_string()),
             ("stranded", self.stranded.to_string()),
             ("extra runs", format!("{}, explained by: {explained}", self.extra_runs)),
-            (
-                "attempts",
-                format!("{} wrong; {} without a run, of workers that died before it", self.attempts_wrong, self.unseen),
-            ),
+            ("attempts", format!("{} wrong; {} without a run, {unseen}", self.attempts_wrong, self.unseen)),
             ("violations", self.violations.len().to_string()),
         ];
         let mut table = String::new();
+        if self.queue == Some(scene::Kind::Spool) {
+            let _ = writeln!(table, "{:<11} {} messages, by the spool", "sent again", self.sent_again);
+        }
         for (name, value) in rows {
             let _ = writeln!(table, "{name:<11} {value}");
         }
@@ -154,6 +164,7 @@ impl std::fmt::Display for Cause {
             Self::WorkerStopped => "by one that was told to end",
             Self::ServerKilled => "by a killed server",
             Self::WorkerStoodStill => "by a worker that stood still",
+            Self::SentAgain => "by the spool, which sent it twice",
         })
     }
 }

@@ -20,8 +20,18 @@ pub(crate) enum Kind {
     File,
     /// A server with `-b` and `-f0`.
     Beanstalkd,
+    /// Three of them as one queue.
+    Servers,
+    /// One that is away for a third of the time, behind a spool.
+    Spool,
     /// A database that syncs.
     Postgres,
+}
+
+impl Kind {
+    pub(crate) fn is_beanstalkd(self) -> bool {
+        matches!(self, Self::Beanstalkd | Self::Servers | Self::Spool)
+    }
 }
 
 /// A server that is killed and started again.
@@ -45,6 +55,13 @@ impl Server {
             Self::Postgres(server) => server.restart(),
         }
     }
+
+    fn host_and_port(&self) -> Option<String> {
+        match self {
+            Self::Beanstalkd(server) => Some(format!("127.0.0.1:{}", server.port())),
+            Self::Postgres(_) => None,
+        }
+    }
 }
 
 /// A folder with a queue, as the driver sees it.
@@ -52,7 +69,9 @@ impl Server {
 pub(crate) struct Scene {
     pub(crate) folder: PathBuf,
     pub(crate) address: String,
-    pub(crate) server: Option<Server>,
+    /// Where publications are kept while no server is there, if they are.
+    pub(crate) spool: Option<PathBuf>,
+    pub(crate) servers: Vec<Server>,
     pub(crate) ledger: Ledger,
     pulpo: Pulpo,
 }
@@ -60,28 +79,38 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new(kind: Kind, folder: &Path) -> Result<Self, Box<dyn std::error::Error>> {
         ledger::prepare(folder)?;
-        let binlog = folder.join("binlog");
-        let server = match kind {
-            Kind::File => None,
-            Kind::Beanstalkd => {
-                std::fs::create_dir_all(&binlog)?;
-                Some(Server::Beanstalkd(Options::new().binlog(&binlog).start()))
+        let beanstalkd = |number: u32| -> io::Result<Server> {
+            let binlog = folder.join(format!("binlog{number}"));
+            std::fs::create_dir_all(&binlog)?;
+            Ok(Server::Beanstalkd(Options::new().binlog(&binlog).start()))
+        };
+        let servers = match kind {
+            Kind::File => Vec::new(),
+            Kind::Beanstalkd | Kind::Spool => vec![beanstalkd(1)?],
+            Kind::Servers => (1..=3).map(beanstalkd).collect::<io::Result<_>>()?,
+            Kind::Postgres => vec![Server::Postgres(PostgresServer::with_settings(&[]))],
+        };
+        let address = match &*servers {
+            [] => format!("file:{}", folder.join("queue").display()),
+            [Server::Postgres(server), ..] => format!("{}?statement_timeout=2s", server.url()),
+            servers => {
+                let all: Vec<_> = servers.iter().filter_map(Server::host_and_port).collect();
+                format!("beanstalkd://{}", all.join(","))
             }
-            Kind::Postgres => Some(Server::Postgres(PostgresServer::with_settings(&[]))),
         };
-        let address = match &server {
-            Some(Server::Beanstalkd(server)) => format!("beanstalkd://127.0.0.1:{}", server.port()),
-            Some(Server::Postgres(server)) => format!("{}?statement_timeout=2s", server.url()),
-            None => format!("file:{}", folder.join("queue").display()),
-        };
+        let spool = (kind == Kind::Spool).then(|| folder.join("spool"));
+        // Without the spool: the driver is not one of those that send what is in it.
         let pulpo = Pulpo::new(Config::default().queue(&address)?)?;
-        Ok(Self { folder: folder.to_owned(), address, server, ledger: Ledger::open(folder, "driver")?, pulpo })
+        let ledger = Ledger::open(folder, "driver")?;
+        Ok(Self { folder: folder.to_owned(), address, spool, servers, ledger, pulpo })
     }
 
     /// How many messages still wait for something.
     pub(crate) fn pending(&self) -> Result<u64, QueueError> {
         let stats = self.pulpo.queue().stats()?;
-        Ok(stats.counts.iter().map(|counts| counts.ready + counts.delayed + counts.reserved).sum())
+        let in_spool = self.spool.as_ref().is_some_and(|spool| spool.join("spool.waiting").exists());
+        let pending = stats.counts.iter().map(|counts| counts.ready + counts.delayed + counts.reserved);
+        Ok(pending.sum::<u64>() + u64::from(in_spool))
     }
 
     /// A place to take the buried messages out of the queue, with a ledger of

@@ -12,6 +12,10 @@ use crate::ledger::{Fault, read};
 use crate::report::Report;
 use crate::scene;
 
+use self::unseen::Unseen;
+
+mod unseen;
+
 /// Entries of two processes may be written in another order than what they
 /// tell of happened in, by so many microseconds.
 const SLACK: u64 = 250_000;
@@ -50,6 +54,8 @@ pub(crate) enum Cause {
     ServerKilled,
     /// Its worker stood still for longer than the lease.
     WorkerStoodStill,
+    /// It is another message: the spool has sent it twice.
+    SentAgain,
 }
 
 impl Violation {
@@ -61,11 +67,20 @@ impl Violation {
 /// Looks at every job.
 pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::Result<Report> {
     let mut report = Report::new(history);
-    let mut wrong: Vec<(String, String)> = Vec::new();
+    let (mut wrong, mut unseen): (Vec<(String, String)>, _) = (Vec::new(), Vec::new());
     for (key, job) in &history.jobs {
-        let mut look = Look { history, queue, key, job, report: &mut report, wrong: Vec::new() };
+        let mut look = Look { history, queue, key, job, report: &mut report, wrong: Vec::new(), unseen: Vec::new() };
         look.all();
+        unseen.extend(look.unseen);
         wrong.extend(look.wrong.into_iter().map(|what| (key.clone(), what)));
+    }
+    if queue.is_beanstalkd() {
+        let (explained, without) = unseen::explain(history, queue, unseen);
+        for cause in explained {
+            *report.unseen_by.entry(cause).or_default() += 1;
+        }
+        report.attempts_wrong += without.len() as u64;
+        wrong.extend(without);
     }
     // The first few tell enough, and each brings its whole way.
     let mut ways: HashMap<String, Vec<(u64, String)>> =
@@ -93,6 +108,7 @@ struct Look<'a> {
     job: &'a Job,
     report: &'a mut Report,
     wrong: Vec<String>,
+    unseen: Vec<Unseen>,
 }
 
 impl Look<'_> {
@@ -181,8 +197,14 @@ impl Look<'_> {
     fn copies(&mut self, kind: Kind) {
         let copies = self.job.messages.keys().flatten().count();
         let parent = self.key.strip_suffix("/child").and_then(|parent| self.history.jobs.get(parent));
-        let again = parent.filter(|_| self.queue == scene::Kind::Beanstalkd);
-        let most = again.map_or(1, |parent| parent.messages.values().flatten().count());
+        let again = parent.filter(|_| self.queue.is_beanstalkd());
+        let mut most = again.map_or(1, |parent| parent.messages.values().flatten().count());
+        if self.queue == scene::Kind::Spool {
+            // One that dies between sending a message and noting it leaves it to
+            // be sent again.
+            self.report.sent_again += (copies as u64).saturating_sub(most as u64);
+            most += self.history.processes.values().filter(|life| life.died()).count();
+        }
         if copies > most {
             self.wrong.push(format!("{kind:?} became {copies} messages in place of {most}"));
         }
@@ -194,12 +216,14 @@ impl Look<'_> {
         if let Some(first) = runs.first()
             && let Some(unseen) = first.attempt.and_then(|attempt| attempt.checked_sub(1)).filter(|unseen| *unseen > 0)
         {
-            self.unseen(unseen, 0, first);
+            self.unseen(unseen, self.job.published_at, first);
         }
         let mut uncounted = false;
         for pair in runs.windows(2) {
             let [run, next] = pair else { continue };
-            let cause = self.cause(run, next);
+            // The members of a batch do not know which message they are.
+            let may_be_another = self.queue == scene::Kind::Spool && run.attempt.is_none();
+            let cause = self.cause(run, next).or(may_be_another.then_some(Cause::SentAgain));
             // A member of a batch does not know its attempt: it fails always.
             let fails = kind.plan(run.attempt).1 != Then::Succeed && kind.plan(run.attempt).1 != Then::Fatal;
             if !fails {
@@ -258,13 +282,14 @@ impl Look<'_> {
 
     /// Whether the queue puts the commits of short jobs off.
     fn defers(&self) -> bool {
-        self.queue != scene::Kind::Beanstalkd
+        !self.queue.is_beanstalkd()
     }
 
     /// Attempts without a run: their workers died, or stood still, before they
     /// came to it. One such trouble costs a job one attempt, and no more.
     fn unseen(&mut self, count: u32, since: u64, next: &Run) {
         self.report.unseen += u64::from(count);
+        self.unseen.push(Unseen { key: self.key.to_owned(), count, since, until: next.start });
         let troubles = self.troubles(since, next.start);
         if u64::from(count) > troubles {
             self.report.attempts_wrong += 1;

@@ -142,3 +142,37 @@ fn a_publication_makes_one_message() {
     }
     assert_eq!(wrongs(all.concat()), ["Succeed became 2 messages in place of 1"]);
 }
+
+#[test]
+fn at_a_beanstalkd_an_attempt_without_a_run_needs_a_lane_that_was_free() {
+    let verdict = |busy: u32, unseen: u32, trouble: Vec<(&'static str, Event)>| {
+        let lane = |lane| {
+            let (key, id) = (format!("b{lane}"), Some(format!("b{lane}")));
+            ("worker0.1", Event::Start { key, kind: Kind::Child, id, attempt: Some(1), lane, call: 1 })
+        };
+        // What the others had in hand is run again.
+        let again = |lane| {
+            let (key, id) = (format!("b{lane}"), Some(format!("b{lane}")));
+            let start = Event::Start { key: key.clone(), kind: Kind::Child, id, attempt: Some(2), lane, call: 1 };
+            [("worker1.1", start), ("worker1.1", Event::End { key, lane, call: 1, then: Then::Succeed })]
+        };
+        let before = [published(Kind::FailTwice), run("worker1.1", Kind::FailTwice, 1, FAILED)].concat();
+        let after = run("worker1.1", Kind::FailTwice, 2 + unseen, DONE);
+        let busy_lanes = (0..busy).map(lane).collect();
+        let again = (0..busy).flat_map(again).collect();
+        wrongs_on(scene::Kind::Beanstalkd, [before, busy_lanes, trouble, again, after].concat())
+    };
+    assert_eq!(verdict(3, 1, gone("worker0.1")), [""; 0]);
+    let expected = "1 attempts without a run, ";
+    let wrong = verdict(4, 1, gone("worker0.1"));
+    assert!(wrong.len() == 1 && wrong[0].starts_with(expected), "{wrong:?}");
+    let wrong = verdict(2, 2, gone("worker0.1"));
+    assert!(wrong.iter().any(|wrong| wrong.starts_with(expected)), "one death costs a job one attempt: {wrong:?}");
+    let wrong = verdict(0, 1, Vec::new());
+    assert!(wrong.iter().any(|wrong| wrong.starts_with(expected)), "{wrong:?}");
+    // A producer takes no job.
+    let wrong = verdict(0, 1, gone("producer0.1"));
+    assert!(wrong.iter().any(|wrong| wrong.starts_with(expected)), "{wrong:?}");
+    let killed = vec![("driver", Event::ServerKilled), ("driver", Event::ServerGone)];
+    assert_eq!(verdict(4, 1, killed), [""; 0]);
+}

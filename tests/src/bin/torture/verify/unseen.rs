@@ -1,0 +1,117 @@
+//! Attempts without a run, at a beanstalkd.
+//!
+//! The server counts a job when it hands it out, so a worker that dies at that
+//! very moment costs the job an attempt that nobody has run. It can only be so
+//! for a job that was on its way to a lane that was free: a worker takes nothing
+//! for a lane that has a job. Any other attempt without a run is wrong.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::history::{History, Life, Run};
+use crate::kind::Kind;
+use crate::process::LANES;
+use crate::scene;
+
+use super::{Cause, SLACK};
+
+/// Attempts of a job that it did not run in, and when they were.
+#[derive(Debug)]
+pub(super) struct Unseen {
+    pub(super) key: String,
+    pub(super) count: u32,
+    pub(super) since: u64,
+    pub(super) until: u64,
+}
+
+/// Something that ended leases at once, and how many jobs may have been on their
+/// way to free lanes then.
+#[derive(Debug)]
+struct Trouble {
+    cause: Cause,
+    from: u64,
+    to: u64,
+    room: u64,
+}
+
+/// What explains them, and the jobs for which nothing does.
+pub(super) fn explain(
+    history: &History,
+    queue: scene::Kind,
+    mut unseen: Vec<Unseen>,
+) -> (Vec<Cause>, Vec<(String, String)>) {
+    let mut explained = Vec::new();
+    for trouble in troubles(history, queue) {
+        // Those first that have the fewest other explanations.
+        unseen.sort_by_key(|unseen| unseen.until);
+        let mut room = trouble.room;
+        for one in &mut unseen {
+            let in_time = one.since <= trouble.to + SLACK && trouble.from <= one.until + SLACK;
+            // One trouble costs a job one attempt.
+            if room > 0 && one.count > 0 && in_time {
+                (room, one.count) = (room - 1, one.count - 1);
+                explained.push(trouble.cause);
+            }
+        }
+    }
+    let left = unseen.into_iter().filter(|unseen| unseen.count > 0);
+    let wrong = |Unseen { key, count, since, until }| {
+        (
+            key,
+            format!(
+                "{count} attempts without a run, from {since} to {until}, and no free lane that died or stood still"
+            ),
+        )
+    };
+    (explained, left.map(wrong).collect())
+}
+
+/// All of them, in their order.
+fn troubles(history: &History, queue: scene::Kind) -> Vec<Trouble> {
+    // At several servers a thread waits at each. What it is handed when no lane
+    // is free goes back at once.
+    let waits = if queue == scene::Kind::Servers { 3 } else { 0 };
+    let mut of_process: HashMap<&str, Vec<&Run>> = HashMap::new();
+    for run in history.jobs.values().flat_map(|job| job.messages.values().flatten()) {
+        of_process.entry(&run.process).or_default().push(run);
+    }
+    let kinds: HashMap<(&str, u32, u64), Kind> = history
+        .jobs
+        .values()
+        .flat_map(|job| job.messages.values().flatten().filter_map(|run| Some((run, job.kind?))))
+        .map(|(run, kind)| ((run.process.as_str(), run.lane, run.call), kind))
+        .collect();
+    let mut all = Vec::new();
+    for (name, life) in history.processes.iter().filter(|(name, _)| name.starts_with("worker")) {
+        let runs = of_process.get(name.as_str()).map_or(&[][..], Vec::as_slice);
+        // A run that exceeds its timeout leaves its lane before it ends.
+        let stays = |run: &Run| kinds.get(&(name, run.lane, run.call)).is_none_or(|kind| !exceeds_its_timeout(*kind));
+        let busy = |from: u64, to: u64| -> u64 {
+            let spans = |run: &&&Run| run.start <= from && end(life, run).is_none_or(|end| end >= to) && stays(run);
+            runs.iter().filter(spans).map(|run| run.lane).collect::<HashSet<_>>().len() as u64
+        };
+        let room = |from, to| LANES.saturating_sub(busy(from, to)) + waits;
+        if let Some((gone, true)) = life.gone {
+            all.push(Trouble { cause: Cause::WorkerDied, from: life.last, to: gone, room: room(life.last, gone) });
+        }
+        for (from, to) in life.standstills() {
+            all.push(Trouble { cause: Cause::WorkerStoodStill, from, to, room: room(from, to) });
+        }
+    }
+    let workers = history.processes.keys().filter_map(|name| name.strip_prefix("worker")?.split('.').next());
+    let lanes = LANES * workers.collect::<HashSet<_>>().len() as u64;
+    for (at, gone) in &history.server_kills {
+        all.push(Trouble { cause: Cause::ServerKilled, from: *at, to: *gone, room: lanes + waits });
+    }
+    all.sort_by_key(|trouble| trouble.from);
+    all
+}
+
+/// When its lane was free again; `None` if it never was.
+fn end(life: &Life, run: &Run) -> Option<u64> {
+    let went_on = life.calls.get(&run.lane).is_some_and(|last| *last > run.call);
+    run.end.map(|(at, _)| at).or(went_on.then_some(run.start))
+}
+
+fn exceeds_its_timeout(kind: Kind) -> bool {
+    matches!(kind, Kind::TimeoutOnce | Kind::TimeoutAlways | Kind::AsyncTimeoutOnce)
+}
