@@ -1,8 +1,8 @@
-//! Parse: the arguments of the attribute as they stand there, each token with
-//! its place. What they mean, and whether it is sound, is for `check`.
+//! Parse: the arguments of the attribute as written, each token with its span. `check` decides what
+//! they mean and whether they are valid.
 //!
-//! The list is cut into pieces first and each is read on its own, so that one
-//! malformed argument does not hide what is wrong with the others.
+//! The list is cut into pieces first and each piece is parsed separately, so that one malformed
+//! argument does not hide the faults of the others.
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use syn::LitStr;
@@ -17,24 +17,24 @@ pub(crate) struct Arguments {
     pub(crate) named: Vec<Named>,
 }
 
-/// The one argument without a name.
+/// The argument without a name.
 pub(crate) enum RequestType {
     Written(LitStr),
-    /// There is none.
+    /// There is no such argument.
     Missing,
-    /// There is one, which has been reported already.
+    /// The argument is malformed, and that has been reported.
     Faulty,
 }
 
-/// An argument with a name. One of the table has a form that it may have.
+/// A named argument. If its name is in the table, its form is one that the table allows.
 pub(crate) struct Named {
     pub(crate) name: Ident,
     pub(crate) written: Written,
 }
 
-/// What follows the name.
+/// The part of an argument that follows its name.
 pub(crate) enum Written {
-    /// Nothing: `name`
+    /// Nothing follows: `name`
     Word,
     /// At least one token: `name = value`
     Value(TokenStream),
@@ -45,7 +45,7 @@ pub(crate) enum Written {
 }
 
 impl Written {
-    /// As it was written after its name.
+    /// Returns the source text after the name.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Word => String::new(),
@@ -56,7 +56,7 @@ impl Written {
     }
 }
 
-/// What people write who take the request type for a named argument.
+/// Names that people give the request type when they take it for a named argument.
 const NAMES_OF_THE_REQUEST_TYPE: [&str; 6] = ["request_type", "name", "type", "job", "job_type", "kind"];
 
 impl Arguments {
@@ -101,8 +101,7 @@ impl Arguments {
         self.request_type = RequestType::Written(literal);
     }
 
-    /// `request_type = "x"` is one mistake: not a missing request type and an
-    /// unknown argument.
+    /// Reports `request_type = "x"` as one mistake, not as a missing request type and an unknown argument.
     fn named_request_type(&mut self, table: &[Known], faults: &mut Faults) {
         let meant = |argument: &Named| {
             NAMES_OF_THE_REQUEST_TYPE.iter().any(|name| argument.name.unraw() == name)
@@ -121,8 +120,8 @@ impl Arguments {
     }
 }
 
-/// The tokens between the commas. Where one is missing it is a fault, and the
-/// pieces are as if it were there.
+/// Splits the tokens at the commas. A missing comma is reported, and the tokens are split as if it
+/// were there.
 fn pieces(tokens: TokenStream, table: &[Known], faults: &mut Faults) -> Vec<TokenStream> {
     let mut pieces = Vec::new();
     let mut piece: Vec<TokenTree> = Vec::new();
@@ -141,7 +140,7 @@ fn pieces(tokens: TokenStream, table: &[Known], faults: &mut Faults) -> Vec<Toke
         }
         let begins = begins_an_argument(&token, tokens.peek(), table);
         if piece.last().is_some_and(|last| ends_an_argument(last, &piece)) && begins {
-            // A second name is a fault of its own.
+            // A second name is reported separately.
             if let TokenTree::Ident(_) = token {
                 faults.at(&token, format!("expected a comma before `{token}`"));
             }
@@ -153,7 +152,7 @@ fn pieces(tokens: TokenStream, table: &[Known], faults: &mut Faults) -> Vec<Toke
     pieces
 }
 
-/// Whether this token, after a whole argument, can only be the next one.
+/// Checks whether this token, after a complete argument, can only begin the next one.
 fn begins_an_argument(token: &TokenTree, next: Option<&TokenTree>, table: &[Known]) -> bool {
     let assigned = matches!(next, Some(TokenTree::Punct(punct)) if punct.as_char() == '=');
     let listed = matches!(next, Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
@@ -164,11 +163,11 @@ fn begins_an_argument(token: &TokenTree, next: Option<&TokenTree>, table: &[Know
     }
 }
 
-/// Whether an argument may be over with the last of these tokens.
+/// Checks whether an argument can end with the last of these tokens.
 fn ends_an_argument(last: &TokenTree, piece: &[TokenTree]) -> bool {
     match last {
         TokenTree::Punct(_) => false,
-        // `retries = many`, but not the `retries` of it.
+        // `retries = many`, but not the `retries` in it.
         TokenTree::Ident(_) => true,
         TokenTree::Literal(_) => true,
         TokenTree::Group(_) => piece.len() > 1,
@@ -220,7 +219,7 @@ fn named(piece: &TokenStream, table: &[Known]) -> syn::Result<Named> {
     }
 }
 
-/// Whether a piece begins with the name of an argument.
+/// Checks whether a piece begins with the name of an argument.
 fn is_known(piece: &TokenStream, table: &[Known]) -> bool {
     match piece.clone().into_iter().next() {
         Some(TokenTree::Ident(name)) => known(table, &name).is_some(),
@@ -228,7 +227,7 @@ fn is_known(piece: &TokenStream, table: &[Known]) -> bool {
     }
 }
 
-/// The advice for something at the place of the request type.
+/// Returns the advice for a piece that stands where the request type belongs.
 fn not_a_request_type(piece: &TokenStream) -> String {
     let expected = "expected the request type in a string such as \"send_email\"";
     match syn::parse2::<Ident>(piece.clone()) {

@@ -1,4 +1,4 @@
-//! Validate: what was written becomes a job and its function, or faults.
+//! Validate: turns the parsed attribute and item into a job and its function, or into faults.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Generics, Type};
@@ -27,7 +27,7 @@ pub(crate) use schedule::{Cron, Entry, Schedule};
 #[cfg(test)]
 mod tests;
 
-/// What is known of a handler after the checks. With no faults, all of it is.
+/// The result of checking a handler. It is complete if there are no faults.
 pub(crate) struct Checked {
     pub(crate) job: Job,
     /// `None` if the attribute is not on a function.
@@ -42,20 +42,20 @@ impl Checked {
         Self { job, function }
     }
 
-    /// The attributes of the function that everything we add must have too.
+    /// The attributes of the function that all generated items must repeat.
     pub(crate) fn attributes(&self) -> &[Attribute] {
         self.function.as_ref().map_or(&[], |function| &function.attributes)
     }
 }
 
-/// What is known of a type that is declared to be a job.
+/// The result of checking a type that is declared as a job.
 pub(crate) struct Declared {
     pub(crate) job: Job,
     /// `None` if there is no type.
     pub(crate) body: Option<Type>,
-    /// A fault, if there are any.
+    /// Any generics are a fault.
     pub(crate) generics: Generics,
-    /// What everything that we add for this type must carry too.
+    /// The attributes that everything we add for this type must carry too.
     pub(crate) attributes: Vec<Attribute>,
 }
 
@@ -70,7 +70,7 @@ impl Declared {
     }
 }
 
-/// A fault of the attribute itself, which has no token that is wrong.
+/// Returns a fault of the attribute itself, for which no single token is to blame.
 fn of_the_attribute(message: &str) -> syn::Error {
     syn::Error::new(Span::call_site(), message)
 }

@@ -1,16 +1,15 @@
-//! Emit: the user's function as it stands, and beside it one `const _`.
+//! Emit: the user's function as written, followed by one `const _`.
 //!
-//! All paths are absolute, all names begin with `__pulpo`, and the logic is in
-//! `pulpo::__private`: what stands here is only what cannot stand there.
+//! All paths are absolute, and all names begin with `__pulpo`. The logic lives in
+//! `pulpo::__private`; only code that cannot live there is generated here.
 //!
-//! Every token of ours that rustc may complain of is *located* at what the
-//! user wrote and still *resolved* as ours: the error points to the right
-//! place, and lints see the output of a macro, which they leave alone.
+//! Every generated token that rustc may report is *located* at the user's code and still *resolved*
+//! as ours. So the error points to the right place, and lints treat the tokens as the output of a
+//! macro, which they ignore.
 //!
-//! rustc drops an error that is equal to one before, advice and all. So where
-//! we repeat a type of the user's, it must get the advice that it gets in the
-//! function: that it could be a generic parameter, added behind the name. The
-//! empty `<>` of our items stand there for this alone.
+//! rustc drops an error that equals an earlier one, including its advice. So where we repeat a type
+//! of the user's, it must get the same advice as in the function: that it could be a generic
+//! parameter, added after the name. The empty `<>` of our items exists only for this.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
@@ -30,7 +29,7 @@ mod one;
 #[cfg(test)]
 mod tests;
 
-/// The attribute, from its tokens to those that take their place.
+/// Expands the attribute: from its tokens to their replacement.
 pub(crate) fn handler(arguments: TokenStream, item: TokenStream, seen: &Seen) -> TokenStream {
     let mut faults = Faults::default();
     let checked = Checked::new(arguments, item.clone(), &mut faults);
@@ -47,7 +46,7 @@ pub(crate) fn handler(arguments: TokenStream, item: TokenStream, seen: &Seen) ->
         Some(body) if faults.is_empty() && function.readable => {
             let block = sound.block(body, seen);
             let beside = outside_impls(&sound, &block);
-            // Its fix is to take the body by reference, which a handler cannot.
+            // The lint suggests taking the body by reference, which a handler cannot do.
             quote!(#[allow(clippy::needless_pass_by_value)] #item #beside)
         }
         _ => {
@@ -58,7 +57,7 @@ pub(crate) fn handler(arguments: TokenStream, item: TokenStream, seen: &Seen) ->
     }
 }
 
-/// The derive macro, from the tokens of the type to those that are added.
+/// Expands the derive macro: from the tokens of the type to the added ones.
 pub(crate) fn job(item: TokenStream, seen: &Seen) -> TokenStream {
     let mut faults = Faults::default();
     let declared = Declared::new(item, &mut faults);
@@ -74,7 +73,7 @@ pub(crate) fn job(item: TokenStream, seen: &Seen) -> TokenStream {
             let names = one::names(&pulpo, &declared.job, name, body, &own, is_conditional(attributes), seen);
             let entry = entry::declaration(&pulpo, body);
             let block = beside(attributes, &quote!(#job pub enum #own {} #names #entry));
-            // Where the crate is not found, that is one error and not ten.
+            // If the crate is not found, report that once and not ten times.
             quote!(#[#pulpo::__private::beside(#block)] impl #pulpo::__private::NoJob {})
         }
         request_type => {
@@ -90,7 +89,7 @@ pub(crate) fn job(item: TokenStream, seen: &Seen) -> TokenStream {
     }
 }
 
-/// What a handler is expanded from.
+/// The parts from which a handler is expanded.
 struct Handler<'a> {
     /// The path of the crate.
     pulpo: &'a TokenStream,
@@ -99,17 +98,17 @@ struct Handler<'a> {
 }
 
 impl Handler<'_> {
-    /// All that is added to a handler without faults.
+    /// Returns all items that are added to a handler without faults.
     fn block(&self, body: &Type, seen: &Seen) -> TokenStream {
         let Self { pulpo, job, function } = self;
         let conditional = is_conditional(&function.attributes);
         let place = function.name.span();
         let alias = self.local("Body");
-        // All else says the alias: rustc gives each mention other advice.
+        // Everything else uses the alias: rustc gives different advice for each mention.
         let written = angles(place);
         let alias_item = match &job.batch {
             None => quote!(type #alias #written = #body;),
-            // In `<>`, as within the `Vec`.
+            // In `<>`, as inside the `Vec`.
             Some(_) => quote!(type #alias #written = #pulpo::__private::One<#body>;),
         };
         let body_alias = spanning(&alias, body.to_token_stream());
@@ -127,8 +126,8 @@ impl Handler<'_> {
         beside(&function.attributes, &quote!(#alias_item #job #one #entry))
     }
 
-    /// For what has faults: these, and what the rest of the crate needs so that
-    /// nothing else fails for the same cause.
+    /// Expands a handler with faults: the errors, and the items that the rest of the crate needs so
+    /// that nothing else fails for the same cause.
     fn fallback(&self, faults: &Faults, seen: &Seen) -> TokenStream {
         let Self { pulpo, job, function } = self;
         let errors = errors(faults, &function.attributes);
@@ -142,7 +141,7 @@ impl Handler<'_> {
         let known = body.map(|body| match &job.request_type {
             RequestType::Given(name) => job::implementation(pulpo, job, name, body, &Generics::default()),
             RequestType::OfTheBody => one::marker(self, body),
-            // Without a name: that of a job which is declared elsewhere, or none.
+            // A handler without a name belongs to a job declared elsewhere, or to no job.
             RequestType::Faulty if job.policy_without_a_name && !source::is_plain(body) => one::marker(self, body),
             RequestType::Faulty => {
                 let name = faulty(body.span());
@@ -154,20 +153,19 @@ impl Handler<'_> {
         outside_impls(self, &quote!(#errors #known #unread))
     }
 
-    /// The type that stands for this handler.
+    /// Returns the name of the type that stands for this handler.
     fn marker(&self) -> Ident {
         self.local("Handler")
     }
 
-    /// A name of ours for this function: no function or type of the user's has
-    /// it, so what the function names is found.
+    /// Returns a generated name for this function. No function or type of the user's has it, so it
+    /// shadows nothing that the function names.
     fn local(&self, what: &str) -> Ident {
         format_ident!("__pulpo_{what}_of_{}", self.function.name, span = Span::call_site())
     }
 }
 
-/// The function without its `const`, which is a fault that rustc would find
-/// more faults with.
+/// Removes `const` from the function. It is a fault, and would make rustc report more errors.
 fn not_const(item: TokenStream) -> TokenStream {
     let mut before = true;
     let keep = |token: &TokenTree| {
@@ -178,24 +176,23 @@ fn not_const(item: TokenStream) -> TokenStream {
     item.into_iter().filter(keep).collect()
 }
 
-/// All that we add stands in one block, which names nothing outside.
+/// Puts everything that we add into one block, which adds no name to the scope around it.
 fn beside(attributes: &[Attribute], items: &TokenStream) -> TokenStream {
     quote!(#(#attributes)* const _: () = { #items };)
 }
 
-/// The same for a function, which may be one of an `impl` for all we see: there
-/// the block could neither stand nor find the function. What it is put into can
-/// stand anywhere else. Within an `impl`, rustc says that this item does not
-/// belong there, drops it, and so comes to no second error. If the crate is not
-/// found, what stands there for the block has the same error once more, which
-/// rustc drops too.
+/// Does the same for a function that may be in an `impl`, which we cannot see. There the block
+/// would be invalid and could not find the function. The item that wraps it is valid everywhere
+/// else. Within an `impl`, rustc reports that the item does not belong there, drops it, and so
+/// reports no second error. If the crate is not found, the item that replaces the block has the
+/// same error once more, which rustc drops too.
 fn outside_impls(handler: &Handler<'_>, block: &TokenStream) -> TokenStream {
     if block.is_empty() {
         return TokenStream::new();
     }
     let Handler { pulpo, job, function } = handler;
     let place = ours_at(function.name.span());
-    // A path that is written may be wrong, and is complained of there.
+    // A path given by the user may be wrong, and is reported there.
     let pulpo = match job.pulpo {
         Some(_) => (*pulpo).clone(),
         None => located((*pulpo).clone(), function.name.span()),
@@ -203,7 +200,7 @@ fn outside_impls(handler: &Handler<'_>, block: &TokenStream) -> TokenStream {
     quote_spanned!(place=> #[#pulpo::__private::beside(#block)] impl #pulpo::__private::NoJob {})
 }
 
-/// The faults, as errors of the compiler.
+/// Emits the faults as compiler errors.
 fn errors(faults: &Faults, attributes: &[Attribute]) -> TokenStream {
     faults
         .iter()
@@ -214,22 +211,22 @@ fn errors(faults: &Faults, attributes: &[Attribute]) -> TokenStream {
         .collect()
 }
 
-/// The name of a job that has no sound one.
+/// Returns a name for a job that has no valid one.
 fn faulty(place: Span) -> LitStr {
     LitStr::new("faulty", place)
 }
 
-/// Whether a `cfg` may take the item away after it was expanded.
+/// Checks whether a `cfg` may remove the item after expansion.
 fn is_conditional(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr"))
 }
 
-/// `<>` at the end of the name of the function: see the head of this module.
+/// Returns `<>` at the end of the function's name: see the module documentation.
 fn angles(name: Span) -> TokenStream {
     quote_spanned!(name=> <>)
 }
 
-/// A name of ours that reaches from the first of the user's tokens to the last.
+/// Returns a generated name whose span reaches from the first to the last of the user's tokens.
 fn spanning(name: &Ident, written: TokenStream) -> TokenStream {
     let mut tokens = written.into_iter();
     let first = tokens.next().map_or_else(Span::call_site, |token| token.span());
@@ -244,7 +241,7 @@ fn spanning(name: &Ident, written: TokenStream) -> TokenStream {
     }
 }
 
-/// These tokens, all on the place of the user's.
+/// Locates all of these tokens at the user's code.
 fn located(tokens: TokenStream, place: Span) -> TokenStream {
     let located = |mut token: TokenTree| {
         token.set_span(token.span().located_at(place));
@@ -253,7 +250,7 @@ fn located(tokens: TokenStream, place: Span) -> TokenStream {
     tokens.into_iter().map(located).collect()
 }
 
-/// The place of the user's token for a token of ours.
+/// Locates a generated token at the user's token.
 fn ours_at(place: Span) -> Span {
     Span::call_site().located_at(place)
 }

@@ -1,5 +1,4 @@
-//! All that is wrong with one handler, gathered: the user sees every
-//! independent fault in one pass.
+//! All faults of one handler, collected so that the user sees every independent one in one pass.
 
 use quote::ToTokens;
 
@@ -8,16 +7,16 @@ pub(crate) struct Faults(Vec<syn::Error>);
 
 impl Faults {
     pub(crate) fn push(&mut self, fault: syn::Error) {
-        // Each on its own: an error of syn may hold several.
+        // Store them separately: an error of syn may hold several.
         self.0.extend(fault);
     }
 
-    /// A fault of these tokens.
+    /// Adds a fault located at these tokens.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl std::fmt::Display) {
         self.push(syn::Error::new_spanned(tokens, message));
     }
 
-    /// The value, or `None` and one fault more.
+    /// Returns the value, or adds the fault and returns `None`.
     pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|fault| self.push(fault)).ok()
     }

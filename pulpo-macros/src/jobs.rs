@@ -1,9 +1,9 @@
-//! `#[pulpo::jobs] mod jobs { … }`: the list of a shared crate's jobs, which a
-//! worker asks for with `pulpo::main! { jobs: [shared::jobs] }`.
+//! `#[pulpo::jobs] mod jobs { … }`: the list of a shared crate's jobs, which a worker requires with
+//! `pulpo::main! { jobs: [shared::jobs] }`.
 //!
-//! The list is a function with one type parameter for each handler and one
-//! bound for each job. A worker names it and leaves the parameters to the
-//! compiler, which so looks for each handler.
+//! The list is a function with one type parameter for each handler and one bound for each job. A
+//! worker names it and leaves the parameters to the compiler, which therefore looks for each
+//! handler.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
@@ -16,15 +16,14 @@ use crate::faults::Faults;
 use crate::krate;
 use crate::seen::Seen;
 
-/// The name of that function. It is what rustc misses where a module is named
-/// that has no list.
+/// The name of that function. rustc reports it as missing if a listed module has no list.
 pub(crate) const CHECK: &str = "the_attribute_pulpo_jobs_stands_on_this_module";
 
 /// One job of the list.
 struct Listed {
-    /// From within the module.
+    /// The path, from within the module.
     path: Path,
-    /// The predicates under which it is there.
+    /// The `cfg` predicates under which the job exists.
     conditions: Vec<TokenStream>,
 }
 
@@ -36,7 +35,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream, seen: &Seen) -> 
         return with_faults(&item, &faults);
     };
     let Some((_, items)) = &mut module.content else {
-        // In another file, which rustc does not allow under an attribute.
+        // The module is in another file, where rustc does not allow the attribute.
         return with_faults(&item, &faults);
     };
     let mut jobs = Vec::new();
@@ -80,7 +79,7 @@ fn crate_argument(tokens: &TokenStream, faults: &mut Faults) -> Option<Path> {
     path.ok()
 }
 
-/// The jobs of these items, and of the modules among them.
+/// Collects the jobs among these items and their modules.
 fn collect(items: &[Item], within: &[Ident], conditions: &[TokenStream], jobs: &mut Vec<Listed>, faults: &mut Faults) {
     let here = |name: &Ident| {
         let segments = within.iter().chain([name]);
@@ -114,7 +113,7 @@ fn collect(items: &[Item], within: &[Ident], conditions: &[TokenStream], jobs: &
     }
 }
 
-/// The names that a `pub use` brings in.
+/// Collects the names that a `pub use` imports.
 fn leaves(tree: &UseTree, names: &mut Vec<Ident>, faults: &mut Faults) {
     match tree {
         UseTree::Path(path) => leaves(&path.tree, names, faults),
@@ -128,7 +127,7 @@ fn leaves(tree: &UseTree, names: &mut Vec<Ident>, faults: &mut Faults) {
     }
 }
 
-/// Whether there is a `#[job(…)]`; and under which predicate, if in a `cfg_attr`.
+/// Checks for `#[job(…)]`. Returns the predicate if it is in a `cfg_attr`.
 fn declared(attributes: &[Attribute]) -> Option<Vec<TokenStream>> {
     attributes.iter().find_map(|attribute| {
         if attribute.path().is_ident("job") {
@@ -139,7 +138,7 @@ fn declared(attributes: &[Attribute]) -> Option<Vec<TokenStream>> {
     })
 }
 
-/// The predicate of a `cfg`, on its own or within a `cfg_attr`.
+/// Returns the predicate of a `cfg`, on its own or within a `cfg_attr`.
 fn predicate(attribute: &Attribute) -> Option<TokenStream> {
     if attribute.path().is_ident("cfg") {
         return Some(attribute.meta.require_list().ok()?.tokens.clone());
@@ -149,7 +148,7 @@ fn predicate(attribute: &Attribute) -> Option<TokenStream> {
     Some(quote!(any(not(#given), #inner)))
 }
 
-/// The predicate of a `cfg_attr`, and what it stands for.
+/// Returns the predicate of a `cfg_attr`, and the attributes that it adds.
 fn cfg_attr(attribute: &Attribute) -> Option<(TokenStream, Vec<Meta>)> {
     if !attribute.path().is_ident("cfg_attr") {
         return None;
@@ -159,7 +158,7 @@ fn cfg_attr(attribute: &Attribute) -> Option<(TokenStream, Vec<Meta>)> {
     Some((parts.next()?.to_token_stream(), parts.collect()))
 }
 
-/// The function that asks for the handlers.
+/// Emits the function that requires the handlers.
 fn check(pulpo: &TokenStream, jobs: &[Listed]) -> TokenStream {
     let check = format_ident!("{CHECK}");
     let handlers: Vec<_> = (0..jobs.len()).map(|index| format_ident!("Handler{index}")).collect();

@@ -1,9 +1,8 @@
-//! Where the crate `pulpo` is, as the user's crate names it.
+//! The path of the crate `pulpo` as seen from the user's crate.
 //!
-//! Cargo tells the compiler the name of every dependency, `--extern NAME=FILE`,
-//! so a dependency that is renamed in Cargo.toml is found by its file. Editors
-//! expand macros in a process of their own, which is told nothing: there the
-//! name is `pulpo`.
+//! Cargo passes every dependency to the compiler as `--extern NAME=FILE`, so a dependency that is
+//! renamed in Cargo.toml is found by its file. Editors expand macros in a separate process without
+//! these arguments; there the name is `pulpo`.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -21,12 +20,12 @@ enum Found {
     Itself,
     /// Under another name.
     As(String),
-    /// Not as a dependency of this crate.
+    /// The current crate does not depend on it.
     Nowhere,
 }
 
-/// The path of the crate: as it is written, or as the compiler was told. `None`
-/// if it is nowhere, which is one fault of the whole crate.
+/// Returns the path of the crate: as the user wrote it, or from the compiler's arguments. Returns
+/// `None` if it is not a dependency, which is one fault for the whole crate.
 pub(crate) fn path(written: Option<&syn::Path>, seen: &Seen, faults: &mut Faults) -> Option<TokenStream> {
     static FOUND: OnceLock<Found> = OnceLock::new();
     if let Some(path) = written {
@@ -52,7 +51,7 @@ pub(crate) fn path(written: Option<&syn::Path>, seen: &Seen, faults: &mut Faults
     }
 }
 
-/// Looks through the arguments of the compiler.
+/// Searches the arguments of the compiler.
 fn find(arguments: impl Iterator<Item = String>) -> Found {
     let mut renamed = None;
     let (mut externs, mut is_rustc) = (false, false);
@@ -60,7 +59,7 @@ fn find(arguments: impl Iterator<Item = String>) -> Found {
     while let Some(argument) = arguments.next() {
         if argument == "--crate-name" {
             is_rustc = true;
-            // The crate itself: its own tests.
+            // The crate itself, for its own tests.
             if arguments.peek().is_some_and(|name| name == "pulpo") {
                 return Found::Itself;
             }
@@ -73,7 +72,7 @@ fn find(arguments: impl Iterator<Item = String>) -> Found {
         let Some(declared) = declared else { continue };
         externs = true;
         let (name, file) = declared.split_once('=').map_or((&*declared, None), |(name, file)| (name, Some(file)));
-        // Options stand before the name: `priv:NAME`.
+        // Options precede the name: `priv:NAME`.
         let name = name.rsplit(':').next().unwrap_or(name);
         if name == "pulpo" {
             return Found::Itself;
@@ -89,7 +88,7 @@ fn find(arguments: impl Iterator<Item = String>) -> Found {
     }
 }
 
-/// Whether a library is that of the crate: `libpulpo-0123456789abcdef.rlib`.
+/// Checks whether a library file is pulpo's: `libpulpo-0123456789abcdef.rlib`.
 fn is_pulpo(file: &str) -> bool {
     let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let name = stem.strip_prefix("lib").unwrap_or(stem);

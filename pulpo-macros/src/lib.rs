@@ -19,7 +19,7 @@ mod seen;
 mod source;
 mod table;
 
-/// What the attributes of this crate have asked about.
+/// Remembers the names and types that the attributes of this crate have asked about.
 static SEEN: Seen = Seen::new();
 
 /// Makes a function the handler of a job.
@@ -346,30 +346,30 @@ pub fn job(item: TokenStream) -> TokenStream {
 /// ```
 ///
 /// The list has every struct and enum of the module with `#[job(…)]`, those of
-/// the modules within it, and what the module re-exports by name with
-/// `pub use`: so a crate with its jobs in several files lists them all. What a
-/// `cfg` takes away is not in it. Types that another macro makes are not seen:
+/// the modules within it, and the types that the module re-exports by name with
+/// `pub use`: so a crate with its jobs in several files lists them all. Items that a
+/// `cfg` removes are not in it. Types that another macro generates are not seen:
 /// re-export these too.
 ///
-/// `crate = path` says the path of the crate `pulpo`, if another crate
+/// `crate = path` gives the path of the crate `pulpo`, if another crate
 /// re-exports it.
 ///
 /// # Errors
 ///
-/// If it is not on a module with its content, or the module has no job.
+/// Fails to compile if it is not on a module with its content, or if the module has no job.
 #[proc_macro_attribute]
 pub fn jobs(arguments: TokenStream, module: TokenStream) -> TokenStream {
     jobs::expand(arguments.into(), module.into(), &SEEN).into()
 }
 
-/// What `pulpo::main!` stands for. Not to be written by hand.
+/// The expansion of `pulpo::main!`. Do not call it directly.
 #[doc(hidden)]
 #[proc_macro]
 pub fn program(parts: TokenStream) -> TokenStream {
     program::expand(parts.into(), program::is_library(std::env::args())).into()
 }
 
-/// What `handler` puts beside a function. Not to be written by hand.
+/// Carries the items that `handler` adds beside a function. Do not use it directly.
 #[doc(hidden)]
 #[proc_macro_attribute]
 pub fn beside(items: TokenStream, _: TokenStream) -> TokenStream {

@@ -1,5 +1,5 @@
-//! `pulpo::main! { … }`: its parts, each of them optional, and the function
-//! `main` that they make: that of the program, or of a module that calls it.
+//! `pulpo::main! { … }`: its optional parts, and the function `main` that it generates for the
+//! program, or for a module that calls it.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote, quote_spanned};
@@ -10,21 +10,21 @@ use syn::{Expr, Path, Token};
 use crate::faults::Faults;
 use crate::jobs::CHECK;
 
-/// What was written.
+/// The parts as written.
 #[derive(Default)]
 struct Parts {
-    /// Library crates that are to be linked.
+    /// Library crates to link.
     crates: Vec<Ident>,
     /// Modules with `#[pulpo::jobs]`.
     jobs: Vec<Path>,
     setup: Option<Expr>,
 }
 
-/// The parts, each with an example.
+/// The names of the parts, each with an example.
 const PARTS: [(&str, &str); 3] =
     [("crates", "crates: [my_jobs]"), ("setup", "setup: |app| app.state(…)"), ("jobs", "jobs: [shared::jobs]")];
 
-/// `[path of pulpo] parts`, from `macro_rules`, which alone knows that path.
+/// Expands `[path of pulpo] parts`, which comes from a `macro_rules` macro: only that one knows the path.
 pub(crate) fn expand(tokens: TokenStream, is_library: bool) -> TokenStream {
     let mut tokens = tokens.into_iter();
     let pulpo = match tokens.next() {
@@ -41,7 +41,7 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool) -> TokenStream {
     }
     if !faults.is_empty() {
         let errors = faults.iter().map(syn::Error::to_compile_error);
-        // Not a second error, that it is missing.
+        // Prevents a second error about a missing `main`.
         return quote!(#(#errors)* fn main() {});
     }
     let Parts { crates, jobs, setup } = parts;
@@ -64,7 +64,7 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool) -> TokenStream {
             })
         }
 
-        // Ours, and that of the module: two where this stands within a function.
+        // Our `main` and the module's are two different functions if the macro is used within a function.
         const _: () = #pulpo::__private::Mains::of(&main, {
             #[allow(unused_imports, clippy::wildcard_imports)]
             use self::*;
@@ -74,8 +74,8 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool) -> TokenStream {
     }
 }
 
-/// The call of `setup`, all of it on what was written: what rustc says of its
-/// value is said there.
+/// Emits the call of `setup`, all located at the user's expression, so that rustc reports errors
+/// about its value there.
 fn set_up(pulpo: &TokenStream, setup: Option<&Expr>) -> TokenStream {
     let written = setup.map_or_else(|| quote!(|_| ()), |setup| setup.to_token_stream());
     let mut spans = written.clone().into_iter().map(|token| Span::call_site().located_at(token.span()));
@@ -90,7 +90,7 @@ fn set_up(pulpo: &TokenStream, setup: Option<&Expr>) -> TokenStream {
     quote_spanned!(first=> #crate_path::#private #last(__app, #written))
 }
 
-/// Each job of the list has a handler; rustc complains on the path.
+/// Asserts that each job of the list has a handler; rustc reports a missing one at the path.
 fn all_handled(path: &Path) -> TokenStream {
     let tokens = path.to_token_stream();
     let place = |span: Span| Span::call_site().located_at(span);
@@ -121,7 +121,7 @@ fn parse(tokens: TokenStream, faults: &mut Faults) -> Parts {
     parts
 }
 
-/// One part; an error if it cannot be told where the next one begins.
+/// Parses one part. Returns an error if the beginning of the next part cannot be found.
 fn part(input: ParseStream<'_>, parts: &mut Parts, given: &mut Vec<&str>, faults: &mut Faults) -> syn::Result<()> {
     let rest = input.fork().parse::<TokenStream>()?;
     let unknown = |what: String| {
@@ -177,7 +177,7 @@ fn part(input: ParseStream<'_>, parts: &mut Parts, given: &mut Vec<&str>, faults
     Ok(())
 }
 
-/// `[a, b]`, cut at the commas.
+/// Parses `[a, b]`, split at the commas.
 fn list(input: ParseStream<'_>, example: &str, faults: &mut Faults) -> syn::Result<Vec<TokenStream>> {
     let rest = input.fork().parse::<TokenStream>()?;
     let group = match input.parse::<Group>() {
@@ -209,8 +209,8 @@ fn first(tokens: &TokenStream) -> TokenStream {
     tokens.clone().into_iter().take(1).collect()
 }
 
-/// Whether the compiler makes a library, by its arguments. An editor's macro
-/// server has none, and makes nothing.
+/// Checks whether the compiler builds a library, by its arguments. An editor's macro server has no
+/// such arguments, and builds nothing.
 pub(crate) fn is_library(arguments: impl Iterator<Item = String>) -> bool {
     let mut kinds = Vec::new();
     let mut arguments = arguments;
@@ -218,7 +218,7 @@ pub(crate) fn is_library(arguments: impl Iterator<Item = String>) -> bool {
         match argument.strip_prefix("--crate-type") {
             Some("") => kinds.extend(arguments.next()),
             Some(kind) => kinds.extend(kind.strip_prefix('=').map(str::to_owned)),
-            // The harness of its tests is a program.
+            // A library's test harness is a program.
             None if argument == "--test" => return false,
             None => {}
         }

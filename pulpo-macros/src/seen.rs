@@ -1,14 +1,14 @@
-//! Who asks whether a name, or a declared job, has a second handler.
+//! Decides which handler checks that a name, or a declared job, has no second handler.
 //!
-//! Of two handlers in one crate both would ask, and one mistake would be two
-//! errors. So only the first asks. The compiler expands each attribute of a
-//! crate once, in order and in one process, so the first one is always there.
-//! A process that expands one twice, as editors do, merely asks less.
+//! If both handlers of a pair in one crate checked, one mistake would cause two errors. So only the
+//! first one checks. The compiler expands each attribute of a crate once, in order and in one
+//! process, so the first one is always there. A process that expands an attribute twice, as editors
+//! do, merely checks less.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-/// What has been asked about in this crate.
+/// The keys that have been asked about in this crate.
 #[derive(Default)]
 pub(crate) struct Seen(Mutex<Option<HashSet<String>>>);
 
@@ -17,8 +17,8 @@ impl Seen {
         Self(Mutex::new(None))
     }
 
-    /// Whether this is the first of its kind. One that a `cfg` may take away
-    /// asks, and leaves it to the others to ask too.
+    /// Checks whether this key is new. A handler that a `cfg` may remove does not record its key, so
+    /// that later handlers ask too.
     pub(crate) fn is_first(&self, key: String, conditional: bool) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = seen.get_or_insert_with(HashSet::new);

@@ -1,28 +1,26 @@
-//! What the source file around a token says of a name.
+//! Looks up a name in the source file around a token.
 //!
-//! A macro cannot resolve names. Where advice depends on whether `String` is
-//! that of std, the file is asked: only after something looked wrong, so a
-//! sound handler never pays for it.
+//! A macro cannot resolve names. If advice depends on whether `String` is std's, this module reads
+//! the file. It does so only after something looked wrong, so valid handlers never pay for it.
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::{Type, TypePath};
 
-/// Whether the file of this name defines it, or imports it from elsewhere than
-/// std and pulpo. False if there is no file to look into.
+/// Checks whether the file that contains this name defines it, or imports it from a crate other
+/// than std and pulpo. Returns false if there is no file to read.
 pub(crate) fn is_own(name: &Ident) -> bool {
     of(name).is_some_and(|file| defines(file, &name.unraw().to_string()))
 }
 
-/// Whether a type is defined in the file in which it is mentioned, and not as
-/// a job there.
+/// Checks whether the file that mentions a type also defines it, and not as a job.
 pub(crate) fn is_plain(ty: &Type) -> bool {
     let Type::Path(TypePath { qself: None, path, .. }) = ty else { return false };
     let Some(name) = path.get_ident() else { return false };
     of(name).is_some_and(|file| defines_plain(file, &name.unraw().to_string()))
 }
 
-/// Whether a type is a struct or an enum of the file in which it is mentioned.
+/// Checks whether a type is a struct or an enum of the file that mentions it.
 pub(crate) fn is_defined(ty: &Type) -> bool {
     let Type::Path(TypePath { qself: None, path, .. }) = ty else { return false };
     let Some(name) = path.get_ident() else { return false };
@@ -30,7 +28,7 @@ pub(crate) fn is_defined(ty: &Type) -> bool {
     file.is_some_and(|file| has_pair(file, &["struct", "enum"], &name.unraw().to_string()))
 }
 
-/// Whether one of these words stands before the name.
+/// Checks whether one of these words stands before the name.
 fn has_pair(tokens: TokenStream, words: &[&str], name: &str) -> bool {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -74,7 +72,7 @@ fn defines_plain(tokens: TokenStream, name: &str) -> bool {
     false
 }
 
-/// The tokens of the file that a name stands in.
+/// Returns the tokens of the file that contains a name.
 fn of(name: &Ident) -> Option<TokenStream> {
     if !proc_macro::is_available() {
         return None;
@@ -105,8 +103,7 @@ fn defines(tokens: TokenStream, name: &str) -> bool {
     false
 }
 
-/// Whether what follows a `use` brings in this name, from a crate that could
-/// have one of its own.
+/// Checks whether the tokens after a `use` import this name from a crate that could define it.
 fn imports(path: TokenStream, name: &str) -> bool {
     let root = path.clone().into_iter().find_map(|token| match token {
         TokenTree::Ident(root) => Some(root.to_string()),

@@ -1,30 +1,29 @@
-//! The arguments of `#[pulpo::handler(…)]` and `#[job(…)]`, in one table: what
-//! each is called, how it is written and who may have it. The parser, the
-//! checks, every piece of advice and the table of the documentation go by it.
+//! One table of the arguments of `#[pulpo::handler(…)]` and `#[job(…)]`: the name of each, how it
+//! is written, and where it is allowed. The parser, the checks, all advice and the table in the
+//! documentation follow it.
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt as _;
 
-/// One argument that exists.
+/// One known argument.
 pub(crate) struct Known {
     pub(crate) name: &'static str,
-    /// How it is written, for advice and the documentation.
+    /// An example, for advice and the documentation.
     pub(crate) example: &'static str,
     pub(crate) owner: Owner,
     pub(crate) forms: Forms,
-    /// Whether it may be given more than once.
+    /// Whether it may be repeated.
     pub(crate) repeated: bool,
 }
 
-/// What an argument describes, and so where it may stand.
+/// The owner of an argument, which determines where it is allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// The job: in `#[job(…)]`, or in `#[pulpo::handler("name", …)]` if the type
-    /// declares none.
+    /// The job: in `#[job(…)]`, or in `#[pulpo::handler("name", …)]` if the type declares no job.
     Job,
-    /// The function: in `#[pulpo::handler(…)]` alone.
+    /// The function: only in `#[pulpo::handler(…)]`.
     Handler,
-    /// The place where it is written: in either.
+    /// The place where it is written: in either attribute.
     Either,
 }
 
@@ -49,7 +48,7 @@ impl Forms {
     const VALUE_OR_LIST: Self = Self { list: true, ..Self::VALUE };
 }
 
-/// The arguments that have a name, in the order of the documentation.
+/// The named arguments, in the order of the documentation.
 pub(crate) const TABLE: &[Known] = &[
     job("queue", r#"queue = "mail""#),
     job("priority", "priority = 10"),
@@ -80,12 +79,12 @@ pub(crate) const TABLE: &[Known] = &[
     Known { owner: Owner::Either, ..job("crate", "crate = path") },
 ];
 
-/// An argument of the job with a value, given once.
+/// Describes an argument of the job that has a value and is given once.
 const fn job(name: &'static str, example: &'static str) -> Known {
     Known { name, example, owner: Owner::Job, forms: Forms::VALUE, repeated: false }
 }
 
-/// What other frameworks call these, and what people write who guess.
+/// The names that other frameworks use for these arguments, and common guesses.
 const SYNONYMS: &[(&str, &[&str])] = &[
     ("queue", &["tube", "channel", "topic", "queue_name", "on_queue"]),
     ("priority", &["prio", "urgency", "weight"]),
@@ -111,7 +110,7 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("crate", &["krate", "pulpo", "path"]),
 ];
 
-/// What belongs to one message, or to the configuration, and where it is said.
+/// Settings of one message or of the configuration, and where to set them.
 const ELSEWHERE: &[(&[&str], &str)] = &[
     (
         &["expires", "expiration", "expire", "expires_in", "expires_at", "ttl"],
@@ -129,13 +128,13 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["state", "with"], "state is a parameter: take `pulpo::State<T>` after the body"),
 ];
 
-/// The argument of this name.
+/// Returns the argument of this name.
 pub(crate) fn known<'t>(table: &'t [Known], name: &Ident) -> Option<&'t Known> {
     let name = name.unraw();
     table.iter().find(|known| name == known.name)
 }
 
-/// Why there is no argument of this name, and what to write.
+/// Explains why there is no argument of this name, and what to write instead.
 pub(crate) fn unknown(table: &[Known], name: &Ident) -> String {
     let text = name.unraw().to_string();
     let lower = text.to_lowercase();
@@ -156,7 +155,7 @@ pub(crate) fn unknown(table: &[Known], name: &Ident) -> String {
     }
 }
 
-/// The known name most like this one, if any is like it at all.
+/// Returns the known name most similar to this one, if any is similar at all.
 fn nearest(name: &str, table: &[Known]) -> Option<&'static str> {
     table
         .iter()
@@ -170,7 +169,7 @@ fn nearest(name: &str, table: &[Known]) -> Option<&'static str> {
 mod tests {
     use super::{ELSEWHERE, SYNONYMS, TABLE};
 
-    /// The rows of the table in the documentation of `handler`.
+    /// Returns the rows of the table in the documentation of `handler`.
     fn documented() -> Vec<(&'static str, &'static str)> {
         let rows = include_str!("lib.rs").lines().skip_while(|line| !line.starts_with("/// | argument |")).skip(2);
         rows.map_while(|row| row.strip_prefix("/// | `"))

@@ -1,4 +1,4 @@
-//! The forms that an argument may have, by a table that has each of them.
+//! The forms that an argument may have, tested with a table that contains each of them.
 
 use super::{Arguments, RequestType, Written};
 use crate::faults::Faults;
@@ -19,7 +19,7 @@ const TABLE: &[Known] = &[
     with("cron", r#"cron = "0 3 * * *""#, VALUE_OR_LIST),
 ];
 
-/// The arguments as they were read, and the texts of the faults.
+/// Returns the arguments as parsed, and the texts of the faults.
 fn parsed(arguments: &str) -> (Vec<String>, Vec<String>) {
     let mut faults = Faults::default();
     let parsed = Arguments::parse(arguments.parse().expect("tokens"), TABLE, &mut faults);
@@ -40,8 +40,7 @@ fn parsed(arguments: &str) -> (Vec<String>, Vec<String>) {
     (named.map(squeezed).collect(), faults.iter().map(|fault| squeezed(fault.to_string())).collect())
 }
 
-/// Without spaces between tokens, of which each version of the compiler prints
-/// others.
+/// Removes the spaces between tokens, which differ between compiler versions.
 fn squeezed(text: String) -> String {
     ["(", ")", "*", "/", ",", ".", "::", "["]
         .iter()

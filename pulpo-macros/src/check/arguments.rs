@@ -1,4 +1,4 @@
-//! The arguments: known, given once, each in its form and range.
+//! The arguments: each must be known, given once, and in its form and range.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,42 +15,41 @@ use crate::attr::{self, Arguments, Named, Written};
 use crate::faults::Faults;
 use crate::table::{Owner, TABLE, known, unknown};
 
-/// What the attribute says of the job.
+/// The job as the attribute describes it.
 pub(crate) struct Job {
     pub(crate) request_type: RequestType,
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) policy: Policy,
     pub(crate) batch: Option<Batch>,
     pub(crate) schedule: Option<Schedule>,
-    /// What makes its messages unique.
+    /// The part of a message that makes it unique.
     pub(crate) unique: Option<Unique>,
-    /// What its limits tell its messages apart by.
+    /// The fields by which its limits tell messages apart.
     pub(crate) rate_by: Option<Fields>,
     pub(crate) limit_by: Option<Fields>,
-    /// Whether it says something of the job and not which one it is, a fault.
+    /// Whether the attribute sets the job's policy without naming the job, which is a fault.
     pub(crate) policy_without_a_name: bool,
-    /// Whether it says `batch`, be it sound or not.
+    /// Whether `batch` is given, valid or not.
     pub(crate) takes_a_batch: bool,
-    /// The crate `pulpo`, if the attribute says where it is.
+    /// The path of the crate `pulpo`, if the attribute gives one.
     pub(crate) pulpo: Option<Path>,
 }
 
-/// How a handler takes several messages at once.
+/// The batch size and linger of a handler that takes several messages at once.
 pub(crate) struct Batch {
     pub(crate) most: u32,
     pub(crate) linger: Duration,
 }
 
-/// Under which name messages ask for the job.
+/// The name by which messages ask for the job.
 pub(crate) enum RequestType {
     Given(LitStr),
-    /// A handler without a name takes that of its body type, and with it all
-    /// that is said there.
+    /// A handler without a name takes its body type's name, and with it the whole policy declared there.
     OfTheBody,
     Faulty,
 }
 
-/// Where the arguments stand.
+/// The attribute in which the arguments are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// In `#[pulpo::handler(…)]`.
@@ -59,7 +58,7 @@ pub(super) enum Place {
     Job,
 }
 
-/// What the attribute says of how the job is run; `None`: as by default.
+/// The policy that the attribute sets for runs of the job; `None` means the default.
 #[derive(Default)]
 pub(crate) struct Policy {
     pub(crate) queue: Option<String>,
@@ -77,7 +76,7 @@ pub(crate) struct Policy {
 }
 
 impl Job {
-    /// Nothing is known of it.
+    /// A policy about which nothing is known.
     pub(super) fn unknown() -> Self {
         Self {
             request_type: RequestType::Faulty,
@@ -179,7 +178,7 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
     if let Some((name, duration)) = linger {
         match &mut job.batch {
             Some(batch) => batch.linger = duration,
-            // A faulty one has been reported.
+            // A faulty `batch` has been reported.
             None if given.contains("batch") => {}
             None => faults.at(&name, "expected `batch` beside `linger`: how many messages to wait for, `batch = 100`"),
         }
@@ -196,12 +195,12 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
     job
 }
 
-/// A job that may have started cannot be replaced.
+/// Checks that `replace` is used only for waiting jobs: a job that may have started cannot be replaced.
 fn replaces_what_waits(job: &Job, replace: Option<LitStr>, is_said: bool, faults: &mut Faults) {
     let Some(replace) = replace else { return };
     match job.policy.unique_for {
         Some(UniqueFor::Waiting) => {}
-        // A faulty one has been reported.
+        // A faulty `on_duplicate` has been reported.
         None if is_said => {}
         _ => faults.at(
             &replace,
@@ -237,7 +236,7 @@ fn request_type(arguments: &Arguments, place: Place, faults: &mut Faults) -> Req
     }
 }
 
-/// Whether an argument says something of the job, not of its handler.
+/// Checks whether an argument describes the job, not its handler.
 fn is_of_the_job(name: &Ident) -> bool {
     known(TABLE, name).is_some_and(|known| known.owner == Owner::Job)
 }

@@ -1,13 +1,13 @@
-//! Attributes of the user's item that what we add beside it needs too.
+//! Attributes of the user's item that the generated items must repeat.
 
 use quote::quote;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Meta, Token, parse_quote};
 
-/// The attribute as what we add beside an item must carry it, or `None`.
+/// Returns the attribute in the form that a generated item must carry, or `None`.
 ///
-/// What is configured away must not leave a registration behind, and a lint
-/// that was allowed for the types of an item meets them again in ours.
+/// If the item is configured away, no registration may stay behind. Lints allowed for the types of
+/// the item would fire again on our uses of them.
 pub(super) fn inherited(attribute: &Attribute) -> Option<Attribute> {
     let path = attribute.path();
     if path.is_ident("cfg") || path.is_ident("allow") {

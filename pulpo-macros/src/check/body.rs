@@ -1,8 +1,8 @@
 //! The type of the body: a type of the user's own, owned and spelt out.
 //!
-//! What only rustc can know, whether it is `Serialize` for instance, is left
-//! to the bounds in the output; and what rustc always refuses in the signature
-//! itself, `_` or an unsized type, is left to that one error.
+//! Bounds in the output leave to rustc the questions that only rustc can answer, such as whether
+//! the type is `Serialize`. Types that rustc always rejects in the signature, such as `_` or an
+//! unsized type, are left to that one error.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -11,19 +11,19 @@ use syn::{GenericArgument, PathArguments, Type, TypePath};
 use crate::faults::Faults;
 use crate::source::{is_defined, is_own};
 
-/// Types of everybody's, which cannot stand for one request type: rustc would
-/// speak of the orphan rule, and of a trait that the user did not write.
+/// Common types, which cannot stand for one request type. rustc would mention the orphan rule, and
+/// a trait that the user did not write.
 const FOREIGN: [&str; 30] = [
     "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8", "u16", "u32", "u64", "u128",
     "usize", "BTreeMap", "BTreeSet", "Cow", "Duration", "HashMap", "HashSet", "Instant", "Option", "PathBuf", "Result",
     "String", "Vec", "VecDeque",
 ];
 
-/// Types of std that hold one value, which can as well be taken itself.
+/// Types of std that hold one value. The handler can take the value instead.
 const POINTERS: [&str; 5] = ["Arc", "Box", "Mutex", "Rc", "RwLock"];
 
-/// The body type. With a fault it is the type that was meant, if that is clear,
-/// so that what publishes it has no error for the same cause.
+/// Checks the body type. If it is faulty, returns the type that was meant, where that is clear, so
+/// that code that publishes it gets no second error for the same cause.
 pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
     let text = spelt(written);
     let mut meant = None;
@@ -90,7 +90,7 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
             }
             _ => foreign(&text, &text),
         },
-        // A macro that stands for a type is expanded after us.
+        // A macro in type position is expanded after ours.
         Type::Path(_) | Type::Macro(_) => match unusable(written.to_token_stream()) {
             Found::Nothing => return Some(written.clone()),
             Found::Placeholder => return None,
@@ -105,13 +105,13 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
     meant
 }
 
-/// A type that could be the body.
+/// Returns the type if it could be the body.
 fn sound(ty: &Type) -> Option<Type> {
     let mut faults = Faults::default();
     check(ty, &mut faults).filter(|_| faults.is_empty())
 }
 
-/// The type of one body, of the `Vec` of them that a batch handler takes.
+/// Returns the body type from the `Vec` of bodies that a batch handler takes.
 pub(super) fn check_batch(written: &Type, faults: &mut Faults) -> Option<Type> {
     if let Some(one) = of_vec(written) {
         return check(one, faults);
@@ -140,18 +140,18 @@ pub(super) fn check_batch(written: &Type, faults: &mut Faults) -> Option<Type> {
              spelt out if that is an alias"
         ),
     );
-    // A plain name may be an alias of a `Vec` that we cannot see.
+    // A plain name may be an alias of a `Vec`, which we cannot see.
     one.filter(|one| !std::ptr::eq(*one, written) || is_defined(one)).and_then(sound)
 }
 
-/// The `T` of `Vec<T>`.
+/// Returns the `T` of `Vec<T>`.
 fn of_vec(ty: &Type) -> Option<&Type> {
     let Type::Path(TypePath { qself: None, path, .. }) = ungrouped(ty) else { return None };
     path.segments.last().filter(|last| last.ident == "Vec")?;
     argument(ty)
 }
 
-/// The only type argument of a path.
+/// Returns the only type argument of a path.
 pub(super) fn argument(ty: &Type) -> Option<&Type> {
     let Type::Path(TypePath { path, .. }) = ungrouped(ty) else { return None };
     let PathArguments::AngleBracketed(arguments) = &path.segments.last()?.arguments else { return None };
@@ -165,13 +165,13 @@ fn foreign(owned: &str, text: &str) -> String {
     format!("expected a type of your own as the body, got `{text}`: wrap it in one, `struct Name({owned});`")
 }
 
-/// The type as people write it: tokens print with a space between each two.
+/// Prints the type as people write it: token streams print a space between any two tokens.
 pub(super) fn spelt(ty: &Type) -> String {
     let text = ty.to_token_stream().to_string();
     ["& ", " :: ", " < ", " <", " >", " ,"].iter().fold(text, |text, spaced| text.replace(spaced, spaced.trim()))
 }
 
-/// Without the invisible group of a `macro_rules` fragment, or parentheses.
+/// Strips parentheses, and the invisible group of a `macro_rules` fragment.
 pub(super) fn ungrouped(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => ungrouped(&group.elem),
@@ -180,8 +180,8 @@ pub(super) fn ungrouped(ty: &Type) -> &Type {
     }
 }
 
-/// Whether it is something of pulpo's that comes after the body, or around it:
-/// by its path, or by its name if the file has no other of that name.
+/// Checks whether the type is pulpo's type of this name, which belongs after the body or around it:
+/// by its path, or by its name if the file has no other type of that name.
 pub(super) fn is_pulpos(ty: &Type, name: &str) -> bool {
     let Type::Path(TypePath { qself: None, path, .. }) = ungrouped(ty) else { return false };
     let Some(last) = path.segments.last().filter(|last| last.ident == name) else { return false };
@@ -192,8 +192,8 @@ pub(super) fn is_pulpos(ty: &Type, name: &str) -> bool {
     }
 }
 
-/// Whether it is one of these types of std: by its path, or by its name if the
-/// file has no other of that name.
+/// Checks whether it is one of these types of std: by its path, or by its name if the file has no
+/// other type of that name.
 fn of_std(TypePath { qself, path, .. }: &TypePath, names: &[&str]) -> bool {
     let Some(last) = path.segments.last() else {
         return false;
@@ -208,12 +208,12 @@ fn of_std(TypePath { qself, path, .. }: &TypePath, names: &[&str]) -> bool {
 
 enum Found {
     Nothing,
-    /// `_`, which rustc reports.
+    /// The type is `_`, which rustc reports.
     Placeholder,
     Fault(TokenStream, String),
 }
 
-/// The first token that a body type must not contain, and why.
+/// Returns the first token that a body type must not contain, and the reason.
 fn unusable(tokens: TokenStream) -> Found {
     let mut tokens = tokens.into_iter();
     while let Some(token) = tokens.next() {

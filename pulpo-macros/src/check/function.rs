@@ -1,7 +1,7 @@
-//! The function: `fn` or `async fn` of the body by value, and what else it takes.
+//! The function: a `fn` or `async fn` that takes the body by value, and its other parameters.
 //!
-//! Only its attributes and its signature are looked at. What stands between
-//! the braces is the user's and rustc's.
+//! Only its attributes and its signature are checked. The block between the braces is between the
+//! user and rustc.
 
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -15,26 +15,26 @@ use super::{body, parameter};
 use crate::faults::Faults;
 
 pub(crate) struct Function {
-    /// Whether it could be read. If not, rustc has said why.
+    /// Whether the signature could be parsed. If not, rustc has reported the reason.
     pub(crate) readable: bool,
     pub(crate) name: Ident,
     /// Whether it is a `const fn`, which is a fault.
     pub(crate) constant: bool,
-    /// What everything that we add for this function must carry too.
+    /// The attributes that everything we add for this function must carry too.
     pub(crate) attributes: Vec<Attribute>,
-    /// Whether it takes `self`, and so stands in an `impl` or a trait.
+    /// Whether it takes `self`, which means that it is in an `impl` or a trait.
     pub(crate) method: bool,
-    /// The type of the body; with a fault, the one that was meant.
+    /// The type of the body. If it is faulty, the type that was meant.
     pub(crate) body: Option<Type>,
     /// The types of the other parameters.
     pub(crate) others: Vec<Type>,
     pub(crate) returned: ReturnType,
-    /// The keyword, if it is there.
+    /// The keyword, if present.
     pub(crate) asynchronous: Option<Token![async]>,
 }
 
 impl Function {
-    /// What can be told of a function with a syntax error in its signature.
+    /// Returns what is known about a function with a syntax error in its signature.
     fn unreadable(item: TokenStream, batch: bool) -> Self {
         let mut words = item.clone().into_iter().skip_while(|token| !is_word(token, "fn")).skip(1);
         let name = match words.next() {
@@ -72,7 +72,7 @@ impl Function {
     }
 }
 
-/// Whether it is not rather the name of a parameter.
+/// Checks whether this is a type and not the name of a parameter.
 fn looks_like_a_type(ty: &Type) -> bool {
     let first = ty.to_token_stream().to_string().chars().next();
     !first.is_some_and(char::is_lowercase)
@@ -86,13 +86,13 @@ fn is_comma(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',')
 }
 
-/// Whether there is a `fn` before the first braces or parentheses.
+/// Checks whether a `fn` comes before the first braces or parentheses.
 fn is_a_function(item: &TokenStream) -> bool {
     let is_block = |token: &TokenTree| matches!(token, TokenTree::Group(group) if matches!(group.delimiter(), Delimiter::Brace | Delimiter::Parenthesis));
     item.clone().into_iter().take_while(|token| !is_block(token)).any(|token| is_word(&token, "fn"))
 }
 
-/// Whether a type mentions one of the function's own generic parameters.
+/// Checks whether a type mentions one of the function's generic parameters.
 fn mentions_a_parameter(ty: &Type, signature: &Signature) -> bool {
     fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {
         tokens.into_iter().any(|token| match token {
@@ -114,11 +114,11 @@ fn mentions_a_parameter(ty: &Type, signature: &Signature) -> bool {
     mentions(ty.to_token_stream(), &names)
 }
 
-/// With `batch`, the body is one of several, in a `Vec`.
+/// Checks the function. With `batch`, the body is the item type of a `Vec`.
 pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Option<Function> {
     let (attributes, signature, block) = match header.parse2(item.clone()) {
         Ok(header) => header,
-        // Half typed, mostly: rustc has said so, and calls us all the same.
+        // Usually half-typed code: rustc has reported the error, but still expands us.
         Err(_) if is_a_function(&item) => return Some(Function::unreadable(item, batch)),
         Err(_) => {
             faults.push(not_a_function(item));
@@ -131,15 +131,14 @@ pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Opti
             faults.at(&signature, "expected a function with a body: a declaration cannot handle a job");
             return None;
         }
-        // An arrow of another kind, for instance.
+        // The arrow may be misspelt, for instance.
         _ => return Some(Function::unreadable(item, batch)),
     }
     qualifiers(&signature, faults);
     let generic = generics(&signature, faults);
     let (body, others) = parameters(&signature, faults);
     let mut of_generics = Faults::default();
-    // What else is wrong with the types of a generic function is rarely another
-    // mistake.
+    // Other faults in the types of a generic function are rarely separate mistakes.
     let of_types = if generic { &mut of_generics } else { &mut *faults };
     for other in &others {
         parameter::check(other, of_types);
@@ -161,7 +160,7 @@ pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Opti
     })
 }
 
-/// Attributes, signature, and the rest: the block.
+/// Parses attributes, signature, and the rest, which is the block.
 fn header(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Signature, TokenStream)> {
     let attributes = input.call(Attribute::parse_outer)?;
     input.parse::<Visibility>()?;
@@ -203,7 +202,7 @@ fn qualifiers(signature: &Signature, faults: &mut Faults) {
     }
 }
 
-/// Whether it is generic, which is a fault.
+/// Reports generics as a fault. Returns whether there are any.
 fn generics(signature: &Signature, faults: &mut Faults) -> bool {
     let generics = &signature.generics;
     let parameters = &generics.params;
@@ -223,7 +222,7 @@ fn generics(signature: &Signature, faults: &mut Faults) -> bool {
     !parameters.is_empty()
 }
 
-/// The type of the body, and those of the parameters after it.
+/// Returns the type of the body, and the types of the parameters after it.
 fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> (Option<&'a Type>, Vec<&'a Type>) {
     if let Some(variadic) = &signature.variadic {
         faults.at(variadic, "expected a handler of a fixed number of parameters: remove the variadic one");
@@ -258,7 +257,7 @@ fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> (Option<&'a 
     };
     let typed = |input: &'a FnArg| match input {
         FnArg::Typed(other) => Some(&*other.ty),
-        // Only the first parameter can be `self`: rustc says so.
+        // Only the first parameter can be `self`, and rustc reports any other.
         FnArg::Receiver(_) => None,
     };
     (Some(&first.ty), inputs.filter_map(typed).collect())

@@ -1,4 +1,4 @@
-//! What a job is told apart and limited by: fields of its body, rates, limits.
+//! Unique keys and limits: fields of the body, rates and maximum numbers of runs.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use syn::{Ident, LitStr};
 use super::value::{self, fault};
 use crate::attr::Written;
 
-/// What makes a message unique.
+/// The part of a message that makes it unique.
 pub(crate) enum Unique {
-    /// All of its body.
+    /// The whole body.
     Body,
-    /// These fields of it.
+    /// These fields of the body.
     Fields(Fields),
 }
 
-/// Fields of a body as they were written: `account_id`, `address.city`, `0`.
+/// Fields of a body as written: `account_id`, `address.city`, `0`.
 pub(crate) struct Fields(pub(crate) Vec<TokenStream>);
 
 impl Fields {
-    /// `account_id, address.city`.
+    /// Prints the fields: `account_id, address.city`.
     pub(crate) fn named(&self) -> String {
         let field = |tokens: &TokenStream| tokens.to_string().replace(' ', "");
         self.0.iter().map(field).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// For how long a message keeps its unique key.
+/// How long a message keeps its unique key.
 #[derive(Clone, Copy)]
 pub(crate) enum UniqueFor {
     Unfinished,
@@ -35,7 +35,7 @@ pub(crate) enum UniqueFor {
     Time(Duration),
 }
 
-/// What becomes of a message whose unique key is taken.
+/// The treatment of a message whose unique key is taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnDuplicate {
     Keep,
@@ -43,14 +43,14 @@ pub(crate) enum OnDuplicate {
     Reject,
 }
 
-/// At most this many starts in such a time.
+/// A maximum number of starts per period.
 #[derive(Clone, Copy)]
 pub(crate) struct Rate {
     pub(crate) starts: u32,
     pub(crate) period: Duration,
 }
 
-/// serde writes no longer tuples.
+/// The number of elements in the longest tuple that serde can serialize.
 const MOST_FIELDS: usize = 16;
 
 pub(super) fn unique(written: &Written) -> syn::Result<Unique> {
@@ -60,7 +60,7 @@ pub(super) fn unique(written: &Written) -> syn::Result<Unique> {
     }
 }
 
-/// The fields in the parentheses of this argument.
+/// Parses the fields in the parentheses of this argument.
 pub(super) fn fields(group: &Group, name: &str) -> syn::Result<Fields> {
     let alone = if name == "unique" { ", or `unique` alone for the whole body" } else { "" };
     let wish = format!("expected fields of the body such as `{name}(account_id, address.city)`{alone}");
@@ -68,7 +68,7 @@ pub(super) fn fields(group: &Group, name: &str) -> syn::Result<Fields> {
     let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
     let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
     let mut pieces: Vec<_> = tokens.split(is_comma).collect();
-    // One comma may stand at the end.
+    // One trailing comma is allowed.
     if pieces.len() > 1 && pieces.last().is_some_and(|last| last.is_empty()) {
         pieces.pop();
     }
@@ -95,13 +95,13 @@ pub(super) fn fields(group: &Group, name: &str) -> syn::Result<Fields> {
     Ok(Fields(all))
 }
 
-/// Names and numbers with points between them.
+/// Checks for names and numbers with points between them.
 fn is_field(tokens: &[TokenTree]) -> bool {
     let mut expects_name = true;
     for token in tokens {
         let fits = match token {
             TokenTree::Ident(name) => expects_name && name != "self",
-            // `0`, and `0.1` of two.
+            // `0`, or a tuple index of two parts, `0.1`.
             TokenTree::Literal(literal) => {
                 expects_name && literal.to_string().split('.').all(|part| part.parse::<u32>().is_ok())
             }
@@ -129,7 +129,7 @@ pub(super) fn unique_for(value: TokenStream) -> syn::Result<UniqueFor> {
     }
 }
 
-/// With the word itself, for what does not go with it.
+/// Returns the word itself too, for a message about an argument that conflicts with it.
 pub(super) fn on_duplicate(value: TokenStream) -> syn::Result<(LitStr, OnDuplicate)> {
     let form = "\"keep\", \"replace\" or \"reject\"";
     let literal = text(&value, form)?;
@@ -150,7 +150,7 @@ pub(super) fn rate(value: TokenStream) -> syn::Result<Rate> {
     let (starts, period) = text.split_once('/').ok_or_else(|| wrong(""))?;
     let unit = period.trim();
     let starts = starts.trim().parse::<u32>().map_err(|_| wrong(""))?;
-    // `10/s`: what is missing is a 1.
+    // `10/s` lacks a 1.
     if humantime::parse_duration(unit).is_err() && humantime::parse_duration(&format!("1{unit}")).is_ok() {
         return Err(wrong(&format!(": write \"{starts}/1{unit}\"")));
     }
@@ -161,7 +161,7 @@ pub(super) fn rate(value: TokenStream) -> syn::Result<Rate> {
     Ok(Rate { starts, period })
 }
 
-/// A string; what is a word or a number gets what was meant as advice.
+/// Parses a string. A word or a number instead gets advice with the intended string.
 fn text(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
     syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty()).ok_or_else(|| {
         let written = value.to_string();

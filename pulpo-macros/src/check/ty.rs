@@ -1,4 +1,4 @@
-//! The type that `derive(Job)` is on: its `#[job(…)]`, and no generics.
+//! The type that carries `derive(Job)`: its `#[job(…)]`, and no generics.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;
@@ -9,12 +9,12 @@ use super::of_the_attribute;
 use crate::faults::Faults;
 
 pub(super) struct Declaration {
-    /// What stands in `#[job(…)]`; `None` if there is no such attribute, or it
-    /// has another form, which is a fault.
+    /// The content of `#[job(…)]`; `None` if there is no such attribute, or if it has another form,
+    /// which is a fault.
     pub(super) arguments: Option<TokenStream>,
     /// `None` if there is no type.
     pub(super) body: Option<Type>,
-    /// A fault, if there are any.
+    /// Any generics are a fault.
     pub(super) generics: Generics,
     pub(super) attributes: Vec<Attribute>,
 }
@@ -41,7 +41,7 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Declaration {
     Declaration { arguments, body, generics, attributes: attrs.iter().filter_map(inherited).collect() }
 }
 
-/// `#[job(…)]` on a field or a variant: whether there is one.
+/// Checks for a `#[job(…)]` on a field or a variant, and reports it.
 fn misplaced(data: &Data, faults: &mut Faults) -> bool {
     let of_fields = |fields: &Fields| fields.iter().flat_map(|field| field.attrs.clone()).collect::<Vec<_>>();
     let (attributes, place) = match data {

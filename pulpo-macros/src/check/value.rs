@@ -5,7 +5,7 @@ use std::time::Duration;
 use proc_macro2::TokenStream;
 use syn::{Ident, LitInt, LitStr};
 
-/// Beanstalkd counts times in unsigned 32-bit seconds: some 136 years.
+/// Beanstalkd counts time in unsigned 32-bit seconds: some 136 years.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) fn string(value: TokenStream, what: &str, example: &str) -> syn::Result<LitStr> {
@@ -30,7 +30,7 @@ pub(super) fn batch(value: TokenStream) -> syn::Result<u32> {
     number(&value, 1, "a number of messages from 1 to 4294967295")
 }
 
-/// How long a batch waits for more; it may be zero.
+/// How long a batch waits for more messages; may be zero.
 pub(super) fn linger(value: TokenStream) -> syn::Result<Duration> {
     duration(&value).map(|(_, linger)| linger)
 }
@@ -47,7 +47,7 @@ pub(super) fn every(value: &TokenStream) -> syn::Result<Duration> {
     Ok(period)
 }
 
-/// A `u32` that is not less than `least`.
+/// Parses a `u32` that is at least `least`.
 pub(super) fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result<u32> {
     let number = syn::parse2::<LitInt>(value.clone())
         .ok()
@@ -64,7 +64,7 @@ pub(super) fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result
     })
 }
 
-/// How long a worker that shows no sign of life keeps a message.
+/// How long a worker without a sign of life keeps a message.
 pub(super) fn ttr(value: TokenStream) -> syn::Result<Duration> {
     let (literal, ttr) = duration(&value)?;
     if ttr < Duration::from_secs(1) {
@@ -84,7 +84,7 @@ pub(super) fn timeout(value: TokenStream) -> syn::Result<Duration> {
     Ok(timeout)
 }
 
-/// `first..most`, or one duration for both.
+/// Parses `first..most`, or one duration for both.
 pub(super) fn backoff(value: TokenStream) -> syn::Result<(Duration, Duration)> {
     let form = "a backoff in a string such as \"1s..1h\", or \"5s\" if it does not grow";
     let literal = literal(&value, form)?;
@@ -116,7 +116,7 @@ fn duration(value: &TokenStream) -> syn::Result<(LitStr, Duration)> {
     Ok((literal, duration))
 }
 
-/// A string; what is a duration but for the quotes gets them as advice.
+/// Parses a string. A duration without quotes gets the quoted form as advice.
 fn literal(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
     syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty()).ok_or_else(|| {
         let advice = meant(value).map_or_else(String::new, |advice| format!(": {advice}"));
@@ -124,7 +124,7 @@ fn literal(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
     })
 }
 
-/// What somebody meant who wrote a duration without quotes.
+/// Returns the duration that was meant by one written without quotes.
 fn meant(value: &TokenStream) -> Option<String> {
     let text: String = value.to_string().split(|c: char| c.is_whitespace() || c == '_').collect();
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -144,7 +144,7 @@ fn meant(value: &TokenStream) -> Option<String> {
     both.then(|| format!("write \"{spelt}\""))
 }
 
-/// With the parser that reads configuration and command line too.
+/// Uses the same parser as the configuration and the command line.
 pub(super) fn parse(literal: &LitStr, text: &str, form: &str) -> syn::Result<Duration> {
     let duration = humantime::parse_duration(text.trim())
         .map_err(|error| fault(literal, format!("expected {form}, got `{}`: {error}", literal.value())))?;

@@ -1,4 +1,4 @@
-//! The entry in the list of handlers, which the linker collects, and the call.
+//! The handler's entry in the list that the linker collects, and the call of the function.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -10,10 +10,10 @@ use super::job::duration;
 use super::{Handler, angles, located, ours_at};
 use crate::check::{Batch, Cron, Entry, Function, Schedule};
 
-/// The entry of a handler, and the function that it calls.
+/// Emits the entry of a handler, and the function that it calls.
 ///
-/// The types of the user's function are repeated in functions of ours only:
-/// see the head of the module above.
+/// The types of the user's function are repeated only in generated functions: see the documentation
+/// of the parent module.
 pub(super) fn entry(handler: &Handler<'_>, body: &Type) -> TokenStream {
     let Handler { pulpo, job, function } = handler;
     let Function { name, others, .. } = function;
@@ -56,7 +56,7 @@ pub(super) fn entry(handler: &Handler<'_>, body: &Type) -> TokenStream {
     }
 }
 
-/// When a handler runs unasked.
+/// Emits the schedule of a handler.
 fn schedule_of(pulpo: &TokenStream, schedule: &Schedule) -> TokenStream {
     let Schedule { entries, missed, overlap } = schedule;
     let entries = entries.iter().map(|entry| match entry {
@@ -72,8 +72,8 @@ fn schedule_of(pulpo: &TokenStream, schedule: &Schedule) -> TokenStream {
     quote!(#pulpo::__private::schedule(const { &[#(#entries),*] }, #missed, #overlap))
 }
 
-/// `<Type as Trait>::function`, all of it on the place of the type. As an
-/// argument in `<>` the type would get other advice than in the function.
+/// Emits `<Type as Trait>::function`, all located at the type. As an argument in `<>`, the type
+/// would get other advice than in the function.
 fn of_trait(pulpo: &TokenStream, ty: &Type, name: &str, function: &str) -> TokenStream {
     let written = ty.to_token_stream();
     let mut spans = written.clone().into_iter().map(|token| token.span());
@@ -95,8 +95,8 @@ pub(super) fn declaration(pulpo: &TokenStream, body: &Type) -> TokenStream {
     }
 }
 
-/// What stands for a function that we cannot read. Where rustc cannot either,
-/// it has said so and never comes to this; otherwise the program is not built.
+/// Emits the replacement for a function that we cannot parse. If rustc cannot parse it either, it
+/// has reported that and never gets here; otherwise the program does not build.
 pub(super) fn unread(handler: &Handler<'_>) -> TokenStream {
     let place = handler.function.name.span();
     let pulpo = located(handler.pulpo.clone(), place);
@@ -108,8 +108,7 @@ pub(super) fn unread(handler: &Handler<'_>) -> TokenStream {
     }
 }
 
-/// Our variables in the user's call. Hygiene keeps them apart from a function
-/// of the same name.
+/// The generated variables in the user's call. Hygiene separates them from a function of the same name.
 struct Names {
     run: Ident,
     body: Ident,
@@ -122,14 +121,14 @@ impl Names {
     }
 }
 
-/// File and line of the user's item. `file!` and `line!` tell the place of the
-/// outermost macro that they come from: wholly the user's, they tell that of
-/// the item.
+/// Emits file and line of the user's item. `file!` and `line!` return the place of the outermost
+/// macro from which they come. Located entirely at the user's code, they return the place of the
+/// item.
 fn place(name: &impl ToTokens) -> TokenStream {
     quote_spanned!(name.span()=> ::core::file!(), ::core::line!())
 }
 
-/// The call of the function, its return type checked on the type itself.
+/// Emits the call of the function, with its return type checked on the type itself.
 fn outcome(handler: &Handler<'_>, names: &Names) -> TokenStream {
     let Handler { pulpo, job, function } = handler;
     let Names { run, body } = names;
@@ -141,7 +140,7 @@ fn outcome(handler: &Handler<'_>, names: &Names) -> TokenStream {
     let others = others.iter().map(|ty| of_trait(pulpo, ty, "Parameter", "of"));
     let arguments = quote!(#body #(, #others(#run))*);
     let call = quote!(#name(#arguments));
-    // All of the call on one place, for what rustc says of its value.
+    // Locate the whole call at one place, for what rustc reports about its value.
     let call_at = |place| {
         let mut name = name.clone();
         name.set_span(place);
@@ -161,7 +160,7 @@ fn outcome(handler: &Handler<'_>, names: &Names) -> TokenStream {
         let call = call_at(ours_at(name.span()));
         let (into, call) = match ty {
             Returned::Named(ty) => (of_trait(pulpo, &ty, name_of_trait, into), call),
-            // Coerced to what the place wants.
+            // Coerced to the expected type.
             Returned::Never => {
                 (of_trait(pulpo, &syn::parse_quote!(()), name_of_trait, into), quote!(async move { #call.await }))
             }
@@ -183,13 +182,12 @@ fn outcome(handler: &Handler<'_>, names: &Names) -> TokenStream {
     }
 }
 
-/// What a function says that it returns.
+/// The return type that a function declares.
 enum Returned {
     Named(Box<Type>),
-    /// It returns to nobody, and `!` as an argument is unstable.
+    /// The function never returns, and `!` as an argument is unstable.
     Never,
-    /// It cannot be named, only inferred: the complaint is of the call, located
-    /// here.
+    /// The type can only be inferred. The error is located at the call, here.
     Unnamed(Span),
 }
 
@@ -205,7 +203,7 @@ impl Returned {
     }
 }
 
-/// Whether a type says `impl`, or `_`, which rustc refuses in the function.
+/// Checks whether a type contains `impl`, or `_`, which rustc rejects in the function.
 fn is_anonymous(ty: TokenStream) -> bool {
     ty.into_iter().any(|token| match token {
         TokenTree::Ident(word) => word == "impl" || word == "_",

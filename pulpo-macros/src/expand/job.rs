@@ -10,8 +10,8 @@ use syn::{Generics, LitStr, Token, Type};
 use super::ours_at;
 use crate::check::{Fields, Job, OnDuplicate, Policy, Rate, Unique, UniqueFor};
 
-/// The body type is this job. Of a generic type, which is a fault, it is for
-/// what could be one.
+/// Implements `Job` for the body type. Generics are a fault; the implementation then covers the
+/// instances that could be a job.
 pub(super) fn implementation(
     pulpo: &TokenStream,
     job: &Job,
@@ -35,8 +35,8 @@ pub(super) fn implementation(
         const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: #pulpo::__private::ByMacro =
             #pulpo::__private::ByMacro;
     };
-    // The span of the whole implementation, which rustc shows to say which
-    // types are jobs: the type of the user, and nothing of macros.
+    // rustc shows the span of the whole implementation when it lists the types that are jobs. So it
+    // is the span of the user's type, without macros.
     let place = body.span();
     let keyword = Token![impl](place);
     let mut constants = Group::new(Delimiter::Brace, constants);
@@ -50,7 +50,7 @@ pub(super) fn implementation(
     }
 }
 
-/// Only what differs from the defaults.
+/// Emits only the values that differ from the defaults.
 fn policy(pulpo: &TokenStream, job: &Job) -> Option<TokenStream> {
     let Policy { queue, priority, max_attempts, backoff, ttr, timeout, .. } = &job.policy;
     let queue = queue.as_ref().map(|queue| quote!(.queue(#queue)));
@@ -73,7 +73,7 @@ fn policy(pulpo: &TokenStream, job: &Job) -> Option<TokenStream> {
     (!differences.is_empty()).then(|| quote!(const POLICY: #pulpo::Policy = #pulpo::Policy::DEFAULT #differences;))
 }
 
-/// What the policy says of unique keys and limits.
+/// Emits the policy's unique keys and limits.
 fn limits(pulpo: &TokenStream, policy: &Policy) -> TokenStream {
     let Policy { unique_for, on_duplicate, rate, limit, rate_by, limit_by, .. } = policy;
     let unique_for = unique_for.map(|unique_for| {
@@ -106,8 +106,8 @@ fn limits(pulpo: &TokenStream, policy: &Policy) -> TokenStream {
     quote!(#unique_for #on_duplicate #rate #limit #rate_by #limit_by)
 }
 
-/// Which fields of a body make its keys. The fields are read as the user wrote
-/// them, so that rustc reports a misspelt one.
+/// Emits the body fields that make up its keys. The field accesses are as the user wrote them, so
+/// that rustc reports a misspelt one.
 fn keys(pulpo: &TokenStream, job: &Job) -> Option<TokenStream> {
     let Job { unique, rate_by, limit_by, .. } = job;
     let body = Ident::new("__body", Span::mixed_site());

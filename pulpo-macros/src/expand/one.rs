@@ -1,10 +1,9 @@
 //! One handler for one request type.
 //!
-//! Two in crates that see each other are found by the compiler: each name and
-//! each body has an implementation of a trait with a type of this handler's
-//! own, and asks for the one there is; with two, rustc cannot tell which. Two
-//! in crates that do not see each other have a symbol of one name, which the
-//! linker refuses, or rustc when it links the whole program at once.
+//! The compiler finds two handlers in crates that see each other. Each name and each body
+//! implements a trait with a type of its handler's own, and asks for the only implementation; with
+//! two, rustc cannot choose. Two handlers in crates that do not see each other have a symbol of the
+//! same name, which the linker rejects, or rustc when it links the whole program at once.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
@@ -14,7 +13,7 @@ use super::{Handler, located, ours_at};
 use crate::check::{Job, RequestType};
 use crate::seen::Seen;
 
-/// This function handles the job of its body, and no other one does.
+/// Asserts that this function handles the job of its body, and that no other function does.
 pub(super) fn handler(
     handler: &Handler<'_>,
     written: &Type,
@@ -23,7 +22,7 @@ pub(super) fn handler(
     seen: &Seen,
 ) -> TokenStream {
     let marker = marker(handler, body);
-    // With a name, a second one implements `Job` again, or asks itself.
+    // If this handler has a name, a second one implements `Job` again, or asks on its own.
     let named = matches!(handler.job.request_type, RequestType::Given(_));
     let place = handler.function.name.span();
     let key = format!("body {} {}", file(place), written.to_token_stream());
@@ -37,7 +36,7 @@ pub(super) fn handler(
     }
 }
 
-/// This function handles the job of its body.
+/// States that this function handles the job of its body.
 pub(super) fn marker(handler: &Handler<'_>, body: &Type) -> TokenStream {
     let place = handler.function.name.span();
     let pulpo = located(handler.pulpo.clone(), place);
@@ -49,7 +48,7 @@ pub(super) fn marker(handler: &Handler<'_>, body: &Type) -> TokenStream {
     }
 }
 
-/// The names of a job, which `own` stands for, are those of no other.
+/// Asserts that no other job uses the names of this job, which `own` stands for.
 pub(super) fn names(
     pulpo: &TokenStream,
     job: &Job,
@@ -64,8 +63,7 @@ pub(super) fn names(
         .map(|(index, name)| {
             let text = name.value();
             let guard = guard(index, name);
-            // The same body again is a second implementation of `Job`: of that
-            // alone rustc shall speak.
+            // The same body again is a second implementation of `Job`, and rustc shall report only that.
             let pair = format!("pair {} {text} {}", file(name.span()), written.to_token_stream());
             if !seen.is_first(pair, conditional) {
                 return guard;
@@ -77,7 +75,7 @@ pub(super) fn names(
         .collect()
 }
 
-/// A job has this name; and, if it asks, no other one in sight has.
+/// States that a job has this name and, if `asks` is set, asserts that no other job in sight has it.
 fn named(pulpo: &TokenStream, name: &LitStr, own: &Ident, asks: bool) -> TokenStream {
     let hash = hash(&name.value());
     let place = ours_at(name.span());
@@ -94,14 +92,14 @@ fn named(pulpo: &TokenStream, name: &LitStr, own: &Ident, asks: bool) -> TokenSt
     }
 }
 
-/// FNV-1a of a name: the same in each version of the compiler.
+/// FNV-1a hash of a name, which is the same in every compiler version.
 fn hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A symbol that says what is wrong if the linker, or rustc within one crate,
-/// meets it twice. Linkers read it in lists of their own languages, so it has
-/// but letters, digits, `_` and `$`.
+/// Emits a symbol whose name explains the mistake if the linker, or rustc within one crate, meets
+/// it twice. Linkers read it in lists in their own languages, so it contains only letters, digits,
+/// `_` and `$`.
 fn guard(index: usize, name: &LitStr) -> TokenStream {
     let mut symbol = String::from("two_pulpo_handlers_for_the_request_type__");
     for c in name.value().chars() {
@@ -118,7 +116,7 @@ fn guard(index: usize, name: &LitStr) -> TokenStream {
     }
 }
 
-/// The file of a token, as far as anybody knows.
+/// Returns the file of a token, if known.
 pub(super) fn file(place: Span) -> String {
     if proc_macro::is_available() { place.unwrap().file() } else { String::new() }
 }
@@ -127,7 +125,7 @@ pub(super) fn file(place: Span) -> String {
 mod tests {
     use super::hash;
 
-    /// Crates that were compiled apart must come to the same.
+    /// Crates that were compiled separately must arrive at the same hash.
     #[test]
     fn the_hash_of_a_name_never_changes() {
         assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);

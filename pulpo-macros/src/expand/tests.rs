@@ -1,4 +1,4 @@
-//! The output, read as code: `tests/expansion` holds it in full.
+//! The output, read as code. `tests/expansion` has it in full.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn read(output: TokenStream) -> String {
     prettyplease::unparse(&file)
 }
 
-/// What rustc makes of the item that stands for the block outside an `impl`.
+/// Expands the item that replaces the block outside an `impl`, as rustc does.
 fn in_full(item: Item) -> Vec<Item> {
     let of_ours = |attribute: &&Attribute| attribute.path().segments.last().is_some_and(|last| last.ident == "beside");
     if let Item::Impl(ItemImpl { attrs, .. }) = &item
@@ -36,7 +36,7 @@ fn assert_expands_to(file: &str, arguments: &str, item: &str) {
     assert_is(file, expand(arguments, item));
 }
 
-/// Compares with the file, or writes it if `PULPO_BLESS` is set.
+/// Compares the output with the file, or writes the file if `PULPO_BLESS` is set.
 #[track_caller]
 fn assert_is(file: &str, output: String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expansion").join(file);
