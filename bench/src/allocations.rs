@@ -1,5 +1,5 @@
-//! Prints how many allocations a job costs, and how many bytes, without a
-//! queue: a program of its own, since to count slows all that allocates.
+//! Prints how many allocations and bytes a job costs, without a queue. It is a separate program,
+//! because counting slows down all allocations.
 
 use std::alloc::System;
 

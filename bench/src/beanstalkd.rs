@@ -1,4 +1,4 @@
-//! The rows of the queue at a beanstalkd server.
+//! The rows of the queue on a beanstalkd server.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) fn open(port: u16, lanes: usize) -> Pulpo {
     work::pulpo(Arc::new(queue), lanes)
 }
 
-/// With a server of its own, so that no round meets the jobs of another.
+/// Measures with a new server, so that no round sees the jobs of another.
 fn with_server(measure: impl Fn(u16) -> f64) -> f64 {
     let server = BeanstalkdServer::start();
     measure(server.port())
@@ -64,7 +64,7 @@ fn drain(effort: &Effort) -> Vec<Row> {
     ]
 }
 
-/// The commands that the server counted.
+/// The number of commands that the server received.
 fn commands(_: &Effort) -> Vec<Row> {
     const JOBS: u64 = 4096;
     let server = BeanstalkdServer::start();

@@ -87,7 +87,7 @@ fn publish_while_draining(effort: &Effort) -> Vec<Row> {
     ]
 }
 
-/// The same number of jobs taken from a short queue and from long ones.
+/// Drains the same number of jobs from a short queue and from long ones.
 fn backlog(effort: &Effort) -> Vec<Row> {
     const SHORT: u64 = 10_000;
     let sizes: &[u64] = if effort.quick { &[SHORT, 100_000] } else { &[SHORT, 100_000, 1_000_000] };
@@ -122,7 +122,7 @@ fn backlog(effort: &Effort) -> Vec<Row> {
     rows
 }
 
-/// From async code, by as many threads as there are cores.
+/// Publishes from async code, with as many threads as there are cores.
 fn publish_async(effort: &Effort) -> Vec<Row> {
     let (time, place) = (effort.publish(), || effort.place());
     let one = effort.against(
@@ -140,8 +140,8 @@ fn publish_async(effort: &Effort) -> Vec<Row> {
     ]
 }
 
-/// What a long queue costs those who look at it, and those who publish when
-/// all of it falls due at once.
+/// Measures what a long queue costs a reader of its statistics, and a publisher while the whole
+/// queue falls due at once.
 fn long_queue(effort: &Effort) -> Vec<Row> {
     let size = if effort.quick { 100_000 } else { 1_000_000 };
     let place = effort.place();
@@ -169,8 +169,8 @@ fn long_queue(effort: &Effort) -> Vec<Row> {
     ]
 }
 
-/// What a job with a body of a million bytes has written when it is done, of
-/// all files of the queue.
+/// Measures the bytes written to all files of the queue for a job with a body of a million bytes,
+/// until it is done.
 fn large_body(effort: &Effort) -> Vec<Row> {
     const SIZE: usize = 1_000_000;
     const JOBS: u64 = 50;
@@ -188,7 +188,7 @@ fn large_body(effort: &Effort) -> Vec<Row> {
     vec![Row::new("file: bytes written for each of a body of 1 MB, published and done", "", each)]
 }
 
-/// How many bytes this process has handed to the system to write.
+/// The number of bytes that this process has asked the system to write.
 fn written() -> f64 {
     let text = std::fs::read_to_string("/proc/self/io").expect("counters");
     let line = text.lines().find_map(|line| line.strip_prefix("wchar: ")).expect("a counter");

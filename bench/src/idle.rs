@@ -1,5 +1,4 @@
-//! What a worker costs that has nothing to do, and what a job costs beside its
-//! queue.
+//! The cost of an idle worker, and the cost of a job without its queue.
 
 use std::process::Command;
 use std::thread;
@@ -36,7 +35,7 @@ fn idle(effort: &Effort) -> Vec<Row> {
     rows
 }
 
-/// Seconds that all threads of a process have used.
+/// The CPU time of all threads of a process, in seconds.
 fn cpu(id: u32) -> f64 {
     let tasks = std::fs::read_dir(format!("/proc/{id}/task")).expect("a process");
     let nanos = tasks.map(|task| {
@@ -47,7 +46,7 @@ fn cpu(id: u32) -> f64 {
     nanos.sum::<u64>() as f64 / 1e9
 }
 
-/// Resident, in MB of a million bytes.
+/// The resident memory, in MB of a million bytes.
 fn memory(id: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
@@ -55,7 +54,7 @@ fn memory(id: u32) -> f64 {
     kib * 1024.0 / 1e6
 }
 
-/// A job of no queue.
+/// The cost of a job without a queue.
 fn cost(effort: &Effort) -> Vec<Row> {
     const JOBS: u64 = 200_000;
     let of_each = |_| pulpo_bench::nothing::work(JOBS).as_secs_f64() * 1e6 / JOBS as f64;
@@ -77,10 +76,10 @@ fn cost(effort: &Effort) -> Vec<Row> {
     rows
 }
 
-/// How many jobs are traced.
+/// The number of jobs that are traced.
 const TRACED: u64 = 2048;
 
-/// Those system calls of a job, as `strace` sees them. `None` without `strace`.
+/// Counts these system calls per job with `strace`. Returns `None` without `strace`.
 fn traced(calls: &str, place: &str, what: &str) -> Option<f64> {
     let folder = tempfile::tempdir().expect("a folder");
     let summary = folder.path().join("summary");
@@ -94,15 +93,15 @@ fn traced(calls: &str, place: &str, what: &str) -> Option<f64> {
         return None;
     }
     let text = std::fs::read_to_string(&summary).expect("a summary");
-    // One that is interrupted by another thread's is written as two lines.
+    // A call that another thread's call interrupts is written as two lines.
     let is_one = |line: &&str| calls.split(',').any(|call| line.contains(&format!(" {call}(")));
     Some(text.lines().filter(is_one).count() as f64 / TRACED as f64)
 }
 
-/// The same for each of these, less what it costs to get there.
+/// Counts the calls for each of these steps, minus the calls of the preparation.
 fn rows_traced(calls: &str, place: impl Fn() -> String, kinds: &[(&str, &'static str)]) -> Vec<Row> {
     let mut rows = Vec::new();
-    // Filling the queue for the drain costs some, and opening it.
+    // Opening the queue costs some calls, and so does filling it for the drain.
     let (base, fill) = (traced(calls, &place(), "open"), traced(calls, &place(), "fill"));
     for (what, name) in kinds {
         let before = if *what == "drain" { fill } else { base };
@@ -115,7 +114,7 @@ fn rows_traced(calls: &str, place: impl Fn() -> String, kinds: &[(&str, &'static
     rows
 }
 
-/// Syncs of the disk for a job.
+/// Disk syncs per job.
 fn syncs(effort: &Effort) -> Vec<Row> {
     let places = std::cell::RefCell::new(Vec::new());
     let place = || {
@@ -131,7 +130,7 @@ fn syncs(effort: &Effort) -> Vec<Row> {
     rows_traced("fsync,fdatasync", place, &kinds)
 }
 
-/// How often something is sent to the server for a job.
+/// Messages sent to the server per job.
 fn round_trips(_: &Effort) -> Vec<Row> {
     let servers = std::cell::RefCell::new(Vec::new());
     let place = || {
@@ -146,7 +145,7 @@ fn round_trips(_: &Effort) -> Vec<Row> {
     rows_traced("sendto", place, &kinds)
 }
 
-/// What is traced.
+/// The work that is traced.
 pub(crate) fn child_jobs(place: &str, what: &str, jobs: u64) {
     let pulpo = crate::latency::open(place, 8);
     let email = pulpo_bench::Email::numbered;

@@ -1,6 +1,6 @@
-//! What unique keys and limits cost: a unique publication beside a plain one,
-//! each behind a long queue of its own kind, and the same jobs drained with
-//! limits that do not bind and without.
+//! The cost of unique keys and limits. Compares a unique publication with a plain one, each in a
+//! long queue of its own kind, and draining the same jobs with limits that never bind and without
+//! limits.
 
 use std::time::{Duration, Instant};
 
@@ -19,17 +19,17 @@ pub(crate) const ROWS: &[crate::Group] = &[
     ("postgres limits", limits_in_postgres),
 ];
 
-/// A plain publication takes at least this share of a unique one.
+/// A plain publication takes at least this share of the time of a unique one.
 const UNIQUE: Target = Target::Ratio(1.0 / 1.3);
 
-/// The drain with limits has at least this share of that without.
+/// The drain with limits reaches at least this share of the drain without.
 const LIMITED: Target = Target::Ratio(0.8);
 
 fn backlog(effort: &Effort) -> u64 {
     if effort.quick { 100_000 } else { 1_000_000 }
 }
 
-/// One after the other, in a queue that is long already.
+/// Publishes one message after the other, into a queue that is already long.
 fn publish_unique(pulpo: &Pulpo, next: &mut u64, time: Duration) -> f64 {
     let (first, started) = (*next, Instant::now());
     while started.elapsed() < time {
@@ -54,7 +54,7 @@ fn unique(of: &str, effort: &Effort, keyed: &Pulpo, plain: &Pulpo) -> Vec<Row> {
     vec![Row::rates(name, "pulpo, a plain job", &rates).target(UNIQUE)]
 }
 
-/// Limits of both kinds that no queue of the benchmark comes to.
+/// Sets limits of both kinds that no queue of the benchmark reaches.
 fn with_limits(options: &mut WorkerOptions) {
     let mut handler = HandlerOptions::default();
     handler.rate = Some(Rate::new(1_000_000_000, Duration::from_secs(1)));

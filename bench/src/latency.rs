@@ -1,5 +1,5 @@
-//! How soon an idle worker starts a job, from the call of `publish` and from
-//! its return: by this process and by another.
+//! How soon an idle worker starts a job, measured from the call of `publish` and from its return: a
+//! worker in this process, and one in another.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write as _};
@@ -24,7 +24,7 @@ pub(crate) const ROWS: &[crate::Group] =
 const LANES: usize = 4;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// When it was called and when it returned, by number.
+/// The times of the call and the return of `publish`, by number.
 type Published = HashMap<u64, (u64, u64)>;
 
 fn publish(pulpo: &Pulpo, count: u64) -> Published {
@@ -46,7 +46,7 @@ fn here(pulpo: &Pulpo, count: u64) -> (Published, Vec<(u64, u64)>) {
     (published, RUNS.began())
 }
 
-/// With the worker in another process, which says when each began.
+/// Measures with the worker in another process, which reports when each job began.
 fn elsewhere(pulpo: &Pulpo, place: &str, count: u64) -> (Published, Vec<(u64, u64)>) {
     let worker = ChildWorker::start(place, LANES);
     let published = publish(pulpo, count);
@@ -55,7 +55,7 @@ fn elsewhere(pulpo: &Pulpo, place: &str, count: u64) -> (Published, Vec<(u64, u6
 
 fn rows(of: &str, (published, began): &(Published, Vec<(u64, u64)>), p50: Option<f64>, p99: Option<f64>) -> Vec<Row> {
     let since = |from: fn(&(u64, u64)) -> u64| -> Vec<f64> {
-        // The first one finds cold caches.
+        // The first job finds cold caches.
         let late = |(number, began): &(u64, u64)| began.saturating_sub(from(&published[number])) as f64 / 1e6;
         began.iter().filter(|(number, _)| *number > 0).map(late).collect()
     };
@@ -104,7 +104,7 @@ fn of_postgres(effort: &Effort) -> Vec<Row> {
     rows("postgres, two processes", &across, Some(3.0), None)
 }
 
-/// The queue in this folder, at the server of this port, or in this database.
+/// Opens the queue in this folder, on the server at this port, or in this database.
 pub(crate) fn open(place: &str, lanes: usize) -> Pulpo {
     match place.parse() {
         Ok(port) => beanstalkd::open(port, lanes),
@@ -113,7 +113,7 @@ pub(crate) fn open(place: &str, lanes: usize) -> Pulpo {
     }
 }
 
-/// A worker in a process of its own, which ends with its standard input.
+/// A worker in its own process, which ends when its standard input is closed.
 pub(crate) struct ChildWorker {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -136,7 +136,7 @@ impl ChildWorker {
         self.child.id()
     }
 
-    /// When each job began, once so many have.
+    /// Returns when each job began, after this many have begun.
     fn began(mut self, count: u64) -> Vec<(u64, u64)> {
         writeln!(self.child.stdin.as_mut().expect("a pipe"), "{count}").expect("heard");
         let pair = |line: String| {
@@ -155,7 +155,7 @@ impl Drop for ChildWorker {
     }
 }
 
-/// The other side of it.
+/// The program of the child process.
 pub(crate) fn child_worker(place: &str, lanes: usize) {
     RUNS.expect(u64::MAX, true);
     let pulpo = Arc::new(open(place, lanes));

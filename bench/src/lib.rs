@@ -1,5 +1,5 @@
-//! What the programs of the benchmark share: the job, its handler, and the
-//! counters that prove that each job ran once.
+//! Shared parts of the benchmark programs: the job, its handler, and the counters that prove that
+//! each job ran once.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex};
@@ -12,42 +12,42 @@ pub mod nothing;
 const TEXT: &str = "a body of text that is about this long, to be two hundred bytes in all, \
                     no more and no less than that, thanks for reading";
 
-/// The one job, about 200 bytes of JSON.
+/// The only job, about 200 bytes of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Email {
-    /// Somebody.
+    /// A recipient.
     pub to: String,
-    /// Its number.
+    /// The number of the job.
     pub subject: String,
-    /// A text.
+    /// Some text.
     pub body: String,
 }
 
 impl Email {
-    /// The job of this number.
+    /// Creates the job of this number.
     #[must_use]
     pub fn numbered(number: u64) -> Self {
         Self { to: "someone@example.com".into(), subject: format!("job {number:016}"), body: TEXT.into() }
     }
 
-    /// The same with a longer text.
+    /// Creates the job of this number with a longer text.
     #[must_use]
     pub fn of_size(number: u64, bytes: usize) -> Self {
         Self { body: "x".repeat(bytes), ..Self::numbered(number) }
     }
 
-    /// Its number.
+    /// The number of the job.
     ///
     /// # Panics
-    /// If somebody else made it.
+    /// Panics if it was not created by this crate.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.subject[4..].parse().expect("a numbered job")
     }
 }
 
-/// The same, of which the queue keeps one for each subject. It has no handler:
-/// not each queue of the benchmark can keep jobs unique.
+/// A job of which the queue keeps one for each subject. It has no handler, because not every queue
+/// of the benchmark supports unique jobs.
 #[derive(Clone, Debug, Serialize, Deserialize, pulpo::Job)]
 #[job("send_email_once", unique(subject))]
 pub struct UniqueEmail {
@@ -57,7 +57,7 @@ pub struct UniqueEmail {
 }
 
 impl UniqueEmail {
-    /// The job of this number.
+    /// Creates the job of this number.
     #[must_use]
     pub fn numbered(number: u64) -> Self {
         let Email { to, subject, body } = Email::numbered(number);
@@ -65,7 +65,7 @@ impl UniqueEmail {
     }
 }
 
-/// Counts the job, and does no more.
+/// Counts the job.
 #[pulpo::handler("send_email")]
 fn send_email(email: Email) {
     RUNS.ran(email.number());
@@ -83,7 +83,7 @@ pub static RUNS: Runs = Runs {
     lock: Mutex::new(()),
 };
 
-/// What ran, and when.
+/// The jobs that ran, and when.
 #[derive(Debug)]
 pub struct Runs {
     began: Mutex<Vec<(u64, u64)>>,
@@ -100,11 +100,11 @@ pub struct Runs {
 const GIVE_UP: Duration = Duration::from_secs(180);
 
 impl Runs {
-    /// Forgets all; from now on `target` runs are waited for. `timed`: when
-    /// each began is kept.
+    /// Starts a new count, which is complete after `target` runs. With `timed`, it records when
+    /// each job began.
     ///
     /// # Panics
-    /// If a handler panicked.
+    /// Panics if a handler panicked.
     pub fn expect(&self, target: u64, timed: bool) {
         self.began.lock().expect("no panic").clear();
         self.seen.lock().expect("no panic").clear();
@@ -114,10 +114,10 @@ impl Runs {
         self.target.store(target, Relaxed);
     }
 
-    /// A job has run.
+    /// Records that a job has run.
     ///
     /// # Panics
-    /// If a handler panicked.
+    /// Panics if a handler panicked.
     pub fn ran(&self, number: u64) {
         if self.timed.load(Relaxed) == 1 {
             self.began.lock().expect("no panic").push((number, now()));
@@ -139,20 +139,20 @@ impl Runs {
         }
     }
 
-    /// How many ran.
+    /// The number of runs.
     pub fn count(&self) -> u64 {
         self.count.load(Relaxed)
     }
 
-    /// How many of these had run before.
+    /// The number of runs of jobs that had run before.
     pub fn twice(&self) -> u64 {
         self.twice.load(Relaxed)
     }
 
-    /// Waits until so many have run as are expected; when that was.
+    /// Waits until the expected number of jobs has run. Returns when that was.
     ///
     /// # Panics
-    /// If it takes too long.
+    /// Panics if it takes too long.
     pub fn wait(&self) -> Instant {
         let mut held = self.lock.lock().expect("no panic");
         let end = Instant::now() + GIVE_UP;
@@ -163,19 +163,19 @@ impl Runs {
         Instant::now()
     }
 
-    /// When each began, in nanoseconds since 1970.
+    /// When each job began, in nanoseconds since 1970.
     ///
     /// # Panics
-    /// If a handler panicked.
+    /// Panics if a handler panicked.
     pub fn began(&self) -> Vec<(u64, u64)> {
         self.began.lock().expect("no panic").clone()
     }
 }
 
-/// Nanoseconds since 1970, the same in all processes.
+/// The current time in nanoseconds since 1970, the same in all processes.
 ///
 /// # Panics
-/// Before 1970.
+/// Panics before 1970.
 #[must_use]
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");

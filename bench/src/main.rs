@@ -1,5 +1,5 @@
-//! Measures what pulpo reaches, and in the same run what SQLite and beanstalkd
-//! give by themselves; prints one table.
+//! Measures what pulpo achieves, and in the same run what SQLite and beanstalkd achieve alone;
+//! prints one table.
 //!
 //! `scripts/figures` builds and runs it, and writes the table into the docs.
 
@@ -21,30 +21,30 @@ mod sqlite;
 mod table;
 mod work;
 
-/// Some rows that are measured together, and how one names them.
+/// Rows that are measured together, and their name on the command line.
 type Group = (&'static str, fn(&Effort) -> Vec<Row>);
 
-/// What pulpo reaches, beside what the disk and the server give by themselves.
+/// Measures what pulpo achieves, and what the disk and the server achieve alone.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
     child: Option<Child>,
-    /// Only the groups whose name contains one of these.
+    /// Run only the groups whose name contains one of these.
     filters: Vec<String>,
-    /// Fewer and shorter rounds.
+    /// Run fewer and shorter rounds.
     #[arg(long)]
     quick: bool,
-    /// How many rounds: 7, or 3 if quick.
+    /// Number of rounds (default: 7, or 3 with --quick).
     #[arg(long)]
     rounds: Option<usize>,
-    /// The rows as JSON.
+    /// Print the rows as JSON.
     #[arg(long)]
     json: bool,
-    /// The names of the groups.
+    /// Print the names of the groups.
     #[arg(long)]
     list: bool,
-    /// Where the queues are made; on a disk, not in memory. Default: the
-    /// folder for temporary files.
+    /// Folder for the queues, on a disk and not in memory (default: the
+    /// folder for temporary files).
     #[arg(long)]
     folder: Option<PathBuf>,
 }

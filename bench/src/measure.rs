@@ -1,22 +1,22 @@
-//! Rows of the table: each measured in short rounds, the limit and pulpo in
-//! turn, so that what else the machine does meets both; medians are shown.
+//! Rows of the table. Each is measured in short rounds, alternating between the limit and pulpo, so
+//! that other load on the machine affects both; the table shows medians.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Messages of one batch.
+/// The number of messages in a batch.
 pub(crate) const BATCH: u64 = 256;
-/// Threads that publish at the same time.
+/// The number of threads that publish at the same time.
 pub(crate) const PRODUCERS: u64 = 8;
 
-/// How long and how often.
+/// The length and number of the rounds.
 #[derive(Clone, Debug)]
 pub(crate) struct Effort {
     pub(crate) rounds: usize,
     pub(crate) quick: bool,
-    /// Where the queues of the rows are made.
+    /// The folder for the queues of the rows.
     pub(crate) folder: Option<PathBuf>,
 }
 
@@ -26,12 +26,12 @@ impl Effort {
         Duration::from_millis(if self.quick { 250 } else { 600 })
     }
 
-    /// How many jobs one round drains.
+    /// The number of jobs that one round drains.
     pub(crate) fn drain(&self) -> u64 {
         if self.quick { 12_000 } else { 60_000 }
     }
 
-    /// A folder of its own.
+    /// Creates a new folder.
     pub(crate) fn place(&self) -> tempfile::TempDir {
         let made = match &self.folder {
             Some(folder) => tempfile::tempdir_in(folder),
@@ -40,25 +40,25 @@ impl Effort {
         made.expect("a folder")
     }
 
-    /// A figure and its limit, taken in turn.
+    /// Measures a figure and its limit alternately.
     pub(crate) fn against(
         &self,
         mut ours: impl FnMut() -> f64,
         mut limit: impl FnMut() -> f64,
     ) -> (Vec<f64>, Vec<f64>) {
-        // The first round of each finds cold files: it does not count.
+        // The first round of each finds cold files, so it does not count.
         let _ = (ours(), limit());
         (0..self.rounds).map(|_| (ours(), limit())).unzip()
     }
 }
 
-/// What was to be reached.
+/// The goal of a row.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
     /// At least this share of the limit.
     Ratio(f64),
-    /// At least so much.
+    /// At least this value.
     AtLeast(f64),
     /// Less than this.
     Below(f64),
@@ -70,7 +70,7 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) unit: &'static str,
     pub(crate) value: f64,
-    /// What is measured beside it, and its median.
+    /// The quantity to compare with, and its median.
     pub(crate) limit: Option<(&'static str, f64)>,
     /// The median of the rounds' ratios.
     pub(crate) ratio: Option<f64>,
@@ -78,12 +78,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// A figure alone.
+    /// A row with a single figure.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
         Self { name: name.into(), unit, value, limit: None, ratio: None, target: None }
     }
 
-    /// Rates with those of a limit.
+    /// A row with rates and those of a limit.
     pub(crate) fn rates(name: impl Into<String>, of: &'static str, (ours, limits): &(Vec<f64>, Vec<f64>)) -> Self {
         let ratios: Vec<_> = ours.iter().zip(limits).map(|(ours, limit)| ours / limit).collect();
         let limit = Some((of, median(limits)));
@@ -95,7 +95,7 @@ impl Row {
         self
     }
 
-    /// Whether it is reached.
+    /// Whether the target is reached.
     pub(crate) fn reached(&self) -> Option<bool> {
         Some(match self.target? {
             Target::Ratio(least) => self.ratio? >= least,
@@ -109,7 +109,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value that this share of the values does not exceed.
+/// Returns the value that this share of the values does not exceed.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,5 +1,5 @@
-//! A queue that hands out the same message again and again and keeps nothing:
-//! what remains is the cost of pulpo itself.
+//! A queue that delivers the same message again and again and keeps nothing, so that only the cost
+//! of pulpo remains.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use pulpo::{MessageId, Pulpo};
 
 use crate::{Email, RUNS};
 
-/// So many deliveries, and then none.
+/// A queue that makes a given number of deliveries, and then is empty.
 #[derive(Debug)]
 pub struct Nothing {
     text: Vec<u8>,
@@ -31,10 +31,10 @@ struct Seat {
 }
 
 impl Nothing {
-    /// A queue of `jobs` messages.
+    /// Creates a queue of `jobs` messages.
     ///
     /// # Panics
-    /// If the job is none.
+    /// Panics if the job cannot be serialized.
     #[must_use]
     pub fn new(jobs: u64) -> Self {
         let body = serde_json::to_value(Email::numbered(7)).expect("JSON");
@@ -47,10 +47,10 @@ impl Nothing {
     }
 }
 
-/// How long a lane of a worker took for `jobs` messages of no queue.
+/// Measures how long a worker with one lane takes for `jobs` messages without a queue.
 ///
 /// # Panics
-/// If the worker does not run.
+/// Panics if the worker does not run.
 #[must_use]
 pub fn work(jobs: u64) -> Duration {
     let mut options = WorkerOptions::default();

@@ -1,6 +1,5 @@
-//! The rows of the queue in PostgreSQL, and what the database gives to a bare
-//! table with the same durability: publications wait for the disk, leases and
-//! deletions of what is done do not.
+//! The rows of the queue in PostgreSQL, and those of a bare table with the same durability:
+//! publications wait for the disk, leases and deletions of finished jobs do not.
 
 use std::sync::Arc;
 use std::thread;
@@ -63,7 +62,7 @@ fn drain(effort: &Effort) -> Vec<Row> {
     ]
 }
 
-/// The transactions that an idle worker of eight lanes costs.
+/// The number of transactions that an idle worker of eight lanes causes.
 fn idle(_: &Effort) -> Vec<Row> {
     const SECONDS: u64 = 20;
     let server = PostgresServer::with_settings(&["autovacuum=off"]);
@@ -71,7 +70,7 @@ fn idle(_: &Effort) -> Vec<Row> {
     thread::sleep(Duration::from_secs(2));
     let before = transactions(&server);
     thread::sleep(Duration::from_secs(SECONDS));
-    // The look itself is one.
+    // Counting the transactions is one itself.
     let all = transactions(&server) - before - 1;
     working.stop();
     let each = all as f64 / SECONDS as f64;
@@ -84,7 +83,7 @@ fn transactions(server: &PostgresServer) -> i64 {
     said.lines().last().and_then(|line| line.parse().ok()).expect("a number")
 }
 
-/// A table with what a queue needs at least.
+/// A table with the minimum that a queue needs.
 struct Bare {
     url: String,
 }

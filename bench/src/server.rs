@@ -1,5 +1,5 @@
-//! What beanstalkd alone achieves: through the client crate, and by hand with
-//! many commands in one write.
+//! The performance of beanstalkd alone: through the client crate, and by hand with many commands in
+//! one write.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -28,7 +28,7 @@ fn connect(port: u16) -> Beanstalkc {
     client
 }
 
-/// `put` after `put`, on so many connections; jobs a second.
+/// One `put` after the other on each of these connections; returns jobs per second.
 pub(crate) fn publish(port: u16, connections: u64, time: Duration) -> f64 {
     let clients: Vec<_> = (0..connections).map(|_| connect(port)).collect();
     let (next, started) = (AtomicU64::new(0), Instant::now());
@@ -45,8 +45,8 @@ pub(crate) fn publish(port: u16, connections: u64, time: Duration) -> f64 {
     next.load(Relaxed) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// `reserve` and `delete` through the crate, on so many connections, until
-/// nothing is left.
+/// `reserve` and `delete` through the crate on each of these connections, until the queue is empty;
+/// returns jobs per second.
 pub(crate) fn drain(port: u16, connections: u64, jobs: u64) -> f64 {
     fill(port, jobs);
     let clients: Vec<_> = (0..connections).map(|_| connect(port)).collect();
@@ -70,7 +70,7 @@ fn read(body: &[u8]) {
     std::hint::black_box(email.number());
 }
 
-/// The protocol by hand.
+/// A connection that speaks the protocol by hand.
 struct Raw {
     stream: BufReader<TcpStream>,
     line: String,
@@ -103,7 +103,7 @@ impl Raw {
         assert!(line.starts_with(start), "wanted {start}, got {line}");
     }
 
-    /// The answer to one `reserve`.
+    /// Reads the answer to one `reserve`.
     fn reserved(&mut self, body: &mut Vec<u8>) -> Option<u64> {
         let line = self.read_line();
         let mut words = line.split(' ');
@@ -121,7 +121,7 @@ impl Raw {
         }
     }
 
-    /// How often the job was reserved.
+    /// Returns how often the job was reserved.
     fn reserves(&mut self, id: u64, text: &mut Vec<u8>) -> u32 {
         self.write(format!("stats-job {id}\r\n").as_bytes());
         let size: usize = self.read_line().strip_prefix("OK ").unwrap().parse().unwrap();
@@ -162,8 +162,8 @@ pub(crate) fn publish_pipelined(port: u16, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// `delete` of the last job and the next `reserve` in one write, and another for
-/// `stats-job` if asked for, on so many connections, until nothing is left.
+/// `delete` of the last job and the next `reserve` in one write, and another write for `stats-job`
+/// if asked for, on each of these connections, until the queue is empty.
 pub(crate) fn drain_pipelined(port: u16, connections: u64, jobs: u64, with_stats: bool) -> f64 {
     fill(port, jobs);
     let started = Instant::now();
@@ -194,8 +194,8 @@ pub(crate) fn drain_pipelined(port: u16, connections: u64, jobs: u64, with_stats
     jobs as f64 / started.elapsed().as_secs_f64()
 }
 
-/// How many commands it was given so far, those apart that other connections
-/// gave to open and to look.
+/// The number of commands that the server received so far, without those that other connections
+/// sent to open and to look.
 pub(crate) fn commands(port: u16) -> u64 {
     let stats = connect(port).stats().unwrap();
     let of_jobs = ["put", "reserve", "delete", "release", "bury", "touch", "kick", "kick-job", "stats-job", "use"];

@@ -1,4 +1,4 @@
-//! What SQLite alone achieves: one table, write-ahead logging, synced commits.
+//! The performance of SQLite alone: one table, write-ahead logging, synced commits.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -47,7 +47,7 @@ fn insert_only(db: &Connection, emails: impl Iterator<Item = Email>) {
     }
 }
 
-/// One insert a transaction; jobs a second.
+/// One insert per transaction; returns jobs per second.
 pub(crate) fn publish_one(folder: &Path, time: Duration) -> f64 {
     let (db, started, mut n) = (open(folder), Instant::now(), 0);
     while started.elapsed() < time {
@@ -57,7 +57,7 @@ pub(crate) fn publish_one(folder: &Path, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// So many inserts a transaction.
+/// A batch of inserts per transaction.
 pub(crate) fn publish_batches(folder: &Path, time: Duration) -> f64 {
     let (db, started, mut n) = (open(folder), Instant::now(), 0);
     while started.elapsed() < time {
@@ -67,9 +67,9 @@ pub(crate) fn publish_batches(folder: &Path, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Eight threads, each awaiting its own insert; one more commits whatever waits
-/// in one transaction, and in the same ones drains, if that is wanted: jobs
-/// published a second, and drained.
+/// Eight threads each await their own insert. Another thread commits all waiting inserts in one
+/// transaction, and drains in the same transactions if `drains` is set. Returns jobs published per
+/// second, and jobs drained per second.
 pub(crate) fn publish_many(folder: &Path, time: Duration, drains: bool) -> (f64, f64) {
     let db = open(folder);
     let (next, started) = (AtomicU64::new(0), Instant::now());
@@ -107,7 +107,7 @@ pub(crate) fn publish_many(folder: &Path, time: Duration, drains: bool) -> (f64,
     (next.load(Relaxed) as f64 / seconds, drained as f64 / seconds)
 }
 
-/// Deletes those, and takes as many others; how many.
+/// Deletes the held jobs, and leases up to `batch` others. Returns their number.
 fn lease(db: &Connection, held: &mut Vec<i64>, batch: i64) -> u64 {
     let mut delete = db.prepare_cached("DELETE FROM job WHERE id = ?1").unwrap();
     for id in held.drain(..) {
@@ -130,7 +130,7 @@ fn lease(db: &Connection, held: &mut Vec<i64>, batch: i64) -> u64 {
     held.len() as u64
 }
 
-/// Takes and deletes `jobs` jobs, `batch` of them a transaction; jobs a second.
+/// Leases and deletes `jobs` jobs, `batch` of them per transaction; returns jobs per second.
 pub(crate) fn drain(folder: &Path, jobs: u64, batch: u64) -> f64 {
     let db = open(folder);
     for first in (0..jobs).step_by(1024) {

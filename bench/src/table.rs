@@ -1,4 +1,4 @@
-//! The table for people, as Markdown that also reads well in a terminal.
+//! The table for readers, as Markdown that also reads well in a terminal.
 
 use std::fmt::Write as _;
 
@@ -41,7 +41,7 @@ fn cells(row: &Row) -> [String; 6] {
     [row.name.clone(), format!("{} {}", number(row.value), row.unit), limit, of.to_owned(), ratio, aim]
 }
 
-/// Three digits that count, thousands set apart.
+/// Formats a number with some three significant digits, and separates thousands.
 fn number(value: f64) -> String {
     if value.abs() < 100.0 {
         return match value.abs() {

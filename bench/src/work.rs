@@ -1,5 +1,4 @@
-//! What the rows of both queues have in common: publishing and draining through
-//! pulpo.
+//! Shared measurements of all queues: publishing and draining through pulpo.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,12 +14,12 @@ use pulpo_bench::{Email, RUNS};
 
 use crate::measure::{BATCH, PRODUCERS};
 
-/// A pulpo of so many lanes.
+/// Creates a `Pulpo` with this many lanes.
 pub(crate) fn pulpo(queue: Arc<dyn QueueAdapter>, lanes: usize) -> Pulpo {
     pulpo_with(queue, lanes, |_| ())
 }
 
-/// The same with other options.
+/// Creates a `Pulpo` with changed options.
 pub(crate) fn pulpo_with(queue: Arc<dyn QueueAdapter>, lanes: usize, change: fn(&mut WorkerOptions)) -> Pulpo {
     let mut options = WorkerOptions::default();
     options.concurrency = lanes;
@@ -48,7 +47,7 @@ impl Working {
     }
 }
 
-/// One after the other; jobs a second.
+/// Publishes one job after the other; returns jobs per second.
 pub(crate) fn publish_one(pulpo: &Pulpo, time: Duration) -> f64 {
     let (started, mut n) = (Instant::now(), 0);
     while started.elapsed() < time {
@@ -58,7 +57,7 @@ pub(crate) fn publish_one(pulpo: &Pulpo, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// By eight threads.
+/// Publishes from eight threads.
 pub(crate) fn publish_many(pulpo: &Pulpo, time: Duration) -> f64 {
     let (next, started) = (AtomicU64::new(0), Instant::now());
     thread::scope(|scope| {
@@ -73,7 +72,7 @@ pub(crate) fn publish_many(pulpo: &Pulpo, time: Duration) -> f64 {
     next.load(Relaxed) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// In batches.
+/// Publishes in batches.
 pub(crate) fn publish_batches(pulpo: &Pulpo, time: Duration) -> f64 {
     let (started, mut n) = (Instant::now(), 0);
     while started.elapsed() < time {
@@ -83,7 +82,7 @@ pub(crate) fn publish_batches(pulpo: &Pulpo, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// From this number of tasks of an async runtime, each one after the other.
+/// Publishes from this number of async tasks, each one job after the other.
 pub(crate) fn publish_async(pulpo: &Pulpo, tasks: u64, time: Duration) -> f64 {
     let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
     let (next, started) = (Arc::new(AtomicU64::new(0)), Instant::now());
@@ -102,7 +101,7 @@ pub(crate) fn publish_async(pulpo: &Pulpo, tasks: u64, time: Duration) -> f64 {
     next.load(Relaxed) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// The longest that one of these publications takes, one after the other.
+/// Publishes one job after the other, and returns the longest time that one took.
 pub(crate) fn longest_publication(pulpo: &Pulpo, numbers: std::ops::Range<u64>) -> Duration {
     let publish = |number| {
         let started = Instant::now();
@@ -112,7 +111,7 @@ pub(crate) fn longest_publication(pulpo: &Pulpo, numbers: std::ops::Range<u64>) 
     numbers.map(publish).max().unwrap_or_default()
 }
 
-/// Jobs for later, as fast as it goes.
+/// Publishes delayed jobs as fast as possible.
 pub(crate) fn fill_delayed(pulpo: &Pulpo, count: u64, due: DateTime<Utc>) {
     for first in (0..count).step_by(4096) {
         let numbers = first..(first + 4096).min(count);
@@ -121,7 +120,7 @@ pub(crate) fn fill_delayed(pulpo: &Pulpo, count: u64, due: DateTime<Utc>) {
     }
 }
 
-/// These jobs, as fast as it goes.
+/// Publishes these jobs as fast as possible.
 pub(crate) fn fill(pulpo: &Pulpo, numbers: std::ops::Range<u64>) {
     let mut first = numbers.start;
     while first < numbers.end {
@@ -131,7 +130,7 @@ pub(crate) fn fill(pulpo: &Pulpo, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// Works off `jobs` jobs that are there; jobs a second.
+/// Runs `jobs` waiting jobs; returns jobs per second.
 pub(crate) fn drain(pulpo: &Pulpo, jobs: u64) -> f64 {
     RUNS.expect(jobs, false);
     let started = Instant::now();
@@ -142,7 +141,7 @@ pub(crate) fn drain(pulpo: &Pulpo, jobs: u64) -> f64 {
     jobs as f64 / took.as_secs_f64()
 }
 
-/// The same, and then nothing may be left.
+/// Runs `jobs` waiting jobs, and checks that the queue is empty afterwards.
 pub(crate) fn drain_all(pulpo: &Pulpo, jobs: u64) -> f64 {
     fill(pulpo, 0..jobs);
     let rate = drain(pulpo, jobs);
@@ -151,8 +150,8 @@ pub(crate) fn drain_all(pulpo: &Pulpo, jobs: u64) -> f64 {
     rate
 }
 
-/// Eight threads publish while eight lanes work: jobs published a second, and
-/// done in the same time.
+/// Eight threads publish while eight lanes work. Returns the jobs published and the
+/// jobs done, per second.
 pub(crate) fn publish_while_draining(pulpo: &Pulpo, time: Duration) -> (f64, f64) {
     RUNS.expect(u64::MAX, false);
     let working = Working::start(pulpo);

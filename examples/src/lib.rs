@@ -1,4 +1,4 @@
-//! What the examples share: their data, and a queue adapter.
+//! Shared parts of the examples: their data, and a queue adapter.
 
 pub mod line;
 pub mod orders;

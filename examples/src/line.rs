@@ -1,15 +1,13 @@
-//! A queue adapter as you would write it: for a store that pulpo does not know.
+//! An example of a queue adapter that you could write, for a store that pulpo does not know.
 //!
-//! It keeps messages in a vector, in memory or in a JSON file
-//! (`line/store.rs`). This is all that an adapter needs: three traits. The
-//! documentation of [`QueueAdapter`], [`Inspection`] and [`Consumer`] says what
-//! each method must do, and the conformance suite tests it
-//! (`examples/tests/queue_adapter.rs`). `line/backend.rs` makes
-//! `PULPO_QUEUE=line:FILE` work.
+//! It keeps messages in a vector, in memory or in a JSON file (`line/store.rs`). An adapter needs
+//! only three traits. The documentation of [`QueueAdapter`], [`Inspection`] and [`Consumer`]
+//! specifies each method, and the conformance suite tests it (`examples/tests/queue_adapter.rs`).
+//! `line/backend.rs` makes `PULPO_QUEUE=line:FILE` work.
 //!
-//! An adapter decides nothing. The worker says when a message is retried and
-//! when it is given up. The adapter keeps messages in order, hands each out to
-//! one consumer at a time, and takes it back if the consumer falls silent.
+//! An adapter makes no decisions. The worker decides when a message is retried and when it is given
+//! up. The adapter keeps messages in order, hands each to one consumer at a time, and takes it back
+//! if the consumer falls silent.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,31 +28,31 @@ mod store;
 
 use self::store::{Kept, Messages, Store, Turn};
 
-/// A queue in a vector. Cheap to clone: all clones are one queue.
+/// A queue in a vector. Cheap to clone: all clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Line(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// The time comes from outside, so that tests can move it.
+    /// The clock is passed in, so that tests can move it.
     clock: Arc<dyn Clock>,
-    /// Whoever waits for a message waits here.
+    /// Consumers that wait for a message wait here.
     notify: Arc<Notify>,
     store: Store,
     interrupts: AtomicU64,
-    /// After this time a wait looks at the file again, for what another process
-    /// has published.
+    /// While waiting, a consumer reads the file again after this time, to find messages from
+    /// another process.
     look_interval: Option<Duration>,
 }
 
 impl Line {
-    /// An empty queue in memory that goes by this clock.
+    /// Creates an empty queue in memory that uses this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self::on(Store::in_memory(), None, clock)
     }
 
-    /// The queue in this file, which is made with the first message.
+    /// Opens the queue in this file, which is created with the first message.
     #[must_use]
     pub fn in_file(file: &Path, sync: bool, look_interval: Duration, clock: Arc<dyn Clock>) -> Self {
         Self::on(Store::in_file(file, sync), Some(look_interval), clock)
@@ -65,16 +63,16 @@ impl Line {
         Self(Arc::new(Shared { clock, notify, store, interrupts, look_interval }))
     }
 
-    /// The messages as they are now: what was delayed until now is ready, and
-    /// so is what a consumer has kept for longer than its lease, which counts
-    /// as a run that failed. No thread of its own does this: whoever looks next.
+    /// Returns the messages as of now. Messages whose delay is over become ready. So do messages
+    /// that a consumer has kept for longer than its lease, which counts as a failed run. No
+    /// separate thread does this: the next caller does.
     fn now(&self) -> Result<(Turn<'_>, DateTime<Utc>), QueueError> {
         let now = self.0.clock.now();
         let mut turn = self.0.store.turn()?;
         for kept in turn.all.iter_mut().flatten().filter(|kept| kept.until.is_some_and(|until| until <= now)) {
             let abandoned = u32::from(kept.state == MessageState::Reserved);
             (kept.attempts, kept.abandoned) = (kept.attempts + abandoned, kept.abandoned + abandoned);
-            // It was over then, though nobody has looked before.
+            // The lease ended then, although nothing has checked until now.
             kept.since = kept.until.unwrap_or(now);
             (kept.state, kept.until) = (MessageState::Ready, None);
         }
@@ -108,7 +106,7 @@ fn stored(at: usize, kept: &Kept) -> StoredMessage {
 }
 
 impl Messages {
-    /// The places of the messages that are meant, the newest first.
+    /// Returns the positions of the messages that match, newest first.
     fn picked(&self, filter: &Filter, fit: impl Fn(&Kept) -> bool) -> Vec<usize> {
         let all = self.all.iter().enumerate().rev().filter_map(|(at, kept)| Some((at, kept.as_ref()?)));
         let picked = all.filter(|(at, kept)| fit(kept) && filter.fits(&stored(*at, kept))).map(|(at, _)| at);
@@ -117,8 +115,7 @@ impl Messages {
 }
 
 impl QueueAdapter for Line {
-    /// What it can do beyond the least. Whatever is said here, the suite
-    /// checks; the rest it does not ask for.
+    /// Declares the capabilities beyond the minimum. The suite tests those declared here, and no others.
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::default();
         capabilities.atomic_batches = true;
@@ -129,7 +126,7 @@ impl QueueAdapter for Line {
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
-        // It keeps no unique keys, and says so.
+        // This queue keeps no unique keys, and says so.
         if messages.iter().any(|message| message.unique.is_some()) {
             return Err(QueueError::NO_UNIQUE_KEYS);
         }
@@ -149,7 +146,7 @@ impl QueueAdapter for Line {
         Ok(Box::new(LineConsumer { line: self.clone(), queues: queues.to_vec(), interrupts }))
     }
 
-    /// The worker stops: whoever waits is let go.
+    /// The worker stops: wakes all waiting consumers.
     fn interrupt(&self) {
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.notify.notify();
@@ -180,7 +177,7 @@ impl Inspection for Line {
                 MessageState::Delayed => &mut counts.delayed,
                 MessageState::Reserved => &mut counts.reserved,
                 MessageState::Buried => &mut counts.buried,
-                // This queue keeps nothing that is done.
+                // This queue does not keep messages that are done.
                 MessageState::Done => continue,
             } += 1;
         }
@@ -216,7 +213,7 @@ impl Inspection for Line {
     }
 }
 
-/// What one lane of a worker takes messages through.
+/// The handle through which one lane of a worker takes messages.
 struct LineConsumer {
     line: Line,
     queues: Vec<String>,
@@ -224,7 +221,7 @@ struct LineConsumer {
 }
 
 impl LineConsumer {
-    /// Changes a message, if the lease on it is still this one.
+    /// Changes a message, if its current lease is still this one.
     fn change(&self, lease: &Lease, change: impl FnOnce(&mut Option<Kept>, DateTime<Utc>)) -> Result<(), QueueError> {
         let (mut turn, now) = self.line.now()?;
         let slot = place(&lease.id).and_then(|at| turn.all.get_mut(at));
@@ -238,7 +235,7 @@ impl LineConsumer {
         Ok(())
     }
 
-    /// Leases the most urgent message, of those the oldest.
+    /// Leases the most urgent message; among equals, the oldest.
     fn take(&self) -> Result<Option<Delivery>, QueueError> {
         let (mut turn, now) = self.line.now()?;
         let number = turn.leases + 1;
@@ -258,12 +255,12 @@ impl LineConsumer {
 }
 
 impl Consumer for LineConsumer {
-    /// It can leave nothing out, so the filter does not matter.
+    /// Takes a message. This queue cannot leave any out, so the filter does not matter.
     fn dequeue(&mut self, _: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let Shared { clock, notify, interrupts, look_interval, .. } = &*self.line.0;
         let end = clock.uptime() + wait;
         loop {
-            // Before the look, so that what comes after it ends the wait.
+            // Read before looking, so that a later message ends the wait.
             let seen = notify.generation();
             if let Some(delivery) = self.take()? {
                 return Ok(Some(delivery));
@@ -279,8 +276,8 @@ impl Consumer for LineConsumer {
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
         if let Settlement::Commit { follow_ups, .. } = settlement {
-            // First what follows, so that none is lost, and only for a run
-            // whose message is still its own.
+            // Publish the follow-ups first, so that none is lost, and only for a run that still
+            // holds its message.
             self.change(lease, |_, _| ())?;
             enqueue_follow_ups(&self.line, follow_ups)?;
         }

@@ -7,53 +7,53 @@ use serde::{Deserialize, Serialize};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/orders.csv");
 
-/// One order: a line of the file.
+/// One order, which is one line of the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Order {
-    /// Unlike any other's.
+    /// The order number, which is unique.
     pub number: u32,
-    /// On which day.
+    /// The day of the order.
     pub placed: NaiveDate,
-    /// Who.
+    /// The customer's name.
     pub customer: String,
-    /// As it was typed into a form: it may be anything.
+    /// The address as typed into a form, which may be anything.
     pub email: String,
-    /// Where the goods go.
+    /// The street of the delivery address.
     pub street: String,
-    /// The same.
+    /// The town of the delivery address.
     pub town: String,
-    /// Its code of two letters.
+    /// The country, as a code of two letters.
     pub country: String,
-    /// What.
+    /// The item.
     pub item: String,
-    /// How many.
+    /// The number of items.
     pub quantity: u32,
-    /// What it costs, all together.
+    /// The total price.
     #[serde(with = "rust_decimal::serde::str")]
     pub amount: Decimal,
-    /// In which money: a code of three letters.
+    /// The currency of the price, as a code of three letters.
     pub currency: String,
-    /// What that was in euros on the day.
+    /// The price in euros on that day.
     #[serde(with = "rust_decimal::serde::str")]
     pub eur: Decimal,
-    /// Whether the money is there.
+    /// Whether the order is paid.
     pub status: Status,
 }
 
-/// Whether the money for an order is there.
+/// The payment status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It is.
+    /// Paid.
     Paid,
-    /// Not yet.
+    /// Not paid yet.
     Unpaid,
 }
 
-/// Reads the orders, and says what is wrong with each line that is not one.
+/// Reads the orders. Returns them, and a description of each line that is not an order.
 ///
 /// # Errors
-/// If the file cannot be read at all.
+/// Fails if the file cannot be read at all.
 pub fn read() -> anyhow::Result<(Vec<Order>, Vec<String>)> {
     let cannot = || format!("cannot read {FILE}");
     let mut reader = csv::Reader::from_path(FILE).with_context(cannot)?;
@@ -72,7 +72,7 @@ pub fn read() -> anyhow::Result<(Vec<Order>, Vec<String>)> {
     Ok((orders, faults))
 }
 
-/// `line 48: quantity: invalid digit found in string`.
+/// Describes an error like `line 48: quantity: invalid digit found in string`.
 fn describe(error: &csv::Error, head: &csv::StringRecord) -> String {
     let line = error.position().map_or(0, csv::Position::line);
     match error.kind() {

@@ -1,4 +1,4 @@
-//! The dashboard within a web service: under its path, and behind its login.
+//! The dashboard within a web service, under a path and behind a login.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,7 +12,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_admin_pages");
 
 const DASHBOARD: &str = "/admin/jobs";
 
-/// The service, killed when this is dropped.
+/// The service, killed on drop.
 struct Service {
     child: Child,
     address: String,
@@ -76,7 +76,7 @@ impl Service {
         answer.body
     }
 
-    /// Sends a form of a page of the dashboard.
+    /// Submits a form of a page of the dashboard.
     fn post(&self, path: &str, session: &str, fields: &str) -> Answer {
         let page = self.page(&format!("{DASHBOARD}/queues"), session);
         let csrf = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
@@ -91,7 +91,7 @@ impl Drop for Service {
     }
 }
 
-/// Where a page leads to, or gets something from.
+/// Returns the addresses that a page links to or loads.
 fn addresses(page: &str) -> Vec<String> {
     let parts = ["href=\"", "action=\"", "src=\"", "data-events=\""];
     let found = parts.into_iter().flat_map(|part| page.split(part).skip(1).filter_map(|rest| rest.split('"').next()));
@@ -109,7 +109,7 @@ fn every_page_and_change_stays_below_its_path_and_behind_the_login() {
     let buried = format!("{DASHBOARD}/jobs?state=buried");
     until("two orders cannot be packed", || service.page(&buried, &session).matches("no shelf holds").count() == 2);
 
-    // Each page that any page leads to.
+    // Every page that another page links to.
     let mut waiting = vec![DASHBOARD.to_owned()];
     let mut seen = BTreeSet::new();
     let mut forms = BTreeSet::new();
@@ -139,7 +139,7 @@ fn every_page_and_change_stays_below_its_path_and_behind_the_login() {
     }
     assert!(forms.len() >= 4, "{forms:?}");
 
-    // Nobody else sees or does any of that.
+    // Nobody else can see or do any of that.
     for path in seen.iter().chain(&forms) {
         for (method, cookie) in [("GET", ""), ("GET", "shop_session=guessed"), ("POST", "")] {
             let answer = service.ask(method, path, cookie, "");

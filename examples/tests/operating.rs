@@ -1,5 +1,5 @@
-//! Runs the session of docs/operating.md again. With `OVERWRITE=1` it writes
-//! down what came, in place of comparing.
+//! Runs the session of docs/operating.md again. With `OVERWRITE=1` it writes the output into the
+//! document instead of comparing it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -12,10 +12,10 @@ use pulpo_tests::wait::until;
 
 const MAILER: &str = env!("CARGO_BIN_EXE_mailer");
 
-/// Where the mail server of the document is.
+/// The address of the mail server in the document.
 const SERVER: &str = "127.0.0.1:2525";
 
-/// A mail server that takes everything.
+/// A mail server that accepts every mail.
 fn serve(listener: &TcpListener) {
     for connection in listener.incoming() {
         let mut writer = connection.expect("a connection");
@@ -35,8 +35,7 @@ fn serve(listener: &TcpListener) {
     }
 }
 
-/// The times of a text are not those of another run, nor are the widths of the
-/// columns that they stand in.
+/// Removes the times, which differ between runs, and the column widths that depend on them.
 fn timeless(text: &str) -> String {
     let mut words = Vec::new();
     for line in text.lines() {
@@ -59,7 +58,7 @@ fn the_session_of_the_documentation_is_a_real_one() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");
     let document = std::fs::read_to_string(&file).expect("the document");
     let place = Sandbox::new();
-    // Nobody listens there yet.
+    // The mail server is not running yet.
     let address = format!("127.0.0.1:{}", free_port());
     let run = |line: &str| {
         let line = line.replacen("mailer", &format!("'{MAILER}'"), 1);

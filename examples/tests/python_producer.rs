@@ -1,4 +1,4 @@
-//! Runs the Python producer and the worker that does its jobs.
+//! Runs the Python producer and the worker for its jobs.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use pulpo_tests::python::interpreter;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_python_producer");
 
-/// Works until nothing is ready any more.
+/// Works until no job is ready any more.
 fn drain(place: &Sandbox) -> CommandOutput {
     place.run(WORKER, &["--set", "sleep_duration=2s", "--set", "shutdown_after_number_of_empty_iterations=1"])
 }
@@ -32,7 +32,7 @@ fn jobs_from_python_reach_typed_handlers() {
     assert_eq!(said.out, "published 4 jobs\n");
     let said = drain(&place);
     assert_eq!(lines(&said), ["a second later", "a text alone", "to ada@example.com: Grüße aus 🐍"]);
-    // The log keeps what is in a body to itself.
+    // The log does not show the content of a body.
     assert!(said.err.contains("body.to: does not fit the type of its handler"), "{}", said.err);
 }
 
@@ -50,7 +50,7 @@ with greenstalk.Client((host, int(port)), use='pulpo') as queue:
     python(&place, &["-c", put, &place.server_address(), messages.to_str().expect("a path")]);
     let said = drain(&place);
     assert_eq!(lines(&said), ["hello world", "to someone@example.com: hello", "to é 世界 🐙: ", "x"]);
-    // One is to be done in 2030, and one does not say what it asks for.
+    // One job is due in 2030, and one has no request type.
     assert!(said.err.contains("its delay is not over"), "{}", said.err);
     assert!(said.err.contains("expected the name of a job in header.request_type, got none"), "{}", said.err);
     let left = place.run(WORKER, &["list"]).out;

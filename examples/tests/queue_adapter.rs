@@ -1,4 +1,4 @@
-//! The conformance suite on the adapter of the example, and the example on it.
+//! Runs the conformance suite on the adapter of the example, and the example itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_queue_adapter");
 
-/// What the suite needs: an empty queue, and a way to let time pass.
+/// The test bench that the suite needs: an empty queue, and a way to let time pass.
 struct Test {
     queue: Line,
     clock: ManualClock,
@@ -50,7 +50,7 @@ impl Harness for Test {
     }
 }
 
-// A test for each case of the suite.
+// One test for each case of the suite.
 mod in_memory {
     pulpo::queue_conformance!(super::Test::in_memory());
 }
@@ -58,7 +58,7 @@ mod in_memory {
 #[test]
 fn a_file_keeps_them_as_the_memory_does() {
     for (name, case) in pulpo::queue::conformance::CASES {
-        // It writes the whole file for each of a thousand messages.
+        // The adapter writes the whole file for each of a thousand messages.
         if *name != "a_batch_keeps_its_order_and_has_an_id_each" {
             case(&Test::in_a_file());
         }
@@ -100,7 +100,7 @@ fn refused(place: &Sandbox, arguments: &[&str]) -> String {
     output.err
 }
 
-/// Publishes one paid order and one that is not.
+/// Publishes one paid order and one unpaid order.
 fn publish(place: &Sandbox) {
     let (orders, _) = pulpo_examples::orders::read().expect("orders");
     for status in [Status::Paid, Status::Unpaid] {
@@ -136,7 +136,7 @@ fn every_command_works_on_it() {
     assert!(well(&place, &["purge", "pulpo", "--yes"]).contains('2'));
     assert_eq!(as_json(&place, &["check"])["ok"], true);
     assert_eq!(as_json(&place, &["handlers"])[0]["request_type"], "pack");
-    // What it cannot do it refuses in words.
+    // The adapter refuses unsupported operations with an explanation.
     let paused = refused(&place, &["pause", "pulpo"]);
     assert!(paused.contains("this queue cannot be paused"), "{paused}");
     let resumed = refused(&place, &["resume", "pulpo"]);
@@ -145,7 +145,7 @@ fn every_command_works_on_it() {
     assert!(backup.contains("this queue cannot be written into a file"), "{backup}");
 }
 
-/// A key of the configuration: value, and where it comes from.
+/// Returns the value of a configuration key, and its source.
 fn setting(place: &Sandbox, key: &str) -> (String, String) {
     let settings = as_json(place, &["config"]);
     let setting = settings.as_array().expect("settings").iter().find(|it| it["key"] == key).expect("the key");
@@ -167,7 +167,7 @@ fn its_keys_are_those_of_the_configuration() {
     let table = well(&place, &["config"]);
     assert!(table.contains("line_queue_adapter.look_interval") && table.contains("pulpo.toml:3"), "{table}");
 
-    // By the table alone, and its own variable.
+    // Only by the table and its variable.
     let mut command = place.command(PROGRAM, &["config", "--json"]);
     command.env("PULPO_QUEUE_ADAPTER_TYPE", "LineQueueAdapter").env("PULPO_LINE_QUEUE_ADAPTER__SYNC", "false");
     let output = place.to_end(&mut command);
@@ -190,7 +190,7 @@ fn a_mistake_in_its_keys_is_refused_with_its_place() {
         (["list", "--set", "line_queue_adapter.sync=maybe"], "to be true or false, got \"maybe\""),
         (
             ["list", "--set", "queue=line:"],
-            // What else is linked depends on the features of the build.
+            // The other linked adapters depend on the features of the build.
             " or line:FILE, got \"line:\": a file comes after `line:`",
         ),
         (
@@ -202,7 +202,7 @@ fn a_mistake_in_its_keys_is_refused_with_its_place() {
         let error = refused(&place, &arguments);
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
-    // Of a misspelt variable there is a warning.
+    // A misspelt variable causes a warning.
     let mut command = place.command(PROGRAM, &["config"]);
     let output = place.to_end(command.env("PULPO_LINE_QUEUE_ADAPTER__SYNK", "false"));
     assert!(output.err.contains("did you mean PULPO_LINE_QUEUE_ADAPTER__SYNC?"), "{}", output.err);

@@ -1,4 +1,4 @@
-//! Runs the quickstart as a newcomer does, in a folder of its own.
+//! Runs the quickstart as a newcomer does, in its own folder.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -11,7 +11,7 @@ use pulpo_examples::orders::{self, Order, Status};
 
 type Done = Result<(), Box<dyn Error>>;
 
-/// Without what the environment of the tests says to pulpo.
+/// Runs the quickstart without the variables that the tests' environment sets for pulpo.
 fn quickstart(folder: &Path, arguments: &[&str], queue: Option<&str>) -> Result<Output, Box<dyn Error>> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quickstart"));
     for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("PULPO_")) {
@@ -21,7 +21,7 @@ fn quickstart(folder: &Path, arguments: &[&str], queue: Option<&str>) -> Result<
     Ok(command.args(arguments).current_dir(folder).output()?)
 }
 
-/// What it says when it is content.
+/// Returns the standard output of a successful run.
 #[track_caller]
 fn said(output: &Output) -> String {
     let (out, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -34,7 +34,7 @@ fn has_line(text: &str, start: &str) -> bool {
     text.lines().any(|line| line.split_whitespace().collect::<Vec<_>>().join(" ").starts_with(start))
 }
 
-/// The numbers of the orders of which there is a file.
+/// Returns the numbers of the orders for which there is a file.
 fn files(folder: &Path, kind: &str) -> Result<BTreeSet<String>, Box<dyn Error>> {
     let entries = fs::read_dir(folder.join("quickstart-output").join(kind))?;
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
@@ -44,7 +44,7 @@ fn names<'a>(orders: impl IntoIterator<Item = &'a Order>, ending: &str) -> BTree
     orders.into_iter().map(|order| format!("{}.{ending}", order.number)).collect()
 }
 
-/// By a rule that is simpler than that of the program: enough for our file.
+/// A simpler rule than the program's, which is enough for our file.
 fn has_address(order: &Order) -> bool {
     order.email.contains('@') && !order.email.contains(' ')
 }

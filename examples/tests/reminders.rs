@@ -1,4 +1,4 @@
-//! Lives through the day of the reminders.
+//! Runs through the day of the reminders.
 
 use pulpo_tests::program::Sandbox;
 
@@ -10,16 +10,16 @@ fn each_reminder_comes_in_its_time_or_not_at_all() {
     let lines: Vec<_> = said.out.lines().collect();
     assert!(lines[0].ends_with("10 reminders are planned"), "{}", said.out);
     assert!(lines[1].ends_with("the worker is switched on"), "{}", said.out);
-    // Published last, and first in line.
+    // Published last, run first.
     assert!(lines[2].ends_with("Günther Öztürk, do not come at 14:00: Dr. Okafor is ill"), "{}", said.out);
     assert!(lines[3].ends_with("Íñigo Etxeberria, do not come at 15:30: Dr. Okafor is ill"), "{}", said.out);
 
-    // Before the worker was there, three were too late; a machine that is slow
-    // may miss more, and never sends one late.
+    // Three reminders expired before the worker started. A slow machine may miss more, but never
+    // sends one late.
     let log = said.err.lines().filter(|line| line.contains("its expiration has passed")).count();
     assert!(log >= 3, "{}", said.err);
     let reminders: Vec<_> = lines.iter().filter(|line| line.contains(" expects you at ")).collect();
-    // Two were taken back.
+    // Two were deleted.
     assert_eq!(reminders.len() + log, 8, "{}", said.out);
     assert!(!reminders.iter().any(|line| line.contains("Öztürk") || line.contains("Etxeberria")), "{}", said.out);
     let mut expected = Vec::new();
@@ -29,7 +29,7 @@ fn each_reminder_comes_in_its_time_or_not_at_all() {
         expected.push(at.to_owned());
     }
     assert!(expected.is_sorted(), "{}", said.out);
-    // The worker was there for more than two of our seconds.
+    // The worker ran for more than two real seconds.
     let overviews = lines.iter().filter(|line| line.contains(" messages went out so far")).count();
     assert!(overviews >= 1, "{}", said.out);
     let done = reminders.len() + 2 + overviews;

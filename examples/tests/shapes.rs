@@ -1,5 +1,4 @@
-//! The programs that show async and batch handlers, each run as a process in a
-//! folder of its own.
+//! The programs that show async and batch handlers, each run as a process in its own folder.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +20,7 @@ fn has_lines(text: &str, lines: &[&str]) {
     }
 }
 
-/// The figures were counted with a regular expression, not with the program.
+/// The expected figures were counted with a regular expression, not with the program.
 #[test]
 fn the_access_log_is_added_up_and_its_bad_lines_are_buried() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -61,7 +60,7 @@ fn the_access_log_is_added_up_and_its_bad_lines_are_buried() {
         assert!(buried.iter().any(|line| line.contains(reason)), "{reason} in {buried:?}");
     }
 
-    // What was done is out of the queue, and the report goes on.
+    // Finished jobs have left the queue, and the next run adds to the report.
     assert_eq!(run(program, folder.path(), &["check"]), "1 handler, nothing is wrong\n");
     has_lines(&run(program, folder.path(), &[]), &["counted 722 lines, buried 5", "1444 hits in "]);
 }
@@ -77,13 +76,13 @@ fn the_bank_is_asked_for_each_foreign_order() {
         &text,
         &[
             &format!("published {} orders", foreign.len()),
-            // The first three questions found the bank closed.
+            // The first three requests found the bank closed.
             &format!("{} questions to the bank", foreign.len() + 3),
             &format!("PLN {:3} orders ", of("PLN")),
             &format!("JPY {:3} orders ", of("JPY")),
         ],
     );
-    // The bank has another rate than the shop for one of the currencies.
+    // The bank's rate differs from the shop's for one of the currencies.
     let looks = text.lines().filter(|line| line.starts_with("look: order ")).count();
     assert_eq!((looks, looks), (4, of("ISK")), "{text}");
     has_lines(&text, &[&format!("done {}, tried again 3, buried 0", foreign.len() + looks)]);

@@ -1,4 +1,4 @@
-//! The producer and the worker of the shared jobs, each in a process.
+//! The producer and the worker of the shared jobs, each in its own process.
 
 use std::path::Path;
 use std::process::Command;

@@ -18,7 +18,7 @@ fn each_picture_is_shrunk_and_what_is_none_is_buried() {
             let image = ImageReader::open(&file).expect("a file").decode().expect("a picture");
             assert_eq!(image.dimensions(), (width / part, height / part), "{name}");
         }
-        // It is the picture, and not an empty one.
+        // It shows the picture, and is not blank.
         let image = image::open(place.path(&format!("thumbnails-output/64/{name}.png"))).expect("a picture");
         let colours: std::collections::BTreeSet<_> = image.pixels().map(|(_, _, colour)| colour.0).collect();
         assert!(colours.len() > 50, "{name} has {} colours", colours.len());

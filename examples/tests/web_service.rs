@@ -1,4 +1,4 @@
-//! Starts the web service on a free port, and talks HTTP to it.
+//! Starts the web service on a free port, and sends HTTP requests to it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_web_service");
 
-/// The service, killed when this is dropped.
+/// The service, killed on drop.
 struct Service {
     child: Child,
     address: String,

@@ -1,4 +1,4 @@
-//! Real beanstalkd servers, one for each test, on ports that were free.
+//! Real beanstalkd servers, one for each test, on free ports.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How to start a server.
+/// The options of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     port: Option<u16>,
@@ -14,40 +14,40 @@ pub struct Options {
 }
 
 impl Options {
-    /// Without a log of its jobs, on a port that is free.
+    /// The defaults: without a binlog, on a free port.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// On this port.
+    /// Sets the port.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// Keeps its jobs in this folder, synced to the disk at each change.
+    /// Stores its jobs in this folder, with an fsync after each change.
     #[must_use]
     pub fn binlog(mut self, folder: &Path) -> Self {
         self.arguments.extend(["-b".to_owned(), folder.display().to_string(), "-f0".to_owned()]);
         self
     }
 
-    /// Takes jobs of so many bytes at most.
+    /// Limits the size of a job, in bytes.
     #[must_use]
     pub fn max_job_size(mut self, bytes: u32) -> Self {
         self.arguments.extend(["-z".to_owned(), bytes.to_string()]);
         self
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts the server and waits until it answers.
     ///
     /// # Panics
-    /// If there is no beanstalkd, or it does not start.
+    /// Panics if there is no beanstalkd, or it does not start.
     #[must_use]
     pub fn start(self) -> BeanstalkdServer {
-        // Between the look for a free port and its use another may take it.
+        // Another process may take the free port before the server binds it.
         for _ in 0..20 {
             let port = self.port.unwrap_or_else(free_port);
             if let Some(child) = launch(port, &self.arguments) {
@@ -58,11 +58,11 @@ impl Options {
     }
 }
 
-/// The numbers of epoll_wait and epoll_pwait, on x86 and on ARM; nothing where
-/// the system does not tell.
+/// The system call numbers of epoll_wait and epoll_pwait on x86 and ARM; empty if the system does
+/// not report any.
 const EPOLL_WAIT: [&str; 4] = ["232", "281", "22", ""];
 
-/// A server, killed when this is dropped.
+/// A server, killed on drop.
 #[derive(Debug)]
 pub struct BeanstalkdServer {
     child: Child,
@@ -71,27 +71,26 @@ pub struct BeanstalkdServer {
 }
 
 impl BeanstalkdServer {
-    /// One with the default options.
+    /// Starts a server with the default options.
     #[must_use]
     pub fn start() -> Self {
         Options::new().start()
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// The port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends it with SIGKILL, as a crash would.
+    /// Ends the server with SIGKILL, as a crash would.
     ///
-    /// One with a log of its jobs is ended between two commands. To compact its
-    /// log it removes the file with the only copy of a job before it writes the
-    /// job into another file: a crash between the two loses the job, whatever
-    /// its clients do.
+    /// A server with a binlog is ended between two commands. To compact its binlog it removes the
+    /// file with the only copy of a job before it writes the job into another file: a crash between
+    /// the two loses the job, whatever its clients do.
     ///
     /// # Panics
-    /// If that is not possible.
+    /// Panics if this fails.
     pub fn kill(&mut self) {
         if self.options.arguments.iter().any(|argument| argument == "-b") {
             self.stop_between_commands();
@@ -100,7 +99,7 @@ impl BeanstalkdServer {
         self.child.wait().expect("wait for beanstalkd");
     }
 
-    /// Stops it while it waits for commands, as far as the system tells.
+    /// Stops the server while it waits for commands, as far as the system reports that.
     fn stop_between_commands(&self) {
         let place = format!("/proc/{}", self.child.id());
         let read = |name: &str| std::fs::read_to_string(format!("{place}/{name}")).unwrap_or_default();
@@ -110,7 +109,7 @@ impl BeanstalkdServer {
             while !read("status").contains("State:\tT") && Instant::now() < deadline {
                 std::thread::yield_now();
             }
-            // The call in which it was stopped, by number.
+            // The number of the system call in which it was stopped.
             let call = read("syscall");
             if call.split(' ').next().is_none_or(|number| EPOLL_WAIT.contains(&number.trim())) {
                 return;
@@ -119,10 +118,10 @@ impl BeanstalkdServer {
         }
     }
 
-    /// Starts it again as it was, after [`BeanstalkdServer::kill`].
+    /// Starts the server again with the same options, after [`BeanstalkdServer::kill`].
     ///
     /// # Panics
-    /// If it does not start.
+    /// Panics if it does not start.
     pub fn restart(&mut self) {
         let options = self.options.clone().port(self.port);
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -134,10 +133,10 @@ impl BeanstalkdServer {
         };
     }
 
-    /// From now on it gets this much more memory, and then no more.
+    /// Limits the memory of the server to this much more than it uses now.
     ///
     /// # Panics
-    /// If its limit cannot be set.
+    /// Panics if its limit cannot be set.
     pub fn limit_memory(&self, bytes: u64) {
         let id = self.child.id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("what it has");
@@ -148,19 +147,19 @@ impl BeanstalkdServer {
         assert!(set.is_ok_and(|status| status.success()), "its memory was not limited");
     }
 
-    /// Sends it a signal: `USR1` (drain), `STOP`, `CONT`.
+    /// Sends the server a signal: `USR1` (drain), `STOP`, `CONT`.
     ///
     /// # Panics
-    /// If that is not possible.
+    /// Panics if this fails.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.expect("run kill").success(), "kill -{name}");
     }
 
-    /// Speaks to it without any client: sends `words` and reads one line.
+    /// Sends `words` without a client library and reads one line.
     ///
     /// # Panics
-    /// If it does not answer.
+    /// Panics if it does not answer.
     #[must_use]
     pub fn say(&self, words: &str) -> String {
         ask(self.port, words).expect("beanstalkd answers")
@@ -169,24 +168,23 @@ impl BeanstalkdServer {
 
 impl Drop for BeanstalkdServer {
     fn drop(&mut self) {
-        // It may have been killed already.
+        // The server may have been killed already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A port that nobody listens on now.
+/// Returns a port on which nothing listens at the moment.
 ///
 /// # Panics
-/// If there is none.
+/// Panics if no port is free.
 #[must_use]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }
 
-/// `None` if it ended at once, as it does when the port is taken. Whoever has
-/// taken it may answer in its place: the process id tells.
+/// Returns `None` if the server exits at once, as it does when the port is taken.
 fn launch(port: u16, arguments: &[String]) -> Option<Child> {
     let mut child = Command::new("beanstalkd")
         .args(["-l", "127.0.0.1", "-p", &port.to_string()])

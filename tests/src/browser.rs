@@ -1,4 +1,4 @@
-//! A real browser, without a window, driven by the protocol WebDriver.
+//! A real headless browser, driven over WebDriver.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,21 +10,21 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-/// A browser of a test's own, closed when this is dropped.
+/// A browser for one test, closed on drop.
 #[derive(Debug)]
 pub struct Browser {
     runtime: Runtime,
-    /// Taken when it is closed.
+    /// Taken when the browser is closed.
     client: Option<Client>,
     driver: Child,
     _profile: tempfile::TempDir,
 }
 
 impl Browser {
-    /// Starts one: Chromium, of the distribution's packages.
+    /// Starts Chromium, as packaged by the distribution.
     ///
     /// # Panics
-    /// If it does not start.
+    /// Panics if it does not start.
     #[must_use]
     pub fn start() -> Self {
         let profile = tempfile::tempdir().expect("a folder");
@@ -40,7 +40,7 @@ impl Browser {
         let port = lines
             .find_map(|line| line.split("started successfully on port ").nth(1).map(str::to_owned))
             .expect("it says its port");
-        // Whatever else it says is read, so that it never waits.
+        // Read the rest of its output, so that it never blocks.
         std::thread::spawn(move || lines.for_each(drop));
         let arguments = [
             "--headless=new".to_owned(),
@@ -56,7 +56,7 @@ impl Browser {
         ];
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
-        // What `requests` reads.
+        // The log that `requests` reads.
         capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "performance": "ALL" }));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -67,10 +67,10 @@ impl Browser {
         Self { runtime, client: Some(client.expect("a session")), driver, _profile: profile }
     }
 
-    /// Does something with it, within a minute.
+    /// Runs steps in the browser, for at most a minute.
     ///
     /// # Panics
-    /// If it does not come to its end.
+    /// Panics if the steps do not finish in time.
     pub fn run<T>(&self, steps: impl AsyncFnOnce(&Client) -> T) -> T {
         let client = self.client.as_ref().expect("it is open");
         self.runtime.block_on(async {
@@ -90,20 +90,20 @@ impl Drop for Browser {
     }
 }
 
-/// A command of Chromium's own, which WebDriver has no word for: another size
-/// or another colour scheme, for instance.
+/// Sends a command of Chromium's own for which WebDriver has no equivalent, such as another window
+/// size or colour scheme.
 ///
 /// # Panics
-/// If the browser refuses it.
+/// Panics if the browser refuses it.
 pub async fn devtools(client: &Client, command: &str, parameters: &serde_json::Value) {
     let body = json!({ "cmd": command, "params": parameters });
     client.issue_cmd(Devtools(body)).await.expect(command);
 }
 
-/// The addresses of all requests that pages have made since this was asked last.
+/// Returns the addresses of all requests that pages have made since the last call.
 ///
 /// # Panics
-/// If the browser does not tell.
+/// Panics if the browser does not return its log.
 pub async fn requests(client: &Client) -> Vec<String> {
     let log = client.issue_cmd(Log).await.expect("the log");
     let entries = log.as_array().expect("entries").iter();

@@ -1,4 +1,4 @@
-//! Asking a worker over HTTP, and seeing what that costs it.
+//! HTTP requests to a worker, and measurements of the resources that they cost.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::program::Sandbox;
 use crate::wait::until;
 
-/// The end of the arguments of a worker that listens on a free port.
+/// Final arguments for a worker that should listen on a free port.
 pub const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-/// Where the worker that writes the log of this place listens, once it does.
+/// Waits until the worker that logs into this sandbox listens, and returns its address.
 ///
 /// # Panics
-/// If it does not come to listen.
+/// Panics if it does not start to listen.
 #[must_use]
 pub fn address(place: &Sandbox) -> SocketAddr {
     let mut address = None;
@@ -27,7 +27,7 @@ pub fn address(place: &Sandbox) -> SocketAddr {
     address.expect("just found")
 }
 
-/// Asks for a page: its status, and its text.
+/// Requests a page. Returns its status and its text.
 #[must_use]
 pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let answer = exchange(address, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
@@ -35,13 +35,13 @@ pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     Some((head.split(' ').nth(1)?.parse().ok()?, text.to_owned()))
 }
 
-/// The status of a page; 0 without an answer.
+/// Returns the status of a page; 0 if there is no answer.
 #[must_use]
 pub fn status(address: SocketAddr, path: &str) -> u16 {
     get(address, path).map_or(0, |(status, _)| status)
 }
 
-/// Sends these bytes, and reads to the end of the connection.
+/// Sends these bytes and reads until the connection ends.
 #[must_use]
 pub fn exchange(address: SocketAddr, request: &[u8]) -> Option<String> {
     let mut socket = TcpStream::connect(address).ok()?;
@@ -52,7 +52,7 @@ pub fn exchange(address: SocketAddr, request: &[u8]) -> Option<String> {
     String::from_utf8(answer).ok()
 }
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// 0 if there was no answer.
@@ -63,14 +63,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, named in small letters.
+    /// The value of a header, given in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.split_once(": ").filter(|(of, _)| *of == name)).map(|(_, value)| value)
     }
 }
 
-/// Asks as a browser does: with these headers, and with a form if there is one.
+/// Sends a request as a browser does: with these headers, and a form unless it is empty.
 #[must_use]
 pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], form: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
@@ -88,28 +88,28 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-/// The value of a metric, as it is written with its labels.
+/// Returns the value of a metric, given with its labels as written.
 #[must_use]
 pub fn value(text: &str, metric: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ')?.parse().ok())
 }
 
-/// What a process takes.
+/// The resources that a process uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// The most memory that it ever had, in KiB.
+    /// Its peak memory, in KiB.
     pub peak_kib: u64,
-    /// Its threads.
+    /// The number of its threads.
     pub threads: u64,
-    /// Its open file descriptors.
+    /// The number of its open file descriptors.
     pub descriptors: u64,
 }
 
 impl Usage {
-    /// That of this process, now.
+    /// Measures a process.
     ///
     /// # Panics
-    /// If the system does not say, for one because it has ended.
+    /// Panics if the system does not report it, for example because the process has ended.
     #[must_use]
     pub fn of(process: u32) -> Self {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
@@ -122,8 +122,8 @@ impl Usage {
     }
 }
 
-/// For how long all threads of this name of a process have wanted a processor
-/// and had none, so far. Nothing where the system does not count it.
+/// Returns how long all threads of this name in a process have waited for a processor so far. Zero
+/// if the system does not count it.
 #[must_use]
 pub fn starved(process: u32, thread: &str) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
@@ -132,7 +132,7 @@ pub fn starved(process: u32, thread: &str) -> Duration {
     named.map(|task| waited(&task.path().join("schedstat"))).sum()
 }
 
-/// The same of the thread that asks.
+/// Returns the same for the calling thread.
 #[must_use]
 pub fn starved_here() -> Duration {
     waited("/proc/thread-self/schedstat".as_ref())

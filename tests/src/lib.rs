@@ -1,5 +1,4 @@
-//! What the tests of the whole system share: programs, servers, and ways to
-//! trouble them.
+//! Shared parts of the tests of the whole system: programs, servers, and ways to disturb them.
 
 pub mod beanstalkd;
 pub mod browser;
@@ -14,7 +13,7 @@ pub mod wait;
 use pulpo::MessageId;
 use pulpo::queue::{Consumer, Enqueued, Lease, QueueError};
 
-/// The ids of what was enqueued.
+/// The ids of enqueued messages.
 #[must_use]
 pub fn ids(enqueued: Vec<Enqueued>) -> Vec<MessageId> {
     enqueued.into_iter().map(|one| one.id).collect()
@@ -23,7 +22,7 @@ pub fn ids(enqueued: Vec<Enqueued>) -> Vec<MessageId> {
 /// Renews one lease.
 ///
 /// # Errors
-/// If it is lost, or the queue cannot be reached.
+/// Fails if the lease is lost, or if the queue cannot be reached.
 pub fn touch(consumer: &mut dyn Consumer, lease: &Lease) -> Result<(), QueueError> {
     let lost = consumer.touch(std::slice::from_ref(lease))?;
     if lost.contains(lease) { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }

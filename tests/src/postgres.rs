@@ -1,5 +1,5 @@
-//! Real PostgreSQL servers, each with a data folder of its own on a port that
-//! was free, and real poolers before them.
+//! Real PostgreSQL servers, each with its own data folder on a free port, and real poolers in front
+//! of them.
 
 use std::fs;
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::beanstalkd::free_port;
 
-/// A server, stopped when this is dropped.
+/// A server, stopped on drop.
 #[derive(Debug)]
 pub struct PostgresServer {
     folder: TempDir,
@@ -25,29 +25,29 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// One that trusts everybody on this machine, and does not wait for the
-    /// disk: a server that is killed loses nothing by that.
+    /// Starts a server that trusts everybody on this machine and does not wait for the disk.
+    /// Killing the server loses nothing because of that.
     ///
     /// # Panics
-    /// If there is no PostgreSQL, or it does not start.
+    /// Panics if there is no PostgreSQL, or it does not start.
     #[must_use]
     pub fn start() -> Self {
         Self::with_settings(&["fsync=off", "full_page_writes=off"])
     }
 
-    /// One that waits for the disk as it does in production.
+    /// Starts a server that waits for the disk as it does in production.
     ///
     /// # Panics
-    /// If there is no PostgreSQL, or it does not start.
+    /// Panics if there is no PostgreSQL, or it does not start.
     #[must_use]
     pub fn durable() -> Self {
         Self::with_settings(&["shared_buffers=128MB", "max_wal_size=2GB"])
     }
 
-    /// One with these settings.
+    /// Starts a server with these settings.
     ///
     /// # Panics
-    /// If there is no PostgreSQL, or it does not start.
+    /// Panics if there is no PostgreSQL, or it does not start.
     #[must_use]
     pub fn with_settings(settings: &[&str]) -> Self {
         let folder = TempDir::with_prefix("postgres-").expect("a folder");
@@ -60,7 +60,7 @@ impl PostgresServer {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut server = Self { folder, port: free_port(), settings, child: None };
-        // Between the look for a free port and its use another may take it.
+        // Another process may take the free port before the server binds it.
         for _ in 0..20 {
             if server.launch() {
                 return server;
@@ -70,11 +70,11 @@ impl PostgresServer {
         panic!("PostgreSQL does not start: {}", server.log());
     }
 
-    /// One that encrypts connections, for the host `localhost` alone; and the
-    /// file with the certificate of the authority that says so.
+    /// Starts a server that encrypts connections, with a certificate only for the host `localhost`.
+    /// Returns it with the file of the authority's certificate.
     ///
     /// # Panics
-    /// If there is no PostgreSQL or no openssl, or the server does not start.
+    /// Panics if there is no PostgreSQL or no openssl, or the server does not start.
     #[must_use]
     pub fn encrypted() -> (Self, PathBuf) {
         let mut server = Self::start();
@@ -106,11 +106,11 @@ impl PostgresServer {
         (server, folder.join("ca.pem"))
     }
 
-    /// One that the tests of this process share, each in a schema of its own:
-    /// it is stopped with the last of them.
+    /// Returns a server that the tests of this process share, each in its own schema. It stops when
+    /// the last test drops it.
     ///
     /// # Panics
-    /// If there is no PostgreSQL, or it does not start.
+    /// Panics if there is no PostgreSQL, or it does not start.
     #[must_use]
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
@@ -122,7 +122,7 @@ impl PostgresServer {
         })
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// The port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -134,27 +134,27 @@ impl PostgresServer {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// The URL of a queue that nobody else uses.
+    /// The URL of a queue that nothing else uses.
     #[must_use]
     pub fn fresh_url(&self) -> String {
         static SCHEMAS: AtomicU32 = AtomicU32::new(1);
         format!("{}?schema=queue_{}", self.url(), SCHEMAS.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Stops it at once, as a crash would: what was not written is not.
+    /// Stops the server at once, as a crash would: unwritten data is lost.
     ///
     /// # Panics
-    /// If that is not possible.
+    /// Panics if this fails.
     pub fn kill(&mut self) {
         self.signal("QUIT");
         let ended = self.child.take().expect("it runs").wait();
         ended.expect("wait for PostgreSQL");
     }
 
-    /// Starts it again as it was, after [`PostgresServer::kill`].
+    /// Starts the server again with the same options, after [`PostgresServer::kill`].
     ///
     /// # Panics
-    /// If it does not start.
+    /// Panics if it does not start.
     pub fn restart(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !self.launch() {
@@ -162,32 +162,32 @@ impl PostgresServer {
         }
     }
 
-    /// Sends its first process a signal: `STOP`, `CONT`, `QUIT`.
+    /// Sends its main process a signal: `STOP`, `CONT`, `QUIT`.
     ///
     /// # Panics
-    /// If that is not possible.
+    /// Panics if this fails.
     pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().expect("it runs").id();
         let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
         assert!(status.expect("run kill").success(), "kill -{name}");
     }
 
-    /// What psql prints for these statements, columns apart by `|`.
+    /// Returns psql's output for these statements, with columns separated by `|`.
     ///
     /// # Panics
-    /// If one of them fails.
+    /// Panics if one of them fails.
     #[must_use]
     pub fn psql(&self, sql: &str) -> String {
         self.try_psql(sql).unwrap_or_else(|error| panic!("psql: {error}"))
     }
 
-    /// The same, or what psql says of the error.
+    /// Returns psql's output, or its error message.
     ///
     /// # Errors
-    /// If a statement fails.
+    /// Fails if a statement fails.
     ///
     /// # Panics
-    /// If psql cannot be run.
+    /// Panics if psql cannot be run.
     pub fn try_psql(&self, sql: &str) -> Result<String, String> {
         let said = Command::new(program("psql"))
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-c", sql])
@@ -197,10 +197,10 @@ impl PostgresServer {
         if said.status.success() { Ok(text(&said.stdout)) } else { Err(text(&said.stderr)) }
     }
 
-    /// Whether it could be started.
+    /// Tries to start the server. Returns whether that worked.
     fn launch(&mut self) -> bool {
         let data = self.folder.path().join("data");
-        // Of a server that was killed.
+        // Left by a server that was killed.
         let _ = fs::remove_file(data.join("postmaster.pid"));
         let log = fs::File::create(self.folder.path().join("log")).expect("a log");
         let mut command = Command::new(program("postgres"));
@@ -237,15 +237,14 @@ impl PostgresServer {
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // At once, its children too.
+            // Stop at once, child processes too.
             let _ = Command::new("kill").arg("-QUIT").arg(child.id().to_string()).status();
             let _ = child.wait();
         }
     }
 }
 
-/// A pgbouncer that hands out connections by the transaction, stopped when
-/// this is dropped.
+/// A pgbouncer that pools by transaction, stopped on drop.
 #[derive(Debug)]
 pub struct Pooler {
     _folder: TempDir,
@@ -254,10 +253,10 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Before this server, with so many connections to it.
+    /// Starts a pooler in front of this server, with this many connections to it.
     ///
     /// # Panics
-    /// If there is no pgbouncer, or it does not start.
+    /// Panics if there is no pgbouncer, or it does not start.
     #[must_use]
     pub fn start(server: &PostgresServer, connections: u32) -> Self {
         let folder = TempDir::with_prefix("pgbouncer-").expect("a folder");
@@ -289,7 +288,7 @@ impl Pooler {
         pooler
     }
 
-    /// The URL of a queue behind it.
+    /// The URL of a queue behind the pooler.
     #[must_use]
     pub fn url(&self, schema: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres?schema={schema}&notify=false", self.port)
@@ -303,7 +302,7 @@ impl Drop for Pooler {
     }
 }
 
-/// A program of the newest PostgreSQL that is installed.
+/// The path of a program of the newest installed PostgreSQL.
 fn program(name: &str) -> PathBuf {
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
@@ -317,8 +316,8 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
-/// PostgreSQL and pgbouncer refuse to run as root: then they are the user's
-/// that the distribution made for them.
+/// PostgreSQL and pgbouncer refuse to run as root. In that case, runs them as the user that the
+/// distribution created for them.
 fn owned(command: &mut Command) -> &mut Command {
     match server_user() {
         Some((user, group)) => command.uid(user).gid(group),
@@ -336,7 +335,7 @@ fn give(path: &Path) {
     }
 }
 
-/// Who it is, if we are root.
+/// The ids of that user, if we are root.
 fn server_user() -> Option<(u32, u32)> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
@@ -349,7 +348,7 @@ fn server_user() -> Option<(u32, u32)> {
     Some((fields.next()?, fields.next()?))
 }
 
-/// Whether a server answers here that is ready for statements.
+/// Checks whether a server on this port is ready for statements.
 fn is_ready(port: u16) -> bool {
     let said = Command::new(program("pg_isready"))
         .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string(), "-t", "5"])

@@ -1,4 +1,4 @@
-//! Running the programs of these tests, each test in a folder of its own.
+//! Runs the programs of these tests, each test in its own folder.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,31 +8,31 @@ use std::sync::Arc;
 use crate::beanstalkd::BeanstalkdServer;
 use crate::postgres::PostgresServer;
 
-/// A folder, where programs are run on a queue in it, or on a server.
+/// A folder in which programs run, with a queue in it or on a server.
 #[derive(Debug)]
 pub struct Sandbox {
     folder: tempfile::TempDir,
     server: Option<BeanstalkdServer>,
-    /// A PostgreSQL, and the URL of a queue in it.
+    /// A PostgreSQL server, and the URL of a queue on it.
     database: Option<(Arc<PostgresServer>, String)>,
 }
 
-/// What a program said in the end.
+/// The output of a program that has ended.
 #[derive(Debug)]
 pub struct CommandOutput {
-    /// On standard output.
+    /// Its standard output.
     pub out: String,
-    /// On standard error.
+    /// Its standard error.
     pub err: String,
     /// Its exit code.
     pub code: i32,
 }
 
 impl CommandOutput {
-    /// Runs a command to its end.
+    /// Runs a command until it ends.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn of(mut command: Command) -> Self {
         said(command.stdin(Stdio::null()).output().expect("started"))
@@ -40,29 +40,29 @@ impl CommandOutput {
 }
 
 impl Sandbox {
-    /// An empty folder.
+    /// Creates an empty folder.
     ///
     /// # Panics
-    /// If none can be made.
+    /// Panics if it cannot be created.
     #[must_use]
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a folder"), server: None, database: None }
     }
 
-    /// An empty folder, and a beanstalkd of its own for the queue.
+    /// Creates an empty folder, and starts a beanstalkd for its queue.
     ///
     /// # Panics
-    /// If none can be made.
+    /// Panics if it cannot be created.
     #[must_use]
     pub fn with_beanstalkd() -> Self {
         Self { server: Some(BeanstalkdServer::start()), ..Self::new() }
     }
 
-    /// An empty folder, and a queue of its own in the PostgreSQL that the tests of
+    /// Creates an empty folder, and a separate queue on the PostgreSQL server that the tests of
     /// this process share.
     ///
     /// # Panics
-    /// If none can be made.
+    /// Panics if it cannot be created.
     #[must_use]
     pub fn with_postgres() -> Self {
         let server = PostgresServer::shared();
@@ -70,17 +70,17 @@ impl Sandbox {
         Self { database: Some((server, url)), ..Self::new() }
     }
 
-    /// Whether the queue is in a PostgreSQL.
+    /// Whether the queue is in PostgreSQL.
     #[must_use]
     pub fn has_database(&self) -> bool {
         self.database.is_some()
     }
 
-    /// The text that one row has of the queue in PostgreSQL; `SCHEMA` stands for
+    /// Runs a query on the queue in PostgreSQL that returns one row of text; `SCHEMA` stands for
     /// its schema.
     ///
     /// # Panics
-    /// If there is none here, or the statement is wrong.
+    /// Panics if the sandbox has no PostgreSQL, or if the statement fails.
     #[must_use]
     pub fn ask_database(&self, sql: &str) -> String {
         let (server, url) = self.database.as_ref().expect("a database");
@@ -88,41 +88,40 @@ impl Sandbox {
         server.psql(&sql.replace("SCHEMA", schema))
     }
 
-    /// Whether a beanstalkd is here.
+    /// Whether the sandbox has a beanstalkd.
     #[must_use]
     pub fn has_server(&self) -> bool {
         self.server.is_some()
     }
 
-    /// Where the beanstalkd listens.
+    /// The address of the beanstalkd.
     ///
     /// # Panics
-    /// If there is none here.
+    /// Panics if the sandbox has no beanstalkd.
     #[must_use]
     pub fn server_address(&self) -> String {
         format!("127.0.0.1:{}", self.server.as_ref().expect("a server").port())
     }
 
-    /// Whether the queue is that of a beanstalkd.
+    /// Whether the queue is on the beanstalkd.
     #[must_use]
     pub fn is_on_a_server(&self) -> bool {
         self.server.is_some()
     }
 
-    /// A file in the folder.
+    /// The path of a file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Where the handlers write down what they did.
+    /// The text that the handlers have recorded.
     #[must_use]
     pub fn record(&self) -> String {
         std::fs::read_to_string(self.path("record")).unwrap_or_default()
     }
 
-    /// A program to be run here, with nothing of our environment that it
-    /// would listen to.
+    /// A command that runs a program in the folder, without any environment variable that it would read.
     #[must_use]
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
@@ -142,28 +141,28 @@ impl Sandbox {
         command
     }
 
-    /// Runs a program to its end.
+    /// Runs a program until it ends.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn run(&self, program: &str, arguments: &[&str]) -> CommandOutput {
         said(self.command(program, arguments).stdin(Stdio::null()).output().expect("started"))
     }
 
-    /// Runs a command to its end.
+    /// Runs a command until it ends.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn to_end(&self, command: &mut Command) -> CommandOutput {
         said(command.stdin(Stdio::null()).output().expect("started"))
     }
 
-    /// Runs a program to its end with this as its standard input.
+    /// Runs a program with this standard input until it ends.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn run_with_input(&self, program: &str, arguments: &[&str], input: &str) -> CommandOutput {
         let mut child = self
@@ -177,49 +176,48 @@ impl Sandbox {
         said(child.wait_with_output().expect("an end"))
     }
 
-    /// Starts a program and lets it run. Its standard error goes to the file
-    /// `log` of the folder.
+    /// Starts a program and leaves it running. Its standard error goes to the file `log` of the folder.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn start(&self, command: Command) -> Running {
         self.start_with_log(command, "log")
     }
 
-    /// The same with a log of its own.
+    /// Starts a program with a separate log.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn start_with_log(&self, mut command: Command, name: &str) -> Running {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path(name)).expect("a log");
         Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("started"))
     }
 
-    /// The same, and its standard output goes to the file `out` of the folder.
+    /// Starts a program; its standard output goes to the file `out` of the folder.
     ///
     /// # Panics
-    /// If it cannot be started.
+    /// Panics if it cannot be started.
     #[must_use]
     pub fn start_with_output(&self, mut command: Command) -> Running {
         let file = |name| std::fs::OpenOptions::new().create(true).append(true).open(self.path(name)).expect("a file");
         Running(command.stdin(Stdio::null()).stdout(file("out")).stderr(file("log")).spawn().expect("started"))
     }
 
-    /// What started programs have logged so far.
+    /// The log of the started programs so far.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// What the log of this name says so far.
+    /// The content of the log of this name so far.
     #[must_use]
     pub fn log_named(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// The folder itself.
+    /// The folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -240,7 +238,7 @@ fn said(output: Output) -> CommandOutput {
     }
 }
 
-/// A program that runs; killed when this is dropped.
+/// A running program, killed on drop.
 #[derive(Debug)]
 pub struct Running(Child);
 
@@ -251,27 +249,27 @@ impl Running {
         self.0.id()
     }
 
-    /// Sends it a signal: `TERM`, `KILL`, `STOP`.
+    /// Sends the program a signal: `TERM`, `KILL`, `STOP`.
     ///
     /// # Panics
-    /// If it cannot be sent.
+    /// Panics if it cannot be sent.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status();
         assert!(sent.expect("kill is there").success(), "signal {name} was not sent");
     }
 
-    /// Whether it has ended.
+    /// Checks whether the program has ended.
     ///
     /// # Panics
-    /// If the system does not say.
+    /// Panics if the system does not report it.
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().expect("a child of ours").is_some()
     }
 
-    /// Waits for its end; its exit code, -1 if a signal ended it.
+    /// Waits for the end of the program. Returns its exit code, or -1 if a signal ended it.
     ///
     /// # Panics
-    /// If it does not end in half a minute.
+    /// Panics if it does not end in half a minute.
     pub fn end(mut self) -> i32 {
         crate::wait::until("the program ends", || self.has_ended());
         self.0.wait().expect("a child of ours").code().unwrap_or(-1)
@@ -285,10 +283,10 @@ impl From<Child> for Running {
 }
 
 impl Running {
-    /// Waits for its end; the number of the signal that ended it, if one did.
+    /// Waits for the end of the program. Returns the number of the signal that ended it, if any.
     ///
     /// # Panics
-    /// If it does not end in half a minute.
+    /// Panics if it does not end in half a minute.
     #[cfg(unix)]
     #[must_use]
     pub fn end_by_signal(mut self) -> Option<i32> {

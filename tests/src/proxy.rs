@@ -1,4 +1,4 @@
-//! A TCP proxy that cuts connections to the byte.
+//! TCP proxies that cut connections after an exact number of bytes, slow them down, or hold answers back.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-/// Says after how many bytes, counted in both directions together, each
-/// connection is cut; the first one is number 0.
+/// Returns the number of bytes, counted in both directions together, after which a connection is
+/// cut. The first connection is number 0.
 pub type Cuts = fn(u64) -> u64;
 
 /// Forwards connections to a server until it is dropped.
@@ -20,10 +20,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy for the server at this port of 127.0.0.1.
+    /// Starts a proxy for the server on this port of 127.0.0.1.
     ///
     /// # Panics
-    /// If it cannot listen.
+    /// Panics if it cannot listen.
     #[must_use]
     pub fn start(upstream: u16, cuts: Cuts) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -48,19 +48,19 @@ impl Proxy {
         proxy
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// The port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// How many connections there were so far.
+    /// The number of connections so far.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// New connections are not cut any more.
+    /// Stops cutting new connections.
     pub fn spare(&self) {
         self.cutting.store(false, Ordering::SeqCst);
     }
@@ -69,7 +69,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
+        // Wake the accepting thread.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
@@ -100,7 +100,7 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, left: &Mutex<u64>) {
     }
 }
 
-/// How a slow line behaves, in each direction.
+/// The behaviour of a slow line, in each direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Line {
     delay: Duration,
@@ -108,30 +108,30 @@ pub struct Line {
 }
 
 impl Line {
-    /// One that is not slow yet.
+    /// A line that is not slow yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What is sent arrives this much later.
+    /// Delays everything that is sent.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// No more than this goes through.
+    /// Limits the throughput.
     #[must_use]
     pub fn bytes_per_second(mut self, bytes: u32) -> Self {
         self.bytes_per_second = Some(bytes);
         self
     }
 
-    /// Such a line to the server at this port of 127.0.0.1.
+    /// Starts a proxy for the server on this port of 127.0.0.1, over such a line.
     ///
     /// # Panics
-    /// If it cannot listen.
+    /// Panics if it cannot listen.
     #[must_use]
     pub fn start(self, upstream: u16) -> SlowProxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -163,7 +163,7 @@ impl Line {
                 if read.send((Instant::now() + self.delay, buffer[..count].to_vec())).is_err() {
                     return;
                 }
-                // Else the whole transfer would be in memory here, and fast.
+                // Otherwise the whole transfer would be in memory here, and fast.
                 if let Some(bytes) = self.bytes_per_second {
                     std::thread::sleep(Duration::from_secs_f64(count as f64 / f64::from(bytes)));
                 }
@@ -189,7 +189,7 @@ pub struct SlowProxy {
 }
 
 impl SlowProxy {
-    /// Where it listens, on 127.0.0.1.
+    /// The port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -199,13 +199,13 @@ impl SlowProxy {
 impl Drop for SlowProxy {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
+        // Wake the accepting thread.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 
-/// Forwards connections to a beanstalkd until it is dropped, and can hold back
-/// what the server says to those who count messages.
+/// Forwards connections to a beanstalkd until it is dropped, and can hold back the server's answers
+/// to clients that count messages.
 #[derive(Debug)]
 pub struct HoldingProxy {
     port: u16,
@@ -214,10 +214,10 @@ pub struct HoldingProxy {
 }
 
 impl HoldingProxy {
-    /// A proxy for the server at this port of 127.0.0.1.
+    /// Starts a proxy for the server on this port of 127.0.0.1.
     ///
     /// # Panics
-    /// If it cannot listen.
+    /// Panics if it cannot listen.
     #[must_use]
     pub fn start(upstream: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -238,13 +238,13 @@ impl HoldingProxy {
         proxy
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// The port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// From now on nobody who counts messages gets an answer, or again.
+    /// Holds back the answers to clients that count messages, or sends them again.
     pub fn hold(&self, hold: bool) {
         self.holding.store(hold, Ordering::SeqCst);
     }
@@ -254,7 +254,7 @@ impl Drop for HoldingProxy {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
         self.hold(false);
-        // Wakes the thread that accepts.
+        // Wake the accepting thread.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }

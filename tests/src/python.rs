@@ -1,4 +1,4 @@
-//! A Python with the client of beanstalkd that Python programs use.
+//! A Python interpreter with the beanstalkd client that Python programs use.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 /// The interpreter that `./check` has set up.
 ///
 /// # Panics
-/// If there is none: `./check` makes it.
+/// Panics if it does not exist; `./check` creates it.
 #[must_use]
 pub fn interpreter() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");

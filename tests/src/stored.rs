@@ -1,13 +1,12 @@
-//! Messages that somebody put into the tables of the embedded queue, past the
-//! library: damaged ones, and those that no program here would publish.
+//! Messages written into the tables of the embedded queue without the library: damaged ones, and
+//! ones that no program here would publish.
 
 use rusqlite::{Connection, params};
 
-/// Puts a message of this state (0: ready, 3: buried) into the tables, and
-/// says its id.
+/// Writes a message in this state (0: ready, 3: buried) into the tables, and returns its id.
 ///
 /// # Panics
-/// If it cannot.
+/// Panics if this fails.
 pub fn insert(database: &Connection, queue: &str, request_type: &[u8], state: i64, text: &[u8]) -> i64 {
     let kind = params![queue, request_type];
     let run = |statement: &str, parameters: &[&dyn rusqlite::ToSql]| {
@@ -28,12 +27,12 @@ pub fn insert(database: &Connection, queue: &str, request_type: &[u8], state: i6
     )
 }
 
-/// A queue of pulpo 0.1 with this in the file, as its worker left it: 1 is
-/// archived, 2 delayed, 3 in the hand of a worker that was killed, 4 buried, 5
-/// ready and 6 deleted; the queue `side` is paused.
+/// Creates a queue of pulpo 0.1 in the file, as its worker left it. Message 1 is archived, 2
+/// delayed, 3 leased by a worker that was killed, 4 buried, 5 ready and 6 deleted; the queue `side`
+/// is paused.
 ///
 /// # Panics
-/// If it cannot be made.
+/// Panics if it cannot be created.
 pub fn old_queue(file: &std::path::Path) -> Connection {
     let database = Connection::open(file).expect("opened");
     database.execute_batch("PRAGMA journal_mode = WAL").expect("set");
@@ -41,10 +40,10 @@ pub fn old_queue(file: &std::path::Path) -> Connection {
     database
 }
 
-/// Where this text is in the files below a folder.
+/// Returns where the files below a folder contain this text.
 ///
 /// # Panics
-/// If the folder cannot be read.
+/// Panics if the folder cannot be read.
 #[must_use]
 pub fn found(folder: &std::path::Path, text: &str) -> Vec<String> {
     let mut places = Vec::new();
@@ -53,7 +52,7 @@ pub fn found(folder: &std::path::Path, text: &str) -> Vec<String> {
             places.extend(found(&entry, text));
             continue;
         }
-        // A file that has just been deleted holds nothing.
+        // A file that has just been deleted is read as empty.
         let bytes = std::fs::read(&entry).unwrap_or_default();
         let count = bytes.windows(text.len()).filter(|part| *part == text.as_bytes()).count();
         if count > 0 {

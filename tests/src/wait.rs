@@ -1,11 +1,11 @@
-//! Waiting for what another thread or process does.
+//! Waits for the effects of other threads and processes.
 
 use std::time::{Duration, Instant};
 
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// If it does not within half a minute, far longer than anything takes.
+/// Panics after half a minute, which is far longer than anything takes.
 #[track_caller]
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
@@ -15,7 +15,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for at most this long; returns whether `condition` came to hold.
+/// Waits for at most this long. Returns whether `condition` became true.
 #[must_use]
 pub fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;

@@ -1,6 +1,5 @@
-//! What `pictures_producer` and `pictures_worker` agree on: the jobs, their names and their
-//! policies. A change here is seen by both, and a job that nobody works is
-//! found by `pictures_worker check`.
+//! The contract between `pictures_producer` and `pictures_worker`: the jobs, their names and their
+//! policies. Both see any change here, and `pictures_worker check` finds a job without a handler.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,23 +7,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize, pulpo::Job)]
 #[job("make_thumbnail", queue = "pictures", max_attempts = 5, timeout = "2m")]
 pub struct MakeThumbnail {
-    /// Where the picture is.
+    /// The path of the picture.
     pub file: String,
     /// In pixels.
     pub width: u32,
 }
 
-/// Tells somebody that something has come to an end.
+/// Tells somebody that something is finished.
 #[derive(Debug, Serialize, Deserialize, pulpo::Job)]
 #[job("notify", priority = 100)]
 pub enum Notify {
     /// By mail.
     Mail {
-        /// To this address.
+        /// The recipient's address.
         to: String,
-        /// Says this.
+        /// The text of the mail.
         text: String,
     },
-    /// In the log of the worker.
+    /// In the worker's log.
     Log(String),
 }

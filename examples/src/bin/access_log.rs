@@ -30,12 +30,12 @@ use serde::{Deserialize, Serialize};
 const LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/access.log");
 const REPORT: &str = "access-report.json";
 
-/// One line, as the server wrote it. Whoever publishes does not look into it.
+/// One line, as the server wrote it. The publisher does not parse it.
 #[derive(Serialize, Deserialize)]
 struct LogLine(String);
 
-/// A batch that is not full waits a little for more. The queue is its own, so
-/// that on a server no message of another type ends a batch early.
+/// A batch that is not full waits a little for more. The job has its own queue, so that on a server
+/// no message of another type ends a batch early.
 #[pulpo::handler("log_line", queue = "log", batch = 100, linger = "100ms")]
 fn add_up(lines: Vec<LogLine>, report: State<Mutex<Report>>) -> anyhow::Result<Vec<Outcome>> {
     let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,19 +46,19 @@ fn add_up(lines: Vec<LogLine>, report: State<Mutex<Report>>) -> anyhow::Result<V
             sum.add(hit);
             Ok(())
         }
-        // It will not be any better the next time.
+        // A retry would not help.
         Err(error) => Err(pulpo::fatal(format!("{error:#}, in {line:?}"))),
     };
     let outcomes = lines.iter().map(add).collect();
-    // If this fails, all of the batch are tried again, and none was counted. If
-    // the worker dies right after it, they are counted twice: a job is done at
-    // least once. Who cannot have that keeps the ids of what was counted.
+    // If this fails, the whole batch is tried again, and nothing was counted. If the worker dies
+    // right after it, the batch is counted twice: a job runs at least once. To avoid that, store
+    // the ids of the counted jobs.
     sum.save()?;
     *report = sum;
     Ok(outcomes)
 }
 
-/// What a line tells.
+/// A parsed line.
 struct Hit {
     at: DateTime<FixedOffset>,
     path: String,
@@ -67,7 +67,7 @@ struct Hit {
 }
 
 impl Hit {
-    /// `192.0.2.7 - ada [21/Nov/2026:09:14:05 +0100] "GET / HTTP/1.1" 200 512 "-" "curl/8"`
+    /// Parses `192.0.2.7 - ada [21/Nov/2026:09:14:05 +0100] "GET / HTTP/1.1" 200 512 "-" "curl/8"`.
     fn read(line: &str) -> anyhow::Result<Self> {
         let (_, rest) = line.split_once(" [").context("expected a time in brackets")?;
         let (at, rest) = rest.split_once("] \"").context("expected a request after the time")?;
@@ -97,7 +97,7 @@ struct Report {
 }
 
 impl Report {
-    /// That of the runs before this one.
+    /// Loads the report of the earlier runs.
     fn load() -> anyhow::Result<Self> {
         match fs::read(REPORT) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{REPORT} is no report")),
@@ -114,7 +114,7 @@ impl Report {
         *self.by_path.entry(path).or_default() += 1;
     }
 
-    /// Whole or not at all.
+    /// Saves the report atomically.
     fn save(&self) -> anyhow::Result<()> {
         let new = format!("{REPORT}.new");
         fs::write(&new, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {new}"))?;
@@ -140,7 +140,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
     tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr).with_ansi(false).init();
 
-    // It ends when nothing has come for a second.
+    // The worker ends after a second without new jobs.
     let mut sources = Sources::default();
     sources.set_default("sleep_duration", "1s").set_default("shutdown_after_number_of_empty_iterations", "1");
     let pulpo = Pulpo::new(Config::load_from(&sources)?)?;
@@ -160,7 +160,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The worker's own commands.
+/// The worker's command line.
 mod command_line {
     use std::sync::Mutex;
 

@@ -43,8 +43,7 @@ struct Pack {
     item: String,
 }
 
-/// Fails for good for what the shop does not have, so that there is something to
-/// see.
+/// Fails for good if the shop does not have the item, so that there is something to see.
 #[pulpo::handler("pack")]
 fn pack(job: Pack) -> pulpo::Outcome {
     if job.item == "tea" || job.item == "coffee" {
@@ -53,7 +52,7 @@ fn pack(job: Pack) -> pulpo::Outcome {
     Err(pulpo::fatal(format!("no shelf holds {:?}", job.item)))
 }
 
-/// Who is logged in. A real service keeps this elsewhere, and lets it end.
+/// The sessions of logged-in users. A real service stores them elsewhere, and lets them expire.
 struct Admins {
     password: String,
     sessions: Mutex<HashSet<String>>,
@@ -80,7 +79,7 @@ impl Admins {
     }
 }
 
-/// Stands before everything that only administrators may see.
+/// Guards everything that only administrators may see.
 async fn only_admins(State(admins): State<Arc<Admins>>, request: Request, next: Next) -> Response {
     if admins.knows(request.headers()) { next.run(request).await } else { Redirect::to("/login").into_response() }
 }
@@ -142,14 +141,14 @@ async fn serve() -> Result<(), Box<dyn Error + Send + Sync>> {
     println!("listening on http://{}", listener.local_addr()?);
 
     let worker = pulpo.worker()?;
-    // It has threads of its own, and stops at a signal; then so does the service.
+    // The worker has its own threads, and stops at a signal; then the service stops too.
     let working = tokio::task::spawn_blocking(move || worker.run());
     let (stopped, when_stopped) = tokio::sync::oneshot::channel::<()>();
     let stopping = async move { drop(when_stopped.await) };
     let serving = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopping).into_future());
     working.await??;
     drop(stopped);
-    // Open pages keep a connection for live updates: they do not hold it up.
+    // Open pages keep a connection for live updates, which must not delay the shutdown.
     serving.abort();
     Ok(())
 }

@@ -43,14 +43,14 @@ async fn convert(
     books: State<Arc<Books>>,
     context: &Context,
 ) -> pulpo::Outcome {
-    // Dropped at this await if it takes longer than the timeout.
+    // The future is dropped at this await if it takes longer than the timeout.
     let rate = match bank.rate(&order.currency).await? {
         Answer::Rate(rate) => rate,
         Answer::Closed => Err("the bank is closed").retry_after(Duration::from_millis(100))?,
         Answer::Unknown => Err(format!("the bank does not know {}", order.currency)).fatal()?,
     };
     let eur = (order.amount / rate).round_dp(2);
-    // A cent is lost by rounding.
+    // Rounding may lose a cent.
     if (eur - order.eur).abs() > Decimal::new(1, 2) {
         context.publish(Look { number: order.number, ours: order.eur.to_string(), theirs: eur.to_string() })?;
     }
@@ -58,7 +58,7 @@ async fn convert(
     Ok(())
 }
 
-/// For the bookkeeper.
+/// An order for the bookkeeper to look at.
 #[derive(Serialize, Deserialize)]
 struct Look {
     number: u32,
@@ -71,7 +71,7 @@ fn look(Look { number, ours, theirs }: Look, books: State<Arc<Books>>) {
     books.note(format!("order {number}: {ours} in our books, {theirs} at the bank"));
 }
 
-/// The client: one for all jobs.
+/// The client that all jobs share.
 struct Bank {
     address: SocketAddr,
     at_a_time: Semaphore,
@@ -100,7 +100,7 @@ impl Bank {
     }
 }
 
-/// What came of the jobs. By number: a job that is run twice adds nothing.
+/// The results of the jobs, by order number, so that a job that runs twice adds nothing.
 #[derive(Default)]
 struct Books {
     worth: Mutex<BTreeMap<u32, (String, Decimal)>>,
@@ -129,7 +129,7 @@ impl Books {
     }
 }
 
-/// Answers one line by one line, a little late; the first three by "closed".
+/// Answers each line with one line, after a short delay; the first three with "closed".
 async fn serve(listener: TcpListener, rates: HashMap<String, String>) -> io::Result<()> {
     for number in 0.. {
         let (mut connection, _) = listener.accept().await?;
@@ -149,7 +149,7 @@ fn main() -> anyhow::Result<()> {
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into());
     tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr).with_ansi(false).init();
 
-    // The worker may have a runtime of ours; without, it makes one.
+    // You may give the worker a runtime; otherwise it creates one.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut file = csv::Reader::from_path(RATES).with_context(|| format!("cannot read {RATES}"))?;
     let rates = file.deserialize().collect::<Result<HashMap<String, String>, _>>()?;
@@ -157,7 +157,7 @@ fn main() -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     runtime.spawn(serve(listener, rates));
 
-    // Nothing here is to outlive the program: the queue is in memory.
+    // Nothing here needs to outlive the program, so the queue is in memory.
     let mut config = Config::default().queue("memory:")?;
     config.worker.sleep_duration = Duration::from_millis(500);
     config.worker.shutdown_after_number_of_empty_iterations = 1;
@@ -168,7 +168,7 @@ fn main() -> anyhow::Result<()> {
     let published = runtime.block_on(pulpo.publish_all_async(foreign))?;
     println!("published {} orders", published.len());
 
-    // In an `Arc`, since they are looked at when the worker has ended.
+    // In an `Arc`, because they are read after the worker has ended.
     let bank = Arc::new(Bank { address, at_a_time: Semaphore::new(4), questions: AtomicUsize::new(0) });
     let books = Arc::new(Books::default());
     let worker = pulpo.worker()?.runtime(runtime.handle().clone()).state(bank.clone()).state(books.clone());

@@ -1,5 +1,5 @@
-//! A worker that sends mails through a mail server, which is not always up: the
-//! program of docs/operating.md.
+//! A worker that sends mails through a mail server that is sometimes down: the program of
+//! docs/operating.md.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -23,7 +23,7 @@ fn send_email(email: SendEmail) -> pulpo::Outcome {
     Ok(())
 }
 
-/// One mail by SMTP, as simple as it can be.
+/// Sends one mail over SMTP, as simply as possible.
 fn deliver(server: &str, email: &SendEmail) -> io::Result<()> {
     let mut writer = TcpStream::connect(server)?;
     writer.set_read_timeout(Some(Duration::from_secs(10)))?;

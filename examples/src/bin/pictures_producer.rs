@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let jobs = files.iter().map(|file| MakeThumbnail { file: file.clone(), width: 320 });
     let sent = pulpo::publish_all(jobs)?;
-    // Behind them, though jobs of its kind go before others.
+    // After the pictures, although its type has a more urgent default priority.
     let last = Notify::Log(format!("{} pictures were asked for", files.len()));
     pulpo::publish(Message::new(last).priority(100_000))?;
     for (file, message) in files.iter().zip(&sent) {

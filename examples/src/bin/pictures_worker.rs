@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pulpo::{Context, State};
 use shared_jobs::{MakeThumbnail, Notify};
 
-/// What this worker has done so far.
+/// Counts the work of this worker.
 #[derive(Default)]
 struct Done {
     pictures: AtomicU64,
@@ -23,9 +23,9 @@ fn make_thumbnail(job: MakeThumbnail, context: &Context, done: State<Done>) -> p
     if job.width == 0 {
         return Err(pulpo::fatal("a picture has at least one pixel"));
     }
-    // A real one would scale the picture here.
+    // A real handler would scale the picture here.
     let count = done.pictures.fetch_add(1, Ordering::Relaxed) + 1;
-    // Goes out only if this job is done, and with it.
+    // Published only if this job succeeds, together with its completion.
     context.publish(Notify::Log(format!("{} is {} wide, number {count}", job.file, job.width)))?;
     Ok(())
 }

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a producer leaves out has a default here.
+/// Fields that a producer omits have a default here.
 #[derive(Serialize, Deserialize)]
 struct SendEmail {
     to: String,
@@ -25,7 +25,7 @@ fn send_email(email: SendEmail) {
     println!("to {}: {}", email.to, email.subject);
 }
 
-/// A text alone: `{"payload": "…"}`.
+/// Plain text: `{"payload": "…"}`.
 #[derive(Serialize, Deserialize)]
 struct Echo(String);
 

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize)]
 struct Pack(Order);
 
-/// What was packed, by country.
+/// The packed items, by country.
 type Shelf = Arc<Mutex<BTreeMap<String, u32>>>;
 
 #[pulpo::handler("pack", max_attempts = 3, backoff = "50ms..1s")]
@@ -49,7 +49,7 @@ fn pack(Pack(order): Pack, context: &Context, shelf: State<Shelf>) -> pulpo::Out
         return Err(pulpo::fatal(format!("{} has not paid for order {}", order.customer, order.number)));
     }
     if order.quantity > 10 && context.attempt() == 1 {
-        return Err("that many do not fit on one trolley".into()); // so a second one is fetched
+        return Err("that many do not fit on one trolley".into()); // so a second trolley is fetched
     }
     *shelf.lock().unwrap_or_else(PoisonError::into_inner).entry(order.country).or_default() += order.quantity;
     Ok(())
@@ -88,9 +88,9 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The program with its commands. An adapter in a library crate of its own is
-/// linked if something names the crate; here, `use pulpo_examples::line` does,
-/// and else `crates: [my_adapter]` in `pulpo::main!`.
+/// The program with its commands. An adapter in a separate library crate is linked if something
+/// names the crate. Here, `use pulpo_examples::line` does; otherwise write `crates: [my_adapter]`
+/// in `pulpo::main!`.
 mod command_line {
     pulpo::main! {
         setup: |app| app.state(super::Shelf::default()),

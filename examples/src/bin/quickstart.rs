@@ -32,12 +32,12 @@ use serde::{Deserialize, Serialize};
 
 const OUTPUT: &str = "quickstart-output";
 
-// A job is the type of its body, and the function that takes it.
+// A job consists of a body type and the function that takes it.
 
 #[derive(Serialize, Deserialize)]
 struct SendReceipt(Order);
 
-/// After an error it is tried again, 5 times in all, with pauses that grow.
+/// After an error the job is tried again, up to 5 runs in all, with growing pauses.
 #[pulpo::handler("send_receipt", max_attempts = 5, backoff = "100ms..1s")]
 fn send_receipt(SendReceipt(order): SendReceipt) -> pulpo::Outcome {
     let Order { number, placed, customer, street, town, country, item, quantity, amount, currency, .. } = &order;
@@ -61,7 +61,7 @@ fn remind_to_pay(RemindToPay(order): RemindToPay) -> pulpo::Outcome {
 #[derive(Serialize, Deserialize)]
 struct CheckForFraud(Order);
 
-/// Published last and done first, for its priority is the most urgent.
+/// Published last but run first, because it has the most urgent priority.
 #[pulpo::handler("check_for_fraud", priority = 0)]
 fn check_for_fraud(CheckForFraud(order): CheckForFraud) -> anyhow::Result<()> {
     let hold = order.quantity > 10 || order.status == Status::Unpaid;
@@ -69,9 +69,9 @@ fn check_for_fraud(CheckForFraud(order): CheckForFraud) -> anyhow::Result<()> {
     save("fraud-checks", &format!("{}.json", order.number), &serde_json::to_vec_pretty(&verdict)?)
 }
 
-/// Sends a mail; here, into a folder.
+/// Sends a mail. In this example, it writes a file into a folder.
 fn send(order: &Order, kind: &str, subject: &str, text: &str) -> pulpo::Outcome {
-    // Fatal: no later attempt makes an address of it. The job is buried.
+    // Fatal: a retry does not turn it into an address. The job is buried.
     let to: EmailAddress =
         order.email.parse().with_context(|| format!("{:?} is not a mail address", order.email)).fatal()?;
     // Any other error is transient: the job is tried again.
@@ -86,8 +86,8 @@ fn send(order: &Order, kind: &str, subject: &str, text: &str) -> pulpo::Outcome 
     Ok(save(kind, &format!("{}.eml", order.number), &mail)?)
 }
 
-/// Simulates a mail server that greylists: the first mail to each of its users
-/// it refuses, since one that only sends spam does not come back.
+/// Simulates a mail server that greylists: it refuses the first mail to each of its users, because
+/// spammers do not try again.
 fn knock(to: &EmailAddress) -> Result<(), String> {
     static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let is_new = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(to.to_string());
@@ -97,8 +97,8 @@ fn knock(to: &EmailAddress) -> Result<(), String> {
     Ok(())
 }
 
-/// A job may run twice, if its worker dies at the wrong moment. So it writes
-/// under a name of its own, and appends to nothing.
+/// Saves a file. A job may run twice, if its worker dies at the wrong moment. So it writes to its
+/// own file name, and never appends.
 fn save(kind: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
     let folder = Path::new(OUTPUT).join(kind);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -109,7 +109,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if env::args_os().len() > 1 {
         return Ok(command_line::run());
     }
-    // The worker logs what goes wrong; with RUST_LOG=info each job.
+    // The worker logs failures; with RUST_LOG=info it logs every job.
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     let logs = tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr);
     logs.with_target(false).with_ansi(false).without_time().init();
@@ -118,9 +118,9 @@ fn main() -> anyhow::Result<ExitCode> {
     println!("read       {} orders; skipped {} lines that are not orders:", orders.len(), faults.len());
     faults.iter().for_each(|fault| println!("             {fault}"));
 
-    // The queue is ./pulpo-data, or what pulpo.toml or PULPO_QUEUE says. A
-    // worker goes on until it is stopped, but this one ends after two idle
-    // seconds: nothing here is due later than one.
+    // The queue is ./pulpo-data, or the one that pulpo.toml or PULPO_QUEUE names. A worker normally
+    // runs until it is stopped, but this one ends after two idle seconds: no job here is due more
+    // than a second later.
     let mut sources = Sources::default();
     sources.set_default("sleep_duration", "2s").set_default("shutdown_after_number_of_empty_iterations", "1");
     let config = Config::load_from(&sources)?;
@@ -128,12 +128,12 @@ fn main() -> anyhow::Result<ExitCode> {
     let pulpo = Pulpo::new(config)?;
     let earlier: BTreeSet<_> = buried(&pulpo)?.into_iter().flatten().map(|message| message.id).collect();
 
-    // Many, as one batch: all of them are in the queue, or none.
+    // Many, as one batch: either all of them enter the queue, or none.
     let receipts = pulpo.publish_all(orders.iter().cloned().map(SendReceipt))?;
-    // With options: a `Message` around the body.
+    // With options: wrap the body in a `Message`.
     let unpaid = orders.iter().filter(|order| order.status == Status::Unpaid).cloned().map(RemindToPay);
     let reminders = pulpo.publish_all(unpaid.map(|body| Message::new(body).delay(Duration::from_secs(1))))?;
-    // One by one. A job that `publish` returned Ok for is safe in the queue.
+    // One by one. When `publish` returns Ok, the job is safe in the queue.
     let big = orders.into_iter().filter(|order| order.eur >= Decimal::from(800));
     let checks = big.map(|order| pulpo.publish(CheckForFraud(order))).collect::<Result<Vec<_>, _>>()?;
     println!("published  {} receipts, {} reminders due a second later,", receipts.len(), reminders.len());
@@ -157,7 +157,7 @@ fn main() -> anyhow::Result<ExitCode> {
             }
         }
     }
-    // After Ctrl-C, for instance: nothing is lost, the next run does it.
+    // After Ctrl-C, for instance. Nothing is lost: the next run continues.
     let left: u64 = pulpo.queue().stats()?.counts.iter().map(|counts| counts.total() - counts.buried).sum();
     if left > 0 {
         println!("left       {left} jobs, for the next run");
@@ -170,7 +170,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is buried in the queue; `None` if it cannot list.
+/// Returns the buried messages; `None` if the queue cannot list.
 fn buried(pulpo: &Pulpo) -> anyhow::Result<Option<Vec<StoredMessage>>> {
     match pulpo.queue().list(&Filter::all().state(MessageState::Buried)) {
         Err(QueueError::Unsupported(_)) => Ok(None),
@@ -178,7 +178,7 @@ fn buried(pulpo: &Pulpo) -> anyhow::Result<Option<Vec<StoredMessage>>> {
     }
 }
 
-/// `pulpo::main!()` makes a whole program; here it is one half of it.
+/// `pulpo::main!()` generates a whole program; in this example it is only one half.
 mod command_line {
     pulpo::main!();
 

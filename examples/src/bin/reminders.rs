@@ -28,7 +28,7 @@ use pulpo::{Config, Context, Message, Pulpo, State};
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/appointments.csv");
-/// How many seconds of the day pass in one of ours.
+/// The number of seconds of the day that pass in a real second.
 const SPEED: i32 = 4 * 3600;
 const OPENS: NaiveTime = NaiveTime::from_hms_opt(8, 0, 0).expect("a time");
 const WORKER_STARTS: NaiveTime = NaiveTime::from_hms_opt(10, 30, 0).expect("a time");
@@ -41,11 +41,11 @@ struct Appointment {
     doctor: String,
 }
 
-/// A day that began when the program did, and how many were told something.
+/// A day that began when the program started, and the number of messages sent.
 struct Day(DateTime<Utc>, AtomicUsize);
 
 impl Day {
-    /// When it is that time on our clock.
+    /// Converts a time of that day to the real time.
     fn at(&self, time: NaiveTime) -> DateTime<Utc> {
         self.0 + (time - OPENS) / SPEED
     }
@@ -64,7 +64,7 @@ fn remind(Remind(appointment): Remind, day: State<Day>) {
     say(&day, &phone, &format!("{name}, {doctor} expects you at {}", time.format("%H:%M")));
 }
 
-/// By default more urgent than all others.
+/// More urgent than all other jobs by default.
 #[derive(Serialize, Deserialize)]
 struct CallOff(Appointment);
 
@@ -75,7 +75,7 @@ fn call_off(CallOff(appointment): CallOff, day: State<Day>, context: &Context) {
     say(&day, &phone, &format!("{name}, do not come at {}: {doctor} is {why}", time.format("%H:%M")));
 }
 
-/// Nobody publishes it: two of our seconds are eight hours of that day. A
+/// Nobody publishes this job: it runs every two real seconds, which are eight hours of that day. A
 /// practice would write `cron = "0 18 * * MON-FRI", tz = "Europe/Berlin"`.
 #[derive(Default, Serialize, Deserialize)]
 struct Overview {}
@@ -85,14 +85,14 @@ fn overview(_: Overview, day: State<Day>) {
     println!("{}  {} messages went out so far", day.now().format("%H:%M"), day.1.load(Ordering::Relaxed));
 }
 
-/// Stands for the text message that goes out.
+/// Replaces the text message that a practice would send.
 fn say(day: &Day, phone: &str, text: &str) {
     day.1.fetch_add(1, Ordering::Relaxed);
     println!("{}  {phone:<18} {text}", day.now().format("%H:%M"));
 }
 
 fn main() -> anyhow::Result<()> {
-    // What is too late is in the log.
+    // The log shows the expired reminders.
     let level = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(level).with_writer(io::stderr).with_ansi(false).without_time().init();
 
@@ -100,13 +100,12 @@ fn main() -> anyhow::Result<()> {
     let appointments = reader.deserialize().collect::<Result<Vec<Appointment>, _>>()?;
 
     let mut sources = Sources::default();
-    // One lane, so that the order can be seen, and an end some hours after the
-    // last reminder.
+    // One lane, so that you can see the order, and an end some hours after the last reminder.
     sources.set_default("concurrency", "1").set_default("sleep_duration", "1s");
     sources.set_default("shutdown_after_number_of_empty_iterations", "1");
     let pulpo = Pulpo::new(Config::load_from(&sources)?)?;
 
-    // In the morning, all of the day is planned.
+    // In the morning, the whole day is planned.
     let day = Day(Utc::now(), AtomicUsize::new(0));
     let planned = pulpo.publish_all(appointments.iter().cloned().map(|appointment| {
         let (remind_at, too_late) = (appointment.time - TimeDelta::hours(1), appointment.time);
@@ -114,15 +113,15 @@ fn main() -> anyhow::Result<()> {
     }))?;
     println!("{}  {} reminders are planned", day.now().format("%H:%M"), planned.len());
 
-    // Nobody works yet. What is due waits, in its order, until it expires.
+    // No worker runs yet. Due jobs wait, in their order, until they expire.
     thread::sleep((day.at(WORKER_STARTS) - Utc::now()).to_std().unwrap_or(Duration::ZERO));
 
-    // Published last, done first.
+    // Published last, run first.
     let noon = NaiveTime::from_hms_opt(12, 0, 0).expect("a time");
     for (appointment, reminder) in appointments.into_iter().zip(&planned) {
         if appointment.doctor == "Dr. Okafor" && appointment.time > noon {
             pulpo.publish(Message::new(CallOff(appointment)).header("why", "ill"))?;
-            // A job that waits can be taken back by its id.
+            // A waiting job can be deleted by its id.
             if let Some(id) = reminder.id() {
                 pulpo.queue().delete(&Filter::all().id(id.clone()))?;
             }

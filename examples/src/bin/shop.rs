@@ -20,8 +20,8 @@ use pulpo::config::Sources;
 use pulpo::{Config, Context, Message, Publication, Pulpo, State};
 use serde::{Deserialize, Serialize};
 
-/// The basket of a customer has changed: its total is to be calculated again,
-/// once, when it has not changed for a while.
+/// The basket of a customer has changed. Its total is calculated again, once, when it has not
+/// changed for a while.
 #[derive(Serialize, Deserialize)]
 struct Total {
     customer: u32,
@@ -34,8 +34,8 @@ fn total(basket: Total, shop: State<Shop>) {
     println!("customer {} has {} items in the basket", basket.customer, basket.items);
 }
 
-/// The price of an item, asked of the supplier, whose API takes ten requests a
-/// second, from all of our workers together.
+/// Asks the supplier for the price of an item. The supplier's API accepts ten requests a second
+/// from all of our workers together.
 #[derive(Serialize, Deserialize)]
 struct AskPrice {
     item: u32,
@@ -47,14 +47,13 @@ fn ask_price(ask: AskPrice, shop: State<Shop>, context: &Context) -> pulpo::Outc
     if requests == PATIENCE_AFTER {
         println!("the supplier asks for patience");
         context.hold_back(PATIENCE); // all other requests wait in the queue
-        return Err(pulpo::snooze(PATIENCE)); // and this one, which is no failed attempt
+        return Err(pulpo::snooze(PATIENCE)); // and so does this one, without counting as a failed attempt
     }
     println!("item {} costs {} cents", ask.item, 100 + ask.item);
     Ok(())
 }
 
-/// A box of an order is packed. Two boxes of one order are never packed at the
-/// same time, whoever packs them.
+/// Packs a box of an order. Two boxes of one order are never packed at the same time, across all workers.
 #[derive(Serialize, Deserialize)]
 struct Pack {
     order: u32,
@@ -66,8 +65,8 @@ fn pack(pack: Pack) {
     println!("box {} of order {} is packed", pack.r#box, pack.order);
 }
 
-/// What was sold, each night, for the accountant. Three workers publish it once,
-/// and after a night without any worker it is made up for.
+/// Reports the sales to the accountant each night. Three workers publish it once, and after a night
+/// without any worker it is made up for.
 #[derive(Default, Serialize, Deserialize)]
 struct Report {}
 
@@ -81,7 +80,7 @@ fn report(_: Report, shop: State<Shop>, context: &Context) {
 const PATIENCE_AFTER: u32 = 12;
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What the shop has done.
+/// The work that the shop has done.
 #[derive(Default)]
 struct Shop {
     calculations: AtomicU32,
@@ -108,12 +107,12 @@ fn main() -> anyhow::Result<()> {
     println!("100 changes of baskets: {new} calculations wait, {replaced} changes went into them");
     shop.publish_all((1..=25).map(|item| AskPrice { item }))?;
     shop.publish_all((1..=6).map(|number| Pack { order: number % 2, r#box: number }))?;
-    // At three in the night it runs automatically. This program does not wait for that.
+    // The schedule runs it at three in the night. This program does not wait for that.
     shop.publish(Message::new(Report {}).delay(Duration::from_secs(1)))?;
 
     let started = Instant::now();
     let worker = shop.worker()?.state(Shop::default());
-    // What waits for a limit is due, so this ends when all is done.
+    // A job that waits for a limit counts as due, so this ends when all jobs are done.
     let done = worker_until_done(&shop, worker)?;
     println!("{done} jobs in {:.1} seconds", started.elapsed().as_secs_f64());
     drop(shop);
@@ -121,7 +120,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Works until the queue is empty, delayed jobs too.
+/// Works until the queue is empty, including delayed jobs.
 fn worker_until_done(shop: &Pulpo, worker: pulpo::worker::Worker) -> anyhow::Result<u64> {
     let stopper = worker.stopper();
     let working = std::thread::scope(|scope| {
@@ -141,7 +140,7 @@ mod tests {
 
     use super::{Report, Shop};
 
-    /// On the 25th of October 2026, the clock is put back at three.
+    /// On 25 October 2026, clocks go back at three.
     #[test]
     fn the_report_comes_once_also_in_the_night_when_clocks_change() {
         let after = "2026-10-23T12:00:00Z".parse().expect("a time");

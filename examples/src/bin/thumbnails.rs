@@ -29,13 +29,13 @@ const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/pictures");
 const OUTPUT: &str = "thumbnails-output";
 const SIZES: [u32; 3] = [320, 160, 64];
 
-/// The address of the picture, not the picture: messages are small.
+/// The path of the picture, not its content: messages are small.
 #[derive(Serialize, Deserialize)]
 struct Shrink {
     picture: PathBuf,
 }
 
-/// What was saved, of all lanes together.
+/// The bytes saved so far, over all lanes.
 #[derive(Default)]
 struct Saved {
     pictures: AtomicU64,
@@ -44,17 +44,16 @@ struct Saved {
 
 #[pulpo::handler("shrink", queue = "pictures", max_attempts = 3, timeout = "1m")]
 fn shrink(Shrink { picture }: Shrink, context: &Context, saved: State<Arc<Saved>>) -> pulpo::Outcome {
-    // That it cannot be read may pass: the disk of another machine, a full
-    // table of open files. It is tried again.
+    // A read error may be temporary: the disk of another machine, a full table of open files. The
+    // job is tried again.
     let content = fs::read(&picture).with_context(|| format!("cannot read {}", picture.display()))?;
-    // What is no picture will not be one later: it is buried.
+    // A file that is not a picture will not become one: the job is buried.
     let reader = ImageReader::new(std::io::Cursor::new(&content)).with_guessed_format()?;
     let image = reader.decode().with_context(|| format!("{} is no picture", picture.display())).fatal()?;
 
     let name = picture.file_stem().unwrap_or_default().to_string_lossy();
     for size in SIZES {
-        // A thread cannot be stopped from outside. Here it looks whether
-        // anybody still waits for it.
+        // A thread cannot be stopped from outside, so the handler checks whether its result still counts.
         if context.is_cancelled() {
             return Err("out of time".into());
         }
@@ -77,7 +76,7 @@ fn main() -> anyhow::Result<()> {
 
     let mut sources = Sources::default();
     let cores = std::thread::available_parallelism()?.get();
-    // More lanes than cores would only make them wait for each other.
+    // More lanes than cores would only compete with each other.
     sources.set_default("concurrency", &cores.to_string());
     let pulpo = Pulpo::new(Config::load_from(&sources)?)?;
     let sent = pulpo.publish_all(pictures.into_iter().map(|picture| Shrink { picture }))?;

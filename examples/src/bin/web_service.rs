@@ -39,10 +39,10 @@ use tokio::net::TcpListener;
 
 const OUTPUT: &str = "web-service-output";
 
-/// What a request asks for, and the body of the job.
+/// The body of the request, and of the job.
 #[derive(Serialize, Deserialize)]
 struct MakeReport {
-    /// Two letters.
+    /// A code of two letters.
     country: String,
 }
 
@@ -67,9 +67,9 @@ fn make_report(MakeReport { country }: MakeReport, context: &Context) -> pulpo::
         report.eur += order.eur;
         *report.days.entry(order.placed).or_default() += order.eur;
     }
-    // The job's id names the result, so that who has the one finds the other.
-    // Under its name at once and whole: a reader, or a second run of the job,
-    // must not meet half of it.
+    // The job's id names the result, so that a client that knows the id finds the result. The file
+    // appears under its name at once and complete: a reader, or a second run of the job, must not
+    // see half of it.
     let (file, part) = (file(context.id()), file(context.id()).with_extension("part"));
     fs::create_dir_all(OUTPUT)?;
     fs::write(&part, serde_json::to_vec_pretty(&report).fatal()?)?;
@@ -80,7 +80,7 @@ fn file(id: &MessageId) -> PathBuf {
     Path::new(OUTPUT).join(format!("{id}.json"))
 }
 
-/// `202 Accepted`, and where to ask.
+/// Answers `202 Accepted`, with the URL of the job's state.
 async fn ask(State(pulpo): State<Pulpo>, Json(body): Json<MakeReport>) -> Result<Response, Trouble> {
     let sent = pulpo.publish_async::<MakeReport>(body).await?;
     let id = sent.id().map(MessageId::as_str).unwrap_or_default();
@@ -88,13 +88,13 @@ async fn ask(State(pulpo): State<Pulpo>, Json(body): Json<MakeReport>) -> Result
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(json!({ "job": id }))).into_response())
 }
 
-/// The state of a job. One that is done has left the queue, and has a result.
+/// Reports the state of a job. A job that is done has left the queue, and has a result.
 async fn job(State(pulpo): State<Pulpo>, InPath(id): InPath<String>) -> Result<Response, Trouble> {
     let id = MessageId::from(id);
     let wanted = id.clone();
-    // Looking into the queue may wait for the disk: not on the executor.
-    // First the queue, then the result: a job that ends between the two is
-    // seen as done, and never as unknown.
+    // Reading the queue may wait for the disk, so do not do it on the executor. Read the queue
+    // first, then the result: a job that ends between the two is then seen as done, and never as
+    // unknown.
     let looked = tokio::task::spawn_blocking(move || {
         let message = pulpo.queue().peek(&wanted)?;
         Ok::<_, pulpo::queue::QueueError>((message, has_result(&wanted)))
@@ -125,13 +125,12 @@ async fn report(InPath(id): InPath<String>) -> Result<Response, Trouble> {
     Ok(Json(report).into_response())
 }
 
-/// Ids are numbers here; anything else in a path would be a way out of the
-/// folder.
+/// Ids are numbers here; anything else in a path could lead out of the folder.
 fn has_result(id: &MessageId) -> bool {
     id.as_str().bytes().all(|byte| byte.is_ascii_digit()) && file(id).is_file()
 }
 
-/// What is nobody's fault but ours: `503`, so that the caller tries again.
+/// An internal error. It becomes a `503`, so that the client tries again.
 struct Trouble(anyhow::Error);
 
 impl<E: Into<anyhow::Error>> From<E> for Trouble {
@@ -170,8 +169,8 @@ async fn serve(pulpo: Pulpo) -> anyhow::Result<()> {
     if env::var("WORKER").is_ok_and(|worker| worker == "off") {
         return Ok(axum::serve(listener, service).await?);
     }
-    // The worker has threads of its own, and stops at a signal:
-    // running jobs may end, and the service ends with it.
+    // The worker has its own threads, and stops at a signal: running jobs may end, and the service
+    // ends with it.
     let worker = tokio::task::spawn_blocking(move || pulpo.work());
     let (stopped, when_stopped) = tokio::sync::oneshot::channel::<()>();
     let stopping = async move { drop(when_stopped.await) };

@@ -1,5 +1,5 @@
-//! How a configuration names the adapter: `PULPO_QUEUE=line:FILE`, or
-//! `queue_adapter_type = "line_queue_adapter"` with a table of that name.
+//! Lets the configuration name the adapter: `PULPO_QUEUE=line:FILE`, or `queue_adapter_type =
+//! "line_queue_adapter"` with a table of that name.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::Line;
 
 struct LineFactory;
 
-// From here on, every program that links this crate knows the scheme.
+// After this, every program that links this crate knows the scheme.
 pulpo::register_backend!(LineFactory);
 
 const SCHEMES: &[Scheme] = &[Scheme::new("line", "line:FILE")];

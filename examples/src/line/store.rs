@@ -1,5 +1,5 @@
-//! Where the messages of a [`Line`](super::Line) are: in memory, or in a file
-//! that is read at the beginning of each turn and written at its end.
+//! The storage of the messages of a [`Line`](super::Line): in memory, or in a file that is read at
+//! the beginning of each turn and written at its end.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -12,16 +12,16 @@ use chrono::{DateTime, Utc};
 use pulpo::queue::{MessageState, NewMessage, QueueError};
 use serde::{Deserialize, Serialize};
 
-/// What a queue is.
+/// The content of a queue.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Messages {
-    /// In the order of their ids, which are their places from 1 on.
+    /// In the order of their ids, which are their positions counted from 1.
     pub(super) all: Vec<Option<Kept>>,
-    /// How many leases there have been.
+    /// The number of leases so far.
     pub(super) leases: u64,
 }
 
-/// A message.
+/// A stored message.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     pub(super) queue: String,
@@ -31,21 +31,21 @@ pub(super) struct Kept {
     pub(super) text: String,
     #[serde(with = "state")]
     pub(super) state: MessageState,
-    /// When it came into this state.
+    /// When it entered this state.
     pub(super) since: DateTime<Utc>,
     pub(super) until: Option<DateTime<Utc>>,
-    /// Which delivery has it. The next one has another number, so that a
-    /// consumer that comes too late cannot settle what is not its own.
+    /// The number of the delivery that holds the message. The next delivery gets another number, so
+    /// that a late consumer cannot settle a message that it has lost.
     pub(super) lease: u64,
     pub(super) attempts: u32,
-    /// Those of them whose consumer fell silent.
+    /// The number of runs whose consumer fell silent.
     pub(super) abandoned: u32,
     pub(super) enqueued_at: DateTime<Utc>,
     pub(super) due_since: DateTime<Utc>,
 }
 
 impl Kept {
-    /// A message that has just come.
+    /// Stores a new message.
     pub(super) fn new(message: NewMessage, now: DateTime<Utc>) -> Self {
         let until = message.delay.filter(|until| *until > now);
         Self {
@@ -66,7 +66,7 @@ impl Kept {
     }
 }
 
-/// The word for a state.
+/// The names of the states, for serde.
 mod state {
     use pulpo::queue::MessageState;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
@@ -102,7 +102,7 @@ impl Store {
         Self { messages: Mutex::default(), disk: Some(Disk { file: file.to_owned(), sync }) }
     }
 
-    /// Waits until no other thread and no other process has the messages.
+    /// Waits until no other thread and no other process uses the messages.
     pub(super) fn turn(&self) -> Result<Turn<'_>, QueueError> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(disk) = &self.disk else { return Ok(Turn { messages, disk: None }) };
@@ -114,7 +114,7 @@ impl Store {
 }
 
 impl Disk {
-    /// The lock is a file of its own, since the other one is replaced.
+    /// Takes the lock. It is a separate file, because the data file is replaced.
     fn lock(&self) -> io::Result<File> {
         let lock = File::create(self.file.with_extension("lock"))?;
         lock.lock()?;
@@ -129,8 +129,7 @@ impl Disk {
         }
     }
 
-    /// Puts a new file in the place of the old one, so that whatever happens
-    /// there is a whole one.
+    /// Replaces the file with a new one, so that there is a complete file at any moment.
     fn write(&self, messages: &Messages) -> io::Result<()> {
         let new = self.file.with_extension("new");
         let mut file = File::create(&new)?;
@@ -151,7 +150,7 @@ impl Disk {
     }
 }
 
-/// The messages, while they are nobody else's.
+/// Exclusive access to the messages.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     messages: MutexGuard<'a, Messages>,
@@ -159,7 +158,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Keeps what was changed. A change that is not kept is not on the disk.
+    /// Saves the changes. Without this call, changes do not reach the disk.
     pub(super) fn save(self) -> Result<(), QueueError> {
         let Some((disk, _lock)) = &self.disk else { return Ok(()) };
         disk.write(&self.messages).map_err(|error| disk.unavailable("write", error))

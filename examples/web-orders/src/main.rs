@@ -35,14 +35,14 @@ use tokio::net::TcpListener;
 
 const SHOP: &str = "shop.db";
 
-/// What follows from an order, and the body of its job.
+/// A placed order, which is also the body of its job.
 #[derive(Serialize, Deserialize)]
 struct OrderPlaced {
     order: i64,
 }
 
-/// A real one would send a mail. That may happen twice, like any job, so it first
-/// looks whether it was done.
+/// A real handler would send a mail. It may run twice, like any job, so it first checks whether its
+/// work is done.
 #[pulpo::handler("order_placed", max_attempts = 5)]
 async fn order_placed(job: OrderPlaced, shop: pulpo::State<SqlitePool>) -> Result<(), sqlx::Error> {
     let confirm = "UPDATE orders SET confirmations = confirmations + 1 WHERE id = $1 AND confirmations = 0";
@@ -55,8 +55,8 @@ struct NewOrder {
     count: i64,
 }
 
-/// Takes the goods from the stock, writes the order down and publishes its job,
-/// in one transaction. However it is left early, all of it is rolled back.
+/// Takes the goods from the stock, stores the order and publishes its job in one transaction. Any
+/// early return rolls all of it back.
 async fn place(State(shop): State<Shop>, Json(new): Json<NewOrder>) -> Result<Response, Trouble> {
     let mut transaction = shop.pool.begin().await?;
     let id: i64 = sqlx::query_scalar("INSERT INTO orders(item, count) VALUES ($1, $2) RETURNING id")
@@ -98,7 +98,7 @@ struct Shop {
     pulpo: Pulpo,
 }
 
-/// `503`, so that the caller tries again.
+/// An internal error. It becomes a `503`, so that the client tries again.
 struct Trouble(Box<dyn Error + Send + Sync>);
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Trouble {
@@ -113,7 +113,7 @@ impl IntoResponse for Trouble {
     }
 }
 
-/// The database, with the table of the outbox among its own.
+/// Opens the database, which includes the table of the outbox.
 async fn open_shop() -> Result<SqlitePool, Box<dyn Error + Send + Sync>> {
     let options = SqliteConnectOptions::new().filename(SHOP).create_if_missing(true);
     let pool = SqlitePool::connect_with(options.journal_mode(SqliteJournalMode::Wal)).await?;
@@ -148,7 +148,7 @@ async fn serve() -> Result<(), Box<dyn Error + Send + Sync>> {
         return Ok(axum::serve(listener, service).await?);
     }
     let worker = pulpo.worker()?.state(pool);
-    // It has threads of its own, and stops at a signal; then so does the service.
+    // The worker has its own threads, and stops at a signal; then the service stops too.
     let working = tokio::task::spawn_blocking(move || worker.run());
     let (stopped, when_stopped) = tokio::sync::oneshot::channel::<()>();
     let stopping = async move { drop(when_stopped.await) };
@@ -163,7 +163,7 @@ mod command_line {
         setup: |app| {
             let runtime = tokio::runtime::Runtime::new()?;
             let pool = runtime.block_on(super::open_shop())?;
-            // It polls what the pool waits for, as long as the program runs.
+            // The runtime polls the futures of the pool as long as the program runs.
             std::mem::forget(runtime);
             app.state(pool);
             Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())

@@ -1,4 +1,4 @@
-//! Starts the service on a free port, and talks HTTP to it.
+//! Starts the service on a free port, and sends HTTP requests to it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_web-orders");
 
-/// The service, killed when this is dropped.
+/// The service, killed on drop.
 struct Service {
     child: Child,
     address: String,
@@ -92,7 +92,7 @@ fn an_order_is_confirmed_and_one_that_is_rolled_back_has_no_job() {
     assert_eq!(status, 201);
     until("both are confirmed", || service.is_confirmed(&placed["order"]) && service.is_confirmed(&last["order"]));
     until("nothing waits", || command(folder.path(), &["outbox"]).ends_with("shop.db: 0 waiting, 0 refused\n"));
-    // Nothing was buried for an order that is not there, and no more was published.
+    // No job was buried for an order that does not exist, and no other job was published.
     assert_eq!(command(folder.path(), &["list", "--json"]).trim(), "[]");
 }
 
