@@ -1,5 +1,4 @@
-//! What the output of the macros may touch. Nothing here is an interface:
-//! it changes without notice.
+//! Items for the output of the macros. None of them is a public interface: they change without notice.
 
 use std::time::Duration;
 
@@ -27,12 +26,12 @@ pub use crate::registry::{Handler, JobDeclaration};
 use crate::schedule::{Cron, Entry, Missed, Overlap, Schedule};
 pub use crate::state::Needed;
 
-/// Some values of a body, for one of its keys.
+/// Writes the values of a body that make up one of its keys.
 pub fn values<T: serde::Serialize + ?Sized>(values: &T) -> Result<Box<serde_json::value::RawValue>, serde_json::Error> {
     crate::job::values(values)
 }
 
-/// An entry for the registry.
+/// Creates a registry entry.
 pub const fn handler<J: Job>(
     function: &'static str,
     file: &'static str,
@@ -43,7 +42,7 @@ pub const fn handler<J: Job>(
     Handler::new::<J>(function, file, line, Call::One(run), needs)
 }
 
-/// An entry for the registry, of a handler that takes several messages at once.
+/// Creates the registry entry of a batch handler.
 pub const fn batch_handler<J: Job>(
     function: &'static str,
     file: &'static str,
@@ -56,14 +55,14 @@ pub const fn batch_handler<J: Job>(
     Handler::new::<J>(function, file, line, Call::Batch(Batch { most: most as usize, linger, run }), needs)
 }
 
-/// What a scheduled job needs of its body: the value that runs unasked have.
+/// The requirement on the body of a scheduled job: a value for runs that nobody published.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the body of a scheduled job",
     label = "it needs a default: `#[derive(Default)]`",
     note = "nobody publishes what runs by `cron` or `every`, so its body is the default of the type"
 )]
 pub trait ScheduledBody: Sized {
-    /// Its default.
+    /// Creates the default value.
     fn make() -> Self;
 }
 
@@ -74,7 +73,7 @@ impl<T: Default> ScheduledBody for T {
     }
 }
 
-/// An entry of the registry that runs unasked, too.
+/// Adds a schedule to a registry entry.
 pub const fn scheduled<J: Job + ScheduledBody>(handler: Handler, schedule: Schedule) -> Handler {
     handler.scheduled(schedule, |producer, at| {
         let mut message = crate::message::Message::new(J::make());
@@ -83,7 +82,7 @@ pub const fn scheduled<J: Job + ScheduledBody>(handler: Handler, schedule: Sched
     })
 }
 
-/// When it runs; the words are those of the attribute.
+/// Creates a schedule from the words of the attribute.
 pub const fn schedule(entries: &'static [Entry], missed: &'static str, overlap: &'static str) -> Schedule {
     let missed = match missed.as_bytes() {
         b"all" => Missed::All,
@@ -97,7 +96,7 @@ pub const fn schedule(entries: &'static [Entry], missed: &'static str, overlap: 
     Schedule::new(entries, missed, overlap)
 }
 
-/// A cron expression in a time zone, with a bit for each value of its fields.
+/// Creates an entry from a cron expression in a time zone, with a bit for each value of its fields.
 #[allow(clippy::too_many_arguments, reason = "the five fields, and what is beside them")]
 pub const fn cron(
     text: &'static str,
@@ -112,47 +111,44 @@ pub const fn cron(
     Entry::cron(text, Cron { minutes, hours, days, months, weekdays, either_day }, zone)
 }
 
-/// A period.
+/// Creates an entry from a period.
 pub const fn every(period: Duration) -> Entry {
     Entry::every(period)
 }
 
-/// The bodies of the messages of a batch that fit.
+/// Decodes the bodies of a batch, without those that do not fit.
 pub fn decode_all<J: Job>(run: &Run<'_>) -> Option<Vec<J>> {
     run.bodies()
 }
 
-/// The type of one body, as it is named within a `Vec` of them.
+/// The type of one body, named inside a `Vec` of bodies.
 pub type One<B> = B;
 
-/// Asks for the handler of a job: with two, rustc says that it needs to know
-/// which.
+/// Requires that a job has one handler: with two, rustc asks which one is meant.
 pub const fn a_job_has_one_handler_so_remove_one_of_the_two<J: HasOneHandler<H>, H>() {}
 
-/// Asks for the job of a request type: with two, rustc says that it needs to
-/// know which.
+/// Requires that a request type has one job: with two, rustc asks which one is meant.
 pub const fn a_request_type_names_one_job_so_rename_one_of_the_two<R: NamesOneJob<J>, J>() {}
 
-/// Stands for a handler whose signature the macro could not read though rustc
-/// could. It is refused when the program is built.
+/// Replaces a handler whose signature rustc can read but the macro cannot. The build refuses it.
 pub const fn a_handler_that_pulpo_can_read<const N: usize>() {
     const { panic!("expected a handler whose signature pulpo can read: write it as a plain `fn` or `async fn`") }
 }
 
-/// Asks whether a type is a job.
+/// Requires that a type is a job.
 pub const fn is_a_job<J: Job>() {}
 
-/// An entry for the registry, of a job that is declared on its body type.
+/// Creates the registry entry of a job that is declared on its body type.
 pub const fn declared<J: Job>(file: &'static str, line: u32) -> JobDeclaration {
     JobDeclaration::new::<J>(file, line)
 }
 
-/// The body of a message for its handler.
+/// Decodes the body of a message for its handler.
 pub fn decode<J: Job>(run: &Run<'_>) -> Result<J, MessageError> {
     run.body().decode()
 }
 
-/// What an async handler returned, in one form.
+/// The return value of an async handler, in one form.
 #[cfg(feature = "tokio")]
 pub fn outcome_async<R>(
     run: &Run<'_>,
@@ -162,7 +158,7 @@ pub fn outcome_async<R>(
     into_outcome(run.context.wait_for(future)?)
 }
 
-/// What an async batch handler returned, in one form.
+/// The return value of an async batch handler, in one form.
 #[cfg(feature = "tokio")]
 pub fn outcomes_async<R>(
     run: &Run<'_>,
@@ -172,7 +168,7 @@ pub fn outcomes_async<R>(
     run.context.wait_for(future).map_or_else(|failure| Outcomes::All(Err(failure)), into_outcomes)
 }
 
-/// Runs an async handler: only this crate knows whether it can.
+/// Runs an async handler. It lives here because only this crate knows whether a runtime is compiled in.
 #[cfg(feature = "tokio")]
 #[doc(hidden)]
 #[macro_export]
@@ -182,7 +178,7 @@ macro_rules! __outcome_async {
     };
 }
 
-/// The same without a runtime to run it on.
+/// Stands in for the runtime when none is compiled in.
 #[cfg(not(feature = "tokio"))]
 #[doc(hidden)]
 #[macro_export]
@@ -195,7 +191,7 @@ macro_rules! __outcome_async {
     };
 }
 
-/// An entry for the list of queue adapters.
+/// Creates an entry for the list of queue adapters.
 pub const fn backend(factory: &'static dyn Factory, file: &'static str, line: u32) -> Registration {
     Registration::new(factory, file, line)
 }
@@ -207,8 +203,7 @@ pub const fn backend(factory: &'static dyn Factory, file: &'static str, line: u3
 /// pulpo::register_backend!(LineFactory);
 /// ```
 ///
-/// It may stand in any module of any crate that is linked into the program:
-/// see [`guide::adapters`](crate::guide::adapters).
+/// Put it in any module of any crate that is linked into the program; see [`guide::adapters`](crate::guide::adapters).
 #[macro_export]
 macro_rules! register_backend {
     ($factory:expr) => {

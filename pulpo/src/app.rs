@@ -77,7 +77,7 @@ impl App {
 /// Why the set-up of a program failed.
 pub(crate) type SetupFailure = Box<dyn Error + Send + Sync>;
 
-/// Calls `setup`, whatever it returns.
+/// Calls `setup` and converts its return value.
 pub fn set_up<R: SetUp>(app: &mut App, setup: impl FnOnce(&mut App) -> R) -> Result<(), SetupFailure> {
     setup(app).into_result()
 }
@@ -107,7 +107,7 @@ impl<E: Into<Failure>> SetUp for Result<(), E> {
     }
 }
 
-/// The same function.
+/// Holds if two function types are the same.
 #[diagnostic::on_unimplemented(
     message = "`pulpo::main!` makes the function `main`, and here it would be another one that nothing calls",
     label = "write this at the top level of `src/main.rs`, in place of `fn main`"
@@ -117,17 +117,17 @@ pub trait Same<F> {}
 
 impl<F> Same<F> for F {}
 
-/// Two functions, whose types are known before they are compared.
+/// Two functions to compare. Their types are inferred before the comparison.
 #[derive(Debug)]
 pub struct Mains<F, G>(PhantomData<(F, G)>);
 
 impl<F, G> Mains<F, G> {
-    /// Of these functions.
+    /// Takes two functions.
     pub const fn of(_: &F, _: &G) -> Self {
         Self(PhantomData)
     }
 
-    /// Asks whether they are one.
+    /// Requires them to be the same function.
     pub const fn are_one(&self)
     where
         F: Same<G>,

@@ -1,14 +1,13 @@
-//! The name of a worker in big letters.
+//! The name of a worker in large letters.
 
 use std::path::Path;
 
 use figlet_rs::{FIGlet, Toilet};
 
-/// The fonts that are built in.
+/// The built-in fonts.
 const FONTS: [&str; 9] = ["standard", "small", "big", "slant", "smblock", "mono12", "mono9", "future", "wideterm"];
 
-/// The text in this font, a line after the other; an error says what a font
-/// may be.
+/// Renders the text in this font, as lines; the error lists the valid fonts.
 pub(crate) fn drawn(text: &str, font: &str) -> Result<String, String> {
     let drawn = match font {
         "standard" => with(FIGlet::standard(), text),
@@ -25,11 +24,11 @@ pub(crate) fn drawn(text: &str, font: &str) -> Result<String, String> {
         }
         _ => Err(format!("one of {}, or a file that ends in .flf", FONTS.join(", "))),
     }?;
-    // A text of letters that the font has not is shown as it is.
+    // If the font lacks a letter, show the text as it is.
     Ok(drawn.unwrap_or_else(|| text.to_owned()))
 }
 
-/// Whether there is such a font; an error says what it may be.
+/// Checks that the font exists; the error lists the valid fonts.
 pub(crate) fn check(font: &str) -> Result<(), String> {
     drawn("", font).map(drop)
 }

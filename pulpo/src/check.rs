@@ -1,5 +1,4 @@
-//! Checks, before any job is taken, that a program can do its jobs: at the
-//! start of a worker, and in the command `check`.
+//! Checks that a program can do its jobs, before any is taken: when a worker starts, and in the command `check`.
 
 use std::fmt;
 
@@ -16,7 +15,7 @@ use crate::state::States;
 pub struct Problem {
     /// The kind of problem.
     pub kind: ProblemKind,
-    /// What is wrong, and what to do.
+    /// The fault, and the remedy.
     pub message: String,
     /// The source file to look at, if any.
     pub file: Option<&'static str>,
@@ -87,12 +86,12 @@ impl Problem {
     }
 }
 
-/// All that is wrong with the handlers and their states.
+/// Returns all problems of the handlers and their states.
 pub(crate) fn all(registry: &Registry, states: &States) -> Vec<Problem> {
     handlers(registry).into_iter().chain(self::states(registry, states)).collect()
 }
 
-/// All that is wrong with the handlers, their states left aside.
+/// Returns all problems of the handlers, without their states.
 pub(crate) fn handlers(registry: &Registry) -> Vec<Problem> {
     let mut problems: Vec<_> = registry.duplicates().iter().map(Problem::of_duplicate).collect();
     if registry.iter().next().is_none() {
@@ -107,7 +106,7 @@ pub(crate) fn handlers(registry: &Registry) -> Vec<Problem> {
     problems
 }
 
-/// The states that handlers need and nobody gave, and those given twice.
+/// Returns the states that handlers need and are missing, and those provided twice.
 pub(crate) fn states(registry: &Registry, states: &States) -> Vec<Problem> {
     let mut missing: Vec<(&'static str, Vec<&'static Handler>)> = Vec::new();
     for handler in registry.iter() {
@@ -142,8 +141,7 @@ pub(crate) fn states(registry: &Registry, states: &States) -> Vec<Problem> {
     missing.chain(again).collect()
 }
 
-/// The handlers with a schedule, where neither the queue nor anything else
-/// keeps it.
+/// Returns the handlers with a schedule that neither the queue nor a folder can keep.
 pub(crate) fn schedules(scheduled: impl Iterator<Item = (&'static Handler, &'static Schedule)>) -> Vec<Problem> {
     let problem = |(handler, _): (&'static Handler, _)| {
         let name = handler.request_type();
@@ -157,8 +155,8 @@ pub(crate) fn schedules(scheduled: impl Iterator<Item = (&'static Handler, &'sta
     scheduled.map(problem).collect()
 }
 
-/// The declared jobs without a handler. Another worker may have one, so that
-/// this one may start.
+/// Returns the declared jobs without a handler. They do not keep this worker from starting, since another may have the
+/// handler.
 pub(crate) fn unhandled(registry: &Registry) -> Vec<Problem> {
     let problem = |declared: &'static JobDeclaration| {
         let (name, body, file, line) =
@@ -173,7 +171,7 @@ pub(crate) fn unhandled(registry: &Registry) -> Vec<Problem> {
     registry.unhandled().map(problem).collect()
 }
 
-/// What is odd about how this program was built. A worker starts all the same.
+/// Returns the problem of how this program was built, if any. A worker starts all the same.
 pub(crate) fn build() -> Option<Problem> {
     of_build(cfg!(panic = "abort"))
 }
@@ -185,8 +183,8 @@ fn of_build(aborts_on_panic: bool) -> Option<Problem> {
     aborts_on_panic.then(|| Problem::new(ProblemKind::PanicAbort, message))
 }
 
-/// What is wrong with a policy. The attribute makes none of these: they come
-/// from a `Job` that was implemented by hand.
+/// Returns the fault of a policy, if any. The attribute produces none of these: they come from a `Job` that was
+/// implemented by hand.
 fn fault(policy: &Policy) -> Option<&'static str> {
     let second = std::time::Duration::from_secs(1);
     if policy.max_attempts == 0 {

@@ -1,8 +1,7 @@
 //! Clocks, passed in as a parameter: the only place that reads the real time.
 //!
-//! All waiting is done on a [`Notify`], which a notification or the clock
-//! wakes. With a [`ManualClock`] only the test moves time, so a test of a delay
-//! of an hour takes no time and never sleeps.
+//! All waiting goes through a [`Notify`], which a notification or the clock wakes. Only the test moves a
+//! [`ManualClock`], so a test of a delay of an hour takes no time and never sleeps.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -18,12 +17,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// follow it.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Returns the monotonic time since some moment. Timeouts and heartbeats
-    /// follow it.
+    /// Returns the monotonic time since some fixed moment. Timeouts and heartbeats follow it.
     fn uptime(&self) -> Duration;
 
-    /// Returns how long to wait in real time until `duration` has passed on
-    /// this clock; `None` if only a notification tells.
+    /// Returns how long to wait in real time until `duration` has passed on this clock; `None` if real time says
+    /// nothing and only a notification does.
     fn real_timeout(&self, duration: Duration) -> Option<Duration>;
 
     /// Registers `signal` to be notified when this clock is moved by hand.
@@ -149,8 +147,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Wakes waiting threads. No notification is missed: each waiter passes the
-/// generation that it has last seen.
+/// Wakes waiting threads. No notification is missed: each waiter passes the generation that it saw last.
 #[derive(Debug)]
 pub struct Notify {
     state: Mutex<NotifyState>,
@@ -161,7 +158,7 @@ pub struct Notify {
 #[derive(Debug, Default)]
 struct NotifyState {
     count: u64,
-    /// Threads that wait. To wake nobody is a system call too.
+    /// Number of waiting threads. Waking nobody is a system call too.
     waiting: usize,
 }
 

@@ -81,18 +81,18 @@ pub struct Context {
     limited: Limited,
 }
 
-/// The part that the contexts of all jobs of a worker share.
+/// The part of a context that all jobs of a worker share.
 pub(crate) struct Surroundings {
     pub(crate) queue: Arc<dyn QueueAdapter>,
     pub(crate) states: States,
     pub(crate) producer: Producer,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Where async handlers run; `None`: on that of the process.
+    /// The runtime of async handlers; `None` means the process's own.
     #[cfg(feature = "tokio")]
     pub(crate) runtime: Option<tokio::runtime::Handle>,
 }
 
-/// The parts of a context that belong to one run.
+/// The part of a context that belongs to one run.
 pub(crate) struct Particulars {
     pub(crate) id: MessageId,
     pub(crate) header: Header,
@@ -103,19 +103,19 @@ pub(crate) struct Particulars {
     pub(crate) limited: Limited,
 }
 
-/// What is held back together with this message.
+/// Identifies the jobs that [`Context::hold_back`] holds back.
 #[derive(Default)]
 pub(crate) struct Limited {
     /// All names of its handler.
     pub(crate) names: Vec<&'static str>,
-    /// How to take the keys of its limits from its body, if it has any.
+    /// The function that takes the limit keys from the body, and the body; `None` if the handler has no limits by key.
     pub(crate) keys: Option<(KeysOf, OwnedBody)>,
 }
 
 impl Limited {
     fn hold_key(&self) -> Option<String> {
         let (keys, body) = self.keys.as_ref()?;
-        // The handler was called, so its body can be read.
+        // The handler was called, so its body is readable.
         keys(body.as_wire()).ok()?.limits.hold_key().map(str::to_owned)
     }
 }

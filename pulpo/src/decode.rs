@@ -1,16 +1,13 @@
-//! Reading a value as a type, through the one deserializer that each type is
-//! compiled for.
+//! Reads a value as a type, through the one deserializer that each type is compiled for.
 //!
-//! A type's `Deserialize` is compiled once more for each deserializer that it
-//! meets, and a program has a type for each of its jobs. So all that pulpo
-//! reads as a type of the user's goes through [`Part`], whatever stands behind
-//! it: the JSON of a message ([`json`]), or the trace of a shape.
+//! A type's `Deserialize` is compiled again for each deserializer that reads it, and a program has a type for each of
+//! its jobs. So pulpo reads all types of the user's through [`Part`], whatever the source: the JSON of a message
+//! ([`json`]), or the trace of a shape.
 //!
 //! # Invariants
-//! What is generic here is compiled for each type of the user's, so it is
-//! short and written out: in a debug build each `?`, `map` or `ok_or` is a
-//! function of its own for each type. The work is done behind [`Source`],
-//! which is compiled once.
+//! Generic code in this module is compiled for each type of the user's, so it is short and written out: in a debug
+//! build each `?`, `map` or `ok_or` is a function of its own for each type. The work is done behind [`Source`], which
+//! is compiled once.
 
 use std::any::type_name;
 use std::fmt;
@@ -27,10 +24,10 @@ pub(crate) use key::Key;
 /// A value that is being read: the deserializer.
 pub(crate) struct Part<'a, 'de>(pub(crate) &'a mut dyn Source<'de>);
 
-/// Reads a type from a value and drops what it reads.
+/// Reads a type from a value and drops the result.
 pub(crate) type Probe = fn(Part<'_, '_>) -> Result<(), Error>;
 
-/// The [`Probe`] of a type. What it reads is dropped in here too.
+/// The [`Probe`] of a type. It also drops the result.
 pub(crate) fn probe<B: de::DeserializeOwned>(part: Part<'_, '_>) -> Result<(), Error> {
     match B::deserialize(part) {
         Ok(value) => {
@@ -44,14 +41,13 @@ pub(crate) fn probe<B: de::DeserializeOwned>(part: Part<'_, '_>) -> Result<(), E
 /// Reads a part of a value.
 pub(crate) type Seed<'a, 'de> = dyn FnMut(Part<'_, 'de>) -> Result<(), Error> + 'a;
 
-/// Where a value comes from.
+/// The source of a value.
 pub(crate) trait Source<'de> {
-    /// Has `taker` take what is there, if it is what is asked for. `visitor` is
-    /// the name of the visitor's type.
+    /// Hands the value to `taker`, if it is of the kind asked for. `visitor` is the name of the visitor's type.
     fn ask(&mut self, asked: Asked, visitor: &'static str, taker: &mut dyn Take<'de>) -> Result<(), Error>;
 }
 
-/// What a type asks for at a value.
+/// The kind of value that a type asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
     Any,
@@ -65,7 +61,7 @@ pub(crate) enum Asked {
     Enum(&'static [&'static str]),
 }
 
-/// What is there.
+/// A value that the source has found.
 pub(crate) enum Found<'a, 'de> {
     Bool(bool),
     I64(i64),
@@ -86,17 +82,17 @@ pub(crate) enum Found<'a, 'de> {
     Enum(&'a mut dyn Variants<'de>),
 }
 
-/// Takes what is found: the user's visitor.
+/// Takes a value that was found: wraps the user's visitor.
 pub(crate) trait Take<'de> {
     fn take(&mut self, found: Found<'_, 'de>) -> Result<(), Error>;
 
-    /// What is expected, for errors.
+    /// Writes the expected value, for errors.
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
 /// The parts of a list.
 pub(crate) trait List<'de> {
-    /// Whether there was another part.
+    /// Reads the next part; false if there is none.
     fn next(&mut self, seed: &mut Seed<'_, 'de>) -> Result<bool, Error>;
 }
 
@@ -104,28 +100,28 @@ pub(crate) trait List<'de> {
 pub(crate) trait Map<'de> {
     fn next_key(&mut self) -> Result<Option<Key<'_, 'de>>, Error>;
 
-    /// The type does not take the last key.
+    /// Records that the type refused the last key.
     fn refused_key(&mut self);
 
     fn value(&mut self, seed: &mut Seed<'_, 'de>) -> Result<(), Error>;
 }
 
-/// A variant of an enum: its name, and then what is in it.
+/// A variant of an enum: its name, then its content.
 pub(crate) trait Variants<'de> {
     fn name(&mut self) -> Result<Key<'_, 'de>, Error>;
 
-    /// The type has no variant of that name.
+    /// Records that the type has no variant of that name.
     fn refused_name(&mut self);
 
     fn unit(&mut self) -> Result<(), Error>;
 
     fn newtype(&mut self, seed: &mut Seed<'_, 'de>) -> Result<(), Error>;
 
-    /// A tuple or a struct.
+    /// Reads a tuple or a struct.
     fn parts(&mut self, asked: Asked, visitor: &'static str, taker: &mut dyn Take<'de>) -> Result<(), Error>;
 }
 
-/// A visitor that waits for what is found, and then what it made of that.
+/// Holds a visitor until a value is found, and then its result.
 struct Taker<'de, V: Visitor<'de>, F> {
     visitor: Option<V>,
     visit: F,
@@ -173,8 +169,8 @@ where
     }
 }
 
-/// What a visitor makes of what it finds: of each kind of question, only what
-/// serde_json may answer to it.
+/// Calls a visitor with the value that was found. Each kind of question accepts only the answers that serde_json may
+/// give.
 mod visit {
     use super::{Content, Elements, Entries, Error, Found, Part, Visitor};
 
@@ -196,7 +192,7 @@ mod visit {
         unsigned: U128(v) => visit_u128(v);
         text: Str(v) => visit_str(v), BorrowedStr(v) => visit_borrowed_str(v);
         bytes: Bytes(v) => visit_bytes(v), BorrowedBytes(v) => visit_borrowed_bytes(v), List(v) => visit_seq(Elements(v));
-        // What holds a value as it is written comes as an object.
+        // Types that hold a value as written (`RawValue`) get an object.
         newtype: Newtype(v) => visit_newtype_struct(Part(v)), Map(v) => visit_map(Entries(v));
         list: List(v) => visit_seq(Elements(v));
         map: Map(v) => visit_map(Entries(v));
@@ -321,7 +317,7 @@ impl<'de> Deserializer<'de> for Part<'_, 'de> {
     }
 }
 
-/// Has a seed read a part, through `read`, which says whether there was one.
+/// Reads a part with a seed, through `read`, which returns whether there is one.
 fn read_part<'de, S: DeserializeSeed<'de>>(
     seed: S,
     read: impl FnOnce(&mut Seed<'_, 'de>) -> Result<bool, Error>,
@@ -434,7 +430,7 @@ impl<'de> de::VariantAccess<'de> for Content<'_, 'de> {
     }
 }
 
-/// What is in a variant, as a value.
+/// The content of a variant, as a value.
 struct InVariant<'a, 'de>(&'a mut dyn Variants<'de>);
 
 impl<'de> Source<'de> for InVariant<'_, 'de> {
@@ -443,7 +439,7 @@ impl<'de> Source<'de> for InVariant<'_, 'de> {
     }
 }
 
-/// A value without parts that a type asks for.
+/// The kinds of values without parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scalar {
     Bool,

@@ -1,8 +1,7 @@
-//! Decides what happens to a message: the only place that does.
+//! Decides what happens to a message. Nothing else does.
 //!
-//! Pure functions from what is known of the message, and how its run ended, to
-//! what an adapter then carries out. The outcome table in the README describes
-//! this module.
+//! Pure functions: they take what is known about the message and how its run ended, and return a decision for an
+//! adapter to carry out. The outcome table in the README describes this module.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,17 +14,16 @@ use crate::policy::Policy;
 use crate::report::limited;
 use crate::shape::ShapeId;
 
-/// How long messages of an unknown request type are kept in the queue, and
-/// how long at most between two looks at one.
+/// The longest pause between two looks at a message of an unknown request type.
 pub(crate) const UNKNOWN_TYPE_LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long a message waits for a worker that is there and has a handler for it.
+/// The pause of a message that a living worker has a handler for.
 const SERVED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The reason of a burial that a person asked for.
+/// The burial reason of a message that a person cancelled.
 pub(crate) const CANCELLED: &str = "cancelled";
 
-/// How one delivery of a message ended, or why it did not begin.
+/// How a delivery ended, or why its run did not begin.
 #[derive(Debug)]
 pub(crate) enum RunEnd {
     /// The handler returned `Ok` or `()`.
@@ -36,141 +34,132 @@ pub(crate) enum RunEnd {
     Panicked(String),
     /// The handler ran for longer than its policy allows.
     TimedOut(Duration),
-    /// Not a message, or its body does not fit.
+    /// The message, or its body, is not valid.
     Unreadable(MessageError),
-    /// Its body does not fit, and was written by a program whose type for it is
-    /// another one.
+    /// The body does not fit, and the program that wrote it has a different type for it.
     OtherShape {
-        /// What does not fit.
+        /// The error of decoding the body.
         error: MessageError,
-        /// The shape of that program's type.
+        /// The shape of the producer's type.
         theirs: ShapeId,
-        /// The shape of the type here.
+        /// The shape of this program's type.
         ours: ShapeId,
         /// How long the worker keeps such a message in the queue.
         grace: Duration,
     },
-    /// No handler here serves its request type.
+    /// No handler of this worker serves the request type.
     UnknownType {
-        /// That type.
+        /// The request type.
         request_type: String,
-        /// Those that this worker serves.
+        /// The request types that this worker serves.
         known: String,
-        /// How long it keeps such a message in the queue.
+        /// How long the worker keeps such a message in the queue.
         grace: Duration,
     },
     /// The worker stops and cannot wait for the handler.
     ShutDown,
 }
 
-/// What is known of a message beside how its run ended.
+/// What is known about a message, apart from how its run ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'a> {
-    /// How many runs failed before this one.
+    /// The number of earlier runs that failed.
     pub(crate) failed: u32,
-    /// How many of those ended with the death or the silence of the worker.
+    /// The number of failed runs in which the worker died or stopped renewing the lease.
     pub(crate) lost: u32,
-    /// Not to be started before.
+    /// The earliest start.
     pub(crate) delay: Option<DateTime<Utc>>,
-    /// Not to be started after.
+    /// The latest start.
     pub(crate) expiration: Option<DateTime<Utc>>,
-    /// Since when workers have left it to others; `None`: this is the first.
+    /// When workers began to leave it to others; `None` if this is the first look.
     pub(crate) left_since: Option<DateTime<Utc>>,
-    /// Whether another worker has a handler for it, of a type that this one does
-    /// not know.
+    /// Whether another worker has a handler for its request type, which this worker does not know.
     pub(crate) served: Served,
-    /// The policy of its handler; for an unknown type, the default one.
+    /// The policy of its handler; the default policy for an unknown type.
     pub(crate) policy: &'a Policy,
     /// The queue's time.
     pub(crate) now: DateTime<Utc>,
-    /// From 0 to 1, random.
+    /// A random number from 0 to 1.
     pub(crate) jitter: f64,
-    /// Whether the worker was asked to stop: what fails then may have failed for
-    /// that reason.
+    /// Whether the worker is stopping: a run that fails now may have failed because of that.
     pub(crate) stopping: bool,
     /// Whether a person has cancelled it.
     pub(crate) cancelled: bool,
 }
 
-/// Whether a living worker has a handler for a message that this worker has none
-/// for.
+/// Whether another living worker has a handler for a request type that this worker does not serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Served {
-    /// Not that this worker knows.
+    /// This worker knows of none.
     #[default]
     Never,
-    /// There was one until then.
+    /// There was one until this time.
     Until(DateTime<Utc>),
     /// There is one.
     Now,
 }
 
-/// What is to be done with a message.
+/// The decision about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
-    /// Done: delete it, or archive it.
+    /// Done: delete or archive it.
     Commit,
-    /// Too late: delete it unprocessed, or archive it.
+    /// Too late: delete or archive it without a run.
     Expire,
-    /// Not now: ready again after `delay`.
+    /// Not now: make it ready again after `delay`.
     Rollback {
-        /// From now.
+        /// Counted from now.
         delay: Duration,
-        /// Why.
         reason: String,
-        /// Whether it was an attempt.
+        /// Whether this counts as an attempt.
         counted: bool,
     },
-    /// Not here: ready again after `delay`, for a worker that knows its type or reads its body.
+    /// Not here: make it ready again after `delay`, for a worker that knows its type or can read its body.
     LeaveToOthers {
-        /// From now.
+        /// Counted from now.
         delay: Duration,
-        /// Why.
         reason: String,
     },
     /// Keep it for a person.
     Bury {
-        /// Why.
         reason: String,
-        /// Whether it was an attempt.
+        /// Whether this counts as an attempt.
         counted: bool,
     },
 }
 
-/// Whether a message that was just dequeued is to be run (`None`), or what
-/// else becomes of it.
+/// Decides about a message that was just dequeued; `None` means run it.
 pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
     if at.cancelled {
         return Some(cancelled());
     }
     untimely(at).or_else(|| {
-        // Where each run ended with a word, whoever gave it left this run to
-        // the message; the counts of some queues are then too high.
+        // Every run reported its end, so the last one left the decision to the message; in some queues the counts are
+        // then too high.
         let worn_out = at.failed >= at.policy.max_attempts && at.lost > 0;
         worn_out.then(|| Disposition::Bury { reason: worn_out_reason(at), counted: false })
     })
 }
 
-/// Whether a message is too late or too early, whatever its request type.
+/// Decides about a message that is too late or too early, whatever its request type.
 pub(crate) fn untimely(at: &Situation<'_>) -> Option<Disposition> {
     if at.expiration.is_some_and(|expiration| expiration < at.now) {
         return Some(Disposition::Expire);
     }
     if let Some(early) = at.delay.and_then(|delay| (delay - at.now).to_std().ok()).filter(|d| !d.is_zero()) {
-        // Put into the queue by someone who said the delay only inside.
+        // The producer gave the delay only inside the message, not to the queue.
         let reason = "its delay is not over".to_owned();
         return Some(Disposition::Rollback { delay: early, reason, counted: false });
     }
     None
 }
 
-/// What becomes of a message that a person does not want to run, however its
-/// run has ended.
+/// The disposition of a message that a person cancelled, however its run ended.
 pub(crate) fn cancelled() -> Disposition {
     Disposition::Bury { reason: CANCELLED.to_owned(), counted: false }
 }
 
-/// Why a message gets no further run though its last one was never settled.
+/// Returns the reason for burying a message that has no attempts left and whose last run was never settled.
 fn worn_out_reason(at: &Situation<'_>) -> String {
     let died = format!("its worker died {} (or fell silent for longer than its ttr)", times(at.lost));
     if at.lost == at.failed { died } else { format!("{died} in {} attempts", at.failed) }
@@ -180,7 +169,7 @@ fn times(n: u32) -> String {
     if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
 
-/// What becomes of a message after its run.
+/// Decides about a message after its run.
 pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
     if at.cancelled {
         return cancelled();
@@ -217,7 +206,7 @@ pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
     }
 }
 
-/// Why a run failed; never empty.
+/// Returns the reason of a failure, which is never empty.
 fn reason(text: String) -> String {
     if text.trim().is_empty() { "an error without a text".to_owned() } else { limited(text) }
 }
@@ -241,15 +230,14 @@ fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposi
     Disposition::Rollback { delay, reason, counted: true }
 }
 
-/// A worker of another version may know the type or read the body: the message
-/// waits for one, looked at ever more rarely, until the grace is over. That
-/// begins with the first look, since the message may have waited for other
-/// reasons before.
+/// Leaves the message to a worker of another version, which may know the type or read the body. It is looked at less
+/// and less often until the grace period is over. The period starts with the first look, since the message may have
+/// waited for other reasons before.
 fn wait_for_another(at: &Situation<'_>, grace: Duration, waits: String, buried: String) -> Disposition {
     let since = match at.served {
-        // It is that worker's, however long it takes to come to it.
+        // A living worker serves it, however long that takes.
         Served::Now => return Disposition::LeaveToOthers { delay: SERVED_PAUSE, reason: waits },
-        // That one may be on its way back, from a restart for instance.
+        // That worker may come back, for instance after a restart.
         Served::Until(until) => at.left_since.map(|since| since.max(until)),
         Served::Never => at.left_since,
     };

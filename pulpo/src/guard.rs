@@ -1,14 +1,13 @@
-//! Runs code of the user's so that nothing it does gets past the call: a panic
-//! becomes text, and what is dropped here cannot panic any further.
+//! Runs the user's code so that nothing it does escapes the call: a panic becomes text, and dropping a value here
+//! cannot panic any further.
 //!
 //! # Invariants
-//! What comes out of this module is plain data. No lock of ours is held while
-//! anything in here runs.
+//! Only plain data leaves this module. No lock of ours is held while any code in here runs.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls `code`; an error is the text of its panic.
+/// Calls `code`; the error is the text of its panic.
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
         let text = panic_text(&*panic).to_owned();
@@ -17,8 +16,7 @@ pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {
     })
 }
 
-/// Drops a value of the user's. A panic in that changes nothing: the panic hook
-/// has reported it already.
+/// Drops a value of the user's. A panic in its destructor changes nothing: the panic hook has reported it already.
 pub(crate) fn discard<T>(value: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         // The payload may panic when it is dropped, and so may the payload of
@@ -29,7 +27,7 @@ pub(crate) fn discard<T>(value: T) {
     }
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not a text")
@@ -39,7 +37,7 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::*;
 
-    /// Panics when it is dropped, and the payload of that panic does too.
+    /// Panics when it is dropped, and so does the payload of that panic.
     struct Endless;
 
     impl Drop for Endless {

@@ -8,7 +8,7 @@
 //! 5. [Once and in measure](once_and_in_measure): unique jobs, rates and limits.
 //! 6. [Failures and retries](failures): what happens to a job that does not
 //!    succeed.
-//! 7. [Results and status](results): what has become of a job.
+//! 7. [Results and status](results): ask how a job went.
 //! 8. Testing: the module `pulpo::testing` of the feature `testing`.
 //! 9. [Deploying](deploying): workers in production.
 //! 10. [The beanstalkd queue](beanstalkd): more than one machine.

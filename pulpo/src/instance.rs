@@ -1,5 +1,4 @@
-//! A configured queue to publish to and to work, and the default one of the
-//! process.
+//! A configured queue to publish to and to work, and the process-wide default.
 
 use std::sync::{Arc, Mutex};
 
@@ -100,7 +99,7 @@ impl Pulpo {
         options: WorkerOptions,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        // The first process to have a queue is the parent of those that it forks.
+        // A process that uses a queue before it forks counts as the parent of its forks.
         in_fork();
         let producer = Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone());
         let expected = [(options.default_queue.clone(), String::new())];
@@ -149,7 +148,7 @@ impl Pulpo {
         Ok(self.worker_with(Registry::collect()?))
     }
 
-    /// Looks at what keeps the schedules.
+    /// Calls `look` with the store that keeps the schedules.
     #[cfg(any(feature = "cli", feature = "http"))]
     pub(crate) fn with_schedules<R>(
         &self,
@@ -167,7 +166,7 @@ impl Pulpo {
         }
     }
 
-    /// What publishes the jobs of schedules, without a worker.
+    /// Creates the scheduler that publishes the jobs of schedules, without a worker.
     #[cfg(feature = "testing")]
     pub(crate) fn scheduler(&self, registry: &Registry) -> Option<Scheduler> {
         let Inner { queue, producer, options, clock, .. } = &*self.0;
@@ -225,16 +224,14 @@ impl Pulpo {
     }
 }
 
-/// A fork keeps it; what its queue has open it does not use.
+/// A fork inherits it, but does not use what its queue has open.
 static DEFAULT: OnceBox<Pulpo> = OnceBox::new();
-/// Held while the default is being made, so that it is made once. A fork must
-/// not wait for a thread of its parent.
+/// Held during creation, so that only one default is created. A fork must not wait for a thread of its parent.
 static MAKING: PerProcess<Mutex<()>> = PerProcess::new();
 
-/// Sets up the process-wide default that [`publish`](crate::publish) uses.
-/// Otherwise the first use creates it from [`Config::load`], which looks for
-/// `pulpo.toml` and relative paths in the folder that is current then. If your
-/// program changes its folder, call this before.
+/// Sets up the process-wide default that [`publish`](crate::publish) uses. Otherwise the first use creates it from
+/// [`Config::load`], which looks for `pulpo.toml` and relative paths in the folder that is current then. If your
+/// program changes its folder, call this first.
 ///
 /// # Errors
 /// If the queue cannot be opened, or there already is a default.
@@ -247,8 +244,7 @@ pub fn initialize(config: Config) -> Result<(), SetupError> {
     DEFAULT.set(Box::new(pulpo)).map_err(|_| SetupError::AlreadyInitialized)
 }
 
-/// The process-wide default. One that could not be made is tried again at the
-/// next use, since what was in the way may be gone.
+/// Returns the process-wide default. If its creation failed, the next use tries again, since the obstacle may be gone.
 fn process_wide() -> Result<Pulpo, PublishError> {
     let make = || -> Result<Pulpo, SetupError> {
         #[cfg(feature = "testing")]
@@ -266,14 +262,12 @@ fn process_wide() -> Result<Pulpo, PublishError> {
     Ok(DEFAULT.get_or_init(|| Box::new(pulpo)).clone())
 }
 
-/// Calls with the default: that of the test that this thread runs, or of the
-/// process.
+/// Returns the default: that of the test that this thread runs, or else of the process.
 pub(crate) fn default() -> Result<Pulpo, PublishError> {
     chosen().get()
 }
 
-/// Which default is meant by what is called here; it may be asked for on
-/// another thread.
+/// Captures which default the caller means, so that another thread can get it.
 pub(crate) fn chosen() -> Chosen {
     Chosen {
         #[cfg(feature = "testing")]
@@ -281,14 +275,14 @@ pub(crate) fn chosen() -> Chosen {
     }
 }
 
-/// A default that may not have been made yet: making one may block.
+/// A default that may not exist yet. Creating it may block.
 pub(crate) struct Chosen {
     #[cfg(feature = "testing")]
     scoped: Option<Pulpo>,
 }
 
 impl Chosen {
-    /// The default, if it has been made.
+    /// Returns the default, if it exists already.
     #[cfg(feature = "tokio")]
     fn ready(&self) -> Option<Pulpo> {
         #[cfg(feature = "testing")]
@@ -306,8 +300,7 @@ impl Chosen {
         process_wide()
     }
 
-    /// [`get`](Self::get) for async code: one that is made opens its queue,
-    /// which may block.
+    /// Does the same as [`get`](Self::get), for async code: creating a default opens its queue, which may block.
     #[cfg(feature = "tokio")]
     pub(crate) async fn get_async(self) -> Result<Pulpo, PublishError> {
         match self.ready() {
@@ -317,7 +310,7 @@ impl Chosen {
     }
 }
 
-/// Why there is no queue to publish to or to work.
+/// Errors of opening a queue to publish to or to work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {

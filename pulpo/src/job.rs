@@ -32,8 +32,8 @@ pub trait Coded: Serialize + DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> Coded for T {}
 
-// Never holds. If there were but the one above, rustc would complain of what
-// that one asks for, of each on its own; of two it knows only that none fits.
+// Never holds. With only the blanket implementation above, rustc would report each of its missing bounds on its own;
+// with two candidates it reports only that none fits.
 #[diagnostic::do_not_recommend]
 impl<T> Coded for T
 where
@@ -46,7 +46,7 @@ where
 #[derive(Debug)]
 pub struct Never<T>(T);
 
-/// Of nothing.
+/// A trait that no type implements.
 #[doc(hidden)]
 pub trait Undecided {}
 
@@ -73,27 +73,25 @@ pub trait Job: Body {
     /// How its messages are queued, run and retried.
     const POLICY: Policy = Policy::DEFAULT;
 
-    /// Which of its values its messages are told apart by. Only the macros
-    /// write it.
+    /// Extracts the values by which its messages are told apart. Only the macros write it.
     #[doc(hidden)]
     const KEYS: Keys<Self> = Keys::NONE;
 
-    /// Only the macros have it: an implementation by hand could give one request
-    /// type to two bodies. rustc shows its name where it is missing.
+    /// Only the macros implement it: an implementation by hand could give one request type to two bodies. rustc shows
+    /// its name where it is missing.
     #[doc(hidden)]
     const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: ByMacro;
 }
 
-/// Says that a macro has written an implementation of [`Job`].
+/// Marks an implementation of [`Job`] as written by a macro.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct ByMacro;
 
-/// What can be published as the job `J`: its body, or a [`Message`] with that
-/// body and options.
+/// Types that can be published as the job `J`: its body, or a [`Message`] with that body and options.
 ///
-/// What publishes asks for this alone, and not for `J: Job` beside it: it is
-/// implied, and so a type that is no job has one error, on the argument.
+/// Publishing functions have this bound only, not `J: Job` beside it. It implies `J: Job`, so a type that is no job
+/// causes one error, on the argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be published as the job `{J}`",
     label = "expected the body of the job by value, or a `pulpo::Message` with it",
@@ -101,12 +99,12 @@ pub struct ByMacro;
             or if it has `#[derive(pulpo::Job)]` and `#[job(\"its_name\")]`"
 )]
 pub trait IntoMessage<J>: Sized {
-    /// The message to publish.
+    /// Converts it into the message to publish.
     fn into_message(self) -> Message<J> {
         self.into_draft().message
     }
 
-    /// The message, and what its job says of it.
+    /// Converts it into the message, together with its job's details.
     #[doc(hidden)]
     fn into_draft(self) -> Draft<J>;
 }
@@ -123,8 +121,8 @@ impl<J: Job> IntoMessage<J> for Message<J> {
     }
 }
 
-/// A message on its way to a queue. It knows what its job says of it, so that
-/// what publishes need not know that `J` is a job.
+/// A message on its way to a queue, with the details of its job, so that the publishing code need not know that `J` is
+/// a job.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Draft<J> {
@@ -139,9 +137,9 @@ pub struct Draft<J> {
 /// The keys of a message on its way to a queue.
 #[derive(Clone, Debug)]
 pub(crate) enum DraftKeys<J> {
-    /// To be taken from the body.
+    /// Yet to be taken from the body.
     OfBody(Keys<J>),
-    /// Taken already.
+    /// Already taken.
     #[cfg(feature = "cli")]
     Known(MessageKeys),
 }
@@ -156,7 +154,7 @@ impl<J> DraftKeys<J> {
     }
 }
 
-/// How the body of a message is written down.
+/// Writes the body of a message as JSON.
 pub(crate) type WriteBody<J> = fn(&Message<J>) -> Result<Box<RawValue>, WriteError>;
 
 impl<J: Job> Draft<J> {
@@ -172,8 +170,8 @@ impl<J: Job> Draft<J> {
     }
 }
 
-/// The handler of a job. `H` stands for the handler: where two are in sight,
-/// rustc cannot tell which one is meant, and says so with the name of this trait.
+/// The handler of a job. `H` stands for the handler: if there are two, rustc cannot tell which one is meant, and
+/// reports that with the name of this trait.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "no handler of this program does the job `{Self}`",
@@ -183,17 +181,17 @@ impl<J: Job> Draft<J> {
 )]
 pub trait HasOneHandler<H> {}
 
-/// The job of a request type. `J` stands for the job: where two are in sight,
-/// rustc cannot tell which one is meant, and says so with the name of this trait.
+/// The job of a request type. `J` stands for the job: if there are two, rustc cannot tell which one is meant, and
+/// reports that with the name of this trait.
 #[doc(hidden)]
 pub trait NamesOneJob<J> {}
 
-/// A request type, by its hash.
+/// A request type, identified by its hash.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct RequestType<const HASH: u64>;
 
-/// Stands in a list of jobs for one that a `cfg` has taken away.
+/// Replaces a job that a `cfg` has removed from a list of jobs.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct NoJob;

@@ -73,9 +73,8 @@ pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync
     Failure { kind: FailureKind::RetryAfter(delay), error: error.into() }
 }
 
-/// Puts the job off: it runs again in `delay`, and this run counts no attempt.
-/// Use it in a job that finds that something it needs is not there yet, or
-/// takes no more requests for a while.
+/// Puts the job off: it runs again in `delay`, and this run does not count as an attempt. Use it if something that the
+/// job needs is not there yet, or a service takes no more requests for a while.
 ///
 /// On a queue without [`Capabilities::uncounted_rollbacks`], such as
 /// beanstalkd, it counts as an attempt all the same.
@@ -99,7 +98,7 @@ pub fn snooze(delay: Duration) -> Failure {
     Failure { kind: FailureKind::Snooze(delay), error }
 }
 
-/// The beginning of a snooze's reason.
+/// The prefix of a snooze's reason.
 pub(crate) const SNOOZED: &str = "snoozed for ";
 
 impl Failure {
@@ -235,7 +234,7 @@ pub(crate) enum ReportedOutcomes {
 }
 
 impl Outcomes {
-    /// As plain data; an odd error of one message leaves the others alone.
+    /// Converts it into plain data. A misbehaving error of one message leaves the others alone.
     pub(crate) fn into_report(self) -> ReportedOutcomes {
         let report = |outcome: Outcome| outcome.map_err(Failure::into_report);
         match self {
@@ -330,7 +329,7 @@ mod tests {
         assert_eq!(format!("{:?}", fatal("x")), "Fatal(x)");
     }
 
-    /// Its text cannot be had, and it panics when it is dropped.
+    /// An error whose `Display` fails, and that panics when it is dropped.
     #[derive(Debug)]
     struct Odd;
 

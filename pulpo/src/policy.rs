@@ -168,18 +168,17 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Returns the delay after run number `attempt` (from 1) failed. `jitter`
-    /// from 0 to 1 places it between the doubled delay and half as much more,
-    /// always within `first` and `most`.
+    /// Returns the delay after run number `attempt` (from 1) failed. `jitter` from 0 to 1 places it between the doubled
+    /// delay and one and a half times that, always within `first` and `most`.
     #[must_use]
     pub fn delay(&self, attempt: u32, jitter: f64) -> Duration {
         let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
         let doubled = self.first.saturating_mul(factor).min(self.most);
-        // At the longest pause there is no more room above, so it is below.
+        // At the longest delay there is no room above it, so the jitter goes below.
         let low = doubled.min(self.most.mul_f64(0.75)).max(self.first);
         let high = doubled.saturating_add(doubled / 2).min(self.most).max(low);
         let more = (high - low).as_secs_f64() * jitter.clamp(0.0, 1.0);
-        // The longest durations have no exact float: one may be rounded beyond them.
+        // The longest durations have no exact float, so rounding may exceed them.
         low.saturating_add(Duration::try_from_secs_f64(more).unwrap_or(high)).min(high)
     }
 }

@@ -1,15 +1,11 @@
-//! The process that pulpo runs in: what it inherits from whoever started it,
-//! and what it shares with the rest of the program.
+//! The process that pulpo runs in: what it inherits from its parent, and what it shares with the rest of the program.
 //!
 //! # Invariants
 //!
-//! - What the environment holds by accident is never an error ([`environment`]).
-//! - A path of the configuration means the same after a change of the current
-//!   folder ([`paths`]).
-//! - While no worker runs, signals do what they would do without pulpo
-//!   (`signals`).
-//! - Nothing that was opened in one process is used or closed in a fork of it
-//!   ([`fork`]).
+//! - Stray values in the environment are never an error ([`environment`]).
+//! - A path of the configuration keeps its meaning when the current folder changes ([`paths`]).
+//! - While no worker runs, signals behave as they would without pulpo (`signals`).
+//! - A fork never uses or closes anything that its parent opened ([`fork`]).
 
 pub(crate) mod environment;
 pub(crate) mod fork;

@@ -1,4 +1,4 @@
-//! Publishing: check, stamp, enqueue.
+//! Publishing: checks, stamps and enqueues messages.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +26,7 @@ use crate::transaction::TransactionError;
 pub(crate) struct Producer {
     queue: Arc<dyn QueueAdapter>,
     default_queue: Arc<str>,
-    /// What is changed for single jobs, by request type.
+    /// Configured overrides for single jobs, by request type.
     changed: Arc<BTreeMap<String, HandlerOptions>>,
     clock: Arc<dyn Clock>,
 }
@@ -59,14 +59,14 @@ impl Producer {
         Ok(published(messages, first, enqueued))
     }
 
-    /// [`publish`](Self::publish) for async code.
+    /// Does the same as [`publish`](Self::publish), for async code.
     #[cfg(feature = "tokio")]
     pub(crate) async fn publish_async<J>(self, draft: Draft<J>) -> Result<Message<J>, PublishError> {
         let mut one = self.publish_all_async(vec![draft]).await?;
         Ok(one.pop().expect("a queue that kept a message names it"))
     }
 
-    /// [`publish_all`](Self::publish_all) for async code.
+    /// Does the same as [`publish_all`](Self::publish_all), for async code.
     #[cfg(feature = "tokio")]
     pub(crate) async fn publish_all_async<J>(self, drafts: Vec<Draft<J>>) -> Result<Vec<Message<J>>, PublishError> {
         let (messages, new) = self.stamp_all(drafts)?;
@@ -93,13 +93,12 @@ impl Producer {
         Ok((messages, new))
     }
 
-    /// Makes the message ready for its queue, without putting it there.
+    /// Prepares the message for its queue, without enqueueing it.
     pub(crate) fn prepare<J>(&self, draft: Draft<J>) -> Result<(Message<J>, NewMessage), PublishError> {
         self.stamp(draft, self.clock.now())
     }
 
-    /// Publishes bodies of any kind under a request type: the caller has seen
-    /// to it that they fit.
+    /// Publishes bodies of any kind under a request type. The caller has checked that they fit.
     #[cfg(feature = "cli")]
     pub(crate) fn enqueue<B: serde::Serialize>(
         &self,
@@ -115,7 +114,7 @@ impl Producer {
         self.publish_all(messages.into_iter().map(draft).collect())
     }
 
-    /// Fills in what the message leaves to its job, and writes it down.
+    /// Fills in what the message leaves to its job, and writes it as JSON.
     fn stamp<J>(&self, draft: Draft<J>, now: DateTime<Utc>) -> Result<(Message<J>, NewMessage), PublishError> {
         let Draft { mut message, request_type, policy, write_body, shape, keys } = draft;
         let changed = self.changed.get(request_type).map(|changed| changed.apply(policy));
@@ -150,7 +149,7 @@ impl Producer {
         Ok((message, new))
     }
 
-    /// What makes the message unique: what it says, and else its job.
+    /// Returns the unique key and its options: those of the message, or else of its job.
     fn unique(
         &self,
         header: &mut Header,
@@ -171,12 +170,12 @@ impl Producer {
     }
 }
 
-/// The request type and the queue of the first, and of all of a batch.
+/// Returns the request type and the queue of the first message, which all of a batch share.
 fn kind_of_first(new: &[NewMessage]) -> Option<(String, String)> {
     new.first().map(|first| (first.request_type.clone(), first.queue.clone()))
 }
 
-/// Counts what was enqueued, and says its ids.
+/// Counts the enqueued messages, and sets their ids.
 fn published<J>(
     mut messages: Vec<Message<J>>,
     kind: Option<(String, String)>,
@@ -192,7 +191,7 @@ fn published<J>(
     messages
 }
 
-/// Runs what publishes where it may block.
+/// Runs a publication on a thread that may block.
 #[cfg(feature = "tokio")]
 pub(crate) async fn blocking<R: Send + 'static>(
     publish: impl FnOnce() -> Result<R, PublishError> + Send + 'static,
@@ -204,7 +203,7 @@ pub(crate) async fn blocking<R: Send + 'static>(
     }
 }
 
-/// Why a message was not published. The message is not in the queue.
+/// Errors of publishing. The message is not in the queue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -240,7 +239,7 @@ pub enum PublishError {
     #[error("the message cannot be unique: {problem}")]
     #[non_exhaustive]
     Unique {
-        /// The wrong key of its header, and what was expected.
+        /// The wrong key of its header, and the expected value.
         problem: String,
     },
     /// Another message has its unique key, and the job has

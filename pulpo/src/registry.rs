@@ -44,7 +44,7 @@ impl JobNames {
         Self { body: TypeId::of::<J>(), request_type: J::REQUEST_TYPE, aliases: J::ALIASES }
     }
 
-    /// Those of this type, if it is the body of a job of this program.
+    /// Returns the request types of this type, if it is the body of a job of this program.
     fn find(body: TypeId) -> Option<&'static Self> {
         static ALL: OnceLock<HashMap<TypeId, JobNames>> = OnceLock::new();
         let all = ALL.get_or_init(|| {
@@ -61,8 +61,7 @@ impl<B: DeserializeOwned + 'static> Message<B> {
     /// of that job: its request type, or one of its aliases.
     ///
     /// # Errors
-    /// Says what is wrong with the text, the header or the body, or that it is
-    /// a message of another job.
+    /// If the text, the header or the body is wrong, or it is a message of another job.
     pub fn from_json(text: &[u8]) -> Result<Self, MessageError> {
         let incoming = Incoming::read(text)?;
         if let Some(JobNames { request_type, aliases, .. }) = JobNames::find(TypeId::of::<B>()) {
@@ -76,7 +75,7 @@ impl<B: DeserializeOwned + 'static> Message<B> {
 }
 
 impl JobDeclaration {
-    /// What the derive macro submits; reached through `__private`.
+    /// Creates the declaration that the derive macro submits; reached through `__private`.
     pub(crate) const fn new<J: Job>(file: &'static str, line: u32) -> Self {
         Self {
             request_type: J::REQUEST_TYPE,
@@ -87,25 +86,25 @@ impl JobDeclaration {
         }
     }
 
-    /// Its request type.
+    /// Returns the request type.
     #[must_use]
     pub fn request_type(&self) -> &'static str {
         self.request_type
     }
 
-    /// The type of its body.
+    /// Returns the type of the body.
     #[must_use]
     pub fn body_type(&self) -> &'static str {
         (self.body_type)()
     }
 
-    /// The source file that the type stands in.
+    /// Returns the source file of the type.
     #[must_use]
     pub fn file(&self) -> &'static str {
         self.file
     }
 
-    /// The line of that file.
+    /// Returns the line in that file.
     #[must_use]
     pub fn line(&self) -> u32 {
         self.line
@@ -122,7 +121,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The handlers that are linked into this program.
+    /// Collects the handlers that are linked into this program.
     ///
     /// # Errors
     /// If there is none, or two serve one request type.
@@ -130,7 +129,7 @@ impl Registry {
         Self::gather().sound()
     }
 
-    /// The handlers that are linked into this program, sound or not.
+    /// Collects the handlers that are linked into this program, without checking them.
     pub(crate) fn gather() -> Self {
         let mut registry = Self::with(inventory::iter::<Handler>());
         registry.declared = inventory::iter::<JobDeclaration>().collect();
@@ -138,7 +137,7 @@ impl Registry {
         registry
     }
 
-    /// These handlers.
+    /// Creates a registry of these handlers.
     ///
     /// # Errors
     /// If there is none, or two serve one request type.
@@ -170,37 +169,35 @@ impl Registry {
         registry
     }
 
-    /// The jobs of this program that are declared on their types and have no
-    /// handler in it.
+    /// Returns the jobs of this program that are declared on their types and have no handler in it.
     pub fn unhandled(&self) -> impl Iterator<Item = &'static JobDeclaration> {
         self.declared.iter().copied().filter(|declared| self.get(declared.request_type).is_none())
     }
 
-    /// The request types that have two handlers.
+    /// Returns the request types that have two handlers.
     pub(crate) fn duplicates(&self) -> &[DuplicateHandler] {
         &self.duplicates
     }
 
-    /// The handler that serves this request type.
+    /// Returns the handler that serves this request type.
     #[must_use]
     pub fn get(&self, request_type: &str) -> Option<&'static Handler> {
         self.by_type.get(request_type).copied()
     }
 
-    /// All handlers, by request type.
+    /// Iterates over all handlers, by request type.
     pub fn iter(&self) -> impl Iterator<Item = &'static Handler> {
         self.handlers.iter().copied()
     }
 
-    /// The known name that is most like this unknown one.
+    /// Returns the known name that is most similar to this unknown one.
     #[must_use]
     pub fn nearest(&self, request_type: &str) -> Option<&'static str> {
         nearest(request_type, self.by_type.keys().copied())
     }
 
-    /// The queue that messages of this request type belong to, their ttr, and the
-    /// keys by which limits tell one with this body apart; for one without a
-    /// handler here, the default.
+    /// Returns the queue of messages of this request type, their ttr, and the limit keys of this body. A request type
+    /// without a handler here gets the defaults.
     pub(crate) fn route_of(
         &self,
         request_type: &str,
@@ -214,7 +211,7 @@ impl Registry {
         (policy.queue.unwrap_or(default_queue).to_owned(), policy.ttr, limits)
     }
 
-    /// The request types that it serves, for messages to people.
+    /// Lists the known request types, for people.
     pub(crate) fn known(&self) -> String {
         let mut names: Vec<_> = self.by_type.keys().copied().collect();
         names.sort_unstable();
@@ -222,12 +219,12 @@ impl Registry {
     }
 }
 
-/// The one of `known` that is most like `name`, if one is like it at all.
+/// Returns the one of `known` that is most similar to `name`, if any is similar.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| {
-            // Of short names, one slip makes much of a difference.
+            // In short names, one slip makes a big difference.
             let slip = name.len() > 2 && strsim::osa_distance(name, candidate) == 1;
             let similarity = strsim::jaro_winkler(name, candidate);
             (if slip { similarity.max(0.9) } else { similarity }, candidate)
@@ -258,7 +255,7 @@ impl fmt::Display for DuplicateHandler {
     }
 }
 
-/// Why a worker does not start with the handlers that it has.
+/// Errors in the handlers of a program, with which a worker does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {

@@ -9,22 +9,22 @@ use crate::guard;
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) mod json;
 
-/// How long a reason may be that is kept and logged: serde quotes the value
-/// that does not fit, and that may be megabytes.
+/// The maximum size of a reason that is kept and logged: serde quotes the value that does not fit, which may have
+/// megabytes.
 const LONGEST: usize = 4096;
 
-/// How many sources of an error are shown. An error may be its own source.
+/// The maximum number of sources of an error that are shown. An error may be its own source.
 const MOST_SOURCES: usize = 64;
 
-/// How often a text that is full refuses more before the writer is stopped. An
-/// honest one ends at the first refusal.
+/// The number of refused writes after which a text that is full stops its writer. A well-behaved writer ends at the
+/// first one.
 const MOST_REFUSALS: u32 = 1000;
 
-/// In place of the text of an error whose `Display` fails or panics.
+/// Replaces the text of an error whose `Display` fails or panics.
 pub(crate) const UNSHOWABLE: &str = "an error whose text cannot be shown";
 
-/// The error and its sources, each once: `cannot write: permission denied`. At
-/// most 4096 bytes and 64 sources; a source that panics ends the list.
+/// Returns the error and its sources, each once: `cannot write: permission denied`. At most 4096 bytes and 64 sources;
+/// a source that panics ends the list.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut last = shown(error);
     let mut all = Cut::default();
@@ -44,20 +44,19 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     all.into_text()
 }
 
-/// The text of this error alone.
+/// Returns the text of this error alone.
 fn shown(error: &(dyn Error + 'static)) -> String {
     let mut text = Cut::default();
     let written = guard::catch(|| write!(text, "{error}"));
     match written {
         Ok(Ok(())) => text.into_text(),
-        // It ran into the end of what is read of it.
+        // The writer failed because the text was full.
         _ if text.refusals > 0 => text.into_text(),
         _ => UNSHOWABLE.to_owned(),
     }
 }
 
-/// A text that takes no more than [`LONGEST`] bytes, so that an error that
-/// writes for ever comes to an end.
+/// A text that takes at most [`LONGEST`] bytes, so that an error that writes for ever comes to an end.
 #[derive(Default)]
 struct Cut {
     text: String,
@@ -84,7 +83,7 @@ impl fmt::Write for Cut {
             self.text.push_str(&part[..boundary(part, room)]);
         }
         self.refusals += 1;
-        // Its writer ignores our errors. Where a panic ends the process, it goes on.
+        // Its writer ignores our errors. If panics abort the process, let it go on.
         if self.refusals > MOST_REFUSALS && cfg!(panic = "unwind") {
             std::panic::resume_unwind(Box::new("a text without an end"));
         }
@@ -92,7 +91,7 @@ impl fmt::Write for Cut {
     }
 }
 
-/// The text, cut where it is longer than anybody reads.
+/// Cuts the text at the maximum size of a reason.
 pub(crate) fn limited(text: String) -> String {
     limited_to(text, LONGEST)
 }
@@ -108,26 +107,24 @@ pub(crate) fn limited_to(mut text: String, longest: usize) -> String {
     text
 }
 
-/// Where to cut the text so that it has at most `longest` bytes, between two
-/// characters.
+/// Returns where to cut the text so that it has at most `longest` bytes, between two characters.
 fn boundary(text: &str, longest: usize) -> usize {
     (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0)
 }
 
-/// A duration as a person reads it: `31.8µs`, `1.23s`, `2h 5m`.
+/// Formats a duration for people: `31.8µs`, `1.23s`, `2h 5m`.
 pub(crate) fn rough(duration: Duration) -> String {
     if duration >= Duration::from_secs(60) {
         return humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
     }
-    // Three digits are enough: what is below them is cut off.
+    // Three digits are enough: cut off the rest.
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     let cut = 10_u64.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(2));
     format!("{:?}", Duration::from_nanos(nanos / cut * cut))
 }
 
-/// The text with control characters written out, and others that deceive who
-/// reads it, so that what a message holds cannot write
-/// anywhere else on the screen.
+/// Escapes control characters, and others that deceive readers, so that the content of a message cannot write anywhere
+/// else on the screen.
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) fn visible(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
@@ -140,8 +137,8 @@ pub(crate) fn visible(text: &str) -> String {
     })
 }
 
-/// Whether it ends a line, is not seen, or turns the direction of writing
-/// around, without being a control character.
+/// Returns whether a character, without being a control character, ends a line, is invisible or changes the direction
+/// of writing.
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) fn deceives(c: char) -> bool {
     matches!(
@@ -171,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Shows itself as `show` says, and is its own source if it is told to be.
+    /// Writes itself with `show`, and can be its own source.
     #[derive(Debug)]
     struct Odd {
         show: fn(&mut fmt::Formatter<'_>) -> fmt::Result,

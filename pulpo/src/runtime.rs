@@ -1,5 +1,5 @@
-//! Where futures are run: a Tokio runtime of the program's own, or the one of
-//! this process, made when the first future comes.
+//! The Tokio runtime on which futures run: the program's own, or one that is created for this process with the first
+//! future.
 
 use std::io;
 use std::sync::{Mutex, OnceLock};
@@ -9,24 +9,23 @@ use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use crate::clock::lock;
 use crate::process::fork::{PerProcess, in_fork};
 
-/// A fork has none of the threads of its parent's runtime.
+/// Kept per process, because a fork has none of the threads of its parent's runtime.
 static SHARED: PerProcess<Shared> = PerProcess::new();
 
 #[derive(Debug, Default)]
 struct Shared {
     runtime: OnceLock<Runtime>,
-    /// Held while the runtime is being made, so that it is made once.
+    /// Held during creation, so that only one runtime is created.
     making: Mutex<()>,
 }
 
-/// The runtime of this process.
+/// Returns the runtime of this process.
 pub(crate) fn shared() -> io::Result<Handle> {
     let Shared { runtime, making } = SHARED.get();
     if runtime.get().is_none() {
         let _making = lock(making);
         if runtime.get().is_none() {
-            // All drivers that the program has compiled in: it is its code
-            // that runs here.
+            // Enable all drivers that are compiled in, because the program's own code runs here.
             let made = Builder::new_multi_thread().enable_all().thread_name("pulpo-async").build()?;
             let _ = runtime.set(made);
         }
@@ -34,25 +33,23 @@ pub(crate) fn shared() -> io::Result<Handle> {
     Ok(runtime.get().expect("just made").handle().clone())
 }
 
-/// The runtime that this thread is in, if its timers and sockets go on while
-/// the thread is blocked, which those of a single-threaded one do not.
+/// Returns the runtime of this thread, if its timers and sockets go on while the thread is blocked. Those of a
+/// single-threaded runtime do not.
 pub(crate) fn around() -> Option<Handle> {
     entered().filter(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
-/// The runtime that this thread is in, unless it may be one of a parent
-/// process: that one would queue what it is given, for threads that are not
-/// there.
+/// Returns the runtime of this thread, unless it may belong to a parent process: such a runtime would queue tasks for
+/// threads that do not exist here.
 fn entered() -> Option<Handle> {
     if in_fork() { None } else { Handle::try_current().ok() }
 }
 
-/// Runs what blocks on a thread that may be blocked; `None` if the runtime is
-/// shut down before it was run.
+/// Runs blocking work on a thread that may block; `None` if the runtime shuts down before the work runs.
 pub(crate) async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> io::Result<Option<R>> {
     let handle = match entered() {
         Some(handle) => handle,
-        // Another executor polls us.
+        // Another executor polls this future.
         None => shared()?,
     };
     match handle.spawn_blocking(work).await {

@@ -1,10 +1,7 @@
-//! When the jobs of a schedule are due: cron expressions in their time zones,
-//! and periods.
+//! The times at which the jobs of a schedule are due: cron expressions in their time zones, and periods.
 //!
-//! Pure: it knows no queue and reads no clock. The macros check expressions
-//! and zones when a program is compiled, so nothing here can fail at run time.
-//! What becomes of an occurrence is decided in `due.rs`, and carried out by the
-//! scheduler of a worker.
+//! Pure: it knows no queue and reads no clock. The macros check expressions and zones at compile time, so nothing here
+//! can fail at run time. `due.rs` decides what happens to an occurrence, and the scheduler of a worker carries it out.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,8 +21,8 @@ use self::zone::Zone;
 #[cfg(test)]
 mod tests;
 
-/// When a handler runs without anybody publishing its job: the arguments
-/// `cron`, `every`, `tz`, `missed` and `overlap` of its attribute.
+/// When a handler runs without a publication: the arguments `cron`, `every`, `tz`, `missed` and `overlap` of its
+/// attribute.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     entries: &'static [Entry],
@@ -34,44 +31,43 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// What the attribute submits; reached through `__private`.
+    /// Creates the schedule that the attribute submits; reached through `__private`.
     #[must_use]
     pub(crate) const fn new(entries: &'static [Entry], missed: Missed, overlap: Overlap) -> Self {
         Self { entries, missed, overlap }
     }
 
-    /// One for each `cron`, or the one of `every`.
+    /// Returns the entries: one for each `cron`, or the one of `every`.
     #[must_use]
     pub fn entries(&self) -> &'static [Entry] {
         self.entries
     }
 
-    /// What becomes of occurrences that no worker was there for.
+    /// Returns what happens to occurrences that no worker was there for.
     #[must_use]
     pub fn missed(&self) -> Missed {
         self.missed
     }
 
-    /// Whether an occurrence waits for the one before.
+    /// Returns whether an occurrence waits for the one before.
     #[must_use]
     pub fn overlap(&self) -> Overlap {
         self.overlap
     }
 
-    /// The first occurrence after this time; `None` if there is none in nine
-    /// years.
+    /// Returns the first occurrence after this time; `None` if there is none in nine years.
     #[must_use]
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.entries.iter().filter_map(|entry| entry.next_after(after)).min()
     }
 
-    /// All occurrences after this time, in their order.
+    /// Returns all occurrences after this time, in order.
     pub fn after(&self, after: DateTime<Utc>) -> Occurrences {
         Occurrences { schedule: *self, after }
     }
 }
 
-/// The occurrences of a schedule, in their order.
+/// Iterates over the occurrences of a schedule, in order.
 #[derive(Clone, Debug)]
 #[must_use = "an iterator does nothing before it is asked"]
 pub struct Occurrences {
@@ -88,8 +84,8 @@ impl Iterator for Occurrences {
     }
 }
 
-/// One `cron` or `every` of a handler. Its text is its identity: where it
-/// changes, it is another entry, which begins from then on.
+/// One `cron` or `every` of a handler. Its text is its identity: a changed text is a new entry, which starts from then
+/// on.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry(Kind);
 
@@ -99,7 +95,7 @@ enum Kind {
     Every(Duration),
 }
 
-/// The zone of expressions without `tz`.
+/// The time zone of expressions without `tz`.
 pub(crate) const UTC: &str = "UTC";
 
 impl Entry {
@@ -111,8 +107,7 @@ impl Entry {
         Self(Kind::Every(period))
     }
 
-    /// The first occurrence after this time; `None` if there is none in nine
-    /// years.
+    /// Returns the first occurrence after this time; `None` if there is none in nine years.
     #[must_use]
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self.0 {
@@ -128,11 +123,10 @@ impl Entry {
         }
     }
 
-    /// The last occurrences after `after` and until `until`, at most `most`,
-    /// the earliest first.
+    /// Returns the last occurrences after `after` and up to `until`, at most `most`, in order.
     pub(crate) fn last_until(&self, after: DateTime<Utc>, until: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
-        // From near to far: how far the last ones are back depends on the
-        // expression, and going through a year by seconds would take long.
+        // Widen the window step by step: how far back the last occurrences are depends on the expression, and going
+        // through a year by seconds would take long.
         let mut span = Duration::from_secs(60);
         loop {
             let from = until.checked_sub_signed(chrono::TimeDelta::from_std(span).unwrap_or(chrono::TimeDelta::MAX));
@@ -154,8 +148,7 @@ impl Entry {
     }
 }
 
-/// As it is listed, and known in the queue: `0 3 * * MON-FRI Europe/Berlin`,
-/// `every 5m`.
+/// Writes the form that lists show and the queue stores: `0 3 * * MON-FRI Europe/Berlin`, `every 5m`.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -166,23 +159,22 @@ impl fmt::Display for Entry {
     }
 }
 
-/// What becomes of occurrences that fell due while no worker with their entry
-/// was alive.
+/// What happens to occurrences that fell due while no worker with their entry was alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missed {
-    /// The last of them is run, once.
+    /// The last one is run, once.
     One,
-    /// None of them is run.
+    /// None is run.
     Skip,
-    /// Each of them is run, the last 100 at most.
+    /// Each one is run, at most the last 100.
     All,
 }
 
 /// Whether an occurrence is published while the one before is unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
-    /// It is left out. A buried one does not count.
+    /// No. A buried job counts as finished.
     Skip,
-    /// It is.
+    /// Yes.
     Allow,
 }

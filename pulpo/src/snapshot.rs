@@ -1,9 +1,8 @@
-//! The snapshot of a program's jobs, which is kept beside its source, so that
-//! a later version is compared with what messages it has to read.
+//! The snapshot of a program's jobs. It is kept beside the source, so that a later version can be checked against the
+//! messages that it has to read.
 //!
-//! A text file, sorted, with a line for each path of a body. Lines that begin
-//! with `#` are comments, and those with `example` are bodies that somebody
-//! has written there; both are kept by an update.
+//! A sorted text file with one line for each path of a body. Lines that begin with `#` are comments, and lines with
+//! `example` are bodies that somebody added; an update keeps both.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +17,7 @@ use crate::shape::{Shape, read_line};
 
 const FIRST_LINE: &str = "pulpo snapshot 1";
 
-/// What the jobs of a program read.
+/// The jobs of a program, with the bodies that they read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Snapshot {
     /// The comments before the first job.
@@ -26,7 +25,7 @@ pub(crate) struct Snapshot {
     jobs: BTreeMap<String, Job>,
 }
 
-/// What one job reads.
+/// One job: its names, and the bodies that it reads.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Job {
     comments: Vec<String>,
@@ -34,11 +33,11 @@ struct Job {
     /// The fields in its unique key, if it is unique; empty for the whole body.
     unique: Option<String>,
     shape: Shape,
-    /// Bodies as they were written there.
+    /// Example bodies, as somebody wrote them.
     examples: Vec<String>,
 }
 
-/// What a program does not read of the messages of the one in a snapshot.
+/// A message of the snapshot that a program does not read.
 #[derive(Clone, Debug)]
 pub(crate) struct Changed {
     pub(crate) job: String,
@@ -46,7 +45,7 @@ pub(crate) struct Changed {
     pub(crate) advice: String,
 }
 
-/// What the two versions cannot do at the same time.
+/// A conflict between two versions that run at the same time.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Order {
     pub(crate) job: String,
@@ -55,7 +54,7 @@ pub(crate) struct Order {
 }
 
 impl Snapshot {
-    /// That of this program.
+    /// Creates the snapshot of this program.
     pub(crate) fn of(registry: &Registry) -> Self {
         let job = |handler: &'static Handler| {
             let mut aliases: Vec<_> = handler.aliases().iter().map(|alias| (*alias).to_owned()).collect();
@@ -67,7 +66,7 @@ impl Snapshot {
         Self { head: Vec::new(), jobs: registry.iter().map(job).collect() }
     }
 
-    /// With the comments and examples of the one before, for jobs that are in both.
+    /// Takes over the comments and examples of the previous snapshot, for jobs that are in both.
     pub(crate) fn with_notes_of(mut self, before: Self) -> Self {
         self.head = before.head;
         for (name, job) in before.jobs {
@@ -78,7 +77,7 @@ impl Snapshot {
         self
     }
 
-    /// Reads the text of one.
+    /// Reads the text of a snapshot.
     ///
     /// # Errors
     /// Names the line.
@@ -136,7 +135,7 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// The examples that this program does not read.
+    /// Returns the examples that this program does not read.
     pub(crate) fn unread_examples(&self, registry: &Registry) -> Vec<(String, String)> {
         let mut unread = Vec::new();
         for (name, job) in &self.jobs {
@@ -150,13 +149,12 @@ impl Snapshot {
         unread
     }
 
-    /// How many jobs are in it.
+    /// Returns the number of jobs.
     pub(crate) fn len(&self) -> usize {
         self.jobs.len()
     }
 
-    /// What a program does not read of the messages of this one. Jobs that are
-    /// `allowed` to be gone are left out.
+    /// Returns the messages of this snapshot that a program does not read. Jobs in `allowed` may be missing.
     pub(crate) fn unread_by(&self, registry: &Registry, allowed: &[String]) -> Vec<Changed> {
         let mut changes = Vec::new();
         for (name, job) in &self.jobs {
@@ -187,7 +185,7 @@ impl Snapshot {
         changes
     }
 
-    /// A job that no handler of the program does.
+    /// Describes a job that has no handler in the program any more.
     fn gone(&self, name: &str, job: &Job, registry: &Registry) -> Changed {
         let new: Vec<_> = registry.iter().filter(|handler| !self.jobs.contains_key(handler.request_type())).collect();
         let same = new.iter().find(|handler| handler.traced() == job.shape).map(|handler| handler.request_type());
@@ -213,7 +211,7 @@ impl Snapshot {
         Changed { job: name.to_owned(), difference, advice }
     }
 
-    /// What is lost without an error: fields that are no longer read.
+    /// Returns the fields that are no longer read, and so are lost without an error.
     pub(crate) fn dropped_by(&self, registry: &Registry) -> Vec<(String, Difference)> {
         let both = self.jobs.iter().filter_map(|(name, job)| Some((name, job, registry.get(name)?)));
         both.flat_map(|(name, job, handler)| {
@@ -223,7 +221,7 @@ impl Snapshot {
         .collect()
     }
 
-    /// The bodies of the program that this one does not read, while both run.
+    /// Returns the bodies of the program that this version does not read, for the time when both run.
     pub(crate) fn unread_here(&self, registry: &Registry) -> Vec<Order> {
         let both = self.jobs.iter().filter_map(|(name, job)| Some((name, job, registry.get(name)?)));
         both.filter_map(|(name, job, handler)| {
@@ -234,7 +232,7 @@ impl Snapshot {
     }
 }
 
-/// As JSON: a list of jobs, each with the paths of its body.
+/// Writes a list of jobs, each with the paths of its body.
 impl Serialize for Snapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.jobs.iter().map(|(name, job)| {
@@ -251,9 +249,8 @@ impl Serialize for Snapshot {
 }
 
 impl Job {
-    /// Whether the messages that wait have unique keys that this handler does
-    /// not make. One that is unique only now, or no longer, takes no key away
-    /// from anybody.
+    /// Reports a unique key that differs between the waiting messages and this handler. A job that became unique, or no
+    /// longer is, takes no key away from other messages.
     fn other_key(&self, name: &str, handler: &'static Handler) -> Option<Changed> {
         let (before, after) = (self.unique.as_deref()?, handler.unique_fields()?);
         (before != after).then(|| Changed {
@@ -302,12 +299,12 @@ impl Job {
     }
 }
 
-/// The fields of a unique key, as a person reads them.
+/// Returns the fields of a unique key, for people.
 fn key_of(fields: &str) -> String {
     if fields.is_empty() { "the whole body".to_owned() } else { fields.to_owned() }
 }
 
-/// What to do about a difference.
+/// Returns the advice for a difference.
 fn advice(difference: &Difference, dropped: &[Difference]) -> String {
     let name = difference.path.rsplit('.').next().unwrap_or_default();
     match difference.kind {

@@ -63,7 +63,7 @@ pub(crate) struct States {
     again: Vec<(Given, Given)>,
 }
 
-/// A state, and where it was given.
+/// The type of a state, and the place in the code that provided it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given {
     pub(crate) type_name: &'static str,
@@ -71,7 +71,7 @@ pub(crate) struct Given {
 }
 
 impl States {
-    /// A second one of a type is kept as a mistake, not as a state.
+    /// Adds a state. A second one of the same type is recorded as a mistake and not used.
     #[track_caller]
     pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
         let given = Given { type_name: type_name::<T>(), place: Location::caller() };
@@ -92,15 +92,14 @@ impl States {
         self.values.contains_key(&needed.id)
     }
 
-    /// Those that were given though their type had been given before.
+    /// Returns the states that were provided twice.
     pub(crate) fn given_again(&self) -> &[(Given, Given)] {
         &self.again
     }
 }
 
 impl Drop for States {
-    /// Each apart, and whatever it does: the last of them may go in a lane, or
-    /// as the program ends.
+    /// Drops each state separately, and ignores panics: the last reference may go in a lane, or as the program ends.
     fn drop(&mut self) {
         self.values.drain().for_each(guard::discard);
     }

@@ -1,4 +1,4 @@
-//! What has become of a job.
+//! The status of a job.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -8,37 +8,35 @@ use crate::message::MessageId;
 use crate::producer::PublishError;
 use crate::queue::{MessageState, Progress, QueueError, StoredMessage};
 
-/// What has become of a job: see [`status`].
+/// The status of a job; see [`status`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Status {
-    /// It waits: for a worker, for its time, or for its next attempt. One that
-    /// was published in a transaction waits once that is committed.
+    /// It waits for a worker, for its time or for its next attempt. A job that was published in a transaction waits
+    /// from the commit on.
     Waiting,
-    /// A worker has it.
+    /// A worker is running it.
     #[non_exhaustive]
     Running {
-        /// How far it is, if its handler has said so.
+        /// The latest progress that its handler reported, if any.
         progress: Option<Progress>,
     },
-    /// It is done. The queue knows that for the time that the key `keep_done`
-    /// says.
+    /// It is done. The queue knows that for the time that the key `keep_done` gives.
     #[non_exhaustive]
     Done {
-        /// What its handler has [said](crate::Context::result) that it came to.
+        /// The [result](crate::Context::result) that its handler kept, if any.
         result: Option<Value>,
     },
     /// It has failed for good, and waits for a person.
     #[non_exhaustive]
     Buried {
-        /// Why, if the queue knows.
+        /// The reason, if the queue knows it.
         reason: Option<String>,
     },
-    /// Its expiration had passed, and it was not run. The queue knows that as
-    /// long as of one that is done.
+    /// It was not run because its expiration had passed. The queue knows that for as long as it does of a job that is
+    /// done.
     Expired,
-    /// The queue does not know it: it is done or was deleted, and not kept, or it
-    /// never was in this queue.
+    /// The queue does not know it: it was done or deleted and not kept, or was never in this queue.
     Unknown,
 }
 
@@ -50,19 +48,19 @@ impl Status {
             MessageState::Buried => Self::Buried { reason: message.last_error },
             MessageState::Done if message.has_expired => Self::Expired,
             MessageState::Done => {
-                // Written by us; one that was damaged is none.
+                // Written by pulpo; a damaged result counts as missing.
                 Self::Done { result: message.result.and_then(|result| serde_json::from_str(&result).ok()) }
             }
         }
     }
 
-    /// Whether nothing will become of it any more, unless a person kicks it.
+    /// Returns whether the status is final unless a person kicks the job.
     #[must_use]
     pub fn is_over(&self) -> bool {
         !matches!(self, Self::Waiting | Self::Running { .. })
     }
 
-    /// The result as this type; `None` if it is not done, or has none.
+    /// Returns the result as this type; `None` if the job is not done or has no result.
     ///
     /// ```
     /// # fn ask() -> Result<(), Box<dyn std::error::Error>> {
@@ -73,7 +71,7 @@ impl Status {
     /// ```
     ///
     /// # Errors
-    /// If it does not fit the type.
+    /// If the result does not fit the type.
     pub fn result<R: DeserializeOwned>(self) -> Result<Option<R>, serde_json::Error> {
         match self {
             Self::Done { result: Some(result) } => serde_json::from_value(result).map(Some),
@@ -82,8 +80,7 @@ impl Status {
     }
 }
 
-/// What has become of the job with this id, in the process-wide default queue:
-/// see [`Pulpo::status`].
+/// Returns the status of the job with this id in the process-wide default queue; see [`Pulpo::status`].
 ///
 /// # Errors
 /// If the queue cannot be opened or reached.
@@ -96,9 +93,8 @@ pub fn status(id: &MessageId) -> Result<Status, StatusError> {
 }
 
 impl Pulpo {
-    /// What has become of the job with this id: of one that
-    /// [`publish_in`](crate::publish_in) gave the id `outbox/N`, and of one that
-    /// waits in a spool, `spool/17`, too. It may block, as it asks the queue.
+    /// Returns the status of the job with this id. The ids that [`publish_in`](crate::publish_in) returns (`outbox/N`)
+    /// and those of a spool (`spool/17`) work too. It may block, because it asks the queue.
     ///
     /// ```
     /// # mod jobs {
@@ -115,9 +111,8 @@ impl Pulpo {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// A row of an outbox that has not reached the queue yet looks like one that
-    /// was rolled back: both are [`Unknown`](Status::Unknown). So is a message
-    /// that has left the spool, where it has another id.
+    /// A row of an outbox that has not reached the queue yet looks like a row that was rolled back: both are
+    /// [`Unknown`](Status::Unknown). So is a message that has left the spool, because it has another id in the queue.
     ///
     /// # Errors
     /// If the queue cannot be reached.
@@ -127,7 +122,7 @@ impl Pulpo {
     }
 }
 
-/// Why nobody can say what has become of a job.
+/// Errors of [`status`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatusError {

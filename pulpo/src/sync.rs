@@ -1,16 +1,14 @@
 //! Locks and counters that threads share.
 //!
-//! The code that lanes, leaders of a group commit and the upkeep thread meet
-//! in takes them from here, and so does its copy in `tests/models`, where they
-//! are those of a model checker, which tries the orders in which threads may
-//! run.
+//! The code in which lanes, leaders of a group commit and the upkeep thread meet uses these. Its copy in `tests/models`
+//! uses those of a model checker instead, which tries the orders in which threads may run.
 
 pub(crate) use std::sync::atomic;
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Locks what stays whole if a thread panics while holding it: each change
-/// under these locks is a single assignment or a push.
+/// Locks data that stays consistent if a thread panics while holding the lock: each change under these locks is a
+/// single assignment or a push.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -24,8 +22,8 @@ pub(crate) fn wait_while<'a, T>(
     condvar.wait_while(guard, condition).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits while the condition holds, for this long at most. The mutex is that of
-/// the guard: a model checker has no time, and lets others go on instead.
+/// Waits while the condition holds, at most for this duration. It takes the mutex of the guard because a model checker
+/// has no time, and lets other threads run instead.
 pub(crate) fn wait_timeout_while<'a, T>(
     (condvar, _): (&Condvar, &'a Mutex<T>),
     guard: MutexGuard<'a, T>,

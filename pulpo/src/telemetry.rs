@@ -1,7 +1,7 @@
-//! The metrics, through the facade `metrics`: their names and what they count.
-//! Who wants them installs a recorder; without one they cost next to nothing.
+//! The metrics, recorded through the facade `metrics`: their names and descriptions. To collect them, install a
+//! recorder; without one they cost next to nothing.
 //!
-//! Each is told in `docs/metrics.md`.
+//! `docs/metrics.md` describes each metric.
 
 use metrics::Unit;
 
@@ -23,39 +23,38 @@ pub(crate) const DONE: &str = "pulpo_jobs_done_total";
 pub(crate) const RETRIED: &str = "pulpo_jobs_retried_total";
 /// Jobs kept for a person.
 pub(crate) const BURIED: &str = "pulpo_jobs_buried_total";
-/// Jobs deleted unprocessed, since their expiration had passed.
+/// Jobs deleted without a run because their expiration had passed.
 pub(crate) const EXPIRED: &str = "pulpo_jobs_expired_total";
 /// Jobs given back uncounted when the worker stopped.
 pub(crate) const RELEASED: &str = "pulpo_jobs_released_total";
 /// Runs whose lease was lost, so that their result did not count.
 pub(crate) const LOST: &str = "pulpo_jobs_lost_total";
-/// How long runs took.
+/// Duration of runs.
 pub(crate) const RUN_SECONDS: &str = "pulpo_job_run_seconds";
-/// How long jobs waited for their first run since they were due.
+/// Time from when a job was due to its first run.
 pub(crate) const WAIT_SECONDS: &str = "pulpo_job_wait_seconds";
-/// Jobs that a lane has in hand.
+/// Jobs that a lane is holding.
 pub(crate) const IN_FLIGHT: &str = "pulpo_jobs_in_flight";
 /// Lanes of the worker that take jobs.
 pub(crate) const LANES: &str = "pulpo_worker_lanes";
-/// Runs that have exceeded their timeout and have not returned, while other
-/// lanes take their place.
+/// Runs that exceeded their timeout and have not returned, while other lanes take their place.
 pub(crate) const ABANDONED: &str = "pulpo_worker_abandoned_runs";
 /// Messages in the queue, by queue, request type and state.
 pub(crate) const QUEUE_MESSAGES: &str = "pulpo_queue_messages";
-/// How long the oldest ready message has waited, by queue.
+/// Wait of the oldest ready message, by queue.
 pub(crate) const QUEUE_OLDEST_READY: &str = "pulpo_queue_oldest_ready_seconds";
-/// When the messages were last counted, in Unix time.
+/// Unix time of the last count of messages.
 pub(crate) const QUEUE_MEASURED: &str = "pulpo_queue_measured_timestamp_seconds";
-/// Whether the queue answered when it was last asked: 1 or 0.
+/// Whether the queue answered the last request: 1 or 0.
 pub(crate) const QUEUE_REACHABLE: &str = "pulpo_queue_reachable";
 /// Messages in the spool that wait for a server.
 pub(crate) const SPOOL_MESSAGES: &str = "pulpo_spool_messages";
-/// How long the oldest of them has waited.
+/// Wait of the oldest message in the spool.
 pub(crate) const SPOOL_OLDEST: &str = "pulpo_spool_oldest_seconds";
 /// Messages in the spool that the queue has refused for good.
 pub(crate) const SPOOL_REFUSED: &str = "pulpo_spool_refused_messages";
 
-/// The counters, each with what it counts.
+/// The counters, with their descriptions.
 pub(crate) const COUNTERS: [(&str, &str); 8] = [
     (PUBLISHED, "jobs that were put into a queue"),
     (STARTED, "runs of handlers"),
@@ -87,11 +86,11 @@ pub(crate) const GAUGES: [(&str, &str); 10] = [
     (SPOOL_REFUSED, "messages in the spool that the queue has refused for good"),
 ];
 
-/// The request type of messages that the worker has no handler for: they have
-/// none of their own here, since anybody may make up as many as they like.
+/// The request type under which messages without a handler here are counted. They get no label of their own, because
+/// anybody can invent any number of types.
 pub(crate) const UNKNOWN: &str = "(unknown)";
 
-/// Tells the recorder, if there is one, what each metric counts.
+/// Describes each metric to the recorder, if there is one.
 pub(crate) fn describe() {
     for (name, text) in COUNTERS {
         metrics::describe_counter!(name, Unit::Count, text);
@@ -111,7 +110,7 @@ pub(crate) fn published(request_type: &str, queue: &str, jobs: usize) {
     metrics::counter!(PUBLISHED, &labels).increment(jobs as u64);
 }
 
-/// Whether the queue has answered.
+/// Records whether the queue answered.
 pub(crate) fn reachable(answered: bool) {
     metrics::gauge!(QUEUE_REACHABLE).set(if answered { 1.0 } else { 0.0 });
 }

@@ -266,7 +266,7 @@ pub use self::context::ContextBuilder;
 pub use self::run::{Delay, Run, Settled};
 pub use crate::instance::scoped::Entered;
 
-/// This many runs in a row are taken for jobs that publish each other for ever.
+/// Runs in a row after which jobs are taken to publish each other for ever.
 const TOO_MANY: usize = 100_000;
 
 /// A queue for one test, which the test itself runs; see the [module](self).
@@ -280,11 +280,11 @@ struct Kit {
     clock: ManualClock,
     states: Mutex<States>,
     inline: AtomicBool,
-    /// Something was published since the inline runs last looked.
+    /// Set by a publication, cleared when the inline runs look for work.
     published: AtomicBool,
-    /// Held by who runs jobs: one after the other.
+    /// Held by the thread that runs jobs, so that they run one after the other.
     running: Mutex<()>,
-    /// Publishes what handlers run by schedules; made when it is needed first.
+    /// Publishes the jobs of schedules; created on first use.
     scheduler: Mutex<Option<Option<Scheduler>>>,
     faults: Option<Arc<Faults>>,
 }
@@ -295,7 +295,7 @@ type Runtime = Option<tokio::runtime::Handle>;
 #[cfg(not(feature = "tokio"))]
 type Runtime = Option<std::convert::Infallible>;
 
-/// The runtime around, if it goes on while this thread is blocked.
+/// Returns the surrounding runtime, if it goes on while this thread is blocked.
 fn around() -> Runtime {
     #[cfg(feature = "tokio")]
     return crate::runtime::around();
@@ -360,7 +360,7 @@ impl TestPulpo {
     }
 
     fn build(options: WorkerOptions, faults: Option<Arc<Faults>>) -> Self {
-        // Whole seconds, since a queue may keep less than nanoseconds.
+        // Whole seconds, since a queue may round times to coarser units than nanoseconds.
         let clock = ManualClock::at(Utc::now().trunc_subsecs(0));
         let kit = Arc::new_cyclic(|kit: &Weak<Kit>| {
             let in_memory = Config::default().queue("memory:").expect("a place");
@@ -592,7 +592,7 @@ impl TestPulpo {
     }
 }
 
-/// A test that fails says what has gone wrong, so that it can be run again.
+/// A failing test prints the faults that were injected, so that it can be repeated.
 impl Drop for TestPulpo {
     #[expect(clippy::print_stderr, reason = "beside the panic of the test")]
     fn drop(&mut self) {
@@ -670,14 +670,14 @@ impl Kit {
         }
     }
 
-    /// Deletes what has been kept for long enough, as a worker does now and then.
+    /// Deletes messages whose retention is over, as a worker does now and then.
     fn prune(&self) -> Result<(), StepError> {
         let Some(keeping) = self.pulpo.queue().keeping() else { return Ok(()) };
         while keeping.prune().map_err(WorkError::Queue)?.more {}
         Ok(())
     }
 
-    /// Publishes what is due by schedules; how long until something is again.
+    /// Publishes the jobs of schedules that are due, and returns the time until the next one.
     fn publish_scheduled(&self) -> Result<Option<Duration>, StepError> {
         // The current runner continues, and publishes what has become due.
         let Ok(mut scheduler) = self.scheduler.try_lock() else { return Ok(None) };
@@ -686,8 +686,8 @@ impl Kit {
         Ok(scheduler.publish_due().map_err(WorkError::Queue)?)
     }
 
-    /// How long until a schedule may publish something while nothing runs: one
-    /// whose last job is unfinished publishes nothing.
+    /// Returns the time until a schedule may publish something while nothing runs. A schedule whose last job is
+    /// unfinished publishes nothing.
     fn next_scheduled(&self) -> Option<Duration> {
         let known = self.recorder.schedules()?.read_schedules().ok()?;
         let registry = Registry::gather();
@@ -704,7 +704,7 @@ impl Kit {
         (next - known.now).to_std().ok()
     }
 
-    /// How long until a message becomes ready, if one is going to.
+    /// Returns the time until the next delayed message becomes ready.
     fn next_due(&self) -> Option<Duration> {
         let delayed = self.pulpo.queue().list(&Filter::all().state(MessageState::Delayed));
         let earliest = delayed.ok()?.into_iter().filter_map(|message| message.until).min()?;
@@ -721,7 +721,7 @@ impl Kit {
         Ok(runs)
     }
 
-    /// One step of a worker that begins with it.
+    /// Does one step of a worker that starts with it.
     fn step(&self, runtime: &Runtime) -> Result<Option<Run>, StepError> {
         let _in_test = scoped::enter(&self.pulpo);
         let before = self.recorder.read(|record| record.runs.len());
@@ -745,8 +745,8 @@ impl Kit {
         Ok(Run::together(self.recorder.read(|record| record.runs[before..].to_vec())))
     }
 
-    /// After a publication: runs what is due, unless somebody does already,
-    /// who then goes on until nothing is.
+    /// Runs everything that is due after a publication. If another thread is doing so already, that thread continues
+    /// until nothing is due.
     fn run_inline(&self) {
         self.published.store(true, Ordering::SeqCst);
         while self.inline.load(Ordering::SeqCst) && self.published.load(Ordering::SeqCst) {

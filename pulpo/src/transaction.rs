@@ -27,7 +27,7 @@ mod sqlx;
 #[cfg(feature = "tokio-postgres")]
 mod tokio_postgres;
 
-/// What the id of a message in an outbox begins with, before its number there.
+/// The prefix of the id of a message in an outbox; its number there follows.
 pub(crate) const OUTBOX_ID: &str = "outbox/";
 
 /// Any error of a database client.
@@ -90,11 +90,11 @@ impl std::str::FromStr for Dialect {
 #[derive(Clone, Debug)]
 pub struct Prepared {
     message: NewMessage,
-    /// The wire form, and beside it what only the queue is told.
+    /// The wire form, together with the details that only the queue is told.
     row: String,
-    /// The database that the queue is in, if it is in one that users have.
+    /// The database of the queue, if users can have transactions in it.
     queue: Option<InDatabase>,
-    /// Whether `sql` publishes into it.
+    /// Whether `sql` publishes straight into the queue's database.
     is_direct: bool,
 }
 
@@ -102,7 +102,7 @@ const INSERT: &str = "INSERT INTO pulpo_outbox(message) VALUES ($1)";
 const INSERT_RETURNING: &str = "INSERT INTO pulpo_outbox(message) VALUES ($1) RETURNING id";
 
 impl Prepared {
-    /// A message for the queue; `has_outbox` if the configuration names one.
+    /// Prepares a message for the queue. `has_outbox`: the configuration names an outbox.
     pub(crate) fn new(message: NewMessage, queue: Option<InDatabase>, has_outbox: bool) -> Self {
         let row = row::write(&message);
         let is_direct = queue.is_some() && !has_outbox;
@@ -126,7 +126,7 @@ impl Prepared {
         &self.row
     }
 
-    /// The message as a queue takes it.
+    /// Returns the message as a queue takes it.
     #[allow(dead_code, reason = "for connections to a queue, which a feature brings")]
     pub(crate) fn new_message(&self) -> &NewMessage {
         &self.message
@@ -134,10 +134,9 @@ impl Prepared {
 }
 
 pub(crate) mod row {
-    //! The text in a row of the outbox: the wire form of a message, in which
-    //! `queue`, `ttr` (in milliseconds) and the keys of limits stand beside
-    //! `header` and `body`. All may be left out, so that anything that writes SQL
-    //! can write one.
+    //! The text in a row of the outbox: the wire form of a message, in which `queue`, `ttr` (in milliseconds) and the
+    //! keys of limits stand beside `header` and `body`. Each may be left out, so that any program that writes SQL can
+    //! insert a row.
 
     use std::time::Duration;
 
@@ -145,7 +144,7 @@ pub(crate) mod row {
 
     use crate::queue::{LimitKeys, NewMessage};
 
-    /// Puts what only the queue is told into the wire form of a message.
+    /// Adds the details that only the queue is told to the wire form of a message.
     pub(super) fn write(message: &NewMessage) -> String {
         let NewMessage { queue, ttr, limit_keys, text, .. } = message;
         let written = |text: &str| serde_json::to_string(text).expect("any text can be written as JSON");
@@ -159,7 +158,7 @@ pub(crate) mod row {
         )
     }
 
-    /// What stands there beside the message.
+    /// The details beside the message in such a text.
     #[derive(Debug, Default, PartialEq, Eq)]
     pub(crate) struct Route {
         pub(crate) queue: Option<String>,
@@ -168,7 +167,7 @@ pub(crate) mod row {
     }
 
     impl Route {
-        /// Nothing of a text that says nothing sensible.
+        /// Reads them; all are empty if the text makes no sense.
         pub(crate) fn read(text: &str) -> Self {
             #[derive(Default, Deserialize)]
             #[serde(default)]
@@ -196,7 +195,7 @@ pub(crate) mod row {
     note = "if the client is one of these, two versions of its crate may be in the program: see `cargo tree -d`"
 )]
 pub trait PublishIn {
-    /// Writes the message, and returns its id there and what has become of it.
+    /// Writes the message, and returns its id there and the effect of the publication.
     ///
     /// # Errors
     /// If it was not written.
@@ -212,8 +211,7 @@ pub trait SqlClient {
     /// Runs a statement with one text as the parameter, and returns its number.
     fn insert(&mut self, sql: &'static str, text: &str) -> Result<i64, BoxError>;
 
-    /// Runs a statement with one text as the parameter, and returns the text that
-    /// it returns.
+    /// Runs a statement with one text as the parameter, and returns its result, a text.
     fn answer(&mut self, sql: &'static str, text: &str) -> Result<String, BoxError>;
 
     /// Runs a statement without parameters.
@@ -239,8 +237,7 @@ impl<C: SqlClient> PublishIn for C {
     }
 }
 
-/// What the queue's database says of a publication: the id, and the word for what
-/// has become of it.
+/// Reads the answer of the queue's database to a publication: the id, and a word for its effect.
 fn enqueued(published: &str) -> Enqueued {
     let (id, word) = published.split_once(' ').unwrap_or((published, ""));
     let all = [Publication::New, Publication::Kept, Publication::Replaced];
@@ -270,8 +267,7 @@ pub trait AsyncSqlClient<Client>: Send {
     #[doc(hidden)]
     fn insert(&mut self, sql: &'static str, text: String) -> impl Future<Output = Result<i64, BoxError>> + Send;
 
-    /// Runs a statement with one text as the parameter, and returns the text that
-    /// it returns.
+    /// Runs a statement with one text as the parameter, and returns its result, a text.
     #[doc(hidden)]
     fn answer(&mut self, sql: &'static str, text: String) -> impl Future<Output = Result<String, BoxError>> + Send;
 
@@ -303,8 +299,8 @@ pub(crate) async fn publish_async<Client, C: AsyncSqlClient<Client>>(
     Ok(Enqueued::new(format!("{OUTBOX_ID}{number}")))
 }
 
-/// Why a transaction did not accept a job. Whether the transaction can continue
-/// depends on the database: PostgreSQL accepts nothing more in it, SQLite does.
+/// Errors of publishing in a transaction. Whether the transaction can continue depends on the database: PostgreSQL
+/// accepts nothing more in it, SQLite does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransactionError {
@@ -320,14 +316,13 @@ pub enum TransactionError {
         /// The error of the client.
         source: BoxError,
     },
-    /// Another message has its unique key, and the job says
-    /// `on_duplicate = "reject"`.
+    /// Another message has its unique key, and the job has `on_duplicate = "reject"`.
     #[error("message {id} has the same unique key")]
     #[non_exhaustive]
     Duplicate {
         /// The message that has the key.
         id: MessageId,
-        /// What the client says.
+        /// The error of the client.
         source: BoxError,
     },
     /// The statement failed.
@@ -348,7 +343,7 @@ impl TransactionError {
         }
     }
 
-    /// What is wrong, without what it was wrong for.
+    /// Returns the cause, without the context.
     pub(crate) fn into_source(self) -> BoxError {
         match self {
             Self::Refused(source) => source,
@@ -358,8 +353,8 @@ impl TransactionError {
     }
 }
 
-/// The message that is in the way, as the queue's database words it: clients
-/// agree on no other way to tell.
+/// Finds the id of the conflicting message in the error text of the queue's database: clients have no other means in
+/// common.
 fn duplicate(text: &str) -> Option<MessageId> {
     let (before, _) = text.split_once(" has the same unique key")?;
     let (_, id) = before.rsplit_once("message ")?;

@@ -1,5 +1,4 @@
-//! Numbers over time: how many messages came, were done and failed, by minute
-//! and by hour.
+//! Numbers over time: messages published, done and failed, by minute and by hour.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -9,18 +8,16 @@ use super::QueueError;
 /// The part of a queue that keeps numbers over time; see
 /// [`QueueAdapter::activity`](super::QueueAdapter::activity).
 ///
-/// They are written in passing, with what is written anyway or a few seconds
-/// later, and never by counting messages.
+/// The queue records them along with other writes or a few seconds later, and never by counting messages.
 pub trait ActivityLog: Send + Sync {
-    /// The steps since this time, the oldest first; those in which nothing has
-    /// happened may be left out.
+    /// Returns the steps since this time, oldest first. Steps in which nothing happened may be left out.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn read_activity(&self, asked: &ActivityFilter) -> Result<Vec<Activity>, QueueError>;
 }
 
-/// How long a step of [`Activity`] is, and how long it is kept.
+/// The length of a step of [`Activity`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ActivityStep {
     /// Kept for a day.
@@ -30,10 +27,10 @@ pub enum ActivityStep {
 }
 
 impl ActivityStep {
-    /// Both of them.
+    /// Both lengths.
     pub const ALL: [Self; 2] = [Self::Minute, Self::Hour];
 
-    /// How many minutes a step has.
+    /// Returns the length in minutes.
     #[must_use]
     pub const fn minutes(self) -> i64 {
         match self {
@@ -42,7 +39,7 @@ impl ActivityStep {
         }
     }
 
-    /// For how many minutes it is kept.
+    /// Returns for how many minutes steps of this length are kept.
     #[must_use]
     pub const fn kept_minutes(self) -> i64 {
         match self {
@@ -51,7 +48,7 @@ impl ActivityStep {
         }
     }
 
-    /// When the step that holds this time began.
+    /// Returns the beginning of the step that contains this time.
     #[must_use]
     pub fn begin_of(self, time: DateTime<Utc>) -> DateTime<Utc> {
         let seconds = time.timestamp();
@@ -60,42 +57,42 @@ impl ActivityStep {
     }
 }
 
-/// Which numbers are asked for.
+/// The numbers to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActivityFilter {
-    /// How long each step is.
+    /// The length of each step.
     pub step: ActivityStep,
-    /// The first step is the one that holds this time.
+    /// The first step is the one that contains this time.
     pub since: DateTime<Utc>,
-    /// Only of this queue.
+    /// Only this queue, if given.
     pub queue: Option<String>,
-    /// Only of this request type.
+    /// Only this request type, if given.
     pub request_type: Option<String>,
 }
 
 impl ActivityFilter {
-    /// Of all queues and types, since this time.
+    /// Asks for the numbers of all queues and types since this time.
     #[must_use]
     pub fn since(step: ActivityStep, since: DateTime<Utc>) -> Self {
         Self { step, since, queue: None, request_type: None }
     }
 
-    /// Only of this queue.
+    /// Restricts them to this queue.
     #[must_use]
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.queue = Some(queue.into());
         self
     }
 
-    /// Only of this request type.
+    /// Restricts them to this request type.
     #[must_use]
     pub fn request_type(mut self, request_type: impl Into<String>) -> Self {
         self.request_type = Some(request_type.into());
         self
     }
 
-    /// The time that the first step begins at; not before what is kept.
+    /// Returns the beginning of the first step, within the time for which steps are kept.
     #[must_use]
     pub fn begin(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let kept = TimeDelta::minutes(self.step.kept_minutes());
@@ -103,13 +100,13 @@ impl ActivityFilter {
     }
 }
 
-/// What happened in one step.
+/// The numbers of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Activity {
-    /// When the step began.
+    /// The beginning of the step.
     pub at: DateTime<Utc>,
-    /// Messages that came into the queue.
+    /// Messages that were published.
     pub published: u64,
     /// Jobs that were done.
     pub done: u64,
@@ -117,25 +114,24 @@ pub struct Activity {
     pub failed: u64,
     /// Jobs that failed for good.
     pub buried: u64,
-    /// Messages that were deleted unprocessed, as their expiration had passed.
+    /// Messages that were deleted without a run because their expiration had passed.
     pub expired: u64,
-    /// How many messages were ready at the end of the step, or a moment later.
-    /// `None` if the queue does not know, and where only a part of it is asked
-    /// for. A step that was left out ended as the next one that is there.
+    /// Number of messages that were ready at the end of the step, or a moment later. `None` if the queue does not know,
+    /// and if only a part of it is asked for. A step that was left out ended like the next one that is present.
     pub waiting: Option<u64>,
-    /// Since when the oldest of those could have been started; `None` as for
-    /// `waiting`, and where none was ready.
+    /// The time since which the oldest of these could have started. `None` as for `waiting`, and if no message was
+    /// ready.
     pub oldest_ready: Option<DateTime<Utc>>,
 }
 
 impl Activity {
-    /// A step in which nothing has happened.
+    /// Creates a step in which nothing has happened.
     #[must_use]
     pub const fn none(at: DateTime<Utc>) -> Self {
         Self { at, published: 0, done: 0, failed: 0, buried: 0, expired: 0, waiting: None, oldest_ready: None }
     }
 
-    /// Adds what happened in another step; what is known of its end counts.
+    /// Adds the numbers of a later step; its state at the end replaces the earlier one.
     pub fn add(&mut self, later: &Self) {
         self.published += later.published;
         self.done += later.done;

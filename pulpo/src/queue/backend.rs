@@ -1,11 +1,9 @@
-//! Queue adapters by the scheme of their URL: how a configuration names, sets
-//! up and opens an adapter that is linked into the program.
+//! Queue adapters by the scheme of their URL: how a configuration names, sets up and opens an adapter that is linked
+//! into the program.
 //!
-//! An adapter describes itself in a [`Factory`] and registers it with
-//! [`register_backend!`](crate::register_backend). From then on
-//! `PULPO_QUEUE=scheme:…` and the table of the adapter in `pulpo.toml` reach
-//! it, in every command. The adapters of pulpo register in the same way:
-//! nothing outside of this folder knows them by name.
+//! An adapter describes itself in a [`Factory`] and registers it with [`register_backend!`](crate::register_backend).
+//! After that, every command reaches it through `PULPO_QUEUE=scheme:…` and the adapter's table in `pulpo.toml`. pulpo's
+//! own adapters register in the same way: nothing outside this folder knows them by name.
 //!
 //! ```
 //! # mod adapter {
@@ -86,84 +84,78 @@ pub use settings::{Settings, Value};
 
 /// Describes an adapter to the configuration, and opens it.
 pub trait Factory: Sync {
-    /// The schemes of its URLs, `line` in `line:orders`. The first one is used
-    /// where a configuration names the adapter by its table alone.
+    /// Returns the schemes of its URLs, such as `line` in `line:orders`. The first one is used where a configuration
+    /// names the adapter by its table alone.
     fn schemes(&self) -> &'static [Scheme];
 
-    /// Its table in the configuration, by custom `NAME_queue_adapter`: this is
-    /// also its name in the key `queue_adapter_type`.
+    /// Returns the name of its table in the configuration, by custom `NAME_queue_adapter`. This is also its name in the
+    /// key `queue_adapter_type`.
     fn table(&self) -> &'static str;
 
-    /// The keys of its table, in the order of the documentation. The first one
-    /// should be what says where the queue is.
+    /// Returns the keys of its table, in the order of the documentation. The first one should be the location of the
+    /// queue.
     fn keys(&self) -> &'static [Key];
 
-    /// Reads the address in a URL of one of its schemes: which keys it sets,
-    /// and to what. These go before what the table says. An empty value unsets
-    /// a key.
+    /// Reads the address in a URL of one of its schemes, and returns the keys that it sets, with their values. These
+    /// override the table. An empty value unsets a key.
     ///
     /// # Errors
-    /// Says what is wrong with the address. The text must not repeat the
-    /// address, which may hold a secret.
+    /// The fault of the address. The text must not repeat the address, which may hold a secret.
     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String>;
 
-    /// Writes the address as [`read`](Self::read) reads it: what comes after
-    /// the scheme and its colon. Where people see it, passwords are left out.
+    /// Writes the address as [`read`](Self::read) reads it: the part after the scheme and its colon. People see the
+    /// result with passwords removed.
     fn write(&self, settings: &Settings) -> OsString;
 
-    /// The queue of jobs that name none; [`DEFAULT_QUEUE`](super::DEFAULT_QUEUE)
-    /// by default.
+    /// Returns the queue of jobs that name none; [`DEFAULT_QUEUE`](super::DEFAULT_QUEUE) by default.
     fn default_queue<'a>(&self, settings: &'a Settings) -> &'a str {
         let _ = settings;
         super::DEFAULT_QUEUE
     }
 
-    /// What a queue by name is called here, for error messages: `queue`.
+    /// Returns this adapter's word for a queue, for error messages: `queue` by default.
     fn queue_noun(&self) -> &'static str {
         "queue"
     }
 
-    /// Why this cannot be the name of a queue here; `None`, the default, if it
-    /// can.
+    /// Returns why this cannot be the name of a queue here; `None`, the default, if it can.
     fn queue_name_problem(&self, name: &str) -> Option<&'static str> {
         let _ = name;
         None
     }
 
-    /// What a queue with these settings can do, if that is known before it is
-    /// opened: then the command `check` finds what it cannot keep.
+    /// Returns the capabilities of a queue with these settings, if they are known before it is opened. The command
+    /// `check` uses them to find what the queue cannot do.
     fn capabilities(&self, settings: &Settings) -> Option<Capabilities> {
         let _ = settings;
         None
     }
 
-    /// The folder in which a queue with these settings keeps messages safe on
-    /// this machine, without a server: such a queue can be the spool of
-    /// another. `None`, the default, if it cannot.
+    /// Returns the folder in which a queue with these settings keeps messages safe on this machine, without a server:
+    /// such a queue can be the spool of another one. `None`, the default, if it cannot.
     fn spool_folder<'a>(&self, settings: &'a Settings) -> Option<&'a Path> {
         let _ = settings;
         None
     }
 
-    /// Whether its queues keep the schedules of handlers
-    /// ([`Capabilities::schedules`](super::Capabilities::schedules)); true by
-    /// default. The command `check`, which opens no queue, goes by it.
+    /// Returns whether its queues keep the schedules of handlers
+    /// ([`Capabilities::schedules`](super::Capabilities::schedules)); true by default. The command `check` relies on
+    /// it, because it opens no queue.
     fn keeps_schedules(&self) -> bool {
         true
     }
 
-    /// Brings what the queue keeps its messages in to this program's version;
-    /// `print`: only says how.
+    /// Migrates the queue's storage to this program's version. With `print`, only returns the statements.
     ///
     /// # Errors
-    /// [`QueueError::Unsupported`] by default: the queue does so when it is
-    /// opened. Else if it cannot be reached or changed.
+    /// [`QueueError::Unsupported`] by default: the queue migrates when it is opened. Otherwise if it cannot be reached
+    /// or changed.
     fn migrate(&self, settings: &Settings, print: bool) -> Result<Migration, QueueError> {
         let _ = (settings, print);
         Err(QueueError::Unsupported("be migrated by a command: it needs none, or does so when it is opened"))
     }
 
-    /// Opens the queue. A relative path in the settings has been made absolute.
+    /// Opens the queue. Relative paths in the settings have been made absolute.
     ///
     /// # Errors
     /// If it cannot be opened, or not for this purpose.
@@ -175,13 +167,13 @@ pub trait Factory: Sync {
     ) -> Result<Arc<dyn QueueAdapter>, QueueError>;
 }
 
-/// What became of a migration.
+/// The result of a migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Migration {
-    /// The steps that were made, in words; none if nothing was to be done.
+    /// The steps that were made, in words; empty if there was nothing to do.
     Made(Vec<String>),
-    /// The statements that would be run, for a person to look at or to run.
+    /// The statements that a migration would run, for a person to read or to run.
     Statements(String),
 }
 
@@ -191,7 +183,7 @@ impl fmt::Debug for dyn Factory {
     }
 }
 
-/// A scheme of URLs, and how one of them is written.
+/// A scheme of URLs, and the form of these URLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheme {
     name: &'static str,
@@ -199,28 +191,27 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// The scheme `name`, in lower case and without a colon, with the form of
-    /// its URLs for error messages: `line:NAME`. An empty form leaves it out
-    /// there, for another spelling of a scheme.
+    /// Creates the scheme `name`, in lower case and without a colon, with the form of its URLs for error messages:
+    /// `line:NAME`. An empty form leaves it out of the messages, for another spelling of a scheme.
     #[must_use]
     pub const fn new(name: &'static str, form: &'static str) -> Self {
         Self { name, form }
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// How its URLs are written.
+    /// Returns the form of its URLs.
     #[must_use]
     pub const fn form(&self) -> &'static str {
         self.form
     }
 }
 
-/// What a URL says after its scheme.
+/// The address in a URL: the part after its scheme.
 #[derive(Clone, Copy, Debug)]
 pub struct Address<'a> {
     scheme: &'static str,
@@ -232,19 +223,19 @@ impl<'a> Address<'a> {
         Self { scheme, rest }
     }
 
-    /// The scheme, which is one of the factory's own.
+    /// Returns the scheme, which is one of the factory's own.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         self.scheme
     }
 
-    /// What comes after the colon, as it is written: nothing is decoded.
+    /// Returns the part after the colon as written, without decoding.
     #[must_use]
     pub fn rest(&self) -> &'a OsStr {
         self.rest
     }
 
-    /// The same as text.
+    /// Returns the part after the colon as text.
     ///
     /// # Errors
     /// If it is not text.
@@ -253,18 +244,15 @@ impl<'a> Address<'a> {
     }
 }
 
-/// What a queue is opened for.
+/// The purpose for which a queue is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// A program publishes to it or works it. The queue is made if it is not
-    /// there and can be made.
+    /// A program publishes to it or works it. A missing queue is created, if possible.
     Program,
-    /// A command publishes to it and ends. A queue that ends with its process
-    /// refuses.
+    /// A command publishes to it and ends. A queue that ends with its process refuses to open.
     Publication,
-    /// A command looks at it or changes what is in it. A queue that is not
-    /// there is an error, and is not made; one that ends with its process
-    /// refuses.
+    /// A command inspects or changes its content. A missing queue is an error and is not created; a queue that ends
+    /// with its process refuses to open.
     Administration,
 }

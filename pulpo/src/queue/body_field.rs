@@ -1,4 +1,4 @@
-//! A field of a body, and the value that it has.
+//! A field of a body, and its value.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,12 @@ use crate::message::{Members, only_payload};
 /// A field of a body, and its value: `to=ada@example.com`,
 /// `address.city=London`, `items.0.sku=A-7`.
 ///
-/// The path goes down by the names of fields, and by places in a list, from 0,
-/// with dots in between. A name may have dots of its own. The body of a job
-/// that is no object stands under `payload`, and can be left out of a path.
+/// A path is a sequence of field names and list positions, from 0, separated by dots. Names may contain dots
+/// themselves. A body that is no object is stored under `payload`, which a path may leave out.
 ///
-/// The value is compared as text with a field that is a text, and as JSON with
-/// any other: `42` fits the number 42, 42.0 and the text `"42"`; `true` and
-/// `null` fit those and the texts; `"42"`, with its quotation marks, fits the
-/// text alone. A field that is missing fits nothing.
+/// A field that is a text is compared as text, any other field as JSON: `42` matches the number 42, 42.0 and the text
+/// `"42"`; `true` and `null` match these values and the texts; `"42"`, with its quotation marks, matches the text
+/// alone. A missing field matches nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BodyField {
     written: String,
@@ -27,19 +25,19 @@ pub struct BodyField {
     value: Option<Value>,
 }
 
-// A number that is none cannot be written in JSON.
+// JSON has no NaN.
 impl Eq for BodyField {}
 
-/// Why a text names no field of a body.
+/// The error of a text that names no field of a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a field of the body and its value, such as to=ada@example.com or address.city=London, got {0:?}")]
 pub struct BodyFieldError(String);
 
 impl BodyField {
-    /// The field at this path has this value.
+    /// Creates a condition: the field at this path has this value.
     ///
     /// # Errors
-    /// If the path names nothing.
+    /// If the path is empty.
     pub fn new(path: &str, value: impl Into<String>) -> Result<Self, BodyFieldError> {
         let text = value.into();
         let written = format!("{path}={text}");
@@ -51,7 +49,7 @@ impl BodyField {
         Ok(Self { written, path: names, text, value })
     }
 
-    /// Whether a message with this text has it.
+    /// Returns whether a message with this text has the value.
     #[must_use]
     pub fn fits(&self, text: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(text) else { return false };
@@ -80,13 +78,13 @@ impl BodyField {
         }
     }
 
-    /// Whether this is the value.
+    /// Returns whether this JSON is the value.
     fn is(&self, json: &str) -> bool {
         let json = json.trim();
         let Some(wanted) = &self.value else {
             return json.starts_with('"') && serde_json::from_str::<String>(json).is_ok_and(|text| text == self.text);
         };
-        // As it is written: numbers may be too long for what reads them.
+        // Compare as written first: numbers may be too long for the parser.
         if json == self.text.trim() {
             return true;
         }
@@ -100,14 +98,14 @@ impl BodyField {
     }
 }
 
-/// Whether two numbers are one. Whole ones that are too long to be read
-/// exactly are compared as they are written, which was done before.
+/// Returns whether two numbers are equal. Whole numbers that are too long to be read exactly are compared as written,
+/// which the caller has done.
 fn is_same_number(a: &serde_json::Number, b: &serde_json::Number, written: (&str, &str)) -> bool {
     let is_whole = |text: &str| text.trim().trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
     match (a.is_f64(), b.is_f64()) {
         (false, false) => a == b,
         (true, true) if is_whole(written.0) && is_whole(written.1) => false,
-        // The same number, however it is written.
+        // The same number in any notation.
         _ => a.as_f64() == b.as_f64(),
     }
 }
@@ -127,8 +125,7 @@ impl fmt::Display for BodyField {
     }
 }
 
-/// The members of an object, each as often as it is there; none of anything
-/// else.
+/// Returns the members of an object, repeated ones included; empty for any other value.
 fn members(json: &str) -> Vec<(String, &RawValue)> {
     serde_json::from_str(json).map(|Members(all)| all).unwrap_or_default()
 }

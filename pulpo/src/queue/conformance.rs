@@ -1,9 +1,7 @@
-//! What every queue adapter must do, as cases that run against any of them.
+//! The conformance suite: cases that every queue adapter must pass.
 //!
-//! For authors of an adapter: implement [`Harness`] in a test, and have
-//! [`queue_conformance!`](crate::queue_conformance) make a `#[test]` of each
-//! case. Where queues may differ the cases ask
-//! [`Capabilities`](super::Capabilities), and
+//! For authors of an adapter: implement [`Harness`] in a test, and let [`queue_conformance!`](crate::queue_conformance)
+//! make a `#[test]` of each case. Where queues may differ, the cases consult [`Capabilities`](super::Capabilities), and
 //! nothing else.
 //!
 //! ```
@@ -79,21 +77,21 @@ mod workers;
 
 /// One queue, for one case.
 pub trait Harness: Sync {
-    /// The queue, which was empty when the harness was made.
+    /// Returns the queue, which was empty when the harness was created.
     fn queue(&self) -> &dyn QueueAdapter;
 
-    /// The time that the queue goes by.
+    /// Returns the current time of the queue.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Lets this much time pass for the queue, or little more: moves its
-    /// clock, or sleeps. The cases ask for whole seconds.
+    /// Lets this much time pass for the queue, or a little more: moves its clock, or sleeps. The cases ask for whole
+    /// seconds.
     fn pass(&self, time: Duration);
 }
 
-/// A case, and its name.
+/// The name of a case, and its function.
 pub type Case = (&'static str, fn(&dyn Harness));
 
-/// Hands the list of all cases to a macro, after what else it is given.
+/// Passes the list of all cases to a macro, after the macro's other input.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __with_conformance_cases {
@@ -291,8 +289,8 @@ macro_rules! table {
 
 __with_conformance_cases! { table {} }
 
-/// Makes a `#[test]` of each case of [`queue::conformance`](crate::queue::conformance),
-/// with a harness of its own from the expression.
+/// Makes a `#[test]` of each case of [`queue::conformance`](crate::queue::conformance). The expression creates a
+/// harness for each one.
 #[macro_export]
 macro_rules! queue_conformance {
     ($harness:expr) => {
@@ -320,33 +318,33 @@ macro_rules! __conformance_tests {
 /// Runs one case.
 ///
 /// # Panics
-/// If there is no case of that name, or the queue does not do what it must.
+/// If there is no case of that name, or the queue does not pass it.
 pub fn run(case: &str, harness: &dyn Harness) {
     let (_, run) = CASES.iter().find(|(name, _)| *name == case).expect("expected the name of a case");
     run(harness);
 }
 
-/// The queue in most cases.
+/// The queue that most cases use.
 const QUEUE: &str = "conformance";
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Long enough never to end within a case.
+/// A time that never ends within a case.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A message with this text that can wait for its consumer.
+/// Creates a message with this text, which can wait for its consumer.
 fn message(text: &str) -> NewMessage {
     let mut message = NewMessage::new(QUEUE, "type", envelope("type", text));
     message.ttr = LONG;
     message
 }
 
-/// The wire form of a message.
+/// Returns the wire form of a message.
 fn envelope(request_type: &str, text: &str) -> String {
     serde_json::json!({"header": {"request_type": request_type}, "body": {"text": text}}).to_string()
 }
 
-/// The text that [`message`] was made with.
+/// Returns the text that [`message`] was created with.
 fn text(delivery: &Delivery) -> String {
     let value: serde_json::Value = serde_json::from_slice(&delivery.text).expect("the text is the one published");
     value["body"]["text"].as_str().expect("the text is the one published").to_owned()
@@ -358,7 +356,7 @@ trait HarnessExt {
     fn seat_at(&self, queues: &[&str]) -> Box<dyn Consumer>;
     fn peek(&self, id: &MessageId) -> StoredMessage;
     fn state(&self, id: &MessageId) -> MessageState;
-    /// Whether it is done, and perhaps kept.
+    /// Returns whether the message is done, even if the queue keeps it.
     fn is_gone(&self, id: &MessageId) -> bool;
     fn in_seconds(&self, seconds: i64) -> DateTime<Utc>;
 }
@@ -397,11 +395,11 @@ impl HarnessExt for dyn Harness + '_ {
 }
 
 trait ConsumerExt {
-    /// The next message, which is ready or just becoming so.
+    /// Takes the next message, which is ready or about to be.
     fn take(&mut self) -> Delivery;
-    /// The text of the next message, which is then done.
+    /// Takes and commits the next message, and returns its text.
     fn work(&mut self) -> String;
-    /// That there is no message.
+    /// Asserts that there is no message.
     #[track_caller]
     fn nothing(&mut self);
 }
@@ -431,14 +429,13 @@ impl ConsumerExt for Box<dyn Consumer> {
     }
 }
 
-/// How many servers a queue without one order has here at most.
+/// The most servers that a queue without a total order has here.
 const PARTS: usize = 3;
 
-/// A seat that can let a lease end.
+/// A consumer that can let a lease end.
 ///
-/// beanstalkd 1.12 now and then forgets the deadline of a connection that says
-/// nothing, until it says something again. So this seat holds another message
-/// too, and touches it when the time has passed.
+/// beanstalkd 1.12 sometimes forgets the deadline of a silent connection until the connection sends a command. So this
+/// consumer holds a second message, and touches it when the time has passed.
 struct Sleeper {
     seat: Box<dyn Consumer>,
     others: Vec<Lease>,
@@ -447,7 +444,7 @@ struct Sleeper {
 impl Sleeper {
     fn new(harness: &dyn Harness) -> Self {
         let mut seat = harness.seat_at(&[QUEUE, "awake"]);
-        // On each of several servers one, as publications go round.
+        // One message on each of several servers, because publications go round.
         let count = if harness.queue().capabilities().total_order { 1 } else { PARTS };
         let hold = || {
             harness.put(queue(message("held"), "awake"));
@@ -470,7 +467,7 @@ fn touch(consumer: &mut dyn Consumer, lease: &Lease) -> Result<(), QueueError> {
     if lost.contains(lease) { Err(QueueError::LeaseLost { id: lease.id.clone() }) } else { Ok(()) }
 }
 
-/// That each settling call says that the lease is lost.
+/// Asserts that each settling call reports the lease as lost.
 #[track_caller]
 fn assert_all_lost(consumer: &mut dyn Consumer, lease: &Lease) {
     let results = [
@@ -493,13 +490,12 @@ fn assert_all_lost(consumer: &mut dyn Consumer, lease: &Lease) {
     }
 }
 
-/// The texts of a consumer's messages, until there is none.
+/// Takes a consumer's messages until there are no more, and returns their texts.
 fn drain(consumer: &mut Box<dyn Consumer>) -> Vec<String> {
     come(&mut **consumer, &DequeueFilter::all()).into_iter().map(|one| one.text).collect()
 }
 
-/// That messages come in this order: over the whole queue, or of each part of
-/// it that has an order.
+/// Asserts that messages come in this order: over the whole queue, or within each ordered part.
 #[track_caller]
 fn assert_order(harness: &dyn Harness, came: &[Came], expected: &[&str]) {
     let sorted = |texts: &mut dyn Iterator<Item = &str>| {
@@ -518,13 +514,13 @@ fn assert_order(harness: &dyn Harness, came: &[Came], expected: &[&str]) {
     }
 }
 
-/// The part of the queue that has an order in which this message is.
+/// Returns the ordered part of the queue that this message is in.
 fn part_of(harness: &dyn Harness, id: &MessageId) -> String {
     let part = if harness.queue().capabilities().total_order { None } else { id.as_str().rsplit_once('/') };
     part.map_or_else(String::new, |(part, _)| part.to_owned())
 }
 
-/// In the order in which they were given, if the whole queue has one.
+/// Keeps the given order if the whole queue has one, and sorts otherwise.
 fn in_order<T: Ord>(harness: &dyn Harness, mut all: Vec<T>) -> Vec<T> {
     if !harness.queue().capabilities().total_order {
         all.sort();
@@ -545,7 +541,7 @@ impl Came {
     }
 }
 
-/// A consumer's messages, until there is none.
+/// Takes a consumer's messages until there are no more.
 fn come(consumer: &mut dyn Consumer, filter: &DequeueFilter) -> Vec<Came> {
     std::iter::from_fn(|| {
         let delivery = consumer.dequeue(filter, Duration::ZERO).expect("dequeue")?;

@@ -15,22 +15,18 @@ pub struct DequeueFilter {
     pub except_types: Vec<String>,
     /// None of these queues.
     pub except_queues: Vec<String>,
-    /// At most one message of each of these request types, and none leased
-    /// ahead: the worker may not run more of them now. For queues that lease
-    /// several messages at once.
+    /// At most one message of each of these request types, and none leased ahead, because the worker may not run more
+    /// of them now. For queues that lease several messages at once.
     pub single_types: Vec<String>,
     /// At most one message of each of these queues, and none leased ahead.
     pub single_queues: Vec<String>,
-    /// How many more messages the caller will take after this one, for a batch,
-    /// so that a queue may lease them together.
-    /// [`Consumer::flush`](super::Consumer::flush) releases those that the
-    /// caller does not take.
+    /// How many more messages the caller will take after this one, for a batch, so that a queue may lease them
+    /// together. [`Consumer::flush`](super::Consumer::flush) releases those that the caller does not take.
     pub more: usize,
     /// Limits across all processes. Only a queue with
     /// [`Capabilities::limits`](super::Capabilities) applies them.
     pub limits: Arc<[Limit]>,
-    /// A message that the caller already has: the one taken runs together with
-    /// it, as one run.
+    /// A message that the caller already has: the next one runs together with it, as one run.
     pub joins: Option<MessageId>,
 }
 
@@ -55,7 +51,7 @@ impl DequeueFilter {
         self
     }
 
-    /// Announces that this many more will be taken right after.
+    /// Announces that the caller takes this many more messages right after.
     #[must_use]
     pub fn more(mut self, more: usize) -> Self {
         self.more = more;

@@ -1,58 +1,58 @@
-//! What is changed of a message that waits.
+//! Edits of waiting messages.
 
 use std::time::Duration;
 
 use super::MessageState;
 use crate::message::Priority;
 
-/// What is changed of a message that waits; `None`: nothing.
+/// The changes to a waiting message; `None` leaves a value as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Edit {
-    /// Its place in the queue.
+    /// The new priority.
     pub priority: Option<Priority>,
-    /// It is ready in so long, whenever it would have been; zero: now.
+    /// The new time until it is ready, whatever the old one was; zero means now.
     pub delay: Option<Duration>,
-    /// The queue that it waits in.
+    /// The new queue.
     pub queue: Option<String>,
 }
 
 impl Edit {
-    /// With this priority.
+    /// Sets the priority.
     #[must_use]
     pub fn priority(mut self, priority: impl Into<Priority>) -> Self {
         self.priority = Some(priority.into());
         self
     }
 
-    /// Ready after this time.
+    /// Makes it ready after this time.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self
     }
 
-    /// In this queue.
+    /// Moves it to this queue.
     #[must_use]
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.queue = Some(queue.into());
         self
     }
 
-    /// Whether nothing is to be changed.
+    /// Returns whether nothing is to be changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What came of it.
+/// The result of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Edited {
-    /// It is changed.
+    /// The message was changed.
     Changed,
-    /// It does not wait, and is as it was: it is in this state.
+    /// The message was left alone, because it does not wait: it is in this state.
     Not(MessageState),
     /// There is no such message.
     Missing,

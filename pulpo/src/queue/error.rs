@@ -17,8 +17,7 @@ pub enum QueueError {
         /// The message.
         id: MessageId,
     },
-    /// The message was cancelled while it ran: it is buried now, whatever its
-    /// run has ended with.
+    /// The message was cancelled while it ran. It is buried now, however its run ended.
     #[error("message {id} was cancelled while it ran: it is buried")]
     Cancelled {
         /// The message.
@@ -80,7 +79,7 @@ pub enum QueueError {
         /// The rule for names.
         problem: &'static str,
     },
-    /// There is no queue of this name.
+    /// There is no queue with this name.
     #[error("{place} has no queue {queue:?}: it knows one only while there are messages or workers for it")]
     NoSuchQueue {
         /// The name.
@@ -142,7 +141,7 @@ pub enum QueueError {
     NotAQueue {
         /// The file.
         place: String,
-        /// What it is instead.
+        /// The actual content.
         found: String,
     },
     /// A backup was put beside the log of another database.
@@ -176,8 +175,7 @@ pub enum QueueError {
         /// The sign of the damage.
         found: String,
     },
-    /// What was deleted is no longer in the queue, and copies of it may still be
-    /// in its files.
+    /// Deleted messages are no longer in the queue, but copies of them may still be in its files.
     #[error(
         "what was deleted may still be in the files of {place}, since a program has been reading the queue since \
          before: end that program, a backup or an `sqlite3` for instance, and run the same command again"
@@ -195,25 +193,24 @@ pub enum QueueError {
         /// The process that opened it.
         source: Forked,
     },
-    /// This queue cannot do that.
+    /// This queue does not support the operation.
     #[error("this queue cannot {0}")]
     Unsupported(&'static str),
 }
 
 impl QueueError {
-    /// The error of a queue without
-    /// [`Capabilities::unique_keys`](super::Capabilities) for a unique message.
+    /// The error of a queue without [`Capabilities::unique_keys`](super::Capabilities) for a unique message.
     pub const NO_UNIQUE_KEYS: Self = Self::Unsupported(
         "keep messages unique: use one that can (`file:FOLDER`, `postgres://…`), or remove `unique` from the job",
     );
 
-    /// What a queue without [`Capabilities::cancels`](super::Capabilities) says
-    /// of [`Inspection::cancel`](super::Inspection::cancel).
+    /// The error of a queue without [`Capabilities::cancels`](super::Capabilities) for
+    /// [`Inspection::cancel`](super::Inspection::cancel).
     pub const NO_CANCELS: Self = Self::Unsupported(
         "cancel messages: `delete` those that wait, or use a queue that can (`file:FOLDER`, `postgres://…`)",
     );
 
-    /// What [`Pulpo::workers`](crate::Pulpo::workers) says of a queue without
+    /// The error of [`Pulpo::workers`](crate::Pulpo::workers) for a queue without
     /// [`Capabilities::workers`](super::Capabilities).
     pub const NO_WORKERS: Self =
         Self::Unsupported("list its workers: it does not know them; use one that does (`file:FOLDER`, `postgres://…`)");
@@ -224,7 +221,7 @@ impl QueueError {
         match self {
             Self::Unavailable { .. } | Self::Full { .. } | Self::OutOfMemory { .. } | Self::Draining { .. } => true,
             Self::NotErased { .. } => true,
-            // A person may put a good file in its place while we wait.
+            // A person may put a good file in its place in the meantime.
             Self::Corrupt { .. } | Self::NotAQueue { .. } | Self::ForeignLog { .. } => true,
             _ => false,
         }

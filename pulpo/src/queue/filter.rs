@@ -32,10 +32,9 @@ pub struct Filter {
     pub reason: Option<String>,
     /// With all of these values in their bodies.
     pub body: Vec<BodyField>,
-    /// After this one in a list: older messages, with smaller ids.
+    /// After this message in a list: older messages, with smaller ids.
     pub after: Option<MessageId>,
-    /// Nothing that comes after this one in a list, where ids are numbers: so a
-    /// list has an end, however rare what it looks for is.
+    /// Down to this message in a list, where ids are numbers. It bounds the list, however rare its matches are.
     pub down_to: Option<MessageId>,
     /// At most this many, newest first.
     pub limit: Option<usize>,
@@ -121,8 +120,7 @@ impl Filter {
         self
     }
 
-    /// Only messages with this value in their body; said several times, with all
-    /// of them.
+    /// Matches only messages with this value in their body. Call it again to require further values.
     #[must_use]
     pub fn body(mut self, field: BodyField) -> Self {
         self.body.push(field);
@@ -136,7 +134,7 @@ impl Filter {
         self
     }
 
-    /// Only down to this message in a list: it, and newer ones.
+    /// Matches only messages down to this one in a list: it, and newer ones.
     #[must_use]
     pub fn down_to(mut self, id: MessageId) -> Self {
         self.down_to = Some(id);
@@ -163,7 +161,7 @@ impl Filter {
         rest == Self::default()
     }
 
-    /// Whether a message with this text is meant, as far as its body goes.
+    /// Returns whether the body in this text matches.
     #[must_use]
     pub fn fits_body(&self, text: &[u8]) -> bool {
         self.body.iter().all(|field| field.fits(text))
@@ -189,12 +187,12 @@ impl Filter {
     }
 }
 
-/// Whether the text has the part, in small letters or capitals.
+/// Returns whether the text contains the part, ignoring ASCII case.
 fn has(text: &str, part: &str) -> bool {
     text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
 }
 
-/// In the order of the ids as numbers, which those of queues are.
+/// Returns a sort key that orders numeric ids as numbers.
 fn number(id: &MessageId) -> (usize, &str) {
     (id.as_str().len(), id.as_str())
 }

@@ -1,4 +1,4 @@
-//! What is kept of the runs of a message that failed.
+//! The history of a message: its failed runs.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,32 +6,31 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
-/// How many failed runs of a message a queue keeps, the last ones.
+/// Number of failed runs of a message that a queue keeps: the last ones.
 pub const KEPT_ATTEMPTS: usize = 20;
 
-/// A run of a message that failed.
+/// A failed run of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// Which of the failed runs of the message it was, from 1, over all of its
-    /// life: a kick does not begin again, as the count of attempts does.
+    /// The number of this failed run, from 1, over the whole life of the message: a kick does not reset it, unlike the
+    /// count of attempts.
     pub number: u32,
-    /// When it began; of a run whose worker died, when that took the message.
+    /// When the run began. If its worker died, when that worker took the message.
     pub started_at: DateTime<Utc>,
-    /// How long it took, in JSON in seconds; of a run whose worker died, until
-    /// that was noticed.
+    /// How long it took, in JSON in seconds. If its worker died, the time until that was noticed.
     #[serde(serialize_with = "seconds")]
     pub took: Duration,
     /// The worker that ran it, by its id.
     pub worker: Option<String>,
     /// How it ended.
     pub outcome: AttemptOutcome,
-    /// Why it failed.
+    /// The error.
     pub error: String,
 }
 
 impl Attempt {
-    /// A run of this number.
+    /// Creates an entry with this number.
     #[must_use]
     pub fn new(number: u32, run: FailedRun, worker: Option<String>, error: impl Into<String>) -> Self {
         let FailedRun { started_at, took, outcome } = run;
@@ -43,7 +42,7 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_f64(time.as_secs_f64())
 }
 
-/// What a worker knows of a run that failed.
+/// A worker's details of a failed run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailedRun {
@@ -56,7 +55,7 @@ pub struct FailedRun {
 }
 
 impl FailedRun {
-    /// A run that began then, took this time, and ended like this.
+    /// Creates the details of a run that began then, took this time, and ended like this.
     #[must_use]
     pub fn new(started_at: DateTime<Utc>, took: Duration, outcome: AttemptOutcome) -> Self {
         Self { started_at, took, outcome }
@@ -76,15 +75,15 @@ pub enum AttemptOutcome {
     TimedOut,
     /// A person cancelled it.
     Cancelled,
-    /// Its worker died, or was silent for longer than the ttr.
+    /// Its worker died, or did not renew the lease within the ttr.
     Abandoned,
 }
 
 impl AttemptOutcome {
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Self; 5] = [Self::Failed, Self::Panicked, Self::TimedOut, Self::Cancelled, Self::Abandoned];
 
-    /// The word for it, as in JSON.
+    /// Returns the name, as in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -96,7 +95,7 @@ impl AttemptOutcome {
         }
     }
 
-    /// The one with this word. A word of a newer program is a failure.
+    /// Returns the outcome with this name. An unknown name, of a newer program, counts as a failure.
     #[cfg(any(feature = "file", feature = "postgres"))]
     pub(crate) fn of_word(word: &str) -> Self {
         Self::ALL.into_iter().find(|outcome| outcome.as_str() == word).unwrap_or(Self::Failed)
@@ -109,11 +108,11 @@ impl fmt::Display for AttemptOutcome {
     }
 }
 
-/// Why a run failed whose worker did not come back.
+/// Returns the error of a run whose worker did not come back.
 #[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) const ABANDONED: &str = "its worker died, or was silent for longer than its ttr";
 
-/// The process that a lease is of, which its token begins with.
+/// Returns the process that holds a lease: the prefix of the token.
 #[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) fn worker_of(token: &str) -> Option<String> {
     token.rsplit_once('-').map(|(worker, _)| worker.to_owned())

@@ -1,39 +1,39 @@
-//! Taking messages over from another queue, with what has become of them there.
+//! Importing messages from another queue, with their history there.
 
 use chrono::{DateTime, Utc};
 
 use super::{Attempt, Enqueued, MessageState, NewMessage, QueueError, StoredMessage};
 use crate::keys::OnDuplicate;
 
-/// A message that comes from another queue.
+/// A message that is imported from another queue.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Imported {
-    /// The message itself. It is delayed if it was. Its unique key is that which
-    /// it has there; taken here, it refuses the message.
+    /// The message itself, delayed if it was delayed there. If its unique key, which it keeps, is taken here, the
+    /// message is refused.
     pub message: NewMessage,
-    /// Whether it has its unique key there; else it only remembers that, as a
-    /// buried message does, and so it does here.
+    /// Whether it holds its unique key there. Otherwise it only remembers the key, like a buried message, and does so
+    /// here too.
     pub has_key: bool,
-    /// How many runs failed there.
+    /// Number of runs that failed there.
     pub attempts: u32,
-    /// How many of them ended without being settled.
+    /// Number of these runs that ended without being settled.
     pub abandoned: u32,
     /// Whether it is buried.
     pub is_buried: bool,
     /// When it was published, if the other queue knows.
     pub enqueued_at: Option<DateTime<Utc>>,
-    /// Why its last run failed, or it was buried.
+    /// The error of its last run, or the reason of its burial.
     pub last_error: Option<String>,
-    /// When that was.
+    /// The time of that error.
     pub last_error_at: Option<DateTime<Utc>>,
     /// Its last failed runs.
     pub history: Vec<Attempt>,
 }
 
 impl Imported {
-    /// What another queue shows of a message; `None` if its text is not UTF-8,
-    /// or it is [reserved](MessageState::Reserved): then a worker has it.
+    /// Converts the view that another queue gives of a message; `None` if its text is not UTF-8, or if it is
+    /// [reserved](MessageState::Reserved) by a worker.
     #[must_use]
     pub fn of(stored: StoredMessage) -> Option<Self> {
         let StoredMessage { queue, request_type, state, priority, until, ttr, attempts, abandoned, .. } = stored;
@@ -59,8 +59,8 @@ impl Imported {
         })
     }
 
-    /// The message as a queue enqueues it that keeps nothing of its history: with
-    /// the key that it has, and none that it only remembers.
+    /// Returns the message for a queue that keeps no history: with the key that it holds, but not with one that it only
+    /// remembers.
     #[must_use]
     pub fn to_enqueue(&self) -> NewMessage {
         let mut message = self.message.clone();
@@ -69,14 +69,12 @@ impl Imported {
     }
 }
 
-/// What a queue does that keeps of such a message how often it has failed and
-/// why, and a buried one buried.
+/// A queue that can import messages with their failed runs and errors, and keep buried ones buried.
 pub trait Import {
-    /// Keeps these messages, all or none, as
-    /// [`enqueue`](super::QueueAdapter::enqueue) does, their
-    /// [`outbox_id`](NewMessage::outbox_id) included.
+    /// Stores these messages, all or none, as [`enqueue`](super::QueueAdapter::enqueue) does, including their
+    /// [`outbox_id`](NewMessage::outbox_id).
     ///
     /// # Errors
-    /// If they could not be kept.
+    /// If they could not be stored.
     fn import(&self, messages: Vec<Imported>) -> Result<Vec<Enqueued>, QueueError>;
 }

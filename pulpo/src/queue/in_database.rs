@@ -1,12 +1,11 @@
-//! A queue in a database that users have transactions in.
+//! A queue in a database in which users have transactions.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use crate::clock::lock;
 
-/// Where a queue in PostgreSQL is, so that a transaction of a user's in the same
-/// database can publish into it.
+/// The location of a queue in PostgreSQL, so that a user's transaction in the same database can publish into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InDatabase {
     database: String,
@@ -16,7 +15,7 @@ pub struct InDatabase {
 }
 
 impl InDatabase {
-    /// A queue in this schema of this database, with the functions of its schema.
+    /// Creates the location from a schema of a database; the functions are those of the schema.
     #[must_use]
     pub fn new(database: &str, schema: &str) -> Self {
         let (name, literal) = (schema.replace('"', "\"\""), schema.replace('\'', "''"));
@@ -39,31 +38,30 @@ impl InDatabase {
         }
     }
 
-    /// Publishes the message that is the text `$1`, and returns its id.
+    /// Returns the statement that publishes the message in the text `$1` and returns its id.
     pub(crate) fn statement(&self) -> &'static str {
         self.statement
     }
 
-    /// The same, and returns a text: the id, and what has become of the message.
+    /// Returns the statement that publishes like [`statement`](Self::statement) and returns a text: the id, and the
+    /// effect of the publication.
     pub(crate) fn telling_statement(&self) -> &'static str {
         self.telling_statement
     }
 
-    /// Returns the name of the database that it is asked in, if that has such a
-    /// queue.
+    /// Returns the query for the name of the current database, if that has such a queue.
     pub(crate) fn question(&self) -> &'static str {
         self.question
     }
 
-    /// Whether a transaction is in the database of the queue, by the answer to
-    /// the question. `is_only`: the program has no other database to write to.
+    /// Returns whether a transaction is in the database of the queue, judged by the answer to the query. `is_only`: the
+    /// program has no other database to write to.
     pub(crate) fn is_in(&self, answer: Option<&str>, is_only: bool) -> bool {
         answer.is_some_and(|database| is_only || database == self.database)
     }
 }
 
-/// A text that is kept as long as the process, once each: database clients hold
-/// on to the texts of statements.
+/// Keeps a text for the life of the process, once: database clients hold on to the texts of statements.
 fn kept(text: String) -> &'static str {
     static KEPT: Mutex<BTreeMap<String, &'static str>> = Mutex::new(BTreeMap::new());
     lock(&KEPT).entry(text).or_insert_with_key(|text| text.clone().leak())

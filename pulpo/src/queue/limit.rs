@@ -3,19 +3,17 @@
 use crate::keys::LimitKeys;
 use crate::policy::Rate;
 
-/// A limit that a queue applies when it hands out messages. Each worker brings
-/// its own, so that two versions of a program may differ during a rolling
-/// deploy.
+/// A limit that a queue applies when it hands out messages. Each worker brings its own limits, so that two versions of
+/// a program may differ during a rolling deploy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limit {
     /// The messages that it applies to.
     pub scope: LimitScope,
-    /// What it allows.
+    /// The kind of limit.
     pub kind: LimitKind,
-    /// Whether it applies to each key separately
-    /// ([`NewMessage::limit_keys`](super::NewMessage)). Messages without a key
-    /// share one.
+    /// Whether it applies to each key separately ([`NewMessage::limit_keys`](super::NewMessage)). Messages without a
+    /// key share one limit.
     pub by_key: bool,
 }
 
@@ -38,36 +36,32 @@ impl Limit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitScope {
-    /// Those of a handler, in whatever queue.
+    /// The messages of a handler, in any queue.
     Handler {
-        /// Its request type, and then its aliases. Counts are kept under the
-        /// first one.
+        /// Its request type, followed by its aliases. Counts are kept under the first name.
         names: Vec<String>,
-        /// Whether it takes several messages in one run; then only a message
-        /// that [joins](super::DequeueFilter::joins) a run is handed out
-        /// together with it.
+        /// Whether it takes several messages in one run. If so, only a message that
+        /// [joins](super::DequeueFilter::joins) a run is handed out together with it.
         takes_batches: bool,
     },
-    /// Those in this queue.
+    /// The messages in this queue.
     Queue(String),
 }
 
 impl LimitScope {
-    /// The messages of a handler.
+    /// Creates the scope of a handler's messages.
     pub fn handler(names: impl IntoIterator<Item = impl Into<String>>, takes_batches: bool) -> Self {
         Self::Handler { names: names.into_iter().map(Into::into).collect(), takes_batches }
     }
 }
 
-/// What a limit allows.
+/// The kind of a limit, with its amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitKind {
-    /// This many starts in any such period. A message starts when it is handed
-    /// out.
+    /// This many starts in any such period. A message starts when it is handed out.
     Rate(Rate),
-    /// This many runs at the same time. A message runs while it is leased;
-    /// those that [joined](super::DequeueFilter::joins) a run count as one with
-    /// it.
+    /// This many runs at the same time. A message runs while it is leased; messages that
+    /// [joined](super::DequeueFilter::joins) a run count as one with it.
     Running(u32),
 }
 

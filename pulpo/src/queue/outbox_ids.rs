@@ -1,22 +1,20 @@
-//! A queue that knows which rows of an outbox it has taken.
+//! A queue that knows which rows of an outbox it has accepted.
 
 use super::QueueError;
 use crate::message::MessageId;
 
-/// What a queue does that takes each [`NewMessage::outbox_id`](super::NewMessage::outbox_id)
-/// once: [`enqueue`](super::QueueAdapter::enqueue) keeps nothing of a message
-/// whose id it has taken before, and returns the message that was made of it
-/// then. It remembers the id in the transaction that keeps the message.
+/// A queue that accepts each [`NewMessage::outbox_id`](super::NewMessage::outbox_id) once: if it already has a message
+/// with that id, [`enqueue`](super::QueueAdapter::enqueue) stores nothing and returns the earlier message. It remembers
+/// the id in the transaction that stores the message.
 pub trait OutboxIds {
-    /// The rows with these ids are no longer in their outbox. The queue may
-    /// forget them when no relay can have read them before: an hour later.
+    /// Tells the queue that the rows with these ids are no longer in their outbox. The queue may forget them once no
+    /// relay can have read them before: after an hour.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn rows_are_gone(&self, outbox_ids: &[String]) -> Result<(), QueueError>;
 
-    /// The message that was made of the row with this number; `None` if there is
-    /// none, or it is forgotten.
+    /// Returns the message of the row with this number; `None` if there is none, or if it is forgotten.
     ///
     /// # Errors
     /// If the queue cannot be reached.

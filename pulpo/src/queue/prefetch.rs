@@ -1,39 +1,33 @@
 //! Leasing ahead and deferred commits, for every adapter that can settle and
 //! lease in one step.
 //!
-//! A round trip to the database or the server costs many times what a short
-//! job does. So one lane fetches for all lanes that wait, and where jobs are
-//! short it leases some more ahead, which lie in a [`PrefetchBuffer`] until a
-//! lane takes them. And the commit of a short job is *deferred*: it goes with
-//! the next fetch of the process, or after [`LONGEST_DEFERRAL`] on its own.
+//! A round trip to the database or the server costs many times what a short job does. So one lane fetches for all
+//! waiting lanes, and if jobs are short it leases some more ahead, which stay in a [`PrefetchBuffer`] until a lane
+//! takes them. The commit of a short job is *deferred*: it goes with the next fetch of the process, or on its own after
+//! [`LONGEST_DEFERRAL`].
 //!
-//! # How an adapter uses it
+//! # Use in an adapter
 //!
-//! 1. Implement [`LeaseStore`] for what your consumers share. Its heart is
-//!    [`exchange`](LeaseStore::exchange): settle these, lease up to that many
-//!    of those, in one transaction or one write.
-//! 2. Keep one [`Prefetch`] beside it, and in each consumer a [`Lane`] from
-//!    [`Prefetch::lane`].
-//! 3. `dequeue` asks [`Lane::try_take`] and then [`Lane::next`], and waits in
-//!    between as the adapter can: on a notification, for a time.
-//! 4. `settle` of a deferrable commit calls [`Lane::defer_commit`]; any other
-//!    settlement goes to the store at once, after [`Lane::was_long`].
-//! 5. `flush` calls [`Prefetch::flush`] and then [`Prefetch::release`] with
-//!    what [`Lane::take_all`] says; `take_lost_leases` calls the lane's.
-//! 6. A thread of the adapter's calls [`Prefetch::tend`] when the store is
-//!    [woken](LeaseStore::wake_upkeep), and again after the time that it says:
-//!    an [`Upkeep`](upkeep::Upkeep) is one.
+//! 1. Implement [`LeaseStore`] for the part that your consumers share. Its heart is [`exchange`](LeaseStore::exchange):
+//!    settle these messages and lease up to that many others, in one transaction or one write.
+//! 2. Keep one [`Prefetch`] beside it, and in each consumer a [`Lane`] from [`Prefetch::lane`].
+//! 3. `dequeue` calls [`Lane::try_take`] and then [`Lane::next`], and waits in between by the adapter's own means: for
+//!    a notification, or for a time.
+//! 4. `settle` calls [`Lane::defer_commit`] for a deferrable commit; any other settlement goes to the store at once,
+//!    after [`Lane::was_long`].
+//! 5. `flush` calls [`Prefetch::flush`], and then [`Prefetch::release`] with the result of [`Lane::take_all`];
+//!    `take_lost_leases` calls the lane's.
+//! 6. A thread of the adapter calls [`Prefetch::tend`] when the store is [woken](LeaseStore::wake_upkeep), and again
+//!    after the time that it returns: an [`Upkeep`](upkeep::Upkeep) does that.
 //!
-//! An adapter that cannot lease ahead (a server that counts each delivery as an
-//! attempt) says so by [`LeaseStore::can_prefetch`], or uses
-//! [`DeferredCommits`] alone.
+//! An adapter that cannot lease ahead (because its server counts each delivery as an attempt) returns false from
+//! [`LeaseStore::can_prefetch`], or uses [`DeferredCommits`] alone.
 //!
 //! # Invariants
-//! - A commit that fails takes no other one, and no fetch, with it.
-//! - What lies in a buffer was not handed to a lane: it goes back uncounted, at
-//!   a stop, at a pause, or when no lane has taken it for about ten
-//!   milliseconds.
-//! - Whatever becomes of a lane that fetches, the lanes that wait for it go on.
+//! - A commit that fails takes no other commit and no fetch with it.
+//! - A message in a buffer was not handed to a lane. It goes back uncounted: at a stop, at a pause, or if no lane has
+//!   taken it for about ten milliseconds.
+//! - Whatever happens to a fetching lane, the lanes that wait for it go on.
 
 use std::fmt;
 use std::time::Duration;
@@ -50,70 +44,68 @@ pub(crate) mod buffer;
 pub(crate) mod deferred;
 pub(crate) mod upkeep;
 
-/// How often the upkeep looks while something waits.
+/// How often the upkeep looks while something is waiting.
 const TICK: Duration = Duration::from_millis(1);
 
 /// How long the upkeep waits when the queue is in trouble.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What an adapter does in one transaction, or one write.
+/// The storage of an adapter: each method is one transaction, or one write.
 pub(crate) trait LeaseStore: Send + Sync + 'static {
-    /// What the adapter keeps of a lease beside what every queue has.
+    /// The adapter's own data for a lease, beside what every queue has.
     type Tag: Clone + fmt::Debug + Send + Sync + 'static;
     type Error: StoreError;
 
-    /// Commits these messages, and leases what the request asks for. A commit
-    /// whose lease has ended changes nothing. All of it is done, or nothing.
+    /// Commits these messages and leases those that the request asks for, all or nothing. A commit whose lease has
+    /// ended changes nothing.
     fn exchange(&self, exchange: &Arc<Exchange<Self::Tag>>) -> Result<Exchanged<Self::Tag>, Self::Error>;
 
-    /// Makes ready again, uncounted, what no lane was given.
+    /// Makes messages ready again, uncounted, that were not handed to a lane.
     fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), Self::Error>;
 
-    /// Looks without keeping others waiting, before a lane that has found
-    /// nothing fetches again.
+    /// Looks for messages without blocking others, before a lane that found nothing fetches again.
     fn look(&self, request: &LeaseRequest) -> Result<Look, Self::Error> {
         let _ = request;
         Ok(Look::Unknown)
     }
 
-    /// Whether others would know, should this process die, which leases no
-    /// lane was given: only then may it lease ahead.
+    /// Returns whether other processes could tell, if this one died, which leases were not handed to a lane. Only then
+    /// may it lease ahead.
     fn can_prefetch(&self) -> bool {
         true
     }
 
-    /// The time that leases go by.
+    /// Returns the current time, by which leases end.
     fn now(&self) -> DateTime<Utc>;
 
-    /// What was notified so far, for a wait that follows a look.
+    /// Returns the number of notifications so far, for a wait after a look.
     fn generation(&self) -> u64;
 
-    /// Something waits: [`Prefetch::tend`] is to be called within a
-    /// millisecond.
+    /// Requests a call of [`Prefetch::tend`] within a millisecond, because something is waiting.
     fn wake_upkeep(&self);
 }
 
-/// An error that can be told to all who waited for the same step.
+/// An error that can be passed to all lanes that waited for the same step.
 pub(crate) trait StoreError: Clone + fmt::Debug + fmt::Display + Send + 'static {
-    /// Whether another try may succeed, with nothing changed by us.
+    /// Returns whether another try may succeed without any change on our side.
     fn is_transient(&self) -> bool;
 }
 
-/// What is to be done in one step.
+/// The work of one step.
 #[derive(Debug)]
 pub(crate) struct Exchange<T> {
     pub(crate) commits: Arc<[DeferredCommit<T>]>,
     pub(crate) lease: Option<LeaseRequest>,
 }
 
-/// Which messages are to be leased.
+/// The messages to lease.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaseRequest {
     pub(crate) queues: Arc<[String]>,
     pub(crate) filter: DequeueFilter,
-    /// How many lanes wait for one.
+    /// Number of lanes that wait for a message.
     pub(crate) at_once: usize,
-    /// How many more, which lanes will take in a few milliseconds.
+    /// Number of further messages, which lanes will take within milliseconds.
     pub(crate) ahead: usize,
 }
 
@@ -124,36 +116,36 @@ impl LeaseRequest {
     }
 }
 
-/// What became of it.
+/// The result of an exchange.
 #[derive(Debug)]
 pub(crate) struct Exchanged<T> {
-    /// For each commit, whether its lease was still this one.
+    /// For each commit, whether its lease was still valid.
     pub(crate) committed: Vec<bool>,
     pub(crate) leased: Offer<T>,
 }
 
-/// What there was to lease.
+/// The result of leasing.
 #[derive(Debug)]
 pub(crate) enum Offer<T> {
-    /// At least one, in their order.
+    /// At least one message, in order.
     Messages(Vec<Leased<T>>),
-    /// Nothing; at this time there may be something.
+    /// No message; there may be one at this time.
     NothingBefore(Option<DateTime<Utc>>),
 }
 
-/// What a look has seen.
+/// The result of a look.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// There may be something to take or to end.
+    /// There may be messages to take, or leases to expire.
     Unknown,
-    /// There is nothing to take and nothing to end before this time.
+    /// There is nothing to take and no lease to expire before this time.
     NothingBefore(Option<DateTime<Utc>>),
 }
 
-/// What lies ready and what is to be committed, of all consumers of an adapter.
+/// The prefetched messages and deferred commits of all consumers of an adapter.
 pub(crate) struct Prefetch<S: LeaseStore> {
     pub(crate) deferred: DeferredCommits<S::Tag>,
-    /// One for each choice of queues that its consumers serve.
+    /// One buffer for each set of queues that its consumers serve.
     buffers: Mutex<Vec<Arc<PrefetchBuffer<S>>>>,
 }
 
@@ -170,7 +162,7 @@ impl<S: LeaseStore> Default for Prefetch<S> {
 }
 
 impl<S: LeaseStore> Prefetch<S> {
-    /// For a consumer of these queues.
+    /// Creates the lane of a consumer of these queues.
     pub(crate) fn lane(&self, queues: &Arc<[String]>) -> Lane<S> {
         let mut buffers = lock(&self.buffers);
         let known = buffers.iter().find(|buffer| buffer.queues == *queues).cloned();
@@ -184,22 +176,22 @@ impl<S: LeaseStore> Prefetch<S> {
         Lane { buffer, may_prefetch: false, lost: Arc::default() }
     }
 
-    /// Returns when all commits that were deferred before are carried out.
+    /// Carries out all commits that were deferred before, and returns when they are done.
     pub(crate) fn flush(&self, store: &S) -> Result<(), S::Error> {
         self.deferred.flush(|batch| commit(store, batch))
     }
 
-    /// Makes ready again what was leased ahead and no lane was given.
+    /// Makes messages ready again that were leased ahead and not handed to a lane.
     pub(crate) fn release(&self, store: &S, queues: &[String], leases: Vec<Lease>) -> Result<(), S::Error> {
         if leases.is_empty() { Ok(()) } else { store.release(queues, leases) }
     }
 
-    /// Makes ready again all of it.
+    /// Makes all messages ready again that were leased ahead.
     pub(crate) fn release_all(&self, store: &S) -> Result<(), S::Error> {
         self.all().iter().try_for_each(|buffer| self.release(store, &buffer.queues, buffer.take_all()))
     }
 
-    /// Does what is due; when it is to be called again, if anything waits.
+    /// Does the work that is due, and returns when to call it again, if anything is waiting.
     pub(crate) fn tend(&self, store: &S) -> Option<Duration> {
         let mut again = TICK;
         if self.deferred.waited().is_some_and(|waited| waited + TICK >= LONGEST_DEFERRAL)
@@ -218,8 +210,7 @@ impl<S: LeaseStore> Prefetch<S> {
         waits.then_some(again)
     }
 
-    /// Whether nothing is left that this process has leased ahead or is to
-    /// commit.
+    /// Returns whether this process has no prefetched message and no deferred commit left.
     pub(crate) fn is_empty(&self) -> bool {
         !self.deferred.any() && self.all().iter().all(|buffer| buffer.is_empty())
     }
@@ -229,10 +220,10 @@ impl<S: LeaseStore> Prefetch<S> {
     }
 }
 
-/// What one consumer has of it.
+/// The share of one consumer in a [`Prefetch`].
 pub(crate) struct Lane<S: LeaseStore> {
     buffer: Arc<PrefetchBuffer<S>>,
-    /// Whether the last job was so short that others may be leased ahead.
+    /// Whether the last job was so short that more messages may be leased ahead.
     may_prefetch: bool,
     lost: Arc<LostLeases>,
 }
@@ -242,14 +233,14 @@ impl<S: LeaseStore> Lane<S> {
         &self.buffer.queues
     }
 
-    /// One that lies ready and fits, unless it is this lane's turn to fetch.
-    /// `took`: for how long it was busy with the job before.
+    /// Takes a prefetched message that matches, unless it is this lane's turn to fetch. `took`: the duration of the
+    /// lane's previous job.
     pub(crate) fn try_take(&self, store: &S, filter: &DequeueFilter, took: Option<Duration>) -> Option<Leased<S::Tag>> {
         self.buffer.try_take(store, filter, self.may_prefetch, took)
     }
 
-    /// The next message that fits, fetched if none lies ready. `looks_first`:
-    /// there may be nothing.
+    /// Returns the next message that matches, and fetches if none is in the buffer. `looks_first`: there may be no
+    /// message.
     pub(crate) fn next(
         &mut self,
         prefetch: &Prefetch<S>,
@@ -264,12 +255,12 @@ impl<S: LeaseStore> Lane<S> {
         found
     }
 
-    /// The last job was not settled in passing: nothing is leased ahead after it.
+    /// Records that the last job was not settled with a deferred commit, so nothing is leased ahead after it.
     pub(crate) fn was_long(&mut self) {
         self.may_prefetch = false;
     }
 
-    /// Commits with the next fetch, or in a moment.
+    /// Defers a commit to the next fetch, or for a moment.
     pub(crate) fn defer_commit(
         &mut self,
         prefetch: &Prefetch<S>,
@@ -284,28 +275,28 @@ impl<S: LeaseStore> Lane<S> {
         }
     }
 
-    /// All that lies ready for lanes of these queues.
+    /// Takes all prefetched messages for lanes of these queues.
     pub(crate) fn take_all(&self) -> Vec<Lease> {
         self.buffer.take_all()
     }
 
-    /// Whether there are any of those that [`take_lost_leases`](Self::take_lost_leases) says.
+    /// Returns whether [`take_lost_leases`](Self::take_lost_leases) would return any.
     pub(crate) fn any_lost(&self) -> bool {
         self.lost.any()
     }
 
-    /// Leases whose deferred commits did nothing, each once.
+    /// Returns the leases whose deferred commits did nothing, each once.
     pub(crate) fn take_lost_leases(&self) -> Vec<Lease> {
         self.lost.take()
     }
 
-    /// The consumer goes.
+    /// Records that the consumer is gone.
     pub(crate) fn leave(&self) {
         self.buffer.leave();
     }
 }
 
-/// Carries these commits out, and leases what is asked for.
+/// Carries out these commits, and leases the messages that are asked for.
 fn exchange<S: LeaseStore>(
     store: &S,
     batch: CommitBatch<'_, S::Tag>,
@@ -330,8 +321,8 @@ fn commit<S: LeaseStore>(store: &S, batch: CommitBatch<'_, S::Tag>) -> Result<()
     exchange(store, batch, None).map(drop)
 }
 
-/// One of them cannot be carried out: it must not take the others with it. It
-/// is given up; those that may succeed later stay.
+/// Carries out commits one by one after a failure, so that one that fails does not take the others with it. It is
+/// dropped; commits that may succeed later stay.
 fn commit_each<S: LeaseStore>(store: &S, mut batch: CommitBatch<'_, S::Tag>) -> Result<(), S::Error> {
     let all = batch.commits().clone();
     for commit in all.iter() {
@@ -349,6 +340,6 @@ fn commit_each<S: LeaseStore>(store: &S, mut batch: CommitBatch<'_, S::Tag>) -> 
     Ok(())
 }
 
-// Not where `tests/models` compiles this file.
+// Left out where `tests/models` compiles this file.
 #[cfg(all(test, feature = "file"))]
 mod tests;

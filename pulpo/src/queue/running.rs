@@ -1,43 +1,41 @@
-//! What is known of a job while it runs, and how a person ends it.
+//! The progress of running jobs, and how a person cancels them.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Lease;
 
-/// The reason with which a message is buried that was cancelled.
+/// The burial reason of a cancelled message.
 pub const CANCELLED: &str = crate::disposition::CANCELLED;
 
-/// How far a run has come, as its handler last said by
-/// [`Context::progress`](crate::Context::progress).
+/// The progress of a run, as its handler last reported it with [`Context::progress`](crate::Context::progress).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Progress {
     /// The part that is done, from 0 to 1.
     pub fraction: f64,
-    /// What the handler says of it; may be empty.
+    /// The text of the report; may be empty.
     pub text: String,
-    /// When it was said, by the time of the queue: within about a second.
+    /// When it was reported, by the time of the queue, to within about a second.
     pub at: DateTime<Utc>,
 }
 
 impl Progress {
-    /// The most bytes that [`text`](Self::text) has.
+    /// The maximum size of [`text`](Self::text), in bytes.
     pub const LONGEST_TEXT: usize = 500;
 
-    /// So much is done. A fraction below 0 or not a number is 0, one above 1
-    /// is 1. A text of more than [`LONGEST_TEXT`](Self::LONGEST_TEXT) bytes is
-    /// cut between two characters.
+    /// Creates a report. A fraction below 0 or not a number becomes 0, one above 1 becomes 1. A text of more than
+    /// [`LONGEST_TEXT`](Self::LONGEST_TEXT) bytes is cut between two characters.
     #[must_use]
     pub fn new(fraction: f64, text: impl AsRef<str>, at: DateTime<Utc>) -> Self {
-        // Not a number is no part of anything. And no -0.
+        // NaN becomes 0, and -0 becomes 0.
         let fraction = if fraction > 0.0 { fraction.min(1.0) } else { 0.0 };
-        // Some queues keep no NUL.
+        // Some queues cannot store NUL.
         Self { fraction, text: cut(text.as_ref()).replace('\0', "\u{FFFD}"), at }
     }
 }
 
-/// The text, or as much of it as is kept. A NUL takes three bytes.
+/// Cuts the text to the maximum size. A NUL counts as three bytes.
 fn cut(text: &str) -> String {
     const DOTS: &str = "…";
     let width = |c: char| if c == '\0' { 3 } else { c.len_utf8() };
@@ -55,25 +53,24 @@ fn cut(text: &str) -> String {
     text.to_owned()
 }
 
-/// What [`Inspection::cancel`](super::Inspection::cancel) has done.
+/// The result of [`Inspection::cancel`](super::Inspection::cancel).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Cancelled {
-    /// How many messages waited and are buried now.
+    /// The number of waiting messages, which are buried now.
     pub buried: u64,
-    /// How many are running: their workers are told, and they are buried when
-    /// their runs end.
+    /// The number of running messages. Their workers are told, and they are buried when their runs end.
     pub running: u64,
 }
 
 impl Cancelled {
-    /// These many.
+    /// Creates a result with these numbers.
     #[must_use]
     pub const fn new(buried: u64, running: u64) -> Self {
         Self { buried, running }
     }
 
-    /// How many messages were cancelled.
+    /// Returns how many messages were cancelled.
     #[must_use]
     pub const fn total(self) -> u64 {
         self.buried.saturating_add(self.running)
@@ -87,25 +84,24 @@ impl std::ops::AddAssign for Cancelled {
     }
 }
 
-/// A run that has taken longer than a moment, as its worker tells the queue:
-/// see [`Workers::follow_runs`](super::Workers::follow_runs).
+/// A long run, as its worker reports it to the queue; see [`Workers::follow_runs`](super::Workers::follow_runs).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LongRun {
     /// The lease of its message.
     pub lease: Lease,
-    /// How far it is, if the handler has said so since the last call.
+    /// The progress, if the handler has reported any since the last call.
     pub progress: Option<Progress>,
 }
 
 impl LongRun {
-    /// The run of this delivery, of which there is nothing new.
+    /// Creates the entry of a delivery, without new progress.
     #[must_use]
     pub fn new(lease: Lease) -> Self {
         Self { lease, progress: None }
     }
 
-    /// How far it is by now.
+    /// Adds the progress.
     #[must_use]
     pub fn progress(mut self, progress: Progress) -> Self {
         self.progress = Some(progress);

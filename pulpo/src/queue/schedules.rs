@@ -1,5 +1,4 @@
-//! Which occurrences of which schedules have been dealt with, kept for all
-//! workers of a queue.
+//! Keeps, for all workers of a queue, which occurrences of which schedules are settled.
 
 use chrono::{DateTime, Utc};
 use std::time::Duration;
@@ -9,74 +8,70 @@ use super::{MessageId, NewMessage, QueueError};
 /// The part of a queue that keeps schedules; see
 /// [`QueueAdapter::schedules`](super::QueueAdapter::schedules).
 ///
-/// It knows names, times and messages, and nothing of what an expression
-/// means. All of its times are by the clock of the queue.
+/// It knows names, times and messages, but not the meaning of an expression. All of its times are by the clock of the
+/// queue.
 ///
-/// An entry is *settled until* a time: what fell due until then has been
-/// published, or is not going to be. A worker reads that, decides, and
-/// [steps](Self::step_schedule) on from there; of several that do so at the same time one
+/// An entry is *settled until* a time: each occurrence that fell due by then has been published, or never will be. A
+/// worker reads that, decides, and [steps](Self::step_schedule) on from there. If several do so at the same time, one
 /// succeeds.
 pub trait ScheduleStore: Send + Sync {
-    /// All entries, by name and text, and the time.
+    /// Returns all entries, by name and text, and the time.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn read_schedules(&self) -> Result<Schedules, QueueError>;
 
-    /// Settles an entry until another time, and publishes occurrences: both or
-    /// neither, and only if it is settled until the time that the step says.
+    /// Settles an entry until a later time and publishes occurrences: both or neither, and only if the entry is still
+    /// settled until the time that the step names.
     ///
-    /// An occurrence is left out if its schedule is paused, if another entry of
-    /// the same name has had its last one at that time, or, without
-    /// [`ScheduleStep::overlap`], while the message of the last occurrence of
-    /// that name is unfinished: neither gone nor buried.
+    /// An occurrence is skipped if its schedule is paused, if another entry of the same name has already had its last
+    /// one at that time, or, without [`ScheduleStep::overlap`], while the message of that name's last occurrence is
+    /// unfinished: neither gone nor buried.
     ///
     /// # Errors
-    /// If the queue cannot be reached, or does not take the messages. Nothing is
-    /// changed then.
+    /// If the queue cannot be reached, or refuses the messages. Nothing is changed then.
     fn step_schedule(&self, step: &ScheduleStep) -> Result<Stepped, QueueError>;
 
-    /// Publishes no occurrence of this name any more, or does again: then those
-    /// that fell due until now are settled. Says whether it was paused.
+    /// Pauses or resumes the schedule of this name. Resuming settles the occurrences that fell due until now. Returns
+    /// whether it was paused before.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, QueueError>;
 
-    /// Removes the entries that nobody has stepped on for this long. Says how
-    /// many.
+    /// Removes the entries on which no worker has stepped for this long. Returns how many.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn forget_schedules(&self, unattended_for: Duration) -> Result<u64, QueueError>;
 }
 
-/// What a queue knows of schedules.
+/// The schedules that a queue keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Schedules {
-    /// The time that the queue goes by.
+    /// The current time of the queue.
     pub now: DateTime<Utc>,
     /// By name, then by text.
     pub entries: Vec<StoredEntry>,
-    /// The names that are paused, with an entry or not.
+    /// The names that are paused, even without an entry.
     pub paused: Vec<String>,
 }
 
 impl Schedules {
-    /// What is known at this time.
+    /// Creates an empty value for this time.
     #[must_use]
     pub fn new(now: DateTime<Utc>, entries: Vec<StoredEntry>, paused: Vec<String>) -> Self {
         Self { now, entries, paused }
     }
 
-    /// What is known of an entry.
+    /// Returns the stored state of an entry.
     #[must_use]
     pub fn entry(&self, name: &str, text: &str) -> Option<&StoredEntry> {
         self.entries.iter().find(|entry| (entry.name.as_str(), entry.text.as_str()) == (name, text))
     }
 
-    /// Whether a schedule is paused.
+    /// Returns whether a schedule is paused.
     #[must_use]
     pub fn is_paused(&self, name: &str) -> bool {
         self.paused.iter().any(|paused| paused == name)
@@ -89,20 +84,20 @@ impl Schedules {
 pub struct StoredEntry {
     /// The request type.
     pub name: String,
-    /// What it says, and is known by.
+    /// The text of its expression, which is its identity.
     pub text: String,
-    /// Until when it is settled.
+    /// The time until which it is settled.
     pub settled: DateTime<Utc>,
-    /// When it is due next, as who stepped last has said.
+    /// The next due time, as given by the last step.
     pub next: Option<DateTime<Utc>>,
-    /// The last occurrence that was published.
+    /// The time of the last occurrence that was published.
     pub last: Option<DateTime<Utc>>,
-    /// Its message.
+    /// The message of that occurrence.
     pub message: Option<MessageId>,
 }
 
 impl StoredEntry {
-    /// An entry that has had no occurrence yet.
+    /// Creates an entry without an occurrence.
     #[must_use]
     pub fn new(name: impl Into<String>, text: impl Into<String>, settled: DateTime<Utc>) -> Self {
         Self { name: name.into(), text: text.into(), settled, next: None, last: None, message: None }
@@ -117,20 +112,20 @@ pub struct ScheduleStep {
     pub name: String,
     /// The text of the entry.
     pub text: String,
-    /// Until when it is settled now; `None`: nobody knows the entry yet.
+    /// The time until which it is settled now; `None` if the queue does not know the entry yet.
     pub from: Option<DateTime<Utc>>,
-    /// Until when it is settled then.
+    /// The time until which it is settled afterwards.
     pub to: DateTime<Utc>,
-    /// When it is due next.
+    /// The next due time.
     pub next: Option<DateTime<Utc>>,
-    /// What to publish, in this order.
+    /// The occurrences to publish, in this order.
     pub occurrences: Vec<Occurrence>,
-    /// Whether to publish while the occurrence before is unfinished.
+    /// Whether to publish while the previous occurrence is unfinished.
     pub overlap: bool,
 }
 
 impl ScheduleStep {
-    /// A step that publishes nothing.
+    /// Creates a step that publishes nothing.
     #[must_use]
     pub fn new(
         name: impl Into<String>,
@@ -153,13 +148,13 @@ pub struct Occurrence {
 }
 
 impl Occurrence {
-    /// To be published with the step.
+    /// Creates an occurrence that is published with the step.
     #[must_use]
     pub fn new(at: DateTime<Utc>, message: NewMessage) -> Self {
         Self { at, message: OccurrenceMessage::New(message) }
     }
 
-    /// Published already, into another queue, under this id.
+    /// Creates an occurrence that was already published into another queue, under this id.
     #[must_use]
     pub fn published(at: DateTime<Utc>, id: MessageId) -> Self {
         Self { at, message: OccurrenceMessage::Published(id) }
@@ -167,7 +162,7 @@ impl Occurrence {
 }
 
 impl Occurrence {
-    /// The queue of its message; empty if that is in another one already.
+    /// Returns the queue of its message; empty if the message is already in another one.
     #[must_use]
     pub fn queue(&self) -> &str {
         match &self.message {
@@ -180,19 +175,18 @@ impl Occurrence {
 /// The message of an occurrence.
 #[derive(Clone, Debug)]
 pub enum OccurrenceMessage {
-    /// To be put into this queue.
+    /// To be enqueued here.
     New(NewMessage),
-    /// In another queue already: to be noted.
+    /// Already in another queue; only recorded.
     Published(MessageId),
 }
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stepped {
-    /// It is done, with these messages: one for each occurrence, `None` for
-    /// those that were left out.
+    /// It is done. One entry for each occurrence: its message, or `None` if it was skipped.
     Done(Vec<Option<MessageId>>),
-    /// Another worker was faster, and nothing was changed: read again.
+    /// Another worker was faster, and nothing was changed: read the schedules again.
     Beaten,
 }

@@ -5,21 +5,19 @@ use std::time::Duration;
 
 use super::{FailedRun, NewMessage, QueueAdapter, QueueError};
 
-/// How a consumer settles a message whose job has ended. The worker decides; a
-/// queue carries it out. A new kind of outcome is a new variant, so that an
-/// adapter that does not know it does not compile.
+/// How a consumer settles a message whose job has ended. The worker decides; the queue carries it out. A new kind of
+/// outcome is a new variant, so that an adapter that does not know it does not compile.
 #[derive(Clone, Debug)]
 pub enum Settlement {
     /// The job is done: delete the message, and publish its follow-ups.
     #[non_exhaustive]
     Commit {
-        /// Messages to enqueue together with the commit, as safely as
-        /// [`QueueAdapter::enqueue`] does. A queue removes those that it has
-        /// stored, so that a second attempt does not store them twice. One that
-        /// cannot do both at once stores them first ([`enqueue_follow_ups`]).
+        /// Messages to enqueue together with the commit, as safely as [`QueueAdapter::enqueue`] does. A queue removes
+        /// the messages that it has stored from the list, so that a second attempt does not store them twice. A queue
+        /// that cannot do both at once stores them first ([`enqueue_follow_ups`]).
         follow_ups: Vec<NewMessage>,
-        /// What the job has come to, as JSON, to be kept with the message if
-        /// that is kept when it is done ([`Keeping`](super::Keeping)).
+        /// The result of the job, as JSON. It is kept with the message, if done messages are kept
+        /// ([`Keeping`](super::Keeping)).
         result: Option<Arc<str>>,
         /// Whether the commit may be deferred by about two milliseconds, to be
         /// carried out together with others or with the next
@@ -33,35 +31,34 @@ pub enum Settlement {
     Rollback {
         /// After this time.
         delay: Duration,
-        /// Why.
+        /// The reason.
         reason: String,
         /// Whether the run counts as an attempt.
         counted: bool,
-        /// What is known of the run. With it, or if it counts, the run leaves a
-        /// line in the [history](super::StoredMessage::history) of the message.
+        /// Details of the run. If they are given, or the run counts, it is recorded in the
+        /// [history](super::StoredMessage::history) of the message.
         run: Option<FailedRun>,
     },
-    /// Not for this worker: make the message ready again for one that knows it,
-    /// without counting an attempt. The next delivery tells since when the
-    /// message has been left to others
-    /// ([`Delivery::left_since`](super::Delivery)); a queue that cannot keep
-    /// that treats this as a rollback that does not count.
+    /// Not for this worker: make the message ready again for a worker that knows it, without counting an attempt. The
+    /// next delivery has the time since when the message has been left to others
+    /// ([`Delivery::left_since`](super::Delivery)). A queue that cannot keep that treats this as a rollback that does
+    /// not count.
     #[non_exhaustive]
     LeaveToOthers {
         /// After this time.
         delay: Duration,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Failed for good: keep the message until someone requeues or deletes it.
     #[non_exhaustive]
     Bury {
-        /// Why.
+        /// The reason.
         reason: String,
         /// Whether the run counts as an attempt.
         counted: bool,
-        /// What is known of the run. With it, or if it counts, the run leaves a
-        /// line in the [history](super::StoredMessage::history) of the message.
+        /// Details of the run. If they are given, or the run counts, it is recorded in the
+        /// [history](super::StoredMessage::history) of the message.
         run: Option<FailedRun>,
     },
     /// It has expired: delete the message without a run.
@@ -93,13 +90,13 @@ impl Settlement {
         Self::Rollback { delay, reason: reason.into(), counted, run: None }
     }
 
-    /// The job is done, and has come to this result, which is JSON.
+    /// Commits with this result, which is JSON.
     #[must_use]
     pub fn commit_result(result: impl Into<Arc<str>>) -> Self {
         Self::Commit { follow_ups: Vec::new(), result: Some(result.into()), deferrable: false }
     }
 
-    /// The same of a run of which this is known.
+    /// Adds the details of the run.
     #[must_use]
     pub fn of_run(mut self, of: FailedRun) -> Self {
         if let Self::Rollback { run, .. } | Self::Bury { run, .. } = &mut self {
@@ -130,12 +127,10 @@ impl Settlement {
     }
 }
 
-/// Enqueues the follow-ups of a job and removes those that the queue has
-/// stored. Use it in a queue that cannot store them together with the commit.
-/// Renew the lease before, so that a run whose message another worker has by
-/// now publishes nothing, and commit after, so that none is lost. If the
-/// process dies in between, the follow-ups are published again; so are those
-/// that may or may not have been stored ([`QueueError::UnknownOutcome`]).
+/// Enqueues the follow-ups of a job and removes those that the queue has stored. Use it in a queue that cannot store
+/// them together with the commit. Renew the lease first, so that a run that has lost its message to another worker
+/// publishes nothing, and commit afterwards, so that no follow-up is lost. If the process dies in between, the
+/// follow-ups are published again; so are those that may or may not have been stored ([`QueueError::UnknownOutcome`]).
 ///
 /// # Errors
 /// If the queue does not accept all of them, or cannot be reached.
@@ -148,7 +143,7 @@ pub fn enqueue_follow_ups(queue: &dyn QueueAdapter, follow_ups: &mut Vec<NewMess
             follow_ups.clear();
             Ok(())
         }
-        // The first ones are kept: a second try is for the others.
+        // The first messages are stored: a second try is for the others.
         Err(QueueError::PartOfBatch { ids, source, .. }) => {
             follow_ups.drain(..ids.len().min(follow_ups.len()));
             Err(once_more(*source))
@@ -157,8 +152,8 @@ pub fn enqueue_follow_ups(queue: &dyn QueueAdapter, follow_ups: &mut Vec<NewMess
     }
 }
 
-/// What may have been kept is published again: one too many is better than
-/// none, or than a job that is run again though it has done its work.
+/// Makes an unknown outcome retriable: publishing a follow-up twice is better than losing it, or than running a
+/// finished job again.
 fn once_more(error: QueueError) -> QueueError {
     match error {
         QueueError::UnknownOutcome { doing, source } => QueueError::Unavailable { doing, source },

@@ -1,23 +1,18 @@
-//! A spool: the embedded queue in front of another queue, for publications
-//! while no server takes them.
+//! A spool: the embedded queue in front of another queue, for publications while no server accepts them.
 //!
-//! A publication that surely was not sent is kept in the spool, synced, and
-//! `enqueue` returns an id such as `spool/17`. It goes out, in order, when a
-//! server is back; while older ones wait there, new ones go behind them. An
-//! unknown outcome is never spooled: the message may be in the queue.
+//! A publication that certainly was not sent is kept in the spool, synced, and `enqueue` returns an id such as
+//! `spool/17`. It is sent, in order, when a server is back; while older messages wait there, new ones queue behind
+//! them. A publication with an unknown outcome is never spooled: the message may be in the queue.
 //!
-//! Any process that has the spool open for a program flushes it, one at a time
-//! (a lock on a file, which ends with its process). A process that dies between
-//! sending a message and noting it sends it again, or another does: delivery
-//! out of the spool is at least once.
+//! Any process that has the spool open for a program flushes it, one at a time (guarded by a file lock, which ends with
+//! its process). If a process dies between sending a message and recording that, the message is sent again: delivery
+//! from the spool is at least once.
 //!
 //! # Invariants
-//! - The marker file is there whenever a message waits, but for moments in
-//!   which the spooler has not returned or the flusher looks again: so a
-//!   publisher knows by one look at the folder that older ones wait.
-//! - Nothing is sent before all older ones are sent, refused for good, or in
-//!   the way of a server that is away.
-//! - The spool is opened, and its folder made, when the first message needs it.
+//! - The marker file exists whenever a message waits, except for moments in which the spooler has not returned or the
+//!   flusher looks again. So a publisher finds out with one look at the folder whether older messages wait.
+//! - No message is sent before all older ones are sent, refused for good, or stuck because their server is away.
+//! - The spool is opened, and its folder created, when the first message needs it.
 
 use std::fmt;
 use std::io;
@@ -45,23 +40,23 @@ mod flush;
 
 pub use flush::Flushed;
 
-/// What the id of a spooled message begins with, before its number there.
+/// The prefix of the id of a spooled message; its number in the spool follows.
 const PREFIX: &str = "spool/";
 
-/// The queue within the spool that all its messages are in.
+/// The queue within the spool that holds all its messages.
 const QUEUE: &str = "spool";
 
-/// How long one process may take for a batch that it sends. It holds the lock
-/// of the spool all the time, so this only bounds how long a dead one keeps it.
+/// The lease of a batch that is being sent. The sender holds the lock of the spool all the time, so this only bounds
+/// how long a dead process keeps the batch.
 const LEASE: Duration = Duration::from_secs(60);
 
 /// Opens the embedded queue.
 type Open = Box<dyn Fn(Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> + Send + Sync>;
 
-/// Why a name cannot be that of a queue.
+/// Returns why a name cannot be that of a queue.
 type NameProblem = Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>;
 
-/// A queue with a spool in front of it. Cheap to clone: all clones are one.
+/// A queue with a spool in front of it. Cheap to clone: all clones share one spool.
 #[derive(Clone)]
 pub struct Spool(Arc<Shared>);
 
@@ -70,9 +65,9 @@ struct Shared {
     folder: PathBuf,
     purpose: Purpose,
     open: Open,
-    /// Why a name cannot be that of a queue behind the spool.
+    /// Returns why a name cannot be that of a queue behind the spool.
     name_problem: NameProblem,
-    /// A fork has a thread and a queue of its own.
+    /// Kept per process, because a fork has its own thread and queue.
     process: PerProcess<Process>,
 }
 
@@ -83,16 +78,16 @@ struct Process {
     has_thread: Mutex<bool>,
 }
 
-/// What waits in a spool.
+/// The content of a spool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Spooled {
-    /// How many messages wait for a server.
+    /// The number of messages that wait for a server.
     pub waiting: u64,
-    /// Since when the oldest of them waits.
+    /// When the oldest of them began to wait.
     pub oldest: Option<DateTime<Utc>>,
-    /// How many the queue has refused for good when they were sent: they stay
-    /// until a person flushes or deletes them.
+    /// The number of messages that the queue refused for good when they were sent. They stay until a person flushes or
+    /// deletes them.
     pub refused: u64,
 }
 
@@ -103,8 +98,7 @@ impl fmt::Debug for Spool {
 }
 
 impl Spool {
-    /// A spool in this folder, which is that of the embedded queue that `open`
-    /// opens.
+    /// Creates a spool in this folder, which is the folder of the embedded queue that `open` opens.
     pub(crate) fn new(
         queue: Arc<dyn QueueAdapter>,
         folder: &Path,
@@ -126,27 +120,27 @@ impl Spool {
         Self(shared)
     }
 
-    /// The folder of the spool.
+    /// Returns the folder of the spool.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.0.folder
     }
 
-    /// Counts what waits in the spool.
+    /// Counts the messages in the spool.
     ///
     /// # Errors
-    /// If the spool is there and cannot be read.
+    /// If the spool exists and cannot be read.
     pub fn spooled(&self) -> Result<Spooled, QueueError> {
         self.0.spooled()
     }
 
-    /// The messages in the spool that the filter picks, the newest first.
+    /// Returns the messages in the spool that match the filter, newest first.
     ///
     /// # Errors
-    /// If the spool is there and cannot be read.
+    /// If the spool exists and cannot be read.
     pub fn messages(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
         let Some(store) = self.0.store_if_there()? else { return Ok(Vec::new()) };
-        // Which queue and which id: in the envelope.
+        // The queue and the id are in the envelope.
         let mut inner = Filter { ids: None, queue: None, after: None, limit: None, ..filter.clone() };
         if let Some(ids) = &filter.ids {
             inner = inner.ids(ids.iter().filter_map(number));
@@ -157,12 +151,11 @@ impl Spool {
         Ok(found)
     }
 
-    /// Sends what waits, in order, until the spool is empty or no server takes
-    /// the next one. With `refused`, those too that were refused for good.
+    /// Sends the waiting messages, in order, until the spool is empty or no server accepts the next one. With
+    /// `refused`, also sends those that were refused for good.
     ///
     /// # Errors
-    /// If the spool cannot be read. That no server takes the next message is
-    /// told by [`Flushed::stopped_by`].
+    /// If the spool cannot be read. If no server accepts the next message, [`Flushed::stopped_by`] says so.
     pub fn flush(&self, refused: bool) -> Result<Flushed, QueueError> {
         if refused && let Some(store) = self.0.store_if_there()? {
             store.kick(&Filter::all())?;
@@ -171,12 +164,12 @@ impl Spool {
     }
 }
 
-/// The number of a spooled message in the spool.
+/// Returns the number of a spooled message in the spool.
 fn number(id: &MessageId) -> Option<MessageId> {
     id.as_str().strip_prefix(PREFIX).map(MessageId::from)
 }
 
-/// Whether the message surely is in no queue, and another try may succeed.
+/// Returns whether the message certainly is in no queue and another try may succeed.
 fn is_outage(error: &QueueError) -> bool {
     matches!(
         error,
@@ -200,12 +193,12 @@ impl Shared {
         self.folder.join("spool.waiting")
     }
 
-    /// Whether older ones wait: one system call.
+    /// Returns whether older messages wait. Costs one system call.
     fn has_waiting(&self) -> bool {
         self.marker().exists()
     }
 
-    /// The embedded queue; it is opened once.
+    /// Returns the embedded queue, which is opened once.
     fn store(&self, purpose: Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> {
         let mut store = lock(&self.process().store);
         if let Some(store) = &*store {
@@ -216,7 +209,7 @@ impl Shared {
         Ok(opened)
     }
 
-    /// The same, and none is made.
+    /// Returns the embedded queue without creating it.
     fn store_if_there(&self) -> Result<Option<Arc<dyn QueueAdapter>>, QueueError> {
         match self.store(Purpose::Administration) {
             Ok(store) => Ok(Some(store)),
@@ -236,7 +229,7 @@ impl Shared {
         Ok(spooled)
     }
 
-    /// Keeps these until a server takes them.
+    /// Keeps these messages until a server accepts them.
     fn keep(self: &Arc<Self>, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         if let Some((name, problem)) =
             messages.iter().find_map(|message| Some((&message.queue, (self.name_problem)(&message.queue)?)))
@@ -246,7 +239,7 @@ impl Shared {
         let store = self.store(Purpose::Program)?;
         let is_first = self.mark()?;
         let kept = store.enqueue(messages.into_iter().map(|message| Envelope::wrap(message, LEASE)).collect())?;
-        // A flusher may have found the spool empty before these were there.
+        // A flusher may have found the spool empty before these messages were in it.
         self.mark()?;
         flush::start(self);
         if is_first {
@@ -265,7 +258,7 @@ impl Shared {
         }
     }
 
-    /// Sets the marker, and says whether it was not there.
+    /// Creates the marker, and returns whether it was missing.
     fn mark(&self) -> Result<bool, QueueError> {
         match std::fs::OpenOptions::new().write(true).create_new(true).open(self.marker()) {
             Ok(_) => Ok(true),
@@ -286,7 +279,7 @@ impl QueueAdapter for Spool {
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         let Self(shared) = self;
         if !messages.is_empty() && shared.has_waiting() {
-            // A process that ends soon sends them here and now.
+            // A process that ends soon sends them now.
             if shared.purpose == Purpose::Publication {
                 shared.flush()?;
             }
@@ -363,7 +356,7 @@ impl QueueAdapter for Spool {
     }
 }
 
-/// What is in the spool has ids of its own; all else is asked of the queue.
+/// Spooled messages have ids of their own; all other requests go to the queue.
 impl Inspection for Spool {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         match number(id) {
@@ -384,8 +377,8 @@ impl Inspection for Spool {
         self.0.queue.survey(filter, texts)
     }
 
-    /// Without the spool, which says itself what is in it. While no server
-    /// answers, these are known to be unknown.
+    /// Covers the queue without the spool, which reports its own content. While no server answers, the servers count as
+    /// unreachable.
     fn stats(&self) -> Result<Stats, QueueError> {
         self.0.or_unreachable(self.0.queue.stats())
     }
@@ -398,12 +391,11 @@ impl Inspection for Spool {
         self.0.queue.kick(filter)
     }
 
-    /// Ids of spooled messages are deleted in the spool; the rest of the filter
-    /// is the queue's.
     fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
         self.0.queue.key_taken_by(id)
     }
 
+    /// Deletes spooled messages by their ids in the spool; the rest of the filter goes to the queue.
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
         let Some(ids) = &filter.ids else { return self.0.queue.delete(filter) };
         let (spooled, others): (Vec<_>, Vec<_>) = ids.iter().cloned().partition(|id| number(id).is_some());

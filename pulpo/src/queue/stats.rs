@@ -7,8 +7,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The messages by queue and request type, in this order; only where there
-    /// are any.
+    /// The messages by queue and request type, in this order. Pairs without messages are left out.
     pub counts: Vec<Counts>,
     /// The queues that are paused.
     pub paused: Vec<Paused>,
@@ -38,13 +37,13 @@ impl Unreachable {
 }
 
 impl Stats {
-    /// Returns how many messages there are.
+    /// Returns the total number of messages.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.iter().map(Counts::total).sum()
     }
 
-    /// Returns until when this queue is paused, if it is.
+    /// Returns the time until which this queue is paused, if it is.
     #[must_use]
     pub fn paused_until(&self, queue: &str) -> Option<DateTime<Utc>> {
         self.paused.iter().find(|paused| paused.queue == queue).map(|paused| paused.until)
@@ -80,7 +79,7 @@ impl Counts {
         Self { queue: queue.into(), request_type: request_type.into(), ..Self::default() }
     }
 
-    /// Returns the number in any state.
+    /// Returns the total over all states.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.ready + self.delayed + self.reserved + self.buried
@@ -93,7 +92,7 @@ impl Counts {
 pub struct Paused {
     /// The queue.
     pub queue: String,
-    /// Until when, unless it is resumed before.
+    /// The time until which it is paused, unless it is resumed before.
     pub until: DateTime<Utc>,
 }
 

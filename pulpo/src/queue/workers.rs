@@ -1,4 +1,4 @@
-//! Which workers there are, and what they run.
+//! The workers of a queue, and the jobs that they run.
 
 use std::collections::BTreeSet;
 
@@ -8,52 +8,48 @@ use serde::{Deserialize, Serialize};
 use super::{Lease, LongRun, Progress, QueueError};
 use crate::message::MessageId;
 
-/// A queue that knows its workers: an optional ability, see
-/// [`QueueAdapter::workers`](super::QueueAdapter::workers).
+/// A queue that knows its workers: an optional capability, see [`QueueAdapter::workers`](super::QueueAdapter::workers).
 ///
-/// Nothing of this is written for a job: what a worker runs is what it has
-/// leased and handed to a lane.
+/// No job causes a write here: the running jobs of a worker are the messages that it has leased and handed to a lane.
 pub trait Workers {
-    /// Shows a worker of this process to others, in place of what was said of
-    /// it before. `number` tells apart the workers that one process runs on the
-    /// same queue. To be called again now and then: a queue may have forgotten
-    /// it, and writes only what is new.
+    /// Publishes the report of a worker of this process, in place of its previous one. `number` tells apart the workers
+    /// of one process on the same queue. Call it again now and then: the queue may have forgotten it, and writes only
+    /// changes.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn report_worker(&self, number: u64, report: &WorkerReport) -> Result<(), QueueError>;
 
-    /// That worker has ended.
+    /// Removes a worker that has ended.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn remove_worker(&self, number: u64) -> Result<(), QueueError>;
 
-    /// All workers that live, on all hosts, the oldest first: one entry for
-    /// each process. One that was killed is left out within seconds.
+    /// Returns all live workers, on all hosts, oldest first: one entry for each process. A killed worker disappears
+    /// within seconds.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn read_workers(&self) -> Result<Vec<WorkerEntry>, QueueError>;
 
-    /// Keeps the progress of these runs of this process, for as long as they
-    /// last, and returns the leases among them whose messages are
-    /// [cancelled](super::Inspection::cancel). A worker calls it with the runs
-    /// that last, about twice a second, and with progress once a second.
+    /// Keeps the progress of these runs of this process for as long as they last, and returns the leases among them
+    /// whose messages are [cancelled](super::Inspection::cancel). A worker calls it with its long runs, about twice a
+    /// second, and with progress once a second.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn follow_runs(&self, runs: &[LongRun]) -> Result<Vec<Lease>, QueueError>;
 }
 
-/// What a worker says of itself.
+/// A worker's report about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct WorkerReport {
-    /// The machine that it runs on.
+    /// The name of its machine.
     pub host: String,
-    /// Its process there.
+    /// Its process id.
     pub pid: u32,
     /// The program.
     pub program: String,
@@ -61,15 +57,14 @@ pub struct WorkerReport {
     pub program_version: Option<String>,
     /// The version of pulpo that it is built with.
     pub pulpo_version: String,
-    /// When it was started.
+    /// The time when it started.
     pub since: DateTime<Utc>,
-    /// The queues that it works.
+    /// The queues that it serves.
     pub queues: Vec<String>,
-    /// How many jobs it runs at the same time.
+    /// The number of jobs that it runs at the same time.
     pub lanes: usize,
-    /// The request types that it has handlers for. What is in one of its queues
-    /// and of one of these types is left to it by workers that do not know the
-    /// type.
+    /// The request types that it has handlers for. Workers that do not know one of these types leave its messages in
+    /// these queues to this worker.
     pub types: Vec<String>,
 }
 
@@ -77,16 +72,16 @@ pub struct WorkerReport {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct WorkerEntry {
-    /// What its leases begin with: random, and of this process alone.
+    /// The prefix of its leases: random, and unique to this process.
     pub id: String,
-    /// What it says of itself.
+    /// Its report about itself.
     #[serde(flatten)]
     pub report: WorkerReport,
-    /// What it runs, the oldest run first.
+    /// The jobs that it is running, oldest run first.
     pub running: Vec<RunningJob>,
 }
 
-/// A job that runs.
+/// A running job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunningJob {
@@ -96,18 +91,18 @@ pub struct RunningJob {
     pub request_type: String,
     /// The queue that it came from.
     pub queue: String,
-    /// Which run of the message this is, from 1.
+    /// The number of this run of the message, from 1.
     pub attempt: u32,
-    /// Since when it runs.
+    /// The time when the run began.
     pub since: DateTime<Utc>,
-    /// How far it is, if its handler has said so.
+    /// The latest progress that its handler reported, if any.
     pub progress: Option<Progress>,
     /// Whether it was cancelled.
     pub cancelled: bool,
 }
 
 impl RunningJob {
-    /// The first run of this message, of which nothing else is known.
+    /// Creates the entry of the first run of a message, without further details.
     #[must_use]
     pub fn new(
         id: impl Into<MessageId>,
@@ -128,7 +123,7 @@ impl RunningJob {
 }
 
 impl WorkerEntry {
-    /// What these reports of one process say together; `None` without any.
+    /// Merges the reports of one process; `None` if there are none.
     #[must_use]
     pub fn of(id: impl Into<String>, reports: impl IntoIterator<Item = WorkerReport>) -> Option<Self> {
         let mut reports = reports.into_iter();
@@ -146,8 +141,7 @@ impl WorkerEntry {
         Some(Self { id: id.into(), report, running: Vec::new() })
     }
 
-    /// Entries in the order in which they are listed, each with its runs in
-    /// theirs.
+    /// Sorts entries, and the runs in each, into the order in which they are listed.
     #[must_use]
     pub fn sorted(mut all: Vec<Self>) -> Vec<Self> {
         all.sort_by(|one, other| (one.report.since, &one.id).cmp(&(other.report.since, &other.id)));

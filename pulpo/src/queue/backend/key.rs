@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Of which kind the value of a [`Key`] is.
+/// The kind of value of a [`Key`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -40,27 +40,26 @@ impl Key {
         Self { name, kind, default, doc, check: None, is_secret: false }
     }
 
-    /// A key for a text. Each constructor takes the name, the default as it
-    /// would be written in a file (empty: not set), and what the key means, for
-    /// the documentation.
+    /// Creates a key for a text. Each constructor takes the name, the default as written in a file (empty: not set),
+    /// and the meaning of the key, for the documentation.
     #[must_use]
     pub const fn text(name: &'static str, default: &'static str, doc: &'static str) -> Self {
         Self::new(name, Kind::Text, default, doc)
     }
 
-    /// A key for a path.
+    /// Creates a key for a path.
     #[must_use]
     pub const fn path(name: &'static str, default: &'static str, doc: &'static str) -> Self {
         Self::new(name, Kind::Path, default, doc)
     }
 
-    /// A key for `true` or `false`.
+    /// Creates a key for `true` or `false`.
     #[must_use]
     pub const fn flag(name: &'static str, default: &'static str, doc: &'static str) -> Self {
         Self::new(name, Kind::Flag, default, doc)
     }
 
-    /// A key for a whole number in this range.
+    /// Creates a key for a whole number in this range.
     #[must_use]
     pub const fn whole(
         name: &'static str,
@@ -71,7 +70,7 @@ impl Key {
         Self::new(name, Kind::Whole(range), default, doc)
     }
 
-    /// A key for a duration in this range.
+    /// Creates a key for a duration in this range.
     #[must_use]
     pub const fn duration(
         name: &'static str,
@@ -82,7 +81,7 @@ impl Key {
         Self::new(name, Kind::Duration(range), default, doc)
     }
 
-    /// A key for one of these words.
+    /// Creates a key for one of these words.
     #[must_use]
     pub const fn choice(
         name: &'static str,
@@ -93,41 +92,39 @@ impl Key {
         Self::new(name, Kind::Choice(words), default, doc)
     }
 
-    /// Checks a text further. The error says what is expected: "the name of a
-    /// tube".
+    /// Adds a check of the text. Its error says what is expected: "the name of a tube".
     #[must_use]
     pub const fn check(mut self, check: Check) -> Self {
         self.check = Some(check);
         self
     }
 
-    /// Keeps the value out of whatever people see. Passwords within URLs are
-    /// left out without it.
+    /// Keeps the value out of all output for people. Passwords within URLs are left out even without it.
     #[must_use]
     pub const fn secret(mut self) -> Self {
         self.is_secret = true;
         self
     }
 
-    /// Its name, without the table.
+    /// Returns the name, without the table.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Of which kind its value is.
+    /// Returns the kind of its value.
     #[must_use]
     pub const fn kind(&self) -> &Kind {
         &self.kind
     }
 
-    /// Its default as it would be written in a file; empty if there is none.
+    /// Returns the default as written in a file; empty if there is none.
     #[must_use]
     pub const fn default(&self) -> &'static str {
         self.default
     }
 
-    /// What it means, for the documentation.
+    /// Returns the meaning, for the documentation.
     #[must_use]
     pub const fn doc(&self) -> &'static str {
         self.doc

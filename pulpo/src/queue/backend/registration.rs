@@ -16,7 +16,7 @@ pub struct Registration {
 inventory::collect!(Registration);
 
 impl Registration {
-    /// What `register_backend!` submits; reached through `__private`.
+    /// Creates the entry that `register_backend!` submits; reached through `__private`.
     pub(crate) const fn new(factory: &'static dyn Factory, file: &'static str, line: u32) -> Self {
         Self { factory, file, line }
     }
@@ -26,67 +26,66 @@ impl Registration {
     }
 }
 
-/// Why no configuration can be read: two adapters of the program are in each
-/// other's way.
+/// Errors in the registrations of a program's adapters. With one of them, no configuration can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistrationError {
-    /// Two adapters register one scheme.
+    /// Two adapters register the same scheme.
     #[error("two queue adapters register the scheme `{scheme}:`, {first} and {second}: link only one of them")]
     #[non_exhaustive]
     Scheme {
         /// The scheme.
         scheme: String,
-        /// The table and the place in the source of the one.
+        /// The table and the source location of one adapter.
         first: String,
-        /// And of the other.
+        /// The table and the source location of the other.
         second: String,
     },
-    /// Two adapters have one table in the configuration.
+    /// Two adapters have the same table in the configuration.
     #[error("two queue adapters have the table `[{table}]`, {first} and {second}: link only one of them")]
     #[non_exhaustive]
     Table {
         /// The table.
         table: String,
-        /// The table and the place in the source of the one.
+        /// The table and the source location of one adapter.
         first: String,
-        /// And of the other.
+        /// The table and the source location of the other.
         second: String,
     },
-    /// A name that no configuration could say.
+    /// A name that no configuration can express.
     #[error(
         "the queue adapter {adapter} registers {name:?}: expected a lower-case name of letters, digits and `{signs}` \
          that begins with a letter"
     )]
     #[non_exhaustive]
     Name {
-        /// The table and the place in the source.
+        /// The table and the source location of the adapter.
         adapter: String,
         /// The scheme, the table or the key.
         name: String,
-        /// What else than letters and digits may be in it.
+        /// The characters that are allowed beside letters and digits.
         signs: &'static str,
     },
-    /// A table or key that is pulpo's own.
+    /// A table with the name of one of pulpo's own keys.
     #[error("the queue adapter {adapter} has the table `[{table}]`, which is a key of pulpo: choose another name")]
     #[non_exhaustive]
     Reserved {
-        /// The table and the place in the source.
+        /// The table and the source location of the adapter.
         adapter: String,
         /// The table.
         table: String,
     },
 }
 
-/// What the adapters of this program have registered.
+/// The adapters that this program has registered.
 #[derive(Clone, Debug)]
 pub(crate) struct Registered(Arc<[&'static dyn Factory]>);
 
 impl Registered {
-    /// All that are linked, ours first, the others by the name of their table.
+    /// Collects all linked adapters: pulpo's own first, the others by the name of their table.
     ///
     /// # Errors
-    /// If two of them cannot be told apart, or one has a name that cannot be.
+    /// If two of them cannot be told apart, or one has an invalid name.
     pub(crate) fn collect() -> Result<Self, RegistrationError> {
         Self::of(inventory::iter::<Registration>())
     }
@@ -121,7 +120,7 @@ impl Registered {
         Ok(Self(all.into_iter().map(|registration| registration.factory).collect()))
     }
 
-    /// Refuses a table that has the name of a key of pulpo's own.
+    /// Refuses a table with the name of one of pulpo's own keys.
     pub(crate) fn apart_from(self, own: impl Fn(&str) -> bool) -> Result<Self, RegistrationError> {
         let taken = inventory::iter::<Registration>().find(|registration| own(registration.factory.table()));
         taken.map_or(Ok(self), |registration| {
@@ -134,18 +133,17 @@ impl Registered {
         self.0.iter().copied()
     }
 
-    /// The factory that the key `queue_adapter_type` means: by its table, also
-    /// in the form `FileQueueAdapter`.
+    /// Returns the factory that the key `queue_adapter_type` means: by its table, also in the form `FileQueueAdapter`.
     pub(crate) fn by_table(&self, name: &str) -> Option<&'static dyn Factory> {
         self.factories().find(|factory| factory.table() == name || camel(factory.table()) == name)
     }
 
-    /// The factory of a scheme.
+    /// Returns the factory of a scheme.
     pub(crate) fn by_scheme(&self, name: &str) -> Option<(&'static dyn Factory, &'static Scheme)> {
         self.schemes().into_iter().find(|(_, scheme)| scheme.name() == name)
     }
 
-    /// All schemes, in the order of the documentation.
+    /// Returns all schemes, in the order of the documentation.
     pub(crate) fn schemes(&self) -> Vec<(&'static dyn Factory, &'static Scheme)> {
         let mut all: Vec<_> = self
             .factories()
@@ -155,18 +153,18 @@ impl Registered {
         all
     }
 
-    /// How a queue may be written: `file:FOLDER, memory: or line:NAME`.
+    /// Lists the forms of queue URLs: `file:FOLDER, memory: or line:NAME`.
     pub(crate) fn forms(&self) -> String {
         listed(self.schemes().into_iter().map(|(_, scheme)| scheme.form().to_owned()))
     }
 
-    /// The names that the key `queue_adapter_type` takes.
+    /// Lists the names that the key `queue_adapter_type` accepts.
     pub(crate) fn tables(&self) -> String {
         listed(self.factories().map(|factory| factory.table().to_owned()))
     }
 }
 
-/// `a, b or c`.
+/// Formats a list: `a, b or c`.
 fn listed(words: impl Iterator<Item = String>) -> String {
     let mut words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
     match (words.pop(), words.is_empty()) {
@@ -181,7 +179,7 @@ fn camel(table: &str) -> String {
     table.split('_').map(word).collect::<Vec<String>>().concat()
 }
 
-/// Two underscores stand for a dot in the environment.
+/// Returns whether a name is valid. Two underscores are not, since they stand for a dot in the environment.
 fn is_name(name: &str, signs: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.contains("__")
@@ -192,12 +190,12 @@ fn rank(factory: &dyn Factory) -> usize {
     OURS.iter().position(|ours| ours.table == factory.table()).unwrap_or(OURS.len())
 }
 
-/// An adapter of pulpo, which this program may have been built without.
+/// One of pulpo's own adapters, which this program may have been built without.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Absent {
     pub(crate) scheme: &'static str,
     pub(crate) table: &'static str,
-    /// Why it cannot be opened, with the feature that would give it.
+    /// Why it cannot be opened, with the feature that provides it.
     pub(crate) refusal: &'static str,
 }
 
@@ -206,8 +204,8 @@ const WITHOUT_BEANSTALKD: &str = "be opened: this program was built without pulp
 
 const WITHOUT_POSTGRES: &str = "be opened: this program was built without pulpo's feature `postgres`";
 
-/// The schemes of pulpo itself, in the order of the documentation. A new
-/// adapter of pulpo stands here too, for programs that are built without it.
+/// The schemes of pulpo's own adapters, in the order of the documentation. A new adapter of pulpo is added here too,
+/// for programs that are built without it.
 const OURS: [Absent; 5] = [
     Absent { scheme: "file", table: "file_queue_adapter", refusal: WITHOUT_FILE },
     Absent { scheme: "beanstalkd", table: "beanstalkd_queue_adapter", refusal: WITHOUT_BEANSTALKD },
@@ -216,12 +214,12 @@ const OURS: [Absent; 5] = [
     Absent { scheme: "postgresql", table: "postgres_queue_adapter", refusal: WITHOUT_POSTGRES },
 ];
 
-/// The adapter of pulpo that has this scheme, linked or not.
+/// Returns pulpo's own adapter with this scheme, linked or not.
 pub(crate) fn absent_scheme(scheme: &str) -> Option<&'static Absent> {
     OURS.iter().find(|ours| ours.scheme == scheme)
 }
 
-/// The adapter of pulpo that has this table, linked or not.
+/// Returns pulpo's own adapter with this table, linked or not.
 pub(crate) fn absent_table(table: &str) -> Option<&'static Absent> {
     OURS.iter().find(|ours| ours.table == table)
 }
@@ -274,7 +272,7 @@ mod tests {
         Fake { schemes, table, keys: &[] }
     }
 
-    /// What these, in this order, come to.
+    /// Collects these registrations, in this order.
     fn collected<const N: usize>(all: [&'static Registration; N]) -> Result<Registered, String> {
         Registered::of(all).map_err(|error| error.to_string())
     }
@@ -315,7 +313,7 @@ mod tests {
             "two queue adapters have the table `[one_adapter]`, `one_adapter` (one.rs:1) and `one_adapter` (same.rs:3): \
              link only one of them"
         );
-        // One that is registered twice, by a macro that is called twice.
+        // An adapter that is registered twice, by calling the macro twice.
         assert!(collected([&ONE, &ONE]).is_err());
     }
 

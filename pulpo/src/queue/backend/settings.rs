@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The value of a [`Key`](super::Key), of its [`Kind`](super::Kind).
+/// The value of a [`Key`](super::Key), according to its [`Kind`](super::Kind).
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value {
@@ -21,7 +21,7 @@ pub enum Value {
     Duration(Duration),
 }
 
-/// As it may be written in a file. A text may hold a secret.
+/// Writes the form of a configuration file. A text may hold a secret.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -34,7 +34,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// Of a text only its length, as it may hold a secret.
+/// Writes only the length of a text, since it may hold a secret.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,8 +44,8 @@ impl fmt::Debug for Value {
     }
 }
 
-/// What an adapter is opened with: the value of each of its keys that is set,
-/// from the address, the table or the default, and checked.
+/// The settings with which an adapter is opened: the checked value of each key that is set, from the address, the table
+/// or the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     scheme: &'static str,
@@ -68,22 +68,22 @@ impl Settings {
         self.values.values_mut()
     }
 
-    /// The scheme of the URL, or the first one of the factory.
+    /// Returns the scheme of the URL, or the factory's first one.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         self.scheme
     }
 
-    /// The value of a key; `None` if it is not set.
+    /// Returns the value of a key; `None` if it is not set.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
     }
 
-    /// The text of a key; empty if it is not set.
+    /// Returns the text of a key; empty if it is not set.
     ///
     /// # Panics
-    /// As each of these does, if the key is of another kind.
+    /// If the key is of another kind, like all of these methods.
     #[must_use]
     pub fn text(&self, key: &str) -> &str {
         match self.get(key) {
@@ -93,7 +93,7 @@ impl Settings {
         }
     }
 
-    /// The path of a key; empty if it is not set.
+    /// Returns the path of a key; empty if it is not set.
     ///
     /// # Panics
     /// If the key is of another kind.
@@ -106,7 +106,7 @@ impl Settings {
         }
     }
 
-    /// Whether a flag is set and true.
+    /// Returns whether a flag is set and true.
     ///
     /// # Panics
     /// If the key is of another kind.
@@ -119,7 +119,7 @@ impl Settings {
         }
     }
 
-    /// The number of a key; 0 if it is not set.
+    /// Returns the number of a key; 0 if it is not set.
     ///
     /// # Panics
     /// If the key is of another kind.
@@ -132,7 +132,7 @@ impl Settings {
         }
     }
 
-    /// The duration of a key; zero if it is not set.
+    /// Returns the duration of a key; zero if it is not set.
     ///
     /// # Panics
     /// If the key is of another kind.

@@ -1,13 +1,10 @@
-//! The prefetch buffer: messages that were leased together for the lanes of
-//! this process.
+//! The prefetch buffer: messages that were leased together for the lanes of this process.
 //!
-//! One lane fetches for all that wait. Where jobs are so short that the way to
-//! the queue is most of their cost, it fetches some more: as many as the lanes
-//! work off in a few milliseconds, by what the last ones took. What is not
-//! taken soon goes back.
+//! One lane fetches for all waiting lanes. If jobs are so short that the round trip to the queue is most of their cost,
+//! it fetches some more: as many as the lanes work off in a few milliseconds, going by how long the last jobs took.
+//! Messages that are not taken soon go back.
 //!
-//! A lane that may not take everything fetches what it may take; the others
-//! take of that what they may.
+//! A lane that may not take everything fetches what it may take; from that, the others take what they may.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,16 +16,16 @@ use super::{LeaseRequest, LeaseStore, Look, Offer, exchange};
 use crate::queue::{Delivery, DequeueFilter, Lease};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait_while};
 
-/// How much work may lie ready at most: so long may another process wait for
-/// it, and so late may an urgent message come.
+/// The maximum amount of work in the buffer. Another process may have to wait this long for it, and an urgent message
+/// may be this late.
 const WORK_AHEAD: Duration = Duration::from_millis(5);
 
-/// However short the jobs are.
+/// The maximum number of messages in the buffer, however short the jobs are.
 const MAX_AHEAD: usize = 256;
 
-/// What nobody has taken at so many looks of the upkeep, a millisecond apart
-/// or more, goes back: all lanes have become busy with something longer. Looks
-/// and no time, since a machine that is busy elsewhere stops both.
+/// Number of looks of the upkeep, at least a millisecond apart, after which an untaken message goes back: by then all
+/// lanes have become busy with something longer. It counts looks instead of time, since a machine that is busy
+/// elsewhere stops both.
 const STALE: u32 = 10;
 
 /// A message that this process has leased.
@@ -37,14 +34,13 @@ pub(crate) struct Leased<T> {
     pub(crate) delivery: Delivery,
     pub(crate) request_type: Arc<str>,
     pub(crate) leased_at: DateTime<Utc>,
-    /// What its adapter keeps of the lease.
+    /// The adapter's own data for the lease.
     #[cfg_attr(not(feature = "file"), allow(dead_code, reason = "for the embedded queue"))]
     pub(crate) tag: T,
 }
 
 impl<T> Leased<T> {
-    /// Whether nobody has renewed it for so long that its heartbeat is due: the
-    /// process may have been stopped.
+    /// Returns whether the lease is so old that its heartbeat is due: the process may have been stopped.
     fn is_old(&self, now: DateTime<Utc>) -> bool {
         (now - self.leased_at).to_std().is_ok_and(|age| age >= self.delivery.ttr / 3)
     }
@@ -57,28 +53,28 @@ impl<T> Leased<T> {
     }
 }
 
-/// What a look has found.
+/// The result of looking for a message.
 #[derive(Debug)]
 pub(crate) enum Found<L> {
     Leased(L),
     Nothing(Nothing),
 }
 
-/// What a lane gets.
+/// The result of a lane's request.
 pub(crate) type NextMessage<S> = Result<Found<Leased<<S as LeaseStore>::Tag>>, <S as LeaseStore>::Error>;
 
-/// What one lane has fetched for all.
+/// The result of a fetch by one lane for all.
 pub(crate) type Fetched<S> = Result<Found<Vec<Leased<<S as LeaseStore>::Tag>>>, <S as LeaseStore>::Error>;
 
-/// That no message is ready before some time.
+/// Records that no message is ready before some time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nothing {
     pub(crate) next: Option<DateTime<Utc>>,
-    /// What was notified before the look.
+    /// The notification count before the look.
     pub(crate) generation: u64,
 }
 
-/// For the lanes that serve the same queues.
+/// A buffer for the lanes that serve the same queues.
 pub(crate) struct PrefetchBuffer<S: LeaseStore> {
     pub(crate) queues: Arc<[String]>,
     state: Mutex<State<S>>,
@@ -87,22 +83,22 @@ pub(crate) struct PrefetchBuffer<S: LeaseStore> {
 
 struct State<S: LeaseStore> {
     leased: VecDeque<Leased<S::Tag>>,
-    /// One lane is fetching, and this many wait for the result.
+    /// Whether a lane is fetching; the others wait for its result.
     is_fetching: bool,
     waiting: usize,
-    /// How often that ended, and how the last time.
+    /// Number of fetches that have ended, and the result of the last one.
     round: u64,
     last: Option<Fruitless<S::Error>>,
     lanes: usize,
-    /// What a job takes a lane, in microseconds, on a moving average.
+    /// Duration of a job in microseconds, as a moving average.
     mean: f64,
-    /// How much was fetched ahead the last time.
+    /// Number of messages that the last fetch leased ahead.
     grown: usize,
-    /// How often the upkeep has looked since the last one was taken.
+    /// Number of looks of the upkeep since the last message was taken.
     looks: u32,
 }
 
-/// A fetch that brought nothing, and what it looked for.
+/// A fetch that found nothing, and its filter.
 struct Fruitless<E> {
     filter: DequeueFilter,
     found: Result<Nothing, E>,
@@ -124,19 +120,18 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         Self { queues, state: Mutex::new(state), fetched: Condvar::new() }
     }
 
-    /// A lane comes.
+    /// Adds a lane.
     pub(crate) fn enter(&self) {
         lock(&self.state).lanes += 1;
     }
 
-    /// A lane goes.
+    /// Removes a lane.
     pub(crate) fn leave(&self) {
         lock(&self.state).lanes -= 1;
     }
 
-    /// One that lies ready and fits, unless this lane should rather fetch.
-    /// `may_prefetch`: its last job was so short that others may be leased
-    /// ahead. `took`: for how long it was busy with that job.
+    /// Takes a message that matches, unless this lane should rather fetch. `may_prefetch`: the lane's last job was so
+    /// short that more messages may be leased ahead. `took`: the duration of that job.
     pub(crate) fn try_take(
         &self,
         store: &S,
@@ -144,7 +139,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         may_prefetch: bool,
         took: Option<Duration>,
     ) -> Option<Leased<S::Tag>> {
-        // A clock may be the user's, and is read outside of the lock.
+        // The clock may be the user's, so read it outside the lock.
         let now = store.now();
         let mut state = lock(&self.state);
         if let Some(took) = took {
@@ -157,8 +152,8 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         state.remove(place)
     }
 
-    /// The next one that fits, fetched if none lies ready. `looks_first`: there
-    /// may be nothing.
+    /// Takes the next message that matches, and fetches if none is in the buffer. `looks_first`: there may be no
+    /// message.
     pub(crate) fn take(
         &self,
         deferred: &DeferredCommits<S::Tag>,
@@ -177,7 +172,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
                     if let Some(found) = self.wait_for_the_others(state, filter) {
                         return found.map(Found::Nothing);
                     }
-                    // Others may be faster, or it was for another lane.
+                    // Other lanes may have been faster, or the message does not match this lane.
                 }
                 Step::Fetch(Plan { old, at_once, ahead }) => {
                     drop(state);
@@ -193,8 +188,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         }
     }
 
-    /// Waits for the lane that is fetching; `Some` if it has looked for the
-    /// same as this lane, in vain.
+    /// Waits for the lane that is fetching; `Some` if its search had the same filter as this lane's and found nothing.
     fn wait_for_the_others(
         &self,
         mut state: MutexGuard<'_, State<S>>,
@@ -207,7 +201,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         state.last.as_ref().filter(|last| admit_the_same(&last.filter, filter)).map(|last| last.found.clone())
     }
 
-    /// What has lain ready for too long, at a look of the upkeep.
+    /// Takes the messages that have been in the buffer for too long, at a look of the upkeep.
     pub(crate) fn take_stale(&self) -> Vec<Lease> {
         let mut state = lock(&self.state);
         if state.leased.is_empty() {
@@ -221,7 +215,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         state.take_all()
     }
 
-    /// All that lies ready.
+    /// Takes all messages in the buffer.
     pub(crate) fn take_all(&self) -> Vec<Lease> {
         lock(&self.state).take_all()
     }
@@ -231,24 +225,24 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
     }
 }
 
-/// Whether what fits one filter fits the other one, and the reverse.
+/// Returns whether two filters match the same messages.
 fn admit_the_same(one: &DequeueFilter, other: &DequeueFilter) -> bool {
     one.request_type == other.request_type
         && one.except_types == other.except_types
         && one.except_queues == other.except_queues
 }
 
-/// What a lane is to do.
+/// The next step of a lane.
 enum Step<T> {
     Take(Leased<T>),
-    /// Another lane is fetching.
+    /// Wait: another lane is fetching.
     Wait,
-    /// It is this lane's turn to fetch.
+    /// Fetch: it is this lane's turn.
     Fetch(Plan),
 }
 
 struct Plan {
-    /// What is too old to be handed out goes back before.
+    /// Messages that are too old to be handed out, which go back first.
     old: Vec<Lease>,
     at_once: usize,
     ahead: usize,
@@ -265,18 +259,18 @@ impl<S: LeaseStore> State<S> {
         if self.is_fetching {
             return Step::Wait;
         }
-        // What this lane may not take waits for others, and else goes back at a
-        // look of the upkeep; what is too old goes back now.
+        // A message that this lane may not take waits for others, or goes back at a look of the upkeep; one that is too
+        // old goes back now.
         let old = self.take_old(now);
         self.is_fetching = true;
         let ahead = if may_prefetch { self.prefetch_limit() } else { 0 };
         Step::Fetch(Plan { old, at_once: 1 + self.waiting, ahead })
     }
 
-    /// Where the first one is that fits.
+    /// Returns the position of the first message that matches.
     fn place(&self, filter: &DequeueFilter, now: DateTime<Utc>) -> Option<usize> {
         let place = self.leased.iter().position(|leased| leased.fits(filter))?;
-        // The process may have been stopped for long: then it is given back.
+        // The process may have been stopped for long: an old message is given back.
         self.leased.get(place).filter(|leased| !leased.is_old(now)).map(|_| place)
     }
 
@@ -285,9 +279,8 @@ impl<S: LeaseStore> State<S> {
         self.leased.remove(place)
     }
 
-    /// Whether so few are left that this lane fetches while the others do them:
-    /// else all would wait for the next fetch. Of what is limited one is leased
-    /// only when none lies ready.
+    /// Returns whether so few messages are left that this lane fetches while the others run them; otherwise all would
+    /// wait for the next fetch. A limited message is leased only when the buffer has none.
     fn is_low(&self, filter: &DequeueFilter, may_prefetch: bool) -> bool {
         may_prefetch
             && self.lanes > 1
@@ -302,16 +295,15 @@ impl<S: LeaseStore> State<S> {
         self.mean += (took - self.mean) / 8.0;
     }
 
-    /// How many to fetch ahead: twice as many as the last time, as long as it
-    /// is little work.
+    /// Returns how many messages to fetch ahead: twice as many as the last time, as long as it is little work.
     fn prefetch_limit(&self) -> usize {
         let work = WORK_AHEAD.as_secs_f64() * 1e6 * self.lanes as f64 / self.mean.max(1.0);
-        // As a float, so that it cannot overflow.
+        // Computed as a float, so that it cannot overflow.
         let most = work.min(MAX_AHEAD as f64) as usize;
         most.min((self.grown * 2).max(8)).saturating_sub(self.leased.len())
     }
 
-    /// Those whose leases nobody renews and that have come of age.
+    /// Takes the messages whose leases are too old; nobody renews leases in the buffer.
     fn take_old(&mut self, now: DateTime<Utc>) -> Vec<Lease> {
         let (old, young): (VecDeque<_>, _) = self.leased.drain(..).partition(|leased| leased.is_old(now));
         self.leased = young;
@@ -323,7 +315,7 @@ impl<S: LeaseStore> State<S> {
     }
 }
 
-/// One lane's fetching: whatever becomes of it, the others hear of its end.
+/// A fetch of one lane. However it ends, the other lanes are told.
 struct Fetching<'a, S: LeaseStore> {
     buffer: &'a PrefetchBuffer<S>,
     filter: &'a DequeueFilter,
@@ -331,7 +323,7 @@ struct Fetching<'a, S: LeaseStore> {
 }
 
 impl<S: LeaseStore> Fetching<'_, S> {
-    /// Keeps the first for this lane, and lays the others ready.
+    /// Keeps the first message for this lane, and puts the others into the buffer.
     fn end(mut self, fetched: Fetched<S>, ahead: usize, store: &S) -> NextMessage<S> {
         match fetched {
             Ok(Found::Leased(mut leased)) => {
@@ -371,7 +363,7 @@ impl<S: LeaseStore> Drop for Fetching<'_, S> {
             }
             Some(Ok(Found::Nothing(nothing))) => fruitless(Ok(nothing)),
             Some(Err(error)) => fruitless(Err(error)),
-            // A panic, or an error before it began: each tries alone.
+            // A panic, or an error before the fetch began: each lane tries alone.
             None => None,
         };
         if state.waiting > 0 {
@@ -381,7 +373,7 @@ impl<S: LeaseStore> Drop for Fetching<'_, S> {
     }
 }
 
-/// Leases what is asked for, and carries out what was deferred, in one step.
+/// Leases messages and carries out deferred commits, in one step.
 pub(crate) fn fetch<S: LeaseStore>(
     deferred: &DeferredCommits<S::Tag>,
     store: &S,

@@ -1,9 +1,8 @@
-//! Commits that are deferred: what is to be committed, and what is being
-//! committed by some thread.
+//! Deferred commits: those that wait, and those that some thread is carrying out.
 //!
 //! # Invariants
-//! Each commit is in the list, or in one batch. A batch that is dropped before
-//! it is complete goes back to the front of the list, also in a panic.
+//! Each commit is in the list or in one batch. A batch that is dropped before it is complete goes back to the front of
+//! the list, also in a panic.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::queue::Lease;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock, wait_while};
 
-/// For how long a commit is deferred at most, until it is on its way.
+/// The longest time from deferring a commit until it is on its way.
 pub(crate) const LONGEST_DEFERRAL: Duration = Duration::from_millis(2);
 
 /// A message that is done.
@@ -20,9 +19,9 @@ pub(crate) const LONGEST_DEFERRAL: Duration = Duration::from_millis(2);
 pub(crate) struct DeferredCommit<T> {
     pub(crate) lease: Lease,
     pub(crate) tag: T,
-    /// What its job has come to, as JSON.
+    /// The result of its job, as JSON.
     pub(crate) result: Option<std::sync::Arc<str>>,
-    /// Where its consumer hears of it if the lease had ended.
+    /// Where to tell its consumer if the lease had ended.
     pub(crate) lost: Arc<LostLeases>,
 }
 
@@ -54,25 +53,25 @@ impl LostLeases {
 
 #[derive(Debug)]
 pub(crate) struct DeferredCommits<T> {
-    /// Whether any is in the list or being carried out.
+    /// Whether any commit is in the list or being carried out.
     any: AtomicBool,
     state: Mutex<State<T>>,
     ended: Condvar,
-    /// Real time, whatever the queue's clock is.
+    /// Real time, whatever clock the queue has.
     clock: SystemClock,
 }
 
 #[derive(Debug)]
 struct State<T> {
     waiting: Vec<DeferredCommit<T>>,
-    /// Since when the first of them waits.
+    /// When the first commit of the list was added.
     since: Option<Duration>,
-    /// The numbers of the batches that are being carried out.
+    /// The numbers of the batches in progress.
     in_flight: Vec<u64>,
     next_batch: u64,
-    /// Whether some of the list was in a batch already.
+    /// Whether some commits in the list were in a batch before.
     has_returned: bool,
-    /// How many threads wait for batches of others.
+    /// Number of threads that wait for the batches of others.
     flushing: usize,
 }
 
@@ -91,7 +90,7 @@ impl<T> Default for DeferredCommits<T> {
 }
 
 impl<T: Clone> DeferredCommits<T> {
-    /// Adds one. Says whether it is the first to wait.
+    /// Adds a commit. Returns whether it is the first in the list.
     pub(crate) fn add(&self, commit: DeferredCommit<T>) -> bool {
         let mut state = lock(&self.state);
         state.waiting.push(commit);
@@ -103,7 +102,7 @@ impl<T: Clone> DeferredCommits<T> {
         is_first
     }
 
-    /// All that waits, to be carried out by this thread.
+    /// Takes the whole list, for this thread to carry out.
     pub(crate) fn take(&self) -> CommitBatch<'_, T> {
         let nothing = || CommitBatch { all: self, number: None, commits: Arc::from([]), done: 0 };
         if !self.any() {
@@ -123,8 +122,8 @@ impl<T: Clone> DeferredCommits<T> {
         CommitBatch { all: self, number: Some(number), commits: commits.into(), done: 0 }
     }
 
-    /// Returns when all that were added before are carried out, by this thread
-    /// or by those that are at it.
+    /// Returns when all commits that were added before are carried out, by this thread or by those that have them in
+    /// progress.
     pub(crate) fn flush<E>(&self, mut commit: impl FnMut(CommitBatch<'_, T>) -> Result<(), E>) -> Result<(), E> {
         if !self.any() {
             return Ok(());
@@ -146,7 +145,7 @@ impl<T: Clone> DeferredCommits<T> {
         }
     }
 
-    /// How long the first of the list has waited.
+    /// Returns how long the first commit of the list has waited.
     pub(crate) fn waited(&self) -> Option<Duration> {
         if !self.any() {
             return None;
@@ -155,7 +154,7 @@ impl<T: Clone> DeferredCommits<T> {
         since.map(|since| self.clock.uptime().saturating_sub(since))
     }
 
-    /// Whether any is not carried out.
+    /// Returns whether any commit is not carried out yet.
     pub(crate) fn any(&self) -> bool {
         self.any.load(Ordering::SeqCst)
     }
@@ -165,10 +164,10 @@ impl<T: Clone> DeferredCommits<T> {
 #[derive(Debug)]
 pub(crate) struct CommitBatch<'a, T: Clone> {
     all: &'a DeferredCommits<T>,
-    /// `None`: there is nothing to carry out.
+    /// The number of the batch; `None` if it is empty.
     number: Option<u64>,
     commits: Arc<[DeferredCommit<T>]>,
-    /// How many of them are carried out, or given up.
+    /// Number of its commits that are carried out or given up.
     done: usize,
 }
 
@@ -177,14 +176,14 @@ impl<T: Clone> CommitBatch<'_, T> {
         &self.commits
     }
 
-    /// All are carried out; for each, whether its lease was still this one.
+    /// Completes the batch. `committed`: for each commit, whether its lease was still valid.
     pub(crate) fn complete(mut self, committed: &[bool]) {
         for index in 0..self.commits.len() {
             self.complete_next(committed.get(index) == Some(&true));
         }
     }
 
-    /// The next one is carried out, or given up.
+    /// Completes the next commit, which was carried out or given up.
     pub(crate) fn complete_next(&mut self, committed: bool) {
         let Some(commit) = self.commits.get(self.done) else { return };
         self.done += 1;
@@ -209,7 +208,7 @@ impl<T: Clone> Drop for CommitBatch<'_, T> {
         state.in_flight.retain(|other| *other != number);
         let any = !state.waiting.is_empty() || !state.in_flight.is_empty();
         self.all.any.store(any, Ordering::SeqCst);
-        // To wake nobody is a system call too.
+        // Waking nobody is a system call too.
         if state.flushing > 0 {
             drop(state);
             self.all.ended.notify_all();

@@ -7,7 +7,7 @@ use crate::guard::catch;
 use crate::queue::Delivery;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// A queue in a map: what fails, and how, is said beside it.
+/// A queue in a map, with switches for its failures.
 #[derive(Debug, Default)]
 struct Map {
     waiting: Mutex<BTreeMap<u64, String>>,
@@ -106,7 +106,7 @@ fn queue(messages: u64) -> Queue {
 }
 
 fn take(lane: &mut Lane<Arc<Map>>, prefetch: &Prefetch<Arc<Map>>, map: &Arc<Map>) -> Leased<u64> {
-    // Each job has taken a lane two microseconds.
+    // Each job took a lane two microseconds.
     if let Some(leased) = lane.try_take(map, &DequeueFilter::all(), Some(Duration::from_micros(2))) {
         return leased;
     }

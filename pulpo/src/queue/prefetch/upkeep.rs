@@ -1,5 +1,5 @@
-//! A thread beside the lanes, for what must not wait for one of them. It
-//! sleeps until it is woken, or until the time that its work has said.
+//! A thread beside the lanes, for work that must not wait for a lane. It sleeps until it is woken, or for the time that
+//! its work returned.
 
 use std::thread;
 use std::time::Duration;
@@ -8,13 +8,12 @@ use crate::guard::catch;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
-/// How long it waits after a panic: a clock of the user's may panic, and this
-/// thread is needed all the same.
+/// The pause after a panic: a clock of the user's may panic, and this thread must go on all the same.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
-    /// Whether it was woken since it began its last work.
+    /// Whether it was woken since it last began to work.
     woken: AtomicBool,
     state: Mutex<State>,
     told: Condvar,
@@ -27,20 +26,19 @@ struct State {
     over: bool,
 }
 
-/// When it is to work again.
+/// When to work again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// After this time, or when it is woken.
     Wake(Duration),
-    /// After this time, and not before: it need not be woken for what comes
-    /// until then.
+    /// After this time, and not before: it need not be woken until then.
     After(Duration),
-    /// It is over.
+    /// Never: the work is over.
     Never,
 }
 
 impl Upkeep {
-    /// Starts its thread, once. Says whether there is one.
+    /// Starts its thread, once. Returns whether there is one.
     pub(crate) fn start(self: &Arc<Self>, name: &str, mut work: impl FnMut() -> Next + Send + 'static) -> bool {
         if std::mem::replace(&mut lock(&self.state).runs, true) {
             return true;
@@ -56,12 +54,12 @@ impl Upkeep {
         true
     }
 
-    /// Whether there is a thread.
+    /// Returns whether the thread exists.
     pub(crate) fn runs(&self) -> bool {
         lock(&self.state).runs
     }
 
-    /// There is something to do now.
+    /// Wakes the thread, because there is something to do now.
     pub(crate) fn wake(&self) {
         if !self.woken.swap(true, Ordering::SeqCst) {
             lock(&self.state).woken = true;
@@ -69,15 +67,15 @@ impl Upkeep {
         }
     }
 
-    /// Its work is over.
+    /// Ends the thread.
     pub(crate) fn end(&self) {
         lock(&self.state).over = true;
         self.told.notify_one();
     }
 
-    /// Works once and waits; false at the end.
+    /// Works once and waits; returns false at the end.
     fn turn(&self, work: &mut impl FnMut() -> Next) -> bool {
-        // Who comes after this wakes it again.
+        // A later request wakes it again.
         self.woken.store(false, Ordering::SeqCst);
         let next = catch(work).unwrap_or_else(|panic| {
             tracing::error!(panic, "queue maintenance failed, retrying");

@@ -1,6 +1,5 @@
-//! A message as it lies in the spool: whole, with what only the queue is told.
-//! All of them have one priority and are due at once, so that they go out in
-//! the order in which they came.
+//! The form of a message in the spool: the whole message, with the details that only the queue is told. All spooled
+//! messages have one priority and are due at once, so that they are sent in the order of their arrival.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::{PREFIX, QUEUE};
 use crate::message::Priority;
 use crate::queue::{LimitKeys, MessageId, NewMessage, StoredMessage, Unique};
 
-/// What [`NewMessage`] has, as JSON.
+/// The fields of [`NewMessage`], as JSON.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Envelope {
     queue: String,
@@ -22,18 +21,18 @@ pub(super) struct Envelope {
     text: String,
     #[serde(default)]
     outbox_id: Option<String>,
-    /// Its key, for how long it is taken, and what becomes of a duplicate.
+    /// Its unique key, for how long the key is held, and how duplicates are treated.
     #[serde(default)]
     unique: Option<(String, String, String)>,
-    /// Those of its rate, and of runs at the same time.
+    /// The keys of its rate limit and of its limit on runs at the same time.
     #[serde(default)]
     limit_keys: (Option<String>, Option<String>),
 }
 
 impl Envelope {
-    /// A message for the spool around one for the queue.
+    /// Wraps a message for the queue into one for the spool.
     pub(super) fn wrap(message: NewMessage, lease: Duration) -> NewMessage {
-        // Each field by its name: a new one is not forgotten here.
+        // Name each field, so that a new one is not forgotten here.
         let NewMessage { queue, request_type, priority, delay, ttr, text, outbox_id, unique, limit_keys } = message;
         let unique = unique
             .map(|Unique { key, unique_for, on_duplicate }| (key, unique_for.to_string(), on_duplicate.to_string()));
@@ -46,7 +45,7 @@ impl Envelope {
         wrapped
     }
 
-    /// The message for the queue.
+    /// Unwraps the message for the queue.
     pub(super) fn open(text: &[u8]) -> Result<NewMessage, serde_json::Error> {
         let Self { queue, request_type, priority, delay, ttr, text, outbox_id, unique, limit_keys } =
             serde_json::from_slice(text)?;
@@ -58,8 +57,7 @@ impl Envelope {
         Ok(NewMessage { queue, request_type, priority, delay, ttr, text, outbox_id, unique, limit_keys })
     }
 
-    /// The message as people look at it: as if it lay there without its
-    /// envelope. One that cannot be opened is shown as it is.
+    /// Shows a message to people without its envelope. One that cannot be opened is shown as it is.
     pub(super) fn unwrap(mut stored: StoredMessage) -> StoredMessage {
         stored.id = MessageId::from(format!("{PREFIX}{}", stored.id));
         if let Ok(message) = Self::open(&stored.text) {

@@ -1,4 +1,4 @@
-//! Sending what waits in the spool.
+//! Sends the messages that wait in the spool.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -12,28 +12,26 @@ use crate::clock::lock;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
 use crate::report::chain;
 
-/// How many messages go out in one batch.
+/// Number of messages in one batch.
 const BATCH: usize = 100;
 
-/// How often a process looks whether others have left something.
+/// How often a process looks for messages that others have left.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How many of these looks there are for one that counts what is in the spool,
-/// and does not rely on the marker.
+/// Number of looks for each one that counts the messages in the spool instead of relying on the marker.
 const LOOKS_PER_COUNT: u32 = 15;
 
-/// After a server took nothing: this pause, which doubles up to the other.
+/// The first pause after no server accepted anything. It doubles up to the longest one.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a flush did.
+/// The result of a flush.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Flushed {
-    /// How many messages the queue has taken.
+    /// The number of messages that the queue accepted.
     pub sent: u64,
-    /// How many it has refused for good: they stay in the spool, with the
-    /// reason.
+    /// The number of messages that it refused for good. They stay in the spool, with the reason.
     pub refused: u64,
     /// Why it ended before the spool was empty; `None` if it is empty, or if
     /// another process is flushing it.
@@ -42,7 +40,7 @@ pub struct Flushed {
     pub is_busy: bool,
 }
 
-/// Starts the thread of this process that flushes, if there is none.
+/// Starts this process's flushing thread, if there is none.
 pub(super) fn start(shared: &Arc<Shared>) {
     let mut has_thread = lock(&shared.process().has_thread);
     if *has_thread {
@@ -54,7 +52,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
     *has_thread = started.is_ok();
 }
 
-/// Flushes until nobody has the spool any more.
+/// Flushes until the spool is no longer in use.
 fn tend(shared: &Weak<Shared>) {
     let (mut pause, mut looks) = (SHORTEST_PAUSE, 0);
     loop {
@@ -84,13 +82,13 @@ fn tend(shared: &Weak<Shared>) {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The thread sees that it is gone.
+        // The thread notices that the spool is gone.
         self.process().notify.notify();
     }
 }
 
 impl Shared {
-    /// Sends what waits, if no other process does.
+    /// Sends the waiting messages, unless another process is doing so.
     pub(super) fn flush(&self) -> Result<Flushed, QueueError> {
         let mut flushed = Flushed::default();
         let Some(store) = self.store_if_there()? else { return Ok(flushed) };
@@ -121,10 +119,10 @@ impl Shared {
         Ok(flushed)
     }
 
-    /// Takes the marker away, unless something has come.
+    /// Removes the marker, unless a message has come.
     fn unmark(&self) -> Result<(), QueueError> {
         if self.has_waiting() && self.spooled()?.waiting == 0 {
-            // Another program may have taken it away.
+            // Another program may have removed it.
             let _ = std::fs::remove_file(self.marker());
             if self.spooled()?.waiting > 0 {
                 self.mark()?;
@@ -146,7 +144,7 @@ impl Shared {
                 }
             }
         }
-        // After a refusal one by one, to know which message it is about.
+        // After a refusal, send one by one, to find out which message it concerns.
         let mut at_once = BATCH;
         while let Some((first, _)) = waiting.front() {
             let first = first.clone();
@@ -164,7 +162,7 @@ impl Shared {
             match error {
                 None => {}
                 Some(error) if is_for_now(&error) => {
-                    // Its own order is kept: what is put back has its place.
+                    // A message that is put back keeps its place.
                     for (lease, _) in waiting.drain(..) {
                         settle(consumer, &lease, Settlement::rollback(Duration::ZERO, chain(&error), false))?;
                     }
@@ -186,15 +184,15 @@ impl Shared {
     }
 }
 
-/// Whether the same message may be taken later. One whose outcome is unknown
-/// is sent again, since it must not be lost.
+/// Returns whether the same message may be accepted later. A message with an unknown outcome is sent again, since it
+/// must not be lost.
 fn is_for_now(error: &QueueError) -> bool {
     is_outage(error)
         || error.is_transient()
         || matches!(error, QueueError::UnknownOutcome { .. } | QueueError::Forked { .. })
 }
 
-/// The next messages, in order.
+/// Takes the next messages, in order.
 fn gather(consumer: &mut dyn Consumer) -> Result<Vec<Delivery>, QueueError> {
     let (mut batch, filter) = (Vec::new(), DequeueFilter::default());
     while batch.len() < BATCH {
@@ -206,7 +204,7 @@ fn gather(consumer: &mut dyn Consumer) -> Result<Vec<Delivery>, QueueError> {
     Ok(batch)
 }
 
-/// A lease that is lost is another process's: it settles the message.
+/// Settles a message. If the lease is lost, another process has it and settles it.
 fn settle(consumer: &mut dyn Consumer, lease: &Lease, mut settlement: Settlement) -> Result<(), QueueError> {
     match consumer.settle(lease, &mut settlement) {
         Err(QueueError::LeaseLost { .. }) => Ok(()),
@@ -214,11 +212,11 @@ fn settle(consumer: &mut dyn Consumer, lease: &Lease, mut settlement: Settlement
     }
 }
 
-/// The lock of the one process that flushes; `None` if another has it. The
-/// system takes it away from a process that dies.
+/// Takes the lock of the one process that flushes; `None` if another has it. The system releases it when a process
+/// dies.
 fn try_lock(path: &Path) -> io::Result<Option<File>> {
     let file = match OpenOptions::new().create(true).append(true).open(path) {
-        // Another user of the group has made it.
+        // Another user of the group has created the file.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path)?,
         opened => opened?,
     };
