@@ -1,4 +1,4 @@
-//! deadpool-sqlite on a database of its own, beside the embedded queue.
+//! deadpool-sqlite on its own database, beside the embedded queue.
 mod queue;
 
 use std::error::Error;
@@ -14,7 +14,7 @@ async fn add(order: queue::Order, shop: pulpo::State<Pool>) -> Result<(), Box<dy
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    // The pool closes its connections on it when it is dropped.
+    // When dropped, the pool closes its connections on the runtime.
     let _entered = runtime.enter();
     let shop = Config::new(queue::shop()).create_pool(Runtime::Tokio1).expect("a pool");
     runtime.block_on(async {

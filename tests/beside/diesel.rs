@@ -1,4 +1,4 @@
-//! diesel on a database of its own, beside the embedded queue.
+//! diesel on its own database, beside the embedded queue.
 mod queue;
 
 use std::sync::{Arc, Mutex};

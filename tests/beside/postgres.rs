@@ -1,5 +1,5 @@
-//! sqlx for PostgreSQL, with no SQLite of its own, beside the embedded queue.
-//! There is no server: it is enough that both are in one program.
+//! sqlx for PostgreSQL, without its own SQLite, beside the embedded queue. There is no server: it
+//! is enough that both are in one program.
 mod queue;
 
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ fn add(order: queue::Order, orders: pulpo::State<Orders>) {
     orders.lock().expect("no handler has panicked").push(order.number);
 }
 
-/// Compiled, as there is no server to run it against.
+/// Only compiled, because there is no server to run it against.
 #[allow(dead_code)]
 async fn publish(pool: &PgPool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut transaction = pool.begin().await?;

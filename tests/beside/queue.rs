@@ -1,6 +1,6 @@
-//! What each program here does, whatever the crate beside: jobs go into an
-//! embedded queue, a worker in the same process runs them, and their handler
-//! writes a row into another database with that crate.
+//! The shared part of all programs here: jobs go into an embedded queue, a worker in the same
+//! process runs them, and their handler writes a row into another database with the crate under
+//! test.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub struct Order {
     pub number: i64,
 }
 
-/// The folder for both databases: the one argument.
+/// The folder for both databases, which is the only argument.
 fn folder() -> PathBuf {
     std::env::args_os().nth(1).expect("the folder for the databases").into()
 }
@@ -30,8 +30,7 @@ pub fn shop() -> PathBuf {
     folder().join("shop.db")
 }
 
-/// Publishes the jobs, and works until all are done; on this runtime, where
-/// the crate beside needs one.
+/// Publishes the jobs and works until all are done, on this runtime if the crate under test needs one.
 pub fn work<T: Clone + Send + Sync + 'static>(runtime: &Runtime, shop: &T) {
     let queue = folder().join("queue");
     let config = Config::default().queue(&format!("file:{}", queue.display())).expect("a queue").concurrency(4);
@@ -43,8 +42,7 @@ pub fn work<T: Clone + Send + Sync + 'static>(runtime: &Runtime, shop: &T) {
     assert!(Path::exists(&queue.join("queue.db")), "the queue is in a file");
 }
 
-/// Says which SQLite did it, if the crate beside uses one, once all rows are
-/// there.
+/// Prints the SQLite version, if the crate under test uses SQLite, once all rows exist.
 pub fn report<'a>(rows: i64, version: impl Into<Option<&'a str>>) {
     assert_eq!(rows, JOBS);
     println!("{}", version.into().unwrap_or("none"));

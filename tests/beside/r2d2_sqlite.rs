@@ -1,4 +1,4 @@
-//! r2d2_sqlite on a database of its own, beside the embedded queue.
+//! r2d2_sqlite on its own database, beside the embedded queue.
 mod queue;
 
 use std::error::Error;

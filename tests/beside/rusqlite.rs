@@ -1,4 +1,4 @@
-//! rusqlite on a database of its own, beside the embedded queue.
+//! rusqlite on its own database, beside the embedded queue.
 mod queue;
 
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! sea-orm on a database of its own, beside the embedded queue.
+//! sea-orm on its own database, beside the embedded queue.
 mod queue;
 
 use sea_orm::entity::prelude::*;

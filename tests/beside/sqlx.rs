@@ -1,4 +1,4 @@
-//! sqlx on a database of its own, beside the embedded queue.
+//! sqlx on its own database, beside the embedded queue.
 mod queue;
 
 use sqlx::SqlitePool;

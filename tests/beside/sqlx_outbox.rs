@@ -1,5 +1,4 @@
-//! sqlx on a database of its own, and jobs that are published in its
-//! transactions: half of them are rolled back.
+//! sqlx on its own database, and jobs published in its transactions, half of which are rolled back.
 mod queue;
 
 use pulpo::{Config, Pulpo};
@@ -31,7 +30,7 @@ async fn orders(pulpo: &Pulpo, shop: &SqlitePool) -> Result<(), Box<dyn std::err
         assert!(sent.id().is_some_and(|id| id.as_str().starts_with("outbox/")));
         if number % 2 == 0 { transaction.commit().await? } else { transaction.rollback().await? }
     }
-    // By the statement itself, as any other client would.
+    // With the SQL statement, as any other client would.
     let row = pulpo.prepare(Placed { number: 200 })?;
     sqlx::query(row.sql()).bind(row.message()).execute(shop).await?;
     Ok(())
@@ -49,7 +48,7 @@ fn main() {
     let mut config = Config::default().queue(&format!("file:{}", place.display())).expect("a queue");
     config.worker.outbox = vec![format!("sqlite:{}", queue::shop().display()).parse().expect("a database")];
     let pulpo = Pulpo::new(config).expect("the queue is opened");
-    // On another thread: the future can be sent.
+    // On another thread: the future is `Send`.
     let (asked, pool) = (pulpo.clone(), shop.clone());
     let made = runtime.spawn(async move { orders(&asked, &pool).await });
     runtime.block_on(made).expect("no panic").expect("orders are made");

@@ -1,4 +1,4 @@
-//! tokio-rusqlite on a database of its own, beside the embedded queue.
+//! tokio-rusqlite on its own database, beside the embedded queue.
 mod queue;
 
 use tokio_rusqlite::{Connection, Error, rusqlite};

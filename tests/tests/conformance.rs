@@ -1,5 +1,5 @@
-//! The conformance suite, on every queue adapter there is. One as somebody
-//! else might write it is in the examples.
+//! The conformance suite, on every queue adapter. The examples contain an adapter that somebody
+//! else might write.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use pulpo_tests::beanstalkd::BeanstalkdServer;
 use pulpo_tests::postgres::{Pooler, PostgresServer};
 use tempfile::TempDir;
 
-/// A queue that goes by a clock of ours.
+/// A queue with a test clock.
 struct Clocked<Q> {
     queue: Q,
     clock: ManualClock,
@@ -115,7 +115,7 @@ impl Harness for SeveralServers {
     }
 }
 
-/// A database, which goes by its own clock.
+/// A database, which uses its own clock.
 struct Database {
     queue: PostgresQueue,
     _pooler: Option<Pooler>,
@@ -128,7 +128,7 @@ impl Database {
         Self { queue: connect(&server.fresh_url()), _pooler: None, _server: server }
     }
 
-    /// Behind a pooler that has one session for all.
+    /// Starts a database behind a pooler that has one session for all.
     fn behind_a_pooler() -> Self {
         let server = PostgresServer::shared();
         let url = server.fresh_url();

@@ -1,4 +1,4 @@
-//! Faults that a seed decides: whether handlers are safe to repeat.
+//! Faults that a seed chooses, to test whether handlers are safe to repeat.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{HashMap, HashSet};
@@ -10,7 +10,7 @@ use pulpo::testing::TestPulpo;
 use pulpo::{Context, State};
 use serde::{Deserialize, Serialize};
 
-/// What a bank knows: each charge with its key, once.
+/// The state of a bank: each charge with its key, once.
 #[derive(Default)]
 struct Bank {
     charges: Mutex<Vec<u64>>,
@@ -33,7 +33,7 @@ struct ChargeOnce {
     order: u64,
 }
 
-/// The same, mended: the id of the message is the key of the charge.
+/// The repaired handler: the id of the message is the key of the charge.
 #[pulpo::handler("faults_charge_once")]
 fn charge_once(charge: ChargeOnce, bank: State<Bank>, context: &Context) -> pulpo::Outcome {
     if bank.keys.lock().unwrap().insert(context.id().to_string()) {
@@ -54,7 +54,7 @@ fn receipt(_: Receipt) {}
 #[derive(Serialize, Deserialize)]
 struct Announce;
 
-/// Publishes beside its commit, and so may do it more than once, or fail.
+/// Publishes outside its commit, and so may do it more than once, or fail.
 #[pulpo::handler("faults_announce")]
 fn announce(_: Announce) -> pulpo::Outcome {
     pulpo::publish(Receipt { order: 0 })?;
@@ -98,7 +98,7 @@ fn a_handler_that_is_not_safe_to_repeat_is_found_and_the_mended_one_is_not() {
         pulpo.work_for(LONG);
         let all = charges(&pulpo.state_of::<Bank>());
         assert!(all.len() == 5 && all.values().all(|count| *count == 1), "{:#?}", pulpo.story());
-        // What goes out with the commit goes out once.
+        // Follow-ups published with the commit are published once.
         let receipts =
             pulpo.story().iter().filter(|line| line.contains("faults_receipt") && line.ends_with(": done")).count();
         assert_eq!(receipts, 5, "{:#?}", pulpo.story());
@@ -146,7 +146,7 @@ fn the_same_seed_is_the_same_story_and_another_one_is_another() {
     assert!(TestPulpo::new().story().is_empty());
 }
 
-/// What the test below runs in a process of its own.
+/// Run by the test below, in a separate process.
 #[test]
 #[ignore = "fails, as a test of a user's would"]
 fn a_test_that_fails() {

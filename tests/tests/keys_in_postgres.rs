@@ -1,5 +1,5 @@
-//! Unique keys in PostgreSQL: for clients of any language, in transactions of
-//! the user's, and beside transactions that take their time.
+//! Unique keys in PostgreSQL: for clients in any language, in the user's transactions, and beside
+//! slow transactions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Place {
         Client::connect(&self.server.url(), NoTls).expect("connected")
     }
 
-    /// Publishes by SQL, as any client does.
+    /// Publishes with SQL, as any client does.
     fn publish(&self, header: &str) -> Result<String, String> {
         self.server.try_psql(&format!("SELECT {}.publish('recount', '{{\"account\": 1}}', '{header}')", self.schema))
     }
@@ -70,7 +70,7 @@ fn a_client_of_any_language_publishes_unique_jobs() {
     assert_eq!(place.publish(waits).as_deref(), Ok(id.as_str()));
     let timed = place.publish(r#"{"unique_key": "c", "unique_for": "1h 30m"}"#).expect("new");
     assert_eq!(place.publish(r#"{"unique_key": "c", "unique_for": "1h"}"#).as_deref(), Ok(timed.as_str()));
-    // A number is a key, and null is none.
+    // A number is a key, and null is no key.
     let number = place.publish(r#"{"unique_key": 7}"#).expect("new");
     assert_eq!(place.publish(r#"{"unique_key": "7"}"#).as_deref(), Ok(number.as_str()));
     let none = place.publish(r#"{"unique_key": null}"#).expect("new");
@@ -104,7 +104,7 @@ fn a_key_from_sql_is_the_key_of_a_program() {
         assert_eq!(id.as_deref(), Ok(enqueued[0].id.as_str()), "{key}");
     }
     let pulpo = Pulpo::new(Config::default().queue(&place.url).expect("a queue")).expect("opened");
-    // As the program derives it from the body.
+    // The program derives the same key from the body.
     let sent = pulpo.publish(
         Message::new(Recount { account: 1 }).unique_for(UniqueFor::Unfinished).on_duplicate(OnDuplicate::Keep),
     );
@@ -122,7 +122,7 @@ fn a_job_in_a_transaction_of_the_users_is_unique() {
     let again = pulpo.publish_in(&mut first, Recount { account: 1 }).expect("published");
     assert_eq!((again.id(), again.publication()), (sent.id(), Publication::Replaced));
     first.rollback().expect("rolled back");
-    // What was rolled back has no key.
+    // A rolled-back message has no key.
     let mut second = client.transaction().expect("begun");
     let sent = pulpo.publish_in(&mut second, Recount { account: 1 }).expect("published");
     assert_eq!(sent.publication(), Publication::New);
@@ -152,7 +152,7 @@ fn a_job_that_is_kept_starts_after_the_transaction_that_kept_it() {
     );
     let kept: i64 = transaction.query_one(&publish, &[]).expect("kept").get(0);
     assert_eq!(kept.to_string(), id.as_str());
-    // Its run would not see what the transaction has written.
+    // Its run would not see the writes of the transaction.
     let mut consumer = place.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
     assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
     transaction.commit().expect("committed");
@@ -174,7 +174,7 @@ fn a_transaction_that_takes_its_time_holds_up_no_worker() {
         place.schema
     );
     let second: i64 = transaction.query_one(&publish, &[]).expect("published").get(0);
-    // The run fails, and would have its key again if the transaction were none.
+    // The run fails, and would get its key back if there were no transaction.
     let since = Instant::now();
     consumer.settle(&running.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     assert!(since.elapsed() < Duration::from_secs(5), "it waited for {:?}", since.elapsed());

@@ -9,7 +9,7 @@ use crate::group_commit::{GroupCommit, Storage, Waiter};
 use crate::guard::catch;
 use crate::sync::{Arc, Condvar, Mutex, lock, wait_while};
 
-/// Numbers that are kept. The first group that has this one panics.
+/// Stores numbers. The first group that contains `panics_at` panics.
 #[derive(Default)]
 struct Numbers {
     kept: Mutex<BTreeSet<u32>>,
@@ -21,7 +21,7 @@ impl Storage for Numbers {
     type Error = &'static str;
 
     fn commit(&self, group: &mut [u32]) -> Vec<Result<(), &'static str>> {
-        // The disk takes its time: others come.
+        // The disk takes time, so other writers arrive.
         thread::yield_now();
         let bad = lock(&self.panics_at).take_if(|bad| group.contains(bad));
         assert!(bad.is_none(), "a panic in the storage");
@@ -41,7 +41,7 @@ impl Storage for Numbers {
 
 type Group = Arc<GroupCommit<Numbers>>;
 
-/// What a writer was told is so: kept if Ok, and else not.
+/// Checks the result that a writer received: its number is stored if Ok, and otherwise not.
 fn assert_told_the_truth(group: &Group, number: u32, told: Result<(), &str>) {
     assert_eq!(lock(&group.storage.kept).contains(&number), told.is_ok(), "{number} was told {told:?}");
 }
@@ -49,7 +49,7 @@ fn assert_told_the_truth(group: &Group, number: u32, told: Result<(), &str>) {
 fn write(group: &Group, number: u32) {
     match catch(|| group.write(number)) {
         Ok(told) => assert_told_the_truth(group, number, told),
-        // It led, and its storage panicked.
+        // This writer was the leader, and its storage panicked.
         Err(_) => assert!(!lock(&group.storage.kept).contains(&number)),
     }
 }
@@ -65,7 +65,7 @@ impl Wake for Woken {
     }
 }
 
-/// Waits as a task does; one that is dropped polls once.
+/// Waits as a task does; a task that is dropped polls once.
 fn write_as_a_task(group: &Group, number: u32, is_dropped: bool) {
     let (waiter, woken) = (Arc::new(Waiter::default()), std::sync::Arc::new(Woken::default()));
     group.write_for_a_task(number, &waiter);
@@ -79,7 +79,7 @@ fn write_as_a_task(group: &Group, number: u32, is_dropped: bool) {
     }
 }
 
-/// The thread that leads for tasks.
+/// Starts the thread that leads for tasks.
 fn commit_for_tasks(group: &Group) -> thread::JoinHandle<()> {
     let group = group.clone();
     thread::spawn(move || {
@@ -103,19 +103,19 @@ fn run(threads: u32, tasks: u32, panics_at: Option<u32>) {
         }));
     }
     writers.into_iter().for_each(|writer| writer.join().expect("it was told the truth"));
-    // Whoever comes now is served too.
+    // Later writers are served too.
     write(&group, 1000);
     assert!(lock(&group.storage.kept).contains(&1000));
     group.committer.end();
     committer.join().expect("no panic");
 }
 
-/// Each writer is told, and told the truth.
+/// Each writer receives a result, and the correct one.
 pub fn everybody_is_told() {
     run(3, 0, None);
 }
 
-/// The same with tasks, which never lead.
+/// Tasks, which never lead, receive their results too.
 pub fn tasks_are_told_too() {
     run(1, 2, None);
 }
@@ -125,12 +125,12 @@ pub fn a_leader_that_panics_strands_nobody() {
     run(2, 1, Some(10));
 }
 
-/// The thread that leads for tasks panics.
+/// The thread that leads for tasks panics, and strands nobody.
 pub fn a_committer_that_panics_strands_nobody() {
     run(0, 3, Some(20));
 }
 
-/// What a task has begun is written though nobody waits for it any more.
+/// A write that a task has begun is completed although nobody waits for it any more.
 pub fn a_task_that_is_dropped_strands_nobody() {
     let group = Arc::new(GroupCommit::new(Numbers::default()));
     let committer = commit_for_tasks(&group);

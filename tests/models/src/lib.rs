@@ -1,15 +1,14 @@
-//! The files of pulpo in which threads meet, compiled with the locks of a model
-//! checker in place of the system's, and scenarios of their use.
+//! The files of pulpo that synchronize threads, compiled with the locks of a model checker instead
+//! of the system's, and scenarios that use them.
 //!
-//! A file of pulpo takes its locks from `crate::sync`. Here that is shuttle's,
-//! which decides at each lock, wait and notification which thread goes on, so
-//! that a scenario is run in thousands of orders, each from a seed that the
-//! failing run prints.
+//! A file of pulpo takes its locks from `crate::sync`. In this crate these are shuttle's, which
+//! decides at each lock, wait and notification which thread continues. So a scenario runs in
+//! thousands of orders, each from a seed that a failing run prints.
 
 pub mod group_commit_scenarios;
 pub mod prefetch_scenarios;
 
-/// As pulpo's own, with shuttle's threads.
+/// Replaces pulpo's module, with shuttle's threads.
 mod sync {
     pub(crate) use std::sync::PoisonError;
     use std::time::Duration;
@@ -30,7 +29,7 @@ mod sync {
         condvar.wait_while(guard, condition).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shuttle has no time. Others go on for a while, and then it is over.
+    /// Shuttle has no time. Other threads run for a while, and then the timeout is over.
     pub(crate) fn wait_timeout_while<'a, T>(
         (_, mutex): (&Condvar, &'a Mutex<T>),
         mut guard: MutexGuard<'a, T>,
@@ -53,7 +52,7 @@ mod clock {
     pub(crate) use pulpo::clock::{Clock, SystemClock};
 }
 
-/// The folder of pulpo's own.
+/// Replaces pulpo's folder of this name.
 #[path = "../../../pulpo/src/queue"]
 mod queue {
     pub(crate) use pulpo::queue::{Delivery, DequeueFilter, Lease};
@@ -63,7 +62,7 @@ mod queue {
 }
 
 mod guard {
-    /// A panic becomes a text.
+    /// Turns a panic into a text.
     pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)).map_err(|_| "it panicked".to_owned())
     }

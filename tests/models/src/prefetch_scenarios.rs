@@ -1,5 +1,5 @@
-//! The prefetch buffer and the deferred commits: lanes that take and settle, the
-//! upkeep beside them, fetches that fail or panic, and a stop.
+//! The prefetch buffer and the deferred commits: lanes that take and settle, the upkeep beside
+//! them, fetches that fail or panic, and a stop.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ struct Messages {
     ready: BTreeSet<u32>,
     leased: BTreeSet<u32>,
     done: BTreeSet<u32>,
-    /// How many of the next exchanges panic, and how many fail for now.
+    /// The number of exchanges that will panic, and of those that will fail temporarily.
     panics: u32,
     failures: u32,
 }
@@ -107,7 +107,7 @@ impl LeaseStore for Store {
 struct Process {
     store: Store,
     prefetch: Prefetch<Store>,
-    /// Each message that a lane was given, each time.
+    /// The messages that lanes received, each time.
     ran: Mutex<Vec<u32>>,
 }
 
@@ -119,8 +119,8 @@ fn process(messages: Messages) -> Arc<Process> {
     })
 }
 
-/// Takes and does short jobs, until there are none or so many are done; then
-/// it flushes, as a lane does at a stop.
+/// Takes and runs short jobs, until there are no more or this many are done; then it flushes, as a
+/// lane does at a stop.
 fn work(process: &Process, most: usize) {
     let Process { store, prefetch, ran } = process;
     let mut lane = prefetch.lane(&["q".to_owned()].into());
@@ -137,7 +137,7 @@ fn work(process: &Process, most: usize) {
                 lane.defer_commit(prefetch, store, leased.delivery.lease, leased.tag, None);
             }
             Ok(Ok(Found::Nothing(_))) => break,
-            // The queue is in trouble: the worker tries again.
+            // The queue is in trouble, so the worker tries again.
             Ok(Err(_)) | Err(_) => {}
         }
     }
@@ -157,8 +157,8 @@ impl Failed for Result<Result<(), Failure>, String> {
     }
 }
 
-/// When all lanes have ended, nothing is leased; each message that a lane was
-/// given is done, and ran once.
+/// Checks that nothing is leased when all lanes have ended, and that each message that a lane
+/// received is done and ran once.
 fn assert_nothing_is_left_behind(process: &Process) {
     let messages = lock(&process.store.0);
     let mut ran = lock(&process.ran).clone();
@@ -194,22 +194,22 @@ fn ready(count: u32) -> Messages {
     Messages { ready: (1..=count).collect(), ..Messages::default() }
 }
 
-/// Lanes that work off a queue.
+/// Lanes drain a queue.
 pub fn each_message_runs_once() {
     run(ready(20), 3, 30);
 }
 
-/// Each lane stops in the midst of it, with others leased ahead.
+/// Each lane stops halfway, with other messages leased ahead.
 pub fn a_stop_leaves_nothing_leased() {
     run(ready(30), 3, 4);
 }
 
-/// Fetches panic in some lane, while others wait for it.
+/// Fetches panic in one lane while other lanes wait for them.
 pub fn a_fetch_that_panics_strands_nobody() {
     run(Messages { panics: 2, ..ready(12) }, 3, 20);
 }
 
-/// Steps fail for now, with commits in them.
+/// Steps that contain commits fail temporarily.
 pub fn a_step_that_fails_for_now_loses_no_commit() {
     run(Messages { failures: 3, ..ready(12) }, 2, 20);
 }

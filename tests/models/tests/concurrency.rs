@@ -1,8 +1,8 @@
-//! Where threads meet, in thousands of orders.
+//! Interactions between threads, in thousands of orders.
 
 use pulpo_models::{group_commit_scenarios as group_commit, prefetch_scenarios as prefetch};
 
-/// How many orders are tried: `PULPO_MODEL_ORDERS` for more.
+/// The number of orders to try; set `PULPO_MODEL_ORDERS` for more.
 fn orders() -> usize {
     std::env::var("PULPO_MODEL_ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(60)
 }
@@ -12,7 +12,7 @@ macro_rules! in_many_orders {
         $(
             #[test]
             fn $scenario() {
-                // Threads that go on at random, and threads of which few are changed.
+                // Fully random scheduling, and scheduling with few switches between threads.
                 shuttle::check_random($module::$scenario, orders());
                 shuttle::check_pct($module::$scenario, orders(), 3);
             }

@@ -1,7 +1,6 @@
-//! A model of a message's life on the embedded queue: leases by the time of day,
-//! messages leased ahead, workers that die or stand still, a clock that is set
-//! forward and back, and settlements that come late. Every state that it can
-//! come to is visited, and what is promised holds in each.
+//! A model of a message's life on the embedded queue: leases by the time of day, messages leased
+//! ahead, workers that die or stand still, a clock that is set forward and back, and late
+//! settlements. The model checker visits every reachable state and checks the guarantees in each.
 //!
 //! Times are in thirds of a ttr: a heartbeat is one, a lease lasts three.
 
@@ -11,16 +10,16 @@ const TTR: i8 = 3;
 const MAX_ATTEMPTS: u8 = 2;
 const WORKERS: usize = 2;
 
-/// How far the model goes.
+/// The bounds of the model.
 const MOST_TICKS: u8 = 3;
 const MOST_JUMPS: u8 = 2;
 const MOST_LEASES: u8 = 3;
 
-/// Where the message is, as the database has it.
+/// The state of the message in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum At {
     Ready,
-    /// Which worker has it, by which lease, until what time of day.
+    /// The worker that holds the message, the lease, and the time of day when it ends.
     Leased {
         by: usize,
         lease: u8,
@@ -33,7 +32,7 @@ enum At {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Worker {
     Idle,
-    /// Leased ahead at that time of day: no handler was called.
+    /// Leased ahead at that time of day; no handler was called.
     Ahead {
         lease: u8,
         at: i8,
@@ -41,7 +40,7 @@ enum Worker {
     Running {
         lease: u8,
     },
-    /// What its record says that it ran.
+    /// The lease whose message ran, according to the worker's record.
     Dead {
         ran: Option<u8>,
     },
@@ -55,12 +54,12 @@ struct State {
     now: i8,
     ticks: u8,
     jumps: u8,
-    /// After the clock was set forward: leases that ended since that time of day
-    /// are spared, for so many heartbeats.
+    /// After the clock was set forward: leases that ended since that time of day are spared for
+    /// this number of heartbeats.
     spared: Option<(i8, u8)>,
     leases: u8,
     attempts: u8,
-    /// How many runs began, and how many commits were carried out.
+    /// The number of runs that began, and of commits that were executed.
     began: u8,
     commits: u8,
     any_froze: bool,
@@ -81,17 +80,17 @@ enum Action {
         by: usize,
         ok: bool,
     },
-    /// Somebody finds that the lease has ended.
+    /// A worker finds that the lease has ended.
     EndLease,
-    /// A heartbeat's time passes.
+    /// The time of a heartbeat passes.
     Tick,
     SetClock(i8),
     Freeze(usize),
     Thaw(usize),
     Kill(usize),
-    /// Somebody finds that this worker has died.
+    /// A worker finds that this worker has died.
     FindDead(usize),
-    /// Another worker takes the place of the dead one.
+    /// Another worker replaces the dead one.
     Restart(usize),
 }
 
@@ -110,7 +109,7 @@ impl State {
         matches!(self.at, At::Leased { by, lease, .. } if by == worker && lease == wanted)
     }
 
-    /// Nobody settled it: a run that had begun counts.
+    /// Ends the lease of an unsettled message: a run that had begun counts.
     fn end_lease(&mut self, by: usize, lease: u8) {
         let ran = match self.workers[by] {
             Worker::Running { lease: running } => running == lease,
@@ -122,7 +121,7 @@ impl State {
     }
 
     fn lease(&mut self, by: usize, ahead: bool) {
-        // A message whose attempts are used up is not run.
+        // A message without attempts left does not run.
         if self.attempts >= MAX_ATTEMPTS {
             self.at = At::Buried;
             return;
@@ -177,11 +176,11 @@ impl State {
                 continue;
             }
             match self.workers[worker] {
-                // Each heartbeat renews the lease, if it is still this one.
+                // Each heartbeat renews the lease, if the worker still holds it.
                 Worker::Running { lease } if self.holds(worker, lease) => {
                     self.at = At::Leased { by: worker, lease, ends: self.now + TTR };
                 }
-                // What no lane takes goes back long before a heartbeat.
+                // A message that no lane takes is returned long before a heartbeat.
                 Worker::Ahead { .. } => self.release(worker),
                 _ => {}
             }
@@ -193,7 +192,7 @@ impl State {
         self.now += by;
         self.jumps += 1;
         if by > 0 {
-            // What was spared before is spared on.
+            // Leases that were spared before stay spared.
             let since = self.spared.map_or(before, |(since, _)| since.min(before));
             self.spared = Some((since, 2));
         } else if let At::Leased { ends, .. } = &mut self.at {
@@ -254,7 +253,7 @@ impl Model for Life {
                 Worker::Idle => {}
                 Worker::Ahead { at, .. } => {
                     actions.push(Action::Release(worker));
-                    // One whose heartbeat is due is not handed out.
+                    // A message whose heartbeat is due is not handed out.
                     if state.now - at < TTR / 3 {
                         actions.push(Action::Start(worker));
                     }
@@ -339,7 +338,7 @@ impl Model for Life {
                 let is_stuck = |by: usize| matches!(state.workers[by], Worker::Dead { .. }) && state.any_is_up();
                 !matches!(state.at, At::Leased { by, .. } if is_stuck(by) && !actions.contains(&Action::FindDead(by)))
             }),
-            // That the model comes to what it is about.
+            // Check that the model reaches the interesting states.
             Property::sometimes("it is done after a worker died with it", |_, state: &State| {
                 state.at == At::Done && state.any_died && state.attempts == 1
             }),

@@ -1,7 +1,6 @@
-//! A producer that writes down what was acknowledged: `acknowledged FIRST`
-//! publishes jobs from this number on, without end, from four threads, and
-//! appends the number of each to the file `ACKNOWLEDGED` once `publish` has
-//! returned. For tests that kill it.
+//! A producer that records acknowledgements: `ack_logging_producer FIRST` publishes jobs from this
+//! number on, endlessly, from four threads. It appends each number to the file `ACKNOWLEDGED` once
+//! `publish` has returned. For tests that kill it.
 
 use std::error::Error;
 use std::fs::{File, OpenOptions};
@@ -9,8 +8,8 @@ use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-/// Of the type that the worker of these tests knows, and long, so that the log
-/// of the database is often moved into it.
+/// The job type that the worker of these tests knows. It is long, so that SQLite often moves its
+/// write-ahead log into the database.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     number: u64,
@@ -24,7 +23,7 @@ fn record(_: Record) {}
 fn publish(mut number: u64, mut file: &File) -> Result<(), Box<dyn Error>> {
     loop {
         pulpo::publish(Record { number, pad: "x".repeat(20_000) })?;
-        // In one write, which a kill leaves whole.
+        // One write, which a kill does not tear.
         file.write_all(format!("{number}\n").as_bytes())?;
         number += 1;
     }

@@ -1,5 +1,5 @@
-//! A worker whose jobs a person cancels. Its handlers write down what they did
-//! in the file that `RECORD` names, and their leases outlast any test.
+//! A worker whose jobs a person cancels. Its handlers record what they did in the file that
+//! `RECORD` names, and their leases outlast any test.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use pulpo::Context;
 use serde::{Deserialize, Serialize};
 
-/// Runs until it is cancelled, and then ends in this way: `done`, `fails`,
-/// `panics`, or `never`, if it does not listen.
+/// Runs until it is cancelled, and then ends in this way: `done`, `fails`, `panics`, or `never`, if
+/// it ignores the cancellation.
 #[derive(Debug, Serialize, Deserialize)]
 struct Long(String);
 
@@ -28,7 +28,7 @@ fn long(Long(end): Long, context: &Context) -> pulpo::Outcome {
     }
 }
 
-/// The same at an await point.
+/// Does the same at an await point.
 #[derive(Debug, Serialize, Deserialize)]
 struct Waits;
 
@@ -48,7 +48,7 @@ impl Drop for Dropped<'_> {
     }
 }
 
-/// Longer than its timeout lets it, and deaf.
+/// Runs past its timeout, and ignores it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Late;
 
@@ -60,7 +60,7 @@ fn late(_: Late, context: &Context) -> pulpo::Outcome {
     }
 }
 
-/// Says how far it is as fast as it can.
+/// Reports its progress as fast as it can.
 #[derive(Debug, Serialize, Deserialize)]
 struct Counts;
 
@@ -76,7 +76,7 @@ fn counts(_: Counts, context: &Context) -> pulpo::Outcome {
     Ok(())
 }
 
-/// Those that are cancelled count for none of the others.
+/// A batch. Cancelled members do not count for the others.
 #[derive(Debug, Serialize, Deserialize)]
 struct Several(u32);
 
@@ -106,7 +106,7 @@ fn quick(_: Quick, context: &Context) -> pulpo::Outcome {
     write_down(context, "quick")
 }
 
-/// One line, in one write, so that those of several processes do not mix.
+/// Writes one line in one write, so that lines of several processes do not mix.
 fn write_down(context: &Context, what: &str) -> pulpo::Outcome {
     let file = std::env::var("RECORD")?;
     let line = format!("{} {what}\n", context.id());

@@ -1,4 +1,4 @@
-//! A program into which two queue adapters with one URL scheme are linked.
+//! A program that links two queue adapters with the same URL scheme.
 
 use std::ffi::OsString;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! A worker whose jobs take their process along, or last until they are let
-//! go: for tests of leases, of poison and of deploys. Its handlers write down
-//! what they did in the file that `RECORD` names.
+//! A worker whose jobs crash their process, or run until they are released: for tests of leases, of
+//! poison messages and of deploys. Its handlers record what they did in the file that `RECORD`
+//! names.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use pulpo::{Context, Outcome};
 use serde::{Deserialize, Serialize};
 
-/// Kills its worker, always.
+/// Always kills its worker.
 #[derive(Debug, Serialize, Deserialize)]
 struct Abort {}
 
@@ -19,7 +19,7 @@ fn abort(_: Abort) -> Outcome {
     std::process::abort()
 }
 
-/// The same, and it gets one run.
+/// Kills its worker too, but gets only one run.
 #[derive(Debug, Serialize, Deserialize)]
 struct AbortOnce {}
 
@@ -29,7 +29,7 @@ fn abort_once(_: AbortOnce) -> Outcome {
     std::process::abort()
 }
 
-/// Does no harm, for so many milliseconds.
+/// Does no harm, and runs for this many milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
 struct Innocent(u64);
 
@@ -39,7 +39,7 @@ fn innocent(Innocent(millis): Innocent, context: &Context) -> Outcome {
     write_down(&format!("innocent {}", context.id()))
 }
 
-/// Has another body in the program of `old_version_worker`.
+/// Has a different body in the program `old_version_worker`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Invoice {
     customer_id: u64,
@@ -60,11 +60,11 @@ fn invoice_in_batches(invoices: Vec<InvoiceInBatches>) -> Outcome {
     invoices.iter().try_for_each(|invoice| write_down(&format!("invoice {}", invoice.customer_id)))
 }
 
-/// Lasts until there is a file of this name and the number of the attempt.
+/// Runs until a file exists that is named after this and the number of the attempt.
 #[derive(Debug, Serialize, Deserialize)]
 struct Held {
     name: String,
-    /// How its first attempt ends; all others end well.
+    /// How its first attempt ends; all others succeed.
     then: Then,
 }
 
@@ -133,7 +133,7 @@ fn held_batch(batch: Vec<HeldBatch>, context: &Context) -> Vec<Outcome> {
     batch.iter().map(|HeldBatch(held)| held.end(attempt)).collect()
 }
 
-/// The same in larger batches.
+/// The same job in larger batches.
 #[derive(Debug, Serialize, Deserialize)]
 struct HeldFlock(Held);
 
@@ -142,7 +142,7 @@ fn held_flock(flock: Vec<HeldFlock>, context: &Context) -> Vec<Outcome> {
     held_batch(flock.into_iter().map(|HeldFlock(held)| HeldBatch(held)).collect(), context)
 }
 
-/// One line, in one write, so that those of several processes do not mix.
+/// Writes one line in one write, so that lines of several processes do not mix.
 fn write_down(what: &str) -> Outcome {
     let line = format!("{what}\n");
     let file = std::env::var("RECORD")?;

@@ -1,5 +1,4 @@
-//! A program that has pulpo in it and does other things too: its arguments say
-//! which.
+//! A program that contains pulpo and does other things too, which its arguments choose.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -42,7 +41,7 @@ fn fork_and_return() -> std::io::Result<()> {
     }
 }
 
-/// One line, in one write, so that those of several processes do not mix.
+/// Writes one line in one write, so that lines of several processes do not mix.
 fn write_down(what: &str) -> std::io::Result<()> {
     let file = std::env::var_os("RECORD").ok_or(std::io::ErrorKind::NotFound)?;
     let line = format!("{} {what}\n", std::process::id());
@@ -56,14 +55,13 @@ fn pulpo() -> Result<Pulpo, Box<dyn Error>> {
     Ok(Pulpo::new(pulpo::Config::load()?)?)
 }
 
-/// Works until it is told to stop.
+/// Works until it is stopped.
 fn work() -> Done {
     pulpo()?.work()?;
     Ok(())
 }
 
-/// Works as it is told, and goes on with something else: for ever, if no signal
-/// ends it.
+/// Works in the given way, and then continues with something else: forever, unless a signal ends it.
 fn work_and_stay(how: &str, own_handler: &str) -> Done {
     let (when, which) = own_handler.split_once(' ').unwrap_or_default();
     if when == "before" {
@@ -96,7 +94,7 @@ fn work_and_stay(how: &str, own_handler: &str) -> Done {
     }
 }
 
-/// A handler for SIGINT of this program's own, which writes down what it gets.
+/// Installs this program's own handler for SIGINT, which records the signals that it gets.
 fn install(which: &str) -> Done {
     let caught = || write_down("caught").expect("written");
     match which {
@@ -120,14 +118,14 @@ fn install(which: &str) -> Done {
             is_installed.recv()?;
         }
         "ctrlc" => ctrlc::set_handler(caught)?,
-        // One that has nothing to do with the signals of a worker.
+        // A handler for a signal that workers do not use.
         "other" => drop(signal_hook::flag::register(signal_hook::consts::SIGWINCH, Arc::default())?),
         _ => return Err("expected a handler".into()),
     }
     Ok(())
 }
 
-/// What came of a publication.
+/// Records the result of a publication.
 fn published(whose: &str, result: Result<pulpo::Message<Embedded>, pulpo::PublishError>) -> std::io::Result<()> {
     match result {
         Ok(message) => write_down(&format!("{whose} published {}", message.id().map_or("nothing", |id| id.as_str()))),
@@ -142,7 +140,7 @@ fn note(whose: &str) -> Embedded {
     Embedded(format!("note of the {whose}"))
 }
 
-/// Publishes some from async code, each on a runtime of its own.
+/// Publishes from async code, each job on its own runtime.
 fn publish_async(whose: &str, count: usize) -> Done {
     for _ in 0..count {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -155,7 +153,7 @@ fn publish(whose: &str, count: usize) -> std::io::Result<()> {
     (0..count).try_for_each(|_| published(whose, pulpo::publish(note(whose))))
 }
 
-/// Publishes, forks, and publishes in both.
+/// Forks between publications, and publishes in both processes.
 fn publish_and_fork(how: &str) -> Done {
     publish("parent", 2)?;
     publish_async("parent", 2)?;
@@ -177,7 +175,7 @@ fn publish_and_fork(how: &str) -> Done {
     }
 }
 
-/// Forks while other threads publish, and perhaps make the default for that.
+/// Forks while other threads publish, and may be creating the default `Pulpo` to do so.
 fn publish_and_fork_while_busy(times: usize) -> Done {
     let over = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (0..4)
@@ -205,7 +203,7 @@ fn publish_and_fork_while_busy(times: usize) -> Done {
     Ok(())
 }
 
-/// Publishes, and works in a fork until nothing is left.
+/// Publishes, and works in a fork until the queue is empty.
 fn work_in_a_fork() -> Done {
     let pulpo = pulpo()?;
     published("parent", pulpo.publish(note("parent")))?;
@@ -222,7 +220,7 @@ fn work_in_a_fork() -> Done {
     Ok(())
 }
 
-/// Publishes before and after a change of the folder.
+/// Publishes before and after a change of the current folder.
 fn wander(folder: &str) -> Done {
     pulpo::initialize(pulpo::Config::load()?)?;
     pulpo::publish(Embedded("note before".to_owned()))?;

@@ -1,6 +1,5 @@
-//! Pushes many jobs through one worker, in pieces, and measures after each
-//! piece what must not grow: `endurance --jobs 2000000`. It fails if something
-//! does.
+//! Pushes many jobs through one worker, in pieces, and measures after each piece the figures that
+//! must not grow: `endurance --jobs 2000000`. It fails if one grows.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -13,13 +12,13 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
 struct Arguments {
-    /// How many jobs.
+    /// Number of jobs.
     #[arg(long, default_value_t = 20_000)]
     jobs: u64,
-    /// In how many pieces.
+    /// Number of pieces.
     #[arg(long, default_value_t = 8)]
     pieces: u64,
-    /// Where the queue is made [default: a folder that is deleted in the end].
+    /// Folder for the queue [default: a folder that is deleted at the end].
     #[arg(long)]
     folder: Option<PathBuf>,
 }
@@ -30,7 +29,7 @@ struct Endure {
     pad: String,
 }
 
-/// Every hundredth fails once, so that not all take the same way.
+/// Every hundredth job fails once, so that not all take the same path.
 #[pulpo::handler("endure", backoff = "1ms..10ms")]
 fn endure(endure: Endure, context: &pulpo::Context) -> pulpo::Outcome {
     if endure.number.is_multiple_of(100) && context.attempt() == 1 {
@@ -41,10 +40,10 @@ fn endure(endure: Endure, context: &pulpo::Context) -> pulpo::Outcome {
 
 const BATCH: u64 = 500;
 
-/// For how many jobs.
+/// The number of jobs for which the reader stays open.
 const READ_FOR: u64 = 6000;
 
-/// What must stay flat.
+/// The figures that must stay flat.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
     /// In KB.
@@ -74,7 +73,7 @@ impl Figures {
         })
     }
 
-    /// What is more than it was early on, beyond what comes and goes.
+    /// Returns the figures that have grown since early on, beyond normal variation.
     fn grown(&self, early: &Self) -> Vec<&'static str> {
         let most = [
             ("memory", self.memory, early.memory * 3 / 2 + 16 * 1024),
@@ -104,8 +103,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut all = Vec::new();
     for piece in 0..pieces {
         let started = Instant::now();
-        // In the second piece somebody reads for a long time, and keeps the log
-        // from being used again; later pieces must not show it.
+        // In the second piece, a long read keeps SQLite from reusing the log; later pieces must not
+        // show that.
         let mut reader = (piece == 1).then(|| rusqlite::Connection::open(folder.join("queue.db"))).transpose()?;
         if let Some(reader) = &reader {
             reader.execute_batch("BEGIN; SELECT count(*) FROM message;")?;
@@ -117,7 +116,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             if from >= first + READ_FOR {
                 reader = None;
             }
-            // Not more in the queue than its worker can keep up with.
+            // Publish no more than the worker can keep up with.
             while waiting(&pulpo)? > 10 * BATCH {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -137,8 +136,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if summary.done != jobs || summary.buried > 0 {
         return Err(format!("expected {jobs} jobs done, got {summary:?}").into());
     }
-    // The reader of the second piece may leave a handle of its own: SQLite
-    // closes none while a process has locks on the file.
+    // The reader of the second piece may leave a file handle open: SQLite closes none while a
+    // process has locks on the file.
     let (Some(early), Some(last)) = (all.get(1), all.last()) else { return Ok(()) };
     match last.grown(early).as_slice() {
         [] => Ok(()),

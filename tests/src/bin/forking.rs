@@ -1,6 +1,5 @@
-//! Forks while it has a queue open, as a web server that forks its workers
-//! does. `forking SCENARIO FOLDER`; what the child is told goes, line by line,
-//! to the file `child` of the current folder.
+//! Forks while it has a queue open, as a web server that forks its workers does: `forking SCENARIO
+//! FOLDER`. It writes the child's results, line by line, to the file `child` of the current folder.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +25,7 @@ fn main() -> Done {
             open()?.enqueue(new())?;
             fork_and_wait(|| Ok(vec![open()?.enqueue(new())?.remove(0).id.to_string()]))
         }
-        // The parent goes on while the child asks.
+        // The parent continues while the child makes calls.
         "asks" => {
             let queue = open()?;
             queue.enqueue(new())?;
@@ -55,7 +54,7 @@ fn main() -> Done {
                 ];
                 queue.interrupt();
                 drop(pulpo);
-                // One in memory is the child's own.
+                // A queue in memory belongs to the child.
                 let memory = FileQueue::memory(false, Arc::new(SystemClock::new()))?;
                 told.push(memory.enqueue(new())?.remove(0).id.to_string());
                 Ok(told)
@@ -87,7 +86,7 @@ fn main() -> Done {
             }
             Ok(())
         }
-        // The parent ends at once; the child lives on and asks again and again.
+        // The parent ends at once; the child lives on and makes calls again and again.
         "orphan" => {
             let queue = open()?;
             queue.enqueue(new())?;
@@ -122,7 +121,7 @@ fn tell(lines: &[String]) -> Done {
     Ok(std::fs::write("child", lines.join("\n"))?)
 }
 
-/// Has a child tell what it is told, and waits for its end.
+/// Lets a child report its results, and waits for its end.
 fn fork_and_wait(child: impl FnOnce() -> Result<Vec<String>, Box<dyn std::error::Error>>) -> Done {
     match fork()? {
         Fork::Child => {

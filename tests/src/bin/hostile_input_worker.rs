@@ -1,9 +1,8 @@
-//! A worker whose handlers do harm with what they are sent: they say it in
-//! their errors and panics. For tests of hostile messages.
+//! A worker whose handlers repeat hostile input in their errors and panics. For tests of hostile messages.
 
 use serde::{Deserialize, Serialize};
 
-/// A body with some of everything, for messages that hardly ever fit.
+/// A body with fields of many types, for messages that hardly ever fit.
 #[derive(Debug, Serialize, Deserialize)]
 struct Take {
     number: u64,
@@ -38,7 +37,7 @@ fn fail(Fail(text): Fail) -> pulpo::Outcome {
     Err(text)?
 }
 
-/// A text that is thrown.
+/// A text that becomes the message of a panic.
 #[derive(Debug, Serialize, Deserialize)]
 struct Panic(String);
 

@@ -1,9 +1,8 @@
-//! A worker whose jobs are unique or limited over all processes, and that writes
-//! down when each of them starts; and `limited_worker produce`, which publishes
-//! them until it is killed.
+//! A worker whose jobs are unique or limited across all processes, and that records each start; and
+//! `limited_worker produce`, which publishes them until it is killed.
 //!
-//! It is killed at any moment, so each line is one write to a file that is
-//! appended to, and what a run holds is a lock that ends with its process.
+//! It may be killed at any moment. So each line is one appending write to a file, and a run holds a
+//! lock that ends with its process.
 #![allow(clippy::print_stdout, reason = "it is a program for tests")]
 
 use std::fs::{File, OpenOptions};
@@ -14,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use pulpo::{Message, Publication};
 use serde::{Deserialize, Serialize};
 
-/// Unique for an hour: one message of each key, whatever is killed.
+/// Unique for an hour: one message of each key, despite all kills.
 #[derive(Serialize, Deserialize)]
 struct Once {
     key: u64,
@@ -96,7 +95,7 @@ fn line(name: &str, text: &str) {
 /// Publishes until it is killed; all producers publish the same keys.
 fn produce() -> Result<(), pulpo::PublishError> {
     let start = now().as_millis() as u64;
-    // A key for each 20 ms, or as long as the test says, which all producers meet at.
+    // A new key every 20 ms, or after the test's period, so that all producers share keys.
     let period = std::env::var("KEY_MILLIS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     loop {
         let key = now().as_millis() as u64 / period;

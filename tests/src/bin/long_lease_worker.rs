@@ -1,13 +1,12 @@
-//! A worker that is to be killed: its leases outlast any test, so that only
-//! its end can free them. Its handlers write down what they did in the file
-//! that `RECORD` names.
+//! A worker for tests that kill it: its leases outlast any test, so that only its death can end
+//! them. Its handlers record what they did in the file that `RECORD` names.
 
 use std::io::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// So many milliseconds.
+/// Runs for this many milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
 struct Hang(u64);
 
@@ -18,7 +17,7 @@ fn hang(Hang(millis): Hang) -> pulpo::Outcome {
     write_down("awake")
 }
 
-/// What may end its process.
+/// A job that may end its process.
 #[derive(Debug, Serialize, Deserialize)]
 struct Fuse(String);
 
@@ -31,7 +30,7 @@ fn fuse(Fuse(what): Fuse) -> pulpo::Outcome {
     Ok(())
 }
 
-/// One line, in one write, so that those of several processes do not mix.
+/// Writes one line in one write, so that lines of several processes do not mix.
 fn write_down(what: &str) -> pulpo::Outcome {
     let file = std::env::var("RECORD")?;
     let line = format!("{} {:?} {what}\n", std::process::id(), std::thread::current().id());

@@ -1,19 +1,19 @@
-//! A worker whose messages hold addresses of people, for tests of what is kept
-//! of a message and what is erased.
+//! A worker whose messages contain addresses of people, for tests of which parts of a message are
+//! kept and which are erased.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// A mail to somebody, and what comes of it.
+/// A mail to somebody, and the outcome to produce.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mail {
     to: String,
-    /// `fails`, `bounces`, `panics`, `dies` or `waits`; else it is sent.
+    /// `fails`, `bounces`, `panics`, `dies` or `waits`; otherwise it is sent.
     #[serde(default)]
     comes_to: String,
-    /// Makes it long.
+    /// Makes the body long.
     #[serde(default)]
     text: String,
 }
@@ -31,7 +31,7 @@ fn mail(mail: Mail, context: &pulpo::Context) -> pulpo::Outcome {
     }
 }
 
-/// Says that it runs, and runs until the file that `RELEASE` names is there.
+/// Reports that it runs, and runs until the file that `RELEASE` names exists.
 fn wait() -> pulpo::Outcome {
     let file = std::env::var("RECORD")?;
     std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(b"waits\n")?;

@@ -1,15 +1,15 @@
-//! A worker of an older version: it has handlers, but not those of `crashing_worker`.
+//! A worker of an older version, without some handlers of `crashing_worker`.
 
 use serde::{Deserialize, Serialize};
 
-/// What there was from the beginning.
+/// A job that has existed from the beginning.
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {}
 
 #[pulpo::handler("known")]
 fn known(_: Known) {}
 
-/// Has one field more in the program of `crashing_worker`, and one less.
+/// Has one field more in the program `crashing_worker`, and one less.
 #[derive(Debug, Serialize, Deserialize)]
 struct Invoice {
     customer: String,

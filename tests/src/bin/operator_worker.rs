@@ -1,11 +1,10 @@
-//! A worker for the tests of what an operator sees: its handlers log, follow
-//! up, and refuse.
+//! A worker for tests of the operator's view: its handlers log, publish follow-ups, and reject jobs.
 
 use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that is logged, and noted by a follow-up.
+/// A text to log, and to record in a follow-up.
 #[derive(Debug, Serialize, Deserialize)]
 struct Talk(String);
 
@@ -16,7 +15,7 @@ fn talk(Talk(text): Talk, context: &pulpo::Context) -> pulpo::Outcome {
     Ok(())
 }
 
-/// A text to be written down, with the trace that it belongs to.
+/// A text to record, with the trace that it belongs to.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note(String);
 
@@ -28,7 +27,7 @@ fn note(Note(text): Note, context: &pulpo::Context) -> pulpo::Outcome {
     Ok(())
 }
 
-/// A body that is easily wrong.
+/// A body with strict types.
 #[derive(Debug, Serialize, Deserialize)]
 struct Payment {
     card: u64,
@@ -42,7 +41,7 @@ fn pay(payment: Payment) -> pulpo::Outcome {
     Ok(())
 }
 
-/// Runs until the file of this name is there.
+/// Runs until the file of this name exists.
 #[derive(Debug, Serialize, Deserialize)]
 struct Until(String);
 

@@ -1,7 +1,7 @@
-//! A shop whose orders are in an SQLite database of its own, the file `SHOP`.
-//! `order_service orders FIRST COUNT` makes orders, each in one transaction with
-//! the job that follows from it, and rolls every other one back. With other
-//! arguments it is a worker, which writes down the orders that it was told of.
+//! A shop whose orders are in its own SQLite database, the file `SHOP`. `order_service orders FIRST
+//! COUNT` creates orders, each in one transaction with the job that follows from it, and rolls back
+//! every other one. With other arguments it is a worker, which records the orders of the jobs that
+//! it runs.
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -20,7 +20,7 @@ struct OrderPaid {
 #[pulpo::handler("order_paid", queue = "orders", ttr = "2s")]
 fn order_paid(order: OrderPaid) -> pulpo::Outcome {
     let mut record = OpenOptions::new().create(true).append(true).open(std::env::var("RECORD")?)?;
-    // In one write, which a kill leaves whole.
+    // One write, which a kill does not tear.
     Ok(record.write_all(format!("{}\n", order.id).as_bytes())?)
 }
 

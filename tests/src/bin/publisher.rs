@@ -1,5 +1,5 @@
-//! A producer as another program: `publisher COUNT` publishes so many jobs of
-//! mixed priorities, some of them delayed, from several threads.
+//! A producer in a separate program: `publisher COUNT` publishes this number of jobs of mixed
+//! priorities, some of them delayed, from several threads.
 
 use std::error::Error;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! A worker whose handlers run by schedules, and note for which time.
+//! A worker whose handlers run by schedules, and record the time that each run is for.
 
 use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-/// Adds a line to the record, in one write.
+/// Appends a line to the record, in one write.
 fn note(name: &str, context: &pulpo::Context) -> pulpo::Outcome {
     let at = context.scheduled_for().map_or_else(|| "unasked".to_owned(), |at| at.to_rfc3339());
     let line = format!("{name} {} {at}\n", context.id());
@@ -13,7 +13,7 @@ fn note(name: &str, context: &pulpo::Context) -> pulpo::Outcome {
     Ok(())
 }
 
-/// Each second is one occurrence, whatever becomes of the workers.
+/// Occurs each second, whatever happens to the workers.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Tick {}
 
@@ -22,7 +22,7 @@ fn tick(_: Tick, context: &pulpo::Context) -> pulpo::Outcome {
     note("tick", context)
 }
 
-/// Not within a test.
+/// Does not occur within a test.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Report {}
 
@@ -31,7 +31,7 @@ fn report(_: Report, context: &pulpo::Context) -> pulpo::Outcome {
     note("report", context)
 }
 
-/// Runs when it is asked for.
+/// Runs when it is published.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plain {}
 

@@ -10,7 +10,7 @@ struct Order {
     to: String,
 }
 
-/// Writes down that it ran.
+/// Records that it ran.
 #[pulpo::handler("order")]
 fn order(order: Order) -> std::io::Result<()> {
     let mut record = std::fs::OpenOptions::new().create(true).append(true).open("record")?;

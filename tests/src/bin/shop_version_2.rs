@@ -1,4 +1,4 @@
-//! A version that reads what the one before wrote, and writes what that one does not read.
+//! A version that reads version 1's messages, and writes messages that version 1 cannot read.
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ struct Order {
     express: bool,
 }
 
-/// Writes down that it ran.
+/// Records that it ran.
 #[pulpo::handler("order")]
 fn order(order: Order) -> std::io::Result<()> {
     let mut record = std::fs::OpenOptions::new().create(true).append(true).open("record")?;

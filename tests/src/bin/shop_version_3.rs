@@ -1,4 +1,4 @@
-//! A version that does not read what the ones before wrote.
+//! A version that cannot read the messages of earlier versions.
 
 use std::io::Write as _;
 
@@ -15,7 +15,7 @@ struct Recipient {
     name: String,
 }
 
-/// Writes down that it ran.
+/// Records that it ran.
 #[pulpo::handler("order")]
 fn order(order: Order) -> std::io::Result<()> {
     let mut record = std::fs::OpenOptions::new().create(true).append(true).open("record")?;

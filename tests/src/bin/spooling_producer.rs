@@ -1,7 +1,6 @@
-//! A producer with a spool: `spooling_producer FIRST` publishes jobs from this
-//! number on, without end, and appends the number of each to the file
-//! `ACKNOWLEDGED` once `publish` has returned Ok. For tests that kill it, and
-//! its server.
+//! A producer with a spool: `spooling_producer FIRST` publishes jobs from this number on,
+//! endlessly, and appends each number to the file `ACKNOWLEDGED` once `publish` has returned Ok.
+//! For tests that kill it, and its server.
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -25,9 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut file = OpenOptions::new().create(true).append(true).open(std::env::var("ACKNOWLEDGED")?)?;
     loop {
         match pulpo::publish(Record { number }) {
-            // In one write, which a kill leaves whole.
+            // One write, which a kill does not tear.
             Ok(_) => file.write_all(format!("{number}\n").as_bytes())?,
-            // It may be in the queue or not, and is not acknowledged.
+            // The job may or may not be in the queue, and is not acknowledged.
             Err(PublishError::Queue(QueueError::UnknownOutcome { .. })) => {}
             Err(error) => return Err(error.into()),
         }

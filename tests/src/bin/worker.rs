@@ -1,12 +1,12 @@
-//! A worker as a user has it, for tests of processes: its handlers write down
-//! what they did in the file that `RECORD` names.
+//! A typical worker, for tests of processes. Its handlers record what they did in the file that
+//! `RECORD` names.
 
 use std::io::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A job that only writes down that it ran.
+/// A job that only records that it ran.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     number: u64,
@@ -34,7 +34,7 @@ fn echo(Echo(text): Echo) -> pulpo::Outcome {
     write_down(&text)
 }
 
-/// So many milliseconds.
+/// Runs for this many milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
 struct Nap(u64);
 
@@ -45,7 +45,7 @@ fn nap(Nap(millis): Nap) -> pulpo::Outcome {
     write_down("awake")
 }
 
-/// One line, in one write, so that those of several processes do not mix.
+/// Writes one line in one write, so that lines of several processes do not mix.
 fn write_down(what: &str) -> pulpo::Outcome {
     let file = std::env::var("RECORD")?;
     let line = format!("{} {:?} {what}\n", std::process::id(), std::thread::current().id());

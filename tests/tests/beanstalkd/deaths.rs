@@ -1,8 +1,7 @@
-//! What the death of a worker costs: the job that killed it one attempt, those
-//! in hand one at most, and others none. With real processes.
+//! The cost of a worker's death, with real processes: the job that killed it loses one attempt,
+//! other jobs in hand lose at most one, and all others lose none.
 //!
-//! `PULPO_DEATHS=20` repeats the aborting job that often with each number of
-//! lanes.
+//! `PULPO_DEATHS=20` repeats the aborting job that often with each number of lanes.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -28,8 +27,8 @@ fn lines(place: &Sandbox, word: &str) -> usize {
     place.record().lines().filter(|line| line.starts_with(word)).count()
 }
 
-/// Starts workers with so many lanes, one after the other, until one of them
-/// does not die. How many did.
+/// Starts workers with this number of lanes, one after the other, until one of them does not die.
+/// Returns how many died.
 fn supervise(place: &Sandbox, lanes: &str) -> usize {
     for deaths in 0..10 {
         let mut worker = place.start(place.command(WORKER, &["work", "--concurrency", lanes]));
@@ -44,7 +43,7 @@ fn supervise(place: &Sandbox, lanes: &str) -> usize {
     panic!("it has no end: {:?}\n{}", listed(place), place.log());
 }
 
-/// While other workers are idle at the server, and take over.
+/// Other workers are idle at the server at the same time, and take over.
 fn aborts_exactly_max_attempts_times(lanes: &str) {
     let times: usize = std::env::var("PULPO_DEATHS").map_or(2, |times| times.parse().expect("a number"));
     let place = Sandbox::with_beanstalkd();
@@ -86,7 +85,7 @@ fn a_job_that_may_run_once_runs_once_though_its_worker_dies() {
     assert_eq!(lines(&place, "abort_once"), 1);
 }
 
-/// Many idle lanes wait beside the one that has the job.
+/// Many idle lanes wait beside the lane that has the job.
 #[test]
 fn a_job_in_hand_at_a_kill_loses_one_attempt_however_many_lanes_are_idle() {
     let place = Sandbox::with_beanstalkd();
@@ -124,15 +123,15 @@ fn publish_held(place: &Sandbox, handler: &str, names: &[&str]) {
     }
 }
 
-/// Of each message: the job that it is, its state and attempts, the oldest first.
+/// Returns the job, the state and the attempts of each message, oldest first.
 fn attempts(place: &Sandbox) -> Vec<(String, String, u64)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let row = |one: &Value| (text(&one["request_type"]), text(&one["state"]), one["attempts"].as_u64().unwrap_or(99));
     listed(place).iter().rev().map(row).collect()
 }
 
-/// The server hands out jobs of all types: one of another type ends a batch,
-/// and more may have been taken ahead.
+/// The server hands out jobs of all types. A job of another type ends a batch, and more may have
+/// been taken ahead.
 #[test]
 fn a_kill_during_a_batch_costs_no_attempt_of_a_job_that_is_not_in_it() {
     for (batch, members, others) in [

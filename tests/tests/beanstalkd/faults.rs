@@ -1,4 +1,4 @@
-//! What the beanstalkd queue does when the server, or the way to it, fails.
+//! The beanstalkd queue when the server, or the connection to it, fails.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -33,7 +33,7 @@ fn seat(queue: &BeanstalkdQueue) -> Box<dyn Consumer> {
     queue.consumer(&[QUEUE.to_owned()]).unwrap()
 }
 
-/// Does it again until it is done, as a lane does.
+/// Repeats a call until it succeeds, as a lane does.
 fn insist<R>(mut call: impl FnMut() -> Result<R, QueueError>) -> R {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -48,7 +48,7 @@ fn insist<R>(mut call: impl FnMut() -> Result<R, QueueError>) -> R {
     }
 }
 
-/// All that can be had, and settled.
+/// Takes and settles all available messages.
 fn drain(queue: &BeanstalkdQueue) -> BTreeSet<String> {
     let mut seat = seat(queue);
     let mut texts = BTreeSet::new();
@@ -62,7 +62,7 @@ fn drain(queue: &BeanstalkdQueue) -> BTreeSet<String> {
     texts
 }
 
-/// That the call ends about when the patience with the server does.
+/// Checks that the call ends at about the time when the patience with the server does.
 #[track_caller]
 fn in_time<R: std::fmt::Debug>(call: impl FnOnce() -> Result<R, QueueError>) -> QueueError {
     let start = Instant::now();
@@ -71,8 +71,7 @@ fn in_time<R: std::fmt::Debug>(call: impl FnOnce() -> Result<R, QueueError>) -> 
     error
 }
 
-/// A server that takes connections (its system does that for it) and never
-/// says a word, until it is dropped.
+/// A server that accepts connections (the operating system does) and never answers, until it is dropped.
 fn silent_server(port: u16) -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap()
 }
@@ -107,17 +106,17 @@ fn a_server_that_falls_silent_is_reported_in_time_in_each_call() {
     assert!(waiting.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
 
     server.signal("STOP");
-    // On a connection that was just used: nobody can know what became of it.
+    // On a connection that was just used, nobody can know the outcome.
     let error = in_time(|| queue.enqueue(vec![message("in doubt")]));
     assert!(matches!(error, QueueError::UnknownOutcome { .. } | QueueError::Unavailable { .. }), "{error}");
     in_time(|| queue.enqueue(vec![message("not sent")]));
     in_time(|| touch(&mut *holding, &held.lease));
-    // The server is to wait for up to a second.
+    // The server is asked to wait for up to a second.
     assert!(in_time(|| waiting.dequeue(&DequeueFilter::all(), Duration::ZERO)).is_transient());
     in_time(|| queue.stats());
     server.signal("CONT");
 
-    // What it has heard it may do now; what was held is held.
+    // The server may now execute the commands that it had received; held messages stay held.
     let texts = drain(&queue);
     assert!(!texts.contains("held") && !texts.contains("not sent"), "{texts:?}");
     holding.settle(&held.lease, &mut Settlement::commit()).unwrap();
@@ -143,7 +142,7 @@ fn silence_does_not_pile_up_threads() {
     for _ in 0..40 {
         queue.enqueue(vec![message("x")]).unwrap_err();
     }
-    // Other tests of this process have connections too, but not so many.
+    // Other tests of this process have connections too, but fewer than that.
     assert!(threads() < before + 20, "{before} threads became {}", threads());
     drop(silent);
 }
@@ -276,7 +275,7 @@ fn what_the_server_does_not_take_is_a_clear_error() {
     late.delay = Some(chrono::Utc::now() + chrono::TimeDelta::days(365 * 150));
     assert!(matches!(queue.enqueue(vec![late]), Err(QueueError::DelayTooLong { .. })));
 
-    // The first of a batch are there, and the error says which.
+    // The first messages of the batch are in the queue, and the error says which.
     let batch = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
     match queue.enqueue(batch).unwrap_err() {
         QueueError::PartOfBatch { ids, of: 4, source } => {
@@ -328,8 +327,8 @@ fn a_server_out_of_memory_says_so_and_keeps_what_it_took() {
     queue.enqueue(vec![message("room again")]).unwrap();
 }
 
-/// Until it is full, the server takes all of a batch; then the big ones of it
-/// no more, and small ones after them.
+/// Until it is full, the server accepts all messages of a batch. Then it rejects the big ones, but
+/// would accept small ones after them.
 #[test]
 fn of_a_batch_that_does_not_fit_into_memory_the_first_ones_are_kept_and_no_others() {
     let server = BeanstalkdServer::start();
@@ -370,7 +369,7 @@ fn of_a_batch_that_does_not_fit_into_memory_the_first_ones_are_kept_and_no_other
 fn a_batch_that_is_cut_off_says_which_ones_are_certain() {
     let server = BeanstalkdServer::start();
     let direct = queue_at(server.port());
-    // Far into the answers to the second half: that is a write of its own.
+    // The cut is far into the answers to the second half, which is a separate write.
     let proxy = Proxy::start(server.port(), |number| if number % 2 == 0 { 4000 } else { 120_000 });
     for _ in 0..4 {
         let queue = queue_at(proxy.port());
@@ -461,12 +460,12 @@ fn a_server_killed_again_and_again_under_work_loses_nothing_it_took() {
     assert!(queue.stats().unwrap().counts.is_empty(), "nothing is left");
 }
 
-/// Each connection is cut a few bytes later than the one before.
+/// Cuts each connection a few bytes later than the previous one.
 fn creeping(number: u64) -> u64 {
     40 + number * 3 % 700
 }
 
-/// As often as there are bytes in an answer to the first few commands.
+/// Cuts at each byte of the answers to the first few commands.
 fn early(number: u64) -> u64 {
     number % 220
 }
@@ -481,7 +480,7 @@ fn connections_cut_at_the_start_lose_nothing_that_was_published() {
     cut(early);
 }
 
-/// Sets the flag when its thread is over, also if that fails.
+/// Sets the flag when its thread ends, even by a panic.
 struct Over<'flag>(&'flag AtomicBool);
 
 impl Drop for Over<'_> {
@@ -503,7 +502,7 @@ fn cut(cuts: fn(u64) -> u64) {
             for n in 0.. {
                 let text = format!("message {n}");
                 if let Ok(ids) = queue.enqueue(vec![message(&text)]) {
-                    // It may be done by now, but it is no other one.
+                    // The job may be done by now, but it is the right one.
                     if let Some(stored) = direct.peek(&ids[0].id).unwrap() {
                         assert_eq!(String::from_utf8_lossy(&stored.text), text, "the id is right");
                     }
@@ -524,7 +523,7 @@ fn cut(cuts: fn(u64) -> u64) {
                 if delivery.attempts % 2 == 0 {
                     let _ = seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true));
                 } else {
-                    // Before the commit, which may be done though its answer is lost.
+                    // Record it before the commit, which may succeed although its answer is lost.
                     worked.insert(String::from_utf8(delivery.text).unwrap());
                     let _ = seat.settle(&delivery.lease, &mut Settlement::commit());
                 }

@@ -1,4 +1,4 @@
-//! Looking at a server with many ids, many tubes, or little patience.
+//! Inspecting a server with many ids, many tubes, or little patience.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn short_sighted(server: &BeanstalkdServer, ids: u64) -> BeanstalkdQueue {
     BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap()
 }
 
-/// Gives so many ids, and leaves nothing behind.
+/// Uses up this number of ids, and leaves no messages behind.
 fn use_up_ids(queue: &BeanstalkdQueue, count: usize) {
     for _ in 0..count.div_ceil(5000) {
         let put =
@@ -209,6 +209,6 @@ fn a_list_goes_through_a_quarter_of_a_million_ids_soon() {
     assert_eq!(queue.kick(&Filter::all()).unwrap(), 1);
     let kicked = started.elapsed();
     assert!(queue.peek(&buried).unwrap().is_some_and(|message| message.state == MessageState::Ready));
-    // Of a second on a machine of its own; others run here too.
+    // Takes a second on an otherwise idle machine, but other tests run here too.
     assert!(listed < Duration::from_secs(8) && kicked < Duration::from_secs(1), "{listed:?}, {kicked:?}");
 }

@@ -1,4 +1,4 @@
-//! The queue at a beanstalkd server: what only it has to cope with.
+//! The queue on a beanstalkd server: cases that concern only this queue.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod deaths;

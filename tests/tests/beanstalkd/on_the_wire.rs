@@ -1,4 +1,4 @@
-//! What goes over connections, and what is left when they or a program end.
+//! The bytes on connections, and what is left when connections or programs end.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -40,7 +40,7 @@ fn message(text: &str) -> NewMessage {
     NewMessage::new("mail", "type", text)
 }
 
-/// What the server says to these commands, the last of which is `quit`.
+/// Returns the server's answers to these commands, the last of which is `quit`.
 fn ask(port: u16, commands: &str) -> String {
     let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     line.write_all(commands.as_bytes()).unwrap();
@@ -70,7 +70,7 @@ fn the_first_publication_takes_one_connection_and_two_round_trips() {
     for option in ["TCP_NODELAY, [1]", "SO_KEEPALIVE, [1]"] {
         assert_eq!(count(&|line| on_it(line, &["setsockopt"]) && line.contains(option)), 1, "{option}: {trace}");
     }
-    // Both are before the first bytes are sent.
+    // Both happen before the first bytes are sent.
     let first = |fits: &dyn Fn(&str) -> bool| trace.lines().position(fits);
     let sent = first(&|line| on_it(line, &["sendto", "sendmsg", "write", "writev"]));
     assert!(first(&|line| line.contains("TCP_NODELAY, [1]")) < sent, "{trace}");
@@ -133,8 +133,8 @@ fn the_metrics_of_a_worker_beside_a_thousand_tubes_are_those_of_its_own_queues_a
     assert_eq!(worker.end(), 0, "{}", place.log());
 }
 
-/// A server whose next id is far ahead, with two messages buried long ago and
-/// a new one. The log of the server says the ids.
+/// Starts a server whose next id is far ahead, with two messages buried long ago and a new one. The
+/// server's binlog contains the ids.
 fn with_old_messages(folder: &std::path::Path) -> BeanstalkdServer {
     let mut server = Options::new().binlog(folder).start();
     let queue = queue_at(server.port());
@@ -169,14 +169,14 @@ fn commands_say_what_a_list_could_not_see_and_exit_with_1() {
     let kick = run(&place, server.port(), &["kick", "--all", "--json"]);
     let kicked: Value = serde_json::from_str(&kick.out).unwrap();
     assert_eq!((kick.code, &kicked["kicked"]), (0, &json!(2)), "{} {}", kick.out, kick.err);
-    // By type, a list is needed, and sees one.
+    // By type, a list is needed, and it sees one message.
     let purge = run(&place, server.port(), &["delete", "--type", "type", "--yes", "--json"]);
     let purged: Value = serde_json::from_str(&purge.out).unwrap();
     assert_eq!((purge.code, &purged["deleted"], &purged["unseen"]), (1, &json!(1), &json!(2)), "{}", purge.err);
 }
 
-/// Cuts the second connection, which is the one that publishes, after so many
-/// bytes: 24 greet, 38 are the put, and then comes its answer.
+/// Cuts the second connection, which is the one that publishes, after `AFTER` bytes: 24 are the
+/// greeting, 38 the put, and then comes its answer.
 fn second<const AFTER: u64>(number: u64) -> u64 {
     if number == 1 { AFTER } else { u64::MAX }
 }
@@ -189,7 +189,7 @@ fn a_follow_up_whose_connection_is_cut_is_put_again_and_its_job_is_done() {
         (30, second::<30>, 1),
         (50, second::<50>, 1),
         (61, second::<61>, 1),
-        // From here on the server has it, and its answer is lost.
+        // From here on, the server has the message, and its answer is lost.
         (62, second::<62>, 2),
         (70, second::<70>, 2),
     ];
@@ -201,7 +201,7 @@ fn a_follow_up_whose_connection_is_cut_is_put_again_and_its_job_is_done() {
         let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
         let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().unwrap();
         let mut commit = Settlement::commit_with(vec![NewMessage::new("after", "type", "a follow-up of it")]);
-        // What a lane does: the same again, while the queue is in trouble.
+        // As a lane does: repeat the call while the queue is in trouble.
         let error = consumer.settle(&delivery.lease, &mut commit).unwrap_err();
         assert!(error.is_transient(), "cut after {cut} bytes: {error}");
         let job = queue_at(server.port()).peek(&delivery.lease.id).unwrap().unwrap();
@@ -217,7 +217,7 @@ fn a_follow_up_whose_connection_is_cut_is_put_again_and_its_job_is_done() {
 /// In a worker, with one attempt.
 #[test]
 fn a_job_whose_follow_up_is_cut_off_is_neither_run_again_nor_buried() {
-    // All connections but the first, which takes and settles, until the fourth.
+    // Cut the second to fourth connections. The first one takes and settles.
     let cuts: [pulpo_tests::proxy::Cuts; 2] = [
         |number| if (1..4).contains(&number) { 60 } else { u64::MAX },
         |number| if (1..4).contains(&number) { 24 } else { u64::MAX },

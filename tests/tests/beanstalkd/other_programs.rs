@@ -1,5 +1,4 @@
-//! What only the beanstalkd queue has to cope with: other programs at the
-//! same server.
+//! Cases that concern only the beanstalkd queue: other programs on the same server.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -23,7 +22,7 @@ pub(crate) fn queue_at(server: &BeanstalkdServer) -> BeanstalkdQueue {
     BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap()
 }
 
-/// Another program, in whatever language.
+/// Another program, in any language.
 pub(crate) struct Other(TcpStream);
 
 impl Other {
@@ -44,7 +43,7 @@ impl Other {
         String::from_utf8(line).unwrap().trim_end().to_owned()
     }
 
-    /// The text that follows the answer.
+    /// Returns the text that follows the answer.
     pub(crate) fn ask(&mut self, words: &str) -> String {
         let line = self.say(words.as_bytes());
         let bytes: usize = line.split(' ').next_back().unwrap().parse().unwrap_or_else(|_| panic!("{line}"));
@@ -217,7 +216,7 @@ fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
     let take = || {
         let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
         let end = Instant::now() + Duration::from_secs(10);
-        // The server may be a moment behind the end of a connection.
+        // The server may notice the end of a connection a moment later.
         let delivery = loop {
             match seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1)) {
                 Ok(Some(delivery)) => break delivery,
@@ -260,16 +259,15 @@ fn reason(message: &StoredMessage) -> Option<&str> {
     message.last_error.as_deref()
 }
 
-/// The ids of what is listed, and the reasons.
-/// The oldest first.
+/// Returns the ids of the listed messages with their reasons, oldest first.
 fn reasons(listed: &[StoredMessage]) -> Vec<(&str, Option<&str>)> {
     listed.iter().rev().map(|message| (message.id.as_str(), reason(message))).collect()
 }
 
-/// How many notes of reasons the server has.
+/// The number of stored reasons on the server.
 fn notes(server: &BeanstalkdServer) -> usize {
     let mut other = Other::new(server);
-    // The tube is there as long as somebody uses it.
+    // The tube exists as long as a client uses it.
     other.say(b"use pulpo.reasons");
     let stats = other.ask("stats-tube pulpo.reasons");
     stats.lines().find_map(|line| line.strip_prefix("current-jobs-delayed: ")).unwrap().parse().unwrap()
@@ -325,7 +323,7 @@ fn the_newest_reason_counts_and_a_long_one_is_cut() {
     let queue = queue_at(&server);
     let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
     let id = bury(&queue, "the first");
-    // Another program's kick leaves the note.
+    // Another program's kick leaves the stored reason.
     assert_eq!(Other::new(&server).say(format!("kick-job {id}").as_bytes()), "KICKED");
     let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(reason(&queue.peek(&id).unwrap().unwrap()), None, "it runs");
@@ -402,7 +400,7 @@ fn a_list_removes_notes_that_say_nothing_any_more() {
     let listed = queue.list(&Filter::all()).unwrap();
     assert_eq!(reasons(&listed), [(ids[0].as_str(), Some("a")), (ids[1].as_str(), None)]);
     assert_eq!(notes(&server), 1);
-    // Of a server without messages too.
+    // On a server without messages too.
     for id in &ids[..2] {
         assert_eq!(other.say(format!("delete {id}").as_bytes()), "DELETED");
     }
@@ -475,7 +473,7 @@ fn notes_are_no_messages() {
             assert!(matches!(error, QueueError::BadQueueName { .. }), "{error}");
         }
     }
-    // Whoever watches the tube all the same is handed nothing.
+    // A client that watches the tube all the same receives nothing.
     let mut nosy = Other::new(&server);
     assert_eq!(nosy.say(b"watch pulpo.reasons"), "WATCHING 2");
     assert_eq!(nosy.say(b"reserve-with-timeout 0"), "TIMED_OUT");

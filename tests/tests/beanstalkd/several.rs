@@ -97,8 +97,8 @@ fn reserved(port: u16) -> u64 {
     adapter(port).stats().unwrap().counts.iter().map(|counts| counts.reserved).sum()
 }
 
-/// A commit that is deferred goes out with the next look at its server, and the
-/// next job may be long and another server's.
+/// A deferred commit is sent with the next request to its server, and the next job may be long and
+/// on another server.
 #[test]
 fn what_is_done_at_one_server_is_deleted_before_a_job_of_another_begins() {
     let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];
@@ -111,7 +111,7 @@ fn what_is_done_at_one_server_is_deleted_before_a_job_of_another_begins() {
         let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
         let mut left = 9;
         while left > 0 {
-            // A batch is settled when all of it has run.
+            // A batch is settled when all of its jobs have run.
             let together: Vec<_> = (0..done_at_once.min(left))
                 .map(|_| take(&mut *consumer, Duration::from_secs(5)).expect("one more").lease)
                 .collect();
@@ -154,7 +154,7 @@ fn a_server_that_is_away_or_drains_is_passed_over() {
     let batch = (0..20).map(|number| message(&number.to_string())).collect();
     assert_eq!(queue.enqueue(batch).unwrap().len(), 20);
     assert_eq!(queue.stats().unwrap().counts[0].ready, 40);
-    // A draining server is passed over too, and is emptied.
+    // A draining server is skipped too, and is emptied.
     let other = BeanstalkdServer::start();
     let queue = several(&[server.port(), other.port()]);
     server.signal("USR1");
@@ -167,7 +167,7 @@ fn a_server_that_is_away_or_drains_is_passed_over() {
         let delivery = take(&mut *consumer, Duration::from_secs(5)).expect("one more");
         consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     }
-    // All away.
+    // All servers are down.
     let queue = several(&[free_port(), free_port()]);
     let error = queue.enqueue(vec![message("x")]).unwrap_err();
     assert!(matches!(error, QueueError::Unavailable { .. }), "{error:?}");
@@ -261,12 +261,12 @@ fn commands_say_what_the_others_say_and_name_the_one_that_is_away() {
     let purge = run(&place, &ports, &["purge", "--all", "--yes", "--json"]);
     let purged: Value = serde_json::from_str(&purge.out).unwrap();
     assert_eq!((purge.code, &purged["deleted"], purge.err.contains(&away)), (1, &json!(left), true), "{}", purge.err);
-    // Publishing and checking do not mind.
+    // Publishing and checking still work.
     assert_eq!(run(&place, &ports, &["publish", "record", "--body", r#"{"number": 9}"#]).code, 0);
     assert_eq!(run(&place, &ports, &["check"]).code, 0);
 }
 
-/// What `config` says of this queue, or why it is refused.
+/// Returns the output of `config` for this queue, or the reason why it is rejected.
 fn configured(queue: &str) -> CommandOutput {
     let place = Sandbox::new();
     let mut command = place.command(WORKER, &["config", "--json"]);
@@ -306,8 +306,7 @@ fn a_list_of_servers_is_read_or_refused_in_words() {
     }
 }
 
-/// Starts workers, one after the other, until one of them does not die. How
-/// many did.
+/// Starts workers, one after the other, until one of them does not die. Returns how many died.
 fn supervise(place: &Sandbox, ports: &[u16], lanes: &str) -> usize {
     for deaths in 0..10 {
         let mut worker = place.start(command(place, ports, CRASHING, &["work", "--concurrency", lanes]));
@@ -418,7 +417,7 @@ fn a_pause_names_a_server_that_does_not_know_the_queue() {
     assert_eq!(named.len(), 1);
     assert_eq!(named[0].server, format!("s{0}:{0}", two.port()));
     assert!(named[0].error.contains("has no queue \"pulpo\""), "{}", named[0].error);
-    // With a consumer all of them know it.
+    // With a consumer, all servers know the tube.
     let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
     assert!(take(&mut *consumer, Duration::ZERO).is_none());
     queue.pause("pulpo", Duration::from_secs(60)).unwrap();
@@ -430,8 +429,7 @@ fn a_pause_names_a_server_that_does_not_know_the_queue() {
     assert!(matches!(queue.pause("nowhere", Duration::from_secs(1)), Err(QueueError::NoSuchQueue { .. })));
 }
 
-/// Three servers, each killed and started again at random, and so are the
-/// programs.
+/// Three servers and the programs are each killed and restarted at random.
 #[test]
 fn nothing_is_lost_or_stranded_while_three_servers_are_killed_and_started_again() {
     let place = Sandbox::new();

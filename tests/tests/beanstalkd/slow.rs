@@ -1,5 +1,4 @@
-//! A server that is slow, far away, or stands still for a while: that is not a
-//! server that is gone.
+//! A server that is slow, far away, or stands still for a while is not treated as gone.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -28,7 +27,7 @@ fn message(text: impl Into<String>) -> NewMessage {
 #[test]
 fn a_large_message_over_a_slow_line_takes_longer_than_the_timeout_and_arrives() {
     let server = Options::new().max_job_size(8_000_000).start();
-    // Two megabytes a second: each way takes one second.
+    // Two megabytes a second: each direction takes one second.
     let line = Line::new().bytes_per_second(2_000_000).start(server.port());
     let queue = queue_at(line.port());
     let text = "x".repeat(2_000_000);
@@ -53,7 +52,7 @@ fn a_large_message_is_sent_on_when_the_server_goes_on() {
         let queue = queue.clone();
         std::thread::spawn(move || queue.enqueue(vec![message("x".repeat(6_000_000))]))
     };
-    // What its socket takes at once is less than all of it.
+    // Its socket accepts less than the whole message at once.
     std::thread::sleep(Duration::from_millis(300));
     assert!(!sender.is_finished());
     server.signal("CONT");
@@ -61,8 +60,7 @@ fn a_large_message_is_sent_on_when_the_server_goes_on() {
     assert_eq!(queue.peek(&id).unwrap().unwrap().text.len(), 6_000_000);
 }
 
-/// The reservations of all lanes are answered after the time in which they
-/// should have been.
+/// The server answers the reservations of all lanes after the time at which they were due.
 #[test]
 fn a_server_that_stands_still_while_lanes_wait_costs_no_job_an_attempt() {
     let server = BeanstalkdServer::start();
@@ -95,7 +93,7 @@ fn a_server_that_stands_still_while_lanes_wait_costs_no_job_an_attempt() {
         let mut other = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
         other.write_all(b"use slow\r\n").unwrap();
         (0..8).for_each(|_| other.write_all(b"put 1 0 60 2\r\n{}\r\n").unwrap());
-        // Longer than a second of waiting at the server, and the timeout.
+        // Longer than a second of waiting at the server, plus the timeout.
         std::thread::sleep(Duration::from_secs(3));
         server.signal("CONT");
         for lane in lanes {
@@ -155,7 +153,7 @@ fn a_batch_far_away_costs_few_round_trips() {
     let took = started.elapsed();
     assert!(consumer.take_lost_leases().is_empty());
     assert_eq!(near.stats().unwrap().total(), 0);
-    // One by one, two round trips of 2 ms each would be 1.6 s.
+    // One by one, two round trips of 2 ms each would take 1.6 s.
     assert!(took < Duration::from_millis(800), "it took {took:?}");
 }
 
@@ -178,7 +176,7 @@ fn the_last_jobs_of_a_queue_are_handed_out_before_it_is_said_to_be_empty() {
     assert_eq!(queue.stats().unwrap().total(), 0);
 }
 
-/// One number of the server's `stats`.
+/// Returns one number of the server's `stats`.
 fn server_stat(server: &BeanstalkdServer, key: &str) -> u64 {
     let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
     line.write_all(b"stats\r\nquit\r\n").unwrap();
@@ -188,8 +186,7 @@ fn server_stat(server: &BeanstalkdServer, key: &str) -> u64 {
     number.unwrap().parse().unwrap()
 }
 
-/// The server has found nothing, and its answer is on its way when messages are
-/// published.
+/// The server has found nothing, and its answer is on its way when messages are published.
 #[test]
 fn a_call_finds_what_was_published_before_it_whatever_an_earlier_look_says() {
     let server = BeanstalkdServer::start();
@@ -202,7 +199,7 @@ fn a_call_finds_what_was_published_before_it_whatever_an_earlier_look_says() {
         std::thread::scope(|scope| {
             let early = scope.spawn(move || first.dequeue(&DequeueFilter::all(), wait).unwrap());
             until("the server has looked", || server_stat(&server, "cmd-reserve-with-timeout") > looks);
-            // One may be for the call that waits at the server.
+            // One message may be for the call that waits at the server.
             near.enqueue(vec![message("1"), message("2")]).unwrap();
             let found = second.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap();
             assert!(found.is_some(), "a call after one that waits {wait:?}");
@@ -230,7 +227,7 @@ fn a_call_without_wait_does_not_wait_for_one_that_waits_at_the_server() {
             })
             .collect();
         took.sort();
-        // The wait at the server is a second long.
+        // The wait at the server lasts a second.
         assert!(took[4] < Duration::from_millis(200), "{took:?}");
         queue.enqueue(vec![message("{}")]).unwrap();
         assert!(patient.join().unwrap().is_some());
@@ -254,7 +251,7 @@ fn what_was_reserved_for_a_batch_and_not_taken_is_ready_again_uncounted() {
     }
 }
 
-/// Says something that no beanstalkd says, to the command with this word.
+/// Starts a server whose answer to the command with this word is one that no beanstalkd gives.
 fn odd_server(word: &'static str, answer: &'static str) -> (BeanstalkdServer, u16) {
     let server = BeanstalkdServer::start();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -270,7 +267,7 @@ fn odd_server(word: &'static str, answer: &'static str) -> (BeanstalkdServer, u1
     (server, port)
 }
 
-/// Forwards all but commands with that word, which it answers in this way.
+/// Forwards everything except commands with this word, which it answers itself.
 fn lie(mut client: TcpStream, mut upstream: TcpStream, word: &str, answer: &str) {
     let (mut says, mut to_client) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
     std::thread::spawn(move || {
@@ -310,7 +307,7 @@ fn an_unexpected_answer_is_an_error_of_the_call_and_ends_the_connection() {
             _ => consumer.settle(&lease, &mut Settlement::commit()).is_err(),
         };
         assert!(failed, "{word} answered {answer:?}");
-        // On another connection it comes again, and not what answers another question.
+        // On another connection, it receives the message again, not the answer to another request.
         let mut again = None;
         until("it comes again", || {
             again = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).ok().flatten();

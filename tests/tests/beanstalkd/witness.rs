@@ -1,5 +1,5 @@
-//! Another client, `beanstalkc`, as a witness: it publishes what we read, and
-//! reads what we publish.
+//! Another client, `beanstalkc`, as a witness: it publishes messages that we read, and reads
+//! messages that we publish.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,15 +1,15 @@
-//! Two handlers for one request type in several crates, which the compiler or
-//! the linker sees; and a pulpo without its features.
+//! Two handlers for one request type in several crates, which the compiler or the linker finds; and
+//! a pulpo without its features.
 
 use crate::workspace::Workspace;
 
-/// What the linker says of two crates that do not see each other.
+/// The linker's message about two crates that do not see each other.
 const WORDS: &str = "two_pulpo_handlers_for_the_request_type__send";
 
-/// What the compiler says where one sees the other.
+/// The compiler's message if one crate sees the other.
 const RENAME: &str = "a_request_type_names_one_job_so_rename_one_of_the_two";
 
-/// A handler for `body`, in a crate of the strictest lint.
+/// A handler for `body`, in a crate with the strictest lints.
 fn handler(attribute: &str, body: &str) -> String {
     format!(
         "#[derive(serde::Serialize, serde::Deserialize)]\npub struct {body};\n\
@@ -23,8 +23,8 @@ fn job(attribute: &str, body: &str) -> String {
     format!("#[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]\n#[job({attribute})]\npub struct {body};\n")
 }
 
-/// Builds a binary of this source that depends on a library of that one;
-/// what cargo says, and whether it was content.
+/// Builds a binary from this source that depends on a library from the other. Returns whether it
+/// succeeded, and cargo's output.
 fn build(edition: &str, library: &str, binary: &str) -> (bool, String) {
     let workspace = Workspace::new();
     workspace.package("jobs", edition, "", &format!("#![forbid(unsafe_code)]\n{library}"));
@@ -33,7 +33,7 @@ fn build(edition: &str, library: &str, binary: &str) -> (bool, String) {
     workspace.cargo(&["build"])
 }
 
-/// That there is one error, which says to rename one of two.
+/// Asserts that there is exactly one error, which advises to rename one of the two.
 #[track_caller]
 fn assert_rename((good, said): (bool, String), where_they_are: &str) {
     assert!(!good && said.contains(RENAME), "{where_they_are}: {said}");
@@ -89,7 +89,7 @@ fn a_declared_job_has_its_name_for_itself() {
     assert_rename(build("2024", &job("\"send\"", "Send"), &other), "two jobs");
 }
 
-/// A handler with a name has its body for itself too, in every crate.
+/// A named handler is the only one of its body, in every crate.
 #[test]
 fn a_named_handler_is_the_only_one_of_its_body() {
     let another = "#[pulpo::handler]\nfn again(_: jobs::Send) {}\n";
@@ -99,8 +99,8 @@ fn a_named_handler_is_the_only_one_of_its_body() {
     assert_eq!(said.matches("error[").count(), 1, "{said}");
 }
 
-/// The one handler of a declared job is looked for where it stands and in what
-/// it depends on; what is linked beside it, only the registry sees.
+/// A second handler of a declared job is found in the same crate and in its dependencies. Across
+/// crates that are only linked together, the registry finds it.
 #[test]
 fn a_declared_job_has_one_handler() {
     let workspace = Workspace::new();

@@ -1,6 +1,6 @@
-//! The image of contrib, made and run without an engine: each instruction of
-//! the Dockerfile is carried out in folders of ours, on a program that depends
-//! on pulpo by a path, as in the README.
+//! The image of contrib, built and run without a container engine: the test executes each
+//! instruction of the Dockerfile in its own folders, on a program that depends on pulpo by a path,
+//! as in the README.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +36,7 @@ struct Greet {
 pulpo::main!();
 "#;
 
-/// As in the workspace, so that what is compiled is used again.
+/// As in the workspace, so that compiled crates are reused.
 const PROFILE: &str = "
 [profile.dev]
 debug = 'line-tables-only'
@@ -44,7 +44,7 @@ debug = 'line-tables-only'
 opt-level = 3
 ";
 
-/// A stage of the build: the folder that stands for its root, and what is set.
+/// A stage of the build: the folder that stands for its root, and its settings.
 #[derive(Debug, Default)]
 struct Stage {
     root: PathBuf,
@@ -59,14 +59,13 @@ struct Stage {
 }
 
 impl Stage {
-    /// Where this path of the image lies here.
+    /// Returns the local path for a path of the image.
     fn here(&self, path: &str) -> PathBuf {
         let full = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", self.folder) };
         self.root.join(full.trim_start_matches('/'))
     }
 
-    /// A command with all absolute paths moved below our folder, so that it
-    /// touches nothing else.
+    /// Rewrites a command so that all absolute paths are below our folder, and it touches nothing else.
     fn moved(&self, command: &str) -> String {
         let words = command.split_whitespace().map(|word| {
             let start = word.trim_start_matches('"');
@@ -78,7 +77,7 @@ impl Stage {
 
     fn run(&self, command: &str) {
         for step in command.split("&&").map(str::trim) {
-            // What needs the network or the system's users is asked for, and not done.
+            // Steps that need the network or the system's users are checked, but not executed.
             let step = match step.split_whitespace().next() {
                 Some("apt-get") if step.contains("update") => continue,
                 Some("apt-get") => step.replacen("apt-get", "apt-get --simulate", 1),
@@ -99,7 +98,7 @@ impl Stage {
     }
 }
 
-/// The instructions, without comments and with their continued lines.
+/// Parses the instructions, without comments and with continuation lines joined.
 fn instructions(text: &str) -> Vec<(String, String)> {
     let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let joined = lines.join("\n").replace("\\\n", " ");
@@ -111,12 +110,12 @@ fn owned((a, b): (&str, &str)) -> (String, String) {
     (a.to_owned(), b.trim().to_owned())
 }
 
-/// The words of an instruction in the form `["a", "b"]`.
+/// Parses the words of an instruction in the form `["a", "b"]`.
 fn words(list: &str) -> Vec<String> {
     serde_json::from_str(list).expect("a list of words: the form that starts no shell")
 }
 
-/// Copies a folder without what lies in folders, or is a file, of these names.
+/// Copies a folder without files and folders of these names.
 fn copy(from: &Path, to: &Path, ignored: &[&str]) {
     fs::create_dir_all(to).expect("made");
     for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
@@ -133,7 +132,7 @@ fn copy(from: &Path, to: &Path, ignored: &[&str]) {
     }
 }
 
-/// Carries out the Dockerfile in `place`, with this folder as what is sent.
+/// Executes the Dockerfile in `place`, with this folder as the build context.
 fn build(place: &Sandbox, sent: &Path, arguments: &[(&str, &str)]) -> Stage {
     let ignored = fs::read_to_string(root().join("contrib/Dockerfile.dockerignore")).expect("a file");
     let ignored: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix("**/")).collect();
@@ -178,7 +177,7 @@ fn build(place: &Sandbox, sent: &Path, arguments: &[(&str, &str)]) -> Stage {
     stage
 }
 
-/// A clone of pulpo, and a program beside it.
+/// Creates a build context with a clone of pulpo, and a program beside it.
 fn sent(place: &Sandbox) -> PathBuf {
     let sent = place.path("sent");
     copy(&root(), &sent.join("pulpo"), &["target", ".git", "pulpo-data", "fuzz"]);
@@ -191,7 +190,7 @@ fn sent(place: &Sandbox) -> PathBuf {
         .current_dir(sent.join("shop"))
         .status();
     assert!(locked.expect("started").success());
-    // What nobody wants in an image.
+    // Files that do not belong in an image.
     for private in ["shop/target/old", "shop/pulpo-data/queue.db", "pulpo/.git/config"] {
         fs::create_dir_all(sent.join(private).parent().expect("a folder")).expect("made");
         fs::write(sent.join(private), "").expect("written");
@@ -201,7 +200,7 @@ fn sent(place: &Sandbox) -> PathBuf {
     sent
 }
 
-/// The value behind an option of a command line.
+/// Returns the value of an option on a command line.
 fn option<'a>(line: &'a str, option: &str) -> Option<&'a str> {
     line.split_once(&format!(" {option} "))?.1.split(' ').next()
 }
@@ -212,7 +211,7 @@ fn the_image_is_built_and_works_and_answers_where_its_port_is_published() {
     let dockerfile = fs::read_to_string(root().join("contrib/Dockerfile")).expect("a file");
     let lines: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix("#   docker ")).collect();
 
-    // As the file says that a program beside a clone of pulpo is built.
+    // Built as the file says for a program beside a clone of pulpo.
     let line = lines.iter().find(|line| line.contains("PACKAGE=")).expect("a line for it");
     let given: Vec<_> =
         line.split("--build-arg ").skip(1).map(|rest| rest.split(' ').next().expect("a word")).collect();
@@ -234,7 +233,7 @@ fn the_image_is_built_and_works_and_answers_where_its_port_is_published() {
         assert_eq!(folder, image.folder, "{line}");
         let mut set = image.environment.clone();
         if let Some((_, port)) = option(line, "-p").and_then(|published| published.rsplit_once(':')) {
-            // On all addresses of the container: the one that is published is none of its own.
+            // It listens on all addresses of the container, because the published address is none of them.
             let listen = option(line, "-e").and_then(|set| set.strip_prefix("PULPO_LISTEN=")).expect("it listens");
             assert_eq!(listen, format!("0.0.0.0:{port}"), "{line}");
             set.insert("PULPO_LISTEN".to_owned(), listen.replace(port, &free_port().to_string()));

@@ -1,5 +1,5 @@
-//! Handlers in libraries that other languages load or link: their names get
-//! through every linker, and they are all there when a foreign program runs.
+//! Handlers in libraries that other languages load or link: their names pass through every linker,
+//! and all handlers are there when a foreign program runs.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ pub mod mail {
 pub struct Charge;
 "#;
 
-/// What a foreign program calls: the request types, by commas.
+/// A function for foreign programs, which returns the request types, separated by commas.
 const PLUGIN: &str = r#"
 use std::ffi::{c_char, CString};
 use jobs as _;
@@ -71,7 +71,7 @@ const char *plugin_handlers(void);
 int main(void) { puts(plugin_handlers()); return 0; }
 "#;
 
-/// A workspace with the library of this kind, not built yet.
+/// Creates a workspace with the library of this kind, not built yet.
 fn library(kind: &str) -> Workspace {
     let workspace = Workspace::new();
     workspace.package("jobs", "2024", "", JOBS);
@@ -84,7 +84,7 @@ fn library(kind: &str) -> Workspace {
     workspace
 }
 
-/// Compiles a program in C; what it says when it is run.
+/// Compiles and runs a program in C. Returns its output.
 fn c_program(workspace: &Workspace, source: &str, linked: &[&str], arguments: &[&str]) -> String {
     let file = workspace.path().join("host.c");
     std::fs::write(&file, source).expect("written");
@@ -108,8 +108,8 @@ fn a_shared_library_has_its_handlers_in_a_foreign_process() {
     }
 }
 
-/// A linker takes from an archive only what something asks for, and nothing
-/// asks for a handler: it has to take all.
+/// A linker takes from an archive only objects that something refers to, and nothing refers to a
+/// handler: it must be told to take all.
 #[test]
 fn a_static_library_has_its_handlers_in_a_foreign_program() {
     let workspace = library("staticlib");

@@ -1,5 +1,5 @@
-//! `pulpo::main! { jobs: [shared::jobs] }`: a worker that does not handle a job
-//! of a shared crate does not compile.
+//! `pulpo::main! { jobs: [shared::jobs] }`: a worker that does not handle a job of a shared crate
+//! does not compile.
 
 use crate::workspace::{Workspace, pulpo};
 
@@ -29,7 +29,7 @@ const CHARGE: &str = "#[pulpo::handler]\nfn charge(_: shared::jobs::Charge) {}\n
 const SEND: &str = "#[pulpo::handler]\nfn send(_: shared::jobs::SendEmail) {}\n";
 const MAIN: &str = "pulpo::main! { crates: [mailing], jobs: [shared::jobs] }\n";
 
-/// A worker with these handlers, and a library with those.
+/// Checks a worker with these handlers, and a library with those.
 fn check(worker: &str, mailing: &str, features: &str) -> (bool, String) {
     let workspace = Workspace::new();
     let pulpo = pulpo("pulpo", "\"cli\"");
@@ -56,7 +56,7 @@ fn a_worker_handles_every_job_of_a_list() {
     assert_eq!(said.matches("error[").count(), 1, "{said}");
 }
 
-/// The list sees what the two handlers do not: each other.
+/// The list sees both handlers, which do not see each other.
 #[test]
 fn a_list_finds_two_handlers_of_one_job() {
     let (good, said) = check(&format!("{CHARGE}{SEND}"), SEND, "");

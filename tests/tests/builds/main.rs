@@ -1,4 +1,4 @@
-//! What only builds of real crates show.
+//! Tests that need builds of real crates.
 
 mod duplicates;
 mod image;

@@ -1,4 +1,4 @@
-//! Where the crate pulpo has another name, or is reached through another crate.
+//! The crate pulpo under another name, or reached through another crate.
 
 use crate::workspace::{Workspace, pulpo};
 
@@ -35,7 +35,7 @@ fn a_renamed_dependency_is_found() {
     assert!(good, "{said}");
 }
 
-/// The name may come from the workspace, or be that of one target.
+/// The name may come from the workspace, or belong to one target.
 #[test]
 fn a_dependency_of_one_target_is_found() {
     let workspace = Workspace::new();

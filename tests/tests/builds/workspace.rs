@@ -1,12 +1,12 @@
-//! A workspace of little crates that depend on pulpo, and cargo on it.
+//! A workspace of small crates that depend on pulpo, and cargo run on it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The target folder is one for all, so that what they depend on is built once,
-/// and the names of the packages are the same again: one at a time.
+/// All tests share one target folder, so that their dependencies are built once, and they reuse
+/// package names. So they run one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
 pub(crate) struct Workspace {
@@ -29,8 +29,8 @@ impl Workspace {
         fs::write(path, text).expect("written");
     }
 
-    /// A package of this source: a program if it has a `main`. It depends on
-    /// serde and these, and on pulpo, if these do not under another name.
+    /// Creates a package from this source, which is a program if it has a `main`. It depends on
+    /// serde and on `dependencies`, and on pulpo unless these include it under another name.
     pub(crate) fn package(&self, name: &str, edition: &str, dependencies: &str, source: &str) {
         let pulpo = format!("pulpo = {{ path = {:?}, default-features = false }}", root().join("pulpo"));
         let pulpo = if dependencies.contains("pulpo") { "" } else { &pulpo };
@@ -43,17 +43,17 @@ impl Workspace {
         self.write(&format!("{name}/src/{}", if is_program { "main.rs" } else { "lib.rs" }), source);
     }
 
-    /// Where it is.
+    /// The path of the workspace.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The path of what cargo has built under this name.
+    /// The path of the file that cargo has built under this name.
     pub(crate) fn built(&self, name: &str) -> String {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("debug").join(name).to_string_lossy().into_owned()
     }
 
-    /// Whether cargo is content; and what was said, by it or by the program.
+    /// Runs cargo. Returns whether it succeeded, and the output of cargo or the program.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> (bool, String) {
         let (command, rest) = arguments.split_first().expect("a command");
         let output = Command::new(env!("CARGO"))
@@ -70,13 +70,13 @@ impl Workspace {
     }
 }
 
-/// The crate `pulpo`, as a dependency under whatever name.
+/// The dependency on the crate `pulpo`, under any name.
 pub(crate) fn pulpo(name: &str, features: &str) -> String {
     let path = root().join("pulpo");
     format!("{name} = {{ package = \"pulpo\", path = {path:?}, default-features = false, features = [{features}] }}\n")
 }
 
-/// The folder of the repository.
+/// The root folder of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }

@@ -148,8 +148,7 @@ fn publishing_does_not_block_the_executor() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (pulpo, board) = (stage.pulpo.clone(), stage.board.clone());
         let (one, many) = runtime.block_on(async {
-            // The queue takes it only when the other task of this one thread
-            // has opened the gate.
+            // The queue accepts it only when the other task of this single thread has opened the gate.
             let one = tokio::spawn(pulpo.publish_async(Fetch { text: "held".into() }));
             let opening = tokio::spawn(async move { board.open("enqueue") });
             opening.await.expect("no panic");
@@ -165,7 +164,7 @@ fn publishing_does_not_block_the_executor() {
 #[test]
 fn publishing_needs_no_runtime_of_the_callers() {
     on("plain", 1, &|stage| {
-        // As another executor would poll it.
+        // Polled as another executor would do it.
         let mut publishing = Box::pin(stage.pulpo.publish_async(Fetched("d".into())));
         let mut published = None;
         pulpo_tests::wait::until("it is published", || {

@@ -1,4 +1,4 @@
-//! Batch handlers: several messages at once, each settled for itself.
+//! Batch handlers: several messages at once, each settled separately.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// Tells what it got; a line says what becomes of it, and `all …` of all.
+/// Reports the lines that it got. Each line states its own outcome, and `all …` that of all.
 #[pulpo::handler("line", batch = 3, linger = "2s", max_attempts = 2, backoff = "10s", timeout = "1h")]
 fn ingest(lines: Vec<Line>, context: &Context, board: State<Board>) -> Result<Vec<Outcome>, std::io::Error> {
     let texts: Vec<_> = lines.iter().map(|line| &*line.text).collect();
@@ -103,7 +103,7 @@ fn what_has_come_goes_when_the_linger_is_over() {
         stage.lines(["b"]);
         until("it is taken", || stage.all("line").iter().all(|line| line.state == MessageState::Reserved));
         assert!(stage.board.lines().is_empty());
-        // Which it began to count some time after the first was taken.
+        // The linger began some time after the first message was taken.
         until("the linger is over", || {
             stage.clock.advance(SECOND / 10);
             stage.board.has("got a b")

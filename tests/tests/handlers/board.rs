@@ -1,9 +1,9 @@
-//! What the handlers of a test tell it, and where they wait for its word.
+//! A board on which the handlers of a test write, and gates at which they wait for the test.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Shared by a test and the handlers of its worker, as their state.
+/// Shared between a test and the handlers of its worker, as their state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Board(Arc<Inner>);
 
@@ -24,12 +24,12 @@ impl Board {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A handler tells something.
+    /// Adds a line from a handler.
     pub(crate) fn write(&self, line: impl Into<String>) {
         self.seen().lines.push(line.into());
     }
 
-    /// What was told so far.
+    /// The lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.seen().lines.clone()
     }
@@ -38,13 +38,13 @@ impl Board {
         self.seen().lines.iter().any(|told| told == line)
     }
 
-    /// A handler waits until the test opens this gate.
+    /// Blocks a handler until the test opens this gate.
     pub(crate) fn wait(&self, gate: &str) {
         let shut = |seen: &mut Seen| !seen.open.contains(gate);
         drop(self.0.changed.wait_while(self.seen(), shut).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The test lets those pass that wait at this gate.
+    /// Releases the handlers that wait at this gate.
     pub(crate) fn open(&self, gate: &str) {
         self.seen().open.insert(gate.to_owned());
         self.0.changed.notify_all();

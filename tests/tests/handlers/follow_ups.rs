@@ -1,4 +1,4 @@
-//! Jobs that follow from a job: published with its commit, or not at all.
+//! Follow-up jobs: published with the commit of their job, or not at all.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The shapes that a handler may have, through the worker and the real queue.
+//! The forms that a handler may have, tested with the worker and the real queue.
 
 mod asynchronous;
 mod batches;

@@ -1,6 +1,5 @@
-//! Code of the user's that is odd: errors that cannot show themselves, values
-//! that panic when they are dropped, texts without an end. The outcome is what
-//! the handler said, and nobody else notices.
+//! Odd user code: errors that fail to display, values that panic when dropped, endless texts. The
+//! outcome is the one that the handler returned, and other jobs do not notice.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +16,7 @@ use crate::stage::{SECOND, Stage, on, on_each, reason};
 
 const UNSHOWABLE: &str = "an error whose text cannot be shown";
 
-/// What an error does when it is shown.
+/// The behaviour of an error when it is displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Shows {
     Text,
@@ -28,7 +27,7 @@ enum Shows {
     Waits,
 }
 
-/// An error that is odd in every other way: it panics when it is dropped.
+/// An error that is odd in every other way too: it panics when dropped.
 struct OddError {
     shows: Shows,
     board: Board,
@@ -115,7 +114,7 @@ fn odd_lines(lines: Vec<OddLine>, board: State<Board>) -> Vec<Outcome> {
     lines.iter().map(|line| odd_outcome(&line.0, &board)).collect()
 }
 
-/// A panic whose payload panics when it is dropped.
+/// A panic whose payload panics when dropped.
 #[derive(Serialize, Deserialize)]
 struct OddPanic;
 
@@ -132,7 +131,7 @@ fn odd_panic(_: OddPanic) {
     std::panic::panic_any(Payload);
 }
 
-/// A body that panics while it is read.
+/// A body that panics while it is deserialized.
 #[derive(Serialize)]
 struct OddBody(String);
 
@@ -150,7 +149,7 @@ fn odd_bodies(bodies: Vec<OddBody>, board: State<Board>) {
     board.write(texts.join(" "));
 }
 
-/// Spawns a task as it is dropped, as guards of async code do, and panics then.
+/// Spawns a task when dropped, as guards of async code do, and then panics.
 struct Farewell(Board);
 
 impl Drop for Farewell {
@@ -172,7 +171,7 @@ async fn odd_future(_: OddFuture, board: State<Board>) {
     std::future::pending().await
 }
 
-/// A value that is returned well, and panics as it is converted.
+/// A return value that panics when it is converted.
 #[derive(Serialize, Deserialize)]
 struct OddReturn;
 
@@ -189,7 +188,7 @@ fn odd_return(_: OddReturn) -> Returned {
     Returned
 }
 
-/// Publishes, and thinks better of it.
+/// Publishes, and changes its mind.
 #[derive(Serialize, Deserialize)]
 struct Reconsider;
 
@@ -293,10 +292,10 @@ fn the_text_of_an_error_is_made_within_the_run_and_holds_up_nobody() {
         stage.once_told("shows itself");
         let beside = stage.odd(Shows::Waits, How::Fine);
         until("its neighbour is done", || stage.peek(&beside).is_none());
-        // Heartbeats go on, for it as for all others.
+        // Heartbeats continue, for this job as for all others.
         let lease = |id: &MessageId| stage.peek(id).and_then(|message| message.until);
         let is_over = || stage.peek(&slow).is_some_and(|message| message.state == MessageState::Delayed);
-        // The timeout counts for it.
+        // Its timeout applies.
         while !is_over() {
             let before = lease(&slow);
             stage.clock.advance(25 * SECOND);
@@ -347,7 +346,7 @@ fn the_longest_durations_overflow_nothing() {
     changed.timeout = Some(Some(Duration::MAX));
     changed.ttr = Some(Duration::MAX);
     changed.linger = Some(Duration::MAX);
-    // Else two lanes gather for ever.
+    // Otherwise two lanes would gather forever.
     changed.concurrency = Some(1);
     options.handlers.insert("odd_line".to_owned(), changed.clone());
     changed.linger = None;

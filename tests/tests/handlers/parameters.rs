@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::board::Board;
 use crate::stage::{SECOND, on_each};
 
-/// Another name for it: parameters are found by trait, not by name.
+/// An alias: parameters are found by trait, not by name.
 use pulpo::State as Shared;
 type TheRun<'run> = &'run Context;
 
@@ -34,7 +34,7 @@ fn tell(tell: Tell, board: Shared<Board>, context: TheRun<'_>, same: State<Board
 #[derive(Serialize, Deserialize)]
 struct Stubborn;
 
-/// Ends only when it is told that it is over.
+/// Ends only when it is told that its time is over.
 #[pulpo::handler("stubborn", timeout = "1h", backoff = "10s")]
 fn stubborn(_: Stubborn, context: &pulpo::Context, board: State<Board>) {
     assert!(!context.is_cancelled());
@@ -87,7 +87,7 @@ fn a_lost_lease_cancels() {
         let id = stage.publish(Stubborn);
         let working = stage.work();
         stage.once_told("stubborn runs");
-        // The lease ends before the worker can renew it, and another has it.
+        // The lease ends before the worker can renew it, and another worker takes the message.
         let mut other = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
         until("another worker has it", || {
             stage.clock.advance(61 * SECOND);

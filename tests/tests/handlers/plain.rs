@@ -1,7 +1,6 @@
-//! A queue that does what every queue must and nothing more: it leaves out
-//! nothing that is ready, and the methods that have a default are left to it.
-//! It holds messages with the text `held` until the test lets them in. It
-//! refuses follow-ups with the text `refuse`.
+//! A queue with only the required capabilities: it cannot leave out ready messages, and it uses the
+//! default methods. It holds messages with the text `held` until the test lets them in. It refuses
+//! follow-ups with the text `refuse`.
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
-//! Batches and jobs that follow, on a real server: it keeps a reservation for
-//! the connection that made it, cannot pick by type, and cannot settle and
-//! publish at once.
+//! Batches and follow-up jobs on a real server, which ties a reservation to the connection that
+//! made it, cannot pick by type, and cannot settle and publish in one step.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::board::Board;
 use crate::follow_ups::first_of;
 use crate::stage::{Stage, reason};
 
-/// A worker of one lane on a server of its own, which goes by the time of day.
+/// Runs a test with a worker of one lane on its own server, which uses the system time.
 fn on_a_server(test: impl Fn(Stage)) {
     let server = BeanstalkdServer::start();
     let options = BeanstalkdOptions::new("localhost").port(server.port());

@@ -1,5 +1,4 @@
-//! A queue, a clock that stands still, and a worker with the handlers of this
-//! program.
+//! A queue, a clock that stands still, and a worker with the handlers of this program.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -38,8 +37,8 @@ impl Working {
     }
 }
 
-/// Runs a test on disk, in memory, and on a queue that cannot do more than it
-/// must; with one lane, so that a lane that is lost shows.
+/// Runs a test on disk, in memory, and on a queue with only the required capabilities. The worker
+/// has one lane, so that a lost lane shows.
 pub(crate) fn on_each(test: impl Fn(Stage)) {
     for kind in ["disk", "memory", "plain"] {
         on(kind, 1, &test);
@@ -50,7 +49,7 @@ pub(crate) fn on(kind: &str, lanes: usize, test: &impl Fn(Stage)) {
     with(kind, lanes, WorkerOptions::default(), test);
 }
 
-/// With these options beside the number of lanes.
+/// Runs a test with these options in addition to the number of lanes.
 pub(crate) fn with(kind: &str, lanes: usize, mut options: WorkerOptions, test: &impl Fn(Stage)) {
     let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
     let folder = (kind == "disk").then(|| tempfile::tempdir().expect("a folder"));
@@ -83,7 +82,7 @@ impl Stage {
         self.pulpo.publish(message).expect("published").id().expect("an id").clone()
     }
 
-    /// What is done is kept, and not unfinished any more.
+    /// Returns the message unless it is done: the queue keeps finished messages.
     pub(crate) fn peek(&self, id: &MessageId) -> Option<StoredMessage> {
         let message = self.queue.peek(id).expect("a look");
         message.filter(|message| message.state != pulpo::queue::MessageState::Done)
@@ -93,7 +92,7 @@ impl Stage {
         self.queue.list(&Filter::all().request_type(request_type)).expect("a list")
     }
 
-    /// The message, once it is in this state.
+    /// Returns the message once it is in this state.
     pub(crate) fn once(&self, id: &MessageId, state: MessageState) -> StoredMessage {
         let mut found = None;
         until(&format!("message {id} is {state}"), || {

@@ -1,4 +1,4 @@
-//! What keeps a worker from starting.
+//! Faults that keep a worker from starting.
 
 use pulpo::{ProblemKind, WorkError};
 

@@ -1,4 +1,4 @@
-//! Clocks: those of time zones are changed, and those of machines are wrong.
+//! Clocks: time zones change theirs, and machines have wrong ones.
 
 use chrono::TimeDelta;
 
@@ -39,7 +39,7 @@ fn a_clock_that_is_set_back_a_little_doubles_nothing() {
     stage.pass(6 * MINUTE, &["often"]);
     let mut runs = stage.runs.all();
     runs.sort();
-    // What was left out as missed before may run now, and nothing runs twice.
+    // Times that were skipped as missed may run now, and nothing runs twice.
     runs.retain(|run| run != "often 23 12:05");
     assert_eq!(runs, ["often 23 12:10", "often 23 12:15"]);
 }

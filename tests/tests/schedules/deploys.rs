@@ -1,4 +1,4 @@
-//! What becomes of schedules while workers are away, replaced and restarted.
+//! Schedules while workers are away, replaced and restarted.
 
 use crate::stage::{DAY, HOUR, MINUTE, Stage};
 
@@ -54,7 +54,7 @@ fn a_short_break_at_the_wrong_moment_loses_no_occurrence() {
     let stage = Stage::new();
     let worker = stage.work(&["skipping"]);
     stage.pass(15 * HOUR - MINUTE / 30, &["skipping"]);
-    // The next worker is there before anybody is missed.
+    // The next worker starts before the previous one is missed.
     stage.once_settled("skipping");
     drop(worker);
     stage.pass_alone(MINUTE / 6);
@@ -73,13 +73,13 @@ fn versions_do_not_touch_the_entries_of_each_other() {
         stage.pass(DAY, &["each"]);
     }
     assert!(stage.known().entries.iter().any(|entry| entry.name == "nightly"));
-    // A roll-back goes on where the old one was.
+    // A rollback continues where the old version was.
     let old = stage.work(&["nightly"]);
     stage.pass(MINUTE, &["nightly"]);
     let nights = stage.runs.all().iter().filter(|run| run.starts_with("nightly")).count();
     assert_eq!(nights, 2);
     drop(old);
-    // Nobody has it for a month.
+    // No worker has it for a month.
     for _ in 0..31 {
         stage.pass(DAY, &["each"]);
     }

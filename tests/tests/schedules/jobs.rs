@@ -1,11 +1,11 @@
-//! Handlers that run by schedules. The tests say which of them a worker has.
+//! Handlers that run by schedules. Each test chooses which of them a worker has.
 
 use std::sync::{Arc, Mutex};
 
 use pulpo::{Context, State};
 use serde::{Deserialize, Serialize};
 
-/// What ran, and for which time.
+/// The jobs that ran, and the times that they were for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs(Arc<Mutex<Vec<String>>>);
 

@@ -1,4 +1,4 @@
-//! Jobs in time: who publishes the occurrences of a schedule, and which.
+//! Scheduled jobs: which worker publishes the occurrences of a schedule, and which ones.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod clocks;

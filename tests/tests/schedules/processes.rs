@@ -1,4 +1,4 @@
-//! Real processes, which are killed at any moment.
+//! Real processes, which are killed at random moments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use pulpo_tests::wait::{until, within};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_scheduled_worker");
 
-/// A worker process; killed when it is dropped.
+/// A worker process, killed on drop.
 struct Process(Child);
 
 impl Process {
@@ -31,7 +31,7 @@ impl Drop for Process {
     }
 }
 
-/// The messages that ran for each time.
+/// Returns the messages that ran for each time.
 fn ran(sandbox: &Sandbox) -> BTreeMap<DateTime<Utc>, BTreeSet<String>> {
     let mut ran: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for line in sandbox.record().lines() {
@@ -41,7 +41,7 @@ fn ran(sandbox: &Sandbox) -> BTreeMap<DateTime<Utc>, BTreeSet<String>> {
     ran
 }
 
-/// Ten seconds, or as long as a variable says.
+/// Ten seconds, or the duration that a variable sets.
 fn duration() -> Duration {
     let said = std::env::var("PULPO_SCHEDULE_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(said.unwrap_or(10))
@@ -59,14 +59,14 @@ fn killed_workers_publish_each_occurrence_once() {
     let mut workers: Vec<_> = (0..processes).map(|_| start()).collect();
     let end = Instant::now() + duration();
     while Instant::now() < end {
-        // Nothing to wait for: it is the moment that is to be any.
+        // There is no condition to wait for: the moment is meant to be random.
         let pause = Duration::from_millis(fastrand::u64(50..400));
         let _ = within(pause, || false);
         let victim = fastrand::usize(..workers.len());
         workers[victim].kill();
         workers[victim] = start();
     }
-    // All that was published runs in the end: killed jobs run again.
+    // All published jobs run in the end: killed jobs run again.
     let now = Utc::now();
     until("the last second ran", || ran(&sandbox).keys().next_back().is_some_and(|last| *last >= now));
     let all = ran(&sandbox);
@@ -97,7 +97,7 @@ fn a_queue_that_keeps_no_schedules_has_them_in_a_folder() {
     let store = ["--set", "schedule_store=file:schedules"];
     let checked = sandbox.run(WORKER, &[&["check"], &store[..]].concat());
     assert_eq!(checked.code, 0, "{checked:?}");
-    // Three workers, and each time once.
+    // Three workers, and each time occurs once.
     let start = || Process::start(sandbox.command(WORKER, &[&["work"], &store[..]].concat()));
     let workers: Vec<_> = (0..3).map(|_| start()).collect();
     until("it ran for a while", || ran(&sandbox).len() >= 4);

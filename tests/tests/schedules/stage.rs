@@ -24,7 +24,7 @@ pub(crate) struct Stage {
     pub(crate) runs: Runs,
 }
 
-/// A worker on its thread; dropped, it is stopped.
+/// A worker on its thread, stopped on drop.
 pub(crate) struct Working {
     stopper: Stopper,
     thread: Option<JoinHandle<()>>,
@@ -39,7 +39,7 @@ impl Drop for Working {
 }
 
 impl Stage {
-    /// On a Monday, at noon.
+    /// Starts on a Monday at noon.
     pub(crate) fn new() -> Self {
         Self::at("2026-11-23T12:00:00Z")
     }
@@ -50,7 +50,7 @@ impl Stage {
         Self { clock, queue, runs: Runs::default() }
     }
 
-    /// A worker with these handlers, of all queues.
+    /// Creates a worker with these handlers, for all queues.
     pub(crate) fn worker(&self, handlers: &[&str], mut options: WorkerOptions) -> Worker {
         let all = Registry::collect().unwrap();
         let registry = Registry::of(handlers.iter().map(|name| all.get(name).unwrap())).unwrap();
@@ -74,8 +74,8 @@ impl Stage {
         working
     }
 
-    /// Lets time pass, and waits until the workers have seen to these
-    /// schedules, and all that they published has run.
+    /// Lets time pass, and waits until the workers have processed these schedules, and all jobs
+    /// that they published have run.
     pub(crate) fn pass(&self, time: Duration, names: &[&str]) {
         // A lease must not end while its job runs.
         until("all has run", || self.messages().is_empty());
@@ -86,7 +86,7 @@ impl Stage {
         until("all has run", || self.messages().is_empty());
     }
 
-    /// Lets time pass with nobody there.
+    /// Lets time pass while no worker runs.
     pub(crate) fn pass_alone(&self, time: Duration) {
         self.clock.advance(time);
     }
@@ -109,7 +109,7 @@ impl Stage {
         self.queue.list(&Filter::all()).unwrap()
     }
 
-    /// That this ran, in any order, and nothing else.
+    /// Asserts that exactly these jobs ran, in any order.
     #[track_caller]
     pub(crate) fn assert_ran(&self, expected: &[&str]) {
         let mut runs = self.runs.all();

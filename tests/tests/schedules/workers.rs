@@ -1,4 +1,4 @@
-//! One worker or several, that come and go.
+//! One or several workers, which come and go.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn a_job_runs_at_its_time_without_being_published() {
     stage.assert_ran(&["nightly 24 03:00"]);
     stage.pass(DAY, &["nightly"]);
     stage.assert_ran(&["nightly 24 03:00", "nightly 25 03:00"]);
-    // One that is published has no time.
+    // A published job has no scheduled time.
     let pulpo =
         Pulpo::with_queue(Arc::new(stage.queue.clone()), WorkerOptions::default(), Arc::new(stage.clock.clone()));
     pulpo.publish(Nightly {}).unwrap();
@@ -35,7 +35,7 @@ fn an_occurrence_is_published_once_by_many_workers() {
     for _ in 0..24 {
         stage.pass(5 * MINUTE, &["often", "nightly"]);
     }
-    // A job may run again where the clock jumps beyond its lease.
+    // A job may run again where the clock jumps past the end of its lease.
     let mut runs = stage.runs.all();
     runs.sort();
     runs.dedup();
@@ -71,7 +71,7 @@ fn a_worker_that_does_not_work_the_queue_publishes_too() {
 fn a_job_that_is_unfinished_holds_up_the_next_unless_it_may_overlap() {
     let stage = Stage::new();
     let mut options = WorkerOptions::default();
-    // Nobody does the jobs.
+    // No worker runs the jobs.
     options.queues = vec!["elsewhere".to_owned()];
     let _worker = stage.work_with(&["nightly", "each"], options);
     for _ in 0..3 {
@@ -81,7 +81,7 @@ fn a_job_that_is_unfinished_holds_up_the_next_unless_it_may_overlap() {
     }
     let count = |name: &str| stage.messages().iter().filter(|message| message.request_type == name).count();
     assert_eq!((count("nightly"), count("each")), (1, 3));
-    // A buried one does not.
+    // A buried job does not count.
     let mut seat = stage.queue.consumer(&["nightly".to_owned(), "each".to_owned()]).unwrap();
     while let Some(taken) = seat.dequeue(&pulpo::queue::DequeueFilter::all(), std::time::Duration::ZERO).unwrap() {
         seat.settle(&taken.lease, &mut pulpo::queue::Settlement::bury("broken", true)).unwrap();

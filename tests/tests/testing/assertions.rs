@@ -1,4 +1,4 @@
-//! What an assertion says when it fails.
+//! The messages of failed assertions.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,13 +7,13 @@ use pulpo::testing::TestPulpo;
 
 use crate::jobs::{Board, Order, SECOND, SendEmail, email};
 
-/// What it panics with.
+/// Returns the message of the panic.
 fn failure(assertion: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(assertion)).expect_err("it fails");
     panic.downcast_ref::<String>().expect("a text").clone()
 }
 
-/// One in each state.
+/// A kit with one message in each state.
 fn kit() -> TestPulpo {
     let pulpo = TestPulpo::new().state(Board::default());
     for to in ["done", "", "busy"] {

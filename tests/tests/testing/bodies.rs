@@ -1,5 +1,5 @@
-//! Bodies on their whole way: published, kept by the queue, decoded for the
-//! handler. What could not be read there is not published.
+//! Bodies on their whole path: published, stored by the queue, decoded for the handler. A body that
+//! could not be decoded there is not published.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -18,7 +18,7 @@ struct Filter {
     all: Option<bool>,
 }
 
-/// An object would do for this one too.
+/// An object would be a valid body for this type too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Search(Option<Filter>);
 
@@ -27,7 +27,7 @@ fn search(search: Search, board: State<Board>) {
     board.write(format!("{search:?}"));
 }
 
-/// The same for a batch.
+/// The same type, for a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct SearchMany(Option<Filter>);
 
@@ -62,7 +62,7 @@ fn price(price: Price, context: &Context) -> Outcome {
     Ok(())
 }
 
-/// Written without what its reader needs.
+/// Serializes without a field that deserializing needs.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sealed {
     #[serde(skip_serializing)]
@@ -74,7 +74,7 @@ fn sealed(sealed: Sealed, board: State<Board>) {
     board.write(sealed.key.to_string());
 }
 
-/// Publishes these and runs them; what the handler saw of each.
+/// Publishes these bodies and runs them. Returns what the handler saw of each.
 fn arrived<J: pulpo::Job + Debug + Clone>(bodies: &[J]) -> (Vec<String>, Vec<String>) {
     let pulpo = TestPulpo::new().state(Board::default());
     pulpo.publish_all(bodies.to_vec()).unwrap();
@@ -112,15 +112,15 @@ fn the_header_says_how_a_body_is_written_where_that_could_be_mistaken() {
     let wire = |at: usize| serde_json::from_slice::<Value>(&stored[at].text).unwrap();
     assert_eq!((&wire(0)["header"]["body_wrapped"], &wire(0)["body"]), (&json!(true), &json!({"payload": null})));
     assert_eq!((&wire(1)["header"]["body_wrapped"], &wire(1)["body"]), (&json!(null), &json!({"all": null})));
-    // Each says the shape of its body, so that other versions know.
+    // Each message contains the shape of its body, for other versions.
     let shape = |at: usize| wire(at)["header"]["shape"].as_str().unwrap().to_owned();
     assert_eq!(shape(0), shape(1));
     assert_ne!(shape(0), shape(2));
     assert_eq!((&wire(2)["header"]["body_wrapped"], &wire(2)["body"]), (&json!(false), &json!({"payload": 1})));
 }
 
-/// What becomes of a message of `voucher` with a body that does not fit, and
-/// the shape of a body in its header.
+/// Runs a message of `voucher` with a body that does not fit, and this body shape in its header.
+/// Returns the run.
 fn unfit(shape: &str) -> pulpo::testing::Run {
     let pulpo = TestPulpo::new().state(Board::default());
     let text = format!(r#"{{"header": {{"request_type": "voucher"{shape}}}, "body": {{"n": "1"}}}}"#);
@@ -148,7 +148,7 @@ fn a_body_that_does_not_fit_is_buried_at_once_unless_another_version_wrote_it() 
     }
 }
 
-/// What the publication of this is refused with; nothing is in the queue then.
+/// Returns the error of publishing this body, after checking that the queue is empty.
 fn refused<J: pulpo::Job + Debug + Clone>(body: J) -> String {
     let pulpo = Pulpo::new(Config::default().queue("memory:").unwrap()).unwrap();
     let error = pulpo.publish(body.clone()).unwrap_err();
@@ -199,7 +199,7 @@ fn receipt(receipt: Receipt, board: State<Board>) {
     board.write(receipt.n.to_string());
 }
 
-/// Reads a message of this request type.
+/// Decodes a message of this request type.
 fn read<B: serde::de::DeserializeOwned + 'static>(request_type: &str, body: &str) -> Result<B, String> {
     let text = format!(r#"{{"header":{{"request_type":"{request_type}"}},"body":{body}}}"#);
     Message::from_json(text.as_bytes()).map(Message::into_body).map_err(|error| error.to_string())
@@ -215,7 +215,7 @@ fn a_message_of_another_job_is_refused() {
     assert_eq!(read::<Receipt>("Voucher", r#"{"n": 1}"#).unwrap_err(), refused("voucher", "Voucher"));
     assert_eq!(read::<Search>("voucher", "null").unwrap_err(), refused("search", "voucher"));
     assert_eq!(read("search", "null"), Ok(Search(None)));
-    // What is no job has no name to compare.
+    // A type that is not a job has no name to compare.
     assert_eq!(read("refund", r#"{"n": 1}"#), Ok(json!({"n": 1})));
     assert_eq!(read("refund", r#"{"all": true}"#), Ok(Filter { all: Some(true) }));
 }

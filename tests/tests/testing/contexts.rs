@@ -1,4 +1,4 @@
-//! Handlers called as the functions that they are.
+//! Handlers called directly as functions.
 
 use pulpo::Message;
 use pulpo::testing::TestPulpo;

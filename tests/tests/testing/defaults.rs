@@ -1,4 +1,4 @@
-//! Where `pulpo::publish` publishes to in a test, and where never.
+//! The queue that `pulpo::publish` uses in a test, and the ones that it never uses.
 
 use std::thread;
 

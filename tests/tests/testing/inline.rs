@@ -1,4 +1,4 @@
-//! Publishing runs the handler at once.
+//! Inline mode: publishing runs the handler at once.
 
 use pulpo::testing::TestPulpo;
 use pulpo::{Message, OnDuplicate, Publication, UniqueFor};
@@ -32,7 +32,7 @@ fn one_that_fails_is_published_all_the_same() {
     let pulpo = kit();
     pulpo::publish(email("down")).unwrap();
     pulpo.assert_retried_after::<SendEmail>(10 * SECOND..=15 * SECOND);
-    // The rest of its life is the test's to run.
+    // The test runs the rest of its life.
     assert_eq!(pulpo.work_for(60 * SECOND).len(), 2);
     pulpo.assert_buried::<SendEmail>("attempt 3 of 3");
 }
@@ -58,7 +58,7 @@ async fn in_an_async_test_too() {
 #[test]
 fn one_that_is_unique_is_run_once_for_each_key_that_is_taken() {
     let pulpo = kit();
-    // Done at once, so its key is free again.
+    // The job is done at once, so its key is free again.
     for _ in 0..2 {
         let sent = pulpo.publish(Message::new(email("ada")).unique_key("a")).unwrap();
         assert_eq!(sent.publication(), Publication::New);
@@ -67,7 +67,7 @@ fn one_that_is_unique_is_run_once_for_each_key_that_is_taken() {
     let publications = [timed(), timed()].map(|message| pulpo.publish(message).unwrap().publication());
     assert_eq!(publications, [Publication::New, Publication::Kept]);
     assert_eq!(pulpo.state_of::<Board>().lines(), ["ada attempt 1", "ada attempt 1", "bob attempt 1"]);
-    // One that failed waits with its key, and is replaced where it waits.
+    // A failed job waits with its key, and is replaced while it waits.
     let waits = |to: &str| {
         let message = Message::new(email(to)).unique_key("c").unique_for(UniqueFor::Waiting);
         pulpo.publish(message.on_duplicate(OnDuplicate::Replace)).unwrap().publication()

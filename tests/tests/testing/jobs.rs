@@ -1,4 +1,4 @@
-//! The jobs of these tests, and what they leave behind.
+//! The jobs of these tests, and their traces.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// What the handlers did.
+/// A record of the handlers' work.
 #[derive(Debug, Default)]
 pub(crate) struct Board(Mutex<Vec<String>>);
 
@@ -43,7 +43,7 @@ fn send_email(email: SendEmail, board: State<Board>, context: &Context) -> Outco
     }
 }
 
-/// Publishes what follows from it.
+/// Publishes a follow-up job.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) mails: Vec<String>,
@@ -58,7 +58,7 @@ pub(crate) fn order(order: Order, context: &Context) -> Outcome {
     if order.fail { Err("no stock".into()) } else { Ok(()) }
 }
 
-/// Publishes by the default of the process, as code deep down may.
+/// Publishes with the process's default `Pulpo`, as deeply nested code may.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SignUp {
     pub(crate) address: String,
@@ -80,7 +80,7 @@ fn lines(lines: Vec<Line>, board: State<Board>) -> Vec<Outcome> {
     lines.into_iter().map(one).collect()
 }
 
-/// For itself, for ever, an hour apart.
+/// Publishes itself again, forever, an hour apart.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Tick;
 
@@ -100,7 +100,7 @@ async fn sleep(sleep: Sleep) {
     tokio::time::sleep(Duration::from_secs(sleep.seconds)).await;
 }
 
-/// Of nobody: the state that its handler needs is never given.
+/// A job that cannot run: the state of its handler is never provided.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Charge;
 

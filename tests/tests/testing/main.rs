@@ -1,4 +1,4 @@
-//! The test kit `pulpo::testing`, used as a test of a program would.
+//! The test kit `pulpo::testing`, used as a program's tests would use it.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod assertions;

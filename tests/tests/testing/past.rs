@@ -1,4 +1,4 @@
-//! Status, results and retention, by the clock of a test.
+//! Status, results and retention, with a test clock.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ fn a_status_follows_a_job_to_its_end() {
     struct Answer {
         sum: u64,
     }
-    // The default of this thread is the test's.
+    // The default of this thread is the test's kit.
     assert_eq!(pulpo::status(&late).unwrap().result::<Answer>().unwrap().map(|answer| answer.sum), Some(5));
     assert!(pulpo.status(&bad).unwrap().is_over());
     for unknown in ["4711", "outbox/3", "spool/3", "what?"] {

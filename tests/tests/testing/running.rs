@@ -1,4 +1,4 @@
-//! Running jobs: what runs when, and what it came to.
+//! Running jobs: their order and their results.
 
 use pulpo::queue::{Filter, MessageState, NewMessage};
 use pulpo::testing::{Settled, TestPulpo};
@@ -26,7 +26,7 @@ fn nothing_runs_by_itself() {
 
 #[test]
 fn each_test_has_a_queue_of_its_own() {
-    // Many at the same time: what one sees is its own.
+    // Many kits at the same time: each sees only its own jobs.
     std::thread::scope(|scope| {
         for number in 0..8 {
             scope.spawn(move || {
@@ -103,7 +103,7 @@ fn a_batch_is_one_run_with_all_its_messages() {
     let [second, third] = run.rest() else { panic!("three are a batch: {run:?}") };
     second.assert_buried("no line 0");
     third.assert_done();
-    // One is left, and more may come: the batch lingers, which takes no time.
+    // One message is left, and more may come: the batch lingers, which takes no real time.
     let before = pulpo.now();
     let run = pulpo.run_next().unwrap();
     assert!(run.is_done() && run.rest().is_empty());
@@ -198,7 +198,7 @@ fn a_state_that_is_given_twice_ends_the_test() {
     let _ = kit().state(Board::default());
 }
 
-/// Not the kit's, but a worker with its threads.
+/// A real worker with its threads, not the kit.
 #[test]
 fn a_worker_drains_a_queue_and_ends() {
     let pulpo = Pulpo::new(Config::default().queue("memory:").unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! The driver: starts the processes, kills them for as long as it was told,
-//! lets the workers work off what is left, and has it all verified.
+//! The driver: starts the processes, kills them for the given time, lets the workers drain the
+//! queue, and verifies the results.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -22,14 +22,13 @@ use crate::verify;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// How often it looks after its processes.
+/// How often the driver checks its processes.
 const TICK: Duration = Duration::from_millis(10);
-/// How often it takes buried messages out.
+/// How often it removes buried messages.
 const COLLECT: Duration = Duration::from_secs(1);
-/// In this time everything that is left is worked off, with no more kills.
+/// The time to drain the queue, without further kills.
 const DRAIN: Duration = Duration::from_secs(90);
-/// The grace of the workers, which is a second, and a second, and what a busy
-/// machine takes to notice.
+/// The workers' grace period, which is a second, plus a second, plus the delay of a busy machine.
 const STOP: Duration = Duration::from_secs(4);
 
 pub(crate) fn main(arguments: Arguments) -> ExitCode {
@@ -79,8 +78,8 @@ fn run(arguments: &Arguments) -> Result<Report> {
     Ok(report)
 }
 
-/// The thread that takes buried messages out of the queue. It is one of its
-/// own, since a server is asked for each of its ids to find them.
+/// The thread that removes buried messages from the queue. It is separate, because finding them
+/// means asking a server for each of its ids.
 struct Collector {
     over: mpsc::Sender<()>,
     thread: JoinHandle<std::result::Result<(), QueueError>>,
@@ -93,12 +92,12 @@ impl Collector {
         let thread = thread::spawn(move || {
             while told.recv_timeout(COLLECT) == Err(RecvTimeoutError::Timeout) {
                 match desk.collect_buried() {
-                    // A server that is down or comes up: later.
+                    // If the server is down or starting, try again later.
                     Err(error) if !error.is_transient() => return Err(error),
                     _ => {}
                 }
             }
-            // By now nothing is killed any more.
+            // By now, the kills are over.
             desk.collect_buried()
         });
         Ok(Self { over, thread })
@@ -114,9 +113,9 @@ struct Driver {
     scene: Scene,
     random: fastrand::Rng,
     processes: Vec<Process>,
-    /// The server that was killed last, and when it is started again.
+    /// The server that was killed last, and when to start it again.
     away: Option<(usize, Instant)>,
-    /// What processes did that they should not.
+    /// Wrong behaviour of processes.
     wrong: Vec<String>,
 }
 
@@ -131,7 +130,7 @@ impl Driver {
         }
         let end = Instant::now() + Duration::from_secs(arguments.seconds);
         let mut next = Instant::now() + faults::pause(&mut self.random);
-        // Behind a spool the server has times of its own.
+        // Behind a spool, the server has its own schedule of outages.
         let mut outage = (arguments.queue == Kind::Spool).then(Instant::now);
         while Instant::now() < end {
             thread::sleep(TICK);
@@ -139,7 +138,7 @@ impl Driver {
             if outage.is_some_and(|at| Instant::now() >= at) {
                 let length = faults::outage(&mut self.random);
                 self.kill_server(length);
-                // Away for a third of the time.
+                // It is down for a third of the time.
                 outage = Some(Instant::now() + 3 * length);
             }
             if Instant::now() >= next {
@@ -151,14 +150,14 @@ impl Driver {
         Ok(())
     }
 
-    /// One of them, for this time.
+    /// Kills one of the servers for this time.
     fn kill_server(&mut self, length: Duration) {
-        // One that is away comes back first.
+        // A server that is down is started first.
         self.start_server_again();
         let index = self.random.usize(..self.scene.servers.len());
         self.scene.ledger.write(Event::ServerKilled);
         self.scene.servers[index].kill();
-        // It may have gone on for a while.
+        // It may have run for a while after the previous entry.
         self.scene.ledger.write(Event::ServerGone);
         self.away = Some((index, Instant::now() + length));
     }
@@ -193,7 +192,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Starts again what has ended, and lets go on what has paused enough.
+    /// Restarts processes that have ended, and resumes those that have paused long enough.
     fn tend(&mut self, producing: bool) -> Result<()> {
         if self.away.is_some_and(|(_, until)| Instant::now() >= until) {
             self.start_server_again();
@@ -215,12 +214,12 @@ impl Driver {
         Ok(())
     }
 
-    /// Without kills, all comes to its end.
+    /// Waits until all jobs have ended, without kills.
     fn drain(&mut self) -> Result<()> {
         self.scene.end_producers()?;
         let end = Instant::now() + DRAIN;
         let mut quiet = 0;
-        // Twice, since a process that was paused may publish its last.
+        // Check twice, because a process that was paused may still publish its last job.
         while quiet < 2 && Instant::now() < end {
             thread::sleep(10 * TICK);
             self.tend(false)?;
@@ -231,7 +230,7 @@ impl Driver {
         self.stop()
     }
 
-    /// Has the workers end, each in time.
+    /// Stops the workers, each of which must end in time.
     fn stop(&mut self) -> Result<()> {
         for process in &mut self.processes {
             process.suffer(Fault::Stop, &self.scene)?;

@@ -1,4 +1,4 @@
-//! Who suffers what, and when: all of it from the seed.
+//! Chooses faults, their times and their victims, all from the seed.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::kind::TTR;
 use crate::ledger::Fault;
 use crate::process::Role;
 
-/// What is done next.
+/// The next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Process(Role, Fault),
@@ -23,7 +23,7 @@ pub(crate) fn standstill(random: &mut fastrand::Rng) -> Duration {
     TTR + Duration::from_millis(random.u64(300..1500))
 }
 
-/// How long a server is away, where that is for a third of the time.
+/// How long a server is down, where it is down for a third of the time.
 pub(crate) fn outage(random: &mut fastrand::Rng) -> Duration {
     Duration::from_millis(random.u64(300..1500))
 }

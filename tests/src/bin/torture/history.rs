@@ -7,42 +7,41 @@ use std::path::Path;
 use crate::kind::{Kind, Then};
 use crate::ledger::{Entry, Event, Fault, read};
 
-/// All that happened.
+/// All recorded events.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) jobs: BTreeMap<String, Job>,
     pub(crate) processes: HashMap<String, Life>,
-    /// When the server was killed, and when it was gone.
+    /// When the server was killed, and when it had ended.
     pub(crate) server_kills: Vec<(u64, u64)>,
-    /// From when to when a process stood still and no other took a message: it
-    /// had the lock of the database. In their order.
+    /// The intervals in which a process stood still and no other process took a message, because
+    /// the first one held the lock of the database. In order.
     pub(crate) locked: Vec<(u64, u64)>,
 }
 
-/// How long others go on with what they took before.
+/// How long other processes continue with messages that they took before.
 const LAST_STARTS: u64 = 300_000;
 
-/// What is known of one job.
+/// The history of one job.
 #[derive(Debug, Default)]
 pub(crate) struct Job {
     pub(crate) kind: Option<Kind>,
     pub(crate) publication: Publication,
-    /// When its producer was about to publish it; 0 if that was a handler.
+    /// When its producer was about to publish it; 0 if a handler published it.
     pub(crate) published_at: u64,
-    /// Its runs in their order, for each message that it became; batches do
-    /// not know which.
+    /// Its runs in order, for each message that it became; batches do not know their message.
     pub(crate) messages: BTreeMap<Option<String>, Vec<Run>>,
     pub(crate) burials: Vec<Burial>,
     pub(crate) left: Vec<String>,
 }
 
-/// What its producer knows.
+/// The producer's knowledge about a publication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Publication {
-    /// Nothing: it published from within a handler.
+    /// None: a handler published it.
     #[default]
     Elsewhere,
-    /// It was killed before it knew, or was told that nobody knows.
+    /// The producer was killed before it knew, or received an unknown outcome.
     Perhaps,
     Certain,
     Refused,
@@ -66,15 +65,15 @@ pub(crate) struct Burial {
     pub(crate) reason: Option<String>,
 }
 
-/// What is known of one process.
+/// The history of one process.
 #[derive(Debug, Default)]
 pub(crate) struct Life {
-    /// When it last wrote anything down.
+    /// When it last wrote to the ledger.
     pub(crate) last: u64,
-    /// When the driver noticed its end, and whether it was by a kill or an abort.
+    /// When the driver noticed its end, and whether a kill or an abort caused it.
     pub(crate) gone: Option<(u64, bool)>,
     pub(crate) faults: Vec<(u64, Fault)>,
-    /// From when to when it did nothing.
+    /// The intervals in which it did nothing.
     pub(crate) stalls: Vec<(u64, u64)>,
     /// The last call of each of its lanes.
     pub(crate) calls: HashMap<u32, u64>,
@@ -149,7 +148,7 @@ impl History {
         }
     }
 
-    /// How often this was done to processes whose names begin so.
+    /// Counts these faults of processes whose names begin with `role`.
     pub(crate) fn faults(&self, role: &str, fault: Fault) -> usize {
         let of_role = self.processes.iter().filter(|(name, _)| name.starts_with(role));
         of_role.flat_map(|(_, life)| &life.faults).filter(|(_, done)| *done == fault).count()
@@ -157,13 +156,13 @@ impl History {
 }
 
 impl Life {
-    /// Whether it ended by a kill or an abort, with no end in its ledger.
+    /// Whether a kill or an abort ended it, so that its ledger has no end.
     pub(crate) fn died(&self) -> bool {
         self.gone.is_some_and(|(_, without_a_word)| without_a_word)
     }
 
-    /// From when to when it did nothing: it knows itself, unless it was killed
-    /// before it went on.
+    /// The intervals in which it did nothing. It records them itself, unless it was killed before
+    /// it continued.
     pub(crate) fn standstills(&self) -> impl Iterator<Item = (u64, u64)> {
         let paused = self.faults.iter().filter(|(_, fault)| *fault == Fault::Pause).map(|(at, _)| *at);
         let until_killed = paused.zip(std::iter::repeat(self.gone)).filter_map(|(at, gone)| Some((at, gone?.0)));

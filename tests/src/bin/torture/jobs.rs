@@ -1,4 +1,4 @@
-//! The handlers. Each does what its job says, and writes down that it did.
+//! The handlers. Each does what its job asks for, and records it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use crate::kind::{Kind, Then};
 use crate::ledger::Event;
 use crate::life;
 
-/// What a job is to do, under a name that no other has.
+/// The work of a job, under a unique name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) key: String,
@@ -125,7 +125,7 @@ fn begin(task: &Task, context: Option<&Context>) {
     });
 }
 
-/// Ends the run as it is to end, after saying so.
+/// Ends the run in this way, after recording it.
 fn end(task: &Task, then: Then) -> Outcome {
     if then == Then::Abort {
         std::process::abort();
@@ -146,7 +146,7 @@ fn end(task: &Task, then: Then) -> Outcome {
 static LANES: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// The lane that this thread is, and the number of the call that it is in.
+    /// The lane of this thread, and the number of its current call.
     static CALL: (u32, Cell<u64>) = (LANES.fetch_add(1, Ordering::Relaxed), Cell::new(0));
 }
 

@@ -1,57 +1,57 @@
-//! The kinds of jobs: what one does, and what must become of it.
+//! The kinds of jobs: the behaviour of each, and its expected end.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a job does, and by which handler.
+/// The behaviour of a job, and its handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
-    /// At once.
+    /// Succeeds at once.
     Succeed,
-    /// After a delay that its publication asks for.
+    /// Succeeds after a delay requested by its publication.
     Later,
-    /// After a while.
+    /// Succeeds after a while.
     Sleep,
-    /// In its third run.
+    /// Succeeds in its third run.
     FailTwice,
-    /// Never.
+    /// Never succeeds.
     FailAlways,
     Fatal,
     PanicOnce,
     PanicAlways,
-    /// Takes its process along, always.
+    /// Always aborts its process.
     Abort,
     /// Runs for longer than its ttr.
     Overrun,
     /// Exceeds its timeout in its first run.
     TimeoutOnce,
-    /// Always.
+    /// Always exceeds its timeout.
     TimeoutAlways,
     /// Publishes another job as it succeeds.
     Parent,
-    /// That other job.
+    /// The job that a `Parent` publishes.
     Child,
     AsyncSucceed,
     AsyncFailTwice,
-    /// Is dropped at its await point by its timeout, in its first run.
+    /// Is dropped by its timeout at its await point, in its first run.
     AsyncTimeoutOnce,
     BatchSucceed,
     BatchFatal,
     BatchFailAlways,
 }
 
-/// What must become of a job.
+/// The required end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rightful {
     Done,
-    /// By its handler's verdict, in its first run that ends.
+    /// Buried by its handler's verdict, in its first run that ends.
     BuriedAtOnce,
-    /// When its attempts are used up.
+    /// Buried when its attempts are used up.
     BuriedInTheEnd,
 }
 
-/// How a run ends, by its handler.
+/// How the handler ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Then {
     Succeed,
@@ -59,24 +59,23 @@ pub(crate) enum Then {
     Fatal,
     Panic,
     Abort,
-    /// It waits until it is told that its result no longer counts.
+    /// Waits until its result no longer counts.
     Wait,
 }
 
-/// The ttr of all of them.
+/// The ttr of all jobs.
 pub(crate) const TTR: Duration = Duration::from_secs(2);
 
-/// What the handlers that give up do.
+/// The attempts of jobs whose handlers give up.
 pub(crate) const FEW_ATTEMPTS: u32 = 3;
-/// Those that abort: each costs a process.
+/// The attempts of jobs that abort, each of which costs a process.
 pub(crate) const POISON_ATTEMPTS: u32 = 2;
-/// More kills than any innocent job meets.
+/// More attempts than the kills that any innocent job meets.
 pub(crate) const MANY_ATTEMPTS: u32 = 100;
 
 impl Kind {
-    /// How often each is published, in parts of all. The slow ones are rare
-    /// enough to leave lanes free, the deadly ones to let processes live for
-    /// some seconds.
+    /// How often each kind is published, as shares of all jobs. The slow ones are rare enough to
+    /// leave lanes free, the deadly ones rare enough to let processes live for some seconds.
     pub(crate) const SHARES: [(Self, u32); 19] = [
         (Self::Succeed, 1200),
         (Self::Later, 100),
@@ -99,7 +98,7 @@ impl Kind {
         (Self::BatchFailAlways, 20),
     ];
 
-    /// One of them.
+    /// Picks a kind.
     pub(crate) fn pick(random: &mut fastrand::Rng) -> Self {
         let all: u32 = Self::SHARES.iter().map(|(_, share)| share).sum();
         let mut left = random.u32(..all);
@@ -130,8 +129,7 @@ impl Kind {
         }
     }
 
-    /// How long the run takes, and how it ends. The members of a batch do not
-    /// know their attempt.
+    /// Returns how long the run takes, and how it ends. The members of a batch do not know their attempt.
     pub(crate) fn plan(self, attempt: Option<u32>) -> (Duration, Then) {
         let attempt = attempt.unwrap_or(1);
         let unless = |over: bool, then| if over { Then::Succeed } else { then };
@@ -160,8 +158,7 @@ impl Kind {
         format!("no luck with {key}")
     }
 
-    /// The reasons that it may be buried with, when none of its runs was cut
-    /// off.
+    /// The reason that it may be buried with, if none of its runs was cut off.
     pub(crate) fn burial_reason(self, key: &str) -> String {
         let reason = Self::reason(key);
         match self {

@@ -1,6 +1,5 @@
-//! What happened, written down beside the queue: a file for each process, one
-//! appending write for each entry, so that a kill loses at most the entry
-//! that was being written.
+//! The record of all events, stored beside the queue: a file for each process, one appending write
+//! for each entry, so that a kill loses at most the entry that was being written.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,38 +10,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::{Kind, Then};
 
-/// What happened.
+/// An event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// A producer is about to publish.
     Publishing { key: String, kind: Kind },
     /// `publish` has returned Ok.
     Published { key: String, id: String },
-    /// It has returned an error that says the message is not in the queue.
+    /// `publish` has returned an error that says the message is not in the queue.
     Refused { key: String, why: String },
-    /// It has returned that nobody knows.
+    /// `publish` has returned an unknown outcome.
     Unsure { key: String },
-    /// A handler was called. Those of a batch know neither id nor attempt.
+    /// A handler was called. Members of a batch know neither id nor attempt.
     Start { key: String, kind: Kind, id: Option<String>, attempt: Option<u32>, lane: u32, call: u64 },
-    /// It is about to return, or to be told that it is over.
+    /// The run is about to return, or to be told that it is over.
     End { key: String, lane: u32, call: u64, then: Then },
-    /// This process did nothing for so many microseconds until now.
+    /// This process did nothing for this many microseconds until now.
     Stalled { micros: u64 },
-    /// The driver is about to do this to a process.
+    /// The driver is about to inflict this fault on a process.
     Fault { process: String, fault: Fault },
     /// The driver found that a process has ended.
     Gone { process: String, how: String },
     /// The server is about to be killed.
     ServerKilled,
-    /// It has ended.
+    /// The server has ended.
     ServerGone,
-    /// The driver found it buried, and took it out of the queue.
+    /// The driver found the message buried, and removed it from the queue.
     Buried { key: String, id: String, attempts: u32, reason: Option<String> },
-    /// It was still in the queue when all was over.
+    /// The message was still in the queue at the end.
     Left { key: String, id: String, state: String },
 }
 
-/// What the driver does to processes.
+/// The faults that the driver inflicts on processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fault {
     /// SIGKILL.
@@ -54,7 +53,7 @@ pub(crate) enum Fault {
 }
 
 impl Event {
-    /// Which job it tells of.
+    /// The job of the event.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
             Self::Publishing { key, .. }
@@ -72,19 +71,19 @@ impl Event {
     }
 }
 
-/// When, in microseconds since 1970, and what.
+/// An event with its time in microseconds since 1970.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) at: u64,
     pub(crate) event: Event,
 }
 
-/// The file of one process.
+/// The ledger of one process.
 #[derive(Debug)]
 pub(crate) struct Ledger(File);
 
 impl Ledger {
-    /// The ledger of the process of this name.
+    /// Opens the ledger of the process of this name.
     pub(crate) fn open(folder: &Path, process: &str) -> io::Result<Self> {
         let path = folder_of(folder).join(process);
         OpenOptions::new().create(true).append(true).open(path).map(Self)
@@ -93,17 +92,17 @@ impl Ledger {
     pub(crate) fn write(&self, event: Event) {
         let mut line = serde_json::to_vec(&Entry { at: now(), event }).expect("an entry is JSON");
         line.push(b'\n');
-        // Without its evidence this program can show nothing.
+        // Without its evidence, this program can show nothing.
         (&self.0).write_all(&line).expect("the ledger can be written");
     }
 }
 
-/// Makes the folder of the ledgers.
+/// Creates the folder of the ledgers.
 pub(crate) fn prepare(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder_of(folder))
 }
 
-/// Calls `each` with the process and the entry, of each process in its order.
+/// Calls `each` with every process and entry; the entries of a process are in order.
 pub(crate) fn read(folder: &Path, mut each: impl FnMut(&str, Entry)) -> io::Result<()> {
     for file in fs::read_dir(folder_of(folder))? {
         let path = file?.path();
@@ -111,7 +110,7 @@ pub(crate) fn read(folder: &Path, mut each: impl FnMut(&str, Entry)) -> io::Resu
         for line in fs::read(&path)?.split_inclusive(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
                 Ok(entry) => each(&process, entry),
-                // The entry that its process was writing when it was killed.
+                // The process was writing this entry when it was killed.
                 Err(_) if !line.ends_with(b"\n") => {}
                 Err(error) => return Err(io::Error::other(format!("{}: {error}", path.display()))),
             }

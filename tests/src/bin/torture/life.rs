@@ -1,5 +1,5 @@
-//! What each process of the driver does beside its work: it ends with the
-//! driver, and writes down when it was kept from running.
+//! Background duties of each process of the driver: it ends with the driver, and records when it
+//! was kept from running.
 
 use std::io::{Read as _, stdin};
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use crate::ledger::{Event, Ledger};
 pub(crate) const FOLDER: &str = "TORTURE_FOLDER";
 pub(crate) const PROCESS: &str = "TORTURE_PROCESS";
 
-/// How often a process looks whether it was kept from running.
+/// How often a process checks whether it was kept from running.
 const PULSE: Duration = Duration::from_millis(50);
-/// What it does not write down. Less than the time between the last renewal
-/// of a lease that one misses and its end.
+/// Shorter stalls are not recorded. This is less than the time between the last renewal of a lease
+/// that such a stall misses and the end of the lease.
 const HARMLESS: Duration = Duration::from_millis(300);
 
 /// The ledger of this process; `None` if no driver started it.
@@ -35,7 +35,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
-/// Starts the threads that see to it.
+/// Starts the threads for these duties.
 pub(crate) fn watch() {
     let Some(ledger) = ledger() else { return };
     thread::spawn(|| {

@@ -1,11 +1,10 @@
-//! The torture program: processes that publish and work on one queue and are
-//! killed again and again, and a ledger beside the queue that tells in the end
-//! whether anything was lost, stranded, or run more often than the kills
-//! explain.
+//! The torture program: processes that publish and work on one queue and are killed again and
+//! again, and a ledger beside the queue that shows at the end whether anything was lost, stranded,
+//! or run more often than the kills explain.
 //!
-//! `torture --queue beanstalkd --seconds 60` is the driver. It starts itself
-//! in two other roles: `torture produce`, and `torture work`, which is the
-//! worker that every user of pulpo has, command line and all.
+//! `torture --queue beanstalkd --seconds 60` is the driver. It starts itself in two other roles:
+//! `torture produce`, and `torture work`, which is the worker of every user of pulpo, including its
+//! command line.
 
 mod driver;
 mod faults;
@@ -26,31 +25,29 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Tortures a queue: producers and workers that are killed at random moments
-/// and started again, handlers that fail in every way, and in the end a look
-/// at what became of each job.
+/// Tortures a queue: kills producers and workers at random moments and restarts them, runs handlers
+/// that fail in every way, and finally checks the fate of each job.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Which queue; a server is started, killed and restarted too
+    /// Queue to torture; a server is started, killed and restarted too
     #[arg(long, value_enum, default_value = "file")]
     queue: scene::Kind,
-    /// For how long processes are killed; then what is left is worked off
+    /// How long to kill processes, before the queue is drained
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// How many producer processes
+    /// Number of producer processes
     #[arg(long, default_value_t = 2)]
     producers: usize,
-    /// How many worker processes, of four lanes each
+    /// Number of worker processes, with four lanes each
     #[arg(long, default_value_t = 3)]
     workers: usize,
-    /// Chooses the jobs and the kills; said in the report [default: random]
+    /// Seed for the jobs and the kills, printed in the report [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// Where queue, ledger and logs are kept [default: a temporary folder,
-    /// kept only if something is wrong]
+    /// Folder for queue, ledger and logs [default: a temporary folder, kept only if something is wrong]
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// The report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
 }
@@ -59,7 +56,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("produce") => produce::main(arguments),
-        // Whatever else is a word is a command of the worker.
+        // Any other word is a command of the worker.
         Some(word) if !word.starts_with('-') => work::main(),
         _ => driver::main(Arguments::parse()),
     }

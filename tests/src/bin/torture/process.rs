@@ -1,4 +1,4 @@
-//! A process that is started again whenever it has ended.
+//! A process that is restarted whenever it ends.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -10,14 +10,14 @@ use crate::ledger::{Event, Fault};
 use crate::life;
 use crate::scene::Scene;
 
-/// What a process is for.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Producer,
     Worker,
 }
 
-/// One seat of the driver, for one process after the other.
+/// A slot of the driver, which holds one process after the other.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) role: Role,
@@ -26,14 +26,14 @@ pub(crate) struct Process {
     seed: u64,
     child: Option<Child>,
     pub(crate) name: String,
-    /// Until when it stands still.
+    /// When its pause ends.
     pub(crate) paused_until: Option<Instant>,
-    /// It was told to end, once.
+    /// Whether it has been told to end.
     pub(crate) stopping: bool,
 }
 
-/// What a worker takes with it at most when it dies: a message in each lane,
-/// or a batch and one more.
+/// The maximum number of messages that a worker holds when it dies: one in each lane, or a batch
+/// and one more.
 pub(crate) const LANES: u64 = 4;
 
 impl Process {
@@ -42,7 +42,7 @@ impl Process {
         Self { role, index, lives: 0, seed, child: None, name, paused_until: None, stopping: false }
     }
 
-    /// Starts it, with the driver at the other end of its standard input.
+    /// Starts the process, with the driver at the other end of its standard input.
     pub(crate) fn start(&mut self, scene: &Scene) -> io::Result<()> {
         self.lives += 1;
         let role = if self.role == Role::Worker { "worker" } else { "producer" };
@@ -83,7 +83,7 @@ impl Process {
         self.child.is_some()
     }
 
-    /// Does this to it, after writing it down.
+    /// Inflicts this fault on the process, after recording it.
     pub(crate) fn suffer(&mut self, fault: Fault, scene: &Scene) -> io::Result<()> {
         let Some(child) = &mut self.child else { return Ok(()) };
         scene.ledger.write(Event::Fault { process: self.name.clone(), fault });
@@ -97,13 +97,13 @@ impl Process {
         }
     }
 
-    /// Lets it go on after a pause.
+    /// Resumes the process after a pause.
     pub(crate) fn resume(&mut self) -> io::Result<()> {
         self.paused_until = None;
         self.child.as_ref().map_or(Ok(()), |child| signal("CONT", child))
     }
 
-    /// How it has ended, if it has.
+    /// Returns how the process has ended, if it has.
     pub(crate) fn ended(&mut self, scene: &Scene) -> io::Result<Option<ExitStatus>> {
         let Some(child) = &mut self.child else { return Ok(None) };
         let ended = child.try_wait()?;
@@ -130,7 +130,7 @@ impl Drop for Process {
 
 fn signal(name: &str, child: &Child) -> io::Result<()> {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status()?;
-    // One that has ended a moment ago takes no signal any more.
+    // A process that has just ended does not take a signal any more.
     let _ = sent;
     Ok(())
 }

@@ -12,10 +12,9 @@ use crate::kind::Kind;
 use crate::ledger::{Event, Ledger};
 use crate::life;
 
-/// A producer that sees more messages waiting takes a rest, so that what is
-/// left in the end is worked off in time.
+/// If more messages are waiting, a producer rests, so that the queue can be drained in time at the end.
 const ENOUGH: u64 = 600;
-/// How many publications it makes between two looks.
+/// The number of publications between two checks.
 const LOOK: u64 = 50;
 /// The file that tells producers to end.
 pub(crate) const OVER: &str = "over";
@@ -47,7 +46,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         }
         let kind = Kind::pick(&mut random);
         let count = if random.u8(..10) == 0 { random.usize(2..10) } else { 1 };
-        // A batch of those that kill would kill all the time.
+        // A batch of aborting jobs would kill processes all the time.
         let count = if kind == Kind::Abort { 1 } else { count };
         let mut task = || {
             number += 1;
@@ -66,7 +65,7 @@ fn waiting(pulpo: &Pulpo) -> u64 {
     pulpo.queue().stats().map_or(0, |stats| stats.counts.iter().map(|counts| counts.ready).sum())
 }
 
-/// Publishes them and writes down what came of it; false if not all went well.
+/// Publishes the jobs and records the outcome. Returns false if any publication failed.
 fn publish(pulpo: &Pulpo, ledger: &Ledger, tasks: &[Task], kind: Kind, random: &mut fastrand::Rng) -> bool {
     for task in tasks {
         ledger.write(Event::Publishing { key: task.key.clone(), kind });
@@ -97,7 +96,7 @@ fn publish(pulpo: &Pulpo, ledger: &Ledger, tasks: &[Task], kind: Kind, random: &
     let mut unsure = matches!(error, PublishError::Queue(QueueError::UnknownOutcome { .. }));
     for task in &tasks[first_without..] {
         let key = task.key.clone();
-        // Of a batch, only the next one was on its way.
+        // In a batch, only the next message was on its way.
         ledger.write(match std::mem::take(&mut unsure) {
             true => Event::Unsure { key },
             false => Event::Refused { key, why: error.to_string() },
@@ -106,7 +105,7 @@ fn publish(pulpo: &Pulpo, ledger: &Ledger, tasks: &[Task], kind: Kind, random: &
     false
 }
 
-/// The ids, in the order of the tasks.
+/// Publishes the tasks. Returns the ids in their order.
 fn send<J: Job>(
     pulpo: &Pulpo,
     tasks: &[Task],

@@ -1,4 +1,4 @@
-//! What the driver says in the end.
+//! The final report of the driver.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,13 +19,13 @@ pub(crate) struct Report {
     seed: u64,
     producers: usize,
     workers: usize,
-    /// Seconds with kills, and seconds without until nothing was left.
+    /// The seconds with kills, and then without, until the queue was empty.
     seconds: f64,
     drained_in: f64,
     kills: Kills,
     /// `publish` returned Ok.
     pub(crate) published: u64,
-    /// Its producer died before it knew, or was told that nobody knows.
+    /// The producer died before it knew, or received an unknown outcome.
     pub(crate) perhaps_published: u64,
     /// `publish` returned that it is not in the queue.
     pub(crate) refused: u64,
@@ -36,30 +36,30 @@ pub(crate) struct Report {
     pub(crate) buried: u64,
     pub(crate) lost: u64,
     pub(crate) stranded: u64,
-    /// Runs of jobs after one that had not failed.
+    /// Runs of jobs after a run that had not failed.
     pub(crate) extra_runs: u64,
     pub(crate) explained: BTreeMap<Cause, u64>,
     /// Runs that never ended.
     pub(crate) cut_off: u64,
     /// Attempts whose worker died before it called the handler.
     pub(crate) unseen: u64,
-    /// And what explains them, at a beanstalkd.
+    /// The causes of those attempts, on beanstalkd.
     pub(crate) unseen_by: BTreeMap<Cause, u64>,
-    /// Messages that came out of the spool more than once.
+    /// Messages that the spool sent more than once.
     pub(crate) sent_again: u64,
     pub(crate) attempts_wrong: u64,
     pub(crate) violations: Vec<Violation>,
-    /// Where the evidence is, if something is wrong.
+    /// The folder of the evidence, if something is wrong.
     pub(crate) folder: Option<PathBuf>,
 }
 
-/// How often what was done to processes.
+/// The number of faults of each kind.
 #[derive(Debug, Default, Serialize)]
 struct Kills {
     workers: usize,
     producers: usize,
     servers: usize,
-    /// Workers that a job took along.
+    /// Workers that a job aborted.
     aborts: usize,
     /// Workers that stood still for longer than their leases.
     pauses: usize,

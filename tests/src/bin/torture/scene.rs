@@ -1,4 +1,4 @@
-//! Where it all happens: a folder, and the queue in it.
+//! The scene of the run: a folder, and the queue in it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,19 +12,19 @@ use serde::Serialize;
 use crate::jobs::Task;
 use crate::ledger::{self, Event, Ledger};
 
-/// Which queue.
+/// The kind of queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
-    /// The embedded one.
+    /// The embedded queue.
     File,
-    /// A server with `-b` and `-f0`.
+    /// A beanstalkd server with `-b` and `-f0`.
     Beanstalkd,
-    /// Three of them as one queue.
+    /// Three beanstalkd servers as one queue.
     Servers,
-    /// One that is away for a third of the time, behind a spool.
+    /// A beanstalkd server that is down for a third of the time, behind a spool.
     Spool,
-    /// A database that syncs.
+    /// A PostgreSQL database that syncs.
     Postgres,
 }
 
@@ -34,7 +34,7 @@ impl Kind {
     }
 }
 
-/// A server that is killed and started again.
+/// A server that is killed and restarted.
 #[derive(Debug)]
 pub(crate) enum Server {
     Beanstalkd(BeanstalkdServer),
@@ -64,12 +64,12 @@ impl Server {
     }
 }
 
-/// A folder with a queue, as the driver sees it.
+/// The folder and the queue, as the driver sees them.
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) folder: PathBuf,
     pub(crate) address: String,
-    /// Where publications are kept while no server is there, if they are.
+    /// The spool for publications while no server is up, if there is one.
     pub(crate) spool: Option<PathBuf>,
     pub(crate) servers: Vec<Server>,
     pub(crate) ledger: Ledger,
@@ -99,13 +99,13 @@ impl Scene {
             }
         };
         let spool = (kind == Kind::Spool).then(|| folder.join("spool"));
-        // Without the spool: the driver is not one of those that send what is in it.
+        // Without the spool: the driver must not send its messages.
         let pulpo = Pulpo::new(Config::default().queue(&address)?)?;
         let ledger = Ledger::open(folder, "driver")?;
         Ok(Self { folder: folder.to_owned(), address, spool, servers, ledger, pulpo })
     }
 
-    /// How many messages still wait for something.
+    /// The number of messages that still wait for something.
     pub(crate) fn pending(&self) -> Result<u64, QueueError> {
         let stats = self.pulpo.queue().stats()?;
         let in_spool = self.spool.as_ref().is_some_and(|spool| spool.join("spool.waiting").exists());
@@ -113,13 +113,12 @@ impl Scene {
         Ok(pending.sum::<u64>() + u64::from(in_spool))
     }
 
-    /// A place to take the buried messages out of the queue, with a ledger of
-    /// its own.
+    /// Creates a desk, with a separate ledger, that takes the buried messages out of the queue.
     pub(crate) fn desk(&self) -> io::Result<Desk> {
         Ok(Desk { pulpo: self.pulpo.clone(), ledger: Ledger::open(&self.folder, "collector")? })
     }
 
-    /// Writes down what is still there, which should be nothing.
+    /// Records the messages that are still in the queue. There should be none.
     pub(crate) fn collect_left(&self) -> Result<(), QueueError> {
         for message in self.pulpo.queue().list(&Filter::all())? {
             let (id, state) = (message.id.to_string(), message.state.to_string());
@@ -134,7 +133,7 @@ impl Scene {
     }
 }
 
-/// Where buried messages end.
+/// Collects buried messages.
 #[derive(Debug)]
 pub(crate) struct Desk {
     pulpo: Pulpo,
@@ -142,8 +141,8 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Takes the buried messages out of the queue, and writes down why they
-    /// were there: that keeps a long run from growing.
+    /// Takes the buried messages out of the queue and records their reasons, which keeps a long run
+    /// from growing.
     pub(crate) fn collect_buried(&self) -> Result<(), QueueError> {
         let queue = self.pulpo.queue();
         let buried = queue.list(&Filter::all().state(MessageState::Buried))?;
@@ -159,7 +158,7 @@ impl Desk {
     }
 }
 
-/// Which job a message is of.
+/// Returns the job that a message belongs to.
 fn key(text: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Wire {

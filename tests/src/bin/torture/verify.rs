@@ -1,4 +1,4 @@
-//! What must hold of each job, whatever happened to the processes.
+//! The rules that must hold for each job, whatever happened to the processes.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,41 +16,40 @@ use self::unseen::Unseen;
 
 mod unseen;
 
-/// Entries of two processes may be written in another order than what they
-/// tell of happened in, by so many microseconds.
+/// Two processes may write their entries in another order than the events happened, within this
+/// many microseconds.
 const SLACK: u64 = 250_000;
 
-/// How many calls of one lane may be unsettled when its process dies: a lane
-/// settles a message before it takes the next one.
+/// The number of calls of one lane that may be unsettled when its process dies: a lane settles a
+/// message before it takes the next one.
 const UNSETTLED_CALLS: u64 = 1;
 
-/// The embedded queue may put the commit of a short job off, for two
-/// milliseconds; on a machine that is busy with other things its thread for
-/// that may come so many microseconds late.
+/// The embedded queue may defer the commit of a short job by two milliseconds. On a machine that is
+/// busy with other things, its thread for commits may be late by this many microseconds.
 const PUT_OFF: u64 = 150_000;
 
-/// PostgreSQL brings the commit of a short job to its disk within three rounds
-/// of its writer, of 200 milliseconds each: so many microseconds.
+/// PostgreSQL writes the commit of a short job to disk within three rounds of its WAL writer, of
+/// 200 milliseconds each: this many microseconds.
 const WRITTEN_LATE: u64 = 700_000;
 
-/// A job that did not come to its rightful end, or not by right.
+/// A job that did not reach its required end, or reached it in a wrong way.
 #[derive(Debug, Serialize)]
 pub(crate) struct Violation {
     pub(crate) key: Option<String>,
     pub(crate) what: String,
-    /// Its way through the ledger.
+    /// Its entries in the ledger.
     pub(crate) way: Vec<String>,
 }
 
-/// Why a message ran again that had not failed.
+/// The reason why a message ran again although it had not failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cause {
-    /// Its worker died, with the message in hand.
+    /// Its worker died while it held the message.
     WorkerDied,
-    /// Its worker was told to end, and gave it back.
+    /// Its worker was told to end, and returned it.
     WorkerStopped,
-    /// Its server was killed, and so all leases ended.
+    /// Its server was killed, which ended all leases.
     ServerKilled,
     /// Its worker stood still for longer than the lease.
     WorkerStoodStill,
@@ -64,7 +63,7 @@ impl Violation {
     }
 }
 
-/// Looks at every job.
+/// Checks every job.
 pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::Result<Report> {
     let mut report = Report::new(history);
     let (mut wrong, mut unseen): (Vec<(String, String)>, _) = (Vec::new(), Vec::new());
@@ -82,7 +81,7 @@ pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::R
         report.attempts_wrong += without.len() as u64;
         wrong.extend(without);
     }
-    // The first few tell enough, and each brings its whole way.
+    // The first few are enough, because each includes all of its entries.
     let mut ways: HashMap<String, Vec<(u64, String)>> =
         wrong.iter().take(50).map(|(key, _)| (key.clone(), Vec::new())).collect();
     if !ways.is_empty() {
@@ -100,7 +99,7 @@ pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::R
     Ok(report)
 }
 
-/// A look at one job.
+/// The check of one job.
 struct Look<'a> {
     history: &'a History,
     queue: scene::Kind,
@@ -152,7 +151,7 @@ impl Look<'_> {
         done(self.job)
     }
 
-    /// Its rightful end.
+    /// Checks its required end.
     fn end(&mut self, kind: Kind) {
         let job = self.job;
         match (kind.rightful(), job.burials.last()) {
@@ -173,12 +172,11 @@ impl Look<'_> {
         let reason = burial.reason.as_deref().unwrap_or_default();
         let expected = kind.burial_reason(self.key);
         let fits = match kind {
-            // How many of its deaths the server knows of, see below.
+            // The number of its deaths that the server knows, see below.
             Kind::Abort => reason.starts_with(&expected),
             _ => reason == expected,
         };
-        // One that gives up may lose its last attempt to a kill, perhaps before
-        // its handler was called.
+        // A job that gives up may lose its last attempt to a kill, perhaps before its handler was called.
         let begun = self.job.messages.values().flatten().map(|run| run.start).max().unwrap_or_default();
         let lost_its_last = kind.rightful() == Rightful::BuriedInTheEnd
             && reason.starts_with("its worker died ")
@@ -192,16 +190,15 @@ impl Look<'_> {
         }
     }
 
-    /// A publication makes one message. A follow-up is published again with
-    /// the run that it follows from, where a queue cannot do both at once.
+    /// Checks the number of messages. A publication creates one. A follow-up is published again
+    /// with each run that it follows from, if the queue cannot do both in one step.
     fn copies(&mut self, kind: Kind) {
         let copies = self.job.messages.keys().flatten().count();
         let parent = self.key.strip_suffix("/child").and_then(|parent| self.history.jobs.get(parent));
         let again = parent.filter(|_| self.queue.is_beanstalkd());
         let mut most = again.map_or(1, |parent| parent.messages.values().flatten().count());
         if self.queue == scene::Kind::Spool {
-            // One that dies between sending a message and noting it leaves it to
-            // be sent again.
+            // A process that dies between sending a message and recording it leaves it to be sent again.
             self.report.sent_again += (copies as u64).saturating_sub(most as u64);
             most += self.history.processes.values().filter(|life| life.died()).count();
         }
@@ -224,7 +221,7 @@ impl Look<'_> {
             // The members of a batch do not know which message they are.
             let may_be_another = self.queue == scene::Kind::Spool && run.attempt.is_none();
             let cause = self.cause(run, next).or(may_be_another.then_some(Cause::SentAgain));
-            // A member of a batch does not know its attempt: it fails always.
+            // A member of a batch does not know its attempt, so it always fails.
             let fails = kind.plan(run.attempt).1 != Then::Succeed && kind.plan(run.attempt).1 != Then::Fatal;
             if !fails {
                 self.report.extra_runs += 1;
@@ -243,19 +240,19 @@ impl Look<'_> {
         }
     }
 
-    /// Whether its process was handed the message, stood still, and called the
-    /// handler when it went on: nobody knows what came between.
+    /// Whether its process received the message, stood still, and called the handler when it
+    /// continued. Nobody knows what happened in between.
     fn is_late(&self, run: &Run) -> bool {
         let just_before = |(_, to): &(u64, u64)| *to <= run.start + SLACK && run.start <= *to + SLACK;
         self.life(run).is_some_and(|life| life.stalls.iter().any(just_before))
     }
 
-    /// Each run is an attempt, unless its worker gave it back or the server
-    /// that counts was killed.
+    /// Checks that each run is an attempt, unless its worker returned it or the server that counts
+    /// was killed.
     ///
-    /// In PostgreSQL nobody knows of a message that was leased ahead whether it
-    /// ran when its worker died. The first such run is not counted; then the
-    /// message is leased alone. Says whether this was one.
+    /// If a worker dies, PostgreSQL does not know whether a message that was leased ahead ran. The
+    /// first such run is not counted; then the message is leased alone. Returns whether this was
+    /// such a run.
     fn attempts(&mut self, run: &Run, next: &Run, cause: Option<Cause>, uncounted: bool) -> bool {
         let (Some(before), Some(after)) = (run.attempt, next.attempt) else { return false };
         if self.is_late(run) || self.is_late(next) {
@@ -264,8 +261,7 @@ impl Look<'_> {
         let forgotten = self.server_killed(run.start, next.start);
         let released =
             cause == Some(Cause::WorkerStopped) || self.life(run).is_some_and(|life| life.stopped_at().is_some());
-        // What was done, and not settled when its worker died or fell silent,
-        // is no attempt.
+        // A run that succeeded, but was not settled when its worker died or fell silent, is not an attempt.
         let by_death = matches!(cause, Some(Cause::WorkerDied | Cause::WorkerStoodStill));
         let done = self.defers() && by_death && matches!(run.end, Some((_, Then::Succeed)));
         let ahead = self.queue == scene::Kind::Postgres && by_death && !uncounted && after == before;
@@ -280,13 +276,13 @@ impl Look<'_> {
         ahead && !released && !done
     }
 
-    /// Whether the queue puts the commits of short jobs off.
+    /// Whether the queue defers the commits of short jobs.
     fn defers(&self) -> bool {
         !self.queue.is_beanstalkd()
     }
 
-    /// Attempts without a run: their workers died, or stood still, before they
-    /// came to it. One such trouble costs a job one attempt, and no more.
+    /// Records attempts without a run: their workers died, or stood still, before the run began.
+    /// One such event costs a job at most one attempt.
     fn unseen(&mut self, count: u32, since: u64, next: &Run) {
         self.report.unseen += u64::from(count);
         self.unseen.push(Unseen { key: self.key.to_owned(), count, since, until: next.start });
@@ -298,12 +294,12 @@ impl Look<'_> {
         }
     }
 
-    /// Whether anything happened in this time that ends leases.
+    /// Whether an event in this interval ended leases.
     fn troubled(&self, since: u64, until: u64) -> bool {
         self.troubles(since, until) > 0
     }
 
-    /// How often in this time all leases of a process, or of the server, ended.
+    /// Counts how often in this interval all leases of a process, or of the server, ended.
     fn troubles(&self, since: u64, until: u64) -> u64 {
         let (since, until) = (since.saturating_sub(SLACK), until + SLACK);
         let near = |at: u64| since <= at && at <= until;
@@ -328,7 +324,7 @@ impl Look<'_> {
         self.history.server_kills.iter().any(|(at, gone)| since <= *gone + SLACK && *at <= until + SLACK)
     }
 
-    /// What ended the lease of a run before it was settled.
+    /// Returns what ended the lease of a run before it was settled.
     fn cause(&self, run: &Run, next: &Run) -> Option<Cause> {
         let life = self.life(run)?;
         let unsettled = self.cut_off_by_death(life, run) || self.was_put_off(life, run);
@@ -347,7 +343,7 @@ impl Look<'_> {
         if life.stalls.iter().any(stood_still) || life.died() && life.faults.iter().any(paused) {
             return Some(Cause::WorkerStoodStill);
         }
-        // Another one did, and kept this one from renewing its lease.
+        // Another process did, and kept this one from renewing its lease.
         let locked = |(from, to): &(u64, u64)| *from <= ended && *from <= next.start && *to + SLACK >= run.start;
         if self.queue == scene::Kind::File && self.history.locked.iter().any(locked) {
             return Some(Cause::WorkerStoodStill);
@@ -355,8 +351,8 @@ impl Look<'_> {
         self.is_late(next).then_some(Cause::WorkerStoodStill)
     }
 
-    /// When a run that ended then was settled at the latest. A process that
-    /// stands still in the midst of a write keeps all others from theirs.
+    /// Returns when a run that ended at this time was settled at the latest. A process that stands
+    /// still in the middle of a write blocks the writes of all others.
     fn settled_by(&self, end: u64) -> u64 {
         let mut by = end.saturating_add(SLACK);
         if self.queue == scene::Kind::Postgres {
@@ -372,20 +368,20 @@ impl Look<'_> {
         by
     }
 
-    /// Its process died before it came to the commit.
+    /// Whether its process died before it made the commit.
     fn was_put_off(&self, life: &Life, run: &Run) -> bool {
         let late = |at: u64| at.saturating_add(PUT_OFF).max(self.settled_by(at)) >= life.last;
         self.defers() && matches!(run.end, Some((at, Then::Succeed)) if late(at))
     }
 
-    /// Its process died before it had settled the run.
+    /// Whether its process died before it had settled the run.
     fn cut_off_by_death(&self, life: &Life, run: &Run) -> bool {
         life.calls.get(&run.lane).is_some_and(|last| run.call + UNSETTLED_CALLS > *last)
     }
 }
 
 fn done(job: &Job) -> bool {
-    // One that exceeds its timeout may be just in time.
+    // A run that exceeds its timeout may be just in time.
     job.messages.values().flatten().any(|run| matches!(run.end, Some((_, Then::Succeed))))
 }
 

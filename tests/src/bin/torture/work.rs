@@ -1,4 +1,4 @@
-//! The worker: what `pulpo::main!()` makes of the handlers.
+//! The worker that `pulpo::main!()` generates from the handlers.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::ledger::{Event, Ledger};
 
-/// What a ledger with these entries, each by a process, is found guilty of.
+/// Returns the violations in a ledger with these entries, each by a process.
 fn wrongs(entries: Vec<(&str, Event)>) -> Vec<String> {
     wrongs_on(scene::Kind::File, entries)
 }
@@ -23,7 +23,7 @@ fn published(kind: Kind) -> Vec<(&'static str, Event)> {
     vec![("p", Event::Publishing { key: key.clone(), kind }), ("p", Event::Published { key, id })]
 }
 
-/// One whole run.
+/// The entries of one whole run.
 fn run(process: &'static str, kind: Kind, attempt: u32, then: Option<Then>) -> Vec<(&'static str, Event)> {
     let (id, attempt) = (Some("1".to_owned()), Some(attempt));
     let start = Event::Start { key: "a".to_owned(), kind, id, attempt, lane: 0, call: 1 };
@@ -52,7 +52,7 @@ fn a_rightful_life_is_no_violation() {
     assert_eq!(wrongs(killed.concat()), [""; 0]);
     let fatal = [published(Kind::Fatal), run("w", Kind::Fatal, 1, Some(Then::Fatal)), buried("no luck with a")];
     assert_eq!(wrongs(fatal.concat()), [""; 0]);
-    // Its producer died at it, and nobody has seen it since.
+    // Its producer died while publishing it, and it was never seen again.
     assert_eq!(wrongs(published(Kind::Succeed)[..1].to_vec()), [""; 0]);
 }
 
@@ -82,11 +82,11 @@ fn a_run_too_many_needs_a_kill() {
     let wrong = wrongs(twice(Vec::new()));
     assert!(wrong.len() == 1 && wrong[0].starts_with("it ran again at "), "{wrong:?}");
     assert_eq!(wrongs(twice(gone("w"))), [""; 0]);
-    // Its lane had gone on to another job: this one was settled.
+    // Its lane had continued with another job, so this one was settled.
     let start = Event::Start { key: "b".to_owned(), kind: Kind::Succeed, id: None, attempt: None, lane: 0, call: 2 };
     let end = Event::End { key: "b".to_owned(), lane: 0, call: 2, then: Then::Succeed };
     let went_on = twice([vec![("w", start), ("w", end)], gone("w")].concat());
-    // Where commits may be put off it may not have been, for a moment.
+    // Where commits may be deferred, it may have been unsettled for a moment.
     assert_eq!(wrongs_on(scene::Kind::File, went_on.clone()), [""; 0]);
     let wrong = wrongs_on(scene::Kind::Beanstalkd, went_on);
     assert!(wrong.len() == 1 && wrong[0].starts_with("it ran again at "), "{wrong:?}");
@@ -104,7 +104,7 @@ fn attempts_go_up_by_one() {
         let wrong = wrongs(runs(first, second));
         assert_eq!(wrong[0], "1 attempts more than its runs, and 0 kills and pauses in that time");
     }
-    // One death costs a job one attempt, and no more.
+    // One death costs a job at most one attempt.
     let after_a_death = |second| {
         let first = [published(Kind::FailTwice), run("w", Kind::FailTwice, 1, FAILED), gone("w")].concat();
         wrongs([first, run("x", Kind::FailTwice, second, DONE)].concat())
@@ -122,7 +122,7 @@ fn a_burial_has_the_true_reason() {
     let wrong = reasons(Kind::Fatal, Then::Fatal, "panicked: no luck with a");
     assert!(wrong[0].starts_with("buried with a reason that is not its own"), "{wrong:?}");
     assert_eq!(reasons(Kind::Succeed, Then::Fail, "x"), ["buried in place of done: Some(\"x\")"]);
-    // No worker of it died.
+    // None of its workers died.
     let wrong = reasons(Kind::FailAlways, Then::Fail, "its worker died 3 times");
     assert!(wrong[0].starts_with("buried with a reason that is not its own"), "{wrong:?}");
 }
@@ -150,7 +150,7 @@ fn at_a_beanstalkd_an_attempt_without_a_run_needs_a_lane_that_was_free() {
             let (key, id) = (format!("b{lane}"), Some(format!("b{lane}")));
             ("worker0.1", Event::Start { key, kind: Kind::Child, id, attempt: Some(1), lane, call: 1 })
         };
-        // What the others had in hand is run again.
+        // The jobs that the others held run again.
         let again = |lane| {
             let (key, id) = (format!("b{lane}"), Some(format!("b{lane}")));
             let start = Event::Start { key: key.clone(), kind: Kind::Child, id, attempt: Some(2), lane, call: 1 };

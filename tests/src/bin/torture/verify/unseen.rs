@@ -1,9 +1,9 @@
-//! Attempts without a run, at a beanstalkd.
+//! Attempts without a run, on beanstalkd.
 //!
-//! The server counts a job when it hands it out, so a worker that dies at that
-//! very moment costs the job an attempt that nobody has run. It can only be so
-//! for a job that was on its way to a lane that was free: a worker takes nothing
-//! for a lane that has a job. Any other attempt without a run is wrong.
+//! The server counts a job when it hands it out. So a worker that dies at that very moment costs
+//! the job an attempt without a run. That is possible only for a job on its way to a free lane,
+//! because a worker takes nothing for a lane that has a job. Any other attempt without a run is
+//! wrong.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::scene;
 
 use super::{Cause, SLACK};
 
-/// Attempts of a job that it did not run in, and when they were.
+/// Attempts without a run of a job, and their interval.
 #[derive(Debug)]
 pub(super) struct Unseen {
     pub(super) key: String,
@@ -23,8 +23,8 @@ pub(super) struct Unseen {
     pub(super) until: u64,
 }
 
-/// Something that ended leases at once, and how many jobs may have been on their
-/// way to free lanes then.
+/// An event that ended leases, and the maximum number of jobs that may have been on their way to
+/// free lanes at that time.
 #[derive(Debug)]
 struct Trouble {
     cause: Cause,
@@ -33,7 +33,7 @@ struct Trouble {
     room: u64,
 }
 
-/// What explains them, and the jobs for which nothing does.
+/// Finds the causes of these attempts, and the jobs without a cause.
 pub(super) fn explain(
     history: &History,
     queue: scene::Kind,
@@ -41,12 +41,12 @@ pub(super) fn explain(
 ) -> (Vec<Cause>, Vec<(String, String)>) {
     let mut explained = Vec::new();
     for trouble in troubles(history, queue) {
-        // Those first that have the fewest other explanations.
+        // First those with the fewest other explanations.
         unseen.sort_by_key(|unseen| unseen.until);
         let mut room = trouble.room;
         for one in &mut unseen {
             let in_time = one.since <= trouble.to + SLACK && trouble.from <= one.until + SLACK;
-            // One trouble costs a job one attempt.
+            // One event costs a job one attempt.
             if room > 0 && one.count > 0 && in_time {
                 (room, one.count) = (room - 1, one.count - 1);
                 explained.push(trouble.cause);
@@ -65,10 +65,10 @@ pub(super) fn explain(
     (explained, left.map(wrong).collect())
 }
 
-/// All of them, in their order.
+/// All such events, in order.
 fn troubles(history: &History, queue: scene::Kind) -> Vec<Trouble> {
-    // At several servers a thread waits at each. What it is handed when no lane
-    // is free goes back at once.
+    // With several servers, a thread waits at each. A message that it receives when no lane is free
+    // is returned at once.
     let waits = if queue == scene::Kind::Servers { 3 } else { 0 };
     let mut of_process: HashMap<&str, Vec<&Run>> = HashMap::new();
     for run in history.jobs.values().flat_map(|job| job.messages.values().flatten()) {
@@ -106,7 +106,7 @@ fn troubles(history: &History, queue: scene::Kind) -> Vec<Trouble> {
     all
 }
 
-/// When its lane was free again; `None` if it never was.
+/// Returns when its lane was free again; `None` if it never was.
 fn end(life: &Life, run: &Run) -> Option<u64> {
     let went_on = life.calls.get(&run.lane).is_some_and(|last| *last > run.call);
     run.end.map(|(at, _)| at).or(went_on.then_some(run.start))
