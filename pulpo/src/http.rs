@@ -1,7 +1,7 @@
-//! Answering HTTP without trusting anybody: a server that serves any
-//! [`axum::Router`] within limits, and questions whose answers may be late.
+//! HTTP for untrusted clients: a server that serves any [`axum::Router`] within limits, and questions whose answers may
+//! be late.
 //!
-//! What the pages are is for others to say.
+//! The pages are defined elsewhere.
 
 pub(crate) use question::{Question, Reply};
 pub(crate) use server::{Limits, Server};

@@ -1,21 +1,17 @@
-//! The shape of a body: which JSON its type reads, as far as that can be seen
-//! from outside.
+//! The shape of a body: the JSON that its type reads, as far as can be seen from outside.
 //!
-//! A message carries the hash of the shape that its producer had. A worker
-//! that cannot read the body so knows whether another version of the program
-//! wrote it. The shape is found by tracing the type's `Deserialize`, so it
-//! takes no derive of ours. What a trace cannot show is tried with bodies that
-//! are made up from it: which fields may be left out, which texts are read.
+//! A message carries the hash of the producer's shape. From that, a worker that cannot read the body knows whether
+//! another version of the program wrote it. The shape is found by tracing the type's `Deserialize`, so it takes no
+//! derive of ours. Details that a trace cannot show are found with made-up bodies: which fields may be left out, which
+//! texts are read.
 //!
 //! # Invariants
-//! - Two programs with the same types have the same shape. Names of Rust types
-//!   are no part of it, and neither is the order of fields.
-//! - A trace gives no visitor a value that somebody made up: it ends at the node
-//!   that it asks for. One that takes anything is given an empty object, and one
-//!   with a tag that there is not. A body that is made up is read as the body of
-//!   a message is, and dropped.
-//! - Both end, and a panic in them does not get out: after one, the type is not
-//!   run again.
+//! - Two programs with the same types have the same shape. It contains neither names of Rust types nor the order of
+//!   fields.
+//! - A trace gives no visitor a made-up value: it ends at the node that it asks for. A type that takes anything is
+//!   given an empty object, and one with a tag is given a tag that does not exist. A made-up body is read like the body
+//!   of a message, and dropped.
+//! - Traces and trials end, and a panic in them does not escape: after a panic, the type is not run again.
 
 use std::any::TypeId;
 use std::borrow::Cow;
@@ -40,29 +36,28 @@ mod trace;
 #[cfg(feature = "cli")]
 pub(crate) use text::read_line;
 
-/// Which form the hash and the text of a shape have. Two shapes of different
-/// versions are different, whatever they say.
+/// The version of the hash and the text of a shape. Shapes of different versions differ, whatever their content.
 const FORMAT: u16 = 1;
 
-/// What a type reads: for each path in the body, what stands there.
+/// The JSON that a type reads: a node for each path in the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape(pub(crate) BTreeMap<String, Node>);
 
-/// What stands at a path.
+/// The value at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) kind: Kind,
-    /// `null` is read too.
+    /// Whether `null` is read too.
     pub(crate) nullable: bool,
-    /// A field that may be left out.
+    /// Whether the field may be left out.
     pub(crate) optional: bool,
-    /// An object that may have no other fields.
+    /// Whether the object may have no other fields.
     pub(crate) strict: bool,
-    /// The field that this one is another name of.
+    /// The field of which this one is an alias.
     pub(crate) alias_of: Option<String>,
-    /// Values of the kind that are not read: of those at its ends.
+    /// Values of the kind that are not read, of those at its ends.
     pub(crate) not: Vec<Value>,
-    /// Values that are read here, where not any value of the kind is.
+    /// Values that are read here, if not every value of the kind is.
     pub(crate) examples: Vec<Value>,
 }
 
@@ -72,7 +67,7 @@ impl Node {
     }
 }
 
-/// What kind of JSON.
+/// The kind of JSON at a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A value without parts, by its Rust name: a `u8` reads less than a `u64`.
@@ -87,11 +82,11 @@ pub(crate) enum Kind {
     Tuple(usize),
     /// One of the variants below.
     Enum,
-    /// An object whose key of this name tells the variant, one of these.
+    /// An object whose key of this name holds the variant, one of these.
     Tagged { tag: String, variants: Vec<String> },
-    /// What stands at that path, which is above this one.
+    /// The same type as at that path, which is above this one.
     Recursive(String),
-    /// Serde does not show it.
+    /// A type that serde does not show.
     Opaque,
 }
 
@@ -109,9 +104,9 @@ impl Shape {
         shape
     }
 
-    /// The short form that travels with messages.
+    /// Returns the short form that travels with messages.
     pub(crate) fn id(&self) -> ShapeId {
-        // FNV-1a: short, stable for ever, and nobody gains by a collision.
+        // FNV-1a: short, stable for ever, and nobody gains from a collision.
         let hash = self.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
@@ -127,7 +122,7 @@ pub(crate) struct ShapeId {
 }
 
 impl ShapeId {
-    /// That of a type, which is traced once in the life of the process.
+    /// Returns the id of a type's shape, which is traced once per process.
     pub(crate) fn of<B: DeserializeOwned + 'static>() -> Self {
         Self::of_type(TypeId::of::<B>(), probe::<B>)
     }
@@ -139,7 +134,7 @@ impl ShapeId {
             return *id;
         }
         drop(known);
-        // The type's own code runs here: under no lock.
+        // The type's own code runs here, so no lock is held.
         let id = Shape::traced(probe).id();
         KNOWN.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(key, id);
         id
@@ -155,7 +150,7 @@ impl fmt::Display for ShapeId {
 impl FromStr for ShapeId {
     type Err = ();
 
-    /// Only what pulpo has written: the key may mean something else to others.
+    /// Reads only the form that pulpo writes: others may use the key for something else.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (format, hash) = text.split_once('-').ok_or(())?;
         let is_hash = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,19 +1,18 @@
-//! The word that the result of a run no longer counts.
+//! The signal that the result of a run no longer counts.
 
 use std::sync::Mutex;
 use std::task::Waker;
 
 use crate::clock::lock;
 
-/// Whether the run in a lane no longer counts. Each lane has one, for one run
-/// after the other.
+/// Whether the run in a lane no longer counts. Each lane has one, which its runs use in turn.
 #[derive(Debug, Default)]
 pub(crate) struct Cancellation(Mutex<Cancelled>);
 
 #[derive(Debug, Default)]
 struct Cancelled {
     cancelled: bool,
-    /// Wakes the future that runs.
+    /// Wakes the future of the run.
     waker: Option<Waker>,
 }
 
@@ -28,7 +27,7 @@ impl Cancellation {
         }
     }
 
-    /// Another run begins.
+    /// Resets it for the next run.
     pub(crate) fn reset(&self) {
         *lock(&self.0) = Cancelled::default();
     }
@@ -37,7 +36,7 @@ impl Cancellation {
         lock(&self.0).cancelled
     }
 
-    /// Whether it is cancelled; if it is not yet, that will wake this one.
+    /// Returns whether the run is cancelled; if not, registers the waker for that.
     #[cfg(feature = "tokio")]
     pub(super) fn is_cancelled_or_wakes(&self, waker: &Waker) -> bool {
         let mut state = lock(&self.0);

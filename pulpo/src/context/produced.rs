@@ -1,4 +1,4 @@
-//! What a run leaves behind if it ends well: jobs that follow, and a result.
+//! The products of a successful run: follow-up jobs, and a result.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::queue::NewMessage;
 
-/// What a run leaves behind if it ends well.
+/// The products of a successful run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Produced {
-    /// What it has published.
+    /// The jobs that it published.
     pub(crate) follow_ups: Vec<NewMessage>,
-    /// What it has come to, as JSON.
+    /// Its result, as JSON.
     pub(crate) result: Option<Arc<str>>,
 }
 
-/// The most bytes that a result may have, as JSON.
+/// The maximum size of a result as JSON, in bytes.
 const LARGEST_RESULT: usize = 1 << 20;
 
-/// Why a result is not kept.
+/// Errors of keeping a result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResultError {
@@ -26,18 +26,18 @@ pub enum ResultError {
     #[error("the result cannot be written as JSON")]
     #[non_exhaustive]
     Encode {
-        /// What serde says.
+        /// The error of serde.
         source: serde_json::Error,
     },
-    /// It is bigger than a queue keeps.
+    /// It is larger than a queue keeps.
     #[error(
         "the result has {size} bytes as JSON, and at most {limit} are kept: put it elsewhere, and its address here"
     )]
     #[non_exhaustive]
     TooBig {
-        /// How many it has.
+        /// Its size in bytes.
         size: usize,
-        /// How many it may have.
+        /// The maximum size in bytes.
         limit: usize,
     },
     /// The queue keeps no results.
@@ -48,7 +48,7 @@ pub enum ResultError {
     Unsupported,
 }
 
-/// The result as it is kept.
+/// Writes the result in the form in which it is kept.
 pub(super) fn written<R: Serialize + ?Sized>(result: &R) -> Result<Arc<str>, ResultError> {
     let written = serde_json::to_string(result).map_err(|source| ResultError::Encode { source })?;
     if written.len() > LARGEST_RESULT {

@@ -1,21 +1,20 @@
-//! How far a run is, from its handler to the thread that keeps it.
+//! The progress of a run, on its way from the handler to the thread that stores it.
 
 use std::sync::Mutex;
 
 use crate::clock::lock;
 use crate::queue::Progress;
 
-/// The last word of the run in a lane. Each lane has one, for one run after
-/// the other.
+/// The latest report of the run in a lane. Each lane has one, which its runs use in turn.
 #[derive(Debug, Default)]
 pub(crate) struct LatestProgress(Mutex<Latest>);
 
 #[derive(Debug, Default)]
 struct Latest {
     progress: Option<Progress>,
-    /// How often something was said, in all runs.
+    /// Number of reports, over all runs.
     said: u64,
-    /// Up to which of these the queue knows it.
+    /// The last of these reports that the queue has.
     kept: u64,
 }
 
@@ -26,20 +25,20 @@ impl LatestProgress {
         latest.said += 1;
     }
 
-    /// What the queue does not know yet, and its number.
+    /// Returns the report that the queue does not have yet, with its number.
     pub(crate) fn news(&self) -> Option<(u64, Progress)> {
         let latest = lock(&self.0);
         let progress = latest.progress.clone().filter(|_| latest.kept < latest.said)?;
         Some((latest.said, progress))
     }
 
-    /// The queue knows what has this number.
+    /// Records that the queue has the report with this number.
     pub(crate) fn is_kept(&self, number: u64) {
         let mut latest = lock(&self.0);
         latest.kept = latest.kept.max(number);
     }
 
-    /// Another run begins.
+    /// Resets it for the next run.
     pub(crate) fn reset(&self) {
         lock(&self.0).progress = None;
     }

@@ -1,4 +1,4 @@
-//! One call of a handler: the bodies, and what it takes beside them.
+//! One call of a handler: the bodies, and its other parameters.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,14 +11,14 @@ use crate::job::{Never, Undecided};
 use crate::message::{MessageError, WireBody};
 use crate::state::{Needed, State};
 
-/// One call of a handler: what its parameters are made from.
+/// One call of a handler: the source of its parameters.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Run<'run> {
-    /// One, or those of a batch.
+    /// One body, or those of a batch.
     bodies: &'run [WireBody<'run>],
     pub(crate) context: &'run Context,
-    /// Those of a batch that do not fit, by their place in it.
+    /// The bodies of a batch that do not fit, by their position.
     unfit: RefCell<HashMap<usize, UnfitBody>>,
 }
 
@@ -35,12 +35,12 @@ impl<'run> Run<'run> {
         Self { bodies, context, unfit: RefCell::default() }
     }
 
-    /// The body of the one message.
+    /// Returns the body of the only message.
     pub(crate) fn body(&self) -> WireBody<'run> {
         self.bodies.first().copied().unwrap_or(WireBody::unmarked(None))
     }
 
-    /// The bodies that fit; `None` if none does.
+    /// Returns the bodies that fit; `None` if none does.
     pub(crate) fn bodies<B: DeserializeOwned>(&self) -> Option<Vec<B>> {
         let mut all = Vec::with_capacity(self.bodies.len());
         for (index, body) in self.bodies.iter().enumerate() {
@@ -50,7 +50,7 @@ impl<'run> Run<'run> {
                     continue;
                 }
                 Ok(Err(error)) => UnfitBody::Unreadable(error),
-                // The others of the batch can be read.
+                // The other bodies of the batch can still be read.
                 Err(text) => UnfitBody::Panicked(text),
             };
             self.unfit.borrow_mut().insert(index, unfit);
@@ -63,8 +63,7 @@ impl<'run> Run<'run> {
     }
 }
 
-/// What all threads of a worker can have as one, so that a type that cannot has
-/// one error.
+/// Types that all threads of a worker can share, as one trait, so that a type that cannot be shared has one error.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a state: the threads of a worker share it",
@@ -85,8 +84,7 @@ where
 {
 }
 
-/// What a handler may take after the body: [`&Context`](Context) and
-/// [`State<T>`](State).
+/// Types that a handler may take after the body: [`&Context`](Context) and [`State<T>`](State).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a handler",
     label = "expected `&pulpo::Context` or `pulpo::State<T>` after the body",
@@ -95,10 +93,10 @@ where
 )]
 #[doc(hidden)]
 pub trait Parameter<'run>: Sized {
-    /// The state that it brings, if it is one.
+    /// Returns the state that it needs, if it is a state.
     fn needed() -> Option<Needed>;
 
-    /// Its value for one call.
+    /// Returns its value for one call.
     fn of(run: &Run<'run>) -> Self;
 }
 
@@ -113,7 +111,7 @@ impl<'run> Parameter<'run> for &'run Context {
     }
 }
 
-// Recommended, since what fails is mostly that `T` is not `Sync`.
+// Recommended to rustc, since the usual mistake is that `T` is not `Sync`.
 impl<T: Shared> Parameter<'_> for State<T> {
     fn needed() -> Option<Needed> {
         Some(Needed::of::<T>())

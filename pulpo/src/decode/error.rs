@@ -1,10 +1,10 @@
-//! Why a value does not fit a type.
+//! The error of a value that does not fit a type.
 
 use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
 
-/// Why a value does not fit a type: what serde_json would say.
+/// The error of a value that does not fit a type, as serde_json would word it.
 #[derive(Debug)]
 pub(crate) struct Error(Box<Inner>);
 
@@ -14,7 +14,7 @@ struct Inner {
     hint: Hint,
 }
 
-/// What a type tells of itself as it refuses a value.
+/// What a type reveals when it refuses a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hint {
     Nothing,
@@ -29,7 +29,7 @@ impl Error {
         Self(Box::new(Inner { error, hint }))
     }
 
-    /// What ends a reading that is not to go on.
+    /// The error that ends a reading early.
     #[cold]
     pub(crate) fn stopped() -> Self {
         de::Error::custom("the reading ended here")
@@ -52,7 +52,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The words are serde_json's.
+/// Uses the wording of serde_json.
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::new(de::Error::custom(message), Hint::Nothing)

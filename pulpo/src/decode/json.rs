@@ -1,8 +1,7 @@
-//! A value in JSON, read by serde_json.
+//! Values in JSON, read by serde_json.
 //!
-//! serde_json decides what a text says; what stands here only hands that over,
-//! and notes the path on the way back from an error. Errors keep their place
-//! in the text, since serde_json reads it back from their words.
+//! serde_json decides what a text means; this module only passes values on, and records the path on the way back from
+//! an error. Errors keep their position in the text, since serde_json reads it back from their wording.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -13,15 +12,15 @@ use serde::de::{
 
 use super::{Asked, Error, Found, Key, List, Map, Part, Scalar, Seed, Source, Take, Variants};
 
-/// Where a text does not fit, and why.
+/// The place where a text does not fit, and the reason.
 #[derive(Debug)]
 pub(crate) struct Unfit {
-    /// What goes behind the name of the whole: `.items[3].price`.
+    /// The path after the name of the whole: `.items[3].price`.
     pub(crate) path: String,
     pub(crate) error: serde_json::Error,
 }
 
-/// Reads a text. `read` gets the value, and keeps what it makes of it.
+/// Reads a text. `read` gets the value, and keeps its result.
 pub(crate) fn read<'de>(text: &'de str, read: &mut Seed<'_, 'de>) -> Result<(), Unfit> {
     let path = Path::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -29,7 +28,7 @@ pub(crate) fn read<'de>(text: &'de str, read: &mut Seed<'_, 'de>) -> Result<(), 
     if let Err(error) = read(Part(&mut value)) {
         let mut error = error.into_json();
         if error.line() == 0 {
-            // No object or list that serde_json was in has said where.
+            // No object or list around it has recorded the position.
             let read = &text[..deserializer.into_iter::<IgnoredAny>().byte_offset()];
             let (line, column) =
                 (1 + read.matches('\n').count(), read.len() - read.rfind('\n').map_or(0, |end| end + 1));
@@ -40,7 +39,7 @@ pub(crate) fn read<'de>(text: &'de str, read: &mut Seed<'_, 'de>) -> Result<(), 
     deserializer.end().map_err(|error| Unfit { path: String::new(), error })
 }
 
-/// The way back from an error, from the inside: each step with its depth.
+/// The path from an error back to the root, innermost step first, each with its depth.
 #[derive(Default)]
 struct Path(RefCell<Vec<(usize, String)>>);
 
@@ -50,7 +49,7 @@ impl Path {
     }
 }
 
-/// Where a value stands.
+/// The position of a value.
 #[derive(Clone, Copy)]
 struct Place<'p> {
     path: &'p Path,
@@ -62,11 +61,11 @@ impl Place<'_> {
         Self { depth: self.depth + 1, ..self }
     }
 
-    /// Notes a step of the way back.
+    /// Records a step of the path.
     #[cold]
     fn note(self, step: String) {
         let mut steps = self.path.0.borrow_mut();
-        // Of an error that the type has got over.
+        // The steps belong to an error that the type has recovered from.
         if steps.last().is_some_and(|(depth, _)| *depth != self.depth + 1) {
             steps.clear();
         }
@@ -76,7 +75,7 @@ impl Place<'_> {
 
 /// A value.
 struct Value<'p, D> {
-    /// `None`: it has been read.
+    /// The deserializer; `None` once the value has been read.
     deserializer: Option<D>,
     place: Place<'p>,
 }
@@ -118,7 +117,7 @@ impl<'de, D: Deserializer<'de>> Source<'de> for Value<'_, D> {
     }
 }
 
-/// Hands over what serde_json finds.
+/// Passes on the value that serde_json finds.
 struct Answer<'a, 'p, 'de> {
     taker: &'a mut dyn Take<'de>,
     place: Place<'p>,
@@ -181,7 +180,7 @@ impl<'de> Visitor<'de> for Answer<'_, '_, 'de> {
     }
 }
 
-/// Has a seed read a part.
+/// Reads a part with a seed.
 struct Inside<'a, 'b, 'p, 'de> {
     seed: &'a mut Seed<'b, 'de>,
     place: Place<'p>,
@@ -266,7 +265,7 @@ impl<'de, A: EnumAccess<'de>> Variants<'de> for Variant<'_, 'de, A> {
         Ok(self.name.key())
     }
 
-    /// The path ends at the enum: its name is not one of a part.
+    /// Adds nothing: the path ends at the enum, whose variant names are not parts.
     fn refused_name(&mut self) {}
 
     fn unit(&mut self) -> Result<(), Error> {
@@ -289,7 +288,7 @@ impl<'de, A: EnumAccess<'de>> Variants<'de> for Variant<'_, 'de, A> {
     }
 }
 
-/// The last key or name. Most stand in the text as they are, and are not copied.
+/// The last key or name. Most are taken from the text without copying.
 #[derive(Default)]
 struct Name<'de> {
     borrowed: Option<&'de str>,

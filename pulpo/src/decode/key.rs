@@ -1,6 +1,6 @@
 //! The key of an object, or the name of a variant, as a value to read.
 //!
-//! As serde_json has it, a key may stand for a number or a boolean too.
+//! As in serde_json, a key may stand for a number or a boolean too.
 
 use std::str::FromStr;
 
@@ -15,7 +15,7 @@ use super::Error;
 pub(crate) enum Key<'a, 'de> {
     Borrowed(&'de str),
     Copied(&'a str),
-    /// One that most types of keys take, in a trace.
+    /// A key that most key types accept, in a trace.
     Whatever,
 }
 
@@ -28,7 +28,7 @@ impl Key<'_, '_> {
         }
     }
 
-    /// The number that a key stands for, as JSON writes it.
+    /// Returns the number that a key stands for, in JSON's notation.
     fn number(&self) -> Result<Number, Error> {
         let text = self.text();
         let is_number =
@@ -37,13 +37,13 @@ impl Key<'_, '_> {
         number.ok_or_else(|| Error::custom("invalid value: expected key to be a number in quotes"))
     }
 
-    /// The same of 128 bits.
+    /// Returns the number that a key stands for, with up to 128 bits.
     fn long<N: FromStr>(&self) -> Result<N, Error> {
         self.number().and_then(|_| self.text().parse().map_err(|_| Error::custom("number out of range")))
     }
 }
 
-/// Visited as serde_json visits a number.
+/// Visits a number as serde_json does.
 fn visit<'de, V: Visitor<'de>>(visitor: V, number: Number) -> Result<V::Value, Error> {
     if let Some(number) = number.as_u64() {
         return visitor.visit_u64(number);

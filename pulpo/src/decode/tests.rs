@@ -18,7 +18,7 @@ fn read<B: DeserializeOwned>(text: &str) -> Result<B, Unfit> {
     Ok(body.expect("a body"))
 }
 
-/// What serde_json makes of a text, in the words of both.
+/// Asserts that both readers give the same result or the same error.
 #[track_caller]
 fn reads_as_serde_json_does<B: DeserializeOwned + Debug>(text: &str) {
     let theirs = serde_json::from_str::<B>(text);
@@ -28,10 +28,10 @@ fn reads_as_serde_json_does<B: DeserializeOwned + Debug>(text: &str) {
         (Ok(theirs), Ok(ours)) => assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{name} from {text}"),
         (Err(theirs), Err(ours)) => {
             let (theirs, ours) = (theirs.to_string(), ours.error.to_string());
-            // Keys are read before they are understood: the column may be the next one.
+            // Keys are read before they are interpreted, so the column may differ by one.
             let words = |error: &str| error.split(" at line ").next().unwrap_or_default().to_owned();
             assert_eq!(words(&ours), words(&theirs), "{name} from {text}");
-            // Ours says where also of a whole that is buffered.
+            // Ours gives the position even of a buffered value.
             assert!(ours.contains(" at line "), "{ours}; {theirs}");
         }
         (theirs, ours) => panic!("{name} from {text}: got {ours:?}, expected {theirs:?}"),
@@ -111,7 +111,7 @@ struct Flat {
     rest: BTreeMap<String, serde_json::Value>,
 }
 
-/// Bytes and floats ask for what the derives do not.
+/// Bytes and floats make requests that the derives do not.
 #[derive(Debug)]
 #[expect(dead_code, reason = "shown by Debug")]
 struct Bytes(Vec<u8>);
@@ -245,7 +245,7 @@ fn each_kind_of_type_reads_each_text_as_serde_json_does() {
     }
 }
 
-/// serde_json has no words of its own for such keys that do not fit.
+/// serde_json has no message of its own for such keys that do not fit.
 #[test]
 fn a_key_may_be_a_boolean_or_a_long_number() {
     let long = "170141183460469231731687303715884105727";
@@ -299,11 +299,11 @@ fn the_path_leads_to_what_does_not_fit() {
     assert_eq!(path::<Vec<External>>(r#"["Unit",{"Nothing":{}}]"#), "[1]");
     assert_eq!(path::<BTreeMap<u8, u8>>(r#"{"1":1,"x":2}"#), ".x");
     assert_eq!(path::<Newtype>(r#"[1,"x"]"#), "[1]");
-    // What is buffered has no path of its own.
+    // A buffered value has no path of its own.
     assert_eq!(path::<Vec<Untagged>>(r#"[1,{"x":"y"}]"#), "[1]");
 }
 
-/// Leaves out what does not fit.
+/// Leaves out elements that do not fit.
 #[derive(Debug)]
 struct Lossy(Vec<Plain>);
 

@@ -9,7 +9,7 @@ fn now() -> DateTime<Utc> {
     "2026-11-23T09:00:00Z".parse().expect("a time")
 }
 
-/// A first delivery, due now.
+/// Returns the situation of a first delivery that is due now.
 fn situation() -> Situation<'static> {
     Situation {
         failed: 0,
@@ -110,7 +110,7 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
     for (waited, delay) in [(-5, 1), (0, 1), (1, 1), (30, 30), (200, 60), (590, 10), (599, 1)] {
         assert_eq!(after(waited), left(delay), "{waited}");
     }
-    // The first look, however long it has waited for something else.
+    // The first look at it, however long it has waited for other reasons.
     let unknown = RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
     assert_eq!(after_run(&situation(), unknown), left(1));
     let buried = bury("no handler for the request type `resize`; this worker knows: a, b", false);
@@ -132,7 +132,7 @@ fn an_unknown_type_that_a_living_worker_serves_is_never_buried() {
     for waited in [0, 600, 100_000] {
         assert_eq!(after(waited, Served::Now), left(100), "{waited}");
     }
-    // The grace begins when the last one has gone.
+    // The grace period begins when the last worker that serves it has gone.
     let until = |seconds| Served::Until(now() - TimeDelta::seconds(seconds));
     assert_eq!(after(100_000, until(0)), left(1000));
     assert_eq!(after(100_000, until(599)), left(1000));
@@ -166,7 +166,7 @@ fn a_stop_gives_back_uncounted() {
 
 #[test]
 fn what_fails_after_a_stop_was_asked_for_is_released_uncounted() {
-    // Also a last attempt.
+    // Also in the last attempt.
     let at = Situation { stopping: true, failed: 19, ..situation() };
     let reason = |why: &str| format!("{why} (while its worker was shutting down: not counted)");
     for (ending, delay, why) in [
@@ -177,7 +177,7 @@ fn what_fails_after_a_stop_was_asked_for_is_released_uncounted() {
     ] {
         assert_eq!(after_run(&at, ending), rollback(delay, &reason(why), false));
     }
-    // What no other attempt would mend, and what is done, stays so.
+    // Failures that no other attempt would mend, and done jobs, keep their outcome.
     assert_eq!(after_run(&at, failed(fatal("no recipient"))), bury("no recipient", true));
     assert_eq!(after_run(&at, RunEnd::Done), Disposition::Commit);
 }
@@ -212,7 +212,7 @@ fn a_job_that_kills_its_workers_is_buried() {
     };
     assert_eq!(reason(20, 20), "its worker died 20 times (or fell silent for longer than its ttr)");
     assert_eq!(reason(20, 1), "its worker died once (or fell silent for longer than its ttr) in 20 attempts");
-    // No worker died: one that rolled it back left it this run.
+    // No worker died: one that rolled it back left this run to it.
     assert_eq!(before_run(&Situation { failed: 21, ..situation() }), None);
 }
 

@@ -1,4 +1,4 @@
-//! Which connections are open, and which one makes room for another.
+//! Tracks the open connections, and decides which one makes room for another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-/// How far a connection has come; the one that has come least makes room
-/// first, the oldest of several.
+/// The progress of a connection. The one with the least progress makes room first, and of several the oldest.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Phase(Arc<AtomicU8>);
 
 impl Phase {
-    /// No whole request has come, or its answer is sent: nobody waits for us.
+    /// No whole request has arrived, or its answer is sent: the client is not waiting for us.
     pub(super) fn idle(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
@@ -28,11 +27,11 @@ impl Phase {
     }
 }
 
-/// The open connections, at most as many as there are slots.
+/// The open connections, at most one per slot.
 #[derive(Debug)]
 pub(super) struct Connections {
     slots: Arc<Semaphore>,
-    /// In the order in which they came.
+    /// In order of arrival.
     open: Vec<(AbortHandle, Phase)>,
 }
 
@@ -41,9 +40,8 @@ impl Connections {
         Self { slots: Arc::new(Semaphore::new(most)), open: Vec::new() }
     }
 
-    /// Room for one more, which is held for as long as the returned value
-    /// lives. If all slots are taken, one connection is closed, and at once:
-    /// to spare the young ones would make all others wait behind them.
+    /// Takes a slot for one more connection, until the returned value is dropped. If all are taken, one connection is
+    /// closed, and at once: sparing the young ones would make all others wait behind them.
     pub(super) async fn slot(&mut self) -> Option<OwnedSemaphorePermit> {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             return Some(slot);
@@ -57,7 +55,7 @@ impl Connections {
         self.open.push((task, phase));
     }
 
-    /// Closes the connection that has come least far; false if there is none.
+    /// Closes the connection with the least progress; false if there is none.
     pub(super) fn make_room(&mut self) -> bool {
         self.open.retain(|(task, _)| !task.is_finished());
         let phases = self.open.iter().map(|(_, phase)| phase.0.load(Ordering::Relaxed));

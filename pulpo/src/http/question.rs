@@ -1,4 +1,4 @@
-//! What pages ask that may take long: of a queue, or of many metrics.
+//! Questions of pages that may take long to answer: about a queue, or about many metrics.
 
 use std::any::Any;
 use std::fmt;
@@ -13,15 +13,14 @@ use tokio::time::timeout;
 
 use crate::clock::{Clock, SystemClock};
 
-/// From here on an answer took long. What is quick may be asked each time.
+/// The time from which on an answer took long. Quick questions may be asked each time.
 const LONG: Duration = Duration::from_millis(100);
 
-/// Asks one thing again and again, each time on a thread of its own, and at
-/// most once at a time: all who ask in the meantime share the answer.
+/// Asks one question repeatedly, each time on a thread of its own, and at most once at a time: all callers in the
+/// meantime share the answer.
 ///
-/// An answer that took long also serves those who come within that time, so
-/// that no flood of requests keeps the queue busy for more than half of it.
-/// A question that is never answered costs one thread, and is not repeated.
+/// An answer that took long also serves callers within that time afterwards, so that no flood of requests keeps the
+/// queue busy for more than half of the time. A question that is never answered costs one thread, and is not repeated.
 pub(crate) struct Question<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
@@ -32,9 +31,9 @@ struct Inner<T> {
 }
 
 struct State<T> {
-    /// How often it was answered.
+    /// The number of answers so far.
     answers: u64,
-    /// Since when it is being asked, in uptime.
+    /// Since when a question has been in progress, in uptime.
     asking: Option<Duration>,
     last: Option<Last<T>>,
 }
@@ -45,22 +44,22 @@ struct Last<T> {
     took: Duration,
 }
 
-/// What came of a question.
+/// The reply to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply<T> {
-    /// The answer, or why there is none.
+    /// The answer, or its error.
     Answered(Result<T, String>),
-    /// Nothing yet, this long after it was asked.
+    /// No answer yet, this long after the question.
     Late {
-        /// How long ago the last answer came that was no error, if one did.
+        /// How long ago the last answer without an error came, if there was one.
         answered: Option<Duration>,
     },
 }
 
 impl<T: Clone + Send + Sync + 'static> Question<T> {
-    /// A question that `ask` answers. `name` is that of its threads.
+    /// Creates a question that `ask` answers, on threads of this name.
     pub(crate) fn new(name: &'static str, ask: impl Fn() -> Result<T, String> + Send + Sync + 'static) -> Self {
-        // Whoever asks waits in real time.
+        // Callers wait in real time.
         Self::with_clock(name, Arc::new(SystemClock::new()), ask)
     }
 
@@ -73,16 +72,15 @@ impl<T: Clone + Send + Sync + 'static> Question<T> {
         Self(Arc::new(Inner { name, ask: Box::new(ask), clock, state }))
     }
 
-    /// Asks, unless it is being asked already, and waits for the answer until
-    /// `patience` has passed since the question was put. It is put when this
-    /// is called, not when the future is polled.
+    /// Asks, unless the question is already in progress, and waits for the answer until `patience` has passed since the
+    /// question was put. It is put by this call, not when the future is polled.
     pub(crate) fn ask(&self, patience: Duration) -> impl Future<Output = Reply<T>> + Send + use<T> {
         let mut state = self.0.state.subscribe();
         let (answer, left) = self.0.put(patience);
         let asked = self.0.clone();
         async move {
             let has_come = |state: &State<T>| state.answers >= answer;
-            // Looked at even if no time is left.
+            // Checked even if no time is left.
             let came = timeout(left, state.wait_for(has_come)).await;
             match came {
                 Ok(Ok(state)) => match &state.last {
@@ -96,8 +94,7 @@ impl<T: Clone + Send + Sync + 'static> Question<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Inner<T> {
-    /// Starts asking if it is time. Returns which answer will do, by its
-    /// number, and how long to wait for it.
+    /// Puts the question if it is time. Returns the number of the answer that will do, and how long to wait for it.
     fn put(self: &Arc<Self>, patience: Duration) -> (u64, Duration) {
         let (mut answer, mut left, mut start) = (0, patience, false);
         self.state.send_if_modified(|state| {
@@ -146,7 +143,7 @@ impl<T: Clone + Send + Sync + 'static> Inner<T> {
     }
 }
 
-/// The message of a panic in code that is not ours: an adapter of the user's.
+/// Returns the message of a panic in foreign code, such as a user's adapter.
 fn panicked(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("a panic: {}", text.unwrap_or("without a message"))

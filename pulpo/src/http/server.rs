@@ -1,11 +1,11 @@
 //! Serves a [`Router`] on a thread of its own, within limits.
 //!
 //! # Invariants
-//! - Nothing that is sent, or not sent, ends the server, or takes more than a
-//!   bounded part of memory, threads, descriptors and time.
-//! - Whoever asks properly is answered beside any number of others who do not:
-//!   a connection answers one request, and one that is idle makes room.
-//! - No page may block: what takes long is a [`Question`](super::Question).
+//! - No input, or lack of input, ends the server, or takes more than a bounded part of memory, threads, descriptors and
+//!   time.
+//! - A proper request is answered in spite of any number of improper ones: a connection answers one request, and an
+//!   idle one makes room.
+//! - No page may block: a slow answer is a [`Question`](super::Question).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -32,35 +32,32 @@ use tokio::time::{Instant, sleep, timeout};
 use super::connections::{Connections, Phase};
 use crate::report::chain;
 
-/// How many connections may wait to be accepted. Beyond it a client tries
-/// again after a second, so the 128 of the standard library are too few for a
-/// burst.
+/// The number of connections that may wait to be accepted. Beyond it a client tries again after a second, so the
+/// standard library's 128 are too few for a burst.
 const BACKLOG: u32 = 1024;
 
-/// How long to wait when the system gives no connection.
+/// The pause after the system failed to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often to say that the system gives none.
+/// How often to log that the system fails.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How much is read and thrown away of what comes after a request, so that
-/// the client gets to read why it is not wanted.
+/// How many bytes after a request are read and thrown away, so that the client gets to read why it was refused.
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// What the clients of a server may take.
+/// The limits on the clients of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections that are open at the same time. Default: a quarter of the
-    /// descriptors that the process may have, 256 at most.
+    /// Number of connections that are open at the same time. Default: a quarter of the descriptors that the process may
+    /// have, at most 256.
     pub(crate) connections: usize,
     /// Bytes of a request without its body. Default: 16 KiB.
     pub(crate) request: usize,
-    /// Bytes of a body, which only a POST may have, and whose length it says.
-    /// Default: 64 KiB.
+    /// Bytes of a body. Only a POST may have one, and it must give the length. Default: 64 KiB.
     pub(crate) body: usize,
-    /// From the connection to the end of the request. Default: 5 seconds.
+    /// Time from the connection to the end of the request. Default: 5 seconds.
     pub(crate) request_within: Duration,
-    /// From the connection to its end. Default: 30 seconds.
+    /// Time from the connection to its end. Default: 30 seconds.
     pub(crate) connection_within: Duration,
 }
 
@@ -76,7 +73,7 @@ impl Default for Limits {
     }
 }
 
-/// How many descriptors this process may have.
+/// Returns how many descriptors this process may have.
 fn descriptors() -> usize {
     #[cfg(target_os = "linux")]
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -85,7 +82,7 @@ fn descriptors() -> usize {
     limit.map_or(usize::MAX, |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Serves until it is dropped. Its thread is `pulpo-http`.
+/// Serves until it is dropped, on the thread `pulpo-http`.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
@@ -98,7 +95,7 @@ impl Server {
     /// Listens at this address, and runs `beside` on the same thread.
     ///
     /// # Errors
-    /// If the address cannot be bound, or the system gives no thread.
+    /// If the address cannot be bound, or the system provides no thread.
     pub(crate) fn start(
         address: SocketAddr,
         pages: Router,
@@ -107,7 +104,7 @@ impl Server {
     ) -> io::Result<Self> {
         let (running, stopped) = oneshot::channel();
         let (tell, told) = mpsc::channel();
-        // All on that thread: the caller's may be one of another runtime.
+        // All of it runs on that thread, because the caller's may belong to another runtime.
         let thread = thread::Builder::new().name("pulpo-http".to_owned()).spawn(move || {
             let started = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let started = started.and_then(|runtime| {
@@ -119,7 +116,7 @@ impl Server {
                     let _ = tell.send(Ok(address));
                     runtime.spawn(accept(listener, pages, limits));
                     runtime.spawn(beside);
-                    // Nothing is ever sent: it ends when the server is dropped.
+                    // Nothing is ever sent: this ends when the server is dropped.
                     let _ = runtime.block_on(stopped);
                 }
                 Err(error) => {
@@ -131,7 +128,7 @@ impl Server {
         Ok(Self { address, running: Some(running), thread: Some(thread) })
     }
 
-    /// Where it listens, with the port that the system has chosen for port 0.
+    /// Returns the address that it listens at, with the port that the system chose for port 0.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -148,7 +145,7 @@ impl Drop for Server {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Elsewhere this would share an address that is taken.
+    // On other systems, this would share an address that is taken.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -170,8 +167,7 @@ async fn accept(listener: TcpListener, pages: Router, limits: Limits) {
                     drop(slot);
                 });
                 connections.push(task.abort_handle(), phase);
-                // In a burst too, what has come is read before others may push
-                // it out.
+                // In a burst too, requests that have arrived are read before others may push them out.
                 unread += 1;
                 if unread >= limits.connections / 8 {
                     tokio::task::yield_now().await;
@@ -184,7 +180,7 @@ async fn accept(listener: TcpListener, pages: Router, limits: Limits) {
                     tracing::warn!(error = chain(&error), "cannot accept connections over HTTP, trying again");
                     logged = Some(Instant::now());
                 }
-                // Most likely no descriptors are left: ours may be too many.
+                // Most likely no descriptors are left, and our connections may hold too many.
                 if !connections.make_room() {
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -194,13 +190,13 @@ async fn accept(listener: TcpListener, pages: Router, limits: Limits) {
     }
 }
 
-/// Whether it was only this connection that came to nothing.
+/// Returns whether the error concerns only this connection.
 fn is_of_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Answers one request, and sees the client off.
+/// Answers one request, and closes the connection properly.
 async fn serve(stream: TcpStream, pages: Router, limits: &Limits, phase: &Phase) {
     let mut stream = ResetOnDrop(Some(stream));
     let Some(socket) = stream.0.as_mut() else { return };
@@ -214,7 +210,7 @@ async fn serve(stream: TcpStream, pages: Router, limits: &Limits, phase: &Phase)
             .serve_connection(TokioIo::new(&mut *socket), service)
             .await;
         phase.idle();
-        // A faulty request is answered too, and one that is late is not.
+        // A faulty request is answered too, but a late one is not.
         !served.is_err_and(|error| error.is_timeout()) && see_off(socket).await
     };
     if timeout(limits.connection_within, exchange).await.is_ok_and(|seen_off| seen_off) {
@@ -222,9 +218,8 @@ async fn serve(stream: TcpStream, pages: Router, limits: &Limits, phase: &Phase)
     }
 }
 
-/// Waits until the client closes the connection, and throws away what it
-/// still sends: closed before that, the system would take back the answer.
-/// False if it sends too much.
+/// Waits until the client closes the connection, and throws away what it still sends: if closed earlier, the system
+/// would take back the answer. False if the client sends too much.
 async fn see_off(socket: &mut TcpStream) -> bool {
     if socket.shutdown().await.is_err() {
         return false;
@@ -259,8 +254,8 @@ async fn answer(
     answer
 }
 
-/// The request with all of its body, or what is wrong with it. Until the body
-/// is there, the connection is one that has asked for nothing.
+/// Returns the request with its whole body, or its fault. Until the body is there, the connection counts as one without
+/// a request.
 async fn whole(request: Request<Incoming>, limits: &Limits) -> Result<Request<Body>, (StatusCode, String)> {
     let refused = |status: StatusCode, why: String| Err((status, why));
     if request.body().is_end_stream() {
@@ -285,8 +280,8 @@ async fn whole(request: Request<Incoming>, limits: &Limits) -> Result<Request<Bo
     }
 }
 
-/// A connection that is closed early leaves nothing of its answer in the
-/// memory of the system, for a client that reads none of it.
+/// Resets a connection that is closed early, so that nothing of its answer stays in the memory of the system for a
+/// client that does not read it.
 struct ResetOnDrop(Option<TcpStream>);
 
 impl Drop for ResetOnDrop {

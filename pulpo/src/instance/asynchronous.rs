@@ -1,5 +1,5 @@
-//! Publishing from async code: a queue that can wakes the task when it is done,
-//! and another one is waited for on a thread that may block.
+//! Publishing from async code. A queue that supports it wakes the task when it is done; any other queue is waited for
+//! on a thread that may block.
 
 use std::fmt;
 use std::pin::Pin;
@@ -38,8 +38,8 @@ impl Pulpo {
     }
 }
 
-/// A publication in progress, as `publish_async` returns it. It borrows
-/// nothing, so that it can be spawned. Nothing happens before it is polled.
+/// A publication in progress, returned by `publish_async`. It borrows nothing, so it can be spawned. Nothing happens
+/// before it is polled.
 #[must_use = "nothing is published until it is awaited"]
 pub struct Publishing<R>(Pin<Box<dyn Future<Output = Result<R, PublishError>> + Send>>);
 
@@ -49,17 +49,17 @@ impl<R> Publishing<R> {
     }
 }
 
-/// [`publish_async`](crate::publish_async) with the default of the caller.
+/// Publishes like [`publish_async`](crate::publish_async), with the default of the caller.
 pub(crate) fn publish<J: Send + 'static>(default: Chosen, draft: Draft<J>) -> Publishing<Message<J>> {
     Publishing::new(async move { default.get_async().await?.producer().clone().publish_async(draft).await })
 }
 
-/// The same for several.
+/// Publishes several jobs, with the default of the caller.
 pub(crate) fn publish_all<J: Send + 'static>(default: Chosen, drafts: Vec<Draft<J>>) -> Publishing<Vec<Message<J>>> {
     Publishing::new(async move { all(default.get_async().await?.producer().clone(), drafts).await })
 }
 
-/// To write many bodies down takes its time, which is not the executor's.
+/// Number of bodies from which on writing them takes too long for the executor's thread.
 const MANY: usize = 64;
 
 async fn all<J: Send + 'static>(producer: Producer, drafts: Vec<Draft<J>>) -> Result<Vec<Message<J>>, PublishError> {

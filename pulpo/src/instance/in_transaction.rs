@@ -1,4 +1,4 @@
-//! Publishing in a transaction of the user's own.
+//! Publishing in a user's own transaction.
 
 use crate::job::{Draft, IntoMessage};
 use crate::message::{Message, MessageId};
@@ -41,7 +41,7 @@ impl Pulpo {
         transaction: &mut impl AsyncSqlClient<Client>,
         message: impl IntoMessage<J>,
     ) -> impl Future<Output = Result<Message<J>, PublishError>> + Send {
-        // Before the future is made, which would keep the argument.
+        // Convert before creating the future, which would keep the argument.
         let (pulpo, draft) = (self.clone(), message.into_draft());
         async move { pulpo.publish_draft_in(transaction, draft).await }
     }
@@ -66,15 +66,14 @@ impl Pulpo {
     /// If the body cannot be written, or could not be read again.
     pub fn prepare<J>(&self, message: impl IntoMessage<J>) -> Result<Prepared, PublishError> {
         let (_, prepared) = self.prepare_draft(message.into_draft())?;
-        // The statement will be run soon.
+        // The statement will run soon.
         outbox::announce();
         Ok(prepared)
     }
 
-    /// The queue's id of a message that [`publish_in`](Self::publish_in) gave
-    /// the id `outbox/N`; any other id is returned as it is. `None`: the row
-    /// waits in its outbox, was rolled back, or left the queue long ago. The
-    /// queue must be one that knows the rows it has taken
+    /// Returns the queue's id of a message to which [`publish_in`](Self::publish_in) gave the id `outbox/N`; any other
+    /// id is returned as it is. `None`: the row waits in its outbox, was rolled back, or left the queue long ago. The
+    /// queue must know which rows it has accepted
     /// ([`QueueAdapter::outbox_ids`](crate::queue::QueueAdapter::outbox_ids)).
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! When jobs run unasked, as people see it, and what they do to that.
+//! Schedules as people see them, and the actions on them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::registry::{Registry, nearest};
 use crate::schedule::is_attended;
 use crate::worker::scheduled;
 
-/// One entry, as it is shown.
+/// An entry of a schedule, as shown to people.
 #[derive(Debug, Serialize)]
 pub(crate) struct ScheduleRow {
     pub(crate) name: String,
@@ -19,7 +19,7 @@ pub(crate) struct ScheduleRow {
     pub(crate) next: Option<DateTime<Utc>>,
     pub(crate) last: Option<DateTime<Utc>>,
     pub(crate) state: ScheduleState,
-    /// For how many seconds an occurrence has been due that nobody published.
+    /// How many seconds an occurrence has been due without being published.
     pub(crate) overdue: Option<f64>,
     /// The message of the last occurrence.
     pub(crate) message: Option<String>,
@@ -35,9 +35,9 @@ pub(crate) enum ScheduleState {
     Paused,
     /// The configuration of this program switches it off.
     Off,
-    /// No worker that has it is alive.
+    /// No worker with this entry is alive.
     Unattended,
-    /// No worker has had it yet.
+    /// No worker has taken it up yet.
     New,
 }
 
@@ -54,10 +54,10 @@ impl ScheduleState {
     }
 }
 
-/// Why nothing was done to a schedule.
+/// Errors of actions on a schedule.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScheduleError {
-    /// There is none of that name; with what to do.
+    /// There is no schedule of that name; the text says what to do.
     #[error("{0}")]
     Unknown(String),
     #[error(transparent)]
@@ -67,14 +67,13 @@ pub(crate) enum ScheduleError {
 }
 
 impl Pulpo {
-    /// The entries of the queue, and those of this program.
+    /// Returns the entries of the queue, and those of this program.
     pub(crate) fn schedule_rows(&self) -> Result<Vec<ScheduleRow>, QueueError> {
         let registry = Registry::gather();
         self.with_schedules(|store| rows(self, &registry, &store.read_schedules()?))
     }
 
-    /// Publishes the job of a schedule now, whatever its state. Returns the id
-    /// of its message.
+    /// Publishes the job of a schedule now, whatever its state. Returns the id of the message.
     pub(crate) fn run_schedule(&self, name: &str, now: DateTime<Utc>) -> Result<MessageId, ScheduleError> {
         let registry = Registry::gather();
         let handler = registry.get(name).filter(|handler| handler.schedule().is_some());
@@ -83,8 +82,7 @@ impl Pulpo {
         Ok(self.queue().enqueue(vec![message?])?.remove(0).id)
     }
 
-    /// Publishes no job of a schedule any more, or does again. Says whether it
-    /// was paused.
+    /// Pauses or resumes a schedule. Returns whether it was paused before.
     pub(crate) fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, ScheduleError> {
         let registry = Registry::gather();
         self.with_schedules(|store| {
@@ -158,13 +156,13 @@ fn is_running(pulpo: &Pulpo, stored: &StoredEntry) -> Result<bool, QueueError> {
     Ok(pulpo.queue().peek(id)?.is_some_and(|message| message.state.is_unfinished()))
 }
 
-/// Not what a worker is about to publish.
+/// Returns the delay in seconds, unless a worker is about to publish.
 fn seconds(late: TimeDelta) -> Option<f64> {
     let late = late.to_std().ok()?;
     (late.as_secs() >= 1).then_some(late.as_secs_f64())
 }
 
-/// What to say of a name that has no schedule.
+/// Returns the error text for a name without a schedule.
 fn unknown(registry: &Registry, others: &[String], name: &str) -> String {
     let ours = registry.iter().filter(|handler| handler.schedule().is_some()).map(|handler| handler.request_type());
     let names: Vec<&str> = ours.chain(others.iter().map(String::as_str)).collect();

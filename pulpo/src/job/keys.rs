@@ -1,4 +1,4 @@
-//! The keys of a job: values of its body by which its messages are told apart.
+//! The keys of a job: the values of its body by which its messages are told apart.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::Job;
 use crate::keys::{self, LimitKeys};
 use crate::message::{MessageError, WireBody, write_values};
 
-/// Which values of a body make its unique key, and the keys of its limits.
+/// Takes the unique key, and the keys of limits, from a body.
 #[doc(hidden)]
 pub struct Keys<J> {
     unique: Option<UniqueKey<J>>,
@@ -17,7 +17,7 @@ pub struct Keys<J> {
     limit: Option<Values<J>>,
 }
 
-/// What makes the unique key.
+/// Takes the unique key from a body.
 struct UniqueKey<J> {
     /// The fields, as the program names them; empty for the whole body.
     fields: &'static str,
@@ -36,31 +36,31 @@ impl<J> Copy for UniqueKey<J> {}
 pub(super) type Values<J> = fn(&J) -> Result<Box<RawValue>, serde_json::Error>;
 
 impl<J> Keys<J> {
-    /// None.
+    /// No keys.
     pub const NONE: Self = Self { unique: None, rate: None, limit: None };
 
-    /// With these in the unique key: the values of these fields.
+    /// Uses the values of these fields as the unique key.
     #[must_use]
     pub const fn unique(mut self, fields: &'static str, values: Values<J>) -> Self {
         self.unique = Some(UniqueKey { fields, values });
         self
     }
 
-    /// With these in the key of `rate_by`.
+    /// Uses these values as the key of `rate_by`.
     #[must_use]
     pub const fn rate(mut self, values: Values<J>) -> Self {
         self.rate = Some(values);
         self
     }
 
-    /// With these in the key of `limit_by`.
+    /// Uses these values as the key of `limit_by`.
     #[must_use]
     pub const fn limit(mut self, values: Values<J>) -> Self {
         self.limit = Some(values);
         self
     }
 
-    /// With all of it in the unique key.
+    /// Uses the whole body as the unique key.
     #[must_use]
     pub const fn unique_body(self) -> Self
     where
@@ -69,8 +69,7 @@ impl<J> Keys<J> {
         self.unique("", |body| values(body))
     }
 
-    /// The fields in the unique key, if the job is unique; empty for the whole
-    /// body.
+    /// Returns the fields in the unique key, if the job is unique; empty for the whole body.
     pub(crate) const fn unique_fields(&self) -> Option<&'static str> {
         match self.unique {
             Some(UniqueKey { fields, .. }) => Some(fields),
@@ -78,17 +77,17 @@ impl<J> Keys<J> {
         }
     }
 
-    /// Whether the job has limits by key.
+    /// Returns whether the job has limits by key.
     pub(crate) const fn has_limits(&self) -> bool {
         self.rate.is_some() || self.limit.is_some()
     }
 
-    /// Whether there is any.
+    /// Returns whether the job has any keys.
     pub(crate) const fn is_any(&self) -> bool {
         self.unique.is_some() || self.rate.is_some() || self.limit.is_some()
     }
 
-    /// Those of this body.
+    /// Returns the keys of this body.
     pub(crate) fn of(&self, body: &J) -> Result<MessageKeys, serde_json::Error> {
         let key = |values: Option<Values<J>>| values.map(|values| Ok(keys::key(&values(body)?))).transpose();
         let limits = LimitKeys::new(key(self.rate)?, key(self.limit)?);
@@ -120,7 +119,7 @@ pub(crate) struct MessageKeys {
     pub(crate) limits: LimitKeys,
 }
 
-/// Values as JSON that can be read again.
+/// Writes values as JSON that can be read again.
 pub(crate) fn values<T: Serialize + ?Sized>(values: &T) -> Result<Box<RawValue>, serde_json::Error> {
     write_values(values)
 }

@@ -1,5 +1,4 @@
-//! Changing keys of a header in a text that somebody wrote, and nothing else of
-//! it.
+//! Changes keys of the header in a producer's text, and nothing else in it.
 
 use std::borrow::Cow;
 
@@ -7,18 +6,17 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{Members, Priority};
 
-/// What a header says from now on.
+/// The new values of a header.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderEdit {
     pub(crate) priority: Option<Priority>,
-    /// The time, and whether it is to be there: of a message that is ready now,
-    /// only one that says another time has to be changed.
+    /// The time, and whether to insert it if it is missing. For a message that is ready now, only a different time in
+    /// the text has to be changed.
     pub(crate) delay: Option<(DateTime<Utc>, bool)>,
 }
 
 impl HeaderEdit {
-    /// The text with the changed header. One without a header that can be read
-    /// stays as it is.
+    /// Returns the text with the changed header. A text without a readable header stays as it is.
     pub(crate) fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut edited = Cow::Borrowed(text);
         if let Some(priority) = self.priority
@@ -36,11 +34,10 @@ impl HeaderEdit {
     }
 }
 
-/// The text with this value under the key of its header, wherever that stands
-/// there; else, if it is to be inserted, as the first one.
+/// Returns the text with this value under the key of its header, in its old place, or, if `insert`, as the first key.
 fn with(text: &str, key: &str, value: &str, insert: bool) -> Option<String> {
     let Members(parts) = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()?;
-    // Of a repeated key, the last one counts.
+    // The last one of a repeated key counts.
     let header = parts.iter().rev().find(|(name, _)| name == "header")?.1.get();
     let Members(members) = serde_json::from_str(header).ok()?;
     let places: Vec<_> = members.iter().filter(|(name, _)| name == key).map(|(_, value)| value.get()).collect();
@@ -66,7 +63,7 @@ fn with(text: &str, key: &str, value: &str, insert: bool) -> Option<String> {
     Some(edited)
 }
 
-/// Where this part of the text begins.
+/// Returns where this part of the text begins.
 fn offset(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }

@@ -1,22 +1,22 @@
-//! Why a text is not a message.
+//! Errors of reading messages.
 
-/// Why a text is not a message, or not one with the body that was asked for.
+/// Errors of reading a text as a message, or as one with the expected body.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageError {
-    /// Not UTF-8, which JSON is.
+    /// The text is not UTF-8, as JSON must be.
     #[error("expected a message in JSON, got bytes that are not UTF-8: {0}")]
     NotUtf8(std::str::Utf8Error),
-    /// Not JSON.
+    /// The text is not JSON.
     #[error("expected a message in JSON, got text that is not: {0}")]
     NotJson(serde_json::Error),
-    /// JSON, but not an object.
+    /// The text is JSON, but not an object.
     #[error("expected a message with header and body, got {0}")]
     NotAnObject(&'static str),
-    /// The one thing that a message must say is missing.
+    /// The request type, the only required header, is missing.
     #[error("expected the name of a job in header.request_type, got none")]
     NoRequestType,
-    /// It asks for another job than the one whose body was asked for.
+    /// The message belongs to another job than the body type that was asked for.
     #[error("expected a message of the job `{expected}`, got one of `{got}`")]
     #[non_exhaustive]
     OtherJob {
@@ -31,7 +31,7 @@ pub enum MessageError {
     Header {
         /// The path of the value, such as `header.delay`.
         path: String,
-        /// What is wrong with it.
+        /// The error of serde.
         source: serde_json::Error,
     },
     /// The body does not fit the type of its handler.
@@ -40,15 +40,14 @@ pub enum MessageError {
     Body {
         /// The path of the field, such as `body.items[3].price`.
         path: String,
-        /// What is wrong with it.
+        /// The error of serde.
         source: serde_json::Error,
     },
 }
 
 impl MessageError {
-    /// Returns the error without content of the body, for readers who may not
-    /// see it: serde's errors quote values. An error in a body is reduced to
-    /// the path, with the names of its fields.
+    /// Returns the error without content of the body, for readers who may not see it: serde's errors quote values. An
+    /// error in a body is reduced to its path, with the names of the fields.
     pub(crate) fn without_values(&self) -> String {
         match self {
             Self::Body { path, source } => format!(

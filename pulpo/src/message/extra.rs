@@ -1,5 +1,4 @@
-//! The header keys that are not pulpo's: kept and handed on as they were
-//! written.
+//! The header keys that pulpo does not use: kept and passed on as they were written.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -16,8 +15,8 @@ pub(crate) struct Extra(Vec<Entry>);
 struct Entry {
     key: String,
     value: Value,
-    /// Only where `value` would be written in another way: a number beyond
-    /// 64 bits, a float with more digits, an object that repeats a key.
+    /// The original text, only if `value` would be written differently: a number beyond 64 bits, a float with more
+    /// digits, an object that repeats a key.
     written: Option<Box<RawValue>>,
 }
 
@@ -29,23 +28,23 @@ impl PartialEq for Entry {
 }
 
 impl Extra {
-    /// Puts this value in the place of all with this key.
+    /// Replaces all values of this key by this one.
     pub(crate) fn set(&mut self, key: impl Into<String>, value: Value) {
         let key = key.into();
         self.0.retain(|entry| entry.key != key);
         self.0.push(Entry { key, value, written: None });
     }
 
-    /// Adds what was read.
+    /// Adds a value that was read.
     pub(super) fn add(&mut self, key: String, written: &RawValue) {
-        // What no `Value` holds, `1e400` or 200 levels, is shown as its text.
+        // A value that `Value` cannot hold, such as `1e400` or 200 levels, is shown as its text.
         let value =
             serde_json::from_str::<Value>(written.get()).unwrap_or_else(|_| Value::String(written.get().to_owned()));
         let again = value.to_string();
         self.0.push(Entry { key, value, written: (again != written.get()).then(|| written.to_owned()) });
     }
 
-    /// The value of this key: the last one, if it is repeated.
+    /// Returns the value of this key; the last one, if it is repeated.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().rev().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
@@ -54,12 +53,12 @@ impl Extra {
         self.get(key).is_some()
     }
 
-    /// All that was written, in that order.
+    /// Iterates over all keys and values, in the order in which they were written.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|entry| (entry.key.as_str(), &entry.value))
     }
 
-    /// The keys, each with what to write for it.
+    /// Iterates over the keys, each with its value for writing.
     pub(super) fn written(&self) -> impl Iterator<Item = (&str, Written<'_>)> {
         self.0.iter().map(|entry| {
             let key = entry.key.as_str();
@@ -72,7 +71,7 @@ impl Extra {
     }
 }
 
-/// What is written for a key.
+/// The form in which a value is written.
 pub(super) enum Written<'a> {
     Value(Checked<'a, Value>),
     AsItWas(&'a RawValue),

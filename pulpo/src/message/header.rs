@@ -38,20 +38,20 @@ pub struct Header {
     pub(crate) attempts: u32,
     /// The unique key and its options, as written.
     pub(crate) unique: WrittenUnique,
-    /// The shape of the body at its producer; `None` if not given.
+    /// The shape of the producer's body type; `None` if not given.
     pub(crate) shape: Option<ShapeId>,
     /// The row of an outbox that it came from, if any.
     pub(crate) outbox_id: Option<String>,
     /// The occurrence of its schedule that the message is for.
     pub(crate) scheduled_for: Option<DateTime<Utc>>,
-    /// Whether pulpo put the body into `{"payload": …}`; `None`: nobody says.
-    /// Only for reading: what is written follows from the body.
+    /// Whether pulpo wrapped the body in `{"payload": …}`; `None` if the message does not say. Only read: when a
+    /// message is written, the body decides.
     pub(crate) body_wrapped: Option<bool>,
     pub(crate) extra: Extra,
 }
 
 impl Header {
-    /// The keys that mean something to pulpo itself.
+    /// The keys that pulpo itself uses.
     pub(crate) const OWN_KEYS: [&str; 12] = [
         "request_type",
         "priority",
@@ -162,7 +162,7 @@ const UNIQUE_KEY: &str = "unique_key";
 const UNIQUE_FOR: &str = "unique_for";
 const ON_DUPLICATE: &str = "on_duplicate";
 
-/// What makes a message unique, as a producer in any language writes it.
+/// The unique key and its options, as a producer in any language writes them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct WrittenUnique {
     pub(crate) key: Option<String>,
@@ -171,11 +171,10 @@ pub(crate) struct WrittenUnique {
 }
 
 impl WrittenUnique {
-    /// What is meant; for what is not said, as `otherwise`. `None` for a message
-    /// without a key.
+    /// Reads the unique key and its options, with defaults from `otherwise`. `None` for a message without a key.
     ///
     /// # Errors
-    /// Names the key of the header that is wrong, and says what was expected.
+    /// The wrong key of the header, and the expected value.
     pub(crate) fn read(&self, otherwise: (UniqueFor, OnDuplicate)) -> Result<Option<Unique>, String> {
         let Some(key) = self.key.as_deref() else { return Ok(None) };
         let (unique_for, on_duplicate) = otherwise;
@@ -193,7 +192,7 @@ fn parsed<T: std::str::FromStr<Err = String>>(name: &str, written: Option<&str>)
     written.map(|text| text.parse().map_err(|error| format!("`{name}`: {error}"))).transpose()
 }
 
-/// A text, or another value as JSON; `null` is nothing.
+/// Returns a text as it is, and any other value as JSON; `null` counts as missing.
 fn unique_text(value: &RawValue) -> Option<String> {
     (value.get() != "null").then(|| text(value).map_or_else(|| value.get().to_owned(), Cow::into_owned))
 }
@@ -202,7 +201,7 @@ fn unique_text(value: &RawValue) -> Option<String> {
 pub(super) const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
-/// `version-trace-parent-flags`; a later version may add more behind.
+/// Checks the form `version-trace-parent-flags`; a later version may append more.
 fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let parts: Vec<_> = text.split('-').collect();
@@ -231,7 +230,7 @@ impl Serialize for Header {
     }
 }
 
-/// A header beside its body, of which it says how it is written.
+/// A header together with its body, because the header records how the body is written.
 pub(super) struct WithBody<'a> {
     pub(super) header: &'a Header,
     pub(crate) body_wrapped: Option<bool>,
@@ -279,13 +278,13 @@ impl Serialize for WithBody<'_> {
     }
 }
 
-/// Of its own only where the text has it escaped.
+/// A key, which owns its text only if the JSON has it escaped.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Key<'text>(#[serde(borrow)] pub(super) Cow<'text, str>);
 
 impl<'de> Deserialize<'de> for Header {
-    /// Out of a JSON text, since it keeps what it does not know as it stands.
+    /// Reads from a JSON text only, since unknown values are kept as written.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(ReadHeader)
     }
@@ -308,16 +307,16 @@ impl<'de> Visitor<'de> for ReadHeader {
                 "priority" => header.priority = map.next_value_seed(As(Priority::read))?,
                 "delay" => header.delay = map.next_value_seed(As(delay))?,
                 "expiration" => header.expiration = map.next_value_seed(As(when))?,
-                // Only the queue counts attempts: whatever a producer wrote
-                // there must not keep its message from being read.
+                // Only the queue counts attempts, so a strange value from a producer must not make its message
+                // unreadable.
                 "attempts" => {
                     header.attempts = Priority::read(map.next_value()?).ok().flatten().map_or(0, Priority::get);
                 }
-                // It tells a handler something, and is no reason not to run it.
+                // It is information for the handler, and no reason not to run it.
                 "scheduled_for" => {
                     header.scheduled_for = when(map.next_value()?).ok().flatten().and_then(|when| absolute(Some(when)))
                 }
-                // What cannot be read of these matters to nobody but the producer.
+                // An unreadable value here matters to nobody but the producer.
                 UNIQUE_KEY => header.unique.key = unique_text(map.next_value()?),
                 UNIQUE_FOR => header.unique.unique_for = unique_text(map.next_value()?),
                 ON_DUPLICATE => header.unique.on_duplicate = unique_text(map.next_value()?),
@@ -331,7 +330,7 @@ impl<'de> Visitor<'de> for ReadHeader {
     }
 }
 
-/// Reads a value that may be written in more than one way, with this function.
+/// Reads a value that may be written in several ways, with this function.
 struct As<T>(fn(&RawValue) -> Result<T, String>);
 
 impl<'de, T> DeserializeSeed<'de> for As<T> {
@@ -342,7 +341,7 @@ impl<'de, T> DeserializeSeed<'de> for As<T> {
     }
 }
 
-/// Zero is no delay, whether it is meant as a duration or as 1970.
+/// Zero means no delay, both as a duration and as 1970.
 fn delay(value: &RawValue) -> Result<Option<When>, String> {
     if number(value).is_some_and(|number| number.trim().parse() == Ok(0.0)) { Ok(None) } else { when(value) }
 }

@@ -59,7 +59,7 @@ impl PartialEq<&str> for MessageId {
 }
 
 impl<'de> Deserialize<'de> for MessageId {
-    /// A string, or a number as other producers write it.
+    /// Reads a string, or a number, as some producers write it.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "a string or a whole number")]
@@ -75,8 +75,8 @@ impl<'de> Deserialize<'de> for MessageId {
 }
 
 impl MessageId {
-    /// The id inside a message, which is only what its producer says: a text
-    /// or a number is one, and anything else is as good as none.
+    /// Reads the id inside a message, which is only its producer's claim: a text or a number; anything else counts as
+    /// missing.
     pub(super) fn read(value: &RawValue) -> Option<Self> {
         text(value).or_else(|| number(value)).map(|id| id.into_owned().into())
     }

@@ -1,4 +1,4 @@
-//! Reading a message that anybody may have written.
+//! Reads a message from any producer.
 
 use std::fmt;
 
@@ -13,8 +13,7 @@ use crate::decode::json::{self, Unfit};
 use crate::decode::{self, Part, Probe};
 use crate::shape::ShapeId;
 
-/// A message of which the header is read and the body is not yet: which type
-/// it must fit is known only by its request type.
+/// A message with its header read and its body unread: only the request type tells which type the body must fit.
 #[derive(Debug)]
 pub(crate) struct Incoming<'text> {
     pub(crate) id: Option<MessageId>,
@@ -25,29 +24,28 @@ pub(crate) struct Incoming<'text> {
 impl<'text> Incoming<'text> {
     pub(crate) fn read(text: &'text [u8]) -> Result<Self, MessageError> {
         let text = std::str::from_utf8(text).map_err(MessageError::NotUtf8)?;
-        // What some editors and languages put before a text.
+        // Some editors and languages write a byte order mark first.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let Envelope { id, header, body } = serde_json::from_str(text).map_err(|error| fault(text, error))?;
         let header = header.filter(|header| !header.request_type.is_empty()).ok_or(MessageError::NoRequestType)?;
         Ok(Self { id, header, body })
     }
 
-    /// The message as it was read, with what was changed in its header. The
-    /// body stays as it is written, and the id is left to the queue.
+    /// Writes the message with its changed header. The body stays as written, and the queue assigns the id.
     pub(crate) fn rewritten(&self) -> Result<String, serde_json::Error> {
         let Self { header, body, .. } = self;
         serde_json::to_string(&Rewritten { header, body: *body })
     }
 
-    /// The body, and how it is written.
+    /// Returns the body, with details of how it is written.
     pub(crate) fn body(&self) -> WireBody<'text> {
         let Header { body_wrapped, shape, .. } = self.header;
         WireBody { text: self.body.map(RawValue::get), wrapped: body_wrapped, shape }
     }
 }
 
-/// The three parts of a message: all of them optional, unknown ones left out,
-/// the last one of a repeated key.
+/// The three parts of a message. All are optional, unknown members are left out, and the last one of a repeated key
+/// counts.
 #[derive(Default)]
 struct Envelope<'text> {
     id: Option<MessageId>,
@@ -101,7 +99,7 @@ impl Serialize for Rewritten<'_> {
     }
 }
 
-/// What is wrong with a text: found by a second reading, only on this path.
+/// Explains what is wrong with a text, by reading it again; only on this path.
 fn fault(text: &str, error: serde_json::Error) -> MessageError {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         return MessageError::NotJson(error);
@@ -118,15 +116,15 @@ fn fault(text: &str, error: serde_json::Error) -> MessageError {
 /// A body as it stands on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WireBody<'text> {
-    /// `None`: the message has none.
+    /// The text; `None` if the message has no body.
     text: Option<&'text str>,
-    /// Whether pulpo put it into `{"payload": …}`; `None`: nobody says.
+    /// Whether pulpo wrapped it in `{"payload": …}`; `None` if the message does not say.
     wrapped: Option<bool>,
-    /// The shape that its producer had; `None`: nobody says.
+    /// The shape of the producer's type; `None` if the message does not say.
     shape: Option<ShapeId>,
 }
 
-/// A body of its own.
+/// A wire body that owns its text.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnedBody {
     text: Option<String>,
@@ -145,31 +143,31 @@ impl<'text> WireBody<'text> {
         OwnedBody { text: self.text.map(str::to_owned), wrapped: self.wrapped, shape: self.shape }
     }
 
-    /// A body of which nobody says how it is written.
+    /// Creates a body without details of how it is written.
     pub(crate) fn unmarked(text: Option<&'text str>) -> Self {
         Self { text, wrapped: None, shape: None }
     }
 
-    /// A body that stands there as its type writes it.
+    /// Creates a body that is written as its type writes it.
     pub(crate) fn as_written(text: &'text str) -> Self {
         Self { text: Some(text), wrapped: Some(false), shape: None }
     }
 
-    /// The shape that its producer had, if it says one.
+    /// Returns the shape of the producer's type, if the message gives it.
     pub(crate) fn shape(&self) -> Option<ShapeId> {
         self.shape
     }
 
-    /// As JSON, with what it may be wrapped in.
+    /// Returns the body as JSON, with its wrapping, if any.
     #[cfg(feature = "testing")]
     pub(crate) fn text(&self) -> Option<&'text str> {
         self.text
     }
 
-    /// Reads it as a `B`.
+    /// Reads the body as a `B`.
     ///
     /// # Errors
-    /// Names the field that does not fit.
+    /// The path of the field that does not fit.
     pub(crate) fn decode<B: DeserializeOwned>(self) -> Result<B, MessageError> {
         let mut body = None;
         match self.read(&mut |part| match B::deserialize(part) {
@@ -187,25 +185,25 @@ impl<'text> WireBody<'text> {
         }
     }
 
-    /// Whether it can be read as the type of the probe.
+    /// Checks whether the body can be read as the type of the probe.
     ///
     /// # Errors
-    /// Names the field that does not fit.
+    /// The path of the field that does not fit.
     pub(crate) fn probe(self, probe: Probe) -> Result<(), MessageError> {
         self.read(&mut |part| probe(part))
     }
 
-    /// Finds the value that is the body, and has `read` read it.
+    /// Finds the value that is the body, and reads it with `read`.
     fn read(self, read: &mut Reading<'_>) -> Result<(), MessageError> {
         let mut at = |root: &str, text: &str| {
             json::read(text, read)
                 .map_err(|Unfit { path, error }| MessageError::Body { path: format!("{root}{path}"), source: error })
         };
         let Some(text) = self.text else {
-            // No body at all serves a type without required content.
+            // A missing body serves a type without required content.
             return at("body", "{}").or_else(|error| at("body", "null").map_err(|_| error));
         };
-        // Whoever wrote it may have said which of the two it is.
+        // The producer may have said whether the body is wrapped.
         let payload = (self.wrapped != Some(false)).then(|| only_payload(text)).flatten();
         if let (Some(true), Some(payload)) = (self.wrapped, payload) {
             return at("body.payload", payload);
@@ -216,8 +214,8 @@ impl<'text> WireBody<'text> {
         }
         let Some(payload) = payload else { return Err(error) };
         at("body.payload", payload).map_err(|inner| match error {
-            // Which of the two was meant shows in how the first one failed: a
-            // type that takes objects got into the object.
+            // The failure of the first reading shows which form was meant: a type that takes objects got into the
+            // object.
             MessageError::Body { path, source } if path != "body" || !expected_no_map(&source) => {
                 MessageError::Body { path, source }
             }
@@ -233,7 +231,7 @@ fn expected_no_map(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("invalid type: map")
 }
 
-/// The value of `payload`, if the text is an object with that key alone.
+/// Returns the value of `payload`, if the text is an object with that key alone.
 pub(crate) fn only_payload(text: &str) -> Option<&str> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -244,8 +242,8 @@ pub(crate) fn only_payload(text: &str) -> Option<&str> {
     serde_json::from_str::<Wrapped<'_>>(text).ok().map(|wrapped| wrapped.payload.get())
 }
 
-/// Whether a reader may take this object for one that pulpo made around a body:
-/// its first key is `payload`, or is escaped and could be.
+/// Returns whether a reader may take this object for pulpo's wrapping of a body: its first key is `payload`, or is
+/// escaped and could be.
 pub(super) fn looks_wrapped(object: &str) -> bool {
     let first = object.trim_start().strip_prefix('{').and_then(|rest| rest.trim_start().strip_prefix('"'));
     first.is_some_and(|rest| {
@@ -254,7 +252,7 @@ pub(super) fn looks_wrapped(object: &str) -> bool {
     })
 }
 
-/// What JSON calls the value that this text is, for errors.
+/// Returns JSON's name for the kind of this value, for errors.
 fn kind_of(text: &str) -> &'static str {
     match text.trim_start().bytes().next() {
         Some(b'n') => "null",

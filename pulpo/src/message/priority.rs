@@ -14,11 +14,11 @@ use crate::report::limited;
 pub struct Priority(u32);
 
 impl Priority {
-    /// 0: before all others.
+    /// 0: before all other messages.
     pub const MOST_URGENT: Self = Self(0);
     /// 65536: the priority of messages that set none.
     pub const DEFAULT: Self = Self(65_536);
-    /// 4294967295: after all others.
+    /// 4294967295: after all other messages.
     pub const LEAST_URGENT: Self = Self(u32::MAX);
 
     /// Creates a priority.
@@ -53,25 +53,25 @@ impl From<u32> for Priority {
 }
 
 impl From<i64> for Priority {
-    /// A negative number is 0; one above the range is the least urgent.
+    /// Maps a negative number to 0, and one above the range to the least urgent.
     fn from(priority: i64) -> Self {
         Self(u32::try_from(priority.max(0)).unwrap_or(u32::MAX))
     }
 }
 
 impl From<i32> for Priority {
-    /// A negative number is 0.
+    /// Maps a negative number to 0.
     fn from(priority: i32) -> Self {
         i64::from(priority).into()
     }
 }
 
 impl Priority {
-    /// Any number, as JSON or as a text: below the range 0, above it the least
-    /// urgent, a fraction is cut off. `None`: null, or a text that is empty.
+    /// Reads any number, as JSON or as a text: a number below the range becomes 0, one above it the least urgent, and a
+    /// fraction is cut off. `None`: null, or an empty text.
     ///
     /// # Errors
-    /// What to say about anything else.
+    /// The error message for any other value.
     pub(super) fn read(value: &RawValue) -> Result<Option<Self>, String> {
         if value.get() == "null" || text(value).is_some_and(|text| text.trim().is_empty()) {
             return Ok(None);
@@ -81,7 +81,7 @@ impl Priority {
         if let Some(whole) = number.and_then(|number| number.parse::<i64>().ok()) {
             return Ok(Some(whole.into()));
         }
-        // `as` saturates at both ends, as wanted here.
+        // `as` saturates at both ends, as intended.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         let priority = number.and_then(|number| number.parse::<f64>().ok()).map(|number| Self(number as u32));
         let fault = || format!("expected a priority from 0 to 4294967295, got {}", limited(value.get().to_owned()));

@@ -1,12 +1,11 @@
-//! JSON as it stands in a message, for what others may have written in more
-//! than one way.
+//! JSON as it is written in a message, for values that producers write in more than one way.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-/// The text of a JSON string; `None` for other values, and for a string that
-/// is no Unicode (half of a surrogate pair).
+/// Returns the text of a JSON string; `None` for other values, and for a string that is not Unicode (half of a
+/// surrogate pair).
 pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let written = value.get();
     match written.strip_prefix('"')?.strip_suffix('"')? {
@@ -15,7 +14,7 @@ pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A JSON number as it is written, with or without quotation marks around it.
+/// Returns a JSON number as it is written, with or without quotation marks around it.
 pub(super) fn number(value: &RawValue) -> Option<Cow<'_, str>> {
     let number = if value.get().starts_with('"') { text(value)? } else { Cow::Borrowed(value.get()) };
     let is_number = number.trim().strip_prefix(['-', '+']).unwrap_or(number.trim());

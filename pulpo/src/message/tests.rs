@@ -17,7 +17,7 @@ fn refused(text: &str) -> String {
     read(text).expect_err("refused").to_string()
 }
 
-/// What the original implementation wrote, one JSON string a line.
+/// Messages of the original implementation, one JSON string per line.
 const PYTHON: &str = include_str!("python.jsonl");
 
 #[test]
@@ -50,7 +50,7 @@ fn every_message_of_the_original_reads_to_what_it_means() {
     let delayed = read(&texts[4]).expect("a message");
     assert_eq!(delayed.headers().delay(), Some(local("2030-01-02T03:04:05.123456")));
 
-    // The one header that a message needs is missing here.
+    // The only required header is missing here.
     assert_eq!(refused(&texts[5]), "expected the name of a job in header.request_type, got none");
 }
 
@@ -326,7 +326,7 @@ proptest! {
         prop_assert_eq!(&read.header, &message.header);
         prop_assert_eq!(&read.id, &message.id);
         prop_assert_eq!(&read.body, &body);
-        // As it goes from an outbox to the queue.
+        // The path of a message from an outbox to the queue.
         let mut incoming = Incoming::read(text.as_bytes()).expect("a message");
         incoming.header.outbox_id = Some("1/token".to_owned());
         let moved = Message::<Value>::from_json(incoming.rewritten().expect("JSON").as_bytes()).expect("a message");

@@ -1,4 +1,4 @@
-//! Times on the wire: written in one form, read in those that others write.
+//! Times on the wire: written in one form, read in the forms that producers use.
 
 use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 use serde_json::value::RawValue;
@@ -6,16 +6,16 @@ use serde_json::value::RawValue;
 use super::raw::text;
 use crate::report::limited;
 
-/// RFC 3339 in UTC, with as many digits of the second as it has.
+/// Writes RFC 3339 in UTC, with as many digits of the second as needed.
 pub(super) fn write(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// Reads a time as a producer may have written it in JSON: see
-/// `docs/messages.md` for the list of forms. `None`: the producer says none.
+/// Reads a time as a producer may have written it in JSON; `docs/messages.md` lists the forms. `None`: the producer
+/// gives none.
 ///
 /// # Errors
-/// What to say about a value that is no time.
+/// The error message for a value that is not a time.
 pub(super) fn read_json<Tz: TimeZone>(value: &RawValue, local: &Tz) -> Result<Option<DateTime<Utc>>, String> {
     let written = value.get();
     let time = if written.starts_with('"') {
@@ -36,11 +36,11 @@ pub(super) fn read_json<Tz: TimeZone>(value: &RawValue, local: &Tz) -> Result<Op
     })
 }
 
-/// Reads a text: RFC 3339 or one of its relatives with an offset, else a time
-/// of the zone `local`, else a number as text.
+/// Reads a text: RFC 3339 or a similar form with an offset, otherwise a time in the zone `local`, otherwise a number as
+/// text.
 pub(super) fn read<Tz: TimeZone>(text: &str, local: &Tz) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    // chrono's own reading takes RFC 3339, and years of more than 4 digits.
+    // chrono's own parser reads RFC 3339, and years of more than 4 digits.
     if let Ok(time) = text.parse::<DateTime<Utc>>() {
         return Some(time);
     }
@@ -60,12 +60,11 @@ pub(super) fn read<Tz: TimeZone>(text: &str, local: &Tz) -> Option<DateTime<Utc>
     }
 }
 
-/// A text of this many digits is a date with its time, and no number.
+/// A text of this many digits is a date with its time, not a number.
 const COMPACT: &str = "20261123090000";
 
-/// Takes the zone off the end: `Z`, an offset (`+01`, `+0100`, `+01:00`), a
-/// name in brackets behind an offset (Java), a short name behind an offset
-/// (Go) or `UTC` or `GMT` alone. `None` for what names a zone otherwise.
+/// Splits the zone off the end: `Z`, an offset (`+01`, `+0100`, `+01:00`), a name in brackets after an offset (Java), a
+/// short name after an offset (Go), or `UTC` or `GMT` alone. `None` if the zone is named in another way.
 fn split_zone(text: &str) -> Option<(&str, Option<TimeDelta>)> {
     if let Some(clock) = text.strip_suffix(['Z', 'z']) {
         return Some((clock.trim_end(), Some(TimeDelta::zero())));
@@ -78,7 +77,7 @@ fn split_zone(text: &str) -> Option<(&str, Option<TimeDelta>)> {
     let name = &text[without_letters.len()..];
     let is_utc = name.eq_ignore_ascii_case("utc") || name.eq_ignore_ascii_case("gmt");
     let text = without_letters.trim_end();
-    // The dashes of the date stand before the time of day.
+    // Look for a sign only after the date, which has dashes of its own.
     let time_at = text.find(['T', 't', ' '])?;
     let sign_at = text[time_at..].rfind(['+', '-', '\u{2212}']).map(|at| time_at + at);
     match sign_at {
@@ -88,7 +87,7 @@ fn split_zone(text: &str) -> Option<(&str, Option<TimeDelta>)> {
     }
 }
 
-/// `+hh`, `+hhmm`, `+hh:mm` or `+hh:mm:ss`.
+/// Reads `+hh`, `+hhmm`, `+hh:mm` or `+hh:mm:ss`.
 fn read_offset(text: &str) -> Option<TimeDelta> {
     let mut rest = text.chars();
     let is_east = rest.next()? == '+';
@@ -105,8 +104,8 @@ fn read_offset(text: &str) -> Option<TimeDelta> {
     Some(if is_east { offset } else { -offset })
 }
 
-/// A date and a time of day, with or without separators, with or without
-/// seconds, with a point or a comma before the fraction.
+/// Reads a date and a time of day, with or without separators, with or without seconds, with a point or a comma before
+/// the fraction.
 fn read_clock(text: &str) -> Option<NaiveDateTime> {
     let (date, time) = text.split_once(['T', 't', ' '])?;
     let date_form = if date.len() == 8 && !date.contains('-') { "%Y%m%d" } else { "%Y-%m-%d" };
@@ -122,14 +121,13 @@ fn read_clock(text: &str) -> Option<NaiveDateTime> {
     Some(date.and_time(NaiveTime::parse_from_str(&time, time_form).ok()?))
 }
 
-/// A number since 1970: of seconds, or of milli-, micro- or nanoseconds, as
-/// its size tells. What would be a time before 2001 in seconds is refused:
-/// whoever writes `60` means a duration.
+/// Reads a number since 1970: seconds, or milli-, micro- or nanoseconds, judged by its size. A time before 2001 in
+/// seconds is refused: a producer that writes `60` means a duration.
 fn read_number(text: &str) -> Option<DateTime<Utc>> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_plain = [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     let (whole, billionths) = if is_plain {
-        // All digits as they stand: a float would lose some.
+        // Use the digits as written: a float would lose some.
         let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
         (whole.parse().ok()?, digits.fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0')))
     } else {
@@ -152,13 +150,13 @@ fn read_number(text: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(i64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?)
 }
 
-/// When the clocks go back a time happens twice: the later one is taken, so
-/// that a delay never starts early and an expiration never deletes early.
-/// When they go forward a time never happens: it is counted on from before.
+/// Converts local time. When clocks go back, a time occurs twice: the later one counts, so that a delay never starts
+/// early and an expiration never deletes early. When they go forward, a time never occurs: it is computed with the
+/// offset before the change.
 fn in_zone<Tz: TimeZone>(naive: NaiveDateTime, zone: &Tz) -> Option<DateTime<Utc>> {
     let later = |naive: &NaiveDateTime| match zone.from_local_datetime(naive) {
         MappedLocalTime::Single(time) => Some(time.to_utc()),
-        // chrono's local zone does not always have the two in their order.
+        // chrono's local zone does not always return the two in order.
         MappedLocalTime::Ambiguous(one, other) => Some(one.to_utc().max(other.to_utc())),
         MappedLocalTime::None => None,
     };
@@ -170,7 +168,7 @@ fn in_zone<Tz: TimeZone>(naive: NaiveDateTime, zone: &Tz) -> Option<DateTime<Utc
 mod tests {
     use super::*;
 
-    /// Minutes east of UTC, as a zone.
+    /// Returns a zone from its offset, in minutes east of UTC.
     fn east(minutes: i32) -> chrono::FixedOffset {
         chrono::FixedOffset::east_opt(minutes * 60).expect("a zone")
     }

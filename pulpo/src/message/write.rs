@@ -1,9 +1,8 @@
-//! Writing a message: only what can be read again.
+//! Writes messages, but only such that can be read again.
 //!
-//! serde_json writes `null` for a float that JSON has no form for, and more
-//! levels than it reads. Both come to light in the worker only, or never, if
-//! `null` fits too. So a serializer stands between a body and serde_json that
-//! refuses them, and knows where it is.
+//! serde_json writes `null` for a float that JSON cannot represent, and more levels than it reads. Both would come to
+//! light only in the worker, or never, if `null` fits too. So a serializer between a body and serde_json refuses them
+//! and reports the path.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -17,15 +16,15 @@ use super::incoming::looks_wrapped;
 use super::{Header, MessageId, PAYLOAD};
 use crate::report::limited_to;
 
-/// How many levels serde_json reads.
+/// The number of levels that serde_json reads.
 pub(super) const MOST_LEVELS: usize = 127;
 
-/// The body alone.
+/// Writes the body alone.
 pub(super) fn body<B: Serialize + ?Sized>(body: &B) -> Result<Box<RawValue>, serde_json::Error> {
     serde_json::value::to_raw_value(&Checked { root: "body", key: "", value: body })
 }
 
-/// A message with its body written already.
+/// A message whose body is already written.
 pub(super) struct WithBodyText<'a> {
     pub(super) id: Option<&'a MessageId>,
     pub(super) header: &'a Header,
@@ -60,11 +59,11 @@ impl Serialize for Payload<'_> {
     }
 }
 
-/// A value that is refused, with the path in it, if it cannot be read again.
+/// A value whose writing fails, with the path in the error, if it could not be read again.
 pub(super) struct Checked<'a, T: ?Sized> {
-    /// What the path begins with.
+    /// The beginning of the path.
     pub(super) root: &'static str,
-    /// And goes on with, if it is not empty.
+    /// The next step of the path, unless it is empty.
     pub(super) key: &'a str,
     pub(super) value: &'a T,
 }
@@ -84,11 +83,11 @@ impl<T: Serialize + ?Sized> Serialize for Checked<'_, T> {
     }
 }
 
-/// Where the writing is.
+/// The current position while writing.
 #[derive(Default)]
 struct Trace {
     levels: Cell<usize>,
-    /// The way back from an error to the root. Nothing is noted before.
+    /// The path from an error back to the root. Empty until there is an error.
     segments: RefCell<Vec<String>>,
 }
 
@@ -106,7 +105,7 @@ impl Trace {
         self.levels.set(self.levels.get().saturating_sub(levels));
     }
 
-    /// Notes on which part an error is.
+    /// Adds a step to the path of an error.
     fn on<T, E>(&self, result: Result<T, E>, segment: impl FnOnce() -> String) -> Result<T, E> {
         if result.is_err() {
             self.segments.borrow_mut().push(segment());
@@ -124,7 +123,7 @@ impl<T: Serialize + ?Sized> Serialize for Part<'_, T> {
     }
 }
 
-/// The serializer between.
+/// The serializer in between.
 struct Checking<'a, S> {
     inner: S,
     trace: &'a Trace,
@@ -142,7 +141,7 @@ fn finite<F: Display, E: ser::Error>(float: F, is_finite: bool) -> Result<F, E> 
     if is_finite { Ok(float) } else { Err(E::custom(format_args!("{float} cannot be written as JSON"))) }
 }
 
-/// Those that are handed through.
+/// Methods that are passed through.
 macro_rules! plain {
     ($($method:ident($($argument:ident: $type:ty),*))*) => {
         $(fn $method(self, $($argument: $type),*) -> Result<S::Ok, S::Error> {
@@ -264,7 +263,7 @@ impl<C> Open<'_, C> {
     }
 }
 
-/// Those whose parts are told apart by their place.
+/// Compounds whose parts are identified by their position.
 macro_rules! list {
     ($($kind:ident $method:ident)*) => {
         $(impl<C: ser::$kind> ser::$kind for Open<'_, C> {
@@ -292,7 +291,7 @@ list! {
     SerializeTupleVariant serialize_field
 }
 
-/// Those whose parts have a name.
+/// Compounds whose parts have a name.
 macro_rules! object {
     ($($kind:ident)*) => {
         $(impl<C: ser::$kind> ser::$kind for Open<'_, C> {
@@ -321,7 +320,7 @@ impl<C: ser::SerializeMap> ser::SerializeMap for Open<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
-    /// serde_json itself refuses a key that is no text.
+    /// serde_json itself refuses a key that is not a text.
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
         self.inner.serialize_key(key)
     }
@@ -339,7 +338,7 @@ impl<C: ser::SerializeMap> ser::SerializeMap for Open<'_, C> {
         self.trace.on(written, || match serde_json::to_value(key) {
             Ok(serde_json::Value::String(key)) => format!(".{}", limited_to(key, 100)),
             Ok(serde_json::Value::Number(key)) => format!(".{key}"),
-            // It is the key that cannot be written.
+            // The key itself cannot be written.
             _ => String::new(),
         })
     }

@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, Weak};
 use crate::clock::{Notify, lock};
 use crate::process::fork::PerProcess;
 
-/// Those that listen. A fork has none of them, and must not wait for a thread of
-/// its parent.
+/// The listeners. Kept per process: a fork has none of them, and must not wait for a thread of its parent.
 static LISTENERS: PerProcess<Mutex<Vec<Weak<Notify>>>> = PerProcess::new();
 
-/// A job was written in a transaction of this process: look often, for a while.
+/// Announces that a job was written in a transaction of this process, so that relays look often for a while.
 pub(crate) fn announce() {
     let mut listeners = lock(LISTENERS.get());
     listeners.retain(|listener| match listener.upgrade() {
@@ -21,7 +20,7 @@ pub(crate) fn announce() {
     });
 }
 
-/// Has this notified of each from now on.
+/// Notifies the listener of each announcement from now on.
 pub(super) fn listen(listener: &Arc<Notify>) {
     lock(LISTENERS.get()).push(Arc::downgrade(listener));
 }

@@ -1,4 +1,4 @@
-//! An outbox in a PostgreSQL database. It goes by the clock of the database.
+//! An outbox in a PostgreSQL database. It uses the clock of the database.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::transaction::BoxError;
 /// A connection of the relay's own.
 pub(super) struct Postgres(Client);
 
-/// The time of the database, and whether a row is one that nobody has claimed.
+/// The time of the database, and whether a row is unclaimed.
 macro_rules! now {
     () => {
         "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"

@@ -1,10 +1,9 @@
-//! The relay: moves what was committed from an outbox to the queue.
+//! The relay: moves committed rows from an outbox to the queue.
 //!
-//! A row is claimed, enqueued, and deleted. Whatever dies in between, the row is
-//! there: another relay claims it when the claim is over, and a queue that knows
-//! the rows it has taken ([`OutboxIds`](crate::queue::OutboxIds)) keeps it once.
-//! No row is passed over for its number: each look takes what is there, so that
-//! a transaction which commits late is found late.
+//! A row is claimed, enqueued, and deleted. If anything dies in between, the row stays: another relay claims it when
+//! the claim is over, and a queue that knows which rows it has accepted ([`OutboxIds`](crate::queue::OutboxIds)) stores
+//! it once. No row is skipped because of its number: each look takes all rows present, so that a transaction that
+//! commits late is found late.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,18 +22,17 @@ use crate::transaction::{BoxError, TransactionError};
 /// was announced.
 const SHORTEST_POLL: Duration = Duration::from_millis(1);
 
-/// How often the log repeats what is still wrong.
+/// How often the log repeats a persisting fault.
 const REPEAT: Duration = Duration::from_secs(60);
 
-/// How many rows are noted as gone, and for how long, before the queue is told.
+/// How many deleted rows to collect, and for how long, before telling the queue.
 const MAX_GONE: usize = 1024;
 const TELL_GONE_EVERY: Duration = Duration::from_secs(1);
 
-/// Which queue a request type belongs to, its ttr, and the keys by which limits
-/// tell this body apart, for a row that does not say.
+/// Returns the queue of a request type, its ttr, and the limit keys of this body, for a row that does not give them.
 pub(crate) type RouteOf = Arc<dyn Fn(&str, Option<WireBody<'_>>) -> (String, Duration, LimitKeys) + Send + Sync>;
 
-/// Moves the rows of one outbox. It belongs to one thread.
+/// Moves the rows of one outbox. It runs on one thread.
 pub(crate) struct Relay {
     url: OutboxUrl,
     /// `None` before the first look, and after an error.
@@ -45,14 +43,14 @@ pub(crate) struct Relay {
     poll: Duration,
     /// Notified when a transaction is announced, and when the relay is to stop.
     notify: Arc<Notify>,
-    /// When the log was told last of what is wrong.
+    /// When the current fault was last logged.
     told: Option<Duration>,
-    /// Rows that were deleted, for the queue to forget, and when it was told.
+    /// The deleted rows that the queue may forget, and when it was last told.
     gone: Vec<String>,
     told_gone: Duration,
 }
 
-/// Why a pass did not move all that there was.
+/// Errors of moving rows.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RelayError {
     /// The user's database.
@@ -62,13 +60,13 @@ pub(crate) enum RelayError {
     Queue { url: OutboxUrl, source: QueueError },
 }
 
-/// What became of a row.
+/// The result of moving a row.
 enum Moved {
-    /// It is in the queue, or is not to be.
+    /// The message is in the queue, or must not be.
     Gone,
-    /// The queue refuses it for good.
+    /// The queue refuses the message for good.
     Refused,
-    /// The queue may take it later.
+    /// The queue may accept the message later.
     Later(QueueError),
 }
 
@@ -96,12 +94,12 @@ impl Relay {
         }
     }
 
-    /// What wakes it.
+    /// Returns the notification that wakes it.
     pub(crate) fn notify(&self) -> &Arc<Notify> {
         &self.notify
     }
 
-    /// Moves rows until it is told to stop, and says how many.
+    /// Moves rows until it is told to stop, and returns how many.
     pub(crate) fn run(&mut self, is_stopped: impl Fn() -> bool) -> u64 {
         let mut all = 0;
         let mut seen = self.notify.generation();
@@ -116,7 +114,7 @@ impl Relay {
                         all += moved;
                         continue;
                     }
-                    // What was announced commits soon, or not for long.
+                    // An announced transaction commits soon, or not for long.
                     let since = self.clock.uptime().saturating_sub(announced);
                     (since / 4).clamp(SHORTEST_POLL.min(self.poll), self.poll)
                 }
@@ -137,7 +135,7 @@ impl Relay {
         all
     }
 
-    /// Moves all that is there now, and says how many rows that were.
+    /// Moves all rows that are there now, and returns how many.
     pub(crate) fn drain(&mut self) -> Result<u64, RelayError> {
         let mut all = 0;
         loop {
@@ -150,7 +148,7 @@ impl Relay {
         }
     }
 
-    /// Moves the first rows that nobody has claimed, and says how many.
+    /// Moves the first unclaimed rows, and returns how many.
     pub(crate) fn pass(&mut self) -> Result<u64, RelayError> {
         let claimed_at = self.clock.uptime();
         let now = self.now();
@@ -161,8 +159,7 @@ impl Relay {
             }
             return Ok(0);
         }
-        // A relay that was stopped for longer than its claim lasts leaves the
-        // rows to the one that has them now.
+        // If this relay was stopped for longer than its claim lasts, the rows belong to another relay by now.
         if self.clock.uptime().saturating_sub(claimed_at) >= CLAIM {
             return Ok(0);
         }
@@ -196,8 +193,7 @@ impl Relay {
         }
     }
 
-    /// Puts the rows into the queue: together, and one by one if the queue takes
-    /// issue with any.
+    /// Puts the rows into the queue: together, and one by one if the queue objects to any.
     fn enqueue(&self, rows: &[Row]) -> Vec<Moved> {
         let messages: Vec<_> = rows.iter().map(|row| self.message(row)).collect();
         let first = match self.queue.enqueue(messages.clone()) {
@@ -240,8 +236,8 @@ impl Relay {
         Moved::Refused
     }
 
-    /// The message that a row is to become. One that cannot be read goes into
-    /// the queue as it is, where a worker buries it with the reason.
+    /// Returns the message that a row becomes. An unreadable row goes into the queue as it is, where a worker buries it
+    /// with the reason.
     fn message(&self, row: &Row) -> NewMessage {
         let route = Route::read(&row.message);
         let outbox_id = row.outbox_id();
@@ -254,13 +250,13 @@ impl Relay {
         let text = text.unwrap_or_else(|| row.message.clone());
         let request_type = incoming.as_ref().map_or("", |message| message.header.request_type()).to_owned();
         let (priority, delay, unique) = match &incoming {
-            // What is wrong with it was an error where it was published.
+            // Faults in it were errors at its publication.
             Some(Incoming { header, .. }) => {
                 (header.priority(), header.delay(), header.unique.read(Default::default()).ok().flatten())
             }
             None => (Priority::DEFAULT, None, None),
         };
-        // Another producer knows nothing of them.
+        // Other producers do not know these.
         let (queue_of, ttr_of, keys_of) = (self.route_of)(&request_type, incoming.as_ref().map(Incoming::body));
         let (queue, ttr) = (route.queue.unwrap_or(queue_of), route.ttr.unwrap_or(ttr_of));
         let limit_keys = route.limit_keys.unwrap_or(keys_of);
@@ -273,7 +269,7 @@ impl Relay {
         self.clock.now().timestamp_millis()
     }
 
-    /// Asks the outbox; on an error the next one connects again.
+    /// Calls `ask` with the connection to the outbox; after an error the next call connects again.
     fn with_source<R>(&mut self, ask: impl FnOnce(&mut dyn Source) -> Result<R, BoxError>) -> Result<R, RelayError> {
         let open_and_ask = || {
             let mut source = match self.source.take() {
@@ -290,8 +286,7 @@ impl Relay {
         })
     }
 
-    /// Lets the queue forget the rows that are gone. If that fails, it keeps
-    /// them for longer than need be.
+    /// Lets the queue forget the rows that are gone. If that fails, it keeps them for longer than necessary.
     fn tell_gone(&mut self) {
         let gone = std::mem::take(&mut self.gone);
         self.told_gone = self.clock.uptime();

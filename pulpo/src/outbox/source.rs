@@ -1,5 +1,4 @@
-//! An outbox as the relay sees it: rows are claimed for a short time, and
-//! deleted when the queue has them.
+//! An outbox from the relay's point of view: rows are claimed for a short time, and deleted when the queue has them.
 #![cfg_attr(
     not(any(feature = "file", feature = "rusqlite", feature = "postgres")),
     allow(dead_code, reason = "for programs that can read an outbox")
@@ -12,17 +11,16 @@ use chrono::{DateTime, Utc};
 use super::url::{OutboxUrl, Place};
 use crate::transaction::{BoxError, TransactionError};
 
-/// How many rows are moved at once.
+/// The maximum number of rows that are moved at once.
 pub(super) const MAX_ROWS: usize = 256;
 
-/// How long a relay has the rows that it has claimed. If it dies, another one
-/// takes them after this time.
+/// How long a relay's claim on rows lasts. If the relay dies, another one takes them after this time.
 pub(super) const CLAIM: Duration = Duration::from_secs(5);
 
 /// How long a row is left alone that the queue refuses for good.
 pub(super) const REFUSED_FOR: Duration = Duration::from_secs(600);
 
-/// How long a database may keep the relay waiting.
+/// The longest time that a database may keep the relay waiting.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A row of the outbox.
@@ -34,35 +32,34 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// What tells it from any other row of any outbox.
+    /// Returns the id that tells it from any other row of any outbox.
     pub(super) fn outbox_id(&self) -> String {
         format!("{}/{}", self.number, self.token)
     }
 }
 
-/// What is in an outbox.
+/// The content of an outbox, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutboxCounts {
-    /// Jobs that wait.
+    /// Number of waiting jobs.
     pub waiting: u64,
-    /// Those of them that the queue refuses, which are tried again every ten
-    /// minutes. The log says why.
+    /// Number of these jobs that the queue refuses. They are tried again every ten minutes; the log gives the reason.
     pub refused: u64,
 }
 
 /// A connection to an outbox. Times are milliseconds since 1970.
 pub(super) trait Source: Send {
-    /// Claims up to [`MAX_ROWS`] rows that nobody has, in their order.
+    /// Claims up to [`MAX_ROWS`] unclaimed rows, in order.
     fn claim(&mut self, now: i64) -> Result<Vec<Row>, BoxError>;
 
     /// Deletes rows.
     fn delete(&mut self, rows: &[Row]) -> Result<(), BoxError>;
 
-    /// Leaves rows to whoever comes after this time from now.
+    /// Releases rows to any relay, after this time from now.
     fn release(&mut self, rows: &[Row], now: i64, after: Duration) -> Result<(), BoxError>;
 
-    /// How many rows there are.
+    /// Counts the rows.
     fn counts(&mut self, now: i64) -> Result<OutboxCounts, BoxError>;
 }
 
@@ -78,8 +75,7 @@ pub(super) fn open(url: &OutboxUrl) -> Result<Box<dyn Source>, BoxError> {
     }
 }
 
-/// How many jobs there are in an outbox, at this time. It connects to the
-/// database, and blocks.
+/// Returns the number of jobs in an outbox at this time. It connects to the database, and blocks.
 ///
 /// # Errors
 /// If the database cannot be read, has no table `pulpo_outbox`, or is of a kind
@@ -89,7 +85,7 @@ pub fn counts(url: &OutboxUrl, now: DateTime<Utc>) -> Result<OutboxCounts, Trans
     counted.map_err(|error| TransactionError::new(error, url.dialect()))
 }
 
-/// What keeps this program from moving the rows of such a database.
+/// Returns why this program cannot move the rows of such a database, if so.
 pub(crate) fn unsupported(url: &OutboxUrl) -> Option<String> {
     let feature = match url.place() {
         Place::Sqlite(_) if cfg!(any(feature = "file", feature = "rusqlite")) => return None,

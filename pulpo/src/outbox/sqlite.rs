@@ -12,7 +12,7 @@ use crate::transaction::BoxError;
 #[derive(Debug)]
 pub(super) struct Sqlite(Connection);
 
-/// Whether a row is one that nobody has claimed.
+/// Whether a row is unclaimed.
 macro_rules! free {
     () => {
         "claimed_until NOT BETWEEN ?1 + 1 AND ?2"
@@ -20,7 +20,7 @@ macro_rules! free {
 }
 
 impl Sqlite {
-    /// Opens a database that is there.
+    /// Opens an existing database.
     pub(super) fn open(file: &Path) -> Result<Self, BoxError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
@@ -28,8 +28,7 @@ impl Sqlite {
         Ok(Self(connection))
     }
 
-    /// In one transaction, whose sync a claim does not need: if it is lost,
-    /// another relay may take the rows.
+    /// Changes rows in one transaction. A claim needs no sync: if it is lost, another relay may take the rows.
     fn change(
         &mut self,
         is_synced: bool,
@@ -45,8 +44,7 @@ impl Sqlite {
 
 impl Source for Sqlite {
     fn claim(&mut self, now: i64) -> Result<Vec<Row>, BoxError> {
-        // A look costs a reader's lock for microseconds; a claim keeps others
-        // from writing.
+        // Looking takes a reader's lock for microseconds; claiming would keep others from writing.
         let free = concat!("SELECT 1 FROM pulpo_outbox WHERE ", free!(), " LIMIT 1");
         if !self.0.prepare_cached(free)?.exists([now, latest(now)])? {
             return Ok(Vec::new());
@@ -98,8 +96,7 @@ impl Source for Sqlite {
     }
 }
 
-/// Until when rows may be claimed, from `now` on: what is beyond was written by
-/// a clock that was wrong.
+/// Returns the latest plausible end of a claim, counted from `now`: a later one was written with a wrong clock.
 fn latest(now: i64) -> i64 {
     later(now, REFUSED_FOR.max(CLAIM))
 }

@@ -1,5 +1,4 @@
-//! Where an outbox is, as the configuration names it: `sqlite:shop.db`,
-//! `postgres://shop@host/shop`.
+//! The location of an outbox, as the configuration names it: `sqlite:shop.db`, `postgres://shop@host/shop`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,12 +22,12 @@ pub struct OutboxUrl(Place);
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Sqlite(PathBuf),
-    /// May hold a password.
+    /// May contain a password.
     Postgres(String),
 }
 
 impl OutboxUrl {
-    /// Which SQL it speaks.
+    /// Returns its SQL dialect.
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         match &self.0 {
@@ -37,7 +36,7 @@ impl OutboxUrl {
         }
     }
 
-    /// The file of an SQLite database.
+    /// Returns the file of an SQLite database.
     #[must_use]
     pub const fn file(&self) -> Option<&PathBuf> {
         match &self.0 {
@@ -46,7 +45,7 @@ impl OutboxUrl {
         }
     }
 
-    /// With this file, in place of the one of an SQLite database.
+    /// Replaces the file of an SQLite database.
     pub(crate) fn with_file(file: PathBuf) -> Self {
         Self(Place::Sqlite(file))
     }
@@ -68,8 +67,8 @@ impl FromStr for OutboxUrl {
         let Some(file) = text.strip_prefix("sqlite:") else {
             return refused("expected sqlite:FILE or postgres://USER@HOST/DATABASE");
         };
-        // As sqlx writes it: two slashes before a relative path, three before an
-        // absolute one, and options behind a question mark.
+        // As in sqlx: two slashes before a relative path, three before an absolute one, and options after a question
+        // mark.
         let file = file.strip_prefix("//").unwrap_or(file);
         let file = file.split_once('?').map_or(file, |(file, _)| file);
         if file.is_empty() {
@@ -96,15 +95,14 @@ impl fmt::Display for OutboxUrl {
     }
 }
 
-/// Without user and password.
+/// Leaves out the user and the password.
 impl fmt::Debug for OutboxUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OutboxUrl({self})")
     }
 }
 
-/// A text that names no database. It is not repeated here, since it may hold a
-/// password.
+/// The error of a text that names no database. It does not repeat the text, which may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct ParseOutboxUrlError {
@@ -112,7 +110,7 @@ pub struct ParseOutboxUrlError {
 }
 
 impl ParseOutboxUrlError {
-    /// What was expected.
+    /// Returns what was expected.
     pub(crate) const fn problem(&self) -> &'static str {
         self.problem
     }

@@ -25,12 +25,12 @@ pub struct HandlerOptions {
     pub ttr: Option<Duration>,
     /// Overrides the policy; `Some(None)` means no timeout.
     pub timeout: Option<Option<Duration>>,
-    /// How many messages a batch handler takes at most.
+    /// The maximum number of messages that a batch handler takes at once.
     pub batch: Option<usize>,
     /// How long a batch handler waits for more messages.
     pub linger: Option<Duration>,
-    /// How many of its jobs a worker runs at the same time, however many lanes
-    /// it has; a batch counts as one.
+    /// The maximum number of its jobs that a worker runs at the same time, however many lanes it has; a batch counts as
+    /// one.
     pub concurrency: Option<usize>,
     /// `Some(false)` turns its schedule off in this worker, as `cron = "off"`
     /// does. Other workers may publish its occurrences, and this one still runs
@@ -40,7 +40,7 @@ pub struct HandlerOptions {
     pub rate: Option<Rate>,
     /// Overrides the policy.
     pub limit: Option<u32>,
-    /// Where it is first set, for errors: `pulpo.toml:7`.
+    /// Where it was first set, for errors: `pulpo.toml:7`.
     pub origin: String,
 }
 

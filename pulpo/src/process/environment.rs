@@ -1,55 +1,49 @@
-//! The variables of the environment that are called `PULPO_…`: those of our
-//! configuration, and those that only look so.
+//! The environment variables that are called `PULPO_…`: those of the configuration, and those that only look like it.
 //!
-//! Whoever runs a program decides what its environment holds, and so do
-//! Kubernetes and Docker: beside a service called `pulpo` each container gets
-//! `PULPO_SERVICE_HOST` and more. So a variable that we do not know is never an
-//! error.
+//! The environment is set by whoever runs the program, and also by Kubernetes and Docker: next to a service called
+//! `pulpo`, each container gets `PULPO_SERVICE_HOST` and more. So an unknown variable is never an error.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
 
 const PREFIX: &str = "PULPO_";
 
-/// Read by our own tests, as their documentation says.
+/// Variables of our own tests, documented there.
 const OF_TESTS: [&str; 3] = ["PULPO_BLESS", "PULPO_HOSTILE_SECONDS", "PULPO_TORTURE_SECONDS"];
 
 /// A variable called `PULPO_…`.
 #[derive(Clone, Debug)]
 pub(crate) struct Variable {
-    /// Its whole name; what is no text in it is replaced.
+    /// The whole name; parts that are not Unicode are replaced.
     pub(crate) name: String,
     pub(crate) value: OsString,
 }
 
-/// Those of these variables that are called `PULPO_…` and say something: an
-/// empty one is the same as none.
+/// Returns the variables that are called `PULPO_…` and are not empty: an empty one counts as unset.
 pub(crate) fn ours(variables: impl IntoIterator<Item = (OsString, OsString)>) -> impl Iterator<Item = Variable> {
     let all = variables.into_iter().map(|(name, value)| (name.to_string_lossy().into_owned(), value));
     let said = all.filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
     said.map(|(name, value)| Variable { name, value })
 }
 
-/// The variable of a key that is written with dots.
+/// Returns the variable of a key that is written with dots.
 pub(crate) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
 impl Variable {
-    /// The key that it would be, with dots.
+    /// Returns the key that it would set, with dots.
     pub(crate) fn key(&self) -> String {
         self.name.strip_prefix(PREFIX).unwrap_or(&self.name).to_lowercase().replace("__", ".")
     }
 
-    /// Whether it is there for somebody else, so that nobody has misspelt a
-    /// key.
+    /// Returns whether it is meant for something else, and so is no misspelt key.
     pub(crate) fn is_foreign(&self) -> bool {
         OF_TESTS.contains(&&*self.name) || self.is_injected()
     }
 
-    /// Whether Kubernetes sets it for a service, or Docker for a link, called
-    /// `pulpo` or `pulpo-…`. The value is looked at too: a port that somebody
-    /// wrote is a number where theirs is an address.
+    /// Returns whether Kubernetes sets it for a service, or Docker for a link, called `pulpo` or `pulpo-…`. The value
+    /// counts too: a port that a person wrote is a number, but theirs is an address.
     fn is_injected(&self) -> bool {
         let rest = self.name.strip_prefix(PREFIX).unwrap_or_default();
         let value = self.value.to_str().unwrap_or_default();
@@ -64,14 +58,13 @@ impl Variable {
     }
 }
 
-/// What comes after each of these words that begins the text or stands behind
-/// an underscore.
+/// Returns the rest after each occurrence of the word at the beginning of the text or after an underscore.
 fn after<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
     let found = text.match_indices(word).filter(|(at, _)| *at == 0 || text[..*at].ends_with('_'));
     found.map(|(at, _)| &text[at + word.len()..])
 }
 
-/// Whether `…_PORT` goes on as in `_PORT`, `_PORT_80_TCP`, `_PORT_80_TCP_ADDR`.
+/// Returns whether `…_PORT` continues as in `_PORT`, `_PORT_80_TCP`, `_PORT_80_TCP_ADDR`.
 fn is_of_a_port(rest: &str, value: &str) -> bool {
     let Some(rest) = rest.strip_prefix('_') else { return rest.is_empty() && is_endpoint(value) };
     let mut parts = rest.splitn(3, '_');
@@ -153,7 +146,7 @@ mod tests {
     #[test]
     fn a_misspelt_key_is_not_foreign() {
         for (name, value) in [
-            // One underscore for two.
+            // One underscore instead of two.
             ("PULPO_BEANSTALKD_QUEUE_ADAPTER_PORT", "11301"),
             ("PULPO_BEANSTALKD_QUEUE_ADAPTER_HOST", "10.0.0.1"),
             ("PULPO_PORT", "11300"),

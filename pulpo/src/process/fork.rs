@@ -1,25 +1,24 @@
-//! Notices that a process is a fork of the one that opened something.
+//! Detects that a process is a fork of the one that opened something.
 //!
-//! A fork copies the memory of a process and shares its files and sockets, but
-//! none of its threads. So a connection would be used by two processes at
-//! once, a lock that another thread held stays locked for ever, and a thread
-//! that is waited for is not there. Nothing here takes a lock that a thread of
-//! the parent could have held at the moment of the fork.
+//! A fork copies the memory of a process and shares its files and sockets, but has none of its threads. So two
+//! processes would use one connection, a lock that another thread held stays locked for ever, and a thread that is
+//! waited for does not exist. Nothing here takes a lock that a thread of the parent could have held at the moment of
+//! the fork.
 //!
 //! - [`Birthplace`] remembers a process: compare it before you take a lock or
 //!   use a connection, and refuse with [`Forked`] or open a new one.
-//! - [`Unforked`] holds what must not be dropped in a fork, since closing it
-//!   there would take it away from the parent, or wait for a thread.
+//! - [`Unforked`] holds a value that must not be dropped in a fork, because closing it there would take it away from
+//!   the parent, or wait for a thread.
 //! - [`PerProcess`] is a static or a field with a value for each process.
 //!
-//! A process is told by its id. A grandchild that gets the id of its dead
-//! grandparent is not noticed if no process between the two has used pulpo.
+//! A process is identified by its id. A grandchild that gets the id of its dead grandparent is not detected if no
+//! process between the two has used pulpo.
 
 use std::ops::{Deref, DerefMut};
 
 use once_cell::race::OnceBox;
 
-/// Why something is refused in a fork.
+/// The error of an operation that is refused in a fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this process was forked from process {parent}, which had opened it: fork before the first use of the queue, or \
@@ -29,29 +28,28 @@ pub struct Forked {
     parent: u32,
 }
 
-/// The process that something was made in.
+/// The process in which something was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Birthplace(u32);
 
 impl Birthplace {
-    /// This process.
+    /// Returns this process.
     pub(crate) fn here() -> Self {
         Self(std::process::id())
     }
 
-    /// The process with this id.
+    /// Returns the process with this id.
     #[cfg(feature = "file")]
     pub(crate) fn of(id: u32) -> Self {
         Self(id)
     }
 
-    /// Whether that is this process, and not a fork of it. Costs one system
-    /// call, about 100 ns.
+    /// Returns whether this process is the one remembered, and not a fork of it. Costs one system call, about 100 ns.
     pub(crate) fn is_here(self) -> bool {
         self == Self::here()
     }
 
-    /// Refuses to go on in a fork.
+    /// Returns an error in a fork.
     #[cfg_attr(
         not(any(feature = "file", feature = "beanstalkd")),
         allow(dead_code, reason = "for what opens connections")
@@ -61,20 +59,18 @@ impl Birthplace {
     }
 }
 
-/// Whether this process is a fork of one that had used pulpo before: what it
-/// finds around it may belong to threads that it does not have. Ask early, as
-/// the first one to ask is taken for the parent.
+/// Returns whether this process is a fork of one that had used pulpo before: anything it finds may belong to threads
+/// that it does not have. Call it early, because the first process to call it counts as the parent.
 pub(crate) fn in_fork() -> bool {
     static FIRST: OnceBox<Birthplace> = OnceBox::new();
     !FIRST.get_or_init(|| Box::new(Birthplace::here())).is_here()
 }
 
-/// A value that is dropped only by the process that made it; a fork leaks its
-/// copy.
+/// A value that is dropped only by the process that created it; a fork leaks its copy.
 #[derive(Debug)]
 pub(crate) struct Unforked<T> {
     birthplace: Birthplace,
-    /// There until it is dropped.
+    /// Present until it is dropped.
     value: Option<T>,
 }
 
@@ -111,13 +107,12 @@ impl<T> Drop for Unforked<T> {
     }
 }
 
-/// A value for each process: a fork does not see its parent's, and makes one
-/// of its own when it first asks. Making one must not open anything: two
-/// threads may do so at once, and one of the values is thrown away.
+/// A value for each process: a fork does not see its parent's, and creates its own when it first asks. Creating one
+/// must not open anything: two threads may do so at once, and one of the values is thrown away.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T>(OnceBox<Generation<T>>);
 
-/// The value of one process, and those of its forks behind it.
+/// The value of one process, followed by those of its forks.
 #[derive(Debug)]
 struct Generation<T> {
     value: Unforked<T>,
@@ -129,7 +124,7 @@ impl<T> PerProcess<T> {
         Self(OnceBox::new())
     }
 
-    /// The value of this process.
+    /// Returns the value of this process.
     pub(crate) fn get_or_init(&self, make: impl Fn() -> T) -> &T {
         self.get_in(Birthplace::here(), make)
     }
@@ -140,8 +135,7 @@ impl<T> PerProcess<T> {
             Box::new(Generation { value, next: OnceBox::new() })
         };
         let mut generation = self.0.get_or_init(fresh);
-        // Only the last one counts: an earlier one with our id is that of an
-        // ancestor that has died.
+        // Only the newest one counts: an earlier one with our id belongs to an ancestor that has died.
         loop {
             generation = match generation.next.get() {
                 Some(next) => next,
@@ -153,7 +147,7 @@ impl<T> PerProcess<T> {
 }
 
 impl<T: Default> PerProcess<T> {
-    /// The value of this process.
+    /// Returns the value of this process.
     pub(crate) fn get(&self) -> &T {
         self.get_or_init(T::default)
     }
@@ -189,7 +183,7 @@ mod tests {
         let value_in = |process| *VALUES.get_in(Birthplace(process), || made.fetch_add(1, Ordering::Relaxed));
         assert_eq!((value_in(7), value_in(7)), (0, 0));
         assert_eq!((value_in(8), value_in(8)), (1, 1));
-        // The first one has died, and its id is given again.
+        // The first process has died, and its id is used again.
         assert_eq!((value_in(7), value_in(7)), (2, 2));
     }
 }

@@ -1,6 +1,6 @@
 //! The machine that the process runs on.
 
-/// Its name, for people.
+/// Returns its name, for people.
 pub(crate) fn name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = name.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| std::env::var("COMPUTERNAME").ok());

@@ -1,12 +1,11 @@
-//! Paths as a configuration gives them. They are kept as the system has them,
-//! which need not be text, and made absolute when they are read: a program
-//! that later changes its folder goes on with the same files.
+//! Paths from a configuration. They are kept as the system gives them, which need not be text, and made absolute when
+//! they are read: a program that later changes its folder keeps using the same files.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The path from the root, without a look at the disk: links stay as they are.
+/// Returns the absolute path, without accessing the disk: links stay as they are.
 ///
 /// # Errors
 /// If the path is empty, or it is relative and the current folder is gone.
@@ -14,7 +13,7 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(path)
 }
 
-/// What comes after this prefix, which may be no text.
+/// Returns the rest after this prefix, which need not be text.
 pub(crate) fn after<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {
     #[cfg(unix)]
     {

@@ -1,17 +1,14 @@
-//! The signals that stop workers. The handlers are there once for the process,
-//! from the first worker on, and cannot be taken away again: the crate that
-//! installs them shares them with others, `tokio::signal` for instance. So a
-//! thread decides what a signal does: it tells the workers that run, and while
-//! none does, it does what the system would have done.
+//! The signals that stop workers. The handlers are installed once for the process, with the first worker, and cannot be
+//! removed again: the crate that installs them shares them with others, `tokio::signal` for instance. So a thread
+//! decides what a signal does: it tells the running workers, and if there are none, it does what the system would have
+//! done.
 //!
 //! # Invariants
 //!
-//! - While no worker runs, a signal has the action that it had before the
-//!   first one: the default, none, or that of the program's own handler.
-//! - A handler of the program's own runs as well, before, during and after a
-//!   worker, whenever it was installed.
-//! - A SIGHUP that is ignored when the first worker starts, as `nohup` has it,
-//!   stays ignored.
+//! - While no worker runs, a signal has the action that it had before the first worker: the default, none, or the
+//!   program's own handler.
+//! - The program's own handlers run as well, before, during and after a worker, whenever they were installed.
+//! - A SIGHUP that is ignored when the first worker starts, as with `nohup`, stays ignored.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +23,7 @@ use signal_hook::low_level::{emulate_default_handler, signal_name, unregister};
 use super::fork::PerProcess;
 use crate::clock::lock;
 
-/// A fork has no thread that would tell anybody.
+/// Kept per process, because a fork has no thread that would pass signals on.
 static STATE: PerProcess<Mutex<State>> = PerProcess::new();
 
 type Listener = Arc<dyn Fn(&'static str) + Send + Sync>;
@@ -38,16 +35,16 @@ struct State {
     next: u64,
 }
 
-/// Tells of signals until it is dropped.
+/// Passes signals on until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Watch(u64);
 
-/// Has SIGINT, SIGTERM and SIGHUP told to `listener`, by name, on a thread of
-/// ours, in place of ending the process.
+/// Calls `listener` with the name of each SIGINT, SIGTERM and SIGHUP, on a thread of ours, instead of ending the
+/// process.
 ///
 /// # Errors
-/// If there is no thread, or no handler can be installed.
+/// If the system provides no thread, or no handler can be installed.
 pub(crate) fn watch(listener: impl Fn(&'static str) + Send + Sync + 'static) -> io::Result<Watch> {
     let mut state = lock(STATE.get());
     if !state.is_watched {
@@ -73,8 +70,8 @@ fn start() -> io::Result<()> {
     let mut signals = Signals::new(&stopping)?;
     let installed = Registrations::now();
     let after = Dispositions::now();
-    // Where the system does not tell what is caught, a program that had any
-    // handler before is taken to have one for these.
+    // If the system does not tell which signals are caught, a program that had any handler before is assumed to have
+    // one for these.
     let had_others = after.caught == 0 && installed.others_before(stopping.len());
     let default_is_back = move |signal| {
         !had_others && !before.ignores(signal) && !before.catches(signal) && !installed.others_since(&after)
@@ -92,8 +89,7 @@ fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// What the process does on each signal, as sets with a bit for each. Empty
-/// where the system does not tell.
+/// The reactions of the process to signals, as sets with a bit for each. Empty if the system does not tell.
 #[derive(Clone, Copy, Debug, Default)]
 struct Dispositions {
     ignored: u64,
@@ -110,7 +106,7 @@ impl Dispositions {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or_default()
         };
-        // The system's library catches these two for itself, with the first thread.
+        // libc catches these two for itself, with the first thread.
         let own = !(bit(32) | bit(33));
         Self { ignored: set("SigIgn:"), caught: set("SigCgt:") & own }
     }
@@ -128,8 +124,8 @@ fn bit(signal: i32) -> u64 {
     signal.checked_sub(1).and_then(|shift| 1_u64.checked_shl(shift.cast_unsigned())).unwrap_or_default()
 }
 
-/// How many handlers the program has registered, in all its parts, with the
-/// crate that installs ours, which gives each a number.
+/// Number of handlers that all parts of the program have registered with the crate that installs ours, which numbers
+/// them.
 #[derive(Clone, Copy, Debug)]
 struct Registrations(Option<u128>);
 
@@ -144,19 +140,18 @@ impl Registrations {
         Self(number)
     }
 
-    /// Whether there were any before our own, which were registered just now.
+    /// Returns whether there were any before our own, which were registered just now.
     fn others_before(self, own: usize) -> bool {
-        // The first one has the number 1.
+        // The first handler has the number 1.
         self.0.is_some_and(|number| number > own as u128 + 1)
     }
 
-    /// Whether a part of the program has registered a handler since for a
-    /// signal that was caught already, such as ours. Those for other signals
-    /// show in what is caught.
+    /// Returns whether a part of the program has since registered a handler for a signal that was caught already, such
+    /// as ours. Handlers for other signals show in the set of caught ones.
     fn others_since(&self, then: &Dispositions) -> bool {
         let (Some(before), Some(now)) = (self.0, Self::now().0) else { return false };
         let caught_since = Dispositions::now().caught & !then.caught;
-        // One of them is the question itself.
+        // The question itself took one number.
         now.saturating_sub(before + 1) > u128::from(caught_since.count_ones())
     }
 }

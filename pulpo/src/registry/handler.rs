@@ -1,4 +1,4 @@
-//! One entry of the registry: a handler, what is known of it, and its call.
+//! One entry of the registry: a handler, its description, and its call.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub struct Handler {
     schedule: Option<Scheduled>,
 }
 
-/// When a handler runs unasked, and how such a message is made.
+/// The schedule of a handler, and how the message of an occurrence is made.
 #[derive(Clone, Copy, Debug)]
 struct Scheduled {
     schedule: Schedule,
@@ -54,7 +54,7 @@ type PrepareOccurrence = fn(&Producer, DateTime<Utc>) -> Result<NewMessage, Publ
 
 inventory::collect!(Handler);
 
-/// How a handler is called: decode, run the function.
+/// How a handler is called: it decodes the body and runs the function.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call {
     One(fn(&Run<'_>) -> Result<Outcome, MessageError>),
@@ -68,12 +68,12 @@ pub(crate) struct Batch {
     pub(crate) most: usize,
     /// How long to wait for more after the first.
     pub(crate) linger: Duration,
-    /// `None`: no body fits, and the function was not run.
+    /// Runs the function; `None` if no body fits, and the function was not run.
     pub(crate) run: fn(&Run<'_>) -> Option<Outcomes>,
 }
 
 impl Handler {
-    /// What the attribute submits; reached through `__private`.
+    /// Creates the entry that the attribute submits; reached through `__private`.
     pub(crate) const fn new<J: Job>(
         function: &'static str,
         file: &'static str,
@@ -106,20 +106,19 @@ impl Handler {
         }
     }
 
-    /// The same, running unasked too.
+    /// Adds a schedule.
     pub(crate) const fn scheduled(mut self, schedule: Schedule, prepare: PrepareOccurrence) -> Self {
         self.schedule = Some(Scheduled { schedule, prepare });
         self
     }
 
-    /// The request type that it serves.
+    /// Returns the request type that it serves.
     #[must_use]
     pub fn request_type(&self) -> &'static str {
         self.request_type
     }
 
-    /// Other request types that it serves, for messages that were published
-    /// under a former name.
+    /// Returns the other request types that it serves, for messages that were published under a former name.
     #[must_use]
     pub fn aliases(&self) -> &'static [&'static str] {
         self.aliases
@@ -129,59 +128,58 @@ impl Handler {
         (self.names)()
     }
 
-    /// How its jobs are run.
+    /// Returns how its jobs are run.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The path of the function.
+    /// Returns the path of the function.
     #[must_use]
     pub fn function(&self) -> &'static str {
         self.function
     }
 
-    /// The type of its body.
+    /// Returns the type of its body.
     #[must_use]
     pub fn body_type(&self) -> &'static str {
         (self.body_type)()
     }
 
-    /// The source file that it stands in.
+    /// Returns the source file of the function.
     #[must_use]
     pub fn file(&self) -> &'static str {
         self.file
     }
 
-    /// The line of that file.
+    /// Returns the line in that file.
     #[must_use]
     pub fn line(&self) -> u32 {
         self.line
     }
 
-    /// Whether a body, as JSON, fits the type of the handler; `None`: a message
-    /// without a body.
+    /// Checks that a body, as JSON, fits the type of the handler; `None` is a message without a body.
     ///
     /// # Errors
-    /// Names the field that does not fit.
+    /// The path of the field that does not fit.
     pub fn check_body(&self, body: Option<&str>) -> Result<(), MessageError> {
         WireBody::unmarked(body).probe(self.probe)
     }
 
-    /// Whether a body as it stands on the wire fits the type of the handler.
+    /// Checks that a body, as written on the wire, fits the type of the handler.
     ///
     /// # Errors
-    /// Names the field that does not fit.
+    /// The path of the field that does not fit.
     #[cfg(feature = "cli")]
     pub(crate) fn check(&self, body: WireBody<'_>) -> Result<(), MessageError> {
         body.probe(self.probe)
     }
 
-    /// The body in this text as its type writes it: the text, or what is in
-    /// `{"payload": …}`, which is how others write a body that is no object.
+    /// Returns the body in this text as its type writes it: the text itself, or the content of `{"payload": …}`, in
+    /// which other producers wrap a body that is no object.
     ///
     /// # Errors
-    /// Names the field that does not fit.
+    /// The path of the field that does not fit.
     #[cfg(feature = "cli")]
     pub(crate) fn body_in<'text>(&self, text: &'text str) -> Result<&'text str, MessageError> {
         if WireBody::as_written(text).probe(self.probe).is_ok() {
@@ -190,52 +188,51 @@ impl Handler {
         self.check_body(Some(text)).map(|()| only_payload(text).unwrap_or(text))
     }
 
-    /// Whether only one message of each unique key is kept.
+    /// Returns whether the queue keeps only one message of each unique key.
     #[must_use]
     pub fn is_unique(&self) -> bool {
         self.unique.is_some()
     }
 
-    /// The fields in its unique key, if it is unique, such as
-    /// `account_id, address.city`; empty for the whole body.
+    /// Returns the fields in its unique key, if it is unique, such as `account_id, address.city`; empty for the whole
+    /// body.
     #[must_use]
     pub fn unique_fields(&self) -> Option<&'static str> {
         self.unique
     }
 
-    /// The keys of a message with this body.
+    /// Returns the keys of a message with this body.
     ///
     /// # Errors
-    /// Names the field that does not fit.
+    /// The path of the field that does not fit.
     #[cfg(feature = "cli")]
     pub(crate) fn keys(&self, body: WireBody<'_>) -> Result<MessageKeys, MessageError> {
         (self.keys)(body)
     }
 
-    /// What takes the keys of its limits from a body, if it has any.
+    /// Returns the function that takes the limit keys from a body, if it has limits by key.
     pub(crate) fn limit_keys(&self) -> Option<KeysOf> {
         self.limited_by_key.then_some(self.keys)
     }
 
-    /// The shape of its body.
+    /// Returns the shape of its body.
     pub(crate) fn shape(&self) -> ShapeId {
         ShapeId::of_type(self.names().body, self.probe)
     }
 
-    /// The shape of its body, traced again.
+    /// Traces the shape of its body again.
     #[cfg(feature = "cli")]
     pub(crate) fn traced(&self) -> Shape {
         Shape::traced(self.probe)
     }
 
-    /// Reads a body, and no more.
+    /// Returns a probe, which only reads a body.
     #[cfg(feature = "cli")]
     pub(crate) fn probe(&self) -> Probe {
         self.probe
     }
 
-    /// Decodes the body and runs the function; an error means that the body
-    /// does not fit and the function was not run.
+    /// Decodes the body and runs the function. An error means that the body does not fit and the function was not run.
     pub(crate) fn run(&self, run: &Run<'_>) -> Result<Outcome, MessageError> {
         match &self.run {
             Call::One(one) => one(run),
@@ -251,7 +248,7 @@ impl Handler {
         }
     }
 
-    /// If it takes several messages at once, how.
+    /// Returns how it takes several messages at once, if it does.
     pub(crate) fn batching(&self) -> Option<&Batch> {
         match &self.run {
             Call::Batch(batch) => Some(batch),
@@ -259,30 +256,29 @@ impl Handler {
         }
     }
 
-    /// How many messages it takes at once, at most; `None`: it takes one after
-    /// the other.
+    /// Returns the maximum number of messages that it takes at once; `None` if it takes them one by one.
     #[must_use]
     pub fn batch(&self) -> Option<usize> {
         self.batching().map(|batch| batch.most)
     }
 
-    /// How long a batch that is not full waits for more messages after its
-    /// first; `None` if it takes one after the other.
+    /// Returns how long a batch that is not full waits for more messages after its first; `None` if it takes them one
+    /// by one.
     #[must_use]
     pub fn linger(&self) -> Option<Duration> {
         self.batching().map(|batch| batch.linger)
     }
 
-    /// When it runs without its job being published; `None`: never.
+    /// Returns its schedule, if it has one.
     #[must_use]
     pub fn schedule(&self) -> Option<&Schedule> {
         self.schedule.as_ref().map(|scheduled| &scheduled.schedule)
     }
 
-    /// The message of an occurrence of its schedule.
+    /// Creates the message of an occurrence of its schedule.
     ///
     /// # Errors
-    /// As publishing it says.
+    /// The errors of publishing it.
     pub(crate) fn prepare_occurrence(
         &self,
         producer: &Producer,
@@ -291,12 +287,12 @@ impl Handler {
         self.schedule.map(|scheduled| (scheduled.prepare)(producer, at))
     }
 
-    /// The types of the states that it takes, in the order of its parameters.
+    /// Returns the types of the states that it takes, in the order of its parameters.
     pub fn states(&self) -> impl Iterator<Item = &'static str> {
         self.needed().map(|needed| needed.type_name)
     }
 
-    /// For people: `my_jobs::send_email (src/lib.rs:7)`.
+    /// Describes it for people: `my_jobs::send_email (src/lib.rs:7)`.
     pub(crate) fn described(&self) -> String {
         format!("{} ({}:{})", self.function, self.file, self.line)
     }

@@ -1,16 +1,15 @@
-//! JSON that others wrote, shown as it is: numbers of any length, and each of
-//! the keys that are there twice.
+//! JSON from other producers, shown as it is: numbers of any length, and repeated keys.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// JSON that is nested deeper cannot be read by those who read ours.
+/// The maximum depth. Readers of our output cannot read JSON that is nested deeper.
 const DEEPEST: usize = 100;
 
-/// The text as JSON, if every reader of JSON can read it. Else it is shown as a
-/// text, so that one message cannot make a whole list unreadable.
+/// Returns the text as JSON, if every JSON reader can read it. Otherwise it is shown as a text, so that one message
+/// cannot make a whole list unreadable.
 pub(crate) fn read(text: &[u8]) -> Option<Box<RawValue>> {
     let value: &RawValue = serde_json::from_slice(text).ok()?;
     let mut depth = 0_usize;
@@ -18,7 +17,7 @@ pub(crate) fn read(text: &[u8]) -> Option<Box<RawValue>> {
         match token {
             "{" | "[" => depth += 1,
             "}" | "]" => depth = depth.saturating_sub(1),
-            // Half of a character, `\ud800`, is no text.
+            // Half of a character, `\ud800`, is not a text.
             _ if token.starts_with('"') => drop(serde_json::from_str::<String>(token).ok()?),
             _ => {}
         }
@@ -29,7 +28,7 @@ pub(crate) fn read(text: &[u8]) -> Option<Box<RawValue>> {
     Some(value.to_owned())
 }
 
-/// JSON on several lines, with nothing changed but the space between its parts.
+/// Writes JSON on several lines, changing only the space between its parts.
 pub(crate) fn pretty(json: &str) -> String {
     let mut shown = String::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
@@ -55,7 +54,7 @@ pub(crate) fn pretty(json: &str) -> String {
     shown
 }
 
-/// The tokens of sound JSON.
+/// The tokens of valid JSON.
 struct Tokens<'a>(&'a str);
 
 impl<'a> Iterator for Tokens<'a> {
@@ -84,7 +83,7 @@ fn end_of_text(json: &str) -> usize {
     end.map_or(json.len(), |end| end + 2)
 }
 
-/// The members of an object, in their order, each as often as it is there.
+/// Returns the members of an object, in order, repeated ones included.
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only `peek` shows the parts apart"))]
 pub(crate) struct Members(pub(crate) Vec<(String, Box<RawValue>)>);
 

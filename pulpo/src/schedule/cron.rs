@@ -1,5 +1,5 @@
-//! Cron expressions, as the macro has read them: which minutes, hours, days,
-//! months and weekdays. Here is what they mean, where clocks change too.
+//! Cron expressions, as the macro has parsed them into minutes, hours, days, months and weekdays. This module gives
+//! them their meaning, including at clock changes.
 
 use chrono::{DateTime, Datelike as _, Months};
 
@@ -25,15 +25,14 @@ pub struct Cron {
     pub(crate) months: u16,
     /// 0, Sunday, to 6.
     pub(crate) weekdays: u8,
-    /// Whether one of day and weekday is enough: both were given.
+    /// Whether either day or weekday is enough, because both were given.
     pub(crate) either_day: bool,
 }
 
 const ALL_HOURS: u32 = (1 << 24) - 1;
 
 impl Cron {
-    /// The first occurrence at this time or later; times are seconds since 1970
-    /// UTC.
+    /// Returns the first occurrence at this time or later; times are seconds since 1970 UTC.
     pub(super) fn next(&self, from: i64, zone: &Zone) -> Option<i64> {
         let until = from.checked_add(HORIZON)?;
         let mut from = from;
@@ -47,7 +46,7 @@ impl Cron {
         None
     }
 
-    /// The first occurrence of this stretch, if it has one.
+    /// Returns the first occurrence in this stretch, if there is one.
     fn next_in(&self, from: i64, stretch: Stretch) -> Option<i64> {
         let Stretch { change, offset, end } = stretch;
         let mut first = from + offset;
@@ -55,8 +54,7 @@ impl Cron {
             if from == change.at && self.falls_on(change, stretch) {
                 return Some(change.at);
             }
-            // What the clocks have shown before has been: only the first time
-            // counts.
+            // A local time that the clocks have already shown is over: only its first occurrence counts.
             if !self.is_hourly() {
                 first = first.max(change.at + change.before);
             }
@@ -64,9 +62,8 @@ impl Cron {
         self.next_shown(first, end + offset).map(|shown| shown - offset)
     }
 
-    /// Whether the moment of this change is an occurrence though the clocks do
-    /// not show one: since they skip one, or would leave an hourly job out for
-    /// longer than an hour.
+    /// Returns whether the moment of this change is an occurrence although the clocks do not show one: because they
+    /// skip it, or would make an hourly job wait for longer than an hour.
     fn falls_on(&self, change: Change, stretch: Stretch) -> bool {
         let (shown_before, shown_after) = (change.at + change.before, change.at + stretch.offset);
         if !self.is_hourly() {
@@ -82,16 +79,16 @@ impl Cron {
         last.zip(following).is_some_and(|(last, following)| following - last > HOUR)
     }
 
-    /// Whether it runs every hour or oftener, on the days that it runs.
+    /// Returns whether it runs every hour or more often, on the days that it runs.
     fn is_hourly(&self) -> bool {
         self.hours == ALL_HOURS
     }
 
-    /// The first time in this range that the clocks show when it is due. Local
-    /// times, as seconds since 1970 would be if they were UTC.
+    /// Returns the first local time in this range at which it is due. Local times are given as seconds since 1970, as
+    /// if they were UTC.
     fn next_shown(&self, from: i64, until: i64) -> Option<i64> {
         let mut day = from.div_euclid(DAY);
-        // A second later is the next minute.
+        // Round up to a whole minute.
         let mut minute = (from.rem_euclid(DAY) + MINUTE - 1) / MINUTE;
         while day * DAY < until {
             let date = DateTime::from_timestamp(day * DAY, 0)?.date_naive();
@@ -120,7 +117,7 @@ impl Cron {
         if self.either_day { day || weekday } else { day && weekday }
     }
 
-    /// The first of its minutes of a day from this one on.
+    /// Returns the first of its minutes of a day from this one on.
     fn next_minute(&self, from: i64) -> Option<i64> {
         let mut minute = from % 60;
         for hour in from / 60..24 {

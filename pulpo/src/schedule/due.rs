@@ -1,5 +1,4 @@
-//! What is to be published now, of an entry that was last looked at some time
-//! ago.
+//! Decides what to publish now of an entry that was last looked at some time ago.
 
 use std::time::Duration;
 
@@ -7,22 +6,22 @@ use chrono::{DateTime, Utc};
 
 use super::{Entry, Missed};
 
-/// How often a worker shows that it has its entries.
+/// How often a worker records that it attends to its entries.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Nobody has an entry that has not been looked at for longer than this.
+/// An entry that no worker has recorded for longer than this is unattended.
 const ALIVE: Duration = Duration::from_secs(30);
 
-/// How many occurrences are caught up at most.
+/// The maximum number of occurrences to catch up on.
 const MOST: usize = 100;
 
-/// Since when a worker has had an entry without a break, as far as it knows.
+/// Since when a worker has attended to an entry without a break, as far as it knows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attendance(pub(crate) DateTime<Utc>);
 
 impl Entry {
-    /// The occurrences to publish, the earliest first: of those after
-    /// `settled`, until which all is settled, and until now.
+    /// Returns the occurrences to publish, in order: those after `settled`, the time until which all is settled, and
+    /// until now.
     pub(crate) fn due(
         &self,
         missed: Missed,
@@ -32,12 +31,12 @@ impl Entry {
     ) -> Vec<DateTime<Utc>> {
         let lapsed = settled + ALIVE;
         let most = match missed {
-            // Somebody was there all the time: none is missed, only late.
+            // A worker was there all the time: no occurrence is missed, only late.
             _ if now <= lapsed => MOST,
             Missed::All => MOST,
             Missed::One => 1,
-            // This worker was there: nothing is skipped, and nothing comes as a
-            // flood after it was frozen, or its queue away.
+            // This worker was there: it skips nothing, and publishes no flood after it was frozen or its queue was
+            // away.
             Missed::Skip if attendance.0 <= lapsed => 1,
             Missed::Skip => 0,
         };
@@ -45,7 +44,7 @@ impl Entry {
     }
 }
 
-/// Whether anybody has an entry that was last looked at then.
+/// Returns whether any worker attends to an entry that was last looked at then.
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) fn is_attended(settled: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     now <= settled + ALIVE

@@ -1,5 +1,4 @@
-//! Occurrences in the hours of clock changes, against what the rules say, and
-//! against a slow way to find them.
+//! Occurrences in the hours of clock changes, checked against the rules, and against a slow way to find them.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +8,7 @@ use proptest::prelude::*;
 use super::zone::Zone;
 use super::*;
 
-/// A field of numbers, lists, ranges and steps.
+/// Parses a field of numbers, lists, ranges and steps.
 fn bits(field: &str, least: u32, most: u32) -> u64 {
     let mut bits = 0;
     for item in field.split(',') {
@@ -48,7 +47,7 @@ fn time(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")
 }
 
-/// What follows on this time, as UTC, to the minute.
+/// Asserts the occurrences after this time, as UTC, to the minute.
 #[track_caller]
 fn assert_follow(text: &'static str, zone: &'static str, after: &str, expected: &[&str]) {
     let (mut at, mut got) = (time(after), Vec::new());
@@ -70,9 +69,9 @@ fn fields_mean_what_they_mean_in_a_crontab() {
     follow("0 3 * * 1-5", &["11-24 03:00", "11-25 03:00", "11-26 03:00", "11-27 03:00", "11-30 03:00"]);
     follow("30 23 31 * *", &["12-31 23:30", "01-31 23:30", "03-31 23:30"]);
     follow("0 0 29 2 *", &["02-29 00:00"]);
-    // A day of the month or of the week, if both are given.
+    // Either the day of the month or of the week, if both are given.
     follow("0 0 1 12 6", &["12-01 00:00", "12-05 00:00", "12-12 00:00"]);
-    // Both, if one says a part of all.
+    // Both, if one of them is a step of `*`.
     follow("0 0 */2 12 6", &["12-05 00:00", "12-19 00:00"]);
     assert_eq!(entry("0 0 29 2 *", UTC).next_after(time("2026-11-23T09:00:00Z")), Some(time("2028-02-29T00:00:00Z")));
     assert_eq!(entry("0 0 29 2 *", UTC).next_after(time("2096-02-29T00:00:00Z")), Some(time("2104-02-29T00:00:00Z")));
@@ -85,7 +84,7 @@ fn a_local_time_that_does_not_exist_is_the_first_instant_after_the_gap() {
     let berlin = "Europe/Berlin";
     assert_follow("30 2 * * *", berlin, "2026-03-28T00:00:00Z", &["03-28 01:30", "03-29 01:00", "03-30 00:30"]);
     assert_follow("0 3 * * *", berlin, "2026-03-28T00:00:00Z", &["03-28 02:00", "03-29 01:00", "03-30 01:00"]);
-    // One instant is one occurrence, however many times lead to it.
+    // One instant is one occurrence, however many local times lead to it.
     assert_follow("*/15 2-3 * * *", berlin, "2026-03-29T00:00:00Z", &["03-29 01:00", "03-29 01:15", "03-29 01:30"]);
     // 02:00 is 03:00 in New York, at 07:00 UTC.
     assert_follow("30 2 * * *", "America/New_York", "2026-03-08T00:00:00Z", &["03-08 07:00", "03-09 06:30"]);
@@ -101,7 +100,7 @@ fn a_local_time_that_comes_twice_is_the_first_one() {
     let berlin = "Europe/Berlin";
     assert_follow("30 2 * * *", berlin, "2026-10-24T12:00:00Z", &["10-25 00:30", "10-26 01:30"]);
     assert_follow("*/30 2-3 * * *", berlin, "2026-10-25T00:00:00Z", &["10-25 00:30", "10-25 02:00", "10-25 02:30"]);
-    // From within the second time, too.
+    // Also from within the second occurrence of that hour.
     assert_follow("30 2 * * *", berlin, "2026-10-25T01:10:00Z", &["10-26 01:30"]);
     assert_follow("30 1 * * *", "America/New_York", "2026-11-01T00:00:00Z", &["11-01 05:30", "11-02 06:30"]);
     assert_follow("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z", &["04-04 14:45", "04-05 15:15"]);
@@ -179,23 +178,23 @@ fn what_was_missed_is_run_as_the_policy_says() {
     assert_eq!(due(Missed::One, settled, away), nights[2..]);
     assert!(due(Missed::Skip, settled, away).is_empty());
     assert_eq!(due(Missed::All, settled, away), nights);
-    // Who was there skips none, and comes with no flood.
+    // A worker that was there skips nothing, and publishes no flood.
     assert_eq!(due(Missed::Skip, settled, Attendance(settled)), nights[2..]);
     assert_eq!(due(Missed::One, settled, Attendance(settled)), nights[2..]);
-    // What is only late is no less due.
+    // A late occurrence is still due.
     let second = Entry::every(Duration::from_secs(1));
     for missed in [Missed::One, Missed::Skip, Missed::All] {
         let late = second.due(missed, now - chrono::TimeDelta::seconds(3), now, away);
         assert_eq!(late.len(), 3, "{missed:?}");
         assert_eq!(late[2], now);
     }
-    // A month of seconds is not gone through.
+    // It must not go through ten years of seconds.
     let all = second.due(Missed::All, now - chrono::TimeDelta::days(3650), now, away);
     assert_eq!((all.len(), all[0], all[99]), (100, now - chrono::TimeDelta::seconds(99), now));
     assert!(second.due(Missed::One, now, now, away).is_empty());
 }
 
-/// The same by the words of the rule: through all times that the clocks show.
+/// Finds the occurrences by the words of the rule: goes through all times that the clocks show.
 fn slowly(cron: Cron, zone: &Zone, change: i64) -> BTreeSet<i64> {
     let hourly = cron.hours == (1 << 24) - 1;
     let (before, after) = (zone.offset(change - 1), zone.offset(change));
@@ -222,7 +221,7 @@ fn slowly(cron: Cron, zone: &Zone, change: i64) -> BTreeSet<i64> {
 }
 
 proptest! {
-    // One case goes through three days of minutes, and more.
+    // Each case goes through more than three days of minutes.
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
@@ -247,7 +246,7 @@ proptest! {
             got.push(at);
             next = cron.next(at + 1, &place);
         }
-        // Only where an hour has a half, an hourly one may fall on the change itself.
+        // An hourly job may fall on the change itself only if the clocks change by half an hour.
         if every_hour && zone == "Australia/Lord_Howe" {
             got.retain(|at| *at != change || expected.contains(at));
         }

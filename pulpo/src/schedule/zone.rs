@@ -1,4 +1,4 @@
-//! Time zones: how far local time is from UTC, and when that changes.
+//! Time zones: the offset of local time from UTC, and when it changes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -9,29 +9,27 @@ use crate::clock::lock;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// How far to look for the next change. Where it is later, another stretch
-/// begins there without one.
+/// How far to look for the next change. If it is later, a new stretch begins there without a change.
 const LOOK_AHEAD: i64 = 200 * DAY;
 
-/// How far back a change may be and still show in local time: the largest
-/// there was, of a whole day, and one more.
+/// How far back a change may be and still show in local time: the largest change ever, of a whole day, and a day more.
 const LOOK_BACK: i64 = 2 * DAY;
 
 #[derive(Clone, Debug)]
 pub(super) struct Zone(Option<Arc<TimeZone>>);
 
-/// A time in which local time goes as fast as UTC.
+/// A period in which local time runs as fast as UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
-    /// The change that it began with, if it is near.
+    /// The change at its beginning, if it is near.
     pub(super) change: Option<Change>,
-    /// Local time less UTC, in seconds.
+    /// Local time minus UTC, in seconds.
     pub(super) offset: i64,
-    /// When it ends.
+    /// The time of its end.
     pub(super) end: i64,
 }
 
-/// The clocks are changed.
+/// A change of the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) at: i64,
@@ -40,7 +38,7 @@ pub(super) struct Change {
 }
 
 impl Zone {
-    /// The zone of this name, which the macro has looked up in the same list.
+    /// Returns the zone of this name, which the macro has looked up in the same list.
     pub(super) fn named(name: &'static str) -> Self {
         static ZONES: LazyLock<Mutex<HashMap<&'static str, Zone>>> = LazyLock::new(Mutex::default);
         if name == super::UTC {
@@ -53,13 +51,13 @@ impl Zone {
         lock(&ZONES).entry(name).or_insert_with(|| Self(read())).clone()
     }
 
-    /// Local time less UTC at this time, in seconds.
+    /// Returns local time minus UTC at this time, in seconds.
     pub(super) fn offset(&self, at: i64) -> i64 {
         let Some(zone) = &self.0 else { return 0 };
         zone.find_local_time_type(at).map_or(0, |local| local.ut_offset().into())
     }
 
-    /// The stretch that this time is in.
+    /// Returns the stretch that contains this time.
     pub(super) fn stretch(&self, at: i64) -> Stretch {
         let offset = self.offset(at);
         if self.0.is_none() {
@@ -75,7 +73,7 @@ impl Zone {
         while from > at - LOOK_BACK && change.is_none() {
             let earlier = from - DAY / 2;
             if self.offset(earlier) != offset {
-                // The last time before it with another offset.
+                // The last time before it with a different offset.
                 let (mut other, mut same) = (earlier, from);
                 while same - other > 1 {
                     let middle = other + (same - other) / 2;
@@ -88,7 +86,7 @@ impl Zone {
         Stretch { change, offset, end }
     }
 
-    /// The first time in this range that has another offset: its end has.
+    /// Returns the first time in this range with a different offset, which its end has.
     fn first_other(&self, mut same: i64, mut other: i64, offset: i64) -> i64 {
         while other - same > 1 {
             let middle = same + (other - same) / 2;
@@ -122,7 +120,7 @@ mod tests {
         assert_eq!(berlin.stretch(spring + DAY).change, change);
         assert_eq!(berlin.stretch(autumn - DAY), Stretch { change: None, offset: 7200, end: autumn });
         assert_eq!(berlin.stretch(autumn).change, Some(Change { at: autumn, before: 7200 }));
-        // The rules go on when the list of changes ends.
+        // The rules still apply after the end of the list of changes.
         assert_eq!(berlin.offset(at("2126-07-01T00:00:00Z")), 7200);
     }
 }

@@ -1,10 +1,10 @@
-//! Bodies that a shape describes, made up from it.
+//! Makes up bodies from a shape.
 
 use serde_json::{Map, Value, json};
 
 use super::{Kind, Node, Shape};
 
-/// How a body differs from one that has all of its parts.
+/// How a body differs from one that has all parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Change {
     #[default]
@@ -17,20 +17,20 @@ pub(crate) enum Change {
     Instead(Value),
 }
 
-/// The field that no type has, for objects that have one more.
+/// A field that no type has, for objects with one more field.
 pub(super) const UNKNOWN: &str = "a field that no version has";
 
-/// How deep a type within itself is followed.
+/// The depth to which a recursive type is followed.
 const DEEPEST: usize = 1;
 
 impl Shape {
-    /// A body that has the part at `target`, with that part changed. `None` if
-    /// no body of a bounded size has it.
+    /// Returns a body that has the part at `target`, with that part changed. `None` if no body of a bounded size has
+    /// it.
     pub(crate) fn body(&self, target: &str, change: &Change) -> Option<Value> {
         Body { shape: self, target, change }.value("body", 0)
     }
 
-    /// What stands at a path, made up.
+    /// Makes up the value at a path.
     pub(crate) fn part(&self, path: &str) -> Option<Value> {
         Body { shape: self, target: path, change: &Change::None }.value(path, 0)
     }
@@ -79,7 +79,7 @@ impl Body<'_> {
             }
             Kind::Enum => {
                 let mut variants = self.shape.fields(path);
-                // The one on the way to the target comes first.
+                // The variant on the way to the target comes first.
                 variants.sort_by_key(|(_, path)| !leads_to(path, self.target));
                 variants.into_iter().find_map(|(name, path)| match self.shape.0.get(&path)?.kind {
                     Kind::Value(ref kind) if kind == "unit" => Some(Value::from(name)),
@@ -108,7 +108,7 @@ impl Body<'_> {
         })
     }
 
-    /// Of the names of one field, the body has the one that leads to the target.
+    /// Returns whether the body has this name of a field: of several aliases, the one that leads to the target.
     fn has(&self, name: &str, path: &str) -> bool {
         let (parent, node) = match self.shape.0.get(path) {
             Some(node) => (&path[..path.len() - super::text::field(name).len()], node),
@@ -123,12 +123,12 @@ impl Body<'_> {
     }
 }
 
-/// Whether a path is on the way to another one.
+/// Returns whether a path leads to another one.
 pub(super) fn leads_to(path: &str, target: &str) -> bool {
     target.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// A value of a kind without parts.
+/// Returns a value of a kind without parts.
 fn value_of(kind: &str) -> Value {
     match kind {
         "bool" => Value::Bool(true),
@@ -141,7 +141,7 @@ fn value_of(kind: &str) -> Value {
     }
 }
 
-/// The values at the ends of what a node reads.
+/// Returns the values at the ends of the range that a node reads.
 pub(super) fn ends(node: &Node) -> Vec<Value> {
     match &node.kind {
         Kind::Value(kind) if kind == "text" && node.examples.is_empty() => vec![Value::from("")],
@@ -158,7 +158,7 @@ pub(super) fn ends(node: &Node) -> Vec<Value> {
     }
 }
 
-/// The least and the greatest number of a kind, as far as JSON in memory has it.
+/// Returns the least and the greatest number of a kind, as far as JSON in memory can hold it.
 pub(super) fn extremes(kind: &str) -> Vec<Value> {
     match kind {
         "i8" => vec![json!(i8::MIN), json!(i8::MAX)],

@@ -1,8 +1,7 @@
-//! What a body type no longer reads of what it has read before.
+//! Finds the bodies that a type used to read and no longer reads.
 //!
-//! Bodies that the former shape describes are read by the type of today. Where
-//! it refuses one, that is a change; the place is then mended, so that what
-//! follows is seen too.
+//! The current type reads bodies that the former shape describes. Each refusal is a change; that place is then mended,
+//! so that the next change is found too.
 
 use std::collections::BTreeMap;
 
@@ -14,33 +13,33 @@ use super::search::{Refused, named, read};
 use super::{Kind, Node, Shape, text};
 use crate::decode::Probe;
 
-/// How often one body is mended.
+/// The maximum number of repairs of one body.
 const MOST_FAULTS: usize = 32;
 
-/// One thing that a program no longer reads.
+/// A value that a program no longer reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// As in the reason of a burial.
+    /// The path, as in the reason of a burial.
     pub(crate) path: String,
     pub(crate) kind: DifferenceKind,
-    /// What the decoder says.
+    /// The error of the decoder.
     pub(crate) error: String,
-    /// What stood there, if anything is known of it.
+    /// The former value there, if it is known.
     pub(crate) before: Option<String>,
     pub(crate) after: Option<String>,
 }
 
-/// Of which kind a [`Difference`] is.
+/// The kind of a [`Difference`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DifferenceKind {
     /// A new field without a default.
     FieldAdded,
-    /// A field that could be left out and no longer can.
+    /// A field that could be left out and is required now.
     FieldRequired,
     /// A field that the type refuses now.
     FieldRefused,
-    /// A field that is no longer read, and not missed.
+    /// A field that is no longer read, which causes no error.
     FieldDropped,
     /// Another type.
     TypeChanged,
@@ -48,23 +47,23 @@ pub(crate) enum DifferenceKind {
     NullRefused,
     /// A number that no longer fits.
     RangeNarrowed,
-    /// A variant that there is no more.
+    /// A variant that no longer exists.
     VariantRemoved,
     /// A value that the type refuses now.
     ValueRefused,
-    /// A job that nobody does any more.
+    /// A job without a handler.
     JobRemoved,
     /// A job with another name, without an alias.
     JobRenamed,
-    /// Another name of a job or a field that there is no more.
+    /// An alias of a job or a field that no longer exists.
     AliasRemoved,
     /// The unique key of a job is made of other fields.
     UniqueKeyChanged,
 }
 
 impl Shape {
-    /// What the type of `probe`, which has the shape `new`, does not read of
-    /// the bodies that this shape describes.
+    /// Returns the differences that keep the type of `probe`, which has the shape `new`, from reading the bodies that
+    /// this shape describes.
     pub(crate) fn unread_by(&self, new: &Shape, probe: Probe) -> Vec<Difference> {
         let mut found = BTreeMap::new();
         if self != new {
@@ -78,8 +77,7 @@ impl Shape {
         found.into_values().collect()
     }
 
-    /// How the bodies of this shape differ at a path. What is as it was needs
-    /// no more than to be read at all.
+    /// Returns the variations of the bodies of this shape at a path. An unchanged node only has to be readable at all.
     fn changes_at(&self, path: &str, node: &Node, new: &Shape) -> Vec<Change> {
         let mut all = vec![Change::None];
         if new.0.get(path) == Some(node) {
@@ -113,7 +111,7 @@ impl Shape {
         }
     }
 
-    /// What a refusal says of the two shapes.
+    /// Interprets a refusal with the two shapes.
     pub(crate) fn difference(&self, body: &Value, refused: &Refused, new: &Shape) -> Difference {
         let missing = named(&refused.error, "missing field");
         let place = match missing {
@@ -150,18 +148,18 @@ impl Shape {
         Difference { path: place, kind, error: refused.error.clone(), before, after }
     }
 
-    /// The node at this very place.
+    /// Returns the node at exactly this place.
     fn known(&self, body: &Value, place: &str) -> Option<&Node> {
         let (parent, name) = place.rsplit_once('.').unwrap_or((place, ""));
         let path = self.place_of(body, place)?;
         let same = path.len() >= place.len() || part(body, place).is_some();
-        // A place that no node has comes to the one above it.
+        // A place without a node maps to the node above it.
         let above =
             self.place_of(body, parent).is_some_and(|above| above == path) && !name.is_empty() && place != parent;
         (same && !above).then(|| self.0.get(&path)).flatten()
     }
 
-    /// The fields that the former shape has and this one does not read.
+    /// Returns the fields that the former shape has and this one does not read.
     pub(crate) fn dropped_since(&self, former: &Shape) -> Vec<Difference> {
         let mut dropped = Vec::new();
         for (path, node) in &former.0 {
@@ -182,8 +180,8 @@ impl Shape {
         dropped
     }
 
-    /// What a program with this shape, whose decoder is not here, would say of
-    /// the bodies of another one: where the first fault is, and why.
+    /// Predicts how a program with this shape, whose decoder is not available, reads the bodies of another one: returns
+    /// the path of the first fault, and the reason.
     pub(crate) fn refusal_of(&self, other: &Shape) -> Option<(String, String)> {
         other.0.iter().find_map(|(path, node)| {
             let mut changes = vec![Change::None];
@@ -275,13 +273,13 @@ impl Shape {
     }
 }
 
-/// Whether a value without parts is one of this kind.
+/// Returns whether a value without parts is of this kind.
 fn fits(kind: &str, node: &Node, value: &Value) -> bool {
     match kind {
         "bool" => value.is_boolean(),
         "f32" | "f64" => value.is_number(),
         "char" => value.as_str().is_some_and(|text| text.chars().count() == 1),
-        // Of texts that are not any text, only those are known to be read that were tried.
+        // If not every text is read, only the texts that were tried are known to be.
         "text" => value.is_string() && (node.examples.is_empty() || node.examples.contains(value)),
         "bytes" => value.is_string() || value.is_array(),
         "null" => value.is_null(),
@@ -299,7 +297,7 @@ fn fits(kind: &str, node: &Node, value: &Value) -> bool {
     }
 }
 
-/// The part of a body at a place.
+/// Returns the part of a body at a place.
 fn part<'v>(body: &'v Value, place: &str) -> Option<&'v Value> {
     let mut value = body;
     let mut rest = place.strip_prefix("body")?;
@@ -333,7 +331,7 @@ enum Step {
     Key(String),
 }
 
-/// The first step of a place in a value: keys may have dots in them.
+/// Returns the first step of a place in a value: keys may contain dots.
 fn step<'r>(value: &Value, rest: &'r str) -> Option<(Step, &'r str)> {
     if let Some(rest) = rest.strip_prefix('[') {
         let (index, behind) = rest.split_once(']')?;
@@ -347,14 +345,13 @@ fn step<'r>(value: &Value, rest: &'r str) -> Option<(Step, &'r str)> {
     found.max_by_key(|(key, _)| key.len()).map(|(key, behind)| (Step::Key(key.clone()), behind))
 }
 
-/// Makes a body such as the new type reads it at the place where it was
-/// refused; false if that is not known to help.
+/// Makes a body readable by the new type at the place where it was refused; false if no repair is known.
 fn mend(body: &mut Value, refused: &Refused, new: &Shape) -> bool {
     if let Some(field) = named(&refused.error, "missing field") {
         let Some(path) = new.place_of(body, &format!("{}.{field}", refused.path)) else { return false };
         let Some(mut value) = new.part(&path) else { return false };
         if new.place_of(body, &refused.path).is_some_and(|parent| parent == path) {
-            // Serde hides the field: what is known is one of the whole.
+            // Serde hides the field, so only the whole is known.
             let Some(field) = value.get(field) else { return false };
             value = field.clone();
         }
@@ -368,7 +365,7 @@ fn mend(body: &mut Value, refused: &Refused, new: &Shape) -> bool {
     }
     let Some(path) = new.place_of(body, &refused.path) else { return false };
     let Some(value) = new.part(&path) else { return false };
-    // What serde hides is known as a whole.
+    // A part that serde hides is only known as a whole.
     let mut place = refused.path.as_str();
     while let Some((parent, _)) = place.rsplit_once('.')
         && new.place_of(body, parent).is_some_and(|above| above == path)

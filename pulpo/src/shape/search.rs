@@ -1,10 +1,9 @@
-//! What the trace of a type cannot show: which fields may be left out, which
-//! texts are read, what is in a type that serde hides.
+//! Finds details that the trace of a type cannot show: which fields may be left out, which texts are read, and the
+//! content of types that serde hides.
 //!
-//! Bodies that the shape describes are read by the type itself. Where it
-//! refuses one, the error says where, and another value is tried there. Once a
-//! body is read, a field is left out of it, and so on. Which values are tried
-//! is part of the format of a shape.
+//! The type itself reads bodies that the shape describes. If it refuses one, the error gives the place, and another
+//! value is tried there. Once a body is read, a field is left out of it, and so on. The tried values are part of the
+//! format of a shape.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -16,10 +15,10 @@ use super::{Kind, Shape};
 use crate::decode::{Probe, json as reader};
 use crate::guard;
 
-/// Types with more parts than this are left as the trace shows them.
+/// The maximum number of nodes; types with more stay as the trace shows them.
 const MOST_NODES: usize = 512;
 
-/// How many bodies are tried until one is read.
+/// The maximum number of bodies that are tried until one is read.
 const MOST_TRIES: usize = 200;
 
 /// Texts that some types read and others do not.
@@ -46,7 +45,7 @@ const TEXTS: [&str; 20] = [
     "00000000000000000000000000",
 ];
 
-/// Values that are tried where serde hides what is read.
+/// The values to try where serde hides what is read.
 fn anything() -> Vec<Value> {
     let mut all =
         vec![json!({}), json!(1), json!("text"), json!(true), json!(0.5), json!([]), json!(["text"]), json!([1])];
@@ -55,7 +54,7 @@ fn anything() -> Vec<Value> {
     all
 }
 
-/// Fills in what a trace leaves open.
+/// Fills in the details that a trace leaves open.
 pub(super) fn complete(shape: &mut Shape, probe: Probe) {
     if shape.0.len() > MOST_NODES {
         return;
@@ -66,7 +65,7 @@ pub(super) fn complete(shape: &mut Shape, probe: Probe) {
     }
 }
 
-/// False if the type has panicked: it is not run again then.
+/// Completes the shape; false if the type has panicked, after which it is not run again.
 fn completed(shape: &mut Shape, probe: Probe) -> bool {
     let mut search = Search { probe, tried: HashMap::new(), panicked: Cell::new(false) };
     let paths: Vec<_> = shape.0.keys().cloned().collect();
@@ -97,15 +96,15 @@ fn completed(shape: &mut Shape, probe: Probe) -> bool {
     !search.panicked.get()
 }
 
-/// Why a body is not read.
+/// The reason why a body is not read.
 pub(crate) struct Refused {
-    /// With `body` at its beginning.
+    /// The path, which begins with `body`.
     pub(crate) path: String,
     pub(crate) error: String,
     panicked: bool,
 }
 
-/// Has the type of a probe read a body.
+/// Reads a body as the type of a probe.
 pub(crate) fn read(probe: Probe, body: &Value) -> Result<(), Refused> {
     let text = body.to_string();
     let read = guard::catch(|| reader::read(&text, &mut |part| probe(part)));
@@ -120,23 +119,23 @@ pub(crate) fn read(probe: Probe, body: &Value) -> Result<(), Refused> {
     }
 }
 
-/// The name in the words that serde has for it.
+/// Finds a name in serde's error text, after these words.
 pub(crate) fn named<'e>(error: &'e str, words: &str) -> Option<&'e str> {
     error.strip_prefix(words)?.strip_prefix(" `")?.split('`').next()
 }
 
 struct Search {
     probe: Probe,
-    /// How far each node is, by its path.
+    /// The progress at each node, by its path.
     tried: HashMap<String, Slot>,
     panicked: Cell<bool>,
 }
 
-/// A node of which values are tried.
+/// A node at which values are tried.
 #[derive(Clone, Default)]
 struct Slot {
     base: usize,
-    /// Fields that the type has asked for, each with the value that is tried.
+    /// The fields that the type has asked for, each with the value to try.
     fields: Vec<(String, usize)>,
 }
 
@@ -148,7 +147,7 @@ impl Search {
         read(self.probe, body).inspect_err(|refused| self.panicked.set(refused.panicked))
     }
 
-    /// Whether a body with this part is read, after some tries.
+    /// Returns whether a body with this part is read, after some tries.
     fn finds(&mut self, shape: &mut Shape, path: &str) -> bool {
         for _ in 0..MOST_TRIES {
             let Some(body) = shape.body(path, &Change::None) else { return false };
@@ -164,14 +163,14 @@ impl Search {
         false
     }
 
-    /// Makes another choice where a body was refused.
+    /// Makes another choice at the place where a body was refused.
     fn mend(&mut self, shape: &mut Shape, target: &str, body: &Value, refused: &Refused) -> bool {
         let Some(path) = shape.place_of(body, &refused.path) else { return false };
         if let Some(name) = named(&refused.error, "duplicate field") {
             return self.is_alias(shape, target, &path, name);
         }
         let missing = named(&refused.error, "missing field");
-        // It may be the key that is refused, and not its value.
+        // Perhaps the key is refused, and not its value.
         let is_key = |path: &String| {
             let tried = self.tried.get(path).map_or(0, |slot| slot.base);
             let is_text = |node: &super::Node| matches!(&node.kind, Kind::Value(kind) if kind == "text");
@@ -222,7 +221,7 @@ impl Search {
                 node.examples = vec![example];
             }
             Kind::Tuple(len) => {
-                // Those behind the first: one after the other.
+                // The values after the first, one by one.
                 let all = anything();
                 let at = refused.path.rsplit_once('[').and_then(|(_, at)| at.strip_suffix(']')?.parse::<usize>().ok());
                 let Some(at) = at.filter(|at| *at > 0 && at < len) else { return false };
@@ -250,7 +249,7 @@ impl Search {
         true
     }
 
-    /// Finds the fields that are other names of `field`.
+    /// Finds the fields that are aliases of `field`, and records them; false if there are none.
     fn is_alias(&self, shape: &mut Shape, target: &str, path: &str, field: &str) -> bool {
         let mut found = false;
         for (name, other) in shape.fields(path) {
@@ -274,7 +273,7 @@ impl Search {
         found
     }
 
-    /// A body for each variant that serde hides.
+    /// Finds a body for each variant that serde hides.
     fn variants(&mut self, shape: &mut Shape, path: &str) {
         let Some(Kind::Tagged { tag, variants }) = shape.0.get(path).map(|node| node.kind.clone()) else { return };
         let mut examples = Vec::new();
@@ -303,7 +302,7 @@ impl Search {
 }
 
 impl Slot {
-    /// The next value to try; false if there is none.
+    /// Chooses the next value to try; false if there is none.
     fn advance(&mut self, missing: Option<&str>, bases: usize) -> bool {
         if let Some(field) = missing.filter(|field| self.fields.iter().all(|(name, _)| name != field)) {
             self.fields.push((field.to_owned(), 0));
@@ -320,7 +319,7 @@ impl Slot {
         self.base < bases
     }
 
-    /// A value with the fields that were asked for.
+    /// Returns a value with the fields that were asked for.
     fn on(&self, base: Value) -> Option<Value> {
         if self.fields.is_empty() {
             return Some(base);
@@ -328,7 +327,7 @@ impl Slot {
         let Value::Object(mut object) = base else { return None };
         let all = anything();
         for (name, tried) in &self.fields {
-            // An object is the last thing that a field is, not the first.
+            // A field is more likely anything else than an object, so try that last.
             let value = all.get((tried + 1) % all.len())?;
             object.insert(name.clone(), value.clone());
         }
@@ -337,8 +336,7 @@ impl Slot {
 }
 
 impl Shape {
-    /// The path of the node that a place in a body belongs to: the same, or the
-    /// last one on the way that serde shows.
+    /// Returns the path of the node of a place in a body: the node itself, or the last one on the way that serde shows.
     pub(crate) fn place_of(&self, body: &Value, place: &str) -> Option<String> {
         let mut path = "body".to_owned();
         let (mut value, mut rest) = (body, place.strip_prefix("body")?);

@@ -186,7 +186,7 @@ fn a_type_within_itself_is_named_by_its_path() {
     );
 }
 
-/// Of one name, and another one with each parameter.
+/// Has one name, and a different type with each parameter.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only its type matters")]
 struct Page<T> {
@@ -194,7 +194,7 @@ struct Page<T> {
 }
 
 mod other {
-    /// Has the name of another type, and is none within itself.
+    /// Has the name of another type, but does not contain itself.
     #[derive(serde::Deserialize)]
     #[expect(dead_code, reason = "only its type matters")]
     pub(super) struct Item {
@@ -236,7 +236,7 @@ fn each_change_is_another_shape_and_a_new_name_of_a_type_is_none() {
         [ShapeId::of::<More>(), ShapeId::of::<Wider>(), ShapeId::of::<Option<Card>>(), ShapeId::of::<Vec<Card>>()];
     let all: HashSet<_> = others.into_iter().chain([card]).collect();
     assert_eq!(all.len(), 5);
-    // It is written into queues: it stays what it is.
+    // It is written into queues, so it must never change.
     assert_eq!(card.to_string(), "1-7dc897caf7959e33");
 }
 
@@ -252,7 +252,7 @@ fn an_id_is_read_as_it_is_written_and_nothing_else_is() {
     }
 }
 
-/// Takes no error well.
+/// Mishandles errors.
 #[derive(Debug)]
 struct Panics;
 
@@ -262,7 +262,7 @@ impl<'de> Deserialize<'de> for Panics {
     }
 }
 
-/// Panics where it is dropped.
+/// Panics when it is dropped.
 struct Drops;
 
 impl Drop for Drops {
@@ -277,7 +277,7 @@ impl<'de> Deserialize<'de> for Drops {
     }
 }
 
-/// Goes on after each error, until its list ends.
+/// Continues after each error, until its list ends.
 struct Stubborn(usize);
 
 impl<'de> Deserialize<'de> for Stubborn {
@@ -302,7 +302,7 @@ impl<'de> Deserialize<'de> for Stubborn {
     }
 }
 
-/// Asks for itself without end.
+/// Asks for itself endlessly.
 struct Endless;
 
 impl<'de> Deserialize<'de> for Endless {
@@ -321,7 +321,7 @@ impl<'de> Deserialize<'de> for Endless {
     }
 }
 
-/// Refuses whatever comes, in its own words.
+/// Refuses every value, with its own message.
 struct Refuses;
 
 impl<'de> Deserialize<'de> for Refuses {
@@ -357,14 +357,14 @@ fn a_type_with_too_many_parts_ends_as_opaque() {
     }
     type Wider = Wide<Wide<Wide<Wide<Wide<u8>>>>>;
     let lines = shape::<Wider>();
-    // Eight to the power of five leaves, of which a part is seen.
+    // Eight to the power of five leaves, of which only a part is seen.
     let count = |end: &str| lines.lines().filter(|line| line.ends_with(end)).count();
     assert_eq!((count(": u8") > 0, count(": anything") > 0), (false, true), "{}", count(""));
     assert!(count("") < 40_000, "{}", count(""));
     assert_eq!(Shape::of::<Wider>().id(), ShapeId::of::<Wider>());
 }
 
-/// What the table of docs/deploys.md says is seen of each kind of type.
+/// The table of docs/deploys.md: how each kind of type is seen.
 #[test]
 fn the_documented_lines_are_those_of_such_types() {
     #[derive(Deserialize)]

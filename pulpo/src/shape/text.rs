@@ -1,4 +1,4 @@
-//! A shape as text, and back: a line for each path, sorted.
+//! Writes a shape as text and reads it back: one line for each path, sorted.
 //!
 //! `body.items[].price: f64, or null, optional`
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::{Kind, Node, Shape};
 
-/// A step to the field of this name: in quotes if it could be read as more.
+/// Writes a step to the field of this name, in quotes if it could be misread.
 pub(super) fn field(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '@');
     if !name.is_empty() && name.chars().all(plain) { format!(".{name}") } else { format!(".{}", Value::from(name)) }
 }
 
-/// The name in the first step of a path behind a dot, and what follows.
+/// Returns the name in the first step of a path after a dot, and the rest.
 fn first_name(steps: &str) -> Option<(String, &str)> {
     let rest = steps.strip_prefix('.')?;
     if rest.starts_with('"') {
@@ -27,7 +27,7 @@ fn first_name(steps: &str) -> Option<(String, &str)> {
 }
 
 impl Shape {
-    /// The paths of the named parts of a node, with their names.
+    /// Returns the paths of the named parts of a node, with their names.
     pub(super) fn fields(&self, path: &str) -> Vec<(String, String)> {
         let below = self.0.range(path.to_owned()..).take_while(|(below, _)| below.starts_with(path));
         below
@@ -39,7 +39,7 @@ impl Shape {
     }
 }
 
-/// The name of a variant in a list of them: in quotes if it is no plain word.
+/// Writes the name of a variant in a list, in quotes unless it is a plain word.
 fn word(name: &str) -> String {
     field(name)[1..].to_owned()
 }
@@ -88,7 +88,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// One line of a shape.
+/// Reads one line of a shape.
 #[cfg(feature = "cli")]
 pub(crate) fn read_line(line: &str) -> Option<(String, Node)> {
     let mut end = 0;

@@ -1,5 +1,5 @@
-//! Tracing: a `Deserialize` is run once for each node, by a source that leads
-//! it to that node, notes what it asks for there, and gives nothing.
+//! Tracing: runs a `Deserialize` once for each node, with a source that leads it to that node, records what it asks for
+//! there, and gives it nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,7 +8,7 @@ use super::{Kind, Node};
 use crate::decode::{Asked, Error, Found, Hint, Key, List, Map, Part, Probe, Scalar, Seed, Source, Take, Variants};
 use crate::guard;
 
-/// How many nodes are looked at, and how deep: what is beyond is opaque.
+/// The maximum number of nodes, and their depth; the rest is opaque.
 const MOST_NODES: usize = 4096;
 const MOST_STEPS: usize = 64;
 
@@ -21,27 +21,26 @@ enum Step {
     First,
     /// A value of a map.
     Value,
-    /// What is in an option or a newtype.
+    /// The content of an option or a newtype.
     Inside,
 }
 
-/// What a type asks for at a node.
+/// The request of a type at a node.
 #[derive(Clone, Copy, Debug)]
 enum Look {
     Asked(Asked),
     /// The name of a variant alone.
     Unit,
-    /// Anything, and then the key that tells the variant.
+    /// Anything, and then the key that holds the variant.
     Tagged(&'static str, &'static [&'static str]),
 }
 
-/// A node that is to be looked at.
+/// A node that is still to be traced.
 struct Todo {
     steps: Vec<Step>,
     path: String,
     nullable: bool,
-    /// The visitors of the nodes above, each with its path. A visitor stands
-    /// for its type, with all parameters of that.
+    /// The visitors of the nodes above, each with its path. A visitor identifies its type, including type parameters.
     above: Vec<(&'static str, String)>,
 }
 
@@ -76,7 +75,7 @@ pub(super) fn nodes(probe: Probe) -> BTreeMap<String, Node> {
 }
 
 impl Look {
-    /// `None` for what is the same in JSON as what it holds.
+    /// Returns the kind; `None` for a wrapper that JSON does not show.
     fn kind(self) -> Option<Kind> {
         Some(match self {
             Self::Unit => Kind::Value("unit".into()),
@@ -97,7 +96,7 @@ impl Look {
     }
 }
 
-/// What a value without parts is called in a shape.
+/// Returns the name of a value without parts in a shape.
 fn name(scalar: Scalar) -> &'static str {
     match scalar {
         Scalar::Bool => "bool",
@@ -128,7 +127,7 @@ fn sorted(names: &[&str]) -> Vec<String> {
 }
 
 impl Todo {
-    /// The parts of this node.
+    /// Returns the parts of this node.
     fn parts(&self, look: Look, visitor: &'static str) -> Vec<Todo> {
         let Look::Asked(asked) = look else { return Vec::new() };
         let part = |step: Step, suffix: String| {
@@ -153,27 +152,26 @@ impl Todo {
     }
 }
 
-/// What was seen at a node.
+/// The result of tracing a node.
 struct Seen {
     look: Look,
     visitor: &'static str,
-    /// The code of the type did not take the end of the trace well: it is not
-    /// run again.
+    /// Whether the type's code panicked at the end of the trace: it is not run again then.
     panicked: bool,
 }
 
-/// Runs the type's `Deserialize` as far as the end of these steps.
+/// Runs the type's `Deserialize` to the end of these steps.
 fn look(probe: Probe, steps: Vec<Step>) -> Option<Seen> {
     let mut pass = Pass { steps, seen: None };
     let mut panicked = run(probe, &mut pass);
     if matches!(pass.seen, Some((Look::Tagged(..), _))) && !panicked {
-        // Now that the name of the tag is known.
+        // Run again now that the name of the tag is known.
         panicked = run(probe, &mut pass);
     }
     pass.seen.map(|(look, visitor)| Seen { look, visitor, panicked })
 }
 
-/// Whether it panicked. What the type returns, if it does, is dropped in here too.
+/// Runs the probe, and returns whether it panicked. If the type returns a value, it is dropped in here too.
 fn run(probe: Probe, pass: &mut Pass) -> bool {
     guard::catch(|| probe(Part(&mut Tracer { pass, depth: 0 }))).is_err()
 }
@@ -181,11 +179,11 @@ fn run(probe: Probe, pass: &mut Pass) -> bool {
 /// One run.
 struct Pass {
     steps: Vec<Step>,
-    /// What was asked for at the end of the steps, first.
+    /// The first request at the end of the steps.
     seen: Option<(Look, &'static str)>,
 }
 
-/// Leads to the end of the steps.
+/// The source that leads to the end of the steps.
 struct Tracer<'a> {
     pass: &'a mut Pass,
     depth: usize,
@@ -216,8 +214,8 @@ impl<'de> Source<'de> for Tracer<'_> {
 }
 
 impl Tracer<'_> {
-    /// A type that takes anything gets an empty object, and if it looks for a
-    /// tag in that, one with the tag of no variant.
+    /// Gives an empty object to a type that takes anything, and, if the type looks for a tag in it, one with the tag of
+    /// no variant.
     fn anything<'de>(&mut self, visitor: &'static str, taker: &mut dyn Take<'de>) {
         let seen = &mut self.pass.seen;
         let tag = match seen {
@@ -234,8 +232,8 @@ impl Tracer<'_> {
     }
 }
 
-/// A list or an object with the one part that the next step leads to. It ends
-/// then, also for those who go on after an error.
+/// A list or an object with the one part that the next step leads to. Then it ends, also for a type that goes on after
+/// an error.
 struct Parts<'a> {
     key: Option<Key<'a, 'a>>,
     part: Option<Tracer<'a>>,
@@ -274,7 +272,7 @@ impl<'de> Map<'de> for Parts<'_> {
     }
 }
 
-/// An object with this key, and a variant that there is not.
+/// An object with this key, and a variant that does not exist.
 struct Tag(Option<&'static str>);
 
 impl<'de> Map<'de> for Tag {
@@ -289,7 +287,7 @@ impl<'de> Map<'de> for Tag {
     }
 }
 
-/// The name of no variant.
+/// The name of a variant that does not exist.
 struct NoVariant;
 
 impl<'de> Source<'de> for NoVariant {
@@ -298,7 +296,7 @@ impl<'de> Source<'de> for NoVariant {
     }
 }
 
-/// A variant of an enum, and what is in it.
+/// A variant of an enum, and its content.
 struct Variant<'a> {
     name: &'static str,
     inside: Tracer<'a>,

@@ -1,14 +1,13 @@
-//! Collects what is counted and timed, for Prometheus.
+//! Collects the metrics for Prometheus.
 
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-/// In seconds: from a job that only writes a line to one that runs for hours.
+/// Bucket bounds in seconds: from a job that only writes a line to one that runs for hours.
 const BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
 
-/// Collects what is counted from now on, if no other recorder of the program
-/// does. There is one for the whole process.
+/// Starts collecting metrics, unless the program has another recorder. There is one recorder for the whole process.
 pub(crate) fn install() -> Option<PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let install = || {

@@ -1,4 +1,4 @@
-//! The gauges of what is in a queue.
+//! The gauges of the content of a queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,8 +10,8 @@ use super::{QUEUE_MEASURED, QUEUE_MESSAGES, QUEUE_OLDEST_READY, SPOOL_MESSAGES, 
 use crate::clock::{Clock, lock};
 use crate::queue::{MessageState, QueueAdapter, QueueError, Stats};
 
-/// How many series there are at most of request types and queues that nobody
-/// here has named: any producer may make up as many as it likes.
+/// The maximum number of series for request types and queues that this program does not name: a producer may invent any
+/// number of them.
 const MOST_OTHERS: usize = 100;
 
 /// The longest name, in bytes, that becomes a label.
@@ -20,17 +20,16 @@ const LONGEST_LABEL: usize = 255;
 /// The label of all others.
 const OTHER: &str = "(other)";
 
-/// A queue and a request type; an empty one for all types together, at an
-/// adapter that does not tell them apart.
+/// A queue and a request type, which is empty for all types together if the adapter does not tell them apart.
 pub(crate) type Kind = (String, String);
 
 /// Counts the messages of a queue, and sets the gauges.
 pub(crate) struct QueueGauges {
     queue: Arc<dyn QueueAdapter>,
     clock: Arc<dyn Clock>,
-    /// The queues to count; `None`: all.
+    /// The queues to count; `None` means all.
     only: Option<Vec<String>>,
-    /// The series that are there: one that is empty by now is told to be.
+    /// The existing series. One that is empty by now is reported as zero.
     series: Mutex<Series>,
 }
 
@@ -38,12 +37,12 @@ pub(crate) struct QueueGauges {
 struct Series {
     queues: BTreeSet<String>,
     kinds: BTreeSet<Kind>,
-    /// How many of the kinds were not expected.
+    /// Number of series that this program does not name.
     others: usize,
 }
 
 impl QueueGauges {
-    /// Of these queues, with what is expected there from the beginning.
+    /// Creates the gauges of these queues, with the series that are expected from the beginning.
     pub(crate) fn new(
         queue: Arc<dyn QueueAdapter>,
         clock: Arc<dyn Clock>,
@@ -63,10 +62,10 @@ impl QueueGauges {
         Self { queue, clock, only, series: Mutex::new(series) }
     }
 
-    /// Asks the queue how much there is in it, and sets the gauges.
+    /// Asks the queue for its counts, and sets the gauges.
     ///
     /// # Errors
-    /// If the queue cannot be reached: then the gauges stay as they were.
+    /// If the queue cannot be reached. The gauges then keep their values.
     pub(crate) fn record(&self) -> Result<(), QueueError> {
         self.record_spool()?;
         let stats = match &self.only {
@@ -81,7 +80,7 @@ impl QueueGauges {
         let mut series = lock(&self.series);
         series.set_messages(&stats);
         series.set_oldest(&stats, now);
-        // To the microsecond until the year 2255.
+        // Exact to the microsecond until the year 2255.
         #[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers")]
         metrics::gauge!(QUEUE_MEASURED).set(now.timestamp_micros() as f64 / 1e6);
         Ok(())
@@ -89,7 +88,7 @@ impl QueueGauges {
 }
 
 impl QueueGauges {
-    /// What is in the spool is on this machine: it is known while no server is.
+    /// Records the spool, which is on this machine and so is known while no server is reachable.
     fn record_spool(&self) -> Result<(), QueueError> {
         let Some(spool) = self.queue.spool() else { return Ok(()) };
         let spooled = spool.spooled()?;
@@ -135,7 +134,7 @@ impl Series {
         }
     }
 
-    /// The series to count these messages in; a new one if there may be more.
+    /// Returns the series in which to count these messages; a new one if there may be more.
     fn of(&mut self, queue: &str, request_type: &str) -> Kind {
         let kind = (queue.to_owned(), request_type.to_owned());
         if self.kinds.contains(&kind) {

@@ -1,4 +1,4 @@
-//! What a test asserts of its queue. Each failure says what there is instead.
+//! The assertions about a queue. Each failure reports the actual content.
 
 use std::fmt::Write as _;
 
@@ -12,19 +12,18 @@ use crate::queue::{Filter, MessageState};
 use crate::report::limited;
 
 impl TestPulpo {
-    /// All messages of this job that were published so far, in their order,
-    /// whatever became of them: by `publish`, or as follow-ups of jobs that
-    /// are done.
+    /// Returns all messages of this job that were published so far, in order, whatever happened to them: by `publish`,
+    /// or as follow-ups of jobs that are done.
     ///
     /// # Panics
-    /// If one cannot be read back as what it was published as.
+    /// If a body cannot be read back as its type.
     #[must_use]
     #[track_caller]
     pub fn published<J: Job>(&self) -> Vec<Message<J>> {
         read_back(self.recorder().read(|record| of_job::<J>(&record.published)))
     }
 
-    /// Such a message was published; returns the first one that fits.
+    /// Asserts that such a message was published, and returns the first one that matches.
     ///
     /// ```
     /// # use pulpo::testing::TestPulpo;
@@ -39,7 +38,7 @@ impl TestPulpo {
     /// ```
     ///
     /// # Panics
-    /// If none fits; lists what was published instead.
+    /// If none matches; lists what was published instead.
     #[track_caller]
     pub fn assert_published<J: Job>(&self, fits: impl Fn(&Message<J>) -> bool) -> Message<J> {
         let name = J::REQUEST_TYPE;
@@ -49,9 +48,8 @@ impl TestPulpo {
             .unwrap_or_else(|| panic!("expected a published `{name}` that fits, got {}", self.all()))
     }
 
-    /// Such a message was published and its unique key was taken, so that the
-    /// one that was there was kept or replaced. Returns the first one that fits,
-    /// with the id of the message that has the key.
+    /// Asserts that such a message was published while its unique key was taken, so that the earlier message was kept
+    /// or replaced. Returns the first one that matches, with the id of the message that has the key.
     ///
     /// ```
     /// # use pulpo::testing::TestPulpo;
@@ -68,7 +66,7 @@ impl TestPulpo {
     /// ```
     ///
     /// # Panics
-    /// If none fits; lists what was published.
+    /// If none matches; lists what was published.
     #[track_caller]
     pub fn assert_duplicate<J: Job>(&self, fits: impl Fn(&Message<J>) -> bool) -> Message<J> {
         let name = J::REQUEST_TYPE;
@@ -78,7 +76,7 @@ impl TestPulpo {
             .unwrap_or_else(|| panic!("expected a duplicate of `{name}` that fits, got {}", self.all()))
     }
 
-    /// No message of this job was published.
+    /// Asserts that no message of this job was published.
     ///
     /// # Panics
     /// If one was; lists what was published.
@@ -88,10 +86,10 @@ impl TestPulpo {
         assert!(!found, "expected no published `{}`, got {}", J::REQUEST_TYPE, self.all());
     }
 
-    /// Such a message has been done.
+    /// Asserts that such a message is done.
     ///
     /// # Panics
-    /// If none that fits has been; lists what was published instead.
+    /// If none that matches is done; lists what was published instead.
     #[track_caller]
     pub fn assert_done<J: Job>(&self, fits: impl Fn(&Message<J>) -> bool) {
         let done: Vec<_> = self
@@ -102,7 +100,7 @@ impl TestPulpo {
         assert!(found, "expected a done `{}` that fits, got {}", J::REQUEST_TYPE, self.all());
     }
 
-    /// A message of this job is buried, for a reason with this part.
+    /// Asserts that a message of this job is buried, with this text in its reason.
     ///
     /// # Panics
     /// If none is; lists what was published instead.
@@ -115,12 +113,12 @@ impl TestPulpo {
         assert!(found, "expected a buried `{}` with {part:?}, got {}", J::REQUEST_TYPE, self.all());
     }
 
-    /// The last run of this job failed, and the message is tried again after
-    /// this time: a [`Duration`](std::time::Duration), or a range of them
-    /// where a backoff is jittered (`1s..=1.5s` for a first one of a second).
+    /// Asserts that the last run of this job failed and that the message is retried after this time: a
+    /// [`Duration`](std::time::Duration), or a range of them if the backoff is jittered (`1s..=1.5s` for a first delay
+    /// of a second).
     ///
     /// # Panics
-    /// If not; says what became of it.
+    /// If not; reports what happened to it.
     #[track_caller]
     pub fn assert_retried_after<J: Job>(&self, delay: impl Into<Delay>) {
         let (name, delay) = (J::REQUEST_TYPE, delay.into());
@@ -130,11 +128,11 @@ impl TestPulpo {
         }
     }
 
-    /// The last run of this job was snoozed by its handler for this time: a
-    /// [`Duration`](std::time::Duration), or a range of them.
+    /// Asserts that the handler snoozed the last run of this job for this time: a [`Duration`](std::time::Duration), or
+    /// a range of them.
     ///
     /// # Panics
-    /// If not; says what became of it.
+    /// If not; reports what happened to it.
     #[track_caller]
     pub fn assert_snoozed<J: Job>(&self, delay: impl Into<Delay>) {
         let (name, delay) = (J::REQUEST_TYPE, delay.into());
@@ -144,18 +142,16 @@ impl TestPulpo {
         }
     }
 
-    /// Nothing is in the queue any more: all that was published is done or
-    /// has expired.
+    /// Asserts that the queue is empty: each published message is done or has expired.
     ///
     /// # Panics
-    /// If something is; lists it.
+    /// If it is not; lists its messages.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         assert!(self.stored(&Filter::all()).is_empty(), "expected an empty queue, got {}", self.all());
     }
 
-    /// All that was published and what has become of it, or lies in the queue
-    /// by other ways, for people.
+    /// Lists, for people, each published message with its state, and those that reached the queue in another way.
     fn all(&self) -> String {
         let stored = self.stored(&Filter::all());
         let (published, runs) = self.recorder().read(|record| (record.published.clone(), record.runs.clone()));
@@ -207,7 +203,7 @@ fn read_back<J: Job>(all: Vec<Published>) -> Vec<Message<J>> {
     messages
 }
 
-/// The body of a message, for people.
+/// Returns the body of a message, for people.
 fn body(wire: &str) -> String {
     let read = crate::message::Incoming::read(wire.as_bytes());
     limited(read.map_or(wire, |message| message.body().text().unwrap_or("without a body")).to_owned())

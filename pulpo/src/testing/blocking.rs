@@ -1,5 +1,4 @@
-//! A thread for what may block, where the caller's must not: a Tokio runtime
-//! polls its tasks on it.
+//! Runs blocking code on another thread if the caller's must not block, because a Tokio runtime polls its tasks there.
 
 #[cfg(feature = "tokio")]
 use std::sync::{Arc, Mutex};
@@ -11,8 +10,7 @@ use std::thread;
 #[cfg(feature = "tokio")]
 use crate::clock::lock;
 
-/// Runs it here, or on another thread if this one belongs to a runtime, and
-/// waits for it.
+/// Runs the work here, or on another thread if this one belongs to a runtime, and waits for it.
 pub(super) fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "tokio")]
     if tokio::runtime::Handle::try_current().is_ok() {
@@ -23,8 +21,8 @@ pub(super) fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     work()
 }
 
-/// Runs it on a thread of its own. Not on one of the runtime's, whose time a
-/// test may have paused, and which then stands still until they have ended.
+/// Runs the work on a thread of its own. It does not use the runtime's blocking threads: a test may have paused the
+/// runtime's time, which stands still until they end.
 #[cfg(feature = "tokio")]
 pub(super) async fn run_async<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     struct Shared<R> {
@@ -54,7 +52,7 @@ pub(super) async fn run_async<R: Send + 'static>(work: impl FnOnce() -> R + Send
     result.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// What it logs goes where the logs of this thread go.
+/// Sends the thread's logs to the subscriber of the calling thread.
 #[cfg(feature = "tokio")]
 fn with_logs<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     let logs = tracing::dispatcher::get_default(Clone::clone);

@@ -1,4 +1,4 @@
-//! A context by hand, to call a handler as the function that it is.
+//! Contexts for tests that call a handler directly, as a function.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,7 @@ use crate::message::{Header, MessageId};
 use crate::policy::Policy;
 use crate::queue::QueueAdapter as _;
 
-/// Makes a [`Context`] for a handler that is called directly; see
-/// [`TestPulpo::context`].
+/// Builds a [`Context`] for a handler that is called directly; see [`TestPulpo::context`].
 #[derive(Debug)]
 #[must_use = "`build` makes the context"]
 pub struct ContextBuilder<'pulpo> {
@@ -28,8 +27,8 @@ pub struct ContextBuilder<'pulpo> {
 }
 
 impl TestPulpo {
-    /// The context of a first attempt, to be changed where the test needs it,
-    /// for a handler that is called directly:
+    /// Starts building the context of a first attempt, for a handler that is called directly. Change what the test
+    /// needs:
     ///
     /// ```
     /// use pulpo::testing::TestPulpo;
@@ -71,11 +70,11 @@ impl TestPulpo {
         }
     }
 
-    /// Does what the end of a good run does: publishes what the handler has
-    /// published through this context.
+    /// Does what a successful run does at its end: publishes the follow-ups that the handler published through this
+    /// context.
     ///
     /// # Panics
-    /// If the queue refuses it.
+    /// If the queue refuses them.
     #[track_caller]
     pub fn commit(&self, context: Context) {
         let published = self.recorder().enqueue(context.into_produced().follow_ups);
@@ -120,7 +119,7 @@ impl ContextBuilder<'_> {
         self
     }
 
-    /// Makes the run one whose result no longer counts.
+    /// Makes it a run whose result no longer counts.
     pub fn cancelled(mut self) -> Self {
         self.cancelled = true;
         self

@@ -1,9 +1,7 @@
-//! Faults that a seed decides: workers that die before and after the handler,
-//! messages that are delivered twice, leases that are lost, publications that
-//! fail.
+//! Faults decided by a seed: workers that die before and after the handler, messages that are delivered twice, lost
+//! leases, and publications that fail.
 //!
-//! A queue around the queue of the test. What the worker does then is its own
-//! code; the queue is left as the fault would leave it.
+//! Wraps the queue of the test. The worker's reaction is its real code; the queue is left as the fault would leave it.
 
 use std::fmt;
 use std::path::Path;
@@ -21,31 +19,29 @@ use crate::queue::{
     StoredMessage, Workers,
 };
 
-/// How many faults one message meets at most, so that each is done in the end.
+/// The maximum number of faults per message, so that each message is done in the end.
 const MOST_OF_ONE: usize = 3;
 
-/// How many publications fail in a row at most.
+/// The maximum number of publications that fail in a row.
 const MOST_IN_A_ROW: u32 = 2;
 
-/// What happens to one delivery.
+/// The fault of one delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
     /// The worker dies before the handler is called.
     DiesBefore,
-    /// The worker dies when the handler has returned, before its outcome
-    /// reaches the queue.
+    /// The worker dies after the handler has returned, before the outcome reaches the queue.
     DiesAfter,
-    /// The lease is lost while the handler runs: another worker gets the
-    /// message, and this one's outcome does not count.
+    /// The lease is lost while the handler runs: another worker gets the message, and the outcome here does not count.
     LosesLease,
 }
 
-/// What a seed decides, and what came of it.
+/// The decisions of a seed, and what happened.
 pub(super) struct Faults {
     pub(super) seed: u64,
-    /// Whether a handler runs: what the test itself publishes is published.
+    /// Whether a handler is running. Publications of the test itself never fail.
     pub(super) running: AtomicBool,
     plan: Mutex<Plan>,
 }
@@ -53,7 +49,7 @@ pub(super) struct Faults {
 struct Plan {
     random: Rng,
     story: Vec<String>,
-    /// How many faults each message has met.
+    /// Number of faults of each message.
     met: Vec<(MessageId, usize)>,
     failed_publications: u32,
 }
@@ -65,12 +61,12 @@ impl Faults {
         Self { seed, running: AtomicBool::new(false), plan: Mutex::new(plan) }
     }
 
-    /// What has happened so far, a line for each thing.
+    /// Returns the story so far, one line per event.
     pub(super) fn story(&self) -> Vec<String> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner).story.clone()
     }
 
-    /// The pauses between attempts are decided by the seed too.
+    /// Lets the seed decide the pauses between attempts too.
     pub(super) fn seed_pauses(&self) {
         fastrand::seed(lock(&self.plan).random.u64(..));
     }
@@ -96,7 +92,7 @@ impl Plan {
         fault
     }
 
-    /// Whether a publication fails, and whether the queue has taken it then.
+    /// Decides whether a publication fails, and if so, whether the queue has accepted it.
     fn of_publication(&mut self) -> Option<bool> {
         let fails = self.random.u8(0..8) == 0 && self.failed_publications < MOST_IN_A_ROW;
         self.failed_publications = if fails { self.failed_publications + 1 } else { 0 };
@@ -116,7 +112,7 @@ impl fmt::Debug for FaultyQueue {
     }
 }
 
-/// What a queue says that does not answer.
+/// The error of a queue that does not answer.
 fn no_answer() -> Box<dyn std::error::Error + Send + Sync> {
     "the test has cut the connection".into()
 }
@@ -221,12 +217,12 @@ impl Inspection for FaultyQueue {
 struct FaultyConsumer {
     consumer: Box<dyn Consumer>,
     faults: Arc<Faults>,
-    /// What is decided of the messages that it has.
+    /// The messages that it has, each with its fault.
     taken: Vec<(MessageId, String, Fault)>,
 }
 
 impl FaultyConsumer {
-    /// The message goes back as from a worker that has died.
+    /// Puts the message back as if its worker had died.
     fn give_back(&mut self, lease: &Lease, counted: bool) -> Result<(), QueueError> {
         let reason = "its worker died".to_owned();
         self.consumer.settle(lease, &mut Settlement::Rollback { delay: Duration::ZERO, reason, counted, run: None })

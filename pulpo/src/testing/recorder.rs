@@ -1,5 +1,4 @@
-//! The queue of a test: whatever queue it is made of, with a record of all
-//! that goes in and of what becomes of it.
+//! The queue of a test: wraps any queue, and records which messages come in and what happens to them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -17,7 +16,7 @@ use crate::queue::{
     ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Unique, Workers,
 };
 
-/// Called after something was published.
+/// Called after each publication.
 pub(super) type OnPublish = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Clone)]
@@ -30,11 +29,11 @@ struct Shared {
     on_publish: OnPublish,
 }
 
-/// All that has happened.
+/// Everything that has happened.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) published: Vec<Published>,
-    /// What had the unique key of one that was there.
+    /// Publications whose unique key was taken.
     pub(super) duplicates: Vec<Published>,
     pub(super) runs: Vec<Run>,
 }
@@ -52,7 +51,7 @@ impl Recorder {
         Self(Arc::new(Shared { queue, clock, record: Mutex::default(), on_publish }))
     }
 
-    /// Reads the record, while nothing is added to it.
+    /// Reads the record while it is locked.
     pub(super) fn read<R>(&self, read: impl FnOnce(&Record) -> R) -> R {
         read(&lock(&self.0.record))
     }
@@ -130,7 +129,7 @@ impl ScheduleStore for Recorder {
         let mut published = false;
         for (occurrence, id) in step.occurrences.iter().zip(ids) {
             if let (OccurrenceMessage::New(message), Some(id)) = (&occurrence.message, id) {
-                // One that is unique may be there already.
+                // A unique message may be there already.
                 let is_known = record.published.iter().any(|published| published.id == *id);
                 let publication = if is_known { Publication::Kept } else { Publication::New };
                 record.add(message.clone(), &Enqueued::duplicate(id.clone(), publication));
@@ -213,9 +212,8 @@ impl Record {
         }
     }
 
-    /// Those that a commit has put into the queue tell no ids: they are the
-    /// new ones with these texts; of those that are unique, else the ones with
-    /// these keys.
+    /// Adds follow-ups, of which a commit returns no ids: they are the new messages with these texts, or else, if they
+    /// are unique, the messages with these keys.
     fn add_follow_ups(&mut self, follow_ups: Vec<NewMessage>, stored: Vec<StoredMessage>) {
         let mut known: BTreeSet<_> = self.published.iter().map(|published| published.id.clone()).collect();
         for new in follow_ups {
@@ -236,7 +234,7 @@ impl Record {
     }
 }
 
-/// Whether a message has the unique key of this one.
+/// Returns whether a stored message has the unique key of a new one.
 fn has_key_of(stored: &StoredMessage, new: &NewMessage) -> bool {
     let same = |(one, other): (&Unique, &Unique)| one.key == other.key;
     stored.has_key
@@ -247,7 +245,7 @@ fn has_key_of(stored: &StoredMessage, new: &NewMessage) -> bool {
 struct RecordingConsumer {
     consumer: Box<dyn Consumer>,
     recorder: Recorder,
-    /// What is known of the messages that it has.
+    /// The messages that it has.
     taken: HashMap<MessageId, (String, u32)>,
 }
 
@@ -275,8 +273,7 @@ impl Settled {
 }
 
 impl Consumer for RecordingConsumer {
-    /// Nobody but the test moves the clock, so a batch would linger for ever:
-    /// the time that it waits passes at once.
+    /// Only the test moves the clock, so a batch would linger for ever: its waiting time passes at once.
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let lingers = filter.request_type.is_some();
         let mut found = self.consumer.dequeue(filter, if lingers { Duration::ZERO } else { wait })?;

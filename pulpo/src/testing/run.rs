@@ -1,4 +1,4 @@
-//! What a run came to, for the test that asked for it.
+//! The result of a run in a test.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,8 +8,7 @@ use crate::job::Job;
 use crate::message::MessageId;
 use crate::outcome::SNOOZED;
 
-/// One message that was taken from the queue and settled: which one, and what
-/// became of it.
+/// A message that was taken from the queue and settled, with its outcome.
 #[derive(Clone, Debug)]
 pub struct Run {
     id: MessageId,
@@ -19,29 +18,29 @@ pub struct Run {
     rest: Vec<Run>,
 }
 
-/// What became of a message.
+/// The outcome of a run for its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Settled {
-    /// The handler returned `Ok`: it is deleted.
+    /// The handler returned `Ok`: the message is deleted.
     Done,
-    /// It failed, or could not be run yet, and is tried again.
+    /// The run failed, or could not begin yet: the message is tried again.
     #[non_exhaustive]
     PutBack {
         /// The delay.
         after: Duration,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// It is kept for a person.
+    /// The message is kept for a person.
     #[non_exhaustive]
     Buried {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Its expiration had passed: it is deleted unprocessed.
+    /// Its expiration had passed: the message is deleted without a run.
     Expired,
-    /// The lease was lost while it ran, so that the result did not count.
+    /// The lease was lost during the run, so the result did not count.
     Lost,
 }
 
@@ -64,56 +63,55 @@ impl Run {
         Self { id, request_type, attempt, settled, rest: Vec::new() }
     }
 
-    /// The first of them, with the others of its batch; `None` if there is
-    /// none.
+    /// Returns the first run with the others of its batch; `None` if there is none.
     pub(super) fn together(mut runs: Vec<Self>) -> Option<Self> {
         let rest = runs.split_off(runs.len().min(1));
         runs.pop().map(|first| Self { rest, ..first })
     }
 
-    /// All messages of it, each alone.
+    /// Returns all messages of the run separately.
     pub(super) fn apart(mut self) -> impl Iterator<Item = Self> {
         let rest = std::mem::take(&mut self.rest);
         std::iter::once(self).chain(rest)
     }
 
-    /// The message.
+    /// Returns the id of the message.
     #[must_use]
     pub fn id(&self) -> &MessageId {
         &self.id
     }
 
-    /// Its request type; empty if it could not be read.
+    /// Returns the request type; empty if it could not be read.
     #[must_use]
     pub fn request_type(&self) -> &str {
         &self.request_type
     }
 
-    /// Whether it was of this job.
+    /// Returns whether it was a message of this job.
     #[must_use]
     pub fn is_of<J: Job>(&self) -> bool {
         is_of::<J>(&self.request_type)
     }
 
-    /// Which run of the message it was: 1 for the first.
+    /// Returns the number of the run: 1 for the first.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// What became of the message.
+    /// Returns the outcome for the message.
     #[must_use]
     pub fn settled(&self) -> &Settled {
         &self.settled
     }
 
-    /// Whether the job is done.
+    /// Returns whether the job is done.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.settled == Settled::Done
     }
 
-    /// Why it was put back or buried; `None` if it was neither.
+    /// Returns why the message was put back or buried; `None` if it was neither.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match &self.settled {
@@ -122,49 +120,48 @@ impl Run {
         }
     }
 
-    /// The other messages that a batch handler was given together with this
-    /// one, in their order; empty for other handlers, and in what
-    /// [`drain`](super::TestPulpo::drain) returns, which lists them all.
+    /// Returns the other messages that a batch handler was given together with this one, in order. Empty for other
+    /// handlers, and in the result of [`drain`](super::TestPulpo::drain), which lists them all.
     #[must_use]
     pub fn rest(&self) -> &[Run] {
         &self.rest
     }
 
-    /// The job is done.
+    /// Asserts that the job is done.
     ///
     /// # Panics
-    /// If it is not; says what became of it.
+    /// If it is not; reports what happened to it.
     #[track_caller]
     pub fn assert_done(&self) {
         assert!(self.is_done(), "expected {self} to be done");
     }
 
-    /// The message was buried, for a reason with this part.
+    /// Asserts that the message was buried, with this text in its reason.
     ///
     /// # Panics
-    /// If it was not; says what became of it.
+    /// If it was not; reports what happened to it.
     #[track_caller]
     pub fn assert_buried(&self, part: &str) {
         let fits = matches!(&self.settled, Settled::Buried { reason } if reason.contains(part));
         assert!(fits, "expected {self} to be buried with {part:?}");
     }
 
-    /// The message is tried again after this time: a [`Duration`], or a range
-    /// of them where a backoff is jittered.
+    /// Asserts that the message is retried after this time: a [`Duration`], or a range of them if the backoff is
+    /// jittered.
     ///
     /// # Panics
-    /// If it is not; says what became of it.
+    /// If it is not; reports what happened to it.
     #[track_caller]
     pub fn assert_retried_after(&self, delay: impl Into<Delay>) {
         let delay = delay.into();
         assert!(self.was_put_back(&delay), "expected {self} to be tried again after {delay}");
     }
 
-    /// The handler has snoozed the job, `Err(pulpo::snooze(delay))`, for this
-    /// time: a [`Duration`], or a range of them.
+    /// Asserts that the handler snoozed the job, `Err(pulpo::snooze(delay))`, for this time: a [`Duration`], or a range
+    /// of them.
     ///
     /// # Panics
-    /// If it has not; says what became of it.
+    /// If it has not; reports what happened to it.
     #[track_caller]
     pub fn assert_snoozed(&self, delay: impl Into<Delay>) {
         let delay = delay.into();
@@ -180,7 +177,7 @@ impl Run {
     }
 }
 
-/// `attempt 2 of message 7 (`send_email`), which was buried: …`
+/// Writes `attempt 2 of message 7 (`send_email`), which was buried: …`.
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, request_type, attempt, settled, .. } = self;
@@ -188,7 +185,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// Whether a message of this request type is of the job.
+/// Returns whether a message of this request type belongs to the job.
 pub(super) fn is_of<J: Job>(request_type: &str) -> bool {
     J::REQUEST_TYPE == request_type || J::ALIASES.contains(&request_type)
 }

@@ -1,6 +1,5 @@
-//! Connections of the client crate beanstalkc: for programs that have one
-//! already. The server has no transactions, so the job is there when the call
-//! returns Ok.
+//! Connections of the client crate beanstalkc, for programs that already have one. The server has no transactions, so
+//! the job is published when the call returns Ok.
 
 use std::time::Duration;
 
@@ -11,9 +10,8 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::message::MessageId;
 use crate::queue::{Enqueued, NewMessage, QueueError, tube_name_problem};
 
-/// Puts the job into the tube of its queue, and leaves the connection at the
-/// tube that it used. A message is sent once; if the client has an error after
-/// that, the server may have it all the same.
+/// Puts the job into the tube of its queue, and then switches the connection back to its previous tube. A message is
+/// sent once; if the client reports an error after that, the server may still have the message.
 impl PublishIn for Beanstalkc {
     fn publish(&mut self, job: &Prepared) -> Result<Enqueued, TransactionError> {
         let NewMessage { queue, priority, delay, ttr, text, .. } = job.new_message();
@@ -28,7 +26,7 @@ impl PublishIn for Beanstalkc {
             self.use_tube(queue).map_err(refused)?;
         }
         let put = self.put(text.as_bytes(), priority.get(), seconds(wait), seconds(*ttr).max(Duration::from_secs(1)));
-        // Also after a refusal; if the connection has ended, the next call says so.
+        // Switch back after a refusal too; if the connection has ended, the next call says so.
         let back = if used == *queue { Ok(used) } else { self.use_tube(&used) };
         let id = put.map_err(refused)?;
         if let Err(error) = back {
@@ -38,7 +36,7 @@ impl PublishIn for Beanstalkc {
     }
 }
 
-/// In whole seconds, as the server counts: never too few.
+/// Rounds up to whole seconds, which the server counts in.
 fn seconds(time: Duration) -> Duration {
     Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
 }

@@ -1,8 +1,7 @@
-//! Connections of sqlx, of two of its versions.
+//! Connections of sqlx, in two of its versions.
 //!
-//! They are known by sqlx's traits alone: its drivers link SQLite, in one
-//! version each, and a program may have one of them. So pulpo asks for none,
-//! and takes that of the program.
+//! Only sqlx's traits are used: its drivers link SQLite, each in one version, and a program may link only one. So pulpo
+//! depends on no driver, and uses the program's.
 
 use super::{AsyncSqlClient, BoxError, Dialect};
 

@@ -11,7 +11,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-/// A question that is answered when the test says so.
+/// A question that is answered when the test decides.
 struct ByHand {
     question: Question<u32>,
     answer: Sender<Result<u32, String>>,
@@ -54,7 +54,7 @@ fn one_that_is_not_answered_is_late_and_is_not_asked_twice() {
     runtime().block_on(async {
         assert_eq!(by_hand.question.ask(Duration::from_millis(5)).await, Reply::Late { answered: None });
         by_hand.clock.advance(PATIENCE);
-        // The patience is used up: nobody waits for it once more.
+        // The patience is used up: no caller waits for it again.
         assert_eq!(by_hand.question.ask(PATIENCE).await, Reply::Late { answered: None });
         by_hand.answer.send(Ok(1)).unwrap();
         let asking = by_hand.question.ask(2 * PATIENCE);

@@ -14,7 +14,7 @@ fn start(limits: Limits) -> Server {
     start_counting(limits).0
 }
 
-/// Also how many requests wait for an answer that never comes.
+/// Starts a server, and counts the requests that wait for an answer that never comes.
 fn start_counting(limits: Limits) -> (Server, Arc<AtomicUsize>) {
     let waiting = Arc::new(AtomicUsize::new(0));
     let count = waiting.clone();
@@ -35,7 +35,7 @@ fn connect(server: &Server) -> Client {
     client
 }
 
-/// What is answered, until the end of the connection.
+/// Sends a request, and returns the answer until the end of the connection.
 fn exchange(server: &Server, request: &str) -> String {
     let mut client = connect(server);
     client.write_all(request.as_bytes()).unwrap();
@@ -44,7 +44,7 @@ fn exchange(server: &Server, request: &str) -> String {
     answer
 }
 
-/// Whether the server ends this connection, whatever it has sent before.
+/// Returns whether the server ends this connection, whatever it has sent before.
 fn is_closed(mut client: Client) -> bool {
     match client.read_to_end(&mut Vec::new()) {
         Ok(_) => true,
@@ -92,7 +92,7 @@ fn methods_paths_and_faulty_requests_have_their_status() {
         assert!(["HTTP/1.1 ", "HTTP/1.0 "].contains(&version), "{request:?}: {answer:?}");
         assert!(rest.starts_with(status), "{request:?}: {answer:?}");
     }
-    // The beginning of HTTP/2 has no answer in HTTP/1.
+    // The preface of HTTP/2 gets no answer in HTTP/1.
     assert_eq!(exchange(&server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "");
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
     assert!(exchange(&server, &long).starts_with("HTTP/1.1 431 "));
@@ -115,7 +115,7 @@ fn an_answer_that_is_not_read_in_time_is_given_up() {
     for path in ["/large", "/never"] {
         let mut client = connect(&server);
         client.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
-        // It is reset, whatever of the answer is still on its way.
+        // It is reset, even if a part of the answer is still on its way.
         let end = Instant::now() + LONG;
         while client.take_error().unwrap().is_none() {
             assert!(Instant::now() < end, "{path} is still open");
@@ -141,7 +141,7 @@ fn idle_connections_make_room_first_and_then_those_that_wait_for_an_answer() {
     let idle = connect(&server);
     assert!(exchange(&server, "GET / HTTP/1.1\r\n\r\n").ends_with("here"));
     assert!(is_closed(idle));
-    // Still there: nothing comes, and it is not at its end.
+    // It is still open: it sends nothing, and has not ended.
     waiting.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let none = waiting.read(&mut [0]).unwrap_err().kind();
     assert!(matches!(none, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{none:?}");

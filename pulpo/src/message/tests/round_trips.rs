@@ -1,4 +1,4 @@
-//! Every body comes back as it went, whatever serde makes of its type.
+//! Every body comes back as it was, whatever serde makes of its type.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::json_value;
 use crate::message::{Incoming, Message};
 
-/// What a worker gets of a message that a producer has published.
+/// Publishes a body and returns the one that a worker gets.
 fn round<B: Serialize + DeserializeOwned + Debug + Clone>(body: &B) -> Result<B, String> {
     let mut message = Message::new(body.clone());
     message.header_mut().request_type = "x".to_owned();
@@ -111,8 +111,7 @@ struct Empty {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Tuple(u8, Option<Filter>);
 
-/// With all of its fields at their defaults, an object is one of its values
-/// too.
+/// An object, with all of its fields at their defaults, is one of its values too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Lenient {
@@ -223,7 +222,7 @@ proptest! {
     }
 }
 
-/// Why nothing is published.
+/// Returns why nothing is published.
 fn refused<B: Serialize + DeserializeOwned + Debug + Clone>(body: &B) -> String {
     round(body).expect_err("refused")
 }
@@ -282,14 +281,14 @@ fn what_is_nested_deeper_than_a_reader_goes_is_refused_and_no_level_before() {
     let tuples = |levels: usize| (0..levels).fold(Nested::End, |inner, _| Nested::Tuple(1, Box::new(inner)));
     comes_back(tuples(63));
     refused(&tuples(64));
-    // Beside each other, levels do not add up.
+    // Levels side by side do not add up.
     comes_back((0..300).map(|_| lists(100)).collect::<Vec<_>>());
     comes_back(vec![Nested::Tuple(1, Box::new(Nested::Level(Box::new(Nested::End)))); 300]);
 }
 
 #[test]
 fn what_its_own_type_does_not_read_is_refused() {
-    /// Written without what its reader needs.
+    /// Is written without a field that its reader needs.
     #[derive(Clone, Debug, Serialize, Deserialize)]
     struct Skipped {
         #[serde(skip_serializing)]
@@ -310,7 +309,7 @@ fn what_its_own_type_does_not_read_is_refused() {
     }
     refused(&Twice::A(Typed { r#type: "b".to_owned() }));
 
-    /// serde keeps no more than 64 bits before it knows the variant.
+    /// serde keeps at most 64 bits before it knows the variant.
     #[derive(Clone, Debug, Serialize, Deserialize)]
     #[serde(untagged)]
     enum Big {
@@ -318,7 +317,7 @@ fn what_its_own_type_does_not_read_is_refused() {
     }
     assert!(refused(&Big::Number(u128::MAX)).contains("body"));
 
-    /// serde keeps no kind of key but texts before it knows the variant.
+    /// serde keeps only keys that are texts before it knows the variant.
     #[derive(Clone, Debug, Serialize, Deserialize)]
     #[serde(tag = "type")]
     enum Numbered {

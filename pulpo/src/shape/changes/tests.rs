@@ -1,4 +1,4 @@
-//! Forty changes of a body, each verdict proved by really decoding.
+//! Forty changes of a body, each verdict verified by really decoding.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,8 +10,8 @@ fn reads<B: DeserializeOwned + 'static>(body: &Value) -> bool {
     read(probe::<B>, body).is_ok()
 }
 
-/// What `New` does not read of the bodies of `Old`, as it is found from the
-/// text of the shape of `Old`, which is all that a snapshot keeps.
+/// Returns the bodies of `Old` that `New` does not read, found from the text of `Old`'s shape, which is all that a
+/// snapshot keeps.
 fn unread<Old: DeserializeOwned + 'static, New: DeserializeOwned + 'static>() -> Vec<(String, DifferenceKind)> {
     let lines = Shape::of::<Old>().to_string();
     let old = Shape(lines.lines().map(|line| text::read_line(line).unwrap_or_else(|| panic!("{line}"))).collect());
@@ -21,8 +21,8 @@ fn unread<Old: DeserializeOwned + 'static, New: DeserializeOwned + 'static>() ->
     found.into_iter().map(|difference| (difference.path, difference.kind)).collect()
 }
 
-/// A change: two types, bodies that the old one reads, and what is said. The new
-/// type reads all of these bodies if and only if nothing is said.
+/// A change: two types, bodies that the old one reads, and the expected differences. The new type reads all of these
+/// bodies if and only if there are none.
 macro_rules! matrix {
     ($($name:ident: { $($old:tt)* } => { $($new:tt)* } [$($body:literal),+] $(($path:literal $kind:ident))*;)*) => {
         mod changes {
@@ -53,7 +53,7 @@ macro_rules! matrix {
                 assert_eq!(unread::<old::B, new::B>(), expected, "{}", stringify!($name));
                 let decoded = bodies.iter().all(reads::<new::B>);
                 assert_eq!(decoded, expected.is_empty(), "{}", stringify!($name));
-                // And what has not changed is never complained of.
+                // Unchanged types are never reported.
                 assert_eq!(unread::<old::B, old::B>(), [], "{}", stringify!($name));
             })*
             assert!(count >= 40, "{count}");
@@ -61,7 +61,7 @@ macro_rules! matrix {
     };
 }
 
-/// What the types of the matrix use.
+/// Types that the matrix uses.
 mod kit {
     pub(super) use std::collections::BTreeMap;
 
