@@ -1,8 +1,7 @@
 //! The command line that `pulpo::main!()` gives to every worker.
 //!
-//! Each command is a function from its arguments to text on standard output;
-//! logs and errors go to standard error. Exit 0: done, 1: failed, 2: wrong
-//! usage.
+//! Each command is a function that turns its arguments into text on standard output; logs and errors go to standard
+//! error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -53,16 +52,16 @@ mod transfer;
 mod work;
 mod workers;
 
-/// What the binary says of itself.
+/// The description of the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// Its name.
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// What it is for; may be empty.
+    /// Its purpose; may be empty.
     pub about: &'static str,
-    /// Gives the states.
+    /// Provides the states.
     pub setup: fn(&mut App) -> Result<(), SetupFailure>,
 }
 
@@ -247,20 +246,20 @@ impl std::str::FromStr for MessageId {
     }
 }
 
-/// A command's end: well, or with an error for a person.
+/// The result of a command; an error is shown to a person.
 type Done = Result<(), Box<dyn Error>>;
 
-/// Opens the queue, once the arguments are known to be sensible.
+/// Opens the queue, once the arguments are known to make sense.
 type Open<'a> = &'a dyn Fn() -> Result<Pulpo, Box<dyn Error>>;
 
-/// A command line that clap takes and that says nothing sensible.
+/// A command line that clap accepts but that makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct WrongUsage(String);
 
 impl Program {
     fn definition(&self) -> clap::Command {
-        // By the width of the terminal alone: clap takes one without a height for none.
+        // Use only the width of the terminal: clap ignores one without a height.
         let columns = terminal::width().unwrap_or(100);
         let command = help::fitted(Cli::command().term_width(columns), columns);
         let command = command.name(self.name).version(self.version);
@@ -268,8 +267,7 @@ impl Program {
     }
 }
 
-/// The whole program: reads the arguments of the process and does what they
-/// say.
+/// Runs the whole program: reads the arguments of the process and carries them out.
 pub fn main(program: Program) -> ExitCode {
     let cli = match program.definition().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
@@ -278,10 +276,10 @@ pub fn main(program: Program) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    // Not locked: handlers print too.
+    // Not locked, because handlers print too.
     match run(cli, program, &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Who reads our output, `head` for instance, has seen enough.
+        // The reader of our output, such as `head`, has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             logs::last_word(&format!("error: {}\n", show::visible(&chain(&*error))));
@@ -290,7 +288,7 @@ pub fn main(program: Program) -> ExitCode {
     }
 }
 
-/// Whether it comes from there, wrapped or not.
+/// Returns whether the error comes from a broken pipe, wrapped or not.
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -308,7 +306,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
     sources.file.clone_from(&cli.common.config);
     sources.overrides.clone_from(&cli.common.settings);
     sources.overrides.extend(cli.common.log_format.map(|format| ("log_format".to_owned(), format.to_string())));
-    // A worker's logs look as its configuration says.
+    // A worker formats its logs as its configuration says.
     let _logs = (!matches!(command, Command::Work(_))).then(|| {
         let console =
             ConsoleOptions { log_format: cli.common.log_format.unwrap_or_default(), ..ConsoleOptions::default() };
@@ -325,7 +323,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Ok(pulpo)
     };
     let to_publish = || open(Purpose::Publication);
-    // What looks at a queue, or changes what is in it, makes none.
+    // Commands that inspect a queue or change its content do not create it.
     let existing = || open(Purpose::Administration);
     let done = match command {
         Command::Work(arguments) => work::run(&arguments, &program, cli.common.log_level, sources),
@@ -354,7 +352,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Spool(arguments) => spool::run(&existing()?, &arguments, out),
         Command::Completions { shell } => completions::run(program.definition(), shell, out),
     };
-    // What the others said stands on standard output.
+    // The answers of the other servers are already on standard output.
     let away = opened.take().map(|pulpo| pulpo.queue().take_unreachable()).unwrap_or_default();
     match done {
         Ok(()) => show::unreachable(&away),

@@ -38,7 +38,7 @@ pub use origin::{Origin, Setting};
 pub(crate) use span::parse as parse_duration;
 pub use warning::ConfigWarning;
 
-/// The file that is read if it is there.
+/// The file that is read if it exists.
 const DEFAULT_FILE: &str = "pulpo.toml";
 
 /// The configuration of pulpo: the queue, and how to work it.
@@ -109,7 +109,7 @@ pub struct Sources {
     pub overrides: Vec<(String, String)>,
 }
 
-/// Shows which keys are set, and no value: any may hold a secret.
+/// Shows which keys are set, but no values: any of them may hold a secret.
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, defaults, environment, overrides } = self;
@@ -130,7 +130,7 @@ impl Sources {
         self
     }
 
-    /// What all of them say, each key once, and all of them known.
+    /// Reads all layers, and checks that each key is known.
     fn read(&self, keys: &Keys) -> Result<Layers, ConfigError> {
         let mut layers = Layers::default();
         layers.put(layer::pairs(&self.defaults, &Origin::Program));
@@ -168,7 +168,7 @@ impl Config {
     /// exists, and the environment.
     ///
     /// # Errors
-    /// If something in them is wrong; the error says where.
+    /// If a source is invalid; the error says where.
     pub fn load() -> Result<Self, ConfigError> {
         Self::load_from(&Sources::default())
     }
@@ -176,17 +176,17 @@ impl Config {
     /// Loads the configuration from these sources.
     ///
     /// # Errors
-    /// If something in them is wrong; the error says where.
+    /// If a source is invalid; the error says where.
     pub fn load_from(sources: &Sources) -> Result<Self, ConfigError> {
         let keys = Keys::collect()?;
         Self::resolve(&sources.read(&keys)?, &keys)
     }
 
-    /// Returns each key with its effective value and where it came from; of the
-    /// keys of single handlers and queues, those that are set.
+    /// Returns each key with its effective value and where it came from. Keys of single handlers and queues are
+    /// included if they are set.
     ///
     /// # Errors
-    /// If something in the sources is wrong; the error says where.
+    /// If a source is invalid; the error says where.
     pub fn explain(sources: &Sources) -> Result<Vec<Setting>, ConfigError> {
         let keys = Keys::collect()?;
         let layers = sources.read(&keys)?;
@@ -208,7 +208,7 @@ impl Config {
         Ok(self)
     }
 
-    /// Jobs that name no queue go where the backend says.
+    /// Takes over the backend's default queue, for jobs that name none.
     fn follow_backend(&mut self) {
         self.backend.default_queue().clone_into(&mut self.worker.default_queue);
     }
@@ -220,7 +220,7 @@ impl Config {
         self
     }
 
-    /// How to open what keeps schedules, if that is not the queue.
+    /// Returns how to open the store of schedules, if that is not the queue.
     pub(crate) fn schedule_store(&self, clock: Arc<dyn Clock>) -> Option<OpenSchedules> {
         let store = self.schedule_store.clone()?;
         let open = move |purpose| {
@@ -232,14 +232,13 @@ impl Config {
         Some(OpenSchedules::new(open))
     }
 
-    /// Whether the queue, or what is beside it, keeps schedules, as far as can
-    /// be said before it is opened.
+    /// Returns whether the queue, or the store beside it, keeps schedules, as far as is known before it is opened.
     #[cfg(feature = "cli")]
     pub(crate) fn keeps_schedules(&self) -> bool {
         self.schedule_store.is_some() || self.backend.keeps_schedules()
     }
 
-    /// Opens the queue that it names.
+    /// Opens the configured queue.
     pub(crate) fn open(&self, purpose: Purpose, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
         warning::log(&self.warnings);
         let queue = self.backend.open(purpose, clock.clone())?;

@@ -1,4 +1,4 @@
-//! `cancel`: what is not to run, or not to its end.
+//! `cancel`: keeps jobs from running, or from running to their end.
 
 use std::io::Write;
 
@@ -65,7 +65,7 @@ pub(super) fn run(open: Open<'_>, arguments: &CancelArguments, out: &mut dyn Wri
     }
     let open = || {
         let pulpo = open()?;
-        // Before anybody is asked.
+        // Checked before any question is asked.
         if pulpo.queue().capabilities().cancels { Ok(pulpo) } else { Err(QueueError::NO_CANCELS.into()) }
     };
     if !ids.is_empty() {

@@ -1,4 +1,4 @@
-//! `check`: whether this program can do its jobs, for CI.
+//! `check`: checks that this program can do its jobs, for CI.
 
 use std::error::Error;
 use std::io::Write;
@@ -37,7 +37,7 @@ pub(super) struct CheckArguments {
     format: Format,
 }
 
-/// For people, what keeps the handlers from getting their states.
+/// Returns the error text of a failed `setup`.
 pub(super) fn setup_failed(error: &(dyn Error + 'static)) -> String {
     format!("the `setup` of this program failed: {}", chain(error))
 }
@@ -72,7 +72,7 @@ pub(super) fn run(
     let mut app = App::default();
     match setup(&mut app) {
         Ok(()) => problems.extend(check::states(&registry, &app.states)),
-        // Which states it would have given is not known.
+        // The states that it would have provided are unknown.
         Err(error) => problems.push(Problem::new(ProblemKind::Setup, setup_failed(&*error))),
     }
     let handlers = registry.iter().count();

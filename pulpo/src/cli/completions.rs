@@ -1,4 +1,4 @@
-//! `completions`: what makes a shell complete this command line.
+//! `completions`: prints the script with which a shell completes this command line.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,8 +9,7 @@ use clap_complete::Shell;
 use super::Done;
 use crate::registry::Registry;
 
-/// The script for the shell, with the request types and queues of this program
-/// as what can be completed.
+/// Prints the script for the shell, with the request types and queues of this program as completions.
 pub(super) fn run(mut command: clap::Command, shell: Shell, out: &mut dyn Write) -> Done {
     let registry = Registry::gather();
     let types: Vec<_> = registry
@@ -19,7 +18,7 @@ pub(super) fn run(mut command: clap::Command, shell: Shell, out: &mut dyn Write)
         .collect();
     let queues: Vec<_> = registry.iter().filter_map(|handler| handler.policy().queue).collect();
     for (argument, values) in [("request_type", types), ("queue", queues)] {
-        // Without values, what is typed there would be refused.
+        // A list without values would refuse all input.
         if values.is_empty() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! `config`: which configuration holds, and why.
+//! `config`: shows the effective configuration, and where each value comes from.
 
 use std::io::{Write, stderr};
 

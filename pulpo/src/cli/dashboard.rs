@@ -1,4 +1,4 @@
-//! `dashboard`: a page to look at the queue, and to act on it.
+//! `dashboard`: serves a page that shows the queue and acts on it.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -62,7 +62,7 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &DashboardArguments, out: &mut dyn W
     })?;
     writeln!(out, "the dashboard is at http://{}/", server.address())?;
     out.flush()?;
-    // The sender lives as long as the signals are watched.
+    // The sender lives for as long as the signals are watched.
     let _ = stopped.recv();
     Ok(())
 }

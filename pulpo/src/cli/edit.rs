@@ -1,4 +1,4 @@
-//! `edit`: changes what waits.
+//! `edit`: changes waiting messages.
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which messages a command is about.
+//! The arguments that select messages.
 
 use std::time::Duration;
 
@@ -36,11 +36,11 @@ pub(super) struct FilterArgs {
     pub(super) body: Vec<BodyField>,
 }
 
-/// The filters of [`FilterArgs`], for errors.
+/// The names of the filters of [`FilterArgs`], for errors.
 pub(super) const FILTERS: &str = "--type, --older, --newer, --published-before, --published-after, --reason or --body";
 
 impl FilterArgs {
-    /// Whether it says nothing.
+    /// Returns whether no filter is given.
     pub(super) fn is_empty(&self) -> bool {
         let Self { request_type, older, newer, published_before, published_after, reason, body } = self;
         request_type.is_none()
@@ -49,7 +49,7 @@ impl FilterArgs {
             && body.is_empty()
     }
 
-    /// Refuses what no message can fit.
+    /// Refuses combinations that no message can match.
     pub(super) fn check(&self) -> Result<(), WrongUsage> {
         for (before, name_before, after, name_after) in [
             (self.older, "--older", self.newer, "--newer"),
@@ -83,7 +83,7 @@ impl FilterArgs {
     }
 }
 
-/// A limit that picks something.
+/// Reads a limit, which must be at least one.
 pub(super) fn limit(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("expected at least 1; without --limit all are meant".to_owned()),
@@ -92,7 +92,7 @@ pub(super) fn limit(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A time, or how long ago that is.
+/// Reads a time, or how long ago it was.
 fn past(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);

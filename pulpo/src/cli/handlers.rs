@@ -1,4 +1,4 @@
-//! `handlers`: what this program can do.
+//! `handlers`: lists the handlers of this program.
 
 use std::io::Write;
 use std::time::Duration;

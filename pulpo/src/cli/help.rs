@@ -1,8 +1,8 @@
-//! Examples below the help of a command, on a narrow terminal.
+//! Lays out the examples in the help of a command, for narrow terminals.
 
 use clap::Command;
 
-/// Below this, an example and what it does do not fit beside each other.
+/// Width below which an example and its description do not fit side by side.
 const BESIDE: usize = 70;
 
 /// Lays out the examples of a command for a terminal of this width.
@@ -19,14 +19,14 @@ pub(super) fn fitted(command: Command, columns: usize) -> Command {
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| fitted(one, columns)))
 }
 
-/// Puts what an example does below it.
+/// Puts the description of an example below it.
 fn below_each_other(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
         let said = line.trim_start();
         let indent = line.len() - said.len();
         match said.split_once("  ") {
-            // The rest of what the line before says.
+            // This line continues the previous description.
             None if indent > 6 && lines.last().is_some_and(|last| last.starts_with("      ")) => {
                 if let Some(last) = lines.last_mut() {
                     last.push(' ');

@@ -1,12 +1,11 @@
-//! A signal that stops a command between two of its steps, so that it can say
-//! how far it came.
+//! A signal that stops a command between two of its steps, so that it can report how far it came.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether SIGINT or SIGTERM has come since this was made. The second one ends
-/// the process, as the first one does elsewhere.
+/// Whether SIGINT or SIGTERM has come since this was created. A second signal ends the process, as the first one does
+/// elsewhere.
 #[derive(Debug, Default)]
 pub(super) struct Interrupt(Arc<AtomicBool>);
 

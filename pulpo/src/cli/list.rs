@@ -1,4 +1,4 @@
-//! `list`: which messages there are.
+//! `list`: lists messages.
 
 use std::io::Write;
 
@@ -57,9 +57,9 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
     keeps_done(&pulpo, &arguments.state)?;
     let mut filter = arguments.filters.filter(&arguments.state, arguments.queue.as_ref());
     filter.after.clone_from(&arguments.after);
-    // One more tells whether there are more.
+    // Ask for one more, to know whether there are more.
     filter.limit = (arguments.limit > 0).then(|| arguments.limit.saturating_add(1));
-    // A number is a place in the list, whether or not its message is still there.
+    // A number is a position in the list, whether or not its message still exists.
     if let Some(after) = arguments.after.as_ref().filter(|after| !after.as_str().bytes().all(|b| b.is_ascii_digit()))
         && pulpo.queue().peek(after)?.is_none()
     {
@@ -96,7 +96,7 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
     show::complete(unseen)
 }
 
-/// Refuses to look for what the queue keeps nowhere.
+/// Refuses to look for done messages in a queue that keeps none.
 pub(super) fn keeps_done(pulpo: &Pulpo, states: &[MessageState]) -> Done {
     if states.contains(&MessageState::Done) && !pulpo.queue().capabilities().archive {
         return Err(
@@ -106,18 +106,18 @@ pub(super) fn keeps_done(pulpo: &Pulpo, states: &[MessageState]) -> Done {
     Ok(())
 }
 
-/// What `--json` lists.
+/// An item of the `--json` list.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Listed<'a> {
     Message(Box<Shown<'a>>),
-    /// At the end, if there are messages that the queue cannot show.
+    /// Comes last, if there are messages that the queue cannot show.
     Rest {
         unseen: u64,
     },
 }
 
-/// On a narrow terminal the last error is what people look for.
+/// On a narrow terminal, the last error is the column that people look for.
 const COLUMNS: [Column; 8] = [
     Column::new("ID"),
     Column::new("STATE"),

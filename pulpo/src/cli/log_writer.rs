@@ -1,15 +1,12 @@
-//! Writes the log to standard error, whatever becomes of standard error: a log
-//! that cannot be written never ends or delays a job.
+//! Writes the log to standard error. Whatever happens there, a log that cannot be written never ends or delays a job.
 //!
-//! A thread does the writing. Lines wait for it in memory, up to a bound; those
-//! beyond it, and those that could not be written, are dropped and counted, and
-//! a line says how many as soon as one can be written again. A regular file
-//! takes what it is given, so lines go there directly: none is lost if the
-//! process dies a moment later.
+//! A thread does the writing. Lines wait for it in memory, up to a limit. Lines beyond the limit, and lines that could
+//! not be written, are dropped and counted, and a notice gives their number as soon as it can be written. A regular
+//! file accepts all writes, so lines go there directly: none is lost if the process dies a moment later.
 //!
 //! # Invariants
-//! Nothing in here panics, fails, or waits for whoever reads the log, except
-//! [`LogWriter::flush`], and that only for as long as it is told to.
+//! Nothing in here panics, fails, or waits for the reader of the log, except [`LogWriter::flush`], and that only for as
+//! long as it is told to.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -20,25 +17,25 @@ use chrono::{SecondsFormat, Utc};
 
 use crate::clock::lock;
 
-/// How much waits for a slow reader: some 50,000 lines.
+/// The size of the buffer for a slow reader: some 50,000 lines.
 const MOST_BYTES: usize = 8 << 20;
 
-/// How long lines are gathered if they are to be buffered, and how many bytes.
+/// How long buffered lines are gathered, and how many bytes.
 const GATHER: Duration = Duration::from_millis(100);
 const GATHERED: usize = 64 << 10;
 
-/// When to try again to write to what takes no more right now.
+/// The pause before writing again to an output that takes no more right now.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Takes whole lines.
+/// Accepts whole lines.
 #[derive(Clone)]
 pub(super) struct LogWriter(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Lines have come, or somebody waits for them to be written.
+    /// Signals that lines have come, or that a thread waits for them to be written.
     came: Condvar,
-    /// The thread has written what it had taken.
+    /// Signals that the thread has written the lines that it took.
     written: Condvar,
     /// Whether the notice of lost lines is JSON.
     json: bool,
@@ -46,32 +43,32 @@ struct Shared {
 
 struct State {
     waiting: Vec<u8>,
-    /// Lines that could not be kept or written, and were not yet told of.
+    /// Number of lines that could not be kept or written and have not been reported.
     lost: u64,
-    /// How many bytes were ever taken, and how many of these are dealt with.
+    /// Number of bytes ever accepted, and how many of these are dealt with.
     taken: u64,
     done: u64,
-    /// Whether lines are to wait for others.
+    /// Whether lines wait for others.
     gathers: bool,
-    /// Somebody waits for them to be written now.
+    /// Whether a thread waits for the lines to be written now.
     urgent: bool,
-    /// Waiting for the reader was in vain, and nothing was written since.
+    /// Whether waiting for the reader failed, and nothing was written since.
     stalled: bool,
-    /// The file that is written directly, and whether its last line is whole.
+    /// The file that is written directly.
     file: Option<Output>,
 }
 
-/// Where the bytes go in the end.
+/// The destination of the bytes.
 struct Output {
     to: Box<dyn Write + Send>,
     /// Whether the last write ended in the middle of a line.
     broken: bool,
 }
 
-/// The standard error of this process; whether it is a regular file.
+/// Returns the standard error of this process, and whether it is a regular file.
 fn standard_error() -> (Box<dyn Write + Send>, bool) {
-    // Not through the handle of the standard library: a write that blocks would
-    // hold its lock, and everybody else who prints.
+    // Not the handle of the standard library: a blocked write would hold its lock, and so block everything else that
+    // prints.
     #[cfg(unix)]
     if let Ok(file) = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned().map(std::fs::File::from) {
         let is_file = file.metadata().is_ok_and(|found| found.is_file());
@@ -81,7 +78,7 @@ fn standard_error() -> (Box<dyn Write + Send>, bool) {
 }
 
 impl LogWriter {
-    /// Writes to standard error; `buffered`: some lines at once.
+    /// Creates a writer to standard error; `buffered` writes several lines at once.
     pub(super) fn to_standard_error(json: bool, buffered: bool) -> Self {
         let (to, is_file) = standard_error();
         Self::new(to, is_file && !buffered, json, buffered)
@@ -104,7 +101,7 @@ impl LogWriter {
             lock(&shared.state).file = Some(output);
             return Self(shared);
         }
-        // Where no thread comes of it, the output is written directly.
+        // If no thread can be started, the output is written directly.
         let ours = Arc::new(Mutex::new(Some(output)));
         let (theirs, of_thread) = (ours.clone(), shared.clone());
         let work = move || {
@@ -119,7 +116,7 @@ impl LogWriter {
         Self(shared)
     }
 
-    /// Takes a line, or some.
+    /// Accepts one or more lines.
     pub(super) fn take(&self, lines: &[u8]) {
         let mut state = lock(&self.0.state);
         let State { waiting, lost, taken, file, .. } = &mut *state;
@@ -135,8 +132,8 @@ impl LogWriter {
         }
     }
 
-    /// Waits until all that was taken is written, or for this long; not at all
-    /// if that was in vain before and nothing was written since.
+    /// Waits until all accepted lines are written, at most for this long. It does not wait at all if that failed before
+    /// and nothing was written since.
     pub(super) fn flush(&self, at_most: Duration) {
         let mut state = lock(&self.0.state);
         if state.stalled || state.done == state.taken {
@@ -151,7 +148,7 @@ impl LogWriter {
         state.stalled = state.done < target;
     }
 
-    /// The last lines come: none is to wait for others.
+    /// Writes the last lines, without waiting for others.
     pub(super) fn end(&self, at_most: Duration) {
         lock(&self.0.state).gathers = false;
         self.flush(at_most);
@@ -159,11 +156,11 @@ impl LogWriter {
 }
 
 impl Shared {
-    /// The thread: for as long as the process lives.
+    /// Runs the thread, for the life of the process.
     fn write_on(&self, mut output: Output) {
         loop {
             let (lines, lost, end) = self.next();
-            // What was lost did not fit behind these lines.
+            // The lost lines did not fit after these.
             let mut left = output.write(&lines, 0, self.json);
             if left == 0 && lost > 0 {
                 left = output.write(&[], lost, self.json);
@@ -179,8 +176,7 @@ impl Shared {
         }
     }
 
-    /// Waits for lines; all there are, how many were lost since, and where
-    /// that is.
+    /// Waits for lines, and returns all of them, how many were lost since, and the position.
     fn next(&self) -> (Vec<u8>, u64, u64) {
         let nothing = |state: &mut State| state.waiting.is_empty();
         let mut state = self.came.wait_while(lock(&self.state), nothing).unwrap_or_else(PoisonError::into_inner);
@@ -194,7 +190,7 @@ impl Shared {
 }
 
 impl Output {
-    /// Writes how many lines were lost, and then these lines; returns how many are lost now.
+    /// Writes the number of lost lines and then these lines; returns how many are lost now.
     fn write(&mut self, lines: &[u8], lost: u64, json: bool) -> u64 {
         let notice = if lost > 0 { notice(lost, json) } else { Vec::new() };
         let begun = if self.broken { b"\n".as_slice() } else { &[] };
@@ -225,7 +221,7 @@ fn count(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// The line that tells of lost ones.
+/// Returns the line that reports lost ones.
 fn notice(lost: u64, json: bool) -> Vec<u8> {
     let time = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
     let message = "lines of the log were lost: they could not be written in time, or not at all";
@@ -252,18 +248,18 @@ impl Write for LogWriter {
 mod tests {
     use super::*;
 
-    /// What a reader does with what it is given.
+    /// The behaviour of a reader.
     #[derive(Clone, Default)]
     struct Reader(Arc<(Mutex<Reads>, Condvar)>);
 
     #[derive(Default)]
     struct Reads {
         text: String,
-        /// It reads nothing for now.
+        /// Whether it reads nothing for now.
         stopped: bool,
-        /// A write fails for now, after this many bytes.
+        /// Number of bytes after which writes fail for now.
         fails_after: Option<usize>,
-        /// Somebody waits for it.
+        /// Whether a writer waits for it.
         waits: bool,
     }
 
@@ -297,7 +293,7 @@ mod tests {
             self.0.1.notify_all();
         }
 
-        /// Once somebody waits for it.
+        /// Returns when a writer waits for it.
         fn once_waited_for(&self) {
             drop(self.0.1.wait_while(lock(&self.0.0), |reads| !reads.waits).expect("no panic"));
         }
@@ -342,7 +338,7 @@ mod tests {
                 log.take(&line);
             }
             log.flush(Duration::from_millis(1));
-            // The next one does not wait at all.
+            // The next flush does not wait at all.
             log.flush(LONG);
             reader.set(|reads| reads.stopped = false);
             once(|| reader.text().contains("lines of the log were lost"));

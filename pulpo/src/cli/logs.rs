@@ -1,4 +1,4 @@
-//! Where the logs of a command go: to standard error, a line each.
+//! The logs of a command: one line per event, on standard error.
 
 use std::io::{self, IsTerminal as _, Write, stderr};
 use std::sync::OnceLock;
@@ -12,22 +12,22 @@ use super::log_writer::LogWriter;
 use super::show::escaped;
 use crate::config::{ConsoleOptions, LogFormat};
 
-/// How long the end of a command waits for its last lines to be read. Systems
-/// that stop a worker give it some seconds beyond its grace.
+/// How long a command waits at its end for its last lines to be read. Systems that stop a worker give it some seconds
+/// beyond its grace period.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// How long a panic waits: it may be the end of the process.
+/// How long a panic waits, since it may end the process.
 const PANIC: Duration = Duration::from_millis(100);
 
-/// The log of this process, once it has begun.
+/// The log of this process, once it has been started.
 static LOG: OnceLock<LogWriter> = OnceLock::new();
 
-/// Has the last lines written when it is dropped.
+/// Writes the last lines when it is dropped.
 #[must_use]
 pub(super) struct Logs(LogWriter);
 
 impl Logs {
-    /// Shows a text before all else.
+    /// Writes a text before all others.
     pub(super) fn show(&self, text: &str) {
         self.0.take(text.as_bytes());
     }
@@ -39,14 +39,13 @@ impl Drop for Logs {
     }
 }
 
-/// From here on, what is logged is shown: at this level, or as `RUST_LOG`
-/// says, or by default at that one.
+/// Starts the log: at this level, or as `RUST_LOG` says, or else at the default level.
 pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptions) -> Logs {
     let filter = wanted(level).ok().flatten().unwrap_or_else(|| EnvFilter::new(default.to_string()));
     let json = matches!(console.log_format, LogFormat::Json);
     let log = LOG.get_or_init(|| LogWriter::to_standard_error(json, console.enable_output_buffering));
     let writer = BoxMakeWriter::new(move || Lines { json, out: log.clone() });
-    // It would say with `eprintln!`, which panics, that the log cannot be written.
+    // It would report a failed write with `eprintln!`, which panics.
     let lines = tracing_subscriber::fmt().log_internal_errors(false);
     let lines = lines.with_env_filter(filter).with_target(false).with_writer(writer);
     // A program that has set up its own logs keeps them.
@@ -59,15 +58,14 @@ pub(super) fn start(level: Option<Level>, default: Level, console: &ConsoleOptio
     Logs(log.clone())
 }
 
-/// Waits a moment for what was logged to be written: a panic may be the end.
+/// Waits a moment for the log to be written, because a panic may be the end.
 pub(super) fn flush_after_panic() {
     if let Some(log) = LOG.get() {
         log.flush(PANIC);
     }
 }
 
-/// Says why the program ends, and waits no longer for whoever reads it than for
-/// the rest of the log.
+/// Writes why the program ends. Waits for the reader no longer than for the rest of the log.
 pub(super) fn last_word(text: &str) {
     LOG.get_or_init(|| LogWriter::to_standard_error(false, false)).take(text.as_bytes());
     if let Some(log) = LOG.get() {
@@ -75,13 +73,12 @@ pub(super) fn last_word(text: &str) {
     }
 }
 
-/// What is wrong with `RUST_LOG`, if it is used.
+/// Returns the fault of `RUST_LOG`, if it is used and invalid.
 pub(super) fn problem(level: Option<Level>) -> Option<String> {
     wanted(level).err()
 }
 
-/// What the command line says is logged, or else the environment; `None`:
-/// neither says anything.
+/// Returns the filter of the command line, or else of the environment; `None` if neither has one.
 fn wanted(level: Option<Level>) -> Result<Option<EnvFilter>, String> {
     if let Some(level) = level {
         return Ok(Some(EnvFilter::new(level.to_string())));
@@ -96,7 +93,7 @@ fn wanted(level: Option<Level>) -> Result<Option<EnvFilter>, String> {
     EnvFilter::try_new(filter).map(Some).map_err(|why| refused(&why))
 }
 
-/// Takes whole lines. JSON lets characters through that some terminals obey.
+/// Accepts whole lines. JSON does not escape some characters that terminals obey, so this does.
 struct Lines<W> {
     json: bool,
     out: W,

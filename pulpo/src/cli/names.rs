@@ -1,8 +1,7 @@
-//! Names that nothing has: of request types and of queues.
+//! Unknown names of request types and queues.
 //!
-//! A name that this program does not know may be right, since other programs
-//! publish and work too. So it is told, with the nearest one that is known, and
-//! is no error.
+//! A name that this program does not know may be right, since other programs publish and work too. So an unknown name
+//! causes a warning with the nearest known one, and no error.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +11,10 @@ use crate::queue::{Filter, QueueAdapter, Stats};
 use crate::registry::{Registry, nearest};
 use crate::worker::WorkerOptions;
 
-/// More known names are no help.
+/// The maximum number of known names in a warning; more are no help.
 const MOST_TOLD: usize = 12;
 
-/// Warns of the names in the filter that nothing has. To be called when it has
-/// picked nothing.
+/// Warns about unknown names in a filter. Call it when the filter has matched nothing.
 pub(super) fn warn(pulpo: &Pulpo, filter: &Filter) {
     if filter.request_type.is_none() && filter.queue.is_none() {
         return;
@@ -29,19 +27,19 @@ pub(super) fn warn(pulpo: &Pulpo, filter: &Filter) {
     problems.into_iter().flatten().for_each(|problem| show::warn(&problem));
 }
 
-/// What is to be said of a queue that nothing is for and nothing is in.
+/// Returns the warning about a queue without handlers and messages.
 pub(super) fn queue_problem(pulpo: &Pulpo, queue: &str) -> Option<String> {
     Known::new(&Registry::gather(), pulpo.options(), &**pulpo.queue()).queue_problem(queue)
 }
 
-/// Warns of queues that a worker is told to work, and that nothing is for.
+/// Warns about queues that a worker is to serve and that no handler and no message uses.
 pub(super) fn warn_of_queues_to_work(registry: &Registry, pulpo: &Pulpo) {
     let options = pulpo.options();
     let ours = |queue: &str| {
         queue == options.default_queue || registry.iter().any(|handler| handler.policy().queue == Some(queue))
     };
     let mut others = options.queues.iter().filter(|queue| !ours(queue)).peekable();
-    // A server is asked only about what this program does not know.
+    // Ask the server only about names that this program does not know.
     if others.peek().is_some() {
         let known = Known::new(registry, options, &**pulpo.queue());
         others.filter_map(|queue| known.queue_problem(queue)).for_each(|problem| tracing::warn!("{problem}"));
@@ -52,14 +50,14 @@ pub(super) fn warn_of_queues_to_work(registry: &Registry, pulpo: &Pulpo) {
 pub(super) struct Known {
     types: BTreeSet<String>,
     queues: BTreeSet<String>,
-    /// Whether the queue tells the types of its messages.
+    /// Whether the queue distinguishes the types of its messages.
     tells_types: bool,
     /// Whether the queue could be asked.
     asked: bool,
 }
 
 impl Known {
-    /// Those of the handlers, and those of the messages that there are.
+    /// Collects the names of the handlers, and of the messages in the queue.
     pub(super) fn new(registry: &Registry, options: &WorkerOptions, queue: &dyn QueueAdapter) -> Self {
         let mut types = BTreeSet::new();
         let mut queues = BTreeSet::from([options.default_queue.clone()]);
@@ -67,7 +65,7 @@ impl Known {
             types.extend([handler.request_type()].iter().chain(handler.aliases()).map(|&name| name.to_owned()));
             queues.extend(handler.policy().queue.map(str::to_owned));
         }
-        // What cannot be asked now will be an error of what is asked for.
+        // If the queue cannot be asked now, the command itself will fail with that error.
         let stats = queue.stats();
         let asked = stats.is_ok();
         let Stats { counts, paused, totals, .. } = stats.unwrap_or_default();
@@ -88,7 +86,7 @@ impl Known {
         })
     }
 
-    /// What is to be said of a queue that nobody knows.
+    /// Returns the warning about an unknown queue.
     pub(super) fn queue_problem(&self, name: &str) -> Option<String> {
         let and_no_message = if self.asked { ", and there are no messages in it" } else { "" };
         (!self.queues.contains(name)).then(|| {

@@ -1,4 +1,4 @@
-//! `outbox`: what waits in the outboxes, and how one is made.
+//! `outbox`: shows the waiting rows of outboxes, or the SQL that creates one.
 
 use std::io::Write;
 

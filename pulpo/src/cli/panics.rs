@@ -1,4 +1,4 @@
-//! Panics of handlers as lines of the log.
+//! Logs the panics of handlers.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{PanicHookInfo, set_hook};
@@ -7,18 +7,16 @@ use super::logs;
 use crate::guard::panic_text;
 use crate::report::limited;
 
-/// From here on a panic is logged, with its text escaped if texts are wanted.
-/// Rust's own report prints it as it is, and it may quote a message that holds
-/// line ends.
+/// Logs panics from now on, with their text escaped if texts are wanted. Rust's own report prints the text as it is,
+/// and it may quote a message with line breaks.
 pub(super) fn log(with_texts: bool) {
-    // A panic in here would end the process, and so nothing in here may: neither
-    // panic, nor wait for long.
+    // A panic in here would end the process, so nothing in here may panic, or wait for long.
     set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
         let text = with_texts.then(|| limited(panic_text(panic.payload()).to_owned()));
         let at = panic.location().map(ToString::to_string);
         let thread = std::thread::current();
         let backtrace = Backtrace::capture();
-        // Names of functions only, on lines of their own as everywhere.
+        // Names of functions only, on separate lines as everywhere.
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
         tracing::error!(text, at, thread = thread.name(), backtrace, "panicked");
         logs::flush_after_panic();

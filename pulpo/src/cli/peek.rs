@@ -1,4 +1,4 @@
-//! `peek`: all that is known of a message.
+//! `peek`: shows all details of a message.
 
 use std::io::Write;
 use std::time::Duration;
@@ -142,7 +142,7 @@ fn plain(message: &StoredMessage, out: &mut dyn Write) -> Done {
     Ok(())
 }
 
-/// The width of the names of the lines, with the gap behind them.
+/// The width of the line labels, with the gap after them.
 const NAMES: usize = 13;
 
 fn attempts(message: &StoredMessage) -> String {
@@ -152,7 +152,7 @@ fn attempts(message: &StoredMessage) -> String {
     }
 }
 
-/// A message as `list` and `peek` give it to a program.
+/// A message in the JSON of `list` and `peek`.
 #[derive(Serialize)]
 pub(super) struct Shown<'a> {
     id: &'a MessageId,
@@ -181,7 +181,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    /// The same with the failed runs.
+    /// Creates it with the failed runs.
     fn with_history(stored: &'a StoredMessage) -> serde_json::Result<Self> {
         Ok(Self { history: Some(&stored.history), ..Self::new(stored)? })
     }

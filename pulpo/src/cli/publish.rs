@@ -1,4 +1,4 @@
-//! `publish`: jobs from the command line.
+//! `publish`: publishes jobs from the command line.
 
 use std::error::Error;
 use std::io::{Read as _, Write};
@@ -21,13 +21,13 @@ use crate::queue::QueueError;
 use crate::registry::{Handler, Registry};
 use crate::report::chain;
 
-/// How many messages go into the queue at once.
+/// Number of messages that go into the queue at once.
 pub(super) const BATCH: usize = 1000;
 
-/// How many bytes of bodies do, about: between two batches a signal stops it.
+/// Approximate size in bytes of the bodies in a batch. A signal stops the command between two batches.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// How many bad lines are told about.
+/// The maximum number of bad lines that are reported.
 pub(super) const MOST_TOLD: usize = 10;
 
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ pub(super) struct PublishArguments {
     format: Format,
 }
 
-/// A time, or a duration from now.
+/// Reads a time, or a duration from now.
 fn when(text: &str) -> Result<When, String> {
     if let Ok(time) = text.parse::<DateTime<Utc>>() {
         return Ok(When::At(time));
@@ -131,12 +131,12 @@ pub(super) fn run(arguments: &PublishArguments, open: Open<'_>, out: &mut dyn Wr
     let told = tell(arguments.format, handler.request_type(), &bodies, (&ids, &publications), end.as_deref(), out);
     match end {
         None => told.map_err(|error| untold(handler.request_type(), &ids, error)),
-        // What broke it off says more than that nobody listens.
+        // The cause of the interruption matters more than the closed output.
         Some(why) => Err(bodies.how_to_go_on(ids.len(), &why).into()),
     }
 }
 
-/// Refuses what would be deleted unprocessed.
+/// Refuses messages that would be deleted without a run.
 fn can_ever_run(arguments: &PublishArguments) -> Result<(), WrongUsage> {
     let now = Utc::now();
     let Some(expiration) = arguments.expiration.map(|when| when.from(now)) else { return Ok(()) };
@@ -151,7 +151,7 @@ fn can_ever_run(arguments: &PublishArguments) -> Result<(), WrongUsage> {
     Ok(())
 }
 
-/// Says what is published.
+/// Prints the published messages.
 fn tell(
     format: Format,
     name: &str,
@@ -196,7 +196,7 @@ fn tell(
     Ok(out.flush()?)
 }
 
-/// They are published, though nobody could be told.
+/// Returns the error for messages that were published but could not be printed.
 fn untold(name: &str, ids: &[MessageId], error: Box<dyn Error>) -> Box<dyn Error> {
     if super::is_broken_pipe(&*error) || ids.is_empty() {
         return error;
@@ -209,7 +209,7 @@ fn untold(name: &str, ids: &[MessageId], error: Box<dyn Error>) -> Box<dyn Error
     .into()
 }
 
-/// The ids of what is published, what became of each, and why that is not all.
+/// The ids of the published messages, the effect of each publication, and why there are no more.
 type Sent = (Vec<MessageId>, Vec<Publication>, Option<String>);
 
 fn publish(
@@ -274,17 +274,17 @@ fn message(arguments: &PublishArguments, body: Box<RawValue>) -> Message<Box<Raw
     arguments.headers.iter().fold(message, |message, (key, value)| message.header(key.as_str(), value.as_str()))
 }
 
-/// What is to be published; all of it fits the handler.
+/// The bodies to publish; all of them fit the handler.
 enum Bodies {
     Same { body: Box<RawValue>, count: usize },
     Lines { text: String, good: Vec<Line> },
 }
 
-/// A line of a text, and its number from 1.
+/// A line of a text, with its number from 1.
 struct Line {
     number: usize,
     range: Range<usize>,
-    /// The body is what is in its `{"payload": …}`.
+    /// Whether the body is the content of its `{"payload": …}`.
     in_payload: bool,
 }
 
@@ -357,8 +357,7 @@ impl Bodies {
         }
     }
 
-    /// The line after the last one that is published; `None` if the bodies are
-    /// no lines.
+    /// Returns the line after the last published one; `None` if the bodies are no lines.
     fn next_line(&self, published: usize) -> Option<usize> {
         match self {
             Self::Same { .. } => None,
@@ -367,7 +366,7 @@ impl Bodies {
         }
     }
 
-    /// What to do about the rest of a publication that broke off.
+    /// Returns the advice on how to continue a publication that was interrupted.
     fn how_to_go_on(&self, published: usize, why: &str) -> String {
         let all = self.len();
         let how = match self.next_line(published) {
@@ -378,14 +377,14 @@ impl Bodies {
     }
 }
 
-/// The body in this text, which fits the handler.
+/// Returns the body in this text, if it fits the handler.
 fn fits<'text>(handler: &Handler, text: &'text str) -> Result<&'text str, Box<dyn Error>> {
     let unfit =
         |error| format!("the body does not fit {} of {:?}: {error}", handler.body_type(), handler.request_type());
     Ok(handler.body_in(text).map_err(unfit)?)
 }
 
-/// The body as JSON, from wherever the arguments say.
+/// Returns the body as JSON, from the source that the arguments name.
 fn body(arguments: &PublishArguments) -> Result<Box<RawValue>, Box<dyn Error>> {
     if let Some(payload) = &arguments.payload {
         return Ok(serde_json::value::to_raw_value(payload)?);
@@ -398,7 +397,7 @@ fn body(arguments: &PublishArguments) -> Result<Box<RawValue>, Box<dyn Error>> {
     serde_json::from_str(text.trim()).map_err(|error| format!("expected JSON in {from}: {error}").into())
 }
 
-/// All of standard input or of a file, and what to call it.
+/// Reads all of standard input or of a file, and returns the source's name with it.
 pub(super) fn read(source: &str) -> Result<(&str, String), Box<dyn Error>> {
     let (from, text) = match source.strip_prefix('@') {
         Some(file) => (file, std::fs::read_to_string(file)),
@@ -408,6 +407,6 @@ pub(super) fn read(source: &str) -> Result<(&str, String), Box<dyn Error>> {
         }
     };
     let text = text.map_err(|error| format!("cannot read {from}: {error}"))?;
-    // Editors of Windows begin a file with a byte order mark.
+    // Windows editors begin a file with a byte order mark.
     Ok((from, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }

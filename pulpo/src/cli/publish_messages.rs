@@ -1,4 +1,4 @@
-//! `publish --messages`: whole messages on the wire, one a line.
+//! `publish --messages`: whole messages in wire form, one per line.
 
 use std::error::Error;
 use std::io::Write;
@@ -47,7 +47,7 @@ pub(super) fn run(source: &str, format: Format, open: Open<'_>, out: &mut dyn Wr
     }
 }
 
-/// A message in this text, ready for its queue but for a default queue.
+/// Reads a message, which may still lack a queue.
 fn message(text: &str, registry: &Registry) -> Result<(NewMessage, &'static Handler), Box<dyn Error>> {
     let incoming = Incoming::read(text.as_bytes())?;
     let wanted = incoming.header.request_type();
@@ -56,7 +56,7 @@ fn message(text: &str, registry: &Registry) -> Result<(NewMessage, &'static Hand
         None => format!("no handler for the request type {wanted:?}; this program serves: {}", registry.known()),
     })?;
     let policy = handler.policy();
-    // Whoever wrote the message knows its body: it must fit.
+    // The author of a whole message knows its body, so the body must fit.
     let unfit = |error| format!("the body does not fit {} of {wanted:?}: {error}", handler.body_type());
     handler.check(incoming.body()).map_err(unfit)?;
     let keys = handler.keys(incoming.body()).map_err(unfit)?;
@@ -71,7 +71,7 @@ fn message(text: &str, registry: &Registry) -> Result<(NewMessage, &'static Hand
     Ok((new, handler))
 }
 
-/// What became of the messages, and why not of all.
+/// Enqueues the messages, and returns the effects, and why there are no more.
 fn enqueue(
     pulpo: &Pulpo,
     messages: Vec<(NewMessage, &'static Handler)>,

@@ -1,4 +1,4 @@
-//! `pause`, `resume`, `backup` and `migrate`: what is done to whole queues.
+//! `pause`, `resume`, `backup` and `migrate`: commands for whole queues.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ fn time(text: &str) -> Result<Duration, String> {
 
 pub(super) fn pause(pulpo: &Pulpo, arguments: &PauseArguments, out: &mut dyn Write) -> Done {
     let PauseArguments { queue, time, format } = arguments;
-    // Asked before, since a pause makes a name known.
+    // Ask first, since a pause makes a name known.
     let problem = names::queue_problem(pulpo, queue);
     pulpo.queue().pause(queue, time.unwrap_or(UNTIL_RESUMED))?;
     let paused_until = pulpo.queue().stats()?.paused_until(queue);

@@ -1,4 +1,4 @@
-//! `schedule`: when jobs run unasked, and what is done to that.
+//! `schedule`: lists schedules, and runs, pauses or resumes them.
 
 use std::io::Write;
 

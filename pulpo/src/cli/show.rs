@@ -1,5 +1,4 @@
-//! Text for people and programs: times, JSON, and nothing that moves their
-//! cursor.
+//! Output for people and programs: times, JSON, and no character that moves their cursor.
 
 use std::io::Write;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use crate::queue::{Progress, Unreachable};
 pub(super) use crate::report::visible;
 use crate::report::{deceives, json};
 
-/// A sentence for a person, wrapped between words on a terminal.
+/// Writes a sentence for a person, wrapped between words on a terminal.
 pub(super) fn note(out: &mut dyn Write, sentence: &str) -> Done {
     match terminal::width() {
         Some(width) => text::wrap(sentence, width).iter().try_for_each(|line| writeln!(out, "{line}"))?,
@@ -21,19 +20,19 @@ pub(super) fn note(out: &mut dyn Write, sentence: &str) -> Done {
     Ok(())
 }
 
-/// Tells a person on standard error of what may be a mistake.
+/// Warns on standard error about a possible mistake.
 pub(super) fn warn(warning: &str) {
-    // One that cannot be written must not end what was asked for.
+    // A failed warning must not end the command.
     let _ = writeln!(std::io::stderr(), "warning: {}", visible(warning));
 }
 
-/// Writes JSON on several lines, with all that [`visible`] writes out escaped.
+/// Writes JSON on several lines, escaping all that [`visible`] escapes.
 pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> Done {
     writeln!(out, "{}", escaped(&json::pretty(&serde_json::to_string(value)?)))?;
     Ok(())
 }
 
-/// An error if there are messages that the queue cannot see.
+/// Returns an error if there are messages that the queue cannot see.
 pub(super) fn complete(unseen: u64) -> Done {
     if unseen == 0 {
         return Ok(());
@@ -50,8 +49,7 @@ pub(super) fn json_line(out: &mut dyn Write, value: &impl Serialize) -> Done {
     Ok(())
 }
 
-/// JSON may hold such characters in texts, and there only; what is left of
-/// them is beyond ASCII's own.
+/// Escapes such characters in JSON, where only texts can contain them; the ones left there are not ASCII.
 pub(super) fn escaped(json: &str) -> String {
     json.chars().fold(String::with_capacity(json.len()), |mut shown, c| {
         if c != '\n' && (c.is_control() || deceives(c)) {
@@ -63,7 +61,7 @@ pub(super) fn escaped(json: &str) -> String {
     })
 }
 
-/// `3m`: nobody asks for the seconds of what is hours away.
+/// Formats a duration roughly, `3m`: if it is hours, seconds do not matter.
 pub(super) fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let unit = match seconds {
@@ -75,37 +73,37 @@ pub(super) fn rough(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(seconds / unit * unit)).to_string()
 }
 
-/// `3m ago`, or `in 3m`.
+/// Formats a time relative to now: `3m ago`, or `in 3m`.
 pub(super) fn ago(time: DateTime<Utc>) -> String {
     let passed = Utc::now() - time;
     let size = passed.abs().to_std().unwrap_or_default();
     if passed.num_milliseconds() < 0 { format!("in {}", rough(size)) } else { format!("{} ago", rough(size)) }
 }
 
-/// `40%`, and what the handler says of it.
+/// Formats progress: `40%`, and the handler's text.
 pub(super) fn progress(progress: &Progress) -> String {
     let percent = (progress.fraction * 100.0).round();
-    // Only all is 100%.
+    // Show 100% only if all is done.
     let percent = if progress.fraction < 1.0 { percent.min(99.0) } else { percent };
     format!("{percent:.0}% {}", progress.text).trim_end().to_owned()
 }
 
-/// `2026-11-23T09:00:00Z (3m ago)`.
+/// Formats a time and its age: `2026-11-23T09:00:00Z (3m ago)`.
 pub(super) fn age(time: DateTime<Utc>) -> String {
     format!("{} ({})", at(time), ago(time))
 }
 
-/// `2026-11-23T09:00:00Z`.
+/// Formats a time: `2026-11-23T09:00:00Z`.
 pub(super) fn at(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// `1 message`, `7 messages`.
+/// Formats a count: `1 message`, `7 messages`.
 pub(super) fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The error of a command that has said what all other servers answered.
+/// Returns the error of a command that has printed the answers of all other servers.
 pub(super) fn unreachable(servers: &[Unreachable]) -> Done {
     if servers.is_empty() {
         return Ok(());

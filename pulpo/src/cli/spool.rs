@@ -1,4 +1,4 @@
-//! `spool`: what waits for a server, and sending it.
+//! `spool`: shows the messages that wait for a server, and sends them.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use crate::queue::Filter;
 use crate::queue::spool::{Flushed, Spool};
 use crate::report::chain;
 
-/// How many messages are shown.
+/// The maximum number of messages that are shown.
 const SHOWN: usize = 100;
 
 #[derive(Debug, Args)]

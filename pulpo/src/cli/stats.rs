@@ -1,4 +1,4 @@
-//! `stats`: how much there is, and how fast it comes and goes.
+//! `stats`: shows how many messages there are, and how fast they come and go.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::queue::spool::{Spool, Spooled};
 use crate::queue::{Counts, QueueError, Stats, Totals};
 use crate::report::chain;
 
-/// A pause that is to last longer than this is one until somebody resumes.
+/// A pause for longer than this is shown as one until resumed.
 pub(super) const FOR_GOOD: chrono::TimeDelta = chrono::TimeDelta::days(365 * 100);
 
 #[derive(Debug, Args)]
@@ -44,23 +44,23 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// What one look at the queue showed, and how it differs from the one before.
+/// A look at the queue, with the rates since the previous one.
 #[derive(Serialize)]
 struct Look {
     at: DateTime<Utc>,
     #[serde(flatten)]
     stats: Stats,
-    /// What waits in the spool, if there is one.
+    /// The content of the spool, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool: Option<Spooled>,
     /// Empty at the first look.
     rates: Vec<Rate>,
 }
 
-/// How many messages come and go, per second.
+/// The rates of a queue: messages that come and go, per second.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Rate {
-    /// In which queue; `None`: in all together.
+    /// The queue; `None` for all together.
     queue: Option<String>,
     published: f64,
     finished: f64,
@@ -106,13 +106,13 @@ fn spooled(pulpo: &Pulpo) -> Result<Option<Spooled>, QueueError> {
     pulpo.queue().spool().map(Spool::spooled).transpose()
 }
 
-/// The rates between two looks, of those that were counted in both.
+/// Returns the rates between two looks, for queues that were counted in both.
 fn rates(before: &[Totals], now: &[Totals], passed: Duration) -> Vec<Rate> {
     let seconds = passed.as_secs_f64().max(f64::EPSILON);
     let per_second = |before: u64, now: u64| Some(now.checked_sub(before)? as f64 / seconds);
     let rate = |now: &Totals| {
         let before = before.iter().find(|before| before.queue == now.queue)?;
-        // A server counts from zero again if its queue was gone in between.
+        // A server's counts restart at zero if its queue was gone in between.
         Some(Rate {
             queue: now.queue.clone(),
             published: per_second(before.published, now.published)?,
@@ -122,14 +122,14 @@ fn rates(before: &[Totals], now: &[Totals], passed: Duration) -> Vec<Rate> {
     now.iter().filter_map(rate).collect()
 }
 
-/// In the place of what was shown before, on a terminal; else below it.
+/// Replaces the previous output on a terminal; elsewhere prints below it.
 fn refresh(pulpo: &Pulpo, look: &Look, interval: Duration, out: &mut dyn Write) -> Done {
     let mut text = Vec::new();
     let at = look.at.to_rfc3339_opts(SecondsFormat::Secs, true);
     writeln!(text, "{at}, every {}", humantime::format_duration(interval))?;
     plain(pulpo, look, true, &mut text)?;
     if terminal::can_move() {
-        // Home; each line up to its end; then all that is below.
+        // Move to the top, clear the rest of each line, and then everything below.
         let text = String::from_utf8_lossy(&text).replace('\n', "\x1b[K\n");
         write!(out, "\x1b[H{text}\x1b[J")?;
     } else {
@@ -198,7 +198,7 @@ fn plain(pulpo: &Pulpo, look: &Look, rated: bool, out: &mut dyn Write) -> Done {
     Ok(())
 }
 
-/// `until 2026-11-23T09:00:00Z (in 10m)`.
+/// Formats the end of a pause: `until 2026-11-23T09:00:00Z (in 10m)`.
 pub(super) fn until(time: DateTime<Utc>) -> String {
     if time - Utc::now() > FOR_GOOD { "until it is resumed".to_owned() } else { format!("until {}", show::age(time)) }
 }

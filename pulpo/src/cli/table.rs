@@ -1,13 +1,11 @@
 //! Tables that fit the terminal.
 //!
-//! Elsewhere than on a terminal a row is a line, however long. On a terminal
-//! that is too narrow for that, in this order: heads are abbreviated, prose is
-//! wrapped between words, columns that can be spared are left out and named
-//! below, and in the end each row is a block of lines. A value is broken only
-//! where it is longer than a whole line of the terminal.
+//! Outside a terminal, each row is one line of any length. On a terminal that is too narrow for that, in this order:
+//! heads are abbreviated, prose is wrapped between words, dispensable columns are left out and named below, and in the
+//! end each row becomes a block of lines. A value is broken only if it is longer than a whole line of the terminal.
 //!
-//! The crate `comfy-table` breaks words to make columns narrow and cannot leave
-//! a column out, and what is left of it without that is a few lines.
+//! The crate `comfy-table` breaks words to narrow columns and cannot leave a column out; without these, only a few
+//! lines of it would be used.
 
 use std::fmt;
 
@@ -16,16 +14,16 @@ use super::terminal;
 use super::text::{width, wrap};
 use crate::queue::{MessageState, StoredMessage};
 
-/// More lines of one message in a table on a terminal hide the others.
+/// The maximum number of lines of one cell on a terminal; more would crowd out the other rows.
 const MOST_LINES: usize = 3;
 
-/// A column of prose is at least this wide, if its texts are.
+/// The minimum width of a column of prose, unless its texts are shorter.
 const PROSE: usize = 20;
 
-/// A word in prose that is longer than this may be broken.
+/// The length from which on a word in prose may be broken.
 const LONG_WORD: usize = 40;
 
-/// What a cell means, for those who see colours.
+/// The meaning of a cell, shown as a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
     Plain,
@@ -37,7 +35,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    /// The number of ANSI's "Select Graphic Rendition".
+    /// Returns the number of ANSI's "Select Graphic Rendition".
     const fn code(self) -> Option<u8> {
         match self {
             Self::Plain => None,
@@ -57,7 +55,7 @@ impl Tone {
     }
 }
 
-/// A text in a table.
+/// A cell of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Cell(String, Tone);
 
@@ -66,7 +64,7 @@ impl Cell {
         Self(visible(&text.into()), tone)
     }
 
-    /// Quiet if it is 0, else with this tone.
+    /// Formats a count: quiet if it is 0, otherwise with this tone.
     pub(super) fn count(count: u64, tone: Tone) -> Self {
         Self(count.to_string(), if count == 0 { Tone::Quiet } else { tone })
     }
@@ -89,7 +87,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A column: its head, and what may happen to it on a narrow terminal.
+/// A column: its head, and how it may change on a narrow terminal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     head: &'static str,
@@ -103,19 +101,19 @@ impl Column {
         Self { head, short: head, prose: false, spare: None }
     }
 
-    /// Its head where there is no room for the whole word.
+    /// Sets an abbreviated head for narrow terminals.
     pub(super) const fn short(mut self, short: &'static str) -> Self {
         self.short = short;
         self
     }
 
-    /// Its texts may be wrapped between words.
+    /// Allows wrapping its texts between words.
     pub(super) const fn prose(mut self) -> Self {
         self.prose = true;
         self
     }
 
-    /// It may be left out; the smallest number first.
+    /// Allows leaving it out, in this order: the smallest number first.
     pub(super) const fn spare(mut self, order: u8) -> Self {
         self.spare = Some(order);
         self
@@ -127,23 +125,23 @@ impl Column {
 pub(super) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
-    /// How many columns of characters there are; `None` if that is no matter.
+    /// The width of the terminal in columns; `None` if it does not matter.
     width: Option<usize>,
     coloured: bool,
 }
 
-/// How wide the texts of a column are, and how narrow they can be made.
+/// The natural and the minimum width of a column.
 struct Measure {
     natural: usize,
     least: usize,
 }
 
-/// How a table is drawn.
+/// The layout of a table.
 #[derive(Debug, PartialEq, Eq)]
 enum Layout {
-    /// These columns, by number and width; with abbreviated heads or not.
+    /// These columns, by number and width, with abbreviated heads or not.
     Columns { shown: Vec<(usize, usize)>, short: bool },
-    /// A line for each cell.
+    /// One line for each cell.
     Blocks,
 }
 
@@ -157,7 +155,7 @@ impl Table {
         }
     }
 
-    /// Adds a row, a cell for each column.
+    /// Adds a row with a cell for each column.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
     }
@@ -193,7 +191,7 @@ impl Table {
             }
             let whole = widths(&|measure, column| measure.natural.max(width(column.short)));
             let mut shown = widths(&|measure, column| measure.least.max(width(column.short)));
-            // A column without any text says nothing.
+            // A column without any text can go.
             let says_nothing = |at: &usize| *at > 0 && measures[*at].natural == 0;
             if taken(&whole) > room
                 && let Some(at) = columns.iter().position(says_nothing)
@@ -231,7 +229,7 @@ impl Table {
                 self.write_line(f, shown, line)?;
             }
         }
-        // A column without any text is not missed.
+        // A column without any text is not named.
         let says_something = |at: &usize| self.texts(*at).any(|text| !text.is_empty());
         let is_left_out = |at: &usize| shown.iter().all(|(shown, _)| shown != at) && says_something(at);
         let left_out: Vec<_> = (0..self.columns.len()).filter(is_left_out).collect();
@@ -273,7 +271,7 @@ impl Table {
             }
             for (at, Cell(text, tone)) in row.iter().enumerate().filter(|(_, cell)| !cell.0.is_empty()) {
                 let head = self.columns[at].head;
-                // A word that does not fit beside its name may do so below it.
+                // A word that does not fit beside its name may fit below it.
                 let beside = names + 3;
                 let fits = text.split_whitespace().all(|word| width(word) + beside <= room);
                 let below = if text.split_whitespace().all(|word| width(word) + 3 <= room) { 3 } else { 1 };
@@ -292,8 +290,7 @@ impl Table {
         Ok(())
     }
 
-    /// A cell's text in lines of this width; prose in no more than
-    /// [`MOST_LINES`].
+    /// Breaks a cell's text into lines of this width; prose into no more than [`MOST_LINES`].
     fn lines(&self, column: usize, text: &str, wide: usize) -> Vec<String> {
         if self.width.is_none() {
             return vec![text.to_owned()];
@@ -310,8 +307,7 @@ impl Table {
     }
 }
 
-/// The width of a line of these columns, with a blank on both sides of each;
-/// the last blank is not written.
+/// Returns the width of a line of these columns, with a space on both sides of each; the last space is not written.
 fn taken(columns: &[(usize, usize)]) -> usize {
     columns.iter().map(|(_, wide)| wide + 2).sum::<usize>().saturating_sub(1)
 }

@@ -1,4 +1,4 @@
-//! What depends on who reads: a person at a terminal, or a program.
+//! Output depends on its reader: a person at a terminal, or a program.
 
 use std::env::var_os;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -8,15 +8,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Done;
 
-/// Whether standard output is a terminal.
+/// Returns whether standard output is a terminal.
 pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// What says to be narrower does not know how wide it is.
+/// A terminal that reports a smaller width does not know its width.
 const NARROWEST: u16 = 20;
 
-/// How many columns standard output has, if it is a terminal.
+/// Returns the width of standard output in columns, if it is a terminal.
 pub(super) fn width() -> Option<usize> {
     #[cfg(unix)]
     let told = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col);
@@ -25,20 +25,20 @@ pub(super) fn width() -> Option<usize> {
     is_terminal().then(|| told().filter(|width| *width >= NARROWEST).unwrap_or(80).into())
 }
 
-/// Whether standard output may be coloured: on a terminal, unless `NO_COLOR`
-/// says otherwise; elsewhere if `CLICOLOR_FORCE` says so.
+/// Returns whether standard output may be coloured: on a terminal, unless `NO_COLOR` is set; elsewhere only if
+/// `CLICOLOR_FORCE` is set.
 pub(super) fn is_coloured() -> bool {
     let set = |name| var_os(name).is_some_and(|value| !value.is_empty());
     let forced = var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
     !set("NO_COLOR") && (forced || (is_terminal() && var_os("TERM").is_none_or(|terminal| terminal != "dumb")))
 }
 
-/// Whether there is somebody to ask.
+/// Returns whether there is a person to ask.
 pub(super) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks, and is an error unless the answer is yes.
+/// Asks for confirmation; any answer but yes is an error.
 pub(super) fn ask(question: &str) -> Done {
     let mut terminal = io::stderr();
     write!(terminal, "{question} [y/N] ")?;
@@ -51,8 +51,8 @@ pub(super) fn ask(question: &str) -> Done {
     }
 }
 
-/// How far a command is that does so many things, on standard error if that is
-/// a terminal, and only if it takes longer than a moment.
+/// Creates a progress bar for this many steps, on standard error if that is a terminal. It shows only if the command
+/// takes longer than a moment.
 pub(super) fn progress(all: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {per_sec}, {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -61,7 +61,7 @@ pub(super) fn progress(all: u64) -> ProgressBar {
     bar
 }
 
-/// Whether the cursor of standard output can be moved.
+/// Returns whether the cursor of standard output can be moved.
 pub(super) fn can_move() -> bool {
     is_terminal() && var_os("TERM").is_some_and(|terminal| terminal != "dumb")
 }

@@ -1,15 +1,13 @@
-//! How wide a text is on a terminal, and where its lines may end.
+//! The width of texts on a terminal, and where their lines may be broken.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// How many columns of a terminal it takes: an ideograph takes two, an accent
-/// of its own none.
+/// Returns the width in columns: an ideograph takes two, a combining accent takes none.
 pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text in lines of at most this width, which end between words. Only a
-/// word that is longer than a line is broken.
+/// Breaks the text between words into lines of at most this width. A word is broken only if it is longer than a line.
 pub(super) fn wrap(text: &str, most: usize) -> Vec<String> {
     let most = most.max(1);
     let mut lines: Vec<String> = Vec::new();
@@ -30,8 +28,8 @@ pub(super) fn wrap(text: &str, most: usize) -> Vec<String> {
     lines
 }
 
-/// Where a line of this width ends in a word that is longer: never before what
-/// is drawn on top of, or as one with, the character before.
+/// Returns where to break a word that is longer than this width: never before a character that combines with the one
+/// before it.
 fn end_of(word: &str, most: usize) -> usize {
     let mut joined = true;
     let mut end = word.len();

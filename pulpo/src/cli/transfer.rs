@@ -1,8 +1,8 @@
-//! `move`: everything from one queue to another.
+//! `move`: moves all messages from one queue to another.
 //!
-//! A message is written into the other queue before it is deleted from this one,
-//! so a kill loses none. Where the other queue knows what it has taken, it takes
-//! none twice either. This queue hands nothing out while its messages move.
+//! A message is written into the other queue before it is deleted from this one, so a kill loses none. If the other
+//! queue knows which messages it has accepted, it takes none twice either. This queue hands out no message while its
+//! messages move.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -23,18 +23,17 @@ use crate::queue::backend::Purpose;
 use crate::queue::{BodyField, Filter, Imported, MessageState, QueueAdapter, QueueError, StoredMessage};
 use crate::report::chain;
 
-/// How many messages are looked at in one go.
+/// Number of messages that are read at once.
 const PAGE: usize = 5000;
 
-/// How many messages are moved at once.
+/// Number of messages that are moved at once.
 const PART: usize = 256;
 
-/// How long this queue is paused for, and how often that is renewed: if the
-/// command is killed, the pause ends soon.
+/// How long this queue is paused, and how often the pause is renewed: if the command is killed, the pause ends soon.
 const PAUSE: Duration = Duration::from_secs(60);
 const RENEW_PAUSE: Duration = Duration::from_secs(15);
 
-/// What can be moved: all but what a worker has.
+/// The states of messages that can be moved: all but reserved ones.
 const FREE: [MessageState; 3] = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
 
 #[derive(Debug, Args)]
@@ -67,22 +66,22 @@ pub(super) struct MoveArguments {
     format: Format,
 }
 
-/// What has become of the messages.
+/// The result of a move, in numbers of messages.
 #[derive(Debug, Default, Serialize)]
 struct Moved {
-    /// They are in the other queue, and no longer in this one.
+    /// Now in the other queue, and no longer in this one.
     moved: u64,
-    /// A worker took them while they moved: they are in both queues.
+    /// Taken by a worker while they moved, so that they are in both queues.
     taken: u64,
-    /// A worker has them.
+    /// Running in a worker.
     running: u64,
-    /// The other queue does not take them.
+    /// Refused by the other queue.
     refused: u64,
-    /// A message of the other queue has their unique key.
+    /// Left behind, because a message of the other queue has their unique key.
     left: Vec<Left>,
 }
 
-/// A message that stays, and the one in the other queue that has its key.
+/// A message that stays, and the message in the other queue that has its key.
 #[derive(Debug, Serialize)]
 struct Left {
     id: MessageId,
@@ -165,7 +164,7 @@ fn dry_run(from: &Pulpo, there: &str, body: &[BodyField], as_json: bool, out: &m
     Ok(())
 }
 
-/// How many messages of these bodies are in each state.
+/// Counts the messages with these body fields in each state.
 fn counted_by_state(queue: &dyn QueueAdapter, body: &[BodyField]) -> Result<[u64; 4], QueueError> {
     let mut sums = [0; 4];
     if body.is_empty() {
@@ -190,25 +189,25 @@ fn counted_by_state(queue: &dyn QueueAdapter, body: &[BodyField]) -> Result<[u64
 }
 
 struct Transfer<'a> {
-    /// Only those with all of these.
+    /// The body fields that a message must have.
     body: &'a [BodyField],
     from: &'a dyn QueueAdapter,
     to: &'a dyn QueueAdapter,
     here: String,
     moved: Moved,
-    /// Those that the other queue does not take, what is left included.
+    /// The messages that the other queue refuses, including those in `left`.
     refused: BTreeSet<MessageId>,
-    /// The queues that are paused, and since when.
+    /// The queues that this command has paused.
     paused: BTreeSet<String>,
     paused_at: Option<Instant>,
 }
 
 impl Transfer<'_> {
-    /// Moves until nothing is left that can be moved.
+    /// Moves messages until no more can be moved.
     fn all(&mut self, interrupt: &Interrupt) -> Result<(), QueueError> {
         let before = self.from.stats()?;
         let moved = self.rounds(interrupt);
-        // Also after an error. What was paused before is paused again.
+        // Also after an error. A queue that was paused before is paused again.
         for queue in &self.paused {
             let left = before.paused_until(queue).and_then(|until| (until - Utc::now()).to_std().ok());
             self.from.pause(queue, left.unwrap_or_default()).or_else(unknown_is_fine)?;
@@ -243,7 +242,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Keeps workers from taking what is about to move.
+    /// Keeps workers from taking messages that are about to move.
     fn pause(&mut self) -> Result<(), QueueError> {
         if !self.from.capabilities().pauses || self.paused_at.is_some_and(|since| since.elapsed() < RENEW_PAUSE) {
             return Ok(());
@@ -256,7 +255,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// What there is to move, the oldest first.
+    /// Returns the ids of the messages to move, oldest first.
     fn ids(&self) -> Result<Vec<MessageId>, QueueError> {
         let mut ids = Vec::new();
         let mut after = None;
@@ -309,13 +308,13 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Writes them into the other queue, and says which it has.
+    /// Writes messages into the other queue, and returns the ids of those that it has.
     fn import(&mut self, ids: Vec<MessageId>, messages: Vec<Imported>) -> Result<Vec<MessageId>, QueueError> {
         if let Some(import) = self.to.import() {
             return match import.import(messages.clone()) {
                 Ok(_) => Ok(ids),
                 Err(error) if error.is_transient() => Err(error),
-                // One that cannot be kept keeps none back.
+                // A message that cannot be stored does not hold back the others.
                 Err(_) => self.one_by_one(ids, messages, |message| import.import(vec![message]).map(drop)),
             };
         }
@@ -340,7 +339,7 @@ impl Transfer<'_> {
         for (id, message) in ids.into_iter().zip(messages) {
             match keep(message) {
                 Ok(()) => kept.push(id),
-                // Those before are deleted here first.
+                // The messages before it are deleted here first.
                 Err(error) if error.is_transient() && !kept.is_empty() => break,
                 Err(error) if error.is_transient() => return Err(error),
                 Err(QueueError::Duplicate { id: taken_by }) => {
@@ -358,10 +357,9 @@ impl Transfer<'_> {
         self.refused.insert(id);
     }
 
-    /// By what the other queue knows the message again, should this command be
-    /// killed before it is deleted here. Only of a queue that gives an id once,
-    /// and knows exactly when it did: else a new message could be taken for an
-    /// old one.
+    /// Returns the id by which the other queue recognizes the message, in case this command is killed before it deletes
+    /// the message here. It exists only if this queue gives out each id once and knows exactly when it did; otherwise a
+    /// new message could be mistaken for an old one.
     fn once(&self, message: &StoredMessage) -> Option<String> {
         let (published, _) = (message.enqueued_at?, self.from.outbox_ids()?);
         Some(format!("move/{}/{}/{}", self.here, message.id, published.timestamp_micros()))
@@ -372,7 +370,7 @@ fn queues(stats: &crate::queue::Stats) -> BTreeSet<String> {
     stats.counts.iter().map(|counts| counts.queue.clone()).collect()
 }
 
-/// A queue that has become empty may be gone.
+/// Accepts an unknown queue, because an empty queue may disappear.
 fn unknown_is_fine(error: QueueError) -> Result<(), QueueError> {
     match error {
         QueueError::NoSuchQueue { .. } => Ok(()),

@@ -1,4 +1,4 @@
-//! `work`: take messages and run their handlers.
+//! `work`: takes messages and runs their handlers.
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -19,7 +19,7 @@ pub(super) fn run(
     log_level: Option<Level>,
     mut sources: Sources,
 ) -> Done {
-    // Before the queue is touched: a worker without handlers is a mistake.
+    // Checked before the queue is touched, because a worker without handlers is a mistake.
     let registry = Registry::collect()?;
     let mut set = |key: &str, value: Option<String>| {
         sources.overrides.extend(value.map(|value| (key.to_owned(), value)));
@@ -47,7 +47,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// The dashboard where the worker listens, if it may be there.
+/// Returns the dashboard for the address at which the worker listens, if it is allowed there.
 #[cfg(feature = "http")]
 fn dashboard(address: std::net::SocketAddr, pulpo: &Pulpo) -> Option<crate::dashboard::Dashboard> {
     let dashboard = crate::dashboard::Dashboard::at(address, pulpo);
@@ -57,14 +57,13 @@ fn dashboard(address: std::net::SocketAddr, pulpo: &Pulpo) -> Option<crate::dash
     dashboard
 }
 
-/// Has a write beyond a limit on the size of files (`ulimit -f`) fail, where the
-/// system would end the process: a log has grown too large, or the queue, which
-/// says so.
+/// Makes a write beyond a file size limit (`ulimit -f`) fail instead of ending the process: the log has grown too
+/// large, or the queue, which reports it.
 fn outlive_file_size_limits() {
     #[cfg(unix)]
     {
         let reached = std::sync::Arc::default();
-        // Without it, such a limit ends the worker, as any other program.
+        // If this fails, such a limit ends the worker, like any other program.
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, reached);
     }
 }

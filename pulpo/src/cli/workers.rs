@@ -1,4 +1,4 @@
-//! `workers`: who works, and on what.
+//! `workers`: lists the workers, and the jobs that they run.
 
 use std::io::Write;
 
@@ -95,7 +95,7 @@ fn jobs(workers: &[WorkerEntry]) -> Table {
     table
 }
 
-/// `cancelled, 40% row 20,000 of 50,000`.
+/// Formats the state of a run: `cancelled, 40% row 20,000 of 50,000`.
 fn how_far(job: &RunningJob) -> String {
     let progress = job.progress.as_ref().map(show::progress);
     job.cancelled.then(|| "cancelled".to_owned()).into_iter().chain(progress).collect::<Vec<_>>().join(", ")

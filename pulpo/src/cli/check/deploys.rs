@@ -1,4 +1,4 @@
-//! `check --update` and `check --against`: this version beside another one.
+//! `check --update` and `check --against`: compares this version with another one.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -14,8 +14,7 @@ use crate::queue::QueueError;
 use crate::registry::Registry;
 use crate::snapshot::{Changed, Snapshot};
 
-/// Writes the snapshot of this program, with the comments and examples that
-/// are in the file already.
+/// Writes the snapshot of this program, and keeps the comments and examples that are already in the file.
 pub(super) fn update(path: &Path, registry: &Registry) -> Result<usize, Box<dyn Error>> {
     let mut snapshot = Snapshot::of(registry);
     match std::fs::read_to_string(path) {
@@ -34,10 +33,10 @@ pub(super) fn update(path: &Path, registry: &Registry) -> Result<usize, Box<dyn 
     Ok(snapshot.len())
 }
 
-/// What `check --against` has found.
+/// The result of `check --against`.
 pub(super) struct Compared {
     pub(super) changes: Vec<Changed>,
-    /// How many messages wait, by request type; `None`: no queue to ask.
+    /// Number of waiting messages, by request type; `None` if there is no queue to ask.
     waiting: Option<HashMap<String, u64>>,
     warnings: Vec<Value>,
 }
@@ -72,12 +71,12 @@ pub(super) fn against(
             "message": dropped.error,
         }));
     }
-    // Of messages that wait, only if there is a queue: a check in CI has none.
+    // Count waiting messages only if there is a queue: a check in CI has none.
     let waiting = if changes.is_empty() { None } else { open().ok().and_then(|pulpo| by_type(&pulpo).ok()) };
     Ok(Compared { changes, waiting, warnings })
 }
 
-/// How many messages wait, by request type.
+/// Counts the waiting messages by request type.
 fn by_type(pulpo: &Pulpo) -> Result<HashMap<String, u64>, QueueError> {
     let mut all = HashMap::new();
     let stats = pulpo.queue().stats()?;
@@ -86,7 +85,7 @@ fn by_type(pulpo: &Pulpo) -> Result<HashMap<String, u64>, QueueError> {
             *all.entry(counts.request_type.clone()).or_default() += counts.ready + counts.delayed + counts.reserved;
         }
     } else {
-        // This queue counts without a look into its messages.
+        // This queue's counts do not tell types apart, so look at its messages.
         each_waiting(pulpo, |message| *all.entry(message.request_type.clone()).or_default() += 1)?;
     }
     Ok(all)

@@ -1,4 +1,4 @@
-//! `check --queue`: every waiting message, decoded with this program.
+//! `check --queue`: decodes every waiting message with this program.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,18 +12,18 @@ use crate::message::{Incoming, MessageError};
 use crate::queue::{Filter, MessageState, QueueError, StoredMessage};
 use crate::registry::Registry;
 
-/// How many messages are asked for at once.
+/// Number of messages that are read at once.
 const PAGE: usize = 1000;
 
-/// What would become of the messages that wait.
+/// What would happen to the waiting messages.
 #[derive(Default)]
 pub(super) struct Waiting {
     seen: u64,
-    /// How many would be buried, by job, path and reason.
+    /// Number that would be buried, by job, path and reason.
     buried: BTreeMap<(String, String, String), u64>,
-    /// How many are of a type that this program has no handler for.
+    /// Number without a handler in this program, by request type.
     unknown: BTreeMap<String, u64>,
-    /// What could not be looked at.
+    /// Notes on messages that could not be looked at.
     unseen: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn look(registry: &Registry, open: Open<'_>) -> Result<Waiting, Box<d
     Ok(found)
 }
 
-/// Looks at each message that waits or is being worked on, the newest first.
+/// Calls `look` for each message that waits or is running, newest first.
 pub(super) fn each_waiting(pulpo: &Pulpo, mut look: impl FnMut(&StoredMessage)) -> Result<(), QueueError> {
     let states = [MessageState::Ready, MessageState::Delayed, MessageState::Reserved];
     let mut filter = states.into_iter().fold(Filter::all(), Filter::state).limit(PAGE);
@@ -79,7 +79,7 @@ impl Waiting {
         match handler.check(incoming.body()) {
             Ok(()) => {}
             Err(MessageError::Body { path, source }) => {
-                // The values of a body are for those who may see it.
+                // The values of a body may be confidential, so only the kind of fault is shown.
                 let error = source.to_string();
                 let error = error.rsplit_once(" at line ").map_or(error.as_str(), |(error, _)| error).to_owned();
                 let error = if error.starts_with("missing field") || error.starts_with("unknown field") {
@@ -97,7 +97,7 @@ impl Waiting {
         *self.buried.entry((job, path, reason)).or_default() += 1;
     }
 
-    /// How many kinds of trouble there are.
+    /// Returns the number of different faults.
     pub(super) fn troubles(&self) -> usize {
         self.buried.len() + self.unknown.len() + self.unseen.len()
     }
@@ -133,7 +133,7 @@ impl Waiting {
     }
 }
 
-/// A path by which messages of one fault are counted together.
+/// Removes list indices from a path, so that messages with one fault are counted together.
 fn without_indices(path: &str) -> String {
     let mut parts = path.split('[');
     let mut all = parts.next().unwrap_or_default().to_owned();

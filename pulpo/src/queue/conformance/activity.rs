@@ -1,4 +1,4 @@
-//! Numbers over time: what has happened is counted, each thing once.
+//! Numbers over time: each event is counted once.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use chrono::TimeDelta;
 use super::{ConsumerExt as _, Harness, HarnessExt as _, QUEUE, SECOND, message, queue, ttr};
 use crate::queue::{Activity, ActivityFilter, ActivityLog, ActivityStep, DequeueFilter, Settlement};
 
-/// How long it may take until what has happened can be read.
+/// How long it may take until an event can be read.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What keeps numbers over time, if this queue does.
+/// Returns the part that keeps numbers over time, if this queue has one.
 fn log(harness: &dyn Harness) -> Option<&dyn ActivityLog> {
     let log = harness.queue().activity();
     assert_eq!(log.is_some(), harness.queue().capabilities().activity, "the capability says whether there is one");
@@ -29,7 +29,7 @@ fn numbers(log: &dyn ActivityLog, asked: &ActivityFilter) -> Numbers {
     [sum.published, sum.done, sum.failed, sum.buried, sum.expired]
 }
 
-/// Waits for these, which may be written a moment later.
+/// Waits for these numbers, which may be written a moment later.
 #[track_caller]
 fn expect(log: &dyn ActivityLog, asked: &ActivityFilter, expected: Numbers) {
     let end = Instant::now() + DEADLINE;
@@ -74,7 +74,7 @@ pub(super) fn what_has_happened_is_counted_once(harness: &dyn Harness) {
     for mut settlement in [Settlement::bury("for good", true), Settlement::Expire] {
         let held = seat.take();
         seat.settle(&held.lease, &mut settlement).expect("settle");
-        // Late: it is settled, and counted once.
+        // Too late: it has been settled, and is counted once.
         seat.settle(&held.lease, &mut settlement).expect_err("its lease is over");
     }
     let held = seat.take();

@@ -1,4 +1,4 @@
-//! How runs are counted, and what a message that failed goes through.
+//! How runs are counted, and the path of a message that fails.
 
 use std::time::Duration;
 
@@ -141,7 +141,7 @@ pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
         let ago = buried.last_error_at.map_or_else(TimeDelta::zero, |at| harness.now() - at);
         assert!(ago >= TimeDelta::zero() && ago < TimeDelta::seconds(2), "it was {ago} ago");
     }
-    // A kick sends it back for good; the reason of the next burial counts.
+    // A kick clears its history; the reason of the next burial counts.
     assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
     let delivery = seat.take();
     seat.settle(&delivery.lease, &mut Settlement::bury("the third", true)).expect("bury");

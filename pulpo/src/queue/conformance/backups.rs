@@ -1,4 +1,4 @@
-//! All that is in a queue, in a file.
+//! Backups: the whole content of a queue in a file.
 
 use super::{Harness, HarnessExt as _, QueueError, message};
 

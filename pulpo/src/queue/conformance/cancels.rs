@@ -1,4 +1,4 @@
-//! What a person has cancelled.
+//! Cancelling messages.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::queue::{
     CANCELLED, Cancelled, Consumer, DequeueFilter, Limit, LimitKind, LimitScope, LongRun, Settlement, Unique,
 };
 
-/// False, and shown to be refused, if this queue cancels nothing.
+/// Returns whether this queue cancels; if not, asserts that it refuses to.
 fn cancels(harness: &dyn Harness) -> bool {
     if harness.queue().capabilities().cancels {
         return true;
@@ -40,7 +40,7 @@ fn assert_cancelled(harness: &dyn Harness, id: &MessageId, attempts: u32) {
     }
 }
 
-/// A message that runs and was cancelled.
+/// Creates a message that is running and was cancelled.
 fn cancelled_run(harness: &dyn Harness, seat: &mut Box<dyn Consumer>) -> Lease {
     let id = harness.put(message("runs"));
     let lease = seat.take().lease;
@@ -217,7 +217,7 @@ pub(super) fn what_is_given_back_unrun_is_buried_if_it_was_cancelled(harness: &d
     if !cancels(harness) {
         return;
     }
-    // Some of these are leased ahead, in a queue that does that.
+    // Some of these are leased ahead, if the queue does that.
     let ids: Vec<_> = (0..8).map(|n| harness.put(message(&n.to_string()))).collect();
     let mut seat = harness.seat();
     for _ in 0..4 {
@@ -226,7 +226,7 @@ pub(super) fn what_is_given_back_unrun_is_buried_if_it_was_cancelled(harness: &d
     }
     let cancelled = harness.queue().cancel(&everything()).expect("cancel");
     seat.flush().expect("flush");
-    // A commit that was put off may have come after the cancel, or before it.
+    // A deferred commit may have come before or after the cancel.
     let lost: Vec<_> = seat.take_lost_leases().into_iter().map(|lease| lease.id).collect();
     assert_eq!(cancelled.total(), 4 + lost.len() as u64);
     for id in &ids[..4] {

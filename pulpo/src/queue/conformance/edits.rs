@@ -1,4 +1,4 @@
-//! Changing what waits.
+//! Editing waiting messages.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::keys::{OnDuplicate, Publication, UniqueFor};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Edit, Edited, QueueError, Retention, Settlement, Unique};
 
-/// Whether the queue edits; one that does not refuses.
+/// Returns whether this queue edits; if not, asserts that it refuses to.
 fn edits(harness: &dyn Harness) -> bool {
     let edits = harness.queue().capabilities().edits;
     if !edits {
@@ -32,7 +32,7 @@ pub(super) fn what_waits_can_be_edited(harness: &dyn Harness) {
     if !edits(harness) {
         return;
     }
-    // With spaces, an order and a number that nobody may change.
+    // Spaces, order and a number that must not change.
     let text = r#" {"body": {"n": 1.10, "priority": 7},  "header": {"x": 1e2, "request_type" : "type", "delay": "2001-01-01T00:00:00Z"}} "#;
     let id = harness.put(NewMessage::new(QUEUE, "type", text));
     let other = harness.put(message("other"));

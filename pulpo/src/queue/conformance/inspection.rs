@@ -1,4 +1,4 @@
-//! What a person sees and does.
+//! Inspecting and administering a queue.
 
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use super::{
 };
 use crate::queue::{Consumer, Counts, DequeueFilter, Settlement};
 
-/// One message in each state, in the order of [`MessageState::LIVE`]. The consumer
-/// holds the reserved one.
+/// Creates one message in each state, in the order of [`MessageState::LIVE`]. The consumer holds the reserved one.
 fn one_in_each_state(harness: &dyn Harness) -> ([MessageId; 4], Box<dyn Consumer>) {
     let mut seat = harness.seat();
     let buried = harness.put(message("buried"));
@@ -121,7 +120,7 @@ pub(super) fn list_goes_on_where_it_ended(harness: &dyn Harness) {
     loop {
         let page = ids(&harness.queue().list(&filter).expect("list"));
         let Some(last) = page.last().cloned() else { break };
-        // Messages that arrive in between are newer, and so on no later page.
+        // Messages that arrive in between are newer, so they are on no later page.
         harness.put(message("meanwhile"));
         filter = filter.after(last);
         seen.push(page);
@@ -132,7 +131,7 @@ pub(super) fn list_goes_on_where_it_ended(harness: &dyn Harness) {
     if !harness.queue().capabilities().total_order {
         return;
     }
-    // With an end.
+    // A page with an end.
     let part = everything().after(all[2].clone()).down_to(all[5].clone());
     assert_eq!(ids(&harness.queue().list(&part).expect("list")), all[3..=5]);
 }
@@ -168,7 +167,7 @@ pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
 pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harness) {
     let mut seat = harness.seat();
     let published = harness.now();
-    // Each is published at first, and later comes into its state.
+    // Each is published first, and reaches its state later.
     let kept = harness.put(queue(message("kept"), "elsewhere"));
     for text in ["buried", "kicked", "put back", "put off"] {
         harness.put(message(text));
@@ -208,11 +207,11 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
     ] {
         let told = since(id);
         assert!(told.is_some() || !must, "since when message {id} is in its state");
-        // In whole seconds at some servers, and each step takes its time.
+        // Some servers use whole seconds, and each step takes time.
         let off = told.map(|since| (since - at).num_milliseconds());
         assert!(off.is_none_or(|off| (-2000..2500).contains(&off)), "message {id}: {told:?}, not {at}");
     }
-    // What is not known is neither old nor new.
+    // An unknown time matches neither condition.
     let time = settled - seconds(3);
     let of = |fits: &dyn Fn(DateTime<Utc>) -> bool| {
         let fit = all.iter().filter(|message| message.since.is_some_and(fits));
@@ -221,7 +220,7 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
     assert_eq!(list(everything().older_than(time)), of(&|since| since < time));
     assert_eq!(list(everything().newer_than(time)), of(&|since| since >= time));
     assert!(list(everything().published_after(time)).is_empty(), "all were published before");
-    // What was buried a moment ago is not old, whenever it was published.
+    // A message that was buried a moment ago is not old, whenever it was published.
     assert_eq!(harness.queue().delete(&everything().older_than(time).state(MessageState::Buried)).expect("delete"), 0);
     let young = everything().newer_than(time).state(MessageState::Buried);
     assert_eq!(harness.queue().kick(&young).expect("kick"), u64::from(since(&buried).is_some()));
@@ -275,7 +274,7 @@ pub(super) fn totals_tell_what_has_come_and_gone(harness: &dyn Harness) {
         totals.iter().fold((0, 0), |all, one| (all.0 + one.published, all.1 + one.finished))
     };
     assert_eq!(totals(), (0, 0));
-    // With somebody who watches it, the queue does not end between two.
+    // While a consumer watches the queue, it does not disappear between two messages.
     let mut seat = harness.seat();
     seat.nothing();
     let all: Vec<_> = (0..5).map(|_| harness.put(message("x"))).collect();

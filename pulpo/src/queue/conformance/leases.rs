@@ -9,7 +9,7 @@ use super::{
 };
 use crate::queue::{Consumer, DequeueFilter, Settlement};
 
-/// A message of which the first consumer has lost the lease.
+/// Creates a message whose lease the first consumer has lost.
 fn lost(harness: &dyn Harness) -> (Box<dyn Consumer>, Delivery) {
     let mut sleeper = Sleeper::new(harness);
     harness.put(ttr(message("slow"), SECOND));
@@ -57,8 +57,8 @@ pub(super) fn late_calls_do_nothing_while_another_has_the_message(harness: &dyn 
 
 pub(super) fn a_late_commit_before_another_looked_is_done_or_lost(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
-    // A queue may notice the end of a lease only when it looks for a message.
-    // Until then nobody else can have it, and the work is not done in vain.
+    // A queue may notice the end of a lease only when it looks for a message. Until then no other consumer can have it,
+    // so the work is not wasted.
     match late.settle(&old.lease, &mut Settlement::commit()) {
         Ok(()) => assert!(harness.is_gone(&old.lease.id)),
         Err(QueueError::LeaseLost { .. }) => {

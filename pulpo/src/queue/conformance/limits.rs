@@ -1,4 +1,4 @@
-//! Limits over all processes: how much may start, and how much may run.
+//! Limits across all processes: how many jobs may start, and how many may run.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::queue::{
     Consumer, Delivery, DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope, NewMessage, QueueError, Settlement,
 };
 
-/// False, and shown to be refused, if this queue keeps no limits.
+/// Returns whether this queue keeps limits; if not, asserts that it refuses them.
 fn keeps_limits(harness: &dyn Harness) -> bool {
     if harness.queue().capabilities().limits {
         return true;
@@ -21,7 +21,7 @@ fn keeps_limits(harness: &dyn Harness) -> bool {
     false
 }
 
-/// Messages of the request type `type`.
+/// The messages of the request type `type`.
 fn handler() -> LimitScope {
     LimitScope::handler(["type"], false)
 }
@@ -66,7 +66,7 @@ fn commit(seat: &mut Seat, delivery: &Delivery) {
     seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
 }
 
-/// The text of the next one, which is then done.
+/// Takes and commits the next message, and returns its text.
 #[track_caller]
 fn work(seat: &mut Seat, filter: &DequeueFilter) -> String {
     let delivery = take(seat, filter);
@@ -90,11 +90,11 @@ pub(super) fn a_rate_lets_so_many_start_in_any_time(harness: &dyn Harness) {
     harness.pass(2 * SECOND);
     assert_eq!(work(&mut seats[1], &filter), "1");
     seats.iter_mut().for_each(|seat| nothing(seat, &filter));
-    // At 4 s the first is forgotten, and the second is not.
+    // At 4 s the first start has left the period, and the second has not.
     harness.pass(2 * SECOND);
     assert_eq!(work(&mut seats[1], &filter), "2");
     seats.iter_mut().for_each(|seat| nothing(seat, &filter));
-    // Nothing is saved up.
+    // Unused starts are not saved up.
     harness.pass(20 * SECOND);
     assert_eq!([work(&mut seats[0], &filter), work(&mut seats[1], &filter)], ["3", "4"]);
     seats.iter_mut().for_each(|seat| nothing(seat, &filter));
@@ -117,7 +117,7 @@ pub(super) fn what_is_limited_hides_nothing_behind_it(harness: &dyn Harness) {
         assert_eq!([work(&mut seat, &filter), work(&mut seat, &filter)], ["a", "b"]);
         nothing(&mut seat, &filter);
         commit(&mut seat, &first);
-        // Another worker says nothing of limits.
+        // Another worker has no limits.
         let mut other = harness.seat_at(&[QUEUE, "elsewhere"]);
         assert_eq!(super::drain(&mut other).len(), 20);
     }
@@ -169,7 +169,7 @@ pub(super) fn a_full_key_hides_no_other_key(harness: &dyn Harness) {
     }
     for kind in [LimitKind::Running(1), rate(1, 600)] {
         let filter = within([Limit::new(handler(), kind).by_key()]);
-        // More in front than anybody would look through.
+        // More messages in front than a queue would look through.
         put_all(harness, (0..1500).map(|number| of_key("full", &number.to_string())));
         put_all(harness, [("a", "a 1"), ("b", "b 1"), ("a", "a 2")].map(|(key, text)| of_key(key, text)));
         let mut seat = harness.seat();
@@ -221,10 +221,10 @@ pub(super) fn several_limits_all_hold(harness: &dyn Harness) {
     let three = take(&mut seat, &filter);
     let four = take(&mut seat, &filter);
     assert_eq!([text(&one), text(&three), text(&four)], ["1", "3", "4"]);
-    // Three run in the queue.
+    // Three messages of the queue are running.
     nothing(&mut seat, &filter);
     commit(&mut seat, &one);
-    // The key is free and the rate is not.
+    // The key is free, but the rate is not.
     assert_eq!(text(&take(&mut seat, &filter)), "5");
     nothing(&mut seat, &filter);
 }
@@ -259,7 +259,7 @@ pub(super) fn a_batch_is_one_run_and_as_many_starts_as_messages(harness: &dyn Ha
     let third = take(&mut seat, &more);
     assert_eq!([text(&second), text(&third)], ["1", "2"]);
     nothing(&mut seat, &more);
-    // It runs until the last of it is settled.
+    // A run lasts until its last message is settled.
     commit(&mut seat, &first);
     commit(&mut seat, &second);
     let running = within([Limit::new(scope(), LimitKind::Running(1))]);
@@ -342,19 +342,19 @@ pub(super) fn thousands_of_keys_wait_behind_a_full_one(harness: &dyn Harness) {
     harness.put(of_type("other", "other"));
     let mut seats: Vec<_> = (0..6).map(|_| harness.seat()).collect();
     let running: Vec<_> = seats[..5].iter_mut().map(|seat| take(seat, &filter)).collect();
-    // Of the full key one, and then of others, each of another key.
+    // One message of the full key, and then others, each with a different key.
     let texts: Vec<_> = running.iter().map(text).collect();
     assert_eq!(texts[0], "0");
     let mut keys: Vec<_> = texts[1..].to_vec();
     keys.sort_unstable();
     keys.dedup();
     assert_eq!(keys.len(), 4, "{texts:?}");
-    // Five run in the queue, and a key is full.
+    // Five messages of the queue are running, and one key is full.
     nothing(&mut seats[5], &filter);
     for (seat, delivery) in seats.iter_mut().zip(&running) {
         commit(seat, delivery);
     }
-    // What is done makes room, and no key starts more than twice.
+    // Settled messages make room, and no key starts more than twice.
     let mut last = harness.seat();
     assert_eq!(work(&mut last, &filter), "1");
     assert_ne!(work(&mut last, &filter), "2");

@@ -1,4 +1,4 @@
-//! In which order messages come, and from where.
+//! The order in which messages come, and from which queues.
 
 use super::{
     Came, ConsumerExt as _, Harness, HarnessExt as _, QUEUE, SECOND, assert_order, come, delay, drain, message,

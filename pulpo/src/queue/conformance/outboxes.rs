@@ -1,4 +1,4 @@
-//! Queues that know which rows of outboxes they have taken.
+//! Queues that know which rows of outboxes they have accepted.
 
 use super::{ConsumerExt as _, Harness, HarnessExt as _, message};
 use crate::queue::{NewMessage, OutboxIds};
@@ -7,7 +7,7 @@ fn row(text: &str, outbox_id: &str) -> NewMessage {
     message(text).outbox_id(outbox_id)
 }
 
-/// `None`, and shown to take each again, if this queue does not know them.
+/// Returns the capability; without it, asserts that the queue accepts a row again.
 fn known(harness: &dyn Harness) -> Option<&dyn OutboxIds> {
     let known = harness.queue().outbox_ids();
     if known.is_none() {
@@ -21,7 +21,7 @@ pub(super) fn a_row_of_an_outbox_is_taken_once(harness: &dyn Harness) {
     let Some(known) = known(harness) else { return };
     let first = harness.put(row("one", "1/a"));
     assert_eq!(harness.put(row("again", "1/a")), first);
-    // In one batch with others, in whatever place, and twice in it.
+    // In one batch with others, in any position, and twice in it.
     let batch = vec![row("two", "2/a"), row("again", "1/a"), message("three"), row("again", "2/a")];
     let ids: Vec<_> = harness.queue().enqueue(batch).expect("enqueue").into_iter().map(|one| one.id).collect();
     assert_eq!((&ids[1], &ids[3]), (&first, &ids[0]));

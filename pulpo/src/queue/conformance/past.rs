@@ -1,4 +1,4 @@
-//! What is known of what has happened: failed runs, results, what is done.
+//! The past of messages: failed runs, results, and done messages.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) fn a_failed_run_leaves_a_line(harness: &dyn Harness) {
     let worker = delivery.lease.token.rsplit_once('-').map(|(worker, _)| worker.to_owned());
     let mut panicked = Settlement::rollback(Duration::ZERO, "it panicked", true).of_run(run);
     seat.settle(&delivery.lease, &mut panicked).expect("rollback");
-    // No run, one that does not count and is known, and one of which nothing is.
+    // No run, a run that does not count with details, and one without.
     let delivery = seat.take();
     seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false)).expect("rollback");
     let delivery = seat.take();
@@ -75,7 +75,7 @@ pub(super) fn a_run_whose_worker_died_leaves_a_line(harness: &dyn Harness) {
     let delivery = sleeper.seat.take();
     let worker = delivery.lease.token.rsplit_once('-').map(|(worker, _)| worker.to_owned());
     sleeper.sleep(harness, 2 * SECOND);
-    // Whether or not anybody has noticed yet.
+    // Whether or not the queue has noticed yet.
     let before = history(harness, &id);
     let again = sleeper.seat.take();
     let lines = history(harness, &id);
@@ -106,7 +106,7 @@ pub(super) fn a_kick_keeps_the_history_and_a_commit_ends_it(harness: &dyn Harnes
     assert!(harness.is_gone(&id));
 }
 
-/// What keeps what is done, if the queue does.
+/// Returns the part that keeps done messages, if the queue has one.
 fn keeping(harness: &dyn Harness) -> Option<&dyn Keeping> {
     let keeping = harness.queue().keeping();
     assert_eq!(keeping.is_some(), harness.queue().capabilities().archive);
@@ -150,7 +150,7 @@ pub(super) fn what_is_done_is_kept_for_a_time(harness: &dyn Harness) {
     assert!(harness.peek(&expires).has_expired);
     assert_eq!(harness.peek(&plain).result.as_deref(), Some("7"));
 
-    // Only who asks for them is told of them.
+    // Only a filter that asks for done messages lists them.
     let list = |filter: &Filter| {
         let all = harness.queue().list(filter).expect("list");
         all.into_iter().map(|message| message.id).collect::<Vec<_>>()
@@ -174,7 +174,7 @@ pub(super) fn what_is_done_is_kept_for_a_time(harness: &dyn Harness) {
     assert!(list(&done).is_empty());
     assert!(harness.queue().peek(&fails).expect("peek").is_none());
     assert_eq!(harness.state(&waits), MessageState::Ready);
-    // From now on, nothing is.
+    // From now on, no done message is kept.
     keeping.set_retention(Retention::default().done(Duration::ZERO));
     seat.work();
     assert!(harness.queue().peek(&waits).expect("peek").is_none());
@@ -237,7 +237,7 @@ pub(super) fn messages_are_picked_by_their_bodies(harness: &dyn Harness) {
     if harness.queue().capabilities().total_order {
         assert_eq!(left, order[1..], "the newest one is deleted");
     }
-    // What is picked both ways.
+    // A message that both filters match.
     let picked = left[1].clone();
     assert_eq!(harness.queue().delete(&of_ada.clone().ids([bob.clone(), picked])).expect("delete"), 1);
     assert_eq!(harness.queue().delete(&of_ada).expect("delete"), 2);

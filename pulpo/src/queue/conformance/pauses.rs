@@ -9,7 +9,7 @@ use super::{
 };
 use crate::queue::Settlement;
 
-/// False, and shown to be refused, if this queue cannot be paused.
+/// Returns whether this queue can be paused; if not, asserts that it refuses.
 fn pauses(harness: &dyn Harness) -> bool {
     if harness.queue().capabilities().pauses {
         return true;
@@ -26,7 +26,7 @@ pub(super) fn a_paused_queue_hands_out_nothing(harness: &dyn Harness) {
         return;
     }
     let mut seat = harness.seat_at(&[QUEUE, "elsewhere"]);
-    // A server may know only the queues that somebody has looked at there.
+    // A server may know only the queues that a consumer has watched there.
     seat.nothing();
     for name in ["one", "two"] {
         harness.put(message(name));
@@ -40,7 +40,7 @@ pub(super) fn a_paused_queue_hands_out_nothing(harness: &dyn Harness) {
     let left = (until - harness.now()).num_seconds();
     assert!((590..=601).contains(&left), "for {left} s");
     assert_eq!(stats.paused.len(), 1);
-    // Others are handed out, it takes messages, and what is reserved is settled.
+    // Other queues hand out messages; the paused one accepts messages, and reserved ones can be settled.
     harness.put(message("three"));
     harness.put(queue(message("other"), "elsewhere"));
     assert_eq!(seat.work(), "other");
@@ -91,7 +91,7 @@ pub(super) fn what_is_not_paused_can_be_resumed(harness: &dyn Harness) {
     harness.put(message("x"));
     harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");
     assert_eq!(harness.seat().work(), "x");
-    // A queue that is not there may be known to nobody.
+    // A queue without messages or workers may be unknown.
     match harness.queue().pause("nowhere", LONG) {
         Ok(()) => {}
         Err(QueueError::NoSuchQueue { queue, .. }) => assert_eq!(queue, "nowhere"),

@@ -10,7 +10,7 @@ fn of_type(request_type: &str, text: &str) -> NewMessage {
     message
 }
 
-/// The texts that the pick brings, in their order.
+/// Returns the texts of the matching messages, in order.
 fn drained(seat: &mut dyn Consumer, pick: &DequeueFilter) -> Vec<String> {
     come(seat, pick).into_iter().map(|one| one.text).collect()
 }

@@ -1,4 +1,4 @@
-//! Schedules: an entry is stepped on by one worker, with what it publishes.
+//! Schedules: one worker steps an entry, together with the messages that it publishes.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::queue::{
     Stepped, Unique,
 };
 
-/// What keeps schedules, if this queue does.
+/// Returns the part that keeps schedules, if this queue has one.
 fn store(harness: &dyn Harness) -> Option<&dyn ScheduleStore> {
     let store = harness.queue().schedules();
     assert_eq!(store.is_some(), harness.queue().capabilities().schedules, "the capability says whether there is one");
@@ -23,13 +23,13 @@ fn whole_second(harness: &dyn Harness) -> DateTime<Utc> {
     DateTime::from_timestamp(harness.now().timestamp(), 0).expect("a time of now")
 }
 
-/// Makes an entry that is settled until this time.
+/// Creates an entry that is settled until this time.
 fn begin(store: &dyn ScheduleStore, text: &str, settled: DateTime<Utc>) {
     let begun = store.step_schedule(&ScheduleStep::new("report", text, None, settled)).expect("step");
     assert_eq!(begun, Stepped::Done(Vec::new()));
 }
 
-/// A step over these occurrences, the last of which it settles.
+/// Creates a step over these occurrences, which settles the entry until the last one.
 fn step(text: &str, from: DateTime<Utc>, occurrences: &[DateTime<Utc>]) -> ScheduleStep {
     let to = occurrences.last().copied().unwrap_or(from);
     let mut step = ScheduleStep::new("report", text, Some(from), to);
@@ -80,7 +80,7 @@ pub(super) fn an_entry_is_made_once(harness: &dyn Harness) {
     begin(store, "every 1s", start);
     let again = ScheduleStep::new("report", "every 1s", None, start + TimeDelta::seconds(60));
     assert_eq!(store.step_schedule(&again).expect("step"), Stepped::Beaten);
-    // Others are their own.
+    // Other entries are independent.
     begin(store, "every 2s", start);
     let mut other = ScheduleStep::new("other", "every 1s", None, start);
     other.next = Some(start);
@@ -95,7 +95,7 @@ pub(super) fn a_step_from_another_time_does_nothing(harness: &dyn Harness) {
     let Some(store) = store(harness) else { return };
     let start = whole_second(harness);
     let at = start + TimeDelta::seconds(1);
-    // Of an entry that is not there, too.
+    // Also for an entry that does not exist.
     assert_eq!(store.step_schedule(&step("every 1s", start, &[at])).expect("step"), Stepped::Beaten);
     begin(store, "every 1s", start);
     for wrong in [start - TimeDelta::microseconds(1), at] {
@@ -140,7 +140,7 @@ pub(super) fn an_occurrence_is_left_out_while_the_one_before_is_unfinished(harne
     begin(store, "every 1s", start);
     let at: Vec<_> = (0..8).map(|second| start + TimeDelta::seconds(second)).collect();
     let first = take_step(store, &step("every 1s", at[0], &at[1..2]))[0].clone().expect("the first is published");
-    // Within one step as well as in the next, whatever the state of the message.
+    // Within one step as well as in the next one, whatever the state of the message.
     assert_eq!(take_step(store, &step("every 1s", at[1], &at[2..4])), [None, None]);
     let mut seat = harness.seat();
     let held = seat.take();
@@ -206,7 +206,7 @@ pub(super) fn what_is_paused_is_not_caught_up(harness: &dyn Harness) {
     assert_eq!(schedules.paused, [""; 0]);
     let settled = schedules.entry("report", "every 1s").expect("the entry").settled;
     assert!(settled >= start + TimeDelta::seconds(3), "settled until {settled}");
-    // What nobody knows can be paused before a worker comes that does.
+    // An unknown schedule can be paused before a worker comes that has it.
     assert!(!store.pause_schedule("unknown", true).expect("pause"));
     assert_eq!(store.read_schedules().expect("read").paused, ["unknown"]);
 }

@@ -1,4 +1,4 @@
-//! That a queue does not touch the texts.
+//! Queues do not change the texts of messages.
 
 use super::{ConsumerExt as _, Harness, HarnessExt as _, NewMessage, QUEUE, envelope};
 use crate::queue::Settlement;

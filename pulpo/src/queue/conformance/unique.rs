@@ -1,4 +1,4 @@
-//! Unique keys: one message of each.
+//! Unique keys: one message for each key.
 
 use std::sync::Barrier;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::keys::{OnDuplicate, Publication, UniqueFor};
 use crate::message::MessageId;
 use crate::queue::{DequeueFilter, Enqueued, NewMessage, QueueError, Settlement, Unique};
 
-/// False, and shown to be refused, if this queue keeps no keys.
+/// Returns whether this queue keeps unique keys; if not, asserts that it refuses them.
 fn keeps_keys(harness: &dyn Harness) -> bool {
     if harness.queue().capabilities().unique_keys {
         return true;
@@ -21,12 +21,12 @@ fn keeps_keys(harness: &dyn Harness) -> bool {
     false
 }
 
-/// A message with this text and key.
+/// Creates a message with this text and key.
 fn keyed(text: &str, key: &str) -> NewMessage {
     message(text).unique(Unique::new(key))
 }
 
-/// One that is unique while it waits.
+/// Creates a message that is unique while it waits.
 fn waiting(text: &str) -> NewMessage {
     message(text).unique(Unique::new("a").unique_for(UniqueFor::Waiting))
 }
@@ -81,7 +81,7 @@ pub(super) fn a_unique_key_has_one_message(harness: &dyn Harness) {
     other.text = envelope("other", "other type");
     assert_new(harness, other);
     assert_new(harness, message("no key"));
-    // In another queue it is the same key.
+    // The key is the same in another queue.
     assert_kept(harness, super::queue(keyed("three", "a"), "elsewhere"), &first);
     assert_eq!(drain(&mut harness.seat()), ["one", "other key", "other type", "no key"]);
 }
@@ -137,7 +137,7 @@ pub(super) fn a_message_that_is_unique_while_it_waits_is_not_leased_ahead(harnes
     if !keeps_keys(harness) {
         return;
     }
-    // Many short jobs, so that some are leased ahead if that is done at all.
+    // Many short jobs, so that some are leased ahead if the queue does that.
     let mut seat = harness.seat();
     for number in 0..40 {
         harness.put(message(&format!("short {number}")));
@@ -165,10 +165,10 @@ pub(super) fn a_key_for_a_time_outlives_its_message(harness: &dyn Harness) {
     harness.pass(6 * SECOND);
     let second = assert_new(harness, timed("second"));
     assert_kept(harness, timed("kept as well"), &second);
-    // A person who deletes the message means its key too.
+    // Deleting the message frees its key too.
     assert_eq!(harness.queue().delete(&Filter::all().id(second)).expect("delete"), 1);
     let third = assert_new(harness, timed("third"));
-    // A message may outlive its key, and does not take it again.
+    // A message may outlive its hold on the key, and does not take the key again.
     harness.pass(6 * SECOND);
     let fourth = assert_new(harness, timed("fourth"));
     assert_ne!(third, fourth);
@@ -186,7 +186,7 @@ pub(super) fn a_waiting_message_is_replaced(harness: &dyn Harness) {
     };
     replaced(priority(replacing("second"), 10));
     let mut seat = harness.seat();
-    // Its place stays, and its attempts are reset.
+    // It keeps its place, and its attempts are reset.
     let delivery = seat.take();
     assert_eq!(text(&delivery), "second");
     seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
@@ -222,7 +222,7 @@ pub(super) fn a_replacement_with_a_delay_starts_the_delay_again(harness: &dyn Ha
     seat.nothing();
     harness.pass(3 * SECOND);
     assert_eq!(seat.work(), "second");
-    // What runs is not replaced: the next one waits beside it.
+    // A running message is not replaced: the next one waits beside it.
     let running = assert_new(harness, replacing("running"));
     let delivery = seat.take();
     let next = assert_new(harness, replacing("next"));
@@ -266,7 +266,7 @@ pub(super) fn a_retry_waits_beside_a_newer_message(harness: &dyn Harness) {
     let mut seat = harness.seat();
     let first = assert_new(harness, waiting("first"));
     let running = seat.take();
-    // Without a newer one, it has its key again.
+    // Without a newer message, it takes its key again.
     seat.settle(&running.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     assert_kept(harness, waiting("kept"), &first);
     let running = seat.take();
@@ -276,7 +276,7 @@ pub(super) fn a_retry_waits_beside_a_newer_message(harness: &dyn Harness) {
     assert_kept(harness, waiting("kept by the newest"), &second);
     let replaced = publish(harness, replacing("second, replaced"));
     assert_eq!(replaced, Enqueued::duplicate(second.clone(), Publication::Replaced));
-    // When the newest is gone, the other one counts.
+    // When the newest message is gone, the other one holds the key.
     assert_eq!(harness.queue().delete(&Filter::all().id(second)).expect("delete"), 1);
     assert_kept(harness, waiting("kept by the retry"), &first);
     assert_eq!(drain(&mut seat), ["first"]);
@@ -292,7 +292,7 @@ pub(super) fn a_run_that_dies_never_blocks_its_key(harness: &dyn Harness) {
     let _running = seat.take();
     let second = assert_new(harness, ttr(waiting("second"), SECOND));
     harness.pass(2 * SECOND);
-    // The first is back, and both run.
+    // The first message is back, and both run.
     let again = seat.take();
     assert_eq!((again.lease.id.clone(), again.attempts), (first, 1));
     assert_kept(harness, waiting("kept"), &second);
@@ -324,10 +324,10 @@ pub(super) fn a_kick_leaves_a_message_whose_key_is_taken(harness: &dyn Harness) 
     assert_eq!(harness.state(&buried), MessageState::Buried);
     assert_eq!(seat.work(), "newer");
     assert_eq!(harness.queue().kick(&this_one).expect("kick"), 1);
-    // It has its key again.
+    // It holds its key again.
     assert_kept(harness, keyed("kept", "a"), &buried);
     assert_eq!(drain(&mut seat), ["buried"]);
-    // Of two that are buried, a kick of both takes one.
+    // Of two buried messages with one key, a kick of both requeues one.
     for text in ["one", "two"] {
         assert_new(harness, keyed(text, "b"));
         let delivery = seat.take();
@@ -351,7 +351,7 @@ pub(super) fn what_follows_from_a_job_is_unique_too(harness: &dyn Harness) {
     let follow_ups = vec![keyed("successor", "a"), keyed("kept", "b"), keyed("new", "c"), keyed("kept", "c")];
     seat.settle(&delivery.lease, &mut Settlement::commit_with(follow_ups)).expect("commit");
     assert_eq!(count(harness), 3);
-    // One that is rejected refuses the commit: the job can still fail.
+    // A rejected follow-up makes the commit fail: the job can still fail.
     harness.put(priority(message("other job"), 0));
     let delivery = seat.take();
     let rejected = message("rejected").unique(Unique::new("b").on_duplicate(OnDuplicate::Reject));
@@ -379,7 +379,7 @@ pub(super) fn an_expired_message_does_not_keep_its_key(harness: &dyn Harness) {
     let second = assert_new(harness, expiring("b", UniqueFor::Waiting));
     assert_kept(harness, keyed("kept", "a"), &first);
     harness.pass(3 * SECOND);
-    // No worker has looked, and neither will ever be run.
+    // No worker has looked, and neither message will ever run.
     let newer = assert_new(harness, keyed("newer", "a"));
     assert_kept(harness, keyed("kept", "a"), &newer);
     let waits = message("newer").unique(Unique::new("b").unique_for(UniqueFor::Waiting));
@@ -437,7 +437,7 @@ pub(super) fn batches_with_the_same_keys_never_stop_each_other(harness: &dyn Har
         for round in 0..3 {
             let (message, start) = (&message, &start);
             let all: Vec<Enqueued> = std::thread::scope(|scope| {
-                // Each in an order of its own.
+                // Each producer publishes in a different order.
                 let publish = |producer: usize| {
                     let mut batch: Vec<_> = (0..KEYS).map(message).collect();
                     batch.rotate_left(producer * KEYS / PRODUCERS);

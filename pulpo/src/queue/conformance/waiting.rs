@@ -9,18 +9,18 @@ use std::time::Duration;
 use super::{ConsumerExt as _, Delivery, Harness, HarnessExt as _, message, text};
 use crate::queue::{Consumer, DequeueFilter, EnqueueAsync, QueueError};
 
-/// Longer than any wait should need to end, and shorter than that wait.
+/// Longer than any wait should need to end, and shorter than the wait itself.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 const WAIT: Duration = Duration::from_secs(60);
 
 pub(super) type Waited = Result<Option<Delivery>, QueueError>;
 
-/// Waits on another thread; the first word from it says that it is about to.
+/// Waits on another thread, which first reports that it is about to.
 pub(super) fn wait(mut seat: Box<dyn Consumer>) -> (Receiver<()>, Receiver<Waited>) {
     let (starting, started) = mpsc::channel();
     let (ending, ended) = mpsc::channel();
     std::thread::spawn(move || {
-        // The case may have failed and gone.
+        // The case may have failed and dropped the receiver.
         let _ = starting.send(());
         let _ = ending.send(seat.dequeue(&DequeueFilter::all(), WAIT));
     });
@@ -86,7 +86,7 @@ fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
 pub(super) fn what_async_code_enqueues_is_kept_and_ends_a_wait(harness: &dyn Harness) {
     let (queue, messages) = (harness.queue(), vec![message("first"), message("second")]);
     let EnqueueAsync::Pending(enqueued) = queue.enqueue_async(messages.clone()) else {
-        // A queue that can only block gives back what it was given.
+        // A queue that can only block gives the messages back.
         let EnqueueAsync::Blocks(back) = queue.enqueue_async(messages) else { panic!("it blocked before") };
         assert_eq!(back.len(), 2);
         return;

@@ -1,9 +1,9 @@
-//! Which workers there are, and what they run.
+//! The workers of a queue, and the jobs that they run.
 
 use super::{ConsumerExt as _, Harness, HarnessExt as _, MessageState, SECOND, message, ttr};
 use crate::queue::{Consumer, LongRun, Progress, RunningJob, Settlement, WorkerEntry, WorkerReport, Workers};
 
-/// `None`, if this queue says that it knows no workers.
+/// Returns the capability; `None` if this queue says that it does not have it.
 fn workers(harness: &dyn Harness) -> Option<&dyn Workers> {
     let workers = harness.queue().workers();
     assert_eq!(workers.is_some(), harness.queue().capabilities().workers);
@@ -34,7 +34,7 @@ fn jobs(workers: &dyn Workers) -> Vec<RunningJob> {
     one(workers).running
 }
 
-/// A run that the queue was told of.
+/// Takes a message whose run is reported to the queue.
 fn long_run(workers: &dyn Workers, seat: &mut Box<dyn Consumer>) -> crate::queue::Lease {
     let lease = seat.take().lease;
     workers.follow_runs(&[LongRun::new(lease.clone())]).expect("follow");
@@ -44,7 +44,7 @@ fn long_run(workers: &dyn Workers, seat: &mut Box<dyn Consumer>) -> crate::queue
 pub(super) fn a_worker_is_listed_while_it_works(harness: &dyn Harness) {
     let Some(workers) = workers(harness) else { return };
     assert_eq!(workers.read_workers().expect("workers"), []);
-    // What has no messages is no worker.
+    // A consumer alone is no worker.
     let _seat = harness.seat();
     assert_eq!(workers.read_workers().expect("workers"), []);
     workers.report_worker(1, &report("shop", &["mail", "b"], 4, harness)).expect("report");
