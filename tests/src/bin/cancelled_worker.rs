@@ -76,7 +76,7 @@ fn counts(_: Counts, context: &Context) -> pulpo::Outcome {
     Ok(())
 }
 
-/// A batch. Cancelled members do not count for the others.
+/// A batch whose cancelled members do not affect the others.
 #[derive(Debug, Serialize, Deserialize)]
 struct Several(u32);
 

@@ -1,5 +1,4 @@
-//! Runs that exceed their timeout and do not return, and lanes that the system
-//! gives no thread for.
+//! Runs that exceed their timeout and do not return, and lanes for which the system provides no thread.
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +12,8 @@ use crate::health::somewhere;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
-/// Jobs that hang until there is a file `go`, for a tenth of a second each.
+/// Publishes jobs that hang until the file `go` exists, with a timeout of a tenth of a second each.
+/// Returns the command of a worker, and its address.
 fn hanging(place: &Sandbox, jobs: u32, settings: &[&str]) -> (Command, std::net::SocketAddr) {
     let said = place.run(WORKER, &["publish", "until", "--payload", "go", "--count", &jobs.to_string()]);
     assert_eq!(said.code, 0, "{}", said.err);
@@ -71,14 +71,14 @@ fn the_bound_of_abandoned_runs_is_configured_and_a_worker_without_lanes_still_st
     let metrics = get(address, "/metrics").expect("metrics").1;
     assert_eq!(value(&metrics, "pulpo_worker_abandoned_runs"), Some(3.0), "{metrics}");
     assert_eq!(threads(&worker, "pulpo-lane"), 5);
-    // It does not end as if nothing were left to do.
+    // The worker does not end as if the queue were empty.
     let mut worker = worker;
     assert!(!within(Duration::from_millis(300), || worker.has_ended()));
     worker.signal("TERM");
     assert_eq!(worker.end(), 0);
 }
 
-/// Leaves so much address space that a thread does not fit in, or all of it.
+/// Limits the address space so that no further thread fits in, or lifts the limit.
 fn limit_memory(worker: &Running, limited: bool) {
     let status = fs::read_to_string(format!("/proc/{}/status", worker.id())).expect("a process");
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("a size");
@@ -89,12 +89,12 @@ fn limit_memory(worker: &Running, limited: bool) {
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
 
-/// A worker of four lanes that all hang, and has no memory for more.
+/// Starts a worker with four lanes that all hang, and without memory for more threads.
 fn without_threads(place: &Sandbox, settings: &[&str]) -> (Running, std::net::SocketAddr) {
     let settings = [&["concurrency=4", "handlers.until.timeout=2s"], settings].concat();
     let (command, address) = hanging(place, 4, &settings);
     let worker = place.start(command);
-    // The stacks of threads that have ended may be used again: of two or three.
+    // The stacks of two or three threads that have ended may be reused.
     until("all have begun", || {
         let reserved = place.run(WORKER, &["list", "--state", "reserved", "--json"]).out;
         reserved.matches("\"id\"").count() >= 4

@@ -1,4 +1,4 @@
-//! Adapters that are linked into a program and cannot be told apart.
+//! Linked adapters with conflicting schemes.
 
 use pulpo_tests::program::Sandbox;
 
@@ -13,7 +13,7 @@ fn two_adapters_with_one_scheme_are_refused_at_the_start_of_every_command() {
         &["list"],
         &["stats", "--json"],
         &["config"],
-        // Also where nobody names the scheme.
+        // Also if no setting names the scheme.
         &["stats", "--set", "queue=file:./queue"],
     ] {
         let output = place.run(PROGRAM, arguments);

@@ -1,12 +1,11 @@
-//! Each module of the library imports only those below it, so that the design
-//! can be seen from the folder.
+//! Checks that each module of the library imports only modules below it, so that the folders show
+//! the design.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// From the bottom up. A file may use what stands before it, and its own
-/// submodules.
+/// The modules from the bottom up. A file may use the modules before its own, and its own submodules.
 const LAYERS: &[&str] = &[
     "sync",
     "guard",
@@ -50,7 +49,7 @@ fn layer(module: &str) -> usize {
     LAYERS.iter().position(|layer| *layer == module).unwrap_or_else(|| panic!("{module} has no place in the layers"))
 }
 
-/// The modules that a text names behind `crate::`.
+/// Returns the modules that a text names after `crate::`.
 fn imports(text: &str) -> BTreeSet<String> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.flat_map(|line| line.replace("$crate::", "").split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>())
@@ -59,7 +58,7 @@ fn imports(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The source files of a folder, tests apart.
+/// Collects the source files of a folder, except tests.
 fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     let mut all = Vec::new();
     files_and_tests(folder, &mut all);
@@ -119,7 +118,7 @@ fn no_module_outside_of_the_queue_names_an_adapter() {
     }
 }
 
-/// Every name between backticks that can only be that of a test.
+/// Returns every name between backticks that can only be the name of a test.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter(|name| name.matches('_').count() >= 4 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'))

@@ -1,5 +1,4 @@
-//! What is there in place of a queue: each is refused by name, and left as it
-//! is.
+//! Files and folders that are not a queue: each is refused with its path, and left unchanged.
 
 use pulpo_tests::program::Sandbox;
 
@@ -62,15 +61,15 @@ fn a_folder_that_cannot_be_made_or_written() {
 fn a_disk_that_is_full() {
     let place = Sandbox::new();
     assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "first"]).code, 0);
-    // A limit on the size of files, of 64 blocks of 1 KiB, stands for the end
-    // of the disk; the signal that comes with it is ignored.
+    // A file size limit of 64 blocks of 1 KiB simulates a full disk. The signal that comes with it
+    // is ignored.
     let arguments = format!(
         "trap '' XFSZ; ulimit -f 64; exec {WORKER} publish echo --count 5000 --payload \"$(printf '%0200d' 0)\""
     );
     let said = place.run("bash", &["-c", &arguments]);
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(said.err.contains("error: the queue did not accept the message: cannot write to "), "{}", said.err);
-    // What was there is there, and whole batches besides.
+    // The queue holds its earlier messages, and only whole batches in addition.
     let list = place.run(WORKER, &["list", "--limit", "0", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&list.out).expect("JSON");
     let kept = list.as_array().expect("a list").len();

@@ -1,5 +1,5 @@
-//! A body that changes between two versions of a program: found before it is
-//! deployed, and harmless while both run.
+//! A body that changes between two versions of a program: the change is found before the deploy,
+//! and does no harm while both versions run.
 
 use pulpo_tests::program::{CommandOutput, Running, Sandbox};
 use pulpo_tests::wait::until;
@@ -43,7 +43,7 @@ fn as_json(said: &CommandOutput) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err))
 }
 
-/// The snapshot of a program, in a file.
+/// Writes the snapshot of a program to a file. Returns its text.
 fn snapshot(place: &Sandbox, program: &str) -> String {
     let file = place.path("jobs.snapshot");
     let said = place.run(program, &["check", "--update", "jobs.snapshot"]);
@@ -52,7 +52,7 @@ fn snapshot(place: &Sandbox, program: &str) -> String {
 }
 
 fn two_versions_in_either_order_bury_and_lose_nothing(place: &Sandbox) {
-    // Before the deploy: the second version reads all that the first one wrote.
+    // Before the deploy: version 2 reads everything that version 1 wrote.
     snapshot(place, FIRST);
     let said = place.run(SECOND, &["check", "--against", "jobs.snapshot"]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
@@ -70,7 +70,7 @@ fn two_versions_in_either_order_bury_and_lose_nothing(place: &Sandbox) {
     until("the new one works", || done(place, "order 2 for ada") == 1 && done(place, "order 3 for ada") == 1);
     stop(new);
 
-    // Producers first: what the old worker cannot read waits for the new one.
+    // Producers first: messages that the old worker cannot read wait for the new one.
     let old = worker(place, FIRST);
     publish(place, SECOND, r#"{"id": 4, "recipient": "bob", "express": true}"#);
     until("it is put back", || place.log().contains("another version of the program wrote it"));
@@ -86,7 +86,7 @@ fn two_versions_in_either_order_bury_and_lose_nothing(place: &Sandbox) {
 fn what_waits_is_decoded_before_a_deploy_and_left_as_it_is(place: &Sandbox) {
     publish(place, FIRST, r#"{"id": 1, "to": "ada"}"#);
     publish(place, FIRST, r#"{"id": 2, "to": "bob"}"#);
-    // A server tells how long ago, and not since when.
+    // A server reports how long ago, not since when.
     let what = |all: &[Value]| -> Vec<_> {
         all.iter().map(|one| ["id", "message", "state", "attempts", "priority"].map(|key| one[key].clone())).collect()
     };
@@ -99,7 +99,7 @@ fn what_waits_is_decoded_before_a_deploy_and_left_as_it_is(place: &Sandbox) {
     let expected = "order: body: missing field `recipient`: 2 messages would be buried";
     assert!(said.out.contains(expected), "{}", said.out);
 
-    // One of a type that this program does not know.
+    // A message of a type that this program does not know.
     let said = place.run(env!("CARGO_BIN_EXE_old_version_worker"), &["publish", "known"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let said = place.run(THIRD, &["check", "--queue", "--json"]);
@@ -157,10 +157,10 @@ fn a_snapshot_reads_well_and_keeps_what_people_wrote_into_it() {
     let expected = "# Jobs of the shop.\npulpo snapshot 1\n\n# Since spring.\njob order\nbody: object\nbody.id: u64\n\
                     body.to: text\nexample {\"id\":7,\"to\":\"ada\"}\n";
     assert_eq!(text, expected);
-    // The same again.
+    // A second snapshot is the same.
     assert_eq!(snapshot(&place, FIRST), expected);
 
-    // An example that the program itself does not read is a mistake.
+    // An example that the program itself cannot read is a mistake.
     let said = place.run(THIRD, &["check", "--update", "jobs.snapshot"]);
     assert_eq!(said.code, 1);
     assert!(
@@ -236,7 +236,7 @@ fn the_schema_of_the_handlers_is_that_of_the_snapshot() {
     let all = as_json(&said);
     assert_eq!(all[0]["request_type"], "order");
     assert_eq!(all[0]["body"][1], json!({ "path": "body.id", "reads": "u64" }));
-    // It is what travels with the messages.
+    // Messages carry the same shape.
     publish(&place, FIRST, r#"{"id": 1, "to": "ada"}"#);
     assert_eq!(list(&place)[0]["message"]["header"]["shape"], all[0]["shape"]);
 }
@@ -260,7 +260,7 @@ fn a_unique_key_of_other_fields_is_a_change_and_a_new_or_removed_one_is_none() {
     let expected = json!(["waits", "header.unique_key", "unique_key_changed", "tenant, address.city", "key"]);
     assert_eq!(json!(["job", "path", "kind", "before", "after"].map(|key| &change[key])), expected);
 
-    // All of the body before, and one field of it now.
+    // The key was the whole body, and is now one field of it.
     let said = check(&text.replace("job waits\nunique key\n", "job waits\nunique\n"));
     assert_eq!((said.code, as_json(&said)["changes"][0]["before"].as_str()), (1, Some("the whole body")));
 

@@ -21,14 +21,14 @@ mod widths;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// On the embedded queue, and on a server.
+/// Runs a test on the embedded queue and on a server.
 fn both(test: impl Fn(&Sandbox)) {
     for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         test(&place);
     }
 }
 
-/// Runs it and expects it to do well.
+/// Runs a command and expects success.
 #[track_caller]
 fn well(place: &Sandbox, arguments: &[&str]) -> String {
     let CommandOutput { out, err, code } = place.run(WORKER, arguments);
@@ -41,7 +41,7 @@ fn as_json(place: &Sandbox, arguments: &[&str]) -> Value {
     serde_json::from_str(&well(place, arguments)).expect("JSON")
 }
 
-/// Runs it and expects it to fail with this code.
+/// Runs a command and expects it to fail with this code.
 #[track_caller]
 fn refused(place: &Sandbox, code: i32, arguments: &[&str]) -> String {
     let said = place.run(WORKER, arguments);
@@ -49,7 +49,7 @@ fn refused(place: &Sandbox, code: i32, arguments: &[&str]) -> String {
     said.err
 }
 
-/// Runs it and expects it to do well and to warn of something.
+/// Runs a command and expects success and a warning.
 #[track_caller]
 fn warned(place: &Sandbox, arguments: &[&str]) -> (String, String) {
     let CommandOutput { out, err, code } = place.run(WORKER, arguments);
@@ -58,7 +58,7 @@ fn warned(place: &Sandbox, arguments: &[&str]) -> (String, String) {
     (out, err)
 }
 
-/// Works until nothing is ready any more, and makes the queue if there is none.
+/// Works until no message is ready any more, and creates the queue if there is none.
 #[track_caller]
 fn drain(place: &Sandbox) -> String {
     let drained = place
@@ -298,7 +298,7 @@ fn what_a_server_cannot_tell_is_said_in_words() {
     drain(&embedded);
     assert!(!well(&embedded, &["stats"]).contains(words));
     drain(&place);
-    // What it can is the same as on the embedded queue.
+    // Supported commands behave as on the embedded queue.
     let list = well(&place, &["list", "--state", "buried", "--type", "echo"]);
     assert!(list.contains(" buried  echo  side ") && list.contains("a bad word"), "{list}");
     assert!(well(&place, &["peek", "1"]).contains("last error   a bad word\n"));

@@ -1,5 +1,4 @@
-//! Each kind of mistake in a configuration, as a worker says it, and that the
-//! keys do what they say.
+//! Each kind of mistake in a configuration, as a worker reports it, and the effects of the keys.
 
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use pulpo_tests::program::Sandbox;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
-/// Starts a worker with this file and variable; what it says before it ends.
+/// Starts a worker with this file and variable. Returns the output before it ends.
 #[track_caller]
 fn refused(file: Option<(&str, &str)>, variable: Option<(&str, &str)>) -> String {
     let place = Sandbox::new();
@@ -89,7 +88,7 @@ fn a_table_of_a_handler_or_a_queue_that_is_not_there_is_refused() {
         let checked = place.run(WORKER, &["check"]);
         assert_eq!(checked.code, 1, "{}", checked.out);
         assert!(said.err.contains(checked.out.trim_end()), "{} {}", said.err, checked.out);
-        // A program that only publishes need not have them.
+        // A program that only publishes does not need them.
         assert_eq!(place.run(WORKER, &["publish", "talk", "--body", "\"x\""]).code, 0);
         said.err
     };
@@ -134,7 +133,7 @@ fn a_file_that_cannot_be_read_is_told_with_the_reason() {
     assert_eq!(error("pulpo.ini"), "error: expected a configuration file that ends in .toml or .json, got pulpo.ini\n");
 }
 
-/// How long a worker waits that has nothing to do.
+/// Returns how long a worker without jobs waits.
 fn idle_for(place: &Sandbox, settings: &[&str]) -> Duration {
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     let arguments: Vec<_> = ["work", "--concurrency", "1"].into_iter().chain(settings).collect();
@@ -168,7 +167,7 @@ fn a_server_is_asked_to_wait_for_as_long_as_is_configured() {
         line.parse::<u64>().expect("a number")
     };
     let (seldom, often) = (asked("1s"), asked("50ms"));
-    // In the last part of a wait, which is less than a second, it is asked
-    // again and again; with 50ms it is so all the time.
+    // In the last part of a wait, which is less than a second, the queue is polled again and again;
+    // with 50ms, this is always so.
     assert!(often * 2 > seldom * 3, "{seldom} {often}");
 }

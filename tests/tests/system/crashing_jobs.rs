@@ -1,4 +1,4 @@
-//! Jobs that kill their workers, and those that are in the same worker.
+//! Jobs that kill their workers, and other jobs in the same worker.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,8 +19,7 @@ fn listed(place: &Sandbox) -> Vec<Value> {
     serde_json::from_str(&said.out).expect("JSON")
 }
 
-/// Starts workers, as a supervisor does, until nothing is left to do; says how
-/// many it took.
+/// Starts workers, as a supervisor does, until nothing is left to do. Returns the number of workers.
 fn supervise(place: &Sandbox) -> usize {
     for workers in 1..20 {
         let mut worker = place.start(place.command(PERILS, &["work", "--concurrency", "3"]));
@@ -42,7 +41,7 @@ fn supervise(place: &Sandbox) -> usize {
 fn a_job_that_aborts_its_workers_is_buried_and_the_others_are_done(place: &Sandbox) {
     let mut innocents = 0;
     for (poison, deaths) in [("abort", 3), ("abort_once", 1)] {
-        // Each worker so has some of them in hand when it dies.
+        // So each worker holds some of them when it dies.
         assert_eq!(place.run(PERILS, &["publish", "innocent", "--body", "100", "--count", "12"]).code, 0);
         assert_eq!(place.run(PERILS, &["publish", poison, "--body", "{}", "--priority", "0"]).code, 0);
         innocents += 12;

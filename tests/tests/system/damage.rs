@@ -1,6 +1,5 @@
-//! A file of the queue that is deleted, replaced, cut or overwritten: whoever
-//! uses it is told which file it is and what to do, and nothing is lost in
-//! silence.
+//! Files of the queue that are deleted, replaced, cut or overwritten: users of the queue get an
+//! error that names the file and a remedy, and nothing is lost silently.
 
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -15,7 +14,7 @@ use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// A worker that polls only once an hour.
+/// Starts a worker that polls only once an hour.
 fn worker(place: &Sandbox) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", "2"]);
     command.env("PULPO_SLEEP_DURATION", "1h");
@@ -46,12 +45,12 @@ fn stop(worker: Running) {
     assert_eq!(worker.end(), 0);
 }
 
-/// The error and its source, as a program prints them.
+/// Returns the error and its source, as a program prints them.
 fn text(error: &QueueError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// The database and what belongs to it.
+/// Removes the database and its auxiliary files.
 fn remove_database(place: &Sandbox) {
     for name in ["queue.db", "queue.db-wal", "queue.db-shm"] {
         let _ = fs::remove_file(place.path("pulpo-data").join(name));
@@ -97,7 +96,7 @@ fn nobody_goes_on_with_a_deleted_file() {
         assert!(error.is_transient() && said.contains("pulpo-data/queue.db: the file was deleted"), "{said}");
         assert!(producer.stats().is_err() && producer.kick(&Filter::all()).is_err());
 
-        // Another program starts with a new file, and all running ones carry on with it.
+        // Another program creates a new file, and all running ones continue with it.
         assert_eq!(place.run(WORKER, &["publish", "record", "--body", r#"{"number": 3}"#]).code, 0);
         publish(&producer, 4).expect("published");
         publish(&producer, 5).expect("published");
@@ -132,7 +131,7 @@ fn a_worker_waits_for_a_file_that_was_taken_away() {
 fn a_restored_backup_is_noticed_by_all_that_run() {
     let place = Sandbox::new();
     let producer = queue(&place);
-    // Nobody works while the backup is made.
+    // No worker runs while the backup is made.
     publish(&producer, 1).expect("published");
     let backup = place.path("backup.db");
     let connection = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
@@ -147,7 +146,7 @@ fn a_restored_backup_is_noticed_by_all_that_run() {
     fs::remove_file(place.path("pulpo-data/queue.db-shm")).expect("removed");
     fs::rename(&backup, place.path("pulpo-data/queue.db")).expect("restored");
     publish(&producer, 3).expect("published");
-    // What was there then is there again.
+    // The queue has the state of the backup again.
     until("the first ran again", || place.record().matches(" 1 0 false\n").count() == 2);
     until("the new one has run", || ran(&place, 3));
     assert_eq!(place.record().matches(" 2 0 false\n").count(), 1);
@@ -178,7 +177,7 @@ fn a_log_that_is_deleted_loses_nothing() {
     assert_sound(&place);
 }
 
-/// A queue with many jobs, all of them in the database and none in the log.
+/// Creates a queue with many jobs, all of them in the database and none in the log.
 fn filled(place: &Sandbox, count: u64) -> std::path::PathBuf {
     let queue = queue(place);
     queue.enqueue((0..count).map(record).collect()).expect("published");
@@ -206,7 +205,7 @@ fn a_damaged_file_is_named_with_what_to_do() {
     }
 }
 
-/// Leaves this many parts of four.
+/// Cuts a file to this many quarters.
 fn cut(file: &Path, quarters: u64) {
     let file = fs::OpenOptions::new().write(true).open(file).expect("opened");
     let length = file.metadata().expect("a length").len();
@@ -218,7 +217,7 @@ fn a_worker_waits_for_a_good_file_in_place_of_a_damaged_one() {
     let place = Sandbox::new();
     let file = filled(&place, 2000);
     let good = fs::read(&file).expect("a copy");
-    // All but the first pages, which say what it is and which tables it has.
+    // Overwrite everything but the first pages, which hold the file header and the schema.
     let first = 32 * 4096;
     let length = usize::try_from(file.metadata().expect("a length").len()).expect("small") - first;
     overwrite(&file, first as u64, length);
@@ -239,7 +238,7 @@ fn a_worker_waits_for_a_good_file_in_place_of_a_damaged_one() {
     assert_sound(&place);
 }
 
-/// A queue whose last user was killed, so that its log is still there.
+/// Creates a queue whose last user was killed, so that its log still exists.
 fn killed(place: &Sandbox) {
     let made = ["work", "--set", "sleep_duration=10ms", "--set", "shutdown_after_number_of_empty_iterations=1"];
     assert_eq!(place.run(WORKER, &made).code, 0);
@@ -265,13 +264,12 @@ fn an_index_of_the_log_that_is_damaged_is_made_anew() {
     }
 }
 
-/// The one silent loss: SQLite takes it for the end of what was
-/// written. It is in the documentation.
+/// The only silent loss: SQLite takes the damage for the end of the log. The documentation mentions it.
 #[test]
 fn a_log_that_is_damaged_while_nobody_runs_is_cut_at_the_damage() {
     let place = Sandbox::new();
     killed(&place);
-    // Behind the schema, which the log begins with.
+    // After the schema, with which the log begins.
     let log = place.path("pulpo-data/queue.db-wal");
     overwrite(&log, log.metadata().expect("there").len() / 2, 100);
     let mut numbers: Vec<u64> = queue(&place)

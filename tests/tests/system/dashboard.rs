@@ -1,5 +1,4 @@
-//! The dashboard: what it shows, who may look and change, and how it is in a
-//! real browser.
+//! The dashboard: its content, access and changes, and its behaviour in a real browser.
 
 use std::net::SocketAddr;
 
@@ -17,7 +16,7 @@ mod workers;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
-/// The command `dashboard` on a free port, until this is dropped.
+/// The command `dashboard` on a free port, ended on drop.
 struct Served {
     address: SocketAddr,
     program: Option<Running>,
@@ -28,12 +27,12 @@ impl Served {
         Self::by(WORKER, place, arguments, environment)
     }
 
-    /// By another program than the usual one.
+    /// Starts the dashboard of another program than the usual one.
     fn by(program: &str, place: &Sandbox, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let all: Vec<_> = ["dashboard", "--listen", "127.0.0.1:0"].iter().chain(arguments).copied().collect();
         let mut command = place.command(program, &all);
         command.envs(environment.iter().copied());
-        // What one before it has said there.
+        // Remove the output of an earlier one.
         let _ = std::fs::remove_file(place.path("out"));
         let program = place.start_with_output(command);
         let mut address = None;
@@ -45,26 +44,26 @@ impl Served {
         Self { address: address.expect("just found"), program: Some(program) }
     }
 
-    /// A page, or what is said in its place.
+    /// Requests a page. Returns the page, or the answer in its place.
     fn get(&self, path: &str) -> Answer {
         ask(self.address, "GET", path, &[], "")
     }
 
-    /// The text of a page that is there.
+    /// Returns the text of a page that exists.
     fn page(&self, path: &str) -> String {
         let answer = self.get(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.body
     }
 
-    /// What each form of a page brings back.
+    /// Returns the CSRF token in the forms of a page.
     fn csrf(&self, page: &str) -> String {
         let text = self.page(page);
         let field = text.split("name=\"csrf\" value=\"").nth(1).expect("a form");
         field.split('"').next().expect("its value").to_owned()
     }
 
-    /// Sends a form as a page of the dashboard does.
+    /// Submits a form as a page of the dashboard does.
     fn post(&self, path: &str, fields: &str) -> Answer {
         let form = format!("csrf={}&{fields}", self.csrf("/jobs"));
         let origin = format!("http://{}", self.address);
@@ -84,8 +83,7 @@ impl Drop for Served {
     }
 }
 
-/// Publishes some jobs, and works them: one is done, this many are buried, and
-/// one is delayed.
+/// Publishes some jobs and runs them: one is done, this many are buried, and one is delayed.
 fn some_jobs(place: &Sandbox, buried: usize) {
     let lines: String = (0..buried).map(|_| "{\"card\": 0}\n").collect();
     let said = place.run_with_input(WORKER, &["publish", "pay", "--lines", "-"], &lines);

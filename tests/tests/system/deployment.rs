@@ -1,5 +1,5 @@
-//! The unit for systemd and the image: what they set is known, and a stop is
-//! given longer than a worker takes for it.
+//! The systemd unit and the image: their settings are known, and they allow more time for a stop
+//! than a worker takes.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -14,8 +14,7 @@ fn contrib(name: &str) -> String {
     std::fs::read_to_string(path).expect("a file of the repository")
 }
 
-/// All settings that a text makes, in the environment; those that are commented
-/// out too, and not those whose value is left out.
+/// Returns all environment settings in a text, including those commented out, except those without a value.
 fn settings(text: &str) -> Vec<(String, String)> {
     let words = text.split_whitespace().map(|word| {
         let word = word.trim_start_matches('`').split('`').next().unwrap_or_default();
@@ -26,12 +25,12 @@ fn settings(text: &str) -> Vec<(String, String)> {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// The value of a key of the unit.
+/// Returns the value of a key in the unit.
 fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
     unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
 }
 
-/// What the unit sets, for a process of this number; commented lines too.
+/// Returns the unit's settings for the process with this number, including those commented out.
 fn settings_of_unit(number: &str) -> Vec<(String, String)> {
     settings(&contrib("pulpo-worker.service").replace("%i", number))
 }
@@ -70,7 +69,7 @@ fn several_processes_of_the_unit_are_one_user_in_one_folder() {
     for shared in [user, state] {
         assert!(!shared.contains('%'), "{shared} is another one for each process");
     }
-    // What only one of them can have is another one for each.
+    // Settings that only one process can use differ between the processes.
     let port = unit.split_whitespace().find(|word| word.contains("%i")).expect("a port by the process's number");
     for number in ["1", "2"] {
         let address = port.replace("%i", number);
@@ -109,7 +108,7 @@ fn each_stop_is_given_longer_than_a_worker_takes() {
 
 #[test]
 fn systemd_finds_nothing_wrong_with_the_unit() {
-    // Where there is no systemd, there is nobody to ask.
+    // Without systemd, the unit cannot be verified.
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
         let _ = writeln!(std::io::stderr(), "there is no systemd-analyze here: the unit is not verified");
         return;

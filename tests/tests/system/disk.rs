@@ -1,5 +1,5 @@
-//! A disk that is full, read-only or cut off by a limit: `publish` says so, the
-//! worker waits, and both go on when they can.
+//! A disk that is full, read-only or limited: `publish` reports it, the worker waits, and both
+//! continue when they can.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,18 +11,17 @@ use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// How a disk comes to its end.
+/// How the disk is limited.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
-    /// A file system of its own, of two megabytes, in memory. It can be
-    /// mounted by anybody in a name space of the user's own.
+    /// A separate file system of two megabytes in memory. Any user can mount it in their own namespace.
     Mount,
-    /// A limit on the size of files, which anybody can set and lift.
+    /// A limit on the size of files, which any user can set and lift.
     FileSize,
 }
 
-/// A shell with a queue on a small disk, which obeys the commands that are
-/// written into its pipe, one a line, and answers each with its exit code.
+/// A shell with a queue on a small disk. It executes the commands written into its pipe, one per
+/// line, and answers each with its exit code.
 struct SmallDisk {
     place: Sandbox,
     shell: Child,
@@ -33,7 +32,7 @@ impl SmallDisk {
     fn new(limit: Limit) -> Self {
         let place = Sandbox::new();
         fs::create_dir(place.path("pulpo-data")).expect("made");
-        // The codes go through a pipe of the shell's, which no limit stops.
+        // The codes go through a pipe, which no limit stops.
         let script = r#"exec 2>>log; while IFS= read -r line; do eval "$line"; echo $?; done"#;
         let mut command = match limit {
             Limit::Mount => {
@@ -46,8 +45,8 @@ impl SmallDisk {
         let mut shell = command.spawn().expect("started");
         let codes = BufReader::new(shell.stdout.take().expect("a pipe"));
         let mut disk = Self { place, shell, codes };
-        // A file that may not grow raises a signal, which ends who does not
-        // ignore it; SQLite then sees an error.
+        // Exceeding the limit raises a signal, which ends any process that does not ignore it. If
+        // it is ignored, SQLite sees an error.
         assert_eq!(disk.say("trap '' XFSZ"), 0);
         disk
     }
@@ -58,7 +57,7 @@ impl SmallDisk {
         tried.is_ok_and(|tried| tried.status.success())
     }
 
-    /// Runs a line, which prints nothing; its exit code.
+    /// Runs a line that prints nothing. Returns its exit code.
     fn say(&mut self, line: &str) -> i32 {
         let pipe = self.shell.stdin.as_mut().expect("a pipe");
         pipe.write_all(format!("{line}\n").as_bytes()).expect("heard");
@@ -74,7 +73,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // It ends with its pipe, and its worker before.
+        // The shell ends with its pipe, but first its worker.
         if let Some(mut pipe) = self.shell.stdin.take() {
             let _ = pipe.write_all(b"kill -KILL $(jobs -p)\n");
         }
@@ -82,14 +81,14 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A job with so many bytes that nobody reads.
+/// Publishes a job with this many bytes, which no handler reads.
 fn publish(number: usize, bytes: usize) -> String {
     format!(
         r#"pad=$(printf '%0{bytes}d' 0); $WORKER publish record --body '{{"number":{number},"pad":"'$pad'"}}' >>published"#
     )
 }
 
-/// A worker on the small disk, and a job that it has begun.
+/// Starts a worker on the small disk, and a job that keeps it busy.
 fn busy_worker(disk: &mut SmallDisk) {
     assert_eq!(disk.say(&publish(0, 10)), 0);
     let worker =
@@ -100,7 +99,7 @@ fn busy_worker(disk: &mut SmallDisk) {
     until("it has begun", || disk.place.record().contains("asleep"));
 }
 
-/// All that was published runs, once, and the file is sound.
+/// Checks that all published jobs run once, and that the file is intact.
 fn nothing_is_lost(disk: &mut SmallDisk, published: &[usize], refused: &[usize]) {
     until("all that was published has run", || published.iter().all(|number| disk.ran(*number)));
     until("nothing is left", || disk.say("$WORKER list | grep -q 'no messages'") == 0);
@@ -117,7 +116,7 @@ fn nothing_is_lost(disk: &mut SmallDisk, published: &[usize], refused: &[usize])
     let copy = rusqlite::Connection::open(disk.place.path("queue.db")).expect("opened");
     let one = |query: &str| copy.query_row(query, [], |row| row.get::<_, String>(0)).expect("an answer");
     assert_eq!(one("PRAGMA integrity_check"), "ok");
-    // With the first one and the nap, each once.
+    // Includes the first job and the nap, once each.
     let archived = format!("{0} {0}", published.len() + 2);
     assert_eq!(one("SELECT count(*) || ' ' || count(DISTINCT id) FROM archive"), archived);
 }
@@ -125,22 +124,22 @@ fn nothing_is_lost(disk: &mut SmallDisk, published: &[usize], refused: &[usize])
 #[test]
 fn a_full_disk_is_said_and_the_queue_is_worked_off_all_the_same() {
     if !SmallDisk::can_mount() {
-        // Past the capture of the tests: it must be seen.
+        // Bypass the output capture of the tests: people must see it.
         let said = b"NOT SHOWN: no small disk can be mounted here; the limit on files stands for it\n";
         std::io::stderr().write_all(said).expect("said");
         return;
     }
     let mut disk = SmallDisk::new(Limit::Mount);
     busy_worker(&mut disk);
-    // All of it: what `head` could not write.
+    // Fill the disk completely, to the byte that `head` cannot write.
     disk.say("head -c 100m /dev/zero > pulpo-data/ballast");
     let (mut published, mut refused) = (Vec::new(), Vec::new());
     for number in 1..=6 {
         let done = disk.say(&publish(number, if number % 2 == 0 { 100_000 } else { 10 })) == 0;
         if done { &mut published } else { &mut refused }.push(number);
     }
-    // The big ones find no place. The small ones may, in what the queue has
-    // already, and so does what the worker has to write.
+    // The big ones do not fit. The small ones may fit into free space in the queue's files, and so
+    // may the worker's writes.
     assert_eq!(refused.iter().filter(|number| *number % 2 == 0).count(), 3, "{refused:?}");
     let folder = fs::canonicalize(disk.place.folder()).expect("a folder");
     let what = format!(
@@ -161,7 +160,7 @@ fn a_full_disk_is_said_and_the_queue_is_worked_off_all_the_same() {
 fn a_worker_that_cannot_write_waits_and_settles_later_what_it_has_done() {
     let mut disk = SmallDisk::new(Limit::FileSize);
     busy_worker(&mut disk);
-    // Nothing can be written any more, neither by the worker nor by those to come.
+    // Neither the worker nor later processes can write any more.
     let limit = |bytes: &str| format!("for id in $(jobs -p) $$; do prlimit --pid $id --fsize={bytes}:unlimited; done");
     assert_eq!(disk.say(&limit("4096")), 0);
     let refused = disk.place.path("refused");
@@ -178,8 +177,7 @@ fn a_worker_that_cannot_write_waits_and_settles_later_what_it_has_done() {
     nothing_is_lost(&mut disk, &[2], &[1]);
 }
 
-/// Runs a program that may not do more with files than their permissions say,
-/// also for root.
+/// Runs a program that is bound by file permissions, even as root.
 fn bound(place: &Sandbox, arguments: &[&str]) -> pulpo_tests::program::CommandOutput {
     let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     if !root {

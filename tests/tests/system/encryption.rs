@@ -1,4 +1,4 @@
-//! Encrypted connections to PostgreSQL: of the queue and of outboxes.
+//! Encrypted connections to PostgreSQL: for the queue and for outboxes.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use pulpo_tests::program::Sandbox;
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_order_service");
 
-/// How many sessions there are that are encrypted.
+/// Returns the number of encrypted sessions.
 fn encrypted(server: &PostgresServer) -> String {
     server.psql(
         "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'pulpo'",
@@ -51,7 +51,7 @@ fn the_queue_asks_of_the_server_what_the_url_says() {
     let empty = format!("sslmode=verify-ca&sslrootcert={}", other.path().display());
     for (host, parameters, expected) in [
         ("127.0.0.1", format!("sslmode=verify-full&{root}"), "`verify-ca` does not"),
-        // The authorities of the system do not know ours.
+        // The system's certificate authorities do not include ours.
         ("localhost", "sslmode=verify-full".to_owned(), "sslrootcert=FILE"),
         ("localhost", empty, "expected a certificate in PEM"),
         ("localhost", "sslmode=verify-ca&sslrootcert=nowhere.pem".to_owned(), "cannot read nowhere.pem"),

@@ -1,5 +1,4 @@
-//! What must not grow with the number of jobs. `endurance --jobs 2000000` is
-//! the long form.
+//! Figures that must not grow with the number of jobs. `endurance --jobs 2000000` is the long form.
 
 use pulpo_tests::program::Sandbox;
 

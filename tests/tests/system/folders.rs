@@ -1,5 +1,5 @@
-//! The folder of the embedded queue: who may use it, and what a program needs
-//! besides it.
+//! The folder of the embedded queue: its users and permissions, and the files that a program needs
+//! outside it.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -12,7 +12,7 @@ use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// Two users, and the group of both.
+/// Two users, and their common group.
 const WEB: u32 = 61_001;
 const JOBS: u32 = 61_002;
 const GROUP: u32 = 61_000;
@@ -21,8 +21,8 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|us| std::os::unix::fs::MetadataExt::uid(&us) == 0)
 }
 
-/// A folder that the group may use, with a copy of the worker in it, since the
-/// users may not be let into the build's folder.
+/// A folder that the group may use, with a copy of the worker in it, because the users may have no
+/// access to the build folder.
 struct Shared {
     place: Sandbox,
     worker: String,
@@ -45,7 +45,7 @@ impl Shared {
         Self { place, worker }
     }
 
-    /// A command of this user, with the umask that takes most.
+    /// A command run as this user, with the most restrictive umask.
     fn command(&self, user: u32, arguments: &[&str]) -> Command {
         let line = format!("umask 077; exec {} \"$@\"", self.worker);
         let mut command = self.place.command("sh", &[&["-c", &line, "worker"], arguments].concat());
@@ -61,14 +61,14 @@ impl Shared {
 #[test]
 fn two_users_of_one_group_share_a_queue_in_a_setgid_folder() {
     let shared = Shared::new(0o2770);
-    // Each is the first to make something there.
+    // Each user is the first to create a file there.
     assert_eq!(shared.run(WEB, &["publish", "echo", "--payload", "first"]).err, "");
     let worker = shared.place.start(shared.command(JOBS, &["work", "--set", "sleep_duration=1h"]));
     until("the first job has run", || shared.place.record().contains("first"));
     let said = shared.run(WEB, &["publish", "echo", "--payload", "second"]);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     until("the second job has run", || shared.place.record().contains("second"));
-    // Each sees that the other's worker has died.
+    // Each user notices that the other's worker has died.
     assert_eq!(shared.run(WEB, &["publish", "nap", "--body", "600000"]).code, 0);
     until("it sleeps", || shared.place.record().contains("asleep"));
     let other = shared.place.start(shared.command(WEB, &["work"]));
@@ -84,7 +84,7 @@ fn two_users_of_one_group_share_a_queue_in_a_setgid_folder() {
 
 #[test]
 fn a_user_who_may_not_use_the_queue_is_told_what_is_needed() {
-    // Not setgid: each file is its user's alone.
+    // Without setgid, each file belongs to its user alone.
     let shared = Shared::new(0o770);
     assert_eq!(shared.run(WEB, &["publish", "echo", "--payload", "first"]).code, 0);
     for arguments in [&["publish", "echo", "--payload", "x"][..], &["stats"], &["work"]] {
@@ -98,7 +98,7 @@ fn a_user_who_may_not_use_the_queue_is_told_what_is_needed() {
         );
         assert!(!said.err.contains("cannot make"), "it is there: {}", said.err);
     }
-    // And one who may not even look into the folder.
+    // A user who may not even look into the folder.
     std::fs::set_permissions(shared.place.path("queue"), std::fs::Permissions::from_mode(0o700)).expect("set");
     let said = shared.run(JOBS, &["stats"]);
     assert!(
@@ -108,8 +108,7 @@ fn a_user_who_may_not_use_the_queue_is_told_what_is_needed() {
     );
 }
 
-/// The files that a command opened below this folder, or with SQLite's name
-/// for temporary ones.
+/// Returns the files that a command opened below this folder, or with SQLite's name for temporary ones.
 fn opened(place: &Sandbox, arguments: &[&str], environment: &[(&str, &Path)]) -> String {
     let trace = place.path("trace");
     let path = trace.display().to_string();
@@ -127,8 +126,7 @@ fn no_command_on_a_long_queue_needs_a_folder_for_temporary_files() {
     let folder = place.path("pulpo-data");
     let clock = std::sync::Arc::new(pulpo::clock::SystemClock::new());
     let queue = pulpo::queue::file::FileQueue::open(&folder, false, clock).expect("a queue");
-    // Of many types and long, so that a table of counts and a sort of them
-    // outgrow any cache.
+    // Many long types, so that a table of counts and its sorting outgrow any cache.
     for part in 0..65 {
         let new = |n| {
             let name = format!("type-{n:0>60}");
@@ -150,7 +148,7 @@ fn no_command_on_a_long_queue_needs_a_folder_for_temporary_files() {
     for arguments in commands {
         let opened = opened(&place, arguments, &environment);
         assert!(opened.contains("queue.db"), "it was traced");
-        // SQLite opens its temporary files without a name, or calls them so.
+        // SQLite opens its temporary files without a name, or with this one.
         let is_temporary = |line: &&str| line.contains("O_TMPFILE") || line.contains("etilqs_");
         let temporary: Vec<_> = opened.lines().filter(is_temporary).collect();
         assert_eq!(temporary, [""; 0], "{arguments:?}");

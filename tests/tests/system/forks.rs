@@ -40,7 +40,7 @@ fn a_fork_is_refused_whatever_it_asks_of_the_queue_of_its_parent() {
         );
         assert!(line.contains("fork before the first use of the queue"), "{line}");
     }
-    // What the parent did after it is there, and the child's nothing.
+    // The queue has the message that the parent published later, and nothing from the child.
     assert_eq!(ids(&place), [2]);
     assert!(!place.path("copy.db").exists());
     assert_sound(&place);
@@ -60,7 +60,7 @@ fn a_fork_that_outlives_its_parent_takes_nothing_from_other_programs() {
     let place = Sandbox::new();
     let parent = place.start(place.command(FORKING, &["orphan", "q"]));
     assert_eq!(parent.end(), 0);
-    // The log is begun again by each of them, under the child's memory.
+    // Each of the programs restarts the log, which the child has mapped into memory.
     for _ in 0..20 {
         let said = place.run(WORKER, &["publish", "echo", "--payload", "x", "--set", "queue=file:q"]);
         assert_eq!((said.code, said.err.as_str()), (0, ""));

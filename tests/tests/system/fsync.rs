@@ -1,24 +1,23 @@
-//! What a power cut takes, told by the calls to the system: `publish`, `kick`
-//! and `delete` return only after a sync of what they wrote.
+//! Losses in a power cut, derived from the system calls: `publish`, `kick` and `delete` return only
+//! after a sync of their writes.
 
 use pulpo_tests::program::{CommandOutput, Sandbox};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// A call to the system that changes a file, brings it to the disk, or tells
-/// somebody.
+/// A system call that changes a file, syncs it to the disk, or writes to a stream.
 #[derive(Debug)]
 struct Call {
     name: String,
-    /// The path of the file, or what it is.
+    /// The path of the file, or the kind of descriptor.
     file: String,
 }
 
-/// Runs a command and says what it did with files.
+/// Runs a command and returns its calls on files.
 fn calls(place: &Sandbox, arguments: &[&str]) -> Vec<Call> {
     let trace = place.path("trace");
     let path = trace.display().to_string();
-    // `-y` says the path of each file; `-s 0` leaves out what is written.
+    // `-y` prints the path of each file; `-s 0` leaves out the written data.
     let traced = ["-f", "-y", "-s", "0", "-e", "trace=write,pwrite64,fsync,fdatasync,msync", "-o", &path, WORKER];
     let CommandOutput { code, err, .. } = place.run("strace", &[&traced, arguments].concat());
     assert_eq!(code, 0, "strace is there and may trace: {err}");
@@ -37,7 +36,7 @@ fn is_sync(call: &Call) -> bool {
     call.name == "fsync" || call.name == "fdatasync"
 }
 
-/// Where the command has said on standard output that it is done.
+/// Returns the position of the call that reports success on standard output.
 fn said(calls: &[Call], place: &Sandbox) -> usize {
     let of_queue = |call: &Call| call.file.starts_with(&place.path("pulpo-data").display().to_string());
     calls
@@ -46,8 +45,8 @@ fn said(calls: &[Call], place: &Sandbox) -> usize {
         .expect("it said so")
 }
 
-/// Each write into the log before the answer is followed by a sync of the log
-/// before the answer.
+/// Asserts that each write into the log before the answer is followed by a sync of the log before
+/// the answer.
 #[track_caller]
 fn assert_synced(calls: &[Call], place: &Sandbox) {
     let before = &calls[..said(calls, place)];

@@ -1,4 +1,4 @@
-//! What a worker answers over HTTP while it works, and while it cannot.
+//! A worker's HTTP answers while it works, and while it cannot.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -65,10 +65,10 @@ fn the_metrics_are_read_while_jobs_run() {
             ("notes", "note", "delayed", 1.0),
             ("pulpo", "until", "reserved", 1.0),
             ("pulpo", "until", "ready", 0.0),
-            // Its handler is here, and none has come.
+            // Its handler exists, but no message has come.
             ("notes", "note", "buried", 0.0),
         ] {
-            // The server of beanstalkd does not know types.
+            // beanstalkd does not know types.
             let request_type =
                 if place.is_on_a_server() { String::new() } else { format!(r#"request_type="{request_type}","#) };
             let metric = format!(r#"pulpo_queue_messages{{queue="{queue}",{request_type}state="{state}"}}"#);
@@ -85,7 +85,7 @@ fn the_metrics_are_read_while_jobs_run() {
         shows(r#"pulpo_jobs_in_flight{request_type="until"}"#, 0.0);
         assert_eq!(status(address, "/healthz"), 200);
         assert_eq!(status(address, "/readyz?verbose"), 200);
-        // The dashboard answers its own hosts only.
+        // The dashboard answers only its own hosts.
         assert_eq!(status(address, "/"), 403);
         worker.signal("TERM");
         assert_eq!(worker.end(), 0);
@@ -134,7 +134,7 @@ fn a_worker_that_stops_is_not_ready() {
 #[test]
 fn lanes_that_do_not_come_back_from_the_queue_are_stuck() {
     let server = BeanstalkdServer::start();
-    // No timeout ends its calls within this test, and only we move the time.
+    // No timeout ends its calls within this test, and only the test moves the clock.
     let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
     let at_server = BeanstalkdOptions::new("127.0.0.1").port(server.port()).socket_timeout(Duration::from_secs(600));
     let queue = Arc::new(BeanstalkdQueue::new(at_server, Arc::new(clock.clone()) as Arc<dyn Clock>));

@@ -6,7 +6,7 @@ use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-/// Values as JSON text, most of them wrong wherever they stand.
+/// Values as JSON text, most of them wrong in any position.
 fn value() -> impl Strategy<Value = String> {
     let fixed = select(vec![
         "null",
@@ -72,7 +72,7 @@ fn value() -> impl Strategy<Value = String> {
     prop_oneof![8 => fixed, 3 => times, 3 => texts, 1 => deep, 1 => long]
 }
 
-/// Names of headers and fields, right ones and others.
+/// Names of headers and fields, correct and others.
 fn key() -> impl Strategy<Value = String> {
     let known = select(vec![
         "request_type",
@@ -95,7 +95,7 @@ fn key() -> impl Strategy<Value = String> {
     prop_oneof![6 => known.prop_map(str::to_owned), 1 => "[a-z]{1,5}"]
 }
 
-/// An object as text, in which a key may come twice.
+/// An object as text, in which a key may occur twice.
 fn object() -> impl Strategy<Value = String> {
     vec((key(), value()), 0..6).prop_map(|fields| {
         let fields: Vec<_> = fields.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
@@ -103,7 +103,7 @@ fn object() -> impl Strategy<Value = String> {
     })
 }
 
-/// A header that says for whom it is, and other things.
+/// A header with a request type and other fields.
 fn header() -> impl Strategy<Value = String> {
     (select(vec!["take", "text", "fail", "panic", "Take", "unknown\\n", ""]), vec((key(), value()), 0..4)).prop_map(
         |(request_type, more)| {
@@ -141,14 +141,14 @@ pub(crate) fn message() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![6 => whole, 2 => cut, 2 => spoilt, 1 => vec(any::<u8>(), 0..200)]
 }
 
-/// So many of them, always the same.
+/// Returns this number of messages, always the same ones.
 pub(crate) fn messages(count: usize) -> Vec<Vec<u8>> {
     let mut runner = TestRunner::deterministic();
     let strategy = message();
     (0..count).map(|_| strategy.new_tree(&mut runner).expect("a message").current()).collect()
 }
 
-/// The big ones, of which a few are enough.
+/// Returns the big messages, of which a few are enough.
 pub(crate) fn giants(length: usize) -> Vec<Vec<u8>> {
     let long = "z".repeat(length);
     [

@@ -1,5 +1,4 @@
-//! The endpoint of a worker: where it listens, what it tells, and what others
-//! cannot do to it.
+//! The HTTP endpoint of a worker: its address, its information, and its resistance to attacks.
 
 mod addresses;
 mod hostile_hour;

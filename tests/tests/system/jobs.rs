@@ -1,5 +1,5 @@
-//! The handlers of these tests. What one does is in its message, and what it
-//! did can be asked by a key of the test's own.
+//! The handlers of these tests. A message contains the behaviour of its job, and a test can query
+//! the effects by its own key.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use pulpo::ResultExt as _;
 use serde::{Deserialize, Serialize};
 
-/// One job of a test.
+/// A job of a test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Act {
     /// Unique in the whole program.
@@ -24,11 +24,11 @@ pub(crate) enum What {
     Panic,
     Fatal,
     RetryAfter(u64),
-    /// Until the test lets it go on.
+    /// Blocks until the test releases it.
     Block,
-    /// The same, and then it panics.
+    /// Blocks, and then panics.
     BlockThenPanic,
-    /// The same, and then it fails.
+    /// Blocks, and then fails.
     BlockThenFail,
 }
 
@@ -53,12 +53,12 @@ fn seen() -> MutexGuard<'static, Option<Seen>> {
     seen
 }
 
-/// How often the job with this key has been started.
+/// Returns how often the job with this key has been started.
 pub(crate) fn runs(key: &str) -> u32 {
     seen().as_ref().and_then(|seen| seen.runs.get(key).copied()).unwrap_or_default()
 }
 
-/// Lets a blocked job go on.
+/// Releases a blocked job.
 pub(crate) fn free(key: &str) {
     seen().get_or_insert_default().freed.push(key.to_owned());
     CHANGED.notify_all();
@@ -91,7 +91,7 @@ fn act(act: Act) -> pulpo::Outcome {
     perform(&act)
 }
 
-/// The same with a timeout.
+/// The same job with a timeout.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hurry(pub(crate) Act);
 
@@ -100,7 +100,7 @@ fn hurry(Hurry(act): Hurry) -> pulpo::Outcome {
     perform(&act)
 }
 
-/// A job of a queue of its own, and urgent.
+/// An urgent job with its own queue.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Mail(pub(crate) String);
 

@@ -1,5 +1,5 @@
-//! SIGKILL at any moment: while jobs are published, run and settled, while the
-//! log goes into the database, and while a database is made or migrated.
+//! SIGKILL at random moments: while jobs are published, run and settled, during checkpoints of the
+//! log, and while a database is created or migrated.
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,8 +13,7 @@ use rusqlite::Connection;
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const ACKNOWLEDGED: &str = env!("CARGO_BIN_EXE_ack_logging_producer");
 
-/// Lets the programs run for up to so long; when they are killed is the point
-/// of these tests.
+/// Lets the programs run for at most this long. These tests depend on random moments of the kills.
 fn for_a_while(random: &mut fastrand::Rng, longest: u64) {
     std::thread::park_timeout(Duration::from_micros(random.u64(0..longest * 1000)));
 }
@@ -49,7 +48,7 @@ fn what_was_acknowledged_is_there_after_any_kill() {
     }
     assert_eq!(place.log(), "", "no program ended on its own");
 
-    // Leases of the killed last for a minute: they are ended by hand here.
+    // The leases of killed workers last for a minute, so the test ends them.
     let connection = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
     connection.execute("UPDATE message SET lease_ends = 1 WHERE state = 2", []).expect("changed");
     drop(connection);
@@ -68,12 +67,12 @@ fn what_was_acknowledged_is_there_after_any_kill() {
     assert!(lost.is_empty() && left == 0, "{left} left; lost: {lost:?}");
     let acknowledged = acknowledged.lines().count();
     assert!(acknowledged > 200, "{acknowledged} is too few to show anything");
-    // In flight at a kill: those that are taken ahead may run, and not be settled.
+    // Jobs in flight at a kill run again. That includes jobs leased ahead, which may have run unsettled.
     let twice = runs.len() - ran.len();
     assert!(twice as u64 <= KILLS * 4 * 64, "{twice} runs again");
 }
 
-/// A database of an older version, with messages that the next one rewrites.
+/// Creates a database of an older version, with messages that a migration rewrites.
 fn old_database(place: &Sandbox) -> u64 {
     fs::create_dir(place.path("pulpo-data")).expect("made");
     let old = stored::old_queue(&place.path("pulpo-data/queue.db"));

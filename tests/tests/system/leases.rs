@@ -1,5 +1,5 @@
-//! Who may settle a message: a worker that stood still for longer than its
-//! lease may not, and a job that has ended is no longer kept alive.
+//! The right to settle a message: a worker that stood still for longer than its lease has lost it,
+//! and the lease of a job that has ended is no longer renewed.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -51,13 +51,13 @@ fn a_worker_that_stood_still_and_then_panics_settles_nothing(place: &Sandbox) {
 }
 
 fn stand_still(place: &Sandbox, then: &str) {
-    // The server (1.12) now and then forgets the ttr of a connection that says
-    // nothing at all: then another job tells more.
+    // Now and then the server (1.12) forgets the ttr of a connection that sends nothing at all. In
+    // that case, try another job.
     let tries = if place.is_on_a_server() { 5 } else { 1 };
     assert!((0..tries).any(|number| wakes_up_too_late(place, &format!("{then}{number}"), then)), "{}", place.record());
 }
 
-/// False if no other worker got the job while its first one stood still.
+/// Returns false if no other worker got the job while its first one stood still.
 fn wakes_up_too_late(place: &Sandbox, name: &str, then: &str) -> bool {
     let record = |what: &str| place.record().lines().any(|line| line == format!("{name} {what}"));
     let (log_a, log_b) = (format!("{name}-a.log"), format!("{name}-b.log"));
@@ -70,12 +70,12 @@ fn wakes_up_too_late(place: &Sandbox, name: &str, then: &str) -> bool {
     let taken = within(Duration::from_secs(8), || record("begun 2"));
     a.signal("CONT");
     if taken {
-        // It cannot touch it, learns that, and says so.
+        // It cannot renew the lease, notices that, and logs it.
         until("its heartbeat finds the lease lost", || {
             place.log_named(&log_a).contains("the lease was lost while the job is running: its result will not count")
         });
         release(place, name, 1);
-        // Nor can it settle it, whatever it would.
+        // Nor can it settle the message, in any way.
         until("it says that its result does not count", || {
             place.log_named(&log_a).contains("the outcome of a run does not count")
         });
@@ -84,7 +84,7 @@ fn wakes_up_too_late(place: &Sandbox, name: &str, then: &str) -> bool {
         assert_eq!((&message["state"], &message["attempts"]), (&"reserved".into(), &1.into()), "{message}");
     }
     [1, 2].into_iter().for_each(|attempt| release(place, name, attempt));
-    // The one whose lease it is settles it.
+    // The worker that holds the lease settles it.
     until("it is settled", || listed(place).iter().all(|message| message["state"] == "buried"));
     for buried in listed(place) {
         assert!(!taken && then == "fatal", "{buried}");
@@ -116,7 +116,7 @@ fn listed(place: &Sandbox) -> Vec<Value> {
     serde_json::from_str(&said.out).expect("JSON")
 }
 
-/// How often each lease was renewed.
+/// The number of renewals of each lease.
 type Touches = Arc<Mutex<HashMap<String, u32>>>;
 
 /// A queue that counts the renewals.
@@ -181,14 +181,14 @@ impl Consumer for CountingConsumer {
     }
 }
 
-/// The renewals of each lease of this message so far.
+/// The number of renewals of each lease of this message so far.
 fn each(touches: &Touches, id: &MessageId) -> HashMap<String, u32> {
     let mut touches = touches.lock().expect("no panic").clone();
     touches.retain(|lease, _| lease.split(' ').next() == Some(id.as_str()));
     touches
 }
 
-/// Of all of them.
+/// The number of renewals of all leases of this message.
 fn of(touches: &Touches, id: &MessageId) -> u32 {
     each(touches, id).values().sum()
 }
@@ -223,19 +223,19 @@ fn heartbeats_end_with_their_job_however_it_ends() {
         let settled = || pulpo.queue().peek(&id).expect("a look").is_none_or(|message| message.attempts == 1);
         until("its run is settled", settled);
         let renewed = each(&touches, &id);
-        // While the monitor renews the lease of another job, again and again.
+        // The monitor renews the lease of another job several times.
         let other = format!("beside {what:?}");
         let other_id = publish(Act::new(&other, What::Block));
         until("the other runs", || runs(&other) == 1);
         (0..6).for_each(|_| beat(&other_id));
-        // Later runs have leases of their own.
+        // Later runs have other leases.
         let mut after = each(&touches, &id);
         after.retain(|lease, _| renewed.contains_key(lease));
         assert_eq!(after, renewed, "after the end of {what:?}");
         free(&other);
     }
 
-    // A handler that exceeded its timeout runs on, and keeps nothing.
+    // A handler that exceeded its timeout runs on, but its lease is not renewed.
     let key = "heartbeat of a timeout";
     let sent = pulpo.publish(Hurry(Act::new(key, What::Block))).expect("published");
     let id = sent.id().expect("an id");
@@ -256,8 +256,8 @@ fn heartbeats_end_with_their_job_however_it_ends() {
 
 const TTR: Duration = Duration::from_secs(60);
 
-/// A queue on disk that somebody keeps locked, as a process does that stands
-/// still in the midst of a write.
+/// A queue on disk that another process keeps locked, as a process does that stands still in the
+/// middle of a write.
 struct Locked {
     clock: ManualClock,
     folder: tempfile::TempDir,
@@ -277,7 +277,7 @@ impl Locked {
         FileQueue::open(self.folder.path(), false, Arc::new(self.clock.clone())).expect("a queue")
     }
 
-    /// What `write` makes, when it had to wait for two times a ttr.
+    /// Runs `write`, which has to wait for two ttrs. Returns its result.
     fn while_all_wait<R: Send>(&self, write: impl FnOnce() -> R + Send) -> R {
         let lock = rusqlite::Connection::open(self.folder.path().join("queue.db")).expect("opened");
         lock.execute_batch("BEGIN IMMEDIATE").expect("locked");
@@ -329,7 +329,7 @@ fn leases_that_ended_while_all_had_to_wait_are_spared_for_two_heartbeats() {
     assert!(locked.while_all_wait(|| take(&mut idle)).is_none(), "its worker could not renew it");
     locked.clock.advance(TTR / 3);
     assert!(take(&mut idle).is_none());
-    // One that does not renew it then is dead.
+    // A worker that does not renew it by then is dead.
     locked.clock.advance(TTR / 3);
     let again = take(&mut idle).expect("the message");
     assert_eq!((again.lease.id, again.attempts), (delivery.lease.id, 1));

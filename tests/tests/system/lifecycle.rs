@@ -1,5 +1,5 @@
-//! Each row of the life of a message, through the worker and the real
-//! adapter, on disk and in memory. Only these tests move the time.
+//! Each row of the table of a message's life, through the worker and the real adapter, on disk and
+//! in memory. Only these tests move the clock.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -64,7 +64,7 @@ fn on_each(options: WorkerOptions, test: impl Fn(Stage)) {
 }
 
 impl Stage {
-    /// A key that no other test has.
+    /// Returns a key that is unique to this test.
     fn key(&self, of: &str) -> String {
         format!("{of} {}", self.name)
     }
@@ -88,7 +88,7 @@ impl Stage {
         self.queue.peek(id).expect("a look").filter(|message| message.state != MessageState::Done)
     }
 
-    /// The message, once it is in this state.
+    /// Returns the message once it is in this state.
     fn once(&self, id: &MessageId, state: MessageState) -> StoredMessage {
         let mut found = None;
         until(&format!("message {id} is {state}"), || {
@@ -102,12 +102,12 @@ impl Stage {
         until(&format!("message {id} is gone"), || self.peek(id).is_none());
     }
 
-    /// How long until a delayed message is due.
+    /// Returns the remaining delay of a delayed message.
     fn due_in(&self, message: &StoredMessage) -> Duration {
         (message.until.expect("a time") - self.clock.now()).to_std().expect("in the future")
     }
 
-    /// What the archive says of a message.
+    /// Returns the archive's entry of a message.
     fn archived(&self, id: &MessageId) -> Option<String> {
         let file = self.folder.as_ref()?.path().join("queue.db");
         let archive = rusqlite::Connection::open(file).expect("opened");
@@ -180,7 +180,7 @@ fn a_panic_is_a_transient_failure() {
         let working = stage.work();
         let delayed = stage.once(&id, MessageState::Delayed);
         assert_eq!((delayed.attempts, reason(&delayed)), (1, "panicked: out of cheese"));
-        // The lane goes on.
+        // The lane continues.
         let after = |n| stage.publish(&stage.key(&format!("after panic {n}")), What::Succeed);
         let ids: Vec<_> = (0..5).map(after).collect();
         ids.iter().for_each(|id| stage.once_gone(id));
@@ -201,10 +201,10 @@ fn a_timeout_is_a_transient_failure_and_does_not_shrink_the_worker() {
         stage.clock.advance(30 * SECOND);
         let delayed = stage.once(id, MessageState::Delayed);
         assert_eq!((delayed.attempts, reason(&delayed)), (1, "timed out after 30s"));
-        // The only lane is stuck in that handler; another has its place.
+        // The only lane is stuck in that handler; another lane replaces it.
         let next = stage.publish(&stage.key("after timeout"), What::Succeed);
         stage.once_gone(&next);
-        // What the stuck one says in the end does not count.
+        // The final outcome of the stuck run does not count.
         free(&key);
         let summary = working.stop();
         assert_eq!((summary.done, summary.retried), (1, 1));
@@ -336,9 +336,8 @@ fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count()
         stage.clock.advance(59 * SECOND);
         assert_eq!((stage.once(&id, MessageState::Reserved).attempts, runs(&key)), (0, 0));
         stage.clock.advance(2 * SECOND);
-        // A look that was in the midst of it when the clock was moved takes that
-        // for a time when nobody could renew, and spares the lease for two
-        // heartbeats.
+        // A look that was in progress when the clock moved treats the jump as a time when no worker
+        // could renew, and spares the lease for two heartbeats.
         let spared = std::cell::Cell::new(200);
         until("it runs elsewhere", || {
             let has_run = runs(&key) == 1;
@@ -413,7 +412,7 @@ fn a_stop_waits_for_running_jobs() {
         until("it runs", || runs(&key) == 1);
         working.stopper.stop();
         stage.clock.advance(20 * SECOND);
-        // No new job is taken meanwhile.
+        // No new job is taken until then.
         let next = stage.publish(&stage.key("after stop"), What::Succeed);
         free(&key);
         assert_eq!(working.thread.join().expect("no panic").done, 1);

@@ -1,5 +1,5 @@
-//! Limits on jobs of a type or a queue at the same time, and what else a
-//! configuration changes for one handler.
+//! Limits on simultaneous jobs of a type or a queue, and the other settings that a configuration
+//! can change for one handler.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -73,8 +73,8 @@ fn left(pulpo: &Pulpo, queue: &str) -> u64 {
     stats.counts.iter().filter(|counts| counts.queue == queue).map(|counts| counts.total()).sum()
 }
 
-/// So many jobs that wait to be freed: only `limit` of them are begun at a
-/// time, in their order, the others are nobody's, and `others` go on.
+/// Publishes jobs that block until they are released. Checks that at most `limit` of them run at a
+/// time, in order, that no worker holds the rest, and that `others` continue.
 fn keeps_the_limit<J: Job, O: Job>(
     pulpo: &Pulpo,
     limit: usize,
@@ -93,7 +93,7 @@ fn keeps_the_limit<J: Job, O: Job>(
         let expected = (done + limit).min(keys.len());
         until("the next ones begin", || begun(&keys) == expected);
         assert_eq!(begun(&keys[..expected]), expected, "in their order");
-        // The lanes that are left do what else there is.
+        // The remaining lanes run the other jobs.
         for number in 0..3 {
             pulpo.publish(other(&format!("{key} other {done} {number}"))).expect("published");
         }
@@ -115,7 +115,7 @@ fn keeps_the_limit<J: Job, O: Job>(
 fn a_type_at_its_limit_waits_in_the_queue_and_holds_up_nobody() {
     let mut options = options();
     options.handlers.insert("act".to_owned(), at_most(1));
-    // Of the same queue, so that the queue must pick by type.
+    // In the same queue, so that the queue must pick by type.
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let pulpo = Pulpo::with_queue(file_queue(clock.clone()), options, clock);
     let blocking = |key: &str| Act::new(key, What::Block);
@@ -207,7 +207,7 @@ fn a_run_that_exceeded_its_timeout_counts_until_it_returns() {
     until("the first begins", || runs("stuck") == 1);
     clock.advance(Duration::from_secs(31));
     until("it has timed out", || reserved(&pulpo) == 0);
-    // It still uses what the limit protects, so its like waits; others go on.
+    // It still uses the limited resource, so jobs of its type wait; others continue.
     for number in 0..3 {
         pulpo.publish(Act::new(&format!("beside the stuck one {number}"), What::Succeed)).expect("published");
     }

@@ -1,11 +1,11 @@
-//! The links between the texts of the project lead somewhere.
+//! Checks that the links between the documents of the project lead somewhere.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// All texts, those aside that a build has made.
+/// Collects all documents, except generated ones.
 fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
         let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
@@ -17,7 +17,7 @@ fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The text without its blocks of code.
+/// Removes code blocks from a text.
 fn prose(text: &str) -> String {
     let mut code = false;
     let line = |line: &&str| {
@@ -28,13 +28,13 @@ fn prose(text: &str) -> String {
     text.lines().filter(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Where its links lead: what stands in the parentheses behind brackets.
+/// Returns the targets of its links: the texts in parentheses after brackets.
 fn links(prose: &str) -> Vec<String> {
     let ends = prose.split("](").skip(1);
     ends.filter_map(|rest| rest.split_once(')')).map(|(link, _)| link.to_owned()).collect()
 }
 
-/// The names of its headings, as a link says them.
+/// Returns the names of its headings, as links write them.
 fn headings(text: &str) -> BTreeSet<String> {
     let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let slug = |title: &str| {
@@ -53,7 +53,7 @@ fn each_link_of_a_text_leads_to_a_file_and_a_heading() {
     for file in &all {
         let text = fs::read_to_string(file).expect("a text");
         for link in links(&prose(&text)) {
-            // An item of the crate is rustdoc's to find.
+            // rustdoc checks links to items of the crate.
             if link.contains("://") || link.starts_with("crate::") {
                 continue;
             }

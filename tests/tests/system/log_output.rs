@@ -1,5 +1,5 @@
-//! A log that cannot be written, or that nobody reads, never ends or delays a
-//! job; and what stays out of it.
+//! A log that cannot be written, or that nobody reads, never ends or delays a job; and the data
+//! that must not appear in it.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 use serde_json::Value;
 
-/// Its handlers take what they get, or fail or panic with it.
+/// Its handlers accept their input, or fail or panic with it.
 const WORKER: &str = env!("CARGO_BIN_EXE_hostile_input_worker");
 
 /// More lines than a pipe holds.
@@ -22,7 +22,7 @@ fn publish(place: &Sandbox) {
     }
 }
 
-/// The worker in a shell, until nothing is left to do: `{}` stands for it.
+/// A shell that runs the worker until nothing is left to do; `{}` stands for the worker.
 fn shell(place: &Sandbox, line: &str, settings: &[&str]) -> Command {
     let idle = ["sleep_duration=100ms", "shutdown_after_number_of_empty_iterations=2", "concurrency=4"];
     let settings: Vec<_> = idle.iter().chain(settings).map(|setting| format!(" --set {setting}")).collect();
@@ -30,7 +30,7 @@ fn shell(place: &Sandbox, line: &str, settings: &[&str]) -> Command {
     place.command("sh", &["-c", &line.replace("{}", &worker)])
 }
 
-/// Whether all are done that can be, and the others buried at their first run.
+/// Checks that all valid jobs are done, and the others buried at their first run.
 #[track_caller]
 fn all_are_settled(place: &Sandbox) {
     let left = place.run(WORKER, &["list", "--json", "--limit", "0"]);
@@ -59,7 +59,7 @@ fn a_log_that_cannot_be_written_ends_no_worker() {
 
 #[test]
 fn a_log_that_has_reached_its_largest_size_ends_no_worker() {
-    // The queue is not limited with it.
+    // The limit does not apply to the queue.
     let place = Sandbox::with_beanstalkd();
     publish(&place);
     let status = shell(&place, "ulimit -f 16; exec {} 2>log", &[]).status().expect("started");
@@ -105,7 +105,7 @@ fn a_pipe_that_nobody_reads_delays_no_job_and_no_end() {
 fn a_worker_whose_log_nobody_reads_ends_with_its_error() {
     let place = Sandbox::new();
     publish(&place);
-    // It has filled the pipe when the folder of its queue goes away, and says so at its end.
+    // The pipe is full when the folder of its queue disappears, and the worker reports that at its end.
     let mut command = shell(&place, "{}; exec {} --set queue=file:/dev/null/nowhere", &[]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started");
     let unread = child.stderr.take().expect("a pipe");
@@ -137,7 +137,7 @@ fn reasons_stay_out_of_the_log_if_they_are_told_to() {
         for format in ["log_format=plain", "log_format=json"] {
             let place = Sandbox::new();
             publish(&place);
-            // A field of a map is named by what its key holds, and a type by anybody.
+            // The keys of a map are data, and anybody can choose the name of a type.
             let output = shell(&place, "{}", &[setting, format]).output().expect("started");
             let log = String::from_utf8_lossy(&output.stderr);
             assert_eq!(log.contains("bob@example.com"), told, "{log}");

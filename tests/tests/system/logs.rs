@@ -1,5 +1,4 @@
-//! What a worker logs: each line can be told to be of its job, and none holds
-//! a body.
+//! The log of a worker: each line identifies its job, and no line contains a body.
 
 use pulpo_tests::program::Sandbox;
 use serde_json::Value;
@@ -8,7 +7,7 @@ const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// Works until nothing is left; its log.
+/// Works until nothing is left. Returns the log.
 #[track_caller]
 fn drain(place: &Sandbox, arguments: &[&str]) -> String {
     let idle = ["--set", "sleep_duration=100ms", "--set", "shutdown_after_number_of_empty_iterations=2"];
@@ -96,7 +95,7 @@ fn a_trace_goes_from_the_message_to_the_log_and_to_what_follows() {
     }
 }
 
-/// Puts a message into the queue as it stands.
+/// Writes a message into the queue unchanged.
 fn put(place: &Sandbox, text: &str) {
     use pulpo::queue::{NewMessage, QueueAdapter};
     let clock = std::sync::Arc::new(pulpo::clock::SystemClock::new());
@@ -116,13 +115,13 @@ fn no_body_is_logged_not_even_in_the_error_of_one_that_does_not_fit() {
     const SECRET: &str = "4111-1111-1111-1111";
     for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         for body in [
-            // An error of serde's that quotes the value.
+            // An error from serde that quotes the value.
             format!(r#"{{"header": {{"request_type": "pay"}}, "body": {{"card": "{SECRET}"}}}}"#),
             format!(r#"{{"header": {{"request_type": "pay"}}, "body": "{SECRET}"}}"#),
-            // Not JSON, with a body in it.
+            // Invalid JSON that contains a body.
             format!(r#"{{"header": {{"request_type": "pay"}}, "body": {{"card": "{SECRET}" "#),
             format!("{SECRET} is not JSON"),
-            // A handler that fails, one that does well, and one that nobody knows.
+            // A handler that fails, one that succeeds, and an unknown one.
             format!(r#"{{"header": {{"request_type": "pay"}}, "body": {{"card": 0, "name": "{SECRET}"}}}}"#),
             format!(r#"{{"header": {{"request_type": "pay"}}, "body": {{"card": 1, "name": "{SECRET}"}}}}"#),
             format!(r#"{{"header": {{"request_type": "unheard"}}, "body": {{"card": "{SECRET}"}}}}"#),
@@ -132,7 +131,7 @@ fn no_body_is_logged_not_even_in_the_error_of_one_that_does_not_fit() {
         let log = drain(&place, &["--log-level", "trace", "--set", "unknown_type_grace=0", "--queues", "pulpo"]);
         assert!(!log.contains(SECRET) && !log.contains("4111"), "{log}");
         assert_eq!(log.matches("buried").count(), 6 + 1, "six of them, and the summary:\n{log}");
-        // What it takes to find it again, and to see why.
+        // Enough to find the message, and to see the cause.
         let expected =
             "reason=\"body.card: does not fit the type of its handler, at line 1 column 30; `peek` tells why\"";
         assert!(log.contains("id=\"1\" request_type=\"pay\" attempt=1 queue=\"pulpo\""), "{log}");
@@ -154,7 +153,7 @@ fn buffered_lines_are_written_out_at_the_end_whatever_end_it_is() {
     let log = drain(&place, &["--set", "enable_output_buffering=true"]);
     assert_eq!(log.matches(" done id=").count(), 300, "{log}");
     assert!(log.trim_end().lines().last().is_some_and(|line| line.contains("the worker has stopped")), "{log}");
-    // A worker that ends with an error, with lines before it.
+    // A worker that ends with an error, after other lines.
     std::fs::write(place.path("notes.toml"), "enable_output_buffering = true\nlog_format = \"json\"\n")
         .expect("written");
     let arguments = [

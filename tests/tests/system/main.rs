@@ -1,4 +1,4 @@
-//! pulpo as its users have it: handlers, a queue, a worker, a command line.
+//! pulpo as its users see it: handlers, a queue, a worker, a command line.
 
 #[macro_use]
 mod queues;

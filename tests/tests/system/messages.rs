@@ -1,5 +1,5 @@
-//! Hostile messages, at the decoder and through the worker on each queue: each
-//! is settled with a reason, nothing panics or grows, and no line is forged.
+//! Hostile messages, sent to the decoder and through the worker on each queue: each is settled with
+//! a reason, nothing panics or grows, and no log line is forged.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -23,7 +23,7 @@ use crate::hostile_messages::{giants, message, messages};
 
 const VICTIM: &str = env!("CARGO_BIN_EXE_hostile_input_worker");
 
-/// A type with a bit of everything.
+/// A type with fields of many types.
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "only its types matter")]
 struct Body {
@@ -42,7 +42,7 @@ proptest! {
             Message::<String>::from_json(&bytes).map(drop),
             Message::<()>::from_json(&bytes).map(drop),
             Message::<serde_json::Value>::from_json(&bytes).map(|message| {
-                // What was read can be written, and read again.
+                // A decoded message can be encoded and decoded again.
                 let text = message.to_json().expect("JSON");
                 let again = Message::<serde_json::Value>::from_json(text.as_bytes()).expect("a message");
                 assert_eq!(again.headers(), message.headers());
@@ -50,7 +50,7 @@ proptest! {
         ];
         for error in said.into_iter().filter_map(Result::err) {
             prop_assert!(!error.to_string().is_empty());
-            // What is no message for one type is none for another.
+            // A text that is invalid for one type is invalid for every type.
             if matches!(error, MessageError::NotUtf8(_)) {
                 prop_assert!(std::str::from_utf8(&bytes).is_err());
             }
@@ -66,7 +66,7 @@ fn giants_are_read_or_refused() {
     }
 }
 
-/// A queue into which anything can be put, past its adapter.
+/// A queue that accepts any bytes, without its adapter.
 trait Target {
     fn place(&self) -> &Sandbox;
     fn queue(&self) -> &dyn QueueAdapter;
@@ -95,7 +95,7 @@ impl Target for Embedded {
         &self.queue
     }
 
-    /// What is text through the adapter, the rest into its table.
+    /// Enqueues text through the adapter, and writes the rest into the table.
     fn put(&mut self, messages: &[Vec<u8>]) {
         let mut connection = rusqlite::Connection::open(self.place.path("pulpo-data/queue.db")).expect("opened");
         let transaction = connection.transaction().expect("begun");
@@ -134,7 +134,7 @@ impl Target for Server {
         &self.queue
     }
 
-    /// As any program could that speaks to the server.
+    /// As any program could that connects to the server.
     fn put(&mut self, messages: &[Vec<u8>]) {
         let mut socket = BufReader::new(TcpStream::connect(("127.0.0.1", self.server.port())).expect("connected"));
         let mut say = |words: &[u8], expected: &str| {
@@ -153,19 +153,19 @@ impl Target for Server {
     }
 }
 
-/// A worker for these.
+/// A worker for these messages.
 fn victim(target: &dyn Target, queue: &str) -> Command {
     let mut command = target.place().command(VICTIM, &["work", "--concurrency", "2", "--log-level", "info"]);
     command.env("PULPO_QUEUE", queue).env("PULPO_UNKNOWN_TYPE_GRACE", "0s").env("PULPO_SLEEP_DURATION", "1s");
     command
 }
 
-/// Whether there is nothing left that could be started now.
+/// Checks that no message is left that could start now.
 fn settled(queue: &dyn QueueAdapter) -> bool {
     queue.stats().is_ok_and(|stats| stats.counts.iter().all(|stats| stats.ready == 0 && stats.reserved == 0))
 }
 
-/// The most memory that the process had so far, in MB.
+/// The peak memory of the process so far, in MB.
 fn peak_memory(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process of ours");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
@@ -187,7 +187,7 @@ fn assert_honest(log: &str) {
     }
 }
 
-/// Throws all of them at a worker.
+/// Sends all hostile messages to a worker.
 fn survive(mut target: impl Target, address: &str) {
     let count = 4000;
     target.put(&messages(count));
@@ -199,7 +199,7 @@ fn survive(mut target: impl Target, address: &str) {
         until("the giant is settled", || settled(target.queue()));
     }
     let after = peak_memory(worker.id());
-    // Each of the two lanes may have one of 10 MB, and some copies of parts.
+    // Each of the two lanes may hold one of 10 MB, and some copies of parts.
     assert!(before < 100 && after < before + 250, "{before} MB, and {after} MB with giants");
 
     let left = target.queue().list(&Filter::all()).expect("a list");
@@ -218,7 +218,7 @@ fn survive(mut target: impl Target, address: &str) {
         }
     }
 
-    // And it is as good as new.
+    // The worker still works as before.
     target.put(&[br#"{"header":{"request_type":"text"},"body":{"payload":"good"}}"#.to_vec()]);
     until("a good one is done", || settled(target.queue()));
     assert_eq!(target.queue().list(&Filter::all()).expect("a list").len(), left.len());
@@ -227,10 +227,10 @@ fn survive(mut target: impl Target, address: &str) {
     assert_honest(&target.place().log());
 }
 
-/// Ends lines, moves the cursor, turns the text around.
+/// Line ends, cursor movements, text direction changes.
 const NASTY: &str = r"\u0000\r\n2026-11-23T09:00:00.000000Z  INFO done id=\u001b[2J\u001b]0;x\u0007\u0085\u2028\u2029\u202e\u009b31m\u007f";
 
-/// What a person sees who looks at hostile messages, in each way.
+/// Views hostile messages in each way that is open to a person.
 fn look(target: &mut dyn Target, address: &str, format: &str) {
     let payload = |request_type: &str| {
         format!(
@@ -241,7 +241,7 @@ fn look(target: &mut dyn Target, address: &str, format: &str) {
     let raw: String = serde_json::from_str(&format!("\"{NASTY}\"")).expect("a text");
     let all = [payload("fail"), payload("panic"), payload("text"), payload(NASTY), delayed, raw];
     target.put(&all.map(String::into_bytes));
-    // A log of each kind.
+    // With each log format.
     let mut command = victim(target, address);
     command.env("PULPO_LOG_FORMAT", format);
     let worker = target.place().start(command);

@@ -1,4 +1,4 @@
-//! A queue of an older version, opened by this one.
+//! A queue of an older version, opened by the current one.
 
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
@@ -10,7 +10,7 @@ fn old() -> Sandbox {
     let place = Sandbox::new();
     std::fs::create_dir(place.path("pulpo-data")).expect("made");
     let database = stored::old_queue(&place.path("pulpo-data/queue.db"));
-    // As a worker of it does when a limit needs it.
+    // An index that an older worker creates when a limit needs it.
     let index = "CREATE INDEX message_ready_by_type ON message(queue, request_type, priority, id) WHERE state = 0";
     database.execute_batch(index).expect("made");
     place
@@ -44,13 +44,13 @@ fn a_queue_of_0_1_is_brought_up_to_date_with_all_that_is_in_it() {
     let expected = [
         ("5", "ready", "side", "echo", serde_json::json!("grüße ☃")),
         ("4", "buried", "side", "echo", serde_json::json!("bad")),
-        // Its worker was killed, long ago.
+        // Its worker was killed long ago.
         ("3", "ready", "pulpo", "nap", serde_json::json!(600_000)),
         ("2", "ready", "side", "echo", serde_json::json!("delayed")),
     ];
     let found = |state: &serde_json::Value| if *state == "delayed" { "ready".into() } else { state.clone() };
     for (one, (id, state, queue, request_type, body)) in seen.iter().zip(&expected) {
-        // The delay and the lease are over, by a clock that goes on.
+        // The delay and the lease have ended, because the clock has moved on.
         assert_eq!((&one.0, &found(&one.1), &one.2), (&(*id).into(), &(*state).into(), &(*queue).into()));
         assert_eq!((&one.3, &one.4), (&(*request_type).into(), body));
     }
@@ -63,7 +63,7 @@ fn a_queue_of_0_1_is_brought_up_to_date_with_all_that_is_in_it() {
     };
     assert_eq!((count("ready") + count("delayed") + count("reserved"), count("buried")), (3, 1), "{stats}");
     assert_eq!(stats["totals"][0]["published"], 6);
-    // No id is given twice.
+    // Ids are not reused.
     assert!(place.run(WORKER, &["publish", "echo", "--payload", "new"]).out.contains("message 7"));
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
     let archived: String =
@@ -72,7 +72,7 @@ fn a_queue_of_0_1_is_brought_up_to_date_with_all_that_is_in_it() {
     let check: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("checked");
     assert_eq!(check, "ok");
     drop(database);
-    // And it is worked.
+    // A worker can run it too.
     assert_eq!(place.run(WORKER, &["kick", "4"]).code, 0);
     assert_eq!(place.run(WORKER, &["resume", "side"]).code, 0);
     let worker = place.start(place.command(WORKER, &["work", "--log-level", "error"]));
@@ -87,10 +87,10 @@ fn a_migrated_queue_is_refused_by_what_knows_only_the_version_before() {
     let place = old();
     assert_eq!(place.run(WORKER, &["stats"]).code, 0);
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
-    // What a program of 0.1 reads first, and refuses by.
+    // A program of version 0.1 reads this first, and refuses the file.
     let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a number");
     assert_eq!(version, 3);
-    // And one that had it open finds none of its columns.
+    // A program that already had it open finds none of its columns.
     for statement in [
         "INSERT INTO message(queue, state, priority, until, ttr, due_since, enqueued_at, request_type, text)
          VALUES ('pulpo', 0, 1, NULL, 60000, 0, 0, 'echo', '{}')",

@@ -1,5 +1,5 @@
-//! What others watch a worker with: a dashboard for Grafana, and alert rules
-//! for Prometheus. They ask for what a worker really tells.
+//! Monitoring of a worker: a dashboard for Grafana, and alert rules for Prometheus. Their queries
+//! match the metrics that a worker provides.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(contrib(name)).expect("a file of the repository")
 }
 
-/// The metrics that a text names, without what a histogram adds to its name.
+/// Returns the metrics that a text names, without the suffixes of histograms.
 fn metrics(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("pulpo_"));
     let plain = |word: &str| {
@@ -29,8 +29,7 @@ fn metrics(text: &str) -> BTreeSet<String> {
     words.map(plain).collect()
 }
 
-/// What a worker tells at /metrics: of a queue with a spool, after each thing
-/// that is counted has happened.
+/// Returns the metrics at /metrics, for a queue with a spool, after each counted event has happened.
 fn told() -> BTreeSet<String> {
     let place = Sandbox::new();
     let publish = |arguments: &[&str]| {
@@ -94,7 +93,7 @@ fn each_panel_of_grafana_asks_and_says_what_it_shows() {
     }
 }
 
-/// Runs promtool of the distribution's package `prometheus`.
+/// Runs promtool from the distribution's package `prometheus`.
 fn promtool(arguments: &[&str]) -> String {
     let output = Command::new("promtool").args(arguments).output();
     let output = output.expect("expected promtool of the package `prometheus`: ./check --install");
@@ -111,7 +110,7 @@ fn prometheus_takes_the_alert_rules() {
     assert!(said.contains(&format!("SUCCESS: {count} rules found")), "{said}");
 }
 
-/// How many there are, and since when, is told by each of two workers.
+/// Each of two workers reports the counts and ages.
 const SCENES: &str = r#"
 rule_files: [RULES]
 evaluation_interval: 1m

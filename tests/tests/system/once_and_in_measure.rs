@@ -1,4 +1,4 @@
-//! Unique keys and limits over eight processes that are killed at any moment.
+//! Unique keys and limits across eight processes that are killed at random moments.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,12 +8,11 @@ use pulpo_tests::program::{Running, Sandbox};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_limited_worker");
 
-/// How many processes there are of each sort.
+/// The number of processes of each kind.
 const WORKERS: usize = 5;
 const PRODUCERS: usize = 3;
 
-/// How much later than its message was given out a job may start, on a machine
-/// that is busy.
+/// The maximum delay, on a busy machine, between handing out a message and the start of its job.
 const LATE: Duration = Duration::from_millis(600);
 
 fn lines(place: &Sandbox, name: &str) -> Vec<String> {
@@ -37,7 +36,7 @@ fn whatever_is_killed(place: &Sandbox, url: Option<&str>) {
     let seconds = std::env::var("PULPO_MEASURE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let start = |arguments: &[&str]| {
         let mut command = place.command(WORKER, arguments);
-        // Several processes publish less often there.
+        // There, several processes publish less often.
         if let Some(url) = url {
             command.env("PULPO_QUEUE", url).env("KEY_MILLIS", "120");
         }
@@ -51,7 +50,7 @@ fn whatever_is_killed(place: &Sandbox, url: Option<&str>) {
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut kills = 0;
     while Instant::now() < end {
-        // When they are killed is the point.
+        // The test depends on random moments of the kills.
         std::thread::park_timeout(Duration::from_millis(random.u64(20..300)));
         let is_worker = random.bool();
         let all = if is_worker { &mut workers } else { &mut producers };

@@ -1,4 +1,4 @@
-//! A server that is killed, silent or late, under a worker that is at work.
+//! A server that is killed, silent or slow, under a busy worker.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,7 +14,7 @@ use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// A worker with four lanes on this server.
+/// Starts a worker with four lanes on this server.
 fn worker(place: &Sandbox, port: u16) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", "4"]);
     command
@@ -28,8 +28,7 @@ fn queue(port: u16) -> BeanstalkdQueue {
     BeanstalkdQueue::new(options, Arc::new(SystemClock::new()))
 }
 
-/// Publishes the job with this number; false if nobody knows whether it is in
-/// the queue.
+/// Publishes the job with this number. Returns false if it is unknown whether the job is in the queue.
 fn publish(queue: &BeanstalkdQueue, number: u64) -> bool {
     let text = format!(r#"{{"header":{{"request_type":"record"}},"body":{{"number":{number}}}}}"#);
     let end = Instant::now() + Duration::from_secs(30);
@@ -95,7 +94,7 @@ fn a_silent_server_is_reported_in_time_and_work_goes_on_when_a_good_one_takes_it
     let started = Instant::now();
     let worker = worker(&place, port);
     until("the worker says so", || place.log().contains("cannot take messages"));
-    // A socket timeout of one second, and one more.
+    // A socket timeout of one second, plus one second.
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 
     let started = Instant::now();
@@ -147,7 +146,7 @@ fn a_name_that_the_server_would_refuse_is_refused_at_start() {
     }
 }
 
-/// A server that is restarted while a handler runs, with what it kept.
+/// Restarts a server while a handler runs, with or without its stored jobs.
 fn restart_while_a_handler_runs(options: Options, place: &Sandbox) {
     let mut server = options.start();
     let port = server.port();

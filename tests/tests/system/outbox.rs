@@ -1,5 +1,4 @@
-//! Jobs that are published in a transaction of the user's: they are there if and
-//! only if it commits.
+//! Jobs published in a user's transaction: they exist if and only if it commits.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,7 +24,7 @@ struct Invoice {
 #[pulpo::handler("invoice", queue = "invoices", priority = 5, ttr = "90s")]
 fn invoice(_: Invoice) {}
 
-/// A folder with the database of a shop.
+/// Creates the database of a shop in the folder.
 fn shop(place: &Sandbox) -> Connection {
     let mut shop = Connection::open(place.path("shop.db")).expect("a database");
     shop.busy_timeout(Duration::from_secs(30)).expect("set");
@@ -36,7 +35,7 @@ fn shop(place: &Sandbox) -> Connection {
     shop
 }
 
-/// A queue in the folder, in this process.
+/// Opens a queue in the folder, in this process.
 fn pulpo(place: &Sandbox) -> Pulpo {
     let queue = format!("file:{}", place.path("pulpo-data").display());
     Pulpo::new(Config::default().queue(&queue).expect("a queue")).expect("opened")
@@ -110,7 +109,7 @@ fn a_job_comes_to_its_queue_with_all_that_its_message_says() {
     let message =
         Message::new(Invoice { order: 1 }).priority(7).delay(delay).header("source", json!({ "a": [1, 2.50] }));
     let sent = pulpo.publish_in(&mut shop, message).expect("published");
-    // The id that it had before is one by which it is found.
+    // The id that it had before leads to it.
     assert_eq!(pulpo.resolve(sent.id().expect("an id")).expect("asked"), None);
     well(&place, &["relay", "--once"]);
     let id = pulpo.resolve(sent.id().expect("an id")).expect("asked").expect("moved");
@@ -132,7 +131,7 @@ fn any_client_publishes_by_the_statement_of_prepare() {
     let (shop, pulpo) = (shop(&place), pulpo(&place));
     let row = pulpo.prepare(Invoice { order: 1 }).expect("prepared");
     assert_eq!(shop.execute(row.sql(), [row.message()]).expect("a row"), 1);
-    // As a producer in another language would: nothing but SQL.
+    // As a producer in another language would: only with SQL.
     shop.execute(
         "INSERT INTO pulpo_outbox(message) VALUES (?1)",
         [r#"{"header": {"request_type": "order_paid"}, "body": {"id": 8}}"#],
@@ -140,7 +139,7 @@ fn any_client_publishes_by_the_statement_of_prepare() {
     .expect("a row");
     assert_eq!(as_json(&place, &["relay", "--once", "--json"]), json!({ "moved": 2 }));
     let listed = as_json(&place, &["list", "--json"]);
-    // The one that names no queue belongs where its handler says.
+    // The job without a queue goes to the queue of its handler.
     let queues: Vec<_> = listed.as_array().expect("a list").iter().map(|message| message["queue"].clone()).collect();
     assert_eq!(queues, ["orders", "invoices"]);
 }
@@ -168,7 +167,7 @@ fn a_commit_of_the_workers_own_process_is_followed_by_its_job_at_once() {
     let mut shop = shop(&place);
     let mut config = Config::default().queue(&format!("file:{}", place.path("pulpo-data").display())).expect("a queue");
     config.worker.outbox = vec![format!("sqlite:{}", place.path("shop.db").display()).parse().expect("a URL")];
-    // Only what was announced is in time; and what is moved stays in the queue.
+    // Only a notification can be fast enough here; and moved jobs stay in the queue.
     config.worker.queues = vec!["another".to_owned()];
     config.worker.outbox_poll = Duration::from_secs(3600);
     let pulpo = Pulpo::new(config).expect("opened");
@@ -178,7 +177,7 @@ fn a_commit_of_the_workers_own_process_is_followed_by_its_job_at_once() {
     for order in 1..=3 {
         let mut transaction = shop.transaction().expect("begun");
         pulpo.publish_in(&mut transaction, Invoice { order }).expect("published");
-        // A transaction may take its time after that.
+        // The transaction may take time after that.
         assert!(!within(Duration::from_millis(40), || waiting_in(&pulpo) == order as u64));
         transaction.commit().expect("committed");
         until("the job is in the queue", || waiting_in(&pulpo) == order as u64);
@@ -212,8 +211,8 @@ fn a_row_that_comes_again_is_taken_once() {
     for order in 1..=300 {
         pulpo.publish_in(&mut shop, Invoice { order }).expect("published");
     }
-    // What a relay leaves behind that dies between the two databases: the
-    // messages are in the queue, and the rows are in the outbox.
+    // The state that a relay leaves if it dies between the two databases: the messages are in the
+    // queue, and the rows are still in the outbox.
     shop.execute_batch(&format!("VACUUM INTO '{}'", place.path("before.db").display())).expect("a copy");
     assert_eq!(well(&place, &["relay", "--once"]), "moved 300 jobs\n");
     for moved_again in 0..2 {
@@ -223,7 +222,7 @@ fn a_row_that_comes_again_is_taken_once() {
         assert_eq!(said.out, "moved 300 jobs\n", "{moved_again} {}", said.err);
     }
     assert_eq!(waiting_in(&pulpo), 300);
-    // Also when the job is long done.
+    // Even if the job was done long ago.
     assert_eq!(pulpo.queue().delete(&pulpo::queue::Filter::all()).expect("deleted"), 300);
     fs::copy(place.path("before.db"), place.path("again.db")).expect("a copy");
     assert_eq!(place.to_end(service(&place, &["relay", "--once"]).env("PULPO_OUTBOX", "sqlite:again.db")).code, 0);
@@ -284,14 +283,14 @@ fn what_the_queue_refuses_for_good_stays_and_the_others_go() {
 fn a_queue_that_is_away_keeps_the_rows_waiting() {
     let place = Sandbox::new();
     let shop = shop(&place);
-    // Not with a table that the service could reach through a server.
+    // Not with a database that the service could reach through a server.
     let row = r#"{"header": {"request_type": "order_paid"}, "body": {"id": 1}}"#;
     shop.execute("INSERT INTO pulpo_outbox(message) VALUES (?1)", [row]).expect("a row");
     let mut away = service(&place, &["relay", "--once"]);
     let said = place.to_end(away.env("PULPO_QUEUE", "beanstalkd://127.0.0.1:1"));
     assert_eq!(said.code, 1);
     assert!(said.err.starts_with("error: cannot move jobs from the outbox at sqlite:"), "{}", said.err);
-    // At once, not when the claim is over.
+    // At once, not when the claim ends.
     assert_eq!(well(&place, &["relay", "--once"]), "moved 1 job\n");
 }
 
@@ -304,7 +303,7 @@ fn a_missing_table_is_an_error_that_says_how_to_make_it() {
     assert!(error.to_string().contains("`outbox --sql sqlite`"), "{error}");
     let said = to_end(&place, &["relay", "--once"]);
     assert!(said.code == 1 && said.err.contains("has no table `pulpo_outbox`"), "{}", said.err);
-    // What it says helps, once and again.
+    // The suggested SQL works, even if it is run twice.
     let sql = well(&place, &["outbox", "--sql", "sqlite"]);
     shop.execute_batch(&sql).and_then(|()| shop.execute_batch(&sql)).expect("a table");
     assert_eq!(well(&place, &["relay", "--once"]), "moved 0 jobs\n");

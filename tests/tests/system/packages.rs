@@ -1,4 +1,4 @@
-//! What is published: the files of each package, and what each feature needs.
+//! The published packages: the files of each, and the dependencies of each feature.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("a text")
 }
 
-/// The crates that a program with these features of pulpo is built from.
+/// Returns the crates that a program with these features of pulpo is built from.
 fn crates(features: &str) -> BTreeSet<String> {
     let arguments = ["tree", "-p", "pulpo", "-e", "normal", "--prefix", "none", "--no-default-features", "--features"];
     let tree = cargo(&[&arguments[..], &[features]].concat());
@@ -22,7 +22,7 @@ fn each_feature_brings_what_it_needs_and_nothing_of_another() {
     let none = crates("");
     let own = [
         ("file", &["rusqlite", "libsqlite3-sys", "notify"][..]),
-        // Its protocol is ours; what its sockets need, others bring too.
+        // We implement the protocol; other features also bring the crates that its sockets need.
         ("beanstalkd", &[][..]),
         ("cli", &["clap", "clap_complete", "tracing-subscriber"][..]),
         ("http", &["axum", "hyper", "hyper-util", "metrics-exporter-prometheus"][..]),
@@ -39,7 +39,7 @@ fn each_feature_brings_what_it_needs_and_nothing_of_another() {
         }
     }
     assert!(crates("beanstalkd").contains("rustix") && !crates("file,beanstalkd,cli,http").contains("beanstalkc"));
-    // Two features have this one, and each needs it alone too.
+    // Two features use this crate, and each needs it on its own too.
     assert!(crates("tokio").contains("tokio") && !none.contains("tokio"));
     assert_eq!(crates("metrics"), crates("http"), "one feature by two names");
     assert_eq!(crates("testing"), crates("file"));

@@ -1,5 +1,5 @@
-//! What has become of messages, through the command line: failed runs, what is
-//! done and kept, edits, and what is erased for good.
+//! The history of messages, through the command line: failed runs, kept finished messages, edits,
+//! and permanent deletion.
 
 use pulpo_tests::program::{CommandOutput, Sandbox};
 use pulpo_tests::stored::found;
@@ -33,8 +33,7 @@ fn publish(place: &Sandbox, request_type: &str, body: &Value, more: &[&str]) -> 
     said.trim_end().rsplit(' ').next().expect("an id").to_owned()
 }
 
-/// Publishes a mail that is unique by its address for an hour, as another
-/// program may; what became of it.
+/// Publishes a mail that is unique by its address for an hour, as another program may. Returns the outcome.
 fn publish_once(place: &Sandbox, to: &str) -> Value {
     let header = json!({"request_type": "mail", "unique_key": to, "unique_for": "1h"});
     let message = json!({"header": header, "body": {"to": to}}).to_string();
@@ -74,14 +73,14 @@ fn a_message_tells_of_its_failed_runs() {
             assert!(run["took"].as_f64().is_some_and(|took| (0.0..10.0).contains(&took)), "{run}");
             assert!(run["started_at"].is_string() && run["worker"].is_string(), "{run}");
         }
-        // It is done now, and kept with what was before.
+        // It is done now, and kept with its history.
         let message = as_json(place, &["peek", &panics]);
         assert_eq!((&message["state"], &message["history"][0]["outcome"]), (&json!("done"), &json!("panicked")));
         assert_eq!(message["result"], json!({"sent_to": "bob@example.com", "bytes": 0}));
         let shown = well(place, &["peek", &fails]);
         assert!(shown.contains("failed runs  1: ") && shown.contains(", failed, worker "), "{shown}");
 
-        // A kick begins the attempts again, and not the history.
+        // A kick resets the attempts, but not the history.
         well(place, &["kick", &fails]);
         drain(place, &[]);
         let history = as_json(place, &["peek", &fails])["history"].clone();
@@ -121,7 +120,7 @@ fn what_is_done_is_listed_when_asked_for_and_goes_in_time() {
         assert_eq!(as_json(place, &["stats"])["counts"], json!([]));
         let of_one = as_json(place, &["list", "--state", "done", "--body", "to=ada1@example.com"]);
         assert_eq!((of_one.as_array().map(Vec::len), &of_one[0]["id"]), (Some(1), &json!(ids[1])));
-        // A plain delete leaves them out; by its id, one goes.
+        // A plain delete leaves them out; deleting by id does not.
         assert!(well(place, &["delete", "--older", "0s", "--yes"]).contains("deleted 0"));
         well(place, &["delete", &ids[0]]);
         assert!(well(place, &["purge", "--all", "--yes"]).contains("deleted 0"));
@@ -175,13 +174,13 @@ fn a_server_that_keeps_nothing_says_so() {
     assert!(error.contains("keeps nothing that is done"), "{error}");
     let error = refused(&place, &["work", "--set", "keep_done=1h"]);
     assert!(error.contains("`keep_done` and `keep_buried` need a queue that keeps what is done"), "{error}");
-    // What it can: bodies are read.
+    // The supported filters: it can read bodies.
     assert_eq!(as_json(&place, &["list", "--body", "to=bob@example.com"]).as_array().map(Vec::len), Some(1));
     assert!(well(&place, &["delete", "--body", "to=ada@example.com", "--yes"]).contains("deleted 1"));
     assert_eq!(as_json(&place, &["list"])[0]["history"], Value::Null, "a list shows none");
 }
 
-/// Twenty messages to Ada in all states, and as many to Bob.
+/// Publishes twenty messages to Ada in all states, and as many to Bob.
 fn in_all_states(place: &Sandbox) {
     for name in ["ada", "bob"] {
         let to = format!("{name}@example.com");
@@ -250,7 +249,7 @@ fn what_cannot_be_erased_yet_is_said() {
     assert!(error.contains("may still be in the files") && error.contains("run the same command again"), "{error}");
     reader.execute_batch("COMMIT").expect("an end");
     drop(reader);
-    // There is nothing more to delete, and yet something to clear away.
+    // There is nothing more to delete, but still something to clear away.
     well(&place, &["delete", "--body", "to=ada@example.com", "--yes"]);
     assert_eq!(found(&place.path("pulpo-data"), "ada@example.com"), [""; 0]);
     assert!(!found(&place.path("pulpo-data"), "bob@example.com").is_empty());

@@ -1,4 +1,4 @@
-//! The queue in PostgreSQL: what is said of it, on a server of its own.
+//! The queue in PostgreSQL: its commands and messages, each test on its own server.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn command(place: &Sandbox, program: &str, arguments: &[&str], url: &str) -> Com
     command
 }
 
-/// The time in a schema's messages, past everything that is reserved.
+/// Returns the schema that a URL names.
 fn schema_of(url: &str) -> String {
     url.split_once("schema=")
         .map(|(_, schema)| schema.split('&').next().unwrap_or_default().to_owned())
@@ -84,7 +84,7 @@ fn a_caller_who_names_no_queue_hits_that_of_the_worker() {
     let worker = place.start(command(&place, WORKER, &["work"], &url));
     let routes = || server.try_psql(&format!("SELECT queue, priority FROM {schema}.route WHERE request_type = 'say'"));
     wait::until("the worker has said where its jobs go", || routes() == Ok("side|7".to_owned()));
-    // It is told at once, and runs it.
+    // The worker is notified at once, and runs it.
     let _ = server.psql(&format!("SELECT {schema}.publish('say', '\"hello\"')"));
     wait::until("the job has run", || place.record().contains("hello"));
     worker.signal("TERM");
@@ -130,8 +130,8 @@ fn a_worker_works_behind_a_pooler_of_transactions() {
     wait::until("all are gone", || queue.list(&Filter::all()).is_ok_and(|all| all.is_empty()));
     workers.iter().for_each(|worker| worker.signal("TERM"));
     workers.into_iter().for_each(|worker| assert_eq!(worker.end(), 0));
-    // A process that ends while its beat is on its way has no time to remove its
-    // row, and others remove it. The rest have removed theirs.
+    // A process that ends while its heartbeat is in progress has no time to remove its row, and
+    // others remove it. All others have removed theirs.
     let left = server.psql("SELECT count(*) FROM behind_a_pooler.worker");
     assert!(["0", "1"].contains(&left.as_str()), "{}", server.psql("SELECT * FROM behind_a_pooler.worker"));
 }
@@ -245,7 +245,7 @@ fn tables_are_made_only_where_they_may_be() {
         assert!(said.code == 0 && said.out.contains(expected), "{said:?}");
     }
     PostgresQueue::connect(never, clock()).expect("now there are");
-    // What was printed makes the same tables.
+    // The printed SQL creates the same tables.
     let other = server.fresh_url();
     let printed = place.to_end(&mut command(&place, WORKER, &["migrate", "--print"], &other));
     let _ = server.psql(&printed.out);
@@ -305,7 +305,7 @@ fn what_postgresql_cannot_keep_is_refused_alone() {
     assert!(matches!(error, QueueError::BadQueueName { .. }), "{error:?}");
     assert!(queue.list(&Filter::all()).expect("list").is_empty(), "a batch is kept whole or not at all");
     queue.enqueue(vec![NewMessage::new("mail", "t\0ype", "x")]).expect("a type is only a word here");
-    // A reason may be anything.
+    // A reason may contain anything.
     let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
     let taken = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
     seat.settle(&taken.lease, &mut Settlement::bury("a\0b 世界", true)).expect("buried");
@@ -320,7 +320,7 @@ fn a_batch_larger_than_one_statement_is_kept_whole() {
     let many: Vec<_> = (0..20_001).map(|n| message(&n.to_string())).collect();
     assert_eq!(queue.enqueue(many).expect("enqueue").len(), 20_001);
     assert_eq!(queue.stats().expect("stats").total(), 20_001);
-    // By their bytes too.
+    // Also split by size.
     let large: Vec<_> = (0..3).map(|_| message(&"x".repeat(20 << 20))).collect();
     assert_eq!(queue.enqueue(large).expect("enqueue").len(), 3);
     assert_eq!(queue.delete(&Filter::all()).expect("delete"), 20_004);

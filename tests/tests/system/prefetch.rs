@@ -1,5 +1,4 @@
-//! Messages that are leased ahead, commits that are put off, and processes
-//! that die meanwhile.
+//! Messages that are leased ahead, deferred commits, and processes that die at such times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use pulpo_tests::wait::until;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_long_lease_worker");
 
-/// A queue in a folder, of which several processes may have a connection.
+/// A queue in a folder, to which several processes may be connected.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
@@ -32,7 +31,7 @@ impl Disk {
     }
 }
 
-/// One whose lease would last for the whole test.
+/// A message whose lease would outlast the test.
 fn message(priority: u32) -> NewMessage {
     let mut message = of_type("x");
     message.priority = Priority::new(priority);
@@ -57,11 +56,11 @@ fn in_state(process: &FileQueue, state: MessageState) -> Vec<StoredMessage> {
     process.list(&Filter::all().state(state)).expect("a list")
 }
 
-/// Does short jobs until others are leased ahead; the one in hand.
+/// Runs short jobs until others are leased ahead. Returns the job in hand.
 fn lease_ahead(process: &FileQueue, seat: &mut Box<dyn Consumer>) -> Delivery {
     let mut delivery = take(seat);
-    // The first time nothing is known of the jobs, and a slow machine may need
-    // so long that what was leased has gone back.
+    // At first the duration of the jobs is unknown, and a slow machine may take until the leased
+    // messages have been returned.
     until("some are leased ahead", || {
         seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
         delivery = take(seat);
@@ -77,7 +76,7 @@ fn what_a_dead_process_was_running_counts_and_what_it_had_leased_ahead_does_not(
     let mut survivor = seat(&other);
     let mut dying = seat(&one);
     let running = lease_ahead(&one, &mut dying);
-    // As the system does it at the end of a process: the files are closed.
+    // As the system does at the end of a process: the files are closed.
     drop((dying, one));
     until("all is ready again", || in_state(&other, MessageState::Reserved).is_empty());
     let ready = in_state(&other, MessageState::Ready);
@@ -152,7 +151,7 @@ fn of_what_is_limited_one_message_is_leased_and_none_ahead_of_it() {
         message.text = format!("{{\"type\": \"{request_type}\"}}");
         message
     };
-    // One in three, and those of a queue of its own.
+    // A third of the messages has a limited type, and a third is in a limited queue.
     let mixed = |n: usize| match n % 3 {
         0 => new("pulpo", "limited"),
         1 => new("pulpo", "x"),
@@ -169,7 +168,7 @@ fn of_what_is_limited_one_message_is_leased_and_none_ahead_of_it() {
         assert!(of_type <= 1 && of_queue <= 1, "{of_type} of the type, {of_queue} of the queue");
         one.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
     }
-    // Nor are they while others are left out.
+    // They are not leased ahead while other types are excluded either.
     let filter = filter.except_type("x");
     for _ in 0..20 {
         let delivery = one.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
@@ -211,7 +210,7 @@ fn a_commit_that_was_put_off_is_done_within_moments_without_any_further_call() {
     ));
 }
 
-/// A worker of one lane that ends when it has found nothing for two seconds.
+/// Runs a worker of one lane that ends when it has found nothing for two seconds.
 fn drain(place: &Sandbox) -> i32 {
     let mut command = place.command(WORKER, &["work", "--concurrency", "1", "--log-level", "warn"]);
     command.env("PULPO_SLEEP_DURATION", "2s").env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");

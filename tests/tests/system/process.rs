@@ -1,5 +1,4 @@
-//! The process around pulpo: its environment, its folder, its signals, and its
-//! forks.
+//! The process around pulpo: its environment, its folder, its signals, and its forks.
 
 mod environment;
 mod forks;

@@ -1,4 +1,4 @@
-//! Several processes on one queue, of each kind.
+//! Several processes on one queue, for each kind of queue.
 
 use std::collections::HashMap;
 
@@ -19,21 +19,21 @@ on_each_queue! {
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const PUBLISHER: &str = env!("CARGO_BIN_EXE_publisher");
 
-/// A worker that ends when it has found nothing for two seconds.
+/// Starts a worker that ends when it has found nothing for two seconds.
 fn draining(place: &Sandbox) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", "4", "--log-level", "warn"]);
     command.env("PULPO_SLEEP_DURATION", "2s").env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
     place.start(command)
 }
 
-/// What a lane ran, in its order.
+/// A run in a lane, in the lane's order.
 struct Run {
     number: u64,
     priority: u32,
     delayed: bool,
 }
 
-/// The record, by process and thread.
+/// Returns the record, by process and thread.
 fn lanes(place: &Sandbox) -> HashMap<String, Vec<Run>> {
     let mut lanes: HashMap<_, Vec<_>> = HashMap::new();
     for line in place.record().lines() {
@@ -55,11 +55,11 @@ fn assert_each_ran_once(lanes: &HashMap<String, Vec<Run>>, count: u64) {
     assert!(numbers.iter().copied().eq(0..count), "{} runs of {count} jobs", numbers.len());
 }
 
-/// How many messages a worker may have leased ahead, and so give back out of
-/// their order if its lanes are kept from running.
+/// The number of messages that a worker may lease ahead. If its lanes are kept from running, it
+/// returns them, and they run out of order.
 const AHEAD: usize = 256;
 
-/// How many that are less urgent one ran after, at most.
+/// Returns the maximum number of less urgent jobs that a job ran after.
 fn latest(priorities: &[u32]) -> usize {
     let after = |(index, one): (usize, &u32)| priorities[..index].iter().filter(|before| *before > one).count();
     priorities.iter().enumerate().map(after).max().unwrap_or_default()
@@ -73,12 +73,11 @@ fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(p
 
     let lanes = lanes(place);
     assert_each_ran_once(&lanes, 10_000);
-    // From a database, a lane that fetches for all may have run most of it before others have started.
+    // With a database, one lane that fetches for all may run most jobs before others have started.
     let fewest = if place.has_database() { 1 } else { 8 };
     assert!((fewest..=8).contains(&lanes.len()), "{} lanes took part", lanes.len());
     for (lane, runs) in &lanes {
-        // A delayed job takes its place when it is due; the others were all
-        // there from the beginning.
+        // A delayed job joins when it is due; the others were all there from the beginning.
         let priorities: Vec<_> = runs.iter().filter(|run| !run.delayed).map(|run| run.priority).collect();
         let late = latest(&priorities);
         assert!(late <= AHEAD, "{lane} did not go by priority: one came {late} places late");
@@ -95,7 +94,7 @@ fn jobs_published_while_workers_drain_run_once(place: &Sandbox) {
     assert_each_ran_once(&lanes(place), 3000);
 }
 
-/// A worker that polls only once an hour.
+/// Starts a worker that polls only once an hour.
 fn sleepy(place: &Sandbox, concurrency: &str) -> Running {
     let mut command = place.command(WORKER, &["work", "--concurrency", concurrency]);
     command.env("PULPO_SLEEP_DURATION", "1h");
@@ -109,7 +108,7 @@ fn an_idle_worker_is_woken_by_a_publication_of_another_process(place: &Sandbox) 
         assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "hello"]).code, 0);
         until("the job has run", || place.record().matches("hello").count() == round);
     }
-    // And by a delay that is over, and a kick.
+    // The end of a delay and a kick wake it too.
     assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "later", "--delay", "1s"]).code, 0);
     until("the delayed job has run", || place.record().contains("later"));
     worker.signal("TERM");
@@ -148,7 +147,7 @@ fn a_job_of_a_killed_worker_runs_again_elsewhere(place: &Sandbox) {
     worker.signal("KILL");
     assert_eq!(worker.end(), -1);
     let other = sleepy(place, "1");
-    // The lease of a second has to end first; the other waits for just that.
+    // The lease of a second has to end first; the other worker waits for that.
     until("it runs again", || place.record().contains("awake"));
     until("it is done", || place.run(WORKER, &["list"]).out == "no messages\n");
     other.signal("TERM");

@@ -24,7 +24,7 @@ fn what_is_published_has_the_id_of_the_queue_and_its_header_filled_in() {
     assert_eq!(stored.state, MessageState::Delayed);
     assert_eq!(sent.request_type(), "act");
     assert_eq!(sent.headers().priority().get(), 65_536);
-    // The queue keeps microseconds, and rounds up: nothing starts early.
+    // The queue stores microseconds, and rounds up, so that nothing starts early.
     let early = sent.headers().delay().expect("a time") - stored.until.expect("a time");
     assert!(early <= chrono::TimeDelta::zero() && early > chrono::TimeDelta::microseconds(-1), "{early}");
     let wire = Message::<Act>::from_json(&stored.text).expect("a message");

@@ -1,6 +1,6 @@
-//! The queues that tests of processes run on.
+//! The queues on which tests of processes run.
 
-/// Has each of these tests run on the embedded queue and on a beanstalkd.
+/// Runs each of these tests on the embedded queue and on a beanstalkd.
 macro_rules! on_each_queue {
     ($($test:ident)*) => {
         mod on_the_embedded_queue {

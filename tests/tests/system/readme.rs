@@ -1,11 +1,11 @@
-//! The README, followed to the letter by a crate outside the workspace.
+//! The README, followed literally by a crate outside the workspace.
 
 use std::path::Path;
 use std::process::Command;
 
 use pulpo_tests::program::Sandbox;
 
-/// The first block of the README in this language.
+/// Returns the first code block of the README in this language.
 fn block(readme: &str, language: &str) -> String {
     let (_, rest) = readme.split_once(&format!("```{language}\n")).expect("a block");
     rest.split_once("```").expect("its end").0.to_owned()
@@ -29,7 +29,7 @@ fn the_ten_lines_of_the_readme_work() {
     let target = root.join("target");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--offline", "--quiet"])
-        // As in the workspace, so that what is compiled is used again.
+        // As in the workspace, so that compiled crates are reused.
         .args(["--config", "profile.dev.debug='line-tables-only'"])
         .args(["--config", "profile.dev.package.libsqlite3-sys.opt-level=3"])
         .env("CARGO_TARGET_DIR", &target)

@@ -19,7 +19,7 @@ on_each_queue! {
 const PERILS: &str = env!("CARGO_BIN_EXE_crashing_worker");
 const OLDER: &str = env!("CARGO_BIN_EXE_old_version_worker");
 
-/// What a handler of these tests is: plain, async, of batches.
+/// The forms of handlers in these tests: plain, async, batch.
 const SHAPES: [&str; 3] = ["held", "held_async", "held_batch"];
 
 fn worker(place: &Sandbox, program: &str, lanes: &str, grace: &str) -> Running {
@@ -42,7 +42,7 @@ fn recorded(place: &Sandbox, what: &str) -> bool {
     place.record().lines().any(|line| line == what)
 }
 
-/// The messages, by the names in their bodies.
+/// Returns the messages, by the names in their bodies.
 fn listed(place: &Sandbox) -> Vec<(String, String, u64)> {
     let said = place.run(PERILS, &["list", "--json"]);
     assert_eq!(said.code, 0, "{}", said.err);
@@ -57,8 +57,8 @@ fn listed(place: &Sandbox) -> Vec<(String, String, u64)> {
     listed
 }
 
-/// Has a worker busy with two jobs of each shape, the names of which end in
-/// `short` and `long`, and one lane at least that has nothing to do.
+/// Starts a worker that is busy with two jobs of each form, whose names end in `short` and `long`,
+/// and that has at least one idle lane.
 fn busy(place: &Sandbox, grace: &str) -> Running {
     let worker = worker(place, PERILS, "9", grace);
     for shape in SHAPES {
@@ -76,7 +76,7 @@ fn a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted(place: &Sandbox) {
     let stopped = Instant::now();
     worker.signal("TERM");
     until("it is heard", || place.log().contains("shutting down"));
-    // No new job is taken: there is one lane that nothing keeps busy.
+    // No new job is taken, although there is an idle lane.
     publish(place, "held", "next");
     for shape in SHAPES {
         release(place, &format!("{shape}-short"));
@@ -85,14 +85,14 @@ fn a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted(place: &Sandbox) {
     assert_eq!(worker.end(), 0);
     let took = stopped.elapsed();
     assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(4), "a grace of 3s took {took:?}");
-    // At once, and as if they had not begun.
+    // They are released at once, as if they had not begun.
     let ready = |name: &str| (name.to_owned(), "ready".to_owned(), 0);
     let left = ["held-long", "held_async-long", "held_batch-long", "next"].map(ready);
     assert_eq!(listed(place), left);
     assert!(!recorded(place, "next begun 1"), "{}", place.record());
     let log = place.log();
-    // A server or a database may hand the last one to those who were waiting as
-    // the stop came: it goes back as it came.
+    // A server or a database may hand the last message to a lane that was waiting when the stop
+    // came; it is returned unchanged.
     let put_back = log.matches("put back").count();
     let most = if place.is_on_a_server() || place.has_database() { 6 } else { 3 };
     assert!((3..=most).contains(&put_back), "{log}");
@@ -162,8 +162,7 @@ fn an_older_worker_buries_nothing_that_a_newer_one_can_do(place: &Sandbox) {
         }
     }
     older_puts_back(place, 4);
-    // Whoever is first takes one that is due, and the older one puts it back for
-    // longer each time.
+    // The first worker to look takes a due message, and the older one puts it back for longer each time.
     let newer = worker(place, PERILS, "8", "3s");
     assert!(within(Duration::from_secs(120), || listed(place).is_empty()), "{:?}", listed(place));
     for number in 0..4 {
@@ -199,7 +198,7 @@ fn a_newer_worker_may_come_later(place: &Sandbox) {
 const VERSIONS: [(&str, &str); 2] = [(PERILS, r#"{"customer_id": 7}"#), (OLDER, r#"{"customer": "ada"}"#)];
 
 fn a_body_that_another_version_wrote_waits_for_a_worker_that_can_read_it(place: &Sandbox) {
-    // Each of the two may come first: whoever publishes is the other one.
+    // Either version may start first; the other one publishes.
     for (publisher, other) in [(0, 1), (1, 0)] {
         let (writer, body) = VERSIONS[publisher];
         let waits = "another version of the program wrote it";
@@ -245,7 +244,7 @@ fn a_body_that_no_version_reads_is_buried_when_the_grace_is_over(place: &Sandbox
     assert!(reason.ends_with("no worker that can read it came within 2s"), "{reason}");
 }
 
-/// Its only lane is busy for longer than the grace of the older one.
+/// The newer worker's only lane is busy for longer than the grace of the older one.
 fn what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(place: &Sandbox) {
     let newer = worker(place, PERILS, "1", "3s");
     publish(place, "held", "first");
@@ -259,7 +258,7 @@ fn what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(place:
     older_puts_back(place, 1);
     let buried = || listed(place).iter().any(|(_, state, _)| state == "buried");
     assert!(!within(Duration::from_secs(4), buried), "{}", place.log());
-    // It is left alone, and not looked at again and again.
+    // It is left alone, and not taken again and again.
     let looks = place.log().matches("no handler for the request type `held`").count();
     assert!(looks <= 8, "{looks} looks: {}", place.log());
     for name in ["first", "second", "third"] {

@@ -1,4 +1,4 @@
-//! What runs: who works on what, how far it is, and that a person ends it.
+//! Running jobs: which worker runs which job, its progress, and its cancellation by a person.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Place {
     _server: Option<Arc<PostgresServer>>,
 }
 
-/// On the embedded queue, and in a database.
+/// Runs a test on the embedded queue and on PostgreSQL.
 fn both(test: impl Fn(&Place)) {
     test(&Place { sandbox: Sandbox::new(), url: None, _server: None });
     let server = PostgresServer::shared();
@@ -61,7 +61,7 @@ impl Place {
         serde_json::from_str(&self.well(&[arguments, &["--json"]].concat())).expect("JSON")
     }
 
-    /// Publishes one job, and says its id.
+    /// Publishes one job. Returns its id.
     fn publish(&self, request_type: &str, body: &str) -> String {
         let published = self.json(&["publish", request_type, "--body", body]);
         published["ids"][0].as_str().expect("an id").to_owned()
@@ -71,7 +71,7 @@ impl Place {
         self.sandbox.start(self.command(&[&["work", "--log-level", "error"], arguments].concat()))
     }
 
-    /// How often the record says this of a message.
+    /// Counts the lines in the record with this text about a message.
     fn said(&self, id: &str, what: &str) -> usize {
         self.sandbox.record().lines().filter(|line| *line == format!("{id} {what}")).count()
     }
@@ -126,7 +126,7 @@ fn a_handler_that_runs_is_told_and_its_message_buried_however_it_ends() {
         let record = place.sandbox.record();
         assert!(!record.contains("follows") && !record.contains("goes on"), "{record}");
 
-        // Kicked, it runs with no mark left.
+        // After a kick, it runs without the cancellation mark.
         assert_eq!(place.well(&["kick", &ids[0]]), "kicked 1\n");
         let worker = place.work(&[]);
         until("it runs again", || place.said(&ids[0], "begins") == 2);
@@ -211,7 +211,7 @@ fn a_cancelled_job_that_exceeds_its_timeout_or_is_shut_down_is_buried() {
         until("its timeout is over", || place.is_buried(&late));
         place.assert_cancelled(&late);
         worker.signal("TERM");
-        // While the worker waits for it.
+        // The worker still waits for it.
         assert_eq!(place.json(&["cancel", &deaf])["running"], 1);
         worker.end();
         place.assert_cancelled(&deaf);
@@ -316,7 +316,7 @@ fn a_handler_that_says_much_writes_once_a_second() {
     });
 }
 
-/// A queue that counts what it is told of its workers.
+/// A queue that counts the calls about its workers.
 #[derive(Debug)]
 struct Counting {
     queue: FileQueue,
@@ -395,12 +395,12 @@ fn short_jobs_cost_nothing_for_what_is_told_of_long_ones() {
         clock.advance(Duration::from_millis(1));
         pulpo.queue().list(&Filter::all()).expect("a list").is_empty()
     });
-    // Of a lane that a busy machine has held up for half a second.
+    // Calls for a lane that a busy machine has delayed for half a second.
     let held_up = queue.follows.load(Ordering::SeqCst);
     assert!(held_up < 10, "{held_up} calls for 500 jobs");
     assert_eq!(queue.reports.load(Ordering::SeqCst), 1);
 
-    // One that lasts is asked about, once a round, until it is over.
+    // A long job causes one call per round, until it is over.
     let id = pulpo.publish(Act::new("long", What::Block)).expect("published").id().expect("an id").clone();
     until("it runs", || runs("long") == 1);
     for round in 1..=3 {

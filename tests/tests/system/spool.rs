@@ -1,4 +1,4 @@
-//! A spool in front of a server that is away, and of processes that are killed.
+//! A spool in front of a server that is down, and of processes that are killed.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn publish(place: &Sandbox, port: u16, number: u64) -> String {
     published["ids"][0].as_str().expect("an id").to_owned()
 }
 
-/// The numbers of the jobs that ran, in this order.
+/// Returns the numbers of the jobs that ran, in order.
 fn ran(place: &Sandbox) -> Vec<u64> {
     place.record().lines().filter_map(|line| line.split(' ').nth(2)?.parse().ok()).collect()
 }
@@ -57,7 +57,7 @@ fn what_no_server_takes_waits_in_the_spool_and_goes_out_in_order() {
     for number in 1..=3 {
         assert_eq!(publish(&place, port, number), format!("spool/{number}"));
     }
-    // It shows what waits, and does not say that there is nothing at the server.
+    // It shows the waiting messages, and does not claim that the server has none.
     let stats = as_json(&place, port, 1, &["stats"]);
     assert_eq!((&stats["spool"]["waiting"], &stats["spool"]["refused"]), (&json!(3), &json!(0)));
     assert!(stats["spool"]["oldest"].is_string() && stats["unreachable"][0]["error"].is_string(), "{stats}");
@@ -73,7 +73,7 @@ fn what_no_server_takes_waits_in_the_spool_and_goes_out_in_order() {
     assert!(flush.err.contains("not all is sent: cannot publish to beanstalkd"), "{}", flush.err);
     assert_eq!(as_json(&place, port, 0, &["delete", "spool/3"])["deleted"], 1);
 
-    // A server is back: what a command publishes goes behind what waits.
+    // A server is up again: a command's publications queue behind the waiting ones.
     let _server = Options::new().port(port).start();
     let id = publish(&place, port, 4);
     assert!(!id.starts_with("spool/") && is_empty(&place), "{id}");
@@ -94,7 +94,7 @@ fn a_worker_sends_what_a_command_has_left_in_the_spool() {
     }
     let worker = place.start(command(&place, port, WORKER, &["work", "--listen", "127.0.0.1:0"]));
     let address = address(&place);
-    // This is a degradation and no outage: publications are kept.
+    // This is a degradation and not an outage: publications are kept.
     until("the page tells", || {
         get(address, "/readyz").is_some_and(|(status, text)| {
             status == 200
@@ -130,7 +130,7 @@ fn what_the_queue_refuses_for_good_stays_in_the_spool_with_the_reason() {
     let reason = spool["messages"][0]["last_error"].as_str().expect("a reason");
     assert!(reason.contains("takes at most 1000"), "{reason}");
     assert_eq!(as_json(&place, port, 0, &["stats"])["counts"][0]["ready"], 2);
-    // It is in nobody's way.
+    // It does not block later publications.
     assert!(!publish(&place, port, 4).starts_with("spool/"));
 }
 
@@ -138,7 +138,7 @@ fn what_the_queue_refuses_for_good_stays_in_the_spool_with_the_reason() {
 fn an_unknown_outcome_is_never_spooled() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    // It reads the message, and goes without an answer.
+    // The server reads the message, and disconnects without an answer.
     let server = std::thread::spawn(move || {
         use std::io::{Read as _, Write as _};
         for connection in listener.incoming().map_while(Result::ok) {
@@ -191,8 +191,8 @@ fn a_spool_that_cannot_be_one_is_refused() {
     }
 }
 
-/// The server is away for a third of the time, producers and workers are
-/// killed, and all that was acknowledged is done.
+/// The server is down for a third of the time, producers and workers are killed, and all
+/// acknowledged jobs are done.
 #[test]
 fn nothing_is_lost_or_stranded_while_the_server_comes_and_goes_and_processes_are_killed() {
     let place = Sandbox::new();
@@ -215,7 +215,7 @@ fn nothing_is_lost_or_stranded_while_the_server_comes_and_goes_and_processes_are
     let (began, mut spooled) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(8) {
         let before = acknowledged().len();
-        // Up for twice as long as away.
+        // Up for twice as long as down.
         let _ = within(Duration::from_millis(600), || false);
         producers.remove(0).signal("KILL");
         producers.push(producer());

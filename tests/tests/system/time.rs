@@ -1,5 +1,4 @@
-//! The wall clock jumps, the year has its odd hours, and nothing goes wrong by
-//! more than that.
+//! The wall clock jumps, the year has its odd hours, and no effect is larger than the jump itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +17,10 @@ const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How long leases last here.
+/// How long leases last in these tests.
 const TTR: Duration = Duration::from_secs(60);
 
-/// A queue on disk, of which several processes have a connection, and the
-/// clock of their machine.
+/// A queue on disk to which several processes are connected, and the clock of their machine.
 struct Machine {
     clock: ManualClock,
     folder: tempfile::TempDir,
@@ -48,7 +46,7 @@ impl Machine {
 
 fn seat(process: &FileQueue) -> Box<dyn Consumer> {
     let mut seat = process.consumer(&["pulpo".to_owned()]).expect("a seat");
-    // It has seen the time before it jumps.
+    // The consumer has seen the time before it jumps.
     assert!(take(&mut seat).is_none());
     seat
 }
@@ -71,7 +69,7 @@ fn a_jump_forward_leaves_the_leases_of_live_workers_alone() {
     let delivery = taken(&mut busy);
     machine.clock.jump(TimeDelta::hours(1));
     assert!(take(&mut idle).is_none() && take(&mut busy).is_none(), "both know of the jump");
-    // Its next heartbeat.
+    // The time of its next heartbeat.
     machine.clock.advance(TTR / 3);
     assert!(take(&mut idle).is_none());
     touch(&mut *busy, &delivery.lease).expect("still its own");
@@ -197,7 +195,7 @@ fn a_delay_is_over_when_the_clock_says_so_and_never_before() {
     machine.publish(Some(TimeDelta::minutes(30)));
     machine.clock.jump(TimeDelta::hours(-1));
     machine.clock.advance(Duration::from_secs(90 * 60) - SECOND);
-    // The first one's lease has ended long ago.
+    // The lease of the first message ended long ago.
     assert_eq!(taken(&mut seat).lease.id, "1");
     assert!(take(&mut seat).is_none());
     machine.clock.advance(SECOND);
@@ -218,8 +216,7 @@ fn a_worker_that_waits_hears_of_a_jump() {
     });
 }
 
-/// A time when nothing could be written is a time when nobody could renew a
-/// lease.
+/// While nothing could be written, no worker could renew a lease.
 #[test]
 fn an_outage_leaves_the_leases_of_live_workers_alone() {
     let machine = Machine::new();
@@ -241,14 +238,14 @@ fn an_outage_leaves_the_leases_of_live_workers_alone() {
     busy.settle(&delivery.lease, &mut Settlement::commit()).expect("still its own");
 }
 
-/// What a producer wrote without a zone is read as the worker's local time.
+/// A time without a zone is read as the worker's local time.
 #[test]
 fn daylight_saving_never_makes_a_time_come_early() {
     let place = Sandbox::new();
     for (delay, expected) in [
-        // 2100-03-28, 02:30 does not happen: counted on from 01:30.
+        // 2100-03-28, 02:30 does not exist; it is counted on from 01:30.
         ("2100-03-28 02:30:00", "2100-03-28T01:30:00Z"),
-        // 2100-10-31, 02:30 happens twice: the later one.
+        // 2100-10-31, 02:30 occurs twice; the later one counts.
         ("2100-10-31 02:30:00", "2100-10-31T01:30:00Z"),
         ("2100-07-01 12:00:00.25", "2100-07-01T10:00:00.250Z"),
         ("2100-07-01 12:00:00+00:00", "2100-07-01T12:00:00Z"),

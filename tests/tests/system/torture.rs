@@ -1,5 +1,5 @@
-//! The torture program on each queue: a quarter of a minute of kills, or as
-//! many seconds as `PULPO_TORTURE_SECONDS` says.
+//! The torture program on each queue: a quarter of a minute of kills, or as many seconds as
+//! `PULPO_TORTURE_SECONDS` says.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const TORTURE: &str = env!("CARGO_BIN_EXE_torture");
 
-/// One at a time: each wants the machine for itself.
+/// Runs one test at a time, because each needs the whole machine.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn torture(queue: &str) {
@@ -16,11 +16,11 @@ fn torture(queue: &str) {
     let seconds = std::env::var("PULPO_TORTURE_SECONDS").unwrap_or_else(|_| "15".to_owned());
     let said = Sandbox::new().run(TORTURE, &["--queue", queue, "--seconds", &seconds, "--json"]);
     let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
-    // What is wrong is all in the report, with the way of each job.
+    // The report contains all violations, with the ledger entries of each job.
     assert_eq!(report["violations"], Value::Array(Vec::new()), "{}", said.out);
     assert_eq!((&report["lost"], &report["stranded"], &report["attempts_wrong"]), (&0.into(), &0.into(), &0.into()));
     assert_eq!(said.code, 0, "{}", said.err);
-    // And it was torture.
+    // Check that the run had enough faults.
     let figure = |path: &str| report.pointer(path).and_then(Value::as_u64).unwrap_or_default();
     for (path, least) in [
         ("/kills/workers", 3),
@@ -60,8 +60,8 @@ fn nothing_is_lost_or_stranded_behind_a_spool_whose_server_is_away_for_a_third_o
     torture("spool");
 }
 
-// Three processes of tests and a server that recovers are too much for two
-// cores beside other tests: a heartbeat that comes late looks like a fault.
+// Three test processes and a recovering server are too much for two cores beside other tests: a
+// late heartbeat looks like a fault.
 #[test]
 #[ignore = "wants a machine for itself: ./check runs it after the other tests"]
 fn nothing_is_lost_or_stranded_in_postgresql_under_kills() {

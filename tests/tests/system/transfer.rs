@@ -1,4 +1,4 @@
-//! `move`: everything from one queue to another.
+//! `move`: moves everything from one queue to another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn message(number: usize) -> NewMessage {
     message
 }
 
-/// Ready, delayed and buried messages, some of which have failed before.
+/// Publishes ready, delayed and buried messages, some of which have failed before.
 fn fill(pulpo: &Pulpo, ready: usize) {
     let queues = ["mail".to_owned(), "orders".to_owned()];
     let mut consumer = pulpo.queue().consumer(&queues).expect("a consumer");
@@ -47,7 +47,7 @@ fn fill(pulpo: &Pulpo, ready: usize) {
     pulpo.queue().enqueue(std::iter::once(later).chain(others).collect()).expect("enqueued");
 }
 
-/// What a queue shows of each message, by the number in its body.
+/// Returns the queue's view of each message, by the number in its body.
 fn shown(pulpo: &Pulpo) -> BTreeMap<u64, Vec<StoredMessage>> {
     let mut all: BTreeMap<u64, Vec<StoredMessage>> = BTreeMap::new();
     for stored in pulpo.queue().list(&Filter::all()).expect("listed") {
@@ -83,7 +83,7 @@ fn everything_moves_with_its_place_its_attempts_and_its_reason() {
     let moved: Value = serde_json::from_str(&moved.out).expect("JSON");
     assert_eq!((&moved["moved"], &moved["running"], &moved["taken"]), (&json!(304), &json!(0), &json!(0)));
     assert_eq!(shown(&old).len(), 0);
-    // What was paused before still is, and nothing else.
+    // Only the queue that was paused before is paused.
     let stats = old.queue().stats().expect("counted");
     assert_eq!((stats.paused.len(), stats.paused[0].queue.as_str()), (1, "mail"));
 
@@ -146,7 +146,7 @@ fn beanstalkd_takes_what_it_can_keep_and_the_rest_stays() {
     assert_eq!(moved.code, 1);
     assert!(moved.out.starts_with("moved 53 messages to beanstalkd://"), "{}", moved.out);
     assert!(moved.err.contains("2 messages left here, refused by the other queue"), "{}", moved.err);
-    // And all of it comes back.
+    // Everything can be moved back.
     let back = move_to(&place, &there, &here, &["--json"]);
     assert_eq!((back.code, back.err.as_str()), (0, ""), "{}", back.out);
     let all = old.queue().stats().expect("counted").counts;
@@ -186,8 +186,8 @@ fn unique(number: usize, key: &str, unique_for: UniqueFor) -> NewMessage {
     message(number).unique(Unique::new(key).unique_for(unique_for)).limit_keys(LimitKeys::of(format!("1:[{number}]")))
 }
 
-/// Messages that have their keys, for each time; one that only remembers its key,
-/// since a newer one waits; and a buried one.
+/// Publishes messages that hold their keys, one for each duration; one that has lost its key to a
+/// newer message that waits; and a buried one.
 fn fill_with_keys(pulpo: &Pulpo) {
     let mut consumer = pulpo.queue().consumer(&["mail".to_owned(), "orders".to_owned()]).expect("a consumer");
     let mut run = |message, mut between: Vec<NewMessage>, mut settlement| {
@@ -234,8 +234,8 @@ fn keys_move_with_their_messages() {
             let kept = there.queue().enqueue(vec![unique(9, key, UniqueFor::Unfinished)]).expect("enqueued").remove(0);
             assert_eq!(kept.id, all[&holder][0].id, "{key} at {to}");
         }
-        // That of the buried one is free, and the newer one of two that wait is
-        // the one that counts.
+        // The key of the buried message is free, and of two messages that wait, the newer one holds
+        // the key.
         assert_eq!(there.queue().key_taken_by(&all[&1][0].id).expect("asked"), None);
         assert_eq!(there.queue().key_taken_by(&all[&2][0].id).expect("asked").as_ref(), Some(&all[&3][0].id));
     }
@@ -262,7 +262,7 @@ fn a_message_whose_key_is_taken_there_stays() {
         moved.err
     );
     assert_eq!((shown(&old).len(), shown(&new).len()), (1, 3));
-    // The other way, too; and in JSON.
+    // In the other direction, too, and as JSON.
     new.queue().delete(&Filter::all().id(there)).expect("deleted");
     new.queue().enqueue(vec![unique(5, "a", UniqueFor::Time(Duration::from_secs(60)))]).expect("enqueued");
     let moved = move_to(&place, &database, &here, &["--json"]);
@@ -295,7 +295,7 @@ fn a_move_to_the_same_queue_or_to_none_is_refused() {
     assert!(refused.code == 2 && refused.err.contains("expected another queue than file:"), "{}", refused.err);
     let refused = move_to(&place, &here, "redis://localhost", &[]);
     assert!(refused.code == 1 && refused.err.contains("redis"), "{}", refused.err);
-    // From where there is nothing.
+    // From a place without a queue.
     let refused = move_to(&place, &here, &file(&place, "new"), &[]);
     assert!(refused.code == 1 && refused.err.contains("there is no queue at"), "{}", refused.err);
     assert!(!place.path("new").exists());

@@ -1,4 +1,4 @@
-//! Commands where there is no queue.
+//! Commands when there is no queue.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use pulpo_tests::program::Sandbox;
 
 use super::{WORKER, refused, well};
 
-/// Each command that looks at a queue, or changes what is in it.
+/// Every command that reads a queue or changes its messages.
 const ALL: [&[&str]; 15] = [
     &["list"],
     &["list", "--json"],
@@ -26,7 +26,7 @@ const ALL: [&[&str]; 15] = [
     &["resume", "side"],
 ];
 
-/// All files below a folder, with their sizes.
+/// Returns all files below a folder, with their sizes.
 fn files(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {

@@ -6,7 +6,7 @@ use pulpo_tests::program::Sandbox;
 
 use super::{as_json, both, drain, well};
 
-/// Moves all that is in the queue into the past.
+/// Moves all messages of the queue into the past.
 fn age(place: &Sandbox, published_days: i64, since_days: i64) {
     const DAY: i64 = 24 * 60 * 60 * 1_000_000;
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
@@ -39,7 +39,7 @@ fn what_failed_a_second_ago_is_not_old() {
     assert_eq!(well(&place, &["kick", "--published-after", "1d"]), "kicked 0\n");
     assert_eq!(well(&place, &["kick", "--published-before", "30d", "--dry-run"]), "would kick 1 message\n");
     assert_eq!(well(&place, &["kick", "--newer", "1d"]), "kicked 1\n");
-    // Kicked, it is ready since a moment ago.
+    // After a kick, it has been ready for only a moment.
     assert_eq!(well(&place, &["list", "--state", "ready", "--older", "1h"]), "no messages\n");
     let message = as_json(&place, &["list", "--newer", "1h", "--json"]);
     assert_eq!(message[0]["state"], "ready");
@@ -87,7 +87,7 @@ fn a_server_says_what_it_cannot_tell() {
     let place = Sandbox::with_beanstalkd();
     well(&place, &["publish", "echo", "--payload", "bad"]);
     drain(&place);
-    // The server does not say when it was kicked.
+    // The server does not report when it was kicked.
     well(&place, &["kick", "--all"]);
     let said = place.run(super::WORKER, &["list", "--newer", "1h"]);
     assert_eq!((said.code, said.out.as_str()), (0, "no messages\n"));
@@ -96,8 +96,7 @@ fn a_server_says_what_it_cannot_tell() {
     assert_eq!(well(&place, &["list", "--published-after", "1h"]).lines().count(), 2);
 }
 
-/// The recipes of the table in docs/operating.md that are about ages, run as
-/// they stand there.
+/// Runs the recipes about ages from the table in docs/operating.md as written.
 #[test]
 fn the_recipes_of_the_documentation_do_what_they_say() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");

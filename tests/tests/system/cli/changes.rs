@@ -11,7 +11,7 @@ fn count(place: &Sandbox, arguments: &[&str]) -> usize {
     all.as_array().expect("a list").len()
 }
 
-/// Four buried messages, and one that is ready.
+/// Four buried messages and one ready message.
 fn fill(place: &Sandbox) {
     well(place, &["publish", "echo", "--payload", "bad", "--count", "4"]);
     drain(place);

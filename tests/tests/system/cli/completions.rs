@@ -6,7 +6,7 @@ use pulpo_tests::program::Sandbox;
 
 use super::well;
 
-/// What bash completes after these words.
+/// Returns bash's completions after these words.
 fn completed(place: &Sandbox, words: &[&str]) -> String {
     let script = format!(
         "source completions.bash; COMP_WORDS=(worker {} ''); COMP_CWORD={}; _worker worker '' {}; echo \"${{COMPREPLY[*]}}\"",

@@ -1,4 +1,4 @@
-//! docs/json.md names each field of each output, and no other.
+//! Checks that docs/json.md names each field of each output, and no other.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{WORKER, as_json, both, drain, well};
 
-/// The fields that the section of a command names.
+/// Returns the fields that the section of a command names.
 fn documented(command: &str) -> BTreeSet<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md");
     let text = std::fs::read_to_string(file).expect("the documentation");
@@ -23,8 +23,7 @@ fn documented(command: &str) -> BTreeSet<String> {
     names.collect()
 }
 
-/// The fields that there are: `counts[].queue`. What a producer wrote is its
-/// own affair.
+/// Returns the existing fields, such as `counts[].queue`. It leaves out fields that a producer wrote.
 fn fields(value: &Value) -> BTreeSet<String> {
     fn walk(prefix: String, value: &Value, found: &mut BTreeSet<String>) {
         match value {
@@ -56,12 +55,12 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
         well(place, &["publish", "echo", "--payload", "bad", "--count", "2"]);
         drain(place);
         let mut published = as_json(place, &["publish", "echo", "--payload", "x", "--json"]);
-        // What there is only if it breaks off is read by the tests of that.
+        // The tests of interruptions check the fields that exist only if publishing breaks off.
         for only_then in ["of", "next_line", "error"] {
             assert!(published.get(only_then).is_none(), "{published}");
             published[only_then] = Value::Null;
         }
-        // Only of duplicates.
+        // Only for duplicates.
         assert!(published.get("publications").is_none(), "{published}");
         published["publications"] = serde_json::json!(["kept"]);
         assert_documented("publish", &published);
@@ -82,11 +81,9 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
         assert_documented("kick", &kicked);
         let mut stats = as_json(place, &["stats", "--json"]);
         assert_eq!(stats["rates"], Value::Array(Vec::new()));
-        // There are rates only at a second look; their fields are those that
-        // the test of the watch reads.
+        // Rates appear only in the second report; the test of the watch checks their fields.
         stats["rates"] = serde_json::json!([{"queue": null, "published": 0.0, "finished": 0.0}]);
-        // What there is of a server that is away and of a spool is read by the
-        // tests of those.
+        // The tests of servers that are down and of spools check these fields.
         assert_eq!((&stats["unreachable"], stats.get("spool")), (&Value::Array(Vec::new()), None));
         stats["unreachable"] = serde_json::json!([{"server": "", "error": ""}]);
         stats["spool"] = serde_json::json!({"waiting": 0, "oldest": null, "refused": 0});
@@ -111,7 +108,7 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
         workers = as_json(&place, &["workers", "--json"]);
         workers[0]["running"][0].is_object()
     });
-    // It has said nothing of its progress.
+    // The job has not reported any progress.
     assert_eq!(workers[0]["running"][0]["progress"], Value::Null);
     workers[0]["running"][0]["progress"] = serde_json::json!({"fraction": 0.5, "text": "", "at": ""});
     assert_documented("workers", &workers);
@@ -126,21 +123,21 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
     assert_documented("config", &serde_json::from_slice(&output.stdout).expect("JSON"));
 }
 
-/// What a list could not see is told only then, and by the tests of that.
+/// Adds the count of messages that a list could not see, which other tests check.
 fn all_seen(mut report: Value) -> Value {
     assert!(report.get("unseen").is_none(), "{report}");
     report["unseen"] = Value::from(0);
     report
 }
 
-/// What runs is named only where it was to be erased, by the tests of that.
+/// Adds the list of running messages that were to be erased, which other tests check.
 fn all_erased(mut report: Value) -> Value {
     assert!(report.get("running").is_none(), "{report}");
     report["running"] = serde_json::json!(["1"]);
     all_seen(report)
 }
 
-/// The shape of a problem is shown by the tests of `check`.
+/// Adds problems and warnings, whose form the tests of `check` show.
 fn with_a_problem(mut check: Value) -> Value {
     for list in ["problems", "warnings"] {
         assert_eq!(check[list], Value::Array(Vec::new()));
@@ -148,7 +145,7 @@ fn with_a_problem(mut check: Value) -> Value {
     }
     check["warnings"][0]["job"] = Value::Null;
     check["warnings"][0]["path"] = Value::Null;
-    // What is in these lists is read by the tests of bodies that change.
+    // The tests of changed bodies check the content of these lists.
     for list in ["would_be_buried", "unknown_types", "not_seen"] {
         assert_eq!(check["queue"][list], Value::Array(Vec::new()));
     }

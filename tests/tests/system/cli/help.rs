@@ -5,7 +5,7 @@ use pulpo_tests::program::Sandbox;
 use super::terminal::{at_a_terminal_of, shown};
 use super::well;
 
-/// All commands, without the one that runs none.
+/// Returns all commands, except the one that runs none.
 fn commands(help: &str) -> Vec<String> {
     let (_, commands) = help.split_once("Commands:\n").expect("commands");
     let lines = commands.lines().take_while(|line| !line.is_empty());
@@ -13,7 +13,7 @@ fn commands(help: &str) -> Vec<String> {
     names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// The names of the options below a heading.
+/// Returns the names of the options below a heading.
 fn options<'a>(help: &'a str, heading: &str) -> Vec<&'a str> {
     let Some((_, below)) = help.split_once(&format!("\n{heading}:\n")) else { return Vec::new() };
     let lines = below.lines().take_while(|line| !line.is_empty());
@@ -22,7 +22,7 @@ fn options<'a>(help: &'a str, heading: &str) -> Vec<&'a str> {
 
 const GLOBAL: [&str; 4] = ["--config", "--set", "--log-level", "--log-format"];
 
-/// That a paragraph is wrapped once: no line ends before it has to.
+/// Asserts that paragraphs are wrapped only once: no line ends before it has to.
 fn assert_wrapped_once(help: &str, columns: usize) {
     let mut before: Option<&str> = None;
     for line in help.lines() {
@@ -64,7 +64,7 @@ fn paragraphs_are_wrapped_once_whatever_the_width() {
         let text = shown(at_a_terminal_of(&place, 80, &arguments.join(" ")));
         let plain = text.replace("\r\n", "\n");
         assert_wrapped_once(&without_colours(&plain), 80);
-        // However narrow, nothing is wider than the terminal but a word, and how it is used.
+        // However narrow the terminal, only single words and usage lines are wider.
         let narrow = shown(at_a_terminal_of(&place, 40, &arguments.join(" "))).replace("\r\n", "\n");
         for line in without_colours(&narrow).lines().filter(|line| line.chars().count() > 40) {
             let is_a_word = line.split_whitespace().count() == 1 && line.starts_with(' ');
@@ -85,7 +85,7 @@ fn the_commands_below_a_command_are_helped_with_too() {
     }
 }
 
-/// The text without the sequences that change how it looks.
+/// Removes the escape sequences that change the look of a text.
 fn without_colours(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let first = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Commands that are stopped on their way.
+//! Commands that are stopped halfway.
 
 use std::io::Read as _;
 use std::process::{Child, Stdio};
@@ -23,7 +23,7 @@ fn count(place: &Sandbox, arguments: &[&str]) -> u64 {
     stats["counts"].as_array().expect("counts").iter().map(|one| one["ready"].as_u64().expect("a number")).sum()
 }
 
-/// Starts it, and sends the signal when some messages are there, or gone.
+/// Starts a command, and sends the signal once some messages have been published or deleted.
 fn interrupted(place: &Sandbox, arguments: &[&str], name: &str, begun: impl Fn() -> bool) -> (i32, String, String) {
     let mut command = place.command(WORKER, arguments);
     let mut child =
@@ -41,7 +41,7 @@ fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_go_on() {
     const ALL: u32 = 200_000;
     for (place, name) in [(Sandbox::new(), "INT"), (Sandbox::with_beanstalkd(), "TERM")] {
         well(&place, &["publish", "record", "--body", r#"{"number": 0}"#]);
-        // The first line is empty, so that lines are not bodies.
+        // The first line is empty, so that line numbers differ from numbers of bodies.
         std::fs::write(place.path("jobs"), format!("\n{}", numbers(1..ALL + 1))).expect("written");
         let arguments = ["publish", "record", "--lines", "@jobs", "--json"];
         let (code, out, err) = interrupted(&place, &arguments, name, || count(&place, &[]) > 1);
@@ -56,7 +56,7 @@ fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_go_on() {
             format!("error: published {published} of {ALL}; continue with --from-line {line}: stopped by a signal\n");
         assert_eq!(err, expected);
         assert_eq!(count(&place, &[]), published + 1, "no more and no less");
-        // As it says; but only a few of them.
+        // Continue as the error says, but with only a few lines.
         std::fs::write(place.path("jobs"), format!("\n{}", numbers(1..u32::try_from(line).expect("small") + 2)))
             .expect("written");
         let line = line.to_string();

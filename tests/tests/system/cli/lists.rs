@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{WORKER, as_json, both, drain, refused, well};
 
-/// The bodies' numbers or payloads of the messages that are listed.
+/// Returns the numbers or payloads of the listed messages.
 fn listed(place: &Sandbox, arguments: &[&str]) -> Vec<String> {
     let all = as_json(place, &[&["list", "--json"], arguments].concat());
     let text = |message: &Value| {
@@ -18,7 +18,7 @@ fn listed(place: &Sandbox, arguments: &[&str]) -> Vec<String> {
     all.as_array().expect("a list").iter().map(text).collect()
 }
 
-/// Two buried, two ready, one delayed; from the oldest on.
+/// Two buried, two ready and one delayed message, oldest first.
 fn fill(place: &Sandbox) {
     for text in ["bad", "bad"] {
         well(place, &["publish", "echo", "--payload", text]);

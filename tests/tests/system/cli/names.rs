@@ -1,4 +1,4 @@
-//! Names that nothing has.
+//! Names of queues and jobs that do not exist.
 
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
@@ -59,7 +59,7 @@ fn a_queue_that_nothing_has_is_told_with_the_nearest_one() {
 fn names_that_only_messages_have_are_known() {
     let place = Sandbox::new();
     drain(&place);
-    // Another program publishes what this one does not know.
+    // Another program publishes names that this one does not know.
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
     stored::insert(&database, "invoices", b"charge", 0, b"{}");
     drop(database);

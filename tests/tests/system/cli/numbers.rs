@@ -1,4 +1,4 @@
-//! What others wrote is shown as it is.
+//! Foreign data is shown unchanged.
 
 use std::process::Command;
 
@@ -7,11 +7,11 @@ use pulpo_tests::stored;
 
 use super::{as_json, both, drain, well};
 
-/// A message whose text nothing of Rust would write.
+/// A message whose text no Rust program would write.
 const FOREIGN: &str = r#"{"header": {"request_type": "charge", "account": 12345678901234567890123, "x": 1, "x": 2},
     "body": {"cents": 98765432109876543210, "rate": 1.10, "tiny": 1E-400, "cents": -0, "list": [ ], "text": "é"}}"#;
 
-/// The text as another program would put it.
+/// Publishes the text as another program would.
 fn publish(place: &Sandbox, text: &str) {
     if place.is_on_a_server() {
         use std::io::{Read as _, Write as _};

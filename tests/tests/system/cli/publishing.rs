@@ -1,4 +1,4 @@
-//! `publish` of many.
+//! `publish` with many messages.
 
 use pulpo_tests::program::Sandbox;
 
@@ -17,7 +17,7 @@ fn each_line_of_a_file_is_a_job() {
         assert_eq!(ids.len(), 2500);
         let last = as_json(place, &["peek", ids[2499].as_str().expect("an id"), "--json"]);
         assert_eq!((&last["message"]["body"]["number"], &last["priority"]), (&2500.into(), &9.into()));
-        // Empty lines are none; the last one needs no end.
+        // Empty lines are ignored, and the last line needs no line end.
         let input = "\n{\"number\": 1}\r\n  \n{\"number\": 2}";
         let said = place.run_with_input(WORKER, &["publish", "record", "--lines", "-"], input);
         assert_eq!((said.code, said.err.as_str()), (0, ""));
@@ -78,7 +78,7 @@ fn headers_travel_along() {
 #[test]
 fn a_body_is_published_as_its_type_writes_it() {
     both(|place| {
-        // As the Python original writes a text, and as its type does.
+        // As the Python original writes a text, and as its Rust type does.
         let bodies = ["--body={\"payload\": \"hi\"}", "--body=\"hi\"", "--payload=hi"];
         for body in bodies {
             let sent = as_json(place, &["publish", "echo", body, "--json"]);

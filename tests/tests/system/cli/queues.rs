@@ -74,7 +74,7 @@ fn a_backup_is_restored_and_worked() {
         refused(&place, 1, &["backup", "nowhere/copy.db"]).starts_with("error: cannot make the file nowhere/copy.db: ")
     );
 
-    // What comes after the copy is not in it.
+    // Later messages are not in the copy.
     well(&place, &["purge", "--all", "--yes"]);
     std::fs::create_dir(place.path("restored")).expect("made");
     std::fs::copy(place.path("copy.db"), place.path("restored/queue.db")).expect("copied");
@@ -85,7 +85,7 @@ fn a_backup_is_restored_and_worked() {
     assert!(place.record().contains(" one\n") && place.record().contains(" two\n"), "{}", place.record());
     let list = well(&place, &[&["list"][..], &restored].concat());
     assert!(list.contains("a bad word") && list.lines().count() == 2, "{list}");
-    // Ids go on where they were.
+    // Ids continue where they were.
     let sent = as_json(&place, &[&["publish", "echo", "--payload", "x", "--json"][..], &restored].concat());
     assert_eq!(sent["ids"], json!(["4"]));
     assert_eq!(well(&place, &["list"]), "no messages\n");

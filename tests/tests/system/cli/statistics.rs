@@ -33,7 +33,7 @@ fn messages_are_counted_by_queue_and_state() {
 #[test]
 fn a_watch_tells_how_fast_messages_come_and_go() {
     both(|place| {
-        // A server counts for as long as there is something of the queue.
+        // A server counts only while the queue has messages or users.
         well(place, &["publish", "echo", "--payload", "first", "--delay", "1h"]);
         let mut watch = place
             .command(WORKER, &["stats", "--watch", "100ms", "--json"])

@@ -1,4 +1,4 @@
-//! What is different on a terminal, which `script` plays.
+//! Behaviour that differs on a terminal, which `script` simulates.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -9,17 +9,17 @@ use pulpo_tests::wait::until;
 
 use super::{WORKER, drain, well};
 
-/// A command of the worker at a terminal of 100 columns.
+/// A command of the worker on a terminal of 100 columns.
 fn at_a_terminal(place: &Sandbox, arguments: &str) -> Command {
     at_a_terminal_of(place, 100, arguments)
 }
 
-/// The same at one of so many columns.
+/// A command of the worker on a terminal of this width.
 pub(super) fn at_a_terminal_of(place: &Sandbox, columns: u16, arguments: &str) -> Command {
     at_a_terminal_by(WORKER, place, columns, arguments)
 }
 
-/// The same by another program.
+/// A command of another program on a terminal of this width.
 pub(super) fn at_a_terminal_by(program: &str, place: &Sandbox, columns: u16, arguments: &str) -> Command {
     let shell = format!("stty cols {columns}; exec '{program}' {arguments}");
     let mut command = place.command("script", &["-q", "-e", "-c", &shell, "/dev/null"]);
@@ -70,11 +70,12 @@ fn tables_are_as_wide_as_the_terminal() {
         let widest = text.lines().map(|line| line.trim_end().chars().count()).max();
         assert!(widest.is_some_and(|widest| (20..=100).contains(&widest)), "{arguments}: {widest:?}\n{text}");
     }
-    // For programs, a row is a line, however long.
+    // For programs, each row is one line, however long.
     assert_eq!(well(&place, &["handlers"]).lines().count(), 4);
 }
 
-/// A command that asks, its question seen, and then what it has said.
+/// Runs a command that asks a question, calls `meanwhile`, and answers. Returns the exit code and
+/// the output.
 fn answered(place: &Sandbox, arguments: &str, meanwhile: impl FnOnce(), answer: &str) -> (i32, String) {
     let mut command = at_a_terminal(place, arguments);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
@@ -139,8 +140,8 @@ fn a_watch_stays_in_its_place() {
         assert!(more > 0, "it ended: {text}");
         text.push_str(&String::from_utf8_lossy(&part[..more]));
     }
-    // The terminal goes away, and what runs in it ends; a Ctrl-C would not
-    // reach it where the tests are run with that signal ignored.
+    // Close the terminal, which ends the program in it. A Ctrl-C would not reach the program if the
+    // tests run with that signal ignored.
     child.kill().expect("killed");
     drop(out);
     child.wait().expect("an end");
@@ -153,6 +154,6 @@ fn progress_is_for_terminals() {
     let text = shown(at_a_terminal(&place, "publish echo --payload x --count 50000"));
     assert!(text.contains(" of 50,000, "), "{text:?}");
     assert!(text.contains("published echo 50000 times"), "{text:?}");
-    // `well` sees to it that nothing is said on standard error.
+    // `well` checks that nothing is written to standard error.
     well(&place, &["publish", "echo", "--payload", "x", "--count", "5000"]);
 }

@@ -1,4 +1,4 @@
-//! What is shown on narrow and on wide terminals.
+//! Output on narrow and on wide terminals.
 
 use std::process::{Command, Stdio};
 
@@ -8,7 +8,7 @@ use pulpo_tests::stored;
 use super::terminal::{at_a_terminal_by, at_a_terminal_of};
 use super::{drain, well};
 
-/// What is on the screen of a terminal of this width.
+/// Returns the screen of a terminal of this width.
 fn screen(place: &Sandbox, columns: u16, arguments: &str) -> String {
     shown_by(super::WORKER, place, columns, arguments)
 }
@@ -19,8 +19,7 @@ fn shown_by(program: &str, place: &Sandbox, columns: u16, arguments: &str) -> St
     String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n")
 }
 
-/// How many columns of a terminal it takes: what is wide here is an ideograph
-/// or a picture.
+/// Returns the columns that a line takes. The wide characters of these tests are ideographs and emoji.
 fn width(line: &str) -> usize {
     line.chars()
         .map(|c| if matches!(c, '\u{1100}'..='\u{ffdc}' if c > '\u{2e7f}') || c > '\u{1f000}' { 2 } else { 1 })
@@ -72,7 +71,7 @@ fn no_word_is_broken_and_no_line_too_wide_on_any_terminal() {
 #[test]
 fn schedules_outboxes_and_spools_fit_any_terminal() {
     let place = Sandbox::new();
-    // So that there is a queue.
+    // Creates the queue.
     well(&place, &["publish", "echo", "--payload", "x"]);
     let mut outbox = rusqlite::Connection::open(place.path("shop.db")).expect("opened");
     pulpo::outbox::create(&mut outbox).expect("a table");
@@ -105,7 +104,7 @@ fn schedules_outboxes_and_spools_fit_any_terminal() {
 fn a_table_of_schedules_fits_any_terminal() {
     let place = Sandbox::new();
     let program = env!("CARGO_BIN_EXE_scheduled_worker");
-    // So that there is a queue.
+    // Creates the queue.
     well(&place, &["publish", "echo", "--payload", "x"]);
     for columns in [40, 60, 80, 200] {
         let text = shown_by(program, &place, columns, "schedule");

@@ -1,4 +1,4 @@
-//! Who may look, and what a change needs.
+//! Access to the dashboard, and the requirements for changes.
 
 use pulpo_tests::http::{ask, get};
 use pulpo_tests::program::Sandbox;
@@ -42,7 +42,7 @@ fn a_change_needs_the_secret_of_its_page_and_the_same_origin() {
         let answer = ask(address, "POST", "/jobs/1/retry", &[("Origin", origin)], &right);
         assert_eq!(answer.status, 403, "{origin:?}: {}", answer.body);
     }
-    // A link or a picture elsewhere cannot change anything either.
+    // A link or an image on another site cannot change anything either.
     assert_eq!(served.get(&format!("/jobs/1/retry?{right}")).status, 405);
     assert!(served.page("/jobs/1").contains("buried"));
     assert_eq!(ask(address, "POST", "/jobs/1/retry", &[("Origin", &format!("http://{address}"))], &right).status, 303);
@@ -97,7 +97,7 @@ fn a_token_is_asked_for_by_a_form_or_a_header() {
     assert_eq!(ask(address, "POST", "/logout", &[("Cookie", &session)], &format!("csrf={csrf}")).status, 303);
     assert_eq!(look(), 303);
     assert_eq!(ask(address, "GET", "/jobs", &[("Cookie", "pulpo_session=")], "").status, 303);
-    // The token is in no output.
+    // No output contains the token.
     let config = place.to_end(place.command(WORKER, &["config"]).env("PULPO_DASHBOARD_TOKEN", "open sesame"));
     assert!(config.out.contains("dashboard_token") && !config.out.contains("sesame"), "{}", config.out);
 }
@@ -113,7 +113,7 @@ fn beyond_loopback_it_wants_a_token() {
         "{}",
         said.err
     );
-    // A worker goes on without it.
+    // A worker continues without a dashboard.
     let worker = place.start(place.command(WORKER, &["work", "--listen", "0.0.0.0:0"]));
     let mut address = pulpo_tests::http::address(&place);
     address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());

@@ -10,10 +10,10 @@ use pulpo_tests::program::Sandbox;
 
 use super::{Served, some_jobs};
 
-/// How many jobs are retried at once.
+/// The number of jobs that are retried at once.
 const MANY: usize = 10_000;
 
-/// Where pictures of the pages are left to be looked at.
+/// The folder for screenshots of the pages, for people to look at.
 fn pictures() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard");
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -57,7 +57,7 @@ fn an_operator_looks_filters_opens_retries_and_pauses() {
         client.goto(&home).await.expect("a page");
         shows(client, "10,000").await;
         picture(client, "overview.png").await;
-        // Filter, and open one.
+        // Filter the jobs, and open one.
         click(client, "//nav//a[text()='Jobs']").await;
         client
             .find(Locator::Css("select[name=state]"))
@@ -80,13 +80,13 @@ fn an_operator_looks_filters_opens_retries_and_pauses() {
         shows(client, "Last error").await;
         picture(client, "job.png").await;
         client.back().await.expect("back");
-        // All that match, with progress.
+        // Retry all jobs that match, with a progress bar.
         click(client, "//input[@name='sure']").await;
         click(client, "//button[text()='Retry all buried']").await;
         shows(client, "Retrying jobs").await;
         picture(client, "task.png").await;
         shows(client, "Done: retried 10,000 jobs of 10000").await;
-        // A queue is paused and resumed.
+        // Pause and resume a queue.
         click(client, "//nav//a[text()='Queues']").await;
         click(client, "//tr[.//a[text()='notes']]//button[text()='Pause']").await;
         shows(client, "until resumed").await;
@@ -141,12 +141,12 @@ fn no_request_leaves_the_machine() {
         for path in paths {
             client.goto(&format!("{home}{path}")).await.expect("a page");
         }
-        // A change, and what is shown of it.
+        // A change, and its display.
         click(client, "//nav//a[text()='Queues']").await;
         click(client, "//tr[.//a[text()='pulpo']]//button[text()='Pause']").await;
         shows(client, "until resumed").await;
         let asked = pulpo_tests::browser::requests(client).await;
-        // What the browser has within itself, as for the tab that it opens with, is asked of nobody.
+        // Built-in pages of the browser, such as its initial tab, cause no network requests.
         let is_within = |one: &str| one.starts_with("data:") || one.starts_with("chrome://");
         let elsewhere: Vec<_> = asked.iter().filter(|one| !one.starts_with(&home) && !is_within(one)).collect();
         assert!(elsewhere.is_empty(), "{elsewhere:?}");
@@ -201,7 +201,7 @@ fn the_keyboard_alone_retries_a_job() {
     let browser = Browser::start();
     browser.run(async |client| {
         client.goto(&format!("http://{}/jobs/1", served.address)).await.expect("a page");
-        // The first stop leads to the content.
+        // The first Tab stop leads to the content.
         press(client, Key::Tab).await;
         assert_eq!(focused(client).await, "Skip to the content");
         press(client, Key::Enter).await;
@@ -240,7 +240,7 @@ fn the_keyboard_alone_filters_selects_and_edits() {
         tab_to(client, "Retry the selected").await;
         press(client, Key::Enter).await;
         shows(client, "no worker works its queue now · no card").await;
-        // Escape folds up what Enter has unfolded; what was typed stays.
+        // Escape closes the part that Enter has opened; the typed text stays.
         client.goto(&format!("{home}/jobs/2")).await.expect("a page");
         tab_to(client, "Edit").await;
         press(client, Key::Enter).await;
@@ -282,8 +282,8 @@ fn what_was_unfolded_stays_so_when_the_page_is_refreshed() {
     });
 }
 
-/// Presses Tab until the element of this name, label or text has the focus. At
-/// each stop one sees where it is.
+/// Presses Tab until the element of this name, label or text has the focus. Checks that each stop
+/// is visible.
 async fn tab_to(client: &Client, name: &str) {
     let script = "const it = document.activeElement;
         const style = getComputedStyle(it);

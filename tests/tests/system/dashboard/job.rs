@@ -1,4 +1,4 @@
-//! The page of one job: its failed runs, its result, and what is done to it.
+//! The page of one job: its failed runs, its result, and the actions on it.
 
 use pulpo_tests::http::ask;
 use pulpo_tests::program::Sandbox;
@@ -18,7 +18,7 @@ fn publish(place: &Sandbox, body: &Value, more: &[&str]) -> String {
     said.out.trim_end().rsplit(' ').next().expect("an id").to_owned()
 }
 
-/// Works until nothing is left to do. What is done is kept.
+/// Works until nothing is left to do. Finished jobs are kept.
 fn drain(place: &Sandbox) {
     let settings = ["keep_done=1h", "sleep_duration=300ms", "shutdown_after_number_of_empty_iterations=1"];
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
@@ -42,7 +42,7 @@ fn its_failed_runs_and_its_result_are_shown() {
         let page = served.page(&format!("/jobs/{fails}"));
         let rows: Vec<_> = page.split("data-label=\"Run\">").skip(1).collect();
         assert_eq!(rows.len(), 3, "{page}");
-        // The newest first.
+        // Newest first.
         for (row, number) in rows.iter().zip(["3<", "2<", "1<"]) {
             let fits = row.starts_with(number) && row.contains("data-label=\"Outcome\">failed<");
             assert!(fits && row.contains("data-label=\"Error\">cannot reach ada@example.com"), "{number}: {row}");
@@ -68,7 +68,7 @@ fn a_run_whose_worker_died_or_that_was_cancelled_is_shown() {
     let served = Served::by(MAILING, &place, &["--allow-changes"], &[]);
     let page = served.page(&format!("/jobs/{dies}"));
     assert!(page.contains("data-label=\"Outcome\">abandoned<") && page.contains("its worker died"), "{page}");
-    // One that waited has no run to show.
+    // A job that was cancelled while it waited has no run to show.
     let waits = publish(&place, &json!({"to": "bob@example.com"}), &["--delay", "1h"]);
     assert_eq!(served.post(&format!("/jobs/{waits}/cancel"), "").status, 303);
     let page = served.page(&format!("/jobs/{waits}"));
@@ -134,7 +134,7 @@ fn what_cannot_be_edited_is_said() {
     assert!(buried.body.contains("job 1 is buried: only jobs that wait can be edited"), "{}", buried.body);
     assert!(!served.page("/jobs/1").contains("/jobs/1/edit"));
     assert_eq!(served.post("/jobs/99/edit", "priority=1").status, 404);
-    // A queue that cannot do it offers nothing, and says so.
+    // A queue without this capability shows an explanation instead of the form.
     let place = Sandbox::with_beanstalkd();
     assert_eq!(place.run(WORKER, &["publish", "note", "--payload", "x"]).code, 0);
     let said = place.run(WORKER, &["list", "--json"]);
@@ -179,7 +179,7 @@ fn what_failed_runs_and_results_say_is_never_a_part_of_the_page() {
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
         assert!(!page.contains('\u{202e}') && !page.contains('\u{1b}'), "{page}");
     }
-    // Nor what a form says.
+    // Form fields are not reflected either.
     let query: String = hostile.bytes().map(|byte| format!("%{byte:02X}")).collect();
     for field in ["priority", "delay"] {
         let answer = served.post("/jobs/1/edit", &format!("{field}={query}"));
@@ -212,7 +212,7 @@ fn what_a_page_deletes_is_in_no_file_of_the_queue() {
     let folder = place.path("pulpo-data");
     assert!(!found(&folder, "ada@example.com").is_empty());
     let served = Served::by(MAILING, &place, &["--allow-changes"], &[]);
-    // One by its page, one that is selected, and all that match; done ones too.
+    // Delete one by its page, one by selection, and then all that match, including done ones.
     assert_eq!(served.post(&format!("/jobs/{delayed}/delete"), "").status, 303);
     let answer = served.post("/jobs/act", "action=delete&id=3");
     assert_eq!(answer.status, 303, "{}", answer.body);

@@ -1,4 +1,4 @@
-//! Each page of a queue of many messages is there soon.
+//! Every page of a queue with many messages appears quickly.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,16 +10,14 @@ use pulpo_tests::program::Sandbox;
 
 use super::Served;
 
-/// How many messages there are: `PULPO_DASHBOARD_JOBS`, of which each page must
-/// be there within 100 ms then.
+/// The number of messages. If `PULPO_DASHBOARD_JOBS` sets it, each page must appear within 100 ms.
 fn size() -> (usize, Duration) {
     let asked = std::env::var("PULPO_DASHBOARD_JOBS").ok();
     let asked = asked.map(|count| count.parse().expect("PULPO_DASHBOARD_JOBS is a number"));
     asked.map_or((120_000, Duration::from_secs(3)), |count| (count, Duration::from_millis(100)))
 }
 
-/// One message of a rare type, and after it many of twenty others, some of them
-/// buried.
+/// Publishes one message of a rare type, and then many of twenty other types, some of which are buried.
 fn fill(place: &Sandbox, count: usize) {
     let queue = FileQueue::open(&place.path("pulpo-data"), false, Arc::new(SystemClock::new())).expect("the queue");
     let message = |name: &str| {

@@ -1,4 +1,4 @@
-//! What the pages show and do, without JavaScript.
+//! The pages and their actions, without JavaScript.
 
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
@@ -53,7 +53,7 @@ fn the_overview_shows_numbers_over_time_as_pictures_words_and_a_table() {
     let page = served.page("/");
     assert!(page.contains("Done, last hour</span><span class=\"value done\">2</span>"), "{page}");
     assert!(page.contains("Failed runs, last hour</span><span class=\"value failed\">3</span>"), "{page}");
-    // Of one type alone.
+    // With only one type.
     assert!(page.contains("href=\"/?span=hour&amp;type=pay&amp;queue=pulpo\""), "{page}");
     let page = served.page("/?type=pay");
     assert!(
@@ -122,14 +122,14 @@ fn jobs_are_retried_and_deleted_and_queues_paused() {
     let answer = served.post("/jobs/1/retry", "");
     assert_eq!((answer.status, answer.header("location")), (303, Some("/jobs/1")));
     assert!(served.page("/jobs/1").contains("ready"));
-    // Once more: it is not buried now.
+    // Once more: it is no longer buried.
     let again = served.post("/jobs/1/retry", "");
     assert_eq!(again.status, 409);
     assert!(again.body.contains("job 1 is ready: only buried jobs can be retried"), "{}", again.body);
     assert_eq!(served.post("/jobs/1/delete", "").status, 303);
     assert_eq!(served.get("/jobs/1").status, 404);
     assert_eq!(served.post("/jobs/1/delete", "").status, 404);
-    // Some of a list.
+    // Selected jobs of a list.
     assert_eq!(served.post("/jobs/act", "action=retry&id=2&id=3").status, 303);
     let nothing = served.post("/jobs/act", "action=retry");
     assert_eq!(nothing.status, 400, "{}", nothing.body);
@@ -196,7 +196,7 @@ fn what_a_message_says_is_never_a_part_of_the_page() {
     for path in paths {
         let body = served.get(&path).body;
         assert!(!body.contains("<script>alert") && !body.contains("<img"), "{path}: {body}");
-        // Only within values of fields, where it deceives nobody, may it stand as it is.
+        // It may appear unescaped only in values of fields, where it deceives nobody.
         let shown = body.split("value=\"").map(|part| part.split_once('"').map_or(part, |(_, rest)| rest));
         assert!(!shown.collect::<String>().contains('\u{1b}'), "{path}");
     }
@@ -228,7 +228,7 @@ fn each_parameter_has_its_limits() {
         let answer = served.get(&format!("/jobs?{query}"));
         assert_eq!(answer.status, 400, "{query}: {}", answer.body);
     }
-    // What is odd, and says nothing wrong.
+    // Odd queries that are not wrong.
     for query in ["state=", "after=x", "unknown=1", "type=a&type=b", "older=1h&newer=1m", "%"] {
         let answer = served.get(&format!("/jobs?{query}"));
         assert_eq!(answer.status, 200, "{query}: {}", answer.body);

@@ -1,4 +1,4 @@
-//! `/schedules`: what runs unasked, and what is done to that.
+//! `/schedules`: the scheduled jobs, and the actions on them.
 
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
@@ -8,7 +8,7 @@ use super::Served;
 /// Its `tick` runs each second, and its `report` in no test.
 const SCHEDULED: &str = env!("CARGO_BIN_EXE_scheduled_worker");
 
-/// A place whose queue is there.
+/// A sandbox with an existing queue.
 fn begun() -> Sandbox {
     let place = Sandbox::new();
     let said = place.run(super::WORKER, &["publish", "note", "--payload", "x", "--delay", "1h"]);
@@ -20,7 +20,7 @@ fn begun() -> Sandbox {
 fn schedules_are_shown_run_paused_and_resumed() {
     let place = begun();
     let served = Served::by(SCHEDULED, &place, &["--allow-changes"], &[]);
-    // Nobody has worked yet.
+    // No worker has run yet.
     let page = served.page("/schedules");
     for part in ["report", "0 3 29 2 *", "no worker has had it yet", "tick"] {
         assert!(page.contains(part), "{part}: {page}");
@@ -40,7 +40,7 @@ fn schedules_are_shown_run_paused_and_resumed() {
     until("the report has run", || place.record().contains("report"));
     worker.signal("TERM");
     worker.end();
-    // What is not there is said, and what is missing.
+    // An unknown name is rejected with a suggestion, and a missing name is rejected.
     let unknown = served.post("/schedules/run", "name=reprot");
     assert_eq!(unknown.status, 404);
     assert!(unknown.body.contains("did you mean `report`?"), "{}", unknown.body);

@@ -1,4 +1,4 @@
-//! `/workers`, and what a page does to a job that runs.
+//! `/workers`, and the actions on a running job.
 
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
@@ -22,7 +22,7 @@ fn workers_are_shown_with_what_they_run_and_a_running_job_is_cancelled() {
     }
     let job = served.page("/jobs/1");
     assert!(job.contains(&format!("process {}", worker.id())) && job.contains("/jobs/1/cancel"), "{job}");
-    // Marked, and buried when the run ends.
+    // Marked for cancellation, and buried when the run ends.
     let answer = served.post("/jobs/1/cancel", "");
     assert_eq!((answer.status, answer.header("location")), (303, Some("/jobs/1")), "{}", answer.body);
     until("it is shown as cancelled", || served.page("/jobs/1").contains(">cancelled</span>"));

@@ -1,4 +1,4 @@
-//! Where a worker listens, and for how long.
+//! The address on which a worker listens, and for how long.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -27,7 +27,7 @@ fn an_address_that_is_taken_keeps_the_worker_from_starting() {
             said.err
         );
     }
-    // One of another machine.
+    // An address of another machine.
     let said = Sandbox::new().run(WORKER, &["work", "--listen", "192.0.2.1:9100"]);
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(said.err.contains("error: the worker cannot listen at 192.0.2.1:9100: Cannot assign"), "{}", said.err);
@@ -72,7 +72,7 @@ fn paths_and_methods_have_their_answers() {
         }
     }
     let nowhere = ask("GET /nowhere HTTP/1.1");
-    // For this host the dashboard has no answers.
+    // The dashboard does not answer requests for this host.
     assert!(nowhere.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{nowhere}");
     let metrics = ask("GET /metrics HTTP/1.1");
     assert!(metrics.contains("\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{metrics}");

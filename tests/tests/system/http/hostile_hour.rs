@@ -1,5 +1,5 @@
-//! A hostile hour at the endpoint of a worker, or as many seconds of it as
-//! `PULPO_HOSTILE_SECONDS` says.
+//! A hostile hour at a worker's endpoint, shortened to the number of seconds that
+//! `PULPO_HOSTILE_SECONDS` sets.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -14,23 +14,23 @@ use pulpo_tests::wait::until;
 
 use super::WORKER;
 
-/// More connections than this come, at once and again and again.
+/// The attackers open more connections than this, at once and again and again.
 const DESCRIPTORS: &str = "256";
 const IDLE: usize = 400;
 
-/// How long a health check may take, beside the time in which both sides of it
-/// have no processor since the machine has other things to do.
+/// The maximum duration of a health check, in addition to the time in which both sides wait for a
+/// processor because the machine is busy.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// What all attackers know.
+/// The shared state of all attackers.
 struct Attack {
     address: SocketAddr,
     over: AtomicBool,
-    /// How often each of them got to its end.
+    /// How often each of them has completed a round.
     rounds: [AtomicU64; ATTACKERS.len()],
 }
 
-/// Ends the attack.
+/// Ends the attack when dropped.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -41,7 +41,7 @@ impl Drop for Over<'_> {
 
 type Attacker = fn(&Attack) -> std::io::Result<()>;
 
-/// One round of each.
+/// The attackers, each with a function for one round.
 const ATTACKERS: [(&str, Attacker); 11] = [
     ("slow", slow),
     ("huge bodies", huge_bodies),
@@ -68,7 +68,7 @@ impl Attack {
         !self.over.load(Ordering::SeqCst)
     }
 
-    /// Sends these bytes on a connection of their own, and reads some answer.
+    /// Sends these bytes on a separate connection, and reads some of the answer.
     fn send(&self, bytes: &[u8]) -> std::io::Result<()> {
         let mut socket = self.connect()?;
         socket.write_all(bytes)?;
@@ -77,10 +77,10 @@ impl Attack {
 
     fn run(&self, number: usize) {
         while self.goes_on() {
-            // Being thrown out is what all of them must expect.
+            // All attackers must expect to be disconnected.
             let _ = ATTACKERS[number].1(self);
             self.rounds[number].fetch_add(1, Ordering::SeqCst);
-            // The processor is for the worker and the health checks too.
+            // Leave the processor to the worker and the health checks too.
             thread::park_timeout(Duration::from_millis(50));
         }
     }
@@ -162,7 +162,7 @@ fn endless_chunks(attack: &Attack) -> std::io::Result<()> {
     Ok(())
 }
 
-/// 100 MB of it, unless it is thrown out before.
+/// Sends 100 MB of header, unless it is disconnected before.
 fn endless_header(attack: &Attack) -> std::io::Result<()> {
     let mut socket = attack.connect()?;
     socket.write_all(b"GET / HTTP/1.1\r\nX: ")?;
@@ -196,13 +196,13 @@ fn keep_alive(attack: &Attack) -> std::io::Result<()> {
 
 fn gone_at_once(attack: &Attack) -> std::io::Result<()> {
     for _ in 0..20 {
-        // With something unread on both sides, so that it ends by a reset.
+        // With unread data on both sides, so that it ends with a reset.
         attack.connect()?.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\nGET")?;
     }
     Ok(())
 }
 
-/// Like a monitoring system that is far too eager.
+/// Behaves like a far too eager monitoring system.
 fn scrapes(attack: &Attack) -> std::io::Result<()> {
     let _ = get(attack.address, "/readyz");
     let _ = get(attack.address, "/metrics");
@@ -226,7 +226,7 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
         published
     };
     let done = || place.record().lines().count();
-    // All that is there from the beginning: pages, threads, the first jobs.
+    // Everything that exists from the beginning: pages, threads, the first jobs.
     until("it is ready", || status(address, "/readyz") == 200);
     let first = publish();
     until("the first jobs are done", || done() == first);
@@ -240,7 +240,7 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
     let (mut checks, mut slowest, mut most) = (0, Duration::ZERO, before);
     let (mut all, mut again) = (0, 0);
     thread::scope(|scope| {
-        // Also when this panics: the scope waits for its threads.
+        // Also if this panics, because the scope waits for its threads.
         let over = Over(&attack.over);
         for number in 0..ATTACKERS.len() {
             let attack = &attack;
@@ -252,8 +252,8 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
             let waited = || starved_here() + starved(id, "pulpo-http");
             let (began, before) = (Instant::now(), waited());
             let mut answer = get(address, "/healthz");
-            // On a machine with more to do than it can, hundreds may come
-            // between our connection and our request. Then we ask again.
+            // On an overloaded machine, hundreds of requests may come between our connection and
+            // our request. In that case, ask again.
             while answer.is_none() && began.elapsed() < 10 * BOUND {
                 again += 1;
                 answer = get(address, "/healthz");
@@ -284,9 +284,9 @@ fn a_hostile_hour_takes_nothing_from_jobs_and_health_checks() {
     assert!(slowest < BOUND, "a health check took {slowest:?}: {seen}");
     assert!(again <= checks, "more were thrown out than answered: {seen}");
     until("all jobs are done", || done() == all);
-    // Of the text of a few dozen answers and requests at a time.
+    // The text of a few dozen simultaneous requests and answers.
     assert!(most.peak_kib < before.peak_kib + 16 * 1024, "{seen}");
-    // One for each of three questions, and the one before it that just ends.
+    // One for each of three queries, and the previous one, which is about to end.
     assert!(most.threads <= before.threads + 6, "{seen}");
     // A quarter of them for connections, and one that is being accepted.
     assert!(most.descriptors <= before.descriptors + 64 + 8, "{seen}");

@@ -1,4 +1,4 @@
-//! What the metrics say of a queue, and to whom.
+//! The metrics of a queue, and their labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use pulpo_tests::wait::until;
 
 use super::WORKER;
 
-/// The series of a metric: what stands between its braces, and its value.
+/// Returns the series of a metric: the text between its braces, and its value.
 fn series(text: &str, metric: &str) -> BTreeMap<String, f64> {
     let of_metric = text.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{'));
     of_metric
@@ -54,7 +54,7 @@ fn the_documented_query_counts_a_queue_of_several_workers_once() {
     assert_eq!(greatest[r#"queue="pulpo",request_type="talk",state="delayed""#], 4.0);
     assert_eq!(greatest[r#"queue="notes",request_type="note",state="delayed""#], 3.0);
     assert_eq!(greatest.values().sum::<f64>(), 7.0, "{greatest:?}");
-    // What the page warns of.
+    // A sum counts each message twice, which the documentation warns of.
     assert_eq!(all.iter().flatten().map(|(_, value)| value).sum::<f64>(), 14.0);
 }
 
@@ -77,7 +77,7 @@ fn types_that_others_make_up_stay_few() {
     let all = series(&text, "pulpo_queue_messages");
     assert_eq!(all.values().sum::<f64>(), 304.0, "all are counted");
     let types: BTreeSet<_> = all.keys().filter_map(|labels| labels.split("request_type=").nth(1)).collect();
-    // Those of the handlers, a hundred more, and the rest.
+    // The types of the handlers, a hundred others, and the rest.
     assert!(types.len() < 4 * 110, "{} series", types.len());
     assert!(all[r#"queue="pulpo",request_type="(other)",state="delayed""#] > 200.0, "{text}");
     assert!(text.lines().all(|line| line.len() < 1_000), "{text}");
@@ -102,7 +102,7 @@ fn the_oldest_ready_message_has_an_age() {
     let working = std::thread::spawn(move || worker.run().expect("works"));
     let age = || value(&get(address, "/metrics")?.1, r#"pulpo_queue_oldest_ready_seconds{queue="aged"}"#);
     until("nothing is ready", || age() == Some(0.0));
-    // Nobody takes what comes now.
+    // No worker takes the messages that follow.
     queue.pause("aged", Duration::from_secs(36_000)).expect("paused");
     let message = || NewMessage::new("aged", "old", r#"{"header": {"request_type": "old"}, "body": {}}"#);
     queue.enqueue(vec![message()]).expect("kept");

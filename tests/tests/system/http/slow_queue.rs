@@ -1,4 +1,4 @@
-//! A queue that takes long for one answer, and none for another.
+//! A queue that is slow to answer one request and never answers another.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -31,7 +31,7 @@ fn a_count_that_takes_long_makes_nobody_unready_and_shows_its_age() {
         (value(&text, MEASURED), value(&text, REACHABLE))
     };
     until("the queue is measured", || metrics().0.is_some());
-    // Publishing works as ever, and so do jobs.
+    // Publishing works as usual, and so do jobs.
     let mut publish = place.command(WORKER, &["publish", "talk", "--payload", "hello"]);
     publish.env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{}", server.port()));
     assert!(publish.output().expect("started").status.success());
@@ -56,7 +56,7 @@ fn a_count_that_takes_long_makes_nobody_unready_and_shows_its_age() {
     assert_eq!(worker.end(), 0);
 }
 
-/// How often the server was asked how much there is in a queue.
+/// Returns how often the server was asked for the number of messages in a queue.
 fn counted(place: &Sandbox) -> u64 {
     let mut server = TcpStream::connect(place.server_address()).expect("connected");
     server.write_all(b"stats\r\n").expect("sent");
@@ -69,7 +69,7 @@ fn counted(place: &Sandbox) -> u64 {
 fn a_thousand_queues_of_others_do_not_slow_the_metrics_down() {
     let place = Sandbox::with_beanstalkd();
     let mut others = TcpStream::connect(place.server_address()).expect("connected");
-    // Each is there for as long as somebody watches it.
+    // Each tube exists as long as a client watches it.
     let watch: String = (0..1_000).map(|number| format!("watch other-{number}\r\n")).collect();
     others.write_all(watch.as_bytes()).expect("sent");
     let mut answers = BufReader::new(&others).lines().map(|line| line.expect("an answer"));

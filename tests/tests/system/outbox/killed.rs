@@ -1,4 +1,4 @@
-//! Orders and their jobs, while whatever takes part is killed.
+//! Orders and their jobs, while all participants are killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,11 +8,11 @@ use pulpo_tests::wait::{until, within};
 
 use super::{shop, start};
 
-/// How many orders each round makes; every other one is rolled back.
+/// The number of orders per round; every other one is rolled back.
 const ROUND: i64 = 100;
 const ORDERS: i64 = 1000;
 
-/// What takes part beside the program that makes orders.
+/// The participants beside the program that creates orders.
 struct Parts<'a> {
     place: &'a Sandbox,
     running: BTreeMap<&'static str, Running>,
@@ -22,21 +22,21 @@ impl Parts<'_> {
     fn start(&mut self, part: &'static str) {
         let arguments: &[&str] = match part {
             "relay" => &["relay"],
-            // Both move jobs, the other worker with the relay of its own.
+            // Both move jobs, the worker with its built-in relay.
             _ => &["work", "--concurrency", "2"],
         };
         self.running.insert(part, start(self.place, arguments));
     }
 
-    /// As `kill -9` does, and another one comes.
+    /// Kills a participant as `kill -9` does, and starts another one.
     fn kill(&mut self, part: &'static str) {
         drop(self.running.remove(part));
         self.start(part);
     }
 }
 
-/// Makes orders, half of them rolled back, while the program that makes them, a
-/// relay and a worker are killed again and again.
+/// Creates orders, half of which are rolled back, while the program that creates them, a relay and
+/// a worker are killed again and again.
 fn jobs_and_committed_orders_are_the_same(place: &Sandbox) {
     let shop = shop(place);
     let mut random = fastrand::Rng::with_seed(7);
@@ -48,7 +48,7 @@ fn jobs_and_committed_orders_are_the_same(place: &Sandbox) {
         let made = |shop: &rusqlite::Connection| -> i64 {
             shop.query_row("SELECT coalesce(max(id), 0) FROM orders", [], |row| row.get(0)).expect("a number")
         };
-        // One that is killed goes on where its last commit was.
+        // A killed program continues after its last commit.
         let mut next = first;
         while next < first + ROUND {
             let mut orders = start(place, &["orders", &next.to_string(), &(first + ROUND - next).to_string()]);
@@ -75,7 +75,7 @@ fn jobs_and_committed_orders_are_the_same(place: &Sandbox) {
 fn with_kills_the_embedded_queue_gets_each_committed_order_once() {
     let place = Sandbox::new();
     jobs_and_committed_orders_are_the_same(&place);
-    // A worker that is killed may run a job twice; a job is there once.
+    // A worker that is killed may run a job twice, but the job was published once.
     let queue = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("the queue");
     let published = "SELECT seq FROM sqlite_sequence WHERE name = 'message'";
     let published: i64 = queue.query_row(published, [], |row| row.get(0)).expect("a number");
@@ -86,7 +86,7 @@ fn with_kills_the_embedded_queue_gets_each_committed_order_once() {
 fn with_kills_postgresql_gets_each_committed_order_once() {
     let place = Sandbox::with_postgres();
     jobs_and_committed_orders_are_the_same(&place);
-    // One for each row that was moved.
+    // One for each moved row.
     assert_eq!(place.ask_database("SELECT count(*) FROM SCHEMA.outbox_id").trim(), (ORDERS / 2).to_string());
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Invoice, pulpo, waiting_in};
 
-/// A database that nobody else uses, with the table of an outbox.
+/// Creates a separate database with an outbox table.
 fn database(server: &PostgresServer, name: &str) -> (String, postgres::Client) {
     drop(server.psql(&format!("CREATE DATABASE {name}")));
     let url = format!("{}/{name}", server.url().rsplit_once('/').expect("a database").0);
@@ -45,7 +45,7 @@ fn a_transaction_that_commits_after_a_later_one_was_moved_loses_nothing() {
     );
     second.commit().expect("committed");
     assert_eq!(relay(&place, &url), "moved 1 job\n");
-    // One that is rolled back leaves a number that nobody has.
+    // A rollback leaves a gap in the numbers.
     let mut third = other.transaction().expect("begun");
     pulpo.publish_in(&mut third, Invoice { order: 3 }).expect("published");
     third.rollback().expect("rolled back");
@@ -53,7 +53,7 @@ fn a_transaction_that_commits_after_a_later_one_was_moved_loses_nothing() {
     first.commit().expect("committed");
     assert_eq!(relay(&place, &url), "moved 1 job\n");
     assert_eq!(waiting_in(&pulpo), 2);
-    // The client that is async.
+    // The async client.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("connected");
@@ -114,7 +114,7 @@ fn in_another_database_than_the_queue_it_is_a_row_of_the_outbox() {
     assert_eq!(waiting_in(&pulpo), 1);
     let id = pulpo.resolve(sent.id().expect("an id")).expect("asked").expect("moved");
     assert_eq!(pulpo.queue().peek(&id).expect("asked").expect("there").queue, "invoices");
-    // And a transaction in the database of the queue goes there.
+    // A transaction in the queue's own database publishes directly into the queue.
     let mut inside = connect(&server.url());
     let sent = pulpo.publish_in(&mut inside, Invoice { order: 2 }).expect("published");
     assert!(sent.id().expect("an id").as_str().parse::<u64>().is_ok());

@@ -1,5 +1,4 @@
-//! What the environment holds by accident keeps nobody from working, and what
-//! it holds by mistake is told.
+//! Accidental environment variables do not keep pulpo from working, and mistakes in them are reported.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,8 +11,8 @@ use pulpo_tests::program::{CommandOutput, Sandbox};
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 const PUBLISHER: &str = env!("CARGO_BIN_EXE_publisher");
 
-/// What Kubernetes sets in each pod beside services called `pulpo` and
-/// `pulpo-queue`, and Docker for a link called `pulpo`.
+/// The variables that Kubernetes sets in each pod for services called `pulpo` and `pulpo-queue`,
+/// and Docker for a link called `pulpo`.
 const INJECTED: [(&str, &str); 16] = [
     ("PULPO_SERVICE_HOST", "10.96.0.7"),
     ("PULPO_SERVICE_PORT", "8080"),
@@ -117,14 +116,14 @@ fn an_invalid_log_filter_is_refused_before_anything_is_done() {
         }
         let said = with(&place, &["check"], [("RUST_LOG", variable)]);
         assert!(said.code == 1 && said.out.contains(&expected), "{}", said.out);
-        // The flag goes before it.
+        // The flag takes precedence.
         assert_eq!(with(&place, &["check", "--log-level", "info"], [("RUST_LOG", variable)]).code, 0);
     }
     assert!(!place.path("pulpo-data").exists());
     assert_eq!(with(&place, &["check"], [("RUST_LOG", "info,pulpo=debug")]).code, 0);
 }
 
-/// The texts between `PULPO_` and what cannot be in a variable.
+/// Returns the names after `PULPO_`, up to a character that a variable cannot contain.
 fn variables(text: &str) -> impl Iterator<Item = String> {
     let starts = text.match_indices("PULPO_").filter(|(at, _)| {
         // Not within another name.
@@ -155,7 +154,7 @@ fn each_variable_that_the_documentation_names_is_known() {
     let texts = all.iter().map(|page| fs::read_to_string(page).expect("a page"));
     let named: BTreeSet<String> = texts.flat_map(|text| variables(&text).collect::<Vec<_>>()).collect();
     assert!(named.contains("PULPO_QUEUE") && named.contains("PULPO_TORTURE_SECONDS"), "{named:?}");
-    // Kubernetes' are named with numbers that end them early.
+    // Names from Kubernetes contain digits, which end them early here.
     let own = named.iter().filter(|name| !INJECTED.iter().any(|(injected, _)| injected.starts_with(name.as_str())));
     let place = Sandbox::new();
     for name in own {

@@ -1,6 +1,5 @@
-//! A program that forks after it has used pulpo: through its default, from
-//! async code, and within a handler. `../forks.rs` asks the embedded queue
-//! itself.
+//! A program that forks after it has used pulpo: through its default, from async code, and within a
+//! handler. `../forks.rs` tests the embedded queue directly.
 
 use std::collections::HashSet;
 
@@ -10,17 +9,17 @@ use pulpo_tests::wait::until;
 const EMBEDDER: &str = env!("CARGO_BIN_EXE_embedder");
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// The lines that the processes wrote down, each without the id of its process.
+/// The lines that the processes recorded, each without its process id.
 fn lines(place: &Sandbox) -> Vec<String> {
     place.record().lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect()
 }
 
-/// What was acknowledged, to whomever.
+/// The acknowledged publications of all processes.
 fn acknowledged(place: &Sandbox) -> Vec<String> {
     lines(place).iter().filter_map(|line| Some(line.split_once(" published ")?.1.to_owned())).collect()
 }
 
-/// Each publication that was acknowledged is in the queue, once, and no other.
+/// Checks that exactly the acknowledged publications are in the queue, once each.
 #[track_caller]
 fn nothing_is_lost(place: &Sandbox) {
     let said = place.run(WORKER, &["list", "--limit", "0", "--json"]);
@@ -33,8 +32,8 @@ fn nothing_is_lost(place: &Sandbox) {
     assert_eq!(there.len(), acknowledged.len());
 }
 
-/// The child was refused by the embedded queue, and not by a server, where it
-/// connects again.
+/// Checks that the embedded queue refused the child's publications, or that a server, to which the
+/// child connects again, accepted them.
 #[track_caller]
 fn the_child_has_published(place: &Sandbox, count: usize) {
     let lines = lines(place);

@@ -1,4 +1,4 @@
-//! A change of the current folder moves no queue.
+//! A change of the current folder does not move the queue.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -9,7 +9,7 @@ use pulpo_tests::wait::until;
 const EMBEDDER: &str = env!("CARGO_BIN_EXE_embedder");
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// The ways to name a folder by a relative path.
+/// The ways to configure a folder by a relative path.
 const RELATIVE: [&[(&str, &str)]; 4] = [
     &[],
     &[("PULPO_QUEUE", "file:pulpo-data")],
@@ -80,7 +80,7 @@ fn a_relative_folder_without_a_current_one_is_told() {
     };
     let said = run("file:pulpo-data");
     assert_eq!(said.code, 1);
-    // As `main` shows an error, by its `Debug`.
+    // As `main` prints an error, with its `Debug`.
     assert!(said.err.contains("NoFolder { path: \"pulpo-data\""), "{}", said.err);
     assert_eq!(run(&format!("file:{}", place.path("pulpo-data").display())).code, 0);
 }

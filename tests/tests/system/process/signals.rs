@@ -1,4 +1,4 @@
-//! What each signal does to a worker, and to a program that has had one.
+//! The effect of each signal on a worker, and on a program that has run one.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn started(place: &Sandbox, program: &str, arguments: &[&str]) -> Running {
     place.start(place.command(program, arguments))
 }
 
-/// A program that has had a worker and has gone on with something else.
+/// Starts a program that has run a worker and has continued with something else.
 fn after_a_worker(place: &Sandbox, arguments: &[&str]) -> Running {
     let program = started(place, EMBEDDER, arguments);
     if arguments[1].starts_with("run") {
@@ -61,7 +61,7 @@ fn a_handler_of_the_programs_own_goes_on_before_and_after_a_worker() {
                 until(&format!("{handler} {when} has caught it"), || place.record().matches("caught").count() == times);
                 assert!(!program.has_ended(), "{handler} {when}");
             }
-            // Where nobody has a handler of his own, the default is back.
+            // If nobody has another handler, the default is restored.
             if handler == "ctrlc" || when == "before" {
                 program.signal("TERM");
                 assert_eq!(program.end_by_signal(), Some(15), "{handler} {when}");
