@@ -148,7 +148,7 @@ pub fn decode<J: Job>(run: &Run<'_>) -> Result<J, MessageError> {
     run.body().decode()
 }
 
-/// The return value of an async handler, in one form.
+/// Runs the future of an async handler, and converts its return value.
 #[cfg(feature = "tokio")]
 pub fn outcome_async<R>(
     run: &Run<'_>,
@@ -158,7 +158,7 @@ pub fn outcome_async<R>(
     into_outcome(run.context.wait_for(future)?)
 }
 
-/// The return value of an async batch handler, in one form.
+/// Runs the future of an async batch handler, and converts its return value.
 #[cfg(feature = "tokio")]
 pub fn outcomes_async<R>(
     run: &Run<'_>,

@@ -35,7 +35,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// The clock of the machine.
+    /// Creates the clock of the machine.
     #[must_use]
     pub fn new() -> Self {
         Self { started: Instant::now() }

@@ -187,11 +187,9 @@ impl Context {
         self.timeout_at.map(|at| at.saturating_sub(uptime))
     }
 
-    /// Returns whether the result of this run no longer counts: somebody has
-    /// cancelled the message, the run exceeded its timeout, its lease was lost,
-    /// or the worker stops and the grace period is over. A plain function
-    /// cannot be stopped from outside, so a long one should check this now and
-    /// then, and return.
+    /// Returns whether the result of this run no longer counts: the message was cancelled, the run exceeded its
+    /// timeout, its lease was lost, or the worker is stopping and the grace period is over. A plain function cannot be
+    /// stopped from outside, so a long one should check this now and then, and return.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
@@ -214,24 +212,19 @@ impl Context {
     /// }
     /// ```
     ///
-    /// It is cheap and never fails, so a loop may call it each time round. The
-    /// worker writes the latest report to the queue at most once a second, and
-    /// only while the run lasts. `workers` and `peek` show it, and it is
-    /// [`StoredMessage::progress`](crate::queue::StoredMessage::progress). A
-    /// fraction that is not a number counts as 0, and one outside the range as
-    /// its nearer end; a text is cut at 500 bytes. A batch reports for its first
-    /// message. A queue without
-    /// [`Capabilities::workers`](crate::queue::Capabilities::workers), such as
-    /// beanstalkd, keeps no progress.
+    /// It is cheap and never fails, so call it in every iteration of a loop if you like. The worker writes the latest
+    /// report to the queue at most once a second, and only while the run lasts. `workers` and `peek` show it, and it is
+    /// [`StoredMessage::progress`](crate::queue::StoredMessage::progress). A fraction that is not a number counts as 0,
+    /// and one outside the range as its nearer end; a text is cut at 500 bytes. A batch reports for its first message.
+    /// A queue without [`Capabilities::workers`](crate::queue::Capabilities::workers), such as beanstalkd, keeps no
+    /// progress.
     pub fn progress(&self, fraction: f64, text: impl AsRef<str>) {
         self.progress.say(Progress::new(fraction, text, self.surroundings.clock.now()));
     }
 
-    /// Holds back all jobs like this one for `delay`, in all workers: those
-    /// with the same key if the handler has `rate_by` or `limit_by`, or else
-    /// all jobs of the handler. They wait in the queue; running jobs, including
-    /// this one, go on. Use it for a remote limit that the handler has run
-    /// into:
+    /// Holds back all jobs like this one for `delay`, in all workers: the jobs with the same key if the handler has
+    /// `rate_by` or `limit_by`, otherwise all jobs of the handler. They wait in the queue; running jobs, including this
+    /// one, go on. Use it if the handler has hit the limit of a remote service:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -287,9 +280,8 @@ impl Context {
         Ok(message)
     }
 
-    /// Keeps what the job has come to, for whoever asks for its
-    /// [`status`](crate::status): anything that serde writes, up to 1 MiB of
-    /// JSON. A later call takes the place of an earlier one.
+    /// Keeps the result of the job, for callers of [`status`](crate::status): any value that serde can write, up to 1
+    /// MiB of JSON. A later call replaces an earlier one.
     ///
     /// ```
     /// # use serde::{Deserialize, Serialize};
@@ -303,10 +295,9 @@ impl Context {
     /// }
     /// ```
     ///
-    /// It is kept with the commit, so only if this run ends well, and as long as
-    /// the done message: for the time that the key `keep_done` says. Without
-    /// that key nothing is kept of a job that is done, and so no result either.
-    /// The result of a batch is that of each of its messages that is done.
+    /// The commit stores it, so it is kept only if this run ends well, and for as long as the done message: the time
+    /// that the key `keep_done` gives. Without that key, done jobs and their results are not kept. In a batch, each
+    /// message that is done gets the result.
     ///
     /// # Errors
     /// If it cannot be written as JSON, or is bigger than 1 MiB;
@@ -359,8 +350,7 @@ impl Context {
             Some(runtime) => runtime.clone(),
             None => crate::runtime::shared()?,
         };
-        // The future is dropped within the runtime too: what it holds may spawn a
-        // task in its `Drop`.
+        // Drop the future within the runtime too: its values may spawn a task in their `Drop`.
         let _inside = runtime.enter();
         let mut slot = std::pin::pin!(Some(future));
         let ended = runtime.block_on(std::future::poll_fn(|task| {
@@ -373,8 +363,8 @@ impl Context {
                 Err(panic) => Poll::Ready(Err(panic)),
             }
         }));
-        // Not while a panic unwinds, when a second one would end the process; and
-        // a panic in here does not change what the handler returned.
+        // Not while a panic unwinds, since a second panic would end the process. A panic in here does not change the
+        // return value of the handler.
         let _ = guard::catch(|| slot.set(None));
         ended.unwrap_or_else(|panic| resume_unwind(panic))
     }

@@ -27,7 +27,7 @@ pub(crate) struct Part<'a, 'de>(pub(crate) &'a mut dyn Source<'de>);
 /// Reads a type from a value and drops the result.
 pub(crate) type Probe = fn(Part<'_, '_>) -> Result<(), Error>;
 
-/// The [`Probe`] of a type. It also drops the result.
+/// Reads a type, as its [`Probe`], and drops the result.
 pub(crate) fn probe<B: de::DeserializeOwned>(part: Part<'_, '_>) -> Result<(), Error> {
     match B::deserialize(part) {
         Ok(value) => {

@@ -60,7 +60,7 @@ pub(crate) enum RunEnd {
     ShutDown,
 }
 
-/// What is known about a message, apart from how its run ended.
+/// The facts about a message, apart from how its run ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'a> {
     /// The number of earlier runs that failed.
@@ -154,7 +154,7 @@ pub(crate) fn untimely(at: &Situation<'_>) -> Option<Disposition> {
     None
 }
 
-/// The disposition of a message that a person cancelled, however its run ended.
+/// Returns the disposition of a message that a person cancelled, however its run ended.
 pub(crate) fn cancelled() -> Disposition {
     Disposition::Bury { reason: CANCELLED.to_owned(), counted: false }
 }

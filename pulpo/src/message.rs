@@ -281,9 +281,8 @@ impl<B: Serialize + DeserializeOwned> Message<B> {
     /// Writes the body as JSON and reads it back as its type, unless the
     /// message is unchecked.
     ///
-    /// Whether a body can be read depends on its value: an integer of 128 bits
-    /// in an untagged enum, two keys of one name through `flatten`, a text that
-    /// its type refuses. So each body is read back, which takes less time than
+    /// A body's value decides whether it can be read: an integer of 128 bits in an untagged enum, two keys of one name
+    /// through `flatten`, or a text that its type refuses cannot. So each body is read back, which takes less time than
     /// storing it.
     pub(crate) fn write_checked_body(&self) -> Result<Box<RawValue>, WriteError> {
         let body = self.write_body()?;
@@ -299,12 +298,12 @@ pub(crate) fn write_values<T: Serialize + ?Sized>(values: &T) -> Result<Box<RawV
     write::body(values)
 }
 
-/// Why a message cannot be written.
+/// Errors of writing a message.
 #[derive(Debug)]
 pub(crate) enum WriteError {
-    /// No JSON can represent it.
+    /// JSON cannot represent it.
     Encode(serde_json::Error),
-    /// Its own type does not read it.
+    /// Its own type cannot read it.
     Unreadable(MessageError),
 }
 

@@ -24,9 +24,9 @@ pub use self::source::{OutboxCounts, counts};
 pub use self::url::{OutboxUrl, ParseOutboxUrlError};
 pub use crate::transaction::Dialect;
 
-/// `id` is never used again. `token` tells a row from all others that ever were
-/// in any outbox, so that a queue can know one that it has taken already. Until
-/// `claimed_until` (milliseconds since 1970), one relay has the row.
+/// `id` is never used again. `token` tells a row from all rows that were ever in any outbox, so that a queue can
+/// recognize a row that it has already accepted. Until `claimed_until` (milliseconds since 1970), one relay has the
+/// row.
 const SQLITE: &str = "\
 CREATE TABLE IF NOT EXISTS pulpo_outbox(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -35,8 +35,7 @@ CREATE TABLE IF NOT EXISTS pulpo_outbox(
     claimed_until INTEGER NOT NULL DEFAULT 0);
 ";
 
-/// Rows live for milliseconds: what they leave behind is to be cleared away by
-/// its number, and not once it is a fifth of the table.
+/// Rows live for milliseconds, so autovacuum must not wait until the dead ones are a fifth of the table.
 const POSTGRES: &str = "\
 CREATE TABLE IF NOT EXISTS pulpo_outbox(
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

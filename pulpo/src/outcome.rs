@@ -12,7 +12,7 @@ use crate::report::chain;
 /// `?` turns any std error into a transient failure.
 pub type Outcome = Result<(), Failure>;
 
-/// Why a run of a job failed, and what to do with the job.
+/// The failure of a run: the error, and what to do with the job.
 ///
 /// `?` creates a transient one, after which the job is retried, from any std
 /// error, `anyhow::Error`, `String` or `&str`. [`fatal`] and

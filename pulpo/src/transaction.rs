@@ -280,7 +280,7 @@ pub trait AsyncSqlClient<Client>: Send {
     fn ask(&mut self, sql: &'static str) -> impl Future<Output = Result<Option<String>, BoxError>> + Send;
 }
 
-/// [`PublishIn::publish`] for async clients.
+/// Does the same as [`PublishIn::publish`], for async clients.
 #[cfg(feature = "tokio")]
 pub(crate) async fn publish_async<Client, C: AsyncSqlClient<Client>>(
     client: &mut C,

@@ -14,7 +14,7 @@ struct Inner {
     hint: Hint,
 }
 
-/// What a type reveals when it refuses a value.
+/// The details that a type gives when it refuses a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hint {
     Nothing,
@@ -29,7 +29,7 @@ impl Error {
         Self(Box::new(Inner { error, hint }))
     }
 
-    /// The error that ends a reading early.
+    /// Creates the error that ends a reading early.
     #[cold]
     pub(crate) fn stopped() -> Self {
         de::Error::custom("the reading ended here")

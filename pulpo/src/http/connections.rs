@@ -11,17 +11,17 @@ use tokio::task::AbortHandle;
 pub(super) struct Phase(Arc<AtomicU8>);
 
 impl Phase {
-    /// No whole request has arrived, or its answer is sent: the client is not waiting for us.
+    /// Records that no whole request has arrived, or that its answer is sent: the client is not waiting for us.
     pub(super) fn idle(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// The answer is on its way.
+    /// Records that the answer is on its way.
     pub(super) fn answered(&self) {
         self.0.store(1, Ordering::Relaxed);
     }
 
-    /// A request waits for its answer.
+    /// Records that a request waits for its answer.
     pub(super) fn asked(&self) {
         self.0.store(2, Ordering::Relaxed);
     }

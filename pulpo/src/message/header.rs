@@ -341,7 +341,7 @@ impl<'de, T> DeserializeSeed<'de> for As<T> {
     }
 }
 
-/// Zero means no delay, both as a duration and as 1970.
+/// Reads a delay. Zero means no delay, both as a duration and as 1970.
 fn delay(value: &RawValue) -> Result<Option<When>, String> {
     if number(value).is_some_and(|number| number.trim().parse() == Ok(0.0)) { Ok(None) } else { when(value) }
 }

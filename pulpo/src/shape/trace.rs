@@ -176,7 +176,7 @@ fn run(probe: Probe, pass: &mut Pass) -> bool {
     guard::catch(|| probe(Part(&mut Tracer { pass, depth: 0 }))).is_err()
 }
 
-/// One run.
+/// One run of a type's `Deserialize`.
 struct Pass {
     steps: Vec<Step>,
     /// The first request at the end of the steps.

@@ -112,7 +112,7 @@ impl fmt::Debug for FaultyQueue {
     }
 }
 
-/// The error of a queue that does not answer.
+/// Returns the error of a queue that does not answer.
 fn no_answer() -> Box<dyn std::error::Error + Send + Sync> {
     "the test has cut the connection".into()
 }

@@ -15,7 +15,7 @@ use crate::registry::Registry;
 /// Number of messages that are read at once.
 const PAGE: usize = 1000;
 
-/// What would happen to the waiting messages.
+/// The faults that this program would find in the waiting messages.
 #[derive(Default)]
 pub(super) struct Waiting {
     seen: u64,

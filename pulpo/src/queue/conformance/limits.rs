@@ -21,7 +21,7 @@ fn keeps_limits(harness: &dyn Harness) -> bool {
     false
 }
 
-/// The messages of the request type `type`.
+/// Returns the scope of the request type `type`.
 fn handler() -> LimitScope {
     LimitScope::handler(["type"], false)
 }
