@@ -1,10 +1,10 @@
-//! What must not compile, and what must: each mistake one error, on its place.
+//! Code that must not compile, and code that must. Each mistake causes one error, at its place.
 //!
-//! The names of the files in `ui/fail` are the mistakes. Each file ends with a
-//! line `//~ token => remedy` for each mistake in it: the token that its one
-//! error is on, and words of that error that say what to do. After a change of
-//! a message, `TRYBUILD=overwrite cargo test -p pulpo-tests --test ui` writes
-//! the expected errors again; read them before they are committed.
+//! The files in `ui/fail` are named after the mistakes. Each file ends with a line
+//! `//~ token => remedy` for each mistake in it: the token that its only error points at, and words
+//! of that error that say what to do. After a change of a message,
+//! `TRYBUILD=overwrite cargo test -p pulpo-tests --test ui` updates the expected errors; read them
+//! before you commit them.
 
 #[path = "ui/catalogue.rs"]
 mod catalogue;
@@ -14,7 +14,7 @@ fn each_mistake_does_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
 }
 
-/// The page of all mistakes: each with its error, word for word.
+/// The page of all mistakes, each with its literal error.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md");
 
 const HEAD: &str = "\

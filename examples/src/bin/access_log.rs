@@ -4,14 +4,14 @@
 //! cargo run -p pulpo-examples --bin access_log
 //! ```
 //!
-//! It teaches when a batch pays off, and how it is settled. Each line of the
-//! log is its own job. The handler gets up to a hundred at once, adds them up,
+//! It shows when a batch pays off, and how it is settled. Each line of the log
+//! is its own job. The handler gets up to a hundred at once, adds them up,
 //! and writes the report once for all of them. It returns one outcome per line:
 //! a line that is not a log line is buried alone, and you can look at it with
 //! `access_log list --state buried`.
 //!
-//! The queue is the folder `pulpo-data`, the report `access-report.json`: it
-//! grows with each run. With arguments it is the command line of the worker.
+//! The queue is the folder `pulpo-data`, the report is `access-report.json`,
+//! which grows with each run. With arguments it is the command line of the worker.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! A web service whose administrators see its jobs: pulpo's dashboard inside
-//! the service, behind the service's own login.
+//! A web service with a page of its jobs for administrators: pulpo's dashboard
+//! inside the service, behind the service's own login.
 //!
 //! ```text
 //! ADMIN_PASSWORD=secret cargo run -p pulpo-examples --features web --bin admin_pages
@@ -13,8 +13,8 @@
 //! in front of it, which lets only logged-in users pass; a worker beside the
 //! server, both stopped by one Ctrl-C.
 //!
-//! The dashboard has its own protection against forged requests. The service
-//! needs to add none for it, and keeps the one of its own forms.
+//! The dashboard protects itself against forged requests. The service protects
+//! only its own forms.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
 
 use std::collections::HashSet;

@@ -4,15 +4,15 @@
 //! cargo run -p pulpo-examples --bin exchange
 //! ```
 //!
-//! It teaches three things. An `async fn` is a handler like any other; while it
+//! It shows three things. An `async fn` is a handler like any other; while it
 //! waits for the network, it holds one lane and no thread of the runtime.
 //! Values that all jobs share come as `State<T>`, found by type: here the
 //! client of the bank, which allows at most four open requests and counts them,
-//! and the books. And async and plain handlers work side by side: an order that
-//! does not add up becomes a job of its own, published through the `Context`,
-//! for a plain function.
+//! and the books. And async and plain handlers work side by side: an order whose
+//! amount is wrong becomes a separate job for a plain function, published
+//! through the `Context`.
 //!
-//! The bank is a task in this program; it is slow, and for a moment closed.
+//! The bank is a task in this program. It is slow, and closed for a moment.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
 use std::collections::{BTreeMap, HashMap};

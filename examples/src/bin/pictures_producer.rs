@@ -1,5 +1,5 @@
 //! Publishes jobs for another program, `pictures_worker` beside this file. Both
-//! know the jobs from the crate `shared-jobs`; this program contains no handler
+//! use the jobs of the crate `shared-jobs`; this program contains no handler
 //! code.
 //!
 //! ```text

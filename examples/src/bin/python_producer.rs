@@ -1,4 +1,4 @@
-//! A worker for jobs that another language publishes.
+//! A worker for jobs published from another language.
 //!
 //! It shows that a producer needs no Rust: `examples/python/producer.py` puts
 //! JSON into a beanstalkd tube, and typed handlers receive it.

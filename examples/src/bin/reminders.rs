@@ -1,5 +1,5 @@
 //! Reminders for the appointments of a day: delays, expirations, and a job that
-//! goes before all others.
+//! overtakes all others.
 //!
 //! ```text
 //! cargo run -p pulpo-examples --bin reminders
@@ -8,9 +8,9 @@
 //! It shows: a schedule that reports every eight hours how many patients were
 //! reminded; `delay`, so that each reminder comes an hour before its
 //! appointment; `expiration`, so that none comes after it; `priority`, so that
-//! the news of a doctor's illness overtakes the rest; how to take a job back;
-//! and what happens to all of them while no worker runs: this practice switches
-//! its worker on at half past ten.
+//! the news of a doctor's illness overtakes the rest; how to delete a job; and
+//! what happens to all jobs while no worker runs: this practice starts its
+//! worker at half past ten.
 //!
 //! The day is in `data/appointments.csv` and runs fast: an hour takes a quarter
 //! of a second.

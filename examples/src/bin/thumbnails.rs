@@ -5,10 +5,10 @@
 //! cargo run -p pulpo-examples --features pictures --bin thumbnails -- FOLDER
 //! ```
 //!
-//! It shows: plain functions as handlers of heavy work, which hold up no other
-//! job; a `timeout`, and a handler that ends early when it is over; a file that
+//! It shows: plain functions as handlers of heavy work, which delay no other
+//! job; a `timeout`, and a handler that stops early when it is over; a file that
 //! is not a picture, buried with the reason while the others are done; a job
-//! that is safe to repeat; and a worker that ends when nothing is left. The
+//! that is safe to repeat; and a worker that ends when the queue is empty. The
 //! thumbnails are in the folder `thumbnails-output`.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 

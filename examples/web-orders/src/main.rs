@@ -1,5 +1,5 @@
-//! A shop with axum and sqlx: an order and the job that confirms it are both
-//! there, or neither.
+//! A shop with axum and sqlx: an order and the job that confirms it are stored
+//! together, or not at all.
 //!
 //! ```text
 //! cd examples/web-orders && cargo run
@@ -12,7 +12,7 @@
 //! of the same process moves, so that a job starts within milliseconds after its
 //! order is committed; a handler that uses the same pool; one Ctrl-C for both.
 //!
-//! The worker can be a process of its own: `web-orders work` with
+//! The worker can also be a separate process: `web-orders work` with
 //! `PULPO_OUTBOX=sqlite:shop.db`, and the service with `WORKER=off`. With other
 //! arguments it is the command line of the queue: `web-orders outbox`.
 

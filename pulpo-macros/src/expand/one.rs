@@ -63,7 +63,7 @@ pub(super) fn names(
         .map(|(index, name)| {
             let text = name.value();
             let guard = guard(index, name);
-            // The same body again is a second implementation of `Job`, and rustc shall report only that.
+            // Repeating the body implements `Job` a second time, and rustc should report only that.
             let pair = format!("pair {} {text} {}", file(name.span()), written.to_token_stream());
             if !seen.is_first(pair, conditional) {
                 return guard;

@@ -473,7 +473,7 @@ fn notes_are_no_messages() {
             assert!(matches!(error, QueueError::BadQueueName { .. }), "{error}");
         }
     }
-    // A client that watches the tube all the same receives nothing.
+    // A client that watches the tube anyway receives nothing.
     let mut nosy = Other::new(&server);
     assert_eq!(nosy.say(b"watch pulpo.reasons"), "WATCHING 2");
     assert_eq!(nosy.say(b"reserve-with-timeout 0"), "TIMED_OUT");

@@ -90,7 +90,7 @@ fn a_migrated_queue_is_refused_by_what_knows_only_the_version_before() {
     // A program of version 0.1 reads this first, and refuses the file.
     let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a number");
     assert_eq!(version, 3);
-    // A program that already had it open finds none of its columns.
+    // A program that has it open does not find its columns any more.
     for statement in [
         "INSERT INTO message(queue, state, priority, until, ttr, due_since, enqueued_at, request_type, text)
          VALUES ('pulpo', 0, 1, NULL, 60000, 0, 0, 'echo', '{}')",

@@ -109,7 +109,7 @@ fn a_job_comes_to_its_queue_with_all_that_its_message_says() {
     let message =
         Message::new(Invoice { order: 1 }).priority(7).delay(delay).header("source", json!({ "a": [1, 2.50] }));
     let sent = pulpo.publish_in(&mut shop, message).expect("published");
-    // The id that it had before leads to it.
+    // The earlier id leads to it.
     assert_eq!(pulpo.resolve(sent.id().expect("an id")).expect("asked"), None);
     well(&place, &["relay", "--once"]);
     let id = pulpo.resolve(sent.id().expect("an id")).expect("asked").expect("moved");
