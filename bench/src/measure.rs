@@ -21,7 +21,7 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// How long one round publishes.
+    /// Returns how long one round publishes.
     pub(crate) fn publish(&self) -> Duration {
         Duration::from_millis(if self.quick { 250 } else { 600 })
     }
@@ -95,7 +95,7 @@ impl Row {
         self
     }
 
-    /// Whether the target is reached.
+    /// Checks whether the target is reached.
     pub(crate) fn reached(&self) -> Option<bool> {
         Some(match self.target? {
             Target::Ratio(least) => self.ratio? >= least,

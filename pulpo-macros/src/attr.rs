@@ -40,7 +40,7 @@ pub(crate) enum Written {
     Value(TokenStream),
     /// Any tokens in parentheses: `name(tokens)`
     List(Group),
-    /// Any tokens in parentheses, and at least one behind: `name(tokens) = value`
+    /// Any tokens in parentheses, and at least one after them: `name(tokens) = value`
     ListAndValue(Group, TokenStream),
 }
 

@@ -60,7 +60,7 @@ fn with_faults(item: &TokenStream, faults: &Faults) -> TokenStream {
     quote!(#item #(#errors)*)
 }
 
-/// `crate = path`, the only argument.
+/// Parses `crate = path`, the only argument.
 fn crate_argument(tokens: &TokenStream, faults: &mut Faults) -> Option<Path> {
     let argument = |input: ParseStream<'_>| {
         input.parse::<Token![crate]>()?;

@@ -70,7 +70,7 @@ impl Sandbox {
         Self { database: Some((server, url)), ..Self::new() }
     }
 
-    /// Whether the queue is in PostgreSQL.
+    /// Checks whether the queue is in PostgreSQL.
     #[must_use]
     pub fn has_database(&self) -> bool {
         self.database.is_some()
@@ -88,7 +88,7 @@ impl Sandbox {
         server.psql(&sql.replace("SCHEMA", schema))
     }
 
-    /// Whether the sandbox has a beanstalkd.
+    /// Checks whether the sandbox has a beanstalkd.
     #[must_use]
     pub fn has_server(&self) -> bool {
         self.server.is_some()
@@ -103,7 +103,7 @@ impl Sandbox {
         format!("127.0.0.1:{}", self.server.as_ref().expect("a server").port())
     }
 
-    /// Whether the queue is on the beanstalkd.
+    /// Checks whether the queue is on the beanstalkd.
     #[must_use]
     pub fn is_on_a_server(&self) -> bool {
         self.server.is_some()

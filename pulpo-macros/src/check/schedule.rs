@@ -178,7 +178,7 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
-/// `cron = "0 3 * * MON-FRI"`
+/// Parses `cron = "0 3 * * MON-FRI"`.
 fn quoted(value: &TokenStream, faults: &mut Faults) -> Option<Cron> {
     let literal = faults.keep(value::string(value.clone(), "a cron expression", "0 3 * * MON-FRI"))?;
     let text = literal.value();
@@ -187,7 +187,7 @@ fn quoted(value: &TokenStream, faults: &mut Faults) -> Option<Cron> {
     expression(fields, &tokens, faults)
 }
 
-/// `cron(0 3 * * MON-FRI)`
+/// Parses `cron(0 3 * * MON-FRI)`.
 fn listed(group: &proc_macro2::Group, faults: &mut Faults) -> Option<Cron> {
     let mut fields: Vec<(String, Vec<TokenTree>)> = Vec::new();
     // Whether the next token belongs to the previous field.

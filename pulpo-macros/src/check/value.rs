@@ -30,12 +30,12 @@ pub(super) fn batch(value: TokenStream) -> syn::Result<u32> {
     number(&value, 1, "a number of messages from 1 to 4294967295")
 }
 
-/// How long a batch waits for more messages; may be zero.
+/// Parses how long a batch waits for more messages; may be zero.
 pub(super) fn linger(value: TokenStream) -> syn::Result<Duration> {
     duration(&value).map(|(_, linger)| linger)
 }
 
-/// The period of a schedule.
+/// Parses the period of a schedule.
 pub(super) fn every(value: &TokenStream) -> syn::Result<Duration> {
     let (literal, period) = duration(value)?;
     if period < Duration::from_secs(1) || !period.subsec_nanos().is_multiple_of(1000) {
@@ -64,7 +64,7 @@ pub(super) fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result
     })
 }
 
-/// How long a worker without a sign of life keeps a message.
+/// Parses how long a worker without a sign of life keeps a message.
 pub(super) fn ttr(value: TokenStream) -> syn::Result<Duration> {
     let (literal, ttr) = duration(&value)?;
     if ttr < Duration::from_secs(1) {

@@ -85,7 +85,7 @@ fn of_trait(pulpo: &TokenStream, ty: &Type, name: &str, function: &str) -> Token
     quote!(#head #function)
 }
 
-/// The entry in the list of declared jobs.
+/// Emits the entry in the list of declared jobs.
 pub(super) fn declaration(pulpo: &TokenStream, body: &Type) -> TokenStream {
     let place = place(body);
     quote! {

@@ -18,12 +18,12 @@ pub(crate) fn pause(random: &mut fastrand::Rng) -> Duration {
     Duration::from_millis(random.u64(50..950))
 }
 
-/// How long a worker stands still: longer than its leases last.
+/// Returns how long a worker stands still: longer than its leases last.
 pub(crate) fn standstill(random: &mut fastrand::Rng) -> Duration {
     TTR + Duration::from_millis(random.u64(300..1500))
 }
 
-/// How long a server is down, where it is down for a third of the time.
+/// Returns how long a server is down, where it is down for a third of the time.
 pub(crate) fn outage(random: &mut fastrand::Rng) -> Duration {
     Duration::from_millis(random.u64(300..1500))
 }

@@ -156,7 +156,7 @@ impl History {
 }
 
 impl Life {
-    /// Whether a kill or an abort ended it, so that its ledger has no end.
+    /// Checks whether a kill or an abort ended it, so that its ledger has no end.
     pub(crate) fn died(&self) -> bool {
         self.gone.is_some_and(|(_, without_a_word)| without_a_word)
     }

@@ -240,7 +240,7 @@ impl Look<'_> {
         }
     }
 
-    /// Whether its process received the message, stood still, and called the handler when it
+    /// Checks whether its process received the message, stood still, and called the handler when it
     /// continued. Nobody knows what happened in between.
     fn is_late(&self, run: &Run) -> bool {
         let just_before = |(_, to): &(u64, u64)| *to <= run.start + SLACK && run.start <= *to + SLACK;
@@ -276,7 +276,7 @@ impl Look<'_> {
         ahead && !released && !done
     }
 
-    /// Whether the queue defers the commits of short jobs.
+    /// Checks whether the queue defers the commits of short jobs.
     fn defers(&self) -> bool {
         !self.queue.is_beanstalkd()
     }
@@ -294,7 +294,7 @@ impl Look<'_> {
         }
     }
 
-    /// Whether an event in this interval ended leases.
+    /// Checks whether an event in this interval ended leases.
     fn troubled(&self, since: u64, until: u64) -> bool {
         self.troubles(since, until) > 0
     }
@@ -368,13 +368,13 @@ impl Look<'_> {
         by
     }
 
-    /// Whether its process died before it made the commit.
+    /// Checks whether its process died before it made the commit.
     fn was_put_off(&self, life: &Life, run: &Run) -> bool {
         let late = |at: u64| at.saturating_add(PUT_OFF).max(self.settled_by(at)) >= life.last;
         self.defers() && matches!(run.end, Some((at, Then::Succeed)) if late(at))
     }
 
-    /// Whether its process died before it had settled the run.
+    /// Checks whether its process died before it had settled the run.
     fn cut_off_by_death(&self, life: &Life, run: &Run) -> bool {
         life.calls.get(&run.lane).is_some_and(|last| run.call + UNSETTLED_CALLS > *last)
     }
