@@ -27,8 +27,7 @@
 //!   elsewhere could reach it through the browser of somebody inside.
 //!
 //! # Invariants
-//! - A request costs the queue a bounded query; at most a few run at a time,
-//!   each on a thread where it may block.
+//! - A request costs the queue a bounded query; only a few run at a time, each on a thread that may block.
 
 #[cfg(feature = "cli")]
 use std::net::SocketAddr;
@@ -101,16 +100,15 @@ impl Dashboard {
         Some(Self { token: token.clone(), ..dashboard })
     }
 
-    /// Whether jobs can be retried, cancelled, edited and deleted, queues and
-    /// schedules paused, and scheduled jobs run. Default: no.
+    /// Sets whether jobs can be retried, cancelled, edited and deleted, queues and schedules paused, and scheduled jobs
+    /// run. Default: no.
     pub fn allow_changes(mut self, allowed: bool) -> Self {
         self.changes = allowed;
         self
     }
 
-    /// Whether the bodies of messages and the results of jobs are shown.
-    /// Default: yes. The reasons of failures are always shown, and may quote a
-    /// body.
+    /// Sets whether the bodies of messages and the results of jobs are shown. Default: yes. The reasons of failures are
+    /// always shown, and may quote a body.
     pub fn show_bodies(mut self, shown: bool) -> Self {
         self.bodies = shown;
         self
@@ -131,7 +129,7 @@ impl Dashboard {
         self
     }
 
-    /// The pages, for a server of your own. They work under any path.
+    /// Returns the pages, for your own server. They work under any path.
     pub fn router(self) -> Router {
         let site = Arc::new(Site::new(self));
         Router::new()
@@ -165,7 +163,7 @@ impl Dashboard {
     }
 }
 
-/// What all pages share.
+/// The state that all pages share.
 struct Site {
     pulpo: Pulpo,
     /// The handlers of this program.

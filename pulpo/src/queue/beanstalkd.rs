@@ -1,113 +1,88 @@
-//! The queue of many machines: a beanstalkd server. A queue is a tube of its
-//! name.
+//! The queue for several machines: a beanstalkd server. A queue is a tube of the same name.
 //!
-//! What differs from the embedded queue, since the server's protocol has no
-//! more:
+//! Differences from the embedded queue, due to the limits of the server's protocol:
 //!
-//! - A batch is not atomic. An error in the middle says which messages the
-//!   server has ([`QueueError::PartOfBatch`]): the first ones. A server that is
-//!   out of memory may take some after one that it did not take; they are
-//!   deleted again, which fails to stop one that a worker has already begun.
-//! - A connection that drops between a message and its answer leaves open
-//!   whether the server has it: [`QueueError::UnknownOutcome`]. A publication
-//!   is not sent twice by this adapter; only the caller knows whether it may
-//!   be. What follows from a job is, since a job may run twice too.
-//! - Times are whole seconds, rounded up: nothing starts early, a ttr is at
-//!   least one second.
-//! - Attempts come from the server's counters. A rollback that does not count
-//!   and has no delay, as on a shutdown, does not count; one with a delay
-//!   does, so there is no [`Capabilities::uncounted_rollbacks`].
-//! - A kick cannot set the counters back: [`Delivery::kicks`] says how often
-//!   it happened, and [`Delivery::failed`] makes of it what counts.
-//! - Why a message was put back is not kept ([`Capabilities::last_errors`]): it
-//!   is in the log. Why it was buried is, in a note: see below.
-//! - The server cannot enumerate its jobs. [`Inspection::list`] asks for one
-//!   id after the other, hundreds in one write, until it has found as many as
-//!   there are; it gives up after [`MAX_SCANNED_IDS`] ids, some seconds' worth,
-//!   and [`Inspection::survey`] says how many it has not seen. A kick or a
-//!   deletion by no more than queue and state reaches them all the same.
-//! - There is no archive and no backup; the server's own log (`-b`) is the copy
-//!   to keep. The statistics do not tell request types apart, and of what is
-//!   ready they show how long the next one has waited, not the oldest.
-//! - The server does not tell when a job was put back, kicked or reserved:
-//!   [`StoredMessage::since`](super::StoredMessage::since) of such messages is
-//!   not known, and filters by it leave them out and log how many. Of buried
-//!   ones the note tells, of those that were never reserved the server.
-//! - A pause ([`Inspection::pause`]) is in whole seconds, and over when the
-//!   server is restarted. A queue that has neither messages nor workers is not
-//!   there, and cannot be paused.
-//! - A kick or deletion by more than a queue looks at each message before. One
-//!   that somebody else changes between the two, within a millisecond or so, is
-//!   kicked or deleted as it is then.
-//! - The names `pulpo.reasons` and `pulpo.probe` cannot be those of queues.
+//! - A batch is not atomic. An error in the middle says which messages the server has ([`QueueError::PartOfBatch`]):
+//!   the first ones. A server that is out of memory may accept messages after one that it refused. They are deleted
+//!   again, except if a worker has already begun them.
+//! - If a connection drops between a message and its answer, the server may or may not have the message:
+//!   [`QueueError::UnknownOutcome`]. This adapter never sends a publication twice, because only the caller knows
+//!   whether that is safe. It does resend follow-ups, since a job may run twice too.
+//! - Times are whole seconds, rounded up: no job starts early, and a ttr is at least one second.
+//! - Attempts come from the server's counters. An uncounted rollback without a delay, as on a shutdown, does not count;
+//!   one with a delay does, so there is no [`Capabilities::uncounted_rollbacks`].
+//! - A kick cannot reset the counters: [`Delivery::kicks`] is the number of kicks, and [`Delivery::failed`] computes
+//!   the count from both.
+//! - The reason of a rollback is not kept ([`Capabilities::last_errors`]), only logged. The reason of a burial is kept
+//!   in a note: see below.
+//! - The server cannot enumerate its jobs. [`Inspection::list`] asks for one id after the other, hundreds in one write,
+//!   until it has found as many as there are. It gives up after [`MAX_SCANNED_IDS`] ids, which takes some seconds, and
+//!   [`Inspection::survey`] returns how many it has not seen. A kick or a deletion by queue and state alone reaches
+//!   them all the same.
+//! - There is no archive and no backup; copy the server's own log (`-b`) instead. The statistics do not distinguish
+//!   request types, and for ready messages they show how long the next one has waited, not the oldest.
+//! - The server does not tell when a job was put back, kicked or reserved.
+//!   [`StoredMessage::since`](super::StoredMessage::since) of such a message is unknown, and filters by it leave the
+//!   message out and log how many they left out. For a buried message the time is in its note; for one that was never
+//!   reserved, the server has it.
+//! - A pause ([`Inspection::pause`]) lasts whole seconds, and ends when the server restarts. A queue that has neither
+//!   messages nor workers does not exist, so it cannot be paused.
+//! - A kick or a deletion by more than a queue first looks at each message. If somebody changes the message between the
+//!   look and the change, within a millisecond or so, it is kicked or deleted in its new state.
+//! - Queues cannot be named `pulpo.reasons` or `pulpo.probe`.
 //! - Unix sockets are refused: name a host.
 //!
 //! # Several servers
 //!
-//! `beanstalkd://a:11300,b:11300/tube` are several servers as one queue: see
-//! [`several`](super::several). What is said here holds for each of them.
+//! `beanstalkd://a:11300,b:11300/tube` makes one queue of several servers: see [`several`](super::several). All
+//! statements here hold for each of them.
 //!
 //! # Connections
 //!
-//! - One takes and settles, for all consumers of a process; the others that wait
-//!   look through it too. While nothing is in hand it waits at the server. While
-//!   a job is in hand, for which it may be needed, it looks now and then for
-//!   another: after 5 ms, and while nothing comes after ever longer pauses, up
-//!   to 250 ms. So another job that comes while one runs may wait that long.
-//!   A call that does not wait asks on another connection how many jobs are
-//!   ready: what was published before a call is found by it.
-//! - Up to eight publish, and up to four look at and change what is there.
-//! - A silent server is not a lost one: an answer that does not come within
-//!   [`BeanstalkdOptions::socket_timeout`] is an error of the call, and is read
-//!   when it comes. A connection for leases is given up when nothing has come
-//!   for ten times that long. The timeout is for silence, not for a transfer: a
-//!   large message may take its time.
-//! - Each has TCP_NODELAY, and on Unix keepalive.
+//! - One connection takes and settles messages, for all consumers of a process; the waiting consumers share its looks.
+//!   While no job is in hand, it waits at the server. While a job is in hand, which may need the connection, it looks
+//!   for another job now and then: after 5 ms, and while none comes after longer and longer pauses, up to 250 ms. So a
+//!   job that arrives while another one runs may wait that long. A call that does not wait asks on another connection
+//!   how many jobs are ready, so it finds all messages that were published before it.
+//! - Up to eight connections publish, and up to four inspect and administer.
+//! - A silent server is not a lost one. An answer that does not come within [`BeanstalkdOptions::socket_timeout`] is an
+//!   error of the call, and is read when it comes. The connection for leases is given up when nothing has come for ten
+//!   times that long. The timeout is for silence, not for a transfer: a large message may take its time.
+//! - Each connection has TCP_NODELAY and, on Unix, keepalive.
 //!
 //! A wait ends at most a second after [`QueueAdapter::interrupt`].
 //!
-//! # The deaths of workers
+//! # Workers that die
 //!
-//! A lease ends when its connection does, or after its ttr. The server counts
-//! each time that it hands out a job, so a job loses an attempt when the worker
-//! that has it dies: one at one death, and no other job loses any, since a dead
-//! process has no other connection to which the server could hand its jobs.
-//! A job that the server handed out in the same moment, and that had not begun
-//! to run, loses one too. So does one that it handed to a process that stands
-//! still.
+//! A lease ends when its connection does, or after its ttr. The server counts how often it hands out a job, so a job
+//! loses an attempt when its worker dies: one attempt per death. No other job loses any, since a dead process has no
+//! other connection to which the server could hand its jobs. A job that the server handed out at that very moment,
+//! before it began to run, loses one too. So does a job that the server handed to a frozen process.
 //!
-//! The server (1.12) now and then forgets the ttr of a connection that stays
-//! open and says nothing at all, until it says something again. That takes a
-//! frozen process or a machine that vanished: a worker that lives renews its
-//! leases, and one that ends is noticed.
+//! The server (1.12) sometimes forgets the ttr of a connection that stays open and completely silent, until the
+//! connection sends a command again. Only a frozen process or a machine that vanished is that silent: a live worker
+//! renews its leases, and the end of one is noticed.
 //!
-//! A job that took less than a millisecond, or was one of a batch, is deleted
-//! in the round trip that takes the next one
-//! ([`Settlement::Commit`](super::Settlement::Commit)).
+//! A job that took less than a millisecond, or was part of a batch, is deleted in the round trip that takes the next
+//! one ([`Settlement::Commit`](super::Settlement::Commit)).
 //!
-//! # The reasons of burials
+//! # Reasons of burials
 //!
-//! A job of the server has no field for a reason and its body cannot change, so
-//! a burial first puts a note, a second job, into the tube `pulpo.reasons`:
-//! `{"of": 42, "reason": "…", "at": "…"}`, delayed by 136 years, so that nobody
-//! is handed it. Note and burial go in one write. A message whose note the
-//! server does not take is buried all the same.
+//! A job on the server has no field for a reason, and its body cannot change. So a burial first puts a note, a second
+//! job, into the tube `pulpo.reasons`: `{"of": 42, "reason": "…", "at": "…"}`, delayed by 136 years, so that no worker
+//! gets it. Note and burial go in one write. A message whose note the server refuses is buried all the same.
 //!
-//! - [`Inspection::list`] meets the notes on its way. They have ids too, and
-//!   so take some of its [`MAX_SCANNED_IDS`].
-//! - [`Inspection::peek`] of a buried message has to look for its note, among
-//!   the ids from the newest down to its own. It need not if there are no notes,
-//!   or its own is the oldest one. Peeks of messages in other states cost
-//!   nothing more.
-//! - A kick or a deletion takes the notes along that are soon found. Those that
-//!   are left over, by other programs for instance, say nothing any more; lists
-//!   remove those that they meet.
+//! - [`Inspection::list`] comes across the notes. They have ids too, and so take up some of its [`MAX_SCANNED_IDS`].
+//! - [`Inspection::peek`] of a buried message has to look for its note, among the ids from the newest down to its own.
+//!   It need not look if there are no notes, or if the message's note is the oldest one. Peeking at messages in other
+//!   states costs nothing extra.
+//! - A kick or a deletion also deletes the notes that it finds quickly. Notes that are left over, for instance by other
+//!   programs, have no meaning any more; lists delete those that they come across.
 //!
 //! # Forks
 //!
-//! A forked process makes connections of its own. A [`Consumer`] that it
-//! inherits refuses with [`QueueError::Forked`]: what that has reserved is the
-//! parent's.
+//! A forked process opens connections of its own. A [`Consumer`] that it inherits refuses with [`QueueError::Forked`],
+//! because the jobs that it has reserved belong to the parent.
 //!
 //! [`Delivery::kicks`]: super::Delivery::kicks
 //! [`Delivery::failed`]: super::Delivery::failed
@@ -243,40 +218,40 @@ struct Shared {
 }
 
 impl BeanstalkdQueue {
-    /// The queue at this server. Connects when there is something to do, so
-    /// that a server which is not there yet is no error yet.
+    /// Creates the queue at this server. It connects when there is something to do, so a server that is not running yet
+    /// is no error.
     ///
-    /// The clock is the one that delays are measured by when they are made
-    /// whole seconds for the server; the rest goes by the server's own.
+    /// The clock measures delays when they are converted to whole seconds for the server; everything else follows the
+    /// server's clock.
     #[must_use]
     pub fn new(options: BeanstalkdOptions, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Remote { options, clock, shared: PerProcess::new() }))
     }
 
-    /// What this process shares.
+    /// Returns the part that all clones in this process share.
     fn shared(&self) -> &Arc<Shared> {
         self.0.shared.get_or_init(|| Arc::new(Shared::new(&self.0.options, self.0.clock.clone())))
     }
 
-    /// The same, and sees whether the server is there.
+    /// Creates the queue at this server, and checks that the server is reachable.
     ///
     /// # Errors
-    /// If it cannot be reached, or is no beanstalkd.
+    /// If it cannot be reached, or is not beanstalkd.
     pub fn connect(options: BeanstalkdOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let queue = Self::new(options, clock);
         queue.shared().inspect("connect to", |_| Ok(()))?;
         Ok(queue)
     }
 
-    /// Which server, in words for people.
+    /// Returns the server, in words for people.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.shared().place
     }
 }
 
-/// Why beanstalkd does not take this as the name of a tube, and so of a queue;
-/// `None` if it does. For checks before anything is published.
+/// Returns why beanstalkd refuses this name for a tube, and so for a queue; `None` if it accepts it. For checks before
+/// a publication.
 #[must_use]
 pub fn queue_name_problem(name: &str) -> Option<&'static str> {
     limits::name_problem(name)
@@ -405,7 +380,7 @@ impl QueueAdapter for BeanstalkdQueue {
                 text: message.text,
             })
         };
-        // All of them are checked before the first is sent.
+        // Check all messages before sending the first one.
         let jobs = messages.into_iter().map(job).collect::<Result<Vec<_>, QueueError>>()?;
         Ok(self.shared().enqueue_all(&jobs)?.into_iter().map(Enqueued::new).collect())
     }

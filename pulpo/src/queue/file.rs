@@ -1,10 +1,9 @@
-//! The embedded queue: SQLite in one file, used by many processes at the same
-//! time, with no server. `memory:` is the same code on a database in memory.
+//! The embedded queue: SQLite in one file, which many processes use at the same time, without a server. `memory:` is
+//! the same code on a database in memory.
 //!
-//! One connection of the process writes (see `writer.rs`), one reads. Leases
-//! and acknowledgements cost no sync of the disk: a power cut that loses one
-//! makes a job run again, as at-least-once delivery allows. A publication is
-//! synced before `enqueue` returns.
+//! In each process, one connection writes (see `writer.rs`) and one reads. Leases and acknowledgements need no disk
+//! sync: if a power cut loses one, the job runs again, as at-least-once delivery allows. A publication is synced before
+//! `enqueue` returns.
 //!
 //! # Invariants
 //! In a fork nothing that the parent has opened is used: each call asks
@@ -81,17 +80,17 @@ const MAX_CHANGED_AT_ONCE: usize = 1000;
 /// How many one transaction prunes.
 const MAX_PRUNED_AT_ONCE: i64 = 1000;
 
-/// The embedded queue. Cheap to clone: all clones are one queue.
+/// The embedded queue. Cheap to clone: all clones share one queue.
 #[derive(Clone, Debug)]
 pub struct FileQueue(Arc<Shared>);
 
 impl FileQueue {
-    /// The queue in this folder, which is made if it is not there. With
-    /// `archive`, messages are kept in the table `archive` when they are done.
+    /// Opens the queue in this folder, and creates it if it does not exist. With `archive`, done messages are kept in
+    /// the table `archive`.
     ///
     /// # Errors
-    /// If the folder or the file cannot be made or written, or is not a queue
-    /// of ours, or one of a newer version: nothing is changed then.
+    /// If the folder or the file cannot be created or written, or is not a queue of pulpo, or one of a newer version.
+    /// Nothing is changed then.
     pub fn open(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let opened = opened(base_path)?;
         let file = folder::prepare(base_path)?;
@@ -99,13 +98,11 @@ impl FileQueue {
         Self::on_disk(opened, &file, writing, archive, clock)
     }
 
-    /// Opens the queue in this folder only if there is one, to look at it and
-    /// to administer it. Makes nothing: SQLite's log beside the database goes
-    /// with the last process that has it open.
+    /// Opens the queue in this folder only if it exists, to inspect and administer it. Creates no files, except
+    /// SQLite's log beside the database, which the last process that has it open removes.
     ///
     /// # Errors
-    /// [`QueueError::NoQueue`] if there is none, or as [`open`](Self::open)
-    /// says.
+    /// [`QueueError::NoQueue`] if there is none; otherwise like [`open`](Self::open).
     pub fn open_existing(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let opened = opened(base_path)?;
         let file = folder::existing(base_path)?;
@@ -125,8 +122,7 @@ impl FileQueue {
         Self::new(opened, Some(file.to_owned()), writing, Some(reading), Some(notify), archive, clock)
     }
 
-    /// A queue in the memory of this process, for tests and for work that may
-    /// be lost with it.
+    /// Creates a queue in the memory of this process, for tests and for jobs that may be lost with it.
     ///
     /// # Errors
     /// If SQLite cannot be set up.
@@ -148,13 +144,13 @@ impl FileQueue {
         Ok(Self(Arc::new(shared)))
     }
 
-    /// The file, or `memory:`.
+    /// Returns the path of the file, or `memory:`.
     #[must_use]
     pub fn place(&self) -> &str {
         self.0.place()
     }
 
-    /// The folder that was opened; `None` in memory.
+    /// Returns the folder that was opened; `None` in memory.
     #[must_use]
     pub fn base_path(&self) -> Option<PathBuf> {
         self.0.folder.clone()
@@ -264,7 +260,7 @@ impl QueueAdapter for FileQueue {
             }
             let now = shared.now();
             let (queues, notifying) = (queues_of(&messages), Arc::downgrade(&shared));
-            // Whatever becomes of the task: the workers hear of it at once.
+            // However the task ends, the workers are told at once.
             let notify = move || {
                 if let Some(shared) = notifying.upgrade() {
                     shared.notify(&queues);
@@ -322,11 +318,11 @@ impl QueueAdapter for FileQueue {
     }
 
     fn interrupt(&self) {
-        // Nobody waits in a fork.
+        // No thread waits in a fork.
         if self.0.check().is_err() {
             return;
         }
-        // A lane may wait for another process, too.
+        // A lane may be waiting for another process, too.
         self.0.writer.patience().hurry();
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.signal.notify();
@@ -347,7 +343,7 @@ impl Keeping for FileQueue {
             Some(now.saturating_sub(micros))
         };
         let (done, buried) = (until(done), until(buried));
-        // Without the lock of the writer: mostly there is nothing.
+        // Look without the lock of the writer, since there is usually nothing.
         let any = self.0.read(move |connection| {
             let any_done = done.map(|time| done::any_until(connection, time)).transpose()?;
             let any_buried = buried.map(|time| inspect::any_buried_until(connection, time)).transpose()?;
@@ -396,7 +392,7 @@ impl OutboxIds for FileQueue {
     fn rows_are_gone(&self, outbox_ids: &[String]) -> Result<(), QueueError> {
         self.0.check()?;
         let (outbox_ids, now) = (outbox_ids.to_vec(), self.0.now());
-        // If that is lost, the ids are kept for longer than need be.
+        // If this is lost, the ids are kept for longer than necessary.
         let forget = move |connection: &Connection| outbox_ids::rows_are_gone(connection, &outbox_ids, now);
         self.0.writer.write(Durability::Lazy, forget)
     }

@@ -1,33 +1,27 @@
-//! The queue in a PostgreSQL database, 13 or newer: for the programs of many
-//! machines, and for jobs that belong to a transaction of the user's.
+//! The queue in a PostgreSQL database, 13 or newer: for programs on several machines, and for jobs that belong to a
+//! user's transaction.
 //!
-//! The tables stand in a schema of their own, which the queue makes and
-//! migrates. Short statements lease messages with `FOR UPDATE SKIP LOCKED`;
-//! nothing is held while a job runs. All times are the database's.
+//! The tables are in a schema of their own, which the queue creates and migrates. Short statements lease messages with
+//! `FOR UPDATE SKIP LOCKED`; no lock is held while a job runs. All times are the database's.
 //!
-//! - A publication is as durable as a commit of the database (its
-//!   `synchronous_commit`). Leases and the commits of short jobs do not wait
-//!   for the disk: a server that crashes may forget the last half second of
-//!   them, and then these jobs run again.
-//! - A connection that ends between a publication and its answer leaves open
-//!   whether it was kept: [`QueueError::UnknownOutcome`].
-//! - A process shows every other second that it lives. The leases of one that
-//!   was killed end within about seven seconds, behind a pooler within
-//!   fifteen; those of one that stands still end with their ttr.
-//! - [`Inspection::backup`] is `pg_dump`'s work.
-//! - The statistics count the messages that are there; nothing is counted
-//!   while jobs run. What was published and rolled back counts among the
-//!   totals as come and gone.
+//! - A publication is as durable as a commit of the database (its `synchronous_commit`). Leases and the commits of
+//!   short jobs do not wait for the disk: a server that crashes may forget the last half second of them, and then these
+//!   jobs run again.
+//! - If a connection ends between a publication and its answer, the message may or may not have been stored:
+//!   [`QueueError::UnknownOutcome`].
+//! - A process shows every two seconds that it is alive. The leases of a killed process end within about seven seconds,
+//!   or fifteen behind a pooler; those of a frozen process end with their ttr.
+//! - [`Inspection::backup`] is left to `pg_dump`.
+//! - The statistics count the messages that are stored; nothing is counted while jobs run. Publications that were
+//!   rolled back count among the totals as published and finished.
 //!
 //! # Forks
 //!
-//! A forked process makes connections of its own. A [`Consumer`] that it
-//! inherits refuses with [`QueueError::Forked`].
+//! A forked process opens connections of its own. A [`Consumer`] that it inherits refuses with [`QueueError::Forked`].
 //!
 //! # Invariants
-//! - No statement waits for a job, and none runs without a time limit.
-//! - With `notify = false` nothing is kept in a session: no prepared
-//!   statement, no setting, no lock.
+//! - No statement waits for a job, and each has a time limit.
+//! - With `notify = false`, a session keeps no state: no prepared statement, no setting, no lock.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -89,22 +83,20 @@ struct Remote {
 }
 
 impl PostgresQueue {
-    /// The queue in this database. Makes its tables, or brings them to this
-    /// program's version, if the options let it. The clock measures only how
-    /// long a dequeue has waited.
+    /// Connects to the queue in this database. Creates its tables, or migrates them to this program's version, if the
+    /// options allow it. The clock only measures how long a dequeue has waited.
     ///
     /// # Errors
-    /// If the database cannot be reached or used, if its tables are not as
-    /// they must be, or if a newer program has made them its own.
+    /// If the database cannot be reached or used, if its tables are not as expected, or if a newer program has migrated
+    /// them.
     pub fn connect(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         Self::prepared(options, clock, Missing::Make)
     }
 
-    /// The same only if there is a queue, to look at it and to administer it.
+    /// Connects only if the queue exists, to inspect and administer it.
     ///
     /// # Errors
-    /// [`QueueError::NoQueue`] if there is none, or as
-    /// [`connect`](Self::connect) says.
+    /// [`QueueError::NoQueue`] if there is none; otherwise like [`connect`](Self::connect).
     pub fn connect_existing(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         Self::prepared(options, clock, Missing::Refuse)
     }
@@ -116,8 +108,7 @@ impl PostgresQueue {
         Ok(queue)
     }
 
-    /// The same, if the database can be reached: else it is tried again when
-    /// there is something to do.
+    /// Connects if the database can be reached; otherwise it is tried again when there is something to do.
     fn open(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let queue = Self::new(options, clock);
         let shared = queue.shared();
@@ -138,14 +129,13 @@ impl PostgresQueue {
         self.0.shared.get_or_init(|| Arc::new(Shared::new(self.0.options.clone(), self.0.clock.clone())))
     }
 
-    /// Which database, in words for people.
+    /// Returns the database, in words for people.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.shared().place
     }
 
-    /// Changes what the filter picks, a part in each transaction, so that
-    /// workers have their turn in between.
+    /// Changes the messages that match the filter, in several transactions, so that workers get their turn in between.
     fn change(&self, filter: &Filter, change: Change) -> Result<u64, QueueError> {
         let shared = self.shared();
         let mut rest = filter.clone();
@@ -163,9 +153,8 @@ impl PostgresQueue {
     }
 }
 
-/// Brings the tables of these options to this program's version, whatever
-/// their `migrate` says, and returns which versions were made: none if they
-/// are that far.
+/// Migrates the tables of these options to this program's version, whatever their `migrate` says. Returns the versions
+/// that were applied; empty if the tables are up to date.
 ///
 /// # Errors
 /// If the database cannot be reached, or the role may not change it.
@@ -175,7 +164,7 @@ pub fn migrate(options: &PostgresOptions) -> Result<Vec<i32>, QueueError> {
     migrated.map_err(|error| error.into_queue_error("migrate", &options.place()))
 }
 
-/// The statements that make the tables, for a person who runs them by hand.
+/// Returns the statements that create the tables, for a person to run by hand.
 #[must_use]
 pub fn migration_sql(options: &PostgresOptions) -> String {
     schema::sql(options)
@@ -212,7 +201,7 @@ impl QueueAdapter for PostgresQueue {
             return Ok(Vec::new());
         }
         let shared = self.shared();
-        // It tells later what must not be told at once, and writes what has happened.
+        // It sends delayed notifications, and writes the numbers over time.
         beat::run(shared, false).map_err(|error| shared.error("publish to", error))?;
         let is_of_outbox = messages.iter().any(|message| message.outbox_id.is_some());
         if is_of_outbox { shared.enqueue_once(&messages) } else { shared.enqueue(messages) }
@@ -266,7 +255,7 @@ impl QueueAdapter for PostgresQueue {
             .ask(|connection| limits::hold_back(connection, request_type, key, time))
             .and_then(|()| shared.prefetch.release_all(shared))
             .map_err(|error| shared.error("hold jobs back in", error))?;
-        // All, since what was held back may go on.
+        // Notify all queues, since messages that were held back may go on.
         shared.tell([String::new()].into());
         Ok(())
     }
@@ -392,7 +381,7 @@ impl Inspection for PostgresQueue {
             rest.after = Some(last);
         }
         if cancelled.running > 0 {
-            // Nobody is to be handed what lies ready in this process.
+            // No lane may get the messages that are prefetched in this process.
             shared.prefetch.release_all(shared).map_err(|error| shared.error("change messages at", error))?;
         }
         Ok(cancelled)
