@@ -33,7 +33,7 @@ pub enum Status {
         /// The reason, if the queue knows it.
         reason: Option<String>,
     },
-    /// It was not run because its expiration had passed. The queue knows that for as long as it does of a job that is
+    /// It was not run because its expiration had passed. The queue knows that for as long as it remembers jobs that are
     /// done.
     Expired,
     /// The queue does not know it: it was done or deleted and not kept, or was never in this queue.

@@ -1,8 +1,8 @@
 //! Serves a [`Router`] on a thread of its own, within limits.
 //!
 //! # Invariants
-//! - No input, or lack of input, ends the server, or takes more than a bounded part of memory, threads, descriptors and
-//!   time.
+//! - Neither input nor a lack of it ends the server, or takes more than a bounded part of memory, threads, descriptors
+//!   and time.
 //! - A proper request is answered in spite of any number of improper ones: a connection answers one request, and an
 //!   idle one makes room.
 //! - No page may block: a slow answer is a [`Question`](super::Question).

@@ -175,9 +175,9 @@ impl Occurrence {
 /// The message of an occurrence.
 #[derive(Clone, Debug)]
 pub enum OccurrenceMessage {
-    /// To be enqueued here.
+    /// A message to enqueue here.
     New(NewMessage),
-    /// Already in another queue; only recorded.
+    /// The id of a message that is already in another queue, to be recorded.
     Published(MessageId),
 }
 

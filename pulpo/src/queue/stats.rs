@@ -110,10 +110,10 @@ impl Paused {
 pub struct Totals {
     /// The queue; `None` for all together, in an adapter that counts that way.
     pub queue: Option<String>,
-    /// How many were ever published. beanstalkd counts since the queue last had
+    /// Number of messages ever published. beanstalkd counts since the queue last had
     /// neither messages nor workers, or the server started.
     pub published: u64,
-    /// How many of them have left: done, expired or deleted.
+    /// Number of these messages that have left: done, expired or deleted.
     pub finished: u64,
 }
 

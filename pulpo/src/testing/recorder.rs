@@ -273,7 +273,7 @@ impl Settled {
 }
 
 impl Consumer for RecordingConsumer {
-    /// Only the test moves the clock, so a batch would linger for ever: its waiting time passes at once.
+    /// Lets the waiting time of a batch pass at once, which would be endless because only the test moves the clock.
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let lingers = filter.request_type.is_some();
         let mut found = self.consumer.dequeue(filter, if lingers { Duration::ZERO } else { wait })?;

@@ -23,7 +23,7 @@ pub(super) fn a_failed_run_leaves_a_line(harness: &dyn Harness) {
     let worker = delivery.lease.token.rsplit_once('-').map(|(worker, _)| worker.to_owned());
     let mut panicked = Settlement::rollback(Duration::ZERO, "it panicked", true).of_run(run);
     seat.settle(&delivery.lease, &mut panicked).expect("rollback");
-    // No run, a run that does not count with details, and one without.
+    // A rollback without a run, an uncounted run with details, and a counted one without.
     let delivery = seat.take();
     seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false)).expect("rollback");
     let delivery = seat.take();

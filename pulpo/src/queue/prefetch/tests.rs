@@ -169,7 +169,7 @@ fn a_commit_that_may_succeed_later_stays() {
     lane.next(&prefetch, &map, &DequeueFilter::all(), false).expect_err("it is down");
     prefetch.flush(&map).expect_err("it is down");
     assert!(prefetch.deferred.any() && prefetch.deferred.waited().is_some());
-    // In a batch of which one fails for good, too.
+    // Also in a batch in which one commit fails for good.
     *lock(&map.is_down) = false;
     prefetch.flush(&map).expect("it is up again");
     assert!(!prefetch.deferred.any() && lock(&map.leased).is_empty());
@@ -232,7 +232,7 @@ fn a_lane_takes_of_what_lies_ready_only_what_it_may() {
     for number in 0..3 {
         lock(&map.waiting).insert(number * 10 + 1, "other".to_owned());
     }
-    // All are leased, and lie ready.
+    // All messages are leased, and wait in the buffer.
     for _ in 0..3 {
         let leased = take(&mut lane, &prefetch, &map);
         defer(&mut lane, &prefetch, &map, &leased);
