@@ -55,7 +55,7 @@ pub const fn batch_handler<J: Job>(
     Handler::new::<J>(function, file, line, Call::Batch(Batch { most: most as usize, linger, run }), needs)
 }
 
-/// The requirement on the body of a scheduled job: a value for runs that nobody published.
+/// The requirement on the body of a scheduled job: a value for runs without a publication.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the body of a scheduled job",
     label = "it needs a default: `#[derive(Default)]`",

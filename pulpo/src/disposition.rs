@@ -134,8 +134,7 @@ pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
         return Some(cancelled());
     }
     untimely(at).or_else(|| {
-        // Every run reported its end, so the last one left the decision to the message; in some queues the counts are
-        // then too high.
+        // If every run was settled, the last settlement granted this one, whatever the count: some queues count too high.
         let worn_out = at.failed >= at.policy.max_attempts && at.lost > 0;
         worn_out.then(|| Disposition::Bury { reason: worn_out_reason(at), counted: false })
     })

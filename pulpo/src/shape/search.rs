@@ -45,7 +45,7 @@ const TEXTS: [&str; 20] = [
     "00000000000000000000000000",
 ];
 
-/// Returns the values to try where serde hides the values that are read.
+/// Returns the values to try where serde hides which ones are read.
 fn anything() -> Vec<Value> {
     let mut all =
         vec![json!({}), json!(1), json!("text"), json!(true), json!(0.5), json!([]), json!(["text"]), json!([1])];
