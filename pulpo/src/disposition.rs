@@ -134,7 +134,7 @@ pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
         return Some(cancelled());
     }
     untimely(at).or_else(|| {
-        // If every run was settled, the last settlement granted this one, whatever the count: some queues count too high.
+        // If every run was settled, the last settlement granted this one, whatever the count: some queues overcount.
         let worn_out = at.failed >= at.policy.max_attempts && at.lost > 0;
         worn_out.then(|| Disposition::Bury { reason: worn_out_reason(at), counted: false })
     })
