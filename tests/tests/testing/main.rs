@@ -9,6 +9,6 @@ mod defaults;
 mod inline;
 mod jobs;
 mod past;
-mod readme;
 mod running;
+mod sign_up;
 mod time;

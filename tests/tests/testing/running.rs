@@ -128,7 +128,7 @@ fn what_no_handler_knows_waits_and_is_buried() {
     let run = pulpo.run_next().unwrap();
     assert_eq!(run.reason(), Some("no handler for the request type `from_the_future` in this worker"));
     let runs = pulpo.work_for(600 * SECOND);
-    runs.last().unwrap().assert_buried("this worker knows: charge, line, order, purchase, readme.send_email");
+    runs.last().unwrap().assert_buried("this worker knows: charge, line, order, purchase, sign_up.send_email");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_worker_drains_a_queue_and_ends() {
     pulpo.publish(Message::new(email("later")).delay(3600 * SECOND)).unwrap();
     pulpo.publish(email("busy")).unwrap();
     let worker = pulpo.worker().unwrap().state(Board::default()).state(Bank);
-    let worker = worker.state(crate::readme::Mailer::that_fails_once());
+    let worker = worker.state(crate::sign_up::Mailer::that_fails_once());
     let summary = worker.drain().unwrap();
     assert_eq!((summary.done, summary.retried, summary.released), (60, 1, 0));
     let left = pulpo.queue().list(&Filter::all()).unwrap();

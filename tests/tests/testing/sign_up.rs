@@ -1,4 +1,4 @@
-//! The test of the README.
+//! A job that is retried, in the test of the code that publishes it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Mailer {
     }
 }
 
-#[pulpo::handler("readme.send_email")]
+#[pulpo::handler("sign_up.send_email")]
 fn send_email(_: SendEmail, mailer: State<Mailer>) -> pulpo::Outcome {
     if mailer.fails.swap(false, Ordering::Relaxed) { Err("connection refused".into()) } else { Ok(()) }
 }
@@ -44,13 +44,4 @@ fn who_signs_up_gets_a_mail_even_if_the_server_is_away_at_first() {
     run.assert_retried_after(SECOND..=2 * SECOND);
     pulpo.advance(2 * SECOND);
     pulpo.run_next().unwrap().assert_done();
-}
-
-#[test]
-fn it_stands_in_the_readme_as_it_is_run_here() {
-    let here = include_str!("readme.rs");
-    let readme = include_str!("../../../README.md");
-    let (_, rest) = readme.split_once("```rust,ignore\n#[test]\n").expect("a test in the README");
-    let (shown, _) = rest.split_once("```").expect("its end");
-    assert!(here.contains(shown), "{shown}");
 }
