@@ -154,7 +154,7 @@ pub(crate) fn untimely(at: &Situation<'_>) -> Option<Disposition> {
 }
 
 /// Returns the disposition of a message that a person cancelled, however its run ended.
-pub(crate) fn cancelled() -> Disposition {
+fn cancelled() -> Disposition {
     Disposition::Bury { reason: CANCELLED.to_owned(), counted: false }
 }
 

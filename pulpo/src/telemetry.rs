@@ -23,6 +23,8 @@ pub(crate) const DONE: &str = "pulpo_jobs_done_total";
 pub(crate) const RETRIED: &str = "pulpo_jobs_retried_total";
 /// Jobs kept for a person.
 pub(crate) const BURIED: &str = "pulpo_jobs_buried_total";
+/// Running jobs that a person cancelled, and that were buried for that.
+pub(crate) const CANCELLED: &str = "pulpo_jobs_cancelled_total";
 /// Jobs deleted without a run because their expiration had passed.
 pub(crate) const EXPIRED: &str = "pulpo_jobs_expired_total";
 /// Jobs given back uncounted when the worker stopped.
@@ -55,12 +57,13 @@ pub(crate) const SPOOL_OLDEST: &str = "pulpo_spool_oldest_seconds";
 pub(crate) const SPOOL_REFUSED: &str = "pulpo_spool_refused_messages";
 
 /// The counters, with their descriptions.
-pub(crate) const COUNTERS: [(&str, &str); 8] = [
+pub(crate) const COUNTERS: [(&str, &str); 9] = [
     (PUBLISHED, "jobs that were put into a queue"),
     (STARTED, "runs of handlers"),
     (DONE, "jobs done"),
     (RETRIED, "runs that failed, or could not begin, and are tried again"),
     (BURIED, "jobs kept for a person"),
+    (CANCELLED, "running jobs that a person cancelled"),
     (EXPIRED, "jobs deleted unprocessed, since their expiration had passed"),
     (RELEASED, "jobs given back uncounted when the worker stopped"),
     (LOST, "runs whose lease was lost, so that their result did not count"),

@@ -33,7 +33,7 @@ pub use self::stop::Stopper;
 use crate::check::{self, Listed, Problem};
 use crate::clock::{Clock, SystemClock};
 use crate::context::Surroundings;
-use crate::disposition::{self, Disposition};
+use crate::disposition::Disposition;
 use crate::guard;
 pub use crate::policy::HandlerOptions;
 use crate::process::fork::Birthplace;
@@ -473,7 +473,7 @@ impl Shared {
         count.fetch_add(1, Ordering::Relaxed);
         match result {
             Ok(()) => meters.settled(Some(disposition)),
-            Err(QueueError::Cancelled { .. }) => meters.settled(Some(&disposition::cancelled())),
+            Err(QueueError::Cancelled { .. }) => meters.cancelled(),
             Err(_) => meters.settled(None),
         }
         if running.begun {
@@ -533,7 +533,7 @@ pub struct Summary {
     pub done: u64,
     /// Runs that failed or could not begin, and will be retried.
     pub retried: u64,
-    /// Messages buried.
+    /// Messages buried, those that a person cancelled among them.
     pub buried: u64,
     /// Messages deleted without a run because they had expired.
     pub expired: u64,

@@ -204,6 +204,7 @@ macro_rules! __with_conformance_cases {
             activity {
                 a_queue_keeps_activity_or_says_that_it_does_not
                 what_has_happened_is_counted_once
+                what_a_person_cancels_is_counted_as_no_failure
                 what_follows_from_a_job_is_counted_as_published
                 a_run_that_ended_with_its_worker_is_counted_as_failed
                 what_happened_before_is_left_out

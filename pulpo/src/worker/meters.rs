@@ -17,6 +17,7 @@ pub(super) struct JobMetrics {
     buried: Counter,
     expired: Counter,
     released: Counter,
+    cancelled: Counter,
     lost: Counter,
     run: Histogram,
     wait: Histogram,
@@ -33,6 +34,7 @@ impl JobMetrics {
             buried: counter(telemetry::BURIED),
             expired: counter(telemetry::EXPIRED),
             released: counter(telemetry::RELEASED),
+            cancelled: counter(telemetry::CANCELLED),
             lost: counter(telemetry::LOST),
             run: histogram!(telemetry::RUN_SECONDS, "request_type" => request_type),
             wait: histogram!(telemetry::WAIT_SECONDS, "request_type" => request_type),
@@ -65,6 +67,11 @@ impl JobMetrics {
             Some(Disposition::Bury { .. }) => &self.buried,
         };
         counter.increment(1);
+    }
+
+    /// A person has cancelled it: it is buried, and has not failed.
+    pub(super) fn cancelled(&self) {
+        self.cancelled.increment(1);
     }
 
     /// One more is in hand, until this is dropped.

@@ -93,6 +93,30 @@ fn the_metrics_are_read_while_jobs_run() {
 }
 
 #[test]
+fn a_job_that_a_person_cancels_is_counted_as_cancelled_and_not_as_buried() {
+    let place = Sandbox::new();
+    let file = place.path("go").display().to_string();
+    publish(&place, &["until", "--payload", &file]);
+    let address = somewhere();
+    let worker = work(&place, address);
+    let shows = |metric: &str, expected: f64| {
+        let read = || get(address, "/metrics").and_then(|(_, text)| value(&text, metric));
+        until(metric, || read() == Some(expected));
+    };
+    shows(r#"pulpo_jobs_in_flight{request_type="until"}"#, 1.0);
+    shows(r#"pulpo_jobs_cancelled_total{request_type="until"}"#, 0.0);
+    let said = place.run(WORKER, &["cancel", "1"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    std::fs::write(&file, "").expect("written");
+    shows(r#"pulpo_jobs_cancelled_total{request_type="until"}"#, 1.0);
+    for (counter, expected) in [("buried", 0.0), ("done", 0.0), ("lost", 0.0), ("retried", 0.0)] {
+        shows(&format!(r#"pulpo_jobs_{counter}_total{{request_type="until"}}"#), expected);
+    }
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
 fn a_silent_server_makes_a_worker_not_ready_and_leaves_it_alive() {
     let place = Sandbox::new();
     let server = BeanstalkdServer::start();

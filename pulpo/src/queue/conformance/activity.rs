@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 
 use super::{ConsumerExt as _, Harness, HarnessExt as _, QUEUE, SECOND, message, queue, ttr};
-use crate::queue::{Activity, ActivityFilter, ActivityLog, ActivityStep, DequeueFilter, Settlement};
+use crate::queue::{
+    Activity, ActivityFilter, ActivityLog, ActivityStep, DequeueFilter, Filter, MessageState, Settlement,
+};
 
 /// How long it may take until an event can be read.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -88,6 +90,25 @@ pub(super) fn what_has_happened_is_counted_once(harness: &dyn Harness) {
         expect(log, &all.clone().queue("elsewhere").request_type("type"), [1, 0, 0, 0, 0]);
         expect(log, &all.clone().request_type("another"), [0; 5]);
     }
+}
+
+pub(super) fn what_a_person_cancels_is_counted_as_no_failure(harness: &dyn Harness) {
+    let Some(log) = log(harness) else { return };
+    if !harness.queue().capabilities().cancels {
+        return;
+    }
+    let running = harness.put(message("runs"));
+    let mut seat = harness.seat();
+    let held = seat.take();
+    harness.put(message("waits"));
+    harness.queue().cancel(&Filter::all()).expect("cancelled");
+    seat.settle(&held.lease, &mut Settlement::bury("cancelled", false)).expect_err("it is buried already");
+    assert_eq!(harness.peek(&running).state, MessageState::Buried);
+    // Something else, so that the numbers are there.
+    harness.put(message("fails"));
+    let held = seat.take();
+    seat.settle(&held.lease, &mut Settlement::bury("for good", true)).expect("settle");
+    expect(log, &last_hour(harness, ActivityStep::Minute), [3, 0, 0, 1, 0]);
 }
 
 pub(super) fn what_follows_from_a_job_is_counted_as_published(harness: &dyn Harness) {
