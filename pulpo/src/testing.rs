@@ -737,7 +737,8 @@ impl Kit {
             faults.seed_pauses();
             faults.running.store(true, Ordering::SeqCst);
         }
-        let stepped = worker.step();
+        let mut first = before;
+        let stepped = worker.step(|progress| first = self.recorder.note_progress(first, progress));
         if let Some(faults) = &self.faults {
             faults.running.store(false, Ordering::SeqCst);
         }

@@ -38,6 +38,12 @@ impl LatestProgress {
         latest.kept = latest.kept.max(number);
     }
 
+    /// Returns the last report of the run that has just ended.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take(&self) -> Option<Progress> {
+        lock(&self.0).progress.take()
+    }
+
     /// Resets it for the next run.
     pub(crate) fn reset(&self) {
         lock(&self.0).progress = None;

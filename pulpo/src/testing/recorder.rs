@@ -12,8 +12,8 @@ use crate::keys::Publication;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
     ActivityLog, CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, Enqueued, Filter,
-    Inspection, Keeping, Lease, NewMessage, OccurrenceMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStep,
-    ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Unique, Workers,
+    Inspection, Keeping, Lease, NewMessage, OccurrenceMessage, OutboxIds, Progress, QueueAdapter, QueueError,
+    ScheduleStep, ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Unique, Workers,
 };
 
 /// Called after each publication.
@@ -54,6 +54,16 @@ impl Recorder {
     /// Reads the record while it is locked.
     pub(super) fn read<R>(&self, read: impl FnOnce(&Record) -> R) -> R {
         read(&lock(&self.0.record))
+    }
+
+    /// The handler of the runs from this one on has reported this progress, of
+    /// the first of them. Returns where the next run will be.
+    pub(super) fn note_progress(&self, first: usize, progress: Option<Progress>) -> usize {
+        let mut record = lock(&self.0.record);
+        if let Some(run) = record.runs.get_mut(first) {
+            run.set_progress(progress);
+        }
+        record.runs.len()
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::job::Job;
 use crate::message::MessageId;
 use crate::outcome::SNOOZED;
+use crate::queue::Progress;
 
 /// A message that was taken from the queue and settled, with its outcome.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub struct Run {
     request_type: String,
     attempt: u32,
     settled: Settled,
+    progress: Option<Progress>,
     rest: Vec<Run>,
 }
 
@@ -60,7 +62,7 @@ impl fmt::Display for Settled {
 
 impl Run {
     pub(super) fn new(id: MessageId, request_type: String, attempt: u32, settled: Settled) -> Self {
-        Self { id, request_type, attempt, settled, rest: Vec::new() }
+        Self { id, request_type, attempt, settled, progress: None, rest: Vec::new() }
     }
 
     /// Returns the first run with the others of its batch; `None` if there is none.
@@ -118,6 +120,17 @@ impl Run {
             Settled::PutBack { reason, .. } | Settled::Buried { reason } => Some(reason),
             _ => None,
         }
+    }
+
+    /// Returns the last progress that the handler [reported](crate::Context::progress); of a batch, for its first
+    /// message. `None` if it reported none.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
+    pub(super) fn set_progress(&mut self, progress: Option<Progress>) {
+        self.progress = progress;
     }
 
     /// Returns the other messages that a batch handler was given together with this one, in order. Empty for other

@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::monitor::Monitor;
 use super::{WorkError, Worker};
 use crate::message::Incoming;
-use crate::queue::Delivery;
+use crate::queue::{Delivery, Progress};
 use crate::registry::Handler;
 use crate::state::States;
 
@@ -20,8 +20,9 @@ impl Worker {
     }
 
     /// Takes the next message that is due, or the next batch, and runs it.
-    /// False if nothing is due.
-    pub(crate) fn step(&self) -> Result<bool, StepError> {
+    /// False if nothing is due. After each run, `reported` gets the last
+    /// progress that its handler reported.
+    pub(crate) fn step(&self, mut reported: impl FnMut(Option<Progress>)) -> Result<bool, StepError> {
         let shared = self.share(Vec::new())?;
         let monitor = Monitor::new(shared.clone());
         let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
@@ -33,6 +34,7 @@ impl Worker {
         while let Some(delivery) = next {
             self.check_states(&delivery)?;
             lane.process(delivery);
+            reported(lane.progress.take());
             next = lane.pending.take();
         }
         // A test looks at once.

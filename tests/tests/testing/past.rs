@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pulpo::queue::{Filter, MessageState, Retention};
-use pulpo::testing::TestPulpo;
+use pulpo::testing::{Run, TestPulpo};
 use pulpo::worker::WorkerOptions;
 use pulpo::{Context, MessageId, Outcome, ResultError, Status};
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,13 @@ struct Sum {
 
 #[pulpo::handler("sum", max_attempts = 2, backoff = "1m")]
 fn sum(sum: Sum, context: &Context) -> Outcome {
-    if sum.of.contains(&0) && context.attempt() == 1 {
-        context.result(&"of a run that fails")?;
-        return Err("a zero".into());
+    let all = sum.of.len();
+    for (done, number) in sum.of.iter().enumerate() {
+        if *number == 0 && context.attempt() == 1 {
+            context.result(&"of a run that fails")?;
+            return Err("a zero".into());
+        }
+        context.progress((done + 1) as f64 / all as f64, format!("{} of {all}", done + 1));
     }
     if sum.of.is_empty() {
         return Err(pulpo::fatal("nothing to add"));
@@ -45,7 +49,34 @@ struct Each {
 
 #[pulpo::handler("sum_each", batch = 10)]
 fn each(all: Vec<Each>, context: &Context) -> Outcome {
+    context.progress(1.0, format!("{} together", all.len()));
     Ok(context.result(&all.iter().map(|each| each.n).sum::<u64>())?)
+}
+
+/// The last progress that a run has reported.
+fn reported(run: &Run) -> Option<(f64, &str)> {
+    run.progress().map(|progress| (progress.fraction, progress.text.as_str()))
+}
+
+#[test]
+fn a_run_has_the_last_progress_that_its_handler_reported() {
+    let pulpo = TestPulpo::new();
+    publish(&pulpo, &[1, 2]);
+    assert_eq!(reported(&pulpo.run_next().unwrap()), Some((1.0, "2 of 2")));
+    publish(&pulpo, &[1, 2, 0, 3]);
+    let failed = pulpo.run_next().unwrap();
+    assert_eq!((failed.is_done(), reported(&failed)), (false, Some((0.5, "2 of 4"))));
+    publish(&pulpo, &[]);
+    assert_eq!(reported(&pulpo.run_next().unwrap()), None, "it reported nothing, and has nothing of the run before");
+    // A batch reports for its first message.
+    pulpo.publish_all([Each { n: 1 }, Each { n: 2 }]).unwrap();
+    let batch = pulpo.run_next().unwrap();
+    assert_eq!((reported(&batch), reported(&batch.rest()[0])), (Some((1.0, "2 together")), None));
+    // Each run of several has its own.
+    publish(&pulpo, &[1]);
+    publish(&pulpo, &[1, 2, 3]);
+    let runs = pulpo.drain();
+    assert_eq!(runs.iter().map(reported).collect::<Vec<_>>(), [Some((1.0, "1 of 1")), Some((1.0, "3 of 3"))]);
 }
 
 fn kept(retention: Retention) -> TestPulpo {
