@@ -36,7 +36,8 @@ pub enum Status {
     /// It was not run because its expiration had passed. The queue knows that for as long as it remembers jobs that are
     /// done.
     Expired,
-    /// The queue does not know it: it was done or deleted and not kept, or was never in this queue.
+    /// The queue does not know it: it was done or deleted and not kept, or was never in this queue. An id
+    /// `outbox/N` is unknown until its row is moved to the queue.
     Unknown,
 }
 
@@ -81,6 +82,10 @@ impl Status {
 }
 
 /// Returns the status of the job with this id in the process-wide default queue; see [`Pulpo::status`].
+///
+/// A row of an outbox is [`Unknown`](Status::Unknown) until it is moved to the
+/// queue, and a message with the id of a spool (`spool/17`) once it has left
+/// the spool.
 ///
 /// # Errors
 /// If the queue cannot be opened or reached.
