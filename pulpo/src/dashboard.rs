@@ -1,7 +1,7 @@
-//! A page to look at a queue, and to act on what is in it.
+//! Web pages that show a queue and act on its jobs.
 //!
 //! Server-rendered: each page works without JavaScript, and nothing comes from
-//! elsewhere. A small script of ours refreshes what is shown.
+//! elsewhere. A small script refreshes the page.
 //!
 //! The command `dashboard` and a worker that listens serve it. In a web
 //! service of your own, nest [`router`] behind your own login:
@@ -17,14 +17,16 @@
 //!
 //! # Safety of what it shows and does
 //!
-//! - It only looks, until [`Dashboard::allow_changes`] is said.
+//! - It is read-only unless [`Dashboard::allow_changes`] is set.
 //! - A change is a POST with a secret of its own in the field `csrf`, from a
 //!   page of the same origin.
-//! - All that comes from a message is escaped, and a content security policy
+//! - Everything from a message is escaped, and a content security policy
 //!   forbids every script but ours.
-//! - [`Dashboard::show_bodies`] hides what the bodies of messages say.
-//! - [`Dashboard::hosts`] refuses other names of the server, with which a page
-//!   elsewhere could reach it through the browser of somebody inside.
+//! - [`Dashboard::show_bodies`] hides the bodies of messages and the results of
+//!   jobs.
+//! - [`Dashboard::hosts`] refuses requests to other host names, so that a
+//!   foreign web page cannot reach it through a visitor's browser (DNS
+//!   rebinding).
 //!
 //! # Invariants
 //! - A request costs the queue a bounded query; only a few run at a time, each on a thread that may block.
@@ -47,6 +49,7 @@ use crate::worker::Secret;
 mod access;
 mod ask;
 mod charts;
+mod counts;
 mod html;
 mod job;
 mod jobs;
@@ -59,17 +62,17 @@ mod tasks;
 mod waiting;
 mod workers;
 
-/// Bytes of the form that a change brings.
+/// Largest form that is accepted, in bytes.
 pub(crate) const FORM_BYTES: usize = 64 * 1024;
 
-/// The dashboard of a queue as a part of your own program, to look only.
+/// Returns a read-only dashboard for your own program.
 ///
 /// The same as [`Dashboard::new(pulpo).router()`](Dashboard::router).
 pub fn router(pulpo: Pulpo) -> Router {
     Dashboard::new(pulpo).router()
 }
 
-/// What a dashboard shows and allows.
+/// A dashboard of a queue, and its options.
 #[derive(Clone, Debug)]
 #[must_use = "`router` makes it a service"]
 pub struct Dashboard {
@@ -81,13 +84,13 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// A dashboard that shows all and changes nothing.
+    /// A read-only dashboard that shows everything.
     pub fn new(pulpo: Pulpo) -> Self {
         Self { pulpo, changes: false, bodies: true, hosts: None, token: None }
     }
 
-    /// The one that is served at this address, if it may be: beyond loopback
-    /// it wants a token.
+    /// The dashboard to serve at this address. `None` beyond loopback without a
+    /// token.
     #[cfg(feature = "cli")]
     pub(crate) fn at(address: SocketAddr, pulpo: &Pulpo) -> Option<Self> {
         let DashboardOptions { hosts, bodies, token, allow_changes } = &pulpo.options().dashboard;
@@ -115,15 +118,14 @@ impl Dashboard {
     }
 
     /// Answers only requests to these hosts: names or addresses, without a
-    /// port. Default: to any, as the server around it decides.
+    /// port. Default: any host.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.hosts = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Asks for this token: by a form, or in the header
-    /// `Authorization: Bearer`. Default: for none, as your own login stands
-    /// before it.
+    /// Requires this token, in a form or in the header `Authorization: Bearer`.
+    /// Default: none, for a dashboard behind your own login.
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.into());
         self
@@ -173,6 +175,7 @@ struct Site {
     hosts: Option<Vec<String>>,
     access: access::Access,
     questions: ask::Questions,
+    counts: Arc<counts::SharedCounts>,
     tasks: tasks::Tasks,
 }
 
@@ -187,6 +190,7 @@ impl Site {
             hosts,
             access: access::Access::new(token),
             questions: ask::Questions::default(),
+            counts: Arc::default(),
             tasks: tasks::Tasks::default(),
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &DashboardArguments, out: &mut dyn W
     let address = arguments.listen;
     let dashboard = Dashboard::at(address, pulpo).ok_or_else(|| {
         format!(
-            "anybody who reaches {address} could look at the queue: set `dashboard_token` \
+            "anyone who can reach {address} could read the queue: set `dashboard_token` \
              (PULPO_DASHBOARD_TOKEN), or listen on 127.0.0.1"
         )
     })?;

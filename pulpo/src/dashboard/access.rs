@@ -1,4 +1,4 @@
-//! Who may look, and who may change.
+//! Access: hosts, logins, and what a change needs.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -20,16 +20,16 @@ use crate::worker::Secret;
 
 const SESSION: &str = "pulpo_session";
 
-/// How long somebody who gave the token is known.
+/// How long a session lasts.
 const SESSION_LASTS: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// How many are known at a time; the oldest goes first.
+/// Maximum number of sessions; the oldest is dropped first.
 const SESSIONS: usize = 1000;
 
 /// The secrets of one dashboard.
 pub(super) struct Access {
     token: Option<Secret>,
-    /// What each form brings back: a page elsewhere cannot know it.
+    /// Each form sends it back. A foreign page cannot know it.
     csrf: String,
     sessions: Mutex<VecDeque<(String, Instant)>>,
 }
@@ -59,7 +59,7 @@ impl Access {
         lock(&self.sessions).retain(|(id, _)| !same(id, session));
     }
 
-    /// Whether this request may look.
+    /// Whether the request has the token or a session.
     fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -77,7 +77,7 @@ fn secret() -> String {
     bits.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Compares in a time that does not tell how much is right.
+/// Compares in constant time.
 fn same(given: &str, right: &str) -> bool {
     given.len() == right.len() && given.bytes().zip(right.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
@@ -87,7 +87,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     cookies.filter_map(|one| one.trim().split_once('=')).find(|(name, _)| *name == SESSION).map(|(_, value)| value)
 }
 
-/// Stands before each page: the host, the login, and what a change needs.
+/// Checks the host, the login, and what a change needs, before each page.
 pub(super) async fn guard(
     State(site): State<Arc<Site>>,
     uri: OriginalUri,
@@ -100,7 +100,12 @@ pub(super) async fn guard(
     let answer = match checked {
         Ok(()) => {
             request.extensions_mut().insert(visit);
-            next.run(request).await
+            let changes = request.method() == Method::POST;
+            let answer = next.run(request).await;
+            if changes {
+                site.counts.forget();
+            }
+            answer
         }
         Err(Refused::Login) if request.method() == Method::GET => {
             Redirect::to(&format!("{}/login", visit.prefix)).into_response()
@@ -139,12 +144,12 @@ async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -
     if let Some(origin) = request.headers().get(ORIGIN) {
         let from = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
         if from.is_none_or(|from| !from.eq_ignore_ascii_case(&host)) {
-            return Err(forbidden(format!("a change must come from a page of {host:?}, got one from {origin:?}")));
+            return Err(forbidden(format!("expected a change from a page of {host:?}, got one from {origin:?}")));
         }
     }
     let session = inner == "/login" || inner == "/logout";
     if !site.changes && !session {
-        return Err(forbidden("this dashboard only looks: start it with --allow-changes".to_owned()));
+        return Err(forbidden("this dashboard is read-only: start it with --allow-changes".to_owned()));
     }
     let body = std::mem::take(request.body_mut());
     let bytes = axum::body::to_bytes(body, super::FORM_BYTES).await.map_err(|_| {
@@ -154,7 +159,7 @@ async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -
     *request.body_mut() = bytes.clone().into();
     let given = form_field(&bytes, "csrf");
     if given.is_none_or(|given| !same(&given, &visit.csrf)) {
-        return Err(forbidden("the page was too old, or not ours: load it again and repeat".to_owned()));
+        return Err(forbidden("the form is out of date: reload the page and try again".to_owned()));
     }
     Ok(())
 }
@@ -179,7 +184,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// What browsers are told with each answer.
+/// Sets the headers of every response.
 fn with_headers(mut answer: Response) -> Response {
     const HEADERS: [(&str, &str); 6] = [
         (
@@ -231,9 +236,9 @@ pub(super) async fn login(
     let given = field(&form, "token")?.unwrap_or_default();
     let Some(token) = &site.access.token else { return Ok(Redirect::to(&visit.link("/")).into_response()) };
     if !same(given, token.reveal()) {
-        // A person hardly notices, who guesses does.
+        // Slows down guessing.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        return Ok(ask_for_token(&visit, Some("This is not the token."), StatusCode::UNAUTHORIZED));
+        return Ok(ask_for_token(&visit, Some("Wrong token."), StatusCode::UNAUTHORIZED));
     }
     let path = if visit.prefix.is_empty() { "/" } else { &visit.prefix };
     let cookie = format!("{SESSION}={}; Path={path}; HttpOnly; SameSite=Strict", site.access.begin());

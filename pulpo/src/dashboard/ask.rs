@@ -1,4 +1,4 @@
-//! What pages ask of the queue, which may block.
+//! Queries to the queue, which may block.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::instance::Pulpo;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::report::chain;
 
-/// How many questions the queue gets at a time: a dashboard must not slow down
+/// Maximum number of queries at a time, so that a dashboard does not slow down
 /// the workers.
 const AT_A_TIME: usize = 2;
 
 /// How long a page waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bounds how many questions are with the queue.
+/// Limits the number of queries.
 pub(super) struct Questions(Arc<Semaphore>);
 
 impl Default for Questions {
@@ -31,8 +31,8 @@ impl Default for Questions {
 }
 
 impl Site {
-    /// Asks the queue, on a thread where that may block. One that never
-    /// answers holds its place, so that threads do not pile up.
+    /// Asks the queue on a thread that may block. A query that never returns
+    /// keeps its place, so that threads do not pile up.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&dyn QueueAdapter) -> Result<T, QueueError> + Send + 'static,
@@ -40,7 +40,7 @@ impl Site {
         self.ask_pulpo(move |pulpo| question(&**pulpo.queue())).await
     }
 
-    /// The same where more than the queue is asked.
+    /// Like [`ask`](Self::ask), for questions that need more than the queue.
     pub(super) async fn ask_pulpo<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Pulpo) -> Result<T, QueueError> + Send + 'static,
@@ -62,7 +62,7 @@ impl Site {
                 Err(Problem::new(StatusCode::NOT_IMPLEMENTED, chain(&error)))
             }
             Ok(Ok(Err(error))) => Err(unavailable(format!("the queue does not answer: {}", chain(&error)))),
-            Ok(Err(_)) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the question to the queue panicked")),
+            Ok(Err(_)) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the query panicked")),
             Err(_) => Err(unavailable(format!("the queue did not answer within {PATIENCE:?}"))),
         }
     }

@@ -1,5 +1,5 @@
-//! Numbers over time as pictures: SVG within the page, each with its numbers
-//! in words and as a table.
+//! Charts of numbers over time: inline SVG, with the numbers in words and in a
+//! table.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::html::{number, rough};
 use crate::queue::{Activity, ActivityStep};
 
-/// The time that the pictures show.
+/// The time that the charts show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Span {
     Hour,
@@ -18,7 +18,7 @@ pub(super) enum Span {
 impl Span {
     pub(super) const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
 
-    /// As an address says it.
+    /// Its name in the query string.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Hour => "hour",
@@ -35,7 +35,7 @@ impl Span {
         }
     }
 
-    /// How many bars there are, and for how many minutes each stands.
+    /// The number of bars, and the minutes of each.
     const fn bars(self) -> (i64, i64) {
         match self {
             Self::Hour => (60, 1),
@@ -68,7 +68,7 @@ struct Bar {
     oldest: Option<u64>,
 }
 
-/// The bars of a time.
+/// The bars of the charts.
 pub(super) struct Chart {
     span: Span,
     bars: Vec<Bar>,
@@ -108,11 +108,11 @@ impl Chart {
         Self { span, bars: bars.collect() }
     }
 
-    /// What became of jobs, as bars on top of each other.
+    /// Done, failed and buried, as stacked bars.
     pub(super) fn outcomes(&self) -> Markup {
         let parts: [Part; 3] = [
             ("Done", "done", |bar| bar.sum.done),
-            ("Failed, to be tried again", "failed", |bar| bar.sum.failed),
+            ("Failed, will be retried", "failed", |bar| bar.sum.failed),
             ("Buried", "buried", |bar| bar.sum.buried),
         ];
         let sums = parts.map(|(_, _, count)| self.bars.iter().map(count).sum::<u64>());
@@ -140,7 +140,7 @@ impl Chart {
         self.figure("Done and failed", &words, &number(most), &bars, &legend)
     }
 
-    /// How many were ready, as a line; nothing if the queue does not know.
+    /// How many were ready, as a line; `None` if the queue does not record it.
     pub(super) fn waiting(&self) -> Option<Markup> {
         self.bars.iter().all(|bar| bar.sum.waiting.is_some()).then(|| {
             let value = |bar: &Bar| bar.sum.waiting.unwrap_or_default();
@@ -198,7 +198,7 @@ impl Chart {
         }
     }
 
-    /// The same numbers for who does not see the pictures.
+    /// The numbers of the charts as a table.
     pub(super) fn table(&self) -> Markup {
         let knows_waiting = self.bars.iter().any(|bar| bar.sum.waiting.is_some());
         html! {

@@ -1,4 +1,4 @@
-//! The frame of each page, and what pages are made of.
+//! The frame of each page, and parts that pages share.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -14,7 +14,7 @@ use crate::message::MessageId;
 use crate::queue::MessageState;
 use crate::report::{self, visible};
 
-/// One request: where the dashboard stands, and what may be done.
+/// One request: the path of the dashboard, and what is allowed.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     /// The path under which the dashboard stands, without a slash at its end.
@@ -55,7 +55,7 @@ impl<S: Sync> FromRequestParts<S> for Visit {
     }
 }
 
-/// Why there is no page.
+/// An error page.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -84,7 +84,7 @@ impl IntoResponse for Problem {
 }
 
 pub(super) async fn no_such_page(visit: Visit) -> Response {
-    Problem::new(StatusCode::NOT_FOUND, "there is no such page").page(&visit)
+    Problem::new(StatusCode::NOT_FOUND, "no such page").page(&visit)
 }
 
 const PAGES: [(&str, &str); 5] =
@@ -104,7 +104,7 @@ pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> 
                 script src=(visit.link("/assets/script.js")) defer {}
             }
             body data-events=(visit.link("/events")) {
-                a.skip href="#content" { "Skip to the content" }
+                a.skip href="#content" { "Skip to content" }
                 header {
                     a.name href=(visit.link("/")) { "pulpo" }
                     nav aria-label="Pages" {
@@ -124,7 +124,7 @@ pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> 
                     (content)
                 }
                 footer {
-                    @if !visit.changes { span { "Only looking. Start with --allow-changes to act on jobs." } }
+                    @if !visit.changes { span { "Read-only. Start with --allow-changes to act on jobs." } }
                     span.live role="status" hidden { "Live" }
                 }
             }
@@ -133,7 +133,7 @@ pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> 
     Html(markup.into_string()).into_response()
 }
 
-/// The field that each form brings back.
+/// The field that each form sends back.
 pub(super) fn secret(visit: &Visit) -> Markup {
     html! { input type="hidden" name="csrf" value=(visit.csrf); }
 }
@@ -149,7 +149,7 @@ pub(super) fn button(visit: &Visit, path: &str, fields: &[(&str, &str)], name: &
     }
 }
 
-/// `3m ago`, with the whole time for who points at it.
+/// `3 min ago`, with the exact time as a tooltip.
 pub(super) fn age(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     let Some(time) = time else { return html! { span.faint { "–" } } };
     let passed = now - time;
@@ -186,8 +186,8 @@ pub(super) fn state(state: MessageState) -> Markup {
     html! { span class=(format!("state {state}")) { (state.to_string()) } }
 }
 
-/// A text of somebody's, with what deceives written out, and cut if it is
-/// long.
+/// A text from outside: control characters are written out, and a long text is
+/// cut.
 pub(super) fn foreign(text: &str, longest: usize) -> String {
     visible(&report::limited_to(text.to_owned(), longest))
 }
@@ -210,7 +210,7 @@ pub(super) fn live(name: &str, content: &Markup) -> Markup {
     html! { section data-live=(name) { (content) } }
 }
 
-/// Nothing, where there is nothing to say.
+/// No content.
 pub(super) const fn nothing() -> Markup {
     PreEscaped(String::new())
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
+use super::counts::SharedCounts;
 use super::html::{Problem, Visit, age, button, foreign, live, nothing, page as whole, secret, state};
 use super::parameters::{Pairs, bad, encoded, field};
 use super::tasks::Deed;
@@ -45,12 +46,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn read(pulpo: &Pulpo, id: &MessageId) -> Result<Option<Self>, QueueError> {
+    fn read(pulpo: &Pulpo, counts: &SharedCounts, id: &MessageId) -> Result<Option<Self>, QueueError> {
         let queue = &**pulpo.queue();
         let found = pulpo.resolve(id)?.map(|id| queue.peek(&id)).transpose()?.flatten();
         let Some(message) = found else { return Ok(None) };
         let workers = workers::read(queue)?;
-        Ok(Some(Self { message, stats: queue.stats()?, workers, capabilities: queue.capabilities() }))
+        Ok(Some(Self { message, stats: counts.read(queue)?, workers, capabilities: queue.capabilities() }))
     }
 
     /// The worker that runs it, if one does.
@@ -61,8 +62,10 @@ impl Seen {
 }
 
 async fn content(site: &Site, visit: &Visit, id: MessageId) -> Result<(String, Markup), Problem> {
-    let asked = id.clone();
-    let Some(seen) = site.ask_pulpo(move |pulpo| Seen::read(pulpo, &asked)).await? else { return Err(gone(&id)) };
+    let (counts, asked) = (site.counts.clone(), id.clone());
+    let Some(seen) = site.ask_pulpo(move |pulpo| Seen::read(pulpo, &counts, &asked)).await? else {
+        return Err(gone(&id));
+    };
     let (message, now) = (&seen.message, Utc::now());
     let title = format!("Job {}", foreign(message.id.as_str(), 60));
     let content = html! {
@@ -111,7 +114,7 @@ fn facts(site: &Site, seen: &Seen, now: DateTime<Utc>) -> Markup {
             (fact("In this state since", &age(message.since, now)))
             (fact("Failed runs", &html! {
                 (message.attempts)
-                @if message.abandoned > 0 { ", of which " (message.abandoned) " ended with their worker" }
+                @if message.abandoned > 0 { ", of which " (message.abandoned) " when their worker died" }
             }))
             @if let Some(kicks) = message.kicks.filter(|kicks| *kicks > 0) { (fact("Retried by hand", &html! { (kicks) "×" })) }
             @if let Some((worker, job)) = seen.run() {
@@ -256,7 +259,7 @@ async fn edited(site: &Site, id: &MessageId, form: &Pairs) -> Result<(), Problem
         Edited::Missing => Err(gone(id)),
         Edited::Not(state) => {
             let id = foreign(id.as_str(), 60);
-            let problem = format!("job {id} is {state}: only jobs that wait can be edited");
+            let problem = format!("job {id} is {state}: only waiting jobs can be edited");
             Err(Problem::new(StatusCode::CONFLICT, problem))
         }
     }

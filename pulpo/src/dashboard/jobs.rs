@@ -17,7 +17,7 @@ use super::{Site, tasks, workers};
 use crate::message::MessageId;
 use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, Stats, StoredMessage};
 
-/// How many jobs a change by hand may name: a page of them.
+/// Maximum number of selected jobs: those of one page.
 const MOST_NAMED: usize = PAGE;
 
 pub(super) async fn list(State(site): State<Arc<Site>>, visit: Visit, Query(pairs): Query<Pairs>) -> Response {
@@ -33,8 +33,9 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
     // One more than is shown tells whether there is another page.
     let filter = wanted.filter(now)?.limit(PAGE + 1);
     let is_narrow = wanted.narrows();
+    let counts = site.counts.clone();
     let (Page { mut found, rest }, stats) =
-        site.ask(move |queue| Ok((Page::find(queue, filter, is_narrow)?, queue.stats()?))).await?;
+        site.ask(move |queue| Ok((Page::find(queue, filter, is_narrow)?, counts.read(queue)?))).await?;
     let workers = site.ask(workers::read).await?;
     let more = found.len() > PAGE;
     found.truncate(PAGE);
@@ -45,17 +46,17 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
         (live("jobs", &html! {
             @if found.is_empty() {
                 p.card.faint {
-                    @if rest.is_some() { "No job matches, of the " (number(LOOKED_AT)) " that were looked at." } @else { "No job matches." }
+                    @if rest.is_some() { "No match among the " (number(LOOKED_AT)) " jobs searched." } @else { "No jobs match." }
                 }
-                @if let Some(next) = &next { nav.pages aria-label="More jobs" { a href=(next) rel="next" { "Look at older ones" } } }
+                @if let Some(next) = &next { nav.pages aria-label="More jobs" { a href=(next) rel="next" { "Search older jobs" } } }
             } @else {
                 form #picked method="post" action=(visit.link("/jobs/act")) {
                     (secret(visit))
                     (hidden(&wanted))
                     (table(visit, &found, &Known { stats: &stats, registry: &site.registry, workers: workers.as_deref(), now }))
                     @if visit.changes { div.actions {
-                        button type="submit" name="action" value="retry" { "Retry the selected" }
-                        button.danger type="submit" name="action" value="delete" { "Delete the selected" }
+                        button type="submit" name="action" value="retry" { "Retry selected" }
+                        button.danger type="submit" name="action" value="delete" { "Delete selected" }
                     } }
                 }
                 nav.pages aria-label="More jobs" {
@@ -68,14 +69,14 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
     })
 }
 
-/// Through how many messages a page looks for those that match: however rare
-/// they are, it is there soon.
+/// Maximum number of messages that a page searches, so that it is quick even if
+/// matches are rare.
 const LOOKED_AT: u64 = 50_000;
 
 /// What was found for a page.
 struct Page {
     found: Vec<StoredMessage>,
-    /// Where to look on, if not all were looked at.
+    /// Where to continue, if not all were searched.
     rest: Option<MessageId>,
 }
 
@@ -153,7 +154,7 @@ fn table(visit: &Visit, found: &[StoredMessage], known: &Known<'_>) -> Markup {
         table.cards {
             thead { tr {
                 @if visit.changes { th { span.hidden { "Select" } } }
-                th { "ID" } th { "State" } th { "Type" } th { "Queue" } th.number { "Failed runs" } th { "Since" } th { "Why" }
+                th { "ID" } th { "State" } th { "Type" } th { "Queue" } th.number { "Failed runs" } th { "Since" } th { "Reason" }
             } }
             tbody {
                 @for message in found {
@@ -167,7 +168,7 @@ fn table(visit: &Visit, found: &[StoredMessage], known: &Known<'_>) -> Markup {
                         td data-label="Queue" { (foreign(&message.queue, 100)) }
                         td.number data-label="Failed runs" { (message.attempts) }
                         td data-label="Since" { (age(message.since.or(message.enqueued_at), now)) }
-                        td.reason data-label="Why" { (why(message, known)) }
+                        td.reason data-label="Reason" { (why(message, known)) }
                     }
                 }
             }
@@ -175,12 +176,12 @@ fn table(visit: &Visit, found: &[StoredMessage], known: &Known<'_>) -> Markup {
     }
 }
 
-/// Acting on every job that the filters pick, not only on this page.
+/// Buttons for all jobs that match, beyond this page.
 fn all_that_match(visit: &Visit, wanted: &Wanted) -> Markup {
     html! {
         section.card.all {
             h2 { "All jobs that match" }
-            p.faint { "Works through every page in the background, and shows how far it is." }
+            p.faint { "Runs in the background and shows its progress." }
             form.inline method="post" action=(visit.link("/jobs/act")) {
                 (secret(visit))
                 input type="hidden" name="all" value="yes";
@@ -198,7 +199,7 @@ fn hidden(wanted: &Wanted) -> Markup {
     html! { @for (name, value) in wanted.fields() { input type="hidden" name=(name) value=(value); } }
 }
 
-/// What the form on the list asks for: named jobs, or all that match.
+/// Acts on the selected jobs, or starts a task for all that match.
 pub(super) async fn act(State(site): State<Arc<Site>>, visit: Visit, Form(form): Form<Pairs>) -> Response {
     let asked = async {
         let deed: Deed = field(&form, "action")?.unwrap_or_default().parse().map_err(bad)?;
@@ -226,13 +227,8 @@ pub(super) async fn act(State(site): State<Arc<Site>>, visit: Visit, Form(form):
         };
         let done = site.ask(act).await?;
         if done < named {
-            let problem = format!(
-                "{} {}; {} could not be: {}",
-                deed.done(),
-                counted(done, "job"),
-                number(named - done),
-                deed.refusal()
-            );
+            let problem =
+                format!("{} {}, left {}: {}", deed.done(), counted(done, "job"), number(named - done), deed.refusal());
             return Err(Problem::new(StatusCode::CONFLICT, problem));
         }
         Ok(format!("/jobs{}", wanted.query(None)))

@@ -1,4 +1,4 @@
-//! `/events`: tells pages that there is something new to show.
+//! `/events`: tells open pages when to refresh.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -13,11 +13,11 @@ use futures_util::stream;
 
 use super::Site;
 
-/// How often the queue is looked at for an open page.
+/// How often an open page asks for the counts.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Server-sent events: one named `change` whenever the counts differ from what
-/// they were, and a comment else, so that both ends know that the other lives.
+/// Server-sent events: `change` when the counts have changed, otherwise a
+/// comment, so that both ends notice a broken connection.
 ///
 /// <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 pub(super) async fn events(State(site): State<Arc<Site>>) -> Response {
@@ -25,7 +25,8 @@ pub(super) async fn events(State(site): State<Arc<Site>>) -> Response {
     let begin = stream::once(async { Ok::<_, Infallible>(first) });
     let changes = stream::unfold((site, None), |(site, before)| async move {
         tokio::time::sleep(INTERVAL).await;
-        let now = site.ask(|queue| Ok(mark(&queue.stats()?))).await.ok();
+        let counts = site.counts.clone();
+        let now = site.ask(move |queue| Ok(mark(&counts.read(queue)?))).await.ok();
         let text = match now {
             None => "event: problem\ndata: the queue does not answer\n\n",
             Some(mark) if before == Some(mark) => ": the same\n\n",
@@ -37,10 +38,10 @@ pub(super) async fn events(State(site): State<Arc<Site>>) -> Response {
     ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-/// Differs when the counts do.
+/// A hash of the counts.
 fn mark(stats: &crate::queue::Stats) -> u64 {
     let mut hasher = DefaultHasher::new();
-    // The pictures go on with each minute.
+    // The charts move on each minute.
     (chrono::Utc::now().timestamp() / 60).hash(&mut hasher);
     for counts in &stats.counts {
         (&counts.queue, &counts.request_type).hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! `/`: how it goes, in one look.
+//! `/`: the numbers of the queue, and the last failures.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Query(pair
     }
 }
 
-/// Of what the pictures are to be.
+/// What the charts are about.
 struct Asked {
     span: Span,
     queue: Option<String>,
@@ -63,7 +63,7 @@ impl Asked {
 struct OverTime {
     /// The minutes of the last day.
     day: Vec<Activity>,
-    /// The steps of the pictures, if they are others.
+    /// The hours of the last month, if the charts show them.
     month: Option<Vec<Activity>>,
 }
 
@@ -84,12 +84,12 @@ impl OverTime {
 
 async fn content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Markup, Problem> {
     let asked = Arc::new(Asked::read(pairs)?);
-    let of = asked.clone();
+    let (of, counts) = (asked.clone(), site.counts.clone());
     let seen = site.ask(move |queue| {
         let now = Utc::now();
         let failed = queue.list(&Filter::all().state(MessageState::Buried).limit(FAILURES))?;
         let over_time = queue.activity().map(|log| OverTime::read(log, &of, now)).transpose()?;
-        Ok((queue.stats()?, failed, over_time, now))
+        Ok((counts.read(queue)?, failed, over_time, now))
     });
     let (stats, failed, over_time, now) = seen.await?;
     Ok(live(
@@ -105,7 +105,7 @@ async fn content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Markup, Pr
 
 fn charts(visit: &Visit, asked: &Asked, over_time: &OverTime, stats: &Stats, now: DateTime<Utc>) -> Markup {
     let waiting = (
-        // A part of the queue is not told apart at the end of each step.
+        // The queue keeps this for all types together only.
         (!asked.is_part()).then(|| stats.counts.iter().map(|counts| counts.ready).sum()),
         stats.counts.iter().filter_map(|counts| counts.oldest_ready).min(),
     );
@@ -174,7 +174,7 @@ fn tiles(visit: &Visit, stats: &Stats, over_time: Option<&OverTime>, now: DateTi
                 span.value { (age(oldest, now)) }
             }
             div.tile {
-                span.label { "Ever published" }
+                span.label { "Published in total" }
                 span.value { (number(published)) }
                 span.faint { (number(finished)) " finished" }
             }
@@ -244,7 +244,7 @@ fn row(
     }
 }
 
-/// How much there is, by state, as a share of the most that a type has.
+/// The counts by state as a bar, relative to the largest type.
 fn bar(counts: &Counts, most: u64) -> Markup {
     const WIDTH: f64 = 120.0;
     let width = |count: u64| WIDTH * count as f64 / most.max(1) as f64;
@@ -267,7 +267,7 @@ fn bar(counts: &Counts, most: u64) -> Markup {
 
 fn failures(visit: &Visit, failed: &[StoredMessage], now: DateTime<Utc>) -> Markup {
     html! {
-        h2 { "Buried last" }
+        h2 { "Last buried" }
         @if failed.is_empty() {
             p.card.faint { "Nothing is buried." }
         } @else {
@@ -276,7 +276,7 @@ fn failures(visit: &Visit, failed: &[StoredMessage], now: DateTime<Utc>) -> Mark
                     li.card {
                         a href=(visit.job(&message.id)) { (foreign(&message.request_type, 100)) " " (message.id.as_str()) }
                         " " span.faint { (age(message.last_error_at.or(message.since), now)) ", after " (counted(message.attempts.into(), "failed run")) }
-                        p.reason { (foreign(message.last_error.as_deref().unwrap_or("no reason is known"), 300)) }
+                        p.reason { (foreign(message.last_error.as_deref().unwrap_or("no reason given"), 300)) }
                     }
                 }
             }

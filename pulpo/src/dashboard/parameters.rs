@@ -1,4 +1,4 @@
-//! What a request says, read within limits.
+//! The parameters of requests, and their limits.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) const PAGE: usize = 50;
 /// The parameters of a query or a form, by name; the last one counts.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// What a list of jobs is asked for.
+/// The filters of a list of jobs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     said: BTreeMap<&'static str, String>,
@@ -36,7 +36,7 @@ pub(super) const FILTERS: [(&str, &str); 6] = [
 ];
 
 impl Wanted {
-    /// Reads the parameters that it knows; others belong to somebody else.
+    /// Reads the known parameters and ignores others.
     pub(super) fn read(pairs: &Pairs) -> Result<Self, Problem> {
         let mut wanted = Self::default();
         for (name, value) in pairs {
@@ -55,7 +55,7 @@ impl Wanted {
         self.said.get(name).map(String::as_str)
     }
 
-    /// Whether it picks some messages and not all.
+    /// Whether any filter is set.
     pub(super) fn narrows(&self) -> bool {
         self.said.keys().any(|name| *name != "after")
     }
@@ -87,7 +87,8 @@ impl Wanted {
         Ok(filter)
     }
 
-    /// The same as the query of an address, with `after` in place of its own.
+    /// The filters as a query string, for the page that begins after this
+    /// message.
     pub(super) fn query(&self, after: Option<&str>) -> String {
         let said = self.said.iter().filter(|(name, _)| **name != "after").map(|(name, value)| (*name, value.as_str()));
         query(said.chain(after.map(|after| ("after", after))))
@@ -106,7 +107,7 @@ pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
-/// A text as a part of an address.
+/// Percent-encodes a text.
 pub(super) fn encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut address, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -1,4 +1,4 @@
-//! `/queues`: pausing them, and going on.
+//! `/queues`: counts by queue; pausing and resuming.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,8 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Respons
 }
 
 async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
-    let (stats, can_pause) = site.ask(|queue| Ok((queue.stats()?, queue.capabilities().pauses))).await?;
+    let counts = site.counts.clone();
+    let (stats, can_pause) = site.ask(move |queue| Ok((counts.read(queue)?, queue.capabilities().pauses))).await?;
     let now = Utc::now();
     let mut queues: Vec<Counts> = Vec::new();
     for counts in &stats.counts {
@@ -48,7 +49,7 @@ async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
     let pauses = visit.changes && can_pause;
     let table = html! {
         @if queues.is_empty() {
-            p.card.faint { "No queue has any jobs." }
+            p.card.faint { "No jobs in any queue." }
         } @else {
             table.cards {
                 thead { tr {

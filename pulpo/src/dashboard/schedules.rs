@@ -1,4 +1,4 @@
-//! `/schedules`: what runs unasked, and when.
+//! `/schedules`: the scheduled jobs, and when they run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,21 +30,21 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Respons
 
 async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
     let rows = site.ask_pulpo(|pulpo| match pulpo.schedule_rows() {
-        // Of the page, and no fault of the queue's.
+        // Not an error: the page says so.
         Err(QueueError::Unsupported(_)) => Ok(None),
         rows => rows.map(Some),
     });
     let Some(rows) = rows.await? else {
         return Ok(
-            html! { p.card.faint { "This queue keeps no schedules. Name a folder for them: schedule_store = \"file:./pulpo-schedules\"" } },
+            html! { p.card.faint { "This queue does not store schedules. Set a folder for them: schedule_store = \"file:./pulpo-schedules\"" } },
         );
     };
     let content = html! {
         @if rows.is_empty() {
-            p.card.faint { "No handler of this program has `cron` or `every`, and the queue keeps no schedule." }
+            p.card.faint { "No schedules: no handler of this program has `cron` or `every`." }
         } @else {
             (table(visit, &rows))
-            @if rows.len() > MOST { p.faint { "These are the first " (MOST) " of " (rows.len()) "." } }
+            @if rows.len() > MOST { p.faint { "Showing the first " (MOST) " of " (rows.len()) "." } }
         }
     };
     Ok(live("schedules", &content))
@@ -111,9 +111,9 @@ const fn class(state: ScheduleState) -> &'static str {
 const fn meaning(state: ScheduleState) -> &'static str {
     match state {
         ScheduleState::Waiting | ScheduleState::Paused => "",
-        ScheduleState::Running => "the job of the last time is not finished",
+        ScheduleState::Running => "its last job has not finished",
         ScheduleState::Off => "switched off by the configuration of this program",
-        ScheduleState::Unattended => "no worker that has it is alive",
+        ScheduleState::Unattended => "no running worker has it",
         ScheduleState::New => "no worker has had it yet",
     }
 }

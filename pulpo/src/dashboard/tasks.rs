@@ -1,4 +1,4 @@
-//! `/tasks/ID`: what is done to all jobs that match, in the background.
+//! `/tasks/ID`: changes to all jobs that match, in the background.
 
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -17,14 +17,13 @@ use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter, MessageState, QueueAdapter, QueueError};
 use crate::report::chain;
 
-/// How many are remembered.
+/// Maximum number of tasks that are remembered.
 const REMEMBERED: usize = 100;
 
-/// How many run at a time.
+/// Maximum number of tasks at a time.
 const AT_A_TIME: usize = 2;
 
-/// How many jobs are looked up, and touched, at once: short transactions,
-/// between which workers go on.
+/// Jobs per transaction: short ones, between which the workers go on.
 const PART: usize = 1000;
 
 /// What can be done to jobs.
@@ -63,7 +62,8 @@ impl Deed {
         Filter { states: self.reach().to_vec(), ..Filter::all().ids(ids) }
     }
 
-    /// Does it to what the filter picks and can be touched; to how many.
+    /// Applies it to the jobs that the filter picks and that allow it. Returns
+    /// how many.
     pub(super) fn act(self, queue: &dyn QueueAdapter, filter: &Filter) -> Result<u64, QueueError> {
         let filter = self.narrowed(filter);
         match self {
@@ -91,8 +91,8 @@ impl Deed {
     pub(super) const fn refusal(self) -> &'static str {
         match self {
             Self::Retry => "only buried jobs can be retried, and only while no other job has their unique key",
-            Self::Delete => "a job that runs cannot be deleted",
-            Self::Cancel => "only jobs that wait or run can be cancelled",
+            Self::Delete => "running jobs cannot be deleted",
+            Self::Cancel => "only waiting or running jobs can be cancelled",
         }
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn erase(queue: &dyn QueueAdapter, deed: Deed) -> Result<(), QueueErr
     keeping.map_or(Ok(()), |keeping| keeping.erase_deleted(false))
 }
 
-/// Those that run, and the last ones that did.
+/// The running tasks, and the last ones that ended.
 #[derive(Default)]
 pub(super) struct Tasks {
     all: Mutex<VecDeque<(u64, Arc<Task>)>>,
@@ -127,7 +127,7 @@ impl Tasks {
         let mut all = lock(&self.all);
         let running = all.iter().filter(|(_, task)| lock(&task.end).is_none()).count();
         if running >= AT_A_TIME {
-            let problem = format!("{running} such tasks run already: wait for one, or stop it");
+            let problem = format!("{running} tasks are running already: wait until one ends, or stop it");
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, problem));
         }
         let task = Arc::new(Task {
@@ -144,7 +144,7 @@ impl Tasks {
             *lock(&running.end) = Some(end.map_err(|error| chain(&error)));
         });
         started.map_err(|error| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("the system gives no thread: {error}"))
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("cannot start a thread: {error}"))
         })?;
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         if all.len() >= REMEMBERED {
@@ -170,8 +170,8 @@ impl Drop for Tasks {
 }
 
 impl Task {
-    /// Looks up what is meant, first, as the command line does: what comes
-    /// later is not touched, so it has an end.
+    /// Finds the jobs first, as the command line does. Jobs that come later are
+    /// not touched, so the task ends.
     fn run(&self, queue: &dyn QueueAdapter, filter: &Filter) -> Result<(), QueueError> {
         let narrowed = self.deed.narrowed(filter);
         if narrowed.states.is_empty() {
@@ -215,7 +215,7 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): 
     };
     let content = html! {
         div.card {
-            progress max=(found.max(1)) value=(if end.is_some() && !stopped { found.max(1) } else { looked }) aria-label="How far it is" {}
+            progress max=(found.max(1)) value=(if end.is_some() && !stopped { found.max(1) } else { looked }) aria-label="Progress" {}
             p role="status" {
                 @match &end {
                     Some(Ok(())) if stopped => { "Stopped: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." }
@@ -243,5 +243,5 @@ pub(super) async fn stop(State(site): State<Arc<Site>>, visit: Visit, Path(id): 
 }
 
 fn no_such_task(id: u64) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("there is no task {id} any more"))
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no task {id}, or it ended long ago"))
 }

@@ -7,15 +7,15 @@ use super::html::{age, foreign, number};
 use crate::queue::{MessageState, Stats, StoredMessage, WorkerEntry};
 use crate::registry::Registry;
 
-/// A pause that is longer lasts until somebody ends it.
+/// A longer pause lasts until someone resumes the queue.
 const FOR_GOOD: TimeDelta = TimeDelta::days(3650);
 
-/// What is known beside the message.
+/// What explains the state of a job, beside its message.
 pub(super) struct Known<'a> {
     pub(super) stats: &'a Stats,
     /// The handlers of this program.
     pub(super) registry: &'a Registry,
-    /// The workers that live, if the queue knows.
+    /// The running workers, if the queue records them.
     pub(super) workers: Option<&'a [WorkerEntry]>,
     pub(super) now: DateTime<Utc>,
 }
@@ -39,38 +39,41 @@ fn reason(message: &StoredMessage, known: &Known<'_>) -> Markup {
         (MessageState::Ready, Some(until)) => html! { "its queue is paused, until " (age(Some(until), *now)) },
         (MessageState::Ready, None) => html! { (ready(message, known)) },
         (MessageState::Delayed, _) => html! { "due " (age(message.until, *now)) },
-        (MessageState::Reserved, _) => html! { "runs; its lease ends " (age(message.until, *now)) },
+        (MessageState::Reserved, _) => html! { "running; its lease ends " (age(message.until, *now)) },
         (MessageState::Buried, _) if message.last_error.is_none() => html! { "failed for good" },
         (MessageState::Buried, _) => html! {},
-        (MessageState::Done, _) if message.has_expired => html! { "expired: it was not run" },
-        (MessageState::Done, _) => html! { "its job is done" },
+        (MessageState::Done, _) if message.has_expired => html! { "expired before it ran" },
+        (MessageState::Done, _) => html! {},
     }
 }
 
-/// Nothing in the queue holds it up: then a limit of its handler, or that
-/// nobody is free.
+/// Why a job waits that is ready, in a queue that is not paused.
 fn ready(message: &StoredMessage, known: &Known<'_>) -> String {
     if known.workers.is_some_and(|all| !all.iter().any(|worker| worker.report.queues.contains(&message.queue))) {
-        return "no worker works its queue now".to_owned();
+        return "no worker serves its queue".to_owned();
     }
     let Some(handler) = known.registry.get(&message.request_type) else {
-        return "waits for a worker that has its type: this program has no handler for it".to_owned();
+        return "this program has no handler for it: waits for a worker that has one".to_owned();
     };
     let policy = handler.policy();
     let running: u64 =
         known.stats.counts.iter().filter(|of| of.request_type == message.request_type).map(|of| of.reserved).sum();
     if let Some(limit) = policy.limit.filter(|limit| running >= u64::from(*limit)) {
-        return format!("limited: {} of its type run, and {} may at most", number(running), number(limit.into()));
+        return format!(
+            "at its limit: {} of at most {} jobs of its type are running",
+            number(running),
+            number(limit.into())
+        );
     }
     let limits = [
-        policy.rate.map(|rate| format!("at most {rate} start")),
-        policy.rate_by.map(|rate| format!("at most {rate} of its key start")),
-        policy.limit_by.map(|limit| format!("at most {} of its key run", number(limit.into()))),
+        policy.rate.map(|rate| format!("rate {rate}")),
+        policy.rate_by.map(|rate| format!("rate {rate} for its key")),
+        policy.limit_by.map(|limit| format!("at most {} running for its key", number(limit.into()))),
     ];
     let limits: Vec<_> = limits.into_iter().flatten().collect();
     if limits.is_empty() {
         "waits for a worker".to_owned()
     } else {
-        format!("waits for a worker, or its limit: {}", limits.join(", "))
+        format!("waits for a worker, or for its limit: {}", limits.join(", "))
     }
 }

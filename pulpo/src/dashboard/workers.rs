@@ -1,4 +1,4 @@
-//! `/workers`: who works, and on what.
+//! `/workers`: the running workers and their jobs.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::queue::{Progress, QueueAdapter, QueueError, RunningJob, WorkerEntry};
 /// How many workers, and how many jobs of each, a page shows.
 const MOST: usize = 200;
 
-/// The workers that live; `None` if the queue does not know.
+/// The running workers; `None` if the queue does not record them.
 pub(super) fn read(queue: &dyn QueueAdapter) -> Result<Option<Vec<WorkerEntry>>, QueueError> {
     queue.workers().map(|workers| workers.read_workers()).transpose()
 }
@@ -31,11 +31,11 @@ async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
     let workers = site.ask(read).await?;
     let now = Utc::now();
     let content = match workers {
-        None => html! { p.card.faint { "This queue does not know its workers." } },
-        Some(workers) if workers.is_empty() => html! { p.card.faint { "No worker is alive." } },
+        None => html! { p.card.faint { "This queue does not record its workers." } },
+        Some(workers) if workers.is_empty() => html! { p.card.faint { "No worker is running." } },
         Some(workers) => html! {
             @for worker in workers.iter().take(MOST) { (one(visit, worker, now)) }
-            @if workers.len() > MOST { p.faint { "These are the first " (MOST) " of " (workers.len()) "." } }
+            @if workers.len() > MOST { p.faint { "Showing the first " (MOST) " of " (workers.len()) "." } }
         },
     };
     Ok(live("workers", &content))
@@ -79,12 +79,12 @@ fn jobs(visit: &Visit, running: &[RunningJob], now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// How far a job is that runs.
+/// The progress of a running job.
 pub(super) fn progress(job: &RunningJob) -> Markup {
     html! {
         @if job.cancelled { span.state.buried { "cancelled" } " " }
         @if let Some(Progress { fraction, text, .. }) = &job.progress {
-            progress max="1" value=(format!("{fraction:.3}")) aria-label="How far it is" {}
+            progress max="1" value=(format!("{fraction:.3}")) aria-label="Progress" {}
             " " (foreign(text, 200))
         }
     }

@@ -11,6 +11,7 @@ mod browser;
 mod job;
 mod long_queue;
 mod pages;
+mod pictures;
 mod schedules;
 mod workers;
 

@@ -22,7 +22,7 @@ fn it_only_looks_until_it_is_told_otherwise() {
     ] {
         let answer = ask(served.address, "POST", path, &[], "csrf=x&queue=pulpo&action=delete&id=1");
         assert_eq!(answer.status, 403, "{path}");
-        assert!(answer.body.contains("this dashboard only looks: start it with --allow-changes"), "{}", answer.body);
+        assert!(answer.body.contains("this dashboard is read-only: start it with --allow-changes"), "{}", answer.body);
     }
     assert!(served.page("/jobs/1").contains("buried"));
 }
@@ -84,7 +84,7 @@ fn a_token_is_asked_for_by_a_form_or_a_header() {
     let log_in = |token: &str| ask(address, "POST", "/login", &[], &format!("csrf={csrf}&token={token}"));
     let wrong = log_in("open+simsim");
     assert_eq!(wrong.status, 401);
-    assert!(wrong.body.contains("This is not the token.") && wrong.header("set-cookie").is_none());
+    assert!(wrong.body.contains("Wrong token.") && wrong.header("set-cookie").is_none());
     let right = log_in("open+sesame");
     let cookie = right.header("set-cookie").expect("a session");
     assert!(
@@ -109,7 +109,7 @@ fn beyond_loopback_it_wants_a_token() {
     let said = place.run(WORKER, &["dashboard", "--listen", "0.0.0.0:0"]);
     assert_eq!(said.code, 1);
     assert!(
-        said.err.contains("anybody who reaches 0.0.0.0:0 could look at the queue: set `dashboard_token`"),
+        said.err.contains("anyone who can reach 0.0.0.0:0 could read the queue: set `dashboard_token`"),
         "{}",
         said.err
     );

@@ -14,7 +14,7 @@ use super::{Served, some_jobs};
 const MANY: usize = 10_000;
 
 /// The folder for screenshots of the pages, for people to look at.
-fn pictures() -> PathBuf {
+pub(super) fn pictures() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard");
     std::fs::create_dir_all(&folder).expect("a folder");
     folder
@@ -25,7 +25,7 @@ async fn picture(client: &Client, name: &str) {
 }
 
 /// Waits until the page shows this text.
-async fn shows(client: &Client, text: &str) {
+pub(super) async fn shows(client: &Client, text: &str) {
     let began = Instant::now();
     loop {
         let shown = client.execute("return document.body.innerText", Vec::new()).await.expect("a text");
@@ -203,13 +203,13 @@ fn the_keyboard_alone_retries_a_job() {
         client.goto(&format!("http://{}/jobs/1", served.address)).await.expect("a page");
         // The first Tab stop leads to the content.
         press(client, Key::Tab).await;
-        assert_eq!(focused(client).await, "Skip to the content");
+        assert_eq!(focused(client).await, "Skip to content");
         press(client, Key::Enter).await;
         for _ in 0..20 {
             press(client, Key::Tab).await;
             if focused(client).await == "Retry" {
                 press(client, Key::Enter).await;
-                shows(client, "no worker works its queue now").await;
+                shows(client, "no worker serves its queue").await;
                 return;
             }
         }
@@ -233,13 +233,13 @@ fn the_keyboard_alone_filters_selects_and_edits() {
         tab_to(client, "reason").await;
         client.active_element().await.expect("a field").send_keys("no card").await.expect("typed");
         press(client, Key::Enter).await;
-        shows(client, "Retry the selected").await;
+        shows(client, "Retry selected").await;
         // Space selects, Enter retries.
         tab_to(client, "Select job 2").await;
         client.active_element().await.expect("a box").send_keys(" ").await.expect("pressed");
-        tab_to(client, "Retry the selected").await;
+        tab_to(client, "Retry selected").await;
         press(client, Key::Enter).await;
-        shows(client, "no worker works its queue now · no card").await;
+        shows(client, "no worker serves its queue · no card").await;
         // Escape closes the part that Enter has opened; the typed text stays.
         client.goto(&format!("{home}/jobs/2")).await.expect("a page");
         tab_to(client, "Edit").await;

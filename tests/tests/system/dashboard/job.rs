@@ -131,7 +131,7 @@ fn what_cannot_be_edited_is_said() {
     }
     let buried = served.post("/jobs/1/edit", "priority=1");
     assert_eq!(buried.status, 409);
-    assert!(buried.body.contains("job 1 is buried: only jobs that wait can be edited"), "{}", buried.body);
+    assert!(buried.body.contains("job 1 is buried: only waiting jobs can be edited"), "{}", buried.body);
     assert!(!served.page("/jobs/1").contains("/jobs/1/edit"));
     assert_eq!(served.post("/jobs/99/edit", "priority=1").status, 404);
     // A queue without this capability shows an explanation instead of the form.

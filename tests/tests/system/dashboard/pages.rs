@@ -17,7 +17,7 @@ fn the_overview_the_list_and_a_job_show_what_is_there() {
     let list = served.page("/jobs?state=buried");
     assert!(list.contains("href=\"/jobs/2\"") && !list.contains("href=\"/jobs/4\""), "{list}");
     assert!(served.page("/jobs?reason=NO+CARD&state=buried").contains("/jobs/1"));
-    assert!(served.page("/jobs?reason=other").contains("No job matches."));
+    assert!(served.page("/jobs?reason=other").contains("No jobs match."));
     let delayed = served.page("/jobs/4");
     assert!(delayed.contains("delayed") && delayed.contains("due "), "{delayed}");
     let job = served.page("/jobs/1");
@@ -80,12 +80,12 @@ fn a_job_says_why_it_waits() {
     drop(queue);
     assert_eq!(place.run(WORKER, &["publish", "talk", "--payload", "hello"]).code, 0);
     let served = Served::start(&place, &["--allow-changes"], &[]);
-    assert!(served.page(&format!("/jobs/{id}")).contains("no worker works its queue now"));
+    assert!(served.page(&format!("/jobs/{id}")).contains("no worker serves its queue"));
     // Its job is busy until the end of the test.
     let file = place.path("go").display().to_string();
     assert_eq!(place.run(WORKER, &["publish", "until", "--payload", &file, "--priority", "0"]).code, 0);
     let worker = place.start(place.command(WORKER, &["work", "--concurrency", "1"]));
-    until("a worker is there", || !served.page(&format!("/jobs/{id}")).contains("no worker works its queue now"));
+    until("a worker is there", || !served.page(&format!("/jobs/{id}")).contains("no worker serves its queue"));
     let page = served.page(&format!("/jobs/{id}"));
     assert!(page.contains("this program has no handler for it"), "{page}");
     let page = served.page("/jobs?type=talk");

@@ -12,8 +12,8 @@ fn workers_are_shown_with_what_they_run_and_a_running_job_is_cancelled() {
     let said = place.run(WORKER, &["publish", "until", "--payload", &file]);
     assert_eq!(said.code, 0, "{}", said.err);
     let served = Served::start(&place, &["--allow-changes"], &[]);
-    assert!(served.page("/workers").contains("No worker is alive."));
-    assert!(served.page("/jobs/1").contains("no worker works its queue now"));
+    assert!(served.page("/workers").contains("No worker is running."));
+    assert!(served.page("/jobs/1").contains("no worker serves its queue"));
     let worker = place.start(place.command(WORKER, &["work", "--concurrency", "3"]));
     until("the job runs", || served.page("/workers").contains("href=\"/jobs/1\""));
     let page = served.page("/workers");
@@ -31,10 +31,10 @@ fn workers_are_shown_with_what_they_run_and_a_running_job_is_cancelled() {
     assert!(served.page("/jobs/1").contains("cancelled"));
     let again = served.post("/jobs/1/cancel", "");
     assert_eq!(again.status, 409);
-    assert!(again.body.contains("only jobs that wait or run can be cancelled"), "{}", again.body);
+    assert!(again.body.contains("only waiting or running jobs can be cancelled"), "{}", again.body);
     worker.signal("TERM");
     worker.end();
-    until("nobody works", || served.page("/workers").contains("No worker is alive."));
+    until("nobody works", || served.page("/workers").contains("No worker is running."));
 }
 
 #[test]
