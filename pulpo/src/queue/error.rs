@@ -80,7 +80,10 @@ pub enum QueueError {
         problem: &'static str,
     },
     /// There is no queue with this name.
-    #[error("{place} has no queue {queue:?}: it knows one only while there are messages or workers for it")]
+    #[error(
+        "{place} has no queue {queue:?}: it knows one only while there are messages or workers for it; start a worker \
+         of it first"
+    )]
     NoSuchQueue {
         /// The name.
         queue: String,

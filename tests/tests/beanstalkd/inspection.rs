@@ -10,6 +10,7 @@ use pulpo::queue::{
 };
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
 use pulpo_tests::ids;
+use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 use tempfile::TempDir;
 
@@ -197,18 +198,59 @@ fn a_thousand_tubes_are_counted_in_few_round_trips() {
 fn a_list_goes_through_a_quarter_of_a_million_ids_soon() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
-    let buried = bury(&queue, "the first of all");
+    let buried = [bury(&queue, "the first of all"), bury(&queue, "another")];
     for _ in 0..50 {
         queue.enqueue((0..5000).map(|_| NewMessage::new("mail", "type", "{}")).collect()).unwrap();
     }
     let started = Instant::now();
     let found = queue.list(&Filter::all().state(MessageState::Buried)).unwrap();
     let listed = started.elapsed();
-    assert_eq!((found.len(), found[0].last_error.as_deref()), (1, Some("the first of all")));
+    let reasons: Vec<_> = found.iter().map(|message| message.last_error.as_deref().unwrap_or_default()).collect();
+    assert_eq!(reasons, ["another", "the first of all"]);
     let started = Instant::now();
-    assert_eq!(queue.kick(&Filter::all()).unwrap(), 1);
+    assert_eq!(queue.kick(&Filter::all()).unwrap(), 2);
     let kicked = started.elapsed();
-    assert!(queue.peek(&buried).unwrap().is_some_and(|message| message.state == MessageState::Ready));
+    for id in &buried {
+        assert!(queue.peek(id).unwrap().is_some_and(|message| message.state == MessageState::Ready));
+    }
     // Takes a second on an otherwise idle machine, but other tests run here too.
     assert!(listed < Duration::from_secs(8) && kicked < Duration::from_secs(1), "{listed:?}, {kicked:?}");
+}
+
+#[test]
+fn thousands_are_kicked_in_few_round_trips_and_delayed_ones_are_not() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    let mut later = NewMessage::new("mail", "type", "{}");
+    later.delay = Some(chrono::Utc::now() + chrono::TimeDelta::hours(1));
+    let later = queue.enqueue(vec![later]).unwrap().remove(0).id;
+    queue.enqueue((0..3000).map(|_| NewMessage::new("mail", "type", "{}")).collect()).unwrap();
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
+    for number in 0..3000 {
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).unwrap().unwrap();
+        consumer.settle(&delivery.lease, &mut Settlement::bury(format!("reason {number}"), true)).unwrap();
+    }
+    let peeks = || -> u64 {
+        let stats = Other::new(&server).ask("stats");
+        stats.lines().find_map(|line| line.strip_prefix("cmd-peek-buried: ")).unwrap().parse().unwrap()
+    };
+    let before = peeks();
+    assert_eq!(queue.kick(&Filter::all().limit(10)).unwrap(), 10, "as many as were asked for");
+    assert_eq!(queue.kick(&Filter::all()).unwrap(), 2990);
+    assert!(peeks() - before < 50, "{} were looked for one by one", peeks() - before);
+    assert_eq!(queue.peek(&later).unwrap().unwrap().state, MessageState::Delayed);
+    let counts = &queue.stats().unwrap().counts[0];
+    assert_eq!((counts.ready, counts.delayed, counts.buried), (3000, 1, 0));
+}
+
+#[test]
+fn a_pause_of_a_queue_that_is_not_there_is_refused_in_words_and_a_resume_is_not() {
+    let place = Sandbox::with_beanstalkd();
+    let run = |arguments: &[&str]| place.run(env!("CARGO_BIN_EXE_worker"), arguments);
+    let pause = run(&["pause", "nowhere", "1m"]);
+    assert_eq!((pause.code, pause.out.as_str()), (1, ""), "{}", pause.err);
+    for words in ["has no queue \"nowhere\"", "only while there are messages or workers for it", "start a worker"] {
+        assert!(pause.err.contains(words), "{}", pause.err);
+    }
+    assert_eq!(run(&["resume", "nowhere"]).code, 0, "what is not there is not paused");
 }

@@ -21,6 +21,9 @@ use crate::queue::{Counts, Filter, MessageState, Paused, QueueError, Stats, Stor
 /// It is only to save space, so not for long; a list finds it later.
 const SHORT_SCAN: u64 = 10_000;
 
+/// So few jobs are kicked as the server shows them, without a look for others.
+const FEW: u64 = 100;
+
 /// How many jobs one command kicks, between two looks at how many are left.
 const MOST_KICKED: u64 = 50_000;
 
@@ -109,7 +112,7 @@ impl Shared {
         }
         if filter.is_by_queue_and_state() {
             filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
-            return self.inspect("kick messages of", |connection| kick_all(connection, filter));
+            return self.inspect("kick messages of", |connection| kick_all(connection, filter, self.max_scanned_ids));
         }
         // Each has to be looked at to tell which jobs are meant.
         let mut buried = filter.clone();
@@ -210,8 +213,9 @@ fn oldest_ready(
     })
 }
 
-/// Makes all buried jobs of the queues ready, by commands that need no ids.
-fn kick_all(connection: &mut Connection, filter: &Filter) -> Result<u64, Fault> {
+/// Makes all buried jobs of the queues ready, also those that a list of so many
+/// ids does not reach.
+fn kick_all(connection: &mut Connection, filter: &Filter, most_ids: u64) -> Result<u64, Fault> {
     let mut left = filter.limit.map_or(u64::MAX, |limit| limit as u64);
     let noted = burial_notes::count(connection)? > 0;
     let mut count = 0;
@@ -222,13 +226,18 @@ fn kick_all(connection: &mut Connection, filter: &Filter) -> Result<u64, Fault> 
         if most == 0 {
             continue;
         }
-        connection.ask_one(|commands| commands.use_tube(&tube))?.expect(&Answer::Using)?;
-        connection.now_uses(&tube);
-        let now = if stats.delayed() == 0 && !noted {
-            kick_many(connection, &tube, most)?
+        let mut now = 0;
+        if stats.delayed() > 0 || noted {
+            // The first ones are those that the server shows first.
+            if filter.limit.is_none() && most >= FEW {
+                now = kick_listed(connection, &tube, most, most_ids)?;
+            }
+            use_tube(connection, &tube)?;
+            now += kick_each(connection, most - now)?;
         } else {
-            kick_each(connection, most)?
-        };
+            use_tube(connection, &tube)?;
+            now += kick_many(connection, &tube, most)?;
+        }
         (count, left) = (count + now, left - now);
     }
     if noted {
@@ -250,6 +259,24 @@ fn kick_many(connection: &mut Connection, tube: &str, most: u64) -> Result<u64, 
         }
         count += connection.ask_one(|commands| commands.kick(part))?.kicked()?;
     }
+    Ok(count)
+}
+
+fn use_tube(connection: &mut Connection, tube: &str) -> Result<(), Fault> {
+    connection.now_uses(tube);
+    connection.ask_one(|commands| commands.use_tube(tube))?.expect(&Answer::Using)
+}
+
+/// Those that are found among so many ids, many in one write.
+fn kick_listed(connection: &mut Connection, tube: &str, most: u64, most_ids: u64) -> Result<u64, Fault> {
+    let Some(mut ids) = scan::all_buried(connection, tube, most, most_ids)? else { return Ok(0) };
+    ids.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    let mut count = 0;
+    let kick = |commands: &mut Commands, id: &u64| _ = commands.kick_job(*id);
+    ask_each(connection, &ids, kick, |_, answer| {
+        count += u64::from(answer.done(&Answer::Kicked(None))?);
+        Ok(())
+    })?;
     Ok(count)
 }
 

@@ -7,21 +7,32 @@ use super::limits;
 use super::protocol::{Answer, Commands};
 use crate::queue::Filter;
 
-/// How many commands go out in one write: their answers have to find room.
+/// How many commands go out in one write. The commands of two pages are small
+/// enough to be sent while nobody reads the answers.
 const PAGE: usize = 512;
 
 /// Asks one command for each of these, many in one write, and has each answer
-/// read with what it is about.
+/// read with what it is about. The next page is on its way while the answers of
+/// one are read, so that the server never waits for us.
 pub(super) fn ask_each<T>(
     connection: &mut Connection,
     all: &[T],
     ask: impl Fn(&mut Commands, &T),
     mut read: impl FnMut(&T, Answer) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    for page in all.chunks(PAGE) {
+    let send = |connection: &mut Connection, page: &[T]| {
         let mut commands = Commands::new();
         page.iter().for_each(|one| ask(&mut commands, one));
-        connection.send(&commands)?;
+        connection.send(&commands)
+    };
+    let mut pages = all.chunks(PAGE).peekable();
+    if let Some(first) = pages.peek() {
+        send(connection, first)?;
+    }
+    while let Some(page) = pages.next() {
+        if let Some(next) = pages.peek() {
+            send(connection, next)?;
+        }
         for one in page {
             let answer = connection.answer()?;
             read(one, answer).inspect_err(|_| connection.give_up())?;

@@ -258,7 +258,9 @@ impl Answer {
     pub(super) fn told(self) -> Result<Option<String>, Fault> {
         match self {
             // Names of tubes are ASCII, and so is the rest.
-            Self::Told(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Self::Told(text) => Ok(Some(
+                String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+            )),
             Self::NotFound => Ok(None),
             other => Err(other.refusal()),
         }

@@ -26,8 +26,8 @@ use crate::queue::{Filter, LimitKeys, MessageState, StoredMessage};
 /// How many ids a list asks for at most by default: some seconds' worth.
 pub const MAX_SCANNED_IDS: u64 = 1_000_000;
 
-/// How many ids are asked for in one write.
-const PAGE: u64 = 512;
+/// How many ids are asked for in one go.
+const PAGE: u64 = 4096;
 
 /// After how many ids in a row that are not there no more notes are looked for,
 /// where nobody knows the newest id.
@@ -395,6 +395,31 @@ fn scan(
         next = (more > 0).then_some((from + more, from + 1));
     }
     Ok(top.certain && last <= lowest.max(1))
+}
+
+/// How many ids can be asked for in the time of one round trip, about.
+const IDS_PER_ROUND_TRIP: u64 = 20;
+
+/// The ids of the buried jobs of a tube, the oldest first, among as many of the
+/// newest ids; `None` where it is sooner done to ask for one after the other.
+pub(super) fn all_buried(
+    connection: &mut Connection,
+    tube: &str,
+    count: u64,
+    most: u64,
+) -> Result<Option<Vec<u64>>, Fault> {
+    let top = Top::ask(connection)?;
+    if count < top.id.min(most) / IDS_PER_ROUND_TRIP {
+        return Ok(None);
+    }
+    let mut ids = Vec::new();
+    scan(connection, top, 1, most, |_, page| {
+        let is_buried = |job: JobStats| job.state == MessageState::Buried && job.tube == tube;
+        ids.extend(page.into_iter().filter_map(|(id, job)| job.is_some_and(is_buried).then_some(id)));
+        Ok(ids.len() as u64 >= count)
+    })?;
+    ids.sort_unstable();
+    Ok(Some(ids))
 }
 
 fn note_ids(page: &Page) -> Vec<u64> {
