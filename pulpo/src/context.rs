@@ -68,7 +68,7 @@ pub use run::{Parameter, Run};
 /// }
 /// ```
 pub struct Context {
-    surroundings: Arc<Surroundings>,
+    env: Arc<WorkerEnv>,
     id: MessageId,
     header: Header,
     attempt: u32,
@@ -82,7 +82,7 @@ pub struct Context {
 }
 
 /// The part of a context that all jobs of a worker share.
-pub(crate) struct Surroundings {
+pub(crate) struct WorkerEnv {
     pub(crate) queue: Arc<dyn QueueAdapter>,
     pub(crate) states: States,
     pub(crate) producer: Producer,
@@ -93,7 +93,7 @@ pub(crate) struct Surroundings {
 }
 
 /// The part of a context that belongs to one run.
-pub(crate) struct Particulars {
+pub(crate) struct RunInfo {
     pub(crate) id: MessageId,
     pub(crate) header: Header,
     pub(crate) attempt: u32,
@@ -121,14 +121,10 @@ impl Limited {
 }
 
 impl Context {
-    pub(crate) fn new(
-        surroundings: Arc<Surroundings>,
-        cancellation: Arc<Cancellation>,
-        particulars: Particulars,
-    ) -> Self {
-        let Particulars { id, header, attempt, max_attempts, timeout_at, progress, limited } = particulars;
+    pub(crate) fn new(env: Arc<WorkerEnv>, cancellation: Arc<Cancellation>, info: RunInfo) -> Self {
+        let RunInfo { id, header, attempt, max_attempts, timeout_at, progress, limited } = info;
         let produced = Mutex::default();
-        Self { surroundings, id, header, attempt, max_attempts, timeout_at, cancellation, progress, produced, limited }
+        Self { env, id, header, attempt, max_attempts, timeout_at, cancellation, progress, produced, limited }
     }
 
     /// Returns the id of the message.
@@ -156,7 +152,7 @@ impl Context {
     /// so that a test can set the time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        self.surroundings.clock.now()
+        self.env.clock.now()
     }
 
     /// Returns the time that a scheduled run is for: an occurrence of `cron` or
@@ -183,7 +179,7 @@ impl Context {
     /// zero once it is over, `None` without a timeout.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
-        let uptime = self.surroundings.clock.uptime();
+        let uptime = self.env.clock.uptime();
         self.timeout_at.map(|at| at.saturating_sub(uptime))
     }
 
@@ -219,7 +215,7 @@ impl Context {
     /// A queue without [`Capabilities::workers`](crate::queue::Capabilities::workers), such as beanstalkd, keeps no
     /// progress.
     pub fn progress(&self, fraction: f64, text: impl AsRef<str>) {
-        self.progress.say(Progress::new(fraction, text, self.surroundings.clock.now()));
+        self.progress.say(Progress::new(fraction, text, self.env.clock.now()));
     }
 
     /// Holds back all jobs like this one for `delay`, in all workers: the jobs with the same key if the handler has
@@ -248,7 +244,7 @@ impl Context {
     pub fn hold_back(&self, delay: Duration) {
         let key = self.limited.hold_key();
         for name in &self.limited.names {
-            if let Err(error) = self.surroundings.queue.hold_back(name, key.as_deref(), delay) {
+            if let Err(error) = self.env.queue.hold_back(name, key.as_deref(), delay) {
                 let error = chain(&error);
                 tracing::warn!(id = %self.id, request_type = name, error, "cannot hold back the jobs of a handler");
                 return;
@@ -275,7 +271,7 @@ impl Context {
     pub fn publish<J>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
         let mut draft = message.into_draft();
         draft.message.header_mut().follow(&self.header);
-        let (message, new) = self.surroundings.producer.prepare(draft)?;
+        let (message, new) = self.env.producer.prepare(draft)?;
         lock(&self.produced).follow_ups.push(new);
         Ok(message)
     }
@@ -304,7 +300,7 @@ impl Context {
     /// [`ResultError::Unsupported`] on a queue that keeps no results, such as
     /// beanstalkd.
     pub fn result<R: Serialize + ?Sized>(&self, result: &R) -> Result<(), ResultError> {
-        if !self.surroundings.queue.capabilities().archive {
+        if !self.env.queue.capabilities().archive {
             return Err(ResultError::Unsupported);
         }
         lock(&self.produced).result = Some(produced::written(result)?);
@@ -346,7 +342,7 @@ impl Context {
     /// cancelled.
     #[cfg(feature = "tokio")]
     pub(crate) fn wait_for<R>(&self, future: impl Future<Output = R>) -> Result<R, Failure> {
-        let runtime = match &self.surroundings.runtime {
+        let runtime = match &self.env.runtime {
             Some(runtime) => runtime.clone(),
             None => crate::runtime::shared()?,
         };

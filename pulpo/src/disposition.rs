@@ -61,8 +61,8 @@ pub(crate) enum RunEnd {
 }
 
 /// The facts about a message, apart from how its run ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Situation<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptState {
     /// The number of earlier runs that failed.
     pub(crate) failed: u32,
     /// The number of failed runs in which the worker died or stopped renewing the lease.
@@ -76,7 +76,7 @@ pub(crate) struct Situation<'a> {
     /// Whether another worker has a handler for its request type, which this worker does not know.
     pub(crate) served: Served,
     /// The policy of its handler; the default policy for an unknown type.
-    pub(crate) policy: &'a Policy,
+    pub(crate) policy: Policy,
     /// The queue's time.
     pub(crate) now: DateTime<Utc>,
     /// A random number from 0 to 1.
@@ -129,7 +129,7 @@ pub(crate) enum Disposition {
 }
 
 /// Decides about a message that was just dequeued; `None` means run it.
-pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
+pub(crate) fn before_run(at: &AttemptState) -> Option<Disposition> {
     if at.cancelled {
         return Some(cancelled());
     }
@@ -141,7 +141,7 @@ pub(crate) fn before_run(at: &Situation<'_>) -> Option<Disposition> {
 }
 
 /// Decides about a message that is too late or too early, whatever its request type.
-pub(crate) fn untimely(at: &Situation<'_>) -> Option<Disposition> {
+pub(crate) fn untimely(at: &AttemptState) -> Option<Disposition> {
     if at.expiration.is_some_and(|expiration| expiration < at.now) {
         return Some(Disposition::Expire);
     }
@@ -159,7 +159,7 @@ fn cancelled() -> Disposition {
 }
 
 /// Returns the reason for burying a message that has no attempts left and whose last run was never settled.
-fn worn_out_reason(at: &Situation<'_>) -> String {
+fn worn_out_reason(at: &AttemptState) -> String {
     let died = format!("its worker died {} (or fell silent for longer than its ttr)", times(at.lost));
     if at.lost == at.failed { died } else { format!("{died} in {} attempts", at.failed) }
 }
@@ -169,7 +169,7 @@ fn times(n: u32) -> String {
 }
 
 /// Decides about a message after its run.
-pub(crate) fn after_run(at: &Situation<'_>, ending: RunEnd) -> Disposition {
+pub(crate) fn after_run(at: &AttemptState, ending: RunEnd) -> Disposition {
     if at.cancelled {
         return cancelled();
     }
@@ -210,7 +210,7 @@ fn reason(text: String) -> String {
     if text.trim().is_empty() { "an error without a text".to_owned() } else { limited(text) }
 }
 
-fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposition {
+fn again(at: &AttemptState, reason: String, delay: Option<Duration>) -> Disposition {
     let mut reason = self::reason(reason);
     if at.stopping {
         // A signal to the process group ends a handler's child processes too,
@@ -232,7 +232,7 @@ fn again(at: &Situation<'_>, reason: String, delay: Option<Duration>) -> Disposi
 /// Leaves the message to a worker of another version, which may know the type or read the body. It is looked at less
 /// and less often until the grace period is over. The period starts with the first look, since the message may have
 /// waited for other reasons before.
-fn wait_for_another(at: &Situation<'_>, grace: Duration, waits: String, buried: String) -> Disposition {
+fn wait_for_another(at: &AttemptState, grace: Duration, waits: String, buried: String) -> Disposition {
     let since = match at.served {
         // A living worker serves it, however long that takes.
         Served::Now => return Disposition::LeaveToOthers { delay: SERVED_PAUSE, reason: waits },

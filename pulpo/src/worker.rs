@@ -7,61 +7,73 @@
 //! renews the lease, settles the message when the handler exceeds its timeout,
 //! and puts it back when the worker must stop.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use self::crew::Crew;
+pub use self::error::WorkError;
 use self::limits::Limits;
 use self::monitor::Monitor;
 pub use self::options::{DashboardOptions, QueueOptions, Secret, WorkerOptions};
 use self::others::OtherWorkers;
-use self::pause::OutageBackoff;
-#[cfg(feature = "cli")]
-pub(crate) use self::queue_limits::unsupported;
+use self::queues::{queues, routes};
 use self::resolved::ResolvedHandlers;
 #[cfg(feature = "testing")]
 pub(crate) use self::services::scheduler::Scheduler;
 pub(crate) use self::services::scheduler::scheduled;
 pub(crate) use self::services::scheduler::store::{OpenSchedules, SeparateStore};
-use self::slot::InFlightJob;
+use self::shared::Shared;
 #[cfg(feature = "testing")]
 pub(crate) use self::step::StepError;
 use self::stop::Stop;
 pub use self::stop::Stopper;
-use crate::check::{self, Listed, Problem};
+use self::summary::Counts;
+pub use self::summary::Summary;
+#[cfg(feature = "cli")]
+pub(crate) use self::validation::{problems, unsupported};
+use self::waker::MonitorWaker;
+use crate::check::{self, Problem};
 use crate::clock::{Clock, SystemClock};
-use crate::context::Surroundings;
-use crate::disposition::Disposition;
-use crate::guard;
+use crate::context::WorkerEnv;
 pub use crate::policy::HandlerOptions;
 use crate::process::fork::Birthplace;
 use crate::producer::Producer;
+use crate::queue::QueueAdapter;
 use crate::queue::backend::Purpose;
-use crate::queue::{DequeueFilter, Lease, Limit, QueueAdapter, QueueError, Route};
-use crate::registry::{Handler, Registry};
-use crate::report::{chain, rough};
+use crate::registry::Registry;
 use crate::state::States;
 use crate::telemetry;
 
 mod batch;
 mod call;
 mod crew;
+mod error;
+#[cfg(feature = "http")]
+mod health;
+mod in_flight;
 mod lane;
 mod limits;
 mod meters;
 mod monitor;
 mod options;
 mod others;
-mod pause;
+mod outage;
 mod queue_limits;
+mod queues;
+mod record;
+mod recruiter;
 mod resolved;
 mod services;
+mod shared;
 mod slot;
 #[cfg(feature = "testing")]
 mod step;
 mod stop;
+mod summary;
+mod validation;
+mod waker;
 
 /// Takes messages from a queue and runs their handlers.
 pub struct Worker {
@@ -80,32 +92,6 @@ pub struct Worker {
     runtime: Option<tokio::runtime::Handle>,
     #[cfg(feature = "http")]
     pages: Option<axum::Router>,
-}
-
-/// What all threads of a worker see.
-struct Shared {
-    queue: Arc<dyn QueueAdapter>,
-    schedule_store: Option<SeparateStore>,
-    queues: Vec<String>,
-    registry: Arc<Registry>,
-    resolved: ResolvedHandlers,
-    limits: Arc<Limits>,
-    /// Those that the queue keeps, over all workers.
-    queue_limits: Arc<[Limit]>,
-    options: WorkerOptions,
-    clock: Arc<dyn Clock>,
-    /// The name and perhaps the version of the program.
-    program: (String, Option<String>),
-    stop: Arc<Stop>,
-    others: OtherWorkers,
-    counts: Counts,
-    /// How many lanes cannot reach the queue: the log is told of an outage
-    /// when the first cannot, and of its end when all can again.
-    in_trouble: AtomicUsize,
-    /// What the handlers may ask for.
-    surroundings: Arc<Surroundings>,
-    /// Where it runs.
-    birthplace: Birthplace,
 }
 
 impl fmt::Debug for Worker {
@@ -266,13 +252,11 @@ impl Worker {
         for problem in check::unhandled(&self.registry).into_iter().chain(check::build()) {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
-        let monitor = Monitor::new(shared.clone());
         shared.queue.declare(routes(&shared.registry, &shared.options));
         // Before anybody can know that it is there, and tell it to stop.
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let services = services::start(
             shared,
-            &monitor,
             #[cfg(feature = "http")]
             self.pages.clone(),
         )?;
@@ -285,7 +269,7 @@ impl Worker {
             handlers = shared.registry.iter().count(),
             "the worker starts"
         );
-        let ended = monitor.watch(consumers);
+        let ended = Monitor::new(shared.clone()).watch(consumers);
         drop(services);
         drop(signals);
         ended?;
@@ -302,22 +286,25 @@ impl Worker {
 }
 
 impl Worker {
-    /// What the threads of one run see, if nothing else is wrong with it than
-    /// these problems.
+    /// Makes what the threads of one run share, unless there are problems: these,
+    /// or others.
     fn share(&self, mut problems: Vec<Problem>) -> Result<Arc<Shared>, WorkError> {
         let Self { queue, schedule_store, queues, registry, options, clock, stop, states, .. } = self;
         telemetry::describe();
-        problems.extend(options.problems(registry));
-        problems.extend(queue_limits::unsupported(registry, options, queue.capabilities()));
+        problems.extend(validation::problems(registry, options));
+        problems.extend(validation::unsupported(registry, options, queue.capabilities()));
         if schedule_store.is_none() && queue.schedules().is_none() {
             problems.extend(check::schedules(scheduled(registry, options)));
         }
+        problems.extend(validation::unkept(registry, options, queue.capabilities()));
+        if !problems.is_empty() {
+            return Err(WorkError::Problems(problems));
+        }
         let has_schedules = scheduled(registry, options).next().is_some();
-        let schedule_store = schedule_store.as_ref().filter(|_| has_schedules && problems.is_empty());
+        let schedule_store = schedule_store.as_ref().filter(|_| has_schedules);
         let schedule_store = schedule_store.map(|store| store.open(Purpose::Program)).transpose()?;
-        let limits = Limits::new(registry, options, queue.clone()).map_err(|refused| problems.extend(refused));
-        let (Ok(limits), true) = (limits, problems.is_empty()) else { return Err(WorkError::Problems(problems)) };
-        let surroundings = Arc::new(Surroundings {
+        let lanes = options.concurrency.max(1);
+        let env = Arc::new(WorkerEnv {
             queue: queue.clone(),
             states: states.clone(),
             producer: Producer::new(queue.clone(), &options.default_queue, &options.handlers, clock.clone()),
@@ -331,155 +318,20 @@ impl Worker {
             queues: queues.clone(),
             registry: registry.clone(),
             resolved: ResolvedHandlers::new(registry, options),
-            limits,
+            limits: Limits::new(registry, options, queue.clone()),
             queue_limits: queue_limits::all(registry, options),
             options: options.clone(),
             clock: clock.clone(),
             program: self.program.clone().map_or_else(unnamed_program, |(name, version)| (name, Some(version))),
             stop: stop.clone(),
+            crew: Crew::new(lanes, options.max_abandoned_runs.unwrap_or(lanes)),
+            monitor: MonitorWaker::new(stop.signal.clone()),
             in_trouble: AtomicUsize::new(0),
             others: OtherWorkers::default(),
             counts: Counts::default(),
-            surroundings,
+            env,
             birthplace: Birthplace::here(),
         }))
-    }
-}
-
-impl Shared {
-    /// All that waits, within the limits that the queue keeps.
-    fn filter(&self) -> DequeueFilter {
-        self.others.filter(DequeueFilter::all().limits(self.queue_limits.clone()), &*self.clock)
-    }
-
-    /// Ends the process if it is a fork that a handler made and returned in.
-    /// The run is the parent's, and its lane is not the child's to go on with:
-    /// it has none of the other threads, and may find any lock taken. So
-    /// nothing is cleaned up or logged either.
-    fn end_fork(&self) {
-        if !self.birthplace.is_here() {
-            std::process::exit(1);
-        }
-    }
-
-    /// A lane could not take messages.
-    fn in_trouble(&self, trouble: &OutageBackoff, error: &QueueError) {
-        if !trouble.in_trouble() && self.in_trouble.fetch_add(1, Ordering::SeqCst) == 0 {
-            tracing::error!(error = chain(error), "cannot take messages, retrying");
-        }
-    }
-
-    /// A lane can again.
-    fn out_of_trouble(&self, trouble: &mut OutageBackoff) {
-        if trouble.in_trouble() && self.in_trouble.fetch_sub(1, Ordering::SeqCst) == 1 {
-            tracing::info!("the queue is back");
-        }
-        trouble.over();
-    }
-
-    /// Of jobs that were counted as done it turned out that their leases had
-    /// ended before, or that a person had cancelled them.
-    fn record_lost(&self, leases: Vec<Lease>) {
-        for lease in leases {
-            tracing::warn!(
-                id = lease.id.as_str(),
-                "the outcome of a run does not count: its lease was lost, or its message cancelled, before it was settled"
-            );
-            self.counts.done.fetch_sub(1, Ordering::Relaxed);
-            self.counts.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A reason for the log, escaped; `None` if none is to be there.
-    fn shown<'a>(&self, reason: &'a String) -> Option<tracing::field::DebugValue<&'a String>> {
-        self.options.log_reasons.then(|| tracing::field::debug(reason))
-    }
-
-    /// Counts and logs what became of a message, with all that it takes to
-    /// find it again. Texts that came from outside are logged escaped, so that
-    /// none can forge a line.
-    fn record(
-        &self,
-        running: &InFlightJob,
-        disposition: &Disposition,
-        result: &Result<(), QueueError>,
-        time: Duration,
-    ) {
-        // Whoever collects logs and metrics belongs to the program: a fault
-        // there ends no lane.
-        let _ = guard::catch(|| self.record_settled(running, disposition, result, time));
-    }
-
-    fn record_settled(
-        &self,
-        running: &InFlightJob,
-        disposition: &Disposition,
-        result: &Result<(), QueueError>,
-        time: Duration,
-    ) {
-        let InFlightJob { lease, request_type, queue, facts, meters, span, .. } = running;
-        let (id, request_type, attempt) = (lease.id.as_str(), &**request_type, facts.failed.saturating_add(1));
-        // Written only where a log takes it: most jobs are done at a level that none shows.
-        let took = || tracing::field::display(rough(time));
-        let (count, outcome) = match (result, disposition) {
-            (Err(QueueError::Cancelled { .. }), _) => {
-                let what_to_do = "cancelled, and buried: run it after all with `kick`";
-                tracing::warn!(id, request_type, attempt, queue, took = took(), "{what_to_do}");
-                (&self.counts.buried, "cancelled")
-            }
-            (Err(error), _) => {
-                let error = chain(error);
-                tracing::warn!(
-                    id,
-                    request_type,
-                    attempt,
-                    queue,
-                    took = took(),
-                    error,
-                    "the outcome of a run does not count"
-                );
-                (&self.counts.lost, "lost")
-            }
-            (Ok(()), Disposition::Commit) => {
-                tracing::info!(id, request_type, attempt, queue, took = took(), "done");
-                (&self.counts.done, "done")
-            }
-            (Ok(()), Disposition::Expire) => {
-                let expiration = facts.expiration.map(tracing::field::debug);
-                let why = "deleted unprocessed: its expiration has passed";
-                tracing::warn!(id, request_type, queue, expiration, "{why}");
-                (&self.counts.expired, "expired")
-            }
-            (Ok(()), Disposition::Rollback { delay, reason, counted }) => {
-                let again_in = tracing::field::display(rough(*delay));
-                let reason = self.shown(reason);
-                tracing::warn!(id, request_type, attempt, queue, took = took(), reason, again_in, "put back");
-                let retried = *counted || !delay.is_zero();
-                if retried { (&self.counts.retried, "retried") } else { (&self.counts.released, "released") }
-            }
-            (Ok(()), Disposition::LeaveToOthers { delay, reason }) => {
-                let again_in = tracing::field::display(rough(*delay));
-                let reason = self.shown(running.logged_reason.as_ref().unwrap_or(reason));
-                tracing::warn!(id, request_type, attempt, queue, took = took(), reason, again_in, "put back");
-                (&self.counts.retried, "retried")
-            }
-            (Ok(()), Disposition::Bury { reason, .. }) => {
-                let reason = self.shown(running.logged_reason.as_ref().unwrap_or(reason));
-                let what_to_do = "buried: look at it with `peek`, retry it with `kick`";
-                tracing::error!(id, request_type, attempt, queue, took = took(), reason, "{what_to_do}");
-                (&self.counts.buried, "buried")
-            }
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        match result {
-            Ok(()) => meters.settled(Some(disposition)),
-            Err(QueueError::Cancelled { .. }) => meters.cancelled(),
-            Err(_) => meters.settled(None),
-        }
-        if running.begun {
-            meters.ended(time);
-        }
-        span.record("duration", time.as_secs_f64()).record("outcome", outcome);
     }
 }
 
@@ -488,133 +340,4 @@ fn unnamed_program() -> (String, Option<String>) {
     let file = std::env::current_exe().ok();
     let name = file.as_deref().and_then(std::path::Path::file_stem);
     (name.map_or_else(|| "unknown".to_owned(), |name| name.to_string_lossy().into_owned()), None)
-}
-
-/// The queues of the options, else those of the handlers; the default queue
-/// among them if any handler names none.
-fn queues(registry: &Registry, options: &WorkerOptions) -> Vec<String> {
-    let chosen = if options.queues.is_empty() {
-        queues_of_handlers(registry, options).into_iter().collect()
-    } else {
-        options.queues.clone()
-    };
-    let enabled = |queue: &String| options.queue_options.get(queue).and_then(|said| said.enabled) != Some(false);
-    chosen.into_iter().filter(enabled).collect()
-}
-
-/// The queues of this worker, each alone and with the request types of its
-/// handlers.
-#[cfg(feature = "http")]
-fn expected(registry: &Registry, options: &WorkerOptions, queues: &[String]) -> Vec<telemetry::Kind> {
-    let typed = registry.iter().map(|handler| {
-        let queue = handler.policy().queue.unwrap_or(&options.default_queue);
-        (queue.to_owned(), handler.request_type().to_owned())
-    });
-    let own = typed.filter(|(queue, _)| queues.contains(queue));
-    own.chain(queues.iter().map(|queue| (queue.clone(), String::new()))).collect()
-}
-
-/// All queues that the options may speak of.
-fn known_queues(registry: &Registry, options: &WorkerOptions) -> BTreeSet<String> {
-    queues_of_handlers(registry, options).into_iter().chain(options.queues.iter().cloned()).collect()
-}
-
-fn queues_of_handlers(registry: &Registry, options: &WorkerOptions) -> BTreeSet<String> {
-    let of_handlers = registry.iter().map(|handler| handler.policy().queue.unwrap_or(&options.default_queue));
-    // Messages of other producers, of whatever type, come in by the default.
-    of_handlers.chain([options.default_queue.as_str()]).map(str::to_owned).collect()
-}
-
-/// How many messages a worker has settled, by outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Summary {
-    /// Jobs done.
-    pub done: u64,
-    /// Runs that failed or could not begin, and will be retried.
-    pub retried: u64,
-    /// Messages buried, those that a person cancelled among them.
-    pub buried: u64,
-    /// Messages deleted without a run because they had expired.
-    pub expired: u64,
-    /// Runs that lost their lease, so that their result did not count.
-    pub lost_leases: u64,
-    /// Messages put back without counting an attempt when the worker stopped.
-    pub released: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    done: AtomicU64,
-    retried: AtomicU64,
-    buried: AtomicU64,
-    expired: AtomicU64,
-    lost: AtomicU64,
-    released: AtomicU64,
-}
-
-impl Counts {
-    fn summary(&self) -> Summary {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Summary {
-            done: read(&self.done),
-            retried: read(&self.retried),
-            buried: read(&self.buried),
-            expired: read(&self.expired),
-            lost_leases: read(&self.lost),
-            released: read(&self.released),
-        }
-    }
-}
-
-/// Why a worker did not start, or ended early.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorkError {
-    /// The handlers of this program cannot be used.
-    #[error(transparent)]
-    Registry(#[from] crate::registry::RegistryError),
-    /// The handlers cannot do their jobs, for example because a state is
-    /// missing.
-    #[error("{}", Listed(.0))]
-    Problems(Vec<Problem>),
-    /// The queue cannot be reached.
-    #[error("the worker cannot start")]
-    Queue(#[from] QueueError),
-    /// Cannot bind the listen address.
-    #[error("the worker cannot listen at {address}")]
-    #[non_exhaustive]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// No thread was available for a lane for the whole grace period.
-    #[error("no thread was available for a lane for {}: the worker has stopped", crate::report::rough(*.waited))]
-    #[non_exhaustive]
-    NoThread {
-        /// How long the worker tried.
-        waited: Duration,
-        /// The error of the system.
-        source: std::io::Error,
-    },
-    /// The system provides no thread or no signal handler.
-    #[error("the worker cannot start")]
-    System(#[from] std::io::Error),
-}
-
-/// Where the jobs of these handlers go, under their aliases too.
-fn routes(registry: &Registry, options: &WorkerOptions) -> Vec<Route> {
-    let of_handler = |handler: &'static Handler| {
-        let policy = handler.policy();
-        let names = std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied());
-        names.map(move |request_type| Route {
-            request_type: request_type.to_owned(),
-            queue: policy.queue.unwrap_or(&options.default_queue).to_owned(),
-            priority: policy.priority,
-            ttr: policy.ttr,
-        })
-    };
-    registry.iter().flat_map(of_handler).collect()
 }

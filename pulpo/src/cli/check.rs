@@ -57,7 +57,7 @@ pub(super) fn run(
     let mut warnings = Vec::from_iter(check::build());
     match Config::load_from(sources) {
         Ok(config) => {
-            problems.extend(config.worker.problems(&registry));
+            problems.extend(worker::problems(&registry, &config.worker));
             if !config.keeps_schedules() {
                 problems.extend(check::schedules(scheduled(&registry, &config.worker)));
             }

@@ -118,6 +118,6 @@ impl<T: Shared> Parameter<'_> for State<T> {
     }
 
     fn of(run: &Run<'_>) -> Self {
-        run.context.surroundings.states.get().expect("a worker does not start without a state that a handler needs")
+        run.context.env.states.get().expect("a worker does not start without a state that a handler needs")
     }
 }

@@ -10,15 +10,15 @@ fn now() -> DateTime<Utc> {
 }
 
 /// Returns the situation of a first delivery that is due now.
-fn situation() -> Situation<'static> {
-    Situation {
+fn first_attempt() -> AttemptState {
+    AttemptState {
         failed: 0,
         lost: 0,
         delay: None,
         expiration: None,
         left_since: None,
         served: Served::Never,
-        policy: &POLICY,
+        policy: POLICY,
         now: now(),
         jitter: 0.0,
         stopping: false,
@@ -42,13 +42,13 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn done_is_deleted() {
-    assert_eq!(after_run(&situation(), RunEnd::Done), Disposition::Commit);
+    assert_eq!(after_run(&first_attempt(), RunEnd::Done), Disposition::Commit);
 }
 
 #[test]
 fn a_transient_failure_comes_again_ever_later() {
     for (failures, seconds) in [(0, 1), (1, 2), (2, 4), (18, 2700)] {
-        let at = Situation { failed: failures, ..situation() };
+        let at = AttemptState { failed: failures, ..first_attempt() };
         assert_eq!(
             after_run(&at, failed(transient("no luck"))),
             rollback(Duration::from_secs(seconds), "no luck", true)
@@ -58,11 +58,11 @@ fn a_transient_failure_comes_again_ever_later() {
 
 #[test]
 fn the_last_attempt_that_fails_buries_with_its_error() {
-    let at = Situation { failed: 19, ..situation() };
+    let at = AttemptState { failed: 19, ..first_attempt() };
     assert_eq!(after_run(&at, failed(transient("no luck"))), bury("no luck (attempt 20 of 20)", true));
     assert_eq!(after_run(&at, RunEnd::Panicked("boom".to_owned())), bury("panicked: boom (attempt 20 of 20)", true));
     let once = POLICY.max_attempts(1);
-    let at = Situation { policy: &once, ..situation() };
+    let at = AttemptState { policy: once, ..first_attempt() };
     assert_eq!(after_run(&at, failed(transient("no luck"))), bury("no luck", true));
     assert_eq!(after_run(&at, failed(retry_after(SECOND, "no luck"))), bury("no luck", true));
 }
@@ -70,27 +70,30 @@ fn the_last_attempt_that_fails_buries_with_its_error() {
 #[test]
 fn a_failure_may_say_when_to_try_again() {
     let failure = retry_after(Duration::from_secs(90), "busy");
-    assert_eq!(after_run(&situation(), failed(failure)), rollback(Duration::from_secs(90), "busy", true));
+    assert_eq!(after_run(&first_attempt(), failed(failure)), rollback(Duration::from_secs(90), "busy", true));
 }
 
 #[test]
 fn a_panic_and_a_timeout_count_as_transient_failures() {
-    assert_eq!(after_run(&situation(), RunEnd::Panicked("boom".to_owned())), rollback(SECOND, "panicked: boom", true));
     assert_eq!(
-        after_run(&situation(), RunEnd::TimedOut(Duration::from_secs(30))),
+        after_run(&first_attempt(), RunEnd::Panicked("boom".to_owned())),
+        rollback(SECOND, "panicked: boom", true)
+    );
+    assert_eq!(
+        after_run(&first_attempt(), RunEnd::TimedOut(Duration::from_secs(30))),
         rollback(SECOND, "timed out after 30s", true)
     );
 }
 
 #[test]
 fn a_fatal_failure_buries_at_once() {
-    assert_eq!(after_run(&situation(), failed(fatal("no recipient"))), bury("no recipient", true));
+    assert_eq!(after_run(&first_attempt(), failed(fatal("no recipient"))), bury("no recipient", true));
 }
 
 #[test]
 fn what_cannot_be_read_is_buried_without_an_attempt() {
     assert_eq!(
-        after_run(&situation(), RunEnd::Unreadable(MessageError::NotAnObject("null"))),
+        after_run(&first_attempt(), RunEnd::Unreadable(MessageError::NotAnObject("null"))),
         bury("expected a message with header and body, got null", false)
     );
 }
@@ -99,7 +102,7 @@ fn what_cannot_be_read_is_buried_without_an_attempt() {
 fn an_unknown_type_waits_for_a_worker_that_knows_it() {
     let grace = Duration::from_secs(600);
     let after = |seconds| {
-        let at = Situation { left_since: Some(now() - TimeDelta::seconds(seconds)), failed: 50, ..situation() };
+        let at = AttemptState { left_since: Some(now() - TimeDelta::seconds(seconds)), failed: 50, ..first_attempt() };
         let unknown = RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
         after_run(&at, unknown)
     };
@@ -112,7 +115,7 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
     }
     // The first look at it, however long it has waited for other reasons.
     let unknown = RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
-    assert_eq!(after_run(&situation(), unknown), left(1));
+    assert_eq!(after_run(&first_attempt(), unknown), left(1));
     let buried = bury("no handler for the request type `resize`; this worker knows: a, b", false);
     assert_eq!(after(600), buried);
     assert_eq!(after(100_000), buried);
@@ -122,7 +125,7 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
 fn an_unknown_type_that_a_living_worker_serves_is_never_buried() {
     let grace = Duration::from_secs(600);
     let after = |waited, served| {
-        let at = Situation { left_since: Some(now() - TimeDelta::seconds(waited)), served, ..situation() };
+        let at = AttemptState { left_since: Some(now() - TimeDelta::seconds(waited)), served, ..first_attempt() };
         after_run(&at, RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace })
     };
     let left = |delay| Disposition::LeaveToOthers {
@@ -145,7 +148,7 @@ fn an_unknown_type_that_a_living_worker_serves_is_never_buried() {
 fn a_body_of_another_shape_waits_for_a_worker_that_can_read_it() {
     let grace = Duration::from_secs(600);
     let after = |seconds| {
-        let at = Situation { left_since: Some(now() - TimeDelta::seconds(seconds)), failed: 50, ..situation() };
+        let at = AttemptState { left_since: Some(now() - TimeDelta::seconds(seconds)), failed: 50, ..first_attempt() };
         let [theirs, ours] = ["1-00000000000000aa", "1-00000000000000bb"].map(|id| id.parse().expect("an id"));
         after_run(&at, RunEnd::OtherShape { error: MessageError::NotAnObject("null"), theirs, ours, grace })
     };
@@ -161,13 +164,16 @@ fn a_body_of_another_shape_waits_for_a_worker_that_can_read_it() {
 
 #[test]
 fn a_stop_gives_back_uncounted() {
-    assert_eq!(after_run(&situation(), RunEnd::ShutDown), rollback(Duration::ZERO, "its worker was shut down", false));
+    assert_eq!(
+        after_run(&first_attempt(), RunEnd::ShutDown),
+        rollback(Duration::ZERO, "its worker was shut down", false)
+    );
 }
 
 #[test]
 fn what_fails_after_a_stop_was_asked_for_is_released_uncounted() {
     // Also in the last attempt.
-    let at = Situation { stopping: true, failed: 19, ..situation() };
+    let at = AttemptState { stopping: true, failed: 19, ..first_attempt() };
     let reason = |why: &str| format!("{why} (while its worker was shutting down: not counted)");
     for (ending, delay, why) in [
         (failed(transient("no luck")), Duration::ZERO, "no luck"),
@@ -185,40 +191,43 @@ fn what_fails_after_a_stop_was_asked_for_is_released_uncounted() {
 #[test]
 fn a_message_in_time_runs() {
     let later = Some(now() + TimeDelta::seconds(1));
-    assert_eq!(before_run(&situation()), None);
-    assert_eq!(before_run(&Situation { delay: Some(now()), expiration: Some(now()), failed: 19, ..situation() }), None);
-    assert_eq!(before_run(&Situation { expiration: later, ..situation() }), None);
+    assert_eq!(before_run(&first_attempt()), None);
+    assert_eq!(
+        before_run(&AttemptState { delay: Some(now()), expiration: Some(now()), failed: 19, ..first_attempt() }),
+        None
+    );
+    assert_eq!(before_run(&AttemptState { expiration: later, ..first_attempt() }), None);
 }
 
 #[test]
 fn an_expired_message_is_deleted_whatever_else_it_is() {
-    let at = Situation { expiration: Some(now() - TimeDelta::nanoseconds(1)), failed: 99, ..situation() };
+    let at = AttemptState { expiration: Some(now() - TimeDelta::nanoseconds(1)), failed: 99, ..first_attempt() };
     assert_eq!(before_run(&at), Some(Disposition::Expire));
     assert_eq!(untimely(&at), Some(Disposition::Expire));
 }
 
 #[test]
 fn a_delay_that_only_the_message_knows_is_kept() {
-    let at = Situation { delay: Some(now() + TimeDelta::milliseconds(1500)), ..situation() };
+    let at = AttemptState { delay: Some(now() + TimeDelta::milliseconds(1500)), ..first_attempt() };
     let wanted = rollback(Duration::from_millis(1500), "its delay is not over", false);
     assert_eq!(before_run(&at), Some(wanted));
 }
 
 #[test]
 fn a_job_that_kills_its_workers_is_buried() {
-    let reason = |failed, lost| match before_run(&Situation { failed, lost, ..situation() }) {
+    let reason = |failed, lost| match before_run(&AttemptState { failed, lost, ..first_attempt() }) {
         Some(Disposition::Bury { reason, counted: false }) => reason,
         other => panic!("{other:?}"),
     };
     assert_eq!(reason(20, 20), "its worker died 20 times (or fell silent for longer than its ttr)");
     assert_eq!(reason(20, 1), "its worker died once (or fell silent for longer than its ttr) in 20 attempts");
     // No worker died: one that rolled it back left this run to it.
-    assert_eq!(before_run(&Situation { failed: 21, ..situation() }), None);
+    assert_eq!(before_run(&AttemptState { failed: 21, ..first_attempt() }), None);
 }
 
 #[test]
 fn a_reason_is_never_longer_than_anybody_reads() {
-    let Disposition::Bury { reason, .. } = after_run(&situation(), failed(fatal("x".repeat(10_000_000)))) else {
+    let Disposition::Bury { reason, .. } = after_run(&first_attempt(), failed(fatal("x".repeat(10_000_000)))) else {
         panic!("buried")
     };
     assert!(reason.len() < 5000);
@@ -227,7 +236,7 @@ fn a_reason_is_never_longer_than_anybody_reads() {
 #[test]
 fn a_reason_is_never_empty() {
     for failure in [fatal(""), transient(" \n")] {
-        let at = Situation { failed: 19, ..situation() };
+        let at = AttemptState { failed: 19, ..first_attempt() };
         let Disposition::Bury { reason, .. } = after_run(&at, failed(failure)) else { panic!("buried") };
         assert!(reason.starts_with("an error without a text"), "{reason:?}");
     }
@@ -235,7 +244,7 @@ fn a_reason_is_never_empty() {
 
 #[test]
 fn what_was_cancelled_is_buried_however_its_run_ended() {
-    let at = Situation { cancelled: true, ..situation() };
+    let at = AttemptState { cancelled: true, ..first_attempt() };
     let endings = [
         RunEnd::Done,
         failed(transient("no luck")),
@@ -249,8 +258,11 @@ fn what_was_cancelled_is_buried_however_its_run_ended() {
         let shown = format!("{ending:?}");
         assert_eq!(after_run(&at, ending), bury("cancelled", false), "after {shown}");
     }
-    let stopping = Situation { stopping: true, failed: 19, ..at };
+    let stopping = AttemptState { stopping: true, failed: 19, ..at.clone() };
     assert_eq!(after_run(&stopping, failed(transient("no luck"))), bury("cancelled", false));
     assert_eq!(before_run(&at), Some(bury("cancelled", false)), "it does not begin");
-    assert_eq!(before_run(&Situation { expiration: Some(now() - TimeDelta::seconds(1)), ..at }), before_run(&at));
+    assert_eq!(
+        before_run(&AttemptState { expiration: Some(now() - TimeDelta::seconds(1)), ..at.clone() }),
+        before_run(&at)
+    );
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::TestPulpo;
 use crate::clock::Clock as _;
-use crate::context::{Cancellation, Context, Particulars, Surroundings};
+use crate::context::{Cancellation, Context, RunInfo, WorkerEnv};
 use crate::message::{Header, MessageId};
 use crate::policy::Policy;
 use crate::queue::QueueAdapter as _;
@@ -130,7 +130,7 @@ impl ContextBuilder<'_> {
     pub fn build(self) -> Context {
         let Self { pulpo, id, mut header, attempt, max_attempts, deadline, cancelled } = self;
         header.attempts = attempt.saturating_sub(1);
-        let surroundings = Surroundings {
+        let env = WorkerEnv {
             queue: pulpo.queue().clone(),
             states: pulpo.states(),
             producer: pulpo.producer().clone(),
@@ -144,7 +144,7 @@ impl ContextBuilder<'_> {
         }
         let timeout_at = deadline.map(|left| pulpo.clock().uptime().saturating_add(left));
         let (progress, limited) = Default::default();
-        let particulars = Particulars { id, header, attempt, max_attempts, timeout_at, progress, limited };
-        Context::new(Arc::new(surroundings), cancellation, particulars)
+        let info = RunInfo { id, header, attempt, max_attempts, timeout_at, progress, limited };
+        Context::new(Arc::new(env), cancellation, info)
     }
 }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::call;
-use super::lane::Lane;
+use super::in_flight::{InFlight, InFlightJob, renew};
+use super::lane::{Lane, Processed};
 use super::resolved::ResolvedHandler;
-use super::slot::{InFlight, InFlightJob, renew};
 use crate::context::{Context, Produced};
 use crate::disposition::{Disposition, RunEnd, before_run};
 use crate::message::Incoming;
@@ -34,16 +34,18 @@ impl Lane {
         self.enter_slot_together(consumer, running, waiting, resolved);
 
         let started = self.shared.clock.uptime();
-        let (endings, mut produced) = self.run_batch(&deliveries, resolved);
+        let (all, mut produced) = self.run_batch(&deliveries, resolved);
         let took = self.shared.clock.uptime().saturating_sub(started);
 
         let mut refused: Option<String> = None;
-        for ending in endings {
-            let ending = match (&refused, ending) {
-                (Some(reason), Ok(RunEnd::Done)) => Ok(RunEnd::Failed(ReportedFailure::transient(reason.as_str()))),
-                (_, ending) => ending,
+        for processed in all {
+            let processed = match (&refused, processed) {
+                (Some(reason), Processed::Ended(RunEnd::Done)) => {
+                    Processed::Ended(RunEnd::Failed(ReportedFailure::transient(reason.as_str())))
+                }
+                (_, processed) => processed,
             };
-            let settled = self.settle(ending, produced, took);
+            let settled = self.settle(processed, produced, took);
             produced = settled.produced;
             refused = refused.or(settled.refused);
         }
@@ -135,13 +137,9 @@ impl Lane {
     }
 
     /// Calls the handler with all that may be run; how it ended for each.
-    fn run_batch(
-        &self,
-        deliveries: &[Delivery],
-        resolved: &ResolvedHandler,
-    ) -> (Vec<Result<RunEnd, Disposition>>, Produced) {
+    fn run_batch(&self, deliveries: &[Delivery], resolved: &ResolvedHandler) -> (Vec<Processed>, Produced) {
         if self.shared.stop.requested() {
-            return (deliveries.iter().map(|_| Ok(RunEnd::ShutDown)).collect(), Produced::default());
+            return (deliveries.iter().map(|_| Processed::Ended(RunEnd::ShutDown)).collect(), Produced::default());
         }
         let unfit = self.unfit();
         let mut context: Option<Context> = None;
@@ -169,11 +167,11 @@ impl Lane {
             }
             None => (Vec::new().into_iter(), Produced::default()),
         };
-        let endings = unfit.into_iter().map(|unfit| match unfit {
-            Some(disposition) => Err(disposition),
-            None => Ok(ran.next().unwrap_or(RunEnd::ShutDown)),
+        let all = unfit.into_iter().map(|unfit| match unfit {
+            Some(disposition) => Processed::Decided(disposition),
+            None => Processed::Ended(ran.next().unwrap_or(RunEnd::ShutDown)),
         });
-        (endings.collect(), produced)
+        (all.collect(), produced)
     }
 
     /// For each member, what becomes of it if it is not to be run: it is too
@@ -182,8 +180,8 @@ impl Lane {
         let now = self.shared.clock.now();
         self.with_slot(|held| {
             let Some(held) = held else { return Vec::new() };
-            let members = std::iter::once(&held.running).chain(&held.others).filter(|running| !running.waits);
-            members.map(|running| before_run(&running.facts.at(now, false))).collect()
+            let members = std::iter::once(&mut held.running).chain(&mut held.others).filter(|running| !running.waits);
+            members.map(|running| before_run(running.attempt_at(now, false))).collect()
         })
     }
 }

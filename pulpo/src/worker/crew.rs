@@ -1,5 +1,4 @@
-//! The lanes of a worker: as many as it is to have, the runs that it has
-//! abandoned, and what happens when the system gives no thread for one.
+//! The lanes of a worker, and the runs that it has abandoned.
 //!
 //! A run that has exceeded its timeout may still be in its handler: a plain
 //! function cannot be stopped from outside. It is then *overdue*. Its lane is
@@ -10,20 +9,12 @@
 //! There are never more threads than lanes and abandoned runs may be. Nothing
 //! in here waits: a health check reads it at any time.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
 
-use super::WorkError;
-use super::lane::Lane;
-use super::monitor::Monitor;
-use super::pause::OutageBackoff;
+use super::in_flight::InFlight;
 use super::slot::InFlightSlot;
-use crate::clock::lock;
-use crate::queue::{Consumer, QueueError};
-use crate::report::{chain, rough};
+use crate::sync::lock;
 use crate::telemetry;
 
 pub(super) struct Crew {
@@ -39,7 +30,7 @@ pub(super) struct Crew {
 struct Members {
     lanes: Vec<LaneHandle>,
     /// Runs that another lane has taken the place of.
-    abandoned: Vec<Arc<InFlightSlot>>,
+    abandoned: Vec<Arc<InFlightSlot<InFlight>>>,
     /// Whether lanes are missing that could not be started.
     short: bool,
     told_that_none_is_left: bool,
@@ -48,7 +39,7 @@ struct Members {
 /// One lane, as others see it.
 #[derive(Clone)]
 pub(super) struct LaneHandle {
-    pub(super) slot: Arc<InFlightSlot>,
+    pub(super) slot: Arc<InFlightSlot<InFlight>>,
     /// Waits in a row that brought nothing.
     pub(super) empty: Arc<AtomicU64>,
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only a health check asks"))]
@@ -58,6 +49,10 @@ pub(super) struct LaneHandle {
 }
 
 impl LaneHandle {
+    pub(super) fn new(slot: Arc<InFlightSlot<InFlight>>, empty: Arc<AtomicU64>, last_seen: Arc<AtomicU64>) -> Self {
+        Self { slot, empty, last_seen, overdue: false }
+    }
+
     fn takes_jobs(&self) -> bool {
         !self.overdue && !self.slot.has_ended()
     }
@@ -80,7 +75,7 @@ impl Crew {
     }
 
     /// The job of this lane was taken away while its handler runs.
-    pub(super) fn is_overdue(&self, slot: &Arc<InFlightSlot>) {
+    pub(super) fn is_overdue(&self, slot: &Arc<InFlightSlot<InFlight>>) {
         let mut members = lock(&self.members);
         members.lanes.iter_mut().filter(|lane| Arc::ptr_eq(&lane.slot, slot)).for_each(|lane| lane.overdue = true);
     }
@@ -111,7 +106,7 @@ impl Crew {
 
     /// Forgets the lanes that have ended, and abandons overdue runs while more
     /// may be abandoned; says how many lanes are missing.
-    fn missing(&self) -> usize {
+    pub(super) fn missing(&self) -> usize {
         let mut members = lock(&self.members);
         members.abandoned.retain(|slot| !slot.has_ended());
         // The monitor has yet to settle what one that panicked had in hand.
@@ -160,11 +155,11 @@ impl Crew {
         (members.short && there < self.wanted).then(|| format!("{there} lanes of {} are left", self.wanted))
     }
 
-    fn is_short(&self, short: bool) {
+    pub(super) fn is_short(&self, short: bool) {
         lock(&self.members).short = short;
     }
 
-    fn add(&self, lane: LaneHandle) {
+    pub(super) fn add(&self, lane: LaneHandle) {
         lock(&self.members).lanes.push(lane);
     }
 }
@@ -172,122 +167,4 @@ impl Crew {
 #[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers, and nobody has 2^52 threads")]
 fn whole(count: usize) -> f64 {
     count as f64
-}
-
-/// Starts lanes, and tries again, ever later, while that fails. Of the monitor's
-/// thread alone.
-pub(super) struct Recruiter {
-    /// Of lanes that ended or were abandoned.
-    spare: Vec<Box<dyn Consumer>>,
-    outage: OutageBackoff,
-    /// Not before, in uptime.
-    try_at: Option<Duration>,
-    /// Since when the system has given no thread.
-    no_thread_since: Option<Duration>,
-}
-
-/// Why a lane did not start.
-enum Failure {
-    Queue(QueueError),
-    Thread(io::Error),
-}
-
-impl Recruiter {
-    pub(super) fn new(spare: Vec<Box<dyn Consumer>>) -> Self {
-        Self { spare, outage: OutageBackoff::default(), try_at: None, no_thread_since: None }
-    }
-
-    /// A consumer that a new lane may have.
-    pub(super) fn reuse(&mut self, consumer: Box<dyn Consumer>) {
-        self.spare.push(consumer);
-    }
-
-    /// Starts the lanes that are missing; says when to try again if some could
-    /// not be started.
-    ///
-    /// # Errors
-    /// If the system has given no thread for the grace of a stop: the worker is
-    /// not what it is to be then, and somebody should know.
-    pub(super) fn fill(&mut self, monitor: &Arc<Monitor>, uptime: Duration) -> Result<Option<Duration>, WorkError> {
-        let missing = monitor.crew.missing();
-        if missing == 0 {
-            self.try_at = None;
-        }
-        for _ in 0..missing {
-            if self.try_at.is_some_and(|at| uptime < at) {
-                break;
-            }
-            match self.start(monitor) {
-                Ok(()) => (self.try_at, self.no_thread_since) = (None, None),
-                Err(failure) => {
-                    monitor.crew.is_short(true);
-                    self.failed(failure, uptime, monitor.shared.options.shutdown_grace)?;
-                    break;
-                }
-            }
-        }
-        if self.try_at.is_none() && self.outage.in_trouble() {
-            self.outage.over();
-            monitor.crew.is_short(false);
-            tracing::info!("all lanes are running again");
-        }
-        Ok(self.try_at)
-    }
-
-    fn start(&mut self, monitor: &Arc<Monitor>) -> Result<(), Failure> {
-        let shared = &monitor.shared;
-        let consumer = match self.spare.pop() {
-            Some(consumer) => consumer,
-            None => shared.queue.consumer(&shared.queues).map_err(Failure::Queue)?,
-        };
-        let lane = Lane::new(shared.clone(), monitor, consumer);
-        let watched = LaneHandle {
-            slot: lane.slot.clone(),
-            empty: lane.empty.clone(),
-            last_seen: lane.last_seen.clone(),
-            overdue: false,
-        };
-        // Where no thread comes of it, the consumer is kept.
-        let ours = Arc::new(Mutex::new(Some(lane)));
-        let theirs = ours.clone();
-        let work = move || {
-            let lane = lock(&theirs).take();
-            drop(theirs);
-            if let Some(lane) = lane {
-                lane.work();
-            }
-        };
-        monitor.crew.add(watched.clone());
-        if let Err(error) = thread::Builder::new().name("pulpo-lane".to_owned()).spawn(work) {
-            let lane = lock(&ours).take();
-            self.spare.extend(lane.and_then(|mut lane| lane.consumer.take()));
-            return Err(Failure::Thread(error));
-        }
-        Ok(())
-    }
-
-    fn failed(&mut self, failure: Failure, uptime: Duration, grace: Duration) -> Result<(), WorkError> {
-        let first = !self.outage.in_trouble();
-        self.try_at = Some(uptime.saturating_add(self.outage.next()));
-        match failure {
-            Failure::Queue(error) => {
-                if first {
-                    tracing::error!(error = chain(&error), "cannot start a lane, retrying");
-                }
-            }
-            Failure::Thread(source) => {
-                let since = *self.no_thread_since.get_or_insert(uptime);
-                if first {
-                    let for_so_long = tracing::field::display(rough(grace));
-                    tracing::error!(error = chain(&source), for_so_long, "no thread available for a lane, retrying");
-                }
-                let end = since.saturating_add(grace);
-                if uptime >= end {
-                    return Err(WorkError::NoThread { waited: grace, source });
-                }
-                self.try_at = self.try_at.map(|at| at.min(end));
-            }
-        }
-        Ok(())
-    }
 }

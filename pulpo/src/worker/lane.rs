@@ -8,20 +8,29 @@ use std::time::Duration;
 
 use tracing::Span;
 
-use super::Shared;
 use super::call;
+use super::in_flight::{InFlight, InFlightJob};
 use super::limits::Permits;
-use super::monitor::{Monitor, nanos};
-use super::pause::OutageBackoff;
+use super::outage::OutageBackoff;
 use super::resolved::ResolvedHandler;
-use super::slot::{Facts, InFlight, InFlightJob, InFlightSlot};
-use crate::context::{Cancellation, Context, LatestProgress, Limited, Particulars, Produced};
-use crate::disposition::{Disposition, RunEnd, Served, Situation, before_run, untimely};
-use crate::message::{Header, Incoming, MessageId};
+use super::shared::Shared;
+use super::slot::InFlightSlot;
+use super::waker::nanos;
+use crate::context::{Cancellation, Context, LatestProgress, Limited, Produced, RunInfo};
+use crate::disposition::{AttemptState, Disposition, RunEnd, Served, before_run, untimely};
+use crate::message::{Header, Incoming, MessageError, MessageId};
 use crate::outcome::ReportedFailure;
 use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, QueueError};
 use crate::report::{chain, limited};
+
+/// How far a message came in its lane.
+pub(super) enum Processed {
+    /// Its run ended, or it turned out why there can be none.
+    Ended(RunEnd),
+    /// It is not run: this becomes of it.
+    Decided(Disposition),
+}
 
 /// What is left to do for the others of a batch when one of it is settled.
 #[derive(Default)]
@@ -44,26 +53,25 @@ enum Tried {
         error: QueueError,
     },
     Settled {
-        running: Box<InFlightJob>,
+        job: Box<InFlightJob>,
         result: Result<(), QueueError>,
         /// `None` while others of a batch are in the slot.
         consumer: Option<Box<dyn Consumer>>,
     },
 }
 
-/// A job that took less is settled together with others.
-const BRIEF: Duration = Duration::from_millis(1);
+/// The commit of a job that took less is deferred, to be made with others.
+const DEFER_BELOW: Duration = Duration::from_millis(1);
 
 /// One thread of a worker: one job at a time.
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
-    pub(super) slot: Arc<InFlightSlot>,
-    monitor: Arc<Monitor>,
+    pub(super) slot: Arc<InFlightSlot<InFlight>>,
     /// At hand between two jobs; in the slot during one.
     pub(super) consumer: Option<Box<dyn Consumer>>,
     /// Taken together with a batch that is done by now.
     pub(super) pending: Option<Delivery>,
-    trouble: OutageBackoff,
+    outage: OutageBackoff,
     pub(super) cancellation: Arc<Cancellation>,
     pub(super) progress: Arc<LatestProgress>,
     /// Waits in a row that brought nothing.
@@ -78,15 +86,14 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(shared: Arc<Shared>, monitor: &Arc<Monitor>, consumer: Box<dyn Consumer>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, consumer: Box<dyn Consumer>) -> Self {
         let last_seen = Arc::new(AtomicU64::new(nanos(shared.clock.uptime())));
         Self {
             shared,
             slot: Arc::default(),
-            monitor: monitor.clone(),
             consumer: Some(consumer),
             pending: None,
-            trouble: OutageBackoff::default(),
+            outage: OutageBackoff::default(),
             cancellation: Arc::default(),
             progress: Arc::default(),
             empty: Arc::default(),
@@ -113,15 +120,15 @@ impl Lane {
     /// Has the queue do what was put off, and take back what nobody takes.
     pub(super) fn flush(&mut self) {
         let Some(consumer) = self.consumer.as_mut() else { return };
-        let mut trouble = OutageBackoff::default();
+        let mut outage = OutageBackoff::default();
         while let Err(error) = consumer.flush() {
-            if !trouble.in_trouble() {
+            if !outage.is_on() {
                 tracing::error!(error = chain(&error), "cannot settle the last jobs, trying again");
             }
             if !error.is_transient() || self.shared.stop.at_once() {
                 break;
             }
-            trouble.wait(&self.shared.stop, &*self.shared.clock);
+            outage.wait(&self.shared.stop, &*self.shared.clock);
         }
         self.shared.record_lost(consumer.take_lost_leases());
     }
@@ -144,15 +151,15 @@ impl Lane {
             match found {
                 Ok(found) => {
                     self.shared.record_lost(consumer.take_lost_leases());
-                    self.shared.out_of_trouble(&mut self.trouble);
+                    self.shared.outage_is_over(&mut self.outage);
                     if found.is_some() || stop.requested() {
                         return found;
                     }
                 }
                 Err(error) => {
                     self.permits = Permits::default();
-                    self.shared.in_trouble(&self.trouble, &error);
-                    self.trouble.wait(stop, &**clock);
+                    self.shared.report_outage(&self.outage, &error);
+                    self.outage.wait(stop, &**clock);
                     return None;
                 }
             }
@@ -160,53 +167,80 @@ impl Lane {
             uptime = clock.uptime();
             if uptime.saturating_sub(started) >= options.sleep_duration {
                 self.empty.fetch_add(1, Ordering::SeqCst);
-                self.monitor.check_idle();
+                self.end_if_idle();
                 return None;
             }
         }
     }
 
+    /// Ends the worker if no lane has found anything for long enough.
+    fn end_if_idle(&self) {
+        let limit = self.shared.options.shutdown_after_number_of_empty_iterations;
+        if limit > 0 && self.shared.crew.is_idle(limit) {
+            self.shared.stop.gently();
+        }
+    }
+
+    /// Takes a message all the way: reads it, runs its handler and settles it.
+    /// One that a batch handler takes is processed with others.
     pub(super) fn process(&mut self, mut delivery: Delivery) {
         let text = std::mem::take(&mut delivery.text);
-        let incoming = Incoming::read(&text);
+        let message = Incoming::read(&text);
         let resolved =
-            incoming.as_ref().ok().and_then(|message| self.shared.resolved.get(message.header.request_type()));
+            message.as_ref().ok().and_then(|message| self.shared.resolved.get(message.header.request_type()));
         let handler = resolved.as_deref().map(|resolved| resolved.handler);
-        let full = !self.permits.release_unneeded(&delivery.queue, handler);
-        if let Some((resolved, batch)) = resolved.as_deref().and_then(|one| Some((one, one.batch?))).filter(|_| !full) {
-            drop(incoming);
+        let has_permits = self.permits.release_unneeded(&delivery.queue, handler);
+        if let Some((resolved, batch)) =
+            resolved.as_deref().and_then(|one| Some((one, one.batch?))).filter(|_| has_permits)
+        {
+            drop(message);
             return self.process_batch(Delivery { text, ..delivery }, resolved, &batch);
         }
         let started = self.shared.clock.uptime();
-        self.enter_slot(&mut delivery, incoming.as_ref().ok(), resolved.as_deref(), started);
-
+        self.enter_slot(&mut delivery, message.as_ref().ok(), resolved.as_deref(), started);
         let mut produced = Produced::default();
-        let ending = match (incoming, resolved) {
+        let processed = if self.shared.stop.requested() {
             // It came while the worker was being stopped.
-            _ if self.shared.stop.requested() => Ok(RunEnd::ShutDown),
-            _ if full => Err(over_limit()),
-            (Err(error), _) => Ok(RunEnd::Unreadable(error)),
-            (Ok(message), None) => self.ask(untimely).map_or_else(|| Ok(self.unknown(&message)), Err),
-            (Ok(message), Some(resolved)) => self.ask(before_run).map_or_else(
-                || {
-                    let (body, grace) = (message.body(), self.shared.options.unknown_type_grace);
-                    let failed = delivery.failed(resolved.policy.max_attempts);
-                    let context = self.context(delivery.lease.id, failed, message, &resolved);
-                    self.begin();
-                    let ending = self.span.in_scope(|| {
-                        let ending = call::one(resolved.handler, body, &context, grace);
-                        self.shared.end_fork();
-                        ending
-                    });
-                    produced = context.into_produced();
-                    Ok(ending)
-                },
-                Err,
-            ),
+            Processed::Ended(RunEnd::ShutDown)
+        } else if has_permits {
+            self.run(message, resolved.as_deref(), delivery, &mut produced)
+        } else {
+            Processed::Decided(over_limit())
         };
         let took = self.shared.clock.uptime().saturating_sub(started);
+        self.settle(processed, produced, took);
+    }
 
-        self.settle(ending, produced, took);
+    /// Calls the handler of the message in the slot, if it has one and is to be
+    /// run now.
+    fn run(
+        &self,
+        message: Result<Incoming<'_>, MessageError>,
+        resolved: Option<&ResolvedHandler>,
+        delivery: Delivery,
+        produced: &mut Produced,
+    ) -> Processed {
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return Processed::Ended(RunEnd::Unreadable(error)),
+        };
+        let Some(resolved) = resolved else {
+            return self.ask(untimely).map_or_else(|| Processed::Ended(self.unknown(&message)), Processed::Decided);
+        };
+        if let Some(disposition) = self.ask(before_run) {
+            return Processed::Decided(disposition);
+        }
+        let (body, grace) = (message.body(), self.shared.options.unknown_type_grace);
+        let failed = delivery.failed(resolved.policy.max_attempts);
+        let context = self.context(delivery.lease.id, failed, message, resolved);
+        self.begin();
+        let end = self.span.in_scope(|| {
+            let end = call::one(resolved.handler, body, &context, grace);
+            self.shared.end_fork();
+            end
+        });
+        *produced = context.into_produced();
+        Processed::Ended(end)
     }
 
     /// What the handler may ask of this run.
@@ -226,7 +260,7 @@ impl Lane {
             keys: resolved.handler.limit_keys().map(|keys| (keys, message.body().to_owned())),
         };
         let header = Header { attempts: failed, ..message.header };
-        let particulars = Particulars {
+        let info = RunInfo {
             id,
             header,
             attempt: failed.saturating_add(1),
@@ -235,7 +269,7 @@ impl Lane {
             progress: self.progress.clone(),
             limited,
         };
-        Context::new(self.shared.surroundings.clone(), self.cancellation.clone(), particulars)
+        Context::new(self.shared.env.clone(), self.cancellation.clone(), info)
     }
 
     /// Puts the consumer within reach of the monitor, which from now on keeps
@@ -253,7 +287,7 @@ impl Lane {
         let queue = std::mem::take(&mut delivery.queue);
         let mut running = self.running(delivery, queue, message, resolved, uptime);
         self.span = running.open_span(1);
-        let timeout = running.facts.policy.timeout;
+        let timeout = running.attempt.policy.timeout;
         running.timeout = timeout.map(|limit| (uptime.saturating_add(limit), limit));
         let progress = self.progress.clone();
         self.hand_to_monitor(InFlight { consumer, running, others: VecDeque::new(), progress });
@@ -263,12 +297,12 @@ impl Lane {
     pub(super) fn hand_to_monitor(&self, held: InFlight) {
         let next = held.next();
         self.with_slot(|slot| *slot = Some(held));
-        self.monitor.wake_by(next);
+        self.shared.monitor.wake_by(next);
     }
 
     /// What is in the slot, for a moment; `None` if the monitor has taken it.
     pub(super) fn with_slot<R>(&self, action: impl FnOnce(&mut Option<InFlight>) -> R) -> R {
-        self.slot.with(&self.monitor, action)
+        self.slot.with(&self.shared.monitor, action)
     }
 
     /// All that settling this message will take.
@@ -284,19 +318,20 @@ impl Lane {
         let meters = resolved.map_or(&self.shared.resolved.unknown, |resolved| &resolved.meters);
         let failed = delivery.failed(policy.max_attempts);
         let delay = message.and_then(|message| message.header.delay());
-        let facts = Facts {
+        let attempt = AttemptState {
             failed,
             policy,
             lost: delivery.abandoned.min(failed),
-            // A queue may not know a delay that is over.
-            due_since: delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since)),
             left_since: delivery.left_since,
             served: Served::Never,
             delay,
             expiration: message.and_then(|message| message.header.expiration()),
             cancelled: false,
+            now: self.shared.clock.now(),
+            jitter: 0.0,
+            stopping: false,
         };
-        let mut running = InFlightJob::new(delivery, queue, uptime, facts, self.cancellation.clone(), meters.clone());
+        let mut running = InFlightJob::new(delivery, queue, uptime, attempt, self.cancellation.clone(), meters.clone());
         if let Some(message) = message {
             let unknown = || Cow::Owned(limited(message.header.request_type().to_owned()));
             running.request_type = resolved.map_or_else(unknown, |resolved| Cow::Borrowed(resolved.name));
@@ -311,9 +346,10 @@ impl Lane {
         self.with_slot(|held| held.as_mut().map(|held| held.begin(now)));
     }
 
-    fn ask(&self, rule: fn(&Situation<'_>) -> Option<Disposition>) -> Option<Disposition> {
+    /// What a rule says of the message in the slot.
+    fn ask(&self, rule: fn(&AttemptState) -> Option<Disposition>) -> Option<Disposition> {
         let now = self.shared.clock.now();
-        self.with_slot(|held| rule(&held.as_ref()?.running.facts.at(now, false)))
+        self.with_slot(|held| rule(held.as_mut()?.running.attempt_at(now, false)))
     }
 
     fn unknown(&self, message: &Incoming<'_>) -> RunEnd {
@@ -329,100 +365,101 @@ impl Lane {
         let queue = self.with_slot(|held| held.as_ref().map(|held| held.running.queue.clone()));
         let Shared { queue: adapter, clock, others, .. } = &*self.shared;
         let served = queue.map(|queue| others.serving(&**adapter, &**clock, &queue, request_type)).unwrap_or_default();
-        self.with_slot(|held| held.as_mut().map(|held| held.running.facts.served = served));
+        self.with_slot(|held| held.as_mut().map(|held| held.running.attempt.served = served));
     }
 
-    /// Decides and carries out, again and again while the queue is in trouble
-    /// and the lease is ours; then takes the consumer back, or puts the next of
-    /// a batch into its place.
-    pub(super) fn settle(
-        &mut self,
-        ending: Result<RunEnd, Disposition>,
-        produced: Produced,
-        took: Duration,
-    ) -> Settled {
-        self.permits.note(took < BRIEF);
-        if let Ok(RunEnd::UnknownType { request_type, .. }) = &ending {
+    /// Settles the message in the slot: decides what becomes of it, carries
+    /// that out, tried again while the queue is in trouble and the lease is
+    /// ours, and takes the consumer back or goes on to the next of a batch.
+    pub(super) fn settle(&mut self, processed: Processed, produced: Produced, took: Duration) -> Settled {
+        self.permits.note(took < DEFER_BELOW);
+        if let Processed::Ended(RunEnd::UnknownType { request_type, .. }) = &processed {
             self.ask_others(request_type);
         }
+        let Some(mut disposition) = self.decide(processed, produced, took) else { return self.given_up() };
         let mut refused = None;
-        let mut trouble = OutageBackoff::default();
-        let mut ended = Some((ending, produced));
-        let mut decided = None;
+        let mut outage = OutageBackoff::default();
         loop {
-            let tried = self.with_slot(|slot| self.try_to_settle(slot, &mut ended, &mut decided, took));
             // Nothing is logged while the monitor would find the lane at its slot.
-            match tried {
-                Tried::GivenUp => {
-                    tracing::warn!(
-                        parent: &self.span,
-                        "a handler returned after its message was given up: its result does not count"
-                    );
-                    return Settled::default();
+            match self.with_slot(|slot| try_to_settle(slot, &disposition)) {
+                Tried::GivenUp => return self.given_up(),
+                Tried::Refused(error) => {
+                    let reason = chain(&error);
+                    let failed = RunEnd::Failed(ReportedFailure::transient(reason.as_str()));
+                    refused = Some(reason);
+                    match self.decide(Processed::Ended(failed), Produced::default(), took) {
+                        Some(decided) => disposition = decided,
+                        None => return self.given_up(),
+                    }
                 }
-                Tried::Refused(error) => refused = Some(chain(&error)),
                 Tried::InTrouble { id, request_type, error } => {
-                    if !trouble.in_trouble() {
+                    if !outage.is_on() {
                         let request_type = &*request_type;
                         tracing::error!(%id, request_type, error = chain(&error), "cannot settle a message, trying again");
                     }
-                    trouble.wait(&self.shared.stop, &*self.shared.clock);
+                    outage.wait(&self.shared.stop, &*self.shared.clock);
                 }
-                Tried::Settled { mut running, result, consumer } => {
+                Tried::Settled { mut job, result, consumer } => {
                     self.consumer = consumer;
-                    let produced = std::mem::take(&mut running.produced);
-                    let disposition = decided.expect("settled as decided");
-                    self.shared.record(&running, &disposition, &result, took);
+                    let produced = std::mem::take(&mut job.produced);
+                    self.shared.record(&job, &disposition, &result, took);
                     return Settled { produced, refused };
                 }
             }
         }
     }
 
-    /// One try at it, in the slot.
-    fn try_to_settle(
-        &self,
-        slot: &mut Option<InFlight>,
-        ended: &mut Option<(Result<RunEnd, Disposition>, Produced)>,
-        decided: &mut Option<Disposition>,
-        took: Duration,
-    ) -> Tried {
-        let Some(held) = slot else { return Tried::GivenUp };
-        held.running.timeout = None;
-        held.running.deferrable = took < BRIEF || held.running.in_batch;
+    /// Decides what becomes of the message in the slot, and ends its timeout;
+    /// `None` if the monitor has taken it away.
+    fn decide(&self, processed: Processed, produced: Produced, took: Duration) -> Option<Disposition> {
         let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
-        if let Some((ending, produced)) = ended.take() {
-            held.running.hide_values(&ending);
-            held.running.produced = produced;
-            *decided = Some(match ending {
-                Ok(ending) => held.running.decide(now, ending, stopping, took),
-                Err(disposition) => disposition,
-            });
+        self.with_slot(|slot| {
+            let job = &mut slot.as_mut()?.running;
+            job.timeout = None;
+            job.defer_commit = took < DEFER_BELOW || job.in_batch;
+            job.produced = produced;
+            Some(match processed {
+                Processed::Ended(end) => {
+                    job.hide_values(&end);
+                    job.decide(now, end, stopping, took)
+                }
+                Processed::Decided(disposition) => disposition,
+            })
+        })
+    }
+
+    /// The monitor has settled the message, or put it back, while its handler
+    /// was running.
+    fn given_up(&self) -> Settled {
+        tracing::warn!(
+            parent: &self.span,
+            "a handler returned after its message was given up: its result does not count"
+        );
+        Settled::default()
+    }
+}
+
+/// One try to settle the message in a slot, which leaves it then. The next of a
+/// batch takes its place.
+fn try_to_settle(slot: &mut Option<InFlight>, disposition: &Disposition) -> Tried {
+    let Some(held) = slot else { return Tried::GivenUp };
+    match held.running.carry_out(&mut *held.consumer, disposition) {
+        // What the queue refuses for good, a message that is too large for
+        // instance, is the fault of the run that published it.
+        Err(error) if refuses_follow_ups(&error, &held.running.produced) => Tried::Refused(error),
+        Err(error) if error.is_transient() => {
+            let InFlightJob { lease, request_type, .. } = &held.running;
+            Tried::InTrouble { id: lease.id.clone(), request_type: request_type.clone(), error }
         }
-        let disposition = decided.as_ref().expect("decided at the first try");
-        match held.running.carry_out(&mut *held.consumer, disposition) {
-            // What the queue refuses for good, a message that is too large
-            // for instance, is the fault of the run that published it.
-            Err(error) if refuses_follow_ups(&error, &held.running.produced) => {
-                held.running.produced = Produced::default();
-                let failed = RunEnd::Failed(ReportedFailure::transient(chain(&error)));
-                *decided = Some(held.running.decide(now, failed, stopping, took));
-                Tried::Refused(error)
-            }
-            Err(error) if error.is_transient() => {
-                let InFlightJob { lease, request_type, .. } = &held.running;
-                Tried::InTrouble { id: lease.id.clone(), request_type: request_type.clone(), error }
-            }
-            result => {
-                let (running, consumer) = match held.others.pop_front() {
-                    Some(next) => (std::mem::replace(&mut held.running, next), None),
-                    None => {
-                        let held = slot.take().expect("still held");
-                        (held.running, Some(held.consumer))
-                    }
-                };
-                Tried::Settled { running: Box::new(running), result, consumer }
-            }
+        result => {
+            let (job, consumer) = match held.others.pop_front() {
+                Some(next) => (std::mem::replace(&mut held.running, next), None),
+                None => {
+                    let held = slot.take().expect("still held");
+                    (held.running, Some(held.consumer))
+                }
+            };
+            Tried::Settled { job: Box::new(job), result, consumer }
         }
     }
 }
@@ -430,11 +467,11 @@ impl Lane {
 impl Drop for Lane {
     /// Also when a bug of ours panics: the monitor starts another lane then.
     fn drop(&mut self) {
-        if self.trouble.in_trouble() {
+        if self.outage.is_on() {
             self.shared.in_trouble.fetch_sub(1, Ordering::SeqCst);
         }
         self.slot.end();
-        self.monitor.wake();
+        self.shared.monitor.wake();
     }
 }
 

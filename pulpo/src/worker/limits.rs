@@ -12,11 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::options::WorkerOptions;
-use crate::check::{Problem, ProblemKind};
-use crate::clock::lock;
 use crate::message::MessageId;
 use crate::queue::{DequeueFilter, QueueAdapter};
 use crate::registry::{Handler, Registry};
+use crate::sync::lock;
 
 pub(super) struct Limits {
     all: Vec<Limit>,
@@ -38,47 +37,23 @@ enum Of {
 }
 
 impl Limits {
-    /// Those of the options.
-    ///
-    /// # Errors
-    /// What the queue cannot keep.
-    pub(super) fn new(
-        registry: &Registry,
-        options: &WorkerOptions,
-        queue: Arc<dyn QueueAdapter>,
-    ) -> Result<Arc<Self>, Vec<Problem>> {
-        let able = queue.capabilities();
-        let mut problems = Vec::new();
-        let mut all = Vec::new();
-        for (name, said) in &options.queue_options {
-            let Some(most) = said.concurrency else { continue };
-            all.push(Limit { of: Of::Queue(name.clone()), most });
-            if !able.picks_queues {
-                problems.push(refused(&said.origin, &format!("`queues.{name}.concurrency`"), "leave out a queue"));
-            }
-        }
-        for handler in registry.iter() {
-            let Some(said) = options.handlers.get(handler.request_type()) else { continue };
-            let Some(most) = said.concurrency else { continue };
-            all.push(Limit { of: Of::Handler(handler), most });
-            if able.picks_types {
-                continue;
-            }
+    /// Creates the limits of these options that the queue can keep.
+    pub(super) fn new(registry: &Registry, options: &WorkerOptions, queue: Arc<dyn QueueAdapter>) -> Arc<Self> {
+        let picks_types = queue.capabilities().picks_types;
+        let of_queues = options.queue_options.iter().filter_map(|(name, said)| {
+            let most = said.concurrency?;
+            Some(Limit { of: Of::Queue(name.clone()), most })
+        });
+        let of_handlers = registry.iter().filter_map(|handler| {
+            let most = options.handlers.get(handler.request_type())?.concurrency?;
             // The limit of a queue that has no other jobs is one of the type.
-            match own_queue(registry, handler, options).filter(|_| able.picks_queues) {
-                Some(own) => all.push(Limit { of: Of::Queue(own.to_owned()), most }),
-                None => problems.push(refused(
-                    &said.origin,
-                    &format!("`handlers.{}.concurrency`", handler.request_type()),
-                    "pick by request type",
-                )),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+            let own = own_queue(registry, handler, options).filter(|_| !picks_types);
+            let of_its_queue = own.map(|own| Limit { of: Of::Queue(own.to_owned()), most });
+            Some(std::iter::once(Limit { of: Of::Handler(handler), most }).chain(of_its_queue))
+        });
+        let all: Vec<_> = of_queues.chain(of_handlers.flatten()).collect();
         let out = Mutex::new(vec![0; all.len()]);
-        Ok(Arc::new(Self { all, out, waiting: AtomicUsize::new(0), queue }))
+        Arc::new(Self { all, out, waiting: AtomicUsize::new(0), queue })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -87,19 +62,10 @@ impl Limits {
 }
 
 /// The queue that this handler has for itself.
-fn own_queue(registry: &Registry, handler: &Handler, options: &WorkerOptions) -> Option<&'static str> {
+pub(super) fn own_queue(registry: &Registry, handler: &Handler, options: &WorkerOptions) -> Option<&'static str> {
     let of = |handler: &Handler| handler.policy().queue;
     let own = of(handler).filter(|own| *own != options.default_queue)?;
     (registry.iter().filter(|other| of(other) == Some(own)).count() == 1).then_some(own)
-}
-
-fn refused(origin: &str, key: &str, cannot: &str) -> Problem {
-    let message = format!(
-        "{origin}{}{key} cannot be kept: this queue cannot {cannot}; give the handler a queue of its own, \
-         `queue = \"its_name\"` in its attribute",
-        if origin.is_empty() { "" } else { ": " }
-    );
-    Problem::new(ProblemKind::Configuration, message)
 }
 
 /// What one lane holds.
@@ -231,54 +197,4 @@ impl Drop for Permits {
 
 fn names(handler: &'static Handler) -> impl Iterator<Item = &'static str> {
     std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied())
-}
-
-/// What the options say of handlers and queues that this worker does not have,
-/// or cannot do.
-pub(crate) fn problems(registry: &Registry, options: &WorkerOptions) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut wrong = |origin: &str, message: String| {
-        let at = if origin.is_empty() { String::new() } else { format!("{origin}: ") };
-        problems.push(Problem::new(ProblemKind::Configuration, format!("{at}{message}")));
-    };
-    for (name, said) in &options.handlers {
-        match registry.get(name) {
-            Some(handler) if handler.request_type() != name => wrong(
-                &said.origin,
-                format!(
-                    "`handlers.{name}`: `{name}` is an alias of `{0}`: configure `handlers.{0}`",
-                    handler.request_type()
-                ),
-            ),
-            Some(handler) if handler.batching().is_none() && (said.batch.is_some() || said.linger.is_some()) => wrong(
-                &said.origin,
-                format!("`handlers.{name}` has no `batch` in its attribute: it takes one message at a time"),
-            ),
-            Some(_) => {}
-            None => wrong(
-                &said.origin,
-                match registry.nearest(name) {
-                    Some(near) => format!("`handlers.{name}`: there is no handler `{name}`; did you mean `{near}`?"),
-                    None => format!("`handlers.{name}`: there is no handler `{name}`; there are {}", registry.known()),
-                },
-            ),
-        }
-    }
-    let known = super::known_queues(registry, options);
-    for (name, said) in options.queue_options.iter().filter(|(name, _)| !known.contains(*name)) {
-        let others = known.iter().map(String::as_str);
-        let advice = match crate::registry::nearest(name, others) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are {}", known.iter().cloned().collect::<Vec<_>>().join(", ")),
-        };
-        wrong(&said.origin, format!("`queues.{name}`: no handler has the queue `{name}`; {advice}"));
-    }
-    if options.listen.is_some() && cfg!(not(feature = "http")) {
-        wrong("", "`listen` needs pulpo's feature `http`, which this program was built without".to_owned());
-    }
-    if super::queues(registry, options).is_empty() {
-        let first = options.queue_options.values().find(|said| said.enabled == Some(false));
-        wrong(first.map_or("", |said| &said.origin), "no queue is left to work: all are disabled".to_owned());
-    }
-    problems
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::disposition::Disposition;
+use super::summary::SettledAs;
 use crate::telemetry;
 
 pub(super) struct JobMetrics {
@@ -55,23 +55,18 @@ impl JobMetrics {
         self.run.record(took.as_secs_f64());
     }
 
-    /// What became of a job; `None`: nothing, since its lease was lost.
-    pub(super) fn settled(&self, disposition: Option<&Disposition>) {
-        let counter = match disposition {
-            None => &self.lost,
-            Some(Disposition::Commit) => &self.done,
-            Some(Disposition::Expire) => &self.expired,
-            Some(Disposition::LeaveToOthers { .. }) => &self.retried,
-            Some(Disposition::Rollback { delay, counted, .. }) if *counted || !delay.is_zero() => &self.retried,
-            Some(Disposition::Rollback { .. }) => &self.released,
-            Some(Disposition::Bury { .. }) => &self.buried,
+    /// Counts a message by what became of it.
+    pub(super) fn settled(&self, settled: SettledAs) {
+        let counter = match settled {
+            SettledAs::Done => &self.done,
+            SettledAs::Retried => &self.retried,
+            SettledAs::Released => &self.released,
+            SettledAs::Expired => &self.expired,
+            SettledAs::Buried => &self.buried,
+            SettledAs::Cancelled => &self.cancelled,
+            SettledAs::LeaseLost => &self.lost,
         };
         counter.increment(1);
-    }
-
-    /// A person has cancelled it: it is buried, and has not failed.
-    pub(super) fn cancelled(&self) {
-        self.cancelled.increment(1);
     }
 
     /// One more is in hand, until this is dropped.

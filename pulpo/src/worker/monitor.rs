@@ -6,31 +6,20 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::crew::{Crew, Recruiter};
-use super::slot::{InFlight, InFlightJob};
-use super::{Shared, WorkError};
-use crate::clock::Notify;
+use super::error::WorkError;
+use super::in_flight::{InFlight, InFlightJob};
+use super::recruiter::Recruiter;
+use super::shared::Shared;
 use crate::disposition::{Disposition, RunEnd};
 use crate::message::MessageId;
 use crate::queue::{Consumer, QueueError};
 use crate::report::chain;
-#[cfg(feature = "http")]
-use crate::report::rough;
 
 pub(super) struct Monitor {
-    pub(super) shared: Arc<Shared>,
-    pub(super) crew: Crew,
-    signal: Arc<Notify>,
-    /// When it will next check without being woken, in nanoseconds of uptime.
-    planned: AtomicU64,
+    shared: Arc<Shared>,
 }
-
-/// While the monitor looks around, whoever comes must wake it, since it may
-/// have looked there already.
-const LOOKING: u64 = u64::MAX;
 
 /// How long a stop waits for lanes that are waiting for a message: their
 /// queue was told to let them go.
@@ -39,70 +28,9 @@ const LAST_WAIT: Duration = Duration::from_millis(900);
 /// When to try again to settle what a lane had in hand.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How much longer than its wait a lane may be at its queue: more than any
-/// queue's timeout for one call.
-#[cfg(feature = "http")]
-const LONGEST_AT_QUEUE: Duration = Duration::from_secs(60);
-
 impl Monitor {
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        let lanes = shared.options.concurrency.max(1);
-        let most_abandoned = shared.options.max_abandoned_runs.unwrap_or(lanes);
-        Arc::new(Self {
-            signal: shared.stop.signal.clone(),
-            crew: Crew::new(lanes, most_abandoned),
-            shared,
-            planned: AtomicU64::new(LOOKING),
-        })
-    }
-
-    /// A lane needs the monitor at this time, in uptime.
-    pub(super) fn wake_by(&self, at: Option<Duration>) {
-        if at.is_some_and(|at| nanos(at) < self.planned.load(Ordering::SeqCst)) {
-            self.wake();
-        }
-    }
-
-    /// Something has changed.
-    pub(super) fn wake(&self) {
-        self.signal.notify();
-    }
-
-    /// Ends the worker if no lane has found anything for long enough.
-    pub(super) fn check_idle(&self) {
-        let limit = self.shared.options.shutdown_after_number_of_empty_iterations;
-        if limit > 0 && self.crew.is_idle(limit) {
-            self.shared.stop.gently();
-        }
-    }
-
-    /// Why the worker does not come on, if it does not: overdue runs take up all
-    /// lanes, a lane is neither in a handler nor back from the queue in time, a
-    /// lease is not renewed, a lane is missing. A handler without a timeout may
-    /// take as long as it likes, and a queue that refuses is not the worker's
-    /// fault: it tries again. It waits for nothing.
-    #[cfg(feature = "http")]
-    pub(super) fn stuck(&self) -> Option<String> {
-        let Shared { clock, options, stop, .. } = &*self.shared;
-        let uptime = clock.uptime();
-        if let Some(trouble) = self.crew.trouble().filter(|_| !stop.requested()) {
-            return Some(trouble);
-        }
-        let longest = options.sleep_duration.saturating_add(LONGEST_AT_QUEUE);
-        self.crew.lanes().iter().find_map(|lane| {
-            // Whoever is at it is not stuck there for longer than a call takes.
-            lane.slot.look(self, |held| {
-                let Some(held) = held else {
-                    let seen = Duration::from_nanos(lane.last_seen.load(Ordering::Relaxed));
-                    let silent = uptime.saturating_sub(seen);
-                    return (silent > longest && !lane.slot.has_ended())
-                        .then(|| format!("a lane has not come back from the queue for {}", rough(silent)));
-                };
-                let InFlightJob { touch_at, ttr, lease, .. } = &held.running;
-                let late = touch_at.is_some_and(|at| uptime > at.saturating_add((*ttr).max(LONGEST_AT_QUEUE)));
-                late.then(|| format!("the lease of message {} has not been renewed", lease.id))
-            })?
-        })
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 
     /// Starts a lane with each of these consumers, and looks after the lanes
@@ -110,14 +38,13 @@ impl Monitor {
     ///
     /// # Errors
     /// If no thread was available for a lane for this long.
-    pub(super) fn watch(self: &Arc<Self>, consumers: Vec<Box<dyn Consumer>>) -> Result<(), WorkError> {
+    pub(super) fn watch(&self, consumers: Vec<Box<dyn Consumer>>) -> Result<(), WorkError> {
         let clock = &self.shared.clock;
         let mut recruiter = Recruiter::new(consumers);
         let mut stop_by = None;
         let mut failed = None;
         loop {
-            let seen = self.signal.generation();
-            self.planned.store(LOOKING, Ordering::SeqCst);
+            let seen = self.shared.monitor.look();
             let uptime = clock.uptime();
             if self.shared.stop.requested() {
                 let end = *stop_by.get_or_insert(uptime.saturating_add(self.shared.options.shutdown_grace));
@@ -133,7 +60,7 @@ impl Monitor {
             let next = self.check_lanes(uptime, &mut recruiter);
             let mut refill = None;
             if !self.shared.stop.requested() {
-                match recruiter.fill(self, uptime) {
+                match recruiter.fill(&self.shared, uptime) {
                     Ok(at) => refill = at,
                     Err(error) => {
                         tracing::error!(error = chain(&error), "the worker stops");
@@ -142,21 +69,21 @@ impl Monitor {
                         continue;
                     }
                 }
-            } else if self.crew.has_ended() {
-                self.crew.dismiss();
+            } else if self.shared.crew.has_ended() {
+                self.shared.crew.dismiss();
                 return failed.map_or(Ok(()), Err);
             }
             let stop_by = stop_by.map(|end| if uptime < end { end } else { end.saturating_add(LAST_WAIT) });
             let next = next.into_iter().chain(refill).chain(stop_by).min();
-            self.planned.store(next.map_or(LOOKING, nanos), Ordering::SeqCst);
-            self.signal.wait(seen, next.map(|next| next.saturating_sub(uptime)));
+            self.shared.monitor.wait(seen, next, uptime);
         }
     }
 
     /// Whether any lane is still at its queue, waiting for a message or
     /// settling one.
     fn any_is_at_the_queue(&self) -> bool {
-        self.crew
+        self.shared
+            .crew
             .lanes()
             .iter()
             .any(|lane| !lane.slot.has_ended() && lane.slot.visit().is_none_or(|held| held.is_none()))
@@ -165,7 +92,7 @@ impl Monitor {
     /// Does for each lane what is due; says when it must look again.
     fn check_lanes(&self, uptime: Duration, recruiter: &mut Recruiter) -> Option<Duration> {
         let mut next = None;
-        for lane in self.crew.lanes() {
+        for lane in self.shared.crew.lanes() {
             let ended = lane.slot.has_ended();
             // A lane that is at its slot wakes us when it is not.
             let Some(mut slot) = lane.slot.visit() else { continue };
@@ -187,7 +114,7 @@ impl Monitor {
                 Ok(consumer) => {
                     recruiter.reuse(consumer);
                     if !ended {
-                        self.crew.is_overdue(&lane.slot);
+                        self.shared.crew.is_overdue(&lane.slot);
                     }
                 }
                 Err(held) => {
@@ -256,7 +183,7 @@ impl Monitor {
 
     /// Gives back all that is still running, uncounted.
     fn give_back(&self) {
-        for lane in self.crew.dismiss() {
+        for lane in self.shared.crew.dismiss() {
             // One that is settling its job right now goes on with that.
             let Some(held) = lane.slot.visit().and_then(|mut held| held.take()) else { continue };
             let InFlight { mut consumer, running, others, .. } = held;
@@ -277,8 +204,4 @@ impl Monitor {
 enum Settled {
     Over { running: Box<InFlightJob>, disposition: Disposition, result: Result<(), QueueError>, took: Duration },
     Trouble { id: MessageId, request_type: Cow<'static, str>, error: QueueError },
-}
-
-pub(super) fn nanos(uptime: Duration) -> u64 {
-    u64::try_from(uptime.as_nanos()).unwrap_or(LOOKING - 1)
 }

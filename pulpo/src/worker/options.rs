@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::check::Problem;
 use crate::outbox::OutboxUrl;
 use crate::policy::{HandlerOptions, Rate};
 use crate::queue::Retention;
-use crate::registry::Registry;
 
 /// Options of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,14 +86,6 @@ impl Default for WorkerOptions {
             handle_signals: true,
             log_reasons: true,
         }
-    }
-}
-
-impl WorkerOptions {
-    /// What they say of handlers and queues that this worker does not have, or
-    /// that cannot be done.
-    pub(crate) fn problems(&self, registry: &Registry) -> Vec<Problem> {
-        super::limits::problems(registry, self)
     }
 }
 

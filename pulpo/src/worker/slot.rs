@@ -1,283 +1,62 @@
-//! Where a lane's consumer rests while its handler runs, within reach of the
-//! monitor.
+//! Where what a lane has in hand rests while its handler runs, within reach of
+//! the monitor.
+//!
+//! # Invariants
+//! - Only the lane waits at the lock of its slot. Others come in vain while
+//!   somebody is there.
+//! - The monitor never misses anything for that reason: who leaves a slot wakes
+//!   it if it has come in vain.
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use super::waker::MonitorWaker;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
-use tracing::{Span, field};
-
-use super::meters::{InFlightGuard, JobMetrics};
-use super::monitor::Monitor;
-use crate::clock::lock;
-use crate::context::{Cancellation, LatestProgress, Produced};
-use crate::disposition::{Disposition, RunEnd, Served, Situation, after_run};
-use crate::guard;
-use crate::outcome::FailureKind;
-use crate::policy::Policy;
-use crate::queue::{AttemptOutcome, Consumer, Delivery, FailedRun, Lease, NewMessage, QueueError, Settlement};
-use crate::report::chain;
-use crate::telemetry;
-
-/// The consumer and the job of one lane. Empty once the job was taken away
-/// from the lane, which then ends.
-#[derive(Default)]
-pub(super) struct InFlightSlot {
-    held: Mutex<Option<InFlight>>,
+/// What one lane has in hand. Empty between two jobs, and once the job was taken
+/// away from the lane, which then ends.
+pub(super) struct InFlightSlot<T> {
+    held: Mutex<Option<T>>,
     ended: AtomicBool,
-    /// Whether the monitor came while the lane was at it.
+    /// Whether the monitor came in vain.
     missed: AtomicBool,
 }
 
-pub(super) struct InFlight {
-    pub(super) consumer: Box<dyn Consumer>,
-    pub(super) running: InFlightJob,
-    /// The others of a batch, in their order, and last perhaps one that waits.
-    pub(super) others: VecDeque<InFlightJob>,
-    /// How far the handler is.
-    pub(super) progress: Arc<LatestProgress>,
-}
-
-/// A job on its way: all that settling it takes.
-pub(super) struct InFlightJob {
-    pub(super) lease: Lease,
-    pub(super) request_type: Cow<'static, str>,
-    pub(super) queue: String,
-    pub(super) traceparent: Option<String>,
-    pub(super) facts: Facts,
-    pub(super) ttr: Duration,
-    /// When the lease is to be renewed; never again once it is lost.
-    pub(super) touch_at: Option<Duration>,
-    /// Whether the last try to renew it failed.
-    pub(super) renewal_failed: bool,
-    /// When the run has taken too long, and how long it may take.
-    pub(super) timeout: Option<(Duration, Duration)>,
-    /// Tells the handler that its result no longer counts.
-    pub(super) cancellation: Arc<Cancellation>,
-    /// Whether it took so little that its commit may be put off, or is one of
-    /// many that are settled together.
-    pub(super) deferrable: bool,
-    /// What is to be published and kept if the job is done.
-    pub(super) produced: Produced,
-    /// What is known of its run, if that has failed.
-    pub(super) failed_run: Option<FailedRun>,
-    /// Taken together with a batch, and not in it: its turn comes after.
-    pub(super) waits: bool,
-    pub(super) in_batch: bool,
-    /// Whether the handler was called.
-    pub(super) begun: bool,
-    /// And when.
-    pub(super) begun_at: Option<chrono::DateTime<chrono::Utc>>,
-    /// What the log says in place of a reason that holds values of the body.
-    pub(super) logged_reason: Option<String>,
-    pub(super) span: Span,
-    pub(super) meters: Arc<JobMetrics>,
-    /// Counts it as in hand while it lives.
-    pub(super) _in_flight: InFlightGuard,
-}
-
-/// What the decision about a message needs to know of it.
-#[derive(Clone)]
-pub(super) struct Facts {
-    pub(super) policy: Policy,
-    pub(super) failed: u32,
-    pub(super) lost: u32,
-    pub(super) due_since: chrono::DateTime<chrono::Utc>,
-    pub(super) left_since: Option<chrono::DateTime<chrono::Utc>>,
-    /// Whether another worker has a handler for it.
-    pub(super) served: Served,
-    pub(super) delay: Option<chrono::DateTime<chrono::Utc>>,
-    pub(super) expiration: Option<chrono::DateTime<chrono::Utc>>,
-    /// A person has cancelled it.
-    pub(super) cancelled: bool,
-}
-
-impl Facts {
-    pub(super) fn at(&self, now: chrono::DateTime<chrono::Utc>, stopping: bool) -> Situation<'_> {
-        Situation {
-            failed: self.failed,
-            lost: self.lost,
-            delay: self.delay,
-            expiration: self.expiration,
-            left_since: self.left_since,
-            served: self.served,
-            policy: &self.policy,
-            now,
-            jitter: fastrand::f64(),
-            stopping,
-            cancelled: self.cancelled,
-        }
+impl<T> Default for InFlightSlot<T> {
+    fn default() -> Self {
+        Self { held: Mutex::new(None), ended: AtomicBool::new(false), missed: AtomicBool::new(false) }
     }
 }
 
-impl InFlightJob {
-    pub(super) fn new(
-        delivery: &Delivery,
-        queue: String,
-        uptime: Duration,
-        facts: Facts,
-        cancellation: Arc<Cancellation>,
-        meters: Arc<JobMetrics>,
-    ) -> Self {
-        Self {
-            lease: delivery.lease.clone(),
-            request_type: Cow::Borrowed(""),
-            queue,
-            traceparent: None,
-            facts,
-            ttr: delivery.ttr,
-            touch_at: Some(uptime.saturating_add(heartbeat(delivery.ttr))),
-            renewal_failed: false,
-            timeout: None,
-            cancellation,
-            deferrable: false,
-            produced: Produced::default(),
-            failed_run: None,
-            waits: false,
-            in_batch: false,
-            begun: false,
-            begun_at: None,
-            logged_reason: None,
-            span: Span::none(),
-            _in_flight: meters.in_flight_guard(),
-            meters,
-        }
-    }
-
-    /// The span of a run that takes so many messages, this one first. It is
-    /// there at every level of logs, so that each line of the handler's own
-    /// can be told to be of this job.
-    pub(super) fn open_span(&mut self, messages: usize) -> Span {
-        let open = || {
-            tracing::error_span!(
-                "job",
-                id = self.lease.id.as_str(),
-                request_type = &*self.request_type,
-                queue = self.queue,
-                attempt = self.facts.failed.saturating_add(1),
-                batch = (messages > 1).then_some(messages),
-                traceparent = self.traceparent,
-                duration = field::Empty,
-                outcome = field::Empty,
-            )
-        };
-        // The subscriber is the program's.
-        self.span = guard::catch(open).unwrap_or_else(|_| Span::none());
-        self.span.clone()
-    }
-
-    /// A reason may quote the body, as serde's errors do: it is kept in the
-    /// queue, beside that body, and the log has it without values.
-    pub(super) fn hide_values(&mut self, ending: &Result<RunEnd, Disposition>) {
-        self.logged_reason = match ending {
-            Ok(RunEnd::Unreadable(error)) => Some(error.without_values()),
-            Ok(RunEnd::OtherShape { error, .. }) => {
-                Some(format!("{}; another version of the program wrote it", error.without_values()))
-            }
-            _ => return,
-        };
-    }
-
-    /// When the monitor must look at it, in uptime.
-    pub(super) fn next(&self) -> Option<Duration> {
-        self.touch_at.into_iter().chain(self.timeout.map(|(at, _)| at)).min()
-    }
-
-    fn must_be_renewed(&self, uptime: Duration) -> bool {
-        self.touch_at.is_some_and(|at| uptime >= at)
-    }
-
-    fn renewed(&mut self, uptime: Duration) {
-        self.touch_at = Some(uptime.saturating_add(heartbeat(self.ttr)));
-        self.renewal_failed = false;
-    }
-
-    fn lease_lost(&mut self) {
-        self.touch_at = None;
-        tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, "the lease was lost while the job is running: its result will not count");
-        // The others of a batch still count.
-        if !self.in_batch {
-            self.cancellation.cancel();
-        }
-    }
-
-    fn not_renewed(&mut self, uptime: Duration, error: &QueueError) {
-        // Sooner than the next heartbeat, since the lease is ending.
-        self.touch_at = Some(uptime.saturating_add((heartbeat(self.ttr) / 10).max(Duration::from_millis(50))));
-        if !std::mem::replace(&mut self.renewal_failed, true) {
-            tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, error = chain(error), "cannot renew the lease, trying again");
-        }
-    }
-}
-
-/// Renews the leases that are due, in one call.
-pub(super) fn renew<'a>(
-    consumer: &mut dyn Consumer,
-    all: impl IntoIterator<Item = &'a mut InFlightJob>,
-    uptime: Duration,
-) {
-    let mut due: Vec<_> = all.into_iter().filter(|running| running.must_be_renewed(uptime)).collect();
-    if due.is_empty() {
-        return;
-    }
-    let leases: Vec<_> = due.iter().map(|running| running.lease.clone()).collect();
-    match consumer.touch(&leases) {
-        Ok(lost) if lost.is_empty() => due.iter_mut().for_each(|running| running.renewed(uptime)),
-        Ok(lost) => {
-            for running in due {
-                if lost.contains(&running.lease) { running.lease_lost() } else { running.renewed(uptime) }
-            }
-        }
-        Err(error) => due.iter_mut().for_each(|running| running.not_renewed(uptime, &error)),
-    }
-}
-
-/// A lease is renewed three times in its life, so that one late or lost
-/// renewal does no harm.
-fn heartbeat(ttr: Duration) -> Duration {
-    ttr / 3
-}
-
-impl InFlightSlot {
-    /// For the lane, which then tells the monitor if it came in vain. What
-    /// `action` does must not be the user's.
-    pub(super) fn with<R>(&self, monitor: &Monitor, action: impl FnOnce(&mut Option<InFlight>) -> R) -> R {
+impl<T> InFlightSlot<T> {
+    /// Calls `action` with what is held, for the lane. Nothing of the user's
+    /// may run in it.
+    pub(super) fn with<R>(&self, monitor: &MonitorWaker, action: impl FnOnce(&mut Option<T>) -> R) -> R {
         let result = action(&mut lock(&self.held));
-        if self.missed.swap(false, Ordering::SeqCst) {
-            monitor.wake();
-        }
+        self.wake_if_missed(monitor);
         result
     }
 
-    /// For whoever only looks: `None` while the lane or the monitor is at it.
-    /// The monitor is told if it came in vain.
-    pub(super) fn look<R>(&self, monitor: &Monitor, action: impl FnOnce(&mut Option<InFlight>) -> R) -> Option<R> {
-        let result = action(&mut *self.try_held()?);
-        if self.missed.swap(false, Ordering::SeqCst) {
-            monitor.wake();
-        }
+    /// Calls `action` with what is held, for others than the lane and the
+    /// monitor; `None` while somebody is there.
+    pub(super) fn look<R>(&self, monitor: &MonitorWaker, action: impl FnOnce(&mut Option<T>) -> R) -> Option<R> {
+        let result = action(&mut *try_lock(&self.held)?);
+        self.wake_if_missed(monitor);
         Some(result)
     }
 
-    /// For the monitor, which waits for no lane: `None` while the lane is at
-    /// it, which will wake the monitor when it is not.
-    pub(super) fn visit(&self) -> Option<MutexGuard<'_, Option<InFlight>>> {
-        self.try_held().or_else(|| {
-            self.missed.store(true, Ordering::SeqCst);
-            // It may have gone before it was told.
-            self.try_held()
-        })
+    fn wake_if_missed(&self, monitor: &MonitorWaker) {
+        if self.missed.swap(false, Ordering::SeqCst) {
+            monitor.wake();
+        }
     }
 
-    /// What is there, unless somebody is at it.
-    fn try_held(&self) -> Option<MutexGuard<'_, Option<InFlight>>> {
-        match self.held.try_lock() {
-            Ok(held) => Some(held),
-            Err(std::sync::TryLockError::Poisoned(held)) => Some(held.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => None,
-        }
+    /// What is held, for the monitor; `None` while somebody is there, who will
+    /// wake the monitor when leaving.
+    pub(super) fn visit(&self) -> Option<MutexGuard<'_, Option<T>>> {
+        try_lock(&self.held).or_else(|| {
+            self.missed.store(true, Ordering::SeqCst);
+            // Whoever was there may have left before this was said.
+            try_lock(&self.held)
+        })
     }
 
     /// The lane's thread has ended.
@@ -289,105 +68,8 @@ impl InFlightSlot {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// It has, and nothing is left in here.
+    /// Whether the thread has ended and left nothing behind.
     pub(super) fn is_left(&self) -> bool {
-        self.has_ended() && self.try_held().is_some_and(|held| held.is_none())
-    }
-}
-
-impl InFlight {
-    /// Renews the leases for which it is time.
-    pub(super) fn touch(&mut self, uptime: Duration) {
-        renew(&mut *self.consumer, std::iter::once(&mut self.running).chain(&mut self.others), uptime);
-    }
-
-    /// When the monitor must look at it, in uptime.
-    pub(super) fn next(&self) -> Option<Duration> {
-        std::iter::once(&self.running).chain(&self.others).filter_map(InFlightJob::next).min()
-    }
-
-    /// Those that the handler was called with, in their order.
-    pub(super) fn begun(&self) -> impl Iterator<Item = &InFlightJob> {
-        std::iter::once(&self.running).chain(&self.others).filter(|running| running.begun && !running.waits)
-    }
-
-    /// A person has cancelled the message of this lease. The handler is told
-    /// unless others of its batch still count.
-    pub(super) fn cancel(&mut self, lease: &Lease) {
-        let all = std::iter::once(&mut self.running).chain(&mut self.others);
-        all.filter(|running| running.lease == *lease).for_each(|running| running.facts.cancelled = true);
-        if self.begun().all(|running| running.facts.cancelled) {
-            self.running.cancellation.cancel();
-        }
-    }
-
-    /// The handler is called with all that are in hand and not waiting.
-    pub(super) fn begin(&mut self, now: chrono::DateTime<chrono::Utc>) {
-        for running in std::iter::once(&mut self.running).chain(&mut self.others).filter(|running| !running.waits) {
-            running.begun = true;
-            running.begun_at = Some(now);
-            let first = running.facts.failed == 0;
-            running.meters.started(first.then(|| (now - running.facts.due_since).to_std().unwrap_or_default()));
-        }
-    }
-}
-
-impl InFlightJob {
-    /// Decides by how the run ended.
-    pub(super) fn decide(
-        &mut self,
-        now: chrono::DateTime<chrono::Utc>,
-        ending: RunEnd,
-        stopping: bool,
-        took: Duration,
-    ) -> Disposition {
-        self.failed_run = outcome(&ending).map(|outcome| {
-            let since = || chrono::TimeDelta::from_std(took).map_or(now, |took| now - took);
-            FailedRun::new(self.begun_at.unwrap_or_else(since), took, outcome)
-        });
-        after_run(&self.facts.at(now, stopping), ending)
-    }
-
-    /// Does with the message what was decided.
-    pub(super) fn carry_out(
-        &mut self,
-        consumer: &mut dyn Consumer,
-        disposition: &Disposition,
-    ) -> Result<(), QueueError> {
-        let mut settlement = match disposition {
-            Disposition::Commit => {
-                let follow_ups = std::mem::take(&mut self.produced.follow_ups);
-                Settlement::Commit { follow_ups, result: self.produced.result.clone(), deferrable: self.deferrable }
-            }
-            Disposition::Expire => Settlement::Expire,
-            Disposition::Rollback { delay, reason, counted } => {
-                Settlement::Rollback { delay: *delay, reason: reason.clone(), counted: *counted, run: self.failed_run }
-            }
-            Disposition::LeaveToOthers { delay, reason } => Settlement::leave_to_others(*delay, reason),
-            Disposition::Bury { reason, counted } => {
-                Settlement::Bury { reason: reason.clone(), counted: *counted, run: self.failed_run }
-            }
-        };
-        let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
-        let following: Vec<_> = settlement.follow_ups().iter().map(named).collect();
-        let settled = consumer.settle(&self.lease, &mut settlement);
-        if let Settlement::Commit { follow_ups, .. } = settlement {
-            let kept = following.len().saturating_sub(follow_ups.len());
-            following[..kept].iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
-            // The rest is for the next try.
-            self.produced.follow_ups = follow_ups;
-        }
-        settled
-    }
-}
-
-/// How a run failed; `None` if it has not, or there was none.
-fn outcome(ending: &RunEnd) -> Option<AttemptOutcome> {
-    match ending {
-        RunEnd::Failed(failure) if matches!(failure.kind, FailureKind::Snooze(_)) => None,
-        RunEnd::Failed(_) | RunEnd::Unreadable(_) => Some(AttemptOutcome::Failed),
-        RunEnd::Panicked(_) => Some(AttemptOutcome::Panicked),
-        RunEnd::TimedOut(_) => Some(AttemptOutcome::TimedOut),
-        RunEnd::Done | RunEnd::OtherShape { .. } | RunEnd::UnknownType { .. } | RunEnd::ShutDown => None,
+        self.has_ended() && try_lock(&self.held).is_some_and(|held| held.is_none())
     }
 }

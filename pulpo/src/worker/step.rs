@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use super::Worker;
+use super::error::WorkError;
 use super::lane::Lane;
-use super::monitor::Monitor;
-use super::{WorkError, Worker};
 use crate::message::Incoming;
 use crate::queue::{Delivery, Progress};
 use crate::registry::Handler;
@@ -24,12 +24,11 @@ impl Worker {
     /// progress that its handler reported.
     pub(crate) fn step(&self, mut reported: impl FnMut(Option<Progress>)) -> Result<bool, StepError> {
         let shared = self.share(Vec::new())?;
-        let monitor = Monitor::new(shared.clone());
         let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
         let Some(first) = consumer.dequeue(&shared.filter(), Duration::ZERO).map_err(WorkError::Queue)? else {
             return Ok(false);
         };
-        let mut lane = Lane::new(shared, &monitor, consumer);
+        let mut lane = Lane::new(shared, consumer);
         let mut next = Some(first);
         while let Some(delivery) = next {
             self.check_states(&delivery)?;

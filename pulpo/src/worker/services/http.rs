@@ -20,8 +20,8 @@ use crate::queue::QueueAdapter;
 use crate::queue::spool::Spooled;
 use crate::report::{chain, rough};
 use crate::telemetry::{self, QueueGauges, prometheus};
-use crate::worker::monitor::Monitor;
-use crate::worker::{Shared, expected};
+use crate::worker::queues::expected;
+use crate::worker::shared::Shared;
 
 /// How long the queue has for its answer.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
@@ -40,7 +40,6 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub(in crate::worker) fn start(
     address: SocketAddr,
     shared: &Arc<Shared>,
-    monitor: &Arc<Monitor>,
     beside: Option<Router>,
 ) -> io::Result<Server> {
     let metrics = Metrics::new(shared);
@@ -48,7 +47,7 @@ pub(in crate::worker) fn start(
         tracing::warn!("the program has its own metrics recorder: /metrics is not available");
     }
     let upkeep = upkeep();
-    let answers = Answers { shared: shared.clone(), monitor: monitor.clone(), metrics, reach: reach(&shared.queue) };
+    let answers = Answers { shared: shared.clone(), metrics, reach: reach(&shared.queue) };
     let pages = Router::new()
         .route("/metrics", get(metrics_page))
         .route("/healthz", get(health_page))
@@ -68,7 +67,6 @@ pub(in crate::worker) fn start(
 
 struct Answers {
     shared: Arc<Shared>,
-    monitor: Arc<Monitor>,
     metrics: Option<Metrics>,
     /// Whether the queue answers at all, and what is not as it should be.
     reach: Question<Option<String>>,
@@ -138,7 +136,7 @@ async fn upkeep() {
 }
 
 async fn health_page(State(answers): State<Arc<Answers>>) -> Response {
-    match answers.monitor.stuck() {
+    match answers.shared.stuck() {
         None => "alive\n".into_response(),
         Some(why) => unavailable(format!("stuck: {why}\n")),
     }

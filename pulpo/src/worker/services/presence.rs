@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Service;
+use super::service::Service;
 use crate::context::LatestProgress;
 use crate::process::host;
 use crate::queue::{Lease, LongRun, WorkerReport};
 use crate::report::chain;
-use crate::worker::Shared;
-use crate::worker::monitor::Monitor;
+use crate::worker::in_flight::InFlight;
+use crate::worker::shared::Shared;
 use crate::worker::slot::InFlightSlot;
 
 /// How often the runs are looked at.
@@ -33,7 +33,6 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 pub(in crate::worker) struct Presence {
     shared: Arc<Shared>,
-    monitor: Arc<Monitor>,
     number: u64,
     report: WorkerReport,
     report_at: Duration,
@@ -45,7 +44,7 @@ pub(in crate::worker) struct Presence {
 
 /// A run that lasts.
 struct Followed {
-    slot: Arc<InFlightSlot>,
+    slot: Arc<InFlightSlot<InFlight>>,
     lease: Lease,
     /// Of the first of a batch, and where there is news.
     news: Option<(Arc<LatestProgress>, u64)>,
@@ -53,7 +52,7 @@ struct Followed {
 
 impl Presence {
     /// `None` if the queue knows no workers.
-    pub(in crate::worker) fn of(shared: &Arc<Shared>, monitor: &Arc<Monitor>) -> Option<Self> {
+    pub(in crate::worker) fn of(shared: &Arc<Shared>) -> Option<Self> {
         shared.queue.workers()?;
         let (program, program_version) = shared.program.clone();
         let names = shared
@@ -75,7 +74,6 @@ impl Presence {
         };
         Some(Self {
             shared: shared.clone(),
-            monitor: monitor.clone(),
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             report,
             report_at: Duration::ZERO,
@@ -100,11 +98,11 @@ impl Presence {
     fn long_runs(&mut self, may_keep: bool) -> (Vec<Followed>, Vec<LongRun>) {
         let (mut followed, mut runs) = (Vec::new(), Vec::new());
         let mut now = HashSet::new();
-        for lane in self.monitor.crew.lanes() {
-            lane.slot.look(&self.monitor, |held| {
+        for lane in self.shared.crew.lanes() {
+            lane.slot.look(&self.shared.monitor, |held| {
                 let Some(held) = held else { return };
                 let mut progress = Some(&held.progress);
-                for job in held.begun() {
+                for job in held.running() {
                     let progress = progress.take();
                     let key: Arc<str> = format!("{} {}", job.lease.id, job.lease.token).into();
                     let lasts = self.before.contains(&key);
@@ -116,7 +114,7 @@ impl Presence {
                         let (number, said) = progress.news()?;
                         Some((progress.clone(), number, said))
                     });
-                    if job.facts.cancelled && news.is_none() {
+                    if job.attempt.cancelled && news.is_none() {
                         continue;
                     }
                     let mut run = LongRun::new(job.lease.clone());
@@ -147,7 +145,7 @@ impl Presence {
                 for lease in cancelled {
                     let Some(run) = followed.iter().find(|run| run.lease == lease) else { continue };
                     tracing::info!(id = %lease.id, "a running job is cancelled: its handler is told");
-                    run.slot.look(&self.monitor, |held| held.as_mut().map(|held| held.cancel(&lease)));
+                    run.slot.look(&self.shared.monitor, |held| held.as_mut().map(|held| held.cancel(&lease)));
                 }
             }
             Err(error) => {

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Service;
+use super::service::Service;
 use crate::queue::QueueAdapter;
 use crate::report::chain;
-use crate::worker::Shared;
+use crate::worker::shared::Shared;
 use crate::worker::stop::Stop;
 
 /// How often it looks, at most and at least.

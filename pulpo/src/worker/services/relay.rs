@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::Notify;
 use crate::outbox::{Relay, RouteOf};
 use crate::report::chain;
-use crate::worker::Shared;
+use crate::worker::shared::Shared;
 
 /// How long a stop waits for a relay that moves something.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);

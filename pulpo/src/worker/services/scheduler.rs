@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use self::store::Store;
-use super::Service;
+use super::service::Service;
 use crate::clock::Clock;
 use crate::guard;
 use crate::producer::Producer;
@@ -28,8 +28,9 @@ use crate::registry::{Handler, Registry};
 use crate::report::chain;
 use crate::schedule::{Attendance, Entry, HEARTBEAT, Overlap, Schedule};
 use crate::telemetry;
-use crate::worker::pause::OutageBackoff;
-use crate::worker::{Shared, WorkerOptions};
+use crate::worker::options::WorkerOptions;
+use crate::worker::outage::OutageBackoff;
+use crate::worker::shared::Shared;
 
 pub(in crate::worker) mod store;
 
@@ -67,9 +68,9 @@ struct Scheduled {
 impl Scheduler {
     /// That of a worker; `None` if none of its handlers has a schedule.
     pub(in crate::worker) fn of(shared: &Shared) -> Option<Self> {
-        let Shared { queue, schedule_store, registry, options, clock, surroundings, .. } = shared;
+        let Shared { queue, schedule_store, registry, options, clock, env, .. } = shared;
         let store = Store::new(queue.clone(), schedule_store.clone())?;
-        Self::new(store, registry, options, surroundings.producer.clone(), clock.clone())
+        Self::new(store, registry, options, env.producer.clone(), clock.clone())
     }
 
     fn new(
@@ -201,14 +202,14 @@ impl Service for Scheduler {
     fn tend(&mut self) -> Duration {
         match self.publish_due() {
             Ok(again) => {
-                if self.outage.in_trouble() {
+                if self.outage.is_on() {
                     tracing::info!("publishing schedules again");
                     self.outage.over();
                 }
                 again.map_or(HEARTBEAT, |again| again.min(HEARTBEAT))
             }
             Err(error) => {
-                if !self.outage.in_trouble() {
+                if !self.outage.is_on() {
                     tracing::error!(error = chain(&error), "cannot publish the jobs of schedules, retrying");
                 }
                 self.outage.next()

@@ -1,26 +1,25 @@
-//! The pause after trouble with the queue: it grows, is jittered, and starts
-//! anew when the trouble is over.
+//! The pause before the queue is tried again after an outage. It grows with
+//! each failure, up to ten seconds, and has jitter.
 
 use std::time::Duration;
 
+use super::stop::Stop;
 use crate::clock::Clock;
 use crate::policy::Policy;
-
-use super::stop::Stop;
 
 const FIRST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(super) struct OutageBackoff {
-    troubles: u32,
+    failures: u32,
 }
 
 impl OutageBackoff {
     /// How long to wait before the next try: a little longer each time.
     pub(super) fn next(&mut self) -> Duration {
-        self.troubles = self.troubles.saturating_add(1);
-        Policy::DEFAULT.backoff(FIRST, MOST).backoff.delay(self.troubles, fastrand::f64())
+        self.failures = self.failures.saturating_add(1);
+        Policy::DEFAULT.backoff(FIRST, MOST).backoff.delay(self.failures, fastrand::f64())
     }
 
     /// Waits for that long; a stop that comes in the meantime ends it.
@@ -37,13 +36,13 @@ impl OutageBackoff {
         }
     }
 
-    /// Whether the last thing that was tried failed.
-    pub(super) fn in_trouble(&self) -> bool {
-        self.troubles > 0
+    /// Whether the last try failed.
+    pub(super) fn is_on(&self) -> bool {
+        self.failures > 0
     }
 
-    /// The trouble is over.
+    /// The queue is back.
     pub(super) fn over(&mut self) {
-        self.troubles = 0;
+        self.failures = 0;
     }
 }

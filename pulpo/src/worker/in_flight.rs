@@ -1,0 +1,296 @@
+//! What a lane has in hand, and all that settling it takes.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tracing::{Span, field};
+
+use super::meters::{InFlightGuard, JobMetrics};
+use crate::context::{Cancellation, LatestProgress, Produced};
+use crate::disposition::{AttemptState, Disposition, RunEnd, after_run};
+use crate::guard;
+use crate::outcome::FailureKind;
+use crate::queue::{AttemptOutcome, Consumer, Delivery, FailedRun, Lease, NewMessage, QueueError, Settlement};
+use crate::report::chain;
+use crate::telemetry;
+
+/// The consumer of a lane and what it has in hand.
+pub(super) struct InFlight {
+    pub(super) consumer: Box<dyn Consumer>,
+    pub(super) running: InFlightJob,
+    /// The others of a batch, in their order, and last perhaps one that waits.
+    pub(super) others: VecDeque<InFlightJob>,
+    /// How far the handler is.
+    pub(super) progress: Arc<LatestProgress>,
+}
+
+/// A job on its way: all that settling it takes.
+pub(super) struct InFlightJob {
+    pub(super) lease: Lease,
+    pub(super) request_type: Cow<'static, str>,
+    pub(super) queue: String,
+    pub(super) traceparent: Option<String>,
+    pub(super) attempt: AttemptState,
+    /// Since when it could have been started.
+    pub(super) due_since: DateTime<Utc>,
+    pub(super) ttr: Duration,
+    /// When the lease is to be renewed; never again once it is lost.
+    pub(super) touch_at: Option<Duration>,
+    /// Whether the last try to renew it failed.
+    pub(super) renewal_failed: bool,
+    /// When the run has taken too long, and how long it may take.
+    pub(super) timeout: Option<(Duration, Duration)>,
+    /// Tells the handler that its result no longer counts.
+    pub(super) cancellation: Arc<Cancellation>,
+    /// Whether it took so little that its commit may be put off, or is one of
+    /// many that are settled together.
+    pub(super) defer_commit: bool,
+    /// What is to be published and kept if the job is done.
+    pub(super) produced: Produced,
+    /// What is known of its run, if that has failed.
+    pub(super) failed_run: Option<FailedRun>,
+    /// Taken together with a batch, and not in it: its turn comes after.
+    pub(super) waits: bool,
+    pub(super) in_batch: bool,
+    /// Whether the handler was called.
+    pub(super) handler_called: bool,
+    /// When it was.
+    pub(super) called_at: Option<DateTime<Utc>>,
+    /// What the log says in place of a reason that holds values of the body.
+    pub(super) logged_reason: Option<String>,
+    pub(super) span: Span,
+    pub(super) meters: Arc<JobMetrics>,
+    /// Counts it as in hand while it lives.
+    pub(super) _in_flight: InFlightGuard,
+}
+
+impl InFlightJob {
+    pub(super) fn new(
+        delivery: &Delivery,
+        queue: String,
+        uptime: Duration,
+        attempt: AttemptState,
+        cancellation: Arc<Cancellation>,
+        meters: Arc<JobMetrics>,
+    ) -> Self {
+        // A queue may not know a delay that is over.
+        let due_since = attempt.delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since));
+        Self {
+            lease: delivery.lease.clone(),
+            request_type: Cow::Borrowed(""),
+            queue,
+            traceparent: None,
+            attempt,
+            due_since,
+            ttr: delivery.ttr,
+            touch_at: Some(uptime.saturating_add(heartbeat(delivery.ttr))),
+            renewal_failed: false,
+            timeout: None,
+            cancellation,
+            defer_commit: false,
+            produced: Produced::default(),
+            failed_run: None,
+            waits: false,
+            in_batch: false,
+            handler_called: false,
+            called_at: None,
+            logged_reason: None,
+            span: Span::none(),
+            _in_flight: meters.in_flight_guard(),
+            meters,
+        }
+    }
+
+    /// The span of a run that takes so many messages, this one first. It is
+    /// there at every level of logs, so that each line of the handler's own
+    /// can be told to be of this job.
+    pub(super) fn open_span(&mut self, messages: usize) -> Span {
+        let open = || {
+            tracing::error_span!(
+                "job",
+                id = self.lease.id.as_str(),
+                request_type = &*self.request_type,
+                queue = self.queue,
+                attempt = self.attempt.failed.saturating_add(1),
+                batch = (messages > 1).then_some(messages),
+                traceparent = self.traceparent,
+                duration = field::Empty,
+                outcome = field::Empty,
+            )
+        };
+        // The subscriber is the program's.
+        self.span = guard::catch(open).unwrap_or_else(|_| Span::none());
+        self.span.clone()
+    }
+
+    /// A reason may quote the body, as serde's errors do: it is kept in the
+    /// queue, beside that body, and the log has it without values.
+    pub(super) fn hide_values(&mut self, end: &RunEnd) {
+        self.logged_reason = match end {
+            RunEnd::Unreadable(error) => Some(error.without_values()),
+            RunEnd::OtherShape { error, .. } => {
+                Some(format!("{}; another version of the program wrote it", error.without_values()))
+            }
+            _ => return,
+        };
+    }
+
+    /// What is known of this attempt, for a decision at this time.
+    pub(super) fn attempt_at(&mut self, now: DateTime<Utc>, stopping: bool) -> &AttemptState {
+        (self.attempt.now, self.attempt.jitter, self.attempt.stopping) = (now, fastrand::f64(), stopping);
+        &self.attempt
+    }
+
+    /// When the monitor must look at it, in uptime.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.touch_at.into_iter().chain(self.timeout.map(|(at, _)| at)).min()
+    }
+
+    fn must_be_renewed(&self, uptime: Duration) -> bool {
+        self.touch_at.is_some_and(|at| uptime >= at)
+    }
+
+    fn renewed(&mut self, uptime: Duration) {
+        self.touch_at = Some(uptime.saturating_add(heartbeat(self.ttr)));
+        self.renewal_failed = false;
+    }
+
+    fn lease_lost(&mut self) {
+        self.touch_at = None;
+        tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, "the lease was lost while the job is running: its result will not count");
+        // The others of a batch still count.
+        if !self.in_batch {
+            self.cancellation.cancel();
+        }
+    }
+
+    fn not_renewed(&mut self, uptime: Duration, error: &QueueError) {
+        // Sooner than the next heartbeat, since the lease is ending.
+        self.touch_at = Some(uptime.saturating_add((heartbeat(self.ttr) / 10).max(Duration::from_millis(50))));
+        if !std::mem::replace(&mut self.renewal_failed, true) {
+            tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, error = chain(error), "cannot renew the lease, trying again");
+        }
+    }
+}
+
+/// Renews the leases that are due, in one call.
+pub(super) fn renew<'a>(
+    consumer: &mut dyn Consumer,
+    all: impl IntoIterator<Item = &'a mut InFlightJob>,
+    uptime: Duration,
+) {
+    let mut due: Vec<_> = all.into_iter().filter(|running| running.must_be_renewed(uptime)).collect();
+    if due.is_empty() {
+        return;
+    }
+    let leases: Vec<_> = due.iter().map(|running| running.lease.clone()).collect();
+    match consumer.touch(&leases) {
+        Ok(lost) if lost.is_empty() => due.iter_mut().for_each(|running| running.renewed(uptime)),
+        Ok(lost) => {
+            for running in due {
+                if lost.contains(&running.lease) { running.lease_lost() } else { running.renewed(uptime) }
+            }
+        }
+        Err(error) => due.iter_mut().for_each(|running| running.not_renewed(uptime, &error)),
+    }
+}
+
+/// A lease is renewed three times in its life, so that one late or lost
+/// renewal does no harm.
+fn heartbeat(ttr: Duration) -> Duration {
+    ttr / 3
+}
+
+impl InFlight {
+    /// Renews the leases for which it is time.
+    pub(super) fn touch(&mut self, uptime: Duration) {
+        renew(&mut *self.consumer, std::iter::once(&mut self.running).chain(&mut self.others), uptime);
+    }
+
+    /// When the monitor must look at it, in uptime.
+    pub(super) fn next(&self) -> Option<Duration> {
+        std::iter::once(&self.running).chain(&self.others).filter_map(InFlightJob::next).min()
+    }
+
+    /// Those that the handler was called with, in their order.
+    pub(super) fn running(&self) -> impl Iterator<Item = &InFlightJob> {
+        std::iter::once(&self.running).chain(&self.others).filter(|running| running.handler_called && !running.waits)
+    }
+
+    /// A person has cancelled the message of this lease. The handler is told
+    /// unless others of its batch still count.
+    pub(super) fn cancel(&mut self, lease: &Lease) {
+        let all = std::iter::once(&mut self.running).chain(&mut self.others);
+        all.filter(|running| running.lease == *lease).for_each(|running| running.attempt.cancelled = true);
+        if self.running().all(|running| running.attempt.cancelled) {
+            self.running.cancellation.cancel();
+        }
+    }
+
+    /// The handler is called with all that are in hand and not waiting.
+    pub(super) fn begin(&mut self, now: DateTime<Utc>) {
+        for running in std::iter::once(&mut self.running).chain(&mut self.others).filter(|running| !running.waits) {
+            running.handler_called = true;
+            running.called_at = Some(now);
+            let first = running.attempt.failed == 0;
+            running.meters.started(first.then(|| (now - running.due_since).to_std().unwrap_or_default()));
+        }
+    }
+}
+
+impl InFlightJob {
+    /// Decides by how the run ended.
+    pub(super) fn decide(&mut self, now: DateTime<Utc>, ending: RunEnd, stopping: bool, took: Duration) -> Disposition {
+        self.failed_run = outcome(&ending).map(|outcome| {
+            let since = || chrono::TimeDelta::from_std(took).map_or(now, |took| now - took);
+            FailedRun::new(self.called_at.unwrap_or_else(since), took, outcome)
+        });
+        after_run(self.attempt_at(now, stopping), ending)
+    }
+
+    /// Does with the message what was decided.
+    pub(super) fn carry_out(
+        &mut self,
+        consumer: &mut dyn Consumer,
+        disposition: &Disposition,
+    ) -> Result<(), QueueError> {
+        let mut settlement = match disposition {
+            Disposition::Commit => {
+                let follow_ups = std::mem::take(&mut self.produced.follow_ups);
+                Settlement::Commit { follow_ups, result: self.produced.result.clone(), deferrable: self.defer_commit }
+            }
+            Disposition::Expire => Settlement::Expire,
+            Disposition::Rollback { delay, reason, counted } => {
+                Settlement::Rollback { delay: *delay, reason: reason.clone(), counted: *counted, run: self.failed_run }
+            }
+            Disposition::LeaveToOthers { delay, reason } => Settlement::leave_to_others(*delay, reason),
+            Disposition::Bury { reason, counted } => {
+                Settlement::Bury { reason: reason.clone(), counted: *counted, run: self.failed_run }
+            }
+        };
+        let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
+        let following: Vec<_> = settlement.follow_ups().iter().map(named).collect();
+        let settled = consumer.settle(&self.lease, &mut settlement);
+        if let Settlement::Commit { follow_ups, .. } = settlement {
+            let kept = following.len().saturating_sub(follow_ups.len());
+            following[..kept].iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
+            // The rest is for the next try.
+            self.produced.follow_ups = follow_ups;
+        }
+        settled
+    }
+}
+
+/// How a run failed; `None` if it has not, or there was none.
+fn outcome(ending: &RunEnd) -> Option<AttemptOutcome> {
+    match ending {
+        RunEnd::Failed(failure) if matches!(failure.kind, FailureKind::Snooze(_)) => None,
+        RunEnd::Failed(_) | RunEnd::Unreadable(_) => Some(AttemptOutcome::Failed),
+        RunEnd::Panicked(_) => Some(AttemptOutcome::Panicked),
+        RunEnd::TimedOut(_) => Some(AttemptOutcome::TimedOut),
+        RunEnd::Done | RunEnd::OtherShape { .. } | RunEnd::UnknownType { .. } | RunEnd::ShutDown => None,
+    }
+}

@@ -1,0 +1,59 @@
+//! Which queues a worker serves, and where the jobs of its handlers go.
+
+use std::collections::BTreeSet;
+
+use super::options::WorkerOptions;
+use crate::queue::Route;
+use crate::registry::{Handler, Registry};
+#[cfg(feature = "http")]
+use crate::telemetry;
+
+/// The queues of the options, else those of the handlers; the default queue
+/// among them if any handler names none.
+pub(super) fn queues(registry: &Registry, options: &WorkerOptions) -> Vec<String> {
+    let chosen = if options.queues.is_empty() {
+        queues_of_handlers(registry, options).into_iter().collect()
+    } else {
+        options.queues.clone()
+    };
+    let enabled = |queue: &String| options.queue_options.get(queue).and_then(|said| said.enabled) != Some(false);
+    chosen.into_iter().filter(enabled).collect()
+}
+
+/// The queues of this worker, each alone and with the request types of its
+/// handlers.
+#[cfg(feature = "http")]
+pub(super) fn expected(registry: &Registry, options: &WorkerOptions, queues: &[String]) -> Vec<telemetry::Kind> {
+    let typed = registry.iter().map(|handler| {
+        let queue = handler.policy().queue.unwrap_or(&options.default_queue);
+        (queue.to_owned(), handler.request_type().to_owned())
+    });
+    let own = typed.filter(|(queue, _)| queues.contains(queue));
+    own.chain(queues.iter().map(|queue| (queue.clone(), String::new()))).collect()
+}
+
+/// All queues that the options may speak of.
+pub(super) fn known_queues(registry: &Registry, options: &WorkerOptions) -> BTreeSet<String> {
+    queues_of_handlers(registry, options).into_iter().chain(options.queues.iter().cloned()).collect()
+}
+
+fn queues_of_handlers(registry: &Registry, options: &WorkerOptions) -> BTreeSet<String> {
+    let of_handlers = registry.iter().map(|handler| handler.policy().queue.unwrap_or(&options.default_queue));
+    // Messages of other producers, of whatever type, come in by the default.
+    of_handlers.chain([options.default_queue.as_str()]).map(str::to_owned).collect()
+}
+
+/// Where the jobs of these handlers go, under their aliases too.
+pub(super) fn routes(registry: &Registry, options: &WorkerOptions) -> Vec<Route> {
+    let of_handler = |handler: &'static Handler| {
+        let policy = handler.policy();
+        let names = std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied());
+        names.map(move |request_type| Route {
+            request_type: request_type.to_owned(),
+            queue: policy.queue.unwrap_or(&options.default_queue).to_owned(),
+            priority: policy.priority,
+            ttr: policy.ttr,
+        })
+    };
+    registry.iter().flat_map(of_handler).collect()
+}

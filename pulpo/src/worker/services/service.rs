@@ -1,0 +1,88 @@
+//! One service, and its thread.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use crate::guard;
+use crate::worker::stop::Stop;
+
+/// Something that a worker looks after on a thread of its own.
+pub(in crate::worker) trait Service: Send + 'static {
+    /// The name of its thread.
+    fn name(&self) -> &'static str;
+
+    /// Does what is due, and says in how long something may be due again. It is
+    /// called again earlier if the clock is moved by hand, and not after a stop
+    /// was requested, unless it outlives that.
+    fn tend(&mut self) -> Duration;
+
+    /// Whether it goes on after a stop was requested, until the lanes have
+    /// ended.
+    fn outlives_stop(&self) -> bool {
+        false
+    }
+
+    /// Its thread ends.
+    fn end(&mut self) {}
+}
+
+/// How long to leave a service alone that has panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for a service that is at its work.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The thread of a service.
+pub(super) struct ServiceThread {
+    over: Arc<AtomicBool>,
+    stop: Arc<Stop>,
+    /// Hears of its end.
+    ended: mpsc::Receiver<()>,
+}
+
+impl ServiceThread {
+    /// Has the service do what is due at once, so that a worker that ends soon
+    /// has done it, and then whenever something is.
+    pub(super) fn start(mut service: Box<dyn Service>, stop: &Arc<Stop>) -> io::Result<Self> {
+        let seen = stop.requests.generation();
+        let first = tend(&mut *service);
+        let (over, stops) = (Arc::new(AtomicBool::new(false)), stop.clone());
+        let is_over = over.clone();
+        let (running, ended) = mpsc::channel();
+        thread::Builder::new().name(service.name().to_owned()).spawn(move || {
+            let _running = running;
+            let (mut seen, mut again) = (seen, first);
+            loop {
+                stops.requests.wait(seen, Some(again));
+                if (stops.requested() && !service.outlives_stop()) || is_over.load(Ordering::SeqCst) {
+                    if let Err(panic) = guard::catch(|| service.end()) {
+                        tracing::error!(service = service.name(), panic, "a service of the worker has panicked");
+                    }
+                    return;
+                }
+                seen = stops.requests.generation();
+                again = tend(&mut *service);
+            }
+        })?;
+        Ok(Self { over, stop: stop.clone(), ended })
+    }
+}
+
+impl Drop for ServiceThread {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.stop.requests.notify();
+        // One that is at a queue that does not answer loses nothing.
+        let _ = self.ended.recv_timeout(STOP_PATIENCE);
+    }
+}
+
+fn tend(service: &mut dyn Service) -> Duration {
+    guard::catch(|| service.tend()).unwrap_or_else(|panic| {
+        tracing::error!(service = service.name(), panic, "a service of the worker has panicked, trying again");
+        AFTER_PANIC
+    })
+}
