@@ -9,34 +9,31 @@
 //! In a fork nothing that the parent has opened is used: each call asks
 //! `Shared::check` before it takes a lock, and what is dropped there leaks.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
-use self::attached::Attached;
-use self::counts::Changes;
+use self::enqueue::{enqueue, queues_of};
+pub use self::folder::FILE_NAME;
 use self::notify_file::NotifyFiles;
 use self::opened::Opened;
+use self::reopening::ReopeningConnection;
 use self::shared::Shared;
-use self::unique::Holder;
+use self::values::at_one_moment;
 use self::writer::Durability;
 use super::{
-    Activity, ActivityFilter, ActivityLog, Cancelled, Capabilities, Consumer, Edit, Edited, Enqueued, Filter, Import,
-    Imported, Inspection, Keeping, MessageState, NewMessage, OutboxIds, Pruned, QueueAdapter, QueueError, Retention,
-    ScheduleStore, Stats, StoredMessage, Survey, Workers,
+    Activity, ActivityFilter, ActivityLog, Capabilities, Consumer, Enqueued, Import, Imported, Keeping, NewMessage,
+    OutboxIds, Pruned, QueueAdapter, QueueError, Retention, ScheduleStore, Workers,
 };
 use crate::clock::{Clock, lock};
-use crate::keys::{OnDuplicate, Publication};
+use crate::keys::Publication;
 use crate::message::MessageId;
 use crate::queue::EnqueueAsync;
 
 mod activity;
-mod attached;
 mod backend;
 mod backup;
 mod busy;
@@ -46,15 +43,17 @@ mod counts;
 mod dequeue;
 mod done;
 mod edit;
+mod enqueue;
 mod erase;
 mod error;
 mod folder;
-mod grace;
 mod group_commit;
 mod history;
 mod import;
 mod inspect;
+mod inspection;
 mod lease;
+mod lease_expiry;
 mod lease_store;
 mod limits;
 mod maintenance;
@@ -63,19 +62,16 @@ mod notify_file;
 mod opened;
 mod outbox_ids;
 mod pauses;
+mod picked;
 mod process_lock;
+mod reopening;
 mod schedules;
 mod schema;
 mod shared;
 mod unique;
+mod values;
 mod workers;
 mod writer;
-
-/// The name of the database in its folder.
-pub const FILE_NAME: &str = "queue.db";
-
-/// How many messages one transaction kicks or deletes.
-const MAX_CHANGED_AT_ONCE: usize = 1000;
 
 /// How many one transaction prunes.
 const MAX_PRUNED_AT_ONCE: i64 = 1000;
@@ -94,7 +90,7 @@ impl FileQueue {
     pub fn open(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let opened = opened(base_path)?;
         let file = folder::prepare(base_path)?;
-        let writing = Attached::open(&file, schema::open)?;
+        let writing = ReopeningConnection::open(&file, schema::open)?;
         Self::on_disk(opened, &file, writing, archive, clock)
     }
 
@@ -106,18 +102,18 @@ impl FileQueue {
     pub fn open_existing(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let opened = opened(base_path)?;
         let file = folder::existing(base_path)?;
-        let writing = Attached::open(&file, schema::open_existing)?;
+        let writing = ReopeningConnection::open(&file, schema::open_existing)?;
         Self::on_disk(opened, &file, writing, archive, clock)
     }
 
     fn on_disk(
         opened: Opened,
         file: &Path,
-        writing: Attached,
+        writing: ReopeningConnection,
         archive: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, QueueError> {
-        let reading = Attached::open(file, schema::open_reader)?;
+        let reading = ReopeningConnection::open(file, schema::open_reader)?;
         let notify = NotifyFiles::new(file.parent().unwrap_or(file));
         Self::new(opened, Some(file.to_owned()), writing, Some(reading), Some(notify), archive, clock)
     }
@@ -127,15 +123,15 @@ impl FileQueue {
     /// # Errors
     /// If SQLite cannot be set up.
     pub fn memory(archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
-        let writing = Attached::in_memory(schema::open_in_memory()?);
+        let writing = ReopeningConnection::in_memory(schema::open_in_memory()?);
         Self::new(Opened::in_memory(), None, writing, None, None, archive, clock)
     }
 
     fn new(
         opened: Opened,
         file: Option<PathBuf>,
-        writing: Attached,
-        reading: Option<Attached>,
+        writing: ReopeningConnection,
+        reading: Option<ReopeningConnection>,
         notify: Option<NotifyFiles>,
         archive: bool,
         clock: Arc<dyn Clock>,
@@ -157,56 +153,8 @@ impl FileQueue {
     }
 }
 
-/// What was changed in one transaction.
-trait Change: Copy + Default + std::ops::AddAssign + Send + 'static {
-    /// How many messages.
-    fn count(self) -> u64;
-}
-
-impl Change for u64 {
-    fn count(self) -> u64 {
-        self
-    }
-}
-
-impl Change for Cancelled {
-    fn count(self) -> u64 {
-        self.total()
-    }
-}
-
 fn opened(base_path: &Path) -> Result<Opened, QueueError> {
     Opened::on_disk().map_err(|source| QueueError::Forked { place: base_path.display().to_string(), source })
-}
-
-impl FileQueue {
-    /// Changes what the filter picks, a part in each transaction, so that
-    /// workers and publishers have their turn in between. What is picked is
-    /// found by reading, since that may take long, and looked at again when it
-    /// is changed.
-    fn change<C: Change>(
-        &self,
-        filter: &Filter,
-        find: fn(&Connection, &Filter, i64) -> rusqlite::Result<Vec<MessageId>>,
-        change: fn(&Connection, &Filter, i64) -> rusqlite::Result<C>,
-    ) -> Result<C, QueueError> {
-        self.0.check()?;
-        let now = self.0.now();
-        let mut rest = filter.clone();
-        let mut changed = C::default();
-        while rest.limit != Some(0) {
-            let part = rest.clone().limit(rest.limit.unwrap_or(MAX_CHANGED_AT_ONCE).min(MAX_CHANGED_AT_ONCE));
-            let ids = self.0.read(move |connection| find(connection, &part, now))?;
-            let Some(last) = ids.last().cloned() else { break };
-            let part = Filter { ids: Some(ids.into_iter().collect()), ..rest.clone() };
-            let done = self.0.writer.write(Durability::Synced, move |connection| change(connection, &part, now))?;
-            changed += done;
-            rest.limit =
-                rest.limit.map(|limit| limit.saturating_sub(usize::try_from(done.count()).unwrap_or(usize::MAX)));
-            rest.after = Some(last);
-        }
-        Ok(changed)
-    }
 }
 
 impl QueueAdapter for FileQueue {
@@ -409,216 +357,6 @@ impl ActivityLog for FileQueue {
         let (asked, now) = (asked.clone(), self.0.now());
         self.0.read(move |connection| at_one_moment(connection, |connection| activity::read(connection, &asked, now)))
     }
-}
-
-impl Inspection for FileQueue {
-    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        self.0.check()?;
-        let (id, now) = (id.clone(), self.0.now());
-        self.0.read(move |connection| at_one_moment(connection, |connection| inspect::peek(connection, &id, now)))
-    }
-
-    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
-        Ok(self.survey(filter, true)?.messages)
-    }
-
-    fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
-        self.0.check()?;
-        let (filter, now) = (filter.clone(), self.0.now());
-        let list = move |connection: &Connection| {
-            at_one_moment(connection, |connection| inspect::list(connection, &filter, texts, now))
-        };
-        Ok(Survey::new(self.0.read(list)?, 0))
-    }
-
-    fn stats(&self) -> Result<Stats, QueueError> {
-        self.0.check()?;
-        let now = self.0.now();
-        self.0.read(move |connection| at_one_moment(connection, |connection| inspect::stats(connection, now)))
-    }
-
-    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        let buried =
-            |connection: &Connection, filter: &Filter, now| inspect::ids(connection, filter, inspect::BURIED, now);
-        let kicked = self.change(filter, buried, inspect::kick)?;
-        if kicked > 0 {
-            self.0.notify_all();
-        }
-        Ok(kicked)
-    }
-
-    fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
-        self.0.check()?;
-        let Ok(id) = id.as_str().parse::<i64>() else { return Ok(None) };
-        let now = self.0.now();
-        let holder = self.0.read(move |connection| unique::taken_by(connection, id, now))?;
-        Ok(holder.map(|id| MessageId::from(id.cast_unsigned())))
-    }
-
-    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        let free = |connection: &Connection, filter: &Filter, now| {
-            inspect::ids(connection, filter, inspect::NOT_RESERVED, now)
-        };
-        let deleted = self.change(filter, free, inspect::delete)?;
-        if !filter.has_state(MessageState::Done) {
-            return Ok(deleted);
-        }
-        let mut rest = filter.clone();
-        rest.limit = rest.limit.map(|limit| limit.saturating_sub(usize::try_from(deleted).unwrap_or(usize::MAX)));
-        let done = |connection: &Connection, filter: &Filter, _| done::ids(connection, filter);
-        Ok(deleted + self.change(&rest, done, |connection, filter, _| done::delete(connection, filter))?)
-    }
-
-    fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
-        self.0.check()?;
-        let (shared, id, edit) = (self.0.clone(), id.clone(), edit.clone());
-        let edited =
-            self.0.writer.write(Durability::Synced, move |connection| edit::edit(connection, &shared, &id, &edit))?;
-        if edited == Edited::Changed {
-            self.0.notify_all();
-        }
-        Ok(edited)
-    }
-
-    fn cancel(&self, filter: &Filter) -> Result<Cancelled, QueueError> {
-        let unburied =
-            |connection: &Connection, filter: &Filter, now| inspect::ids(connection, filter, cancel::NOT_BURIED, now);
-        let cancelled = self.change(filter, unburied, cancel::cancel)?;
-        if cancelled.running > 0 {
-            // Nobody is to be handed what lies ready in this process.
-            self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;
-        }
-        if cancelled.total() > 0 {
-            // What was in the way of others may not be so any more.
-            self.0.notify_all();
-        }
-        Ok(cancelled)
-    }
-
-    fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
-        self.0.check()?;
-        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let until = (micros > 0).then(|| self.0.now().saturating_add(micros));
-        let paused = queue.to_owned();
-        self.0.writer.write(Durability::Synced, move |connection| pauses::set(connection, &paused, until))?;
-        self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;
-        self.0.notify(&[queue.to_owned()]);
-        Ok(())
-    }
-
-    fn backup(&self, file: &Path) -> Result<u64, QueueError> {
-        self.0.check()?;
-        let Some(ours) = &self.0.file else {
-            return Err(QueueError::Unsupported("be written into a file: it is in memory"));
-        };
-        // On a connection of its own, since it may take long.
-        backup::write(&schema::open_copier(ours)?, self.0.place(), file)
-    }
-}
-
-/// Several queries that see the same. In the writer there is a transaction.
-fn at_one_moment<R>(
-    connection: &Connection,
-    look: impl FnOnce(&Connection) -> rusqlite::Result<R>,
-) -> rusqlite::Result<R> {
-    let transaction = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
-    let seen = look(connection)?;
-    transaction.map_or(Ok(()), rusqlite::Transaction::finish)?;
-    Ok(seen)
-}
-
-/// The queues of these messages, each once.
-fn queues_of(messages: &[NewMessage]) -> Vec<String> {
-    let mut queues: Vec<String> = Vec::new();
-    for message in messages {
-        if !queues.contains(&message.queue) {
-            queues.push(message.queue.clone());
-        }
-    }
-    queues
-}
-
-/// Keeps new messages, and says what became of each; or on account of which
-/// message one of them is rejected, and with it all.
-fn enqueue(
-    connection: &Connection,
-    messages: &[NewMessage],
-    now: i64,
-) -> rusqlite::Result<Result<Vec<Enqueued>, MessageId>> {
-    match unique::rejection(connection, messages, now, None)? {
-        Some(id) => Ok(Err(id)),
-        None => insert(connection, messages, now).map(Ok),
-    }
-}
-
-/// The same of messages none of which is to be rejected.
-fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlite::Result<Vec<Enqueued>> {
-    let mut enqueued = Vec::with_capacity(messages.len());
-    let mut counts = Changes::default();
-    // Those of a batch are mostly of one kind.
-    let mut kind: Option<(&NewMessage, i64)> = None;
-    // Which message of this batch, or before it, has which unique key.
-    let mut holders: HashMap<String, i64> = HashMap::new();
-    for message in messages {
-        if let Some(id) = outbox_ids::taken(connection, message)? {
-            enqueued.push(Enqueued::new(id));
-            continue;
-        }
-        let same =
-            kind.filter(|(last, _)| (&last.queue, &last.request_type) == (&message.queue, &message.request_type));
-        let number = match same {
-            Some((_, number)) => number,
-            None => counts::kind(connection, &message.queue, &message.request_type)?,
-        };
-        kind = Some((message, number));
-        let Some(unique) = &message.unique else {
-            let id = new::insert(connection, message, number, now, &mut counts)?;
-            outbox_ids::remember(connection, message, id)?;
-            enqueued.push(Enqueued::new(id.cast_unsigned()));
-            continue;
-        };
-        let columns = unique::Columns::of(&message.request_type, unique, now);
-        let (id, publication) = match holders.get(&columns.key) {
-            Some(id) => (*id, Publication::Kept),
-            None => match Holder::find(connection, &columns, now)? {
-                Some(holder) if holder.keeps(connection)? => {
-                    let replaces = unique.on_duplicate == OnDuplicate::Replace && holder.waits;
-                    if replaces {
-                        new::replace(connection, holder.id, message, number, now, &mut counts)?;
-                    }
-                    (holder.id, if replaces { Publication::Replaced } else { Publication::Kept })
-                }
-                _ => {
-                    let id = new::insert(connection, message, number, now, &mut counts)?;
-                    columns.give(connection, id, now)?;
-                    (id, Publication::New)
-                }
-            },
-        };
-        outbox_ids::remember(connection, message, id)?;
-        holders.insert(columns.key, id);
-        enqueued.push(Enqueued::duplicate(id.cast_unsigned(), publication));
-    }
-    counts.write(connection)?;
-    Ok(enqueued)
-}
-
-/// Microseconds since 1970, as the database keeps times.
-fn micros(time: DateTime<Utc>) -> i64 {
-    time.timestamp_micros()
-}
-
-/// The same, rounded up: nothing starts early.
-fn micros_up(time: DateTime<Utc>) -> i64 {
-    micros(time) + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1000))
-}
-
-fn time(micros: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
-        DateTime::<Utc>::MIN_UTC
-    } else {
-        DateTime::<Utc>::MAX_UTC
-    })
 }
 
 #[cfg(test)]

@@ -9,11 +9,23 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use super::{inspect, time};
+use super::values::time;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
 
 /// Microseconds in a minute.
 const MINUTE: i64 = 60_000_000;
+
+/// Of how many priorities of a kind, and of how many messages of each, the
+/// oldest is looked for.
+pub(super) const OLDEST_AMONG: &str = "
+    WITH RECURSIVE level(priority) AS (
+        SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind
+        UNION ALL
+        SELECT (SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind AND priority > level.priority)
+        FROM level WHERE level.priority IS NOT NULL LIMIT 64)
+    SELECT min((SELECT min(due_since) FROM (
+        SELECT due_since FROM message WHERE state = 0 AND kind = :kind AND priority = level.priority
+        ORDER BY id LIMIT 256))) FROM level";
 
 /// Something that happens to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +169,7 @@ fn waiting(connection: &Connection) -> rusqlite::Result<(i64, Option<i64>)> {
         .prepare_cached("SELECT coalesce(sum(ready), 0) FROM kind WHERE ready > 0")?
         .query_row([], |row| row.get(0))?;
     let mut kinds = connection.prepare_cached("SELECT id FROM kind WHERE ready > 0 LIMIT ?1")?;
-    let mut oldest_of = connection.prepare_cached(inspect::OLDEST_AMONG)?;
+    let mut oldest_of = connection.prepare_cached(OLDEST_AMONG)?;
     let mut oldest = None;
     let mut rows = kinds.query([KINDS_LOOKED_AT])?;
     while let Some(row) = rows.next()? {

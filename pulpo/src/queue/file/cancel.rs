@@ -11,7 +11,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::counts::Changes;
-use super::inspect::Picked;
+use super::picked::Picked;
 use super::{history, unique};
 use crate::queue::{AttemptOutcome, CANCELLED, Cancelled, Filter, Lease, MessageState};
 

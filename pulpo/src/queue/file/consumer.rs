@@ -9,11 +9,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::activity::Event;
 use super::cancel;
 use super::counts::Changes;
+use super::enqueue::{insert, queues_of};
 use super::process_lock::Run;
 use super::schema;
 use super::shared::Shared;
 use super::writer::Durability;
-use super::{done, history, insert, queues_of, unique};
+use super::{done, history, unique};
 use crate::clock::{Clock as _, lock};
 use crate::queue::prefetch::{Found, Lane, Leased};
 use crate::queue::{

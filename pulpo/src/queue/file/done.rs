@@ -3,8 +3,9 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::inspect::{Conditions, count, number, text};
-use super::{history, micros, time};
+use super::history;
+use super::picked::Conditions;
+use super::values::{count, micros, number, text, time};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Filter, MessageState, StoredMessage};
 

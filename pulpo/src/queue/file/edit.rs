@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::counts::{self, Changes};
-use super::inspect::number;
 use super::lease::Ending;
+use super::schema;
 use super::shared::Shared;
-use super::{schema, time};
+use super::values::{number, time};
 use crate::message::{HeaderEdit, MessageId, Priority};
 use crate::queue::{Edit, Edited, MessageState};
 

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::error::SqliteError;
 use super::schema;
-use super::shared::Shared;
+use super::shared::{Leftover, Shared};
 use crate::clock::{Clock as _, lock};
 use crate::queue::QueueError;
 
@@ -28,17 +28,6 @@ const QUICK: Duration = Duration::from_millis(200);
 
 /// How often the database is written again that is bigger, at most.
 const REWRITE_EVERY: Duration = Duration::from_secs(24 * 3600);
-
-/// What was pruned and may have left something behind.
-#[derive(Debug, Default)]
-pub(super) struct Leftover {
-    /// In the log.
-    pub(super) in_log: bool,
-    /// In pages of the database.
-    in_pages: bool,
-    /// When the database was last written again, in real uptime.
-    rewritten: Option<Duration>,
-}
 
 /// What was deleted is nowhere in the files.
 ///

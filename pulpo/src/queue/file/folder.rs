@@ -14,8 +14,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::FILE_NAME;
 use crate::queue::QueueError;
+
+/// The name of the database in its folder.
+pub const FILE_NAME: &str = "queue.db";
 
 /// Finds the database in this folder, and makes nothing.
 pub(super) fn existing(base_path: &Path) -> Result<PathBuf, QueueError> {

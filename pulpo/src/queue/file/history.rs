@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::inspect::count;
-use super::{micros, time};
+use super::values::{count, micros, time};
 use crate::queue::{Attempt, AttemptOutcome, FailedRun, KEPT_ATTEMPTS, worker_of};
 
 /// A run that is to leave a line.

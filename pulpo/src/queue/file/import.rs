@@ -5,7 +5,8 @@ use rusqlite::{Connection, params};
 use super::activity::Event;
 use super::counts::{self, Changes};
 use super::unique::{self, Columns, Holder};
-use super::{history, micros, micros_up, outbox_ids, schema};
+use super::values::{micros, micros_up};
+use super::{history, outbox_ids, schema};
 use crate::message::MessageId;
 use crate::queue::{Imported, MessageState};
 

@@ -10,9 +10,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::activity::Event;
 use super::counts::Changes;
-use super::inspect::count;
 use super::process_lock::{ProcessLock, Run, RunRecord};
-use super::{cancel, history, time, unique};
+use super::values::{count, time};
+use super::{cancel, history, unique};
 use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{ABANDONED, AttemptOutcome, Delivery, Lease, MessageState};

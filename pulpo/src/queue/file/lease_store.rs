@@ -11,13 +11,14 @@ use super::activity::Event;
 use super::cancel;
 use super::counts::Changes;
 use super::error::SqliteError;
-use super::grace::{self, NextWaits};
 use super::lease::{self, lease};
+use super::lease_expiry::{self, NextWaits};
 use super::limits::{self, Wanted};
 use super::process_lock::Run;
 use super::shared::Shared;
+use super::values::time;
 use super::writer::Durability;
-use super::{done, pauses, time};
+use super::{done, pauses};
 use crate::queue::Lease;
 use crate::queue::prefetch::{DeferredCommit, Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, StoreError};
 
@@ -26,7 +27,7 @@ impl LeaseStore for Arc<Shared> {
     type Error = SqliteError;
 
     fn exchange(&self, exchange: &Arc<Exchange<Run>>) -> Result<Exchanged<Run>, SqliteError> {
-        let asked = grace::Moment::of(&*self.clock);
+        let asked = lease_expiry::Moment::of(&*self.clock);
         let number = self.next_lease();
         let (us, exchange) = (self.clone(), exchange.clone());
         let has_commits = !exchange.commits.is_empty();
@@ -119,13 +120,13 @@ fn lease_next(
     connection: &Connection,
     us: &Shared,
     request: &LeaseRequest,
-    asked: grace::Moment,
+    asked: lease_expiry::Moment,
     number: u64,
     counts: &mut Changes,
 ) -> rusqlite::Result<Offer<Run>> {
     // Only now, since others may have kept the database locked meanwhile: a
     // lease lasts its ttr from here.
-    let ends = us.grace.look(asked, &*us.clock);
+    let ends = us.lease_expiry.look(asked, &*us.clock);
     let now = ends.now();
     ends.apply(connection, &us.process_lock, us.folder.as_deref())?;
     let (queues, resumed) = pauses::leave_out(connection, &request.queues, now)?;

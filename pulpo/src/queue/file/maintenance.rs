@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::shared::Shared;
-use crate::clock::{Clock as _, lock};
+use crate::clock::lock;
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
 
 /// How often it looks for processes that have died, if it does not hear of it.
@@ -28,11 +27,9 @@ pub(super) struct Maintenance {
 }
 
 impl Maintenance {
-    /// Starts its thread, once.
-    pub(super) fn start(shared: &Arc<Shared>) {
-        let weak = Arc::downgrade(shared);
-        let work = move || weak.upgrade().map_or(Next::Never, |shared| shared.maintenance.work(&shared));
-        shared.maintenance.upkeep.start("pulpo-upkeep", work);
+    /// Starts its thread, once, which does this.
+    pub(super) fn start(&self, work: impl FnMut() -> Next + Send + 'static) {
+        self.upkeep.start("pulpo-upkeep", work);
     }
 
     /// Whether there is one.
@@ -56,24 +53,23 @@ impl Maintenance {
         self.upkeep.end();
     }
 
-    /// Does what is due.
-    fn work(&self, shared: &Arc<Shared>) -> Next {
-        let uptime = shared.real.uptime();
-        let mut scan_at = *lock(&self.scan_at);
+    /// Whether it is time to look for processes that have died. The next time is
+    /// set with that, before a scan, which reads a clock of the user's that may
+    /// panic.
+    pub(super) fn is_scan_due(&self, uptime: Duration) -> bool {
+        let mut scan_at = lock(&self.scan_at);
         if self.any_died.swap(false, Ordering::SeqCst) {
-            scan_at = scan_at.min(uptime.saturating_add(LOCK_RELEASE_DELAY));
+            *scan_at = (*scan_at).min(uptime.saturating_add(LOCK_RELEASE_DELAY));
         }
-        // Set before the scan, which reads a clock of the user's that may panic.
-        let is_due = uptime >= scan_at;
-        *lock(&self.scan_at) = if is_due { uptime.saturating_add(DEAD_SCAN_INTERVAL) } else { scan_at };
+        let is_due = uptime >= *scan_at;
         if is_due {
-            shared.process_lock.renew();
-            shared.end_leases_of_the_dead();
+            *scan_at = uptime.saturating_add(DEAD_SCAN_INTERVAL);
         }
-        let scan_in = lock(&self.scan_at).saturating_sub(shared.real.uptime());
-        match shared.prefetch.tend(shared) {
-            Some(again) => Next::After(again.min(scan_in)),
-            None => Next::Wake(scan_in),
-        }
+        is_due
+    }
+
+    /// In how long it will be.
+    pub(super) fn scan_in(&self, uptime: Duration) -> Duration {
+        lock(&self.scan_at).saturating_sub(uptime)
     }
 }

@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::activity::Event;
 use super::counts::Changes;
-use super::{history, micros_up, schema};
+use super::values::micros_up;
+use super::{history, schema};
 use crate::queue::{MessageState, NewMessage};
 
 /// What a message says of its row.

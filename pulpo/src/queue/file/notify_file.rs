@@ -18,10 +18,10 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, Watcher as _};
 
-use super::attached::Identity;
 use super::folder::{make_folder, open_file};
 use super::maintenance::Maintenance;
 use super::process_lock::{self, write_at};
+use super::reopening::FileId;
 use crate::clock::{Clock as _, Notify, SystemClock, lock};
 
 const FOLDER: &str = "notify";
@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) struct NotifyFiles {
     /// Absolute, as the paths of events are.
     base_path: PathBuf,
-    handles: Mutex<HashMap<OsString, (File, Identity)>>,
+    handles: Mutex<HashMap<OsString, (File, FileId)>>,
     listener: Mutex<Listener>,
     /// Whether it was said that nobody can be notified.
     has_warned: AtomicBool,
@@ -42,7 +42,7 @@ pub(super) struct NotifyFiles {
 #[derive(Default)]
 struct Listener {
     watcher: Option<notify::RecommendedWatcher>,
-    watched: HashMap<PathBuf, Identity>,
+    watched: HashMap<PathBuf, FileId>,
     /// Whether it was said that something cannot be watched, and when it is
     /// tried again, in real uptime.
     retry_at: Option<Duration>,
@@ -77,7 +77,7 @@ impl NotifyFiles {
     fn write(&self, name: OsString) {
         let path = self.base_path.join(FOLDER).join(&name);
         let write = || -> io::Result<()> {
-            let current = Identity::of(&path);
+            let current = FileId::of(&path);
             // Whoever waits has made the file.
             if current.is_none() {
                 return Ok(());
@@ -113,7 +113,7 @@ impl NotifyFiles {
         let folder = self.base_path.join(FOLDER);
         let workers = self.base_path.join(process_lock::FOLDER);
         let is_watched = |path: &Path| {
-            let current = Identity::of(path);
+            let current = FileId::of(path);
             !current.is_none() && listener.watched.get(path) == Some(&current)
         };
         let mut missing: Vec<PathBuf> = queues.iter().map(|queue| folder.join(file_name(queue))).collect();
@@ -134,7 +134,7 @@ impl NotifyFiles {
             for file in missing {
                 listener.watch(&file, signal, || {
                     // Not in a folder that somebody is taking away.
-                    fs::metadata(self.base_path.join(super::FILE_NAME))?;
+                    fs::metadata(self.base_path.join(super::folder::FILE_NAME))?;
                     make_folder(&folder)?;
                     open_file(&file).map(drop)
                 })?;
@@ -167,7 +167,7 @@ impl Listener {
     fn watch(&mut self, path: &Path, signal: &Notify, make: impl Fn() -> io::Result<()>) -> notify::Result<()> {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         make().map_err(notify::Error::io)?;
-        let identity = Identity::of(path);
+        let identity = FileId::of(path);
         if self.watched.contains_key(path) {
             // Of what stood there before; it may be gone already.
             let _ = watcher.unwatch(path);

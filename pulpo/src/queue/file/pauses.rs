@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::time;
+use super::values::time;
 use crate::queue::Paused;
 
 /// Pauses the queue until then, or resumes it.

@@ -21,8 +21,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use super::attached::Identity;
 use super::folder::{make_folder, open_file};
+use super::reopening::FileId;
 use crate::clock::lock;
 
 /// Beside the database.
@@ -57,7 +57,7 @@ struct Registration {
     /// Whether this process may have leases.
     wanted: bool,
     /// The locked file, and which file that is.
-    lock: Option<(File, Identity)>,
+    lock: Option<(File, FileId)>,
     /// Whether it was said that something cannot be written.
     has_warned: bool,
 }
@@ -86,11 +86,11 @@ impl ProcessLock {
         let folder = base_path.join(FOLDER);
         let mut registration = lock(&self.registration);
         // Without a queue there is nothing to have leases of, and no folder to make.
-        if !registration.wanted || Identity::of(&base_path.join(super::FILE_NAME)).is_none() {
+        if !registration.wanted || FileId::of(&base_path.join(super::folder::FILE_NAME)).is_none() {
             return;
         }
         let file = folder.join(&self.id);
-        let is_there = registration.lock.as_ref().is_some_and(|(_, identity)| *identity == Identity::of(&file));
+        let is_there = registration.lock.as_ref().is_some_and(|(_, identity)| *identity == FileId::of(&file));
         if is_there && self.is_visible() {
             return;
         }
@@ -281,7 +281,7 @@ fn bytes(run: Option<Run>) -> [u8; SLOT] {
     bytes
 }
 
-fn lock_file(folder: &Path, id: &str) -> io::Result<(File, Identity)> {
+fn lock_file(folder: &Path, id: &str) -> io::Result<(File, FileId)> {
     make_folder(&folder.join(RUNNING))?;
     // Locked before it has its name, so that nobody takes it for a dead one's.
     let unnamed = folder.join(format!(".{id}"));
@@ -293,7 +293,7 @@ fn lock_file(folder: &Path, id: &str) -> io::Result<(File, Identity)> {
     }
     let file = folder.join(id);
     fs::rename(unnamed, &file)?;
-    Ok((alive, Identity::of(&file)))
+    Ok((alive, FileId::of(&file)))
 }
 
 fn write_record(folder: &Path, id: &str, slots: &[Option<Run>]) -> io::Result<File> {

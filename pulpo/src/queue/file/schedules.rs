@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::enqueue::{insert, queues_of};
+use super::values::{micros, time};
 use super::writer::Durability;
-use super::{FileQueue, insert, micros, queues_of, schema, time};
+use super::{FileQueue, schema};
 use crate::message::MessageId;
 use crate::queue::{
     MessageState, Occurrence, OccurrenceMessage, QueueError, ScheduleStep, ScheduleStore, Schedules, Stepped,
@@ -18,7 +20,7 @@ impl ScheduleStore for FileQueue {
         self.0.check()?;
         let now = time(self.0.now());
         self.0.read(move |connection| {
-            super::at_one_moment(connection, |connection| {
+            super::values::at_one_moment(connection, |connection| {
                 Ok(Schedules::new(now, entries(connection)?, paused(connection)?))
             })
         })

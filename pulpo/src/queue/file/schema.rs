@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
-use super::attached;
 use super::busy;
 use super::error::SqliteError;
+use super::reopening;
 use crate::queue::{MessageState, QueueError};
 
 /// Marks a database as ours, in its header: "pulp".
@@ -428,7 +428,7 @@ impl Refusal {
 fn has_foreign_log(file: &Path) -> bool {
     let mut header = [0; 20];
     let is_copy = File::open(file).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header[18] == 1;
-    is_copy && attached::log_of(file).metadata().is_ok_and(|log| log.len() > 0)
+    is_copy && reopening::log_of(file).metadata().is_ok_and(|log| log.len() > 0)
 }
 
 /// The version of the schema: 0 for an empty file.

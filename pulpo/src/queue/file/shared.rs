@@ -3,25 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::attached::Attached;
-use super::erase::Leftover;
 use super::error::SqliteError;
-use super::grace::Grace;
 use super::lease::Ending;
+use super::lease_expiry::LeaseExpiry;
 use super::maintenance::Maintenance;
-use super::micros;
 use super::notify_file::NotifyFiles;
 use super::opened::Opened;
 use super::process_lock::{self, ProcessLock};
+use super::reopening::ReopeningConnection;
 use super::schema;
-use super::workers;
+use super::values::micros;
 use super::writer::{Durability, Writer, check_version};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::process::fork::Unforked;
 use crate::queue::prefetch::Prefetch;
+use crate::queue::prefetch::upkeep::Next;
 use crate::queue::{QueueError, Retention};
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     opened: Opened,
     pub(super) writer: Unforked<Writer>,
     /// `None` in memory, where a second connection would be a second database.
-    reader: Option<Unforked<Mutex<Attached>>>,
+    reader: Option<Unforked<Mutex<ReopeningConnection>>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signal: Arc<Notify>,
     notify: Option<Unforked<NotifyFiles>>,
@@ -42,7 +42,7 @@ pub(super) struct Shared {
     /// Whether something was pruned since the files were last cleared of it,
     /// and when that was, in real uptime.
     pub(super) pruned: Mutex<Leftover>,
-    pub(super) grace: Grace,
+    pub(super) lease_expiry: LeaseExpiry,
     pub(super) interrupts: AtomicU64,
     /// Whether somebody here waits for runs that are in the way of a limit.
     pub(super) waits_for_runs: AtomicBool,
@@ -62,8 +62,8 @@ impl Shared {
     pub(super) fn new(
         opened: Opened,
         file: Option<PathBuf>,
-        writing: Attached,
-        reading: Option<Attached>,
+        writing: ReopeningConnection,
+        reading: Option<ReopeningConnection>,
         notify: Option<NotifyFiles>,
         archive: bool,
         clock: Arc<dyn Clock>,
@@ -85,7 +85,7 @@ impl Shared {
             keeps_done: AtomicBool::new(archive),
             retention: Mutex::default(),
             pruned: Mutex::default(),
-            grace: Grace::default(),
+            lease_expiry: LeaseExpiry::default(),
             interrupts: AtomicU64::new(0),
             waits_for_runs: AtomicBool::new(false),
             process_lock: Unforked::new(ProcessLock::new(id, folder.as_deref())),
@@ -160,9 +160,23 @@ impl Shared {
         self.process_lock.register();
         if !self.maintenance.runs() {
             self.end_leases_of_the_dead();
-            Maintenance::start(self);
+            let weak = Arc::downgrade(self);
+            self.maintenance.start(move || weak.upgrade().map_or(Next::Never, |shared| shared.maintain()));
         }
         self.listen(queues);
+    }
+
+    /// Does what is due beside the lanes, on a thread for that.
+    fn maintain(self: &Arc<Self>) -> Next {
+        if self.maintenance.is_scan_due(self.real.uptime()) {
+            self.process_lock.renew();
+            self.end_leases_of_the_dead();
+        }
+        let scan_in = self.maintenance.scan_in(self.real.uptime());
+        match self.prefetch.tend(self) {
+            Some(again) => Next::After(again.min(scan_in)),
+            None => Next::Wake(scan_in),
+        }
     }
 
     /// The connection for reading, for tests.
@@ -198,8 +212,8 @@ impl Shared {
     ) -> Result<R, SqliteError> {
         let written = self.writer.try_write(durability, durability == Durability::Synced, operation);
         match &written {
-            Ok(_) => self.grace.succeeded(&*self.clock),
-            Err(_) => self.grace.failed(&*self.clock),
+            Ok(_) => self.lease_expiry.succeeded(&*self.clock),
+            Err(_) => self.lease_expiry.failed(&*self.clock),
         }
         written
     }
@@ -225,7 +239,7 @@ impl Shared {
         for dead in process_lock::dead_processes(folder, &self.process_lock) {
             let (us, id, now) = (self.clone(), dead.id.clone(), self.now());
             let ended = self.write(Durability::Lazy, move |connection| {
-                workers::forget(connection, &id)?;
+                forget_worker(connection, &id)?;
                 Ending::new(connection, &us.process_lock, us.folder.as_deref(), now).end_all_of(&id)
             });
             match ended {
@@ -252,4 +266,20 @@ impl Drop for Shared {
             self.process_lock.unregister();
         }
     }
+}
+
+/// What was pruned and may have left something behind.
+#[derive(Debug, Default)]
+pub(super) struct Leftover {
+    /// In the log.
+    pub(super) in_log: bool,
+    /// In pages of the database.
+    pub(super) in_pages: bool,
+    /// When the database was last written again, in real uptime.
+    pub(super) rewritten: Option<Duration>,
+}
+
+/// Deletes what the workers of a process that has died have said.
+pub(super) fn forget_worker(connection: &Connection, process: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM worker WHERE process = ?1")?.execute([process]).map(drop)
 }

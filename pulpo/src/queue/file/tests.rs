@@ -9,7 +9,9 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use super::*;
 use crate::clock::{ManualClock, lock};
 use crate::queue::prefetch::{Found, LeaseRequest, Leased, buffer};
-use crate::queue::{ActivityStep, DequeueFilter, MessageState, Settlement};
+use crate::queue::{
+    ActivityStep, DequeueFilter, Edit, Edited, Filter, Inspection as _, MessageState, Settlement, StoredMessage,
+};
 
 fn at_nine() -> ManualClock {
     ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"))

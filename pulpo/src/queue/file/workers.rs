@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Row, params};
 
 use super::cancel;
-use super::inspect::{count, progress, text};
 use super::process_lock::{self, Run};
+use super::shared::forget_worker;
+use super::values::{count, progress, text, time};
 use super::writer::Durability;
-use super::{FileQueue, lease, time};
+use super::{FileQueue, lease};
 use crate::queue::{Lease, LongRun, QueueError, RunningJob, WorkerEntry, WorkerReport, Workers};
 
 impl Workers for FileQueue {
@@ -39,7 +40,7 @@ impl Workers for FileQueue {
             .collect();
         shared
             .write(Durability::Lazy, move |connection| {
-                gone.iter().try_for_each(|process| forget(connection, process))?;
+                gone.iter().try_for_each(|process| forget_worker(connection, process))?;
                 connection
                     .prepare_cached("INSERT OR REPLACE INTO worker(process, number, report) VALUES (?1, ?2, ?3)")?
                     .execute(params![process, number, report])
@@ -67,7 +68,7 @@ impl Workers for FileQueue {
         shared.check()?;
         let now = shared.now();
         let (reports, leased) = shared.read(move |connection| {
-            super::at_one_moment(connection, |connection| Ok((reports(connection)?, leased(connection, now)?)))
+            super::values::at_one_moment(connection, |connection| Ok((reports(connection)?, leased(connection, now)?)))
         })?;
         let (folder, us) = (shared.folder.as_deref(), &*shared.process_lock);
         let living = reports.into_iter().filter(|(process, _)| process_lock::lives(folder, us, process));
@@ -107,11 +108,6 @@ fn reports(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<Wor
         all.entry(row.get(0)?).or_default().push(report);
     }
     Ok(all)
-}
-
-/// What the workers of a process that has died have said.
-pub(super) fn forget(connection: &Connection, process: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM worker WHERE process = ?1")?.execute([process]).map(drop)
 }
 
 /// A message that a process has.
@@ -158,7 +154,7 @@ fn keep_progress(connection: &Connection, run: &LongRun) -> rusqlite::Result<()>
             &*run.lease.token,
             progress.fraction,
             progress.text,
-            super::micros(progress.at)
+            super::values::micros(progress.at)
         ])
         .map(drop)
 }

@@ -14,10 +14,10 @@ use std::task::{Context, Poll};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::attached::Attached;
 use super::busy::Patience;
 use super::error::SqliteError;
 use super::group_commit::{GroupCommit, Storage, Waiter};
+use super::reopening::ReopeningConnection;
 use crate::guard::catch;
 use crate::queue::QueueError;
 use crate::sync::lock;
@@ -55,7 +55,7 @@ pub(super) struct Disk {
 }
 
 struct Writing {
-    connection: Attached,
+    connection: ReopeningConnection,
     durability: Option<Durability>,
     /// The version of the schema that this program writes; `None`: any.
     version: Option<i64>,
@@ -68,7 +68,7 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn new(place: String, connection: Attached, version: Option<i64>) -> Self {
+    pub(super) fn new(place: String, connection: ReopeningConnection, version: Option<i64>) -> Self {
         let writing = Mutex::new(Writing { connection, durability: None, version });
         let group = GroupCommit::new(Disk { writing, patience: Arc::default() });
         Self { place, group: Arc::new(group) }

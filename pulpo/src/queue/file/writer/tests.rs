@@ -10,7 +10,7 @@ use crate::queue::{DequeueFilter, Inspection as _, Lease, NewMessage, QueueAdapt
 fn writer() -> Writer {
     let connection = Connection::open_in_memory().expect("opened");
     connection.execute_batch("CREATE TABLE t(x INTEGER PRIMARY KEY)").expect("a table");
-    Writer::new("memory:".to_owned(), Attached::in_memory(connection), None)
+    Writer::new("memory:".to_owned(), ReopeningConnection::in_memory(connection), None)
 }
 
 fn insert(writer: &Writer, x: i64) -> Result<usize, QueueError> {

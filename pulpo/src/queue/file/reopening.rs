@@ -21,19 +21,19 @@ use crate::report::chain;
 
 /// A connection, and the file that it was opened on.
 #[derive(Debug)]
-pub(super) struct Attached {
+pub(super) struct ReopeningConnection {
     connection: Connection,
     /// `None` in memory.
-    file: Option<Standing>,
+    file: Option<OpenFile>,
 }
 
 #[derive(Debug)]
-struct Standing {
+struct OpenFile {
     path: PathBuf,
     log_path: PathBuf,
     open: Open,
-    database: Identity,
-    log: Identity,
+    database: FileId,
+    log: FileId,
     /// Whether the entries of the folder are known to be on the disk.
     folder_synced: bool,
     /// It must be reopened, though the file is the same.
@@ -44,9 +44,9 @@ type Open = fn(&Path) -> Result<Connection, QueueError>;
 
 /// Which file it is, whatever it is called; `None` if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity(Option<(u64, u64)>);
+pub(super) struct FileId(Option<(u64, u64)>);
 
-impl Identity {
+impl FileId {
     pub(super) fn is_none(self) -> bool {
         self.0.is_none()
     }
@@ -71,15 +71,15 @@ impl Identity {
     }
 }
 
-impl Attached {
+impl ReopeningConnection {
     pub(super) fn open(path: &Path, open: Open) -> Result<Self, QueueError> {
         // Taken before: a file that is replaced in between is noticed then.
-        let database = Identity::of(path);
+        let database = FileId::of(path);
         let connection = open(path)?;
         let log_path = log_of(path);
-        let log = Identity::of(&log_path);
+        let log = FileId::of(&log_path);
         let file =
-            Standing { path: path.to_owned(), log_path, open, database, log, folder_synced: false, stale: false };
+            OpenFile { path: path.to_owned(), log_path, open, database, log, folder_synced: false, stale: false };
         Ok(Self { connection, file: Some(file) })
     }
 
@@ -91,8 +91,8 @@ impl Attached {
     /// is another one than the last time.
     pub(super) fn current(&mut self) -> Result<(&Connection, bool), SqliteError> {
         let Some(file) = &self.file else { return Ok((&self.connection, false)) };
-        let database = Identity::of(&file.path);
-        let log = Identity::of(&file.log_path);
+        let database = FileId::of(&file.path);
+        let log = FileId::of(&file.log_path);
         let replaced = database != file.database || log != file.log;
         if !replaced && !file.stale {
             return Ok((&self.connection, false));

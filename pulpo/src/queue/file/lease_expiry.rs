@@ -33,7 +33,7 @@ const ANEW: i64 = 2_000_000;
 pub(super) const SPARED: i64 = 1_000_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Grace(Mutex<Inner>);
+pub(super) struct LeaseExpiry(Mutex<Inner>);
 
 /// All in microseconds.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ pub(super) struct Moment {
 impl Moment {
     pub(super) fn of(clock: &dyn Clock) -> Self {
         let uptime = i64::try_from(clock.uptime().as_micros()).unwrap_or(i64::MAX);
-        Self { now: super::micros(clock.now()), uptime }
+        Self { now: super::values::micros(clock.now()), uptime }
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Ends {
     shorten: bool,
 }
 
-impl Grace {
+impl LeaseExpiry {
     /// Which leases may be ended at this time, by a write that was to begin at
     /// `asked`: a process that stood still in the midst of its own may have
     /// kept all others waiting.

@@ -1,0 +1,88 @@
+//! Keeps new messages, by their unique keys and the ids of their outboxes.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use super::counts::{self, Changes};
+use super::unique::{self, Holder};
+use super::{new, outbox_ids};
+use crate::keys::{OnDuplicate, Publication};
+use crate::message::MessageId;
+use crate::queue::{Enqueued, NewMessage};
+
+/// The queues of these messages, each once.
+pub(super) fn queues_of(messages: &[NewMessage]) -> Vec<String> {
+    let mut queues: Vec<String> = Vec::new();
+    for message in messages {
+        if !queues.contains(&message.queue) {
+            queues.push(message.queue.clone());
+        }
+    }
+    queues
+}
+
+/// Keeps new messages, and says what became of each; or on account of which
+/// message one of them is rejected, and with it all.
+pub(super) fn enqueue(
+    connection: &Connection,
+    messages: &[NewMessage],
+    now: i64,
+) -> rusqlite::Result<Result<Vec<Enqueued>, MessageId>> {
+    match unique::rejection(connection, messages, now, None)? {
+        Some(id) => Ok(Err(id)),
+        None => insert(connection, messages, now).map(Ok),
+    }
+}
+
+/// Keeps new messages none of which is to be rejected.
+pub(super) fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlite::Result<Vec<Enqueued>> {
+    let mut enqueued = Vec::with_capacity(messages.len());
+    let mut counts = Changes::default();
+    // Those of a batch are mostly of one kind.
+    let mut kind: Option<(&NewMessage, i64)> = None;
+    // Which message of this batch, or before it, has which unique key.
+    let mut holders: HashMap<String, i64> = HashMap::new();
+    for message in messages {
+        if let Some(id) = outbox_ids::taken(connection, message)? {
+            enqueued.push(Enqueued::new(id));
+            continue;
+        }
+        let same =
+            kind.filter(|(last, _)| (&last.queue, &last.request_type) == (&message.queue, &message.request_type));
+        let number = match same {
+            Some((_, number)) => number,
+            None => counts::kind(connection, &message.queue, &message.request_type)?,
+        };
+        kind = Some((message, number));
+        let Some(unique) = &message.unique else {
+            let id = new::insert(connection, message, number, now, &mut counts)?;
+            outbox_ids::remember(connection, message, id)?;
+            enqueued.push(Enqueued::new(id.cast_unsigned()));
+            continue;
+        };
+        let columns = unique::Columns::of(&message.request_type, unique, now);
+        let (id, publication) = match holders.get(&columns.key) {
+            Some(id) => (*id, Publication::Kept),
+            None => match Holder::find(connection, &columns, now)? {
+                Some(holder) if holder.keeps(connection)? => {
+                    let replaces = unique.on_duplicate == OnDuplicate::Replace && holder.waits;
+                    if replaces {
+                        new::replace(connection, holder.id, message, number, now, &mut counts)?;
+                    }
+                    (holder.id, if replaces { Publication::Replaced } else { Publication::Kept })
+                }
+                _ => {
+                    let id = new::insert(connection, message, number, now, &mut counts)?;
+                    columns.give(connection, id, now)?;
+                    (id, Publication::New)
+                }
+            },
+        };
+        outbox_ids::remember(connection, message, id)?;
+        holders.insert(columns.key, id);
+        enqueued.push(Enqueued::duplicate(id.cast_unsigned(), publication));
+    }
+    counts.write(connection)?;
+    Ok(enqueued)
+}

@@ -1,0 +1,60 @@
+//! How times, numbers and texts stand in the rows of the database.
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use crate::message::MessageId;
+use crate::queue::Progress;
+
+/// Microseconds since 1970, as the database keeps times.
+pub(super) fn micros(time: DateTime<Utc>) -> i64 {
+    time.timestamp_micros()
+}
+
+/// Microseconds since 1970, rounded up: nothing starts early.
+pub(super) fn micros_up(time: DateTime<Utc>) -> i64 {
+    micros(time) + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1000))
+}
+
+pub(super) fn time(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    })
+}
+
+/// Only the queue gives ids, and it gives numbers: another text is no message.
+pub(super) fn number(id: &MessageId) -> Option<i64> {
+    id.as_str().parse().ok()
+}
+
+/// A number as it stands there, or the nearest one that can be.
+pub(super) fn count(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+/// A text as it stands there: one that was damaged must not hide all others.
+pub(super) fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(value.as_bytes_or_null()?.unwrap_or_default()).into_owned())
+}
+
+/// How far the run of a message is.
+pub(super) fn progress(row: &Row<'_>) -> rusqlite::Result<Option<Progress>> {
+    let (Some(fraction), Some(at)) = (row.get::<_, Option<f64>>("progress")?, row.get("progress_at")?) else {
+        return Ok(None);
+    };
+    Ok(Some(Progress::new(fraction, text(row.get_ref("progress_text")?)?, time(at))))
+}
+
+/// Several queries that see the same. In the writer there is a transaction.
+pub(super) fn at_one_moment<R>(
+    connection: &Connection,
+    look: impl FnOnce(&Connection) -> rusqlite::Result<R>,
+) -> rusqlite::Result<R> {
+    let transaction = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
+    let seen = look(connection)?;
+    transaction.map_or(Ok(()), rusqlite::Transaction::finish)?;
+    Ok(seen)
+}
