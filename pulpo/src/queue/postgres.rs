@@ -29,6 +29,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use self::inspect::Change;
+use self::remote::Remote;
 use self::schema::Missing;
 use self::shared::Shared;
 use super::{
@@ -38,13 +39,13 @@ use super::{
 };
 use crate::clock::{Clock, lock};
 use crate::message::MessageId;
-use crate::process::fork::PerProcess;
 
 mod activity;
 mod backend;
 mod beat;
 mod cancel;
 mod claim;
+mod columns;
 mod connection;
 mod consumer;
 mod done;
@@ -59,12 +60,14 @@ mod outbox_ids;
 mod picked;
 mod pool;
 mod publish;
+mod remote;
 mod schedules;
 mod schema;
 mod settle;
 mod shared;
 pub(crate) mod tls;
 mod unique;
+mod values;
 mod workers;
 
 pub use options::{DEFAULT_SCHEMA, Migrate, PostgresOptions, PostgresUrlError};
@@ -73,14 +76,6 @@ pub use options::{DEFAULT_SCHEMA, Migrate, PostgresOptions, PostgresUrlError};
 /// connections.
 #[derive(Clone, Debug)]
 pub struct PostgresQueue(Arc<Remote>);
-
-#[derive(Debug)]
-struct Remote {
-    options: PostgresOptions,
-    clock: Arc<dyn Clock>,
-    /// A fork has connections of its own.
-    shared: PerProcess<Arc<Shared>>,
-}
 
 impl PostgresQueue {
     /// Connects to the queue in this database. Creates its tables, or migrates them to this program's version, if the
@@ -121,12 +116,12 @@ impl PostgresQueue {
     }
 
     fn new(options: PostgresOptions, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Remote { options, clock, shared: PerProcess::new() }))
+        Self(Arc::new(Remote::new(options, clock)))
     }
 
     /// What this process shares.
     fn shared(&self) -> &Arc<Shared> {
-        self.0.shared.get_or_init(|| Arc::new(Shared::new(self.0.options.clone(), self.0.clock.clone())))
+        self.0.shared()
     }
 
     /// Returns the database, in words for people.
@@ -213,7 +208,7 @@ impl QueueAdapter for PostgresQueue {
         lock(&shared.watched).extend(queues.iter().cloned());
         beat::run(shared, true).map_err(|error| shared.error("take from", error))?;
         shared.start_upkeep();
-        Ok(Box::new(consumer::PostgresConsumer::new(self.clone(), &queues.into())))
+        Ok(Box::new(consumer::PostgresConsumer::new(self.0.clone(), &queues.into())))
     }
 
     fn schedules(&self) -> Option<&dyn ScheduleStore> {
@@ -349,7 +344,7 @@ impl Inspection for PostgresQueue {
     }
 
     fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
-        let Some(id) = settle::number(id.as_str()) else { return Ok(None) };
+        let Some(id) = values::number(id.as_str()) else { return Ok(None) };
         let shared = self.shared();
         let holder = shared.ask(|connection| unique::taken_by(connection, id));
         let holder = holder.map_err(|error| shared.error("read", error))?;

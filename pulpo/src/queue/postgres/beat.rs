@@ -11,8 +11,8 @@
 //! leases end with their ttr.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -24,10 +24,13 @@ use tokio_postgres::types::Type;
 use super::claim::{END_DEAD, NextWaits};
 use super::connection::{self, Connection, Heard, Sql};
 use super::error::PostgresError;
-use super::schema;
 use super::shared::Shared;
 use crate::clock::{Clock as _, lock};
 use crate::process::host;
+
+mod state;
+
+pub(super) use self::state::{Beat, unregister};
 
 /// How often a process shows that it lives.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -64,43 +67,6 @@ const BEAT: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_c
 
 const SESSION: Sql = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
 
-const UNREGISTER: Sql = "WITH said AS (DELETE FROM SCHEMA.worker_report WHERE worker = $1)
-    DELETE FROM SCHEMA.worker WHERE id = $1";
-
-/// The thread, from outside.
-#[derive(Debug, Default)]
-pub(super) struct Beat {
-    sender: Mutex<Option<UnboundedSender<Heard>>>,
-    ends: Arc<AtomicBool>,
-    /// Whether this process is among the workers.
-    has_begun: AtomicBool,
-    /// The oldest program that the schema is for.
-    oldest_program: AtomicI64,
-}
-
-impl Beat {
-    /// Has the thread look.
-    pub(super) fn nudge(&self) {
-        // If it is over, nothing is to be told any more.
-        let _ = lock(&self.sender).as_ref().map(|sender| sender.send(Heard::Nudge));
-    }
-
-    pub(super) fn end(&self) {
-        self.ends.store(true, Ordering::SeqCst);
-        self.nudge();
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::SeqCst)
-    }
-
-    /// Refuses to take messages from a schema that a newer program has made
-    /// its own.
-    pub(super) fn check(&self) -> Result<(), PostgresError> {
-        schema::check(self.oldest_program.load(Ordering::Relaxed))
-    }
-}
-
 /// Starts the thread, if there is none: for a process with consumers it beats,
 /// and is among the workers when this returns.
 pub(super) fn run(shared: &Arc<Shared>, with_consumers: bool) -> Result<(), PostgresError> {
@@ -134,11 +100,6 @@ pub(super) fn run(shared: &Arc<Shared>, with_consumers: bool) -> Result<(), Post
     }
     let spawned = std::thread::Builder::new().name("pulpo-postgres".to_owned()).spawn(move || thread.run());
     spawned.map(drop).map_err(|error| PostgresError::unreachable(format!("cannot start a thread: {error}")))
-}
-
-/// This process has ended in good order.
-pub(super) fn unregister(connection: &mut Connection, id: &str) -> Result<(), PostgresError> {
-    connection.run(UNREGISTER, &[(&id, Type::TEXT)]).map(drop)
 }
 
 struct Thread {

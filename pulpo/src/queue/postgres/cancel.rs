@@ -8,11 +8,11 @@ use std::collections::HashSet;
 
 use tokio_postgres::types::Type;
 
-use super::claim::lazily;
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use super::history::keep_lines;
 use super::inspect::{self, MAX_CHANGED_AT_ONCE};
+use super::values::lazily;
 use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter};
 

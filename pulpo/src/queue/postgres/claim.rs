@@ -14,19 +14,10 @@ use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
 use super::history::{ended_run, keep_lines};
 use super::limits;
-use super::settle::number;
+use super::values::{count, lazily, number};
 use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{Delivery, DequeueFilter, Lease};
-
-/// Has the transaction end without waiting for the disk: what is lost with the
-/// server is a lease or a settlement, and the job runs again.
-macro_rules! lazily {
-    () => {
-        "lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
-    };
-}
-pub(super) use lazily;
 
 macro_rules! claim {
     ($candidates:expr, $from:expr) => {
@@ -370,11 +361,6 @@ fn leased(
     delivery.abandoned = count(row.try_get(4)?);
     delivery.left_since = row.try_get(6)?;
     Ok(Leased { delivery, request_type: last_type.clone(), leased_at, tag: id })
-}
-
-/// A number as it stands there, or the nearest one that can be.
-pub(super) fn count(number: i32) -> u32 {
-    u32::try_from(number.max(0)).unwrap_or_default()
 }
 
 /// Makes these ready again; without an id, all of the token.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::PostgresQueue;
 use super::activity::Event;
 use super::publish;
+use super::remote::Remote;
 use super::settle::{self, Ended, Settled};
 use super::shared::Shared;
+use super::values::number;
 use crate::clock::Clock as _;
 use crate::process::fork::Birthplace;
 use crate::queue::prefetch::{Found, Lane, Leased};
@@ -17,7 +18,7 @@ use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueEr
 
 pub(super) struct PostgresConsumer {
     /// So that the connections live as long as we do.
-    queue: PostgresQueue,
+    queue: Arc<Remote>,
     birthplace: Birthplace,
     lane: Lane<Arc<Shared>>,
     interrupts: u64,
@@ -28,7 +29,7 @@ pub(super) struct PostgresConsumer {
 }
 
 impl PostgresConsumer {
-    pub(super) fn new(queue: PostgresQueue, queues: &Arc<[String]>) -> Self {
+    pub(super) fn new(queue: Arc<Remote>, queues: &Arc<[String]>) -> Self {
         let shared = queue.shared();
         let interrupts = shared.interrupts.load(Ordering::SeqCst);
         let lane = shared.prefetch.lane(queues);
@@ -37,7 +38,7 @@ impl PostgresConsumer {
 
     /// What the parent of a fork has leased is not ours.
     fn shared(&self) -> Result<&Arc<Shared>, QueueError> {
-        let place = || self.queue.0.options.place();
+        let place = || self.queue.options.place();
         self.birthplace.check().map_err(|source| QueueError::Forked { place: place(), source })?;
         Ok(self.queue.shared())
     }
@@ -106,7 +107,7 @@ impl PostgresConsumer {
     ) -> Result<(), QueueError> {
         let shared = self.shared()?.clone();
         publish::check(follow_ups, &shared.place)?;
-        let Some(id) = settle::number(lease.id.as_str()) else {
+        let Some(id) = number(lease.id.as_str()) else {
             return Err(QueueError::LeaseLost { id: lease.id.clone() });
         };
         let archive = shared.keeps_done();
@@ -141,7 +142,7 @@ impl Consumer for PostgresConsumer {
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
         let shared = self.shared()?.clone();
         if let (Settlement::Commit { follow_ups, result, deferrable: true }, Some(id)) =
-            (&*settlement, settle::number(lease.id.as_str()))
+            (&*settlement, number(lease.id.as_str()))
             && follow_ups.is_empty()
             && shared.upkeep.runs()
         {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::claim::count;
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use super::picked::Conditions;
+use super::values::count;
 use crate::message::{MessageId, Priority};
 use crate::queue::{Filter, MessageState, Pruned, Retention, StoredMessage};
 

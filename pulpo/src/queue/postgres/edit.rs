@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
-use super::settle::number;
+use super::values::number;
 use crate::message::{HeaderEdit, MessageId, Priority};
 use crate::queue::{Edit, Edited, MessageState};
 

@@ -6,13 +6,11 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::claim::count;
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use super::picked::{Conditions, plain};
-use super::settle::number;
 use super::unique;
-use super::workers::progress;
+use super::values::{count, number, progress};
 use super::{done, history};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Counts, Filter, LimitKeys, MessageState, Paused, Stats, StoredMessage, Totals, Unique};

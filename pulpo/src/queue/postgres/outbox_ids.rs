@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
-use super::settle::number;
+use super::values::number;
 use super::{publish, unique};
 use crate::keys::Publication;
 use crate::queue::{Enqueued, Imported, NewMessage};

@@ -6,7 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::connection::{Connection, Parameter};
 use super::error::PostgresError;
-use super::settle::number;
+use super::values::number;
 use crate::queue::{Filter, StoredMessage};
 
 /// How many texts are read at once where the bodies decide.

@@ -8,10 +8,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::cancel;
-use super::claim::lazily;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
 use super::history::keep_lines;
+use super::values::{lazily, number};
 use crate::queue::prefetch::DeferredCommit;
 use crate::queue::{FailedRun, Lease, Settlement};
 
@@ -139,11 +139,6 @@ impl Settled {
         };
         Self { id: number(lease.id.as_str()), token: lease.token.to_string(), end }
     }
-}
-
-/// Only the queue gives ids, and it gives numbers: another text is no message.
-pub(super) fn number(id: &str) -> Option<i64> {
-    id.parse().ok()
 }
 
 /// A reason may be any text; PostgreSQL keeps no NUL characters.

@@ -22,6 +22,7 @@ use super::pool::Pool;
 use super::publish;
 use super::schema::{self, Missing};
 use super::settle::{self, Commits, Ended, Settled};
+use super::values::number;
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::keys::Publication;
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
@@ -645,7 +646,7 @@ impl LeaseStore for Arc<Shared> {
     }
 
     fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), PostgresError> {
-        let ids: Vec<_> = leases.iter().map(|lease| Some(settle::number(lease.id.as_str()).unwrap_or(-1))).collect();
+        let ids: Vec<_> = leases.iter().map(|lease| Some(number(lease.id.as_str()).unwrap_or(-1))).collect();
         let tokens: Vec<&str> = leases.iter().map(|lease| &*lease.token).collect();
         self.ask(|connection| claim::release(connection, &ids, &tokens))?;
         self.tell(queues.iter().cloned().collect());

@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
+use super::columns::{Columns, parts};
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
-use super::publish::{self, Columns};
 use crate::keys::{OnDuplicate, Publication, Unique, UniqueFor};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{Enqueued, NewMessage};
@@ -117,7 +117,7 @@ pub(super) fn insert_within(
         let keys: Vec<&String> = firsts.keys().collect();
         connection.run(LOCK, &[(&keys, Type::TEXT_ARRAY)])?;
     }
-    let kept = publish::parts(&fresh).map(|part| insert_part(connection, part)).collect::<Result<Vec<_>, _>>()?;
+    let kept = parts(&fresh).map(|part| insert_part(connection, part)).collect::<Result<Vec<_>, _>>()?;
     let kept = kept.concat();
     let one = |(place, is_first): (usize, bool)| {
         let one: &Enqueued = kept.get(place)?;

@@ -5,15 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::PostgresQueue;
-use super::claim::{count, lazily};
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
-use super::settle::number;
+use super::values::{count, lazily, number, progress};
 use crate::queue::{Lease, LongRun, Progress, QueueError, RunningJob, WorkerEntry, WorkerReport, Workers};
 
 /// Writes only what is new, and forgets the workers of processes that ended
@@ -132,14 +130,6 @@ fn running_job(row: &Row) -> Result<RunningJob, PostgresError> {
     job.progress = progress(row)?;
     job.cancelled = row.try_get("cancelled")?;
     Ok(job)
-}
-
-/// How far the run of a message is.
-pub(super) fn progress(row: &Row) -> Result<Option<Progress>, PostgresError> {
-    let fraction: Option<f64> = row.try_get("progress")?;
-    let at: Option<DateTime<Utc>> = row.try_get("progress_at")?;
-    let text: Option<&str> = row.try_get("progress_text")?;
-    Ok(fraction.zip(at).map(|(fraction, at)| Progress::new(fraction, text.unwrap_or_default(), at)))
 }
 
 fn follow(connection: &mut Connection, runs: &[LongRun]) -> Result<Vec<Lease>, PostgresError> {
