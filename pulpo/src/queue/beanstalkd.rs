@@ -88,17 +88,11 @@
 //! [`Delivery::failed`]: super::Delivery::failed
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-
-use self::connection::{Connection, Server};
-use self::fault::Fault;
 use self::job::NewJob;
-use self::lease_connection::LeaseConnection;
-use self::pool::Pool;
-use self::publish::Stopped;
+use self::shared::Shared;
 use super::{
     Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
     Survey,
@@ -117,77 +111,16 @@ mod job;
 mod lease_connection;
 mod limits;
 mod look;
+mod options;
 mod pool;
 mod protocol;
 mod publish;
 mod scan;
+mod shared;
+mod values;
 
-pub use scan::MAX_SCANNED_IDS;
-
-/// How many connections publications and inspection have at most.
-const PUBLISHING: usize = 8;
-const INSPECTING: usize = 4;
-
-/// Where the server is, and how to speak to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BeanstalkdOptions {
-    /// A name or an address. A name is resolved again for each connection.
-    pub host: String,
-    /// 11300 by default.
-    pub port: u16,
-    /// How long the server may be silent before a call is given up with an
-    /// error and its connection replaced. Ten seconds by default.
-    pub socket_timeout: Duration,
-    /// How long the server is asked to wait for a job in one go; an interrupt
-    /// waits for the end of it. In whole seconds; one by default, and at most.
-    pub reserve_timeout: Duration,
-    /// How many ids a list asks for at most, the newest first:
-    /// [`MAX_SCANNED_IDS`] by default.
-    pub max_scanned_ids: u64,
-}
-
-impl BeanstalkdOptions {
-    /// The defaults, for the server at this host.
-    #[must_use]
-    pub fn new(host: impl Into<String>) -> Self {
-        Self {
-            host: host.into(),
-            port: 11300,
-            socket_timeout: Duration::from_secs(10),
-            reserve_timeout: Duration::from_secs(1),
-            max_scanned_ids: MAX_SCANNED_IDS,
-        }
-    }
-
-    /// At this port.
-    #[must_use]
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
-        self
-    }
-
-    /// See [`BeanstalkdOptions::socket_timeout`](#structfield.socket_timeout).
-    #[must_use]
-    pub fn socket_timeout(mut self, timeout: Duration) -> Self {
-        self.socket_timeout = timeout;
-        self
-    }
-
-    /// See [`BeanstalkdOptions::max_scanned_ids`](#structfield.max_scanned_ids).
-    #[must_use]
-    pub fn max_scanned_ids(mut self, most: u64) -> Self {
-        self.max_scanned_ids = most;
-        self
-    }
-
-    /// See [`BeanstalkdOptions::reserve_timeout`](#structfield.reserve_timeout).
-    #[must_use]
-    pub fn reserve_timeout(mut self, timeout: Duration) -> Self {
-        self.reserve_timeout = timeout;
-        self
-    }
-}
+pub use self::options::BeanstalkdOptions;
+pub use self::scan::MAX_SCANNED_IDS;
 
 /// A beanstalkd server as a queue. Cheap to clone: all clones share its
 /// connections.
@@ -200,21 +133,6 @@ struct Remote {
     clock: Arc<dyn Clock>,
     /// A fork has connections of its own.
     shared: PerProcess<Arc<Shared>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    /// For errors.
-    place: String,
-    publishing: Pool,
-    inspecting: Pool,
-    /// Takes and settles.
-    leases: LeaseConnection,
-    max_scanned_ids: u64,
-    /// How many bytes a job may have, as the server has said once.
-    max_job_size: OnceLock<Option<u64>>,
-    /// Says what time it is for delays.
-    clock: Arc<dyn Clock>,
 }
 
 impl BeanstalkdQueue {
@@ -255,95 +173,6 @@ impl BeanstalkdQueue {
 #[must_use]
 pub fn queue_name_problem(name: &str) -> Option<&'static str> {
     limits::name_problem(name)
-}
-
-impl Shared {
-    /// Opens nothing.
-    fn new(options: &BeanstalkdOptions, clock: Arc<dyn Clock>) -> Self {
-        let BeanstalkdOptions { host, port, socket_timeout, reserve_timeout, max_scanned_ids } = options.clone();
-        let place = format!("beanstalkd at {host}:{port}");
-        let server = Server { host, port, response_timeout: socket_timeout };
-        Self {
-            place,
-            publishing: Pool::new(server.clone(), PUBLISHING),
-            inspecting: Pool::new(server.clone(), INSPECTING),
-            leases: LeaseConnection::new(server, reserve_timeout),
-            max_scanned_ids,
-            max_job_size: OnceLock::new(),
-            clock,
-        }
-    }
-
-    /// Looks at or changes what is at the server, on a connection of its own.
-    fn inspect<R>(&self, doing: &str, talk: impl FnOnce(&mut Connection) -> Result<R, Fault>) -> Result<R, QueueError> {
-        let answer = self.inspecting.take(None).and_then(|mut connection| talk(&mut connection));
-        answer.map_err(|fault| self.error(doing, fault))
-    }
-
-    /// Whether one of these tubes has a job to hand out.
-    fn has_ready(&self, tubes: &[String]) -> Result<bool, Fault> {
-        let stats = look::all_tube_stats(&mut *self.inspecting.take(None)?, tubes.to_vec())?;
-        Ok(stats.iter().any(|(_, tube)| tube.ready() > 0 && tube.pause_left.is_zero()))
-    }
-
-    /// A fault, in the words of the queue.
-    fn error(&self, doing: &str, fault: Fault) -> QueueError {
-        let place = self.place.clone();
-        match fault {
-            Fault::Draining => QueueError::Draining { place },
-            Fault::OutOfMemory => QueueError::OutOfMemory { place },
-            Fault::Foreign(answer) => QueueError::NotAQueue { place, found: format!("it answered {answer:?}") },
-            fault => QueueError::Unavailable { doing: format!("{doing} {place}"), source: Box::new(fault) },
-        }
-    }
-
-    fn max_job_size(&self, connection: &mut Connection) -> Result<Option<u64>, Fault> {
-        if let Some(known) = self.max_job_size.get() {
-            return Ok(*known);
-        }
-        let told = publish::max_job_size(connection)?;
-        Ok(*self.max_job_size.get_or_init(|| told))
-    }
-
-    fn enqueue_all(&self, jobs: &[NewJob]) -> Result<Vec<MessageId>, QueueError> {
-        let tube = jobs.first().map(|job| job.tube.as_str());
-        let mut connection = self.publishing.take(tube).map_err(|fault| self.error("publish to", fault))?;
-        let most_bytes = if jobs.len() > 1 { self.max_job_size(&mut connection) } else { Ok(None) };
-        let most_bytes = most_bytes.map_err(|fault| self.error("publish to", fault))?;
-        let mut ids = Vec::with_capacity(jobs.len());
-        let put = publish::put_all(&mut connection, jobs, most_bytes, &mut ids);
-        let ids: Vec<MessageId> = ids.into_iter().map(MessageId::from).collect();
-        let Err(Stopped { fault, in_doubt }) = put else {
-            self.leases.look();
-            return Ok(ids);
-        };
-        let error = match fault {
-            Fault::TooBig => {
-                let limit = publish::max_job_size(&mut connection).ok().flatten();
-                let size = jobs.get(ids.len()).map_or(0, |job| job.text.len());
-                QueueError::TooBig { place: self.place.clone(), size, limit }
-            }
-            fault if in_doubt => {
-                QueueError::UnknownOutcome { doing: format!("publish to {}", self.place), source: Box::new(fault) }
-            }
-            fault => self.error("publish to", fault),
-        };
-        Err(if ids.is_empty() {
-            error
-        } else {
-            QueueError::PartOfBatch { ids, of: jobs.len(), source: Box::new(error) }
-        })
-    }
-}
-
-/// The time this long before.
-fn ago(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(time).ok().and_then(|time| now.checked_sub_signed(time)).unwrap_or(now)
-}
-
-/// The time this long after.
-fn ahead(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(now)
 }
 
 /// What every server can do.
@@ -388,7 +217,7 @@ impl QueueAdapter for BeanstalkdQueue {
     /// Connects at the first dequeue.
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         queues.iter().try_for_each(|queue| limits::check_name(queue))?;
-        Ok(Box::new(consumer::BeanstalkdConsumer::new(self.clone(), queues.into())))
+        Ok(Box::new(consumer::BeanstalkdConsumer::new(Arc::new(self.clone()), self.shared().clone(), queues.into())))
     }
 
     fn interrupt(&self) {

@@ -10,17 +10,18 @@ use super::lease_connection::{Expect, Kind, Reserved, Want};
 use super::limits::{LONGEST_DELAY, REASONS_TUBE, seconds};
 use super::look::read_job;
 use super::protocol::Answer;
-use super::{BeanstalkdQueue, Shared, ago};
-use crate::message::MessageId;
+use super::shared::Shared;
+use super::values::{ago, number};
 use crate::process::fork::Birthplace;
 use crate::queue::{
-    Consumer, Delivery, DequeueFilter, Lease, MessageState, NewMessage, QueueError, Settlement, enqueue_follow_ups,
+    Consumer, Delivery, DequeueFilter, Lease, MessageState, NewMessage, QueueAdapter, QueueError, Settlement,
+    enqueue_follow_ups,
 };
 use crate::report::chain;
 
 pub(super) struct BeanstalkdConsumer {
     /// Takes what follows from a job.
-    queue: BeanstalkdQueue,
+    queue: Arc<dyn QueueAdapter>,
     shared: Arc<Shared>,
     queues: Arc<[String]>,
     birthplace: Birthplace,
@@ -28,8 +29,7 @@ pub(super) struct BeanstalkdConsumer {
 }
 
 impl BeanstalkdConsumer {
-    pub(super) fn new(queue: BeanstalkdQueue, queues: Arc<[String]>) -> Self {
-        let shared = queue.shared().clone();
+    pub(super) fn new(queue: Arc<dyn QueueAdapter>, shared: Arc<Shared>, queues: Arc<[String]>) -> Self {
         let number = shared.leases.join();
         Self { queue, shared, queues, birthplace: Birthplace::here(), number }
     }
@@ -91,7 +91,7 @@ impl BeanstalkdConsumer {
             if self.touch(std::slice::from_ref(lease))?.contains(lease) {
                 return Err(QueueError::LeaseLost { id: lease.id.clone() });
             }
-            enqueue_follow_ups(&self.queue, follow_ups)?;
+            enqueue_follow_ups(&*self.queue, follow_ups)?;
         }
         self.delete(lease)
     }
@@ -154,11 +154,6 @@ impl BeanstalkdConsumer {
 /// Whether the last answer is this one.
 fn last(mut answers: Vec<Answer>, expected: &Answer) -> Result<(), Fault> {
     answers.pop().ok_or(Fault::NotFound)?.expect(expected)
-}
-
-/// The server gives numbers: another id is none of its.
-pub(super) fn number(id: &MessageId) -> Option<u64> {
-    id.as_str().parse().ok()
 }
 
 impl Consumer for BeanstalkdConsumer {

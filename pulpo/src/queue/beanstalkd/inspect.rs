@@ -13,7 +13,8 @@ use super::limits;
 use super::look::{all_tube_stats, ask_each, read_job, tube_stats, tubes};
 use super::protocol::{Answer, Commands};
 use super::scan::{self, Found, Scanned, Wish};
-use super::{Shared, ago, ahead};
+use super::shared::Shared;
+use super::values::{ago, ahead};
 use crate::message::MessageId;
 use crate::queue::{Counts, Filter, MessageState, Paused, QueueError, Stats, StoredMessage, Survey, Totals};
 

@@ -8,7 +8,8 @@
 //!
 //! The server does nothing else for a connection that waits for a job. So this
 //! one waits at the server only while nothing is in hand, and else looks now
-//! and then ([`FIRST_PAUSE`] to [`LONGEST_PAUSE`]).
+//! and then ([`FIRST_PAUSE`](state::FIRST_PAUSE) to
+//! [`LONGEST_PAUSE`](state::LONGEST_PAUSE)).
 //!
 //! That there is no job is believed only to a question that was asked after the
 //! call came: what was published before the call is then found. While the
@@ -30,32 +31,24 @@
 //! - Whoever leaves passes the lead on, if there is something to do.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::calls::{Call, Progress, Waiting};
+pub(super) use self::calls::{Expect, Holding, Kind, Reserved, Want};
+use self::state::State;
 use super::connection::{Connection, Server};
 use super::fault::Fault;
-use super::job::JobStats;
 use super::protocol::Answer;
 use crate::clock::{Clock as _, SystemClock, lock};
 use crate::queue::Lease;
 
-use self::state::{Call, State, Waiting};
-pub(super) use self::state::{Expect, Kind};
-
+mod calls;
 mod state;
 
 /// How long the server is asked to wait at most, so that an interrupt is
 /// noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// What a wait may last longer than was asked: as much as the seconds at the
-/// server took by themselves. Else the last of them would be one of pauses.
-const NEARLY: Duration = Duration::from_millis(250);
-
-/// The pauses between two looks while a job is in hand and nothing comes.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// A connection whose server has been silent for this many times what it may
 /// is given up, with all that it holds.
@@ -66,32 +59,6 @@ pub(super) struct LeaseConnection {
     server: Server,
     clock: SystemClock,
     state: Mutex<State>,
-}
-
-/// A job that was just reserved, and what the server knows of it.
-#[derive(Debug)]
-pub(super) struct Reserved {
-    pub(super) lease: Lease,
-    pub(super) job: JobStats,
-    pub(super) text: Vec<u8>,
-}
-
-/// What a settling command may need to know of the job.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Holding {
-    pub(super) priority: u32,
-    pub(super) reserves: u32,
-    /// The lease cannot have ended yet.
-    pub(super) certain: bool,
-}
-
-/// What a consumer looks for.
-#[derive(Clone, Debug)]
-pub(super) struct Want {
-    pub(super) tubes: Arc<[String]>,
-    /// How many more it takes right after this one.
-    pub(super) more: usize,
-    pub(super) wait: Duration,
 }
 
 type Guard<'a> = MutexGuard<'a, State>;
@@ -353,22 +320,6 @@ impl LeaseConnection {
         state.line = Some(line);
         state
     }
-}
-
-/// What a call that waits for a job does next.
-pub(super) enum Progress {
-    Done(Result<Option<Reserved>, Fault>),
-    /// There is something to send or to read.
-    Lead,
-    /// The server does nothing else for this connection while it waits there
-    /// for another call, and that began to wait before this one came: ask on
-    /// another connection whether there is a job.
-    Ask {
-        tubes: Arc<[String]>,
-        asked_by: u64,
-    },
-    /// Nothing, unless it is woken or this time has passed.
-    Rest(Duration),
 }
 
 /// Sends, and reads one answer and those that are here already.

@@ -13,13 +13,12 @@ use chrono::{DateTime, Utc};
 
 use super::burial_notes::{self, Note};
 use super::connection::Connection;
-use super::consumer::number;
 use super::fault::Fault;
 use super::job::{self, JobStats, TubeStats};
 use super::limits::{REASONS_TUBE, is_own};
 use super::look::{all_tube_stats, ask_each, job_stats, read_job, texts, tubes};
 use super::protocol::{Answer, Commands};
-use super::{ago, ahead};
+use super::values::{ago, ahead, number};
 use crate::message::{Incoming, Priority};
 use crate::queue::{Filter, LimitKeys, MessageState, StoredMessage};
 

@@ -1,6 +1,7 @@
 //! What calls are told, answer by answer.
 
 use super::*;
+use crate::queue::beanstalkd::lease_connection::Want;
 
 const STATS: &str = "---\nid: 1\ntube: a\nstate: reserved\npri: 1\nage: 0\ndelay: 0\nttr: 60\ntime-left: 59\nfile: 0\n\
                      reserves: 1\ntimeouts: 0\nreleases: 0\nburies: 0\nkicks: 0\n";
