@@ -3,7 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use self::modules::{Crate, Imports, circles};
+use self::tokens::{Token, tokens};
+
+mod modules;
+mod tokens;
 
 /// The modules from the bottom up. A file may use the modules before its own, and its own submodules.
 const LAYERS: &[&str] = &[
@@ -59,13 +65,13 @@ fn imports(text: &str) -> BTreeSet<String> {
 }
 
 /// Collects the source files of a folder, except tests.
-fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     let mut all = Vec::new();
     files_and_tests(folder, &mut all);
     found.extend(all.into_iter().filter(|file| !file.ends_with("tests.rs")));
 }
 
-fn files_and_tests(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+fn files_and_tests(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
         if entry.is_dir() {
             files_and_tests(&entry, found);
@@ -98,6 +104,95 @@ fn each_file_imports_only_those_below_it() {
             assert!(!adapter || layer(&import) <= layer("queue"), "{}: an adapter knows {import}", path.display());
         }
     }
+}
+
+/// Folders without any circle.
+const WITHOUT_CIRCLES: &[&str] = &["worker", "queue/file", "queue/beanstalkd", "queue/postgres"];
+
+/// Where files still import each other in a circle.
+const IN_CIRCLES: &[&str] =
+    &["cli", "config", "dashboard", "instance", "job", "message", "outbox", "queue", "registry", "schedule", "shape"];
+
+#[test]
+fn no_file_imports_one_that_imports_it_directly_or_through_others() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pulpo/src");
+    let imports = Crate::read(&source).imports();
+    assert!(imports.len() > 200, "found the source");
+    let mut areas = BTreeSet::new();
+    for circle in circles(&imports) {
+        let first = circle.first().expect("a file").iter().next().expect("a name").to_string_lossy().into_owned();
+        let area = first.trim_end_matches(".rs").to_owned();
+        let is_within = |file: &PathBuf| WITHOUT_CIRCLES.iter().any(|folder| file.starts_with(folder));
+        let is_known = IN_CIRCLES.contains(&&*area) && !circle.iter().any(is_within);
+        assert!(is_known, "{}", described(&circle, &imports));
+        areas.insert(area);
+    }
+    assert_eq!(areas.iter().map(String::as_str).collect::<Vec<_>>(), IN_CIRCLES);
+}
+
+/// Which names make a circle.
+fn described(circle: &BTreeSet<PathBuf>, imports: &Imports) -> String {
+    let mut text = String::from("these files import each other:");
+    for file in circle {
+        for (other, names) in imports[file].iter().filter(|(other, _)| circle.contains(*other)) {
+            let names = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            text.push_str(&format!("\n{} imports {names} from {}", file.display(), other.display()));
+        }
+    }
+    text
+}
+
+/// A crate of these files.
+fn crate_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        fs::write(file, text).expect("a file");
+    }
+    let found = circles(&Crate::read(folder.path()).imports());
+    let names = |circle: BTreeSet<PathBuf>| circle.iter().map(|file| file.display().to_string()).collect();
+    found.into_iter().map(names).collect()
+}
+
+#[test]
+fn words_in_comments_and_texts_name_nothing() {
+    let text = "a::b /* c /* d */ */ \"e \\\" f\" r#\"g\"# b'h' '\\'' 'i' (&'j k) // l\n r#type 12u8 \"m\"";
+    let Token::Group(_, inner) = &tokens(&format!("{{{text}}}"))[0] else { panic!("one group") };
+    let words: Vec<_> = inner.iter().filter_map(Token::word).collect();
+    assert_eq!(words, ["a", "b", "type"]);
+    assert_eq!(inner[4], Token::Group('(', vec![Token::Mark('&'), Token::Word("k".to_owned())]));
+}
+
+#[test]
+fn a_circle_is_found_however_its_names_are_written() {
+    let a = "use super::b::{self, Other};\npub struct One;\nfn f(_: Other) { b::f(); }";
+    let parent = "mod a;\nmod b;\nmod c;";
+    for b in [
+        "use super::a::One;\npub struct Other;",
+        "pub struct Other;\nfn f() { crate::a::One; }",
+        "pub struct Other;\nfn f() { use super::super::super::a::One as Two; }",
+        "use crate::{c::{One as Two}};\npub struct Other;",
+        "use super::c::*;\npub struct Other;\nfn f(_: self::One) {}",
+        "pub struct Other;\nfn f() { println!(\"{}\", crate::c::One); }",
+    ] {
+        let files = [("lib.rs", parent), ("a.rs", a), ("b.rs", b), ("c.rs", "pub use crate::a::One;")];
+        assert_eq!(crate_of(&files), [["a.rs", "b.rs"]], "{b}");
+    }
+}
+
+#[test]
+fn what_is_only_handed_on_or_tested_makes_no_circle() {
+    let files = [
+        ("lib.rs", "mod a;\nmod b;"),
+        ("a.rs", "mod inner;\npub use self::inner::One;\npub struct Two;"),
+        ("a/inner.rs", "use super::Two;\npub struct One(Two);"),
+        ("b.rs", "use crate::a::One;\n#[cfg(test)]\nmod tests { use super::*; }\npub(in crate::a) struct Three(One);"),
+    ];
+    assert_eq!(crate_of(&files), [[""; 0]; 0]);
+    let used = [("a.rs", "mod inner;\npub use self::inner::One;\npub struct Two(Option<Box<One>>);")];
+    let files: Vec<_> = files[..1].iter().chain(&used).chain(&files[2..]).copied().collect();
+    assert_eq!(crate_of(&files), [["a/inner.rs", "a.rs"]]);
 }
 
 #[test]
