@@ -7,6 +7,7 @@
 
 pub mod group_commit_scenarios;
 pub mod prefetch_scenarios;
+pub use worker::slot_scenarios;
 
 /// Replaces pulpo's module, with shuttle's threads.
 mod sync {
@@ -29,6 +30,10 @@ mod sync {
         condvar.wait_while(guard, condition).unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn try_lock<T: ?Sized>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+        mutex.try_lock().ok()
+    }
+
     /// Shuttle has no time. Other threads run for a while, and then the timeout is over.
     pub(crate) fn wait_timeout_while<'a, T>(
         (_, mutex): (&Condvar, &'a Mutex<T>),
@@ -49,7 +54,46 @@ mod sync {
 }
 
 mod clock {
+    use std::time::Duration;
+
     pub(crate) use pulpo::clock::{Clock, SystemClock};
+
+    use crate::sync::{Condvar, Mutex, lock, wait_while};
+
+    /// Replaces pulpo's `Notify`, with shuttle's threads: a wait ends when it is notified,
+    /// and never because of the time.
+    #[derive(Default)]
+    pub(crate) struct Notify {
+        count: Mutex<u64>,
+        changed: Condvar,
+    }
+
+    impl Notify {
+        pub(crate) fn generation(&self) -> u64 {
+            *lock(&self.count)
+        }
+
+        pub(crate) fn notify(&self) {
+            *lock(&self.count) += 1;
+            self.changed.notify_all();
+        }
+
+        pub(crate) fn wait(&self, seen: u64, _: Option<Duration>) {
+            drop(wait_while(&self.changed, lock(&self.count), |count| *count == seen));
+        }
+    }
+}
+
+/// The folder of pulpo's own.
+#[path = "../../../pulpo/src/worker"]
+mod worker {
+    #[allow(dead_code, unreachable_pub, clippy::all, reason = "checked where it belongs")]
+    mod slot;
+    // In here, since what it uses is for the worker alone.
+    #[path = "../../../tests/models/src/slot_scenarios.rs"]
+    pub mod slot_scenarios;
+    #[allow(dead_code, unreachable_pub, clippy::all, reason = "checked where it belongs")]
+    mod waker;
 }
 
 /// Replaces pulpo's folder of this name.

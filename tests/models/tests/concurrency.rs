@@ -1,6 +1,6 @@
 //! Interactions between threads, in thousands of orders.
 
-use pulpo_models::{group_commit_scenarios as group_commit, prefetch_scenarios as prefetch};
+use pulpo_models::{group_commit_scenarios as group_commit, prefetch_scenarios as prefetch, slot_scenarios as slot};
 
 /// The number of orders to try; set `PULPO_MODEL_ORDERS` for more.
 fn orders() -> usize {
@@ -30,4 +30,8 @@ in_many_orders! {
     prefetch::a_stop_leaves_nothing_leased
     prefetch::a_fetch_that_panics_strands_nobody
     prefetch::a_step_that_fails_for_now_loses_no_commit
+    slot::a_lane_that_finishes_while_the_monitor_looks_settles_each_job
+    slot::a_job_that_times_out_as_it_ends_is_settled_once
+    slot::a_stop_at_any_point_ends_each_begun_job_once
+    slot::the_monitor_misses_nothing_while_somebody_looks
 }
