@@ -155,8 +155,8 @@ impl Crate {
     pub(super) fn imports(&self) -> Imports {
         let mut all = Imports::new();
         for (path, module) in &self.modules {
-            let handed_on = |import: &&Use| !(import.is_public && !module.words.contains(&import.name));
-            let imported = module.uses.iter().filter(handed_on).map(|import| &import.path);
+            let is_used = |import: &&Use| !import.is_public || module.words.contains(&import.name);
+            let imported = module.uses.iter().filter(is_used).map(|import| &import.path);
             for named in imported.chain(&module.paths) {
                 if let Some(file) = self.file_of(path, named).filter(|file| **file != *module.file) {
                     let names = all.entry(module.file.clone()).or_default().entry(file.to_owned()).or_default();
