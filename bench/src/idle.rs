@@ -36,8 +36,8 @@ fn idle(effort: &Effort) -> Vec<Row> {
 }
 
 /// The CPU time of all threads of a process, in seconds.
-fn cpu(id: u32) -> f64 {
-    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).expect("a process");
+pub(crate) fn cpu(id: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
     let nanos = tasks.map(|task| {
         let path = task.expect("a thread").path().join("schedstat");
         let text = std::fs::read_to_string(path).unwrap_or_default();

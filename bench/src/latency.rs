@@ -23,13 +23,16 @@ pub(crate) const ROWS: &[crate::Group] =
 
 const LANES: usize = 4;
 const PAUSE: Duration = Duration::from_millis(10);
+/// On PostgreSQL a process tells others of its publications ten times a second
+/// at most: where they come faster, most of the time is the wait for that.
+const LONG_PAUSE: Duration = Duration::from_millis(120);
 
 /// The times of the call and the return of `publish`, by number.
 type Published = HashMap<u64, (u64, u64)>;
 
-fn publish(pulpo: &Pulpo, count: u64) -> Published {
+fn publish(pulpo: &Pulpo, count: u64, pause: Duration) -> Published {
     let one = |number| {
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
         let called = now();
         pulpo.publish(Email::numbered(number)).expect("published");
         (number, (called, now()))
@@ -40,16 +43,16 @@ fn publish(pulpo: &Pulpo, count: u64) -> Published {
 fn here(pulpo: &Pulpo, count: u64) -> (Published, Vec<(u64, u64)>) {
     RUNS.expect(count, true);
     let working = Working::start(pulpo);
-    let published = publish(pulpo, count);
+    let published = publish(pulpo, count, PAUSE);
     RUNS.wait();
     working.stop();
     (published, RUNS.began())
 }
 
 /// Measures with the worker in another process, which reports when each job began.
-fn elsewhere(pulpo: &Pulpo, place: &str, count: u64) -> (Published, Vec<(u64, u64)>) {
+fn elsewhere(pulpo: &Pulpo, place: &str, count: u64, pause: Duration) -> (Published, Vec<(u64, u64)>) {
     let worker = ChildWorker::start(place, LANES);
-    let published = publish(pulpo, count);
+    let published = publish(pulpo, count, pause);
     (published, worker.began(count))
 }
 
@@ -83,7 +86,7 @@ fn of_file(effort: &Effort) -> Vec<Row> {
         rows("file, one process", &here(&file::open(place.path(), LANES), count(effort)), Some(0.2), Some(10.0));
     let place = effort.place();
     let name = place.path().display().to_string();
-    let across = elsewhere(&file::open(place.path(), LANES), &name, count(effort));
+    let across = elsewhere(&file::open(place.path(), LANES), &name, count(effort), PAUSE);
     all.extend(rows("file, two processes", &across, Some(2.0), Some(10.0)));
     all
 }
@@ -92,7 +95,7 @@ fn of_beanstalkd(effort: &Effort) -> Vec<Row> {
     let server = BeanstalkdServer::start();
     let mut all =
         rows("beanstalkd, one process", &here(&beanstalkd::open(server.port(), LANES), count(effort)), None, None);
-    let across = elsewhere(&beanstalkd::open(server.port(), LANES), &server.port().to_string(), count(effort));
+    let across = elsewhere(&beanstalkd::open(server.port(), LANES), &server.port().to_string(), count(effort), PAUSE);
     all.extend(rows("beanstalkd, two processes", &across, None, None));
     all
 }
@@ -100,8 +103,12 @@ fn of_beanstalkd(effort: &Effort) -> Vec<Row> {
 fn of_postgres(effort: &Effort) -> Vec<Row> {
     let server = PostgresServer::durable();
     let url = server.fresh_url();
-    let across = elsewhere(&postgres::open(&url, LANES), &url, count(effort));
-    rows("postgres, two processes", &across, Some(3.0), None)
+    let one_by_one = elsewhere(&postgres::open(&url, LANES), &url, count(effort) / 5, LONG_PAUSE);
+    let mut all = rows("postgres, two processes", &one_by_one, Some(3.0), None);
+    let url = server.fresh_url();
+    let often = elsewhere(&postgres::open(&url, LANES), &url, count(effort), PAUSE);
+    all.extend(rows("postgres, two processes, 100 publications a second", &often, None, None));
+    all
 }
 
 /// Opens the queue in this folder, on the server at this port, or in this database.
@@ -136,16 +143,24 @@ impl ChildWorker {
         self.child.id()
     }
 
+    /// When each job began that it has run.
+    pub(crate) fn all_began(&mut self) -> Vec<(u64, u64)> {
+        writeln!(self.child.stdin.as_mut().expect("a pipe"), "0").expect("heard");
+        let lines = self.lines.by_ref().map(|line| line.expect("text"));
+        lines.take_while(|line| line != "end").map(|line| pair(&line)).collect()
+    }
+
     /// Returns when each job began, after this many have begun.
     fn began(mut self, count: u64) -> Vec<(u64, u64)> {
         writeln!(self.child.stdin.as_mut().expect("a pipe"), "{count}").expect("heard");
-        let pair = |line: String| {
-            let (number, at) = line.split_once(' ').expect("two numbers");
-            (number.parse().expect("a number"), at.parse().expect("a time"))
-        };
         let lines = &mut self.lines;
-        (0..count).map(|_| pair(lines.next().expect("a line").expect("text"))).collect()
+        (0..count).map(|_| pair(&lines.next().expect("a line").expect("text"))).collect()
     }
+}
+
+fn pair(line: &str) -> (u64, u64) {
+    let (number, at) = line.split_once(' ').expect("two numbers");
+    (number.parse().expect("a number"), at.parse().expect("a time"))
 }
 
 impl Drop for ChildWorker {
@@ -170,6 +185,7 @@ pub(crate) fn child_worker(place: &str, lanes: usize) {
         for (number, at) in RUNS.began() {
             println!("{number} {at}");
         }
+        println!("end");
     }
     working.stop();
 }

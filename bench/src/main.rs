@@ -11,6 +11,7 @@ use self::measure::{Effort, Row};
 
 mod beanstalkd;
 mod file;
+mod growth;
 mod idle;
 mod keys;
 mod latency;
@@ -49,9 +50,16 @@ struct Arguments {
     folder: Option<PathBuf>,
 }
 
-/// The other processes of a row.
+/// The other processes of a row, and what is measured apart from the table.
 #[derive(Subcommand)]
 enum Child {
+    /// Many worker processes on one PostgreSQL and on one beanstalkd.
+    Growth {
+        #[arg(long, default_value_t = 200)]
+        processes: usize,
+        #[arg(long, default_value_t = 2)]
+        lanes: usize,
+    },
     #[command(hide = true)]
     ChildWorker { place: String, lanes: usize },
     #[command(hide = true)]
@@ -62,6 +70,7 @@ fn main() {
     let arguments = Arguments::parse();
     match arguments.child {
         Some(Child::ChildWorker { place, lanes }) => return latency::child_worker(&place, lanes),
+        Some(Child::Growth { processes, lanes }) => return growth::measure(processes, lanes),
         Some(Child::ChildJobs { place, what, jobs }) => return idle::child_jobs(&place, &what, jobs),
         None => {}
     }

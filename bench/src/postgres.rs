@@ -16,8 +16,12 @@ use pulpo_tests::postgres::PostgresServer;
 use crate::measure::{BATCH, Effort, PRODUCERS, Row, Target};
 use crate::work;
 
-pub(crate) const ROWS: &[crate::Group] =
-    &[("postgres publish", publish), ("postgres drain", drain), ("postgres idle", idle)];
+pub(crate) const ROWS: &[crate::Group] = &[
+    ("postgres publish", publish),
+    ("postgres drain", drain),
+    ("postgres idle", idle),
+    ("postgres snapshot", snapshot),
+];
 
 pub(crate) fn open(url: &str, lanes: usize) -> Pulpo {
     open_with(url, lanes, |_| ())
@@ -59,6 +63,41 @@ fn drain(effort: &Effort) -> Vec<Row> {
         Row::rates("postgres: drain with 1 lane", "SKIP LOCKED and DELETE of 256, 1 connection", &one),
         Row::rates("postgres: drain with 8 lanes", "SKIP LOCKED and DELETE of 256, 8 connections", &eight)
             .target(Target::Ratio(0.6)),
+    ]
+}
+
+/// What a transaction costs that somebody has forgotten: while it is open, no
+/// row that has been deleted since is cleared away.
+fn snapshot(effort: &Effort) -> Vec<Row> {
+    const PARTS: u64 = 10;
+    let part = if effort.quick { 4_000 } else { 10_000 };
+    let rates = |is_pinned: bool| -> Vec<f64> {
+        let server = PostgresServer::durable();
+        let mut client = Client::connect(&server.url(), NoTls).expect("a connection");
+        let pulpo = open(&server.fresh_url(), 8);
+        if is_pinned {
+            client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").expect("a snapshot");
+        }
+        let part_of = |n| {
+            work::fill(&pulpo, n * part..(n + 1) * part);
+            work::drain(&pulpo, part)
+        };
+        let rates = (0..PARTS).map(part_of).collect();
+        let began = Instant::now();
+        pulpo.queue().stats().expect("stats");
+        eprintln!("pinned: {is_pinned}: {rates:.0?} jobs/s, stats in {:?}", began.elapsed());
+        rates
+    };
+    let row = |name: &str, rates: &[f64]| {
+        // The first part finds cold files and plans.
+        let (first, last) = (rates[1], rates[rates.len() - 1]);
+        Row::rates(name, "the second tenth", &(vec![last], vec![first]))
+    };
+    let total = part * PARTS;
+    let (free, pinned) = (rates(false), rates(true));
+    vec![
+        row(&format!("postgres: drain, the last tenth of {total} jobs"), &free),
+        row("postgres: the same while a transaction is open from before", &pinned).target(Target::Ratio(0.5)),
     ]
 }
 

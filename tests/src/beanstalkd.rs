@@ -83,6 +83,12 @@ impl BeanstalkdServer {
         self.port
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the server with SIGKILL, as a crash would.
     ///
     /// A server with a binlog is ended between two commands. To compact its binlog it removes the

@@ -128,6 +128,15 @@ impl PostgresServer {
         self.port
     }
 
+    /// Its first process.
+    ///
+    /// # Panics
+    /// If it was killed.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// The URL of its database.
     #[must_use]
     pub fn url(&self) -> String {
@@ -169,6 +178,18 @@ impl PostgresServer {
     pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().expect("it runs").id();
         let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status();
+        assert!(status.expect("run kill").success(), "kill -{name}");
+    }
+
+    /// The same to its children too, which speak with the clients.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    pub fn signal_all(&self, name: &str) {
+        let id = self.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("its children");
+        let all = children.split_whitespace().map(str::to_owned).chain([id.to_string()]);
+        let status = Command::new("kill").arg(format!("-{name}")).args(all).status();
         assert!(status.expect("run kill").success(), "kill -{name}");
     }
 

@@ -1,15 +1,28 @@
 //! An outbox in a PostgreSQL database. It uses the clock of the database.
 
+use std::future::Future;
 use std::time::Duration;
 
-use postgres::Client;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config};
 
 use super::source::{CLAIM, MAX_ROWS, OutboxCounts, PATIENCE, REFUSED_FOR, Row, Source};
 use crate::queue::postgres::tls::Tls;
+use crate::report::chain;
 use crate::transaction::BoxError;
 
-/// A connection of the relay's own.
-pub(super) struct Postgres(Client);
+/// How long the server may take for a statement: less than [`PATIENCE`], so
+/// that it is the server that says what took so long.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A connection of the relay's own. Each answer has a time limit, which the
+/// crate `postgres` does not offer.
+pub(super) struct Postgres {
+    runtime: Runtime,
+    client: Client,
+}
 
 /// The time of the database, and whether a row is unclaimed.
 macro_rules! now {
@@ -21,13 +34,48 @@ macro_rules! now {
 impl Postgres {
     pub(super) fn open(url: &str) -> Result<Self, BoxError> {
         let (tls, url) = Tls::of_url(url)?;
-        let mut config: postgres::Config = url.parse()?;
+        let mut config: Config = url.parse()?;
         config
             .ssl_mode(tls.ssl_mode())
             .connect_timeout(PATIENCE)
             .keepalives_idle(Duration::from_secs(30))
             .application_name("pulpo relay");
-        Ok(Self(config.connect(tls.connector()?)?))
+        let limited = {
+            let theirs = config.get_options().unwrap_or_default();
+            // Theirs come last, and so win.
+            let options = format!("-c statement_timeout={} {theirs}", STATEMENT_TIMEOUT.as_millis());
+            let mut limited = config.clone();
+            limited.options(options.trim_end());
+            limited
+        };
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let connect = async |config: &Config, tls| {
+            let (client, connection) = config.connect(tls).await?;
+            // It ends with the client.
+            tokio::spawn(connection);
+            Ok::<_, tokio_postgres::Error>(client)
+        };
+        let client = match within(&runtime, connect(&limited, tls.connector()?)) {
+            // A pooler, which knows no settings of a session: then only the
+            // limit here holds.
+            Err(error) if chain(&*error).contains("unsupported startup parameter") => {
+                within(&runtime, connect(&config, tls.connector()?))?
+            }
+            connected => connected?,
+        };
+        Ok(Self { runtime, client })
+    }
+
+    fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<tokio_postgres::Row>, BoxError> {
+        within(&self.runtime, self.client.query(sql, values))
+    }
+}
+
+/// The answer, if it comes in time.
+fn within<R>(runtime: &Runtime, asking: impl Future<Output = Result<R, tokio_postgres::Error>>) -> Result<R, BoxError> {
+    match runtime.block_on(async { timeout(PATIENCE, asking).await }) {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(format!("the server has not answered for {PATIENCE:?}").into()),
     }
 }
 
@@ -45,7 +93,7 @@ impl Source for Postgres {
         let latest = millis(REFUSED_FOR.max(CLAIM));
         // Rows that another relay is about to claim are skipped.
         let look = format!("SELECT FROM pulpo_outbox WHERE {free} LIMIT 1");
-        if self.0.query_opt(look.as_str(), &[&latest])?.is_none() {
+        if self.query(&look, &[&latest])?.is_empty() {
             return Ok(Vec::new());
         }
         let claim = format!(
@@ -55,7 +103,7 @@ impl Source for Postgres {
             now = now!()
         );
         let mut rows = Vec::new();
-        for row in self.0.query(claim.as_str(), &[&latest, &millis(CLAIM)])? {
+        for row in self.query(&claim, &[&latest, &millis(CLAIM)])? {
             rows.push(Row { number: row.try_get(0)?, token: row.try_get(1)?, message: row.try_get(2)? });
         }
         rows.sort_unstable_by_key(|row| row.number);
@@ -64,7 +112,7 @@ impl Source for Postgres {
 
     fn delete(&mut self, rows: &[Row]) -> Result<(), BoxError> {
         let (numbers, tokens) = numbers(rows);
-        self.0.execute(
+        self.query(
             "DELETE FROM pulpo_outbox USING unnest($1::bigint[], $2::text[]) AS gone(number, of)
              WHERE id = number AND token = of",
             &[&numbers, &tokens],
@@ -75,7 +123,7 @@ impl Source for Postgres {
     fn release(&mut self, rows: &[Row], _: i64, after: Duration) -> Result<(), BoxError> {
         let (numbers, tokens) = numbers(rows);
         let after = (!after.is_zero()).then(|| millis(after));
-        self.0.execute(
+        self.query(
             concat!(
                 "UPDATE pulpo_outbox SET claimed_until = coalesce(",
                 now!(),
@@ -88,7 +136,7 @@ impl Source for Postgres {
     }
 
     fn counts(&mut self, _: i64) -> Result<OutboxCounts, BoxError> {
-        let counts = self.0.query_one(
+        let counts = self.query(
             concat!(
                 "SELECT count(*), count(*) FILTER (WHERE claimed_until BETWEEN ",
                 now!(),
@@ -98,6 +146,7 @@ impl Source for Postgres {
             ),
             &[&millis(CLAIM), &millis(REFUSED_FOR)],
         )?;
+        let counts = counts.first().ok_or("the server answered with no row")?;
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
         Ok(OutboxCounts { waiting: count(counts.try_get(0)?), refused: count(counts.try_get(1)?) })
     }

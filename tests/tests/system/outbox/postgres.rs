@@ -3,6 +3,7 @@
 use pulpo::{Config, Pulpo};
 use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait;
 use serde_json::json;
 
 use super::{Invoice, pulpo, waiting_in};
@@ -119,4 +120,38 @@ fn in_another_database_than_the_queue_it_is_a_row_of_the_outbox() {
     let sent = pulpo.publish_in(&mut inside, Invoice { order: 2 }).expect("published");
     assert!(sent.id().expect("an id").as_str().parse::<u64>().is_ok());
     assert_eq!(waiting_in(&pulpo), 2);
+}
+
+#[test]
+fn a_database_that_does_not_answer_holds_the_relay_up_for_a_limited_time() {
+    let (place, server) = (Sandbox::new(), PostgresServer::start());
+    let (url, mut client) = database(&server, "silent");
+    let pulpo = pulpo(&place);
+    let publish = |client: &mut postgres::Client, order| {
+        pulpo.publish_in(client, Invoice { order }).expect("published");
+    };
+    publish(&mut client, 1);
+    let mut command = place.command(super::SERVICE, &["relay", "--log-level", "info"]);
+    command.env("PULPO_OUTBOX", &url);
+    let relay = place.start_with_log(command, "relay.log");
+    wait::until("the first is moved", || waiting_in(&pulpo) == 1);
+    // A statement that waits for a lock: the server ends it.
+    client.batch_execute("BEGIN; LOCK TABLE pulpo_outbox").expect("locked");
+    let complaints = || place.log_named("relay.log").matches("cannot read the outbox").count();
+    wait::until("the relay says so", || complaints() == 1);
+    assert!(place.log_named("relay.log").contains("statement timeout"), "{}", place.log_named("relay.log"));
+    client.batch_execute("COMMIT").expect("unlocked");
+    publish(&mut client, 2);
+    wait::until("the second is moved", || waiting_in(&pulpo) == 2);
+    wait::until("all is well", || place.log_named("relay.log").contains("moving the outbox again"));
+    // A server that stands still says nothing at all.
+    server.signal_all("STOP");
+    let silent = || place.log_named("relay.log").contains("has not answered for 10s");
+    let said = wait::within(std::time::Duration::from_secs(60), silent);
+    server.signal_all("CONT");
+    assert!(said, "{}", place.log_named("relay.log"));
+    publish(&mut client, 3);
+    wait::until("the third is moved", || waiting_in(&pulpo) == 3);
+    relay.signal("TERM");
+    assert_eq!(relay.end(), 0);
 }
