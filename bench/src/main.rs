@@ -29,7 +29,7 @@ type Group = (&'static str, fn(&Effort) -> Vec<Row>);
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
-    child: Option<Child>,
+    command: Option<Command>,
     /// Run only the groups whose name contains one of these.
     filters: Vec<String>,
     /// Run fewer and shorter rounds.
@@ -52,7 +52,7 @@ struct Arguments {
 
 /// The other processes of a row, and what is measured apart from the table.
 #[derive(Subcommand)]
-enum Child {
+enum Command {
     /// Many worker processes on one PostgreSQL and on one beanstalkd.
     Growth {
         #[arg(long, default_value_t = 200)]
@@ -68,10 +68,10 @@ enum Child {
 
 fn main() {
     let arguments = Arguments::parse();
-    match arguments.child {
-        Some(Child::ChildWorker { place, lanes }) => return latency::child_worker(&place, lanes),
-        Some(Child::Growth { processes, lanes }) => return growth::measure(processes, lanes),
-        Some(Child::ChildJobs { place, what, jobs }) => return idle::child_jobs(&place, &what, jobs),
+    match arguments.command {
+        Some(Command::ChildWorker { place, lanes }) => return latency::child_worker(&place, lanes),
+        Some(Command::Growth { processes, lanes }) => return growth::measure(processes, lanes),
+        Some(Command::ChildJobs { place, what, jobs }) => return idle::child_jobs(&place, &what, jobs),
         None => {}
     }
     let quick = arguments.quick;
