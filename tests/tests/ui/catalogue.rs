@@ -9,6 +9,10 @@ pub(crate) const ODD: &[(&str, &str)] = &[
     ("a_job_and_a_named_handler_of_it", SECOND),
     ("body_of_two_request_types", SECOND),
     ("job_with_a_named_handler", SECOND),
+    (
+        "jobs_and_main_with_a_type_without_a_job",
+        "two errors if the list of jobs and the worker stand in one crate: one in the list, one on its name in `main!`",
+    ),
     ("job_without_its_handler_named_again", SECOND),
     ("main_in_a_module", NO_MAIN),
     ("main_inside_of_another_function", NO_MAIN),
@@ -16,6 +20,10 @@ pub(crate) const ODD: &[(&str, &str)] = &[
     ("place_twice_on_a_function", SECOND),
     ("two_handlers_of_one_body_and_two_names", SECOND),
     ("two_handlers_of_one_name_and_body", SECOND),
+    (
+        "unknown_type_of_one_letter",
+        "two errors on the same token: rustc advises a type parameter, but only where the function is written",
+    ),
 ];
 
 /// There is no function `main` at the top, which rustc always says itself.

@@ -1,0 +1,7 @@
+#[pulpo::handler("send")]
+fn send(_: Q) {}
+
+fn main() {}
+
+//~ Q
+//~ Q
