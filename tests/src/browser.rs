@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fantoccini::wd::Capabilities;
@@ -9,6 +10,9 @@ use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tokio::runtime::Runtime;
+
+/// Held by the test that has a browser: two at a time take longer than one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A browser for one test, closed on drop.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct Browser {
     client: Option<Client>,
     driver: Child,
     _profile: tempfile::TempDir,
+    /// The last field, so that it is dropped last.
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Browser {
@@ -27,6 +33,7 @@ impl Browser {
     /// Panics if it does not start.
     #[must_use]
     pub fn start() -> Self {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let profile = tempfile::tempdir().expect("a folder");
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -64,17 +71,17 @@ impl Browser {
         let client = runtime.block_on(async {
             ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&address).await
         });
-        Self { runtime, client: Some(client.expect("a session")), driver, _profile: profile }
+        Self { runtime, client: Some(client.expect("a session")), driver, _profile: profile, _turn: turn }
     }
 
-    /// Runs steps in the browser, for at most a minute.
+    /// Runs steps in the browser, for at most three minutes.
     ///
     /// # Panics
     /// Panics if the steps do not finish in time.
     pub fn run<T>(&self, steps: impl AsyncFnOnce(&Client) -> T) -> T {
         let client = self.client.as_ref().expect("it is open");
         self.runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(60), steps(client)).await.expect("an end within a minute")
+            tokio::time::timeout(Duration::from_secs(180), steps(client)).await.expect("an end within three minutes")
         })
     }
 }
