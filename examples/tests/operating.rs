@@ -86,7 +86,7 @@ fn the_session_of_the_documentation_is_a_real_one() {
     let mut rest = document.as_str();
     while let Some((before, block)) = rest.split_once("```console\n") {
         let (block, after) = block.split_once("```").expect("its end");
-        if before.contains("Somebody starts it again.") {
+        if before.contains("You start it again.") {
             let listener = TcpListener::bind(&address).expect("the port is still free");
             std::thread::spawn(move || serve(&listener));
         }
