@@ -75,7 +75,7 @@ impl Given {
         true
     }
 
-    /// Combines the arguments into a schedule. Returns `None` if there is none or it is faulty.
+    /// Combines the arguments into a schedule. Returns `None` without a schedule, or if it is faulty.
     pub(super) fn finish(self, faults: &mut Faults) -> Option<Schedule> {
         let Self { crons, every, zone, missed, overlap } = self;
         if let (Some((name, _)), false) = (&every, crons.is_empty()) {

@@ -55,7 +55,7 @@ impl Connections {
         self.open.push((task, phase));
     }
 
-    /// Closes the connection with the least progress; false if there is none.
+    /// Closes the connection with the least progress. Returns false if no connection is open.
     pub(super) fn make_room(&mut self) -> bool {
         self.open.retain(|(task, _)| !task.is_finished());
         let phases = self.open.iter().map(|(_, phase)| phase.0.load(Ordering::Relaxed));

@@ -302,7 +302,7 @@ impl Search {
 }
 
 impl Slot {
-    /// Chooses the next value to try; false if there is none.
+    /// Chooses the next value to try. Returns false after the last one.
     fn advance(&mut self, missing: Option<&str>, bases: usize) -> bool {
         if let Some(field) = missing.filter(|field| self.fields.iter().all(|(name, _)| name != field)) {
             self.fields.push((field.to_owned(), 0));

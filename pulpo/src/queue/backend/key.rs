@@ -118,7 +118,7 @@ impl Key {
         &self.kind
     }
 
-    /// Returns the default as written in a file; empty if there is none.
+    /// Returns the default as written in a file, or an empty text for a key without a default.
     #[must_use]
     pub const fn default(&self) -> &'static str {
         self.default

@@ -214,8 +214,8 @@ fn oldest_ready(
     })
 }
 
-/// Makes all buried jobs of the queues ready, also those that a list of so many
-/// ids does not reach.
+/// Makes all buried jobs of the queues ready, including those beyond the ids that a list
+/// goes through.
 fn kick_all(connection: &mut Connection, filter: &Filter, most_ids: u64) -> Result<u64, Fault> {
     let mut left = filter.limit.map_or(u64::MAX, |limit| limit as u64);
     let noted = burial_notes::count(connection)? > 0;
@@ -268,7 +268,7 @@ fn use_tube(connection: &mut Connection, tube: &str) -> Result<(), Fault> {
     connection.ask_one(|commands| commands.use_tube(tube))?.expect(&Answer::Using)
 }
 
-/// Those that are found among so many ids, many in one write.
+/// Kicks the buried messages that a scan of at most `most_ids` ids finds, many in one write.
 fn kick_listed(connection: &mut Connection, tube: &str, most: u64, most_ids: u64) -> Result<u64, Fault> {
     let Some(mut ids) = scan::all_buried(connection, tube, most, most_ids)? else { return Ok(0) };
     ids.truncate(usize::try_from(most).unwrap_or(usize::MAX));
