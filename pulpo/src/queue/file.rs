@@ -6,8 +6,8 @@
 //! `enqueue` returns.
 //!
 //! # Invariants
-//! In a fork nothing that the parent has opened is used: each call asks
-//! `Shared::check` before it takes a lock, and what is dropped there leaks.
+//! Nothing that the parent opened is used in a fork: each call checks `Shared::check` before it takes a lock, and
+//! whatever is dropped there leaks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ mod values;
 mod workers;
 mod writer;
 
-/// How many one transaction prunes.
+/// The maximum number of messages to prune in one transaction.
 const MAX_PRUNED_AT_ONCE: i64 = 1000;
 
 /// The embedded queue. Cheap to clone: all clones share one queue.
@@ -98,7 +98,7 @@ impl FileQueue {
     /// SQLite's log beside the database, which the last process that has it open removes.
     ///
     /// # Errors
-    /// [`QueueError::NoQueue`] if there is none; otherwise like [`open`](Self::open).
+    /// [`QueueError::NoQueue`] if there is no queue; otherwise like [`open`](Self::open).
     pub fn open_existing(base_path: &Path, archive: bool, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         let opened = opened(base_path)?;
         let file = folder::existing(base_path)?;
@@ -208,7 +208,7 @@ impl QueueAdapter for FileQueue {
             }
             let now = shared.now();
             let (queues, notifying) = (queues_of(&messages), Arc::downgrade(&shared));
-            // However the task ends, the workers are told at once.
+            // Notifies the workers immediately, however the task ends.
             let notify = move || {
                 if let Some(shared) = notifying.upgrade() {
                     shared.notify(&queues);
@@ -266,11 +266,11 @@ impl QueueAdapter for FileQueue {
     }
 
     fn interrupt(&self) {
-        // No thread waits in a fork.
+        // A fork has no waiting threads.
         if self.0.check().is_err() {
             return;
         }
-        // A lane may be waiting for another process, too.
+        // A lane may also be waiting for another process to finish writing.
         self.0.writer.patience().hurry();
         self.0.interrupts.fetch_add(1, Ordering::SeqCst);
         self.0.signal.notify();
@@ -291,7 +291,7 @@ impl Keeping for FileQueue {
             Some(now.saturating_sub(micros))
         };
         let (done, buried) = (until(done), until(buried));
-        // Look without the lock of the writer, since there is usually nothing.
+        // Check without the writer's lock first, since there is usually nothing to do.
         let any = self.0.read(move |connection| {
             let any_done = done.map(|time| done::any_until(connection, time)).transpose()?;
             let any_buried = buried.map(|time| inspect::any_buried_until(connection, time)).transpose()?;
@@ -340,7 +340,7 @@ impl OutboxIds for FileQueue {
     fn rows_are_gone(&self, outbox_ids: &[String]) -> Result<(), QueueError> {
         self.0.check()?;
         let (outbox_ids, now) = (outbox_ids.to_vec(), self.0.now());
-        // If this is lost, the ids are kept for longer than necessary.
+        // If this write is lost, the ids are only kept longer than necessary.
         let forget = move |connection: &Connection| outbox_ids::rows_are_gone(connection, &outbox_ids, now);
         self.0.writer.write(Durability::Lazy, forget)
     }

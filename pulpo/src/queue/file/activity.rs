@@ -1,11 +1,10 @@
-//! Numbers over time. What happens to the messages of a kind in the current
-//! minute is counted in the row of the kind, which is written anyway; when
-//! something happens in a later minute, that minute is moved into the tables
-//! of the minutes and of the hours.
+//! Counts events over time. Events of the current minute are counted in the row of their kind, which is written anyway.
+//! The first event in a later minute moves the finished minute into the tables of minutes and hours.
 //!
 //! # Invariants
-//! - An event is counted in the transaction that it happens in.
-//! - Nothing is kept beyond [`ActivityStep::kept_minutes`].
+//! # Invariants
+//! - An event is counted in the transaction in which it happens.
+//! - Nothing is kept longer than [`ActivityStep::kept_minutes`].
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
@@ -15,8 +14,8 @@ use crate::queue::{Activity, ActivityFilter, ActivityStep};
 /// Microseconds in a minute.
 const MINUTE: i64 = 60_000_000;
 
-/// Of how many priorities of a kind, and of how many messages of each, the
-/// oldest is looked for.
+/// Finds the time since when the oldest message of a kind is ready, among its 64 most urgent priorities and the first
+/// 256 messages of each.
 pub(super) const OLDEST_AMONG: &str = "
     WITH RECURSIVE level(priority) AS (
         SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind
@@ -37,7 +36,7 @@ pub(super) enum Event {
     Expired,
 }
 
-/// How often what has happened, in one transaction.
+/// The number of events of each type in one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     counts: [i64; 5],
@@ -50,13 +49,13 @@ impl Events {
         self.minute = Some(now.div_euclid(MINUTE));
     }
 
-    /// The minute since 1970; `None` if nothing has happened.
+    /// Returns the minute since 1970; `None` if nothing has happened.
     pub(super) fn minute(&self) -> Option<i64> {
         self.minute
     }
 }
 
-/// Writes what has happened, and how the counts of the kind change.
+/// Writes the events, and the changes to the counts of the kind.
 pub(super) fn write(
     connection: &Connection,
     kind: i64,
@@ -79,7 +78,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Moves the last minute of a kind into the tables, and begins this one.
+/// Moves the last minute of a kind into the tables, and starts this one.
 fn begin_minute(connection: &Connection, kind: i64, minute: i64) -> rusqlite::Result<()> {
     let before = connection
         .prepare_cached(
@@ -107,7 +106,7 @@ fn begin_minute(connection: &Connection, kind: i64, minute: i64) -> rusqlite::Re
     note_waiting(connection, minute - 1)
 }
 
-/// Adds the last minute of a kind to the step that it is in.
+/// Adds the last minute of a kind to the step that contains it.
 fn end_minute(connection: &Connection, kind: i64, minute: i64, step: ActivityStep) -> rusqlite::Result<()> {
     let minutes = step.minutes();
     let at = minute - minute.rem_euclid(minutes);
@@ -138,8 +137,7 @@ fn make_total(connection: &Connection, minutes: i64, at: i64) -> rusqlite::Resul
         .map(drop)
 }
 
-/// Notes what is ready at the end of this minute, once for all kinds, since it
-/// costs a look at each.
+/// Records how many messages are ready at the end of this minute, once for all kinds, since it costs a query per kind.
 fn note_waiting(connection: &Connection, minute: i64) -> rusqlite::Result<()> {
     let is_noted: bool = connection
         .prepare_cached(
@@ -160,10 +158,10 @@ fn note_waiting(connection: &Connection, minute: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Among how many kinds the oldest message is looked for.
+/// The number of kinds among which to search for the oldest message.
 const KINDS_LOOKED_AT: i64 = 100;
 
-/// How many messages are ready, and since when the oldest of them.
+/// Returns how many messages are ready, and since when the oldest of them is.
 fn waiting(connection: &Connection) -> rusqlite::Result<(i64, Option<i64>)> {
     let waiting = connection
         .prepare_cached("SELECT coalesce(sum(ready), 0) FROM kind WHERE ready > 0")?
@@ -180,7 +178,7 @@ fn waiting(connection: &Connection) -> rusqlite::Result<(i64, Option<i64>)> {
     Ok((waiting, oldest))
 }
 
-/// The steps that are asked for, with the minutes that have not been moved.
+/// Returns the requested steps, including minutes that have not been moved yet.
 pub(super) fn read(connection: &Connection, asked: &ActivityFilter, now: i64) -> rusqlite::Result<Vec<Activity>> {
     let since = asked.begin(time(now)).timestamp().div_euclid(60);
     let step = asked.step.minutes();
@@ -224,8 +222,8 @@ fn read_total(connection: &Connection, step: i64, since: i64) -> rusqlite::Resul
         .collect()
 }
 
-/// Nothing has happened between a minute and the next one whose end is noted:
-/// so the same was ready at the end of both.
+/// Fills in the minutes without a record. Nothing happened between such a minute and the next recorded one, so the same
+/// messages were ready at the end of both.
 fn fill_waiting(all: &mut [Activity], (waiting, oldest): (i64, Option<i64>)) {
     let mut later = (u64::try_from(waiting).ok(), oldest.map(time));
     for activity in all.iter_mut().rev() {

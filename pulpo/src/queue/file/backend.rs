@@ -1,4 +1,4 @@
-//! How a configuration names the embedded queue: `file:FOLDER` and `memory:`.
+//! Parses the names of embedded queues in a configuration: `file:FOLDER` and `memory:`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -80,8 +80,7 @@ impl Factory for Embedded {
     }
 }
 
-/// The folder of `file:FOLDER`. Both `file:/var/queue` and
-/// `file:///var/queue` are usual.
+/// Returns the folder of `file:FOLDER`. Both `file:/var/queue` and `file:///var/queue` are common.
 fn folder(text: &OsStr) -> Result<PathBuf, String> {
     let Some(after_slashes) = paths::after(text, "//") else {
         let is_empty = text.is_empty();

@@ -1,4 +1,4 @@
-//! A copy of the queue, made while others use it.
+//! Copies the queue while others use it.
 
 use std::fs;
 use std::io;
@@ -10,10 +10,10 @@ use super::error::SqliteError;
 use super::folder::{self, unavailable};
 use crate::queue::QueueError;
 
-/// Writes what is in the database at one moment into a new file, for this user
-/// alone, and says its size. The file is a queue like the first one.
+/// Writes a consistent snapshot of the database into a new file that only this user can read, and returns its size. The
+/// copy is a complete queue.
 pub(super) fn write(connection: &Connection, place: &str, file: &Path) -> Result<u64, QueueError> {
-    // SQLite writes into an empty file too, and leaves its permissions alone.
+    // SQLite also writes into an empty file, and leaves its permissions alone.
     let mut options = fs::OpenOptions::new();
     options.create_new(true).write(true);
     #[cfg(unix)]
@@ -24,15 +24,14 @@ pub(super) fn write(connection: &Connection, place: &str, file: &Path) -> Result
     })?;
     let written = fill(connection, place, file);
     if written.is_err() {
-        // Half a copy must not be taken for one. The first error says more
-        // than one of this.
+        // Half a copy must not be mistaken for a backup. The first error says more than an error of this removal would.
         let _ = fs::remove_file(file);
     }
     written
 }
 
 fn fill(connection: &Connection, place: &str, file: &Path) -> Result<u64, QueueError> {
-    // As bytes, since a path may be no UTF-8; SQLite wants a text.
+    // Passed as bytes, since a path need not be UTF-8; SQLite expects a text.
     let name = file.as_os_str().as_encoded_bytes();
     connection.execute("VACUUM INTO CAST(?1 AS TEXT)", params![name]).map_err(|error| {
         SqliteError::from(error).into_queue_error("copy", &format!("{place} into {}", file.display()))

@@ -1,24 +1,23 @@
 //! How long to wait for another process that is writing.
 //!
-//! SQLite calls [`handler`] while it waits, on the thread that waits, and with
-//! nothing but a number. So what it should know stands in a thread-local.
+//! SQLite calls [`handler`] while it waits, on the waiting thread, and passes only a number. Everything else that the
+//! handler needs is in a thread-local.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where an error loses something that may succeed later: a publication.
+/// For calls where an error loses something that may succeed later: a publication.
 const LONG: Duration = Duration::from_secs(10);
 
-/// Where the caller tries again, or the message does by its lease, and a stop
-/// is waiting for it.
+/// For calls that are retried, by the caller or through the lease of the message, and that a shutdown waits for.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// The same, where the last such wait was in vain.
+/// Replaces [`SHORT`] after such a wait was in vain.
 const IN_VAIN: Duration = Duration::from_millis(20);
 
-/// How long the writer of a queue may wait.
+/// How long the writer of a queue may wait for other processes.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     hurried: AtomicBool,
@@ -26,23 +25,23 @@ pub(super) struct Patience {
 }
 
 thread_local! {
-    /// Of the writer that this thread leads, unless it may wait for long.
+    /// The limits for the writer that this thread leads; `None` if it may wait for long.
     static CURRENT: RefCell<Option<Arc<Patience>>> = const { RefCell::new(None) };
     static STARTED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 impl Patience {
-    /// A stop has begun: it cuts short the waits that have begun, too.
+    /// Shortens waits, including those in progress, because a shutdown has begun.
     pub(super) fn hurry(&self) {
         self.hurried.store(true, Ordering::SeqCst);
     }
 
-    /// A new worker begins.
+    /// Ends the effect of [`hurry`](Self::hurry) when a new worker starts.
     pub(super) fn calm_down(&self) {
         self.hurried.store(false, Ordering::SeqCst);
     }
 
-    /// Runs what may have to wait. One that is `patient` is not hurried.
+    /// Runs code that may have to wait. `patient` code is not hurried.
     pub(super) fn while_waiting<R>(self: &Arc<Self>, patient: bool, run: impl FnOnce() -> R) -> R {
         let _reset = (!patient).then(|| {
             CURRENT.set(Some(self.clone()));
@@ -51,7 +50,7 @@ impl Patience {
         run()
     }
 
-    /// Whether the last wait was in vain.
+    /// Records whether the last wait was in vain.
     pub(super) fn note(&self, in_vain: bool) {
         if self.in_vain.load(Ordering::Relaxed) != in_vain {
             self.in_vain.store(in_vain, Ordering::SeqCst);
@@ -75,8 +74,8 @@ impl Drop for Reset {
     }
 }
 
-/// Waits for another process's transaction. SQLite has no notification for
-/// this; the pauses are short since so are the transactions.
+/// Waits for another process's transaction. SQLite sends no notification of its end; the pauses are short because
+/// transactions are.
 pub(super) fn handler(tries: i32) -> bool {
     let started = STARTED.get().filter(|_| tries > 0).unwrap_or_else(Instant::now);
     STARTED.set(Some(started));
@@ -89,7 +88,7 @@ pub(super) fn handler(tries: i32) -> bool {
 mod tests {
     use super::*;
 
-    /// For how long the handler lets somebody wait.
+    /// Returns how long the handler lets a caller wait.
     fn waited() -> Duration {
         let started = Instant::now();
         (0..).find(|&tries| !handler(tries));

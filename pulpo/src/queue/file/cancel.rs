@@ -1,12 +1,11 @@
-//! Messages that a person has cancelled.
+//! Cancels messages on an operator's request.
 //!
-//! One that waits is buried at once. One that runs is marked in its row, and
-//! whatever ends its lease leaves a marked message alone and then buries it
-//! here, in the same transaction: a settlement, the end of its worker, the end
-//! of its time.
+//! A waiting message is buried immediately. A running one is marked in its row. Whatever ends its lease (a settlement,
+//! the end of its worker, or the expiry of the lease) leaves a marked message as it is and then buries it here, in the
+//! same transaction.
 //!
 //! # Invariants
-//! Only a message that is leased has a mark.
+//! Only a leased message has a mark.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -15,10 +14,10 @@ use super::picked::Picked;
 use super::{history, unique};
 use crate::queue::{AttemptOutcome, CANCELLED, Cancelled, Filter, Lease, MessageState};
 
-/// What may be cancelled.
+/// The condition for messages that can be cancelled.
 pub(super) const NOT_BURIED: &str = "state <> 3";
 
-/// What burying a message writes into its row.
+/// The columns that burying a message sets.
 macro_rules! bury {
     () => {
         "state = 3, due = NULL, lease = NULL, lease_ends = NULL, run = NULL, cancelled = NULL, progress = NULL,
@@ -26,7 +25,7 @@ macro_rules! bury {
     };
 }
 
-/// Cancels what the filter picks.
+/// Cancels the messages that match the filter.
 pub(super) fn cancel(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<Cancelled> {
     let picked = Picked::new(filter, now).rows(connection, filter, NOT_BURIED)?;
     let mut mark = connection
@@ -49,7 +48,7 @@ pub(super) fn cancel(connection: &Connection, filter: &Filter, now: i64) -> rusq
     Ok(cancelled)
 }
 
-/// Buries the message of this lease if it is marked; whether it was.
+/// Buries the message of this lease if it is marked. Returns whether it was.
 pub(super) fn bury_marked(connection: &Connection, id: &str, token: &str, now: i64) -> rusqlite::Result<bool> {
     let run = history::unreported(connection, id, token, AttemptOutcome::Cancelled, now)?;
     let buried = connection
@@ -71,8 +70,7 @@ pub(super) fn bury_marked(connection: &Connection, id: &str, token: &str, now: i
     Ok(true)
 }
 
-/// Which of these leases are those of marked messages. There are mostly none
-/// in the whole queue, and an index of them.
+/// Returns which of these leases belong to marked messages. The whole queue rarely has any, and an index finds them.
 pub(super) fn marked(connection: &Connection, leases: &[Lease]) -> rusqlite::Result<Vec<Lease>> {
     let mut marked = connection.prepare_cached("SELECT id, lease FROM message WHERE cancelled IS NOT NULL")?;
     let mut rows = marked.query([])?;

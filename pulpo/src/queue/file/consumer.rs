@@ -26,13 +26,13 @@ pub(super) struct FileConsumer {
     shared: Arc<Shared>,
     lane: Lane<Arc<Shared>>,
     interrupts: u64,
-    /// What was handed out and is not settled, and where that is written.
+    /// The messages that were handed out and not settled, each with its slot in the run record.
     held: Vec<(Run, usize)>,
-    /// Cells that are not in use.
+    /// Slots that are free.
     cells: Vec<usize>,
     /// When the last message was handed out, in real uptime.
     handed_out: Option<Duration>,
-    /// Whether a cell that is not in use may still name what was deferred.
+    /// Whether a free slot may still name a message whose commit was deferred.
     unsettled: bool,
 }
 
@@ -43,7 +43,8 @@ impl FileConsumer {
         Self { shared, lane, interrupts, held: Vec::new(), cells: Vec::new(), handed_out: None, unsettled: false }
     }
 
-    /// The next message that fits. `looks_first`: there may be nothing.
+    /// Returns the next matching message. `looks_first` checks whether there may be one before it takes the writer's
+    /// lock.
     fn look(&mut self, filter: &DequeueFilter, looks_first: bool) -> Result<Found<Leased<Run>>, QueueError> {
         let took = self.handed_out.take().map(|since| self.shared.real.uptime().saturating_sub(since));
         if let Some(leased) = self.lane.try_take(&self.shared, filter, took) {
@@ -56,8 +57,8 @@ impl FileConsumer {
         found.map_err(|error| self.shared.error(error))
     }
 
-    /// Jobs that are done and not settled must not look as if they ran when the
-    /// process dies on the way.
+    /// Clears the free slots, so that jobs that are done and not yet committed do not look as if they were running when
+    /// the process dies.
     fn hide_unused(&self) {
         self.cells.iter().for_each(|cell| self.shared.process_lock.write_slot(*cell, None));
     }
@@ -65,7 +66,7 @@ impl FileConsumer {
     fn take(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.shared.check()?;
         let clock = self.shared.clock.clone();
-        // Read only if nothing is there at once.
+        // Read only if no message is there immediately.
         let mut end = None;
         let mut looks_first = false;
         loop {
@@ -80,17 +81,17 @@ impl FileConsumer {
                 return Ok(None);
             }
             let due = nothing.next.map(|next| {
-                // A clock that was set back must not make this spin.
+                // A clock that was set back must not cause a busy loop.
                 (next - clock.now()).to_std().unwrap_or_default().max(Duration::from_millis(1))
             });
             self.shared.listen(self.lane.queues());
             self.shared.signal.wait(nothing.generation, Some(due.map_or(left, |due| due.min(left))));
-            // It may have been for another queue.
+            // The notification may have been for another queue.
             looks_first = true;
         }
     }
 
-    /// From now on it counts as run.
+    /// Hands out a message: from now on it counts as running.
     fn hand_out(&mut self, leased: Leased<Run>) -> Delivery {
         let cell = self.cells.pop().unwrap_or_else(|| self.shared.process_lock.new_slot());
         self.shared.process_lock.write_slot(cell, Some(leased.tag));
@@ -99,14 +100,14 @@ impl FileConsumer {
         leased.delivery
     }
 
-    /// The place of a lease among what was handed out.
+    /// Returns the position of a lease among the messages that were handed out.
     fn place(&self, lease: &Lease) -> Option<usize> {
         let (_, number) = lease.token.rsplit_once('-')?;
         let run = Run { message: lease.id.as_str().parse().ok()?, lease: number.parse().ok()? };
         self.held.iter().position(|(held, _)| *held == run)
     }
 
-    /// It is settled, or another's.
+    /// Forgets a message that is settled, or whose lease another worker has.
     fn let_go(&mut self, place: Option<usize>) -> Option<Run> {
         let (run, cell) = self.held.swap_remove(place?);
         self.shared.process_lock.free_slot(cell);
@@ -114,9 +115,8 @@ impl FileConsumer {
         Some(run)
     }
 
-    /// Runs the statement that ends the lease, if it is still this one and the
-    /// message is not cancelled. The statement's first two parameters are the id
-    /// and the token.
+    /// Runs the statement that ends the lease, if the lease is still valid and the message is not cancelled. The first
+    /// two parameters of the statement are the id and the token.
     fn end_lease(
         &mut self,
         lease: &Lease,
@@ -146,8 +146,8 @@ impl FileConsumer {
         }
     }
 
-    /// Deletes the message, and keeps in the same transaction what follows
-    /// from it, which then is as durable as any publication.
+    /// Deletes the message and stores its follow-up messages in the same transaction, which is then as durable as any
+    /// publication.
     fn remove(
         &mut self,
         lease: &Lease,
@@ -163,7 +163,7 @@ impl FileConsumer {
         let rejection = rejected.clone();
         let settled = self.end_lease(lease, durability, move |connection, id, token| {
             let Ok(id) = id.parse() else { return Ok(0) };
-            // Before anything is written: there is nothing to undo then.
+            // Checked before anything is written, so that there is nothing to undo.
             *lock(&rejection) = unique::rejection(connection, &follow_ups, now, Some(id))?;
             if lock(&rejection).is_some() {
                 return Ok(0);
@@ -183,7 +183,7 @@ impl FileConsumer {
         }
     }
 
-    /// Makes the message ready again after `delay`; `left`: for other workers.
+    /// Makes the message ready again after `delay`. With `left`, it is left to other workers.
     fn put_back(
         &mut self,
         lease: &Lease,
@@ -225,7 +225,7 @@ impl FileConsumer {
         Ok(())
     }
 
-    /// Commits together with others, in a moment.
+    /// Defers the commit, to share it with other messages.
     fn defer_commit(&mut self, lease: &Lease, result: Option<Arc<str>>) -> Result<(), QueueError> {
         self.shared.check()?;
         let place = self.place(lease);
@@ -238,7 +238,7 @@ impl FileConsumer {
         if self.held.is_empty() {
             self.unsettled = true;
         } else {
-            // One of a batch: there may be a long time until the next look.
+            // Part of a batch: the next call may be a long time away.
             self.cells.last().iter().for_each(|cell| self.shared.process_lock.write_slot(**cell, None));
         }
         self.lane.defer_commit(&self.shared.prefetch, &self.shared, lease.clone(), run, result);
@@ -271,15 +271,15 @@ impl FileConsumer {
     }
 }
 
-/// What became of a lease that was to be ended.
+/// How an attempt to end a lease turned out.
 enum Ended {
     Settled,
-    /// The message was cancelled, and is buried.
+    /// The message had been cancelled, and is now buried.
     Cancelled,
     Lost,
 }
 
-/// The run that is to leave a line, if one is.
+/// Returns the run to record in the history, if any.
 fn failed_run(
     connection: &Connection,
     id: &str,
@@ -294,14 +294,12 @@ fn failed_run(
     }
 }
 
-/// The kind of a message, for how long it takes its unique key, and how many of
-/// its runs have failed.
+/// Reads the kind of a message, how long its unique key is taken, and how many of its runs have failed.
 fn kind_mode_and_runs(row: &Row<'_>) -> rusqlite::Result<(i64, Option<i64>, i64)> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
 
-/// Counts a message that was reserved and is in this state now, if there was
-/// one; how many those are.
+/// Counts a message that was reserved and is now in this state, if there was one. Returns how many there were.
 fn count_settled(
     connection: &Connection,
     kind: Option<(i64, Option<i64>, i64)>,
@@ -357,7 +355,7 @@ impl Consumer for FileConsumer {
         self.shared.check()?;
         let (shared, wanted) = (self.shared.clone(), leases.to_vec());
         let lost = self.shared.write(Durability::Lazy, move |connection| {
-            // A lease lasts from when it is renewed, not from when it was to be.
+            // A lease lasts from the time of its renewal, not from when that was due.
             let now = shared.now();
             let mut renew = connection
                 .prepare_cached("UPDATE message SET lease_ends = ?3 + ttr * 1000 WHERE id = ?1 AND lease = ?2")?;

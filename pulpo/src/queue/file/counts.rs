@@ -1,19 +1,18 @@
-//! How many messages of each kind are ready, delayed and buried: kept in the
-//! table `kind`, so that nobody counts rows. A kind is a request type in a
-//! queue.
+//! Counts the ready, delayed and buried messages of each kind in the table `kind`, so that no query has to count rows.
+//! A kind is a request type in a queue.
 //!
-//! Those that are reserved are not counted here but when somebody asks: there
-//! are never many, and so neither a settlement nor a renewal writes a count.
+//! Reserved messages are counted only on request: there are never many, so neither a settlement nor a renewal has to
+//! write a count.
 //!
 //! # Invariants
-//! Whatever changes the state of a message counts it in the same transaction.
+//! A change of a message's state is counted in the same transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::activity::{self, Event, Events};
 use crate::queue::MessageState;
 
-/// Changes of counts that are to be written.
+/// Changes to the counts that are to be written.
 #[derive(Debug, Default)]
 pub(super) struct Changes(Vec<Change>);
 
@@ -23,22 +22,22 @@ struct Change {
     ready: i64,
     delayed: i64,
     buried: i64,
-    /// What has happened, for the numbers over time.
+    /// The events, for the numbers over time.
     events: Events,
 }
 
 impl Changes {
-    /// A message of this kind comes into the state.
+    /// Counts a message of this kind that enters the state.
     pub(super) fn add(&mut self, kind: i64, state: MessageState) {
         self.change(kind, state, 1);
     }
 
-    /// A message of this kind leaves the state.
+    /// Counts a message of this kind that leaves the state.
     pub(super) fn remove(&mut self, kind: i64, state: MessageState) {
         self.change(kind, state, -1);
     }
 
-    /// This has happened to a message of this kind at this time.
+    /// Counts an event of a message of this kind at this time.
     pub(super) fn event(&mut self, kind: i64, event: Event, now: i64) {
         self.of(kind).events.add(event, now);
     }
@@ -54,7 +53,7 @@ impl Changes {
     }
 
     fn of(&mut self, kind: i64) -> &mut Change {
-        // Few kinds at a time: a search costs less than a map.
+        // There are few kinds at a time: a search costs less than a map.
         let place = self.0.iter().position(|change| change.kind == kind).unwrap_or_else(|| {
             self.0.push(Change { kind, ready: 0, delayed: 0, buried: 0, events: Events::default() });
             self.0.len() - 1
@@ -85,7 +84,7 @@ impl Change {
     }
 }
 
-/// The number of this kind, which is made if it is new.
+/// Returns the number of this kind, and creates the kind if it is new.
 pub(super) fn kind(connection: &Connection, queue: &str, request_type: &str) -> rusqlite::Result<i64> {
     let known = connection
         .prepare_cached("SELECT id FROM kind WHERE queue = ?1 AND request_type = ?2")?

@@ -1,11 +1,10 @@
-//! Which messages come next: the most urgent, then the oldest, of those that
-//! a consumer may take.
+//! Chooses the next messages: the most urgent first, then the oldest, among those that the consumer accepts.
 
 use rusqlite::{Connection, ToSql, params};
 
 use crate::queue::DequeueFilter;
 
-/// The ids of the next messages of these queues that fit; `most` at most.
+/// Returns the ids of the next matching messages of these queues, at most `most`.
 pub(super) fn next(
     connection: &Connection,
     queues: &[String],
@@ -16,9 +15,8 @@ pub(super) fn next(
     for queue in queues.iter().filter(|queue| !filter.except_queues.contains(queue)) {
         let most = if filter.single_queues.contains(queue) { 1 } else { most };
         let mut of_queue = match kinds(connection, queue, filter)? {
-            // One query for each queue, since only so the index gives the
-            // order; an index without the queue would walk over all messages
-            // of other queues.
+            // One query per queue, since the index gives the order only within a queue; an index without the queue
+            // would walk over the messages of all other queues.
             Kinds::All => {
                 let next =
                     "SELECT priority, id FROM message WHERE state = 0 AND queue = ?1 ORDER BY priority, id LIMIT ?2";
@@ -41,7 +39,7 @@ pub(super) fn next(
     Ok(found.0.into_iter().map(|(_, id)| id).collect())
 }
 
-/// Priorities and ids, in the order in which they come.
+/// Priorities and ids, in dequeue order.
 #[derive(Default)]
 struct Ranked(Vec<(i64, i64)>);
 
@@ -53,7 +51,7 @@ impl Ranked {
         rows.collect::<rusqlite::Result<_>>().map(Self)
     }
 
-    /// The first ones of both.
+    /// Merges two lists and keeps the first entries.
     fn merge(&mut self, other: Self) {
         if self.0.is_empty() {
             self.0 = other.0;
@@ -65,18 +63,18 @@ impl Ranked {
 }
 
 enum Kinds {
-    /// Of all messages that are ready, none is to be left out.
+    /// No ready message has to be left out.
     All,
     Some(Vec<Kind>),
 }
 
 struct Kind {
     id: i64,
-    /// One message of it at most.
+    /// At most one message of this kind.
     is_single: bool,
 }
 
-/// A kind of which messages are ready that fit.
+/// A kind that has ready messages that match.
 #[derive(Debug)]
 pub(super) struct ReadyKind {
     pub(super) id: i64,
@@ -84,7 +82,7 @@ pub(super) struct ReadyKind {
     pub(super) request_type: String,
 }
 
-/// All kinds of these queues of which messages are ready that fit.
+/// Returns all kinds of these queues that have ready messages that match.
 pub(super) fn ready_kinds(
     connection: &Connection,
     queues: &[String],
@@ -106,8 +104,7 @@ pub(super) fn ready_kinds(
     Ok(kinds)
 }
 
-/// Which kinds of this queue may be taken. A limit costs nothing where no
-/// message is ready that it could hold back.
+/// Returns which kinds of this queue may be taken. A limit costs nothing while it has no ready message to hold back.
 fn kinds(connection: &Connection, queue: &str, filter: &DequeueFilter) -> rusqlite::Result<Kinds> {
     let DequeueFilter { request_type, except_types, single_types, .. } = filter;
     if request_type.is_none() && except_types.is_empty() && single_types.is_empty() {

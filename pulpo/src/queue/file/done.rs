@@ -1,4 +1,4 @@
-//! Messages whose jobs are over and that are kept: the table `archive`.
+//! Keeps messages whose jobs are over, in the table `archive`.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -9,12 +9,12 @@ use super::values::{count, micros, number, text, time};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Filter, MessageState, StoredMessage};
 
-/// How a message ends that is done or has expired.
+/// How a message ended: done or expired.
 #[derive(Clone, Copy)]
 pub(super) struct End<'a> {
     pub(super) outcome: &'a str,
     pub(super) result: Option<&'a str>,
-    /// When, if it is kept.
+    /// The time to keep it at; `None` if it is not kept.
     pub(super) kept_at: Option<i64>,
 }
 
@@ -23,8 +23,8 @@ impl End<'_> {
     pub(super) const DONE: &'static str = "done";
 }
 
-/// Deletes a message that nobody has cancelled, and keeps it among those that
-/// are done if that is wanted. Returns its kind; `None` if nothing was deleted.
+/// Deletes a message that has not been cancelled, and moves it to the archive if that is wanted. Returns its kind;
+/// `None` if nothing was deleted.
 pub(super) fn end(connection: &Connection, id: i64, token: &str, end: End<'_>) -> rusqlite::Result<Option<i64>> {
     if let Some(now) = end.kept_at {
         connection
@@ -38,7 +38,7 @@ pub(super) fn end(connection: &Connection, id: i64, token: &str, end: End<'_>) -
             )?
             .execute(params![id, token, end.outcome, now, end.result])?;
     }
-    // A reserved message is in no count.
+    // A reserved message is not in any count.
     let gone: Option<(bool, bool, i64)> = connection
         .prepare_cached(
             "DELETE FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING text IS NULL, runs > 0, kind",
@@ -55,9 +55,9 @@ pub(super) fn end(connection: &Connection, id: i64, token: &str, end: End<'_>) -
     Ok(Some(kind))
 }
 
-/// The conditions of a query; `None` if nothing is picked.
+/// Returns the conditions of a query; `None` if the filter matches nothing.
 fn conditions(filter: &Filter) -> Option<Conditions> {
-    // Nothing that is done has an error.
+    // Done messages have no errors.
     if !filter.has_state(MessageState::Done) || filter.reason.is_some() {
         return None;
     }
@@ -81,7 +81,7 @@ fn conditions(filter: &Filter) -> Option<Conditions> {
     Some(picked)
 }
 
-/// What the filter picks of them, the newest first.
+/// Returns the done messages that match the filter, the newest first.
 pub(super) fn list(connection: &Connection, filter: &Filter, texts: bool) -> rusqlite::Result<Vec<StoredMessage>> {
     let Some(picked) = conditions(filter) else { return Ok(Vec::new()) };
     let text = if texts || !filter.body.is_empty() { "text" } else { "''" };
@@ -109,12 +109,12 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     Ok(message)
 }
 
-/// The ids of what the filter picks, the newest first.
+/// Returns the ids of the done messages that match, the newest first.
 pub(super) fn ids(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<MessageId>> {
     Ok(list(connection, filter, false)?.into_iter().map(|message| message.id).collect())
 }
 
-/// Deletes what the filter picks, with all that belongs to it.
+/// Deletes the done messages that match, with all that belongs to them.
 pub(super) fn delete(connection: &Connection, filter: &Filter) -> rusqlite::Result<u64> {
     let ids = ids(connection, filter)?;
     for id in ids.iter().filter_map(number) {
@@ -129,14 +129,14 @@ fn remove(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     history::forget(connection, id)
 }
 
-/// Whether there are any that have been kept since then or before.
+/// Returns whether any message was archived at this time or before.
 pub(super) fn any_until(connection: &Connection, time: i64) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM archive WHERE archived_at <= ?1)")?
         .query_row([time], |row| row.get(0))
 }
 
-/// Deletes some of those; how many.
+/// Deletes at most `most` messages that were archived at this time or before. Returns how many.
 pub(super) fn prune(connection: &Connection, time: i64, most: i64) -> rusqlite::Result<u64> {
     let ids = connection
         .prepare_cached("SELECT id FROM archive WHERE archived_at <= ?1 ORDER BY archived_at LIMIT ?2")?

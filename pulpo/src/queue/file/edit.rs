@@ -1,4 +1,4 @@
-//! Changing a message that waits.
+//! Changes waiting messages.
 
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
@@ -10,13 +10,13 @@ use super::values::{number, time};
 use crate::message::{HeaderEdit, MessageId, Priority};
 use crate::queue::{Edit, Edited, MessageState};
 
-/// What is known of the message.
+/// What is known about the message.
 struct Row {
     kind: i64,
     queue: String,
     request_type: String,
     state: MessageState,
-    /// Its delay or its lease is over.
+    /// Whether its delay or its lease is over.
     is_over: bool,
     lease: Option<String>,
     due: Option<i64>,
@@ -64,7 +64,7 @@ pub(super) fn edit(connection: &Connection, us: &Shared, id: &MessageId, edit: &
         return Ok(if is_done { Edited::Not(MessageState::Done) } else { Edited::Missing });
     };
     if let (MessageState::Reserved, true, Some(lease)) = (row.state, row.is_over, &row.lease) {
-        // Nobody has noticed yet.
+        // The end of the lease has not been processed yet.
         let mut ending = Ending::new(connection, &us.process_lock, us.folder.as_deref(), now);
         ending.end(id, lease)?;
         ending.finish()?;
@@ -84,7 +84,7 @@ pub(super) fn edit(connection: &Connection, us: &Shared, id: &MessageId, edit: &
         }
     };
     let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
-    // One that was ready and stays so has waited all the time.
+    // A message that was ready and stays ready has waited all the time.
     let stays = edit.delay.is_none() || (row.state, state) == (MessageState::Ready, MessageState::Ready);
     let (due_since, since) = if stays { (row.due_since, row.since) } else { (due.unwrap_or(now), now) };
     let kind = if moves { counts::kind(connection, queue, &row.request_type)? } else { row.kind };

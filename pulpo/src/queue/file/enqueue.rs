@@ -1,4 +1,4 @@
-//! Keeps new messages, by their unique keys and the ids of their outboxes.
+//! Stores new messages, and checks their unique keys and their outbox ids.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::keys::{OnDuplicate, Publication};
 use crate::message::MessageId;
 use crate::queue::{Enqueued, NewMessage};
 
-/// The queues of these messages, each once.
+/// Returns the queues of these messages, each once.
 pub(super) fn queues_of(messages: &[NewMessage]) -> Vec<String> {
     let mut queues: Vec<String> = Vec::new();
     for message in messages {
@@ -22,8 +22,8 @@ pub(super) fn queues_of(messages: &[NewMessage]) -> Vec<String> {
     queues
 }
 
-/// Keeps new messages, and says what became of each; or on account of which
-/// message one of them is rejected, and with it all.
+/// Stores new messages and returns what became of each. If one of them is rejected, all are; the result then names the
+/// existing message that caused it.
 pub(super) fn enqueue(
     connection: &Connection,
     messages: &[NewMessage],
@@ -35,13 +35,13 @@ pub(super) fn enqueue(
     }
 }
 
-/// Keeps new messages none of which is to be rejected.
+/// Stores new messages that have passed the check for rejection.
 pub(super) fn insert(connection: &Connection, messages: &[NewMessage], now: i64) -> rusqlite::Result<Vec<Enqueued>> {
     let mut enqueued = Vec::with_capacity(messages.len());
     let mut counts = Changes::default();
-    // Those of a batch are mostly of one kind.
+    // The messages of a batch are mostly of one kind.
     let mut kind: Option<(&NewMessage, i64)> = None;
-    // Which message of this batch, or before it, has which unique key.
+    // Maps each unique key to its message, in this batch or stored before.
     let mut holders: HashMap<String, i64> = HashMap::new();
     for message in messages {
         if let Some(id) = outbox_ids::taken(connection, message)? {

@@ -1,9 +1,8 @@
-//! Sees that nothing is left of what was deleted.
+//! Ensures that deleted messages leave no traces in the files.
 //!
-//! SQLite overwrites what it deletes (`secure_delete`), and still two places
-//! keep copies: the log `queue.db-wal`, until it is moved into the database and
-//! cut off; and pages from which rows were moved to others, which are not
-//! cleared. So the database is written again, and the log is cut off then.
+//! SQLite overwrites what it deletes (`secure_delete`), but copies remain in two places: in the log `queue.db-wal`,
+//! until it is moved into the database and truncated, and in pages whose rows were moved to other pages, which are not
+//! cleared. So the database is rewritten, and then the log is truncated.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,24 +15,23 @@ use super::shared::{Leftover, Shared};
 use crate::clock::{Clock as _, lock};
 use crate::queue::QueueError;
 
-/// A bigger database is not written again in memory.
+/// A database larger than this is not rewritten in memory.
 const MOST_IN_MEMORY: u64 = 64 << 20;
 
-/// What a worker prunes is cleared at once from a database of this size, in
-/// some tens of milliseconds, and from a bigger one now and then.
+/// A database up to this size is rewritten after each pruning, which takes some tens of milliseconds; a larger one only
+/// now and then.
 const SMALL: u64 = 16 << 20;
 
-/// How long to wait for others where it need not be done.
+/// How long to wait for others when the rewrite is optional.
 const QUICK: Duration = Duration::from_millis(200);
 
-/// How often the database is written again that is bigger, at most.
+/// The minimum time between two rewrites of a larger database.
 const REWRITE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// What was deleted is nowhere in the files.
+/// Rewrites the database and truncates the log, so that no file contains what was deleted.
 ///
 /// # Errors
-/// If it may be, since another program reads what was there before, or the
-/// database cannot be written again.
+/// If traces may remain: another program is reading an older snapshot, or the database cannot be rewritten.
 pub(super) fn all(file: &Path) -> Result<(), QueueError> {
     let place = file.display().to_string();
     let connection = schema::open_copier(file)?;
@@ -42,7 +40,7 @@ pub(super) fn all(file: &Path) -> Result<(), QueueError> {
     rewritten.and(cut)
 }
 
-/// The same if it takes little, and nobody is in the way.
+/// Does the same only if it is quick and no other program is in the way.
 pub(super) fn if_quick(file: &Path) -> Result<(), QueueError> {
     if is_small(file) {
         let connection = schema::open_copier(file)?;
@@ -71,7 +69,7 @@ fn rewrite(connection: &Connection, file: &Path) -> Result<(), SqliteError> {
     Ok(connection.execute_batch("VACUUM")?)
 }
 
-/// Moves the log into the database and leaves nothing of it.
+/// Moves the log into the database and truncates it.
 fn cut_log(connection: &Connection, place: &str) -> Result<(), QueueError> {
     let is_busy: Result<bool, _> =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? != 0));
@@ -82,8 +80,7 @@ fn cut_log(connection: &Connection, place: &str) -> Result<(), QueueError> {
     }
 }
 
-/// After a worker has pruned all that it found: the same, at once if that takes
-/// little, and else now and then.
+/// Erases what a worker has pruned: immediately if that is quick, otherwise now and then.
 pub(super) fn after_pruning(shared: &Shared) -> Result<(), QueueError> {
     let Some(file) = &shared.file else { return Ok(()) };
     let uptime = shared.real.uptime();

@@ -1,12 +1,11 @@
-//! SQLite's errors, in the words of the queue.
+//! Converts SQLite's errors into the queue's errors.
 
 use rusqlite::{ErrorCode, ffi};
 
 use super::folder;
 use crate::queue::QueueError;
 
-/// An error of SQLite that can be told to several who waited for the same
-/// transaction.
+/// An error of SQLite that can be cloned for several callers who waited for the same transaction.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
 pub(super) struct SqliteError {
@@ -18,17 +17,17 @@ pub(super) struct SqliteError {
 enum Kind {
     Sqlite {
         code: ErrorCode,
-        /// With what SQLite adds to it.
+        /// The extended error code of SQLite.
         extended: i32,
     },
-    /// A value that the queue would never have written.
+    /// A value that the queue never writes.
     Damaged,
-    /// Another program has brought the schema to this version.
+    /// Another program has migrated the schema to this version.
     OtherVersion {
         found: i64,
         known: i64,
     },
-    /// What cannot be helped by another try.
+    /// An error that a retry does not help.
     Permanent,
     Other,
 }
@@ -47,7 +46,7 @@ impl From<rusqlite::Error> for SqliteError {
             },
         };
         if matches!(kind, Kind::Sqlite { code: ErrorCode::SystemIoFailure, .. }) {
-            // SQLite keeps the system's own words to itself.
+            // SQLite does not report the system's own message.
             text.push_str(
                 "; look for a full disk, a quota, a limit on the size of files (`ulimit -f`), or a failing disk",
             );
@@ -57,7 +56,7 @@ impl From<rusqlite::Error> for SqliteError {
 }
 
 impl SqliteError {
-    /// Nothing stands any more where the file was.
+    /// No file exists at the path any more.
     pub(super) fn gone() -> Self {
         Self::other(
             "the file was deleted or moved away under this program; put it back, \
@@ -66,19 +65,19 @@ impl SqliteError {
         )
     }
 
-    /// It was opened, and can only be read.
+    /// The file could only be opened for reading.
     pub(super) fn read_only() -> Self {
         let kind = Kind::Sqlite { code: ErrorCode::ReadOnly, extended: ffi::SQLITE_READONLY };
         Self { kind, text: "it can only be read".to_owned() }
     }
 
-    /// The schema has another version than the one that this program knows.
+    /// The version of the schema is not the one that this program knows.
     pub(super) fn other_version(found: i64, known: i64) -> Self {
         let text = format!("the schema has version {found} by now, and this program knows {known}");
         Self { kind: Kind::OtherVersion { found, known }, text }
     }
 
-    /// What is no error of SQLite's.
+    /// An error that does not come from SQLite.
     pub(super) fn other(text: String) -> Self {
         Self { kind: Kind::Other, text }
     }
@@ -87,17 +86,17 @@ impl SqliteError {
         matches!(self.kind, Kind::Sqlite { code, .. } if code == wanted)
     }
 
-    /// Whether the system could not bring what was written to the disk.
+    /// Returns whether the system could not write data to the disk.
     pub(super) fn is_lost_sync(&self) -> bool {
         let syncs = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
         matches!(self.kind, Kind::Sqlite { extended, .. } if syncs.contains(&extended))
     }
 
-    /// Whether another try may succeed, with nothing changed by us.
+    /// Returns whether a retry may succeed without any change of ours.
     pub(super) fn is_transient(&self) -> bool {
         match self.kind {
             Kind::Sqlite { code, .. } => !is_permanent(code),
-            // A person may put a good file in its place.
+            // An operator may put a good file in its place.
             Kind::Damaged | Kind::Other => true,
             Kind::Permanent => false,
             Kind::OtherVersion { found, known } => found < known,
@@ -137,7 +136,7 @@ impl SqliteError {
     }
 }
 
-/// What is wrong with the statement or its values, and not with the world.
+/// Returns whether the statement or its values are at fault, and not the environment.
 fn is_permanent(code: ErrorCode) -> bool {
     matches!(
         code,
@@ -149,7 +148,7 @@ fn is_permanent(code: ErrorCode) -> bool {
             | ErrorCode::NoLargeFileSupport
             | ErrorCode::InternalMalfunction
             | ErrorCode::AuthorizationForStatementDenied
-            // SQLITE_ERROR: no such table or column, a statement that it does not know.
+            // SQLITE_ERROR: no such table or column, or an unknown statement.
             | ErrorCode::Unknown
     )
 }

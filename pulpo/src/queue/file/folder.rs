@@ -1,14 +1,12 @@
-//! The folder of a queue: finds it or makes it, with the permissions of its
-//! files.
+//! Finds or creates the folder of a queue, and sets the permissions of its files.
 //!
-//! What pulpo makes is for its user alone. In a setgid folder it is for the
-//! group too, as far as the folder is: so programs of several users share a
-//! queue, whatever their umask. See `docs/operating.md`.
+//! Only the user who creates them can access the files and folders that pulpo creates. In a setgid folder the group can
+//! too, with the permissions that the folder gives it: so programs of several users share a queue, whatever their umask
+//! is. See `docs/running.md`.
 //!
 //! # Invariants
-//! The entry of each folder and file made here is on the disk before anything
-//! is made below it, so that a power cut takes no acknowledged message away
-//! with its folder.
+//! The entry of each new folder and file is on the disk before anything is created below it, so that a power cut cannot
+//! remove an acknowledged message together with its folder.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,11 +17,11 @@ use crate::queue::QueueError;
 /// The name of the database in its folder.
 pub const FILE_NAME: &str = "queue.db";
 
-/// Finds the database in this folder, and makes nothing.
+/// Finds the database in this folder, and creates nothing.
 pub(super) fn existing(base_path: &Path) -> Result<PathBuf, QueueError> {
     let file = base_path.join(FILE_NAME);
     match fs::metadata(&file) {
-        // Another process may be about to make a queue of an empty one.
+        // Another process may be about to create a queue in an empty file.
         Ok(found) if found.is_file() && found.len() == 0 => Err(no_queue(base_path)),
         Ok(found) if found.is_dir() => {
             Err(QueueError::NotAQueue { place: file.display().to_string(), found: "a folder".to_owned() })
@@ -40,7 +38,7 @@ pub(super) fn no_queue(base_path: &Path) -> QueueError {
     QueueError::NoQueue { place: base_path.display().to_string() }
 }
 
-/// Makes the folder and an empty file for the database, if they are not there.
+/// Creates the folder and an empty file for the database, if they are missing.
 pub(super) fn prepare(base_path: &Path) -> Result<PathBuf, QueueError> {
     let file = base_path.join(FILE_NAME);
     if file.is_file() {
@@ -52,11 +50,11 @@ pub(super) fn prepare(base_path: &Path) -> Result<PathBuf, QueueError> {
     Ok(file)
 }
 
-/// Makes the folder and those above it that are not there.
+/// Creates the folder and its missing parents.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     let above = folder.parent().unwrap_or(Path::new("."));
     if folder.is_dir() || folder.as_os_str().is_empty() {
-        // Whoever made it may not have come to that.
+        // The process that created it may not have synced it yet.
         return sync(above);
     }
     make_folder(above)?;
@@ -71,7 +69,7 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     sync(above)
 }
 
-/// Opens a file for writing; makes it if it is not there.
+/// Opens a file for writing, and creates it if it is missing.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options.write(true);
@@ -93,9 +91,8 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Gives what we have just made those of these permissions that its folder
-/// has, if that is setgid. Not by the mode it is made with, since the umask
-/// takes from that.
+/// Gives a file that was just created the same permissions as its folder, limited to `permissions`, if the folder is
+/// setgid. Not through the mode at creation, since the umask is subtracted from that.
 fn share(path: &Path, permissions: u32) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -112,15 +109,15 @@ fn share(path: &Path, permissions: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Brings the entries of a folder to the disk.
+/// Syncs the entries of a folder to the disk.
 pub(super) fn sync(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         match File::open(folder).and_then(|folder| folder.sync_all()) {
-            // One that we may not read was there before us, and is on disk.
+            // A folder that we may not read existed before us, and is on the disk.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            // A file system that has nothing to sync, such as `/proc`.
+            // A file system with nothing to sync, such as `/proc`.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             synced => synced?,
         }
@@ -130,9 +127,9 @@ pub(super) fn sync(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Why a file could not be opened or made, whichever it was.
+/// Returns the error for a file that could not be opened or created.
 pub(super) fn cannot_open(path: &Path, error: io::Error) -> QueueError {
-    // It may be there where we may not look.
+    // It may exist where we have no access.
     let is_missing = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     unavailable(if is_missing { "make the file" } else { "open the file" }, path, error)
 }
@@ -146,7 +143,7 @@ pub(super) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueErr
     }
 }
 
-/// What a user needs who shares a queue with another one.
+/// The remedy for a user who shares a queue with another user.
 pub(super) const NEEDS: &str = "this user needs to read and write the file and its folder; users of one group share a \
      queue in a folder that is theirs, `chmod g+rwxs`";
 
