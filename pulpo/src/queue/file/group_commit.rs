@@ -1,24 +1,17 @@
-//! Group commit: what threads and tasks want to write while a transaction runs
-//! goes into the next one together.
+//! Group commit: requests that arrive while a transaction runs go into the next one together.
 //!
-//! The first thread to find no active writer becomes the leader: it commits
-//! all pending requests as one group, and hands the lead to one of those that
-//! came in the meantime. A single thread so pays no hand-over, and many threads
-//! share a sync of the disk. A task of async code may not block, and so never
-//! leads: where no thread does, the [`Committer`], a thread of the writer's
-//! own, leads for it, and a waker tells the task.
+//! The first thread to find no active writer becomes the leader: it commits all pending requests as one group, and
+//! hands the lead to one of those that arrived in the meantime. A single thread thus pays no hand-over, and many
+//! threads share a sync of the disk. A task of async code may not block, and so never leads: while no thread does, the
+//! [`Committer`], a thread that belongs to the writer, leads on its behalf, and a waker wakes the task.
 //!
-//! Those that were just told that theirs is on the disk mostly come again at
-//! once. So the next leader waits for them before it has the disk synced, for
-//! as long as a sync takes at most: else two halves of them would take turns,
-//! with twice as many syncs. Nobody waits for others that were not there the
-//! last time.
+//! Callers whose requests have just reached the disk mostly submit their next ones immediately. So the next leader
+//! waits for them before the sync, for at most as long as a sync takes. Otherwise two halves of the callers would take
+//! turns, with twice as many syncs. A leader never waits for callers that were not there the last time.
 //!
 //! # Invariants
-//! - Whatever becomes of a leader, everybody in its group is told, and another
-//!   one leads.
-//! - While requests are pending, there is a leader, or the committer is told
-//!   to lead.
+//! - Whatever happens to a leader, every member of its group gets a reply, and another leader follows.
+//! - While requests are pending, there is a leader, or the committer has been told to lead.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,21 +20,21 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::guard::catch;
 use crate::sync::{Arc, Condvar, Mutex, lock, wait_timeout_while, wait_while};
 
-/// How long a leader waits for others at most, however long a sync takes.
+/// The maximum time for which a leader waits for others, however long a sync takes.
 const MAX_GROUP_WINDOW: Duration = Duration::from_millis(1);
 
-/// Where a group is committed.
+/// The storage to which groups are committed.
 pub(super) trait Storage: Send + Sync + 'static {
     type Request: Send + 'static;
     type Error: Clone + Send + 'static;
 
-    /// Writes all of the group; what became of each.
+    /// Writes the whole group, and returns the result of each request.
     fn commit(&self, group: &mut [Self::Request]) -> Vec<Result<(), Self::Error>>;
 
-    /// Whether this one is to be on the disk when its caller is told.
+    /// Returns whether the request must be on the disk before its caller gets the reply.
     fn wants_sync(request: &Self::Request) -> bool;
 
-    /// Why a request failed whose leader panicked.
+    /// Returns the error for requests whose leader panicked.
     fn panicked() -> Self::Error;
 }
 
@@ -50,20 +43,20 @@ pub(super) struct GroupCommit<S: Storage> {
     /// Real time, whatever the queue's clock is.
     clock: SystemClock,
     pending: Mutex<Pending<S>>,
-    /// As many are pending as the leader waits for.
+    /// Notified when as many requests are pending as the leader waits for.
     complete: Condvar,
     pub(super) committer: Arc<Committer>,
 }
 
-/// What is to be written.
+/// The requests that are to be written.
 struct Pending<S: Storage> {
     has_leader: bool,
-    /// The leader waits for more to come.
+    /// Whether the leader is waiting for more requests.
     gathers: bool,
     requests: Vec<Submitted<S>>,
-    /// How many wanted a sync when the last one was done, or had just had it.
+    /// How many requests of the last group wanted a sync.
     expected_syncs: usize,
-    /// How long that one took, with all that was written.
+    /// How long that group took to write and sync.
     sync_took: Duration,
 }
 
@@ -75,7 +68,7 @@ struct Submitted<S: Storage> {
 }
 
 impl<S: Storage> Pending<S> {
-    /// How many want a sync.
+    /// Returns how many requests want a sync.
     fn syncs(&self) -> usize {
         self.requests.iter().filter(|submitted| S::wants_sync(&submitted.request)).count()
     }
@@ -85,7 +78,7 @@ impl<S: Storage> Pending<S> {
     }
 }
 
-/// A thread or a task that waits.
+/// A waiting thread or task.
 pub(super) struct Waiter<E> {
     inbox: Mutex<Inbox<E>>,
     told: Condvar,
@@ -97,8 +90,8 @@ struct Inbox<E> {
 }
 
 enum Recipient {
-    /// Nobody waits yet; a leader tells itself. To wake nobody is a system call
-    /// too.
+    /// No thread or task waits yet; a leader replies to itself. Notifying without a waiter would still be a system
+    /// call.
     Nobody,
     Thread,
     Task(Waker),
@@ -124,7 +117,7 @@ impl<E> Waiter<E> {
             Recipient::Thread => self.told.notify_one(),
             Recipient::Task(waker) => {
                 drop(inbox);
-                // An executor's code must not keep the others from being told.
+                // A panic in the executor's code must not keep the others from getting their replies.
                 let _ = catch(|| waker.wake());
             }
         }
@@ -143,7 +136,7 @@ impl<E> Waiter<E> {
         }
     }
 
-    /// For a task: its result, or the task is woken when it is there.
+    /// Returns the result, or has the task woken when it arrives.
     pub(super) fn poll(&self, task: &Context<'_>) -> Poll<Result<(), E>> {
         let mut inbox = lock(&self.inbox);
         match inbox.reply.take() {
@@ -175,7 +168,7 @@ impl<S: Storage> GroupCommit<S> {
         }
     }
 
-    /// Commits it with those of others, and returns when that is done.
+    /// Commits the request together with others, and returns when that is done.
     pub(super) fn write(&self, request: S::Request) -> Result<(), S::Error> {
         let waiter = Arc::new(Waiter::default());
         let mut reply = if self.submit(request, &waiter, true) { Reply::Lead } else { waiter.wait() };
@@ -189,15 +182,14 @@ impl<S: Storage> GroupCommit<S> {
         }
     }
 
-    /// Has it committed with those of others; the waiter is told.
+    /// Has the request committed together with others; the waiter gets the result.
     pub(super) fn write_for_a_task(&self, request: S::Request, waiter: &Arc<Waiter<S::Error>>) {
         if self.submit(request, waiter, false) {
             self.committer.tell_to_lead();
         }
     }
 
-    /// Adds a request. Says whether its caller, or the committer for it, leads
-    /// now.
+    /// Adds a request. Returns whether its caller, or the committer in its place, leads now.
     fn submit(&self, request: S::Request, waiter: &Arc<Waiter<S::Error>>, can_lead: bool) -> bool {
         let mut pending = lock(&self.pending);
         pending.requests.push(Submitted { request, waiter: waiter.clone(), can_lead });
@@ -207,14 +199,13 @@ impl<S: Storage> GroupCommit<S> {
         !std::mem::replace(&mut pending.has_leader, true)
     }
 
-    /// Commits all that is pending, the leader's own among it, and hands over.
+    /// Commits all pending requests, the leader's own among them, and hands over.
     fn lead(&self) {
         self.lead_once(false);
     }
 
-    /// The same, for the committer. Says whether it has kept the lead: the tasks
-    /// that were just told mostly come again at once, and then need not wake it
-    /// only to have it wait for the others.
+    /// Leads as the committer. Returns whether it keeps the lead: tasks that have just got their replies mostly submit
+    /// again immediately, and then need not wake the committer only to have it wait for the others.
     pub(super) fn lead_for_tasks(&self) -> bool {
         self.lead_once(true)
     }
@@ -235,7 +226,7 @@ impl<S: Storage> GroupCommit<S> {
         leading.hand_over(for_tasks)
     }
 
-    /// All that is pending, once those have come again that were just told.
+    /// Takes all pending requests, after waiting for those that have just got their replies to submit again.
     fn gather(&self, leading: &mut Leading<'_, S>, for_tasks: bool) -> Vec<S::Request> {
         let mut pending = lock(&self.pending);
         if (for_tasks || pending.syncs() > 0) && !pending.is_complete() {
@@ -252,7 +243,7 @@ impl<S: Storage> GroupCommit<S> {
         requests
     }
 
-    /// Before anybody is told, and can come again.
+    /// Records the group before its callers get their replies and can submit again.
     fn remember(&self, group: &[S::Request], started: Duration) {
         let syncs = group.iter().filter(|request| S::wants_sync(request)).count();
         if syncs == 0 {
@@ -264,19 +255,19 @@ impl<S: Storage> GroupCommit<S> {
     }
 }
 
-/// One thread's time as the leader. However it ends, everybody in its group is
-/// told, and another one leads: else all would wait for ever.
+/// One thread's time as the leader. Dropping it, even in a panic, sends every remaining member of the group an error
+/// and hands over: otherwise all would wait forever.
 struct Leading<'a, S: Storage> {
     all: &'a GroupCommit<S>,
-    /// Those that have not been told.
+    /// Those that have not got a reply.
     waiters: Vec<Arc<Waiter<S::Error>>>,
-    /// It leads again, or has handed over.
+    /// Whether the lead has been handed over or kept.
     is_over: bool,
 }
 
 impl<S: Storage> Leading<'_, S> {
-    /// Has a thread lead that waits, or the committer where tasks wait. Says
-    /// whether this one leads again, if it would keep the lead.
+    /// Hands the lead to a waiting thread, or to the committer if only tasks wait. Returns whether this one leads
+    /// again, which only `would_keep` allows.
     fn hand_over(&mut self, would_keep: bool) -> bool {
         self.is_over = true;
         let mut pending = lock(&self.all.pending);
@@ -312,7 +303,7 @@ impl<S: Storage> Drop for Leading<'_, S> {
     }
 }
 
-/// Whether a thread beside the callers is to lead.
+/// The state of the thread that leads for tasks.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
     state: Mutex<CommitterState>,
@@ -328,12 +319,12 @@ struct CommitterState {
 }
 
 impl Committer {
-    /// Whether its thread is to be started now, by the caller.
+    /// Returns whether the caller must start the thread now.
     pub(super) fn is_to_be_started(&self) -> bool {
         !std::mem::replace(&mut lock(&self.state).runs, true)
     }
 
-    /// There is no thread.
+    /// Records that the thread could not be started.
     pub(super) fn has_not_started(&self) {
         lock(&self.state).runs = false;
     }
@@ -347,7 +338,7 @@ impl Committer {
         }
     }
 
-    /// Waits until it is to lead; false once the writer is gone.
+    /// Waits until the committer is to lead; false once the writer is gone.
     pub(super) fn wait(&self) -> bool {
         let mut state = lock(&self.state);
         state.waits = true;
@@ -357,7 +348,7 @@ impl Committer {
         !state.is_over
     }
 
-    /// The writer goes.
+    /// Ends the thread, because the writer is dropped.
     pub(super) fn end(&self) {
         lock(&self.state).is_over = true;
         self.told.notify_one();

@@ -1,7 +1,7 @@
-//! The failed runs of messages: the last ones of each have a row.
+//! Records the failed runs of messages. The last ones of each message have a row each.
 //!
-//! Which number a run has stands in its message, so that a message that never
-//! failed costs nothing here, neither when it is settled nor when it goes.
+//! The number of a run is counted in its message, so that a message that never failed costs nothing here, neither when
+//! it is settled nor when it is deleted.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::values::{count, micros, time};
 use crate::queue::{Attempt, AttemptOutcome, FailedRun, KEPT_ATTEMPTS, worker_of};
 
-/// A run that is to leave a line.
+/// A failed run that is to be recorded.
 pub(super) struct Ended<'a> {
     pub(super) message: i64,
-    /// Its lease, which tells whose run it was.
+    /// The token of its lease, which names the worker.
     pub(super) token: &'a str,
     pub(super) run: FailedRun,
     pub(super) error: &'a str,
 }
 
 impl Ended<'_> {
-    /// Writes it, under the number that its message has counted.
+    /// Records the run under the number that its message has counted.
     pub(super) fn write(&self, connection: &Connection, number: i64) -> rusqlite::Result<()> {
         let FailedRun { started_at, took, outcome } = self.run;
         let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
@@ -47,7 +47,7 @@ impl Ended<'_> {
     }
 }
 
-/// Keeps a line of this message.
+/// Inserts a failed run of this message.
 pub(super) fn insert(connection: &Connection, message: i64, number: i64, attempt: &Attempt) -> rusqlite::Result<()> {
     let Attempt { started_at, took, worker, outcome, error, .. } = attempt;
     connection
@@ -67,8 +67,8 @@ pub(super) fn insert(connection: &Connection, message: i64, number: i64, attempt
         .map(drop)
 }
 
-/// What is known of a run that has not been reported: it has lasted since its
-/// message was leased. `None` if the lease is another one.
+/// Describes a run that was not reported: it has lasted since its message was leased. `None` if the lease is no longer
+/// valid.
 pub(super) fn unreported(
     connection: &Connection,
     message: &str,
@@ -87,7 +87,7 @@ pub(super) fn took(since: i64, until: i64) -> Duration {
     Duration::from_micros(u64::try_from(until.saturating_sub(since)).unwrap_or_default())
 }
 
-/// The lines of this message, the oldest first.
+/// Returns the recorded runs of this message, the oldest first.
 pub(super) fn of(connection: &Connection, message: i64) -> rusqlite::Result<Vec<Attempt>> {
     connection
         .prepare_cached(
@@ -107,7 +107,7 @@ pub(super) fn of(connection: &Connection, message: i64) -> rusqlite::Result<Vec<
         .collect()
 }
 
-/// The message goes, or begins anew.
+/// Deletes the recorded runs of a message that is deleted or starts afresh.
 pub(super) fn forget(connection: &Connection, message: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM attempt WHERE message = ?1")?.execute([message]).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Messages of another queue, with what has become of them there.
+//! Imports messages of another queue together with their history there.
 
 use rusqlite::{Connection, params};
 
@@ -10,15 +10,15 @@ use super::{history, outbox_ids, schema};
 use crate::message::MessageId;
 use crate::queue::{Imported, MessageState};
 
-/// Keeps them, and says their ids; or which message has the unique key of one,
-/// and then keeps none.
+/// Stores the messages and returns their ids. If one of them has a unique key that is taken, stores none and returns
+/// the message that has it.
 pub(super) fn insert(
     connection: &Connection,
     messages: &[Imported],
     now: i64,
 ) -> rusqlite::Result<Result<Vec<MessageId>, MessageId>> {
     for imported in messages {
-        // One that was taken over before has its key itself.
+        // A message that was imported before holds its key itself.
         let is_new = outbox_ids::taken(connection, &imported.message)?.is_none();
         let rejected = unique::rejection(connection, &[imported.to_enqueue()], now, None)?;
         if let Some(id) = rejected.filter(|_| is_new) {
@@ -69,7 +69,7 @@ pub(super) fn insert(
             abandoned,
             due.unwrap_or(now),
             enqueued_at,
-            // A buried one has been so since its error.
+            // A buried one has been in that state since its error.
             last_error_at.filter(|_| *is_buried).unwrap_or(now),
             last_error,
             last_error_at,
@@ -86,7 +86,7 @@ pub(super) fn insert(
         if let Some(key) = &message.unique {
             let columns = Columns::of(&message.request_type, key, now);
             if imported.has_key {
-                // One that has expired by now gives way.
+                // A holder that has expired by now gives way.
                 Holder::find(connection, &columns, now)?.map_or(Ok(false), |holder| holder.keeps(connection))?;
                 columns.give(connection, id, now)?;
             } else {

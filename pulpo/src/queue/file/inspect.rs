@@ -1,4 +1,4 @@
-//! Looking at the messages of the embedded queue, kicking and deleting them.
+//! Inspects the messages of the embedded queue, kicks and deletes them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,20 +17,20 @@ use crate::queue::{
     Totals, worker_of,
 };
 
-/// What may be kicked.
+/// The condition for messages that can be kicked.
 pub(super) const BURIED: &str = "state = 3";
 
-/// What may be deleted: what a worker has is its own until its lease ends.
+/// The condition for messages that can be deleted: a message belongs to its worker until its lease ends.
 pub(super) const NOT_RESERVED: &str = "iif(due <= :now OR lease_ends <= :now, 0, state) <> 2";
 
-/// The ids of what the filter picks and is `only` so, the newest first.
+/// Returns the ids of the messages that match the filter and the condition `only`, the newest first.
 pub(super) fn ids(connection: &Connection, filter: &Filter, only: &str, now: i64) -> rusqlite::Result<Vec<MessageId>> {
     let picked = Picked::new(filter, now).rows(connection, filter, only)?;
     Ok(picked.into_iter().map(|(id, ..)| MessageId::from(id.to_string())).collect())
 }
 
-/// What the filter picks, also of what is done, the newest first. Without
-/// `texts` they have none.
+/// Returns all messages that match the filter, archived ones included, the newest first. Without `texts`, their texts
+/// are left out.
 pub(super) fn list(
     connection: &Connection,
     filter: &Filter,
@@ -50,7 +50,7 @@ pub(super) fn list(
     Ok(all)
 }
 
-/// The same of what is not over.
+/// Returns those that are not over.
 fn live(connection: &Connection, filter: &Filter, texts: bool, now: i64) -> rusqlite::Result<Vec<StoredMessage>> {
     let Picked(picked) = Picked::new(filter, now);
     let text = if texts || !filter.body.is_empty() { TEXT } else { "''" };
@@ -68,14 +68,14 @@ fn live(connection: &Connection, filter: &Filter, texts: bool, now: i64) -> rusq
     picked.select(connection, &sql, filter, texts, stored)
 }
 
-/// One message, whatever its state is, with its history.
+/// Returns one message, whatever its state, with its history.
 pub(super) fn peek(connection: &Connection, id: &MessageId, now: i64) -> rusqlite::Result<Option<StoredMessage>> {
     let mut filter = Filter::all().id(id.clone());
     filter.states = MessageState::ALL.to_vec();
     let Some(mut message) = list(connection, &filter, true, now)?.pop() else { return Ok(None) };
     let Some(id) = number(id) else { return Ok(Some(message)) };
     message.history = history::of(connection, id)?;
-    // A run that ended without being settled, though nobody has noticed yet.
+    // A run that ended without being settled, before any worker has noticed.
     let over: Option<(i64, i64, String, i64)> = connection
         .prepare_cached(
             "SELECT since, lease_ends, lease, runs FROM message WHERE id = ?1 AND state = 2 AND lease_ends <= ?2
@@ -93,7 +93,7 @@ pub(super) fn peek(connection: &Connection, id: &MessageId, now: i64) -> rusqlit
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     let at = |name: &str| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(name)?.map(time));
     let over = row.get::<_, Option<bool>>("over")?.unwrap_or_default();
-    // A run that ended without being settled, though nobody has noticed yet.
+    // A run that ended without being settled, before any worker has noticed.
     let lost = u32::from(over && schema::state(row.get("state")?) == MessageState::Reserved);
     let key_ends_in: Option<i64> = row.get("key_ends_in")?;
     let unique = match (row.get::<_, Option<String>>("unique_key")?, row.get("key_mode")?) {
@@ -167,7 +167,7 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
     for (kind, counts) in all.iter_mut().filter(|(_, counts)| counts.ready > 0) {
         earlier(counts, oldest.query_row(named_params! { ":kind": *kind }, |row| row.get(0))?);
     }
-    // Ids are never used again, so the last one is the number of publications.
+    // Ids are never reused, so the last one is the number of publications.
     let published: u64 = connection
         .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'message'")?
         .query_row([], |row| row.get::<_, i64>(0))?
@@ -179,8 +179,8 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
     Ok(Stats { counts: counts.collect(), paused: pauses::all(connection, now)?, totals, ..Stats::default() })
 }
 
-/// Messages of one kind that are reserved, or whose delay (`Delayed`) or lease
-/// (`Ready`; `Buried` if it was cancelled) is over.
+/// Messages of one kind that are reserved, or whose delay (`Delayed`) or lease (`Ready`; `Buried` if cancelled) is
+/// over.
 struct Waiting {
     kind: i64,
     of: MessageState,
@@ -188,7 +188,7 @@ struct Waiting {
     due_since: Option<i64>,
 }
 
-/// Found by the indexes of what waits: these are never many.
+/// Counts them by the indexes of delays and leases; there are never many.
 fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> {
     let mut all = Vec::new();
     for (of, query) in [
@@ -214,8 +214,8 @@ fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> 
     Ok(all)
 }
 
-/// A kicked message starts again: with all attempts before it, and due now. One
-/// whose unique key another message has stays buried.
+/// Kicks messages: each is due now and has all its attempts again. A message whose unique key has been taken stays
+/// buried.
 pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqlite::Result<u64> {
     let picked = Picked::new(filter, now).rows(connection, filter, BURIED)?;
     let mut kick = connection.prepare_cached(
@@ -247,8 +247,7 @@ pub(super) fn delete(connection: &Connection, filter: &Filter, now: i64) -> rusq
     remove(connection, &picked)
 }
 
-/// Deletes these messages, their texts, histories and keys; not the keys that
-/// are taken for a time.
+/// Deletes these messages with their texts, histories and keys, but not the keys that are taken for a fixed time.
 fn remove(connection: &Connection, messages: &[(i64, i64, MessageState)]) -> rusqlite::Result<u64> {
     let mut delete = connection.prepare_cached("DELETE FROM message WHERE id = ?1 RETURNING runs > 0")?;
     let mut delete_text = connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?;
@@ -266,14 +265,14 @@ fn remove(connection: &Connection, messages: &[(i64, i64, MessageState)]) -> rus
     Ok(messages.len() as u64)
 }
 
-/// Whether any have been buried since then or before.
+/// Returns whether any message was buried at this time or before.
 pub(super) fn any_buried_until(connection: &Connection, time: i64) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM message WHERE state = 3 AND since <= ?1)")?
         .query_row([time], |row| row.get(0))
 }
 
-/// Deletes some of those; how many.
+/// Deletes at most `most` of those. Returns how many.
 pub(super) fn prune_buried(connection: &Connection, time: i64, most: i64) -> rusqlite::Result<u64> {
     let picked = connection
         .prepare_cached("SELECT id, kind FROM message WHERE state = 3 AND since <= ?1 ORDER BY since LIMIT ?2")?

@@ -1,4 +1,4 @@
-//! Looking into the embedded queue, and changing what waits in it.
+//! Inspects the embedded queue, and changes waiting messages.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::queue::{
     Cancelled, Edit, Edited, Filter, Inspection, MessageState, QueueError, Stats, StoredMessage, Survey,
 };
 
-/// How many messages one transaction kicks or deletes.
+/// The maximum number of messages to kick or delete in one transaction.
 const MAX_CHANGED_AT_ONCE: usize = 1000;
 
-/// What was changed in one transaction.
+/// The result of the changes in one transaction.
 trait Change: Copy + Default + std::ops::AddAssign + Send + 'static {
-    /// How many messages.
+    /// Returns how many messages were changed.
     fn count(self) -> u64;
 }
 
@@ -35,10 +35,9 @@ impl Change for Cancelled {
 }
 
 impl FileQueue {
-    /// Changes what the filter picks, a part in each transaction, so that
-    /// workers and publishers have their turn in between. What is picked is
-    /// found by reading, since that may take long, and looked at again when it
-    /// is changed.
+    /// Changes the matching messages in several transactions, so that workers and publishers get their turn in between.
+    /// Finding the messages may take long, so it happens outside of these transactions; each message is checked again
+    /// when it is changed.
     fn change<C: Change>(
         &self,
         filter: &Filter,
@@ -138,11 +137,11 @@ impl Inspection for FileQueue {
             |connection: &Connection, filter: &Filter, now| inspect::ids(connection, filter, cancel::NOT_BURIED, now);
         let cancelled = self.change(filter, unburied, cancel::cancel)?;
         if cancelled.running > 0 {
-            // Nobody is to be handed what lies ready in this process.
+            // Messages that this process has leased ahead must not be handed out any more.
             self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;
         }
         if cancelled.total() > 0 {
-            // What was in the way of others may not be so any more.
+            // Messages that were held back may be free to start now.
             self.0.notify_all();
         }
         Ok(cancelled)
@@ -164,7 +163,7 @@ impl Inspection for FileQueue {
         let Some(ours) = &self.0.file else {
             return Err(QueueError::Unsupported("be written into a file: it is in memory"));
         };
-        // On a connection of its own, since it may take long.
+        // On a separate connection, since it may take long.
         backup::write(&schema::open_copier(ours)?, self.0.place(), file)
     }
 }

@@ -17,19 +17,18 @@ use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{ABANDONED, AttemptOutcome, Delivery, Lease, MessageState};
 
-/// The token of a lease.
+/// Returns the token of a lease.
 pub(super) fn token(owner: &str, number: u64) -> Arc<str> {
     format!("{owner}-{number}").into()
 }
 
-/// The reverse: whose it is, and its number.
+/// Splits a token into its owner and its number.
 pub(super) fn parse(token: &str) -> Option<(&str, u64)> {
     let (owner, number) = token.rsplit_once('-')?;
     Some((owner, number.parse().ok()?))
 }
 
-/// Leases these messages; the token is the same for all of them, since no
-/// message has it twice.
+/// Leases these messages. They share one token, which is unique for each message.
 pub(super) fn lease(
     connection: &Connection,
     ids: &[i64],
@@ -50,7 +49,7 @@ pub(super) fn lease(
     let mut leased = Vec::with_capacity(ids.len());
     for (place, &id) in ids.iter().enumerate() {
         let (one, ends, kind, key_mode) = read.query_row([id], |row| {
-            // A text that was damaged must not hide all others.
+            // A damaged text must not hide all other messages.
             let written = String::from_utf8_lossy(bytes(row.get_ref(6)?)?);
             if *written != *request_type {
                 request_type = (*written).into();
@@ -72,11 +71,11 @@ pub(super) fn lease(
             Ok((leased, now.saturating_add(ttr.saturating_mul(1000)), row.get(8)?, row.get::<_, Option<i64>>(9)?))
         })?;
         if key_mode == Some(unique::WAITING) && place >= request.at_once {
-            // Its run does not start yet: nothing from here on is leased ahead.
+            // Its run does not start yet: from here on, messages are leased ahead.
             break;
         }
         if key_mode == Some(unique::WAITING) {
-            // Its key is free from here on.
+            // The unique key becomes free here.
             connection
                 .prepare_cached(
                     "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3, since = ?4, holds_key = NULL
@@ -97,12 +96,12 @@ pub(super) fn lease(
     Ok(leased)
 }
 
-/// A value as it stands there; one that is missing must not hide all others.
+/// Returns the raw value; a missing one must not hide all other messages.
 fn bytes(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
     Ok(value.as_bytes_or_null()?.unwrap_or_default())
 }
 
-/// Makes ready again what was leased and not handed to a lane: that was no run.
+/// Makes messages ready again that were leased but never handed to a lane; that does not count as a run.
 pub(super) fn release(connection: &Connection, leases: &[Lease], now: i64) -> rusqlite::Result<()> {
     let mut give = connection.prepare_cached(
         "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL
@@ -131,15 +130,14 @@ impl Ended {
         Ok(Self { kind: row.get(0)?, key_mode: row.get(1)?, id: row.get(2)? })
     }
 
-    /// It is ready again.
+    /// Counts the message as ready again.
     fn make_ready(self, connection: &Connection, counts: &mut Changes) -> rusqlite::Result<()> {
         counts.add(self.kind, MessageState::Ready);
         if self.key_mode == Some(unique::WAITING) { unique::waits_again(connection, self.id) } else { Ok(()) }
     }
 }
 
-/// Ends leases whose processes died or were silent for too long. A run that
-/// began counts as an attempt that was lost.
+/// Ends leases whose processes died or stopped renewing them. A run that had begun counts as a lost attempt.
 pub(super) struct Ending<'a> {
     connection: &'a Connection,
     us: &'a ProcessLock,
@@ -192,7 +190,7 @@ impl<'a> Ending<'a> {
         self.counts.write(self.connection)
     }
 
-    /// All that a process has leased; how many.
+    /// Ends all leases of a process. Returns how many.
     pub(super) fn end_all_of(mut self, owner: &str) -> rusqlite::Result<usize> {
         let mut query = self.connection.prepare_cached(
             "SELECT id, lease FROM message WHERE lease_ends IS NOT NULL AND lease >= ?1 AND lease < ?2",

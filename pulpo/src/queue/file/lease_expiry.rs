@@ -1,12 +1,10 @@
-//! When leases seem to have ended, and their workers had no chance to renew
-//! them: the wall clock was set forward, the machine slept, or nothing could
-//! be written for a while.
+//! Decides which expired leases to end. A lease may seem to have expired although its worker had no chance to renew it:
+//! the wall clock was set forward, the machine slept, or nothing could be written for a while.
 //!
-//! Such leases are left alone for two thirds of their ttr more, which is two
-//! heartbeats: who lives renews its own in that time. Each process notices by
-//! itself, by the clock that never jumps. After a jump back no lease may last
-//! for longer than a ttr from now on, so that the message of a dead worker is
-//! not kept for as long as the clock went back.
+//! Such leases are spared for another two thirds of their ttr, which is two heartbeats: a live worker renews its own in
+//! that time. Each process notices these events independently, by the monotonic clock. After a jump back, no lease may
+//! last longer than a ttr from now on, so that the message of a dead worker is not kept for the time by which the clock
+//! went back.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -19,26 +17,26 @@ use super::process_lock::ProcessLock;
 use crate::clock::{Clock, lock};
 use crate::queue::MessageState;
 
-/// Smaller steps of the clock are the work of a time server, and no jumps.
+/// Smaller steps of the clock are corrections by a time server, not jumps.
 const STEP: i64 = 1_000_000;
 
-/// Shorter times in which nothing could be written keep nobody from renewing.
+/// Shorter outages of writing keep no worker from renewing.
 const OUTAGE: i64 = 100_000;
 
-/// Where each write waits, leases are not spared anew each time: those of the
-/// dead would never end.
+/// The minimum time between two extensions of the sparing while every write has to wait. Without it, the leases of dead
+/// workers would never end.
 const ANEW: i64 = 2_000_000;
 
-/// How long to wait until the next look at leases that are spared.
+/// How long to wait before spared leases are checked again.
 pub(super) const SPARED: i64 = 1_000_000;
 
 #[derive(Debug, Default)]
 pub(super) struct LeaseExpiry(Mutex<Inner>);
 
-/// All in microseconds.
+/// All times are in microseconds.
 #[derive(Debug, Default)]
 struct Inner {
-    /// The time of day less the uptime, as last seen; none before the first.
+    /// The time of day minus the uptime, as last seen; `None` before the first time.
     offset: Option<i64>,
     failing_since: Option<Moment>,
     spared: Option<Spared>,
@@ -59,9 +57,9 @@ impl Moment {
 
 #[derive(Clone, Copy, Debug)]
 struct Spared {
-    /// Leases that ended after this time of day.
+    /// Spares leases that ended after this time of day.
     ended_after: i64,
-    /// Since when, in uptime.
+    /// When the sparing began, in uptime.
     since: i64,
 }
 
@@ -69,18 +67,17 @@ struct Spared {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
     now: i64,
-    /// Those that ended until this time at once.
+    /// Leases that ended before this time are ended immediately.
     at_once: i64,
-    /// The others once two thirds of their ttr are not more than this.
+    /// Later ones are ended once two thirds of their ttr fit into this time.
     spared_for: i64,
-    /// The clock went back, or may have before we came.
+    /// Whether the clock went back, or may have done so before this process started.
     shorten: bool,
 }
 
 impl LeaseExpiry {
-    /// Which leases may be ended at this time, by a write that was to begin at
-    /// `asked`: a process that stood still in the midst of its own may have
-    /// kept all others waiting.
+    /// Returns which leases may be ended now, by a write that was requested at `asked`: another process that was
+    /// suspended in the middle of a write may have kept all others waiting.
     pub(super) fn look(&self, asked: Moment, clock: &dyn Clock) -> Ends {
         let at = Moment::of(clock);
         let mut inner = lock(&self.0);
@@ -100,13 +97,13 @@ impl LeaseExpiry {
         Ends { now: at.now, at_once, spared_for, shorten: jump.is_none_or(|jump| jump < -STEP) }
     }
 
-    /// Something could not be written.
+    /// Records that a write failed.
     pub(super) fn failed(&self, clock: &dyn Clock) {
         let at = Moment::of(clock);
         lock(&self.0).failing_since.get_or_insert(at);
     }
 
-    /// Something was written.
+    /// Records that a write succeeded.
     pub(super) fn succeeded(&self, clock: &dyn Clock) {
         if lock(&self.0).failing_since.is_none() {
             return;
@@ -119,9 +116,8 @@ impl LeaseExpiry {
 }
 
 impl Inner {
-    /// From now on, spares the leases that ended after this time of day, and
-    /// those that are spared already: their workers may have had no chance
-    /// between the two either.
+    /// From now on, spares the leases that ended after this time of day, and those that are spared already: their
+    /// workers may have had no chance between the two events either.
     fn spare(&mut self, ended_after: i64, at: Moment) {
         let before = self.spared.map_or(ended_after, |spared| spared.ended_after);
         self.spared = Some(Spared { ended_after: ended_after.min(before), since: at.uptime });
@@ -146,10 +142,8 @@ impl Ends {
         self.now
     }
 
-    /// Makes ready what was delayed until now, and what a worker has kept
-    /// without settling it for longer than it may: of each a thousand at most,
-    /// so that no other process waits for long. Those that are left have their
-    /// turn next.
+    /// Makes delayed messages ready that are due, and ends expired leases, at most a thousand of each, so that no other
+    /// process waits long. The next transaction continues with the rest.
     pub(super) fn apply(
         &self,
         connection: &Connection,
@@ -198,7 +192,7 @@ impl Ends {
     }
 }
 
-/// How many waits end in one transaction.
+/// The maximum number of delays, and of leases, to end in one transaction.
 pub(super) const AT_ONCE: i64 = 1000;
 
 /// When the first delay and the first lease end.
@@ -218,15 +212,14 @@ impl NextWaits {
             .query_row([], |row| Ok(Self { due: row.get(0)?, lease_ends: row.get(1)? }))
     }
 
-    /// The first of them.
+    /// Returns the earlier of the two.
     pub(super) fn first(self) -> Option<i64> {
         self.due.into_iter().chain(self.lease_ends).min()
     }
 
-    /// When to look again after those that were over were ended.
+    /// Returns when to check again after those that were over have been ended.
     pub(super) fn next_look(self, now: i64) -> Option<i64> {
-        // A lease that is over and was not ended is spared; a delay that is
-        // over was left for the next transaction.
+        // A lease that is over and was not ended is spared; a delay that is over was left for the next transaction.
         let lease_ends = self.lease_ends.map(|ends| if ends > now { ends } else { now + SPARED });
         self.due.into_iter().chain(lease_ends).min()
     }

@@ -1,5 +1,4 @@
-//! Settles and leases in one transaction: what leasing ahead and deferred
-//! commits need of the embedded queue.
+//! Settles and leases in one transaction: the embedded queue's part in leasing ahead and deferred commits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +31,7 @@ impl LeaseStore for Arc<Shared> {
         let (us, exchange) = (self.clone(), exchange.clone());
         let has_commits = !exchange.commits.is_empty();
         let exchanged = self.write(Durability::Lazy, move |connection| {
-            // Of both in one: a kind is written once.
+            // One set of counts for both, so that each kind is written once.
             let mut counts = Changes::default();
             let committed = commit(connection, &us, &exchange.commits, &mut counts)?;
             let leased = match &exchange.lease {
@@ -55,7 +54,7 @@ impl LeaseStore for Arc<Shared> {
         Ok(())
     }
 
-    /// Without the lock of the writer, which all processes share.
+    /// Reads without the write lock, which all processes share.
     fn look(&self, request: &LeaseRequest) -> Result<Look, SqliteError> {
         let LeaseRequest { queues, filter, .. } = request.clone();
         let now = Shared::now(self);
@@ -93,8 +92,7 @@ impl StoreError for SqliteError {
     }
 }
 
-/// For each message that is done, whether its lease was still this one and
-/// nobody has cancelled it.
+/// Returns for each done message whether its lease was still valid and it had not been cancelled.
 fn commit(
     connection: &Connection,
     us: &Shared,
@@ -115,7 +113,7 @@ fn commit(
     commits.iter().map(one).collect()
 }
 
-/// Ends the waits that are over, and leases the next messages.
+/// Ends the delays and leases that are over, and leases the next messages.
 fn lease_next(
     connection: &Connection,
     us: &Shared,
@@ -124,8 +122,8 @@ fn lease_next(
     number: u64,
     counts: &mut Changes,
 ) -> rusqlite::Result<Offer<Run>> {
-    // Only now, since others may have kept the database locked meanwhile: a
-    // lease lasts its ttr from here.
+    // Taken only now, since other processes may have kept the database locked until here: a lease lasts its ttr from
+    // this time.
     let ends = us.lease_expiry.look(asked, &*us.clock);
     let now = ends.now();
     ends.apply(connection, &us.process_lock, us.folder.as_deref())?;

@@ -1,15 +1,13 @@
-//! Limits over all processes: which of the messages that come next may start
-//! now.
+//! Limits over all processes: decides which of the next messages may start now.
 //!
-//! What runs is what is leased, so a holder that dies lets go with its lease.
-//! What has started is counted in a table of its own for as long as its rate
-//! looks back. Each worker brings its limits; without any, and while nothing is
-//! held back, all this costs one look at an empty table.
+//! Leased messages count as running, so a worker that dies frees its share when its lease ends. Starts are counted in a
+//! separate table, for the period of the rate. Each worker brings its own limits. Without limits, and while nothing is
+//! held back, all this costs one query of an empty table.
 //!
 //! # Invariants
-//! - A limit is checked in the transaction that leases, which all processes
-//!   take in turn: none is ever exceeded.
-//! - What must wait is stepped over, by kind, and within a kind by key.
+//! - A limit is checked in the transaction that leases, and all processes take turns in these: no limit is ever
+//!   exceeded.
+//! - Messages that must wait are skipped, by kind, and within a kind by key.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,36 +16,35 @@ use rusqlite::{Connection, params};
 use super::dequeue::{self, ReadyKind};
 use crate::queue::{DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope};
 
-/// How far the messages of a kind are looked through in their order for one
-/// whose key may start, before they are looked for key by key.
+/// How many messages of a kind are examined in order, to find one whose key may start, before the search continues key
+/// by key.
 const LOOKED_THROUGH: i64 = 500;
 
-/// When to look again while others run that are in the way. In this process
-/// their end is told.
+/// When to check again while running messages are in the way. The end of those in this process is notified.
 const LOOK_AGAIN: i64 = 100_000;
 
-/// What is leased ahead starts within this time, and counts as if it started
-/// at its end, so that no rate is exceeded by what starts late.
+/// Messages leased ahead start within this time, and count as started at its end, so that a late start never exceeds a
+/// rate.
 const STARTS_WITHIN: i64 = 20_000;
 
-/// Of a lower rate, nothing is leased ahead; nor of any once half of it is used.
+/// For rates below this nothing is leased ahead, nor for any rate that is half used up.
 const LEAST_AHEAD: u64 = 64;
 
-/// How many starts that no longer count are forgotten in one transaction.
+/// The maximum number of starts out of their period to forget in one transaction.
 const FORGOTTEN_AT_ONCE: i64 = 256;
 
-/// The messages that come next.
+/// The messages to lease next.
 #[derive(Debug, Default)]
 pub(super) struct Picked {
     pub(super) ids: Vec<i64>,
-    /// When a limit may let others start.
+    /// When a limit may let other messages start.
     pub(super) wake: Option<i64>,
-    /// Whether others that run are in the way.
+    /// Whether running messages are in the way.
     pub(super) waits_for_runs: bool,
     starts: Vec<Starts>,
 }
 
-/// What is to be counted as started.
+/// Starts that are to be counted.
 #[derive(Debug)]
 struct Starts {
     scope: String,
@@ -60,13 +57,13 @@ struct Starts {
 /// How many messages are wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    /// For lanes that wait.
+    /// For waiting lanes.
     pub(super) at_once: usize,
     /// To be leased ahead.
     pub(super) ahead: usize,
 }
 
-/// The next messages of these queues that fit and may start.
+/// Returns the next messages of these queues that match and may start.
 pub(super) fn next(
     connection: &Connection,
     queues: &[String],
@@ -122,7 +119,7 @@ pub(super) fn next(
 }
 
 impl Picked {
-    /// The picked messages start now.
+    /// Counts the picked messages as started now.
     pub(super) fn start(&self, connection: &Connection, now: i64) -> rusqlite::Result<()> {
         if self.starts.is_empty() {
             return Ok(());
@@ -144,7 +141,7 @@ impl Picked {
     }
 }
 
-/// What the worker itself may run one more of.
+/// The handlers and queues of which this worker has only one free slot, as far as they are used up.
 #[derive(Default)]
 struct Singles(HashSet<String>);
 
@@ -159,7 +156,7 @@ impl Singles {
     }
 }
 
-/// A message that may start if nothing before it takes what is left.
+/// A message that may start if no earlier one uses up the limit.
 #[derive(Debug)]
 struct Candidate {
     priority: i64,
@@ -168,13 +165,13 @@ struct Candidate {
     key: String,
 }
 
-/// Looks for the next messages of a kind, stepping over what must wait.
+/// Searches for the next messages of a kind, and skips those that must wait.
 struct Search<'a> {
     connection: &'a Connection,
     kind: &'a ReadyKind,
     index: usize,
     held: &'a HeldBack,
-    /// As if there were no other kind.
+    /// The budgets as if there were no other kind.
     budgets: Vec<Budget<'a>>,
     most: usize,
 }
@@ -205,8 +202,8 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// All that comes first is in the way of itself: the first ones of each
-    /// other key.
+    /// Searches key by key, because the first messages in order wait for each other's key: takes the first messages of
+    /// each key that may start.
     fn by_key(&mut self, found: &mut Vec<Candidate>) -> rusqlite::Result<()> {
         let mut next_key = self.connection.prepare_cached(
             "SELECT min(limit_key) FROM message
@@ -254,14 +251,14 @@ impl Search<'_> {
             && self.budgets.iter().filter(|budget| budget.covers(self.kind)).all(|budget| budget.allows(key, false))
     }
 
-    /// Whether some message of the kind may start, whatever its key.
+    /// Returns whether any message of the kind may start, whatever its key.
     fn budgets_allow_any(&self) -> bool {
         let mut mine = self.budgets.iter().filter(|budget| budget.covers(self.kind));
         mine.all(|budget| budget.limit.by_key || budget.allows("", false))
     }
 }
 
-/// Whether a limit is one of this kind.
+/// Returns whether a limit applies to this kind.
 fn covers(limit: &Limit, kind: &ReadyKind) -> bool {
     match &limit.scope {
         LimitScope::Handler { names, .. } => names.contains(&kind.request_type),
@@ -273,21 +270,21 @@ fn covers(limit: &Limit, kind: &ReadyKind) -> bool {
 #[derive(Clone, Debug)]
 struct Budget<'a> {
     limit: &'a Limit,
-    /// How much each key has used; of a limit for all together, the empty one.
+    /// How much each key has used. A limit without keys counts under the empty key.
     used: HashMap<String, Used>,
-    /// The keys of the run that is joined, which has its part already.
+    /// The keys of the run that is joined, which has its share already.
     joined: HashSet<String>,
     joins: bool,
-    /// What is taken now, of each key: at once, and ahead.
+    /// How much of each key is taken now: for immediate starts, and ahead.
     taken: HashMap<String, (u64, u64)>,
-    /// Whether it is refused something.
+    /// Whether the budget has refused a message.
     refuses: std::cell::Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
     count: u64,
-    /// Of starts, when the first of them no longer counts.
+    /// For rates: when the first start leaves the period.
     first_ends: Option<i64>,
 }
 
@@ -351,8 +348,7 @@ impl<'a> Budget<'a> {
         let mut started = connection.prepare_cached(
             "SELECT key, sum(count), min(at) FROM started WHERE scope = ?1 AND at > ?2 AND at <= ?3 GROUP BY key",
         )?;
-        // What is said to have started long from now is left of a clock that
-        // went back.
+        // Starts recorded far in the future are left over from before the clock was set back.
         let range = params![self.scope(), now.saturating_sub(period), now.saturating_add(period)];
         let mut rows = started.query(range)?;
         while let Some(row) = rows.next()? {
@@ -363,8 +359,7 @@ impl<'a> Budget<'a> {
         Ok(())
     }
 
-    /// Under which name starts are counted: a limit for all and one by key are
-    /// apart.
+    /// Returns the name under which starts are counted. A limit with keys and one without are counted separately.
     fn scope(&self) -> String {
         let by = if self.limit.by_key { " by key" } else { "" };
         match &self.limit.scope {
@@ -391,7 +386,7 @@ impl<'a> Budget<'a> {
         }
     }
 
-    /// The key of a message by which this limit counts.
+    /// Returns the key by which this limit counts a message.
     fn key<'k>(&self, limit_key: &'k str) -> &'k str {
         let (rate, running) = LimitKeys::split(limit_key);
         match self.limit.kind {
@@ -401,14 +396,14 @@ impl<'a> Budget<'a> {
         }
     }
 
-    /// Whether another message with this key may start.
+    /// Returns whether another message with this key may start.
     fn allows(&self, limit_key: &str, is_ahead: bool) -> bool {
         let key = self.key(limit_key);
         let used = self.used.get(key).map_or(0, |used| used.count);
         let (at_once, ahead) = self.taken.get(key).copied().unwrap_or_default();
         let taken = at_once + ahead;
         let allowed = match self.limit.kind {
-            // What runs together is one run.
+            // Messages that run together are one run.
             LimitKind::Running(_) if self.joins => self.joined.contains(key) || taken > 0 || used < self.most(),
             LimitKind::Running(_) if self.takes_batches() && !self.taken.is_empty() => false,
             LimitKind::Rate(_) if is_ahead => self.most() >= LEAST_AHEAD && used + taken < self.most() / 2,
@@ -434,7 +429,7 @@ impl<'a> Budget<'a> {
         self.refuses.get() && matches!(self.limit.kind, LimitKind::Running(_)) && self.covers(kind)
     }
 
-    /// When something that is refused may be allowed.
+    /// Returns when a refused message may be allowed.
     fn wake(&self, now: i64) -> Option<i64> {
         if !self.refuses.get() {
             return None;
@@ -448,7 +443,7 @@ impl<'a> Budget<'a> {
         }
     }
 
-    /// What is to be counted of a rate.
+    /// Returns the starts to count, if the limit is a rate.
     fn into_starts(self, now: i64) -> Vec<Starts> {
         let LimitKind::Rate(_) = self.limit.kind else { return Vec::new() };
         let (scope, period) = (self.scope(), self.period());
@@ -465,7 +460,7 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// What is held back: request types, and keys of them, until when.
+/// The request types that are held back, and keys of them, each with the time until when.
 #[derive(Debug)]
 struct HeldBack(Vec<(String, String, i64)>);
 
@@ -496,7 +491,7 @@ impl HeldBack {
     }
 }
 
-/// Holds back a request type, or a key of it, until then; or no longer.
+/// Holds back a request type, or one of its keys, until this time; `None` ends that.
 pub(super) fn hold_back(
     connection: &Connection,
     request_type: &str,

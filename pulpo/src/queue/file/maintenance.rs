@@ -1,8 +1,7 @@
-//! The duties of the thread beside the lanes: commits that were deferred,
-//! messages that were leased ahead and that no lane takes, and the leases of
-//! other processes that have died.
+//! The background thread beside the lanes: it writes deferred commits, releases messages that were leased ahead and
+//! that no lane takes, and ends the leases of dead processes.
 //!
-//! It goes by real time, since it looks after what is really on the disk.
+//! It uses real time, since its work concerns the state on the disk.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,10 +10,10 @@ use std::time::Duration;
 use crate::clock::lock;
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
 
-/// How often it looks for processes that have died, if it does not hear of it.
+/// How often to look for dead processes if no notification comes.
 const DEAD_SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The lock of a process is free a moment after its end is told.
+/// How long after the notification of its end a process may still hold its lock.
 const LOCK_RELEASE_DELAY: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Default)]
@@ -22,40 +21,39 @@ pub(super) struct Maintenance {
     upkeep: Arc<Upkeep>,
     /// Whether a process may have died.
     any_died: AtomicBool,
-    /// When it looks for the dead, in real uptime.
+    /// When to look for dead processes, in real uptime.
     scan_at: Mutex<Duration>,
 }
 
 impl Maintenance {
-    /// Starts its thread, once, which does this.
+    /// Starts the thread, once, which calls `work`.
     pub(super) fn start(&self, work: impl FnMut() -> Next + Send + 'static) {
         self.upkeep.start("pulpo-upkeep", work);
     }
 
-    /// Whether there is one.
+    /// Returns whether the thread runs.
     pub(super) fn runs(&self) -> bool {
         self.upkeep.runs()
     }
 
-    /// Something waits now.
+    /// Wakes the thread because there is work.
     pub(super) fn wake(&self) {
         self.upkeep.wake();
     }
 
-    /// A process may have died.
+    /// Requests a scan, because a process may have died.
     pub(super) fn scan_dead_processes(&self) {
         self.any_died.store(true, Ordering::SeqCst);
         self.upkeep.wake();
     }
 
-    /// The queue is closed.
+    /// Ends the thread, because the queue is closed.
     pub(super) fn end(&self) {
         self.upkeep.end();
     }
 
-    /// Whether it is time to look for processes that have died. The next time is
-    /// set with that, before a scan, which reads a clock of the user's that may
-    /// panic.
+    /// Returns whether a scan for dead processes is due. Sets the time of the next one first, because a scan reads the
+    /// user's clock, which may panic.
     pub(super) fn is_scan_due(&self, uptime: Duration) -> bool {
         let mut scan_at = lock(&self.scan_at);
         if self.any_died.swap(false, Ordering::SeqCst) {
@@ -68,7 +66,7 @@ impl Maintenance {
         is_due
     }
 
-    /// In how long it will be.
+    /// Returns the time until the next scan.
     pub(super) fn scan_in(&self, uptime: Duration) -> Duration {
         lock(&self.scan_at).saturating_sub(uptime)
     }

@@ -8,13 +8,13 @@ use super::values::micros_up;
 use super::{history, schema};
 use crate::queue::{MessageState, NewMessage};
 
-/// What a message says of its row.
+/// The columns that a message determines.
 struct Row<'a> {
     state: MessageState,
     due: Option<i64>,
     ttr: i64,
     limit_key: Option<String>,
-    /// `None` if it is long.
+    /// `None` if the text is long.
     inline: Option<&'a str>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A new message of this kind; its id.
+/// Inserts a new message of this kind. Returns its id.
 pub(super) fn insert(
     connection: &Connection,
     message: &NewMessage,
@@ -68,7 +68,7 @@ fn insert_long(connection: &Connection, id: i64, text: &str) -> rusqlite::Result
     connection.prepare_cached("INSERT INTO long_text(id, text) VALUES (?1, ?2)")?.execute(params![id, text]).map(drop)
 }
 
-/// Puts a new message in the place of one that waits, under its id.
+/// Replaces a waiting message with a new one, under the same id.
 pub(super) fn replace(
     connection: &Connection,
     id: i64,
@@ -86,7 +86,7 @@ pub(super) fn replace(
     if has_failed {
         history::forget(connection, id)?;
     }
-    // One that goes on waiting has waited since it came.
+    // A message that stays ready has waited since it was first ready.
     let still_ready = schema::state(old_state) == MessageState::Ready && state == MessageState::Ready;
     connection
         .prepare_cached(

@@ -1,10 +1,8 @@
-//! Tells other processes that there is something new, so that an idle worker
-//! need not ask again and again.
+//! Notifies other processes of new messages, so that an idle worker need not poll often.
 //!
-//! There is a file for each queue, `notify/NAME`. Whoever changes what is
-//! ready in a queue writes one byte into its file. Whoever waits has the
-//! operating system watch the files of its own queues. The database itself is
-//! not watched, since each lease and acknowledgement changes it.
+//! Each queue has a file, `notify/NAME`. A process that changes what is ready in a queue writes one byte into its file.
+//! A waiting process has the operating system watch the files of its own queues. The database file is not watched,
+//! since each lease and acknowledgement changes it.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -26,7 +24,7 @@ use crate::clock::{Clock as _, Notify, SystemClock, lock};
 
 const FOLDER: &str = "notify";
 
-/// How long to wait before a watch that could not be made is tried again.
+/// How long to wait before a failed watch is retried.
 const RETRY: Duration = Duration::from_secs(5);
 
 pub(super) struct NotifyFiles {
@@ -34,7 +32,7 @@ pub(super) struct NotifyFiles {
     base_path: PathBuf,
     handles: Mutex<HashMap<OsString, (File, FileId)>>,
     listener: Mutex<Listener>,
-    /// Whether it was said that nobody can be notified.
+    /// Whether the failure to notify has been logged.
     has_warned: AtomicBool,
 }
 
@@ -43,8 +41,7 @@ pub(super) struct NotifyFiles {
 struct Listener {
     watcher: Option<notify::RecommendedWatcher>,
     watched: HashMap<PathBuf, FileId>,
-    /// Whether it was said that something cannot be watched, and when it is
-    /// tried again, in real uptime.
+    /// Whether the failure to watch has been logged, and when to retry, in real uptime.
     retry_at: Option<Duration>,
     clock: SystemClock,
 }
@@ -62,13 +59,13 @@ impl NotifyFiles {
         Self { base_path, handles: Mutex::default(), listener: Mutex::default(), has_warned }
     }
 
-    /// Wakes those who wait for this queue in other processes. One that fails
-    /// loses nothing: a worker polls every `sleep_duration`.
+    /// Wakes the waiting workers of this queue in other processes. A failure loses nothing: a worker polls every
+    /// `sleep_duration`.
     pub(super) fn notify(&self, queue: &str) {
         self.write(file_name(queue));
     }
 
-    /// The same for all queues.
+    /// Wakes the waiting workers of all queues.
     pub(super) fn notify_all(&self) {
         let Ok(entries) = fs::read_dir(self.base_path.join(FOLDER)) else { return };
         entries.flatten().for_each(|entry| self.write(entry.file_name()));
@@ -78,7 +75,7 @@ impl NotifyFiles {
         let path = self.base_path.join(FOLDER).join(&name);
         let write = || -> io::Result<()> {
             let current = FileId::of(&path);
-            // Whoever waits has made the file.
+            // Waiting processes have created the file.
             if current.is_none() {
                 return Ok(());
             }
@@ -106,8 +103,8 @@ impl NotifyFiles {
         }
     }
 
-    /// From now on, notifications of these queues reach `signal`. To be called
-    /// again before each wait, since the files may have been replaced.
+    /// From now on, forwards notifications of these queues to `signal`. Must be called again before each wait, since
+    /// the files may have been replaced.
     pub(super) fn listen(&self, queues: &[String], signal: &Arc<Notify>, maintenance: &Arc<Maintenance>) {
         let mut listener = lock(&self.listener);
         let folder = self.base_path.join(FOLDER);
@@ -118,7 +115,7 @@ impl NotifyFiles {
         };
         let mut missing: Vec<PathBuf> = queues.iter().map(|queue| folder.join(file_name(queue))).collect();
         missing.retain(|file| !is_watched(file));
-        // Without this one the dead are found each second.
+        // Without this watch, dead processes are found by a scan each second.
         let workers_missing = !is_watched(&workers) && workers.is_dir();
         if missing.is_empty() && !workers_missing {
             return;
@@ -133,7 +130,7 @@ impl NotifyFiles {
             }
             for file in missing {
                 listener.watch(&file, signal, || {
-                    // Not in a folder that somebody is taking away.
+                    // Not in a folder that is being removed.
                     fs::metadata(self.base_path.join(super::folder::FILE_NAME))?;
                     make_folder(&folder)?;
                     open_file(&file).map(drop)
@@ -154,7 +151,7 @@ impl NotifyFiles {
                         "cannot watch for publications by other processes: jobs may start up to one `sleep_duration` late"
                     );
                 }
-                // What it watches may be half of it.
+                // It may watch only half of the paths.
                 listener.watcher = None;
                 listener.watched.clear();
                 listener.retry_at = Some(uptime + RETRY);
@@ -169,11 +166,11 @@ impl Listener {
         make().map_err(notify::Error::io)?;
         let identity = FileId::of(path);
         if self.watched.contains_key(path) {
-            // Of what stood there before; it may be gone already.
+            // The watch of the file that was replaced; it may be gone already.
             let _ = watcher.unwatch(path);
         }
         watcher.watch(path, notify::RecursiveMode::NonRecursive)?;
-        // There may have been notifications that nobody heard.
+        // Notifications may have been missed.
         if self.watched.insert(path.to_owned(), identity).is_some() || self.retry_at.is_some() {
             signal.notify();
         }
@@ -207,7 +204,7 @@ enum Reaction {
     Both,
 }
 
-/// What an event means.
+/// Classifies an event.
 fn react(event: &notify::Result<notify::Event>, workers: &Path) -> Reaction {
     const CLOSED: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write));
     let Ok(event) = event else { return Reaction::Both };
@@ -216,14 +213,14 @@ fn react(event: &notify::Result<notify::Event>, workers: &Path) -> Reaction {
     }
     let of_a_worker = |path: &PathBuf| path == workers || path.parent() == Some(workers);
     if !event.paths.is_empty() && event.paths.iter().all(of_a_worker) {
-        // The lock of a process that ends is closed.
+        // The lock file of a process that ends is closed.
         let ends = event.kind.is_remove() || event.kind == CLOSED;
         return if ends { Reaction::ScanDeadProcesses } else { Reaction::Nothing };
     }
     if event.kind.is_modify() || event.kind.is_remove() { Reaction::Look } else { Reaction::Nothing }
 }
 
-/// The file of a queue. Two queues may share one: that costs a look in vain.
+/// Returns the file of a queue. Two queues may share one: that costs a query in vain.
 fn file_name(queue: &str) -> OsString {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
     queue.chars().take(100).map(plain).collect::<String>().into()

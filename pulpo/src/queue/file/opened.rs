@@ -1,15 +1,14 @@
-//! Which process has opened queues: a fork of it must not open any.
+//! Records which process has opened queues, since a fork of it must not open any.
 //!
-//! SQLite keeps in memory what its process has locked, and a fork copies that
-//! memory, while the locks stay with the parent. So a connection that a fork
-//! opens believes that it holds locks which it does not hold.
+//! SQLite keeps in memory which locks its process holds. A fork copies that memory, while the locks stay with the
+//! parent. So a connection that a fork opens would rely on locks that it does not hold.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::process::fork::{Birthplace, Forked};
 
-/// How many queues are open, and in which process. No lock, since a thread of
-/// the parent could have held it at the moment of the fork.
+/// How many queues are open, and in which process. Atomic rather than locked, since a thread of the parent could have
+/// held a lock at the moment of the fork.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
@@ -17,17 +16,17 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 #[derive(Debug)]
 pub(super) struct Opened {
     birthplace: Birthplace,
-    /// Until it is dropped.
+    /// Whether it counts until it is dropped.
     is_counted: bool,
 }
 
 impl Opened {
-    /// In memory, where nothing is locked.
+    /// Registers a queue in memory, where nothing is locked.
     pub(super) fn in_memory() -> Self {
         Self { birthplace: Birthplace::here(), is_counted: false }
     }
 
-    /// Refuses in a fork of a process that had queues open.
+    /// Registers a queue on disk. Refuses in a fork of a process that had queues open.
     pub(super) fn on_disk() -> Result<Self, Forked> {
         if COUNT.load(Ordering::SeqCst) > 0 {
             Birthplace::of(PROCESS.load(Ordering::SeqCst)).check()?;
@@ -37,7 +36,7 @@ impl Opened {
         Ok(Self { birthplace: Birthplace::here(), is_counted: true })
     }
 
-    /// Refuses to go on in a fork: no lock may be taken there.
+    /// Refuses to continue in a fork: no lock may be taken there.
     pub(super) fn check(&self) -> Result<(), Forked> {
         self.birthplace.check()
     }

@@ -1,10 +1,9 @@
-//! Which rows of outboxes the queue has taken: so that one that comes again,
-//! since a relay died before it could delete it, is not taken twice.
+//! Remembers which outbox rows the queue has taken, so that a row that comes again, because a relay died before it
+//! could delete it, is not taken twice.
 //!
-//! An id is kept until the relay says that the row is gone, and an hour longer,
-//! since another relay may have read the row before; and as long as the message
-//! is there, so that it can be asked for by the number that it had in the
-//! outbox.
+//! An id is kept until the relay reports that the row is gone, and for another hour, since another relay may have read
+//! the row before. It is also kept as long as its message exists, so that the message can be found by the number of its
+//! row in the outbox.
 
 use std::time::Duration;
 
@@ -13,13 +12,13 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::message::MessageId;
 use crate::queue::NewMessage;
 
-/// How long an id is kept after its row is gone.
+/// How long to keep an id after its row is gone.
 const KEPT_FOR: Duration = Duration::from_secs(3600);
 
-/// How many are forgotten in one transaction.
+/// The maximum number of ids to forget in one transaction.
 const MAX_FORGOTTEN_AT_ONCE: i64 = 500;
 
-/// The message that was made of this row before.
+/// Returns the message that was made of this row before.
 pub(super) fn taken(connection: &Connection, message: &NewMessage) -> rusqlite::Result<Option<MessageId>> {
     let Some(outbox_id) = &message.outbox_id else { return Ok(None) };
     connection
@@ -28,7 +27,7 @@ pub(super) fn taken(connection: &Connection, message: &NewMessage) -> rusqlite::
         .optional()
 }
 
-/// This row has become this message.
+/// Records that this row has become this message.
 pub(super) fn remember(connection: &Connection, message: &NewMessage, id: i64) -> rusqlite::Result<()> {
     let Some(outbox_id) = &message.outbox_id else { return Ok(()) };
     connection
@@ -37,14 +36,14 @@ pub(super) fn remember(connection: &Connection, message: &NewMessage, id: i64) -
         .map(drop)
 }
 
-/// These rows are gone. Forgets those that have been gone for long.
+/// Records that these rows are gone, and forgets ids whose time is over.
 pub(super) fn rows_are_gone(connection: &Connection, outbox_ids: &[String], now: i64) -> rusqlite::Result<()> {
     let mut gone = connection.prepare_cached("UPDATE outbox_id SET gone_at = ?2 WHERE outbox_id = ?1")?;
     for outbox_id in outbox_ids {
         gone.execute(params![outbox_id, now])?;
     }
     let before = now.saturating_sub(i64::try_from(KEPT_FOR.as_micros()).unwrap_or(i64::MAX));
-    // Of a message that is still there, it is looked at again later.
+    // If the message still exists, the id is checked again later.
     connection
         .prepare_cached(
             "UPDATE outbox_id SET gone_at = ?2 WHERE outbox_id IN (
@@ -66,8 +65,7 @@ pub(super) fn rows_are_gone(connection: &Connection, outbox_ids: &[String], now:
     Ok(())
 }
 
-/// The message of the row with this number, of the last one if there are several
-/// outboxes.
+/// Returns the message of the outbox row with this number; that of the last one if there are several outboxes.
 pub(super) fn message_of(connection: &Connection, number: u64) -> rusqlite::Result<Option<MessageId>> {
     // `0` comes after `/`.
     let (from, to) = (format!("{number}/"), format!("{number}0"));

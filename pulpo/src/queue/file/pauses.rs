@@ -1,5 +1,4 @@
-//! The queues that hand out nothing for a time: kept in the database, for all
-//! processes.
+//! Pauses queues. A paused queue hands out nothing; the pause is kept in the database, for all processes.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::values::time;
 use crate::queue::Paused;
 
-/// Pauses the queue until then, or resumes it.
+/// Pauses the queue until this time, or resumes it.
 pub(super) fn set(connection: &Connection, queue: &str, until: Option<i64>) -> rusqlite::Result<()> {
     match until {
         Some(until) => connection
@@ -19,7 +18,7 @@ pub(super) fn set(connection: &Connection, queue: &str, until: Option<i64>) -> r
     .map(drop)
 }
 
-/// The queues that are paused now.
+/// Returns the queues that are paused now.
 pub(super) fn all(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Paused>> {
     connection
         .prepare_cached("SELECT queue, until FROM pause WHERE until > ?1 ORDER BY queue")?
@@ -27,8 +26,7 @@ pub(super) fn all(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Pau
         .collect()
 }
 
-/// Those of the queues that are not paused, and when the first of the others
-/// goes on.
+/// Returns the queues that are not paused, and when the first of the others resumes.
 pub(super) fn leave_out(
     connection: &Connection,
     queues: &Arc<[String]>,

@@ -1,4 +1,4 @@
-//! The conditions of a query for the messages that a filter picks.
+//! Translates a filter into the conditions of a query.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
@@ -7,11 +7,11 @@ use super::schema;
 use super::values::{micros, number};
 use crate::queue::{Filter, MessageState, StoredMessage};
 
-/// The state at `:now`: a message whose delay or lease has ended is ready, or
-/// buried if it was cancelled, though no worker has looked at it since.
+/// The state at `:now`: a message whose delay or lease has ended is ready, or buried if it was cancelled, even before
+/// any worker has processed that.
 pub(super) const SEEN: &str = "iif(due <= :now OR lease_ends <= :now, iif(cancelled IS NULL, 0, 3), state)";
 
-/// Since when it is in that state.
+/// Since when it has been in that state.
 pub(super) const SEEN_SINCE: &str =
     "CASE WHEN due <= :now THEN due WHEN lease_ends <= :now THEN lease_ends ELSE since END";
 
@@ -22,7 +22,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Those of the ids of the filter, and its limit.
+    /// Starts with the filter's ids and its limit.
     pub(super) fn of_ids(filter: &Filter) -> Self {
         let mut picked = Self { conditions: "true".to_owned(), values: Vec::new() };
         if let Some(ids) = &filter.ids {
@@ -36,8 +36,8 @@ impl Conditions {
         if let Some(last) = &filter.down_to {
             picked.and("id >= :down_to", ":down_to", number(last).unwrap_or(i64::MIN));
         }
-        // SQLite takes a negative limit as none. Where the body decides, the rows
-        // are counted when it has been read.
+        // SQLite takes a negative limit as no limit. If the filter has conditions on the body, rows are counted after
+        // their bodies have been read.
         let limit = filter.limit.filter(|_| filter.body.is_empty());
         picked.values.push((":limit", limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX)).into()));
         picked
@@ -53,9 +53,8 @@ impl Conditions {
         self.values.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect()
     }
 
-    /// The rows of a query that has the column `text`, as far as their bodies
-    /// are picked too. Only one text is in memory at a time, unless `texts` are
-    /// wanted.
+    /// Returns the rows of a query with the column `text` whose bodies match, too. Only one text at a time is in
+    /// memory, unless `texts` are wanted.
     pub(super) fn select(
         &self,
         connection: &Connection,
@@ -96,8 +95,8 @@ impl Picked {
             let codes: Vec<_> = filter.states.iter().map(|state| schema::code(*state).to_string()).collect();
             picked.conditions.push_str(&format!(" AND {SEEN} IN ({})", codes.join(",")));
             if filter.states.iter().all(|state| *state == MessageState::Buried) {
-                // Those have an index. What was cancelled and has lost its
-                // worker is among them once somebody has noticed.
+                // These have an index. A cancelled message that has lost its worker is found here once a worker has
+                // noticed.
                 picked.conditions.push_str(" AND state = 3");
             }
         }
@@ -105,8 +104,8 @@ impl Picked {
             picked.and("message.queue = :queue", ":queue", queue.clone());
         }
         if let Some(request_type) = &filter.request_type {
-            // By a sign before the column, so that the order of the list is
-            // not that of the kinds.
+            // The sign before the column keeps SQLite from using its index, so that the list stays in its order and not
+            // in that of the kinds.
             let of_type = "+kind IN (SELECT id FROM kind WHERE request_type = :type)";
             picked.and(of_type, ":type", request_type.clone());
         }
@@ -128,7 +127,7 @@ impl Picked {
         Self(picked)
     }
 
-    /// Id, kind and state of what is picked and is `only` so.
+    /// Returns the id, kind and state of the matching messages that also meet the condition `only`.
     pub(super) fn rows(
         &self,
         connection: &Connection,
@@ -155,5 +154,5 @@ impl Picked {
     }
 }
 
-/// The text of a message, wherever it is.
+/// The text of a message, from either table.
 pub(super) const TEXT: &str = "coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id))";

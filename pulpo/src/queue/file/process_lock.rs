@@ -1,19 +1,17 @@
-//! Shows other processes that this one lives, and what it is running: so that
-//! its leases end at once when it dies, and only those that it ran count.
+//! Shows other processes that this one is alive, and what it is running, so that its leases end immediately when it
+//! dies and only the messages that it was running count an attempt.
 //!
-//! `workers/ID` is locked for as long as the process lives. Whoever can lock
-//! it knows that the process has died, and ends its leases.
-//! `workers/running/ID` has a slot of 16 bytes for each message that was
-//! handed to a lane: the id of the message and the number of its lease. A
-//! write into it is in the system's memory when it returns, and so survives
-//! the process. Of a process that died, the runs of those messages count, and
-//! nothing else that it had leased.
+//! `workers/ID` is locked for as long as the process lives. A process that can lock the file of another one knows that
+//! the other has died, and ends its leases. `workers/running/ID` has a slot of 16 bytes for each message that was
+//! handed to a lane: the id of the message and the number of its lease. A write is in the system's memory when it
+//! returns, and so survives the process. When a process dies, only the runs in its slots count; messages that it had
+//! merely leased do not.
 //!
 //! # Invariants
-//! - A lock that was taken is held until the process ends, whatever goes wrong
-//!   with the record of its runs: others would take a live process for dead.
-//! - A record that may be wrong is taken away: without one, all runs count.
-//! - Files that are not named as ours are left alone.
+//! - Once taken, a lock is held until the process ends, even if the run record fails: otherwise others would take a
+//!   live process for dead.
+//! - A record that may be wrong is removed: without one, all runs count.
+//! - Files whose names are not ours are left alone.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -25,29 +23,27 @@ use super::folder::{make_folder, open_file};
 use super::reopening::FileId;
 use crate::clock::lock;
 
-/// Beside the database.
+/// The folder beside the database.
 pub(super) const FOLDER: &str = "workers";
 const RUNNING: &str = "running";
 const SLOT: usize = 16;
 
-/// A message, in one of its leases.
+/// A message under one of its leases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Run {
     pub(super) message: i64,
     pub(super) lease: u64,
 }
 
-/// This process, as the others see it.
+/// The identity of this process, as the others see it.
 #[derive(Debug)]
 pub(super) struct ProcessLock {
-    /// Random, so that the leases of two processes are never taken for each
-    /// other's, whatever the processes are called.
+    /// Random, so that the leases of two processes are never confused, whatever the processes are called.
     id: String,
-    /// `None` in memory, where no other process looks.
+    /// `None` in memory, where no other process can look.
     base_path: Option<PathBuf>,
     slots: Mutex<Vec<Option<Run>>>,
-    /// Where the slots are written down, by many lanes at once; without it all
-    /// leases count as runs.
+    /// The file with the slots, which many lanes write at the same time. Without it, all leases count as runs.
     record: RwLock<Option<File>>,
     registration: Mutex<Registration>,
 }
@@ -56,9 +52,9 @@ pub(super) struct ProcessLock {
 struct Registration {
     /// Whether this process may have leases.
     wanted: bool,
-    /// The locked file, and which file that is.
+    /// The locked file and its identity.
     lock: Option<(File, FileId)>,
-    /// Whether it was said that something cannot be written.
+    /// Whether a failure to write has been logged.
     has_warned: bool,
 }
 
@@ -73,19 +69,18 @@ impl ProcessLock {
         &self.id
     }
 
-    /// Shows itself to the other processes, before its first lease.
+    /// Registers this process with the others, before its first lease.
     pub(super) fn register(&self) {
         lock(&self.registration).wanted = true;
         self.renew();
     }
 
-    /// Shows itself anew, if somebody has taken its files away, or they could
-    /// not be written before.
+    /// Registers again if the files have been removed or could not be written before.
     pub(super) fn renew(&self) {
         let Some(base_path) = &self.base_path else { return };
         let folder = base_path.join(FOLDER);
         let mut registration = lock(&self.registration);
-        // Without a queue there is nothing to have leases of, and no folder to make.
+        // Without a queue there are no leases, and no folder must be created.
         if !registration.wanted || FileId::of(&base_path.join(super::folder::FILE_NAME)).is_none() {
             return;
         }
@@ -94,7 +89,7 @@ impl ProcessLock {
         if is_there && self.is_visible() {
             return;
         }
-        // No lane writes into the old one at that time.
+        // While this lock is held, no lane writes into the old record.
         let mut record = self.record.write().unwrap_or_else(PoisonError::into_inner);
         let written = (|| {
             if !is_there {
@@ -111,28 +106,28 @@ impl ProcessLock {
         }
     }
 
-    /// Whether other processes would know what is being run: if not, nothing
-    /// may be leased that is not run at once.
+    /// Returns whether other processes can see what this one runs. If not, only messages that start immediately may be
+    /// leased.
     pub(super) fn is_visible(&self) -> bool {
         self.base_path.is_none() || self.record().is_some()
     }
 
-    /// A slot for one message after the other.
+    /// Returns a new slot, which is reused for one message after another.
     pub(super) fn new_slot(&self) -> usize {
         let mut slots = lock(&self.slots);
         slots.push(None);
         slots.len() - 1
     }
 
-    /// The message of this slot is settled. Its file says so only when the
-    /// slot is used again: until then it names a lease that is no more.
+    /// Frees a slot, because its message is settled. The file changes only when the slot is used again; until then it
+    /// names a lease that no longer exists.
     pub(super) fn free_slot(&self, slot: usize) {
         if let Some(place) = lock(&self.slots).get_mut(slot) {
             *place = None;
         }
     }
 
-    /// The message of this slot is handed to a lane; `None`: none is.
+    /// Writes into the slot which message its lane has; `None` clears it.
     pub(super) fn write_slot(&self, slot: usize, run: Option<Run>) {
         let record = self.record();
         if let Some(place) = lock(&self.slots).get_mut(slot) {
@@ -150,13 +145,12 @@ impl ProcessLock {
         }
     }
 
-    /// The record, which is not exchanged while this lives.
+    /// Returns the record, which is not replaced while the guard lives.
     fn record(&self) -> RwLockReadGuard<'_, Option<File>> {
         self.record.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This process holds no lease any more, but those that its lanes may not
-    /// have settled.
+    /// Ends the registration, unless lanes may have left messages unsettled.
     pub(super) fn unregister(&self) {
         let is_idle = self.runs().is_empty();
         let is_registered = lock(&self.registration).lock.is_some();
@@ -193,7 +187,7 @@ impl Registration {
     }
 }
 
-/// A dead process, which no other process handles at the same time.
+/// A dead process that no other process is handling at the same time.
 #[derive(Debug)]
 pub(super) struct DeadProcess {
     pub(super) id: String,
@@ -202,13 +196,13 @@ pub(super) struct DeadProcess {
 }
 
 impl DeadProcess {
-    /// Its leases have been ended.
+    /// Removes the files, after the leases have been ended.
     pub(super) fn remove_files(self) {
         remove(&self.folder, &self.id);
     }
 }
 
-/// A new id for a process.
+/// Returns a new id for a process.
 pub(super) fn new_id() -> Result<String, getrandom::Error> {
     let mut random = [0; 8];
     getrandom::fill(&mut random)?;
@@ -219,20 +213,20 @@ fn is_id(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The processes that have died and left leases in this folder.
+/// Returns the dead processes that left leases in this folder.
 pub(super) fn dead_processes(base_path: &Path, us: &ProcessLock) -> Vec<DeadProcess> {
     let folder = base_path.join(FOLDER);
     let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
     let mut dead = Vec::new();
     for entry in entries.flatten() {
-        // Whatever else somebody keeps there is not ours to take away.
+        // Other files in the folder are not ours to remove.
         let Ok(id) = entry.file_name().into_string() else { continue };
         let is_ours = is_id(&id) && entry.file_type().is_ok_and(|kind| kind.is_file());
         if id == us.id || !is_ours {
             continue;
         }
         let Ok(file) = File::open(entry.path()) else { continue };
-        // That of a process that lives is locked.
+        // A live process holds the lock of its file.
         if file.try_lock().is_ok() {
             dead.push(DeadProcess { id, folder: folder.clone(), _lock: file });
         }
@@ -240,7 +234,7 @@ pub(super) fn dead_processes(base_path: &Path, us: &ProcessLock) -> Vec<DeadProc
     dead
 }
 
-/// Whether the process with this id lives.
+/// Returns whether the process with this id is alive.
 pub(super) fn lives(base_path: Option<&Path>, us: &ProcessLock, id: &str) -> bool {
     if id == us.id {
         return true;
@@ -249,12 +243,12 @@ pub(super) fn lives(base_path: Option<&Path>, us: &ProcessLock, id: &str) -> boo
     File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-/// Which runs of a process that is silent or dead count; all if nobody knows.
+/// Which runs of a silent or dead process count; `None` if unknown, and then all do.
 #[derive(Debug)]
 pub(super) struct RunRecord(Option<HashSet<Run>>);
 
 impl RunRecord {
-    /// Of the process with this id, which may be this one.
+    /// Reads the record of the process with this id, which may be this one.
     pub(super) fn of(us: &ProcessLock, base_path: Option<&Path>, id: &str) -> Self {
         if id == us.id {
             return Self(us.is_visible().then(|| us.runs()));
@@ -283,7 +277,7 @@ fn bytes(run: Option<Run>) -> [u8; SLOT] {
 
 fn lock_file(folder: &Path, id: &str) -> io::Result<(File, FileId)> {
     make_folder(&folder.join(RUNNING))?;
-    // Locked before it has its name, so that nobody takes it for a dead one's.
+    // Locked before it gets its name, so that no process takes it for a dead one's.
     let unnamed = folder.join(format!(".{id}"));
     let alive = open_file(&unnamed)?;
     match alive.try_lock() {
@@ -298,7 +292,7 @@ fn lock_file(folder: &Path, id: &str) -> io::Result<(File, FileId)> {
 
 fn write_record(folder: &Path, id: &str, slots: &[Option<Run>]) -> io::Result<File> {
     let record = open_file(&folder.join(RUNNING).join(id))?;
-    // Room for some lanes, so that a full disk is met now.
+    // Reserves room for some lanes, so that a full disk is noticed now.
     let mut all = slots.iter().copied().flat_map(bytes).collect::<Vec<_>>();
     all.resize(all.len().max(64 * SLOT), 0);
     record.set_len(0)?;
@@ -310,8 +304,7 @@ fn remove_record(folder: &Path, id: &str) {
     let _ = fs::remove_file(folder.join(RUNNING).join(id));
 }
 
-/// The name of the lock goes last, so that one who is interrupted here is
-/// followed by another.
+/// The name of the lock goes last, so that another process can finish an interrupted removal.
 fn remove(folder: &Path, id: &str) {
     remove_record(folder, id);
     let _ = fs::remove_file(folder.join(id));

@@ -1,10 +1,8 @@
-//! A connection that notices when its file is no longer the one that stands
-//! at its path.
+//! A connection that notices when the file at its path is no longer the one that it opened.
 //!
-//! The system lets a program write into a file that was deleted or replaced
-//! by a restored backup. What it acknowledged then would be gone with its
-//! last process, and no other process would ever see it. So the file is
-//! looked at before each use, which costs a system call of a microsecond.
+//! The system lets a program write into a file that was deleted, or replaced by a restored backup. Messages
+//! acknowledged there would vanish with the last process that has the file open, and no other process would ever see
+//! them. So the file is checked before each use, which costs a system call of a microsecond.
 
 #[cfg(unix)]
 use std::fs;
@@ -19,7 +17,7 @@ use super::folder;
 use crate::queue::QueueError;
 use crate::report::chain;
 
-/// A connection, and the file that it was opened on.
+/// A connection, and the file that it has open.
 #[derive(Debug)]
 pub(super) struct ReopeningConnection {
     connection: Connection,
@@ -36,13 +34,13 @@ struct OpenFile {
     log: FileId,
     /// Whether the entries of the folder are known to be on the disk.
     folder_synced: bool,
-    /// It must be reopened, though the file is the same.
+    /// Whether it must be reopened even if the file is the same.
     stale: bool,
 }
 
 type Open = fn(&Path) -> Result<Connection, QueueError>;
 
-/// Which file it is, whatever it is called; `None` if there is none.
+/// The identity of a file, independent of its name; `None` if there is no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId(Option<(u64, u64)>);
 
@@ -52,9 +50,8 @@ impl FileId {
     }
 
     pub(super) fn of(path: &Path) -> Self {
-        // Asked for nothing but its number: since Linux 6.13, a file whose times
-        // were looked at gets new ones with the next write, finer than those of
-        // the clock's ticks, and each sync has to write them to the disk too.
+        // Asks only for the inode number: since Linux 6.13, a file whose times were queried gets new ones with the next
+        // write, finer than the ticks of the clock, and each sync has to write them to the disk too.
         #[cfg(target_os = "linux")]
         if let Ok(file) = statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
             let device = u64::from(file.stx_dev_major) << 32 | u64::from(file.stx_dev_minor);
@@ -65,7 +62,7 @@ impl FileId {
             use std::os::unix::fs::MetadataExt as _;
             Self(fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
         }
-        // Elsewhere the system keeps a file that is open where it is.
+        // Other systems do not let an open file be replaced.
         #[cfg(not(unix))]
         Self(path.exists().then_some((0, 0)))
     }
@@ -73,7 +70,7 @@ impl FileId {
 
 impl ReopeningConnection {
     pub(super) fn open(path: &Path, open: Open) -> Result<Self, QueueError> {
-        // Taken before: a file that is replaced in between is noticed then.
+        // Taken first, so that a replacement in between is noticed.
         let database = FileId::of(path);
         let connection = open(path)?;
         let log_path = log_of(path);
@@ -87,8 +84,7 @@ impl ReopeningConnection {
         Self { connection, file: None }
     }
 
-    /// The connection, to the file that stands at the path now. True if that
-    /// is another one than the last time.
+    /// Returns the connection to the file that is at the path now, and whether that is a different file from last time.
     pub(super) fn current(&mut self) -> Result<(&Connection, bool), SqliteError> {
         let Some(file) = &self.file else { return Ok((&self.connection, false)) };
         let database = FileId::of(&file.path);
@@ -101,8 +97,7 @@ impl ReopeningConnection {
             return Err(SqliteError::gone());
         }
         if replaced && database == file.database && self.connection.is_autocommit() {
-            // Only the log was taken away: what is in it goes into the
-            // database while we still have it in our hands.
+            // Only the log was removed: move its contents into the database while this connection still has it open.
             let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
         let again = Self::open(&file.path, file.open).map_err(|error| match error {
@@ -119,7 +114,7 @@ impl ReopeningConnection {
         Ok((&self.connection, true))
     }
 
-    /// Has it reopened before its next use.
+    /// Has the connection reopened before its next use.
     pub(super) fn reopen(&mut self) {
         if let Some(file) = &mut self.file {
             file.stale = true;
@@ -135,8 +130,8 @@ impl ReopeningConnection {
         &mut self.connection
     }
 
-    /// Sees to it, once, that a power cut does not take the name of the log
-    /// away: another process may have made it, and not have synced it.
+    /// Ensures, once, that a power cut cannot remove the log's entry from the folder: another process may have created
+    /// the log without syncing the folder.
     pub(super) fn sync_folder(&mut self) -> Result<(), SqliteError> {
         let Some(file) = self.file.as_mut().filter(|file| !file.folder_synced) else { return Ok(()) };
         folder::sync(file.path.parent().unwrap_or(Path::new(".")))
@@ -146,7 +141,7 @@ impl ReopeningConnection {
     }
 }
 
-/// Where SQLite keeps the log of this database.
+/// Returns the path of the log that SQLite keeps for this database.
 pub(super) fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");

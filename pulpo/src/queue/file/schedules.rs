@@ -1,5 +1,5 @@
-//! The schedules of the embedded queue: a table of their entries. A step, and
-//! the messages that it publishes, are one transaction.
+//! Stores the schedules of the embedded queue in a table of entries. A step and the messages that it publishes are one
+//! transaction.
 
 use std::time::Duration;
 
@@ -36,8 +36,7 @@ impl ScheduleStore for FileQueue {
                 OccurrenceMessage::Published(_) => None,
             })
             .collect();
-        // Only what publishes must outlive a power cut: a step that did not is
-        // made again.
+        // Only a step that publishes must survive a power cut; any other is simply repeated.
         let durability = if step.occurrences.is_empty() { Durability::Lazy } else { Durability::Synced };
         let (step, now) = (step.clone(), self.0.now());
         let stepped = self.0.writer.write(durability, move |connection| carry_out(connection, &step, now))?;
@@ -116,7 +115,7 @@ fn carry_out(connection: &Connection, step: &ScheduleStep, now: i64) -> rusqlite
     Ok(Stepped::Done(ids.collect::<Result<_, _>>()?))
 }
 
-/// Publishes an occurrence, unless it is to be left out; its message.
+/// Publishes an occurrence, unless it is to be skipped, and returns its message.
 fn publish(
     connection: &Connection,
     step: &ScheduleStep,
@@ -145,21 +144,21 @@ fn is_paused(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM schedule_pause WHERE name = ?1")?.exists([name])
 }
 
-/// Whether another entry of this name had an occurrence at that time.
+/// Returns whether another entry of this name had an occurrence at that time.
 fn was_due(connection: &Connection, name: &str, text: &str, at: i64) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT 1 FROM schedule WHERE name = ?1 AND entry <> ?2 AND last = ?3")?
         .exists(params![name, text, at])
 }
 
-/// Whether the message of an occurrence of this name is there and not buried.
+/// Returns whether the message of an occurrence of this name exists and is not buried.
 fn is_unfinished(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     let mut messages =
         connection.prepare_cached("SELECT message FROM schedule WHERE name = ?1 AND message IS NOT NULL")?;
     let mut state = connection.prepare_cached("SELECT state FROM message WHERE id = ?1")?;
     let mut rows = messages.query([name])?;
     while let Some(row) = rows.next()? {
-        // The messages of another queue are for the scheduler to look at.
+        // The scheduler checks messages in other queues itself.
         let Some(id) = row.get::<_, String>(0)?.parse::<i64>().ok() else { continue };
         let state: Option<i64> = state.query_row([id], |row| row.get(0)).optional()?;
         if state.is_some_and(|state| state != schema::code(MessageState::Buried)) {

@@ -1,4 +1,4 @@
-//! The database: how it is made, opened, recognised and migrated.
+//! Creates, opens, recognises and migrates the database.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,11 +11,11 @@ use super::error::SqliteError;
 use super::reopening;
 use crate::queue::{MessageState, QueueError};
 
-/// Marks a database as ours, in its header: "pulp".
+/// Marks a database as pulpo's, in its header: "pulp".
 const APPLICATION_ID: i64 = 0x7075_6c70;
 
-/// How each version of the schema is made from the one before; the number of
-/// a version is its place here, from 1. Never edit a step that was released.
+/// The migrations, each from the version before; a version's number is its position here, from 1. Never edit a step
+/// that was released.
 const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE message(
@@ -263,28 +263,28 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// The longest ttr that the database takes, in milliseconds.
+/// The longest ttr that the database accepts, in milliseconds.
 pub(super) const LONGEST_TTR: i64 = 31_556_952_000_000;
 
-/// A text of more bytes is kept apart from its message.
+/// The longest text, in bytes, that is stored in the row of its message.
 pub(super) const LONGEST_INLINE_TEXT: usize = 1000;
 
 /// The version of the schema that this program reads and writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// How a state is written in the database.
+/// Returns the code of a state in the database.
 pub(super) fn code(state: MessageState) -> i64 {
     match state {
         MessageState::Ready => 0,
         MessageState::Delayed => 1,
         MessageState::Reserved => 2,
         MessageState::Buried => 3,
-        // Of no row of `message`: see `done.rs`.
+        // Never in a row of `message`: see `done.rs`.
         MessageState::Done => 4,
     }
 }
 
-/// The reverse of [`code`].
+/// Returns the state with this code.
 pub(super) fn state(code: i64) -> MessageState {
     match code {
         0 => MessageState::Ready,
@@ -294,17 +294,17 @@ pub(super) fn state(code: i64) -> MessageState {
     }
 }
 
-/// Opens the connection that writes, and brings the schema up to date.
+/// Opens the connection for writing, and brings the schema up to date.
 pub(super) fn open(file: &Path) -> Result<Connection, QueueError> {
     open_writer(file, Missing::IsMade)
 }
 
-/// The same, of a database that has a schema already.
+/// Opens it only if the database has a schema already.
 pub(super) fn open_existing(file: &Path) -> Result<Connection, QueueError> {
     open_writer(file, Missing::IsRefused)
 }
 
-/// What becomes of a database without a schema.
+/// How to treat a database without a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Missing {
     IsMade,
@@ -318,21 +318,21 @@ fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> 
             return Err(Refusal::ForeignLog);
         }
         let mut connection = connect(file)?;
-        // SQLite makes do with reading where it may not write.
+        // SQLite falls back to reading where it may not write.
         if connection.is_readonly(MAIN_DB)? {
             return Err(Refusal::ReadOnly);
         }
-        // Before anything is changed: is it ours, and not newer?
+        // Checked before anything is changed: is it pulpo's, and not newer?
         if recognise(&connection)? == 0 && missing == Missing::IsRefused {
             return Err(Refusal::Empty(file.parent().unwrap_or(file).display().to_string()));
         }
         become_wal(&connection)?;
-        // Also for what a migration leaves behind.
+        // Also erases what a migration deletes.
         connection.execute_batch("PRAGMA secure_delete = ON;")?;
         migrate(&mut connection, MIGRATIONS)?;
         connection.execute_batch(
-            // `synchronous` is set for each transaction, see the writer. Why
-            // these sizes: see ARCHITECTURE.md.
+            // `synchronous` is set for each transaction, see the writer. For the reasons for these sizes see
+            // ARCHITECTURE.md.
             "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16000;",
         )?;
         connection.set_prepared_statement_cache_capacity(64);
@@ -341,17 +341,17 @@ fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> 
     open().map_err(|refusal| refusal.into_queue_error(&place))
 }
 
-/// Opens the connection that only reads.
+/// Opens the connection for reading only.
 pub(super) fn open_reader(file: &Path) -> Result<Connection, QueueError> {
     open_another(file, "PRAGMA query_only = ON;")
 }
 
-/// Opens a connection that makes copies. SQLite takes that for writing.
+/// Opens a connection for making copies, which SQLite treats as writing.
 pub(super) fn open_copier(file: &Path) -> Result<Connection, QueueError> {
     open_another(file, "")
 }
 
-/// One more connection to a database that is open already.
+/// Opens another connection to a database that is open already.
 fn open_another(file: &Path, pragmas: &str) -> Result<Connection, QueueError> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = connect(file)?;
@@ -361,7 +361,7 @@ fn open_another(file: &Path, pragmas: &str) -> Result<Connection, QueueError> {
     open().map_err(|error| SqliteError::from(error).into_queue_error("read", &file.display().to_string()))
 }
 
-/// The same database in memory.
+/// Creates a database in memory with the same schema.
 pub(super) fn open_in_memory() -> Result<Connection, QueueError> {
     let open = || -> Result<Connection, Refusal> {
         let mut connection = Connection::open_in_memory()?;
@@ -372,7 +372,7 @@ pub(super) fn open_in_memory() -> Result<Connection, QueueError> {
     open().map_err(|refusal| refusal.into_queue_error("memory:"))
 }
 
-/// A connection to a file that exists, set up as all of ours are.
+/// Connects to an existing file, with the settings that all our connections share.
 #[allow(unused_mut, reason = "rusqlite before 0.41 sets the handler through a shared reference")]
 fn connect(file: &Path) -> rusqlite::Result<Connection> {
     // Our own locks guard each connection.
@@ -383,18 +383,18 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Sorting, statement journals and copies need no temporary file, since there
-/// may be no folder for one. And Apple's `fsync` leaves data in the drive's
-/// cache, unless it is asked not to; elsewhere these settings change nothing.
+/// Settings for every connection. Sorting, statement journals and copies use no temporary file, since there may be no
+/// folder for one. Apple's `fsync` leaves data in the drive's cache unless told otherwise; on other systems these
+/// settings change nothing.
 const EVERYWHERE: &str = "PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;";
 
 /// Why a file is not opened.
 enum Refusal {
     Sqlite(SqliteError),
-    /// In this folder.
+    /// The file in this folder is empty.
     Empty(String),
     ReadOnly,
-    /// Beside it lies the log of another database.
+    /// The log beside it belongs to another database.
     ForeignLog,
     Foreign(String),
     Newer {
@@ -422,19 +422,17 @@ impl Refusal {
     }
 }
 
-/// Whether the log beside a copy belongs to what stood there before: a copy
-/// has none, and says in its header that it was never written through one.
-/// SQLite would take the pages of both for one database.
+/// Returns whether the log belongs to an earlier database at this path: a copy has no log, and its header says that it
+/// was never written through one. SQLite would mix the pages of both.
 fn has_foreign_log(file: &Path) -> bool {
     let mut header = [0; 20];
     let is_copy = File::open(file).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header[18] == 1;
     is_copy && reopening::log_of(file).metadata().is_ok_and(|log| log.len() > 0)
 }
 
-/// The version of the schema: 0 for an empty file.
+/// Returns the version of the schema: 0 for an empty file.
 fn recognise(connection: &Connection) -> Result<i64, Refusal> {
-    // One statement, and so one moment: another process may be making the
-    // schema between two.
+    // A single statement sees one moment: another process may be creating the schema between two.
     let (version, application, tables): (i64, i64, i64) = connection.query_row(
         "SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id),
             count(*) FROM sqlite_schema",
@@ -447,8 +445,8 @@ fn recognise(connection: &Connection) -> Result<i64, Refusal> {
     Err(Refusal::Foreign("the SQLite database of another program".to_owned()))
 }
 
-/// Write-ahead logging: readers do not wait for writers. The switch needs the
-/// file for itself, and SQLite does not wait for that.
+/// Switches to write-ahead logging, so that readers do not wait for writers. The switch needs exclusive access, and
+/// SQLite does not wait for that.
 fn become_wal(connection: &Connection) -> Result<(), Refusal> {
     for tries in 0.. {
         let switched = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
@@ -466,8 +464,8 @@ fn become_wal(connection: &Connection) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Brings the schema to the newest version, in one transaction, so that a
-/// kill leaves the old one. Of several processes, one does it.
+/// Brings the schema to the newest version in one transaction, so that a kill leaves the old one. Of several processes,
+/// only one migrates.
 fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Refusal> {
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let version = recognise(connection)?;

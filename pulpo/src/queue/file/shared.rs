@@ -1,4 +1,4 @@
-//! What all threads of a process share of one queue.
+//! The state of one queue that all threads of a process share.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,7 +26,7 @@ use crate::queue::{QueueError, Retention};
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// For errors: the file, or `memory:`.
+    /// The file or `memory:`, for errors.
     place: String,
     opened: Opened,
     pub(super) writer: Unforked<Writer>,
@@ -35,25 +35,24 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signal: Arc<Notify>,
     notify: Option<Unforked<NotifyFiles>>,
-    /// Whether it was opened with an archive.
+    /// Whether the queue was opened with an archive.
     archive: bool,
     keeps_done: AtomicBool,
     pub(super) retention: Mutex<Retention>,
-    /// Whether something was pruned since the files were last cleared of it,
-    /// and when that was, in real uptime.
+    /// What was pruned since the files were last cleared, and when that was, in real uptime.
     pub(super) pruned: Mutex<Leftover>,
     pub(super) lease_expiry: LeaseExpiry,
     pub(super) interrupts: AtomicU64,
-    /// Whether somebody here waits for runs that are in the way of a limit.
+    /// Whether a consumer in this process waits because running messages use up a limit.
     pub(super) waits_for_runs: AtomicBool,
     pub(super) process_lock: Unforked<ProcessLock>,
     leases: AtomicU64,
-    /// What is leased ahead, and what is to be committed.
+    /// Messages leased ahead, and deferred commits.
     pub(super) prefetch: Prefetch<Arc<Shared>>,
     pub(super) maintenance: Arc<Maintenance>,
-    /// For what goes by real time, whatever the queue's clock is.
+    /// For everything that goes by real time, whatever the queue's clock is.
     pub(super) real: SystemClock,
-    /// The database, and the folder that it is in; `None` in memory.
+    /// The database and its folder; `None` in memory.
     pub(super) file: Option<PathBuf>,
     pub(super) folder: Option<PathBuf>,
 }
@@ -89,7 +88,7 @@ impl Shared {
             interrupts: AtomicU64::new(0),
             waits_for_runs: AtomicBool::new(false),
             process_lock: Unforked::new(ProcessLock::new(id, folder.as_deref())),
-            // An empty cell says 0.
+            // 0 marks an empty slot.
             leases: AtomicU64::new(1),
             prefetch: Prefetch::default(),
             maintenance: Arc::default(),
@@ -100,12 +99,12 @@ impl Shared {
         })
     }
 
-    /// Whether what is done is kept.
+    /// Returns whether done messages are kept.
     pub(super) fn keeps_done(&self) -> bool {
         self.keeps_done.load(Ordering::Relaxed)
     }
 
-    /// Keeps messages for this time from now on.
+    /// Sets how long to keep messages from now on.
     pub(super) fn set_retention(&self, retention: Retention) {
         let keeps_done = retention.done.map_or(self.archive, |time| !time.is_zero());
         *lock(&self.retention) = retention;
@@ -116,14 +115,12 @@ impl Shared {
         &self.place
     }
 
-    /// Refuses to go on in a fork of the process that opened the queue. To be
-    /// asked first of all in each call from outside.
+    /// Refuses to continue in a fork of the process that opened the queue. Every call from outside starts with this.
     pub(super) fn check(&self) -> Result<(), QueueError> {
         self.opened.check().map_err(|source| QueueError::Forked { place: self.place.clone(), source })
     }
 
-    /// Tells all who wait for these queues, here and in other processes, to
-    /// look again.
+    /// Notifies all waiting consumers of these queues, here and in other processes.
     pub(super) fn notify(&self, queues: &[String]) {
         self.signal.notify();
         if let Some(files) = &self.notify {
@@ -131,14 +128,14 @@ impl Shared {
         }
     }
 
-    /// Runs have ended that may have been in the way of a limit.
+    /// Notifies consumers that wait for a limit, because runs have ended.
     pub(super) fn runs_have_ended(&self) {
         if self.waits_for_runs.swap(false, Ordering::SeqCst) {
             self.signal.notify();
         }
     }
 
-    /// The same for all queues.
+    /// Notifies all waiting consumers of all queues.
     pub(super) fn notify_all(&self) {
         self.signal.notify();
         if let Some(files) = &self.notify {
@@ -146,16 +143,14 @@ impl Shared {
         }
     }
 
-    /// From now on, hears of what other processes publish into these queues,
-    /// and of their ends.
+    /// From now on, listens for messages that other processes publish into these queues, and for their ends.
     pub(super) fn listen(&self, queues: &[String]) {
         if let Some(files) = &self.notify {
             files.listen(queues, &self.signal, &self.maintenance);
         }
     }
 
-    /// This process is to have leases: shows it to the others, and frees what
-    /// those have left that died.
+    /// Prepares this process for leases: registers it with the others, and ends the leases of dead processes.
     pub(super) fn appear(self: &Arc<Self>, queues: &[String]) {
         self.process_lock.register();
         if !self.maintenance.runs() {
@@ -166,7 +161,7 @@ impl Shared {
         self.listen(queues);
     }
 
-    /// Does what is due beside the lanes, on a thread for that.
+    /// Does the work of the background thread that is due.
     fn maintain(self: &Arc<Self>) -> Next {
         if self.maintenance.is_scan_due(self.real.uptime()) {
             self.process_lock.renew();
@@ -179,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// The connection for reading, for tests.
+    /// Lends the connection for reading to a test.
     #[cfg(test)]
     pub(super) fn with_reader(&self, with: impl FnOnce(&mut Connection)) {
         with(lock(self.reader.as_ref().expect("on disk")).connection_mut());
@@ -192,7 +187,7 @@ impl Shared {
         self.try_read(query).map_err(|error| error.into_queue_error("read", &self.place))
     }
 
-    /// The same, with an error that can be told to several.
+    /// Reads, with an error that can be cloned for several callers.
     pub(super) fn try_read<R: Send + 'static>(
         &self,
         mut query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
@@ -204,7 +199,7 @@ impl Shared {
         Ok(query(connection)?)
     }
 
-    /// Writes, and remembers since when that is not possible.
+    /// Writes, and records since when writing has failed.
     pub(super) fn write<R: Send + 'static>(
         &self,
         durability: Durability,
@@ -218,7 +213,7 @@ impl Shared {
         written
     }
 
-    /// In the words of the queue.
+    /// Converts an error into the queue's error.
     pub(super) fn error(&self, error: SqliteError) -> QueueError {
         error.into_queue_error("write to", &self.place)
     }
@@ -227,13 +222,13 @@ impl Shared {
         micros(self.clock.now())
     }
 
-    /// The number of another lease of this process.
+    /// Returns the number of the next lease of this process.
     pub(super) fn next_lease(&self) -> u64 {
         self.leases.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Ends the leases of processes that have died, at once: what they were
-    /// running counts as an attempt, and what they had only leased does not.
+    /// Ends the leases of dead processes immediately. Messages that were running count an attempt; messages that were
+    /// only leased do not.
     pub(super) fn end_leases_of_the_dead(self: &Arc<Self>) {
         let Some(folder) = &self.folder else { return };
         for dead in process_lock::dead_processes(folder, &self.process_lock) {
@@ -257,7 +252,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The thread and the files are those of the parent.
+        // In a fork, the thread and the files belong to the parent.
         if self.check().is_err() {
             return;
         }
@@ -268,18 +263,18 @@ impl Drop for Shared {
     }
 }
 
-/// What was pruned and may have left something behind.
+/// What was pruned and may have left traces.
 #[derive(Debug, Default)]
 pub(super) struct Leftover {
-    /// In the log.
+    /// Whether traces are in the log.
     pub(super) in_log: bool,
-    /// In pages of the database.
+    /// Whether traces are in pages of the database.
     pub(super) in_pages: bool,
-    /// When the database was last written again, in real uptime.
+    /// When the database was last rewritten, in real uptime.
     pub(super) rewritten: Option<Duration>,
 }
 
-/// Deletes what the workers of a process that has died have said.
+/// Deletes the reports of the workers of a dead process.
 pub(super) fn forget_worker(connection: &Connection, process: &str) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM worker WHERE process = ?1")?.execute([process]).map(drop)
 }

@@ -1,15 +1,12 @@
-//! Unique keys: one message of each has it, by a unique index.
+//! Unique keys. A unique index ensures that at most one message holds each key.
 //!
-//! The key stands in its message, so it ends with it, whatever is killed. A
-//! message that has the key says so in `holds_key`; that is null while it
-//! remembers a key that it does not have: it is buried, or runs and was unique
-//! while it waited, or came back from such a run after another one had been
-//! published. A key that is taken for a time has a row of its own, which may
-//! outlive the message.
+//! The key is a column of its message, so it ends with the message, even if a process is killed. `holds_key` marks the
+//! message that holds the key. It is null while the message remembers a key that it does not hold: it is buried, or it
+//! runs and was unique while it waited, or it came back from such a run after another one had been published. A key
+//! that is taken for a fixed time has a separate row, which may outlive the message.
 //!
 //! # Invariants
-//! Whatever frees a key gives it to the newest message that waits with it, if
-//! there is one.
+//! A key that becomes free goes to the newest message that waits with it, if there is one.
 
 use std::time::Duration;
 
@@ -21,19 +18,19 @@ use crate::keys::{OnDuplicate, Unique, UniqueFor};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{MessageState, NewMessage};
 
-/// How `key_mode` says for how long the key is taken.
+/// The values of `key_mode`: for how long the key is taken.
 const UNFINISHED: i64 = 0;
 pub(super) const WAITING: i64 = 1;
 const TIMED: i64 = 2;
 
-/// How many keys whose time is over are forgotten with each new one.
+/// The maximum number of expired keys to forget with each new one.
 const FORGOTTEN_AT_ONCE: i64 = 16;
 
-/// A unique key as the columns of its message say it.
+/// A unique key in the form of its message's columns.
 pub(super) struct Columns {
     pub(super) key: String,
     mode: i64,
-    /// When a timed one ends.
+    /// When a key with a fixed time expires.
     ends: Option<i64>,
 }
 
@@ -51,8 +48,7 @@ impl Columns {
         Self { key, mode, ends }
     }
 
-    /// Has this message, which has just been enqueued, remember the key without
-    /// having it.
+    /// Has this message, which has just been enqueued, remember the key without holding it.
     pub(super) fn remember(&self, connection: &Connection, id: i64) -> rusqlite::Result<()> {
         connection
             .prepare_cached("UPDATE message SET unique_key = ?2, key_mode = ?3 WHERE id = ?1")?
@@ -73,14 +69,14 @@ impl Columns {
     }
 }
 
-/// Whether the time of any key is over.
+/// Returns whether any key has expired.
 pub(super) fn any_over(connection: &Connection, now: i64) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM timed_key WHERE ends <= ?1)")?
         .query_row([now], |row| row.get(0))
 }
 
-/// Forgets some of those; how many.
+/// Forgets at most `most` expired keys. Returns how many.
 pub(super) fn forget_over(connection: &Connection, now: i64, most: i64) -> rusqlite::Result<u64> {
     let forgotten = connection
         .prepare_cached(
@@ -91,8 +87,8 @@ pub(super) fn forget_over(connection: &Connection, now: i64, most: i64) -> rusql
     Ok(forgotten as u64)
 }
 
-/// The reverse: a key as a row has it, of a timed one with the microseconds that
-/// are left; `None` if its time is over.
+/// Converts the columns back into a key; one with a fixed time has the microseconds that are left. `None` if it has
+/// expired.
 pub(super) fn read(column: &str, mode: i64, ends_in: Option<i64>) -> Option<Unique> {
     let unique_for = match mode {
         UNFINISHED => UniqueFor::Unfinished,
@@ -103,15 +99,14 @@ pub(super) fn read(column: &str, mode: i64, ends_in: Option<i64>) -> Option<Uniq
     Some(Unique::new(key).unique_for(unique_for))
 }
 
-/// The message that has a key.
+/// The message that holds a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holder {
     pub(super) id: i64,
     /// Whether it waits and can be replaced.
     pub(super) waits: bool,
-    /// Whether it may go on without the key: its expiration has passed and
-    /// no worker has noticed yet, or it runs and the new one is unique only
-    /// among those that wait.
+    /// Whether it gives up the key to the new message: its expiration has passed and no worker has noticed yet, or it
+    /// is running and the new message is unique only among those that wait.
     gives_way: bool,
 }
 
@@ -142,7 +137,7 @@ impl Holder {
         Ok(timed.or(holder))
     }
 
-    /// Whether it has the key for good. One that has not, gives it up.
+    /// Returns whether the message keeps the key. If not, takes it away.
     pub(super) fn keeps(self, connection: &Connection) -> rusqlite::Result<bool> {
         if self.gives_way {
             connection.prepare_cached("UPDATE message SET holds_key = NULL WHERE id = ?1")?.execute([self.id])?;
@@ -151,14 +146,14 @@ impl Holder {
     }
 }
 
-/// Whether it will never be run, since its time has passed.
+/// Returns whether the message has expired and will never run.
 fn has_expired(text: &[u8], now: i64) -> bool {
     let expiration = Incoming::read(text).ok().and_then(|message| message.header.expiration());
     expiration.is_some_and(|expiration| micros_up(expiration) < now)
 }
 
-/// The message on account of which one of these is rejected. `ends`: a message
-/// that will be gone by then.
+/// Returns the existing message because of which one of these is rejected. `ends` is a message that will be gone by
+/// then.
 pub(super) fn rejection(
     connection: &Connection,
     messages: &[NewMessage],
@@ -177,8 +172,8 @@ pub(super) fn rejection(
     Ok(None)
 }
 
-/// A message that was unique while it waited has begun to run, or is about to
-/// go: the newest other one that waits with its key has it now.
+/// Gives the key to the newest other message that waits with it, because this one, unique while it waited, has begun to
+/// run or is about to be deleted.
 pub(super) fn freed(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -194,13 +189,12 @@ pub(super) fn freed(connection: &Connection, id: i64) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-/// A message waits again after a run: it has its key again unless a newer one
-/// waits with that.
+/// Gives the key back to a message that waits again after a run, unless a newer message waits with it.
 pub(super) fn waits_again(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     take_if_free(connection, id, WAITING).map(drop)
 }
 
-/// The message is buried, or is about to go: others may have its key.
+/// Frees the key of a message that is buried or about to be deleted.
 pub(super) fn buried(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     let freed = connection
         .prepare_cached("UPDATE message SET holds_key = NULL WHERE id = ?1 AND holds_key IS NOT NULL")?
@@ -208,7 +202,7 @@ pub(super) fn buried(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     if freed > 0 { self::freed(connection, id) } else { Ok(()) }
 }
 
-/// A buried message is to be ready again: false if another one has its key.
+/// Takes the key for a buried message that is to be ready again. False if another message has it.
 pub(super) fn kicked(connection: &Connection, id: i64, now: i64) -> rusqlite::Result<bool> {
     if taken_by(connection, id, now)?.is_some() {
         return Ok(false);
@@ -217,7 +211,7 @@ pub(super) fn kicked(connection: &Connection, id: i64, now: i64) -> rusqlite::Re
     Ok(true)
 }
 
-/// The message that has the key of this one, if that is another one.
+/// Returns the other message that has the key of this one, if any.
 pub(super) fn taken_by(connection: &Connection, id: i64, now: i64) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached(

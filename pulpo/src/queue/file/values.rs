@@ -1,4 +1,4 @@
-//! How times, numbers and texts stand in the rows of the database.
+//! Converts times, numbers and texts to and from the columns of the database.
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
@@ -7,12 +7,12 @@ use rusqlite::{Connection, Row};
 use crate::message::MessageId;
 use crate::queue::Progress;
 
-/// Microseconds since 1970, as the database keeps times.
+/// Returns microseconds since 1970, the database's form of a time.
 pub(super) fn micros(time: DateTime<Utc>) -> i64 {
     time.timestamp_micros()
 }
 
-/// Microseconds since 1970, rounded up: nothing starts early.
+/// Returns microseconds since 1970, rounded up, so that nothing starts early.
 pub(super) fn micros_up(time: DateTime<Utc>) -> i64 {
     micros(time) + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1000))
 }
@@ -25,22 +25,22 @@ pub(super) fn time(micros: i64) -> DateTime<Utc> {
     })
 }
 
-/// Only the queue gives ids, and it gives numbers: another text is no message.
+/// Parses an id. The queue's ids are numbers, so any other text names no message.
 pub(super) fn number(id: &MessageId) -> Option<i64> {
     id.as_str().parse().ok()
 }
 
-/// A number as it stands there, or the nearest one that can be.
+/// Returns the stored number, or the nearest valid one.
 pub(super) fn count(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
-/// A text as it stands there: one that was damaged must not hide all others.
+/// Returns the stored text; a damaged one must not hide all others.
 pub(super) fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(value.as_bytes_or_null()?.unwrap_or_default()).into_owned())
 }
 
-/// How far the run of a message is.
+/// Reads the progress of a message's run.
 pub(super) fn progress(row: &Row<'_>) -> rusqlite::Result<Option<Progress>> {
     let (Some(fraction), Some(at)) = (row.get::<_, Option<f64>>("progress")?, row.get("progress_at")?) else {
         return Ok(None);
@@ -48,7 +48,7 @@ pub(super) fn progress(row: &Row<'_>) -> rusqlite::Result<Option<Progress>> {
     Ok(Some(Progress::new(fraction, text(row.get_ref("progress_text")?)?, time(at))))
 }
 
-/// Several queries that see the same. In the writer there is a transaction.
+/// Runs several queries on the same snapshot. In the writer there is a transaction already.
 pub(super) fn at_one_moment<R>(
     connection: &Connection,
     look: impl FnOnce(&Connection) -> rusqlite::Result<R>,

@@ -1,8 +1,7 @@
 //! The workers of the embedded queue.
 //!
-//! What a worker says of itself is a row. That it lives is shown by the lock of
-//! its process, and what it runs by the record of its runs (`process_lock.rs`):
-//! no row is written for a job.
+//! Each worker reports about itself in a row. The lock of its process shows that it is alive, and the run record shows
+//! what it runs (`process_lock.rs`): no row is written for a job.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +19,7 @@ impl Workers for FileQueue {
     fn report_worker(&self, number: u64, report: &WorkerReport) -> Result<(), QueueError> {
         let Self(shared) = self;
         shared.check()?;
-        // Before it is written: a worker without a lock is taken for dead.
+        // Registered before the report is written: a worker without a lock is taken for dead.
         shared.process_lock.register();
         // Text and numbers, which JSON can hold.
         let report = serde_json::to_string(report).unwrap_or_default();
@@ -97,20 +96,20 @@ impl Workers for FileQueue {
     }
 }
 
-/// What the workers of each process say.
+/// Returns the worker reports of each process.
 fn reports(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<WorkerReport>>> {
     let mut all: BTreeMap<String, Vec<WorkerReport>> = BTreeMap::new();
     let mut rows = connection.prepare_cached("SELECT process, report FROM worker ORDER BY process, number")?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
-        // One that was damaged must not hide the others.
+        // A damaged report must not hide the others.
         let report = serde_json::from_str(&text(row.get_ref(1)?)?).unwrap_or_default();
         all.entry(row.get(0)?).or_default().push(report);
     }
     Ok(all)
 }
 
-/// A message that a process has.
+/// A message that a process has leased.
 struct Leased {
     process: String,
     run: Run,

@@ -1,10 +1,9 @@
-//! The one connection of a process that writes, and its transactions.
+//! The writing connection of a process, and its transactions.
 //!
-//! What threads and tasks want to write is gathered by `group_commit.rs`; here
-//! a group becomes a transaction.
+//! `group_commit.rs` gathers the requests of threads and tasks; here, a group becomes a transaction.
 //!
 //! # Invariants
-//! - A write that fails or panics takes no other one with it.
+//! - A write that fails or panics does not affect the others in its group.
 //! - Nothing is written into a schema of another version.
 
 use std::fmt;
@@ -22,10 +21,10 @@ use crate::guard::catch;
 use crate::queue::QueueError;
 use crate::sync::lock;
 
-/// What a power cut may take.
+/// What a power cut may undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Durability {
-    /// The operation: it is on its way to the disk.
+    /// The operation, which is still on its way to the disk.
     Lazy,
     /// Nothing: the operation is on the disk when the call returns.
     Synced,
@@ -41,9 +40,9 @@ type Operation = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 pub(super) struct Request {
     operation: Operation,
     durability: Durability,
-    /// Whether it may wait for long for other processes.
+    /// Whether it may wait long for other processes.
     patient: bool,
-    /// What is done when it is committed, by whoever commits it.
+    /// Called after the commit, by the thread that commits.
     after: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -57,7 +56,7 @@ pub(super) struct Disk {
 struct Writing {
     connection: ReopeningConnection,
     durability: Option<Durability>,
-    /// The version of the schema that this program writes; `None`: any.
+    /// The version of the schema that this program writes; `None` for any.
     version: Option<i64>,
 }
 
@@ -74,9 +73,8 @@ impl Writer {
         Self { place, group: Arc::new(group) }
     }
 
-    /// Runs `operation` in a transaction, perhaps with those of other threads,
-    /// and returns its result when that is committed. It may be run again,
-    /// after a rollback, and then must do the same.
+    /// Runs `operation` in a transaction, perhaps together with those of other threads, and returns its result after
+    /// the commit. The operation may run again after a rollback, and must then do the same.
     pub(super) fn write<R: Send + 'static>(
         &self,
         durability: Durability,
@@ -85,8 +83,8 @@ impl Writer {
         self.try_write(durability, true, operation).map_err(|error| error.into_queue_error("write to", &self.place))
     }
 
-    /// The same, with an error that can be told to several; one that is not
-    /// `patient` waits for other processes only as long as [`Patience`] says.
+    /// Writes, with an error that can be cloned for several callers. If it is not `patient`, it waits for other
+    /// processes only as long as [`Patience`] allows.
     pub(super) fn try_write<R: Send + 'static>(
         &self,
         durability: Durability,
@@ -99,9 +97,8 @@ impl Writer {
         Ok(take(&result))
     }
 
-    /// [`write`](Self::write) for async code. Nothing is done before it is
-    /// polled; once it was, it is written also if the future is dropped.
-    /// `after` is done when it is committed, before its task is woken.
+    /// Writes for async code. Nothing happens before the future is polled; after that, the write takes place even if
+    /// the future is dropped. `after` is called after the commit, before the task is woken.
     pub(super) fn write_async<R: Send + 'static>(
         &self,
         durability: Durability,
@@ -120,12 +117,12 @@ impl Writer {
         }
     }
 
-    /// How long it waits for other processes.
+    /// Returns how long it waits for other processes.
     pub(super) fn patience(&self) -> &Patience {
         &self.group.storage.patience
     }
 
-    /// The connection itself, for tests.
+    /// Lends the connection to a test.
     #[cfg(test)]
     pub(super) fn with_connection<R>(&self, with: impl FnOnce(&mut Connection) -> R) -> R {
         with(lock(&self.group.storage.writing).connection.connection_mut())
@@ -153,11 +150,11 @@ fn take<R>(result: &Mutex<Option<R>>) -> R {
     lock(result).take().expect("an operation that went well left its result")
 }
 
-/// A write on its way, for a task.
+/// A pending write, for a task.
 pub(super) struct Written<R> {
     place: String,
     group: Arc<GroupCommit<Disk>>,
-    /// Until it is polled.
+    /// `None` once it has been polled.
     request: Option<Request>,
     waiter: Arc<Waiter<SqliteError>>,
     result: Arc<Mutex<Option<R>>>,
@@ -184,13 +181,13 @@ fn start_committer(group: &Arc<GroupCommit<Disk>>) -> Result<(), QueueError> {
     if !committer.is_to_be_started() {
         return Ok(());
     }
-    // It keeps no writer alive that its users have dropped.
+    // It must not keep a writer alive that its users have dropped.
     let weak = Arc::downgrade(group);
     let lead = move || {
         while committer.wait() {
             let Some(group) = weak.upgrade() else { return };
-            // A panic of an operation is caught before; this thread is needed
-            // whatever else happens, and all have been told.
+            // Panics of operations are caught earlier. This thread is needed whatever else happens, and all callers
+            // have their replies by then.
             while catch(|| group.lead_for_tasks()).unwrap_or(false) {}
         }
     };
@@ -231,14 +228,14 @@ impl Storage for Disk {
 }
 
 impl Writing {
-    /// What became of each.
+    /// Runs the group and returns the result of each request.
     fn run(&mut self, group: &mut [Request]) -> Vec<Result<(), SqliteError>> {
         let durability = group.iter().map(|request| request.durability).max().unwrap_or(Durability::Lazy);
         let all =
             |connection: &Connection| group.iter_mut().try_for_each(|request| call(|| (request.operation)(connection)));
         match self.transaction(durability, all) {
             Ok(()) => vec![Ok(()); group.len()],
-            // One that cannot be written must not take the others with it.
+            // A request that cannot be written must not fail the others.
             Err(Failed::Within(_)) if group.len() > 1 => {
                 let alone = |request: &mut Request| {
                     let operation = &mut request.operation;
@@ -257,14 +254,13 @@ impl Writing {
         mut operations: impl FnMut(&Connection) -> Result<(), SqliteError>,
     ) -> Result<(), Failed> {
         match self.try_transaction(durability, &mut operations) {
-            // What is in the log already may find its place in the database,
-            // and leave its own: so a queue that has filled the disk can still
-            // be worked off.
+            // A checkpoint moves the log into the database and frees its space, so that a queue that has filled the
+            // disk can still be worked off.
             Err(Failed::Within(error)) if error.is(ErrorCode::DiskFull) && self.empty_the_log() => {
                 self.try_transaction(durability, &mut operations)
             }
-            // After that the system may have thrown away what it could not
-            // write, and would say nothing of it the next time.
+            // After a failed sync the system may have discarded what it could not write, and would not report that the
+            // next time.
             Err(Failed::Within(error)) if error.is_lost_sync() => {
                 self.connection.reopen();
                 Err(Failed::Before(error))
@@ -273,7 +269,7 @@ impl Writing {
         }
     }
 
-    /// True if all of it is in the database now.
+    /// Checkpoints the log. Returns whether all of it is in the database now.
     fn empty_the_log(&self) -> bool {
         let connection = self.connection.connection();
         let done =
@@ -293,14 +289,14 @@ impl Writing {
         let transaction = Transaction::begin(self.connection.connection())?;
         if let Err(error) = self.version.map_or(Ok(()), |known| transaction.check_version(known)) {
             drop(transaction);
-            // An older one was put in its place, and is brought up to date.
+            // An older database may have been put in its place; reopening migrates it.
             self.connection.reopen();
             return Err(Failed::Before(error));
         }
         operations(transaction.0).and_then(|()| transaction.commit()).map_err(Failed::Within)
     }
 
-    /// SQLite takes this setting only between transactions.
+    /// SQLite accepts this setting only between transactions.
     fn set_durability(&mut self, durability: Durability) -> Result<(), Failed> {
         if self.durability != Some(durability) {
             let level = match durability {
@@ -317,8 +313,7 @@ impl Writing {
     }
 }
 
-/// Runs an operation. It may run code of the user's, such as a clock, that
-/// panics: then it has failed, and nobody else's with it.
+/// Runs an operation. It may call the user's code, such as a clock, and that may panic: then only this operation fails.
 fn call(operation: impl FnOnce() -> rusqlite::Result<()>) -> Result<(), SqliteError> {
     match catch(operation) {
         Ok(done) => done.map_err(SqliteError::from),
@@ -326,7 +321,7 @@ fn call(operation: impl FnOnce() -> rusqlite::Result<()>) -> Result<(), SqliteEr
     }
 }
 
-/// Rolled back unless it is committed.
+/// A transaction that is rolled back unless it is committed.
 struct Transaction<'connection>(&'connection Connection);
 
 impl<'connection> Transaction<'connection> {
@@ -365,9 +360,9 @@ fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
 }
 
 enum Failed {
-    /// No operation was run, or none may be run again.
+    /// No operation ran, or none may run again.
     Before(SqliteError),
-    /// Some operation, or the commit.
+    /// An operation failed, or the commit did.
     Within(SqliteError),
 }
 
