@@ -21,14 +21,14 @@
 //!   them all the same.
 //! - There is no archive and no backup; copy the server's own log (`-b`) instead. The statistics do not distinguish
 //!   request types, and for ready messages they show how long the next one has waited, not the oldest.
-//! - The server does not tell when a job was put back, kicked or reserved.
-//!   [`StoredMessage::since`](super::StoredMessage::since) of such a message is unknown, and filters by it leave the
-//!   message out and log how many they left out. For a buried message the time is in its note; for one that was never
-//!   reserved, the server has it.
+//! - The server does not report when a job was released, kicked or reserved.
+//!   [`StoredMessage::since`](super::StoredMessage::since) of such a message is unknown; filters by it leave the
+//!   message out and log how many they left out. For a buried message the time is in its note, and for one that was
+//!   never reserved the server has it.
 //! - A pause ([`Inspection::pause`]) lasts whole seconds, and ends when the server restarts. A queue that has neither
 //!   messages nor workers does not exist, so it cannot be paused.
-//! - A kick or a deletion by more than a queue first looks at each message. If somebody changes the message between the
-//!   look and the change, within a millisecond or so, it is kicked or deleted in its new state.
+//! - A kick or a deletion by more than a queue first checks each message. If another program changes the message
+//!   between the check and the change, within a millisecond or so, it is kicked or deleted in its new state.
 //! - Queues cannot be named `pulpo.reasons` or `pulpo.probe`.
 //! - Unix sockets are refused: name a host.
 //!
@@ -39,11 +39,11 @@
 //!
 //! # Connections
 //!
-//! - One connection takes and settles messages, for all consumers of a process; the waiting consumers share its looks.
-//!   While no job is in hand, it waits at the server. While a job is in hand, which may need the connection, it looks
-//!   for another job now and then: after 5 ms, and while none comes after longer and longer pauses, up to 250 ms. So a
-//!   job that arrives while another one runs may wait that long. A call that does not wait asks on another connection
-//!   how many jobs are ready, so it finds all messages that were published before it.
+//! - One connection takes and settles messages, for all consumers of a process; the waiting consumers share its checks.
+//!   While no job is in hand, it waits at the server. While a job is in hand, which may need the connection, it checks
+//!   for another job from time to time: after 5 ms, and while none comes after longer and longer pauses, up to 250 ms.
+//!   So a job that arrives while another one runs may wait that long. A call that does not wait asks on another
+//!   connection how many jobs are ready, so it finds all messages that were published before it.
 //! - Up to eight connections publish, and up to four inspect and administer.
 //! - A silent server is not a lost one. An answer that does not come within [`BeanstalkdOptions::socket_timeout`] is an
 //!   error of the call, and is read when it comes. The connection for leases is given up when nothing has come for ten
@@ -122,8 +122,7 @@ mod values;
 pub use self::options::BeanstalkdOptions;
 pub use self::scan::MAX_SCANNED_IDS;
 
-/// A beanstalkd server as a queue. Cheap to clone: all clones share its
-/// connections.
+/// A beanstalkd server as a queue. Cheap to clone: all clones share its connections.
 #[derive(Clone, Debug)]
 pub struct BeanstalkdQueue(Arc<Remote>);
 
@@ -131,7 +130,7 @@ pub struct BeanstalkdQueue(Arc<Remote>);
 struct Remote {
     options: BeanstalkdOptions,
     clock: Arc<dyn Clock>,
-    /// A fork has connections of its own.
+    /// A fork opens its own connections.
     shared: PerProcess<Arc<Shared>>,
 }
 
@@ -161,7 +160,7 @@ impl BeanstalkdQueue {
         Ok(queue)
     }
 
-    /// Returns the server, in words for people.
+    /// Returns the name of the server, for people.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.shared().place
@@ -175,7 +174,7 @@ pub fn queue_name_problem(name: &str) -> Option<&'static str> {
     limits::name_problem(name)
 }
 
-/// What every server can do.
+/// The capabilities of every server.
 fn capabilities() -> Capabilities {
     Capabilities {
         burial_reasons: true,

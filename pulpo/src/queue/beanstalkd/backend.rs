@@ -1,4 +1,4 @@
-//! How a configuration names a server: `beanstalkd://HOST[:PORT][/TUBE]`.
+//! Parses the names of servers in a configuration: `beanstalkd://HOST[:PORT][/TUBE]`.
 
 use std::ffi::OsString;
 use std::net::Ipv6Addr;
@@ -16,7 +16,7 @@ struct Beanstalkd;
 inventory::submit! { Registration::new(&Beanstalkd, file!(), line!()) }
 
 const DEFAULT_PORT: &str = "11300";
-/// The server counts no further than `u32::MAX` seconds.
+/// The server does not count beyond `u32::MAX` seconds.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 const SHORTEST: Duration = Duration::from_millis(10);
 
@@ -67,13 +67,11 @@ impl Factory for Beanstalkd {
         }
     }
 
-    /// Reads `//HOST[:PORT][/TUBE]`; an IPv6 address stands in brackets. Several
-    /// servers have commas between them. The address may leave the tube to the
-    /// table.
+    /// Parses `//HOST[:PORT][/TUBE]`. An IPv6 address is in brackets, and commas separate several servers. The address
+    /// may omit the tube if the table names it.
     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
         let rest = address.text()?.strip_prefix("//").ok_or("two slashes come after `beanstalkd:`")?;
-        // A tube has no `@`, so that one belongs to a user, whose password may
-        // have slashes.
+        // A tube has no `@`, so this one belongs to a user, whose password may contain slashes.
         if rest.contains('@') {
             return Err("beanstalkd knows no users: leave out what is before the `@`".to_owned());
         }
@@ -121,8 +119,7 @@ impl Factory for Beanstalkd {
         queue_name_problem(name)
     }
 
-    /// Nothing is made at a server before there is a message, so the purpose
-    /// does not matter.
+    /// Nothing is created at a server before there is a message, so the purpose does not matter.
     fn capabilities(&self, settings: &Settings) -> Option<Capabilities> {
         let total_order = !settings.text("host").contains(',');
         Some(Capabilities { total_order, ..super::capabilities() })
@@ -157,8 +154,8 @@ impl Factory for Beanstalkd {
     }
 }
 
-/// Reads `HOST[:PORT],HOST[:PORT]`: each server as `HOST:PORT`, which is its
-/// name. Two ways to write one name or address are one server.
+/// Parses `HOST[:PORT],HOST[:PORT]` and returns each server as `HOST:PORT`, which is its name. Different spellings of
+/// the same name or address are one server.
 fn servers(text: &str, port: &str) -> Result<Vec<String>, String> {
     let mut all: Vec<String> = Vec::new();
     for server in text.split(',') {
@@ -179,7 +176,7 @@ fn servers(text: &str, port: &str) -> Result<Vec<String>, String> {
     Ok(all)
 }
 
-/// Reads `HOST[:PORT]`.
+/// Parses `HOST[:PORT]`.
 fn host_and_port(server: &str) -> Result<(&str, &str), String> {
     let (host, port) = match server.strip_prefix('[') {
         Some(address) => {
@@ -219,8 +216,8 @@ fn check_tube(tube: &str) -> Result<(), String> {
     queue_name_problem(tube).map_or(Ok(()), |problem| Err(format!("the name of a tube ({problem})")))
 }
 
-/// Why this cannot be the host of a server: a name, an IPv4 address, or an
-/// IPv6 address without brackets. Does not repeat it, as it may hold a secret.
+/// Returns why this cannot be the host of a server: a name, an IPv4 address, or an IPv6 address without brackets. Does
+/// not repeat the text, which may contain a secret.
 fn host_problem(host: &str) -> Option<&'static str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if host.is_empty() {
@@ -232,7 +229,7 @@ fn host_problem(host: &str) -> Option<&'static str> {
     }
 }
 
-/// One of a link has a scope: `fe80::1%eth0`.
+/// A link-local address may have a scope: `fe80::1%eth0`.
 fn is_ipv6(host: &str) -> bool {
     let (address, scope) = host.split_once('%').unwrap_or((host, "0"));
     address.parse::<Ipv6Addr>().is_ok() && !scope.is_empty() && scope.chars().all(|c| c.is_ascii_alphanumeric())

@@ -1,10 +1,9 @@
-//! Why messages were buried: notes in a tube of their own, since a job of the
-//! server has no field for it and its text cannot change.
+//! Records why messages were buried, in notes in a separate tube: a job on the server has no field for a reason, and
+//! its body cannot change.
 //!
-//! A note is a job that is delayed for longer than anyone lives, so nobody is
-//! handed it. It is put before its message is buried, so its id is always the
-//! greater one. One that is left over is harmless: it says nothing of a
-//! message that is not buried, and goes when a list meets it.
+//! A note is a job with a delay longer than anyone lives, so no worker ever gets it. It is put before its message is
+//! buried, so its id is always greater than the message's. A note that is left over is harmless: it is ignored unless
+//! its message is buried, and a list that comes across it deletes it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,17 +16,17 @@ use super::protocol::{Answer, Commands};
 use crate::queue::MessageState;
 use crate::report::limited_to;
 
-/// How many bytes of a reason are kept: what a worker gives is shorter, and
-/// even escaped in JSON it fits into a job of a server with default options.
+/// The maximum length of a stored reason, in bytes. A worker's reasons are shorter, and even escaped in JSON this fits
+/// into a job of a server with default options.
 const LONGEST_REASON: usize = 8192;
 
-/// How many notes one call removes at most that only take up space.
+/// The maximum number of stale notes to delete in one call.
 const LONGEST_SWEEP: usize = 10_000;
 
 /// Why and when a message was buried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Note {
-    /// The message.
+    /// The id of the message.
     pub(super) of: u64,
     pub(super) reason: String,
     pub(super) at: DateTime<Utc>,
@@ -38,30 +37,30 @@ impl Note {
         Self { of, reason: limited_to(reason.to_owned(), LONGEST_REASON), at }
     }
 
-    /// A job of the tube of reasons that another program put may be none.
+    /// Parses a note; `None` if another program has put something else into the tube.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()
     }
 }
 
-/// The text of the note as a job.
+/// Returns the note as the body of a job.
 pub(super) fn text(note: &Note) -> String {
     serde_json::to_string(note).expect("numbers and texts are JSON")
 }
 
-/// How many notes there are.
+/// Returns the number of notes.
 pub(super) fn count(connection: &mut Connection) -> Result<u64, Fault> {
     Ok(tube_stats(connection, REASONS_TUBE)?.unwrap_or_default().jobs.iter().sum())
 }
 
-/// Removes notes that were left. They are no more than help: their going wrong
-/// must not hide that what they were a note of was done.
+/// Deletes notes that are left over. Failures are ignored: the notes are only an aid, and must not hide that the actual
+/// work was done.
 pub(super) fn remove(connection: &mut Connection, notes: &[u64]) {
     let delete = |commands: &mut Commands, id: &u64| _ = commands.delete(*id);
     let _ = ask_each(connection, notes, delete, |_, answer| answer.done(&Answer::Deleted).map(drop));
 }
 
-/// The oldest note.
+/// Returns the oldest note.
 pub(super) fn oldest(connection: &mut Connection) -> Result<Option<(u64, Vec<u8>)>, Fault> {
     let mut commands = Commands::new();
     commands.use_tube(REASONS_TUBE).peek_first("delayed");
@@ -71,8 +70,8 @@ pub(super) fn oldest(connection: &mut Connection) -> Result<Option<(u64, Vec<u8>
     connection.answer()?.peeked()
 }
 
-/// Removes notes that say nothing any more, the oldest first, up to one that
-/// does: the server shows the oldest without a search.
+/// Deletes stale notes, from the oldest up to the first that is not stale: the server shows the oldest one without a
+/// search.
 pub(super) fn sweep(connection: &mut Connection) -> Result<(), Fault> {
     for _ in 0..LONGEST_SWEEP {
         let Some((id, text)) = oldest(connection)? else { break };
@@ -85,10 +84,9 @@ pub(super) fn sweep(connection: &mut Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether notes that were seen before their message was in this state, or not
-/// there, say nothing any more. Of a reserved message one may just have been
-/// put by who is about to bury it; of one that is free again, whoever put it
-/// has lost its lease, or the message was kicked since.
+/// Returns whether notes are stale that were seen before their message was in this state, or gone (`None`). For a
+/// reserved message, a worker may just have put the note and be about to bury the message. For one that is free again,
+/// the worker that put the note has lost its lease, or the message was kicked since.
 pub(super) fn is_over(state: Option<MessageState>) -> bool {
     !matches!(state, Some(MessageState::Reserved | MessageState::Buried))
 }

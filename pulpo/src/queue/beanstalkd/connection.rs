@@ -1,13 +1,11 @@
 //! One connection to the server, over a socket with timeouts.
 //!
 //! # Invariants
-//!
-//! - In step: as many answers are read as commands were sent. A connection that
-//!   owes answers ([`Connection::owed`]) is used on only by who reads them.
-//! - The timeout is for silence: each read and each write has it of its own, so
-//!   what comes slowly comes nevertheless.
-//! - An answer that does not come in time stays owed ([`Fault::Silent`]), and
-//!   can be read later. A write that was cut ends the connection.
+//! - In step: as many answers are read as commands were sent. A connection that owes answers ([`Connection::owed`]) is
+//!   used further only by code that reads them.
+//! - The timeout is for silence: it applies to each read and write separately, so slow data still arrives.
+//! - An answer that is late stays owed ([`Fault::Silent`]) and can be read later. An incomplete write ends the
+//!   connection.
 
 use std::io::{self, BufReader, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -18,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::fault::Fault;
 use super::protocol::{Answer, Commands, ReadError, Reading};
 
-/// Where the server is, and how long it may be silent.
+/// The address of the server, and how long it may be silent.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) host: String,
@@ -26,53 +24,48 @@ pub(super) struct Server {
     pub(super) response_timeout: Duration,
 }
 
-/// How many names are looked up at once by the threads of a process: the
-/// system's look-up has no timeout, and may leave its thread behind.
+/// The maximum number of concurrent name look-ups of a process: the system's look-up has no timeout, and may leave its
+/// thread behind.
 const MOST_LOOKUPS: usize = 8;
 
-/// A connection that nothing is heard of for this long is asked by the system
-/// whether it is still there, so that firewalls keep it and a machine that
+/// After this much silence, the system probes the connection, so that firewalls keep it open and a machine that
 /// vanished is noticed.
 #[cfg(unix)]
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// How much of what is written the system keeps, about: the rest waits in the
-/// write, where it is seen to move.
+/// Approximately how much written data the system buffers. The rest waits in the write, where its progress can be seen.
 #[cfg(unix)]
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// How much of what was written may still be on its way, and how fast it is at
-/// least, in bytes and bytes a second: the server cannot answer before it has
-/// it all.
+/// How much written data may still be in transit, in bytes, and the slowest transfer to expect, in bytes per second:
+/// the server cannot answer before it has received everything.
 const ON_ITS_WAY: usize = 512 * 1024;
 const SLOWEST: usize = 256 * 1024;
 
-/// A connection. To drop it closes it, and the server makes ready again what was
-/// reserved through it.
+/// A connection. Dropping it closes it, and the server makes the jobs ready again that were reserved through it.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: BufReader<TcpStream>,
     reading: Reading,
     owed: usize,
-    /// Nothing more can be read or written.
+    /// Whether nothing more can be read or written.
     ended: bool,
     response_timeout: Duration,
-    /// Of the socket, now.
+    /// The current timeout of the socket.
     read_timeout: Duration,
-    /// Bytes that were written since the last answer.
+    /// Bytes written since the last answer.
     unanswered: usize,
     using: Option<String>,
 }
 
 impl Connection {
-    /// Connects, and sees whether a beanstalkd answers: in the time that the
-    /// server may be silent, which all its addresses share. The first command
-    /// uses the tube, if one is given.
+    /// Connects, and checks that a beanstalkd answers, within the time that the server may be silent; all its addresses
+    /// share that time. The first command uses the tube, if one is given.
     pub(super) fn open(server: &Server, tube: Option<&str>) -> Result<Self, Fault> {
         Self::open_first(&addresses(server)?, server, tube)
     }
 
-    /// At the first of these addresses at which a beanstalkd answers.
+    /// Opens a connection to the first of these addresses at which a beanstalkd answers.
     fn open_first(addresses: &[SocketAddr], server: &Server, tube: Option<&str>) -> Result<Self, Fault> {
         let end = Instant::now() + server.response_timeout;
         let mut last = Fault::Unreachable(format!("the name {:?} has no address", server.host));
@@ -81,7 +74,7 @@ impl Connection {
             let share = end.saturating_duration_since(Instant::now()) / others;
             match Self::open_at(address, server.response_timeout, share.max(Duration::from_millis(1)), tube) {
                 Ok(connection) => return Ok(connection),
-                // Of a server that is silent: what was waited for in all.
+                // A silent server: report the whole time that was waited for.
                 Err(Fault::Silent(_)) => last = Fault::Silent(server.response_timeout),
                 Err(fault) => last = fault,
             }
@@ -126,17 +119,17 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether it is in step and open, and so can be used again.
+    /// Returns whether it is in step and open, and so can be reused.
     pub(super) fn is_in_step(&self) -> bool {
         !self.ended && self.owed == 0 && self.reading.is_between_answers() && self.socket.buffer().is_empty()
     }
 
-    /// Whether nothing more can be read or written.
+    /// Returns whether nothing more can be read or written.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// How many answers are still to come.
+    /// Returns how many answers are still to come.
     pub(super) fn owed(&self) -> usize {
         self.owed
     }
@@ -154,18 +147,17 @@ impl Connection {
         })
     }
 
-    /// The next answer.
+    /// Reads the next answer.
     pub(super) fn answer(&mut self) -> Result<Answer, Fault> {
         self.answer_within(self.response_timeout)
     }
 
-    /// The next answer, to a command for which the server may take this time
-    /// beyond that which it may be silent.
+    /// Reads the next answer, to a command for which the server may pause this long in addition to its allowed silence.
     pub(super) fn answer_after(&mut self, pause: Duration) -> Result<Answer, Fault> {
         self.answer_within(self.response_timeout.saturating_add(pause))
     }
 
-    /// The next answer, if some of it is here already.
+    /// Reads the next answer if part of it has arrived already.
     pub(super) fn answer_at_hand(&mut self) -> Option<Result<Answer, Fault>> {
         (self.owed > 0 && !self.socket.buffer().is_empty()).then(|| self.answer())
     }
@@ -204,7 +196,7 @@ impl Connection {
         (0..commands.len()).map(|_| self.answer()).collect()
     }
 
-    /// Asks one command.
+    /// Sends one command and reads its answer.
     pub(super) fn ask_one(
         &mut self,
         command: impl for<'a> FnOnce(&'a mut Commands) -> &'a mut Commands,
@@ -215,23 +207,23 @@ impl Connection {
         self.answer()
     }
 
-    /// Whether the server is there and this connection works.
+    /// Checks that the server and this connection work.
     pub(super) fn ping(&mut self) -> Result<(), Fault> {
         let answer = self.ask_one(Commands::list_tube_used)?;
         answer.expect(&Answer::Using).inspect_err(|_| self.ended = true)
     }
 
-    /// Gives it up: an answer did not belong to its command.
+    /// Gives up the connection, because an answer did not belong to its command.
     pub(super) fn give_up(&mut self) {
         self.ended = true;
     }
 
-    /// The tube that a `put` goes to, after all that was sent.
+    /// Returns the tube that a `put` goes to, after everything that was sent.
     pub(super) fn using(&self) -> Option<&str> {
         self.using.as_deref()
     }
 
-    /// Remembers that a `use` was sent.
+    /// Records that a `use` was sent.
     pub(super) fn now_uses(&mut self, tube: &str) {
         self.using = Some(tube.to_owned());
     }
@@ -248,7 +240,7 @@ fn ended(error: &io::Error, time: Duration) -> Fault {
     }
 }
 
-/// The addresses of the server, resolved again for each connection.
+/// Resolves the addresses of the server; repeated for each connection.
 fn addresses(server: &Server) -> Result<Vec<SocketAddr>, Fault> {
     let Server { host, port, response_timeout } = server;
     if host.contains('/') || host.starts_with("unix:") {
@@ -269,7 +261,7 @@ fn addresses(server: &Server) -> Result<Vec<SocketAddr>, Fault> {
     let look_up = move || {
         let addresses = (name.0.as_str(), name.1).to_socket_addrs().map(Vec::from_iter);
         LOOKUPS.fetch_sub(1, Ordering::SeqCst);
-        // Who asked may have gone.
+        // The caller may have given up.
         let _ = found.send(addresses);
     };
     let thread = std::thread::Builder::new().name("pulpo-beanstalkd-name".to_owned()).spawn(look_up);

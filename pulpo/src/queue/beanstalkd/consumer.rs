@@ -1,4 +1,4 @@
-//! A consumer of the server. All of a process share one connection
+//! A consumer of the server. All consumers of a process share one connection
 //! ([`LeaseConnection`](super::lease_connection::LeaseConnection)).
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::queue::{
 use crate::report::chain;
 
 pub(super) struct BeanstalkdConsumer {
-    /// Takes what follows from a job.
+    /// The queue that receives the follow-up messages of a job.
     queue: Arc<dyn QueueAdapter>,
     shared: Arc<Shared>,
     queues: Arc<[String]>,
@@ -34,8 +34,8 @@ impl BeanstalkdConsumer {
         Self { queue, shared, queues, birthplace: Birthplace::here(), number }
     }
 
-    /// Refuses to take or settle anything in a fork: the server tells clients
-    /// apart by their connections, and ours is the parent's.
+    /// Refuses to take or settle anything in a fork: the server tells clients apart by their connections, and ours is
+    /// the parent's.
     fn check_process(&self) -> Result<(), QueueError> {
         let refused = |source| QueueError::Forked { place: self.shared.place.clone(), source };
         self.birthplace.check().map_err(refused)
@@ -50,7 +50,7 @@ impl BeanstalkdConsumer {
         delivery
     }
 
-    /// A fault of a command about this lease, in the words of the queue.
+    /// Converts a fault of a command about this lease into the queue's error.
     fn error(&self, doing: &str, lease: &Lease, fault: Fault) -> QueueError {
         match fault {
             Fault::NotFound => QueueError::LeaseLost { id: lease.id.clone() },
@@ -58,14 +58,13 @@ impl BeanstalkdConsumer {
         }
     }
 
-    /// Has the server do what settles the job, if the lease is still the one
-    /// that this process has.
+    /// Deletes the job, if this process still has the lease.
     fn delete(&self, lease: &Lease) -> Result<(), QueueError> {
         let done = || -> Result<(), Fault> {
             let id = number(&lease.id).ok_or(Fault::NotFound)?;
             let holding = self.shared.leases.holding(lease, id);
-            // The server lets anyone delete a job that nobody has reserved: a
-            // lease that ended would take the job away from those to come.
+            // The server lets any client delete a job that is not reserved: after the lease has ended, that would take
+            // the job away from the next worker.
             if let Some(holding) = holding.filter(|holding| !holding.certain) {
                 let asks = |_| vec![Expect::stats(id)];
                 let answer = self.shared.leases.ask_about(lease, id, Kind::Look, asks)?.pop();
@@ -83,11 +82,11 @@ impl BeanstalkdConsumer {
         done().map_err(|fault| self.error("delete a message from", lease, fault))
     }
 
-    /// The server cannot do both at once: first what follows, so that none is
-    /// lost.
+    /// Publishes the follow-ups and deletes the job. The server cannot do both atomically, so the follow-ups go first
+    /// and none is lost.
     fn commit(&mut self, lease: &Lease, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
         if !follow_ups.is_empty() {
-            // Not for a run whose message is another worker's by now.
+            // Not for a run whose message another worker has by now.
             if self.touch(std::slice::from_ref(lease))?.contains(lease) {
                 return Err(QueueError::LeaseLost { id: lease.id.clone() });
             }
@@ -96,8 +95,7 @@ impl BeanstalkdConsumer {
         self.delete(lease)
     }
 
-    /// Put off until the next call: what takes the next message deletes this
-    /// one before, in the same round trip.
+    /// Defers the deletion to the next call: the round trip that takes the next message deletes this one first.
     fn defer_commit(&self, lease: &Lease) -> Result<(), QueueError> {
         let id = number(&lease.id).ok_or(Fault::NotFound);
         let deferred = id.and_then(|id| self.shared.leases.defer_delete(lease, id));
@@ -109,15 +107,13 @@ impl BeanstalkdConsumer {
             let id = number(&lease.id).ok_or(Fault::NotFound)?;
             let delay = seconds(delay);
             let uncounted = !counted && delay == 0;
-            // If we die before the kick, the job is a second late and the run
-            // counts.
+            // If this process dies before the kick, the job is a second late and the run counts.
             let delay = if uncounted { 1 } else { delay };
             let asks = |holding: super::lease_connection::Holding| vec![Expect::released(id, holding.priority, delay)];
             last(self.shared.leases.ask_about(lease, id, Kind::Release, asks)?, &Answer::Released)?;
             if uncounted {
-                // Only a kick leaves a mark in the server's counters, and only
-                // a buried or delayed job can be kicked. Somebody else may
-                // have kicked it.
+                // Only a kick leaves a mark in the server's counters, and only a buried or delayed job can be kicked.
+                // Another program may have kicked it.
                 self.shared.leases.ask(vec![Expect::kicked(id)])?;
             }
             Ok(())
@@ -129,7 +125,7 @@ impl BeanstalkdConsumer {
         let buried = || -> Result<(), Fault> {
             let id = number(&lease.id).ok_or(Fault::NotFound)?;
             let note = burial_notes::text(&Note::new(id, reason, self.shared.clock.now()));
-            // First the note: one too many is harmless, one too few is not.
+            // The note goes first: one too many is harmless, one too few is not.
             let asks = |holding: super::lease_connection::Holding| {
                 let note = Expect::put(note, u32::MAX, LONGEST_DELAY);
                 vec![Expect::use_tube(REASONS_TUBE), note, Expect::buried(id, holding.priority)]
@@ -139,7 +135,7 @@ impl BeanstalkdConsumer {
             let buried = last(answers, &Answer::Buried(None));
             match (note, &buried) {
                 (Some(Answer::Inserted(note)), Err(Fault::NotFound)) => {
-                    // The message is another's now, and so is what to say of it.
+                    // Another worker has the message now, and its note is no longer ours to write.
                     let _ = self.shared.leases.ask(vec![Expect::deleted(note)]);
                 }
                 (Some(Answer::Inserted(_)), _) => {}
@@ -151,7 +147,7 @@ impl BeanstalkdConsumer {
     }
 }
 
-/// Whether the last answer is this one.
+/// Checks that the last answer is this one.
 fn last(mut answers: Vec<Answer>, expected: &Answer) -> Result<(), Fault> {
     answers.pop().ok_or(Fault::NotFound)?.expect(expected)
 }
@@ -165,7 +161,7 @@ impl Consumer for BeanstalkdConsumer {
             self.queues.iter().filter(|queue| !filter.except_queues.contains(queue)).cloned().collect()
         };
         if tubes.is_empty() {
-            // Nothing comes, and no look carries out what was deferred.
+            // No message will come, so no request for one would carry out the deferred work.
             self.flush()?;
         }
         let want = Want { tubes, more: filter.more, wait };
@@ -210,7 +206,7 @@ impl Consumer for BeanstalkdConsumer {
 
 impl Drop for BeanstalkdConsumer {
     fn drop(&mut self) {
-        // What a fork leaves behind its parent does.
+        // The parent cleans up what a fork leaves behind.
         if !self.birthplace.is_here() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Why the server did not do what it was asked.
+//! Why the server did not carry out a command.
 
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Whether the connection is of no more use: it is gone, or what comes
-    /// next on it may answer an older question.
+    /// Returns whether the connection is no longer usable: it is gone, or its next answer may belong to an older
+    /// command.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Silent(_) | Self::Dropped(_) | Self::Foreign(_) | Self::Refused(_) => true,

@@ -1,4 +1,4 @@
-//! Looking at the jobs of the server, kicking and deleting them.
+//! Inspects the jobs of the server, kicks and deletes them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use super::values::{ago, ahead};
 use crate::message::MessageId;
 use crate::queue::{Counts, Filter, MessageState, Paused, QueueError, Stats, StoredMessage, Survey, Totals};
 
-/// Among how many ids a message's note is looked for that is to go with it.
-/// It is only to save space, so not for long; a list finds it later.
+/// How many ids to search for the note of a message that is kicked or deleted. Deleting the note only saves space, so
+/// the search is short; a list finds it later.
 const SHORT_SCAN: u64 = 10_000;
 
-/// So few jobs are kicked as the server shows them, without a look for others.
+/// Fewer jobs than this are kicked one by one, as the server shows them, without a scan.
 const FEW: u64 = 100;
 
-/// How many jobs one command kicks, between two looks at how many are left.
+/// The maximum number of jobs for one `kick` command, between two checks of how many are left.
 const MOST_KICKED: u64 = 50_000;
 
 impl Shared {
@@ -56,8 +56,8 @@ impl Shared {
         }
     }
 
-    /// What the filter picks, the newest first. The notes of those that are
-    /// picked by their ids are looked for among this many ids.
+    /// Returns the messages that match the filter, the newest first. For a filter by ids, searches this many ids for
+    /// notes.
     fn find(&self, filter: &Filter, texts: bool, most: u64) -> Result<Scanned, QueueError> {
         filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
         let wish = Wish { filter, texts, notes: texts, most, now: self.clock.now() };
@@ -81,7 +81,7 @@ impl Shared {
         Ok(scanned)
     }
 
-    /// Of these queues, or of all.
+    /// Returns the statistics of these queues; `None` for all queues.
     pub(super) fn stats(&self, queues: Option<&[String]>) -> Result<Stats, QueueError> {
         let now = self.clock.now();
         self.inspect("count the messages of", |connection| {
@@ -115,7 +115,7 @@ impl Shared {
             filter.queue.as_deref().map_or(Ok(()), limits::check_name)?;
             return self.inspect("kick messages of", |connection| kick_all(connection, filter, self.max_scanned_ids));
         }
-        // Each has to be looked at to tell which jobs are meant.
+        // Each message must be checked against the filter.
         let mut buried = filter.clone();
         buried.states = vec![MessageState::Buried];
         let scanned = self.find(&buried, false, SHORT_SCAN)?;
@@ -131,15 +131,14 @@ impl Shared {
                 }
                 Ok(())
             })?;
-            // They are older than the kick: not of another burial since.
+            // They are older than the kick, so they do not belong to a later burial.
             burial_notes::remove(connection, &notes_of(&found, &kicked));
             Ok(kicked.len() as u64)
         })
     }
 
     pub(super) fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        // An old note that is left over would hide that the one of a message is
-        // the oldest, and cost a search.
+        // A stale note that is older than a message's own note would make the search for that one necessary.
         self.inspect("delete messages from", burial_notes::sweep)?;
         let scanned = self.find(filter, false, SHORT_SCAN)?;
         let all = filter.is_by_queue_and_state() && filter.limit.is_none();
@@ -148,8 +147,8 @@ impl Shared {
         }
         let (found, unseen) = (scanned.found, scanned.unseen);
         self.inspect("delete messages from", |connection| {
-            // One that was reserved may be free by now, and then is no longer
-            // what was looked at. The server refuses the others.
+            // A message that was reserved may be free by now, and has changed since it was checked. The server refuses
+            // to delete those that still are.
             let free = found.iter().filter(|found| found.message.state != MessageState::Reserved);
             let ids: Vec<u64> = free.map(|found| found.id).collect();
             let mut deleted = HashSet::new();
@@ -175,7 +174,7 @@ impl Shared {
         if !paused && seconds > 0 {
             return Err(QueueError::NoSuchQueue { queue: queue.to_owned(), place: self.place.clone() });
         }
-        // What is not there is not paused.
+        // A queue that does not exist is not paused.
         Ok(())
     }
 }
@@ -185,7 +184,7 @@ fn notes_of(found: &[Found], of: &HashSet<u64>) -> Vec<u64> {
     theirs.flat_map(|found| found.notes.iter().map(|(id, _)| *id)).collect()
 }
 
-/// Since when the next job of each queue could have been started.
+/// Fills in since when the next job of each queue could have been started.
 fn oldest_ready(
     connection: &mut Connection,
     counts: &mut [Counts],
@@ -214,14 +213,13 @@ fn oldest_ready(
     })
 }
 
-/// Makes all buried jobs of the queues ready, including those beyond the ids that a list
-/// goes through.
+/// Kicks all buried jobs of the queues, including those beyond the ids that a list searches.
 fn kick_all(connection: &mut Connection, filter: &Filter, most_ids: u64) -> Result<u64, Fault> {
     let mut left = filter.limit.map_or(u64::MAX, |limit| limit as u64);
     let noted = burial_notes::count(connection)? > 0;
     let mut count = 0;
     for tube in tubes(connection, filter)? {
-        // No more than there are now: a worker may bury them again in the meantime.
+        // No more than are buried now: a worker may bury them again in the meantime.
         let Some(stats) = tube_stats(connection, &tube)? else { continue };
         let most = stats.buried().min(left);
         if most == 0 {
@@ -229,7 +227,7 @@ fn kick_all(connection: &mut Connection, filter: &Filter, most_ids: u64) -> Resu
         }
         let mut now = 0;
         if stats.delayed() > 0 || noted {
-            // The first ones are those that the server shows first.
+            // With a limit, the jobs that the server shows first are kicked.
             if filter.limit.is_none() && most >= FEW {
                 now = kick_listed(connection, &tube, most, most_ids)?;
             }
@@ -242,14 +240,14 @@ fn kick_all(connection: &mut Connection, filter: &Filter, most_ids: u64) -> Resu
         (count, left) = (count + now, left - now);
     }
     if noted {
-        // What it does not reach is for a list: the kicks are done.
+        // If this fails, a list deletes the notes later: the kicks are done.
         let _ = burial_notes::sweep(connection);
     }
     Ok(count)
 }
 
-/// By one command for many, which kicks delayed jobs if no buried ones are left:
-/// only while there are none of those.
+/// Kicks many jobs with one command. The command kicks delayed jobs when no buried ones are left, so it is used only
+/// while there are no delayed ones.
 fn kick_many(connection: &mut Connection, tube: &str, most: u64) -> Result<u64, Fault> {
     let mut count = 0;
     while count < most {
@@ -281,7 +279,7 @@ fn kick_listed(connection: &mut Connection, tube: &str, most: u64, most_ids: u64
     Ok(count)
 }
 
-/// One after the other, as the server shows them.
+/// Kicks one job after another, as the server shows them.
 fn kick_each(connection: &mut Connection, most: u64) -> Result<u64, Fault> {
     let mut count = 0;
     let mut next = connection.ask_one(|commands| commands.peek_first("buried"))?.peeked()?;
@@ -298,8 +296,7 @@ fn kick_each(connection: &mut Connection, most: u64) -> Result<u64, Fault> {
     Ok(count)
 }
 
-/// Deletes jobs that no scan reaches, one after the other, as the server shows
-/// them: in the states that it shows.
+/// Deletes jobs that no scan reaches, one after another, in the states that the server shows.
 fn delete_first_ones(connection: &mut Connection, filter: &Filter) -> Result<u64, Fault> {
     let mut count = 0;
     let shown = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];

@@ -1,10 +1,10 @@
-//! What the server knows of a job and of a tube, and what follows from it.
+//! The server's data about a job and a tube, and conclusions from them.
 
 use std::time::Duration;
 
 use crate::queue::{Filter, MessageState};
 
-/// A message in the terms of the server: delay and ttr in whole seconds.
+/// A message in the server's terms: delay and ttr are in whole seconds.
 #[derive(Debug)]
 pub(super) struct NewJob {
     pub(super) tube: String,
@@ -20,12 +20,12 @@ pub(super) struct JobStats {
     pub(super) tube: String,
     pub(super) state: MessageState,
     pub(super) priority: u32,
-    /// Since it was put.
+    /// The time since it was put.
     pub(super) age: Duration,
-    /// The one it was last put or released with.
+    /// The delay with which it was last put or released.
     pub(super) delay: Duration,
     pub(super) ttr: Duration,
-    /// Of a delay or a lease.
+    /// The time left of a delay or a lease.
     pub(super) time_left: Duration,
     pub(super) reserves: u32,
     pub(super) releases: u32,
@@ -33,49 +33,49 @@ pub(super) struct JobStats {
     pub(super) kicks: u32,
 }
 
-/// How the runs of a job went, as far as the server's counters tell.
+/// How the runs of a job went, according to the server's counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Runs that ended without success.
     pub(super) attempts: u32,
-    /// Those of them that ended unsettled.
+    /// Those of them that ended without being settled.
     pub(super) lost: u32,
-    /// How often it was kicked after it was buried.
+    /// How often it was kicked after a burial.
     pub(super) kicks: u32,
 }
 
 /// The answer to `stats-tube`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TubeStats {
-    /// How many jobs are in each state, in the order of [`MessageState::LIVE`].
+    /// The number of jobs in each state, in the order of [`MessageState::LIVE`].
     pub(super) jobs: [u64; 4],
-    /// How many were ever put into it.
+    /// How many jobs were ever put into it.
     pub(super) puts: u64,
     /// How many of them were deleted.
     pub(super) deletes: u64,
-    /// Until it hands out jobs again.
+    /// The time until it hands out jobs again.
     pub(super) pause_left: Duration,
 }
 
-/// What the server tells under each key, a line each. Newer servers put the
-/// names of tubes into quotation marks.
+/// Returns the keys and values in a text of the server, one per line. Newer servers put the names of tubes into
+/// quotation marks.
 fn entries(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let split = |line| str::split_once(line, ": ").map(|(key, value)| (key, value.trim_matches('"')));
     text.lines().filter_map(split)
 }
 
-/// The names in the answer to `list-tubes`.
+/// Returns the names in the answer to `list-tubes`.
 pub(super) fn names(text: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_prefix("- ")).map(|name| name.trim_matches('"').to_owned()).collect()
 }
 
-/// The number under this key.
+/// Returns the number under this key.
 pub(super) fn number(text: &str, key: &str) -> Option<u64> {
     entries(text).find(|(name, _)| *name == key)?.1.parse().ok()
 }
 
 impl TubeStats {
-    /// What the answer says; `None` if it is garbled.
+    /// Parses the answer; `None` if it is garbled.
     pub(super) fn read(text: &str) -> Option<Self> {
         let jobs = |state: MessageState| number(text, &format!("current-jobs-{state}"));
         let [ready, delayed, reserved, buried] = MessageState::LIVE.map(jobs);
@@ -87,7 +87,7 @@ impl TubeStats {
         })
     }
 
-    /// How many jobs are in a state that the filter wants.
+    /// Returns how many jobs are in a state that the filter includes.
     pub(super) fn count(&self, filter: &Filter) -> u64 {
         let counts = MessageState::LIVE.into_iter().zip(self.jobs);
         counts.filter(|(state, _)| filter.has_state(*state)).map(|(_, count)| count).sum()
@@ -107,7 +107,7 @@ impl TubeStats {
 }
 
 impl JobStats {
-    /// What the answer says; `None` if it is garbled.
+    /// Parses the answer; `None` if it is garbled.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (mut tube, mut state) = (None, None);
         let mut numbers = [None; 9];
@@ -140,19 +140,18 @@ impl JobStats {
         })
     }
 
-    /// For how long it could have been started: after a release the delay is
-    /// that of the release, and no longer that of the job.
+    /// Returns for how long the job could have been started. After a release, the delay is that of the release and no
+    /// longer that of the job.
     pub(super) fn waited(&self) -> Duration {
         let delay = if self.releases == 0 { self.delay } else { Duration::ZERO };
         self.age.saturating_sub(delay)
     }
 
-    /// Each reservation ends with a release, a burial, or unsettled (its
-    /// connection closed, or its ttr passed).
+    /// Computes the counts. Each reservation ends with a release, a burial, or unsettled (its connection closed, or its
+    /// ttr passed).
     ///
-    /// A buried job is reserved again only after a kick, so all kicks beyond
-    /// those were of delayed jobs. So our consumer marks a rollback that does
-    /// not count, see `Settlement::Rollback`.
+    /// A buried job is reserved again only after a kick, so any further kicks were of delayed jobs. That is how our
+    /// consumer marks a rollback that does not count, see `Settlement::Rollback`.
     pub(super) fn counts(&self) -> Counts {
         let ended = self.reserves.saturating_sub(u32::from(self.state == MessageState::Reserved));
         let kicks = self.buries.saturating_sub(u32::from(self.state == MessageState::Buried));

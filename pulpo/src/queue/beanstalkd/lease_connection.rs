@@ -1,34 +1,26 @@
 //! The one connection through which a process takes and settles jobs.
 //!
-//! The server hands the jobs of a connection that ends to whoever waits, and
-//! counts that. When a process dies its connections end one after the other:
-//! if two of them took jobs, the second could be handed what the first had,
-//! and a job would lose more than one attempt at one death. So all lanes of a
-//! process share one connection.
+//! When a connection ends, the server hands its jobs to other waiting clients, and counts that. The connections of a
+//! dying process end one after another: if two of them took jobs, the second could be handed the jobs of the first, and
+//! a job would lose more than one attempt at one death. So all lanes of a process share one connection.
 //!
-//! The server does nothing else for a connection that waits for a job. So this
-//! one waits at the server only while nothing is in hand, and else looks now
-//! and then ([`FIRST_PAUSE`](state::FIRST_PAUSE) to
+//! While a connection waits for a job, the server does nothing else for it. So this one waits at the server only while
+//! no job is in hand, and otherwise checks for jobs from time to time ([`FIRST_PAUSE`](state::FIRST_PAUSE) to
 //! [`LONGEST_PAUSE`](state::LONGEST_PAUSE)).
 //!
-//! That there is no job is believed only to a question that was asked after the
-//! call came: what was published before the call is then found. While the
-//! connection waits at the server nothing can be asked on it; a call whose time
-//! is over asks on another one how many jobs are ready.
+//! A call concludes that there is no job only from a request that was sent after the call arrived: so it finds every
+//! message that was published before it. While the connection waits at the server, nothing can be sent on it; a call
+//! whose time is over asks on another connection how many jobs are ready.
 //!
-//! One thread at a time leads: it sends what all have asked for in one write,
-//! reads the answers, and tells each its own. It leads until it has what it
-//! came for, and then hands the lead to another that still waits. One lane
-//! alone so pays for no change of threads.
+//! One thread at a time leads: it sends the commands of all callers in one write, reads the answers, and passes each to
+//! its caller. It leads until it has its own result, and then hands the lead to another waiting thread. A single lane
+//! thus pays for no thread switch.
 //!
 //! # Invariants
-//!
-//! - `owed` names what each answer that is still to come belongs to, in the
-//!   order of the commands. Nothing takes an entry out but its answer, or the
-//!   end of the connection: an answer that comes late is read, not thrown away.
-//! - A job is in `held` from the moment that the server has told of it until it
-//!   is settled, or the connection has ended.
-//! - Whoever leaves passes the lead on, if there is something to do.
+//! - `owed` lists what each outstanding answer belongs to, in the order of the commands. Only its answer, or the end of
+//!   the connection, removes an entry: a late answer is read, not discarded.
+//! - A job is in `held` from the moment the server reports it until it is settled or the connection has ended.
+//! - A thread that leaves passes the lead on, if there is work left.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,12 +38,11 @@ use crate::queue::Lease;
 mod calls;
 mod state;
 
-/// How long the server is asked to wait at most, so that an interrupt is
-/// noticed soon.
+/// The longest wait to ask the server for, so that an interrupt is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// A connection whose server has been silent for this many times what it may
-/// is given up, with all that it holds.
+/// The connection is given up, with all jobs that it holds, when the server has been silent for this many times its
+/// timeout.
 const PATIENCE: u32 = 10;
 
 #[derive(Debug)]
@@ -64,7 +55,7 @@ pub(super) struct LeaseConnection {
 type Guard<'a> = MutexGuard<'a, State>;
 
 impl LeaseConnection {
-    /// Opens nothing.
+    /// Creates the state; connects later.
     pub(super) fn new(server: Server, reserve_timeout: Duration) -> Self {
         Self { server, clock: SystemClock::new(), state: Mutex::new(State::new(reserve_timeout.min(LONGEST_WAIT))) }
     }
@@ -73,24 +64,23 @@ impl LeaseConnection {
         self.clock.uptime()
     }
 
-    /// A number for another consumer.
+    /// Returns a number for another consumer.
     pub(super) fn join(&self) -> u64 {
         lock(&self.state).join()
     }
 
-    /// The consumer is gone, and with it its right to settle. The last one
-    /// takes the connection along.
+    /// Removes a consumer, and with it its right to settle. When the last one leaves, the connection is closed.
     pub(super) fn leave(&self, consumer: u64) {
         let closed = lock(&self.state).leave(consumer);
         drop(closed);
     }
 
-    /// Ends all waits, and the next one of each consumer.
+    /// Ends all current waits, and the next wait of each consumer.
     pub(super) fn interrupt(&self) {
         lock(&self.state).interrupt();
     }
 
-    /// A message was published: look before the next pause is over.
+    /// Checks for jobs before the next pause is over, because a message was published.
     pub(super) fn look(&self) {
         let mut state = lock(&self.state);
         if state.look_now() {
@@ -98,8 +88,8 @@ impl LeaseConnection {
         }
     }
 
-    /// The next job, waiting for it for as long as is wanted. `is_ready` asks on
-    /// another connection whether there is one in these tubes.
+    /// Returns the next job, and waits for it as long as requested. `is_ready` asks on another connection whether these
+    /// tubes have a job.
     pub(super) fn take(
         &self,
         consumer: u64,
@@ -128,8 +118,8 @@ impl LeaseConnection {
                     let is_ready = is_ready(&tubes);
                     state = lock(&self.state);
                     match is_ready {
-                        // The server has given one to the wait of another, and
-                        // the answer is on its way: this call looks after it.
+                        // The server has given a job to another caller's wait, and its answer is on the way: this call
+                        // watches for it.
                         Ok(true) => {}
                         Ok(false) => state.none_ready(&tubes, asked_by, self.now()),
                         Err(fault) => {
@@ -151,10 +141,8 @@ impl LeaseConnection {
         self.await_answers(state, number, &wakes)
     }
 
-    /// The same, about a job in hand: refuses if the lease is not the one that
-    /// this connection has, or no more. After an answer that did not come in
-    /// time the next call of this kind waits for that answer, and does not send
-    /// the commands again.
+    /// Does the same for a job in hand. Refuses if this connection does not have the lease, or no longer. If an earlier
+    /// call of this kind gave up before its answers arrived, waits for those and does not send the commands again.
     pub(super) fn ask_about(
         &self,
         lease: &Lease,
@@ -189,17 +177,17 @@ impl LeaseConnection {
         }
     }
 
-    /// What settling this job would need to know; `None` if it is not in hand.
+    /// Returns what a settlement of this job needs to know; `None` if it is not in hand.
     pub(super) fn holding(&self, lease: &Lease, id: u64) -> Option<Holding> {
         lock(&self.state).holding(lease, id, self.now())
     }
 
-    /// The lease is lost.
+    /// Forgets a lost lease.
     pub(super) fn forget(&self, lease: &Lease, id: u64) {
         lock(&self.state).forget(lease, id);
     }
 
-    /// Renews leases in one write; those that are lost.
+    /// Renews leases in one write. Returns those that are lost.
     pub(super) fn touch(&self, leases: &[(Lease, u64)]) -> Result<Vec<Lease>, Fault> {
         let mut state = lock(&self.state);
         let now = self.now();
@@ -223,12 +211,12 @@ impl LeaseConnection {
         Ok(gone)
     }
 
-    /// The job is done: it is deleted together with what is sent next.
+    /// Deletes a done job together with the next write.
     pub(super) fn defer_delete(&self, lease: &Lease, id: u64) -> Result<(), Fault> {
         lock(&self.state).defer(lease, id).ok_or(Fault::NotFound)
     }
 
-    /// Has what was deferred be done now, and returns spare jobs uncounted.
+    /// Carries out the deferred deletions now, and returns spare jobs without counting their reservations.
     pub(super) fn flush(&self) -> Result<(), Fault> {
         loop {
             let mut state = lock(&self.state);
@@ -243,9 +231,8 @@ impl LeaseConnection {
         self.release_spare()
     }
 
-    /// Only a kick leaves a mark in the server's counters by which a
-    /// reservation does not count, and only a buried or delayed job can be
-    /// kicked.
+    /// Releases jobs that no caller waited for. Only a kick leaves a mark in the server's counters by which a
+    /// reservation does not count, and only a buried or delayed job can be kicked.
     fn release_spare(&self) -> Result<(), Fault> {
         let spare = lock(&self.state).all_spare();
         if spare.is_empty() {
@@ -258,13 +245,12 @@ impl LeaseConnection {
         Ok(())
     }
 
-    /// Leases whose deferred commit did nothing.
+    /// Returns the leases whose deferred commits had no effect.
     pub(super) fn take_lost(&self) -> Vec<Lease> {
         lock(&self.state).take_lost()
     }
 
-    /// Sends and reads for all, until `own` has what it came for or there is
-    /// nothing to do.
+    /// Sends and reads on behalf of all callers, until the call `own` has its result or there is nothing to do.
     fn lead<'a>(&'a self, mut state: Guard<'a>, own: u64) -> Guard<'a> {
         state.led = true;
         let mut line = match state.line.take() {
@@ -322,7 +308,7 @@ impl LeaseConnection {
     }
 }
 
-/// Sends, and reads one answer and those that are here already.
+/// Sends, and reads one answer and any others that have arrived already.
 fn exchange(
     line: &mut Connection,
     commands: &super::protocol::Commands,

@@ -1,5 +1,4 @@
-//! What the server takes, names of tubes and whole seconds, and which tubes are
-//! no queues.
+//! The limits of the server: names of tubes and whole seconds; and which tubes are not queues.
 
 use std::time::Duration;
 
@@ -7,20 +6,19 @@ use chrono::{DateTime, Utc};
 
 use crate::queue::QueueError;
 
-/// The longest name of a tube, in bytes.
+/// The maximum length of a tube's name, in bytes.
 const LONGEST_NAME: usize = 200;
 
 /// The longest delay of a job, in seconds: longer than anyone lives.
 pub(super) const LONGEST_DELAY: u32 = u32::MAX;
 
-/// Where earlier versions put a job for a moment, to learn the newest id.
+/// The tube into which earlier versions put a job briefly, to learn the newest id.
 const PROBE_TUBE: &str = "pulpo.probe";
 
-/// Where the reasons of burials are kept.
+/// The tube that keeps the reasons of burials.
 pub(super) const REASONS_TUBE: &str = "pulpo.reasons";
 
-/// Whether the tube is no queue, but holds jobs that this adapter keeps for
-/// itself.
+/// Returns whether the tube is not a queue, but holds jobs that this adapter keeps for its own use.
 pub(super) fn is_own(tube: &str) -> bool {
     tube == PROBE_TUBE || tube == REASONS_TUBE
 }
@@ -49,14 +47,13 @@ pub(super) fn check_name(name: &str) -> Result<(), QueueError> {
     }
 }
 
-/// Whole seconds, rounded up; as many as the server can count if it is more.
+/// Returns whole seconds, rounded up and limited to the server's maximum.
 pub(super) fn seconds(duration: Duration) -> u32 {
     let more = u64::from(duration.subsec_nanos() > 0);
     u32::try_from(duration.as_secs().saturating_add(more)).unwrap_or(u32::MAX)
 }
 
-/// How many seconds from `now` a message waits that is not ready before
-/// `until`: never too few.
+/// Returns how many seconds from `now` a message has to wait that is not ready before `until`; never too few.
 pub(super) fn delay(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<u32, QueueError> {
     let Some(wait) = until.and_then(|until| (until - now).to_std().ok()) else { return Ok(0) };
     let longest = Duration::from_secs(LONGEST_DELAY.into());

@@ -1,4 +1,4 @@
-//! Questions about jobs and tubes, many of them in one write.
+//! Queries about jobs and tubes, many of them in one write.
 
 use super::connection::Connection;
 use super::fault::Fault;
@@ -7,13 +7,12 @@ use super::limits;
 use super::protocol::{Answer, Commands};
 use crate::queue::Filter;
 
-/// How many commands go out in one write. The commands of two pages are small
-/// enough to be sent while nobody reads the answers.
+/// The number of commands in one write. The commands of two pages are small enough to be sent while no thread reads the
+/// answers.
 const PAGE: usize = 512;
 
-/// Asks one command for each of these, many in one write, and has each answer
-/// read with what it is about. The next page is on its way while the answers of
-/// one are read, so that the server never waits for us.
+/// Sends one command for each of these, many in one write, and passes each answer to `read` with its item. The next
+/// page is on its way while the answers of one are read, so that the server never waits for us.
 pub(super) fn ask_each<T>(
     connection: &mut Connection,
     all: &[T],
@@ -45,7 +44,7 @@ fn garbled(command: &str) -> Fault {
     Fault::Dropped(format!("the answer to {command} is garbled"))
 }
 
-/// What the server knows of a job, from its answer.
+/// Parses the server's data about a job.
 pub(super) fn read_job(answer: Answer) -> Result<Option<JobStats>, Fault> {
     let read = |text: String| JobStats::read(&text).ok_or_else(|| garbled("stats-job"));
     answer.told()?.map(read).transpose()
@@ -64,7 +63,7 @@ pub(super) fn tube_stats(connection: &mut Connection, tube: &str) -> Result<Opti
     read_tube(connection.ask_one(|commands| commands.stats_tube(tube))?)
 }
 
-/// What the server knows of these tubes; those that are not there are left out.
+/// Returns the statistics of these tubes; tubes that do not exist are left out.
 pub(super) fn all_tube_stats(
     connection: &mut Connection,
     tubes: Vec<String>,
@@ -78,7 +77,7 @@ pub(super) fn all_tube_stats(
     Ok(all)
 }
 
-/// The tubes that are queues, or the one that the filter wants.
+/// Returns the tubes that are queues, or only the one that the filter names.
 pub(super) fn tubes(connection: &mut Connection, filter: &Filter) -> Result<Vec<String>, Fault> {
     if let Some(queue) = &filter.queue {
         return Ok(vec![queue.clone()]);
@@ -87,7 +86,7 @@ pub(super) fn tubes(connection: &mut Connection, filter: &Filter) -> Result<Vec<
     Ok(job::names(&told).into_iter().filter(|tube| !limits::is_own(tube)).collect())
 }
 
-/// The texts of these jobs, in any state; those that are gone are left out.
+/// Returns the texts of these jobs, in any state; jobs that are gone are left out.
 pub(super) fn texts(connection: &mut Connection, ids: &[u64], mut each: impl FnMut(u64, Vec<u8>)) -> Result<(), Fault> {
     let peek = |commands: &mut Commands, id: &u64| _ = commands.peek(*id);
     ask_each(connection, ids, peek, |id, answer| {

@@ -1,30 +1,29 @@
-//! Where the server is, and how to speak to it.
+//! The address of the server, and its timeouts.
 
 use std::time::Duration;
 
 use super::scan::MAX_SCANNED_IDS;
 
-/// Where the server is, and how to speak to it.
+/// The address of a beanstalkd server, and its timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BeanstalkdOptions {
-    /// A name or an address. A name is resolved again for each connection.
+    /// The host: a name or an address. A name is resolved again for each connection.
     pub host: String,
-    /// 11300 by default.
+    /// The port; 11300 by default.
     pub port: u16,
-    /// How long the server may be silent before a call is given up with an
-    /// error and its connection replaced. Ten seconds by default.
+    /// How long the server may be silent before a call fails; ten seconds by default. The connection for leases is
+    /// kept, and reads the late answer when it comes; it is given up after ten times this long.
     pub socket_timeout: Duration,
-    /// How long the server is asked to wait for a job in one go; an interrupt
-    /// waits for the end of it. In whole seconds; one by default, and at most.
+    /// How long the server is asked to wait for a job in one request; an interrupt takes effect at the end of it. In
+    /// whole seconds; one by default, which is also the maximum.
     pub reserve_timeout: Duration,
-    /// How many ids a list asks for at most, the newest first:
-    /// [`MAX_SCANNED_IDS`] by default.
+    /// The maximum number of ids that a list asks for, the newest first; [`MAX_SCANNED_IDS`] by default.
     pub max_scanned_ids: u64,
 }
 
 impl BeanstalkdOptions {
-    /// The defaults, for the server at this host.
+    /// Returns the default options for the server at this host.
     #[must_use]
     pub fn new(host: impl Into<String>) -> Self {
         Self {
@@ -36,28 +35,28 @@ impl BeanstalkdOptions {
         }
     }
 
-    /// At this port.
+    /// Sets the port.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// See [`BeanstalkdOptions::socket_timeout`](#structfield.socket_timeout).
+    /// Sets [`BeanstalkdOptions::socket_timeout`](#structfield.socket_timeout).
     #[must_use]
     pub fn socket_timeout(mut self, timeout: Duration) -> Self {
         self.socket_timeout = timeout;
         self
     }
 
-    /// See [`BeanstalkdOptions::max_scanned_ids`](#structfield.max_scanned_ids).
+    /// Sets [`BeanstalkdOptions::max_scanned_ids`](#structfield.max_scanned_ids).
     #[must_use]
     pub fn max_scanned_ids(mut self, most: u64) -> Self {
         self.max_scanned_ids = most;
         self
     }
 
-    /// See [`BeanstalkdOptions::reserve_timeout`](#structfield.reserve_timeout).
+    /// Sets [`BeanstalkdOptions::reserve_timeout`](#structfield.reserve_timeout).
     #[must_use]
     pub fn reserve_timeout(mut self, timeout: Duration) -> Self {
         self.reserve_timeout = timeout;

@@ -1,5 +1,5 @@
-//! Connections that the threads of a process share: one pool for publications,
-//! and another for inspection, so that neither waits for the other.
+//! Connections that the threads of a process share: one pool for publications and another for inspection, so that
+//! neither waits for the other.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -9,17 +9,15 @@ use super::connection::{Connection, Server};
 use super::fault::Fault;
 use crate::clock::{Clock as _, SystemClock, lock};
 
-/// A connection that rested for longer is asked whether it still works before
-/// it is used, so that a restart of the server is noticed while nothing is
-/// sent that could be done twice. It costs one round trip where that does not
+/// A connection that has been idle for longer is checked before it is used, so that a restart of the server is noticed
+/// before anything is sent that must not be sent twice. The check costs one round trip, at a time when that does not
 /// matter.
 const TRUSTED: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Pool {
     server: Server,
-    /// How many connections there are at most. Many gain nothing: the server has
-    /// one thread.
+    /// The maximum number of connections. More would gain nothing: the server has one thread.
     most: usize,
     clock: SystemClock,
     connections: Mutex<Connections>,
@@ -38,7 +36,7 @@ struct Idle {
     since: Duration,
 }
 
-/// A connection from the pool, which goes back there if it still works.
+/// A connection from the pool; it returns there if it still works.
 #[derive(Debug)]
 pub(super) struct Pooled<'pool> {
     pool: &'pool Pool,
@@ -50,8 +48,8 @@ impl Pool {
         Self { server, most, clock: SystemClock::new(), connections: Mutex::default(), returned: Condvar::new() }
     }
 
-    /// A connection that works, as far as one can know. A new one uses the
-    /// tube, so that this takes no command of its own.
+    /// Takes a connection that works, as far as that can be known. A new one uses the tube right away, so that this
+    /// takes no extra command.
     pub(super) fn take(&self, tube: Option<&str>) -> Result<Pooled<'_>, Fault> {
         let patience = self.server.response_timeout;
         let idle = {
@@ -64,11 +62,10 @@ impl Pool {
                 return Err(Fault::Busy(patience));
             }
             connections.in_use += 1;
-            // The one that was used last: the others may be closed by a server
-            // or firewall that ends idle connections.
+            // The most recently used one: a server or firewall that ends idle connections may have closed the others.
             connections.idle.pop()
         };
-        // From here on, to drop this gives the place back.
+        // From here on, dropping this frees the place.
         let mut pooled = Pooled { pool: self, connection: None };
         if let Some(Idle { mut connection, since }) = idle {
             let rested = self.clock.uptime().saturating_sub(since);
@@ -79,7 +76,7 @@ impl Pool {
                     return Ok(pooled);
                 }
                 Err(silent @ Fault::Silent(_)) => return Err(silent),
-                // The others have seen the same end.
+                // The others have lost their server too.
                 Err(_) => lock(&self.connections).idle.clear(),
             }
         }

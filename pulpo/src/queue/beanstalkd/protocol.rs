@@ -1,37 +1,30 @@
-//! The protocol of beanstalkd as bytes: [`Commands`] to send, and the
-//! [`Answer`] to each.
+//! The protocol of beanstalkd as bytes: [`Commands`] to send, and the [`Answer`] to each.
 //!
-//! Commands are gathered and sent in one write; the answers come in their
-//! order. An answer is read without knowing the question, since its first word
-//! says whether a text follows. The caller compares the two: an answer that
-//! does not belong to its command is a [`Fault`] that ends the connection.
+//! Commands are gathered and sent in one write; the answers come in the same order. An answer can be parsed without its
+//! command, since its first word says whether a text follows. The caller matches the two: an answer that does not
+//! belong to its command is a [`Fault`] that ends the connection.
 //!
-//! What is left out: `reserve` without a time, `reserve-job`, `quit`, and the
-//! commands that only people use.
+//! Left out are `reserve` without a timeout, `reserve-job`, `quit`, and the commands that only people use.
 //!
 //! # Invariants
-//!
-//! - A line of an answer is bounded ([`LONGEST_LINE`]), and so is a text
-//!   ([`LONGEST_TEXT`]). Memory is taken as bytes come, not as they are
-//!   announced.
-//! - [`Reading`] keeps what has come of an answer, so that a read which timed
-//!   out goes on where it was.
+//! - A line of an answer is bounded ([`LONGEST_LINE`]), and so is a text ([`LONGEST_TEXT`]). Memory grows with the
+//!   bytes that arrive, not with the announced size.
+//! - [`Reading`] keeps a partial answer, so that a read continues where it timed out.
 
 use std::io::{self, BufRead, Read as _, Write as _};
 
 use super::fault::Fault;
 
-/// How many bytes a line has at most: the longest answer is the name of a tube.
+/// The maximum length of a line, in bytes; the longest answer is the name of a tube.
 const LONGEST_LINE: u64 = 1024;
 
-/// How many bytes a text has at most: a job is limited to 1 GiB by the server,
-/// whatever `-z` says.
+/// The maximum length of a text, in bytes: the server limits a job to 1 GiB, whatever `-z` says.
 const LONGEST_TEXT: usize = 1 << 30;
 
-/// How much room is made before anything of a text has come.
+/// How much memory to reserve before any byte of a text has arrived.
 const FIRST_ROOM: usize = 64 * 1024;
 
-/// Commands that go out in one write.
+/// Commands that are sent in one write.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     bytes: Vec<u8>,
@@ -43,7 +36,7 @@ impl Commands {
         Self::default()
     }
 
-    /// How many answers they will have.
+    /// Returns how many answers they will have.
     pub(super) fn len(&self) -> usize {
         self.count
     }
@@ -71,7 +64,7 @@ impl Commands {
         self.add(format_args!("list-tube-used"))
     }
 
-    /// Delay and ttr are in seconds.
+    /// Adds a `put`; delay and ttr are in seconds.
     pub(super) fn put(&mut self, text: &str, priority: u32, delay: u32, ttr: u32) -> &mut Self {
         self.bytes.reserve(text.len() + 64);
         write!(self.bytes, "put {priority} {delay} {ttr} {}\r\n", text.len()).expect("memory takes what is written");
@@ -97,7 +90,7 @@ impl Commands {
         self.add(format_args!("delete {id}"))
     }
 
-    /// The delay is in seconds.
+    /// Adds a `release`; the delay is in seconds.
     pub(super) fn release(&mut self, id: u64, priority: u32, delay: u32) -> &mut Self {
         self.add(format_args!("release {id} {priority} {delay}"))
     }
@@ -110,13 +103,12 @@ impl Commands {
         self.add(format_args!("touch {id}"))
     }
 
-    /// Makes a job ready that is buried or delayed.
+    /// Makes a buried or delayed job ready.
     pub(super) fn kick_job(&mut self, id: u64) -> &mut Self {
         self.add(format_args!("kick-job {id}"))
     }
 
-    /// Makes this many buried jobs of the tube in use ready, or, if none is
-    /// buried, delayed ones.
+    /// Makes up to this many buried jobs of the current tube ready, or delayed ones if none is buried.
     pub(super) fn kick(&mut self, most: u64) -> &mut Self {
         self.add(format_args!("kick {most}"))
     }
@@ -125,8 +117,7 @@ impl Commands {
         self.add(format_args!("peek {id}"))
     }
 
-    /// The first job of the tube in use that is in this state: `ready`,
-    /// `delayed` or `buried`.
+    /// Peeks at the first job of the current tube in this state: `ready`, `delayed` or `buried`.
     pub(super) fn peek_first(&mut self, state: &str) -> &mut Self {
         self.add(format_args!("peek-{state}"))
     }
@@ -147,17 +138,17 @@ impl Commands {
         self.add(format_args!("list-tubes"))
     }
 
-    /// Hands out nothing of the tube for this many seconds.
+    /// Stops the tube from handing out jobs for this many seconds.
     pub(super) fn pause_tube(&mut self, tube: &str, seconds: u32) -> &mut Self {
         self.add(format_args!("pause-tube {tube} {seconds}"))
     }
 }
 
-/// What the server says to one command.
+/// The server's answer to one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Inserted(u64),
-    /// With the id, if it answers a `put` that found no memory.
+    /// With the id, in answer to a `put` for which the server had no memory.
     Buried(Option<u64>),
     Using,
     Watching,
@@ -169,12 +160,12 @@ pub(super) enum Answer {
         id: u64,
         text: Vec<u8>,
     },
-    /// The text of a `stats` or a list.
+    /// The text of a `stats` command or a list.
     Told(Vec<u8>),
     Deleted,
     Released,
     Touched,
-    /// With the number, if it answers a `kick`.
+    /// With the number, in answer to a `kick`.
     Kicked(Option<u64>),
     Paused,
     NotFound,
@@ -186,8 +177,8 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// That this is not what was asked for: what the server says in its place,
-    /// if it may say that, or the end of the connection.
+    /// Converts an unexpected answer into a fault: a refusal if the server may give that answer, otherwise the end of
+    /// the connection.
     pub(super) fn refusal(self) -> Fault {
         match self {
             Self::NotFound => Fault::NotFound,
@@ -224,12 +215,12 @@ impl Answer {
         }
     }
 
-    /// An answer of this one word.
+    /// Checks that the answer is this one word.
     pub(super) fn expect(self, expected: &Self) -> Result<(), Fault> {
         if self == *expected { Ok(()) } else { Err(self.refusal()) }
     }
 
-    /// The id of a job that was put.
+    /// Returns the id of a job that was put.
     pub(super) fn inserted(self) -> Result<u64, Fault> {
         match self {
             Self::Inserted(id) => Ok(id),
@@ -237,7 +228,7 @@ impl Answer {
         }
     }
 
-    /// The job that was reserved.
+    /// Returns the job that was reserved.
     pub(super) fn reserved(self) -> Result<(u64, Vec<u8>), Fault> {
         match self {
             Self::Reserved { id, text } => Ok((id, text)),
@@ -245,7 +236,7 @@ impl Answer {
         }
     }
 
-    /// The job that was peeked at.
+    /// Returns the job that was peeked at.
     pub(super) fn peeked(self) -> Result<Option<(u64, Vec<u8>)>, Fault> {
         match self {
             Self::Found { id, text } => Ok(Some((id, text))),
@@ -254,7 +245,7 @@ impl Answer {
         }
     }
 
-    /// The text of a `stats` or a list; `None` if there is no such thing.
+    /// Returns the text of a `stats` command or a list; `None` if there is no such thing.
     pub(super) fn told(self) -> Result<Option<String>, Fault> {
         match self {
             // Names of tubes are ASCII, and so is the rest.
@@ -266,7 +257,7 @@ impl Answer {
         }
     }
 
-    /// Whether it was done, or there was nothing to do it to.
+    /// Returns whether the command took effect; false if its object was not found.
     pub(super) fn done(self, expected: &Self) -> Result<bool, Fault> {
         match self {
             Self::NotFound => Ok(false),
@@ -274,7 +265,7 @@ impl Answer {
         }
     }
 
-    /// How many were kicked.
+    /// Returns how many jobs were kicked.
     pub(super) fn kicked(self) -> Result<u64, Fault> {
         match self {
             Self::Kicked(Some(count)) => Ok(count),
@@ -282,7 +273,7 @@ impl Answer {
         }
     }
 
-    /// The answer that this line is, or begins: then the size of its text.
+    /// Parses the first line of an answer; if a text follows, returns its size too.
     fn of_line(line: &str) -> Result<(Self, Option<usize>), Fault> {
         let foreign = || Fault::Foreign(line.to_owned());
         let mut words = line.split(' ');
@@ -325,31 +316,31 @@ impl Answer {
     }
 }
 
-/// What has come of an answer so far.
+/// A partial answer.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     line: Vec<u8>,
-    /// An answer whose text is still to come, and the size of that.
+    /// An answer whose text is still to come, and the size of that text.
     begun: Option<(Answer, usize)>,
     text: Vec<u8>,
 }
 
-/// Why an answer cannot be read, now or ever.
+/// Why an answer cannot be read, now or at all.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// Of the socket: after a timeout the reading can go on.
+    /// A socket error; after a timeout, reading can continue.
     Socket(io::Error),
-    /// Of what was said.
+    /// A fault in the answer.
     Answer(Fault),
 }
 
 impl Reading {
-    /// Whether nothing of the next answer has come.
+    /// Returns whether no byte of the next answer has arrived.
     pub(super) fn is_between_answers(&self) -> bool {
         self.line.is_empty() && self.begun.is_none()
     }
 
-    /// Reads one answer, or goes on with it.
+    /// Reads one answer, or continues reading it.
     pub(super) fn next(&mut self, from: &mut impl BufRead) -> Result<Answer, ReadError> {
         if self.begun.is_none() {
             let line = self.line(from)?;
@@ -379,8 +370,8 @@ impl Reading {
         }
     }
 
-    /// The next line, without its end. One that breaks off is none: of
-    /// `INSERTED 1234` cut after the 1 the id would be another job's.
+    /// Reads the next line, without its end. An incomplete line is an error: if `INSERTED 1234` broke off after the 1,
+    /// the id would be another job's.
     fn line(&mut self, from: &mut impl BufRead) -> Result<String, ReadError> {
         let room = LONGEST_LINE.saturating_sub(self.line.len() as u64);
         from.take(room).read_until(b'\n', &mut self.line).map_err(ReadError::Socket)?;

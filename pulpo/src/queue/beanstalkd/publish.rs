@@ -1,4 +1,4 @@
-//! Putting jobs: one, or many in few writes.
+//! Publishes jobs: one, or many in few writes.
 
 use std::collections::VecDeque;
 
@@ -7,25 +7,23 @@ use super::fault::Fault;
 use super::job::{self, NewJob};
 use super::protocol::{Answer, Commands};
 
-/// How many jobs one write puts, and how many bytes: the answers have to find
-/// room while nobody reads them.
+/// The maximum number of jobs in one write, and of bytes: the answers must fit into buffers while no thread reads them.
 const MOST_JOBS: usize = 256;
 const MOST_BYTES: usize = 256 * 1024;
 
-/// How many such writes may be without an answer: while the server does one,
-/// the next is on its way.
+/// The maximum number of writes without an answer: while the server processes one, the next is on its way.
 const MOST_WRITES: usize = 2;
 
-/// Why a publication of many ended early.
+/// Why the publication of a batch ended early.
 #[derive(Debug)]
 pub(super) struct Stopped {
     pub(super) fault: Fault,
-    /// More of them may be in the queue than those whose ids are known.
+    /// Whether the queue may have more of them than those whose ids are known.
     pub(super) in_doubt: bool,
 }
 
 impl Stopped {
-    /// Nothing of what is meant was sent, or not all of it.
+    /// An error before any job was sent completely.
     pub(super) fn before(fault: Fault) -> Self {
         Self { fault, in_doubt: false }
     }
@@ -35,7 +33,7 @@ impl Stopped {
     }
 }
 
-/// What one write asks: for each command whether it is a `put`.
+/// The content of one write; `puts` says for each command whether it is a `put`.
 struct Write {
     commands: Commands,
     puts: VecDeque<bool>,
@@ -57,9 +55,8 @@ impl Write {
     }
 }
 
-/// Puts jobs one after the other, and adds the ids of the first ones that the
-/// server has to `ids`. `most_bytes` is the size of a job that the server takes,
-/// if it is known.
+/// Puts jobs one after another, and adds to `ids` the ids of those that the server has: the first ones. `most_bytes` is
+/// the server's maximum size of a job, if known.
 pub(super) fn put_all(
     connection: &mut Connection,
     jobs: &[NewJob],
@@ -69,11 +66,11 @@ pub(super) fn put_all(
     let mut left = jobs;
     let mut waiting: VecDeque<VecDeque<bool>> = VecDeque::new();
     let mut sent_any = false;
-    // What the server takes after it has refused one: of no use.
+    // Jobs that the server accepts after it has refused one are useless.
     let (mut refused, mut after) = (None, Vec::new());
     while !left.is_empty() || !waiting.is_empty() {
         while !left.is_empty() && refused.is_none() && waiting.len() < MOST_WRITES {
-            // One that is too big goes alone, so that nothing comes after it.
+            // A job that is too big goes alone, so that no job follows it in the same write.
             let count = fitting(left, most_bytes).max(1);
             if count == 1 && left.len() > 1 && !waiting.is_empty() {
                 break;
@@ -81,7 +78,7 @@ pub(super) fn put_all(
             let (now, later) = left.split_at(count);
             let write = Write::new(connection, now);
             connection.send(&write.commands).map_err(|fault| {
-                // Of the only one, the last byte was not sent.
+                // If it is the only job, its last byte was not sent.
                 if jobs.len() == 1 {
                     Stopped::before(fault)
                 } else {
@@ -98,7 +95,7 @@ pub(super) fn put_all(
         for is_put in waiting.pop_front().into_iter().flatten() {
             let answer = connection.answer().map_err(Stopped::sending)?;
             if !is_put {
-                // The jobs after it may be anywhere.
+                // The jobs after it may be in any tube.
                 answer.expect(&Answer::Using).map_err(|fault| lost_step(connection, fault))?;
                 continue;
             }
@@ -114,8 +111,7 @@ pub(super) fn put_all(
         }
     }
     let Some(fault) = refused else { return Ok(()) };
-    // Out of memory for one, and not for a smaller one after it: the first ones
-    // are kept, and no others.
+    // The server had no memory for one job and then accepted a smaller one: only the jobs before the refusal are kept.
     for ids in after.chunks(MOST_JOBS) {
         let mut commands = Commands::new();
         for id in ids {
@@ -128,14 +124,14 @@ pub(super) fn put_all(
     Err(Stopped::sending(fault))
 }
 
-/// The answer was to something else.
+/// Gives up the connection, because the answer belonged to another command.
 fn lost_step(connection: &mut Connection, fault: Fault) -> Stopped {
     connection.give_up();
     Stopped { fault, in_doubt: true }
 }
 
-/// How many of the next jobs go into one write: none that the server would find
-/// too big, since it would go on with those after it.
+/// Returns how many of the next jobs go into one write. A job that is too big for the server ends the write, since the
+/// server would go on with the jobs after it.
 fn fitting(jobs: &[NewJob], most_bytes: Option<u64>) -> usize {
     let mut bytes = 0;
     let fits = |job: &&NewJob| {
@@ -145,7 +141,7 @@ fn fitting(jobs: &[NewJob], most_bytes: Option<u64>) -> usize {
     jobs.iter().take(MOST_JOBS).take_while(fits).count()
 }
 
-/// How many bytes a job may have at most, if the server says so.
+/// Returns the maximum size of a job in bytes, if the server reports it.
 pub(super) fn max_job_size(connection: &mut Connection) -> Result<Option<u64>, Fault> {
     let told = connection.ask_one(Commands::stats)?.told()?;
     Ok(told.as_deref().and_then(|text| job::number(text, "max-job-size")))

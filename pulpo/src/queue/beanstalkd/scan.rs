@@ -1,11 +1,10 @@
-//! Finding jobs at a server that cannot enumerate them: it is asked for one id
-//! after the other, from the newest down, hundreds in one write.
+//! Finds jobs at a server that cannot enumerate them: asks for one id after another, from the newest down, hundreds in
+//! one write.
 //!
-//! The server does not say which id is the newest. It counts the puts since its
-//! start, and gives no more ids than that; without a log (`-b`) the first id is
-//! 1, and with one any job that was put since the start tells where the ids
-//! began. If there is no such job, ids above the newest known one are tried too,
-//! until as many jobs are found as the server counts.
+//! The server does not report the newest id. It counts the puts since its start, and assigns no more ids than that.
+//! Without a log (`-b`) the first id is 1; with one, any job that was put since the start shows where the ids began. If
+//! there is no such job, ids above the newest known one are tried too, until as many jobs are found as the server
+//! counts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,21 +21,19 @@ use super::values::{ago, ahead, number};
 use crate::message::{Incoming, Priority};
 use crate::queue::{Filter, LimitKeys, MessageState, StoredMessage};
 
-/// How many ids a list asks for at most by default: some seconds' worth.
+/// The default maximum number of ids that a list asks for; that takes some seconds.
 pub const MAX_SCANNED_IDS: u64 = 1_000_000;
 
-/// How many ids are asked for in one go.
+/// The number of ids in one request.
 const PAGE: u64 = 4096;
 
-/// After how many ids in a row that are not there no more notes are looked for,
-/// where nobody knows the newest id.
+/// After this many missing ids in a row, the search for notes ends, if the newest id is not known for certain.
 const LONGEST_GAP: u64 = 50_000;
 
-/// Among how many tubes the server is asked for a job that it has.
+/// The maximum number of tubes to ask for an existing job.
 const MOST_TUBES: usize = 50;
 
-/// A message that was found, with the notes of why it was buried, if it is, the
-/// newest first.
+/// A message that was found. If it is buried, its notes with the reason, the newest first.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) id: u64,
@@ -52,9 +49,9 @@ impl Found {
         let due_since = if job.state == MessageState::Delayed { until } else { Some(ago(now, job.waited())) };
         let since = match job.state {
             MessageState::Delayed => Some(ago(now, job.delay.saturating_sub(job.time_left))),
-            // The server does not tell when a job was put back, kicked or reserved.
+            // The server does not report when a job was released, kicked or reserved.
             MessageState::Ready if job.reserves == 0 && job.kicks == 0 => due_since,
-            // A note may tell.
+            // A note may have the time.
             MessageState::Ready | MessageState::Reserved | MessageState::Buried | MessageState::Done => None,
         };
         let message = StoredMessage {
@@ -110,15 +107,15 @@ fn request_type(text: &[u8]) -> String {
     Incoming::read(text).map(|message| message.header.request_type).unwrap_or_default()
 }
 
-/// What a scan is to bring.
+/// What a scan should return.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish<'a> {
     pub(super) filter: &'a Filter,
-    /// With the texts of the messages.
+    /// Whether to fetch the texts of the messages.
     pub(super) texts: bool,
-    /// With the reasons of burials.
+    /// Whether to fetch the reasons of burials.
     pub(super) notes: bool,
-    /// How many ids are asked for.
+    /// The maximum number of ids to ask for.
     pub(super) most: u64,
     pub(super) now: DateTime<Utc>,
 }
@@ -133,8 +130,7 @@ impl Wish<'_> {
         self.notes || reason.is_some() || older_than.is_some() || newer_than.is_some()
     }
 
-    /// Whether it is in the queue and state that is wanted: these are what the
-    /// server counts.
+    /// Returns whether the job is in the filter's queue and state: these are the jobs that the server counts.
     fn counts(&self, job: &JobStats) -> bool {
         !is_own(&job.tube)
             && self.filter.has_state(job.state)
@@ -142,17 +138,17 @@ impl Wish<'_> {
     }
 }
 
-/// What a scan over the ids brought, the newest first.
+/// The result of a scan over the ids, the newest first.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
     pub(super) found: Vec<Found>,
-    /// How many the server counts that were not reached.
+    /// How many jobs the server counts that the scan did not reach.
     pub(super) unseen: u64,
-    /// How many would fit, if it were known since when they are in their state.
+    /// How many messages match except that the time of their state is unknown.
     pub(super) ageless: u64,
 }
 
-/// The jobs with ids of a range, the newest first, a page at a time.
+/// The jobs in a range of ids, the newest first, one page at a time.
 struct IdScan<'c> {
     connection: &'c mut Connection,
     /// The next id, and the last one.
@@ -160,12 +156,11 @@ struct IdScan<'c> {
     last: u64,
 }
 
-/// What the server said of some ids in a row: of those that are not there,
-/// nothing.
+/// The server's data about consecutive ids; `None` for ids without a job.
 type Page = Vec<(u64, Option<JobStats>)>;
 
 impl<'c> IdScan<'c> {
-    /// From the one down to the other; none if the first is the smaller one.
+    /// Scans from one id down to another; empty if the first is the smaller one.
     fn down(connection: &'c mut Connection, from: u64, to: u64) -> Self {
         Self { connection, next: from, last: to.max(1) }
     }
@@ -192,30 +187,30 @@ impl Iterator for IdScan<'_> {
     }
 }
 
-/// Notes of burials, until their messages are met.
+/// The notes of burials, until the scan meets their messages.
 #[derive(Debug, Default)]
 struct Notes {
     of: HashMap<u64, Vec<(u64, Note)>>,
-    /// Those that say nothing any more.
+    /// Stale notes.
     stale: Vec<u64>,
 }
 
 impl Notes {
-    /// A job of the tube of reasons.
+    /// Adds a job from the tube of reasons.
     fn add(&mut self, id: u64, text: &[u8]) {
         if let Some(note) = Note::read(text).filter(|note| note.of < id) {
             self.of.entry(note.of).or_default().push((id, note));
         }
     }
 
-    /// The notes of the message with this id, the newest first.
+    /// Takes the notes of the message with this id, the newest first.
     fn join(&mut self, id: u64, state: Option<MessageState>) -> Vec<(u64, Note)> {
         let mut notes = self.of.remove(&id).unwrap_or_default();
         notes.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         if burial_notes::is_over(state) {
             self.stale.extend(notes.iter().map(|(at, _)| *at));
         }
-        // Of a message that runs again they would tell an old story.
+        // For a message that runs again, they are outdated.
         if state == Some(MessageState::Buried) { notes } else { Vec::new() }
     }
 }
@@ -224,7 +219,7 @@ impl Notes {
 #[derive(Clone, Copy, Debug)]
 struct Top {
     id: u64,
-    /// Whether none can have a greater one.
+    /// Whether no job can have a greater one.
     certain: bool,
 }
 
@@ -238,8 +233,7 @@ impl Top {
             return Ok(Self { id: puts, certain: true });
         }
         let known = some_jobs(connection)?;
-        // Ids go up: one that was given since the start is greater than all
-        // that were there before.
+        // Ids increase: one that was assigned since the start is greater than all that existed before.
         match known.iter().filter(|(_, job)| job.age.as_secs() < uptime).map(|(id, _)| *id).min() {
             Some(new) => Ok(Self { id: new.saturating_add(puts), certain: true }),
             None => {
@@ -250,7 +244,7 @@ impl Top {
     }
 }
 
-/// Jobs that the server shows without their ids.
+/// Returns some jobs that the server shows without being asked for an id.
 fn some_jobs(connection: &mut Connection) -> Result<Vec<(u64, JobStats)>, Fault> {
     let mut all = tubes(connection, &Filter::all())?;
     all.push(REASONS_TUBE.to_owned());
@@ -265,10 +259,10 @@ fn some_jobs(connection: &mut Connection) -> Result<Vec<(u64, JobStats)>, Fault>
     Ok(jobs)
 }
 
-/// The ids of the jobs that the filter may mean, the newest first, if there is
-/// one at most of each state in each tube: those the server shows.
+/// Returns the ids of the jobs that may match the filter, the newest first, if each tube has at most one job in each
+/// state: the server shows those directly.
 fn only_ones(connection: &mut Connection, filter: &Filter) -> Result<Option<Vec<u64>>, Fault> {
-    // A list of all goes through the ids: it removes what is left over.
+    // A list of everything scans the ids: it deletes stale notes.
     if filter.states.is_empty() {
         return Ok(None);
     }
@@ -288,7 +282,7 @@ fn only_ones(connection: &mut Connection, filter: &Filter) -> Result<Option<Vec<
     Ok(Some(ids))
 }
 
-/// The first job of each of these states in each of these tubes.
+/// Returns the ids of the first job in each of these states, in each of these tubes.
 fn first_ids(
     connection: &mut Connection,
     filled: &[(String, TubeStats)],
@@ -313,7 +307,7 @@ fn first_ids(
     Ok(ids)
 }
 
-/// The messages with these ids that fit the filter, the newest first.
+/// Returns the messages with these ids that match the filter, the newest first.
 pub(super) fn named(connection: &mut Connection, ids: &[u64], wish: Wish<'_>) -> Result<Vec<Found>, Fault> {
     let mut page = Page::new();
     let stats = |commands: &mut Commands, id: &u64| _ = commands.stats_job(*id);
@@ -334,7 +328,7 @@ pub(super) fn named(connection: &mut Connection, ids: &[u64], wish: Wish<'_>) ->
     Ok(finish(scanned, wish).found)
 }
 
-/// The notes of these buried messages, among as many of the newest ids.
+/// Finds the notes of these buried messages, among at most `most` of the newest ids.
 fn find_notes(
     connection: &mut Connection,
     buried: &HashSet<u64>,
@@ -346,8 +340,7 @@ fn find_notes(
     if left == 0 {
         return Ok(());
     }
-    // Mostly there is one burial and it is the oldest that somebody sees to:
-    // its note can be had without a search.
+    // Often a single message is buried, and its note is the oldest: the server shows that one without a search.
     if let ([only], Some((at, text))) = (&*buried.iter().collect::<Vec<_>>(), burial_notes::oldest(connection)?)
         && Note::read(&text).is_some_and(|note| note.of == **only)
         && page.iter().any(|(id, job)| id == *only && job.as_ref().is_some_and(|job| job.buries == 1))
@@ -368,9 +361,8 @@ fn find_notes(
     Ok(())
 }
 
-/// Goes through the ids from the top down to the lowest, and where the top is
-/// not certain through those above it: this many at most, or until `look` says
-/// that it has all. Whether all ids were gone through, or it has all.
+/// Scans the ids from the top down to the lowest, and if the top is not certain also those above it. Ends after `most`
+/// ids, or when `look` returns true because it has everything. Returns whether the scan was complete or has everything.
 fn scan(
     connection: &mut Connection,
     top: Top,
@@ -388,7 +380,7 @@ fn scan(
                 return Ok(true);
             }
         }
-        // All that is there may be above what was guessed.
+        // All jobs may be above the estimate.
         let more = if top.certain { 0 } else { left.min(from.max(PAGE)) };
         left -= more;
         next = (more > 0).then_some((from + more, from + 1));
@@ -396,11 +388,11 @@ fn scan(
     Ok(top.certain && last <= lowest.max(1))
 }
 
-/// How many ids can be asked for in the time of one round trip, about.
+/// Approximately how many ids can be asked for in the time of one round trip.
 const IDS_PER_ROUND_TRIP: u64 = 20;
 
-/// The ids of the buried jobs of a tube, the oldest first, among as many of the
-/// newest ids; `None` where it is sooner done to ask for one after the other.
+/// Returns the ids of the buried jobs of a tube, the oldest first, among at most `most` of the newest ids. `None` if
+/// asking the server for one after another is faster.
 pub(super) fn all_buried(
     connection: &mut Connection,
     tube: &str,
@@ -427,7 +419,7 @@ fn note_ids(page: &Page) -> Vec<u64> {
     page.iter().filter_map(of_note).collect()
 }
 
-/// Joins what is known of some ids with their texts and the notes of burials.
+/// Combines the data about some ids with their texts and the notes of burials.
 fn take_page(
     connection: &mut Connection,
     page: Page,
@@ -457,9 +449,9 @@ fn take_page(
     Ok(counted)
 }
 
-/// Asks for one id after the other until all are found that the server counts.
+/// Scans the ids until all jobs that the server counts are found.
 pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned, Fault> {
-    // Else nothing would remove the last notes of a server without messages.
+    // Otherwise nothing would delete the last notes of a server without messages.
     burial_notes::sweep(connection)?;
     let mut missing = count(connection, wish.filter)?;
     let limit = wish.filter.limit.unwrap_or(usize::MAX);
@@ -480,7 +472,7 @@ pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned
         empty = if page.iter().all(|(_, job)| job.is_none()) { empty + page.len() as u64 } else { 0 };
         missing = missing.saturating_sub(take_page(connection, page, wish, &mut notes, &mut scanned)?);
         fitting += scanned.found[begun..].iter().filter(|found| wish.filter.fits(&found.message)).count();
-        // Where the top is not certain, newer ones and their notes may come last.
+        // If the top is not certain, newer messages and their notes may come last.
         let noted = || top.certain || empty > LONGEST_GAP || !scanned.found.iter().any(Found::lacks_notes);
         Ok(missing == 0 && noted() || top.certain && fitting >= limit)
     })?;
@@ -489,8 +481,8 @@ pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned
     scanned.join(&mut notes);
     let lacks = wish.needs_notes() && scanned.found.iter().any(Found::lacks_notes);
     if lacks && burial_notes::count(connection)? > 0 {
-        // A message that was buried while the scan went on has its note above
-        // all ids that were there when that began.
+        // The note of a message that was buried during the scan has a greater id than all that existed when the scan
+        // began.
         let now = Top::ask(connection)?;
         scan(connection, Top { certain: true, ..now }, newest + 1, wish.most, |connection, page| {
             texts(connection, &note_ids(&page), |id, text| notes.add(id, &text))?;
@@ -503,7 +495,7 @@ pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned
 }
 
 impl Scanned {
-    /// Notes that were met after their messages.
+    /// Adds notes that the scan met after their messages.
     fn join(&mut self, notes: &mut Notes) {
         for found in self.found.iter_mut().filter(|found| found.lacks_notes()) {
             let its = notes.join(found.id, Some(MessageState::Buried));
@@ -512,7 +504,7 @@ impl Scanned {
     }
 }
 
-/// Those that fit, in their order.
+/// Returns the messages that match, in order.
 fn finish(mut scanned: Scanned, wish: Wish<'_>) -> Scanned {
     let whatever_age = Filter { older_than: None, newer_than: None, ..wish.filter.clone() };
     let ageless = |found: &&Found| found.message.since.is_none() && whatever_age.fits(&found.message);
@@ -525,14 +517,14 @@ fn finish(mut scanned: Scanned, wish: Wish<'_>) -> Scanned {
     scanned
 }
 
-/// How many jobs there are in the queue and state that the filter wants.
+/// Returns how many jobs are in the queue and state of the filter.
 fn count(connection: &mut Connection, filter: &Filter) -> Result<u64, Fault> {
     let tubes = tubes(connection, filter)?;
     let stats = all_tube_stats(connection, tubes)?;
     Ok(stats.iter().map(|(_, stats)| stats.count(filter)).sum())
 }
 
-/// The numbers that the filter names, the newest first.
+/// Returns the ids of the filter as numbers, the newest first.
 pub(super) fn numbers(filter: &Filter) -> Option<Vec<u64>> {
     let mut ids: Vec<u64> = filter.ids.as_ref()?.iter().filter_map(number).collect();
     ids.sort_unstable_by(|a, b| b.cmp(a));

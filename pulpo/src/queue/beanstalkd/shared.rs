@@ -1,4 +1,4 @@
-//! What all threads of a process share of one server.
+//! The state of one server that all threads of a process share.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,27 +13,27 @@ use crate::clock::Clock;
 use crate::message::MessageId;
 use crate::queue::QueueError;
 
-/// How many connections publications and inspection have at most.
+/// The maximum number of connections for publications, and for inspection.
 const PUBLISHING: usize = 8;
 const INSPECTING: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// For errors.
+    /// The server's name, for errors.
     pub(super) place: String,
     pub(super) publishing: Pool,
     pub(super) inspecting: Pool,
-    /// Takes and settles.
+    /// The connection that takes and settles jobs.
     pub(super) leases: LeaseConnection,
     pub(super) max_scanned_ids: u64,
-    /// How many bytes a job may have, as the server has said once.
+    /// The maximum size of a job in bytes, as the server has reported it.
     pub(super) max_job_size: OnceLock<Option<u64>>,
-    /// Says what time it is for delays.
+    /// The clock that measures delays.
     pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Shared {
-    /// Opens nothing.
+    /// Creates the state; connects later.
     pub(super) fn new(options: &BeanstalkdOptions, clock: Arc<dyn Clock>) -> Self {
         let BeanstalkdOptions { host, port, socket_timeout, reserve_timeout, max_scanned_ids } = options.clone();
         let place = format!("beanstalkd at {host}:{port}");
@@ -49,7 +49,7 @@ impl Shared {
         }
     }
 
-    /// Looks at or changes what is at the server, on a connection of its own.
+    /// Inspects or changes the jobs of the server, on a connection from the pool for that.
     pub(super) fn inspect<R>(
         &self,
         doing: &str,
@@ -59,13 +59,13 @@ impl Shared {
         answer.map_err(|fault| self.error(doing, fault))
     }
 
-    /// Whether one of these tubes has a job to hand out.
+    /// Returns whether one of these tubes has a ready job.
     pub(super) fn has_ready(&self, tubes: &[String]) -> Result<bool, Fault> {
         let stats = super::look::all_tube_stats(&mut *self.inspecting.take(None)?, tubes.to_vec())?;
         Ok(stats.iter().any(|(_, tube)| tube.ready() > 0 && tube.pause_left.is_zero()))
     }
 
-    /// A fault, in the words of the queue.
+    /// Converts a fault into the queue's error.
     pub(super) fn error(&self, doing: &str, fault: Fault) -> QueueError {
         let place = self.place.clone();
         match fault {

@@ -1,4 +1,4 @@
-//! How ids and times of messages stand in the server's numbers.
+//! Converts ids and times of messages to and from the server's numbers.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::message::MessageId;
 
-/// The server gives numbers: another id is none of its.
+/// Parses an id. The server's ids are numbers, so any other text names no job.
 pub(super) fn number(id: &MessageId) -> Option<u64> {
     id.as_str().parse().ok()
 }
 
-/// The time this long before.
+/// Returns the time this long ago.
 pub(super) fn ago(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(time).ok().and_then(|time| now.checked_sub_signed(time)).unwrap_or(now)
 }
 
-/// The time this long after.
+/// Returns the time this long from now.
 pub(super) fn ahead(now: DateTime<Utc>, time: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(time).ok().and_then(|time| now.checked_add_signed(time)).unwrap_or(now)
 }

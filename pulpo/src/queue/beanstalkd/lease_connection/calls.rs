@@ -1,4 +1,4 @@
-//! What is asked of the shared connection, and what belongs to an answer.
+//! The calls of the shared connection, and which answers belong to them.
 
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::queue::beanstalkd::fault::Fault;
 use crate::queue::beanstalkd::job::JobStats;
 use crate::queue::beanstalkd::protocol::{Answer, Commands};
 
-/// A job that was just reserved, and what the server knows of it.
+/// A job that was just reserved, with the server's data about it.
 #[derive(Debug)]
 pub(in crate::queue::beanstalkd) struct Reserved {
     pub(in crate::queue::beanstalkd) lease: Lease,
@@ -16,32 +16,31 @@ pub(in crate::queue::beanstalkd) struct Reserved {
     pub(in crate::queue::beanstalkd) text: Vec<u8>,
 }
 
-/// What a settling command may need to know of the job.
+/// What a settling command may need to know about the job.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::queue::beanstalkd) struct Holding {
     pub(in crate::queue::beanstalkd) priority: u32,
     pub(in crate::queue::beanstalkd) reserves: u32,
-    /// The lease cannot have ended yet.
+    /// Whether the lease cannot have ended yet.
     pub(in crate::queue::beanstalkd) certain: bool,
 }
 
-/// What a consumer looks for.
+/// What a consumer is looking for.
 #[derive(Clone, Debug)]
 pub(in crate::queue::beanstalkd) struct Want {
     pub(in crate::queue::beanstalkd) tubes: Arc<[String]>,
-    /// How many more it takes right after this one.
+    /// How many more jobs it takes right after this one.
     pub(in crate::queue::beanstalkd) more: usize,
     pub(in crate::queue::beanstalkd) wait: Duration,
 }
 
-/// A command, and which answer fits it. What the server may say in its place
-/// fits too.
+/// A command, and the answers that fit it, including refusals.
 #[derive(Debug)]
 pub(in crate::queue::beanstalkd) struct Expect {
     pub(super) command: fn(&mut Commands, &Numbers),
     pub(super) numbers: Numbers,
     pub(super) answer: fn(&Answer) -> bool,
-    /// Whether the job is no longer in hand after it.
+    /// Whether the job is no longer in hand afterwards.
     pub(super) settles: bool,
 }
 
@@ -110,7 +109,7 @@ impl Expect {
     }
 }
 
-/// What is done about a job in hand.
+/// How a job in hand is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::queue::beanstalkd) enum Kind {
     Delete,
@@ -119,26 +118,25 @@ pub(in crate::queue::beanstalkd) enum Kind {
     Look,
 }
 
-/// What an answer belongs to.
+/// What an outstanding answer belongs to.
 #[derive(Debug)]
 pub(super) enum Owed {
     /// A `watch` or an `ignore`.
     Watching,
-    /// A job, of one of these tubes.
+    /// A reservation from one of these tubes.
     Job {
         tubes: Arc<[String]>,
         at_server: bool,
-        /// The newest call when it was asked for: for later ones the answer
-        /// says nothing.
+        /// The newest call when it was sent: for later calls, the answer does not prove that there is no job.
         asked_by: u64,
     },
-    /// What the server knows of a job that was just reserved.
+    /// The server's data about a job that was just reserved.
     Stats { id: u64, text: Vec<u8>, since: Duration },
-    /// The deletion of a job that is done.
+    /// The deletion of a done job.
     Deleted(Lease),
-    /// Whether a job that is done is still ours to delete.
+    /// A check whether a done job is still ours to delete.
     Doubtful { lease: Lease, id: u64, reserves: u32 },
-    /// Of a call. The number is that of the call.
+    /// Commands of the call with this number.
     Asked { call: u64, answer: fn(&Answer) -> bool, settles: bool },
 }
 
@@ -148,11 +146,10 @@ pub(super) struct Waiting {
     pub(super) consumer: u64,
     pub(super) want: Want,
     pub(super) until: Duration,
-    /// Whether the server has said, to a question that was asked after the
-    /// call came, that there is none.
+    /// Whether the server has reported, in answer to a request sent after the call arrived, that there is no job.
     pub(super) looked: bool,
-    /// Whether it has asked on another connection, while this one waited at
-    /// the server, and heard that there is one.
+    /// Whether the call has asked on another connection, while this one waited at the server, and learned that there is
+    /// a job.
     pub(super) asked: bool,
     pub(super) job: Option<Reserved>,
 }
@@ -169,7 +166,7 @@ pub(super) struct Asking {
     pub(super) answers: Vec<Answer>,
     pub(super) missing: usize,
     pub(super) about: Option<(Lease, u64, Kind)>,
-    /// It did not wait for the answers to their end.
+    /// Whether it gave up before all answers had arrived.
     pub(super) left: bool,
 }
 
@@ -192,10 +189,10 @@ pub(super) struct Held {
     pub(super) token: Arc<str>,
     pub(super) consumer: u64,
     pub(super) priority: u32,
-    /// The server's count, which no other delivery of the job has.
+    /// The server's count of reservations, which identifies this delivery of the job.
     pub(super) reserves: u32,
     pub(super) ttr: Duration,
-    /// The lease lasts at least for its ttr from then.
+    /// The lease lasts at least a ttr from this time.
     pub(super) since: Duration,
     /// The call that is settling it.
     pub(super) settling: Option<u64>,
@@ -219,15 +216,14 @@ pub(super) struct Deferred {
 /// What a call that waits for a job does next.
 pub(super) enum Progress {
     Done(Result<Option<Reserved>, Fault>),
-    /// There is something to send or to read.
+    /// Lead: there is something to send or to read.
     Lead,
-    /// The server does nothing else for this connection while it waits there
-    /// for another call, and that began to wait before this one came: ask on
-    /// another connection whether there is a job.
+    /// Ask on another connection whether there is a job: this one waits at the server for another call, since before
+    /// this call arrived, and the server does nothing else for it.
     Ask {
         tubes: Arc<[String]>,
         asked_by: u64,
     },
-    /// Nothing, unless it is woken or this time has passed.
+    /// Rest until it is woken or this time has passed.
     Rest(Duration),
 }

@@ -1,5 +1,5 @@
-//! Who waits for what on the shared connection, and what the next write says.
-//! Pure: it neither reads a clock nor touches a socket.
+//! The calls that wait on the shared connection, and the content of the next write. Pure: reads no clock and touches no
+//! socket.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar};
@@ -14,45 +14,44 @@ use crate::queue::beanstalkd::protocol::{Answer, Commands};
 mod answers;
 mod plan;
 
-/// What a wait may last longer than was asked: as much as the seconds at the
-/// server took by themselves. Else the last of them would be one of pauses.
+/// How much longer than requested a wait may last. Of a wait of whole seconds, slightly less than a second is left for
+/// the last request; without this margin, that time would be spent in pauses.
 pub(super) const NEARLY: Duration = Duration::from_millis(250);
 
-/// The pauses between two looks while a job is in hand and nothing comes.
+/// The pauses between two checks while a job is in hand and no other comes.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(5);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// The tube that a new connection watches unasked.
+/// The tube that a new connection watches by default.
 const DEFAULT_TUBE: &str = "default";
 
-/// No thread rests for less.
+/// The shortest rest of a thread.
 const BRIEF: Duration = Duration::from_micros(100);
 
-/// How many deletions go out in one write at most: their answers have to find
-/// room while nobody reads them.
+/// The maximum number of deletions in one write: their answers must fit into buffers while no thread reads them.
 const MOST_DELETIONS: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct State {
     reserve_timeout: Duration,
-    /// Here while nobody leads.
+    /// Present while no thread leads.
     pub(super) line: Option<Connection>,
     pub(super) led: bool,
-    /// Not sent yet, and what they ask.
+    /// Not sent yet; `unsent` says what their answers belong to.
     commands: Commands,
     unsent: VecDeque<Owed>,
     owed: VecDeque<Owed>,
-    /// By this connection, after all that is unsent.
+    /// The tubes that this connection watches once everything unsent has been sent.
     watched: Vec<String>,
     calls: BTreeMap<u64, Entry>,
     held: HashMap<u64, Held>,
-    /// Jobs for which nobody waited, in the order in which they came.
+    /// Jobs that no call was waiting for, in order of arrival.
     spare: VecDeque<(Reserved, u64)>,
     deferred: Vec<Deferred>,
     lost: Vec<Lease>,
-    /// Answers that came after the call had given up waiting.
+    /// Answers that arrived after their call had given up.
     late: HashMap<u64, (Lease, Kind, Vec<Answer>)>,
-    /// The last look brought a job.
+    /// Whether the last check brought a job.
     eager: bool,
     pause: Duration,
     look_at: Duration,
@@ -60,7 +59,7 @@ pub(super) struct State {
     next_number: u64,
     consumers: HashSet<u64>,
     interrupts: u64,
-    /// Which interrupt a consumer has seen last.
+    /// The last interrupt that each consumer has seen.
     seen: HashMap<u64, u64>,
 }
 
@@ -105,7 +104,7 @@ impl State {
         number
     }
 
-    /// What is to be closed.
+    /// Returns the connection, if it is to be closed.
     pub(super) fn leave(&mut self, consumer: u64) -> Option<Connection> {
         self.consumers.remove(&consumer);
         self.seen.remove(&consumer);
@@ -125,7 +124,7 @@ impl State {
         for entry in self.calls.values_mut() {
             if let Call::Wait(waiting) = &mut entry.call {
                 waiting.until = Duration::ZERO;
-                // It does not wait for what the server says a second later.
+                // It need not wait for the server's answer a second later.
                 waiting.looked |= at_server;
                 self.seen.insert(waiting.consumer, interrupts);
                 entry.wakes.notify_one();
@@ -146,7 +145,7 @@ impl State {
         (number, wakes)
     }
 
-    /// A call that sends these commands. One about a job in hand settles it.
+    /// Enters a call that sends these commands. If it is about a job in hand, it settles that job.
     pub(super) fn enter_ask(&mut self, asks: Vec<Expect>, about: Option<(Lease, u64, Kind)>) -> (u64, Arc<Condvar>) {
         let number = self.next_number + 1;
         if let Some((_, id, kind)) = &about
@@ -169,7 +168,7 @@ impl State {
         self.calls.remove(&number);
     }
 
-    /// What a call that waits for a job does now.
+    /// Returns what a call that waits for a job does now.
     pub(super) fn waiting(&mut self, number: u64, now: Duration) -> Progress {
         let at_server = self.at_server().is_some();
         let first = self.first_waiting() == Some(number);
@@ -193,7 +192,7 @@ impl State {
         }
         let left = until.saturating_sub(now);
         if self.led {
-            // Who leads tells of what there is, or that there is nothing.
+            // The leader reports any job, or that there is none.
             let soon = looked && !coming || at_server && !waiting.asked;
             return Progress::Rest(if soon { left.max(BRIEF) } else { left.max(LONGEST_PAUSE) });
         }
@@ -204,7 +203,7 @@ impl State {
         Progress::Rest(if first { left.min(pause) } else { left }.max(BRIEF))
     }
 
-    /// What has come of a call that waits for answers.
+    /// Returns the result of a call that waits for answers, if there is one.
     pub(super) fn answers(&mut self, number: u64) -> Option<Result<Vec<Answer>, Fault>> {
         let entry = self.calls.get_mut(&number)?;
         let Call::Ask(asking) = &mut entry.call else { return None };
@@ -214,7 +213,7 @@ impl State {
             return Some(Ok(answers));
         }
         let fault = entry.fault.take()?;
-        // The answers may come yet.
+        // The answers may still come.
         asking.left = true;
         let is_its = |owed: &Owed| matches!(owed, Owed::Asked { call, .. } if *call == number);
         if !self.owed.iter().any(is_its) {
@@ -223,7 +222,7 @@ impl State {
         Some(Err(fault))
     }
 
-    /// Whether the leader has what it came for.
+    /// Returns whether the leader has its own result.
     pub(super) fn is_over(&mut self, number: u64, now: Duration) -> bool {
         match self.calls.get(&number) {
             None => true,
@@ -235,7 +234,7 @@ impl State {
         }
     }
 
-    /// Wakes one that has something to do, if nobody leads.
+    /// Wakes a thread that has something to do, if no thread leads.
     pub(super) fn pass_lead(&mut self) {
         if self.led {
             return;
@@ -246,12 +245,12 @@ impl State {
         };
         let next = self.calls.values().find(|entry| entry.fault.is_none() && asks(entry));
         if let Some(entry) = next {
-            // Or the first of those that wait, which looks after each pause.
+            // If it is the first of those that wait, it checks after each pause.
             entry.wakes.notify_one();
         }
     }
 
-    /// Whether anything can be sent or read for those that wait.
+    /// Returns whether anything can be sent or read for the waiting calls.
     fn has_work(&self, now: Duration) -> bool {
         !self.owed.is_empty() || !self.unsent.is_empty() || self.wants_look(now)
     }
@@ -266,7 +265,7 @@ impl State {
                 || waiting.any(|waiting| !waiting.looked))
     }
 
-    /// The calls that wait for a job, by their numbers.
+    /// Returns the calls that wait for a job, with their numbers.
     fn all_waiting(&self) -> impl Iterator<Item = (u64, &Waiting)> {
         self.calls.iter().filter(|(_, entry)| entry.fault.is_none()).filter_map(|(number, entry)| match &entry.call {
             Call::Wait(waiting) if waiting.job.is_none() => Some((*number, waiting)),
@@ -279,19 +278,19 @@ impl State {
         self.calls.iter().find(|(_, entry)| waits(entry)).map(|(number, _)| *number)
     }
 
-    /// Whether a job is in hand, or may come to be.
+    /// Returns whether a job is in hand, or may be soon.
     fn is_busy(&self) -> bool {
         let pending = |owed: &Owed| !matches!(owed, Owed::Watching | Owed::Deleted(_));
         !self.held.is_empty() || self.unsent.iter().chain(&self.owed).any(pending)
     }
 
-    /// Whether the server has handed out a job of which nobody has heard yet:
-    /// who waits does not leave before.
+    /// Returns whether the server has handed out a job that no call has received yet. Until it is received, no waiting
+    /// call leaves.
     fn is_job_coming(&self) -> bool {
         self.unsent.iter().chain(&self.owed).any(|owed| matches!(owed, Owed::Stats { .. }))
     }
 
-    /// The tubes for which the server waits.
+    /// Returns the tubes for which the server waits.
     fn at_server(&self) -> Option<&Arc<[String]>> {
         self.owed.iter().chain(&self.unsent).find_map(|owed| match owed {
             Owed::Job { tubes, at_server: true, .. } => Some(tubes),
@@ -299,7 +298,7 @@ impl State {
         })
     }
 
-    /// For how long the server may wait for those that wait.
+    /// Returns how long the server may wait on behalf of the waiting calls.
     fn seconds_at_server(&self, now: Duration) -> u64 {
         let brief = |waiting: &Waiting| !waiting.looked && waiting.until <= now;
         if self.all_waiting().any(|(_, waiting)| brief(waiting)) {
@@ -347,8 +346,7 @@ impl State {
         Some(())
     }
 
-    /// A job for which nobody had waited. One that has lain here for half its
-    /// ttr may be another's by now.
+    /// Takes a job that no call was waiting for. After half its ttr, another worker may have it by now.
     pub(super) fn take_spare(&mut self, tubes: &[String], now: Duration) -> Option<Reserved> {
         let held = &self.held;
         let good = |(reserved, id): &(Reserved, u64)| {
@@ -359,14 +357,14 @@ impl State {
         self.spare.remove(at).map(|(reserved, _)| reserved)
     }
 
-    /// All of those, their ids and priorities: no longer in hand.
+    /// Takes all of those, with their ids and priorities; they are no longer in hand.
     pub(super) fn all_spare(&mut self) -> Vec<(u64, u32)> {
         let spare = std::mem::take(&mut self.spare);
         let of = |(reserved, id): (Reserved, u64)| self.held.remove(&id).map(|_| (id, reserved.job.priority));
         spare.into_iter().filter_map(of).collect()
     }
 
-    /// The call that is settling this job and has not heard of it.
+    /// Returns the call that is settling this job and has not received its answers.
     pub(super) fn unanswered(&mut self, lease: &Lease, id: u64) -> Option<(Kind, u64, Arc<Condvar>)> {
         let number = self.held.get(&id).filter(|held| held.token == lease.token)?.settling?;
         let entry = self.calls.get_mut(&number)?;
@@ -390,8 +388,8 @@ impl State {
         self.silent_since = None;
     }
 
-    /// An answer did not come in time: tells all that wait. Whether the
-    /// connection is kept, and what it owes with it.
+    /// Reports to all waiting calls that an answer is late. Returns whether to keep the connection, with the answers
+    /// that it owes.
     pub(super) fn silent(&mut self, fault: &Fault, now: Duration, patience: Duration) -> bool {
         let since = *self.silent_since.get_or_insert(now);
         if now.saturating_sub(since) >= patience {
@@ -414,8 +412,7 @@ impl State {
         }
     }
 
-    /// The connection has ended: the server has made ready again what was in
-    /// hand.
+    /// Resets the state, because the connection has ended: the server has made the jobs in hand ready again.
     pub(super) fn ended(&mut self, fault: &Fault) {
         let owed = std::mem::take(&mut self.owed);
         for owed in owed.into_iter().chain(std::mem::take(&mut self.unsent)) {

@@ -1,4 +1,4 @@
-//! What each answer of the server means, and for whom.
+//! Interprets each answer of the server, and passes it to its call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::queue::beanstalkd::protocol::Answer;
 use crate::queue::{Lease, MessageState};
 
 impl State {
-    /// An answer. An error is the end of the connection.
+    /// Takes an answer. An error ends the connection.
     pub(in crate::queue::beanstalkd::lease_connection) fn arrived(
         &mut self,
         answer: Answer,
@@ -34,7 +34,7 @@ impl State {
                 }
             },
             Some(Owed::Stats { id, text, since }) => {
-                // Not found: its ttr has passed, and somebody was fast.
+                // Not found: its ttr has passed, and another client has deleted it.
                 if let Some(told) = answer.told()? {
                     let garbled = || Fault::Dropped("the answer to stats-job is garbled".to_owned());
                     let job = JobStats::read(&told).ok_or_else(garbled)?;
@@ -92,7 +92,7 @@ impl State {
             wakes.notify_one();
             return Ok(());
         }
-        // Who asked may come again.
+        // The caller may come again.
         let answers = std::mem::take(&mut asking.answers);
         if let Some((lease, id, kind)) = asking.about.take().filter(|(.., kind)| *kind != Kind::Look) {
             self.late.insert(id, (lease, kind, answers));
@@ -101,7 +101,7 @@ impl State {
         Ok(())
     }
 
-    /// There is no job in these tubes.
+    /// Records that there is no job in these tubes.
     fn missed(&mut self, tubes: &[String], asked_by: u64, now: Duration) {
         self.eager = false;
         if now >= self.look_at {
@@ -111,7 +111,7 @@ impl State {
         self.none_ready(tubes, asked_by, now);
     }
 
-    /// There was none in these tubes after this call came.
+    /// Tells the calls up to this one that there was no job in these tubes after they arrived.
     pub(in crate::queue::beanstalkd::lease_connection) fn none_ready(
         &mut self,
         tubes: &[String],
@@ -130,7 +130,7 @@ impl State {
         }
     }
 
-    /// Those whose wait is over and who have stayed for a job that was coming.
+    /// Wakes calls whose time is over and that stayed for a job that was on its way.
     fn wake_expired(&self, now: Duration) {
         for entry in self.calls.values() {
             if matches!(&entry.call, Call::Wait(waiting) if waiting.job.is_none() && waiting.until <= now) {
@@ -139,7 +139,7 @@ impl State {
         }
     }
 
-    /// A job for the first that waits for one of its tube.
+    /// Delivers a job to the first call that waits for one from its tube.
     fn deliver(&mut self, id: u64, job: JobStats, text: Vec<u8>, since: Duration) {
         let token: Arc<str> = self.number().to_string().into();
         let lease = Lease { id: id.into(), token: token.clone() };

@@ -1,4 +1,4 @@
-//! What the next write says.
+//! Plans the next write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,14 @@ use crate::queue::beanstalkd::lease_connection::calls::{Deferred, Owed};
 use crate::queue::beanstalkd::protocol::Commands;
 
 impl State {
-    /// Adds what those that wait need to what is sent next.
+    /// Adds the commands that the waiting calls need.
     pub(in crate::queue::beanstalkd::lease_connection) fn plan(&mut self, now: Duration) {
         if self.at_server().is_some() {
             return;
         }
         self.send_deferred(now);
         let asked_by = self.next_number;
-        // The tubes, how many jobs are wanted, and by which call that has not
-        // heard yet that there is none.
+        // The tubes, how many jobs are wanted, and the newest call that has not been told yet that there is no job.
         let mut groups: Vec<(Arc<[String]>, usize, Option<u64>)> = Vec::new();
         for (number, waiting) in self.all_waiting().filter(|(_, waiting)| !waiting.want.tubes.is_empty()) {
             let (count, fresh) = (1 + waiting.want.more, (!waiting.looked).then_some(number));
@@ -46,12 +45,12 @@ impl State {
         for (tubes, count, fresh) in groups {
             let of_group = |owed: &&Owed| match owed {
                 Owed::Job { tubes: its, .. } => *its == tubes,
-                // It may go to one of them.
+                // The job may go to one of them.
                 Owed::Stats { .. } => true,
                 _ => false,
             };
             let asked = self.owed.iter().chain(&self.unsent).filter(of_group).count();
-            // What was asked before the last call came says nothing to it.
+            // A request sent before the last call arrived proves nothing to that call.
             let answers_last = |owed: &Owed| match owed {
                 Owed::Job { asked_by, .. } => Some(*asked_by) >= fresh,
                 _ => true,
@@ -71,8 +70,8 @@ impl State {
         }
     }
 
-    /// Watches these tubes and no other. First the new ones: the server never
-    /// lets the last one go.
+    /// Watches exactly these tubes. Adds the new ones first, because the server never lets a connection ignore its last
+    /// tube.
     fn watch(&mut self, wanted: &[String]) {
         if wanted == self.watched {
             return;
@@ -88,9 +87,8 @@ impl State {
         self.watched = wanted.to_vec();
     }
 
-    /// What was deferred goes into the next write. Where a lease may have ended
-    /// the server is asked first: it lets anyone delete a job that nobody has
-    /// reserved.
+    /// Adds the deferred deletions to the next write. If a lease may have ended, asks the server first: it lets any
+    /// client delete a job that is not reserved.
     pub(in crate::queue::beanstalkd::lease_connection) fn send_deferred(&mut self, now: Duration) {
         let most = self.deferred.len().min(MOST_DELETIONS);
         for Deferred { lease, id, held } in self.deferred.drain(..most) {
@@ -109,7 +107,7 @@ impl State {
         !self.deferred.is_empty() || self.unsent.iter().chain(&self.owed).any(open)
     }
 
-    /// What is to be sent, and for how long the server then waits.
+    /// Returns the commands to send, and how long the server then waits.
     pub(in crate::queue::beanstalkd::lease_connection) fn commands_to_send(&mut self) -> (Commands, Duration) {
         self.owed.append(&mut self.unsent);
         let pause = if self.at_server().is_some() { self.reserve_timeout } else { Duration::ZERO };
