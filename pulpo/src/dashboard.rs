@@ -1,10 +1,10 @@
 //! Web pages that show a queue and act on its jobs.
 //!
-//! Server-rendered: each page works without JavaScript, and nothing comes from
-//! elsewhere. A small script refreshes the page.
+//! Server-rendered: each page works without JavaScript, and no resources are loaded from other hosts. A small script
+//! refreshes the page.
 //!
-//! The command `dashboard` and a worker that listens serve it. In a web
-//! service of your own, nest [`router`] behind your own login:
+//! The command `dashboard` serves it, and so does a worker that listens. In a web service of your own, nest [`router`]
+//! behind your own login:
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,18 +15,14 @@
 //! # }
 //! ```
 //!
-//! # Safety of what it shows and does
+//! # Security
 //!
 //! - It is read-only unless [`Dashboard::allow_changes`] is set.
-//! - A change is a POST with a secret of its own in the field `csrf`, from a
-//!   page of the same origin.
-//! - Everything from a message is escaped, and a content security policy
-//!   forbids every script but ours.
-//! - [`Dashboard::show_bodies`] hides the bodies of messages and the results of
-//!   jobs.
-//! - [`Dashboard::hosts`] refuses requests to other host names, so that a
-//!   foreign web page cannot reach it through a visitor's browser (DNS
-//!   rebinding).
+//! - A change is a POST from a page of the same origin, with a secret in the field `csrf`.
+//! - Everything from a message is escaped, and a content security policy forbids all scripts but ours.
+//! - [`Dashboard::show_bodies`] can hide the bodies of messages and the results of jobs.
+//! - [`Dashboard::hosts`] refuses requests to other host names, so that a foreign web page cannot reach it through a
+//!   visitor's browser (DNS rebinding).
 //!
 //! # Invariants
 //! - A request costs the queue a bounded query; only a few run at a time, each on a thread that may block.
@@ -62,7 +58,7 @@ mod tasks;
 mod waiting;
 mod workers;
 
-/// Largest form that is accepted, in bytes.
+/// Maximum size of a form, in bytes.
 pub(crate) const FORM_BYTES: usize = 64 * 1024;
 
 /// Returns a read-only dashboard for your own program.
@@ -84,13 +80,12 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// A read-only dashboard that shows everything.
+    /// Creates a read-only dashboard that shows everything.
     pub fn new(pulpo: Pulpo) -> Self {
         Self { pulpo, changes: false, bodies: true, hosts: None, token: None }
     }
 
-    /// The dashboard to serve at this address. `None` beyond loopback without a
-    /// token.
+    /// Creates the dashboard to serve at this address. `None` beyond loopback without a token.
     #[cfg(feature = "cli")]
     pub(crate) fn at(address: SocketAddr, pulpo: &Pulpo) -> Option<Self> {
         let DashboardOptions { hosts, bodies, token, allow_changes } = &pulpo.options().dashboard;
@@ -117,15 +112,14 @@ impl Dashboard {
         self
     }
 
-    /// Answers only requests to these hosts: names or addresses, without a
-    /// port. Default: any host.
+    /// Answers only requests to these hosts: names or addresses, without a port. Default: any host.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.hosts = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Requires this token, in a form or in the header `Authorization: Bearer`.
-    /// Default: none, for a dashboard behind your own login.
+    /// Requires this token, in a form or in the header `Authorization: Bearer`. Default: no token, for a dashboard
+    /// behind your own login.
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.into());
         self

@@ -1,4 +1,4 @@
-//! Access: hosts, logins, and what a change needs.
+//! Access control: hosts, logins, and the checks before a change.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -59,7 +59,7 @@ impl Access {
         lock(&self.sessions).retain(|(id, _)| !same(id, session));
     }
 
-    /// Whether the request has the token or a session.
+    /// Returns whether the request has the token or a session.
     fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -70,14 +70,14 @@ impl Access {
     }
 }
 
-/// 128 random bits as text.
+/// Returns 128 random bits as text.
 fn secret() -> String {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits).expect("the system gives random bits");
     bits.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Compares in constant time.
+/// Compares two secrets in constant time.
 fn same(given: &str, right: &str) -> bool {
     given.len() == right.len() && given.bytes().zip(right.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
@@ -87,7 +87,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     cookies.filter_map(|one| one.trim().split_once('=')).find(|(name, _)| *name == SESSION).map(|(_, value)| value)
 }
 
-/// Checks the host, the login, and what a change needs, before each page.
+/// Checks each request: its host, its login, and its right to change anything.
 pub(super) async fn guard(
     State(site): State<Arc<Site>>,
     uri: OriginalUri,
@@ -164,7 +164,7 @@ async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -
     Ok(())
 }
 
-/// A field of a form. The secrets that it may hold need no decoding.
+/// Returns a field of a form. The secrets that it may contain need no decoding.
 fn form_field(bytes: &[u8], name: &str) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     let value = text.split('&').filter_map(|pair| pair.split_once('=')).find(|(of, _)| *of == name)?.1;
@@ -176,7 +176,7 @@ fn host_of(request: &Request) -> Option<String> {
     header.or_else(|| request.uri().authority().map(ToString::to_string))
 }
 
-/// `host:80` and `[::1]:80` without the port and the brackets.
+/// Strips the port and the brackets from `host:80` or `[::1]:80`.
 fn without_port(host: &str) -> &str {
     match host.strip_prefix('[') {
         Some(address) => address.split(']').next().unwrap_or_default(),
@@ -194,7 +194,7 @@ fn with_headers(mut answer: Response) -> Response {
         ),
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
-        // Not `no-referrer`, with which browsers hide the origin of a form.
+        // Not `no-referrer`, which makes browsers hide the origin of a form.
         ("referrer-policy", "same-origin"),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),

@@ -1,4 +1,4 @@
-//! Queries to the queue, which may block.
+//! Runs queries of the queue, which may block.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,13 @@ use crate::instance::Pulpo;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::report::chain;
 
-/// Maximum number of queries at a time, so that a dashboard does not slow down
-/// the workers.
+/// Maximum number of concurrent queries, so that a dashboard does not slow down the workers.
 const AT_A_TIME: usize = 2;
 
-/// How long a page waits for its answer.
+/// How long a page waits for its query.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Limits the number of queries.
+/// Limits the number of concurrent queries.
 pub(super) struct Questions(Arc<Semaphore>);
 
 impl Default for Questions {
@@ -31,8 +30,8 @@ impl Default for Questions {
 }
 
 impl Site {
-    /// Asks the queue on a thread that may block. A query that never returns
-    /// keeps its place, so that threads do not pile up.
+    /// Queries the queue on a thread that may block. A query that never returns keeps its permit, so that threads do
+    /// not pile up.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&dyn QueueAdapter) -> Result<T, QueueError> + Send + 'static,
@@ -40,7 +39,7 @@ impl Site {
         self.ask_pulpo(move |pulpo| question(&**pulpo.queue())).await
     }
 
-    /// Like [`ask`](Self::ask), for questions that need more than the queue.
+    /// Like [`ask`](Self::ask), for queries that need more than the queue.
     pub(super) async fn ask_pulpo<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Pulpo) -> Result<T, QueueError> + Send + 'static,

@@ -1,5 +1,4 @@
-//! Charts of numbers over time: inline SVG, with the numbers in words and in a
-//! table.
+//! Charts of numbers over time: inline SVG, with the numbers also in words and in a table.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
@@ -7,7 +6,7 @@ use maud::{Markup, html};
 use super::html::{number, rough};
 use crate::queue::{Activity, ActivityStep};
 
-/// The time that the charts show.
+/// The time span that the charts show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Span {
     Hour,
@@ -18,7 +17,7 @@ pub(super) enum Span {
 impl Span {
     pub(super) const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
 
-    /// Its name in the query string.
+    /// Returns its name in the query string.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Hour => "hour",
@@ -27,7 +26,7 @@ impl Span {
         }
     }
 
-    /// The steps that it is made of.
+    /// Returns the step of the numbers that it is made of.
     pub(super) const fn step(self) -> ActivityStep {
         match self {
             Self::Hour | Self::Day => ActivityStep::Minute,
@@ -35,7 +34,7 @@ impl Span {
         }
     }
 
-    /// The number of bars, and the minutes of each.
+    /// Returns the number of bars, and the minutes of each.
     const fn bars(self) -> (i64, i64) {
         match self {
             Self::Hour => (60, 1),
@@ -52,7 +51,7 @@ impl Span {
         }
     }
 
-    /// When its first bar begins.
+    /// Returns when its first bar begins.
     pub(super) fn since(self, now: DateTime<Utc>) -> DateTime<Utc> {
         let (count, minutes) = self.bars();
         let last = now.timestamp().div_euclid(minutes * 60) * minutes * 60;
@@ -60,11 +59,11 @@ impl Span {
     }
 }
 
-/// What a bar stands for.
+/// The values of a bar.
 #[derive(Clone, Copy, Debug)]
 struct Bar {
     sum: Activity,
-    /// How long the oldest ready one had waited at its end, in seconds.
+    /// How long the oldest ready message had waited at the end of the bar, in seconds.
     oldest: Option<u64>,
 }
 
@@ -75,7 +74,7 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// From the steps since [`Span::since`], and what is ready now.
+    /// Computes the bars from the steps since [`Span::since`] and what is ready now.
     pub(super) fn new(
         span: Span,
         steps: &[Activity],
@@ -98,7 +97,7 @@ impl Chart {
                 }
                 rest = later;
             }
-            // Where its last step was left out, it ended as the next one did.
+            // If its last step was left out, it ended with the same values as the next one.
             let known = steps.iter().find(|step| step.at + of_step >= end).unwrap_or(&current);
             (sum.waiting, sum.oldest_ready) =
                 if waiting.is_some() { (known.waiting, known.oldest_ready) } else { (None, None) };
@@ -108,7 +107,7 @@ impl Chart {
         Self { span, bars: bars.collect() }
     }
 
-    /// Done, failed and buried, as stacked bars.
+    /// Draws done, failed and buried messages as stacked bars.
     pub(super) fn outcomes(&self) -> Markup {
         let parts: [Part; 3] = [
             ("Done", "done", |bar| bar.sum.done),
@@ -140,7 +139,7 @@ impl Chart {
         self.figure("Done and failed", &words, &number(most), &bars, &legend)
     }
 
-    /// How many were ready, as a line; `None` if the queue does not record it.
+    /// Draws how many were ready, as a line; `None` if the queue does not record it.
     pub(super) fn waiting(&self) -> Option<Markup> {
         self.bars.iter().all(|bar| bar.sum.waiting.is_some()).then(|| {
             let value = |bar: &Bar| bar.sum.waiting.unwrap_or_default();
@@ -148,7 +147,7 @@ impl Chart {
         })
     }
 
-    /// How long the oldest of them had waited.
+    /// Draws how long the oldest of them had waited; `None` if the queue does not record it.
     pub(super) fn oldest(&self) -> Option<Markup> {
         self.bars.iter().all(|bar| bar.oldest.is_some()).then(|| {
             let value = |bar: &Bar| bar.oldest.unwrap_or_default();
@@ -198,7 +197,7 @@ impl Chart {
         }
     }
 
-    /// The numbers of the charts as a table.
+    /// Returns the numbers of the charts as a table.
     pub(super) fn table(&self) -> Markup {
         let knows_waiting = self.bars.iter().any(|bar| bar.sum.waiting.is_some());
         html! {
@@ -222,7 +221,7 @@ impl Chart {
     }
 }
 
-/// A name, a class, and how many.
+/// A part of a stacked bar: its name, its class, and its value.
 type Part = (&'static str, &'static str, fn(&Bar) -> u64);
 
 impl Bar {
@@ -232,10 +231,10 @@ impl Bar {
     }
 }
 
-/// Of a picture, in its own units.
+/// The height of a chart, in its own units.
 const HEIGHT: f64 = 100.0;
 
-/// Of a value, where this is the most; what is there can be seen.
+/// Returns the height of a value relative to the largest one; any value above 0 stays visible.
 fn height(value: u64, most: u64) -> f64 {
     if value == 0 { 0.0 } else { (HEIGHT * value as f64 / most.max(1) as f64).max(1.0) }
 }

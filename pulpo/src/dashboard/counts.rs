@@ -1,8 +1,7 @@
 //! The counts of the queue, which most pages show.
 //!
-//! A queue that counts all its jobs for each reading takes longer the more
-//! there are. So a reading that took long is shown again for a while, and open
-//! pages take a small share of the queue's time at most.
+//! Some queues count all their jobs for each reading, which takes longer the more jobs there are. So a slow reading is
+//! reused for a while, and open pages take at most a small share of the queue's time.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -10,23 +9,22 @@ use std::time::{Duration, Instant};
 use crate::clock::lock;
 use crate::queue::{QueueAdapter, QueueError, Stats};
 
-/// A reading that took less than this is not kept.
+/// A reading that took less than this is not reused.
 const QUICK: Duration = Duration::from_millis(20);
 
-/// How many times as long as it took a reading is shown.
+/// A slow reading is reused for this many times as long as it took.
 const TIMES: u32 = 20;
 
-/// The longest time for which a reading is shown.
+/// The longest time for which a reading is reused.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The last reading, if it took long.
+/// The last reading, if it was slow.
 #[derive(Default)]
 pub(super) struct SharedCounts(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    /// How often something was changed: a reading from before a change is not
-    /// shown after it.
+    /// The number of changes so far: a reading from before a change is not shown after it.
     changes: u64,
     last: Option<(Stats, Instant)>,
 }
@@ -52,7 +50,7 @@ impl SharedCounts {
         Ok(stats)
     }
 
-    /// The next page counts again.
+    /// Discards the reading, so that the next page counts again.
     pub(super) fn forget(&self) {
         let mut kept = lock(&self.0);
         kept.changes += 1;
@@ -60,7 +58,7 @@ impl SharedCounts {
     }
 }
 
-/// For how long a reading is shown that took this long.
+/// Returns for how long to reuse a reading that took this long.
 fn shown_for(took: Duration) -> Option<Duration> {
     (took >= QUICK).then(|| (took * TIMES).min(LONGEST))
 }

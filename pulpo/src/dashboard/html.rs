@@ -1,4 +1,4 @@
-//! The frame of each page, and parts that pages share.
+//! The frame of each page, and shared parts.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -14,27 +14,26 @@ use crate::message::MessageId;
 use crate::queue::MessageState;
 use crate::report::{self, visible};
 
-/// One request: the path of the dashboard, and what is allowed.
+/// One request: the path of the dashboard, and what the visitor may do.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
-    /// The path under which the dashboard stands, without a slash at its end.
+    /// The path under which the dashboard is served, without a slash at its end.
     pub(super) prefix: String,
     pub(super) csrf: String,
     pub(super) changes: bool,
-    /// Whether it can log out.
+    /// Whether the visitor can log out.
     pub(super) token: bool,
 }
 
 impl Visit {
-    /// `whole` is the path as the client asked for it, `inner` as this router
-    /// sees it.
+    /// Creates a visit. `whole` is the path as the client requested it, `inner` as this router sees it.
     pub(super) fn new(site: &Site, whole: &str, inner: &str, csrf: &str, token: bool) -> Self {
         let prefix = whole.strip_suffix(inner).unwrap_or(if inner == "/" { whole } else { "" });
         let prefix = prefix.trim_end_matches('/').to_owned();
         Self { prefix, csrf: csrf.to_owned(), changes: site.changes, token }
     }
 
-    /// The address of a page of the dashboard.
+    /// Returns the address of a page of the dashboard.
     pub(super) fn link(&self, path: &str) -> String {
         // Below a path, a router answers at `/jobs` and not at `/jobs/`.
         let is_home = path == "/" || path.starts_with("/?");
@@ -67,7 +66,7 @@ impl Problem {
         Self { status, text: text.into() }
     }
 
-    /// As a page.
+    /// Renders the error as a page.
     pub(super) fn page(&self, visit: &Visit) -> Response {
         let reason = self.status.canonical_reason().unwrap_or("Problem");
         let mut answer = page(visit, reason, "", &html! { p.card.problem role="alert" { (visible(&self.text)) } });
@@ -78,7 +77,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // Without the frame, which only a visit knows.
+        // Without the frame, which needs a visit.
         (self.status, format!("{}\n", visible(&self.text))).into_response()
     }
 }
@@ -90,7 +89,7 @@ pub(super) async fn no_such_page(visit: Visit) -> Response {
 const PAGES: [(&str, &str); 5] =
     [("/", "Overview"), ("/jobs", "Jobs"), ("/queues", "Queues"), ("/schedules", "Schedules"), ("/workers", "Workers")];
 
-/// A whole page. `here` is the path of its entry in the navigation.
+/// Renders a whole page. `here` is the path of its entry in the navigation.
 pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> Response {
     let markup = html! {
         (DOCTYPE)
@@ -133,12 +132,12 @@ pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> 
     Html(markup.into_string()).into_response()
 }
 
-/// The field that each form sends back.
+/// Returns the hidden field that each form sends back.
 pub(super) fn secret(visit: &Visit) -> Markup {
     html! { input type="hidden" name="csrf" value=(visit.csrf); }
 }
 
-/// A form with one button.
+/// Returns a form with one button.
 pub(super) fn button(visit: &Visit, path: &str, fields: &[(&str, &str)], name: &str, class: &str) -> Markup {
     html! {
         form.inline method="post" action=(visit.link(path)) {
@@ -149,7 +148,7 @@ pub(super) fn button(visit: &Visit, path: &str, fields: &[(&str, &str)], name: &
     }
 }
 
-/// `3 min ago`, with the exact time as a tooltip.
+/// Renders a time as `3 min ago`, with the exact time as a tooltip.
 pub(super) fn age(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     let Some(time) = time else { return html! { span.faint { "–" } } };
     let passed = now - time;
@@ -159,7 +158,7 @@ pub(super) fn age(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     html! { time datetime=(whole) title=(whole) { (text) } }
 }
 
-/// A time in one unit: `45 s`, `3 h`.
+/// Renders a duration in one unit: `45 s`, `3 h`.
 pub(super) fn rough(passed: chrono::TimeDelta) -> String {
     let seconds = passed.abs().num_seconds();
     match seconds {
@@ -170,14 +169,14 @@ pub(super) fn rough(passed: chrono::TimeDelta) -> String {
     }
 }
 
-/// `1,234,567`.
+/// Formats a number: `1,234,567`.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let parts: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     parts.join(",")
 }
 
-/// `1 job`, `1,234 jobs`.
+/// Formats a count: `1 job`, `1,234 jobs`.
 pub(super) fn counted(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", number(count), if count == 1 { "" } else { "s" })
 }
@@ -186,8 +185,7 @@ pub(super) fn state(state: MessageState) -> Markup {
     html! { span class=(format!("state {state}")) { (state.to_string()) } }
 }
 
-/// A text from outside: control characters are written out, and a long text is
-/// cut.
+/// Prepares a text from outside: escapes control characters, and cuts a long text.
 pub(super) fn foreign(text: &str, longest: usize) -> String {
     visible(&report::limited_to(text.to_owned(), longest))
 }
@@ -205,12 +203,12 @@ pub(super) async fn script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("assets/script.js"))
 }
 
-/// A part of a page that the script brings up to date.
+/// Marks a part of a page that the script refreshes.
 pub(super) fn live(name: &str, content: &Markup) -> Markup {
     html! { section data-live=(name) { (content) } }
 }
 
-/// No content.
+/// Returns no content.
 pub(super) const fn nothing() -> Markup {
     PreEscaped(String::new())
 }

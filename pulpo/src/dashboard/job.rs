@@ -1,4 +1,4 @@
-//! `/jobs/ID`: one job, and what is done to it.
+//! `/jobs/ID`: one job, and the actions on it.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use crate::queue::{
 };
 use crate::report::{json, limited_to, rough, visible};
 
-/// Bytes of a body, a result or an error that a page shows.
+/// Maximum number of bytes of a body, a result or an error on a page.
 const LONGEST_TEXT: usize = 64 * 1024;
 
-/// The same of the error of each failed run, of which there are several.
+/// Maximum number of bytes of the error of each failed run, of which there are several.
 const LONGEST_ERROR: usize = 1000;
 
 pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
@@ -36,11 +36,11 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): 
     }
 }
 
-/// A job, and what is known beside it.
+/// A job, and related data.
 struct Seen {
     message: StoredMessage,
     stats: Stats,
-    /// The workers that live, if the queue knows.
+    /// The running workers, if the queue records them.
     workers: Option<Vec<WorkerEntry>>,
     capabilities: Capabilities,
 }
@@ -54,7 +54,7 @@ impl Seen {
         Ok(Some(Self { message, stats: counts.read(queue)?, workers, capabilities: queue.capabilities() }))
     }
 
-    /// The worker that runs it, if one does.
+    /// Returns the worker that runs it, if any.
     fn run(&self) -> Option<(&WorkerEntry, &RunningJob)> {
         let workers = self.workers.as_deref()?;
         workers.iter().find_map(|worker| Some((worker, worker.running.iter().find(|job| job.id == self.message.id)?)))
@@ -82,7 +82,7 @@ async fn content(site: &Site, visit: &Visit, id: MessageId) -> Result<(String, M
             (history(&message.history, now))
             @if visit.changes { (actions(visit, message, &seen.capabilities)) }
         }))
-        // Beside what is refreshed, so that a half-filled form stays as it is.
+        // Outside of the part that is refreshed, so that a half-filled form stays as it is.
         @if visit.changes && seen.capabilities.edits && waits(message.state) { (edit_form(visit, message)) }
         h2 { "Message" }
         @if site.bodies { pre.card { (shown(&message.text)) } } @else { p.card.faint { "Bodies are hidden here." } }
@@ -96,7 +96,7 @@ fn gone(id: &MessageId) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, text)
 }
 
-/// Whether a job in this state waits to be run.
+/// Returns whether a job in this state is waiting to run.
 const fn waits(state: MessageState) -> bool {
     matches!(state, MessageState::Ready | MessageState::Delayed)
 }
@@ -129,7 +129,7 @@ fn fact(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-/// The runs that failed, the newest first.
+/// Renders the failed runs, the newest first.
 fn history(runs: &[Attempt], now: DateTime<Utc>) -> Markup {
     if runs.is_empty() {
         return nothing();
@@ -182,7 +182,7 @@ fn edit_form(visit: &Visit, message: &StoredMessage) -> Markup {
     }
 }
 
-/// A text for a person: JSON on several lines, if it is JSON.
+/// Formats a text for reading: JSON on several lines, if it is JSON.
 fn shown(text: &[u8]) -> String {
     let pretty = json::read(text).map(|raw| json::pretty(raw.get()));
     let text = pretty.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned());
@@ -250,7 +250,7 @@ async fn edited(site: &Site, id: &MessageId, form: &Pairs) -> Result<(), Problem
     let asked = id.clone();
     let outcome = site.ask_pulpo(move |pulpo| match pulpo.resolve(&asked)?.map(|id| pulpo.queue().edit(&id, &edit)) {
         None => Ok(Ok(Edited::Missing)),
-        // Of the form, and no fault of the queue's.
+        // A fault of the form, not of the queue.
         Some(Err(error @ QueueError::BadQueueName { .. })) => Ok(Err(error)),
         Some(outcome) => outcome.map(Ok),
     });

@@ -1,4 +1,4 @@
-//! `/jobs`: the jobs, a page at a time, and what is done to many of them.
+//! `/jobs`: the jobs, one page at a time, and the actions on many of them.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) async fn list(State(site): State<Arc<Site>>, visit: Visit, Query(pair
 async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Markup, Problem> {
     let wanted = Wanted::read(pairs)?;
     let now = Utc::now();
-    // One more than is shown tells whether there is another page.
+    // One more than shown, to know whether there is another page.
     let filter = wanted.filter(now)?.limit(PAGE + 1);
     let is_narrow = wanted.narrows();
     let counts = site.counts.clone();
@@ -69,14 +69,13 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
     })
 }
 
-/// Maximum number of messages that a page searches, so that it is quick even if
-/// matches are rare.
+/// Maximum number of messages that a page searches, so that it is quick even if matches are rare.
 const LOOKED_AT: u64 = 50_000;
 
-/// What was found for a page.
+/// The jobs found for a page.
 struct Page {
     found: Vec<StoredMessage>,
-    /// Where to continue, if not all were searched.
+    /// Where to continue the search, if not all messages were searched.
     rest: Option<MessageId>,
 }
 
@@ -91,7 +90,7 @@ impl Page {
         Ok(Self { found, rest: is_more.then_some(end) })
     }
 
-    /// The last message to look at, where ids are numbers.
+    /// Returns the last message to search, if ids are numbers.
     fn end(queue: &dyn QueueAdapter, after: Option<&MessageId>) -> Result<Option<MessageId>, QueueError> {
         let begin = match after {
             Some(after) => Some(after.clone()),
@@ -176,7 +175,7 @@ fn table(visit: &Visit, found: &[StoredMessage], known: &Known<'_>) -> Markup {
     }
 }
 
-/// Buttons for all jobs that match, beyond this page.
+/// Renders the buttons for all matching jobs, beyond this page.
 fn all_that_match(visit: &Visit, wanted: &Wanted) -> Markup {
     html! {
         section.card.all {
@@ -194,7 +193,7 @@ fn all_that_match(visit: &Visit, wanted: &Wanted) -> Markup {
     }
 }
 
-/// The filters, for a form to bring back.
+/// Returns the filters as hidden fields of a form.
 fn hidden(wanted: &Wanted) -> Markup {
     html! { @for (name, value) in wanted.fields() { input type="hidden" name=(name) value=(value); } }
 }

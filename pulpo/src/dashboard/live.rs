@@ -13,11 +13,11 @@ use futures_util::stream;
 
 use super::Site;
 
-/// How often an open page asks for the counts.
+/// How often an open page reads the counts.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Server-sent events: `change` when the counts have changed, otherwise a
-/// comment, so that both ends notice a broken connection.
+/// Sends server-sent events: `change` when the counts have changed, otherwise a comment, so that both ends notice a
+/// broken connection.
 ///
 /// <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 pub(super) async fn events(State(site): State<Arc<Site>>) -> Response {
@@ -38,10 +38,10 @@ pub(super) async fn events(State(site): State<Arc<Site>>) -> Response {
     ([(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-/// A hash of the counts.
+/// Returns a hash of the counts.
 fn mark(stats: &crate::queue::Stats) -> u64 {
     let mut hasher = DefaultHasher::new();
-    // The charts move on each minute.
+    // The charts advance each minute.
     (chrono::Utc::now().timestamp() / 60).hash(&mut hasher);
     for counts in &stats.counts {
         (&counts.queue, &counts.request_type).hash(&mut hasher);

@@ -15,7 +15,7 @@ use crate::queue::{
     Activity, ActivityFilter, ActivityLog, ActivityStep, Counts, Filter, MessageState, QueueError, Stats, StoredMessage,
 };
 
-/// How many failures it shows.
+/// How many failures the page shows.
 const FAILURES: usize = 5;
 
 pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Query(pairs): Query<Pairs>) -> Response {
@@ -25,7 +25,7 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Query(pair
     }
 }
 
-/// What the charts are about.
+/// The parameters of the charts.
 struct Asked {
     span: Span,
     queue: Option<String>,
@@ -59,7 +59,7 @@ impl Asked {
     }
 }
 
-/// Numbers over time, as the queue has them.
+/// The queue's numbers over time.
 struct OverTime {
     /// The minutes of the last day.
     day: Vec<Activity>,
@@ -105,12 +105,12 @@ async fn content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Markup, Pr
 
 fn charts(visit: &Visit, asked: &Asked, over_time: &OverTime, stats: &Stats, now: DateTime<Utc>) -> Markup {
     let waiting = (
-        // The queue keeps this for all types together only.
+        // The queue records this only for all types together.
         (!asked.is_part()).then(|| stats.counts.iter().map(|counts| counts.ready).sum()),
         stats.counts.iter().filter_map(|counts| counts.oldest_ready).min(),
     );
     let steps = over_time.month.as_ref().unwrap_or(&over_time.day);
-    // A queue that does not know says so with each step.
+    // A queue that does not record this leaves it out of each step.
     let knows = !steps.is_empty() && steps.iter().all(|step| step.waiting.is_some());
     let chart = Chart::new(asked.span, steps, if knows { waiting } else { (None, None) }, now);
     html! {
@@ -147,7 +147,7 @@ fn tiles(visit: &Visit, stats: &Stats, over_time: Option<&OverTime>, now: DateTi
     let oldest = stats.counts.iter().filter_map(|counts| counts.oldest_ready).min();
     let published: u64 = stats.totals.iter().map(|totals| totals.published).sum();
     let finished: u64 = stats.totals.iter().map(|totals| totals.finished).sum();
-    // Done, and failed: each in the last hour, and the last day.
+    // Done and failed messages, each in the last hour and the last day.
     let last = over_time.map(|over_time| [Span::Hour, Span::Day].map(|span| over_time.sum_since(span.since(now))));
     html! {
         div.tiles {
@@ -182,7 +182,7 @@ fn tiles(visit: &Visit, stats: &Stats, over_time: Option<&OverTime>, now: DateTi
     }
 }
 
-/// The table of queues and types, each with its bar.
+/// Renders the table of queues and types, each with its bar.
 fn by_type(visit: &Visit, stats: &Stats, span: Option<Span>, now: DateTime<Utc>) -> Markup {
     let most = stats.counts.iter().map(Counts::total).max().unwrap_or_default();
     html! {
@@ -244,7 +244,7 @@ fn row(
     }
 }
 
-/// The counts by state as a bar, relative to the largest type.
+/// Renders the counts by state as a bar, relative to the largest type.
 fn bar(counts: &Counts, most: u64) -> Markup {
     const WIDTH: f64 = 120.0;
     let width = |count: u64| WIDTH * count as f64 / most.max(1) as f64;
@@ -254,7 +254,7 @@ fn bar(counts: &Counts, most: u64) -> Markup {
         ("delayed", counts.delayed),
         ("buried", counts.buried),
     ];
-    // Each begins where those before it end.
+    // Each part begins where the previous ones end.
     let begins = |place: usize| parts[..place].iter().map(|(_, count)| width(*count)).sum::<f64>();
     html! {
         svg.bar width="120" height="10" viewBox="0 0 120 10" role="presentation" {

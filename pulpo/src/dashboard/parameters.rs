@@ -13,7 +13,7 @@ use crate::queue::{Filter, MessageState};
 /// The longest value of a parameter, in bytes: names and reasons are shorter.
 const LONGEST_VALUE: usize = 300;
 
-/// How many messages a page shows.
+/// The number of messages on a page.
 pub(super) const PAGE: usize = 50;
 
 /// The parameters of a query or a form, by name; the last one counts.
@@ -25,7 +25,7 @@ pub(super) struct Wanted {
     said: BTreeMap<&'static str, String>,
 }
 
-/// The filters, with what a person calls them.
+/// The filters, with their labels.
 pub(super) const FILTERS: [(&str, &str); 6] = [
     ("state", "State"),
     ("type", "Type"),
@@ -55,12 +55,12 @@ impl Wanted {
         self.said.get(name).map(String::as_str)
     }
 
-    /// Whether any filter is set.
+    /// Returns whether any filter is set.
     pub(super) fn narrows(&self) -> bool {
         self.said.keys().any(|name| *name != "after")
     }
 
-    /// The filter that it means at this time.
+    /// Returns the queue's filter at this time.
     pub(super) fn filter(&self, now: DateTime<Utc>) -> Result<Filter, Problem> {
         let mut filter = Filter::all();
         if let Some(state) = self.get("state") {
@@ -87,20 +87,19 @@ impl Wanted {
         Ok(filter)
     }
 
-    /// The filters as a query string, for the page that begins after this
-    /// message.
+    /// Returns the filters as a query string, for the page that begins after this message.
     pub(super) fn query(&self, after: Option<&str>) -> String {
         let said = self.said.iter().filter(|(name, _)| **name != "after").map(|(name, value)| (*name, value.as_str()));
         query(said.chain(after.map(|after| ("after", after))))
     }
 
-    /// The filters that are set, for hidden fields of a form.
+    /// Returns the filters that are set, for hidden fields of a form.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.said.iter().filter(|(name, _)| **name != "after").map(|(name, value)| (*name, value.as_str()))
     }
 }
 
-/// `?a=b&c=d`, or nothing.
+/// Returns `?a=b&c=d`, or nothing.
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let pairs = pairs.into_iter().map(|(name, value)| format!("{name}={}", encoded(value)));
     let pairs: Vec<_> = pairs.collect();
@@ -119,14 +118,13 @@ pub(super) fn encoded(text: &str) -> String {
     })
 }
 
-/// The value of a field, within limits.
+/// Returns the value of a field, within limits.
 pub(super) fn field<'a>(pairs: &'a Pairs, name: &str) -> Result<Option<&'a str>, Problem> {
     let value = pairs.iter().rfind(|(of, _)| of == name).map(|(_, value)| within_limits(name, value)).transpose()?;
     Ok(value.filter(|value| !value.is_empty()))
 }
 
-/// The value of a parameter, if it is no longer than any honest one, and no
-/// database refuses it.
+/// Returns the value of a parameter, unless it is longer than any legitimate one or databases refuse it.
 fn within_limits<'a>(name: &str, value: &'a str) -> Result<&'a str, Problem> {
     if value.len() > LONGEST_VALUE {
         let length = value.len();

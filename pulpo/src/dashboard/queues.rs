@@ -1,4 +1,4 @@
-//! `/queues`: counts by queue; pausing and resuming.
+//! `/queues`: counts by queue; pauses and resumes queues.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,7 +18,7 @@ use crate::instance::scheduled::{ScheduleError, ScheduleRow, ScheduleState};
 use crate::queue::QueueError;
 use crate::report::{self, chain};
 
-/// How many entries a page shows.
+/// Maximum number of entries on a page.
 const MOST: usize = 500;
 
 pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Response {
@@ -30,7 +30,7 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit) -> Respons
 
 async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
     let rows = site.ask_pulpo(|pulpo| match pulpo.schedule_rows() {
-        // Not an error: the page says so.
+        // Not an error: the page shows this as a note.
         Err(QueueError::Unsupported(_)) => Ok(None),
         rows => rows.map(Some),
     });
@@ -59,7 +59,7 @@ fn table(visit: &Visit, rows: &[ScheduleRow]) -> Markup {
             } }
             tbody { @for (place, row) in rows.iter().take(MOST).enumerate() {
                 @let ScheduleRow { name, entry, next, last, state, overdue, message } = row;
-                // The buttons are for all entries of a name.
+                // The buttons act on all entries of a name.
                 @let is_first = place == 0 || rows[place - 1].name != *name;
                 tr {
                     td data-label="Name" {

@@ -1,4 +1,4 @@
-//! `/tasks/ID`: changes to all jobs that match, in the background.
+//! `/tasks/ID`: changes to all matching jobs, in the background.
 
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -17,16 +17,16 @@ use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter, MessageState, QueueAdapter, QueueError};
 use crate::report::chain;
 
-/// Maximum number of tasks that are remembered.
+/// Maximum number of tasks to remember.
 const REMEMBERED: usize = 100;
 
-/// Maximum number of tasks at a time.
+/// Maximum number of concurrent tasks.
 const AT_A_TIME: usize = 2;
 
-/// Jobs per transaction: short ones, between which the workers go on.
+/// Jobs per transaction: short ones, so that the workers can continue in between.
 const PART: usize = 1000;
 
-/// What can be done to jobs.
+/// An action on jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     Retry,
@@ -48,7 +48,7 @@ impl FromStr for Deed {
 }
 
 impl Deed {
-    /// The states that it can be done in.
+    /// Returns the states in which the action is possible.
     const fn reach(self) -> &'static [MessageState] {
         match self {
             Self::Retry => &[MessageState::Buried],
@@ -57,13 +57,12 @@ impl Deed {
         }
     }
 
-    /// Picks these jobs, in each state that it can be done in.
+    /// Returns a filter for these jobs, in the states in which the action is possible.
     pub(super) fn named(self, ids: impl IntoIterator<Item = MessageId>) -> Filter {
         Filter { states: self.reach().to_vec(), ..Filter::all().ids(ids) }
     }
 
-    /// Applies it to the jobs that the filter picks and that allow it. Returns
-    /// how many.
+    /// Applies the action to the jobs that match the filter and allow it. Returns how many.
     pub(super) fn act(self, queue: &dyn QueueAdapter, filter: &Filter) -> Result<u64, QueueError> {
         let filter = self.narrowed(filter);
         match self {
@@ -74,7 +73,7 @@ impl Deed {
         }
     }
 
-    /// Only in states in which it can be done.
+    /// Restricts the filter to states in which the action is possible.
     fn narrowed(self, filter: &Filter) -> Filter {
         let states = self.reach().iter().filter(|state| filter.has_state(**state)).copied().collect();
         Filter { states, ..filter.clone() }
@@ -97,14 +96,13 @@ impl Deed {
     }
 }
 
-/// Sees that nothing of deleted jobs stays in the files of the queue, where
-/// that is quick and holds up no worker.
+/// Erases the traces of deleted jobs from the files of the queue, if that is quick and holds up no worker.
 pub(super) fn erase(queue: &dyn QueueAdapter, deed: Deed) -> Result<(), QueueError> {
     let keeping = queue.keeping().filter(|_| deed == Deed::Delete);
     keeping.map_or(Ok(()), |keeping| keeping.erase_deleted(false))
 }
 
-/// The running tasks, and the last ones that ended.
+/// The running tasks, and the last finished ones.
 #[derive(Default)]
 pub(super) struct Tasks {
     all: Mutex<VecDeque<(u64, Arc<Task>)>>,
@@ -113,7 +111,7 @@ pub(super) struct Tasks {
 
 struct Task {
     deed: Deed,
-    /// How many were found when it began, once they are counted.
+    /// How many jobs matched when the task began, once they are counted.
     found: AtomicU64,
     looked: AtomicU64,
     touched: AtomicU64,
@@ -122,7 +120,7 @@ struct Task {
 }
 
 impl Tasks {
-    /// Begins it on a thread of its own. Returns its number.
+    /// Starts a task on a new thread. Returns its number.
     pub(super) fn start(&self, queue: Arc<dyn QueueAdapter>, deed: Deed, filter: Filter) -> Result<u64, Problem> {
         let mut all = lock(&self.all);
         let running = all.iter().filter(|(_, task)| lock(&task.end).is_none()).count();
@@ -170,8 +168,7 @@ impl Drop for Tasks {
 }
 
 impl Task {
-    /// Finds the jobs first, as the command line does. Jobs that come later are
-    /// not touched, so the task ends.
+    /// Finds the jobs first, as the command line does. Jobs that arrive later are not changed, so the task ends.
     fn run(&self, queue: &dyn QueueAdapter, filter: &Filter) -> Result<(), QueueError> {
         let narrowed = self.deed.narrowed(filter);
         if narrowed.states.is_empty() {

@@ -1,4 +1,4 @@
-//! Why a job waits, in a few words.
+//! Explains why a job waits, in a few words.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
@@ -10,7 +10,7 @@ use crate::registry::Registry;
 /// A longer pause lasts until someone resumes the queue.
 const FOR_GOOD: TimeDelta = TimeDelta::days(3650);
 
-/// What explains the state of a job, beside its message.
+/// The data that explains the state of a job, beside its message.
 pub(super) struct Known<'a> {
     pub(super) stats: &'a Stats,
     /// The handlers of this program.
@@ -20,7 +20,7 @@ pub(super) struct Known<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
-/// Why a job is where it is, in a few words, and its last error.
+/// Explains the state of a job in a few words, with its last error.
 pub(super) fn why(message: &StoredMessage, known: &Known<'_>) -> Markup {
     let error = message.last_error.as_deref().map(|error| foreign(error, 160));
     html! {
@@ -47,7 +47,7 @@ fn reason(message: &StoredMessage, known: &Known<'_>) -> Markup {
     }
 }
 
-/// Why a job waits that is ready, in a queue that is not paused.
+/// Explains why a ready job waits in a queue that is not paused.
 fn ready(message: &StoredMessage, known: &Known<'_>) -> String {
     if known.workers.is_some_and(|all| !all.iter().any(|worker| worker.report.queues.contains(&message.queue))) {
         return "no worker serves its queue".to_owned();

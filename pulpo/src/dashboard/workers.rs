@@ -12,10 +12,10 @@ use super::html::{Problem, Visit, age, foreign, live, number, page as whole};
 use super::parameters::query;
 use crate::queue::{Progress, QueueAdapter, QueueError, RunningJob, WorkerEntry};
 
-/// How many workers, and how many jobs of each, a page shows.
+/// Maximum number of workers, and of jobs of each, on a page.
 const MOST: usize = 200;
 
-/// The running workers; `None` if the queue does not record them.
+/// Returns the running workers; `None` if the queue does not record them.
 pub(super) fn read(queue: &dyn QueueAdapter) -> Result<Option<Vec<WorkerEntry>>, QueueError> {
     queue.workers().map(|workers| workers.read_workers()).transpose()
 }
@@ -79,7 +79,7 @@ fn jobs(visit: &Visit, running: &[RunningJob], now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// The progress of a running job.
+/// Renders the progress of a running job.
 pub(super) fn progress(job: &RunningJob) -> Markup {
     html! {
         @if job.cancelled { span.state.buried { "cancelled" } " " }

@@ -1,19 +1,16 @@
 //! Several servers as one queue.
 //!
-//! - **Publishing** begins at a random server in each process and goes round. A
-//!   server that refuses before anything was sent is passed over, and rests
-//!   for a while; after an unknown outcome no other server is tried.
-//! - **Working** takes from all of them. A lane looks at each server without a
-//!   wait. While all are empty, one thread per server waits there on behalf of
-//!   all lanes (`watch`): an idle worker picks up a job as fast as from a single
-//!   server, and each process has one wait at each server.
-//! - **Ids** have the server before them: `a:11300/42`.
-//! - **Looking and administering** goes to all servers. What those say that
-//!   answer is the result; [`Inspection::take_unreachable`] names the others.
+//! - **Publishing** begins at a random server in each process and takes the servers in turn. A server that refuses
+//!   before anything was sent is skipped, and rests for a while; after an unknown outcome no other server is tried.
+//! - **Working** takes jobs from all servers. A lane first asks each server without waiting. While all are empty, one
+//!   thread per server waits there on behalf of all lanes (`watch`): an idle worker picks up a job as fast as from a
+//!   single server, and each process has one wait at each server.
+//! - **Ids** begin with the name of the server: `a:11300/42`.
+//! - **Inspection and administration** go to all servers. The result covers the servers that answer;
+//!   [`Inspection::take_unreachable`] names the others.
 //!
-//! Priority and order hold on each server, not between them
-//! ([`Capabilities::total_order`]). A message stays at its server: while that
-//! is away, the message waits for it.
+//! Priority and order hold on each server, not between them ([`Capabilities::total_order`]). A message stays at its
+//! server: while that is unreachable, the message waits for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -37,22 +34,22 @@ mod consumer;
 mod merge;
 mod watch;
 
-/// How long a server rests that took nothing: at first, and at most.
+/// How long a server rests that did not accept or hand out anything: at first, and at most.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
-/// Several servers as one queue. Cheap to clone: all clones are one.
+/// Several servers as one queue. Cheap to clone: all clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Several(Arc<Shared>);
 
 struct Shared {
     servers: Vec<Server>,
-    /// Where the next publication begins.
+    /// The server at which the next publication begins.
     next: AtomicUsize,
     clock: SystemClock,
-    /// Those that did not answer, and why, since somebody asked.
+    /// The servers that did not answer since the last query, with the reasons.
     unreachable: Mutex<BTreeMap<String, String>>,
-    /// The waits of the workers of this process, by the queues that they work.
+    /// The waits of this process's workers, by the queues that they serve.
     watches: PerProcess<Mutex<BTreeMap<Vec<String>, std::sync::Weak<Watch>>>>,
 }
 
@@ -63,10 +60,10 @@ struct Server {
     rest: Mutex<Rest>,
 }
 
-/// How long a server that did not answer is left alone.
+/// How long to leave a server alone that did not answer.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rest {
-    /// Until then, by the clock; `None` if it answered last.
+    /// The end of the rest, by the clock; `None` if it answered last.
     until: Option<Duration>,
     length: Duration,
 }
@@ -77,7 +74,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Whether the server surely has not done it, and another may.
+/// Returns whether the server certainly did nothing, so that another one may be tried.
 fn is_outage(error: &QueueError) -> bool {
     matches!(
         error,
@@ -89,11 +86,10 @@ fn is_outage(error: &QueueError) -> bool {
 }
 
 impl Several {
-    /// These servers, each with a name that no other one has; names become the
-    /// beginning of ids.
+    /// Makes one queue of these servers. Their names must differ; each id begins with the name of its server.
     ///
     /// # Panics
-    /// If there is no server, or two of them have one name.
+    /// If there is no server, or two of them have the same name.
     #[must_use]
     pub fn new(servers: Vec<(String, Arc<dyn QueueAdapter>)>) -> Self {
         let names: BTreeSet<_> = servers.iter().map(|(name, _)| name).collect();
@@ -119,7 +115,7 @@ impl Server {
         lock(&self.rest).until.is_some_and(|until| now < until)
     }
 
-    /// It has answered.
+    /// Records that the server has answered.
     fn answered(&self) {
         let mut rest = lock(&self.rest);
         if std::mem::take(&mut *rest).until.is_some() {
@@ -127,7 +123,7 @@ impl Server {
         }
     }
 
-    /// It has not; says how long it is to rest.
+    /// Records that it has not. Returns how long it rests.
     fn failed(&self, error: &QueueError, now: Duration) -> Duration {
         let mut rest = lock(&self.rest);
         if rest.until.is_none() {
@@ -144,14 +140,14 @@ impl Server {
 }
 
 impl Shared {
-    /// The server of a message, by its id, and the id there.
+    /// Returns the server of a message, by its id, and the id there.
     fn of(&self, id: &MessageId) -> Option<(usize, MessageId)> {
         let (name, id) = id.as_str().rsplit_once('/')?;
         let at = self.servers.iter().position(|server| server.name == name)?;
         Some((at, MessageId::from(id)))
     }
 
-    /// The servers for one publication: in turn, those that rest last.
+    /// Returns the servers in the order for one publication: in turn, with resting ones last.
     fn in_turn(&self) -> Vec<usize> {
         let (count, now) = (self.servers.len(), self.clock.uptime());
         let first = self.next.fetch_add(1, Ordering::Relaxed);
@@ -160,8 +156,8 @@ impl Shared {
         order
     }
 
-    /// Asks all servers. The answers of those that answer; an error if none
-    /// does, or if one refuses for another reason than that it is away.
+    /// Asks all servers, and returns the answers of those that answer. An error if none does, or if one refuses for a
+    /// reason other than being unreachable.
     fn ask<R>(&self, ask: impl Fn(usize, &dyn QueueAdapter) -> Result<R, QueueError>) -> Result<Vec<R>, QueueError> {
         let (mut answers, mut failed) = (Vec::new(), None);
         for (at, server) in self.servers.iter().enumerate() {
@@ -184,8 +180,7 @@ impl Shared {
         lock(&self.unreachable).insert(self.servers[at].name.clone(), chain(error));
     }
 
-    /// The part of a filter that is one server's; `None` if it picks nothing
-    /// there.
+    /// Returns the part of a filter that concerns one server; `None` if it matches nothing there.
     fn part(&self, at: usize, filter: &Filter) -> Option<Filter> {
         let mut part = filter.clone();
         if let Some(ids) = &filter.ids {
@@ -202,7 +197,7 @@ impl Shared {
         Some(part)
     }
 
-    /// Does with each server's part of the filter, up to the limit of it.
+    /// Applies a change to each server's part of the filter, up to the filter's limit.
     fn change(
         &self,
         filter: &Filter,
@@ -226,7 +221,7 @@ impl Shared {
 }
 
 impl QueueAdapter for Several {
-    /// What all of them can; a batch may be spread over several.
+    /// Returns the capabilities that all servers share; a batch may be spread over several.
     fn capabilities(&self) -> Capabilities {
         let mut all = self.0.servers.iter().map(|server| server.queue.capabilities());
         let first = all.next().unwrap_or_default();
@@ -280,7 +275,7 @@ impl QueueAdapter for Several {
                 watch
             }
         };
-        // A queue that cannot be named here is refused now.
+        // Refuses a queue name here that a server cannot accept.
         let consumers = self.0.servers.iter().map(|server| server.queue.consumer(queues));
         Ok(Box::new(SeveralConsumer::new(self.0.clone(), watch, consumers.collect::<Result<_, _>>()?)))
     }
@@ -300,12 +295,10 @@ impl QueueAdapter for Several {
 }
 
 impl Inspection for Several {
-    /// Asks the server that has it: what the others say is no answer. An id
-    /// without one of the servers is none of these.
+    /// Asks the server that has the message. An id without the name of a server matches nothing.
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         let Some((at, id)) = self.0.of(id) else {
-            // Asked all the same: whoever looks for what cannot be there wants
-            // to know whether there is an answer.
+            // The servers are asked anyway, so that an outage is reported as an error.
             self.0.ask(|_, queue| queue.peek(id))?;
             return Ok(None);
         };
@@ -345,8 +338,8 @@ impl Inspection for Several {
         self.0.change(filter, |queue, part| queue.delete(part))
     }
 
-    /// A server that does not know the queue has nothing of it to pause. It is
-    /// named like one that is away: what comes there is handed out.
+    /// Pauses the queue on each server. A server that does not know the queue has nothing to pause; it is reported like
+    /// an unreachable one, because it would hand out a message that arrives there.
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
         let paused = self.0.ask(|at, server| match server.pause(queue, time) {
             Err(unknown @ QueueError::NoSuchQueue { .. }) => Ok(Some((at, unknown))),
@@ -380,7 +373,7 @@ impl Server {
 }
 
 impl Shared {
-    /// What they say together, and which of them say nothing.
+    /// Returns the combined statistics, and which servers did not answer.
     fn sum(&self, stats: impl Fn(&dyn QueueAdapter) -> Result<Stats, QueueError>) -> Result<Stats, QueueError> {
         let away = Mutex::new(Vec::new());
         let answers = self.ask(|at, queue| {

@@ -1,4 +1,4 @@
-//! What one lane takes from several servers through.
+//! The consumer with which one lane takes jobs from several servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,29 +9,28 @@ use crate::clock::Clock as _;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, QueueError, Settlement};
 use crate::report::chain;
 
-/// How long a server that had nothing is not asked again while another has
-/// something.
+/// How long an empty server is not asked again while another one has jobs.
 const EMPTY_REST: Duration = Duration::from_millis(5);
 
-/// How often a lane looks that may not take everything, so that nobody can wait
-/// for it.
+/// How often a lane checks that may not take every job, so that no thread can wait on its behalf.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How many jobs in a row a lane takes from one server whose commits it defers:
-/// each such commit goes out with the next look at that server.
+/// The maximum number of jobs in a row from one server whose commits are deferred: each deferred commit goes out with
+/// the next request to that server.
 const MOST_IN_A_ROW: u32 = 16;
 
+/// Takes jobs from several servers for one lane.
+///
 /// # Invariants
-/// - A lane that leaves with a job, or to wait, has no commit deferred at any
-///   server but that of the job: a deferred commit goes out with the next look at
-///   its server, which may come only after the job.
+/// - A lane that leaves with a job, or to wait, has no deferred commit at any server except that of the job: a deferred
+///   commit goes out with the next request to its server, which may come only after the job.
 pub(super) struct SeveralConsumer {
     shared: Arc<Shared>,
     watch: Arc<Watch>,
     seats: Vec<Seat>,
-    /// Which server is looked at first the next time.
+    /// The server to ask first the next time.
     next: usize,
-    /// The server of the last job, and how many in a row came from there.
+    /// The server of the last job; `in_a_row` counts the consecutive jobs from there.
     last: Option<usize>,
     in_a_row: u32,
     interrupts: u64,
@@ -43,14 +42,14 @@ struct Seat {
     consumer: Box<dyn Consumer>,
     /// The tokens of its leases.
     leases: Vec<Arc<str>>,
-    /// Whether a commit waits for the next look.
+    /// Whether a deferred commit waits for the next request.
     has_deferred: bool,
-    /// Until then it is not asked while others have something.
+    /// Until this time, it is not asked while others have jobs.
     empty_until: Duration,
 }
 
 impl SeveralConsumer {
-    /// With a consumer of each server.
+    /// Creates it with a consumer of each server.
     pub(super) fn new(shared: Arc<Shared>, watch: Arc<Watch>, consumers: Vec<Box<dyn Consumer>>) -> Self {
         let next = fastrand::usize(..consumers.len());
         let seat = |(server, consumer)| Seat {
@@ -64,8 +63,8 @@ impl SeveralConsumer {
         Self { shared, watch, seats, next, last: None, in_a_row: 0, interrupts }
     }
 
-    /// Looks at each server without a wait: first at those that have a commit to
-    /// carry out, and last at those that had nothing a moment ago.
+    /// Asks each server without waiting: first those with a deferred commit, and last those that were empty a moment
+    /// ago.
     fn look(&mut self, filter: &DequeueFilter) -> Result<Option<Delivery>, QueueError> {
         if self.in_a_row >= MOST_IN_A_ROW {
             self.in_a_row = 0;
@@ -86,7 +85,7 @@ impl SeveralConsumer {
                 Ok(Some(delivery)) => {
                     self.shared.servers[server].answered();
                     self.in_a_row = if self.last.replace(server) == Some(server) { self.in_a_row + 1 } else { 1 };
-                    // A batch has reserved others there.
+                    // The rest of a batch is reserved there.
                     self.next = if filter.more > 0 { server } else { (server + 1) % count };
                     let delivery = self.seats[at].took(&self.shared, delivery);
                     self.flush_deferred();
@@ -102,12 +101,11 @@ impl SeveralConsumer {
                 Err(error) => return Err(error),
             }
         }
-        // If all are away, the wait says so.
+        // If all servers are unreachable, the wait reports it.
         Ok(None)
     }
 
-    /// Has deferred commits carried out now. What does not come through is told
-    /// as a lost lease.
+    /// Carries out the deferred commits now. A commit that fails is reported as a lost lease.
     fn flush_deferred(&mut self) {
         for seat in self.seats.iter_mut().filter(|seat| seat.has_deferred) {
             seat.has_deferred = false;
@@ -118,8 +116,7 @@ impl SeveralConsumer {
         }
     }
 
-    /// Takes what a thread was handed out, with its consumer, and gives back
-    /// those that are not needed.
+    /// Takes over a message that a thread was handed, with its consumer, and returns consumers that are not needed.
     fn take(&mut self, handed: Handed) -> Delivery {
         let Handed { server, consumer, delivery } = handed;
         let mut seat = Seat { server, consumer, leases: Vec::new(), has_deferred: false, empty_until: Duration::ZERO };
@@ -128,7 +125,7 @@ impl SeveralConsumer {
         match idle {
             Some(at) => {
                 let mut old = std::mem::replace(&mut self.seats[at], seat);
-                // What it had put off is not to wait for a thread.
+                // Its deferred commits must not wait until a thread uses it again.
                 if old.consumer.flush().is_ok() && old.consumer.take_lost_leases().is_empty() {
                     self.watch.put_back(server, old.consumer);
                 }
@@ -138,7 +135,7 @@ impl SeveralConsumer {
         delivery
     }
 
-    /// One consumer for each server is enough.
+    /// Returns surplus consumers, because one for each server is enough.
     fn give_back_spare(&mut self) {
         for server in 0..self.shared.servers.len() {
             while self.seats.iter().filter(|seat| seat.server == server).count() > 1 {
@@ -152,7 +149,7 @@ impl SeveralConsumer {
         }
     }
 
-    /// The consumer that has a lease, and the lease as its server knows it.
+    /// Returns the consumer that has a lease, and the lease as its server knows it.
     fn seat(&mut self, lease: &Lease) -> Option<(&mut Seat, Lease)> {
         let (server, id) = self.shared.of(&lease.id)?;
         let seat = self.seats.iter_mut().find(|seat| seat.server == server && seat.leases.contains(&lease.token))?;
@@ -161,7 +158,7 @@ impl SeveralConsumer {
 }
 
 impl Seat {
-    /// A delivery with the id that it has here.
+    /// Returns the delivery with the id that includes the server.
     fn took(&mut self, shared: &Shared, mut delivery: Delivery) -> Delivery {
         self.leases.push(delivery.lease.token.clone());
         delivery.lease.id = shared.servers[self.server].id(&delivery.lease.id);
@@ -240,13 +237,13 @@ impl Consumer for SeveralConsumer {
                 Err(error) => failed = Some(error),
             }
         }
-        // Two servers may give one token.
+        // Two servers may use the same token.
         let known = |lease: &&Lease| {
             let server = shared.of(&lease.id).map(|(server, _)| server);
             self.seats.iter().any(|seat| server == Some(seat.server) && seat.leases.contains(&lease.token))
         };
         lost.extend(leases.iter().filter(|lease| !known(lease) && !lost.contains(lease)).cloned().collect::<Vec<_>>());
-        // Some were renewed, and the rest is asked for again.
+        // Some leases were renewed; the caller asks again for the rest.
         failed.map_or(Ok(lost), Err)
     }
 

@@ -1,4 +1,4 @@
-//! The answers of several servers as one.
+//! Combines the answers of several servers.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use crate::message::MessageId;
 use crate::queue::{Capabilities, Counts, Stats, StoredMessage, Totals};
 
-/// What both can, of that which several servers can do together. The rest would
-/// need one place for all of them.
+/// Returns the capabilities that both have and that several servers can provide together. The others would need one
+/// place for all messages.
 pub(super) fn common(one: Capabilities, other: Capabilities) -> Capabilities {
     Capabilities {
         uncounted_rollbacks: one.uncounted_rollbacks && other.uncounted_rollbacks,
@@ -22,24 +22,24 @@ pub(super) fn common(one: Capabilities, other: Capabilities) -> Capabilities {
     }
 }
 
-/// The number of an id, which all our servers give.
+/// Returns the id of a message at its server as a number, which all our servers use.
 fn number(id: &MessageId) -> u64 {
     id.as_str().parse().unwrap_or(0)
 }
 
-/// The greatest numbers first, of equal ones the first server's: an order in
-/// which a list can go on after any message.
+/// Sorts by number, the greatest first; for equal numbers, the first server comes first. A list can continue in this
+/// order after any message.
 pub(super) fn newest_first(mut all: Vec<(usize, StoredMessage)>) -> Vec<(usize, StoredMessage)> {
     all.sort_by_key(|(at, message)| (Reverse(number(&message.id)), *at));
     all
 }
 
-/// What comes in one server's list after a message of that or another server.
+/// Returns where one server's list continues after a message of that or another server.
 pub(super) fn after(at: usize, (of, id): (usize, MessageId)) -> Option<MessageId> {
     if at <= of { Some(id) } else { number(&id).checked_add(1).map(MessageId::from) }
 }
 
-/// How much there is, all together.
+/// Adds up the statistics.
 pub(super) fn sum(all: Vec<Stats>) -> Stats {
     let (mut counts, mut totals) = (BTreeMap::new(), BTreeMap::new());
     let mut sum = Stats::default();

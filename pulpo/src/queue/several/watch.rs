@@ -1,14 +1,12 @@
-//! Waiting at several servers at once.
+//! Waits at several servers at once.
 //!
-//! A lane that has found nothing anywhere waits here. For each server a thread
-//! waits there while some lane waits, and hands what it is given to a lane,
-//! with the consumer that has the lease. So an idle worker waits once at each
-//! server, however many lanes it has, and picks a job up from any of them as
-//! soon as the server hands it out.
+//! A lane that has found no job anywhere waits here. For each server there is a thread that waits there while any lane
+//! waits. It hands a job to a lane, together with the consumer that has the lease. So an idle worker waits once at each
+//! server, however many lanes it has, and picks a job up from any server as soon as it is handed out.
 //!
 //! # Invariants
-//! - No more messages are handed over than lanes wait: one that comes when no
-//!   lane waits goes back to its server at once, uncounted.
+//! - No more messages are handed over than lanes wait: one that arrives when no lane waits goes back to its server
+//!   immediately, uncounted.
 //! - A thread that waits at a server holds no lock.
 
 use std::collections::VecDeque;
@@ -20,7 +18,7 @@ use crate::clock::{Clock as _, lock};
 use crate::queue::{Consumer, Delivery, DequeueFilter, QueueError, Settlement};
 use crate::sync::{wait_timeout_while, wait_while};
 
-/// How long a thread waits at a server in one go.
+/// How long a thread waits at a server in one request.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// A message, and the consumer that has its lease.
@@ -30,16 +28,16 @@ pub(super) struct Handed {
     pub(super) delivery: Delivery,
 }
 
-/// The waits for one set of queues. The lanes own it, the threads end with it.
+/// The waits for one set of queues. The lanes own it; the threads end with it.
 pub(super) struct Watch {
     state: Arc<State>,
 }
 
 struct State {
     inner: Mutex<Inner>,
-    /// Something was handed over, or the lanes are interrupted.
+    /// Notified when a message was handed over, or the lanes are interrupted.
     handed: Condvar,
-    /// A lane waits, or all are gone.
+    /// Notified when a lane waits, or all lanes are gone.
     wanted: Condvar,
 }
 
@@ -48,11 +46,11 @@ struct Inner {
     /// How many lanes wait.
     waiting: usize,
     handed: VecDeque<Handed>,
-    /// Consumers that nobody uses, by server.
+    /// Unused consumers, by server.
     spare: Vec<Vec<Box<dyn Consumer>>>,
-    /// How many servers are known to be away.
+    /// How many servers are known to be unreachable.
     away: usize,
-    /// Why the last one went away.
+    /// Why the last server became unreachable.
     error: Option<QueueError>,
     interrupts: u64,
     is_over: bool,
@@ -67,14 +65,14 @@ impl Inner {
 /// How a wait ended.
 pub(super) enum Waited {
     Handed(Handed),
-    /// The time was over, or the worker stops.
+    /// The time is over, or the worker stops.
     Nothing,
     /// No server answers.
     AllAway(QueueError),
 }
 
 impl Watch {
-    /// A thread for each server, for as long as the value lives.
+    /// Starts a thread for each server; they run as long as the value lives.
     pub(super) fn start(shared: &Arc<Shared>, queues: &[String]) -> Arc<Self> {
         let count = shared.servers.len();
         let inner = Inner { spare: std::iter::repeat_with(Vec::new).take(count).collect(), ..Inner::default() };
@@ -83,7 +81,7 @@ impl Watch {
             let waiter = Waiter { server, shared: Arc::downgrade(shared), state: state.clone(), queues: queues.into() };
             let thread = std::thread::Builder::new().name("pulpo-servers".to_owned());
             if let Err(error) = thread.spawn(move || waiter.run()) {
-                // Its messages are found by the lanes that look without a wait.
+                // The lanes find its jobs when they ask without waiting.
                 tracing::warn!(%error, "no thread to wait at a server: its jobs are picked up later");
             }
         }
@@ -106,7 +104,7 @@ impl Watch {
         });
         inner.waiting -= 1;
         *interrupts = inner.interrupts;
-        // Also after the end of the time: it was handed over to one who waits.
+        // Checked even after the time is over: the message was handed to a waiting lane.
         if let Some(handed) = inner.handed.pop_front() {
             return Waited::Handed(handed);
         }
@@ -134,7 +132,7 @@ impl Watch {
         self.state.handed.notify_all();
     }
 
-    /// The count that tells an interrupt.
+    /// Returns the count of interrupts, which shows whether there was a new one.
     pub(super) fn interrupts(&self) -> u64 {
         lock(&self.state.inner).interrupts
     }
@@ -209,7 +207,7 @@ impl Waiter {
         }
     }
 
-    /// Gives a message to a lane that waits, or back to its server.
+    /// Hands a message to a waiting lane, or returns it to its server.
     fn hand_over(&self, mut consumer: Box<dyn Consumer>, delivery: Option<Delivery>) {
         let mut inner = lock(&self.state.inner);
         let Some(delivery) = delivery else {
