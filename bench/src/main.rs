@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use self::measure::{Effort, Row};
 
 mod beanstalkd;
+mod dashboard;
 mod file;
 mod growth;
 mod idle;
@@ -77,7 +78,8 @@ fn main() {
     let quick = arguments.quick;
     let rounds = arguments.rounds.unwrap_or(if quick { 3 } else { 7 });
     let effort = Effort { rounds, quick, folder: arguments.folder };
-    let groups = [file::ROWS, keys::ROWS, latency::ROWS, beanstalkd::ROWS, postgres::ROWS, idle::ROWS].concat();
+    let groups =
+        [file::ROWS, dashboard::ROWS, keys::ROWS, latency::ROWS, beanstalkd::ROWS, postgres::ROWS, idle::ROWS].concat();
     let wanted = |name: &str| {
         arguments.filters.is_empty() || arguments.filters.iter().any(|filter| name.contains(filter.as_str()))
     };
