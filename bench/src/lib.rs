@@ -71,6 +71,24 @@ fn send_email(email: Email) {
     RUNS.ran(email.number());
 }
 
+/// A job that runs together with others.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EmailInBatch(Email);
+
+impl EmailInBatch {
+    /// Creates the job of this number.
+    #[must_use]
+    pub fn numbered(number: u64) -> Self {
+        Self(Email::numbered(number))
+    }
+}
+
+/// Counts the jobs.
+#[pulpo::handler("send_emails", batch = 100)]
+fn send_emails(emails: Vec<EmailInBatch>) {
+    emails.iter().for_each(|email| RUNS.ran(email.0.number()));
+}
+
 /// The runs of this process.
 pub static RUNS: Runs = Runs {
     began: Mutex::new(Vec::new()),
