@@ -1,11 +1,9 @@
-//! The worker: lanes that take messages and run handlers, and the monitor that
-//! supervises them.
+//! The worker: lanes that take messages and run handlers, and the monitor that supervises them.
 //!
-//! Each lane is an OS thread with its own consumer; `lane.rs` shows the way of
-//! one job through it. While a handler runs, the lane's consumer rests in its
-//! `InFlightSlot`. There the monitor, the thread that called [`Worker::run`],
-//! renews the lease, settles the message when the handler exceeds its timeout,
-//! and puts it back when the worker must stop.
+//! Each lane is an OS thread with its own consumer; `lane.rs` shows the path of one job through it. While a handler
+//! runs, the lane's consumer rests in its `InFlightSlot`. There the monitor, the thread that called [`Worker::run`],
+//! renews the lease, settles the message when the handler exceeds its timeout, and puts it back when the worker must
+//! stop.
 
 use std::fmt;
 use std::sync::Arc;
@@ -78,7 +76,7 @@ mod waker;
 /// Takes messages from a queue and runs their handlers.
 pub struct Worker {
     queue: Arc<dyn QueueAdapter>,
-    /// Where schedules are kept, if not in the queue.
+    /// The store for schedules, if it is not the queue.
     schedule_store: Option<OpenSchedules>,
     queues: Vec<String>,
     registry: Arc<Registry>,
@@ -86,7 +84,7 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     stop: Arc<Stop>,
     states: States,
-    /// The name and version of the program, if they are known.
+    /// The name and version of the program, if known.
     program: Option<(String, String)>,
     #[cfg(feature = "tokio")]
     runtime: Option<tokio::runtime::Handle>,
@@ -140,9 +138,8 @@ impl Worker {
         }
     }
 
-    /// Provides a state to the handlers, which take it as
-    /// [`State<T>`](crate::State). There is one per type; a second one keeps
-    /// the worker from starting, so wrap it in its own type.
+    /// Provides a state to the handlers, which take it as [`State<T>`](crate::State). There is one per type; a second
+    /// one keeps the worker from starting, so wrap it in its own type.
     ///
     /// ```
     /// # struct Mailer;
@@ -161,10 +158,9 @@ impl Worker {
         self
     }
 
-    /// Runs async handlers on this runtime, which must be multi-threaded:
-    /// otherwise its timers and sockets do not run. Default: the runtime that
-    /// [`run`](Self::run) is called in, if it is of that kind, or else one that
-    /// the process creates.
+    /// Runs async handlers on this runtime, which must be multi-threaded: otherwise its timers and sockets do not run.
+    /// Default: the runtime that [`run`](Self::run) is called in, if it is of that kind, or else one that the process
+    /// creates.
     #[cfg(feature = "tokio")]
     #[must_use]
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
@@ -172,20 +168,20 @@ impl Worker {
         self
     }
 
-    /// Keeps schedules there, and not in the queue.
+    /// Keeps schedules in this store instead of the queue.
     pub(crate) fn schedule_store(mut self, store: Option<OpenSchedules>) -> Self {
         self.schedule_store = store;
         self
     }
 
-    /// Of this program, as others see it.
+    /// Sets the name and version of the program that others see.
     #[cfg(feature = "cli")]
     pub(crate) fn program(mut self, name: &str, version: &str) -> Self {
         self.program = Some((name.to_owned(), version.to_owned()));
         self
     }
 
-    /// With what this program was set up with.
+    /// Applies the program's setup.
     #[cfg(feature = "cli")]
     pub(crate) fn app(mut self, app: crate::app::App) -> Self {
         self.states = app.states;
@@ -196,8 +192,7 @@ impl Worker {
         self
     }
 
-    /// Serves these pages at its listen address too, beside `/metrics`,
-    /// `/healthz` and `/readyz`: for example a
+    /// Serves these pages at its listen address too, beside `/metrics`, `/healthz` and `/readyz`: for example a
     /// [dashboard](crate::dashboard::Dashboard).
     #[cfg(feature = "http")]
     #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
@@ -219,15 +214,14 @@ impl Worker {
         Stopper::new(self.stop.clone())
     }
 
-    /// Works off everything that is due, including follow-ups, and returns; or
-    /// returns when it is stopped. Messages that wait for their time stay in
-    /// the queue. Use it in programs that do their jobs and exit.
+    /// Runs all jobs that are due, including follow-ups, and returns; or returns when it is stopped. Messages that wait
+    /// for their time stay in the queue. Use it in programs that do their jobs and exit.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     pub fn drain(self) -> Result<Summary, WorkError> {
-        // Each lane has to find nothing once, and one that has a job has not
-        // looked since. Not without a wait, or idle lanes would turn in a circle.
+        // Each lane must find the queue empty once, and a lane with a job has not checked since. The wait keeps idle
+        // lanes from a busy loop.
         let sleep_duration = Duration::from_millis(10);
         let options =
             WorkerOptions { sleep_duration, shutdown_after_number_of_empty_iterations: 1, ..self.options.clone() };
@@ -236,14 +230,12 @@ impl Worker {
 
     /// Works until it is stopped, or idle for as long as the options allow.
     ///
-    /// A handler that does not end within the grace period of a stop is left
-    /// behind: its message goes back to the queue, and its thread ends with the
-    /// process.
+    /// A handler that does not end within the grace period of a stop is left behind: its message goes back to the
+    /// queue, and its thread ends with the process.
     ///
     /// # Errors
-    /// If a handler's state is missing, or the queue cannot be reached at the
-    /// start; later it waits until the queue is back. If no thread is available
-    /// for a lane for the whole grace period.
+    /// If a handler's state is missing, or the queue cannot be reached at the start; later it waits until the queue is
+    /// back. If no thread is available for a lane for the whole grace period.
     pub fn run(&self) -> Result<Summary, WorkError> {
         // Before the handles of the metrics are fetched.
         #[cfg(feature = "http")]
@@ -253,7 +245,7 @@ impl Worker {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
         shared.queue.declare(routes(&shared.registry, &shared.options));
-        // Before anybody can know that it is there, and tell it to stop.
+        // Before any other thread can know of the worker and stop it.
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;
         let services = services::start(
             shared,
@@ -286,8 +278,7 @@ impl Worker {
 }
 
 impl Worker {
-    /// Makes what the threads of one run share, unless there are problems: these,
-    /// or others.
+    /// Creates the state that the threads of one run share. Fails if there are problems: these, or others.
     fn share(&self, mut problems: Vec<Problem>) -> Result<Arc<Shared>, WorkError> {
         let Self { queue, schedule_store, queues, registry, options, clock, stop, states, .. } = self;
         telemetry::describe();
@@ -335,7 +326,7 @@ impl Worker {
     }
 }
 
-/// What a program is called that has not said so.
+/// The default name of a program.
 fn unnamed_program() -> (String, Option<String>) {
     let file = std::env::current_exe().ok();
     let name = file.as_deref().and_then(std::path::Path::file_stem);

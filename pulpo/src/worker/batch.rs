@@ -1,4 +1,4 @@
-//! A batch on its way: gather, decode, run, decide, carry out each.
+//! The path of a batch: gather, decode, run, decide, carry out each.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,17 +15,16 @@ use crate::queue::{Consumer, Delivery, QueueError, Settlement};
 use crate::registry::Batch;
 use crate::report::chain;
 
-/// What was taken out of the queue for one call.
+/// The messages taken for one call.
 struct Gathered {
     members: Vec<(Delivery, InFlightJob)>,
-    /// One of another type, which a queue that cannot pick has handed out. It
-    /// ends the gathering and goes back to the queue; if that fails, it waits
-    /// for its turn, its lease kept alive.
+    /// A message of another type, which a queue that cannot select by type has handed out. It ends the gathering and
+    /// goes back to the queue. If that fails, it waits for its turn, and its lease is kept alive.
     other: Option<(Delivery, InFlightJob)>,
 }
 
 impl Lane {
-    /// The way of the messages of a batch handler, of which one has come.
+    /// Processes the messages of a batch handler, after the first one has arrived.
     pub(super) fn process_batch(&mut self, first: Delivery, resolved: &ResolvedHandler, batch: &Batch) {
         let Some(mut consumer) = self.consumer.take() else { return };
         let Gathered { members, other } = self.gather(&mut *consumer, first, resolved, batch);
@@ -54,15 +53,14 @@ impl Lane {
             if let Some(held) = self.with_slot(Option::take) {
                 self.consumer = Some(held.consumer);
             }
-            // Its run may take long, and no dequeue comes before it.
+            // The run may take long, and no dequeue comes before it to carry out the deferred commits.
             self.flush();
             self.pending = Some(other);
         }
     }
 
-    /// Takes messages until the batch is full, its linger is over, or one of
-    /// another type comes. Until they are in the slot, their leases are renewed
-    /// here.
+    /// Takes messages until the batch is full, its linger is over, or one of another type arrives. Renews their leases
+    /// until they are in the slot.
     fn gather(
         &self,
         consumer: &mut dyn Consumer,
@@ -81,8 +79,8 @@ impl Lane {
             let left = end.saturating_sub(uptime);
             let renewal = gathered.members.iter().filter_map(|(_, running)| running.touch_at).min();
             let wait = renewal.map_or(left, |at| left.min(at.saturating_sub(uptime)));
-            // As many again as have come of this type in a row: a queue that
-            // cannot pick may have others next.
+            // As many again as have come of this type in a row: a queue that cannot select by type may have others
+            // next.
             let more = (batch.most - gathered.members.len() - 1).min(gathered.members.len() - 1);
             let filter = self.permits.filter_for_batch(self.shared.filter(), &request_type, &first_id).more(more);
             match consumer.dequeue(&filter, wait) {
@@ -99,7 +97,7 @@ impl Lane {
         gathered
     }
 
-    /// Adds one that was taken; says its request type.
+    /// Adds a message to the batch. Returns its request type.
     fn add(&self, gathered: &mut Gathered, delivery: Delivery, resolved: &ResolvedHandler) -> Cow<'static, str> {
         let message = Incoming::read(&delivery.text).ok();
         let its = message.as_ref().and_then(|message| self.shared.resolved.get(message.header.request_type()));
@@ -115,7 +113,7 @@ impl Lane {
         request_type
     }
 
-    /// Puts all within reach of the monitor.
+    /// Puts all messages into the slot, within reach of the monitor.
     fn enter_slot_together(
         &mut self,
         consumer: Box<dyn Consumer>,
@@ -136,7 +134,7 @@ impl Lane {
         self.hand_to_monitor(InFlight { consumer, running, others, progress: self.progress.clone() });
     }
 
-    /// Calls the handler with all that may be run; how it ended for each.
+    /// Calls the handler with all messages that may run. Returns the result of each.
     fn run_batch(&self, deliveries: &[Delivery], resolved: &ResolvedHandler) -> (Vec<Processed>, Produced) {
         if self.shared.stop.requested() {
             return (deliveries.iter().map(|_| Processed::Ended(RunEnd::ShutDown)).collect(), Produced::default());
@@ -148,7 +146,7 @@ impl Lane {
             if unfit.get(index).is_none_or(Option::is_some) {
                 continue;
             }
-            // It was read before, when it was taken.
+            // It was parsed once already, when it was taken.
             let Ok(message) = Incoming::read(&delivery.text) else { continue };
             bodies.push(message.body());
             let failed = delivery.failed(resolved.policy.max_attempts);
@@ -174,8 +172,8 @@ impl Lane {
         (all.collect(), produced)
     }
 
-    /// For each member, what becomes of it if it is not to be run: it is too
-    /// late or too early, or its attempts are used up.
+    /// Returns for each member its disposition if it must not run: it is too late or too early, or its attempts are
+    /// used up.
     fn unfit(&self) -> Vec<Option<Disposition>> {
         let now = self.shared.clock.now();
         self.with_slot(|held| {
@@ -186,9 +184,9 @@ impl Lane {
     }
 }
 
-/// Gives back one of another type than the batch, with all that was taken
-/// ahead: their runs would have to wait for that of the batch, and if the worker
-/// died before, each would have lost an attempt. Returns it if that fails.
+/// Gives back a message of another type than the batch, with all that were reserved ahead: their runs would have to
+/// wait for the batch, and if the worker died before, each would have lost an attempt. Returns the message if that
+/// fails.
 fn give_back(consumer: &mut dyn Consumer, other: (Delivery, InFlightJob)) -> Option<(Delivery, InFlightJob)> {
     let mut back = Settlement::rollback(Duration::ZERO, "it is of another type than the batch", false);
     match consumer.settle(&other.0.lease, &mut back) {

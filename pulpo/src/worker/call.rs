@@ -1,10 +1,9 @@
-//! Calls handlers: the one place of a worker where code of the user's runs.
+//! Calls handlers: the only place of a worker where user code runs.
 //!
 //! # Invariants
-//! Decoding, the handler, the conversion of what it returned, the texts of its
-//! errors and the `Drop` of all of these run inside the catch, and before any
-//! lock is taken. What comes out is plain data, so that nothing of the user's
-//! can run later, under a lock or on another thread.
+//! Decoding, the handler, the conversion of its return value, the texts of its errors and the `Drop` of all of these
+//! run inside the catch, and before any lock is taken. Only plain data leaves it, so that no user code can run later,
+//! under a lock or on another thread.
 
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use crate::message::{MessageError, WireBody};
 use crate::outcome::{Failure, Outcomes, ReportedFailure, ReportedOutcomes};
 use crate::registry::Handler;
 
-/// Calls a handler with one message; how it ended. `grace` is how long a body
-/// that another version has written waits for a worker that can read it.
+/// Calls a handler with one message and returns how the run ended. `grace` is how long a body that another version
+/// wrote waits for a worker that can read it.
 pub(super) fn one(handler: &Handler, body: WireBody<'_>, context: &Context, grace: Duration) -> RunEnd {
     let bodies = [body];
     let run = Run::new(&bodies, context);
@@ -27,14 +26,14 @@ pub(super) fn one(handler: &Handler, body: WireBody<'_>, context: &Context, grac
     }
 }
 
-/// Calls a batch handler with the bodies that fit; how it ended for each.
+/// Calls a batch handler with the bodies that fit. Returns how the run ended for each message.
 pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Context, grace: Duration) -> Vec<RunEnd> {
     let run = Run::new(bodies, context);
     let outcomes = guard::catch(|| handler.run_batch(&run).map(Outcomes::into_report));
     let mut unfit = run.into_unfit();
     let decoded = bodies.len() - unfit.len();
     let mut of_each: Box<dyn FnMut() -> RunEnd> = match outcomes {
-        // None was decoded.
+        // No body was decoded.
         Ok(None) => Box::new(|| RunEnd::Done),
         Ok(Some(ReportedOutcomes::All(outcome))) => Box::new(move || ended(outcome.clone())),
         Ok(Some(ReportedOutcomes::Each(each))) if each.len() == decoded => {
@@ -60,7 +59,7 @@ pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Contex
         .collect()
 }
 
-/// A body that does not fit: another version of the program may have written it.
+/// Returns the end of a run whose body does not fit: another version of the program may have written it.
 fn unreadable(handler: &Handler, body: WireBody<'_>, error: MessageError, grace: Duration) -> RunEnd {
     match body.shape().map(|theirs| (theirs, handler.shape())) {
         Some((theirs, ours)) if theirs != ours => RunEnd::OtherShape { error, theirs, ours, grace },

@@ -1,13 +1,12 @@
 //! The lanes of a worker, and the runs that it has abandoned.
 //!
-//! A run that has exceeded its timeout may still be in its handler: a plain
-//! function cannot be stopped from outside. It is then *overdue*. Its lane is
-//! *abandoned*, and another one takes its place, while the bound of abandoned
-//! runs allows it; beyond that, the overdue run keeps the place.
+//! A run that has exceeded its timeout may still be in its handler: a plain function cannot be stopped from outside. It
+//! is then *overdue*. Its lane is *abandoned*, and another one takes its place, as long as the bound of abandoned runs
+//! allows it. Beyond that bound, the overdue run keeps its lane.
 //!
 //! # Invariants
-//! There are never more threads than lanes and abandoned runs may be. Nothing
-//! in here waits: a health check reads it at any time.
+//! There are never more threads than the configured lanes plus the allowed abandoned runs. Nothing in here waits: a
+//! health check may read it at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +17,7 @@ use crate::sync::lock;
 use crate::telemetry;
 
 pub(super) struct Crew {
-    /// How many lanes there are to be.
+    /// The configured number of lanes.
     wanted: usize,
     most_abandoned: usize,
     members: Mutex<Members>,
@@ -29,22 +28,22 @@ pub(super) struct Crew {
 #[derive(Default)]
 struct Members {
     lanes: Vec<LaneHandle>,
-    /// Runs that another lane has taken the place of.
+    /// Overdue runs whose lanes have been replaced.
     abandoned: Vec<Arc<InFlightSlot<InFlight>>>,
-    /// Whether lanes are missing that could not be started.
+    /// Whether lanes are missing because they could not be started.
     short: bool,
     told_that_none_is_left: bool,
 }
 
-/// One lane, as others see it.
+/// One lane, as the other threads see it.
 #[derive(Clone)]
 pub(super) struct LaneHandle {
     pub(super) slot: Arc<InFlightSlot<InFlight>>,
-    /// Waits in a row that brought nothing.
+    /// The number of waits in a row without a message.
     pub(super) empty: Arc<AtomicU64>,
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only a health check asks"))]
     pub(super) last_seen: Arc<AtomicU64>,
-    /// Its job was taken away, and its handler has not returned yet.
+    /// Whether its job was taken away and its handler has not returned yet.
     overdue: bool,
 }
 
@@ -69,31 +68,31 @@ impl Crew {
         }
     }
 
-    /// Those that take jobs.
+    /// Returns the lanes that take jobs.
     pub(super) fn lanes(&self) -> Vec<LaneHandle> {
         lock(&self.members).lanes.iter().filter(|lane| !lane.overdue).cloned().collect()
     }
 
-    /// The job of this lane was taken away while its handler runs.
+    /// Marks a lane whose job was taken away while its handler runs.
     pub(super) fn is_overdue(&self, slot: &Arc<InFlightSlot<InFlight>>) {
         let mut members = lock(&self.members);
         members.lanes.iter_mut().filter(|lane| Arc::ptr_eq(&lane.slot, slot)).for_each(|lane| lane.overdue = true);
     }
 
-    /// Whether no lane has found anything for this many waits.
+    /// Returns whether every lane has had this many waits in a row without a message.
     pub(super) fn is_idle(&self, limit: u64) -> bool {
         let members = lock(&self.members);
         let mut taking = members.lanes.iter().filter(|lane| lane.takes_jobs()).peekable();
-        // With none left nobody has looked.
+        // Without any lane, no lane has checked the queue.
         taking.peek().is_some() && taking.all(|lane| lane.empty.load(Ordering::SeqCst) >= limit)
     }
 
-    /// Whether all that can end after a stop has ended.
+    /// Returns whether everything that can end after a stop has ended.
     pub(super) fn has_ended(&self) -> bool {
         !lock(&self.members).lanes.iter().any(LaneHandle::takes_jobs)
     }
 
-    /// Takes all lanes out: the worker leaves them behind.
+    /// Removes all lanes; the worker leaves them behind.
     pub(super) fn dismiss(&self) -> Vec<LaneHandle> {
         let mut members = lock(&self.members);
         let all = std::mem::take(&mut members.lanes);
@@ -104,12 +103,12 @@ impl Crew {
         all.into_iter().filter(|lane| !lane.overdue).collect()
     }
 
-    /// Forgets the lanes that have ended, and abandons overdue runs while more
-    /// may be abandoned; says how many lanes are missing.
+    /// Forgets the lanes that have ended, and abandons overdue runs as far as the bound allows. Returns how many lanes
+    /// are missing.
     pub(super) fn missing(&self) -> usize {
         let mut members = lock(&self.members);
         members.abandoned.retain(|slot| !slot.has_ended());
-        // The monitor has yet to settle what one that panicked had in hand.
+        // The monitor still has to settle the message of a lane that panicked.
         members.lanes.retain(|lane| !lane.slot.is_left());
         while members.abandoned.len() < self.most_abandoned
             && let Some(index) = members.lanes.iter().position(|lane| lane.overdue)
@@ -137,7 +136,7 @@ impl Crew {
         missing
     }
 
-    /// Why it takes no jobs, or fewer than it is to; `None` if all is well.
+    /// Returns why it takes no jobs, or fewer than configured; `None` if all is well.
     #[cfg(feature = "http")]
     pub(super) fn trouble(&self) -> Option<String> {
         let members = lock(&self.members);

@@ -1,4 +1,4 @@
-//! Whether a worker gets on with its work, for a health check.
+//! Checks whether a worker makes progress, for a health check.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,16 +7,15 @@ use super::in_flight::InFlightJob;
 use super::shared::Shared;
 use crate::report::rough;
 
-/// How much longer than its wait a lane may be at its queue: more than any
-/// queue's timeout for one call.
+/// How much longer than its wait a lane may stay in a call of its queue: longer than the timeout of any queue for one
+/// call.
 const LONGEST_AT_QUEUE: Duration = Duration::from_secs(60);
 
 impl Shared {
-    /// Why the worker does not come on, if it does not: overdue runs take up all
-    /// lanes, a lane is neither in a handler nor back from the queue in time, a
-    /// lease is not renewed, a lane is missing. A handler without a timeout may
-    /// take as long as it likes, and a queue that refuses is not the worker's
-    /// fault: it tries again. It waits for nothing.
+    /// Returns why the worker makes no progress, if it does not: overdue runs take up all lanes, a lane is neither in a
+    /// handler nor back from the queue in time, a lease is not renewed, or a lane is missing. A handler without a
+    /// timeout may take as long as it likes, and a queue that refuses is not the worker's fault: it retries. This
+    /// function does not wait.
     pub(super) fn stuck(&self) -> Option<String> {
         let Self { clock, options, stop, .. } = self;
         let uptime = clock.uptime();
@@ -25,7 +24,7 @@ impl Shared {
         }
         let longest = options.sleep_duration.saturating_add(LONGEST_AT_QUEUE);
         self.crew.lanes().iter().find_map(|lane| {
-            // Whoever is at it is not stuck there for longer than a call takes.
+            // Any thread that has the slot now holds it no longer than a call takes.
             lane.slot.look(&self.monitor, |held| {
                 let Some(held) = held else {
                     let seen = Duration::from_nanos(lane.last_seen.load(Ordering::Relaxed));

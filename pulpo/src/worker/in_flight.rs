@@ -1,4 +1,4 @@
-//! What a lane has in hand, and all that settling it takes.
+//! The job that a lane has in hand, with everything that settling it needs.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -17,17 +17,17 @@ use crate::queue::{AttemptOutcome, Consumer, Delivery, FailedRun, Lease, NewMess
 use crate::report::chain;
 use crate::telemetry;
 
-/// The consumer of a lane and what it has in hand.
+/// The consumer of a lane and the jobs that it has in hand.
 pub(super) struct InFlight {
     pub(super) consumer: Box<dyn Consumer>,
     pub(super) running: InFlightJob,
-    /// The others of a batch, in their order, and last perhaps one that waits.
+    /// The others of a batch, in order, and last perhaps one that waits.
     pub(super) others: VecDeque<InFlightJob>,
-    /// How far the handler is.
+    /// The progress that the handler has reported.
     pub(super) progress: Arc<LatestProgress>,
 }
 
-/// A job on its way: all that settling it takes.
+/// A job in hand, with everything that settling it needs.
 pub(super) struct InFlightJob {
     pub(super) lease: Lease,
     pub(super) request_type: Cow<'static, str>,
@@ -37,33 +37,32 @@ pub(super) struct InFlightJob {
     /// Since when it could have been started.
     pub(super) due_since: DateTime<Utc>,
     pub(super) ttr: Duration,
-    /// When the lease is to be renewed; never again once it is lost.
+    /// When to renew the lease; `None` once it is lost.
     pub(super) touch_at: Option<Duration>,
-    /// Whether the last try to renew it failed.
+    /// Whether the last renewal failed.
     pub(super) renewal_failed: bool,
-    /// When the run has taken too long, and how long it may take.
+    /// When the run exceeds its timeout, and how long that timeout is.
     pub(super) timeout: Option<(Duration, Duration)>,
-    /// Tells the handler that its result no longer counts.
+    /// Signals to the handler that its result no longer counts.
     pub(super) cancellation: Arc<Cancellation>,
-    /// Whether it took so little that its commit may be put off, or is one of
-    /// many that are settled together.
+    /// Whether the commit may be deferred, because the job was short or is one of many that are settled together.
     pub(super) defer_commit: bool,
-    /// What is to be published and kept if the job is done.
+    /// What to publish and store if the job is done.
     pub(super) produced: Produced,
-    /// What is known of its run, if that has failed.
+    /// Details of the run, if it failed.
     pub(super) failed_run: Option<FailedRun>,
-    /// Taken together with a batch, and not in it: its turn comes after.
+    /// Whether it was taken together with a batch but is not part of it: its turn comes afterwards.
     pub(super) waits: bool,
     pub(super) in_batch: bool,
     /// Whether the handler was called.
     pub(super) handler_called: bool,
-    /// When it was.
+    /// The time of that call.
     pub(super) called_at: Option<DateTime<Utc>>,
-    /// What the log says in place of a reason that holds values of the body.
+    /// The text for the log, if the reason contains values of the body.
     pub(super) logged_reason: Option<String>,
     pub(super) span: Span,
     pub(super) meters: Arc<JobMetrics>,
-    /// Counts it as in hand while it lives.
+    /// Counts the job as in flight while it lives.
     pub(super) _in_flight: InFlightGuard,
 }
 
@@ -76,7 +75,7 @@ impl InFlightJob {
         cancellation: Arc<Cancellation>,
         meters: Arc<JobMetrics>,
     ) -> Self {
-        // A queue may not know a delay that is over.
+        // A queue may not report a delay that is over.
         let due_since = attempt.delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since));
         Self {
             lease: delivery.lease.clone(),
@@ -104,9 +103,8 @@ impl InFlightJob {
         }
     }
 
-    /// The span of a run that takes so many messages, this one first. It is
-    /// there at every level of logs, so that each line of the handler's own
-    /// can be told to be of this job.
+    /// Opens the span of a run with this many messages, this one first. It exists at every log level, so that each line
+    /// of the handler can be attributed to this job.
     pub(super) fn open_span(&mut self, messages: usize) -> Span {
         let open = || {
             tracing::error_span!(
@@ -121,13 +119,13 @@ impl InFlightJob {
                 outcome = field::Empty,
             )
         };
-        // The subscriber is the program's.
+        // The subscriber belongs to the program.
         self.span = guard::catch(open).unwrap_or_else(|_| Span::none());
         self.span.clone()
     }
 
-    /// A reason may quote the body, as serde's errors do: it is kept in the
-    /// queue, beside that body, and the log has it without values.
+    /// Keeps values of the body out of the log. A reason may quote the body, as serde's errors do: the queue stores it
+    /// in full beside that body, and the log has it without values.
     pub(super) fn hide_values(&mut self, end: &RunEnd) {
         self.logged_reason = match end {
             RunEnd::Unreadable(error) => Some(error.without_values()),
@@ -138,13 +136,13 @@ impl InFlightJob {
         };
     }
 
-    /// What is known of this attempt, for a decision at this time.
+    /// Returns the state of this attempt, for a decision at this time.
     pub(super) fn attempt_at(&mut self, now: DateTime<Utc>, stopping: bool) -> &AttemptState {
         (self.attempt.now, self.attempt.jitter, self.attempt.stopping) = (now, fastrand::f64(), stopping);
         &self.attempt
     }
 
-    /// When the monitor must look at it, in uptime.
+    /// Returns when the monitor must check it, in uptime.
     pub(super) fn next(&self) -> Option<Duration> {
         self.touch_at.into_iter().chain(self.timeout.map(|(at, _)| at)).min()
     }
@@ -168,7 +166,7 @@ impl InFlightJob {
     }
 
     fn not_renewed(&mut self, uptime: Duration, error: &QueueError) {
-        // Sooner than the next heartbeat, since the lease is ending.
+        // Sooner than the next heartbeat, since the lease is about to end.
         self.touch_at = Some(uptime.saturating_add((heartbeat(self.ttr) / 10).max(Duration::from_millis(50))));
         if !std::mem::replace(&mut self.renewal_failed, true) {
             tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, error = chain(error), "cannot renew the lease, trying again");
@@ -198,30 +196,29 @@ pub(super) fn renew<'a>(
     }
 }
 
-/// A lease is renewed three times in its life, so that one late or lost
-/// renewal does no harm.
+/// Returns the interval of renewals: three in the life of a lease, so that one late or lost renewal does no harm.
 fn heartbeat(ttr: Duration) -> Duration {
     ttr / 3
 }
 
 impl InFlight {
-    /// Renews the leases for which it is time.
+    /// Renews the leases that are due.
     pub(super) fn touch(&mut self, uptime: Duration) {
         renew(&mut *self.consumer, std::iter::once(&mut self.running).chain(&mut self.others), uptime);
     }
 
-    /// When the monitor must look at it, in uptime.
+    /// Returns when the monitor must check it, in uptime.
     pub(super) fn next(&self) -> Option<Duration> {
         std::iter::once(&self.running).chain(&self.others).filter_map(InFlightJob::next).min()
     }
 
-    /// Those that the handler was called with, in their order.
+    /// Returns the jobs that the handler was called with, in order.
     pub(super) fn running(&self) -> impl Iterator<Item = &InFlightJob> {
         std::iter::once(&self.running).chain(&self.others).filter(|running| running.handler_called && !running.waits)
     }
 
-    /// A person has cancelled the message of this lease. The handler is told
-    /// unless others of its batch still count.
+    /// Marks the message of this lease as cancelled by a person. The handler is notified unless others of its batch
+    /// still count.
     pub(super) fn cancel(&mut self, lease: &Lease) {
         let all = std::iter::once(&mut self.running).chain(&mut self.others);
         all.filter(|running| running.lease == *lease).for_each(|running| running.attempt.cancelled = true);
@@ -230,7 +227,7 @@ impl InFlight {
         }
     }
 
-    /// The handler is called with all that are in hand and not waiting.
+    /// Records the call of the handler with all jobs in hand that do not wait.
     pub(super) fn begin(&mut self, now: DateTime<Utc>) {
         for running in std::iter::once(&mut self.running).chain(&mut self.others).filter(|running| !running.waits) {
             running.handler_called = true;
@@ -251,7 +248,7 @@ impl InFlightJob {
         after_run(self.attempt_at(now, stopping), ending)
     }
 
-    /// Does with the message what was decided.
+    /// Carries out the decision about the message.
     pub(super) fn carry_out(
         &mut self,
         consumer: &mut dyn Consumer,
@@ -277,14 +274,14 @@ impl InFlightJob {
         if let Settlement::Commit { follow_ups, .. } = settlement {
             let kept = following.len().saturating_sub(follow_ups.len());
             following[..kept].iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
-            // The rest is for the next try.
+            // The rest is left for the next try.
             self.produced.follow_ups = follow_ups;
         }
         settled
     }
 }
 
-/// How a run failed; `None` if it has not, or there was none.
+/// Returns how a run failed; `None` if it did not fail, or there was none.
 fn outcome(ending: &RunEnd) -> Option<AttemptOutcome> {
     match ending {
         RunEnd::Failed(failure) if matches!(failure.kind, FailureKind::Snooze(_)) => None,

@@ -1,4 +1,4 @@
-//! One job's way: dequeue, decode, run, decide, carry out.
+//! The path of one job: dequeue, decode, run, decide, carry out.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -24,28 +24,28 @@ use crate::policy::Policy;
 use crate::queue::{Consumer, Delivery, QueueError};
 use crate::report::{chain, limited};
 
-/// How far a message came in its lane.
+/// How far a message got in its lane.
 pub(super) enum Processed {
-    /// Its run ended, or it turned out why there can be none.
+    /// Its run ended, or could not begin.
     Ended(RunEnd),
-    /// It is not run: this becomes of it.
+    /// It does not run; this is the decision about it.
     Decided(Disposition),
 }
 
-/// What is left to do for the others of a batch when one of it is settled.
+/// What is left to do for the other messages of a batch after one is settled.
 #[derive(Default)]
 pub(super) struct Settled {
-    /// What is not published yet, and the result.
+    /// The follow-ups that are not published yet, and the result.
     pub(super) produced: Produced,
-    /// Why the queue refused them.
+    /// Why the queue refused the follow-ups.
     pub(super) refused: Option<String>,
 }
 
-/// What came of one try to settle a message.
+/// The result of one try to settle a message.
 enum Tried {
-    /// The monitor has taken it away.
+    /// The monitor has taken the message away.
     GivenUp,
-    /// The queue does not take what the job published: the run has failed.
+    /// The queue does not accept what the job published: the run has failed.
     Refused(QueueError),
     InTrouble {
         id: MessageId,
@@ -60,28 +60,27 @@ enum Tried {
     },
 }
 
-/// The commit of a job that took less is deferred, to be made with others.
+/// Jobs shorter than this have their commits deferred, to be written together with others.
 const DEFER_BELOW: Duration = Duration::from_millis(1);
 
-/// One thread of a worker: one job at a time.
+/// One thread of a worker, which runs one job at a time.
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
     pub(super) slot: Arc<InFlightSlot<InFlight>>,
-    /// At hand between two jobs; in the slot during one.
+    /// Present between two jobs; in the slot during one.
     pub(super) consumer: Option<Box<dyn Consumer>>,
     /// Taken together with a batch that is done by now.
     pub(super) pending: Option<Delivery>,
     outage: OutageBackoff,
     pub(super) cancellation: Arc<Cancellation>,
     pub(super) progress: Arc<LatestProgress>,
-    /// Waits in a row that brought nothing.
+    /// The number of waits in a row without a message.
     pub(super) empty: Arc<AtomicU64>,
-    /// When it last came to its queue, in nanoseconds of uptime.
+    /// When it last called its queue, in nanoseconds of uptime.
     pub(super) last_seen: Arc<AtomicU64>,
-    /// That of the job in hand: what is logged in it can be told to be of it.
+    /// The span of the job in hand, so that each log line can be attributed to it.
     pub(super) span: Span,
-    /// What it may take, where that is limited. They go back when its handler
-    /// has returned, also after a timeout.
+    /// The permits for limited jobs. They are released when the handler has returned, even after a timeout.
     pub(super) permits: Permits,
 }
 
@@ -103,8 +102,7 @@ impl Lane {
         }
     }
 
-    /// Takes and runs messages until the worker stops, or the monitor has
-    /// taken the job of this lane away.
+    /// Takes and runs messages until the worker stops, or the monitor has taken the job of this lane away.
     pub(super) fn work(mut self) {
         while self.pending.is_some() || !self.shared.stop.requested() {
             let Some(delivery) = self.pending.take().or_else(|| self.next()) else { continue };
@@ -117,7 +115,7 @@ impl Lane {
         self.flush();
     }
 
-    /// Has the queue do what was put off, and take back what nobody takes.
+    /// Has the queue carry out deferred commits, and take back messages that no lane takes.
     pub(super) fn flush(&mut self) {
         let Some(consumer) = self.consumer.as_mut() else { return };
         let mut outage = OutageBackoff::default();
@@ -133,7 +131,7 @@ impl Lane {
         self.shared.record_lost(consumer.take_lost_leases());
     }
 
-    /// The next message; `None` if there was none, or the queue is in trouble.
+    /// Returns the next message; `None` if there was none, or the queue cannot be reached.
     fn next(&mut self) -> Option<Delivery> {
         let Shared { clock, stop, options, .. } = &*self.shared;
         let started = clock.uptime();
@@ -163,7 +161,7 @@ impl Lane {
                     return None;
                 }
             }
-            // A queue may say earlier than asked that there is nothing.
+            // A queue may return earlier than asked without a message.
             uptime = clock.uptime();
             if uptime.saturating_sub(started) >= options.sleep_duration {
                 self.empty.fetch_add(1, Ordering::SeqCst);
@@ -173,7 +171,7 @@ impl Lane {
         }
     }
 
-    /// Ends the worker if no lane has found anything for long enough.
+    /// Ends the worker if every lane has been idle for long enough.
     fn end_if_idle(&self) {
         let limit = self.shared.options.shutdown_after_number_of_empty_iterations;
         if limit > 0 && self.shared.crew.is_idle(limit) {
@@ -181,8 +179,8 @@ impl Lane {
         }
     }
 
-    /// Takes a message all the way: reads it, runs its handler and settles it.
-    /// One that a batch handler takes is processed with others.
+    /// Processes a message completely: reads it, runs its handler and settles it. If its handler takes batches, it is
+    /// processed together with others.
     pub(super) fn process(&mut self, mut delivery: Delivery) {
         let text = std::mem::take(&mut delivery.text);
         let message = Incoming::read(&text);
@@ -200,7 +198,7 @@ impl Lane {
         self.enter_slot(&mut delivery, message.as_ref().ok(), resolved.as_deref(), started);
         let mut produced = Produced::default();
         let processed = if self.shared.stop.requested() {
-            // It came while the worker was being stopped.
+            // It arrived while the worker was being stopped.
             Processed::Ended(RunEnd::ShutDown)
         } else if has_permits {
             self.run(message, resolved.as_deref(), delivery, &mut produced)
@@ -211,8 +209,7 @@ impl Lane {
         self.settle(processed, produced, took);
     }
 
-    /// Calls the handler of the message in the slot, if it has one and is to be
-    /// run now.
+    /// Calls the handler of the message in the slot, if there is one and it is to run now.
     fn run(
         &self,
         message: Result<Incoming<'_>, MessageError>,
@@ -243,7 +240,7 @@ impl Lane {
         Processed::Ended(end)
     }
 
-    /// What the handler may ask of this run.
+    /// Returns the context for the handler of this run.
     pub(super) fn context(
         &self,
         id: MessageId,
@@ -252,7 +249,7 @@ impl Lane {
         resolved: &ResolvedHandler,
     ) -> Context {
         let timeout_at = self.with_slot(|held| held.as_ref()?.running.timeout.map(|(at, _)| at));
-        // Whatever the producer wrote there: the queue counts.
+        // Whatever the producer wrote there: only the queue counts attempts.
         let limited = Limited {
             names: std::iter::once(resolved.handler.request_type())
                 .chain(resolved.handler.aliases().iter().copied())
@@ -272,8 +269,7 @@ impl Lane {
         Context::new(self.shared.env.clone(), self.cancellation.clone(), info)
     }
 
-    /// Puts the consumer within reach of the monitor, which from now on keeps
-    /// the lease alive.
+    /// Puts the consumer into the slot, within reach of the monitor, which keeps the lease alive from now on.
     fn enter_slot(
         &mut self,
         delivery: &mut Delivery,
@@ -293,19 +289,19 @@ impl Lane {
         self.hand_to_monitor(InFlight { consumer, running, others: VecDeque::new(), progress });
     }
 
-    /// From now on the monitor keeps the leases alive.
+    /// Hands the jobs to the monitor, which keeps their leases alive from now on.
     pub(super) fn hand_to_monitor(&self, held: InFlight) {
         let next = held.next();
         self.with_slot(|slot| *slot = Some(held));
         self.shared.monitor.wake_by(next);
     }
 
-    /// What is in the slot, for a moment; `None` if the monitor has taken it.
+    /// Locks the slot for a moment; it contains `None` if the monitor has taken the job.
     pub(super) fn with_slot<R>(&self, action: impl FnOnce(&mut Option<InFlight>) -> R) -> R {
         self.slot.with(&self.shared.monitor, action)
     }
 
-    /// All that settling this message will take.
+    /// Collects everything that settling this message will need.
     pub(super) fn running(
         &self,
         delivery: &Delivery,
@@ -340,13 +336,13 @@ impl Lane {
         running
     }
 
-    /// The handler is called now.
+    /// Records that the handler is called now.
     pub(super) fn begin(&self) {
         let now = self.shared.clock.now();
         self.with_slot(|held| held.as_mut().map(|held| held.begin(now)));
     }
 
-    /// What a rule says of the message in the slot.
+    /// Applies a rule to the message in the slot.
     fn ask(&self, rule: fn(&AttemptState) -> Option<Disposition>) -> Option<Disposition> {
         let now = self.shared.clock.now();
         self.with_slot(|held| rule(held.as_mut()?.running.attempt_at(now, false)))
@@ -360,7 +356,7 @@ impl Lane {
         }
     }
 
-    /// A worker that has a handler for it may be there.
+    /// Asks whether another worker has a handler for this type.
     fn ask_others(&self, request_type: &str) {
         let queue = self.with_slot(|held| held.as_ref().map(|held| held.running.queue.clone()));
         let Shared { queue: adapter, clock, others, .. } = &*self.shared;
@@ -368,9 +364,8 @@ impl Lane {
         self.with_slot(|held| held.as_mut().map(|held| held.running.attempt.served = served));
     }
 
-    /// Settles the message in the slot: decides what becomes of it, carries
-    /// that out, tried again while the queue is in trouble and the lease is
-    /// ours, and takes the consumer back or goes on to the next of a batch.
+    /// Settles the message in the slot: decides about it and carries that out. While the queue cannot be reached and
+    /// the lease is valid, tries again. Then takes the consumer back, or continues with the next message of a batch.
     pub(super) fn settle(&mut self, processed: Processed, produced: Produced, took: Duration) -> Settled {
         self.permits.note(took < DEFER_BELOW);
         if let Processed::Ended(RunEnd::UnknownType { request_type, .. }) = &processed {
@@ -380,7 +375,7 @@ impl Lane {
         let mut refused = None;
         let mut outage = OutageBackoff::default();
         loop {
-            // Nothing is logged while the monitor would find the lane at its slot.
+            // Nothing is logged inside, since the monitor cannot use the slot during the call.
             match self.with_slot(|slot| try_to_settle(slot, &disposition)) {
                 Tried::GivenUp => return self.given_up(),
                 Tried::Refused(error) => {
@@ -409,8 +404,7 @@ impl Lane {
         }
     }
 
-    /// Decides what becomes of the message in the slot, and ends its timeout;
-    /// `None` if the monitor has taken it away.
+    /// Decides about the message in the slot, and ends its timeout; `None` if the monitor has taken it away.
     fn decide(&self, processed: Processed, produced: Produced, took: Duration) -> Option<Disposition> {
         let (now, stopping) = (self.shared.clock.now(), self.shared.stop.requested());
         self.with_slot(|slot| {
@@ -428,8 +422,7 @@ impl Lane {
         })
     }
 
-    /// The monitor has settled the message, or put it back, while its handler
-    /// was running.
+    /// Returns the result for a message that the monitor settled, or put back, while its handler was running.
     fn given_up(&self) -> Settled {
         tracing::warn!(
             parent: &self.span,
@@ -439,13 +432,12 @@ impl Lane {
     }
 }
 
-/// One try to settle the message in a slot, which leaves it then. The next of a
-/// batch takes its place.
+/// Tries once to settle the message in a slot. On success the message leaves the slot, and the next of a batch takes
+/// its place.
 fn try_to_settle(slot: &mut Option<InFlight>, disposition: &Disposition) -> Tried {
     let Some(held) = slot else { return Tried::GivenUp };
     match held.running.carry_out(&mut *held.consumer, disposition) {
-        // What the queue refuses for good, a message that is too large for
-        // instance, is the fault of the run that published it.
+        // A permanent refusal, for instance of a message that is too large, is the fault of the run that published it.
         Err(error) if refuses_follow_ups(&error, &held.running.produced) => Tried::Refused(error),
         Err(error) if error.is_transient() => {
             let InFlightJob { lease, request_type, .. } = &held.running;
@@ -465,7 +457,7 @@ fn try_to_settle(slot: &mut Option<InFlight>, disposition: &Disposition) -> Trie
 }
 
 impl Drop for Lane {
-    /// Also when a bug of ours panics: the monitor starts another lane then.
+    /// Runs even if a bug of ours panics: the monitor then starts another lane.
     fn drop(&mut self) {
         if self.outage.is_on() {
             self.shared.in_trouble.fetch_sub(1, Ordering::SeqCst);
@@ -475,14 +467,13 @@ impl Drop for Lane {
     }
 }
 
-/// What becomes of a message that its queue has handed out though so many of
-/// its kind are running already: one that was put into another queue than its
-/// handler's, where the queue cannot pick by type.
+/// Returns the disposition of a message that its queue handed out although its limit is full. That happens if it was
+/// put into another queue than its handler's, and the queue cannot select by type.
 fn over_limit() -> Disposition {
     Disposition::Rollback { delay: Duration::from_secs(1), reason: "its limit is reached".to_owned(), counted: false }
 }
 
-/// Whether a commit failed for good, and not for the message itself.
+/// Returns whether a commit failed permanently because of its follow-ups, and not because of the message itself.
 fn refuses_follow_ups(error: &QueueError, produced: &Produced) -> bool {
     let is_of_the_message = matches!(error, QueueError::LeaseLost { .. } | QueueError::Cancelled { .. });
     !produced.follow_ups.is_empty() && !error.is_transient() && !is_of_the_message

@@ -1,12 +1,9 @@
 //! Limits on how many jobs of a type or a queue run at the same time.
 //!
-//! A lane holds a permit for each limit that what it may take falls under,
-//! before it takes anything, and tells the queue to leave out the rest. So
-//! what is full waits in the queue, in its order, leased by nobody, and no
-//! lane waits for it. With a message at hand a lane keeps only the permits
-//! that the message needs; they come back when its handler has returned. A run
-//! that has exceeded its timeout keeps them until then: it still uses what the
-//! limit protects.
+//! Before it takes a message, a lane acquires a permit of each limit, and tells the queue to leave out jobs for which
+//! it got none. So a job over its limit waits in the queue, in order and without a lease, and no lane waits for it.
+//! Once the lane has a message, it keeps only the permits that the message needs, until its handler has returned. A run
+//! that has exceeded its timeout keeps them until then: it still uses what the limit protects.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,9 +16,9 @@ use crate::sync::lock;
 
 pub(super) struct Limits {
     all: Vec<Limit>,
-    /// How many permits of each are out.
+    /// The number of permits of each limit that are in use.
     out: Mutex<Vec<usize>>,
-    /// How many lanes are at the queue without a permit that they would like.
+    /// How many lanes are at the queue and lack a permit that they could use.
     waiting: AtomicUsize,
     queue: Arc<dyn QueueAdapter>,
 }
@@ -37,7 +34,7 @@ enum Of {
 }
 
 impl Limits {
-    /// Creates the limits of these options that the queue can keep.
+    /// Creates the limits of these options that the queue can support.
     pub(super) fn new(registry: &Registry, options: &WorkerOptions, queue: Arc<dyn QueueAdapter>) -> Arc<Self> {
         let picks_types = queue.capabilities().picks_types;
         let of_queues = options.queue_options.iter().filter_map(|(name, said)| {
@@ -46,7 +43,7 @@ impl Limits {
         });
         let of_handlers = registry.iter().filter_map(|handler| {
             let most = options.handlers.get(handler.request_type())?.concurrency?;
-            // The limit of a queue that has no other jobs is one of the type.
+            // The limit of a queue with no other jobs is a limit of the type.
             let own = own_queue(registry, handler, options).filter(|_| !picks_types);
             let of_its_queue = own.map(|own| Limit { of: Of::Queue(own.to_owned()), most });
             Some(std::iter::once(Limit { of: Of::Handler(handler), most }).chain(of_its_queue))
@@ -61,24 +58,24 @@ impl Limits {
     }
 }
 
-/// The queue that this handler has for itself.
+/// Returns the queue that only this handler uses.
 pub(super) fn own_queue(registry: &Registry, handler: &Handler, options: &WorkerOptions) -> Option<&'static str> {
     let of = |handler: &Handler| handler.policy().queue;
     let own = of(handler).filter(|own| *own != options.default_queue)?;
     (registry.iter().filter(|other| of(other) == Some(own)).count() == 1).then_some(own)
 }
 
-/// What one lane holds.
+/// The permits of one lane.
 #[derive(Default)]
 pub(super) struct Permits {
     limits: Option<Arc<Limits>>,
-    /// Of each limit, whether it has a permit.
+    /// For each limit, whether it has a permit.
     held: Vec<bool>,
-    /// Of each limit, whether the job before needed its permit, and was short.
+    /// For each limit, whether the last job needed its permit and was short.
     was_short: Vec<bool>,
 }
 
-/// A lane that would take more than it may, while this lives.
+/// A lane that could use more permits than it has, as long as this value lives.
 pub(super) struct PermitWaiter<'a>(&'a Limits);
 
 impl Drop for PermitWaiter<'_> {
@@ -88,15 +85,15 @@ impl Drop for PermitWaiter<'_> {
 }
 
 impl Permits {
-    /// Takes all that there are; with what is said, it did not get all, and
-    /// the queue will interrupt it when there are more.
+    /// Acquires all available permits. If some are missing, returns a waiter: the queue is interrupted when there are
+    /// more.
     pub(super) fn acquire<'a>(&mut self, limits: &'a Arc<Limits>) -> Option<PermitWaiter<'a>> {
         if self.limits.is_none() {
             self.limits = Some(limits.clone());
             self.held = vec![false; limits.all.len()];
             self.was_short = vec![false; limits.all.len()];
         }
-        // Said first, so that no permit that comes back in between is missed.
+        // Announced first, so that no permit that is released in between is missed.
         limits.waiting.fetch_add(1, Ordering::SeqCst);
         let waiting = PermitWaiter(limits);
         let mut out = lock(&limits.out);
@@ -110,9 +107,9 @@ impl Permits {
         self.held.contains(&false).then_some(waiting)
     }
 
-    /// What may be taken with these: of what is limited one message, as long as
-    /// the lane has not just done a short job of it. Of short ones several are
-    /// leased at once, and done one after the other with the same permit.
+    /// Returns the filter for what may be taken with these permits: one message of each limited kind, unless the lane
+    /// has just done a short job of that kind. Several short ones are leased together, and done one after another with
+    /// the same permit.
     pub(super) fn filter(&self, mut filter: DequeueFilter) -> DequeueFilter {
         let Some(limits) = &self.limits else { return filter };
         for (index, limit) in limits.all.iter().enumerate() {
@@ -129,8 +126,7 @@ impl Permits {
         filter
     }
 
-    /// What may be taken into a batch of this type, which is one run however
-    /// many messages it has.
+    /// Returns the filter for a batch of this type, which is one run however many messages it has.
     pub(super) fn filter_for_batch(
         &self,
         filter: DequeueFilter,
@@ -141,16 +137,15 @@ impl Permits {
         DequeueFilter { single_types: Vec::new(), single_queues: Vec::new(), ..filter }
     }
 
-    /// The job that needed them is done, and was short or not.
+    /// Records that the job that needed the permits is done, and whether it was short.
     pub(super) fn note(&mut self, was_short: bool) {
         for (short, held) in self.was_short.iter_mut().zip(&self.held) {
             *short = was_short && *held;
         }
     }
 
-    /// Keeps those that this message needs, and gives back the others. False
-    /// if one is missing and there is none: a queue has handed out what it
-    /// was told to leave, or cannot tell.
+    /// Keeps the permits that this message needs, and releases the others. False if one is missing and unavailable: a
+    /// queue has handed out a message that it was told to leave out, or cannot leave it out.
     pub(super) fn release_unneeded(&mut self, queue: &str, handler: Option<&'static Handler>) -> bool {
         let Some(limits) = self.limits.clone() else { return true };
         let needs = |limit: &Limit| match &limit.of {

@@ -1,7 +1,7 @@
-//! What is counted of the jobs of one request type.
+//! The metrics of the jobs of one request type.
 //!
-//! The handles are fetched when the worker starts: a job then pays for no
-//! name, and nearly nothing where no recorder is installed.
+//! The handles are fetched when the worker starts: so a job pays for no lookup by name, and nearly nothing if no
+//! recorder is installed.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl JobMetrics {
         }
     }
 
-    /// A run begins; of a first one, how long the job has waited.
+    /// Counts a run that begins; for a first run, records how long the job has waited.
     pub(super) fn started(&self, waited: Option<Duration>) {
         self.started.increment(1);
         if let Some(waited) = waited {
@@ -55,7 +55,7 @@ impl JobMetrics {
         self.run.record(took.as_secs_f64());
     }
 
-    /// Counts a message by what became of it.
+    /// Counts a message by its outcome.
     pub(super) fn settled(&self, settled: SettledAs) {
         let counter = match settled {
             SettledAs::Done => &self.done,
@@ -69,14 +69,14 @@ impl JobMetrics {
         counter.increment(1);
     }
 
-    /// One more is in hand, until this is dropped.
+    /// Counts a job as in flight until the guard is dropped.
     pub(super) fn in_flight_guard(&self) -> InFlightGuard {
         self.in_flight.increment(1.0);
         InFlightGuard(self.in_flight.clone())
     }
 }
 
-/// One job that is in hand.
+/// One job in flight.
 pub(super) struct InFlightGuard(Gauge);
 
 impl Drop for InFlightGuard {

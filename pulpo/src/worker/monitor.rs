@@ -1,8 +1,8 @@
-//! Looks after the lanes: renews leases, ends runs that take too long, and
-//! gives back what is still running when the worker must stop.
+//! The monitor of the lanes: renews leases, ends runs that exceed their timeouts, and gives back the messages that are
+//! still running when the worker must stop.
 //!
-//! It sleeps until the earliest moment at which some lane needs it, and is
-//! woken only by a lane that will need it earlier.
+//! It sleeps until the earliest moment at which some lane needs it, and is woken only by a lane that will need it
+//! earlier.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,11 +21,10 @@ pub(super) struct Monitor {
     shared: Arc<Shared>,
 }
 
-/// How long a stop waits for lanes that are waiting for a message: their
-/// queue was told to let them go.
+/// How long a stop waits for lanes that are waiting for a message: their queue was told to return.
 const LAST_WAIT: Duration = Duration::from_millis(900);
 
-/// When to try again to settle what a lane had in hand.
+/// When to retry settling the messages of a lane.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Monitor {
@@ -33,8 +32,8 @@ impl Monitor {
         Self { shared }
     }
 
-    /// Starts a lane with each of these consumers, and looks after the lanes
-    /// until all have ended, or the grace of a stop is over.
+    /// Starts a lane with each of these consumers, and supervises the lanes until all have ended, or the grace period
+    /// of a stop is over.
     ///
     /// # Errors
     /// If no thread was available for a lane for this long.
@@ -50,8 +49,7 @@ impl Monitor {
                 let end = *stop_by.get_or_insert(uptime.saturating_add(self.shared.options.shutdown_grace));
                 let end = if self.shared.stop.at_once() { uptime.min(end) } else { end };
                 stop_by = Some(end);
-                // What is given back must not be taken by a lane of ours that
-                // has not yet heard of the stop.
+                // A message that is given back must not be taken by a lane of ours that has not noticed the stop yet.
                 if uptime >= end && (!self.any_is_at_the_queue() || uptime >= end.saturating_add(LAST_WAIT)) {
                     self.give_back();
                     return failed.map_or(Ok(()), Err);
@@ -79,8 +77,7 @@ impl Monitor {
         }
     }
 
-    /// Whether any lane is still at its queue, waiting for a message or
-    /// settling one.
+    /// Returns whether any lane is still at its queue, waiting for a message or settling one.
     fn any_is_at_the_queue(&self) -> bool {
         self.shared
             .crew
@@ -89,18 +86,18 @@ impl Monitor {
             .any(|lane| !lane.slot.has_ended() && lane.slot.visit().is_none_or(|held| held.is_none()))
     }
 
-    /// Does for each lane what is due; says when it must look again.
+    /// Does what is due for each lane. Returns when to check again.
     fn check_lanes(&self, uptime: Duration, recruiter: &mut Recruiter) -> Option<Duration> {
         let mut next = None;
         for lane in self.shared.crew.lanes() {
             let ended = lane.slot.has_ended();
-            // A lane that is at its slot wakes us when it is not.
+            // A lane that holds its slot wakes the monitor when it leaves it.
             let Some(mut slot) = lane.slot.visit() else { continue };
             let Some(mut held) = slot.take() else { continue };
             held.touch(uptime);
             let over = match held.running.timeout {
-                // A fault outside of the handler: of ours, of the clock or of
-                // the program's subscriber. Its messages do not wait for it.
+                // A fault outside of the handler: of ours, of the clock or of the program's subscriber. The messages of
+                // the lane must not wait for it.
                 _ if ended => None,
                 Some((at, limit)) if uptime >= at => Some(limit),
                 _ => {
@@ -128,9 +125,8 @@ impl Monitor {
         next
     }
 
-    /// Settles all that a lane has in hand, the last of a batch first: it has
-    /// exceeded this timeout, or its thread has panicked. While the queue is in
-    /// trouble some are left, for a later try.
+    /// Settles all messages that a lane has in hand, the last of a batch first: the lane has exceeded this timeout, or
+    /// its thread has panicked. While the queue cannot be reached, some are left for a later try.
     fn settle_all(
         &self,
         held: InFlight,
@@ -165,7 +161,7 @@ impl Monitor {
         (all, Ok(consumer))
     }
 
-    /// Tells of it, when no slot is held any more.
+    /// Reports the results, after the slot has been released.
     fn report(&self, settled: Vec<Settled>) {
         for one in settled {
             match one {
@@ -181,10 +177,10 @@ impl Monitor {
         }
     }
 
-    /// Gives back all that is still running, uncounted.
+    /// Gives back all messages that are still running, without counting an attempt.
     fn give_back(&self) {
         for lane in self.shared.crew.dismiss() {
-            // One that is settling its job right now goes on with that.
+            // A lane that is settling its job right now continues with that.
             let Some(held) = lane.slot.visit().and_then(|mut held| held.take()) else { continue };
             let InFlight { mut consumer, running, others, .. } = held;
             running.cancellation.cancel();
@@ -200,7 +196,7 @@ impl Monitor {
     }
 }
 
-/// A message that the monitor settled in place of its lane, or could not.
+/// A message that the monitor settled in place of its lane, or could not settle.
 enum Settled {
     Over { running: Box<InFlightJob>, disposition: Disposition, result: Result<(), QueueError>, took: Duration },
     Trouble { id: MessageId, request_type: Cow<'static, str>, error: QueueError },

@@ -12,26 +12,19 @@ use crate::queue::Retention;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerOptions {
-    /// Number of lanes: jobs at the same time. Default: one per core, at least
-    /// 4.
+    /// Number of lanes: jobs at the same time. Default: one per core, at least 4.
     pub concurrency: usize,
-    /// How long a lane waits for a message in one go. The wait ends at once
-    /// when one arrives. Default: 5 seconds.
+    /// How long a lane waits for a message in one call. The wait ends at once when one arrives. Default: 5 seconds.
     pub sleep_duration: Duration,
-    /// Number of waits in a row without a message, in every lane, after which
-    /// the worker ends. Default: 0, never.
+    /// Number of waits in a row without a message, in every lane, after which the worker ends. Default: 0, never.
     pub shutdown_after_number_of_empty_iterations: u64,
-    /// How long a stop waits for the jobs that are running. Default: 25
-    /// seconds.
+    /// How long a stop waits for the running jobs. Default: 25 seconds.
     pub shutdown_grace: Duration,
-    /// Number of abandoned runs allowed: runs that have exceeded their timeout
-    /// and not returned, while other lanes have replaced theirs. One beyond
-    /// that keeps its lane until it returns. Default: `None`, as many as there
-    /// are lanes.
+    /// Number of abandoned runs allowed: runs that have exceeded their timeout and not returned, while other lanes have
+    /// replaced theirs. One beyond that keeps its lane until it returns. Default: `None`, as many as there are lanes.
     pub max_abandoned_runs: Option<usize>,
-    /// How long a message waits for another worker if no handler here serves
-    /// its type, or can read a body that another version of the program wrote.
-    /// Default: 10 minutes.
+    /// How long a message waits for another worker if no handler here serves its type, or can read a body that another
+    /// version of the program wrote. Default: 10 minutes.
     pub unknown_type_grace: Duration,
     /// The queues to serve. Default: empty, those of the handlers.
     pub queues: Vec<String>,
@@ -39,29 +32,24 @@ pub struct WorkerOptions {
     pub queue_options: BTreeMap<String, QueueOptions>,
     /// Options of single handlers, by request type.
     pub handlers: BTreeMap<String, HandlerOptions>,
-    /// The address at which a worker serves metrics and health over HTTP, with
-    /// the feature `http`. Default: `None`.
+    /// The address at which a worker serves metrics and health over HTTP, with the feature `http`. Default: `None`.
     pub listen: Option<SocketAddr>,
-    /// The databases whose [outboxes](crate::outbox) the worker moves to its
-    /// queue. Default: none.
+    /// The databases whose [outboxes](crate::outbox) the worker moves to its queue. Default: none.
     pub outbox: Vec<OutboxUrl>,
-    /// How often it checks each for jobs committed by other processes. Default:
-    /// 100 ms.
+    /// How often it checks each for jobs committed by other processes. Default: 100 ms.
     pub outbox_poll: Duration,
-    /// For how long messages are kept that are done, with their results, and
-    /// those that are buried. Default: as the queue was opened, and for ever.
+    /// How long to keep done messages with their results, and buried ones. Default: done ones as the queue was opened,
+    /// and buried ones forever.
     pub retention: Retention,
-    /// The dashboard at the listen address, which the command `dashboard`
-    /// serves too.
+    /// The dashboard at the listen address, which the command `dashboard` serves too.
     pub dashboard: DashboardOptions,
     /// The queue of jobs that name none. Default: `pulpo`.
     pub default_queue: String,
-    /// Whether SIGINT, SIGTERM and SIGHUP stop the worker. A second one, at
-    /// least a second after the first, stops it at once. After the worker has
-    /// returned, they have their previous effect. Default: true.
+    /// Whether SIGINT, SIGTERM and SIGHUP stop the worker. A second one, at least a second after the first, stops it at
+    /// once. After the worker has returned, they have their previous effect. Default: true.
     pub handle_signals: bool,
-    /// Whether the log contains the texts of errors and panics, which may quote
-    /// a body. The queue keeps them anyway. Default: true.
+    /// Whether the log contains the texts of errors and panics, which may quote a body. The queue keeps them anyway.
+    /// Default: true.
     pub log_reasons: bool,
 }
 
@@ -93,17 +81,14 @@ impl Default for WorkerOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DashboardOptions {
-    /// Its host names and addresses, without a port, in addition to the listen
-    /// address and `localhost`. Requests to other hosts are refused. Default:
-    /// none.
+    /// Its host names and addresses, without a port, in addition to the listen address and `localhost`. Requests to
+    /// other hosts are refused. Default: none.
     pub hosts: Vec<String>,
     /// Whether it shows the bodies of messages. Default: true.
     pub bodies: bool,
-    /// The token that it requires. Without one it is served on loopback
-    /// addresses only. Default: none.
+    /// The token that it requires. Without one it is served on loopback addresses only. Default: none.
     pub token: Option<Secret>,
-    /// Whether visitors can act on jobs, queues and schedules; only
-    /// `--allow-changes` sets this. Default: false.
+    /// Whether visitors can act on jobs, queues and schedules; only `--allow-changes` sets this. Default: false.
     pub allow_changes: bool,
 }
 
@@ -141,8 +126,7 @@ impl std::fmt::Debug for Secret {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueOptions {
-    /// How many of its jobs a worker runs at the same time, however many lanes
-    /// it has; a batch counts as one.
+    /// How many of its jobs a worker runs at the same time, however many lanes it has; a batch counts as one.
     pub concurrency: Option<usize>,
     /// How often its jobs may start, across all workers.
     pub rate: Option<Rate>,

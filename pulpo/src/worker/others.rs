@@ -1,8 +1,7 @@
-//! What the other workers of a queue serve.
+//! The types that other workers of a queue serve.
 //!
-//! A worker asks only when it meets a message of a type that it has no handler
-//! for. If a living worker has one, the message is that worker's: this one puts
-//! it back, leaves its type out for a while, and never buries it.
+//! A worker asks only when it meets a message of a type without a handler of its own. If a living worker has a handler,
+//! the message belongs to that worker: this one puts it back, leaves its type out for a while, and never buries it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -16,10 +15,10 @@ use crate::disposition::Served;
 use crate::queue::{DequeueFilter, QueueAdapter};
 use crate::report::chain;
 
-/// How long an answer of the queue is good for.
+/// How long an answer of the queue is valid.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a type that others serve is left out.
+/// How long to leave out a type that others serve.
 const LEAVE_OUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
@@ -32,17 +31,17 @@ pub(super) struct OtherWorkers {
 #[derive(Debug, Default)]
 struct Known {
     asked_at: Option<Duration>,
-    /// Queues and the types that living workers serve of them.
+    /// The pairs of queue and type that living workers serve.
     served: BTreeSet<(String, String)>,
-    /// When that was known last, of each type that was asked for.
+    /// For each type that was looked up, when a living worker was last known to serve it.
     until: BTreeMap<String, DateTime<Utc>>,
-    /// Until when a type is left out, in uptime.
+    /// Until when each type is left out, in uptime.
     left_out: BTreeMap<String, Duration>,
 }
 
 impl OtherWorkers {
-    /// Whether a living worker of this queue serves the type, which this one
-    /// does not. From then on it leaves the type to that worker.
+    /// Returns whether a living worker of this queue serves the type, which this one does not. From then on this worker
+    /// leaves the type to that one.
     pub(super) fn serving(
         &self,
         adapter: &dyn QueueAdapter,
@@ -54,7 +53,7 @@ impl OtherWorkers {
         let (uptime, now) = (clock.uptime(), clock.now());
         let mut known = lock(&self.known);
         if known.asked_at.is_none_or(|at| uptime.saturating_sub(at) >= ASK_EVERY) {
-            // Not under our lock: a database may take its time.
+            // Not under our lock: a database may take long.
             drop(known);
             let asked = workers.read_workers();
             known = lock(&self.known);
@@ -83,7 +82,7 @@ impl OtherWorkers {
         known.until.get(request_type).map_or(Served::Never, |&until| Served::Until(until))
     }
 
-    /// Without the types that are left to others.
+    /// Leaves out the types that other workers serve.
     pub(super) fn filter(&self, mut filter: DequeueFilter, clock: &dyn Clock) -> DequeueFilter {
         if self.leaves_out.load(Ordering::Acquire) {
             let uptime = clock.uptime();

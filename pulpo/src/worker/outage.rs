@@ -1,5 +1,5 @@
-//! The pause before the queue is tried again after an outage. It grows with
-//! each failure, up to ten seconds, and has jitter.
+//! The pause before the queue is retried after an outage. It grows with each failure, up to ten seconds, and has
+//! jitter.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ pub(super) struct OutageBackoff {
 }
 
 impl OutageBackoff {
-    /// How long to wait before the next try: a little longer each time.
+    /// Returns the pause before the next try, which grows each time.
     pub(super) fn next(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         Policy::DEFAULT.backoff(FIRST, MOST).backoff.delay(self.failures, fastrand::f64())
     }
 
-    /// Waits for that long; a stop that comes in the meantime ends it.
+    /// Waits for that pause; a stop in the meantime ends it.
     pub(super) fn wait(&mut self, stop: &Stop, clock: &dyn Clock) {
         let end = clock.uptime().saturating_add(self.next());
         let stopping = stop.requested();
@@ -36,12 +36,12 @@ impl OutageBackoff {
         }
     }
 
-    /// Whether the last try failed.
+    /// Returns whether the last try failed.
     pub(super) fn is_on(&self) -> bool {
         self.failures > 0
     }
 
-    /// The queue is back.
+    /// Ends the outage, because the queue is back.
     pub(super) fn over(&mut self) {
         self.failures = 0;
     }

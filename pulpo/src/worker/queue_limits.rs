@@ -1,5 +1,4 @@
-//! Limits that hold over all workers, which the queue keeps: what a worker asks
-//! it for.
+//! The limits across all workers, which a worker asks the queue to enforce.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use crate::policy::Policy;
 use crate::queue::{Limit, LimitKind, LimitScope};
 use crate::registry::{Handler, Registry};
 
-/// The limits of these handlers and queues.
+/// Returns the limits of these handlers and queues.
 pub(super) fn all(registry: &Registry, options: &WorkerOptions) -> Arc<[Limit]> {
     let of_queues = options.queue_options.iter().flat_map(|(name, said)| {
         kinds(said.rate.map(LimitKind::Rate), said.limit)
@@ -33,7 +32,7 @@ fn kinds(rate: Option<LimitKind>, limit: Option<u32>) -> impl Iterator<Item = Li
     rate.into_iter().chain(limit.map(LimitKind::Running))
 }
 
-/// The policy of a handler, as the options change it.
+/// Returns the policy of a handler, as changed by the options.
 pub(super) fn policy(handler: &Handler, options: &WorkerOptions) -> Policy {
     let changed = options.handlers.get(handler.request_type());
     changed.map_or_else(|| handler.policy().clone(), |changed| changed.apply(handler.policy()))

@@ -1,4 +1,4 @@
-//! Which queues a worker serves, and where the jobs of its handlers go.
+//! Decides which queues a worker serves, and where the jobs of its handlers go.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use crate::registry::{Handler, Registry};
 #[cfg(feature = "http")]
 use crate::telemetry;
 
-/// The queues of the options, else those of the handlers; the default queue
-/// among them if any handler names none.
+/// Returns the queues of the options, or else those of the handlers, including the default queue if any handler names
+/// none.
 pub(super) fn queues(registry: &Registry, options: &WorkerOptions) -> Vec<String> {
     let chosen = if options.queues.is_empty() {
         queues_of_handlers(registry, options).into_iter().collect()
@@ -20,8 +20,7 @@ pub(super) fn queues(registry: &Registry, options: &WorkerOptions) -> Vec<String
     chosen.into_iter().filter(enabled).collect()
 }
 
-/// The queues of this worker, each alone and with the request types of its
-/// handlers.
+/// Returns the queues of this worker, each alone and with the request types of its handlers.
 #[cfg(feature = "http")]
 pub(super) fn expected(registry: &Registry, options: &WorkerOptions, queues: &[String]) -> Vec<telemetry::Kind> {
     let typed = registry.iter().map(|handler| {
@@ -32,18 +31,18 @@ pub(super) fn expected(registry: &Registry, options: &WorkerOptions, queues: &[S
     own.chain(queues.iter().map(|queue| (queue.clone(), String::new()))).collect()
 }
 
-/// All queues that the options may speak of.
+/// Returns all queues that the options may mention.
 pub(super) fn known_queues(registry: &Registry, options: &WorkerOptions) -> BTreeSet<String> {
     queues_of_handlers(registry, options).into_iter().chain(options.queues.iter().cloned()).collect()
 }
 
 fn queues_of_handlers(registry: &Registry, options: &WorkerOptions) -> BTreeSet<String> {
     let of_handlers = registry.iter().map(|handler| handler.policy().queue.unwrap_or(&options.default_queue));
-    // Messages of other producers, of whatever type, come in by the default.
+    // Messages of other producers, of any type, arrive in the default queue.
     of_handlers.chain([options.default_queue.as_str()]).map(str::to_owned).collect()
 }
 
-/// Where the jobs of these handlers go, under their aliases too.
+/// Returns where the jobs of these handlers go, under their aliases too.
 pub(super) fn routes(registry: &Registry, options: &WorkerOptions) -> Vec<Route> {
     let of_handler = |handler: &'static Handler| {
         let policy = handler.policy();

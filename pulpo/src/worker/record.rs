@@ -1,4 +1,4 @@
-//! Counts and logs what became of a message.
+//! Counts and logs the outcomes of messages.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::queue::{Lease, QueueError};
 use crate::report::{chain, rough};
 
 impl Shared {
-    /// Records what became of a message after a run that took this long.
+    /// Records the outcome of a message after a run that took this long.
     pub(super) fn record(
         &self,
         job: &InFlightJob,
@@ -23,8 +23,7 @@ impl Shared {
     ) {
         let settled = SettledAs::of(disposition, result);
         self.counts.add(settled);
-        // The subscriber and the recorder belong to the program: a fault there
-        // ends no lane.
+        // The subscriber and the recorder belong to the program: a fault there must not end a lane.
         let _ = guard::catch(|| self.log_settled(job, disposition, result, took));
         let _ = guard::catch(|| {
             job.meters.settled(settled);
@@ -37,8 +36,8 @@ impl Shared {
         });
     }
 
-    /// Logs it with all that it takes to find the message again. Texts that
-    /// came from outside are escaped, so that none can forge a line.
+    /// Logs the outcome with everything needed to find the message again. Texts from outside are escaped, so that none
+    /// can forge a line.
     fn log_settled(
         &self,
         job: &InFlightJob,
@@ -48,7 +47,7 @@ impl Shared {
     ) {
         let InFlightJob { lease, request_type, queue, attempt: state, .. } = job;
         let (id, request_type, attempt) = (lease.id.as_str(), &**request_type, state.failed.saturating_add(1));
-        // Written only where a log takes it: most jobs are done at a level that none shows.
+        // Formatted only if a log takes it: most jobs are done at a level that no log shows.
         let took = || field::display(rough(took));
         match (result, disposition) {
             (Err(QueueError::Cancelled { .. }), _) => {
@@ -84,8 +83,8 @@ impl Shared {
         }
     }
 
-    /// Corrects the record of jobs that were counted as done: their leases had
-    /// ended before their commits, or a person had cancelled them.
+    /// Corrects the record of jobs that were counted as done: their leases had ended before their commits, or a person
+    /// had cancelled them.
     pub(super) fn record_lost(&self, leases: Vec<Lease>) {
         for lease in leases {
             tracing::warn!(
@@ -96,7 +95,7 @@ impl Shared {
         }
     }
 
-    /// A reason for the log, escaped; `None` if the log is to have no reasons.
+    /// Returns a reason for the log, escaped; `None` if the log must have no reasons.
     fn shown<'a>(&self, reason: &'a String) -> Option<field::DebugValue<&'a String>> {
         self.options.log_reasons.then(|| field::debug(reason))
     }

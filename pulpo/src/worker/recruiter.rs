@@ -1,5 +1,4 @@
-//! Starts the lanes of a worker, and what happens when the system gives no
-//! thread for one.
+//! Starts the lanes of a worker, and retries when the system provides no thread for one.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -15,15 +14,14 @@ use crate::queue::{Consumer, QueueError};
 use crate::report::{chain, rough};
 use crate::sync::lock;
 
-/// Starts lanes, and tries again, ever later, while that fails. Of the monitor's
-/// thread alone.
+/// Starts lanes, and retries after growing pauses if that fails. Used only by the monitor's thread.
 pub(super) struct Recruiter {
-    /// Of lanes that ended or were abandoned.
+    /// Consumers of lanes that ended or were abandoned.
     spare: Vec<Box<dyn Consumer>>,
     outage: OutageBackoff,
-    /// Not before, in uptime.
+    /// Not before this time, in uptime.
     try_at: Option<Duration>,
-    /// Since when the system has given no thread.
+    /// Since when the system has provided no thread.
     no_thread_since: Option<Duration>,
 }
 
@@ -38,17 +36,16 @@ impl Recruiter {
         Self { spare, outage: OutageBackoff::default(), try_at: None, no_thread_since: None }
     }
 
-    /// A consumer that a new lane may have.
+    /// Takes a consumer for a new lane.
     pub(super) fn reuse(&mut self, consumer: Box<dyn Consumer>) {
         self.spare.push(consumer);
     }
 
-    /// Starts the lanes that are missing; says when to try again if some could
-    /// not be started.
+    /// Starts the missing lanes. Returns when to retry if some could not be started.
     ///
     /// # Errors
-    /// If the system has given no thread for the grace of a stop: the worker is
-    /// not what it is to be then, and somebody should know.
+    /// If the system has provided no thread for the grace period of a stop: the worker then runs with fewer lanes than
+    /// configured, and an operator should know.
     pub(super) fn fill(&mut self, shared: &Arc<Shared>, uptime: Duration) -> Result<Option<Duration>, WorkError> {
         let missing = shared.crew.missing();
         if missing == 0 {
@@ -82,7 +79,7 @@ impl Recruiter {
         };
         let lane = Lane::new(shared.clone(), consumer);
         let watched = LaneHandle::new(lane.slot.clone(), lane.empty.clone(), lane.last_seen.clone());
-        // Where no thread comes of it, the consumer is kept.
+        // If no thread starts, the consumer is kept.
         let ours = Arc::new(Mutex::new(Some(lane)));
         let theirs = ours.clone();
         let work = move || {

@@ -1,5 +1,4 @@
-//! Which jobs this worker does, and how: its handlers with what the
-//! configuration changes for each.
+//! The jobs that this worker runs, and how: its handlers with the changes from the configuration.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,15 +14,15 @@ pub(super) struct ResolvedHandler {
     pub(super) name: &'static str,
     pub(super) handler: &'static Handler,
     pub(super) policy: Policy,
-    /// If it takes several messages at once, how.
+    /// How it takes batches, if it does.
     pub(super) batch: Option<Batch>,
     pub(super) meters: Arc<JobMetrics>,
 }
 
-/// All of them, by request type and alias.
+/// All handlers, by request type and alias.
 pub(super) struct ResolvedHandlers {
     by_type: HashMap<&'static str, Arc<ResolvedHandler>>,
-    /// What is counted of all other messages.
+    /// The metrics of all other messages.
     pub(super) unknown: Arc<JobMetrics>,
 }
 

@@ -1,9 +1,8 @@
-//! What a worker does beside its jobs, on threads of its own.
+//! The services of a worker, which run beside its jobs, on separate threads.
 //!
-//! A [`Service`](service::Service) has something to do now and then; its thread
-//! calls it when that is due, until the worker stops. What waits for others all the time, the
-//! pages over HTTP and the relays of outboxes, has threads of its own kind, and
-//! ends when it is dropped.
+//! A [`Service`](service::Service) has something to do at certain times; its thread calls it when that is due, until
+//! the worker stops. Services that wait for others all the time, namely the pages over HTTP and the relays of outboxes,
+//! have their own kinds of threads, and end when they are dropped.
 
 use std::sync::Arc;
 use std::{fmt, io};
@@ -35,15 +34,15 @@ impl fmt::Debug for Services {
     }
 }
 
-/// Starts all services that this worker has.
+/// Starts all services of this worker.
 ///
 /// # Errors
-/// If an address cannot be bound, or the system gives no thread.
+/// If an address cannot be bound, or the system provides no thread.
 pub(super) fn start(
     shared: &Arc<Shared>,
     #[cfg(feature = "http")] pages: Option<axum::Router>,
 ) -> Result<Services, WorkError> {
-    // Before any job is taken: an address that is taken is a mistake.
+    // Before any job is taken: a listen address that is taken is a mistake.
     #[cfg(feature = "http")]
     let endpoint = (shared.options.listen)
         .map(|address| {

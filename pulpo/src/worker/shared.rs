@@ -1,4 +1,4 @@
-//! What all threads of a worker share.
+//! The state that all threads of a worker share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,36 +27,34 @@ pub(super) struct Shared {
     pub(super) registry: Arc<Registry>,
     pub(super) resolved: ResolvedHandlers,
     pub(super) limits: Arc<Limits>,
-    /// The limits that the queue keeps, over all workers.
+    /// The limits across all workers, which the queue enforces.
     pub(super) queue_limits: Arc<[Limit]>,
     pub(super) options: WorkerOptions,
     pub(super) clock: Arc<dyn Clock>,
-    /// The name and perhaps the version of the program.
+    /// The name and, if known, the version of the program.
     pub(super) program: (String, Option<String>),
     pub(super) stop: Arc<Stop>,
     pub(super) crew: Crew,
     pub(super) monitor: MonitorWaker,
     pub(super) others: OtherWorkers,
     pub(super) counts: Counts,
-    /// How many lanes cannot reach the queue. The first one logs the outage,
-    /// and the last one its end.
+    /// How many lanes cannot reach the queue. The first one logs the outage, and the last one its end.
     pub(super) in_trouble: AtomicUsize,
-    /// What the handlers may ask for.
+    /// The environment that handlers can query.
     pub(super) env: Arc<WorkerEnv>,
-    /// The process that it runs in.
+    /// The process in which the worker was started.
     pub(super) birthplace: Birthplace,
 }
 
 impl Shared {
-    /// Everything that waits, within the limits that the queue keeps and
-    /// without what is left to other workers.
+    /// Returns the filter for all waiting messages, within the limits that the queue enforces and without the types
+    /// left to other workers.
     pub(super) fn filter(&self) -> DequeueFilter {
         self.others.filter(DequeueFilter::all().limits(self.queue_limits.clone()), &*self.clock)
     }
 
-    /// Ends the process if it is a fork that a handler made and returned in.
-    /// The run belongs to the parent. The fork has none of the other threads
-    /// and may find any lock taken, so nothing is cleaned up or logged.
+    /// Ends the process if it is a fork that a handler made and returned in. The run belongs to the parent. The fork
+    /// has none of the other threads and may find any lock taken, so nothing is cleaned up or logged.
     pub(super) fn end_fork(&self) {
         if !self.birthplace.is_here() {
             std::process::exit(1);

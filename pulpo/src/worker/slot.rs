@@ -1,22 +1,20 @@
-//! Where what a lane has in hand rests while its handler runs, within reach of
-//! the monitor.
+//! The slot in which a lane's consumer and its job rest while the handler runs, within reach of the monitor.
 //!
 //! # Invariants
-//! - Only the lane waits at the lock of its slot. Others come in vain while
-//!   somebody is there.
-//! - The monitor never misses anything for that reason: who leaves a slot wakes
-//!   it if it has come in vain.
+//! - Only the lane waits for the lock of its slot. Other threads return without a result while the slot is in use.
+//! - The monitor never misses anything for that reason: a thread that leaves a slot wakes the monitor if it found the
+//!   slot in use.
 
 use super::waker::MonitorWaker;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 
-/// What one lane has in hand. Empty between two jobs, and once the job was taken
-/// away from the lane, which then ends.
+/// The jobs that one lane has in hand. Empty between two jobs, and after the job was taken away from the lane, which
+/// then ends.
 pub(super) struct InFlightSlot<T> {
     held: Mutex<Option<T>>,
     ended: AtomicBool,
-    /// Whether the monitor came in vain.
+    /// Whether the monitor found the slot in use.
     missed: AtomicBool,
 }
 
@@ -27,16 +25,15 @@ impl<T> Default for InFlightSlot<T> {
 }
 
 impl<T> InFlightSlot<T> {
-    /// Calls `action` with what is held, for the lane. Nothing of the user's
-    /// may run in it.
+    /// Calls `action` with the contents, for the lane. No user code may run in it.
     pub(super) fn with<R>(&self, monitor: &MonitorWaker, action: impl FnOnce(&mut Option<T>) -> R) -> R {
         let result = action(&mut lock(&self.held));
         self.wake_if_missed(monitor);
         result
     }
 
-    /// Calls `action` with what is held, for others than the lane and the
-    /// monitor; `None` while somebody is there.
+    /// Calls `action` with the contents, for threads other than the lane and the monitor; `None` while the slot is in
+    /// use.
     pub(super) fn look<R>(&self, monitor: &MonitorWaker, action: impl FnOnce(&mut Option<T>) -> R) -> Option<R> {
         let result = action(&mut *try_lock(&self.held)?);
         self.wake_if_missed(monitor);
@@ -49,17 +46,17 @@ impl<T> InFlightSlot<T> {
         }
     }
 
-    /// What is held, for the monitor; `None` while somebody is there, who will
-    /// wake the monitor when leaving.
+    /// Locks the contents for the monitor; `None` while the slot is in use. Its user will then wake the monitor when it
+    /// leaves.
     pub(super) fn visit(&self) -> Option<MutexGuard<'_, Option<T>>> {
         try_lock(&self.held).or_else(|| {
             self.missed.store(true, Ordering::SeqCst);
-            // Whoever was there may have left before this was said.
+            // The other thread may have left before the flag was set.
             try_lock(&self.held)
         })
     }
 
-    /// The lane's thread has ended.
+    /// Records that the lane's thread has ended.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
     }
@@ -68,7 +65,7 @@ impl<T> InFlightSlot<T> {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// Whether the thread has ended and left nothing behind.
+    /// Returns whether the thread has ended and the slot is empty.
     pub(super) fn is_left(&self) -> bool {
         self.has_ended() && try_lock(&self.held).is_some_and(|held| held.is_none())
     }

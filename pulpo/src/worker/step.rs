@@ -1,6 +1,5 @@
-//! One message at a time, on the thread of the caller, for tests. It is the
-//! way of a lane with nobody who watches it: leases are not renewed and no
-//! timeout is exceeded, since the clock of a test stands still meanwhile.
+//! Runs one message at a time on the calling thread, for tests. It takes the path of a lane, but without a monitor:
+//! leases are not renewed and timeouts are not enforced, since the clock of a test stands still during a run.
 
 use std::time::Duration;
 
@@ -13,15 +12,14 @@ use crate::registry::Handler;
 use crate::state::States;
 
 impl Worker {
-    /// With all these states.
+    /// Provides all these states.
     pub(crate) fn states(mut self, states: States) -> Self {
         self.states = states;
         self
     }
 
-    /// Takes the next message that is due, or the next batch, and runs it.
-    /// False if nothing is due. After each run, `reported` gets the last
-    /// progress that its handler reported.
+    /// Takes the next message that is due, or the next batch, and runs it. False if nothing is due. After each run,
+    /// `reported` gets the last progress that its handler reported.
     pub(crate) fn step(&self, mut reported: impl FnMut(Option<Progress>)) -> Result<bool, StepError> {
         let shared = self.share(Vec::new())?;
         let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
@@ -36,13 +34,13 @@ impl Worker {
             reported(lane.progress.take());
             next = lane.pending.take();
         }
-        // A test looks at once.
+        // A test checks the result at once.
         lane.flush();
         Ok(true)
     }
 
-    /// Only of the handler that is to run: a test gives what it needs, and
-    /// not what all other handlers of the program need.
+    /// Checks only the states of the handler that is to run: a test provides what it needs, and not what all other
+    /// handlers of the program need.
     fn check_states(&self, delivery: &Delivery) -> Result<(), StepError> {
         let message = Incoming::read(&delivery.text).ok();
         let handler = message.and_then(|message| self.registry.get(message.header.request_type()));

@@ -1,4 +1,4 @@
-//! Stopping a worker, gracefully or at once.
+//! Stops a worker, gracefully or at once.
 
 use std::fmt;
 use std::io;
@@ -20,13 +20,13 @@ const WORKING: u8 = 0;
 const GENTLY: u8 = 1;
 const AT_ONCE: u8 = 2;
 
-/// Whether the worker is to stop, known to all its threads.
+/// Whether the worker must stop, for all its threads.
 pub(super) struct Stop {
     level: AtomicU8,
     queue: Arc<dyn QueueAdapter>,
     /// Wakes lanes that pause, and the monitor.
     pub(super) signal: Arc<Notify>,
-    /// Notified when a stop is requested, and not by lanes: for services.
+    /// Notified when a stop is requested, but not by lanes: for services.
     pub(super) requests: Arc<Notify>,
 }
 
@@ -71,9 +71,8 @@ impl Stopper {
         Self(stop)
     }
 
-    /// Stops the worker: it takes no new jobs, and running jobs have the grace
-    /// period to finish. Then their messages go back to the queue without
-    /// counting an attempt.
+    /// Stops the worker: it takes no new jobs, and running jobs have the grace period to finish. Then their messages go
+    /// back to the queue without counting an attempt.
     pub fn stop(&self) {
         self.0.gently();
     }
@@ -84,13 +83,13 @@ impl Stopper {
     }
 }
 
-/// A second signal counts as one from this time on after the first: some that
-/// stop a program send two at once, to it and to its group.
+/// A second signal counts only if it comes this long after the first: some programs stop another with two signals at
+/// once, one to it and one to its process group.
 #[cfg(unix)]
 const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 
-/// Has SIGINT, SIGTERM and SIGHUP stop the worker, a second one at once, until
-/// the returned value is dropped.
+/// Has SIGINT, SIGTERM and SIGHUP stop the worker, and a second one stop it at once, until the returned value is
+/// dropped.
 #[cfg(unix)]
 pub(super) fn watch_signals(stopper: &Stopper) -> io::Result<signals::Watch> {
     let (stopper, clock, first) = (stopper.clone(), SystemClock::new(), OnceLock::new());
@@ -108,7 +107,7 @@ pub(super) fn watch_signals(stopper: &Stopper) -> io::Result<signals::Watch> {
     })
 }
 
-/// Elsewhere the process ends at once, and its leases end by themselves.
+/// On other systems the process ends at once, and its leases end after their ttr.
 #[cfg(not(unix))]
 pub(super) fn watch_signals(_: &Stopper) -> io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! What became of the messages that a worker has settled, and how many.
+//! Counts the messages that a worker has settled, by outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,12 +23,12 @@ pub struct Summary {
     pub released: u64,
 }
 
-/// What became of one message.
+/// The outcome of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SettledAs {
     Done,
     Retried,
-    /// Put back without an attempt.
+    /// Put back without counting an attempt.
     Released,
     Expired,
     Buried,
@@ -39,7 +39,7 @@ pub(super) enum SettledAs {
 }
 
 impl SettledAs {
-    /// What a decision came to, with the answer of the queue.
+    /// Returns the outcome of a decision, given the answer of the queue.
     pub(super) fn of(disposition: &Disposition, result: &Result<(), QueueError>) -> Self {
         match (result, disposition) {
             (Err(QueueError::Cancelled { .. }), _) => Self::Cancelled,
@@ -53,7 +53,7 @@ impl SettledAs {
         }
     }
 
-    /// Its name in the span of a run.
+    /// Returns its name in the span of a run.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -67,7 +67,7 @@ impl SettledAs {
     }
 }
 
-/// The counts behind a [`Summary`], which all lanes add to.
+/// The counts behind a [`Summary`], updated by all lanes.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     done: AtomicU64,
@@ -91,7 +91,7 @@ impl Counts {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A job that was counted as done is not: its commit came too late.
+    /// Corrects the count of a job that was counted as done: its commit came too late.
     pub(super) fn done_is_lost(&self) {
         self.done.fetch_sub(1, Ordering::Relaxed);
         self.lost.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! What is wrong with the options of a worker: what they say of handlers and
-//! queues that it does not have, and what its queue cannot do.
+//! Validates the options of a worker: finds options for handlers and queues that it does not have, and requirements
+//! that its queue cannot meet.
 
 use super::limits::own_queue;
 use super::options::WorkerOptions;
@@ -9,8 +9,7 @@ use crate::check::{Problem, ProblemKind};
 use crate::queue::{Capabilities, Retention};
 use crate::registry::{Handler, Registry, nearest};
 
-/// Finds what the options say of handlers and queues that this worker does not
-/// have.
+/// Finds options for handlers and queues that this worker does not have.
 pub(crate) fn problems(registry: &Registry, options: &WorkerOptions) -> Vec<Problem> {
     let of_handlers = options.handlers.iter().filter_map(|(name, said)| {
         Some(problem(&said.origin, &of_handler(registry, name, said.batch.is_some() || said.linger.is_some())?))
@@ -28,7 +27,7 @@ pub(crate) fn problems(registry: &Registry, options: &WorkerOptions) -> Vec<Prob
     problems
 }
 
-/// What is wrong with the options of one handler.
+/// Returns what is wrong with the options of one handler.
 fn of_handler(registry: &Registry, name: &str, changes_batch: bool) -> Option<String> {
     match registry.get(name) {
         Some(handler) if handler.request_type() != name => Some(format!(
@@ -46,7 +45,7 @@ fn of_handler(registry: &Registry, name: &str, changes_batch: bool) -> Option<St
     }
 }
 
-/// Options of queues that no handler has.
+/// Finds options of queues that no handler uses.
 fn of_queues(registry: &Registry, options: &WorkerOptions) -> Vec<Problem> {
     let known = known_queues(registry, options);
     let unknown = options.queue_options.iter().filter(|(name, _)| !known.contains(*name));
@@ -60,7 +59,7 @@ fn of_queues(registry: &Registry, options: &WorkerOptions) -> Vec<Problem> {
     unknown.map(problem_of).collect()
 }
 
-/// Finds what handlers and options ask of the queue that it cannot do.
+/// Finds requirements of handlers and options that the queue cannot meet.
 pub(crate) fn unsupported(registry: &Registry, options: &WorkerOptions, able: Capabilities) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !able.unique_keys {
@@ -86,8 +85,7 @@ fn not_unique(handler: &Handler) -> Problem {
     problem("", &message).at(handler.file(), handler.line())
 }
 
-/// The limits over all workers of these handlers and options, which their queue
-/// does not keep.
+/// Finds limits across all workers that their queue does not support.
 fn limits_over_all_workers(registry: &Registry, options: &WorkerOptions) -> Vec<Problem> {
     let cannot = "over all workers, which this queue cannot keep: use one that can (`file:FOLDER`, `postgres://…`), \
                   or limit each worker by";
@@ -117,8 +115,7 @@ fn limits_over_all_workers(registry: &Registry, options: &WorkerOptions) -> Vec<
     problems
 }
 
-/// Finds limits of this worker alone that it cannot keep, because the queue
-/// cannot leave out what is limited.
+/// Finds limits of this worker that it cannot enforce, because the queue cannot leave out limited jobs.
 pub(super) fn unkept(registry: &Registry, options: &WorkerOptions, able: Capabilities) -> Vec<Problem> {
     let refused = |origin: &str, key: String, cannot: &str| {
         let advice = "give the handler a queue of its own, `queue = \"its_name\"` in its attribute";
@@ -136,7 +133,7 @@ pub(super) fn unkept(registry: &Registry, options: &WorkerOptions, able: Capabil
     queues.chain(handlers).collect()
 }
 
-/// A mistake in the configuration, where it is set.
+/// Returns a mistake in the configuration, with its place.
 fn problem(origin: &str, message: &str) -> Problem {
     let at = if origin.is_empty() { String::new() } else { format!("{origin}: ") };
     Problem::new(ProblemKind::Configuration, format!("{at}{message}"))

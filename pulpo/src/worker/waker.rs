@@ -1,8 +1,7 @@
-//! How others wake the monitor, and when they need not.
+//! Wakes the monitor, and decides when that is unnecessary.
 //!
-//! The monitor says when it will next look at the lanes. A lane that needs it
-//! later than that does not wake it, so most jobs cost no hand-over between
-//! threads.
+//! The monitor announces when it will next check the lanes. A lane that needs it later than that does not wake it, so
+//! most jobs cost no hand-over between threads.
 
 use std::time::Duration;
 
@@ -12,13 +11,11 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) struct MonitorWaker {
     notify: Arc<Notify>,
-    /// When the monitor will look without being woken, in nanoseconds of
-    /// uptime.
+    /// When the monitor will check without being woken, in nanoseconds of uptime.
     planned: AtomicU64,
 }
 
-/// While the monitor looks at the lanes, each change must wake it: it may have
-/// looked there already.
+/// Set while the monitor checks the lanes. Each change must wake it then: it may have checked that lane already.
 const LOOKING: u64 = u64::MAX;
 
 impl MonitorWaker {
@@ -26,35 +23,34 @@ impl MonitorWaker {
         Self { notify, planned: AtomicU64::new(LOOKING) }
     }
 
-    /// Wakes the monitor unless it will look by then anyway; the time is in
-    /// uptime.
+    /// Wakes the monitor unless it will check by then anyway; the time is in uptime.
     pub(super) fn wake_by(&self, at: Option<Duration>) {
         if at.is_some_and(|at| nanos(at) < self.planned.load(Ordering::SeqCst)) {
             self.wake();
         }
     }
 
-    /// Wakes the monitor: something has changed.
+    /// Wakes the monitor, because something has changed.
     pub(super) fn wake(&self) {
         self.notify.notify();
     }
 
-    /// The monitor begins to look at the lanes. Returns what to wait from.
+    /// Marks the start of the monitor's check of the lanes. Returns the generation to wait from.
     pub(super) fn look(&self) -> u64 {
         let seen = self.notify.generation();
         self.planned.store(LOOKING, Ordering::SeqCst);
         seen
     }
 
-    /// The monitor has looked at all lanes, and waits until this time or until
-    /// it is woken; `uptime` is that of its look.
+    /// Ends the monitor's check of all lanes, and waits until this time or until it is woken. `uptime` is the time of
+    /// the check.
     pub(super) fn wait(&self, seen: u64, next: Option<Duration>, uptime: Duration) {
         self.planned.store(next.map_or(LOOKING, nanos), Ordering::SeqCst);
         self.notify.wait(seen, next.map(|next| next.saturating_sub(uptime)));
     }
 }
 
-/// Nanoseconds of uptime, below the value that stands for a look.
+/// Returns nanoseconds of uptime, below the value that marks a check.
 pub(super) fn nanos(uptime: Duration) -> u64 {
     u64::try_from(uptime.as_nanos()).unwrap_or(LOOKING - 1)
 }

@@ -1,5 +1,4 @@
-//! What a worker answers over HTTP: its metrics, whether it is alive, and
-//! whether its queue is.
+//! The HTTP endpoint of a worker: its metrics, whether it is alive, and whether its queue is reachable.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,17 +22,16 @@ use crate::telemetry::{self, QueueGauges, prometheus};
 use crate::worker::queues::expected;
 use crate::worker::shared::Shared;
 
-/// How long the queue has for its answer.
+/// How long to wait for the queue's answer.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long it may take to write all metrics as text.
+/// How long rendering all metrics as text may take.
 const RENDER_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often what was measured is put together, if nobody asks for it.
+/// How often to aggregate the measurements if they are not requested.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Listens at this address, and answers until the returned value is dropped.
-/// `beside` answers all other paths.
+/// Listens at this address, and answers until the returned value is dropped. `beside` answers all other paths.
 ///
 /// # Errors
 /// If the address cannot be bound.
@@ -68,16 +66,15 @@ pub(in crate::worker) fn start(
 struct Answers {
     shared: Arc<Shared>,
     metrics: Option<Metrics>,
-    /// Whether the queue answers at all, and what is not as it should be.
+    /// Whether the queue answers, and what is degraded.
     reach: Question<Option<String>>,
 }
 
-/// What is asked for `/metrics`; none of it if the program has another
-/// recorder.
+/// The queries behind `/metrics`; absent if the program has another recorder.
 struct Metrics {
-    /// Sets the gauges of what is in the queue, when they are known.
+    /// Sets the gauges of the queue's contents.
     measure: Question<()>,
-    /// Writes all metrics.
+    /// Renders all metrics.
     render: Question<Bytes>,
 }
 
@@ -102,7 +99,7 @@ impl Metrics {
 fn reach(queue: &Arc<dyn QueueAdapter>) -> Question<Option<String>> {
     let queue = queue.clone();
     let ask = move || {
-        // No queue gives this id, and each must look for it.
+        // No queue assigns this id, and each must search for it.
         let reached = queue.peek(&MessageId::from("0")).map(drop).map_err(|error| chain(&error));
         match queue.spool() {
             None => reached.map(|()| None),
@@ -112,7 +109,7 @@ fn reach(queue: &Arc<dyn QueueAdapter>) -> Question<Option<String>> {
     Question::new("pulpo-http-queue", ask)
 }
 
-/// What is not as it should be while publications are kept in the spool.
+/// Returns what is degraded while publications are kept in the spool.
 fn degradation(reached: Result<(), String>, spooled: &Spooled) -> Option<String> {
     let waited = spooled.oldest.and_then(|since| (chrono::Utc::now() - since).to_std().ok());
     let oldest = waited.map(|waited| format!(", the oldest for {}", rough(waited))).unwrap_or_default();
@@ -124,7 +121,7 @@ fn degradation(reached: Result<(), String>, spooled: &Spooled) -> Option<String>
     }
 }
 
-/// Puts together what was measured, so that it does not pile up.
+/// Aggregates the measurements, so that they do not pile up.
 async fn upkeep() {
     let Some(recorder) = prometheus::install() else { return };
     let mut ticks = interval(UPKEEP_INTERVAL);
@@ -148,7 +145,7 @@ async fn readiness_page(State(answers): State<Arc<Answers>>) -> Response {
     }
     match answers.reach.ask(QUEUE_PATIENCE).await {
         Reply::Answered(Ok(None)) => "ready\n".into_response(),
-        // Publications are kept, so this is no outage.
+        // Publications are kept, so this is not an outage.
         Reply::Answered(Ok(Some(degradation))) => format!("ready, degraded: {degradation}\n").into_response(),
         Reply::Answered(Err(error)) => unavailable(format!("the queue does not answer: {error}\n")),
         Reply::Late { answered } => {
@@ -162,9 +159,9 @@ async fn metrics_page(State(answers): State<Arc<Answers>>) -> Response {
     let Some(metrics) = &answers.metrics else {
         return (StatusCode::NOT_IMPLEMENTED, "the program has a metrics recorder of its own\n").into_response();
     };
-    // Both at once: one that counts for long is reachable.
+    // Both at once: a queue that takes long to count is reachable.
     let (measured, reached) = (metrics.measure.ask(QUEUE_PATIENCE), answers.reach.ask(QUEUE_PATIENCE));
-    // What comes later is in the gauges then; until it does, they say of when they are.
+    // Later results are in the gauges then; until they arrive, the gauges have the time of the last ones.
     let refused = matches!(measured.await, Reply::Answered(Err(_)));
     telemetry::reachable(!refused && matches!(reached.await, Reply::Answered(Ok(_))));
     match metrics.render.ask(RENDER_PATIENCE).await {

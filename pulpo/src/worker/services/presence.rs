@@ -1,9 +1,8 @@
-//! Shows the worker to others, and follows its long runs: keeps how far they
-//! are, and learns which of them a person has cancelled.
+//! Shows the worker to others, and follows its long runs: stores their progress, and learns which of them a person has
+//! cancelled.
 //!
-//! Only runs that were there at the round before are followed, so a worker of
-//! short jobs sends nothing. The slots of the lanes are only looked at: a lane
-//! that is at its own has its turn at the next round.
+//! Only runs that existed in the previous round are followed, so a worker with short jobs sends nothing. The slots of
+//! the lanes are read without waiting: a lane that holds its own is checked in the next round.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,16 +18,16 @@ use crate::worker::in_flight::InFlight;
 use crate::worker::shared::Shared;
 use crate::worker::slot::InFlightSlot;
 
-/// How often the runs are looked at.
+/// How often to check the runs.
 const ROUND: Duration = Duration::from_millis(500);
 
-/// How often progress is kept at most.
+/// The minimum time between two writes of progress.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the worker shows itself again, should the queue have forgotten it.
+/// How often the worker reports itself again, in case the queue has forgotten it.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// Tells apart the workers of a process.
+/// Numbers that distinguish the workers of a process.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 pub(in crate::worker) struct Presence {
@@ -37,21 +36,21 @@ pub(in crate::worker) struct Presence {
     report: WorkerReport,
     report_at: Duration,
     keep_at: Duration,
-    /// What ran at the round before.
+    /// The runs of the previous round.
     before: HashSet<Arc<str>>,
     in_trouble: bool,
 }
 
-/// A run that lasts.
+/// A long run.
 struct Followed {
     slot: Arc<InFlightSlot<InFlight>>,
     lease: Lease,
-    /// Of the first of a batch, and where there is news.
+    /// The progress reported by the first message of a batch, if it is new.
     news: Option<(Arc<LatestProgress>, u64)>,
 }
 
 impl Presence {
-    /// `None` if the queue knows no workers.
+    /// Creates the service; `None` if the queue does not record workers.
     pub(in crate::worker) fn of(shared: &Arc<Shared>) -> Option<Self> {
         shared.queue.workers()?;
         let (program, program_version) = shared.program.clone();
@@ -94,7 +93,7 @@ impl Presence {
         }
     }
 
-    /// The runs that were there before, as the queue is told of them.
+    /// Returns the runs that existed in the previous round, in the form for the queue.
     fn long_runs(&mut self, may_keep: bool) -> (Vec<Followed>, Vec<LongRun>) {
         let (mut followed, mut runs) = (Vec::new(), Vec::new());
         let mut now = HashSet::new();
@@ -170,7 +169,7 @@ impl Service for Presence {
         ROUND
     }
 
-    /// What still runs can be cancelled while the worker waits for it.
+    /// Running jobs can be cancelled while the worker waits for them to end.
     fn outlives_stop(&self) -> bool {
         true
     }

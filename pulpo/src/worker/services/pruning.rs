@@ -1,5 +1,4 @@
-//! Deletes messages whose jobs are over and that have been kept for long
-//! enough.
+//! Deletes done and buried messages whose retention time is over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use crate::report::chain;
 use crate::worker::shared::Shared;
 use crate::worker::stop::Stop;
 
-/// How often it looks, at most and at least.
+/// How often it checks, at most and at least.
 const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(60);
 
@@ -22,7 +21,7 @@ pub(super) struct Pruning {
 }
 
 impl Pruning {
-    /// `None` if everything is kept for ever, or nothing is.
+    /// Creates the service; `None` if everything is kept forever, or nothing is.
     pub(super) fn of(shared: &Shared) -> Option<Self> {
         let shortest = shared.options.retention.shortest()?;
         shared.queue.keeping()?;

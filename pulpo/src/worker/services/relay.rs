@@ -1,5 +1,4 @@
-//! Moves jobs from the outboxes of the user's databases to the queue: a thread
-//! for each.
+//! Moves jobs from the outboxes of the user's databases to the queue, with a thread for each outbox.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +11,7 @@ use crate::outbox::{Relay, RouteOf};
 use crate::report::chain;
 use crate::worker::shared::Shared;
 
-/// How long a stop waits for a relay that moves something.
+/// How long a stop waits for a relay that is moving jobs.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The threads, which stop when this is dropped.
@@ -24,8 +23,7 @@ pub(in crate::worker) struct Relays {
     ended: mpsc::Receiver<()>,
 }
 
-/// Starts to move. A worker that ends when there is nothing to do first has all
-/// jobs that were committed before.
+/// Starts to move jobs. A worker that ends when it is idle first receives all jobs that were committed before.
 pub(in crate::worker) fn start(shared: &Shared) -> io::Result<Relays> {
     let is_stopped = Arc::new(AtomicBool::new(false));
     let (running, ended) = mpsc::channel();
@@ -53,7 +51,7 @@ pub(in crate::worker) fn start(shared: &Shared) -> io::Result<Relays> {
     Ok(Relays { is_stopped, wakers, ended })
 }
 
-/// As the worker's own handlers say.
+/// Routes jobs by the worker's own handlers.
 fn route_of(shared: &Shared) -> RouteOf {
     let (registry, default_queue) = (shared.registry.clone(), shared.options.default_queue.clone());
     Arc::new(move |request_type, body| registry.route_of(request_type, body, &default_queue))
@@ -63,7 +61,7 @@ impl Drop for Relays {
     fn drop(&mut self) {
         self.is_stopped.store(true, Ordering::SeqCst);
         self.wakers.iter().for_each(|waker| waker.notify());
-        // One that is killed in the middle loses nothing.
+        // A relay that is killed in the middle loses nothing.
         let _ = self.ended.recv_timeout(STOP_PATIENCE);
     }
 }

@@ -1,15 +1,14 @@
 //! Publishes the occurrences of schedules.
 //!
-//! Every worker with a handler does, whatever queues it works; that each
-//! occurrence is published once is up to the store. It reads what is settled,
-//! decides what is due (`schedule/due.rs`), and steps on from there: of several
-//! workers one succeeds, with the messages in the same transaction.
+//! Every worker with the handler does, whatever queues it serves; the store ensures that each occurrence is published
+//! once. The scheduler reads the time up to which an entry is settled, decides what is due (`schedule/due.rs`), and
+//! steps on from there: of several workers one succeeds, with the messages in the same transaction.
 //!
 //! # Invariants
-//! - An entry is settled until a time only when all that fell due until then
-//!   is published or decided against: so a kill at any moment loses nothing.
-//! - An entry that this program does not have is not touched, but for those
-//!   that nobody has had for a month.
+//! - An entry is settled up to a time only when everything that fell due before it is published or skipped on purpose:
+//!   so a kill at any moment loses nothing.
+//! - An entry that this program does not have is left alone, except that one that no worker has had for a month is
+//!   removed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,16 +33,16 @@ use crate::worker::shared::Shared;
 
 pub(in crate::worker) mod store;
 
-/// An entry that nobody has had for this long is removed.
+/// An entry that no worker has had for this long is removed.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How often to look for such.
+/// How often to look for such entries.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// A time that far ahead of the clock was written by one that was wrong.
+/// A time this far ahead of the clock was written under a wrong clock.
 const WRONG_CLOCK: TimeDelta = TimeDelta::hours(1);
 
-/// When to look again after another worker was faster.
+/// When to check again after another worker was faster.
 const BEATEN: Duration = Duration::from_millis(1);
 
 pub(crate) struct Scheduler {
@@ -51,7 +50,7 @@ pub(crate) struct Scheduler {
     producer: Producer,
     clock: Arc<dyn Clock>,
     entries: Vec<Scheduled>,
-    /// Since when this worker has them.
+    /// Since when this worker has the entries.
     since: Option<DateTime<Utc>>,
     forget_at: Duration,
     outage: OutageBackoff,
@@ -66,7 +65,7 @@ struct Scheduled {
 }
 
 impl Scheduler {
-    /// That of a worker; `None` if none of its handlers has a schedule.
+    /// Creates the scheduler of a worker; `None` if none of its handlers has a schedule.
     pub(in crate::worker) fn of(shared: &Shared) -> Option<Self> {
         let Shared { queue, schedule_store, registry, options, clock, env, .. } = shared;
         let store = Store::new(queue.clone(), schedule_store.clone())?;
@@ -97,7 +96,7 @@ impl Scheduler {
         })
     }
 
-    /// That of a test, on the queue itself.
+    /// Creates the scheduler of a test, which uses the queue directly.
     #[cfg(feature = "testing")]
     pub(crate) fn of_queue(
         queue: Arc<dyn QueueAdapter>,
@@ -109,7 +108,7 @@ impl Scheduler {
         Self::new(Store::new(queue, None)?, registry, options, producer, clock)
     }
 
-    /// Publishes what is due, and says when something is due again.
+    /// Publishes what is due. Returns when the next entry is due.
     ///
     /// # Errors
     /// If the queue, or what keeps the schedules, cannot be reached.
@@ -134,7 +133,7 @@ impl Scheduler {
         Ok(again)
     }
 
-    /// Publishes what is due of one entry; how long until the next is.
+    /// Publishes what is due of one entry. Returns how long until the next is due.
     fn tend_entry(
         &self,
         scheduled: &Scheduled,
@@ -166,7 +165,7 @@ impl Scheduler {
         for at in due {
             match self.prepare(handler, at) {
                 Some(occurrence) => step.occurrences.push(occurrence),
-                // It stays due: a next version may be able to.
+                // It stays due: a later version may be able to publish it.
                 None => return Ok(wait),
             }
         }
@@ -177,10 +176,9 @@ impl Scheduler {
         Ok(wait)
     }
 
-    /// The message of an occurrence; `None` if it cannot be made, which has
-    /// been told.
+    /// Returns the message of an occurrence; `None` if it cannot be made, which has been logged.
     fn prepare(&self, handler: &'static Handler, at: DateTime<Utc>) -> Option<Occurrence> {
-        // The default of a body is code of the user's.
+        // The default of a body is user code.
         let prepared = guard::catch(|| handler.prepare_occurrence(&self.producer, at));
         let why = match prepared {
             Ok(None) => return None,
@@ -218,7 +216,7 @@ impl Service for Scheduler {
     }
 }
 
-/// The handlers with a schedule that is not off in this worker.
+/// Returns the handlers with a schedule that is not turned off in this worker.
 pub(crate) fn scheduled<'a>(
     registry: &'a Registry,
     options: &'a WorkerOptions,
@@ -229,12 +227,12 @@ pub(crate) fn scheduled<'a>(
     registry.iter().filter(is_on).filter_map(|handler| Some((handler, handler.schedule()?)))
 }
 
-/// Whether the clock that settled it was ahead of this one by far.
+/// Returns whether the clock that settled the entry was far ahead of this one.
 fn is_wrong(stored: &StoredEntry, now: DateTime<Utc>) -> bool {
     stored.settled - now > WRONG_CLOCK
 }
 
-/// Whether nothing of it needs to be written.
+/// Returns whether the entry needs no write.
 fn is_fresh(stored: &StoredEntry, next: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     let age = now - stored.settled;
     stored.next == next && age < TimeDelta::seconds(HEARTBEAT.as_secs().cast_signed()) && !is_wrong(stored, now)

@@ -9,43 +9,41 @@ use std::time::Duration;
 use crate::guard;
 use crate::worker::stop::Stop;
 
-/// Something that a worker looks after on a thread of its own.
+/// A recurring duty of a worker, on a separate thread.
 pub(in crate::worker) trait Service: Send + 'static {
-    /// The name of its thread.
+    /// Returns the name of its thread.
     fn name(&self) -> &'static str;
 
-    /// Does what is due, and says in how long something may be due again. It is
-    /// called again earlier if the clock is moved by hand, and not after a stop
-    /// was requested, unless it outlives that.
+    /// Does what is due, and returns in how long something may be due again. It is called earlier if the clock is moved
+    /// by hand, and not after a stop was requested, unless it outlives that.
     fn tend(&mut self) -> Duration;
 
-    /// Whether it goes on after a stop was requested, until the lanes have
-    /// ended.
+    /// Returns whether it continues after a stop was requested, until the lanes have ended.
     fn outlives_stop(&self) -> bool {
         false
     }
 
-    /// Its thread ends.
+    /// Called when its thread ends.
     fn end(&mut self) {}
 }
 
-/// How long to leave a service alone that has panicked.
+/// How long to pause a service that has panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(10);
 
-/// How long a stop waits for a service that is at its work.
+/// How long a stop waits for a service that is busy.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The thread of a service.
 pub(super) struct ServiceThread {
     over: Arc<AtomicBool>,
     stop: Arc<Stop>,
-    /// Hears of its end.
+    /// Notified when the thread ends.
     ended: mpsc::Receiver<()>,
 }
 
 impl ServiceThread {
-    /// Has the service do what is due at once, so that a worker that ends soon
-    /// has done it, and then whenever something is.
+    /// Starts the service. It first does what is due at once, so that even a worker that ends soon has done it, and
+    /// then whenever something is due.
     pub(super) fn start(mut service: Box<dyn Service>, stop: &Arc<Stop>) -> io::Result<Self> {
         let seen = stop.requests.generation();
         let first = tend(&mut *service);
@@ -75,7 +73,7 @@ impl Drop for ServiceThread {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
         self.stop.requests.notify();
-        // One that is at a queue that does not answer loses nothing.
+        // A service that waits for a queue without an answer loses nothing.
         let _ = self.ended.recv_timeout(STOP_PATIENCE);
     }
 }

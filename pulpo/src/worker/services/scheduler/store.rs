@@ -1,5 +1,4 @@
-//! Where schedules are kept: in the queue itself, or in a folder beside a
-//! queue that keeps none.
+//! The store of schedules: the queue itself, or a folder beside a queue that cannot keep them.
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -12,18 +11,18 @@ use crate::queue::{
     Occurrence, OccurrenceMessage, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules, Stepped,
 };
 
-/// The file that one worker at a time has locked, which publishes and steps.
+/// The file that the worker locks whose turn it is to publish and step.
 const LOCK: &str = "schedules.lock";
 
-/// A folder that keeps the schedules of workers whose queue keeps none.
+/// A folder that keeps the schedules of workers whose queue cannot keep them.
 #[derive(Clone, Debug)]
 pub(crate) struct SeparateStore {
-    /// Of which only the schedules are used.
+    /// Only its schedules are used.
     pub(crate) keeper: Arc<dyn QueueAdapter>,
     pub(crate) folder: PathBuf,
 }
 
-/// Opens it when it is needed: what only publishes needs none.
+/// Opens the folder when it is needed: a program that only publishes needs none.
 #[derive(Clone)]
 pub(crate) struct OpenSchedules(Arc<dyn Fn(Purpose) -> Result<SeparateStore, QueueError> + Send + Sync>);
 
@@ -52,12 +51,12 @@ pub(super) struct Store {
 pub(super) struct Turn(#[allow(dead_code, reason = "dropped to unlock it")] Option<File>);
 
 impl Store {
-    /// `None` if there is none.
+    /// Returns the store; `None` if the queue cannot keep schedules and there is no folder.
     pub(super) fn new(queue: Arc<dyn QueueAdapter>, separate: Option<SeparateStore>) -> Option<Self> {
         (separate.is_some() || queue.schedules().is_some()).then_some(Self { queue, separate })
     }
 
-    /// The right to publish and step; `None` while another worker has it.
+    /// Takes the turn to publish and step; `None` while another worker has it.
     pub(super) fn begin(&self) -> Result<Option<Turn>, QueueError> {
         let Some(separate) = &self.separate else { return Ok(Some(Turn(None))) };
         let path = separate.folder.join(LOCK);
@@ -86,8 +85,8 @@ impl Store {
         self.kept().forget_schedules(unattended_for)
     }
 
-    /// Steps and publishes. Where the two are apart, it publishes first: a kill
-    /// between them leaves the occurrence due.
+    /// Steps and publishes. If queue and store are separate, it publishes first: a kill between the two leaves the
+    /// occurrence due.
     pub(super) fn step(&self, step: &ScheduleStep, known: &Schedules) -> Result<Stepped, QueueError> {
         if self.separate.is_none() || step.occurrences.is_empty() {
             return self.kept().step_schedule(step);
@@ -111,13 +110,12 @@ impl Store {
         let ids = ids.collect();
         match self.kept().step_schedule(&noted)? {
             Stepped::Done(_) => Ok(Stepped::Done(ids)),
-            // Only a pause or a resume comes in between, which settles it too.
+            // Only a pause or a resume can come in between, and that settles it too.
             beaten => Ok(beaten),
         }
     }
 
-    /// The rules of [`ScheduleStore::step_schedule`], for messages in another
-    /// queue.
+    /// Applies the rules of [`ScheduleStore::step_schedule`] to messages in another queue.
     fn is_left_out(
         &self,
         step: &ScheduleStep,
