@@ -158,7 +158,7 @@ pub struct Notify {
 #[derive(Debug, Default)]
 struct NotifyState {
     count: u64,
-    /// Number of waiting threads. Waking nobody is a system call too.
+    /// Number of waiting threads. Notifying without a waiter would still be a system call.
     waiting: usize,
 }
 

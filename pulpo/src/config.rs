@@ -1,7 +1,7 @@
 //! The configuration: its layers, its keys, and its queue.
 //!
-//! It knows no adapter by name: the keys of queues come from the registered
-//! adapters ([`queue::backend`](crate::queue::backend)).
+//! It knows no adapter by name: the keys of queues come from the registered adapters
+//! ([`queue::backend`](crate::queue::backend)).
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;

@@ -1,10 +1,9 @@
-//! The outbox: a table in your own database, in which jobs wait for their
-//! transaction to commit, and the relay that moves them to the queue.
+//! The outbox: a table in your own database, in which jobs wait for their transaction to commit, and the relay that
+//! moves them to the queue.
 //!
-//! [`publish_in`](crate::publish_in) writes a row into the table
-//! `pulpo_outbox`, in your transaction. A worker that knows the database
-//! (`outbox = "sqlite:shop.db"`), or the command `relay`, reads the committed
-//! rows, enqueues them and deletes them.
+//! [`publish_in`](crate::publish_in) writes a row into the table `pulpo_outbox`, in your transaction. A worker that
+//! knows the database (`outbox = "sqlite:shop.db"`), or the command `relay`, reads the committed rows, enqueues them
+//! and deletes them.
 
 use crate::transaction::{AsyncSqlClient, SqlClient, TransactionError};
 
@@ -24,8 +23,8 @@ pub use self::source::{OutboxCounts, counts};
 pub use self::url::{OutboxUrl, ParseOutboxUrlError};
 pub use crate::transaction::Dialect;
 
-/// `id` is never used again. `token` tells a row from all rows that were ever in any outbox, so that a queue can
-/// recognize a row that it has already accepted. Until `claimed_until` (milliseconds since 1970), one relay has the
+/// `id` is never used again. `token` distinguishes a row from all rows that were ever in any outbox, so that a queue
+/// can recognize a row that it has already accepted. Until `claimed_until` (milliseconds since 1970), one relay has the
 /// row.
 const SQLITE: &str = "\
 CREATE TABLE IF NOT EXISTS pulpo_outbox(

@@ -1,11 +1,9 @@
-//! `kick`, `delete` and `purge`: what an operator does about messages; and what
-//! `cancel` has in common with them.
+//! `kick`, `delete` and `purge`: an operator's actions on messages; and the parts that `cancel` shares with them.
 //!
-//! What is meant is looked up first, counted, and asked about; then only those
-//! messages are touched, each if it is still what was meant. So what was
-//! counted is what happens, or less; only where nobody is asked, or a list does
-//! not reach all, a whole queue is left to the queue's own commands. Many are touched in parts, and a signal
-//! stops between two.
+//! The command first finds and counts the messages and asks for confirmation. Then it changes only those messages, each
+//! if it still matches, so at most the counted number changes. Only if no confirmation is needed, or a list does not
+//! reach all messages, it leaves a whole queue to the queue's own operations. Many messages are changed in parts, and a
+//! signal stops the command between two parts.
 
 use std::io::Write;
 
@@ -22,25 +20,23 @@ use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter, MessageState, QueueAdapter, QueueError};
 use crate::report::chain;
 
-/// How many messages are read at once.
+/// Number of messages to read at a time.
 const PAGE: usize = 50_000;
 
-/// How many messages are touched at once, at least.
+/// Minimum number of messages to change at a time.
 const PART: usize = 1000;
 
-/// A queue that looks through all its messages for each part touches them in
-/// this many parts.
+/// Number of parts for a queue that scans all its messages for each part.
 const PARTS: usize = 8;
 
-/// What is deleted if nobody says which: all but what a worker has, and what is
-/// done.
+/// The states that are deleted by default: all but reserved and done messages.
 const FREE: [MessageState; 3] = [MessageState::Ready, MessageState::Delayed, MessageState::Buried];
 
-/// What can be deleted.
+/// The states in which messages can be deleted.
 const DELETABLE: [MessageState; 4] =
     [MessageState::Ready, MessageState::Delayed, MessageState::Buried, MessageState::Done];
 
-/// How sure somebody is.
+/// The options for confirmation.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Sure {
     /// Do not ask for confirmation
@@ -198,26 +194,26 @@ pub(super) fn only_ids(filters: &FilterArgs) -> Result<(), WrongUsage> {
     if filters.is_empty() { Ok(()) } else { Err(WrongUsage("expected either IDs or filters, got both".to_owned())) }
 }
 
-/// What is done about messages.
+/// An action on messages.
 pub(super) struct Deed {
     verb: &'static str,
     done: &'static str,
-    /// Which messages it can be done to.
+    /// The states in which the action is possible.
     pub(super) to: &'static [MessageState],
-    /// That, for a person who has named another one.
+    /// The explanation for a message in another state.
     only: &'static str,
     act: fn(&dyn QueueAdapter, &Filter) -> Result<Touched, QueueError>,
-    /// Whether it is done without confirmation where there is no terminal.
+    /// Whether it needs no confirmation outside of a terminal.
     harmless: bool,
-    /// Whether it leaves a message whose unique key another one has.
+    /// Whether it leaves out a message whose unique key is taken.
     leaves: bool,
-    /// Whether those that run are named, since they were meant too.
+    /// Whether to list the matching messages that are running, since they were meant too.
     names_running: bool,
-    /// Whether it can be done to what runs.
+    /// Whether it also works on running messages.
     reaches_runs: bool,
 }
 
-/// To how many messages something was done, and how many of them run.
+/// How many messages were changed, and how many of them are running.
 #[derive(Clone, Copy, Debug, Default)]
 struct Touched {
     all: u64,
@@ -236,7 +232,7 @@ impl From<Cancelled> for Touched {
     }
 }
 
-/// A message that was left as it is, and the one that has its unique key.
+/// A message that was left out, and the message that has its unique key.
 struct Left {
     id: MessageId,
     by: MessageId,
@@ -284,11 +280,11 @@ pub(super) const CANCEL: Deed = Deed {
     names_running: false,
 };
 
-/// Everything that has something in its body.
+/// Deletes everything with a given value in its body.
 const ERASE: Deed = Deed { names_running: true, ..DELETE };
 
 impl Deed {
-    /// Whether nothing is to stay of what it was done to.
+    /// Returns whether the action deletes messages and their traces.
     fn erases(&self) -> bool {
         self.to == DELETABLE
     }
@@ -305,7 +301,7 @@ impl Deed {
         self.report_with(matched, touched, (unseen, &[]), left, sure, out)
     }
 
-    /// The same, and which messages run that were meant too.
+    /// Reports the result, with the running messages that were meant too.
     fn report_with(
         &self,
         matched: u64,
@@ -344,7 +340,7 @@ impl Deed {
     }
 }
 
-/// That some of them run.
+/// Describes how many of the messages are running.
 fn told(touched: Touched) -> String {
     match touched {
         Touched { all: 1, .. } => "which runs: its worker is told".to_owned(),
@@ -353,13 +349,13 @@ fn told(touched: Touched) -> String {
     }
 }
 
-/// Messages that are named one by one: somebody has looked at them.
+/// Acts on messages given by their ids.
 pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dyn Write) -> Done {
     let queue = &**pulpo.queue();
     let (mut matched, mut touched, mut left, mut problems) = (0, Vec::new(), Vec::new(), Vec::new());
     for (number, id) in ids.iter().enumerate() {
         if ids[..number].contains(id) {
-            // Said twice, and done.
+            // The id was given twice, and is done.
             continue;
         }
         let mut filter = Filter::all().id(id.clone());
@@ -407,7 +403,7 @@ pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, o
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
 }
 
-/// Messages that are picked by what they are.
+/// Acts on messages that match a filter.
 pub(super) fn many(
     open: Open<'_>,
     deed: &Deed,
@@ -442,7 +438,7 @@ pub(super) fn many(
     }
     if dry_run || matched == 0 {
         let running = running(queue, deed, filter)?;
-        // What an earlier command could not clear away.
+        // Traces that an earlier command could not erase.
         let erased = if deed.names_running && !dry_run { erase(queue, true) } else { Ok(()) };
         deed.report_with(matched, Touched::default(), (unseen, &running), &[], sure, out)?;
         return erased.and(show::complete(unseen)).and(still_running(&running));
@@ -453,7 +449,7 @@ pub(super) fn many(
     }
     let (mut touched, left, mut stopped) = touch(queue, deed, filter, meant)?;
     if deed.names_running && filter.limit.is_none() && stopped.is_none() {
-        // Those that a worker had a moment ago.
+        // Messages that a worker had a moment ago.
         let Meant { messages, .. } = gather(queue, filter)?;
         if !messages.is_empty() {
             let (more, _, stop) = touch(queue, deed, filter, messages)?;
@@ -461,7 +457,7 @@ pub(super) fn many(
             stopped = stop;
         }
     }
-    // Asked for last: what ends in between is found by the next command.
+    // Read last: the next command finds the runs that end in between.
     let running = running(queue, deed, filter)?;
     let erased = if touched.all > 0 && deed.erases() { erase(queue, !filter.body.is_empty()) } else { Ok(()) };
     if stopped.is_none() || sure.format.json {
@@ -476,8 +472,8 @@ pub(super) fn many(
     }
 }
 
-/// All messages of a queue or of all queues, where a list may not reach all of
-/// them: the queue has commands of its own for that.
+/// Acts on all messages of a queue or of all queues, with the queue's own operation, because a list may not reach all
+/// of them.
 fn all(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Write) -> Done {
     let queue = &**pulpo.queue();
     let counts = queue.stats()?.counts;
@@ -503,7 +499,7 @@ fn all(pulpo: &Pulpo, deed: &Deed, filter: &Filter, sure: Sure, out: &mut dyn Wr
     deed.report(matched, touched, 0, &[], sure, out)
 }
 
-/// The messages that were meant too, and that a worker has.
+/// Returns the matching messages that a worker has.
 fn running(queue: &dyn QueueAdapter, deed: &Deed, filter: &Filter) -> Result<Vec<MessageId>, QueueError> {
     if !deed.names_running {
         return Ok(Vec::new());
@@ -528,12 +524,12 @@ fn still_running(ids: &[MessageId]) -> Done {
     .into())
 }
 
-/// Sees that nothing stays in the files of the queue.
+/// Erases the traces of deleted messages from the files of the queue.
 fn erase(queue: &dyn QueueAdapter, thorough: bool) -> Done {
     Ok(queue.keeping().map_or(Ok(()), |keeping| keeping.erase_deleted(thorough))?)
 }
 
-/// Does it to these messages, in parts: to how many, and why not to the others.
+/// Acts on these messages, in parts. Returns how many changed, which were left out, and why it stopped early, if so.
 fn touch(
     queue: &dyn QueueAdapter,
     deed: &Deed,
@@ -574,18 +570,17 @@ fn touch(
     Ok((touched, left, stopped))
 }
 
-/// The messages that are meant, and how many more there are that the queue
-/// cannot show.
+/// The matching messages, and how many more there are that the queue cannot show.
 struct Meant {
     messages: Vec<(MessageId, MessageState)>,
     unseen: u64,
 }
 
-/// The messages that the filter picks, and their states.
+/// Returns the messages that match the filter, with their states.
 fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Meant, QueueError> {
     let mut meant = Meant { messages: Vec::new(), unseen: 0 };
     let mut page = filter.clone();
-    // A queue that looks through all its messages for each page gives them in one.
+    // A queue that scans all its messages for each page returns them in one.
     let most_in_a_page = if queue.capabilities().complete_lists { PAGE } else { usize::MAX };
     loop {
         let left = filter.limit.map_or(usize::MAX, |limit| limit - meant.messages.len());
@@ -603,7 +598,7 @@ fn gather(queue: &dyn QueueAdapter, filter: &Filter) -> Result<Meant, QueueError
     }
 }
 
-/// `12 messages (3 ready, 9 buried)`, by the numbers in each state.
+/// Describes the numbers in each state: `12 messages (3 ready, 9 buried)`.
 fn described(by_state: [u64; 5]) -> String {
     let parts = MessageState::ALL.into_iter().zip(by_state).filter(|(_, count)| *count > 0);
     let parts: Vec<_> = parts.map(|(state, count)| format!("{count} {state}")).collect();

@@ -27,16 +27,16 @@ pub(super) struct EditArguments {
     /// The messages with these ids, as `publish` and `list` show them
     #[arg(required = true, value_name = "ID")]
     ids: Vec<MessageId>,
-    /// Its place in the queue, from 0, the most urgent, to 4294967295
+    /// New priority: 0 is the most urgent, 4294967295 the least
     #[arg(long, value_name = "N")]
     priority: Option<u32>,
-    /// How long from now until it is due, such as 90s; 0: it is due now
+    /// New delay from now, such as 90s (0 = due now)
     #[arg(long, value_name = "D", value_parser = delay)]
     delay: Option<Duration>,
-    /// The queue that it waits in
+    /// New queue
     #[arg(long, value_name = "Q", value_parser = NonEmptyStringValueParser::new())]
     queue: Option<String>,
-    /// Say how many messages would be changed, and do nothing
+    /// Print how many messages would change, and do nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

@@ -65,7 +65,7 @@ pub(super) fn run(config: Config, arguments: &RelayArguments, out: &mut dyn Writ
     Ok(())
 }
 
-/// Runs each relay on a thread of its own. Returns how many jobs they moved.
+/// Runs each relay on its own thread. Returns how many jobs they moved.
 fn until_stopped(relays: Vec<Relay>) -> std::io::Result<u64> {
     let is_stopped = Arc::new(AtomicBool::new(false));
     let wakers: Vec<_> = relays.iter().map(|relay| relay.notify().clone()).collect();

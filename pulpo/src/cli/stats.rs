@@ -44,7 +44,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A look at the queue, with the rates since the previous one.
+/// A reading of the queue, with the rates since the previous one.
 #[derive(Serialize)]
 struct Look {
     at: DateTime<Utc>,
@@ -53,7 +53,7 @@ struct Look {
     /// The content of the spool, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool: Option<Spooled>,
-    /// Empty at the first look.
+    /// Empty at the first reading.
     rates: Vec<Rate>,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write
                     refresh(pulpo, &look, interval, out)?;
                 }
             }
-            // It may be back at the next look.
+            // It may be back at the next reading.
             Err(error) if error.is_transient() => tracing::warn!("{}", chain(&error)),
             Err(error) => return Err(error.into()),
         }
@@ -106,7 +106,7 @@ fn spooled(pulpo: &Pulpo) -> Result<Option<Spooled>, QueueError> {
     pulpo.queue().spool().map(Spool::spooled).transpose()
 }
 
-/// Returns the rates between two looks, for queues that were counted in both.
+/// Returns the rates between two readings, for queues that were counted in both.
 fn rates(before: &[Totals], now: &[Totals], passed: Duration) -> Vec<Rate> {
     let seconds = passed.as_secs_f64().max(f64::EPSILON);
     let per_second = |before: u64, now: u64| Some(now.checked_sub(before)? as f64 / seconds);

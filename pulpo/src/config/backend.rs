@@ -1,5 +1,4 @@
-//! Where messages wait, in one word: `file:./pulpo-data`,
-//! `beanstalkd://host:11300/tube`, `scheme:…` of any adapter that is linked.
+//! The queue as a URL: `file:./pulpo-data`, `beanstalkd://host:11300/tube`, or `scheme:…` of any linked adapter.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -25,12 +24,10 @@ use crate::queue::backend::{
 use crate::queue::{DEFAULT_QUEUE, QueueAdapter, QueueError};
 use crate::registry::nearest;
 
-/// The queue that a configuration names: an adapter, and what it is opened
-/// with.
+/// The queue that a configuration names: an adapter and its settings.
 ///
-/// It is parsed from a URL whose scheme an adapter has registered
-/// ([`queue::backend`](crate::queue::backend)), and displayed as one, without
-/// passwords.
+/// It is parsed from a URL whose scheme an adapter has registered ([`queue::backend`](crate::queue::backend)), and
+/// displayed as one, without passwords.
 ///
 /// ```
 /// use pulpo::config::Backend;
@@ -49,12 +46,12 @@ enum Inner {
         factory: &'static dyn Factory,
         settings: Settings,
     },
-    /// An adapter of pulpo that this program was built without.
+    /// An adapter of pulpo that is not built into this program.
     Absent {
         absent: &'static Absent,
         rest: OsString,
     },
-    /// The adapters of this program are in each other's way.
+    /// The adapters of this program conflict.
     Refused(RegistrationError),
 }
 
@@ -84,7 +81,7 @@ impl fmt::Debug for Inner {
 }
 
 impl Backend {
-    /// The scheme of its URL.
+    /// Returns the scheme of its URL.
     #[must_use]
     pub fn scheme(&self) -> &str {
         match &self.0 {
@@ -94,8 +91,7 @@ impl Backend {
         }
     }
 
-    /// The value of a key of its adapter's table, such as `base_path`; `None`
-    /// if it is not set.
+    /// Returns the value of a key of its adapter's table, such as `base_path`; `None` if it is not set.
     #[must_use]
     pub fn setting(&self, key: &str) -> Option<&Value> {
         match &self.0 {
@@ -104,7 +100,7 @@ impl Backend {
         }
     }
 
-    /// What a queue by name is called there.
+    /// Returns the adapter's word for a named queue.
     pub(super) fn queue_noun(&self) -> &'static str {
         match &self.0 {
             Inner::Linked { factory, .. } => factory.queue_noun(),
@@ -112,7 +108,7 @@ impl Backend {
         }
     }
 
-    /// The folder of a queue that can be the spool of another.
+    /// Returns the folder, if this queue can be the spool of another.
     pub(super) fn spool_folder(&self) -> Option<&Path> {
         match &self.0 {
             Inner::Linked { factory, settings } => factory.spool_folder(settings),
@@ -120,8 +116,7 @@ impl Backend {
         }
     }
 
-    /// Reads a URL with the defaults of its adapter for all else, of which no
-    /// table says more.
+    /// Parses a URL, with the adapter's defaults for everything else, because no table adds to it.
     pub(super) fn of_entry(entry: &Entry) -> Result<Self, ConfigError> {
         let registered = Registered::collect()?;
         let named = Named::parse(&entry.raw()?, &registered).map_err(|refused| refused.of(entry))?;
@@ -130,7 +125,7 @@ impl Backend {
         Ok(backend)
     }
 
-    /// The table of its adapter.
+    /// Returns the name of its adapter's table.
     pub(super) fn table(&self) -> &str {
         match &self.0 {
             Inner::Linked { factory, .. } => factory.table(),
@@ -139,7 +134,7 @@ impl Backend {
         }
     }
 
-    /// Why this cannot be the name of a queue there.
+    /// Returns why the adapter refuses this name for a queue, if it does.
     pub(super) fn queue_name_problem(&self, name: &str) -> Option<&'static str> {
         match &self.0 {
             Inner::Linked { factory, .. } => factory.queue_name_problem(name),
@@ -147,17 +142,17 @@ impl Backend {
         }
     }
 
-    /// Whether it keeps the schedules of handlers.
+    /// Returns whether it keeps the schedules of handlers.
     #[cfg(feature = "cli")]
     pub(super) fn keeps_schedules(&self) -> bool {
         match &self.0 {
             Inner::Linked { factory, .. } => factory.keeps_schedules(),
-            // Opening it says what is wrong.
+            // Opening it reports the fault.
             Inner::Absent { .. } | Inner::Refused(_) => true,
         }
     }
 
-    /// The queue of jobs that name none.
+    /// Returns the queue of jobs that name none.
     pub(super) fn default_queue(&self) -> &str {
         match &self.0 {
             Inner::Linked { factory, settings } => factory.default_queue(settings),
@@ -165,7 +160,7 @@ impl Backend {
         }
     }
 
-    /// Takes relative paths from the folder that is current now.
+    /// Resolves relative paths against the current folder.
     pub(super) fn make_absolute(&mut self) -> Result<(), ConfigError> {
         let Inner::Linked { settings, .. } = &mut self.0 else { return Ok(()) };
         for value in settings.values_mut() {
@@ -176,7 +171,7 @@ impl Backend {
         Ok(())
     }
 
-    /// What was named, with what the table of its adapter says of a key.
+    /// Combines the named adapter with the values from its table.
     pub(super) fn with(
         named: Named,
         origin: &Origin,
@@ -204,7 +199,7 @@ impl Backend {
         Ok(Self(Inner::Linked { factory, settings }))
     }
 
-    /// Brings what the queue keeps its messages in to this version.
+    /// Migrates the queue's storage to this version.
     #[cfg(feature = "cli")]
     pub(crate) fn migrate(&self, print: bool) -> Result<Migration, QueueError> {
         match &self.0 {
@@ -217,7 +212,7 @@ impl Backend {
         }
     }
 
-    /// What the queue can do, if that is known before it is opened.
+    /// Returns the capabilities of the queue, if they are known before it is opened.
     #[cfg(feature = "cli")]
     pub(crate) fn capabilities(&self) -> Option<Capabilities> {
         match &self.0 {
@@ -283,14 +278,14 @@ impl FromStr for Backend {
     }
 }
 
-/// An adapter, and what a URL says of its keys.
+/// An adapter, and the keys that the URL sets.
 pub(super) enum Named {
     Linked {
         factory: &'static dyn Factory,
         scheme: &'static str,
         said: Vec<(&'static str, OsString)>,
     },
-    /// An adapter of pulpo that this program was built without.
+    /// An adapter of pulpo that is not built into this program.
     Absent {
         absent: &'static Absent,
         rest: OsString,
@@ -298,7 +293,7 @@ pub(super) enum Named {
 }
 
 impl Named {
-    /// Reads a URL, whose address need not be text.
+    /// Parses a URL, whose address need not be text.
     pub(super) fn parse(text: &OsStr, registered: &Registered) -> Result<Self, ParseBackendError> {
         let shown = text.to_string_lossy();
         let refused = |problem| ParseBackendError::new(registered, &shown, problem);
@@ -316,12 +311,12 @@ impl Named {
         }
     }
 
-    /// What is used where nothing is said: the embedded queue.
+    /// Returns the default: the embedded queue.
     pub(super) fn default(registered: &Registered) -> Self {
         Self::by_table(registered, "file_queue_adapter").expect("pulpo has an embedded queue, linked or not")
     }
 
-    /// The adapter of a table, by the defaults of its keys.
+    /// Returns the adapter of a table, with the defaults of its keys.
     pub(super) fn by_table(registered: &Registered, table: &str) -> Option<Self> {
         if let Some(factory) = registered.by_table(table) {
             let scheme = factory.schemes().first()?.name();
@@ -330,7 +325,7 @@ impl Named {
         absent_table(table).map(|absent| Self::Absent { absent, rest: OsString::new() })
     }
 
-    /// The table of the adapter.
+    /// Returns the name of the adapter's table.
     pub(super) fn table(&self) -> &'static str {
         match self {
             Self::Linked { factory, .. } => factory.table(),
@@ -338,7 +333,7 @@ impl Named {
         }
     }
 
-    /// Whether the URL says what this key is.
+    /// Returns whether the URL sets this key.
     pub(super) fn says(&self, table: &str, key: &str) -> bool {
         match self {
             Self::Linked { factory, said, .. } => factory.table() == table && said.iter().any(|(name, _)| *name == key),
@@ -347,8 +342,7 @@ impl Named {
     }
 }
 
-/// What to say of a scheme that is nobody's. A text with something else before
-/// its colon is no URL at all.
+/// Describes a scheme that no adapter has registered. A text with something else before its colon is not a URL.
 fn unregistered(scheme: &str, registered: &Registered) -> String {
     let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     if !is_scheme {
@@ -359,9 +353,9 @@ fn unregistered(scheme: &str, registered: &Registered) -> String {
     format!("no adapter in this program registers the scheme `{scheme}:`{}", nearest.unwrap_or_default())
 }
 
-/// The value of a key as if it stood in the table of its adapter.
+/// Returns the entry of a key as if it were in the table of its adapter.
 fn entry(factory: &dyn Factory, key: &Key, text: &OsStr, origin: Origin) -> Entry {
-    // A URL is all text, also in a file, whose tables have types.
+    // A URL is all text, even in a file whose tables have types.
     let written = match (text.to_str(), key.kind()) {
         (Some(text @ ("true" | "false")), Kind::Flag) => Written::Flag(text == "true"),
         (Some(text), Kind::Whole(_)) if text.parse::<i128>().is_ok() => {
@@ -373,7 +367,7 @@ fn entry(factory: &dyn Factory, key: &Key, text: &OsStr, origin: Origin) -> Entr
     Entry { key: KeyPath::dotted(&format!("{}.{}", factory.table(), key.name())), written, origin }
 }
 
-/// Reads a value of this key's kind.
+/// Converts an entry to the kind of this key.
 pub(super) fn value_of(key: &Key, entry: &Entry) -> Result<Value, ConfigError> {
     let value = match key.kind() {
         Kind::Text => Value::Text(entry.text()?),
@@ -389,7 +383,7 @@ pub(super) fn value_of(key: &Key, entry: &Entry) -> Result<Value, ConfigError> {
     Ok(value)
 }
 
-/// A text that names no queue.
+/// The error of a text that names no queue.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ParseBackendError(#[from] Refusal);
@@ -398,18 +392,18 @@ pub struct ParseBackendError(#[from] Refusal);
 enum Refusal {
     #[error("expected the queue to be {expected}, got {}", got(text, problem))]
     Text {
-        /// The forms that the linked adapters have.
+        /// The forms that the linked adapters accept.
         expected: String,
         /// Without secrets.
         text: String,
-        /// Empty if it looks like none of them.
+        /// Empty if the text resembles none of them.
         problem: String,
     },
     #[error(transparent)]
     Registration(RegistrationError),
 }
 
-/// What was there, and what is wrong with it.
+/// Describes the text, and its fault.
 fn got(text: &str, problem: &str) -> String {
     if problem.is_empty() { format!("{text:?}") } else { format!("{text:?}: {problem}") }
 }
@@ -419,7 +413,7 @@ impl ParseBackendError {
         Self(Refusal::Text { expected: registered.forms(), text: hidden(text), problem })
     }
 
-    /// The error of the key that said it.
+    /// Converts it to the error of the key with that text.
     pub(super) fn of(self, entry: &Entry) -> ConfigError {
         match self.0 {
             Refusal::Text { expected, text, problem } => entry.refuse_as(expected, got(&text, &problem)),

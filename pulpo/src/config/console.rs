@@ -1,25 +1,23 @@
-//! What a worker on the command line shows: its banner and its logs.
+//! The output of a worker on the command line: its banner and its logs.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a worker on the command line shows.
+/// The output options of a worker on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsoleOptions {
-    /// Whether a worker begins with its name in big letters; `None`, the
-    /// default: if its standard error is a terminal.
+    /// Whether a worker begins with its name in big letters. `None`, the default: only if its standard error is a
+    /// terminal.
     pub enable_banner: Option<bool>,
-    /// What the banner says; `None`, the default: the name of the program.
+    /// The text of the banner. `None`, the default: the name of the program.
     pub banner_name: Option<String>,
-    /// The figlet font of the banner: the name of a built-in one, or a file
-    /// that ends in `.flf`. Default: `standard`.
+    /// The figlet font of the banner: the name of a built-in one, or a file that ends in `.flf`. Default: `standard`.
     pub banner_font: String,
-    /// Whether the lines of a log are gathered for up to 100 milliseconds, or 64
-    /// KiB, before they are written. Default: false, they are written as they
-    /// come. No job waits for the reader of the log either way.
+    /// Whether log lines are gathered for up to 100 milliseconds, or 64 KiB, before they are written. Default: false,
+    /// each line is written immediately. No job waits for the reader of the log either way.
     pub enable_output_buffering: bool,
-    /// How the lines of the log look.
+    /// The format of log lines.
     pub log_format: LogFormat,
 }
 
@@ -35,26 +33,26 @@ impl Default for ConsoleOptions {
     }
 }
 
-/// How the lines of the log look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// `Pretty` on a terminal, else `Plain`.
+    /// `Pretty` on a terminal, otherwise `Plain`.
     #[default]
     Auto,
-    /// A line each, in colours.
+    /// One line per event, in colours.
     Pretty,
-    /// A line each.
+    /// One line per event.
     Plain,
-    /// A JSON object on a line each.
+    /// One JSON object per event, each on a line.
     Json,
 }
 
 impl LogFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Pretty, Self::Plain, Self::Json];
 
-    /// The word for it.
+    /// Returns its name in the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

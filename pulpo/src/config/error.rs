@@ -1,14 +1,14 @@
-//! What is wrong with a configuration.
+//! Errors in a configuration.
 
 use std::path::PathBuf;
 
 use super::origin::Origin;
 
-/// What is wrong with a configuration, and where.
+/// An error in a configuration, with its place.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A key that means nothing.
+    /// An unknown key.
     #[error("{origin}: unknown configuration key `{key}`; {}", match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("the known keys are {known}"),
@@ -17,14 +17,14 @@ pub enum ConfigError {
     UnknownKey {
         /// The key.
         key: String,
-        /// Where it stands.
+        /// Its place.
         origin: Origin,
         /// The most similar key.
         nearest: Option<String>,
-        /// All keys that there are.
+        /// All known keys.
         known: String,
     },
-    /// What only the attribute of a handler can say.
+    /// A key that only the attribute of a handler can set.
     #[error(
         "{origin}: `{key}` cannot be configured: programs without this configuration would still publish as the \
          handler's attribute says; change it there"
@@ -33,26 +33,26 @@ pub enum ConfigError {
     NotConfigurable {
         /// The key.
         key: String,
-        /// Where it stands.
+        /// Its place.
         origin: Origin,
     },
-    /// A value of the wrong kind, or out of its range.
+    /// A value of the wrong kind, or out of range.
     #[error("{origin}: expected `{key}` to be {expected}, got {got}")]
     #[non_exhaustive]
     Value {
         /// The key.
         key: String,
-        /// Where it stands.
+        /// Its place.
         origin: Origin,
-        /// What it may be.
+        /// The expected value.
         expected: String,
         /// The value.
         got: String,
     },
-    /// A text with which the program names its queue is no URL of one.
+    /// The program names its queue with a text that is not the URL of one.
     #[error(transparent)]
     Backend(#[from] super::ParseBackendError),
-    /// Two adapters of the program are in each other's way.
+    /// Two adapters of the program conflict.
     #[error(transparent)]
     Registration(#[from] crate::queue::backend::RegistrationError),
     /// An environment variable that is not text.
@@ -62,13 +62,13 @@ pub enum ConfigError {
         /// Its name.
         variable: String,
     },
-    /// A path that is meant from the current folder, which is gone.
+    /// A relative path while the current folder is gone.
     #[error("cannot tell where {} is, since the current folder is gone: start in another folder, or use an absolute path", path.display())]
     #[non_exhaustive]
     NoFolder {
         /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file that cannot be read.
@@ -77,10 +77,10 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file that is not in its format.
+    /// A file with a syntax error.
     #[error("{}:{line}: the configuration file is wrong: {message}", file.display())]
     #[non_exhaustive]
     Syntax {
@@ -88,10 +88,10 @@ pub enum ConfigError {
         file: PathBuf,
         /// Its line, from 1.
         line: usize,
-        /// What is wrong there.
+        /// The fault.
         message: String,
     },
-    /// A file of another format.
+    /// A file with an unknown extension.
     #[error("expected a configuration file that ends in .toml or .json, got {}", .0.display())]
     Format(PathBuf),
 }

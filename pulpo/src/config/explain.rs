@@ -1,4 +1,4 @@
-//! Which value each key has in the end, and where it comes from.
+//! Returns the effective value of each key, and where it comes from.
 
 use super::Config;
 use super::backend::Named;
@@ -10,8 +10,7 @@ use super::resolve::short_form;
 use super::value::masked;
 
 impl Config {
-    /// All keys, in the order of the documentation; of those of single
-    /// handlers and queues the ones that are set.
+    /// Returns all keys, in the order of the documentation; keys of single handlers and queues only if they are set.
     pub(super) fn settings(&self, layers: &Layers, keys: &Keys) -> Result<Vec<Setting>, ConfigError> {
         let short = short_form(layers, keys)?;
         let general = keys.iter().filter_map(|row| {
@@ -23,7 +22,7 @@ impl Config {
                 origin: self.origin(row, layers, short.as_ref(), keys),
             })
         });
-        // Those with a name, and those of adapters that are not there.
+        // Keys of single handlers and queues, and keys of absent adapters.
         let is_listed = |row: &Row| !matches!(row.of(), Some(Of::Queue { .. } | Of::Handler { .. } | Of::Attribute));
         let others = layers.iter().filter(|entry| !keys.find(&entry.key).is_some_and(is_listed));
         let others = others.map(|entry| Setting {
@@ -36,9 +35,8 @@ impl Config {
         Ok(general.chain(others).collect())
     }
 
-    /// The value of a key; `None` of one that is for single handlers or
-    /// queues. Of the adapter that is used, the value that it uses; of another,
-    /// what is written for it.
+    /// Returns the value of a key; `None` if it is a key of single handlers or queues. For the adapter in use, this is
+    /// the effective value; for another one, the value as written.
     fn value(&self, row: &Row, layers: &Layers) -> Option<String> {
         match row {
             Row::Own(_) => match row.of()? {
@@ -62,7 +60,7 @@ impl Config {
         }
     }
 
-    /// The short form of the queue says what it says in place of the tables.
+    /// The keys that the short form of the queue sets come from there, and not from the tables.
     fn origin(&self, row: &Row, layers: &Layers, short: Option<&Named>, keys: &Keys) -> Origin {
         let of = |key: &str| layers.get(key).map(|entry| entry.origin.clone());
         let said_in_short = match row {
@@ -70,7 +68,7 @@ impl Config {
             Row::Adapter { factory, key, .. } => short.is_some_and(|short| short.says(factory.table(), key.name())),
         };
         let short = if said_in_short { of("queue") } else { None };
-        // Without the short form, the first key of the adapter says where.
+        // Without the short form, the first key of the adapter determines the place.
         let long = || {
             let used =
                 |row: &&Row| matches!(row, Row::Adapter { factory, .. } if factory.table() == self.backend.table());

@@ -1,4 +1,4 @@
-//! A key as it is written, in a file, the environment or on the command line.
+//! The name of a key in a file, in the environment or on the command line.
 
 use std::fmt;
 
@@ -15,8 +15,7 @@ impl KeyPath {
         Self(self.0.iter().cloned().chain([name.to_owned()]).collect())
     }
 
-    /// One that is written as a text, with dots. The name of a handler or a
-    /// queue may have dots too.
+    /// Parses a key written with dots. The name of a handler or a queue may also contain dots.
     pub(super) fn dotted(text: &str) -> Self {
         let parts: Vec<_> = text.split('.').collect();
         Self(match parts.as_slice() {
@@ -27,12 +26,12 @@ impl KeyPath {
         })
     }
 
-    /// The table that it stands in, or its only part.
+    /// Returns its table, or its only part.
     pub(super) fn first(&self) -> &str {
         self.0.first().map(String::as_str).unwrap_or_default()
     }
 
-    /// The table, the name of a handler or a queue, and what is said of it.
+    /// Returns the table, the name of a handler or a queue, and the key of that.
     pub(super) fn of_named(&self) -> Option<(&str, &str, &str)> {
         match self.0.as_slice() {
             [table, name, what] => Some((table, name, what)),
@@ -40,7 +39,7 @@ impl KeyPath {
         }
     }
 
-    /// Whether it is this key, in which `*` stands for any name.
+    /// Returns whether it is this key, in which `*` stands for any name.
     pub(super) fn is(&self, known: &str) -> bool {
         let parts: Vec<_> = known.split('.').collect();
         parts.len() == self.0.len() && parts.iter().zip(&self.0).all(|(known, part)| *known == "*" || known == part)

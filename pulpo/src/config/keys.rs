@@ -1,6 +1,5 @@
-//! The table of keys: of each its name, its default, what it means, how it is
-//! read and checked, and how it is shown. The keys of adapters come from their
-//! registrations; the page `docs/configuration.md` is held to this table.
+//! The table of keys. Each row has a key's name, default and meaning, and how it is read, checked and shown. The keys
+//! of adapters come from their registrations. A test compares the page `docs/configuration.md` with this table.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -26,8 +25,7 @@ const SOME: RangeInclusive<Duration> = Duration::from_nanos(1)..=span::LONGEST;
 const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 const SECOND: RangeInclusive<Duration> = Duration::from_secs(1)..=span::LONGEST;
 
-/// A key of pulpo's own, a table's with a dot; `*` is the name of a handler or
-/// a queue.
+/// One of pulpo's own keys. A key of a table is written with a dot; `*` is the name of a handler or a queue.
 pub(super) struct Key {
     name: &'static str,
     /// As it is shown, or in words.
@@ -36,7 +34,7 @@ pub(super) struct Key {
     of: Of,
 }
 
-/// What a key is about.
+/// The object that a key configures.
 pub(super) enum Of {
     /// The queue itself, read together with the tables of the adapters.
     Backend { show: fn(&Config) -> String },
@@ -46,7 +44,7 @@ pub(super) enum Of {
     Queue { read: fn(&mut QueueOptions, &Entry) -> Result<(), ConfigError> },
     /// One handler by its request type.
     Handler { read: fn(&mut HandlerOptions, &Entry) -> Result<(), ConfigError> },
-    /// Nothing: it is known to be refused with the reason.
+    /// Nothing: it is known only to be refused with the reason.
     Attribute,
 }
 
@@ -458,11 +456,11 @@ fn shown(value: Option<impl ToString>, otherwise: &str) -> String {
     value.map_or_else(|| otherwise.to_owned(), |value| value.to_string())
 }
 
-/// Databases, by their URLs.
+/// Parses a list of database URLs.
 fn outboxes(entry: &Entry) -> Result<Vec<OutboxUrl>, ConfigError> {
     let mut texts: Vec<String> = Vec::new();
     for name in entry.names()? {
-        // The hosts of a cluster have commas between them too.
+        // The hosts of a cluster are separated by commas too.
         let is_url = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| name.starts_with(scheme));
         match texts.last_mut() {
             Some(last) if !is_url && last.starts_with("postgres") => *last = format!("{last},{name}"),
@@ -504,7 +502,7 @@ fn font(entry: &Entry) -> Result<String, ConfigError> {
     if is_file && let Some(file) = absolute(Path::new(&font))?.to_str() {
         font = file.to_owned();
     }
-    // Where there is no banner, nobody knows the fonts.
+    // A build without a banner does not know the fonts.
     #[cfg(feature = "cli")]
     crate::banner::check(&font).map_err(|expected| entry.refuse(expected))?;
     Ok(font)
@@ -512,7 +510,7 @@ fn font(entry: &Entry) -> Result<String, ConfigError> {
 
 /// One row of the table.
 pub(super) enum Row {
-    /// A key of pulpo's own.
+    /// One of pulpo's own keys.
     Own(&'static Key),
     /// A key of a linked adapter.
     Adapter { name: String, factory: &'static dyn Factory, key: &'static backend::Key },
@@ -526,7 +524,7 @@ impl Row {
         }
     }
 
-    /// What a key of pulpo's own is about.
+    /// Returns the object of one of pulpo's own keys.
     pub(super) fn of(&self) -> Option<&'static Of> {
         match self {
             Self::Own(key) => Some(&key.of),
@@ -534,7 +532,7 @@ impl Row {
         }
     }
 
-    /// The default as it would be written, or in words.
+    /// Returns the default as it would be written, or in words.
     pub(super) fn default(&self) -> &'static str {
         match self {
             Self::Own(key) => key.default,
@@ -543,7 +541,7 @@ impl Row {
         }
     }
 
-    /// What it means, as Markdown.
+    /// Returns its meaning, as Markdown.
     pub(super) fn doc(&self) -> &'static str {
         match self {
             Self::Own(key) => key.doc,
@@ -556,8 +554,7 @@ impl Row {
     }
 }
 
-/// All keys, with those of the adapters that are linked, in the order of the
-/// documentation.
+/// All keys, including those of the linked adapters, in the order of the documentation.
 pub(super) struct Keys {
     pub(super) registered: Registered,
     rows: Vec<Row>,
@@ -565,7 +562,7 @@ pub(super) struct Keys {
 
 impl Keys {
     /// # Errors
-    /// If two adapters of this program are in each other's way.
+    /// If two adapters of this program conflict.
     pub(super) fn collect() -> Result<Self, ConfigError> {
         let is_own = |table: &str| FIRST.iter().chain(LAST).any(|key| KeyPath::dotted(key.name).first() == table);
         let registered = Registered::collect()?.apart_from(is_own)?;
@@ -586,27 +583,25 @@ impl Keys {
         self.rows.iter()
     }
 
-    /// The keys that can be set.
+    /// Returns the keys that can be set.
     pub(super) fn settable(&self) -> impl Iterator<Item = &Row> {
         self.iter().filter(|row| row.is_settable())
     }
 
-    /// The key that is written.
+    /// Returns the key with this name.
     pub(super) fn find(&self, written: &KeyPath) -> Option<&Row> {
         self.iter().find(|row| written.is(row.name()))
     }
 
-    /// Whether it is a key, or stands in the table of an adapter of pulpo that
-    /// this program was built without: the program beside it, which has the
-    /// same file, may use that.
+    /// Returns whether it is a key, or is in the table of an adapter of pulpo that is not built into this program:
+    /// another program with the same file may use it.
     pub(super) fn knows(&self, written: &KeyPath) -> bool {
         let table = written.first();
         self.find(written).is_some()
             || (absent_table(table).is_some() && self.registered.factories().all(|linked| linked.table() != table))
     }
 
-    /// The known key that is most like the written one, with the name that it
-    /// has.
+    /// Returns the known key that is most similar to the written one, with the name of its handler or queue.
     pub(super) fn nearest(&self, written: &KeyPath) -> Option<String> {
         if let Some((table, name, what)) = written.of_named()
             && let Some(table) = nearest(table, ["handlers", "queues"])
@@ -618,7 +613,7 @@ impl Keys {
         nearest(&written.to_string(), general).map(str::to_owned)
     }
 
-    /// All of them, for an error about one that is like none.
+    /// Returns all keys, for an error about one without a similar key.
     pub(super) fn all(&self) -> String {
         self.settable().map(Row::name).collect::<Vec<_>>().join(", ")
     }

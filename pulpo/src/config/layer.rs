@@ -1,5 +1,5 @@
-//! The layers: keys and values as they are written in a file, in the
-//! environment and on the command line, each with its place.
+//! The layers: keys and values as they are written in a file, in the environment and on the command line, each with its
+//! place.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,13 +19,13 @@ use crate::process::environment;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Written {
     Text(String),
-    /// A variable of the environment that is no text.
+    /// An environment variable that is not text.
     NotText(OsString),
     Whole(i128),
     Fraction(f64),
     Flag(bool),
     List(Vec<Self>),
-    /// Something else, such as a date; as it is written.
+    /// Another type of value, such as a date, as written.
     Other(String),
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Entry {
     pub(super) origin: Origin,
 }
 
-/// The keys of all layers: what comes later takes the place of what was there.
+/// The keys of all layers. Later ones replace earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     entries: BTreeMap<KeyPath, Entry>,
@@ -58,7 +58,7 @@ impl Layers {
     }
 }
 
-/// Pairs of key and value, all from one place.
+/// Returns pairs of key and value, all from one place.
 pub(super) fn pairs(pairs: &[(String, String)], origin: &Origin) -> Vec<Entry> {
     let entry = |(key, value): &(String, String)| Entry {
         key: KeyPath::dotted(key),
@@ -68,8 +68,8 @@ pub(super) fn pairs(pairs: &[(String, String)], origin: &Origin) -> Vec<Entry> {
     pairs.iter().map(entry).collect()
 }
 
-/// What the environment says: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH`. A variable
-/// that we do not know is passed over, with a warning if it may be meant for us.
+/// Reads the environment: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH`. An unknown variable is skipped, with a warning if it
+/// may be meant for pulpo.
 pub(super) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     keys: &Keys,
@@ -88,7 +88,7 @@ pub(super) fn environment(
     (entries, warnings)
 }
 
-/// The keys of a file, TOML or JSON by its ending.
+/// Reads the keys of a file, TOML or JSON by its extension.
 pub(super) fn file(file: &Path) -> Result<Vec<Entry>, ConfigError> {
     let read: fn(&str, &Document<'_>) -> Result<Vec<Entry>, ConfigError> =
         match file.extension().and_then(|extension| extension.to_str()) {
@@ -98,12 +98,12 @@ pub(super) fn file(file: &Path) -> Result<Vec<Entry>, ConfigError> {
         };
     let unreadable = |source| ConfigError::Unreadable { file: file.to_owned(), source };
     let text = std::fs::read_to_string(file).map_err(unreadable)?;
-    // Editors of Windows begin a file with a byte order mark.
+    // Windows editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     read(text, &Document { file, text })
 }
 
-/// Tells the lines of a file.
+/// Finds the line of a position in a file.
 struct Document<'a> {
     file: &'a Path,
     text: &'a str,
@@ -165,10 +165,10 @@ fn toml_value(value: &DeValue<'_>) -> Written {
 }
 
 fn json(text: &str, document: &Document<'_>) -> Result<Vec<Entry>, ConfigError> {
-    // Read whole at first: the parts are then known to be sound.
+    // Parsed as a whole first, so that its parts are known to be valid.
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| {
         let text = error.to_string();
-        // The line is told before the message.
+        // The line is reported before the message.
         let message = text.split(" at line ").next().unwrap_or_default().to_owned();
         document.wrong(error.line(), message)
     })?;
@@ -187,7 +187,7 @@ fn json_value(key: KeyPath, value: &RawValue, document: &Document<'_>, entries: 
         }
         return;
     }
-    // The raw text is a part of the document, so its place in it is known.
+    // The raw text is part of the document, so its position is known.
     let offset = (value.get().as_ptr() as usize).saturating_sub(document.text.as_ptr() as usize);
     let written = serde_json::from_str(value.get()).map_or_else(|_| Written::Other(value.get().to_owned()), json_leaf);
     entries.push(Entry { key, written, origin: document.origin(offset) });

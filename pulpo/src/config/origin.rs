@@ -1,16 +1,16 @@
-//! Where a value of the configuration comes from.
+//! The place that a value of the configuration comes from.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// Where a value of the configuration comes from.
+/// The place that a value of the configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Origin {
-    /// Nobody has said anything.
+    /// The key is not set.
     Default,
     /// The program's own default: [`Sources::set_default`](super::Sources::set_default).
     Program,
@@ -32,7 +32,7 @@ pub enum Origin {
     CommandLine,
 }
 
-/// `pulpo.toml:3`, `PULPO_QUEUE`, `the command line`.
+/// Displays `pulpo.toml:3`, `PULPO_QUEUE` or `the command line`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,20 +45,18 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One key of the configuration as it holds in the end.
+/// The effective value of one key of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Setting {
-    /// The key, a table's with a dot: `file_queue_adapter.base_path`.
+    /// The key; one of a table has a dot: `file_queue_adapter.base_path`.
     pub key: String,
-    /// Its value as it may be written in a file, without quotes; a password
-    /// is shown as `***`.
+    /// Its value as it may be written in a file, without quotes; a password is shown as `***`.
     pub value: String,
-    /// Its default, or what that is in words. Empty of a key that no adapter in
-    /// this program has.
+    /// Its default, or a description of it. Empty for a key that no adapter in this program has.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub default: &'static str,
-    /// What it means, as Markdown. Empty where the default is.
+    /// Its meaning, as Markdown. Empty where the default is.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub meaning: &'static str,
     /// Where the value comes from.

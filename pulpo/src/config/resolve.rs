@@ -1,4 +1,4 @@
-//! From the layers to the configuration: each key's value, checked.
+//! Turns the layers into the configuration: each key's value, checked.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Takes what one key says; the queue has been read before.
+    /// Applies one key; the queue has been read before.
     fn read(&mut self, entry: &Entry, keys: &Keys) -> Result<(), ConfigError> {
         let Some(of) = keys.find(&entry.key).and_then(Row::of) else { return Ok(()) };
         let name = || entry.key.of_named().map(|(_, name, _)| name.to_owned()).unwrap_or_default();
@@ -43,7 +43,7 @@ impl Config {
         }
     }
 
-    /// The spool is not the queue that it stands in front of.
+    /// Checks that the spool is not the queue itself.
     fn check_spool(&self, layers: &Layers) -> Result<(), ConfigError> {
         let folder = self.spool.as_ref().and_then(Backend::spool_folder);
         match layers.get("spool") {
@@ -54,7 +54,7 @@ impl Config {
         }
     }
 
-    /// The queues to work have names that this queue takes.
+    /// Checks that the queue accepts the names of the queues to serve.
     fn check_names(&self, layers: &Layers) -> Result<(), ConfigError> {
         let Some(entry) = layers.get("queues") else { return Ok(()) };
         let problem = |queue: &String| Some((hidden(queue), self.backend.queue_name_problem(queue)?));
@@ -70,10 +70,10 @@ fn note(origin: &mut String, entry: &Entry) {
     }
 }
 
-/// The queue, from the short form or the long one, and what the tables add.
-/// What the short form says goes before the tables.
+/// Reads the queue from its short form or its long one, with the additions from the tables. The short form overrides
+/// the tables.
 fn backend(layers: &Layers, keys: &Keys) -> Result<Backend, ConfigError> {
-    // Those of other adapters are checked too.
+    // The tables of other adapters are checked too.
     let mut tables: BTreeMap<(&str, &str), Value> = BTreeMap::new();
     for row in keys.iter() {
         if let Row::Adapter { name, factory, key } = row
@@ -95,7 +95,7 @@ fn backend(layers: &Layers, keys: &Keys) -> Result<Backend, ConfigError> {
     Ok(backend)
 }
 
-/// What the key `queue` says.
+/// Reads the key `queue`.
 pub(super) fn short_form(layers: &Layers, keys: &Keys) -> Result<Option<Named>, ConfigError> {
     layers.read("queue", |entry| Named::parse(&entry.raw()?, &keys.registered).map_err(|refused| refused.of(entry)))
 }

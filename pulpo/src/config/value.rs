@@ -1,4 +1,4 @@
-//! From what is written to what is meant: each kind of value, with its range.
+//! Converts written values: each kind of value, with its range.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use super::origin::Origin;
 use super::span;
 use crate::process::paths;
 
-/// What the layers say of a key, as a value of its kind; `None` if nothing.
+/// Reads a key as a value of its kind; `None` if it is not set.
 impl Layers {
     pub(super) fn read<T>(
         &self,
@@ -26,7 +26,7 @@ impl Layers {
 }
 
 impl Entry {
-    /// This is not what was expected.
+    /// Returns the error that something else was expected.
     pub(super) fn refuse(&self, expected: impl Into<String>) -> ConfigError {
         if let Written::NotText(_) = self.written {
             return ConfigError::NotText { variable: self.origin.to_string() };
@@ -34,12 +34,12 @@ impl Entry {
         self.refuse_as(expected, self.shown())
     }
 
-    /// The same, with what was there in other words.
+    /// Returns that error with a different description of the value.
     pub(super) fn refuse_as(&self, expected: impl Into<String>, got: String) -> ConfigError {
         ConfigError::Value { key: self.key.to_string(), origin: self.origin.clone(), expected: expected.into(), got }
     }
 
-    /// The value as it is written; no password is shown.
+    /// Returns the value as written, without passwords.
     fn shown(&self) -> String {
         match &self.written {
             Written::Text(text) => format!("{:?}", hidden(text)),
@@ -52,7 +52,7 @@ impl Entry {
         }
     }
 
-    /// A path, or a text with one: need not be text.
+    /// Returns a path, or a text that contains one; it need not be UTF-8.
     pub(super) fn raw(&self) -> Result<Cow<'_, OsStr>, ConfigError> {
         match &self.written {
             Written::NotText(raw) => Ok(Cow::Borrowed(raw)),
@@ -61,13 +61,13 @@ impl Entry {
         }
     }
 
-    /// A path as it is written.
+    /// Returns a path as written.
     pub(super) fn path(&self) -> Result<PathBuf, ConfigError> {
         let path = self.raw()?;
         if path.is_empty() { Err(self.refuse("a path")) } else { Ok(path.into_owned().into()) }
     }
 
-    /// A text; a number is one where everything is text.
+    /// Returns a text. A number counts as one where everything is text.
     pub(super) fn text(&self) -> Result<String, ConfigError> {
         match &self.written {
             Written::Text(text) => Ok(text.clone()),
@@ -75,13 +75,13 @@ impl Entry {
         }
     }
 
-    /// One of these words.
+    /// Returns one of these words.
     pub(super) fn word(&self, words: &[&str]) -> Result<String, ConfigError> {
         let text = self.text()?;
         if words.contains(&&*text) { Ok(text) } else { Err(self.refuse(words.join(" or "))) }
     }
 
-    /// A whole number in this range.
+    /// Returns a whole number in this range.
     pub(super) fn whole<T>(&self, range: RangeInclusive<T>) -> Result<T, ConfigError>
     where
         T: TryFrom<i128> + PartialOrd + Display + FromStr,
@@ -108,8 +108,7 @@ impl Entry {
         }
     }
 
-    /// A duration in this range: a text such as `"1h 30m"`, or a number of
-    /// seconds.
+    /// Returns a duration in this range: a text such as `"1h 30m"`, or a number of seconds.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
         let duration = match &self.written {
             Written::Text(text) => span::parse(text).ok(),
@@ -129,7 +128,7 @@ impl Entry {
         Ok(duration)
     }
 
-    /// Names: a list, or a text with commas.
+    /// Returns names: a list, or a text with commas.
     pub(super) fn names(&self) -> Result<Vec<String>, ConfigError> {
         let expected = "a list of names, or in one text with commas";
         match &self.written {
@@ -147,21 +146,20 @@ impl Entry {
         }
     }
 
-    /// Where there are only texts, a number is one too.
+    /// Returns whether the source has only texts, so that a number is one too.
     fn is_all_text(&self) -> bool {
         !matches!(self.origin, Origin::File { .. })
     }
 }
 
-/// The path from the root.
+/// Returns the absolute path.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
     paths::absolute(path).map_err(|source| ConfigError::NoFolder { path: path.to_owned(), source })
 }
 
-/// An address in the text without what may be a secret: its user, who may be
-/// a token, and the password, which may have slashes and an `@`; and what is
-/// behind a question mark or a hash. Rather too much is left out than too
-/// little. A text without `://` is shown as it is.
+/// Masks the parts of an address that may be secret: its user, which may be a token; the password, which may contain
+/// slashes and an `@`; and everything after a question mark or a hash. When in doubt it masks too much. A text without
+/// `://` is shown as it is.
 pub(super) fn masked(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let (mask, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
@@ -172,8 +170,7 @@ pub(super) fn masked(text: &str) -> String {
     format!("{scheme}://{mask}{rest}{query}")
 }
 
-/// The same for a text that means nothing, and may be an address that is
-/// written in another way: nothing before an `@` is shown.
+/// Masks a text that is not a valid value and may be an address in another form: nothing before an `@` is shown.
 pub(super) fn hidden(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((_, rest)) if !text.contains("://") => format!("***@{rest}"),

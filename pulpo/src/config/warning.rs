@@ -1,4 +1,4 @@
-//! What is odd about a configuration, and no error.
+//! Warnings about a configuration.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,14 +7,13 @@ use std::sync::Mutex;
 use crate::clock::lock;
 use crate::process::fork::PerProcess;
 
-/// What is odd about a configuration, and no error.
+/// A warning about a configuration, which is not an error.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ConfigWarning {
-    /// A variable of the environment that begins with `PULPO_` and is no key.
-    /// It is ignored: whoever starts a program may have set it for another
-    /// one. What Kubernetes and Docker set beside a service called `pulpo` is
-    /// not counted.
+    /// A variable of the environment that begins with `PULPO_` and is not a key. It is ignored, since it may be meant
+    /// for another program. Variables that Kubernetes and Docker set for a service called `pulpo` do not cause a
+    /// warning.
     #[non_exhaustive]
     UnknownVariable {
         /// Its name.
@@ -32,7 +31,7 @@ impl fmt::Display for ConfigWarning {
     }
 }
 
-/// Logs each of them once in a process.
+/// Logs each warning once per process.
 pub(super) fn log(warnings: &[ConfigWarning]) {
     static LOGGED: PerProcess<Mutex<BTreeSet<ConfigWarning>>> = PerProcess::new();
     for warning in warnings {

@@ -13,18 +13,17 @@ use crate::queue::postgres::tls::Tls;
 use crate::report::chain;
 use crate::transaction::BoxError;
 
-/// How long the server may take for a statement: less than [`PATIENCE`], so
-/// that it is the server that says what took so long.
+/// How long the server may take for a statement: less than [`PATIENCE`], so that the server ends it first and its error
+/// names the cause.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A connection of the relay's own. Each answer has a time limit, which the
-/// crate `postgres` does not offer.
+/// The relay's own connection. Each answer has a time limit, which the crate `postgres` does not offer.
 pub(super) struct Postgres {
     runtime: Runtime,
     client: Client,
 }
 
-/// The time of the database, and whether a row is unclaimed.
+/// The time of the database, and the condition for an unclaimed row.
 macro_rules! now {
     () => {
         "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
@@ -42,7 +41,7 @@ impl Postgres {
             .application_name("pulpo relay");
         let limited = {
             let theirs = config.get_options().unwrap_or_default();
-            // Theirs come last, and so win.
+            // The user's options come last, and so take precedence.
             let options = format!("-c statement_timeout={} {theirs}", STATEMENT_TIMEOUT.as_millis());
             let mut limited = config.clone();
             limited.options(options.trim_end());
@@ -51,13 +50,12 @@ impl Postgres {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let connect = async |config: &Config, tls| {
             let (client, connection) = config.connect(tls).await?;
-            // It ends with the client.
+            // It ends when the client is dropped.
             tokio::spawn(connection);
             Ok::<_, tokio_postgres::Error>(client)
         };
         let client = match within(&runtime, connect(&limited, tls.connector()?)) {
-            // A pooler, which knows no settings of a session: then only the
-            // limit here holds.
+            // A pooler, which does not accept session settings: then only the time limit here applies.
             Err(error) if chain(&*error).contains("unsupported startup parameter") => {
                 within(&runtime, connect(&config, tls.connector()?))?
             }
@@ -71,7 +69,7 @@ impl Postgres {
     }
 }
 
-/// The answer, if it comes in time.
+/// Returns the answer, if it arrives in time.
 fn within<R>(runtime: &Runtime, asking: impl Future<Output = Result<R, tokio_postgres::Error>>) -> Result<R, BoxError> {
     match runtime.block_on(async { timeout(PATIENCE, asking).await }) {
         Ok(answer) => Ok(answer?),

@@ -1,9 +1,9 @@
 //! The relay: moves committed rows from an outbox to the queue.
 //!
 //! A row is claimed, enqueued, and deleted. If anything dies in between, the row stays: another relay claims it when
-//! the claim is over, and a queue that knows which rows it has accepted ([`OutboxIds`](crate::queue::OutboxIds)) stores
-//! it once. No row is skipped because of its number: each look takes all rows present, so that a transaction that
-//! commits late is found late.
+//! the claim is over, and a queue that records which rows it has accepted ([`OutboxIds`](crate::queue::OutboxIds))
+//! stores it once. No row is skipped because of its number: each poll takes all rows present, so that a transaction
+//! that commits late is found late.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,7 @@ use crate::report::chain;
 use crate::transaction::row::Route;
 use crate::transaction::{BoxError, TransactionError};
 
-/// The shortest pause between two looks, after a transaction of this process
-/// was announced.
+/// The shortest pause between two polls, after a transaction of this process was announced.
 const SHORTEST_POLL: Duration = Duration::from_millis(1);
 
 /// How often the log repeats a persisting fault.
@@ -35,7 +34,7 @@ pub(crate) type RouteOf = Arc<dyn Fn(&str, Option<WireBody<'_>>) -> (String, Dur
 /// Moves the rows of one outbox. It runs on one thread.
 pub(crate) struct Relay {
     url: OutboxUrl,
-    /// `None` before the first look, and after an error.
+    /// `None` before the first poll, and after an error.
     source: Option<Box<dyn Source>>,
     queue: Arc<dyn QueueAdapter>,
     route_of: RouteOf,
@@ -64,7 +63,7 @@ pub(crate) enum RelayError {
 enum Moved {
     /// The message is in the queue, or must not be.
     Gone,
-    /// The queue refuses the message for good.
+    /// The queue refuses the message permanently.
     Refused,
     /// The queue may accept the message later.
     Later(QueueError),

@@ -17,7 +17,7 @@ pub(super) const MAX_ROWS: usize = 256;
 /// How long a relay's claim on rows lasts. If the relay dies, another one takes them after this time.
 pub(super) const CLAIM: Duration = Duration::from_secs(5);
 
-/// How long a row is left alone that the queue refuses for good.
+/// How long a row is left alone that the queue refuses permanently.
 pub(super) const REFUSED_FOR: Duration = Duration::from_secs(600);
 
 /// The longest time that a database may keep the relay waiting.
@@ -32,7 +32,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Returns the id that tells it from any other row of any outbox.
+    /// Returns the id that distinguishes it from any other row of any outbox.
     pub(super) fn outbox_id(&self) -> String {
         format!("{}/{}", self.number, self.token)
     }

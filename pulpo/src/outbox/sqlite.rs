@@ -8,11 +8,11 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::source::{CLAIM, MAX_ROWS, OutboxCounts, PATIENCE, REFUSED_FOR, Row, Source};
 use crate::transaction::BoxError;
 
-/// A connection of the relay's own.
+/// The relay's own connection.
 #[derive(Debug)]
 pub(super) struct Sqlite(Connection);
 
-/// Whether a row is unclaimed.
+/// The condition for an unclaimed row.
 macro_rules! free {
     () => {
         "claimed_until NOT BETWEEN ?1 + 1 AND ?2"
@@ -44,7 +44,7 @@ impl Sqlite {
 
 impl Source for Sqlite {
     fn claim(&mut self, now: i64) -> Result<Vec<Row>, BoxError> {
-        // Looking takes a reader's lock for microseconds; claiming would keep others from writing.
+        // Checking takes a reader's lock for microseconds; claiming would keep others from writing.
         let free = concat!("SELECT 1 FROM pulpo_outbox WHERE ", free!(), " LIMIT 1");
         if !self.0.prepare_cached(free)?.exists([now, latest(now)])? {
             return Ok(Vec::new());

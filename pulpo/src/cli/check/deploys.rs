@@ -85,7 +85,7 @@ fn by_type(pulpo: &Pulpo) -> Result<HashMap<String, u64>, QueueError> {
             *all.entry(counts.request_type.clone()).or_default() += counts.ready + counts.delayed + counts.reserved;
         }
     } else {
-        // This queue's counts do not tell types apart, so look at its messages.
+        // This queue's counts do not distinguish types, so read its messages.
         each_waiting(pulpo, |message| *all.entry(message.request_type.clone()).or_default() += 1)?;
     }
     Ok(all)

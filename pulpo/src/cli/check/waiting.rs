@@ -23,7 +23,7 @@ pub(super) struct Waiting {
     buried: BTreeMap<(String, String, String), u64>,
     /// Number without a handler in this program, by request type.
     unknown: BTreeMap<String, u64>,
-    /// Notes on messages that could not be looked at.
+    /// Notes on messages that could not be read.
     unseen: Vec<String>,
 }
 
