@@ -73,7 +73,7 @@ impl OpenPage {
         Self { runtime, is_closed, loaded, client }
     }
 
-    /// How often it was loaded.
+    /// Closes the page. Returns how often it was loaded.
     fn close(self) -> u64 {
         self.is_closed.store(true, Relaxed);
         self.runtime.shutdown_timeout(Duration::from_secs(5));

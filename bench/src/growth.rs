@@ -1,10 +1,10 @@
-//! Many worker processes on one server: what they cost while nothing is to be
-//! done, how soon one of them starts a job, and how fast all drain a queue.
+//! Many worker processes on one server: their cost while they are idle, how soon one of them starts a job, and how fast
+//! all together drain a queue.
 //!
 //!     pulpo-bench growth [--processes 200] [--lanes 2]
 //!
-//! Not among the rows of the table: it takes minutes, and measures a machine
-//! that the processes and the server share. `docs/sizing.md` has its numbers.
+//! Not among the rows of the table: it takes minutes, and measures a machine that the processes and the server share.
+//! `docs/sizing.md` has its numbers.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -30,12 +30,12 @@ const JOBS: u64 = 20_000;
 /// A server, as it is seen from outside.
 trait Server {
     fn open(&self) -> Pulpo;
-    /// As a child is told of it.
+    /// Returns the address for the child processes.
     fn place(&self) -> String;
-    /// How many statements or commands it has carried out.
+    /// Returns how many statements or commands the server has carried out.
     fn asked(&mut self) -> u64;
     fn connections(&mut self) -> u64;
-    /// Processor time, in seconds.
+    /// Returns the processor time of the server, in seconds.
     fn cpu(&self) -> f64;
 }
 
@@ -90,7 +90,7 @@ fn of(name: &str, server: &mut dyn Server, processes: usize, lanes: usize) {
     work::fill(&queue, PICKUPS..PICKUPS + JOBS);
     let filled = started.elapsed();
     let mut most = 0;
-    // What is counted is done: the counts of jobs that run are not zero.
+    // Counted jobs have been done: the counts of running jobs are not zero.
     while queue.queue().stats().expect("stats").total() > 0 {
         most = most.max(server.connections());
         thread::sleep(Duration::from_millis(50));
@@ -106,7 +106,7 @@ fn of(name: &str, server: &mut dyn Server, processes: usize, lanes: usize) {
     );
 }
 
-/// Several at a time, as each takes a moment.
+/// Starts the processes, several at a time, because each takes a moment.
 fn start(place: &str, processes: usize, lanes: usize) -> Vec<ChildWorker> {
     let mut all = Vec::new();
     while all.len() < processes {
@@ -119,7 +119,7 @@ fn start(place: &str, processes: usize, lanes: usize) -> Vec<ChildWorker> {
     all
 }
 
-/// How often the threads of a process have slept and gone on.
+/// Returns how often the threads of a process have slept and been woken.
 fn wake_ups(id: u32) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
     let of_task = tasks.map(|task| {
@@ -152,7 +152,7 @@ impl Server for Postgres {
         self.url.clone()
     }
 
-    /// Each of the queue's statements is a transaction of its own.
+    /// Counts transactions, since each of the queue's statements is one.
     fn asked(&mut self) -> u64 {
         self.client.batch_execute("SELECT pg_stat_clear_snapshot()").expect("cleared");
         self.number("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
@@ -162,7 +162,7 @@ impl Server for Postgres {
         self.number("SELECT count(*) - 1 FROM pg_stat_activity WHERE backend_type = 'client backend'")
     }
 
-    /// Of its processes that live.
+    /// Adds up the time of the server's live processes.
     fn cpu(&self) -> f64 {
         let own = std::iter::once(self.id);
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.id)).unwrap_or_default();

@@ -23,8 +23,8 @@ pub(crate) const ROWS: &[crate::Group] =
 
 const LANES: usize = 4;
 const PAUSE: Duration = Duration::from_millis(10);
-/// On PostgreSQL a process tells others of its publications ten times a second
-/// at most: where they come faster, most of the time is the wait for that.
+/// On PostgreSQL a process notifies others of its publications at most ten times a second: if they come faster, most of
+/// the time is the wait for that.
 const LONG_PAUSE: Duration = Duration::from_millis(120);
 
 /// The times of the call and the return of `publish`, by number.
@@ -143,7 +143,7 @@ impl ChildWorker {
         self.child.id()
     }
 
-    /// When each job began that it has run.
+    /// Returns when each of the jobs began.
     pub(crate) fn all_began(&mut self) -> Vec<(u64, u64)> {
         writeln!(self.child.stdin.as_mut().expect("a pipe"), "0").expect("heard");
         let lines = self.lines.by_ref().map(|line| line.expect("text"));

@@ -66,8 +66,8 @@ fn drain(effort: &Effort) -> Vec<Row> {
     ]
 }
 
-/// What a transaction costs that somebody has forgotten: while it is open, no
-/// row that has been deleted since is cleared away.
+/// Measures the cost of a forgotten open transaction: while it is open, rows that have been deleted since cannot be
+/// vacuumed.
 fn snapshot(effort: &Effort) -> Vec<Row> {
     const PARTS: u64 = 10;
     let part = if effort.quick { 4_000 } else { 10_000 };
@@ -213,7 +213,7 @@ impl Bare {
     }
 }
 
-/// As long as the message of the same job.
+/// Returns a text as long as the message of the same job.
 fn text(number: u64) -> String {
     let body = serde_json::to_string(&Email::numbered(number)).expect("JSON");
     format!("{{\"header\":{{\"request_type\":\"send_email\",\"priority\":65536}},\"body\":{body}}}")

@@ -92,7 +92,7 @@ pub(crate) trait Take<'de> {
 
 /// The parts of a list.
 pub(crate) trait List<'de> {
-    /// Reads the next part; false if there is none.
+    /// Reads the next part; false at the end.
     fn next(&mut self, seed: &mut Seed<'_, 'de>) -> Result<bool, Error>;
 }
 

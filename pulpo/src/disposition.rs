@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::report::limited;
 use crate::shape::ShapeId;
 
-/// The longest pause between two looks at a message of an unknown request type.
+/// The longest pause between two checks of a message of an unknown request type.
 pub(crate) const UNKNOWN_TYPE_LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The pause of a message that a living worker has a handler for.
@@ -90,7 +90,7 @@ pub(crate) struct AttemptState {
 /// Whether another living worker has a handler for a request type that this worker does not serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Served {
-    /// This worker knows of none.
+    /// No such worker is known.
     #[default]
     Never,
     /// There was one until this time.
@@ -229,9 +229,9 @@ fn again(at: &AttemptState, reason: String, delay: Option<Duration>) -> Disposit
     Disposition::Rollback { delay, reason, counted: true }
 }
 
-/// Leaves the message to a worker of another version, which may know the type or read the body. It is looked at less
-/// and less often until the grace period is over. The period starts with the first look, since the message may have
-/// waited for other reasons before.
+/// Leaves the message to a worker of another version, which may know the type or read the body. It is checked less and
+/// less often until the grace period is over. The period starts with the first check, since the message may have waited
+/// for other reasons before.
 fn wait_for_another(at: &AttemptState, grace: Duration, waits: String, buried: String) -> Disposition {
     let since = match at.served {
         // A living worker serves it, however long that takes.

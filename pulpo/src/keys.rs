@@ -202,7 +202,7 @@ impl LimitKeys {
         self.rate.as_deref().or(self.running.as_deref())
     }
 
-    /// Both in one text, as a queue keeps them in one column; `None` without any.
+    /// Joins both keys into one text, for a single column; `None` without any key.
     #[cfg_attr(not(any(feature = "file", feature = "postgres")), allow(dead_code, reason = "for queues in databases"))]
     pub(crate) fn joined(&self) -> Option<String> {
         let Self { rate, running } = self;
@@ -210,7 +210,7 @@ impl LimitKeys {
             .then(|| format!("{}\n{}", rate.as_deref().unwrap_or_default(), running.as_deref().unwrap_or_default()))
     }
 
-    /// The reverse.
+    /// Splits a joined text into the two keys.
     #[cfg_attr(not(any(feature = "file", feature = "postgres")), allow(dead_code, reason = "for queues in databases"))]
     pub(crate) fn from_joined(joined: &str) -> Self {
         let (rate, running) = Self::split(joined);
@@ -218,21 +218,21 @@ impl LimitKeys {
         Self { rate: key(rate), running: key(running) }
     }
 
-    /// The key of the rate, and that of runs at the same time.
+    /// Returns the key of the rate, and the key of the concurrency limit.
     #[cfg_attr(not(any(feature = "file", feature = "postgres")), allow(dead_code, reason = "for queues in databases"))]
     pub(crate) fn split(joined: &str) -> (&str, &str) {
         joined.split_once('\n').unwrap_or((joined, joined))
     }
 }
 
-/// The key of these values, given as JSON.
+/// Returns the key of these values, given as JSON.
 pub(crate) fn key(values: &RawValue) -> String {
     let mut key = FORMAT.to_owned();
     canonical(values.get(), &mut key);
     bounded(key)
 }
 
-/// A key that is not too long for an index.
+/// Shortens a key that is too long for an index.
 fn bounded(key: String) -> String {
     if key.len() <= LONGEST_KEY {
         return key;
@@ -242,8 +242,8 @@ fn bounded(key: String) -> String {
     format!("{FORMAT}sha256:{hex}")
 }
 
-/// The same JSON without spaces, the keys of each object in the order of their
-/// bytes. Numbers and strings stay as they are written.
+/// Writes the same JSON without spaces, the keys of each object in the order of their bytes. Numbers and strings stay
+/// as they are written.
 fn canonical(text: &str, out: &mut String) {
     match text.as_bytes().first() {
         Some(b'{') => {

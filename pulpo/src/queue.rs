@@ -134,8 +134,8 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// and the next call of each return without waiting.
     fn interrupt(&self);
 
-    /// Returns the record that takes each [`NewMessage::outbox_id`] once;
-    /// `None` if the queue cannot tell whether it has taken one before.
+    /// Returns the record that takes each [`NewMessage::outbox_id`] once; `None` if the queue cannot know whether it
+    /// has taken one before.
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
         None
     }
@@ -152,8 +152,7 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// What keeps messages whose jobs are done; `None` without
-    /// [`Capabilities::archive`].
+    /// Returns the part that keeps done messages; `None` without [`Capabilities::archive`].
     fn keeping(&self) -> Option<&dyn Keeping> {
         None
     }
@@ -244,9 +243,8 @@ pub trait Inspection {
     /// If the queue cannot be reached.
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError>;
 
-    /// Returns the message that has taken the unique key of this buried one;
-    /// while it exists, [`kick`](Self::kick) leaves this one. `None` if the key
-    /// is free, or there is none.
+    /// Returns the message that has taken the unique key of this buried one; while it exists, [`kick`](Self::kick)
+    /// leaves this one. `None` if the key is free, or this message has no key.
     ///
     /// # Errors
     /// If the queue cannot be reached.
@@ -619,7 +617,7 @@ pub enum MessageState {
     Delayed,
     /// A worker has it.
     Reserved,
-    /// Failed for good; kept until you requeue or delete it.
+    /// Failed permanently; kept until you requeue or delete it.
     Buried,
     /// Its job is done, or it has expired, and it is kept. A [`Filter`] picks
     /// such messages only if it says so.
@@ -633,7 +631,7 @@ impl MessageState {
     /// The states of what is not over: all but [`Done`](Self::Done).
     pub const LIVE: [Self; 4] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried];
 
-    /// Whether something will become of it unasked: it waits or runs.
+    /// Returns whether the job is still to be done: the message waits or runs.
     #[must_use]
     pub const fn is_unfinished(self) -> bool {
         matches!(self, Self::Ready | Self::Delayed | Self::Reserved)
@@ -738,12 +736,12 @@ pub struct StoredMessage {
     /// Whether it has that key now: a buried message only remembers it, and so
     /// does one that runs and was unique while it waited.
     pub has_key: bool,
-    /// By what its limits tell it apart.
+    /// The keys by which its limits count it.
     pub limit_keys: LimitKeys,
     /// Its last failed runs, the oldest first, 20 at most. Only
     /// [`Inspection::peek`] fills it, with [`Capabilities::history`].
     pub history: Vec<Attempt>,
-    /// What its job has come to, as JSON, if it is done and its handler said so.
+    /// The result of its job as JSON, if it is done and its handler stored one.
     pub result: Option<String>,
     /// Of one that is [over](MessageState::Done): its time had passed, and it
     /// was not run.

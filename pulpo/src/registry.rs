@@ -124,7 +124,7 @@ impl Registry {
     /// Collects the handlers that are linked into this program.
     ///
     /// # Errors
-    /// If there is none, or two serve one request type.
+    /// If there is no handler, or two serve one request type.
     pub fn collect() -> Result<Self, RegistryError> {
         Self::gather().sound()
     }
@@ -140,7 +140,7 @@ impl Registry {
     /// Creates a registry of these handlers.
     ///
     /// # Errors
-    /// If there is none, or two serve one request type.
+    /// If there is no handler, or two serve one request type.
     pub fn of(handlers: impl IntoIterator<Item = &'static Handler>) -> Result<Self, RegistryError> {
         Self::with(handlers).sound()
     }

@@ -56,7 +56,7 @@ fn shown(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// A text that takes at most [`LONGEST`] bytes, so that an error that writes for ever comes to an end.
+/// A text that takes at most [`LONGEST`] bytes, so that an error that writes forever comes to an end.
 #[derive(Default)]
 struct Cut {
     text: String,

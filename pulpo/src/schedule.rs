@@ -55,7 +55,7 @@ impl Schedule {
         self.overlap
     }
 
-    /// Returns the first occurrence after this time; `None` if there is none in nine years.
+    /// Returns the first occurrence after this time; `None` if the next nine years have none.
     #[must_use]
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.entries.iter().filter_map(|entry| entry.next_after(after)).min()
@@ -107,7 +107,7 @@ impl Entry {
         Self(Kind::Every(period))
     }
 
-    /// Returns the first occurrence after this time; `None` if there is none in nine years.
+    /// Returns the first occurrence after this time; `None` if the next nine years have none.
     #[must_use]
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self.0 {

@@ -106,7 +106,7 @@ impl Shape {
 
     /// Returns the short form that travels with messages.
     pub(crate) fn id(&self) -> ShapeId {
-        // FNV-1a: short, stable for ever, and nobody gains from a collision.
+        // FNV-1a: short and stable forever, and a collision benefits no attacker.
         let hash = self.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });

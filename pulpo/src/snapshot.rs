@@ -2,7 +2,7 @@
 //! messages that it has to read.
 //!
 //! A sorted text file with one line for each path of a body. Lines that begin with `#` are comments, and lines with
-//! `example` are bodies that somebody added; an update keeps both.
+//! `example` are bodies that a developer added; an update keeps both.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +33,7 @@ struct Job {
     /// The fields in its unique key, if it is unique; empty for the whole body.
     unique: Option<String>,
     shape: Shape,
-    /// Example bodies, as somebody wrote them.
+    /// Example bodies, as a developer wrote them.
     examples: Vec<String>,
 }
 

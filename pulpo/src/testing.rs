@@ -266,7 +266,7 @@ pub use self::context::ContextBuilder;
 pub use self::run::{Delay, Run, Settled};
 pub use crate::instance::scoped::Entered;
 
-/// Runs in a row after which jobs are taken to publish each other for ever.
+/// Runs in a row after which jobs are assumed to publish each other forever.
 const TOO_MANY: usize = 100_000;
 
 /// A queue for one test, which the test itself runs; see the [module](self).
@@ -441,7 +441,7 @@ impl TestPulpo {
     /// that wait for their delay or next attempt stay.
     ///
     /// # Panics
-    /// As [`run_next`](Self::run_next); or if jobs publish each other for ever.
+    /// As [`run_next`](Self::run_next); or if jobs publish each other forever.
     #[track_caller]
     pub fn drain(&self) -> Vec<Run> {
         sound(self.blocking(Kit::drain))

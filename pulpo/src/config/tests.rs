@@ -23,12 +23,12 @@ fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, file)
 }
 
-/// A key of the adapter that is used, as it is shown.
+/// Returns a key of the adapter in use, as it is shown.
 fn setting(config: &Config, key: &str) -> String {
     config.backend.setting(key).map(ToString::to_string).unwrap_or_default()
 }
 
-/// The file in the current folder.
+/// Returns the path of a file in the current folder.
 fn here(name: &str) -> String {
     std::env::current_dir().expect("a folder").join(name).display().to_string()
 }
@@ -517,7 +517,7 @@ fn the_table_of_the_documentation_is_the_table_of_keys() {
     assert!(others.iter().all(|line| is_absent(line)), "no adapter has these: {others:?}");
 }
 
-/// The key of a row.
+/// Returns the key of a row.
 fn key_of(row: &str) -> &str {
     row.trim_start_matches("| `").split('`').next().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Detects that a process is a fork of the one that opened something.
 //!
 //! A fork copies the memory of a process and shares its files and sockets, but has none of its threads. So two
-//! processes would use one connection, a lock that another thread held stays locked for ever, and a thread that is
+//! processes would use one connection, a lock that another thread held stays locked forever, and a thread that is
 //! waited for does not exist. Nothing here takes a lock that a thread of the parent could have held at the moment of
 //! the fork.
 //!

@@ -1,7 +1,7 @@
 //! The signals that stop workers. The handlers are installed once for the process, with the first worker, and cannot be
 //! removed again: the crate that installs them shares them with others, `tokio::signal` for instance. So a thread
-//! decides what a signal does: it tells the running workers, and if there are none, it does what the system would have
-//! done.
+//! decides what a signal does: it stops the running workers. If no worker is running, it does what the system would
+//! have done.
 //!
 //! # Invariants
 //!
@@ -70,7 +70,7 @@ fn start() -> io::Result<()> {
     let mut signals = Signals::new(&stopping)?;
     let installed = Registrations::now();
     let after = Dispositions::now();
-    // If the system does not tell which signals are caught, a program that had any handler before is assumed to have
+    // If the system does not report which signals are caught, a program that had any handler before is assumed to have
     // one for these.
     let had_others = after.caught == 0 && installed.others_before(stopping.len());
     let default_is_back = move |signal| {
@@ -89,7 +89,7 @@ fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// The reactions of the process to signals, as sets with a bit for each. Empty if the system does not tell.
+/// The reactions of the process to signals, as sets with a bit for each. Empty if the system does not report them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Dispositions {
     ignored: u64,

@@ -112,7 +112,7 @@ pub struct Activity {
     pub done: u64,
     /// Runs that failed, after which the job waits for another attempt.
     pub failed: u64,
-    /// Jobs that failed for good. Those that a person cancelled are not counted.
+    /// Jobs that failed permanently. Those that a person cancelled are not counted.
     pub buried: u64,
     /// Messages that were deleted without a run because their expiration had passed.
     pub expired: u64,

@@ -9,9 +9,9 @@ use super::QueueError;
 #[non_exhaustive]
 pub struct Retention {
     /// Retention of messages that are done or have expired, with their results; zero keeps none. `None`, the default,
-    /// keeps them as the queue was opened: for ever with an archive, and not at all without one.
+    /// keeps them as the queue was opened: forever with an archive, and not at all without one.
     pub done: Option<Duration>,
-    /// Retention of buried messages. `None`, the default, keeps them for ever.
+    /// Retention of buried messages. `None`, the default, keeps them forever.
     pub buried: Option<Duration>,
 }
 
@@ -68,8 +68,8 @@ pub trait Keeping {
     fn prune(&self) -> Result<Pruned, QueueError>;
 
     /// Erases the remains of deleted messages from the files of the queue. That may take as long as writing the whole
-    /// queue, and blocks other writers. Unless it is `thorough`, it is only done if it takes little and disturbs
-    /// nobody. A queue in a database leaves it to the database.
+    /// queue, and blocks other writers. Unless it is `thorough`, it is only done if it is quick and blocks no other
+    /// program. A queue in a database leaves it to the database.
     ///
     /// # Errors
     /// If it is thorough and something may be left, with the remedy.

@@ -7,14 +7,14 @@ use crate::message::MessageId;
 /// with that id, [`enqueue`](super::QueueAdapter::enqueue) stores nothing and returns the earlier message. It remembers
 /// the id in the transaction that stores the message.
 pub trait OutboxIds {
-    /// Tells the queue that the rows with these ids are no longer in their outbox. The queue may forget them once no
+    /// Informs the queue that the rows with these ids are no longer in their outbox. The queue may forget them once no
     /// relay can have read them before: after an hour.
     ///
     /// # Errors
     /// If the queue cannot be reached.
     fn rows_are_gone(&self, outbox_ids: &[String]) -> Result<(), QueueError>;
 
-    /// Returns the message of the row with this number; `None` if there is none, or if it is forgotten.
+    /// Returns the message of the row with this number; `None` if the queue has none, or has forgotten it.
     ///
     /// # Errors
     /// If the queue cannot be reached.

@@ -1,5 +1,4 @@
-//! Leasing ahead and deferred commits, for every adapter that can settle and
-//! lease in one step.
+//! Leasing ahead and deferred commits, for every adapter that can settle and lease in one step.
 //!
 //! A round trip to the database or the server costs many times what a short job does. So one lane fetches for all
 //! waiting lanes, and if jobs are short it leases some more ahead, which stay in a [`PrefetchBuffer`] until a lane
@@ -24,10 +23,10 @@
 //! [`LeaseStore::can_prefetch`], or uses [`DeferredCommits`] alone.
 //!
 //! # Invariants
-//! - A commit that fails takes no other commit and no fetch with it.
+//! - A commit that fails does not affect other commits or the fetch.
 //! - A message in a buffer was not handed to a lane. It goes back uncounted: at a stop, at a pause, or if no lane has
 //!   taken it for about ten milliseconds.
-//! - Whatever happens to a fetching lane, the lanes that wait for it go on.
+//! - Whatever happens to a fetching lane, the lanes that wait for it continue.
 
 use std::fmt;
 use std::time::Duration;
@@ -69,7 +68,7 @@ pub(crate) trait LeaseStore: Send + Sync + 'static {
         Ok(Look::Unknown)
     }
 
-    /// Returns whether other processes could tell, if this one died, which leases were not handed to a lane. Only then
+    /// Returns whether other processes could see, if this one died, which leases were not handed to a lane. Only then
     /// may it lease ahead.
     fn can_prefetch(&self) -> bool {
         true
@@ -78,7 +77,7 @@ pub(crate) trait LeaseStore: Send + Sync + 'static {
     /// Returns the current time, by which leases end.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Returns the number of notifications so far, for a wait after a look.
+    /// Returns the number of notifications so far, for a wait after a check.
     fn generation(&self) -> u64;
 
     /// Requests a call of [`Prefetch::tend`] within a millisecond, because something is waiting.
@@ -133,7 +132,7 @@ pub(crate) enum Offer<T> {
     NothingBefore(Option<DateTime<Utc>>),
 }
 
-/// The result of a look.
+/// The result of a check.
 #[derive(Debug)]
 pub(crate) enum Look {
     /// There may be messages to take, or leases to expire.
@@ -321,7 +320,7 @@ fn commit<S: LeaseStore>(store: &S, batch: CommitBatch<'_, S::Tag>) -> Result<()
     exchange(store, batch, None).map(drop)
 }
 
-/// Carries out commits one by one after a failure, so that one that fails does not take the others with it. It is
+/// Carries out commits one by one after a failure, so that one that fails does not affect the others. That one is
 /// dropped; commits that may succeed later stay.
 fn commit_each<S: LeaseStore>(store: &S, mut batch: CommitBatch<'_, S::Tag>) -> Result<(), S::Error> {
     let all = batch.commits().clone();

@@ -59,7 +59,7 @@ fn cut(text: &str) -> String {
 pub struct Cancelled {
     /// The number of waiting messages, which are buried now.
     pub buried: u64,
-    /// The number of running messages. Their workers are told, and they are buried when their runs end.
+    /// The number of running messages. Their workers are notified, and they are buried when their runs end.
     pub running: u64,
 }
 

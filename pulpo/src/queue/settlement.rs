@@ -50,7 +50,7 @@ pub enum Settlement {
         /// The reason.
         reason: String,
     },
-    /// Failed for good: keep the message until someone requeues or deletes it.
+    /// Failed permanently: keep the message until it is requeued or deleted.
     #[non_exhaustive]
     Bury {
         /// The reason.

@@ -10,8 +10,9 @@
 //!
 //! # Invariants
 //! - The marker file exists whenever a message waits, except for moments in which the spooler has not returned or the
-//!   flusher looks again. So a publisher finds out with one look at the folder whether older messages wait.
-//! - No message is sent before all older ones are sent, refused for good, or stuck because their server is away.
+//!   flusher checks again. So a publisher finds out with one check of the folder whether older messages wait.
+//! - No message is sent before all older ones are sent, refused permanently, or stuck because their server is
+//!   unreachable.
 //! - The spool is opened, and its folder created, when the first message needs it.
 
 use std::fmt;
@@ -86,8 +87,8 @@ pub struct Spooled {
     pub waiting: u64,
     /// When the oldest of them began to wait.
     pub oldest: Option<DateTime<Utc>>,
-    /// The number of messages that the queue refused for good when they were sent. They stay until a person flushes or
-    /// deletes them.
+    /// The number of messages that the queue refused permanently when they were sent. They stay until a person flushes
+    /// or deletes them.
     pub refused: u64,
 }
 
@@ -152,7 +153,7 @@ impl Spool {
     }
 
     /// Sends the waiting messages, in order, until the spool is empty or no server accepts the next one. With
-    /// `refused`, also sends those that were refused for good.
+    /// `refused`, also sends those that were refused permanently.
     ///
     /// # Errors
     /// If the spool cannot be read. If no server accepts the next message, [`Flushed::stopped_by`] says so.

@@ -65,7 +65,7 @@ pub struct Counts {
     pub delayed: u64,
     /// Leased to a worker.
     pub reserved: u64,
-    /// Failed for good.
+    /// Failed permanently.
     pub buried: u64,
     /// The time since which the oldest ready message could have started; with
     /// beanstalkd, the next one.

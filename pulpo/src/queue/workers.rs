@@ -12,9 +12,9 @@ use crate::message::MessageId;
 ///
 /// No job causes a write here: the running jobs of a worker are the messages that it has leased and handed to a lane.
 pub trait Workers {
-    /// Publishes the report of a worker of this process, in place of its previous one. `number` tells apart the workers
-    /// of one process on the same queue. Call it again now and then: the queue may have forgotten it, and writes only
-    /// changes.
+    /// Publishes the report of a worker of this process, in place of its previous one. `number` distinguishes the
+    /// workers of one process on the same queue. Call it again now and then: the queue may have forgotten it, and
+    /// writes only changes.
     ///
     /// # Errors
     /// If the queue cannot be reached.
@@ -123,7 +123,7 @@ impl RunningJob {
 }
 
 impl WorkerEntry {
-    /// Merges the reports of one process; `None` if there are none.
+    /// Merges the reports of one process; `None` without any report.
     #[must_use]
     pub fn of(id: impl Into<String>, reports: impl IntoIterator<Item = WorkerReport>) -> Option<Self> {
         let mut reports = reports.into_iter();

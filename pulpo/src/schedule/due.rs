@@ -1,4 +1,4 @@
-//! Decides what to publish now of an entry that was last looked at some time ago.
+//! Decides what to publish now of an entry that was last checked some time ago.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Entry {
     }
 }
 
-/// Returns whether any worker attends to an entry that was last looked at then.
+/// Returns whether any worker attends to an entry that was last checked then.
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) fn is_attended(settled: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     now <= settled + ALIVE

@@ -249,7 +249,7 @@ impl Search {
         true
     }
 
-    /// Finds the fields that are aliases of `field`, and records them; false if there are none.
+    /// Finds the fields that are aliases of `field`, and records them; false if it has no alias.
     fn is_alias(&self, shape: &mut Shape, target: &str, path: &str, field: &str) -> bool {
         let mut found = false;
         for (name, other) in shape.fields(path) {

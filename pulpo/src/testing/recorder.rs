@@ -56,8 +56,8 @@ impl Recorder {
         read(&lock(&self.0.record))
     }
 
-    /// The handler of the runs from this one on has reported this progress, of
-    /// the first of them. Returns where the next run will be.
+    /// Records the progress of the runs from this one on, of which the handler has reported it for the first. Returns
+    /// where the next run will be.
     pub(super) fn note_progress(&self, first: usize, progress: Option<Progress>) -> usize {
         let mut record = lock(&self.0.record);
         if let Some(run) = record.runs.get_mut(first) {

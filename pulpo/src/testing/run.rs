@@ -65,7 +65,7 @@ impl Run {
         Self { id, request_type, attempt, settled, progress: None, rest: Vec::new() }
     }
 
-    /// Returns the first run with the others of its batch; `None` if there is none.
+    /// Returns the first run with the others of its batch; `None` without any run.
     pub(super) fn together(mut runs: Vec<Self>) -> Option<Self> {
         let rest = runs.split_off(runs.len().min(1));
         runs.pop().map(|first| Self { rest, ..first })

@@ -120,17 +120,17 @@ pub fn tasks_are_told_too() {
     run(1, 2, None);
 }
 
-/// A leader whose storage panics tells its group, and hands over.
+/// A leader whose storage panics sends its group an error, and hands over.
 pub fn a_leader_that_panics_strands_nobody() {
     run(2, 1, Some(10));
 }
 
-/// The thread that leads for tasks panics, and strands nobody.
+/// The thread that leads for tasks panics; every waiter still gets a reply.
 pub fn a_committer_that_panics_strands_nobody() {
     run(0, 3, Some(20));
 }
 
-/// A write that a task has begun is completed although nobody waits for it any more.
+/// A write that a task has begun is completed even if no task waits for it any more.
 pub fn a_task_that_is_dropped_strands_nobody() {
     let group = Arc::new(GroupCommit::new(Numbers::default()));
     let committer = commit_for_tasks(&group);

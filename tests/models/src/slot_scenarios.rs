@@ -1,8 +1,7 @@
-//! The slots of the lanes: a lane that takes jobs and settles them, the monitor
-//! that renews, ends and puts back, somebody who only looks, and a stop.
+//! The slots of the lanes: a lane that takes jobs and settles them, the monitor that renews leases, settles jobs and
+//! puts them back, a visitor that only reads, and a stop.
 //!
-//! Waits end by notifications alone. So a wake-up that is missed is a deadlock,
-//! which shuttle reports.
+//! Waits end only by notifications. So a missed wake-up is a deadlock, which shuttle reports.
 
 use std::time::Duration;
 
@@ -73,8 +72,7 @@ impl Worker {
         self.monitor.wake();
     }
 
-    /// Looks after the slot until the lane has ended, or all is put back after a
-    /// stop.
+    /// Watches the slot until the lane has ended, or everything is put back after a stop.
     fn watch(&self) {
         loop {
             let seen = self.monitor.look();
@@ -133,7 +131,7 @@ pub fn a_job_that_times_out_as_it_ends_is_settled_once() {
     worker.assert_each_ended_once(true);
 }
 
-/// A stop comes at any point: what was begun is settled or put back, once.
+/// A stop comes at any point: each job that was begun is settled or put back, once.
 pub fn a_stop_at_any_point_ends_each_begun_job_once() {
     let worker = Worker::new(JOBS);
     let (lane, monitor, stopper) = (worker.clone(), worker.clone(), worker.clone());
@@ -146,8 +144,7 @@ pub fn a_stop_at_any_point_ends_each_begun_job_once() {
     worker.assert_each_ended_once(false);
 }
 
-/// Somebody else looks into the slot: the monitor that came in vain for that
-/// reason comes again.
+/// A visitor reads the slot: the monitor that found it in use comes again.
 pub fn the_monitor_misses_nothing_while_somebody_looks() {
     let worker = Worker::new(1);
     let held = Job { number: 0, must_be_renewed: true, has_timed_out: true };

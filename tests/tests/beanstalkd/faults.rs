@@ -106,7 +106,7 @@ fn a_server_that_falls_silent_is_reported_in_time_in_each_call() {
     assert!(waiting.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
 
     server.signal("STOP");
-    // On a connection that was just used, nobody can know the outcome.
+    // On a connection that was just used, the outcome is unknown.
     let error = in_time(|| queue.enqueue(vec![message("in doubt")]));
     assert!(matches!(error, QueueError::UnknownOutcome { .. } | QueueError::Unavailable { .. }), "{error}");
     in_time(|| queue.enqueue(vec![message("not sent")]));

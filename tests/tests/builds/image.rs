@@ -233,7 +233,7 @@ fn the_image_is_built_and_works_and_answers_where_its_port_is_published() {
         assert_eq!(folder, image.folder, "{line}");
         let mut set = image.environment.clone();
         if let Some((_, port)) = option(line, "-p").and_then(|published| published.rsplit_once(':')) {
-            // It listens on all addresses of the container, because the published address is none of them.
+            // It listens on all addresses of the container, because the published address is not one of them.
             let listen = option(line, "-e").and_then(|set| set.strip_prefix("PULPO_LISTEN=")).expect("it listens");
             assert_eq!(listen, format!("0.0.0.0:{port}"), "{line}");
             set.insert("PULPO_LISTEN".to_owned(), listen.replace(port, &free_port().to_string()));

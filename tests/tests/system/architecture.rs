@@ -130,7 +130,7 @@ fn no_file_imports_one_that_imports_it_directly_or_through_others() {
     assert_eq!(areas.iter().map(String::as_str).collect::<Vec<_>>(), IN_CIRCLES);
 }
 
-/// Which names make a circle.
+/// Describes the names that make a circle.
 fn described(circle: &BTreeSet<PathBuf>, imports: &Imports) -> String {
     let mut text = String::from("these files import each other:");
     for file in circle {
@@ -142,7 +142,7 @@ fn described(circle: &BTreeSet<PathBuf>, imports: &Imports) -> String {
     text
 }
 
-/// A crate of these files.
+/// Finds the circles in a crate of these files.
 fn crate_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {

@@ -58,7 +58,7 @@ fn warned(place: &Sandbox, arguments: &[&str]) -> (String, String) {
     (out, err)
 }
 
-/// Works until no message is ready any more, and creates the queue if there is none.
+/// Works until no message is ready any more, and creates the queue if it is missing.
 #[track_caller]
 fn drain(place: &Sandbox) -> String {
     let drained = place

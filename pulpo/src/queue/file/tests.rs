@@ -29,7 +29,7 @@ fn one<T: rusqlite::types::FromSql + Send + 'static>(queue: &FileQueue, query: &
     queue.0.read(move |connection| connection.query_row(query, [], |row| row.get(0))).expect("a value")
 }
 
-/// The counts that are kept are those of the rows.
+/// Checks that the stored counts match the rows.
 #[track_caller]
 fn assert_counted(queue: &FileQueue) {
     let wrong: i64 = one(
@@ -45,11 +45,11 @@ fn assert_counted(queue: &FileQueue) {
     assert_eq!(texts, 0, "texts without a message");
 }
 
-/// All that was executed.
+/// The statements that were executed.
 static EXECUTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 impl Shared {
-    /// Has each statement of each connection noted.
+    /// Records each statement of each connection.
     fn trace(&self, note: fn(TraceEvent<'_>)) {
         let codes = TraceEventCodes::SQLITE_TRACE_STMT;
         self.with_reader(|connection| connection.trace_v2(codes, Some(note)).expect("traced"));
@@ -78,7 +78,7 @@ fn fetch(queue: &FileQueue, name: &str, looks_first: bool) -> Found<Vec<Leased<p
     buffer::fetch(&queue.0.prefetch.deferred, &queue.0, request, looks_first).expect("a look")
 }
 
-/// Does everything that a queue can, with messages of all kinds.
+/// Uses everything that a queue can do, with messages of all kinds.
 fn use_everything(queue: &FileQueue, clock: &ManualClock) {
     let queues = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
     let mut seat = queue.consumer(&queues).expect("a seat");
@@ -194,9 +194,9 @@ fn no_statement_walks_over_messages_that_it_does_not_want() {
     let mut wrong = Vec::new();
     for statement in executed {
         let first = statement.split_whitespace().next().unwrap_or_default();
-        // What looks through a list walks over it from its newest message.
+        // Lists scan from the newest message.
         let is_list = statement.contains("ORDER BY id DESC LIMIT :limit");
-        // Of the test itself, or of SQLite.
+        // Statements of the test itself, or of SQLite.
         let is_ours = !statement.contains("count(*) FROM kind") && !statement.contains("count(*) FROM long_text");
         if !["SELECT", "UPDATE", "DELETE", "INSERT", "WITH"].contains(&first) || !is_ours {
             continue;
@@ -211,7 +211,7 @@ fn no_statement_walks_over_messages_that_it_does_not_want() {
         let is_meant = |step: &String| {
             let step = step.as_str();
             if step.starts_with("SCAN message") {
-                // In the order of the list, or of an index that has only what waits.
+                // In the order of the list, or of an index that has only waiting messages.
                 return is_list && !step.contains("USING INDEX message_ready") && !step.contains("message_due")
                     || step.contains("INDEX message_leased")
                     || step.contains("INDEX message_due") && statement.contains("min(due)");
@@ -287,8 +287,7 @@ fn many_that_fall_due_at_once_take_many_short_transactions() {
     }
     clock.advance(Duration::from_secs(2));
     assert_eq!(queue.stats().expect("counted").counts[0].ready, 5000, "they are seen as ready");
-    // One look, for another queue, moves a thousand, and says that it is to be
-    // followed by another at once.
+    // One check, for another queue, moves a thousand, and reports that another check should follow at once.
     let looks = std::iter::from_fn(|| {
         let Found::Nothing(nothing) = fetch(&queue, "elsewhere", false) else { panic!("there is nothing elsewhere") };
         nothing.next.filter(|next| *next <= clock.now())
@@ -296,7 +295,7 @@ fn many_that_fall_due_at_once_take_many_short_transactions() {
     assert_eq!(looks.count(), 4);
     assert_eq!(one::<i64>(&queue, "SELECT count(*) FROM message WHERE state = 0"), 5000);
     assert_counted(&queue);
-    // And who waits for them has them in their order.
+    // Waiting consumers get them in order.
     let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
     assert_eq!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease.id, "1");
 }
@@ -316,7 +315,7 @@ fn many_that_are_kicked_or_deleted_take_many_short_transactions() {
         (run(), commits.load(Ordering::SeqCst))
     };
     assert_eq!(took(&|| queue.kick(&Filter::all().limit(1200)).expect("kicked")), (1200, 2));
-    // The newest ones.
+    // The newest messages.
     assert_eq!(one::<i64>(&queue, "SELECT min(id) FROM message WHERE state = 0"), 2301);
     assert_eq!(took(&|| queue.kick(&Filter::all()).expect("kicked")), (2300, 3));
     assert_counted(&queue);
@@ -356,7 +355,7 @@ fn the_rows_of_outboxes_are_forgotten_an_hour_after_they_and_their_messages_are_
     queue.enqueue(ids.iter().map(|id| new("mail", "greet").outbox_id(id)).collect()).expect("enqueued");
     let count = "SELECT count(*) FROM outbox_id";
     assert_eq!(queue.delete(&Filter::all().limit(2)).expect("deleted"), 2);
-    // One that nobody has said to be gone may come again after any time.
+    // A row that was never reported as gone may come again at any time.
     queue.rows_are_gone(&ids[1..]).expect("noted");
     clock.advance(Duration::from_secs(3599));
     queue.rows_are_gone(&[]).expect("noted");

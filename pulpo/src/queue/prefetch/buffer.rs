@@ -1,7 +1,7 @@
 //! The prefetch buffer: messages that were leased together for the lanes of this process.
 //!
 //! One lane fetches for all waiting lanes. If jobs are so short that the round trip to the queue is most of their cost,
-//! it fetches some more: as many as the lanes work off in a few milliseconds, going by how long the last jobs took.
+//! it fetches some more: as many as the lanes process in a few milliseconds, judging by the duration of the last jobs.
 //! Messages that are not taken soon go back.
 //!
 //! A lane that may not take everything fetches what it may take; from that, the others take what they may.
@@ -201,7 +201,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         state.last.as_ref().filter(|last| admit_the_same(&last.filter, filter)).map(|last| last.found.clone())
     }
 
-    /// Takes the messages that have been in the buffer for too long, at a look of the upkeep.
+    /// Takes the messages that have been in the buffer for too long; called by the upkeep.
     pub(crate) fn take_stale(&self) -> Vec<Lease> {
         let mut state = lock(&self.state);
         if state.leased.is_empty() {
@@ -259,8 +259,8 @@ impl<S: LeaseStore> State<S> {
         if self.is_fetching {
             return Step::Wait;
         }
-        // A message that this lane may not take waits for others, or goes back at a look of the upkeep; one that is too
-        // old goes back now.
+        // A message that this lane may not take waits for others, or the upkeep returns it; one that is too old goes
+        // back now.
         let old = self.take_old(now);
         self.is_fetching = true;
         let ahead = if may_prefetch { self.prefetch_limit() } else { 0 };
@@ -303,7 +303,7 @@ impl<S: LeaseStore> State<S> {
         most.min((self.grown * 2).max(8)).saturating_sub(self.leased.len())
     }
 
-    /// Takes the messages whose leases are too old; nobody renews leases in the buffer.
+    /// Takes the messages whose leases are too old; leases in the buffer are not renewed.
     fn take_old(&mut self, now: DateTime<Utc>) -> Vec<Lease> {
         let (old, young): (VecDeque<_>, _) = self.leased.drain(..).partition(|leased| leased.is_old(now));
         self.leased = young;
@@ -315,7 +315,7 @@ impl<S: LeaseStore> State<S> {
     }
 }
 
-/// A fetch of one lane. However it ends, the other lanes are told.
+/// A fetch by one lane. However it ends, the other lanes are notified.
 struct Fetching<'a, S: LeaseStore> {
     buffer: &'a PrefetchBuffer<S>,
     filter: &'a DequeueFilter,

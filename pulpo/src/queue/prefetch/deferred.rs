@@ -11,7 +11,7 @@ use crate::queue::Lease;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock, wait_while};
 
-/// The longest time from deferring a commit until it is on its way.
+/// The longest time from deferring a commit until it is sent.
 pub(crate) const LONGEST_DEFERRAL: Duration = Duration::from_millis(2);
 
 /// A message that is done.
@@ -21,7 +21,7 @@ pub(crate) struct DeferredCommit<T> {
     pub(crate) tag: T,
     /// The result of its job, as JSON.
     pub(crate) result: Option<std::sync::Arc<str>>,
-    /// Where to tell its consumer if the lease had ended.
+    /// Where to report to its consumer that the lease had ended.
     pub(crate) lost: Arc<LostLeases>,
 }
 
@@ -208,7 +208,7 @@ impl<T: Clone> Drop for CommitBatch<'_, T> {
         state.in_flight.retain(|other| *other != number);
         let any = !state.waiting.is_empty() || !state.in_flight.is_empty();
         self.all.any.store(any, Ordering::SeqCst);
-        // Waking nobody is a system call too.
+        // Notifying without a waiter would still be a system call.
         if state.flushing > 0 {
             drop(state);
             self.all.ended.notify_all();

@@ -12,13 +12,13 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 struct Map {
     waiting: Mutex<BTreeMap<u64, String>>,
     leased: Mutex<HashSet<u64>>,
-    /// Commits that fail for good.
+    /// Commits that fail permanently.
     stuck: Mutex<HashSet<u64>>,
     /// Nothing can be written now.
     is_down: Mutex<bool>,
     /// The next exchange panics.
     panics: Mutex<bool>,
-    /// Each exchange says that it has begun, and waits until it may go on.
+    /// Each exchange signals that it has begun, and waits until it may continue.
     gate: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     exchanges: AtomicUsize,
     woken: AtomicUsize,
@@ -169,7 +169,7 @@ fn a_commit_that_may_succeed_later_stays() {
     lane.next(&prefetch, &map, &DequeueFilter::all(), false).expect_err("it is down");
     prefetch.flush(&map).expect_err("it is down");
     assert!(prefetch.deferred.any() && prefetch.deferred.waited().is_some());
-    // Also in a batch in which one commit fails for good.
+    // Also in a batch in which one commit fails permanently.
     *lock(&map.is_down) = false;
     prefetch.flush(&map).expect("it is up again");
     assert!(!prefetch.deferred.any() && lock(&map.leased).is_empty());

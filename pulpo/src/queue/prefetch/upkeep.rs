@@ -8,7 +8,7 @@ use crate::guard::catch;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
-/// The pause after a panic: a clock of the user's may panic, and this thread must go on all the same.
+/// The pause after a panic: a user's clock may panic, and this thread must continue nevertheless.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]

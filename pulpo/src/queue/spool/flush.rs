@@ -15,10 +15,10 @@ use crate::report::chain;
 /// Number of messages in one batch.
 const BATCH: usize = 100;
 
-/// How often a process looks for messages that others have left.
+/// How often a process checks for messages that others have left.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Number of looks for each one that counts the messages in the spool instead of relying on the marker.
+/// The number of checks, of which one counts the messages in the spool instead of relying on the marker.
 const LOOKS_PER_COUNT: u32 = 15;
 
 /// The first pause after no server accepted anything. It doubles up to the longest one.
@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub struct Flushed {
     /// The number of messages that the queue accepted.
     pub sent: u64,
-    /// The number of messages that it refused for good. They stay in the spool, with the reason.
+    /// The number of messages that it refused permanently. They stay in the spool, with the reason.
     pub refused: u64,
     /// Why it ended before the spool was empty; `None` if it is empty, or if
     /// another process is flushing it.
@@ -40,7 +40,7 @@ pub struct Flushed {
     pub is_busy: bool,
 }
 
-/// Starts this process's flushing thread, if there is none.
+/// Starts this process's flushing thread, unless it is running.
 pub(super) fn start(shared: &Arc<Shared>) {
     let mut has_thread = lock(&shared.process().has_thread);
     if *has_thread {

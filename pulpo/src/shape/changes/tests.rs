@@ -22,7 +22,7 @@ fn unread<Old: DeserializeOwned + 'static, New: DeserializeOwned + 'static>() ->
 }
 
 /// A change: two types, bodies that the old one reads, and the expected differences. The new type reads all of these
-/// bodies if and only if there are none.
+/// bodies if and only if no difference is expected.
 macro_rules! matrix {
     ($($name:ident: { $($old:tt)* } => { $($new:tt)* } [$($body:literal),+] $(($path:literal $kind:ident))*;)*) => {
         mod changes {

@@ -19,7 +19,7 @@ pub(super) struct Crate {
 /// The names that each file takes from others, by their files.
 pub(super) type Imports = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<String>>>;
 
-/// A module in a file, of its own or within that of its parent.
+/// A module with its own file, or within the file of its parent.
 #[derive(Default)]
 struct Module {
     file: PathBuf,
@@ -38,7 +38,7 @@ struct Use {
     name: String,
     path: Vec<String>,
     is_public: bool,
-    /// Whether it stands at the top of its module, and not in a function.
+    /// Whether it is at the top of its module, and not in a function.
     is_of_the_module: bool,
 }
 
@@ -97,13 +97,12 @@ impl Crate {
         files
     }
 
-    /// Which file defines what a path within a module leads to; `None` if
-    /// another crate does.
+    /// Returns the file that defines what a path within a module leads to; `None` if another crate does.
     fn file_of(&self, from: &[String], path: &[String]) -> Option<&Path> {
         self.resolve(from, path, 0).map(|module| &*self.modules[&module].file)
     }
 
-    /// The module that defines what a path within a module leads to.
+    /// Returns the module that defines what a path within a module leads to.
     fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<Vec<String>> {
         // Modules that import everything of each other.
         if depth > 20 {
@@ -151,7 +150,7 @@ impl Crate {
         modules.filter(|module| module != at).find_map(|module| self.resolve(&module, rest, depth + 1))
     }
 
-    /// What each file names of others.
+    /// Returns what each file names in others.
     pub(super) fn imports(&self) -> Imports {
         let mut all = Imports::new();
         for (path, module) in &self.modules {
@@ -179,11 +178,11 @@ impl Module {
         while index < tokens.len() {
             let next = tokens.get(index + 1);
             match tokens[index] {
-                // A module of its own, which has been read.
+                // A module with its own file, which has been read.
                 Token::Word(word) if is_top && word == "mod" => index += 3,
                 // Where it is visible.
                 Token::Word(word) if word == "pub" && next.is_some_and(|next| next.is_group('(')) => index += 2,
-                // `use<'a>` in a type is none.
+                // `use<'a>` in a type is not an import.
                 Token::Word(word) if word == "use" && next.is_none_or(|next| !next.is('<')) => {
                     let before = index.checked_sub(1).map(|before| tokens[before]);
                     let is_public = before.is_some_and(|it| it.word() == Some("pub") || it.is_group('('));
@@ -209,7 +208,7 @@ impl Module {
     }
 }
 
-/// The tokens of a module without its tests.
+/// Returns the tokens of a module without its tests.
 fn without_tests(tokens: &[Token]) -> Vec<&Token> {
     let mut kept: Vec<&Token> = Vec::new();
     let mut tokens = tokens.iter();
@@ -217,14 +216,14 @@ fn without_tests(tokens: &[Token]) -> Vec<&Token> {
         let is_test = is_test(token) && kept.last().is_some_and(|last| last.is('#'));
         kept.push(token);
         if is_test {
-            // The item that it stands at.
+            // The item with the attribute.
             tokens.find(|token| token.is_group('{') || token.is(';'));
         }
     }
     kept
 }
 
-/// Whether it is the `[cfg(test)]` of an attribute.
+/// Returns whether it is the `[cfg(test)]` of an attribute.
 fn is_test(token: &Token) -> bool {
     let Token::Group('[', attribute) = token else { return false };
     let [Token::Word(name), Token::Group('(', condition)] = &attribute[..] else { return false };
@@ -267,7 +266,7 @@ fn read_tree(tokens: &[&Token], before: &[String], found: &mut Vec<(String, Vec<
     }
 }
 
-/// The groups of files that import each other, directly or through others.
+/// Returns the groups of files that import each other, directly or through others.
 pub(super) fn circles(imports: &Imports) -> Vec<BTreeSet<PathBuf>> {
     let reached: BTreeMap<&PathBuf, BTreeSet<&PathBuf>> =
         imports.keys().map(|file| (file, all_reached_from(file, imports))).collect();

@@ -27,7 +27,7 @@ impl Token {
     }
 }
 
-/// The tokens of a text that the compiler takes.
+/// Returns the tokens of a text that compiles.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
     let mut at = 0;
@@ -68,8 +68,7 @@ fn is_of_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 
-/// How many characters at the beginning are blank, a comment, a text or a
-/// character.
+/// Returns how many characters at the beginning are blank, a comment, a text or a character.
 fn skipped(chars: &[char]) -> usize {
     let starts_with = |text: &str| text.chars().enumerate().all(|(index, char)| chars.get(index) == Some(&char));
     if chars[0].is_whitespace() {

@@ -1,4 +1,4 @@
-//! Opening, against peers that are not servers.
+//! Tests connecting to peers that are not servers.
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 
@@ -10,7 +10,7 @@ fn server(host: &str, port: u16) -> Server {
     Server { host: host.to_owned(), port, response_timeout: TIMEOUT }
 }
 
-/// Answers as a beanstalkd does to its first command, and then with nothing.
+/// Answers its first command as a beanstalkd does, and no other.
 fn polite(listener: TcpListener) {
     std::thread::spawn(move || {
         let (socket, _) = listener.accept().unwrap();
@@ -36,7 +36,7 @@ fn an_address_that_accepts_and_says_nothing_leaves_time_for_the_next() {
         let port = silent.local_addr().unwrap().port();
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|good| (silent, good, port))
     };
-    // Another program may have one of the two.
+    // Another program may use one of the two.
     let (silent, good, port) = (0..20).find_map(|_| pair()).unwrap();
     polite(good);
     let addresses = [silent.local_addr().unwrap(), (Ipv4Addr::LOCALHOST, port).into()];
@@ -58,7 +58,7 @@ fn silence_at_all_addresses_takes_no_longer_than_at_one() {
 
 #[test]
 fn an_address_of_ipv6_keeps_its_scope() {
-    // The interface of this machine itself, under its number and its name.
+    // The interface of this machine, by its number and its name.
     for host in ["fe80::1%1", "fe80::1%lo"] {
         match addresses(&server(host, 11300)) {
             Ok(all) => assert!(matches!(all[0], SocketAddr::V6(v6) if v6.scope_id() == 1), "{host}: {all:?}"),

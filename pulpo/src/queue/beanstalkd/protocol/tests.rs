@@ -1,10 +1,10 @@
-//! What is made of what a server may say, to the byte.
+//! Tests the parsing of a server's answers, byte by byte.
 
 use std::io::BufReader;
 
 use super::*;
 
-/// Says these parts, and times out after each but the last.
+/// Sends these parts, and times out after each but the last.
 struct Slowly(Vec<Result<&'static [u8], ()>>);
 
 impl Slowly {

@@ -44,7 +44,7 @@ impl Timed {
         self.queue.read_activity(&asked).expect("read")
     }
 
-    /// How many rows the tables have.
+    /// Returns how many rows the tables have.
     fn rows(&self) -> (i64, i64) {
         self.queue.0.writer.with_connection(|connection| {
             let count = |table: &str| {
@@ -95,13 +95,13 @@ fn what_waits_is_known_for_the_end_of_each_step() {
     timed.publish(1);
     let minutes = timed.read(ActivityStep::Minute);
     let waiting = |time: &str| {
-        // As who draws it fills the gaps: by the next step that is known.
+        // Gaps are filled as the charts fill them: with the next known step.
         let known = minutes.iter().find(|step| step.at >= at(time)).expect("a step");
         (known.waiting, known.oldest_ready)
     };
     assert_eq!(waiting("2026-11-23T09:00:00Z"), (Some(3), Some(start)));
     assert_eq!(waiting("2026-11-23T09:05:00Z"), (Some(3), Some(start)));
-    // Of those that are leased none waits.
+    // Leased messages do not wait.
     assert_eq!(waiting("2026-11-23T09:19:00Z"), (Some(4), Some(start)));
     assert_eq!(waiting("2026-11-23T09:20:00Z"), (Some(5), Some(start)));
 }
@@ -109,14 +109,14 @@ fn what_waits_is_known_for_the_end_of_each_step() {
 #[test]
 fn what_is_too_old_goes() {
     let timed = Timed::new();
-    // A type that is not used any more leaves nothing behind either.
+    // A type that is no longer used leaves nothing behind either.
     timed.publish_of("given up");
     for _ in 0..40 * 24 {
         timed.pass(60);
         timed.publish(1);
     }
     let (of_kinds, totals) = timed.rows();
-    // Hours of a month, and minutes of a day: here one an hour, and its neighbour.
+    // The hours of a month, and the minutes of a day: here one per hour, and its neighbour.
     assert!((31 * 24..=31 * 24 + 30).contains(&of_kinds), "{of_kinds} rows of kinds");
     assert!((31 * 24..=31 * 24 + 60).contains(&totals), "{totals} rows of all kinds");
     let hours = timed.read(ActivityStep::Hour);
@@ -148,7 +148,7 @@ fn what_was_not_committed_is_not_counted() {
     let mut consumer = timed.consumer();
     let held = take(&mut consumer);
     timed.clock.advance(held.ttr + Duration::from_secs(1));
-    // Another has it by now.
+    // Another worker has it by now.
     let mut other = timed.consumer();
     let again = take(&mut other);
     let late =

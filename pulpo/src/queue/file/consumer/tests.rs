@@ -76,7 +76,7 @@ fn a_job_of_a_batch_that_is_done_does_not_look_as_if_it_ran() {
     publish(&queue, 4);
     let mut seat = seat(&queue);
     let leases: Vec<_> = (0..4).map(|_| take(&mut seat).lease).collect();
-    // What another process would see if this one died now.
+    // The view of another process if this one died now.
     let seen = || {
         let other = ProcessLock::new(new_id().expect("an id"), Some(folder.path()));
         let record = RunRecord::of(&other, Some(folder.path()), queue.0.process_lock.id());
@@ -112,13 +112,13 @@ fn a_look_in_vain_takes_no_lock_that_others_need() {
     let queue = open(folder.path());
     let mut seat = seat(&queue);
     assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
-    // Another process has begun to write, and does not come to an end.
+    // Another process has begun to write, and does not finish.
     let other = Connection::open(folder.path().join("queue.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");
     let found = look(&queue).expect("a look");
     assert!(matches!(found, Found::Nothing(nothing) if nothing.next.is_none()));
     other.execute_batch("ROLLBACK").expect("ended");
-    // What is there, or due, or a lease that has ended, is found.
+    // Messages that are ready or due, or whose leases have ended, are found.
     for statement in [
         "UPDATE message SET state = 0",
         "UPDATE message SET state = 1, due = 5; UPDATE kind SET ready = 0, delayed = 1",

@@ -13,7 +13,7 @@ fn existing_queue(path: &Path) -> Result<FileQueue, QueueError> {
     FileQueue::open_existing(path, false, Arc::new(SystemClock::new()))
 }
 
-/// All that is in the folder, at any depth.
+/// Returns all names in the folder, at any depth.
 fn names(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
@@ -35,7 +35,7 @@ fn a_queue_that_is_not_there_is_not_made_by_looking_at_it() {
     }
     fs::write(folder.path().join("file"), "").expect("made");
     fs::write(folder.path().join("empty_file/queue.db"), "").expect("made");
-    // What a process leaves that is killed while it makes a queue.
+    // The remains of a process that was killed while it created a queue.
     let beginning = rusqlite::Connection::open(folder.path().join("beginning/queue.db")).expect("opened");
     beginning.pragma_update(None, "journal_mode", "wal").expect("set");
     drop(beginning);

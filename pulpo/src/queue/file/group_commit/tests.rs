@@ -5,15 +5,15 @@ use std::thread;
 use super::*;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Keeps numbers, a group at a time.
+/// Stores numbers, one group at a time.
 #[derive(Default)]
 struct Numbers {
     groups: Mutex<Vec<Vec<u32>>>,
-    /// Each group says that it has begun, and waits until it may go on.
+    /// Each group signals that it has begun, and waits until it may continue.
     gate: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
 }
 
-/// A number; odd ones need no sync, and some cannot be kept.
+/// A number; odd ones need no sync, and some cannot be stored.
 struct Number(u32);
 
 const PANICS: u32 = 1000;
@@ -49,7 +49,7 @@ fn group() -> Group {
     Arc::new(GroupCommit::new(Numbers::default()))
 }
 
-/// Holds the next group back: when it has begun, and what lets it go on.
+/// Holds the next group back. Returns a signal that it has begun, and the means to let it continue.
 fn gate(group: &Group) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
     let ((began, has_begun), (go, may_go)) = (mpsc::channel(), mpsc::channel());
     *lock(&group.storage.gate) = Some((began, may_go));
@@ -78,7 +78,7 @@ impl Wake for Woken {
     }
 }
 
-/// A task that waits for its number to be kept.
+/// A task that waits for its number to be stored.
 struct Task(Arc<Waiter<&'static str>>, Arc<Woken>);
 
 impl Task {
@@ -97,7 +97,7 @@ impl Task {
     }
 }
 
-/// Leads as often as it is told to, as the thread beside the callers does.
+/// Leads as often as it is told to, as the committer does.
 fn commit_for_tasks(group: &Group) -> usize {
     let mut led = 0;
     while std::mem::take(&mut lock(&group.committer.state).is_to_lead) {
@@ -118,7 +118,7 @@ fn what_waits_goes_into_one_group() {
     go.send(()).expect("heard");
     assert!(others.into_iter().chain([first]).all(|thread| thread.join().expect("no panic") == Ok(())));
     assert_eq!(lock(&group.storage.groups).iter().map(Vec::len).collect::<Vec<_>>(), [1, 7]);
-    // As many are waited for now, but not in vain for long, and not again.
+    // The leader now waits for as many, but only briefly, and only once.
     assert_eq!(lock(&group.pending).expected_syncs, 7);
     assert_eq!(group.write(Number(20)), Ok(()));
     assert_eq!(lock(&group.pending).expected_syncs, 1);
@@ -131,7 +131,7 @@ fn a_leader_waits_only_until_as_many_have_come_as_the_last_time() {
     let is_complete = || lock(&group.pending).is_complete();
     lock(&group.pending).expected_syncs = 2;
     submit(2);
-    // What needs no sync is no reason to wait, and none to go.
+    // A request without a sync is no reason to wait, nor to stop waiting.
     submit(1);
     assert!(!is_complete());
     submit(4);
@@ -184,7 +184,7 @@ fn a_task_never_leads_and_is_woken() {
     for task in &tasks {
         assert_eq!((task.1.0.load(Ordering::SeqCst), task.poll()), (1, Poll::Ready(Ok(()))));
     }
-    // A thread that comes then leads by itself.
+    // A thread that comes afterwards leads on its own.
     assert_eq!(group.write(Number(6)), Ok(()));
     assert_eq!(commit_for_tasks(&group), 0);
 }

@@ -3,7 +3,7 @@ use notify::event::{Flag, ModifyKind, RemoveKind};
 
 use super::*;
 
-/// How many notifications a signal has had.
+/// Returns how many notifications a signal has had.
 struct Listening {
     files: NotifyFiles,
     signal: Arc<Notify>,

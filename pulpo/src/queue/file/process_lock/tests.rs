@@ -18,7 +18,7 @@ fn dead_ids(folder: &tempfile::TempDir) -> Vec<String> {
     dead_processes(folder.path(), &other).into_iter().map(|dead| dead.id).collect()
 }
 
-/// What another process sees of this one.
+/// Returns the record of this process as another one sees it.
 fn record(folder: &tempfile::TempDir, of: &ProcessLock) -> RunRecord {
     let other = ProcessLock::new(new_id().expect("an id"), Some(folder.path()));
     RunRecord::of(&other, Some(folder.path()), of.id())
@@ -37,7 +37,7 @@ fn only_files_of_ours_are_taken_for_dead_processes() {
     for name in foreign.iter().chain([&dead_id]) {
         fs::write(workers.join(name), "kept").expect("written");
     }
-    // What has a name like ours, and is no file.
+    // Something with a name like ours that is not a file.
     fs::create_dir(workers.join("0000000000000001")).expect("made");
     #[cfg(unix)]
     std::os::unix::fs::symlink(workers.join("README"), workers.join("0000000000000002")).expect("made");
@@ -57,15 +57,15 @@ fn a_process_that_cannot_write_down_what_it_runs_still_lives() {
     let slot = us.new_slot();
     us.write_slot(slot, Some(FIRST));
     assert!(record(&folder, &us).counts(FIRST) && !record(&folder, &us).counts(SECOND));
-    // A full disk, or one that fails.
+    // A full disk, or a failing one.
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
     *us.record.write().expect("no panic") = Some(full);
     us.write_slot(slot, Some(SECOND));
     assert!(!us.is_visible(), "nothing is to be leased ahead");
     assert_eq!(dead_ids(&folder), [""; 0]);
-    // Nobody knows what runs: all count.
+    // Without a record of the runs, all count.
     assert!(record(&folder, &us).counts(FIRST) && record(&folder, &us).counts(SECOND));
-    // Once it can be written again, it is.
+    // It is written once that is possible again.
     us.renew();
     assert!(us.is_visible());
     assert!(!record(&folder, &us).counts(FIRST) && record(&folder, &us).counts(SECOND));
@@ -91,7 +91,7 @@ fn a_process_shows_itself_again_where_its_files_were_taken_away() {
         us.write_slot(slots[0], Some(FIRST));
     }
     assert!(folder.path().join(FOLDER).join(us.id()).exists());
-    // A queue that is gone is not made again.
+    // A deleted queue is not created again.
     fs::remove_file(folder.path().join("queue.db")).expect("there");
     fs::remove_dir_all(folder.path().join(FOLDER)).expect("there");
     us.renew();

@@ -147,7 +147,7 @@ fn a_copy_beside_the_log_of_another_database_is_refused_and_not_touched() {
     let copy = folder.path().join("copy.db");
     queue.backup(&copy).expect("copied");
     queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}"); 200]).expect("published");
-    // Killed, with all of it in its log, and the copy moved in its place.
+    // Killed, with everything in its log, and the copy moved in its place.
     let log = fs::read(folder.path().join("queue.db-wal")).expect("a log");
     drop(queue);
     let file = folder.path().join("queue.db");

@@ -107,7 +107,7 @@ fn an_operation_that_panics_fails_alone() {
     assert_eq!(count(&writer), 0, "what it had written is undone");
     insert(&writer, 1).expect("the next one is written");
 
-    // And in a group, whoever leads it.
+    // Also in a group, whichever thread leads it.
     thread::scope(|scope| {
         for thread in 0..4 {
             let writer = &writer;
@@ -188,7 +188,7 @@ fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database
     }
     let count: i64 = newer.query_row("SELECT count(*) FROM message", [], |row| row.get(0)).expect("a number");
     assert_eq!(count, 1);
-    // Should somebody go back to the version before, so do we.
+    // If the database returns to the previous version, the program continues.
     newer.pragma_update(None, "user_version", crate::queue::file::schema::VERSION).expect("set");
     queue.enqueue(new()).expect("published");
     seat.settle(&lease, &mut Settlement::commit()).expect("done");
@@ -196,7 +196,7 @@ fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database
 
 type Seat = Box<dyn crate::queue::Consumer>;
 
-/// A clock that panics once it is told to.
+/// A clock that panics on request.
 #[derive(Debug, Default)]
 struct Broken(std::sync::atomic::AtomicBool, crate::clock::SystemClock, AtomicUsize);
 
@@ -230,7 +230,7 @@ fn a_clock_that_panics_does_not_keep_others_from_publishing() {
     let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
     let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
     clock.0.store(true, Ordering::SeqCst);
-    // In the midst of a write, and before one.
+    // In the middle of a write, and before one.
     for call in [
         |seat: &mut Seat, lease: &Lease| seat.touch(std::slice::from_ref(lease)).is_err(),
         |seat: &mut Seat, _: &Lease| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).is_err(),

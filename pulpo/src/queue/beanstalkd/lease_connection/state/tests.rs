@@ -1,4 +1,4 @@
-//! What calls are told, answer by answer.
+//! Tests which results calls get, answer by answer.
 
 use super::*;
 use crate::queue::beanstalkd::lease_connection::Want;
@@ -14,13 +14,13 @@ fn state() -> State {
     State::new(Duration::from_secs(1))
 }
 
-/// A call that waits until then for a job of these tubes.
+/// Enters a call that waits for a job of these tubes until this time.
 fn call(state: &mut State, names: &[&str], more: usize, until: Duration) -> u64 {
     let want = Want { tubes: tubes(names), more, wait: until };
     state.enter(Call::Wait(Waiting::new(1, want, until))).0
 }
 
-/// What is sent now, as text.
+/// Returns the commands that are sent now, as text.
 fn send(state: &mut State, now: Duration) -> String {
     state.plan(now);
     String::from_utf8(state.commands_to_send().0.bytes().to_vec()).unwrap()
@@ -34,7 +34,7 @@ fn job(state: &mut State, number: u64, now: Duration) -> bool {
     matches!(state.waiting(number, now), Progress::Done(Ok(Some(_))))
 }
 
-/// The server hands out a job of the tube a.
+/// Has the server hand out a job of the tube a.
 fn hand_out(state: &mut State, id: u64, now: Duration) {
     state.arrived(Answer::Reserved { id, text: Vec::new() }, now).unwrap();
 }
@@ -76,7 +76,7 @@ fn a_look_without_some_tubes_says_nothing_to_a_call_with_them() {
     }
     assert!(none(&mut state, narrow, START));
     assert!(!none(&mut state, wide, START));
-    // The other tube, and the look.
+    // The other tube, and the request.
     for answer in [Answer::Watching, Answer::TimedOut] {
         state.arrived(answer, START).unwrap();
     }
@@ -93,13 +93,13 @@ fn a_call_asks_elsewhere_while_the_server_waits_for_an_earlier_one() {
     let brief = call(&mut state, &["a"], 0, START);
     let Progress::Ask { tubes: asked, asked_by } = state.waiting(brief, START) else { panic!("expected a question") };
     assert_eq!(asked, tubes(&["a"]));
-    // One came after the question, which says nothing to it.
+    // One arrived after the request, whose answer proves nothing to it.
     let later = call(&mut state, &["a"], 0, START);
     state.none_ready(&asked, asked_by, START);
     assert!(none(&mut state, brief, START));
     state.remove(brief);
     assert!(matches!(state.waiting(later, START), Progress::Ask { .. }));
-    // There is one, and the server has given another to the first.
+    // There is a job, and the server has given another one to the first call.
     assert!(!matches!(state.waiting(later, START), Progress::Done(_) | Progress::Ask { .. }));
     hand_out(&mut state, 1, START);
     assert_eq!(send(&mut state, START), "stats-job 1\r\nreserve-with-timeout 0\r\n");
@@ -140,6 +140,6 @@ fn a_call_that_wants_many_takes_part_in_looks_that_are_on_their_way() {
     call(&mut state, &["a"], 3, START);
     assert_eq!(send(&mut state, START).matches("reserve-with-timeout 0").count(), 4);
     call(&mut state, &["a"], 0, START);
-    // Four are asked for, and five are wanted.
+    // Four are asked for, although five are wanted.
     assert_eq!(send(&mut state, START).matches("reserve-with-timeout 0").count(), 1);
 }
