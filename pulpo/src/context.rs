@@ -73,7 +73,7 @@ pub struct Context {
     header: Header,
     attempt: u32,
     max_attempts: u32,
-    /// In uptime.
+    /// The end of the timeout, in uptime.
     timeout_at: Option<Duration>,
     cancellation: Arc<Cancellation>,
     progress: Arc<LatestProgress>,

@@ -1,13 +1,11 @@
-//! The guide, from your first job to many machines. Each page stands on its
-//! own, and all of its code is compiled.
+//! The guide, from your first job to many machines. Each page can be read on its own, and all of its code is compiled.
 //!
 //! 1. [Getting started](getting_started): a program, its jobs, its test.
 //! 2. [Handlers](handlers): what a function may take and return.
 //! 3. [Publishing](publishing): options, batches, async code, follow-ups.
 //! 4. [Scheduled jobs](time): cron and periods, each time run once.
-//! 5. [Once and in measure](once_and_in_measure): unique jobs, rates and limits.
-//! 6. [Failures and retries](failures): what happens to a job that does not
-//!    succeed.
+//! 5. [Unique jobs and limits](once_and_in_measure): unique keys, rates and limits.
+//! 6. [Failures and retries](failures): what happens to a job that does not succeed.
 //! 7. [Results and status](results): ask how a job went.
 //! 8. Testing: the module `pulpo::testing` of the feature `testing`.
 //! 9. [Deploying](deploying): workers in production.

@@ -41,15 +41,15 @@
 //! ```
 //!
 //! `cargo run -- publish send_email --body '{"to": "a@b.c", "subject":
-//! "hi"}'` queues a job, `cargo run` works it, and `cargo run --
+//! "hi"}'` queues a job, `cargo run` runs it, and `cargo run --
 //! --help` shows the other commands: `list`, `peek`, `kick`, `cancel`, `delete`,
 //! `workers`, `stats --watch`, `config` and more.
 //!
-//! The rest of this page is an overview. The [guide] has a page for each topic:
-//! [getting started](guide::getting_started), [handlers](guide::handlers),
-//! [publishing](guide::publishing), [failures](guide::failures),
-//! [deploying](guide::deploying), [the beanstalkd queue](guide::beanstalkd) and
-//! [writing an adapter](guide::adapters).
+//! The rest of this page is an overview. The [guide] has a page for each topic: [getting
+//! started](guide::getting_started), [handlers](guide::handlers), [publishing](guide::publishing),
+//! [schedules](guide::time), [unique jobs and limits](guide::once_and_in_measure), [failures](guide::failures),
+//! [results](guide::results), [deploying](guide::deploying), [the beanstalkd queue](guide::beanstalkd) and [writing an
+//! adapter](guide::adapters).
 //!
 //! # Handlers
 //!

@@ -1,9 +1,7 @@
-//! The contract of queues, so that no other module needs to know which one is
-//! in use.
+//! The contract of queues, so that no other module needs to know which one is in use.
 //!
-//! An adapter keeps messages as text and carries out decisions. It makes none:
-//! the worker decides how long to delay a message and when to bury it. It never
-//! looks into a body.
+//! An adapter stores messages as text and carries out decisions. It makes none: the worker decides how long to delay a
+//! message and when to bury it. An adapter never interprets a body.
 
 use std::fmt;
 use std::path::Path;
@@ -75,8 +73,7 @@ pub use workers::{RunningJob, WorkerEntry, WorkerReport, Workers};
 /// The default queue of jobs that name none.
 pub const DEFAULT_QUEUE: &str = "pulpo";
 
-/// How long a queue is paused that only a person resumes: as long as
-/// beanstalkd can count, 136 years.
+/// How long a queue is paused until a person resumes it: the longest time that beanstalkd can count, 136 years.
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) const UNTIL_RESUMED: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -123,9 +120,8 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Records where the jobs of a worker's types go, for publishers that do
-    /// not know. A queue that no other program publishes to need not keep it.
-    /// One that cannot be reached may keep it later.
+    /// Records where the jobs of a worker's types go, for publishers that do not know. A queue to which no other
+    /// program publishes need not keep it. A queue that cannot be reached may record it later.
     fn declare(&self, routes: Vec<Route>) {
         drop(routes);
     }
@@ -253,8 +249,7 @@ pub trait Inspection {
         Ok(None)
     }
 
-    /// Changes a message that waits. The header in its text says the same
-    /// afterwards; nothing else of the text is changed.
+    /// Changes a waiting message. The header in its text is updated too; nothing else in the text changes.
     ///
     /// # Errors
     /// [`QueueError::Unsupported`] without [`Capabilities::edits`];
@@ -378,10 +373,9 @@ pub struct Capabilities {
     pub uncounted_rollbacks: bool,
     /// The last error of a buried message is kept: why and when it was buried.
     pub burial_reasons: bool,
-    /// The last error of other messages is kept too: why one was put back.
+    /// The last error of other messages is kept too: why they were put back.
     pub last_errors: bool,
-    /// Done messages can be kept, with their results, and
-    /// [`QueueAdapter::keeping`] hands out what does: they are
+    /// Done messages can be kept, with their results, through [`QueueAdapter::keeping`]: they are
     /// [`MessageState::Done`].
     pub archive: bool,
     /// [`Inspection::peek`] shows the [failed runs](StoredMessage::history) of a
@@ -406,7 +400,7 @@ pub struct Capabilities {
     /// [`QueueAdapter::schedules`] returns a store for the schedules of
     /// handlers.
     pub schedules: bool,
-    /// [`QueueAdapter::activity`] hands out what keeps numbers over time.
+    /// [`QueueAdapter::activity`] returns the log of numbers over time.
     pub activity: bool,
     /// [`QueueAdapter::enqueue`] keeps one message of each
     /// [unique key](NewMessage::unique).
@@ -416,11 +410,10 @@ pub struct Capabilities {
     pub limits: bool,
     /// [`Inspection::cancel`] works.
     pub cancels: bool,
-    /// [`QueueAdapter::workers`] hands out what knows the workers.
+    /// [`QueueAdapter::workers`] returns the register of workers.
     pub workers: bool,
-    /// Order holds over the whole queue: the most urgent message first, of
-    /// those the first that came, and lists show the newest first. Without it,
-    /// this holds for parts of the queue alone.
+    /// Order holds over the whole queue: the most urgent message first, then the oldest, and lists show the newest
+    /// first. Without it, this holds only for parts of the queue.
     pub total_order: bool,
 }
 
@@ -438,13 +431,13 @@ pub struct Route {
     pub ttr: Duration,
 }
 
-/// A message on its way into a queue.
+/// A message that is about to enter a queue.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NewMessage {
-    /// Which queue.
+    /// The queue.
     pub queue: String,
-    /// For lists and statistics; the text holds it too.
+    /// The request type, for lists and statistics; the text contains it too.
     pub request_type: String,
     /// The priority.
     pub priority: Priority,
@@ -619,8 +612,8 @@ pub enum MessageState {
     Reserved,
     /// Failed permanently; kept until you requeue or delete it.
     Buried,
-    /// Its job is done, or it has expired, and it is kept. A [`Filter`] picks
-    /// such messages only if it says so.
+    /// Its job is done, or it has expired, and it is kept. A [`Filter`] matches such messages only if it names this
+    /// state.
     Done,
 }
 
@@ -628,7 +621,7 @@ impl MessageState {
     /// All states, in the order of a message's life.
     pub const ALL: [Self; 5] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried, Self::Done];
 
-    /// The states of what is not over: all but [`Done`](Self::Done).
+    /// The states of messages that are not over: all but [`Done`](Self::Done).
     pub const LIVE: [Self; 4] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried];
 
     /// Returns whether the job is still to be done: the message waits or runs.
@@ -692,7 +685,7 @@ impl Survey {
 pub struct StoredMessage {
     /// The id in the queue.
     pub id: MessageId,
-    /// Which queue.
+    /// The queue.
     pub queue: String,
     /// The request type; empty if it has none.
     pub request_type: String,
@@ -724,14 +717,13 @@ pub struct StoredMessage {
     pub ttr: Option<Duration>,
     /// Why its last run failed, if the queue knows.
     pub last_error: Option<String>,
-    /// When that was.
+    /// The time of that failure.
     pub last_error_at: Option<DateTime<Utc>>,
-    /// How far its run is, if it is reserved and its handler has said so.
+    /// How far its run is, if it is reserved and its handler has reported it.
     pub progress: Option<Progress>,
     /// Whether it is reserved and was cancelled: it is buried when its run ends.
     pub cancelled: bool,
-    /// Its unique key, if it has or remembers one, and for how long from now it
-    /// keeps that.
+    /// Its unique key, if it has or remembers one, and for how long from now it keeps the key.
     pub unique: Option<Unique>,
     /// Whether it has that key now: a buried message only remembers it, and so
     /// does one that runs and was unique while it waited.
@@ -743,8 +735,7 @@ pub struct StoredMessage {
     pub history: Vec<Attempt>,
     /// The result of its job as JSON, if it is done and its handler stored one.
     pub result: Option<String>,
-    /// Of one that is [over](MessageState::Done): its time had passed, and it
-    /// was not run.
+    /// For a message that is [over](MessageState::Done): whether its expiration had passed, so that it was not run.
     pub has_expired: bool,
     /// The wire form, as it was written.
     pub text: Vec<u8>,
