@@ -48,7 +48,7 @@ pub(super) struct CancelArguments {
 fn unburied(text: &str) -> Result<MessageState, String> {
     match text.parse() {
         Ok(MessageState::Done) => {
-            Err("expected ready, delayed or reserved: what is done cannot be cancelled".to_owned())
+            Err("expected ready, delayed or reserved: done messages cannot be cancelled".to_owned())
         }
         Ok(MessageState::Buried) => Err("expected ready, delayed or reserved: what is buried does not run".to_owned()),
         state => state,

@@ -260,7 +260,7 @@ const DELETE: Deed = Deed {
     verb: "delete",
     done: "deleted",
     to: &DELETABLE,
-    only: "only what no worker has can be deleted",
+    only: "only messages that no worker has can be deleted",
     act: |queue, filter| queue.delete(filter).map(Touched::from),
     harmless: false,
     leaves: false,

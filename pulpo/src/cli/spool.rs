@@ -94,7 +94,7 @@ fn flush(spool: &Spool, format: Format, out: &mut dyn Write) -> Done {
     match error {
         Some(error) => Err(format!("not all is sent: {error}").into()),
         None if refused > 0 => Err(format!("{refused} were refused: `spool` says why").into()),
-        None if is_busy && left > 0 => Err("another process is sending what is in the spool".into()),
+        None if is_busy && left > 0 => Err("another process is sending the messages in the spool".into()),
         None => Ok(()),
     }
 }

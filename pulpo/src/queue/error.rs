@@ -46,7 +46,7 @@ pub enum QueueError {
         doing: String,
     },
     /// The server has no memory for the message.
-    #[error("{place} is out of memory: the message was not enqueued; work off or delete some, or give it more")]
+    #[error("{place} is out of memory: the message was not enqueued; run or delete some, or give it more memory")]
     OutOfMemory {
         /// The server.
         place: String,
@@ -82,7 +82,7 @@ pub enum QueueError {
     /// There is no queue with this name.
     #[error(
         "{place} has no queue {queue:?}: it knows one only while there are messages or workers for it; start a worker \
-         of it first"
+         for it first"
     )]
     NoSuchQueue {
         /// The name.

@@ -130,7 +130,7 @@ impl Server {
             tracing::warn!(
                 server = self.name,
                 error = chain(error),
-                "a server takes or gives nothing, the others go on"
+                "a server is not available: continuing with the others"
             );
         }
         rest.length = (rest.length * 2).clamp(SHORTEST_REST, LONGEST_REST);

@@ -197,7 +197,7 @@ fn give_back(consumer: &mut dyn Consumer, other: (Delivery, InFlightJob)) -> Opt
         }
     }
     if let Err(error) = consumer.flush() {
-        tracing::debug!(error = chain(&error), "cannot give back what was taken ahead for a batch");
+        tracing::debug!(error = chain(&error), "cannot give back the messages taken ahead for a batch");
     }
     None
 }

@@ -168,7 +168,7 @@ impl Registered {
 fn listed(words: impl Iterator<Item = String>) -> String {
     let mut words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
     match (words.pop(), words.is_empty()) {
-        (None, _) => "that of a linked adapter, of which there is none".to_owned(),
+        (None, _) => "that of a linked adapter, but none is linked".to_owned(),
         (Some(only), true) => only,
         (Some(last), false) => format!("{} or {last}", words.join(", ")),
     }

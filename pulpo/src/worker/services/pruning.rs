@@ -50,13 +50,13 @@ impl Service for Pruning {
             }
         };
         if messages > 0 {
-            tracing::info!(messages, "deleted messages that were kept for long enough");
+            tracing::info!(messages, "deleted messages whose retention is over");
         }
         let fails = pruned.is_err();
         if let Err(error) = pruned
             && !self.fails
         {
-            tracing::warn!(error = chain(&error), "cannot clear away what was kept for long enough, trying again");
+            tracing::warn!(error = chain(&error), "cannot delete messages whose retention is over, trying again");
         }
         self.fails = fails;
         self.every

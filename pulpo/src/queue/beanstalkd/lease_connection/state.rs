@@ -113,7 +113,7 @@ impl State {
             return None;
         }
         let line = self.line.take();
-        self.ended(&Fault::Dropped("nobody takes jobs any more".to_owned()));
+        self.ended(&Fault::Dropped("no consumer takes jobs any more".to_owned()));
         line
     }
 
