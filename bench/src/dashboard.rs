@@ -1,4 +1,4 @@
-//! What an open dashboard costs the workers.
+//! The cost of an open dashboard for the workers.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -52,7 +52,7 @@ pub(crate) fn measure(processes: usize, lanes: usize) {
 fn of(name: &str, server: &mut dyn Server, processes: usize, lanes: usize) {
     let queue = server.open();
     let mut workers = start(&server.place(), processes, lanes);
-    // Who has just come looks more often.
+    // Processes that have just started poll more often.
     thread::sleep(Duration::from_secs(5));
     println!("\n{name}\nconnections, idle: {}", server.connections());
 

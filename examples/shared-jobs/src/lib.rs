@@ -13,7 +13,7 @@ pub struct MakeThumbnail {
     pub width: u32,
 }
 
-/// Tells somebody that something is finished.
+/// Notifies a person that something is finished.
 #[derive(Debug, Serialize, Deserialize, pulpo::Job)]
 #[job("notify", priority = 100)]
 pub enum Notify {

@@ -16,13 +16,13 @@ use crate::queue::{Edit, Edited, MessageState, QueueError};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  edit 42 --priority 10        it comes before what is less urgent
+  edit 42 --priority 10        it comes before less urgent messages
   edit 42 --delay 0            it is due now
   edit 42 43 --delay 2h --queue night
-                               both wait two hours more, in another queue
+                               both wait two more hours, in another queue
 
-What waits can be changed, ready or delayed. What runs cannot, and what is buried must be kicked first. The header in \
-the message says the same afterwards; its body and its unique key stay as they are.")]
+Only ready and delayed messages can be changed; kick a buried one first. The header in the message is updated too. Its \
+body and its unique key stay as they are.")]
 pub(super) struct EditArguments {
     /// The messages with these ids, as `publish` and `list` show them
     #[arg(required = true, value_name = "ID")]

@@ -13,7 +13,7 @@ use crate::queue::{RunningJob, WorkerEntry};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  workers          each worker process that lives, on all hosts, and what it runs
+  workers          each live worker process, on all hosts, and the jobs it runs
   workers --json | jq -r '.[].running[] | select(.request_type == \"import\") | .id'
                    the ids of the imports that run
 

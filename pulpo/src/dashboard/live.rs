@@ -1,4 +1,4 @@
-//! `/events`: tells open pages when to refresh.
+//! `/events`: notifies open pages when to refresh.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -316,7 +316,7 @@ impl<'de> Visitor<'de> for ReadHeader {
                 "scheduled_for" => {
                     header.scheduled_for = when(map.next_value()?).ok().flatten().and_then(|when| absolute(Some(when)))
                 }
-                // An unreadable value here matters to nobody but the producer.
+                // An unreadable value here matters only to the producer.
                 UNIQUE_KEY => header.unique.key = unique_text(map.next_value()?),
                 UNIQUE_FOR => header.unique.unique_for = unique_text(map.next_value()?),
                 ON_DUPLICATE => header.unique.on_duplicate = unique_text(map.next_value()?),

@@ -13,7 +13,7 @@ use crate::decode::json::{self, Unfit};
 use crate::decode::{self, Part, Probe};
 use crate::shape::ShapeId;
 
-/// A message with its header read and its body unread: only the request type tells which type the body must fit.
+/// A message with its header read and its body unread: only the request type shows which type the body must fit.
 #[derive(Debug)]
 pub(crate) struct Incoming<'text> {
     pub(crate) id: Option<MessageId>,

@@ -1,4 +1,4 @@
-//! Tells the relays of this process that a transaction may commit soon.
+//! Notifies the relays of this process that a transaction may commit soon.
 
 use std::sync::{Arc, Mutex, Weak};
 

@@ -68,7 +68,7 @@ pub enum QueueError {
         place: String,
         /// The size of the message with its header, in bytes.
         size: usize,
-        /// The limit in bytes, if the server tells it.
+        /// The limit in bytes, if the server reports it.
         limit: Option<u64>,
     },
     /// The queue does not accept this name.

@@ -266,7 +266,7 @@ fn covers(limit: &Limit, kind: &ReadyKind) -> bool {
     }
 }
 
-/// What is left of a limit.
+/// The remaining share of a limit.
 #[derive(Clone, Debug)]
 struct Budget<'a> {
     limit: &'a Limit,
