@@ -125,7 +125,7 @@ fn slow_line(effort: &Effort) -> Vec<Row> {
     vec![Row::new(name, "jobs/s", median(&rates)).target(Target::AtLeast(3090.0))]
 }
 
-/// The number of commands that the server received.
+/// Returns the number of commands that the server received.
 fn commands(_: &Effort) -> Vec<Row> {
     const JOBS: u64 = 4096;
     let server = BeanstalkdServer::start();

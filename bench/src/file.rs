@@ -188,7 +188,7 @@ fn large_body(effort: &Effort) -> Vec<Row> {
     vec![Row::new("file: bytes written for each of a body of 1 MB, published and done", "", each)]
 }
 
-/// The number of bytes that this process has asked the system to write.
+/// Returns the number of bytes that this process has asked the system to write.
 fn written() -> f64 {
     let text = std::fs::read_to_string("/proc/self/io").expect("counters");
     let line = text.lines().find_map(|line| line.strip_prefix("wchar: ")).expect("a counter");

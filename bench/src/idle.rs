@@ -35,7 +35,7 @@ fn idle(effort: &Effort) -> Vec<Row> {
     rows
 }
 
-/// The CPU time of all threads of a process, in seconds.
+/// Returns the CPU time of all threads of a process, in seconds.
 pub(crate) fn cpu(id: u32) -> f64 {
     let tasks = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
     let nanos = tasks.map(|task| {
@@ -46,7 +46,7 @@ pub(crate) fn cpu(id: u32) -> f64 {
     nanos.sum::<u64>() as f64 / 1e9
 }
 
-/// The resident memory, in MB of a million bytes.
+/// Returns the resident memory, in MB of a million bytes.
 fn memory(id: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
@@ -54,7 +54,7 @@ fn memory(id: u32) -> f64 {
     kib * 1024.0 / 1e6
 }
 
-/// The cost of a job without a queue.
+/// Returns the cost of a job without a queue.
 fn cost(effort: &Effort) -> Vec<Row> {
     const JOBS: u64 = 200_000;
     let of_each = |_| pulpo_bench::nothing::work(JOBS).as_secs_f64() * 1e6 / JOBS as f64;

@@ -36,7 +36,7 @@ impl Email {
         Self { body: "x".repeat(bytes), ..Self::numbered(number) }
     }
 
-    /// The number of the job.
+    /// Returns the number of the job.
     ///
     /// # Panics
     /// Panics if it was not created by this crate.
@@ -157,12 +157,12 @@ impl Runs {
         }
     }
 
-    /// The number of runs.
+    /// Returns the number of runs.
     pub fn count(&self) -> u64 {
         self.count.load(Relaxed)
     }
 
-    /// The number of runs of jobs that had run before.
+    /// Returns the number of runs of jobs that had run before.
     pub fn twice(&self) -> u64 {
         self.twice.load(Relaxed)
     }
@@ -181,7 +181,7 @@ impl Runs {
         Instant::now()
     }
 
-    /// When each job began, in nanoseconds since 1970.
+    /// Returns when each job began, in nanoseconds since 1970.
     ///
     /// # Panics
     /// Panics if a handler panicked.
@@ -190,7 +190,7 @@ impl Runs {
     }
 }
 
-/// The current time in nanoseconds since 1970, the same in all processes.
+/// Returns the current time in nanoseconds since 1970, the same in all processes.
 ///
 /// # Panics
 /// Panics before 1970.

@@ -26,7 +26,7 @@ impl Effort {
         Duration::from_millis(if self.quick { 250 } else { 600 })
     }
 
-    /// The number of jobs that one round drains.
+    /// Returns the number of jobs that one round drains.
     pub(crate) fn drain(&self) -> u64 {
         if self.quick { 12_000 } else { 60_000 }
     }
@@ -78,12 +78,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// A row with a single figure.
+    /// Returns a row with a single figure.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
         Self { name: name.into(), unit, value, limit: None, ratio: None, target: None }
     }
 
-    /// A row with rates and those of a limit.
+    /// Returns a row with rates and those of a limit.
     pub(crate) fn rates(name: impl Into<String>, of: &'static str, (ours, limits): &(Vec<f64>, Vec<f64>)) -> Self {
         let ratios: Vec<_> = ours.iter().zip(limits).map(|(ours, limit)| ours / limit).collect();
         let limit = Some((of, median(limits)));

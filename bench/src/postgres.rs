@@ -101,7 +101,7 @@ fn snapshot(effort: &Effort) -> Vec<Row> {
     ]
 }
 
-/// The number of transactions that an idle worker of eight lanes causes.
+/// Returns the number of transactions that an idle worker of eight lanes causes.
 fn idle(_: &Effort) -> Vec<Row> {
     const SECONDS: u64 = 20;
     let server = PostgresServer::with_settings(&["autovacuum=off"]);

@@ -28,7 +28,7 @@ fn connect(port: u16) -> Beanstalkc {
     client
 }
 
-/// One `put` after the other on each of these connections; returns jobs per second.
+/// Sends one `put` after the other on each of these connections; returns jobs per second.
 pub(crate) fn publish(port: u16, connections: u64, time: Duration) -> f64 {
     let clients: Vec<_> = (0..connections).map(|_| connect(port)).collect();
     let (next, started) = (AtomicU64::new(0), Instant::now());
@@ -152,7 +152,7 @@ fn fill(port: u16, jobs: u64) {
     }
 }
 
-/// 256 `put`s in one write.
+/// Sends 256 `put`s in one write; returns jobs per second.
 pub(crate) fn publish_pipelined(port: u16, time: Duration) -> f64 {
     let (mut raw, started, mut n) = (Raw::connect(port), Instant::now(), 0);
     while started.elapsed() < time {
@@ -162,8 +162,8 @@ pub(crate) fn publish_pipelined(port: u16, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// `delete` of the last job and the next `reserve` in one write, and another write for `stats-job`
-/// if asked for, on each of these connections, until the queue is empty.
+/// Sends `delete` of the last job and the next `reserve` in one write, and another write for `stats-job` if asked for,
+/// on each of these connections, until the queue is empty; returns jobs per second.
 pub(crate) fn drain_pipelined(port: u16, connections: u64, jobs: u64, with_stats: bool) -> f64 {
     fill(port, jobs);
     let started = Instant::now();
@@ -194,7 +194,7 @@ pub(crate) fn drain_pipelined(port: u16, connections: u64, jobs: u64, with_stats
     jobs as f64 / started.elapsed().as_secs_f64()
 }
 
-/// The number of commands that the server received so far, without those that other connections
+/// Returns the number of commands that the server received so far, without those that other connections
 /// sent to open and to look.
 pub(crate) fn commands(port: u16) -> u64 {
     let stats = connect(port).stats().unwrap();

@@ -47,7 +47,7 @@ fn insert_only(db: &Connection, emails: impl Iterator<Item = Email>) {
     }
 }
 
-/// One insert per transaction; returns jobs per second.
+/// Inserts rows, one per transaction; returns jobs per second.
 pub(crate) fn publish_one(folder: &Path, time: Duration) -> f64 {
     let (db, started, mut n) = (open(folder), Instant::now(), 0);
     while started.elapsed() < time {
@@ -57,7 +57,7 @@ pub(crate) fn publish_one(folder: &Path, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// A batch of inserts per transaction.
+/// Inserts rows, a batch per transaction; returns jobs per second.
 pub(crate) fn publish_batches(folder: &Path, time: Duration) -> f64 {
     let (db, started, mut n) = (open(folder), Instant::now(), 0);
     while started.elapsed() < time {

@@ -42,7 +42,7 @@ impl Checked {
         Self { job, function }
     }
 
-    /// The attributes of the function that all generated items must repeat.
+    /// Returns the attributes of the function that all generated items must repeat.
     pub(crate) fn attributes(&self) -> &[Attribute] {
         self.function.as_ref().map_or(&[], |function| &function.attributes)
     }

@@ -326,7 +326,7 @@ impl Worker {
     }
 }
 
-/// The default name of a program.
+/// Returns the default name of a program.
 fn unnamed_program() -> (String, Option<String>) {
     let file = std::env::current_exe().ok();
     let name = file.as_deref().and_then(std::path::Path::file_stem);

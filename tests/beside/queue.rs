@@ -20,12 +20,12 @@ pub struct Order {
     pub number: i64,
 }
 
-/// The folder for both databases, which is the only argument.
+/// Returns the folder for both databases, which is the only argument.
 fn folder() -> PathBuf {
     std::env::args_os().nth(1).expect("the folder for the databases").into()
 }
 
-/// The file of the database beside the queue.
+/// Returns the file of the database beside the queue.
 pub fn shop() -> PathBuf {
     folder().join("shop.db")
 }

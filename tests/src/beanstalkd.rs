@@ -14,7 +14,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: without a binlog, on a free port.
+    /// Returns the defaults: without a binlog, on a free port.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -77,13 +77,13 @@ impl BeanstalkdServer {
         Options::new().start()
     }
 
-    /// The port on which it listens, on 127.0.0.1.
+    /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its process.
+    /// Returns its process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -63,7 +63,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, given in lower case.
+    /// Returns the value of a header, given in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.split_once(": ").filter(|(of, _)| *of == name)).map(|(_, value)| value)

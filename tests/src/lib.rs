@@ -13,7 +13,7 @@ pub mod wait;
 use pulpo::MessageId;
 use pulpo::queue::{Consumer, Enqueued, Lease, QueueError};
 
-/// The ids of enqueued messages.
+/// Returns the ids of enqueued messages.
 #[must_use]
 pub fn ids(enqueued: Vec<Enqueued>) -> Vec<MessageId> {
     enqueued.into_iter().map(|one| one.id).collect()

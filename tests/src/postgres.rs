@@ -122,13 +122,13 @@ impl PostgresServer {
         })
     }
 
-    /// The port on which it listens, on 127.0.0.1.
+    /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its first process.
+    /// Returns its first process.
     ///
     /// # Panics
     /// If it was killed.
@@ -137,13 +137,13 @@ impl PostgresServer {
         self.child.as_ref().expect("it runs").id()
     }
 
-    /// The URL of its database.
+    /// Returns the URL of its database.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// The URL of a queue that nothing else uses.
+    /// Returns the URL of a queue that nothing else uses.
     #[must_use]
     pub fn fresh_url(&self) -> String {
         static SCHEMAS: AtomicU32 = AtomicU32::new(1);
@@ -181,7 +181,7 @@ impl PostgresServer {
         assert!(status.expect("run kill").success(), "kill -{name}");
     }
 
-    /// The same to its children too, which speak with the clients.
+    /// Sends a signal to the server and its child processes, which serve the clients.
     ///
     /// # Panics
     /// If that is not possible.
@@ -309,7 +309,7 @@ impl Pooler {
         pooler
     }
 
-    /// The URL of a queue behind the pooler.
+    /// Returns the URL of a queue behind the pooler.
     #[must_use]
     pub fn url(&self, schema: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres?schema={schema}&notify=false", self.port)
@@ -323,7 +323,7 @@ impl Drop for Pooler {
     }
 }
 
-/// The path of a program of the newest installed PostgreSQL.
+/// Returns the path of a program of the newest installed PostgreSQL.
 fn program(name: &str) -> PathBuf {
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
@@ -356,7 +356,7 @@ fn give(path: &Path) {
     }
 }
 
-/// The ids of that user, if we are root.
+/// Returns the ids of that user, if we are root.
 fn server_user() -> Option<(u32, u32)> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;

@@ -94,7 +94,7 @@ impl Sandbox {
         self.server.is_some()
     }
 
-    /// The address of the beanstalkd.
+    /// Returns the address of the beanstalkd.
     ///
     /// # Panics
     /// Panics if the sandbox has no beanstalkd.
@@ -109,19 +109,19 @@ impl Sandbox {
         self.server.is_some()
     }
 
-    /// The path of a file in the folder.
+    /// Returns the path of a file in the folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The text that the handlers have recorded.
+    /// Returns the text that the handlers have recorded.
     #[must_use]
     pub fn record(&self) -> String {
         std::fs::read_to_string(self.path("record")).unwrap_or_default()
     }
 
-    /// A command that runs a program in the folder, without any environment variable that it would read.
+    /// Returns a command that runs a program in the folder, without any environment variable that it would read.
     #[must_use]
     pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
@@ -205,19 +205,19 @@ impl Sandbox {
         Running(command.stdin(Stdio::null()).stdout(file("out")).stderr(file("log")).spawn().expect("started"))
     }
 
-    /// The log of the started programs so far.
+    /// Returns the log of the started programs so far.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// The content of the log of this name so far.
+    /// Returns the content of the log of this name so far.
     #[must_use]
     pub fn log_named(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// The folder.
+    /// Returns the folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -243,7 +243,7 @@ fn said(output: Output) -> CommandOutput {
 pub struct Running(Child);
 
 impl Running {
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.0.id()

@@ -48,13 +48,13 @@ impl Proxy {
         proxy
     }
 
-    /// The port on which it listens, on 127.0.0.1.
+    /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The number of connections so far.
+    /// Returns the number of connections so far.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
@@ -108,7 +108,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line that is not slow yet.
+    /// Returns a line that is not slow yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -189,7 +189,7 @@ pub struct SlowProxy {
 }
 
 impl SlowProxy {
-    /// The port on which it listens, on 127.0.0.1.
+    /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -238,7 +238,7 @@ impl HoldingProxy {
         proxy
     }
 
-    /// The port on which it listens, on 127.0.0.1.
+    /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

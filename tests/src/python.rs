@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The interpreter that `./check` has set up.
+/// Returns the interpreter that `./check` has set up.
 ///
 /// # Panics
 /// Panics if it does not exist; `./check` creates it.

@@ -76,7 +76,7 @@ pub(crate) struct Policy {
 }
 
 impl Job {
-    /// A policy about which nothing is known.
+    /// Returns a policy about which nothing is known.
     pub(super) fn unknown() -> Self {
         Self {
             request_type: RequestType::Faulty,

@@ -60,7 +60,8 @@ impl Config {
         }
     }
 
-    /// The keys that the short form of the queue sets come from there, and not from the tables.
+    /// Returns the place of a key. A key that the short form of the queue sets comes from there, and not from the
+    /// tables.
     fn origin(&self, row: &Row, layers: &Layers, short: Option<&Named>, keys: &Keys) -> Origin {
         let of = |key: &str| layers.get(key).map(|entry| entry.origin.clone());
         let said_in_short = match row {

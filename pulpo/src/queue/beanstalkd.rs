@@ -174,7 +174,7 @@ pub fn queue_name_problem(name: &str) -> Option<&'static str> {
     limits::name_problem(name)
 }
 
-/// The capabilities of every server.
+/// Returns the capabilities of every server.
 fn capabilities() -> Capabilities {
     Capabilities {
         burial_reasons: true,

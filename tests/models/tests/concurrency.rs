@@ -2,7 +2,7 @@
 
 use pulpo_models::{group_commit_scenarios as group_commit, prefetch_scenarios as prefetch, slot_scenarios as slot};
 
-/// The number of orders to try; set `PULPO_MODEL_ORDERS` for more.
+/// Returns the number of orders to try; set `PULPO_MODEL_ORDERS` for more.
 fn orders() -> usize {
     std::env::var("PULPO_MODEL_ORDERS").ok().and_then(|orders| orders.parse().ok()).unwrap_or(60)
 }

@@ -71,7 +71,7 @@ fn in_time<R: std::fmt::Debug>(call: impl FnOnce() -> Result<R, QueueError>) -> 
     error
 }
 
-/// A server that accepts connections (the operating system does) and never answers, until it is dropped.
+/// Returns a server that accepts connections (the operating system does) and never answers, until it is dropped.
 fn silent_server(port: u16) -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap()
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::other_programs::{Other, bury, queue_at};
 
-/// A queue whose lists reach no further than this many ids.
+/// Returns a queue whose lists reach no further than this many ids.
 fn short_sighted(server: &BeanstalkdServer, ids: u64) -> BeanstalkdQueue {
     let options = BeanstalkdOptions::new("localhost").port(server.port()).max_scanned_ids(ids);
     BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap()

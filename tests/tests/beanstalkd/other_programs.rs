@@ -264,7 +264,7 @@ fn reasons(listed: &[StoredMessage]) -> Vec<(&str, Option<&str>)> {
     listed.iter().rev().map(|message| (message.id.as_str(), reason(message))).collect()
 }
 
-/// The number of stored reasons on the server.
+/// Returns the number of stored reasons on the server.
 fn notes(server: &BeanstalkdServer) -> usize {
     let mut other = Other::new(server);
     // The tube exists as long as a client uses it.

@@ -9,7 +9,7 @@ const WORDS: &str = "two_pulpo_handlers_for_the_request_type__send";
 /// The compiler's message if one crate sees the other.
 const RENAME: &str = "a_request_type_names_one_job_so_rename_one_of_the_two";
 
-/// A handler for `body`, in a crate with the strictest lints.
+/// Returns a handler for `body`, in a crate with the strictest lints.
 fn handler(attribute: &str, body: &str) -> String {
     format!(
         "#[derive(serde::Serialize, serde::Deserialize)]\npub struct {body};\n\
@@ -18,7 +18,7 @@ fn handler(attribute: &str, body: &str) -> String {
     )
 }
 
-/// A job that is declared on its type.
+/// Returns a job that is declared on its type.
 fn job(attribute: &str, body: &str) -> String {
     format!("#[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]\n#[job({attribute})]\npub struct {body};\n")
 }

@@ -43,12 +43,12 @@ impl Workspace {
         self.write(&format!("{name}/src/{}", if is_program { "main.rs" } else { "lib.rs" }), source);
     }
 
-    /// The path of the workspace.
+    /// Returns the path of the workspace.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The path of the file that cargo has built under this name.
+    /// Returns the path of the file that cargo has built under this name.
     pub(crate) fn built(&self, name: &str) -> String {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("debug").join(name).to_string_lossy().into_owned()
     }
@@ -70,13 +70,13 @@ impl Workspace {
     }
 }
 
-/// The dependency on the crate `pulpo`, under any name.
+/// Returns the dependency on the crate `pulpo`, under any name.
 pub(crate) fn pulpo(name: &str, features: &str) -> String {
     let path = root().join("pulpo");
     format!("{name} = {{ package = \"pulpo\", path = {path:?}, default-features = false, features = [{features}] }}\n")
 }
 
-/// The root folder of the repository.
+/// Returns the root folder of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }

@@ -29,7 +29,7 @@ impl Board {
         self.seen().lines.push(line.into());
     }
 
-    /// The lines so far.
+    /// Returns the lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.seen().lines.clone()
     }

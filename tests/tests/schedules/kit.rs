@@ -8,7 +8,7 @@ use pulpo::worker::{HandlerOptions, WorkerOptions};
 use crate::jobs::{Berlin, Each, Nightly, Often, Runs, Weekly};
 use crate::stage::{DAY, HOUR, time};
 
-/// A kit in which only this handler runs by its schedule.
+/// Returns a kit in which only this handler runs by its schedule.
 fn kit(only: &str, now: &str) -> TestPulpo {
     let mut options = WorkerOptions::default();
     for handler in pulpo::Registry::collect().unwrap().iter() {

@@ -45,7 +45,7 @@ impl Shared {
         Self { place, worker }
     }
 
-    /// A command run as this user, with the most restrictive umask.
+    /// Returns a command run as this user, with the most restrictive umask.
     fn command(&self, user: u32, arguments: &[&str]) -> Command {
         let line = format!("umask 077; exec {} \"$@\"", self.worker);
         let mut command = self.place.command("sh", &[&["-c", &line, "worker"], arguments].concat());

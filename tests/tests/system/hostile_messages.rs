@@ -95,7 +95,7 @@ fn key() -> impl Strategy<Value = String> {
     prop_oneof![6 => known.prop_map(str::to_owned), 1 => "[a-z]{1,5}"]
 }
 
-/// An object as text, in which a key may occur twice.
+/// Returns an object as text, in which a key may occur twice.
 fn object() -> impl Strategy<Value = String> {
     vec((key(), value()), 0..6).prop_map(|fields| {
         let fields: Vec<_> = fields.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
@@ -103,7 +103,7 @@ fn object() -> impl Strategy<Value = String> {
     })
 }
 
-/// A header with a request type and other fields.
+/// Returns a header with a request type and other fields.
 fn header() -> impl Strategy<Value = String> {
     (select(vec!["take", "text", "fail", "panic", "Take", "unknown\\n", ""]), vec((key(), value()), 0..4)).prop_map(
         |(request_type, more)| {
@@ -113,7 +113,7 @@ fn header() -> impl Strategy<Value = String> {
     )
 }
 
-/// A text in the form of a message.
+/// Returns a text in the form of a message.
 fn envelope() -> impl Strategy<Value = String> {
     let header = prop_oneof![4 => header(), 1 => object(), 1 => value()];
     let body =
@@ -124,7 +124,7 @@ fn envelope() -> impl Strategy<Value = String> {
     })
 }
 
-/// Any bytes, from whole messages to noise.
+/// Returns any bytes, from whole messages to noise.
 pub(crate) fn message() -> impl Strategy<Value = Vec<u8>> {
     let whole = prop_oneof![6 => envelope(), 1 => object(), 1 => value()].prop_map(String::into_bytes);
     let cut = (envelope(), any::<prop::sample::Index>()).prop_map(|(text, at)| {

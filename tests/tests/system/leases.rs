@@ -181,14 +181,14 @@ impl Consumer for CountingConsumer {
     }
 }
 
-/// The number of renewals of each lease of this message so far.
+/// Returns the number of renewals of each lease of this message so far.
 fn each(touches: &Touches, id: &MessageId) -> HashMap<String, u32> {
     let mut touches = touches.lock().expect("no panic").clone();
     touches.retain(|lease, _| lease.split(' ').next() == Some(id.as_str()));
     touches
 }
 
-/// The number of renewals of all leases of this message.
+/// Returns the number of renewals of all leases of this message.
 fn of(touches: &Touches, id: &MessageId) -> u32 {
     each(touches, id).values().sum()
 }

@@ -22,7 +22,7 @@ fn publish(place: &Sandbox) {
     }
 }
 
-/// A shell that runs the worker until nothing is left to do; `{}` stands for the worker.
+/// Returns a shell that runs the worker until nothing is left to do; `{}` stands for the worker.
 fn shell(place: &Sandbox, line: &str, settings: &[&str]) -> Command {
     let idle = ["sleep_duration=100ms", "shutdown_after_number_of_empty_iterations=2", "concurrency=4"];
     let settings: Vec<_> = idle.iter().chain(settings).map(|setting| format!(" --set {setting}")).collect();

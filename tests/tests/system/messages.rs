@@ -153,7 +153,7 @@ impl Target for Server {
     }
 }
 
-/// A worker for these messages.
+/// Returns a worker for these messages.
 fn victim(target: &dyn Target, queue: &str) -> Command {
     let mut command = target.place().command(VICTIM, &["work", "--concurrency", "2", "--log-level", "info"]);
     command.env("PULPO_QUEUE", queue).env("PULPO_UNKNOWN_TYPE_GRACE", "0s").env("PULPO_SLEEP_DURATION", "1s");
@@ -165,7 +165,7 @@ fn settled(queue: &dyn QueueAdapter) -> bool {
     queue.stats().is_ok_and(|stats| stats.counts.iter().all(|stats| stats.ready == 0 && stats.reserved == 0))
 }
 
-/// The peak memory of the process so far, in MB.
+/// Returns the peak memory of the process so far, in MB.
 fn peak_memory(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process of ours");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");

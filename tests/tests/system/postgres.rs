@@ -28,7 +28,7 @@ fn message(text: &str) -> NewMessage {
     NewMessage::new("mail", "type", text)
 }
 
-/// A command of a program on the queue of this URL.
+/// Returns a command of a program on the queue of this URL.
 fn command(place: &Sandbox, program: &str, arguments: &[&str], url: &str) -> Command {
     let mut command = place.command(program, arguments);
     command.env("PULPO_QUEUE", url).env("RECORD", place.path("record"));

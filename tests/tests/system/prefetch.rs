@@ -31,7 +31,7 @@ impl Disk {
     }
 }
 
-/// A message whose lease would outlast the test.
+/// Returns a message whose lease would outlast the test.
 fn message(priority: u32) -> NewMessage {
     let mut message = of_type("x");
     message.priority = Priority::new(priority);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const PRODUCER: &str = env!("CARGO_BIN_EXE_spooling_producer");
 
-/// A command on the server at this port, with a spool in the folder.
+/// Returns a command on the server at this port, with a spool in the folder.
 fn command(place: &Sandbox, port: u16, program: &str, arguments: &[&str]) -> Command {
     let mut command = place.command(program, arguments);
     command

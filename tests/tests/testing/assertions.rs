@@ -13,7 +13,7 @@ fn failure(assertion: impl FnOnce()) -> String {
     panic.downcast_ref::<String>().expect("a text").clone()
 }
 
-/// A kit with one message in each state.
+/// Returns a kit with one message in each state.
 fn kit() -> TestPulpo {
     let pulpo = TestPulpo::new().state(Board::default());
     for to in ["done", "", "busy"] {

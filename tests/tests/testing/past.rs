@@ -53,7 +53,7 @@ fn each(all: Vec<Each>, context: &Context) -> Outcome {
     Ok(context.result(&all.iter().map(|each| each.n).sum::<u64>())?)
 }
 
-/// The last progress that a run has reported.
+/// Returns the last progress that a run has reported.
 fn reported(run: &Run) -> Option<(f64, &str)> {
     run.progress().map(|progress| (progress.fraction, progress.text.as_str()))
 }

@@ -119,7 +119,8 @@ impl Factory for Beanstalkd {
         queue_name_problem(name)
     }
 
-    /// Nothing is created at a server before there is a message, so the purpose does not matter.
+    /// Returns the capabilities. Nothing is created at a server before there is a message, so the purpose does not
+    /// matter.
     fn capabilities(&self, settings: &Settings) -> Option<Capabilities> {
         let total_order = !settings.text("host").contains(',');
         Some(Capabilities { total_order, ..super::capabilities() })
@@ -229,7 +230,7 @@ fn host_problem(host: &str) -> Option<&'static str> {
     }
 }
 
-/// A link-local address may have a scope: `fe80::1%eth0`.
+/// Returns whether this is an IPv6 address. A link-local one may have a scope: `fe80::1%eth0`.
 fn is_ipv6(host: &str) -> bool {
     let (address, scope) = host.split_once('%').unwrap_or((host, "0"));
     address.parse::<Ipv6Addr>().is_ok() && !scope.is_empty() && scope.chars().all(|c| c.is_ascii_alphanumeric())

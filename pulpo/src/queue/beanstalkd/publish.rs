@@ -23,7 +23,7 @@ pub(super) struct Stopped {
 }
 
 impl Stopped {
-    /// An error before any job was sent completely.
+    /// Creates the error for a fault before any job was sent completely.
     pub(super) fn before(fault: Fault) -> Self {
         Self { fault, in_doubt: false }
     }

@@ -56,7 +56,7 @@ impl From<rusqlite::Error> for SqliteError {
 }
 
 impl SqliteError {
-    /// No file exists at the path any more.
+    /// Returns the error for a path without a file.
     pub(super) fn gone() -> Self {
         Self::other(
             "the file was deleted or moved away under this program; put it back, \
@@ -65,19 +65,19 @@ impl SqliteError {
         )
     }
 
-    /// The file could only be opened for reading.
+    /// Returns the error for a file that could only be opened for reading.
     pub(super) fn read_only() -> Self {
         let kind = Kind::Sqlite { code: ErrorCode::ReadOnly, extended: ffi::SQLITE_READONLY };
         Self { kind, text: "it can only be read".to_owned() }
     }
 
-    /// The version of the schema is not the one that this program knows.
+    /// Returns the error for a schema of another version than the one that this program knows.
     pub(super) fn other_version(found: i64, known: i64) -> Self {
         let text = format!("the schema has version {found} by now, and this program knows {known}");
         Self { kind: Kind::OtherVersion { found, known }, text }
     }
 
-    /// An error that does not come from SQLite.
+    /// Returns an error that does not come from SQLite.
     pub(super) fn other(text: String) -> Self {
         Self { kind: Kind::Other, text }
     }

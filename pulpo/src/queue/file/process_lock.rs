@@ -304,7 +304,8 @@ fn remove_record(folder: &Path, id: &str) {
     let _ = fs::remove_file(folder.join(RUNNING).join(id));
 }
 
-/// The name of the lock goes last, so that another process can finish an interrupted removal.
+/// Removes the files of a process. The name of the lock goes last, so that another process can finish an interrupted
+/// removal.
 fn remove(folder: &Path, id: &str) {
     remove_record(folder, id);
     let _ = fs::remove_file(folder.join(id));

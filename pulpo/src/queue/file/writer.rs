@@ -296,7 +296,7 @@ impl Writing {
         operations(transaction.0).and_then(|()| transaction.commit()).map_err(Failed::Within)
     }
 
-    /// SQLite accepts this setting only between transactions.
+    /// Sets `synchronous`, which SQLite accepts only between transactions.
     fn set_durability(&mut self, durability: Durability) -> Result<(), Failed> {
         if self.durability != Some(durability) {
             let level = match durability {
@@ -330,7 +330,7 @@ impl<'connection> Transaction<'connection> {
         Ok(Self(connection))
     }
 
-    /// A newer program may have migrated the database since it was opened.
+    /// Checks the version of the schema: a newer program may have migrated the database since it was opened.
     fn check_version(&self, known: i64) -> Result<(), SqliteError> {
         check_version(self.0, known)
     }

@@ -13,7 +13,7 @@ pub(crate) enum Choice {
     Server,
 }
 
-/// The pause before the next fault: half a second on average.
+/// Returns the pause before the next fault: half a second on average.
 pub(crate) fn pause(random: &mut fastrand::Rng) -> Duration {
     Duration::from_millis(random.u64(50..950))
 }

@@ -161,7 +161,7 @@ impl Life {
         self.gone.is_some_and(|(_, without_a_word)| without_a_word)
     }
 
-    /// The intervals in which it did nothing. It records them itself, unless it was killed before
+    /// Returns the intervals in which it did nothing. It records them itself, unless it was killed before
     /// it continued.
     pub(crate) fn standstills(&self) -> impl Iterator<Item = (u64, u64)> {
         let paused = self.faults.iter().filter(|(_, fault)| *fault == Fault::Pause).map(|(at, _)| *at);
@@ -170,7 +170,7 @@ impl Life {
         self.stalls.iter().copied().chain(never_resumed)
     }
 
-    /// When it was told to end, if it was.
+    /// Returns when it was told to end, if it was.
     pub(crate) fn stopped_at(&self) -> Option<u64> {
         self.faults.iter().find(|(_, fault)| *fault == Fault::Stop).map(|(at, _)| *at)
     }

@@ -153,12 +153,12 @@ impl Kind {
         (time, then)
     }
 
-    /// The reason that its handler gives for failing.
+    /// Returns the reason that its handler gives for failing.
     pub(crate) fn reason(key: &str) -> String {
         format!("no luck with {key}")
     }
 
-    /// The reason that it may be buried with, if none of its runs was cut off.
+    /// Returns the reason that it may be buried with, if none of its runs was cut off.
     pub(crate) fn burial_reason(self, key: &str) -> String {
         let reason = Self::reason(key);
         match self {

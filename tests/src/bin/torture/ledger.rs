@@ -53,7 +53,7 @@ pub(crate) enum Fault {
 }
 
 impl Event {
-    /// The job of the event.
+    /// Returns the job of the event.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
             Self::Publishing { key, .. }

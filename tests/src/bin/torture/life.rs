@@ -20,7 +20,7 @@ const PULSE: Duration = Duration::from_millis(50);
 /// that such a stall misses and the end of the lease.
 const HARMLESS: Duration = Duration::from_millis(300);
 
-/// The ledger of this process; `None` if no driver started it.
+/// Returns the ledger of this process; `None` if no driver started it.
 pub(crate) fn ledger() -> Option<&'static Arc<Ledger>> {
     static LEDGER: OnceLock<Option<Arc<Ledger>>> = OnceLock::new();
     LEDGER

@@ -105,7 +105,7 @@ impl Scene {
         Ok(Self { folder: folder.to_owned(), address, spool, servers, ledger, pulpo })
     }
 
-    /// The number of messages that still wait for something.
+    /// Returns the number of messages that still wait for something.
     pub(crate) fn pending(&self) -> Result<u64, QueueError> {
         let stats = self.pulpo.queue().stats()?;
         let in_spool = self.spool.as_ref().is_some_and(|spool| spool.join("spool.waiting").exists());

@@ -19,7 +19,7 @@ fn age(place: &Sandbox, published_days: i64, since_days: i64) {
         .expect("moved");
 }
 
-/// A job that was published 40 days ago, and failed a second ago.
+/// Returns a job that was published 40 days ago, and failed a second ago.
 fn fresh_failure() -> Sandbox {
     let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "bad"]);

@@ -9,17 +9,17 @@ use pulpo_tests::wait::until;
 
 use super::{WORKER, drain, well};
 
-/// A command of the worker on a terminal of 100 columns.
+/// Returns a command of the worker on a terminal of 100 columns.
 fn at_a_terminal(place: &Sandbox, arguments: &str) -> Command {
     at_a_terminal_of(place, 100, arguments)
 }
 
-/// A command of the worker on a terminal of this width.
+/// Returns a command of the worker on a terminal of this width.
 pub(super) fn at_a_terminal_of(place: &Sandbox, columns: u16, arguments: &str) -> Command {
     at_a_terminal_by(WORKER, place, columns, arguments)
 }
 
-/// A command of another program on a terminal of this width.
+/// Returns a command of another program on a terminal of this width.
 pub(super) fn at_a_terminal_by(program: &str, place: &Sandbox, columns: u16, arguments: &str) -> Command {
     let shell = format!("stty cols {columns}; exec '{program}' {arguments}");
     let mut command = place.command("script", &["-q", "-e", "-c", &shell, "/dev/null"]);

@@ -13,7 +13,7 @@ use super::{Served, some_jobs};
 /// The number of jobs that are retried at once.
 const MANY: usize = 10_000;
 
-/// The folder for screenshots of the pages, for people to look at.
+/// Returns the folder for screenshots of the pages, for people to look at.
 pub(super) fn pictures() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard");
     std::fs::create_dir_all(&folder).expect("a folder");

@@ -10,7 +10,7 @@ use pulpo_tests::program::Sandbox;
 
 use super::{Served, WORKER};
 
-/// The number of messages. If `PULPO_DASHBOARD_JOBS` sets it, each page must appear within 100 ms.
+/// Returns the number of messages. If `PULPO_DASHBOARD_JOBS` sets it, each page must appear within 100 ms.
 fn size() -> (usize, Duration) {
     let asked = std::env::var("PULPO_DASHBOARD_JOBS").ok();
     let asked = asked.map(|count| count.parse().expect("PULPO_DASHBOARD_JOBS is a number"));

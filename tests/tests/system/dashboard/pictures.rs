@@ -88,7 +88,7 @@ fn committed(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures").join(name)
 }
 
-/// The width and the height of a PNG.
+/// Returns the width and the height of a PNG.
 fn size(picture: &[u8]) -> (u32, u32) {
     let number = |place: usize| u32::from_be_bytes(picture[place..place + 4].try_into().expect("four bytes"));
     (number(16), number(20))

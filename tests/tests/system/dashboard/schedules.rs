@@ -8,7 +8,7 @@ use super::Served;
 /// Its `tick` runs each second, and its `report` in no test.
 const SCHEDULED: &str = env!("CARGO_BIN_EXE_scheduled_worker");
 
-/// A sandbox with an existing queue.
+/// Returns a sandbox with an existing queue.
 fn begun() -> Sandbox {
     let place = Sandbox::new();
     let said = place.run(super::WORKER, &["publish", "note", "--payload", "x", "--delay", "1h"]);

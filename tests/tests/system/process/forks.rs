@@ -9,12 +9,12 @@ use pulpo_tests::wait::until;
 const EMBEDDER: &str = env!("CARGO_BIN_EXE_embedder");
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// The lines that the processes recorded, each without its process id.
+/// Returns the lines that the processes recorded, each without its process id.
 fn lines(place: &Sandbox) -> Vec<String> {
     place.record().lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect()
 }
 
-/// The acknowledged publications of all processes.
+/// Returns the acknowledged publications of all processes.
 fn acknowledged(place: &Sandbox) -> Vec<String> {
     lines(place).iter().filter_map(|line| Some(line.split_once(" published ")?.1.to_owned())).collect()
 }

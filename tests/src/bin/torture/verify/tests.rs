@@ -23,7 +23,7 @@ fn published(kind: Kind) -> Vec<(&'static str, Event)> {
     vec![("p", Event::Publishing { key: key.clone(), kind }), ("p", Event::Published { key, id })]
 }
 
-/// The entries of one whole run.
+/// Returns the entries of one whole run.
 fn run(process: &'static str, kind: Kind, attempt: u32, then: Option<Then>) -> Vec<(&'static str, Event)> {
     let (id, attempt) = (Some("1".to_owned()), Some(attempt));
     let start = Event::Start { key: "a".to_owned(), kind, id, attempt, lane: 0, call: 1 };
