@@ -63,8 +63,7 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX message_buried ON message(id) WHERE state = 3;
 ",
     "
-    -- A request type in a queue, and how many of its messages are in these
-    -- states. The others are reserved.
+    -- A request type in a queue, with the numbers of its messages in these states. The others are reserved.
     CREATE TABLE kind(
         id INTEGER PRIMARY KEY,
         queue TEXT NOT NULL,
@@ -72,8 +71,7 @@ const MIGRATIONS: &[&str] = &[
         ready INTEGER NOT NULL DEFAULT 0,
         delayed INTEGER NOT NULL DEFAULT 0,
         buried INTEGER NOT NULL DEFAULT 0,
-        -- What happened to its messages in the minute (since 1970) in which
-        -- something happened last; those before are in `activity`.
+        -- Events of its messages in the last minute (since 1970) with any; earlier ones are in `activity`.
         minute INTEGER NOT NULL DEFAULT 0,
         published_now INTEGER NOT NULL DEFAULT 0,
         done_now INTEGER NOT NULL DEFAULT 0,
@@ -81,9 +79,8 @@ const MIGRATIONS: &[&str] = &[
         buried_now INTEGER NOT NULL DEFAULT 0,
         expired_now INTEGER NOT NULL DEFAULT 0,
         UNIQUE(queue, request_type)) STRICT;
-    -- What happened to the messages of a kind in a step of so many minutes,
-    -- which began at this minute; and to those of all kinds, with what was
-    -- ready at its end, and since when.
+    -- Events of the messages of a kind in a step of this many minutes that began at this minute; and of all kinds, with
+    -- the number of messages that were ready at its end, and since when the oldest was.
     CREATE TABLE activity(
         step INTEGER NOT NULL,
         at INTEGER NOT NULL,
@@ -111,20 +108,19 @@ const MIGRATIONS: &[&str] = &[
     DROP INDEX message_ready;
     DROP INDEX message_until;
     DROP INDEX message_buried;
-    -- Made when a limit needed it.
+    -- Created when a limit needed it.
     DROP INDEX IF EXISTS message_ready_by_type;
     ALTER TABLE message RENAME TO old_message;
     CREATE TABLE message(
-        -- Never used again once deleted, and so unique for ever.
+        -- Never used again once deleted, and so unique forever.
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         queue TEXT NOT NULL,
         kind INTEGER NOT NULL,
         state INTEGER NOT NULL,
         priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 4294967295),
-        -- Times are microseconds since 1970. When a delayed one becomes ready;
-        -- else null.
+        -- Times are microseconds since 1970. When a delayed message becomes ready; null in other states.
         due INTEGER,
-        -- Which delivery has a reserved one, and until when; else null.
+        -- The delivery that has a reserved message, and until when; null in other states.
         lease TEXT,
         lease_ends INTEGER,
         -- Milliseconds, up to a thousand years.
@@ -135,35 +131,31 @@ const MIGRATIONS: &[&str] = &[
         -- Since when it could have been started.
         due_since INTEGER NOT NULL,
         enqueued_at INTEGER NOT NULL,
-        -- When it came into its state; of one whose delay or lease is over,
-        -- that is when it came into the next one.
+        -- When it entered its state. If its delay or lease is over, this is when it entered the next state.
         since INTEGER NOT NULL,
         -- Since when workers have left it to others.
         left_since INTEGER,
         last_error TEXT,
         last_error_at INTEGER,
-        -- How many of its runs have failed in all, each with a row of `attempt`
-        -- while it is one of the last.
+        -- The number of its failed runs. The last ones each have a row in `attempt`.
         runs INTEGER NOT NULL DEFAULT 0,
-        -- Its unique key behind its request type, for how long it is taken (0:
-        -- while unfinished, 1: while it waits, 2: for a time), and 1 where this
-        -- message has it now. Null where it is not unique.
+        -- Its unique key after its request type; for how long the key is taken (0: while unfinished, 1: while it waits,
+        -- 2: for a time); and 1 if this message holds the key now. Null if it is not unique.
         unique_key TEXT,
         key_mode INTEGER,
         holds_key INTEGER,
-        -- By what its limits tell it apart; null if by nothing.
+        -- The keys by which its limits count it; null without any.
         limit_key TEXT,
-        -- The first message of the run that it has joined; else null.
+        -- The first message of the run that it has joined; null if none.
         run INTEGER,
-        -- When somebody cancelled it, of one that is leased and is to be buried
-        -- when that ends; else null.
+        -- When it was cancelled, if it is leased and must be buried when the lease ends; otherwise null.
         cancelled INTEGER,
-        -- How far its run is, as its handler has said; else null.
+        -- The progress of its run, as its handler has reported it; otherwise null.
         progress REAL,
         progress_text TEXT,
         progress_at INTEGER,
-        -- The wire form, as it was published. Null if it is long: then it is
-        -- apart, so that it is not written again with each change.
+        -- The wire form, as it was published. Null if it is long: then it is stored separately, so that changes of the
+        -- row do not rewrite it.
         text TEXT) STRICT;
     CREATE TABLE long_text(
         id INTEGER PRIMARY KEY,
@@ -179,23 +171,22 @@ const MIGRATIONS: &[&str] = &[
     DELETE FROM sqlite_sequence WHERE name = 'message';
     INSERT INTO sqlite_sequence(name, seq) SELECT 'message', seq FROM sqlite_sequence WHERE name = 'old_message';
     DROP TABLE old_message;
-    -- What comes next in a queue, and of a kind where others must wait.
+    -- The next messages of a queue, and of a kind if others must wait.
     CREATE INDEX message_ready ON message(queue, priority, id) WHERE state = 0;
     CREATE INDEX message_ready_of_kind ON message(kind, priority, id) WHERE state = 0;
     CREATE INDEX message_due ON message(due, kind) WHERE due IS NOT NULL;
     CREATE INDEX message_leased ON message(lease_ends, kind) WHERE lease_ends IS NOT NULL;
     CREATE INDEX message_buried ON message(id) WHERE state = 3;
     CREATE INDEX message_cancelled ON message(id) WHERE cancelled IS NOT NULL;
-    -- What a worker of a process says of itself, as JSON. It counts while the
-    -- lock of that process is held.
+    -- The report of a worker of a process, as JSON. It is valid while the lock of that process is held.
     CREATE TABLE worker(
         process TEXT NOT NULL,
         number INTEGER NOT NULL,
         report TEXT NOT NULL,
         PRIMARY KEY(process, number)) STRICT, WITHOUT ROWID;
     CREATE INDEX message_buried_since ON message(since) WHERE state = 3;
-    -- The last failed runs of messages, also of those in the archive. `took` is
-    -- in microseconds; `worker` is what the token of its lease began with.
+    -- The last failed runs of messages, including archived ones. `took` is in microseconds; `worker` is the beginning
+    -- of the lease's token.
     CREATE TABLE attempt(
         message INTEGER NOT NULL,
         number INTEGER NOT NULL,
@@ -205,23 +196,22 @@ const MIGRATIONS: &[&str] = &[
         outcome TEXT NOT NULL,
         error TEXT NOT NULL,
         PRIMARY KEY(message, number)) STRICT, WITHOUT ROWID;
-    -- What its job has come to, as JSON.
+    -- The result of the job, as JSON.
     ALTER TABLE archive ADD COLUMN result TEXT;
     ALTER TABLE archive ADD COLUMN priority INTEGER;
     ALTER TABLE archive ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX archive_at ON archive(archived_at);
-    -- Which rows of outboxes have become which messages, and since when they
-    -- are known to be gone from there.
+    -- Which rows of outboxes have become which messages, and since when they are known to have left the outbox.
     CREATE TABLE outbox_id(
         outbox_id TEXT PRIMARY KEY,
         message INTEGER NOT NULL,
         gone_at INTEGER) STRICT, WITHOUT ROWID;
     CREATE INDEX outbox_id_gone ON outbox_id(gone_at) WHERE gone_at IS NOT NULL;
-    -- An entry of a schedule: a request type, and when it runs unasked.
+    -- An entry of a schedule: a request type, and its times.
     CREATE TABLE schedule(
         name TEXT NOT NULL,
         entry TEXT NOT NULL,
-        -- Until when it is settled, and when it is due next.
+        -- Up to when it is settled, and when it is due next.
         settled INTEGER NOT NULL,
         next INTEGER,
         -- The last occurrence that was published, and its message.
@@ -232,18 +222,18 @@ const MIGRATIONS: &[&str] = &[
         name TEXT PRIMARY KEY,
         since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX message_unique ON message(unique_key, holds_key) WHERE unique_key IS NOT NULL;
-    -- What comes next of each key of a limit.
+    -- The next messages of each key of a limit.
     CREATE INDEX message_ready_of_key ON message(kind, limit_key, priority, id)
         WHERE state = 0 AND limit_key IS NOT NULL;
-    -- A unique key that is taken until then, whatever becomes of its message.
+    -- A unique key that is taken until this time, whatever happens to its message.
     CREATE TABLE timed_key(
         key TEXT PRIMARY KEY,
         message INTEGER NOT NULL,
         ends INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX timed_key_of_message ON timed_key(message);
     CREATE INDEX timed_key_ends ON timed_key(ends);
-    -- How many messages of a handler or a queue, and of a key if their rate goes
-    -- by keys, were started at this time; kept while they count.
+    -- How many messages of a handler or a queue (and of a key, for a rate by key) were started at this time; kept while
+    -- they count.
     CREATE TABLE started(
         scope TEXT NOT NULL,
         key TEXT NOT NULL,
@@ -252,8 +242,7 @@ const MIGRATIONS: &[&str] = &[
         ends INTEGER NOT NULL,
         PRIMARY KEY(scope, key, at)) STRICT, WITHOUT ROWID;
     CREATE INDEX started_ends ON started(ends);
-    -- What is held back until then: a request type (with an empty key), or a key
-    -- of it.
+    -- A request type (with an empty key), or one of its keys, that is held back until this time.
     CREATE TABLE held_back(
         request_type TEXT NOT NULL,
         key TEXT NOT NULL,
