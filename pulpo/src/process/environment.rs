@@ -37,7 +37,7 @@ impl Variable {
         self.name.strip_prefix(PREFIX).unwrap_or(&self.name).to_lowercase().replace("__", ".")
     }
 
-    /// Returns whether it is meant for something else, and so is no misspelt key.
+    /// Returns whether it is meant for something else, and so is not a misspelt key.
     pub(crate) fn is_foreign(&self) -> bool {
         OF_TESTS.contains(&&*self.name) || self.is_injected()
     }

@@ -445,7 +445,7 @@ struct Sleeper {
 impl Sleeper {
     fn new(harness: &dyn Harness) -> Self {
         let mut seat = harness.seat_at(&[QUEUE, "awake"]);
-        // One message on each of several servers, because publications go round.
+        // One message on each of several servers, because publications take turns among them.
         let count = if harness.queue().capabilities().total_order { 1 } else { PARTS };
         let hold = || {
             harness.put(queue(message("held"), "awake"));

@@ -43,10 +43,10 @@ pub(crate) mod buffer;
 pub(crate) mod deferred;
 pub(crate) mod upkeep;
 
-/// How often the upkeep looks while something is waiting.
+/// How often the upkeep checks while something is waiting.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How long the upkeep waits when the queue is in trouble.
+/// How long the upkeep waits when the queue cannot be reached.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The storage of an adapter: each method is one transaction, or one write.
@@ -62,7 +62,7 @@ pub(crate) trait LeaseStore: Send + Sync + 'static {
     /// Makes messages ready again, uncounted, that were not handed to a lane.
     fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), Self::Error>;
 
-    /// Looks for messages without blocking others, before a lane that found nothing fetches again.
+    /// Checks for messages without blocking others, before a lane that found nothing fetches again.
     fn look(&self, request: &LeaseRequest) -> Result<Look, Self::Error> {
         let _ = request;
         Ok(Look::Unknown)

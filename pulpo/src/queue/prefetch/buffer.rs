@@ -23,8 +23,8 @@ const WORK_AHEAD: Duration = Duration::from_millis(5);
 /// The maximum number of messages in the buffer, however short the jobs are.
 const MAX_AHEAD: usize = 256;
 
-/// Number of looks of the upkeep, at least a millisecond apart, after which an untaken message goes back: by then all
-/// lanes have become busy with something longer. It counts looks instead of time, since a machine that is busy
+/// Number of checks by the upkeep, at least a millisecond apart, after which an untaken message goes back: by then all
+/// lanes have become busy with something longer. It counts checks instead of time, since a machine that is busy
 /// elsewhere stops both.
 const STALE: u32 = 10;
 
@@ -70,7 +70,7 @@ pub(crate) type Fetched<S> = Result<Found<Vec<Leased<<S as LeaseStore>::Tag>>>, 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nothing {
     pub(crate) next: Option<DateTime<Utc>>,
-    /// The notification count before the look.
+    /// The notification count before the check.
     pub(crate) generation: u64,
 }
 
@@ -94,7 +94,7 @@ struct State<S: LeaseStore> {
     mean: f64,
     /// Number of messages that the last fetch leased ahead.
     grown: usize,
-    /// Number of looks of the upkeep since the last message was taken.
+    /// Number of checks by the upkeep since the last message was taken.
     looks: u32,
 }
 

@@ -1,4 +1,4 @@
-//! The form of a message in the spool: the whole message, with the details that only the queue is told. All spooled
+//! The form of a message in the spool: the whole message, with the details that only the queue gets. All spooled
 //! messages have one priority and are due at once, so that they are sent in the order of their arrival.
 
 use std::time::Duration;
