@@ -54,7 +54,8 @@ struct Pending<S: Storage> {
     /// Whether the leader is waiting for more requests.
     gathers: bool,
     requests: Vec<Submitted<S>>,
-    /// How many requests of the last group wanted a sync.
+    /// How many requests with a sync to wait for: those of the last such group, and those that were pending when it was
+    /// done.
     expected_syncs: usize,
     /// How long that group took to write and sync.
     sync_took: Duration,

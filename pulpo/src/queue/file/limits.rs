@@ -141,7 +141,7 @@ impl Picked {
     }
 }
 
-/// The handlers and queues of which this worker has only one free slot, as far as they are used up.
+/// The handlers and queues from which this worker may take only one more message, as far as that one is taken.
 #[derive(Default)]
 struct Singles(HashSet<String>);
 
