@@ -16,7 +16,7 @@ pub use self::cron::Cron;
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) use self::due::is_attended;
 pub(crate) use self::due::{Attendance, HEARTBEAT};
-use self::zone::Zone;
+use self::zone::{UTC, Zone};
 
 #[cfg(test)]
 mod tests;
@@ -94,9 +94,6 @@ enum Kind {
     Cron { text: &'static str, cron: Cron, zone: &'static str },
     Every(Duration),
 }
-
-/// The time zone of expressions without `tz`.
-pub(crate) const UTC: &str = "UTC";
 
 impl Entry {
     pub(crate) const fn cron(text: &'static str, cron: Cron, zone: &'static str) -> Self {

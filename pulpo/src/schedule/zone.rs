@@ -7,6 +7,9 @@ use tz::TimeZone;
 
 use crate::clock::lock;
 
+/// The time zone of expressions without `tz`.
+pub(super) const UTC: &str = "UTC";
+
 const DAY: i64 = 24 * 60 * 60;
 
 /// How far to look for the next change. If it is later, a new stretch begins there without a change.
@@ -41,7 +44,7 @@ impl Zone {
     /// Returns the zone of this name, which the macro has looked up in the same list.
     pub(super) fn named(name: &'static str) -> Self {
         static ZONES: LazyLock<Mutex<HashMap<&'static str, Zone>>> = LazyLock::new(Mutex::default);
-        if name == super::UTC {
+        if name == UTC {
             return Self(None);
         }
         let read = || {
