@@ -14,81 +14,30 @@
 //! - Traces and trials end, and a panic in them does not escape: after a panic, the type is not run again.
 
 use std::any::TypeId;
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use crate::decode::{Probe, probe};
 
 mod bodies;
 #[cfg(feature = "cli")]
 pub(crate) mod changes;
+mod node;
 mod search;
 mod text;
 mod trace;
 
+pub(crate) use node::{Kind, Node, Shape};
 #[cfg(feature = "cli")]
 pub(crate) use text::read_line;
 
 /// The version of the hash and the text of a shape. Shapes of different versions differ, whatever their content.
 const FORMAT: u16 = 1;
-
-/// The JSON that a type reads: a node for each path in the body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shape(pub(crate) BTreeMap<String, Node>);
-
-/// The value at a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) kind: Kind,
-    /// Whether `null` is read too.
-    pub(crate) nullable: bool,
-    /// Whether the field may be left out.
-    pub(crate) optional: bool,
-    /// Whether the object may have no other fields.
-    pub(crate) strict: bool,
-    /// The field of which this one is an alias.
-    pub(crate) alias_of: Option<String>,
-    /// Values of the kind that are not read, of those at its ends.
-    pub(crate) not: Vec<Value>,
-    /// Values that are read here, if not every value of the kind is.
-    pub(crate) examples: Vec<Value>,
-}
-
-impl Node {
-    pub(crate) fn new(kind: Kind, nullable: bool) -> Self {
-        Self { kind, nullable, optional: false, strict: false, alias_of: None, not: Vec::new(), examples: Vec::new() }
-    }
-}
-
-/// The kind of JSON at a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A value without parts, by its Rust name: a `u8` reads less than a `u64`.
-    Value(Cow<'static, str>),
-    /// An object whose fields are the paths below.
-    Object,
-    /// An object with any keys; a type with `flatten` looks like one.
-    Map,
-    /// A list of any length.
-    List,
-    /// A list of this length.
-    Tuple(usize),
-    /// One of the variants below.
-    Enum,
-    /// An object whose key of this name holds the variant, one of these.
-    Tagged { tag: String, variants: Vec<String> },
-    /// The same type as at that path, which is above this one.
-    Recursive(String),
-    /// A type that serde does not show.
-    Opaque,
-}
 
 impl Shape {
     /// Traces a type.

@@ -1,0 +1,57 @@
+//! The parts of a shape.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// The JSON that a type reads: a node for each path in the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape(pub(crate) BTreeMap<String, Node>);
+
+/// The value at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    /// Whether `null` is read too.
+    pub(crate) nullable: bool,
+    /// Whether the field may be left out.
+    pub(crate) optional: bool,
+    /// Whether the object may have no other fields.
+    pub(crate) strict: bool,
+    /// The field of which this one is an alias.
+    pub(crate) alias_of: Option<String>,
+    /// Values of the kind that are not read, of those at its ends.
+    pub(crate) not: Vec<Value>,
+    /// Values that are read here, if not every value of the kind is.
+    pub(crate) examples: Vec<Value>,
+}
+
+impl Node {
+    pub(crate) fn new(kind: Kind, nullable: bool) -> Self {
+        Self { kind, nullable, optional: false, strict: false, alias_of: None, not: Vec::new(), examples: Vec::new() }
+    }
+}
+
+/// The kind of JSON at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A value without parts, by its Rust name: a `u8` reads less than a `u64`.
+    Value(Cow<'static, str>),
+    /// An object whose fields are the paths below.
+    Object,
+    /// An object with any keys; a type with `flatten` looks like one.
+    Map,
+    /// A list of any length.
+    List,
+    /// A list of this length.
+    Tuple(usize),
+    /// One of the variants below.
+    Enum,
+    /// An object whose key of this name holds the variant, one of these.
+    Tagged { tag: String, variants: Vec<String> },
+    /// The same type as at that path, which is above this one.
+    Recursive(String),
+    /// A type that serde does not show.
+    Opaque,
+}
