@@ -83,6 +83,17 @@ pub trait Job: Body {
     const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: ByMacro;
 }
 
+impl<J> Keys<J> {
+    /// Uses the whole body as the unique key.
+    #[must_use]
+    pub const fn unique_body(self) -> Self
+    where
+        J: Job,
+    {
+        self.unique("", |body| values(body))
+    }
+}
+
 /// Marks an implementation of [`Job`] as written by a macro.
 #[doc(hidden)]
 #[derive(Debug)]

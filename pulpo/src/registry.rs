@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use self::names::JobNames;
 use crate::job::Job;
 use crate::keys::LimitKeys;
 use crate::message::{Incoming, Message, MessageError, WireBody};
@@ -15,6 +16,7 @@ use crate::policy::Policy;
 use crate::report::limited;
 
 mod handler;
+mod names;
 
 pub use handler::Handler;
 pub(crate) use handler::{Batch, Call};
@@ -31,29 +33,15 @@ pub struct JobDeclaration {
 
 inventory::collect!(JobDeclaration);
 
-/// The request types of a body type.
-#[derive(Clone, Copy, Debug)]
-struct JobNames {
-    body: TypeId,
-    request_type: &'static str,
-    aliases: &'static [&'static str],
-}
-
-impl JobNames {
-    fn of<J: Job>() -> Self {
-        Self { body: TypeId::of::<J>(), request_type: J::REQUEST_TYPE, aliases: J::ALIASES }
-    }
-
-    /// Returns the request types of this type, if it is the body of a job of this program.
-    fn find(body: TypeId) -> Option<&'static Self> {
-        static ALL: OnceLock<HashMap<TypeId, JobNames>> = OnceLock::new();
-        let all = ALL.get_or_init(|| {
-            let declared = inventory::iter::<JobDeclaration>().map(|declared| (declared.names)());
-            let handled = inventory::iter::<Handler>().map(Handler::names);
-            declared.chain(handled).map(|names| (names.body, names)).collect()
-        });
-        all.get(&body)
-    }
+/// Returns the request types of a type, if it is the body of a job of this program.
+fn names_of(body: TypeId) -> Option<&'static JobNames> {
+    static ALL: OnceLock<HashMap<TypeId, JobNames>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let declared = inventory::iter::<JobDeclaration>().map(|declared| (declared.names)());
+        let handled = inventory::iter::<Handler>().map(Handler::names);
+        declared.chain(handled).map(|names| (names.body, names)).collect()
+    });
+    all.get(&body)
 }
 
 impl<B: DeserializeOwned + 'static> Message<B> {
@@ -64,7 +52,7 @@ impl<B: DeserializeOwned + 'static> Message<B> {
     /// If the text, the header or the body is wrong, or it is a message of another job.
     pub fn from_json(text: &[u8]) -> Result<Self, MessageError> {
         let incoming = Incoming::read(text)?;
-        if let Some(JobNames { request_type, aliases, .. }) = JobNames::find(TypeId::of::<B>()) {
+        if let Some(JobNames { request_type, aliases, .. }) = names_of(TypeId::of::<B>()) {
             let got = incoming.header.request_type();
             if got != *request_type && !aliases.contains(&got) {
                 return Err(MessageError::OtherJob { expected: request_type, got: limited(got.to_owned()) });

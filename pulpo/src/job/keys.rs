@@ -5,7 +5,6 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Job;
 use crate::keys::{self, LimitKeys};
 use crate::message::{MessageError, WireBody, write_values};
 
@@ -58,15 +57,6 @@ impl<J> Keys<J> {
     pub const fn limit(mut self, values: Values<J>) -> Self {
         self.limit = Some(values);
         self
-    }
-
-    /// Uses the whole body as the unique key.
-    #[must_use]
-    pub const fn unique_body(self) -> Self
-    where
-        J: Job,
-    {
-        self.unique("", |body| values(body))
     }
 
     /// Returns the fields in the unique key, if the job is unique; empty for the whole body.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::JobNames;
+use super::names::JobNames;
 use crate::context::Run;
 use crate::decode::{Probe, probe};
 use crate::job::{Job, KeysOf, MessageKeys};
