@@ -8,6 +8,7 @@
 use crate::transaction::{AsyncSqlClient, SqlClient, TransactionError};
 
 mod announce;
+mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod relay;
@@ -17,9 +18,10 @@ mod sqlite;
 mod url;
 
 pub(crate) use self::announce::announce;
+pub use self::open::counts;
+pub(crate) use self::open::unsupported;
 pub(crate) use self::relay::{Relay, RouteOf};
-pub(crate) use self::source::unsupported;
-pub use self::source::{OutboxCounts, counts};
+pub use self::source::OutboxCounts;
 pub use self::url::{OutboxUrl, ParseOutboxUrlError};
 pub use crate::transaction::Dialect;
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::announce;
-use super::source::{self, CLAIM, REFUSED_FOR, Row, Source};
+use super::open::open;
+use super::source::{CLAIM, REFUSED_FOR, Row, Source};
 use super::url::OutboxUrl;
 use crate::clock::{Clock, Notify};
 use crate::message::{Incoming, Priority, WireBody};
@@ -273,7 +274,7 @@ impl Relay {
         let open_and_ask = || {
             let mut source = match self.source.take() {
                 Some(source) => source,
-                None => source::open(&self.url)?,
+                None => open(&self.url)?,
             };
             let answer = ask(&mut *source)?;
             self.source = Some(source);
