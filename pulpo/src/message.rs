@@ -6,9 +6,6 @@
 //! reads leniently, since others write too: `docs/messages.md` lists the forms.
 //! This module knows nothing of queues, handlers or the time of day.
 
-use std::time::{Duration, SystemTime};
-
-use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -16,6 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::keys::{OnDuplicate, Publication, Unique, UniqueFor};
 
+mod checked;
 #[cfg(any(feature = "file", feature = "postgres"))]
 mod edit;
 mod error;
@@ -24,9 +22,11 @@ mod header;
 mod id;
 mod incoming;
 mod members;
+mod payload;
 mod priority;
 mod raw;
 mod time;
+mod when;
 mod write;
 
 #[cfg(any(feature = "file", feature = "postgres"))]
@@ -35,66 +35,12 @@ pub use error::MessageError;
 pub use header::Header;
 use header::TRACEPARENT;
 pub use id::MessageId;
-pub(crate) use incoming::only_payload;
 pub(crate) use incoming::{Incoming, OwnedBody, WireBody};
 pub(crate) use members::Members;
+pub(crate) use payload::only_payload;
 pub use priority::Priority;
+pub use when::When;
 use write::WithBodyText;
-
-/// The key for bodies that are not JSON objects.
-const PAYLOAD: &str = "payload";
-
-/// A point in time: a duration after publication, or a fixed time.
-///
-/// Convert into it from a [`Duration`], a [`chrono::TimeDelta`] (a negative one
-/// counts as zero), a [`DateTime`] of any zone or a [`SystemTime`]. A duration
-/// counts from the moment of publishing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum When {
-    /// This long after the message is published.
-    In(Duration),
-    /// At this time.
-    At(DateTime<Utc>),
-}
-
-impl When {
-    /// Returns the time for a message that is published at `now`, at most the
-    /// end of the calendar.
-    pub(crate) fn from(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            When::At(at) => at,
-            When::In(wait) => chrono::TimeDelta::from_std(wait)
-                .ok()
-                .and_then(|wait| now.checked_add_signed(wait))
-                .unwrap_or(DateTime::<Utc>::MAX_UTC),
-        }
-    }
-}
-
-impl From<Duration> for When {
-    fn from(wait: Duration) -> Self {
-        When::In(wait)
-    }
-}
-
-impl From<chrono::TimeDelta> for When {
-    fn from(wait: chrono::TimeDelta) -> Self {
-        When::In(wait.to_std().unwrap_or_default())
-    }
-}
-
-impl<Tz: chrono::TimeZone> From<DateTime<Tz>> for When {
-    fn from(at: DateTime<Tz>) -> Self {
-        When::At(at.to_utc())
-    }
-}
-
-impl From<SystemTime> for When {
-    fn from(at: SystemTime) -> Self {
-        When::At(at.into())
-    }
-}
 
 /// A job request: an id (once it is in a queue), a header and a body.
 ///

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::write::Checked;
+use super::checked::Checked;
 
 /// Keys and values in the order in which they were written, repeated keys
 /// included.

@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use super::extra::Extra;
 use super::priority::Priority;
 use super::raw::{number, text};
-use super::{When, time};
+use super::time;
+use super::when::When;
 use crate::keys::{OnDuplicate, Unique, UniqueFor};
 use crate::shape::ShapeId;
 

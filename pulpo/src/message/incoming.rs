@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::header::{Header, Key, WithBody};
-use super::{MessageError, MessageId, PAYLOAD};
+use super::payload::only_payload;
+use super::{MessageError, MessageId};
 use crate::decode::json::{self, Unfit};
 use crate::decode::{self, Part, Probe};
 use crate::shape::ShapeId;
@@ -229,27 +230,6 @@ type Reading<'a> = dyn FnMut(Part<'_, '_>) -> Result<(), decode::Error> + 'a;
 
 fn expected_no_map(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("invalid type: map")
-}
-
-/// Returns the value of `payload`, if the text is an object with that key alone.
-pub(crate) fn only_payload(text: &str) -> Option<&str> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Wrapped<'a> {
-        #[serde(borrow)]
-        payload: &'a RawValue,
-    }
-    serde_json::from_str::<Wrapped<'_>>(text).ok().map(|wrapped| wrapped.payload.get())
-}
-
-/// Returns whether a reader may take this object for pulpo's wrapping of a body: its first key is `payload`, or is
-/// escaped and could be.
-pub(super) fn looks_wrapped(object: &str) -> bool {
-    let first = object.trim_start().strip_prefix('{').and_then(|rest| rest.trim_start().strip_prefix('"'));
-    first.is_some_and(|rest| {
-        let key = rest.split('"').next().unwrap_or_default();
-        key == PAYLOAD || key.contains('\\')
-    })
 }
 
 /// Returns JSON's name for the kind of this value, for errors.
