@@ -259,7 +259,8 @@ pub use config::{Config, ConfigError};
 pub use context::{Context, ResultError};
 #[cfg(feature = "tokio")]
 pub use instance::asynchronous::Publishing;
-pub use instance::{Pulpo, SetupError, initialize};
+pub use instance::default::initialize;
+pub use instance::{Pulpo, SetupError};
 pub use job::{Body, IntoMessage, Job};
 pub use keys::{OnDuplicate, Publication, UniqueFor};
 pub use message::{Header, Message, MessageError, MessageId, Priority, When};
@@ -280,7 +281,7 @@ pub use worker::{Summary, WorkError};
 /// # Errors
 /// Returns an error if the message is not in the queue.
 pub fn publish<J>(message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
-    instance::default()?.publish(message)
+    instance::default::get()?.publish(message)
 }
 
 /// Publishes several jobs of one type to the process-wide default queue, as one
@@ -291,7 +292,7 @@ pub fn publish<J>(message: impl IntoMessage<J>) -> Result<Message<J>, PublishErr
 pub fn publish_all<J>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
 ) -> Result<Vec<Message<J>>, PublishError> {
-    instance::default()?.publish_all(messages)
+    instance::default::get()?.publish_all(messages)
 }
 
 /// Publishes like [`publish`], without blocking the executor.
@@ -321,7 +322,7 @@ pub fn publish_all<J>(
 /// Returns an error if the message is not in the queue.
 #[cfg(feature = "tokio")]
 pub fn publish_async<J: Send + 'static>(message: impl IntoMessage<J>) -> Publishing<Message<J>> {
-    instance::asynchronous::publish(instance::chosen(), message.into_draft())
+    instance::asynchronous::publish(instance::default::chosen(), message.into_draft())
 }
 
 /// Publishes like [`publish_all`], without blocking the executor. If the future
@@ -334,7 +335,7 @@ pub fn publish_all_async<J: Send + 'static>(
     messages: impl IntoIterator<Item = impl IntoMessage<J>>,
 ) -> Publishing<Vec<Message<J>>> {
     let drafts = messages.into_iter().map(IntoMessage::into_draft).collect();
-    instance::asynchronous::publish_all(instance::chosen(), drafts)
+    instance::asynchronous::publish_all(instance::default::chosen(), drafts)
 }
 
 /// Publishes a job in your own transaction: the job exists if and only if the
@@ -398,7 +399,7 @@ pub fn publish_in<J>(
     transaction: &mut impl transaction::PublishIn,
     message: impl IntoMessage<J>,
 ) -> Result<Message<J>, PublishError> {
-    instance::default()?.publish_in(transaction, message)
+    instance::default::get()?.publish_in(transaction, message)
 }
 
 /// Publishes like [`publish_in`], with an async client: transactions and
@@ -425,7 +426,7 @@ pub fn publish_in_async<J: Send + 'static, Client>(
 ) -> impl Future<Output = Result<Message<J>, PublishError>> + Send {
     // Before the future is made, which would keep the argument.
     let draft = message.into_draft();
-    let default = instance::chosen();
+    let default = instance::default::chosen();
     async move {
         let pulpo = default.get_async().await?;
         pulpo.publish_draft_in(transaction, draft).await
@@ -438,7 +439,7 @@ pub fn publish_in_async<J: Send + 'static, Client>(
 /// # Errors
 /// If the body cannot be written, or could not be read again.
 pub fn prepare<J>(message: impl IntoMessage<J>) -> Result<Prepared, PublishError> {
-    instance::default()?.prepare(message)
+    instance::default::get()?.prepare(message)
 }
 
 /// Makes the whole program: a worker for all its handlers, with its command

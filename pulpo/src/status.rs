@@ -90,7 +90,7 @@ impl Status {
 /// # Errors
 /// If the queue cannot be opened or reached.
 pub fn status(id: &MessageId) -> Result<Status, StatusError> {
-    let pulpo = instance::default().map_err(|error| match error {
+    let pulpo = instance::default::get().map_err(|error| match error {
         PublishError::Setup(error) => StatusError::Setup(error),
         other => StatusError::Setup(Box::new(other)),
     })?;

@@ -9,7 +9,8 @@ use crate::job::{Draft, IntoMessage};
 use crate::message::Message;
 use crate::producer::{Producer, PublishError, blocking};
 
-use super::{Chosen, Pulpo};
+use super::Pulpo;
+use super::default::Chosen;
 
 impl Pulpo {
     /// Publishes like [`publish`](Self::publish), without blocking the
