@@ -12,8 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::deferred::DeferredCommits;
-use super::{LeaseRequest, LeaseStore, Look, Offer, exchange};
-use crate::queue::{Delivery, DequeueFilter, Lease};
+use super::store::{LeaseRequest, LeaseStore, Leased, Look, Offer, exchange};
+use crate::queue::{DequeueFilter, Lease};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait_while};
 
 /// The maximum amount of work in the buffer. Another process may have to wait this long for it, and an urgent message
@@ -27,17 +27,6 @@ const MAX_AHEAD: usize = 256;
 /// lanes have become busy with something longer. It counts checks instead of time, since a machine that is busy
 /// elsewhere stops both.
 const STALE: u32 = 10;
-
-/// A message that this process has leased.
-#[derive(Clone, Debug)]
-pub(crate) struct Leased<T> {
-    pub(crate) delivery: Delivery,
-    pub(crate) request_type: Arc<str>,
-    pub(crate) leased_at: DateTime<Utc>,
-    /// The adapter's own data for the lease.
-    #[cfg_attr(not(feature = "file"), allow(dead_code, reason = "for the embedded queue"))]
-    pub(crate) tag: T,
-}
 
 impl<T> Leased<T> {
     /// Returns whether the lease is so old that its heartbeat is due: the process may have been stopped.

@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::mpsc;
 use std::thread;
 
+use chrono::{DateTime, Utc};
+
 use super::*;
 use crate::guard::catch;
 use crate::queue::Delivery;
