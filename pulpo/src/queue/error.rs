@@ -229,4 +229,9 @@ impl QueueError {
             _ => false,
         }
     }
+
+    /// Returns whether the message certainly is in no queue, and another try, or another server, may take it.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Draining { .. } | Self::OutOfMemory { .. } | Self::Full { .. })
+    }
 }

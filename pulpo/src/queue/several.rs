@@ -74,17 +74,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Returns whether the server certainly did nothing, so that another one may be tried.
-fn is_outage(error: &QueueError) -> bool {
-    matches!(
-        error,
-        QueueError::Unavailable { .. }
-            | QueueError::Draining { .. }
-            | QueueError::OutOfMemory { .. }
-            | QueueError::Full { .. }
-    )
-}
-
 impl Several {
     /// Makes one queue of these servers. Their names must differ; each id begins with the name of its server.
     ///
@@ -163,7 +152,7 @@ impl Shared {
         for (at, server) in self.servers.iter().enumerate() {
             match ask(at, &*server.queue) {
                 Ok(answer) => answers.push(answer),
-                Err(error) if is_outage(&error) => {
+                Err(error) if error.is_outage() => {
                     self.note(at, &error);
                     failed.get_or_insert(error);
                 }
@@ -245,7 +234,7 @@ impl QueueAdapter for Several {
             };
             messages.drain(..ids.len().min(messages.len()));
             taken.extend(ids.iter().map(|id| Enqueued::new(server.id(id))));
-            let may_go_on = is_outage(&error);
+            let may_go_on = error.is_outage();
             if may_go_on {
                 server.failed(&error, clock.uptime());
             }

@@ -170,17 +170,6 @@ fn number(id: &MessageId) -> Option<MessageId> {
     id.as_str().strip_prefix(PREFIX).map(MessageId::from)
 }
 
-/// Returns whether the message certainly is in no queue and another try may succeed.
-fn is_outage(error: &QueueError) -> bool {
-    matches!(
-        error,
-        QueueError::Unavailable { .. }
-            | QueueError::Draining { .. }
-            | QueueError::OutOfMemory { .. }
-            | QueueError::Full { .. }
-    )
-}
-
 impl Shared {
     fn process(&self) -> &Process {
         self.process.get_or_init(|| Process {
@@ -251,7 +240,7 @@ impl Shared {
 
     fn or_unreachable(&self, stats: Result<Stats, QueueError>) -> Result<Stats, QueueError> {
         match stats {
-            Err(error) if is_outage(&error) => {
+            Err(error) if error.is_outage() => {
                 let unreachable = vec![Unreachable::new("the queue", crate::report::chain(&error))];
                 Ok(Stats { unreachable, ..Stats::default() })
             }
@@ -296,7 +285,7 @@ impl QueueAdapter for Spool {
             QueueError::PartOfBatch { ids, source, .. } => (ids.clone(), &**source),
             error => (Vec::new(), error),
         };
-        if !is_outage(why) {
+        if !why.is_outage() {
             return Err(error);
         }
         let rest = messages.into_iter().skip(taken.len()).collect();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Shared;
 use super::watch::{Handed, Waited, Watch};
-use super::{Shared, is_outage};
 use crate::clock::Clock as _;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, QueueError, Settlement};
 use crate::report::chain;
@@ -95,7 +95,7 @@ impl SeveralConsumer {
                     self.shared.servers[server].answered();
                     self.seats[at].empty_until = now.saturating_add(EMPTY_REST);
                 }
-                Err(error) if is_outage(&error) => {
+                Err(error) if error.is_outage() => {
                     self.shared.servers[server].failed(&error, now);
                 }
                 Err(error) => return Err(error),

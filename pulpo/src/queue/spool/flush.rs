@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Envelope, QUEUE, Shared, is_outage};
+use super::{Envelope, QUEUE, Shared};
 use crate::clock::lock;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
 use crate::report::chain;
@@ -187,7 +187,7 @@ impl Shared {
 /// Returns whether the same message may be accepted later. A message with an unknown outcome is sent again, since it
 /// must not be lost.
 fn is_for_now(error: &QueueError) -> bool {
-    is_outage(error)
+    error.is_outage()
         || error.is_transient()
         || matches!(error, QueueError::UnknownOutcome { .. } | QueueError::Forked { .. })
 }
