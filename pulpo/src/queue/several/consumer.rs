@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Shared;
+use super::shared::Shared;
 use super::watch::{Handed, Waited, Watch};
 use crate::clock::Clock as _;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, QueueError, Settlement};

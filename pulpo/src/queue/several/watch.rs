@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
-use super::Shared;
+use super::shared::Shared;
 use crate::clock::{Clock as _, lock};
 use crate::queue::{Consumer, Delivery, DequeueFilter, QueueError, Settlement};
 use crate::sync::{wait_timeout_while, wait_while};
