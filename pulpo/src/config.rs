@@ -13,7 +13,7 @@ use self::keys::Keys;
 use self::layer::Layers;
 use crate::clock::Clock;
 use crate::queue::backend::{Purpose, Value};
-use crate::queue::spool::Spool;
+use crate::queue::spool::SpooledQueue;
 use crate::queue::{QueueAdapter, QueueError};
 use crate::worker::{OpenSchedules, SeparateStore, WorkerOptions};
 
@@ -251,7 +251,7 @@ impl Config {
         };
         let backend = self.backend.clone();
         let name_problem = move |name: &str| backend.queue_name_problem(name);
-        Ok(Arc::new(Spool::new(queue, folder, purpose, open, name_problem)))
+        Ok(Arc::new(SpooledQueue::new(queue, folder, purpose, open, name_problem)))
     }
 }
 

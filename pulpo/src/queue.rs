@@ -160,7 +160,7 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     }
 
     /// Returns the spool in front of this queue, if any.
-    fn spool(&self) -> Option<&Spool> {
+    fn spool(&self) -> Option<&dyn Spool> {
         None
     }
 

@@ -53,7 +53,7 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &SpoolArguments, out: &mut dyn Write
     }
 }
 
-fn list(spool: &Spool, format: Format, out: &mut dyn Write) -> Done {
+fn list(spool: &dyn Spool, format: Format, out: &mut dyn Write) -> Done {
     let spooled = spool.spooled()?;
     let messages = spool.messages(&Filter::all().limit(SHOWN))?;
     if format.json {
@@ -82,7 +82,7 @@ fn list(spool: &Spool, format: Format, out: &mut dyn Write) -> Done {
     Ok(())
 }
 
-fn flush(spool: &Spool, format: Format, out: &mut dyn Write) -> Done {
+fn flush(spool: &dyn Spool, format: Format, out: &mut dyn Write) -> Done {
     let Flushed { sent, refused, stopped_by, is_busy } = spool.flush(true)?;
     let left = spool.spooled()?.waiting;
     let error = stopped_by.map(|error| chain(&error));

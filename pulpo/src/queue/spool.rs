@@ -16,89 +16,42 @@
 //! - The spool is opened, and its folder created, when the first message needs it.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-
-use self::envelope::Envelope;
-use super::Route;
+pub use self::contents::{Flushed, Spool, Spooled};
+use self::envelope::{Envelope, PREFIX};
+use self::shared::Shared;
 use super::backend::Purpose;
 use super::{
     ActivityLog, Cancelled, Capabilities, Consumer, Edit, Edited, Enqueued, Filter, InDatabase, Inspection, Keeping,
-    MessageState, NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Stats, StoredMessage, Survey,
+    MessageState, NewMessage, OutboxIds, QueueAdapter, QueueError, Route, ScheduleStore, Stats, StoredMessage, Survey,
     Unreachable, Workers,
 };
-use crate::clock::{Notify, SystemClock, lock};
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
 
+mod contents;
 mod envelope;
 mod flush;
-
-pub use flush::Flushed;
-
-/// The prefix of the id of a spooled message; its number in the spool follows.
-const PREFIX: &str = "spool/";
-
-/// The queue within the spool that holds all its messages.
-const QUEUE: &str = "spool";
+mod shared;
 
 /// The lease of a batch that is being sent. The sender holds the lock of the spool all the time, so this only bounds
 /// how long a dead process keeps the batch.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// Opens the embedded queue.
-type Open = Box<dyn Fn(Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> + Send + Sync>;
-
-/// Returns why a name cannot be that of a queue.
-type NameProblem = Box<dyn Fn(&str) -> Option<&'static str> + Send + Sync>;
-
 /// A queue with a spool in front of it. Cheap to clone: all clones share one spool.
 #[derive(Clone)]
-pub struct Spool(Arc<Shared>);
+pub(crate) struct SpooledQueue(Arc<Shared>);
 
-struct Shared {
-    queue: Arc<dyn QueueAdapter>,
-    folder: PathBuf,
-    purpose: Purpose,
-    open: Open,
-    /// Returns why a name cannot be that of a queue behind the spool.
-    name_problem: NameProblem,
-    /// Kept per process, because a fork has its own thread and queue.
-    process: PerProcess<Process>,
-}
-
-struct Process {
-    store: Mutex<Option<Arc<dyn QueueAdapter>>>,
-    /// Wakes the thread that flushes.
-    notify: Arc<Notify>,
-    has_thread: Mutex<bool>,
-}
-
-/// The content of a spool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Spooled {
-    /// The number of messages that wait for a server.
-    pub waiting: u64,
-    /// When the oldest of them began to wait.
-    pub oldest: Option<DateTime<Utc>>,
-    /// The number of messages that the queue refused permanently when they were sent. They stay until a person flushes
-    /// or deletes them.
-    pub refused: u64,
-}
-
-impl fmt::Debug for Spool {
+impl fmt::Debug for SpooledQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spool").field("folder", &self.0.folder).field("queue", &self.0.queue).finish_non_exhaustive()
     }
 }
 
-impl Spool {
+impl SpooledQueue {
     /// Creates a spool in this folder, which is the folder of the embedded queue that `open` opens.
     pub(crate) fn new(
         queue: Arc<dyn QueueAdapter>,
@@ -121,25 +74,47 @@ impl Spool {
         Self(shared)
     }
 
-    /// Returns the folder of the spool.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
+    /// Keeps these messages until a server accepts them.
+    fn keep(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        let Self(shared) = self;
+        if let Some((name, problem)) =
+            messages.iter().find_map(|message| Some((&message.queue, (shared.name_problem)(&message.queue)?)))
+        {
+            return Err(QueueError::BadQueueName { name: name.clone(), problem });
+        }
+        let store = shared.store(Purpose::Program)?;
+        let is_first = shared.mark()?;
+        let kept = store.enqueue(messages.into_iter().map(|message| Envelope::wrap(message, LEASE)).collect())?;
+        // A flusher may have found the spool empty before these messages were in it.
+        shared.mark()?;
+        flush::start(shared);
+        if is_first {
+            shared.process().notify.notify();
+        }
+        Ok(kept.into_iter().map(|kept| Enqueued::new(format!("{PREFIX}{}", kept.id))).collect())
+    }
+
+    fn or_unreachable(stats: Result<Stats, QueueError>) -> Result<Stats, QueueError> {
+        match stats {
+            Err(error) if error.is_outage() => {
+                let unreachable = vec![Unreachable::new("the queue", crate::report::chain(&error))];
+                Ok(Stats { unreachable, ..Stats::default() })
+            }
+            stats => stats,
+        }
+    }
+}
+
+impl Spool for SpooledQueue {
+    fn folder(&self) -> &Path {
         &self.0.folder
     }
 
-    /// Counts the messages in the spool.
-    ///
-    /// # Errors
-    /// If the spool exists and cannot be read.
-    pub fn spooled(&self) -> Result<Spooled, QueueError> {
+    fn spooled(&self) -> Result<Spooled, QueueError> {
         self.0.spooled()
     }
 
-    /// Returns the messages in the spool that match the filter, newest first.
-    ///
-    /// # Errors
-    /// If the spool exists and cannot be read.
-    pub fn messages(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+    fn messages(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
         let Some(store) = self.0.store_if_there()? else { return Ok(Vec::new()) };
         // The queue and the id are in the envelope.
         let mut inner = Filter { ids: None, queue: None, after: None, limit: None, ..filter.clone() };
@@ -152,12 +127,7 @@ impl Spool {
         Ok(found)
     }
 
-    /// Sends the waiting messages, in order, until the spool is empty or no server accepts the next one. With
-    /// `refused`, also sends those that were refused permanently.
-    ///
-    /// # Errors
-    /// If the spool cannot be read. If no server accepts the next message, [`Flushed::stopped_by`] says so.
-    pub fn flush(&self, refused: bool) -> Result<Flushed, QueueError> {
+    fn flush(&self, refused: bool) -> Result<Flushed, QueueError> {
         if refused && let Some(store) = self.0.store_if_there()? {
             store.kick(&Filter::all())?;
         }
@@ -170,98 +140,7 @@ fn number(id: &MessageId) -> Option<MessageId> {
     id.as_str().strip_prefix(PREFIX).map(MessageId::from)
 }
 
-impl Shared {
-    fn process(&self) -> &Process {
-        self.process.get_or_init(|| Process {
-            store: Mutex::new(None),
-            notify: Notify::new(Arc::new(SystemClock::new())),
-            has_thread: Mutex::new(false),
-        })
-    }
-
-    fn marker(&self) -> PathBuf {
-        self.folder.join("spool.waiting")
-    }
-
-    /// Returns whether older messages wait. Costs one system call.
-    fn has_waiting(&self) -> bool {
-        self.marker().exists()
-    }
-
-    /// Returns the embedded queue, which is opened once.
-    fn store(&self, purpose: Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> {
-        let mut store = lock(&self.process().store);
-        if let Some(store) = &*store {
-            return Ok(store.clone());
-        }
-        let opened = (self.open)(purpose)?;
-        *store = Some(opened.clone());
-        Ok(opened)
-    }
-
-    /// Returns the embedded queue without creating it.
-    fn store_if_there(&self) -> Result<Option<Arc<dyn QueueAdapter>>, QueueError> {
-        match self.store(Purpose::Administration) {
-            Ok(store) => Ok(Some(store)),
-            Err(QueueError::NoQueue { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn spooled(&self) -> Result<Spooled, QueueError> {
-        let Some(store) = self.store_if_there()? else { return Ok(Spooled::default()) };
-        let mut spooled = Spooled::default();
-        for counts in store.stats()?.counts {
-            spooled.waiting += counts.ready + counts.delayed + counts.reserved;
-            spooled.refused += counts.buried;
-            spooled.oldest = spooled.oldest.into_iter().chain(counts.oldest_ready).min();
-        }
-        Ok(spooled)
-    }
-
-    /// Keeps these messages until a server accepts them.
-    fn keep(self: &Arc<Self>, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
-        if let Some((name, problem)) =
-            messages.iter().find_map(|message| Some((&message.queue, (self.name_problem)(&message.queue)?)))
-        {
-            return Err(QueueError::BadQueueName { name: name.clone(), problem });
-        }
-        let store = self.store(Purpose::Program)?;
-        let is_first = self.mark()?;
-        let kept = store.enqueue(messages.into_iter().map(|message| Envelope::wrap(message, LEASE)).collect())?;
-        // A flusher may have found the spool empty before these messages were in it.
-        self.mark()?;
-        flush::start(self);
-        if is_first {
-            self.process().notify.notify();
-        }
-        Ok(kept.into_iter().map(|kept| Enqueued::new(format!("{PREFIX}{}", kept.id))).collect())
-    }
-
-    fn or_unreachable(&self, stats: Result<Stats, QueueError>) -> Result<Stats, QueueError> {
-        match stats {
-            Err(error) if error.is_outage() => {
-                let unreachable = vec![Unreachable::new("the queue", crate::report::chain(&error))];
-                Ok(Stats { unreachable, ..Stats::default() })
-            }
-            stats => stats,
-        }
-    }
-
-    /// Creates the marker, and returns whether it was missing.
-    fn mark(&self) -> Result<bool, QueueError> {
-        match std::fs::OpenOptions::new().write(true).create_new(true).open(self.marker()) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(QueueError::Unavailable {
-                doing: format!("write {}", self.marker().display()),
-                source: Box::new(error),
-            }),
-        }
-    }
-}
-
-impl QueueAdapter for Spool {
+impl QueueAdapter for SpooledQueue {
     fn capabilities(&self) -> Capabilities {
         self.0.queue.capabilities()
     }
@@ -274,7 +153,7 @@ impl QueueAdapter for Spool {
                 shared.flush()?;
             }
             if shared.has_waiting() {
-                return shared.keep(messages);
+                return self.keep(messages);
             }
         }
         let error = match shared.queue.enqueue(messages.clone()) {
@@ -289,7 +168,7 @@ impl QueueAdapter for Spool {
             return Err(error);
         }
         let rest = messages.into_iter().skip(taken.len()).collect();
-        match shared.keep(rest) {
+        match self.keep(rest) {
             Ok(kept) => {
                 tracing::debug!(error = crate::report::chain(&error), "kept in the spool: no server accepted it");
                 Ok(taken.into_iter().map(Enqueued::new).chain(kept).collect())
@@ -341,13 +220,13 @@ impl QueueAdapter for Spool {
         self.0.queue.outbox_ids()
     }
 
-    fn spool(&self) -> Option<&Spool> {
+    fn spool(&self) -> Option<&dyn Spool> {
         Some(self)
     }
 }
 
 /// Spooled messages have ids of their own; all other requests go to the queue.
-impl Inspection for Spool {
+impl Inspection for SpooledQueue {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         match number(id) {
             Some(_) => Ok(self.messages(&Filter::all().id(id.clone()))?.pop()),
@@ -370,11 +249,11 @@ impl Inspection for Spool {
     /// Covers the queue without the spool, which reports its own content. While no server answers, the servers count as
     /// unreachable.
     fn stats(&self) -> Result<Stats, QueueError> {
-        self.0.or_unreachable(self.0.queue.stats())
+        Self::or_unreachable(self.0.queue.stats())
     }
 
     fn stats_of(&self, queues: &[String]) -> Result<Stats, QueueError> {
-        self.0.or_unreachable(self.0.queue.stats_of(queues))
+        Self::or_unreachable(self.0.queue.stats_of(queues))
     }
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {

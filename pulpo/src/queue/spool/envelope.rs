@@ -6,9 +6,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{PREFIX, QUEUE};
 use crate::message::Priority;
 use crate::queue::{LimitKeys, MessageId, NewMessage, StoredMessage, Unique};
+
+/// The prefix of the id of a spooled message; its number in the spool follows.
+pub(super) const PREFIX: &str = "spool/";
+
+/// The queue within the spool that holds all its messages.
+pub(super) const QUEUE: &str = "spool";
 
 /// The fields of [`NewMessage`], as JSON.
 #[derive(Serialize, Deserialize)]

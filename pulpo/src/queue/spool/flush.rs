@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Envelope, QUEUE, Shared};
+use super::contents::Flushed;
+use super::envelope::{Envelope, QUEUE};
+use super::shared::Shared;
 use crate::clock::lock;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
 use crate::report::chain;
@@ -24,21 +26,6 @@ const LOOKS_PER_COUNT: u32 = 15;
 /// The first pause after no server accepted anything. It doubles up to the longest one.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// The result of a flush.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Flushed {
-    /// The number of messages that the queue accepted.
-    pub sent: u64,
-    /// The number of messages that it refused permanently. They stay in the spool, with the reason.
-    pub refused: u64,
-    /// Why it ended before the spool was empty; `None` if it is empty, or if
-    /// another process is flushing it.
-    pub stopped_by: Option<QueueError>,
-    /// Another process is flushing it.
-    pub is_busy: bool,
-}
 
 /// Starts this process's flushing thread, unless it is running.
 pub(super) fn start(shared: &Arc<Shared>) {
@@ -77,13 +64,6 @@ fn tend(shared: &Weak<Shared>) {
         };
         drop(spool);
         notify.wait(seen, Some(wait));
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // The thread notices that the spool is gone.
-        self.process().notify.notify();
     }
 }
 
