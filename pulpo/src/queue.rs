@@ -5,30 +5,28 @@
 
 use std::fmt;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-
-use crate::keys::Publication;
 pub use crate::keys::{LimitKeys, Unique};
-use crate::message::{MessageId, Priority};
+use crate::message::MessageId;
 
 mod activity;
 pub mod backend;
 #[cfg(feature = "beanstalkd")]
 pub mod beanstalkd;
 mod body_field;
+mod capabilities;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod delivery;
 mod dequeue_filter;
 mod edit;
+mod enqueue;
 mod error;
 #[cfg(feature = "file")]
 pub mod file;
 mod filter;
+mod follow_ups;
 mod history;
 mod import;
 mod in_database;
@@ -45,16 +43,21 @@ mod settlement;
 pub mod several;
 pub mod spool;
 mod stats;
+mod stored;
 mod workers;
 
 pub use activity::{Activity, ActivityFilter, ActivityLog, ActivityStep};
 #[cfg(feature = "beanstalkc")]
 pub(crate) use beanstalkd::queue_name_problem as tube_name_problem;
 pub use body_field::{BodyField, BodyFieldError};
+pub use capabilities::Capabilities;
+pub use delivery::{Delivery, Lease};
 pub use dequeue_filter::DequeueFilter;
 pub use edit::{Edit, Edited};
+pub use enqueue::{EnqueueAsync, EnqueueFuture, Enqueued, NewMessage, Route};
 pub use error::{Forked, QueueError};
 pub use filter::Filter;
+pub use follow_ups::enqueue_follow_ups;
 #[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) use history::{ABANDONED, worker_of};
 pub use history::{Attempt, AttemptOutcome, FailedRun, KEPT_ATTEMPTS};
@@ -65,9 +68,10 @@ pub use limit::{Limit, LimitKind, LimitScope};
 pub use outbox_ids::OutboxIds;
 pub use running::{CANCELLED, Cancelled, LongRun, Progress};
 pub use schedules::{Occurrence, OccurrenceMessage, ScheduleStep, ScheduleStore, Schedules, Stepped, StoredEntry};
-pub use settlement::{Settlement, enqueue_follow_ups};
+pub use settlement::Settlement;
 use spool::Spool;
 pub use stats::{Counts, Paused, Stats, Totals, Unreachable};
+pub use stored::{MessageState, StoredMessage, Survey};
 pub use workers::{RunningJob, WorkerEntry, WorkerReport, Workers};
 
 /// The default queue of jobs that name none.
@@ -359,418 +363,5 @@ pub trait Consumer: Send {
     /// out: of this consumer, or of any in this process. Each is returned once.
     fn take_lost_leases(&mut self) -> Vec<Lease> {
         Vec::new()
-    }
-}
-
-/// Abilities of a queue beyond the minimum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Capabilities {
-    /// [`QueueAdapter::enqueue`] stores all of a batch or nothing.
-    pub atomic_batches: bool,
-    /// A rollback that does not count leaves the attempts unchanged. Without
-    /// it, such a rollback with a delay counts as an attempt.
-    pub uncounted_rollbacks: bool,
-    /// The last error of a buried message is kept: why and when it was buried.
-    pub burial_reasons: bool,
-    /// The last error of other messages is kept too: why they were put back.
-    pub last_errors: bool,
-    /// Done messages can be kept, with their results, through [`QueueAdapter::keeping`]: they are
-    /// [`MessageState::Done`].
-    pub archive: bool,
-    /// [`Inspection::peek`] shows the [failed runs](StoredMessage::history) of a
-    /// message.
-    pub history: bool,
-    /// [`Inspection::list`] finds all messages, however many and however old
-    /// they are.
-    pub complete_lists: bool,
-    /// [`Inspection::stats`] distinguishes request types.
-    pub stats_by_type: bool,
-    /// [`Inspection::edit`] works.
-    pub edits: bool,
-    /// [`Inspection::pause`] works, in all processes.
-    pub pauses: bool,
-    /// [`Inspection::backup`] works.
-    pub backups: bool,
-    /// [`Consumer::dequeue`] can leave out request types, and take only a given
-    /// one.
-    pub picks_types: bool,
-    /// [`Consumer::dequeue`] can leave out queues.
-    pub picks_queues: bool,
-    /// [`QueueAdapter::schedules`] returns a store for the schedules of
-    /// handlers.
-    pub schedules: bool,
-    /// [`QueueAdapter::activity`] returns the log of numbers over time.
-    pub activity: bool,
-    /// [`QueueAdapter::enqueue`] keeps one message of each
-    /// [unique key](NewMessage::unique).
-    pub unique_keys: bool,
-    /// [`Consumer::dequeue`] applies the [limits](DequeueFilter::limits) across
-    /// all processes, and [`QueueAdapter::hold_back`] works.
-    pub limits: bool,
-    /// [`Inspection::cancel`] works.
-    pub cancels: bool,
-    /// [`QueueAdapter::workers`] returns the register of workers.
-    pub workers: bool,
-    /// Order holds over the whole queue: the most urgent message first, then the oldest, and lists show the newest
-    /// first. Without it, this holds only for parts of the queue.
-    pub total_order: bool,
-}
-
-/// The destination of the jobs of a request type, as its worker knows it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub struct Route {
-    /// The request type.
-    pub request_type: String,
-    /// The queue.
-    pub queue: String,
-    /// The priority of messages that set none.
-    pub priority: Priority,
-    /// How long a lease lasts.
-    pub ttr: Duration,
-}
-
-/// A message that is about to enter a queue.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct NewMessage {
-    /// The queue.
-    pub queue: String,
-    /// The request type, for lists and statistics; the text contains it too.
-    pub request_type: String,
-    /// The priority.
-    pub priority: Priority,
-    /// The time before which it is not ready, if any.
-    pub delay: Option<DateTime<Utc>>,
-    /// How long a lease lasts.
-    pub ttr: Duration,
-    /// The row of an [outbox](crate::outbox) that it came from, if any: see
-    /// [`QueueAdapter::outbox_ids`].
-    pub outbox_id: Option<String>,
-    /// Its unique key, if any: see [`Capabilities::unique_keys`].
-    pub unique: Option<Unique>,
-    /// The keys of its limits, if any: see [`Capabilities::limits`].
-    pub limit_keys: LimitKeys,
-    /// The wire form.
-    pub text: String,
-}
-
-impl NewMessage {
-    /// Creates a message with default priority and ttr for `queue`.
-    #[must_use]
-    pub fn new(queue: impl Into<String>, request_type: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            queue: queue.into(),
-            request_type: request_type.into(),
-            priority: Priority::DEFAULT,
-            delay: None,
-            ttr: crate::policy::Policy::DEFAULT.ttr,
-            outbox_id: None,
-            unique: None,
-            limit_keys: LimitKeys::default(),
-            text: text.into(),
-        }
-    }
-
-    /// Sets the row of an outbox that it came from.
-    #[must_use]
-    pub fn outbox_id(mut self, outbox_id: impl Into<String>) -> Self {
-        self.outbox_id = Some(outbox_id.into());
-        self
-    }
-
-    /// Sets the unique key.
-    #[must_use]
-    pub fn unique(mut self, unique: Unique) -> Self {
-        self.unique = Some(unique);
-        self
-    }
-
-    /// Sets the keys of its limits.
-    #[must_use]
-    pub fn limit_keys(mut self, limit_keys: LimitKeys) -> Self {
-        self.limit_keys = limit_keys;
-        self
-    }
-}
-
-/// The result of enqueueing from async code.
-#[must_use = "nothing is enqueued until the future is awaited"]
-pub enum EnqueueAsync {
-    /// They are being enqueued once this is polled, even if it is then dropped.
-    Pending(EnqueueFuture),
-    /// The queue can only block, and returns the messages.
-    Blocks(Vec<NewMessage>),
-}
-
-/// An [`enqueue`](QueueAdapter::enqueue) in progress.
-pub type EnqueueFuture = Pin<Box<dyn Future<Output = Result<Vec<Enqueued>, QueueError>> + Send>>;
-
-impl fmt::Debug for EnqueueAsync {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pending(_) => f.write_str("Pending"),
-            Self::Blocks(messages) => f.debug_tuple("Blocks").field(messages).finish(),
-        }
-    }
-}
-
-/// The result of enqueueing a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Enqueued {
-    /// The id that the queue assigned; for one that was kept or replaced, the
-    /// id of the message that has its unique key.
-    pub id: MessageId,
-    /// Whether it is a new message.
-    pub publication: Publication,
-}
-
-impl Enqueued {
-    /// Creates the result for a new message with this id.
-    #[must_use]
-    pub fn new(id: impl Into<MessageId>) -> Self {
-        Self { id: id.into(), publication: Publication::New }
-    }
-
-    /// Creates the result for a duplicate of the message with this id.
-    #[must_use]
-    pub fn duplicate(id: impl Into<MessageId>, publication: Publication) -> Self {
-        Self { id: id.into(), publication }
-    }
-}
-
-/// A message handed out to one consumer.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Delivery {
-    /// The lease that settles it.
-    pub lease: Lease,
-    /// The queue that it came from.
-    pub queue: String,
-    /// How many runs have failed so far, including those that ended unsettled.
-    pub attempts: u32,
-    /// How many of them ended unsettled: the worker crashed, or was silent for
-    /// longer than the ttr.
-    pub abandoned: u32,
-    /// How often it was kicked, in a queue where a kick cannot reset the two
-    /// counts above; otherwise 0. See [`Delivery::failed`].
-    pub kicks: u32,
-    /// The time since which it could have started.
-    pub due_since: DateTime<Utc>,
-    /// When a worker first [left it to others](Settlement::LeaveToOthers), if
-    /// nothing else has happened to it since. A queue that does not know
-    /// returns `due_since`, as [`Delivery::new`] does.
-    pub left_since: Option<DateTime<Utc>>,
-    /// How long the lease lasts without a touch.
-    pub ttr: Duration,
-    /// The wire form, as it was written.
-    pub text: Vec<u8>,
-}
-
-impl Delivery {
-    /// Creates a first delivery.
-    #[must_use]
-    pub fn new(lease: Lease, queue: impl Into<String>, due_since: DateTime<Utc>, ttr: Duration, text: Vec<u8>) -> Self {
-        let left_since = Some(due_since);
-        Self { lease, queue: queue.into(), attempts: 0, abandoned: 0, kicks: 0, due_since, left_since, ttr, text }
-    }
-
-    /// Returns how many failed runs count against `max_attempts`.
-    ///
-    /// These are [`Delivery::attempts`], except for a message that was kicked
-    /// in a queue that keeps its old counts. That queue does not know how many
-    /// runs came before the kick, only that there were at most one more than
-    /// `max_attempts` (the last delivery may have only buried it). So it
-    /// subtracts this many for each kick. A kicked message therefore always has
-    /// a full set of attempts, and an end.
-    #[must_use]
-    pub fn failed(&self, max_attempts: u32) -> u32 {
-        self.attempts.saturating_sub(self.kicks.saturating_mul(max_attempts.saturating_add(1)))
-    }
-}
-
-/// The right to settle one delivery of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// The message.
-    pub id: MessageId,
-    /// Distinguishes this delivery from all others of the message.
-    pub token: Arc<str>,
-}
-
-/// The state of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MessageState {
-    /// Waiting for a worker.
-    Ready,
-    /// Waiting for its time.
-    Delayed,
-    /// A worker has it.
-    Reserved,
-    /// Failed permanently; kept until you requeue or delete it.
-    Buried,
-    /// Its job is done, or it has expired, and it is kept. A [`Filter`] matches such messages only if it names this
-    /// state.
-    Done,
-}
-
-impl MessageState {
-    /// All states, in the order of a message's life.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried, Self::Done];
-
-    /// The states of messages that are not over: all but [`Done`](Self::Done).
-    pub const LIVE: [Self; 4] = [Self::Ready, Self::Delayed, Self::Reserved, Self::Buried];
-
-    /// Returns whether the job is still to be done: the message waits or runs.
-    #[must_use]
-    pub const fn is_unfinished(self) -> bool {
-        matches!(self, Self::Ready | Self::Delayed | Self::Reserved)
-    }
-
-    /// Returns the name of the state.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Delayed => "delayed",
-            Self::Reserved => "reserved",
-            Self::Buried => "buried",
-            Self::Done => "done",
-        }
-    }
-}
-
-impl fmt::Display for MessageState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl std::str::FromStr for MessageState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or_else(|| format!("expected ready, delayed, reserved, buried or done, got {text:?}"))
-    }
-}
-
-/// The result of a survey of a queue.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Survey {
-    /// The messages that match the filter, newest first.
-    pub messages: Vec<StoredMessage>,
-    /// How many more messages in the queue and states of the filter could not
-    /// be seen: 0 with [`Capabilities::complete_lists`].
-    pub unseen: u64,
-}
-
-impl Survey {
-    /// Creates a survey of these messages, and how many more there are.
-    #[must_use]
-    pub fn new(messages: Vec<StoredMessage>, unseen: u64) -> Self {
-        Self { messages, unseen }
-    }
-}
-
-/// A message as it is stored in the queue.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StoredMessage {
-    /// The id in the queue.
-    pub id: MessageId,
-    /// The queue.
-    pub queue: String,
-    /// The request type; empty if it has none.
-    pub request_type: String,
-    /// Its state.
-    pub state: MessageState,
-    /// When it entered this state, if the queue knows: when it was published,
-    /// put back, due, leased, buried or kicked. Filters by age use it, see
-    /// [`Filter::older_than`].
-    pub since: Option<DateTime<Utc>>,
-    /// The priority.
-    pub priority: Priority,
-    /// When a delayed message becomes ready, and when the lease of a reserved
-    /// one ends.
-    pub until: Option<DateTime<Utc>>,
-    /// The token of the lease of a reserved message, if the queue knows. It
-    /// begins with the part that identifies the worker.
-    pub lease: Option<String>,
-    /// How many runs have failed so far.
-    pub attempts: u32,
-    /// How many of them ended unsettled.
-    pub abandoned: u32,
-    /// How often it was kicked, if the queue counts that.
-    pub kicks: Option<u32>,
-    /// When it was published, if the queue knows.
-    pub enqueued_at: Option<DateTime<Utc>>,
-    /// The time from which it can start, if the queue knows.
-    pub due_since: Option<DateTime<Utc>>,
-    /// How long a lease of it lasts, if the queue knows.
-    pub ttr: Option<Duration>,
-    /// Why its last run failed, if the queue knows.
-    pub last_error: Option<String>,
-    /// The time of that failure.
-    pub last_error_at: Option<DateTime<Utc>>,
-    /// How far its run is, if it is reserved and its handler has reported it.
-    pub progress: Option<Progress>,
-    /// Whether it is reserved and was cancelled: it is buried when its run ends.
-    pub cancelled: bool,
-    /// Its unique key, if it has or remembers one, and for how long from now it keeps the key.
-    pub unique: Option<Unique>,
-    /// Whether it has that key now: a buried message only remembers it, and so
-    /// does one that runs and was unique while it waited.
-    pub has_key: bool,
-    /// The keys by which its limits count it.
-    pub limit_keys: LimitKeys,
-    /// Its last failed runs, the oldest first, 20 at most. Only
-    /// [`Inspection::peek`] fills it, with [`Capabilities::history`].
-    pub history: Vec<Attempt>,
-    /// The result of its job as JSON, if it is done and its handler stored one.
-    pub result: Option<String>,
-    /// For a message that is [over](MessageState::Done): whether its expiration had passed, so that it was not run.
-    pub has_expired: bool,
-    /// The wire form, as it was written.
-    pub text: Vec<u8>,
-}
-
-impl StoredMessage {
-    /// Creates a message in this state with nothing else known.
-    #[must_use]
-    pub fn new(id: MessageId, queue: impl Into<String>, state: MessageState, text: impl Into<Vec<u8>>) -> Self {
-        Self {
-            id,
-            queue: queue.into(),
-            request_type: String::new(),
-            state,
-            since: None,
-            priority: Priority::DEFAULT,
-            until: None,
-            lease: None,
-            attempts: 0,
-            abandoned: 0,
-            kicks: None,
-            enqueued_at: None,
-            due_since: None,
-            ttr: None,
-            last_error: None,
-            last_error_at: None,
-            progress: None,
-            cancelled: false,
-            history: Vec::new(),
-            result: None,
-            has_expired: false,
-            unique: None,
-            has_key: false,
-            limit_keys: LimitKeys::default(),
-            text: text.into(),
-        }
     }
 }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-use super::{MessageId, NewMessage, QueueError};
+use super::{NewMessage, QueueError};
+use crate::message::MessageId;
 
 /// The part of a queue that keeps schedules; see
 /// [`QueueAdapter::schedules`](super::QueueAdapter::schedules).

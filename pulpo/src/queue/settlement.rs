@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FailedRun, NewMessage, QueueAdapter, QueueError};
+use super::{FailedRun, NewMessage};
 
 /// How a consumer settles a message whose job has ended. The worker decides; the queue carries it out. A new kind of
 /// outcome is a new variant, so that an adapter that does not know it does not compile.
@@ -12,9 +12,9 @@ pub enum Settlement {
     /// The job is done: delete the message, and publish its follow-ups.
     #[non_exhaustive]
     Commit {
-        /// Messages to enqueue together with the commit, as safely as [`QueueAdapter::enqueue`] does. A queue removes
+        /// Messages to enqueue together with the commit, as safely as [`QueueAdapter::enqueue`](super::QueueAdapter::enqueue) does. A queue removes
         /// the messages that it has stored from the list, so that a second attempt does not store them twice. A queue
-        /// that cannot do both at once stores them first ([`enqueue_follow_ups`]).
+        /// that cannot do both at once stores them first ([`enqueue_follow_ups`](super::enqueue_follow_ups)).
         follow_ups: Vec<NewMessage>,
         /// The result of the job, as JSON. It is kept with the message, if done messages are kept
         /// ([`Keeping`](super::Keeping)).
@@ -124,39 +124,5 @@ impl Settlement {
             Self::Commit { follow_ups, .. } => follow_ups,
             _ => &[],
         }
-    }
-}
-
-/// Enqueues the follow-ups of a job and removes those that the queue has stored. Use it in a queue that cannot store
-/// them together with the commit. Renew the lease first, so that a run that has lost its message to another worker
-/// publishes nothing, and commit afterwards, so that no follow-up is lost. If the process dies in between, the
-/// follow-ups are published again; so are those that may or may not have been stored ([`QueueError::UnknownOutcome`]).
-///
-/// # Errors
-/// If the queue does not accept all of them, or cannot be reached.
-pub fn enqueue_follow_ups(queue: &dyn QueueAdapter, follow_ups: &mut Vec<NewMessage>) -> Result<(), QueueError> {
-    if follow_ups.is_empty() {
-        return Ok(());
-    }
-    match queue.enqueue(follow_ups.clone()) {
-        Ok(_) => {
-            follow_ups.clear();
-            Ok(())
-        }
-        // The first messages are stored: a second try is for the others.
-        Err(QueueError::PartOfBatch { ids, source, .. }) => {
-            follow_ups.drain(..ids.len().min(follow_ups.len()));
-            Err(once_more(*source))
-        }
-        Err(error) => Err(once_more(error)),
-    }
-}
-
-/// Makes an unknown outcome retriable: publishing a follow-up twice is better than losing it, or than running a
-/// finished job again.
-fn once_more(error: QueueError) -> QueueError {
-    match error {
-        QueueError::UnknownOutcome { doing, source } => QueueError::Unavailable { doing, source },
-        error => error,
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::message::Priority;
-use crate::queue::{LimitKeys, MessageId, NewMessage, StoredMessage, Unique};
+use crate::message::{MessageId, Priority};
+use crate::queue::{LimitKeys, NewMessage, StoredMessage, Unique};
 
 /// The prefix of the id of a spooled message; its number in the spool follows.
 pub(super) const PREFIX: &str = "spool/";
