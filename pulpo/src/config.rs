@@ -26,13 +26,14 @@ mod keys;
 mod layer;
 mod origin;
 mod resolve;
+mod secrets;
 mod span;
 mod value;
 mod warning;
 
-pub use backend::{Backend, ParseBackendError};
+pub use backend::Backend;
 pub use console::{ConsoleOptions, LogFormat};
-pub use error::ConfigError;
+pub use error::{ConfigError, ParseBackendError};
 pub use origin::{Origin, Setting};
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) use span::parse as parse_duration;

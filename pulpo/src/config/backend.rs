@@ -6,11 +6,12 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ParseBackendError, Refusal, got};
 use super::key::KeyPath;
 use super::layer::{Entry, Written};
 use super::origin::Origin;
-use super::value::{absolute, hidden, masked};
+use super::secrets::masked;
+use super::value::absolute;
 use crate::clock::Clock;
 use crate::process::paths;
 #[cfg(feature = "cli")]
@@ -383,36 +384,7 @@ pub(super) fn value_of(key: &Key, entry: &Entry) -> Result<Value, ConfigError> {
     Ok(value)
 }
 
-/// The error of a text that names no queue.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ParseBackendError(#[from] Refusal);
-
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("expected the queue to be {expected}, got {}", got(text, problem))]
-    Text {
-        /// The forms that the linked adapters accept.
-        expected: String,
-        /// Without secrets.
-        text: String,
-        /// Empty if the text resembles none of them.
-        problem: String,
-    },
-    #[error(transparent)]
-    Registration(RegistrationError),
-}
-
-/// Describes the text, and its fault.
-fn got(text: &str, problem: &str) -> String {
-    if problem.is_empty() { format!("{text:?}") } else { format!("{text:?}: {problem}") }
-}
-
 impl ParseBackendError {
-    fn new(registered: &Registered, text: &str, problem: String) -> Self {
-        Self(Refusal::Text { expected: registered.forms(), text: hidden(text), problem })
-    }
-
     /// Converts it to the error of the key with that text.
     pub(super) fn of(self, entry: &Entry) -> ConfigError {
         match self.0 {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::origin::Origin;
+use super::secrets::hidden;
+use crate::queue::backend::{Registered, RegistrationError};
 
 /// An error in a configuration, with its place.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +53,10 @@ pub enum ConfigError {
     },
     /// The program names its queue with a text that is not the URL of one.
     #[error(transparent)]
-    Backend(#[from] super::ParseBackendError),
+    Backend(#[from] ParseBackendError),
     /// Two adapters of the program conflict.
     #[error(transparent)]
-    Registration(#[from] crate::queue::backend::RegistrationError),
+    Registration(#[from] RegistrationError),
     /// An environment variable that is not text.
     #[error("the environment variable {variable} is not UTF-8 text")]
     #[non_exhaustive]
@@ -94,4 +96,35 @@ pub enum ConfigError {
     /// A file with an unknown extension.
     #[error("expected a configuration file that ends in .toml or .json, got {}", .0.display())]
     Format(PathBuf),
+}
+
+/// The error of a text that names no queue.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ParseBackendError(#[from] pub(super) Refusal);
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("expected the queue to be {expected}, got {}", got(text, problem))]
+    Text {
+        /// The forms that the linked adapters accept.
+        expected: String,
+        /// Without secrets.
+        text: String,
+        /// Empty if the text resembles none of them.
+        problem: String,
+    },
+    #[error(transparent)]
+    Registration(RegistrationError),
+}
+
+/// Describes the text, and its fault.
+pub(super) fn got(text: &str, problem: &str) -> String {
+    if problem.is_empty() { format!("{text:?}") } else { format!("{text:?}: {problem}") }
+}
+
+impl ParseBackendError {
+    pub(super) fn new(registered: &Registered, text: &str, problem: String) -> Self {
+        Self(Refusal::Text { expected: registered.forms(), text: hidden(text), problem })
+    }
 }

@@ -7,7 +7,7 @@ use super::keys::{Keys, Of, Row};
 use super::layer::{Layers, Written};
 use super::origin::{Origin, Setting};
 use super::resolve::short_form;
-use super::value::masked;
+use super::secrets::masked;
 
 impl Config {
     /// Returns all keys, in the order of the documentation; keys of single handlers and queues only if they are set.

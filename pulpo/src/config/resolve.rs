@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::keys::{Keys, Of, Row};
 use super::layer::{Entry, Layers};
 use super::origin::Origin;
-use super::value::hidden;
+use super::secrets::hidden;
 use crate::queue::backend::{Key, Value};
 
 impl Config {
