@@ -10,10 +10,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::key::KeyPath;
-use super::keys::Keys;
 use super::origin::Origin;
 use super::warning::ConfigWarning;
-use crate::process::environment;
 
 /// A value as it is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,26 +64,6 @@ pub(super) fn pairs(pairs: &[(String, String)], origin: &Origin) -> Vec<Entry> {
         origin: origin.clone(),
     };
     pairs.iter().map(entry).collect()
-}
-
-/// Reads the environment: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH`. An unknown variable is skipped, with a warning if it
-/// may be meant for pulpo.
-pub(super) fn environment(
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-    keys: &Keys,
-) -> (Vec<Entry>, Vec<ConfigWarning>) {
-    let (mut entries, mut warnings) = (Vec::new(), Vec::new());
-    for variable in environment::ours(variables) {
-        let key = KeyPath::dotted(&variable.key());
-        if keys.knows(&key) {
-            let written = variable.value.into_string().map_or_else(Written::NotText, Written::Text);
-            entries.push(Entry { key, written, origin: Origin::Environment { variable: variable.name } });
-        } else if !variable.is_foreign() {
-            let nearest = keys.nearest(&key).map(|key| environment::variable_of(&key));
-            warnings.push(ConfigWarning::UnknownVariable { variable: variable.name, nearest });
-        }
-    }
-    (entries, warnings)
 }
 
 /// Reads the keys of a file, TOML or JSON by its extension.
