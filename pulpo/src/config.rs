@@ -19,10 +19,12 @@ mod key;
 mod keys;
 mod layer;
 mod origin;
+mod readers;
 mod resolve;
 mod secrets;
 mod sources;
 mod span;
+mod table;
 mod value;
 mod warning;
 

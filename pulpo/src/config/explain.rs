@@ -3,11 +3,12 @@
 use super::Config;
 use super::backend::Named;
 use super::error::ConfigError;
-use super::keys::{Keys, Of, Row};
+use super::keys::{Keys, Row};
 use super::layer::{Layers, Written};
 use super::origin::{Origin, Setting};
 use super::resolve::short_form;
 use super::secrets::masked;
+use super::table::Of;
 
 impl Config {
     /// Returns all keys, in the order of the documentation; keys of single handlers and queues only if they are set.

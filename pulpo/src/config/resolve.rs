@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::Config;
 use super::backend::{Backend, Named, value_of};
 use super::error::ConfigError;
-use super::keys::{Keys, Of, Row};
+use super::keys::{Keys, Row};
 use super::layer::{Entry, Layers};
 use super::origin::Origin;
 use super::secrets::hidden;
+use super::table::Of;
 use crate::queue::backend::{Key, Value};
 
 impl Config {

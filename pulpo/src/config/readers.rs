@@ -1,0 +1,66 @@
+//! How the values of single keys are read that are of no general kind.
+
+use std::path::Path;
+
+use super::backend::Backend;
+use super::error::ConfigError;
+use super::layer::Entry;
+use super::value::absolute;
+use crate::outbox::{self, OutboxUrl, ParseOutboxUrlError};
+use crate::policy::Rate;
+
+pub(super) fn rate(entry: &Entry) -> Result<Rate, ConfigError> {
+    entry.text()?.parse().map_err(|_| entry.refuse("a rate such as \"10/1s\", at most ten starts in a second"))
+}
+
+/// Parses a list of database URLs.
+pub(super) fn outboxes(entry: &Entry) -> Result<Vec<OutboxUrl>, ConfigError> {
+    let mut texts: Vec<String> = Vec::new();
+    for name in entry.names()? {
+        // The hosts of a cluster are separated by commas too.
+        let is_url = ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| name.starts_with(scheme));
+        match texts.last_mut() {
+            Some(last) if !is_url && last.starts_with("postgres") => *last = format!("{last},{name}"),
+            _ => texts.push(name),
+        }
+    }
+    let read = |text: String| {
+        let url: OutboxUrl = text.parse().map_err(|refused: ParseOutboxUrlError| entry.refuse(refused.problem()))?;
+        if let Some(problem) = outbox::unsupported(&url) {
+            return Err(entry.refuse(format!("another database ({problem})")));
+        }
+        Ok(match url.file() {
+            Some(file) => OutboxUrl::with_file(absolute(file)?),
+            None => url,
+        })
+    };
+    texts.into_iter().map(read).collect()
+}
+
+pub(super) fn spool(entry: &Entry) -> Result<Backend, ConfigError> {
+    let spool = Backend::of_entry(entry)?;
+    let is_one = spool.spool_folder().is_some();
+    if is_one { Ok(spool) } else { Err(entry.refuse("an embedded queue of this machine such as file:./pulpo-spool")) }
+}
+
+pub(super) fn schedule_store(entry: &Entry) -> Result<Option<Backend>, ConfigError> {
+    let expected = "a folder such as file:./pulpo-schedules";
+    let mut store: Backend = entry.text()?.parse().map_err(|_| entry.refuse(expected))?;
+    if store.scheme() != "file" || store.setting("base_path").is_none() {
+        return Err(entry.refuse(expected));
+    }
+    store.make_absolute()?;
+    Ok(Some(store))
+}
+
+pub(super) fn font(entry: &Entry) -> Result<String, ConfigError> {
+    let mut font = entry.text()?;
+    let is_file = Path::new(&font).extension().is_some_and(|extension| extension == "flf");
+    if is_file && let Some(file) = absolute(Path::new(&font))?.to_str() {
+        font = file.to_owned();
+    }
+    // A build without a banner does not know the fonts.
+    #[cfg(feature = "cli")]
+    crate::banner::check(&font).map_err(|expected| entry.refuse(expected))?;
+    Ok(font)
+}

@@ -1,0 +1,448 @@
+//! The table of keys. Each row has a key's name, default and meaning, and how it is read, checked and shown. The keys
+//! of adapters come from their registrations. A test compares the page `docs/configuration.md` with this table.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::layer::Entry;
+use super::readers::{font, outboxes, rate, schedule_store, spool};
+use super::{Config, span};
+use crate::message::Priority;
+use crate::outbox::OutboxUrl;
+use crate::policy::HandlerOptions;
+use crate::worker::QueueOptions;
+
+const LANES: RangeInclusive<usize> = 1..=1024;
+const SHORTEST: RangeInclusive<Duration> = Duration::from_millis(10)..=span::LONGEST;
+const ANY: RangeInclusive<Duration> = Duration::ZERO..=span::LONGEST;
+const SOME: RangeInclusive<Duration> = Duration::from_nanos(1)..=span::LONGEST;
+const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+const SECOND: RangeInclusive<Duration> = Duration::from_secs(1)..=span::LONGEST;
+
+/// One of pulpo's own keys. A key of a table is written with a dot; `*` is the name of a handler or a queue.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// As it is shown, or in words.
+    pub(super) default: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) of: Of,
+}
+
+/// The object that a key configures.
+pub(super) enum Of {
+    /// The queue itself, read together with the tables of the adapters.
+    Backend { show: fn(&Config) -> String },
+    /// This program.
+    Program { read: fn(&mut Config, &Entry) -> Result<(), ConfigError>, show: fn(&Config) -> String },
+    /// One queue by name.
+    Queue { read: fn(&mut QueueOptions, &Entry) -> Result<(), ConfigError> },
+    /// One handler by its request type.
+    Handler { read: fn(&mut HandlerOptions, &Entry) -> Result<(), ConfigError> },
+    /// Nothing: it is known only to be refused with the reason.
+    Attribute,
+}
+
+/// The keys before those of the adapters.
+pub(super) const FIRST: &[Key] = &[
+    Key {
+        name: "queue",
+        default: "file:./pulpo-data",
+        doc: "the queue: `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE` (several servers: \
+              `beanstalkd://HOST:PORT,HOST:PORT/TUBE`), `memory:`, or the URL of another linked adapter. Overrides \
+              `queue_adapter_type` and the tables of the adapters",
+        of: Of::Backend { show: |config| config.backend.to_string() },
+    },
+    Key {
+        name: "queue_adapter_type",
+        default: "file_queue_adapter",
+        doc: "the long form: the table of the adapter, such as `file_queue_adapter` or `FileQueueAdapter`, \
+              `beanstalkd_queue_adapter` or `BeanstalkdQueueAdapter`",
+        of: Of::Backend { show: |config| config.backend.table().to_owned() },
+    },
+];
+
+/// The keys after those of the adapters.
+pub(super) const LAST: &[Key] = &[
+    Key {
+        name: "concurrency",
+        default: "one for each core, at least 4",
+        doc: "number of lanes of a worker: jobs at the same time, from 1 to 1024",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.concurrency, entry.whole(LANES)),
+            show: |config| config.worker.concurrency.to_string(),
+        },
+    },
+    Key {
+        name: "sleep_duration",
+        default: "5s",
+        doc: "how long a lane waits for a message in one go; the wait ends at once when one arrives; at least 10ms",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.sleep_duration, entry.duration(SHORTEST)),
+            show: |config| time(config.worker.sleep_duration),
+        },
+    },
+    Key {
+        name: "shutdown_after_number_of_empty_iterations",
+        default: "0",
+        doc: "a worker exits with code 0 after each of its lanes has waited this many times in a row without a \
+              message; 0 means never",
+        of: Of::Program {
+            read: |config, entry| {
+                set(&mut config.worker.shutdown_after_number_of_empty_iterations, entry.whole(0..=u64::MAX))
+            },
+            show: |config| config.worker.shutdown_after_number_of_empty_iterations.to_string(),
+        },
+    },
+    Key {
+        name: "shutdown_grace",
+        default: "25s",
+        doc: "how long a stop waits for running jobs before they go back to the queue",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.shutdown_grace, entry.duration(ANY)),
+            show: |config| time(config.worker.shutdown_grace),
+        },
+    },
+    Key {
+        name: "max_abandoned_runs",
+        default: "as many as lanes",
+        doc: "how many abandoned runs are allowed, from 1 to 1024: runs that have exceeded their timeout and not \
+              returned, while other lanes have replaced theirs",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.max_abandoned_runs, entry.whole(LANES).map(Some)),
+            show: |config| shown(config.worker.max_abandoned_runs, "as many as lanes"),
+        },
+    },
+    Key {
+        name: "unknown_type_grace",
+        default: "10m",
+        doc: "how long a message waits for a worker that knows its type, or can read a body of another shape, before \
+              it is buried",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.unknown_type_grace, entry.duration(ANY)),
+            show: |config| time(config.worker.unknown_type_grace),
+        },
+    },
+    Key {
+        name: "queues",
+        default: "those of the handlers",
+        doc: "the queues that a worker serves: a list, or a string with commas. In a file with tables \
+              `[queues.NAME]`, choose with `enabled`",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.queues, entry.names()),
+            show: |config| match config.worker.queues.as_slice() {
+                [] => "those of the handlers".to_owned(),
+                queues => queues.join(","),
+            },
+        },
+    },
+    Key {
+        name: "schedule_store",
+        default: "the queue",
+        doc: "`file:FOLDER`: the folder for schedules, if the queue cannot keep them, such as beanstalkd; all \
+              workers of the queue must share it",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.schedule_store, schedule_store(entry)),
+            show: |config| shown(config.schedule_store.as_ref(), "the queue"),
+        },
+    },
+    Key {
+        name: "enable_banner",
+        default: "on a terminal",
+        doc: "`true`: a worker always prints its name in big letters at the start; `false`: never",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.console.enable_banner, entry.flag().map(Some)),
+            show: |config| shown(config.console.enable_banner, "on a terminal"),
+        },
+    },
+    Key {
+        name: "banner_name",
+        default: "the name of the program",
+        doc: "the text of the banner",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.console.banner_name, entry.text().map(Some)),
+            show: |config| shown(config.console.banner_name.as_ref(), "the name of the program"),
+        },
+    },
+    Key {
+        name: "banner_font",
+        default: "standard",
+        doc: "the figlet font of the banner: `standard`, `small`, `big`, `slant`, `smblock`, `mono12`, `mono9`, \
+              `future`, `wideterm`, or a file that ends in `.flf`",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.console.banner_font, font(entry)),
+            show: |config| config.console.banner_font.clone(),
+        },
+    },
+    Key {
+        name: "enable_output_buffering",
+        default: "false",
+        doc: "`true`: a worker buffers log lines for up to 100ms, or 64 KiB; `false`: it writes them at once. No job \
+              waits for the reader of the log either way",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.console.enable_output_buffering, entry.flag()),
+            show: |config| config.console.enable_output_buffering.to_string(),
+        },
+    },
+    Key {
+        name: "log_format",
+        default: "auto",
+        doc: "the format of a worker's log: `pretty` (in colour), `plain`, `json`; `auto` is `pretty` on a terminal, \
+              else `plain`",
+        of: Of::Program {
+            read: |config, entry| {
+                let format = entry.text()?.parse().map_err(|_| entry.refuse("auto, pretty, plain or json"));
+                set(&mut config.console.log_format, format)
+            },
+            show: |config| config.console.log_format.to_string(),
+        },
+    },
+    Key {
+        name: "log_reasons",
+        default: "true",
+        doc: "`false`: the log omits the texts of errors and panics, which may quote a body; `peek` and `list` still \
+              show them",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.log_reasons, entry.flag()),
+            show: |config| config.worker.log_reasons.to_string(),
+        },
+    },
+    Key {
+        name: "listen",
+        default: "nowhere",
+        doc: "the address, such as `127.0.0.1:9100`, at which a worker serves the dashboard, `/metrics`, `/healthz` \
+              and `/readyz`; port 0 takes a free port, which the log names; needs the feature `http`",
+        of: Of::Program {
+            read: |config, entry| {
+                let expected = "an address and a port such as 127.0.0.1:9100";
+                let address = entry.text()?.parse().map_err(|_| entry.refuse(expected));
+                set(&mut config.worker.listen, address.map(Some))
+            },
+            show: |config| shown(config.worker.listen, "nowhere"),
+        },
+    },
+    Key {
+        name: "outbox",
+        default: "none",
+        doc: "the databases from whose table `pulpo_outbox` a worker moves jobs to its queue: `sqlite:FILE`, \
+              `postgres://USER@HOST/DATABASE` (needs the feature `postgres`), a list, or a string with commas",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.outbox, outboxes(entry)),
+            show: |config| match config.worker.outbox.as_slice() {
+                [] => "none".to_owned(),
+                urls => urls.iter().map(OutboxUrl::to_string).collect::<Vec<_>>().join(","),
+            },
+        },
+    },
+    Key {
+        name: "outbox_poll",
+        default: "100ms",
+        doc: "how often it looks there for jobs committed by other processes, from 1ms to 1h; jobs committed by the \
+              worker's own process are found within milliseconds",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.outbox_poll, entry.duration(POLL)),
+            show: |config| time(config.worker.outbox_poll),
+        },
+    },
+    Key {
+        name: "keep_done",
+        default: "0",
+        doc: "how long messages that are done or have expired are kept, with their results, such as `7d`; `0`: not at \
+              all. Without this key an adapter's `enable_archive` keeps them for ever",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.retention.done, entry.duration(ANY).map(Some)),
+            show: |config| shown(config.worker.retention.done.map(time), "0"),
+        },
+    },
+    Key {
+        name: "keep_buried",
+        default: "for ever",
+        doc: "how long buried messages are kept, such as `90d`, at least 1s; then a worker deletes them",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.retention.buried, entry.duration(SECOND).map(Some)),
+            show: |config| shown(config.worker.retention.buried.map(time), "for ever"),
+        },
+    },
+    Key {
+        name: "dashboard_hosts",
+        default: "none",
+        doc: "host names of the dashboard, in addition to the listen address and `localhost`: a list, or a string \
+              with commas. Requests to other hosts are refused",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.dashboard.hosts, entry.names()),
+            show: |config| match config.worker.dashboard.hosts.as_slice() {
+                [] => "none".to_owned(),
+                hosts => hosts.join(","),
+            },
+        },
+    },
+    Key {
+        name: "dashboard_bodies",
+        default: "true",
+        doc: "`false`: the dashboard hides the bodies of messages and the results of jobs; it always shows the reasons \
+              of failures, which may quote them",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.dashboard.bodies, entry.flag()),
+            show: |config| config.worker.dashboard.bodies.to_string(),
+        },
+    },
+    Key {
+        name: "dashboard_token",
+        default: "none",
+        doc: "the token that the dashboard requires, in a form or as `Authorization: Bearer`. Without a token it is \
+              served on loopback addresses only",
+        of: Of::Program {
+            read: |config, entry| {
+                let token = entry.text()?;
+                if token.trim().is_empty() {
+                    return Err(entry.refuse("a token, such as 32 random letters"));
+                }
+                set(&mut config.worker.dashboard.token, Ok(Some(token.as_str().into())))
+            },
+            show: |config| shown(config.worker.dashboard.token.as_ref().map(|_| "***"), "none"),
+        },
+    },
+    Key {
+        name: "spool",
+        default: "none",
+        doc: "where publications wait while no server is available, such as `file:./pulpo-spool`: a folder with its \
+              own embedded queue. See `docs/operating.md`",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.spool, spool(entry).map(Some)),
+            show: |config| shown(config.spool.as_ref(), "none"),
+        },
+    },
+    Key {
+        name: "queues.*.concurrency",
+        default: "none",
+        doc: "maximum number of jobs of this queue that a worker runs at the same time, however many lanes it has, \
+              from 1 to 1024; a batch counts as one",
+        of: Of::Queue { read: |queue, entry| set(&mut queue.concurrency, entry.whole(LANES).map(Some)) },
+    },
+    Key {
+        name: "queues.*.rate",
+        default: "none",
+        doc: "how often jobs of this queue may start, across all workers, such as `\"10/1s\"`",
+        of: Of::Queue { read: |queue, entry| set(&mut queue.rate, rate(entry).map(Some)) },
+    },
+    Key {
+        name: "queues.*.limit",
+        default: "none",
+        doc: "maximum number of jobs of this queue that run at the same time, across all workers, at least 1; a \
+              batch counts as one",
+        of: Of::Queue { read: |queue, entry| set(&mut queue.limit, entry.whole(1..=u32::MAX).map(Some)) },
+    },
+    Key {
+        name: "queues.*.enabled",
+        default: "true",
+        doc: "`false`: a worker does not serve this queue",
+        of: Of::Queue { read: |queue, entry| set(&mut queue.enabled, entry.flag().map(Some)) },
+    },
+    Key {
+        name: "handlers.*.priority",
+        default: "the handler's",
+        doc: "the default priority of messages that are published with this configuration",
+        of: Of::Handler {
+            read: |handler, entry| set(&mut handler.priority, entry.whole(0..=u32::MAX).map(Priority::new).map(Some)),
+        },
+    },
+    Key {
+        name: "handlers.*.max_attempts",
+        default: "the handler's",
+        doc: "how many runs a message gets before it is buried, at least 1",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.max_attempts, entry.whole(1..=u32::MAX).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.backoff",
+        default: "the handler's",
+        doc: "the delay before the next run, `\"1s..1h\"`, or `\"5s\"` if it does not grow",
+        of: Of::Handler {
+            read: |handler, entry| {
+                let expected = "a backoff such as \"1s..1h\", or \"5s\" if it does not grow";
+                let backoff = entry.text()?.parse().map_err(|why| entry.refuse(format!("{expected} ({why})")));
+                set(&mut handler.backoff, backoff.map(Some))
+            },
+        },
+    },
+    Key {
+        name: "handlers.*.ttr",
+        default: "the handler's",
+        doc: "how long a worker keeps a message without a sign of life, for messages that are published with this \
+              configuration; at least 1s",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.ttr, entry.duration(SECOND).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.timeout",
+        default: "the handler's",
+        doc: "how long one run may take; `\"none\"` means no limit",
+        of: Of::Handler {
+            read: |handler, entry| {
+                let is_none = entry.text().is_ok_and(|text| text == "none");
+                let timeout = if is_none { Ok(None) } else { entry.duration(SOME).map(Some) };
+                set(&mut handler.timeout, timeout.map(Some))
+            },
+        },
+    },
+    Key {
+        name: "handlers.*.batch",
+        default: "the handler's",
+        doc: "how many messages a batch handler takes at most; only for one with `batch` in its attribute",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.batch, entry.whole(1..=MOST_OF_A_BATCH).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.linger",
+        default: "the handler's",
+        doc: "how long a batch handler waits for more messages after the first",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.linger, entry.duration(ANY).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.concurrency",
+        default: "none",
+        doc: "maximum number of jobs of this type that a worker runs at the same time, however many lanes it has, \
+              from 1 to 1024; a batch counts as one",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.concurrency, entry.whole(LANES).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.cron",
+        default: "the handler's",
+        doc: "`\"off\"`: this worker does not publish the handler's schedule; it still runs the jobs that others \
+              publish",
+        of: Of::Handler {
+            read: |handler, entry| {
+                let expected = "\"off\": when a handler runs is said in its attribute";
+                let off = entry.text().ok().filter(|text| text == "off").ok_or_else(|| entry.refuse(expected));
+                set(&mut handler.schedule, off.map(|_| Some(false)))
+            },
+        },
+    },
+    Key {
+        name: "handlers.*.rate",
+        default: "the handler's",
+        doc: "how often jobs of this type may start, across all workers, such as `\"10/1s\"`",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.rate, rate(entry).map(Some)) },
+    },
+    Key {
+        name: "handlers.*.limit",
+        default: "the handler's",
+        doc: "maximum number of jobs of this type that run at the same time, across all workers, at least 1; a batch \
+              counts as one",
+        of: Of::Handler { read: |handler, entry| set(&mut handler.limit, entry.whole(1..=u32::MAX).map(Some)) },
+    },
+    Key { name: "handlers.*.queue", default: "", doc: "", of: Of::Attribute },
+    Key { name: "handlers.*.alias", default: "", doc: "", of: Of::Attribute },
+];
+
+const MOST_OF_A_BATCH: usize = u32::MAX as usize;
+
+fn set<T>(value: &mut T, read: Result<T, ConfigError>) -> Result<(), ConfigError> {
+    *value = read?;
+    Ok(())
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn shown(value: Option<impl ToString>, otherwise: &str) -> String {
+    value.map_or_else(|| otherwise.to_owned(), |value| value.to_string())
+}
