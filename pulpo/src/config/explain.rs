@@ -91,3 +91,6 @@ fn as_written(written: &Written) -> String {
         Written::List(values) => values.iter().map(as_written).collect::<Vec<_>>().join(","),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,7 +119,7 @@ impl Config {
 
 /// Reads the environment: `PULPO_FILE_QUEUE_ADAPTER__BASE_PATH`. An unknown variable is skipped, with a warning if it
 /// may be meant for pulpo.
-fn environment(
+pub(super) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     keys: &Keys,
 ) -> (Vec<Entry>, Vec<ConfigWarning>) {
