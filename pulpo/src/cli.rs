@@ -11,10 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::app::{App, SetupFailure};
+use self::command::{Done, Format, Open, WrongUsage, is_broken_pipe};
 use crate::config::{Config, ConsoleOptions, LogFormat, Sources};
 use crate::instance::Pulpo;
-use crate::message::MessageId;
 use crate::queue::backend::Purpose;
 use crate::registry::Registry;
 use crate::report::chain;
@@ -22,6 +21,7 @@ use crate::report::chain;
 mod cancel;
 mod change;
 mod check;
+mod command;
 mod completions;
 mod configuration;
 mod dashboard;
@@ -52,18 +52,7 @@ mod transfer;
 mod work;
 mod workers;
 
-/// The description of the program.
-#[derive(Clone, Copy, Debug)]
-pub struct Program {
-    /// Its name.
-    pub name: &'static str,
-    /// Its version.
-    pub version: &'static str,
-    /// Its purpose; may be empty.
-    pub about: &'static str,
-    /// Provides the states.
-    pub setup: fn(&mut App) -> Result<(), SetupFailure>,
-}
+pub use self::command::Program;
 
 #[derive(Debug, Parser)]
 #[command(after_help = "\
@@ -107,7 +96,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Take messages and run their handlers, until stopped (the default)
-    Work(WorkArguments),
+    Work(work::WorkArguments),
     /// Publish jobs, after checking each body against the type of its handler
     Publish(publish::PublishArguments),
     /// List the messages in the queue, newest first
@@ -208,55 +197,6 @@ They include the request types and queues of this program; regenerate them when 
     },
 }
 
-#[derive(Clone, Copy, Debug, Args)]
-struct Format {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Default, Args)]
-#[command(after_help = "\
-Examples:
-  work                           run all handlers of this program until Ctrl-C
-  work --concurrency 8           8 jobs at the same time
-  work --queues mail,default     only these queues
-  work --set shutdown_after_number_of_empty_iterations=1
-                                 until nothing is ready")]
-struct WorkArguments {
-    /// Number of lanes: jobs at the same time
-    #[arg(long, value_name = "N")]
-    concurrency: Option<usize>,
-    /// Queues to work, separated by commas [default: those of the handlers]
-    #[arg(long, value_name = "NAMES")]
-    queues: Option<String>,
-    /// Address for the dashboard, /metrics, /healthz and /readyz: needs the feature `http` [default: none]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<std::net::SocketAddr>,
-    /// Let visitors of the dashboard act on jobs, queues and schedules
-    #[arg(long)]
-    allow_changes: bool,
-}
-
-impl std::str::FromStr for MessageId {
-    type Err = std::convert::Infallible;
-
-    fn from_str(id: &str) -> Result<Self, Self::Err> {
-        Ok(id.into())
-    }
-}
-
-/// The result of a command; an error is shown to a person.
-type Done = Result<(), Box<dyn Error>>;
-
-/// Opens the queue, once the arguments are known to make sense.
-type Open<'a> = &'a dyn Fn() -> Result<Pulpo, Box<dyn Error>>;
-
-/// A command line that clap accepts but that makes no sense.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct WrongUsage(String);
-
 impl Program {
     fn definition(&self) -> clap::Command {
         // Use only the width of the terminal: clap ignores one without a height.
@@ -288,20 +228,8 @@ pub fn main(program: Program) -> ExitCode {
     }
 }
 
-/// Returns whether the error comes from a broken pipe, wrapped or not.
-fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
 fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
-    let command = cli.command.unwrap_or(Command::Work(WorkArguments::default()));
+    let command = cli.command.unwrap_or(Command::Work(work::WorkArguments::default()));
     let mut sources = Sources::default();
     sources.file.clone_from(&cli.common.config);
     sources.overrides.clone_from(&cli.common.settings);

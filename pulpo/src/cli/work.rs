@@ -2,16 +2,40 @@
 
 use std::io::{IsTerminal as _, stderr};
 
+use clap::Args;
 use tracing::Level;
 
 use super::check::setup_failed;
 use super::logs::{self, Logs};
-use super::{Done, Program, WorkArguments, names};
+use super::{Done, Program, names};
 use crate::app::App;
 use crate::banner;
 use crate::config::{Config, ConsoleOptions, Sources};
 use crate::instance::Pulpo;
 use crate::registry::Registry;
+
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  work                           run all handlers of this program until Ctrl-C
+  work --concurrency 8           8 jobs at the same time
+  work --queues mail,default     only these queues
+  work --set shutdown_after_number_of_empty_iterations=1
+                                 until nothing is ready")]
+pub(super) struct WorkArguments {
+    /// Number of lanes: jobs at the same time
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
+    /// Queues to work, separated by commas [default: those of the handlers]
+    #[arg(long, value_name = "NAMES")]
+    queues: Option<String>,
+    /// Address for the dashboard, /metrics, /healthz and /readyz: needs the feature `http` [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<std::net::SocketAddr>,
+    /// Let visitors of the dashboard act on jobs, queues and schedules
+    #[arg(long)]
+    allow_changes: bool,
+}
 
 pub(super) fn run(
     arguments: &WorkArguments,
