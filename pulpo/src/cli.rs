@@ -29,6 +29,7 @@ mod edit;
 mod filter_args;
 mod handlers;
 mod help;
+mod input;
 mod interrupt;
 mod list;
 mod log_writer;

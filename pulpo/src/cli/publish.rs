@@ -1,7 +1,7 @@
 //! `publish`: publishes jobs from the command line.
 
 use std::error::Error;
-use std::io::{Read as _, Write};
+use std::io::Write;
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::input::{BATCH, BadLines, handler_of, read};
 use super::interrupt::Interrupt;
 use super::show::{self, counted};
 use super::{Done, Format, Open, WrongUsage, publish_messages, terminal};
@@ -21,14 +22,8 @@ use crate::queue::QueueError;
 use crate::registry::{Handler, Registry};
 use crate::report::chain;
 
-/// Number of messages that go into the queue at once.
-pub(super) const BATCH: usize = 1000;
-
 /// Approximate size in bytes of the bodies in a batch. A signal stops the command between two batches.
 const BATCH_BYTES: usize = 4 << 20;
-
-/// The maximum number of bad lines that are reported.
-pub(super) const MOST_TOLD: usize = 10;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -121,10 +116,7 @@ pub(super) fn run(arguments: &PublishArguments, open: Open<'_>, out: &mut dyn Wr
     }
     let registry = Registry::collect()?;
     let wanted = arguments.request_type.as_deref().unwrap_or_default();
-    let handler = registry.get(wanted).ok_or_else(|| match registry.nearest(wanted) {
-        Some(nearest) => format!("no handler for the request type {wanted:?}; did you mean {nearest:?}?"),
-        None => format!("no handler for the request type {wanted:?}; this program serves: {}", registry.known()),
-    })?;
+    let handler = handler_of(&registry, wanted)?;
     can_ever_run(arguments)?;
     let bodies = Bodies::read(arguments, handler)?;
     let (ids, publications, end) = publish(arguments, handler, &bodies, &open()?)?;
@@ -305,7 +297,7 @@ impl Bodies {
         handler: &Handler,
         skip_bad: bool,
     ) -> Result<Self, Box<dyn Error>> {
-        let (mut good, mut bad, mut start) = (Vec::new(), 0_usize, 0);
+        let (mut good, mut bad, mut start) = (Vec::new(), BadLines::of(from), 0);
         for (index, line) in text.split_inclusive('\n').enumerate() {
             let range = start..start + line.len();
             start = range.end;
@@ -318,18 +310,10 @@ impl Bodies {
                 .and_then(|body| fits(handler, body.get()));
             match fit {
                 Ok(body) => good.push(Line { number, range, in_payload: body.len() < line.trim().len() }),
-                Err(error) => {
-                    bad += 1;
-                    if bad <= MOST_TOLD {
-                        let told = show::visible(&format!("line {number} of {from}: {}", chain(&*error)));
-                        writeln!(std::io::stderr(), "{told}")?;
-                    }
-                }
+                Err(error) => bad.report(number, &*error)?,
             }
         }
-        if bad > MOST_TOLD {
-            writeln!(std::io::stderr(), "and {} more", counted((bad - MOST_TOLD) as u64, "bad line"))?;
-        }
+        let bad = bad.end()?;
         if bad > 0 && !skip_bad {
             let all = bad + good.len();
             return Err(
@@ -395,18 +379,4 @@ fn body(arguments: &PublishArguments) -> Result<Box<RawValue>, Box<dyn Error>> {
         Some(given) => ("--body", given.strip_prefix('\u{feff}').unwrap_or(given).to_owned()),
     };
     serde_json::from_str(text.trim()).map_err(|error| format!("expected JSON in {from}: {error}").into())
-}
-
-/// Reads all of standard input or of a file, and returns the source's name with it.
-pub(super) fn read(source: &str) -> Result<(&str, String), Box<dyn Error>> {
-    let (from, text) = match source.strip_prefix('@') {
-        Some(file) => (file, std::fs::read_to_string(file)),
-        None => {
-            let mut text = String::new();
-            ("standard input", std::io::stdin().read_to_string(&mut text).map(|_| text))
-        }
-    };
-    let text = text.map_err(|error| format!("cannot read {from}: {error}"))?;
-    // Windows editors begin a file with a byte order mark.
-    Ok((from, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }

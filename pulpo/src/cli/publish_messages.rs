@@ -5,8 +5,8 @@ use std::io::Write;
 
 use serde_json::json;
 
+use super::input::{BATCH, BadLines, handler_of, read};
 use super::interrupt::Interrupt;
-use super::publish::{BATCH, MOST_TOLD, read};
 use super::show::{self, counted};
 use super::{Done, Format, Open};
 use crate::instance::Pulpo;
@@ -20,22 +20,14 @@ use crate::telemetry;
 pub(super) fn run(source: &str, format: Format, open: Open<'_>, out: &mut dyn Write) -> Done {
     let registry = Registry::collect()?;
     let (from, text) = read(source)?;
-    let (mut good, mut bad) = (Vec::new(), 0_usize);
+    let (mut good, mut bad) = (Vec::new(), BadLines::of(from));
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         match message(line.trim(), &registry) {
             Ok(message) => good.push(message),
-            Err(error) => {
-                bad += 1;
-                if bad <= MOST_TOLD {
-                    let told = show::visible(&format!("line {} of {from}: {}", index + 1, chain(&*error)));
-                    writeln!(std::io::stderr(), "{told}")?;
-                }
-            }
+            Err(error) => bad.report(index + 1, &*error)?,
         }
     }
-    if bad > MOST_TOLD {
-        writeln!(std::io::stderr(), "and {} more", counted((bad - MOST_TOLD) as u64, "bad line"))?;
-    }
+    let bad = bad.end()?;
     if bad > 0 {
         return Err(format!("{bad} of {} lines are bad, and nothing was published", bad + good.len()).into());
     }
@@ -51,10 +43,7 @@ pub(super) fn run(source: &str, format: Format, open: Open<'_>, out: &mut dyn Wr
 fn message(text: &str, registry: &Registry) -> Result<(NewMessage, &'static Handler), Box<dyn Error>> {
     let incoming = Incoming::read(text.as_bytes())?;
     let wanted = incoming.header.request_type();
-    let handler = registry.get(wanted).ok_or_else(|| match registry.nearest(wanted) {
-        Some(nearest) => format!("no handler for the request type {wanted:?}; did you mean {nearest:?}?"),
-        None => format!("no handler for the request type {wanted:?}; this program serves: {}", registry.known()),
-    })?;
+    let handler = handler_of(registry, wanted)?;
     let policy = handler.policy();
     // The author of a whole message knows its body, so the body must fit.
     let unfit = |error| format!("the body does not fit {} of {wanted:?}: {error}", handler.body_type());
