@@ -25,6 +25,7 @@ mod command;
 mod completions;
 mod configuration;
 mod dashboard;
+mod deed;
 mod edit;
 mod filter_args;
 mod handlers;

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::change::{CANCEL, Sure, many, named, only_ids};
+use super::deed::{CANCEL, Sure, many, named, only_ids};
 use super::filter_args::{FILTERS, FilterArgs, limit};
 use super::{Done, Open, WrongUsage};
 use crate::message::MessageId;
