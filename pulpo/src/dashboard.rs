@@ -36,6 +36,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 
+use self::access::Access;
+use self::ask::Questions;
+use self::guard::FORM_BYTES;
+use self::site::Site;
+use self::tasks::Tasks;
 use crate::instance::Pulpo;
 use crate::registry::Registry;
 #[cfg(feature = "cli")]
@@ -43,23 +48,25 @@ use crate::worker::DashboardOptions;
 use crate::worker::Secret;
 
 mod access;
+mod address;
 mod ask;
 mod charts;
 mod counts;
+mod guard;
 mod html;
 mod job;
 mod jobs;
 mod live;
+mod login;
 mod overview;
 mod parameters;
 mod queues;
 mod schedules;
+mod site;
+mod task;
 mod tasks;
 mod waiting;
 mod workers;
-
-/// Maximum size of a form, in bytes.
-pub(crate) const FORM_BYTES: usize = 64 * 1024;
 
 /// Returns a read-only dashboard for your own program.
 ///
@@ -127,7 +134,18 @@ impl Dashboard {
 
     /// Returns the pages, for your own server. They work under any path.
     pub fn router(self) -> Router {
-        let site = Arc::new(Site::new(self));
+        let Self { pulpo, changes, bodies, hosts, token } = self;
+        let site = Arc::new(Site {
+            pulpo,
+            registry: Registry::gather(),
+            changes,
+            bodies,
+            hosts,
+            access: Access::new(token),
+            questions: Questions::default(),
+            counts: Arc::default(),
+            tasks: Tasks::default(),
+        });
         Router::new()
             .route("/", get(overview::page))
             .route("/queues", get(queues::page))
@@ -145,47 +163,16 @@ impl Dashboard {
             .route("/jobs/{id}/edit", post(job::edit))
             .route("/jobs/{id}/delete", post(job::delete))
             .route("/workers", get(workers::page))
-            .route("/tasks/{id}", get(tasks::page))
-            .route("/tasks/{id}/stop", post(tasks::stop))
+            .route("/tasks/{id}", get(task::page))
+            .route("/tasks/{id}/stop", post(task::stop))
             .route("/events", get(live::events))
-            .route("/login", get(access::login_page).post(access::login))
-            .route("/logout", post(access::logout))
+            .route("/login", get(login::page).post(login::login))
+            .route("/logout", post(login::logout))
             .route("/assets/style.css", get(html::style))
             .route("/assets/script.js", get(html::script))
             .fallback(html::no_such_page)
             .layer(DefaultBodyLimit::max(FORM_BYTES))
-            .layer(middleware::from_fn_with_state(site.clone(), access::guard))
+            .layer(middleware::from_fn_with_state(site.clone(), guard::check_visit))
             .with_state(site)
-    }
-}
-
-/// The state that all pages share.
-struct Site {
-    pulpo: Pulpo,
-    /// The handlers of this program.
-    registry: Registry,
-    changes: bool,
-    bodies: bool,
-    hosts: Option<Vec<String>>,
-    access: access::Access,
-    questions: ask::Questions,
-    counts: Arc<counts::SharedCounts>,
-    tasks: tasks::Tasks,
-}
-
-impl Site {
-    fn new(dashboard: Dashboard) -> Self {
-        let Dashboard { pulpo, changes, bodies, hosts, token } = dashboard;
-        Self {
-            pulpo,
-            registry: Registry::gather(),
-            changes,
-            bodies,
-            hosts,
-            access: access::Access::new(token),
-            questions: ask::Questions::default(),
-            counts: Arc::default(),
-            tasks: tasks::Tasks::default(),
-        }
     }
 }

@@ -8,10 +8,9 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Site;
 use super::html::Problem;
 use crate::instance::Pulpo;
-use crate::queue::{QueueAdapter, QueueError};
+use crate::queue::QueueError;
 use crate::report::chain;
 
 /// Maximum number of concurrent queries, so that a dashboard does not slow down the workers.
@@ -29,22 +28,15 @@ impl Default for Questions {
     }
 }
 
-impl Site {
+impl Questions {
     /// Queries the queue on a thread that may block. A query that never returns keeps its permit, so that threads do
     /// not pile up.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&dyn QueueAdapter) -> Result<T, QueueError> + Send + 'static,
-    ) -> Result<T, Problem> {
-        self.ask_pulpo(move |pulpo| question(&**pulpo.queue())).await
-    }
-
-    /// Like [`ask`](Self::ask), for queries that need more than the queue.
-    pub(super) async fn ask_pulpo<T: Send + 'static>(
-        &self,
+        pulpo: &Pulpo,
         question: impl FnOnce(&Pulpo) -> Result<T, QueueError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (places, pulpo) = (self.questions.0.clone(), self.pulpo.clone());
+        let (places, pulpo) = (self.0.clone(), pulpo.clone());
         let answer = timeout(PATIENCE, async {
             let place = places.acquire_owned().await;
             let asked = spawn_blocking(move || {

@@ -8,8 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::Site;
-use super::parameters::encoded;
+use super::address::encoded;
 use crate::message::MessageId;
 use crate::queue::MessageState;
 use crate::report::{self, visible};
@@ -27,10 +26,10 @@ pub(super) struct Visit {
 
 impl Visit {
     /// Creates a visit. `whole` is the path as the client requested it, `inner` as this router sees it.
-    pub(super) fn new(site: &Site, whole: &str, inner: &str, csrf: &str, token: bool) -> Self {
+    pub(super) fn new(whole: &str, inner: &str, csrf: &str, changes: bool, token: bool) -> Self {
         let prefix = whole.strip_suffix(inner).unwrap_or(if inner == "/" { whole } else { "" });
         let prefix = prefix.trim_end_matches('/').to_owned();
-        Self { prefix, csrf: csrf.to_owned(), changes: site.changes, token }
+        Self { prefix, csrf: csrf.to_owned(), changes, token }
     }
 
     /// Returns the address of a page of the dashboard.

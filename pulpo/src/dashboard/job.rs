@@ -9,12 +9,14 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
+use super::address::encoded;
 use super::counts::SharedCounts;
 use super::html::{Problem, Visit, age, button, foreign, live, nothing, page as whole, secret, state};
-use super::parameters::{Pairs, bad, encoded, field};
+use super::parameters::{Pairs, bad, field};
+use super::site::Site;
 use super::tasks::Deed;
 use super::waiting::{Known, why};
-use super::{Site, tasks, workers};
+use super::{tasks, workers};
 use crate::config::parse_duration;
 use crate::instance::Pulpo;
 use crate::message::MessageId;

@@ -11,9 +11,10 @@ use maud::{Markup, html};
 
 use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole, secret, state};
 use super::parameters::{FILTERS, PAGE, Pairs, Wanted, bad, field};
+use super::site::Site;
 use super::tasks::Deed;
 use super::waiting::{Known, why};
-use super::{Site, tasks, workers};
+use super::{tasks, workers};
 use crate::message::MessageId;
 use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, Stats, StoredMessage};
 

@@ -11,7 +11,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 
-use super::Site;
+use super::site::Site;
 
 /// How often an open page reads the counts.
 const INTERVAL: Duration = Duration::from_secs(2);

@@ -7,10 +7,11 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::Site;
+use super::address::query;
 use super::charts::{Chart, Span};
 use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole};
-use super::parameters::{Pairs, bad, field, query};
+use super::parameters::{Pairs, bad, field};
+use super::site::Site;
 use crate::queue::{
     Activity, ActivityFilter, ActivityLog, ActivityStep, Counts, Filter, MessageState, QueueError, Stats, StoredMessage,
 };

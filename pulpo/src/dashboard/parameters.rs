@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::address::query;
 use super::html::Problem;
 use crate::config::parse_duration;
 use crate::message::MessageId;
@@ -97,25 +98,6 @@ impl Wanted {
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.said.iter().filter(|(name, _)| **name != "after").map(|(name, value)| (*name, value.as_str()))
     }
-}
-
-/// Returns `?a=b&c=d`, or nothing.
-pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let pairs = pairs.into_iter().map(|(name, value)| format!("{name}={}", encoded(value)));
-    let pairs: Vec<_> = pairs.collect();
-    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
-}
-
-/// Percent-encodes a text.
-pub(super) fn encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut address, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            address.push(char::from(byte));
-        } else {
-            address.push_str(&format!("%{byte:02X}"));
-        }
-        address
-    })
 }
 
 /// Returns the value of a field, within limits.

@@ -9,9 +9,10 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::Utc;
 use maud::{Markup, html};
 
-use super::Site;
+use super::address::query;
 use super::html::{Problem, Visit, age, button, foreign, live, number, page as whole, secret};
-use super::parameters::{Pairs, bad, field, query};
+use super::parameters::{Pairs, bad, field};
+use super::site::Site;
 use crate::config::parse_duration;
 use crate::queue::{Counts, UNTIL_RESUMED};
 

@@ -10,9 +10,10 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::Utc;
 use maud::{Markup, html};
 
-use super::Site;
+use super::address::{encoded, query};
 use super::html::{Problem, Visit, age, button, foreign, live, page as whole};
-use super::parameters::{Pairs, bad, encoded, field, query};
+use super::parameters::{Pairs, bad, field};
+use super::site::Site;
 use crate::instance::Pulpo;
 use crate::instance::scheduled::{ScheduleError, ScheduleRow, ScheduleState};
 use crate::queue::QueueError;

@@ -1,17 +1,13 @@
-//! `/tasks/ID`: changes to all matching jobs, in the background.
+//! Changes to all matching jobs, in the background.
 
 use std::collections::VecDeque;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
-use maud::html;
 
-use super::Site;
-use super::html::{Problem, Visit, button, counted, live, page as whole};
+use super::html::Problem;
 use crate::clock::lock;
 use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter, MessageState, QueueAdapter, QueueError};
@@ -109,14 +105,14 @@ pub(super) struct Tasks {
     last: AtomicU64,
 }
 
-struct Task {
-    deed: Deed,
+pub(super) struct Task {
+    pub(super) deed: Deed,
     /// How many jobs matched when the task began, once they are counted.
-    found: AtomicU64,
-    looked: AtomicU64,
-    touched: AtomicU64,
-    stop: AtomicBool,
-    end: Mutex<Option<Result<(), String>>>,
+    pub(super) found: AtomicU64,
+    pub(super) looked: AtomicU64,
+    pub(super) touched: AtomicU64,
+    pub(super) stop: AtomicBool,
+    pub(super) end: Mutex<Option<Result<(), String>>>,
 }
 
 impl Tasks {
@@ -152,7 +148,7 @@ impl Tasks {
         Ok(id)
     }
 
-    fn get(&self, id: u64) -> Option<Arc<Task>> {
+    pub(super) fn get(&self, id: u64) -> Option<Arc<Task>> {
         lock(&self.all).iter().find(|(of, _)| *of == id).map(|(_, task)| task.clone())
     }
 
@@ -197,48 +193,4 @@ impl Task {
         }
         if self.touched.load(Ordering::Relaxed) > 0 { erase(queue, self.deed) } else { Ok(()) }
     }
-}
-
-pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<u64>) -> Response {
-    let Some(task) = site.tasks.get(id) else { return no_such_task(id).page(&visit) };
-    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    let (found, looked, touched) = (read(&task.found), read(&task.looked), read(&task.touched));
-    let end = lock(&task.end).clone();
-    let stopped = task.stop.load(Ordering::Relaxed);
-    let title = match task.deed {
-        Deed::Retry => "Retrying jobs",
-        Deed::Delete => "Deleting jobs",
-        Deed::Cancel => "Cancelling jobs",
-    };
-    let content = html! {
-        div.card {
-            progress max=(found.max(1)) value=(if end.is_some() && !stopped { found.max(1) } else { looked }) aria-label="Progress" {}
-            p role="status" {
-                @match &end {
-                    Some(Ok(())) if stopped => { "Stopped: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." }
-                    Some(Ok(())) => { "Done: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." @if touched < found { " Left the others: " (task.deed.refusal()) "." } }
-                    Some(Err(problem)) => { "Failed after " (counted(touched, "job")) " of " (found) ": " (problem) }
-                    None => { (task.deed.done()) " " (touched) " of " (found) "…" }
-                }
-            }
-            @if end.is_none() && visit.changes { (button(&visit, &format!("/tasks/{id}/stop"), &[], "Stop", "danger")) }
-        }
-        p { a href=(visit.link("/jobs")) { "Back to the jobs" } }
-    };
-    let mut answer = whole(&visit, title, "/jobs", &live("task", &content));
-    if end.is_none() {
-        // For browsers without JavaScript.
-        answer.headers_mut().insert("refresh", axum::http::HeaderValue::from_static("2"));
-    }
-    answer
-}
-
-pub(super) async fn stop(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<u64>) -> Response {
-    let Some(task) = site.tasks.get(id) else { return no_such_task(id).page(&visit) };
-    task.stop.store(true, Ordering::Relaxed);
-    Redirect::to(&visit.link(&format!("/tasks/{id}"))).into_response()
-}
-
-fn no_such_task(id: u64) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, format!("there is no task {id}, or it ended long ago"))
 }

@@ -7,9 +7,9 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use super::Site;
+use super::address::query;
 use super::html::{Problem, Visit, age, foreign, live, number, page as whole};
-use super::parameters::query;
+use super::site::Site;
 use crate::queue::{Progress, QueueAdapter, QueueError, RunningJob, WorkerEntry};
 
 /// Maximum number of workers, and of jobs of each, on a page.
