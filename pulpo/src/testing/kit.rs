@@ -1,0 +1,187 @@
+//! The queue, the clock and the states of one test, and how its messages are run.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Duration;
+
+use super::blocking;
+use super::faults::Faults;
+use super::recorder::Recorder;
+use super::run::Run;
+use crate::clock::{Clock as _, ManualClock, lock};
+use crate::instance::{Pulpo, scoped};
+use crate::queue::{Filter, MessageState, QueueAdapter as _};
+use crate::registry::Registry;
+use crate::schedule::Overlap;
+use crate::state::States;
+use crate::worker::{Scheduler, StepError, WorkError, scheduled};
+
+/// Runs in a row after which jobs are assumed to publish each other forever.
+const TOO_MANY: usize = 100_000;
+
+pub(super) struct Kit {
+    pub(super) pulpo: Pulpo,
+    pub(super) recorder: Recorder,
+    pub(super) clock: ManualClock,
+    pub(super) states: Mutex<States>,
+    pub(super) inline: AtomicBool,
+    /// Set by a publication, cleared when the inline runs look for work.
+    pub(super) published: AtomicBool,
+    /// Held by the thread that runs jobs, so that they run one after the other.
+    pub(super) running: Mutex<()>,
+    /// Publishes the jobs of schedules; created on first use.
+    pub(super) scheduler: Mutex<Option<Option<Scheduler>>>,
+    pub(super) faults: Option<Arc<Faults>>,
+}
+
+/// The runtime for async handlers, if the test has one.
+#[cfg(feature = "tokio")]
+pub(super) type Runtime = Option<tokio::runtime::Handle>;
+#[cfg(not(feature = "tokio"))]
+pub(super) type Runtime = Option<std::convert::Infallible>;
+
+/// Returns the surrounding runtime, if it goes on while this thread is blocked.
+pub(super) fn around() -> Runtime {
+    #[cfg(feature = "tokio")]
+    return crate::runtime::around();
+    #[cfg(not(feature = "tokio"))]
+    None
+}
+
+#[track_caller]
+pub(super) fn sound<R>(result: Result<R, StepError>) -> R {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl Kit {
+    pub(super) fn next(&self, runtime: Runtime) -> Result<Option<Run>, StepError> {
+        let _running = lock(&self.running);
+        self.publish_scheduled()?;
+        self.step(&runtime)
+    }
+
+    pub(super) fn drain(&self, runtime: Runtime) -> Result<Vec<Run>, StepError> {
+        let _running = lock(&self.running);
+        self.run_due(&runtime)
+    }
+
+    pub(super) fn work_for(&self, time: Duration, runtime: Runtime) -> Result<Vec<Run>, StepError> {
+        let _running = lock(&self.running);
+        let end = self.clock.uptime().saturating_add(time);
+        let mut runs = Vec::new();
+        loop {
+            runs.extend(self.run_due(&runtime)?);
+            let scheduled = self.publish_scheduled()?;
+            let left = end.saturating_sub(self.clock.uptime());
+            if left.is_zero() {
+                self.prune()?;
+                return Ok(runs);
+            }
+            self.clock.advance(self.next_due().into_iter().chain(scheduled).fold(left, Duration::min));
+        }
+    }
+
+    pub(super) fn advance(&self, time: Duration) -> Result<(), StepError> {
+        let end = self.clock.uptime().saturating_add(time);
+        loop {
+            self.publish_scheduled()?;
+            let left = end.saturating_sub(self.clock.uptime());
+            if left.is_zero() {
+                return self.prune();
+            }
+            self.clock.advance(self.next_scheduled().map_or(left, |next| next.min(left)));
+        }
+    }
+
+    /// Deletes messages whose retention is over, as a worker does now and then.
+    fn prune(&self) -> Result<(), StepError> {
+        let Some(keeping) = self.pulpo.queue().keeping() else { return Ok(()) };
+        while keeping.prune().map_err(WorkError::Queue)?.more {}
+        Ok(())
+    }
+
+    /// Publishes the jobs of schedules that are due, and returns the time until the next one.
+    fn publish_scheduled(&self) -> Result<Option<Duration>, StepError> {
+        // The current runner continues, and publishes what has become due.
+        let Ok(mut scheduler) = self.scheduler.try_lock() else { return Ok(None) };
+        let scheduler = scheduler.get_or_insert_with(|| self.pulpo.scheduler(&Registry::gather()));
+        let Some(scheduler) = scheduler else { return Ok(None) };
+        Ok(scheduler.publish_due().map_err(WorkError::Queue)?)
+    }
+
+    /// Returns the time until a schedule may publish something while nothing runs. A schedule whose last job is
+    /// unfinished publishes nothing.
+    fn next_scheduled(&self) -> Option<Duration> {
+        let known = self.recorder.schedules()?.read_schedules().ok()?;
+        let registry = Registry::gather();
+        let waits = scheduled(&registry, self.pulpo.options()).filter(|(handler, schedule)| {
+            let of_name = known.entries.iter().filter(|entry| entry.name == handler.request_type());
+            let mut messages = of_name.filter_map(|entry| entry.message.as_ref());
+            let is_unfinished = |id| {
+                let message = self.pulpo.queue().peek(id).ok().flatten();
+                message.is_some_and(|message| message.state.is_unfinished())
+            };
+            schedule.overlap() == Overlap::Allow || !messages.any(is_unfinished)
+        });
+        let next = waits.filter_map(|(_, schedule)| schedule.next_after(known.now)).min()?;
+        (next - known.now).to_std().ok()
+    }
+
+    /// Returns the time until the next delayed message becomes ready.
+    fn next_due(&self) -> Option<Duration> {
+        let delayed = self.pulpo.queue().list(&Filter::all().state(MessageState::Delayed));
+        let earliest = delayed.ok()?.into_iter().filter_map(|message| message.until).min()?;
+        (earliest - self.clock.now()).to_std().ok()
+    }
+
+    fn run_due(&self, runtime: &Runtime) -> Result<Vec<Run>, StepError> {
+        let mut runs = Vec::new();
+        self.publish_scheduled()?;
+        while let Some(run) = self.step(runtime)? {
+            runs.extend(run.apart());
+            assert!(runs.len() < TOO_MANY, "expected an end, got {TOO_MANY} runs of jobs that publish each other");
+        }
+        Ok(runs)
+    }
+
+    /// Does one step of a worker that starts with it.
+    fn step(&self, runtime: &Runtime) -> Result<Option<Run>, StepError> {
+        let _in_test = scoped::enter(&self.pulpo);
+        let before = self.recorder.read(|record| record.runs.len());
+        let worker = self.pulpo.worker()?.states(lock(&self.states).clone());
+        #[cfg(feature = "tokio")]
+        let worker = match runtime {
+            Some(runtime) => worker.runtime(runtime.clone()),
+            None => worker,
+        };
+        #[cfg(not(feature = "tokio"))]
+        let _ = runtime;
+        if let Some(faults) = &self.faults {
+            faults.seed_pauses();
+            faults.running.store(true, Ordering::SeqCst);
+        }
+        let mut first = before;
+        let stepped = worker.step(|progress| first = self.recorder.note_progress(first, progress));
+        if let Some(faults) = &self.faults {
+            faults.running.store(false, Ordering::SeqCst);
+        }
+        stepped?;
+        Ok(Run::together(self.recorder.read(|record| record.runs[before..].to_vec())))
+    }
+
+    /// Runs everything that is due after a publication. If another thread is doing so already, that thread continues
+    /// until nothing is due.
+    pub(super) fn run_inline(&self) {
+        self.published.store(true, Ordering::SeqCst);
+        while self.inline.load(Ordering::SeqCst) && self.published.load(Ordering::SeqCst) {
+            let _running = match self.running.try_lock() {
+                Ok(running) => running,
+                Err(TryLockError::Poisoned(running)) => running.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            self.published.store(false, Ordering::SeqCst);
+            let runtime = around();
+            sound(blocking::run(|| self.run_due(&runtime)));
+        }
+    }
+}
