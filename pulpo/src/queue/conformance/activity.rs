@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 
-use super::{ConsumerExt as _, Harness, HarnessExt as _, QUEUE, SECOND, message, queue, ttr};
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, QUEUE, SECOND, message, queue, ttr};
 use crate::queue::{
     Activity, ActivityFilter, ActivityLog, ActivityStep, DequeueFilter, Filter, MessageState, Settlement,
 };

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageState, QUEUE, SECOND, Sleeper, delay, envelope,
-    message, text, ttr,
+use super::harness::Harness;
+use super::steps::{
+    ConsumerExt as _, HarnessExt as _, LONG, QUEUE, SECOND, Sleeper, delay, envelope, message, text, ttr,
 };
-use crate::queue::Settlement;
+use crate::queue::{Delivery, Filter, MessageState, Settlement};
 
 pub(super) fn a_first_delivery_tells_all(harness: &dyn Harness) {
     let id = harness.put(ttr(message("new"), 90 * SECOND));
@@ -149,7 +149,7 @@ pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
 }
 
 pub(super) fn due_since_is_when_it_could_have_started(harness: &dyn Harness) {
-    let near = |delivery: &super::Delivery, expected| {
+    let near = |delivery: &Delivery, expected| {
         let off: TimeDelta = delivery.due_since - expected;
         // A server may count in whole seconds.
         assert!(off.abs() <= TimeDelta::milliseconds(2500), "due {off} away from what was expected");

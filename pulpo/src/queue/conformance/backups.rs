@@ -1,6 +1,8 @@
 //! Backups: the whole content of a queue in a file.
 
-use super::{Harness, HarnessExt as _, QueueError, message};
+use super::harness::Harness;
+use super::steps::{HarnessExt as _, message};
+use crate::queue::QueueError;
 
 pub(super) fn a_backup_is_a_new_file_of_the_size_that_is_said(harness: &dyn Harness) {
     harness.put(message("x"));

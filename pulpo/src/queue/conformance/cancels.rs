@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, Lease, MessageId, MessageState, QueueError, SECOND,
-    assert_all_lost, delay, drain, everything, message, queue, text, ttr,
+use super::harness::Harness;
+use super::steps::{
+    ConsumerExt as _, HarnessExt as _, LONG, SECOND, assert_all_lost, delay, drain, everything, message, queue, text,
+    touch, ttr,
 };
 use crate::keys::Publication;
+use crate::message::MessageId;
 use crate::queue::{
-    CANCELLED, Cancelled, Consumer, DequeueFilter, Limit, LimitKind, LimitScope, LongRun, Settlement, Unique,
+    CANCELLED, Cancelled, Consumer, DequeueFilter, Filter, Lease, Limit, LimitKind, LimitScope, LongRun, MessageState,
+    QueueError, Settlement, Unique,
 };
 
 /// Returns whether this queue cancels; if not, asserts that it refuses to.
@@ -188,7 +191,7 @@ pub(super) fn a_renewal_does_not_take_a_mark_away(harness: &dyn Harness) {
     }
     let mut seat = harness.seat();
     let lease = cancelled_run(harness, &mut seat);
-    super::touch(&mut *seat, &lease).expect("its lease is renewed as before");
+    touch(&mut *seat, &lease).expect("its lease is renewed as before");
     assert!(harness.peek(&lease.id).cancelled);
     assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
 }

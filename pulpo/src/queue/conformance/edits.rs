@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, QUEUE, SECOND, delay, envelope, message};
 use super::waiting::{DEADLINE, wait};
-use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, MessageState, NewMessage, QUEUE, SECOND, delay, envelope,
-    message,
-};
 use crate::keys::{OnDuplicate, Publication, UniqueFor};
 use crate::message::{MessageId, Priority};
-use crate::queue::{Edit, Edited, QueueError, Retention, Settlement, Unique};
+use crate::queue::{Edit, Edited, Filter, MessageState, NewMessage, QueueError, Retention, Settlement, Unique};
 
 /// Returns whether this queue edits; if not, asserts that it refuses to.
 fn edits(harness: &dyn Harness) -> bool {

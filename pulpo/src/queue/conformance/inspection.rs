@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageId, MessageState, NewMessage, QUEUE, SECOND,
-    delay, envelope, everything, ids, in_order, message, priority, queue, text,
+use super::harness::Harness;
+use super::steps::{
+    ConsumerExt as _, HarnessExt as _, LONG, QUEUE, SECOND, delay, envelope, everything, ids, in_order, message,
+    priority, queue, text,
 };
-use crate::queue::{Consumer, Counts, DequeueFilter, Settlement};
+use crate::message::MessageId;
+use crate::queue::{Consumer, Counts, DequeueFilter, Filter, MessageState, NewMessage, Settlement};
 
 /// Creates one message in each state, in the order of [`MessageState::LIVE`]. The consumer holds the reserved one.
 fn one_in_each_state(harness: &dyn Harness) -> ([MessageId; 4], Box<dyn Consumer>) {

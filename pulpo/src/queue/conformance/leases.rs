@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{
-    ConsumerExt as _, Delivery, Filter, Harness, HarnessExt as _, LONG, MessageId, MessageState, QueueError, SECOND,
-    Sleeper, assert_all_lost, drain, in_order, message, text, touch, ttr,
+use super::harness::Harness;
+use super::steps::{
+    ConsumerExt as _, HarnessExt as _, LONG, SECOND, Sleeper, assert_all_lost, drain, in_order, message, text, touch,
+    ttr,
 };
-use crate::queue::{Consumer, DequeueFilter, Settlement};
+use crate::message::MessageId;
+use crate::queue::{Consumer, Delivery, DequeueFilter, Filter, MessageState, QueueError, Settlement};
 
 /// Creates a message whose lease the first consumer has lost.
 fn lost(harness: &dyn Harness) -> (Box<dyn Consumer>, Delivery) {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, MessageState, QUEUE, SECOND, envelope, message, priority,
-    queue, text, ttr,
+use super::harness::Harness;
+use super::steps::{
+    ConsumerExt as _, HarnessExt as _, QUEUE, SECOND, drain, envelope, message, priority, queue, text, ttr,
 };
 use crate::policy::Rate;
 use crate::queue::{
-    Consumer, Delivery, DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope, NewMessage, QueueError, Settlement,
+    Consumer, Delivery, DequeueFilter, Filter, Limit, LimitKeys, LimitKind, LimitScope, MessageState, NewMessage,
+    QueueError, Settlement,
 };
 
 /// Returns whether this queue keeps limits; if not, asserts that it refuses them.
@@ -119,7 +120,7 @@ pub(super) fn what_is_limited_hides_nothing_behind_it(harness: &dyn Harness) {
         commit(&mut seat, &first);
         // Another worker has no limits.
         let mut other = harness.seat_at(&[QUEUE, "elsewhere"]);
-        assert_eq!(super::drain(&mut other).len(), 20);
+        assert_eq!(drain(&mut other).len(), 20);
     }
 }
 
@@ -290,7 +291,7 @@ pub(super) fn nothing_is_leased_ahead_beyond_a_limit(harness: &dyn Harness) {
         assert!(more.len() < 3, "{} were started", more.len() + 1);
         commit(&mut seat, &running);
         more.iter().for_each(|delivery| commit(&mut other, delivery));
-        super::drain(&mut other);
+        drain(&mut other);
     }
 }
 

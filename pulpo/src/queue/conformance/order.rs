@@ -1,10 +1,11 @@
 //! The order in which messages come, and from which queues.
 
-use super::{
-    Came, ConsumerExt as _, Harness, HarnessExt as _, QUEUE, SECOND, assert_order, come, delay, drain, message,
-    priority, queue, text,
+use super::harness::Harness;
+use super::steps::{
+    Came, ConsumerExt as _, HarnessExt as _, QUEUE, SECOND, assert_order, come, delay, drain, message, priority, queue,
+    text,
 };
-use crate::queue::{DequeueFilter, Settlement};
+use crate::queue::{DequeueFilter, MessageState, Settlement};
 
 pub(super) fn order_is_by_priority_then_first_in_first_out(harness: &dyn Harness) {
     for (text, urgency) in [("c", 7), ("f", u32::MAX), ("d", 7), ("a", 0), ("e", 65_536), ("b", 0)] {
@@ -63,7 +64,7 @@ pub(super) fn queues_not_watched_are_left_alone(harness: &dyn Harness) {
     let mut seat = harness.seat();
     assert_eq!(drain(&mut seat), ["ours"]);
     for id in [other, default] {
-        assert_eq!(harness.state(&id), super::MessageState::Ready);
+        assert_eq!(harness.state(&id), MessageState::Ready);
     }
     let left = come(&mut *harness.seat_at(&["theirs", QUEUE, "default"]), &DequeueFilter::all());
     assert_order(harness, &left, &["theirs", "default"]);
@@ -79,7 +80,7 @@ pub(super) fn a_batch_keeps_its_order_and_has_an_id_each(harness: &dyn Harness) 
     let mut seat = harness.seat();
     for (id, expected) in ids.iter().zip(&texts) {
         let delivery = seat.take();
-        assert_eq!((&delivery.lease.id, &super::text(&delivery)), (id, expected));
+        assert_eq!((&delivery.lease.id, &text(&delivery)), (id, expected));
         seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     }
     seat.nothing();

@@ -1,6 +1,7 @@
 //! Queues that know which rows of outboxes they have accepted.
 
-use super::{ConsumerExt as _, Harness, HarnessExt as _, message};
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, message};
 use crate::queue::{NewMessage, OutboxIds};
 
 fn row(text: &str, outbox_id: &str) -> NewMessage {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, LONG, MessageId, MessageState, QUEUE, SECOND, Sleeper,
-    in_order, message, queue, ttr,
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, LONG, QUEUE, SECOND, Sleeper, in_order, message, queue, ttr};
+use crate::message::MessageId;
+use crate::queue::{
+    Attempt, AttemptOutcome, BodyField, FailedRun, Filter, Keeping, MessageState, Retention, Settlement,
 };
-use crate::queue::{Attempt, AttemptOutcome, BodyField, FailedRun, Keeping, Retention, Settlement};
 
 fn history(harness: &dyn Harness, id: &crate::message::MessageId) -> Vec<Attempt> {
     harness.peek(id).history

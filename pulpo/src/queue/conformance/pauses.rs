@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, LONG, QUEUE, SECOND, in_order, message, queue, text, touch};
 use super::waiting::{DEADLINE, wait};
-use super::{
-    ConsumerExt as _, Harness, HarnessExt as _, LONG, MessageState, QUEUE, QueueError, SECOND, in_order, message,
-    queue, text, touch,
-};
-use crate::queue::Settlement;
+use crate::queue::{MessageState, QueueError, Settlement};
 
 /// Returns whether this queue can be paused; if not, asserts that it refuses.
 fn pauses(harness: &dyn Harness) -> bool {

@@ -1,12 +1,13 @@
 //! Taking some messages while others must stay, where the queue can pick.
 
-use super::{Consumer, Harness, HarnessExt as _, QUEUE, assert_order, come, message, priority, queue};
-use crate::queue::{DequeueFilter, NewMessage};
+use super::harness::Harness;
+use super::steps::{HarnessExt as _, QUEUE, assert_order, come, envelope, message, priority, queue};
+use crate::queue::{Consumer, DequeueFilter, NewMessage};
 
 fn of_type(request_type: &str, text: &str) -> NewMessage {
     let mut message = message(text);
     request_type.clone_into(&mut message.request_type);
-    message.text = super::envelope(request_type, text);
+    message.text = envelope(request_type, text);
     message
 }
 

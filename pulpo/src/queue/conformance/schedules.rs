@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{ConsumerExt as _, Harness, HarnessExt as _, message};
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, message};
 use crate::keys::{OnDuplicate, UniqueFor};
 use crate::queue::{
     DequeueFilter, Filter, MessageId, MessageState, Occurrence, QueueError, ScheduleStep, ScheduleStore, Settlement,

@@ -1,7 +1,8 @@
 //! Queues do not change the texts of messages.
 
-use super::{ConsumerExt as _, Harness, HarnessExt as _, NewMessage, QUEUE, envelope};
-use crate::queue::Settlement;
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, QUEUE, envelope};
+use crate::queue::{NewMessage, Settlement};
 
 pub(super) fn texts_come_back_as_they_were(harness: &dyn Harness) {
     let texts = [

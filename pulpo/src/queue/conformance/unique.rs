@@ -3,13 +3,13 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
-use super::{
-    ConsumerExt as _, Filter, Harness, HarnessExt as _, MessageState, QUEUE, SECOND, delay, drain, envelope, message,
-    priority, text, ttr,
+use super::harness::Harness;
+use super::steps::{
+    ConsumerExt as _, HarnessExt as _, QUEUE, SECOND, delay, drain, envelope, message, priority, queue, text, ttr,
 };
 use crate::keys::{OnDuplicate, Publication, UniqueFor};
 use crate::message::MessageId;
-use crate::queue::{DequeueFilter, Enqueued, NewMessage, QueueError, Settlement, Unique};
+use crate::queue::{DequeueFilter, Enqueued, Filter, MessageState, NewMessage, QueueError, Settlement, Unique};
 
 /// Returns whether this queue keeps unique keys; if not, asserts that it refuses them.
 fn keeps_keys(harness: &dyn Harness) -> bool {
@@ -82,7 +82,7 @@ pub(super) fn a_unique_key_has_one_message(harness: &dyn Harness) {
     assert_new(harness, other);
     assert_new(harness, message("no key"));
     // The key is the same in another queue.
-    assert_kept(harness, super::queue(keyed("three", "a"), "elsewhere"), &first);
+    assert_kept(harness, queue(keyed("three", "a"), "elsewhere"), &first);
     assert_eq!(drain(&mut harness.seat()), ["one", "other key", "other type", "no key"]);
 }
 
@@ -200,7 +200,7 @@ pub(super) fn a_waiting_message_is_replaced(harness: &dyn Harness) {
     replaced(priority(replacing("third"), 20));
     assert_eq!(drain(&mut seat), ["behind", "third"]);
     let id = assert_new(harness, replacing("fourth"));
-    let moved = publish(harness, super::queue(replacing("fifth"), "elsewhere"));
+    let moved = publish(harness, queue(replacing("fifth"), "elsewhere"));
     assert_eq!(moved, Enqueued::duplicate(id, Publication::Replaced));
     seat.nothing();
     assert_eq!(harness.seat_at(&["elsewhere"]).work(), "fifth");

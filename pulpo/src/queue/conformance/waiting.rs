@@ -6,8 +6,9 @@ use std::task::{Context, Poll, Wake};
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::{ConsumerExt as _, Delivery, Harness, HarnessExt as _, message, text};
-use crate::queue::{Consumer, DequeueFilter, EnqueueAsync, QueueError};
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, message, text};
+use crate::queue::{Consumer, Delivery, DequeueFilter, EnqueueAsync, QueueError};
 
 /// Longer than any wait should need to end, and shorter than the wait itself.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,7 +1,10 @@
 //! The workers of a queue, and the jobs that they run.
 
-use super::{ConsumerExt as _, Harness, HarnessExt as _, MessageState, SECOND, message, ttr};
-use crate::queue::{Consumer, LongRun, Progress, RunningJob, Settlement, WorkerEntry, WorkerReport, Workers};
+use super::harness::Harness;
+use super::steps::{ConsumerExt as _, HarnessExt as _, SECOND, everything, message, ttr};
+use crate::queue::{
+    Consumer, LongRun, MessageState, Progress, RunningJob, Settlement, WorkerEntry, WorkerReport, Workers,
+};
 
 /// Returns the capability; `None` if this queue says that it does not have it.
 fn workers(harness: &dyn Harness) -> Option<&dyn Workers> {
@@ -122,7 +125,7 @@ pub(super) fn a_cancelled_run_is_shown_as_such(harness: &dyn Harness) {
     harness.put(message("runs"));
     let lease = long_run(workers, &mut seat);
     assert_eq!(jobs(workers).iter().map(|job| job.cancelled).collect::<Vec<_>>(), [false]);
-    harness.queue().cancel(&super::everything()).expect("cancel");
+    harness.queue().cancel(&everything()).expect("cancel");
     assert_eq!(jobs(workers).iter().map(|job| job.cancelled).collect::<Vec<_>>(), [true]);
     seat.settle(&lease, &mut Settlement::commit()).expect_err("buried");
     assert_eq!(jobs(workers), []);
@@ -155,7 +158,7 @@ pub(super) fn progress_is_shown_while_a_run_lasts(harness: &dyn Harness) {
             assert!((-5..60).contains(&age), "{age}");
         }
         assert_eq!(
-            harness.queue().list(&super::everything()).expect("list")[0].progress.as_ref().map(|of| of.fraction),
+            harness.queue().list(&everything()).expect("list")[0].progress.as_ref().map(|of| of.fraction),
             Some(0.5)
         );
         seat.settle(&lease, &mut settlement).expect("settled");
