@@ -9,26 +9,23 @@
 //!   exceeded.
 //! - Messages that must wait are skipped, by kind, and within a kind by key.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rusqlite::{Connection, params};
 
+use self::budget::{Budget, Starts, covers};
+use self::held_back::HeldBack;
 use super::dequeue::{self, ReadyKind};
-use crate::queue::{DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope};
+use crate::queue::DequeueFilter;
+
+mod budget;
+mod held_back;
+
+pub(super) use self::held_back::hold_back;
 
 /// How many messages of a kind are examined in order, to find one whose key may start, before the search continues key
 /// by key.
 const LOOKED_THROUGH: i64 = 500;
-
-/// When to check again while running messages are in the way. The end of those in this process is notified.
-const LOOK_AGAIN: i64 = 100_000;
-
-/// Messages leased ahead start within this time, and count as started at its end, so that a late start never exceeds a
-/// rate.
-const STARTS_WITHIN: i64 = 20_000;
-
-/// For rates below this nothing is leased ahead, nor for any rate that is half used up.
-const LEAST_AHEAD: u64 = 64;
 
 /// The maximum number of starts out of their period to forget in one transaction.
 const FORGOTTEN_AT_ONCE: i64 = 256;
@@ -42,16 +39,6 @@ pub(super) struct Picked {
     /// Whether running messages are in the way.
     pub(super) waits_for_runs: bool,
     starts: Vec<Starts>,
-}
-
-/// Starts that are to be counted.
-#[derive(Debug)]
-struct Starts {
-    scope: String,
-    key: String,
-    at: i64,
-    ends: i64,
-    count: i64,
 }
 
 /// How many messages are wanted.
@@ -73,7 +60,7 @@ pub(super) fn next(
 ) -> rusqlite::Result<Picked> {
     let most = wanted.at_once + wanted.ahead;
     let held = HeldBack::at(connection, now)?;
-    if filter.limits.is_empty() && held.0.is_empty() {
+    if filter.limits.is_empty() && held.is_empty() {
         return Ok(Picked { ids: dequeue::next(connection, queues, filter, most)?, ..Picked::default() });
     }
     let kinds: Vec<_> = dequeue::ready_kinds(connection, queues, filter)?;
@@ -256,257 +243,4 @@ impl Search<'_> {
         let mut mine = self.budgets.iter().filter(|budget| budget.covers(self.kind));
         mine.all(|budget| budget.limit.by_key || budget.allows("", false))
     }
-}
-
-/// Returns whether a limit applies to this kind.
-fn covers(limit: &Limit, kind: &ReadyKind) -> bool {
-    match &limit.scope {
-        LimitScope::Handler { names, .. } => names.contains(&kind.request_type),
-        LimitScope::Queue(queue) => *queue == kind.queue,
-    }
-}
-
-/// The remaining share of a limit.
-#[derive(Clone, Debug)]
-struct Budget<'a> {
-    limit: &'a Limit,
-    /// How much each key has used. A limit without keys counts under the empty key.
-    used: HashMap<String, Used>,
-    /// The keys of the run that is joined, which has its share already.
-    joined: HashSet<String>,
-    joins: bool,
-    /// How much of each key is taken now: for immediate starts, and ahead.
-    taken: HashMap<String, (u64, u64)>,
-    /// Whether the budget has refused a message.
-    refuses: std::cell::Cell<bool>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Used {
-    count: u64,
-    /// For rates: when the first start leaves the period.
-    first_ends: Option<i64>,
-}
-
-impl<'a> Budget<'a> {
-    fn of(connection: &Connection, limit: &'a Limit, filter: &DequeueFilter, now: i64) -> rusqlite::Result<Self> {
-        let mut budget = Self {
-            limit,
-            used: HashMap::new(),
-            joined: HashSet::new(),
-            joins: false,
-            taken: HashMap::new(),
-            refuses: std::cell::Cell::new(false),
-        };
-        match limit.kind {
-            LimitKind::Running(_) => {
-                let joins = filter.joins.as_ref().and_then(|id| id.as_str().parse::<i64>().ok());
-                budget.joins = joins.is_some();
-                budget.count_running(connection, joins)?;
-            }
-            LimitKind::Rate(_) => budget.count_started(connection, now)?,
-        }
-        Ok(budget)
-    }
-
-    fn count_running(&mut self, connection: &Connection, joins: Option<i64>) -> rusqlite::Result<()> {
-        let mut kinds: Vec<i64> = Vec::new();
-        let mut find = |query: &str, value: &str| {
-            let mut find = connection.prepare_cached(query)?;
-            let found = find.query_map([value], |row| row.get(0))?;
-            found.into_iter().try_for_each(|kind| kind.map(|kind| kinds.push(kind)))
-        };
-        match &self.limit.scope {
-            LimitScope::Handler { names, .. } => {
-                names.iter().try_for_each(|name| find("SELECT id FROM kind WHERE request_type = ?1", name))?;
-            }
-            LimitScope::Queue(queue) => find("SELECT id FROM kind WHERE queue = ?1", queue)?,
-        }
-        let mut running = connection.prepare_cached(
-            "SELECT coalesce(run, id), coalesce(limit_key, '') FROM message WHERE lease_ends IS NOT NULL AND kind = ?1",
-        )?;
-        // Runs, each with the keys of its messages.
-        let mut runs: HashSet<(i64, String)> = HashSet::new();
-        for kind in kinds {
-            let mut rows = running.query([kind])?;
-            while let Some(row) = rows.next()? {
-                runs.insert((row.get(0)?, self.key(&row.get::<_, String>(1)?).to_owned()));
-            }
-        }
-        for (run, key) in runs {
-            if Some(run) == joins {
-                self.joined.insert(key);
-            } else {
-                self.used.entry(key).or_default().count += 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn count_started(&mut self, connection: &Connection, now: i64) -> rusqlite::Result<()> {
-        let period = self.period();
-        let mut started = connection.prepare_cached(
-            "SELECT key, sum(count), min(at) FROM started WHERE scope = ?1 AND at > ?2 AND at <= ?3 GROUP BY key",
-        )?;
-        // Starts recorded far in the future are left over from before the clock was set back.
-        let range = params![self.scope(), now.saturating_sub(period), now.saturating_add(period)];
-        let mut rows = started.query(range)?;
-        while let Some(row) = rows.next()? {
-            let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
-            let first_ends = Some(row.get::<_, i64>(2)?.saturating_add(period));
-            self.used.insert(row.get(0)?, Used { count, first_ends });
-        }
-        Ok(())
-    }
-
-    /// Returns the name under which starts are counted. A limit with keys and one without are counted separately.
-    fn scope(&self) -> String {
-        let by = if self.limit.by_key { " by key" } else { "" };
-        match &self.limit.scope {
-            LimitScope::Handler { names, .. } => format!("handler {}{by}", names.first().map_or("", String::as_str)),
-            LimitScope::Queue(queue) => format!("queue {queue}{by}"),
-        }
-    }
-
-    fn covers(&self, kind: &ReadyKind) -> bool {
-        covers(self.limit, kind)
-    }
-
-    fn most(&self) -> u64 {
-        match self.limit.kind {
-            LimitKind::Rate(rate) => rate.starts.into(),
-            LimitKind::Running(most) => most.into(),
-        }
-    }
-
-    fn period(&self) -> i64 {
-        match self.limit.kind {
-            LimitKind::Rate(rate) => i64::try_from(rate.period.as_micros()).unwrap_or(i64::MAX),
-            LimitKind::Running(_) => 0,
-        }
-    }
-
-    /// Returns the key by which this limit counts a message.
-    fn key<'k>(&self, limit_key: &'k str) -> &'k str {
-        let (rate, running) = LimitKeys::split(limit_key);
-        match self.limit.kind {
-            _ if !self.limit.by_key => "",
-            LimitKind::Rate(_) => rate,
-            LimitKind::Running(_) => running,
-        }
-    }
-
-    /// Returns whether another message with this key may start.
-    fn allows(&self, limit_key: &str, is_ahead: bool) -> bool {
-        let key = self.key(limit_key);
-        let used = self.used.get(key).map_or(0, |used| used.count);
-        let (at_once, ahead) = self.taken.get(key).copied().unwrap_or_default();
-        let taken = at_once + ahead;
-        let allowed = match self.limit.kind {
-            // Messages that run together are one run.
-            LimitKind::Running(_) if self.joins => self.joined.contains(key) || taken > 0 || used < self.most(),
-            LimitKind::Running(_) if self.takes_batches() && !self.taken.is_empty() => false,
-            LimitKind::Rate(_) if is_ahead => self.most() >= LEAST_AHEAD && used + taken < self.most() / 2,
-            _ => used + taken < self.most(),
-        };
-        if !allowed {
-            self.refuses.set(true);
-        }
-        allowed
-    }
-
-    fn takes_batches(&self) -> bool {
-        matches!(self.limit.scope, LimitScope::Handler { takes_batches: true, .. })
-    }
-
-    fn spend(&mut self, limit_key: &str, is_ahead: bool) {
-        let key = self.key(limit_key).to_owned();
-        let (at_once, ahead) = self.taken.entry(key).or_default();
-        *(if is_ahead { ahead } else { at_once }) += 1;
-    }
-
-    fn waits_for_runs(&self, kind: &ReadyKind) -> bool {
-        self.refuses.get() && matches!(self.limit.kind, LimitKind::Running(_)) && self.covers(kind)
-    }
-
-    /// Returns when a refused message may be allowed.
-    fn wake(&self, now: i64) -> Option<i64> {
-        if !self.refuses.get() {
-            return None;
-        }
-        match self.limit.kind {
-            LimitKind::Running(_) => Some(now.saturating_add(LOOK_AGAIN)),
-            LimitKind::Rate(_) => {
-                let full = self.used.values().filter(|used| used.count >= self.most());
-                full.filter_map(|used| used.first_ends).min()
-            }
-        }
-    }
-
-    /// Returns the starts to count, if the limit is a rate.
-    fn into_starts(self, now: i64) -> Vec<Starts> {
-        let LimitKind::Rate(_) = self.limit.kind else { return Vec::new() };
-        let (scope, period) = (self.scope(), self.period());
-        let mut starts = Vec::new();
-        for (key, (at_once, ahead)) in self.taken {
-            for (at, count) in [(now, at_once), (now.saturating_add(STARTS_WITHIN), ahead)] {
-                if count > 0 {
-                    let (scope, key, ends) = (scope.clone(), key.clone(), at.saturating_add(period));
-                    starts.push(Starts { scope, key, at, ends, count: i64::try_from(count).unwrap_or(i64::MAX) });
-                }
-            }
-        }
-        starts
-    }
-}
-
-/// The request types that are held back, and keys of them, each with the time until when.
-#[derive(Debug)]
-struct HeldBack(Vec<(String, String, i64)>);
-
-impl HeldBack {
-    fn at(connection: &Connection, now: i64) -> rusqlite::Result<Self> {
-        let mut held = connection.prepare_cached("SELECT request_type, key, until FROM held_back WHERE until > ?1")?;
-        let rows = held.query_map([now], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        rows.collect::<rusqlite::Result<_>>().map(Self)
-    }
-
-    fn covers(&self, request_type: &str) -> bool {
-        self.0.iter().any(|(held, _, _)| held == request_type)
-    }
-
-    fn all_of(&self, request_type: &str) -> bool {
-        self.0.iter().any(|(held, key, _)| held == request_type && key.is_empty())
-    }
-
-    fn holds(&self, request_type: &str, limit_key: &str) -> bool {
-        let (rate, running) = LimitKeys::split(limit_key);
-        let hold_key = if rate.is_empty() { running } else { rate };
-        self.0.iter().any(|(held, key, _)| held == request_type && key == hold_key)
-    }
-
-    fn wake(&self, kinds: &[ReadyKind]) -> Option<i64> {
-        let held = |(held, _, _): &&(String, String, i64)| kinds.iter().any(|kind| kind.request_type == *held);
-        self.0.iter().filter(held).map(|(_, _, until)| *until).min()
-    }
-}
-
-/// Holds back a request type, or one of its keys, until this time; `None` ends that.
-pub(super) fn hold_back(
-    connection: &Connection,
-    request_type: &str,
-    key: &str,
-    until: Option<i64>,
-    now: i64,
-) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM held_back WHERE until <= ?1")?.execute([now])?;
-    match until {
-        Some(until) => connection
-            .prepare_cached("INSERT OR REPLACE INTO held_back(request_type, key, until) VALUES (?1, ?2, ?3)")?
-            .execute(params![request_type, key, until]),
-        None => connection
-            .prepare_cached("DELETE FROM held_back WHERE request_type = ?1 AND key = ?2")?
-            .execute([request_type, key]),
-    }
-    .map(drop)
 }
