@@ -10,102 +10,27 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
+pub(super) use self::found::Found;
+use self::found::Notes;
+use self::ids::{MOST_TUBES, Page, Top, first_ids, scan};
 use super::burial_notes::{self, Note};
 use super::connection::Connection;
 use super::fault::Fault;
-use super::job::{self, JobStats, TubeStats};
+use super::job::{JobStats, TubeStats};
 use super::limits::{REASONS_TUBE, is_own};
-use super::look::{all_tube_stats, ask_each, job_stats, read_job, texts, tubes};
-use super::protocol::{Answer, Commands};
-use super::values::{ago, ahead, number};
-use crate::message::{Incoming, Priority};
-use crate::queue::{Filter, LimitKeys, MessageState, StoredMessage};
+use super::look::{all_tube_stats, ask_each, read_job, texts, tubes};
+use super::protocol::Commands;
+use super::values::number;
+use crate::queue::{Filter, MessageState};
+
+mod found;
+mod ids;
 
 /// The default maximum number of ids that a list asks for; that takes some seconds.
 pub const MAX_SCANNED_IDS: u64 = 1_000_000;
 
-/// The number of ids in one request.
-const PAGE: u64 = 4096;
-
 /// After this many missing ids in a row, the search for notes ends, if the newest id is not known for certain.
 const LONGEST_GAP: u64 = 50_000;
-
-/// The maximum number of tubes to ask for an existing job.
-const MOST_TUBES: usize = 50;
-
-/// A message that was found. If it is buried, its notes with the reason, the newest first.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) id: u64,
-    pub(super) message: StoredMessage,
-    pub(super) notes: Vec<(u64, Note)>,
-}
-
-impl Found {
-    pub(super) fn new(id: u64, job: JobStats, text: Vec<u8>, now: DateTime<Utc>) -> Self {
-        let counts = job.counts();
-        let waits = matches!(job.state, MessageState::Delayed | MessageState::Reserved);
-        let until = waits.then(|| ahead(now, job.time_left));
-        let due_since = if job.state == MessageState::Delayed { until } else { Some(ago(now, job.waited())) };
-        let since = match job.state {
-            MessageState::Delayed => Some(ago(now, job.delay.saturating_sub(job.time_left))),
-            // The server does not report when a job was released, kicked or reserved.
-            MessageState::Ready if job.reserves == 0 && job.kicks == 0 => due_since,
-            // A note may have the time.
-            MessageState::Ready | MessageState::Reserved | MessageState::Buried | MessageState::Done => None,
-        };
-        let message = StoredMessage {
-            id: id.into(),
-            since,
-            request_type: request_type(&text),
-            state: job.state,
-            priority: Priority::new(job.priority),
-            until,
-            lease: None,
-            attempts: counts.attempts,
-            abandoned: counts.lost,
-            kicks: Some(counts.kicks),
-            enqueued_at: Some(ago(now, job.age)),
-            due_since,
-            ttr: Some(job.ttr),
-            last_error: None,
-            last_error_at: None,
-            progress: None,
-            cancelled: false,
-            history: Vec::new(),
-            result: None,
-            has_expired: false,
-            unique: None,
-            has_key: false,
-            limit_keys: LimitKeys::default(),
-            queue: job.tube,
-            text,
-        };
-        Self { id, message, notes: Vec::new() }
-    }
-
-    fn with_notes(mut self, notes: Vec<(u64, Note)>) -> Self {
-        self.add_notes(notes);
-        self
-    }
-
-    fn lacks_notes(&self) -> bool {
-        self.message.state == MessageState::Buried && self.notes.is_empty()
-    }
-
-    fn add_notes(&mut self, notes: Vec<(u64, Note)>) {
-        if let Some((_, note)) = notes.first() {
-            self.message.last_error = Some(note.reason.clone());
-            self.message.last_error_at = Some(note.at);
-            self.message.since = Some(note.at);
-        }
-        self.notes = notes;
-    }
-}
-
-fn request_type(text: &[u8]) -> String {
-    Incoming::read(text).map(|message| message.header.request_type).unwrap_or_default()
-}
 
 /// What a scan should return.
 #[derive(Clone, Copy, Debug)]
@@ -148,117 +73,6 @@ pub(super) struct Scanned {
     pub(super) ageless: u64,
 }
 
-/// The jobs in a range of ids, the newest first, one page at a time.
-struct IdScan<'c> {
-    connection: &'c mut Connection,
-    /// The next id, and the last one.
-    next: u64,
-    last: u64,
-}
-
-/// The server's data about consecutive ids; `None` for ids without a job.
-type Page = Vec<(u64, Option<JobStats>)>;
-
-impl<'c> IdScan<'c> {
-    /// Scans from one id down to another; empty if the first is the smaller one.
-    fn down(connection: &'c mut Connection, from: u64, to: u64) -> Self {
-        Self { connection, next: from, last: to.max(1) }
-    }
-
-    fn page(&mut self) -> Result<Page, Fault> {
-        let last = self.next.saturating_sub(PAGE - 1).max(self.last);
-        let ids: Vec<_> = (last..=self.next).rev().collect();
-        self.next = last - 1;
-        let mut page = Vec::with_capacity(ids.len());
-        let stats = |commands: &mut Commands, id: &u64| _ = commands.stats_job(*id);
-        ask_each(self.connection, &ids, stats, |id, answer| {
-            page.push((*id, read_job(answer)?));
-            Ok(())
-        })?;
-        Ok(page)
-    }
-}
-
-impl Iterator for IdScan<'_> {
-    type Item = Result<Page, Fault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        (self.next >= self.last).then(|| self.page())
-    }
-}
-
-/// The notes of burials, until the scan meets their messages.
-#[derive(Debug, Default)]
-struct Notes {
-    of: HashMap<u64, Vec<(u64, Note)>>,
-    /// Stale notes.
-    stale: Vec<u64>,
-}
-
-impl Notes {
-    /// Adds a job from the tube of reasons.
-    fn add(&mut self, id: u64, text: &[u8]) {
-        if let Some(note) = Note::read(text).filter(|note| note.of < id) {
-            self.of.entry(note.of).or_default().push((id, note));
-        }
-    }
-
-    /// Takes the notes of the message with this id, the newest first.
-    fn join(&mut self, id: u64, state: Option<MessageState>) -> Vec<(u64, Note)> {
-        let mut notes = self.of.remove(&id).unwrap_or_default();
-        notes.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        if burial_notes::is_over(state) {
-            self.stale.extend(notes.iter().map(|(at, _)| *at));
-        }
-        // For a message that runs again, they are outdated.
-        if state == Some(MessageState::Buried) { notes } else { Vec::new() }
-    }
-}
-
-/// The greatest id that a job may have.
-#[derive(Clone, Copy, Debug)]
-struct Top {
-    id: u64,
-    /// Whether no job can have a greater one.
-    certain: bool,
-}
-
-impl Top {
-    fn ask(connection: &mut Connection) -> Result<Self, Fault> {
-        let garbled = || Fault::Dropped("the answer to stats is garbled".to_owned());
-        let told = connection.ask_one(Commands::stats)?.told()?.ok_or_else(garbled)?;
-        let number = |key| job::number(&told, key).ok_or_else(garbled);
-        let (puts, uptime) = (number("cmd-put")?, number("uptime")?);
-        if number("binlog-current-index")? == 0 {
-            return Ok(Self { id: puts, certain: true });
-        }
-        let known = some_jobs(connection)?;
-        // Ids increase: one that was assigned since the start is greater than all that existed before.
-        match known.iter().filter(|(_, job)| job.age.as_secs() < uptime).map(|(id, _)| *id).min() {
-            Some(new) => Ok(Self { id: new.saturating_add(puts), certain: true }),
-            None => {
-                let newest = known.iter().map(|(id, _)| *id).max().unwrap_or(0);
-                Ok(Self { id: newest.saturating_add(puts), certain: false })
-            }
-        }
-    }
-}
-
-/// Returns some jobs that the server shows without being asked for an id.
-fn some_jobs(connection: &mut Connection) -> Result<Vec<(u64, JobStats)>, Fault> {
-    let mut all = tubes(connection, &Filter::all())?;
-    all.push(REASONS_TUBE.to_owned());
-    let mut filled = all_tube_stats(connection, all)?;
-    filled.retain(|(_, stats)| stats.jobs != [0; 4]);
-    filled.truncate(MOST_TUBES);
-    let ids = first_ids(connection, &filled, [true; 4])?;
-    let mut jobs = Vec::new();
-    for id in ids {
-        jobs.extend(job_stats(connection, id)?.map(|job| (id, job)));
-    }
-    Ok(jobs)
-}
-
 /// Returns the ids of the jobs that may match the filter, the newest first, if each tube has at most one job in each
 /// state: the server shows those directly.
 fn only_ones(connection: &mut Connection, filter: &Filter) -> Result<Option<Vec<u64>>, Fault> {
@@ -280,31 +94,6 @@ fn only_ones(connection: &mut Connection, filter: &Filter) -> Result<Option<Vec<
     let mut ids = first_ids(connection, &filled, wanted)?;
     ids.sort_unstable_by(|a, b| b.cmp(a));
     Ok(Some(ids))
-}
-
-/// Returns the ids of the first job in each of these states, in each of these tubes.
-fn first_ids(
-    connection: &mut Connection,
-    filled: &[(String, TubeStats)],
-    wanted: [bool; 4],
-) -> Result<Vec<u64>, Fault> {
-    let mut ids = Vec::new();
-    for (tube, stats) in filled {
-        let mut commands = Commands::new();
-        commands.use_tube(tube);
-        for (state, word) in [(0, "ready"), (1, "delayed"), (3, "buried")] {
-            if wanted[state] && stats.jobs[state] > 0 {
-                commands.peek_first(word);
-            }
-        }
-        connection.now_uses(tube);
-        connection.send(&commands)?;
-        connection.answer()?.expect(&Answer::Using)?;
-        for _ in 1..commands.len() {
-            ids.extend(connection.answer()?.peeked()?.map(|(id, _)| id));
-        }
-    }
-    Ok(ids)
 }
 
 /// Returns the messages with these ids that match the filter, the newest first.
@@ -359,33 +148,6 @@ fn find_notes(
         Ok(left == 0 || open.is_empty())
     })?;
     Ok(())
-}
-
-/// Scans the ids from the top down to the lowest, and if the top is not certain also those above it. Ends after `most`
-/// ids, or when `look` returns true because it has everything. Returns whether the scan was complete or has everything.
-fn scan(
-    connection: &mut Connection,
-    top: Top,
-    lowest: u64,
-    most: u64,
-    mut look: impl FnMut(&mut Connection, Page) -> Result<bool, Fault>,
-) -> Result<bool, Fault> {
-    let last = top.id.saturating_sub(most).saturating_add(1).max(lowest);
-    let mut left = most.saturating_sub((top.id + 1).saturating_sub(last));
-    let mut next = Some((top.id, last));
-    while let Some((from, to)) = next {
-        let mut ids = IdScan::down(connection, from, to);
-        while let Some(page) = ids.next() {
-            if look(ids.connection, page?)? {
-                return Ok(true);
-            }
-        }
-        // All jobs may be above the estimate.
-        let more = if top.certain { 0 } else { left.min(from.max(PAGE)) };
-        left -= more;
-        next = (more > 0).then_some((from + more, from + 1));
-    }
-    Ok(top.certain && last <= lowest.max(1))
 }
 
 /// Approximately how many ids can be asked for in the time of one round trip.
