@@ -7,16 +7,16 @@ use super::postgres::Postgres;
 use super::source::{OutboxCounts, Source};
 #[cfg(any(feature = "file", feature = "rusqlite"))]
 use super::sqlite::Sqlite;
-use super::url::{OutboxUrl, Place};
+use super::url::{Database, OutboxUrl};
 use crate::transaction::{BoxError, TransactionError};
 
 /// Connects to an outbox.
 pub(super) fn open(url: &OutboxUrl) -> Result<Box<dyn Source>, BoxError> {
-    match url.place() {
+    match url.database() {
         #[cfg(any(feature = "file", feature = "rusqlite"))]
-        Place::Sqlite(file) => Ok(Box::new(Sqlite::open(file)?)),
+        Database::Sqlite(file) => Ok(Box::new(Sqlite::open(file)?)),
         #[cfg(feature = "postgres")]
-        Place::Postgres(url) => Ok(Box::new(Postgres::open(url)?)),
+        Database::Postgres(url) => Ok(Box::new(Postgres::open(url)?)),
         #[allow(unreachable_patterns, reason = "with all features there is no other")]
         _ => Err(unsupported(url).unwrap_or_default().into()),
     }
@@ -34,11 +34,11 @@ pub fn counts(url: &OutboxUrl, now: DateTime<Utc>) -> Result<OutboxCounts, Trans
 
 /// Returns why this program cannot move the rows of such a database, if so.
 pub(crate) fn unsupported(url: &OutboxUrl) -> Option<String> {
-    let feature = match url.place() {
-        Place::Sqlite(_) if cfg!(any(feature = "file", feature = "rusqlite")) => return None,
-        Place::Postgres(_) if cfg!(feature = "postgres") => return None,
-        Place::Sqlite(_) => "rusqlite",
-        Place::Postgres(_) => "postgres",
+    let feature = match url.database() {
+        Database::Sqlite(_) if cfg!(any(feature = "file", feature = "rusqlite")) => return None,
+        Database::Postgres(_) if cfg!(feature = "postgres") => return None,
+        Database::Sqlite(_) => "rusqlite",
+        Database::Postgres(_) => "postgres",
     };
     Some(format!("this program was built without pulpo's feature `{feature}`, which moves jobs from there"))
 }

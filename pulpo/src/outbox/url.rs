@@ -17,10 +17,10 @@ use crate::transaction::Dialect;
 /// # Ok::<(), pulpo::outbox::ParseOutboxUrlError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct OutboxUrl(Place);
+pub struct OutboxUrl(Database);
 
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Database {
     Sqlite(PathBuf),
     /// May contain a password.
     Postgres(String),
@@ -31,8 +31,8 @@ impl OutboxUrl {
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         match &self.0 {
-            Place::Sqlite(_) => Dialect::Sqlite,
-            Place::Postgres(_) => Dialect::Postgres,
+            Database::Sqlite(_) => Dialect::Sqlite,
+            Database::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -40,17 +40,17 @@ impl OutboxUrl {
     #[must_use]
     pub const fn file(&self) -> Option<&PathBuf> {
         match &self.0 {
-            Place::Sqlite(file) => Some(file),
-            Place::Postgres(_) => None,
+            Database::Sqlite(file) => Some(file),
+            Database::Postgres(_) => None,
         }
     }
 
     /// Replaces the file of an SQLite database.
     pub(crate) fn with_file(file: PathBuf) -> Self {
-        Self(Place::Sqlite(file))
+        Self(Database::Sqlite(file))
     }
 
-    pub(super) const fn place(&self) -> &Place {
+    pub(super) const fn database(&self) -> &Database {
         &self.0
     }
 }
@@ -62,7 +62,7 @@ impl FromStr for OutboxUrl {
         let refused = |problem| Err(ParseOutboxUrlError { problem });
         let text = text.trim();
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self(Place::Postgres(text.to_owned())));
+            return Ok(Self(Database::Postgres(text.to_owned())));
         }
         let Some(file) = text.strip_prefix("sqlite:") else {
             return refused("expected sqlite:FILE or postgres://USER@HOST/DATABASE");
@@ -77,15 +77,15 @@ impl FromStr for OutboxUrl {
         if file == ":memory:" {
             return refused("a database in memory belongs to one connection: expected a file after `sqlite:`");
         }
-        Ok(Self(Place::Sqlite(PathBuf::from(file))))
+        Ok(Self(Database::Sqlite(PathBuf::from(file))))
     }
 }
 
 impl fmt::Display for OutboxUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
-            Place::Postgres(url) => {
+            Database::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
+            Database::Postgres(url) => {
                 let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
                 let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("***@", rest));
                 let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::counts::{self, Changes};
-use super::lease::Ending;
+use super::lease::LeaseEnder;
 use super::schema;
 use super::shared::Shared;
 use super::values::{number, time};
@@ -65,7 +65,7 @@ pub(super) fn edit(connection: &Connection, us: &Shared, id: &MessageId, edit: &
     };
     if let (MessageState::Reserved, true, Some(lease)) = (row.state, row.is_over, &row.lease) {
         // The end of the lease has not been processed yet.
-        let mut ending = Ending::new(connection, &us.process_lock, us.folder.as_deref(), now);
+        let mut ending = LeaseEnder::new(connection, &us.process_lock, us.folder.as_deref(), now);
         ending.end(id, lease)?;
         ending.finish()?;
         let Some(again) = Row::read(connection, id, now)? else { return Ok(Edited::Missing) };

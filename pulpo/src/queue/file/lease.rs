@@ -138,7 +138,7 @@ impl Ended {
 }
 
 /// Ends leases whose processes died or stopped renewing them. A run that had begun counts as a lost attempt.
-pub(super) struct Ending<'a> {
+pub(super) struct LeaseEnder<'a> {
     connection: &'a Connection,
     us: &'a ProcessLock,
     base_path: Option<&'a Path>,
@@ -147,7 +147,7 @@ pub(super) struct Ending<'a> {
     counts: Changes,
 }
 
-impl<'a> Ending<'a> {
+impl<'a> LeaseEnder<'a> {
     pub(super) fn new(connection: &'a Connection, us: &'a ProcessLock, base_path: Option<&'a Path>, now: i64) -> Self {
         Self { connection, us, base_path, ran: HashMap::new(), now, counts: Changes::default() }
     }

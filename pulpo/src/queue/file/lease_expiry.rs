@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use rusqlite::{Connection, params};
 
 use super::counts::Changes;
-use super::lease::Ending;
+use super::lease::LeaseEnder;
 use super::process_lock::ProcessLock;
 use crate::clock::{Clock, lock};
 use crate::queue::MessageState;
@@ -25,7 +25,7 @@ const OUTAGE: i64 = 100_000;
 
 /// The minimum time between two extensions of the sparing while every write has to wait. Without it, the leases of dead
 /// workers would never end.
-const ANEW: i64 = 2_000_000;
+const SPARE_AGAIN: i64 = 2_000_000;
 
 /// How long to wait before spared leases are checked again.
 pub(super) const SPARED: i64 = 1_000_000;
@@ -38,17 +38,17 @@ pub(super) struct LeaseExpiry(Mutex<Inner>);
 struct Inner {
     /// The time of day minus the uptime, as last seen; `None` before the first time.
     offset: Option<i64>,
-    failing_since: Option<Moment>,
+    failing_since: Option<ClockReading>,
     spared: Option<Spared>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub(super) struct ClockReading {
     now: i64,
     uptime: i64,
 }
 
-impl Moment {
+impl ClockReading {
     pub(super) fn of(clock: &dyn Clock) -> Self {
         let uptime = i64::try_from(clock.uptime().as_micros()).unwrap_or(i64::MAX);
         Self { now: super::values::micros(clock.now()), uptime }
@@ -65,7 +65,7 @@ struct Spared {
 
 /// Which leases to end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
+pub(super) struct Expiry {
     now: i64,
     /// Leases that ended before this time are ended immediately.
     at_once: i64,
@@ -78,8 +78,8 @@ pub(super) struct Ends {
 impl LeaseExpiry {
     /// Returns which leases may be ended now, by a write that was requested at `asked`: another process that was
     /// suspended in the middle of a write may have kept all others waiting.
-    pub(super) fn look(&self, asked: Moment, clock: &dyn Clock) -> Ends {
-        let at = Moment::of(clock);
+    pub(super) fn look(&self, asked: ClockReading, clock: &dyn Clock) -> Expiry {
+        let at = ClockReading::of(clock);
         let mut inner = lock(&self.0);
         let offset = at.now.saturating_sub(at.uptime);
         let jump = inner.offset.map(|before| offset.saturating_sub(before));
@@ -94,12 +94,12 @@ impl LeaseExpiry {
             Some(spared) => (spared.ended_after.min(at.now), at.uptime.saturating_sub(spared.since)),
             None => (at.now, 0),
         };
-        Ends { now: at.now, at_once, spared_for, shorten: jump.is_none_or(|jump| jump < -STEP) }
+        Expiry { now: at.now, at_once, spared_for, shorten: jump.is_none_or(|jump| jump < -STEP) }
     }
 
     /// Records that a write failed.
     pub(super) fn failed(&self, clock: &dyn Clock) {
-        let at = Moment::of(clock);
+        let at = ClockReading::of(clock);
         lock(&self.0).failing_since.get_or_insert(at);
     }
 
@@ -108,7 +108,7 @@ impl LeaseExpiry {
         if lock(&self.0).failing_since.is_none() {
             return;
         }
-        let at = Moment::of(clock);
+        let at = ClockReading::of(clock);
         let mut inner = lock(&self.0);
         inner.spare_what_could_not_be_renewed(at);
         inner.failing_since = None;
@@ -118,26 +118,26 @@ impl LeaseExpiry {
 impl Inner {
     /// From now on, spares the leases that ended after this time of day, and those that are spared already: their
     /// workers may have had no chance between the two events either.
-    fn spare(&mut self, ended_after: i64, at: Moment) {
+    fn spare(&mut self, ended_after: i64, at: ClockReading) {
         let before = self.spared.map_or(ended_after, |spared| spared.ended_after);
         self.spared = Some(Spared { ended_after: ended_after.min(before), since: at.uptime });
     }
 
-    fn spare_what_could_not_be_renewed(&mut self, at: Moment) {
+    fn spare_what_could_not_be_renewed(&mut self, at: ClockReading) {
         if let Some(since) = self.failing_since.filter(|since| at.uptime.saturating_sub(since.uptime) >= OUTAGE) {
             self.spare(since.now, at);
         }
     }
 
-    fn spare_while_all_waited(&mut self, asked: Moment, at: Moment) {
+    fn spare_while_all_waited(&mut self, asked: ClockReading, at: ClockReading) {
         let waited = at.uptime.saturating_sub(asked.uptime) >= OUTAGE;
-        if waited && self.spared.is_none_or(|spared| at.uptime.saturating_sub(spared.since) >= ANEW) {
+        if waited && self.spared.is_none_or(|spared| at.uptime.saturating_sub(spared.since) >= SPARE_AGAIN) {
             self.spare(asked.now, at);
         }
     }
 }
 
-impl Ends {
+impl Expiry {
     pub(super) fn now(&self) -> i64 {
         self.now
     }
@@ -176,7 +176,7 @@ impl Ends {
                 )?
                 .query_map([self.now, self.at_once, self.spared_for, AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
-            let mut ending = Ending::new(connection, us, base_path, self.now);
+            let mut ending = LeaseEnder::new(connection, us, base_path, self.now);
             silent.iter().try_for_each(|(id, token)| ending.end(*id, token))?;
             ending.finish()?;
         }

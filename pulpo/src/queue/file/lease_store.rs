@@ -11,7 +11,7 @@ use super::cancel;
 use super::counts::Changes;
 use super::error::SqliteError;
 use super::lease::{self, lease};
-use super::lease_expiry::{self, NextWaits};
+use super::lease_expiry::{ClockReading, NextWaits};
 use super::limits::{self, Wanted};
 use super::process_lock::Run;
 use super::shared::Shared;
@@ -26,7 +26,7 @@ impl LeaseStore for Arc<Shared> {
     type Error = SqliteError;
 
     fn exchange(&self, exchange: &Arc<Exchange<Run>>) -> Result<Exchanged<Run>, SqliteError> {
-        let asked = lease_expiry::Moment::of(&*self.clock);
+        let asked = ClockReading::of(&*self.clock);
         let number = self.next_lease();
         let (us, exchange) = (self.clone(), exchange.clone());
         let has_commits = !exchange.commits.is_empty();
@@ -118,15 +118,15 @@ fn lease_next(
     connection: &Connection,
     us: &Shared,
     request: &LeaseRequest,
-    asked: lease_expiry::Moment,
+    asked: ClockReading,
     number: u64,
     counts: &mut Changes,
 ) -> rusqlite::Result<Offer<Run>> {
     // Taken only now, since other processes may have kept the database locked until here: a lease lasts its ttr from
     // this time.
-    let ends = us.lease_expiry.look(asked, &*us.clock);
-    let now = ends.now();
-    ends.apply(connection, &us.process_lock, us.folder.as_deref())?;
+    let expiry = us.lease_expiry.look(asked, &*us.clock);
+    let now = expiry.now();
+    expiry.apply(connection, &us.process_lock, us.folder.as_deref())?;
     let (queues, resumed) = pauses::leave_out(connection, &request.queues, now)?;
     let wanted = Wanted { at_once: request.at_once, ahead: request.ahead };
     let picked = limits::next(connection, &queues, &request.filter, wanted, now)?;

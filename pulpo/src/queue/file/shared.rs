@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::error::SqliteError;
-use super::lease::Ending;
+use super::lease::LeaseEnder;
 use super::lease_expiry::LeaseExpiry;
 use super::maintenance::Maintenance;
 use super::notify_file::NotifyFiles;
@@ -235,7 +235,7 @@ impl Shared {
             let (us, id, now) = (self.clone(), dead.id.clone(), self.now());
             let ended = self.write(Durability::Lazy, move |connection| {
                 forget_worker(connection, &id)?;
-                Ending::new(connection, &us.process_lock, us.folder.as_deref(), now).end_all_of(&id)
+                LeaseEnder::new(connection, &us.process_lock, us.folder.as_deref(), now).end_all_of(&id)
             });
             match ended {
                 Ok(0) => dead.remove_files(),

@@ -27,7 +27,7 @@ const MOST_IN_A_ROW: u32 = 16;
 pub(super) struct SeveralConsumer {
     shared: Arc<Shared>,
     watch: Arc<Watch>,
-    seats: Vec<Seat>,
+    consumers: Vec<ServerConsumer>,
     /// The server to ask first the next time.
     next: usize,
     /// The server of the last job; `in_a_row` counts the consecutive jobs from there.
@@ -37,7 +37,7 @@ pub(super) struct SeveralConsumer {
 }
 
 /// A consumer at one server.
-struct Seat {
+struct ServerConsumer {
     server: usize,
     consumer: Box<dyn Consumer>,
     /// The tokens of its leases.
@@ -52,15 +52,15 @@ impl SeveralConsumer {
     /// Creates it with a consumer of each server.
     pub(super) fn new(shared: Arc<Shared>, watch: Arc<Watch>, consumers: Vec<Box<dyn Consumer>>) -> Self {
         let next = fastrand::usize(..consumers.len());
-        let seat = |(server, consumer)| Seat {
+        let holder = |(server, consumer)| ServerConsumer {
             server,
             consumer,
             leases: Vec::new(),
             has_deferred: false,
             empty_until: Duration::ZERO,
         };
-        let (seats, interrupts) = (consumers.into_iter().enumerate().map(seat).collect(), watch.interrupts());
-        Self { shared, watch, seats, next, last: None, in_a_row: 0, interrupts }
+        let (consumers, interrupts) = (consumers.into_iter().enumerate().map(holder).collect(), watch.interrupts());
+        Self { shared, watch, consumers, next, last: None, in_a_row: 0, interrupts }
     }
 
     /// Asks each server without waiting: first those with a deferred commit, and last those that were empty a moment
@@ -72,28 +72,31 @@ impl SeveralConsumer {
         }
         let (count, now) = (self.shared.servers.len(), self.shared.clock.uptime());
         let mut order: Vec<_> = (0..count).map(|step| (self.next + step) % count).collect();
-        let (shared, seats) = (&self.shared, &self.seats);
-        let has_deferred = |server| seats.iter().any(|seat| seat.server == server && seat.has_deferred);
-        let was_empty = |server| seats.iter().any(|seat| seat.server == server && now < seat.empty_until);
+        let (shared, consumers) = (&self.shared, &self.consumers);
+        let has_deferred = |server| consumers.iter().any(|holder| holder.server == server && holder.has_deferred);
+        let was_empty = |server| consumers.iter().any(|holder| holder.server == server && now < holder.empty_until);
         order.retain(|server| has_deferred(*server) || !shared.servers[*server].is_resting(now));
         order.sort_by_key(|server| (!has_deferred(*server), was_empty(*server)));
         for server in order {
-            let Some(at) = self.seats.iter().position(|seat| seat.server == server) else { continue };
-            let found = self.seats[at].consumer.dequeue(filter, Duration::ZERO);
-            self.seats.iter_mut().filter(|seat| seat.server == server).for_each(|seat| seat.has_deferred = false);
+            let Some(at) = self.consumers.iter().position(|holder| holder.server == server) else { continue };
+            let found = self.consumers[at].consumer.dequeue(filter, Duration::ZERO);
+            self.consumers
+                .iter_mut()
+                .filter(|holder| holder.server == server)
+                .for_each(|holder| holder.has_deferred = false);
             match found {
                 Ok(Some(delivery)) => {
                     self.shared.servers[server].answered();
                     self.in_a_row = if self.last.replace(server) == Some(server) { self.in_a_row + 1 } else { 1 };
                     // The rest of a batch is reserved there.
                     self.next = if filter.more > 0 { server } else { (server + 1) % count };
-                    let delivery = self.seats[at].took(&self.shared, delivery);
+                    let delivery = self.consumers[at].took(&self.shared, delivery);
                     self.flush_deferred();
                     return Ok(Some(delivery));
                 }
                 Ok(None) => {
                     self.shared.servers[server].answered();
-                    self.seats[at].empty_until = now.saturating_add(EMPTY_REST);
+                    self.consumers[at].empty_until = now.saturating_add(EMPTY_REST);
                 }
                 Err(error) if error.is_outage() => {
                     self.shared.servers[server].failed(&error, now);
@@ -107,10 +110,10 @@ impl SeveralConsumer {
 
     /// Carries out the deferred commits now. A commit that fails is reported as a lost lease.
     fn flush_deferred(&mut self) {
-        for seat in self.seats.iter_mut().filter(|seat| seat.has_deferred) {
-            seat.has_deferred = false;
-            if let Err(error) = seat.consumer.flush() {
-                let server = &self.shared.servers[seat.server].name;
+        for holder in self.consumers.iter_mut().filter(|holder| holder.has_deferred) {
+            holder.has_deferred = false;
+            if let Err(error) = holder.consumer.flush() {
+                let server = &self.shared.servers[holder.server].name;
                 tracing::warn!(server, error = chain(&error), "cannot settle the last job: it will run again");
             }
         }
@@ -119,18 +122,19 @@ impl SeveralConsumer {
     /// Takes over a message that a thread was handed, with its consumer, and returns consumers that are not needed.
     fn take(&mut self, handed: Handed) -> Delivery {
         let Handed { server, consumer, delivery } = handed;
-        let mut seat = Seat { server, consumer, leases: Vec::new(), has_deferred: false, empty_until: Duration::ZERO };
-        let delivery = seat.took(&self.shared, delivery);
-        let idle = self.seats.iter().position(|other| other.server == server && other.leases.is_empty());
+        let mut holder =
+            ServerConsumer { server, consumer, leases: Vec::new(), has_deferred: false, empty_until: Duration::ZERO };
+        let delivery = holder.took(&self.shared, delivery);
+        let idle = self.consumers.iter().position(|other| other.server == server && other.leases.is_empty());
         match idle {
             Some(at) => {
-                let mut old = std::mem::replace(&mut self.seats[at], seat);
+                let mut old = std::mem::replace(&mut self.consumers[at], holder);
                 // Its deferred commits must not wait until a thread uses it again.
                 if old.consumer.flush().is_ok() && old.consumer.take_lost_leases().is_empty() {
                     self.watch.put_back(server, old.consumer);
                 }
             }
-            None => self.seats.push(seat),
+            None => self.consumers.push(holder),
         }
         delivery
     }
@@ -138,26 +142,27 @@ impl SeveralConsumer {
     /// Returns surplus consumers, because one for each server is enough.
     fn give_back_spare(&mut self) {
         for server in 0..self.shared.servers.len() {
-            while self.seats.iter().filter(|seat| seat.server == server).count() > 1 {
-                let is_idle = |seat: &Seat| seat.server == server && seat.leases.is_empty();
-                let Some(at) = self.seats.iter().position(is_idle) else { break };
-                let mut seat = self.seats.swap_remove(at);
-                if seat.consumer.flush().is_ok() {
-                    self.watch.put_back(server, seat.consumer);
+            while self.consumers.iter().filter(|holder| holder.server == server).count() > 1 {
+                let is_idle = |holder: &ServerConsumer| holder.server == server && holder.leases.is_empty();
+                let Some(at) = self.consumers.iter().position(is_idle) else { break };
+                let mut holder = self.consumers.swap_remove(at);
+                if holder.consumer.flush().is_ok() {
+                    self.watch.put_back(server, holder.consumer);
                 }
             }
         }
     }
 
     /// Returns the consumer that has a lease, and the lease as its server knows it.
-    fn seat(&mut self, lease: &Lease) -> Option<(&mut Seat, Lease)> {
+    fn holder_of(&mut self, lease: &Lease) -> Option<(&mut ServerConsumer, Lease)> {
         let (server, id) = self.shared.of(&lease.id)?;
-        let seat = self.seats.iter_mut().find(|seat| seat.server == server && seat.leases.contains(&lease.token))?;
-        Some((seat, Lease { id, token: lease.token.clone() }))
+        let holder =
+            self.consumers.iter_mut().find(|holder| holder.server == server && holder.leases.contains(&lease.token))?;
+        Some((holder, Lease { id, token: lease.token.clone() }))
     }
 }
 
-impl Seat {
+impl ServerConsumer {
     /// Returns the delivery with the id that includes the server.
     fn took(&mut self, shared: &Shared, mut delivery: Delivery) -> Delivery {
         self.leases.push(delivery.lease.token.clone());
@@ -198,16 +203,16 @@ impl Consumer for SeveralConsumer {
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
         let lost = || QueueError::LeaseLost { id: lease.id.clone() };
-        let (seat, its) = self.seat(lease).ok_or_else(lost)?;
+        let (holder, its) = self.holder_of(lease).ok_or_else(lost)?;
         let may_defer = matches!(settlement, Settlement::Commit { deferrable: true, .. });
-        match seat.consumer.settle(&its, settlement) {
+        match holder.consumer.settle(&its, settlement) {
             Ok(()) => {
-                seat.has_deferred |= may_defer;
-                seat.leases.retain(|token| *token != lease.token);
+                holder.has_deferred |= may_defer;
+                holder.leases.retain(|token| *token != lease.token);
                 Ok(())
             }
             Err(QueueError::LeaseLost { .. }) => {
-                seat.leases.retain(|token| *token != lease.token);
+                holder.leases.retain(|token| *token != lease.token);
                 Err(lost())
             }
             Err(error) => Err(error),
@@ -217,21 +222,21 @@ impl Consumer for SeveralConsumer {
     fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {
         let (mut lost, mut failed) = (Vec::new(), None);
         let shared = self.shared.clone();
-        for seat in &mut self.seats {
-            let mine = leases.iter().filter(|lease| seat.leases.contains(&lease.token));
+        for holder in &mut self.consumers {
+            let mine = leases.iter().filter(|lease| holder.leases.contains(&lease.token));
             let mine: Vec<_> = mine
                 .filter_map(|lease| {
                     let (server, id) = shared.of(&lease.id)?;
-                    (server == seat.server).then(|| Lease { id, token: lease.token.clone() })
+                    (server == holder.server).then(|| Lease { id, token: lease.token.clone() })
                 })
                 .collect();
             if mine.is_empty() {
                 continue;
             }
-            match seat.consumer.touch(&mine) {
+            match holder.consumer.touch(&mine) {
                 Ok(gone) => {
-                    seat.leases.retain(|token| gone.iter().all(|lease| lease.token != *token));
-                    let named = |lease: Lease| Lease { id: shared.servers[seat.server].id(&lease.id), ..lease };
+                    holder.leases.retain(|token| gone.iter().all(|lease| lease.token != *token));
+                    let named = |lease: Lease| Lease { id: shared.servers[holder.server].id(&lease.id), ..lease };
                     lost.extend(gone.into_iter().map(named));
                 }
                 Err(error) => failed = Some(error),
@@ -240,7 +245,7 @@ impl Consumer for SeveralConsumer {
         // Two servers may use the same token.
         let known = |lease: &&Lease| {
             let server = shared.of(&lease.id).map(|(server, _)| server);
-            self.seats.iter().any(|seat| server == Some(seat.server) && seat.leases.contains(&lease.token))
+            self.consumers.iter().any(|holder| server == Some(holder.server) && holder.leases.contains(&lease.token))
         };
         lost.extend(leases.iter().filter(|lease| !known(lease) && !lost.contains(lease)).cloned().collect::<Vec<_>>());
         // Some leases were renewed; the caller asks again for the rest.
@@ -249,17 +254,17 @@ impl Consumer for SeveralConsumer {
 
     fn flush(&mut self) -> Result<(), QueueError> {
         let mut failed = None;
-        for seat in &mut self.seats {
-            failed = seat.consumer.flush().err().or(failed);
+        for holder in &mut self.consumers {
+            failed = holder.consumer.flush().err().or(failed);
         }
         failed.map_or(Ok(()), Err)
     }
 
     fn take_lost_leases(&mut self) -> Vec<Lease> {
         let shared = self.shared.clone();
-        let lost = self.seats.iter_mut().flat_map(|seat| {
-            let server = seat.server;
-            seat.consumer.take_lost_leases().into_iter().map(move |lease| (server, lease))
+        let lost = self.consumers.iter_mut().flat_map(|holder| {
+            let server = holder.server;
+            holder.consumer.take_lost_leases().into_iter().map(move |lease| (server, lease))
         });
         lost.map(|(server, lease)| Lease { id: shared.servers[server].id(&lease.id), ..lease }).collect()
     }
