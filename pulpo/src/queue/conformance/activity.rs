@@ -63,27 +63,27 @@ pub(super) fn what_has_happened_is_counted_once(harness: &dyn Harness) {
         harness.put(message(name));
     }
     harness.queue().enqueue(vec![message("late"), queue(message("elsewhere"), "elsewhere")]).expect("enqueue");
-    let mut seat = harness.seat();
-    assert_eq!(seat.work(), "done");
+    let mut consumer = harness.consumer();
+    assert_eq!(consumer.work(), "done");
     for (counted, settlement) in [
         (true, Settlement::rollback(Duration::ZERO, "again", true)),
         (false, Settlement::rollback(Duration::ZERO, "stopped", false)),
     ] {
-        let held = seat.take();
+        let held = consumer.take();
         let mut settlement = settlement;
-        seat.settle(&held.lease, &mut settlement).unwrap_or_else(|error| panic!("{error}, of counted: {counted}"));
+        consumer.settle(&held.lease, &mut settlement).unwrap_or_else(|error| panic!("{error}, of counted: {counted}"));
     }
-    assert_eq!(seat.work(), "retried");
+    assert_eq!(consumer.work(), "retried");
     for mut settlement in [Settlement::bury("for good", true), Settlement::Expire] {
-        let held = seat.take();
-        seat.settle(&held.lease, &mut settlement).expect("settle");
+        let held = consumer.take();
+        consumer.settle(&held.lease, &mut settlement).expect("settle");
         // Too late: it has been settled, and is counted once.
-        seat.settle(&held.lease, &mut settlement).expect_err("its lease is over");
+        consumer.settle(&held.lease, &mut settlement).expect_err("its lease is over");
     }
-    let held = seat.take();
+    let held = consumer.take();
     let mut deferred = Settlement::deferrable_commit();
-    seat.settle(&held.lease, &mut deferred).expect("commit");
-    seat.flush().expect("flush");
+    consumer.settle(&held.lease, &mut deferred).expect("commit");
+    consumer.flush().expect("flush");
     for step in ActivityStep::ALL {
         let all = last_hour(harness, step);
         expect(log, &all, [6, 3, 1, 1, 1]);
@@ -99,37 +99,37 @@ pub(super) fn what_a_person_cancels_is_counted_as_no_failure(harness: &dyn Harne
         return;
     }
     let running = harness.put(message("runs"));
-    let mut seat = harness.seat();
-    let held = seat.take();
+    let mut consumer = harness.consumer();
+    let held = consumer.take();
     harness.put(message("waits"));
     harness.queue().cancel(&Filter::all()).expect("cancelled");
-    seat.settle(&held.lease, &mut Settlement::bury("cancelled", false)).expect_err("it is buried already");
+    consumer.settle(&held.lease, &mut Settlement::bury("cancelled", false)).expect_err("it is buried already");
     assert_eq!(harness.peek(&running).state, MessageState::Buried);
     // Something else, so that the numbers are there.
     harness.put(message("fails"));
-    let held = seat.take();
-    seat.settle(&held.lease, &mut Settlement::bury("for good", true)).expect("settle");
+    let held = consumer.take();
+    consumer.settle(&held.lease, &mut Settlement::bury("for good", true)).expect("settle");
     expect(log, &last_hour(harness, ActivityStep::Minute), [3, 0, 0, 1, 0]);
 }
 
 pub(super) fn what_follows_from_a_job_is_counted_as_published(harness: &dyn Harness) {
     let Some(log) = log(harness) else { return };
     harness.put(message("first"));
-    let mut seat = harness.seat();
-    let held = seat.take();
+    let mut consumer = harness.consumer();
+    let held = consumer.take();
     let mut done = Settlement::commit_with(vec![message("second"), message("third")]);
-    seat.settle(&held.lease, &mut done).expect("commit");
+    consumer.settle(&held.lease, &mut done).expect("commit");
     expect(log, &last_hour(harness, ActivityStep::Minute), [3, 1, 0, 0, 0]);
 }
 
 pub(super) fn a_run_that_ended_with_its_worker_is_counted_as_failed(harness: &dyn Harness) {
     let Some(log) = log(harness) else { return };
     harness.put(ttr(message("x"), SECOND));
-    let mut seat = harness.seat();
-    seat.take();
+    let mut consumer = harness.consumer();
+    consumer.take();
     harness.pass(SECOND * 2);
     let end = Instant::now() + DEADLINE;
-    while harness.seat().dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none() {
+    while harness.consumer().dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none() {
         assert!(Instant::now() < end, "the lease ends");
         std::thread::sleep(Duration::from_millis(50));
     }

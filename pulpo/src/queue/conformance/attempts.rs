@@ -12,7 +12,7 @@ use crate::queue::{Delivery, Filter, MessageState, Settlement};
 
 pub(super) fn a_first_delivery_tells_all(harness: &dyn Harness) {
     let id = harness.put(ttr(message("new"), 90 * SECOND));
-    let delivery = harness.seat().take();
+    let delivery = harness.consumer().take();
     assert_eq!(delivery.lease.id, id);
     assert_eq!(delivery.queue, QUEUE);
     assert_eq!((delivery.attempts, delivery.abandoned, delivery.kicks), (0, 0, 0));
@@ -22,54 +22,56 @@ pub(super) fn a_first_delivery_tells_all(harness: &dyn Harness) {
 
 pub(super) fn a_counted_rollback_is_an_attempt(harness: &dyn Harness) {
     let id = harness.put(message("fails"));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for attempts in 0..4 {
-        let delivery = seat.take();
+        let delivery = consumer.take();
         assert_eq!((delivery.attempts, delivery.abandoned), (attempts, 0));
-        seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+        consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
         assert_eq!(harness.peek(&id).attempts, attempts + 1);
     }
 }
 
 pub(super) fn a_rollback_with_delay_waits(harness: &dyn Harness) {
     let id = harness.put(message("later"));
-    let mut seat = harness.seat();
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::rollback(2 * SECOND, "failed", true)).expect("rollback");
+    let mut consumer = harness.consumer();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(2 * SECOND, "failed", true)).expect("rollback");
     assert_eq!(harness.state(&id), MessageState::Delayed);
-    seat.nothing();
+    consumer.nothing();
     harness.pass(3 * SECOND);
     assert_eq!(harness.state(&id), MessageState::Ready);
-    assert_eq!(seat.take().attempts, 1);
+    assert_eq!(consumer.take().attempts, 1);
 }
 
 pub(super) fn a_rollback_that_does_not_count_is_no_attempt(harness: &dyn Harness) {
     harness.put(message("interrupted"));
-    let mut seat = harness.seat();
-    let first = seat.take();
-    seat.settle(&first.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+    let mut consumer = harness.consumer();
+    let first = consumer.take();
+    consumer.settle(&first.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     for _ in 0..3 {
-        let delivery = seat.take();
+        let delivery = consumer.take();
         assert_eq!((delivery.attempts, delivery.abandoned), (1, 0));
-        seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false)).expect("rollback");
+        consumer
+            .settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false))
+            .expect("rollback");
         assert_eq!(harness.state(&delivery.lease.id), MessageState::Ready, "it is ready at once");
     }
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::rollback(SECOND, "not yet", false)).expect("rollback");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(SECOND, "not yet", false)).expect("rollback");
     assert_eq!(harness.state(&delivery.lease.id), MessageState::Delayed);
     harness.pass(2 * SECOND);
     let expected = if harness.queue().capabilities().uncounted_rollbacks { 1 } else { 2 };
-    let delivery = seat.take();
+    let delivery = consumer.take();
     assert_eq!((delivery.attempts, delivery.abandoned), (expected, 0));
 }
 
 pub(super) fn a_lost_lease_is_a_lost_attempt(harness: &dyn Harness) {
     let mut sleeper = Sleeper::new(harness);
     let id = harness.put(ttr(message("kills"), SECOND));
-    let first = sleeper.seat.take();
-    sleeper.seat.settle(&first.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+    let first = sleeper.consumer.take();
+    sleeper.consumer.settle(&first.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     for lost in 0..2 {
-        let delivery = sleeper.seat.take();
+        let delivery = sleeper.consumer.take();
         assert_eq!((delivery.attempts, delivery.abandoned), (lost + 1, lost));
         sleeper.sleep(harness, 2 * SECOND);
         assert_eq!(harness.peek(&id).attempts, lost + 2);
@@ -78,36 +80,38 @@ pub(super) fn a_lost_lease_is_a_lost_attempt(harness: &dyn Harness) {
 
 pub(super) fn a_buried_message_stays_until_it_is_kicked(harness: &dyn Harness) {
     let id = harness.put(ttr(message("broken"), SECOND));
-    let mut seat = harness.seat();
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    let mut consumer = harness.consumer();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_eq!(harness.state(&id), MessageState::Buried);
     assert_eq!(harness.peek(&id).attempts, 1);
     harness.pass(2 * SECOND);
-    seat.nothing();
+    consumer.nothing();
     assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
     assert_eq!(harness.state(&id), MessageState::Ready);
-    let delivery = seat.take();
+    let delivery = consumer.take();
     assert_eq!(delivery.lease.id, id, "it is the same message");
-    seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+    consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
 }
 
 pub(super) fn a_kicked_message_has_all_its_attempts_again(harness: &dyn Harness) {
     const MOST: u32 = 3;
     let id = harness.put(message("broken"));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for kicks in 0..3 {
         let mut runs = 0;
         loop {
-            let delivery = seat.take();
+            let delivery = consumer.take();
             let failed = delivery.failed(MOST);
             assert!(failed <= runs, "run {runs} after kick {kicks} counts {failed} failures");
             runs += 1;
             if failed + 1 >= MOST {
-                seat.settle(&delivery.lease, &mut Settlement::bury("failed", true)).expect("bury");
+                consumer.settle(&delivery.lease, &mut Settlement::bury("failed", true)).expect("bury");
                 break;
             }
-            seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+            consumer
+                .settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true))
+                .expect("rollback");
         }
         assert!((MOST..=2 * MOST + 2).contains(&runs), "after kick {kicks} it ran {runs} times");
         assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
@@ -116,23 +120,23 @@ pub(super) fn a_kicked_message_has_all_its_attempts_again(harness: &dyn Harness)
 
 pub(super) fn an_expired_message_is_deleted(harness: &dyn Harness) {
     let id = harness.put(message("stale"));
-    let mut seat = harness.seat();
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
+    let mut consumer = harness.consumer();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
     assert!(harness.is_gone(&id));
-    seat.nothing();
+    consumer.nothing();
 }
 
 pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
     let id = harness.put(message("fails"));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let capabilities = harness.queue().capabilities();
     let expected = |keeps: bool, reason: &str| keeps.then(|| reason.to_owned());
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "the first", true)).expect("rollback");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "the first", true)).expect("rollback");
     assert_eq!(harness.peek(&id).last_error, expected(capabilities.last_errors, "the first"));
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("the second", true)).expect("bury");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("the second", true)).expect("bury");
     let keeps = capabilities.burial_reasons;
     let listed = harness.queue().list(&Filter::all().state(MessageState::Buried)).expect("list").remove(0);
     for buried in [harness.peek(&id), listed] {
@@ -143,8 +147,8 @@ pub(super) fn the_last_error_is_kept(harness: &dyn Harness) {
     }
     // A kick clears its history; the reason of the next burial counts.
     assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("the third", true)).expect("bury");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("the third", true)).expect("bury");
     assert_eq!(harness.peek(&id).last_error, expected(keeps, "the third"));
 }
 
@@ -157,12 +161,12 @@ pub(super) fn due_since_is_when_it_could_have_started(harness: &dyn Harness) {
     let (published, due) = (harness.now(), harness.in_seconds(4));
     harness.put(ttr(message("now"), LONG));
     harness.put(ttr(delay(message("later"), due), LONG));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     harness.pass(5 * SECOND);
-    let (one, other) = (seat.take(), seat.take());
+    let (one, other) = (consumer.take(), consumer.take());
     let (now, later) = if text(&one) == "now" { (one, other) } else { (other, one) };
     near(&now, published);
     near(&later, due);
-    seat.settle(&now.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
-    near(&seat.take(), published);
+    consumer.settle(&now.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+    near(&consumer.take(), published);
 }

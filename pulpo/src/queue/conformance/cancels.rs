@@ -44,9 +44,9 @@ fn assert_cancelled(harness: &dyn Harness, id: &MessageId, attempts: u32) {
 }
 
 /// Creates a message that is running and was cancelled.
-fn cancelled_run(harness: &dyn Harness, seat: &mut Box<dyn Consumer>) -> Lease {
+fn cancelled_run(harness: &dyn Harness, consumer: &mut Box<dyn Consumer>) -> Lease {
     let id = harness.put(message("runs"));
-    let lease = seat.take().lease;
+    let lease = consumer.take().lease;
     assert_eq!(lease.id, id);
     assert_eq!(cancel(harness, &id), Cancelled::new(0, 1));
     let message = harness.peek(&id);
@@ -65,23 +65,23 @@ pub(super) fn what_waits_is_buried_when_it_is_cancelled(harness: &dyn Harness) {
     }
     let ready = harness.put(message("ready"));
     let delayed = harness.put(delay(message("delayed"), harness.in_seconds(2)));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let failed = harness.put(message("failed before"));
-    let mut others = vec![seat.take(), seat.take()];
+    let mut others = vec![consumer.take(), consumer.take()];
     let second = others.pop().expect("two");
     assert_eq!(second.lease.id, failed);
-    seat.settle(&second.lease, &mut Settlement::rollback(Duration::ZERO, "no luck", true)).expect("rollback");
-    seat.settle(&others[0].lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect("rollback");
+    consumer.settle(&second.lease, &mut Settlement::rollback(Duration::ZERO, "no luck", true)).expect("rollback");
+    consumer.settle(&others[0].lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect("rollback");
     for (id, attempts) in [(&ready, 0), (&delayed, 0), (&failed, 1)] {
         assert_eq!(cancel(harness, id), Cancelled::new(1, 0));
         assert_cancelled(harness, id, attempts);
     }
-    seat.nothing();
+    consumer.nothing();
     let counts = harness.queue().stats().expect("stats").counts;
     let sum = |count: fn(&crate::queue::Counts) -> u64| counts.iter().map(count).sum::<u64>();
     assert_eq!((sum(|of| of.ready), sum(|of| of.delayed), sum(|of| of.buried)), (0, 0, 3));
     harness.pass(3 * SECOND);
-    seat.nothing();
+    consumer.nothing();
 }
 
 pub(super) fn cancel_picks_what_the_filter_says(harness: &dyn Harness) {
@@ -90,12 +90,12 @@ pub(super) fn cancel_picks_what_the_filter_says(harness: &dyn Harness) {
     }
     let here = harness.put(message("here"));
     let there = harness.put(queue(message("there"), "other"));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let buried = harness.put(message("buried"));
-    let first = seat.take().lease;
-    let second = seat.take().lease;
+    let first = consumer.take().lease;
+    let second = consumer.take().lease;
     assert_eq!((&first.id, &second.id), (&here, &buried));
-    seat.settle(&second, &mut Settlement::bury("fatal", true)).expect("bury");
+    consumer.settle(&second, &mut Settlement::bury("fatal", true)).expect("bury");
     let cancelled = |filter: &Filter| harness.queue().cancel(filter).expect("cancel");
     assert_eq!(cancelled(&Filter::all().queue("nowhere")), Cancelled::default());
     assert_eq!(cancelled(&Filter::all().id("no message".into())), Cancelled::default());
@@ -107,7 +107,7 @@ pub(super) fn cancel_picks_what_the_filter_says(harness: &dyn Harness) {
     assert_eq!(cancelled(&everything()), Cancelled::new(0, 1));
     assert_eq!(cancelled(&everything()), Cancelled::new(0, 1), "twice is once");
     assert_eq!(harness.peek(&buried).last_error.as_deref(), Some("fatal"));
-    seat.settle(&first, &mut Settlement::commit()).expect_err("buried");
+    consumer.settle(&first, &mut Settlement::commit()).expect_err("buried");
 }
 
 pub(super) fn what_runs_is_buried_however_its_run_ends(harness: &dyn Harness) {
@@ -125,14 +125,14 @@ pub(super) fn what_runs_is_buried_however_its_run_ends(harness: &dyn Harness) {
         Settlement::bury("fatal", true),
         Settlement::bury(CANCELLED, false),
     ];
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for mut settlement in settlements {
-        let lease = cancelled_run(harness, &mut seat);
-        let result = seat.settle(&lease, &mut settlement);
+        let lease = cancelled_run(harness, &mut consumer);
+        let result = consumer.settle(&lease, &mut settlement);
         assert_is_buried_instead(&result, &lease);
         assert_cancelled(harness, &lease.id, 0);
-        assert_all_lost(&mut *seat, &lease);
-        seat.nothing();
+        assert_all_lost(&mut *consumer, &lease);
+        consumer.nothing();
     }
 }
 
@@ -140,21 +140,21 @@ pub(super) fn a_commit_that_was_put_off_is_none_if_it_was_cancelled(harness: &dy
     if !cancels(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let done = {
         harness.put(message("done"));
-        seat.take().lease
+        consumer.take().lease
     };
-    let lease = cancelled_run(harness, &mut seat);
-    seat.settle(&done, &mut Settlement::deferrable_commit()).expect("commit");
-    match seat.settle(&lease, &mut Settlement::deferrable_commit()) {
+    let lease = cancelled_run(harness, &mut consumer);
+    consumer.settle(&done, &mut Settlement::deferrable_commit()).expect("commit");
+    match consumer.settle(&lease, &mut Settlement::deferrable_commit()) {
         Ok(()) => {
-            seat.flush().expect("flush");
-            assert_eq!(seat.take_lost_leases(), std::slice::from_ref(&lease), "it is said later");
+            consumer.flush().expect("flush");
+            assert_eq!(consumer.take_lost_leases(), std::slice::from_ref(&lease), "it is said later");
         }
         refused => {
             assert_is_buried_instead(&refused, &lease);
-            seat.flush().expect("flush");
+            consumer.flush().expect("flush");
         }
     }
     assert_cancelled(harness, &lease.id, 0);
@@ -166,11 +166,11 @@ pub(super) fn a_worker_learns_which_of_its_runs_are_cancelled(harness: &dyn Harn
         return;
     }
     let workers = harness.queue().workers().expect("it knows workers");
-    let (mut seat, mut other) = (harness.seat(), harness.seat());
-    let cancelled = cancelled_run(harness, &mut seat);
+    let (mut consumer, mut other) = (harness.consumer(), harness.consumer());
+    let cancelled = cancelled_run(harness, &mut consumer);
     let theirs = cancelled_run(harness, &mut other);
     harness.put(message("goes on"));
-    let goes_on = seat.take().lease;
+    let goes_on = consumer.take().lease;
     let follow = |leases: &[&Lease]| {
         let runs: Vec<_> = leases.iter().map(|lease| LongRun::new((*lease).clone())).collect();
         workers.follow_runs(&runs).expect("follow")
@@ -180,7 +180,7 @@ pub(super) fn a_worker_learns_which_of_its_runs_are_cancelled(harness: &dyn Harn
     assert_eq!(follow(&[&cancelled, &goes_on]), std::slice::from_ref(&cancelled), "as often as it is asked");
     let stale = Lease { id: cancelled.id.clone(), token: "another-1".into() };
     assert_eq!(follow(&[&stale]), [], "that is another run");
-    seat.settle(&cancelled, &mut Settlement::bury(CANCELLED, false)).expect_err("buried");
+    consumer.settle(&cancelled, &mut Settlement::bury(CANCELLED, false)).expect_err("buried");
     assert_eq!(follow(&[&cancelled]), [], "that run is over");
     assert_eq!(follow(&[&theirs]), std::slice::from_ref(&theirs));
 }
@@ -189,18 +189,18 @@ pub(super) fn a_renewal_does_not_take_a_mark_away(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }
-    let mut seat = harness.seat();
-    let lease = cancelled_run(harness, &mut seat);
-    touch(&mut *seat, &lease).expect("its lease is renewed as before");
+    let mut consumer = harness.consumer();
+    let lease = cancelled_run(harness, &mut consumer);
+    touch(&mut *consumer, &lease).expect("its lease is renewed as before");
     assert!(harness.peek(&lease.id).cancelled);
-    assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
+    assert_is_buried_instead(&consumer.settle(&lease, &mut Settlement::commit()), &lease);
 }
 
 pub(super) fn a_cancelled_run_whose_lease_ends_never_runs_again(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }
-    let mut dead = harness.seat();
+    let mut dead = harness.consumer();
     let id = harness.put(ttr(message("runs"), SECOND));
     let lease = dead.take().lease;
     assert_eq!(cancel(harness, &id), Cancelled::new(0, 1));
@@ -208,9 +208,9 @@ pub(super) fn a_cancelled_run_whose_lease_ends_never_runs_again(harness: &dyn Ha
     let seen = harness.peek(&id);
     assert_eq!(seen.state, MessageState::Buried, "whoever looks first");
     assert_eq!(harness.queue().stats().expect("stats").counts.iter().map(|of| of.buried).sum::<u64>(), 1);
-    harness.seat().nothing();
+    harness.consumer().nothing();
     harness.pass(3 * SECOND);
-    harness.seat().nothing();
+    harness.consumer().nothing();
     assert_cancelled(harness, &id, 0);
     assert_all_lost(&mut *dead, &lease);
     assert_cancelled(harness, &id, 0);
@@ -222,21 +222,21 @@ pub(super) fn what_is_given_back_unrun_is_buried_if_it_was_cancelled(harness: &d
     }
     // Some of these are leased ahead, if the queue does that.
     let ids: Vec<_> = (0..8).map(|n| harness.put(message(&n.to_string()))).collect();
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for _ in 0..4 {
-        let lease = seat.take().lease;
-        seat.settle(&lease, &mut Settlement::deferrable_commit()).expect("commit");
+        let lease = consumer.take().lease;
+        consumer.settle(&lease, &mut Settlement::deferrable_commit()).expect("commit");
     }
     let cancelled = harness.queue().cancel(&everything()).expect("cancel");
-    seat.flush().expect("flush");
+    consumer.flush().expect("flush");
     // A deferred commit may have come before or after the cancel.
-    let lost: Vec<_> = seat.take_lost_leases().into_iter().map(|lease| lease.id).collect();
+    let lost: Vec<_> = consumer.take_lost_leases().into_iter().map(|lease| lease.id).collect();
     assert_eq!(cancelled.total(), 4 + lost.len() as u64);
     for id in &ids[..4] {
         assert_eq!(!harness.is_gone(id), lost.contains(id), "it is done, or said not to be");
     }
     lost.iter().for_each(|id| assert_cancelled(harness, id, 0));
-    assert_eq!(drain(&mut seat), [""; 0]);
+    assert_eq!(drain(&mut consumer), [""; 0]);
     ids[4..].iter().for_each(|id| assert_cancelled(harness, id, 0));
 }
 
@@ -244,14 +244,14 @@ pub(super) fn a_cancelled_message_can_be_kicked(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }
-    let mut seat = harness.seat();
-    let lease = cancelled_run(harness, &mut seat);
-    assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
+    let mut consumer = harness.consumer();
+    let lease = cancelled_run(harness, &mut consumer);
+    assert_is_buried_instead(&consumer.settle(&lease, &mut Settlement::commit()), &lease);
     assert_eq!(harness.queue().kick(&Filter::all().id(lease.id.clone())).expect("kick"), 1);
-    let again = seat.take();
+    let again = consumer.take();
     assert_eq!((again.lease.id.clone(), again.attempts, text(&again)), (lease.id.clone(), 0, "runs".to_owned()));
     assert!(!harness.peek(&lease.id).cancelled, "no mark is left");
-    seat.settle(&again.lease, &mut Settlement::commit()).expect("it is done now");
+    consumer.settle(&again.lease, &mut Settlement::commit()).expect("it is done now");
     assert!(harness.is_gone(&lease.id));
 }
 
@@ -268,11 +268,11 @@ pub(super) fn a_cancelled_message_frees_its_key(harness: &dyn Harness) {
     cancel(harness, &first.id);
     let second = publish("runs");
     assert_eq!(second.publication, Publication::New, "a key is free once its message is buried");
-    let mut seat = harness.seat();
-    let lease = seat.take().lease;
+    let mut consumer = harness.consumer();
+    let lease = consumer.take().lease;
     cancel(harness, &second.id);
     assert_eq!(publish("kept").publication, Publication::Kept, "it still runs");
-    assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
+    assert_is_buried_instead(&consumer.settle(&lease, &mut Settlement::commit()), &lease);
     assert_eq!(publish("new").publication, Publication::New);
 }
 
@@ -282,16 +282,16 @@ pub(super) fn a_cancelled_run_lets_go_of_its_limit(harness: &dyn Harness) {
     }
     let limits = vec![Limit::new(LimitScope::handler(["type"], false), LimitKind::Running(1))];
     let filter = DequeueFilter::all().limits(limits);
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     harness.put(message("runs"));
     harness.put(message("waits"));
-    let mut next = || seat.dequeue(&filter, Duration::ZERO).expect("dequeue");
+    let mut next = || consumer.dequeue(&filter, Duration::ZERO).expect("dequeue");
     let lease = next().expect("a message").lease;
     assert!(next().is_none(), "one at a time");
     cancel(harness, &lease.id);
     assert!(next().is_none(), "it still runs");
-    assert_is_buried_instead(&seat.settle(&lease, &mut Settlement::commit()), &lease);
-    let after = seat.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("the next one");
+    assert_is_buried_instead(&consumer.settle(&lease, &mut Settlement::commit()), &lease);
+    let after = consumer.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("the next one");
     assert_eq!(text(&after), "waits");
 }
 
@@ -299,10 +299,10 @@ pub(super) fn of_a_cancel_and_a_commit_one_wins(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for _ in 0..200 {
         let id = harness.put(message("races"));
-        let lease = seat.take().lease;
+        let lease = consumer.take().lease;
         let barrier = std::sync::Barrier::new(2);
         let (cancelled, settled) = std::thread::scope(|scope| {
             let canceller = scope.spawn(|| {
@@ -310,20 +310,20 @@ pub(super) fn of_a_cancel_and_a_commit_one_wins(harness: &dyn Harness) {
                 cancel(harness, &id)
             });
             barrier.wait();
-            let settled = seat.settle(&lease, &mut Settlement::commit_with(vec![message("follows")]));
+            let settled = consumer.settle(&lease, &mut Settlement::commit_with(vec![message("follows")]));
             (canceller.join().expect("cancelled"), settled)
         });
         match settled {
             Ok(()) => {
                 assert_eq!(cancelled, Cancelled::default(), "there was nothing to cancel any more");
                 assert!(harness.is_gone(&id), "it is done");
-                assert_eq!(drain(&mut seat), ["follows"]);
+                assert_eq!(drain(&mut consumer), ["follows"]);
             }
             refused => {
                 assert_is_buried_instead(&refused, &lease);
                 assert_eq!(cancelled, Cancelled::new(0, 1));
                 assert_cancelled(harness, &id, 0);
-                seat.nothing();
+                consumer.nothing();
             }
         }
     }

@@ -54,28 +54,28 @@ pub(super) fn what_waits_can_be_edited(harness: &dyn Harness) {
     let counts = harness.queue().stats().expect("stats").counts;
     assert_eq!(counts.iter().map(|counts| (counts.ready, counts.delayed)).collect::<Vec<_>>(), [(1, 1)]);
 
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     assert_eq!(edit(harness, &id, Edit::default().delay(Duration::ZERO)), Edited::Changed);
-    let delivery = seat.take();
+    let delivery = consumer.take();
     assert_eq!(delivery.lease.id, id, "it is the most urgent, and due");
     let value: Value = serde_json::from_slice(&delivery.text).expect("JSON");
     let said =
         value["header"]["delay"].as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
     assert!(said <= harness.now(), "its header does not hold it up");
-    seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
-    assert_eq!(seat.take().lease.id, other);
+    consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+    assert_eq!(consumer.take().lease.id, other);
 }
 
 pub(super) fn what_does_not_wait_cannot_be_edited(harness: &dyn Harness) {
     if !edits(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let buried = harness.put(message("buried"));
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     let reserved = harness.put(message("reserved"));
-    let held = seat.take();
+    let held = consumer.take();
     let urgent = || Edit::default().priority(1).delay(SECOND);
     let before = [&buried, &reserved].map(|id| harness.peek(id));
     assert_eq!(edit(harness, &buried, urgent()), Edited::Not(MessageState::Buried));
@@ -88,7 +88,7 @@ pub(super) fn what_does_not_wait_cannot_be_edited(harness: &dyn Harness) {
     }
     if let Some(keeping) = harness.queue().keeping() {
         keeping.set_retention(Retention::default().done(600 * SECOND));
-        seat.settle(&held.lease, &mut Settlement::commit()).expect("commit");
+        consumer.settle(&held.lease, &mut Settlement::commit()).expect("commit");
         assert_eq!(edit(harness, &reserved, urgent()), Edited::Not(MessageState::Done));
     }
     assert_eq!(harness.queue().kick(&Filter::all().id(buried.clone())).expect("kick"), 1);
@@ -125,7 +125,7 @@ pub(super) fn an_edit_ends_a_wait(harness: &dyn Harness) {
         return;
     }
     let late = harness.put(delay(message("late"), harness.in_seconds(600)));
-    let (started, ended) = wait(harness.seat());
+    let (started, ended) = wait(harness.consumer());
     started.recv_timeout(DEADLINE).expect("the thread starts");
     assert_eq!(edit(harness, &late, Edit::default().delay(Duration::ZERO)), Edited::Changed);
     let delivery = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("dequeue");

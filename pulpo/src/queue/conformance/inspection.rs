@@ -14,19 +14,19 @@ use crate::queue::{Consumer, Counts, DequeueFilter, Filter, MessageState, NewMes
 
 /// Creates one message in each state, in the order of [`MessageState::LIVE`]. The consumer holds the reserved one.
 fn one_in_each_state(harness: &dyn Harness) -> ([MessageId; 4], Box<dyn Consumer>) {
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let buried = harness.put(message("buried"));
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     let reserved = harness.put(message("reserved"));
-    seat.take();
+    consumer.take();
     let delayed = harness.put(delay(message("delayed"), harness.in_seconds(600)));
     let ready = harness.put(priority(message("ready"), 7));
-    ([ready, delayed, reserved, buried], seat)
+    ([ready, delayed, reserved, buried], consumer)
 }
 
 pub(super) fn peek_shows_a_message_in_each_state(harness: &dyn Harness) {
-    let (ids, _seat) = one_in_each_state(harness);
+    let (ids, _consumer) = one_in_each_state(harness);
     for (id, state) in ids.iter().zip(MessageState::LIVE) {
         let stored = harness.peek(id);
         assert_eq!((&stored.id, stored.state), (id, state));
@@ -58,7 +58,7 @@ pub(super) fn peek_knows_only_ids_of_this_queue(harness: &dyn Harness) {
 }
 
 pub(super) fn delete_takes_all_but_a_reserved_message(harness: &dyn Harness) {
-    let ([ready, delayed, reserved, buried], mut seat) = one_in_each_state(harness);
+    let ([ready, delayed, reserved, buried], mut consumer) = one_in_each_state(harness);
     let delete = |id: &MessageId| harness.queue().delete(&everything().id(id.clone())).expect("delete");
     for id in [&ready, &delayed, &buried] {
         assert_eq!(delete(id), 1);
@@ -68,11 +68,11 @@ pub(super) fn delete_takes_all_but_a_reserved_message(harness: &dyn Harness) {
     assert_eq!(delete(&reserved), 0);
     assert_eq!(harness.queue().delete(&everything()).expect("delete"), 0);
     assert_eq!(harness.state(&reserved), MessageState::Reserved);
-    seat.nothing();
+    consumer.nothing();
 }
 
 pub(super) fn delete_picks_what_the_filter_says(harness: &dyn Harness) {
-    let ([ready, delayed, reserved, buried], _seat) = one_in_each_state(harness);
+    let ([ready, delayed, reserved, buried], _consumer) = one_in_each_state(harness);
     let elsewhere = harness.put(NewMessage::new("elsewhere", "other", envelope("other", "x")));
     let many: Vec<_> = (0..20).map(|_| harness.put(queue(message("many"), "many"))).collect();
     let delete = |filter: Filter| harness.queue().delete(&filter).expect("delete");
@@ -93,7 +93,7 @@ pub(super) fn delete_picks_what_the_filter_says(harness: &dyn Harness) {
 }
 
 pub(super) fn list_picks_what_the_filter_says(harness: &dyn Harness) {
-    let (own, _seat) = one_in_each_state(harness);
+    let (own, _consumer) = one_in_each_state(harness);
     let elsewhere = harness.put(NewMessage::new("elsewhere", "other", envelope("other", "x")));
     let list = |filter: Filter| in_order(harness, ids(&harness.queue().list(&filter).expect("list")));
     let of = |ids: &[&MessageId]| in_order(harness, ids.iter().map(|id| (*id).clone()).collect());
@@ -139,11 +139,11 @@ pub(super) fn list_goes_on_where_it_ended(harness: &dyn Harness) {
 }
 
 pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for reason in ["connection REFUSED by mail.example", "no recipient"] {
         harness.put(message(reason));
-        let delivery = seat.take();
-        seat.settle(&delivery.lease, &mut Settlement::bury(reason, true)).expect("bury");
+        let delivery = consumer.take();
+        consumer.settle(&delivery.lease, &mut Settlement::bury(reason, true)).expect("bury");
     }
     harness.pass(Duration::from_secs(3));
     let young = harness.put(message("young"));
@@ -167,7 +167,7 @@ pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
 }
 
 pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harness) {
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let published = harness.now();
     // Each is published first, and reaches its state later.
     let kept = harness.put(queue(message("kept"), "elsewhere"));
@@ -178,15 +178,15 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
     let due = harness.put(queue(delay(message("due"), harness.in_seconds(4)), "elsewhere"));
     harness.pass(Duration::from_secs(8));
     let settled = harness.now();
-    let mut came: Vec<_> = [(); 4].map(|()| seat.take()).into_iter().collect();
+    let mut came: Vec<_> = [(); 4].map(|()| consumer.take()).into_iter().collect();
     came.sort_by_key(text);
     let came: [_; 4] = came.try_into().expect("four came");
     let [buried, kicked, put_back, put_off] = came.map(|delivery| {
         let id = delivery.lease.id.clone();
         match text(&delivery).as_str() {
-            "put off" => seat.settle(&delivery.lease, &mut Settlement::rollback(LONG, "later", true)),
-            "put back" => seat.settle(&delivery.lease, &mut Settlement::rollback(SECOND, "later", true)),
-            reason => seat.settle(&delivery.lease, &mut Settlement::bury(reason, true)),
+            "put off" => consumer.settle(&delivery.lease, &mut Settlement::rollback(LONG, "later", true)),
+            "put back" => consumer.settle(&delivery.lease, &mut Settlement::rollback(SECOND, "later", true)),
+            reason => consumer.settle(&delivery.lease, &mut Settlement::bury(reason, true)),
         }
         .expect("settled");
         id
@@ -231,7 +231,7 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
 pub(super) fn stats_count_by_state(harness: &dyn Harness) {
     let stats = || harness.queue().stats().expect("stats");
     assert_eq!(stats().counts, [], "of an empty queue");
-    let (_, _seat) = one_in_each_state(harness);
+    let (_, _consumer) = one_in_each_state(harness);
     let before = harness.now();
     harness.put(queue(message("elsewhere"), "elsewhere"));
     harness.put(queue(message("elsewhere"), "elsewhere"));
@@ -251,7 +251,7 @@ pub(super) fn stats_count_by_state(harness: &dyn Harness) {
 }
 
 pub(super) fn stats_of_some_queues_leave_out_the_others(harness: &dyn Harness) {
-    let (_, _seat) = one_in_each_state(harness);
+    let (_, _consumer) = one_in_each_state(harness);
     harness.put(queue(message("elsewhere"), "elsewhere"));
     let stats = |queues: &[&str]| {
         let queues: Vec<_> = queues.iter().map(|queue| (*queue).to_owned()).collect();
@@ -277,17 +277,17 @@ pub(super) fn totals_tell_what_has_come_and_gone(harness: &dyn Harness) {
     };
     assert_eq!(totals(), (0, 0));
     // While a consumer watches the queue, it does not disappear between two messages.
-    let mut seat = harness.seat();
-    seat.nothing();
+    let mut consumer = harness.consumer();
+    consumer.nothing();
     let all: Vec<_> = (0..5).map(|_| harness.put(message("x"))).collect();
     assert_eq!(totals(), (5, 0));
-    seat.work();
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    consumer.work();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_eq!(totals(), (5, 2));
     harness.queue().delete(&everything().ids(all)).expect("delete");
     assert_eq!(totals(), (5, 5));
@@ -296,7 +296,7 @@ pub(super) fn totals_tell_what_has_come_and_gone(harness: &dyn Harness) {
 }
 
 pub(super) fn kick_picks_what_the_filter_says(harness: &dyn Harness) {
-    let mut seat = harness.seat_at(&[QUEUE, "elsewhere"]);
+    let mut consumer = harness.consumer_of(&[QUEUE, "elsewhere"]);
     for request_type in ["a", "a", "b"] {
         harness.put(NewMessage::new(QUEUE, request_type, envelope(request_type, "x")));
     }
@@ -304,8 +304,8 @@ pub(super) fn kick_picks_what_the_filter_says(harness: &dyn Harness) {
         harness.put(NewMessage::new("elsewhere", request_type, envelope(request_type, "x")));
     }
     for _ in 0..8 {
-        let delivery = seat.take();
-        seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+        let delivery = consumer.take();
+        consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     }
     let kick = |filter: Filter| harness.queue().kick(&filter).expect("kick");
     assert_eq!(kick(everything().state(MessageState::Ready)), 0, "only buried messages can be kicked");
@@ -317,13 +317,13 @@ pub(super) fn kick_picks_what_the_filter_says(harness: &dyn Harness) {
     assert_eq!(kick(everything().state(MessageState::Buried)), 2);
     assert_eq!(kick(everything()), 0);
     for _ in 0..8 {
-        seat.work();
+        consumer.work();
     }
-    seat.nothing();
+    consumer.nothing();
 }
 
 pub(super) fn kick_leaves_alone_what_is_not_buried(harness: &dyn Harness) {
-    let ([ready, delayed, reserved, buried], _seat) = one_in_each_state(harness);
+    let ([ready, delayed, reserved, buried], _consumer) = one_in_each_state(harness);
     for id in [&ready, &delayed, &reserved] {
         assert_eq!(harness.queue().kick(&everything().id(id.clone())).expect("kick"), 0);
     }
@@ -331,7 +331,7 @@ pub(super) fn kick_leaves_alone_what_is_not_buried(harness: &dyn Harness) {
     assert_eq!(harness.queue().kick(&everything()).expect("kick"), 0);
     let states = [ready, delayed, reserved, buried].map(|id| harness.state(&id));
     assert_eq!(states, [MessageState::Ready, MessageState::Delayed, MessageState::Reserved, MessageState::Ready]);
-    let mut other = harness.seat();
+    let mut other = harness.consumer();
     assert_eq!([other.work(), other.work()], ["ready", "buried"]);
     assert!(other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
 }

@@ -15,14 +15,14 @@ use crate::queue::{Consumer, Delivery, DequeueFilter, Filter, MessageState, Queu
 fn lost(harness: &dyn Harness) -> (Box<dyn Consumer>, Delivery) {
     let mut sleeper = Sleeper::new(harness);
     harness.put(ttr(message("slow"), SECOND));
-    let delivery = sleeper.seat.take();
+    let delivery = sleeper.consumer.take();
     sleeper.sleep(harness, 2 * SECOND);
-    (sleeper.seat, delivery)
+    (sleeper.consumer, delivery)
 }
 
 pub(super) fn a_message_is_leased_to_one_consumer(harness: &dyn Harness) {
     let id = harness.put(message("once"));
-    let (mut one, mut two) = (harness.seat(), harness.seat());
+    let (mut one, mut two) = (harness.consumer(), harness.consumer());
     let delivery = one.take();
     assert_eq!(delivery.lease.id, id);
     assert_eq!(harness.state(&id), MessageState::Reserved);
@@ -34,9 +34,9 @@ pub(super) fn a_message_is_leased_to_one_consumer(harness: &dyn Harness) {
 }
 
 pub(super) fn a_lease_ends_with_its_ttr(harness: &dyn Harness) {
-    let (mut one, mut two) = (Sleeper::new(harness), harness.seat());
+    let (mut one, mut two) = (Sleeper::new(harness), harness.consumer());
     harness.put(ttr(message("slow"), 3 * SECOND));
-    let first = one.seat.take();
+    let first = one.consumer.take();
     assert_eq!(first.ttr, 3 * SECOND);
     harness.pass(SECOND);
     two.nothing();
@@ -49,7 +49,7 @@ pub(super) fn a_lease_ends_with_its_ttr(harness: &dyn Harness) {
 
 pub(super) fn late_calls_do_nothing_while_another_has_the_message(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
-    let mut other = harness.seat();
+    let mut other = harness.consumer();
     let new = other.take();
     touch(&mut *other, &new.lease).expect("touch");
     assert_all_lost(&mut *late, &old.lease);
@@ -66,7 +66,7 @@ pub(super) fn a_late_commit_before_another_looked_is_done_or_lost(harness: &dyn 
         Err(QueueError::LeaseLost { .. }) => {
             assert_all_lost(&mut *late, &old.lease);
             assert_eq!(harness.state(&old.lease.id), MessageState::Ready);
-            assert_eq!(harness.seat().take().attempts, 1);
+            assert_eq!(harness.consumer().take().attempts, 1);
         }
         Err(other) => panic!("expected that the late commit is done or says LeaseLost, got {other:?}"),
     }
@@ -74,7 +74,7 @@ pub(super) fn a_late_commit_before_another_looked_is_done_or_lost(harness: &dyn 
 
 pub(super) fn late_calls_do_nothing_to_a_delayed_message(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
-    let mut other = harness.seat();
+    let mut other = harness.consumer();
     let new = other.take();
     other.settle(&new.lease, &mut Settlement::rollback(LONG, "again", true)).expect("rollback");
     assert_all_lost(&mut *late, &old.lease);
@@ -83,7 +83,7 @@ pub(super) fn late_calls_do_nothing_to_a_delayed_message(harness: &dyn Harness) 
 
 pub(super) fn late_calls_do_nothing_to_a_buried_message(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
-    let mut other = harness.seat();
+    let mut other = harness.consumer();
     let new = other.take();
     other.settle(&new.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_all_lost(&mut *late, &old.lease);
@@ -91,42 +91,42 @@ pub(super) fn late_calls_do_nothing_to_a_buried_message(harness: &dyn Harness) {
 }
 
 pub(super) fn the_same_consumer_has_a_new_lease_after_the_old(harness: &dyn Harness) {
-    let (mut seat, old) = lost(harness);
-    let new = seat.take();
+    let (mut consumer, old) = lost(harness);
+    let new = consumer.take();
     assert_eq!(new.lease.id, old.lease.id);
-    assert_all_lost(&mut *seat, &old.lease);
-    seat.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
+    assert_all_lost(&mut *consumer, &old.lease);
+    consumer.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
 }
 
 pub(super) fn a_settled_message_cannot_be_settled_again(harness: &dyn Harness) {
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     harness.put(message("done"));
-    let done = seat.take().lease;
-    seat.settle(&done, &mut Settlement::commit()).expect("commit");
-    assert_all_lost(&mut *seat, &done);
+    let done = consumer.take().lease;
+    consumer.settle(&done, &mut Settlement::commit()).expect("commit");
+    assert_all_lost(&mut *consumer, &done);
 
     harness.put(message("again"));
-    let again = seat.take().lease;
-    seat.settle(&again, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
-    assert_all_lost(&mut *seat, &again);
+    let again = consumer.take().lease;
+    consumer.settle(&again, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
+    assert_all_lost(&mut *consumer, &again);
     assert_eq!(harness.state(&again.id), MessageState::Ready);
 
-    let buried = seat.take().lease;
-    seat.settle(&buried, &mut Settlement::bury("fatal", true)).expect("bury");
-    assert_all_lost(&mut *seat, &buried);
+    let buried = consumer.take().lease;
+    consumer.settle(&buried, &mut Settlement::bury("fatal", true)).expect("bury");
+    assert_all_lost(&mut *consumer, &buried);
     assert_eq!(harness.state(&again.id), MessageState::Buried);
 }
 
 pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
     let ids: Vec<_> = (0..5).map(|n| harness.put(message(&n.to_string()))).collect();
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let mut worked = Vec::new();
     for _ in 0..3 {
-        let delivery = seat.take();
-        seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
+        let delivery = consumer.take();
+        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
         worked.push(delivery.lease.id);
     }
-    seat.flush().expect("finish");
+    consumer.flush().expect("finish");
     let (done, left): (Vec<_>, Vec<_>) = ids.iter().cloned().partition(|id| worked.contains(id));
     assert_eq!(in_order(harness, worked), in_order(harness, done.clone()));
     if harness.queue().capabilities().total_order {
@@ -142,13 +142,13 @@ pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
         let left = harness.peek(id);
         assert_eq!((left.state, left.attempts), (MessageState::Ready, 0), "what nobody took is as it was");
     }
-    assert!(seat.take_lost_leases().is_empty());
-    assert_eq!(in_order(harness, drain(&mut seat)), in_order(harness, texts));
+    assert!(consumer.take_lost_leases().is_empty());
+    assert_eq!(in_order(harness, drain(&mut consumer)), in_order(harness, texts));
 }
 
 pub(super) fn what_was_put_off_for_too_long_is_lost(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
-    let mut other = harness.seat();
+    let mut other = harness.consumer();
     let new = other.take();
     touch(&mut *other, &new.lease).expect("touch");
     match late.settle(&old.lease, &mut Settlement::deferrable_commit()) {
@@ -166,7 +166,7 @@ pub(super) fn what_was_put_off_for_too_long_is_lost(harness: &dyn Harness) {
 
 pub(super) fn touch_renews_a_lease(harness: &dyn Harness) {
     harness.put(ttr(message("long"), 3 * SECOND));
-    let (mut one, mut two) = (harness.seat(), harness.seat());
+    let (mut one, mut two) = (harness.consumer(), harness.consumer());
     let delivery = one.take();
     for _ in 0..2 {
         harness.pass(2 * SECOND);
@@ -180,13 +180,13 @@ pub(super) fn one_consumer_holds_several_leases(harness: &dyn Harness) {
     for text in ["a", "b", "c"] {
         harness.put(message(text));
     }
-    let mut seat = harness.seat();
-    let (a, b, c) = (seat.take(), seat.take(), seat.take());
-    seat.nothing();
-    seat.settle(&b.lease, &mut Settlement::commit()).expect("commit");
-    seat.settle(&c.lease, &mut Settlement::bury("fatal", true)).expect("bury");
-    seat.settle(&a.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
-    assert_eq!(drain(&mut seat), [text(&a)]);
+    let mut consumer = harness.consumer();
+    let (a, b, c) = (consumer.take(), consumer.take(), consumer.take());
+    consumer.nothing();
+    consumer.settle(&b.lease, &mut Settlement::commit()).expect("commit");
+    consumer.settle(&c.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    consumer.settle(&a.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
+    assert_eq!(drain(&mut consumer), [text(&a)]);
     assert_eq!(harness.state(&c.lease.id), MessageState::Buried);
 }
 
@@ -198,10 +198,11 @@ pub(super) fn consumers_never_share_a_message(harness: &dyn Harness) {
         let lanes: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut seat = harness.seat();
+                    let mut consumer = harness.consumer();
                     let mut worked = Vec::new();
-                    while let Some(delivery) = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue") {
-                        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+                    while let Some(delivery) = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue")
+                    {
+                        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
                         worked.push((delivery.lease.id.clone(), text(&delivery)));
                     }
                     worked
@@ -218,40 +219,40 @@ pub(super) fn consumers_never_share_a_message(harness: &dyn Harness) {
 
 pub(super) fn a_consumer_that_goes_loses_its_leases(harness: &dyn Harness) {
     harness.put(ttr(message("orphan"), SECOND));
-    let mut gone = harness.seat();
+    let mut gone = harness.consumer();
     gone.take();
     drop(gone);
     harness.pass(2 * SECOND);
-    let delivery = harness.seat().take();
+    let delivery = harness.consumer().take();
     assert_eq!((delivery.attempts, delivery.abandoned), (1, 1));
 }
 
 pub(super) fn touch_says_which_of_several_leases_are_lost(harness: &dyn Harness) {
     let [_, _, _] = ["a", "b", "c"].map(|name| harness.put(message(name)));
-    let mut seat = harness.seat();
-    let [a, b, c] = [(); 3].map(|()| seat.take().lease);
-    seat.settle(&b, &mut Settlement::commit()).expect("commit");
-    assert_eq!(seat.touch(&[a.clone(), b.clone(), c.clone()]).expect("touch"), [b]);
-    assert_eq!(seat.touch(&[]).expect("touch"), []);
+    let mut consumer = harness.consumer();
+    let [a, b, c] = [(); 3].map(|()| consumer.take().lease);
+    consumer.settle(&b, &mut Settlement::commit()).expect("commit");
+    assert_eq!(consumer.touch(&[a.clone(), b.clone(), c.clone()]).expect("touch"), [b]);
+    assert_eq!(consumer.touch(&[]).expect("touch"), []);
     for lease in [a, c] {
-        seat.settle(&lease, &mut Settlement::commit()).expect("commit");
+        consumer.settle(&lease, &mut Settlement::commit()).expect("commit");
     }
 }
 
 pub(super) fn what_follows_from_a_job_is_kept_with_its_commit(harness: &dyn Harness) {
     let id = harness.put(message("first"));
-    let mut seat = harness.seat();
-    let first = seat.take();
+    let mut consumer = harness.consumer();
+    let first = consumer.take();
     let mut commit = Settlement::commit_with(vec![message("second"), message("third")]);
-    seat.settle(&first.lease, &mut commit).expect("commit");
+    consumer.settle(&first.lease, &mut commit).expect("commit");
     assert!(commit.follow_ups().is_empty(), "what is kept is taken out");
     assert!(harness.is_gone(&id));
-    assert_eq!(drain(&mut seat), ["second", "third"]);
+    assert_eq!(drain(&mut consumer), ["second", "third"]);
 }
 
 pub(super) fn nothing_follows_from_a_run_that_has_lost_its_lease(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
-    let mut other = harness.seat();
+    let mut other = harness.consumer();
     let new = other.take();
     let mut commit = Settlement::commit_with(vec![message("second")]);
     match late.settle(&old.lease, &mut commit) {
@@ -265,10 +266,10 @@ pub(super) fn nothing_follows_from_a_run_that_has_lost_its_lease(harness: &dyn H
 
 pub(super) fn a_commit_that_brings_messages_is_never_deferred(harness: &dyn Harness) {
     let id = harness.put(message("first"));
-    let mut seat = harness.seat();
-    let first = seat.take();
+    let mut consumer = harness.consumer();
+    let first = consumer.take();
     let mut commit = Settlement::Commit { follow_ups: vec![message("second")], result: None, deferrable: true };
-    seat.settle(&first.lease, &mut commit).expect("commit");
+    consumer.settle(&first.lease, &mut commit).expect("commit");
     assert!(harness.is_gone(&id));
-    assert_eq!(drain(&mut harness.seat()), ["second"]);
+    assert_eq!(drain(&mut harness.consumer()), ["second"]);
 }

@@ -46,32 +46,32 @@ fn of_key(key: &str, text: &str) -> NewMessage {
     message(text).limit_keys(LimitKeys::of(key))
 }
 
-type Seat = Box<dyn Consumer>;
+type BoxedConsumer = Box<dyn Consumer>;
 
-fn next(seat: &mut Seat, filter: &DequeueFilter) -> Option<Delivery> {
-    seat.dequeue(filter, Duration::ZERO).expect("dequeue")
+fn next(consumer: &mut BoxedConsumer, filter: &DequeueFilter) -> Option<Delivery> {
+    consumer.dequeue(filter, Duration::ZERO).expect("dequeue")
 }
 
 #[track_caller]
-fn take(seat: &mut Seat, filter: &DequeueFilter) -> Delivery {
-    next(seat, filter).expect("a message")
+fn take(consumer: &mut BoxedConsumer, filter: &DequeueFilter) -> Delivery {
+    next(consumer, filter).expect("a message")
 }
 
 #[track_caller]
-fn nothing(seat: &mut Seat, filter: &DequeueFilter) {
-    let delivery = next(seat, filter);
+fn nothing(consumer: &mut BoxedConsumer, filter: &DequeueFilter) {
+    let delivery = next(consumer, filter);
     assert!(delivery.is_none(), "expected that a limit keeps it, got {delivery:?}");
 }
 
-fn commit(seat: &mut Seat, delivery: &Delivery) {
-    seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+fn commit(consumer: &mut BoxedConsumer, delivery: &Delivery) {
+    consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
 }
 
 /// Takes and commits the next message, and returns its text.
 #[track_caller]
-fn work(seat: &mut Seat, filter: &DequeueFilter) -> String {
-    let delivery = take(seat, filter);
-    commit(seat, &delivery);
+fn work(consumer: &mut BoxedConsumer, filter: &DequeueFilter) -> String {
+    let delivery = take(consumer, filter);
+    commit(consumer, &delivery);
     text(&delivery)
 }
 
@@ -85,20 +85,20 @@ pub(super) fn a_rate_lets_so_many_start_in_any_time(harness: &dyn Harness) {
     }
     let filter = within([Limit::new(handler(), rate(2, 4))]);
     put_all(harness, (0..8).map(|number| message(&number.to_string())));
-    let mut seats = [harness.seat(), harness.seat()];
+    let mut consumers = [harness.consumer(), harness.consumer()];
     // The first at 0 s, the second at 2 s.
-    assert_eq!(work(&mut seats[0], &filter), "0");
+    assert_eq!(work(&mut consumers[0], &filter), "0");
     harness.pass(2 * SECOND);
-    assert_eq!(work(&mut seats[1], &filter), "1");
-    seats.iter_mut().for_each(|seat| nothing(seat, &filter));
+    assert_eq!(work(&mut consumers[1], &filter), "1");
+    consumers.iter_mut().for_each(|consumer| nothing(consumer, &filter));
     // At 4 s the first start has left the period, and the second has not.
     harness.pass(2 * SECOND);
-    assert_eq!(work(&mut seats[1], &filter), "2");
-    seats.iter_mut().for_each(|seat| nothing(seat, &filter));
+    assert_eq!(work(&mut consumers[1], &filter), "2");
+    consumers.iter_mut().for_each(|consumer| nothing(consumer, &filter));
     // Unused starts are not saved up.
     harness.pass(20 * SECOND);
-    assert_eq!([work(&mut seats[0], &filter), work(&mut seats[1], &filter)], ["3", "4"]);
-    seats.iter_mut().for_each(|seat| nothing(seat, &filter));
+    assert_eq!([work(&mut consumers[0], &filter), work(&mut consumers[1], &filter)], ["3", "4"]);
+    consumers.iter_mut().for_each(|consumer| nothing(consumer, &filter));
     let waits = &harness.queue().list(&Filter::all()).expect("list")[0];
     assert_eq!((waits.state, waits.attempts), (MessageState::Ready, 0));
 }
@@ -112,14 +112,14 @@ pub(super) fn what_is_limited_hides_nothing_behind_it(harness: &dyn Harness) {
         put_all(harness, (0..20).map(|number| priority(message(&number.to_string()), 1)));
         put_all(harness, ["a", "b"].map(|text| of_type("other", text)));
         harness.put(queue(message("elsewhere"), "elsewhere"));
-        let mut seat = harness.seat_at(&[QUEUE, "elsewhere"]);
-        let first = take(&mut seat, &filter);
+        let mut consumer = harness.consumer_of(&[QUEUE, "elsewhere"]);
+        let first = take(&mut consumer, &filter);
         assert_eq!(text(&first), "0");
-        assert_eq!([work(&mut seat, &filter), work(&mut seat, &filter)], ["a", "b"]);
-        nothing(&mut seat, &filter);
-        commit(&mut seat, &first);
+        assert_eq!([work(&mut consumer, &filter), work(&mut consumer, &filter)], ["a", "b"]);
+        nothing(&mut consumer, &filter);
+        commit(&mut consumer, &first);
         // Another worker has no limits.
-        let mut other = harness.seat_at(&[QUEUE, "elsewhere"]);
+        let mut other = harness.consumer_of(&[QUEUE, "elsewhere"]);
         assert_eq!(drain(&mut other).len(), 20);
     }
 }
@@ -130,22 +130,22 @@ pub(super) fn a_limit_lets_so_many_run(harness: &dyn Harness) {
     }
     let filter = within([Limit::new(handler(), LimitKind::Running(2))]);
     put_all(harness, (0..6).map(|number| message(&number.to_string())));
-    let mut seats = [harness.seat(), harness.seat()];
-    let first = take(&mut seats[0], &filter);
-    let second = take(&mut seats[1], &filter);
+    let mut consumers = [harness.consumer(), harness.consumer()];
+    let first = take(&mut consumers[0], &filter);
+    let second = take(&mut consumers[1], &filter);
     let ends: [fn() -> Settlement; 3] =
         [Settlement::commit, || Settlement::bury("fatal", true), || Settlement::rollback(600 * SECOND, "later", false)];
     let mut running = first;
     for (number, end) in ends.into_iter().enumerate() {
-        seats.iter_mut().for_each(|seat| nothing(seat, &filter));
-        seats[0].settle(&running.lease, &mut end()).expect("settled");
-        running = take(&mut seats[0], &filter);
+        consumers.iter_mut().for_each(|consumer| nothing(consumer, &filter));
+        consumers[0].settle(&running.lease, &mut end()).expect("settled");
+        running = take(&mut consumers[0], &filter);
         assert_eq!(text(&running), (number + 2).to_string());
     }
-    seats.iter_mut().for_each(|seat| nothing(seat, &filter));
-    commit(&mut seats[1], &second);
-    assert_eq!(work(&mut seats[1], &filter), "5");
-    commit(&mut seats[0], &running);
+    consumers.iter_mut().for_each(|consumer| nothing(consumer, &filter));
+    commit(&mut consumers[1], &second);
+    assert_eq!(work(&mut consumers[1], &filter), "5");
+    commit(&mut consumers[0], &running);
 }
 
 pub(super) fn a_holder_that_dies_lets_go(harness: &dyn Harness) {
@@ -154,14 +154,14 @@ pub(super) fn a_holder_that_dies_lets_go(harness: &dyn Harness) {
     }
     let filter = within([Limit::new(handler(), LimitKind::Running(1))]);
     put_all(harness, ["one", "two"].map(|text| ttr(message(text), SECOND)));
-    let (mut dead, mut seat) = (harness.seat(), harness.seat());
+    let (mut dead, mut consumer) = (harness.consumer(), harness.consumer());
     let _held = take(&mut dead, &filter);
-    nothing(&mut seat, &filter);
+    nothing(&mut consumer, &filter);
     harness.pass(2 * SECOND);
-    let again = take(&mut seat, &filter);
+    let again = take(&mut consumer, &filter);
     assert_eq!((text(&again).as_str(), again.attempts), ("one", 1));
-    commit(&mut seat, &again);
-    assert_eq!(work(&mut seat, &filter), "two");
+    commit(&mut consumer, &again);
+    assert_eq!(work(&mut consumer, &filter), "two");
 }
 
 pub(super) fn a_full_key_hides_no_other_key(harness: &dyn Harness) {
@@ -173,20 +173,20 @@ pub(super) fn a_full_key_hides_no_other_key(harness: &dyn Harness) {
         // More messages in front than a queue would look through.
         put_all(harness, (0..1500).map(|number| of_key("full", &number.to_string())));
         put_all(harness, [("a", "a 1"), ("b", "b 1"), ("a", "a 2")].map(|(key, text)| of_key(key, text)));
-        let mut seat = harness.seat();
-        let first = take(&mut seat, &filter);
+        let mut consumer = harness.consumer();
+        let first = take(&mut consumer, &filter);
         assert_eq!(text(&first), "0");
-        let a = take(&mut seat, &filter);
-        let b = take(&mut seat, &filter);
+        let a = take(&mut consumer, &filter);
+        let b = take(&mut consumer, &filter);
         assert_eq!([text(&a), text(&b)], ["a 1", "b 1"]);
-        nothing(&mut seat, &filter);
-        commit(&mut seat, &a);
+        nothing(&mut consumer, &filter);
+        commit(&mut consumer, &a);
         if kind == LimitKind::Running(1) {
-            assert_eq!(work(&mut seat, &filter), "a 2");
+            assert_eq!(work(&mut consumer, &filter), "a 2");
         }
-        nothing(&mut seat, &filter);
-        commit(&mut seat, &b);
-        commit(&mut seat, &first);
+        nothing(&mut consumer, &filter);
+        commit(&mut consumer, &b);
+        commit(&mut consumer, &first);
         harness.queue().delete(&Filter::all()).expect("delete");
     }
 }
@@ -197,10 +197,10 @@ pub(super) fn messages_without_a_key_are_one_key(harness: &dyn Harness) {
     }
     let filter = within([Limit::new(handler(), LimitKind::Running(1)).by_key()]);
     put_all(harness, [message("none 1"), message("none 2"), of_key("a", "a 1")]);
-    let mut seat = harness.seat();
-    assert_eq!(text(&take(&mut seat, &filter)), "none 1");
-    assert_eq!(text(&take(&mut seat, &filter)), "a 1");
-    nothing(&mut seat, &filter);
+    let mut consumer = harness.consumer();
+    assert_eq!(text(&take(&mut consumer, &filter)), "none 1");
+    assert_eq!(text(&take(&mut consumer, &filter)), "a 1");
+    nothing(&mut consumer, &filter);
 }
 
 pub(super) fn several_limits_all_hold(harness: &dyn Harness) {
@@ -217,17 +217,17 @@ pub(super) fn several_limits_all_hold(harness: &dyn Harness) {
     };
     put_all(harness, [both("x", "a", "1"), both("x", "a", "2"), both("x", "b", "3"), both("y", "c", "4")]);
     put_all(harness, ["5", "6"].map(|text| of_type("other", text)));
-    let mut seat = harness.seat();
-    let one = take(&mut seat, &filter);
-    let three = take(&mut seat, &filter);
-    let four = take(&mut seat, &filter);
+    let mut consumer = harness.consumer();
+    let one = take(&mut consumer, &filter);
+    let three = take(&mut consumer, &filter);
+    let four = take(&mut consumer, &filter);
     assert_eq!([text(&one), text(&three), text(&four)], ["1", "3", "4"]);
     // Three messages of the queue are running.
-    nothing(&mut seat, &filter);
-    commit(&mut seat, &one);
+    nothing(&mut consumer, &filter);
+    commit(&mut consumer, &one);
     // The key is free, but the rate is not.
-    assert_eq!(text(&take(&mut seat, &filter)), "5");
-    nothing(&mut seat, &filter);
+    assert_eq!(text(&take(&mut consumer, &filter)), "5");
+    nothing(&mut consumer, &filter);
 }
 
 pub(super) fn the_names_of_a_handler_share_its_limits(harness: &dyn Harness) {
@@ -237,12 +237,12 @@ pub(super) fn the_names_of_a_handler_share_its_limits(harness: &dyn Harness) {
     let scope = || LimitScope::handler(["type", "old"], false);
     let filter = within([Limit::new(scope(), LimitKind::Running(1)), Limit::new(scope(), rate(2, 600))]);
     put_all(harness, [of_type("old", "1"), message("2"), of_type("old", "3")]);
-    let mut seat = harness.seat();
-    let first = take(&mut seat, &filter);
-    nothing(&mut seat, &filter);
-    commit(&mut seat, &first);
-    assert_eq!(work(&mut seat, &filter), "2");
-    nothing(&mut seat, &filter);
+    let mut consumer = harness.consumer();
+    let first = take(&mut consumer, &filter);
+    nothing(&mut consumer, &filter);
+    commit(&mut consumer, &first);
+    assert_eq!(work(&mut consumer, &filter), "2");
+    nothing(&mut consumer, &filter);
 }
 
 pub(super) fn a_batch_is_one_run_and_as_many_starts_as_messages(harness: &dyn Harness) {
@@ -252,20 +252,20 @@ pub(super) fn a_batch_is_one_run_and_as_many_starts_as_messages(harness: &dyn Ha
     let scope = || LimitScope::handler(["type"], true);
     let filter = within([Limit::new(scope(), LimitKind::Running(1)), Limit::new(scope(), rate(3, 600))]);
     put_all(harness, (0..6).map(|number| message(&number.to_string())));
-    let (mut seat, mut other) = (harness.seat(), harness.seat());
-    let first = take(&mut seat, &filter);
+    let (mut consumer, mut other) = (harness.consumer(), harness.consumer());
+    let first = take(&mut consumer, &filter);
     nothing(&mut other, &filter);
     let more = filter.clone().joins(first.lease.id.clone());
-    let second = take(&mut seat, &more);
-    let third = take(&mut seat, &more);
+    let second = take(&mut consumer, &more);
+    let third = take(&mut consumer, &more);
     assert_eq!([text(&second), text(&third)], ["1", "2"]);
-    nothing(&mut seat, &more);
+    nothing(&mut consumer, &more);
     // A run lasts until its last message is settled.
-    commit(&mut seat, &first);
-    commit(&mut seat, &second);
+    commit(&mut consumer, &first);
+    commit(&mut consumer, &second);
     let running = within([Limit::new(scope(), LimitKind::Running(1))]);
     nothing(&mut other, &running);
-    commit(&mut seat, &third);
+    commit(&mut consumer, &third);
     assert_eq!(text(&take(&mut other, &running)), "3");
 }
 
@@ -278,18 +278,18 @@ pub(super) fn nothing_is_leased_ahead_beyond_a_limit(harness: &dyn Harness) {
         let filter = within([Limit::new(handler(), kind)]);
         put_all(harness, (0..60).map(|number| priority(of_type("short", &number.to_string()), 1)));
         put_all(harness, (0..20).map(|number| message(&number.to_string())));
-        let mut seat = harness.seat();
+        let mut consumer = harness.consumer();
         for _ in 0..60 {
-            let delivery = take(&mut seat, &filter);
-            seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
+            let delivery = take(&mut consumer, &filter);
+            consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
         }
-        let running = take(&mut seat, &filter);
-        seat.flush().expect("flush");
+        let running = take(&mut consumer, &filter);
+        consumer.flush().expect("flush");
         assert!(reserved() <= 3, "{} are leased", reserved());
-        let mut other = harness.seat();
+        let mut other = harness.consumer();
         let more: Vec<_> = std::iter::from_fn(|| next(&mut other, &filter)).collect();
         assert!(more.len() < 3, "{} were started", more.len() + 1);
-        commit(&mut seat, &running);
+        commit(&mut consumer, &running);
         more.iter().for_each(|delivery| commit(&mut other, delivery));
         drain(&mut other);
     }
@@ -302,18 +302,18 @@ pub(super) fn a_type_is_held_back_for_a_time(harness: &dyn Harness) {
     put_all(harness, [message("held"), of_type("other", "other")]);
     harness.queue().hold_back("type", None, 600 * SECOND).expect("hold back");
     harness.queue().hold_back("type", None, 3 * SECOND).expect("a shorter one in its place");
-    let mut seat = harness.seat();
-    assert_eq!(seat.work(), "other");
-    seat.nothing();
+    let mut consumer = harness.consumer();
+    assert_eq!(consumer.work(), "other");
+    consumer.nothing();
     let waits = &harness.queue().list(&Filter::all()).expect("list")[0];
     assert_eq!((waits.state, waits.attempts), (MessageState::Ready, 0));
     harness.pass(4 * SECOND);
-    assert_eq!(seat.work(), "held");
+    assert_eq!(consumer.work(), "held");
     harness.put(message("again"));
     harness.queue().hold_back("type", None, 600 * SECOND).expect("hold back");
-    seat.nothing();
+    consumer.nothing();
     harness.queue().hold_back("type", None, Duration::ZERO).expect("no longer");
-    assert_eq!(seat.work(), "again");
+    assert_eq!(consumer.work(), "again");
 }
 
 pub(super) fn a_key_is_held_back_alone(harness: &dyn Harness) {
@@ -323,10 +323,10 @@ pub(super) fn a_key_is_held_back_alone(harness: &dyn Harness) {
     put_all(harness, (0..1500).map(|number| of_key("held", &number.to_string())));
     put_all(harness, [of_key("free", "free"), message("no key")]);
     harness.queue().hold_back("type", Some("held"), 3 * SECOND).expect("hold back");
-    let mut seat = harness.seat();
-    assert_eq!(seat.work(), "free");
+    let mut consumer = harness.consumer();
+    assert_eq!(consumer.work(), "free");
     harness.pass(4 * SECOND);
-    assert_eq!(seat.work(), "0");
+    assert_eq!(consumer.work(), "0");
 }
 
 pub(super) fn thousands_of_keys_wait_behind_a_full_one(harness: &dyn Harness) {
@@ -341,8 +341,8 @@ pub(super) fn thousands_of_keys_wait_behind_a_full_one(harness: &dyn Harness) {
     put_all(harness, (0..1000).map(|number| of_key("full", &number.to_string())));
     put_all(harness, (0..3000).map(|number| of_key(&format!("{number:04}"), &number.to_string())));
     harness.put(of_type("other", "other"));
-    let mut seats: Vec<_> = (0..6).map(|_| harness.seat()).collect();
-    let running: Vec<_> = seats[..5].iter_mut().map(|seat| take(seat, &filter)).collect();
+    let mut consumers: Vec<_> = (0..6).map(|_| harness.consumer()).collect();
+    let running: Vec<_> = consumers[..5].iter_mut().map(|consumer| take(consumer, &filter)).collect();
     // One message of the full key, and then others, each with a different key.
     let texts: Vec<_> = running.iter().map(text).collect();
     assert_eq!(texts[0], "0");
@@ -351,12 +351,12 @@ pub(super) fn thousands_of_keys_wait_behind_a_full_one(harness: &dyn Harness) {
     keys.dedup();
     assert_eq!(keys.len(), 4, "{texts:?}");
     // Five messages of the queue are running, and one key is full.
-    nothing(&mut seats[5], &filter);
-    for (seat, delivery) in seats.iter_mut().zip(&running) {
-        commit(seat, delivery);
+    nothing(&mut consumers[5], &filter);
+    for (consumer, delivery) in consumers.iter_mut().zip(&running) {
+        commit(consumer, delivery);
     }
     // Settled messages make room, and no key starts more than twice.
-    let mut last = harness.seat();
+    let mut last = harness.consumer();
     assert_eq!(work(&mut last, &filter), "1");
     assert_ne!(work(&mut last, &filter), "2");
     let waits = harness.queue().list(&Filter::all().limit(1)).expect("list");

@@ -11,35 +11,37 @@ pub(super) fn order_is_by_priority_then_first_in_first_out(harness: &dyn Harness
     for (text, urgency) in [("c", 7), ("f", u32::MAX), ("d", 7), ("a", 0), ("e", 65_536), ("b", 0)] {
         harness.put(priority(message(text), urgency));
     }
-    assert_order(harness, &come(&mut *harness.seat(), &DequeueFilter::all()), &["a", "b", "c", "d", "e", "f"]);
+    assert_order(harness, &come(&mut *harness.consumer(), &DequeueFilter::all()), &["a", "b", "c", "d", "e", "f"]);
 }
 
 pub(super) fn a_delayed_message_takes_its_place_when_due(harness: &dyn Harness) {
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     harness.put(priority(delay(message("second"), harness.in_seconds(2)), 2));
     harness.put(priority(delay(message("first"), harness.in_seconds(2)), 1));
     harness.put(priority(message("third"), 3));
-    assert_eq!(drain(&mut seat), ["third"]);
+    assert_eq!(drain(&mut consumer), ["third"]);
     harness.put(priority(message("third"), 3));
     harness.pass(3 * SECOND);
-    assert_order(harness, &come(&mut *seat, &DequeueFilter::all()), &["first", "second", "third"]);
+    assert_order(harness, &come(&mut *consumer, &DequeueFilter::all()), &["first", "second", "third"]);
 }
 
 pub(super) fn a_delay_in_the_past_is_none(harness: &dyn Harness) {
     harness.put(delay(message("due"), harness.in_seconds(-60)));
-    assert_eq!(drain(&mut harness.seat()), ["due"]);
+    assert_eq!(drain(&mut harness.consumer()), ["due"]);
 }
 
 pub(super) fn a_rollback_keeps_the_place(harness: &dyn Harness) {
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for (text, urgency) in [("a", 5), ("b", 5), ("c", 9)] {
         harness.put(priority(message(text), urgency));
     }
-    let first = seat.take();
-    seat.settle(&first.lease, &mut Settlement::rollback(std::time::Duration::ZERO, "again", true)).expect("rollback");
+    let first = consumer.take();
+    consumer
+        .settle(&first.lease, &mut Settlement::rollback(std::time::Duration::ZERO, "again", true))
+        .expect("rollback");
     let urgency = if text(&first) == "c" { 9 } else { 5 };
     assert_eq!(harness.peek(&first.lease.id).priority.get(), urgency, "its priority is as it was");
-    assert_order(harness, &come(&mut *seat, &DequeueFilter::all()), &["a", "b", "c"]);
+    assert_order(harness, &come(&mut *consumer, &DequeueFilter::all()), &["a", "b", "c"]);
 }
 
 pub(super) fn several_queues_are_served_in_one_order(harness: &dyn Harness) {
@@ -47,13 +49,13 @@ pub(super) fn several_queues_are_served_in_one_order(harness: &dyn Harness) {
     harness.put(queue(priority(message("a"), 1), "two"));
     harness.put(queue(priority(message("d"), 4), "two"));
     harness.put(queue(priority(message("b"), 2), "one"));
-    let mut seat = harness.seat_at(&["one", "two"]);
-    let first = seat.take();
+    let mut consumer = harness.consumer_of(&["one", "two"]);
+    let first = consumer.take();
     let from = if ["a", "d"].contains(&text(&first).as_str()) { "two" } else { "one" };
     assert_eq!(first.queue, from, "a delivery says where it came from");
-    seat.settle(&first.lease, &mut Settlement::commit()).expect("commit");
+    consumer.settle(&first.lease, &mut Settlement::commit()).expect("commit");
     let mut all = vec![Came::new(&first)];
-    all.extend(come(&mut *seat, &DequeueFilter::all()));
+    all.extend(come(&mut *consumer, &DequeueFilter::all()));
     assert_order(harness, &all, &["a", "b", "c", "d"]);
 }
 
@@ -61,12 +63,12 @@ pub(super) fn queues_not_watched_are_left_alone(harness: &dyn Harness) {
     let other = harness.put(queue(message("theirs"), "theirs"));
     let default = harness.put(queue(message("default"), "default"));
     harness.put(message("ours"));
-    let mut seat = harness.seat();
-    assert_eq!(drain(&mut seat), ["ours"]);
+    let mut consumer = harness.consumer();
+    assert_eq!(drain(&mut consumer), ["ours"]);
     for id in [other, default] {
         assert_eq!(harness.state(&id), MessageState::Ready);
     }
-    let left = come(&mut *harness.seat_at(&["theirs", QUEUE, "default"]), &DequeueFilter::all());
+    let left = come(&mut *harness.consumer_of(&["theirs", QUEUE, "default"]), &DequeueFilter::all());
     assert_order(harness, &left, &["theirs", "default"]);
 }
 
@@ -77,13 +79,13 @@ pub(super) fn a_batch_keeps_its_order_and_has_an_id_each(harness: &dyn Harness) 
     assert_eq!(ids.len(), texts.len());
     let distinct: std::collections::HashSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "no id is given twice");
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for (id, expected) in ids.iter().zip(&texts) {
-        let delivery = seat.take();
+        let delivery = consumer.take();
         assert_eq!((&delivery.lease.id, &text(&delivery)), (id, expected));
-        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     }
-    seat.nothing();
+    consumer.nothing();
 }
 
 pub(super) fn nothing_to_enqueue_is_no_error(harness: &dyn Harness) {

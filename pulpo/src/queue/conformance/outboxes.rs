@@ -26,13 +26,13 @@ pub(super) fn a_row_of_an_outbox_is_taken_once(harness: &dyn Harness) {
     let batch = vec![row("two", "2/a"), row("again", "1/a"), message("three"), row("again", "2/a")];
     let ids: Vec<_> = harness.queue().enqueue(batch).expect("enqueue").into_iter().map(|one| one.id).collect();
     assert_eq!((&ids[1], &ids[3]), (&first, &ids[0]));
-    let mut seat = harness.seat();
-    assert_eq!([seat.work(), seat.work(), seat.work()], ["one", "two", "three"]);
+    let mut consumer = harness.consumer();
+    assert_eq!([consumer.work(), consumer.work(), consumer.work()], ["one", "two", "three"]);
     // It is known after its job is done, and when the row is gone.
     assert_eq!(harness.put(row("again", "1/a")), first);
     known.rows_are_gone(&["1/a".to_owned(), "2/a".to_owned()]).expect("noted");
     assert_eq!(harness.put(row("again", "1/a")), first);
-    seat.nothing();
+    consumer.nothing();
 }
 
 pub(super) fn a_message_is_found_by_the_number_of_its_row(harness: &dyn Harness) {

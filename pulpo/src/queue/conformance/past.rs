@@ -17,23 +17,23 @@ fn history(harness: &dyn Harness, id: &crate::message::MessageId) -> Vec<Attempt
 
 pub(super) fn a_failed_run_leaves_a_line(harness: &dyn Harness) {
     let id = harness.put(message("fails"));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let started = harness.now() - TimeDelta::seconds(3);
     let run = FailedRun::new(started, Duration::from_millis(1500), AttemptOutcome::Panicked);
-    let delivery = seat.take();
+    let delivery = consumer.take();
     let worker = delivery.lease.token.rsplit_once('-').map(|(worker, _)| worker.to_owned());
     let mut panicked = Settlement::rollback(Duration::ZERO, "it panicked", true).of_run(run);
-    seat.settle(&delivery.lease, &mut panicked).expect("rollback");
+    consumer.settle(&delivery.lease, &mut panicked).expect("rollback");
     // A rollback without a run, an uncounted run with details, and a counted one without.
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false)).expect("rollback");
-    let delivery = seat.take();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "shut down", false)).expect("rollback");
+    let delivery = consumer.take();
     let stopped = FailedRun { outcome: AttemptOutcome::TimedOut, ..run };
     let mut known = Settlement::rollback(Duration::ZERO, "while stopping", false).of_run(stopped);
-    seat.settle(&delivery.lease, &mut known).expect("rollback");
-    let delivery = seat.take();
+    consumer.settle(&delivery.lease, &mut known).expect("rollback");
+    let delivery = consumer.take();
     harness.pass(SECOND);
-    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     let lines = history(harness, &id);
     let listed = harness.queue().list(&Filter::all().id(id.clone())).expect("list").remove(0);
     assert_eq!(listed.history, [], "a list shows none");
@@ -55,11 +55,11 @@ pub(super) fn a_failed_run_leaves_a_line(harness: &dyn Harness) {
 
 pub(super) fn the_last_failed_runs_are_kept(harness: &dyn Harness) {
     let id = harness.put(message("fails often"));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for run in 1..=23 {
-        let delivery = seat.take();
+        let delivery = consumer.take();
         let mut failed = Settlement::rollback(Duration::ZERO, format!("failure {run}"), true);
-        seat.settle(&delivery.lease, &mut failed).expect("rollback");
+        consumer.settle(&delivery.lease, &mut failed).expect("rollback");
     }
     let lines = history(harness, &id);
     if !harness.queue().capabilities().history {
@@ -73,12 +73,12 @@ pub(super) fn the_last_failed_runs_are_kept(harness: &dyn Harness) {
 pub(super) fn a_run_whose_worker_died_leaves_a_line(harness: &dyn Harness) {
     let mut sleeper = Sleeper::new(harness);
     let id = harness.put(ttr(message("kills"), SECOND));
-    let delivery = sleeper.seat.take();
+    let delivery = sleeper.consumer.take();
     let worker = delivery.lease.token.rsplit_once('-').map(|(worker, _)| worker.to_owned());
     sleeper.sleep(harness, 2 * SECOND);
     // Whether or not the queue has noticed yet.
     let before = history(harness, &id);
-    let again = sleeper.seat.take();
+    let again = sleeper.consumer.take();
     let lines = history(harness, &id);
     if !harness.queue().capabilities().history {
         return assert_eq!(lines, []);
@@ -88,22 +88,22 @@ pub(super) fn a_run_whose_worker_died_leaves_a_line(harness: &dyn Harness) {
         assert_eq!((line.number, line.outcome, &line.worker), (1, AttemptOutcome::Abandoned, &worker));
         assert!(!line.error.is_empty() && line.took >= SECOND, "{line:?}");
     }
-    sleeper.seat.settle(&again.lease, &mut Settlement::commit()).expect("commit");
+    sleeper.consumer.settle(&again.lease, &mut Settlement::commit()).expect("commit");
 }
 
 pub(super) fn a_kick_keeps_the_history_and_a_commit_ends_it(harness: &dyn Harness) {
     let id = harness.put(message("broken"));
-    let mut seat = harness.seat();
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("the first", true)).expect("bury");
+    let mut consumer = harness.consumer();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("the first", true)).expect("bury");
     assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "the second", true)).expect("rollback");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "the second", true)).expect("rollback");
     if harness.queue().capabilities().history {
         let numbers: Vec<_> = history(harness, &id).iter().map(|line| line.number).collect();
         assert_eq!(numbers, [1, 2]);
     }
-    seat.work();
+    consumer.work();
     assert!(harness.is_gone(&id));
 }
 
@@ -128,19 +128,19 @@ fn prune(keeping: &dyn Keeping) -> u64 {
 pub(super) fn what_is_done_is_kept_for_a_time(harness: &dyn Harness) {
     let Some(keeping) = keeping(harness) else { return };
     keeping.set_retention(Retention::default().done(4 * SECOND));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let (fails, expires, plain) = (harness.put(message("a")), harness.put(message("b")), harness.put(message("c")));
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
-    let delivery = seat.take();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("rollback");
+    let delivery = consumer.take();
     let result = r#"{"lines": 1.50}"#;
-    seat.settle(&delivery.lease, &mut Settlement::commit_result(result)).expect("commit");
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
-    let delivery = seat.take();
+    consumer.settle(&delivery.lease, &mut Settlement::commit_result(result)).expect("commit");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::Expire).expect("expire");
+    let delivery = consumer.take();
     let mut deferrable = Settlement::Commit { follow_ups: Vec::new(), result: Some("7".into()), deferrable: true };
-    seat.settle(&delivery.lease, &mut deferrable).expect("commit");
-    seat.flush().expect("flush");
+    consumer.settle(&delivery.lease, &mut deferrable).expect("commit");
+    consumer.flush().expect("flush");
 
     let done = harness.peek(&fails);
     assert_eq!((done.state, done.result.as_deref(), done.has_expired), (MessageState::Done, Some(result), false));
@@ -177,22 +177,22 @@ pub(super) fn what_is_done_is_kept_for_a_time(harness: &dyn Harness) {
     assert_eq!(harness.state(&waits), MessageState::Ready);
     // From now on, no done message is kept.
     keeping.set_retention(Retention::default().done(Duration::ZERO));
-    seat.work();
+    consumer.work();
     assert!(harness.queue().peek(&waits).expect("peek").is_none());
 }
 
 pub(super) fn what_is_buried_is_kept_for_a_time(harness: &dyn Harness) {
     let Some(keeping) = keeping(harness) else { return };
     keeping.set_retention(Retention::default().buried(4 * SECOND));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let old = harness.put(message("old"));
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     harness.pass(3 * SECOND);
     assert_eq!(prune(keeping), 0);
     let young = harness.put(message("young"));
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     harness.pass(2 * SECOND);
     assert_eq!(prune(keeping), 1);
     assert!(harness.queue().peek(&old).expect("peek").is_none());
@@ -221,13 +221,13 @@ pub(super) fn messages_are_picked_by_their_bodies(harness: &dyn Harness) {
     let surveyed = harness.queue().survey(&of_ada, false).expect("survey").messages;
     assert_eq!(surveyed.len(), 4);
 
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for _ in 0..4 {
-        let delivery = seat.take();
+        let delivery = consumer.take();
         let buries = [first, bob].contains(&&delivery.lease.id);
         let mut settlement =
             if buries { Settlement::bury("fatal", true) } else { Settlement::rollback(LONG, "later", true) };
-        seat.settle(&delivery.lease, &mut settlement).expect("settle");
+        consumer.settle(&delivery.lease, &mut settlement).expect("settle");
     }
     assert_eq!(harness.queue().kick(&of_ada.clone().state(MessageState::Buried)).expect("kick"), 1);
     assert_eq!((harness.state(first), harness.state(bob)), (MessageState::Ready, MessageState::Buried));

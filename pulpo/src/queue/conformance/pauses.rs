@@ -23,16 +23,16 @@ pub(super) fn a_paused_queue_hands_out_nothing(harness: &dyn Harness) {
     if !pauses(harness) {
         return;
     }
-    let mut seat = harness.seat_at(&[QUEUE, "elsewhere"]);
+    let mut consumer = harness.consumer_of(&[QUEUE, "elsewhere"]);
     // A server may know only the queues that a consumer has watched there.
-    seat.nothing();
+    consumer.nothing();
     for name in ["one", "two"] {
         harness.put(message(name));
     }
-    let held = seat.take();
+    let held = consumer.take();
     harness.queue().pause(QUEUE, LONG).expect("pause");
-    seat.nothing();
-    harness.seat().nothing();
+    consumer.nothing();
+    harness.consumer().nothing();
     let stats = harness.queue().stats().expect("stats");
     let until = stats.paused_until(QUEUE).expect("it is paused");
     let left = (until - harness.now()).num_seconds();
@@ -41,15 +41,15 @@ pub(super) fn a_paused_queue_hands_out_nothing(harness: &dyn Harness) {
     // Other queues hand out messages; the paused one accepts messages, and reserved ones can be settled.
     harness.put(message("three"));
     harness.put(queue(message("other"), "elsewhere"));
-    assert_eq!(seat.work(), "other");
-    touch(&mut *seat, &held.lease).expect("touch");
-    seat.settle(&held.lease, &mut Settlement::commit()).expect("commit");
-    seat.nothing();
+    assert_eq!(consumer.work(), "other");
+    touch(&mut *consumer, &held.lease).expect("touch");
+    consumer.settle(&held.lease, &mut Settlement::commit()).expect("commit");
+    consumer.nothing();
 
     harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");
     assert_eq!(harness.queue().stats().expect("stats").paused, []);
     let other = if text(&held) == "one" { "two" } else { "one" };
-    let came: Vec<_> = std::iter::repeat_with(|| seat.work()).take(2).collect();
+    let came: Vec<_> = std::iter::repeat_with(|| consumer.work()).take(2).collect();
     assert_eq!(in_order(harness, came), in_order(harness, vec![other.to_owned(), "three".to_owned()]));
 }
 
@@ -57,13 +57,13 @@ pub(super) fn a_pause_ends_by_itself(harness: &dyn Harness) {
     if !pauses(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     harness.put(message("x"));
     harness.queue().pause(QUEUE, LONG).expect("pause");
     harness.queue().pause(QUEUE, SECOND).expect("a shorter one in its place");
-    seat.nothing();
+    consumer.nothing();
     harness.pass(SECOND);
-    assert_eq!(seat.work(), "x");
+    assert_eq!(consumer.work(), "x");
     assert_eq!(harness.queue().stats().expect("stats").paused, []);
 }
 
@@ -73,7 +73,7 @@ pub(super) fn a_resume_ends_a_wait(harness: &dyn Harness) {
     }
     let id = harness.put(message("x"));
     harness.queue().pause(QUEUE, LONG).expect("pause");
-    let (started, ended) = wait(harness.seat());
+    let (started, ended) = wait(harness.consumer());
     started.recv_timeout(DEADLINE).expect("the thread starts");
     assert_eq!(harness.state(&id), MessageState::Ready);
     harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");
@@ -88,7 +88,7 @@ pub(super) fn what_is_not_paused_can_be_resumed(harness: &dyn Harness) {
     harness.queue().pause("nowhere", Duration::ZERO).expect("resume");
     harness.put(message("x"));
     harness.queue().pause(QUEUE, Duration::ZERO).expect("resume");
-    assert_eq!(harness.seat().work(), "x");
+    assert_eq!(harness.consumer().work(), "x");
     // A queue without messages or workers may be unknown.
     match harness.queue().pause("nowhere", LONG) {
         Ok(()) => {}

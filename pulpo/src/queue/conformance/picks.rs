@@ -12,8 +12,8 @@ fn of_type(request_type: &str, text: &str) -> NewMessage {
 }
 
 /// Returns the texts of the matching messages, in order.
-fn drained(seat: &mut dyn Consumer, pick: &DequeueFilter) -> Vec<String> {
-    come(seat, pick).into_iter().map(|one| one.text).collect()
+fn drained(consumer: &mut dyn Consumer, pick: &DequeueFilter) -> Vec<String> {
+    come(consumer, pick).into_iter().map(|one| one.text).collect()
 }
 
 pub(super) fn a_type_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
@@ -25,11 +25,14 @@ pub(super) fn a_type_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
     {
         harness.put(priority(of_type(request_type, name), urgency));
     }
-    let mut seat = harness.seat();
-    assert_eq!(drained(&mut *seat, &DequeueFilter::all().except_type("mail").except_type("audit")), ["e", "b"]);
-    assert_eq!(drained(&mut *seat, &DequeueFilter::all().request_type("mail").except_type("mail")), [] as [&str; 0]);
-    assert_eq!(drained(&mut *seat, &DequeueFilter::all().request_type("mail").except_type("audit")), ["a", "c"]);
-    assert_eq!(drained(&mut *seat, &DequeueFilter::all()), ["d"]);
+    let mut consumer = harness.consumer();
+    assert_eq!(drained(&mut *consumer, &DequeueFilter::all().except_type("mail").except_type("audit")), ["e", "b"]);
+    assert_eq!(
+        drained(&mut *consumer, &DequeueFilter::all().request_type("mail").except_type("mail")),
+        [] as [&str; 0]
+    );
+    assert_eq!(drained(&mut *consumer, &DequeueFilter::all().request_type("mail").except_type("audit")), ["a", "c"]);
+    assert_eq!(drained(&mut *consumer, &DequeueFilter::all()), ["d"]);
 }
 
 pub(super) fn a_queue_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
@@ -39,9 +42,9 @@ pub(super) fn a_queue_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
     for (name, of, urgency) in [("a", "full", 1), ("b", QUEUE, 5), ("c", "full", 1), ("d", "third", 3)] {
         harness.put(queue(priority(message(name), urgency), of));
     }
-    let mut seat = harness.seat_at(&["full", QUEUE, "third"]);
-    assert_order(harness, &come(&mut *seat, &DequeueFilter::all().except_queue("full")), &["d", "b"]);
+    let mut consumer = harness.consumer_of(&["full", QUEUE, "third"]);
+    assert_order(harness, &come(&mut *consumer, &DequeueFilter::all().except_queue("full")), &["d", "b"]);
     let none = DequeueFilter::all().except_queue("full").except_queue(QUEUE).except_queue("third");
-    assert!(seat.dequeue(&none, std::time::Duration::ZERO).expect("dequeue").is_none());
-    assert_order(harness, &come(&mut *seat, &DequeueFilter::all().except_queue("third")), &["a", "c"]);
+    assert!(consumer.dequeue(&none, std::time::Duration::ZERO).expect("dequeue").is_none());
+    assert_order(harness, &come(&mut *consumer, &DequeueFilter::all().except_queue("third")), &["a", "c"]);
 }

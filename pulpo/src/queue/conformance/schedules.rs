@@ -70,9 +70,9 @@ pub(super) fn a_step_settles_and_publishes(harness: &dyn Harness) {
     let entry = schedules.entry("report", "every 1s").expect("the entry");
     assert_eq!((entry.settled, entry.next, entry.last), (at[1], both.next, Some(at[1])));
     assert_eq!(entry.message, ids[1]);
-    let mut seat = harness.seat();
-    assert_eq!([seat.work(), seat.work()], at.map(|at| at.to_rfc3339()));
-    seat.nothing();
+    let mut consumer = harness.consumer();
+    assert_eq!([consumer.work(), consumer.work()], at.map(|at| at.to_rfc3339()));
+    consumer.nothing();
 }
 
 pub(super) fn an_entry_is_made_once(harness: &dyn Harness) {
@@ -143,11 +143,11 @@ pub(super) fn an_occurrence_is_left_out_while_the_one_before_is_unfinished(harne
     let first = take_step(store, &step("every 1s", at[0], &at[1..2]))[0].clone().expect("the first is published");
     // Within one step as well as in the next one, whatever the state of the message.
     assert_eq!(take_step(store, &step("every 1s", at[1], &at[2..4])), [None, None]);
-    let mut seat = harness.seat();
-    let held = seat.take();
+    let mut consumer = harness.consumer();
+    let held = consumer.take();
     assert_eq!(held.lease.id, first);
     assert_eq!(take_step(store, &step("every 1s", at[3], &at[4..5])), [None]);
-    seat.settle(&held.lease, &mut Settlement::rollback(Duration::from_secs(600), "later", true)).expect("rollback");
+    consumer.settle(&held.lease, &mut Settlement::rollback(Duration::from_secs(600), "later", true)).expect("rollback");
     assert_eq!(take_step(store, &step("every 1s", at[4], &at[5..6])), [None]);
     let schedules = store.read_schedules().expect("read");
     let entry = schedules.entry("report", "every 1s").expect("the entry");
@@ -164,13 +164,13 @@ pub(super) fn a_finished_or_buried_occurrence_does_not_hold_up_the_next(harness:
     let start = whole_second(harness);
     begin(store, "every 1s", start);
     let at: Vec<_> = (0..4).map(|second| start + TimeDelta::seconds(second)).collect();
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     take_step(store, &step("every 1s", at[0], &at[1..2]));
-    seat.work();
-    seat.flush().expect("flush");
+    consumer.work();
+    consumer.flush().expect("flush");
     let second = take_step(store, &step("every 1s", at[1], &at[2..3]))[0].clone().expect("the second is published");
-    let held = seat.take();
-    seat.settle(&held.lease, &mut Settlement::bury("broken", true)).expect("bury");
+    let held = consumer.take();
+    consumer.settle(&held.lease, &mut Settlement::bury("broken", true)).expect("bury");
     assert_eq!(harness.state(&second), MessageState::Buried);
     assert!(take_step(store, &step("every 1s", at[2], &at[3..4]))[0].is_some());
 }
@@ -241,13 +241,13 @@ pub(super) fn an_occurrence_ends_a_wait(harness: &dyn Harness) {
     let Some(store) = store(harness) else { return };
     let start = whole_second(harness);
     begin(store, "every 1s", start);
-    let (started, ended) = super::waiting::wait(harness.seat());
+    let (started, ended) = super::waiting::wait(harness.consumer());
     started.recv_timeout(super::waiting::DEADLINE).expect("the thread starts");
     take_step(store, &step("every 1s", start, &[start + TimeDelta::seconds(1)]));
     let waited: Result<_, QueueError> = ended.recv_timeout(super::waiting::DEADLINE).expect("the wait ends");
     assert!(waited.expect("dequeue").is_some());
-    let mut seat = harness.seat();
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
+    let mut consumer = harness.consumer();
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
 }
 
 pub(super) fn an_occurrence_that_is_unique_is_published_once(harness: &dyn Harness) {
@@ -269,9 +269,9 @@ pub(super) fn an_occurrence_that_is_unique_is_published_once(harness: &dyn Harne
         assert_eq!(take_step(store, &step), [Some(there.clone())], "{on_duplicate}");
         from = at;
     }
-    let mut seat = harness.seat();
-    assert_eq!(seat.work(), "replace");
-    seat.nothing();
+    let mut consumer = harness.consumer();
+    assert_eq!(consumer.work(), "replace");
+    consumer.nothing();
     // The key is free again.
     let at = start + TimeDelta::seconds(4);
     let mut step = ScheduleStep::new("report", "every 1s", Some(from), at);

@@ -38,8 +38,8 @@ pub(super) fn text(delivery: &Delivery) -> String {
 
 pub(super) trait HarnessExt {
     fn put(&self, message: NewMessage) -> MessageId;
-    fn seat(&self) -> Box<dyn Consumer>;
-    fn seat_at(&self, queues: &[&str]) -> Box<dyn Consumer>;
+    fn consumer(&self) -> Box<dyn Consumer>;
+    fn consumer_of(&self, queues: &[&str]) -> Box<dyn Consumer>;
     fn peek(&self, id: &MessageId) -> StoredMessage;
     fn state(&self, id: &MessageId) -> MessageState;
     /// Returns whether the message is done, even if the queue keeps it.
@@ -54,11 +54,11 @@ impl HarnessExt for dyn Harness + '_ {
         enqueued.remove(0).id
     }
 
-    fn seat(&self) -> Box<dyn Consumer> {
-        self.seat_at(&[QUEUE])
+    fn consumer(&self) -> Box<dyn Consumer> {
+        self.consumer_of(&[QUEUE])
     }
 
-    fn seat_at(&self, queues: &[&str]) -> Box<dyn Consumer> {
+    fn consumer_of(&self, queues: &[&str]) -> Box<dyn Consumer> {
         let queues: Vec<_> = queues.iter().map(|&queue| queue.to_owned()).collect();
         self.queue().consumer(&queues).expect("consumer")
     }
@@ -123,26 +123,26 @@ pub(super) const PARTS: usize = 3;
 /// beanstalkd 1.12 sometimes forgets the deadline of a silent connection until the connection sends a command. So this
 /// consumer holds a second message, and touches it when the time has passed.
 pub(super) struct Sleeper {
-    pub(super) seat: Box<dyn Consumer>,
+    pub(super) consumer: Box<dyn Consumer>,
     pub(super) others: Vec<Lease>,
 }
 
 impl Sleeper {
     pub(super) fn new(harness: &dyn Harness) -> Self {
-        let mut seat = harness.seat_at(&[QUEUE, "awake"]);
+        let mut consumer = harness.consumer_of(&[QUEUE, "awake"]);
         // One message on each of several servers, because publications take turns among them.
         let count = if harness.queue().capabilities().total_order { 1 } else { PARTS };
         let hold = || {
             harness.put(queue(message("held"), "awake"));
-            seat.take().lease
+            consumer.take().lease
         };
         let others = std::iter::repeat_with(hold).take(count).collect();
-        Self { seat, others }
+        Self { consumer, others }
     }
 
     pub(super) fn sleep(&mut self, harness: &dyn Harness, time: Duration) {
         harness.pass(time);
-        let lost = self.seat.touch(&self.others).expect("touch");
+        let lost = self.consumer.touch(&self.others).expect("touch");
         assert!(lost.is_empty(), "of those that are held: {lost:?}");
     }
 }

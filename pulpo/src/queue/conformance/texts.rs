@@ -16,12 +16,12 @@ pub(super) fn texts_come_back_as_they_were(harness: &dyn Harness) {
         "'; DROP TABLE message; --".to_owned(),
         String::new(),
     ];
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for text in texts {
         let id = harness.put(NewMessage::new(QUEUE, "type", text.clone()));
         assert_eq!(String::from_utf8_lossy(&harness.peek(&id).text), text);
-        let delivery = seat.take();
+        let delivery = consumer.take();
         assert_eq!(String::from_utf8_lossy(&delivery.text), text);
-        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     }
 }

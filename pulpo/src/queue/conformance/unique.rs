@@ -83,7 +83,7 @@ pub(super) fn a_unique_key_has_one_message(harness: &dyn Harness) {
     assert_new(harness, message("no key"));
     // The key is the same in another queue.
     assert_kept(harness, queue(keyed("three", "a"), "elsewhere"), &first);
-    assert_eq!(drain(&mut harness.seat()), ["one", "other key", "other type", "no key"]);
+    assert_eq!(drain(&mut harness.consumer()), ["one", "other key", "other type", "no key"]);
 }
 
 pub(super) fn a_long_key_has_one_message(harness: &dyn Harness) {
@@ -100,17 +100,17 @@ pub(super) fn a_key_is_taken_until_its_job_is_finished(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let ends: [fn() -> Settlement; 3] = [Settlement::commit, || Settlement::Expire, || Settlement::bury("fatal", true)];
     for settlement in ends {
         let id = assert_new(harness, keyed("x", "a"));
-        let first = seat.take();
+        let first = consumer.take();
         assert_kept(harness, keyed("while it runs", "a"), &id);
-        seat.settle(&first.lease, &mut Settlement::rollback(SECOND, "failed", true)).expect("rollback");
+        consumer.settle(&first.lease, &mut Settlement::rollback(SECOND, "failed", true)).expect("rollback");
         assert_kept(harness, keyed("while it is delayed", "a"), &id);
         harness.pass(2 * SECOND);
-        let again = seat.take();
-        seat.settle(&again.lease, &mut settlement()).expect("settled");
+        let again = consumer.take();
+        consumer.settle(&again.lease, &mut settlement()).expect("settled");
     }
     let id = assert_new(harness, keyed("deleted", "a"));
     assert_eq!(harness.queue().delete(&Filter::all().id(id)).expect("delete"), 1);
@@ -123,14 +123,14 @@ pub(super) fn a_key_that_waits_is_free_when_the_run_starts(harness: &dyn Harness
     }
     let first = assert_new(harness, waiting("first"));
     assert_kept(harness, waiting("kept"), &first);
-    let mut seat = harness.seat();
-    let running = seat.take();
+    let mut consumer = harness.consumer();
+    let running = consumer.take();
     let second = assert_new(harness, waiting("second"));
     assert_kept(harness, waiting("kept too"), &second);
-    seat.settle(&running.lease, &mut Settlement::commit()).expect("commit");
+    consumer.settle(&running.lease, &mut Settlement::commit()).expect("commit");
     assert_kept(harness, waiting("kept as well"), &second);
-    assert_eq!(seat.work(), "second");
-    seat.nothing();
+    assert_eq!(consumer.work(), "second");
+    consumer.nothing();
 }
 
 pub(super) fn a_message_that_is_unique_while_it_waits_is_not_leased_ahead(harness: &dyn Harness) {
@@ -138,18 +138,18 @@ pub(super) fn a_message_that_is_unique_while_it_waits_is_not_leased_ahead(harnes
         return;
     }
     // Many short jobs, so that some are leased ahead if the queue does that.
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     for number in 0..40 {
         harness.put(message(&format!("short {number}")));
     }
     let waits = assert_new(harness, waiting("waits"));
     for _ in 0..40 {
-        let delivery = seat.take();
+        let delivery = consumer.take();
         assert_eq!(harness.state(&waits), MessageState::Ready);
         assert_kept(harness, waiting("kept"), &waits);
-        seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
+        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
     }
-    assert_eq!(seat.work(), "waits");
+    assert_eq!(consumer.work(), "waits");
 }
 
 pub(super) fn a_key_for_a_time_outlives_its_message(harness: &dyn Harness) {
@@ -157,10 +157,10 @@ pub(super) fn a_key_for_a_time_outlives_its_message(harness: &dyn Harness) {
         return;
     }
     let timed = |text: &str| message(text).unique(Unique::new("a").unique_for(UniqueFor::Time(5 * SECOND)));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let first = assert_new(harness, timed("first"));
     assert_kept(harness, timed("kept"), &first);
-    assert_eq!(seat.work(), "first");
+    assert_eq!(consumer.work(), "first");
     assert_kept(harness, timed("kept too"), &first);
     harness.pass(6 * SECOND);
     let second = assert_new(harness, timed("second"));
@@ -172,7 +172,7 @@ pub(super) fn a_key_for_a_time_outlives_its_message(harness: &dyn Harness) {
     harness.pass(6 * SECOND);
     let fourth = assert_new(harness, timed("fourth"));
     assert_ne!(third, fourth);
-    assert_eq!([seat.work(), seat.work()], ["third", "fourth"]);
+    assert_eq!([consumer.work(), consumer.work()], ["third", "fourth"]);
 }
 
 pub(super) fn a_waiting_message_is_replaced(harness: &dyn Harness) {
@@ -185,25 +185,25 @@ pub(super) fn a_waiting_message_is_replaced(harness: &dyn Harness) {
         assert_eq!(publish(harness, message), Enqueued::duplicate(id.clone(), Publication::Replaced));
     };
     replaced(priority(replacing("second"), 10));
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     // It keeps its place, and its attempts are reset.
-    let delivery = seat.take();
+    let delivery = consumer.take();
     assert_eq!(text(&delivery), "second");
-    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     assert_eq!(harness.peek(&id).attempts, 1);
     let long = "x".repeat(5000);
     replaced(ttr(priority(replacing(&long), 10), 90 * SECOND));
-    let delivery = seat.take();
+    let delivery = consumer.take();
     assert_eq!((text(&delivery), delivery.attempts, delivery.ttr), (long, 0, 90 * SECOND));
-    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     // So do its priority and its queue.
     replaced(priority(replacing("third"), 20));
-    assert_eq!(drain(&mut seat), ["behind", "third"]);
+    assert_eq!(drain(&mut consumer), ["behind", "third"]);
     let id = assert_new(harness, replacing("fourth"));
     let moved = publish(harness, queue(replacing("fifth"), "elsewhere"));
     assert_eq!(moved, Enqueued::duplicate(id, Publication::Replaced));
-    seat.nothing();
-    assert_eq!(harness.seat_at(&["elsewhere"]).work(), "fifth");
+    consumer.nothing();
+    assert_eq!(harness.consumer_of(&["elsewhere"]).work(), "fifth");
     let stats = harness.queue().stats().expect("stats");
     assert_eq!(stats.counts.iter().map(|counts| counts.total()).sum::<u64>(), 0);
 }
@@ -212,23 +212,23 @@ pub(super) fn a_replacement_with_a_delay_starts_the_delay_again(harness: &dyn Ha
     if !keeps_keys(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let id = assert_new(harness, delay(replacing("first"), harness.in_seconds(4)));
     harness.pass(3 * SECOND);
     let second = publish(harness, delay(replacing("second"), harness.in_seconds(4)));
     assert_eq!(second, Enqueued::duplicate(id.clone(), Publication::Replaced));
     harness.pass(2 * SECOND);
     assert_eq!(harness.state(&id), MessageState::Delayed);
-    seat.nothing();
+    consumer.nothing();
     harness.pass(3 * SECOND);
-    assert_eq!(seat.work(), "second");
+    assert_eq!(consumer.work(), "second");
     // A running message is not replaced: the next one waits beside it.
     let running = assert_new(harness, replacing("running"));
-    let delivery = seat.take();
+    let delivery = consumer.take();
     let next = assert_new(harness, replacing("next"));
     assert_ne!(running, next);
-    seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
-    assert_eq!(drain(&mut seat), ["next"]);
+    consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+    assert_eq!(drain(&mut consumer), ["next"]);
 }
 
 pub(super) fn a_rejected_message_refuses_its_batch(harness: &dyn Harness) {
@@ -240,7 +240,7 @@ pub(super) fn a_rejected_message_refuses_its_batch(harness: &dyn Harness) {
     let batch = vec![message("plain"), keyed("unique", "b"), rejecting("third"), keyed("more", "c")];
     assert_rejected(harness.queue().enqueue(batch), &id);
     assert_eq!(count(harness), 1);
-    assert_eq!(harness.seat().work(), "first");
+    assert_eq!(harness.consumer().work(), "first");
     assert_new(harness, rejecting("fourth"));
 }
 
@@ -256,22 +256,22 @@ pub(super) fn a_batch_keeps_the_first_of_each_key(harness: &dyn Harness) {
     assert_eq!(publications, [New, Kept, New, Kept, New, Kept]);
     assert_eq!(enqueued[1].id, there);
     assert!(enqueued[3].id == enqueued[0].id && enqueued[5].id == enqueued[0].id);
-    assert_eq!(drain(&mut harness.seat()), ["there", "1", "3", "5"]);
+    assert_eq!(drain(&mut harness.consumer()), ["there", "1", "3", "5"]);
 }
 
 pub(super) fn a_retry_waits_beside_a_newer_message(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let first = assert_new(harness, waiting("first"));
-    let running = seat.take();
+    let running = consumer.take();
     // Without a newer message, it takes its key again.
-    seat.settle(&running.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+    consumer.settle(&running.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     assert_kept(harness, waiting("kept"), &first);
-    let running = seat.take();
+    let running = consumer.take();
     let second = assert_new(harness, waiting("second"));
-    seat.settle(&running.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
+    consumer.settle(&running.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).expect("rollback");
     assert_eq!(count(harness), 2);
     assert_kept(harness, waiting("kept by the newest"), &second);
     let replaced = publish(harness, replacing("second, replaced"));
@@ -279,7 +279,7 @@ pub(super) fn a_retry_waits_beside_a_newer_message(harness: &dyn Harness) {
     // When the newest message is gone, the other one holds the key.
     assert_eq!(harness.queue().delete(&Filter::all().id(second)).expect("delete"), 1);
     assert_kept(harness, waiting("kept by the retry"), &first);
-    assert_eq!(drain(&mut seat), ["first"]);
+    assert_eq!(drain(&mut consumer), ["first"]);
     assert_new(harness, waiting("third"));
 }
 
@@ -287,24 +287,24 @@ pub(super) fn a_run_that_dies_never_blocks_its_key(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let first = assert_new(harness, ttr(waiting("first"), SECOND));
-    let _running = seat.take();
+    let _running = consumer.take();
     let second = assert_new(harness, ttr(waiting("second"), SECOND));
     harness.pass(2 * SECOND);
     // The first message is back, and both run.
-    let again = seat.take();
+    let again = consumer.take();
     assert_eq!((again.lease.id.clone(), again.attempts), (first, 1));
     assert_kept(harness, waiting("kept"), &second);
-    seat.settle(&again.lease, &mut Settlement::commit()).expect("commit");
-    assert_eq!(seat.work(), "second");
+    consumer.settle(&again.lease, &mut Settlement::commit()).expect("commit");
+    assert_eq!(consumer.work(), "second");
     assert_new(harness, waiting("third"));
     let unfinished = assert_new(harness, ttr(keyed("unfinished", "b"), SECOND));
-    assert_eq!(seat.work(), "third");
-    let _running = seat.take();
+    assert_eq!(consumer.work(), "third");
+    let _running = consumer.take();
     harness.pass(2 * SECOND);
     assert_kept(harness, keyed("kept", "b"), &unfinished);
-    assert_eq!(seat.work(), "unfinished");
+    assert_eq!(consumer.work(), "unfinished");
     assert_new(harness, keyed("last", "b"));
 }
 
@@ -312,29 +312,29 @@ pub(super) fn a_kick_leaves_a_message_whose_key_is_taken(harness: &dyn Harness) 
     if !keeps_keys(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let buried = assert_new(harness, keyed("buried", "a"));
-    let delivery = seat.take();
-    seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_eq!(harness.queue().key_taken_by(&buried).expect("taken by"), None);
     let newer = assert_new(harness, keyed("newer", "a"));
     assert_eq!(harness.queue().key_taken_by(&buried).expect("taken by"), Some(newer.clone()));
     let this_one = Filter::all().id(buried.clone());
     assert_eq!(harness.queue().kick(&this_one).expect("kick"), 0);
     assert_eq!(harness.state(&buried), MessageState::Buried);
-    assert_eq!(seat.work(), "newer");
+    assert_eq!(consumer.work(), "newer");
     assert_eq!(harness.queue().kick(&this_one).expect("kick"), 1);
     // It holds its key again.
     assert_kept(harness, keyed("kept", "a"), &buried);
-    assert_eq!(drain(&mut seat), ["buried"]);
+    assert_eq!(drain(&mut consumer), ["buried"]);
     // Of two buried messages with one key, a kick of both requeues one.
     for text in ["one", "two"] {
         assert_new(harness, keyed(text, "b"));
-        let delivery = seat.take();
-        seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+        let delivery = consumer.take();
+        consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     }
     assert_eq!(harness.queue().kick(&Filter::all()).expect("kick"), 1);
-    assert_eq!(drain(&mut seat).len(), 1);
+    assert_eq!(drain(&mut consumer).len(), 1);
     assert_eq!(harness.queue().kick(&Filter::all()).expect("kick"), 1);
 }
 
@@ -342,26 +342,26 @@ pub(super) fn what_follows_from_a_job_is_unique_too(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let there = assert_new(harness, keyed("there", "b"));
     // A job may publish its own successor.
     let job = assert_new(harness, priority(keyed("job", "a"), 0));
-    let delivery = seat.take();
+    let delivery = consumer.take();
     assert_eq!(delivery.lease.id, job);
     let follow_ups = vec![keyed("successor", "a"), keyed("kept", "b"), keyed("new", "c"), keyed("kept", "c")];
-    seat.settle(&delivery.lease, &mut Settlement::commit_with(follow_ups)).expect("commit");
+    consumer.settle(&delivery.lease, &mut Settlement::commit_with(follow_ups)).expect("commit");
     assert_eq!(count(harness), 3);
     // A rejected follow-up makes the commit fail: the job can still fail.
     harness.put(priority(message("other job"), 0));
-    let delivery = seat.take();
+    let delivery = consumer.take();
     let rejected = message("rejected").unique(Unique::new("b").on_duplicate(OnDuplicate::Reject));
     let mut commit = Settlement::commit_with(vec![message("not without the other"), rejected]);
     if harness.queue().capabilities().atomic_batches {
-        assert_rejected(seat.settle(&delivery.lease, &mut commit), &there);
+        assert_rejected(consumer.settle(&delivery.lease, &mut commit), &there);
         assert_eq!(count(harness), 4);
-        seat.settle(&delivery.lease, &mut Settlement::bury("refused", true)).expect("bury");
+        consumer.settle(&delivery.lease, &mut Settlement::bury("refused", true)).expect("bury");
     }
-    assert_eq!(drain(&mut seat), ["there", "successor", "new"]);
+    assert_eq!(drain(&mut consumer), ["there", "successor", "new"]);
 }
 
 pub(super) fn an_expired_message_does_not_keep_its_key(harness: &dyn Harness) {
@@ -414,11 +414,11 @@ pub(super) fn a_message_without_a_key_is_never_a_duplicate(harness: &dyn Harness
     let enqueued = harness.queue().enqueue(vec![message("same"), message("same")]).expect("enqueue");
     assert!(enqueued.iter().all(|one| one.publication == Publication::New));
     assert_ne!(enqueued[0].id, enqueued[1].id);
-    let mut seat = harness.seat_at(&[QUEUE]);
+    let mut consumer = harness.consumer_of(&[QUEUE]);
     for _ in 0..2 {
-        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
         assert_eq!(harness.queue().key_taken_by(&delivery.lease.id).expect("taken by"), None);
-        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     }
 }
 

@@ -17,29 +17,29 @@ const WAIT: Duration = Duration::from_secs(60);
 pub(super) type Waited = Result<Option<Delivery>, QueueError>;
 
 /// Waits on another thread, which first reports that it is about to.
-pub(super) fn wait(mut seat: Box<dyn Consumer>) -> (Receiver<()>, Receiver<Waited>) {
+pub(super) fn wait(mut consumer: Box<dyn Consumer>) -> (Receiver<()>, Receiver<Waited>) {
     let (starting, started) = mpsc::channel();
     let (ending, ended) = mpsc::channel();
     std::thread::spawn(move || {
         // The case may have failed and dropped the receiver.
         let _ = starting.send(());
-        let _ = ending.send(seat.dequeue(&DequeueFilter::all(), WAIT));
+        let _ = ending.send(consumer.dequeue(&DequeueFilter::all(), WAIT));
     });
     (started, ended)
 }
 
 pub(super) fn a_dequeue_without_wait_returns_at_once(harness: &dyn Harness) {
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let (done, waited) = mpsc::channel();
     std::thread::spawn(move || {
-        seat.nothing();
+        consumer.nothing();
         let _ = done.send(());
     });
     waited.recv_timeout(DEADLINE).expect("a dequeue without wait returns");
 }
 
 pub(super) fn an_interrupt_ends_a_wait(harness: &dyn Harness) {
-    let waits: Vec<_> = (0..3).map(|_| wait(harness.seat())).collect();
+    let waits: Vec<_> = (0..3).map(|_| wait(harness.consumer())).collect();
     for (started, _) in &waits {
         started.recv_timeout(DEADLINE).expect("the thread starts");
     }
@@ -51,14 +51,14 @@ pub(super) fn an_interrupt_ends_a_wait(harness: &dyn Harness) {
 }
 
 pub(super) fn an_interrupt_is_for_the_next_wait_too(harness: &dyn Harness) {
-    let seat = harness.seat();
+    let consumer = harness.consumer();
     harness.queue().interrupt();
-    let (_, ended) = wait(seat);
+    let (_, ended) = wait(consumer);
     assert!(ended.recv_timeout(DEADLINE).expect("the wait ends").expect("dequeue").is_none());
 }
 
 pub(super) fn an_enqueue_ends_a_wait(harness: &dyn Harness) {
-    let (started, ended) = wait(harness.seat());
+    let (started, ended) = wait(harness.consumer());
     started.recv_timeout(DEADLINE).expect("the thread starts");
     harness.put(message("here"));
     let waited = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("dequeue");
@@ -92,10 +92,10 @@ pub(super) fn what_async_code_enqueues_is_kept_and_ends_a_wait(harness: &dyn Har
         assert_eq!(back.len(), 2);
         return;
     };
-    let mut seat = harness.seat();
-    let look = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look");
+    let mut consumer = harness.consumer();
+    let look = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look");
     assert!(look.is_none(), "nothing is enqueued before it is polled");
-    let (started, ended) = wait(seat);
+    let (started, ended) = wait(consumer);
     started.recv().expect("it starts");
     let ids: Vec<_> = block_on(enqueued).expect("enqueued").into_iter().map(|one| one.id).collect();
     assert_eq!(ids.len(), 2);

@@ -38,8 +38,8 @@ fn jobs(workers: &dyn Workers) -> Vec<RunningJob> {
 }
 
 /// Takes a message whose run is reported to the queue.
-fn long_run(workers: &dyn Workers, seat: &mut Box<dyn Consumer>) -> crate::queue::Lease {
-    let lease = seat.take().lease;
+fn long_run(workers: &dyn Workers, consumer: &mut Box<dyn Consumer>) -> crate::queue::Lease {
+    let lease = consumer.take().lease;
     workers.follow_runs(&[LongRun::new(lease.clone())]).expect("follow");
     lease
 }
@@ -48,7 +48,7 @@ pub(super) fn a_worker_is_listed_while_it_works(harness: &dyn Harness) {
     let Some(workers) = workers(harness) else { return };
     assert_eq!(workers.read_workers().expect("workers"), []);
     // A consumer alone is no worker.
-    let _seat = harness.seat();
+    let _consumer = harness.consumer();
     assert_eq!(workers.read_workers().expect("workers"), []);
     workers.report_worker(1, &report("shop", &["mail", "b"], 4, harness)).expect("report");
     let entry = one(workers);
@@ -74,14 +74,14 @@ pub(super) fn a_worker_is_listed_while_it_works(harness: &dyn Harness) {
 
 pub(super) fn a_worker_is_listed_with_what_it_runs(harness: &dyn Harness) {
     let Some(workers) = workers(harness) else { return };
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     workers.report_worker(1, &report("shop", &["conformance"], 4, harness)).expect("report");
     let waits = harness.put(message("waits"));
     assert_eq!(jobs(workers), []);
-    let first = long_run(workers, &mut seat);
+    let first = long_run(workers, &mut consumer);
     harness.pass(SECOND);
     let second = harness.put(message("second"));
-    let mut other = harness.seat();
+    let mut other = harness.consumer();
     let again = long_run(workers, &mut other);
     other.settle(&again, &mut Settlement::rollback(std::time::Duration::ZERO, "no luck", true)).expect("rollback");
     let again = long_run(workers, &mut other);
@@ -93,7 +93,7 @@ pub(super) fn a_worker_is_listed_with_what_it_runs(harness: &dyn Harness) {
     assert!((harness.now() - job.since).num_milliseconds() >= 900, "{:?} at {}", job.since, harness.now());
     let lease = harness.peek(&waits).lease.expect("it is leased");
     assert!(lease.starts_with(&format!("{}-", one(workers).id)), "the lease {lease} begins with the worker's own id");
-    seat.settle(&first, &mut Settlement::commit()).expect("commit");
+    consumer.settle(&first, &mut Settlement::commit()).expect("commit");
     assert_eq!(jobs(workers).len(), 1);
     other.settle(&again, &mut Settlement::bury("fatal", true)).expect("bury");
     assert_eq!(jobs(workers), []);
@@ -102,42 +102,42 @@ pub(super) fn a_worker_is_listed_with_what_it_runs(harness: &dyn Harness) {
 
 pub(super) fn what_is_only_leased_ahead_does_not_run(harness: &dyn Harness) {
     let Some(workers) = workers(harness) else { return };
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     workers.report_worker(1, &report("shop", &["conformance"], 1, harness)).expect("report");
     (0..20).for_each(|n| drop(harness.put(message(&n.to_string()))));
     for _ in 0..10 {
-        let lease = seat.take().lease;
-        seat.settle(&lease, &mut Settlement::deferrable_commit()).expect("commit");
+        let lease = consumer.take().lease;
+        consumer.settle(&lease, &mut Settlement::deferrable_commit()).expect("commit");
     }
-    let runs = seat.take().lease;
+    let runs = consumer.take().lease;
     workers.follow_runs(&[LongRun::new(runs.clone())]).expect("follow");
     let running: Vec<_> = jobs(workers).into_iter().map(|job| job.id).collect();
     assert_eq!(running, std::slice::from_ref(&runs.id));
-    seat.settle(&runs, &mut Settlement::commit()).expect("commit");
-    seat.flush().expect("flush");
+    consumer.settle(&runs, &mut Settlement::commit()).expect("commit");
+    consumer.flush().expect("flush");
     workers.remove_worker(1).expect("remove");
 }
 
 pub(super) fn a_cancelled_run_is_shown_as_such(harness: &dyn Harness) {
     let Some(workers) = workers(harness).filter(|_| harness.queue().capabilities().cancels) else { return };
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     workers.report_worker(1, &report("shop", &["conformance"], 1, harness)).expect("report");
     harness.put(message("runs"));
-    let lease = long_run(workers, &mut seat);
+    let lease = long_run(workers, &mut consumer);
     assert_eq!(jobs(workers).iter().map(|job| job.cancelled).collect::<Vec<_>>(), [false]);
     harness.queue().cancel(&everything()).expect("cancel");
     assert_eq!(jobs(workers).iter().map(|job| job.cancelled).collect::<Vec<_>>(), [true]);
-    seat.settle(&lease, &mut Settlement::commit()).expect_err("buried");
+    consumer.settle(&lease, &mut Settlement::commit()).expect_err("buried");
     assert_eq!(jobs(workers), []);
     workers.remove_worker(1).expect("remove");
 }
 
 pub(super) fn progress_is_shown_while_a_run_lasts(harness: &dyn Harness) {
     let Some(workers) = workers(harness) else { return };
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     workers.report_worker(1, &report("shop", &["conformance"], 1, harness)).expect("report");
     let id = harness.put(message("runs"));
-    let mut lease = long_run(workers, &mut seat);
+    let mut lease = long_run(workers, &mut consumer);
     assert_eq!(harness.peek(&id).progress, None);
     let say = |lease: &crate::queue::Lease, fraction, text: &str| {
         let progress = Progress::new(fraction, text, harness.now());
@@ -161,12 +161,12 @@ pub(super) fn progress_is_shown_while_a_run_lasts(harness: &dyn Harness) {
             harness.queue().list(&everything()).expect("list")[0].progress.as_ref().map(|of| of.fraction),
             Some(0.5)
         );
-        seat.settle(&lease, &mut settlement).expect("settled");
+        consumer.settle(&lease, &mut settlement).expect("settled");
         assert_eq!(harness.peek(&id).progress, None, "it is that of a run: {settlement:?}");
         say(&lease, 0.9, "too late");
         assert_eq!(harness.peek(&id).progress, None, "that run is over");
         if harness.state(&id) == MessageState::Ready {
-            lease = long_run(workers, &mut seat);
+            lease = long_run(workers, &mut consumer);
             assert_eq!(jobs(workers)[0].progress, None, "another run begins");
             say(&lease, 0.1, "");
             assert_eq!(harness.peek(&id).progress.map(|progress| progress.text), Some(String::new()));
@@ -177,14 +177,14 @@ pub(super) fn progress_is_shown_while_a_run_lasts(harness: &dyn Harness) {
 
 pub(super) fn progress_ends_with_a_lease_that_is_lost(harness: &dyn Harness) {
     let Some(workers) = workers(harness) else { return };
-    let mut seat = harness.seat();
+    let mut consumer = harness.consumer();
     let id = harness.put(ttr(message("runs"), SECOND));
-    let lease = long_run(workers, &mut seat);
+    let lease = long_run(workers, &mut consumer);
     let progress = Progress::new(0.5, "half", harness.now());
     workers.follow_runs(&[LongRun::new(lease).progress(progress)]).expect("follow");
     harness.pass(2 * SECOND);
     assert_eq!(harness.peek(&id).progress, None, "nobody runs it");
-    let mut other = harness.seat();
+    let mut other = harness.consumer();
     other.take();
     assert_eq!(harness.peek(&id).progress, None, "the next run has said nothing");
 }

@@ -9,22 +9,22 @@ use crate::clock::{ManualClock, SystemClock};
 use crate::queue::prefetch::{LeaseRequest, buffer::fetch};
 use crate::queue::{Filter, Inspection as _, QueueAdapter as _};
 
-type Seat = Box<dyn Consumer>;
+type BoxedConsumer = Box<dyn Consumer>;
 
 fn open(folder: &Path) -> FileQueue {
     FileQueue::open(folder, false, Arc::new(SystemClock::new())).expect("a queue")
 }
 
-fn seat(queue: &FileQueue) -> Seat {
-    queue.consumer(&["pulpo".to_owned()]).expect("a seat")
+fn consumer(queue: &FileQueue) -> BoxedConsumer {
+    queue.consumer(&["pulpo".to_owned()]).expect("a consumer")
 }
 
 fn publish(queue: &FileQueue, count: usize) {
     queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}"); count]).expect("published");
 }
 
-fn take(seat: &mut Seat) -> Delivery {
-    seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message")
+fn take(consumer: &mut BoxedConsumer) -> Delivery {
+    consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message")
 }
 
 fn write(queue: &FileQueue, statement: &'static str) {
@@ -40,16 +40,16 @@ fn a_commit_that_fails_for_good_hides_no_message_and_takes_no_other_commit_with_
         &queue,
         "CREATE TRIGGER stays BEFORE DELETE ON message WHEN old.id = 2 BEGIN SELECT raise(ABORT, 'it stays'); END",
     );
-    let mut seat = seat(&queue);
+    let mut consumer = consumer(&queue);
     for _ in 0..3 {
-        let lease = take(&mut seat).lease;
-        seat.settle(&lease, &mut Settlement::deferrable_commit()).expect("put off");
+        let lease = take(&mut consumer).lease;
+        consumer.settle(&lease, &mut Settlement::deferrable_commit()).expect("put off");
     }
-    assert_eq!(take(&mut seat).lease.id, "4");
-    seat.flush().expect("nothing is left to be done");
+    assert_eq!(take(&mut consumer).lease.id, "4");
+    consumer.flush().expect("nothing is left to be done");
     let left: Vec<_> = queue.list(&Filter::all()).expect("a list").into_iter().map(|one| one.id).collect();
     assert_eq!(left, ["4", "2"]);
-    let lost: Vec<_> = seat.take_lost_leases().into_iter().map(|lease| lease.id).collect();
+    let lost: Vec<_> = consumer.take_lost_leases().into_iter().map(|lease| lease.id).collect();
     assert_eq!(lost, ["2"]);
 }
 
@@ -58,7 +58,7 @@ fn a_consumer_hears_of_its_own_lost_leases_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());
     publish(&queue, 2);
-    let (mut first, mut second) = (seat(&queue), seat(&queue));
+    let (mut first, mut second) = (consumer(&queue), consumer(&queue));
     let (lost, kept) = (take(&mut first).lease, take(&mut second).lease);
     write(&queue, "UPDATE message SET lease = 'another-1' WHERE id = 1");
     first.settle(&lost, &mut Settlement::deferrable_commit()).expect("put off");
@@ -74,8 +74,8 @@ fn a_job_of_a_batch_that_is_done_does_not_look_as_if_it_ran() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());
     publish(&queue, 4);
-    let mut seat = seat(&queue);
-    let leases: Vec<_> = (0..4).map(|_| take(&mut seat).lease).collect();
+    let mut consumer = consumer(&queue);
+    let leases: Vec<_> = (0..4).map(|_| take(&mut consumer).lease).collect();
     // The view of another process if this one died now.
     let seen = || {
         let other = ProcessLock::new(new_id().expect("an id"), Some(folder.path()));
@@ -91,12 +91,12 @@ fn a_job_of_a_batch_that_is_done_does_not_look_as_if_it_ran() {
     };
     assert_eq!(seen(), [true; 4]);
     for (done, lease) in leases.iter().enumerate().take(3) {
-        seat.settle(lease, &mut Settlement::deferrable_commit()).expect("put off");
+        consumer.settle(lease, &mut Settlement::deferrable_commit()).expect("put off");
         let expected: Vec<_> = (0..4).map(|n| n > done).collect();
         assert_eq!(seen(), expected);
     }
-    seat.settle(&leases[3], &mut Settlement::deferrable_commit()).expect("put off");
-    seat.flush().expect("settled");
+    consumer.settle(&leases[3], &mut Settlement::deferrable_commit()).expect("put off");
+    consumer.flush().expect("settled");
     assert_eq!(seen(), [false; 4]);
 }
 
@@ -110,8 +110,8 @@ fn look(queue: &FileQueue) -> Result<Found<Vec<Leased<Run>>>, super::super::erro
 fn a_look_in_vain_takes_no_lock_that_others_need() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());
-    let mut seat = seat(&queue);
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
+    let mut consumer = consumer(&queue);
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
     // Another process has begun to write, and does not finish.
     let other = Connection::open(folder.path().join("queue.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");
@@ -138,22 +138,23 @@ fn a_stop_waits_shortly_for_another_process_that_writes() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());
     publish(&queue, 3);
-    let mut seat = seat(&queue);
-    let leases: Vec<_> = (0..3).map(|_| take(&mut seat).lease).collect();
+    let mut consumer = consumer(&queue);
+    let leases: Vec<_> = (0..3).map(|_| take(&mut consumer).lease).collect();
     let other = Connection::open(folder.path().join("queue.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");
     queue.interrupt();
     let started = std::time::Instant::now();
     for lease in &leases {
-        let error =
-            seat.settle(lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect_err("it is locked");
+        let error = consumer
+            .settle(lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false))
+            .expect_err("it is locked");
         assert!(error.is_transient());
     }
     let took = started.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     other.execute_batch("ROLLBACK").expect("ended");
     for lease in &leases {
-        seat.settle(lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect("given back");
+        consumer.settle(lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect("given back");
     }
 }
 
@@ -162,24 +163,24 @@ fn what_is_left_to_others_says_since_when_until_something_else_becomes_of_it() {
     let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
     let queue = FileQueue::memory(false, Arc::new(clock.clone())).expect("a queue");
     publish(&queue, 1);
-    let mut seat = seat(&queue);
+    let mut consumer = consumer(&queue);
     let start = crate::clock::Clock::now(&clock);
     let minutes = |minutes| start + TimeDelta::minutes(minutes);
-    let mut next = |settle: &dyn Fn(&mut Seat, &Lease)| {
+    let mut next = |settle: &dyn Fn(&mut BoxedConsumer, &Lease)| {
         clock.advance(Duration::from_secs(60));
-        let delivery = take(&mut seat);
-        settle(&mut seat, &delivery.lease);
+        let delivery = take(&mut consumer);
+        settle(&mut consumer, &delivery.lease);
         delivery.left_since
     };
-    let leave = |seat: &mut Seat, lease: &Lease| {
-        seat.settle(lease, &mut Settlement::leave_to_others(Duration::from_secs(1), "unknown")).expect("left");
+    let leave = |consumer: &mut BoxedConsumer, lease: &Lease| {
+        consumer.settle(lease, &mut Settlement::leave_to_others(Duration::from_secs(1), "unknown")).expect("left");
     };
-    let fail = |seat: &mut Seat, lease: &Lease| {
-        seat.settle(lease, &mut Settlement::rollback(Duration::from_secs(1), "failed", true)).expect("put back");
+    let fail = |consumer: &mut BoxedConsumer, lease: &Lease| {
+        consumer.settle(lease, &mut Settlement::rollback(Duration::from_secs(1), "failed", true)).expect("put back");
     };
-    let vanish = |_: &mut Seat, _: &Lease| {};
-    let bury = |seat: &mut Seat, lease: &Lease| {
-        seat.settle(lease, &mut Settlement::bury("failed", true)).expect("buried");
+    let vanish = |_: &mut BoxedConsumer, _: &Lease| {};
+    let bury = |consumer: &mut BoxedConsumer, lease: &Lease| {
+        consumer.settle(lease, &mut Settlement::bury("failed", true)).expect("buried");
         assert_eq!(queue.kick(&Filter::all()).expect("kicked"), 1);
     };
     assert_eq!(next(&fail), None);

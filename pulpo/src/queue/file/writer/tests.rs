@@ -82,13 +82,14 @@ fn what_follows_from_a_job_is_synced_and_its_commit_alone_is_not() {
     let last = || lock(&queue.0.writer.group.storage.writing).durability;
     queue.enqueue(vec![new(), new()]).expect("published");
     assert_eq!(last(), Some(Durability::Synced));
-    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-    let mut next = || seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
+    let mut next =
+        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
     let (first, second) = (next(), next());
     assert_eq!(last(), Some(Durability::Lazy));
-    seat.settle(&first, &mut Settlement::commit_with(vec![new()])).expect("done");
+    consumer.settle(&first, &mut Settlement::commit_with(vec![new()])).expect("done");
     assert_eq!(last(), Some(Durability::Synced));
-    seat.settle(&second, &mut Settlement::commit()).expect("done");
+    consumer.settle(&second, &mut Settlement::commit()).expect("done");
     assert_eq!(last(), Some(Durability::Lazy));
 }
 
@@ -172,16 +173,16 @@ fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database
     let queue = FileQueue::open(folder.path(), false, clock.clone()).expect("a queue");
     let new = || vec![NewMessage::new("pulpo", "job", "{}")];
     queue.enqueue(new()).expect("published");
-    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-    let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
+    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
     let newer = Connection::open(folder.path().join("queue.db")).expect("opened");
     newer.pragma_update(None, "user_version", 99).expect("migrated");
     let errors = [
         queue.enqueue(new()).map(drop),
         queue.list(&crate::queue::Filter::all()).map(drop),
         queue.stats().map(drop),
-        seat.dequeue(&DequeueFilter::all(), Duration::ZERO).map(drop),
-        seat.settle(&lease, &mut Settlement::commit()),
+        consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).map(drop),
+        consumer.settle(&lease, &mut Settlement::commit()),
     ];
     for error in errors {
         assert!(matches!(error, Err(QueueError::NewerVersion { found: 99, .. })), "{error:?}");
@@ -191,10 +192,10 @@ fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database
     // If the database returns to the previous version, the program continues.
     newer.pragma_update(None, "user_version", crate::queue::file::schema::VERSION).expect("set");
     queue.enqueue(new()).expect("published");
-    seat.settle(&lease, &mut Settlement::commit()).expect("done");
+    consumer.settle(&lease, &mut Settlement::commit()).expect("done");
 }
 
-type Seat = Box<dyn crate::queue::Consumer>;
+type BoxedConsumer = Box<dyn crate::queue::Consumer>;
 
 /// A clock that panics on request.
 #[derive(Debug, Default)]
@@ -227,24 +228,25 @@ fn a_clock_that_panics_does_not_keep_others_from_publishing() {
     let queue = FileQueue::open(folder.path(), false, clock.clone()).expect("a queue");
     let new = || NewMessage::new("pulpo", "job", "{}");
     queue.enqueue(vec![new(), new()]).expect("published");
-    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-    let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
+    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
     clock.0.store(true, Ordering::SeqCst);
     // In the middle of a write, and before one.
     for call in [
-        |seat: &mut Seat, lease: &Lease| seat.touch(std::slice::from_ref(lease)).is_err(),
-        |seat: &mut Seat, _: &Lease| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).is_err(),
+        |consumer: &mut BoxedConsumer, lease: &Lease| consumer.touch(std::slice::from_ref(lease)).is_err(),
+        |consumer: &mut BoxedConsumer, _: &Lease| consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).is_err(),
     ] {
         for _ in 0..2 {
-            let failed = std::panic::catch_unwind(AssertUnwindSafe(|| call(&mut seat, &lease)));
+            let failed = std::panic::catch_unwind(AssertUnwindSafe(|| call(&mut consumer, &lease)));
             assert!(failed.unwrap_or(true));
         }
     }
     clock.0.store(false, Ordering::SeqCst);
     queue.enqueue(vec![new()]).expect("published");
-    assert_eq!(seat.touch(std::slice::from_ref(&lease)).expect("touched"), []);
-    seat.settle(&lease, &mut Settlement::commit()).expect("done");
-    let mut next = || seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").map(|next| next.lease.id);
+    assert_eq!(consumer.touch(std::slice::from_ref(&lease)).expect("touched"), []);
+    consumer.settle(&lease, &mut Settlement::commit()).expect("done");
+    let mut next =
+        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").map(|next| next.lease.id);
     assert_eq!([next(), next(), next()], [Some("2".into()), Some("3".into()), None]);
 }
 
@@ -253,7 +255,7 @@ fn a_clock_that_panics_does_not_end_the_thread_that_looks_after_the_queue() {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(Broken::default());
     let queue = FileQueue::open(folder.path(), false, clock.clone()).expect("a queue");
-    let _seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let _consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
     let until = |what: &str, condition: &dyn Fn() -> bool| {
         let end = std::time::Instant::now() + Duration::from_secs(30);
         while !condition() {
