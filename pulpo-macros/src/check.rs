@@ -1,6 +1,6 @@
 //! Validate: turns the parsed attribute and item into a job and its function, or into faults.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use syn::{Attribute, Generics, Type};
 
 use crate::attr::Arguments;
@@ -68,9 +68,4 @@ impl Declared {
         };
         Self { job, body, generics, attributes }
     }
-}
-
-/// Returns a fault of the attribute itself, for which no single token is to blame.
-fn of_the_attribute(message: &str) -> syn::Error {
-    syn::Error::new(Span::call_site(), message)
 }

@@ -16,7 +16,8 @@ use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Generics, Ident, LitStr, Type};
 
-use crate::check::{Checked, Declared, Function, Job, RequestType};
+use self::parts::{Handler, angles, located, ours_at};
+use crate::check::{Checked, Declared, RequestType};
 use crate::faults::Faults;
 use crate::krate;
 use crate::seen::Seen;
@@ -25,6 +26,7 @@ use crate::source;
 mod entry;
 mod job;
 mod one;
+mod parts;
 
 #[cfg(test)]
 mod tests;
@@ -89,14 +91,6 @@ pub(crate) fn job(item: TokenStream, seen: &Seen) -> TokenStream {
     }
 }
 
-/// The parts from which a handler is expanded.
-struct Handler<'a> {
-    /// The path of the crate.
-    pulpo: &'a TokenStream,
-    job: &'a Job,
-    function: &'a Function,
-}
-
 impl Handler<'_> {
     /// Returns all items that are added to a handler without faults.
     fn block(&self, body: &Type, seen: &Seen) -> TokenStream {
@@ -151,17 +145,6 @@ impl Handler<'_> {
         let known = known.map(|known| beside(&function.attributes, &known));
         let unread = (!function.readable && faults.is_empty()).then(|| entry::unread(self));
         outside_impls(self, &quote!(#errors #known #unread))
-    }
-
-    /// Returns the name of the type that stands for this handler.
-    fn marker(&self) -> Ident {
-        self.local("Handler")
-    }
-
-    /// Returns a generated name for this function. No function or type of the user's has it, so it
-    /// shadows nothing that the function names.
-    fn local(&self, what: &str) -> Ident {
-        format_ident!("__pulpo_{what}_of_{}", self.function.name, span = Span::call_site())
     }
 }
 
@@ -221,11 +204,6 @@ fn is_conditional(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr"))
 }
 
-/// Returns `<>` at the end of the function's name: see the module documentation.
-fn angles(name: Span) -> TokenStream {
-    quote_spanned!(name=> <>)
-}
-
 /// Returns a generated name whose span reaches from the first to the last of the user's tokens.
 fn spanning(name: &Ident, written: TokenStream) -> TokenStream {
     let mut tokens = written.into_iter();
@@ -239,18 +217,4 @@ fn spanning(name: &Ident, written: TokenStream) -> TokenStream {
             quote!(#name #brackets)
         }
     }
-}
-
-/// Locates all of these tokens at the user's code.
-fn located(tokens: TokenStream, place: Span) -> TokenStream {
-    let located = |mut token: TokenTree| {
-        token.set_span(token.span().located_at(place));
-        token
-    };
-    tokens.into_iter().map(located).collect()
-}
-
-/// Locates a generated token at the user's token.
-fn ours_at(place: Span) -> Span {
-    Span::call_site().located_at(place)
 }

@@ -1,5 +1,6 @@
 //! All faults of one handler, collected so that the user sees every independent one in one pass.
 
+use proc_macro2::Span;
 use quote::ToTokens;
 
 #[derive(Default)]
@@ -28,4 +29,9 @@ impl Faults {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &syn::Error> {
         self.0.iter()
     }
+}
+
+/// Returns a fault of the attribute itself, for which no single token is to blame.
+pub(crate) fn of_the_attribute(message: &str) -> syn::Error {
+    syn::Error::new(Span::call_site(), message)
 }

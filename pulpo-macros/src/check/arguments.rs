@@ -10,9 +10,9 @@ use syn::{Ident, LitStr, Path};
 
 use super::keys::{Fields, OnDuplicate, Rate, Unique, UniqueFor};
 use super::schedule::{Given, Schedule};
-use super::{keys, name, of_the_attribute, value};
+use super::{keys, name, value};
 use crate::attr::{self, Arguments, Named, Written};
-use crate::faults::Faults;
+use crate::faults::{Faults, of_the_attribute};
 use crate::table::{Owner, TABLE, known, unknown};
 
 /// The job as the attribute describes it.

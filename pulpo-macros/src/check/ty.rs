@@ -5,8 +5,7 @@ use quote::ToTokens as _;
 use syn::{Attribute, Data, DeriveInput, Fields, Generics, Meta, Type, Variant, parse_quote};
 
 use super::attributes::inherited;
-use super::of_the_attribute;
-use crate::faults::Faults;
+use crate::faults::{Faults, of_the_attribute};
 
 pub(super) struct Declaration {
     /// The content of `#[job(…)]`; `None` if there is no such attribute, or if it has another form,

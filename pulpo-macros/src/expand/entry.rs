@@ -7,7 +7,7 @@ use syn::spanned::Spanned as _;
 use syn::{Ident, ReturnType, Type};
 
 use super::job::duration;
-use super::{Handler, angles, located, ours_at};
+use super::parts::{Handler, angles, located, ours_at};
 use crate::check::{Batch, Cron, Entry, Function, Schedule};
 
 /// Emits the entry of a handler, and the function that it calls.

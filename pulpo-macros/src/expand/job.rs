@@ -7,7 +7,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Generics, LitStr, Token, Type};
 
-use super::ours_at;
+use super::parts::ours_at;
 use crate::check::{Fields, Job, OnDuplicate, Policy, Rate, Unique, UniqueFor};
 
 /// Implements `Job` for the body type. Generics are a fault; the implementation then covers the

@@ -9,7 +9,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::{Ident, LitStr, Type};
 
-use super::{Handler, located, ours_at};
+use super::parts::{Handler, located, ours_at};
 use crate::check::{Job, RequestType};
 use crate::seen::Seen;
 
