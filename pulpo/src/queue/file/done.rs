@@ -1,11 +1,11 @@
 //! Keeps messages whose jobs are over, in the table `archive`.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::history;
 use super::picked::Conditions;
-use super::values::{count, micros, number, text, time};
+use super::values::{count, micros, number, one_or_many, text, time};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Filter, MessageState, StoredMessage};
 
@@ -27,32 +27,69 @@ impl End<'_> {
 /// `None` if nothing was deleted.
 pub(super) fn end(connection: &Connection, id: i64, token: &str, end: End<'_>) -> rusqlite::Result<Option<i64>> {
     if let Some(now) = end.kept_at {
-        connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text,
-                    result, priority, lost)
-                 SELECT id, queue, (SELECT request_type FROM kind WHERE kind.id = message.kind), ?3, attempts,
-                    enqueued_at, ?4, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id), ''),
-                    ?5, priority, lost
-                 FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL",
-            )?
-            .execute(params![id, token, end.outcome, now, end.result])?;
+        keep(connection, id, token, end, now)?;
     }
-    // A reserved message is not in any count.
-    let gone: Option<(bool, bool, i64)> = connection
+    let gone = delete_leased(connection, &[id], token, end.kept_at.is_some())?;
+    Ok(gone.first().map(|gone| gone.kind))
+}
+
+fn keep(connection: &Connection, id: i64, token: &str, end: End<'_>, now: i64) -> rusqlite::Result<()> {
+    connection
         .prepare_cached(
-            "DELETE FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING text IS NULL, runs > 0, kind",
+            "INSERT OR REPLACE INTO archive(id, queue, request_type, outcome, attempts, enqueued_at, archived_at, text,
+                result, priority, lost)
+             SELECT id, queue, (SELECT request_type FROM kind WHERE kind.id = message.kind), ?3, attempts,
+                enqueued_at, ?4, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id), ''),
+                ?5, priority, lost
+             FROM message WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL",
         )?
-        .query_row(params![id, token], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((is_long, has_failed, kind)) = gone else { return Ok(None) };
-    if is_long {
-        connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?.execute([id])?;
+        .execute(params![id, token, end.outcome, now, end.result])
+        .map(drop)
+}
+
+/// A message that was deleted because its job is over.
+pub(super) struct Gone {
+    pub(super) id: i64,
+    pub(super) kind: i64,
+    is_long: bool,
+    has_failed: bool,
+}
+
+/// Deletes those of these messages that have this lease and have not been cancelled, and returns them by id. `is_kept`:
+/// whether they are in the archive, so that their failed runs stay.
+pub(super) fn delete_leased(
+    connection: &Connection,
+    ids: &[i64],
+    token: &str,
+    is_kept: bool,
+) -> rusqlite::Result<Vec<Gone>> {
+    macro_rules! delete {
+        ($ids:literal) => {
+            concat!(
+                "DELETE FROM message WHERE id ",
+                $ids,
+                " AND lease = ?2 AND cancelled IS NULL RETURNING id, kind, text IS NULL, runs > 0"
+            )
+        };
     }
-    if has_failed && end.kept_at.is_none() {
-        history::forget(connection, id)?;
+    let delete = if ids.len() == 1 { delete!("= ?1") } else { delete!("IN (SELECT value FROM json_each(?1))") };
+    // A reserved message is not in any count.
+    let mut all = connection
+        .prepare_cached(delete)?
+        .query_map(params![one_or_many(ids), token], |row| {
+            Ok(Gone { id: row.get(0)?, kind: row.get(1)?, is_long: row.get(2)?, has_failed: row.get(3)? })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for gone in &all {
+        if gone.is_long {
+            connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?.execute([gone.id])?;
+        }
+        if gone.has_failed && !is_kept {
+            history::forget(connection, gone.id)?;
+        }
     }
-    Ok(Some(kind))
+    all.sort_unstable_by_key(|gone| gone.id);
+    Ok(all)
 }
 
 /// Returns the conditions of a query; `None` if the filter matches nothing.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::activity::Event;
 use super::counts::Changes;
 use super::process_lock::{ProcessLock, Run, RunRecord};
-use super::values::{count, time};
+use super::values::{count, one_or_many, time};
 use super::{cancel, history, unique};
 use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
@@ -37,63 +37,100 @@ pub(super) fn lease(
     now: i64,
     counts: &mut Changes,
 ) -> rusqlite::Result<Vec<Leased<Run>>> {
-    let (token, leased_at) = (token(owner, number), time(now));
-    let mut request_type: Arc<str> = "".into();
-    let mut read = connection.prepare_cached(
-        "SELECT queue, attempts, lost, due_since, ttr, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id)),
-            (SELECT request_type FROM kind WHERE kind.id = message.kind), left_since, kind, key_mode
-         FROM message WHERE id = ?1",
-    )?;
-    let mut take = connection
-        .prepare_cached("UPDATE message SET state = 2, lease = ?2, lease_ends = ?3, since = ?4 WHERE id = ?1")?;
-    let mut leased = Vec::with_capacity(ids.len());
-    for (place, &id) in ids.iter().enumerate() {
-        let (one, ends, kind, key_mode) = read.query_row([id], |row| {
-            // A damaged text must not hide all other messages.
-            let written = String::from_utf8_lossy(bytes(row.get_ref(6)?)?);
-            if *written != *request_type {
-                request_type = (*written).into();
-            }
-            let ttr: i64 = row.get(4)?;
-            let delivery = Delivery {
-                lease: Lease { id: MessageId::from(id.cast_unsigned()), token: token.clone() },
-                queue: row.get(0)?,
-                attempts: count(row.get(1)?),
-                abandoned: count(row.get(2)?),
-                kicks: 0,
-                due_since: time(row.get(3)?),
-                left_since: row.get::<_, Option<i64>>(7)?.map(time),
-                ttr: Duration::from_millis(u64::try_from(ttr).unwrap_or_default()),
-                text: bytes(row.get_ref(5)?)?.to_owned(),
-            };
-            let tag = Run { message: id, lease: number };
-            let leased = Leased { delivery, request_type: request_type.clone(), leased_at, tag };
-            Ok((leased, now.saturating_add(ttr.saturating_mul(1000)), row.get(8)?, row.get::<_, Option<i64>>(9)?))
-        })?;
-        if key_mode == Some(unique::WAITING) && place >= request.at_once {
+    let token = token(owner, number);
+    let (mut leased, mut plain) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
+    for (place, one) in read(connection, ids, &token, number, now)?.into_iter().enumerate() {
+        if one.key_mode == Some(unique::WAITING) && place >= request.at_once {
             // Its run does not start yet: from here on, messages are leased ahead.
             break;
         }
-        if key_mode == Some(unique::WAITING) {
+        if one.key_mode == Some(unique::WAITING) {
             // The unique key becomes free here.
             connection
                 .prepare_cached(
-                    "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3, since = ?4, holds_key = NULL
+                    "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3, holds_key = NULL
                      WHERE id = ?1",
                 )?
-                .execute(params![id, token, ends, now])?;
-            unique::freed(connection, id)?;
+                .execute(params![one.id, token, now])?;
+            unique::freed(connection, one.id)?;
         } else {
-            take.execute(params![id, token, ends, now])?;
+            plain.push(one.id);
         }
         if !request.filter.limits.is_empty() {
             let first = request.filter.joins.as_ref().and_then(|id| id.as_str().parse::<i64>().ok());
-            connection.prepare_cached("UPDATE message SET run = ?2 WHERE id = ?1")?.execute(params![id, first])?;
+            connection.prepare_cached("UPDATE message SET run = ?2 WHERE id = ?1")?.execute(params![one.id, first])?;
         }
-        counts.remove(kind, MessageState::Ready);
-        leased.push(one);
+        counts.remove(one.kind, MessageState::Ready);
+        leased.push(one.leased);
     }
+    let take = match &*plain {
+        [] => return Ok(leased),
+        [_] => "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3 WHERE id = ?1",
+        _ => {
+            "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3
+             WHERE id IN (SELECT value FROM json_each(?1))"
+        }
+    };
+    connection.prepare_cached(take)?.execute(params![one_or_many(&plain), token, now])?;
     Ok(leased)
+}
+
+/// A message that is about to be leased.
+struct Next {
+    id: i64,
+    kind: i64,
+    key_mode: Option<i64>,
+    leased: Leased<Run>,
+}
+
+/// Reads these messages, in this order. One statement for all takes half the time of one for each.
+fn read(connection: &Connection, ids: &[i64], token: &Arc<str>, number: u64, now: i64) -> rusqlite::Result<Vec<Next>> {
+    macro_rules! select {
+        ($ids:literal) => {
+            concat!(
+                "SELECT id, queue, attempts, lost, due_since, ttr,
+                    coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id)),
+                    (SELECT request_type FROM kind WHERE kind.id = message.kind), left_since, kind, key_mode
+                 FROM message WHERE id ",
+                $ids
+            )
+        };
+    }
+    let query = if ids.len() == 1 { select!("= ?1") } else { select!("IN (SELECT value FROM json_each(?1))") };
+    let leased_at = time(now);
+    let mut request_type: Arc<str> = "".into();
+    let mut select = connection.prepare_cached(query)?;
+    let rows = select.query_map([one_or_many(ids)], |row| {
+        // A damaged text must not hide all other messages.
+        let written = String::from_utf8_lossy(bytes(row.get_ref(7)?)?);
+        if *written != *request_type {
+            request_type = (*written).into();
+        }
+        let id: i64 = row.get(0)?;
+        let ttr: i64 = row.get(5)?;
+        let delivery = Delivery {
+            lease: Lease { id: MessageId::from(id.cast_unsigned()), token: token.clone() },
+            queue: row.get(1)?,
+            attempts: count(row.get(2)?),
+            abandoned: count(row.get(3)?),
+            kicks: 0,
+            due_since: time(row.get(4)?),
+            left_since: row.get::<_, Option<i64>>(8)?.map(time),
+            ttr: Duration::from_millis(u64::try_from(ttr).unwrap_or_default()),
+            text: bytes(row.get_ref(6)?)?.to_owned(),
+        };
+        let tag = Run { message: id, lease: number };
+        let leased = Leased { delivery, request_type: request_type.clone(), leased_at, tag };
+        Ok(Next { id, kind: row.get(9)?, key_mode: row.get(10)?, leased })
+    })?;
+    let mut all = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    if !all.iter().map(|next| next.id).eq(ids.iter().copied()) {
+        let mut places: Vec<_> = ids.iter().copied().enumerate().map(|(place, id)| (id, place)).collect();
+        places.sort_unstable();
+        let place = |next: &Next| places.binary_search_by_key(&next.id, |(id, _)| *id).map(|found| places[found].1);
+        all.sort_by_cached_key(|next| place(next).unwrap_or(usize::MAX));
+    }
+    Ok(all)
 }
 
 /// Returns the raw value; a missing one must not hide all other messages.

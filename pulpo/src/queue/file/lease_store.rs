@@ -101,16 +101,31 @@ fn commit(
 ) -> rusqlite::Result<Vec<bool>> {
     let now = if commits.is_empty() { 0 } else { us.now() };
     let kept_at = us.keeps_done().then_some(now);
-    let one = |commit: &DeferredCommit<Run>| {
-        let end = done::End { outcome: done::End::DONE, result: commit.result.as_deref(), kept_at };
-        let kind = done::end(connection, commit.tag.message, &commit.lease.token, end)?;
-        match kind {
-            Some(kind) => counts.event(kind, Event::Done, now),
-            None => drop(cancel::bury_marked(connection, commit.lease.id.as_str(), &commit.lease.token, now)?),
+    let mut committed = Vec::with_capacity(commits.len());
+    // Messages that were leased together have one token, and are deleted together.
+    for same in commits.chunk_by(|one, next| one.lease.token == next.lease.token && kept_at.is_none()) {
+        let token = &*same[0].lease.token;
+        let kinds: Vec<Option<i64>> = match same {
+            [one] => {
+                let end = done::End { outcome: done::End::DONE, result: one.result.as_deref(), kept_at };
+                vec![done::end(connection, one.tag.message, token, end)?]
+            }
+            _ => {
+                let ids: Vec<_> = same.iter().map(|commit| commit.tag.message).collect();
+                let gone = done::delete_leased(connection, &ids, token, false)?;
+                let kind = |id| gone.binary_search_by_key(id, |gone| gone.id).ok().map(|place| gone[place].kind);
+                ids.iter().map(kind).collect()
+            }
+        };
+        for (commit, kind) in same.iter().zip(kinds) {
+            match kind {
+                Some(kind) => counts.event(kind, Event::Done, now),
+                None => drop(cancel::bury_marked(connection, commit.lease.id.as_str(), token, now)?),
+            }
+            committed.push(kind.is_some());
         }
-        Ok(kind.is_some())
-    };
-    commits.iter().map(one).collect()
+    }
+    Ok(committed)
 }
 
 /// Ends the delays and leases that are over, and leases the next messages.

@@ -1,7 +1,7 @@
 //! Converts times, numbers and texts to and from the columns of the database.
 
 use chrono::{DateTime, Utc};
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row};
 
 use crate::message::MessageId;
@@ -28,6 +28,18 @@ pub(super) fn time(micros: i64) -> DateTime<Utc> {
 /// Parses an id. The queue's ids are numbers, so any other text names no message.
 pub(super) fn number(id: &MessageId) -> Option<i64> {
     id.as_str().parse().ok()
+}
+
+/// Returns the value for `id = ?` if it is one id, and otherwise for `id IN (SELECT value FROM json_each(?))`, which is
+/// slower for one and takes half the time for many.
+pub(super) fn one_or_many(ids: &[i64]) -> Value {
+    match ids {
+        [id] => Value::Integer(*id),
+        _ => {
+            let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
+            Value::Text(format!("[{}]", ids.join(",")))
+        }
+    }
 }
 
 /// Returns the stored number, or the nearest valid one.
