@@ -75,7 +75,7 @@ static SEEN: Seen = Seen::new();
 /// | `cron = "0 3 * * MON-FRI"` | runs at these times: minute, hour, day, month and weekday, or `@daily` and the like; see below; may be repeated | no schedule |
 /// | `every = "5m"` | runs at each multiple of this period since 1970 UTC, at least a second | no schedule |
 /// | `tz = "Europe/Berlin"` | the time zone of `cron` | `"UTC"` |
-/// | `missed = "one"` | which times run later if no worker with this handler was running: `"one"`, the last; `"skip"`, none; `"all"`, each, up to the last 100 | `"one"` |
+/// | `missed = "one"` | which times run later if no worker with this handler was running: `"one"`, the last; `"skip"`, none; `"all"`, each, up to the last 100, together with `overlap = "allow"` | `"one"` |
 /// | `overlap = "skip"` | what happens at a time if the previous job is unfinished: `"skip"` the time, or `"allow"` both | `"skip"` |
 /// | `alias = "old_name"` | another request type that it serves, for messages published under a former name; may be repeated | none |
 /// | `crate = path` | the path of the crate `pulpo`, if another crate re-exports it | the dependency, renamed or not |

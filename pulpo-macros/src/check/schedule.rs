@@ -97,6 +97,13 @@ impl Given {
             }
             return None;
         }
+        if let (Some((missed, Some("all"))), None | Some((_, Some("skip")))) = (&missed, &overlap) {
+            faults.at(
+                overlap.as_ref().map_or(missed, |(overlap, _)| overlap),
+                "expected `overlap = \"allow\"` beside `missed = \"all\"`: otherwise only the first of several missed \
+                 times runs, as its job is unfinished when the others are due",
+            );
+        }
         let zone = zone.map_or_else(|| Some("UTC".to_owned()), |(_, zone)| zone);
         let missed = missed.map_or(Some(MISSED[0]), |(_, missed)| missed);
         let overlap = overlap.map_or(Some(OVERLAP[0]), |(_, overlap)| overlap);
