@@ -168,13 +168,10 @@ fn tell(
             }
             show::json_line(out, &told)?;
         }
-        ([one], None) => match publications.first() {
-            Some(Publication::Kept) => writeln!(out, "kept {name} as message {one}, which has the same unique key")?,
-            Some(Publication::Replaced) => {
-                writeln!(out, "replaced {name} in message {one}, which has the same unique key")?
-            }
-            _ => writeln!(out, "published {name} as message {one}")?,
-        },
+        ([one], None) => {
+            let publication = publications.first().copied().unwrap_or_default();
+            writeln!(out, "{}", show::publication(name, one, publication))?;
+        }
         ([first, .., last], None) => {
             let count = |publication| publications.iter().filter(|one| **one == publication).count();
             let mut told = format!("published {name} {} times, as messages {first} to {last}", ids.len());

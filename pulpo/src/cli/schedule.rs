@@ -11,6 +11,7 @@ use super::show;
 use super::table::{Cell, Column, Table};
 use super::{Done, Format, Open};
 use crate::instance::Pulpo;
+use crate::queue::Enqueued;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -96,11 +97,15 @@ fn list(pulpo: &Pulpo, format: Format, out: &mut dyn Write) -> Done {
 fn run_now(pulpo: &Pulpo, named: &Named, out: &mut dyn Write) -> Done {
     let Named { name, format } = named;
     let now = Utc::now();
-    let id = pulpo.run_schedule(name, now)?;
+    let Enqueued { id, publication, .. } = pulpo.run_schedule(name, now)?;
     if format.json {
-        return show::json(out, &json!({ "name": name, "id": id.as_str(), "scheduled_for": now }));
+        let publication = publication.as_str();
+        return show::json(
+            out,
+            &json!({ "name": name, "id": id.as_str(), "publication": publication, "scheduled_for": now }),
+        );
     }
-    writeln!(out, "published {} as message {id}", show::visible(name))?;
+    writeln!(out, "{}", show::publication(&show::visible(name), &id, publication))?;
     Ok(())
 }
 

@@ -7,6 +7,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::{Done, terminal, text};
+use crate::keys::Publication;
+use crate::message::MessageId;
 use crate::queue::{Progress, Unreachable};
 pub(super) use crate::report::visible;
 use crate::report::{deceives, json};
@@ -110,6 +112,15 @@ pub(super) fn unreachable(servers: &[Unreachable]) -> Done {
     }
     let named: Vec<_> = servers.iter().map(|it| format!("{}: {}", it.server, it.error)).collect();
     Err(format!("not all servers took part: {}", named.join("; ")).into())
+}
+
+/// Says what came of the publication of one job.
+pub(super) fn publication(name: &str, id: &MessageId, publication: Publication) -> String {
+    match publication {
+        Publication::New => format!("published {name} as message {id}"),
+        Publication::Kept => format!("kept {name} as message {id}, which has the same unique key"),
+        Publication::Replaced => format!("replaced {name} in message {id}, which has the same unique key"),
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::Pulpo;
-use crate::message::MessageId;
 use crate::producer::PublishError;
-use crate::queue::{QueueError, Schedules, StoredEntry};
+use crate::queue::{Enqueued, QueueError, Schedules, StoredEntry};
 use crate::registry::{Registry, nearest};
 use crate::schedule::is_attended;
 use crate::worker::scheduled;
@@ -73,13 +72,13 @@ impl Pulpo {
         self.with_schedules(|store| rows(self, &registry, &store.read_schedules()?))
     }
 
-    /// Publishes the job of a schedule now, whatever its state. Returns the id of the message.
-    pub(crate) fn run_schedule(&self, name: &str, now: DateTime<Utc>) -> Result<MessageId, ScheduleError> {
+    /// Publishes the job of a schedule now, whatever its state.
+    pub(crate) fn run_schedule(&self, name: &str, now: DateTime<Utc>) -> Result<Enqueued, ScheduleError> {
         let registry = Registry::gather();
         let handler = registry.get(name).filter(|handler| handler.schedule().is_some());
         let message = handler.and_then(|handler| handler.prepare_occurrence(self.producer(), now));
         let Some(message) = message else { return Err(ScheduleError::Unknown(unknown(&registry, &[], name))) };
-        Ok(self.queue().enqueue(vec![message?])?.remove(0).id)
+        Ok(self.queue().enqueue(vec![message?])?.remove(0))
     }
 
     /// Pauses or resumes a schedule. Returns whether it was paused before.
