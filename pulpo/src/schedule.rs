@@ -13,9 +13,7 @@ mod due;
 mod zone;
 
 pub use self::cron::Cron;
-#[cfg(any(feature = "cli", feature = "http"))]
-pub(crate) use self::due::is_attended;
-pub(crate) use self::due::{Attendance, HEARTBEAT};
+pub(crate) use self::due::{Attendance, HEARTBEAT, is_attended};
 use self::zone::{UTC, Zone};
 
 #[cfg(test)]

@@ -9,7 +9,13 @@ use std::net::IpAddr;
 const PREFIX: &str = "PULPO_";
 
 /// Variables of our own tests, documented there.
-const OF_TESTS: [&str; 3] = ["PULPO_BLESS", "PULPO_HOSTILE_SECONDS", "PULPO_TORTURE_SECONDS"];
+const OF_TESTS: [&str; 5] = [
+    "PULPO_BLESS",
+    "PULPO_HOSTILE_SECONDS",
+    "PULPO_MEASURE_SECONDS",
+    "PULPO_SCHEDULE_SECONDS",
+    "PULPO_TORTURE_SECONDS",
+];
 
 /// A variable called `PULPO_…`.
 #[derive(Clone, Debug)]

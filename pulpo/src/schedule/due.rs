@@ -45,7 +45,6 @@ impl Entry {
 }
 
 /// Returns whether any worker attends to an entry that was last checked then.
-#[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) fn is_attended(settled: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     now <= settled + ALIVE
 }

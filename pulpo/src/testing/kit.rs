@@ -106,7 +106,8 @@ impl Kit {
         let Ok(mut scheduler) = self.scheduler.try_lock() else { return Ok(None) };
         let scheduler = scheduler.get_or_insert_with(|| self.pulpo.scheduler(&Registry::gather()));
         let Some(scheduler) = scheduler else { return Ok(None) };
-        Ok(scheduler.publish_due().map_err(WorkError::Queue)?)
+        let published = scheduler.publish_due()?;
+        published.failure.map_or(Ok(published.again), |failure| Err(failure.into()))
     }
 
     /// Returns the time until a schedule may publish something while nothing runs. A schedule whose last job is

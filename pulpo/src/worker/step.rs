@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::Worker;
 use super::error::WorkError;
 use super::lane::Lane;
+use super::services::scheduler::SchedulerError;
 use crate::message::Incoming;
 use crate::queue::{Delivery, Progress};
 use crate::registry::Handler;
+use crate::report::chain;
 use crate::state::States;
 
 impl Worker {
@@ -59,4 +61,6 @@ pub(crate) enum StepError {
     NoState { type_name: &'static str, handler: String },
     #[error(transparent)]
     Work(#[from] WorkError),
+    #[error("{}", chain(.0))]
+    Schedule(#[from] SchedulerError),
 }

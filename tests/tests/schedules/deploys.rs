@@ -1,5 +1,10 @@
 //! Schedules while workers are away, replaced and restarted.
 
+use std::time::Duration;
+
+use pulpo::clock::Clock as _;
+use pulpo::queue::{ScheduleStep, ScheduleStore as _};
+
 use crate::stage::{DAY, HOUR, MINUTE, Stage};
 
 #[test]
@@ -24,17 +29,64 @@ fn what_was_missed_runs_as_the_handler_says() {
 
 #[test]
 fn a_weekly_job_runs_though_workers_are_restarted_every_day() {
-    let stage = Stage::new();
-    // Each time at ten, and once in the very moment that it is due.
-    for day in 0..21 {
-        let worker = stage.work(&["weekly"]);
-        stage.pass(22 * HOUR, &["weekly"]);
-        drop(worker);
-        let _next = stage.work(&["weekly"]);
-        stage.pass(2 * HOUR, &["weekly"]);
-        assert!(day < 21);
+    // A Monday. Each day, no worker is there at four and at midnight, when the jobs are due.
+    let stage = Stage::at("2026-11-23T00:01:00Z");
+    let names = &["weekly", "each_week"];
+    let gap = 3 * MINUTE / 2;
+    for _ in 0..21 {
+        for time in [4 * HOUR, 20 * HOUR] {
+            let worker = stage.work(names);
+            stage.pass(time - gap, names);
+            drop(worker);
+            stage.pass_alone(gap);
+        }
     }
-    stage.assert_ran(&["weekly 06 04:00", "weekly 13 04:00", "weekly 29 04:00"]);
+    let _worker = stage.work(names);
+    stage.pass(MINUTE, names);
+    stage.assert_ran(&[
+        "each_week 03 00:00",
+        "each_week 10 00:00",
+        "each_week 26 00:00",
+        "weekly 06 04:00",
+        "weekly 13 04:00",
+        "weekly 29 04:00",
+    ]);
+}
+
+#[test]
+fn a_renamed_job_is_left_to_the_version_before_while_that_is_there() {
+    let stage = Stage::at("2026-11-23T04:59:00Z");
+    // The version before steps under the former name.
+    let settle = |from| {
+        let now = stage.clock.now();
+        stage.queue.step_schedule(&ScheduleStep::new("former", "0 5 * * *", from, now)).unwrap();
+        Some(now)
+    };
+    let settled = settle(None);
+    let _worker = stage.work(&["renamed"]);
+    stage.clock.advance(Duration::from_secs(55));
+    let settled = settle(settled);
+    // Now it is due, and a second later the version before has published it.
+    stage.clock.advance(Duration::from_secs(10));
+    stage.clock.advance(Duration::from_secs(1));
+    settle(settled);
+    stage.pass(MINUTE / 6, &["renamed"]);
+    stage.assert_ran(&[]);
+    // A day later that version is gone.
+    stage.pass(DAY, &["renamed"]);
+    stage.assert_ran(&["renamed 24 05:00"]);
+}
+
+#[test]
+fn a_renamed_job_loses_no_time_to_a_version_that_dies_before_it_publishes() {
+    let stage = Stage::at("2026-11-23T04:59:00Z");
+    let _worker = stage.work(&["renamed"]);
+    stage.clock.advance(Duration::from_secs(50));
+    let former = ScheduleStep::new("former", "0 5 * * *", None, stage.clock.now());
+    stage.queue.step_schedule(&former).unwrap();
+    stage.clock.advance(Duration::from_secs(15));
+    stage.pass(MINUTE, &["renamed"]);
+    stage.assert_ran(&["renamed 23 05:00"]);
 }
 
 #[test]

@@ -53,6 +53,23 @@ pub(crate) fn weekly(_: Weekly, runs: State<Runs>, context: &Context) {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct EachWeek {}
+
+/// On Thursdays, the day of the week on which 1970 began.
+#[pulpo::handler("each_week", every = "7d", queue = "each_week")]
+pub(crate) fn each_week(_: EachWeek, runs: State<Runs>, context: &Context) {
+    runs.note("each_week", context);
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Renamed {}
+
+#[pulpo::handler("renamed", queue = "renamed", cron = "0 5 * * *", alias = "former")]
+pub(crate) fn renamed(_: Renamed, runs: State<Runs>, context: &Context) {
+    runs.note("renamed", context);
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Often {}
 
 #[pulpo::handler("often", queue = "often", every = "5m", overlap = "allow")]

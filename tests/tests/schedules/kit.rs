@@ -5,7 +5,7 @@ use std::time::Duration;
 use pulpo::testing::TestPulpo;
 use pulpo::worker::{HandlerOptions, WorkerOptions};
 
-use crate::jobs::{Berlin, Each, Nightly, Often, Runs, Weekly};
+use crate::jobs::{Berlin, Each, Failing, Nightly, Often, Runs, Weekly};
 use crate::stage::{DAY, HOUR, time};
 
 /// Returns a kit in which only this handler runs by its schedule.
@@ -77,4 +77,18 @@ fn a_context_says_what_time_it_is() {
     assert_eq!(context.now(), time("2026-11-23T12:01:30Z"));
     let context = pulpo.context().scheduled_for(pulpo.now()).build();
     assert_eq!(context.scheduled_for(), Some(pulpo.now()));
+}
+
+#[test]
+fn a_body_that_cannot_be_made_fails_the_test() {
+    let pulpo = kit("failing", "2026-11-23T12:00:00Z");
+    pulpo.assert_none_published::<Failing>();
+    let waits: [fn(&TestPulpo); 3] =
+        [|pulpo| pulpo.advance(HOUR), |pulpo| drop(pulpo.drain()), |pulpo| drop(pulpo.work_for(HOUR))];
+    for (name, wait) in ["advance", "drain", "work_for"].into_iter().zip(waits) {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wait(&pulpo))).unwrap_err();
+        let said = panicked.downcast_ref::<String>().unwrap();
+        assert!(said.contains("cannot publish the job `failing` of the schedule `every 5m`"), "{name}: {said}");
+        assert!(said.contains("no default today"), "{name}: {said}");
+    }
 }

@@ -6,5 +6,6 @@ mod deploys;
 mod jobs;
 mod kit;
 mod processes;
+mod refusals;
 mod stage;
 mod workers;

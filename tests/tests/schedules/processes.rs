@@ -49,7 +49,16 @@ fn duration() -> Duration {
 
 #[test]
 fn killed_workers_publish_each_occurrence_once() {
-    let sandbox = Sandbox::new();
+    each_occurrence_is_once(&Sandbox::new());
+}
+
+#[test]
+fn so_they_do_in_postgresql() {
+    each_occurrence_is_once(&Sandbox::with_postgres());
+}
+
+/// Kills workers at random moments.
+fn each_occurrence_is_once(sandbox: &Sandbox) {
     let start = || {
         let mut command = sandbox.command(WORKER, &["work", "--concurrency", "2"]);
         command.env("PULPO_LOG_REASONS", "true");
@@ -68,8 +77,8 @@ fn killed_workers_publish_each_occurrence_once() {
     }
     // All published jobs run in the end: killed jobs run again.
     let now = Utc::now();
-    until("the last second ran", || ran(&sandbox).keys().next_back().is_some_and(|last| *last >= now));
-    let all = ran(&sandbox);
+    until("the last second ran", || ran(sandbox).keys().next_back().is_some_and(|last| *last >= now));
+    let all = ran(sandbox);
     let (first, last) = (*all.keys().next().unwrap(), now);
     let seconds = (last - first).num_seconds();
     assert!(seconds + 3 >= duration().as_secs().cast_signed(), "from {first} to {last}");

@@ -9,23 +9,25 @@
 //!   so a kill at any moment loses nothing.
 //! - An entry that this program does not have is left alone, except that one that no worker has had for a month is
 //!   removed.
+//! - An entry that fails does not keep the others from being published.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use self::store::Store;
+use self::store::{Progress, Store};
 use super::service::Service;
 use crate::clock::Clock;
 use crate::guard;
 use crate::producer::Producer;
 #[cfg(feature = "testing")]
 use crate::queue::QueueAdapter;
-use crate::queue::{Occurrence, QueueError, ScheduleStep, Schedules, Stepped, StoredEntry};
+use crate::queue::{Occurrence, QueueError, ScheduleStep, Schedules, StoredEntry};
 use crate::registry::{Handler, Registry};
 use crate::report::chain;
-use crate::schedule::{Attendance, Entry, HEARTBEAT, Overlap, Schedule};
+use crate::schedule::{Attendance, Entry, HEARTBEAT, Overlap, Schedule, is_attended};
 use crate::telemetry;
 use crate::worker::options::WorkerOptions;
 use crate::worker::outage::OutageBackoff;
@@ -45,6 +47,14 @@ const WRONG_CLOCK: TimeDelta = TimeDelta::hours(1);
 /// When to check again after another worker was faster.
 const BEATEN: Duration = Duration::from_millis(1);
 
+/// When to look again for what a worker with a former name of the handler is
+/// about to publish.
+const LEFT_TO_FORMER: Duration = Duration::from_secs(1);
+
+/// How long entries may fail before the others wait for the next try: a queue
+/// that is away may let each of them wait for its timeout.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub(crate) struct Scheduler {
     store: Store,
     producer: Producer,
@@ -62,6 +72,30 @@ struct Scheduled {
     schedule: &'static Schedule,
     entry: &'static Entry,
     text: String,
+    /// Whether it failed last time, which has been told.
+    fails: Cell<bool>,
+}
+
+/// Why nothing, or not everything, was published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SchedulerError {
+    /// The schedules cannot be reached.
+    #[error("cannot publish the jobs of schedules")]
+    Store(#[source] QueueError),
+    /// The queue takes no job of this entry.
+    #[error("cannot publish the job `{name}` of the schedule `{entry}`")]
+    Refused { name: &'static str, entry: String, source: QueueError },
+    /// The default of its body cannot be made, or be written.
+    #[error("cannot publish the job `{name}` of the schedule `{entry}` for {at}: {why}")]
+    NoBody { name: &'static str, entry: String, at: String, why: String },
+}
+
+/// What was published, and what was not.
+pub(crate) struct Published {
+    /// When something is due again.
+    pub(crate) again: Option<Duration>,
+    /// The first failure.
+    pub(crate) failure: Option<SchedulerError>,
 }
 
 impl Scheduler {
@@ -82,7 +116,10 @@ impl Scheduler {
         let entries: Vec<_> = scheduled(registry, options)
             .flat_map(|(handler, schedule)| {
                 let entries = schedule.entries().iter();
-                entries.map(move |entry| Scheduled { handler, schedule, entry, text: entry.to_string() })
+                entries.map(move |entry| {
+                    let (text, fails) = (entry.to_string(), Cell::new(false));
+                    Scheduled { handler, schedule, entry, text, fails }
+                })
             })
             .collect();
         (!entries.is_empty()).then(|| Self {
@@ -111,26 +148,48 @@ impl Scheduler {
     /// Publishes what is due. Returns when the next entry is due.
     ///
     /// # Errors
-    /// If the queue, or what keeps the schedules, cannot be reached.
-    pub(crate) fn publish_due(&mut self) -> Result<Option<Duration>, QueueError> {
-        let Some(guard) = self.store.begin()? else { return Ok(Some(BEATEN * 100)) };
+    /// If what keeps the schedules cannot be reached. If only some entries fail,
+    /// the others are published.
+    pub(crate) fn publish_due(&mut self) -> Result<Published, SchedulerError> {
+        self.publish_all().map_err(SchedulerError::Store)
+    }
+
+    fn publish_all(&mut self) -> Result<Published, QueueError> {
+        let mut published = Published { again: None, failure: None };
+        let Some(guard) = self.store.begin()? else {
+            published.again = Some(BEATEN * 100);
+            return Ok(published);
+        };
         let known = self.store.read()?;
         let since = Attendance(*self.since.get_or_insert(known.now));
-        let mut again = None;
+        let started = self.clock.uptime();
         for scheduled in &self.entries {
-            let next = self.tend_entry(scheduled, &known, since)?;
-            again = again.into_iter().chain(next).min();
+            match self.tend_entry(scheduled, &known, since) {
+                Ok(next) => {
+                    scheduled.fails.set(false);
+                    published.again = published.again.into_iter().chain(next).min();
+                }
+                Err(error) => {
+                    if !scheduled.fails.replace(true) {
+                        tracing::error!(error = chain(&error), "a schedule fails, trying again");
+                    }
+                    published.failure.get_or_insert(error);
+                    if self.clock.uptime().saturating_sub(started) >= PATIENCE {
+                        break;
+                    }
+                }
+            }
         }
         drop(guard);
         let uptime = self.clock.uptime();
-        if uptime >= self.forget_at {
+        if published.failure.is_none() && uptime >= self.forget_at {
             self.forget_at = uptime.saturating_add(FORGET_INTERVAL);
             let forgotten = self.store.forget(FORGOTTEN_AFTER)?;
             if forgotten > 0 {
                 tracing::info!(entries = forgotten, "removed entries of schedules that no worker has had for a month");
             }
         }
-        Ok(again)
+        Ok(published)
     }
 
     /// Publishes what is due of one entry. Returns how long until the next is due.
@@ -139,13 +198,13 @@ impl Scheduler {
         scheduled: &Scheduled,
         known: &Schedules,
         since: Attendance,
-    ) -> Result<Option<Duration>, QueueError> {
-        let Scheduled { handler, schedule, entry, text } = scheduled;
+    ) -> Result<Option<Duration>, SchedulerError> {
+        let Scheduled { handler, schedule, entry, text, .. } = scheduled;
         let (name, now) = (handler.request_type(), known.now);
         let next = entry.next_after(now);
         let wait = next.map(|next| (next - now).to_std().unwrap_or_default());
         let stored = known.entry(name, text);
-        let due = match stored {
+        let mut due = match stored {
             // A new entry does not look back.
             None => Vec::new(),
             Some(stored) if is_wrong(stored, now) => {
@@ -156,6 +215,14 @@ impl Scheduler {
             Some(stored) if known.is_paused(name) || stored.settled >= now => Vec::new(),
             Some(stored) => entry.due(schedule.missed(), stored.settled, now, since),
         };
+        // In a rolling deploy, the version before may publish it under a former
+        // name of the handler.
+        for former in handler.aliases().iter().filter_map(|alias| known.entry(alias, text)) {
+            due.retain(|at| *at > former.settled);
+            if !due.is_empty() && is_attended(former.settled, now) {
+                return Ok(Some(LEFT_TO_FORMER));
+            }
+        }
         if due.is_empty() && stored.is_some_and(|stored| is_fresh(stored, next, now)) {
             return Ok(wait);
         }
@@ -163,32 +230,29 @@ impl Scheduler {
         step.next = next;
         step.overlap = schedule.overlap() == Overlap::Allow;
         for at in due {
-            match self.prepare(handler, at) {
-                Some(occurrence) => step.occurrences.push(occurrence),
-                // It stays due: a later version may be able to publish it.
-                None => return Ok(wait),
-            }
+            // If one cannot be made, all stay due: the next version may be able to.
+            let made = self.prepare(handler, at).map_err(|why| {
+                let (entry, at) = (text.clone(), at.to_rfc3339());
+                SchedulerError::NoBody { name, entry, at, why }
+            })?;
+            step.occurrences.extend(made);
         }
-        match self.store.step(&step, known)? {
-            Stepped::Beaten => return Ok(Some(BEATEN)),
-            Stepped::Done(ids) => report(&step, &ids),
+        let stepped = self.store.step(step, known, report);
+        match stepped.map_err(|source| SchedulerError::Refused { name, entry: text.clone(), source })? {
+            Progress::Beaten => Ok(Some(BEATEN)),
+            Progress::Done => Ok(wait),
         }
-        Ok(wait)
     }
 
-    /// Returns the message of an occurrence; `None` if it cannot be made, which has been logged.
-    fn prepare(&self, handler: &'static Handler, at: DateTime<Utc>) -> Option<Occurrence> {
-        // The default of a body is user code.
-        let prepared = guard::catch(|| handler.prepare_occurrence(&self.producer, at));
-        let why = match prepared {
-            Ok(None) => return None,
-            Ok(Some(Ok(message))) => return Some(Occurrence::new(at, message)),
-            Ok(Some(Err(error))) => chain(&error),
-            Err(panic) => format!("making its body panicked: {panic}"),
-        };
-        let (name, at) = (handler.request_type(), at.to_rfc3339());
-        tracing::error!(name, scheduled_for = at, why, "cannot publish a job of a schedule, trying again");
-        None
+    /// The message of an occurrence, or why it cannot be made.
+    fn prepare(&self, handler: &'static Handler, at: DateTime<Utc>) -> Result<Option<Occurrence>, String> {
+        // The default of a body is code of the user's.
+        match guard::catch(|| handler.prepare_occurrence(&self.producer, at)) {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(message))) => Ok(Some(Occurrence::new(at, message))),
+            Ok(Some(Err(error))) => Err(chain(&error)),
+            Err(panic) => Err(format!("making its body panicked: {panic}")),
+        }
     }
 }
 
@@ -198,20 +262,27 @@ impl Service for Scheduler {
     }
 
     fn tend(&mut self) -> Duration {
-        match self.publish_due() {
-            Ok(again) => {
+        let published = match self.publish_due() {
+            Ok(published) => published,
+            Err(error) => {
+                if !self.outage.is_on() {
+                    tracing::error!(error = chain(&error), "the schedules cannot be reached, retrying");
+                }
+                return self.outage.next();
+            }
+        };
+        let again = published.again.map_or(HEARTBEAT, |again| again.min(HEARTBEAT));
+        match published.failure {
+            None => {
                 if self.outage.is_on() {
                     tracing::info!("publishing schedules again");
                     self.outage.over();
                 }
-                again.map_or(HEARTBEAT, |again| again.min(HEARTBEAT))
+                again
             }
-            Err(error) => {
-                if !self.outage.is_on() {
-                    tracing::error!(error = chain(&error), "cannot publish the jobs of schedules, retrying");
-                }
-                self.outage.next()
-            }
+            // A later version may be able to make it.
+            Some(SchedulerError::NoBody { .. }) => again,
+            Some(_) => again.min(self.outage.next()),
         }
     }
 }

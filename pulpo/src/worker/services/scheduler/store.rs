@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use crate::message::MessageId;
 use crate::queue::backend::Purpose;
 use crate::queue::{
     Occurrence, OccurrenceMessage, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules, Stepped,
@@ -42,9 +45,34 @@ impl fmt::Debug for OpenSchedules {
     }
 }
 
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Done,
+    /// Another worker was faster.
+    Beaten,
+}
+
 pub(super) struct Store {
     queue: Arc<dyn QueueAdapter>,
     separate: Option<SeparateStore>,
+}
+
+/// A step for each occurrence. Where the schedules are apart from the queue, an
+/// occurrence is published first and settled after: a kill between the two
+/// leaves that one due, and a failure of a later one none of those before.
+fn parts(step: ScheduleStep) -> Vec<ScheduleStep> {
+    let times: Vec<_> = step.occurrences.iter().map(|occurrence| occurrence.at).collect();
+    let ScheduleStep { name, text, mut from, to, next, occurrences, overlap } = step;
+    let part = |(index, occurrence): (usize, Occurrence)| {
+        let later = times.get(index + 1).copied();
+        let until = if later.is_some() { occurrence.at } else { to };
+        let mut part = ScheduleStep::new(&name, &text, from.replace(until), until);
+        (part.next, part.overlap) = (later.or(next), overlap);
+        part.occurrences.push(occurrence);
+        part
+    };
+    occurrences.into_iter().enumerate().map(part).collect()
 }
 
 /// While it lives, no other worker publishes and steps.
@@ -85,55 +113,71 @@ impl Store {
         self.kept().forget_schedules(unattended_for)
     }
 
-    /// Steps and publishes. If queue and store are separate, it publishes first: a kill between the two leaves the
-    /// occurrence due.
-    pub(super) fn step(&self, step: &ScheduleStep, known: &Schedules) -> Result<Stepped, QueueError> {
+    /// Steps and publishes, and tells of each part of it that is done.
+    pub(super) fn step(
+        &self,
+        step: ScheduleStep,
+        known: &Schedules,
+        mut tell: impl FnMut(&ScheduleStep, &[Option<MessageId>]),
+    ) -> Result<Progress, QueueError> {
         if self.separate.is_none() || step.occurrences.is_empty() {
-            return self.kept().step_schedule(step);
+            return Ok(match self.kept().step_schedule(&step)? {
+                Stepped::Done(ids) => {
+                    tell(&step, &ids);
+                    Progress::Done
+                }
+                Stepped::Beaten => Progress::Beaten,
+            });
         }
-        let mut published: Vec<Option<Occurrence>> = Vec::new();
-        for occurrence in &step.occurrences {
-            let OccurrenceMessage::New(message) = &occurrence.message else { continue };
-            if self.is_left_out(step, occurrence, known, &published)? {
-                published.push(None);
-                continue;
+        let mut last_message = None;
+        for part in parts(step) {
+            let published = self.publish(&part, known, last_message.as_ref())?;
+            let mut noted = part.clone();
+            noted.occurrences = published.iter().cloned().map(|(at, id)| Occurrence::published(at, id)).collect();
+            if self.kept().step_schedule(&noted)? == Stepped::Beaten {
+                // Only a pause or a resume comes in between, which settles it too.
+                return Ok(Progress::Beaten);
             }
-            let id = self.queue.enqueue(vec![message.clone()])?.pop().expect("one message has one id").id;
-            published.push(Some(Occurrence::published(occurrence.at, id)));
+            let id = published.map(|(_, id)| id);
+            tell(&part, std::slice::from_ref(&id));
+            last_message = id.or(last_message);
         }
-        let mut noted = step.clone();
-        noted.occurrences = published.iter().flatten().cloned().collect();
-        let ids = published.into_iter().map(|occurrence| match occurrence?.message {
-            OccurrenceMessage::Published(id) => Some(id),
-            OccurrenceMessage::New(_) => None,
-        });
-        let ids = ids.collect();
-        match self.kept().step_schedule(&noted)? {
-            Stepped::Done(_) => Ok(Stepped::Done(ids)),
-            // Only a pause or a resume can come in between, and that settles it too.
-            beaten => Ok(beaten),
+        Ok(Progress::Done)
+    }
+
+    /// Publishes the one occurrence of a step, unless it is left out.
+    fn publish(
+        &self,
+        step: &ScheduleStep,
+        known: &Schedules,
+        last_message: Option<&MessageId>,
+    ) -> Result<Option<(DateTime<Utc>, MessageId)>, QueueError> {
+        let [Occurrence { at, message: OccurrenceMessage::New(message) }] = &step.occurrences[..] else {
+            return Ok(None);
+        };
+        if self.is_left_out(step, *at, known, last_message)? {
+            return Ok(None);
         }
+        let id = self.queue.enqueue(vec![message.clone()])?.pop().expect("one message has one id").id;
+        Ok(Some((*at, id)))
     }
 
     /// Applies the rules of [`ScheduleStore::step_schedule`] to messages in another queue.
     fn is_left_out(
         &self,
         step: &ScheduleStep,
-        occurrence: &Occurrence,
+        at: DateTime<Utc>,
         known: &Schedules,
-        published: &[Option<Occurrence>],
+        last_message: Option<&MessageId>,
     ) -> Result<bool, QueueError> {
         let of_name = || known.entries.iter().filter(|entry| entry.name == step.name);
-        if of_name().any(|entry| entry.text != step.text && entry.last == Some(occurrence.at)) {
+        if of_name().any(|entry| entry.text != step.text && entry.last == Some(at)) {
             return Ok(true);
         }
         if step.overlap {
             return Ok(false);
         }
-        if published.iter().any(Option::is_some) {
-            return Ok(true);
-        }
-        for id in of_name().filter_map(|entry| entry.message.as_ref()) {
+        for id in of_name().filter_map(|entry| entry.message.as_ref()).chain(last_message) {
             if self.queue.peek(id)?.is_some_and(|message| message.state.is_unfinished()) {
                 return Ok(true);
             }
@@ -141,3 +185,6 @@ impl Store {
         Ok(false)
     }
 }
+
+#[cfg(all(test, feature = "file"))]
+mod tests;
