@@ -30,6 +30,17 @@ fn fuse(Fuse(what): Fuse) -> pulpo::Outcome {
     Ok(())
 }
 
+/// Meets the limit of a remote service twice.
+#[derive(Debug, Serialize, Deserialize)]
+struct Busy {}
+
+#[pulpo::handler("busy", max_attempts = 4)]
+fn busy(_: Busy, context: &pulpo::Context) -> pulpo::Outcome {
+    write_down(&format!("busy {}", context.attempt()))?;
+    context.hold_back(Duration::from_secs(3600));
+    if context.attempt() < 3 { Err(pulpo::snooze(Duration::from_millis(1))) } else { Ok(()) }
+}
+
 /// Writes one line in one write, so that lines of several processes do not mix.
 fn write_down(what: &str) -> pulpo::Outcome {
     let file = std::env::var("RECORD")?;

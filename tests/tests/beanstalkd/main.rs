@@ -9,4 +9,5 @@ mod other_programs;
 mod publish_in;
 mod several;
 mod slow;
+mod snoozes;
 mod witness;

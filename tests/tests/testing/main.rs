@@ -11,4 +11,5 @@ mod jobs;
 mod past;
 mod running;
 mod sign_up;
+mod snooze;
 mod time;

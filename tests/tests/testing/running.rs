@@ -128,7 +128,7 @@ fn what_no_handler_knows_waits_and_is_buried() {
     let run = pulpo.run_next().unwrap();
     assert_eq!(run.reason(), Some("no handler for the request type `from_the_future` in this worker"));
     let runs = pulpo.work_for(600 * SECOND);
-    runs.last().unwrap().assert_buried("this worker knows: charge, line, order, purchase, sealed");
+    runs.last().unwrap().assert_buried("this worker knows: both, charge, limited, line, order, plain, ");
 }
 
 #[test]
