@@ -9,6 +9,7 @@
 //! Equal values have the same key in every program and in every version of
 //! pulpo: whatever changes the text of a key changes [`FORMAT`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -172,7 +173,8 @@ impl fmt::Display for Publication {
     }
 }
 
-/// The keys of a message for the limits of its handler.
+/// The keys of a message for the limits of its handler. An empty key counts as none. A queue replaces a key of more
+/// than 200 bytes, or with a line feed in it, by its hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitKeys {
@@ -199,15 +201,25 @@ impl LimitKeys {
     /// Returns the key by which messages are held back together.
     #[must_use]
     pub fn hold_key(&self) -> Option<&str> {
-        self.rate.as_deref().or(self.running.as_deref())
+        [&self.rate, &self.running].into_iter().flatten().map(String::as_str).find(|key| !key.is_empty())
+    }
+
+    /// The form in which queues keep a key and compare it: bounded, and without a line feed.
+    #[cfg_attr(not(any(feature = "file", feature = "postgres")), allow(dead_code, reason = "for queues in databases"))]
+    pub(crate) fn stored(key: &str) -> Cow<'_, str> {
+        // PostgreSQL keeps no NUL.
+        if key.len() <= LONGEST_KEY && !key.contains(['\n', '\0']) {
+            return Cow::Borrowed(key);
+        }
+        Cow::Owned(hashed(key))
     }
 
     /// Joins both keys into one text, for a single column; `None` without any key.
     #[cfg_attr(not(any(feature = "file", feature = "postgres")), allow(dead_code, reason = "for queues in databases"))]
     pub(crate) fn joined(&self) -> Option<String> {
-        let Self { rate, running } = self;
-        (rate.is_some() || running.is_some())
-            .then(|| format!("{}\n{}", rate.as_deref().unwrap_or_default(), running.as_deref().unwrap_or_default()))
+        self.hold_key()?;
+        let [rate, running] = [&self.rate, &self.running].map(|key| Self::stored(key.as_deref().unwrap_or_default()));
+        Some(format!("{rate}\n{running}"))
     }
 
     /// Splits a joined text into the two keys.
@@ -234,9 +246,10 @@ pub(crate) fn key(values: &RawValue) -> String {
 
 /// Shortens a key that is too long for an index.
 fn bounded(key: String) -> String {
-    if key.len() <= LONGEST_KEY {
-        return key;
-    }
+    if key.len() <= LONGEST_KEY { key } else { hashed(&key) }
+}
+
+fn hashed(key: &str) -> String {
     let hash = hmac_sha256::Hash::hash(key.as_bytes());
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{FORMAT}sha256:{hex}")
@@ -309,6 +322,39 @@ mod tests {
         assert_eq!(Unique::new("y".repeat(200)).key.len(), 200);
         let hashed = Unique::new("y".repeat(201)).key;
         assert!(hashed.starts_with("1:sha256:") && hashed != Unique::new("y".repeat(202)).key, "{hashed}");
+    }
+
+    #[test]
+    fn any_two_limit_keys_are_kept_apart() {
+        let of = |rate: &str, running: &str| LimitKeys::new(Some(rate.to_owned()), Some(running.to_owned())).joined();
+        let long = "x".repeat(5000);
+        let keys = ["a", "b", "a\nb", "a\n", "\nb", "\n", "a\0", "a\\n", &long, &long[1..]];
+        let mut all = std::collections::BTreeSet::new();
+        for rate in keys {
+            for running in keys {
+                let joined = of(rate, running).expect("there are keys");
+                assert!(
+                    joined.len() < 402 && joined.matches('\n').count() == 1 && !joined.contains('\0'),
+                    "{joined:?}"
+                );
+                let split = LimitKeys::split(&joined);
+                assert_eq!(split, (&*LimitKeys::stored(rate), &*LimitKeys::stored(running)));
+                // It is the same after any number of queues.
+                assert_eq!(LimitKeys::from_joined(&joined).joined().as_ref(), Some(&joined));
+                assert!(all.insert(joined), "{rate:?} and {running:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_limit_key_counts_as_none() {
+        let of = |rate: Option<&str>, running: Option<&str>| {
+            LimitKeys::new(rate.map(str::to_owned), running.map(str::to_owned))
+        };
+        assert_eq!(of(Some(""), None).joined(), None);
+        assert_eq!(of(Some(""), Some("")).hold_key(), None);
+        assert_eq!(of(Some(""), Some("a")).hold_key(), Some("a"));
+        assert_eq!(of(Some(""), Some("a")).joined(), of(None, Some("a")).joined());
     }
 
     #[test]

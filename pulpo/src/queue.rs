@@ -169,8 +169,9 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     }
 
     /// Stops handing out messages of this request type for this long, to all
-    /// processes; with a key, only those with this [`LimitKeys::hold_key`]. It
-    /// replaces an earlier call; a time of zero ends it.
+    /// processes; with a key that is not empty, only those with this
+    /// [`LimitKeys::hold_key`]. It replaces an earlier call. A time of zero ends
+    /// it; without a key, also for all keys of the type.
     ///
     /// # Errors
     /// [`QueueError::Unsupported`] without [`Capabilities::limits`]; or if the

@@ -10,7 +10,9 @@ use crate::outbox::{self, OutboxUrl, ParseOutboxUrlError};
 use crate::policy::Rate;
 
 pub(super) fn rate(entry: &Entry) -> Result<Rate, ConfigError> {
-    entry.text()?.parse().map_err(|_| entry.refuse("a rate such as \"10/1s\", at most ten starts in a second"))
+    entry.text()?.parse().map_err(|_| {
+        entry.refuse("a rate such as \"10/1s\", at most ten starts in a second, in a period of some 136 years at most")
+    })
 }
 
 /// Parses a list of database URLs.

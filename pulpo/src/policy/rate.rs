@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// The longest period of a rate that is written as text, as of all times of handlers: beanstalkd counts no further.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// A limit on starts in any period: `10/1s`. Unused starts are not saved up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,6 +38,9 @@ impl FromStr for Rate {
         let (starts, period) = text.split_once('/').ok_or_else(form)?;
         let period = humantime::parse_duration(period.trim()).map_err(|error| format!("{}: {error}", form()))?;
         match starts.trim().parse::<u32>() {
+            Ok(_) if period > LONGEST => {
+                Err(format!("{}: at most {} seconds, some 136 years", form(), LONGEST.as_secs()))
+            }
             Ok(starts) if starts > 0 && !period.is_zero() => Ok(Self { starts, period }),
             Ok(_) => Err(format!("{}: with it no job would ever start", form())),
             Err(_) => Err(form()),
@@ -55,10 +61,12 @@ mod tests {
 
     #[test]
     fn a_rate_is_read_as_the_attribute_takes_it() {
-        for text in ["10/1s", "1/1h 30m", "4294967295/100ms"] {
+        for text in ["10/1s", "1/1h 30m", "1/136years", "4294967295/100ms"] {
             assert_eq!(text.parse::<Rate>().expect("a rate").to_string(), text);
         }
-        for wrong in ["", "10", "10/", "/1s", "10/s", "10/fortnight", "0/1s", "10/0s", "-1/1s", "1.5/1s", "1/1s/1s"] {
+        for wrong in
+            ["", "10", "10/", "/1s", "10/s", "10/fortnight", "0/1s", "10/0s", "-1/1s", "1.5/1s", "1/1s/1s", "1/137y"]
+        {
             assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
         }
     }

@@ -228,6 +228,13 @@ macro_rules! __with_conformance_cases {
                 a_type_is_held_back_for_a_time
                 a_key_is_held_back_alone
                 thousands_of_keys_wait_behind_a_full_one
+                a_limit_key_is_any_text
+                a_rate_is_used_up_whatever_is_unique
+                a_rate_of_many_starts_is_kept
+                the_longest_period_is_kept
+                workers_that_know_a_handler_by_other_names_share_its_rate
+                a_message_that_does_not_run_is_no_start
+                what_is_leased_ahead_and_given_back_is_no_start
             }
             cancels {
                 what_waits_is_buried_when_it_is_cancelled

@@ -31,7 +31,7 @@ use super::{
 use crate::clock::{Clock, lock};
 use crate::keys::Publication;
 use crate::message::MessageId;
-use crate::queue::EnqueueAsync;
+use crate::queue::{EnqueueAsync, LimitKeys};
 
 mod activity;
 mod backend;
@@ -254,11 +254,10 @@ impl QueueAdapter for FileQueue {
     fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
         self.0.check()?;
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let (request_type, key) = (request_type.to_owned(), key.unwrap_or_default().to_owned());
-        let now = self.0.now();
-        let until = (micros > 0).then(|| now.saturating_add(micros));
+        let key = key.map(LimitKeys::stored).unwrap_or_default().into_owned();
+        let (request_type, now) = (request_type.to_owned(), self.0.now());
         self.0.writer.write(Durability::Lazy, move |connection| {
-            limits::hold_back(connection, &request_type, &key, until, now)
+            limits::hold_back(connection, &request_type, &key, micros, now)
         })?;
         self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;
         self.0.signal.notify();

@@ -38,7 +38,8 @@ impl Limit {
 pub enum LimitScope {
     /// The messages of a handler, in any queue.
     Handler {
-        /// Its request type, followed by its aliases. Counts are kept under the first name.
+        /// Its request type, followed by its aliases. They share the limit. Starts are counted under the request type
+        /// of each message, so that a worker that knows only some of the names counts the same starts.
         names: Vec<String>,
         /// Whether it takes several messages in one run. If so, only a message that
         /// [joins](super::DequeueFilter::joins) a run is handed out together with it.
@@ -69,9 +70,10 @@ impl LimitKind {
     /// Returns the message's key for this kind of limit.
     #[must_use]
     pub fn key(self, keys: &LimitKeys) -> Option<&str> {
-        match self {
+        let key = match self {
             Self::Rate(_) => keys.rate.as_deref(),
             Self::Running(_) => keys.running.as_deref(),
-        }
+        };
+        key.filter(|key| !key.is_empty())
     }
 }

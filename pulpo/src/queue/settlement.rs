@@ -35,12 +35,15 @@ pub enum Settlement {
         reason: String,
         /// Whether the run counts as an attempt.
         counted: bool,
+        /// Whether a handler was called. If not, the delivery does not count as a start for a
+        /// [rate](super::LimitKind::Rate).
+        ran: bool,
         /// Details of the run. If they are given, or the run counts, it is recorded in the
         /// [history](super::StoredMessage::history) of the message.
         run: Option<FailedRun>,
     },
-    /// Not for this worker: make the message ready again for a worker that knows it, without counting an attempt. The
-    /// next delivery has the time since when the message has been left to others
+    /// Not for this worker: make the message ready again for a worker that knows it, without counting an attempt or a
+    /// start. The next delivery has the time since when the message has been left to others
     /// ([`Delivery::left_since`](super::Delivery)). A queue that cannot keep that treats this as a rollback that does
     /// not count.
     #[non_exhaustive]
@@ -57,11 +60,14 @@ pub enum Settlement {
         reason: String,
         /// Whether the run counts as an attempt.
         counted: bool,
+        /// Whether a handler was called. If not, the delivery does not count as a start for a
+        /// [rate](super::LimitKind::Rate).
+        ran: bool,
         /// Details of the run. If they are given, or the run counts, it is recorded in the
         /// [history](super::StoredMessage::history) of the message.
         run: Option<FailedRun>,
     },
-    /// It has expired: delete the message without a run.
+    /// It has expired: delete the message without a run, which does not count as a start either.
     Expire,
 }
 
@@ -87,7 +93,7 @@ impl Settlement {
     /// Puts the message back.
     #[must_use]
     pub fn rollback(delay: Duration, reason: impl Into<String>, counted: bool) -> Self {
-        Self::Rollback { delay, reason: reason.into(), counted, run: None }
+        Self::Rollback { delay, reason: reason.into(), counted, ran: true, run: None }
     }
 
     /// Commits with this result, which is JSON.
@@ -105,6 +111,25 @@ impl Settlement {
         self
     }
 
+    /// Says that no handler was called.
+    #[must_use]
+    pub fn without_run(mut self) -> Self {
+        if let Self::Rollback { ran, .. } | Self::Bury { ran, .. } = &mut self {
+            *ran = false;
+        }
+        self
+    }
+
+    /// Returns whether a handler was called for this delivery.
+    #[must_use]
+    pub const fn has_run(&self) -> bool {
+        match self {
+            Self::Commit { .. } => true,
+            Self::Rollback { ran, .. } | Self::Bury { ran, .. } => *ran,
+            Self::LeaveToOthers { .. } | Self::Expire => false,
+        }
+    }
+
     /// Leaves the message to other workers.
     #[must_use]
     pub fn leave_to_others(delay: Duration, reason: impl Into<String>) -> Self {
@@ -114,7 +139,7 @@ impl Settlement {
     /// Buries the message.
     #[must_use]
     pub fn bury(reason: impl Into<String>, counted: bool) -> Self {
-        Self::Bury { reason: reason.into(), counted, run: None }
+        Self::Bury { reason: reason.into(), counted, ran: true, run: None }
     }
 
     /// Returns the follow-ups that are not yet stored.

@@ -225,7 +225,7 @@ impl FaultyConsumer {
     /// Puts the message back as if its worker had died.
     fn give_back(&mut self, lease: &Lease, counted: bool) -> Result<(), QueueError> {
         let reason = "its worker died".to_owned();
-        self.consumer.settle(lease, &mut Settlement::Rollback { delay: Duration::ZERO, reason, counted, run: None })
+        self.consumer.settle(lease, &mut Settlement::rollback(Duration::ZERO, reason, counted))
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) struct InFlightJob {
     pub(super) handler_called: bool,
     /// The time of that call.
     pub(super) called_at: Option<DateTime<Utc>>,
+    /// Whether it ends with a run: its body was read, and the handler called.
+    pub(super) has_run: bool,
     /// The text for the log, if the reason contains values of the body.
     pub(super) logged_reason: Option<String>,
     pub(super) span: Span,
@@ -96,6 +98,7 @@ impl InFlightJob {
             in_batch: false,
             handler_called: false,
             called_at: None,
+            has_run: false,
             logged_reason: None,
             span: Span::none(),
             _in_flight: meters.in_flight_guard(),
@@ -241,6 +244,9 @@ impl InFlight {
 impl InFlightJob {
     /// Decides by how the run ended.
     pub(super) fn decide(&mut self, now: DateTime<Utc>, ending: RunEnd, stopping: bool, took: Duration) -> Disposition {
+        let was_read =
+            !matches!(ending, RunEnd::Unreadable(_) | RunEnd::OtherShape { .. } | RunEnd::UnknownType { .. });
+        self.has_run = self.handler_called && was_read;
         self.failed_run = outcome(&ending).map(|outcome| {
             let since = || chrono::TimeDelta::from_std(took).map_or(now, |took| now - took);
             FailedRun::new(self.called_at.unwrap_or_else(since), took, outcome)
@@ -260,12 +266,16 @@ impl InFlightJob {
                 Settlement::Commit { follow_ups, result: self.produced.result.clone(), deferrable: self.defer_commit }
             }
             Disposition::Expire => Settlement::Expire,
-            Disposition::Rollback { delay, reason, counted } => {
-                Settlement::Rollback { delay: *delay, reason: reason.clone(), counted: *counted, run: self.failed_run }
-            }
+            Disposition::Rollback { delay, reason, counted } => Settlement::Rollback {
+                delay: *delay,
+                reason: reason.clone(),
+                counted: *counted,
+                ran: self.has_run,
+                run: self.failed_run,
+            },
             Disposition::LeaveToOthers { delay, reason } => Settlement::leave_to_others(*delay, reason),
             Disposition::Bury { reason, counted } => {
-                Settlement::Bury { reason: reason.clone(), counted: *counted, run: self.failed_run }
+                Settlement::Bury { reason: reason.clone(), counted: *counted, ran: self.has_run, run: self.failed_run }
             }
         };
         let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());

@@ -44,6 +44,13 @@ fn fails(job: Fails) -> pulpo::Outcome {
     Err(pulpo::fatal(format!("{} cannot be done", job.key)))
 }
 
+/// One waits, although it is due again. Does not occur within a test.
+#[derive(Default, Serialize, Deserialize)]
+struct Yearly {}
+
+#[pulpo::handler("yearly", unique, cron(0 3 29 2 *))]
+fn yearly(_: Yearly) {}
+
 /// At most 40 starts in four seconds.
 #[derive(Serialize, Deserialize)]
 struct Rated {

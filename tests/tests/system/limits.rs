@@ -276,3 +276,82 @@ fn a_disabled_queue_is_left_alone() {
     working.stop();
     assert_eq!((runs("left alone"), left(&pulpo, "mail")), (0, 1));
 }
+
+/// Two workers with these options, on one queue in a folder, as two processes have it.
+fn two_workers(folder: &tempfile::TempDir, options: &WorkerOptions, clock: &ManualClock) -> (Pulpo, [Working; 2]) {
+    let open = || {
+        let queue = FileQueue::open(folder.path(), false, Arc::new(clock.clone())).expect("a queue");
+        Pulpo::with_queue(Arc::new(queue), options.clone(), Arc::new(clock.clone()))
+    };
+    let (one, other) = (open(), open());
+    let workers = [&one, &other].map(Working::start);
+    (one, workers)
+}
+
+#[test]
+fn the_rate_of_a_queue_or_a_handler_holds_over_two_workers() {
+    for of_queue in [true, false] {
+        let mut options = options();
+        let rate = "3/1m".parse().expect("a rate");
+        if of_queue {
+            let mut queue = QueueOptions::default();
+            queue.rate = Some(rate);
+            options.queue_options.insert("mail".to_owned(), queue);
+        } else {
+            let mut handler = HandlerOptions::default();
+            handler.rate = Some(rate);
+            options.handlers.insert("mail".to_owned(), handler);
+        }
+        let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (pulpo, workers) = two_workers(&folder, &options, &clock);
+        let keys: Vec<_> = (0..8).map(|number| format!("rate {of_queue} {number}")).collect();
+        for key in &keys {
+            pulpo.publish(Mail(key.clone())).expect("published");
+        }
+        for expected in [3, 6, 8] {
+            until("the next ones are done", || left(&pulpo, "mail") == 8 - expected);
+            // Others go on, and no more of these start.
+            let other = format!("beside the rate {of_queue} {expected}");
+            pulpo.publish(Act::new(&other, What::Succeed)).expect("published");
+            until("the others are done", || left(&pulpo, "pulpo") == 0);
+            assert_eq!(keys.iter().map(|key| runs(key)).sum::<u32>(), expected as u32);
+            clock.advance(Duration::from_secs(61));
+        }
+        assert_eq!(workers.map(Working::stop).iter().map(|summary| summary.done).sum::<u64>(), 8 + 3);
+    }
+}
+
+#[test]
+fn the_limit_of_a_queue_or_a_handler_holds_over_two_workers() {
+    for of_queue in [true, false] {
+        let mut options = options();
+        if of_queue {
+            let mut queue = QueueOptions::default();
+            queue.limit = Some(1);
+            options.queue_options.insert("pulpo".to_owned(), queue);
+        } else {
+            let mut handler = HandlerOptions::default();
+            handler.limit = Some(1);
+            options.handlers.insert("act".to_owned(), handler);
+        }
+        let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (pulpo, workers) = two_workers(&folder, &options, &clock);
+        let keys: Vec<_> = (0..4).map(|number| format!("over all {of_queue} {number}")).collect();
+        for key in &keys {
+            pulpo.publish(Act::new(key, What::Block)).expect("published");
+        }
+        for (done, key) in keys.iter().enumerate() {
+            until("the next one begins", || runs(key) == 1);
+            pulpo.publish(Mail(format!("beside the limit {of_queue} {done}"))).expect("published");
+            until("the others are done", || left(&pulpo, "mail") == 0);
+            assert_eq!(keys.iter().map(|key| runs(key)).sum::<u32>(), done as u32 + 1);
+            free(key);
+            // Those in other processes look again now and then.
+            clock.advance(Duration::from_millis(100));
+        }
+        until("all are done", || left(&pulpo, "pulpo") == 0);
+        assert_eq!(workers.map(Working::stop).iter().map(|summary| summary.done).sum::<u64>(), 4 + 4);
+    }
+}

@@ -179,3 +179,41 @@ fn a_queue_that_keeps_neither_says_so_before_anything_is_lost() {
         assert!(told.contains("`concurrency` in `[handlers.exclusive]`"), "{told}");
     }
 }
+
+#[test]
+fn a_limit_of_a_queue_that_it_cannot_keep_is_refused_in_words() {
+    const PLAIN_WORKER: &str = env!("CARGO_BIN_EXE_long_lease_worker");
+    let place = Sandbox::with_beanstalkd();
+    for (setting, key) in [
+        ("queues.mail.rate=10/1s", "`queues.mail.rate` holds over all workers"),
+        ("queues.mail.limit=1", "`queues.mail.limit` holds over all workers"),
+        ("handlers.hang.rate=10/1s", "has `rate` over all workers"),
+        ("handlers.hang.limit=1", "has `limit` over all workers"),
+    ] {
+        for command in ["check", "work"] {
+            let said = place.run(PLAIN_WORKER, &[command, "--set", setting]);
+            let told = format!("{}{}", said.out, said.err);
+            assert_eq!(said.code, 1, "{setting}: {told}");
+            assert!(told.contains(key), "{setting}: {told}");
+            assert!(told.contains("this queue cannot keep: use one that can"), "{setting}: {told}");
+            assert!(told.contains("concurrency"), "{setting}: {told}");
+        }
+    }
+    assert_eq!(place.run(PLAIN_WORKER, &["check"]).code, 0);
+    // A period that no queue can keep is refused where it is written.
+    let said = place.run(PLAIN_WORKER, &["check", "--set", "queues.mail.rate=1/10000y"]);
+    assert!(said.code != 0 && said.out.contains("some 136 years"), "{said:?}");
+}
+
+#[test]
+fn a_scheduled_job_that_is_unique_says_what_became_of_it() {
+    let place = Sandbox::new();
+    let run_now = |arguments: &[&str]| run(&place, &[&["schedule", "run", "yearly"], arguments].concat());
+    assert_eq!(run_now(&[]), (0, "published yearly as message 1\n".to_owned(), String::new()));
+    assert_eq!(run_now(&[]).1, "kept yearly as message 1, which has the same unique key\n");
+    let told: serde_json::Value = serde_json::from_str(&run_now(&["--json"]).1).expect("JSON");
+    assert_eq!((&told["id"], &told["publication"]), (&"1".into(), &"kept".into()));
+    assert_eq!(run(&place, &["delete", "1"]).0, 0);
+    let told: serde_json::Value = serde_json::from_str(&run_now(&["--json"]).1).expect("JSON");
+    assert_eq!((&told["id"], &told["publication"]), (&"2".into(), &"new".into()));
+}

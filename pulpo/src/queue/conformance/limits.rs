@@ -6,10 +6,11 @@ use super::harness::Harness;
 use super::steps::{
     ConsumerExt as _, HarnessExt as _, QUEUE, SECOND, drain, envelope, message, priority, queue, text, ttr,
 };
+use crate::keys::UniqueFor;
 use crate::policy::Rate;
 use crate::queue::{
     Consumer, Delivery, DequeueFilter, Filter, Limit, LimitKeys, LimitKind, LimitScope, MessageState, NewMessage,
-    QueueError, Settlement,
+    QueueError, Settlement, Unique,
 };
 
 /// Returns whether this queue keeps limits; if not, asserts that it refuses them.
@@ -173,12 +174,20 @@ pub(super) fn a_full_key_hides_no_other_key(harness: &dyn Harness) {
         // More messages in front than a queue would look through.
         put_all(harness, (0..1500).map(|number| of_key("full", &number.to_string())));
         put_all(harness, [("a", "a 1"), ("b", "b 1"), ("a", "a 2")].map(|(key, text)| of_key(key, text)));
+        put_all(harness, ["none 1", "none 2"].map(message));
         let mut consumer = harness.consumer();
         let first = take(&mut consumer, &filter);
         assert_eq!(text(&first), "0");
         let a = take(&mut consumer, &filter);
         let b = take(&mut consumer, &filter);
         assert_eq!([text(&a), text(&b)], ["a 1", "b 1"]);
+        let none = take(&mut consumer, &filter);
+        assert_eq!(text(&none), "none 1");
+        nothing(&mut consumer, &filter);
+        commit(&mut consumer, &none);
+        if kind == LimitKind::Running(1) {
+            assert_eq!(work(&mut consumer, &filter), "none 2");
+        }
         nothing(&mut consumer, &filter);
         commit(&mut consumer, &a);
         if kind == LimitKind::Running(1) {
@@ -324,9 +333,177 @@ pub(super) fn a_key_is_held_back_alone(harness: &dyn Harness) {
     put_all(harness, [of_key("free", "free"), message("no key")]);
     harness.queue().hold_back("type", Some("held"), 3 * SECOND).expect("hold back");
     let mut consumer = harness.consumer();
-    assert_eq!(consumer.work(), "free");
+    assert_eq!([consumer.work(), consumer.work()], ["free", "no key"]);
+    consumer.nothing();
     harness.pass(4 * SECOND);
     assert_eq!(consumer.work(), "0");
+    // Whoever ends it for the type ends it for all of its keys.
+    harness.queue().hold_back("type", Some("held"), 600 * SECOND).expect("hold back");
+    consumer.nothing();
+    harness.queue().hold_back("type", None, Duration::ZERO).expect("no longer");
+    assert_eq!(consumer.work(), "1");
+}
+
+pub(super) fn a_limit_key_is_any_text(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    let long = "x".repeat(5000);
+    let keys = ["a", "a\nb", "a\nc", "a\n", "\na", "\n", "a\0", "'; --", &long, &long[1..]];
+    let filter =
+        within([Limit::new(handler(), LimitKind::Running(1)).by_key(), Limit::new(handler(), rate(2, 600)).by_key()]);
+    put_all(harness, (0..3).flat_map(|round| keys.iter().map(move |key| of_key(key, &format!("{round} {key}")))));
+    let mut consumer = harness.consumer();
+    for round in 0..2 {
+        let running: Vec<_> = keys.iter().map(|_| take(&mut consumer, &filter)).collect();
+        let texts: Vec<_> = running.iter().map(text).collect();
+        assert_eq!(texts, keys.map(|key| format!("{round} {key}")));
+        nothing(&mut consumer, &filter);
+        running.iter().for_each(|delivery| commit(&mut consumer, delivery));
+    }
+    nothing(&mut consumer, &filter);
+    for key in keys {
+        harness.queue().hold_back("type", Some(key), 600 * SECOND).expect("hold back");
+    }
+    consumer.nothing();
+    for key in keys {
+        harness.queue().hold_back("type", Some(key), Duration::ZERO).expect("no longer");
+        assert_eq!(consumer.work(), format!("2 {key}"));
+        consumer.nothing();
+    }
+}
+
+/// Starts everything that this limit lets start, and returns how much that is.
+fn start_all(consumer: &mut BoxedConsumer, filter: &DequeueFilter) -> usize {
+    let mut count = 0;
+    while let Some(delivery) = next(consumer, filter) {
+        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
+        count += 1;
+    }
+    consumer.flush().expect("flush");
+    count
+}
+
+pub(super) fn a_rate_is_used_up_whatever_is_unique(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    for (request_type, unique_each) in [("all", 1), ("some", 3), ("few", 40)] {
+        let filter = within([Limit::new(LimitScope::handler([request_type], false), rate(100, 600))]);
+        put_all(
+            harness,
+            (0..150).map(|number| {
+                let message = of_type(request_type, &number.to_string());
+                let unique = Unique::new(number.to_string()).unique_for(UniqueFor::Waiting);
+                if number % unique_each == 0 { message.unique(unique) } else { message }
+            }),
+        );
+        let mut consumer = harness.consumer();
+        assert_eq!(start_all(&mut consumer, &filter), 100, "of {request_type}");
+        harness.queue().delete(&Filter::all()).expect("delete");
+    }
+}
+
+pub(super) fn a_rate_of_many_starts_is_kept(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    let filter = within([Limit::new(handler(), rate(1001, 600))]);
+    put_all(harness, (0..1100).map(|number| message(&number.to_string())));
+    assert_eq!(start_all(&mut harness.consumer(), &filter), 1001);
+    nothing(&mut harness.consumer(), &filter);
+}
+
+pub(super) fn the_longest_period_is_kept(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    for (number, period) in [Duration::from_micros(u64::MAX), Duration::MAX].into_iter().enumerate() {
+        for starts in [2, 2000] {
+            let request_type = format!("type {number} {starts}");
+            let limit = LimitKind::Rate(Rate::new(starts, period));
+            let filter = within([Limit::new(LimitScope::handler([&request_type], false), limit)]);
+            put_all(harness, (0..3).map(|number| of_type(&request_type, &number.to_string())));
+            let mut consumer = harness.consumer();
+            assert_eq!(start_all(&mut consumer, &filter), starts.min(3) as usize, "in {period:?}");
+            harness.queue().delete(&Filter::all()).expect("delete");
+        }
+    }
+}
+
+pub(super) fn workers_that_know_a_handler_by_other_names_share_its_rate(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    for by_key in [false, true] {
+        let [first, second] = if by_key { ["a", "b"] } else { ["c", "d"] };
+        let limit = |names: &[&str]| {
+            let limit = Limit::new(LimitScope::handler(names.iter().copied(), false), rate(2, 600));
+            within([if by_key { limit.by_key() } else { limit }])
+        };
+        let (before, after) = (limit(&[first]), limit(&[second, first]));
+        put_all(harness, ["1", "2", "3"].map(|text| of_type(first, text)));
+        let mut consumer = harness.consumer();
+        assert_eq!([work(&mut consumer, &before), work(&mut consumer, &after)], ["1", "2"]);
+        nothing(&mut consumer, &before);
+        nothing(&mut consumer, &after);
+        // The new name has the same share.
+        harness.put(of_type(second, "4"));
+        nothing(&mut consumer, &after);
+        harness.queue().delete(&Filter::all()).expect("delete");
+    }
+}
+
+pub(super) fn a_message_that_does_not_run_is_no_start(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    let names = ["expired", "left to others", "given back", "unreadable"];
+    let ends: [fn() -> Settlement; 4] = [
+        || Settlement::Expire,
+        || Settlement::leave_to_others(600 * SECOND, "not here"),
+        || Settlement::rollback(600 * SECOND, "stopped", false).without_run(),
+        || Settlement::bury("unreadable", false).without_run(),
+    ];
+    for (number, (name, end)) in names.into_iter().zip(ends).enumerate() {
+        let request_type = format!("type {number}");
+        let scope = || LimitScope::handler([&request_type], false);
+        let filter = within([Limit::new(scope(), rate(1, 600)), Limit::new(scope(), rate(2000, 86_400)).by_key()]);
+        put_all(harness, (0..10).map(|_| of_type(&request_type, name)));
+        put_all(harness, ["runs", "waits"].map(|text| of_type(&request_type, text)));
+        let mut consumers = [harness.consumer(), harness.consumer()];
+        for round in 0..10 {
+            let delivery = take(&mut consumers[round % 2], &filter);
+            assert_eq!(text(&delivery), name);
+            nothing(&mut consumers[(round + 1) % 2], &filter);
+            consumers[round % 2].settle(&delivery.lease, &mut end()).expect("settled");
+        }
+        let runs = take(&mut consumers[0], &filter);
+        assert_eq!(text(&runs), "runs", "behind those that were {name}");
+        // A run that is put back was a start.
+        let snooze = &mut Settlement::rollback(600 * SECOND, "snoozed", false);
+        consumers[0].settle(&runs.lease, snooze).expect("put back");
+        nothing(&mut consumers[1], &filter);
+        harness.queue().delete(&Filter::all()).expect("delete");
+    }
+}
+
+pub(super) fn what_is_leased_ahead_and_given_back_is_no_start(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    let filter = within([Limit::new(handler(), rate(200, 600))]);
+    put_all(harness, (0..300).map(|number| message(&number.to_string())));
+    for _ in 0..20 {
+        let mut consumer = harness.consumer();
+        for _ in 0..5 {
+            let delivery = take(&mut consumer, &filter);
+            consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
+        }
+        // What was leased ahead goes back.
+        consumer.flush().expect("flush");
+    }
+    assert_eq!(start_all(&mut harness.consumer(), &filter), 100);
 }
 
 pub(super) fn thousands_of_keys_wait_behind_a_full_one(harness: &dyn Harness) {

@@ -14,17 +14,52 @@ use crate::queue::{Activity, ActivityFilter, ActivityStep};
 /// Microseconds in a minute.
 const MINUTE: i64 = 60_000_000;
 
+/// The priorities of ready messages with or without a limit key, each of which has an index.
+macro_rules! levels {
+    ($level:literal, $with_key:literal) => {
+        concat!(
+            "SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind AND ",
+            $with_key,
+            " UNION ALL SELECT (SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind AND ",
+            $with_key,
+            " AND priority > ",
+            $level,
+            ".priority) FROM ",
+            $level,
+            " WHERE ",
+            $level,
+            ".priority IS NOT NULL LIMIT 64"
+        )
+    };
+}
+
+/// The oldest message of each priority.
+macro_rules! oldest {
+    ($level:literal, $with_key:literal) => {
+        concat!(
+            "SELECT (SELECT min(due_since) FROM (SELECT due_since FROM message WHERE state = 0 AND kind = :kind AND ",
+            $with_key,
+            " AND priority = ",
+            $level,
+            ".priority ORDER BY id LIMIT 256)) AS due_since FROM ",
+            $level
+        )
+    };
+}
+
 /// Finds the time since when the oldest message of a kind is ready, among its 64 most urgent priorities and the first
 /// 256 messages of each.
-pub(super) const OLDEST_AMONG: &str = "
-    WITH RECURSIVE level(priority) AS (
-        SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind
-        UNION ALL
-        SELECT (SELECT min(priority) FROM message WHERE state = 0 AND kind = :kind AND priority > level.priority)
-        FROM level WHERE level.priority IS NOT NULL LIMIT 64)
-    SELECT min((SELECT min(due_since) FROM (
-        SELECT due_since FROM message WHERE state = 0 AND kind = :kind AND priority = level.priority
-        ORDER BY id LIMIT 256))) FROM level";
+pub(super) const OLDEST_AMONG: &str = concat!(
+    "WITH RECURSIVE level_without_key(priority) AS (",
+    levels!("level_without_key", "limit_key IS NULL"),
+    "), level_with_key(priority) AS (",
+    levels!("level_with_key", "limit_key IS NOT NULL"),
+    ") SELECT min(due_since) FROM (",
+    oldest!("level_without_key", "limit_key IS NULL"),
+    " UNION ALL ",
+    oldest!("level_with_key", "limit_key IS NOT NULL"),
+    ")"
+);
 
 /// Something that happens to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

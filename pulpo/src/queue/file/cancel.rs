@@ -20,8 +20,8 @@ pub(super) const NOT_BURIED: &str = "state <> 3";
 /// The columns that burying a message sets.
 macro_rules! bury {
     () => {
-        "state = 3, due = NULL, lease = NULL, lease_ends = NULL, run = NULL, cancelled = NULL, progress = NULL,
-            progress_text = NULL, progress_at = NULL, last_error = ?2, last_error_at = ?3, since = ?3, left_since = NULL"
+        "state = 3, due = NULL, lease = NULL, lease_ends = NULL, run = NULL, starts = NULL, cancelled = NULL,
+            progress = NULL, progress_text = NULL, progress_at = NULL, last_error = ?2, last_error_at = ?3, since = ?3, left_since = NULL"
     };
 }
 

@@ -14,7 +14,7 @@ use super::process_lock::Run;
 use super::schema;
 use super::shared::Shared;
 use super::writer::Durability;
-use super::{done, history, unique};
+use super::{done, history, limits, unique};
 use crate::clock::{Clock as _, lock};
 use crate::queue::prefetch::{Found, Lane, Leased};
 use crate::queue::{
@@ -116,29 +116,35 @@ impl FileConsumer {
     }
 
     /// Runs the statement that ends the lease, if the lease is still valid and the message is not cancelled. The first
-    /// two parameters of the statement are the id and the token.
+    /// two parameters of the statement are the id and the token. `has_run`: whether a handler was called; if not, its start
+    /// is given back.
     fn end_lease(
         &mut self,
         lease: &Lease,
         durability: Durability,
+        has_run: bool,
         mut change: impl FnMut(&Connection, &str, &str) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<(), QueueError> {
         self.shared.check()?;
         self.lane.was_long();
         let (wanted, shared) = (lease.clone(), self.shared.clone());
-        let ended = self
+        let (ended, frees_start) = self
             .shared
             .write(durability, move |connection| {
                 let (id, token) = (wanted.id.as_str(), &*wanted.token);
+                let frees_start = !has_run && limits::give_back(connection, id, token)?;
                 if change(connection, id, token)? > 0 {
-                    return Ok(Ended::Settled);
+                    return Ok((Ended::Settled, frees_start));
                 }
                 let is_cancelled = cancel::bury_marked(connection, id, token, shared.now())?;
-                Ok(if is_cancelled { Ended::Cancelled } else { Ended::Lost })
+                Ok((if is_cancelled { Ended::Cancelled } else { Ended::Lost }, frees_start))
             })
             .map_err(|error| self.shared.error(error))?;
         self.let_go(self.place(lease));
         self.shared.runs_have_ended();
+        if frees_start {
+            self.shared.notify(self.lane.queues());
+        }
         match ended {
             Ended::Settled => Ok(()),
             Ended::Cancelled => Err(QueueError::Cancelled { id: lease.id.clone() }),
@@ -161,7 +167,7 @@ impl FileConsumer {
         let durability = if follow_ups.is_empty() { Durability::Lazy } else { Durability::Synced };
         let rejected = Arc::new(Mutex::new(None));
         let rejection = rejected.clone();
-        let settled = self.end_lease(lease, durability, move |connection, id, token| {
+        let settled = self.end_lease(lease, durability, outcome == done::End::DONE, move |connection, id, token| {
             let Ok(id) = id.parse() else { return Ok(0) };
             // Checked before anything is written, so that there is nothing to undo.
             *lock(&rejection) = unique::rejection(connection, &follow_ups, now, Some(id))?;
@@ -189,18 +195,18 @@ impl FileConsumer {
         lease: &Lease,
         delay: Duration,
         reason: &str,
-        (counted, run): (bool, Option<FailedRun>),
+        (counted, has_run, run): (bool, bool, Option<FailedRun>),
         left: bool,
     ) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
         let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
         let due = (wait > 0).then(|| now.saturating_add(wait));
         let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
-        self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
+        self.end_lease(lease, Durability::Lazy, has_run, move |connection, id, token| {
             let run = failed_run(connection, id, token, counted, run, now)?;
             let kind = connection
                 .prepare_cached(
-                    "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL, run = NULL,
+                    "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL, run = NULL, starts = NULL,
                         attempts = attempts + ?5, last_error = ?6, last_error_at = ?7, since = ?7,
                         left_since = iif(?8, coalesce(left_since, ?7), NULL), runs = runs + ?9,
                         progress = NULL, progress_text = NULL, progress_at = NULL
@@ -245,14 +251,19 @@ impl FileConsumer {
         Ok(())
     }
 
-    fn bury(&mut self, lease: &Lease, reason: &str, counted: bool, run: Option<FailedRun>) -> Result<(), QueueError> {
+    fn bury(
+        &mut self,
+        lease: &Lease,
+        reason: &str,
+        (counted, has_run, run): (bool, bool, Option<FailedRun>),
+    ) -> Result<(), QueueError> {
         let (now, reason) = (self.shared.now(), reason.to_owned());
-        self.end_lease(lease, Durability::Lazy, move |connection, id, token| {
+        self.end_lease(lease, Durability::Lazy, has_run, move |connection, id, token| {
             let run = failed_run(connection, id, token, counted, run, now)?;
             let kind = connection
                 .prepare_cached(
-                    "UPDATE message SET state = 3, lease = NULL, lease_ends = NULL, run = NULL, attempts = attempts + ?5,
-                        last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL, runs = runs + ?6,
+                    "UPDATE message SET state = 3, lease = NULL, lease_ends = NULL, run = NULL, starts = NULL,
+                        attempts = attempts + ?5, last_error = ?3, last_error_at = ?4, since = ?4, left_since = NULL, runs = runs + ?6,
                         progress = NULL, progress_text = NULL, progress_at = NULL
                      WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, runs",
                 )?
@@ -343,11 +354,13 @@ impl Consumer for FileConsumer {
                 Ok(())
             }
             Settlement::Expire => self.remove(lease, done::End::EXPIRED, Vec::new(), None),
-            Settlement::Rollback { delay, reason, counted, run } => {
-                self.put_back(lease, *delay, reason, (*counted, *run), false)
+            Settlement::Rollback { delay, reason, counted, ran, run } => {
+                self.put_back(lease, *delay, reason, (*counted, *ran, *run), false)
             }
-            Settlement::LeaveToOthers { delay, reason } => self.put_back(lease, *delay, reason, (false, None), true),
-            Settlement::Bury { reason, counted, run } => self.bury(lease, reason, *counted, *run),
+            Settlement::LeaveToOthers { delay, reason } => {
+                self.put_back(lease, *delay, reason, (false, false, None), true)
+            }
+            Settlement::Bury { reason, counted, ran, run } => self.bury(lease, reason, (*counted, *ran, *run)),
         }
     }
 

@@ -23,8 +23,10 @@ pub(super) fn next(
                 Ranked::read(connection, next, queue, most)?
             }
             Kinds::Some(kinds) => {
-                let next =
-                    "SELECT priority, id FROM message WHERE state = 0 AND kind = ?1 ORDER BY priority, id LIMIT ?2";
+                let next = "SELECT priority, id FROM message WHERE state = 0 AND kind = ?1 AND limit_key IS NULL
+                    UNION ALL
+                    SELECT priority, id FROM message WHERE state = 0 AND kind = ?1 AND limit_key IS NOT NULL
+                    ORDER BY 1, 2 LIMIT ?2";
                 let mut of_queue = Ranked::default();
                 for Kind { id, is_single } in kinds {
                     of_queue.merge(Ranked::read(connection, next, id, if is_single { 1 } else { most })?);

@@ -60,7 +60,8 @@ fn live(connection: &Connection, filter: &Filter, texts: bool, now: i64) -> rusq
             progress, progress_text, progress_at, cancelled IS NOT NULL AS cancelled,
             {SEEN} AS seen, {SEEN_SINCE} AS seen_since, coalesce(due, lease_ends) AS until,
             coalesce(due, lease_ends) <= :now AS over, state, attempts, limit_key, unique_key, key_mode, holds_key,
-            (SELECT ends FROM timed_key WHERE key = unique_key AND timed_key.message = message.id AND ends > :now)
+            (SELECT ends FROM timed_key WHERE key = unique_key AND timed_key.message = message.id AND ends > :now
+                AND ends - length <= :now + 60000000)
                 - :now AS key_ends_in
          FROM message WHERE {} ORDER BY id DESC LIMIT :limit",
         picked.conditions

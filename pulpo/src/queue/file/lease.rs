@@ -12,7 +12,7 @@ use super::activity::Event;
 use super::counts::Changes;
 use super::process_lock::{ProcessLock, Run, RunRecord};
 use super::values::{count, one_or_many, time};
-use super::{cancel, history, unique};
+use super::{cancel, history, limits, unique};
 use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{ABANDONED, AttemptOutcome, Delivery, Lease, MessageState};
@@ -55,10 +55,6 @@ pub(super) fn lease(
             unique::freed(connection, one.id)?;
         } else {
             plain.push(one.id);
-        }
-        if !request.filter.limits.is_empty() {
-            let first = request.filter.joins.as_ref().and_then(|id| id.as_str().parse::<i64>().ok());
-            connection.prepare_cached("UPDATE message SET run = ?2 WHERE id = ?1")?.execute(params![one.id, first])?;
         }
         counts.remove(one.kind, MessageState::Ready);
         leased.push(one.leased);
@@ -138,14 +134,15 @@ fn bytes(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
     Ok(value.as_bytes_or_null()?.unwrap_or_default())
 }
 
-/// Makes messages ready again that were leased but never handed to a lane; that does not count as a run.
+/// Makes messages ready again that were leased but never handed to a lane; that counts neither as a run nor as a start.
 pub(super) fn release(connection: &Connection, leases: &[Lease], now: i64) -> rusqlite::Result<()> {
     let mut give = connection.prepare_cached(
-        "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL
+        "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL, starts = NULL
          WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, id",
     )?;
     let mut counts = Changes::default();
     for lease in leases {
+        limits::give_back(connection, lease.id.as_str(), &lease.token)?;
         let given: Option<Ended> = give.query_row([lease.id.as_str(), &lease.token], Ended::read).optional()?;
         match given {
             Some(given) => given.make_ready(connection, &mut counts)?,
@@ -203,7 +200,8 @@ impl<'a> LeaseEnder<'a> {
         let ended: Option<(Ended, i64)> = self
             .connection
             .prepare_cached(
-                "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL, since = ?4, left_since = NULL,
+                "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL, starts = NULL, since = ?4,
+                    left_since = NULL,
                     progress = NULL, progress_text = NULL, progress_at = NULL,
                     attempts = attempts + ?3, lost = lost + ?3, runs = runs + ?3,
                     last_error = iif(?3, ?5, last_error), last_error_at = iif(?3, ?4, last_error_at)

@@ -147,7 +147,7 @@ fn lease_next(
     let picked = limits::next(connection, &queues, &request.filter, wanted, now)?;
     if !picked.ids.is_empty() {
         let leased = lease(connection, &picked.ids, request, (us.process_lock.id(), number), now, counts)?;
-        picked.start(connection, now)?;
+        picked.start(connection, &request.filter, now)?;
         return Ok(Offer::Messages(leased));
     }
     if picked.waits_for_runs {

@@ -148,6 +148,8 @@ const MIGRATIONS: &[&str] = &[
         limit_key TEXT,
         -- The first message of the run that it has joined; null if none.
         run INTEGER,
+        -- The rows of `started` that count its lease, as JSON; null if there are none.
+        starts TEXT,
         -- When it was cancelled, if it is leased and must be buried when the lease ends; otherwise null.
         cancelled INTEGER,
         -- The progress of its run, as its handler has reported it; otherwise null.
@@ -173,7 +175,10 @@ const MIGRATIONS: &[&str] = &[
     DROP TABLE old_message;
     -- The next messages of a queue, and of a kind if others must wait.
     CREATE INDEX message_ready ON message(queue, priority, id) WHERE state = 0;
-    CREATE INDEX message_ready_of_kind ON message(kind, priority, id) WHERE state = 0;
+    -- Two, so that what has no key is found behind any number of messages that
+    -- have one.
+    CREATE INDEX message_ready_of_kind ON message(kind, priority, id) WHERE state = 0 AND limit_key IS NULL;
+    CREATE INDEX message_ready_with_key ON message(kind, priority, id) WHERE state = 0 AND limit_key IS NOT NULL;
     CREATE INDEX message_due ON message(due, kind) WHERE due IS NOT NULL;
     CREATE INDEX message_leased ON message(lease_ends, kind) WHERE lease_ends IS NOT NULL;
     CREATE INDEX message_buried ON message(id) WHERE state = 3;
@@ -229,7 +234,10 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE timed_key(
         key TEXT PRIMARY KEY,
         message INTEGER NOT NULL,
-        ends INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        ends INTEGER NOT NULL,
+        -- For how long it was taken. If that began long from now, the clock was
+        -- set back.
+        length INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX timed_key_of_message ON timed_key(message);
     CREATE INDEX timed_key_ends ON timed_key(ends);
     -- How many messages of a handler or a queue (and of a key, for a rate by key) were started at this time; kept while
@@ -247,6 +255,8 @@ const MIGRATIONS: &[&str] = &[
         request_type TEXT NOT NULL,
         key TEXT NOT NULL,
         until INTEGER NOT NULL,
+        -- For how long. If that began long from now, the clock was set back.
+        length INTEGER NOT NULL,
         PRIMARY KEY(request_type, key)) STRICT, WITHOUT ROWID;
     CREATE INDEX held_back_until ON held_back(until);
 ",

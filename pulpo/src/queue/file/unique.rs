@@ -3,7 +3,8 @@
 //! The key is a column of its message, so it ends with the message, even if a process is killed. `holds_key` marks the
 //! message that holds the key. It is null while the message remembers a key that it does not hold: it is buried, or it
 //! runs and was unique while it waited, or it came back from such a run after another one had been published. A key
-//! that is taken for a fixed time has a separate row, which may outlive the message.
+//! that is taken for a fixed time has a separate row, which may outlive the message. It is free once that time is over,
+//! and if that time began more than a minute from now: then the clock was set back.
 //!
 //! # Invariants
 //! A key that becomes free goes to the newest message that waits with it, if there is one.
@@ -30,8 +31,8 @@ const FORGOTTEN_AT_ONCE: i64 = 16;
 pub(super) struct Columns {
     pub(super) key: String,
     mode: i64,
-    /// When a key with a fixed time expires.
-    ends: Option<i64>,
+    /// When a key with a fixed time expires, and how long that time is.
+    ends: Option<(i64, i64)>,
 }
 
 impl Columns {
@@ -42,7 +43,7 @@ impl Columns {
             UniqueFor::Waiting => (WAITING, None),
             UniqueFor::Time(time) => {
                 let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX).max(1);
-                (TIMED, Some(now.saturating_add(micros)))
+                (TIMED, Some((now.saturating_add(micros), micros)))
             }
         };
         Self { key, mode, ends }
@@ -61,10 +62,10 @@ impl Columns {
         connection
             .prepare_cached("UPDATE message SET unique_key = ?2, key_mode = ?3, holds_key = ?4 WHERE id = ?1")?
             .execute(params![id, self.key, self.mode, self.ends.is_none().then_some(1)])?;
-        let Some(ends) = self.ends else { return Ok(()) };
+        let Some((ends, length)) = self.ends else { return Ok(()) };
         connection
-            .prepare_cached("INSERT OR REPLACE INTO timed_key(key, message, ends) VALUES (?1, ?2, ?3)")?
-            .execute(params![self.key, id, ends])?;
+            .prepare_cached("INSERT OR REPLACE INTO timed_key(key, message, ends, length) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![self.key, id, ends, length])?;
         forget_over(connection, now, FORGOTTEN_AT_ONCE).map(drop)
     }
 }
@@ -131,7 +132,9 @@ impl Holder {
             return Ok(Some(holder));
         }
         let timed = connection
-            .prepare_cached("SELECT message FROM timed_key WHERE key = ?1 AND ends > ?2")?
+            .prepare_cached(
+                "SELECT message FROM timed_key WHERE key = ?1 AND ends > ?2 AND ends - length <= ?2 + 60000000",
+            )?
             .query_row(params![new.key, now], |row| Ok(Self { id: row.get(0)?, waits: false, gives_way: false }))
             .optional()?;
         Ok(timed.or(holder))
@@ -217,7 +220,8 @@ pub(super) fn taken_by(connection: &Connection, id: i64, now: i64) -> rusqlite::
         .prepare_cached(
             "SELECT coalesce(
                 (SELECT id FROM message WHERE unique_key = this.unique_key AND holds_key = 1 AND id <> ?1),
-                (SELECT message FROM timed_key WHERE key = this.unique_key AND ends > ?2 AND message <> ?1))
+                (SELECT message FROM timed_key
+                    WHERE key = this.unique_key AND ends > ?2 AND ends - length <= ?2 + 60000000 AND message <> ?1))
              FROM message AS this WHERE id = ?1 AND unique_key IS NOT NULL",
         )?
         .query_row([id, now], |row| row.get(0))

@@ -66,16 +66,25 @@ const OF_QUEUES: Sql = claim!(
 const OF_TYPES: Sql = claim!(
     "kind(queue, request_type) AS (
         SELECT wanted.queue,
-            (SELECT min(request_type) FROM SCHEMA.message WHERE state = 0 AND queue = wanted.queue)
+            least((SELECT min(request_type) FROM SCHEMA.message
+                    WHERE state = 0 AND limit_key IS NULL AND queue = wanted.queue),
+                (SELECT min(request_type) FROM SCHEMA.message
+                    WHERE state = 0 AND limit_key IS NOT NULL AND queue = wanted.queue))
         FROM unnest($1::text[]) AS wanted(queue)
         WHERE NOT EXISTS (SELECT FROM SCHEMA.pause WHERE pause.queue = wanted.queue AND until > now())
         UNION ALL
-        SELECT kind.queue, (SELECT min(request_type) FROM SCHEMA.message
-            WHERE state = 0 AND queue = kind.queue AND request_type > kind.request_type)
+        SELECT kind.queue, least((SELECT min(request_type) FROM SCHEMA.message
+                WHERE state = 0 AND limit_key IS NULL AND queue = kind.queue AND request_type > kind.request_type),
+            (SELECT min(request_type) FROM SCHEMA.message
+                WHERE state = 0 AND limit_key IS NOT NULL AND queue = kind.queue AND request_type > kind.request_type))
         FROM kind WHERE kind.request_type IS NOT NULL),
     candidate AS MATERIALIZED (SELECT first.id FROM kind
-        CROSS JOIN LATERAL (SELECT id FROM SCHEMA.message
-            WHERE state = 0 AND queue = kind.queue AND request_type = kind.request_type
+        CROSS JOIN LATERAL (
+            (SELECT priority, id FROM SCHEMA.message WHERE state = 0 AND limit_key IS NULL
+                AND queue = kind.queue AND request_type = kind.request_type ORDER BY priority, id LIMIT $2 * 4 + 16)
+            UNION ALL
+            (SELECT priority, id FROM SCHEMA.message WHERE state = 0 AND limit_key IS NOT NULL
+                AND queue = kind.queue AND request_type = kind.request_type ORDER BY priority, id LIMIT $2 * 4 + 16)
             ORDER BY priority, id LIMIT $2 * 4 + 16) AS first
         WHERE kind.request_type = coalesce($5, kind.request_type) AND kind.request_type <> ALL ($6)), ",
     "SCHEMA.message JOIN candidate ON message.id = candidate.id WHERE state = 0"
@@ -365,7 +374,9 @@ fn leased(
 
 /// Makes these ready again; without an id, all of the token.
 pub(super) fn release(connection: &mut Connection, ids: &[Option<i64>], tokens: &[&str]) -> Result<(), PostgresError> {
-    connection.run(RELEASE, &[(&ids, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY)]).map(drop)
+    let parameters: [Parameter<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY)];
+    let answers = connection.run_all(&[(limits::GIVE_BACK, &parameters), (RELEASE, &parameters)]);
+    answers.into_iter().try_for_each(|answer| answer.map(drop))
 }
 
 /// When to look again though nobody says anything.

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
-use crate::queue::{Limit, LimitKind, LimitScope};
+use crate::queue::{Limit, LimitKeys, LimitKind, LimitScope};
 
 /// When to look again while others run that are in the way. In this process
 /// their end is told.
@@ -18,7 +18,15 @@ const HOLD: Sql = "INSERT INTO SCHEMA.held_back(request_type, key, until)
     VALUES ($1, $2, now() + $3 * interval '1 microsecond')
     ON CONFLICT (request_type, key) DO UPDATE SET until = excluded.until";
 
-const LET_GO: Sql = "DELETE FROM SCHEMA.held_back WHERE request_type = $1 AND key = $2 OR until <= now()";
+const LET_GO: Sql = "DELETE FROM SCHEMA.held_back WHERE request_type = $1 AND (key = $2 OR $2 = '') OR until <= now()";
+
+/// Gives back the starts that were counted for these deliveries, of which no
+/// handler was called; without an id, those of all of the token.
+pub(super) const GIVE_BACK: Sql = "SELECT SCHEMA.give_back($1, $2)";
+
+/// A thousand years, in microseconds: times of PostgreSQL go further, but not
+/// for ever.
+const LONGEST: i64 = 31_556_952_000_000_000;
 
 /// Holds back a request type, or with a key what has that, for this long.
 pub(super) fn hold_back(
@@ -27,8 +35,7 @@ pub(super) fn hold_back(
     key: &str,
     time: Duration,
 ) -> Result<(), PostgresError> {
-    // A thousand years.
-    let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX).min(31_556_952_000_000_000);
+    let (micros, key) = (micros(time), LimitKeys::stored(key));
     if micros == 0 {
         return connection.run(LET_GO, &[(&request_type, Type::TEXT), (&key, Type::TEXT)]).map(drop);
     }
@@ -41,28 +48,31 @@ pub(super) fn as_json(limits: &[Limit]) -> String {
         .iter()
         .map(|limit| {
             let (most, period) = match limit.kind {
-                LimitKind::Rate(rate) => {
-                    (rate.starts, Some(i64::try_from(rate.period.as_micros()).unwrap_or(i64::MAX)))
-                }
+                LimitKind::Rate(rate) => (rate.starts, Some(micros(rate.period).max(1))),
                 LimitKind::Running(most) => (most, None),
             };
             let (queue, types, batches) = match &limit.scope {
                 LimitScope::Queue(queue) => (Some(queue), &[] as &[String], false),
                 LimitScope::Handler { names, takes_batches } => (None, names.as_slice(), *takes_batches),
             };
-            json!({ "scope": scope(limit), "queue": queue, "types": types, "most": most, "period": period,
+            json!({ "scopes": scopes(limit), "queue": queue, "types": types, "most": most, "period": period,
                 "by_key": limit.by_key, "batches": batches })
         })
         .collect();
     json!(limits).to_string()
 }
 
-/// Under which name starts are counted: a limit for all and one by key are
-/// apart.
-fn scope(limit: &Limit) -> String {
+/// Returns the names under which starts of this limit are counted: one for each
+/// request type, so that a worker that knows only some of them counts the same
+/// starts. A limit for all and one by key are counted separately.
+fn scopes(limit: &Limit) -> Vec<String> {
     let by = if limit.by_key { " by key" } else { "" };
     match &limit.scope {
-        LimitScope::Handler { names, .. } => format!("handler {}{by}", names.first().map_or("", String::as_str)),
-        LimitScope::Queue(queue) => format!("queue {queue}{by}"),
+        LimitScope::Handler { names, .. } => names.iter().map(|name| format!("handler {name}{by}")).collect(),
+        LimitScope::Queue(queue) => vec![format!("queue {queue}{by}")],
     }
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(LONGEST).min(LONGEST)
 }

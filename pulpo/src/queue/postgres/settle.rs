@@ -11,6 +11,7 @@ use super::cancel;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
 use super::history::keep_lines;
+use super::limits;
 use super::values::{lazily, number};
 use crate::queue::prefetch::DeferredCommit;
 use crate::queue::{FailedRun, Lease, Settlement};
@@ -102,6 +103,8 @@ const LONGEST_DELAY: i64 = 31_556_952_000_000_000;
 pub(super) struct Settled {
     id: Option<i64>,
     token: String,
+    /// Whether a handler was called.
+    has_run: bool,
     end: End,
 }
 
@@ -110,6 +113,13 @@ enum End {
     Remove { outcome: &'static str, result: Option<Arc<str>>, lazily: bool },
     PutBack { delay: i64, reason: String, counted: bool, run: Option<FailedRun>, is_left: bool },
     Bury { reason: String, counted: bool, run: Option<FailedRun> },
+}
+
+impl Settled {
+    /// The id and the token, if no handler was called.
+    fn without_run(&self) -> Option<(i64, &str)> {
+        Some((self.id.filter(|_| !self.has_run)?, &self.token))
+    }
 }
 
 impl Settled {
@@ -123,7 +133,7 @@ impl Settled {
                 End::Remove { outcome: "done", result: result.clone(), lazily: *deferrable }
             }
             Settlement::Expire => End::Remove { outcome: "expired", result: None, lazily: false },
-            Settlement::Rollback { delay, reason, counted, run } => End::PutBack {
+            Settlement::Rollback { delay, reason, counted, run, .. } => End::PutBack {
                 delay: micros(delay),
                 reason: text(reason),
                 counted: *counted,
@@ -133,11 +143,11 @@ impl Settled {
             Settlement::LeaveToOthers { delay, reason } => {
                 End::PutBack { delay: micros(delay), reason: text(reason), counted: false, run: None, is_left: true }
             }
-            Settlement::Bury { reason, counted, run } => {
+            Settlement::Bury { reason, counted, run, .. } => {
                 End::Bury { reason: text(reason), counted: *counted, run: *run }
             }
         };
-        Self { id: number(lease.id.as_str()), token: lease.token.to_string(), end }
+        Self { id: number(lease.id.as_str()), token: lease.token.to_string(), has_run: settlement.has_run(), end }
     }
 }
 
@@ -225,6 +235,11 @@ fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> 
     let tokens: Vec<&str> = all.iter().map(|one| one.token.as_str()).collect();
     let (mut outcomes, mut delays, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
     let (mut counts, mut lefts, mut results, mut is_lazy) = (Vec::new(), Vec::new(), Vec::new(), false);
+    let (unrun, their_tokens): (Vec<_>, Vec<_>) = all.iter().filter_map(|one| one.without_run()).unzip();
+    if !unrun.is_empty() {
+        let parameters: [Parameter<'_>; 2] = [(&unrun, Type::INT8_ARRAY), (&their_tokens, Type::TEXT_ARRAY)];
+        connection.run(limits::GIVE_BACK, &parameters)?;
+    }
     let mut runs = Runs::default();
     for one in all {
         match &one.end {

@@ -220,7 +220,7 @@ impl Waiter {
             return;
         }
         drop(inner);
-        let mut back = Settlement::rollback(Duration::ZERO, "no lane was free", false);
+        let mut back = Settlement::rollback(Duration::ZERO, "no lane was free", false).without_run();
         // If that fails, the lease ends with the connection.
         if consumer.settle(&delivery.lease, &mut back).is_ok() {
             lock(&self.state.inner).spare[self.server].push(consumer);

@@ -1,9 +1,12 @@
 //! What is left of a limit.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
+use super::starts::{self, Start};
 use crate::queue::file::dequeue::ReadyKind;
 use crate::queue::{DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope};
 
@@ -17,37 +20,22 @@ const STARTS_WITHIN: i64 = 20_000;
 /// For rates below this nothing is leased ahead, nor for any rate that is half used up.
 const LEAST_AHEAD: u64 = 64;
 
-/// Starts that are to be counted.
-#[derive(Debug)]
-pub(super) struct Starts {
-    pub(super) scope: String,
-    pub(super) key: String,
-    pub(super) at: i64,
-    pub(super) ends: i64,
-    pub(super) count: i64,
-}
-
-/// Returns whether a limit applies to this kind.
-pub(super) fn covers(limit: &Limit, kind: &ReadyKind) -> bool {
-    match &limit.scope {
-        LimitScope::Handler { names, .. } => names.contains(&kind.request_type),
-        LimitScope::Queue(queue) => *queue == kind.queue,
-    }
-}
-
-/// The remaining share of a limit.
-#[derive(Clone, Debug)]
+/// What is left of a limit. A clone has the same past, and takes its own share from then on.
+#[derive(Clone)]
 pub(super) struct Budget<'a> {
+    connection: &'a Connection,
     pub(super) limit: &'a Limit,
-    /// How much each key has used. A limit without keys counts under the empty key.
-    used: HashMap<String, Used>,
+    now: i64,
+    /// How much each key has used: of runs, all; of starts, those that were asked for. A limit without keys counts
+    /// under the empty key.
+    used: Rc<RefCell<HashMap<String, Used>>>,
     /// The keys of the run that is joined, which has its share already.
-    joined: HashSet<String>,
+    joined: Rc<HashSet<String>>,
     joins: bool,
     /// How much of each key is taken now: for immediate starts, and ahead.
     taken: HashMap<String, (u64, u64)>,
-    /// Whether the budget has refused a message.
-    refuses: std::cell::Cell<bool>,
+    /// Whether the limit has refused a message.
+    refuses: Rc<Cell<bool>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,31 +47,31 @@ struct Used {
 
 impl<'a> Budget<'a> {
     pub(super) fn of(
-        connection: &Connection,
+        connection: &'a Connection,
         limit: &'a Limit,
         filter: &DequeueFilter,
         now: i64,
     ) -> rusqlite::Result<Self> {
+        let is_of_runs = matches!(limit.kind, LimitKind::Running(_));
+        let joins = filter.joins.as_ref().filter(|_| is_of_runs).and_then(|id| id.as_str().parse::<i64>().ok());
         let mut budget = Self {
+            connection,
             limit,
-            used: HashMap::new(),
-            joined: HashSet::new(),
-            joins: false,
+            now,
+            used: Rc::default(),
+            joined: Rc::default(),
+            joins: joins.is_some(),
             taken: HashMap::new(),
-            refuses: std::cell::Cell::new(false),
+            refuses: Rc::default(),
         };
-        match limit.kind {
-            LimitKind::Running(_) => {
-                let joins = filter.joins.as_ref().and_then(|id| id.as_str().parse::<i64>().ok());
-                budget.joins = joins.is_some();
-                budget.count_running(connection, joins)?;
-            }
-            LimitKind::Rate(_) => budget.count_started(connection, now)?,
+        if is_of_runs {
+            budget.count_running(joins)?;
         }
         Ok(budget)
     }
 
-    fn count_running(&mut self, connection: &Connection, joins: Option<i64>) -> rusqlite::Result<()> {
+    fn count_running(&mut self, joins: Option<i64>) -> rusqlite::Result<()> {
+        let connection = self.connection;
         let mut kinds: Vec<i64> = Vec::new();
         let mut find = |query: &str, value: &str| {
             let mut find = connection.prepare_cached(query)?;
@@ -107,41 +95,58 @@ impl<'a> Budget<'a> {
                 runs.insert((row.get(0)?, self.key(&row.get::<_, String>(1)?).to_owned()));
             }
         }
+        let mut joined = HashSet::new();
         for (run, key) in runs {
             if Some(run) == joins {
-                self.joined.insert(key);
+                joined.insert(key);
             } else {
-                self.used.entry(key).or_default().count += 1;
+                self.used.borrow_mut().entry(key).or_default().count += 1;
             }
         }
+        self.joined = Rc::new(joined);
         Ok(())
     }
 
-    fn count_started(&mut self, connection: &Connection, now: i64) -> rusqlite::Result<()> {
-        let period = self.period();
-        let mut started = connection.prepare_cached(
-            "SELECT key, sum(count), min(at) FROM started WHERE scope = ?1 AND at > ?2 AND at <= ?3 GROUP BY key",
-        )?;
-        // Starts recorded far in the future are left over from before the clock was set back.
-        let range = params![self.scope(), now.saturating_sub(period), now.saturating_add(period)];
-        let mut rows = started.query(range)?;
-        while let Some(row) = rows.next()? {
-            let count = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
-            let first_ends = Some(row.get::<_, i64>(2)?.saturating_add(period));
-            self.used.insert(row.get(0)?, Used { count, first_ends });
+    /// Returns how much this key has used. Starts are read only of the keys that are asked for: a queue may have a
+    /// million keys.
+    fn used(&self, key: &str) -> rusqlite::Result<Used> {
+        if let Some(used) = self.used.borrow().get(key) {
+            return Ok(*used);
         }
-        Ok(())
+        let mut used = Used::default();
+        if let LimitKind::Rate(rate) = self.limit.kind {
+            let period = starts::period(rate);
+            for scope in self.scopes() {
+                let (count, first) = starts::read(self.connection, (&scope, key), period, self.now)?;
+                let ends = first.map(|first| first.saturating_add(period));
+                used.count += count;
+                used.first_ends = used.first_ends.into_iter().chain(ends).min();
+            }
+        }
+        self.used.borrow_mut().insert(key.to_owned(), used);
+        Ok(used)
     }
 
-    /// Returns the name under which starts are counted. A limit with keys and one without are counted separately.
-    fn scope(&self) -> String {
+    /// Returns the names under which starts of this limit are counted: one for each request type, so that a worker that
+    /// knows only some of them counts the same starts.
+    fn scopes(&self) -> Vec<String> {
+        match &self.limit.scope {
+            LimitScope::Handler { names, .. } => names.iter().map(|name| self.scope(name)).collect(),
+            LimitScope::Queue(_) => vec![self.scope("")],
+        }
+    }
+
+    /// Returns the name under which the starts of a request type are counted. A limit with keys and one without are
+    /// counted separately.
+    fn scope(&self, request_type: &str) -> String {
         let by = if self.limit.by_key { " by key" } else { "" };
         match &self.limit.scope {
-            LimitScope::Handler { names, .. } => format!("handler {}{by}", names.first().map_or("", String::as_str)),
+            LimitScope::Handler { .. } => format!("handler {request_type}{by}"),
             LimitScope::Queue(queue) => format!("queue {queue}{by}"),
         }
     }
 
+    /// Returns whether the limit applies to this kind.
     pub(super) fn covers(&self, kind: &ReadyKind) -> bool {
         covers(self.limit, kind)
     }
@@ -150,13 +155,6 @@ impl<'a> Budget<'a> {
         match self.limit.kind {
             LimitKind::Rate(rate) => rate.starts.into(),
             LimitKind::Running(most) => most.into(),
-        }
-    }
-
-    fn period(&self) -> i64 {
-        match self.limit.kind {
-            LimitKind::Rate(rate) => i64::try_from(rate.period.as_micros()).unwrap_or(i64::MAX),
-            LimitKind::Running(_) => 0,
         }
     }
 
@@ -171,9 +169,9 @@ impl<'a> Budget<'a> {
     }
 
     /// Returns whether another message with this key may start.
-    pub(super) fn allows(&self, limit_key: &str, is_ahead: bool) -> bool {
+    pub(super) fn allows(&self, limit_key: &str, is_ahead: bool) -> rusqlite::Result<bool> {
         let key = self.key(limit_key);
-        let used = self.used.get(key).map_or(0, |used| used.count);
+        let used = self.used(key)?.count;
         let (at_once, ahead) = self.taken.get(key).copied().unwrap_or_default();
         let taken = at_once + ahead;
         let allowed = match self.limit.kind {
@@ -186,50 +184,73 @@ impl<'a> Budget<'a> {
         if !allowed {
             self.refuses.set(true);
         }
-        allowed
+        Ok(allowed)
     }
 
     fn takes_batches(&self) -> bool {
         matches!(self.limit.scope, LimitScope::Handler { takes_batches: true, .. })
     }
 
+    /// Takes the share of a message that starts now, or ahead.
     pub(super) fn spend(&mut self, limit_key: &str, is_ahead: bool) {
         let key = self.key(limit_key).to_owned();
         let (at_once, ahead) = self.taken.entry(key).or_default();
         *(if is_ahead { ahead } else { at_once }) += 1;
     }
 
-    pub(super) fn waits_for_runs(&self, kind: &ReadyKind) -> bool {
-        self.refuses.get() && matches!(self.limit.kind, LimitKind::Running(_)) && self.covers(kind)
+    /// Returns the start to count for a message, if the limit is a rate.
+    pub(super) fn start(&self, kind: &ReadyKind, limit_key: &str, is_ahead: bool) -> Option<Start> {
+        let LimitKind::Rate(rate) = self.limit.kind else { return None };
+        let at = if is_ahead { self.now.saturating_add(STARTS_WITHIN) } else { self.now };
+        let at = starts::counted_at(at, rate);
+        Some(Start {
+            scope: self.scope(&kind.request_type),
+            key: self.key(limit_key).to_owned(),
+            at,
+            ends: at.saturating_add(starts::period(rate)),
+        })
+    }
+
+    /// Returns whether running messages are in the way of a message that the limit has refused.
+    pub(super) fn waits_for_runs(&self) -> bool {
+        self.refuses.get() && matches!(self.limit.kind, LimitKind::Running(_))
     }
 
     /// Returns when a refused message may be allowed.
-    pub(super) fn wake(&self, now: i64) -> Option<i64> {
+    pub(super) fn wake(&self) -> Option<i64> {
         if !self.refuses.get() {
             return None;
         }
         match self.limit.kind {
-            LimitKind::Running(_) => Some(now.saturating_add(LOOK_AGAIN)),
+            LimitKind::Running(_) => Some(self.now.saturating_add(LOOK_AGAIN)),
             LimitKind::Rate(_) => {
-                let full = self.used.values().filter(|used| used.count >= self.most());
+                let used = self.used.borrow();
+                let full = used.values().filter(|used| used.count >= self.most());
                 full.filter_map(|used| used.first_ends).min()
             }
         }
     }
+}
 
-    /// Returns the starts to count, if the limit is a rate.
-    pub(super) fn into_starts(self, now: i64) -> Vec<Starts> {
-        let LimitKind::Rate(_) = self.limit.kind else { return Vec::new() };
-        let (scope, period) = (self.scope(), self.period());
-        let mut starts = Vec::new();
-        for (key, (at_once, ahead)) in self.taken {
-            for (at, count) in [(now, at_once), (now.saturating_add(STARTS_WITHIN), ahead)] {
-                if count > 0 {
-                    let (scope, key, ends) = (scope.clone(), key.clone(), at.saturating_add(period));
-                    starts.push(Starts { scope, key, at, ends, count: i64::try_from(count).unwrap_or(i64::MAX) });
-                }
-            }
-        }
-        starts
+/// Returns whether a limit applies to this kind.
+pub(super) fn covers(limit: &Limit, kind: &ReadyKind) -> bool {
+    match &limit.scope {
+        LimitScope::Handler { names, .. } => names.contains(&kind.request_type),
+        LimitScope::Queue(queue) => *queue == kind.queue,
     }
+}
+
+/// Returns whether all limits that apply to a message of this kind allow it.
+pub(super) fn all_allow(
+    budgets: &[Budget<'_>],
+    kind: &ReadyKind,
+    limit_key: &str,
+    is_ahead: bool,
+) -> rusqlite::Result<bool> {
+    for budget in budgets.iter().filter(|budget| budget.covers(kind)) {
+        if !budget.allows(limit_key, is_ahead)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -63,6 +63,8 @@ CREATE TABLE SCHEMA.message(
     limit_key text COLLATE "C",
     -- The first message of the run that it was leased for; null if that is it.
     run bigint,
+    -- The rows of `started` that count its lease; null if there are none.
+    starts jsonb,
     -- The wire form, as it was published.
     text text NOT NULL,
     CONSTRAINT message_pkey PRIMARY KEY (id))
@@ -75,8 +77,13 @@ WITH (
     autovacuum_vacuum_cost_delay = 0);
 
 -- What comes next in a queue; and in a request type of it, where others wait.
+-- The second in two parts, so that a message without a limit key is found behind
+-- any number of messages with one.
 CREATE INDEX message_ready ON SCHEMA.message(queue, priority, id) WHERE state = 0;
-CREATE INDEX message_ready_type ON SCHEMA.message(queue, request_type, priority, id) WHERE state = 0;
+CREATE INDEX message_ready_type ON SCHEMA.message(queue, request_type, priority, id)
+    WHERE state = 0 AND limit_key IS NULL;
+CREATE INDEX message_ready_keyed ON SCHEMA.message(queue, request_type, priority, id)
+    WHERE state = 0 AND limit_key IS NOT NULL;
 CREATE INDEX message_delayed ON SCHEMA.message(due) WHERE state = 1;
 -- Without the end of the lease, so that a renewal changes no index.
 CREATE INDEX message_leased ON SCHEMA.message(lease) WHERE state = 2;

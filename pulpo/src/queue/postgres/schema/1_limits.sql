@@ -20,6 +20,27 @@ CREATE TABLE SCHEMA.held_back(
     until timestamptz NOT NULL,
     PRIMARY KEY (request_type, key));
 
+-- Gives back the starts that were counted for these deliveries, of which no
+-- handler was called; without an id, those of all of the token.
+CREATE FUNCTION SCHEMA.give_back(ids bigint[], tokens text[]) RETURNS void LANGUAGE plpgsql AS $give_back$
+DECLARE
+    one record;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    -- In one order for all.
+    FOR one IN WITH had AS (SELECT message.id, message.starts
+                FROM unnest(ids, tokens) AS held(id, token)
+                JOIN SCHEMA.message ON message.lease = held.token AND message.id = coalesce(held.id, message.id)
+                WHERE message.state = 2 AND message.starts IS NOT NULL FOR UPDATE OF message),
+            ended AS (UPDATE SCHEMA.message SET starts = NULL FROM had WHERE message.id = had.id RETURNING had.starts)
+        SELECT start->>0 AS scope, start->>1 AS key, (start->>2)::timestamptz AS at, count(*) AS count
+        FROM ended, jsonb_array_elements(ended.starts) AS start GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LOOP
+        UPDATE SCHEMA.started SET count = greatest(started.count - one.count, 0)
+        WHERE scope = one.scope AND key = one.key AND at = one.at;
+    END LOOP;
+END
+$give_back$;
+
 -- What comes next with one key, where others are in its way.
 CREATE INDEX message_ready_key ON SCHEMA.message(queue, request_type, limit_key, priority, id)
     WHERE state = 0 AND limit_key IS NOT NULL;
@@ -41,6 +62,7 @@ DECLARE
     count bigint;
     first timestamptz;
     left_over bigint;
+    scopes text[];
 BEGIN
     room := 1000000;
     FOR one IN SELECT * FROM jsonb_array_elements(limits) LOOP
@@ -68,8 +90,9 @@ BEGIN
             IF count IS NULL THEN
                 -- What is said to have started long from now is left of a clock
                 -- that went back.
+                scopes := ARRAY(SELECT jsonb_array_elements_text(one->'scopes'));
                 SELECT coalesce(sum(started.count), 0), min(at) INTO count, first FROM SCHEMA.started
-                    WHERE scope = one->>'scope' AND key = its_key
+                    WHERE scope = ANY (scopes) AND key = its_key AND started.count > 0
                         AND at > moment - (one->>'period')::bigint * interval '1 microsecond'
                         AND at <= moment + (one->>'period')::bigint * interval '1 microsecond';
                 used := used || jsonb_build_object(slot, count);
@@ -89,9 +112,9 @@ END
 $room$;
 
 -- Leases what comes next and may start, as the claim of a worker without limits
--- does it without them. `limits` are those of the worker: each with the name that
--- its starts are counted under (`scope`), the `queue` or the request `types` that
--- it holds for, `most`, the `period` of a rate in microseconds, whether it holds
+-- does it without them. `limits` are those of the worker: each with the names that
+-- its starts are counted under (`scopes`, one for each of its `types`), the `queue`
+-- or the request `types` that it holds for, `most`, the `period` of a rate in microseconds, whether it holds
 -- `by_key`, and whether `batches` are taken. `joins` is the message that is in
 -- hand, with which what is taken is one run.
 --
@@ -127,23 +150,32 @@ DECLARE
     picked_ahead boolean[] := '{}';
     is_ahead boolean;
     singles text[] := '{}';
+    start_ids bigint[] := '{}';
     start_scopes text[] := '{}';
     start_keys text[] := '{}';
     start_periods bigint[] := '{}';
-    start_ahead boolean[] := '{}';
+    start_times timestamptz[] := '{}';
+    start_at timestamptz;
+    part bigint;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     -- What is ready, and which of the limits hold for it.
     SELECT jsonb_agg(jsonb_build_object('queue', ready.queue, 'type', ready.request_type, 'is_keyed', is_keyed,
         'is_limited', is_keyed IS NOT NULL)) INTO kinds
     FROM (WITH RECURSIVE kind(queue, request_type) AS (
-            SELECT asked.queue, (SELECT min(message.request_type) FROM SCHEMA.message
-                WHERE state = 0 AND message.queue = asked.queue)
+            SELECT asked.queue, least((SELECT min(message.request_type) FROM SCHEMA.message
+                    WHERE state = 0 AND limit_key IS NULL AND message.queue = asked.queue),
+                (SELECT min(message.request_type) FROM SCHEMA.message
+                    WHERE state = 0 AND limit_key IS NOT NULL AND message.queue = asked.queue))
             FROM unnest(queues) AS asked(queue)
             WHERE NOT EXISTS (SELECT FROM SCHEMA.pause WHERE pause.queue = asked.queue AND until > now())
             UNION ALL
-            SELECT kind.queue, (SELECT min(message.request_type) FROM SCHEMA.message
-                WHERE state = 0 AND message.queue = kind.queue AND message.request_type > kind.request_type)
+            SELECT kind.queue, least((SELECT min(message.request_type) FROM SCHEMA.message
+                    WHERE state = 0 AND limit_key IS NULL AND message.queue = kind.queue
+                        AND message.request_type > kind.request_type),
+                (SELECT min(message.request_type) FROM SCHEMA.message
+                    WHERE state = 0 AND limit_key IS NOT NULL AND message.queue = kind.queue
+                        AND message.request_type > kind.request_type))
             FROM kind WHERE kind.request_type IS NOT NULL)
         SELECT kind.queue, kind.request_type,
             (SELECT bool_or((one->>'by_key')::boolean) FROM jsonb_array_elements(limits) AS one
@@ -151,11 +183,12 @@ BEGIN
         FROM kind WHERE kind.request_type = coalesce(wanted, kind.request_type)
             AND kind.request_type <> ALL (except_types)) AS ready;
     kinds := coalesce(kinds, '[]');
-    -- One at a time for each limit, in one order for all. The lock is held for
-    -- this statement alone.
+    -- One at a time for each name that starts are counted under, in one order for
+    -- all. The lock is held for this statement alone.
     PERFORM pg_advisory_xact_lock(key) FROM (
-        SELECT DISTINCT hashtextextended('pulpo limit SCHEMA. ' || (one->>'scope'), 0) AS key
-        FROM jsonb_array_elements(limits) AS one, jsonb_array_elements(kinds) AS kind
+        SELECT DISTINCT hashtextextended('pulpo limit SCHEMA. ' || scope, 0) AS key
+        FROM jsonb_array_elements(limits) AS one, jsonb_array_elements_text(one->'scopes') AS scope,
+            jsonb_array_elements(kinds) AS kind
         WHERE coalesce(one->>'queue' = kind->>'queue', one->'types' ? (kind->>'type')) ORDER BY key) AS locks;
     moment := clock_timestamp();
     -- What runs, by the keys of each limit that counts runs.
@@ -188,17 +221,25 @@ BEGIN
                 SELECT * INTO used, room FROM SCHEMA.room(limits, k.queue, k.type, '', false, joins IS NOT NULL, moment, used);
                 CONTINUE WHEN room <= 0;
             END IF;
-            candidates := candidates || ARRAY(SELECT id FROM SCHEMA.message
-                WHERE state = 0 AND message.queue = k.queue AND message.request_type = k.type
-                ORDER BY priority, id LIMIT most * 4 + 16);
+            candidates := candidates || ARRAY(SELECT id FROM ((SELECT priority, id FROM SCHEMA.message
+                        WHERE state = 0 AND limit_key IS NULL AND message.queue = k.queue
+                            AND message.request_type = k.type ORDER BY priority, id LIMIT most * 4 + 16)
+                    UNION ALL (SELECT priority, id FROM SCHEMA.message
+                        WHERE state = 0 AND limit_key IS NOT NULL AND message.queue = k.queue
+                            AND message.request_type = k.type ORDER BY priority, id LIMIT most * 4 + 16)
+                    ORDER BY priority, id LIMIT most * 4 + 16) AS first);
             CONTINUE;
         END IF;
         -- In their order, as long as they are not all in the way of themselves.
         rooms := '{}';
         hits := 0;
         looked := 0;
-        FOR m IN SELECT id, coalesce(limit_key, '') AS limit_key FROM SCHEMA.message
-            WHERE state = 0 AND message.queue = k.queue AND message.request_type = k.type
+        FOR m IN (SELECT priority, id, '' AS limit_key FROM SCHEMA.message
+                WHERE state = 0 AND message.limit_key IS NULL AND message.queue = k.queue
+                    AND message.request_type = k.type ORDER BY priority, id LIMIT greatest(most, 500))
+            UNION ALL (SELECT priority, id, message.limit_key FROM SCHEMA.message
+                WHERE state = 0 AND message.limit_key IS NOT NULL AND message.queue = k.queue
+                    AND message.request_type = k.type ORDER BY priority, id LIMIT greatest(most, 500))
             ORDER BY priority, id LIMIT greatest(most, 500) LOOP
             looked := looked + 1;
             room := (rooms->>m.limit_key)::bigint;
@@ -220,7 +261,14 @@ BEGIN
             END IF;
         END LOOP;
         CONTINUE WHEN hits > 0 OR looked < greatest(most, 500);
-        -- The first ones of each other key.
+        -- The first ones without a key, if it is not them that must wait.
+        IF NOT rooms ? '' THEN
+            SELECT * INTO used, room FROM SCHEMA.room(limits, k.queue, k.type, '', false, joins IS NOT NULL, moment, used);
+            candidates := candidates || ARRAY(SELECT id FROM SCHEMA.message WHERE state = 0
+                AND limit_key IS NULL AND message.queue = k.queue AND message.request_type = k.type
+                ORDER BY priority, id LIMIT least(greatest(room, 0), most));
+        END IF;
+        -- And those of each other key.
         last_key := '';
         LOOP
             SELECT min(limit_key) INTO last_key FROM SCHEMA.message WHERE state = 0 AND message.queue = k.queue
@@ -264,10 +312,23 @@ BEGIN
             FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
             WHERE coalesce(one->>'queue' = m.queue, one->'types' ? m.request_type) LOOP
             IF said.one->'period' <> 'null' THEN
-                start_scopes := start_scopes || (said.one->>'scope');
+                -- What is leased ahead starts within this time, and counts as if
+                -- it did so at the end of it. Of a rate of many starts, those of
+                -- a thousandth of its period are counted together at its end, so
+                -- that it has at most about a thousand rows.
+                start_at := CASE WHEN is_ahead THEN moment + interval '20 milliseconds' ELSE moment END;
+                part := (said.one->>'period')::bigint / 1000;
+                IF part > 1 AND (said.one->>'most')::bigint > 1000 THEN
+                    start_at := start_at + ((part - (extract(epoch FROM start_at) * 1000000)::bigint % part) % part)
+                        * interval '1 microsecond';
+                END IF;
+                start_ids := start_ids || m.id;
+                start_scopes := start_scopes || (CASE WHEN said.one->>'queue' IS NULL
+                    THEN 'handler ' || m.request_type ELSE 'queue ' || m.queue END
+                    || CASE WHEN (said.one->>'by_key')::boolean THEN ' by key' ELSE '' END);
                 start_keys := start_keys || substr(said.slot, length(said.place::text) + 2);
                 start_periods := start_periods || (said.one->>'period')::bigint;
-                start_ahead := start_ahead || is_ahead;
+                start_times := start_times || start_at;
             ELSIF joins IS NOT NULL THEN
                 used := used || jsonb_build_object('joins ' || said.slot, true);
                 CONTINUE;
@@ -278,13 +339,10 @@ BEGIN
         END LOOP;
     END LOOP;
 
-    -- What is leased ahead starts within this time, and counts as if it did so
-    -- at the end of it.
     INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
         SELECT scope, key, at, count(*), max(at + period * interval '1 microsecond')
-        FROM unnest(start_scopes, start_keys, start_periods, start_ahead) AS start(scope, key, period, early),
-            LATERAL (SELECT CASE WHEN early THEN moment + interval '20 milliseconds' ELSE moment END AS at) AS begun
-        GROUP BY scope, key, at
+        FROM unnest(start_scopes, start_keys, start_periods, start_times) AS start(scope, key, period, at)
+        GROUP BY scope, key, at ORDER BY scope, key, at
         ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
             ends = greatest(started.ends, excluded.ends);
     IF start_scopes <> '{}' THEN
@@ -293,7 +351,10 @@ BEGIN
     END IF;
     RETURN QUERY
         WITH leased AS (UPDATE SCHEMA.message SET state = 2, lease = token, since = moment, ahead = chosen.is_ahead,
-                lease_ends = moment + message.ttr * interval '1 millisecond', run = joins
+                lease_ends = moment + message.ttr * interval '1 millisecond', run = joins,
+                starts = (SELECT jsonb_agg(jsonb_build_array(scope, key, at))
+                    FROM unnest(start_ids, start_scopes, start_keys, start_times) AS start(id, scope, key, at)
+                    WHERE start.id = message.id)
             FROM unnest(picked, picked_ahead) AS chosen(id, is_ahead) WHERE message.id = chosen.id
             RETURNING message.*)
         SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text, NULL::float8, NULL::boolean
