@@ -81,8 +81,8 @@ static SEEN: Seen = Seen::new();
 /// | `crate = path` | the path of the crate `pulpo`, if another crate re-exports it | the dependency, renamed or not |
 ///
 /// Without arguments, `#[pulpo::handler]` takes them from the body type: see
-/// [`derive(Job)`](macro@Job). `batch`, `linger`, the arguments of schedules,
-/// and `crate` stay with the handler.
+/// [`derive(Job)`](macro@Job). `batch`, `linger` and the arguments of schedules
+/// stay with the handler; `crate` is of the attribute that it stands in.
 ///
 /// Durations are one or more numbers with units: `"500ms"`, `"90s"`,
 /// `"1h 30m"`; at most 4294967295 seconds, which is as far as beanstalkd
@@ -282,9 +282,10 @@ pub fn handler(arguments: TokenStream, function: TokenStream) -> TokenStream {
 /// Makes a type the body of a job, apart from its handler.
 ///
 /// Use it for jobs that one program publishes and another one works. The type
-/// is in a crate that both share, with `#[job("its_name", …)]`, which takes the
-/// arguments of [`handler`][macro@handler] except `batch` and `linger`. The
-/// producer links no code of the handler; the worker has it, without a name:
+/// is in a crate that both share, with `#[job("its_name", …)]`. It takes the
+/// arguments of [`handler`][macro@handler], except those of the function and of
+/// its schedule: `batch`, `linger`, `cron`, `every`, `tz`, `missed` and `overlap`.
+/// The producer links no code of the handler; the worker has it, without a name:
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

@@ -167,7 +167,7 @@ fn nearest(name: &str, table: &[Known]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ELSEWHERE, SYNONYMS, TABLE};
+    use super::{ELSEWHERE, Owner, SYNONYMS, TABLE};
 
     /// Returns the rows of the table in the documentation of `handler`.
     fn documented() -> Vec<(&'static str, &'static str)> {
@@ -186,6 +186,23 @@ mod tests {
         for (known, (_, meaning)) in TABLE.iter().zip(documented) {
             assert_eq!(meaning.contains("may be repeated"), known.repeated, "{}", known.name);
         }
+    }
+
+    /// Returns the names in code font in the sentence of the documentation that begins with these words.
+    fn names_in_the_sentence(beginning: &str) -> Vec<&'static str> {
+        let text = include_str!("lib.rs");
+        let start = text.find(beginning).unwrap_or_else(|| panic!("no sentence begins with {beginning}"));
+        let sentence = text[start + beginning.len()..].split('.').next().expect("a sentence");
+        sentence.split('`').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn the_documentation_says_which_arguments_stay_with_the_handler() {
+        let of_the_handler: Vec<_> =
+            TABLE.iter().filter(|known| known.owner == Owner::Handler).map(|known| known.name).collect();
+        assert_eq!(names_in_the_sentence("/// its schedule: "), of_the_handler);
+        // The schedule's arguments have no names there, and `crate` is in both.
+        assert_eq!(names_in_the_sentence("[`derive(Job)`](macro@Job). "), ["batch", "linger", "crate"]);
     }
 
     #[test]
