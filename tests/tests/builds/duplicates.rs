@@ -64,16 +64,23 @@ fn two_handlers_in_crates_that_do_not_see_each_other_do_not_link() {
     workspace.package("first", "2024", "", &handler("\"send\"", "Send"));
     workspace.package("second", "2021", "", &handler("\"re-send:/+.;$()_\", alias = \"send\"", "Again"));
     let both = "first = { path = \"../first\" }\nsecond = { path = \"../second\" }\n";
-    workspace.package("worker", "2024", both, "use first as _; use second as _;\nfn main() {}\n");
-    let (good, said) = workspace.cargo(&["build"]);
-    assert!(!good && said.contains(WORDS), "{said}");
+    let main = "fn main() { println!(\"{}\", pulpo::Registry::collect().map_or(0, |all| all.iter().count())); }";
+    workspace.package("worker", "2024", both, &format!("use first as _; use second as _;\n{main}\n"));
+    // rustc links nothing itself, or the whole program with fat LTO.
+    let ways = [&[][..], &[("CARGO_PROFILE_DEV_LTO", "fat")]];
+    for way in ways {
+        let (good, said) = workspace.cargo_with(&["build"], way);
+        assert!(!good && said.contains(WORDS), "{way:?}: {said}");
+    }
     // Without linking, nothing sees both.
     let (good, said) = workspace.cargo(&["check"]);
     assert!(good, "{said}");
 
     workspace.package("second", "2021", "", &handler("\"re-send:/+.;$()_\"", "Again"));
-    let (good, said) = workspace.cargo(&["build"]);
-    assert!(good, "two different ones: {said}");
+    for way in ways {
+        let (good, said) = workspace.cargo_with(&["run"], way);
+        assert!(good && said == "2\n", "two different ones, {way:?}: {said}");
+    }
 }
 
 #[test]

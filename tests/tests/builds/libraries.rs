@@ -99,7 +99,7 @@ fn c_program(workspace: &Workspace, source: &str, linked: &[&str], arguments: &[
 #[test]
 fn a_shared_library_has_its_handlers_in_a_foreign_process() {
     let workspace = library("cdylib");
-    for linker in [&[][..], &["-C", "link-arg=-fuse-ld=bfd"]] {
+    for linker in [&[][..], &["-C", "link-arg=-fuse-ld=bfd"], &["-C", "link-arg=-fuse-ld=lld"]] {
         let build = [&["rustc", "-p", "plugin", "--lib", "--"], linker].concat();
         let (good, said) = workspace.cargo(&build);
         assert!(good, "{linker:?}: {said}");
@@ -120,12 +120,26 @@ fn a_static_library_has_its_handlers_in_a_foreign_program() {
     assert_eq!(c_program(&workspace, LINKS, &whole, &[]), NAMES);
 }
 
+/// Everything is linked dynamically, the standard library too.
 #[test]
-fn a_library_for_other_crates_links() {
+fn a_library_for_other_crates_has_its_handlers_in_a_program() {
     let workspace = library("dylib");
-    let program = "fn main() { println!(\"{}\", pulpo::Registry::collect().map_or(0, |all| all.iter().count())); }\n";
     let on_plugin = "plugin = { path = \"../plugin\" }\n";
-    workspace.package("worker", "2024", on_plugin, &format!("use plugin as _;\n{program}"));
-    let (good, said) = workspace.cargo(&["rustc", "-p", "plugin", "--lib"]);
-    assert!(good, "{said}");
+    let program = r#"
+        use plugin as _;
+
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Own;
+
+        #[pulpo::handler("own")]
+        fn own(_: Own) {}
+
+        fn main() {
+            let registry = pulpo::Registry::collect().expect("sound handlers");
+            println!("{}", registry.iter().map(|handler| handler.request_type()).collect::<Vec<_>>().join(","));
+        }
+    "#;
+    workspace.package("worker", "2024", on_plugin, program);
+    let (good, said) = workspace.cargo_with(&["run", "-p", "worker"], &[("RUSTFLAGS", "-C prefer-dynamic")]);
+    assert!(good && said == NAMES.replace("ping", "own,ping"), "{said}");
 }

@@ -55,6 +55,11 @@ impl Workspace {
 
     /// Runs cargo. Returns whether it succeeded, and the output of cargo or the program.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> (bool, String) {
+        self.cargo_with(arguments, &[])
+    }
+
+    /// Does the same with more variables in its environment.
+    pub(crate) fn cargo_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> (bool, String) {
         let (command, rest) = arguments.split_first().expect("a command");
         let output = Command::new(env!("CARGO"))
             .args([command, "--offline", "--quiet"])
@@ -63,6 +68,7 @@ impl Workspace {
             .env("CARGO_TARGET_DIR", env!("CARGO_TARGET_TMPDIR"))
             .env("CARGO_INCREMENTAL", "0")
             .env_remove("RUSTFLAGS")
+            .envs(environment.iter().copied())
             .output()
             .expect("cargo runs");
         let said = [output.stdout, output.stderr].concat();
