@@ -17,7 +17,7 @@ use syn::spanned::Spanned as _;
 use syn::{Attribute, Generics, Ident, LitStr, Type};
 
 use self::parts::{Handler, angles, located, ours_at};
-use crate::check::{Checked, Declared, RequestType};
+use crate::check::{Checked, Declared, Function, RequestType};
 use crate::faults::Faults;
 use crate::krate;
 use crate::seen::Seen;
@@ -25,6 +25,7 @@ use crate::source;
 
 mod entry;
 mod job;
+mod lints;
 mod one;
 mod parts;
 
@@ -48,11 +49,11 @@ pub(crate) fn handler(arguments: TokenStream, item: TokenStream, seen: &Seen) ->
         Some(body) if faults.is_empty() && function.readable => {
             let block = sound.block(body, seen);
             let beside = outside_impls(&sound, &block);
-            // The lint suggests taking the body by reference, which a handler cannot do.
-            quote!(#[allow(clippy::needless_pass_by_value)] #item #beside)
+            let item = lints::without_pass_by_value(item);
+            quote!(#item #beside)
         }
         _ => {
-            let item = if function.constant { not_const(item) } else { item };
+            let item = without_faults(item, function);
             let fallback = sound.fallback(&faults, seen);
             quote!(#item #fallback)
         }
@@ -128,6 +129,11 @@ impl Handler<'_> {
         if function.method {
             return errors;
         }
+        // The wrapping item would be a second error there.
+        if !faults.is_empty() && source::is_associated(&function.name) {
+            let faults = faults.with("a handler cannot stand in an `impl` or a trait: move it out");
+            return self::errors(&faults, &function.attributes);
+        }
         let body = function.body.as_ref().filter(|body| {
             let key = format!("fallback {} {}", one::file(function.name.span()), body.to_token_stream());
             seen.is_first(key, is_conditional(&function.attributes))
@@ -148,15 +154,26 @@ impl Handler<'_> {
     }
 }
 
-/// Removes `const` from the function. It is a fault, and would make rustc report more errors.
-fn not_const(item: TokenStream) -> TokenStream {
-    let mut before = true;
-    let keep = |token: &TokenTree| {
-        let it = before && matches!(token, TokenTree::Ident(word) if word == "const");
-        before &= !it;
-        !it
-    };
-    item.into_iter().filter(keep).collect()
+/// Removes from the function what is a fault and would make rustc report more errors: `const`, and attributes that a
+/// handler cannot have.
+fn without_faults(item: TokenStream, function: &Function) -> TokenStream {
+    let mut tokens = item.into_iter().peekable();
+    let mut kept = TokenStream::new();
+    while let Some(token) = tokens.next() {
+        match (&token, tokens.peek()) {
+            (TokenTree::Punct(sign), Some(TokenTree::Group(group)))
+                if sign.as_char() == '#' && function.has_removed(group) =>
+            {
+                tokens.next();
+            }
+            (TokenTree::Ident(word), _) if function.constant && word == "const" => {
+                kept.extend(tokens);
+                break;
+            }
+            _ => kept.extend([token]),
+        }
+    }
+    kept
 }
 
 /// Puts everything that we add into one block, which adds no name to the scope around it.

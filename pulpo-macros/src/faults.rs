@@ -22,6 +22,15 @@ impl Faults {
         result.map_err(|fault| self.push(fault)).ok()
     }
 
+    /// Returns the same faults, of which the first one says this too.
+    pub(crate) fn with(&self, more: &str) -> Self {
+        let mut faults = self.0.clone();
+        if let Some(first) = faults.first_mut() {
+            *first = syn::Error::new_spanned(first.to_compile_error(), format!("{first}; and {more}"));
+        }
+        Self(faults)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -7,10 +7,11 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Ident, Item, ItemMod, Meta, Path, Token, UseTree, Visibility};
+use syn::{Attribute, Ident, Item, ItemMod, Meta, Path, Token, UseName, UseRename, UseTree, Visibility};
 
 use crate::faults::Faults;
 use crate::krate;
@@ -104,7 +105,7 @@ fn collect(items: &[Item], within: &[Ident], conditions: &[TokenStream], jobs: &
             }
             Item::Use(item) if !matches!(item.vis, Visibility::Inherited) => {
                 let mut names = Vec::new();
-                leaves(&item.tree, &mut names, faults);
+                leaves(&item.tree, None, &mut names, faults);
                 let conditions = with(&item.attrs, Vec::new());
                 jobs.extend(names.iter().map(|name| Listed { path: here(name), conditions: conditions.clone() }));
             }
@@ -113,11 +114,23 @@ fn collect(items: &[Item], within: &[Ident], conditions: &[TokenStream], jobs: &
     }
 }
 
-/// Collects the names that a `pub use` imports.
-fn leaves(tree: &UseTree, names: &mut Vec<Ident>, faults: &mut Faults) {
+/// Collects the names that a `pub use` imports; `within` is the last segment of the path so far.
+fn leaves(tree: &UseTree, within: Option<&Ident>, names: &mut Vec<Ident>, faults: &mut Faults) {
     match tree {
-        UseTree::Path(path) => leaves(&path.tree, names, faults),
-        UseTree::Group(group) => group.items.iter().for_each(|tree| leaves(tree, names, faults)),
+        UseTree::Path(path) => leaves(&path.tree, Some(&path.ident), names, faults),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| leaves(tree, within, names, faults)),
+        UseTree::Name(UseName { ident }) | UseTree::Rename(UseRename { ident, .. })
+            if ident == "self" && within.is_some_and(is_a_module) =>
+        {
+            let module = within.map(Ident::to_string).unwrap_or_default();
+            faults.at(
+                ident,
+                format!(
+                    "expected each job of the list by its name, got the module `{module}`: the attribute cannot look there"
+                ),
+            );
+        }
+        UseTree::Name(name) if name.ident == "self" => names.extend(within.cloned()),
         UseTree::Name(name) => names.push(name.ident.clone()),
         UseTree::Rename(rename) if rename.rename == "_" => {}
         UseTree::Rename(rename) => names.push(rename.rename.clone()),
@@ -125,6 +138,11 @@ fn leaves(tree: &UseTree, names: &mut Vec<Ident>, faults: &mut Faults) {
             faults.at(star, "expected each job of the list by its name, got `*`: the attribute cannot look there");
         }
     }
+}
+
+/// Checks by its first letter whether a name belongs to a module and not to a type.
+fn is_a_module(name: &Ident) -> bool {
+    !name.unraw().to_string().starts_with(char::is_uppercase)
 }
 
 /// Checks for `#[job(…)]`. Returns the predicate if it is in a `cfg_attr`.
@@ -159,9 +177,12 @@ fn cfg_attr(attribute: &Attribute) -> Option<(TokenStream, Vec<Meta>)> {
 }
 
 /// Emits the function that requires the handlers.
+///
+/// It carries no `allow`, which would be an error where the user forbids that lint: rustc's lints ignore the output of
+/// a macro, and hidden items need no documentation.
 fn check(pulpo: &TokenStream, jobs: &[Listed]) -> TokenStream {
     let check = format_ident!("{CHECK}");
-    let handlers: Vec<_> = (0..jobs.len()).map(|index| format_ident!("Handler{index}")).collect();
+    let handlers: Vec<_> = (0..jobs.len()).map(|index| format_ident!("__PulpoHandler{index}")).collect();
     let (mut aliases, mut checks) = (TokenStream::new(), TokenStream::new());
     let bounds: Vec<_> = jobs
         .iter()
@@ -189,7 +210,6 @@ fn check(pulpo: &TokenStream, jobs: &[Listed]) -> TokenStream {
         #aliases
         #checks
         #[doc(hidden)]
-        #[allow(private_bounds, dead_code, missing_docs, clippy::extra_unused_type_parameters)]
         pub const fn #check<#(#handlers),*>() where #(#bounds),* {}
     }
 }
@@ -219,12 +239,13 @@ mod tests {
             r#"pub mod jobs {
                 use serde::Deserialize;
                 pub use crate::mail::{SendEmail, SendLetter as Letter};
+                pub use crate::mail::SendParcel::{self};
                 #[derive(Job)] #[job("a")] pub struct A;
                 pub struct Helper;
                 pub mod inner { #[job("b")] pub enum B {} }
             }"#,
         );
-        for job in ["SendEmail:", "Letter:", "A:", "inner::B:"] {
+        for job in ["SendEmail:", "Letter:", "SendParcel:", "A:", "inner::B:"] {
             assert!(list.contains(job), "{job} in {list}");
         }
         assert!(!list.contains("Helper:") && !list.contains("Deserialize:"), "{list}");

@@ -20,6 +20,8 @@ enum Found {
     Itself,
     /// Under another name.
     As(String),
+    /// Under several other names, of which the user must choose one.
+    AsAny(Vec<String>),
     /// The current crate does not depend on it.
     Nowhere,
 }
@@ -37,23 +39,35 @@ pub(crate) fn path(written: Option<&syn::Path>, seen: &Seen, faults: &mut Faults
             let name = Ident::new(name, Span::call_site());
             Some(quote!(::#name))
         }
+        Found::AsAny(names) => {
+            let got = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+            let one = names.first().map_or("pulpo", String::as_str);
+            once(format!("expected one dependency on pulpo, got {got}: say which, `crate = {one}`"), seen, faults)
+        }
         Found::Nowhere => {
-            if !seen.is_first("the crate".to_owned(), false) {
-                return None;
-            }
-            faults.push(syn::Error::new(
-                Span::call_site(),
-                "expected a dependency `pulpo`, got none: if another crate re-exports it, say where, \
-                 `crate = that_crate::pulpo`",
-            ));
-            None
+            let message = "expected a dependency `pulpo`, got none: if another crate re-exports it, say where, \
+                           `crate = that_crate::pulpo`";
+            once(message.to_owned(), seen, faults)
         }
     }
 }
 
+/// Reports that the crate is not found, once for the whole crate.
+fn once(message: String, seen: &Seen, faults: &mut Faults) -> Option<TokenStream> {
+    if seen.is_first("the crate".to_owned(), false) {
+        faults.push(syn::Error::new(Span::call_site(), message));
+    }
+    None
+}
+
+/// Returns the file of the crate's root, from the arguments of the compiler.
+pub(crate) fn root<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<&'a Path> {
+    arguments.into_iter().find(|argument| argument.ends_with(".rs") && !argument.starts_with('-')).map(Path::new)
+}
+
 /// Searches the arguments of the compiler.
 fn find(arguments: impl Iterator<Item = String>) -> Found {
-    let mut renamed = None;
+    let mut renamed = Vec::new();
     let (mut externs, mut is_rustc) = (false, false);
     let mut arguments = arguments.peekable();
     while let Some(argument) = arguments.next() {
@@ -78,13 +92,16 @@ fn find(arguments: impl Iterator<Item = String>) -> Found {
             return Found::Itself;
         }
         if file.is_some_and(is_pulpo) {
-            renamed = Some(name.to_owned());
+            renamed.push(name.to_owned());
         }
     }
-    match renamed {
-        Some(name) => Found::As(name),
-        None if is_rustc && externs => Found::Nowhere,
-        None => Found::Itself,
+    renamed.sort_unstable();
+    renamed.dedup();
+    match renamed.len() {
+        0 if is_rustc && externs => Found::Nowhere,
+        0 => Found::Itself,
+        1 => Found::As(renamed.remove(0)),
+        _ => Found::AsAny(renamed),
     }
 }
 
@@ -97,7 +114,7 @@ fn is_pulpo(file: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, find};
+    use super::{Found, find, root};
 
     fn found(arguments: &str) -> Found {
         find(arguments.split_whitespace().map(str::to_owned))
@@ -111,6 +128,25 @@ mod tests {
         assert_eq!(found(&format!("rustc --crate-name shop --extern=priv:work={pulpo}")), Found::As("work".into()));
         let both = format!("rustc --crate-name shop --extern old=libpulpo-99.rlib --extern pulpo={pulpo}");
         assert_eq!(found(&both), Found::Itself);
+    }
+
+    #[test]
+    fn of_two_renamed_ones_the_user_chooses() {
+        let both = "rustc --crate-name shop --extern old=libpulpo-01.rlib --extern new=libpulpo-02.rlib";
+        assert_eq!(found(both), Found::AsAny(vec!["new".into(), "old".into()]));
+        // The metadata and the library of one.
+        let one = "rustc --crate-name shop --extern old=libpulpo-01.rmeta --extern old=libpulpo-01.rlib";
+        assert_eq!(found(one), Found::As("old".into()));
+    }
+
+    #[test]
+    fn the_root_is_the_file_that_the_compiler_is_given() {
+        let of = |arguments: &str| root(arguments.split_whitespace()).map(|file| file.display().to_string());
+        assert_eq!(
+            of("rustc --crate-name shop --edition=2024 src/main.rs --extern a=b.rlib"),
+            Some("src/main.rs".into())
+        );
+        assert_eq!(of("rust-analyzer-proc-macro-srv"), None);
     }
 
     #[test]

@@ -64,9 +64,9 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool) -> TokenStream {
             })
         }
 
-        // Our `main` and the module's are two different functions if the macro is used within a function.
+        // Our `main` and the module's are two different functions if the macro is used within a function. Where the
+        // module has none, the name means ours again, and rustc reports only that.
         const _: () = #pulpo::__private::Mains::of(&main, {
-            #[allow(unused_imports, clippy::wildcard_imports)]
             use self::*;
             &main
         })

@@ -3,14 +3,75 @@
 //! A macro cannot resolve names. If advice depends on whether `String` is std's, this module reads
 //! the file. It does so only after something looked wrong, so valid handlers never pay for it.
 
+use std::path::{Path, PathBuf};
+
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
-use syn::{Type, TypePath};
+use syn::{Type, TypePath, UseTree};
+
+use crate::krate;
+
+/// The types of the prelude, which mean std's wherever nothing says otherwise.
+const PRELUDE: [&str; 5] = ["Box", "Option", "Result", "String", "Vec"];
 
 /// Checks whether the file that contains this name defines it, or imports it from a crate other
 /// than std and pulpo. Returns false if there is no file to read.
+///
+/// An import by `*` may have the name, and then rustc decides. A name of the prelude must be defined
+/// in some file of the crate, because advice about std's is needed more often.
 pub(crate) fn is_own(name: &Ident) -> bool {
-    of(name).is_some_and(|file| defines(file, &name.unraw().to_string()))
+    let text = name.unraw().to_string();
+    match of(name).map(|file| origin(file, &text)) {
+        Some(Origin::Own) => true,
+        Some(Origin::Glob) if needs_no_import(&text) => {
+            folder(name).is_some_and(|folder| is_defined_below(&folder, &text))
+        }
+        Some(Origin::Glob) => true,
+        Some(Origin::Unknown | Origin::Other) | None => false,
+    }
+}
+
+/// Checks whether std's type of this name is in sight everywhere.
+fn needs_no_import(name: &str) -> bool {
+    PRELUDE.contains(&name) || name.starts_with(char::is_lowercase)
+}
+
+/// Checks whether the file has a function of this name only among the items of an `impl` or a trait.
+pub(crate) fn is_associated(name: &Ident) -> bool {
+    of(name).is_some_and(|file| is_only_associated(file, &name.unraw().to_string()))
+}
+
+fn is_only_associated(file: TokenStream, name: &str) -> bool {
+    let (mut free, mut associated) = (0, 0);
+    count(file, name, false, &mut free, &mut associated);
+    associated > 0 && free == 0
+}
+
+/// Counts the functions of this name in the braces of an `impl` or a trait, and elsewhere.
+fn count(tokens: TokenStream, name: &str, in_impl: bool, free: &mut u32, associated: &mut u32) {
+    // Whether an `impl` or a trait has begun, and another item, in whose signature the word has another meaning.
+    let (mut of_impl, mut of_other) = (false, false);
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Group(group) => {
+                let braces = group.delimiter() == Delimiter::Brace;
+                count(group.stream(), name, braces && of_impl, free, associated);
+                if braces {
+                    (of_impl, of_other) = (false, false);
+                }
+            }
+            TokenTree::Ident(word) if word == "fn" => {
+                of_other = true;
+                if matches!(tokens.peek(), Some(TokenTree::Ident(called)) if called.unraw() == name) {
+                    *(if in_impl { &mut *associated } else { &mut *free }) += 1;
+                }
+            }
+            TokenTree::Ident(word) if word == "impl" || word == "trait" => of_impl |= !of_other,
+            TokenTree::Punct(end) if end.as_char() == ';' => (of_impl, of_other) = (false, false),
+            _ => {}
+        }
+    }
 }
 
 /// Checks whether the file that mentions a type also defines it, and not as a job.
@@ -74,86 +135,99 @@ fn defines_plain(tokens: TokenStream, name: &str) -> bool {
 
 /// Returns the tokens of the file that contains a name.
 fn of(name: &Ident) -> Option<TokenStream> {
-    if !proc_macro::is_available() {
-        return None;
-    }
-    let path = name.span().unwrap().local_file()?;
-    std::fs::read_to_string(path).ok()?.parse().ok()
+    std::fs::read_to_string(file(name)?).ok()?.parse().ok()
 }
 
-fn defines(tokens: TokenStream, name: &str) -> bool {
-    let mut tokens = tokens.into_iter().peekable();
-    while let Some(token) = tokens.next() {
-        let found = match token {
-            TokenTree::Group(group) => defines(group.stream(), name),
-            TokenTree::Ident(word) if ["struct", "enum", "union", "type"].iter().any(|keyword| word == keyword) => {
-                matches!(tokens.peek(), Some(TokenTree::Ident(defined)) if defined == name)
-            }
-            TokenTree::Ident(word) if word == "use" => {
-                let end = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';');
-                let path: TokenStream = std::iter::from_fn(|| tokens.next_if(|token| !end(token))).collect();
-                imports(path, name)
-            }
-            _ => false,
-        };
-        if found {
-            return true;
+/// Returns the file that contains a name.
+fn file(name: &Ident) -> Option<PathBuf> {
+    if proc_macro::is_available() { name.span().unwrap().local_file() } else { None }
+}
+
+/// Returns the folder of the crate's root, or of the file that contains the name.
+fn folder(name: &Ident) -> Option<PathBuf> {
+    let arguments: Vec<_> = std::env::args().collect();
+    let file = file(name)?;
+    let root = krate::root(arguments.iter().map(String::as_str)).unwrap_or(&file);
+    root.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned())
+}
+
+/// Checks whether some file in this folder defines a type of this name.
+fn is_defined_below(folder: &Path, name: &str) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        let called = entry.file_name();
+        if path.is_dir() {
+            let hidden = called == "target" || called.to_string_lossy().starts_with('.');
+            return !hidden && is_defined_below(&path, name);
         }
-    }
-    false
-}
-
-/// Checks whether the tokens after a `use` import this name from a crate that could define it.
-fn imports(path: TokenStream, name: &str) -> bool {
-    let root = path.clone().into_iter().find_map(|token| match token {
-        TokenTree::Ident(root) => Some(root.to_string()),
-        _ => None,
-    });
-    let others = ["std", "core", "alloc", "pulpo"];
-    root.is_some_and(|root| !others.contains(&&*root)) && mentions(path, name)
-}
-
-fn mentions(tokens: TokenStream, name: &str) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(word) => word == name,
-        TokenTree::Group(group) => mentions(group.stream(), name),
-        _ => false,
+        let is_source = path.extension().is_some_and(|extension| extension == "rs");
+        let text = is_source.then(|| std::fs::read_to_string(path).ok()).flatten();
+        text.filter(|text| text.contains(name))
+            .and_then(|text| text.parse().ok())
+            .is_some_and(|file| has_pair(file, &DEFINITIONS, name))
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{defines, defines_plain};
+/// The words before the name of a type that is being defined.
+const DEFINITIONS: [&str; 4] = ["struct", "enum", "union", "type"];
 
-    #[test]
-    fn a_type_is_plain_unless_it_is_declared_as_a_job() {
-        let plain = |file: &str| defines_plain(file.parse().expect("tokens"), "Mail");
-        assert!(plain("#[derive(Debug)] struct Mail { to: String }"));
-        assert!(plain("#[job(\"a\")] struct A; mod jobs { pub enum Mail {} }"));
-        assert!(!plain("#[derive(Job)] #[job(\"a\")] pub struct Mail;"));
-        assert!(!plain("use shared::Mail;"));
+/// The origin of a name, as far as one file shows it. The first of several counts.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    /// It is defined here, or imported from a crate other than std and pulpo.
+    Own,
+    /// It is imported from std or pulpo.
+    Other,
+    /// Everything is imported from some other module or crate, perhaps the name too.
+    Glob,
+    Unknown,
+}
+
+fn origin(tokens: TokenStream, name: &str) -> Origin {
+    let mut found = Origin::Unknown;
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        let here = match token {
+            TokenTree::Group(group) => origin(group.stream(), name),
+            TokenTree::Ident(word) if DEFINITIONS.iter().any(|keyword| word == keyword) => match tokens.peek() {
+                Some(TokenTree::Ident(defined)) if defined.unraw() == name => Origin::Own,
+                _ => Origin::Unknown,
+            },
+            TokenTree::Ident(word) if word == "use" => {
+                let end = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';');
+                let path: TokenStream = std::iter::from_fn(|| tokens.next_if(|token| !end(token))).collect();
+                imported(path, name)
+            }
+            _ => Origin::Unknown,
+        };
+        found = found.min(here);
     }
+    found
+}
 
-    #[test]
-    fn a_name_is_own_where_it_is_defined_or_imported_from_own_code() {
-        for own in [
-            "struct State<T>(T);",
-            "mod jobs { pub enum State { On } }",
-            "use crate::address::State;",
-            "use address::{City, State as State};",
-            "type State = u8;",
-        ] {
-            assert!(defines(own.parse().expect("tokens"), "State"), "{own}");
+/// Returns the origin of the name by the tokens after a `use`.
+fn imported(path: TokenStream, name: &str) -> Origin {
+    // `::std` is std too.
+    let path = path.into_iter().skip_while(|token| matches!(token, TokenTree::Punct(_))).collect();
+    syn::parse2(path).map_or(Origin::Unknown, |tree| by_tree(&tree, None, name))
+}
+
+fn by_tree(tree: &UseTree, root: Option<&Ident>, name: &str) -> Origin {
+    let others = ["std", "core", "alloc", "pulpo"];
+    let of_others = |root: Option<&Ident>| root.is_none_or(|root| others.iter().any(|other| root == other));
+    match tree {
+        UseTree::Path(path) => by_tree(&path.tree, root.or(Some(&path.ident)), name),
+        UseTree::Group(group) => {
+            group.items.iter().map(|tree| by_tree(tree, root, name)).min().unwrap_or(Origin::Unknown)
         }
-        for other in [
-            "use pulpo::State;",
-            "use pulpo::{Context, State};",
-            "use std::sync::mpsc::State;",
-            "fn f(_: State) {}",
-            "struct Stat; struct Other { state: State }",
-            "impl State {}",
-        ] {
-            assert!(!defines(other.parse().expect("tokens"), "State"), "{other}");
-        }
+        UseTree::Glob(_) if of_others(root) => Origin::Unknown,
+        UseTree::Glob(_) => Origin::Glob,
+        UseTree::Name(one) if one.ident.unraw() != name => Origin::Unknown,
+        UseTree::Rename(one) if one.rename.unraw() != name => Origin::Unknown,
+        UseTree::Name(_) | UseTree::Rename(_) if of_others(root) => Origin::Other,
+        UseTree::Name(_) | UseTree::Rename(_) => Origin::Own,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! Only its attributes and its signature are checked. The block between the braces is between the
 //! user and rustc.
 
-use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{
@@ -20,6 +20,8 @@ pub(crate) struct Function {
     pub(crate) name: Ident,
     /// Whether it is a `const fn`, which is a fault.
     pub(crate) constant: bool,
+    /// The attributes that are faults, as text without spaces.
+    refused: Vec<String>,
     /// The attributes that everything we add for this function must carry too.
     pub(crate) attributes: Vec<Attribute>,
     /// Whether it takes `self`, which means that it is in an `impl` or a trait.
@@ -34,6 +36,11 @@ pub(crate) struct Function {
 }
 
 impl Function {
+    /// Checks whether this is the content of an attribute that is a fault, and must not come back.
+    pub(crate) fn has_removed(&self, attribute: &Group) -> bool {
+        attribute.delimiter() == Delimiter::Bracket && self.refused.contains(&unspaced(attribute.stream()))
+    }
+
     /// Returns what is known about a function with a syntax error in its signature.
     fn unreadable(item: TokenStream, batch: bool) -> Self {
         let mut words = item.clone().into_iter().skip_while(|token| !is_word(token, "fn")).skip(1);
@@ -62,6 +69,7 @@ impl Function {
             readable: false,
             name,
             constant: false,
+            refused: Vec::new(),
             method: false,
             attributes: Vec::new(),
             body,
@@ -135,6 +143,7 @@ pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Opti
         _ => return Some(Function::unreadable(item, batch)),
     }
     qualifiers(&signature, faults);
+    let refused = refused(&attributes, faults);
     let generic = generics(&signature, faults);
     let (body, others) = parameters(&signature, faults);
     let mut of_generics = Faults::default();
@@ -151,6 +160,7 @@ pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Opti
         readable: true,
         name: signature.ident,
         constant: signature.constness.is_some(),
+        refused,
         method: matches!(signature.inputs.first(), Some(FnArg::Receiver(_))),
         attributes: attributes.iter().filter_map(inherited).collect(),
         body,
@@ -164,6 +174,11 @@ pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Opti
 fn header(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, Signature, TokenStream)> {
     let attributes = input.call(Attribute::parse_outer)?;
     input.parse::<Visibility>()?;
+    // A declaration in an `unsafe extern` block, which is reported as one.
+    let safe = input.fork();
+    if safe.parse::<Ident>().is_ok_and(|word| word == "safe") && safe.peek(Token![fn]) {
+        input.parse::<Ident>()?;
+    }
     Ok((attributes, input.parse()?, input.parse()?))
 }
 
@@ -200,6 +215,30 @@ fn qualifiers(signature: &Signature, faults: &mut Faults) {
     if let Some(abi) = &signature.abi {
         faults.at(abi, format!("expected a plain `fn` as handler: remove `{}`", abi.to_token_stream()));
     }
+}
+
+/// Reports attributes with which the function cannot be called as a handler. Returns their text.
+fn refused(attributes: &[Attribute], faults: &mut Faults) -> Vec<String> {
+    let mut refused = Vec::new();
+    for attribute in attributes {
+        let path = attribute.path();
+        let fault = if path.is_ident("target_feature") {
+            "expected a handler that every processor can run: remove `target_feature`, and put what needs it into a \
+             function of its own, called where `is_x86_feature_detected!` or the like finds it"
+        } else if path.segments.len() == 2 && path.segments[0].ident == "tokio" && path.segments[1].ident == "main" {
+            "expected an `async fn` alone: remove `tokio::main`, a worker has a runtime for all its handlers"
+        } else {
+            continue;
+        };
+        faults.at(attribute, fault);
+        refused.push(unspaced(attribute.meta.to_token_stream()));
+    }
+    refused
+}
+
+/// Prints tokens without the spaces between them, which depend on where the tokens come from.
+fn unspaced(tokens: TokenStream) -> String {
+    tokens.to_string().replace(char::is_whitespace, "")
 }
 
 /// Reports generics as a fault. Returns whether there are any.

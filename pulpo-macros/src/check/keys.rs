@@ -20,9 +20,9 @@ pub(crate) enum Unique {
 pub(crate) struct Fields(pub(crate) Vec<TokenStream>);
 
 impl Fields {
-    /// Prints the fields: `account_id, address.city`.
+    /// Prints the fields: `account_id, address.city`, `type` for `r#type`.
     pub(crate) fn named(&self) -> String {
-        let field = |tokens: &TokenStream| tokens.to_string().replace(' ', "");
+        let field = |tokens: &TokenStream| tokens.to_string().replace(' ', "").replace("r#", "");
         self.0.iter().map(field).collect::<Vec<_>>().join(", ")
     }
 }

@@ -45,7 +45,6 @@ pub(super) fn implementation(
     let bound = (!generics.params.is_empty()).then(|| quote!(where #body #arguments: #pulpo::Body));
     quote_spanned! {ours_at(place)=>
         #[automatically_derived]
-        #[allow(non_local_definitions)]
         #keyword #parameters #pulpo::Job for #body #arguments #bound #constants
     }
 }

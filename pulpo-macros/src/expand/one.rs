@@ -43,7 +43,6 @@ pub(super) fn marker(handler: &Handler<'_>, body: &Type) -> TokenStream {
     let own = handler.marker();
     quote_spanned! {ours_at(place)=>
         pub enum #own {}
-        #[allow(non_local_definitions)]
         impl #pulpo::__private::HasOneHandler<#own> for #body {}
     }
 }
@@ -86,7 +85,6 @@ fn named(pulpo: &TokenStream, name: &LitStr, own: &Ident, asks: bool) -> TokenSt
         }
     });
     quote_spanned! {place=>
-        #[allow(non_local_definitions)]
         impl #pulpo::__private::NamesOneJob<#own> for #pulpo::__private::RequestType<#hash> {}
         #ask
     }

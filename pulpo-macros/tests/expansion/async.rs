@@ -5,14 +5,12 @@ async fn ping(_: Ping, run: &Context) -> Outcome {
 const _: () = {
     type __pulpo_Body_of_ping = Ping;
     #[automatically_derived]
-    #[allow(non_local_definitions)]
     impl ::pulpo::Job for __pulpo_Body_of_ping {
         const REQUEST_TYPE: &'static ::core::primitive::str = "ping";
         const USE_THE_ATTRIBUTE_PULPO_HANDLER_OR_DERIVE_PULPO_JOB_INSTEAD: ::pulpo::__private::ByMacro = ::pulpo::__private::ByMacro;
     }
     #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__ping")]
     pub static __PULPO_REQUEST_TYPE_0: ::core::primitive::u8 = 0;
-    #[allow(non_local_definitions)]
     impl ::pulpo::__private::NamesOneJob<__pulpo_Handler_of_ping>
     for ::pulpo::__private::RequestType<13776757609873999785u64> {}
     const _: fn() = ::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
@@ -20,7 +18,6 @@ const _: () = {
         _,
     >;
     pub enum __pulpo_Handler_of_ping {}
-    #[allow(non_local_definitions)]
     impl ::pulpo::__private::HasOneHandler<__pulpo_Handler_of_ping>
     for __pulpo_Body_of_ping {}
     const fn __pulpo_entry_of_ping() -> ::pulpo::__private::Handler {

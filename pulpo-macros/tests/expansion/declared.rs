@@ -1,7 +1,6 @@
 #[allow(deprecated)]
 const _: () = {
     #[automatically_derived]
-    #[allow(non_local_definitions)]
     impl ::pulpo::Job for Ping {
         const REQUEST_TYPE: &'static ::core::primitive::str = "ping";
         const ALIASES: &'static [&'static ::core::primitive::str] = &["pong"];
@@ -11,7 +10,6 @@ const _: () = {
     pub enum __pulpo_Job {}
     #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__ping")]
     pub static __PULPO_REQUEST_TYPE_0: ::core::primitive::u8 = 0;
-    #[allow(non_local_definitions)]
     impl ::pulpo::__private::NamesOneJob<__pulpo_Job>
     for ::pulpo::__private::RequestType<13776757609873999785u64> {}
     const _: fn() = ::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
@@ -20,7 +18,6 @@ const _: () = {
     >;
     #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__pong")]
     pub static __PULPO_REQUEST_TYPE_1: ::core::primitive::u8 = 0;
-    #[allow(non_local_definitions)]
     impl ::pulpo::__private::NamesOneJob<__pulpo_Job>
     for ::pulpo::__private::RequestType<10096747166808080535u64> {}
     const _: fn() = ::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<

@@ -7,7 +7,6 @@ fn ping(_: Ping) {}
 #[cfg(unix)]
 const _: () = {
     #[automatically_derived]
-    #[allow(non_local_definitions)]
     impl ::pulpo::Job for Ping {
         const REQUEST_TYPE: &'static ::core::primitive::str = "ping";
         const POLICY: ::pulpo::Policy = ::pulpo::Policy::DEFAULT.priority(7u32);

@@ -14,7 +14,6 @@ pub(crate) fn send_email(
 const _: () = {
     type __pulpo_Body_of_send_email = mail::SendEmail<4>;
     #[automatically_derived]
-    #[allow(non_local_definitions)]
     impl crate::jobs::pulpo::Job for __pulpo_Body_of_send_email {
         const REQUEST_TYPE: &'static ::core::primitive::str = "send_email";
         const ALIASES: &'static [&'static ::core::primitive::str] = &[
@@ -35,7 +34,6 @@ const _: () = {
     }
     #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__send_email")]
     pub static __PULPO_REQUEST_TYPE_0: ::core::primitive::u8 = 0;
-    #[allow(non_local_definitions)]
     impl crate::jobs::pulpo::__private::NamesOneJob<__pulpo_Handler_of_send_email>
     for crate::jobs::pulpo::__private::RequestType<17508624028164233144u64> {}
     const _: fn() = crate::jobs::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
@@ -44,7 +42,6 @@ const _: () = {
     >;
     #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__sendmail")]
     pub static __PULPO_REQUEST_TYPE_1: ::core::primitive::u8 = 0;
-    #[allow(non_local_definitions)]
     impl crate::jobs::pulpo::__private::NamesOneJob<__pulpo_Handler_of_send_email>
     for crate::jobs::pulpo::__private::RequestType<5270748493998440408u64> {}
     const _: fn() = crate::jobs::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
@@ -53,7 +50,6 @@ const _: () = {
     >;
     #[unsafe(export_name = "two_pulpo_handlers_for_the_request_type__mail$3A$3Asend")]
     pub static __PULPO_REQUEST_TYPE_2: ::core::primitive::u8 = 0;
-    #[allow(non_local_definitions)]
     impl crate::jobs::pulpo::__private::NamesOneJob<__pulpo_Handler_of_send_email>
     for crate::jobs::pulpo::__private::RequestType<10133820415221408832u64> {}
     const _: fn() = crate::jobs::pulpo::__private::a_request_type_names_one_job_so_rename_one_of_the_two::<
@@ -61,7 +57,6 @@ const _: () = {
         _,
     >;
     pub enum __pulpo_Handler_of_send_email {}
-    #[allow(non_local_definitions)]
     impl crate::jobs::pulpo::__private::HasOneHandler<__pulpo_Handler_of_send_email>
     for __pulpo_Body_of_send_email {}
     const fn __pulpo_entry_of_send_email() -> crate::jobs::pulpo::__private::Handler {

@@ -3,7 +3,6 @@ fn ping(_: jobs::Ping) {}
 const _: () = {
     type __pulpo_Body_of_ping = jobs::Ping;
     pub enum __pulpo_Handler_of_ping {}
-    #[allow(non_local_definitions)]
     impl ::pulpo::__private::HasOneHandler<__pulpo_Handler_of_ping>
     for __pulpo_Body_of_ping {}
     const _: fn() = ::pulpo::__private::a_job_has_one_handler_so_remove_one_of_the_two::<

@@ -1,4 +1,4 @@
-//! Where handlers may stand: in any module of any crate, of each edition, under
+//! Where handlers, lists of jobs and `main!` may stand: in any module of any crate, of each edition, under
 //! the strictest lints and beside names that are like ours.
 
 use std::collections::BTreeMap;
@@ -30,6 +30,42 @@ mod private {
         if context.attempt() > 1 {
             return ::std::result::Result::Err(::pulpo::fatal("once is enough"));
         }
+        ::std::result::Result::Ok(())
+    }
+}
+
+/// The jobs that other crates publish.
+#[::pulpo::jobs]
+pub mod jobs {
+    pub use super::declared::Postcard;
+
+    /// A telegram.
+    #[derive(::serde::Serialize, ::serde::Deserialize, ::pulpo::Job)]
+    #[job("telegram", queue = "mail", unique(text))]
+    pub struct Telegram {
+        /// What it says.
+        pub text: ::std::string::String,
+    }
+
+    /// What no program has.
+    #[cfg(any())]
+    #[derive(::serde::Serialize, ::serde::Deserialize, ::pulpo::Job)]
+    #[job("pigeon")]
+    pub struct Pigeon;
+}
+
+mod declared {
+    /// A postcard.
+    #[derive(::serde::Serialize, ::serde::Deserialize, ::pulpo::Job)]
+    #[job("postcard")]
+    pub struct Postcard;
+
+    #[::pulpo::handler]
+    fn postcard(_: Postcard) {}
+
+    #[::pulpo::handler]
+    fn telegram(telegram: super::jobs::Telegram) -> ::pulpo::Outcome {
+        ::std::fs::write("/dev/null", &telegram.text)?;
         ::std::result::Result::Ok(())
     }
 }
@@ -84,6 +120,21 @@ pub fn bill(bill: Bill, bank: work::State<String>) -> Result<()> {
     Ok(())
 }
 
+/// The jobs that other crates publish.
+#[work::jobs(crate = ::work)]
+pub mod jobs {
+    pub use super::Bill;
+
+    /// A refund.
+    #[derive(serde::Serialize, serde::Deserialize, work::Job)]
+    #[job("refund", crate = work)]
+    pub struct Refund;
+}
+
+/// Pays it back.
+#[work::handler]
+pub fn refund(_: jobs::Refund) {}
+
 /// A reminder.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub struct Remind;
@@ -93,9 +144,18 @@ pub struct Remind;
 pub fn remind(_: Remind) {}
 "#;
 
+/// A program that forbids what the others deny.
 const WORKER: &str = r#"//! Works.
-#![forbid(unsafe_code)]
-#![deny(warnings, missing_docs, clippy::pedantic)]
+#![forbid(
+    unsafe_code,
+    missing_docs,
+    unused_imports,
+    dead_code,
+    clippy::pedantic,
+    clippy::needless_pass_by_value,
+    clippy::wildcard_imports
+)]
+#![deny(warnings)]
 
 mod jobs {
     use serde::{Deserialize, Serialize};
@@ -136,8 +196,12 @@ mod jobs {
 pulpo::main! {
     crates: [mail_jobs, billing_jobs],
     setup: |app| app.state(String::from("the bank")),
+    jobs: [mail_jobs::jobs, billing_jobs::jobs],
 }
 "#;
+
+/// The editions of the libraries, and that of the worker.
+const EDITIONS: [(&str, &str); 3] = [("2018", "2024"), ("2021", "2018"), ("2024", "2021")];
 
 fn workspace(libraries: &str, worker: &str) -> Workspace {
     let workspace = Workspace::new();
@@ -151,7 +215,7 @@ fn workspace(libraries: &str, worker: &str) -> Workspace {
 
 #[test]
 fn all_are_in_the_program() {
-    for (libraries, worker) in [("2021", "2024"), ("2024", "2021")] {
+    for (libraries, worker) in EDITIONS {
         let workspace = workspace(libraries, worker);
         let (good, said) = workspace.cargo(&["run", "--bin", "worker", "--", "handlers", "--json"]);
         assert!(good, "libraries of {libraries}, a worker of {worker}: {said}");
@@ -167,19 +231,22 @@ fn all_are_in_the_program() {
             ("kept", "worker::jobs::kept"),
             ("letter", "mail_jobs::private::deeper::letter"),
             ("parcel", "mail_jobs::private::parcel"),
+            ("postcard", "mail_jobs::declared::postcard"),
             ("read", "worker::jobs::read"),
+            ("refund", "billing_jobs::refund"),
             ("remind", "billing_jobs::remind"),
+            ("telegram", "mail_jobs::declared::telegram"),
         ];
         let expected: BTreeMap<_, _> = expected.map(|(name, function)| (name, Value::from(function))).into();
         assert_eq!(functions, expected.iter().map(|(name, function)| (*name, function)).collect());
         let (good, said) = workspace.cargo(&["run", "--bin", "worker", "--", "check"]);
-        assert!(good && said.ends_with("8 handlers, nothing is wrong\n"), "{said}");
+        assert!(good && said.ends_with("11 handlers, nothing is wrong\n"), "{said}");
     }
 }
 
 #[test]
 fn clippy_has_nothing_to_say() {
-    for (libraries, worker) in [("2021", "2024"), ("2024", "2021")] {
+    for (libraries, worker) in EDITIONS {
         let (good, said) = workspace(libraries, worker).cargo(&["clippy"]);
         assert!(good && said.is_empty(), "libraries of {libraries}, a worker of {worker}: {said}");
     }

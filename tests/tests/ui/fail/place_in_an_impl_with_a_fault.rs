@@ -10,4 +10,4 @@ impl Mailer {
 
 fn main() {}
 
-//~ ping => consider moving the implementation out to a nearby module scope
+//~ 60 => and a handler cannot stand in an `impl` or a trait: move it out

@@ -1,0 +1,98 @@
+//! Names in source files, by their text.
+
+use std::path::Path;
+
+use super::{Origin, defines_plain, is_defined_below, is_only_associated, needs_no_import, origin};
+
+#[test]
+fn a_type_is_plain_unless_it_is_declared_as_a_job() {
+    let plain = |file: &str| defines_plain(file.parse().expect("tokens"), "Mail");
+    assert!(plain("#[derive(Debug)] struct Mail { to: String }"));
+    assert!(plain("#[job(\"a\")] struct A; mod jobs { pub enum Mail {} }"));
+    assert!(!plain("#[derive(Job)] #[job(\"a\")] pub struct Mail;"));
+    assert!(!plain("use shared::Mail;"));
+}
+
+fn of_state(file: &str) -> Origin {
+    origin(file.parse().expect("tokens"), "State")
+}
+
+#[test]
+fn a_name_is_own_where_it_is_defined_or_imported_from_own_code() {
+    for own in [
+        "struct State<T>(T);",
+        "mod jobs { pub enum State { On } }",
+        "use crate::address::State;",
+        "use address::{City, State as State};",
+        "use {std::fmt, crate::{address::{City, Land as State}}};",
+        "type State = u8;",
+        "use pulpo::State as Shared; struct State;",
+    ] {
+        assert_eq!(of_state(own), Origin::Own, "{own}");
+    }
+    for other in [
+        "use pulpo::State;",
+        "use pulpo::{Context, State};",
+        "use ::pulpo::State;",
+        "use std::sync::mpsc::State;",
+        "use crate::models::*; use pulpo::State;",
+    ] {
+        assert_eq!(of_state(other), Origin::Other, "{other}");
+    }
+    for unknown in [
+        "fn f(_: State) {}",
+        "struct Stat; struct Other { state: State }",
+        "impl State {}",
+        "use crate::State as Other;",
+    ] {
+        assert_eq!(of_state(unknown), Origin::Unknown, "{unknown}");
+    }
+}
+
+#[test]
+fn a_name_may_be_imported_by_a_glob_from_elsewhere() {
+    for own in [
+        "use crate::models::*;",
+        "mod tests { use super::*; }",
+        "use models::{self, state::*};",
+        "use {std::fmt, shared::*};",
+    ] {
+        assert_eq!(of_state(own), Origin::Glob, "{own}");
+    }
+    for other in ["use pulpo::*;", "use ::std::collections::*;", "use {core::fmt::*, pulpo::queue::*};"] {
+        assert_eq!(of_state(other), Origin::Unknown, "{other}");
+    }
+    for name in ["String", "Result", "u8", "str"] {
+        assert!(needs_no_import(name), "{name}");
+    }
+    for name in ["Duration", "HashMap", "State", "Message"] {
+        assert!(!needs_no_import(name), "{name}");
+    }
+}
+
+#[test]
+fn a_name_of_the_prelude_is_looked_for_in_all_files() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    assert!(is_defined_below(&sources, "Origin") && is_defined_below(&sources, "Fields"));
+    assert!(!is_defined_below(&sources, "String"));
+}
+
+#[test]
+fn a_function_is_associated_if_it_is_only_in_an_impl_or_a_trait() {
+    for associated in [
+        "impl Mailer { fn send(_: Mail) {} }",
+        "mod a { unsafe impl<T: Fn(u8) -> u8> A for B<T> { const X: u8 = 1; pub fn r#send() {} } }",
+        "fn other() -> impl Clone { 1 } trait Mails { fn send(_: Mail) {} }",
+    ] {
+        assert!(is_only_associated(associated.parse().expect("tokens"), "send"), "{associated}");
+    }
+    for free in [
+        "fn send(_: Mail) {}",
+        "impl Mailer { fn send(_: Mail) {} } fn send(_: Mail) {}",
+        "impl Mailer { fn run() { fn send(_: Mail) {} } }",
+        "fn run() -> impl Clone { fn send(_: Mail) {} }",
+        "impl Mailer { fn resend(_: Mail) {} }",
+    ] {
+        assert!(!is_only_associated(free.parse().expect("tokens"), "send"), "{free}");
+    }
+}

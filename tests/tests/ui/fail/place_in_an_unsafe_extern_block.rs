@@ -1,0 +1,11 @@
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Ping;
+
+unsafe extern "C" {
+    #[pulpo::handler("ping")]
+    pub safe fn ping(_: Ping);
+}
+
+fn main() {}
+
+//~ fn ping(_: Ping) => expected a function with a body: a declaration cannot handle a job
