@@ -9,7 +9,9 @@ use super::steps::{
 };
 use crate::keys::{OnDuplicate, Publication, UniqueFor};
 use crate::message::MessageId;
-use crate::queue::{DequeueFilter, Enqueued, Filter, MessageState, NewMessage, QueueError, Settlement, Unique};
+use crate::queue::{
+    DequeueFilter, Enqueued, Filter, MessageState, NewMessage, QueueError, Retention, Settlement, Unique,
+};
 
 /// Returns whether this queue keeps unique keys; if not, asserts that it refuses them.
 fn keeps_keys(harness: &dyn Harness) -> bool {
@@ -173,6 +175,16 @@ pub(super) fn a_key_for_a_time_outlives_its_message(harness: &dyn Harness) {
     let fourth = assert_new(harness, timed("fourth"));
     assert_ne!(third, fourth);
     assert_eq!([consumer.work(), consumer.work()], ["third", "fourth"]);
+    // Also if its job is done.
+    let Some(keeping) = harness.queue().keeping() else { return };
+    keeping.set_retention(Retention::default().done(600 * SECOND));
+    harness.pass(6 * SECOND);
+    let fifth = assert_new(harness, timed("fifth"));
+    assert_eq!(consumer.work(), "fifth");
+    assert_kept(harness, timed("kept once more"), &fifth);
+    let done = Filter::all().state(MessageState::Done).id(fifth);
+    assert_eq!(harness.queue().delete(&done).expect("delete"), 1);
+    assert_new(harness, timed("sixth"));
 }
 
 pub(super) fn a_waiting_message_is_replaced(harness: &dyn Harness) {

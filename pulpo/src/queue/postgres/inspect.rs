@@ -236,12 +236,11 @@ impl Change {
         let (columns, chosen) = match self {
             Self::Kick => ("id, unique_key", CHOSEN_TO_KICK),
             // A person who deletes a message means its key too.
-            Self::Delete => (
+            Self::Delete | Self::DeleteDone => (
                 "id",
                 "chosen AS (SELECT id FROM picked),
                 keys AS (DELETE FROM SCHEMA.timed_key WHERE message = ANY (ARRAY(SELECT id FROM picked)))",
             ),
-            Self::DeleteDone => ("id", "chosen AS (SELECT id FROM picked)"),
         };
         let sql = format!(
             "WITH picked AS MATERIALIZED (SELECT {columns} FROM {table} WHERE {} ORDER BY id DESC LIMIT {} FOR UPDATE),
