@@ -264,6 +264,7 @@ impl Worker {
         let ended = Monitor::new(shared.clone()).watch(consumers);
         drop(services);
         drop(signals);
+        until_all_have_let_go(shared);
         ended?;
         let summary = shared.counts.summary();
         tracing::info!(
@@ -274,6 +275,20 @@ impl Worker {
             "the worker has stopped"
         );
         Ok(summary)
+    }
+}
+
+/// How long the end of a worker waits for its threads to let go of the queue.
+const LET_GO_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Waits for the lanes to drop what they share, a moment after they have ended.
+/// The last holder closes the queue. If that were the thread of a lane, the
+/// process might end before the queue is closed. A lane that was abandoned may
+/// never let go, so this wait is short.
+fn until_all_have_let_go(shared: &Arc<Shared>) {
+    let real = SystemClock::new();
+    while Arc::strong_count(shared) > 1 && real.uptime() < LET_GO_PATIENCE {
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 

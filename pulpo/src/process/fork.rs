@@ -129,6 +129,16 @@ impl<T> PerProcess<T> {
         self.get_in(Birthplace::here(), make)
     }
 
+    /// Returns the value of this process, if it has been created.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn of_this_process(&self) -> Option<&T> {
+        let mut generation = self.0.get()?;
+        while let Some(next) = generation.next.get() {
+            generation = next;
+        }
+        generation.value.birthplace().is_here().then(|| &*generation.value)
+    }
+
     fn get_in(&self, process: Birthplace, make: impl Fn() -> T) -> &T {
         let fresh = || {
             let value = Unforked { birthplace: process, value: Some(make()) };

@@ -462,6 +462,8 @@ impl Drop for Lane {
         if self.outage.is_on() {
             self.shared.in_trouble.fetch_sub(1, Ordering::SeqCst);
         }
+        // First: whoever sees that this lane has ended may close the queue.
+        self.consumer = None;
         self.slot.end();
         self.shared.monitor.wake();
     }

@@ -1,11 +1,15 @@
 //! What all clones of a queue share, in whatever process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::options::PostgresOptions;
 use super::shared::Shared;
 use crate::clock::Clock;
 use crate::process::fork::PerProcess;
+
+/// How long closing a queue waits for its threads.
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -23,5 +27,18 @@ impl Remote {
     /// What this process shares.
     pub(super) fn shared(&self) -> &Arc<Shared> {
         self.shared.get_or_init(|| Arc::new(Shared::new(self.options.clone(), self.clock.clone())))
+    }
+}
+
+impl Drop for Remote {
+    /// Waits for the threads to drop what the process shares. The last holder
+    /// removes the row of the process, and a thread may not live to do so.
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.of_this_process() else { return };
+        shared.end_threads();
+        let since = shared.real.uptime();
+        while Arc::strong_count(shared) > 1 && shared.real.uptime().saturating_sub(since) < END_PATIENCE {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 }

@@ -694,12 +694,19 @@ impl Claiming {
     }
 }
 
+impl Shared {
+    /// Tells the threads of this process to end, and does not wait for them.
+    pub(super) fn end_threads(&self) {
+        self.upkeep.end();
+        self.beat.end();
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
         let _ = self.tell_last();
         self.write_activity();
-        self.upkeep.end();
-        self.beat.end();
+        self.end_threads();
         if self.held.load(Ordering::SeqCst) == 0 && self.prefetch.is_empty() && self.beat.has_begun() {
             let left = self.with(|connection| super::beat::unregister(connection, &self.id));
             if let Err(error) = left {

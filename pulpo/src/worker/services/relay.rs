@@ -45,6 +45,9 @@ pub(in crate::worker) fn start(shared: &Shared) -> io::Result<Relays> {
         let (is_stopped, running) = (is_stopped.clone(), running.clone());
         thread::Builder::new().name("pulpo-relay".to_owned()).spawn(move || {
             let _running = running;
+            // Dropped before `_running`: it holds the queue, which must be free
+            // once the end of this thread is known.
+            let mut relay = relay;
             relay.run(|| is_stopped.load(Ordering::SeqCst));
         })?;
     }
