@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use pulpo::clock::SystemClock;
 use pulpo::queue::postgres::{Migrate, PostgresOptions, PostgresQueue, migrate};
 use pulpo::queue::{
-    DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, QueueAdapter as _, QueueError, Settlement,
+    ActivityFilter, ActivityStep, DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, QueueAdapter as _,
+    QueueError, Settlement,
 };
 use pulpo_tests::postgres::{Pooler, PostgresServer};
 use pulpo_tests::program::Sandbox;
@@ -353,4 +354,34 @@ fn a_queue_that_is_closed_has_removed_its_process() {
             assert_eq!(server.psql(&format!("SELECT count(*) FROM {schema}.worker")), "0");
         }
     }
+}
+
+#[test]
+fn what_sql_publishes_is_among_the_numbers_over_time() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let schema = schema_of(&url);
+    let queue = connect(&url);
+    let publish = |count, end| {
+        let sql = "BEGIN; SELECT SCHEMA.publish('record', '{}') FROM generate_series(1, COUNT); END";
+        let sql = sql.replace("SCHEMA", &schema).replace("COUNT", count).replace("END", end);
+        drop(server.psql(&sql));
+    };
+    publish("3", "COMMIT");
+    publish("50", "ROLLBACK");
+    let unique = format!("SELECT {schema}.publish('other', '{{}}', '{{\"unique_key\": \"1:[7]\"}}', queue => 'mail')");
+    let (first, kept) = (server.psql(&unique), server.psql(&unique));
+    assert_eq!(first, kept);
+    // It is added by a process that takes messages.
+    let _seat = queue.consumer(&["elsewhere".to_owned()]).expect("a consumer");
+    let published = |filter: ActivityFilter| -> u64 {
+        let log = queue.activity().expect("it keeps numbers");
+        log.read_activity(&filter).expect("read").iter().map(|step| step.published).sum()
+    };
+    let since = chrono::Utc::now() - chrono::TimeDelta::minutes(5);
+    let all = || ActivityFilter::since(ActivityStep::Minute, since);
+    wait::until("all is counted", || published(all()) == 4);
+    assert_eq!(published(all().queue("mail")), 1, "what was kept is not counted");
+    assert_eq!(published(all().request_type("record")), 3);
+    assert_eq!(server.psql(&format!("SELECT count(*) FROM {schema}.uncounted")), "0");
 }

@@ -1,7 +1,8 @@
 //! Numbers over time. A process counts what happens in memory and adds it to
 //! the tables every other second, so that no row is one that all transactions
-//! write to. What a process has not written when it is killed is lost; what is
-//! published by SQL alone is not counted.
+//! write to. A process that is killed loses what it has not written yet.
+//! `publish` in SQL leaves a row for each message, which a worker adds to the
+//! numbers with its beat.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -21,11 +22,14 @@ const WRITE_EVERY: Duration = Duration::from_secs(2);
 /// Adds to the current minute and hour, of each queue and type, and of all
 /// under a name that no queue has. Always in the same order, so that processes
 /// do not wait for each other in a circle.
-const ADD: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
-    new AS (SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-        $7::bigint[]) AS new(queue, request_type, published, done, failed, buried, expired)),
+macro_rules! add {
+    ($new:expr) => {
+        concat!(
+            "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), ",
+            $new,
+            ",
     counted AS (SELECT * FROM new UNION ALL
-        SELECT '', '', sum(published), sum(done), sum(failed), sum(buried), sum(expired) FROM new)
+        SELECT '', '', sum(published), sum(done), sum(failed), sum(buried), sum(expired) FROM new HAVING count(*) > 0)
     INSERT INTO SCHEMA.activity AS activity
         (step, at, queue, request_type, published, done, failed, buried, expired)
     SELECT step, date_trunc(unit, now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC', queue, request_type, published, done,
@@ -34,7 +38,24 @@ const ADD: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_co
     ORDER BY step, queue, request_type
     ON CONFLICT (step, at, queue, request_type) DO UPDATE SET published = activity.published + excluded.published,
         done = activity.done + excluded.done, failed = activity.failed + excluded.failed,
-        buried = activity.buried + excluded.buried, expired = activity.expired + excluded.expired";
+        buried = activity.buried + excluded.buried, expired = activity.expired + excluded.expired"
+        )
+    };
+}
+
+const ADD: Sql = add!(
+    "new AS (SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+        $7::bigint[]) AS new(queue, request_type, published, done, failed, buried, expired))"
+);
+
+/// Adds the messages that were published by SQL. It steps over rows that other
+/// processes are adding, and takes a bounded number at once.
+const ADD_UNCOUNTED: Sql = add!(
+    "gone AS (DELETE FROM SCHEMA.uncounted WHERE ctid = ANY (ARRAY(SELECT ctid FROM SCHEMA.uncounted
+            LIMIT 10000 FOR UPDATE SKIP LOCKED)) RETURNING queue, request_type),
+    new AS (SELECT queue, request_type, count(*) AS published, 0 AS done, 0 AS failed, 0 AS buried, 0 AS expired
+        FROM gone GROUP BY queue, request_type)"
+);
 
 /// What is too old.
 const PRUNE: Sql = "DELETE FROM SCHEMA.activity
@@ -195,6 +216,11 @@ impl Counts {
         }
         Ok(())
     }
+}
+
+/// Adds the messages that were published by SQL to the numbers.
+pub(super) fn add_uncounted(connection: &mut Connection) -> Result<(), PostgresError> {
+    connection.run(ADD_UNCOUNTED, &[]).map(drop)
 }
 
 /// How a step is written in the database.

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
+use super::activity;
 use super::claim::{END_DEAD, NextWaits};
 use super::connection::{self, Connection, Heard, Sql};
 use super::error::PostgresError;
@@ -54,12 +55,13 @@ const BEAT: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_c
         ON CONFLICT (id) DO UPDATE SET beat = worker.beat + 1, beat_at = now(),
             backend_pid = excluded.backend_pid, backend_start = excluded.backend_start)
     SELECT seen.ready, seen.oldest_program, seen.due, seen.lease_ends, worker.id, worker.beat,
-        worker.backend_pid IS NOT NULL
+        worker.backend_pid IS NOT NULL, seen.uncounted
     FROM (SELECT
             EXISTS (SELECT FROM unnest($7::text[]) AS wanted(queue)
                 WHERE EXISTS (SELECT FROM SCHEMA.message WHERE state = 0 AND queue = wanted.queue)
                     AND NOT EXISTS (SELECT FROM SCHEMA.pause WHERE queue = wanted.queue AND until > now())) AS ready,
             (SELECT max(oldest_program) FROM SCHEMA.migration) AS oldest_program,
+            EXISTS (SELECT FROM SCHEMA.uncounted) AS uncounted,
             extract(epoch FROM (SELECT min(due) FROM SCHEMA.message WHERE state = 1) - now())::float8 AS due,
             extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8
                 AS lease_ends) AS seen
@@ -230,6 +232,7 @@ impl Thread {
         let Some(first) = rows.first() else { return Ok(()) };
         let (ready, oldest_program): (bool, Option<i32>) = (first.try_get(0)?, first.try_get(1)?);
         shared.beat.oldest_program.store(oldest_program.unwrap_or_default().into(), Ordering::Relaxed);
+        let uncounted: bool = first.try_get(7)?;
         let waits = NextWaits::from_row(first, 2)?;
         let over = |wait: Option<Duration>| wait.is_some_and(|wait| wait.is_zero());
         if ready || over(waits.due) || over(waits.lease_ends) {
@@ -251,6 +254,12 @@ impl Thread {
             seen.insert(id, Other { beat, since });
         }
         self.others = seen;
+        if uncounted && let Err(error) = activity::add_uncounted(connection) {
+            if error.breaks_connection() {
+                return Err(error);
+            }
+            tracing::debug!(%error, "cannot count what SQL has published, trying again");
+        }
         for (id, beat) in silent {
             let rows = connection.run(END_DEAD, &[(&id, Type::TEXT), (&beat, Type::INT8)])?;
             let (dead, leases): (i64, i64) =

@@ -203,6 +203,14 @@ CREATE TABLE SCHEMA.activity(
     expired bigint NOT NULL,
     PRIMARY KEY (step, at, queue, request_type)) WITH (fillfactor = 80);
 
+-- Messages that `publish` has published and that are not in those numbers yet; a
+-- worker adds them. Each has a row of its own, so that no transaction of a user
+-- waits for another.
+CREATE TABLE SCHEMA.uncounted(
+    queue text COLLATE "C" NOT NULL,
+    request_type text COLLATE "C" NOT NULL)
+WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+
 -- Where the jobs of a request type go, as the last worker that has it said.
 CREATE TABLE SCHEMA.route(
     request_type text COLLATE "C" PRIMARY KEY,

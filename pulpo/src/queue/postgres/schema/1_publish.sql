@@ -89,6 +89,9 @@ BEGIN
         target, publish_job.request_type, urgency::bigint, delay, coalesce(known.ttr, 60000),
         jsonb_build_object('header', given, 'body', content)::text, publish_job.limit_key, key, mode, micros, expiration,
         duplicate) AS kept;
+    IF publication = 'new' THEN
+        INSERT INTO SCHEMA.uncounted(queue, request_type) VALUES (target, left(publish_job.request_type, 500));
+    END IF;
     IF publish_job.notify THEN
         PERFORM pg_notify('CHANNEL', target);
     END IF;
