@@ -67,6 +67,8 @@ pub(crate) struct AttemptState {
     pub(crate) failed: u32,
     /// The number of failed runs in which the worker died or stopped renewing the lease.
     pub(crate) lost: u32,
+    /// Whether there may have been one more such run, which was not seen to begin.
+    pub(crate) maybe_begun: bool,
     /// The earliest start.
     pub(crate) delay: Option<DateTime<Utc>>,
     /// The latest start.
@@ -135,8 +137,11 @@ pub(crate) fn before_run(at: &AttemptState) -> Option<Disposition> {
     }
     untimely(at).or_else(|| {
         // If every run was settled, the last settlement granted this one, whatever the count: some queues overcount.
-        let worn_out = at.failed >= at.policy.max_attempts && at.lost > 0;
-        worn_out.then(|| Disposition::Bury { reason: worn_out_reason(at), counted: false })
+        let uncounted = at.failed < at.policy.max_attempts;
+        // A message that has killed every worker since then has most likely killed the one that may have begun it too.
+        let failed = at.failed.saturating_add(u32::from(at.maybe_begun));
+        let worn_out = failed >= at.policy.max_attempts && at.lost > 0;
+        worn_out.then(|| Disposition::Bury { reason: worn_out_reason(at, uncounted), counted: uncounted })
     })
 }
 
@@ -159,9 +164,11 @@ fn cancelled() -> Disposition {
 }
 
 /// Returns the reason for burying a message that has no attempts left and whose last run was never settled.
-fn worn_out_reason(at: &AttemptState) -> String {
-    let died = format!("its worker died {} (or fell silent for longer than its ttr)", times(at.lost));
-    if at.lost == at.failed { died } else { format!("{died} in {} attempts", at.failed) }
+/// `uncounted`: one more run than the counts say.
+fn worn_out_reason(at: &AttemptState, uncounted: bool) -> String {
+    let (lost, failed) = (at.lost + u32::from(uncounted), at.failed + u32::from(uncounted));
+    let died = format!("its worker died {} (or fell silent for longer than its ttr)", times(lost));
+    if lost == failed { died } else { format!("{died} in {failed} attempts") }
 }
 
 fn times(n: u32) -> String {

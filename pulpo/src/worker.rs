@@ -318,14 +318,17 @@ impl Worker {
             #[cfg(feature = "tokio")]
             runtime: self.runtime.clone().or_else(crate::runtime::around),
         });
+        let resolved = ResolvedHandlers::new(registry, options);
+        let one_attempt = resolved.with_one_attempt();
         Ok(Arc::new(Shared {
             queue: queue.clone(),
             schedule_store,
             queues: queues.clone(),
             registry: registry.clone(),
-            resolved: ResolvedHandlers::new(registry, options),
+            resolved,
             limits: Limits::new(registry, options, queue.clone()),
             queue_limits: queue_limits::all(registry, options),
+            one_attempt,
             options: options.clone(),
             clock: clock.clone(),
             program: self.program.clone().map_or_else(unnamed_program, |(name, version)| (name, Some(version))),

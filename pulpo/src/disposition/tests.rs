@@ -14,6 +14,7 @@ fn first_attempt() -> AttemptState {
     AttemptState {
         failed: 0,
         lost: 0,
+        maybe_begun: false,
         delay: None,
         expiration: None,
         left_since: None,
@@ -265,4 +266,20 @@ fn what_was_cancelled_is_buried_however_its_run_ended() {
         before_run(&AttemptState { expiration: Some(now() - TimeDelta::seconds(1)), ..at.clone() }),
         before_run(&at)
     );
+}
+
+#[test]
+fn a_run_that_may_have_begun_counts_if_it_decides_and_every_known_run_killed_its_worker() {
+    let thrice = POLICY.max_attempts(3);
+    let died = |failed, maybe_begun| {
+        before_run(&AttemptState { failed, lost: failed, maybe_begun, policy: thrice.clone(), ..first_attempt() })
+    };
+    let reason = "its worker died 3 times (or fell silent for longer than its ttr)";
+    assert_eq!(died(1, true), None, "one attempt is left");
+    assert_eq!(died(2, false), None);
+    assert_eq!(died(2, true), Some(bury(reason, true)));
+    assert_eq!(died(3, true), Some(bury(reason, false)), "all were counted");
+    // No run is known to have killed its worker, so this one may be the first.
+    let once = POLICY.max_attempts(1);
+    assert_eq!(before_run(&AttemptState { maybe_begun: true, policy: once, ..first_attempt() }), None);
 }

@@ -20,6 +20,12 @@ pub struct Delivery {
     /// How many of them ended unsettled: the worker crashed, or was silent for
     /// longer than the ttr.
     pub abandoned: u32,
+    /// Whether there may have been one more run that ended unsettled: a worker
+    /// died that had leased the message ahead, and nobody saw whether it had
+    /// begun. The counts above do not include that run. If counting it makes
+    /// `max_attempts`, and a known run ended unsettled too, the message is
+    /// buried and not run again. False once a run was settled.
+    pub maybe_begun: bool,
     /// How often it was kicked, in a queue where a kick cannot reset the two
     /// counts above; otherwise 0. See [`Delivery::failed`].
     pub kicks: u32,
@@ -40,7 +46,18 @@ impl Delivery {
     #[must_use]
     pub fn new(lease: Lease, queue: impl Into<String>, due_since: DateTime<Utc>, ttr: Duration, text: Vec<u8>) -> Self {
         let left_since = Some(due_since);
-        Self { lease, queue: queue.into(), attempts: 0, abandoned: 0, kicks: 0, due_since, left_since, ttr, text }
+        Self {
+            lease,
+            queue: queue.into(),
+            attempts: 0,
+            abandoned: 0,
+            maybe_begun: false,
+            kicks: 0,
+            due_since,
+            left_since,
+            ttr,
+            text,
+        }
     }
 
     /// Returns how many failed runs count against `max_attempts`.

@@ -20,6 +20,10 @@ pub struct DequeueFilter {
     pub single_types: Vec<String>,
     /// At most one message of each of these queues, and none leased ahead.
     pub single_queues: Vec<String>,
+    /// Request types that are not leased ahead, because their messages have only
+    /// one attempt. It matters for queues that cannot tell, after the death of a
+    /// worker, which of the messages that it had leased ahead it had begun.
+    pub never_ahead: Arc<[String]>,
     /// How many more messages the caller will take after this one, for a batch, so that a queue may lease them
     /// together. [`Consumer::flush`](super::Consumer::flush) releases those that the caller does not take.
     pub more: usize,
@@ -76,6 +80,13 @@ impl DequeueFilter {
     #[must_use]
     pub fn single_queue(mut self, queue: impl Into<String>) -> Self {
         self.single_queues.push(queue.into());
+        self
+    }
+
+    /// Leases none of these request types ahead.
+    #[must_use]
+    pub fn never_ahead(mut self, request_types: impl Into<Arc<[String]>>) -> Self {
+        self.never_ahead = request_types.into();
         self
     }
 

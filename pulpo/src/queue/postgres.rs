@@ -43,6 +43,7 @@ use crate::message::MessageId;
 mod activity;
 mod backend;
 mod beat;
+mod begun;
 mod cancel;
 mod claim;
 mod columns;

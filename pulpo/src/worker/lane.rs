@@ -318,6 +318,7 @@ impl Lane {
             failed,
             policy,
             lost: delivery.abandoned.min(failed),
+            maybe_begun: delivery.maybe_begun,
             left_since: delivery.left_since,
             served: Served::Never,
             delay,

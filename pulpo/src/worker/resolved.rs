@@ -41,6 +41,12 @@ impl ResolvedHandlers {
     pub(super) fn get(&self, request_type: &str) -> Option<Arc<ResolvedHandler>> {
         self.by_type.get(request_type).cloned()
     }
+
+    /// The request types whose messages have one attempt.
+    pub(super) fn with_one_attempt(&self) -> Arc<[String]> {
+        let of_one = self.by_type.iter().filter(|(_, resolved)| resolved.policy.max_attempts <= 1);
+        of_one.map(|(name, _)| (*name).to_owned()).collect()
+    }
 }
 
 impl ResolvedHandler {

@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) limits: Arc<Limits>,
     /// The limits across all workers, which the queue enforces.
     pub(super) queue_limits: Arc<[Limit]>,
+    /// The request types whose messages have one attempt.
+    pub(super) one_attempt: Arc<[String]>,
     pub(super) options: WorkerOptions,
     pub(super) clock: Arc<dyn Clock>,
     /// The name and, if known, the version of the program.
@@ -50,7 +52,8 @@ impl Shared {
     /// Returns the filter for all waiting messages, within the limits that the queue enforces and without the types
     /// left to other workers.
     pub(super) fn filter(&self) -> DequeueFilter {
-        self.others.filter(DequeueFilter::all().limits(self.queue_limits.clone()), &*self.clock)
+        let all = DequeueFilter::all().limits(self.queue_limits.clone()).never_ahead(self.one_attempt.clone());
+        self.others.filter(all, &*self.clock)
     }
 
     /// Ends the process if it is a fork that a handler made and returned in. The run belongs to the parent. The fork

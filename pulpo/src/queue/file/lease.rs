@@ -109,6 +109,7 @@ fn read(connection: &Connection, ids: &[i64], token: &Arc<str>, number: u64, now
             queue: row.get(1)?,
             attempts: count(row.get(2)?),
             abandoned: count(row.get(3)?),
+            maybe_begun: false,
             kicks: 0,
             due_since: time(row.get(4)?),
             left_since: row.get::<_, Option<i64>>(8)?.map(time),

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::begun::Tag;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
 use super::history::{ended_run, keep_lines};
@@ -27,7 +28,8 @@ macro_rules! claim {
             ", ",
             $candidates,
             "picked AS MATERIALIZED (SELECT message.ctid, message.priority, message.id,
-                    message.alone OR coalesce(message.key_mode = 1, false) AS alone FROM ",
+                    message.alone OR coalesce(message.key_mode = 1, false) OR message.request_type = ANY ($5) AS alone
+                FROM ",
             $from,
             // What is held back is stepped over by `LIMITED`.
             " AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())
@@ -37,8 +39,9 @@ macro_rules! claim {
             leased AS (UPDATE SCHEMA.message SET state = 2, lease = $4, since = now(), ahead = chosen.ahead, run = NULL,
                     lease_ends = now() + ttr * interval '1 millisecond'
                 FROM chosen WHERE message.ctid = chosen.ctid AND NOT waits
-                RETURNING id, queue, request_type, priority, attempts, abandoned, due_since, left_since, ttr, text)
-            SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text
+                RETURNING id, queue, request_type, priority, attempts, abandoned, due_since, left_since, ttr, text,
+                    message.ahead AS is_ahead, message.alone AS maybe_begun)
+            SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text, is_ahead, maybe_begun
             FROM leased, lazily ORDER BY priority, id"
         )
     };
@@ -86,14 +89,14 @@ const OF_TYPES: Sql = claim!(
             (SELECT priority, id FROM SCHEMA.message WHERE state = 0 AND limit_key IS NOT NULL
                 AND queue = kind.queue AND request_type = kind.request_type ORDER BY priority, id LIMIT $2 * 4 + 16)
             ORDER BY priority, id LIMIT $2 * 4 + 16) AS first
-        WHERE kind.request_type = coalesce($5, kind.request_type) AND kind.request_type <> ALL ($6)), ",
+        WHERE kind.request_type = coalesce($6, kind.request_type) AND kind.request_type <> ALL ($7)), ",
     "SCHEMA.message JOIN candidate ON message.id = candidate.id WHERE state = 0"
 );
 
 /// What may start by the limits of a worker, and by what is held back: the
 /// function steps over the rest. Its last row has no id and says what is in the
 /// way.
-const LIMITED: Sql = "SELECT * FROM SCHEMA.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10)";
+const LIMITED: Sql = "SELECT * FROM SCHEMA.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11)";
 
 /// How many waits one statement ends, so that nobody waits for it for long.
 macro_rules! at_once {
@@ -232,12 +235,20 @@ impl<'a> Claim<'a> {
         let LeaseRequest { queues, filter, at_once, ahead } = request;
         Self { queues, filter, at_once: *at_once, ahead: *ahead, token, held_back }
     }
+
+    fn is_limited(&self) -> bool {
+        self.held_back || !self.filter.limits.is_empty()
+    }
+
+    fn picks_types(&self) -> bool {
+        self.filter.request_type.is_some() || !self.filter.except_types.is_empty()
+    }
 }
 
 /// What a claim has brought.
 #[derive(Debug, Default)]
 pub(super) struct Claimed {
-    pub(super) leased: Vec<Leased<i64>>,
+    pub(super) leased: Vec<Leased<Tag>>,
     /// How long limits let nothing else start, if they are in the way.
     pub(super) wake_in: Option<Duration>,
     /// Whether it is runs that are in the way.
@@ -262,8 +273,8 @@ pub(super) fn exchange(
     let ahead = most.saturating_sub(at_once);
     let spared_for = end_silent.unwrap_or_default();
     let wanted = filter.request_type.as_ref();
-    let is_limited = claim.held_back || !filter.limits.is_empty();
-    let picks_types = wanted.is_some() || !filter.except_types.is_empty();
+    let never_ahead: Vec<&String> = filter.never_ahead.iter().chain(&filter.single_types).collect();
+    let (is_limited, picks_types) = (claim.is_limited(), claim.picks_types());
     let (limits, joins) = (limits::as_json(&filter.limits), filter.joins.as_ref().and_then(|id| number(id.as_str())));
     let (sql, parameters): (Sql, Vec<Parameter<'_>>) = match queues.as_slice() {
         _ if is_limited => (
@@ -274,6 +285,7 @@ pub(super) fn exchange(
                 (&filter.except_types, Type::TEXT_ARRAY),
                 (&filter.single_types, Type::TEXT_ARRAY),
                 (&filter.single_queues, Type::TEXT_ARRAY),
+                (&never_ahead, Type::TEXT_ARRAY),
                 (&at_once, Type::INT8),
                 (&ahead, Type::INT8),
                 (&claim.token, Type::TEXT),
@@ -288,17 +300,30 @@ pub(super) fn exchange(
                 (&most, Type::INT8),
                 (&at_once, Type::INT8),
                 (&claim.token, Type::TEXT),
+                (&never_ahead, Type::TEXT_ARRAY),
                 (&wanted, Type::TEXT),
                 (&filter.except_types, Type::TEXT_ARRAY),
             ],
         ),
         [queue] => (
             OF_QUEUE,
-            vec![(*queue, Type::TEXT), (&most, Type::INT8), (&at_once, Type::INT8), (&claim.token, Type::TEXT)],
+            vec![
+                (*queue, Type::TEXT),
+                (&most, Type::INT8),
+                (&at_once, Type::INT8),
+                (&claim.token, Type::TEXT),
+                (&never_ahead, Type::TEXT_ARRAY),
+            ],
         ),
         _ => (
             OF_QUEUES,
-            vec![(&queues, Type::TEXT_ARRAY), (&most, Type::INT8), (&at_once, Type::INT8), (&claim.token, Type::TEXT)],
+            vec![
+                (&queues, Type::TEXT_ARRAY),
+                (&most, Type::INT8),
+                (&at_once, Type::INT8),
+                (&claim.token, Type::TEXT),
+                (&never_ahead, Type::TEXT_ARRAY),
+            ],
         ),
     };
     let spared: [Parameter<'_>; 1] = [(&spared_for, Type::FLOAT8)];
@@ -327,19 +352,19 @@ pub(super) fn exchange(
         answers.pop().map(&mut or_again);
     }
     let committed = done.and_then(|_| answers.pop()).unwrap_or_else(|| Ok(Vec::new()));
-    (committed, ended, claimed.and_then(|rows| claimed_of(&rows, is_limited, claim.token, now)))
+    (committed, ended, claimed.and_then(|rows| claimed_of(&rows, claim, now)))
 }
 
-fn claimed_of(rows: &[Row], is_limited: bool, token: &str, now: DateTime<Utc>) -> Result<Claimed, PostgresError> {
+fn claimed_of(rows: &[Row], claim: &Claim<'_>, now: DateTime<Utc>) -> Result<Claimed, PostgresError> {
     let mut claimed = Claimed::default();
     let mut rows = rows;
-    if let Some((last, others)) = rows.split_last().filter(|_| is_limited) {
-        let wake_in: Option<f64> = last.try_get(9)?;
+    if let Some((last, others)) = rows.split_last().filter(|_| claim.is_limited()) {
+        let wake_in: Option<f64> = last.try_get(11)?;
         claimed.wake_in = wake_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        claimed.waits_for_runs = last.try_get(10)?;
+        claimed.waits_for_runs = last.try_get(12)?;
         rows = others;
     }
-    let token: Arc<str> = token.into();
+    let token: Arc<str> = claim.token.into();
     let mut request_type: Arc<str> = "".into();
     claimed.leased = rows.iter().map(|row| leased(row, &token, &mut request_type, now)).collect::<Result<_, _>>()?;
     Ok(claimed)
@@ -350,7 +375,7 @@ fn leased(
     token: &Arc<str>,
     last_type: &mut Arc<str>,
     leased_at: DateTime<Utc>,
-) -> Result<Leased<i64>, PostgresError> {
+) -> Result<Leased<Tag>, PostgresError> {
     let id: i64 = row.try_get(0)?;
     let request_type: &str = row.try_get(2)?;
     if **last_type != *request_type {
@@ -369,7 +394,9 @@ fn leased(
     delivery.attempts = count(row.try_get(3)?);
     delivery.abandoned = count(row.try_get(4)?);
     delivery.left_since = row.try_get(6)?;
-    Ok(Leased { delivery, request_type: last_type.clone(), leased_at, tag: id })
+    delivery.maybe_begun = row.try_get(10)?;
+    let tag = Tag { id, is_ahead: row.try_get(9)? };
+    Ok(Leased { delivery, request_type: last_type.clone(), leased_at, tag })
 }
 
 /// Makes these ready again; without an id, all of the token.

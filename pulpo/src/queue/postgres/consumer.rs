@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::activity::Event;
+use super::begun::Tag;
 use super::publish;
 use super::remote::Remote;
 use super::settle::{self, Ended, Settled};
@@ -73,10 +74,15 @@ impl PostgresConsumer {
         }
     }
 
-    fn hand_out(&mut self, shared: &Shared, leased: Leased<i64>) -> Delivery {
+    fn hand_out(&mut self, shared: &Shared, leased: Leased<Tag>) -> Delivery {
         shared.held.fetch_add(1, Ordering::SeqCst);
-        self.handed_out = Some(shared.real.uptime());
-        let Leased { delivery, request_type, .. } = leased;
+        let now = shared.real.uptime();
+        self.handed_out = Some(now);
+        let Leased { delivery, request_type, tag, .. } = leased;
+        if tag.is_ahead {
+            shared.begun.add(tag.id, &delivery.lease.token, now);
+            shared.upkeep.wake();
+        }
         self.names.push((delivery.lease.clone(), delivery.queue.clone(), request_type));
         delivery
     }
@@ -88,6 +94,9 @@ impl PostgresConsumer {
         let names = place.map(|place| self.names.swap_remove(place));
         if let (Some((_, queue, request_type)), Ended::Settled, Some(event)) = (names, &ended, event) {
             shared.has_happened(event, [(queue.as_str(), &*request_type)]);
+        }
+        if let Some(id) = number(lease.id.as_str()) {
+            shared.begun.remove(id);
         }
         // Never below zero, whatever was settled twice.
         let _ = shared.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| held.checked_sub(1));
@@ -146,7 +155,8 @@ impl Consumer for PostgresConsumer {
             && follow_ups.is_empty()
             && shared.upkeep.runs()
         {
-            self.lane.defer_commit(&shared.prefetch, &shared, lease.clone(), id, result.clone());
+            let tag = Tag { id, is_ahead: false };
+            self.lane.defer_commit(&shared.prefetch, &shared, lease.clone(), tag, result.clone());
             return self.ended(lease, Ended::Settled, Some(Event::Done));
         }
         self.lane.was_long();

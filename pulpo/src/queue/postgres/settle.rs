@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::begun::Tag;
 use super::cancel;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
@@ -338,9 +339,9 @@ pub(super) struct Commits {
 }
 
 impl Commits {
-    pub(super) fn of(commits: &[DeferredCommit<i64>]) -> Self {
+    pub(super) fn of(commits: &[DeferredCommit<Tag>]) -> Self {
         Self {
-            ids: commits.iter().map(|commit| commit.tag).collect(),
+            ids: commits.iter().map(|commit| commit.tag.id).collect(),
             tokens: commits.iter().map(|commit| commit.lease.token.to_string()).collect(),
             outcomes: vec!["done"; commits.len()],
             results: commits.iter().map(|commit| commit.result.as_deref().map(str::to_owned)).collect(),

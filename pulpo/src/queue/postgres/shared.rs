@@ -11,6 +11,7 @@ use tokio_postgres::types::Type;
 
 use super::activity::{Event, Tally};
 use super::beat::Beat;
+use super::begun::{self, Begun, Tag};
 use super::claim::{self, Claim, Claimed, NextWaits};
 use super::connection::{Connection, Connector, Sql};
 use super::error::PostgresError;
@@ -43,6 +44,11 @@ const END_SILENT_EVERY: Duration = Duration::from_millis(500);
 /// Longer than any lease: nothing is to be spared.
 const NO_OUTAGE: f64 = 1e18;
 
+/// The interval between two looks for runs to mark as begun, and the pause
+/// after an error.
+const MARK_EVERY: Duration = Duration::from_millis(5);
+const MARK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Until something wakes it.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -70,6 +76,8 @@ pub(super) struct Shared {
     leases: AtomicU64,
     /// Deliveries that nobody has settled.
     pub(super) held: AtomicU64,
+    /// The deliveries that were leased ahead and may have to be marked as begun.
+    pub(super) begun: Begun,
     publications: Group<Vec<NewMessage>, Result<Vec<Enqueued>, PostgresError>>,
     settlements: Group<Settled, Result<Ended, PostgresError>>,
     claiming: Mutex<Claiming>,
@@ -149,6 +157,7 @@ impl Shared {
             id: new_id(),
             leases: AtomicU64::new(1),
             held: AtomicU64::new(0),
+            begun: Begun::default(),
             publications: Group::default(),
             settlements: Group::default(),
             claiming: Mutex::default(),
@@ -426,7 +435,7 @@ impl Shared {
         &self,
         commits: &Commits,
         request: &LeaseRequest,
-    ) -> Result<(Vec<bool>, Offer<i64>), PostgresError> {
+    ) -> Result<(Vec<bool>, Offer<Tag>), PostgresError> {
         let mut claiming = lock(&self.claiming);
         // Before the look: what is told after it is news.
         let generation = self.signal.generation();
@@ -478,9 +487,9 @@ impl Shared {
         request: &LeaseRequest,
         token: &str,
         generation: u64,
-    ) -> Result<Offer<i64>, PostgresError> {
-        let now = self.real.uptime();
+    ) -> Result<Offer<Tag>, PostgresError> {
         loop {
+            let now = self.real.uptime();
             let Claimed { leased, wake_in, waits_for_runs } = match claimed {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -613,9 +622,24 @@ impl Shared {
         let weak = Arc::downgrade(self);
         let work = move || {
             let Some(shared) = weak.upgrade() else { return Next::Never };
-            shared.prefetch.tend(&shared).map_or(Next::Wake(LONG), Next::After)
+            let tended = shared.prefetch.tend(&shared);
+            tended.into_iter().chain(shared.mark_begun()).min().map_or(Next::Wake(LONG), Next::After)
         };
         self.upkeep.start("pulpo-upkeep", work);
+    }
+
+    /// Marks lasting runs of messages that were leased ahead as begun. Returns
+    /// when to look again, if any are left.
+    fn mark_begun(&self) -> Option<Duration> {
+        if !self.begun.any() {
+            return None;
+        }
+        let mark = |ids: &[i64], tokens: &[&str]| self.ask(|connection| begun::mark(connection, ids, tokens));
+        if let Err(error) = self.begun.mark(self.real.uptime(), mark) {
+            tracing::debug!(%error, "cannot say that jobs have begun, trying again");
+            return Some(MARK_AGAIN);
+        }
+        self.begun.any().then_some(MARK_EVERY)
     }
 
     /// What a publication or a beat has changed may be of interest.
@@ -626,11 +650,11 @@ impl Shared {
 
 /// One that is shared, since each settles and leases for all.
 impl LeaseStore for Arc<Shared> {
-    /// The message's id.
-    type Tag = i64;
+    /// The number of the message, and whether it was leased ahead.
+    type Tag = Tag;
     type Error = PostgresError;
 
-    fn exchange(&self, exchange: &Arc<Exchange<i64>>) -> Result<Exchanged<i64>, PostgresError> {
+    fn exchange(&self, exchange: &Arc<Exchange<Tag>>) -> Result<Exchanged<Tag>, PostgresError> {
         let commits = Commits::of(&exchange.commits);
         if let Some(request) = &exchange.lease {
             let (committed, leased) = self.exchange_with(&commits, request)?;

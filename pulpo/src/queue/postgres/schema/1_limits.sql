@@ -123,12 +123,12 @@ $room$;
 --
 -- Workers that ask for the same limit wait for each other as long as this takes.
 CREATE FUNCTION SCHEMA.claim_limited(
-    queues text[], wanted text, except_types text[], single_types text[], single_queues text[], at_once bigint,
-    ahead bigint, token text, limits jsonb, joins bigint)
+    queues text[], wanted text, except_types text[], single_types text[], single_queues text[], never_ahead text[],
+    at_once bigint, ahead bigint, token text, limits jsonb, joins bigint)
 RETURNS TABLE(
     leased_id bigint, leased_queue text, leased_type text, leased_attempts integer, leased_abandoned integer,
     leased_due_since timestamptz, leased_left_since timestamptz, leased_ttr bigint, leased_text text,
-    wake_in float8, waits_for_runs boolean)
+    leased_ahead boolean, leased_alone boolean, wake_in float8, waits_for_runs boolean)
 LANGUAGE plpgsql AS $claim_limited$
 DECLARE
     most bigint := at_once + ahead;
@@ -290,7 +290,8 @@ BEGIN
     END LOOP;
 
     -- Of them, what all limits let start together.
-    FOR m IN SELECT id, queue, request_type, coalesce(limit_key, '') AS limit_key, alone OR key_mode = 1 AS starts_alone
+    FOR m IN SELECT id, queue, request_type, coalesce(limit_key, '') AS limit_key, alone OR key_mode = 1
+            OR request_type = ANY (never_ahead) AS starts_alone
         FROM SCHEMA.message WHERE state = 0 AND id = ANY (candidates) ORDER BY priority, id LOOP
         EXIT WHEN cardinality(picked) >= most;
         is_ahead := cardinality(picked) >= at_once;
@@ -357,10 +358,11 @@ BEGIN
                     WHERE start.id = message.id)
             FROM unnest(picked, picked_ahead) AS chosen(id, is_ahead) WHERE message.id = chosen.id
             RETURNING message.*)
-        SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text, NULL::float8, NULL::boolean
+        SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text, leased.ahead, alone,
+            NULL::float8, NULL::boolean
         FROM leased ORDER BY priority, id;
     RETURN QUERY SELECT NULL::bigint, NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::timestamptz,
-        NULL::timestamptz, NULL::bigint, NULL::text,
+        NULL::timestamptz, NULL::bigint, NULL::text, NULL::boolean, NULL::boolean,
         CASE WHEN used ? 'wake' THEN greatest((used->>'wake')::float8 - extract(epoch FROM clock_timestamp())::float8, 0) END,
         coalesce((used->>'runs')::boolean, false);
 END
