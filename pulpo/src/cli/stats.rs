@@ -186,6 +186,9 @@ fn plain(pulpo: &Pulpo, look: &Look, rated: bool, out: &mut dyn Write) -> Done {
     for unreachable in &stats.unreachable {
         show::note(out, &format!("{} does not answer", show::visible(&unreachable.server)))?;
     }
+    for warning in &stats.warnings {
+        show::note(out, &format!("SLOW {}", show::visible(warning)))?;
+    }
     if let Some(Spooled { waiting, oldest, refused, .. }) = look.spool.as_ref().filter(|it| it.waiting + it.refused > 0)
     {
         let oldest = oldest.map(|since| format!(", the oldest since {}", show::age(since))).unwrap_or_default();

@@ -52,6 +52,7 @@ mod consumer;
 mod done;
 mod edit;
 mod error;
+mod floors;
 mod group;
 mod history;
 mod inspect;

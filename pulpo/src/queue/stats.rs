@@ -16,6 +16,8 @@ pub struct Stats {
     pub totals: Vec<Totals>,
     /// The servers that did not answer, whose messages are not counted.
     pub unreachable: Vec<Unreachable>,
+    /// Causes of slowness that you can remove, as sentences.
+    pub warnings: Vec<String>,
 }
 
 /// A server that did not answer.

@@ -385,3 +385,56 @@ fn what_sql_publishes_is_among_the_numbers_over_time() {
     assert_eq!(published(all().request_type("record")), 3);
     assert_eq!(server.psql(&format!("SELECT count(*) FROM {schema}.uncounted")), "0");
 }
+
+#[test]
+fn a_transaction_that_stays_open_is_named_and_claims_go_on() {
+    let server = PostgresServer::start();
+    let url = server.fresh_url();
+    let schema = schema_of(&url);
+    let queue = connect(&url);
+    let mut forgotten = postgres::Client::connect(&server.url(), postgres::NoTls).expect("connected");
+    forgotten.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").expect("a snapshot");
+    assert_eq!(queue.stats().expect("stats").warnings, [""; 0], "it has not been open for long");
+    // Many have come and gone that it might still want to see.
+    let gone = "INSERT INTO SCHEMA.message(queue, request_type, state, priority, ttr, text)
+            SELECT 'mail', 'type', 0, 65536, 60000, '{}' FROM generate_series(1, 40000);
+        UPDATE SCHEMA.message SET state = 2, lease = 'nobody'; DELETE FROM SCHEMA.message";
+    drop(server.psql(&gone.replace("SCHEMA", &schema)));
+    let many: Vec<_> = (0..600).map(|n| message(&n.to_string())).collect();
+    queue.enqueue(many).expect("enqueue");
+    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let next = |seat: &mut Box<dyn pulpo::queue::Consumer>| {
+        let taken = seat.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).expect("dequeue").expect("a message");
+        seat.settle(&taken.lease, &mut Settlement::commit()).expect("committed");
+        String::from_utf8(taken.text).expect("text")
+    };
+    let walked = || -> i64 {
+        let sql = format!(
+            "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE schemaname = '{schema}'
+            AND indexrelname = 'message_ready'"
+        );
+        server.psql(&sql).parse().expect("a number")
+    };
+    let before = walked();
+    for n in 0..300 {
+        assert_eq!(next(&mut seat), n.to_string());
+    }
+    // What is urgent has its turn within a moment.
+    let mut urgent = message("urgent");
+    urgent.priority = pulpo::Priority::new(0);
+    queue.enqueue(vec![urgent]).expect("enqueue");
+    let mut taken = Vec::new();
+    while taken.last().is_none_or(|text| text != "urgent") {
+        taken.push(next(&mut seat));
+    }
+    while taken.len() < 301 {
+        taken.push(next(&mut seat));
+    }
+    assert!(taken.iter().position(|text| text == "urgent").is_some_and(|place| place < 300), "it came last");
+    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
+    // 601 claims from the front walk over 24 million entries.
+    wait::until("the server has counted", || walked() > before);
+    let walked = walked() - before;
+    assert!(walked < 8_000_000, "{walked} entries of the index");
+    drop(forgotten);
+}

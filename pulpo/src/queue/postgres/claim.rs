@@ -13,6 +13,7 @@ use tokio_postgres::types::Type;
 use super::begun::Tag;
 use super::connection::{Connection, Parameter, Sql};
 use super::error::PostgresError;
+use super::floors::{Floors, Place};
 use super::history::{ended_run, keep_lines};
 use super::limits;
 use super::values::{count, lazily, number};
@@ -20,12 +21,24 @@ use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{Delivery, DequeueFilter, Lease};
 
+/// The number of entries of the index of ready messages that this transaction
+/// has walked over. The server adds to it for a while after a claim, so a claim
+/// takes the difference.
+macro_rules! walked {
+    () => {
+        "pg_stat_get_xact_tuples_returned('SCHEMA.message_ready'::regclass::oid)"
+    };
+}
+
 macro_rules! claim {
     ($candidates:expr, $from:expr) => {
         concat!(
             "WITH RECURSIVE ",
             lazily!(),
-            ", ",
+            // The first count, before the claim begins: see the limit of `picked`.
+            ", before AS MATERIALIZED (SELECT ",
+            walked!(),
+            " AS walked), ",
             $candidates,
             "picked AS MATERIALIZED (SELECT message.ctid, message.priority, message.id,
                     message.alone OR coalesce(message.key_mode = 1, false) OR message.request_type = ANY ($5) AS alone
@@ -33,7 +46,8 @@ macro_rules! claim {
             $from,
             // What is held back is stepped over by `LIMITED`.
             " AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())
-                ORDER BY message.priority, message.id LIMIT $2 FOR UPDATE OF message SKIP LOCKED),
+                ORDER BY message.priority, message.id LIMIT $2 + 0 * coalesce((SELECT walked FROM before), 0)
+                FOR UPDATE OF message SKIP LOCKED),
             numbered AS (SELECT ctid, priority, id, alone, row_number() OVER (ORDER BY priority, id) > $3 AS ahead FROM picked),
             chosen AS (SELECT ctid, ahead, bool_or(ahead AND alone) OVER (ORDER BY priority, id) AS waits FROM numbered),
             leased AS (UPDATE SCHEMA.message SET state = 2, lease = $4, since = now(), ahead = chosen.ahead, run = NULL,
@@ -41,7 +55,10 @@ macro_rules! claim {
                 FROM chosen WHERE message.ctid = chosen.ctid AND NOT waits
                 RETURNING id, queue, request_type, priority, attempts, abandoned, due_since, left_since, ttr, text,
                     message.ahead AS is_ahead, message.alone AS maybe_begun)
-            SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text, is_ahead, maybe_begun
+            SELECT id, queue, request_type, attempts, abandoned, due_since, left_since, ttr, text, is_ahead, maybe_begun,
+                priority, ",
+            walked!(),
+            " - (SELECT walked FROM before)
             FROM leased, lazily ORDER BY priority, id"
         )
     };
@@ -50,15 +67,17 @@ macro_rules! claim {
 /// Of one queue, straight from the index.
 const OF_QUEUE: Sql = claim!(
     "",
-    "SCHEMA.message WHERE state = 0 AND queue = $1
+    "SCHEMA.message WHERE state = 0 AND queue = $1 AND (message.priority, message.id) >= ($6, $7)
         AND NOT EXISTS (SELECT FROM SCHEMA.pause WHERE queue = $1 AND until > now())"
 );
 
 /// Of several: the first ones of each are candidates, more of them than are
 /// wanted, as others may be about to take some.
 const OF_QUEUES: Sql = claim!(
-    "candidate AS MATERIALIZED (SELECT first.id FROM unnest($1::text[]) AS wanted(queue)
+    "candidate AS MATERIALIZED (SELECT first.id
+        FROM unnest($1::text[], $6::bigint[], $7::bigint[]) AS wanted(queue, from_priority, from_id)
         CROSS JOIN LATERAL (SELECT id FROM SCHEMA.message WHERE state = 0 AND queue = wanted.queue
+                AND (priority, id) >= (wanted.from_priority, wanted.from_id)
             ORDER BY priority, id LIMIT $2 * 4 + 16) AS first
         WHERE NOT EXISTS (SELECT FROM SCHEMA.pause WHERE pause.queue = wanted.queue AND until > now())), ",
     "SCHEMA.message JOIN candidate ON message.id = candidate.id WHERE state = 0"
@@ -228,12 +247,20 @@ pub(super) struct Claim<'a> {
     pub(super) token: &'a str,
     /// Whether something is held back.
     pub(super) held_back: bool,
+    /// Where to begin in each queue; `None`: at the front.
+    pub(super) floors: Option<&'a Floors>,
 }
 
 impl<'a> Claim<'a> {
     pub(super) fn new(request: &'a LeaseRequest, token: &'a str, held_back: bool) -> Self {
         let LeaseRequest { queues, filter, at_once, ahead } = request;
-        Self { queues, filter, at_once: *at_once, ahead: *ahead, token, held_back }
+        Self { queues, filter, at_once: *at_once, ahead: *ahead, token, held_back, floors: None }
+    }
+
+    /// Returns whether it takes the first messages of its queues, whatever they
+    /// are. Only such a claim may begin behind the front.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.is_limited() && !self.picks_types()
     }
 
     fn is_limited(&self) -> bool {
@@ -253,6 +280,10 @@ pub(super) struct Claimed {
     pub(super) wake_in: Option<Duration>,
     /// Whether it is runs that are in the way.
     pub(super) waits_for_runs: bool,
+    /// The first message that was leased in each queue, of a plain claim.
+    pub(super) firsts: Vec<(String, Place)>,
+    /// Over how many entries of the index a plain claim has walked.
+    pub(super) walked: usize,
 }
 
 /// Deletes what is done, ends the waits that are over, and leases what comes
@@ -275,6 +306,9 @@ pub(super) fn exchange(
     let wanted = filter.request_type.as_ref();
     let never_ahead: Vec<&String> = filter.never_ahead.iter().chain(&filter.single_types).collect();
     let (is_limited, picks_types) = (claim.is_limited(), claim.picks_types());
+    let floor = |queue: &String| claim.floors.map_or(Place::FRONT, |floors| floors.of(queue));
+    let (from_priorities, from_ids): (Vec<i64>, Vec<i64>) =
+        queues.iter().map(|queue| floor(queue)).map(|place| (place.priority, place.id)).unzip();
     let (limits, joins) = (limits::as_json(&filter.limits), filter.joins.as_ref().and_then(|id| number(id.as_str())));
     let (sql, parameters): (Sql, Vec<Parameter<'_>>) = match queues.as_slice() {
         _ if is_limited => (
@@ -313,6 +347,8 @@ pub(super) fn exchange(
                 (&at_once, Type::INT8),
                 (&claim.token, Type::TEXT),
                 (&never_ahead, Type::TEXT_ARRAY),
+                (&from_priorities[0], Type::INT8),
+                (&from_ids[0], Type::INT8),
             ],
         ),
         _ => (
@@ -323,6 +359,8 @@ pub(super) fn exchange(
                 (&at_once, Type::INT8),
                 (&claim.token, Type::TEXT),
                 (&never_ahead, Type::TEXT_ARRAY),
+                (&from_priorities, Type::INT8_ARRAY),
+                (&from_ids, Type::INT8_ARRAY),
             ],
         ),
     };
@@ -363,6 +401,18 @@ fn claimed_of(rows: &[Row], claim: &Claim<'_>, now: DateTime<Utc>) -> Result<Cla
         claimed.wake_in = wake_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         claimed.waits_for_runs = last.try_get(12)?;
         rows = others;
+    }
+    if claim.is_plain() {
+        for row in rows {
+            let queue: &str = row.try_get(1)?;
+            if claimed.firsts.iter().all(|(of, _)| of != queue) {
+                let first = Place { priority: row.try_get(11)?, id: row.try_get(0)? };
+                claimed.firsts.push((queue.to_owned(), first));
+            }
+        }
+        // Null if the server does not count (`track_counts`).
+        let walked = rows.first().map_or(Ok(None), |row| row.try_get::<_, Option<i64>>(12))?;
+        claimed.walked = walked.and_then(|walked| usize::try_from(walked).ok()).unwrap_or_default();
     }
     let token: Arc<str> = claim.token.into();
     let mut request_type: Arc<str> = "".into();

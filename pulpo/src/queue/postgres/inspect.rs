@@ -288,8 +288,29 @@ const PAUSED: Sql = "SELECT queue, until FROM SCHEMA.pause WHERE until > now() O
 /// Ids are given in order and never twice.
 const PUBLISHED: &str = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM SCHEMA.message_id_seq";
 
+/// The oldest transaction that keeps dead rows from being removed: one with a
+/// snapshot, or a prepared one. The server shows those of other roles only to
+/// roles with `pg_read_all_stats`.
+const PINNED: Sql = "SELECT extract(epoch FROM clock_timestamp() - since)::float8, who FROM (
+        SELECT xact_start AS since, 'process ' || pid || ' of the role ' || coalesce(usename, '?') || ', '
+            || coalesce(state, '?') AS who
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
+            AND backend_type = 'client backend'
+        UNION ALL
+        SELECT prepared, 'the prepared transaction ' || quote_literal(gid) FROM pg_prepared_xacts
+        WHERE database = current_database()) AS transaction
+    WHERE since < clock_timestamp() - interval '1 minute' ORDER BY since LIMIT 1";
+
+fn pinned(row: &Row) -> Result<String, PostgresError> {
+    let (seconds, who): (f64, String) = (row.try_get(0)?, row.try_get(1)?);
+    let time = Duration::try_from_secs_f64(seconds.floor().max(0.0)).unwrap_or_default();
+    let time = humantime::format_duration(time);
+    Ok(format!("a transaction has been open for {time}, so dead rows cannot be cleared away ({who}): end it"))
+}
+
 pub(super) fn stats(connection: &mut Connection) -> Result<Stats, PostgresError> {
-    let mut answers = connection.run_all(&[(COUNTS, &[]), (PAUSED, &[]), (PUBLISHED, &[])]).into_iter();
+    let mut answers = connection.run_all(&[(COUNTS, &[]), (PAUSED, &[]), (PUBLISHED, &[]), (PINNED, &[])]).into_iter();
     let mut next = || answers.next().unwrap_or_else(|| Ok(Vec::new()));
     let mut all: BTreeMap<(String, String), Counts> = BTreeMap::new();
     for row in next()? {
@@ -314,6 +335,7 @@ pub(super) fn stats(connection: &mut Connection) -> Result<Stats, PostgresError>
     }
     let published: i64 = next()?.first().map_or(Ok(0), |row| row.try_get(0))?;
     let published = u64::try_from(published).unwrap_or_default();
+    stats.warnings = next()?.iter().map(pinned).collect::<Result<_, _>>()?;
     let present: u64 = all.values().map(Counts::total).sum();
     stats.totals = vec![Totals::new(None, published, published.saturating_sub(present))];
     stats.counts = all.into_values().collect();

@@ -15,6 +15,7 @@ use super::begun::{self, Begun, Tag};
 use super::claim::{self, Claim, Claimed, NextWaits};
 use super::connection::{Connection, Connector, Sql};
 use super::error::PostgresError;
+use super::floors::Floors;
 use super::group::Group;
 use super::limits;
 use super::options::PostgresOptions;
@@ -105,6 +106,9 @@ pub(super) struct Shared {
 struct Claiming {
     promoted: Option<Duration>,
     ended_silent: Option<Duration>,
+    /// The shortest time between two searches for silent leases.
+    end_silent_every: Duration,
+    floors: Floors,
     /// When the first lease that we know of ends.
     lease_ends: Option<Duration>,
     /// Claims whose answers never came: what they leased is nobody's.
@@ -444,7 +448,8 @@ impl Shared {
         self.release_orphans(&mut claiming)?;
         let promote = claiming.promoted.is_none_or(|at| now.saturating_sub(at) >= PROMOTE_EVERY);
         let over = claiming.lease_ends.is_some_and(|ends| ends <= now);
-        let end_silent = over || claiming.ended_silent.is_none_or(|at| now.saturating_sub(at) >= END_SILENT_EVERY);
+        let end_silent =
+            over || claiming.ended_silent.is_none_or(|at| now.saturating_sub(at) >= claiming.end_silent_every);
         let token = self.token();
         let spared = end_silent.then(|| self.renewable_for());
         let archive = self.keeps_done();
@@ -452,7 +457,9 @@ impl Shared {
         let done = (!commits.is_empty()).then(|| (commits.sql(archive), parameters.as_slice()));
         let time = self.clock.now();
         let (mut claimed, mut silent) = (Ok(Claimed::default()), Vec::new());
-        let claim = Claim::new(request, &token, claiming.held_back);
+        let mut claim = Claim::new(request, &token, claiming.held_back);
+        let at_floor = claim.is_plain() && claiming.floors.hold(now);
+        claim.floors = at_floor.then_some(&claiming.floors);
         let committed = self.with(|connection| {
             let (committed, ended, leased) = claim::exchange(connection, done, &claim, promote, spared, time);
             (claimed, silent) = (leased, ended);
@@ -468,9 +475,13 @@ impl Shared {
         }
         if end_silent {
             claiming.ended_silent = Some(now);
+            // It walks over all dead rows, if vacuum cannot remove them.
+            let took = self.real.uptime().saturating_sub(now);
+            claiming.end_silent_every = (took * 20).clamp(END_SILENT_EVERY, 20 * END_SILENT_EVERY);
             claiming.lease_ends = None;
         }
-        match self.offer(&mut claiming, claimed, request, &token, generation) {
+        let from = (now, at_floor);
+        match self.offer(&mut claiming, claimed, request, &token, generation, from) {
             Ok(offer) => Ok((committed, offer)),
             Err(error) if commits.is_empty() => Err(error),
             // What is committed must not be tried again; the next look says what
@@ -487,10 +498,11 @@ impl Shared {
         request: &LeaseRequest,
         token: &str,
         generation: u64,
+        (mut since, mut at_floor): (Duration, bool),
     ) -> Result<Offer<Tag>, PostgresError> {
         loop {
             let now = self.real.uptime();
-            let Claimed { leased, wake_in, waits_for_runs } = match claimed {
+            let Claimed { leased, wake_in, waits_for_runs, firsts, walked } = match claimed {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     self.note(Some(&error));
@@ -500,10 +512,21 @@ impl Shared {
                     return Err(error);
                 }
             };
+            if at_floor {
+                claiming.floors.note(firsts, leased.len(), walked);
+            } else if Claim::new(request, token, claiming.held_back).is_plain() {
+                claiming.floors.note_front(firsts, leased.len(), walked, now, now.saturating_sub(since));
+            }
             if !leased.is_empty() {
                 let first = leased.iter().map(|one| one.delivery.ttr).min().map(|ttr| now.saturating_add(ttr));
                 claiming.lease_ends = claiming.lease_ends.into_iter().chain(first).min();
                 return Ok(Offer::Messages(leased));
+            }
+            if at_floor {
+                // There may be messages at the front, whose turn comes then.
+                let until = now.saturating_add(claiming.floors.left(now).max(Duration::from_millis(1)));
+                let until = claiming.lease_ends.map_or(until, |ends| until.min(ends.max(now)));
+                return Ok(self.nothing_until(claiming, request, generation, Some(until)));
             }
             if waits_for_runs {
                 self.waits_for_runs.store(true, Ordering::SeqCst);
@@ -512,6 +535,7 @@ impl Shared {
             if held_back && !std::mem::replace(&mut claiming.held_back, held_back) && request.filter.limits.is_empty() {
                 // What is not held back may start.
                 let claim = Claim::new(request, token, held_back);
+                (since, at_floor) = (self.real.uptime(), false);
                 claimed =
                     self.with(|connection| claim::exchange(connection, None, &claim, false, None, self.clock.now()).2);
                 continue;
@@ -524,11 +548,23 @@ impl Shared {
             let runs = waits_for_runs.then_some(limits::LOOK_AGAIN);
             let until = due.into_iter().chain(lease_ends).chain(wake_in).chain(runs).min();
             let until = until.map(|until| now.saturating_add(until.max(Duration::from_millis(1))));
-            let LeaseRequest { queues, filter, .. } = request.clone();
-            claiming.empty.retain(|empty| empty.generation == generation && empty.queues != queues);
-            claiming.empty.push(Empty { queues, filter, generation, until });
-            return Ok(Offer::NothingBefore(self.time_of(until)));
+            return Ok(self.nothing_until(claiming, request, generation, until));
         }
+    }
+
+    /// Remembers that there is nothing until this time, unless a notification
+    /// comes.
+    fn nothing_until(
+        &self,
+        claiming: &mut Claiming,
+        request: &LeaseRequest,
+        generation: u64,
+        until: Option<Duration>,
+    ) -> Offer<Tag> {
+        let LeaseRequest { queues, filter, .. } = request.clone();
+        claiming.empty.retain(|empty| empty.generation == generation && empty.queues != queues);
+        claiming.empty.push(Empty { queues, filter, generation, until });
+        Offer::NothingBefore(self.time_of(until))
     }
 
     /// The time of day at this uptime.

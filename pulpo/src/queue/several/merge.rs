@@ -65,6 +65,7 @@ pub(super) fn sum(all: Vec<Stats>) -> Stats {
             }
         }
         sum.unreachable.extend(stats.unreachable);
+        sum.warnings.extend(stats.warnings);
     }
     sum.counts = counts.into_values().collect();
     sum.totals = totals.into_values().collect();

@@ -86,6 +86,9 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
         // The tests of servers that are down and of spools check these fields.
         assert_eq!((&stats["unreachable"], stats.get("spool")), (&Value::Array(Vec::new()), None));
         stats["unreachable"] = serde_json::json!([{"server": "", "error": ""}]);
+        // Only a queue that something slows down has them.
+        assert_eq!(stats["warnings"], Value::Array(Vec::new()));
+        stats["warnings"] = serde_json::json!([""]);
         stats["spool"] = serde_json::json!({"waiting": 0, "oldest": null, "refused": 0});
         assert_documented("stats", &stats);
         assert_documented("resume", &as_json(place, &["resume", "side", "--json"]));
