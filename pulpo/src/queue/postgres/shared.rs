@@ -5,53 +5,34 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::activity::{Event, Tally};
 use super::beat::Beat;
-use super::begun::{self, Begun, Tag};
-use super::claim::{self, Claim, Claimed, NextWaits};
+use super::begun::Begun;
+use super::claiming::Claiming;
 use super::connection::{Connection, Connector, Sql};
 use super::error::PostgresError;
-use super::floors::Floors;
 use super::group::Group;
-use super::limits;
 use super::options::PostgresOptions;
 use super::outbox_ids;
 use super::pool::Pool;
 use super::publish;
 use super::schema::{self, Missing};
-use super::settle::{self, Commits, Ended, Settled};
-use super::values::number;
+use super::settle::{self, Ended, Settled};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::keys::Publication;
-use crate::queue::prefetch::upkeep::{Next, Upkeep};
-use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, Prefetch};
-use crate::queue::{DequeueFilter, Enqueued, Imported, Lease, NewMessage, QueueError, Retention, Route};
+use crate::queue::prefetch::Prefetch;
+use crate::queue::prefetch::upkeep::Upkeep;
+use crate::queue::{Enqueued, Imported, NewMessage, QueueError, Retention, Route};
 
 /// How often publications of this process are told at most: PostgreSQL lets
 /// only one transaction at a time commit with a notification.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// How often delays are ended at most.
-const PROMOTE_EVERY: Duration = Duration::from_millis(5);
-
-/// How often leases that were not renewed are looked for, unless one is known
-/// to have ended.
-const END_SILENT_EVERY: Duration = Duration::from_millis(500);
-
 /// Longer than any lease: nothing is to be spared.
 const NO_OUTAGE: f64 = 1e18;
-
-/// The interval between two looks for runs to mark as begun, and the pause
-/// after an error.
-const MARK_EVERY: Duration = Duration::from_millis(5);
-const MARK_AGAIN: Duration = Duration::from_millis(100);
-
-/// Until something wakes it.
-const LONG: Duration = Duration::from_secs(3600);
 
 /// How often a transaction is tried again that was in the way of another.
 const MAX_CONFLICTS: usize = 10;
@@ -81,9 +62,10 @@ pub(super) struct Shared {
     pub(super) begun: Begun,
     publications: Group<Vec<NewMessage>, Result<Vec<Enqueued>, PostgresError>>,
     settlements: Group<Settled, Result<Ended, PostgresError>>,
-    claiming: Mutex<Claiming>,
-    /// Whether somebody here waits for runs that are in the way of a limit.
-    waits_for_runs: AtomicBool,
+    pub(super) claiming: Mutex<Claiming>,
+    /// Whether a lane of this process waits for runs that are in the way of a
+    /// limit.
+    pub(super) waits_for_runs: AtomicBool,
     outage: Mutex<Outage>,
     told: Mutex<Told>,
     /// The queues of our consumers.
@@ -97,35 +79,6 @@ pub(super) struct Shared {
     pub(super) retention: Mutex<Retention>,
     pub(super) prefetch: Prefetch<Arc<Shared>>,
     pub(super) upkeep: Arc<Upkeep>,
-}
-
-/// What the lanes know of the queue. Who claims holds it, so that the lanes of
-/// a process ask one after the other, and those that follow an empty answer
-/// need not ask.
-#[derive(Debug, Default)]
-struct Claiming {
-    promoted: Option<Duration>,
-    ended_silent: Option<Duration>,
-    /// The shortest time between two searches for silent leases.
-    end_silent_every: Duration,
-    floors: Floors,
-    /// When the first lease that we know of ends.
-    lease_ends: Option<Duration>,
-    /// Claims whose answers never came: what they leased is nobody's.
-    orphans: Vec<String>,
-    empty: Vec<Empty>,
-    /// Whether something was held back when we last found nothing.
-    held_back: bool,
-}
-
-/// There was nothing for this choice.
-#[derive(Debug)]
-struct Empty {
-    queues: Arc<[String]>,
-    filter: DequeueFilter,
-    generation: u64,
-    /// Until something is due.
-    until: Option<Duration>,
 }
 
 /// When the server could not be reached.
@@ -257,8 +210,8 @@ impl Shared {
         outage.fails = fails;
     }
 
-    /// For how many seconds leases could be renewed.
-    fn renewable_for(&self) -> f64 {
+    /// Returns for how many seconds leases could be renewed.
+    pub(super) fn renewable_for(&self) -> f64 {
         let outage = lock(&self.outage);
         match outage.over {
             _ if outage.fails => 0.0,
@@ -429,159 +382,9 @@ impl Shared {
         done.unwrap_or_else(|| Err(PostgresError::abandoned())).map_err(|error| self.error("settle at", error))
     }
 
-    /// The token of a new lease.
-    fn token(&self) -> String {
+    /// Returns the token of a new lease.
+    pub(super) fn token(&self) -> String {
         format!("{}-{}", self.id, self.leases.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Carries out commits, and leases what is asked for.
-    fn exchange_with(
-        &self,
-        commits: &Commits,
-        request: &LeaseRequest,
-    ) -> Result<(Vec<bool>, Offer<Tag>), PostgresError> {
-        let mut claiming = lock(&self.claiming);
-        // Before the look: what is told after it is news.
-        let generation = self.signal.generation();
-        let now = self.real.uptime();
-        self.beat.check()?;
-        self.release_orphans(&mut claiming)?;
-        let promote = claiming.promoted.is_none_or(|at| now.saturating_sub(at) >= PROMOTE_EVERY);
-        let over = claiming.lease_ends.is_some_and(|ends| ends <= now);
-        let end_silent =
-            over || claiming.ended_silent.is_none_or(|at| now.saturating_sub(at) >= claiming.end_silent_every);
-        let token = self.token();
-        let spared = end_silent.then(|| self.renewable_for());
-        let archive = self.keeps_done();
-        let parameters = commits.parameters(archive);
-        let done = (!commits.is_empty()).then(|| (commits.sql(archive), parameters.as_slice()));
-        let time = self.clock.now();
-        let (mut claimed, mut silent) = (Ok(Claimed::default()), Vec::new());
-        let mut claim = Claim::new(request, &token, claiming.held_back);
-        let at_floor = claim.is_plain() && claiming.floors.hold(now);
-        claim.floors = at_floor.then_some(&claiming.floors);
-        let committed = self.with(|connection| {
-            let (committed, ended, leased) = claim::exchange(connection, done, &claim, promote, spared, time);
-            (claimed, silent) = (leased, ended);
-            commits.answers(connection, &committed?)
-        });
-        self.have_failed(&silent, 1)?;
-        let committed = committed?;
-        if !commits.is_empty() {
-            self.runs_have_ended();
-        }
-        if promote {
-            claiming.promoted = Some(now);
-        }
-        if end_silent {
-            claiming.ended_silent = Some(now);
-            // It walks over all dead rows, if vacuum cannot remove them.
-            let took = self.real.uptime().saturating_sub(now);
-            claiming.end_silent_every = (took * 20).clamp(END_SILENT_EVERY, 20 * END_SILENT_EVERY);
-            claiming.lease_ends = None;
-        }
-        let from = (now, at_floor);
-        match self.offer(&mut claiming, claimed, request, &token, generation, from) {
-            Ok(offer) => Ok((committed, offer)),
-            Err(error) if commits.is_empty() => Err(error),
-            // What is committed must not be tried again; the next look says what
-            // is wrong.
-            Err(_) => Ok((committed, Offer::NothingBefore(Some(time)))),
-        }
-    }
-
-    /// What was claimed; if that is nothing, how long nothing is to be expected.
-    fn offer(
-        &self,
-        claiming: &mut Claiming,
-        mut claimed: Result<Claimed, PostgresError>,
-        request: &LeaseRequest,
-        token: &str,
-        generation: u64,
-        (mut since, mut at_floor): (Duration, bool),
-    ) -> Result<Offer<Tag>, PostgresError> {
-        loop {
-            let now = self.real.uptime();
-            let Claimed { leased, wake_in, waits_for_runs, firsts, walked } = match claimed {
-                Ok(claimed) => claimed,
-                Err(error) => {
-                    self.note(Some(&error));
-                    if error.is_in_doubt() {
-                        claiming.orphans.push(token.to_owned());
-                    }
-                    return Err(error);
-                }
-            };
-            if at_floor {
-                claiming.floors.note(firsts, leased.len(), walked);
-            } else if Claim::new(request, token, claiming.held_back).is_plain() {
-                claiming.floors.note_front(firsts, leased.len(), walked, now, now.saturating_sub(since));
-            }
-            if !leased.is_empty() {
-                let first = leased.iter().map(|one| one.delivery.ttr).min().map(|ttr| now.saturating_add(ttr));
-                claiming.lease_ends = claiming.lease_ends.into_iter().chain(first).min();
-                return Ok(Offer::Messages(leased));
-            }
-            if at_floor {
-                // There may be messages at the front, whose turn comes then.
-                let until = now.saturating_add(claiming.floors.left(now).max(Duration::from_millis(1)));
-                let until = claiming.lease_ends.map_or(until, |ends| until.min(ends.max(now)));
-                return Ok(self.nothing_until(claiming, request, generation, Some(until)));
-            }
-            if waits_for_runs {
-                self.waits_for_runs.store(true, Ordering::SeqCst);
-            }
-            let NextWaits { due, lease_ends, held_back } = self.with(NextWaits::of)?;
-            if held_back && !std::mem::replace(&mut claiming.held_back, held_back) && request.filter.limits.is_empty() {
-                // What is not held back may start.
-                let claim = Claim::new(request, token, held_back);
-                (since, at_floor) = (self.real.uptime(), false);
-                claimed =
-                    self.with(|connection| claim::exchange(connection, None, &claim, false, None, self.clock.now()).2);
-                continue;
-            }
-            claiming.held_back = held_back;
-            let now = self.real.uptime();
-            claiming.lease_ends = lease_ends.map(|ends| now.saturating_add(ends));
-            // A lease that is over and was not ended is spared.
-            let lease_ends = lease_ends.map(|ends| if ends.is_zero() { END_SILENT_EVERY } else { ends });
-            let runs = waits_for_runs.then_some(limits::LOOK_AGAIN);
-            let until = due.into_iter().chain(lease_ends).chain(wake_in).chain(runs).min();
-            let until = until.map(|until| now.saturating_add(until.max(Duration::from_millis(1))));
-            return Ok(self.nothing_until(claiming, request, generation, until));
-        }
-    }
-
-    /// Remembers that there is nothing until this time, unless a notification
-    /// comes.
-    fn nothing_until(
-        &self,
-        claiming: &mut Claiming,
-        request: &LeaseRequest,
-        generation: u64,
-        until: Option<Duration>,
-    ) -> Offer<Tag> {
-        let LeaseRequest { queues, filter, .. } = request.clone();
-        claiming.empty.retain(|empty| empty.generation == generation && empty.queues != queues);
-        claiming.empty.push(Empty { queues, filter, generation, until });
-        Offer::NothingBefore(self.time_of(until))
-    }
-
-    /// The time of day at this uptime.
-    fn time_of(&self, uptime: Option<Duration>) -> Option<DateTime<Utc>> {
-        let left = uptime?.saturating_sub(self.real.uptime());
-        self.clock.now().checked_add_signed(chrono::TimeDelta::from_std(left).ok()?)
-    }
-
-    fn release_orphans(&self, claiming: &mut Claiming) -> Result<(), PostgresError> {
-        if claiming.orphans.is_empty() {
-            return Ok(());
-        }
-        let tokens: Vec<&str> = claiming.orphans.iter().map(String::as_str).collect();
-        let ids = vec![None; tokens.len()];
-        self.with(|connection| claim::release(connection, &ids, &tokens))?;
-        claiming.orphans.clear();
-        Ok(())
     }
 
     /// Has other publishers know where the jobs of these types go.
@@ -653,118 +456,29 @@ impl Shared {
         self.tally.write(self.real.uptime(), write);
     }
 
-    /// Starts the thread that carries out what was deferred.
-    pub(super) fn start_upkeep(self: &Arc<Self>) {
-        let weak = Arc::downgrade(self);
-        let work = move || {
-            let Some(shared) = weak.upgrade() else { return Next::Never };
-            let tended = shared.prefetch.tend(&shared);
-            tended.into_iter().chain(shared.mark_begun()).min().map_or(Next::Wake(LONG), Next::After)
-        };
-        self.upkeep.start("pulpo-upkeep", work);
-    }
-
-    /// Marks lasting runs of messages that were leased ahead as begun. Returns
-    /// when to look again, if any are left.
-    fn mark_begun(&self) -> Option<Duration> {
-        if !self.begun.any() {
-            return None;
-        }
-        let mark = |ids: &[i64], tokens: &[&str]| self.ask(|connection| begun::mark(connection, ids, tokens));
-        if let Err(error) = self.begun.mark(self.real.uptime(), mark) {
-            tracing::debug!(%error, "cannot say that jobs have begun, trying again");
-            return Some(MARK_AGAIN);
-        }
-        self.begun.any().then_some(MARK_EVERY)
-    }
-
     /// What a publication or a beat has changed may be of interest.
     pub(super) fn wake(&self) {
         self.signal.notify();
     }
-}
 
-/// One that is shared, since each settles and leases for all.
-impl LeaseStore for Arc<Shared> {
-    /// The number of the message, and whether it was leased ahead.
-    type Tag = Tag;
-    type Error = PostgresError;
-
-    fn exchange(&self, exchange: &Arc<Exchange<Tag>>) -> Result<Exchanged<Tag>, PostgresError> {
-        let commits = Commits::of(&exchange.commits);
-        if let Some(request) = &exchange.lease {
-            let (committed, leased) = self.exchange_with(&commits, request)?;
-            return Ok(Exchanged { committed, leased });
-        }
-        let archive = self.keeps_done();
-        let committed = self.with(|connection| {
-            let rows = connection.run(commits.sql(archive), &commits.parameters(archive))?;
-            commits.answers(connection, &rows)
-        })?;
-        self.runs_have_ended();
-        Ok(Exchanged { committed, leased: Offer::NothingBefore(None) })
-    }
-
-    fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), PostgresError> {
-        let ids: Vec<_> = leases.iter().map(|lease| Some(number(lease.id.as_str()).unwrap_or(-1))).collect();
-        let tokens: Vec<&str> = leases.iter().map(|lease| &*lease.token).collect();
-        self.ask(|connection| claim::release(connection, &ids, &tokens))?;
-        self.tell(queues.iter().cloned().collect());
-        Ok(())
-    }
-
-    /// What was empty is so still, if nothing was heard since: an idle process
-    /// asks for nothing.
-    fn look(&self, request: &LeaseRequest) -> Result<Look, PostgresError> {
-        let generation = self.signal.generation();
-        let empty = lock(&self.claiming).is_empty(&request.queues, &request.filter, generation, self.real.uptime());
-        Ok(empty.map_or(Look::Unknown, |until| Look::NothingBefore(self.time_of(until))))
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
-    }
-
-    fn generation(&self) -> u64 {
-        self.signal.generation()
-    }
-
-    fn wake_upkeep(&self) {
-        self.upkeep.wake();
-    }
-}
-
-impl Claiming {
-    /// `Some` if there was nothing, and nobody has said anything since: with
-    /// the time until which that holds.
-    fn is_empty(
-        &self,
-        queues: &Arc<[String]>,
-        filter: &DequeueFilter,
-        generation: u64,
-        now: Duration,
-    ) -> Option<Option<Duration>> {
-        let fits = |empty: &&Empty| {
-            empty.generation == generation
-                && empty.queues == *queues
-                && empty.filter == *filter
-                && empty.until.is_none_or(|until| now < until)
-        };
-        self.empty.iter().find(fits).map(|empty| empty.until)
-    }
-}
-
-impl Shared {
     /// Tells the threads of this process to end, and does not wait for them.
     pub(super) fn end_threads(&self) {
         self.upkeep.end();
         self.beat.end();
     }
+
+    /// Sends the notifications that still wait, at the end.
+    fn tell_last(&self) {
+        let queues = std::mem::take(&mut lock(&self.told).waiting);
+        if !queues.is_empty() {
+            self.tell_now(&queues);
+        }
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let _ = self.tell_last();
+        self.tell_last();
         self.write_activity();
         self.end_threads();
         if self.held.load(Ordering::SeqCst) == 0 && self.prefetch.is_empty() && self.beat.has_begun() {
@@ -773,14 +487,6 @@ impl Drop for Shared {
                 tracing::debug!(%error, "cannot say that this process has ended: others will notice");
             }
         }
-    }
-}
-
-impl Shared {
-    /// At the end nothing may wait any longer.
-    fn tell_last(&self) -> Option<()> {
-        let queues = std::mem::take(&mut lock(&self.told).waiting);
-        (!queues.is_empty()).then(|| self.tell_now(&queues))
     }
 }
 
