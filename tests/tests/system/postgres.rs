@@ -438,3 +438,37 @@ fn a_transaction_that_stays_open_is_named_and_claims_go_on() {
     assert!(walked < 8_000_000, "{walked} entries of the index");
     drop(forgotten);
 }
+
+/// Commits and a claim share a round trip, and each is a transaction of its own.
+#[test]
+fn a_commit_that_fails_strands_no_message_that_was_leased_beside_it() {
+    let server = PostgresServer::shared();
+    for failure in ["refused", "blocked"] {
+        let url = format!("{}&statement_timeout=1s", server.fresh_url());
+        let schema = schema_of(&url);
+        let queue = connect(&url);
+        queue.enqueue(Vec::from(["1", "2", "3"].map(message))).expect("enqueue");
+        let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+        let first = seat.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeue").expect("a message");
+        let mut other = postgres::Client::connect(&server.url(), postgres::NoTls).expect("connected");
+        let refuse = "CREATE FUNCTION SCHEMA.refuse() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+            CREATE TRIGGER refused BEFORE DELETE ON SCHEMA.message FOR EACH ROW WHEN (OLD.text = '1')
+                EXECUTE FUNCTION SCHEMA.refuse()";
+        let block = "BEGIN; SELECT FROM SCHEMA.message WHERE text = '1' FOR UPDATE";
+        let how = if failure == "refused" { refuse } else { block };
+        other.batch_execute(&how.replace("SCHEMA", &schema)).expect("done");
+        seat.settle(&first.lease, &mut Settlement::deferrable_commit()).expect("put off");
+        let mut next = || seat.dequeue(&DequeueFilter::all(), Duration::from_secs(5));
+        let second = loop {
+            match next() {
+                Ok(second) => break second.expect("a message"),
+                Err(error) => assert!(error.is_transient(), "{failure}: {error}"),
+            }
+            // The lock is gone.
+            other.batch_execute("COMMIT").expect("done");
+        };
+        assert_eq!(second.text, b"2", "{failure}");
+        assert_eq!(next().expect("dequeue").expect("a message").text, b"3", "{failure}");
+    }
+}

@@ -119,7 +119,16 @@ impl Shared {
             commits.answers(connection, &committed?)
         });
         self.have_failed(&silent, 1)?;
-        let committed = committed?;
+        let committed = match committed {
+            Ok(committed) => committed,
+            Err(error) => {
+                // Each is a transaction of its own: what the claim has leased nobody will have.
+                if claimed.as_ref().map_or_else(PostgresError::is_in_doubt, |claimed| !claimed.leased.is_empty()) {
+                    claiming.orphans.push(token);
+                }
+                return Err(error);
+            }
+        };
         if !commits.is_empty() {
             self.runs_have_ended();
         }
