@@ -50,11 +50,16 @@ const TICK: Duration = Duration::from_millis(1);
 /// How long the upkeep waits when the queue cannot be reached.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Queues, and messages of these that no lane took.
+type Unreleased = (Arc<[String]>, Vec<Lease>);
+
 /// The prefetched messages and deferred commits of all consumers of an adapter.
 pub(crate) struct Prefetch<S: LeaseStore> {
     pub(crate) deferred: DeferredCommits<S::Tag>,
     /// One buffer for each set of queues that its consumers serve.
     buffers: Mutex<Vec<Arc<PrefetchBuffer<S>>>>,
+    /// Those that could not be released yet.
+    unreleased: Mutex<Vec<Unreleased>>,
 }
 
 impl<S: LeaseStore> fmt::Debug for Prefetch<S> {
@@ -65,7 +70,11 @@ impl<S: LeaseStore> fmt::Debug for Prefetch<S> {
 
 impl<S: LeaseStore> Default for Prefetch<S> {
     fn default() -> Self {
-        Self { deferred: DeferredCommits::default(), buffers: Mutex::new(Vec::new()) }
+        Self {
+            deferred: DeferredCommits::default(),
+            buffers: Mutex::new(Vec::new()),
+            unreleased: Mutex::new(Vec::new()),
+        }
     }
 }
 
@@ -89,9 +98,23 @@ impl<S: LeaseStore> Prefetch<S> {
         self.deferred.flush(|batch| commit(store, batch))
     }
 
-    /// Makes messages ready again that were leased ahead and not handed to a lane.
-    pub(crate) fn release(&self, store: &S, queues: &[String], leases: Vec<Lease>) -> Result<(), S::Error> {
-        if leases.is_empty() { Ok(()) } else { store.release(queues, leases) }
+    /// Makes messages ready again that were leased ahead and not handed to a lane. Those for which that fails for now
+    /// stay here, and the upkeep tries again.
+    pub(crate) fn release(&self, store: &S, queues: &Arc<[String]>, leases: Vec<Lease>) -> Result<(), S::Error> {
+        let mut all = std::mem::take(&mut *lock(&self.unreleased));
+        if !leases.is_empty() {
+            all.push((queues.clone(), leases));
+        }
+        let mut failed = None;
+        for (queues, leases) in all {
+            let Err(error) = store.release(&queues, leases.clone()) else { continue };
+            if error.is_transient() {
+                lock(&self.unreleased).push((queues, leases));
+                store.wake_upkeep();
+            }
+            failed.get_or_insert(error);
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Makes all messages ready again that were leased ahead.
@@ -111,16 +134,21 @@ impl<S: LeaseStore> Prefetch<S> {
         let buffers = self.all();
         for buffer in &buffers {
             if let Err(error) = self.release(store, &buffer.queues, buffer.take_stale()) {
-                tracing::debug!(%error, "cannot release prefetched messages: their leases will expire");
+                tracing::debug!(%error, "cannot release prefetched messages");
+                again = PAUSE;
             }
         }
-        let waits = self.deferred.any() || buffers.iter().any(|buffer| !buffer.is_empty());
+        let waits = self.deferred.any() || !self.holds_nothing(&buffers);
         waits.then_some(again)
     }
 
     /// Returns whether this process has no prefetched message and no deferred commit left.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.deferred.any() && self.all().iter().all(|buffer| buffer.is_empty())
+        !self.deferred.any() && self.holds_nothing(&self.all())
+    }
+
+    fn holds_nothing(&self, buffers: &[Arc<PrefetchBuffer<S>>]) -> bool {
+        lock(&self.unreleased).is_empty() && buffers.iter().all(|buffer| buffer.is_empty())
     }
 
     fn all(&self) -> Vec<Arc<PrefetchBuffer<S>>> {

@@ -105,7 +105,7 @@ fn use_everything(queue: &FileQueue, clock: &ManualClock) {
     // Given back, ended by time, and ended with its process.
     let lost = take(&mut seat, &all);
     let short = Duration::from_secs(3600);
-    queue.0.prefetch.release(&queue.0, &queues, vec![lost]).expect("given back");
+    queue.0.prefetch.release(&queue.0, &queues.clone().into(), vec![lost]).expect("given back");
     take(&mut seat, &all);
     clock.advance(short);
     clock.jump(TimeDelta::days(-1));

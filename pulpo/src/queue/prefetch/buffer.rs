@@ -317,14 +317,18 @@ impl<S: LeaseStore> Fetching<'_, S> {
         match fetched {
             Ok(Found::Leased(mut leased)) => {
                 let mine = leased.remove(0);
-                if !leased.is_empty() {
+                let is_buffered = !leased.is_empty();
+                if is_buffered {
                     let mut state = lock(&self.buffer.state);
                     state.looks = 0;
                     state.grown = ahead.min(leased.len());
-                    drop(state);
-                    store.wake_upkeep();
                 }
                 self.outcome = Some(Ok(Found::Leased(leased)));
+                drop(self);
+                // After the messages are in the buffer, or the upkeep finds nothing to look after.
+                if is_buffered {
+                    store.wake_upkeep();
+                }
                 Ok(Found::Leased(mine))
             }
             Ok(Found::Nothing(nothing)) => {

@@ -24,6 +24,10 @@ struct Map {
     gate: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     exchanges: AtomicUsize,
     woken: AtomicUsize,
+    /// Whose buffers are looked at when the upkeep is woken.
+    prefetch: Mutex<std::sync::Weak<Prefetch<Arc<Map>>>>,
+    /// How often they held something then.
+    woken_for_buffers: AtomicUsize,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -77,6 +81,9 @@ impl LeaseStore for Arc<Map> {
     }
 
     fn release(&self, _: &[String], leases: Vec<Lease>) -> Result<(), Failure> {
+        if *lock(&self.is_down) {
+            return Err(Failure("down"));
+        }
         for lease in leases {
             let id = lease.id.as_str().parse().expect("a number");
             assert!(lock(&self.leased).remove(&id));
@@ -95,6 +102,10 @@ impl LeaseStore for Arc<Map> {
 
     fn wake_upkeep(&self) {
         self.woken.fetch_add(1, Ordering::SeqCst);
+        let prefetch = lock(&self.prefetch).upgrade();
+        if prefetch.is_some_and(|prefetch| prefetch.all().iter().any(|buffer| !buffer.is_empty())) {
+            self.woken_for_buffers.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -246,4 +257,38 @@ fn a_lane_takes_of_what_lies_ready_only_what_it_may() {
     };
     let taken: Vec<_> = std::iter::from_fn(&mut next).collect();
     assert!(taken.iter().all(|kind| &**kind == "job") && taken.len() >= 24, "{taken:?}");
+}
+
+#[test]
+fn the_upkeep_is_woken_when_the_messages_that_it_looks_after_are_in_the_buffer() {
+    let (map, prefetch, mut lane) = queue(30);
+    let prefetch = std::sync::Arc::new(prefetch);
+    *lock(&map.prefetch) = std::sync::Arc::downgrade(&prefetch);
+    let first = take(&mut lane, &prefetch, &map);
+    prefetch.flush(&map).expect("nothing to do");
+    defer(&mut lane, &prefetch, &map, &first);
+    assert_eq!(map.woken_for_buffers.load(Ordering::SeqCst), 0, "for the commit");
+    take(&mut lane, &prefetch, &map);
+    assert!(prefetch.all().iter().any(|buffer| !buffer.is_empty()), "more was leased ahead");
+    assert_eq!(map.woken_for_buffers.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn messages_that_cannot_be_released_now_are_released_later() {
+    let (map, prefetch, mut lane) = queue(30);
+    let first = take(&mut lane, &prefetch, &map);
+    defer(&mut lane, &prefetch, &map, &first);
+    take(&mut lane, &prefetch, &map);
+    *lock(&map.is_down) = true;
+    for _ in 0..20 {
+        assert!(prefetch.tend(&map).is_some(), "something waits");
+    }
+    prefetch.release(&map, lane.queues(), lane.take_all()).expect_err("it is down");
+    assert!(!prefetch.is_empty());
+    *lock(&map.is_down) = false;
+    assert_eq!(prefetch.tend(&map), None, "all is done");
+    assert!(prefetch.is_empty());
+    // Only the message that a lane has is still leased.
+    assert_eq!(*lock(&map.leased), [2].into());
+    assert_eq!(lock(&map.waiting).len(), 28);
 }
