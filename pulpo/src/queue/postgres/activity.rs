@@ -16,12 +16,12 @@ use super::error::PostgresError;
 use crate::clock::lock;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
 
-/// How often a process writes what has happened.
+/// The interval at which a process writes its counts.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
 
-/// Adds to the current minute and hour, of each queue and type, and of all
-/// under a name that no queue has. Always in the same order, so that processes
-/// do not wait for each other in a circle.
+/// Adds counts to the current minute and hour: those of each queue and type, and
+/// their sum under an empty name, which no queue has. Always in the same order, so
+/// that processes cannot deadlock.
 macro_rules! add {
     ($new:expr) => {
         concat!(
@@ -57,7 +57,7 @@ const ADD_UNCOUNTED: Sql = add!(
         FROM gone GROUP BY queue, request_type)"
 );
 
-/// What is too old.
+/// Deletes numbers that are too old.
 const PRUNE: Sql = "DELETE FROM SCHEMA.activity
     WHERE step = $1 AND at < now() - $2::bigint * interval '1 minute'";
 
@@ -69,7 +69,7 @@ const READ: Sql = "SELECT at, sum(published)::bigint, sum(done)::bigint, sum(fai
             ELSE queue = coalesce($4, queue) AND queue <> '' AND request_type = coalesce($5, request_type) END
     GROUP BY at ORDER BY at";
 
-/// Something that happens to a message.
+/// An event in the life of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Published,
@@ -79,25 +79,25 @@ pub(super) enum Event {
     Expired,
 }
 
-/// What has happened in this process and is not written yet.
+/// The counts of this process that are not written yet.
 #[derive(Debug, Default)]
 pub(super) struct Tally(Mutex<Waiting>);
 
-/// By queue, then by request type.
+/// Counts by queue, then by request type.
 type ByType = BTreeMap<String, BTreeMap<String, [i64; 5]>>;
 
 #[derive(Debug, Default)]
 struct Waiting {
     counts: ByType,
-    /// Since when, in uptime.
+    /// When the first count was added, in uptime.
     since: Option<Duration>,
-    /// When what is too old was removed last.
+    /// When old numbers were last deleted.
     pruned: Option<Duration>,
 }
 
 impl Tally {
-    /// Counts these events, by queue and request type. True if nothing waited
-    /// to be written before.
+    /// Counts these events, by queue and request type. Returns whether these are the
+    /// first counts since the last time.
     pub(super) fn add<'a>(
         &self,
         event: Event,
@@ -126,13 +126,13 @@ impl Tally {
         is_first
     }
 
-    /// How long until something is to be written; `None`: nothing waits.
+    /// Returns how long until counts are to be written; `None` if there are none.
     pub(super) fn due_in(&self, now: Duration) -> Option<Duration> {
         lock(&self.0).since.map(|since| (since + WRITE_EVERY).saturating_sub(now))
     }
 
-    /// Writes what waits. After an error that may have been written it is
-    /// dropped: rather too little than twice.
+    /// Writes the counts. If an error leaves open whether they were written, they are
+    /// dropped: too few are better than twice as many.
     pub(super) fn write(&self, now: Duration, write: impl FnOnce(&Counts, bool) -> Result<(), PostgresError>) {
         let mut waiting = lock(&self.0);
         let counts = std::mem::take(&mut waiting.counts);
@@ -165,7 +165,7 @@ fn add_to(sum: &mut [i64; 5], counts: &[i64; 5]) {
     sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
 }
 
-/// Column by column.
+/// Counts, column by column.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     queues: Vec<String>,
@@ -175,9 +175,10 @@ pub(super) struct Counts {
 
 impl Counts {
     fn of(all: &ByType) -> Self {
-        // PostgreSQL keeps no NUL in a text, and indexes no long ones.
+        // PostgreSQL cannot store NUL in a text, nor index a long text.
         let plain = |text: &str| text.chars().take(500).collect::<String>().replace('\0', "\u{FFFD}");
-        // Two long ones may be the same then, and a statement writes each row once.
+        // Two long texts may have become the same, and a statement may write a row
+        // only once.
         let mut sums: BTreeMap<(String, String), [i64; 5]> = BTreeMap::new();
         for (queue, types) in all {
             for (request_type, counts) in types {
@@ -193,7 +194,7 @@ impl Counts {
         columns
     }
 
-    /// Adds them to the tables.
+    /// Adds the counts to the tables.
     pub(super) fn add(&self, connection: &mut Connection, prune: bool) -> Result<(), PostgresError> {
         let [published, done, failed, buried, expired] = &self.events;
         connection.run(
@@ -223,7 +224,7 @@ pub(super) fn add_uncounted(connection: &mut Connection) -> Result<(), PostgresE
     connection.run(ADD_UNCOUNTED, &[]).map(drop)
 }
 
-/// How a step is written in the database.
+/// Returns a step as the database stores it, in minutes.
 fn minutes(step: ActivityStep) -> i32 {
     match step {
         ActivityStep::Minute => 1,
@@ -231,7 +232,7 @@ fn minutes(step: ActivityStep) -> i32 {
     }
 }
 
-/// The steps that are asked for.
+/// Reads the steps that the filter asks for.
 pub(super) fn read(connection: &mut Connection, asked: &ActivityFilter) -> Result<Vec<Activity>, PostgresError> {
     let (step, since, kept) = (minutes(asked.step), asked.step.begin_of(asked.since), asked.step.kept_minutes());
     let rows = connection.run(

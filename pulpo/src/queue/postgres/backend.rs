@@ -15,7 +15,7 @@ struct Postgres;
 
 inventory::submit! { Registration::new(&Postgres, file!(), line!()) }
 
-/// The keys of the table that may stand among the parameters of the URL.
+/// The keys of the configuration table that may also be parameters of the URL.
 const PARAMETERS: [&str; 5] = ["schema", "notify", "migrate", "statement_timeout", "enable_archive"];
 
 impl Factory for Postgres {
@@ -62,7 +62,7 @@ impl Factory for Postgres {
     }
 
     /// Reads `//USER@HOST/DATABASE`. Parameters that are keys of the table set
-    /// those; the others go to the database.
+    /// these keys; the others go to the database.
     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
         let rest = address.text()?;
         if !rest.starts_with("//") {
@@ -114,7 +114,7 @@ impl Factory for Postgres {
         Ok(Arc::new(match purpose {
             Purpose::Administration => PostgresQueue::connect_existing(options, clock)?,
             Purpose::Publication => PostgresQueue::connect(options, clock)?,
-            // A worker waits for its server.
+            // A worker waits for a server that is down.
             Purpose::Program => PostgresQueue::open(options, clock)?,
         }))
     }

@@ -1,14 +1,14 @@
-//! The thread of a process that takes messages: it shows that the process
-//! lives, notices those that do not, and hears of publications.
+//! The heartbeat thread of a process that takes messages. It shows that the
+//! process lives, detects processes that have died, and receives notifications
+//! of publications.
 //!
-//! Every other second it adds to the process's `beat`, in one statement that
-//! also says whether anything waits. An idle process sends nothing else.
+//! Every two seconds it increments the `beat` of the process, in one statement
+//! that also says whether messages are ready. An idle process sends nothing else.
 //!
-//! Nobody compares clocks: a process counts as dead when its beat has not
-//! moved for a while in which we could reach the database all the time, and,
-//! where its session is known, that session is gone. So a server that was away
-//! makes nobody look dead, and neither does a process that stands still: its
-//! leases end with their ttr.
+//! No clocks are compared. A process counts as dead when its beat has stood
+//! still for a while during which we could reach the database, and its session
+//! is gone, if that is known. So after an outage of the server no process looks
+//! dead, and neither does a suspended process: its leases end with their ttr.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,22 +33,21 @@ mod state;
 
 pub(super) use self::state::{Beat, unregister};
 
-/// How often a process shows that it lives.
+/// The interval between two beats.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// The same where nobody tells of publications, and so how often they are
-/// looked for.
+/// The interval without notifications, when each beat also polls for messages.
 const POLL_INTERVAL: Duration = Duration::from_millis(1250);
 
-/// How long a process is silent before its session is asked for.
+/// How long a beat stands still before the session of its process is checked.
 const SILENT: Duration = Duration::from_millis(4500);
-/// How long where sessions are those of a pooler.
+/// The same behind a pooler, where the session of a process is not known.
 const SILENT_BEHIND_POOLER: Duration = Duration::from_secs(12);
 
-/// After an error.
+/// The pause after an error.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Adds to our beat, and says whose beats there are, whether anything is ready
-/// in our queues, when the next wait ends, and which programs may go on.
+/// Increments our beat. Returns the beats of all others, whether messages are
+/// ready in our queues, when the next wait ends, and which programs may go on.
 const BEAT: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     me AS (INSERT INTO SCHEMA.worker AS worker(id, backend_pid, backend_start, host, pid, program)
         SELECT $1, $2, $3, $4, $5, $6 FROM lazily
@@ -69,8 +68,8 @@ const BEAT: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_c
 
 const SESSION: Sql = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
 
-/// Starts the thread, if there is none: for a process with consumers it beats,
-/// and is among the workers when this returns.
+/// Starts the thread, if there is none. With consumers it beats, and the process
+/// is registered as a worker when this returns.
 pub(super) fn run(shared: &Arc<Shared>, with_consumers: bool) -> Result<(), PostgresError> {
     let begins = with_consumers && !shared.beat.has_begun.swap(true, Ordering::SeqCst);
     let mut sender = lock(&shared.beat.sender);
@@ -97,7 +96,7 @@ pub(super) fn run(shared: &Arc<Shared>, with_consumers: bool) -> Result<(), Post
         warned: false,
     };
     if with_consumers {
-        // So that others know whose the first lease is.
+        // Before the first lease, so that others know its owner.
         thread.beat(shared);
     }
     let spawned = std::thread::Builder::new().name("pulpo-postgres".to_owned()).spawn(move || thread.run());
@@ -111,10 +110,10 @@ struct Thread {
     sends: UnboundedSender<Heard>,
     hears: UnboundedReceiver<Heard>,
     connection: Option<Connection>,
-    /// Of the connection, where it is ours alone.
+    /// The session of the connection, if it is ours alone.
     session: Option<(i32, DateTime<Utc>)>,
     others: HashMap<String, Other>,
-    /// When to beat next, in uptime.
+    /// When the next beat is due, in uptime.
     next: Duration,
     warned: bool,
 }
@@ -122,7 +121,7 @@ struct Thread {
 /// Another process.
 struct Other {
     beat: i64,
-    /// Since when its beat is that.
+    /// Since when it has stood at that number.
     since: Duration,
 }
 
@@ -151,7 +150,7 @@ impl Thread {
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Nudge => {}
-            // To be registered again, with another session, soon.
+            // The next beat registers the new session.
             Heard::Ended => {
                 if self.connection.as_ref().is_some_and(Connection::is_broken) {
                     self.connection = None;
@@ -169,7 +168,7 @@ impl Thread {
         }
     }
 
-    /// Does what is to be done now, and says how long nothing is.
+    /// Does what is due, and returns the time until something else is.
     fn round(&mut self, shared: &Arc<Shared>) -> Duration {
         let tell = shared.tell_waiting();
         let mut wait = Duration::from_secs(3600);
@@ -193,7 +192,7 @@ impl Thread {
                 self.warned = false;
                 shared.write_routes();
                 let interval = if shared.options.notify { INTERVAL } else { POLL_INTERVAL };
-                // Not all processes at the same moment.
+                // With jitter, so that processes do not beat at the same moment.
                 self.next = now + interval.mul_f64(fastrand::f64().mul_add(0.2, 0.9));
             }
             Err(error) => {
@@ -201,7 +200,7 @@ impl Thread {
                     tracing::warn!(%error, "cannot reach {}: trying again", shared.place);
                 }
                 self.connection = None;
-                // Nobody could beat.
+                // The others could not beat either.
                 self.others.clear();
                 self.next = now + PAUSE;
             }
@@ -236,7 +235,7 @@ impl Thread {
         let waits = NextWaits::from_row(first, 2)?;
         let over = |wait: Option<Duration>| wait.is_some_and(|wait| wait.is_zero());
         if ready || over(waits.due) || over(waits.lease_ends) {
-            // A lane that has found nothing since is told in vain.
+            // A lane may have found nothing since: then it is woken in vain.
             shared.wake();
         }
         let now = shared.real.uptime();
@@ -287,7 +286,7 @@ impl Thread {
             let rows = connection.run_text(SESSION, &[])?;
             self.session =
                 rows.first().map(|row| Ok::<_, PostgresError>((row.try_get(0)?, row.try_get(1)?))).transpose()?;
-            // What was published while nobody listened.
+            // There may be publications from the time before it listened.
             shared.wake();
         }
         self.connection = Some(connection);

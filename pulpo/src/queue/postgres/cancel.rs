@@ -1,8 +1,8 @@
-//! Messages that a person has cancelled.
+//! Cancelling messages.
 //!
-//! One that waits is buried at once. One that runs is marked in its row, and
-//! whatever ends its lease buries a marked message: its settlement here, and
-//! the end of its worker or of its time in the statement that ends it.
+//! A waiting message is buried at once. A running message is marked in its row,
+//! and is buried when its lease ends: by its settlement, in this file, or by the
+//! statement that ends the lease of a dead or silent worker.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use super::values::lazily;
 use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter};
 
-/// What burying a message writes into its row.
+/// The columns that burying a message sets.
 macro_rules! bury {
     () => {
         "state = 3, due = NULL, lease = NULL, lease_ends = NULL, ahead = false, alone = false, cancelled_at = NULL,
@@ -38,11 +38,11 @@ const BURY_MARKED: Sql = concat!(
     " SELECT id FROM ended, lazily"
 );
 
-/// What may be cancelled.
+/// The messages that can be cancelled.
 const NOT_BURIED: &str = "state <> 3";
 
-/// Cancels a part of what the filter picks; the last one that was looked at, if
-/// there may be more.
+/// Cancels some of the messages that the filter picks. Returns also the last one
+/// that was looked at, if there may be more.
 pub(super) fn part(
     connection: &mut Connection,
     filter: &Filter,
@@ -76,7 +76,7 @@ pub(super) fn part(
     Ok((Cancelled::new(count(0)?, count(1)?), last))
 }
 
-/// Buries those messages of these leases that are marked, and says which.
+/// Buries the marked messages among these leases, and returns their ids.
 pub(super) fn bury_marked(
     connection: &mut Connection,
     ids: &[i64],

@@ -1,7 +1,7 @@
-//! The statements that lease messages, and end waits and leases.
+//! The statements that lease messages, and those that end delays and leases.
 //!
-//! A row is locked for the time of one statement and never while a job runs.
-//! All times are the database's.
+//! A row is locked only during one statement, never while a job runs. All times
+//! are the database's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ macro_rules! claim {
                     message.alone OR coalesce(message.key_mode = 1, false) OR message.request_type = ANY ($5) AS alone
                 FROM ",
             $from,
-            // What is held back is stepped over by `LIMITED`.
+            // If something is held back, `LIMITED` takes over.
             " AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())
                 ORDER BY message.priority, message.id LIMIT $2 + 0 * coalesce((SELECT walked FROM before), 0)
                 FOR UPDATE OF message SKIP LOCKED),
@@ -64,15 +64,15 @@ macro_rules! claim {
     };
 }
 
-/// Of one queue, straight from the index.
+/// Claims from one queue, straight from the index.
 const OF_QUEUE: Sql = claim!(
     "",
     "SCHEMA.message WHERE state = 0 AND queue = $1 AND (message.priority, message.id) >= ($6, $7)
         AND NOT EXISTS (SELECT FROM SCHEMA.pause WHERE queue = $1 AND until > now())"
 );
 
-/// Of several: the first ones of each are candidates, more of them than are
-/// wanted, as others may be about to take some.
+/// Claims from several queues. The first messages of each are candidates: more
+/// than are wanted, since others may be about to take some.
 const OF_QUEUES: Sql = claim!(
     "candidate AS MATERIALIZED (SELECT first.id
         FROM unnest($1::text[], $6::bigint[], $7::bigint[]) AS wanted(queue, from_priority, from_id)
@@ -83,8 +83,8 @@ const OF_QUEUES: Sql = claim!(
     "SCHEMA.message JOIN candidate ON message.id = candidate.id WHERE state = 0"
 );
 
-/// The same of each request type that may be taken, so that one that must wait
-/// is not walked over however much there is of it.
+/// Claims certain request types, from an index by type. So any number of messages
+/// of other types costs nothing.
 const OF_TYPES: Sql = claim!(
     "kind(queue, request_type) AS (
         SELECT wanted.queue,
@@ -112,19 +112,19 @@ const OF_TYPES: Sql = claim!(
     "SCHEMA.message JOIN candidate ON message.id = candidate.id WHERE state = 0"
 );
 
-/// What may start by the limits of a worker, and by what is held back: the
-/// function steps over the rest. Its last row has no id and says what is in the
-/// way.
+/// Claims messages that may start within the limits of the worker and are not held
+/// back. The last row of the function has no id and says what is in the way.
 const LIMITED: Sql = "SELECT * FROM SCHEMA.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11)";
 
-/// How many waits one statement ends, so that nobody waits for it for long.
+/// The maximum number of delays or leases that one statement ends, so that it is
+/// short.
 macro_rules! at_once {
     () => {
         "1000"
     };
 }
 
-/// Makes ready what was delayed until now.
+/// Makes messages ready whose delays have ended.
 pub(super) const PROMOTE: Sql = concat!(
     "WITH ",
     lazily!(),
@@ -136,9 +136,9 @@ pub(super) const PROMOTE: Sql = concat!(
     SELECT count(*) FROM promoted, lazily"
 );
 
-/// How the lease of a process ends that died or was silent. A run that may not
-/// have begun is no attempt, and neither is one that was cancelled. `before` is
-/// the message as it was.
+/// Ends the lease of a process that died or was silent. A run that may not have
+/// begun counts no attempt, and neither does a cancelled one. `before` is the row
+/// as it was.
 macro_rules! end_lease {
     () => {
         "state = CASE WHEN message.cancelled_at IS NULL THEN 0 ELSE 3 END, cancelled_at = NULL,
@@ -156,16 +156,16 @@ macro_rules! end_lease {
     };
 }
 
-/// The queues and the types of those of which a run had begun.
+/// The queues and the request types of the messages whose runs count as attempts.
 macro_rules! attempts {
     () => {
         "array_agg(queue) FILTER (WHERE is_attempt), array_agg(request_type) FILTER (WHERE is_attempt)"
     };
 }
 
-/// Ends leases that were not renewed in time. Where nobody could renew them,
-/// as the server was down until `$1` seconds ago or has just started, they are
-/// spared for two thirds of their ttr, which is two heartbeats.
+/// Ends leases that were not renewed in time. If they could not be renewed, because
+/// the server was down until `$1` seconds ago or has just started, they are spared
+/// for two thirds of their ttr, which is two heartbeats.
 pub(super) const END_SILENT: Sql = concat!(
     "WITH ",
     lazily!(),
@@ -184,8 +184,8 @@ pub(super) const END_SILENT: Sql = concat!(
     " FROM ended, lazily"
 );
 
-/// Ends all leases of the process `$1`, if it has not moved since its beat `$2`
-/// and its session is gone.
+/// Ends all leases of the process `$1` if it still stands at its beat `$2` and its
+/// session is gone.
 pub(super) const END_DEAD: Sql = concat!(
     "WITH dead AS (DELETE FROM SCHEMA.worker WHERE id = $1 AND beat = $2
             AND NOT EXISTS (SELECT FROM pg_stat_activity AS session WHERE session.pid = worker.backend_pid
@@ -204,8 +204,8 @@ pub(super) const END_DEAD: Sql = concat!(
     " FROM ended"
 );
 
-/// Makes ready again what nobody was handed: of these deliveries, or of those
-/// whose answers never came.
+/// Makes messages ready again that no lane was handed: by id and token, or all of a
+/// token, if the answer to its claim never came.
 const RELEASE: Sql = concat!(
     "WITH ",
     lazily!(),
@@ -219,8 +219,8 @@ const RELEASE: Sql = concat!(
     SELECT count(*) FROM released, lazily"
 );
 
-/// How many seconds until a delay or a pause ends, and until a lease does; and
-/// whether anything is held back.
+/// Returns the seconds until the first delay or pause ends, the seconds until the
+/// first lease ends, and whether anything is held back.
 const NEXT: Sql = "SELECT
     extract(epoch FROM least(
         (SELECT min(due) FROM SCHEMA.message WHERE state = 1),
@@ -228,22 +228,22 @@ const NEXT: Sql = "SELECT
     extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8,
     EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())";
 
-/// What a statement brings.
+/// The answer of a statement.
 pub(super) type Answer<T> = Result<Vec<T>, PostgresError>;
 
-/// A statement that goes with the claim.
+/// A statement for commits, which goes with the claim.
 pub(super) type Done<'a> = Option<(Sql, &'a [Parameter<'a>])>;
 
-/// What is to be leased.
+/// A claim: the messages to lease.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim<'a> {
     pub(super) queues: &'a [String],
     pub(super) filter: &'a DequeueFilter,
-    /// How many lanes wait for one.
+    /// The number of lanes that wait for a message.
     pub(super) at_once: usize,
-    /// How many more.
+    /// The number of further messages.
     pub(super) ahead: usize,
-    /// The lease's.
+    /// The token of the leases.
     pub(super) token: &'a str,
     /// Whether something is held back.
     pub(super) held_back: bool,
@@ -272,13 +272,13 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// What a claim has brought.
+/// The result of a claim.
 #[derive(Debug, Default)]
 pub(super) struct Claimed {
     pub(super) leased: Vec<Leased<Tag>>,
-    /// How long limits let nothing else start, if they are in the way.
+    /// How long until limits let another message start, if they are in the way.
     pub(super) wake_in: Option<Duration>,
-    /// Whether it is runs that are in the way.
+    /// Whether running jobs are in the way.
     pub(super) waits_for_runs: bool,
     /// The first message that was leased in each queue, of a plain claim.
     pub(super) firsts: Vec<(String, Place)>,
@@ -286,9 +286,9 @@ pub(super) struct Claimed {
     pub(super) walked: usize,
 }
 
-/// Deletes what is done, ends the waits that are over, and leases what comes
-/// first: in one round trip, each in a transaction of its own. Says what was
-/// done, whose leases ended, and what was leased.
+/// Carries out commits, ends delays and leases, and leases the first messages: in
+/// one round trip, each in a transaction of its own. Returns the commits that
+/// counted, the leases that ended, and the messages that were leased.
 pub(super) fn exchange(
     connection: &mut Connection,
     done: Done<'_>,
@@ -378,7 +378,7 @@ pub(super) fn exchange(
     }
     let mut answers = connection.run_all(&all);
     let claimed = if queues.is_empty() { Ok(Vec::new()) } else { answers.pop().unwrap_or_else(|| Ok(Vec::new())) };
-    // What could not be ended now is the next one's.
+    // The next exchange tries again.
     let mut or_again = |answer: Answer<Row>| {
         answer.unwrap_or_else(|error| {
             tracing::debug!(%error, "cannot end the waits that are over, trying again");
@@ -449,14 +449,14 @@ fn leased(
     Ok(Leased { delivery, request_type: last_type.clone(), leased_at, tag })
 }
 
-/// Makes these ready again; without an id, all of the token.
+/// Makes these messages ready again; without an id, all of the token.
 pub(super) fn release(connection: &mut Connection, ids: &[Option<i64>], tokens: &[&str]) -> Result<(), PostgresError> {
     let parameters: [Parameter<'_>; 2] = [(&ids, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY)];
     let answers = connection.run_all(&[(limits::GIVE_BACK, &parameters), (RELEASE, &parameters)]);
     answers.into_iter().try_for_each(|answer| answer.map(drop))
 }
 
-/// When to look again though nobody says anything.
+/// When to look again even without a notification.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NextWaits {
     pub(super) due: Option<Duration>,
@@ -472,7 +472,7 @@ impl NextWaits {
         Ok(Self { held_back: row.try_get(2)?, ..Self::from_row(row, 0)? })
     }
 
-    /// From these two columns.
+    /// Reads two columns.
     pub(super) fn from_row(row: &Row, first: usize) -> Result<Self, PostgresError> {
         let seconds = |column| -> Result<Option<Duration>, PostgresError> {
             let seconds: Option<f64> = row.try_get(column)?;

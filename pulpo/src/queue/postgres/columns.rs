@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use super::connection::Parameter;
 use crate::queue::NewMessage;
 
-/// In one statement, by their number and their bytes.
+/// The limits of one statement: a number of messages, and of bytes.
 const MOST_AT_ONCE: usize = 10_000;
 const MOST_BYTES_AT_ONCE: usize = 32 << 20;
 
@@ -41,7 +41,7 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    /// The first seven of a statement.
+    /// Returns the first seven parameters of a statement.
     pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
         vec![
             (&self.queues, Type::TEXT_ARRAY),
@@ -55,12 +55,13 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// PostgreSQL keeps no NUL.
+/// Returns the limit key as its column stores it: PostgreSQL cannot store NUL.
 pub(super) fn limit_key(message: &NewMessage) -> Option<String> {
     message.limit_keys.joined().map(|key| key.replace('\0', "\u{FFFD}0"))
 }
 
-/// In the column; the text has it as it is.
+/// Returns the request type as its column stores it. The text of the message has
+/// the whole of it.
 pub(super) fn request_type(message: &NewMessage) -> String {
     const LONGEST: usize = 500;
     let end = message.request_type.floor_char_boundary_of(LONGEST);
@@ -81,7 +82,8 @@ impl FloorCharBoundary for str {
     }
 }
 
-/// Times that PostgreSQL does not know are long over.
+/// Returns when a delay ends. Times that PostgreSQL cannot represent are long
+/// past.
 pub(super) fn due(message: &NewMessage) -> Option<DateTime<Utc>> {
     message.delay.filter(|due| *due > DateTime::UNIX_EPOCH)
 }
@@ -90,7 +92,7 @@ pub(super) fn ttr(ttr: Duration) -> i64 {
     i64::try_from(ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, LONGEST_TTR)
 }
 
-/// As much as one statement takes.
+/// Divides messages into parts that fit into one statement.
 pub(super) fn parts<'a, 'm>(messages: &'a [&'m NewMessage]) -> impl Iterator<Item = &'a [&'m NewMessage]> {
     let mut rest = messages;
     std::iter::from_fn(move || {

@@ -1,5 +1,5 @@
-//! One connection. The thread that uses it drives its input and output, so
-//! that an answer wakes no other thread on its way.
+//! One connection. The thread that uses it also drives its input and output, so
+//! an answer does not have to wake another thread first.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,24 +19,24 @@ use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 use super::error::PostgresError;
 use super::options::PostgresOptions;
 
-/// A value of a statement, and its type: named, so that the server need not be
-/// asked for it.
+/// A value of a statement, and its type, so that the server need not be asked
+/// for it.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// A statement of ours, with `SCHEMA.` before the names of tables.
+/// One of our statements, with `SCHEMA.` before the names of tables.
 pub(super) type Sql = &'static str;
 
-/// How long to try to reach the server.
+/// The default time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a connection hears without having asked.
+/// An event that the thread of the heartbeat receives.
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// Something was published into these queues, one a line.
+    /// Messages were published into these queues, one per line.
     Published(String),
-    /// The connection is over.
+    /// The connection has ended.
     Ended,
-    /// Another thread wants the one that waits for this to look.
+    /// Another thread has work for the one that receives this.
     Nudge,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Heard {
 #[derive(Debug)]
 pub(super) struct Connector {
     options: PostgresOptions,
-    /// In quotes, with a point.
+    /// The schema in quotes, with a dot.
     schema: String,
 }
 
@@ -54,12 +54,12 @@ impl Connector {
         Self { options, schema }
     }
 
-    /// A connection with a driver of its own.
+    /// Opens a connection with a runtime of its own.
     pub(super) fn connect(&self) -> Result<Connection, PostgresError> {
         self.connect_on(&Arc::new(runtime()?), None)
     }
 
-    /// A connection whose notifications go to `hear`.
+    /// Opens a connection on this runtime. Its notifications go to `hear`.
     pub(super) fn connect_on(
         &self,
         runtime: &Arc<Runtime>,
@@ -78,8 +78,8 @@ impl Connector {
             config.password(password);
         }
         let limit = self.options.statement_timeout;
-        // Of a session of our own. The plans of a queue go by its indexes,
-        // whatever the statistics of a table that was just empty say.
+        // The session is ours alone. Plans must use the indexes, whatever the
+        // statistics of a table say that was empty a moment ago.
         if self.options.notify {
             config.options(format!(
                 "-c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c enable_seqscan=off -c jit=off \
@@ -98,7 +98,7 @@ impl Connector {
                         Some(Err(_)) | None => Heard::Ended,
                     };
                     let ended = matches!(heard, Heard::Ended);
-                    // Nobody may wait any more.
+                    // The receiver may be gone.
                     let _ = hear.as_ref().map(|hear| hear.send(heard));
                     if ended {
                         break;
@@ -133,8 +133,8 @@ pub(super) fn runtime() -> Result<Runtime, PostgresError> {
         .map_err(|error| PostgresError::unreachable(format!("cannot make a place for its input and output: {error}")))
 }
 
-/// Drives the future on this thread, or on one beside it where this one
-/// belongs to a runtime of the program's.
+/// Drives the future on this thread, or on another one if this thread belongs
+/// to a runtime of the program.
 fn drive<F>(runtime: &Runtime, future: F) -> F::Output
 where
     F: Future + Send,
@@ -151,17 +151,18 @@ where
 
 /// A connection to the database.
 pub(super) struct Connection {
-    /// There until it is dropped.
+    /// Present until the drop.
     runtime: Option<Arc<Runtime>>,
     client: Option<Client>,
     driver: JoinHandle<()>,
     schema: String,
     prepared: HashMap<Sql, Statement>,
     rendered: HashMap<Sql, String>,
-    /// Whether statements are prepared: not in a session that others share.
+    /// Whether statements are prepared. They are not in a session that a pooler
+    /// shares.
     prepares: bool,
-    /// Longer than the server's own limit, so that it is the server that says
-    /// what took so long.
+    /// The time limit of a statement. It is longer than the server's, so that
+    /// the error comes from the server, which knows more.
     limit: Duration,
     is_broken: bool,
 }
@@ -173,7 +174,7 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Whether it is of no more use.
+    /// Returns whether it can no longer be used.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken || self.client().is_closed()
     }
@@ -186,18 +187,19 @@ impl Connection {
         self.runtime.as_ref().expect("it is taken out only by the drop")
     }
 
-    /// Waits for the server to answer to nothing.
+    /// Checks that the server answers.
     pub(super) fn ping(&mut self) -> Result<(), PostgresError> {
         let pinged = drive(self.runtime(), async { timeout(self.limit, self.client().check_connection()).await });
         self.checked(pinged)
     }
 
-    /// Runs a statement of ours.
+    /// Runs one of our statements.
     pub(super) fn run(&mut self, sql: Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, PostgresError> {
         self.run_all(&[(sql, parameters)]).pop().unwrap_or_else(|| Ok(Vec::new()))
     }
 
-    /// Runs several in one round trip, each in a transaction of its own.
+    /// Runs several of our statements in one round trip, each in a transaction
+    /// of its own.
     pub(super) fn run_all(&mut self, statements: &[(Sql, &[Parameter<'_>])]) -> Vec<Result<Vec<Row>, PostgresError>> {
         for (sql, parameters) in statements {
             if let Err(error) = self.know(sql, parameters) {
@@ -228,7 +230,7 @@ impl Connection {
         }
     }
 
-    /// Prepares a statement, or finds its text.
+    /// Prepares a statement, or renders its text.
     fn know(&mut self, sql: Sql, parameters: &[Parameter<'_>]) -> Result<(), PostgresError> {
         if self.prepared.contains_key(sql) || self.rendered.contains_key(sql) {
             return Ok(());
@@ -242,14 +244,14 @@ impl Connection {
         let preparing = async { timeout(self.limit, self.client().prepare_typed(&text, &types)).await };
         let prepared = drive(self.runtime(), preparing);
         let statement = self.checked(prepared).map_err(|error| {
-            // Only its text was sent.
+            // Nothing was executed.
             if error.is_in_doubt() { PostgresError::unreachable(error.to_string()) } else { error }
         })?;
         self.prepared.insert(sql, statement);
         Ok(())
     }
 
-    /// Runs a statement that is made for the occasion.
+    /// Runs a statement that is built at run time.
     pub(super) fn run_text(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, PostgresError> {
         let text = sql.replace("SCHEMA.", &self.schema);
         let running = async { timeout(self.limit, self.client().query_typed(&text, parameters)).await };
@@ -257,7 +259,7 @@ impl Connection {
         self.checked(done)
     }
 
-    /// Runs statements without values, in one transaction unless they say
+    /// Runs statements without parameters, in one transaction unless they say
     /// otherwise.
     pub(super) fn run_script(&mut self, script: &str) -> Result<(), PostgresError> {
         let text = script.replace("SCHEMA.", &self.schema);
@@ -265,7 +267,7 @@ impl Connection {
         self.checked(done)
     }
 
-    /// Does `work` in one transaction: all of it, or nothing after an error.
+    /// Does `work` in one transaction. After an error, nothing of it is kept.
     pub(super) fn in_transaction<R>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<R, PostgresError>,
@@ -274,8 +276,8 @@ impl Connection {
         match work(self) {
             Ok(done) => self.run_script("COMMIT").map(|()| done),
             Err(error) => {
-                // Where the connection is over, so is the transaction; nothing is
-                // kept without the end that was not sent.
+                // If the connection has ended, so has the transaction. No COMMIT
+                // was sent, so nothing was kept.
                 let undone = self.run_script("ROLLBACK");
                 Err(if error.is_in_doubt() {
                     PostgresError::unreachable(error.to_string())
@@ -286,12 +288,12 @@ impl Connection {
         }
     }
 
-    /// It is not to be used again.
+    /// Marks the connection as not to be used again.
     pub(super) fn give_up(&mut self) {
         self.is_broken = true;
     }
 
-    /// Has the next statements take as long as they need: a migration.
+    /// Removes the time limit of the next statements, for a migration.
     pub(super) fn unlimited(&mut self) {
         self.limit = Duration::from_secs(3600);
     }
@@ -315,9 +317,9 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let client = self.client.take();
         let Some(runtime) = self.runtime.take() else { return };
-        // Within a runtime of the program's nothing may be waited for.
+        // Within a runtime of the program, this thread must not wait.
         if !self.is_broken && Handle::try_current().is_err() {
-            // The driver says goodbye to the server once nobody can ask it.
+            // Once the client is gone, the driver closes the session in good order.
             drop(client);
             let mut driver = pin!(&mut self.driver);
             runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! A consumer of the queue in PostgreSQL: takes messages and settles them.
+//! The consumer of a queue in PostgreSQL: takes messages and settles them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::queue::prefetch::{Found, Lane, Leased};
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
 
 pub(super) struct PostgresConsumer {
-    /// So that the connections live as long as we do.
+    /// Keeps the connections open.
     queue: Arc<Remote>,
     birthplace: Birthplace,
     lane: Lane<Arc<Shared>>,
     interrupts: u64,
     /// When the last message was handed out, in real uptime.
     handed_out: Option<Duration>,
-    /// The queues and the types of what was handed out.
+    /// The queue and the request type of each message that was handed out.
     names: Vec<(Lease, String, Arc<str>)>,
 }
 
@@ -37,7 +37,8 @@ impl PostgresConsumer {
         Self { birthplace: Birthplace::here(), lane, interrupts, handed_out: None, names: Vec::new(), queue }
     }
 
-    /// What the parent of a fork has leased is not ours.
+    /// Returns the part that this process shares. Refuses in a fork, which has no
+    /// right to the leases of its parent.
     fn shared(&self) -> Result<&Arc<Shared>, QueueError> {
         let place = || self.queue.options.place();
         self.birthplace.check().map_err(|source| QueueError::Forked { place: place(), source })?;
@@ -51,7 +52,7 @@ impl PostgresConsumer {
             return Ok(Some(self.hand_out(&shared, leased)));
         }
         let mut end = None;
-        // Who does not wait wants to know for certain.
+        // A caller that does not wait wants a certain answer.
         let mut looks_first = !wait.is_zero();
         loop {
             let found = self.lane.next(&shared.prefetch, &shared, filter, looks_first);
@@ -66,7 +67,8 @@ impl PostgresConsumer {
                 return Ok(None);
             }
             let due = nothing.next.map(|next| {
-                // A clock that was set back must not make this spin.
+                // At least a millisecond, so that a clock that was set back does not
+                // make this spin.
                 (next - shared.clock.now()).to_std().unwrap_or_default().max(Duration::from_millis(1))
             });
             shared.signal.wait(nothing.generation, Some(due.map_or(left, |due| due.min(left))));
@@ -87,7 +89,7 @@ impl PostgresConsumer {
         delivery
     }
 
-    /// What becomes of a message with this lease, if that is what happened.
+    /// Records the end of a delivery, and returns the outcome of its settlement.
     fn ended(&mut self, lease: &Lease, ended: Ended, event: Option<Event>) -> Result<(), QueueError> {
         let shared = self.shared()?.clone();
         let place = self.names.iter().position(|(of, ..)| of == lease);
@@ -98,7 +100,7 @@ impl PostgresConsumer {
         if let Some(id) = number(lease.id.as_str()) {
             shared.begun.remove(id);
         }
-        // Never below zero, whatever was settled twice.
+        // Not below zero, even if a delivery was settled twice.
         let _ = shared.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| held.checked_sub(1));
         shared.runs_have_ended();
         match ended {
@@ -132,7 +134,7 @@ impl PostgresConsumer {
     }
 }
 
-/// What this settlement is among the numbers over time.
+/// Returns how the numbers over time count this settlement.
 const fn event_of(settlement: &Settlement) -> Option<Event> {
     match settlement {
         Settlement::Commit { .. } => Some(Event::Done),

@@ -1,4 +1,4 @@
-//! Messages whose jobs are over and that are kept: the table `archive`.
+//! Messages that are kept after their jobs are done: the table `archive`.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::values::count;
 use crate::message::{MessageId, Priority};
 use crate::queue::{Filter, MessageState, Pruned, Retention, StoredMessage};
 
-/// How many one statement prunes.
+/// The maximum number of messages that one statement prunes.
 const MAX_PRUNED_AT_ONCE: i64 = 1000;
 
-/// The conditions of a query; `None` if nothing is picked.
+/// Returns the conditions of a query; `None` if nothing can match.
 pub(super) fn conditions(filter: &Filter) -> Option<Conditions> {
-    // Nothing that is done has an error.
+    // A done message has no error.
     if !filter.has_state(MessageState::Done) || filter.reason.is_some() {
         return None;
     }
@@ -27,7 +27,7 @@ pub(super) fn conditions(filter: &Filter) -> Option<Conditions> {
     Some(picked)
 }
 
-/// What the filter picks of them, the newest first.
+/// Lists the done messages that the filter picks, newest first.
 pub(super) fn list(
     connection: &mut Connection,
     filter: &Filter,
@@ -64,7 +64,7 @@ const PRUNE_BURIED: Sql = "WITH gone AS (DELETE FROM SCHEMA.message WHERE id = A
         ORDER BY since LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING 1)
     SELECT count(*) FROM gone";
 
-/// Deletes some of what has been kept for longer.
+/// Deletes some of the messages that have been kept for longer than this.
 pub(super) fn prune(connection: &mut Connection, retention: Retention) -> Result<Pruned, PostgresError> {
     let (mut messages, mut more) = (0, false);
     for (time, sql) in [(retention.done, PRUNE_DONE), (retention.buried, PRUNE_BURIED)] {
@@ -77,7 +77,7 @@ pub(super) fn prune(connection: &mut Connection, retention: Retention) -> Result
     Ok(Pruned::new(messages, more))
 }
 
-/// Up to a thousand years.
+/// At most a thousand years.
 fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX).min(31_556_952_000_000_000)
 }

@@ -1,4 +1,4 @@
-//! Changing a message that waits.
+//! Changing a waiting message.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::values::number;
 use crate::message::{HeaderEdit, MessageId, Priority};
 use crate::queue::{Edit, Edited, MessageState};
 
-/// What is known of the message, and when it is due from now on.
+/// Returns the message, and when it will be due.
 const LOOK: Sql = "SELECT state, text, now() + $2 * interval '1 microsecond', md5(text)
     FROM SCHEMA.message WHERE id = $1";
 
 const IS_DONE: Sql = "SELECT 1 FROM SCHEMA.archive WHERE id = $1";
 
-/// If it waits, with the text that was read.
+/// Changes the message if it waits and still has the text that was read.
 const CHANGE: Sql =
     "UPDATE SCHEMA.message SET queue = coalesce($2, queue), priority = coalesce($3, priority), text = $4,
         left_since = CASE WHEN $2 <> queue THEN NULL ELSE left_since END,
@@ -27,13 +27,13 @@ const CHANGE: Sql =
         since = CASE WHEN NOT $5 OR (state = 0 AND $6 IS NULL) THEN since ELSE now() END
     WHERE id = $1 AND state IN (0, 1) AND md5(text) = $7 RETURNING 1";
 
-/// How often it is tried while others change it.
+/// The number of tries while others change the message.
 const TRIES: usize = 10;
 
 pub(super) fn edit(connection: &mut Connection, id: &MessageId, edit: &Edit) -> Result<Edited, PostgresError> {
     let Some(id) = number(id.as_str()) else { return Ok(Edited::Missing) };
     let micros = edit.delay.map_or(0, |delay: Duration| {
-        // Up to a thousand years.
+        // At most a thousand years.
         i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX).min(31_556_952_000_000_000)
     });
     for _ in 0..TRIES {
@@ -44,7 +44,7 @@ pub(super) fn edit(connection: &mut Connection, id: &MessageId, edit: &Edit) -> 
         };
         let state: i16 = row.try_get(0)?;
         if state >= 2 {
-            // One whose lease is over, too: it is about to be ready.
+            // Also if its lease has ended, since it is about to be ready.
             return Ok(Edited::Not(if state == 3 { MessageState::Buried } else { MessageState::Reserved }));
         }
         let (text, ready_at, before): (String, DateTime<Utc>, String) =

@@ -1,4 +1,4 @@
-//! PostgreSQL's errors, in the words of the queue.
+//! The errors of PostgreSQL, classified for the queue.
 
 use std::error::Error as _;
 
@@ -9,7 +9,8 @@ use crate::message::MessageId;
 use crate::queue::QueueError;
 use crate::queue::prefetch::StoreError;
 
-/// An error that can be told to several who waited for the same transaction.
+/// An error that can be cloned, for all threads that waited for the same
+/// transaction.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
 pub(super) struct PostgresError {
@@ -19,35 +20,36 @@ pub(super) struct PostgresError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// No connection could be made: nothing was done.
+    /// The server could not be reached: nothing was done.
     Unreachable,
-    /// The server knows no such database, or lets us not in.
+    /// The server has no such database, or refuses access.
     Denied,
-    /// The connection ended, or was silent for too long, with a statement on
-    /// its way: nobody knows whether that was done.
+    /// The connection ended, or was silent for too long, while a statement was in
+    /// progress: it may or may not have been done.
     Broken,
-    /// The server did not do it, and may the next time.
+    /// The server did not do it, but another try may succeed.
     Transient,
-    /// Two transactions were in each other's way, and this one was undone.
+    /// This transaction was in conflict with another one, and was rolled back.
     Conflict,
-    /// The unique key is taken by this message.
+    /// This message has the unique key.
     Duplicate(i64),
     /// The disk of the server is full.
     Full,
-    /// The server would refuse it again.
+    /// The server would refuse it every time.
     Permanent,
-    /// A statement that another session has prepared: this one is shared.
+    /// The prepared statement belongs to another session, so a pooler shares
+    /// this one.
     ForeignSession,
-    /// There are no tables, and none are to be made.
+    /// There are no tables, and they are not to be created.
     NoQueue,
-    /// There are tables that are not ours.
+    /// The tables do not belong to a queue of pulpo.
     NotAQueue,
-    /// A newer program has made the tables its own.
+    /// The tables are for newer programs.
     Newer { found: i32, known: i32 },
 }
 
 impl PostgresError {
-    /// No connection could be made.
+    /// An error of connecting.
     pub(super) fn connecting(error: &tokio_postgres::Error) -> Self {
         let mut text = words(error);
         if let Some(hint) = connect_hint(error, &text) {
@@ -58,39 +60,39 @@ impl PostgresError {
         Self { kind: if denied { Kind::Denied } else { Kind::Unreachable }, text }
     }
 
-    /// There are no tables.
+    /// The error if there are no tables.
     pub(super) fn no_queue() -> Self {
         Self { kind: Kind::NoQueue, text: "there are no tables of a queue".to_owned() }
     }
 
-    /// What is there is not ours.
+    /// The error if the tables do not belong to a queue.
     pub(super) fn not_a_queue() -> Self {
         Self { kind: Kind::NotAQueue, text: "the schema has a table `message` that is not ours".to_owned() }
     }
 
-    /// The tables are for programs from this version on.
+    /// The error if the tables are for newer programs.
     pub(super) fn newer(found: i32, known: i32) -> Self {
         let text = format!("the tables are for programs of version {found} and newer, and this one is of {known}");
         Self { kind: Kind::Newer { found, known }, text }
     }
 
-    /// Whether the server could not be reached, which may be over soon.
+    /// Returns whether the server could not be reached or could not do it now.
     pub(super) fn is_outage(&self) -> bool {
         matches!(self.kind, Kind::Unreachable | Kind::Broken | Kind::Transient | Kind::Conflict)
     }
 
-    /// No connection could be made within this time.
+    /// The error if connecting took longer than this.
     pub(super) fn connecting_took_too_long(limit: std::time::Duration) -> Self {
         let text = format!("no connection within {}", humantime::format_duration(limit));
         Self { kind: Kind::Unreachable, text }
     }
 
-    /// What is no error of the server's, and may be over soon.
+    /// A transient error that did not come from the server. Nothing was done.
     pub(super) fn unreachable(text: impl Into<String>) -> Self {
         Self { kind: Kind::Unreachable, text: text.into() }
     }
 
-    /// No answer came within this time.
+    /// The error if the server did not answer within this time.
     pub(super) fn silent(limit: std::time::Duration) -> Self {
         let text = format!(
             "no answer within {} (`statement_timeout`); look for a lock or an overloaded server",
@@ -99,37 +101,37 @@ impl PostgresError {
         Self { kind: Kind::Broken, text }
     }
 
-    /// What a second try does not help.
+    /// An error that another try would meet again.
     pub(super) fn permanent(text: impl Into<String>) -> Self {
         Self { kind: Kind::Permanent, text: text.into() }
     }
 
-    /// The leader of a group has panicked.
+    /// The error if the leader of a group panicked.
     pub(super) fn abandoned() -> Self {
         Self { kind: Kind::Broken, text: "the thread that wrote it has panicked".to_owned() }
     }
 
-    /// Whether the connection is of no more use.
+    /// Returns whether the connection can no longer be used.
     pub(super) fn breaks_connection(&self) -> bool {
         matches!(self.kind, Kind::Unreachable | Kind::Denied | Kind::Broken | Kind::ForeignSession)
     }
 
-    /// Whether it may have been done all the same.
+    /// Returns whether the statement may have been done after all.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.kind == Kind::Broken
     }
 
-    /// Whether it was in the way of another transaction, and nothing was done.
+    /// Returns whether it was a conflict with another transaction. Nothing was done.
     pub(super) fn is_conflict(&self) -> bool {
         self.kind == Kind::Conflict
     }
 
-    /// Whether a pooler hands the session to others between two statements.
+    /// Returns whether a pooler gives the session to others between two statements.
     pub(super) fn is_foreign_session(&self) -> bool {
         self.kind == Kind::ForeignSession
     }
 
-    /// Whether another try may succeed, with nothing changed by us.
+    /// Returns whether another try may succeed without a change on our side.
     fn may_pass(&self) -> bool {
         !matches!(self.kind, Kind::Permanent | Kind::NoQueue | Kind::Newer { .. } | Kind::Duplicate(_))
     }
@@ -149,7 +151,7 @@ impl PostgresError {
         }
     }
 
-    /// The same of a publication, which must not be sent twice.
+    /// Converts the error of a publication, which must not be sent twice.
     pub(super) fn into_publish_error(self, place: &str) -> QueueError {
         if self.is_in_doubt() {
             QueueError::UnknownOutcome { doing: format!("publish to {place}"), source: Box::new(self) }
@@ -169,7 +171,7 @@ impl From<tokio_postgres::Error> for PostgresError {
     fn from(error: tokio_postgres::Error) -> Self {
         let mut text = words(&error);
         let kind = match error.as_db_error() {
-            // The session is over, and what it did last may have been done.
+            // The session has ended, and its last statement may have been done.
             Some(database) if fatal(database.parsed_severity()) => Kind::Broken,
             Some(database) => {
                 if let Some(hint) = hint(database.code()) {
@@ -181,7 +183,7 @@ impl From<tokio_postgres::Error> for PostgresError {
             None if error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) => {
                 Kind::Broken
             }
-            // A value that cannot be sent, or was not expected.
+            // A value that cannot be sent, or an answer that was not expected.
             None => Kind::Permanent,
         };
         Self { kind, text }
@@ -192,13 +194,14 @@ fn fatal(severity: Option<Severity>) -> bool {
     matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
-/// The function that keeps messages says so.
+/// Returns the kind if a unique key is taken. The function `keep` raises that
+/// error, with the id of the message in the detail.
 fn duplicate(error: &DbError) -> Option<Kind> {
     let is_ours = *error.code() == SqlState::UNIQUE_VIOLATION && error.constraint() == Some("message_key");
     if !is_ours {
         return None;
     }
-    // The index itself: another transaction was faster.
+    // The index has raised it: another transaction was faster.
     Some(error.detail().and_then(|id| id.parse().ok()).map_or(Kind::Conflict, Kind::Duplicate))
 }
 
@@ -207,9 +210,9 @@ fn kind(code: &SqlState) -> Kind {
         SqlState::DISK_FULL => Kind::Full,
         SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => Kind::Conflict,
         SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => Kind::ForeignSession,
-        // A standby, or a database that is set to be read.
+        // A standby, or a read-only database.
         SqlState::READ_ONLY_SQL_TRANSACTION | SqlState::LOCK_NOT_AVAILABLE => Kind::Transient,
-        // The plan of a statement whose tables a migration has changed.
+        // A prepared statement whose tables a migration has changed.
         SqlState::FEATURE_NOT_SUPPORTED => Kind::Transient,
         _ => match code.code().get(..2) {
             // Connection, insufficient resources, intervention, conflicts,
@@ -257,9 +260,8 @@ fn connect_hint(error: &tokio_postgres::Error, text: &str) -> Option<&'static st
     tls::hint(text)
 }
 
-/// All that the error and its causes say, once each. Values of statements,
-/// which may be secrets of the user, stand only in the detail, which is left
-/// out.
+/// Returns the messages of the error and its causes, each once. The detail is
+/// left out: it may contain values of the statement, which may be secrets.
 fn words(error: &tokio_postgres::Error) -> String {
     if let Some(database) = error.as_db_error() {
         let mut text = format!("{} (SQLSTATE {})", database.message(), database.code().code());

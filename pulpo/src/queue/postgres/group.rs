@@ -1,9 +1,9 @@
-//! Shares transactions among threads: what comes while one is on its way goes
-//! with the next.
+//! Shares transactions among threads: requests that arrive while one transaction
+//! is in progress go together in the next one.
 //!
-//! A thread that finds nobody at work leads: it takes all that waits, its own
-//! included, and carries it out. One thread alone waits for no other; of many,
-//! each transaction carries what they all want.
+//! A thread that finds no leader becomes the leader: it takes all waiting
+//! requests, its own included, and carries them out. A single thread waits for
+//! no other.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::clock::lock;
 
-/// Those who were just answered mostly come again at once: the next leader
-/// waits for this long until as many want something as did the last time.
+/// Threads that were just answered mostly make their next request at once. So
+/// the next leader waits up to this long for as many requests as the last time.
 const GATHERING: Duration = Duration::from_micros(300);
 
 pub(super) struct Group<T, R> {
@@ -24,10 +24,10 @@ pub(super) struct Group<T, R> {
 struct State<T, R> {
     next: u64,
     waiting: Vec<(u64, T)>,
-    /// `None`: the leader has panicked.
+    /// `None`: the leader panicked.
     answers: HashMap<u64, Option<R>>,
     is_led: bool,
-    /// How many wanted something the last time.
+    /// The number of requests of the last time.
     crowd: usize,
 }
 
@@ -45,9 +45,9 @@ impl<T, R> fmt::Debug for Group<T, R> {
 }
 
 impl<T, R> Group<T, R> {
-    /// Has `request` carried out by `run`, with those of other threads, and
-    /// returns what became of it: `None` if that panicked on another thread.
-    /// `run` answers each request, in their order.
+    /// Has `run` carry out `request` together with those of other threads, and
+    /// returns the answer: `None` if `run` panicked on another thread. `run`
+    /// returns one answer for each request, in order.
     pub(super) fn submit(&self, request: T, run: impl FnOnce(Vec<T>) -> Vec<R>) -> Option<R> {
         let mut state = lock(&self.state);
         let number = state.next;
@@ -70,7 +70,7 @@ impl<T, R> Group<T, R> {
         self.lead(state, number, run)
     }
 
-    /// Waits a moment for those who may come.
+    /// Waits a moment for the threads that may come.
     fn gather<'a>(&'a self, mut state: MutexGuard<'a, State<T, R>>) -> MutexGuard<'a, State<T, R>> {
         let end = Instant::now() + GATHERING;
         let crowd = state.crowd;
@@ -99,7 +99,7 @@ impl<T, R> Group<T, R> {
     }
 }
 
-/// Hands out the answers when the leader is done, or has panicked.
+/// Hands out the answers when the leader is done, or when it panics.
 struct Led<'a, T, R> {
     group: &'a Group<T, R>,
     numbers: Vec<u64>,

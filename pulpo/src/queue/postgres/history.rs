@@ -1,7 +1,7 @@
-//! The failed runs of messages: the last ones of each have a row of `attempt`.
+//! The history of messages: each of the last failed runs has a row in `attempt`.
 //!
-//! They go with their message by a trigger, which fires only for a message that
-//! has failed; those of one that is kept when it is done stay with that.
+//! A trigger deletes these rows with their message. It fires only for messages
+//! that have failed. If a message is kept when it is done, its history stays.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use crate::queue::{ABANDONED, Attempt, AttemptOutcome, FailedRun, Imported, KEPT_ATTEMPTS, worker_of};
 
-/// Keeps lines of the runs that are `ended`, the last ones of each message. Of
-/// a run of which nothing was said, it is known when its message was leased.
+/// Stores the runs in `ended`, and deletes the oldest ones of each message. A run
+/// that did not report its start is taken to have begun with the lease.
 macro_rules! keep_lines {
     () => {
         "lines AS (INSERT INTO SCHEMA.attempt(message, number, started_at, took, worker, outcome, error)
@@ -30,7 +30,7 @@ pub(super) use keep_lines;
 
 const _: () = assert!(KEPT_ATTEMPTS == 20, "as the statement says");
 
-/// The run that a lease was for, whose worker died.
+/// The run of a lease whose worker died.
 macro_rules! ended_run {
     () => {
         "message.id, message.runs, before.since AS leased_at, before.lease AS token,
@@ -45,7 +45,7 @@ pub(super) use ended_run;
 const OF: Sql = "SELECT number, started_at, took, worker, outcome, error FROM SCHEMA.attempt WHERE message = $1
     ORDER BY number";
 
-/// A run that ended without being settled, though nobody has noticed yet.
+/// A run that ended unsettled, before the statement that ends its lease.
 const UNNOTICED: Sql = "SELECT since, (extract(epoch FROM lease_ends - since) * 1000000)::bigint, lease, runs
     FROM SCHEMA.message WHERE id = $1 AND state = 2 AND lease_ends <= now() AND NOT ahead
         AND cancelled_at IS NULL";
@@ -57,7 +57,7 @@ const KEEP: Sql = "INSERT INTO SCHEMA.attempt(message, number, started_at, took,
 const COUNT: Sql = "UPDATE SCHEMA.message SET runs = last.number
     FROM unnest($1::bigint[], $2::integer[]) AS last(id, number) WHERE message.id = last.id";
 
-/// The lines of this message, the oldest first.
+/// Returns the history of this message, oldest first.
 pub(super) fn of(connection: &mut Connection, id: i64) -> Result<Vec<Attempt>, PostgresError> {
     let mut lines = Vec::new();
     for row in connection.run(OF, &[(&id, Type::INT8)])? {
@@ -82,7 +82,7 @@ fn number(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
 
-/// Keeps what another queue knew of these messages, which have just been made.
+/// Stores the histories of messages that were just imported from another queue.
 pub(super) fn import(connection: &mut Connection, messages: &[(i64, &Imported)]) -> Result<(), PostgresError> {
     let lines: Vec<(i64, &Attempt)> =
         messages.iter().flat_map(|(id, imported)| imported.history.iter().map(|line| (*id, line))).collect();
@@ -97,7 +97,7 @@ pub(super) fn import(connection: &mut Connection, messages: &[(i64, &Imported)])
         lines.iter().map(|(_, line)| i64::try_from(line.took.as_micros()).unwrap_or(i64::MAX)).collect();
     let workers: Vec<_> = lines.iter().map(|(_, line)| line.worker.as_deref()).collect();
     let outcomes: Vec<&str> = lines.iter().map(|(_, line)| line.outcome.as_str()).collect();
-    // PostgreSQL keeps no NUL in a text.
+    // PostgreSQL cannot store NUL in a text.
     let errors: Vec<String> = lines.iter().map(|(_, line)| line.error.replace('\0', "\u{FFFD}")).collect();
     connection.run(
         KEEP,

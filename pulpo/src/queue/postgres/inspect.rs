@@ -1,4 +1,4 @@
-//! Looking at the messages of the queue, kicking, deleting and pausing.
+//! Listing, kicking and deleting messages, pausing queues, and statistics.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,25 +15,25 @@ use super::{done, history};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Counts, Filter, LimitKeys, MessageState, Paused, Stats, StoredMessage, Totals, Unique};
 
-/// How many messages one transaction kicks or deletes.
+/// The maximum number of messages that one transaction kicks or deletes.
 pub(super) const MAX_CHANGED_AT_ONCE: usize = 1000;
 
-/// The state now: a message whose delay or lease has ended is ready, or buried
-/// if it was cancelled, though no worker has looked at it since.
+/// The state now. A message whose delay or lease has ended is ready, or buried if
+/// it was cancelled, even if no worker has looked at it since.
 const SEEN: &str = "CASE WHEN due <= now() THEN 0
     WHEN lease_ends <= now() THEN CASE WHEN cancelled_at IS NULL THEN 0 ELSE 3 END ELSE state END";
 
-/// Since when it is in that state.
+/// When it entered that state.
 const SEEN_SINCE: &str = "CASE WHEN due <= now() THEN due WHEN lease_ends <= now() THEN lease_ends ELSE since END";
 
-/// What may be kicked.
+/// The messages that can be kicked.
 const BURIED: &str = "state = 3";
 
-/// What may be deleted: what a worker has is its own until its lease ends.
+/// The messages that can be deleted. A leased message belongs to its worker.
 const NOT_RESERVED: &str = "CASE WHEN lease_ends <= now() THEN 0 ELSE state END <> 2";
 
-/// Of those that are picked, what may have its unique key again: the newest of
-/// each key that nobody has.
+/// Of the picked messages, those that can get their unique key back: the newest
+/// of each key that is free.
 const CHOSEN_TO_KICK: &str = "chosen AS (SELECT id FROM (
         SELECT id, unique_key, row_number() OVER (PARTITION BY unique_key ORDER BY id DESC) AS place FROM picked) AS picked
     WHERE unique_key IS NULL OR place = 1
@@ -48,17 +48,17 @@ const fn code(state: MessageState) -> i32 {
         MessageState::Delayed => 1,
         MessageState::Reserved => 2,
         MessageState::Buried => 3,
-        // Of no row of `message`: see `done.rs`.
+        // Done messages have no row in `message`: see `done.rs`.
         MessageState::Done => 4,
     }
 }
 
-/// The check of the column leaves no others.
+/// The column's check admits no other number.
 fn state(code: i32) -> MessageState {
     MessageState::ALL.into_iter().find(|state| self::code(*state) == code).unwrap_or(MessageState::Buried)
 }
 
-/// The conditions for messages that are not over.
+/// Returns the conditions for messages whose jobs are not done.
 pub(super) fn live(filter: &Filter, only: &str) -> Conditions {
     let mut picked = Conditions::of_ids(filter);
     picked.conditions.push_str(" AND ");
@@ -67,23 +67,23 @@ pub(super) fn live(filter: &Filter, only: &str) -> Conditions {
         let codes: Vec<i32> = filter.states.iter().map(|state| code(*state)).collect();
         picked.and(&format!("{SEEN} = ANY ($)"), codes, Type::INT4_ARRAY);
         if filter.states.iter().all(|state| *state == MessageState::Buried) {
-            // Those have an index. What was cancelled and has lost its worker is
-            // among them once somebody has noticed.
+            // They have an index. A cancelled message that lost its worker is
+            // among them once the end of its lease was noticed.
             picked.conditions.push_str(" AND state = 3");
         }
     }
     picked.of_queue_and_type(filter);
     picked.of_times(filter, &format!("({SEEN_SINCE})"));
     if let Some(text) = &filter.reason {
-        // As a text, not a pattern, and in small letters of ASCII alone.
+        // Not a pattern, and only ASCII letters are lowered.
         let text = plain(text).to_ascii_lowercase();
         picked.and("strpos(lower(last_error COLLATE \"C\"), $) > 0", text, Type::TEXT);
     }
     picked
 }
 
-/// The messages that the filter picks, also of what is done, the newest first.
-/// Without `texts` they have none.
+/// Lists the messages that the filter picks, done ones too, newest first, with or
+/// without their texts.
 pub(super) fn list(
     connection: &mut Connection,
     filter: &Filter,
@@ -109,7 +109,7 @@ pub(super) fn list(
     Ok(all)
 }
 
-/// One message, whatever its state is, with its history.
+/// Returns one message in whatever state, with its history.
 pub(super) fn peek(connection: &mut Connection, id: &MessageId) -> Result<Option<StoredMessage>, PostgresError> {
     let mut filter = Filter::all().id(id.clone());
     filter.states = MessageState::ALL.to_vec();
@@ -122,7 +122,7 @@ pub(super) fn peek(connection: &mut Connection, id: &MessageId) -> Result<Option
 
 fn stored(row: &Row) -> Result<StoredMessage, PostgresError> {
     let (over, runs): (bool, bool) = (row.try_get("over")?, row.try_get("runs")?);
-    // A run that ended without being settled, though nobody has noticed yet.
+    // A run that ended unsettled, before the statement that ends its lease.
     let lost = u32::from(over && runs);
     let id: i64 = row.try_get("id")?;
     let text: String = row.try_get("text")?;
@@ -156,9 +156,9 @@ fn stored(row: &Row) -> Result<StoredMessage, PostgresError> {
     Ok(message)
 }
 
-/// Where the bodies decide: they are read and compared, and what is left is
-/// picked by its ids, if their texts are still the ones that were read. With it,
-/// the last one that was looked at, if there may be more.
+/// Reads and compares bodies for a filter by body. Returns a filter by the ids of
+/// those that match, with the texts that they must still have, and the last
+/// message that was looked at, if there may be more.
 pub(super) fn exactly(
     connection: &mut Connection,
     part: &Filter,
@@ -170,7 +170,7 @@ pub(super) fn exactly(
     let mut ids = Vec::new();
     for message in &found {
         let Some(id) = number(message.id.as_str()) else { continue };
-        // A unique message may have been replaced by another one meanwhile.
+        // A unique message may have been replaced in between.
         let same = format!("SELECT 1 FROM {table} WHERE id = $1 AND text = $2");
         let text = String::from_utf8_lossy(&message.text);
         if !connection.run_text(&same, &[(&id, Type::INT8), (&text, Type::TEXT)])?.is_empty() {
@@ -180,12 +180,12 @@ pub(super) fn exactly(
     Ok((Filter { body: Vec::new(), limit: None, ids: Some(ids.into_iter().collect()), ..part.clone() }, last))
 }
 
-/// How what is picked is changed.
+/// A change to the messages that a filter picks.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
     Kick,
     Delete,
-    /// Of what is done.
+    /// Deletes done messages.
     DeleteDone,
 }
 
@@ -198,8 +198,8 @@ impl Change {
         if matches!(self, Self::DeleteDone) { done::conditions(filter) } else { Some(live(filter, only)) }
     }
 
-    /// A part of what the filter picks: how many were changed, and the last
-    /// one that was looked at, if there may be more.
+    /// Changes some of the messages that the filter picks. Returns how many, and
+    /// the last one that was looked at, if there may be more.
     pub(super) fn part(
         self,
         connection: &mut Connection,
@@ -221,8 +221,8 @@ impl Change {
             return Ok((self.part(connection, &exactly)?.0, last));
         }
         let (only, change) = match self {
-            // A kicked message starts again: with all attempts before it, and
-            // due now.
+            // A kicked message starts from the beginning: it has all its attempts,
+            // and is due now.
             Self::Kick => (
                 BURIED,
                 "UPDATE SCHEMA.message SET state = 0, attempts = 0, abandoned = 0, due_since = now(), since = now(),
@@ -235,7 +235,7 @@ impl Change {
         let table = self.table();
         let (columns, chosen) = match self {
             Self::Kick => ("id, unique_key", CHOSEN_TO_KICK),
-            // A person who deletes a message means its key too.
+            // Deleting a message frees its key too.
             Self::Delete | Self::DeleteDone => (
                 "id",
                 "chosen AS (SELECT id FROM picked),
@@ -263,9 +263,9 @@ const PAUSE: Sql = "INSERT INTO SCHEMA.pause(queue, until) VALUES ($1, now() + $
 
 const RESUME: Sql = "DELETE FROM SCHEMA.pause WHERE queue = $1 OR until <= now()";
 
-/// Pauses the queue for this long, or resumes it.
+/// Pauses the queue for this time, or resumes it.
 pub(super) fn pause(connection: &mut Connection, queue: &str, time: Duration) -> Result<(), PostgresError> {
-    // A thousand years.
+    // At most a thousand years.
     let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX).min(31_556_952_000_000_000);
     if micros == 0 {
         return connection.run(RESUME, &[(&queue, Type::TEXT)]).map(drop);
@@ -273,8 +273,8 @@ pub(super) fn pause(connection: &mut Connection, queue: &str, time: Duration) ->
     connection.run(PAUSE, &[(&queue, Type::TEXT), (&micros, Type::INT8)]).map(drop)
 }
 
-/// Of each queue and request type, by state. There are no counters: rows that
-/// all workers write to would have them wait for each other.
+/// The counts of each queue and request type, by state. There are no counters,
+/// since workers would wait for each other to write to them.
 const COUNTS: Sql = "SELECT queue, request_type, seen, count(*), min(due_since)
     FROM (SELECT queue, request_type, due_since, 0 AS seen FROM SCHEMA.message WHERE state = 0
         UNION ALL
@@ -285,7 +285,7 @@ const COUNTS: Sql = "SELECT queue, request_type, seen, count(*), min(due_since)
 
 const PAUSED: Sql = "SELECT queue, until FROM SCHEMA.pause WHERE until > now() ORDER BY queue";
 
-/// Ids are given in order and never twice.
+/// The number of ids that were given: in order, and never twice.
 const PUBLISHED: &str = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM SCHEMA.message_id_seq";
 
 /// The oldest transaction that keeps dead rows from being removed: one with a

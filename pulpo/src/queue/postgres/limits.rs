@@ -1,5 +1,5 @@
-//! Limits over all workers: what a worker tells the database of its own, and what
-//! is held back. The function `claim_limited` keeps to them.
+//! Limits across all workers: how a worker sends its limits to the database, and
+//! what is held back. The function `claim_limited` enforces them.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use crate::queue::{Limit, LimitKeys, LimitKind, LimitScope};
 
-/// When to look again while others run that are in the way. In this process
-/// their end is told.
+/// The interval between two looks while runs in other processes use up a limit.
+/// The end of a run in this process wakes the lanes.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 const HOLD: Sql = "INSERT INTO SCHEMA.held_back(request_type, key, until)
@@ -28,7 +28,7 @@ pub(super) const GIVE_BACK: Sql = "SELECT SCHEMA.give_back($1, $2)";
 /// for ever.
 const LONGEST: i64 = 31_556_952_000_000_000;
 
-/// Holds back a request type, or with a key what has that, for this long.
+/// Holds back a request type, or only its messages with this key, for this time.
 pub(super) fn hold_back(
     connection: &mut Connection,
     request_type: &str,
@@ -42,7 +42,7 @@ pub(super) fn hold_back(
     connection.run(HOLD, &[(&request_type, Type::TEXT), (&key, Type::TEXT), (&micros, Type::INT8)]).map(drop)
 }
 
-/// As `claim_limited` reads them.
+/// Returns the limits in the form that `claim_limited` reads.
 pub(super) fn as_json(limits: &[Limit]) -> String {
     let limits: Vec<_> = limits
         .iter()

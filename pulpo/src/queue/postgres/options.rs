@@ -1,4 +1,4 @@
-//! Where the database is, and how the queue uses it.
+//! The address of the database and the settings of the queue.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +9,13 @@ use tokio_postgres::config::Host;
 
 use super::tls::Tls;
 
-/// The schema of a queue whose configuration names none.
+/// The default schema.
 pub const DEFAULT_SCHEMA: &str = "pulpo";
 
-/// How long a statement may take by default.
+/// The default time limit of a statement.
 const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether the queue makes and changes its tables.
+/// When the tables of the queue are created and migrated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Migrate {
     /// At the first connection.
@@ -37,10 +37,10 @@ impl FromStr for Migrate {
     }
 }
 
-/// Where the database is, and how the queue uses it.
+/// The address of the database and the settings of the queue.
 ///
-/// From a URL as other programs of PostgreSQL take it, with the queue's own
-/// settings among its parameters:
+/// Parse it from a URL as other PostgreSQL programs take it, with the settings of
+/// the queue among its parameters:
 ///
 /// ```
 /// use pulpo::queue::postgres::PostgresOptions;
@@ -53,28 +53,28 @@ impl FromStr for Migrate {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PostgresOptions {
-    /// Host, user and the like. Private, as it may hold a password.
+    /// Host, user and so on. Private, since it may contain a password.
     pub(super) config: Config,
     pub(super) tls: Tls,
-    /// The schema that the queue's tables are in: `pulpo` by default. It is
-    /// made if it is missing.
+    /// The schema of the queue's tables: `pulpo` by default. It is created if it
+    /// does not exist.
     pub schema: String,
-    /// Whether workers are told of publications by `LISTEN` and `NOTIFY`, on
-    /// by default. Switch it off behind a pooler that hands out connections
-    /// by the transaction: then the queue keeps nothing in a session, and
-    /// workers look every one to two seconds.
+    /// Whether workers learn of publications by `LISTEN` and `NOTIFY`: on by
+    /// default. Switch it off behind a pooler that assigns a connection per
+    /// transaction. The queue then keeps no state in a session, and workers poll
+    /// every one to two seconds.
     pub notify: bool,
-    /// Whether the queue makes and changes its tables.
+    /// When the tables of the queue are created and migrated.
     pub migrate: Migrate,
-    /// How long any statement may take before it is given up with an error:
-    /// ten seconds by default, at least one millisecond.
+    /// The time limit of each statement, after which it ends with an error: ten
+    /// seconds by default, at least one millisecond.
     pub statement_timeout: Duration,
-    /// Whether messages are kept in the table `archive` when they are done.
+    /// Whether done messages are kept, in the table `archive`.
     pub enable_archive: bool,
 }
 
-/// Why a text is not the URL of a queue in PostgreSQL. It never repeats the
-/// URL, which may hold a password.
+/// The error of parsing a URL. It never repeats the URL, which may contain a
+/// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected postgres://USER@HOST/DATABASE, and after a question mark parameters with & between them: {0}")]
 pub struct PostgresUrlError(String);
@@ -87,13 +87,13 @@ impl PostgresUrlError {
 }
 
 impl PostgresOptions {
-    /// Which database, in words for people, without user and password.
+    /// Returns a description of the database for people, without user and password.
     #[must_use]
     pub fn place(&self) -> String {
         format!("PostgreSQL at {}, schema {}", self.hosts_and_database(), self.schema)
     }
 
-    /// The URL behind its scheme and colon, without the password.
+    /// Returns the URL after its scheme and colon, without the password.
     pub(super) fn address(&self) -> String {
         let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
         let mut address = format!("//{user}{}?schema={}", self.hosts_and_database(), self.schema);
@@ -119,10 +119,10 @@ impl PostgresOptions {
         format!("{hosts}/{}", self.database())
     }
 
-    /// Takes a setting of the queue's own; `None` if it is none.
+    /// Sets one of the queue's own settings; `None` if there is no such setting.
     ///
     /// # Errors
-    /// What was expected, if the value does not fit.
+    /// If the value is not valid: what was expected.
     pub fn set(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
         let done = match key {
             "schema" => check_schema(value).map(|()| value.clone_into(&mut self.schema)),
@@ -170,12 +170,12 @@ impl PostgresOptions {
         self
     }
 
-    /// The name of the database, which is by default that of the user.
+    /// Returns the name of the database: by default that of the user.
     pub(super) fn database(&self) -> &str {
         self.config.get_dbname().unwrap_or_else(|| self.config.get_user().unwrap_or_default())
     }
 
-    /// The channel that publications are told on.
+    /// Returns the channel for notifications of publications.
     pub(super) fn channel(&self) -> String {
         format!("pulpo_{}", self.schema)
     }
@@ -235,8 +235,8 @@ impl fmt::Debug for PostgresOptions {
     }
 }
 
-/// A name that needs no care in SQL beyond its quotes, and fits in the name of
-/// the channel.
+/// Checks the name of a schema: safe in SQL between quotes, and short enough for
+/// the name of the channel.
 pub(super) fn check_schema(name: &str) -> Result<(), String> {
     let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
@@ -262,8 +262,8 @@ fn timeout(value: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("expected a duration such as 10s, of at least 1ms, got {value:?}"))
 }
 
-/// An error of the client's parser and its causes: none of them repeats the
-/// text.
+/// Returns the messages of the client's parser and its causes. None of them
+/// repeats the text.
 fn chain(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

@@ -1,9 +1,9 @@
-//! Which rows of outboxes the queue has taken: so that one that comes again,
-//! since a relay died before it could delete it, is not taken twice.
+//! The rows of outboxes that the queue has taken. A row that comes again, because
+//! a relay died before it could delete it, is not taken twice.
 //!
-//! An id is kept until the relay says that the row is gone, and an hour longer,
-//! since another relay may have read the row before; and as long as the message
-//! is there.
+//! An id is kept until the relay reports that the row is deleted, and for another
+//! hour, since another relay may have read the row before. It is also kept while
+//! its message exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +17,8 @@ use super::{publish, unique};
 use crate::keys::Publication;
 use crate::queue::{Enqueued, Imported, NewMessage};
 
-/// Waits for another transaction that takes the same rows. In one order, so that
-/// two never wait for each other.
+/// Waits for other transactions that take the same rows: always in one order, to
+/// avoid deadlocks.
 const TAKE: Sql = "INSERT INTO SCHEMA.outbox_id(outbox_id)
     SELECT outbox_id FROM unnest($1::text[]) WITH ORDINALITY AS new(outbox_id, place) ORDER BY place
     ON CONFLICT DO NOTHING RETURNING outbox_id";
@@ -30,7 +30,7 @@ const KNOWN: Sql = "SELECT outbox_id, message FROM SCHEMA.outbox_id WHERE outbox
 
 const GONE: Sql = "UPDATE SCHEMA.outbox_id SET gone_at = now() WHERE outbox_id = ANY($1::text[])";
 
-/// Of a message that is still there, it is looked at again later.
+/// An id whose message still exists is looked at again later.
 const FORGET: Sql = "WITH old AS (SELECT outbox_id,
         EXISTS (SELECT FROM SCHEMA.message WHERE message.id = outbox_id.message)
         OR EXISTS (SELECT FROM SCHEMA.archive WHERE archive.id = outbox_id.message) AS is_there
@@ -49,15 +49,16 @@ const HISTORY: Sql = "UPDATE SCHEMA.message SET attempts = was.attempts, abandon
         AS was(id, attempts, abandoned, buried, enqueued_at, last_error, last_error_at, unique_key, key_mode)
     WHERE message.id = was.id";
 
-/// `0` comes after `/`.
+/// Finds the ids from one prefix to the next: `0` comes after `/`.
 const OF_ROW: Sql = "SELECT max(message) FROM SCHEMA.outbox_id WHERE outbox_id >= $1 AND outbox_id < $2";
 
-/// Keeps those messages that were not taken before, and says what became of each.
+/// Stores the messages that were not taken before, and returns the result for
+/// each.
 pub(super) fn insert(connection: &mut Connection, messages: &[NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
     connection.in_transaction(|connection| insert_within(connection, messages).map(|kept| kept.0))
 }
 
-/// The same for messages of another queue, with what has become of them there.
+/// Does the same for messages of another queue, with their attempts and history.
 pub(super) fn import(connection: &mut Connection, messages: &[Imported]) -> Result<Vec<Enqueued>, PostgresError> {
     let new: Vec<_> = messages.iter().map(Imported::to_enqueue).collect();
     connection.in_transaction(|connection| {
@@ -77,7 +78,7 @@ pub(super) fn import(connection: &mut Connection, messages: &[Imported]) -> Resu
     })
 }
 
-/// Column by column.
+/// Messages, column by column.
 #[derive(Default)]
 struct History {
     ids: Vec<i64>,
@@ -87,7 +88,7 @@ struct History {
     enqueued: Vec<Option<DateTime<Utc>>>,
     errors: Vec<Option<String>>,
     failed: Vec<Option<DateTime<Utc>>>,
-    /// The keys that they remember and do not have.
+    /// The unique keys that the messages remember but do not hold.
     keys: Vec<Option<String>>,
     modes: Vec<Option<i32>>,
 }
@@ -99,7 +100,7 @@ impl History {
         self.abandoned.push(i32::try_from(imported.abandoned).unwrap_or(i32::MAX));
         self.buried.push(imported.is_buried);
         self.enqueued.push(imported.enqueued_at);
-        // PostgreSQL keeps no NUL in a text.
+        // PostgreSQL cannot store NUL in a text.
         self.errors.push(imported.last_error.as_ref().map(|error| error.replace('\0', "\u{FFFD}")));
         self.failed.push(imported.last_error_at);
         let remembered = imported.message.unique.as_ref().filter(|_| !imported.has_key);
@@ -127,7 +128,7 @@ impl History {
     }
 }
 
-/// What became of each, and which messages were made now.
+/// Returns the result for each message, and which messages are new.
 fn insert_within(
     connection: &mut Connection,
     messages: &[NewMessage],
@@ -136,7 +137,7 @@ fn insert_within(
     let all: Vec<&str> = all.into_iter().collect();
     let rows = connection.run(TAKE, &[(&all, Type::TEXT_ARRAY)])?;
     let mut fresh = rows.iter().map(|row| row.try_get(0)).collect::<Result<BTreeSet<String>, _>>()?;
-    // Of one that stands twice in the batch, the first.
+    // If an id is twice in the batch, the first one counts.
     let new: Vec<&NewMessage> = messages
         .iter()
         .filter(|message| message.outbox_id.as_ref().is_none_or(|outbox_id| fresh.remove(outbox_id)))
@@ -169,15 +170,16 @@ fn insert_within(
     Ok((messages.iter().filter_map(kept).collect(), made))
 }
 
-/// These rows are gone. Forgets those that have been gone for long.
+/// Records that these rows are deleted, and forgets those that were deleted long
+/// ago.
 pub(super) fn rows_are_gone(connection: &mut Connection, outbox_ids: &[String]) -> Result<(), PostgresError> {
     connection.run(GONE, &[(&outbox_ids, Type::TEXT_ARRAY)])?;
     connection.run(FORGET, &[])?;
     Ok(())
 }
 
-/// The message of the row with this number, of the last one if there are several
-/// outboxes.
+/// Returns the message of the row with this number: the newest, if there are
+/// several outboxes.
 pub(super) fn message_of(connection: &mut Connection, number: u64) -> Result<Option<i64>, PostgresError> {
     let (from, to) = (format!("{number}/"), format!("{number}0"));
     let rows = connection.run(OF_ROW, &[(&from, Type::TEXT), (&to, Type::TEXT)])?;

@@ -1,4 +1,4 @@
-//! A [`Filter`] as the conditions of queries.
+//! A [`Filter`] as the conditions of a query.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
@@ -9,10 +9,10 @@ use super::error::PostgresError;
 use super::values::number;
 use crate::queue::{Filter, StoredMessage};
 
-/// How many texts are read at once where the bodies decide.
+/// The number of texts that are read at once for a filter by body.
 const TEXTS_AT_ONCE: usize = 500;
 
-/// The conditions of a query, and their values.
+/// The conditions of a query and their values.
 pub(super) struct Conditions {
     pub(super) conditions: String,
     values: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
@@ -20,7 +20,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Those of the ids of the filter, and its limit.
+    /// Starts with the ids of the filter and its limit.
     pub(super) fn of_ids(filter: &Filter) -> Self {
         let limit = filter.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let mut picked = Self { conditions: "true".to_owned(), values: Vec::new(), limit };
@@ -46,7 +46,8 @@ impl Conditions {
         }
     }
 
-    /// `since`: when a message came into its state.
+    /// Adds times. `since`: the column with the time when a message entered its
+    /// state.
     pub(super) fn of_times(&mut self, filter: &Filter, since: &str) {
         for (time, condition) in [
             (filter.older_than, format!("{since} < $")),
@@ -60,7 +61,7 @@ impl Conditions {
         }
     }
 
-    /// `$` in the condition is the value.
+    /// Adds a condition, in which `$` stands for the value.
     pub(super) fn and(&mut self, condition: &str, value: impl ToSql + Sync + Send + 'static, of: Type) {
         self.values.push((Box::new(value), of));
         self.conditions.push_str(" AND ");
@@ -72,13 +73,13 @@ impl Conditions {
         values.chain([(&self.limit as &(dyn ToSql + Sync), Type::INT8)]).collect()
     }
 
-    /// The number of the limit's parameter.
+    /// Returns the number of the limit's parameter.
     pub(super) fn limit(&self) -> String {
         format!("${}", self.values.len() + 1)
     }
 
-    /// The rows of a table, the newest first, as far as their bodies are picked
-    /// too. The texts of a few are in memory at a time, unless `texts` are wanted.
+    /// Returns the rows of a table that match, newest first. For a filter by body,
+    /// only a few texts are in memory at a time, unless `texts` are wanted.
     pub(super) fn select(
         mut self,
         connection: &mut Connection,
@@ -121,12 +122,12 @@ impl Conditions {
     }
 }
 
-/// As PostgreSQL keeps it.
+/// Returns the text as PostgreSQL stores it.
 pub(super) fn plain(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
-/// A time that PostgreSQL knows.
+/// Returns the nearest time that PostgreSQL can represent.
 fn within(time: DateTime<Utc>) -> DateTime<Utc> {
     time.max(DateTime::UNIX_EPOCH - chrono::TimeDelta::days(365 * 1000))
 }

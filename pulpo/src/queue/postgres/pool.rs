@@ -8,15 +8,17 @@ use super::connection::{Connection, Connector};
 use super::error::PostgresError;
 use crate::clock::{Clock as _, SystemClock, lock};
 
-/// Threads share transactions, so that more would gain nothing.
+/// The maximum number of connections. Threads share transactions, so more would
+/// gain nothing.
 const MOST: usize = 4;
 
-/// A connection that rested for longer is asked whether it still works before
-/// it is used, so that a restart of the server is noticed while nothing is
-/// sent that could be done twice.
+/// A connection that was idle for longer is tested before it is used. So a
+/// restart of the server is noticed before a statement is sent that might be
+/// done twice.
 const TRUSTED: Duration = Duration::from_millis(200);
 
-/// One that rested for longer is closed: others may need it more.
+/// A connection that was idle for longer is closed, for the sake of other
+/// programs.
 const UNUSED: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -39,7 +41,8 @@ struct Idle {
     since: Duration,
 }
 
-/// A connection from the pool, which goes back there if it still works.
+/// A connection from the pool. It goes back when it is dropped, if it still
+/// works.
 #[derive(Debug)]
 pub(super) struct Pooled<'pool> {
     pool: &'pool Pool,
@@ -55,14 +58,14 @@ impl Pool {
         &self.connector
     }
 
-    /// A connection that works, as far as one can know.
+    /// Returns a connection that works, as far as can be known.
     pub(super) fn take(&self) -> Result<Pooled<'_>, PostgresError> {
         let (mut pooled, rested) = self.idle();
         if let Some(connection) = &mut pooled.connection
             && (connection.is_broken() || rested >= TRUSTED && connection.ping().is_err())
         {
             pooled.connection = None;
-            // The others have seen the same end.
+            // The server has closed the other ones too.
             let others = std::mem::take(&mut lock(&self.connections).idle);
             drop(others);
         }
@@ -72,14 +75,14 @@ impl Pool {
         Ok(pooled)
     }
 
-    /// The place of a connection, and one that rests if there is one, and for
-    /// how long it did.
+    /// Takes a place in the pool, with an idle connection if there is one.
+    /// Returns also how long that was idle.
     fn idle(&self) -> (Pooled<'_>, Duration) {
         let full = |connections: &mut Connections| connections.idle.is_empty() && connections.in_use >= MOST;
         let waited = self.returned.wait_while(lock(&self.connections), full);
         let mut connections = waited.unwrap_or_else(PoisonError::into_inner);
         connections.in_use += 1;
-        // The one that rested least; those that nobody needs are the first.
+        // The one that was used last. Those that are not needed stay in front.
         let idle = connections.idle.pop();
         let now = self.clock.uptime();
         let unused = |idle: &Idle| now.saturating_sub(idle.since) >= UNUSED;

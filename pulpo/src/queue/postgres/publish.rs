@@ -1,4 +1,4 @@
-//! The statements that keep new messages.
+//! The statements that store new messages.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -11,7 +11,7 @@ use super::settle::{self, Ended};
 use super::unique;
 use crate::queue::{Enqueued, NewMessage, QueueError, Route};
 
-/// The columns, of values that are named as these are.
+/// The columns, filled from values of the same names.
 macro_rules! insert {
     () => {
         "INSERT INTO SCHEMA.message(queue, request_type, state, priority, due, due_since, ttr, text, limit_key) "
@@ -33,8 +33,8 @@ const MANY: Sql = concat!(
     ORDER BY place RETURNING id"
 );
 
-/// Deletes the message of a lease, and keeps in the same transaction what
-/// follows from it: nothing if the lease is lost.
+/// Deletes the message of a lease, and stores its follow-ups in the same
+/// transaction: nothing if the lease is lost.
 const FOLLOWING: Sql = concat!(
     "WITH gone AS (DELETE FROM SCHEMA.message WHERE id = $8 AND lease = $9 AND cancelled_at IS NULL
         RETURNING id, queue, request_type, attempts, abandoned, priority, enqueued_at, text),
@@ -52,8 +52,8 @@ const FOLLOWING: Sql = concat!(
     SELECT id FROM gone"
 );
 
-/// Only what is new is written, and always in the same order, so that workers
-/// that start together do not wait for each other in a circle.
+/// Writes only new rows, and always in the same order, so that workers that start
+/// together cannot deadlock.
 const DECLARE: Sql = "INSERT INTO SCHEMA.route AS route(request_type, queue, priority, ttr)
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS said(request_type, queue, priority, ttr)
     ORDER BY request_type
@@ -61,7 +61,7 @@ const DECLARE: Sql = "INSERT INTO SCHEMA.route AS route(request_type, queue, pri
         declared_at = now()
     WHERE (route.queue, route.priority, route.ttr) <> (excluded.queue, excluded.priority, excluded.ttr)";
 
-/// Writes where the jobs of these types go.
+/// Stores the routes of these request types.
 pub(super) fn declare(connection: &mut Connection, routes: &[Route]) -> Result<(), PostgresError> {
     let types: Vec<&str> = routes.iter().map(|route| route.request_type.as_str()).collect();
     let queues: Vec<&str> = routes.iter().map(|route| route.queue.as_str()).collect();
@@ -76,10 +76,11 @@ pub(super) fn declare(connection: &mut Connection, routes: &[Route]) -> Result<(
     connection.run(DECLARE, &parameters).map(drop)
 }
 
-/// PostgreSQL takes statements of a gigabyte, and needs room to work.
+/// PostgreSQL accepts statements of up to a gigabyte, and needs memory for its
+/// work.
 const LONGEST_TEXT: usize = 256 << 20;
 
-/// Refuses what PostgreSQL cannot keep, before anything is sent.
+/// Refuses messages that PostgreSQL cannot store, before anything is sent.
 pub(super) fn check(messages: &[NewMessage], place: &str) -> Result<(), QueueError> {
     messages.iter().try_for_each(|message| {
         check_queue(&message.queue)?;
@@ -97,26 +98,26 @@ pub(super) fn check(messages: &[NewMessage], place: &str) -> Result<(), QueueErr
     })
 }
 
-/// Refuses what cannot be the name of a queue.
+/// Refuses a text that cannot be the name of a queue.
 pub(super) fn check_queue(name: &str) -> Result<(), QueueError> {
     queue_name_problem(name).map_or(Ok(()), |problem| Err(QueueError::BadQueueName { name: name.to_owned(), problem }))
 }
 
-/// Why this cannot be the name of a queue.
+/// Returns why this cannot be the name of a queue.
 pub(super) fn queue_name_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("expected at least one character")
     } else if name.contains(['\0', '\n']) {
         Some("expected neither NUL nor line feed")
     } else if name.len() > 500 {
-        // It stands in indexes.
+        // Names are in indexes, whose entries are limited.
         Some("expected 500 bytes at most")
     } else {
         None
     }
 }
 
-/// Keeps these messages, all or none, and says what became of each.
+/// Stores these messages, all or none, and returns the result for each.
 pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
     if messages.iter().any(|message| message.unique.is_some()) {
         return unique::insert(connection, messages);
@@ -145,8 +146,8 @@ pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> R
     connection.in_transaction(|connection| insert_within(connection, messages))
 }
 
-/// Keeps these messages in a transaction that has begun, and says what became of
-/// each.
+/// Stores these messages in a transaction that has begun, and returns the result
+/// for each.
 pub(super) fn insert_within(
     connection: &mut Connection,
     messages: &[&NewMessage],
@@ -168,8 +169,8 @@ fn new(row: &Row) -> Result<Enqueued, PostgresError> {
     Ok(Enqueued::new(id.cast_unsigned()))
 }
 
-/// Commits the message of this lease together with what follows from it. If
-/// it is not settled, nothing of that was done.
+/// Commits the message of this lease together with its follow-ups. If it is not
+/// settled, nothing was done.
 pub(super) fn commit_with(
     connection: &mut Connection,
     (id, token): (i64, &str),
@@ -178,7 +179,7 @@ pub(super) fn commit_with(
     result: Option<&str>,
 ) -> Result<Ended, PostgresError> {
     let held = if follow_ups.iter().any(|message| message.unique.is_some()) {
-        // A job may publish its own successor, so it goes first.
+        // The message goes first, since its follow-up may have the same unique key.
         let follow_ups: Vec<&NewMessage> = follow_ups.iter().collect();
         connection.in_transaction(|connection| {
             let held = settle::remove(connection, id, token, archive, result)?;

@@ -1,4 +1,4 @@
-//! What all clones of a queue share, in whatever process.
+//! The part that all clones of a queue share, also in forked processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const END_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Remote {
     pub(super) options: PostgresOptions,
     clock: Arc<dyn Clock>,
-    /// A fork has connections of its own.
+    /// A forked process has connections of its own.
     shared: PerProcess<Arc<Shared>>,
 }
 
@@ -24,15 +24,15 @@ impl Remote {
         Self { options, clock, shared: PerProcess::new() }
     }
 
-    /// What this process shares.
+    /// Returns the part of this process.
     pub(super) fn shared(&self) -> &Arc<Shared> {
         self.shared.get_or_init(|| Arc::new(Shared::new(self.options.clone(), self.clock.clone())))
     }
 }
 
 impl Drop for Remote {
-    /// Waits for the threads to drop what the process shares. The last holder
-    /// removes the row of the process, and a thread may not live to do so.
+    /// Waits for the threads to drop the part of this process. The last holder
+    /// removes the row of the process, and a thread might not live to do that.
     fn drop(&mut self) {
         let Some(shared) = self.shared.of_this_process() else { return };
         shared.end_threads();

@@ -1,5 +1,5 @@
-//! The schedules of a database: a table of their entries. A step, and the
-//! messages that it publishes, are one transaction.
+//! The schedules in a database: a table of their entries. A step and the messages
+//! that it publishes are one transaction.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const ENTRIES: Sql = "SELECT name, entry, settled, next, last, message FROM SCHE
 
 const PAUSED: Sql = "SELECT name FROM SCHEMA.schedule_pause ORDER BY name";
 
-/// All entries of a name, so that two of them do not step at the same moment.
+/// Locks all entries of a name, so that two of them do not step at once.
 const LOCK: Sql = "SELECT FROM SCHEMA.schedule WHERE name = $1 ORDER BY entry FOR UPDATE";
 
 const BEGIN_ENTRY: Sql = "INSERT INTO SCHEMA.schedule(name, entry, settled, next) VALUES ($1, $2, $3, $4)
@@ -34,10 +34,11 @@ const NOTE: Sql = "UPDATE SCHEMA.schedule SET last = $3, message = $4 WHERE name
 
 const IS_PAUSED: Sql = "SELECT FROM SCHEMA.schedule_pause WHERE name = $1";
 
-/// Whether another entry of the name had an occurrence at that time.
+/// Returns whether another entry of the name had an occurrence at that time.
 const WAS_DUE: Sql = "SELECT FROM SCHEMA.schedule WHERE name = $1 AND entry <> $2 AND last = $3";
 
-/// The messages of other queues are for the scheduler to look at.
+/// Returns whether a message of this queue is unfinished. The scheduler looks at
+/// messages of other queues.
 const IS_UNFINISHED: Sql = "SELECT FROM SCHEMA.schedule JOIN SCHEMA.message
     ON id = CASE WHEN message ~ '^[0-9]{1,18}$' THEN message::bigint END WHERE name = $1 AND state <> 3";
 
@@ -63,7 +64,7 @@ impl ScheduleStore for PostgresQueue {
         let new: Vec<NewMessage> = step.occurrences.iter().filter_map(to_publish).cloned().collect();
         publish::check(&new, &shared.place)?;
         if !new.is_empty() {
-            // It tells later what must not be told at once, and writes what has happened.
+            // It sends delayed notifications and writes the numbers over time.
             beat::run(shared, false).map_err(failed)?;
         }
         let stepped = shared.with_conflicts(|connection| in_one(connection, step)).map_err(failed)?;
@@ -104,7 +105,7 @@ fn to_publish(occurrence: &Occurrence) -> Option<&NewMessage> {
 }
 
 fn read(connection: &mut Connection) -> Result<Schedules, PostgresError> {
-    // The time first: what is settled after it was read is no later than now.
+    // The time is read first, so that no entry is settled later than now.
     let now: DateTime<Utc> = match connection.run(NOW, &[])?.first() {
         Some(row) => row.try_get(0)?,
         None => return Err(PostgresError::permanent("the server does not say what time it is".to_owned())),
@@ -130,7 +131,7 @@ fn in_one(connection: &mut Connection, step: &ScheduleStep) -> Result<Stepped, P
     connection.in_transaction(|connection| carry_out(connection, step))
 }
 
-/// False if another was faster.
+/// Returns false if another scheduler was faster.
 fn settle(connection: &mut Connection, step: &ScheduleStep) -> Result<bool, PostgresError> {
     let ScheduleStep { name, text, from, to, next, .. } = step;
     let entry: [super::connection::Parameter<'_>; 4] =
@@ -158,7 +159,7 @@ fn carry_out(connection: &mut Connection, step: &ScheduleStep) -> Result<Stepped
     Ok(Stepped::Done(ids))
 }
 
-/// Publishes an occurrence, unless it is to be left out; its message.
+/// Publishes an occurrence, unless it is to be left out, and returns its message.
 fn publish(
     connection: &mut Connection,
     step: &ScheduleStep,
@@ -177,7 +178,7 @@ fn publish(
             {
                 return Ok(None);
             }
-            // No publisher is there to be told that it is rejected.
+            // A rejected duplicate has no publisher that could be told.
             let mut message = message.clone();
             if let Some(unique) = message.unique.as_mut().filter(|unique| unique.on_duplicate == OnDuplicate::Reject) {
                 unique.on_duplicate = OnDuplicate::Keep;

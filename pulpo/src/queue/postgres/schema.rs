@@ -1,8 +1,9 @@
-//! The tables: how they are made, recognised and migrated.
+//! Creating, recognising and migrating the tables.
 //!
-//! Programs of several versions use one schema during a deploy. So a migration
-//! only adds what older programs can do without; one that cannot names the
-//! oldest program that can go on, and those before it refuse.
+//! During a deploy, programs of several versions use one schema. So a migration
+//! only adds things that older programs can do without. A migration that must
+//! break older programs names the oldest one that can go on, and those before it
+//! refuse.
 
 use tokio_postgres::types::Type;
 
@@ -10,8 +11,8 @@ use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use super::options::{Migrate, PostgresOptions};
 
-/// How each version is made from the one before; the number of a version is
-/// its place here, from 1. Never edit a step that was released.
+/// The migrations, each from the version before. The number of a version is its
+/// place in this list, from 1. Never edit a migration that was released.
 const MIGRATIONS: &[Migration] = &[Migration {
     script: concat!(
         include_str!("schema/1.sql"),
@@ -24,20 +25,20 @@ const MIGRATIONS: &[Migration] = &[Migration {
 
 struct Migration {
     script: &'static str,
-    /// Programs whose newest migration comes before this one cannot use what
-    /// it makes.
+    /// Programs whose newest migration comes before this one cannot use the
+    /// result.
     oldest_program: i32,
 }
 
-/// The version that this program makes.
+/// The version of this program.
 pub(super) const VERSION: i32 = 1;
 const _: () = assert!(VERSION as usize == MIGRATIONS.len());
 
-/// The oldest PostgreSQL that has what the statements need, as it says itself.
+/// The oldest PostgreSQL that the statements work on, as its own version number.
 const OLDEST_SERVER: i32 = 130_000;
 
-/// Which server this is, and what it has of ours. From the tables of the
-/// catalog, since its functions may answer from what they knew before a lock.
+/// The version of the server, and which of our tables exist. It reads the tables
+/// of the catalog, since the catalog functions may answer from before a lock.
 const LOOK: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
     EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
     EXISTS (SELECT FROM pg_catalog.pg_class AS class JOIN pg_catalog.pg_namespace AS space
@@ -47,23 +48,23 @@ const LOOK: &str = "SELECT current_setting('server_version_num')::int, current_s
 
 const VERSIONS: Sql = "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM SCHEMA.migration";
 
-/// The statement of the beat tells it.
+/// The statement of the heartbeat returns it too.
 pub(super) fn check(oldest_program: i64) -> Result<(), PostgresError> {
     let oldest = i32::try_from(oldest_program).unwrap_or(i32::MAX);
     if oldest <= VERSION { Ok(()) } else { Err(PostgresError::newer(oldest, VERSION)) }
 }
 
-/// What to do where there is no queue yet.
+/// What to do if there is no queue yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// Make one, if the options let us.
+    /// Create it, if the options allow that.
     Make,
-    /// Say so: only somebody looks.
+    /// Fail, because the queue is only to be inspected.
     Refuse,
 }
 
-/// Sees that the schema is one that this program can use, and makes it so if
-/// it may.
+/// Checks that this program can use the schema, and creates or migrates it if the
+/// options allow that.
 pub(super) fn prepare(
     connection: &mut Connection,
     options: &PostgresOptions,
@@ -92,7 +93,7 @@ pub(super) fn prepare(
     migrate(connection, options).map(drop)
 }
 
-/// What there is.
+/// The state of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Nothing,
@@ -122,11 +123,12 @@ fn version(connection: &mut Connection, options: &PostgresOptions) -> Result<Fou
     Ok(Found::Version { version: row.try_get(0)?, oldest_program: row.try_get(1)? })
 }
 
-/// Brings the schema to this program's version, and says which versions were
-/// made. Several processes may try at once: one does it, the others wait.
+/// Migrates the schema to the version of this program, and returns the versions
+/// that were applied. If several processes try at once, one does it and the
+/// others wait.
 pub(super) fn migrate(connection: &mut Connection, options: &PostgresOptions) -> Result<Vec<i32>, PostgresError> {
     connection.unlimited();
-    // The lock ends with the transaction, so that it needs no session.
+    // The lock ends with the transaction, so it needs no session.
     connection.run_script(&format!(
         "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(hashtextextended('pulpo {}', 0))",
         options.schema
@@ -164,8 +166,8 @@ fn script(migration: &Migration, options: &PostgresOptions) -> String {
     migration.script.replace("CHANNEL", &options.channel())
 }
 
-/// The statements of all migrations, for a person who runs them by hand on a
-/// database without a queue.
+/// Returns the statements of all migrations, to be run by hand on a database
+/// without a queue.
 pub(super) fn sql(options: &PostgresOptions) -> String {
     let schema = format!("\"{}\"", options.schema);
     let mut sql = format!("BEGIN;\nCREATE SCHEMA IF NOT EXISTS {schema};\n");

@@ -1,4 +1,4 @@
-//! The statements that settle leases, many at once.
+//! The statements that settle leases, many at a time.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,13 +31,13 @@ macro_rules! delete {
     };
 }
 
-/// Deletes what is done, without waiting for the disk.
+/// Deletes done messages, without waiting for the disk.
 const DELETE_LAZILY: Sql =
     concat!("WITH ", lazily!(), ", gone AS (", delete!(), " RETURNING message.id) SELECT id FROM gone, lazily");
 
 const DELETE: Sql = concat!(delete!(), " RETURNING message.id");
 
-/// The same, and keeps it in the archive with its outcome.
+/// Deletes messages and stores them in the archive with their outcomes.
 const ARCHIVE: Sql = concat!(
     "WITH gone AS (",
     delete!(),
@@ -89,17 +89,17 @@ const BURY: Sql = concat!(
 const RENEW: Sql = concat!(
     "WITH ",
     lazily!(),
-    // Who renews it runs it.
+    // A lease is renewed only during its run, so that has begun.
     ", renewed AS (UPDATE SCHEMA.message SET lease_ends = now() + ttr * interval '1 millisecond', ahead = false ",
     held!(),
     " RETURNING held.place)
     SELECT place FROM renewed, lazily"
 );
 
-/// A thousand years: what comes after that is no time of PostgreSQL's.
+/// A thousand years: PostgreSQL cannot represent all later times.
 const LONGEST_DELAY: i64 = 31_556_952_000_000_000;
 
-/// What is to become of a lease; follow-ups are not of this.
+/// A settlement, without follow-ups.
 #[derive(Clone, Debug)]
 pub(super) struct Settled {
     id: Option<i64>,
@@ -124,7 +124,7 @@ impl Settled {
 }
 
 impl Settled {
-    /// `lazily`: whether it may be lost with the server.
+    /// Converts a settlement of this lease.
     pub(super) fn new(lease: &Lease, settlement: &Settlement) -> Self {
         let micros = |delay: &std::time::Duration| {
             i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY)
@@ -152,22 +152,22 @@ impl Settled {
     }
 }
 
-/// A reason may be any text; PostgreSQL keeps no NUL characters.
+/// Replaces NUL characters, which PostgreSQL cannot store.
 fn text(reason: &str) -> String {
     reason.replace('\0', "\u{FFFD}")
 }
 
-/// What became of a lease that was to be settled.
+/// The result of settling a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Settled,
-    /// The message was cancelled, and is buried.
+    /// The message had been cancelled, and is buried now.
     Cancelled,
     Lost,
 }
 
-/// Settles these, those of each kind in one statement, and says what became of
-/// each.
+/// Settles these leases, with one statement for each kind, and returns the result
+/// for each.
 pub(super) fn settle(connection: &mut Connection, all: &[Settled], archive: bool) -> Vec<Result<Ended, PostgresError>> {
     let mut answers: Vec<Option<Result<Ended, PostgresError>>> = vec![None; all.len()];
     for kind in [removed_lazily, removed, put_back, buried] {
@@ -203,15 +203,15 @@ fn buried(end: &End) -> bool {
     matches!(end, End::Bury { .. })
 }
 
-/// What became of several leases.
+/// The results of settling several leases.
 struct AllEnded {
     settled: HashSet<i64>,
     cancelled: HashSet<i64>,
 }
 
 impl AllEnded {
-    /// These were settled, as the rows say; of the others, buries what was
-    /// cancelled.
+    /// Reads the rows, which name the settled messages. Buries cancelled messages
+    /// among the others.
     fn of_rows(connection: &mut Connection, rows: &[Row], ids: &[i64], tokens: &[&str]) -> Result<Self, PostgresError> {
         let settled = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<HashSet<i64>, PostgresError>>()?;
         let left = ids.iter().copied().zip(tokens.iter().copied()).filter(|(id, _)| !settled.contains(id));
@@ -291,7 +291,7 @@ fn settle_kind(connection: &mut Connection, all: &[&Settled], archive: bool) -> 
     AllEnded::of_rows(connection, &rows, &ids, &tokens)
 }
 
-/// What is known of runs, column by column.
+/// Facts about runs, column by column.
 #[derive(Default)]
 struct Runs {
     started: Vec<Option<DateTime<Utc>>>,
@@ -311,7 +311,7 @@ impl Runs {
     }
 }
 
-/// Deletes a message that is done. False if its lease is lost.
+/// Deletes a done message. Returns false if its lease is lost.
 pub(super) fn remove(
     connection: &mut Connection,
     id: i64,
@@ -329,7 +329,8 @@ pub(super) fn remove(
     Ok(!connection.run(if archive { ARCHIVE } else { DELETE }, &parameters)?.is_empty())
 }
 
-/// Messages that are done, and may be lost with the server.
+/// Deferred commits. A server that crashes may forget them, and these jobs run
+/// again.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     ids: Vec<i64>,
@@ -352,7 +353,7 @@ impl Commits {
         self.ids.is_empty()
     }
 
-    /// The statement that carries them out.
+    /// Returns the statement that carries them out.
     pub(super) fn sql(&self, archive: bool) -> Sql {
         if archive { ARCHIVE } else { DELETE_LAZILY }
     }
@@ -366,8 +367,8 @@ impl Commits {
         parameters
     }
 
-    /// Of each, whether its lease was still this one and nobody has cancelled
-    /// its message, which is buried else.
+    /// Returns for each commit whether it counts: its lease was still valid and its
+    /// message not cancelled. Buries the cancelled messages.
     pub(super) fn answers(&self, connection: &mut Connection, rows: &[Row]) -> Result<Vec<bool>, PostgresError> {
         let tokens: Vec<&str> = self.tokens.iter().map(String::as_str).collect();
         let ended = AllEnded::of_rows(connection, rows, &self.ids, &tokens)?;
@@ -375,7 +376,7 @@ impl Commits {
     }
 }
 
-/// Renews these leases, and says which are lost.
+/// Renews these leases, and returns those that are lost.
 pub(super) fn renew(connection: &mut Connection, leases: &[Lease]) -> Result<Vec<Lease>, PostgresError> {
     if leases.is_empty() {
         return Ok(Vec::new());

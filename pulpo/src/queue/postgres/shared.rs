@@ -1,4 +1,4 @@
-//! What all threads of a process share of one queue.
+//! The part of a queue that all threads of a process share.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,14 +27,14 @@ use crate::queue::prefetch::Prefetch;
 use crate::queue::prefetch::upkeep::Upkeep;
 use crate::queue::{Enqueued, Imported, NewMessage, QueueError, Retention, Route};
 
-/// How often publications of this process are told at most: PostgreSQL lets
-/// only one transaction at a time commit with a notification.
+/// The shortest time between two notifications of this process, since PostgreSQL
+/// lets only one transaction at a time commit with a notification.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// Longer than any lease: nothing is to be spared.
+/// Longer than any lease: there was no outage, and no lease is spared.
 const NO_OUTAGE: f64 = 1e18;
 
-/// How often a transaction is tried again that was in the way of another.
+/// The number of further tries after a conflict with another transaction.
 const MAX_CONFLICTS: usize = 10;
 
 const TELL: Sql = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
@@ -42,21 +42,21 @@ const TELL: Sql = "SELECT set_config('synchronous_commit', 'off', true), pg_noti
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) options: PostgresOptions,
-    /// For errors.
+    /// The description of the database, for errors.
     pub(super) place: String,
     pub(super) pool: Pool,
-    /// Whether the schema is as we need it.
+    /// Whether the schema was checked.
     is_prepared: AtomicBool,
-    /// How long a dequeue has waited.
+    /// Measures how long a dequeue has waited.
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signal: Arc<Notify>,
     pub(super) interrupts: AtomicU64,
-    /// For what goes by real time, whatever the queue's clock is.
+    /// For intervals in real time, whatever clock the queue has.
     pub(super) real: SystemClock,
-    /// The random id of this process, which its leases begin with.
+    /// The random id of this process, with which the tokens of its leases begin.
     pub(super) id: String,
     leases: AtomicU64,
-    /// Deliveries that nobody has settled.
+    /// The number of deliveries that are not settled.
     pub(super) held: AtomicU64,
     /// The deliveries that were leased ahead and may have to be marked as begun.
     pub(super) begun: Begun,
@@ -68,12 +68,12 @@ pub(super) struct Shared {
     pub(super) waits_for_runs: AtomicBool,
     outage: Mutex<Outage>,
     told: Mutex<Told>,
-    /// The queues of our consumers.
+    /// The queues of the consumers of this process.
     pub(super) watched: Mutex<BTreeSet<String>>,
     pub(super) beat: Beat,
-    /// Where the jobs of our handlers go, until that is written.
+    /// The routes of our handlers that are not written yet.
     routes: Mutex<Vec<Route>>,
-    /// What has happened here, until that is written.
+    /// The numbers over time that are not written yet.
     tally: Tally,
     keeps_done: AtomicBool,
     pub(super) retention: Mutex<Retention>,
@@ -81,24 +81,24 @@ pub(super) struct Shared {
     pub(super) upkeep: Arc<Upkeep>,
 }
 
-/// When the server could not be reached.
+/// The last outage of the server.
 #[derive(Debug, Default)]
 struct Outage {
     fails: bool,
-    /// When the last one was over.
+    /// When the last one ended.
     over: Option<Duration>,
 }
 
-/// Which publications were told to other processes.
+/// The notifications of publications to other processes.
 #[derive(Debug, Default)]
 struct Told {
     at: Option<Duration>,
-    /// Those that are to be told soon.
+    /// The queues whose notifications wait for their time.
     waiting: BTreeSet<String>,
 }
 
 impl Shared {
-    /// Opens nothing.
+    /// Creates it without opening a connection.
     pub(super) fn new(options: PostgresOptions, clock: Arc<dyn Clock>) -> Self {
         Self {
             place: options.place(),
@@ -130,27 +130,27 @@ impl Shared {
         }
     }
 
-    /// Whether what is done is kept.
+    /// Returns whether done messages are kept.
     pub(super) fn keeps_done(&self) -> bool {
         self.keeps_done.load(Ordering::Relaxed)
     }
 
-    /// Keeps messages for this time from now on.
+    /// Sets for how long messages are kept from now on.
     pub(super) fn set_retention(&self, retention: Retention) {
         let keeps_done = retention.done.map_or(self.options.enable_archive, |time| !time.is_zero());
         *lock(&self.retention) = retention;
         self.keeps_done.store(keeps_done, Ordering::Relaxed);
     }
 
-    /// Sees, once, that the database is there and its schema as we need it.
+    /// Checks, once, that the database can be reached and its schema used.
     pub(super) fn prepare(&self, missing: Missing) -> Result<(), PostgresError> {
         if self.is_prepared.load(Ordering::Acquire) {
             return Ok(());
         }
         let prepared = self.pool.take().and_then(|mut connection| {
             schema::prepare(&mut connection, &self.options, missing)?;
-            // What it has prepared before a migration may be of no use, and a
-            // migration has no time limit.
+            // A migration may have invalidated its prepared statements, and has
+            // removed its time limit.
             connection.give_up();
             Ok(())
         });
@@ -160,7 +160,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The same where a queue is to be made if there is none.
+    /// Does the same, and creates the queue if there is none.
     pub(super) fn prepared(&self) -> Result<(), PostgresError> {
         self.prepare(Missing::Make)
     }
@@ -184,8 +184,8 @@ impl Shared {
         done
     }
 
-    /// The same for what may be done twice: once more if the connection was
-    /// over by then, as after a restart of the server.
+    /// Does `work`, which may be done twice: once more if the connection had ended,
+    /// for example after a restart of the server.
     pub(super) fn ask<R>(
         &self,
         work: impl Fn(&mut Connection) -> Result<R, PostgresError>,
@@ -200,7 +200,7 @@ impl Shared {
         error.into_queue_error(verb, &self.place)
     }
 
-    /// Remembers whether the server could be reached.
+    /// Records whether the server could be reached.
     pub(super) fn note(&self, error: Option<&PostgresError>) {
         let fails = error.is_some_and(PostgresError::breaks_connection);
         let mut outage = lock(&self.outage);
@@ -220,8 +220,7 @@ impl Shared {
         }
     }
 
-    /// Does `work`, once more each time that it was in the way of another
-    /// transaction.
+    /// Does `work`, and tries again after each conflict with another transaction.
     pub(super) fn with_conflicts<R>(
         &self,
         work: impl Fn(&mut Connection) -> Result<R, PostgresError>,
@@ -235,11 +234,11 @@ impl Shared {
         self.with(work)
     }
 
-    /// Keeps messages, with those of other threads in one transaction.
+    /// Stores messages, in one transaction with those of other threads.
     pub(super) fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         publish::check(&messages, &self.place)?;
         let queues: BTreeSet<String> = messages.iter().map(|message| message.queue.clone()).collect();
-        // A transaction that takes unique keys holds no others up.
+        // A transaction that takes unique keys may wait, and must not delay others.
         if messages.iter().any(|message| message.unique.is_some()) {
             let kept = {
                 let messages: Vec<&NewMessage> = messages.iter().collect();
@@ -259,21 +258,21 @@ impl Shared {
         Ok(kept)
     }
 
-    /// Keeps messages of outboxes, each once.
+    /// Stores messages of outboxes, each once.
     pub(super) fn enqueue_once(&self, messages: &[NewMessage]) -> Result<Vec<Enqueued>, QueueError> {
         publish::check(messages, &self.place)?;
         self.kept(messages, self.with_conflicts(|connection| outbox_ids::insert(connection, messages)))
     }
 
-    /// Keeps messages of another queue.
+    /// Stores messages of another queue.
     pub(super) fn import(&self, messages: &[Imported]) -> Result<Vec<Enqueued>, QueueError> {
         let new: Vec<_> = messages.iter().map(|imported| imported.message.clone()).collect();
         publish::check(&new, &self.place)?;
         self.kept(&new, self.with_conflicts(|connection| outbox_ids::import(connection, messages)))
     }
 
-    /// Tells of what was kept: also of what was there before, since workers have
-    /// stepped over it for a moment.
+    /// Counts new messages and notifies workers, also of messages that were there
+    /// before, because workers have skipped them for a moment.
     fn kept(
         &self,
         messages: &[NewMessage],
@@ -296,7 +295,7 @@ impl Shared {
                 let mut kept = kept.into_iter();
                 all.iter().map(|messages| Ok(kept.by_ref().take(messages.len()).collect())).collect()
             }
-            // One of them was refused: that must not take the others along.
+            // One of them was refused. The others must not fail with it.
             Err(error) if all.len() > 1 && !error.breaks_connection() => {
                 all.iter().map(|messages| insert(std::slice::from_ref(messages))).collect()
             }
@@ -304,14 +303,14 @@ impl Shared {
         }
     }
 
-    /// Runs have ended that may have been in the way of a limit.
+    /// Wakes lanes that wait for a limit, because runs have ended.
     pub(super) fn runs_have_ended(&self) {
         if self.waits_for_runs.swap(false, Ordering::SeqCst) {
             self.signal.notify();
         }
     }
 
-    /// Tells all who wait for these queues, here and in other processes.
+    /// Notifies lanes that wait for these queues, here and in other processes.
     pub(super) fn tell(self: &Shared, queues: BTreeSet<String>) {
         self.signal.notify();
         if !self.options.notify {
@@ -331,7 +330,8 @@ impl Shared {
         self.tell_now(&queues);
     }
 
-    /// Tells what waits to be told, once it may be; how long until then.
+    /// Sends the waiting notifications if their time has come. Otherwise returns how
+    /// long until then.
     pub(super) fn tell_waiting(&self) -> Option<Duration> {
         let now = self.real.uptime();
         let mut told = lock(&self.told);
@@ -351,7 +351,7 @@ impl Shared {
 
     fn tell_now(&self, queues: &BTreeSet<String>) {
         let channel = self.options.channel();
-        // A notification holds eight thousand bytes; an empty one means all.
+        // A notification holds eight thousand bytes. An empty one means all queues.
         let mut payload = queues.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
         if payload.len() > 7000 || queues.contains("") {
             payload.clear();
@@ -359,19 +359,19 @@ impl Shared {
         let told =
             self.with(|connection| connection.run(TELL, &[(&channel, Type::TEXT), (&payload, Type::TEXT)]).map(drop));
         if let Err(error) = told {
-            // They find it when they look, within two seconds.
+            // They will find the message when they poll, within two seconds.
             tracing::debug!(%error, "cannot tell other processes of a publication");
         }
     }
 
-    /// Settles a lease, with those of other threads.
+    /// Settles a lease, in one transaction with those of other threads.
     pub(super) fn settle(&self, settled: Settled) -> Result<Ended, QueueError> {
         let archive = self.keeps_done();
         let done = self.settlements.submit(settled, |all| {
             let mut answers = Vec::new();
             let with = self.with(|connection| {
                 answers = settle::settle(connection, &all, archive);
-                // Whether the server was reached.
+                // So that an outage is noticed.
                 answers.iter().find_map(|answer| answer.as_ref().err().cloned()).map_or(Ok(()), Err)
             });
             match with {
@@ -387,13 +387,14 @@ impl Shared {
         format!("{}-{}", self.id, self.leases.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Has other publishers know where the jobs of these types go.
+    /// Stores the routes of our request types, for other publishers.
     pub(super) fn declare(&self, routes: Vec<Route>) {
         *lock(&self.routes) = routes;
         self.write_routes();
     }
 
-    /// Writes what is not written yet, and tries again with the next beat.
+    /// Writes routes that are not written yet. After an error, the next beat tries
+    /// again.
     pub(super) fn write_routes(&self) {
         let routes = std::mem::take(&mut *lock(&self.routes));
         if routes.is_empty() {
@@ -408,28 +409,28 @@ impl Shared {
         }
     }
 
-    /// These messages are in the queue now.
+    /// Counts publications for the numbers over time.
     pub(super) fn have_published<'a>(&self, messages: impl IntoIterator<Item = &'a NewMessage>) {
         let names = messages.into_iter().map(|message| (message.queue.as_str(), message.request_type.as_str()));
         self.has_happened(Event::Published, names);
     }
 
-    /// This has happened to messages of these queues and types: for the numbers
+    /// Counts this event for messages of these queues and types, for the numbers
     /// over time.
     pub(super) fn has_happened<'a>(&self, event: Event, messages: impl IntoIterator<Item = (&'a str, &'a str)>) {
         let now = self.real.uptime();
         if self.tally.add(event, messages, now) && !self.beat.has_begun() {
-            // The thread of a producer sleeps until it is told.
+            // The thread of a producer sleeps until it is woken.
             self.beat.nudge();
         }
-        // Where there is no thread.
+        // In case there is no thread.
         if self.tally.due_in(now).is_some_and(|due| due.is_zero()) {
             self.write_activity();
         }
     }
 
-    /// Runs that ended with their workers: their queues are in this column, and
-    /// their types in the next.
+    /// Counts runs that ended with their workers. This column has their queues, and
+    /// the next one their types.
     pub(super) fn have_failed(&self, rows: &[Row], column: usize) -> Result<(), PostgresError> {
         for row in rows {
             let (queues, types): (Option<Vec<String>>, Option<Vec<String>>) =
@@ -441,7 +442,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what has happened, once it may be; how long until then.
+    /// Writes the numbers over time if their time has come. Returns how long until
+    /// the next time.
     pub(super) fn write_activity_when_due(&self) -> Option<Duration> {
         let due = self.tally.due_in(self.real.uptime())?;
         if due.is_zero() {
@@ -456,7 +458,7 @@ impl Shared {
         self.tally.write(self.real.uptime(), write);
     }
 
-    /// What a publication or a beat has changed may be of interest.
+    /// Wakes the waiting lanes.
     pub(super) fn wake(&self) {
         self.signal.notify();
     }
@@ -490,11 +492,11 @@ impl Drop for Shared {
     }
 }
 
-/// Random, so that no two processes have the same, on whatever machine.
+/// Returns a random id, unique among all processes on all machines.
 fn new_id() -> String {
     let mut bytes = [0; 10];
     if getrandom::fill(&mut bytes).is_err() {
-        // No source of randomness: time and process must do.
+        // The system has no randomness. This one depends on time and thread.
         fastrand::fill(&mut bytes);
     }
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,33 +1,34 @@
-//! Whether and how connections are encrypted: `sslmode` and `sslrootcert` of a
-//! URL, as other programs of PostgreSQL understand them.
+//! The encryption of connections: `sslmode` and `sslrootcert` of a URL, with the
+//! meaning that they have in other PostgreSQL programs.
 //!
-//! The client's own parser knows half of the modes, so both are taken out of the
-//! URL before it reads that.
+//! The client's own parser knows only half of the modes, so both parameters are
+//! removed from the URL before it reads the rest.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use tokio_postgres::config::SslMode;
 
-/// How connections of one URL are encrypted.
+/// The encryption of the connections of one URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
     mode: Mode,
-    /// Whose certificates are believed; `None`: those that the system believes.
+    /// The file of the trusted authorities; `None`: those that the system trusts.
     root: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Mode {
     Disable,
-    /// If the server can. This keeps nobody out who can change what is sent.
+    /// Encrypted if the server can. No protection against an attacker who can
+    /// change the traffic.
     #[default]
     Prefer,
-    /// The same, and else not at all.
+    /// Encrypted, or no connection.
     Require,
-    /// With a certificate of a known authority.
+    /// Encrypted, with a certificate of a trusted authority.
     VerifyCa,
-    /// And of the host of the URL.
+    /// The same, and the certificate is for the host of the URL.
     VerifyFull,
 }
 
@@ -55,7 +56,7 @@ impl FromStr for Mode {
 }
 
 impl Tls {
-    /// What a URL says of it, and the URL without that.
+    /// Reads both parameters of a URL, and returns the URL without them.
     pub(crate) fn of_url(url: &str) -> Result<(Self, String), String> {
         let mut tls = Self::default();
         let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
@@ -69,7 +70,7 @@ impl Tls {
                 _ => rest.push(parameter),
             }
         }
-        // As the library of PostgreSQL has it: who names an authority means it.
+        // As in libpq: naming an authority means that it is checked.
         if tls.root.is_some() && tls.mode == Mode::Require {
             tls.mode = Mode::VerifyCa;
         }
@@ -77,7 +78,7 @@ impl Tls {
         Ok((tls, url))
     }
 
-    /// What the client is told.
+    /// Returns the setting for the client.
     pub(crate) fn ssl_mode(&self) -> SslMode {
         match self.mode {
             Mode::Disable => SslMode::Disable,
@@ -86,7 +87,7 @@ impl Tls {
         }
     }
 
-    /// As parameters of a URL, if they are not the default; each with `&` before.
+    /// Returns the parameters of a URL that are not the default, each after a `&`.
     pub(super) fn parameters(&self) -> String {
         let mut parameters = String::new();
         if self.mode != Mode::default() {
@@ -99,14 +100,14 @@ impl Tls {
     }
 }
 
-/// With the bytes that a URL writes as `%20`.
+/// Decodes a text of a URL, such as `%20`.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.bytes().next() {
         let hex = rest.get(1..3).filter(|_| first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
         bytes.push(hex.unwrap_or(first));
-        // A byte of a longer character is no percent sign, and is taken alone.
+        // Bytes of a longer character are never a percent sign.
         let taken = if hex.is_some() { 3 } else { 1 };
         match rest.get(taken..) {
             Some(after) => rest = after,
@@ -120,7 +121,7 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What to do about an error of a handshake.
+/// Returns what to do about an error of a handshake.
 pub(super) fn hint(text: &str) -> Option<&'static str> {
     if text.contains("does not support TLS") {
         return Some("set `ssl = on` at the server, or `sslmode=prefer` in the URL");
@@ -141,7 +142,8 @@ mod connector {
     use super::{Mode, Tls};
 
     impl Tls {
-        /// No connection is encrypted, and a URL that demands it is refused.
+        /// Without the feature, no connection is encrypted, and a URL that demands
+        /// encryption is refused.
         pub(crate) fn connector(&self) -> Result<NoTls, String> {
             if self.mode <= Mode::Prefer {
                 return Ok(NoTls);
@@ -169,7 +171,7 @@ mod tests {
             ("postgres://db/shop?sslmode=disable", Mode::Disable, None),
             ("postgres://db/shop?sslmode=require", Mode::Require, None),
             ("postgres://db/shop?sslmode=require&sslrootcert=system", Mode::Require, None),
-            // Who names an authority wants it asked.
+            // Naming an authority means that it is checked.
             ("postgres://db/shop?sslrootcert=ca.pem&sslmode=require", Mode::VerifyCa, Some("ca.pem")),
             (
                 "postgres://db/shop?sslmode=verify-full&sslrootcert=/a%20b/%c3%bc/ü.pem",

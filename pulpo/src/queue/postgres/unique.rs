@@ -1,12 +1,11 @@
-//! Unique keys: one message of each has it, by a unique index. What follows from
-//! that the database does itself, in the functions and triggers of
-//! `schema/1_keys.sql`; here stands what is asked of them.
+//! Unique keys. A unique index ensures that at most one message holds each key.
+//! The functions and triggers in `schema/1_keys.sql` do the rest; this file calls
+//! them.
 //!
 //! # Invariants
-//! Where several keys are taken in one transaction, those of waiting messages
-//! that are to be replaced are locked in one order first. Two transactions that
-//! still wait for each other are told so by the database, and one of them is
-//! tried again.
+//! If one transaction takes several keys, it first locks the waiting messages that
+//! are to be replaced, always in one order. If two transactions still deadlock,
+//! the database ends one of them, and it is tried again.
 
 use std::collections::HashMap;
 
@@ -20,7 +19,7 @@ use crate::keys::{OnDuplicate, Publication, Unique, UniqueFor};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{Enqueued, NewMessage};
 
-/// How the column `key_mode` says for how long the key is taken.
+/// The values of the column `key_mode`: for how long a key is taken.
 const UNFINISHED: i32 = 0;
 const WAITING: i32 = 1;
 const TIMED: i32 = 2;
@@ -37,7 +36,7 @@ const KEEP: Sql = "SELECT kept.kept_id, kept.publication
             new.unique_key, new.key_mode, new.key_time, new.expires, new.duplicate) AS kept
     ORDER BY new.place";
 
-/// What may be replaced, in one order.
+/// Locks the messages that may be replaced, in one order.
 const LOCK: Sql = "SELECT FROM SCHEMA.message WHERE unique_key = ANY ($1::text[]) AND holds_key AND state < 2
     ORDER BY unique_key FOR UPDATE";
 
@@ -48,13 +47,13 @@ const TAKEN_BY: Sql = "SELECT coalesce(
             WHERE key = this.unique_key AND ends > clock_timestamp() AND message <> this.id))
     FROM SCHEMA.message AS this WHERE id = $1 AND unique_key IS NOT NULL";
 
-/// The key as its column has it.
+/// Returns the key as its column stores it.
 pub(super) fn key(request_type: &str, unique: &Unique) -> String {
-    // PostgreSQL keeps no NUL.
+    // PostgreSQL cannot store NUL.
     format!("{request_type}\n{}", unique.key).replace('\0', "\u{FFFD}0")
 }
 
-/// How the columns of a message say for how long it keeps its key: the mode, and
+/// Returns the columns that say for how long a message keeps its key: the mode, and
 /// the time in microseconds.
 pub(super) fn mode(unique_for: UniqueFor) -> (i32, Option<i64>) {
     match unique_for {
@@ -66,7 +65,7 @@ pub(super) fn mode(unique_for: UniqueFor) -> (i32, Option<i64>) {
     }
 }
 
-/// The reverse, for what remains of a key that is taken for a time.
+/// The reverse, with the rest of the time of a timed key.
 pub(super) fn unique_for(mode: i32, remaining: Option<std::time::Duration>) -> Option<UniqueFor> {
     match mode {
         UNFINISHED => Some(UniqueFor::Unfinished),
@@ -75,13 +74,13 @@ pub(super) fn unique_for(mode: i32, remaining: Option<std::time::Duration>) -> O
     }
 }
 
-/// When a message with a unique key expires: it keeps its key no longer.
+/// Returns when a message with a unique key expires, and so loses its key.
 fn expires(message: &NewMessage) -> Option<DateTime<Utc>> {
     message.unique.as_ref()?;
     Incoming::read(message.text.as_bytes()).ok()?.header.expiration()
 }
 
-/// Keeps these messages, all or none, and says what became of each.
+/// Stores these messages, all or none, and returns the result for each.
 pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
     if let [message] = messages {
         return insert_part(connection, &[message]);
@@ -89,12 +88,12 @@ pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> R
     connection.in_transaction(|connection| insert_within(connection, messages))
 }
 
-/// The same in a transaction that has begun.
+/// Does the same in a transaction that has begun.
 pub(super) fn insert_within(
     connection: &mut Connection,
     messages: &[&NewMessage],
 ) -> Result<Vec<Enqueued>, PostgresError> {
-    // Of each key the first, by whose place the others are kept.
+    // The first message of each key is stored; the later ones are duplicates of it.
     let mut firsts: HashMap<String, usize> = HashMap::new();
     let mut fresh: Vec<&NewMessage> = Vec::with_capacity(messages.len());
     let mut places = Vec::with_capacity(messages.len());
@@ -160,7 +159,7 @@ fn insert_part(connection: &mut Connection, messages: &[&NewMessage]) -> Result<
     enqueued.collect()
 }
 
-/// The message that has the key of this one, if that is another one.
+/// Returns the message that has the key of this one, if it is another message.
 pub(super) fn taken_by(connection: &mut Connection, id: i64) -> Result<Option<i64>, PostgresError> {
     let rows = connection.run(TAKEN_BY, &[(&id, Type::INT8)])?;
     Ok(rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose()?.flatten())

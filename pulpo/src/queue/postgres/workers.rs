@@ -1,7 +1,7 @@
-//! The workers of the queue: what they say of themselves, and their long runs.
+//! The workers of the queue: their reports, and their long runs.
 //!
-//! That a process lives is shown by its beat and its session (`beat.rs`), and
-//! what it runs by its leases: no row is written for a job.
+//! The beat and the session of a process show that it lives (`beat.rs`), and its
+//! leases what it runs. No row is written for a job.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use super::error::PostgresError;
 use super::values::{count, lazily, number, progress};
 use crate::queue::{Lease, LongRun, Progress, QueueError, RunningJob, WorkerEntry, WorkerReport, Workers};
 
-/// Writes only what is new, and forgets the workers of processes that ended
-/// before their first beat.
+/// Stores a report if it is new, and deletes reports of processes that ended before
+/// their first beat.
 const REPORT: Sql = concat!(
     "WITH ",
     lazily!(),
@@ -29,9 +29,9 @@ const REPORT: Sql = concat!(
 
 const REMOVE: Sql = "DELETE FROM SCHEMA.worker_report WHERE worker = $1 AND number = $2";
 
-/// The workers whose processes live: they beat not long ago, and their session,
-/// where it is known, is there. The system closes that when a process ends; one
-/// of a machine that has gone stays for a while.
+/// The workers whose processes live: the last beat was not long ago, and the
+/// session exists, if it is known. The system closes the session when a process
+/// ends. The session of a machine that has vanished stays for a while.
 const LIVING: Sql = "SELECT worker.id, report.report, worker.started_at
     FROM SCHEMA.worker JOIN SCHEMA.worker_report AS report ON report.worker = worker.id
     WHERE worker.beat_at > now() - interval '15 seconds'
@@ -40,12 +40,13 @@ const LIVING: Sql = "SELECT worker.id, report.report, worker.started_at
                 AND coalesce(session.backend_start = worker.backend_start, true)))
     ORDER BY worker.id, report.number";
 
-/// What is leased ahead may not run.
+/// Messages that were leased ahead may not be running, so they are left out.
 const RUNNING: Sql = "SELECT id, lease, queue, request_type, since, attempts, progress, progress_text, progress_at,
         cancelled_at IS NOT NULL AS cancelled
     FROM SCHEMA.message WHERE state = 2 AND NOT ahead AND lease_ends > now()";
 
-/// These run, and are not only leased ahead; which of them are cancelled.
+/// Records progress and that these runs have begun. Returns those that were
+/// cancelled.
 const FOLLOW: Sql = concat!(
     "WITH ",
     lazily!(),
@@ -70,7 +71,7 @@ const KEEP_PROGRESS: Sql = concat!(
 impl Workers for PostgresQueue {
     fn report_worker(&self, worker: u64, report: &WorkerReport) -> Result<(), QueueError> {
         let shared = self.shared();
-        // Text and numbers, which JSON can hold.
+        // It has only text and numbers, which JSON can represent.
         let report = serde_json::to_string(report).unwrap_or_default();
         let worker = worker.cast_signed();
         let parameters: [Parameter<'_>; 3] = [(&shared.id, Type::TEXT), (&worker, Type::INT8), (&report, Type::TEXT)];
@@ -103,9 +104,9 @@ fn read(connection: &mut Connection) -> Result<Vec<WorkerEntry>, PostgresError> 
     let mut next = || answers.next().unwrap_or_else(|| Ok(Vec::new()));
     let mut reports: BTreeMap<String, Vec<WorkerReport>> = BTreeMap::new();
     for row in next()? {
-        // One that was damaged must not hide the others.
+        // A damaged report must not hide the others.
         let mut report: WorkerReport = serde_json::from_str(row.try_get(1)?).unwrap_or_default();
-        // By the clock that all times here are of.
+        // By the database's clock, like all times here.
         report.since = row.try_get(2)?;
         reports.entry(row.try_get(0)?).or_default().push(report);
     }

@@ -1,4 +1,4 @@
-//! The beat of a process, as its other threads see it.
+//! The part of the heartbeat that other threads of the process use.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -15,21 +15,21 @@ use crate::queue::postgres::schema;
 const UNREGISTER: Sql = "WITH said AS (DELETE FROM SCHEMA.worker_report WHERE worker = $1)
     DELETE FROM SCHEMA.worker WHERE id = $1";
 
-/// The thread, from outside.
+/// The heartbeat thread, as other threads see it.
 #[derive(Debug, Default)]
 pub(in crate::queue::postgres) struct Beat {
     pub(in crate::queue::postgres) sender: Mutex<Option<UnboundedSender<Heard>>>,
     pub(in crate::queue::postgres) ends: Arc<AtomicBool>,
-    /// Whether this process is among the workers.
+    /// Whether this process is registered as a worker.
     pub(in crate::queue::postgres) has_begun: AtomicBool,
-    /// The oldest program that the schema is for.
+    /// The oldest version of a program that may use the schema.
     pub(in crate::queue::postgres) oldest_program: AtomicI64,
 }
 
 impl Beat {
-    /// Has the thread look.
+    /// Wakes the thread.
     pub(in crate::queue::postgres) fn nudge(&self) {
-        // If it is over, nothing is to be told any more.
+        // If it has ended, there is nothing left for it to do.
         let _ = lock(&self.sender).as_ref().map(|sender| sender.send(Heard::Nudge));
     }
 
@@ -42,14 +42,14 @@ impl Beat {
         self.has_begun.load(Ordering::SeqCst)
     }
 
-    /// Refuses to take messages from a schema that a newer program has made
-    /// its own.
+    /// Fails if a newer program has changed the schema so that this one must not
+    /// use it.
     pub(in crate::queue::postgres) fn check(&self) -> Result<(), PostgresError> {
         schema::check(self.oldest_program.load(Ordering::Relaxed))
     }
 }
 
-/// This process has ended in good order.
+/// Removes the row of this process, which ends in good order.
 pub(in crate::queue::postgres) fn unregister(connection: &mut Connection, id: &str) -> Result<(), PostgresError> {
     connection.run(UNREGISTER, &[(&id, Type::TEXT)]).map(drop)
 }

@@ -1,67 +1,66 @@
--- The queue, in the schema SCHEMA, which is made before this runs.
+-- The queue. The schema SCHEMA is created before this runs.
 
--- Which versions of the schema there were. A program works on a schema that is
--- newer than its own, unless its own is below the newest `oldest_program`.
+-- The versions that were applied. A program works on a schema that is newer than
+-- its own version, unless its own version is below the newest `oldest_program`.
 CREATE TABLE SCHEMA.migration(
     version integer PRIMARY KEY,
     oldest_program integer NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now());
 
 CREATE TABLE SCHEMA.message(
-    -- Never used again once deleted, and so unique for ever.
+    -- Never used again after the message is deleted.
     id bigint GENERATED ALWAYS AS IDENTITY,
     queue text COLLATE "C" NOT NULL,
     request_type text COLLATE "C" NOT NULL,
     -- 0 ready, 1 delayed, 2 reserved, 3 buried.
     state smallint NOT NULL CHECK (state BETWEEN 0 AND 3),
-    -- The most urgent first.
+    -- 0 is the most urgent.
     priority bigint NOT NULL CHECK (priority BETWEEN 0 AND 4294967295),
-    -- When a delayed message becomes ready; else null.
+    -- When a delayed message becomes ready; otherwise null.
     due timestamptz,
-    -- Which delivery has it, and until when; null if it is not reserved.
+    -- The token and the end of the lease; null if it is not reserved.
     lease text COLLATE "C",
     lease_ends timestamptz,
-    -- Whether it was leased before a lane was free for it: nobody knows then
-    -- whether it has run, should the process die. After such a death it is
-    -- only leased for a lane that waits.
+    -- `ahead`: it was leased before a lane was free for it, so if the process
+    -- dies, there is no record whether it has run. `alone`: there was such a
+    -- death, and it is leased only for a waiting lane.
     ahead boolean NOT NULL DEFAULT false,
     alone boolean NOT NULL DEFAULT false,
-    -- How long a lease lasts, in milliseconds, up to a thousand years.
+    -- The length of a lease in milliseconds, up to a thousand years.
     ttr bigint NOT NULL CHECK (ttr BETWEEN 1 AND 31556952000000),
-    -- Failed runs, and those of them that ended without being settled.
+    -- The number of failed runs, and of those that ended without a settlement.
     attempts integer NOT NULL DEFAULT 0,
     abandoned integer NOT NULL DEFAULT 0,
-    -- Since when it could have been started.
+    -- When it could first have been started.
     due_since timestamptz NOT NULL DEFAULT now(),
     enqueued_at timestamptz NOT NULL DEFAULT now(),
-    -- Since when it is in its state.
+    -- When it entered its state.
     since timestamptz NOT NULL DEFAULT now(),
     -- When a worker first left it to others.
     left_since timestamptz,
     last_error text,
     last_error_at timestamptz,
-    -- When somebody cancelled it, of one that is reserved and is to be buried
-    -- when that ends; else null.
+    -- When it was cancelled, if it is reserved: it is buried when the lease ends.
     cancelled_at timestamptz,
-    -- How far its run is, as its handler has said; else null.
+    -- The progress that its handler has reported; otherwise null.
     progress double precision,
     progress_text text,
     progress_at timestamptz,
-    -- How many of its runs have failed in all, each with a row of `attempt` while
-    -- it is one of the last.
+    -- The number of failed runs in all. The last ones have rows in `attempt`.
     runs integer NOT NULL DEFAULT 0,
-    -- Its unique key, which it has or remembers, and for how long a message
-    -- keeps it: 0 until it is finished, 1 while it waits, 2 for a time.
+    -- The unique key that it holds or remembers, and for how long a message holds
+    -- it: 0 until it is finished, 1 while it waits, 2 for a fixed time.
     unique_key text COLLATE "C",
     key_mode smallint CHECK (key_mode BETWEEN 0 AND 2),
-    -- True if it has the key now; else null.
+    -- True if it holds the key now; otherwise null.
     holds_key boolean CHECK (holds_key),
     -- When a message with a unique key expires.
     expires timestamptz,
-    -- By what limits tell it apart: the key of a rate, a line feed, and the key
-    -- of runs at the same time.
+    -- Its keys for limits: that of rates, a line feed, and that of limits of
+    -- concurrent runs.
     limit_key text COLLATE "C",
-    -- The first message of the run that it was leased for; null if that is it.
+    -- The first message of the batch that it was leased for; null if it is that
+    -- message.
     run bigint,
     -- The rows of `started` that count its lease; null if there are none.
     starts jsonb,
@@ -69,29 +68,29 @@ CREATE TABLE SCHEMA.message(
     text text NOT NULL,
     CONSTRAINT message_pkey PRIMARY KEY (id))
 WITH (
-    -- Rows live for seconds: what they leave behind is to be cleared away by
-    -- its number, and not once it is a fifth of the table.
+    -- Rows live for seconds, so vacuum must come early: not only once a fifth of
+    -- the table is dead.
     fillfactor = 85,
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
     autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 1000,
     autovacuum_vacuum_cost_delay = 0);
 
--- What comes next in a queue; and in a request type of it, where others wait.
--- The second in two parts, so that a message without a limit key is found behind
--- any number of messages with one.
+-- The next messages of a queue, and the next ones of each request type. The second
+-- index is in two parts, so that a message without a limit key is found behind any
+-- number of messages with one.
 CREATE INDEX message_ready ON SCHEMA.message(queue, priority, id) WHERE state = 0;
 CREATE INDEX message_ready_type ON SCHEMA.message(queue, request_type, priority, id)
     WHERE state = 0 AND limit_key IS NULL;
 CREATE INDEX message_ready_keyed ON SCHEMA.message(queue, request_type, priority, id)
     WHERE state = 0 AND limit_key IS NOT NULL;
 CREATE INDEX message_delayed ON SCHEMA.message(due) WHERE state = 1;
--- Without the end of the lease, so that a renewal changes no index.
+-- It leaves out the end of the lease, so that a renewal changes no index.
 CREATE INDEX message_leased ON SCHEMA.message(lease) WHERE state = 2;
 CREATE INDEX message_buried ON SCHEMA.message(id) WHERE state = 3;
 CREATE INDEX message_buried_since ON SCHEMA.message(since) WHERE state = 3;
 
--- The last failed runs of messages, also of those in the archive. `took` is in
--- microseconds; `worker` is what the token of its lease began with.
+-- The last failed runs of messages, including those in the archive. `took` is in
+-- microseconds; `worker` is the beginning of the token of its lease.
 CREATE TABLE SCHEMA.attempt(
     message bigint NOT NULL,
     number integer NOT NULL,
@@ -102,7 +101,7 @@ CREATE TABLE SCHEMA.attempt(
     error text NOT NULL,
     PRIMARY KEY (message, number));
 
--- What was done or had expired, if that is to be kept.
+-- Messages that are done or have expired, if they are kept.
 CREATE TABLE SCHEMA.archive(
     id bigint PRIMARY KEY,
     queue text COLLATE "C" NOT NULL,
@@ -113,12 +112,12 @@ CREATE TABLE SCHEMA.archive(
     archived_at timestamptz NOT NULL DEFAULT now(),
     priority bigint NOT NULL,
     abandoned integer NOT NULL,
-    -- What its job has come to, as JSON.
+    -- The result of its job, as JSON.
     result text,
     text text NOT NULL);
 CREATE INDEX archive_at ON SCHEMA.archive(archived_at);
 
--- The history of a message goes with it, unless it is kept in the archive.
+-- Deletes the history of a message with it, unless it is kept in the archive.
 CREATE FUNCTION SCHEMA.forget_history() RETURNS trigger LANGUAGE plpgsql AS $forget$
 BEGIN
     DELETE FROM SCHEMA.attempt WHERE attempt.message = OLD.id
@@ -137,24 +136,24 @@ $forget$;
 CREATE TRIGGER done_has_gone AFTER DELETE ON SCHEMA.archive
     FOR EACH ROW EXECUTE FUNCTION SCHEMA.forget_done();
 
--- A queue that hands out nothing before this time.
+-- Paused queues, which hand out nothing before this time.
 CREATE TABLE SCHEMA.pause(
     queue text COLLATE "C" PRIMARY KEY,
     until timestamptz NOT NULL);
 
--- Which rows of outboxes have become which messages, and since when they are
--- known to be gone from there.
+-- The messages that rows of outboxes have become, and when each row was deleted
+-- from its outbox.
 CREATE TABLE SCHEMA.outbox_id(
     outbox_id text COLLATE "C" PRIMARY KEY,
     message bigint,
     gone_at timestamptz);
 CREATE INDEX outbox_id_gone ON SCHEMA.outbox_id(gone_at) WHERE gone_at IS NOT NULL;
 
--- An entry of a schedule: a request type, and when it runs unasked.
+-- The entries of schedules. `name` is the request type.
 CREATE TABLE SCHEMA.schedule(
     name text COLLATE "C" NOT NULL,
     entry text COLLATE "C" NOT NULL,
-    -- Until when it is settled, and when it is due next.
+    -- All occurrences until `settled` are dealt with; `next` is the one after that.
     settled timestamptz NOT NULL,
     next timestamptz,
     -- The last occurrence that was published, and its message.
@@ -166,22 +165,21 @@ CREATE TABLE SCHEMA.schedule_pause(
     name text COLLATE "C" PRIMARY KEY,
     since timestamptz NOT NULL DEFAULT now());
 
--- The processes that take messages. One that lives adds to `beat` every other
--- second.
+-- The processes that take messages. Each increments its `beat` every two seconds.
 CREATE TABLE SCHEMA.worker(
     id text COLLATE "C" PRIMARY KEY,
     beat bigint NOT NULL DEFAULT 0,
     beat_at timestamptz NOT NULL DEFAULT now(),
     started_at timestamptz NOT NULL DEFAULT now(),
-    -- The session that is closed by the system when the process ends; null
-    -- behind a pooler, whose sessions are those of all.
+    -- The session, which the system closes when the process ends; null behind a
+    -- pooler, which shares its sessions.
     backend_pid integer,
     backend_start timestamptz,
     host text NOT NULL,
     pid bigint NOT NULL,
     program text NOT NULL) WITH (fillfactor = 50);
 
--- What the workers of a process say of themselves, as JSON.
+-- The reports of the workers of a process, as JSON.
 CREATE TABLE SCHEMA.worker_report(
     worker text COLLATE "C" NOT NULL,
     number bigint NOT NULL,
@@ -189,8 +187,8 @@ CREATE TABLE SCHEMA.worker_report(
     reported_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (worker, number));
 
--- What happened in a step of so many minutes, by queue and request type; and to
--- all, where both are empty.
+-- The numbers over time: events in steps of this many minutes, by queue and request
+-- type. If both are empty, the sum of all.
 CREATE TABLE SCHEMA.activity(
     step integer NOT NULL,
     at timestamptz NOT NULL,
@@ -211,7 +209,7 @@ CREATE TABLE SCHEMA.uncounted(
     request_type text COLLATE "C" NOT NULL)
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
--- Where the jobs of a request type go, as the last worker that has it said.
+-- The route of each request type, from the last worker that has a handler for it.
 CREATE TABLE SCHEMA.route(
     request_type text COLLATE "C" PRIMARY KEY,
     queue text COLLATE "C" NOT NULL,

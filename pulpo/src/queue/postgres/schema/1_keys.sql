@@ -1,14 +1,15 @@
 
--- Unique keys. One message of each has it: the index says so, whatever two
--- transactions do at the same moment. The key stands in its message and ends
--- with it. A message that has it says so in `holds_key`; that is null while it
--- remembers a key that it does not have: it is buried, or runs and was unique
--- while it waited, or came back from such a run after a newer one had come.
+-- Unique keys. The index ensures that at most one message holds each key, whatever
+-- two transactions do at the same moment. The key is in its message and ends with
+-- it. `holds_key` is true in the message that holds the key. It is null in a
+-- message that only remembers its key: one that is buried, one that was unique
+-- while it waited and runs now, or one that came back from such a run after a
+-- newer one was published.
 CREATE UNIQUE INDEX message_key ON SCHEMA.message(unique_key) WHERE holds_key;
 CREATE INDEX message_key_remembered ON SCHEMA.message(unique_key, id)
     WHERE key_mode = 1 AND holds_key IS NULL AND state < 2;
 
--- Keys that are taken for a time, which may outlive their messages.
+-- Keys that are held for a fixed time, which may outlive their messages.
 CREATE TABLE SCHEMA.timed_key(
     key text COLLATE "C" PRIMARY KEY,
     message bigint NOT NULL,
@@ -16,14 +17,14 @@ CREATE TABLE SCHEMA.timed_key(
 CREATE INDEX timed_key_message ON SCHEMA.timed_key(message);
 CREATE INDEX timed_key_ends ON SCHEMA.timed_key(ends);
 
--- Has the keys follow what becomes of their messages, in the same transaction:
--- one that is buried, and one that was unique while it waited and is leased,
--- gives its key up; one that waits again after such a run takes it if it is
--- free. What gives up a key hands it to the newest message that waits for it.
+-- Adapts the keys when the states of their messages change, in the same
+-- transaction. A message that is buried gives up its key, and so does one that was
+-- unique while it waited and is leased now. A message that waits again after such a
+-- run takes the key if it is free. A key that is given up goes to the newest
+-- message that waits for it.
 --
--- It waits for no lock for long: a transaction that has published a message
--- with the same key and has not ended yet may take its time, and its message is
--- the newest.
+-- It never waits long for a lock. A transaction that has published a message with
+-- the same key may stay open for a while, and its message is the newest.
 CREATE FUNCTION SCHEMA.move_key() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = '50ms' AS $move_key$
 DECLARE
     heir bigint;
@@ -60,12 +61,12 @@ CREATE TRIGGER message_key_moves AFTER UPDATE OF state ON SCHEMA.message
     FOR EACH ROW WHEN (OLD.unique_key IS NOT NULL AND (OLD.state >= 2 OR NEW.state >= 2))
     EXECUTE FUNCTION SCHEMA.move_key();
 
--- Keeps a message, and says which one counts and what has become of this one:
--- new, kept or replaced. With `duplicate` as reject, a taken key is an error.
+-- Stores a message. Returns the message that counts, and whether it is new, kept or
+-- replaced. If `duplicate` is "reject", a taken key is an error.
 --
--- A message that waits and is kept in place of this one is locked until the
--- transaction ends, so that its run sees what the transaction has written; the
--- workers step over it until then.
+-- A waiting message that is kept in place of this one is locked until the
+-- transaction ends, so that its run sees what the transaction has written. Workers
+-- skip it until then.
 CREATE FUNCTION SCHEMA.keep(
     new_queue text, new_type text, new_priority bigint, new_due timestamptz, new_ttr bigint, new_text text,
     new_limit_key text, new_key text, new_mode integer, new_time bigint, new_expires timestamptz, duplicate text,
@@ -105,8 +106,8 @@ BEGIN
                 publication := 'kept';
                 RETURN;
             ELSIF duplicate = 'replace' THEN
-                -- Its place and its id stay. One that goes on waiting has waited
-                -- since it came.
+                -- Its place and its id stay. If it goes on waiting, it has waited
+                -- since it was published.
                 UPDATE SCHEMA.message SET queue = new_queue, state = is_delayed::integer, priority = new_priority,
                     due = CASE WHEN is_delayed THEN new_due END,
                     due_since = CASE WHEN state = 0 AND NOT is_delayed THEN due_since ELSE greatest(new_due, now()) END,
@@ -123,7 +124,7 @@ BEGIN
             IF FOUND THEN
                 RETURN;
             END IF;
-            -- It has begun to run, or is gone.
+            -- It has begun to run, or was deleted.
             kept_id := NULL;
             publication := 'new';
             CONTINUE;
@@ -140,8 +141,8 @@ BEGIN
             -- Another transaction was faster.
             CONTINUE;
         END IF;
-        -- A key for a time may have been taken since, by one who waited as we
-        -- did for the place in the index.
+        -- A timed key may have been taken in the meantime, by a transaction that
+        -- waited for the place in the index like this one.
         IF new_mode = 2 THEN
             INSERT INTO SCHEMA.timed_key AS taken(key, message, ends)
             VALUES (new_key, kept_id, clock_timestamp() + new_time * interval '1 microsecond')

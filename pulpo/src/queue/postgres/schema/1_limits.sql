@@ -1,7 +1,7 @@
 
--- Limits over all workers.
+-- Limits across all workers.
 
--- What has started, for as long as a rate looks back.
+-- The starts of runs, as far back as a rate counts.
 CREATE TABLE SCHEMA.started(
     scope text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,
@@ -12,8 +12,8 @@ CREATE TABLE SCHEMA.started(
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX started_ends ON SCHEMA.started(ends);
 
--- A request type that is not handed out before this time; with a key, only its
--- messages of that key.
+-- Request types that are held back until this time; with a key, only the messages
+-- with that key.
 CREATE TABLE SCHEMA.held_back(
     request_type text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,
@@ -41,14 +41,14 @@ BEGIN
 END
 $give_back$;
 
--- What comes next with one key, where others are in its way.
+-- The next messages of each key, past those of other keys.
 CREATE INDEX message_ready_key ON SCHEMA.message(queue, request_type, limit_key, priority, id)
     WHERE state = 0 AND limit_key IS NOT NULL;
 
--- How many more messages of this queue, type and key may start, by all limits
--- that hold for them. `used` is what the claim has counted so far: by the place
--- of a limit among `limits` and the key, how much is used; `wake`, when a rate
--- lets something start; and `runs`, whether something that runs is in the way.
+-- Returns how many more messages of this queue, type and key may start within all
+-- limits that apply to them. `used` holds the counts of the claim so far: for each
+-- limit (by its place in `limits`) and key, how much is used; `wake`, when a rate
+-- lets a message start; and `runs`, whether running jobs are in the way.
 CREATE FUNCTION SCHEMA.room(
     limits jsonb, of_queue text, of_type text, of_limit_key text, is_ahead boolean, joins boolean, moment timestamptz,
     INOUT used jsonb, OUT room bigint)
@@ -78,7 +78,7 @@ BEGIN
             IF joins THEN
                 left_over := CASE WHEN used ? ('joins ' || slot) OR count < most THEN room ELSE 0 END;
             ELSIF (one->>'batches')::boolean THEN
-                -- What a batch takes besides joins its first one.
+                -- The other messages of a batch join the first one.
                 left_over := CASE WHEN used ? ('takes ' || place) THEN 0 ELSE least(most - count, 1) END;
             ELSE
                 left_over := most - count;
@@ -88,8 +88,7 @@ BEGIN
             END IF;
         ELSE
             IF count IS NULL THEN
-                -- What is said to have started long from now is left of a clock
-                -- that went back.
+                -- Starts far in the future are from before the clock was set back.
                 scopes := ARRAY(SELECT jsonb_array_elements_text(one->'scopes'));
                 SELECT coalesce(sum(started.count), 0), min(at) INTO count, first FROM SCHEMA.started
                     WHERE scope = ANY (scopes) AND key = its_key AND started.count > 0
@@ -102,8 +101,8 @@ BEGIN
                         least((used->>'wake')::float8, extract(epoch FROM first)::float8));
                 END IF;
             END IF;
-            -- Of a low rate nothing is leased ahead, nor of any once half of it
-            -- is used.
+            -- Nothing is leased ahead within a low rate, or once half of a rate is
+            -- used.
             left_over := CASE WHEN NOT is_ahead THEN most - count WHEN most < 64 THEN 0 ELSE most / 2 - count END;
         END IF;
         room := least(room, left_over);
@@ -118,10 +117,10 @@ $room$;
 -- `by_key`, and whether `batches` are taken. `joins` is the message that is in
 -- hand, with which what is taken is one run.
 --
--- The last row has no id: it says how long nothing may start, in seconds, and
--- whether something that runs is in the way.
+-- The last row has no id. It says for how many seconds no message may start, and
+-- whether running jobs are in the way.
 --
--- Workers that ask for the same limit wait for each other as long as this takes.
+-- Workers that ask for the same limit wait for each other while this runs.
 CREATE FUNCTION SCHEMA.claim_limited(
     queues text[], wanted text, except_types text[], single_types text[], single_queues text[], never_ahead text[],
     at_once bigint, ahead bigint, token text, limits jsonb, joins bigint)
@@ -159,7 +158,7 @@ DECLARE
     part bigint;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    -- What is ready, and which of the limits hold for it.
+    -- The kinds of messages that are ready, and the limits that apply to each.
     SELECT jsonb_agg(jsonb_build_object('queue', ready.queue, 'type', ready.request_type, 'is_keyed', is_keyed,
         'is_limited', is_keyed IS NOT NULL)) INTO kinds
     FROM (WITH RECURSIVE kind(queue, request_type) AS (
@@ -191,7 +190,7 @@ BEGIN
             jsonb_array_elements(kinds) AS kind
         WHERE coalesce(one->>'queue' = kind->>'queue', one->'types' ? (kind->>'type')) ORDER BY key) AS locks;
     moment := clock_timestamp();
-    -- What runs, by the keys of each limit that counts runs.
+    -- The running messages, by the keys of each limit that counts runs.
     FOR m IN SELECT (place - 1) || ' ' || key AS slot, bool_or(first = joins) AS is_joined,
             count(DISTINCT first) FILTER (WHERE first IS DISTINCT FROM joins) AS runs
         FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
@@ -206,7 +205,7 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- The first ones of each kind that may start if there were no other kind.
+    -- The first messages of each kind that could start if there were no other kind.
     FOR k IN SELECT kind->>'queue' AS queue, kind->>'type' AS type, (kind->>'is_keyed')::boolean AS is_keyed,
             (kind->>'is_limited')::boolean AS is_limited FROM jsonb_array_elements(kinds) AS kind LOOP
         SELECT array_agg(key) AS keys, min(extract(epoch FROM until))::float8 AS wake, bool_or(key = '') AS is_all INTO m
@@ -230,7 +229,7 @@ BEGIN
                     ORDER BY priority, id LIMIT most * 4 + 16) AS first);
             CONTINUE;
         END IF;
-        -- In their order, as long as they are not all in the way of themselves.
+        -- In order, while some of them may start.
         rooms := '{}';
         hits := 0;
         looked := 0;
@@ -278,7 +277,7 @@ BEGIN
                 split_part(last_key, E'\n', 2)) = ANY (held_keys);
             SELECT * INTO key_used, room FROM SCHEMA.room(limits, k.queue, k.type, last_key, false,
                 joins IS NOT NULL, moment, used);
-            -- What thousands of keys have used is not remembered.
+            -- Counts of thousands of keys are not kept.
             used := used || jsonb_strip_nulls(jsonb_build_object('wake', key_used->'wake', 'runs', key_used->'runs'));
             IF room > 0 THEN
                 candidates := candidates || ARRAY(SELECT id FROM SCHEMA.message
@@ -289,7 +288,7 @@ BEGIN
         END LOOP;
     END LOOP;
 
-    -- Of them, what all limits let start together.
+    -- Of them, those that all limits let start together.
     FOR m IN SELECT id, queue, request_type, coalesce(limit_key, '') AS limit_key, alone OR key_mode = 1
             OR request_type = ANY (never_ahead) AS starts_alone
         FROM SCHEMA.message WHERE state = 0 AND id = ANY (candidates) ORDER BY priority, id LOOP

@@ -1,6 +1,6 @@
 
--- Publishes a job in the transaction of the caller, and says which message
--- counts, and whether that is new, kept or replaced. See `publish`.
+-- Publishes a job in the transaction of the caller. Returns the message that counts,
+-- and whether it is new, kept or replaced. See `publish`.
 CREATE FUNCTION SCHEMA.publish_job(
     request_type text, body jsonb, header jsonb, queue text, notify boolean, limit_key text,
     OUT id bigint, OUT publication text)
@@ -51,7 +51,7 @@ BEGIN
         IF key = '' THEN
             RAISE EXCEPTION '`unique_key`: expected a key, got an empty text' USING ERRCODE = 'invalid_parameter_value';
         END IF;
-        -- A longer key stands as its hash in the index.
+        -- A longer key is replaced by its hash, because of the index.
         IF octet_length(key) > 200 THEN
             key := '1:sha256:' || encode(sha256(convert_to(key, 'UTF8')), 'hex');
         END IF;
@@ -60,7 +60,7 @@ BEGIN
             mode := 1;
         ELSIF unique_for <> 'unfinished' THEN
             mode := 2;
-            -- As programs in Rust write it, which is less than an interval takes.
+            -- Only the forms that programs in Rust write; an interval accepts more.
             IF unique_for ~ '^(\s*\d+\s*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?|hrs?|d|days?|w|weeks?))+\s*$' THEN
                 micros := extract(epoch FROM unique_for::interval) * 1000000;
             END IF;
@@ -81,7 +81,7 @@ BEGIN
                 WHEN 'number' THEN to_timestamp((given->>'expiration')::float8)
                 ELSE (given->>'expiration')::timestamptz END;
         EXCEPTION WHEN data_exception THEN
-            -- The worker knows more forms of it: it keeps its key until then.
+            -- The worker understands more forms. The key is held until it looks.
             expiration := NULL;
         END;
     END IF;
@@ -98,12 +98,13 @@ BEGIN
 END
 $publish_job$;
 
--- Publishes a job in the transaction of the caller, and returns its id: that of
--- the message that counts, if its unique key is taken. The queue is that of the
--- worker that has the type, if none is named. `header` may hold priority, delay,
--- expiration, unique_key, unique_for, on_duplicate, and keys of the caller's own.
--- `notify => false` leaves it to the workers to find the job within two
--- seconds: for transactions that publish much while others commit.
+-- Publishes a job in the transaction of the caller, and returns its id. If its
+-- unique key is taken, that is the id of the message that counts. Without a queue,
+-- the job goes to the queue of the workers that have a handler for the type.
+-- `header` may contain priority, delay, expiration, unique_key, unique_for,
+-- on_duplicate, and keys of your own. With `notify => false`, workers find the job
+-- by polling within two seconds: use it in transactions that publish many jobs
+-- while others commit.
 CREATE FUNCTION SCHEMA.publish(
     request_type text, body jsonb DEFAULT '{}', header jsonb DEFAULT '{}', queue text DEFAULT NULL,
     notify boolean DEFAULT true)

@@ -1,4 +1,4 @@
-//! Encrypted connections, by rustls.
+//! Encrypted connections, with rustls.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{Mode, Tls};
 
 impl Tls {
-    /// What makes connections as this says.
+    /// Returns the connector for this encryption.
     pub(crate) fn connector(&self) -> Result<MakeRustlsConnect, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = self.verifier(&provider)?;
@@ -43,7 +43,7 @@ impl Tls {
     }
 }
 
-/// The authorities in this file.
+/// Reads the authorities in this file.
 fn named(file: &Path) -> Result<RootCertStore, String> {
     let problem = |error: &dyn std::fmt::Display| format!("`sslrootcert`: cannot read {}: {error}", file.display());
     let mut roots = RootCertStore::empty();
@@ -54,7 +54,8 @@ fn named(file: &Path) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err(problem(&"expected a certificate in PEM, found none")) } else { Ok(roots) }
 }
 
-/// Those that the system believes. One that cannot be read is left out.
+/// Reads the authorities that the system trusts. One that cannot be read is left
+/// out.
 fn of_the_system() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -66,10 +67,10 @@ fn of_the_system() -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// Asks of a server's certificate what the mode wants.
+/// Checks the certificate of a server as far as the mode demands.
 #[derive(Debug)]
 struct Verifier {
-    /// `None`: any certificate will do.
+    /// `None`: any certificate is accepted.
     authorities: Option<Arc<WebPkiServerVerifier>>,
     asks_for_host: bool,
     provider: Arc<CryptoProvider>,
@@ -86,7 +87,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
         match authorities.verify_server_cert(certificate, intermediates, host, ocsp, now) {
-            // Asked last, when the rest is in order.
+            // Checked last, so everything else is in order.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.asks_for_host => Ok(ServerCertVerified::assertion()),
