@@ -60,6 +60,7 @@ mod history;
 mod inspect;
 mod limits;
 mod options;
+mod outage;
 mod outbox_ids;
 mod picked;
 mod pool;

@@ -16,6 +16,7 @@ use super::connection::{Connection, Connector, Sql};
 use super::error::PostgresError;
 use super::group::Group;
 use super::options::PostgresOptions;
+use super::outage::Outage;
 use super::outbox_ids;
 use super::pool::Pool;
 use super::publish;
@@ -30,9 +31,6 @@ use crate::queue::{Enqueued, Imported, NewMessage, QueueError, Retention, Route}
 /// The shortest time between two notifications of this process, since PostgreSQL
 /// lets only one transaction at a time commit with a notification.
 const TELL_EVERY: Duration = Duration::from_millis(100);
-
-/// Longer than any lease: there was no outage, and no lease is spared.
-const NO_OUTAGE: f64 = 1e18;
 
 /// The number of further tries after a conflict with another transaction.
 const MAX_CONFLICTS: usize = 10;
@@ -79,14 +77,6 @@ pub(super) struct Shared {
     pub(super) retention: Mutex<Retention>,
     pub(super) prefetch: Prefetch<Arc<Shared>>,
     pub(super) upkeep: Arc<Upkeep>,
-}
-
-/// The last outage of the server.
-#[derive(Debug, Default)]
-struct Outage {
-    fails: bool,
-    /// When the last one ended.
-    over: Option<Duration>,
 }
 
 /// The notifications of publications to other processes.
@@ -202,22 +192,13 @@ impl Shared {
 
     /// Records whether the server could be reached.
     pub(super) fn note(&self, error: Option<&PostgresError>) {
-        let fails = error.is_some_and(PostgresError::breaks_connection);
-        let mut outage = lock(&self.outage);
-        if outage.fails && !fails {
-            outage.over = Some(self.real.uptime());
-        }
-        outage.fails = fails;
+        let reached = !error.is_some_and(PostgresError::breaks_connection);
+        lock(&self.outage).note(reached, self.real.uptime());
     }
 
     /// Returns for how many seconds leases could be renewed.
     pub(super) fn renewable_for(&self) -> f64 {
-        let outage = lock(&self.outage);
-        match outage.over {
-            _ if outage.fails => 0.0,
-            Some(over) => self.real.uptime().saturating_sub(over).as_secs_f64(),
-            None => NO_OUTAGE,
-        }
+        lock(&self.outage).renewable_for(self.real.uptime())
     }
 
     /// Does `work`, and tries again after each conflict with another transaction.
