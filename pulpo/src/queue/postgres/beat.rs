@@ -94,6 +94,7 @@ pub(super) fn run(shared: &Arc<Shared>, with_consumers: bool) -> Result<(), Post
         others: HashMap::new(),
         next: Duration::ZERO,
         warned: false,
+        _thread: shared.threads.clone(),
     };
     if with_consumers {
         // Before the first lease, so that others know its owner.
@@ -116,6 +117,8 @@ struct Thread {
     /// When the next beat is due, in uptime.
     next: Duration,
     warned: bool,
+    /// Dropped last: see [`Shared::has_threads`].
+    _thread: Arc<()>,
 }
 
 /// Another process.

@@ -236,8 +236,9 @@ impl Shared {
     /// Starts the thread that carries out deferred commits, releases messages
     /// that no lane takes, and marks runs as begun.
     pub(super) fn start_upkeep(self: &Arc<Self>) {
-        let weak = Arc::downgrade(self);
+        let (weak, thread) = (Arc::downgrade(self), self.threads.clone());
         let work = move || {
+            let _thread = &thread;
             let Some(shared) = weak.upgrade() else { return Next::Never };
             let tended = shared.prefetch.tend(&shared);
             tended.into_iter().chain(shared.mark_begun()).min().map_or(Next::Wake(LONG), Next::After)

@@ -31,13 +31,13 @@ impl Remote {
 }
 
 impl Drop for Remote {
-    /// Waits for the threads to drop the part of this process. The last holder
-    /// removes the row of the process, and a thread might not live to do that.
+    /// Waits for the threads of this process to end. The last holder of the shared
+    /// part removes the row of the process, and a thread might not live to do that.
     fn drop(&mut self) {
         let Some(shared) = self.shared.of_this_process() else { return };
         shared.end_threads();
         let since = shared.real.uptime();
-        while Arc::strong_count(shared) > 1 && shared.real.uptime().saturating_sub(since) < END_PATIENCE {
+        while shared.has_threads() && shared.real.uptime().saturating_sub(since) < END_PATIENCE {
             std::thread::park_timeout(Duration::from_millis(1));
         }
     }

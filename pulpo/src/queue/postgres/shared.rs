@@ -77,6 +77,8 @@ pub(super) struct Shared {
     pub(super) retention: Mutex<Retention>,
     pub(super) prefetch: Prefetch<Arc<Shared>>,
     pub(super) upkeep: Arc<Upkeep>,
+    /// Each thread of this process holds a clone until it has ended.
+    pub(super) threads: Arc<()>,
 }
 
 /// The notifications of publications to other processes.
@@ -117,6 +119,7 @@ impl Shared {
             tally: Tally::default(),
             prefetch: Prefetch::default(),
             upkeep: Arc::default(),
+            threads: Arc::default(),
         }
     }
 
@@ -448,6 +451,11 @@ impl Shared {
     pub(super) fn end_threads(&self) {
         self.upkeep.end();
         self.beat.end();
+    }
+
+    /// Returns whether any thread of this process has not ended yet.
+    pub(super) fn has_threads(&self) -> bool {
+        Arc::strong_count(&self.threads) > 1
     }
 
     /// Sends the notifications that still wait, at the end.

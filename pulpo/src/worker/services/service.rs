@@ -52,9 +52,9 @@ impl ServiceThread {
         let (running, ended) = mpsc::channel();
         thread::Builder::new().name(service.name().to_owned()).spawn(move || {
             let _running = running;
-            // Dropped before `_running`: it may hold the queue, which must be
-            // free once the end of this thread is known.
-            let mut service = service;
+            // Dropped before `_running`: they hold the queue, which must be free
+            // once the end of this thread is known.
+            let (mut service, stops) = (service, stops);
             let (mut seen, mut again) = (seen, first);
             loop {
                 stops.requests.wait(seen, Some(again));
