@@ -43,6 +43,8 @@ pub(crate) struct Report {
     pub(crate) cut_off: u64,
     /// Attempts whose worker died before it called the handler.
     pub(crate) unseen: u64,
+    /// How many of them the kills and standstills may cause, on beanstalkd.
+    pub(crate) most_unseen: u64,
     /// The causes of those attempts, on beanstalkd.
     pub(crate) unseen_by: BTreeMap<Cause, u64>,
     /// Messages that the spool sent more than once.
@@ -105,7 +107,9 @@ impl Report {
             if all.is_empty() { "none".to_owned() } else { all.join(", ") }
         });
         let unseen = match self.queue {
-            Some(queue) if queue.is_beanstalkd() => format!("explained by: {unseen_by}"),
+            Some(queue) if queue.is_beanstalkd() => {
+                format!("of {} at most, explained by: {unseen_by}", self.most_unseen)
+            }
             _ => "of workers that died before it".to_owned(),
         };
         let queue = self.queue.map_or_else(String::new, |queue| format!("{queue:?}").to_lowercase());

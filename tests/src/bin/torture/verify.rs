@@ -78,6 +78,12 @@ pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::R
         for cause in explained {
             *report.unseen_by.entry(cause).or_default() += 1;
         }
+        report.most_unseen = unseen::most(history, queue);
+        // Those without a cause are wrong one by one.
+        if without.is_empty() && report.unseen > report.most_unseen {
+            let what = format!("{} attempts without a run, in place of {} at most", report.unseen, report.most_unseen);
+            report.violations.push(Violation::of_processes(what));
+        }
         report.attempts_wrong += without.len() as u64;
         wrong.extend(without);
     }

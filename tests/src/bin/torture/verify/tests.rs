@@ -176,3 +176,34 @@ fn at_a_beanstalkd_an_attempt_without_a_run_needs_a_lane_that_was_free() {
     let killed = vec![("driver", Event::ServerKilled), ("driver", Event::ServerGone)];
     assert_eq!(verdict(4, 1, killed), [""; 0]);
 }
+
+/// Each death may cost as many jobs an attempt as lanes were free, but not every one of many does.
+#[test]
+fn at_a_beanstalkd_deaths_cost_one_attempt_each_on_average() {
+    let verdict = |deaths: usize, unseen: usize| {
+        let mut all = Vec::new();
+        for job in 0..unseen {
+            let (key, id) = (format!("a{job}"), Some(format!("a{job}")));
+            all.push(("p", Event::Publishing { key: key.clone(), kind: Kind::Succeed }));
+            all.push(("p", Event::Published { key: key.clone(), id: key.clone() }));
+            let start =
+                Event::Start { key: key.clone(), kind: Kind::Succeed, id, attempt: Some(2), lane: 0, call: job as u64 };
+            let end = Event::End { key, lane: 0, call: job as u64, then: Then::Succeed };
+            all.extend([("worker9.1", start), ("worker9.1", end)]);
+        }
+        for death in ["worker0.1", "worker1.1", "worker2.1"].into_iter().take(deaths) {
+            all.extend(gone(death));
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        crate::ledger::prepare(folder.path()).expect("a folder of ledgers");
+        for (process, event) in all {
+            Ledger::open(folder.path(), process).expect("a ledger").write(event);
+        }
+        let history = History::read(folder.path()).expect("a history");
+        let report = super::all(&history, scene::Kind::Beanstalkd, folder.path()).expect("a report");
+        (report.most_unseen, report.violations.into_iter().map(|violation| violation.what).collect::<Vec<_>>())
+    };
+    assert_eq!(verdict(1, 4), (5, Vec::new()));
+    assert_eq!(verdict(3, 7), (7, Vec::new()));
+    assert_eq!(verdict(3, 8), (7, vec!["8 attempts without a run, in place of 7 at most".to_owned()]));
+}

@@ -4,6 +4,10 @@
 //! the job an attempt without a run. That is possible only for a job on its way to a free lane,
 //! because a worker takes nothing for a lane that has a job. Any other attempt without a run is
 //! wrong.
+//!
+//! So each death may cost as many jobs an attempt as lanes were free. But a free lane mostly waits
+//! for a job that is not there: over a whole run, a death costs one job an attempt at most, whatever
+//! the number of lanes ([`most`]).
 
 use std::collections::{HashMap, HashSet};
 
@@ -31,6 +35,13 @@ struct Trouble {
     from: u64,
     to: u64,
     room: u64,
+}
+
+/// Returns the maximum number of attempts without a run in this history: one for each event that
+/// ended leases, and as many as lanes are free for one of them, which may have come at a bad moment.
+pub(super) fn most(history: &History, queue: scene::Kind) -> u64 {
+    let troubles = troubles(history, queue);
+    troubles.iter().map(|trouble| trouble.room).max().unwrap_or(0) + troubles.len() as u64
 }
 
 /// Finds the causes of these attempts, and the jobs without a cause.
