@@ -182,18 +182,20 @@ impl Pulpo {
 
     /// Counts the messages in all queues and sets the gauges
     /// `pulpo_queue_messages`, `pulpo_queue_oldest_ready_seconds`,
-    /// `pulpo_queue_measured_timestamp_seconds` and `pulpo_queue_reachable` of
-    /// the metrics recorder. Call it now and then in a program with its own
-    /// recorder. A worker that listens measures its queues whenever its metrics
-    /// are requested.
+    /// `pulpo_queue_measured_timestamp_seconds`, `pulpo_queue_reachable` and
+    /// `pulpo_queue_servers_unreachable` of the metrics recorder, and those of
+    /// the spool. Call it now and then in a program with its own recorder. A
+    /// worker that listens measures its queues whenever its metrics are
+    /// requested. Of several servers, those that answer are counted.
     ///
     /// # Errors
-    /// If the queue cannot be reached. The first three gauges then keep their
-    /// values.
+    /// If the queue cannot be reached, and the first three gauges keep their
+    /// values; or if the spool cannot be read.
     pub fn record_queue_gauges(&self) -> Result<(), QueueError> {
-        let measured = self.0.gauges.record();
+        let spooled = self.0.gauges.record_spool();
+        let measured = self.0.gauges.record_queue();
         telemetry::reachable(measured.is_ok());
-        measured
+        measured.and(spooled)
     }
 
     /// Returns the live workers, in all processes and on all hosts, oldest

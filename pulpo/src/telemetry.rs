@@ -49,6 +49,8 @@ pub(crate) const QUEUE_OLDEST_READY: &str = "pulpo_queue_oldest_ready_seconds";
 pub(crate) const QUEUE_MEASURED: &str = "pulpo_queue_measured_timestamp_seconds";
 /// Whether the queue answered the last request: 1 or 0.
 pub(crate) const QUEUE_REACHABLE: &str = "pulpo_queue_reachable";
+/// Servers of the queue that did not answer the last request for counts.
+pub(crate) const QUEUE_SERVERS_UNREACHABLE: &str = "pulpo_queue_servers_unreachable";
 /// Messages in the spool that wait for a server.
 pub(crate) const SPOOL_MESSAGES: &str = "pulpo_spool_messages";
 /// Wait of the oldest message in the spool.
@@ -76,7 +78,7 @@ pub(crate) const HISTOGRAMS: [(&str, &str); 2] = [
 ];
 
 /// The gauges.
-pub(crate) const GAUGES: [(&str, &str); 10] = [
+pub(crate) const GAUGES: [(&str, &str); 11] = [
     (IN_FLIGHT, "jobs that a lane has in hand"),
     (LANES, "lanes of the worker that take jobs"),
     (ABANDONED, "runs that have exceeded their timeout and have not returned"),
@@ -84,6 +86,7 @@ pub(crate) const GAUGES: [(&str, &str); 10] = [
     (QUEUE_OLDEST_READY, "how long the oldest ready message has waited since it was due"),
     (QUEUE_MEASURED, "when the messages of the queue were last counted, in Unix time"),
     (QUEUE_REACHABLE, "1 if the queue answered when it was last asked, else 0"),
+    (QUEUE_SERVERS_UNREACHABLE, "servers of the queue that did not answer when messages were last counted"),
     (SPOOL_MESSAGES, "messages in the spool that wait for a server"),
     (SPOOL_OLDEST, "how long the oldest message in the spool has waited"),
     (SPOOL_REFUSED, "messages in the spool that the queue has refused for good"),

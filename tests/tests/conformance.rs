@@ -13,6 +13,7 @@ use pulpo::queue::conformance::Harness;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::postgres::PostgresQueue;
 use pulpo::queue::several::Several;
+use pulpo::{Config, Pulpo};
 use pulpo_tests::beanstalkd::BeanstalkdServer;
 use pulpo_tests::postgres::{Pooler, PostgresServer};
 use tempfile::TempDir;
@@ -115,6 +116,39 @@ impl Harness for SeveralServers {
     }
 }
 
+/// A server behind a spool, as a configuration opens it.
+struct Spooling {
+    queue: Arc<dyn QueueAdapter>,
+    _server: BeanstalkdServer,
+    _folder: TempDir,
+}
+
+impl Spooling {
+    fn new() -> Self {
+        let (server, folder) = (BeanstalkdServer::start(), TempDir::new().unwrap());
+        let mut config = Config::default().queue(&format!("beanstalkd://127.0.0.1:{}", server.port())).unwrap();
+        let spool = Config::default().queue(&format!("file:{}", folder.path().join("spool").display())).unwrap();
+        config.spool = Some(spool.backend);
+        let queue = Pulpo::new(config).unwrap().queue().clone();
+        assert!(queue.spool().is_some());
+        Self { queue, _server: server, _folder: folder }
+    }
+}
+
+impl Harness for Spooling {
+    fn queue(&self) -> &dyn QueueAdapter {
+        &*self.queue
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn pass(&self, time: Duration) {
+        std::thread::sleep(time + Duration::from_millis(100));
+    }
+}
+
 /// A database, which uses its own clock.
 struct Database {
     queue: PostgresQueue,
@@ -159,6 +193,10 @@ impl Harness for Database {
 /// Three beanstalkd servers.
 mod several {
     pulpo::queue_conformance!(super::SeveralServers::new());
+}
+
+mod spool {
+    pulpo::queue_conformance!(super::Spooling::new());
 }
 
 mod file {

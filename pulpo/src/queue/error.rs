@@ -218,6 +218,20 @@ impl QueueError {
     pub const NO_WORKERS: Self =
         Self::Unsupported("list its workers: it does not know them; use one that does (`file:FOLDER`, `postgres://…`)");
 
+    /// Returns whether the queue certainly did nothing, so that another one may be tried, or the same one later.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            // A server that speaks another protocol may stand in for one that is away.
+            Self::Unavailable { .. } | Self::NotAQueue { .. }
+        ) || self.is_refusal()
+    }
+
+    /// Returns whether the queue can be reached, and accepts no publication now.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Draining { .. } | Self::OutOfMemory { .. } | Self::Full { .. })
+    }
+
     /// Returns whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -228,10 +242,5 @@ impl QueueError {
             Self::Corrupt { .. } | Self::NotAQueue { .. } | Self::ForeignLog { .. } => true,
             _ => false,
         }
-    }
-
-    /// Returns whether the message certainly is in no queue, and another try, or another server, may take it.
-    pub(crate) fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Draining { .. } | Self::OutOfMemory { .. } | Self::Full { .. })
     }
 }

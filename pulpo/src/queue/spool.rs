@@ -84,7 +84,13 @@ impl SpooledQueue {
         }
         let store = shared.store(Purpose::Program)?;
         let is_first = shared.mark()?;
-        let kept = store.enqueue(messages.into_iter().map(|message| Envelope::wrap(message, LEASE)).collect())?;
+        let kept = store.enqueue(messages.into_iter().map(|message| Envelope::wrap(message, LEASE)).collect());
+        let kept = kept.inspect_err(|_| {
+            // Without a message, publications must not wait behind it.
+            if is_first && let Err(error) = shared.unmark() {
+                tracing::debug!(error = crate::report::chain(&error), "cannot check what waits in the spool");
+            }
+        })?;
         // A flusher may have found the spool empty before these messages were in it.
         shared.mark()?;
         flush::start(shared);
@@ -96,10 +102,7 @@ impl SpooledQueue {
 
     fn or_unreachable(stats: Result<Stats, QueueError>) -> Result<Stats, QueueError> {
         match stats {
-            Err(error) if error.is_outage() => {
-                let unreachable = vec![Unreachable::new("the queue", crate::report::chain(&error))];
-                Ok(Stats { unreachable, ..Stats::default() })
-            }
+            Err(error) if error.is_outage() => Ok(Stats::unknown(crate::report::chain(&error))),
             stats => stats,
         }
     }
@@ -135,6 +138,18 @@ impl Spool for SpooledQueue {
     }
 }
 
+/// Returns the error of a publication that should be in the spool for this reason, and cannot be kept there.
+fn not_kept(why: &str, error: QueueError) -> QueueError {
+    match error {
+        // This is about the message, and no spool would keep it.
+        QueueError::BadQueueName { .. } | QueueError::TooBig { .. } | QueueError::Forked { .. } => error,
+        error => {
+            let doing = format!("keep the publication in the spool ({why})");
+            QueueError::Unavailable { doing, source: Box::new(error) }
+        }
+    }
+}
+
 /// Returns the number of a spooled message in the spool.
 fn number(id: &MessageId) -> Option<MessageId> {
     id.as_str().strip_prefix(PREFIX).map(MessageId::from)
@@ -150,12 +165,13 @@ impl QueueAdapter for SpooledQueue {
         if !messages.is_empty() && shared.has_waiting() {
             // A process that ends soon sends them now.
             if shared.purpose == Purpose::Publication {
-                shared.flush()?;
+                shared.flush().map_err(|error| not_kept("older messages wait there", error))?;
             }
             if shared.has_waiting() {
-                return self.keep(messages);
+                return self.keep(messages).map_err(|error| not_kept("older messages wait there", error));
             }
         }
+        let of = messages.len();
         let error = match shared.queue.enqueue(messages.clone()) {
             Ok(enqueued) => return Ok(enqueued),
             Err(error) => error,
@@ -174,8 +190,12 @@ impl QueueAdapter for SpooledQueue {
                 Ok(taken.into_iter().map(Enqueued::new).chain(kept).collect())
             }
             Err(spool) => {
-                tracing::error!(error = crate::report::chain(&spool), "cannot keep a publication in the spool");
-                Err(error)
+                let error = not_kept(&crate::report::chain(why), spool);
+                Err(if taken.is_empty() {
+                    error
+                } else {
+                    QueueError::PartOfBatch { ids: taken, of, source: Box::new(error) }
+                })
             }
         }
     }

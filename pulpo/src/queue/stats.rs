@@ -38,7 +38,20 @@ impl Unreachable {
     }
 }
 
+/// The name under which a queue is unreachable of which no server answers.
+const WHOLE_QUEUE: &str = "the queue";
+
 impl Stats {
+    /// Creates the statistics of a queue of which no server answers.
+    pub(crate) fn unknown(error: String) -> Self {
+        Self { unreachable: vec![Unreachable::new(WHOLE_QUEUE, error)], ..Self::default() }
+    }
+
+    /// Returns why no server answers, if so.
+    pub(crate) fn outage(&self) -> Option<&str> {
+        self.unreachable.iter().find(|one| one.server == WHOLE_QUEUE).map(|one| one.error.as_str())
+    }
+
     /// Returns the total number of messages.
     #[must_use]
     pub fn total(&self) -> u64 {

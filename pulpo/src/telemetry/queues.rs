@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 
-use super::{QUEUE_MEASURED, QUEUE_MESSAGES, QUEUE_OLDEST_READY, SPOOL_MESSAGES, SPOOL_OLDEST, SPOOL_REFUSED};
+use super::{
+    QUEUE_MEASURED, QUEUE_MESSAGES, QUEUE_OLDEST_READY, QUEUE_SERVERS_UNREACHABLE, SPOOL_MESSAGES, SPOOL_OLDEST,
+    SPOOL_REFUSED,
+};
 use crate::clock::{Clock, lock};
 use crate::queue::{MessageState, QueueAdapter, QueueError, Stats};
 
@@ -62,20 +65,30 @@ impl QueueGauges {
         Self { queue, clock, only, series: Mutex::new(series) }
     }
 
-    /// Asks the queue for its counts, and sets the gauges.
+    /// Asks the queue for its counts, and sets the gauges. Of several servers, those that answer are counted.
     ///
     /// # Errors
-    /// If the queue cannot be reached. The gauges then keep their values.
-    pub(crate) fn record(&self) -> Result<(), QueueError> {
-        self.record_spool()?;
+    /// If no server can be reached. The gauges of messages then keep their values.
+    pub(crate) fn record_queue(&self) -> Result<(), QueueError> {
         let stats = match &self.only {
-            Some(queues) => self.queue.stats_of(queues)?,
-            None => self.queue.stats()?,
+            Some(queues) => self.queue.stats_of(queues),
+            None => self.queue.stats(),
         };
-        if let Some(unreachable) = stats.unreachable.first() {
-            let doing = format!("count the messages of {}", unreachable.server);
-            return Err(QueueError::Unavailable { doing, source: unreachable.error.clone().into() });
-        }
+        // With a spool, an outage is no error.
+        let stats = stats.and_then(|stats| match stats.outage() {
+            Some(error) => {
+                let (doing, source) = ("count the messages of the queue".to_owned(), error.to_owned().into());
+                Err(QueueError::Unavailable { doing, source })
+            }
+            None => Ok(stats),
+        });
+        let away = match &stats {
+            Ok(stats) => stats.unreachable.len(),
+            Err(_) => self.queue.take_unreachable().len().max(1),
+        };
+        #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 servers")]
+        metrics::gauge!(QUEUE_SERVERS_UNREACHABLE).set(away as f64);
+        let stats = stats?;
         let now = self.clock.now();
         let mut series = lock(&self.series);
         series.set_messages(&stats);
@@ -85,11 +98,12 @@ impl QueueGauges {
         metrics::gauge!(QUEUE_MEASURED).set(now.timestamp_micros() as f64 / 1e6);
         Ok(())
     }
-}
 
-impl QueueGauges {
     /// Records the spool, which is on this machine and so is known while no server is reachable.
-    fn record_spool(&self) -> Result<(), QueueError> {
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn record_spool(&self) -> Result<(), QueueError> {
         let Some(spool) = self.queue.spool() else { return Ok(()) };
         let spooled = spool.spooled()?;
         let waited = spooled.oldest.and_then(|since| (self.clock.now() - since).to_std().ok()).unwrap_or_default();

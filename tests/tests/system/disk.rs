@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use pulpo_tests::beanstalkd::{Options, free_port};
 use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
@@ -175,6 +176,35 @@ fn a_worker_that_cannot_write_waits_and_settles_later_what_it_has_done() {
     until("it goes on", || disk.place.log().contains("the queue is back"));
     assert_eq!(disk.say(&publish(2, 10)), 0);
     nothing_is_lost(&mut disk, &[2], &[1]);
+}
+
+/// No server is there either.
+#[test]
+fn a_spool_on_a_full_disk_says_so_and_keeps_what_it_took() {
+    let limit = if SmallDisk::can_mount() { Limit::Mount } else { Limit::FileSize };
+    let mut disk = SmallDisk::new(limit);
+    let port = free_port();
+    let queue = format!("export PULPO_QUEUE=beanstalkd://127.0.0.1:{port} PULPO_SPOOL=file:./pulpo-data");
+    assert_eq!(disk.say(&queue), 0);
+    assert_eq!(disk.say(&publish(1, 10)), 0, "{}", disk.place.log());
+    let (fill, free) = match limit {
+        Limit::Mount => ("head -c 100m /dev/zero > pulpo-data/ballast; true", "rm pulpo-data/ballast"),
+        Limit::FileSize => ("prlimit --pid $$ --fsize=4096:unlimited", "prlimit --pid $$ --fsize=unlimited:unlimited"),
+    };
+    assert_eq!(disk.say(fill), 0);
+    // It does not fit.
+    assert_eq!(disk.say(&publish(2, 100_000)), 1);
+    let log = disk.place.log();
+    assert!(log.contains("cannot keep the publication in the spool"), "{log}");
+    assert!(log.contains("older messages wait there") || log.contains("Connection refused"), "{log}");
+    assert!(log.contains("no space is left") || log.contains("disk I/O error"), "{log}");
+    assert_eq!(disk.say(free), 0);
+    let _server = Options::new().port(port).start();
+    assert_eq!(disk.say(&publish(3, 10)), 0, "{}", disk.place.log());
+    assert_eq!(disk.say("$WORKER work --concurrency 1 &"), 0);
+    until("both have run", || disk.ran(1) && disk.ran(3));
+    assert!(!disk.ran(2), "it was refused");
+    assert_eq!(disk.say("kill -TERM %1; wait %1"), 0);
 }
 
 /// Runs a program that is bound by file permissions, even as root.

@@ -141,6 +141,52 @@ fn a_silent_server_makes_a_worker_not_ready_and_leaves_it_alive() {
 }
 
 #[test]
+fn the_metrics_of_several_servers_are_those_of_the_servers_that_answer() {
+    let place = Sandbox::new();
+    let (one, mut two) = (BeanstalkdServer::start(), BeanstalkdServer::start());
+    let (first, second) = (format!("127.0.0.1:{}", one.port()), format!("127.0.0.1:{}", two.port()));
+    let publish = |servers: &str, count: &str| {
+        let arguments = ["publish", "note", "--payload", "later", "--delay", "1h", "--count", count];
+        let mut command = place.command(WORKER, &arguments);
+        command.env("PULPO_QUEUE", format!("beanstalkd://{servers}"));
+        let said = place.to_end(&mut command);
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    publish(&first, "2");
+    publish(&second, "5");
+    let address = somewhere();
+    let mut command = place.command(WORKER, &["work", "--listen", &address.to_string()]);
+    command.env("PULPO_QUEUE", format!("beanstalkd://{first},{second}"));
+    let worker = place.start(command);
+    let shows = |metric: &str, expected: f64| {
+        let read = || get(address, "/metrics").and_then(|(_, text)| value(&text, metric));
+        until(&format!("{metric} is {expected}"), || read() == Some(expected));
+    };
+    let delayed = r#"pulpo_queue_messages{queue="notes",state="delayed"}"#;
+    let away = "pulpo_queue_servers_unreachable";
+    shows(delayed, 7.0);
+    shows(away, 0.0);
+    two.kill();
+    shows(away, 1.0);
+    shows(delayed, 2.0);
+    publish(&first, "1");
+    shows(delayed, 3.0);
+    shows("pulpo_queue_reachable", 1.0);
+    assert_eq!(get(address, "/readyz"), Some((200, "ready\n".to_owned())));
+    drop(one);
+    shows("pulpo_queue_reachable", 0.0);
+    shows(away, 2.0);
+    shows(delayed, 3.0);
+    assert_eq!(status(address, "/readyz"), 503);
+    two.restart();
+    shows("pulpo_queue_reachable", 1.0);
+    shows(away, 1.0);
+    shows(delayed, 0.0);
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+}
+
+#[test]
 fn a_worker_that_stops_is_not_ready() {
     let place = Sandbox::new();
     publish(&place, &["until", "--payload", "go"]);

@@ -122,6 +122,8 @@ tests:
       - { series: 'pulpo_queue_messages{instance="a",queue="mail",request_type="send",state="ready"}', values: '9x30' }
       - { series: 'pulpo_queue_oldest_ready_seconds{instance="a",queue="mail"}', values: '0+60x30' }
       - { series: 'pulpo_queue_reachable{instance="a"}', values: '1x10 0x20' }
+      - { series: 'pulpo_queue_servers_unreachable{instance="a"}', values: '0x10 1x20' }
+      - { series: 'pulpo_queue_servers_unreachable{instance="b"}', values: '0x30' }
       - { series: 'pulpo_worker_lanes{instance="a"}', values: '4x30' }
       - { series: 'pulpo_jobs_started_total{instance="a",request_type="send"}', values: '0+60x30' }
       - { series: 'pulpo_jobs_retried_total{instance="a",request_type="send"}', values: '0+30x30' }
@@ -151,6 +153,16 @@ tests:
             exp_annotations:
               summary: 'the worker at a cannot reach its queue'
               description: 'It tries again until the queue answers. Its /readyz says what is wrong.'
+      - eval_time: 12m
+        alertname: PulpoServerUnreachable
+        exp_alerts: []
+      - eval_time: 20m
+        alertname: PulpoServerUnreachable
+        exp_alerts:
+          - exp_labels: { severity: warning }
+            exp_annotations:
+              summary: '1 servers of the queue cannot be reached'
+              description: 'Their messages wait, and are missing in the counts. `stats` names the servers.'
       - eval_time: 25m
         alertname: PulpoManyRunsFail
         exp_alerts:

@@ -113,6 +113,54 @@ fn a_worker_sends_what_a_command_has_left_in_the_spool() {
     assert_eq!(worker.end(), 0);
 }
 
+/// It accepts connections and never answers, and its timeout is longer than the pages wait.
+#[test]
+fn a_worker_with_a_spool_is_ready_while_the_server_is_silent() {
+    let (place, silent) = (Sandbox::new(), std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port"));
+    let port = silent.local_addr().expect("an address").port();
+    publish(&place, port, 1);
+    let mut command = command(&place, port, WORKER, &["work", "--listen", "127.0.0.1:0"]);
+    command.env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "30");
+    let worker = place.start(command);
+    let address = address(&place);
+    for _ in 0..2 {
+        let (status, text) = get(address, "/readyz").expect("an answer, within the bound");
+        assert_eq!(status, 200, "{text}");
+        assert!(text.starts_with("ready, degraded: the queue did not answer within 2s"), "{text}");
+        assert!(text.contains("1 messages wait in the spool, the oldest for "), "{text}");
+    }
+    let (_, metrics) = get(address, "/metrics").expect("metrics");
+    for (name, expected) in [("pulpo_spool_messages", 1.0), ("pulpo_queue_reachable", 0.0)] {
+        assert_eq!(value(&metrics, name), Some(expected), "{metrics}");
+    }
+    worker.signal("KILL");
+    worker.end();
+}
+
+/// Not even root may create a folder in a file.
+#[test]
+fn a_publication_that_neither_a_server_nor_the_spool_takes_fails_with_both_reasons() {
+    let (place, port) = (Sandbox::new(), free_port());
+    std::fs::write(place.path("plain"), "").expect("a file");
+    let publish = |number: u64| {
+        let body = format!(r#"{{"number": {number}}}"#);
+        let mut command = command(&place, port, WORKER, &["publish", "record", "--body", &body]);
+        command.env("PULPO_SPOOL", "file:./plain/spool");
+        CommandOutput::of(command)
+    };
+    for _ in 0..2 {
+        let said = publish(1);
+        assert_eq!(said.code, 1, "{}", said.out);
+        for reason in ["Connection refused", "cannot keep the publication in the spool", "plain/spool"] {
+            assert!(said.err.contains(reason), "{reason}: {}", said.err);
+        }
+    }
+    let _server = Options::new().port(port).start();
+    let said = publish(2);
+    assert!(said.code == 0 && !said.out.contains("spool/"), "{} {}", said.out, said.err);
+    assert_eq!(as_json(&place, port, 0, &["stats"])["counts"][0]["ready"], 1);
+}
+
 #[test]
 fn what_the_queue_refuses_for_good_stays_in_the_spool_with_the_reason() {
     let (place, port) = (Sandbox::new(), free_port());

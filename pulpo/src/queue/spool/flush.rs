@@ -100,7 +100,7 @@ impl Shared {
     }
 
     /// Removes the marker, unless a message has come.
-    fn unmark(&self) -> Result<(), QueueError> {
+    pub(super) fn unmark(&self) -> Result<(), QueueError> {
         if self.has_waiting() && self.spooled()?.waiting == 0 {
             // Another program may have removed it.
             let _ = std::fs::remove_file(self.marker());

@@ -8,7 +8,7 @@ use super::contents::Spooled;
 use crate::clock::{Notify, SystemClock, lock};
 use crate::process::fork::PerProcess;
 use crate::queue::backend::Purpose;
-use crate::queue::{QueueAdapter, QueueError};
+use crate::queue::{Filter, MessageState, QueueAdapter, QueueError};
 
 /// Opens the embedded queue.
 pub(super) type Open = Box<dyn Fn(Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> + Send + Sync>;
@@ -74,11 +74,18 @@ impl Shared {
 
     pub(super) fn spooled(&self) -> Result<Spooled, QueueError> {
         let Some(store) = self.store_if_there()? else { return Ok(Spooled::default()) };
-        let mut spooled = Spooled::default();
+        let (mut spooled, mut leased) = (Spooled::default(), 0);
         for counts in store.stats()?.counts {
+            leased += counts.reserved;
             spooled.waiting += counts.ready + counts.delayed + counts.reserved;
             spooled.refused += counts.buried;
             spooled.oldest = spooled.oldest.into_iter().chain(counts.oldest_ready).min();
+        }
+        if leased > 0 {
+            // While the oldest ones are being sent, which may take long, they are not ready.
+            let sending = store.survey(&Filter::all().state(MessageState::Reserved), false)?.messages;
+            let since = sending.iter().filter_map(|message| message.enqueued_at);
+            spooled.oldest = since.chain(spooled.oldest).min();
         }
         Ok(spooled)
     }
