@@ -48,7 +48,7 @@ mod workers;
 
 pub use activity::{Activity, ActivityFilter, ActivityLog, ActivityStep};
 #[cfg(feature = "beanstalkc")]
-pub(crate) use beanstalkd::queue_name_problem as tube_name_problem;
+pub(crate) use beanstalkd::{delay as tube_delay, queue_name_problem as tube_name_problem, seconds as tube_seconds};
 pub use body_field::{BodyField, BodyFieldError};
 pub use capabilities::Capabilities;
 pub use delivery::{Delivery, Lease};

@@ -288,3 +288,69 @@ fn hold_answers(client: &TcpStream, server: &TcpStream, holding: &Arc<AtomicBool
         let _ = to_client.shutdown(Shutdown::Both);
     });
 }
+
+/// Forwards connections to a server until it is dropped, and changes the text of its answers.
+#[derive(Debug)]
+pub struct RewritingProxy {
+    port: u16,
+    over: Arc<AtomicBool>,
+}
+
+impl RewritingProxy {
+    /// Starts a proxy for the server on this port of 127.0.0.1. `rewrite` changes an answer, and must not change its
+    /// length. An answer that arrives in parts is not recognised, so answers should be short.
+    ///
+    /// # Panics
+    /// Panics if it cannot listen.
+    #[must_use]
+    pub fn start(upstream: u16, rewrite: fn(&str) -> String) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let proxy = Self { port: listener.local_addr().expect("its address").port(), over: Arc::default() };
+        let over = proxy.over.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream));
+                if let (Ok(client), Ok(server)) = (client, server) {
+                    forward_rewritten(&client, &server, rewrite);
+                }
+            }
+        });
+        proxy
+    }
+
+    /// The port on which it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for RewritingProxy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // Wake the accepting thread.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+fn forward_rewritten(client: &TcpStream, server: &TcpStream, rewrite: fn(&str) -> String) {
+    let clones = || Some((client.try_clone().ok()?, server.try_clone().ok()?));
+    let (Some((mut asks, mut to_server)), Some((mut to_client, mut says))) = (clones(), clones()) else { return };
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut asks, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(count @ 1..) = says.read(&mut buffer) {
+            let told = rewrite(&String::from_utf8_lossy(&buffer[..count]));
+            if to_client.write_all(told.as_bytes()).is_err() {
+                break;
+            }
+        }
+        let _ = to_client.shutdown(Shutdown::Both);
+    });
+}

@@ -64,6 +64,8 @@ pub(super) fn run(
             if let Some(able) = config.backend.capabilities() {
                 problems.extend(worker::unsupported(&registry, &config.worker, able));
             }
+            let at_servers = config.backend.problem_at_servers();
+            problems.extend(at_servers.map(|problem| Problem::new(ProblemKind::Configuration, problem)));
             let warning = |warning: &ConfigWarning| Problem::new(ProblemKind::Environment, warning.to_string());
             warnings.extend(config.warnings.iter().map(warning));
         }

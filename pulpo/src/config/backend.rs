@@ -222,6 +222,15 @@ impl Backend {
         }
     }
 
+    /// What is wrong with the servers that it names, as far as they answer.
+    #[cfg(feature = "cli")]
+    pub(crate) fn problem_at_servers(&self) -> Option<String> {
+        match &self.0 {
+            Inner::Linked { factory, settings } => factory.problem_at_servers(settings),
+            Inner::Absent { .. } | Inner::Refused(_) => None,
+        }
+    }
+
     /// Opens the queue.
     pub(crate) fn open(&self, purpose: Purpose, clock: Arc<dyn Clock>) -> Result<Arc<dyn QueueAdapter>, QueueError> {
         let failed = |source| QueueError::Unavailable { doing: "open the queue".to_owned(), source };

@@ -89,6 +89,9 @@ fn the_short_form_names_a_place() {
         ("beanstalkd://host:1234/shop", "beanstalkd://host:1234/shop"),
         ("beanstalkd://[::1]:1234", "beanstalkd://[::1]:1234/pulpo"),
         ("beanstalkd://[fe80::1%eth0]", "beanstalkd://[fe80::1%eth0]:11300/pulpo"),
+        ("beanstalkd://[fe80::1%br-lan]:7", "beanstalkd://[fe80::1%br-lan]:7/pulpo"),
+        ("beanstalkd://[fe80::1%eth0.100]/mail", "beanstalkd://[fe80::1%eth0.100]:11300/mail"),
+        ("beanstalkd://[fe80::1%wg_0],[fe80::1%3]", "beanstalkd://[fe80::1%wg_0]:11300,[fe80::1%3]:11300/pulpo"),
         ("beanstalkd://my_host.example/a/b;c", "beanstalkd://my_host.example:11300/a/b;c"),
         ("beanstalkd://host/", "beanstalkd://host:11300/pulpo"),
     ] {
@@ -130,6 +133,8 @@ fn a_wrong_value_says_where_it_is_and_what_was_expected() {
         ("concurrency", "0", "a whole number from 1 to 1024, got \"0\""),
         ("sleep_duration", "soon", "a duration such as \"30s\" or \"1h 30m\", or a number of seconds, got \"soon\""),
         ("sleep_duration", "0", "a duration of at least 10ms, and at most "),
+        ("beanstalkd_queue_adapter.reserve_timeout", "5s", "a duration from 10ms to 1s"),
+        ("beanstalkd_queue_adapter.reserve_timeout", "1001ms", "a duration from 10ms to 1s"),
         ("queue", "redis://x", "file:FOLDER, beanstalkd://HOST:PORT/TUBE"),
         ("queue", "redis://x", ", got \"redis://x\""),
         ("queue", "redis://me:secret@x/1", ", got \"redis://***@x/1\""),

@@ -145,6 +145,14 @@ pub trait Factory: Sync {
         true
     }
 
+    /// Returns what is wrong with the servers that these settings name, such as one server under two names; `None`, the
+    /// default, if nothing is, or if that cannot be found out now. The command `check` waits for the answer, so this
+    /// must not take more than a few seconds.
+    fn problem_at_servers(&self, settings: &Settings) -> Option<String> {
+        let _ = settings;
+        None
+    }
+
     /// Migrates the queue's storage to this program's version. With `print`, only returns the statements.
     ///
     /// # Errors

@@ -39,7 +39,9 @@
 //!
 //! # Connections
 //!
-//! - One connection takes and settles messages, for all consumers of a process; the waiting consumers share its checks.
+//! - One connection takes and settles messages, for all consumers of a queue and its clones, as of one
+//!   [`Pulpo`](crate::Pulpo), in a process; the waiting consumers share its checks. Two queues at one server have one
+//!   each: their timeouts may differ, and the one that ends gives back its messages by closing its connection.
 //!   While no job is in hand, it waits at the server. While a job is in hand, which may need the connection, it checks
 //!   for another job from time to time: after 5 ms, and while none comes after longer and longer pauses, up to 250 ms.
 //!   So a job that arrives while another one runs may wait that long. A call that does not wait asks on another
@@ -56,8 +58,9 @@
 //!
 //! A lease ends when its connection does, or after its ttr. The server counts how often it hands out a job, so a job
 //! loses an attempt when its worker dies: one attempt per death. No other job loses any, since a dead process has no
-//! other connection to which the server could hand its jobs. A job that the server handed out at that very moment,
-//! before it began to run, loses one too. So does a job that the server handed to a frozen process.
+//! other connection to which the server could hand its jobs, unless it had two queues at this server. A job that the
+//! server handed out at that very moment, before it began to run, loses one too. So does a job that the server handed
+//! to a frozen process.
 //!
 //! The server (1.12) sometimes forgets the ttr of a connection that stays open and completely silent, until the
 //! connection sends a command again. Only a frozen process or a machine that vanished is that silent: a live worker
@@ -119,6 +122,8 @@ mod scan;
 mod shared;
 mod values;
 
+#[cfg(feature = "beanstalkc")]
+pub(crate) use self::limits::{delay, seconds};
 pub use self::options::BeanstalkdOptions;
 pub use self::scan::MAX_SCANNED_IDS;
 

@@ -2,12 +2,15 @@
 //!
 //! - **Publishing** begins at a random server in each process and takes the servers in turn. A server that refuses
 //!   before anything was sent is skipped, and rests for a while; after an unknown outcome no other server is tried.
+//! - **A server that is away** is left alone by all callers while another one is there, and asked by one thread in the
+//!   background (`server`): a server that accepts connections and never answers delays nobody for long.
 //! - **Working** takes jobs from all servers. A lane first asks each server without waiting. While all are empty, one
 //!   thread per server waits there on behalf of all lanes (`watch`): an idle worker picks up a job as fast as from a
 //!   single server, and each process has one wait at each server.
 //! - **Ids** begin with the name of the server: `a:11300/42`.
-//! - **Inspection and administration** go to all servers. The result covers the servers that answer;
+//! - **Inspection and administration** go to all servers at once. The result covers the servers that answer;
 //!   [`Inspection::take_unreachable`] names the others.
+//! - **One server under two names** is refused, if the servers tell their identity (`identity`).
 //!
 //! Priority and order hold on each server, not between them ([`Capabilities::total_order`]). A message stays at its
 //! server: while that is unreachable, the message waits for it.
@@ -19,6 +22,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use self::consumer::SeveralConsumer;
+#[cfg(feature = "beanstalkd")]
+pub(crate) use self::server::Identify;
+use self::server::{Server, Told};
 use self::shared::Shared;
 use self::watch::Watch;
 use super::{
@@ -29,10 +35,18 @@ use crate::clock::{Clock as _, lock};
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
 
+mod ask;
+mod away;
 mod consumer;
+mod identity;
 mod merge;
+mod server;
 mod shared;
 mod watch;
+
+/// How long a worker waits at its start for the identities of its servers. A server that answers later is left out
+/// then, if it is one of the others.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Several servers as one queue. Cheap to clone: all clones share one queue.
 #[derive(Clone)]
@@ -57,9 +71,30 @@ impl Several {
     /// If there is no server, or two of them have the same name.
     #[must_use]
     pub fn new(servers: Vec<(String, Arc<dyn QueueAdapter>)>) -> Self {
-        let names: BTreeSet<_> = servers.iter().map(|(name, _)| name).collect();
+        Self::of(servers.into_iter().map(|(name, queue)| Server::new(name, queue, None)).collect())
+    }
+
+    /// Makes one queue of these servers, and refuses one server under two names.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[cfg(feature = "beanstalkd")]
+    pub(crate) fn identified(servers: Vec<(String, Arc<dyn QueueAdapter>, Identify)>) -> Self {
+        let server = |(name, queue, identify)| Server::new(name, queue, Some(identify));
+        Self::of(servers.into_iter().map(server).collect())
+    }
+
+    fn of(servers: Vec<Server>) -> Self {
+        let names: BTreeSet<_> = servers.iter().map(|server| &server.name).collect();
         assert!(!servers.is_empty() && names.len() == servers.len(), "expected servers with different names");
         Self { shared: Arc::new(Shared::new(servers)), watches: Arc::new(PerProcess::new()) }
+    }
+
+    /// Returns which servers are one, as far as they tell it within this time.
+    #[cfg(feature = "beanstalkd")]
+    pub(crate) fn conflict(&self, patience: Duration) -> Option<String> {
+        let error = self.shared.identify_all(patience, Told::Caller).err()?;
+        Some(std::error::Error::source(&error).unwrap_or(&error).to_string())
     }
 }
 
@@ -75,10 +110,13 @@ impl QueueAdapter for Several {
         let Shared { servers, clock, .. } = &*self.shared;
         let (of, mut taken, mut failed) = (messages.len(), Vec::new(), None);
         for at in self.shared.in_turn() {
-            let server = &servers[at];
+            let (server, began) = (&servers[at], clock.uptime());
+            if self.shared.passes_over(at) {
+                continue;
+            }
             let (ids, error) = match server.queue.enqueue(messages.clone()) {
                 Ok(enqueued) => {
-                    server.answered();
+                    server.accepted(began);
                     let named = enqueued.into_iter().map(|one| Enqueued { id: server.id(&one.id), ..one });
                     taken.extend(named);
                     return Ok(taken);
@@ -88,16 +126,21 @@ impl QueueAdapter for Several {
             };
             messages.drain(..ids.len().min(messages.len()));
             taken.extend(ids.iter().map(|id| Enqueued::new(server.id(id))));
-            let may_go_on = error.is_outage();
-            if may_go_on {
-                server.failed(&error, clock.uptime());
+            if error.is_refusal() {
+                server.refused(&error, clock.uptime());
+            } else if error.is_outage() || matches!(error, QueueError::UnknownOutcome { .. }) {
+                self.shared.failed(at, &error, began, Told::Nobody);
             }
+            let may_go_on = error.is_outage();
             failed = Some(error);
             if !may_go_on {
                 break;
             }
         }
-        let error = failed.expect("there is a server, and it failed");
+        let away = || servers.iter().find_map(|server| server.health().error());
+        // Another thread may have found out between two looks that one is back.
+        let none = || QueueError::Unavailable { doing: "publish to any server".to_owned(), source: "try again".into() };
+        let error = failed.or_else(away).unwrap_or_else(none);
         Err(if taken.is_empty() {
             error
         } else {
@@ -108,6 +151,10 @@ impl QueueAdapter for Several {
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         let watches = self.watches.get_or_init(Mutex::default);
+        let works = lock(watches).values().any(|watch| watch.strong_count() > 0);
+        if !works {
+            self.shared.identify_all(START_PATIENCE, Told::Nobody)?;
+        }
         let mut watches = lock(watches);
         watches.retain(|_, watch| watch.strong_count() > 0);
         let watch = match watches.get(queues).and_then(Weak::upgrade) {
@@ -141,8 +188,8 @@ impl Inspection for Several {
     /// Asks the server that has the message. An id without the name of a server matches nothing.
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         let Some((at, id)) = self.shared.of(id) else {
-            // The servers are asked anyway, so that an outage is reported as an error.
-            self.shared.ask(|_, queue| queue.peek(id))?;
+            // The servers are asked anyway, so that an outage of all is reported as an error.
+            self.shared.reach(id)?;
             return Ok(None);
         };
         let server = &self.shared.servers[at];

@@ -8,24 +8,26 @@ use ::beanstalkc::Beanstalkc;
 use super::{Prepared, PublishIn, TransactionError};
 use crate::clock::{Clock as _, SystemClock};
 use crate::message::MessageId;
-use crate::queue::{Enqueued, NewMessage, QueueError, tube_name_problem};
+use crate::queue::{Enqueued, NewMessage, QueueError, tube_delay, tube_name_problem, tube_seconds};
 
 /// Puts the job into the tube of its queue, and then switches the connection back to its previous tube. A message is
 /// sent once; if the client reports an error after that, the server may still have the message.
 impl PublishIn for Beanstalkc {
     fn publish(&mut self, job: &Prepared) -> Result<Enqueued, TransactionError> {
-        let NewMessage { queue, priority, delay, ttr, text, .. } = job.new_message();
-        if let Some(problem) = tube_name_problem(queue) {
-            let refused = QueueError::BadQueueName { name: queue.clone(), problem };
-            return Err(TransactionError::Refused(Box::new(refused)));
+        let NewMessage { queue, priority, delay, ttr, text, unique, .. } = job.new_message();
+        if unique.is_some() {
+            return Err(refused(QueueError::NO_UNIQUE_KEYS));
         }
-        let wait = delay.and_then(|until| (until - SystemClock::new().now()).to_std().ok()).unwrap_or_default();
-        let refused = |error| TransactionError::Refused(Box::new(error));
+        if let Some(problem) = tube_name_problem(queue) {
+            return Err(refused(QueueError::BadQueueName { name: queue.clone(), problem }));
+        }
+        let wait = tube_delay(*delay, SystemClock::new().now()).map_err(refused)?;
         let used = self.using().map_err(refused)?;
         if used != *queue {
             self.use_tube(queue).map_err(refused)?;
         }
-        let put = self.put(text.as_bytes(), priority.get(), seconds(wait), seconds(*ttr).max(Duration::from_secs(1)));
+        let [wait, ttr] = [wait, tube_seconds(*ttr).max(1)].map(|seconds| Duration::from_secs(seconds.into()));
+        let put = self.put(text.as_bytes(), priority.get(), wait, ttr);
         // Switch back after a refusal too; if the connection has ended, the next call says so.
         let back = if used == *queue { Ok(used) } else { self.use_tube(&used) };
         let id = put.map_err(refused)?;
@@ -36,7 +38,6 @@ impl PublishIn for Beanstalkc {
     }
 }
 
-/// Rounds up to whole seconds, which the server counts in.
-fn seconds(time: Duration) -> Duration {
-    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
+fn refused(error: impl std::error::Error + Send + Sync + 'static) -> TransactionError {
+    TransactionError::Refused(Box::new(error))
 }

@@ -61,6 +61,30 @@ fn options_of_the_message_hold_and_a_delay_never_ends_early() {
     assert!((1000..=3000).contains(&left), "{left}");
 }
 
+/// The server would take it, and forget what it does not know.
+#[test]
+fn a_job_that_the_server_cannot_keep_as_asked_is_refused_and_not_sent() {
+    let server = BeanstalkdServer::start();
+    let (pulpo, queue, mut connection) = set_up(&server);
+    let years = Duration::from_secs(200 * 365 * 24 * 60 * 60);
+    for (message, expected) in [
+        (Message::new(to("ada")).unique_key("ada"), "this queue cannot keep messages unique: use one that can"),
+        (Message::new(to("ada")).delay(years), "expected a delay of at most 136years"),
+    ] {
+        let error = pulpo.publish_in(&mut connection, message).unwrap_err();
+        let mut said = vec![error.to_string()];
+        let mut next = std::error::Error::source(&error);
+        while let Some(error) = next {
+            said.push(error.to_string());
+            next = error.source();
+        }
+        assert!(said.iter().any(|said| said.starts_with(expected)), "{said:?}");
+        assert_eq!(connection.using().unwrap(), "own");
+    }
+    assert_eq!(queue.stats().unwrap().total(), 0);
+    pulpo.publish_in(&mut connection, to("ada")).unwrap();
+}
+
 #[test]
 fn what_the_server_refuses_is_an_error_and_the_connection_goes_on() {
     let server = Options::new().max_job_size(300).start();

@@ -9,7 +9,7 @@ use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
 use pulpo::queue::{DequeueFilter, Filter, Inspection as _, NewMessage, QueueAdapter as _, Settlement};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
-use pulpo_tests::proxy::Line;
+use pulpo_tests::proxy::{Line, RewritingProxy};
 use pulpo_tests::wait::until;
 
 const QUEUE: &str = "slow";
@@ -177,7 +177,7 @@ fn the_last_jobs_of_a_queue_are_handed_out_before_it_is_said_to_be_empty() {
 }
 
 /// Returns one number of the server's `stats`.
-fn server_stat(server: &BeanstalkdServer, key: &str) -> u64 {
+pub(crate) fn server_stat(server: &BeanstalkdServer, key: &str) -> u64 {
     let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
     line.write_all(b"stats\r\nquit\r\n").unwrap();
     let mut told = String::new();
@@ -327,4 +327,32 @@ fn a_release_that_buried_the_job_is_no_success() {
     let error = consumer.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "x", true)).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "it was out of memory and buried the job");
+}
+
+/// A pause of the tube has a negative rest, too.
+#[test]
+fn a_server_whose_clock_was_set_back_costs_no_job_its_lease_and_can_be_inspected() {
+    let server = BeanstalkdServer::start();
+    let set_back = |told: &str| {
+        // Equally long: no reader looks at the keys that are cut.
+        let aged = |told: String, digit| told.replace(&format!("\nage: {digit}\n"), "\nage: -9\n");
+        let told = (0..10).fold(told.replace("\ntimeouts: ", "\ntimeout: "), aged);
+        let pause =
+            ["cmd-pause-tube: 0\npause: 0\npause-time-left: 0", "cmd-pause-tub: 0\npause: 0\npause-time-left: -5"];
+        told.replace(pause[0], pause[1])
+    };
+    let proxy = RewritingProxy::start(server.port(), set_back);
+    let queue = queue_at(proxy.port());
+    queue.enqueue(vec![message("first"), message("second")]).unwrap();
+    let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+    for _ in 0..2 {
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).unwrap().unwrap();
+        assert_eq!((delivery.attempts, delivery.abandoned), (0, 0));
+        let reserved = queue.peek(&delivery.lease.id).unwrap().unwrap();
+        assert_eq!((reserved.state.as_str(), reserved.attempts), ("reserved", 0));
+        assert_eq!(consumer.touch(std::slice::from_ref(&delivery.lease)).unwrap(), []);
+        assert_eq!(queue.list(&Filter::all()).unwrap().len() as u64, queue.stats().unwrap().total());
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+    }
+    assert_eq!(queue.stats().unwrap().total(), 0);
 }

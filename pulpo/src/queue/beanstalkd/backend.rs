@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BeanstalkdOptions, BeanstalkdQueue, queue_name_problem};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::queue::backend::{Address, Factory, Key, Purpose, Registration, Scheme, Settings};
-use crate::queue::several::Several;
+use crate::queue::several::{Identify, Several};
 use crate::queue::{Capabilities, QueueAdapter, QueueError};
 
 struct Beanstalkd;
@@ -19,6 +19,10 @@ const DEFAULT_PORT: &str = "11300";
 /// The server does not count beyond `u32::MAX` seconds.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 const SHORTEST: Duration = Duration::from_millis(10);
+/// A stop is noticed when a request ends.
+const LONGEST_RESERVE: Duration = Duration::from_secs(1);
+/// How long a check waits until the servers have told which they are.
+const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Factory for Beanstalkd {
     fn schemes(&self) -> &'static [Scheme] {
@@ -59,9 +63,9 @@ impl Factory for Beanstalkd {
                 Key::duration(
                     "reserve_timeout",
                     "1s",
-                    SHORTEST..=LONGEST,
-                    "how long one request waits at the server for a job, in whole seconds; below a second, the \
-                     worker polls; at least 10ms",
+                    SHORTEST..=LONGEST_RESERVE,
+                    "how long one request waits at the server for a job: a second, or below that not at all, so that \
+                     the worker polls; at least 10ms, at most 1s",
                 ),
             ]
         }
@@ -126,33 +130,53 @@ impl Factory for Beanstalkd {
         Some(Capabilities { total_order, ..super::capabilities() })
     }
 
+    /// Asks several servers for their identity, since only they know whether two names mean one.
+    fn problem_at_servers(&self, settings: &Settings) -> Option<String> {
+        if !settings.text("host").contains(',') {
+            return None;
+        }
+        several(settings, &(Arc::new(SystemClock::new()) as Arc<dyn Clock>)).ok()?.conflict(CHECK_PATIENCE)
+    }
+
     fn open(
         &self,
         settings: &Settings,
         _: Purpose,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn QueueAdapter>, QueueError> {
-        let (host, port) = (settings.text("host"), settings.whole("port").to_string());
-        let queue = |host: &str, port: &str| -> Arc<dyn QueueAdapter> {
-            let options = BeanstalkdOptions::new(host)
-                .port(port.parse().expect("the key has the range of a port"))
-                .socket_timeout(settings.duration("socket_timeout"))
-                .reserve_timeout(settings.duration("reserve_timeout"));
-            Arc::new(BeanstalkdQueue::new(options, clock.clone()))
-        };
-        if !host.contains(',') {
-            return Ok(queue(host, &port));
+        if settings.text("host").contains(',') {
+            return Ok(Arc::new(several(settings, &clock)?));
         }
-        let refused =
-            |problem: String| QueueError::Rejected { doing: format!("use the servers {host}"), source: problem.into() };
-        let mut all = Vec::new();
-        for server in servers(host, &port).map_err(refused)? {
-            let (host, port) = host_and_port(&server).map_err(refused)?;
-            let queue = queue(host, port);
-            all.push((server, queue));
-        }
-        Ok(Arc::new(Several::new(all)))
+        let port = settings.whole("port").to_string();
+        Ok(Arc::new(queue(settings, settings.text("host"), &port, &clock)))
     }
+}
+
+/// Creates the queue at one server.
+fn queue(settings: &Settings, host: &str, port: &str, clock: &Arc<dyn Clock>) -> BeanstalkdQueue {
+    let options = BeanstalkdOptions::new(host)
+        .port(port.parse().expect("the key has the range of a port"))
+        .socket_timeout(settings.duration("socket_timeout"))
+        .reserve_timeout(settings.duration("reserve_timeout"));
+    BeanstalkdQueue::new(options, clock.clone())
+}
+
+/// Creates the queue at several servers.
+fn several(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Several, QueueError> {
+    let (hosts, port) = (settings.text("host"), settings.whole("port").to_string());
+    let refused =
+        |problem: String| QueueError::Rejected { doing: format!("use the servers {hosts}"), source: problem.into() };
+    let mut all: Vec<(String, Arc<dyn QueueAdapter>, Identify)> = Vec::new();
+    for server in servers(hosts, &port).map_err(refused)? {
+        let (host, port) = host_and_port(&server).map_err(refused)?;
+        let queue = queue(settings, host, port, clock);
+        let identify: Identify = {
+            let queue = queue.clone();
+            Arc::new(move || queue.shared().identity())
+        };
+        all.push((server, Arc::new(queue), identify));
+    }
+    Ok(Several::identified(all))
 }
 
 /// Parses `HOST[:PORT],HOST[:PORT]` and returns each server as `HOST:PORT`, which is its name. Different spellings of
@@ -230,8 +254,10 @@ fn host_problem(host: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns whether this is an IPv6 address. A link-local one may have a scope: `fe80::1%eth0`.
+/// Returns whether this is an IPv6 address. A link-local one may have a scope, which is a number or the name of an
+/// interface: `fe80::1%br-lan`.
 fn is_ipv6(host: &str) -> bool {
     let (address, scope) = host.split_once('%').unwrap_or((host, "0"));
-    address.parse::<Ipv6Addr>().is_ok() && !scope.is_empty() && scope.chars().all(|c| c.is_ascii_alphanumeric())
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    address.parse::<Ipv6Addr>().is_ok() && !scope.is_empty() && scope.chars().all(fits)
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::queue::{Filter, MessageState};
 
+/// No job is as old as this, some 68 years.
+const OLDEST: Duration = Duration::from_secs(1 << 31);
+
 /// A message in the server's terms: delay and ttr are in whole seconds.
 #[derive(Debug)]
 pub(super) struct NewJob {
@@ -71,7 +74,25 @@ pub(super) fn names(text: &str) -> Vec<String> {
 
 /// Returns the number under this key.
 pub(super) fn number(text: &str, key: &str) -> Option<u64> {
-    entries(text).find(|(name, _)| *name == key)?.1.parse().ok()
+    value(text, key)?.parse().ok()
+}
+
+/// Returns the text under this key, unless it is empty.
+pub(super) fn text(text: &str, key: &str) -> Option<String> {
+    value(text, key).filter(|value| !value.is_empty()).map(str::to_owned)
+}
+
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    entries(text).find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
+/// Returns a time that the server measures, in seconds. It is negative while the clock of the server's machine is
+/// behind an earlier time, after it was set back: such a time counts as zero.
+fn span(value: &str) -> Option<Duration> {
+    let seconds: i128 = value.parse().ok()?;
+    // A negative number that was printed as one without a sign.
+    let seconds = u64::try_from(seconds.max(0)).ok()?;
+    Some(Duration::from_secs(if i64::try_from(seconds).is_ok() { seconds } else { 0 }))
 }
 
 impl TubeStats {
@@ -83,7 +104,7 @@ impl TubeStats {
             jobs: [ready?, delayed?, reserved?, buried?],
             puts: number(text, "total-jobs")?,
             deletes: number(text, "cmd-delete")?,
-            pause_left: Duration::from_secs(number(text, "pause-time-left")?),
+            pause_left: span(value(text, "pause-time-left")?)?,
         })
     }
 
@@ -110,33 +131,36 @@ impl JobStats {
     /// Parses the answer; `None` if it is garbled.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (mut tube, mut state) = (None, None);
-        let mut numbers = [None; 9];
-        const KEYS: [&str; 9] = ["pri", "age", "delay", "ttr", "time-left", "reserves", "releases", "buries", "kicks"];
+        let (mut numbers, mut times) = ([None; 5], [None; 4]);
+        const NUMBERS: [&str; 5] = ["pri", "reserves", "releases", "buries", "kicks"];
+        const TIMES: [&str; 4] = ["age", "delay", "ttr", "time-left"];
         for (key, value) in entries(text) {
             match key {
                 "tube" => tube = Some(value.to_owned()),
                 "state" => state = value.parse().ok(),
                 _ => {
-                    if let Some(place) = KEYS.iter().position(|known| *known == key) {
-                        numbers[place] = value.parse::<u64>().ok();
+                    if let Some(at) = NUMBERS.iter().position(|known| *known == key) {
+                        numbers[at] = value.parse::<u32>().ok();
+                    } else if let Some(at) = TIMES.iter().position(|known| *known == key) {
+                        times[at] = span(value);
                     }
                 }
             }
         }
-        let [priority, age, delay, ttr, time_left, reserves, releases, buries, kicks] = numbers;
-        let count = |number: Option<u64>| u32::try_from(number?).ok();
+        let ([priority, reserves, releases, buries, kicks], [age, delay, ttr, time_left]) = (numbers, times);
         Some(Self {
             tube: tube?,
             state: state?,
-            priority: count(priority)?,
-            age: Duration::from_secs(age?),
-            delay: Duration::from_secs(delay?),
-            ttr: Duration::from_secs(ttr?),
-            time_left: Duration::from_secs(time_left?),
-            reserves: count(reserves)?,
-            releases: count(releases)?,
-            buries: count(buries)?,
-            kicks: count(kicks)?,
+            priority: priority?,
+            // Older servers print a negative age in 32 bits.
+            age: age.map(|age| if age < OLDEST { age } else { Duration::ZERO })?,
+            delay: delay?,
+            ttr: ttr?,
+            time_left: time_left?,
+            reserves: reserves?,
+            releases: releases?,
+            buries: buries?,
+            kicks: kicks?,
         })
     }
 
@@ -194,6 +218,35 @@ mod tests {
         assert_eq!((job.reserves, job.releases, job.buries, job.kicks), (4, 2, 1, 1));
         assert!(JobStats::read(&text.replace("kicks", "licks")).is_none());
         assert_eq!(names("---\n- default\n- \"1\"\n"), ["default", "1"]);
+    }
+
+    #[test]
+    fn times_of_a_server_whose_clock_was_set_back_count_as_zero() {
+        let job = |age: &str, left: &str| {
+            let text = format!(
+                "---\nid: 1\ntube: a\nstate: reserved\npri: 5\nage: {age}\ndelay: 0\nttr: 60\ntime-left: {left}\n\
+                 file: 0\nreserves: 1\ntimeouts: 0\nreleases: 0\nburies: 0\nkicks: 0\n"
+            );
+            JobStats::read(&text).map(|job| (job.age.as_secs(), job.time_left.as_secs(), job.waited().as_secs()))
+        };
+        assert_eq!(job("-9", "-1"), Some((0, 0, 0)));
+        assert_eq!(job("-9223372036", "60"), Some((0, 60, 0)));
+        // The same numbers without a sign, in 32 and 64 bits.
+        assert_eq!(job("4294967287", "59"), Some((0, 59, 0)));
+        assert_eq!(job("18446744073709551607", "18446744073709551615"), Some((0, 0, 0)));
+        assert_eq!(job("3", "57"), Some((3, 57, 3)));
+        // A delay of 136 years is one.
+        assert_eq!(job("0", "4294967295"), Some((0, u64::from(u32::MAX), 0)));
+        assert_eq!(job("", "57"), None);
+        assert_eq!(job("now", "57"), None);
+        let tube = |left: &str| {
+            let text = format!(
+                "---\nname: a\ncurrent-jobs-ready: 1\ncurrent-jobs-reserved: 0\ncurrent-jobs-delayed: 0\n\
+                 current-jobs-buried: 0\ntotal-jobs: 1\ncmd-delete: 0\npause: 60\npause-time-left: {left}\n"
+            );
+            TubeStats::read(&text).map(|tube| tube.pause_left.as_secs())
+        };
+        assert_eq!([tube("-3"), tube("7"), tube("?")], [Some(0), Some(7), None]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The one connection through which a process takes and settles jobs.
+//! The one connection through which a process takes and settles the jobs of a queue.
 //!
 //! When a connection ends, the server hands its jobs to other waiting clients, and counts that. The connections of a
 //! dying process end one after another: if two of them took jobs, the second could be handed the jobs of the first, and

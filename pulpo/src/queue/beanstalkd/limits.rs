@@ -48,13 +48,13 @@ pub(super) fn check_name(name: &str) -> Result<(), QueueError> {
 }
 
 /// Returns whole seconds, rounded up and limited to the server's maximum.
-pub(super) fn seconds(duration: Duration) -> u32 {
+pub(crate) fn seconds(duration: Duration) -> u32 {
     let more = u64::from(duration.subsec_nanos() > 0);
     u32::try_from(duration.as_secs().saturating_add(more)).unwrap_or(u32::MAX)
 }
 
 /// Returns how many seconds from `now` a message has to wait that is not ready before `until`; never too few.
-pub(super) fn delay(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<u32, QueueError> {
+pub(crate) fn delay(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<u32, QueueError> {
     let Some(wait) = until.and_then(|until| (until - now).to_std().ok()) else { return Ok(0) };
     let longest = Duration::from_secs(LONGEST_DELAY.into());
     if wait > longest {

@@ -15,8 +15,9 @@ pub struct BeanstalkdOptions {
     /// How long the server may be silent before a call fails; ten seconds by default. The connection for leases is
     /// kept, and reads the late answer when it comes; it is given up after ten times this long.
     pub socket_timeout: Duration,
-    /// How long the server is asked to wait for a job in one request; an interrupt takes effect at the end of it. In
-    /// whole seconds; one by default, which is also the maximum.
+    /// How long the server is asked to wait for a job in one request; an interrupt takes effect at the end of it. One
+    /// second by default, which is also the maximum: more counts as one. With less, the server is not asked to wait,
+    /// and a worker polls.
     pub reserve_timeout: Duration,
     /// The maximum number of ids that a list asks for, the newest first; [`MAX_SCANNED_IDS`] by default.
     pub max_scanned_ids: u64,

@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use super::connection::{Connection, Server};
 use super::fault::Fault;
-use super::job::NewJob;
+use super::job::{self, NewJob};
 use super::lease_connection::LeaseConnection;
 use super::options::BeanstalkdOptions;
 use super::pool::Pool;
+use super::protocol::Commands;
 use super::publish::Stopped;
 use crate::clock::Clock;
 use crate::message::MessageId;
@@ -63,6 +64,14 @@ impl Shared {
     pub(super) fn has_ready(&self, tubes: &[String]) -> Result<bool, Fault> {
         let stats = super::look::all_tube_stats(&mut *self.inspecting.take(None)?, tubes.to_vec())?;
         Ok(stats.iter().any(|(_, tube)| tube.ready() > 0 && tube.pause_left.is_zero()))
+    }
+
+    /// Asks the server for the id that it has chosen at random when it started. Before version 1.7 it has none.
+    pub(super) fn identity(&self) -> Result<Option<String>, QueueError> {
+        self.inspect("ask for the identity of", |connection| {
+            let told = connection.ask_one(Commands::stats)?.told()?;
+            Ok(told.as_deref().and_then(|text| job::text(text, "id")))
+        })
     }
 
     /// Converts a fault into the queue's error.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::server::Told;
 use super::shared::Shared;
 use super::watch::{Handed, Waited, Watch};
 use crate::clock::Clock as _;
@@ -63,7 +64,7 @@ impl SeveralConsumer {
         Self { shared, watch, consumers, next, last: None, in_a_row: 0, interrupts }
     }
 
-    /// Asks each server without waiting: first those with a deferred commit, and last those that were empty a moment
+    /// Asks each server that is there without waiting: first those with a deferred commit, and last those that were empty a moment
     /// ago.
     fn look(&mut self, filter: &DequeueFilter) -> Result<Option<Delivery>, QueueError> {
         if self.in_a_row >= MOST_IN_A_ROW {
@@ -75,10 +76,11 @@ impl SeveralConsumer {
         let (shared, consumers) = (&self.shared, &self.consumers);
         let has_deferred = |server| consumers.iter().any(|holder| holder.server == server && holder.has_deferred);
         let was_empty = |server| consumers.iter().any(|holder| holder.server == server && now < holder.empty_until);
-        order.retain(|server| has_deferred(*server) || !shared.servers[*server].is_resting(now));
+        order.retain(|server| has_deferred(*server) || !shared.servers[*server].health().is_away());
         order.sort_by_key(|server| (!has_deferred(*server), was_empty(*server)));
         for server in order {
             let Some(at) = self.consumers.iter().position(|holder| holder.server == server) else { continue };
+            let began = self.shared.clock.uptime();
             let found = self.consumers[at].consumer.dequeue(filter, Duration::ZERO);
             self.consumers
                 .iter_mut()
@@ -86,7 +88,7 @@ impl SeveralConsumer {
                 .for_each(|holder| holder.has_deferred = false);
             match found {
                 Ok(Some(delivery)) => {
-                    self.shared.servers[server].answered();
+                    self.shared.servers[server].answered(began);
                     self.in_a_row = if self.last.replace(server) == Some(server) { self.in_a_row + 1 } else { 1 };
                     // The rest of a batch is reserved there.
                     self.next = if filter.more > 0 { server } else { (server + 1) % count };
@@ -95,16 +97,18 @@ impl SeveralConsumer {
                     return Ok(Some(delivery));
                 }
                 Ok(None) => {
-                    self.shared.servers[server].answered();
+                    self.shared.servers[server].answered(began);
                     self.consumers[at].empty_until = now.saturating_add(EMPTY_REST);
                 }
-                Err(error) if error.is_outage() => {
-                    self.shared.servers[server].failed(&error, now);
+                Err(error) if error.is_outage() => self.shared.failed(server, &error, began, Told::Nobody),
+                Err(error) => {
+                    // The next call begins at another one.
+                    self.next = (server + 1) % count;
+                    return Err(error);
                 }
-                Err(error) => return Err(error),
             }
         }
-        // If all servers are unreachable, the wait reports it.
+        // If all servers are away, the wait reports it.
         Ok(None)
     }
 

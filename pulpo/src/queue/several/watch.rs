@@ -4,6 +4,9 @@
 //! waits. It hands a job to a lane, together with the consumer that has the lease. So an idle worker waits once at each
 //! server, however many lanes it has, and picks a job up from any server as soon as it is handed out.
 //!
+//! The thread of a server that is away waits until the server is back, which another thread finds out
+//! (`several/server.rs`).
+//!
 //! # Invariants
 //! - No more messages are handed over than lanes wait: one that arrives when no lane waits goes back to its server
 //!   immediately, uncounted.
@@ -13,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
+use super::server::{Told, copy};
 use super::shared::Shared;
 use crate::clock::{Clock as _, lock};
 use crate::queue::{Consumer, Delivery, DequeueFilter, QueueError, Settlement};
@@ -108,8 +112,8 @@ impl Watch {
         if let Some(handed) = inner.handed.pop_front() {
             return Waited::Handed(handed);
         }
-        match inner.error.take() {
-            Some(error) if inner.away == count(&inner) => Waited::AllAway(error),
+        match &inner.error {
+            Some(error) if inner.away == count(&inner) => Waited::AllAway(copy(error)),
             _ => Waited::Nothing,
         }
     }
@@ -167,6 +171,19 @@ impl Waiter {
             };
             let Some(shared) = self.shared.upgrade() else { return };
             let server = &shared.servers[self.server];
+            if let Some(error) = server.health().error() {
+                if let Some(spare) = spare {
+                    lock(&self.state.inner).spare[self.server].push(spare);
+                }
+                self.set_away(&mut is_away, Some(error));
+                let health = server.health().clone();
+                drop(shared);
+                health.wait_until_back(|| lock(&self.state.inner).is_over);
+                // Before the next lane waits, which would conclude that all servers are away.
+                self.set_away(&mut is_away, None);
+                continue;
+            }
+            let began = shared.clock.uptime();
             let consumer = spare.map_or_else(|| server.queue.consumer(&self.queues), Ok);
             let waited = consumer.and_then(|mut consumer| {
                 let delivery = consumer.dequeue(&DequeueFilter::default(), SLICE)?;
@@ -174,19 +191,10 @@ impl Waiter {
             });
             match waited {
                 Ok((consumer, delivery)) => {
-                    server.answered();
-                    self.set_away(&mut is_away, None);
+                    server.answered(began);
                     self.hand_over(consumer, delivery);
                 }
-                Err(error) => {
-                    let rest = server.failed(&error, shared.clock.uptime());
-                    self.set_away(&mut is_away, Some(error));
-                    drop(shared);
-                    let inner = lock(&self.state.inner);
-                    drop(wait_timeout_while((&self.state.wanted, &self.state.inner), inner, rest, |inner| {
-                        !inner.is_over
-                    }));
-                }
+                Err(error) => shared.failed(self.server, &error, began, Told::Nobody),
             }
         }
     }

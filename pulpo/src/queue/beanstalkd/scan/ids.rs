@@ -93,7 +93,8 @@ impl Top {
         let garbled = || Fault::Dropped("the answer to stats is garbled".to_owned());
         let told = connection.ask_one(Commands::stats)?.told()?.ok_or_else(garbled)?;
         let number = |key| job::number(&told, key).ok_or_else(garbled);
-        let (puts, uptime) = (number("cmd-put")?, number("uptime")?);
+        // Without an uptime, no job is certain to be newer than the server.
+        let (puts, uptime) = (number("cmd-put")?, number("uptime").unwrap_or(0));
         if number("binlog-current-index")? == 0 {
             return Ok(Self { id: puts, certain: true });
         }
