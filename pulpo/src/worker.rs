@@ -267,6 +267,9 @@ impl Worker {
         until_all_have_let_go(shared);
         ended?;
         let summary = shared.counts.summary();
+        if summary.done + summary.expired > 0 {
+            services::erase_deleted(&*shared.queue);
+        }
         tracing::info!(
             done = summary.done,
             retried = summary.retried,

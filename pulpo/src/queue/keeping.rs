@@ -29,12 +29,6 @@ impl Retention {
         self.buried = Some(time);
         self
     }
-
-    /// Returns the shorter of the two times, if anything is ever deleted.
-    #[must_use]
-    pub fn shortest(&self) -> Option<Duration> {
-        self.done.into_iter().chain(self.buried).filter(|time| !time.is_zero()).min()
-    }
 }
 
 /// The result of pruning.

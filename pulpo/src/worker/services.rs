@@ -10,6 +10,8 @@ use std::{fmt, io};
 use self::service::{Service, ServiceThread};
 use super::error::WorkError;
 use super::shared::Shared;
+use crate::queue::QueueAdapter;
+use crate::report::chain;
 
 #[cfg(feature = "http")]
 pub(super) mod http;
@@ -31,6 +33,13 @@ pub(super) struct Services {
 impl fmt::Debug for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
+/// Erases the remains of messages that were deleted from the files of the queue, if that is quick and disturbs nobody.
+pub(super) fn erase_deleted(queue: &dyn QueueAdapter) {
+    if let Some(Err(error)) = queue.keeping().map(|keeping| keeping.erase_deleted(false)) {
+        tracing::debug!(error = chain(&error), "cannot erase the remains of deleted messages");
     }
 }
 

@@ -138,6 +138,68 @@ fn what_is_done_is_listed_when_asked_for_and_goes_in_time() {
 }
 
 #[test]
+fn what_was_kept_goes_when_nothing_is_to_be_kept() {
+    on_all(|place| {
+        for n in 0..3 {
+            publish(place, "mail", &json!({"to": format!("ada{n}@example.com")}), &[]);
+        }
+        drain(place, &["keep_done=1h"]);
+        assert_eq!(as_json(place, &["list", "--state", "done"]).as_array().map(Vec::len), Some(3));
+        // A worker that may end at once has done it too.
+        drain(place, &["keep_done=0"]);
+        until("they are gone", || as_json(place, &["list", "--state", "done"]) == json!([]));
+        if !place.has_database() {
+            assert_eq!(found(&place.path("pulpo-data"), "@example.com"), [""; 0]);
+        }
+    });
+}
+
+#[test]
+fn a_worker_deletes_buried_messages_in_time_and_keeps_the_others() {
+    on_all(|place| {
+        publish(place, "mail", &json!({"to": "ada@example.com", "comes_to": "bounces"}), &[]);
+        let waits = publish(place, "mail", &json!({"to": "bob@example.com"}), &["--delay", "1h"]);
+        drain(place, &[]);
+        assert_eq!(as_json(place, &["list", "--state", "buried"]).as_array().map(Vec::len), Some(1));
+        let worker =
+            place.start(place.command(WORKER, &["work", "--set", "keep_buried=1s", "--set", "sleep_duration=1s"]));
+        until("it is deleted", || as_json(place, &["list", "--state", "buried"]) == json!([]));
+        if !place.has_database() {
+            let folder = place.path("pulpo-data");
+            until("nothing of it is left", || found(&folder, "ada@example.com").is_empty());
+        }
+        assert_eq!(as_json(place, &["list"])[0]["id"], json!(waits));
+        drop(worker);
+    });
+}
+
+#[test]
+fn after_a_clean_stop_nothing_of_what_was_done_is_left() {
+    let place = Sandbox::new();
+    let publish_many = |name: &str, more: &[&str]| {
+        let mails = (0..100).map(|n| {
+            let text = "x".repeat(n * 37 % 900);
+            json!({"to": format!("{name}{n}@example.com"), "text": text}).to_string() + "\n"
+        });
+        let arguments = [&["publish", "mail", "--lines", "-"], more].concat();
+        let said = place.run_with_input(WORKER, &arguments, &mails.collect::<String>());
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    // Those that stay move to other pages, and so do those that go.
+    for round in 0..3 {
+        publish_many(&format!("ada{round}-"), &[]);
+        publish_many(&format!("bob{round}-"), &["--delay", "1h"]);
+    }
+    let folder = place.path("pulpo-data");
+    assert!(!found(&folder, "ada0-").is_empty());
+    drain(&place, &[]);
+    for name in ["ada0-", "ada1-", "ada2-"] {
+        assert_eq!(found(&folder, name), [""; 0]);
+    }
+    assert!(!found(&folder, "bob2-99@example.com").is_empty());
+}
+
+#[test]
 fn what_waits_is_edited_and_nothing_else() {
     on_all(|place| {
         let id = publish(place, "mail", &json!({"to": "ada@example.com"}), &["--delay", "1h"]);

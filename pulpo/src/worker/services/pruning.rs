@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::service::Service;
-use crate::queue::QueueAdapter;
+use crate::queue::{QueueAdapter, Retention};
 use crate::report::chain;
 use crate::worker::shared::Shared;
 use crate::worker::stop::Stop;
@@ -21,13 +21,18 @@ pub(super) struct Pruning {
 }
 
 impl Pruning {
-    /// Creates the service; `None` if everything is kept forever, or nothing is.
+    /// Creates the service; `None` if the options set no retention.
     pub(super) fn of(shared: &Shared) -> Option<Self> {
-        let shortest = shared.options.retention.shortest()?;
+        let every = interval(shared.options.retention)?;
         shared.queue.keeping()?;
-        let every = (shortest / 10).clamp(SOONEST, LATEST);
         Some(Self { queue: shared.queue.clone(), stop: shared.stop.clone(), every, fails: false })
     }
+}
+
+/// Returns how often to prune. With a retention of zero nothing new is kept, but messages from before are still there.
+fn interval(retention: Retention) -> Option<Duration> {
+    let every = |time: Duration| if time.is_zero() { LATEST } else { (time / 10).clamp(SOONEST, LATEST) };
+    retention.done.into_iter().chain(retention.buried).map(every).min()
 }
 
 impl Service for Pruning {
@@ -60,5 +65,21 @@ impl Service for Pruning {
         }
         self.fails = fails;
         self.every
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_prunes_in_time_for_the_shorter_retention_and_also_if_nothing_is_to_be_kept() {
+        let seconds = Duration::from_secs;
+        let none = Retention::default();
+        assert_eq!(interval(none), None);
+        assert_eq!(interval(none.done(Duration::ZERO)), Some(LATEST));
+        assert_eq!(interval(none.done(Duration::ZERO).buried(seconds(20))), Some(seconds(2)));
+        assert_eq!(interval(none.done(seconds(7 * 86_400)).buried(seconds(1))), Some(SOONEST));
+        assert_eq!(interval(none.buried(seconds(86_400))), Some(LATEST));
     }
 }
