@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use pulpo_tests::program::Sandbox;
-use pulpo_tests::wait::until;
+use pulpo_tests::wait::{until, within};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_admin_pages");
 
@@ -171,4 +172,24 @@ fn every_page_and_change_stays_below_its_path_and_behind_the_login() {
         said.push_str(&String::from_utf8_lossy(&part[..read]));
     }
     assert!(said.contains("text/event-stream"), "{said}");
+}
+
+#[test]
+fn a_stop_waits_for_no_open_page() {
+    let place = Sandbox::new();
+    let mut service = Service::start(&place);
+    let session = service.log_in();
+    let mut page = service.send("GET", &format!("{DASHBOARD}/events"), &session, "");
+    let mut part = [0; 512];
+    assert!(page.read(&mut part).expect("an answer") > 0);
+    let stopped = Command::new("kill").args(["-TERM", &service.child.id().to_string()]).status();
+    assert!(stopped.expect("kill is there").success());
+    // The live updates of the page end after 20 seconds, and the service with them.
+    let mut code = None;
+    let in_time = within(Duration::from_secs(60), || {
+        code = service.child.try_wait().expect("a child of ours");
+        code.is_some()
+    });
+    assert!(in_time, "the page keeps it from its end");
+    assert!(code.is_some_and(|code| code.success()), "{code:?}");
 }

@@ -39,6 +39,8 @@ use axum::routing::{get, post};
 use self::access::Access;
 use self::ask::Questions;
 use self::guard::FORM_BYTES;
+use self::hosts::Hosts;
+use self::pulse::Pulse;
 use self::site::Site;
 use self::tasks::Tasks;
 use crate::instance::Pulpo;
@@ -53,6 +55,7 @@ mod ask;
 mod charts;
 mod counts;
 mod guard;
+mod hosts;
 mod html;
 mod job;
 mod jobs;
@@ -60,6 +63,7 @@ mod live;
 mod login;
 mod overview;
 mod parameters;
+mod pulse;
 mod queues;
 mod schedules;
 mod site;
@@ -82,14 +86,14 @@ pub struct Dashboard {
     pulpo: Pulpo,
     changes: bool,
     bodies: bool,
-    hosts: Option<Vec<String>>,
+    hosts: Hosts,
     token: Option<Secret>,
 }
 
 impl Dashboard {
     /// Creates a read-only dashboard that shows everything.
     pub fn new(pulpo: Pulpo) -> Self {
-        Self { pulpo, changes: false, bodies: true, hosts: None, token: None }
+        Self { pulpo, changes: false, bodies: true, hosts: Hosts::default(), token: None }
     }
 
     /// Creates the dashboard to serve at this address. `None` beyond loopback without a token.
@@ -99,10 +103,8 @@ impl Dashboard {
         if token.is_none() && !address.ip().is_loopback() {
             return None;
         }
-        let known = [address.ip().to_string(), "localhost".to_owned()];
         let dashboard = Self::new(pulpo.clone()).allow_changes(*allow_changes).show_bodies(*bodies);
-        let dashboard = dashboard.hosts(known.into_iter().chain(hosts.iter().cloned()));
-        Some(Self { token: token.clone(), ..dashboard })
+        Some(Self { token: token.clone(), hosts: Hosts::at(address, hosts.clone()), ..dashboard })
     }
 
     /// Sets whether jobs can be retried, cancelled, edited and deleted, queues and schedules paused, and scheduled jobs
@@ -119,14 +121,15 @@ impl Dashboard {
         self
     }
 
-    /// Answers only requests to these hosts: names or addresses, without a port. Default: any host.
+    /// Answers only requests to these hosts: names or addresses, without a port. Their pages may make changes, even if
+    /// a proxy in front of the dashboard names another host in its requests. Default: any host.
     pub fn hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
+        self.hosts = Hosts::only(hosts.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Requires this token, in a form or in the header `Authorization: Bearer`. Default: no token, for a dashboard
-    /// behind your own login.
+    /// Requires this token, in a form or in the header `Authorization: Bearer`. Use 8 to 300 printable ASCII
+    /// characters; an empty token admits nobody. Default: no token, for a dashboard behind your own login.
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.into());
         self
@@ -144,6 +147,7 @@ impl Dashboard {
             access: Access::new(token),
             questions: Questions::default(),
             counts: Arc::default(),
+            pulse: Pulse::default(),
             tasks: Tasks::default(),
         });
         Router::new()
@@ -157,14 +161,14 @@ impl Dashboard {
             .route("/schedules/resume", post(schedules::resume))
             .route("/jobs", get(jobs::list))
             .route("/jobs/act", post(jobs::act))
-            .route("/jobs/{id}", get(job::page))
-            .route("/jobs/{id}/retry", post(job::retry))
-            .route("/jobs/{id}/cancel", post(job::cancel))
-            .route("/jobs/{id}/edit", post(job::edit))
-            .route("/jobs/{id}/delete", post(job::delete))
+            .route("/jobs/{pulpo_id}", get(job::page))
+            .route("/jobs/{pulpo_id}/retry", post(job::retry))
+            .route("/jobs/{pulpo_id}/cancel", post(job::cancel))
+            .route("/jobs/{pulpo_id}/edit", post(job::edit))
+            .route("/jobs/{pulpo_id}/delete", post(job::delete))
             .route("/workers", get(workers::page))
-            .route("/tasks/{id}", get(task::page))
-            .route("/tasks/{id}/stop", post(task::stop))
+            .route("/tasks/{pulpo_id}", get(task::page))
+            .route("/tasks/{pulpo_id}/stop", post(task::stop))
             .route("/events", get(live::events))
             .route("/login", get(login::page).post(login::login))
             .route("/logout", post(login::logout))

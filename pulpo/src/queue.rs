@@ -199,7 +199,7 @@ pub trait Inspection {
 
     /// Lists like [`list`](Self::list), and returns how many more messages may
     /// match that this queue cannot see. Without `texts`, it may omit the texts
-    /// of messages where that costs less.
+    /// and the results of messages where that costs less.
     ///
     /// # Errors
     /// If the queue cannot be reached, or cannot list.

@@ -148,8 +148,8 @@ async fn serve() -> Result<(), Box<dyn Error + Send + Sync>> {
     let serving = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopping).into_future());
     working.await??;
     drop(stopped);
-    // Open pages keep a connection for live updates, which must not delay the shutdown.
-    serving.abort();
+    // Open pages keep a connection for live updates, which the dashboard ends within 20 seconds.
+    serving.await??;
     Ok(())
 }
 

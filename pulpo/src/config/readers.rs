@@ -8,6 +8,7 @@ use super::layer::Entry;
 use super::value::absolute;
 use crate::outbox::{self, OutboxUrl, ParseOutboxUrlError};
 use crate::policy::Rate;
+use crate::worker::Secret;
 
 pub(super) fn rate(entry: &Entry) -> Result<Rate, ConfigError> {
     entry.text()?.parse().map_err(|_| {
@@ -53,6 +54,38 @@ pub(super) fn schedule_store(entry: &Entry) -> Result<Option<Backend>, ConfigErr
     }
     store.make_absolute()?;
     Ok(Some(store))
+}
+
+pub(super) fn dashboard_hosts(entry: &Entry) -> Result<Vec<String>, ConfigError> {
+    let hosts = entry.names()?;
+    let expected = "names or addresses without a scheme, a port, brackets or a star, such as `jobs.example.com`";
+    match hosts.iter().find(|host| !is_host(host)) {
+        Some(wrong) => Err(entry.refuse(format!("{expected} (not {wrong:?})"))),
+        None => Ok(hosts),
+    }
+}
+
+/// Returns whether this is a host as the header of a request names it, without its port.
+fn is_host(host: &str) -> bool {
+    let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    is_name || host.parse::<std::net::IpAddr>().is_ok()
+}
+
+pub(super) fn dashboard_token(entry: &Entry) -> Result<Secret, ConfigError> {
+    let expected = "a token in quotes, of 8 to 300 printable ASCII characters without spaces at its ends, such as 32 \
+                    random letters";
+    match entry.text() {
+        Ok(token) if is_token(&token) => Ok(token.as_str().into()),
+        Err(error @ ConfigError::NotText { .. }) => Err(error),
+        // No error shows a token.
+        _ => Err(entry.refuse_as(expected, "another value".to_owned())),
+    }
+}
+
+/// Returns whether a header and a form can carry this token, and nobody guesses it soon.
+fn is_token(token: &str) -> bool {
+    let is_printable = token.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    (8..=300).contains(&token.len()) && is_printable && token.trim() == token
 }
 
 pub(super) fn font(entry: &Entry) -> Result<String, ConfigError> {

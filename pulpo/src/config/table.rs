@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::layer::Entry;
-use super::readers::{font, outboxes, rate, schedule_store, spool};
+use super::readers::{dashboard_hosts, dashboard_token, font, outboxes, rate, schedule_store, spool};
 use super::{Config, span};
 use crate::message::Priority;
 use crate::outbox::OutboxUrl;
@@ -266,10 +266,10 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "dashboard_hosts",
         default: "none",
-        doc: "host names of the dashboard, in addition to the listen address and `localhost`: a list, or a string \
-              with commas. Requests to other hosts are refused",
+        doc: "host names of the dashboard, without a port, in addition to the listen address and `localhost`: a list, \
+              or a string with commas. Requests to other hosts are refused",
         of: Of::Program {
-            read: |config, entry| set(&mut config.worker.dashboard.hosts, entry.names()),
+            read: |config, entry| set(&mut config.worker.dashboard.hosts, dashboard_hosts(entry)),
             show: |config| match config.worker.dashboard.hosts.as_slice() {
                 [] => "none".to_owned(),
                 hosts => hosts.join(","),
@@ -289,16 +289,10 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "dashboard_token",
         default: "none",
-        doc: "the token that the dashboard requires, in a form or as `Authorization: Bearer`. Without a token it is \
-              served on loopback addresses only",
+        doc: "the token that the dashboard requires, in a form or as `Authorization: Bearer`: 8 to 300 printable \
+              ASCII characters. Without a token it is served on loopback addresses only",
         of: Of::Program {
-            read: |config, entry| {
-                let token = entry.text()?;
-                if token.trim().is_empty() {
-                    return Err(entry.refuse("a token, such as 32 random letters"));
-                }
-                set(&mut config.worker.dashboard.token, Ok(Some(token.as_str().into())))
-            },
+            read: |config, entry| set(&mut config.worker.dashboard.token, dashboard_token(entry).map(Some)),
             show: |config| shown(config.worker.dashboard.token.as_ref().map(|_| "***"), "none"),
         },
     },

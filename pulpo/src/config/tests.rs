@@ -446,3 +446,29 @@ fn a_programs_own_defaults_come_after_the_environment() {
     let config = Config::load_from(&sources).expect("a configuration");
     assert_eq!((config.worker.concurrency, config.worker.sleep_duration), (3, Duration::from_secs(2)));
 }
+
+#[test]
+fn hosts_and_tokens_of_the_dashboard_are_such_as_a_browser_can_send() {
+    let hosts = load(None, &[("PULPO_DASHBOARD_HOSTS", "jobs.example.com, 192.0.2.7, 2001:db8::7, a_b")], &[]);
+    assert_eq!(
+        hosts.expect("hosts").worker.dashboard.hosts,
+        ["jobs.example.com", "192.0.2.7", "2001:db8::7", "a_b"].map(str::to_owned)
+    );
+    for wrong in ["jobs.example.com:80", "[2001:db8::7]", "https://jobs.example.com", "*.example.com", "a b", "jöbs"] {
+        let error = load(None, &[("PULPO_DASHBOARD_HOSTS", wrong)], &[]).expect_err(wrong);
+        assert!(error.contains("without a scheme, a port, brackets or a star") && error.contains(wrong), "{error}");
+    }
+    for right in ["open sesame", "12345678", &"~".repeat(300)] {
+        let config = load(None, &[("PULPO_DASHBOARD_TOKEN", right)], &[]).expect("a token");
+        assert_eq!(config.worker.dashboard.token, Some(right.into()));
+    }
+    let long = "~".repeat(301);
+    for wrong in ["seven77", "open sesam\u{e9}", "open\tsesame", " open sesame", &long] {
+        let error = load(None, &[("PULPO_DASHBOARD_TOKEN", wrong)], &[]).expect_err(wrong);
+        assert!(error.contains("8 to 300 printable ASCII characters"), "{error}");
+        assert!(!error.contains(wrong), "{error}");
+    }
+    let (_folder, file) = file("pulpo.toml", "dashboard_token = 12345678\n");
+    let error = load(Some(&file), &[], &[]).expect_err("a number");
+    assert!(error.contains("in quotes") && !error.contains("12345678"), "{error}");
+}

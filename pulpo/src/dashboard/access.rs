@@ -1,6 +1,7 @@
 //! Who may enter: the token, and the sessions of those who gave it.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ use axum::http::header::{AUTHORIZATION, COOKIE};
 use crate::clock::lock;
 use crate::worker::Secret;
 
-pub(super) const SESSION: &str = "pulpo_session";
+pub(super) const LOGIN: &str = "/login";
+pub(super) const LOGOUT: &str = "/logout";
 
 /// How long a session lasts.
 const SESSION_LASTS: Duration = Duration::from_secs(12 * 60 * 60);
@@ -22,13 +24,15 @@ const SESSIONS: usize = 1000;
 pub(super) struct Access {
     pub(super) token: Option<Secret>,
     /// Each form sends it back. A foreign page cannot know it.
-    pub(super) csrf: String,
+    csrf: String,
+    /// The same for the login form, which is shown to anyone.
+    login_csrf: String,
     sessions: Mutex<VecDeque<(String, Instant)>>,
 }
 
 impl Access {
     pub(super) fn new(token: Option<Secret>) -> Self {
-        Self { token, csrf: secret(), sessions: Mutex::default() }
+        Self { token, csrf: secret(), login_csrf: secret(), sessions: Mutex::default() }
     }
 
     pub(super) fn begin(&self) -> String {
@@ -51,15 +55,46 @@ impl Access {
         lock(&self.sessions).retain(|(id, _)| !same(id, session));
     }
 
-    /// Returns whether the request has the token or a session.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
-        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer =
-            bearer.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-        bearer.is_some_and(|(_, given)| same(given.trim(), token.reveal()))
-            || cookie(headers).is_some_and(|id| self.knows(id))
+    /// Returns the secret that the forms of this page send back.
+    pub(super) fn csrf_of(&self, inner: &str) -> &str {
+        if inner == LOGIN { &self.login_csrf } else { &self.csrf }
     }
+
+    pub(super) fn is_token(&self, given: &str) -> bool {
+        self.token.as_ref().is_some_and(|token| !given.is_empty() && same(given, token.reveal()))
+    }
+
+    /// Checks for the token or a session.
+    pub(super) fn check(&self, headers: &HeaderMap, session: &str) -> Result<(), Missing> {
+        if self.token.is_none() || cookies(headers, session).any(|id| self.knows(id)) {
+            return Ok(());
+        }
+        match bearer(headers) {
+            Some(given) if self.is_token(given) => Ok(()),
+            Some(_) => Err(Missing::WrongBearer),
+            None => Err(Missing::Login),
+        }
+    }
+}
+
+/// A request without a valid login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Login,
+    WrongBearer,
+}
+
+/// Returns the token of the header `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (kind, given) = text.split_once(' ').unwrap_or((text, ""));
+    kind.eq_ignore_ascii_case("bearer").then(|| given.trim())
+}
+
+/// Slows down guessing, and tells the operator.
+pub(super) async fn note_wrong_token() {
+    tracing::warn!("a visitor of the dashboard gave a wrong token");
+    tokio::time::sleep(Duration::from_millis(500)).await;
 }
 
 /// Returns 128 random bits as text.
@@ -74,7 +109,17 @@ pub(super) fn same(given: &str, right: &str) -> bool {
     given.len() == right.len() && given.bytes().zip(right.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|all| all.split(';'));
-    cookies.filter_map(|one| one.trim().split_once('=')).find(|(name, _)| *name == SESSION).map(|(_, value)| value)
+/// Returns the name of the session's cookie. A browser sends a cookie to all ports of a host, where other dashboards may
+/// answer.
+pub(super) fn session_name(host: &str, prefix: &str) -> String {
+    let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let mut hasher = DefaultHasher::new();
+    (port, prefix).hash(&mut hasher);
+    format!("pulpo_session_{:08x}", hasher.finish() & 0xffff_ffff)
+}
+
+/// Returns the values of all cookies of this name: a page elsewhere on the host may have set one too.
+pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|all| all.split(';'));
+    all.filter_map(|one| one.trim().split_once('=')).filter(move |(of, _)| *of == name).map(|(_, value)| value)
 }

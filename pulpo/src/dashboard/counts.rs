@@ -50,6 +50,11 @@ impl SharedCounts {
         Ok(stats)
     }
 
+    /// Returns the number of changes that pages have made.
+    pub(super) fn changes(&self) -> u64 {
+        lock(&self.0).changes
+    }
+
     /// Discards the reading, so that the next page counts again.
     pub(super) fn forget(&self) {
         let mut kept = lock(&self.0);

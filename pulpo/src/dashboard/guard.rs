@@ -1,19 +1,25 @@
 //! What is checked before each page: the host, the login, and what a change needs.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, Request, State};
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::extract::{FromRequestParts, OriginalUri, Request, State};
+use axum::http::header::{HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::access::same;
+use super::access::{LOGIN, LOGOUT, Missing, note_wrong_token, same, session_name};
 use super::html::{Problem, Visit};
 use super::site::Site;
+use crate::report::{limited_to, visible};
 
 /// Maximum size of a form, in bytes.
 pub(super) const FORM_BYTES: usize = 64 * 1024;
+
+/// How many bytes of a form are logged.
+const LONGEST_LOGGED: usize = 300;
 
 /// Checks each request: its host, its login, and its right to change anything.
 pub(super) async fn check_visit(
@@ -23,23 +29,34 @@ pub(super) async fn check_visit(
     next: Next,
 ) -> Response {
     let inner = request.uri().path().to_owned();
-    let visit = Visit::new(uri.path(), &inner, &site.access.csrf, site.changes, site.access.token.is_some());
+    let csrf = site.access.csrf_of(&inner);
+    let visit = Visit::new(uri.path(), &inner, csrf, site.changes, site.access.token.is_some());
     let checked = check(&site, &visit, &inner, &mut request).await;
     let answer = match checked {
-        Ok(()) => {
+        Ok(Checked::Looks) => {
             request.extensions_mut().insert(visit);
-            let changes = request.method() == Method::POST;
+            next.run(request).await
+        }
+        Ok(Checked::Changes(fields)) => {
+            request.extensions_mut().insert(visit);
             let answer = next.run(request).await;
-            if changes {
-                site.counts.forget();
+            site.counts.forget();
+            if inner != LOGIN && inner != LOGOUT && answer.status() == StatusCode::SEE_OTHER {
+                tracing::info!(path = inner, fields, "changed on the dashboard");
             }
             answer
         }
-        Err(Refused::Login) if request.method() == Method::GET => {
+        Err(Refused::Login(Missing::Login)) if request.method() == Method::GET => {
             Redirect::to(&format!("{}/login", visit.prefix)).into_response()
         }
-        Err(Refused::Login) => {
-            Problem::new(StatusCode::UNAUTHORIZED, "expected the token of the dashboard").page(&visit)
+        Err(Refused::Login(missing)) => {
+            if missing == Missing::WrongBearer {
+                note_wrong_token().await;
+            }
+            let problem = Problem::new(StatusCode::UNAUTHORIZED, "expected the token of the dashboard");
+            let mut answer = problem.page(&visit);
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            answer
         }
         Err(Refused::Because(problem)) => problem.page(&visit),
     };
@@ -47,35 +64,45 @@ pub(super) async fn check_visit(
 }
 
 enum Refused {
-    Login,
+    Login(Missing),
     Because(Problem),
 }
 
-async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -> Result<(), Refused> {
+/// A request that may go on.
+enum Checked {
+    Looks,
+    /// With the fields of its form, for the log.
+    Changes(String),
+}
+
+async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -> Result<Checked, Refused> {
     let forbidden = |why: String| Refused::Because(Problem::new(StatusCode::FORBIDDEN, why));
-    let host = host_of(request).unwrap_or_default();
-    if let Some(hosts) = &site.hosts
-        && !hosts.iter().any(|known| known.eq_ignore_ascii_case(without_port(&host)))
-    {
-        let known = hosts.join(", ");
-        return Err(forbidden(format!(
+    let host = host_of(request.headers(), request.uri()).unwrap_or_default();
+    site.hosts.check(&host).map_err(|known| {
+        forbidden(format!(
             "expected the host to be one of {known}, got {host:?}: add it to `dashboard_hosts` if it is yours"
-        )));
-    }
-    let open = inner.starts_with("/assets/") || inner == "/login";
-    if !open && !site.access.admits(request.headers()) {
-        return Err(Refused::Login);
+        ))
+    })?;
+    let open = inner.starts_with("/assets/") || inner == LOGIN;
+    if !open {
+        let session = session_name(&host, &visit.prefix);
+        site.access.check(request.headers(), &session).map_err(Refused::Login)?;
     }
     if request.method() != Method::POST {
-        return Ok(());
+        return Ok(Checked::Looks);
     }
-    if let Some(origin) = request.headers().get(ORIGIN) {
-        let from = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-        if from.is_none_or(|from| !from.eq_ignore_ascii_case(&host)) {
-            return Err(forbidden(format!("expected a change from a page of {host:?}, got one from {origin:?}")));
-        }
+    if let Some(origin) = request.headers().get(ORIGIN)
+        && !origin.to_str().is_ok_and(|origin| site.hosts.admit_origin(origin, &host))
+    {
+        return Err(forbidden(format!(
+            "expected a change from a page of {host:?}, got one from {origin:?}: behind a proxy, set `dashboard_hosts` \
+             to the host that browsers ask for"
+        )));
     }
-    let session = inner == "/login" || inner == "/logout";
+    if request.headers().get("sec-fetch-site").is_some_and(|from| from == "cross-site") {
+        return Err(forbidden("expected a change from a page of the dashboard, got one from another site".to_owned()));
+    }
+    let session = inner == LOGIN || inner == LOGOUT;
     if !site.changes && !session {
         return Err(forbidden("this dashboard is read-only: start it with --allow-changes".to_owned()));
     }
@@ -89,7 +116,15 @@ async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -
     if given.is_none_or(|given| !same(&given, &visit.csrf)) {
         return Err(forbidden("the form is out of date: reload the page and try again".to_owned()));
     }
-    Ok(())
+    Ok(Checked::Changes(logged(&bytes)))
+}
+
+/// Returns the fields of a form as they may be logged: without secrets, and without reasons, which may quote a body.
+fn logged(form: &[u8]) -> String {
+    let text = String::from_utf8_lossy(form);
+    let is_secret = |field: &&str| ["csrf=", "token=", "reason="].iter().any(|name| field.starts_with(name));
+    let fields: Vec<_> = text.split('&').filter(|field| !is_secret(field)).collect();
+    visible(&limited_to(fields.join("&"), LONGEST_LOGGED))
 }
 
 /// Returns a field of a form. The secrets that it may contain need no decoding.
@@ -99,16 +134,19 @@ fn form_field(bytes: &[u8], name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-fn host_of(request: &Request) -> Option<String> {
-    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-    header.or_else(|| request.uri().authority().map(ToString::to_string))
+fn host_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let header = headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+    header.or_else(|| uri.authority().map(ToString::to_string))
 }
 
-/// Strips the port and the brackets from `host:80` or `[::1]:80`.
-fn without_port(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+/// The host of a request.
+pub(super) struct Host(pub(super) String);
+
+impl<S: Sync> FromRequestParts<S> for Host {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(host_of(&parts.headers, &parts.uri).unwrap_or_default()))
     }
 }
 

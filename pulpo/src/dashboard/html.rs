@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::address::encoded;
 use crate::message::MessageId;
-use crate::queue::MessageState;
+use crate::queue::{MessageState, Stats};
 use crate::report::{self, visible};
 
 /// One request: the path of the dashboard, and what the visitor may do.
@@ -200,6 +200,15 @@ pub(super) async fn style() -> Response {
 
 pub(super) async fn script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("assets/script.js"))
+}
+
+/// Renders a paragraph for each server that did not answer.
+pub(super) fn unreachable(stats: &Stats) -> Markup {
+    html! {
+        @for one in &stats.unreachable {
+            p.card.problem role="alert" { (foreign(&one.server, 200)) " does not answer: " (foreign(&one.error.to_string(), 300)) }
+        }
+    }
 }
 
 /// Marks a part of a page that the script refreshes.

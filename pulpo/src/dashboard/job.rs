@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use super::address::encoded;
 use super::counts::SharedCounts;
 use super::html::{Problem, Visit, age, button, foreign, live, nothing, page as whole, secret, state};
-use super::parameters::{Pairs, bad, field};
+use super::parameters::{Named, Pairs, bad, field};
 use super::site::Site;
 use super::tasks::Deed;
 use super::waiting::{Known, why};
@@ -31,8 +31,8 @@ const LONGEST_TEXT: usize = 64 * 1024;
 /// Maximum number of bytes of the error of each failed run, of which there are several.
 const LONGEST_ERROR: usize = 1000;
 
-pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
-    match content(&site, &visit, MessageId::from(id.as_str())).await {
+pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Named(id): Named) -> Response {
+    match content(&site, &visit, MessageId::from(id)).await {
         Ok((title, content)) => whole(&visit, &title, "/jobs", &content),
         Err(problem) => problem.page(&visit),
     }
@@ -105,7 +105,7 @@ const fn waits(state: MessageState) -> bool {
 
 fn facts(site: &Site, seen: &Seen, now: DateTime<Utc>) -> Markup {
     let Seen { message, stats, workers, .. } = seen;
-    let known = Known { stats, registry: &site.registry, workers: workers.as_deref(), now };
+    let known = Known::new(site, stats, workers.as_deref(), now);
     html! {
         dl.facts.card {
             (fact("State", &html! { (state(message.state)) " " (why(message, &known)) }))
@@ -191,15 +191,15 @@ fn shown(text: &[u8]) -> String {
     limited_to(text, LONGEST_TEXT).lines().map(visible).collect::<Vec<_>>().join("\n")
 }
 
-pub(super) async fn retry(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
+pub(super) async fn retry(State(site): State<Arc<Site>>, visit: Visit, Named(id): Named) -> Response {
     change(&site, &visit, &id, Deed::Retry).await
 }
 
-pub(super) async fn cancel(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
+pub(super) async fn cancel(State(site): State<Arc<Site>>, visit: Visit, Named(id): Named) -> Response {
     change(&site, &visit, &id, Deed::Cancel).await
 }
 
-pub(super) async fn delete(State(site): State<Arc<Site>>, visit: Visit, Path(id): Path<String>) -> Response {
+pub(super) async fn delete(State(site): State<Arc<Site>>, visit: Visit, Named(id): Named) -> Response {
     change(&site, &visit, &id, Deed::Delete).await
 }
 
@@ -237,7 +237,7 @@ async fn change(site: &Site, visit: &Visit, id: &str, deed: Deed) -> Response {
 pub(super) async fn edit(
     State(site): State<Arc<Site>>,
     visit: Visit,
-    Path(id): Path<String>,
+    Named(id): Named,
     Form(form): Form<Pairs>,
 ) -> Response {
     let id = MessageId::from(id);

@@ -9,14 +9,14 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::Utc;
 use maud::{Markup, html};
 
-use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole, secret, state};
-use super::parameters::{FILTERS, PAGE, Pairs, Wanted, bad, field};
+use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole, secret, state, unreachable};
+use super::parameters::{FILTERS, PAGE, Pairs, Wanted, bad, field, within_limits};
 use super::site::Site;
 use super::tasks::Deed;
 use super::waiting::{Known, why};
 use super::{tasks, workers};
 use crate::message::MessageId;
-use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, Stats, StoredMessage};
+use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, Stats, StoredMessage, Survey};
 
 /// Maximum number of selected jobs: those of one page.
 const MOST_NAMED: usize = PAGE;
@@ -33,18 +33,32 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
     let now = Utc::now();
     // One more than shown, to know whether there is another page.
     let filter = wanted.filter(now)?.limit(PAGE + 1);
+    let meant = filter.clone();
     let is_narrow = wanted.narrows();
     let counts = site.counts.clone();
-    let (Page { mut found, rest }, stats) =
-        site.ask(move |queue| Ok((Page::find(queue, filter, is_narrow)?, counts.read(queue)?))).await?;
-    let workers = site.ask(workers::read).await?;
+    let asked = site.ask(move |queue| {
+        let cancels = queue.capabilities().cancels;
+        Ok((Page::find(queue, filter, is_narrow)?, counts.read(queue)?, workers::read(queue)?, cancels))
+    });
+    let (Page { mut found, unseen, rest }, stats, workers, cancels) = asked.await?;
     let more = found.len() > PAGE;
     found.truncate(PAGE);
     let last = if more { found.last().map(|last| &last.id) } else { rest.as_ref() };
     let next = last.map(|last| visit.link(&format!("/jobs{}", wanted.query(Some(last.as_str())))));
+    // Of the actions that this queue has, those that are possible for one of these jobs.
+    let deeds = |possible: &dyn Fn(Deed) -> bool| {
+        Deed::ALL.into_iter().filter(|deed| (cancels || *deed != Deed::Cancel) && possible(*deed)).collect::<Vec<_>>()
+    };
+    let for_selected = deeds(&|deed| found.iter().any(|message| deed.reach().contains(&message.state)));
+    let for_all = deeds(&|deed| deed.fits(&meant));
+    let known = Known::new(site, &stats, workers.as_deref(), now);
     Ok(html! {
         (filters(visit, &wanted, &stats))
         (live("jobs", &html! {
+            (unreachable(&stats))
+            @if unseen > 0 {
+                p.card.problem { "And " (number(unseen)) " that this queue could not list: open one by its id." }
+            }
             @if found.is_empty() {
                 p.card.faint {
                     @if rest.is_some() { "No match among the " (number(LOOKED_AT)) " jobs searched." } @else { "No jobs match." }
@@ -54,11 +68,8 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
                 form #picked method="post" action=(visit.link("/jobs/act")) {
                     (secret(visit))
                     (hidden(&wanted))
-                    (table(visit, &found, &Known { stats: &stats, registry: &site.registry, workers: workers.as_deref(), now }))
-                    @if visit.changes { div.actions {
-                        button type="submit" name="action" value="retry" { "Retry selected" }
-                        button.danger type="submit" name="action" value="delete" { "Delete selected" }
-                    } }
+                    (table(visit, &found, &known))
+                    @if visit.changes { div.actions { @for deed in &for_selected { (submit(*deed, "selected")) } } }
                 }
                 nav.pages aria-label="More jobs" {
                     @if wanted.get("after").is_some() { a href=(visit.link(&format!("/jobs{}", wanted.query(None)))) { "Newest" } }
@@ -66,7 +77,7 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
                 }
             }
         }))
-        @if visit.changes && !found.is_empty() { (all_that_match(visit, &wanted)) }
+        @if visit.changes && (!found.is_empty() || unseen > 0) && !for_all.is_empty() { (all_that_match(visit, &wanted, &for_all)) }
     })
 }
 
@@ -76,26 +87,35 @@ const LOOKED_AT: u64 = 50_000;
 /// The jobs found for a page.
 struct Page {
     found: Vec<StoredMessage>,
+    /// How many more may match that the queue cannot list.
+    unseen: u64,
     /// Where to continue the search, if not all messages were searched.
     rest: Option<MessageId>,
 }
 
 impl Page {
     fn find(queue: &dyn QueueAdapter, filter: Filter, is_narrow: bool) -> Result<Self, QueueError> {
+        // A queue that does not count by type learns the type of each message from its text.
+        let texts = !queue.capabilities().stats_by_type;
         let end = if is_narrow { Self::end(queue, filter.after.as_ref())? } else { None };
-        let Some(end) = end else { return Ok(Self { found: queue.list(&filter)?, rest: None }) };
+        let Some(end) = end else {
+            let Survey { messages: found, unseen, .. } = queue.survey(&filter, texts)?;
+            return Ok(Self { found, unseen, rest: None });
+        };
         let limit = filter.limit;
-        let found = queue.list(&filter.down_to(end.clone()))?;
+        let Survey { messages: found, unseen, .. } = queue.survey(&filter.down_to(end.clone()), texts)?;
         let is_full = limit.is_some_and(|limit| found.len() >= limit);
-        let is_more = !is_full && !queue.list(&Filter::all().after(end.clone()).limit(1))?.is_empty();
-        Ok(Self { found, rest: is_more.then_some(end) })
+        let is_more = !is_full && !queue.survey(&Filter::all().after(end.clone()).limit(1), false)?.messages.is_empty();
+        Ok(Self { found, unseen, rest: is_more.then_some(end) })
     }
 
     /// Returns the last message to search, if ids are numbers.
     fn end(queue: &dyn QueueAdapter, after: Option<&MessageId>) -> Result<Option<MessageId>, QueueError> {
         let begin = match after {
             Some(after) => Some(after.clone()),
-            None => queue.list(&Filter::all().limit(1))?.pop().map(|newest| newest.id),
+            // Other queues have to look at all their messages for that.
+            None if !queue.capabilities().complete_lists => None,
+            None => queue.survey(&Filter::all().limit(1), false)?.messages.pop().map(|newest| newest.id),
         };
         let begin = begin.and_then(|id| id.as_str().parse::<u64>().ok());
         Ok(begin.filter(|begin| *begin > LOOKED_AT).map(|begin| MessageId::from(begin - LOOKED_AT)))
@@ -176,8 +196,14 @@ fn table(visit: &Visit, found: &[StoredMessage], known: &Known<'_>) -> Markup {
     }
 }
 
+/// Renders the button of an action on these jobs.
+fn submit(deed: Deed, which: &str) -> Markup {
+    let class = (deed != Deed::Retry).then_some("danger");
+    html! { button class=[class] type="submit" name="action" value=(deed.name()) { (deed.label()) " " (which) } }
+}
+
 /// Renders the buttons for all matching jobs, beyond this page.
-fn all_that_match(visit: &Visit, wanted: &Wanted) -> Markup {
+fn all_that_match(visit: &Visit, wanted: &Wanted, deeds: &[Deed]) -> Markup {
     html! {
         section.card.all {
             h2 { "All jobs that match" }
@@ -186,8 +212,7 @@ fn all_that_match(visit: &Visit, wanted: &Wanted) -> Markup {
                 (secret(visit))
                 input type="hidden" name="all" value="yes";
                 (hidden(wanted))
-                button type="submit" name="action" value="retry" { "Retry all buried" }
-                button.danger type="submit" name="action" value="delete" { "Delete all" }
+                @for deed in deeds { (submit(*deed, if *deed == Deed::Retry { "all buried" } else { "all" })) }
                 label.check { input type="checkbox" name="sure" value="yes" required; " I am sure" }
             }
         }
@@ -209,11 +234,14 @@ pub(super) async fn act(State(site): State<Arc<Site>>, visit: Visit, Form(form):
                 return Err(bad("tick \"I am sure\" to act on all jobs that match"));
             }
             let filter = Filter { after: None, ..wanted.filter(Utc::now())? };
+            if deed == Deed::Cancel && !site.pulpo.queue().capabilities().cancels {
+                return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, QueueError::NO_CANCELS.to_string()));
+            }
             let task = site.tasks.start(site.pulpo.queue().clone(), deed, filter)?;
             return Ok(format!("/tasks/{task}"));
         }
-        let ids: Vec<_> =
-            form.iter().filter(|(name, _)| name == "id").map(|(_, id)| MessageId::from(id.as_str())).collect();
+        let ids = form.iter().filter(|(name, _)| name == "id").map(|(name, id)| within_limits(name, id));
+        let ids = ids.map(|id| id.map(MessageId::from)).collect::<Result<Vec<_>, _>>()?;
         if ids.is_empty() || ids.len() > MOST_NAMED {
             return Err(bad(format!("expected from 1 to {MOST_NAMED} selected jobs, got {}", ids.len())));
         }

@@ -1,7 +1,6 @@
 //! `/login` and `/logout`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Form;
 use axum::extract::State;
@@ -10,7 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::html;
 
-use super::access::{SESSION, cookie, same};
+use super::access::{cookies, note_wrong_token, session_name};
+use super::guard::Host;
 use super::html::{Problem, Visit, page as whole};
 use super::parameters::{Pairs, field};
 use super::site::Site;
@@ -40,17 +40,19 @@ fn ask_for_token(visit: &Visit, problem: Option<&str>, status: StatusCode) -> Re
 pub(super) async fn login(
     State(site): State<Arc<Site>>,
     visit: Visit,
+    Host(host): Host,
     Form(form): Form<Pairs>,
 ) -> Result<Response, Problem> {
     let given = field(&form, "token")?.unwrap_or_default();
-    let Some(token) = &site.access.token else { return Ok(Redirect::to(&visit.link("/")).into_response()) };
-    if !same(given, token.reveal()) {
-        // Slows down guessing.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    if site.access.token.is_none() {
+        return Ok(Redirect::to(&visit.link("/")).into_response());
+    }
+    if !site.access.is_token(given) {
+        note_wrong_token().await;
         return Ok(ask_for_token(&visit, Some("Wrong token."), StatusCode::UNAUTHORIZED));
     }
-    let path = if visit.prefix.is_empty() { "/" } else { &visit.prefix };
-    let cookie = format!("{SESSION}={}; Path={path}; HttpOnly; SameSite=Strict", site.access.begin());
+    let (name, id) = (session_name(&host, &visit.prefix), site.access.begin());
+    let cookie = format!("{name}={id}; Path={}; HttpOnly; SameSite=Strict", cookie_path(&visit.prefix));
     let mut answer = Redirect::to(&visit.link("/")).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         answer.headers_mut().insert(SET_COOKIE, cookie);
@@ -58,9 +60,22 @@ pub(super) async fn login(
     Ok(answer)
 }
 
-pub(super) async fn logout(State(site): State<Arc<Site>>, visit: Visit, headers: HeaderMap) -> Response {
-    if let Some(session) = cookie(&headers) {
-        site.access.end(session);
-    }
+pub(super) async fn logout(
+    State(site): State<Arc<Site>>,
+    visit: Visit,
+    Host(host): Host,
+    headers: HeaderMap,
+) -> Response {
+    cookies(&headers, &session_name(&host, &visit.prefix)).for_each(|session| site.access.end(session));
     Redirect::to(&visit.link("/login")).into_response()
+}
+
+/// Returns the path of the session's cookie: the prefix, or the part of it before characters that a cookie's path
+/// cannot have.
+fn cookie_path(prefix: &str) -> &str {
+    let path = match prefix.find([';', ',']) {
+        Some(end) => &prefix[..prefix[..end].rfind('/').unwrap_or_default()],
+        None => prefix,
+    };
+    if path.is_empty() { "/" } else { path }
 }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::address::query;
 use super::charts::{Chart, Span};
-use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole};
+use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole, unreachable};
 use super::parameters::{Pairs, bad, field};
 use super::site::Site;
 use crate::queue::{
@@ -66,6 +66,8 @@ struct OverTime {
     day: Vec<Activity>,
     /// The hours of the last month, if the charts show them.
     month: Option<Vec<Activity>>,
+    /// Whether each step says how many messages were waiting.
+    knows_waiting: bool,
 }
 
 impl OverTime {
@@ -73,7 +75,7 @@ impl OverTime {
         let day = log.read_activity(&asked.filter(ActivityStep::Minute, Span::Day.since(now)))?;
         let month = (asked.span == Span::Month)
             .then(|| log.read_activity(&asked.filter(ActivityStep::Hour, Span::Month.since(now))));
-        Ok(Self { day, month: month.transpose()? })
+        Ok(Self { day, month: month.transpose()?, knows_waiting: log.knows_waiting() && !asked.is_part() })
     }
 
     fn sum_since(&self, since: DateTime<Utc>) -> Activity {
@@ -88,7 +90,9 @@ async fn content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Markup, Pr
     let (of, counts) = (asked.clone(), site.counts.clone());
     let seen = site.ask(move |queue| {
         let now = Utc::now();
-        let failed = queue.list(&Filter::all().state(MessageState::Buried).limit(FAILURES))?;
+        let texts = !queue.capabilities().stats_by_type;
+        let failed = Filter::all().state(MessageState::Buried).limit(FAILURES);
+        let failed = queue.survey(&failed, texts)?.messages;
         let over_time = queue.activity().map(|log| OverTime::read(log, &of, now)).transpose()?;
         Ok((counts.read(queue)?, failed, over_time, now))
     });
@@ -96,6 +100,7 @@ async fn content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Markup, Pr
     Ok(live(
         "overview",
         &html! {
+            (unreachable(&stats))
             (tiles(visit, &stats, over_time.as_ref().filter(|_| !asked.is_part()), now))
             @if let Some(over_time) = &over_time { (charts(visit, &asked, over_time, &stats, now)) }
             (by_type(visit, &stats, over_time.is_some().then_some(asked.span), now))
@@ -106,14 +111,11 @@ async fn content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Markup, Pr
 
 fn charts(visit: &Visit, asked: &Asked, over_time: &OverTime, stats: &Stats, now: DateTime<Utc>) -> Markup {
     let waiting = (
-        // The queue records this only for all types together.
-        (!asked.is_part()).then(|| stats.counts.iter().map(|counts| counts.ready).sum()),
+        Some(stats.counts.iter().map(|counts| counts.ready).sum()),
         stats.counts.iter().filter_map(|counts| counts.oldest_ready).min(),
     );
     let steps = over_time.month.as_ref().unwrap_or(&over_time.day);
-    // A queue that does not record this leaves it out of each step.
-    let knows = !steps.is_empty() && steps.iter().all(|step| step.waiting.is_some());
-    let chart = Chart::new(asked.span, steps, if knows { waiting } else { (None, None) }, now);
+    let chart = Chart::new(asked.span, steps, if over_time.knows_waiting { waiting } else { (None, None) }, now);
     html! {
         div.over-time {
             h2 {
@@ -282,5 +284,24 @@ fn failures(visit: &Visit, failed: &[StoredMessage], now: DateTime<Utc>) -> Mark
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_charts_of_waiting_jobs_are_there_if_nothing_has_happened_for_a_day() {
+        let visit = Visit { prefix: String::new(), csrf: String::new(), changes: false, token: false };
+        let asked = Asked { span: Span::Day, queue: None, request_type: None };
+        let page = |knows_waiting| {
+            let over_time = OverTime { day: Vec::new(), month: None, knows_waiting };
+            charts(&visit, &asked, &over_time, &Stats::default(), Utc::now()).into_string()
+        };
+        let shown = page(true);
+        assert!(shown.contains("Waiting: 0 now, at most 0") && shown.contains("Oldest waiting: 0 s now"), "{shown}");
+        let shown = page(false);
+        assert!(shown.contains("Done and failed: 0 done") && !shown.contains("Waiting: "), "{shown}");
     }
 }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
 
 use super::address::query;
-use super::html::Problem;
+use super::html::{Problem, Visit, no_such_page};
 use crate::config::parse_duration;
 use crate::message::MessageId;
 use crate::queue::{Filter, MessageState};
@@ -100,6 +104,29 @@ impl Wanted {
     }
 }
 
+/// The id of a job or a task in the path of a page.
+pub(super) struct Named(pub(super) String);
+
+/// Its name is unlike any of a program that nests the dashboard below a path with parameters of its own.
+#[derive(Deserialize)]
+struct ById {
+    pulpo_id: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let visit = Visit::from_request_parts(parts, state).await.map_err(|status| status.into_response())?;
+        // An id that is not UTF-8.
+        let Ok(Path(ById { pulpo_id: id })) = Path::<ById>::from_request_parts(parts, state).await else {
+            return Err(no_such_page(visit).await);
+        };
+        within_limits("id", &id).map_err(|problem| problem.page(&visit))?;
+        Ok(Self(id))
+    }
+}
+
 /// Returns the value of a field, within limits.
 pub(super) fn field<'a>(pairs: &'a Pairs, name: &str) -> Result<Option<&'a str>, Problem> {
     let value = pairs.iter().rfind(|(of, _)| of == name).map(|(_, value)| within_limits(name, value)).transpose()?;
@@ -107,7 +134,7 @@ pub(super) fn field<'a>(pairs: &'a Pairs, name: &str) -> Result<Option<&'a str>,
 }
 
 /// Returns the value of a parameter, unless it is longer than any legitimate one or databases refuse it.
-fn within_limits<'a>(name: &str, value: &'a str) -> Result<&'a str, Problem> {
+pub(super) fn within_limits<'a>(name: &str, value: &'a str) -> Result<&'a str, Problem> {
     if value.len() > LONGEST_VALUE {
         let length = value.len();
         return Err(bad(format!("expected {name:?} to have at most {LONGEST_VALUE} bytes, got {length}")));

@@ -10,7 +10,7 @@ use chrono::Utc;
 use maud::{Markup, html};
 
 use super::address::query;
-use super::html::{Problem, Visit, age, button, foreign, live, number, page as whole, secret};
+use super::html::{Problem, Visit, age, button, foreign, live, number, page as whole, secret, unreachable};
 use super::parameters::{Pairs, bad, field};
 use super::site::Site;
 use crate::config::parse_duration;
@@ -89,7 +89,7 @@ async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
             }
         }
     };
-    Ok(live("queues", &table))
+    Ok(live("queues", &html! { (unreachable(&stats)) (table) }))
 }
 
 fn pause_form(visit: &Visit, queue: &str) -> Markup {

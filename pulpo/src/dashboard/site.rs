@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::access::Access;
 use super::ask::Questions;
 use super::counts::SharedCounts;
+use super::hosts::Hosts;
 use super::html::Problem;
+use super::pulse::Pulse;
 use super::tasks::Tasks;
 use crate::instance::Pulpo;
 use crate::queue::{QueueAdapter, QueueError};
@@ -18,10 +20,11 @@ pub(super) struct Site {
     pub(super) registry: Registry,
     pub(super) changes: bool,
     pub(super) bodies: bool,
-    pub(super) hosts: Option<Vec<String>>,
+    pub(super) hosts: Hosts,
     pub(super) access: Access,
     pub(super) questions: Questions,
     pub(super) counts: Arc<SharedCounts>,
+    pub(super) pulse: Pulse,
     pub(super) tasks: Tasks,
 }
 

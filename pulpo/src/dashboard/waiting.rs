@@ -4,20 +4,40 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use super::html::{age, foreign, number};
-use crate::queue::{MessageState, Stats, StoredMessage, WorkerEntry};
+use super::site::Site;
+use crate::queue::{Counts, MessageState, Stats, StoredMessage, WorkerEntry};
 use crate::registry::Registry;
+use crate::worker::WorkerOptions;
 
 /// A longer pause lasts until someone resumes the queue.
 const FOR_GOOD: TimeDelta = TimeDelta::days(3650);
 
 /// The data that explains the state of a job, beside its message.
 pub(super) struct Known<'a> {
-    pub(super) stats: &'a Stats,
+    stats: &'a Stats,
     /// The handlers of this program.
-    pub(super) registry: &'a Registry,
+    registry: &'a Registry,
+    /// The options of this program, which change limits.
+    options: &'a WorkerOptions,
     /// The running workers, if the queue records them.
-    pub(super) workers: Option<&'a [WorkerEntry]>,
+    workers: Option<&'a [WorkerEntry]>,
     pub(super) now: DateTime<Utc>,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn new(
+        site: &'a Site,
+        stats: &'a Stats,
+        workers: Option<&'a [WorkerEntry]>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self { stats, registry: &site.registry, options: site.pulpo.options(), workers, now }
+    }
+
+    /// Counts the running jobs.
+    fn running(&self, of: impl Fn(&Counts) -> bool) -> u64 {
+        self.stats.counts.iter().filter(|counts| of(counts)).map(|counts| counts.reserved).sum()
+    }
 }
 
 /// Explains the state of a job in a few words, with its last error.
@@ -55,18 +75,27 @@ fn ready(message: &StoredMessage, known: &Known<'_>) -> String {
     let Some(handler) = known.registry.get(&message.request_type) else {
         return "this program has no handler for it: waits for a worker that has one".to_owned();
     };
-    let policy = handler.policy();
-    let running: u64 =
-        known.stats.counts.iter().filter(|of| of.request_type == message.request_type).map(|of| of.reserved).sum();
-    if let Some(limit) = policy.limit.filter(|limit| running >= u64::from(*limit)) {
-        return format!(
-            "at its limit: {} of at most {} jobs of its type are running",
-            number(running),
-            number(limit.into())
-        );
+    let policy = match known.options.handlers.get(handler.request_type()) {
+        Some(changed) => changed.apply(handler.policy()),
+        None => handler.policy().clone(),
+    };
+    let of_queue = known.options.queue_options.get(&message.queue);
+    let is_of_type = |counts: &Counts| {
+        counts.request_type == handler.request_type() || handler.aliases().contains(&&*counts.request_type)
+    };
+    let limits = [
+        ("type", policy.limit, known.running(is_of_type)),
+        ("queue", of_queue.and_then(|queue| queue.limit), known.running(|counts| counts.queue == message.queue)),
+    ];
+    for (what, limit, running) in limits {
+        if let Some(limit) = limit.filter(|limit| running >= u64::from(*limit)) {
+            let (running, limit) = (number(running), number(limit.into()));
+            return format!("at its limit: {running} of at most {limit} jobs of its {what} are running");
+        }
     }
     let limits = [
         policy.rate.map(|rate| format!("rate {rate}")),
+        of_queue.and_then(|queue| queue.rate).map(|rate| format!("rate {rate} for its queue")),
         policy.rate_by.map(|rate| format!("rate {rate} for its key")),
         policy.limit_by.map(|limit| format!("at most {} running for its key", number(limit.into()))),
     ];

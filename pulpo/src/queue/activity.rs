@@ -15,6 +15,11 @@ pub trait ActivityLog: Send + Sync {
     /// # Errors
     /// If the queue cannot be reached.
     fn read_activity(&self, asked: &ActivityFilter) -> Result<Vec<Activity>, QueueError>;
+
+    /// Returns whether each step of all queues and types together has [`Activity::waiting`]. Default: no.
+    fn knows_waiting(&self) -> bool {
+        false
+    }
 }
 
 /// The length of a step of [`Activity`].

@@ -356,6 +356,10 @@ impl ActivityLog for FileQueue {
         let (asked, now) = (asked.clone(), self.0.now());
         self.0.read(move |connection| at_one_moment(connection, |connection| activity::read(connection, &asked, now)))
     }
+
+    fn knows_waiting(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -8,11 +8,18 @@ use pulpo_tests::wait::until;
 
 mod access;
 mod browser;
+mod in_process;
 mod job;
+mod large_bodies;
+mod live;
 mod long_queue;
+mod nested;
 mod pages;
 mod pictures;
 mod schedules;
+mod servers;
+mod tabs;
+mod waiting;
 mod workers;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");

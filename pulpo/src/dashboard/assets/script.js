@@ -15,6 +15,11 @@
   const status = document.querySelector("footer .live");
   if (live.length === 0 || !window.EventSource) return;
 
+  const say = (text) => {
+    status.hidden = false;
+    if (status.textContent !== text) status.textContent = text;
+  };
+
   // What somebody is about to use stays as it is.
   const inUse = (part) =>
     (part.contains(document.activeElement) && document.activeElement !== document.body) ||
@@ -27,50 +32,99 @@
     part.querySelectorAll("details").forEach((fold, place) => (fold.open = folds[place] ?? fold.open));
   };
 
-  let loading = false;
-  const load = async () => {
-    if (loading || document.hidden) return;
-    loading = true;
-    try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
-      if (!answer.ok) return;
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const part of document.querySelectorAll("[data-live]")) {
-        const name = part.getAttribute("data-live");
-        const other = fresh.querySelector(`[data-live="${CSS.escape(name)}"]`);
-        if (other && !inUse(part)) replace(part, other);
-      }
-    } catch {
-      // The next event tries again.
-    } finally {
-      loading = false;
+  // What the page shows exists no longer.
+  let gone = false;
+
+  const loadOnce = async () => {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+    gone = answer.status === 404 || answer.status === 410;
+    if (!answer.ok && !gone) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (gone) {
+      document.querySelector("main").replaceWith(fresh.querySelector("main"));
+      disconnect();
+      status.hidden = true;
+      return;
+    }
+    for (const part of document.querySelectorAll("[data-live]")) {
+      const name = part.getAttribute("data-live");
+      const other = fresh.querySelector(`[data-live="${CSS.escape(name)}"]`);
+      if (other && !inUse(part)) replace(part, other);
     }
   };
 
-  const events = new EventSource(document.body.dataset.events);
-  const say = (text) => {
-    status.hidden = false;
-    if (status.textContent !== text) status.textContent = text;
+  // A change that comes while the page loads is loaded afterwards.
+  let loading = false;
+  let again = false;
+  const load = async () => {
+    again = true;
+    if (loading) return;
+    loading = true;
+    while (again && !gone && !document.hidden) {
+      again = false;
+      try {
+        await loadOnce();
+      } catch {
+        // The next event tries again.
+      }
+    }
+    loading = false;
   };
-  // A server ends each connection after a while, and the browser connects
-  // again within seconds.
+
+  // A browser has few connections to a server for all its tabs, so a hidden
+  // one gives up its own.
+  let events;
   let lost;
-  events.onopen = () => {
+  const disconnect = () => {
+    events?.close();
+    events = undefined;
     clearTimeout(lost);
     lost = undefined;
-    say("Live");
   };
-  events.onerror = () => {
-    lost ??= setTimeout(say, 6000, "Not connected");
+  const connect = () => {
+    if (events || gone || document.hidden) return;
+    const source = new EventSource(document.body.dataset.events);
+    events = source;
+    // A server ends each connection after a while, and the browser connects
+    // again within seconds.
+    source.onopen = () => {
+      clearTimeout(lost);
+      lost = undefined;
+      say("Live");
+    };
+    source.onerror = () => {
+      lost ??= setTimeout(say, 6000, "Not connected");
+      // The browser does not try again, for instance after the answer 503.
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(() => {
+        if (events !== source) return;
+        events = undefined;
+        connect();
+      }, 5000);
+    };
+    source.addEventListener("change", () => {
+      say("Live");
+      load();
+    });
+    source.addEventListener("problem", () => {
+      say("The queue does not answer");
+    });
   };
-  events.addEventListener("change", () => {
-    say("Live");
+  const arrive = () => {
+    connect();
     load();
-  });
-  events.addEventListener("problem", () => {
-    say("The queue does not answer");
+  };
+
+  connect();
+  addEventListener("visibilitychange", () => (document.hidden ? disconnect() : arrive()));
+  addEventListener("pagehide", disconnect);
+  // The page is back from the history.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) arrive();
   });
   // A task changes nothing but itself.
-  if (document.querySelector('[data-live="task"] progress')) setInterval(load, 1000);
-  addEventListener("pagehide", () => events.close());
+  const timer = setInterval(() => {
+    if (document.querySelector("[data-running]")) load();
+    else clearInterval(timer);
+  }, 1000);
 })();

@@ -28,6 +28,10 @@ fn numbers(log: &dyn ActivityLog, asked: &ActivityFilter) -> Numbers {
     let steps = log.read_activity(asked).expect("read");
     assert!(steps.windows(2).all(|two| two[0].at < two[1].at), "each step once, the oldest first: {steps:?}");
     assert!(steps.iter().all(|step| step.at == asked.step.begin_of(step.at)), "steps begin on the clock: {steps:?}");
+    if asked.queue.is_none() && asked.request_type.is_none() {
+        let knows = steps.iter().map(|step| step.waiting.is_some());
+        assert!(knows.into_iter().all(|knows| knows == log.knows_waiting()), "as it says: {steps:?}");
+    }
     steps.iter().for_each(|step| sum.add(step));
     [sum.published, sum.done, sum.failed, sum.buried, sum.expired]
 }

@@ -122,9 +122,10 @@ fn conditions(filter: &Filter) -> Option<Conditions> {
 pub(super) fn list(connection: &Connection, filter: &Filter, texts: bool) -> rusqlite::Result<Vec<StoredMessage>> {
     let Some(picked) = conditions(filter) else { return Ok(Vec::new()) };
     let text = if texts || !filter.body.is_empty() { "text" } else { "''" };
+    let result = if texts { "result" } else { "NULL" };
     let sql = format!(
-        "SELECT id, queue, request_type, outcome, attempts, lost, priority, enqueued_at, archived_at, result,
-            {text} AS text
+        "SELECT id, queue, request_type, outcome, attempts, lost, priority, enqueued_at, archived_at,
+            {result} AS result, {text} AS text
          FROM archive WHERE {} ORDER BY id DESC LIMIT :limit",
         picked.conditions
     );

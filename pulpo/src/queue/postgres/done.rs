@@ -34,8 +34,10 @@ pub(super) fn list(
     texts: bool,
 ) -> Result<Vec<StoredMessage>, PostgresError> {
     let Some(picked) = conditions(filter) else { return Ok(Vec::new()) };
-    let columns = "queue, request_type, outcome, attempts, abandoned, priority, enqueued_at, archived_at, result";
-    picked.select(connection, ("SCHEMA.archive", columns), filter, texts, stored)
+    let columns = "queue, request_type, outcome, attempts, abandoned, priority, enqueued_at, archived_at";
+    let result = if texts { "result" } else { "NULL::text AS result" };
+    let columns = format!("{columns}, {result}");
+    picked.select(connection, ("SCHEMA.archive", &columns), filter, texts, stored)
 }
 
 fn stored(row: &Row) -> Result<StoredMessage, PostgresError> {

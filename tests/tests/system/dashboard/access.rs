@@ -79,7 +79,11 @@ fn a_token_is_asked_for_by_a_form_or_a_header() {
     }
     let bearer = |token: &str| ask(address, "GET", "/", &[("Authorization", token)], "").status;
     assert_eq!([bearer("Bearer open sesame"), bearer("bearer open sesame")], [200, 200]);
-    assert_eq!([bearer("Bearer open"), bearer("Basic open sesame"), bearer("open sesame")], [303, 303, 303]);
+    assert_eq!([bearer("Bearer open"), bearer("Bearer "), bearer("Basic open sesame")], [401, 401, 303]);
+    let wrong = ask(address, "GET", "/", &[("Authorization", "Bearer open simsim")], "");
+    assert_eq!(wrong.header("www-authenticate"), Some("Bearer"));
+    assert!(place.log().contains("a visitor of the dashboard gave a wrong token"), "{}", place.log());
+    assert!(!place.log().contains("simsim"), "{}", place.log());
     let csrf = served.csrf("/login");
     let log_in = |token: &str| ask(address, "POST", "/login", &[], &format!("csrf={csrf}&token={token}"));
     let wrong = log_in("open+simsim");
@@ -94,12 +98,94 @@ fn a_token_is_asked_for_by_a_form_or_a_header() {
     let session = cookie.split(';').next().expect("its value").to_owned();
     let look = || ask(address, "GET", "/jobs", &[("Cookie", &format!("a=b; {session}"))], "").status;
     assert_eq!(look(), 200);
+    let (name, value) = session.split_once('=').expect("name and value");
+    // Other cookies of this name do not hide it: a page elsewhere on the host may set one.
+    let planted = format!("{name}=planted; {session}; {name}={value}x");
+    assert_eq!(ask(address, "GET", "/jobs", &[("Cookie", &planted)], "").status, 200);
+    assert_eq!(ask(address, "GET", "/jobs", &[("Cookie", &format!("{name}=; {name}=planted"))], "").status, 303);
+    let page = ask(address, "GET", "/jobs", &[("Cookie", &session)], "").body;
+    let csrf = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
     assert_eq!(ask(address, "POST", "/logout", &[("Cookie", &session)], &format!("csrf={csrf}")).status, 303);
     assert_eq!(look(), 303);
-    assert_eq!(ask(address, "GET", "/jobs", &[("Cookie", "pulpo_session=")], "").status, 303);
     // No output contains the token.
     let config = place.to_end(place.command(WORKER, &["config"]).env("PULPO_DASHBOARD_TOKEN", "open sesame"));
     assert!(config.out.contains("dashboard_token") && !config.out.contains("sesame"), "{}", config.out);
+}
+
+#[test]
+fn the_secret_of_the_login_form_changes_nothing() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let token = [("PULPO_DASHBOARD_TOKEN", "open sesame")];
+    let served = Served::start(&place, &["--allow-changes", "--log-level", "info"], &token);
+    let address = served.address;
+    // Anyone can read it.
+    let open = served.csrf("/login");
+    let answer = ask(address, "POST", "/login", &[], &format!("csrf={open}&token=open+sesame"));
+    let session =
+        answer.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a session").to_owned();
+    let retry = |csrf: &str| {
+        let form = format!("csrf={csrf}&reason=secret");
+        ask(address, "POST", "/jobs/1/retry", &[("Cookie", &session)], &form)
+    };
+    let forged = retry(&open);
+    assert!(forged.status == 403 && forged.body.contains("out of date"), "{}", forged.body);
+    assert_eq!(ask(address, "POST", "/logout", &[("Cookie", &session)], &format!("csrf={open}")).status, 403);
+    let page = ask(address, "GET", "/jobs/1", &[("Cookie", &session)], "").body;
+    let right = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
+    assert_ne!(right, open);
+    assert_eq!(retry(right).status, 303);
+    // The log says what was changed, and no secret.
+    let log = place.log();
+    assert_eq!(log.matches("changed on the dashboard").count(), 1, "{log}");
+    assert!(log.contains("/jobs/1/retry") && !log.contains(right) && !log.contains("secret"), "{log}");
+}
+
+#[test]
+fn dashboards_on_other_ports_keep_their_own_sessions() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let log_in = |served: &Served| {
+        let form = format!("csrf={}&token=open+sesame", served.csrf("/login"));
+        let answer = ask(served.address, "POST", "/login", &[], &form);
+        answer.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a session").to_owned()
+    };
+    let token = [("PULPO_DASHBOARD_TOKEN", "open sesame")];
+    let [one, two] = [Served::start(&place, &[], &token), Served::start(&place, &[], &token)];
+    let [first, second] = [log_in(&one), log_in(&two)];
+    let name = |cookie: &str| cookie.split('=').next().map(str::to_owned);
+    assert_ne!(name(&first), name(&second), "a browser sends both to both");
+    let both = format!("{first}; {second}");
+    for served in [&one, &two] {
+        assert_eq!(ask(served.address, "GET", "/jobs", &[("Cookie", &both)], "").status, 200);
+    }
+    assert_eq!(ask(two.address, "GET", "/jobs", &[("Cookie", &first)], "").status, 303);
+}
+
+#[test]
+fn on_all_addresses_each_address_of_the_machine_is_a_host() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let environment = [("PULPO_DASHBOARD_TOKEN", "open sesame"), ("PULPO_DASHBOARD_HOSTS", "jobs.example.com")];
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let worker = {
+            let mut command = place.command(WORKER, &["work", "--listen", listen]);
+            let _ = std::fs::remove_file(place.path("log"));
+            command.envs(environment);
+            place.start(command)
+        };
+        let mut address = pulpo_tests::http::address(&place);
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        let status = |host: &str| ask(address, "GET", "/login", &[("Host", host)], "").status;
+        for host in ["127.0.0.1", "192.0.2.7:8011", "[2001:db8::7]:8011", "localhost", "jobs.example.com"] {
+            assert_eq!(status(host), 200, "{listen}: {host}");
+        }
+        for host in ["evil.example", "192.0.2.7.evil.example", "", "[evil]"] {
+            assert_eq!(status(host), 403, "{listen}: {host}");
+        }
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0);
+    }
 }
 
 #[test]

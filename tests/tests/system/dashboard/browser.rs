@@ -81,11 +81,19 @@ fn an_operator_looks_filters_opens_retries_and_pauses() {
         picture(client, "job.png").await;
         client.back().await.expect("back");
         // Retry all jobs that match, with a progress bar.
+        // Nobody can write for a moment, so that the first part takes until the page is seen.
+        let writer = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+        writer.busy_timeout(Duration::from_secs(10)).expect("set");
+        writer.execute_batch("BEGIN IMMEDIATE").expect("the turn to write");
         click(client, "//input[@name='sure']").await;
         click(client, "//button[text()='Retry all buried']").await;
-        shows(client, "Retrying jobs").await;
+        shows(client, "retried 0 of 10000").await;
+        let progress = "const bar = document.querySelector('progress'); return bar.value / bar.max";
+        assert!(number(client, progress).await < 1.0, "it has only begun");
         picture(client, "task.png").await;
+        writer.execute_batch("COMMIT").expect("an end");
         shows(client, "Done: retried 10,000 jobs of 10000").await;
+        assert!(number(client, progress).await >= 1.0, "it is done");
         // Pause and resume a queue.
         click(client, "//nav//a[text()='Queues']").await;
         click(client, "//tr[.//a[text()='notes']]//button[text()='Pause']").await;

@@ -159,6 +159,36 @@ fn all_that_match_are_retried_in_the_background() {
 }
 
 #[test]
+fn jobs_that_match_are_cancelled_and_buttons_that_do_not_fit_are_left_out() {
+    let place = Sandbox::new();
+    some_jobs(&place, 2);
+    for _ in 0..3 {
+        let said = place.run(WORKER, &["publish", "talk", "--payload", "hello", "--delay", "1h"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+    }
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    let buttons = |query: &str| {
+        let page = served.page(&format!("/jobs?{query}"));
+        let names =
+            page.split("name=\"action\" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap_or_default());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Of the selected jobs, and of all that match.
+    assert_eq!(buttons(""), ["retry", "cancel", "delete", "retry", "cancel", "delete"]);
+    assert_eq!(buttons("state=buried"), ["retry", "delete", "retry", "delete"]);
+    assert_eq!(buttons("state=delayed"), ["cancel", "delete", "cancel", "delete"]);
+    assert_eq!(buttons("type=talk"), ["cancel", "delete", "retry", "cancel", "delete"]);
+    assert_eq!(buttons("type=nothing"), [""; 0]);
+    let begun = served.post("/jobs/act", "action=cancel&all=yes&sure=yes&type=talk");
+    let task = begun.header("location").expect("where it is shown").to_owned();
+    until("it is done", || served.page(&task).contains("Done: cancelled 3 jobs of 3."));
+    assert_eq!(served.post("/jobs/act", "action=cancel&id=3").status, 303, "a selected one");
+    let buried = served.page("/jobs?state=buried");
+    assert_eq!(buried.matches("data-label=\"ID\"").count(), 6, "{buried}");
+    assert_eq!(served.page("/jobs?state=buried&reason=cancelled").matches("data-label=\"ID\"").count(), 4);
+}
+
+#[test]
 fn what_a_message_says_is_never_a_part_of_the_page() {
     let place = Sandbox::new();
     let hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u{202e}\u{1b}[2J";
@@ -236,6 +266,25 @@ fn each_parameter_has_its_limits() {
     let ids: String = (0..51).map(|id| format!("&id={id}")).collect();
     assert_eq!(served.post("/jobs/act", &format!("action=retry{ids}")).status, 400);
     assert_eq!(served.post("/jobs/act", &format!("action=retry&id={}", "x".repeat(70_000))).status, 413);
-    assert_eq!(served.get("/tasks/1").status, 404);
-    assert_ne!(served.get("/tasks/x").status, 200);
+    assert_eq!(served.post("/jobs/act", &format!("action=retry&id={long}")).status, 400);
+    assert_eq!(served.post("/jobs/act", "action=retry&id=1%00").status, 400);
+    // Ids in paths, which get a page of the dashboard whatever they are.
+    for (path, status) in [
+        ("/tasks/1", 404),
+        ("/tasks/x", 404),
+        ("/tasks/%FF", 404),
+        ("/tasks/18446744073709551616", 404),
+        ("/tasks/%00", 400),
+        ("/jobs/%FF", 404),
+        ("/jobs/%00", 400),
+        (&format!("/jobs/{long}"), 400),
+    ] {
+        let answer = served.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(answer.body.contains("<nav aria-label=\"Pages\">"), "{path}: {}", answer.body);
+    }
+    for path in ["/jobs/%FF/retry", "/jobs/%00/edit", "/tasks/%FF/stop", "/tasks/x/stop"] {
+        let answer = served.post(path, "priority=1");
+        assert!([400, 404].contains(&answer.status) && answer.body.contains("<nav"), "{path}: {}", answer.body);
+    }
 }

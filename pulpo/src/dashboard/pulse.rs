@@ -1,0 +1,41 @@
+//! What the live updates of all open pages share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, Semaphore};
+
+/// For how long all open pages share an answer.
+const SHARED_FOR: Duration = Duration::from_millis(500);
+
+/// Maximum number of streams.
+pub(super) const STREAMS: usize = 64;
+
+/// The streams of one dashboard, and the last answer.
+pub(super) struct Pulse {
+    pub(super) streams: Arc<Semaphore>,
+    /// The last mark, or `None` if the queue did not answer. Locked while the queue is asked, so that one stream asks
+    /// for all.
+    last: Mutex<Option<(Option<u64>, Instant)>>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { streams: Arc::new(Semaphore::new(STREAMS)), last: Mutex::default() }
+    }
+}
+
+impl Pulse {
+    /// Returns the last mark if it is recent, otherwise asks for it.
+    pub(super) async fn shared(&self, ask: impl Future<Output = Option<u64>>) -> Option<u64> {
+        let mut last = self.last.lock().await;
+        if let Some((mark, at)) = *last
+            && at.elapsed() < SHARED_FOR
+        {
+            return mark;
+        }
+        let mark = ask.await;
+        *last = Some((mark, Instant::now()));
+        mark
+    }
+}

@@ -1,0 +1,154 @@
+//! Live updates: what they cost, and how they end.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pulpo::MessageId;
+use pulpo::queue::file::FileQueue;
+use pulpo::queue::{
+    Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, Stats, StoredMessage,
+};
+use pulpo_tests::http::ask;
+use pulpo_tests::wait::until;
+
+use super::in_process::{Service, file_queue, pulpo_on};
+
+/// An embedded queue that counts how often it is counted.
+#[derive(Debug)]
+struct Counting {
+    queue: FileQueue,
+    counted: Arc<AtomicU64>,
+}
+
+impl QueueAdapter for Counting {
+    fn capabilities(&self) -> Capabilities {
+        self.queue.capabilities()
+    }
+
+    fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        self.queue.enqueue(messages)
+    }
+
+    fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
+        self.queue.consumer(queues)
+    }
+
+    fn interrupt(&self) {
+        self.queue.interrupt();
+    }
+}
+
+impl Inspection for Counting {
+    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
+        self.queue.peek(id)
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
+        self.queue.list(filter)
+    }
+
+    fn stats(&self) -> Result<Stats, QueueError> {
+        self.counted.fetch_add(1, Ordering::SeqCst);
+        self.queue.stats()
+    }
+
+    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.queue.kick(filter)
+    }
+
+    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
+        self.queue.delete(filter)
+    }
+}
+
+/// Starts a service, and returns how often its queue has been counted.
+fn start(folder: &Path) -> (Service, Arc<AtomicU64>) {
+    let counted = Arc::new(AtomicU64::new(0));
+    let queue = Counting { queue: file_queue(folder), counted: counted.clone() };
+    (Service::start(pulpo::dashboard::router(pulpo_on(Arc::new(queue)))), counted)
+}
+
+/// A page that listens.
+struct Listener(BufReader<TcpStream>);
+
+impl Listener {
+    fn start(address: SocketAddr, headers: &str) -> Self {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+        write!(stream, "GET /events HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n").expect("sent");
+        let mut listener = Self(BufReader::new(stream));
+        assert!(listener.next("HTTP/1.1 ").contains("200"), "it is answered");
+        listener
+    }
+
+    /// Returns the next line that begins with one of these, separated by `|`; empty at the end of the stream.
+    fn next(&mut self, begins: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let read = self.0.read_line(&mut line).expect("a line");
+            if read == 0 || begins.split('|').any(|begin| line.starts_with(begin)) {
+                return line;
+            }
+        }
+    }
+}
+
+#[test]
+fn fifty_open_pages_cost_the_queue_as_much_as_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (service, counted) = start(folder.path());
+    let mut pages: Vec<_> = (0..50).map(|_| Listener::start(service.address, "")).collect();
+    // Each has heard once.
+    pages.iter_mut().for_each(|page| drop(page.next("event: |: ")));
+    let (before, began) = (counted.load(Ordering::SeqCst), Instant::now());
+    for _ in 0..3 {
+        pages.iter_mut().for_each(|page| drop(page.next("event: |: ")));
+    }
+    let (asked, seconds) = (counted.load(Ordering::SeqCst) - before, began.elapsed().as_secs_f64());
+    assert!(asked as f64 <= 2.0 * seconds + 2.0, "{asked} times in {seconds} s");
+    assert!(asked > 0, "they do listen");
+}
+
+#[test]
+fn a_page_that_connects_again_hears_only_of_what_is_new() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (service, _) = start(folder.path());
+    let mut page = Listener::start(service.address, "");
+    let id = page.next("id: ");
+    assert_eq!(page.next("event: "), "event: change\n");
+    let mut again = Listener::start(service.address, &format!("Last-Event-ID: {}\r\n", id[4..].trim()));
+    // Unless a minute begins, which moves the charts.
+    let heard = again.next("event: |: ");
+    let next_id = Listener::start(service.address, "").next("id: ");
+    assert!(heard == ": the same\n" || next_id != id, "{heard}");
+    let odd = Listener::start(service.address, "Last-Event-ID: x\r\n").next("event: |: ");
+    assert_eq!(odd, "event: change\n");
+}
+
+#[test]
+fn there_are_not_more_than_sixty_four_streams_and_each_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (service, _) = start(folder.path());
+    let began = Instant::now();
+    let mut pages: Vec<_> = (0..64).map(|_| Listener::start(service.address, "")).collect();
+    let answer = ask(service.address, "GET", "/events", &[], "");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.body);
+    assert_eq!(service.get("/").status, 200, "the pages themselves are there");
+    // One that is closed makes room for another.
+    let mut last = pages.pop().expect("64");
+    drop(pages);
+    until("there is room", || {
+        let mut stream = TcpStream::connect(service.address).expect("it listens");
+        write!(stream, "GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", service.address).expect("sent");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("an answer");
+        line.contains("200")
+    });
+    // The last chunk of the stream.
+    assert_eq!(last.next("0\r"), "0\r\n");
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+}

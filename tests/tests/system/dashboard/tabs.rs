@@ -1,0 +1,111 @@
+//! Open pages in a real browser: what they show while jobs go on, and how many there may be.
+
+use fantoccini::{Client, Locator};
+use pulpo_tests::browser::Browser;
+use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait::until;
+
+use super::browser::shows;
+use super::{Served, WORKER, some_jobs};
+
+/// Its jobs report progress, and run until they are cancelled.
+const CANCELLED: &str = env!("CARGO_BIN_EXE_cancelled_worker");
+
+/// Opens a page, and marks it so that a reload would be noticed.
+async fn open(client: &Client, address: &str) {
+    client.goto(address).await.expect("a page");
+    shows(client, "Live").await;
+    client.execute("window.untouched = true", Vec::new()).await.expect("set");
+}
+
+async fn is_untouched(client: &Client) -> bool {
+    let kept = client.execute("return window.untouched === true", Vec::new()).await.expect("a value");
+    kept.as_bool() == Some(true)
+}
+
+#[test]
+fn progress_moves_without_a_reload_and_a_click_cancels() {
+    let place = Sandbox::new();
+    // Creates the queue.
+    assert_eq!(place.run(CANCELLED, &["publish", "counts", "--body", "null"]).code, 0);
+    let served = Served::by(CANCELLED, &place, &["--allow-changes"], &[]);
+    let worker = place.start(place.command(CANCELLED, &["work", "--concurrency", "2"]));
+    until("the job runs", || served.page("/workers").contains("href=\"/jobs/1\""));
+    let browser = Browser::start();
+    browser.run(async |client| {
+        open(client, &format!("http://{}/jobs/1", served.address)).await;
+        let script = "return (document.querySelector('main').innerText.match(/row (\\d+)/) ?? [])[1] ?? ''";
+        let mut rows = Vec::new();
+        let began = std::time::Instant::now();
+        while rows.len() < 3 {
+            let row = client.execute(script, Vec::new()).await.expect("a text").as_str().expect("a text").to_owned();
+            if !row.is_empty() && rows.last() != Some(&row) {
+                rows.push(row);
+            }
+            assert!(began.elapsed().as_secs() < 60, "it does not move: {rows:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert!(is_untouched(client).await);
+        client
+            .find(Locator::XPath("//button[text()='Cancel']"))
+            .await
+            .expect("a button")
+            .click()
+            .await
+            .expect("clicked");
+        shows(client, "Last error").await;
+        shows(client, "cancelled").await;
+        let state = client.find(Locator::Css("dl .state")).await.expect("its state").text().await.expect("a text");
+        assert_eq!(state, "buried");
+    });
+    drop(worker);
+}
+
+#[test]
+fn a_job_that_ends_while_it_is_looked_at_says_so() {
+    let place = Sandbox::new();
+    let file = place.path("go").display().to_string();
+    assert_eq!(place.run(WORKER, &["publish", "note", "--payload", "later", "--delay", "1h"]).code, 0);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    assert_eq!(served.post("/jobs/1/delete", "").status, 303);
+    let said = place.run(WORKER, &["publish", "until", "--payload", &file]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let worker = place.start(place.command(WORKER, &["work"]));
+    until("the job runs", || served.page("/workers").contains("href=\"/jobs/2\""));
+    let browser = Browser::start();
+    browser.run(async |client| {
+        open(client, &format!("http://{}/jobs/2", served.address)).await;
+        shows(client, "running; its lease ends").await;
+        std::fs::write(&file, "").expect("written");
+        shows(client, "there is no job 2: it is done").await;
+        assert!(is_untouched(client).await);
+        let rest = client.execute("return document.querySelectorAll('[data-live], form').length", Vec::new()).await;
+        assert_eq!(rest.expect("a number").as_u64(), Some(0), "nothing is left to click");
+    });
+    drop(worker);
+}
+
+#[test]
+fn eight_tabs_are_open_and_each_is_live_when_it_is_looked_at() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let served = Served::start(&place, &[], &[]);
+    let home = format!("http://{}/", served.address);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        let first = client.window().await.expect("a tab");
+        open(client, &home).await;
+        for _ in 1..8 {
+            let next = client.new_window(true).await.expect("a tab").handle;
+            client.switch_to_window(next).await.expect("there");
+            open(client, &home).await;
+        }
+        let said = place.run(WORKER, &["publish", "talk", "--payload", "news"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        shows(client, "talk").await;
+        // One that was hidden catches up.
+        client.switch_to_window(first).await.expect("there");
+        shows(client, "talk").await;
+        assert!(is_untouched(client).await);
+    });
+}
