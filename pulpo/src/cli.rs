@@ -51,6 +51,7 @@ mod table;
 mod terminal;
 mod text;
 mod transfer;
+mod watch;
 mod work;
 mod workers;
 
@@ -125,6 +126,8 @@ enum Command {
     Workers(workers::WorkersArguments),
     /// Count the messages by queue, request type and state
     Stats(stats::StatsArguments),
+    /// Print what happens to jobs, until stopped
+    Watch(watch::WatchArguments),
     /// Move jobs from the outboxes of your databases to the queue, until stopped
     Relay(relay::RelayArguments),
     /// Show what waits in the outboxes, or the SQL that creates one
@@ -270,6 +273,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
         Command::Schedule(arguments) => schedule::run(&existing, &to_publish, &arguments, out),
         Command::Workers(arguments) => workers::run(&existing()?, &arguments, out),
         Command::Stats(arguments) => stats::run(&existing()?, &arguments, out),
+        Command::Watch(arguments) => watch::run(&existing()?, &arguments, out),
         Command::Move(arguments) => transfer::run(&sources, &arguments, out),
         Command::Relay(arguments) => relay::run(Config::load_from(&sources)?, &arguments, out),
         Command::Outbox(arguments) => outbox::run(&|| Ok(Config::load_from(&sources)?), &arguments, out),

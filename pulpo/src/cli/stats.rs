@@ -37,7 +37,7 @@ pub(super) struct StatsArguments {
     format: Format,
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         short if short < Duration::from_millis(100) => Err(format!("expected at least 100ms, got {text:?}")),
         interval => Ok(interval),
@@ -130,13 +130,25 @@ fn refresh(pulpo: &Pulpo, look: &Look, interval: Duration, out: &mut dyn Write) 
     plain(pulpo, look, true, &mut text)?;
     if terminal::can_move() {
         // Move to the top, clear the rest of each line, and then everything below.
-        let text = String::from_utf8_lossy(&text).replace('\n', "\x1b[K\n");
+        let text = fitted(&String::from_utf8_lossy(&text), terminal::height()).replace('\n', "\x1b[K\n");
         write!(out, "\x1b[H{text}\x1b[J")?;
     } else {
         text.push(b'\n');
         out.write_all(&text)?;
     }
     Ok(())
+}
+
+/// Cuts the text so that it does not scroll on a terminal of this height; the cursor takes the last row.
+fn fitted(text: &str, height: Option<usize>) -> String {
+    let count = text.lines().count();
+    let Some(room) = height.map(|height| height.saturating_sub(1)).filter(|room| count > *room) else {
+        return text.to_owned();
+    };
+    let shown = room.saturating_sub(1);
+    let mut cut: String = text.lines().take(shown).flat_map(|line| [line, "\n"]).collect();
+    cut.push_str(&format!("… {}\n", show::counted((count - shown) as u64, "more row")));
+    cut
 }
 
 const COLUMNS: [Column; 8] = [
@@ -231,6 +243,14 @@ fn sum(rates: &[Rate]) -> Option<Rate> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taller_than_the_terminal_is_cut() {
+        let text = "1\n2\n3\n4\n5\n";
+        assert_eq!([fitted(text, None), fitted(text, Some(6))], [text, text]);
+        assert_eq!(fitted(text, Some(5)), "1\n2\n3\n… 2 more rows\n");
+        assert_eq!(fitted(text, Some(4)), "1\n2\n… 3 more rows\n");
+    }
 
     #[test]
     fn rates_are_of_what_was_counted_in_both_looks() {

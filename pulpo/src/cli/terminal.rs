@@ -16,6 +16,9 @@ pub(super) fn is_terminal() -> bool {
 /// A terminal that reports a smaller width does not know its width.
 const NARROWEST: u16 = 20;
 
+/// A terminal that reports a smaller height does not know its height.
+const SHORTEST: u16 = 4;
+
 /// Returns the width of standard output in columns, if it is a terminal.
 pub(super) fn width() -> Option<usize> {
     #[cfg(unix)]
@@ -23,6 +26,15 @@ pub(super) fn width() -> Option<usize> {
     #[cfg(not(unix))]
     let told = || None::<u16>;
     is_terminal().then(|| told().filter(|width| *width >= NARROWEST).unwrap_or(80).into())
+}
+
+/// Returns the height of standard output in rows, if it is a terminal that knows it.
+pub(super) fn height() -> Option<usize> {
+    #[cfg(unix)]
+    let told = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_row);
+    #[cfg(not(unix))]
+    let told = || None::<u16>;
+    is_terminal().then(|| told().filter(|height| *height >= SHORTEST)).flatten().map(usize::from)
 }
 
 /// Returns whether standard output may be coloured: on a terminal, unless `NO_COLOR` is set; elsewhere only if

@@ -14,7 +14,7 @@ use crate::queue::{RunningJob, WorkerEntry};
 #[command(after_help = "\
 Examples:
   workers          each live worker process, on all hosts, and the jobs it runs
-  workers --json | jq -r '.[].running[] | select(.request_type == \"import\") | .id'
+  workers --json | jq -r '.[].running[] | select(.request_type == \"import\").id'
                    the ids of the imports that run
 
 One that was killed is left out within seconds. JOB is the message: `peek` shows it, `cancel` ends it. A job is \

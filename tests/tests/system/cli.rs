@@ -17,6 +17,7 @@ mod publishing;
 mod queues;
 mod statistics;
 mod terminal;
+mod watch;
 mod widths;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");

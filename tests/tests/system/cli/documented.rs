@@ -115,6 +115,17 @@ fn each_field_of_the_output_is_documented_and_each_documented_one_is_there() {
     assert_eq!(workers[0]["running"][0]["progress"], Value::Null);
     workers[0]["running"][0]["progress"] = serde_json::json!({"fraction": 0.5, "text": "", "at": ""});
     assert_documented("workers", &workers);
+    let watch = place.start_with_output(place.command(WORKER, &["watch", "--interval", "100ms", "--json"]));
+    let mut event = Value::Null;
+    until("it says what runs", || {
+        let said = std::fs::read_to_string(place.path("out")).unwrap_or_default();
+        let line = said.lines().next().and_then(|line| serde_json::from_str(line).ok());
+        event = line.unwrap_or_default();
+        event.is_object()
+    });
+    drop(watch);
+    event["progress"] = workers[0]["running"][0]["progress"].clone();
+    assert_documented("watch", &event);
     let place = Sandbox::new();
     drain(&place);
     well(&place, &["publish", "echo", "--payload", "x"]);

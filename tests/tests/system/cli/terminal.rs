@@ -21,7 +21,17 @@ pub(super) fn at_a_terminal_of(place: &Sandbox, columns: u16, arguments: &str) -
 
 /// Returns a command of another program on a terminal of this width.
 pub(super) fn at_a_terminal_by(program: &str, place: &Sandbox, columns: u16, arguments: &str) -> Command {
-    let shell = format!("stty cols {columns}; exec '{program}' {arguments}");
+    at_a_terminal_sized(program, place, (columns, 50), arguments)
+}
+
+/// Returns a command of a program on a terminal of this width and height.
+pub(super) fn at_a_terminal_sized(
+    program: &str,
+    place: &Sandbox,
+    (columns, rows): (u16, u16),
+    arguments: &str,
+) -> Command {
+    let shell = format!("stty cols {columns} rows {rows}; exec '{program}' {arguments}");
     let mut command = place.command("script", &["-q", "-e", "-c", &shell, "/dev/null"]);
     command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command

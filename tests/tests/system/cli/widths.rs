@@ -4,8 +4,9 @@ use std::process::{Command, Stdio};
 
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
+use pulpo_tests::wait::until;
 
-use super::terminal::{at_a_terminal_by, at_a_terminal_of};
+use super::terminal::{at_a_terminal_by, at_a_terminal_of, at_a_terminal_sized};
 use super::{drain, well};
 
 /// Returns the screen of a terminal of this width.
@@ -115,6 +116,65 @@ fn a_table_of_schedules_fits_any_terminal() {
             assert!(text.split_whitespace().any(|shown| shown == word), "at {columns} without {word}:\n{text}");
         }
     }
+}
+
+#[test]
+fn workers_done_messages_and_the_check_fit_any_terminal() {
+    let place = Sandbox::new();
+    let program = env!("CARGO_BIN_EXE_cancelled_worker");
+    for publish in [["publish", "quick", "--body", "null"], ["publish", "long", "--body", "\"done\""]] {
+        assert_eq!(place.run(program, &publish).code, 0);
+    }
+    let keep = ["work", "--concurrency", "2", "--set", "keep_done=1h", "--log-level", "error"];
+    let worker = place.start(place.command(program, &keep));
+    until("one is done, and one has said how far it is", || {
+        place.run(program, &["list", "--state", "done"]).out.contains("quick")
+            && place.run(program, &["workers"]).out.contains("row 1 of 4")
+    });
+    for columns in [40, 60, 80, 200] {
+        for (arguments, words) in [
+            ("workers", &["long", "25%", "pulpo"][..]),
+            ("list --state done", &["done", "quick"]),
+            ("check", &["handlers,", "wrong"]),
+        ] {
+            let text = shown_by(program, &place, columns, arguments);
+            for line in text.lines() {
+                assert!(width(line) <= usize::from(columns), "{arguments} at {columns}: {line}\n{text}");
+            }
+            for word in words {
+                let there = text.split_whitespace().any(|shown| shown == *word);
+                assert!(there, "{arguments} at {columns} without {word}:\n{text}");
+            }
+        }
+    }
+    drop(worker);
+}
+
+#[test]
+fn a_watch_that_is_taller_than_the_terminal_is_cut() {
+    let place = Sandbox::new();
+    well(&place, &["publish", "echo", "--payload", "x"]);
+    let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    for n in 0..30 {
+        stored::insert(&database, &format!("queue-{n}"), b"echo", 3, b"{}");
+    }
+    let mut command = at_a_terminal_sized(super::WORKER, &place, (80, 12), "stats --watch 100ms");
+    let mut child = command.env("NO_COLOR", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+    let mut out = child.stdout.take().expect("a pipe");
+    let mut text = String::new();
+    while text.matches("\u{1b}[J").count() < 2 {
+        let mut part = [0; 4096];
+        let more = std::io::Read::read(&mut out, &mut part).expect("more");
+        assert!(more > 0, "it ended: {text}");
+        text.push_str(&String::from_utf8_lossy(&part[..more]));
+    }
+    child.kill().expect("killed");
+    drop(out);
+    child.wait().expect("an end");
+    let look = text.split("\u{1b}[H").nth(1).and_then(|rest| rest.split("\u{1b}[J").next()).expect("a look");
+    assert_eq!(look.matches('\n').count(), 11, "{look}");
+    // The time, the heads, 31 rows and their sum.
+    assert!(look.contains("every 100ms") && look.contains("… 24 more rows"), "{look}");
 }
 
 #[test]
