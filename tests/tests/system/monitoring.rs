@@ -62,6 +62,11 @@ fn every_metric_that_is_asked_for_is_one_that_a_worker_tells() {
         let unknown: Vec<_> = asked.difference(&told).collect();
         assert!(unknown.is_empty(), "{name} asks for {unknown:?}, of {told:#?}");
     }
+    let shown = metrics(&read("grafana/pulpo.json"));
+    let of_jobs: BTreeSet<_> = told.iter().filter(|name| name.starts_with("pulpo_jobs_")).cloned().collect();
+    assert!(of_jobs.len() >= 8, "{of_jobs:?}");
+    let missing: Vec<_> = of_jobs.difference(&shown).collect();
+    assert!(missing.is_empty(), "no panel of Grafana shows {missing:?}");
 }
 
 #[test]
@@ -174,6 +179,79 @@ tests:
         alertname: PulpoNoWorkers
         exp_alerts: []
   - interval: 1m
+    input_series:
+      - { series: 'pulpo_queue_messages{instance="a",queue="mail",request_type="send",state="ready"}', values: '900+20x90' }
+      - { series: 'pulpo_queue_messages{instance="a",queue="rest",request_type="send",state="ready"}', values: '5000+0x90' }
+      - { series: 'pulpo_queue_measured_timestamp_seconds{instance="a"}', values: '0+60x10 600+0x80' }
+      - { series: 'pulpo_jobs_lost_total{instance="a",request_type="send"}', values: '0+1x90' }
+      - { series: 'pulpo_jobs_lost_total{instance="a",request_type="other"}', values: '7+0x90' }
+      - { series: 'pulpo_worker_abandoned_runs{instance="a"}', values: '2+0x90' }
+      - { series: 'pulpo_worker_abandoned_runs{instance="b"}', values: '0+0x90' }
+      - { series: 'pulpo_spool_oldest_seconds{instance="a"}', values: '0+60x90' }
+      - { series: 'pulpo_spool_refused_messages{instance="a"}', values: '3+0x90' }
+      - { series: 'pulpo_worker_lanes{instance="a"}', values: '4+0x90' }
+    alert_rule_test:
+      - eval_time: 20m
+        alertname: PulpoBacklogGrows
+        exp_alerts: []
+      - eval_time: 80m
+        alertname: PulpoBacklogGrows
+        exp_alerts:
+          - exp_labels: { severity: warning, queue: mail }
+            exp_annotations:
+              summary: '2500 jobs wait in mail, and they become more'
+              description: 'Workers do less than comes in. Add workers or lanes, or find out what runs take longer than before.'
+      - eval_time: 15m
+        alertname: PulpoCountsAreOld
+        exp_alerts: []
+      - eval_time: 30m
+        alertname: PulpoCountsAreOld
+        exp_alerts:
+          - exp_labels: { severity: warning }
+            exp_annotations:
+              summary: 'the messages were last counted 20m 0s ago'
+              description: 'Other alerts about waiting and buried jobs go by old numbers until the queue can be counted again.'
+      - eval_time: 5m
+        alertname: PulpoLeasesLost
+        exp_alerts: []
+      - eval_time: 30m
+        alertname: PulpoLeasesLost
+        exp_alerts:
+          - exp_labels: { severity: warning, request_type: send }
+            exp_annotations:
+              summary: 'runs of send lose their leases'
+              description: 'Their workers stood still for longer than the `ttr`: the jobs ran twice. Give the machine more room, or the handler a longer `ttr`.'
+      - eval_time: 10m
+        alertname: PulpoHandlersHang
+        exp_alerts: []
+      - eval_time: 20m
+        alertname: PulpoHandlersHang
+        exp_alerts:
+          - exp_labels: { severity: warning, instance: a }
+            exp_annotations:
+              summary: '2 runs at a exceeded their timeout and have not returned'
+              description: 'Their threads are lost until the worker is restarted. Give the handler time limits of its own.'
+      - eval_time: 10m
+        alertname: PulpoSpoolWaits
+        exp_alerts: []
+      - eval_time: 20m
+        alertname: PulpoSpoolWaits
+        exp_alerts:
+          - exp_labels: { severity: warning, instance: a }
+            exp_annotations:
+              summary: 'publications have waited for 20m 0s on a'
+              description: 'No server takes them. They are kept and go out when one is back.'
+      - eval_time: 4m
+        alertname: PulpoSpoolRefused
+        exp_alerts: []
+      - eval_time: 10m
+        alertname: PulpoSpoolRefused
+        exp_alerts:
+          - exp_labels: { severity: warning, instance: a }
+            exp_annotations:
+              summary: 'the queue refused 3 publications in the spool on a'
+              description: 'The command `spool` says why.'
+  - interval: 1m
     input_series: []
     alert_rule_test:
       - eval_time: 10m
@@ -189,6 +267,13 @@ tests:
 fn alerts_fire_when_they_should_and_not_before() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("scenes.yml");
+    for alert in read("prometheus/pulpo-alerts.yml").lines().filter_map(|line| line.split_once("- alert: ")) {
+        let fires = SCENES.split("alertname: ").skip(1).any(|scene| {
+            let scene = scene.split("- eval_time").next().unwrap_or_default();
+            scene.starts_with(alert.1) && scene.contains("exp_labels")
+        });
+        assert!(fires, "no scene in which {} fires", alert.1);
+    }
     let rules = contrib("prometheus/pulpo-alerts.yml").canonicalize().expect("a file");
     std::fs::write(&file, SCENES.replace("RULES", &rules.display().to_string())).expect("written");
     promtool(&["test", "rules", &file.display().to_string()]);
