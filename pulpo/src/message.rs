@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::keys::{OnDuplicate, Publication, Unique, UniqueFor};
 
 mod checked;
-#[cfg(any(feature = "file", feature = "postgres"))]
+#[cfg(any(feature = "file", feature = "postgres", feature = "cli"))]
 mod edit;
 mod error;
 mod extra;
@@ -31,6 +31,8 @@ mod write;
 
 #[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) use edit::HeaderEdit;
+#[cfg(feature = "cli")]
+pub(crate) use edit::with_new_key;
 pub use error::MessageError;
 pub use header::Header;
 use header::TRACEPARENT;

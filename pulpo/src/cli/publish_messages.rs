@@ -11,7 +11,7 @@ use super::show::{self, counted};
 use super::{Done, Format, Open};
 use crate::instance::Pulpo;
 use crate::keys::Publication;
-use crate::message::Incoming;
+use crate::message::{Incoming, with_new_key};
 use crate::queue::{Enqueued, NewMessage, QueueError};
 use crate::registry::{Handler, Registry};
 use crate::report::chain;
@@ -52,6 +52,8 @@ fn message(text: &str, registry: &Registry) -> Result<(NewMessage, &'static Hand
     let mut written = incoming.header.unique.clone();
     written.key = written.key.or(keys.unique);
     let unique = written.read((policy.unique_for, policy.on_duplicate))?;
+    // The body fits, so it has this program's shape, unless its author says otherwise.
+    let text = with_new_key(text, "shape", &format!("\"{}\"", handler.shape()));
     let mut new = NewMessage::new("", wanted, text).limit_keys(keys.limits);
     new.priority = incoming.header.priority.unwrap_or(policy.priority);
     new.delay = incoming.header.delay();

@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 
+#[cfg(any(feature = "file", feature = "postgres"))]
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Members, Priority};
+use super::Members;
+#[cfg(any(feature = "file", feature = "postgres"))]
+use super::Priority;
 
 /// The new values of a header.
+#[cfg(any(feature = "file", feature = "postgres"))]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderEdit {
     pub(crate) priority: Option<Priority>,
@@ -15,6 +19,7 @@ pub(crate) struct HeaderEdit {
     pub(crate) delay: Option<(DateTime<Utc>, bool)>,
 }
 
+#[cfg(any(feature = "file", feature = "postgres"))]
 impl HeaderEdit {
     /// Returns the text with the changed header. A text without a readable header stays as it is.
     pub(crate) fn apply<'a>(&self, text: &'a str) -> Cow<'a, str> {
@@ -31,6 +36,22 @@ impl HeaderEdit {
             }
         }
         edited
+    }
+}
+
+/// Returns the text with this key in its header, as JSON, unless the header has the key or cannot be read.
+#[cfg(feature = "cli")]
+pub(crate) fn with_new_key<'a>(text: &'a str, key: &str, value: &str) -> Cow<'a, str> {
+    let Ok(Members(parts)) = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)) else {
+        return Cow::Borrowed(text);
+    };
+    let header = parts.iter().rev().find(|(name, _)| name == "header").map(|(_, header)| header.get());
+    let members = header.and_then(|header| serde_json::from_str(header).ok());
+    match members {
+        Some(Members(members)) if members.iter().all(|(name, _)| name != key) => {
+            with(text, key, value, true).map_or(Cow::Borrowed(text), Cow::Owned)
+        }
+        _ => Cow::Borrowed(text),
     }
 }
 
@@ -68,7 +89,7 @@ fn offset(text: &str, part: &str) -> usize {
     part.as_ptr().addr() - text.as_ptr().addr()
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "file", feature = "postgres")))]
 mod tests {
     use super::*;
 
