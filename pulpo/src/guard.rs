@@ -5,6 +5,7 @@
 //! Only plain data leaves this module. No lock of ours is held while any code in here runs.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Calls `code`; the error is the text of its panic.
@@ -14,6 +15,24 @@ pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {
         discard(panic);
         text
     })
+}
+
+thread_local! {
+    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `code`, as [`catch`], where a panic is no failure of a job: our panic hook does not log it.
+pub(crate) fn catch_quietly<R>(code: impl FnOnce() -> R) -> Result<R, String> {
+    let before = IS_QUIET.replace(true);
+    let caught = catch(code);
+    IS_QUIET.set(before);
+    caught
+}
+
+/// Returns whether a panic of this thread is to be passed over.
+#[cfg(feature = "cli")]
+pub(crate) fn is_quiet() -> bool {
+    IS_QUIET.get()
 }
 
 /// Drops a value of the user's. A panic in its destructor changes nothing: the panic hook has reported it already.

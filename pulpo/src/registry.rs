@@ -15,9 +15,13 @@ use crate::message::{Incoming, Message, MessageError, WireBody};
 use crate::policy::Policy;
 use crate::report::limited;
 
+#[cfg(feature = "cli")]
+mod described;
 mod handler;
 mod names;
 
+#[cfg(feature = "cli")]
+pub(crate) use described::DescribedJob;
 pub use handler::Handler;
 pub(crate) use handler::{Batch, Call};
 
@@ -29,6 +33,8 @@ pub struct JobDeclaration {
     body_type: fn() -> &'static str,
     file: &'static str,
     line: u32,
+    #[cfg(feature = "cli")]
+    job: fn() -> DescribedJob,
 }
 
 inventory::collect!(JobDeclaration);
@@ -71,6 +77,8 @@ impl JobDeclaration {
             body_type: std::any::type_name::<J>,
             file,
             line,
+            #[cfg(feature = "cli")]
+            job: DescribedJob::of::<J>,
         }
     }
 
@@ -160,6 +168,24 @@ impl Registry {
     /// Returns the jobs of this program that are declared on their types and have no handler in it.
     pub fn unhandled(&self) -> impl Iterator<Item = &'static JobDeclaration> {
         self.declared.iter().copied().filter(|declared| self.get(declared.request_type).is_none())
+    }
+
+    /// Iterates over all jobs of this program, by request type: those with a handler, and those that are only declared.
+    #[cfg(feature = "cli")]
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = DescribedJob> {
+        let mut all: Vec<_> = self.iter().map(Handler::job).collect();
+        all.extend(self.unhandled().map(|declared| (declared.job)()));
+        all.sort_by_key(|job| job.request_type);
+        all.into_iter()
+    }
+
+    /// Returns the job of this request type, or with this alias.
+    #[cfg(feature = "cli")]
+    pub(crate) fn job(&self, request_type: &str) -> Option<DescribedJob> {
+        self.get(request_type).map(Handler::job).or_else(|| {
+            let mut declared = self.unhandled().map(|declared| (declared.job)());
+            declared.find(|job| job.request_type == request_type || job.aliases.contains(&request_type))
+        })
     }
 
     /// Returns the request types that have two handlers.

@@ -9,8 +9,9 @@
 //! - Two programs with the same types have the same shape. It contains neither names of Rust types nor the order of
 //!   fields.
 //! - A trace gives no visitor a made-up value: it ends at the node that it asks for. A type that takes anything is
-//!   given an empty object, and one with a tag is given a tag that does not exist. A made-up body is read like the body
-//!   of a message, and dropped.
+//!   given an empty object, and one with a tag is given a tag that does not exist; a part behind others is found with
+//!   others that the type has read before. A made-up body is read like the body of a message, and dropped.
+//! - A place where no value is known that the type reads is marked as unseen. Nothing is concluded from a refusal there.
 //! - Traces and trials end, and a panic in them does not escape: after a panic, the type is not run again.
 
 use std::any::TypeId;
@@ -21,13 +22,17 @@ use std::sync::{PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::decode::{Probe, probe};
 
 mod bodies;
 #[cfg(feature = "cli")]
 pub(crate) mod changes;
+#[cfg(feature = "cli")]
+mod keys;
 mod node;
+mod place;
 mod search;
 mod text;
 mod trace;
@@ -35,6 +40,14 @@ mod trace;
 pub(crate) use node::{Kind, Node, Shape};
 #[cfg(feature = "cli")]
 pub(crate) use text::read_line;
+use trace::Traced;
+
+/// The maximum number of times that a shape is completed with more values.
+const MOST_LESSONS: usize = 16;
+
+/// Whether the types of this program can be run with made-up bodies. One that panics then would end a program that is
+/// built with `panic = "abort"`, so there nothing is known of any body.
+pub(crate) const CAN_TRACE: bool = cfg!(panic = "unwind");
 
 /// The version of the hash and the text of a shape. Shapes of different versions differ, whatever their content.
 const FORMAT: u16 = 1;
@@ -48,9 +61,31 @@ impl Shape {
 
     /// Traces the type of a probe.
     pub(crate) fn traced(probe: Probe) -> Self {
-        let mut shape = Self(trace::nodes(probe));
-        search::complete(&mut shape, probe);
-        shape
+        Self::traced_with(probe, &[])
+    }
+
+    /// Traces the type of a probe, with the help of bodies that it reads.
+    pub(crate) fn traced_with(probe: Probe, bodies: &[Value]) -> Self {
+        if !CAN_TRACE {
+            let mut whole = Node::new(Kind::Opaque, false);
+            whole.unseen = true;
+            return Self([("body".to_owned(), whole)].into());
+        }
+        let mut traced = Traced::of(probe);
+        let mut before = None;
+        // What a body teaches may show the next place of which nothing is known.
+        for _ in 0..=MOST_LESSONS {
+            if !search::complete(&mut traced) {
+                break;
+            }
+            let unseen = traced.shape.unseen();
+            if before.as_ref() == Some(&unseen) || !traced.shape.learn(bodies) {
+                break;
+            }
+            traced.shape.0.values_mut().for_each(|node| node.unseen = false);
+            before = Some(unseen);
+        }
+        traced.shape
     }
 
     /// Returns the short form that travels with messages.

@@ -5,17 +5,18 @@
 //! `example` are bodies that a developer added; an update keeps both.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Serialize, Serializer};
-use serde_json::json;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
+use crate::keys;
 use crate::message::MessageError;
-use crate::registry::{Handler, Registry, nearest};
+use crate::registry::{DescribedJob, Registry, nearest};
+use crate::shape::Shape;
 use crate::shape::changes::{Difference, DifferenceKind};
-use crate::shape::{Shape, read_line};
 
-const FIRST_LINE: &str = "pulpo snapshot 1";
+mod text;
 
 /// The jobs of a program, with the bodies that they read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,105 +44,72 @@ pub(crate) struct Changed {
     pub(crate) job: String,
     pub(crate) difference: Difference,
     pub(crate) advice: String,
+    /// The request types of the messages that it concerns.
+    pub(crate) request_types: Vec<String>,
 }
 
-/// A conflict between two versions that run at the same time.
+/// A difference that is harmless, or a place that could not be checked.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Order {
+pub(crate) struct Warning {
     pub(crate) job: String,
     pub(crate) path: String,
+    pub(crate) kind: WarningKind,
     pub(crate) message: String,
+}
+
+/// The kind of a [`Warning`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WarningKind {
+    /// Workers of the version before do not read what this one publishes.
+    OlderWorkers,
+    /// A field that is no longer read.
+    FieldDropped,
+    /// A place that could not be checked.
+    NotSeen,
+}
+
+/// The result of comparing a program with a snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
+    /// The messages that the program does not read.
+    pub(crate) changes: Vec<Changed>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Snapshot {
     /// Creates the snapshot of this program.
     pub(crate) fn of(registry: &Registry) -> Self {
-        let job = |handler: &'static Handler| {
-            let mut aliases: Vec<_> = handler.aliases().iter().map(|alias| (*alias).to_owned()).collect();
+        let job = |known: DescribedJob| {
+            let mut aliases: Vec<_> = known.aliases.iter().map(|alias| (*alias).to_owned()).collect();
             aliases.sort_unstable();
-            let unique = handler.unique_fields().map(str::to_owned);
-            let job = Job { aliases, unique, shape: handler.traced(), ..Job::default() };
-            (handler.request_type().to_owned(), job)
+            let unique = known.unique.map(str::to_owned);
+            (known.request_type.to_owned(), Job { aliases, unique, shape: known.shape(&[]), ..Job::default() })
         };
-        Self { head: Vec::new(), jobs: registry.iter().map(job).collect() }
+        Self { head: Vec::new(), jobs: registry.jobs().map(job).collect() }
     }
 
-    /// Takes over the comments and examples of the previous snapshot, for jobs that are in both.
-    pub(crate) fn with_notes_of(mut self, before: Self) -> Self {
+    /// Takes over the comments and examples of the previous snapshot, for jobs that are in both. The examples show what
+    /// is read where pulpo has found nothing.
+    pub(crate) fn with_notes_of(mut self, before: Self, registry: &Registry) -> Self {
         self.head = before.head;
         for (name, job) in before.jobs {
-            if let Some(now) = self.jobs.get_mut(&name) {
-                (now.comments, now.examples) = (job.comments, job.examples);
+            let Some((now, known)) = self.jobs.get_mut(&name).zip(registry.job(&name)) else { continue };
+            (now.comments, now.examples) = (job.comments, job.examples);
+            if !now.shape.unseen().is_empty() {
+                now.shape = known.shape(&now.bodies());
             }
         }
         self
-    }
-
-    /// Reads the text of a snapshot.
-    ///
-    /// # Errors
-    /// Names the line.
-    pub(crate) fn read(text: &str) -> Result<Self, String> {
-        let mut snapshot = Self::default();
-        let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end()));
-        let is_first = |(_, line): &(usize, &str)| !line.is_empty() && !line.starts_with('#');
-        let mut comments: Vec<String> = Vec::new();
-        loop {
-            match lines.next() {
-                Some(line) if is_first(&line) => {
-                    if line.1 != FIRST_LINE {
-                        return Err(format!("line {}: expected `{FIRST_LINE}`, got `{}`", line.0, line.1));
-                    }
-                    break;
-                }
-                Some((_, line)) => snapshot.head.extend((!line.is_empty()).then(|| line.to_owned())),
-                None => return Err(format!("expected `{FIRST_LINE}` in the first line, got an empty file")),
-            }
-        }
-        let mut current: Option<String> = None;
-        for (number, line) in lines {
-            if line.starts_with('#') {
-                comments.push(line.to_owned());
-                continue;
-            }
-            if line.is_empty() {
-                continue;
-            }
-            if let Some(name) = line.strip_prefix("job ") {
-                snapshot.jobs.entry(name.to_owned()).or_default().comments.append(&mut comments);
-                current = Some(name.to_owned());
-                continue;
-            }
-            let Some(job) = current.as_ref().and_then(|name| snapshot.jobs.get_mut(name)) else {
-                return Err(format!("line {number}: expected `job NAME`, got `{line}`"));
-            };
-            job.comments.append(&mut comments);
-            if let Some(alias) = line.strip_prefix("alias ") {
-                job.aliases.push(alias.to_owned());
-            } else if line == "unique" {
-                job.unique = Some(String::new());
-            } else if let Some(fields) = line.strip_prefix("unique ") {
-                job.unique = Some(fields.to_owned());
-            } else if let Some(example) = line.strip_prefix("example ") {
-                job.examples.push(example.to_owned());
-            } else if let Some((path, node)) = read_line(line) {
-                job.shape.0.insert(path, node);
-            } else {
-                return Err(format!(
-                    "line {number}: expected a path and what is read there, `alias NAME`, `unique FIELDS` or `example BODY`, got `{line}`"
-                ));
-            }
-        }
-        Ok(snapshot)
     }
 
     /// Returns the examples that this program does not read.
     pub(crate) fn unread_examples(&self, registry: &Registry) -> Vec<(String, String)> {
         let mut unread = Vec::new();
         for (name, job) in &self.jobs {
-            let Some(handler) = registry.get(name) else { continue };
+            let Some(known) = registry.job(name) else { continue };
             for example in &job.examples {
-                if let Err(error) = handler.check_body(Some(example)) {
+                if let Err(error) = known.check(example) {
                     unread.push((name.clone(), format!("{example}: {error}")));
                 }
             }
@@ -154,20 +122,17 @@ impl Snapshot {
         self.jobs.len()
     }
 
-    /// Returns the messages of this snapshot that a program does not read. Jobs in `allowed` may be missing.
-    pub(crate) fn unread_by(&self, registry: &Registry, allowed: &[String]) -> Vec<Changed> {
-        let mut changes = Vec::new();
+    /// Compares this snapshot with a program that is to read its messages. Jobs in `allowed` may be missing.
+    pub(crate) fn compare(&self, registry: &Registry, allowed: &[String]) -> Comparison {
+        let mut compared = Comparison::default();
         for (name, job) in &self.jobs {
-            match registry.get(name) {
-                Some(handler) => {
-                    changes.extend(job.unread_by(name, handler));
-                    changes.extend(job.other_key(name, handler));
-                }
+            match registry.job(name) {
+                Some(known) => job.compare(name, &known, &mut compared),
                 None if allowed.contains(name) => {}
-                None => changes.push(self.gone(name, job, registry)),
+                None => compared.changes.push(self.gone(name, job, registry)),
             }
-            for alias in job.aliases.iter().filter(|alias| registry.get(alias).is_none() && !allowed.contains(alias)) {
-                changes.push(Changed {
+            for alias in job.aliases.iter().filter(|alias| registry.job(alias).is_none() && !allowed.contains(alias)) {
+                compared.changes.push(Changed {
                     job: name.clone(),
                     difference: Difference {
                         path: "header.request_type".to_owned(),
@@ -179,17 +144,19 @@ impl Snapshot {
                     advice: format!(
                         "keep `alias = \"{alias}\"`, or if no such message can wait, pass --allow-removed {alias}"
                     ),
+                    request_types: vec![alias.clone()],
                 });
             }
         }
-        changes
+        compared
     }
 
     /// Describes a job that has no handler in the program any more.
     fn gone(&self, name: &str, job: &Job, registry: &Registry) -> Changed {
-        let new: Vec<_> = registry.iter().filter(|handler| !self.jobs.contains_key(handler.request_type())).collect();
-        let same = new.iter().find(|handler| handler.traced() == job.shape).map(|handler| handler.request_type());
-        let renamed = same.or_else(|| nearest(name, new.iter().map(|handler| handler.request_type())));
+        let new: Vec<_> = registry.jobs().filter(|known| !self.jobs.contains_key(known.request_type)).collect();
+        let bodies = job.bodies();
+        let same = new.iter().find(|known| known.shape(&bodies) == job.shape).map(|known| known.request_type);
+        let renamed = same.or_else(|| nearest(name, new.iter().map(|known| known.request_type)));
         let (kind, advice) = match renamed {
             Some(now) => (
                 DifferenceKind::JobRenamed,
@@ -208,27 +175,7 @@ impl Snapshot {
         let error = format!("no handler serves `{name}`");
         let difference =
             Difference { path, kind, error, before: Some(name.to_owned()), after: renamed.map(str::to_owned) };
-        Changed { job: name.to_owned(), difference, advice }
-    }
-
-    /// Returns the fields that are no longer read, and so are lost without an error.
-    pub(crate) fn dropped_by(&self, registry: &Registry) -> Vec<(String, Difference)> {
-        let both = self.jobs.iter().filter_map(|(name, job)| Some((name, job, registry.get(name)?)));
-        both.flat_map(|(name, job, handler)| {
-            let dropped = handler.traced().dropped_since(&job.shape);
-            dropped.into_iter().map(|difference| (name.clone(), difference))
-        })
-        .collect()
-    }
-
-    /// Returns the bodies of the program that this version does not read, for the time when both run.
-    pub(crate) fn unread_here(&self, registry: &Registry) -> Vec<Order> {
-        let both = self.jobs.iter().filter_map(|(name, job)| Some((name, job, registry.get(name)?)));
-        both.filter_map(|(name, job, handler)| {
-            let (path, message) = job.shape.refusal_of(&handler.traced())?;
-            Some(Order { job: name.clone(), path, message })
-        })
-        .collect()
+        Changed { job: name.to_owned(), difference, advice, request_types: vec![name.to_owned()] }
     }
 }
 
@@ -249,53 +196,94 @@ impl Serialize for Snapshot {
 }
 
 impl Job {
-    /// Reports a unique key that differs between the waiting messages and this handler. A job that became unique, or no
-    /// longer is, takes no key away from other messages.
-    fn other_key(&self, name: &str, handler: &'static Handler) -> Option<Changed> {
-        let (before, after) = (self.unique.as_deref()?, handler.unique_fields()?);
-        (before != after).then(|| Changed {
-            job: name.to_owned(),
-            difference: Difference {
-                path: "header.unique_key".to_owned(),
-                kind: DifferenceKind::UniqueKeyChanged,
-                error: "the unique key is made of other fields: a waiting message no longer blocks a duplicate"
-                    .to_owned(),
-                before: Some(key_of(before)),
-                after: Some(key_of(after)),
-            },
-            advice:
-                "keep the key; or let this job do its work twice during the deploy, and write the new key into the \
-                     snapshot with `check --update`"
-                    .to_owned(),
-        })
+    /// Returns the examples as JSON; one that is not JSON is refused elsewhere.
+    fn bodies(&self) -> Vec<Value> {
+        self.examples.iter().filter_map(|example| serde_json::from_str(example).ok()).collect()
     }
 
-    fn unread_by(&self, name: &str, handler: &'static Handler) -> Vec<Changed> {
-        let new = handler.traced();
-        let mut found = self.shape.unread_by(&new, handler.probe());
+    /// Compares this job with that of a program.
+    fn compare(&self, name: &str, known: &DescribedJob, compared: &mut Comparison) {
+        let bodies = self.bodies();
+        let (old, new) = (self.shape.clone().taught(&bodies), known.shape(&bodies));
+        let warning = |path: String, kind, message| Warning { job: name.to_owned(), path, kind, message };
+        let unread = old.unread_by(&new, known.probe);
+        let not_seen = unread.unseen.iter().map(|path| {
+            let message = "pulpo made up no body that this type reads, so this place is not checked: add `example` lines \
+                           to the snapshot";
+            warning(path.clone(), WarningKind::NotSeen, message.to_owned())
+        });
+        compared.warnings.extend(not_seen);
+        if let Some((path, message)) = old.refusal_of(&new) {
+            let message = format!(
+                "workers of the version before do not read what this one publishes ({message}): their messages wait for \
+                 a worker of this version, within unknown_type_grace; replace the workers before the producers"
+            );
+            compared.warnings.push(warning(path, WarningKind::OlderWorkers, message));
+        }
+        let dropped = new.dropped_since(&old);
+        for field in &dropped {
+            compared.warnings.push(warning(field.path.clone(), WarningKind::FieldDropped, field.error.clone()));
+        }
+        let request_types: Vec<_> = [name.to_owned()].into_iter().chain(self.aliases.iter().cloned()).collect();
+        let changed = |difference, advice| {
+            let request_types = request_types.clone();
+            Changed { job: name.to_owned(), difference, advice, request_types }
+        };
+        let mut found = unread.into_differences();
         for example in &self.examples {
-            if let Err(MessageError::Body { path, source }) = handler.check_body(Some(example)) {
+            if let Err(MessageError::Body { path, source }) = known.check(example) {
                 let error = source.to_string();
+                let missing = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+                let path = missing.map_or(path.clone(), |field| format!("{path}.{field}"));
                 if found.iter().all(|known| known.path != path) {
-                    let difference = Difference {
-                        path,
-                        kind: DifferenceKind::ValueRefused,
-                        error,
-                        before: Some(example.clone()),
-                        after: None,
-                    };
-                    found.push(difference);
+                    let (before, after) = (Some(example.clone()), None);
+                    found.push(Difference { path, kind: DifferenceKind::ValueRefused, error, before, after });
                 }
             }
         }
-        let dropped = new.dropped_since(&self.shape);
-        found
-            .into_iter()
-            .map(|difference| {
-                let advice = advice(&difference, &dropped);
-                Changed { job: name.to_owned(), difference, advice }
-            })
-            .collect()
+        compared.changes.extend(found.into_iter().map(|difference| {
+            let advice = advice(&difference, &dropped);
+            changed(difference, advice)
+        }));
+        if let Some(difference) = self.other_key(&old, &new, known) {
+            let advice = "keep the key; or let this job do its work twice during the deploy, and write the new key into \
+                          the snapshot with `check --update`";
+            compared.changes.push(changed(difference, advice.to_owned()));
+        }
+    }
+
+    /// Reports a unique key that differs between the waiting messages and this program. A job that became unique, or no
+    /// longer is, takes no key away from other messages.
+    fn other_key(&self, old: &Shape, new: &Shape, known: &DescribedJob) -> Option<Difference> {
+        let (before, after) = (self.unique.as_deref()?, known.unique?);
+        let paths = if before.is_empty() { None } else { old.paths_of_key(before) };
+        let is_unchanged = |path: &String| old.0.get(path) == new.0.get(path);
+        let error = match paths {
+            Some(paths) if before == after && paths.iter().all(is_unchanged) => return None,
+            Some(paths) => {
+                // The two versions are compared by the keys of the same bodies.
+                let samples = old.key_samples(&paths).into_iter().filter_map(|sample| {
+                    let values = RawValue::from_string(sample.values).ok()?;
+                    Some(keys::key(&values) == known.unique_key(&sample.body)?)
+                });
+                let same: Vec<_> = samples.collect();
+                let is_same = if same.is_empty() { before == after } else { same.into_iter().all(|same| same) };
+                match is_same {
+                    true => return None,
+                    false if before == after => "the values in the unique key are written in another way",
+                    false => "the unique key is made of other fields",
+                }
+            }
+            None if before == after => return None,
+            None => "the unique key is made of other fields",
+        };
+        Some(Difference {
+            path: "header.unique_key".to_owned(),
+            kind: DifferenceKind::UniqueKeyChanged,
+            error: format!("{error}: a waiting message no longer blocks a duplicate"),
+            before: Some(key_of(before)),
+            after: Some(key_of(after)),
+        })
     }
 }
 
@@ -330,34 +318,5 @@ fn advice(difference: &Difference, dropped: &[Difference]) -> String {
         }
         DifferenceKind::NullRefused => "keep it an `Option`".to_owned(),
         _ => "read both: an untagged enum, `#[serde(deserialize_with = …)]`, or a new field with a default".to_owned(),
-    }
-}
-
-impl fmt::Display for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for comment in &self.head {
-            writeln!(f, "{comment}")?;
-        }
-        writeln!(f, "{FIRST_LINE}")?;
-        for (name, job) in &self.jobs {
-            writeln!(f)?;
-            for comment in &job.comments {
-                writeln!(f, "{comment}")?;
-            }
-            writeln!(f, "job {name}")?;
-            for alias in &job.aliases {
-                writeln!(f, "alias {alias}")?;
-            }
-            match job.unique.as_deref() {
-                None => {}
-                Some("") => writeln!(f, "unique")?,
-                Some(fields) => writeln!(f, "unique {fields}")?,
-            }
-            write!(f, "{}", job.shape)?;
-            for example in &job.examples {
-                writeln!(f, "example {example}")?;
-            }
-        }
-        Ok(())
     }
 }

@@ -19,6 +19,8 @@ use crate::worker::{self, scheduled};
 mod deploys;
 mod waiting;
 
+pub(super) use deploys::cannot_trace;
+
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     /// Record what the bodies of the jobs read in this file

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Done;
+use super::check::cannot_trace;
 use super::show;
 use super::table::{Column, Table};
 use crate::registry::{Handler, Registry};
@@ -13,6 +14,7 @@ use crate::snapshot::Snapshot;
 
 pub(super) fn run(registry: &Registry, schema: bool, as_json_text: bool, out: &mut dyn Write) -> Done {
     if schema {
+        cannot_trace()?;
         let snapshot = Snapshot::of(registry);
         if as_json_text {
             return show::json(out, &snapshot);

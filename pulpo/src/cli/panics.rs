@@ -4,7 +4,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{PanicHookInfo, set_hook};
 
 use super::logs;
-use crate::guard::panic_text;
+use crate::guard::{is_quiet, panic_text};
 use crate::report::limited;
 
 /// Logs panics from now on, with their text escaped if texts are wanted. Rust's own report prints the text as it is,
@@ -12,6 +12,9 @@ use crate::report::limited;
 pub(super) fn log(with_texts: bool) {
     // A panic in here would end the process, so nothing in here may panic, or wait for long.
     set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
+        if is_quiet() {
+            return;
+        }
         let text = with_texts.then(|| limited(panic_text(panic.payload()).to_owned()));
         let at = panic.location().map(ToString::to_string);
         let thread = std::thread::current();

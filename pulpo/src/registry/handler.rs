@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+#[cfg(feature = "cli")]
+use super::described::DescribedJob;
 use super::names::JobNames;
 use crate::context::Run;
 use crate::decode::{Probe, probe};
@@ -16,8 +18,6 @@ use crate::policy::Policy;
 use crate::producer::{Producer, PublishError};
 use crate::queue::NewMessage;
 use crate::schedule::Schedule;
-#[cfg(feature = "cli")]
-use crate::shape::Shape;
 use crate::shape::ShapeId;
 use crate::state::Needed;
 
@@ -33,6 +33,8 @@ pub struct Handler {
     names: fn() -> JobNames,
     body_type: fn() -> &'static str,
     probe: Probe,
+    #[cfg(feature = "cli")]
+    job: fn() -> DescribedJob,
     /// The fields in its unique key; empty for the whole body.
     unique: Option<&'static str>,
     limited_by_key: bool,
@@ -91,6 +93,8 @@ impl Handler {
             names: JobNames::of::<J>,
             body_type: std::any::type_name::<J>,
             probe: probe::<J>,
+            #[cfg(feature = "cli")]
+            job: DescribedJob::of::<J>,
             unique: J::KEYS.unique_fields(),
             limited_by_key: J::KEYS.has_limits(),
             keys: |body| {
@@ -169,10 +173,16 @@ impl Handler {
     /// Checks that a body, as written on the wire, fits the type of the handler.
     ///
     /// # Errors
-    /// The path of the field that does not fit.
+    /// The path of the field that does not fit, or that the type panicked.
     #[cfg(feature = "cli")]
     pub(crate) fn check(&self, body: WireBody<'_>) -> Result<(), MessageError> {
-        body.probe(self.probe)
+        super::described::checked(self.probe, body)
+    }
+
+    /// Describes its job.
+    #[cfg(feature = "cli")]
+    pub(super) fn job(&self) -> DescribedJob {
+        (self.job)()
     }
 
     /// Returns the body in this text as its type writes it: the text itself, or the content of `{"payload": …}`, in
@@ -218,18 +228,6 @@ impl Handler {
     /// Returns the shape of its body.
     pub(crate) fn shape(&self) -> ShapeId {
         ShapeId::of_type(self.names().body, self.probe)
-    }
-
-    /// Traces the shape of its body again.
-    #[cfg(feature = "cli")]
-    pub(crate) fn traced(&self) -> Shape {
-        Shape::traced(self.probe)
-    }
-
-    /// Returns a probe, which only reads a body.
-    #[cfg(feature = "cli")]
-    pub(crate) fn probe(&self) -> Probe {
-        self.probe
     }
 
     /// Decodes the body and runs the function. An error means that the body does not fit and the function was not run.

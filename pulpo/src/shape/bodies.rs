@@ -1,5 +1,7 @@
 //! Makes up bodies from a shape.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{Kind, Node, Shape};
@@ -20,19 +22,62 @@ pub(crate) enum Change {
 /// A field that no type has, for objects with one more field.
 pub(super) const UNKNOWN: &str = "a field that no version has";
 
+/// Texts that some types read and others do not.
+pub(super) const TEXTS: [&str; 20] = [
+    "text",
+    "1970-01-01T00:00:00Z",
+    "00000000-0000-0000-0000-000000000000",
+    "https://example.com/",
+    "1970-01-01",
+    "127.0.0.1",
+    "1",
+    "a@example.com",
+    "00:00:00",
+    "1970-01-01T00:00:00",
+    "a",
+    "true",
+    "::1",
+    "127.0.0.1:80",
+    "Europe/Berlin",
+    "UTC",
+    "1s",
+    "1.0.0",
+    "en",
+    "00000000000000000000000000",
+];
+
 /// The depth to which a recursive type is followed.
 const DEEPEST: usize = 1;
+
+/// A made-up body.
+pub(crate) struct Made {
+    pub(crate) value: Value,
+    /// Whether a value in it may not be read: none is known for its place, which cannot be left out.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only a comparison of versions asks"))]
+    pub(crate) is_unsure: bool,
+}
 
 impl Shape {
     /// Returns a body that has the part at `target`, with that part changed. `None` if no body of a bounded size has
     /// it.
-    pub(crate) fn body(&self, target: &str, change: &Change) -> Option<Value> {
-        Body { shape: self, target, change }.value("body", 0)
+    pub(crate) fn body(&self, target: &str, change: &Change) -> Option<Made> {
+        let body = |avoids_unseen| Body { shape: self, target, change, avoids_unseen }.value("body", 0);
+        let made = |is_unsure| move |value| Made { value, is_unsure };
+        body(true).map(made(false)).or_else(|| body(false).map(made(true)))
     }
 
     /// Makes up the value at a path.
     pub(crate) fn part(&self, path: &str) -> Option<Value> {
-        Body { shape: self, target: path, change: &Change::None }.value(path, 0)
+        Body { shape: self, target: path, change: &Change::None, avoids_unseen: false }.value(path, 0)
+    }
+
+    /// Returns the keys that must come first in an object, so that the type knows how to read the rest.
+    pub(super) fn tags(&self) -> BTreeSet<String> {
+        let tag = |node: &Node| match &node.kind {
+            Kind::Adjacent { tag, .. } => Some(tag.clone()),
+            _ => None,
+        };
+        self.0.values().filter_map(tag).collect()
     }
 }
 
@@ -40,6 +85,8 @@ struct Body<'a> {
     shape: &'a Shape,
     target: &'a str,
     change: &'a Change,
+    /// Whether it has no place of which no value is known, apart from the target.
+    avoids_unseen: bool,
 }
 
 impl Body<'_> {
@@ -52,74 +99,83 @@ impl Body<'_> {
         if let (true, Change::Instead(value)) = (self.is_target(path), self.change) {
             return Some(value.clone());
         }
-        self.content(path, node, depth).or_else(|| node.nullable.then_some(Value::Null))
+        let avoided = self.avoids_unseen && node.unseen && node.examples.is_empty() && !leads_to(path, self.target);
+        let content = if avoided { None } else { self.content(path, node, depth) };
+        content.or_else(|| node.nullable.then_some(Value::Null))
     }
 
     fn content(&self, path: &str, node: &Node, depth: usize) -> Option<Value> {
-        let example = node.examples.first().cloned();
+        let example = node.examples.first();
         Some(match &node.kind {
-            Kind::Value(name) => example.unwrap_or_else(|| value_of(name)),
-            Kind::Object => {
-                let mut object = Map::new();
-                for (name, path) in self.shape.fields(path) {
-                    let leave_out = self.is_target(&path) && *self.change == Change::Without;
-                    if leave_out || !self.has(&name, &path) {
-                        continue;
-                    }
-                    match self.value(&path, depth) {
-                        Some(value) => drop(object.insert(name, value)),
-                        None if self.shape.0.get(&path).is_some_and(|node| node.optional) => {}
-                        None => return None,
-                    }
+            Kind::Value(name) => example.cloned().unwrap_or_else(|| value_of(name)),
+            Kind::Object => self.object(path, depth)?,
+            Kind::Enum => self.variants(path).into_iter().find_map(|(name, path)| {
+                Some(if self.is_unit(&path)? { Value::from(name) } else { json!({ name: self.value(&path, depth)? }) })
+            })?,
+            Kind::Adjacent { tag, content } => self.variants(path).into_iter().find_map(|(name, path)| {
+                if self.is_unit(&path)? {
+                    return Some(json!({ tag: name }));
                 }
-                if self.is_target(path) && *self.change == Change::More {
-                    object.insert(UNKNOWN.to_owned(), Value::Null);
-                }
-                Value::Object(object)
-            }
-            Kind::Enum => {
-                let mut variants = self.shape.fields(path);
-                // The variant on the way to the target comes first.
-                variants.sort_by_key(|(_, path)| !leads_to(path, self.target));
-                variants.into_iter().find_map(|(name, path)| match self.shape.0.get(&path)?.kind {
-                    Kind::Value(ref kind) if kind == "unit" => Some(Value::from(name)),
-                    _ => Some(json!({ name: self.value(&path, depth)? })),
-                })?
-            }
+                Some(json!({ tag: name, content: self.value(&path, depth)? }))
+            })?,
             Kind::List => Value::Array(self.value(&format!("{path}[]"), depth).into_iter().collect()),
             Kind::Tuple(len) => {
-                let mut parts = match example {
-                    Some(Value::Array(parts)) => parts,
-                    _ => vec![Value::Null; *len],
-                };
-                if let Some(first) = parts.first_mut() {
-                    *first = self.value(&format!("{path}[0]"), depth)?;
-                }
-                Value::Array(parts)
+                let part = |index| self.value(&self.shape.part_of_tuple(path, index), depth);
+                Value::Array((0..*len).map(part).collect::<Option<_>>()?)
             }
-            Kind::Map => match example {
-                Some(example) => example,
-                None => self.value(&format!("{path}.*"), depth).map_or(json!({}), |value| json!({ "key": value })),
-            },
-            Kind::Tagged { tag, variants } => example.or_else(|| Some(json!({ tag: variants.first()? })))?,
-            Kind::Opaque => example.unwrap_or(Value::Null),
+            Kind::Map if example.is_none() || self.shape.shows_values(path) => {
+                let key = example.and_then(|example| example.as_object()?.keys().min().cloned());
+                let value = self.value(&format!("{path}.*"), depth);
+                value.map_or(json!({}), |value| json!({ key.unwrap_or_else(|| "key".to_owned()): value }))
+            }
+            Kind::Map => example?.clone(),
+            Kind::Tagged { tag, variants } => example.cloned().or_else(|| Some(json!({ tag: variants.first()? })))?,
+            Kind::Opaque => example.cloned().unwrap_or(Value::Null),
             Kind::Recursive(_) if node.nullable || depth >= DEEPEST => return None,
             Kind::Recursive(path) => self.value(path, depth + 1)?,
         })
     }
 
-    /// Returns whether the body has this name of a field: of several aliases, the one that leads to the target.
-    fn has(&self, name: &str, path: &str) -> bool {
-        let (parent, node) = match self.shape.0.get(path) {
-            Some(node) => (&path[..path.len() - super::text::field(name).len()], node),
-            None => return false,
+    fn object(&self, path: &str, depth: usize) -> Option<Value> {
+        let fields = self.shape.fields(path);
+        let field_of = |name: &str, path: &str| {
+            let node = self.shape.0.get(path);
+            node.and_then(|node| node.alias_of.clone()).unwrap_or_else(|| name.to_owned())
         };
-        let field = node.alias_of.as_deref().unwrap_or(name);
-        let names = self.shape.fields(parent).into_iter().filter(|(other, other_path)| {
-            other == field || self.shape.0.get(other_path).is_some_and(|node| node.alias_of.as_deref() == Some(field))
-        });
-        let wanted = names.into_iter().find(|(_, path)| leads_to(path, self.target));
-        wanted.map_or(node.alias_of.is_none(), |(wanted, _)| wanted == name)
+        // A field with several names has the one that leads to the target, or else its own.
+        let target = fields.iter().find(|(_, path)| leads_to(path, self.target));
+        let target = target.map(|(name, path)| (name.as_str(), field_of(name, path)));
+        let mut object = Map::new();
+        for (name, path) in &fields {
+            let node = self.shape.0.get(path)?;
+            let has_it = match &target {
+                Some((wanted, field)) if *field == field_of(name, path) => wanted == name,
+                _ => node.alias_of.is_none(),
+            };
+            if !has_it || (self.is_target(path) && *self.change == Change::Without) {
+                continue;
+            }
+            match self.value(path, depth) {
+                Some(value) => drop(object.insert(name.clone(), value)),
+                None if node.optional => {}
+                None => return None,
+            }
+        }
+        if self.is_target(path) && *self.change == Change::More {
+            object.insert(UNKNOWN.to_owned(), Value::Null);
+        }
+        Some(Value::Object(object))
+    }
+
+    /// Returns the variants of an enum; the one on the way to the target comes first.
+    fn variants(&self, path: &str) -> Vec<(String, String)> {
+        let mut variants = self.shape.fields(path);
+        variants.sort_by_key(|(_, path)| !leads_to(path, self.target));
+        variants
+    }
+
+    fn is_unit(&self, path: &str) -> Option<bool> {
+        Some(matches!(&self.shape.0.get(path)?.kind, Kind::Value(kind) if kind == "unit"))
     }
 }
 
@@ -128,16 +184,21 @@ pub(super) fn leads_to(path: &str, target: &str) -> bool {
     target.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// Returns a value of a kind without parts.
+/// Returns the value of a kind without parts that is tried first.
 fn value_of(kind: &str) -> Value {
+    candidates(kind).into_iter().next().unwrap_or(Value::Null)
+}
+
+/// Returns the values of a kind without parts that are tried, in this order.
+pub(super) fn candidates(kind: &str) -> Vec<Value> {
     match kind {
-        "bool" => Value::Bool(true),
-        "f32" | "f64" => json!(0.5),
-        "text" => Value::from("text"),
-        "char" => Value::from("c"),
-        "bytes" => json!([1]),
-        "null" | "unit" | "ignored" => Value::Null,
-        _ => json!(1),
+        "bool" => vec![json!(true), json!(false)],
+        "f32" | "f64" => vec![json!(0.5), json!(1), json!(0), json!(10), json!(100)],
+        "text" => TEXTS.into_iter().map(Value::from).collect(),
+        "char" => vec![json!("c"), json!("1")],
+        "bytes" => vec![json!([1]), json!("text")],
+        "null" | "unit" | "ignored" => vec![Value::Null],
+        _ => vec![json!(1), json!(0), json!(10), json!(100), json!(1000), json!(10_000), json!(-1)],
     }
 }
 

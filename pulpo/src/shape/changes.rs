@@ -3,12 +3,13 @@
 //! The current type reads bodies that the former shape describes. Each refusal is a change; that place is then mended,
 //! so that the next change is found too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::bodies::{Change, UNKNOWN, ends, extremes};
+use super::bodies::{Change, Made, UNKNOWN, ends, extremes, leads_to};
+use super::place::{part, part_mut, place};
 use super::search::{Refused, named, read};
 use super::{Kind, Node, Shape, text};
 use crate::decode::Probe;
@@ -61,20 +62,62 @@ pub(crate) enum DifferenceKind {
     UniqueKeyChanged,
 }
 
+/// What a program no longer reads.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    found: BTreeMap<(String, DifferenceKind), Difference>,
+    /// The places that could not be checked, because no value is known there that the former type reads.
+    pub(crate) unseen: BTreeSet<String>,
+}
+
+impl Unread {
+    pub(crate) fn into_differences(self) -> Vec<Difference> {
+        self.found.into_values().collect()
+    }
+
+    fn add(&mut self, difference: Difference) {
+        self.found.entry((difference.path.clone(), difference.kind)).or_insert(difference);
+    }
+}
+
 impl Shape {
     /// Returns the differences that keep the type of `probe`, which has the shape `new`, from reading the bodies that
     /// this shape describes.
-    pub(crate) fn unread_by(&self, new: &Shape, probe: Probe) -> Vec<Difference> {
-        let mut found = BTreeMap::new();
-        if self != new {
-            for (path, node) in &self.0 {
-                for change in self.changes_at(path, node, new) {
-                    let Some(body) = self.body(path, &change) else { continue };
-                    self.faults(body, new, probe, &mut found);
+    pub(crate) fn unread_by(&self, new: &Shape, probe: Probe) -> Unread {
+        if self == new { Unread::default() } else { self.compare(new, probe) }
+    }
+
+    fn compare(&self, new: &Shape, probe: Probe) -> Unread {
+        let mut unread = Unread::default();
+        let first: BTreeSet<_> = self.tags().into_iter().chain(new.tags()).collect();
+        let comparison = Comparison { old: self, new, probe, first };
+        for (path, node) in &self.0 {
+            for change in self.changes_at(path, node, new) {
+                if let Some(made) = self.body(path, &change) {
+                    comparison.faults(made, &mut unread);
                 }
             }
+            if let Some(difference) = self.narrowed_at(path, node, new) {
+                unread.add(difference);
+            }
         }
-        found.into_values().collect()
+        unread
+    }
+
+    /// Finds a number of 128 bits that becomes narrower: such a number does not fit into a made-up body.
+    fn narrowed_at(&self, path: &str, node: &Node, new: &Shape) -> Option<Difference> {
+        let after = new.0.get(path)?;
+        let (Kind::Value(old), Kind::Value(now)) = (&node.kind, &after.kind) else { return None };
+        let is_narrower = matches!(&**old, "i128" | "u128")
+            && old != now
+            && now.strip_prefix(['i', 'u']).is_some_and(|bits| bits.parse::<u8>().is_ok());
+        is_narrower.then(|| Difference {
+            path: place(path),
+            kind: DifferenceKind::RangeNarrowed,
+            error: format!("number out of range: expected {now}, and it may be any {old}"),
+            before: Some(node.to_string()),
+            after: Some(after.to_string()),
+        })
     }
 
     /// Returns the variations of the bodies of this shape at a path. An unchanged node only has to be readable at all.
@@ -94,25 +137,26 @@ impl Shape {
         all
     }
 
-    fn faults(
-        &self,
-        mut body: Value,
-        new: &Shape,
-        probe: Probe,
-        found: &mut BTreeMap<(String, DifferenceKind), Difference>,
-    ) {
-        for _ in 0..MOST_FAULTS {
-            let Err(refused) = read(probe, &body) else { return };
-            let difference = self.difference(&body, &refused, new);
-            found.entry((difference.path.clone(), difference.kind)).or_insert(difference);
-            if !mend(&mut body, &refused, new) {
-                return;
-            }
+    /// Returns whether the former type itself may have refused the value at this place.
+    fn may_have_refused(&self, made: &Made, refused: &Refused, kind: DifferenceKind) -> bool {
+        let Some(path) = self.place_of(&made.value, &refused.path) else { return made.is_unsure };
+        let Some(node) = self.0.get(&path) else { return made.is_unsure };
+        if node.unseen && node.may_be_picky() {
+            return true;
         }
+        // What serde says of a field or a type holds for each value.
+        let is_certain = match kind {
+            DifferenceKind::TypeChanged | DifferenceKind::NullRefused => {
+                matches!(node.kind, Kind::Value(_)) && !node.may_be_picky()
+            }
+            DifferenceKind::RangeNarrowed | DifferenceKind::ValueRefused => false,
+            _ => true,
+        };
+        !is_certain && (self.is_unseen(&path) || made.is_unsure)
     }
 
     /// Interprets a refusal with the two shapes.
-    pub(crate) fn difference(&self, body: &Value, refused: &Refused, new: &Shape) -> Difference {
+    fn difference(&self, body: &Value, refused: &Refused, new: &Shape) -> Difference {
         let missing = named(&refused.error, "missing field");
         let place = match missing {
             Some(field) => format!("{}.{field}", refused.path),
@@ -137,6 +181,7 @@ impl Shape {
             error if error.starts_with("invalid value: integer") || error.starts_with("number out of range") => {
                 DifferenceKind::RangeNarrowed
             }
+            error if error.starts_with("invalid value: expected key") => DifferenceKind::TypeChanged,
             error if error.starts_with("invalid type") || error.starts_with("invalid length") => {
                 DifferenceKind::TypeChanged
             }
@@ -190,14 +235,14 @@ impl Shape {
                 changes.extend(node.optional.then_some(Change::Without));
                 changes.extend(ends(node).into_iter().filter(|end| !node.not.contains(end)).map(Change::Instead));
             }
-            changes.iter().find_map(|change| self.refuses("body", &other.body(path, change)?, "body"))
+            changes.iter().find_map(|change| self.refuses("body", &other.body(path, change)?.value, "body"))
         })
     }
 
     fn refuses(&self, path: &str, value: &Value, place: &str) -> Option<(String, String)> {
         let node = self.0.get(path)?;
         let no = || Some((place.to_owned(), format!("expected {node}, got {value}")));
-        if value.is_null() && node.nullable {
+        if node.unseen || (value.is_null() && node.nullable) {
             return None;
         }
         if node.not.contains(value) {
@@ -252,9 +297,9 @@ impl Shape {
                 None => no(),
             },
             Kind::Tuple(len) => match value.as_array() {
-                Some(parts) if parts.len() == *len => {
-                    self.refuses(&format!("{path}[0]"), parts.first()?, &format!("{place}[0]"))
-                }
+                Some(parts) if parts.len() == *len => parts.iter().enumerate().find_map(|(index, part)| {
+                    self.refuses(&self.part_of_tuple(path, index), part, &format!("{place}[{index}]"))
+                }),
                 _ => no(),
             },
             Kind::Map => match value.as_object() {
@@ -267,8 +312,49 @@ impl Shape {
                 let variant = value.get(tag).and_then(Value::as_str);
                 (!variant.is_some_and(|variant| variants.iter().any(|known| known == variant))).then(no).flatten()
             }
+            Kind::Adjacent { tag, content } => {
+                let Some(variant) = value.get(tag).and_then(Value::as_str) else { return no() };
+                let fields = self.fields(path);
+                let Some((_, path)) = fields.into_iter().find(|(name, _)| name == variant) else { return no() };
+                self.refuses(&path, value.get(content)?, &format!("{place}.{content}"))
+            }
             Kind::Recursive(above) => self.refuses(above, value, place),
             Kind::Opaque => None,
+        }
+    }
+}
+
+/// A comparison of two versions of a type.
+struct Comparison<'a> {
+    old: &'a Shape,
+    new: &'a Shape,
+    /// The type of the new version.
+    probe: Probe,
+    /// The keys that come first in objects.
+    first: BTreeSet<String>,
+}
+
+impl Comparison<'_> {
+    /// Finds what is refused of a body, one after the other.
+    fn faults(&self, mut made: Made, unread: &mut Unread) {
+        let mut mended: Vec<String> = Vec::new();
+        for _ in 0..MOST_FAULTS {
+            let Err(refused) = read(self.probe, &made.value, &self.first) else { return };
+            if mended.iter().any(|place| leads_to(place, &refused.path)) {
+                // This value is ours, and the new type refuses it too: it is one of which nothing is known.
+                unread.unseen.insert(refused.path);
+                return;
+            }
+            let difference = self.old.difference(&made.value, &refused, self.new);
+            if self.old.may_have_refused(&made, &refused, difference.kind) {
+                unread.unseen.insert(refused.path);
+                return;
+            }
+            unread.add(difference);
+            match mend(&mut made.value, &refused, self.new) {
+                Some(place) => mended.push(place),
+                None => return,
+            }
         }
     }
 }
@@ -297,74 +383,28 @@ fn fits(kind: &str, node: &Node, value: &Value) -> bool {
     }
 }
 
-/// Returns the part of a body at a place.
-fn part<'v>(body: &'v Value, place: &str) -> Option<&'v Value> {
-    let mut value = body;
-    let mut rest = place.strip_prefix("body")?;
-    while !rest.is_empty() {
-        let (step, behind) = step(value, rest)?;
-        value = match step {
-            Step::Index(index) => value.get(index)?,
-            Step::Key(key) => value.get(&key)?,
-        };
-        rest = behind;
-    }
-    Some(value)
-}
-
-fn part_mut<'v>(body: &'v mut Value, place: &str) -> Option<&'v mut Value> {
-    let mut value = body;
-    let mut rest = place.strip_prefix("body")?;
-    while !rest.is_empty() {
-        let (step, behind) = step(value, rest)?;
-        value = match step {
-            Step::Index(index) => value.get_mut(index)?,
-            Step::Key(key) => value.get_mut(&key)?,
-        };
-        rest = behind;
-    }
-    Some(value)
-}
-
-enum Step {
-    Index(usize),
-    Key(String),
-}
-
-/// Returns the first step of a place in a value: keys may contain dots.
-fn step<'r>(value: &Value, rest: &'r str) -> Option<(Step, &'r str)> {
-    if let Some(rest) = rest.strip_prefix('[') {
-        let (index, behind) = rest.split_once(']')?;
-        return Some((Step::Index(index.parse().ok()?), behind));
-    }
-    let rest = rest.strip_prefix('.')?;
-    let found = value.as_object()?.keys().filter_map(|key| {
-        let behind = rest.strip_prefix(key.as_str())?;
-        (behind.is_empty() || behind.starts_with(['.', '['])).then_some((key, behind))
-    });
-    found.max_by_key(|(key, _)| key.len()).map(|(key, behind)| (Step::Key(key.clone()), behind))
-}
-
-/// Makes a body readable by the new type at the place where it was refused; false if no repair is known.
-fn mend(body: &mut Value, refused: &Refused, new: &Shape) -> bool {
+/// Makes a body readable by the new type at the place where it was refused, and returns the place that has another
+/// value now; `None` if no repair is known.
+fn mend(body: &mut Value, refused: &Refused, new: &Shape) -> Option<String> {
     if let Some(field) = named(&refused.error, "missing field") {
-        let Some(path) = new.place_of(body, &format!("{}.{field}", refused.path)) else { return false };
-        let Some(mut value) = new.part(&path) else { return false };
+        let place = format!("{}.{field}", refused.path);
+        let path = new.place_of(body, &place)?;
+        let mut value = new.part(&path)?;
         if new.place_of(body, &refused.path).is_some_and(|parent| parent == path) {
             // Serde hides the field, so only the whole is known.
-            let Some(field) = value.get(field) else { return false };
-            value = field.clone();
+            value = value.get(field)?.clone();
         }
-        let object = part_mut(body, &refused.path).and_then(Value::as_object_mut);
-        return object.is_some_and(|object| object.insert(field.to_owned(), value).is_none());
+        let object = part_mut(body, &refused.path).and_then(Value::as_object_mut)?;
+        return object.insert(field.to_owned(), value).is_none().then_some(place);
     }
     if let Some(field) = named(&refused.error, "unknown field") {
-        let parent = refused.path.strip_suffix(&format!(".{field}")).unwrap_or(&refused.path);
-        let object = part_mut(body, parent).and_then(Value::as_object_mut);
-        return field != UNKNOWN && object.is_some_and(|object| object.remove(field).is_some());
+        let place = format!(".{field}");
+        let parent = refused.path.strip_suffix(&place).unwrap_or(&refused.path).to_owned();
+        let object = part_mut(body, &parent).and_then(Value::as_object_mut)?;
+        return (field != UNKNOWN && object.remove(field).is_some()).then(|| parent + &place);
     }
-    let Some(path) = new.place_of(body, &refused.path) else { return false };
-    let Some(value) = new.part(&path) else { return false };
+    let path = new.place_of(body, &refused.path)?;
+    let value = new.part(&path)?;
     // A part that serde hides is only known as a whole.
     let mut place = refused.path.as_str();
     while let Some((parent, _)) = place.rsplit_once('.')
@@ -372,13 +412,9 @@ fn mend(body: &mut Value, refused: &Refused, new: &Shape) -> bool {
     {
         place = parent;
     }
-    match part_mut(body, place) {
-        Some(place) if *place != value => {
-            *place = value;
-            true
-        }
-        _ => false,
-    }
+    let part = part_mut(body, place).filter(|part| **part != value)?;
+    *part = value;
+    Some(place.to_owned())
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+/// The maximum length of a list of fixed length; a longer one is opaque.
+pub(super) const MOST_PARTS: usize = 1024;
+
 /// The JSON that a type reads: a node for each path in the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape(pub(crate) BTreeMap<String, Node>);
@@ -25,11 +28,23 @@ pub(crate) struct Node {
     pub(crate) not: Vec<Value>,
     /// Values that are read here, if not every value of the kind is.
     pub(crate) examples: Vec<Value>,
+    /// Whether no value was found that is read here. A refusal here or below then says nothing.
+    pub(crate) unseen: bool,
 }
 
 impl Node {
     pub(crate) fn new(kind: Kind, nullable: bool) -> Self {
-        Self { kind, nullable, optional: false, strict: false, alias_of: None, not: Vec::new(), examples: Vec::new() }
+        let (optional, strict, unseen) = (false, false, false);
+        Self { kind, nullable, optional, strict, alias_of: None, not: Vec::new(), examples: Vec::new(), unseen }
+    }
+
+    /// Whether only some values of its kind may be readable, so that one has to be tried.
+    pub(super) fn may_be_picky(&self) -> bool {
+        match &self.kind {
+            Kind::Value(kind) => kind == "text",
+            Kind::Opaque | Kind::Tagged { .. } => true,
+            _ => false,
+        }
     }
 }
 
@@ -44,12 +59,14 @@ pub(crate) enum Kind {
     Map,
     /// A list of any length.
     List,
-    /// A list of this length.
+    /// A list of this length. A part without a node of its own is like the first.
     Tuple(usize),
     /// One of the variants below.
     Enum,
     /// An object whose key of this name holds the variant, one of these.
     Tagged { tag: String, variants: Vec<String> },
+    /// An object with one of the variants below: its name at the key `tag`, its content at the key `content`.
+    Adjacent { tag: String, content: String },
     /// The same type as at that path, which is above this one.
     Recursive(String),
     /// A type that serde does not show.

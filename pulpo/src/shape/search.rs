@@ -3,14 +3,16 @@
 //!
 //! The type itself reads bodies that the shape describes. If it refuses one, the error gives the place, and another
 //! value is tried there. Once a body is read, a field is left out of it, and so on. The tried values are part of the
-//! format of a shape.
+//! format of a shape. A place where no value is read is marked as unseen, and left out of bodies where that is possible.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::bodies::{Change, ends, leads_to};
+use super::bodies::{Change, TEXTS, candidates, ends, leads_to};
+use super::text::{last_step, written};
+use super::trace::Traced;
 use super::{Kind, Shape};
 use crate::decode::{Probe, json as reader};
 use crate::guard;
@@ -21,29 +23,12 @@ const MOST_NODES: usize = 512;
 /// The maximum number of bodies that are tried until one is read.
 const MOST_TRIES: usize = 200;
 
-/// Texts that some types read and others do not.
-const TEXTS: [&str; 20] = [
-    "text",
-    "1970-01-01T00:00:00Z",
-    "00000000-0000-0000-0000-000000000000",
-    "https://example.com/",
-    "1970-01-01",
-    "127.0.0.1",
-    "1",
-    "a@example.com",
-    "00:00:00",
-    "1970-01-01T00:00:00",
-    "a",
-    "true",
-    "::1",
-    "127.0.0.1:80",
-    "Europe/Berlin",
-    "UTC",
-    "1s",
-    "1.0.0",
-    "en",
-    "00000000000000000000000000",
-];
+/// The maximum number of bodies that are read in all. A number, not a time, so that a shape is the same on each
+/// machine.
+const MOST_READS: usize = 8192;
+
+/// The maximum number of parts of a list of fixed length that are compared with the first.
+const MOST_COMPARED: usize = 32;
 
 /// Returns the values to try where serde hides which ones are read.
 fn anything() -> Vec<Value> {
@@ -54,46 +39,18 @@ fn anything() -> Vec<Value> {
     all
 }
 
-/// Fills in the details that a trace leaves open.
-pub(super) fn complete(shape: &mut Shape, probe: Probe) {
-    if shape.0.len() > MOST_NODES {
-        return;
+/// Fills in the details that a trace leaves open. If that takes too long, or the type panics, the shape stays as the
+/// trace shows it, and all of it counts as unseen; then it returns false.
+pub(super) fn complete(traced: &mut Traced) -> bool {
+    let before = traced.shape.clone();
+    if Search::new(&traced.shape).completes(traced) {
+        return true;
     }
-    let traced = shape.clone();
-    if !completed(shape, probe) {
-        *shape = traced;
+    traced.shape = before;
+    if let Some(root) = traced.shape.0.get_mut("body") {
+        root.unseen = true;
     }
-}
-
-/// Completes the shape; false if the type has panicked, after which it is not run again.
-fn completed(shape: &mut Shape, probe: Probe) -> bool {
-    let mut search = Search { probe, tried: HashMap::new(), panicked: Cell::new(false) };
-    let paths: Vec<_> = shape.0.keys().cloned().collect();
-    let (found, lost): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| search.finds(shape, path));
-    for path in lost {
-        shape.0.entry(path).and_modify(|node| node.examples.clear());
-    }
-    for path in &found {
-        search.variants(shape, path);
-    }
-    let mut parts = Vec::new();
-    for path in &found {
-        let readable = |change| shape.body(path, &change).is_some_and(|body| search.read(&body).is_ok());
-        let strict = shape.0[path].kind == Kind::Object
-            && shape.body(path, &Change::More).is_some_and(|body| {
-                search.read(&body).is_err_and(|refused| refused.error.starts_with("unknown field"))
-            });
-        let is_field = matches!(path.rfind(['.', '[']), Some(end) if path[end..].starts_with('.'))
-            && shape.body(path, &Change::Without) != shape.body(path, &Change::None);
-        let not = ends(&shape.0[path]).into_iter().filter(|end| !readable(Change::Instead(end.clone()))).collect();
-        parts.push((path.clone(), is_field && readable(Change::Without), strict, not));
-    }
-    for (path, optional, strict, not) in parts {
-        if let Some(node) = shape.0.get_mut(&path) {
-            (node.optional, node.strict, node.not) = (optional, strict, not);
-        }
-    }
-    !search.panicked.get()
+    false
 }
 
 /// The reason why a body is not read.
@@ -104,10 +61,15 @@ pub(crate) struct Refused {
     panicked: bool,
 }
 
+/// Reads a body as the type of a probe. `first` are the keys that come first in objects.
+#[cfg(feature = "cli")]
+pub(crate) fn read(probe: Probe, body: &Value, first: &BTreeSet<String>) -> Result<(), Refused> {
+    read_text(probe, &written(body, first))
+}
+
 /// Reads a body as the type of a probe.
-pub(crate) fn read(probe: Probe, body: &Value) -> Result<(), Refused> {
-    let text = body.to_string();
-    let read = guard::catch(|| reader::read(&text, &mut |part| probe(part)));
+pub(crate) fn read_text(probe: Probe, text: &str) -> Result<(), Refused> {
+    let read = guard::catch_quietly(|| reader::read(text, &mut |part| probe(part)));
     match read {
         Ok(Ok(())) => Ok(()),
         Ok(Err(unfit)) => {
@@ -115,7 +77,9 @@ pub(crate) fn read(probe: Probe, body: &Value) -> Result<(), Refused> {
             let error = error.rsplit_once(" at line ").map_or(error.as_str(), |(error, _)| error).to_owned();
             Err(Refused { path: format!("body{}", unfit.path), error, panicked: false })
         }
-        Err(panic) => Err(Refused { path: "body".to_owned(), error: panic, panicked: true }),
+        Err(_) => {
+            Err(Refused { path: "body".to_owned(), error: "its `Deserialize` panicked".to_owned(), panicked: true })
+        }
     }
 }
 
@@ -125,78 +89,214 @@ pub(crate) fn named<'e>(error: &'e str, words: &str) -> Option<&'e str> {
 }
 
 struct Search {
-    probe: Probe,
+    /// The keys that come first in objects.
+    first: BTreeSet<String>,
     /// The progress at each node, by its path.
     tried: HashMap<String, Slot>,
+    /// Bodies that are read.
+    known: HashSet<String>,
+    /// The places where no value was read.
+    stuck: BTreeSet<String>,
+    reads: Cell<usize>,
     panicked: Cell<bool>,
 }
 
 /// A node at which values are tried.
 #[derive(Clone, Default)]
 struct Slot {
+    /// Whether the first value was tried.
+    started: bool,
     base: usize,
     /// The fields that the type has asked for, each with the value to try.
     fields: Vec<(String, usize)>,
 }
 
+/// What the search finds at a node.
+struct Details {
+    optional: bool,
+    strict: bool,
+    not: Vec<Value>,
+    examples: Vec<Value>,
+}
+
 impl Search {
-    fn read(&self, body: &Value) -> Result<(), Refused> {
-        if self.panicked.get() {
+    fn new(shape: &Shape) -> Self {
+        Self {
+            first: shape.tags(),
+            tried: HashMap::new(),
+            known: HashSet::new(),
+            stuck: BTreeSet::new(),
+            reads: Cell::new(0),
+            panicked: Cell::new(false),
+        }
+    }
+
+    fn read(&self, probe: Probe, body: &Value) -> Result<(), Refused> {
+        self.read_text(probe, &written(body, &self.first))
+    }
+
+    fn read_text(&self, probe: Probe, text: &str) -> Result<(), Refused> {
+        self.reads.set(self.reads.get() + 1);
+        if self.gave_up() {
             return Err(Refused { path: String::new(), error: String::new(), panicked: true });
         }
-        read(self.probe, body).inspect_err(|refused| self.panicked.set(refused.panicked))
+        read_text(probe, text).inspect_err(|refused| self.panicked.set(refused.panicked))
+    }
+
+    /// After a panic, the type is not run again.
+    fn gave_up(&self) -> bool {
+        self.panicked.get() || self.reads.get() > MOST_READS
+    }
+
+    /// Completes the shape; false if that takes too long, or the type panics.
+    fn completes(&mut self, traced: &mut Traced) -> bool {
+        let (mut found, mut lost) = (BTreeSet::new(), BTreeSet::new());
+        let mut avoided = BTreeSet::new();
+        loop {
+            if traced.shape.0.len() > MOST_NODES || self.gave_up() {
+                return false;
+            }
+            let is_next = |path: &&String| !found.contains(*path) && !lost.contains(*path);
+            let next: Vec<_> = traced.shape.0.keys().filter(is_next).cloned().collect();
+            for path in &next {
+                if self.finds(traced, path) {
+                    self.compare_parts(traced, path);
+                    found.insert(path.clone());
+                } else {
+                    lost.insert(path.clone());
+                }
+            }
+            if next.is_empty() {
+                // The rest is tried again in bodies without these places.
+                let new: Vec<_> = self.stuck.difference(&avoided).cloned().collect();
+                if new.is_empty() {
+                    break;
+                }
+                for path in new {
+                    if let Some(node) = traced.shape.0.get_mut(&path) {
+                        (node.unseen, node.examples) = (true, Vec::new());
+                    }
+                    avoided.insert(path);
+                }
+                lost.clear();
+            }
+        }
+        for path in &lost {
+            let node = traced.shape.0.get_mut(path).filter(|node| node.may_be_picky());
+            if let Some(node) = node {
+                // The value was tried before others were, so it may well be read.
+                node.unseen = true;
+                node.examples.truncate(1);
+            }
+        }
+        for path in &found {
+            self.variants(traced, path);
+        }
+        let details: Vec<_> = found.iter().map(|path| (path, self.details(traced, path))).collect();
+        for (path, Details { optional, strict, not, examples }) in details {
+            if let Some(node) = traced.shape.0.get_mut(path) {
+                (node.optional, node.strict, node.not, node.examples) = (optional, strict, not, examples);
+            }
+        }
+        !self.gave_up()
+    }
+
+    fn details(&self, traced: &Traced, path: &str) -> Details {
+        let (shape, probe) = (&traced.shape, traced.probe());
+        let node = &shape.0[path];
+        let reads = |change| shape.body(path, &change).is_some_and(|made| self.read(probe, &made.value).is_ok());
+        let strict = node.kind == Kind::Object
+            && shape.body(path, &Change::More).is_some_and(|made| {
+                self.read(probe, &made.value).is_err_and(|refused| refused.error.starts_with("unknown field"))
+            });
+        let is_field = last_step(path).is_some_and(|(_, step)| step.starts_with('.')) && {
+            let value = |change| shape.body(path, &change).map(|made| made.value);
+            value(Change::Without) != value(Change::None)
+        };
+        let not = ends(node).into_iter().filter(|end| !reads(Change::Instead(end.clone()))).collect();
+        let mut examples = node.examples.clone();
+        if examples.len() > 1 && !matches!(node.kind, Kind::Tagged { .. }) {
+            examples.retain(|example| reads(Change::Instead(example.clone())));
+        }
+        Details { optional: is_field && reads(Change::Without), strict, not, examples }
     }
 
     /// Returns whether a body with this part is read, after some tries.
-    fn finds(&mut self, shape: &mut Shape, path: &str) -> bool {
+    fn finds(&mut self, traced: &mut Traced, path: &str) -> bool {
+        let mut last = None;
         for _ in 0..MOST_TRIES {
-            let Some(body) = shape.body(path, &Change::None) else { return false };
-            match self.read(&body) {
-                Ok(()) => return true,
+            let Some(made) = traced.shape.body(path, &Change::None) else { return false };
+            let text = written(&made.value, &self.first);
+            if self.known.contains(&text) {
+                return true;
+            }
+            match self.read_text(traced.probe(), &text) {
+                Ok(()) => {
+                    self.known.insert(text);
+                    return true;
+                }
                 Err(refused) => {
-                    if !self.mend(shape, path, &body, &refused) {
-                        return false;
+                    let may_go_on = !self.gave_up() && self.mend(traced, path, &made.value, &refused);
+                    last = traced.shape.place_of(&made.value, &refused.path);
+                    if !may_go_on {
+                        break;
                     }
                 }
             }
         }
+        self.stuck.extend(last);
         false
     }
 
-    /// Makes another choice at the place where a body was refused.
-    fn mend(&mut self, shape: &mut Shape, target: &str, body: &Value, refused: &Refused) -> bool {
-        let Some(path) = shape.place_of(body, &refused.path) else { return false };
-        if let Some(name) = named(&refused.error, "duplicate field") {
-            return self.is_alias(shape, target, &path, name);
+    /// Returns the parts of a list before one of them, as JSON.
+    fn parts_before(&self, shape: &Shape, tuple: &str, index: usize) -> Option<Vec<String>> {
+        let part = |index| Some(written(&shape.part(&shape.part_of_tuple(tuple, index))?, &self.first));
+        (0..index).map(part).collect()
+    }
+
+    /// Gives each part of a list of fixed length that has another type than the first a node of its own.
+    fn compare_parts(&self, traced: &mut Traced, path: &str) {
+        let Some(Kind::Tuple(len)) = traced.shape.0.get(path).map(|node| node.kind.clone()) else { return };
+        for index in 1..len.min(MOST_COMPARED) {
+            let has_own = traced.shape.0.contains_key(&format!("{path}[{index}]"));
+            let Some(before) = self.parts_before(&traced.shape, path, index).filter(|_| !has_own) else { continue };
+            if traced.differs_from_first(path, before.clone()) {
+                traced.trace_part(path, before);
+            }
         }
-        let missing = named(&refused.error, "missing field");
-        // Perhaps the key is refused, and not its value.
-        let is_key = |path: &String| {
-            let tried = self.tried.get(path).map_or(0, |slot| slot.base);
-            let is_text = |node: &super::Node| matches!(&node.kind, Kind::Value(kind) if kind == "text");
-            let may_mend = shape.0.get(path).is_some_and(|node| match node.kind {
-                Kind::Value(_) => is_text(node) && tried + 1 < TEXTS.len(),
-                _ => matches!(node.kind, Kind::Opaque | Kind::Tagged { .. } | Kind::Tuple(_)),
-            });
-            !may_mend
-        };
-        let path = match path.strip_suffix(".*").filter(|_| is_key(&path)) {
+    }
+
+    /// Makes another choice at the place where a body was refused.
+    fn mend(&mut self, traced: &mut Traced, target: &str, body: &Value, refused: &Refused) -> bool {
+        let Some(found) = traced.shape.find(body, &refused.path) else { return false };
+        if let Some((tuple, index)) = found.like_first {
+            // It is not like the first after all.
+            let Some(before) = self.parts_before(&traced.shape, &tuple, index) else { return false };
+            traced.trace_part(&tuple, before);
+            return true;
+        }
+        let path = found.path;
+        if let Some(name) = named(&refused.error, "duplicate field") {
+            return self.is_alias(traced, target, &path, name);
+        }
+        let path = match path.strip_suffix(".*").filter(|_| self.is_key(traced, &path, refused)) {
             Some(map) => map.to_owned(),
             None => path,
         };
-        let value = shape.part(&format!("{path}.*"));
-        let first = shape.part(&format!("{path}[0]"));
-        let Some(node) = shape.0.get_mut(&path) else { return false };
+        let missing = named(&refused.error, "missing field");
+        let value = traced.shape.part(&format!("{path}.*"));
+        let Some(node) = traced.shape.0.get_mut(&path) else { return false };
         let slot = self.tried.entry(path).or_default();
         match &node.kind {
-            Kind::Value(kind) if kind == "text" => {
+            Kind::Value(kind) => {
                 slot.base += 1;
-                let Some(text) = TEXTS.get(slot.base) else { return false };
-                node.examples = vec![Value::from(*text)];
+                let Some(value) = candidates(kind).into_iter().nth(slot.base) else { return false };
+                node.examples = vec![value];
             }
             Kind::Opaque => {
                 let all = anything();
-                if !slot.advance(missing, all.len()) {
+                let is_first = !std::mem::replace(&mut slot.started, true) && missing.is_none();
+                if !is_first && !slot.advance(missing, all.len()) {
                     return false;
                 }
                 let Some(example) = all.get(slot.base).and_then(|base| slot.on(base.clone())) else { return false };
@@ -220,37 +320,23 @@ impl Search {
                 let Some(example) = bases.get(slot.base).and_then(|base| slot.on(base.clone())) else { return false };
                 node.examples = vec![example];
             }
-            Kind::Tuple(len) => {
-                // The values after the first, one by one.
-                let all = anything();
-                let at = refused.path.rsplit_once('[').and_then(|(_, at)| at.strip_suffix(']')?.parse::<usize>().ok());
-                let Some(at) = at.filter(|at| *at > 0 && at < len) else { return false };
-                let mut parts = match node.examples.pop() {
-                    Some(Value::Array(parts)) => parts,
-                    _ => vec![Value::Null; *len],
-                };
-                let name = at.to_string();
-                if slot.fields.last().is_none_or(|(last, _)| *last != name) {
-                    slot.fields.push((name, 0));
-                } else if let Some((_, tried)) = slot.fields.last_mut() {
-                    *tried += 1;
-                }
-                let Some(value) = slot.fields.last().and_then(|(_, tried)| all.get(*tried)) else { return false };
-                if let Some(part) = parts.get_mut(at) {
-                    *part = value.clone();
-                }
-                if let (Some(part), Some(first)) = (parts.first_mut(), first) {
-                    *part = first;
-                }
-                node.examples = vec![Value::Array(parts)];
-            }
             _ => return false,
         }
         true
     }
 
+    /// Returns whether the type refuses the key of a value in a map, and so refuses it with any value.
+    fn is_key(&self, traced: &Traced, path: &str, refused: &Refused) -> bool {
+        let made = traced.shape.body(path, &Change::Instead(json!([[]])));
+        made.is_some_and(|made| {
+            let read = self.read(traced.probe(), &made.value);
+            read.is_err_and(|other| other.path == refused.path && other.error == refused.error)
+        })
+    }
+
     /// Finds the fields that are aliases of `field`, and records them; false if it has no alias.
-    fn is_alias(&self, shape: &mut Shape, target: &str, path: &str, field: &str) -> bool {
+    fn is_alias(&self, traced: &mut Traced, target: &str, path: &str, field: &str) -> bool {
+        let (probe, shape) = (traced.probe(), &mut traced.shape);
         let mut found = false;
         for (name, other) in shape.fields(path) {
             let known = shape.0.get(&other).is_none_or(|node| node.alias_of.is_some());
@@ -262,8 +348,9 @@ impl Search {
                 let object = json!({ field: shape.part(&own)?, &name: shape.part(&other)? });
                 shape.body(path, &Change::Instead(object))
             });
-            let twice = pair.is_some_and(|body| {
-                self.read(&body).is_err_and(|refused| named(&refused.error, "duplicate field") == Some(field))
+            let twice = pair.is_some_and(|made| {
+                let read = self.read(probe, &made.value);
+                read.is_err_and(|refused| named(&refused.error, "duplicate field") == Some(field))
             });
             if let (true, Some(node)) = (twice, shape.0.get_mut(&other)) {
                 node.alias_of = Some(field.to_owned());
@@ -274,15 +361,16 @@ impl Search {
     }
 
     /// Finds a body for each variant that serde hides.
-    fn variants(&mut self, shape: &mut Shape, path: &str) {
+    fn variants(&mut self, traced: &mut Traced, path: &str) {
+        let (probe, shape) = (traced.probe(), &mut traced.shape);
         let Some(Kind::Tagged { tag, variants }) = shape.0.get(path).map(|node| node.kind.clone()) else { return };
         let mut examples = Vec::new();
         for variant in &variants {
             let mut slot = Slot::default();
             for _ in 0..MOST_TRIES {
                 let Some(value) = slot.on(json!({ &tag: variant })) else { break };
-                let Some(body) = shape.body(path, &Change::Instead(value.clone())) else { break };
-                match self.read(&body) {
+                let Some(made) = shape.body(path, &Change::Instead(value.clone())) else { break };
+                match self.read(probe, &made.value) {
                     Ok(()) => {
                         examples.push(value);
                         break;
@@ -296,6 +384,10 @@ impl Search {
             }
         }
         if let Some(node) = shape.0.get_mut(path) {
+            // Those that somebody gave stay.
+            let given = node.examples.iter().filter(|example| !examples.iter().any(|one| one[&tag] == example[&tag]));
+            let given: Vec<_> = given.cloned().collect();
+            examples.extend(given);
             node.examples = examples;
         }
     }
@@ -332,54 +424,5 @@ impl Slot {
             object.insert(name.clone(), value.clone());
         }
         Some(Value::Object(object))
-    }
-}
-
-impl Shape {
-    /// Returns the path of the node of a place in a body: the node itself, or the last one on the way that serde shows.
-    pub(crate) fn place_of(&self, body: &Value, place: &str) -> Option<String> {
-        let mut path = "body".to_owned();
-        let (mut value, mut rest) = (body, place.strip_prefix("body")?);
-        while !rest.is_empty() {
-            if let Some(Kind::Recursive(above)) = self.0.get(&path).map(|node| &node.kind) {
-                path.clone_from(above);
-            }
-            let node = self.0.get(&path)?;
-            match (&node.kind, value) {
-                (Kind::Object | Kind::Enum, here) => {
-                    let fields = self.fields(&path);
-                    let next = fields.into_iter().find_map(|(name, path)| {
-                        let rest = rest.strip_prefix('.')?.strip_prefix(name.as_str())?;
-                        (rest.is_empty() || rest.starts_with(['.', '['])).then_some((name, path, rest))
-                    });
-                    let Some((name, next, behind)) = next else { return Some(path) };
-                    let Some(inner) = here.get(&name) else { return Some(next) };
-                    (path, value, rest) = (next, inner, behind);
-                }
-                (Kind::List | Kind::Tuple(_), Value::Array(parts)) => {
-                    let (index, behind) = rest.strip_prefix('[')?.split_once(']')?;
-                    let index: usize = index.parse().ok()?;
-                    if matches!(node.kind, Kind::Tuple(_)) && index > 0 {
-                        return Some(path);
-                    }
-                    path.push_str(if node.kind == Kind::List { "[]" } else { "[0]" });
-                    (value, rest) = (parts.get(index)?, behind);
-                }
-                (Kind::Map, Value::Object(object)) => {
-                    let next = object.iter().find_map(|(name, value)| {
-                        let rest = rest.strip_prefix('.')?.strip_prefix(name.as_str())?;
-                        (rest.is_empty() || rest.starts_with(['.', '['])).then_some((value, rest))
-                    });
-                    let known = self.0.get(&format!("{path}.*")).is_some_and(|node| node.kind != Kind::Opaque);
-                    let Some((inner, behind)) = next.filter(|_| known && node.examples.is_empty()) else {
-                        return Some(path);
-                    };
-                    path.push_str(".*");
-                    (value, rest) = (inner, behind);
-                }
-                _ => return Some(path),
-            }
-        }
-        Some(path)
     }
 }

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::*;
@@ -60,26 +62,29 @@ body: object
 body.at: text, such as \"1970-01-01T00:00:00Z\"
 body.by: map, such as {\"1\":0.5}
 body.by.*: f64, or null
-body.flags: list of 3, such as [true,true,true]
+body.flags: list of 3
 body.flags[0]: bool
 body.items: list
 body.items[]: object
 body.items[].id: u64
 body.items[].unitPrice: f32
 body.kind: one of, another name of pay
-body.kind.both: list of 2, such as [1,1]
+body.kind.both: list of 2
 body.kind.both[0]: u8
+body.kind.both[1]: i8
 body.kind.card: object
 body.kind.card.number: char
 body.kind.cash: unit
 body.kind.check: object
 body.kind.check.number: u64
 body.note: text, or null, optional
-body.pair: list of 2, such as [1,\"text\"]
+body.pair: list of 2
 body.pair[0]: u8
+body.pair[1]: text
 body.pay: one of
-body.pay.both: list of 2, such as [1,1]
+body.pay.both: list of 2
 body.pay.both[0]: u8
+body.pay.both[1]: i8
 body.pay.card: object
 body.pay.card.number: char
 body.pay.cash: unit
@@ -120,6 +125,20 @@ enum Adjacent {
     B,
 }
 
+/// Looks like a variant with its name apart, and is none.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its type matters")]
+struct Apart {
+    t: Unit,
+    c: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+enum Unit {
+    A,
+    B,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its type matters")]
@@ -146,7 +165,9 @@ fn what_serde_hides_is_opaque_at_its_path() {
         shape::<Vec<Internal>>(),
         "body: list\nbody[]: object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1}\n"
     );
-    assert_eq!(shape::<Adjacent>(), "body: object\nbody.c: anything\nbody.t: one of\nbody.t.A: unit\nbody.t.B: unit\n");
+    let adjacent = "body: variant in t and content in c\nbody.A: anything, such as {\"x\":1}\nbody.B: unit\n";
+    assert_eq!(shape::<Adjacent>(), adjacent);
+    assert_eq!(shape::<Apart>(), "body: object\nbody.c: anything\nbody.t: one of\nbody.t.A: unit\nbody.t.B: unit\n");
     assert_eq!(shape::<Untagged>(), "body: anything, such as \"text\"\n");
     assert_eq!(shape::<Flat>(), "body: map, such as {\"a\":1,\"number\":\"1\"}\nbody.*: anything\n");
 }
@@ -330,14 +351,79 @@ impl<'de> Deserialize<'de> for Refuses {
     }
 }
 
+/// A list of this length, which may be none that any memory holds.
+struct Long<const LEN: usize>;
+
+impl<'de, const LEN: usize> Deserialize<'de> for Long<LEN> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All<const LEN: usize>;
+        impl<'de, const LEN: usize> Visitor<'de> for All<LEN> {
+            type Value = Long<LEN>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+        }
+        deserializer.deserialize_tuple(LEN, All)
+    }
+}
+
+/// Reads an object with this many numbers, and counts how often it is run.
+struct Counted<const LEN: usize>;
+
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+fn field_names(len: usize) -> &'static [&'static str] {
+    static NAMES: OnceLock<Vec<&'static str>> = OnceLock::new();
+    &NAMES.get_or_init(|| (0..500).map(|number| &*format!("field_{number:03}").leak()).collect())[..len]
+}
+
+impl<'de, const LEN: usize> Deserialize<'de> for Counted<LEN> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All<const LEN: usize>;
+        impl<'de, const LEN: usize> Visitor<'de> for All<LEN> {
+            type Value = Counted<LEN>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Counted<LEN>, A::Error> {
+                let mut there = HashSet::new();
+                while let Some((key, _)) = map.next_entry::<String, u64>()? {
+                    there.insert(key);
+                }
+                match field_names(LEN).iter().find(|name| !there.contains(**name)) {
+                    Some(missing) => Err(A::Error::missing_field(missing)),
+                    None => Ok(Counted),
+                }
+            }
+        }
+        RUNS.fetch_add(1, Ordering::Relaxed);
+        deserializer.deserialize_struct("Counted", field_names(LEN), All)
+    }
+}
+
+/// The number of runs, and not the time, so that it is the same on each machine.
+#[test]
+fn a_wide_body_is_read_a_few_times_for_each_field() {
+    let mut runs = Vec::new();
+    for shape in [Shape::of::<Counted<10>>, Shape::of::<Counted<100>>, Shape::of::<Counted<500>>] {
+        RUNS.store(0, Ordering::Relaxed);
+        let shape = shape();
+        runs.push(RUNS.load(Ordering::Relaxed));
+        assert!(shape.0.values().all(|node| !node.unseen), "{shape}");
+    }
+    assert!(runs[0] <= 50 && runs[1] <= 500 && runs[2] <= 2500, "{runs:?}");
+}
+
 #[test]
 fn hostile_types_end_and_are_opaque() {
     assert_eq!(shape::<Panics>(), "body: u8\n");
-    assert_eq!(shape::<Page<Panics>>(), "body: object\nbody.item: u8\n");
-    assert_eq!(shape::<Drops>(), "body: anything\n");
+    assert_eq!(shape::<Page<Panics>>(), "body: object, unseen\nbody.item: u8\n");
+    assert_eq!(shape::<Drops>(), "body: anything, unseen\n");
     assert_eq!(shape::<Stubborn>(), "body: list\nbody[]: u8, or null\n");
     assert_eq!(shape::<Endless>(), "body: as body\n");
-    assert_eq!(shape::<Page<Refuses>>(), "body: object\nbody.item: anything\n");
+    assert_eq!(shape::<Page<Refuses>>(), "body: object\nbody.item: anything, unseen\n");
+    assert_eq!(shape::<Long<{ usize::MAX }>>(), "body: anything, unseen\n");
+    assert_eq!(shape::<Page<Long<1025>>>(), "body: object\nbody.item: anything, unseen\n");
     assert_eq!(Stubborn(1).0, 1);
 }
 
@@ -364,94 +450,168 @@ fn a_type_with_too_many_parts_ends_as_opaque() {
     assert_eq!(Shape::of::<Wider>().id(), ShapeId::of::<Wider>());
 }
 
-/// The table of docs/deploys.md: how each kind of type is seen.
-#[test]
-fn the_documented_lines_are_those_of_such_types() {
-    #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its type matters")]
-    struct Plain {
-        to: String,
-        n: u32,
-        note: Option<String>,
-        at: chrono::DateTime<chrono::Utc>,
-        items: Vec<Card>,
-        by: BTreeMap<String, u32>,
-        pair: (u8, String),
-        pay: Paid,
+/// The types in the table of docs/deploys.md.
+#[expect(dead_code, reason = "only the types matter")]
+mod documented {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer};
+
+    /// A struct with this field.
+    macro_rules! field {
+        ($name:ident: $(#[$attribute:meta])* $field:ident: $type:ty) => {
+            #[derive(Deserialize)]
+            pub(super) struct $name {
+                $(#[$attribute])*
+                $field: $type,
+            }
+        };
     }
+
+    field!(Text: to: String);
+    field!(Number: n: u32);
+    field!(OfNewtype: id: Id);
+    field!(Bounded: n: std::num::NonZeroU32);
+    field!(Optional: note: Option<String>);
+    field!(Default: #[serde(default)] n: u32);
+    field!(Alias: #[serde(alias = "m")] n: u32);
+    field!(Time: at: chrono::DateTime<chrono::Utc>);
+    field!(OfUuid: id: uuid::Uuid);
+    field!(OfDecimal: price: rust_decimal::Decimal);
+    field!(With: #[serde(deserialize_with = "number_or_text")] n: u64);
+    field!(List: items: Vec<Item>);
+    field!(Map: by: BTreeMap<String, u32>);
+    field!(NumberKeys: by: BTreeMap<u32, Item>);
+    field!(Pair: pair: (u8, String));
+    field!(OfPay: pay: Pay);
+    field!(OfBoth: pay: Both);
+    field!(OfTyped: by: Typed);
+    field!(OfApart: by: Apart);
+    field!(OfEither: any: Either);
+    field!(OfSku: sku: Sku);
+    field!(Tree: left: Option<Box<Tree>>);
+
     #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its type matters")]
-    enum Paid {
+    struct Id(u64);
+
+    #[derive(Deserialize)]
+    struct Item {
+        x: u8,
+    }
+
+    #[derive(Deserialize)]
+    enum Pay {
         Cash,
         Card { number: u64 },
     }
+
+    #[derive(Deserialize)]
+    enum Both {
+        Both(u8, i8),
+    }
+
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its type matters")]
-    struct Named {
-        #[serde(alias = "m")]
+    pub(super) struct Strict {
         n: u32,
     }
-    #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its type matters")]
-    struct Bounded {
-        n: std::num::NonZeroU32,
-    }
-    #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its type matters")]
-    struct Default {
-        #[serde(default)]
-        n: u32,
-    }
+
     #[derive(Deserialize)]
     #[serde(tag = "type")]
-    #[expect(dead_code, reason = "only its type matters")]
     enum Typed {
         A { x: u8 },
         B,
     }
+
+    #[derive(Deserialize)]
+    #[serde(tag = "type", content = "of")]
+    enum Apart {
+        A { x: u8 },
+        B(Id),
+    }
+
     #[derive(Deserialize)]
     #[serde(untagged)]
-    #[expect(dead_code, reason = "only its type matters")]
     enum Either {
         A(u8),
         B(u16),
     }
+
     #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its type matters")]
-    struct Hidden {
-        by: Typed,
-        any: Either,
-    }
-    #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its type matters")]
-    struct Outer {
+    pub(super) struct Outer {
         a: u8,
         #[serde(flatten)]
         inner: Inner,
     }
+
     #[derive(Deserialize)]
-    #[expect(dead_code, reason = "only its type matters")]
     struct Inner {
         b: u8,
     }
-    let all = [
-        shape::<Plain>(),
-        shape::<Named>(),
-        shape::<Bounded>(),
-        shape::<Default>(),
-        shape::<Hidden>(),
-        shape::<Outer>(),
-        shape::<Tree>(),
-    ]
-    .concat();
+
+    #[derive(Deserialize)]
+    #[serde(try_from = "String")]
+    struct Sku;
+
+    impl TryFrom<String> for Sku {
+        type Error = &'static str;
+
+        fn try_from(text: String) -> Result<Self, &'static str> {
+            if text == "AB-12" { Ok(Self) } else { Err("expected a stock number") }
+        }
+    }
+
+    fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(u64),
+            Text(String),
+        }
+        match Either::deserialize(deserializer)? {
+            Either::Number(number) => Ok(number),
+            Either::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+#[test]
+fn each_documented_line_is_that_of_such_a_type() {
+    use documented::*;
+
+    let types = [
+        ("`to: String`", shape::<Text>()),
+        ("`n: u32`", shape::<Number>()),
+        ("`id: Id`, a newtype of `u64`", shape::<OfNewtype>()),
+        ("`n: NonZeroU32`", shape::<Bounded>()),
+        ("`note: Option<String>`", shape::<Optional>()),
+        ("`#[serde(default)] n: u32`", shape::<documented::Default>()),
+        ("`#[serde(alias = \"m\")] n: u32`", shape::<Alias>()),
+        ("`#[serde(deny_unknown_fields)]`", shape::<Strict>()),
+        ("`at: DateTime<Utc>`", shape::<Time>()),
+        ("`id: Uuid`", shape::<OfUuid>()),
+        ("`price: Decimal`", shape::<OfDecimal>()),
+        ("`#[serde(deserialize_with = \"…\")] n: u64`, which reads texts too", shape::<With>()),
+        ("`items: Vec<Item>`", shape::<List>()),
+        ("`by: BTreeMap<String, u32>`", shape::<Map>()),
+        ("`by: BTreeMap<u32, Item>`", shape::<NumberKeys>()),
+        ("`pair: (u8, String)`", shape::<Pair>()),
+        ("`enum Pay { Cash, Card { number: u64 } }`", shape::<OfPay>()),
+        ("`enum Pay { Both(u8, i8) }`", shape::<OfBoth>()),
+        ("`#[serde(tag = \"type\")]`", shape::<OfTyped>()),
+        ("`#[serde(tag = \"type\", content = \"of\")]`", shape::<OfApart>()),
+        ("`#[serde(untagged)]`", shape::<OfEither>()),
+        ("`#[serde(flatten)]`", shape::<Outer>()),
+        ("`#[serde(try_from = \"String\")]`, which refuses all that pulpo tries", shape::<OfSku>()),
+        ("`left: Option<Box<Tree>>`", shape::<documented::Tree>()),
+    ];
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/deploys.md")).expect("the page");
     let table = page.split("| in the type |").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the table");
-    let lines: Vec<_> =
-        table.lines().skip(2).filter_map(|row| Some(row.rsplit("` | `").next()?.trim_end_matches("` |"))).collect();
-    assert_eq!(lines.len(), 16, "{lines:?}");
-    for line in lines {
-        let line = line.replace("\\|", "|");
-        assert!(all.lines().any(|known| known == line), "{line} is not among\n{all}");
+    let rows: Vec<_> = table.lines().skip(2).filter_map(|row| row.strip_prefix("| ")?.rsplit_once(" | `")).collect();
+    assert_eq!(rows.len(), types.len());
+    for ((snippet, line), (known, shape)) in rows.into_iter().zip(types) {
+        let line = line.trim_end_matches("` |").replace("\\|", "|");
+        assert_eq!(snippet, known);
+        assert!(shape.lines().any(|known| known == line), "{line} is not among\n{shape}");
     }
 }

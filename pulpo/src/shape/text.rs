@@ -2,10 +2,13 @@
 //!
 //! `body.items[].price: f64, or null, optional`
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
+#[cfg(feature = "cli")]
+use super::node::MOST_PARTS;
 use super::{Kind, Node, Shape};
 
 /// Writes a step to the field of this name, in quotes if it could be misread.
@@ -24,6 +27,70 @@ fn first_name(steps: &str) -> Option<(String, &str)> {
     }
     let end = rest.find(['.', '[']).unwrap_or(rest.len());
     Some((rest[..end].to_owned(), &rest[end..]))
+}
+
+/// Iterates over the characters that are outside quotes, each with its position.
+fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.char_indices().filter(move |(_, c)| {
+        let was_quoted = quoted;
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        !was_quoted
+    })
+}
+
+/// Splits a path before its last step.
+pub(super) fn last_step(path: &str) -> Option<(&str, &str)> {
+    let (at, _) = outside_quotes(path).filter(|(_, c)| matches!(c, '.' | '[')).last()?;
+    Some(path.split_at(at))
+}
+
+/// Writes JSON with sorted keys, in whatever order serde_json keeps them: a program may turn on `preserve_order`. The
+/// keys in `first` come before the others.
+pub(super) fn written(value: &Value, first: &BTreeSet<String>) -> String {
+    let mut text = String::new();
+    write(value, first, &mut text);
+    text
+}
+
+fn write(value: &Value, first: &BTreeSet<String>, text: &mut String) {
+    match value {
+        Value::Object(object) => {
+            let sorted: BTreeMap<_, _> =
+                object.iter().map(|(key, value)| ((!first.contains(key), key), value)).collect();
+            text.push('{');
+            for (index, ((_, key), value)) in sorted.into_iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write(value, first, text);
+            }
+            text.push('}');
+        }
+        Value::Array(parts) => {
+            text.push('[');
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write(part, first, text);
+            }
+            text.push(']');
+        }
+        value => text.push_str(&value.to_string()),
+    }
+}
+
+/// Writes a value of a node.
+fn sorted(value: &Value) -> String {
+    written(value, &BTreeSet::new())
 }
 
 impl Shape {
@@ -63,6 +130,7 @@ impl fmt::Display for Node {
                 let variants: Vec<_> = variants.iter().map(|name| word(name)).collect();
                 write!(f, "object with {}: {}", word(tag), variants.join(" | "))?;
             }
+            Kind::Adjacent { tag, content } => write!(f, "variant in {} and content in {}", word(tag), word(content))?,
             Kind::Recursive(path) => write!(f, "as {path}")?,
             Kind::Opaque => f.write_str("anything")?,
         }
@@ -70,7 +138,7 @@ impl fmt::Display for Node {
             f.write_str(", no other fields")?;
         }
         for value in &self.not {
-            write!(f, ", not {value}")?;
+            write!(f, ", not {}", sorted(value))?;
         }
         if self.nullable {
             f.write_str(", or null")?;
@@ -81,66 +149,91 @@ impl fmt::Display for Node {
         if let Some(name) = &self.alias_of {
             write!(f, ", another name of {}", word(name))?;
         }
+        if self.unseen {
+            f.write_str(", unseen")?;
+        }
         for (index, example) in self.examples.iter().enumerate() {
-            write!(f, "{}{example}", if index == 0 { ", such as " } else { " " })?;
+            write!(f, "{}{}", if index == 0 { ", such as " } else { " " }, sorted(example))?;
         }
         Ok(())
     }
 }
 
+/// Splits a text at a separator that is outside quotes.
+#[cfg(feature = "cli")]
+fn split_outside<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    for (at, _) in outside_quotes(text) {
+        if at >= start && text[at..].starts_with(separator) {
+            parts.push(&text[start..at]);
+            start = at + separator.len();
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
 /// Reads one line of a shape.
 #[cfg(feature = "cli")]
 pub(crate) fn read_line(line: &str) -> Option<(String, Node)> {
-    let mut end = 0;
-    let mut quoted = false;
-    for (index, c) in line.char_indices() {
-        match c {
-            '"' => quoted = !quoted || line[..index].ends_with('\\'),
-            ':' if !quoted => break,
-            _ => {}
-        }
-        end = index + c.len_utf8();
-    }
-    let (path, rest) = (line[..end].to_owned(), line[end..].strip_prefix(": ")?);
-    let (rest, examples) = match rest.split_once(", such as ") {
-        Some((rest, examples)) => {
-            let examples: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(examples).into_iter().collect();
-            (rest, examples.ok()?)
-        }
-        None => (rest, Vec::new()),
-    };
-    let mut parts = rest.split(", ");
-    let kind = parts.next()?;
-    let kind = if let Some(tagged) = kind.strip_prefix("object with ") {
-        let (tag, variants) = tagged.split_once(": ")?;
-        let name = |word: &str| Some(first_name(&format!(".{word}"))?.0);
-        Kind::Tagged { tag: name(tag)?, variants: variants.split(" | ").map(name).collect::<Option<_>>()? }
-    } else if let Some(path) = kind.strip_prefix("as ") {
-        Kind::Recursive(path.to_owned())
-    } else if let Some(len) = kind.strip_prefix("list of ") {
-        Kind::Tuple(len.parse().ok()?)
-    } else {
-        match kind {
-            "object" => Kind::Object,
-            "map" => Kind::Map,
-            "list" => Kind::List,
-            "one of" => Kind::Enum,
-            "anything" => Kind::Opaque,
-            value if value.chars().all(|c| c.is_ascii_alphanumeric()) && !value.is_empty() => {
-                Kind::Value(value.to_owned().into())
-            }
-            _ => return None,
-        }
-    };
-    let mut node = Node { examples, ..Node::new(kind, false) };
+    let path = *split_outside(line, ": ").first()?;
+    let mut parts = split_outside(line[path.len()..].strip_prefix(": ")?, ", ").into_iter();
+    let mut node = Node::new(read_kind(parts.next()?)?, false);
     for part in parts {
         match part {
             "no other fields" => node.strict = true,
             "or null" => node.nullable = true,
             "optional" => node.optional = true,
-            part if part.starts_with("not ") => node.not.push(serde_json::from_str(&part[4..]).ok()?),
-            part => node.alias_of = Some(first_name(&format!(".{}", part.strip_prefix("another name of ")?))?.0),
+            "unseen" => node.unseen = true,
+            part => match part.split_once(' ')? {
+                ("not", value) => node.not.push(serde_json::from_str(value).ok()?),
+                ("such", examples) => {
+                    let examples = serde_json::Deserializer::from_str(examples.strip_prefix("as ")?).into_iter();
+                    node.examples = examples.collect::<Result<_, _>>().ok()?;
+                }
+                _ => node.alias_of = Some(read_word(part.strip_prefix("another name of ")?)?),
+            },
         }
     }
-    Some((path, node))
+    Some((path.to_owned(), node))
 }
+
+/// Reads a name that [`word`] has written.
+#[cfg(feature = "cli")]
+fn read_word(word: &str) -> Option<String> {
+    let word = format!(".{word}");
+    first_name(&word).and_then(|(name, rest)| rest.is_empty().then_some(name))
+}
+
+#[cfg(feature = "cli")]
+fn read_kind(kind: &str) -> Option<Kind> {
+    if let Some(tagged) = kind.strip_prefix("object with ") {
+        let [tag, variants] = split_outside(tagged, ": ")[..] else { return None };
+        let variants = split_outside(variants, " | ").into_iter().map(read_word).collect::<Option<_>>()?;
+        return Some(Kind::Tagged { tag: read_word(tag)?, variants });
+    }
+    if let Some(adjacent) = kind.strip_prefix("variant in ") {
+        let [tag, content] = split_outside(adjacent, " and content in ")[..] else { return None };
+        return Some(Kind::Adjacent { tag: read_word(tag)?, content: read_word(content)? });
+    }
+    if let Some(path) = kind.strip_prefix("as ") {
+        return Some(Kind::Recursive(path.to_owned()));
+    }
+    if let Some(len) = kind.strip_prefix("list of ") {
+        return len.parse().ok().filter(|len| *len <= MOST_PARTS).map(Kind::Tuple);
+    }
+    Some(match kind {
+        "object" => Kind::Object,
+        "map" => Kind::Map,
+        "list" => Kind::List,
+        "one of" => Kind::Enum,
+        "anything" => Kind::Opaque,
+        value if value.chars().all(|c| c.is_ascii_alphanumeric()) && !value.is_empty() => {
+            Kind::Value(value.to_owned().into())
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests;

@@ -3,9 +3,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::bodies::TEXTS;
+use super::node::MOST_PARTS;
 use super::text::field;
-use super::{Kind, Node};
-use crate::decode::{Asked, Error, Found, Hint, Key, List, Map, Part, Probe, Scalar, Seed, Source, Take, Variants};
+use super::{Kind, Node, Shape};
+use crate::decode::{
+    Asked, Error, Found, Hint, Key, List, Map, Part, Probe, Scalar, Seed, Source, Take, Variants, json as reader,
+};
 use crate::guard;
 
 /// The maximum number of nodes, and their depth; the rest is opaque.
@@ -13,16 +17,29 @@ const MOST_NODES: usize = 4096;
 const MOST_STEPS: usize = 64;
 
 /// One step from a node to one of its parts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     Field(&'static str),
     Variant(&'static str),
     /// The first part of a list or a tuple.
     First,
-    /// A value of a map.
-    Value,
+    /// The part of a tuple behind these parts, which are JSON that is read.
+    Part(Vec<String>),
+    /// A value of a map, with a key that most types of keys accept, or with this one.
+    Value(Option<&'static str>),
     /// The content of an option or a newtype.
     Inside,
+    /// The content of a variant whose name stands beside it, as JSON.
+    Content {
+        tag: &'static str,
+        variant: String,
+        content: &'static str,
+    },
+    /// A variant whose name stands in an object, as JSON, without content.
+    Tag {
+        tag: &'static str,
+        variant: String,
+    },
 }
 
 /// The request of a type at a node.
@@ -36,42 +53,143 @@ enum Look {
 }
 
 /// A node that is still to be traced.
+#[derive(Clone)]
 struct Todo {
     steps: Vec<Step>,
     path: String,
     nullable: bool,
     /// The visitors of the nodes above, each with its path. A visitor identifies its type, including type parameters.
     above: Vec<(&'static str, String)>,
+    /// The first visitor at this path: that of an option or a newtype, if there is one.
+    first: Option<&'static str>,
 }
 
-pub(super) fn nodes(probe: Probe) -> BTreeMap<String, Node> {
-    let root = Todo { steps: Vec::new(), path: "body".to_owned(), nullable: false, above: Vec::new() };
-    let mut todo = VecDeque::from([root]);
-    let (mut nodes, mut looks) = (BTreeMap::new(), 0);
-    while let Some(next) = todo.pop_front() {
-        looks += 1;
-        let may_look = looks <= MOST_NODES && next.steps.len() <= MOST_STEPS;
-        let seen = if may_look { look(probe, next.steps.clone()) } else { None };
-        let kind = match seen {
-            None => Some(Kind::Opaque),
-            Some(Seen { look, visitor, panicked }) => {
-                let before = next.above.iter().find(|(name, _)| *name == visitor && look.has_parts());
-                match before {
-                    Some((_, path)) => Some(Kind::Recursive(path.clone())),
-                    None => {
-                        if !panicked {
-                            todo.extend(next.parts(look, visitor));
-                        }
-                        look.kind()
+/// A traced type, which can be traced further.
+pub(super) struct Traced {
+    pub(super) shape: Shape,
+    probe: Probe,
+    /// How each node was reached, and the first visitor there.
+    ways: BTreeMap<String, (Todo, Option<Seen>)>,
+    looks: usize,
+}
+
+impl Traced {
+    pub(super) fn of(probe: Probe) -> Self {
+        let (shape, ways) = (Shape::default(), BTreeMap::new());
+        let mut traced = Self { shape, probe, ways, looks: 0 };
+        let (steps, above) = (Vec::new(), Vec::new());
+        traced.follow(Todo { steps, path: "body".to_owned(), nullable: false, above, first: None });
+        traced
+    }
+
+    pub(super) fn probe(&self) -> Probe {
+        self.probe
+    }
+
+    /// Traces a node, and all nodes below it.
+    fn follow(&mut self, root: Todo) {
+        let mut todo = VecDeque::from([root]);
+        while let Some(mut next) = todo.pop_front() {
+            let seen = self.look(&next.steps).or_else(|| self.look_below_keys(&mut next));
+            let kind = match seen {
+                None => Some(Kind::Opaque),
+                Some(Seen { look, visitor, panicked }) => {
+                    next.first = next.first.or(Some(visitor));
+                    let before = next.above.iter().find(|(name, _)| *name == visitor && look.has_parts());
+                    match before {
+                        Some((_, path)) => Some(Kind::Recursive(path.clone())),
+                        None if panicked => look.kind(),
+                        None => match self.adjacent(&next, look, visitor) {
+                            Some((kind, variants)) => {
+                                todo.extend(variants);
+                                Some(kind)
+                            }
+                            None => {
+                                todo.extend(next.parts(look, visitor));
+                                look.kind()
+                            }
+                        },
                     }
                 }
+            };
+            if let Some(kind) = kind {
+                self.shape.0.insert(next.path.clone(), Node::new(kind, next.nullable));
+                self.ways.insert(next.path.clone(), (next, seen));
             }
-        };
-        if let Some(kind) = kind {
-            nodes.insert(next.path, Node::new(kind, next.nullable));
         }
     }
-    nodes
+
+    /// Runs the type to the end of these steps, unless it has been run too often.
+    fn look(&mut self, steps: &[Step]) -> Option<Seen> {
+        self.looks += 1;
+        let may_look = self.looks <= MOST_NODES && steps.len() <= MOST_STEPS;
+        if may_look { look(self.probe, steps) } else { None }
+    }
+
+    /// Looks at the values of a map whose keys are texts of some form.
+    fn look_below_keys(&mut self, node: &mut Todo) -> Option<Seen> {
+        if !matches!(node.steps.last(), Some(Step::Value(None))) {
+            return None;
+        }
+        TEXTS.into_iter().find_map(|key| {
+            node.steps.pop();
+            node.steps.push(Step::Value(Some(key)));
+            self.look(&node.steps)
+        })
+    }
+
+    /// Finds the variants of an enum whose objects have one key for the name and one for the content. It looks like an
+    /// object with an enum and anything; but once the name is known, the type asks for something else.
+    fn adjacent(&mut self, node: &Todo, look: Look, visitor: &'static str) -> Option<(Kind, Vec<Todo>)> {
+        let Look::Asked(Asked::Struct(&[one, other])) = look else { return None };
+        let mut of_field = |name| self.look(&node.to(Step::Field(name)).steps).map(|seen| (name, seen));
+        let (one, other) = (of_field(one)?, of_field(other)?);
+        let (tag, variants, content, hidden) = match (one, other) {
+            ((tag, Seen { look: Look::Asked(Asked::Enum(variants)), .. }), (content, hidden))
+            | ((content, hidden), (tag, Seen { look: Look::Asked(Asked::Enum(variants)), .. })) => {
+                (tag, variants, content, hidden)
+            }
+            _ => return None,
+        };
+        if !matches!(hidden.look, Look::Asked(Asked::Any)) {
+            return None;
+        }
+        let (mut all, mut is_adjacent) = (Vec::new(), false);
+        for name in variants {
+            let variant = serde_json::Value::from(*name).to_string();
+            let mut inside = node.part(Step::Content { tag, variant: variant.clone(), content }, &field(name), visitor);
+            let seen = self.look(&inside.steps)?;
+            is_adjacent |= seen.visitor != hidden.visitor;
+            if matches!(seen.look, Look::Asked(Asked::Any)) {
+                let alone = node.part(Step::Tag { tag, variant }, &field(name), visitor);
+                if matches!(self.look(&alone.steps), Some(Seen { look: Look::Unit, .. })) {
+                    inside = alone;
+                }
+            }
+            all.push(inside);
+        }
+        is_adjacent.then(|| (Kind::Adjacent { tag: tag.to_owned(), content: content.to_owned() }, all))
+    }
+
+    fn todo_of_part(&self, tuple: &str, before: Vec<String>) -> Option<Todo> {
+        let (way, seen) = self.ways.get(tuple)?;
+        let index = before.len();
+        Some(way.part(Step::Part(before), &format!("[{index}]"), seen.as_ref()?.visitor))
+    }
+
+    /// Traces the part of a tuple behind these parts, which are JSON that is read.
+    pub(super) fn trace_part(&mut self, tuple: &str, before: Vec<String>) {
+        if let Some(todo) = self.todo_of_part(tuple, before) {
+            self.follow(todo);
+        }
+    }
+
+    /// Returns whether the part of a tuple behind these parts has another type than the first.
+    pub(super) fn differs_from_first(&mut self, tuple: &str, before: Vec<String>) -> bool {
+        let Some(todo) = self.todo_of_part(tuple, before) else { return false };
+        let first = self.ways.get(&format!("{tuple}[0]")).and_then(|(way, _)| way.first);
+        self.look(&todo.steps).is_some_and(|seen| first != Some(seen.visitor))
+    }
 }
 
 impl Look {
@@ -79,14 +197,15 @@ impl Look {
     fn kind(self) -> Option<Kind> {
         Some(match self {
             Self::Unit => Kind::Value("unit".into()),
+            Self::Tagged(_, []) => Kind::Opaque,
             Self::Tagged(tag, variants) => Kind::Tagged { tag: tag.to_owned(), variants: sorted(variants) },
             Self::Asked(Asked::Value(scalar)) => Kind::Value(name(scalar).into()),
             Self::Asked(Asked::Struct(_)) => Kind::Object,
             Self::Asked(Asked::Enum(_)) => Kind::Enum,
             Self::Asked(Asked::Map) => Kind::Map,
             Self::Asked(Asked::List) => Kind::List,
-            Self::Asked(Asked::Tuple(len)) => Kind::Tuple(len),
-            Self::Asked(Asked::Any) => Kind::Opaque,
+            Self::Asked(Asked::Tuple(len)) if len <= MOST_PARTS => Kind::Tuple(len),
+            Self::Asked(Asked::Any | Asked::Tuple(_)) => Kind::Opaque,
             Self::Asked(Asked::Option | Asked::Newtype(_)) => return None,
         })
     }
@@ -127,32 +246,43 @@ fn sorted(names: &[&str]) -> Vec<String> {
 }
 
 impl Todo {
+    /// Returns a part of this node, seen by this visitor.
+    fn part(&self, step: Step, suffix: &str, visitor: &'static str) -> Self {
+        let mut part = self.to(step);
+        part.path.push_str(suffix);
+        part.above.push((visitor, self.path.clone()));
+        part.first = None;
+        part
+    }
+
+    /// Returns the value behind one more step.
+    fn to(&self, step: Step) -> Self {
+        let mut steps = self.steps.clone();
+        steps.push(step);
+        Self { steps, path: self.path.clone(), nullable: false, above: self.above.clone(), first: self.first }
+    }
+
     /// Returns the parts of this node.
-    fn parts(&self, look: Look, visitor: &'static str) -> Vec<Todo> {
+    fn parts(&self, look: Look, visitor: &'static str) -> Vec<Self> {
         let Look::Asked(asked) = look else { return Vec::new() };
-        let part = |step: Step, suffix: String| {
-            let mut steps = self.steps.clone();
-            steps.push(step);
-            let mut above = self.above.clone();
-            above.push((visitor, self.path.clone()));
-            let is_same = matches!(step, Step::Inside);
-            let nullable = is_same && (self.nullable || matches!(asked, Asked::Option));
-            Todo { steps, path: format!("{}{suffix}", self.path), nullable, above }
-        };
+        let part = |step, suffix: &str| self.part(step, suffix, visitor);
         match asked {
-            Asked::Struct(fields) => fields.iter().map(|name| part(Step::Field(name), field(name))).collect(),
-            Asked::Enum(variants) => variants.iter().map(|name| part(Step::Variant(name), field(name))).collect(),
-            Asked::List => vec![part(Step::First, "[]".to_owned())],
-            Asked::Tuple(0) => Vec::new(),
-            Asked::Tuple(_) => vec![part(Step::First, "[0]".to_owned())],
-            Asked::Map => vec![part(Step::Value, ".*".to_owned())],
-            Asked::Option | Asked::Newtype(_) => vec![part(Step::Inside, String::new())],
-            Asked::Value(_) | Asked::Any => Vec::new(),
+            Asked::Struct(fields) => fields.iter().map(|name| part(Step::Field(name), &field(name))).collect(),
+            Asked::Enum(variants) => variants.iter().map(|name| part(Step::Variant(name), &field(name))).collect(),
+            Asked::List => vec![part(Step::First, "[]")],
+            Asked::Tuple(1..=MOST_PARTS) => vec![part(Step::First, "[0]")],
+            Asked::Map => vec![part(Step::Value(None), ".*")],
+            Asked::Option | Asked::Newtype(_) => {
+                let nullable = self.nullable || matches!(asked, Asked::Option);
+                vec![Self { nullable, first: self.first, ..part(Step::Inside, "") }]
+            }
+            Asked::Value(_) | Asked::Any | Asked::Tuple(_) => Vec::new(),
         }
     }
 }
 
 /// The result of tracing a node.
+#[derive(Clone, Copy)]
 struct Seen {
     look: Look,
     visitor: &'static str,
@@ -161,7 +291,7 @@ struct Seen {
 }
 
 /// Runs the type's `Deserialize` to the end of these steps.
-fn look(probe: Probe, steps: Vec<Step>) -> Option<Seen> {
+fn look(probe: Probe, steps: &[Step]) -> Option<Seen> {
     let mut pass = Pass { steps, seen: None };
     let mut panicked = run(probe, &mut pass);
     if matches!(pass.seen, Some((Look::Tagged(..), _))) && !panicked {
@@ -172,26 +302,26 @@ fn look(probe: Probe, steps: Vec<Step>) -> Option<Seen> {
 }
 
 /// Runs the probe, and returns whether it panicked. If the type returns a value, it is dropped in here too.
-fn run(probe: Probe, pass: &mut Pass) -> bool {
-    guard::catch(|| probe(Part(&mut Tracer { pass, depth: 0 }))).is_err()
+fn run<'t>(probe: Probe, pass: &mut Pass<'t>) -> bool {
+    guard::catch_quietly(|| probe(Part::<'_, 't>(&mut Tracer { pass, depth: 0 }))).is_err()
 }
 
 /// One run of a type's `Deserialize`.
-struct Pass {
-    steps: Vec<Step>,
+struct Pass<'t> {
+    steps: &'t [Step],
     /// The first request at the end of the steps.
     seen: Option<(Look, &'static str)>,
 }
 
 /// The source that leads to the end of the steps.
-struct Tracer<'a> {
-    pass: &'a mut Pass,
+struct Tracer<'a, 't> {
+    pass: &'a mut Pass<'t>,
     depth: usize,
 }
 
-impl<'de> Source<'de> for Tracer<'_> {
-    fn ask(&mut self, asked: Asked, visitor: &'static str, taker: &mut dyn Take<'de>) -> Result<(), Error> {
-        let Some(step) = self.pass.steps.get(self.depth).copied() else {
+impl<'t> Source<'t> for Tracer<'_, 't> {
+    fn ask(&mut self, asked: Asked, visitor: &'static str, taker: &mut dyn Take<'t>) -> Result<(), Error> {
+        let Some(step) = self.pass.steps.get(self.depth) else {
             match asked {
                 Asked::Any => self.anything(visitor, taker),
                 _ => drop(self.pass.seen.get_or_insert((Look::Asked(asked), visitor))),
@@ -203,9 +333,29 @@ impl<'de> Source<'de> for Tracer<'_> {
             (Asked::Option, Step::Inside) => taker.take(Found::Some(&mut inside)),
             (Asked::Newtype(_), Step::Inside) => taker.take(Found::Newtype(&mut inside)),
             (Asked::List | Asked::Tuple(_), Step::First) => taker.take(Found::List(&mut Parts::of(None, inside))),
-            (Asked::Map, Step::Value) => taker.take(Found::Map(&mut Parts::of(Some(Key::Whatever), inside))),
+            (Asked::Tuple(_), Step::Part(before)) => {
+                taker.take(Found::List(&mut Parts { before, ..Parts::of(None, inside) }))
+            }
+            (Asked::Map, Step::Value(key)) => {
+                let key = key.map_or(Key::Whatever, Key::Copied);
+                taker.take(Found::Map(&mut Parts::of(Some(key), inside)))
+            }
             (Asked::Struct(_), Step::Field(name)) => {
                 taker.take(Found::Map(&mut Parts::of(Some(Key::Copied(name)), inside)))
+            }
+            (Asked::Struct(_), Step::Content { tag, variant, content }) => {
+                let before = std::slice::from_ref(variant);
+                let parts = Parts::of(Some(Key::Copied(content)), inside);
+                taker.take(Found::Map(&mut Parts { tag: Some(tag), before, ..parts }))
+            }
+            (Asked::Struct(_), Step::Tag { tag, variant }) => {
+                let before = std::slice::from_ref(variant);
+                let parts = Parts { key: Some(Key::Copied(tag)), tag: None, before, part: None };
+                let read = taker.take(Found::Map(&mut { parts }));
+                if read.is_ok() {
+                    self.pass.seen.get_or_insert((Look::Unit, visitor));
+                }
+                read
             }
             (Asked::Enum(_), Step::Variant(name)) => taker.take(Found::Enum(&mut Variant { name, inside })),
             _ => Err(Error::stopped()),
@@ -213,7 +363,7 @@ impl<'de> Source<'de> for Tracer<'_> {
     }
 }
 
-impl Tracer<'_> {
+impl Tracer<'_, '_> {
     /// Gives an empty object to a type that takes anything, and, if the type looks for a tag in it, one with the tag of
     /// no variant.
     fn anything<'de>(&mut self, visitor: &'static str, taker: &mut dyn Take<'de>) {
@@ -232,21 +382,28 @@ impl Tracer<'_> {
     }
 }
 
-/// A list or an object with the one part that the next step leads to. Then it ends, also for a type that goes on after
-/// an error.
-struct Parts<'a> {
-    key: Option<Key<'a, 'a>>,
-    part: Option<Tracer<'a>>,
+/// A list or an object with the one part that the next step leads to, and what must stand before it. Then it ends, also
+/// for a type that goes on after an error.
+struct Parts<'a, 't> {
+    /// The key of the first of the parts before.
+    tag: Option<&'t str>,
+    /// The parts before, as JSON.
+    before: &'t [String],
+    key: Option<Key<'t, 't>>,
+    part: Option<Tracer<'a, 't>>,
 }
 
-impl<'a> Parts<'a> {
-    fn of(key: Option<Key<'a, 'a>>, part: Tracer<'a>) -> Self {
-        Self { key, part: Some(part) }
+impl<'a, 't> Parts<'a, 't> {
+    fn of(key: Option<Key<'t, 't>>, part: Tracer<'a, 't>) -> Self {
+        Self { tag: None, before: &[], key, part: Some(part) }
     }
-}
 
-impl<'de> List<'de> for Parts<'_> {
-    fn next(&mut self, seed: &mut Seed<'_, 'de>) -> Result<bool, Error> {
+    /// Reads the next part; false if there is none.
+    fn read(&mut self, seed: &mut Seed<'_, 't>) -> Result<bool, Error> {
+        if let Some((text, rest)) = self.before.split_first() {
+            self.before = rest;
+            return reader::read(text, seed).map(|()| true).map_err(|_| Error::stopped());
+        }
         match self.part.take() {
             Some(mut part) => seed(Part(&mut part)).map(|()| true),
             None => Ok(false),
@@ -254,8 +411,17 @@ impl<'de> List<'de> for Parts<'_> {
     }
 }
 
-impl<'de> Map<'de> for Parts<'_> {
-    fn next_key(&mut self) -> Result<Option<Key<'_, 'de>>, Error> {
+impl<'t> List<'t> for Parts<'_, 't> {
+    fn next(&mut self, seed: &mut Seed<'_, 't>) -> Result<bool, Error> {
+        self.read(seed)
+    }
+}
+
+impl<'t> Map<'t> for Parts<'_, 't> {
+    fn next_key(&mut self) -> Result<Option<Key<'_, 't>>, Error> {
+        if let Some(tag) = self.tag.take() {
+            return Ok(Some(Key::Copied(tag)));
+        }
         Ok(self.key.take().map(|key| match key {
             Key::Borrowed(name) | Key::Copied(name) => Key::Copied(name),
             Key::Whatever => Key::Whatever,
@@ -264,11 +430,8 @@ impl<'de> Map<'de> for Parts<'_> {
 
     fn refused_key(&mut self) {}
 
-    fn value(&mut self, seed: &mut Seed<'_, 'de>) -> Result<(), Error> {
-        match self.part.take() {
-            Some(mut part) => seed(Part(&mut part)),
-            None => Err(Error::stopped()),
-        }
+    fn value(&mut self, seed: &mut Seed<'_, 't>) -> Result<(), Error> {
+        if self.read(seed)? { Ok(()) } else { Err(Error::stopped()) }
     }
 }
 
@@ -297,13 +460,13 @@ impl<'de> Source<'de> for NoVariant {
 }
 
 /// A variant of an enum, and its content.
-struct Variant<'a> {
+struct Variant<'a, 't> {
     name: &'static str,
-    inside: Tracer<'a>,
+    inside: Tracer<'a, 't>,
 }
 
-impl<'de> Variants<'de> for Variant<'_> {
-    fn name(&mut self) -> Result<Key<'_, 'de>, Error> {
+impl<'t> Variants<'t> for Variant<'_, 't> {
+    fn name(&mut self) -> Result<Key<'_, 't>, Error> {
         Ok(Key::Copied(self.name))
     }
 
@@ -317,11 +480,11 @@ impl<'de> Variants<'de> for Variant<'_> {
         Err(Error::stopped())
     }
 
-    fn newtype(&mut self, seed: &mut Seed<'_, 'de>) -> Result<(), Error> {
+    fn newtype(&mut self, seed: &mut Seed<'_, 't>) -> Result<(), Error> {
         seed(Part(&mut self.inside))
     }
 
-    fn parts(&mut self, asked: Asked, visitor: &'static str, taker: &mut dyn Take<'de>) -> Result<(), Error> {
+    fn parts(&mut self, asked: Asked, visitor: &'static str, taker: &mut dyn Take<'t>) -> Result<(), Error> {
         self.inside.ask(asked, visitor, taker)
     }
 }

@@ -269,3 +269,277 @@ fn a_unique_key_of_other_fields_is_a_change_and_a_new_or_removed_one_is_none() {
         assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     }
 }
+
+fn what_is_delayed_or_running_is_decoded_too(place: &Sandbox) {
+    const HOLDING: &str = env!("CARGO_BIN_EXE_crashing_worker");
+    let body = r#"{"name": "one", "then": "ok"}"#;
+    for more in [&[][..], &["--delay", "1h"]] {
+        let said = place.run(HOLDING, &[&["publish", "held", "--body", body][..], more].concat());
+        assert_eq!(said.code, 0, "{}", said.err);
+    }
+    let worker = place.start(place.command(HOLDING, &["work", "--concurrency", "1"]));
+    until("one runs", || place.record().lines().any(|line| line == "one begun 1"));
+    let said = place.run(HOLDING, &["check", "--queue"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.out.contains("decoded 2 messages that wait"), "{}", said.out);
+    // A program without the handler finds both.
+    let said = place.run(FIRST, &["check", "--queue"]);
+    assert!(said.code == 1 && said.out.contains("held: no handler in this program: 2 messages"), "{}", said.out);
+    std::fs::write(place.path("one.1"), "").expect("written");
+    until("it is over", || place.record().lines().any(|line| line == "one over 1"));
+    stop(worker);
+}
+
+#[test]
+fn what_is_delayed_or_running_is_decoded_too_in_the_embedded_queue() {
+    what_is_delayed_or_running_is_decoded_too(&Sandbox::new());
+}
+
+#[test]
+fn what_is_delayed_or_running_is_decoded_too_in_a_postgresql() {
+    what_is_delayed_or_running_is_decoded_too(&Sandbox::with_postgres());
+}
+
+#[test]
+fn a_queue_that_is_worked_off_during_the_check_is_no_trouble() {
+    let place = Sandbox::new();
+    let line = |id| json!({ "header": { "request_type": "order" }, "body": { "id": id, "to": "ada" } }).to_string();
+    let lines: Vec<_> = (0..600).map(line).collect();
+    std::fs::write(place.path("messages"), lines.join("\n")).expect("written");
+    let said = place.run(FIRST, &["publish", "--messages", "@messages"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let worker = worker(&place, FIRST);
+    let (mut checks, mut decoded) = (0, String::new());
+    until("the queue is empty", || {
+        let said = place.run(FIRST, &["check", "--queue"]);
+        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+        checks += 1;
+        decoded = said.out;
+        decoded.contains("decoded 0 messages")
+    });
+    assert!(checks > 1, "it was checked while it was worked off: {decoded}");
+    stop(worker);
+}
+
+#[test]
+fn a_snapshot_with_a_line_twice_or_a_conflict_is_refused_and_the_rest_of_an_editor_is_not() {
+    let place = Sandbox::new();
+    let text = snapshot(&place, FIRST);
+    let check = |text: &str| {
+        std::fs::write(place.path("jobs.snapshot"), text).expect("written");
+        place.run(FIRST, &["check", "--against", "jobs.snapshot"])
+    };
+    for (text, expected) in [
+        (format!("{text}body.id: u8\n"), "line 7: expected the path `body.id` once"),
+        (format!("{text}\njob order\n"), "line 8: expected each job once, got `order` twice"),
+        (format!("{text}unique id\nunique\n"), "line 8: expected `unique` once"),
+        (format!("{text}alias a\nalias a\n"), "line 8: expected the alias `a` once"),
+        (text.replace("body.id", "<<<<<<< HEAD\nbody.id"), "line 5: expected a merged file"),
+        (text.replace("body.id", "=======\nbody.id"), "line 5: expected a merged file"),
+        (
+            text.replace("snapshot 1", "snapshot 2"),
+            "line 1: expected `pulpo snapshot 1`, got `pulpo snapshot 2`, which a newer",
+        ),
+        (text.replace("snapshot 1", "snapshot"), "line 1: expected `pulpo snapshot 1`, got `pulpo snapshot`"),
+    ] {
+        let said = check(&text);
+        assert_eq!(said.code, 1, "{text}");
+        assert!(said.err.contains(expected), "{}", said.err);
+    }
+    for text in [format!("\u{feff}{text}"), text.replace('\n', "\r\n"), text.replace('\n', "  \n\n")] {
+        let said = check(&text);
+        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    }
+}
+
+#[test]
+fn an_update_that_fails_leaves_the_file_as_it_was_and_a_link_a_link() {
+    let place = Sandbox::new();
+    std::fs::create_dir(place.path("shared")).expect("created");
+    std::os::unix::fs::symlink("shared/jobs.snapshot", place.path("jobs.snapshot")).expect("linked");
+    std::fs::write(place.path("shared/jobs.snapshot"), "pulpo snapshot 1\n").expect("written");
+    let text = snapshot(&place, FIRST);
+    assert!(place.path("jobs.snapshot").is_symlink());
+    assert_eq!(std::fs::read_to_string(place.path("shared/jobs.snapshot")).expect("a file"), text);
+    let files = std::fs::read_dir(place.path("shared")).expect("a folder").count();
+    assert_eq!(files, 1, "nothing is left beside it");
+
+    // The file is replaced as a whole: a program that has it open still reads the old one.
+    let mut before = std::fs::File::open(place.path("shared/jobs.snapshot")).expect("a file");
+    let said = place.run(SECOND, &["check", "--update", "jobs.snapshot"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let mut read = String::new();
+    std::io::Read::read_to_string(&mut before, &mut read).expect("read");
+    assert_eq!(read, text);
+    let said = place.run(FIRST, &["check", "--update", "nowhere/jobs.snapshot"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("cannot write nowhere/jobs.snapshot"), "{}", said.err);
+}
+
+const BODIES: &str = env!("CARGO_BIN_EXE_picky_worker");
+
+/// Replaces this part of the snapshot of the worker with picky types, and compares the two.
+fn compared(place: &Sandbox, from: &str, to: &str) -> (i32, Value) {
+    let text = snapshot(place, BODIES);
+    assert!(text.contains(from), "{from} is not in\n{text}");
+    std::fs::write(place.path("jobs.snapshot"), text.replace(from, to)).expect("written");
+    let said = place.run(BODIES, &["check", "--against", "jobs.snapshot", "--json"]);
+    (said.code, as_json(&said))
+}
+
+fn kinds(all: &Value, key: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = all[key].as_array().into_iter().flatten();
+    all.map(|one| (text(&one["path"]), text(&one["kind"]))).filter(|(path, _)| !path.is_empty()).collect()
+}
+
+fn pair(path: &str, kind: &str) -> (String, String) {
+    (path.to_owned(), kind.to_owned())
+}
+
+#[test]
+fn what_cannot_be_checked_is_a_warning_until_an_example_shows_it() {
+    let place = Sandbox::new();
+    let text = snapshot(&place, BODIES);
+    assert!(text.contains("job stock\nbody: object\nbody.count: u32\nbody.sku: text, unseen\n"), "{text}");
+    // The version before had one field less; nothing is wrong with that.
+    let (code, all) = compared(&place, "body.count: u32\nbody.sku: text, unseen\n", "body.sku: text, unseen\n");
+    assert_eq!(kinds(&all, "changes"), []);
+    assert_eq!(code, 0, "{all}");
+    assert!(kinds(&all, "warnings").contains(&pair("body.sku", "not_seen")), "{all}");
+
+    // With an example, the missing field is found, and the update writes what it shows.
+    let example = "body.sku: text, unseen\nexample {\"sku\":\"AB-12\",\"count\":1}\n";
+    let (code, all) =
+        compared(&place, "body.count: u32\nbody.sku: text, unseen\n", &example.replace(",\"count\":1", ""));
+    assert_eq!(kinds(&all, "changes"), [pair("body.count", "field_added")], "{all}");
+    assert_eq!(code, 1);
+    std::fs::write(place.path("jobs.snapshot"), text.replace("body.sku: text, unseen\n", example)).expect("written");
+    let text = snapshot(&place, BODIES);
+    assert!(text.contains("\nbody.sku: text, such as \"AB-12\"\nexample {"), "{text}");
+    let said = place.run(BODIES, &["check", "--against", "jobs.snapshot", "--json"]);
+    assert_eq!((said.code, kinds(&as_json(&said), "warnings")), (0, vec![]), "{}", said.out);
+}
+
+#[test]
+fn a_type_that_panics_fails_the_check_and_does_not_end_it() {
+    let place = Sandbox::new();
+    let text = snapshot(&place, BODIES);
+    assert!(text.contains("job panics\nbody: object, unseen\nbody.n: u8\n"), "{text}");
+    for example in ["example {\"n\":3}\n", "example {\"n\":1}\n"] {
+        let text = text.replace("body.n: u8\n", &format!("body.n: u8\n{example}"));
+        std::fs::write(place.path("jobs.snapshot"), text).expect("written");
+        let said = place.run(BODIES, &["check", "--update", "jobs.snapshot"]);
+        let panics = example.contains('1');
+        assert_eq!(said.code, i32::from(panics), "{}{}", said.out, said.err);
+        let told =
+            said.err.contains("the job `panics` does not read its example {\"n\":1}: body: its `Deserialize` panicked");
+        assert_eq!(told, panics, "{}", said.err);
+        let said = place.run(BODIES, &["check", "--against", "jobs.snapshot", "--json"]);
+        assert_eq!(said.code, i32::from(panics), "{}{}", said.out, said.err);
+    }
+    let mut calm = place.command(BODIES, &["publish", "panics", "--body", "{\"n\":1}"]);
+    let published = calm.env("CALM", "yes").output().expect("it runs");
+    assert!(published.status.success(), "{published:?}");
+    let said = place.run(BODIES, &["check", "--queue"]);
+    let expected = "panics: body: its `Deserialize` panicked: 1 message would be buried";
+    assert_eq!((said.code, said.out.contains(expected)), (1, true), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn a_unique_key_is_compared_by_the_keys_of_the_same_bodies() {
+    let place = Sandbox::new();
+    let text = snapshot(&place, BODIES);
+    let now = "job billed\nunique customer_id\nbody: object\nbody.amount: u64\nbody.customer: u64, another name of \
+               customer_id\nbody.customer_id: u64\n";
+    assert!(text.contains(now), "{text}");
+    // Another name for the same values is no other key.
+    let before = "job billed\nunique customer\nbody: object\nbody.amount: u64\nbody.customer: u64\n";
+    let (code, all) = compared(&place, now, before);
+    assert_eq!((code, kinds(&all, "changes")), (0, vec![]), "{all}");
+    // Another field is, though it may have the same value.
+    let before = "job billed\nunique amount\nbody: object\nbody.amount: u64\nbody.customer: u64\n";
+    let (code, all) = compared(&place, now, before);
+    assert_eq!((code, kinds(&all, "changes")), (1, vec![pair("header.unique_key", "unique_key_changed")]), "{all}");
+    // The same field is, if its values are written in another way.
+    let now = "job counted\nunique number\nbody: object\nbody.number: anything";
+    let text = snapshot(&place, BODIES);
+    let line = text.split_once(now).and_then(|(_, rest)| rest.lines().next()).expect("the job").to_owned();
+    let (code, all) =
+        compared(&place, &format!("{now}{line}"), "job counted\nunique number\nbody: object\nbody.number: u64");
+    assert_eq!((code, kinds(&all, "changes")), (1, vec![pair("header.unique_key", "unique_key_changed")]), "{all}");
+    assert!(all["changes"][0]["error"].as_str().is_some_and(|error| error.contains("written in another way")), "{all}");
+}
+
+#[test]
+fn messages_under_an_alias_are_counted_too() {
+    let place = Sandbox::new();
+    let publish = |request_type: &str| {
+        let text =
+            format!("{{\"header\":{{\"request_type\":\"{request_type}\"}},\"body\":{{\"id\":1,\"name\":\"a\"}}}}\n");
+        std::fs::write(place.path("messages"), text).expect("written");
+        let said = place.run(BODIES, &["publish", "--messages", "@messages"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    ["named", "titled", "titled"].into_iter().for_each(publish);
+    let (_, all) = compared(&place, "body.name: text\n", "");
+    assert_eq!(
+        (&all["changes"][0]["kind"], &all["changes"][0]["waiting"]),
+        (&json!("field_added"), &json!(3)),
+        "{all}"
+    );
+    // An alias that has gone concerns its own messages alone.
+    let (_, all) = compared(&place, "alias titled\n", "alias called\nalias titled\n");
+    assert_eq!(
+        (&all["changes"][0]["kind"], &all["changes"][0]["waiting"]),
+        (&json!("alias_removed"), &json!(0)),
+        "{all}"
+    );
+
+    // A queue that does not answer is told.
+    let text = snapshot(&place, BODIES).replace("body.name: text\n", "");
+    std::fs::write(place.path("jobs.snapshot"), text).expect("written");
+    let mut command = place.command(BODIES, &["check", "--against", "jobs.snapshot", "--json"]);
+    command.env("PULPO_QUEUE", "beanstalkd://127.0.0.1:1");
+    let output = command.output().expect("it runs");
+    let all: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let warnings = all["warnings"].as_array().expect("warnings");
+    assert!(warnings.iter().any(|warning| warning["kind"] == "queue_unreachable"), "{all}");
+    assert_eq!((output.status.code(), &all["changes"][0]["waiting"]), (Some(1), &json!(null)), "{all}");
+}
+
+#[test]
+fn a_whole_message_gets_the_shape_of_the_body_that_was_checked() {
+    let place = Sandbox::new();
+    let said = place.run(FIRST, &["handlers", "--schema", "--json"]);
+    let shape = as_json(&said)[0]["shape"].clone();
+    let lines = [
+        json!({ "header": { "request_type": "order", "source": "shop" }, "body": { "id": 1, "to": "ada" } }),
+        json!({ "header": { "request_type": "order", "shape": "1-00000000000000aa" }, "body": { "id": 2, "to": "ada" } }),
+        json!({ "header": { "request_type": "order", "shape": "round" }, "body": { "id": 3, "to": "ada" } }),
+    ];
+    let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
+    std::fs::write(place.path("messages"), lines.join("\n")).expect("written");
+    let said = place.run(FIRST, &["publish", "--messages", "@messages"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let mut all = list(&place);
+    all.sort_by_key(|message| message["message"]["body"]["id"].as_u64());
+    let shapes: Vec<_> = all.iter().map(|message| message["message"]["header"]["shape"].clone()).collect();
+    assert_eq!(shapes, [shape, json!("1-00000000000000aa"), json!("round")]);
+    assert_eq!(all[0]["message"]["header"]["source"], "shop");
+}
+
+#[test]
+fn a_job_without_a_handler_is_in_the_snapshot_too() {
+    const DECLARING: &str = env!("CARGO_BIN_EXE_declaring_worker");
+    let place = Sandbox::new();
+    let text = place.run(DECLARING, &["handlers", "--schema"]).out;
+    assert!(text.contains("\njob only_declared\nalias formerly\nunique n\nbody: object\nbody.n: u8\n"), "{text}");
+    let check = |text: &str| {
+        std::fs::write(place.path("jobs.snapshot"), text).expect("written");
+        kinds(&as_json(&place.run(DECLARING, &["check", "--against", "jobs.snapshot", "--json"])), "changes")
+    };
+    assert_eq!(check(&text), []);
+    let before = text.replace("unique n\nbody: object\nbody.n: u8\n", "unique n\nbody: object\n");
+    assert_eq!(check(&before), [pair("body.n", "field_added")]);
+}

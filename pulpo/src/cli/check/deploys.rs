@@ -12,15 +12,28 @@ use super::waiting::each_waiting;
 use crate::instance::Pulpo;
 use crate::queue::QueueError;
 use crate::registry::Registry;
-use crate::snapshot::{Changed, Snapshot};
+use crate::report::chain;
+use crate::shape::CAN_TRACE;
+use crate::snapshot::{Changed, Comparison, Snapshot};
+
+/// Returns why this program has no shapes to write or to compare, if so.
+pub(in crate::cli) fn cannot_trace() -> Result<(), Box<dyn Error>> {
+    if CAN_TRACE {
+        return Ok(());
+    }
+    Err("this program is built with panic = \"abort\", so pulpo cannot try what its types read: one that panics would end \
+         it; build it with panic = \"unwind\" for this command"
+        .into())
+}
 
 /// Writes the snapshot of this program, and keeps the comments and examples that are already in the file.
 pub(super) fn update(path: &Path, registry: &Registry) -> Result<usize, Box<dyn Error>> {
+    cannot_trace()?;
     let mut snapshot = Snapshot::of(registry);
     match std::fs::read_to_string(path) {
         Ok(text) => {
             let before = Snapshot::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-            snapshot = snapshot.with_notes_of(before);
+            snapshot = snapshot.with_notes_of(before, registry);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(format!("cannot read {}: {error}", path.display()).into()),
@@ -29,8 +42,29 @@ pub(super) fn update(path: &Path, registry: &Registry) -> Result<usize, Box<dyn 
         let path = path.display();
         return Err(format!("{path}: the job `{job}` does not read its example {example}; change or remove it").into());
     }
-    std::fs::write(path, snapshot.to_string()).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    write(path, &snapshot.to_string()).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(snapshot.len())
+}
+
+/// Replaces a file as a whole: a full disk leaves the old one.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    // A link stays one, and what is no file, such as a pipe, is written to.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let before = std::fs::metadata(&path).ok();
+    let (Some(name), true) = (path.file_name(), before.as_ref().is_none_or(std::fs::Metadata::is_file)) else {
+        return std::fs::write(&path, text);
+    };
+    let mut new = name.to_owned();
+    new.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(new);
+    let replaced = std::fs::write(&new, text)
+        .and_then(|()| before.map_or(Ok(()), |before| std::fs::set_permissions(&new, before.permissions())))
+        .and_then(|()| std::fs::rename(&new, &path));
+    if replaced.is_err() {
+        // The error of before says more than that of removing a file that may not exist.
+        drop(std::fs::remove_file(&new));
+    }
+    replaced
 }
 
 /// The result of `check --against`.
@@ -47,33 +81,38 @@ pub(super) fn against(
     allowed: &[String],
     open: Open<'_>,
 ) -> Result<Compared, Box<dyn Error>> {
+    cannot_trace()?;
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let snapshot = Snapshot::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let changes = snapshot.unread_by(registry, allowed);
-    let mut warnings = Vec::new();
-    for order in snapshot.unread_here(registry) {
-        warnings.push(json!({
-            "job": order.job,
-            "path": order.path,
-            "kind": "older_workers",
-            "message": format!(
-                "workers of the version before do not read what this one publishes ({}): their messages wait for a \
-                 worker of this version, within unknown_type_grace; replace the workers before the producers",
-                order.message
-            ),
-        }));
+    let Comparison { changes, warnings } = snapshot.compare(registry, allowed);
+    let mut warnings = warnings.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+    let mut waiting = None;
+    if !changes.is_empty() {
+        match open().and_then(|pulpo| Ok(by_type(&pulpo)?)) {
+            Ok(counts) => waiting = Some(counts),
+            // A check in CI has no queue.
+            Err(error) if !is_unreachable(&*error) => {}
+            Err(error) => warnings.push(json!({
+                "job": null,
+                "path": null,
+                "kind": "queue_unreachable",
+                "message": format!("cannot count the messages that wait: {}", chain(&*error)),
+            })),
+        }
     }
-    for (job, dropped) in snapshot.dropped_by(registry) {
-        warnings.push(json!({
-            "job": job,
-            "path": dropped.path,
-            "kind": dropped.kind,
-            "message": dropped.error,
-        }));
-    }
-    // Count waiting messages only if there is a queue: a check in CI has none.
-    let waiting = if changes.is_empty() { None } else { open().ok().and_then(|pulpo| by_type(&pulpo).ok()) };
     Ok(Compared { changes, waiting, warnings })
+}
+
+/// Returns whether a queue is configured and does not answer.
+fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<QueueError>().is_some_and(QueueError::is_transient) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Counts the waiting messages by request type.
@@ -92,8 +131,10 @@ fn by_type(pulpo: &Pulpo) -> Result<HashMap<String, u64>, QueueError> {
 }
 
 impl Compared {
-    fn waiting(&self, job: &str) -> Option<u64> {
-        Some(self.waiting.as_ref()?.get(job).copied().unwrap_or(0))
+    /// Returns the number of waiting messages that a change concerns.
+    fn waiting(&self, changed: &Changed) -> Option<u64> {
+        let waiting = self.waiting.as_ref()?;
+        Some(changed.request_types.iter().filter_map(|request_type| waiting.get(request_type)).sum())
     }
 
     pub(super) fn changes_as_json(&self) -> Value {
@@ -107,7 +148,7 @@ impl Compared {
                 "after": difference.after,
                 "error": difference.error,
                 "advice": changed.advice,
-                "waiting": self.waiting(&changed.job),
+                "waiting": self.waiting(changed),
             })
         };
         self.changes.iter().map(change).collect()
@@ -120,8 +161,9 @@ impl Compared {
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         for warning in &self.warnings {
-            let (job, path, message) = (text(&warning["job"]), text(&warning["path"]), text(&warning["message"]));
-            writeln!(out, "{}", show::visible(&format!("warning: {job}: {path}: {message}")))?;
+            let parts = ["job", "path", "message"].map(|key| text(&warning[key]));
+            let parts: Vec<_> = parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect();
+            writeln!(out, "{}", show::visible(&format!("warning: {}", parts.join(": "))))?;
         }
         for changed in &self.changes {
             let difference = &changed.difference;
@@ -130,7 +172,7 @@ impl Compared {
             let (before, after) = (shown(&difference.before), shown(&difference.after));
             writeln!(out, "{}", show::visible(&format!("  before: {before}; now: {after}")))?;
             writeln!(out, "{}", show::visible(&format!("  {}", changed.advice)))?;
-            if let Some(waiting) = self.waiting(&changed.job) {
+            if let Some(waiting) = self.waiting(changed) {
                 writeln!(out, "  messages of this job that wait now: {waiting}")?;
             }
         }

@@ -12,8 +12,8 @@ use crate::message::{Incoming, MessageError};
 use crate::queue::{Filter, MessageState, QueueError, StoredMessage};
 use crate::registry::Registry;
 
-/// Number of messages that are read at once.
-const PAGE: usize = 1000;
+/// Number of messages that are read at once, with their whole bodies.
+const PAGE: usize = 100;
 
 /// The faults that this program would find in the waiting messages.
 #[derive(Default)]
@@ -30,24 +30,28 @@ pub(super) struct Waiting {
 pub(super) fn look(registry: &Registry, open: Open<'_>) -> Result<Waiting, Box<dyn Error>> {
     let pulpo = open()?;
     let mut found = Waiting::default();
-    let expected: u64 = pulpo
-        .queue()
-        .stats()
-        .map(|stats| stats.counts.iter().map(|counts| counts.ready + counts.delayed + counts.reserved).sum())?;
+    let before = count(&pulpo)?;
     match each_waiting(&pulpo, |message| found.add(registry, message)) {
         Ok(()) => {}
         Err(error) if error.is_transient() => return Err(error.into()),
         Err(error) => {
-            let left = expected.saturating_sub(found.seen);
+            let left = before.saturating_sub(found.seen);
             found.unseen.push(format!("{left} messages: this queue cannot list what waits: {error}"));
             return Ok(found);
         }
     }
-    if found.seen < expected {
-        let unseen = expected - found.seen;
-        found.unseen.push(format!("{unseen} messages that came or went, or that this queue does not show"));
+    // Workers may finish messages during the listing, and new ones may arrive: neither is a fault.
+    let unseen = before.min(count(&pulpo)?).saturating_sub(found.seen);
+    if unseen > 0 {
+        found.unseen.push(format!("{unseen} messages that this queue does not show"));
     }
     Ok(found)
+}
+
+/// Returns the number of messages that wait or are running.
+fn count(pulpo: &Pulpo) -> Result<u64, QueueError> {
+    let stats = pulpo.queue().stats()?;
+    Ok(stats.counts.iter().map(|counts| counts.ready + counts.delayed + counts.reserved).sum())
 }
 
 /// Calls `look` for each message that waits or is running, newest first.
@@ -82,7 +86,8 @@ impl Waiting {
                 // The values of a body may be confidential, so only the kind of fault is shown.
                 let error = source.to_string();
                 let error = error.rsplit_once(" at line ").map_or(error.as_str(), |(error, _)| error).to_owned();
-                let error = if error.starts_with("missing field") || error.starts_with("unknown field") {
+                let is_plain = ["missing field", "unknown field", "its `Deserialize` panicked"];
+                let error = if is_plain.iter().any(|plain| error.starts_with(plain)) {
                     error
                 } else {
                     "does not fit the type of its handler; `peek` tells why".to_owned()

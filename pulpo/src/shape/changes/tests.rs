@@ -1,24 +1,34 @@
 //! Forty changes of a body, each verdict verified by really decoding.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::*;
 use crate::decode::probe;
+use crate::shape::search::read_text;
 
-fn reads<B: DeserializeOwned + 'static>(body: &Value) -> bool {
-    read(probe::<B>, body).is_ok()
+fn reads<B: DeserializeOwned + 'static>(body: &str) -> bool {
+    read_text(probe::<B>, body).is_ok()
 }
 
 /// Returns the bodies of `Old` that `New` does not read, found from the text of `Old`'s shape, which is all that a
-/// snapshot keeps.
-fn unread<Old: DeserializeOwned + 'static, New: DeserializeOwned + 'static>() -> Vec<(String, DifferenceKind)> {
-    let lines = Shape::of::<Old>().to_string();
+/// snapshot keeps; and the places that could not be checked. Equal shapes are compared too.
+fn compared<Old: DeserializeOwned + 'static, New: DeserializeOwned + 'static>(examples: &[&str]) -> Unread {
+    let examples: Vec<Value> = examples.iter().map(|body| serde_json::from_str(body).expect("JSON")).collect();
+    let shape = Shape::traced_with(probe::<Old>, &examples);
+    let lines = shape.to_string();
     let old = Shape(lines.lines().map(|line| text::read_line(line).unwrap_or_else(|| panic!("{line}"))).collect());
-    assert_eq!(old, Shape::of::<Old>(), "{lines}");
-    let new = Shape::of::<New>();
-    let found = old.unread_by(&new, probe::<New>);
-    found.into_iter().map(|difference| (difference.path, difference.kind)).collect()
+    assert_eq!(old, shape, "{lines}");
+    old.compare(&Shape::traced_with(probe::<New>, &examples), probe::<New>)
+}
+
+fn kinds(unread: Unread) -> Vec<(String, DifferenceKind)> {
+    unread.into_differences().into_iter().map(|difference| (difference.path, difference.kind)).collect()
+}
+
+fn unread<Old: DeserializeOwned + 'static, New: DeserializeOwned + 'static>() -> Vec<(String, DifferenceKind)> {
+    kinds(compared::<Old, New>(&[]))
 }
 
 /// A change: two types, bodies that the old one reads, and the expected differences. The new type reads all of these
@@ -45,28 +55,120 @@ macro_rules! matrix {
             $({
                 use changes::$name::{new, old};
                 count += 1;
-                let bodies = [$($body),+].map(|body| serde_json::from_str::<Value>(body).expect("JSON"));
-                for body in &bodies {
+                let bodies = [$($body),+];
+                for body in bodies {
                     assert!(reads::<old::B>(body), "{}: {body}", stringify!($name));
                 }
                 let expected: Vec<(String, DifferenceKind)> = vec![$(($path.to_owned(), DifferenceKind::$kind)),*];
                 assert_eq!(unread::<old::B, new::B>(), expected, "{}", stringify!($name));
-                let decoded = bodies.iter().all(reads::<new::B>);
+                let decoded = bodies.into_iter().all(reads::<new::B>);
                 assert_eq!(decoded, expected.is_empty(), "{}", stringify!($name));
                 // Unchanged types are never reported.
                 assert_eq!(unread::<old::B, old::B>(), [], "{}", stringify!($name));
             })*
-            assert!(count >= 40, "{count}");
+            assert!(count >= 60, "{count}");
         }
     };
 }
 
 /// Types that the matrix uses.
 mod kit {
-    pub(super) use std::collections::BTreeMap;
+    pub(super) use std::collections::{BTreeMap, HashMap};
 
     pub(super) use chrono::{DateTime, Utc};
     pub(super) use serde::Deserialize;
+    use serde::Deserializer;
+
+    /// A text of a form that nobody would guess.
+    #[derive(Deserialize)]
+    #[serde(try_from = "String")]
+    pub(in super::super) struct Sku(#[allow(dead_code, reason = "only the type matters")] String);
+
+    impl TryFrom<String> for Sku {
+        type Error = &'static str;
+
+        fn try_from(text: String) -> Result<Self, &'static str> {
+            let is_sku = matches!(text.as_bytes(), [b'A'..=b'Z', b'A'..=b'Z', b'-', b'0'..=b'9', b'0'..=b'9']);
+            if is_sku { Ok(Self(text)) } else { Err("expected a stock number") }
+        }
+    }
+
+    /// An object whose fields must fit together.
+    #[derive(Deserialize)]
+    #[serde(try_from = "Ends")]
+    pub(in super::super) struct Span;
+
+    #[derive(Deserialize)]
+    struct Ends {
+        from: u8,
+        to: u8,
+    }
+
+    impl TryFrom<Ends> for Span {
+        type Error = &'static str;
+
+        fn try_from(ends: Ends) -> Result<Self, &'static str> {
+            if ends.from < ends.to { Ok(Self) } else { Err("expected an end after the start") }
+        }
+    }
+
+    /// Panics when it reads a small number, such as one that is made up.
+    pub(in super::super) struct Panics;
+
+    impl<'de> Deserialize<'de> for Panics {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let number = u8::deserialize(deserializer)?;
+            assert!(number > 1, "a small number");
+            Ok(Self)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its type matters")]
+struct Checked {
+    sku: kit::Sku,
+    #[serde(default)]
+    n: u8,
+    at: chrono::DateTime<chrono::Utc>,
+    span: Option<kit::Span>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its type matters")]
+struct CheckedMore {
+    sku: kit::Sku,
+    n: u8,
+    at: chrono::DateTime<chrono::Utc>,
+    span: Option<kit::Span>,
+    note: Option<u8>,
+}
+
+#[test]
+fn what_cannot_be_checked_is_told_and_an_example_shows_it() {
+    let unread = compared::<Checked, CheckedMore>(&[]);
+    assert!(unread.unseen.contains("body.sku"), "{unread:?}");
+    assert_eq!(kinds(unread), []);
+    // With a body that is read, nothing is left open: not even which fields may be left out.
+    let example = r#"{"sku":"AB-12","n":1,"at":"2026-01-01T00:00:00Z","span":{"from":1,"to":2}}"#;
+    let unread = compared::<Checked, CheckedMore>(&[example]);
+    assert_eq!(unread.unseen, BTreeSet::new());
+    assert_eq!(kinds(unread), [("body.n".to_owned(), DifferenceKind::FieldRequired)]);
+    let shape = Shape::traced_with(probe::<Checked>, &[serde_json::from_str(example).expect("JSON")]);
+    for line in ["body.sku: text, such as \"AB-12\"", "body.n: u8, optional", "body.span.from: u8, "] {
+        assert!(shape.to_string().contains(line), "{shape}");
+    }
+    // An example that is not read teaches nothing, and ends nothing.
+    let shape = Shape::traced_with(probe::<Checked>, &[serde_json::json!({ "sku": "a", "at": 7, "span": [1] })]);
+    assert_eq!(shape, Shape::of::<Checked>());
+}
+
+/// The same shape before and after; only examples tell a difference.
+#[test]
+fn an_unchanged_type_of_which_nothing_is_known_is_no_change() {
+    let unread = compared::<Checked, Checked>(&[]);
+    assert!(unread.unseen.contains("body.sku"), "{unread:?}");
+    assert_eq!(kinds(unread), []);
 }
 
 matrix! {
@@ -228,6 +330,87 @@ matrix! {
     a_type_within_itself_changes: { #[derive(Deserialize)] pub(crate) struct B { left: Option<Box<B>>, n: u8 } }
         => { #[derive(Deserialize)] pub(crate) struct B { left: Option<Box<B>>, n: String } }
         [r#"{"left":{"n":1},"n":1}"#] ("body.n" TypeChanged);
+    a_variant_below_a_number_key_is_removed: {
+        #[derive(Deserialize)] pub(crate) struct B { by: HashMap<u64, Status> }
+        #[derive(Deserialize)] pub(crate) enum Status { Open, Closed }
+    } => {
+        #[derive(Deserialize)] pub(crate) struct B { by: HashMap<u64, Status> }
+        #[derive(Deserialize)] pub(crate) enum Status { Open }
+    } [r#"{"by":{"1":"Open"}}"#, r#"{"by":{"1":"Closed"}}"#] ("body.by.1" VariantRemoved);
+    a_field_below_a_key_that_is_a_time_is_added: {
+        #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<DateTime<Utc>, Item> }
+        #[derive(Deserialize)] pub(crate) struct Item { n: u8 }
+    } => {
+        #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<DateTime<Utc>, Item> }
+        #[derive(Deserialize)] pub(crate) struct Item { n: u8, m: u8 }
+    } [r#"{"by":{"1970-01-01T00:00:00Z":{"n":1}}}"#] ("body.by.1970-01-01T00:00:00Z.m" FieldAdded);
+    the_second_part_of_a_tuple_changes: { #[derive(Deserialize)] pub(crate) struct B { pair: (u8, u64) } }
+        => { #[derive(Deserialize)] pub(crate) struct B { pair: (u8, String) } }
+        [r#"{"pair":[1,2]}"#] ("body.pair[1]" TypeChanged);
+    a_field_in_the_last_part_of_a_variant_is_added: {
+        #[derive(Deserialize)] pub(crate) enum B { Move(u8, Option<u8>, Point) }
+        #[derive(Deserialize)] pub(crate) struct Point { x: f64 }
+    } => {
+        #[derive(Deserialize)] pub(crate) enum B { Move(u8, Option<u8>, Point) }
+        #[derive(Deserialize)] pub(crate) struct Point { x: f64, y: f64 }
+    } [r#"{"Move":[1,null,{"x":0.5}]}"#] ("body.Move[2].y" FieldAdded);
+    a_long_unsigned_number_becomes_shorter: { #[derive(Deserialize)] pub(crate) struct B { n: u128 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { n: u64 } }
+        [r#"{"n":1}"#, r#"{"n":18446744073709551616}"#] ("body.n" RangeNarrowed);
+    a_long_signed_number_becomes_shorter: { #[derive(Deserialize)] pub(crate) struct B { of: Vec<i128> } }
+        => { #[derive(Deserialize)] pub(crate) struct B { of: Vec<i64> } }
+        [r#"{"of":[-9223372036854775809]}"#] ("body.of[0]" RangeNarrowed);
+    a_long_number_gets_a_sign: { #[derive(Deserialize)] pub(crate) struct B { n: u128 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { n: i128 } }
+        [r#"{"n":340282366920938463463374607431768211455}"#] ("body.n" RangeNarrowed);
+    a_number_becomes_long: { #[derive(Deserialize)] pub(crate) struct B { n: u64, m: i64 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { n: u128, m: i128 } }
+        [r#"{"n":18446744073709551615,"m":-9223372036854775808}"#];
+    an_option_is_added_beside_a_variant_with_its_name_apart: {
+        #[derive(Deserialize)] pub(crate) struct B { a: Shown }
+        #[derive(Deserialize)] #[serde(tag = "t", content = "c")] pub(crate) enum Shown { A { x: u8 }, B(u8, String), C }
+    } => {
+        #[derive(Deserialize)] pub(crate) struct B { a: Shown, note: Option<u8> }
+        #[derive(Deserialize)] #[serde(tag = "t", content = "c")] pub(crate) enum Shown { A { x: u8 }, B(u8, String), C }
+    } [r#"{"a":{"t":"A","c":{"x":1}}}"#, r#"{"a":{"t":"B","c":[1,"b"]}}"#, r#"{"a":{"t":"C"}}"#];
+    a_variant_with_its_name_apart_is_removed: {
+        #[derive(Deserialize)] #[serde(tag = "t", content = "c")] pub(crate) enum B { One(u8), Two }
+    } => { #[derive(Deserialize)] #[serde(tag = "t", content = "c")] pub(crate) enum B { One(u8) } }
+        [r#"{"t":"One","c":1}"#, r#"{"t":"Two"}"#] ("body.t" VariantRemoved);
+    the_content_of_a_variant_with_its_name_apart_changes: {
+        #[derive(Deserialize)] #[serde(tag = "t", content = "c")] pub(crate) enum B { One(Item), Two }
+        #[derive(Deserialize)] pub(crate) struct Item { n: u8 }
+    } => {
+        #[derive(Deserialize)] #[serde(tag = "t", content = "c")] pub(crate) enum B { One(Item), Two }
+        #[derive(Deserialize)] pub(crate) struct Item { n: String, m: u8 }
+    } [r#"{"t":"One","c":{"n":1}}"#, r#"{"t":"Two"}"#] ("body.c.m" FieldAdded) ("body.c.n" TypeChanged);
+    a_field_with_an_odd_name_gets_no_default: {
+        #[derive(Deserialize)] pub(crate) struct B { #[serde(rename = "a[b", default)] a: u8, #[serde(rename = "c, d: e")] c: u8 }
+    } => { #[derive(Deserialize)] pub(crate) struct B { #[serde(rename = "a[b")] a: u8, #[serde(rename = "c, d: e")] c: u8 } }
+        [r#"{"a[b":1,"c, d: e":1}"#, r#"{"c, d: e":1}"#] ("body.a[b" FieldRequired);
+    a_default_goes_beside_an_option_of_which_nothing_is_known: {
+        #[derive(Deserialize)] pub(crate) struct B { sku: Option<Sku>, #[serde(default)] n: u8 }
+    } => { #[derive(Deserialize)] pub(crate) struct B { sku: Option<Sku>, n: u8 } }
+        [r#"{"sku":"AB-12","n":1}"#, r#"{"sku":null}"#] ("body.n" FieldRequired);
+    a_text_becomes_one_that_is_checked: { #[derive(Deserialize)] pub(crate) struct B { sku: String, n: u8 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { sku: Sku, n: u8, note: Option<u8> } }
+        [r#"{"sku":"text","n":1}"#] ("body.sku" ValueRefused);
+    a_text_that_is_checked_becomes_any: { #[derive(Deserialize)] pub(crate) struct B { sku: Sku, n: u8 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { sku: String, n: u8, note: Option<u8> } }
+        [r#"{"sku":"AB-12","n":1}"#];
+    an_option_is_added_beside_a_text_that_is_checked: { #[derive(Deserialize)] pub(crate) struct B { sku: Sku, n: u8 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { sku: Sku, n: u8, note: Option<u8> } }
+        [r#"{"sku":"AB-12","n":1}"#];
+    a_number_changes_beside_a_text_that_is_checked: { #[derive(Deserialize)] pub(crate) struct B { n: u8, sku: Sku } }
+        => { #[derive(Deserialize)] pub(crate) struct B { n: String, sku: Sku } }
+        [r#"{"n":1,"sku":"AB-12"}"#] ("body.n" TypeChanged);
+    an_option_is_added_beside_an_object_that_is_checked: {
+        #[derive(Deserialize)] pub(crate) struct B { span: Span, at: DateTime<Utc> }
+    } => { #[derive(Deserialize)] pub(crate) struct B { span: Span, at: DateTime<Utc>, note: Option<u8> } }
+        [r#"{"span":{"from":1,"to":2},"at":"2026-01-01T00:00:00Z"}"#];
+    an_option_is_added_to_what_panics: { #[derive(Deserialize)] pub(crate) struct B { p: Panics } }
+        => { #[derive(Deserialize)] pub(crate) struct B { p: Panics, note: Option<u8> } }
+        [r#"{"p":7}"#];
     a_newtype_is_the_same: { #[derive(Deserialize)] pub(crate) struct B { id: u64 } }
         => { #[derive(Deserialize)] pub(crate) struct B { id: Id } #[derive(Deserialize)] pub(crate) struct Id(u64); }
         [r#"{"id":1}"#];

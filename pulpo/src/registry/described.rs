@@ -1,0 +1,57 @@
+//! What a job is for other versions of its program: its names, its body and its unique key.
+
+use crate::decode::{Probe, probe};
+use crate::guard;
+use crate::job::Job;
+use crate::message::{MessageError, WireBody};
+use crate::shape::Shape;
+
+/// A job of this program, with a handler or without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DescribedJob {
+    pub(crate) request_type: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    /// The fields in its unique key, if it is unique; empty for the whole body.
+    pub(crate) unique: Option<&'static str>,
+    pub(crate) probe: Probe,
+    unique_key: fn(WireBody<'_>) -> Option<String>,
+}
+
+impl DescribedJob {
+    pub(super) fn of<J: Job>() -> Self {
+        Self {
+            request_type: J::REQUEST_TYPE,
+            aliases: J::ALIASES,
+            unique: J::KEYS.unique_fields(),
+            probe: probe::<J>,
+            unique_key: |body| J::KEYS.of(&body.decode::<J>().ok()?).ok()?.unique,
+        }
+    }
+
+    /// Traces the shape of its body, with the help of bodies that it reads.
+    pub(crate) fn shape(&self, bodies: &[serde_json::Value]) -> Shape {
+        Shape::traced_with(self.probe, bodies)
+    }
+
+    /// Returns the unique key of a message with this body; `None` if the body does not fit.
+    pub(crate) fn unique_key(&self, body: &str) -> Option<String> {
+        guard::catch_quietly(|| (self.unique_key)(WireBody::as_written(body))).ok().flatten()
+    }
+
+    /// Checks that a body fits.
+    ///
+    /// # Errors
+    /// The path of the field that does not fit, or that the type panicked.
+    pub(crate) fn check(&self, body: &str) -> Result<(), MessageError> {
+        checked(self.probe, WireBody::unmarked(Some(body)))
+    }
+}
+
+/// Checks that a body fits, also for a type that panics.
+pub(super) fn checked(probe: Probe, body: WireBody<'_>) -> Result<(), MessageError> {
+    let panicked = |_| {
+        let source = serde::de::Error::custom("its `Deserialize` panicked");
+        Err(MessageError::Body { path: "body".to_owned(), source })
+    };
+    guard::catch_quietly(|| body.probe(probe)).unwrap_or_else(panicked)
+}

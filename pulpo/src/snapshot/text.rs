@@ -1,0 +1,139 @@
+//! Reads and writes the text of a snapshot.
+
+use std::fmt;
+
+use super::{Job, Snapshot};
+use crate::shape::read_line;
+
+const FIRST_LINE: &str = "pulpo snapshot 1";
+
+/// The beginnings of the lines that version control writes around a conflict.
+const CONFLICT: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
+
+impl Snapshot {
+    /// Reads the text of a snapshot.
+    ///
+    /// # Errors
+    /// Names the line.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let mut snapshot = Self::default();
+        let mut comments: Vec<String> = Vec::new();
+        let mut current: Option<String> = None;
+        let mut is_first = true;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end())) {
+            let at_line = |error: String| format!("line {number}: {error}");
+            if line.is_empty() {
+                continue;
+            }
+            if line.starts_with('#') {
+                if is_first {
+                    snapshot.head.push(line.to_owned())
+                } else {
+                    comments.push(line.to_owned())
+                }
+                continue;
+            }
+            if CONFLICT.iter().any(|mark| line.starts_with(mark)) {
+                let error = format!("expected a merged file, got the conflict mark `{line}`: resolve the conflict");
+                return Err(at_line(error));
+            }
+            if is_first {
+                first_line(line).map_err(at_line)?;
+                is_first = false;
+                continue;
+            }
+            if let Some(name) = line.strip_prefix("job ") {
+                if snapshot.jobs.contains_key(name) {
+                    return Err(at_line(format!("expected each job once, got `{name}` twice: remove one")));
+                }
+                let job = Job { comments: std::mem::take(&mut comments), ..Job::default() };
+                snapshot.jobs.insert(name.to_owned(), job);
+                current = Some(name.to_owned());
+                continue;
+            }
+            let Some(job) = current.as_ref().and_then(|name| snapshot.jobs.get_mut(name)) else {
+                return Err(at_line(format!("expected `job NAME`, got `{line}`")));
+            };
+            job.comments.append(&mut comments);
+            job.read_line(line).map_err(at_line)?;
+        }
+        if is_first {
+            return Err(format!("expected `{FIRST_LINE}` in the first line, got an empty file"));
+        }
+        Ok(snapshot)
+    }
+}
+
+fn first_line(line: &str) -> Result<(), String> {
+    if line == FIRST_LINE {
+        return Ok(());
+    }
+    let version = line.strip_prefix("pulpo snapshot ").and_then(|version| version.parse::<u32>().ok());
+    Err(match version {
+        Some(version) if version > 1 => format!(
+            "expected `{FIRST_LINE}`, got `{line}`, which a newer pulpo has written: use that one, or remove the file and \
+             write it with `check --update`"
+        ),
+        _ => format!("expected `{FIRST_LINE}`, got `{line}`"),
+    })
+}
+
+impl Job {
+    /// Reads a line below the name of a job.
+    fn read_line(&mut self, line: &str) -> Result<(), String> {
+        let twice = |what: &str| Err(format!("expected {what} once, got it twice: remove one of the lines"));
+        if let Some(alias) = line.strip_prefix("alias ") {
+            if self.aliases.iter().any(|known| known == alias) {
+                return twice(&format!("the alias `{alias}`"));
+            }
+            self.aliases.push(alias.to_owned());
+        } else if line == "unique" || line.starts_with("unique ") {
+            if self.unique.is_some() {
+                return twice("`unique`");
+            }
+            self.unique = Some(line["unique".len()..].trim_start().to_owned());
+        } else if let Some(example) = line.strip_prefix("example ") {
+            self.examples.push(example.to_owned());
+        } else if let Some((path, node)) = read_line(line) {
+            if self.shape.0.contains_key(&path) {
+                return twice(&format!("the path `{path}`"));
+            }
+            self.shape.0.insert(path, node);
+        } else {
+            return Err(format!(
+                "expected a path and what is read there, `alias NAME`, `unique FIELDS` or `example BODY`, got `{line}`"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for comment in &self.head {
+            writeln!(f, "{comment}")?;
+        }
+        writeln!(f, "{FIRST_LINE}")?;
+        for (name, job) in &self.jobs {
+            writeln!(f)?;
+            for comment in &job.comments {
+                writeln!(f, "{comment}")?;
+            }
+            writeln!(f, "job {name}")?;
+            for alias in &job.aliases {
+                writeln!(f, "alias {alias}")?;
+            }
+            match job.unique.as_deref() {
+                None => {}
+                Some("") => writeln!(f, "unique")?,
+                Some(fields) => writeln!(f, "unique {fields}")?,
+            }
+            write!(f, "{}", job.shape)?;
+            for example in &job.examples {
+                writeln!(f, "example {example}")?;
+            }
+        }
+        Ok(())
+    }
+}
