@@ -17,8 +17,11 @@ use crate::shape::ShapeId;
 /// The longest pause between two checks of a message of an unknown request type.
 pub(crate) const UNKNOWN_TYPE_LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The pause of a message that a living worker has a handler for.
+/// The pause of a message that a living worker has a handler for. Its type is left out, so it does not come back at once.
 const SERVED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause of a message that a living worker can read. Its type is taken, so it comes back each time.
+const READABLE_LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The burial reason of a message that a person cancelled.
 pub(crate) const CANCELLED: &str = "cancelled";
@@ -40,6 +43,8 @@ pub(crate) enum RunEnd {
     OtherShape {
         /// The error of decoding the body.
         error: MessageError,
+        /// The request types that the handler serves.
+        request_types: Vec<&'static str>,
         /// The shape of the producer's type.
         theirs: ShapeId,
         /// The shape of this program's type.
@@ -75,7 +80,7 @@ pub(crate) struct AttemptState {
     pub(crate) expiration: Option<DateTime<Utc>>,
     /// When workers began to leave it to others; `None` if this is the first look.
     pub(crate) left_since: Option<DateTime<Utc>>,
-    /// Whether another worker has a handler for its request type, which this worker does not know.
+    /// Whether another worker has a handler for its request type, or can read its body, where this worker cannot.
     pub(crate) served: Served,
     /// The policy of its handler; the default policy for an unknown type.
     pub(crate) policy: Policy,
@@ -89,7 +94,7 @@ pub(crate) struct AttemptState {
     pub(crate) cancelled: bool,
 }
 
-/// Whether another living worker has a handler for a request type that this worker does not serve.
+/// Whether another living worker can do a message that this one cannot do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Served {
     /// No such worker is known.
@@ -191,18 +196,21 @@ pub(crate) fn after_run(at: &AttemptState, ending: RunEnd) -> Disposition {
         RunEnd::Panicked(text) => again(at, format!("panicked: {text}"), None),
         RunEnd::TimedOut(limit) => again(at, format!("timed out after {}", humantime::format_duration(limit)), None),
         RunEnd::Unreadable(error) => Disposition::Bury { reason: limited(error.to_string()), counted: false },
-        RunEnd::OtherShape { error, theirs, ours, grace } => {
+        RunEnd::OtherShape { error, theirs, ours, grace, .. } => {
             let why = limited(error.to_string());
             let why = format!(
                 "{why}; another version of the program wrote it (the shape of its body is {theirs}, here {ours})"
             );
             let waits = format!("{why}, and it waits for a worker that can read it");
             let limit = humantime::format_duration(grace);
-            wait_for_another(at, grace, waits, format!("{why}, and no worker that can read it came within {limit}"))
+            let buried = format!("{why}, and no worker that can read it came within {limit}");
+            let pause = waited(at, at.left_since).clamp(Duration::from_secs(1), READABLE_LONGEST_PAUSE);
+            wait_for_another(at, grace, pause, waits, buried)
         }
         RunEnd::UnknownType { request_type, known, grace } => {
             let why = format!("no handler for the request type `{}`", limited(request_type));
-            wait_for_another(at, grace, format!("{why} in this worker"), format!("{why}; this worker knows: {known}"))
+            let (waits, buried) = (format!("{why} in this worker"), format!("{why}; this worker knows: {known}"));
+            wait_for_another(at, grace, SERVED_PAUSE, waits, buried)
         }
         RunEnd::ShutDown => Disposition::Rollback {
             delay: Duration::ZERO,
@@ -236,18 +244,29 @@ fn again(at: &AttemptState, reason: String, delay: Option<Duration>) -> Disposit
     Disposition::Rollback { delay, reason, counted: true }
 }
 
-/// Leaves the message to a worker of another version, which may know the type or read the body. It is checked less and
-/// less often until the grace period is over. The period starts with the first check, since the message may have waited
-/// for other reasons before.
-fn wait_for_another(at: &AttemptState, grace: Duration, waits: String, buried: String) -> Disposition {
+/// Returns the time since then.
+fn waited(at: &AttemptState, since: Option<DateTime<Utc>>) -> Duration {
+    since.and_then(|since| (at.now - since).to_std().ok()).unwrap_or_default()
+}
+
+/// Leaves the message to a worker of another version, which may know the type or read the body. It is looked at less
+/// and less often until the grace period is over. The period starts with the first look, since the message may have
+/// waited for other reasons before. `served_pause` is the pause if a living worker can do it.
+fn wait_for_another(
+    at: &AttemptState,
+    grace: Duration,
+    served_pause: Duration,
+    waits: String,
+    buried: String,
+) -> Disposition {
     let since = match at.served {
         // A living worker serves it, however long that takes.
-        Served::Now => return Disposition::LeaveToOthers { delay: SERVED_PAUSE, reason: waits },
+        Served::Now => return Disposition::LeaveToOthers { delay: served_pause, reason: waits },
         // That worker may come back, for instance after a restart.
         Served::Until(until) => at.left_since.map(|since| since.max(until)),
         Served::Never => at.left_since,
     };
-    let waited = since.and_then(|since| (at.now - since).to_std().ok()).unwrap_or_default();
+    let waited = waited(at, since);
     let left = grace.saturating_sub(waited);
     if left.is_zero() {
         return Disposition::Bury { reason: buried, counted: false };

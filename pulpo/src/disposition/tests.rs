@@ -151,7 +151,8 @@ fn a_body_of_another_shape_waits_for_a_worker_that_can_read_it() {
     let after = |seconds| {
         let at = AttemptState { left_since: Some(now() - TimeDelta::seconds(seconds)), failed: 50, ..first_attempt() };
         let [theirs, ours] = ["1-00000000000000aa", "1-00000000000000bb"].map(|id| id.parse().expect("an id"));
-        after_run(&at, RunEnd::OtherShape { error: MessageError::NotAnObject("null"), theirs, ours, grace })
+        let (error, request_types) = (MessageError::NotAnObject("null"), vec!["resize"]);
+        after_run(&at, RunEnd::OtherShape { error, request_types, theirs, ours, grace })
     };
     let why = "expected a message with header and body, got null; another version of the program wrote it (the shape of \
                its body is 1-00000000000000aa, here 1-00000000000000bb), and ";
@@ -161,6 +162,25 @@ fn a_body_of_another_shape_waits_for_a_worker_that_can_read_it() {
         assert_eq!(after(waited), left, "{waited}");
     }
     assert_eq!(after(600), bury(&format!("{why}no worker that can read it came within 10m"), false));
+}
+
+#[test]
+fn a_body_of_another_shape_that_a_living_worker_reads_is_never_buried() {
+    let grace = Duration::from_secs(600);
+    let after = |waited, served| {
+        let at = AttemptState { left_since: Some(now() - TimeDelta::seconds(waited)), served, ..first_attempt() };
+        let [theirs, ours] = ["1-00000000000000aa", "1-00000000000000bb"].map(|id| id.parse().expect("an id"));
+        let (error, request_types) = (MessageError::NotAnObject("null"), vec!["resize"]);
+        after_run(&at, RunEnd::OtherShape { error, request_types, theirs, ours, grace })
+    };
+    // Its type is not left out, so it comes back each time: less often, but never too late for an idle worker.
+    for (waited, seconds) in [(-5, 1), (0, 1), (4, 4), (10, 10), (600, 10), (100_000, 10)] {
+        let Disposition::LeaveToOthers { delay, .. } = after(waited, Served::Now) else { panic!("{waited}") };
+        assert_eq!(delay, Duration::from_secs(seconds), "{waited}");
+    }
+    let until = |seconds| Served::Until(now() - TimeDelta::seconds(seconds));
+    assert!(matches!(after(100_000, until(599)), Disposition::LeaveToOthers { .. }));
+    assert!(matches!(after(100_000, until(600)), Disposition::Bury { .. }));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The workers of a queue, and the jobs that they run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,9 @@ pub struct WorkerReport {
     /// The request types that it has handlers for. Workers that do not know one of these types leave its messages in
     /// these queues to this worker.
     pub types: Vec<String>,
+    /// The shapes of the bodies that it reads, by request type or alias, once they are known. Workers that cannot read a
+    /// body of one of these shapes leave its message in these queues to this worker.
+    pub shapes: BTreeMap<String, String>,
 }
 
 /// A living worker process.
@@ -133,6 +136,7 @@ impl WorkerEntry {
         for other in reports {
             queues.extend(other.queues);
             types.extend(other.types);
+            report.shapes.extend(other.shapes);
             report.lanes = report.lanes.saturating_add(other.lanes);
             report.since = report.since.min(other.since);
         }

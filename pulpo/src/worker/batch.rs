@@ -122,8 +122,7 @@ impl Lane {
         resolved: &ResolvedHandler,
     ) {
         let uptime = self.shared.clock.uptime();
-        self.cancellation.reset();
-        self.progress.reset();
+        self.reset_run();
         members.iter_mut().for_each(|running| running.in_batch = true);
         let count = members.len();
         let mut running = members.remove(0);

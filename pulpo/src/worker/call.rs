@@ -13,6 +13,7 @@ use crate::guard;
 use crate::message::{MessageError, WireBody};
 use crate::outcome::{Failure, Outcomes, ReportedFailure, ReportedOutcomes};
 use crate::registry::Handler;
+use crate::shape::CAN_TRACE;
 
 /// Calls a handler with one message and returns how the run ended. `grace` is how long a body that another version
 /// wrote waits for a worker that can read it.
@@ -62,7 +63,11 @@ pub(super) fn batch(handler: &Handler, bodies: &[WireBody<'_>], context: &Contex
 /// Returns the end of a run whose body does not fit: another version of the program may have written it.
 fn unreadable(handler: &Handler, body: WireBody<'_>, error: MessageError, grace: Duration) -> RunEnd {
     match body.shape().map(|theirs| (theirs, handler.shape())) {
-        Some((theirs, ours)) if theirs != ours => RunEnd::OtherShape { error, theirs, ours, grace },
+        // A program without shapes cannot tell.
+        Some((theirs, ours)) if theirs != ours || !CAN_TRACE => {
+            let names = std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied());
+            RunEnd::OtherShape { error, request_types: names.collect(), theirs, ours, grace }
+        }
         _ => RunEnd::Unreadable(error),
     }
 }

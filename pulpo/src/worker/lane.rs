@@ -11,6 +11,7 @@ use tracing::Span;
 use super::call;
 use super::in_flight::{InFlight, InFlightJob};
 use super::limits::Permits;
+use super::others::shape_of_type;
 use super::outage::OutageBackoff;
 use super::resolved::ResolvedHandler;
 use super::shared::Shared;
@@ -73,6 +74,8 @@ pub(super) struct Lane {
     pub(super) pending: Option<Delivery>,
     outage: OutageBackoff,
     pub(super) cancellation: Arc<Cancellation>,
+    /// Whether the handler is told from the start that its run does not count: in tests of faults.
+    pub(super) starts_cancelled: bool,
     pub(super) progress: Arc<LatestProgress>,
     /// The number of waits in a row without a message.
     pub(super) empty: Arc<AtomicU64>,
@@ -95,6 +98,7 @@ impl Lane {
             outage: OutageBackoff::default(),
             cancellation: Arc::default(),
             progress: Arc::default(),
+            starts_cancelled: false,
             empty: Arc::default(),
             last_seen,
             span: Span::none(),
@@ -278,8 +282,7 @@ impl Lane {
         uptime: Duration,
     ) {
         let Some(consumer) = self.consumer.take() else { return };
-        self.cancellation.reset();
-        self.progress.reset();
+        self.reset_run();
         let queue = std::mem::take(&mut delivery.queue);
         let mut running = self.running(delivery, queue, message, resolved, uptime);
         self.span = running.open_span(1);
@@ -287,6 +290,15 @@ impl Lane {
         running.timeout = timeout.map(|limit| (uptime.saturating_add(limit), limit));
         let progress = self.progress.clone();
         self.hand_to_monitor(InFlight { consumer, running, others: VecDeque::new(), progress });
+    }
+
+    /// Forgets what the run before left.
+    pub(super) fn reset_run(&self) {
+        self.cancellation.reset();
+        self.progress.reset();
+        if self.starts_cancelled {
+            self.cancellation.cancel();
+        }
     }
 
     /// Hands the jobs to the monitor, which keeps their leases alive from now on.
@@ -357,11 +369,20 @@ impl Lane {
         }
     }
 
-    /// Asks whether another worker has a handler for this type.
-    fn ask_others(&self, request_type: &str) {
+    /// Asks whether another worker can do what this one cannot: serve the type, or read the body.
+    fn ask_others(&self, end: &RunEnd) {
+        let (wanted, leaves_out) = match end {
+            RunEnd::UnknownType { request_type, .. } => (vec![request_type.clone()], true),
+            RunEnd::OtherShape { theirs, request_types, .. } => {
+                let shape = theirs.to_string();
+                (request_types.iter().map(|name| shape_of_type(name, &shape)).collect(), false)
+            }
+            _ => return,
+        };
         let queue = self.with_slot(|held| held.as_ref().map(|held| held.running.queue.clone()));
         let Shared { queue: adapter, clock, others, .. } = &*self.shared;
-        let served = queue.map(|queue| others.serving(&**adapter, &**clock, &queue, request_type)).unwrap_or_default();
+        let serving = |queue: String| others.serving(&**adapter, &**clock, &queue, &wanted, leaves_out);
+        let served = queue.map(serving).unwrap_or_default();
         self.with_slot(|held| held.as_mut().map(|held| held.running.attempt.served = served));
     }
 
@@ -369,8 +390,8 @@ impl Lane {
     /// the lease is valid, tries again. Then takes the consumer back, or continues with the next message of a batch.
     pub(super) fn settle(&mut self, processed: Processed, produced: Produced, took: Duration) -> Settled {
         self.permits.note(took < DEFER_BELOW);
-        if let Processed::Ended(RunEnd::UnknownType { request_type, .. }) = &processed {
-            self.ask_others(request_type);
+        if let Processed::Ended(end) = &processed {
+            self.ask_others(end);
         }
         let Some(mut disposition) = self.decide(processed, produced, took) else { return self.given_up() };
         let mut refused = None;

@@ -1,7 +1,8 @@
-//! The types that other workers of a queue serve.
+//! The types that other workers of a queue serve, and the shapes of the bodies that they read.
 //!
 //! A worker asks only when it meets a message of a type without a handler of its own. If a living worker has a handler,
-//! the message belongs to that worker: this one puts it back, leaves its type out for a while, and never buries it.
+//! the message belongs to that worker: this one puts it back, leaves its type out for a while, and never buries it. The
+//! same holds for a body of another shape that it cannot read, but it goes on taking the type.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -31,7 +32,7 @@ pub(super) struct OtherWorkers {
 #[derive(Debug, Default)]
 struct Known {
     asked_at: Option<Duration>,
-    /// The pairs of queue and type that living workers serve.
+    /// The pairs of queue and type, with a shape or without, that living workers serve.
     served: BTreeSet<(String, String)>,
     /// For each type that was looked up, when a living worker was last known to serve it.
     until: BTreeMap<String, DateTime<Utc>>,
@@ -40,14 +41,15 @@ struct Known {
 }
 
 impl OtherWorkers {
-    /// Returns whether a living worker of this queue serves the type, which this one does not. From then on this worker
-    /// leaves the type to that one.
+    /// Returns whether a living worker of this queue serves one of these: a type, or a type with a shape as
+    /// [`shape_of_type`] writes it. From then on, if `leaves_out`, this worker leaves the type to that one.
     pub(super) fn serving(
         &self,
         adapter: &dyn QueueAdapter,
         clock: &dyn Clock,
         queue: &str,
-        request_type: &str,
+        wanted: &[String],
+        leaves_out: bool,
     ) -> Served {
         let Some(workers) = adapter.workers() else { return Served::Never };
         let (uptime, now) = (clock.uptime(), clock.now());
@@ -60,9 +62,10 @@ impl OtherWorkers {
             match asked {
                 Ok(all) => {
                     let of_worker = |report: crate::queue::WorkerReport| {
-                        let types = report.types;
+                        let shapes = report.shapes.iter().map(|(name, shape)| shape_of_type(name, shape));
+                        let served: Vec<_> = report.types.iter().cloned().chain(shapes).collect();
                         report.queues.into_iter().flat_map(move |queue| {
-                            types.clone().into_iter().map(move |request_type| (queue.clone(), request_type))
+                            served.clone().into_iter().map(move |served| (queue.clone(), served))
                         })
                     };
                     known.served = all.into_iter().flat_map(|entry| of_worker(entry.report)).collect();
@@ -71,15 +74,18 @@ impl OtherWorkers {
                 Err(error) => tracing::debug!(error = chain(&error), "cannot ask what other workers serve"),
             }
         }
-        if known.served.contains(&(queue.to_owned(), request_type.to_owned())) {
-            known.until.insert(request_type.to_owned(), now);
-            if adapter.capabilities().picks_types {
-                known.left_out.insert(request_type.to_owned(), uptime.saturating_add(LEAVE_OUT));
+        let served =
+            wanted.iter().find(|wanted| known.served.contains(&(queue.to_owned(), (*wanted).clone()))).cloned();
+        if let Some(served) = served {
+            known.until.insert(served.clone(), now);
+            if leaves_out && adapter.capabilities().picks_types {
+                known.left_out.insert(served, uptime.saturating_add(LEAVE_OUT));
                 self.leaves_out.store(true, Ordering::Release);
             }
             return Served::Now;
         }
-        known.until.get(request_type).map_or(Served::Never, |&until| Served::Until(until))
+        let until = wanted.iter().filter_map(|wanted| known.until.get(wanted)).max();
+        until.map_or(Served::Never, |&until| Served::Until(until))
     }
 
     /// Leaves out the types that other workers serve.
@@ -93,4 +99,10 @@ impl OtherWorkers {
         }
         filter
     }
+}
+
+/// Writes a type together with the shape of a body: a worker that has this shape reads such a body, and no other worker
+/// is known to. Two workers that cannot read it must not leave it to each other.
+pub(super) fn shape_of_type(request_type: &str, shape: &str) -> String {
+    format!("{request_type} {shape}")
 }

@@ -271,6 +271,49 @@ fn what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(place:
     }
 }
 
+/// Both versions have a handler for the job, but only the newer one, whose only lane is busy, reads this body.
+fn what_a_living_worker_can_read_is_never_buried_by_an_older_one(place: &Sandbox) {
+    let newer = worker(place, PERILS, "1", "3s");
+    publish(place, "held", "first");
+    until("it runs", || recorded(place, "first begun 1"));
+    until("it tells what it reads", || {
+        let said = place.run(PERILS, &["workers", "--json"]);
+        let all: Value = serde_json::from_str(&said.out).unwrap_or_default();
+        all[0]["shapes"]["invoice"].is_string()
+    });
+    let mut older = place.command(OLDER, &["work", "--concurrency", "4"]);
+    older.env("PULPO_UNKNOWN_TYPE_GRACE", "1s").env("PULPO_SHUTDOWN_GRACE", "3s");
+    let older = place.start(older);
+    let (writer, body) = VERSIONS[0];
+    let said = place.run(writer, &["publish", "invoice", "--body", body]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let waits = "another version of the program wrote it";
+    until("the older worker has put it back", || place.log().contains(waits));
+    let buried = || listed(place).iter().any(|(_, state, _)| state == "buried");
+    assert!(!within(Duration::from_secs(4), buried), "{}", place.log());
+    // It is looked at less and less often.
+    let looks = place.log().matches(waits).count();
+    assert!(looks <= 6, "{looks} looks: {}", place.log());
+    // The deploy goes on, and the busy lane has time.
+    older.signal("TERM");
+    assert_eq!(older.end(), 0);
+    release(place, "first");
+    until("both are done", || listed(place).is_empty());
+    assert!(recorded(place, "invoice 7"), "{}", place.record());
+    newer.signal("TERM");
+    assert_eq!(newer.end(), 0);
+}
+
+#[test]
+fn what_a_worker_of_the_embedded_queue_can_read_waits_for_it() {
+    what_a_living_worker_can_read_is_never_buried_by_an_older_one(&Sandbox::new());
+}
+
+#[test]
+fn what_a_worker_of_a_postgresql_can_read_waits_for_it() {
+    what_a_living_worker_can_read_is_never_buried_by_an_older_one(&Sandbox::with_postgres());
+}
+
 #[test]
 fn what_a_worker_of_the_embedded_queue_has_a_handler_for_waits_for_it() {
     what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(&Sandbox::new());

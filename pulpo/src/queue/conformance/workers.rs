@@ -24,6 +24,7 @@ fn report(program: &str, queues: &[&str], lanes: usize, harness: &dyn Harness) -
         queues: queues.iter().map(|&queue| queue.to_owned()).collect(),
         lanes,
         types: vec!["order".to_owned()],
+        shapes: [("order".to_owned(), format!("1-{lanes:016x}"))].into(),
     }
 }
 
@@ -52,7 +53,10 @@ pub(super) fn a_worker_is_listed_while_it_works(harness: &dyn Harness) {
     assert_eq!(workers.read_workers().expect("workers"), []);
     workers.report_worker(1, &report("shop", &["mail", "b"], 4, harness)).expect("report");
     let entry = one(workers);
-    let WorkerReport { host, pid, program, program_version, pulpo_version, queues, lanes, .. } = entry.report;
+    let WorkerReport { host, pid, program, program_version, pulpo_version, queues, lanes, types, shapes, .. } =
+        entry.report;
+    assert_eq!(types, ["order"]);
+    assert_eq!(shapes, [("order".to_owned(), "1-0000000000000004".to_owned())].into());
     assert_eq!((host.as_str(), pid, program.as_str(), pulpo_version.as_str()), ("here", 4711, "shop", "0.9.0"));
     assert_eq!(
         (program_version.as_deref(), queues, lanes),

@@ -4,7 +4,7 @@
 //! Only runs that existed in the previous round are followed, so a worker with short jobs sends nothing. The slots of
 //! the lanes are read without waiting: a lane that holds its own is checked in the next round.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +13,9 @@ use super::service::Service;
 use crate::context::LatestProgress;
 use crate::process::host;
 use crate::queue::{Lease, LongRun, WorkerReport};
+use crate::registry::Handler;
 use crate::report::chain;
+use crate::shape::CAN_TRACE;
 use crate::worker::in_flight::InFlight;
 use crate::worker::shared::Shared;
 use crate::worker::slot::InFlightSlot;
@@ -27,6 +29,9 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often the worker reports itself again, in case the queue has forgotten it.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
+/// The maximum number of handlers that are traced per round.
+const TRACED_PER_ROUND: usize = 20;
+
 /// Numbers that distinguish the workers of a process.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
@@ -34,6 +39,8 @@ pub(in crate::worker) struct Presence {
     shared: Arc<Shared>,
     number: u64,
     report: WorkerReport,
+    /// The handlers whose shapes are not in the report yet.
+    to_trace: Vec<&'static Handler>,
     report_at: Duration,
     keep_at: Duration,
     /// The runs of the previous round.
@@ -70,16 +77,35 @@ impl Presence {
             queues: shared.queues.clone(),
             lanes: shared.options.concurrency.max(1),
             types,
+            shapes: BTreeMap::new(),
         };
         Some(Self {
             shared: shared.clone(),
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             report,
+            to_trace: if CAN_TRACE { shared.registry.iter().collect() } else { Vec::new() },
             report_at: Duration::ZERO,
             keep_at: Duration::ZERO,
             before: HashSet::new(),
             in_trouble: false,
         })
+    }
+
+    /// Traces some more handlers, apart from the start of the worker, which must not take long. Reports them once all
+    /// are traced.
+    fn trace(&mut self) {
+        if self.to_trace.is_empty() {
+            return;
+        }
+        let rest = self.to_trace.split_off(self.to_trace.len().min(TRACED_PER_ROUND));
+        for handler in std::mem::replace(&mut self.to_trace, rest) {
+            let shape = handler.shape().to_string();
+            let names = std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied());
+            self.report.shapes.extend(names.map(|name| (name.to_owned(), shape.clone())));
+        }
+        if self.to_trace.is_empty() {
+            self.report_at = Duration::ZERO;
+        }
     }
 
     fn show(&mut self, uptime: Duration) {
@@ -164,6 +190,7 @@ impl Service for Presence {
 
     fn tend(&mut self) -> Duration {
         let uptime = self.shared.clock.uptime();
+        self.trace();
         self.show(uptime);
         self.follow(uptime);
         ROUND
