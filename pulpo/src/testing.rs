@@ -240,10 +240,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 
-use self::faults::{Faults, FaultyQueue};
+use self::faults::{Faults, FaultyQueue, OutageClock};
 use self::kit::{Kit, Runtime, around, sound};
 use self::recorder::Recorder;
-use crate::clock::{Clock as _, ManualClock, lock};
+use crate::clock::{Clock, ManualClock, lock};
 use crate::config::Config;
 use crate::instance::{Pulpo, scoped};
 use crate::job::Job;
@@ -292,15 +292,18 @@ impl TestPulpo {
     /// Creates a queue in which things go wrong, to test whether handlers are
     /// safe to repeat. A worker dies before a handler is called, or after it
     /// has returned and before its outcome reaches the queue. A lease is lost
-    /// while the handler runs, so that the message is delivered twice. A
-    /// publication of a handler is refused, or accepted with the answer lost.
-    /// Publications of the test itself succeed.
+    /// while the handler runs, or the handler exceeds its timeout, so that the
+    /// message is delivered twice; a handler that asks
+    /// [`is_cancelled`](crate::Context::is_cancelled) may be told. The queue
+    /// does not answer when a run is settled, or refuses what a handler
+    /// publishes, or accepts it with the answer lost. Publications of the test
+    /// itself succeed.
     ///
     /// The worker's code is the real one. The seed determines the faults and
     /// the delays between attempts, so the same seed repeats the same story. A
     /// test that panics while this lives prints the seed and the
-    /// [`story`](Self::story). No message meets more than three faults of the
-    /// first kinds, so [`work_for`](Self::work_for) for long enough ends with
+    /// [`story`](Self::story). No message meets more than three faults of its
+    /// runs, so [`work_for`](Self::work_for) for long enough ends with
     /// all of them done or buried.
     ///
     /// ```
@@ -346,7 +349,11 @@ impl TestPulpo {
                 }
             };
             let recorder = Recorder::new(queue, clock.clone(), Box::new(on_publish));
-            let pulpo = Pulpo::with_queue(Arc::new(recorder.clone()), options, Arc::new(clock.clone()));
+            let time: Arc<dyn Clock> = match &faults {
+                Some(faults) => Arc::new(OutageClock { clock: clock.clone(), faults: faults.clone() }),
+                None => Arc::new(clock.clone()),
+            };
+            let pulpo = Pulpo::with_queue(Arc::new(recorder.clone()), options, time);
             let (inline, published) = Default::default();
             let (states, running, scheduler) = Default::default();
             Kit { pulpo, recorder, clock, states, inline, published, running, scheduler, faults }

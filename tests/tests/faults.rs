@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pulpo::testing::TestPulpo;
@@ -23,7 +24,7 @@ struct ChargeCard {
 }
 
 /// Not safe to repeat.
-#[pulpo::handler("faults_charge_card")]
+#[pulpo::handler("faults_charge_card", timeout = "1m")]
 fn charge_card(charge: ChargeCard, bank: State<Bank>) {
     bank.charges.lock().unwrap().push(charge.order);
 }
@@ -61,6 +62,17 @@ fn announce(_: Announce) -> pulpo::Outcome {
     Ok(())
 }
 
+/// The words for each kind of fault of a run.
+const KINDS: [&str; 7] = [
+    "dies before",
+    "and the worker dies",
+    "the lease is lost while the handler runs (",
+    "the lease is lost while the handler runs, and the handler is told",
+    "timed out after 1m, and the handler is told",
+    "done, and the queue cannot be reached to settle that",
+    "done, and the answer of the queue is lost",
+];
+
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
 fn charges(bank: &Bank) -> HashMap<u64, usize> {
@@ -82,13 +94,12 @@ fn a_handler_that_is_not_safe_to_repeat_is_found_and_the_mended_one_is_not() {
         assert_eq!(all.len(), 5, "nothing is lost: {:#?}", pulpo.story());
         twice += usize::from(all.values().any(|count| *count > 1));
         for line in pulpo.story() {
-            for fault in ["dies before", "and the worker dies", "the lease is lost"] {
-                faults.extend(line.contains(fault).then_some(fault));
-            }
+            faults.extend(KINDS.into_iter().filter(|kind| line.contains(kind)));
         }
     }
     assert!(twice > 6, "{twice} of 12 seeds have found it");
-    assert_eq!(faults.len(), 3, "each kind of fault happens: {faults:?}");
+    let missing: Vec<_> = KINDS.iter().filter(|kind| !faults.contains(*kind)).collect();
+    assert!(missing.is_empty(), "each kind of fault happens, but not {missing:?}");
 
     for seed in 0..12 {
         let pulpo = TestPulpo::faults(seed).state(Bank::default());
@@ -99,11 +110,22 @@ fn a_handler_that_is_not_safe_to_repeat_is_found_and_the_mended_one_is_not() {
         let all = charges(&pulpo.state_of::<Bank>());
         assert!(all.len() == 5 && all.values().all(|count| *count == 1), "{:#?}", pulpo.story());
         // Follow-ups published with the commit are published once.
-        let receipts =
-            pulpo.story().iter().filter(|line| line.contains("faults_receipt") && line.ends_with(": done")).count();
+        let is_done = |line: &&String| line.ends_with(": done") || line.ends_with("the answer of the queue is lost");
+        let receipts = pulpo.story().iter().filter(|line| line.starts_with("faults_receipt") && is_done(line)).count();
         assert_eq!(receipts, 5, "{:#?}", pulpo.story());
         assert!(pulpo.queue().list(&pulpo::queue::Filter::all()).unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_follow_up_carries_the_shape_of_its_body() {
+    let pulpo = TestPulpo::new().state(Bank::default());
+    pulpo.publish(ChargeOnce { order: 1 }).unwrap();
+    pulpo.run_next().unwrap().assert_done();
+    let stored = pulpo.queue().list(&pulpo::queue::Filter::all()).unwrap();
+    let message: serde_json::Value = serde_json::from_slice(&stored[0].text).unwrap();
+    assert_eq!(message["header"]["request_type"], "faults_receipt");
+    assert_eq!(message["header"]["shape"], pulpo::__private::shape_id::<Receipt>());
 }
 
 #[test]
@@ -125,6 +147,86 @@ fn publications_of_a_handler_fail_and_those_of_the_test_do_not() {
     assert_eq!(seen.len(), 2, "{seen:?}");
 }
 
+#[derive(Serialize, Deserialize)]
+struct Copy {
+    files: u32,
+}
+
+/// Stops as soon as its result does not count any more.
+#[pulpo::handler("faults_copy", timeout = "1m")]
+fn copy(copy: Copy, copied: State<Copied>, context: &Context) -> pulpo::Outcome {
+    for _ in 0..copy.files {
+        if context.is_cancelled() {
+            copied.stopped.fetch_add(1, Ordering::Relaxed);
+            return Err("stopped early".into());
+        }
+        copied.files.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Copied {
+    files: AtomicU32,
+    stopped: AtomicU32,
+}
+
+#[test]
+fn a_handler_is_told_that_its_run_does_not_count() {
+    let (mut stopped, mut timed_out) = (0, 0);
+    for seed in 0..20 {
+        let pulpo = TestPulpo::faults(seed).state(Copied::default());
+        pulpo.publish(Copy { files: 10 }).unwrap();
+        pulpo.work_for(LONG);
+        let told = pulpo.story().iter().filter(|line| line.contains("and the handler is told")).count();
+        let copied = pulpo.state_of::<Copied>();
+        assert_eq!(copied.stopped.load(Ordering::Relaxed), u32::try_from(told).unwrap(), "{:#?}", pulpo.story());
+        assert!(copied.files.load(Ordering::Relaxed) >= 10, "it is done in the end: {:#?}", pulpo.story());
+        stopped += told;
+        timed_out += pulpo.story().iter().filter(|line| line.contains("timed out after 1m")).count();
+        assert!(pulpo.queue().list(&pulpo::queue::Filter::all()).unwrap().is_empty(), "{:#?}", pulpo.story());
+    }
+    assert!(stopped > timed_out && timed_out > 0, "{stopped} {timed_out}");
+}
+
+/// A timeout counts as an attempt, so the last one is not made to time out: it would be buried.
+#[derive(Serialize, Deserialize)]
+struct Once;
+
+#[pulpo::handler("faults_once", timeout = "1m", max_attempts = 1)]
+fn once(_: Once) {}
+
+#[derive(Serialize, Deserialize)]
+struct Together {
+    n: u32,
+}
+
+#[pulpo::handler("faults_together", batch = 10, timeout = "1m")]
+fn together(_: Vec<Together>) {}
+
+#[test]
+fn the_last_attempt_does_not_time_out_and_a_batch_has_one_fault() {
+    let mut kinds = HashSet::new();
+    for seed in 0..40 {
+        let pulpo = TestPulpo::faults(seed);
+        pulpo.publish(Once).unwrap();
+        pulpo.publish_all((0..4).map(|n| Together { n })).unwrap();
+        pulpo.work_for(LONG);
+        let story = pulpo.story();
+        assert!(!story.iter().any(|line| line.contains("faults_once") && line.contains("timed out")), "{story:#?}");
+        assert!(pulpo.queue().list(&pulpo::queue::Filter::all()).unwrap().is_empty(), "{story:#?}");
+        // All four are taken together each time, so each end is there for all of them.
+        let ends = story.iter().filter(|line| line.starts_with("faults_together ") && !line.contains(", attempt "));
+        let mut counts = HashMap::new();
+        for end in ends.filter_map(|line| line.split_once(": ").map(|(_, end)| end.to_owned())) {
+            *counts.entry(end).or_insert(0) += 1;
+        }
+        assert!(counts.values().all(|count| count % 4 == 0), "{story:#?}");
+        kinds.extend(counts.into_keys());
+    }
+    assert!(kinds.len() >= 4, "{kinds:?}");
+}
+
 fn story(seed: u64) -> Vec<String> {
     let pulpo = TestPulpo::faults(seed).state(Bank::default());
     for order in 0..5 {
@@ -144,6 +246,39 @@ fn the_same_seed_is_the_same_story_and_another_one_is_another() {
         assert_ne!(story(seed.wrapping_add(1)), first);
     }
     assert!(TestPulpo::new().story().is_empty());
+}
+
+/// The job of the guide's page on failures.
+#[derive(Serialize, Deserialize)]
+struct GuideCharge {
+    order: u64,
+}
+
+#[pulpo::handler("charge_card")]
+fn guide_charge(charge: GuideCharge, bank: State<Bank>) {
+    bank.charges.lock().unwrap().push(charge.order);
+}
+
+#[test]
+fn the_story_in_the_guide_is_that_of_its_seed() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../pulpo/src/guide/failures.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let block = page.split("```text\n").find(|block| block.starts_with("faults of the seed ")).unwrap();
+    let mut lines = block.split("```").next().unwrap().lines();
+    let seed: u64 = lines.next().unwrap().split([' ', ':']).nth(4).unwrap().parse().unwrap();
+    let pulpo = TestPulpo::faults(seed).state(Bank::default());
+    pulpo.publish(GuideCharge { order: 7 }).unwrap();
+    pulpo.work_for(LONG);
+    let story: Vec<_> = pulpo.story().iter().enumerate().map(|(at, line)| format!("{:4}. {line}", at + 1)).collect();
+    assert_eq!(lines.collect::<Vec<_>>(), story, "seed {seed}");
+    // It is the first seed that fails, as in the loop above it.
+    assert!(pulpo.state_of::<Bank>().charges.lock().unwrap().len() > 1);
+    for earlier in 0..seed {
+        let pulpo = TestPulpo::faults(earlier).state(Bank::default());
+        pulpo.publish(GuideCharge { order: 7 }).unwrap();
+        pulpo.work_for(LONG);
+        assert_eq!(pulpo.state_of::<Bank>().charges.lock().unwrap().len(), 1, "seed {earlier}: {:#?}", pulpo.story());
+    }
 }
 
 /// Run by the test below, in a separate process.

@@ -1,5 +1,7 @@
 //! Faults decided by a seed: workers that die before and after the handler, messages that are delivered twice, lost
-//! leases, and publications that fail.
+//! leases, timeouts, and a queue that does not answer a publication or a settlement.
+//!
+//! A failing dequeue is not among them: no handler can notice it.
 //!
 //! Wraps the queue of the test. The worker's reaction is its real code; the queue is left as the fault would leave it.
 
@@ -9,15 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use fastrand::Rng;
 
-use crate::clock::lock;
+use crate::clock::{Clock, ManualClock, Notify, lock};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
     ActivityLog, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, Enqueued, Filter,
     Inspection, Keeping, Lease, NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Settlement, Stats,
     StoredMessage, Workers,
 };
+use crate::registry::Registry;
 
 /// The maximum number of faults per message, so that each message is done in the end.
 const MOST_OF_ONE: usize = 3;
@@ -35,7 +39,12 @@ enum Fault {
     /// The worker dies after the handler has returned, before the outcome reaches the queue.
     DiesAfter,
     /// The lease is lost while the handler runs: another worker gets the message, and the outcome here does not count.
-    LosesLease,
+    /// The handler may be told that, or not.
+    LosesLease { is_told: bool },
+    /// The handler runs for longer than its policy allows, and is told so.
+    TimesOut(Duration),
+    /// The queue does not answer when the outcome is settled: before that has an effect, or after.
+    SettleFails { has_effect: bool },
 }
 
 /// The decisions of a seed, and what happened.
@@ -43,6 +52,10 @@ pub(super) struct Faults {
     pub(super) seed: u64,
     /// Whether a handler is running. Publications of the test itself never fail.
     pub(super) running: AtomicBool,
+    /// Whether the next run is cancelled from the start.
+    cancels: AtomicBool,
+    /// Whether the queue does not answer at the moment.
+    is_out: AtomicBool,
     plan: Mutex<Plan>,
 }
 
@@ -58,7 +71,13 @@ impl Faults {
     pub(super) fn new(seed: u64) -> Self {
         let (story, met) = (Vec::new(), Vec::new());
         let plan = Plan { random: Rng::with_seed(seed), story, met, failed_publications: 0 };
-        Self { seed, running: AtomicBool::new(false), plan: Mutex::new(plan) }
+        let (running, cancels, is_out) = Default::default();
+        Self { seed, running, cancels, is_out, plan: Mutex::new(plan) }
+    }
+
+    /// Returns whether the run that begins is cancelled from the start.
+    pub(super) fn cancels_run(&self) -> bool {
+        self.cancels.swap(false, Ordering::SeqCst)
     }
 
     /// Returns the story so far, one line per event.
@@ -77,11 +96,14 @@ impl Faults {
 }
 
 impl Plan {
-    fn of_delivery(&mut self, id: &MessageId) -> Fault {
-        let fault = match self.random.u8(0..8) {
-            0 => Fault::DiesBefore,
-            1 | 2 => Fault::DiesAfter,
-            3 => Fault::LosesLease,
+    /// Decides about a delivery. `timeout` is that of its handler, if a timeout would not be its last attempt.
+    fn of_delivery(&mut self, id: &MessageId, timeout: Option<Duration>) -> Fault {
+        let fault = match (self.random.u8(0..12), timeout) {
+            (0, _) => Fault::DiesBefore,
+            (1 | 2, _) => Fault::DiesAfter,
+            (3, _) | (4, None) => Fault::LosesLease { is_told: self.random.bool() },
+            (4, Some(timeout)) => Fault::TimesOut(timeout),
+            (5, _) => Fault::SettleFails { has_effect: self.random.bool() },
             _ => return Fault::None,
         };
         match self.met.iter_mut().find(|(met, _)| met == id) {
@@ -214,41 +236,97 @@ impl Inspection for FaultyQueue {
     }
 }
 
+/// The clock of the test. While the queue does not answer, time passes, so that a worker tries again.
+#[derive(Clone)]
+pub(super) struct OutageClock {
+    pub(super) clock: ManualClock,
+    pub(super) faults: Arc<Faults>,
+}
+
+impl fmt::Debug for OutageClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.clock.fmt(f)
+    }
+}
+
+impl Clock for OutageClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn uptime(&self) -> Duration {
+        if self.faults.is_out.load(Ordering::SeqCst) {
+            self.clock.advance(Duration::from_secs(1));
+        }
+        self.clock.uptime()
+    }
+
+    fn real_timeout(&self, duration: Duration) -> Option<Duration> {
+        self.clock.real_timeout(duration)
+    }
+
+    fn attach(&self, signal: &Arc<Notify>) {
+        self.clock.attach(signal);
+    }
+}
+
 struct FaultyConsumer {
     consumer: Box<dyn Consumer>,
     faults: Arc<Faults>,
-    /// The messages that it has, each with its fault.
+    /// The messages that it has, each with its fault; those of a batch have one together.
     taken: Vec<(MessageId, String, Fault)>,
 }
 
 impl FaultyConsumer {
-    /// Puts the message back as if its worker had died.
-    fn give_back(&mut self, lease: &Lease, counted: bool) -> Result<(), QueueError> {
-        let reason = "its worker died".to_owned();
+    /// Puts the message back, as if another process had done it.
+    fn give_back(&mut self, lease: &Lease, reason: String, counted: bool) -> Result<(), QueueError> {
         self.consumer.settle(lease, &mut Settlement::rollback(Duration::ZERO, reason, counted))
     }
+
+    /// Puts the message back as if its worker had died.
+    fn die(&mut self, lease: &Lease, counted: bool) -> Result<(), QueueError> {
+        self.give_back(lease, "its worker died".to_owned(), counted)
+    }
+
+    /// Chooses the fault of a delivery, and tells of its run.
+    fn choose(&self, delivery: &Delivery, name: &str, timeout: Option<Duration>) -> Fault {
+        let fault = match self.taken.first() {
+            // A batch has one outcome, and its worker dies as a whole.
+            Some((.., fault)) => *fault,
+            None => lock(&self.faults.plan).of_delivery(&delivery.lease.id, timeout),
+        };
+        let told = match fault {
+            Fault::DiesBefore => "the worker dies before the handler is called",
+            _ => "the handler is called",
+        };
+        self.faults.tell(format!("{name}, attempt {}: {told}", delivery.attempts + 1));
+        fault
+    }
+}
+
+/// Returns the timeout of the handler of a request type, unless this is its last attempt.
+fn timeout(request_type: &str, attempts: u32) -> Option<Duration> {
+    let registry = Registry::gather();
+    let policy = registry.get(request_type)?.policy();
+    policy.timeout.filter(|_| attempts + 1 < policy.max_attempts)
 }
 
 impl Consumer for FaultyConsumer {
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         loop {
             let Some(delivery) = self.consumer.dequeue(filter, wait)? else { return Ok(None) };
-            let lease = &delivery.lease;
             let message = Incoming::read(&delivery.text).ok();
-            let name = message.map(|message| message.header.request_type().to_owned()).unwrap_or_default();
-            let name = format!("{name} {}", lease.id);
-            let attempt = delivery.attempts + 1;
-            let fault = lock(&self.faults.plan).of_delivery(&lease.id);
-            match fault {
+            let request_type = message.map(|message| message.header.request_type().to_owned()).unwrap_or_default();
+            let name = format!("{request_type} {}", delivery.lease.id);
+            match self.choose(&delivery, &name, timeout(&request_type, delivery.attempts)) {
                 Fault::DiesBefore => {
-                    self.faults
-                        .tell(format!("{name}, attempt {attempt}: the worker dies before the handler is called"));
-                    let lease = lease.clone();
-                    self.give_back(&lease, true)?;
+                    let lease = delivery.lease.clone();
+                    self.die(&lease, true)?;
                 }
                 fault => {
-                    self.faults.tell(format!("{name}, attempt {attempt}: the handler is called"));
-                    self.taken.push((lease.id.clone(), name, fault));
+                    let is_told = matches!(fault, Fault::TimesOut(_) | Fault::LosesLease { is_told: true });
+                    self.faults.cancels.store(is_told, Ordering::SeqCst);
+                    self.taken.push((delivery.lease.id.clone(), name, fault));
                     return Ok(Some(delivery));
                 }
             }
@@ -256,6 +334,7 @@ impl Consumer for FaultyConsumer {
     }
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
+        self.faults.is_out.store(false, Ordering::SeqCst);
         let index = self.taken.iter().position(|(id, ..)| *id == lease.id);
         let Some((_, name, fault)) = index.map(|index| self.taken.swap_remove(index)) else {
             return self.consumer.settle(lease, settlement);
@@ -268,6 +347,7 @@ impl Consumer for FaultyConsumer {
             }
             Settlement::Bury { reason, .. } => format!("buried: {reason}"),
         };
+        let lost = || Err(QueueError::LeaseLost { id: lease.id.clone() });
         match fault {
             Fault::None | Fault::DiesBefore => {
                 let settled = self.consumer.settle(lease, settlement);
@@ -276,13 +356,31 @@ impl Consumer for FaultyConsumer {
             }
             Fault::DiesAfter => {
                 self.faults.tell(format!("{name}: the handler has returned ({outcome}), and the worker dies"));
-                self.give_back(lease, true)?;
-                Err(QueueError::LeaseLost { id: lease.id.clone() })
+                self.die(lease, true)?;
+                lost()
             }
-            Fault::LosesLease => {
-                self.faults.tell(format!("{name}: the lease is lost while the handler runs ({outcome})"));
-                self.give_back(lease, false)?;
-                Err(QueueError::LeaseLost { id: lease.id.clone() })
+            Fault::LosesLease { is_told } => {
+                let told = if is_told { ", and the handler is told" } else { "" };
+                self.faults.tell(format!("{name}: the lease is lost while the handler runs{told} ({outcome})"));
+                self.die(lease, false)?;
+                lost()
+            }
+            Fault::TimesOut(limit) => {
+                let reason = format!("timed out after {}", humantime::format_duration(limit));
+                self.faults.tell(format!("{name}: {reason}, and the handler is told ({outcome})"));
+                self.give_back(lease, reason, true)?;
+                lost()
+            }
+            Fault::SettleFails { has_effect } => {
+                if has_effect {
+                    self.consumer.settle(lease, settlement)?;
+                    self.faults.tell(format!("{name}: {outcome}, and the answer of the queue is lost"));
+                } else {
+                    self.faults.tell(format!("{name}: {outcome}, and the queue cannot be reached to settle that"));
+                    self.taken.push((lease.id.clone(), name, Fault::None));
+                }
+                self.faults.is_out.store(true, Ordering::SeqCst);
+                Err(QueueError::Unavailable { doing: format!("settle {}", lease.id), source: no_answer() })
             }
         }
     }

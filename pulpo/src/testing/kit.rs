@@ -162,7 +162,8 @@ impl Kit {
             faults.running.store(true, Ordering::SeqCst);
         }
         let mut first = before;
-        let stepped = worker.step(|progress| first = self.recorder.note_progress(first, progress));
+        let cancelled = || self.faults.as_ref().is_some_and(|faults| faults.cancels_run());
+        let stepped = worker.step(cancelled, |progress| first = self.recorder.note_progress(first, progress));
         if let Some(faults) = &self.faults {
             faults.running.store(false, Ordering::SeqCst);
         }

@@ -89,7 +89,8 @@ impl QueueAdapter for Recorder {
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         let consumer = self.0.queue.consumer(queues)?;
-        Ok(Box::new(RecordingConsumer { consumer, recorder: self.clone(), taken: HashMap::new() }))
+        let (taken, unanswered) = (HashMap::new(), BTreeSet::new());
+        Ok(Box::new(RecordingConsumer { consumer, recorder: self.clone(), taken, unanswered }))
     }
 
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
@@ -257,6 +258,8 @@ struct RecordingConsumer {
     recorder: Recorder,
     /// The messages that it has.
     taken: HashMap<MessageId, (String, u32)>,
+    /// The messages for which the queue has not answered a settlement.
+    unanswered: BTreeSet<MessageId>,
 }
 
 impl RecordingConsumer {
@@ -299,15 +302,22 @@ impl Consumer for RecordingConsumer {
         let mut record = lock(&shared.record);
         let (settled, follow_ups) = (Settled::of(settlement), settlement.follow_ups().to_vec());
         let result = self.consumer.settle(lease, settlement);
-        let settled = match &result {
-            Ok(()) => settled,
-            Err(QueueError::LeaseLost { .. }) => Settled::Lost,
-            Err(QueueError::Cancelled { .. }) => Settled::Buried { reason: CANCELLED.to_owned() },
-            Err(_) => return result,
-        };
-        if result.is_ok() && !follow_ups.is_empty() {
+        // A settlement whose answer was lost may have had its effect.
+        let may_be_done = result.as_ref().map_or_else(QueueError::is_transient, |()| true);
+        if may_be_done && !follow_ups.is_empty() {
             record.add_follow_ups(follow_ups, shared.queue.list(&Filter::all())?);
         }
+        let settled = match &result {
+            Ok(()) => settled,
+            // The try that was not answered has settled it.
+            Err(QueueError::LeaseLost { .. }) if self.unanswered.remove(&lease.id) => settled,
+            Err(QueueError::LeaseLost { .. }) => Settled::Lost,
+            Err(QueueError::Cancelled { .. }) => Settled::Buried { reason: CANCELLED.to_owned() },
+            Err(_) => {
+                self.unanswered.insert(lease.id.clone());
+                return result;
+            }
+        };
         let (request_type, attempt) = self.taken.get(&lease.id).cloned().unwrap_or_default();
         record.runs.push(Run::new(lease.id.clone(), request_type, attempt, settled));
         result

@@ -20,9 +20,14 @@ impl Worker {
         self
     }
 
-    /// Takes the next message that is due, or the next batch, and runs it. False if nothing is due. After each run,
-    /// `reported` gets the last progress that its handler reported.
-    pub(crate) fn step(&self, mut reported: impl FnMut(Option<Progress>)) -> Result<bool, StepError> {
+    /// Takes the next message that is due, or the next batch, and runs it. False if nothing is due. `cancelled` says
+    /// before each run whether it is cancelled from the start. After each run, `reported` gets the last progress that
+    /// its handler reported.
+    pub(crate) fn step(
+        &self,
+        cancelled: impl Fn() -> bool,
+        mut reported: impl FnMut(Option<Progress>),
+    ) -> Result<bool, StepError> {
         let shared = self.share(Vec::new())?;
         let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
         let Some(first) = consumer.dequeue(&shared.filter(), Duration::ZERO).map_err(WorkError::Queue)? else {
@@ -32,6 +37,7 @@ impl Worker {
         let mut next = Some(first);
         while let Some(delivery) = next {
             self.check_states(&delivery)?;
+            lane.starts_cancelled = cancelled();
             lane.process(delivery);
             reported(lane.progress.take());
             next = lane.pending.take();
