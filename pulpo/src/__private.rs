@@ -212,3 +212,13 @@ macro_rules! register_backend {
         }
     };
 }
+
+/// Returns the shape of a type as a message carries it, for benchmarks.
+pub fn shape_id<B: serde::de::DeserializeOwned + 'static>() -> String {
+    crate::shape::ShapeId::of::<B>().to_string()
+}
+
+/// Traces a type as its first publication does, for benchmarks.
+pub fn traced_shape<B: serde::de::DeserializeOwned>() -> String {
+    crate::shape::Shape::traced(crate::decode::probe::<B>).to_string()
+}

@@ -62,6 +62,16 @@ fn the_times_of_a_schedule_can_be_asked_for() {
 }
 
 #[test]
+fn a_job_of_a_schedule_carries_the_shape_of_its_body() {
+    let pulpo = kit("nightly", "2026-11-23T12:00:00Z");
+    pulpo.advance(DAY);
+    let stored = pulpo.queue().list(&pulpo::queue::Filter::all()).unwrap();
+    let message: serde_json::Value = serde_json::from_slice(&stored[0].text).unwrap();
+    let shape = message["header"]["shape"].as_str().map(str::to_owned);
+    assert_eq!(shape, Some(pulpo::__private::shape_id::<Nightly>()), "{message}");
+}
+
+#[test]
 fn a_job_of_a_schedule_runs_inline() {
     let pulpo = kit("often", "2026-11-23T12:00:00Z").inline();
     pulpo.advance(HOUR);

@@ -119,6 +119,7 @@ fn a_job_comes_to_its_queue_with_all_that_its_message_says() {
     let shown = as_json(&place, &["peek", "outbox/1", "--json"]);
     assert_eq!(shown["id"], id.as_str());
     assert_eq!(shown["message"]["header"]["source"], json!({ "a": [1, 2.50] }));
+    assert_eq!(shown["message"]["header"]["shape"], pulpo::__private::shape_id::<Invoice>());
     let outbox_id = shown["message"]["header"]["outbox_id"].as_str().expect("an id");
     assert!(outbox_id.starts_with("1/") && outbox_id.len() == 34, "{outbox_id}");
     let refused = to_end(&place, &["peek", "outbox/2"]);
