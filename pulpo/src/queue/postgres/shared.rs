@@ -28,14 +28,17 @@ use crate::queue::prefetch::Prefetch;
 use crate::queue::prefetch::upkeep::Upkeep;
 use crate::queue::{Enqueued, Imported, NewMessage, QueueError, Retention, Route};
 
-/// The shortest time between two notifications of this process, since PostgreSQL
-/// lets only one transaction at a time commit with a notification.
-const TELL_EVERY: Duration = Duration::from_millis(100);
+/// The shortest time between two notifications of this process, with few and with
+/// many others: PostgreSQL lets only one transaction at a time commit with a
+/// notification, and each one wakes all processes that listen.
+const TELL_EVERY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
 /// The number of further tries after a conflict with another transaction.
 const MAX_CONFLICTS: usize = 10;
 
-const TELL: Sql = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
+/// Returns the number of worker processes, too.
+const TELL: Sql =
+    "SELECT (SELECT count(*) FROM SCHEMA.worker), set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -85,8 +88,21 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Told {
     at: Option<Duration>,
+    /// The number of worker processes at that time.
+    workers: u64,
     /// The queues whose notifications wait for their time.
     waiting: BTreeSet<String>,
+}
+
+impl Told {
+    /// Returns the time until the next notification. In milliseconds it is the square
+    /// of the number of processes, so that all together wake each other about a
+    /// thousand times a second, however many they are.
+    fn left(&self, now: Duration) -> Duration {
+        let every = Duration::from_millis(self.workers.saturating_mul(self.workers));
+        let every = every.clamp(TELL_EVERY.0, TELL_EVERY.1);
+        self.at.map_or(Duration::ZERO, |at| (at + every).saturating_sub(now))
+    }
 }
 
 impl Shared {
@@ -303,7 +319,8 @@ impl Shared {
         let now = self.real.uptime();
         let mut told = lock(&self.told);
         told.waiting.extend(queues);
-        if told.at.is_some_and(|at| now.saturating_sub(at) < TELL_EVERY) {
+        // One that publishes often leaves it to the thread of the heartbeat.
+        if told.at.is_some_and(|at| now.saturating_sub(at) < TELL_EVERY.1) {
             drop(told);
             self.beat.nudge();
             return;
@@ -322,7 +339,7 @@ impl Shared {
         if told.waiting.is_empty() {
             return None;
         }
-        let left = told.at.map_or(Duration::ZERO, |at| (at + TELL_EVERY).saturating_sub(now));
+        let left = told.left(now);
         if !left.is_zero() {
             return Some(left);
         }
@@ -340,11 +357,14 @@ impl Shared {
         if payload.len() > 7000 || queues.contains("") {
             payload.clear();
         }
-        let told =
-            self.with(|connection| connection.run(TELL, &[(&channel, Type::TEXT), (&payload, Type::TEXT)]).map(drop));
-        if let Err(error) = told {
+        let told = self.with(|connection| {
+            let rows = connection.run(TELL, &[(&channel, Type::TEXT), (&payload, Type::TEXT)])?;
+            rows.first().map_or(Ok(0), |row| Ok(row.try_get::<_, i64>(0)?))
+        });
+        match told {
+            Ok(workers) => lock(&self.told).workers = u64::try_from(workers).unwrap_or_default(),
             // They will find the message when they poll, within two seconds.
-            tracing::debug!(%error, "cannot tell other processes of a publication");
+            Err(error) => tracing::debug!(%error, "cannot tell other processes of a publication"),
         }
     }
 
@@ -489,4 +509,20 @@ fn new_id() -> String {
         fastrand::fill(&mut bytes);
     }
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_processes_notify_often_and_many_seldom() {
+        let left = |workers| {
+            let told = Told { at: Some(Duration::from_secs(7)), workers, waiting: BTreeSet::new() };
+            told.left(Duration::from_secs(7)).as_millis()
+        };
+        assert_eq!([0, 1, 2, 5, 10, 200].map(left), [5, 5, 5, 25, 100, 100]);
+        assert_eq!(left(u64::MAX), 100);
+        assert_eq!(Told::default().left(Duration::ZERO), Duration::ZERO, "the first one is sent at once");
+    }
 }
