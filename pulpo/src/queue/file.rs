@@ -223,7 +223,7 @@ impl QueueAdapter for FileQueue {
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         self.0.check()?;
         self.0.writer.patience().calm_down();
-        self.0.appear(queues);
+        self.0.register(queues);
         Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), &queues.into())))
     }
 

@@ -151,7 +151,7 @@ impl Shared {
     }
 
     /// Prepares this process for leases: registers it with the others, and ends the leases of dead processes.
-    pub(super) fn appear(self: &Arc<Self>, queues: &[String]) {
+    pub(super) fn register(self: &Arc<Self>, queues: &[String]) {
         self.process_lock.register();
         if !self.maintenance.runs() {
             self.end_leases_of_the_dead();
