@@ -6,4 +6,5 @@ mod libraries;
 mod lists;
 mod places;
 mod renamed;
+mod shapes;
 mod workspace;
