@@ -83,9 +83,13 @@ fn a_shape_is_the_same_in_whatever_order_serde_json_keeps_the_fields() {
 fn a_program_that_a_panic_ends_publishes_valid_jobs_and_refuses_to_try_its_types() {
     let workspace = Workspace::new();
     workspace.package("aborts", "2024", &pulpo("pulpo", "\"cli\", \"file\""), WORKER);
+    // Not beside the packages, where cargo would look for one in it.
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = format!("file:{}", folder.path().display());
     let run = |arguments: &[&str]| {
-        let cargo = ["run", "--config", "profile.dev.panic = \"abort\"", "--package", "aborts", "--"];
-        workspace.cargo(&[&cargo[..], arguments].concat())
+        let cargo = ["run", "--package", "aborts", "--"];
+        let environment = [("CARGO_PROFILE_DEV_PANIC", "abort"), ("PULPO_QUEUE", queue.as_str())];
+        workspace.cargo_with(&[&cargo[..], arguments].concat(), &environment)
     };
     // In a trace, or with a made-up value, its type would panic.
     for _ in 0..2 {
