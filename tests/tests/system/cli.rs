@@ -204,7 +204,10 @@ fn what_failed_is_found_kicked_and_deleted() {
     let totals = json!([{"queue": null, "published": 3, "finished": 1}]);
     assert_eq!(
         stats,
-        json!({"at": null, "counts": [side], "paused": [], "totals": totals, "rates": [], "unreachable": []})
+        json!({
+            "at": null, "counts": [side], "paused": [], "totals": totals, "rates": [], "unreachable": [],
+            "warnings": [],
+        })
     );
     assert!(well(&place, &["stats"]).contains(" side   echo  0      0        0         2       2"));
 

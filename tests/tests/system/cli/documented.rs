@@ -23,11 +23,12 @@ fn documented(command: &str) -> BTreeSet<String> {
     names.collect()
 }
 
-/// Returns the existing fields, such as `counts[].queue`. It leaves out fields that a producer wrote.
+/// Returns the existing fields, such as `counts[].queue`. It leaves out fields that a producer wrote, and those that are
+/// named by request types.
 fn fields(value: &Value) -> BTreeSet<String> {
     fn walk(prefix: String, value: &Value, found: &mut BTreeSet<String>) {
         match value {
-            Value::Object(parts) if !prefix.ends_with("message") => {
+            Value::Object(parts) if !prefix.ends_with("message") && !prefix.ends_with("shapes") => {
                 for (key, part) in parts {
                     let dot = if prefix.is_empty() { "" } else { "." };
                     walk(format!("{prefix}{dot}{key}"), part, found);
