@@ -187,10 +187,11 @@ impl PostgresServer {
     /// If that is not possible.
     pub fn signal_all(&self, name: &str) {
         let id = self.id();
+        let kill = |ids: &[&str]| Command::new("kill").arg(format!("-{name}")).args(ids).stderr(Stdio::null()).status();
+        // First the process that starts the others. Of those, one may end at any time.
+        assert!(kill(&[&id.to_string()]).expect("run kill").success(), "kill -{name}");
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("its children");
-        let all = children.split_whitespace().map(str::to_owned).chain([id.to_string()]);
-        let status = Command::new("kill").arg(format!("-{name}")).args(all).status();
-        assert!(status.expect("run kill").success(), "kill -{name}");
+        kill(&children.split_whitespace().collect::<Vec<_>>()).expect("run kill");
     }
 
     /// Returns psql's output for these statements, with columns separated by `|`.
