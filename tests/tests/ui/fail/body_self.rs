@@ -7,4 +7,4 @@ impl Mailer {
 
 fn main() {}
 
-//~ send => consider moving the implementation out to a nearby module scope
+//~ Self => and a handler cannot stand in an `impl` or a trait: move it out
