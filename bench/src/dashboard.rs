@@ -18,7 +18,7 @@ pub(crate) const ROWS: &[crate::Group] = &[("file dashboard", drain_with_an_open
 
 /// Each drain takes seconds, so that the page is refreshed several times.
 fn drain_with_an_open_page(effort: &Effort) -> Vec<Row> {
-    let jobs = effort.drain() * 5;
+    let jobs = effort.drain() * if effort.quick { 20 } else { 5 };
     let effort = Effort { rounds: effort.rounds.min(3), ..effort.clone() };
     let mut loaded = 0;
     let rates = effort.against(

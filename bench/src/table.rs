@@ -30,7 +30,7 @@ fn cells(row: &Row) -> [String; 6] {
     let (limit, of) = row.limit.map_or((String::new(), ""), |(of, limit)| (number(limit), of));
     let aim = row.target.map_or(String::new(), |target| {
         let aim = match target {
-            Target::Ratio(least) => format!("≥ {least}"),
+            Target::Ratio(least) => format!("≥ {}", (least * 100.0).round() / 100.0),
             Target::AtLeast(least) => format!("≥ {}", number(least)),
             Target::Below(most) => format!("< {}", number(most)),
         };
