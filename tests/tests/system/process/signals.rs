@@ -12,8 +12,11 @@ fn publish(place: &Sandbox, action: &str) {
     assert_eq!(said.code, 0, "{}", said.err);
 }
 
+/// Starts a program that a SIGHUP ends, even if the tests themselves run under `nohup`.
 fn started(place: &Sandbox, program: &str, arguments: &[&str]) -> Running {
-    place.start(place.command(program, arguments))
+    let mut command = place.command("env", &["--default-signal=HUP", program]);
+    command.args(arguments);
+    place.start(command)
 }
 
 /// Starts a program that has run a worker and has continued with something else.
