@@ -145,6 +145,57 @@ fn every_command_works_on_it() {
     assert!(backup.contains("this queue cannot be written into a file"), "{backup}");
 }
 
+/// How each command ends on a queue with a buried message, 2, and a ready one, 3: its code, and a part of what it says.
+const COMMANDS: &[(&str, &[&str], i32, &str)] = &[
+    ("work", UNTIL_IDLE.split_at(1).1, 0, "done=1"),
+    ("publish", &["pack", "--body", "{}"], 1, "missing field"),
+    ("list", &[], 0, "buried"),
+    ("peek", &["2"], 0, "buried"),
+    ("delete", &["3"], 0, "deleted 3"),
+    ("cancel", &["3"], 1, "this queue cannot cancel messages: `delete`"),
+    ("kick", &["2"], 0, "kicked 1"),
+    ("purge", &["pulpo", "--yes"], 0, "deleted 2"),
+    ("edit", &["3", "--priority", "1"], 1, "this queue cannot change a message that waits: `delete`"),
+    ("pause", &["pulpo"], 1, "this queue cannot be paused"),
+    ("resume", &["pulpo"], 1, "this queue cannot be paused"),
+    ("schedule", &[], 1, "this queue cannot keep schedules"),
+    ("workers", &[], 1, "this queue cannot list its workers"),
+    ("stats", &[], 0, "this queue does not count by request type"),
+    ("watch", &[], 1, "this queue cannot list its workers"),
+    ("relay", &[], 2, "no outbox is configured"),
+    ("outbox", &[], 0, "no outbox is configured"),
+    ("dashboard", &["--listen", "nowhere"], 2, "nowhere"),
+    ("move", &["--to", "line:other.json"], 1, "this queue cannot keep a message buried"),
+    ("backup", &["copy"], 1, "this queue cannot be written into a file"),
+    ("migrate", &[], 1, "this queue cannot be migrated by a command"),
+    ("handlers", &[], 0, "pack"),
+    ("check", &["--queue"], 0, "decoded 1 message"),
+    ("config", &[], 0, "line_queue_adapter"),
+    ("spool", &[], 1, "there is no spool"),
+    ("completions", &["bash"], 0, "complete"),
+    ("help", &["stats"], 0, "Usage"),
+];
+
+#[test]
+fn each_command_works_on_it_or_says_why_not() {
+    let help = well(&Sandbox::new(), &["--help"]);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // Longer descriptions go on in lines that are indented further.
+    let listed = listed.filter_map(|line| line.strip_prefix("  ")?.split_once(' ').map(|(name, _)| name));
+    let listed: Vec<_> = listed.filter(|name| !name.is_empty()).collect();
+    assert_eq!(listed, COMMANDS.iter().map(|(command, ..)| *command).collect::<Vec<_>>());
+    for (command, arguments, code, expected) in COMMANDS {
+        let place = Sandbox::new();
+        publish(&place);
+        well(&place, UNTIL_IDLE);
+        publish(&place);
+        assert_eq!(as_json(&place, &["delete", "4"])["deleted"], 1);
+        let output = run(&place, &[&[*command] as &[&str], arguments].concat());
+        let said = output.out + &output.err;
+        assert!(output.code == *code && said.contains(expected), "{command} {}: {said}", output.code);
+    }
+}
+
 /// Returns the value of a configuration key, and its source.
 fn setting(place: &Sandbox, key: &str) -> (String, String) {
     let settings = as_json(place, &["config"]);

@@ -2,6 +2,7 @@
 //! else might write.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,14 +19,14 @@ use pulpo_tests::beanstalkd::BeanstalkdServer;
 use pulpo_tests::postgres::{Pooler, PostgresServer};
 use tempfile::TempDir;
 
-/// A queue with a test clock.
-struct Clocked<Q> {
-    queue: Q,
+/// An embedded queue with a test clock.
+struct Clocked {
+    queue: FileQueue,
     clock: ManualClock,
     _folder: Option<TempDir>,
 }
 
-impl<Q: QueueAdapter> Harness for Clocked<Q> {
+impl Harness for Clocked {
     fn queue(&self) -> &dyn QueueAdapter {
         &self.queue
     }
@@ -37,19 +38,26 @@ impl<Q: QueueAdapter> Harness for Clocked<Q> {
     fn pass(&self, time: Duration) {
         self.clock.advance(time);
     }
+
+    fn restore(&self, backup: &Path) -> Option<Box<dyn QueueAdapter>> {
+        let folder = backup.with_file_name("restored");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(backup, folder.join("queue.db")).unwrap();
+        Some(Box::new(FileQueue::open(&folder, false, Arc::new(self.clock.clone())).unwrap()))
+    }
 }
 
 fn clock() -> ManualClock {
     ManualClock::at("2026-11-23T09:00:00Z".parse().unwrap())
 }
 
-fn on_disk() -> Clocked<FileQueue> {
+fn on_disk() -> Clocked {
     let (clock, folder) = (clock(), TempDir::new().unwrap());
     let queue = FileQueue::open(folder.path(), false, Arc::new(clock.clone())).unwrap();
     Clocked { queue, clock, _folder: Some(folder) }
 }
 
-fn in_memory() -> Clocked<FileQueue> {
+fn in_memory() -> Clocked {
     let clock = clock();
     let queue = FileQueue::memory(true, Arc::new(clock.clone())).unwrap();
     Clocked { queue, clock, _folder: None }

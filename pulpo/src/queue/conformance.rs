@@ -54,6 +54,7 @@ mod backups;
 mod cancels;
 mod edits;
 mod harness;
+mod imports;
 mod inspection;
 mod leases;
 mod limits;
@@ -87,6 +88,7 @@ macro_rules! __with_conformance_cases {
                 queues_not_watched_are_left_alone
                 a_batch_keeps_its_order_and_has_an_id_each
                 nothing_to_enqueue_is_no_error
+                an_atomic_batch_is_stored_whole_or_not_at_all
             }
             leases {
                 a_message_is_leased_to_one_consumer
@@ -134,6 +136,11 @@ macro_rules! __with_conformance_cases {
                 totals_tell_what_has_come_and_gone
                 kick_picks_what_the_filter_says
                 kick_leaves_alone_what_is_not_buried
+                a_list_says_how_many_it_does_not_show
+            }
+            imports {
+                an_imported_message_keeps_its_past
+                an_import_takes_all_or_none
             }
             past {
                 a_failed_run_leaves_a_line
@@ -162,6 +169,8 @@ macro_rules! __with_conformance_cases {
             picks {
                 a_type_that_must_wait_stays_in_its_order
                 a_queue_that_must_wait_stays_in_its_order
+                of_a_single_type_one_message_is_leased
+                of_a_single_queue_one_message_is_leased
             }
             outboxes {
                 a_row_of_an_outbox_is_taken_once
@@ -192,6 +201,7 @@ macro_rules! __with_conformance_cases {
             }
             backups {
                 a_backup_is_a_new_file_of_the_size_that_is_said
+                a_backup_has_the_whole_content
             }
             unique {
                 a_unique_key_has_one_message

@@ -1,5 +1,6 @@
 //! What a case needs of the adapter's author.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -17,4 +18,12 @@ pub trait Harness: Sync {
     /// Lets this much time pass for the queue, or a little more: moves its clock, or sleeps. The cases ask for whole
     /// seconds.
     fn pass(&self, time: Duration);
+
+    /// Opens a copy that [`backup`](crate::queue::Inspection::backup) has written, as a queue of its own; `None`, as by
+    /// default, if this harness cannot. Implement it if the queue has
+    /// [`Capabilities::backups`](crate::queue::Capabilities::backups).
+    fn restore(&self, backup: &Path) -> Option<Box<dyn QueueAdapter>> {
+        let _ = backup;
+        None
+    }
 }

@@ -335,3 +335,24 @@ pub(super) fn kick_leaves_alone_what_is_not_buried(harness: &dyn Harness) {
     assert_eq!([other.work(), other.work()], ["ready", "buried"]);
     assert!(other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
 }
+
+pub(super) fn a_list_says_how_many_it_does_not_show(harness: &dyn Harness) {
+    const MANY: usize = 1500;
+    let oldest = harness.put(message("oldest"));
+    let mut consumer = harness.consumer();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
+    harness.queue().enqueue((0..MANY).map(|_| message("many")).collect()).expect("enqueue");
+    let survey = |filter: &Filter| harness.queue().survey(filter, false).expect("survey");
+    let (buried, all) = (survey(&everything().state(MessageState::Buried)), survey(&everything()));
+    assert_eq!(buried.messages.len() as u64 + buried.unseen, 1);
+    assert_eq!(all.messages.len() as u64 + all.unseen, MANY as u64 + 1);
+    if !harness.queue().capabilities().complete_lists {
+        return;
+    }
+    assert_eq!((ids(&buried.messages), buried.unseen), (vec![oldest], 0));
+    assert_eq!(all.unseen, 0);
+    assert_eq!(harness.queue().list(&everything()).expect("list").len(), MANY + 1);
+    assert_eq!(harness.queue().kick(&everything()).expect("kick"), 1);
+    assert_eq!(harness.queue().delete(&everything()).expect("delete"), MANY as u64 + 1);
+}

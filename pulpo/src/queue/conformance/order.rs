@@ -5,7 +5,8 @@ use super::steps::{
     Came, ConsumerExt as _, HarnessExt as _, QUEUE, SECOND, assert_order, come, delay, drain, message, priority, queue,
     text,
 };
-use crate::queue::{DequeueFilter, MessageState, Settlement};
+use crate::keys::OnDuplicate;
+use crate::queue::{DequeueFilter, Filter, MessageState, QueueError, Settlement, Unique};
 
 pub(super) fn order_is_by_priority_then_first_in_first_out(harness: &dyn Harness) {
     for (text, urgency) in [("c", 7), ("f", u32::MAX), ("d", 7), ("a", 0), ("e", 65_536), ("b", 0)] {
@@ -90,4 +91,25 @@ pub(super) fn a_batch_keeps_its_order_and_has_an_id_each(harness: &dyn Harness) 
 
 pub(super) fn nothing_to_enqueue_is_no_error(harness: &dyn Harness) {
     assert!(harness.queue().enqueue(Vec::new()).expect("enqueue").is_empty());
+}
+
+pub(super) fn an_atomic_batch_is_stored_whole_or_not_at_all(harness: &dyn Harness) {
+    let unique = || Unique::new("a").on_duplicate(OnDuplicate::Reject);
+    let capabilities = harness.queue().capabilities();
+    // Refused as a duplicate, or because the queue keeps no unique keys.
+    let taken = usize::from(capabilities.unique_keys);
+    if capabilities.unique_keys {
+        harness.put(message("first").unique(unique()));
+    }
+    for place in 0..3 {
+        let mut batch = vec![message("before"), message("after")];
+        batch.insert(place, message("refused").unique(unique()));
+        let refused = harness.queue().enqueue(batch);
+        let is_expected = matches!(refused, Err(QueueError::Duplicate { .. } | QueueError::Unsupported(_)));
+        assert!(is_expected, "at {place}: {refused:?}");
+        if capabilities.atomic_batches {
+            assert_eq!(harness.queue().list(&Filter::all()).expect("list").len(), taken, "at {place}");
+        }
+    }
+    assert!(!drain(&mut harness.consumer()).iter().any(|text| text == "refused"));
 }
