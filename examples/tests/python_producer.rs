@@ -39,7 +39,7 @@ fn jobs_from_python_reach_typed_handlers() {
 #[test]
 fn messages_of_the_original_implementation_reach_typed_handlers() {
     let place = Sandbox::with_beanstalkd();
-    let messages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pulpo/src/message/python.jsonl");
+    let messages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pulpo/src/model/message/python.jsonl");
     let put = "
 import json, sys, greenstalk
 host, port = sys.argv[1].rsplit(':', 1)

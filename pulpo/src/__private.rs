@@ -10,8 +10,6 @@ pub use pulpo_macros::program;
 pub use super::__outcome_async;
 
 #[cfg(feature = "cli")]
-pub use crate::app::{Mains, SetUp, set_up};
-#[cfg(feature = "cli")]
 pub use crate::cli::{Program, main};
 pub use crate::context::{Parameter, Run};
 use crate::job::IntoMessage as _;
@@ -24,6 +22,8 @@ pub use crate::queue::backend::{Factory, Registration};
 use crate::registry::{Batch, Call};
 pub use crate::registry::{Handler, JobDeclaration};
 use crate::schedule::{Cron, Entry, Missed, Overlap, Schedule};
+#[cfg(feature = "cli")]
+pub use crate::setup::{Mains, SetUp, set_up};
 pub use crate::state::Needed;
 
 /// Writes the values of a body that make up one of its keys.

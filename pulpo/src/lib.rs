@@ -204,33 +204,24 @@
 
 #[doc(hidden)]
 pub mod __private;
-#[cfg(feature = "cli")]
 mod app;
 #[cfg(feature = "cli")]
 mod banner;
-mod check;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod clock;
-pub mod config;
 mod context;
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod dashboard;
-mod decode;
-mod disposition;
 mod guard;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 #[cfg(feature = "http")]
 mod http;
-mod instance;
 mod job;
-mod keys;
-mod message;
+mod model;
 pub mod outbox;
-mod outcome;
-mod policy;
 mod process;
 mod producer;
 pub mod queue;
@@ -238,8 +229,6 @@ mod registry;
 mod report;
 #[cfg(feature = "tokio")]
 mod runtime;
-pub mod schedule;
-mod shape;
 #[cfg(feature = "cli")]
 mod snapshot;
 mod state;
@@ -252,8 +241,12 @@ pub mod testing;
 pub mod transaction;
 pub mod worker;
 
+pub use app::config;
 #[cfg(feature = "cli")]
-pub use app::App;
+use app::setup;
+#[cfg(feature = "cli")]
+pub use app::setup::App;
+use app::{check, instance};
 pub use check::{Problem, ProblemKind};
 pub use config::{Config, ConfigError};
 pub use context::{Context, ResultError};
@@ -264,6 +257,8 @@ pub use instance::{Pulpo, SetupError};
 pub use job::{Body, IntoMessage, Job};
 pub use keys::{OnDuplicate, Publication, UniqueFor};
 pub use message::{Header, Message, MessageError, MessageId, Priority, When};
+pub use model::schedule;
+use model::{decode, disposition, keys, message, outcome, policy, shape};
 pub use outcome::{Failure, IntoOutcome, IntoOutcomes, Outcome, ResultExt, fatal, retry_after, snooze, transient};
 pub use policy::{Backoff, Policy, Rate};
 pub use producer::PublishError;

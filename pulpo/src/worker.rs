@@ -183,7 +183,7 @@ impl Worker {
 
     /// Applies the program's setup.
     #[cfg(feature = "cli")]
-    pub(crate) fn app(mut self, app: crate::app::App) -> Self {
+    pub(crate) fn app(mut self, app: crate::setup::App) -> Self {
         self.states = app.states;
         #[cfg(feature = "tokio")]
         if app.runtime.is_some() {

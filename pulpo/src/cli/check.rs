@@ -9,11 +9,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Done, Format, Open, show};
-use crate::app::{App, SetupFailure};
 use crate::check::{self, Problem, ProblemKind};
 use crate::config::{Config, ConfigWarning, Sources};
 use crate::registry::Registry;
 use crate::report::chain;
+use crate::setup::{App, SetupFailure};
 use crate::worker::{self, scheduled};
 
 mod deploys;

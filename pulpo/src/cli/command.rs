@@ -5,9 +5,9 @@ use std::io;
 
 use clap::Args;
 
-use crate::app::{App, SetupFailure};
 use crate::instance::Pulpo;
 use crate::message::MessageId;
+use crate::setup::{App, SetupFailure};
 
 /// The description of the program.
 #[derive(Clone, Copy, Debug)]

@@ -8,11 +8,11 @@ use tracing::Level;
 use super::check::setup_failed;
 use super::logs::{self, Logs};
 use super::{Done, Program, names};
-use crate::app::App;
 use crate::banner;
 use crate::config::{Config, ConsoleOptions, Sources};
 use crate::instance::Pulpo;
 use crate::registry::Registry;
+use crate::setup::App;
 
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
