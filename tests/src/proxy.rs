@@ -289,6 +289,87 @@ fn hold_answers(client: &TcpStream, server: &TcpStream, holding: &Arc<AtomicBool
     });
 }
 
+/// Forwards connections to a server until it is dropped, except for the first answer with a certain word: that one, and
+/// all that the server says after it on the same connection, never arrive.
+#[derive(Debug)]
+pub struct WithholdingProxy {
+    port: u16,
+    withheld: mpsc::Receiver<()>,
+    over: Arc<AtomicBool>,
+}
+
+impl WithholdingProxy {
+    /// Starts a proxy for the server on this port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// Panics if it cannot listen.
+    #[must_use]
+    pub fn start(upstream: u16, word: &'static str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let (tell, withheld) = mpsc::channel();
+        let port = listener.local_addr().expect("its address").port();
+        let proxy = Self { port, withheld, over: Arc::default() };
+        let over = proxy.over.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream));
+                if let (Ok(client), Ok(server)) = (client, server) {
+                    withhold(&client, &server, word, &tell);
+                }
+            }
+        });
+        proxy
+    }
+
+    /// Returns the port on which it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Waits until the answer has come and was withheld.
+    ///
+    /// # Panics
+    /// Panics if it does not come within half a minute.
+    pub fn await_answer(&self) {
+        self.withheld.recv_timeout(Duration::from_secs(30)).expect("the server gives this answer");
+    }
+}
+
+impl Drop for WithholdingProxy {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // Wake the accepting thread.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+fn withhold(client: &TcpStream, server: &TcpStream, word: &'static str, tell: &mpsc::Sender<()>) {
+    let clones = || Some((client.try_clone().ok()?, server.try_clone().ok()?));
+    let (Some((mut asks, mut to_server)), Some((mut to_client, mut says))) = (clones(), clones()) else { return };
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut asks, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    let tell = tell.clone();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = says.read(&mut buffer) {
+            if String::from_utf8_lossy(&buffer[..count]).contains(word) {
+                let _ = tell.send(());
+                return;
+            }
+            if to_client.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to_client.shutdown(Shutdown::Both);
+    });
+}
+
 /// Forwards connections to a server until it is dropped, and changes the text of its answers.
 #[derive(Debug)]
 pub struct RewritingProxy {

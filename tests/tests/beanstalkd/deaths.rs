@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pulpo_tests::program::Sandbox;
+use pulpo_tests::beanstalkd::BeanstalkdServer;
+use pulpo_tests::program::{CommandOutput, Sandbox};
+use pulpo_tests::proxy::WithholdingProxy;
 use pulpo_tests::wait::{until, within};
 use serde_json::Value;
 
@@ -213,4 +215,29 @@ fn a_stopped_worker_gives_back_what_it_has_uncounted() {
         let left = listed(&place);
         assert_eq!((left[0]["attempts"].as_u64(), left[0]["abandoned"].as_u64()), (Some(0), Some(0)), "{left:?}");
     }
+}
+
+/// Only a kick after the release makes the server not count the run. The worker dies when the release is answered.
+#[test]
+fn a_worker_that_is_killed_while_it_gives_a_job_back_costs_it_no_attempt() {
+    let (place, server) = (Sandbox::new(), BeanstalkdServer::start());
+    let proxy = WithholdingProxy::start(server.port(), "RELEASED");
+    let at = |port: u16, arguments: &[&str]| {
+        let mut command = place.command(WORKER, arguments);
+        command.env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{port}")).env("PULPO_SHUTDOWN_GRACE", "100ms");
+        command
+    };
+    let body = r#"{"name": "job", "then": "ok"}"#;
+    let said = CommandOutput::of(at(server.port(), &["publish", "held", "--body", body]));
+    assert_eq!(said.code, 0, "{}", said.err);
+    let mut worker = place.start(at(proxy.port(), &["work"]));
+    until("it has begun", || lines(&place, "job begun") > 0);
+    worker.signal("TERM");
+    proxy.await_answer();
+    worker.signal("KILL");
+    until("it is gone", || worker.has_ended());
+    let said = CommandOutput::of(at(server.port(), &["list", "--json"]));
+    let left: Vec<Value> = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((left[0]["attempts"].as_u64(), left[0]["abandoned"].as_u64()), (Some(0), Some(0)), "{left:?}");
+    assert_eq!(left[0]["state"], "ready");
 }

@@ -15,6 +15,7 @@ use pulpo::queue::{
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
 use pulpo_tests::proxy::Proxy;
 use pulpo_tests::touch;
+use pulpo_tests::wait::until;
 use tempfile::TempDir;
 
 const QUEUE: &str = "faults";
@@ -540,4 +541,43 @@ fn cut(cuts: fn(u64) -> u64) {
     assert!(sent.len() > 50, "only {} were published", sent.len());
     let left = queue_at(server.port()).list(&Filter::all().state(MessageState::Reserved)).unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+fn at_each_byte(number: u64) -> u64 {
+    number + 1
+}
+
+/// The commands with which a job is taken and given back uncounted, cut off after each byte of them and their answers.
+#[test]
+fn a_cut_while_a_job_is_given_back_costs_it_an_attempt_at_most_and_none_if_it_was_given_back() {
+    let server = BeanstalkdServer::start();
+    let proxy = Proxy::start(server.port(), at_each_byte);
+    let direct = queue_at(server.port());
+    let (mut given_back, mut in_between) = (0, 0);
+    while given_back < 3 {
+        let id = direct.enqueue(vec![message("{}")]).unwrap().remove(0).id;
+        let queue = queue_at(proxy.port());
+        let mut consumer = seat(&queue);
+        let taken = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).ok().flatten();
+        let was_taken = taken.is_some();
+        let ended =
+            taken.map(|taken| consumer.settle(&taken.lease, &mut Settlement::rollback(Duration::ZERO, "x", false)));
+        drop(consumer);
+        let mut now = direct.peek(&id).unwrap().unwrap();
+        until("it is free again", || {
+            now = direct.peek(&id).unwrap().unwrap();
+            now.state != MessageState::Reserved
+        });
+        match ended {
+            Some(Ok(())) => {
+                assert_eq!((now.state.as_str(), now.attempts, now.abandoned), ("ready", 0, 0));
+                given_back += 1;
+            }
+            _ => assert!(now.attempts <= 1, "{now:?}"),
+        }
+        in_between += u32::from(was_taken && given_back == 0);
+        assert_eq!(direct.delete(&Filter::all().id(id)).unwrap(), 1);
+        assert!(proxy.connections() < 5000, "it was given back after some byte");
+    }
+    assert!(in_between > 20, "cut during the settlement: {in_between} times");
 }

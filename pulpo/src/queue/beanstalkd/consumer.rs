@@ -105,18 +105,21 @@ impl BeanstalkdConsumer {
     fn rollback(&self, lease: &Lease, delay: Duration, counted: bool) -> Result<(), QueueError> {
         let released = || -> Result<(), Fault> {
             let id = number(&lease.id).ok_or(Fault::NotFound)?;
-            let delay = seconds(delay);
+            let (leases, delay) = (&self.shared.leases, seconds(delay));
             let uncounted = !counted && delay == 0;
-            // If this process dies before the kick, the job is a second late and the run counts.
-            let delay = if uncounted { 1 } else { delay };
-            let asks = |holding: super::lease_connection::Holding| vec![Expect::released(id, holding.priority, delay)];
-            last(self.shared.leases.ask_about(lease, id, Kind::Release, asks)?, &Answer::Released)?;
-            if uncounted {
-                // Only a kick leaves a mark in the server's counters, and only a buried or delayed job can be kicked.
-                // Another program may have kicked it.
-                self.shared.leases.ask(vec![Expect::kicked(id)])?;
+            if uncounted && leases.holding(lease, id).is_some_and(|holding| !holding.certain) {
+                let renewed = (lease.clone(), id);
+                if leases.touch(std::slice::from_ref(&renewed))?.contains(lease) {
+                    return Err(Fault::NotFound);
+                }
             }
-            Ok(())
+            let asks = |holding: super::lease_connection::Holding| match uncounted {
+                true => Expect::uncounted(id, holding.priority).into(),
+                false => vec![Expect::released(id, holding.priority, delay)],
+            };
+            // Another program may have kicked it already, so the answer to the kick does not matter.
+            let answers = leases.ask_about(lease, id, Kind::Release, asks)?;
+            answers.into_iter().next().ok_or(Fault::NotFound)?.expect(&Answer::Released)
         };
         released().map_err(|fault| self.error("give a message back to", lease, fault))
     }

@@ -231,16 +231,20 @@ impl LeaseConnection {
         self.release_spare()
     }
 
-    /// Releases jobs that no caller waited for. Only a kick leaves a mark in the server's counters by which a
-    /// reservation does not count, and only a buried or delayed job can be kicked.
+    /// Releases jobs that no caller waited for, so that their reservations do not count. If a lease may have ended, the
+    /// kick waits for the answer to the release.
     fn release_spare(&self) -> Result<(), Fault> {
-        let spare = lock(&self.state).all_spare();
-        if spare.is_empty() {
+        let spare = lock(&self.state).all_spare(self.now());
+        let (certain, doubtful): (Vec<_>, Vec<_>) = spare.into_iter().partition(|(_, holding)| holding.certain);
+        if !certain.is_empty() {
+            self.ask(certain.iter().flat_map(|(id, holding)| Expect::uncounted(*id, holding.priority)).collect())?;
+        }
+        if doubtful.is_empty() {
             return Ok(());
         }
-        let releases = spare.iter().map(|(id, priority)| Expect::released(*id, *priority, 1)).collect();
+        let releases = doubtful.iter().map(|(id, holding)| Expect::released(*id, holding.priority, 1)).collect();
         let released = self.ask(releases)?;
-        let free = spare.iter().zip(released).filter(|(_, answer)| *answer == Answer::Released);
+        let free = doubtful.iter().zip(released).filter(|(_, answer)| *answer == Answer::Released);
         self.ask(free.map(|((id, _), _)| Expect::kicked(*id)).collect())?;
         Ok(())
     }

@@ -21,7 +21,7 @@ pub(in crate::queue::beanstalkd) struct Reserved {
 pub(in crate::queue::beanstalkd) struct Holding {
     pub(in crate::queue::beanstalkd) priority: u32,
     pub(in crate::queue::beanstalkd) reserves: u32,
-    /// Whether the lease cannot have ended yet.
+    /// Whether the lease cannot have ended yet, or the settlement was sent before and only its answer is missing.
     pub(in crate::queue::beanstalkd) certain: bool,
 }
 
@@ -102,6 +102,13 @@ impl Expect {
 
     pub(in crate::queue::beanstalkd) fn kicked(id: u64) -> Self {
         Self::new(|commands, n| _ = commands.kick_job(n.id), id, |answer| matches!(answer, Answer::Kicked(None)))
+    }
+
+    /// Releases a job in hand so that its run does not count. Only a kick leaves a mark in the server's counters, and
+    /// only a buried or delayed job can be kicked. Both commands go in one write, so nothing that ends this process
+    /// comes between them. Not for a lease that may have ended: the kick could reach the job of another worker.
+    pub(in crate::queue::beanstalkd) fn uncounted(id: u64, priority: u32) -> [Self; 2] {
+        [Self::released(id, priority, 1), Self::kicked(id)]
     }
 
     pub(in crate::queue::beanstalkd) fn stats(id: u64) -> Self {
@@ -200,7 +207,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn holding(&self, now: Duration) -> Holding {
-        let certain = now.saturating_sub(self.since) < self.ttr / 2;
+        let certain = self.settling.is_some() || now.saturating_sub(self.since) < self.ttr / 2;
         Holding { priority: self.priority, reserves: self.reserves, certain }
     }
 }

@@ -357,11 +357,10 @@ impl State {
         self.spare.remove(at).map(|(reserved, _)| reserved)
     }
 
-    /// Takes all of those, with their ids and priorities; they are no longer in hand.
-    pub(super) fn all_spare(&mut self) -> Vec<(u64, u32)> {
+    /// Takes all of those, with their ids; they are no longer in hand.
+    pub(super) fn all_spare(&mut self, now: Duration) -> Vec<(u64, Holding)> {
         let spare = std::mem::take(&mut self.spare);
-        let of = |(reserved, id): (Reserved, u64)| self.held.remove(&id).map(|_| (id, reserved.job.priority));
-        spare.into_iter().filter_map(of).collect()
+        spare.into_iter().filter_map(|(_, id)| Some((id, self.held.remove(&id)?.holding(now)))).collect()
     }
 
     /// Returns the call that is settling this job and has not received its answers.
