@@ -9,14 +9,16 @@
 //!   [`QueueError::UnknownOutcome`]. This adapter never sends a publication twice, because only the caller knows
 //!   whether that is safe. It does resend follow-ups, since a job may run twice too.
 //! - Times are whole seconds, rounded up: no job starts early, and a ttr is at least one second.
-//! - Attempts come from the server's counters. An uncounted rollback without a delay, as on a shutdown, does not count;
-//!   one with a delay does, so there is no [`Capabilities::uncounted_rollbacks`].
+//! - Attempts come from the server's counters. An uncounted rollback without a delay, as on a shutdown, does not count:
+//!   the job is released and kicked in one write. One with a delay does, so there is no
+//!   [`Capabilities::uncounted_rollbacks`].
 //! - A kick cannot reset the counters: [`Delivery::kicks`] is the number of kicks, and [`Delivery::failed`] computes
 //!   the count from both.
 //! - The reason of a rollback is not kept ([`Capabilities::last_errors`]), only logged. The reason of a burial is kept
 //!   in a note: see below.
 //! - The server cannot enumerate its jobs. [`Inspection::list`] asks for one id after the other, hundreds in one write,
-//!   until it has found as many as there are. It gives up after [`MAX_SCANNED_IDS`] ids, which takes some seconds, and
+//!   until it has found as many as there are. Of a few messages in given states, it first asks for the ids around those
+//!   that the server shows without a search. It gives up after [`MAX_SCANNED_IDS`] ids, which takes some seconds, and
 //!   [`Inspection::survey`] returns how many it has not seen. A kick or a deletion by queue and state alone reaches
 //!   them all the same.
 //! - There is no archive and no backup; copy the server's own log (`-b`) instead. The statistics do not distinguish
@@ -199,7 +201,8 @@ impl QueueAdapter for BeanstalkdQueue {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let now = self.shared().clock.now();
+        let shared = self.shared();
+        let now = shared.clock.now();
         let job = |message: NewMessage| {
             limits::check_name(&message.queue)?;
             if message.unique.is_some() {
@@ -215,7 +218,7 @@ impl QueueAdapter for BeanstalkdQueue {
         };
         // Check all messages before sending the first one.
         let jobs = messages.into_iter().map(job).collect::<Result<Vec<_>, QueueError>>()?;
-        Ok(self.shared().enqueue_all(&jobs)?.into_iter().map(Enqueued::new).collect())
+        Ok(shared.enqueue_all(&jobs)?.into_iter().map(Enqueued::new).collect())
     }
 
     /// Connects at the first dequeue.

@@ -23,7 +23,7 @@ fn short_sighted(server: &BeanstalkdServer, ids: u64) -> BeanstalkdQueue {
 }
 
 /// Uses up this number of ids, and leaves no messages behind.
-fn use_up_ids(queue: &BeanstalkdQueue, count: usize) {
+pub(crate) fn use_up_ids(queue: &BeanstalkdQueue, count: usize) {
     for _ in 0..count.div_ceil(5000) {
         let put =
             ids(queue.enqueue((0..5000.min(count)).map(|_| NewMessage::new("gone", "t", "{}")).collect()).unwrap());
@@ -194,21 +194,45 @@ fn a_thousand_tubes_are_counted_in_few_round_trips() {
     assert_eq!((own.counts.len(), own.counts[0].queue.as_str()), (1, "tube7"));
 }
 
+/// Returns how many jobs the server was asked about.
+fn asked(server: &BeanstalkdServer) -> u64 {
+    let stats = Other::new(server).ask("stats");
+    stats.lines().find_map(|line| line.strip_prefix("cmd-stats-job: ")).unwrap().parse().unwrap()
+}
+
 #[test]
 fn a_list_goes_through_a_quarter_of_a_million_ids_soon() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
-    let buried = [bury(&queue, "the first of all"), bury(&queue, "another")];
+    let mut buried = vec![bury(&queue, "the first of all"), bury(&queue, "another")];
     for _ in 0..50 {
         queue.enqueue((0..5000).map(|_| NewMessage::new("mail", "type", "{}")).collect()).unwrap();
     }
-    let started = Instant::now();
-    let found = queue.list(&Filter::all().state(MessageState::Buried)).unwrap();
+    let reasons = || -> Vec<String> {
+        let found = queue.list(&Filter::all().state(MessageState::Buried)).unwrap();
+        found.into_iter().map(|message| message.last_error.unwrap_or_default()).collect()
+    };
+    // Their ids and those of their notes are close to what the server shows.
+    let before = asked(&server);
+    assert_eq!(reasons(), ["another", "the first of all"]);
+    assert!(asked(&server) - before < 3000, "{} ids", asked(&server) - before);
+    // A list of fewer than there are begins with the newest ids, and this one is among them.
+    let mut urgent = NewMessage::new("mail", "type", "{}");
+    urgent.priority = pulpo::Priority::new(0);
+    queue.enqueue(vec![urgent]).unwrap();
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
+    let newest = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).unwrap().unwrap().lease;
+    consumer.settle(&newest, &mut Settlement::bury("the newest", true)).unwrap();
+    drop(consumer);
+    let last = queue.list(&Filter::all().state(MessageState::Buried).limit(1)).unwrap();
+    assert_eq!((last.len(), &last[0].id, last[0].last_error.as_deref()), (1, &newest.id, Some("the newest")));
+    buried.push(newest.id);
+    let (started, before) = (Instant::now(), asked(&server));
+    assert_eq!(reasons(), ["the newest", "another", "the first of all"], "however far they are from each other");
     let listed = started.elapsed();
-    let reasons: Vec<_> = found.iter().map(|message| message.last_error.as_deref().unwrap_or_default()).collect();
-    assert_eq!(reasons, ["another", "the first of all"]);
+    assert!(asked(&server) - before > 250_000, "all ids");
     let started = Instant::now();
-    assert_eq!(queue.kick(&Filter::all()).unwrap(), 2);
+    assert_eq!(queue.kick(&Filter::all()).unwrap(), 3);
     let kicked = started.elapsed();
     for id in &buried {
         assert!(queue.peek(id).unwrap().is_some_and(|message| message.state == MessageState::Ready));

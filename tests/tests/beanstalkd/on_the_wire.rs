@@ -17,6 +17,7 @@ use pulpo_tests::proxy::Proxy;
 use pulpo_tests::wait::{until, within};
 use serde_json::{Value, json};
 
+use crate::inspection::use_up_ids;
 use crate::other_programs::bury;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
@@ -133,14 +134,16 @@ fn the_metrics_of_a_worker_beside_a_thousand_tubes_are_those_of_its_own_queues_a
     assert_eq!(worker.end(), 0, "{}", place.log());
 }
 
-/// Starts a server whose next id is far ahead, with two messages buried long ago and a new one. The
-/// server's binlog contains the ids.
+/// Starts a server whose next id is far ahead, with two messages buried long ago, far from each other, and a new one.
+/// The server's binlog contains the ids.
 fn with_old_messages(folder: &std::path::Path) -> BeanstalkdServer {
     let mut server = Options::new().binlog(folder).start();
     let queue = queue_at(server.port());
     let typed = r#"{"header": {"request_type": "type"}, "body": {}}"#;
-    bury(&queue, "old");
     bury(&queue, "older");
+    // A list asks for the ids around those that the server shows.
+    use_up_ids(&queue, 5000);
+    bury(&queue, "old");
     queue.enqueue(vec![NewMessage::new("newest", "type", typed)]).unwrap();
     server.kill();
     let mut changed = 0;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
-use pulpo::queue::{DequeueFilter, Filter, Inspection as _, NewMessage, QueueAdapter as _, Settlement};
+use pulpo::queue::{DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, QueueAdapter as _, Settlement};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
 use pulpo_tests::proxy::{Line, RewritingProxy};
 use pulpo_tests::wait::until;
@@ -315,6 +315,25 @@ fn an_unexpected_answer_is_an_error_of_the_call_and_ends_the_connection() {
         });
         assert_eq!(again.unwrap().lease.id, lease.id);
     }
+}
+
+#[test]
+fn data_about_another_job_ends_the_connection_and_nobody_gets_a_job() {
+    let text = "---\nid: 7\ntube: \"odd\"\nstate: reserved\npri: 1\nage: 0\ndelay: 0\nttr: 60\ntime-left: 59\nfile: 0\n\
+                reserves: 1\ntimeouts: 0\nreleases: 0\nburies: 0\nkicks: 0\n";
+    let answer: &'static str = format!("OK {}\r\n{text}\r\n", text.len()).leak();
+    let (server, port) = odd_server("stats-job", answer);
+    let queue = queue_at(port);
+    let id = queue.enqueue(vec![message("{}")]).unwrap().remove(0).id;
+    let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).is_err());
+    assert!(queue.peek(&id).is_err());
+    let direct = queue_at(server.port());
+    until("the job is free again", || direct.peek(&id).unwrap().unwrap().state == MessageState::Ready);
+    let (_server, port) = odd_server("peek", "FOUND 7 2\r\n{}\r\n");
+    let queue = queue_at(port);
+    let id = queue.enqueue(vec![message("{}")]).unwrap().remove(0).id;
+    assert!(queue.peek(&id).is_err(), "the text is another job's");
 }
 
 #[test]

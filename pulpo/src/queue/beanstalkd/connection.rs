@@ -42,6 +42,16 @@ const SEND_BUFFER: usize = 128 * 1024;
 const ON_ITS_WAY: usize = 512 * 1024;
 const SLOWEST: usize = 256 * 1024;
 
+/// From this many owed answers on, a reader that has read all lets some gather, for about as long as the server takes
+/// for them, and at most this long. The server sends each answer in a system call of its own; if that has to wake the
+/// reader, it takes longer than the command itself.
+#[cfg(unix)]
+const MANY_OWED: usize = 32;
+#[cfg(unix)]
+const TIME_PER_ANSWER: Duration = Duration::from_micros(2);
+#[cfg(unix)]
+const LONGEST_REST: Duration = Duration::from_micros(400);
+
 /// A connection. Dropping it closes it, and the server makes the jobs ready again that were reserved through it.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -152,6 +162,19 @@ impl Connection {
         self.answer_within(self.response_timeout)
     }
 
+    /// Reads the next answer of a large request, where nothing waits for a single answer.
+    pub(super) fn answer_of_many(&mut self) -> Result<Answer, Fault> {
+        #[cfg(unix)]
+        if self.owed >= MANY_OWED
+            && self.socket.buffer().is_empty()
+            && rustix::io::ioctl_fionread(self.socket.get_ref()).is_ok_and(|bytes| bytes == 0)
+        {
+            let count = u32::try_from(self.owed).unwrap_or(u32::MAX);
+            std::thread::sleep(TIME_PER_ANSWER.saturating_mul(count).min(LONGEST_REST));
+        }
+        self.answer()
+    }
+
     /// Reads the next answer, to a command for which the server may pause this long in addition to its allowed silence.
     pub(super) fn answer_after(&mut self, pause: Duration) -> Result<Answer, Fault> {
         self.answer_within(self.response_timeout.saturating_add(pause))
@@ -193,7 +216,7 @@ impl Connection {
     /// Sends commands and reads their answers.
     pub(super) fn ask(&mut self, commands: &Commands) -> Result<Vec<Answer>, Fault> {
         self.send(commands)?;
-        (0..commands.len()).map(|_| self.answer()).collect()
+        (0..commands.len()).map(|_| self.answer_of_many()).collect()
     }
 
     /// Sends one command and reads its answer.

@@ -68,7 +68,7 @@ impl BeanstalkdConsumer {
             if let Some(holding) = holding.filter(|holding| !holding.certain) {
                 let asks = |_| vec![Expect::stats(id)];
                 let answer = self.shared.leases.ask_about(lease, id, Kind::Look, asks)?.pop();
-                let job = answer.map(read_job).transpose()?.flatten().ok_or(Fault::NotFound)?;
+                let job = answer.map(|answer| read_job(id, answer)).transpose()?.flatten().ok_or(Fault::NotFound)?;
                 if job.state != MessageState::Reserved || job.reserves != holding.reserves {
                     self.shared.leases.forget(lease, id);
                     return Err(Fault::NotFound);

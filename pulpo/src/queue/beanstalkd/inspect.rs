@@ -207,8 +207,8 @@ fn oldest_ready(
         }
     }
     let stats = |commands: &mut Commands, (_, id): &(usize, u64)| _ = commands.stats_job(*id);
-    ask_each(connection, &next, stats, |(at, _), answer| {
-        counts[*at].oldest_ready = read_job(answer)?.map(|job| since(job.waited()));
+    ask_each(connection, &next, stats, |(at, id), answer| {
+        counts[*at].oldest_ready = read_job(*id, answer)?.map(|job| since(job.waited()));
         Ok(())
     })
 }

@@ -89,10 +89,12 @@ fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 /// Returns a time that the server measures, in seconds. It is negative while the clock of the server's machine is
 /// behind an earlier time, after it was set back: such a time counts as zero.
 fn span(value: &str) -> Option<Duration> {
-    let seconds: i128 = value.parse().ok()?;
-    // A negative number that was printed as one without a sign.
-    let seconds = u64::try_from(seconds.max(0)).ok()?;
-    Some(Duration::from_secs(if i64::try_from(seconds).is_ok() { seconds } else { 0 }))
+    let seconds = match value.parse::<i64>() {
+        Ok(seconds) => u64::try_from(seconds).unwrap_or(0),
+        // A negative number that was printed as one without a sign.
+        Err(_) => value.parse::<u64>().map(|_| 0).ok()?,
+    };
+    Some(Duration::from_secs(seconds))
 }
 
 impl TubeStats {
@@ -128,26 +130,31 @@ impl TubeStats {
 }
 
 impl JobStats {
-    /// Parses the answer; `None` if it is garbled.
-    pub(super) fn read(text: &str) -> Option<Self> {
-        let (mut tube, mut state) = (None, None);
-        let (mut numbers, mut times) = ([None; 5], [None; 4]);
-        const NUMBERS: [&str; 5] = ["pri", "reserves", "releases", "buries", "kicks"];
-        const TIMES: [&str; 4] = ["age", "delay", "ttr", "time-left"];
+    /// Parses the answer about the job with this id; `None` if it is garbled, or about another job.
+    pub(super) fn read(text: &str, its_id: u64) -> Option<Self> {
+        let (mut id, mut tube, mut state) = (None, None, None);
+        let (mut priority, mut reserves, mut releases, mut buries, mut kicks) = (None, None, None, None, None);
+        let (mut age, mut delay, mut ttr, mut time_left) = (None, None, None, None);
         for (key, value) in entries(text) {
             match key {
+                "id" => id = value.parse().ok(),
                 "tube" => tube = Some(value.to_owned()),
                 "state" => state = value.parse().ok(),
-                _ => {
-                    if let Some(at) = NUMBERS.iter().position(|known| *known == key) {
-                        numbers[at] = value.parse::<u32>().ok();
-                    } else if let Some(at) = TIMES.iter().position(|known| *known == key) {
-                        times[at] = span(value);
-                    }
-                }
+                "pri" => priority = value.parse().ok(),
+                "reserves" => reserves = value.parse().ok(),
+                "releases" => releases = value.parse().ok(),
+                "buries" => buries = value.parse().ok(),
+                "kicks" => kicks = value.parse().ok(),
+                "age" => age = span(value),
+                "delay" => delay = span(value),
+                "ttr" => ttr = span(value),
+                "time-left" => time_left = span(value),
+                _ => {}
             }
         }
-        let ([priority, reserves, releases, buries, kicks], [age, delay, ttr, time_left]) = (numbers, times);
+        if id != Some(its_id) {
+            return None;
+        }
         Some(Self {
             tube: tube?,
             state: state?,
@@ -212,11 +219,12 @@ mod tests {
     fn what_a_server_tells_of_a_job_is_read() {
         let text = "---\nid: 1\ntube: \"a:b\"\nstate: delayed\npri: 5\nage: 10\ndelay: 7\nttr: 60\ntime-left: 3\n\
                     file: 1\nreserves: 4\ntimeouts: 1\nreleases: 2\nburies: 1\nkicks: 1\n";
-        let job = JobStats::read(text).unwrap();
+        let job = JobStats::read(text, 1).unwrap();
         assert_eq!((job.tube.as_str(), job.state, job.priority), ("a:b", MessageState::Delayed, 5));
         assert_eq!([job.age, job.delay, job.time_left].map(|time| time.as_secs()), [10, 7, 3]);
         assert_eq!((job.reserves, job.releases, job.buries, job.kicks), (4, 2, 1, 1));
-        assert!(JobStats::read(&text.replace("kicks", "licks")).is_none());
+        assert!(JobStats::read(&text.replace("kicks", "licks"), 1).is_none());
+        assert!(JobStats::read(text, 2).is_none(), "it is about another job");
         assert_eq!(names("---\n- default\n- \"1\"\n"), ["default", "1"]);
     }
 
@@ -227,7 +235,7 @@ mod tests {
                 "---\nid: 1\ntube: a\nstate: reserved\npri: 5\nage: {age}\ndelay: 0\nttr: 60\ntime-left: {left}\n\
                  file: 0\nreserves: 1\ntimeouts: 0\nreleases: 0\nburies: 0\nkicks: 0\n"
             );
-            JobStats::read(&text).map(|job| (job.age.as_secs(), job.time_left.as_secs(), job.waited().as_secs()))
+            JobStats::read(&text, 1).map(|job| (job.age.as_secs(), job.time_left.as_secs(), job.waited().as_secs()))
         };
         assert_eq!(job("-9", "-1"), Some((0, 0, 0)));
         assert_eq!(job("-9223372036", "60"), Some((0, 60, 0)));

@@ -33,7 +33,7 @@ pub(super) fn ask_each<T>(
             send(connection, next)?;
         }
         for one in page {
-            let answer = connection.answer()?;
+            let answer = connection.answer_of_many()?;
             read(one, answer).inspect_err(|_| connection.give_up())?;
         }
     }
@@ -44,9 +44,9 @@ fn garbled(command: &str) -> Fault {
     Fault::Dropped(format!("the answer to {command} is garbled"))
 }
 
-/// Parses the server's data about a job.
-pub(super) fn read_job(answer: Answer) -> Result<Option<JobStats>, Fault> {
-    let read = |text: String| JobStats::read(&text).ok_or_else(|| garbled("stats-job"));
+/// Parses the server's data about the job with this id.
+pub(super) fn read_job(id: u64, answer: Answer) -> Result<Option<JobStats>, Fault> {
+    let read = |text: String| JobStats::read(&text, id).ok_or_else(|| garbled("stats-job"));
     answer.told()?.map(read).transpose()
 }
 
@@ -56,7 +56,7 @@ fn read_tube(answer: Answer) -> Result<Option<TubeStats>, Fault> {
 }
 
 pub(super) fn job_stats(connection: &mut Connection, id: u64) -> Result<Option<JobStats>, Fault> {
-    read_job(connection.ask_one(|commands| commands.stats_job(id))?)
+    read_job(id, connection.ask_one(|commands| commands.stats_job(id))?)
 }
 
 pub(super) fn tube_stats(connection: &mut Connection, tube: &str) -> Result<Option<TubeStats>, Fault> {
@@ -90,8 +90,10 @@ pub(super) fn tubes(connection: &mut Connection, filter: &Filter) -> Result<Vec<
 pub(super) fn texts(connection: &mut Connection, ids: &[u64], mut each: impl FnMut(u64, Vec<u8>)) -> Result<(), Fault> {
     let peek = |commands: &mut Commands, id: &u64| _ = commands.peek(*id);
     ask_each(connection, ids, peek, |id, answer| {
-        if let Some((_, text)) = answer.peeked()? {
-            each(*id, text);
+        match answer.peeked()? {
+            Some((its, text)) if its == *id => each(*id, text),
+            Some((other, _)) => return Err(Fault::Dropped(format!("it answered with job {other} in place of {id}"))),
+            None => {}
         }
         Ok(())
     })

@@ -28,6 +28,8 @@ pub(super) struct Pool {
 struct Connections {
     idle: Vec<Idle>,
     in_use: usize,
+    /// The number of threads that wait for one.
+    waiting: usize,
 }
 
 #[derive(Debug)]
@@ -54,10 +56,13 @@ impl Pool {
         let patience = self.server.response_timeout;
         let idle = {
             let full = |connections: &mut Connections| connections.idle.is_empty() && connections.in_use >= self.most;
-            let (mut connections, _) = self
-                .returned
-                .wait_timeout_while(lock(&self.connections), patience, full)
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut connections = lock(&self.connections);
+            if full(&mut connections) {
+                connections.waiting += 1;
+                let waited = self.returned.wait_timeout_while(connections, patience, full);
+                connections = waited.unwrap_or_else(PoisonError::into_inner).0;
+                connections.waiting -= 1;
+            }
             if full(&mut connections) {
                 return Err(Fault::Busy(patience));
             }
@@ -107,8 +112,12 @@ impl Drop for Pooled<'_> {
         connections
             .idle
             .extend(alive.into_iter().map(|connection| Idle { connection, since: self.pool.clock.uptime() }));
+        // A system call even if no thread waits.
+        let is_wanted = connections.waiting > 0;
         drop(connections);
         drop(dead);
-        self.pool.returned.notify_one();
+        if is_wanted {
+            self.pool.returned.notify_one();
+        }
     }
 }

@@ -343,8 +343,7 @@ impl Reading {
     /// Reads one answer, or continues reading it.
     pub(super) fn next(&mut self, from: &mut impl BufRead) -> Result<Answer, ReadError> {
         if self.begun.is_none() {
-            let line = self.line(from)?;
-            match Answer::of_line(&line).map_err(ReadError::Answer)? {
+            match self.first_line(from)? {
                 (answer, None) => return Ok(answer),
                 (answer, Some(size)) => {
                     self.text = Vec::with_capacity(size.min(FIRST_ROOM) + 2);
@@ -370,20 +369,23 @@ impl Reading {
         }
     }
 
-    /// Reads the next line, without its end. An incomplete line is an error: if `INSERTED 1234` broke off after the 1,
+    /// Reads the line that begins an answer. An incomplete line is an error: if `INSERTED 1234` broke off after the 1,
     /// the id would be another job's.
-    fn line(&mut self, from: &mut impl BufRead) -> Result<String, ReadError> {
+    fn first_line(&mut self, from: &mut impl BufRead) -> Result<(Answer, Option<usize>), ReadError> {
         let room = LONGEST_LINE.saturating_sub(self.line.len() as u64);
         from.take(room).read_until(b'\n', &mut self.line).map_err(ReadError::Socket)?;
-        let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
-        match line.strip_suffix("\r\n") {
-            Some(line) => Ok(line.to_owned()),
-            None if line.is_empty() => Err(ReadError::Answer(Fault::Dropped("the server closed it".to_owned()))),
+        let line = String::from_utf8_lossy(&self.line);
+        let first = match line.strip_suffix("\r\n") {
+            Some(line) => Answer::of_line(line),
+            None if line.is_empty() => Err(Fault::Dropped("the server closed it".to_owned())),
             None if line.ends_with('\n') || line.len() as u64 >= LONGEST_LINE => {
-                Err(ReadError::Answer(Fault::Foreign(line.trim_end().chars().take(100).collect())))
+                Err(Fault::Foreign(line.trim_end().chars().take(100).collect()))
             }
-            None => Err(ReadError::Answer(Fault::Dropped(format!("the answer broke off: {line:?}")))),
-        }
+            None => Err(Fault::Dropped(format!("the answer broke off: {line:?}"))),
+        };
+        // Keeps its memory for the next answer.
+        self.line.clear();
+        first.map_err(ReadError::Answer)
     }
 }
 

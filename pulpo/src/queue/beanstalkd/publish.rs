@@ -93,7 +93,7 @@ pub(super) fn put_all(
             }
         }
         for is_put in waiting.pop_front().into_iter().flatten() {
-            let answer = connection.answer().map_err(Stopped::sending)?;
+            let answer = connection.answer_of_many().map_err(Stopped::sending)?;
             if !is_put {
                 // The jobs after it may be in any tube.
                 answer.expect(&Answer::Using).map_err(|fault| lost_step(connection, fault))?;

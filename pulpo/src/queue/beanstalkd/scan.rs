@@ -12,12 +12,12 @@ use chrono::{DateTime, Utc};
 
 pub(super) use self::found::Found;
 use self::found::Notes;
-use self::ids::{MOST_TUBES, Page, Top, first_ids, scan};
+use self::ids::{MOST_TUBES, Page, Top, first_ids, note_ids, scan};
 use super::burial_notes::{self, Note};
 use super::connection::Connection;
 use super::fault::Fault;
 use super::job::{JobStats, TubeStats};
-use super::limits::{REASONS_TUBE, is_own};
+use super::limits::is_own;
 use super::look::{all_tube_stats, ask_each, read_job, texts, tubes};
 use super::protocol::Commands;
 use super::values::number;
@@ -25,6 +25,7 @@ use crate::queue::{Filter, MessageState};
 
 mod found;
 mod ids;
+mod near;
 
 /// The default maximum number of ids that a list asks for; that takes some seconds.
 pub const MAX_SCANNED_IDS: u64 = 1_000_000;
@@ -73,27 +74,36 @@ pub(super) struct Scanned {
     pub(super) ageless: u64,
 }
 
-/// Returns the ids of the jobs that may match the filter, the newest first, if each tube has at most one job in each
-/// state: the server shows those directly.
-fn only_ones(connection: &mut Connection, filter: &Filter) -> Result<Option<Vec<u64>>, Fault> {
+/// Jobs in the queue and states of a filter that the server shows without being asked for an id: the first of each state
+/// and tube, the newest first.
+struct Shown {
+    ids: Vec<u64>,
+    /// Whether there are no others.
+    is_all: bool,
+}
+
+/// Returns those jobs, if they may help to find all `count` that the filter includes.
+fn shown(connection: &mut Connection, filter: &Filter, count: u64) -> Result<Option<Shown>, Fault> {
     // A list of everything scans the ids: it deletes stale notes.
     if filter.states.is_empty() {
         return Ok(None);
     }
     let wanted = MessageState::LIVE.map(|state| filter.has_state(state));
     let tubes = tubes(connection, filter)?;
-    let filled = all_tube_stats(connection, tubes)?;
+    let mut filled = all_tube_stats(connection, tubes)?;
+    filled.retain(|(_, stats)| stats.count(filter) > 0);
     let [ready, delayed, _, buried] = wanted;
     let shown = [ready, delayed, false, buried];
     let few = |(_, stats): &(String, TubeStats)| {
         stats.jobs.iter().zip(wanted).zip(shown).all(|((count, wanted), shown)| !wanted || *count <= u64::from(shown))
     };
-    if filled.len() > MOST_TUBES || !filled.iter().all(few) {
+    let is_all = filled.iter().all(few);
+    if filled.len() > MOST_TUBES || !is_all && count > near::MOST_JOBS {
         return Ok(None);
     }
     let mut ids = first_ids(connection, &filled, wanted)?;
     ids.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(Some(ids))
+    Ok(Some(Shown { ids, is_all }))
 }
 
 /// Returns the messages with these ids that match the filter, the newest first.
@@ -101,7 +111,7 @@ pub(super) fn named(connection: &mut Connection, ids: &[u64], wish: Wish<'_>) ->
     let mut page = Page::new();
     let stats = |commands: &mut Commands, id: &u64| _ = commands.stats_job(*id);
     ask_each(connection, ids, stats, |id, answer| {
-        page.push((*id, read_job(answer)?));
+        page.push((*id, read_job(*id, answer)?));
         Ok(())
     })?;
     let buried = |(id, job): &(u64, Option<JobStats>)| {
@@ -130,14 +140,20 @@ fn find_notes(
         return Ok(());
     }
     // Often a single message is buried, and its note is the oldest: the server shows that one without a search.
-    if let ([only], Some((at, text))) = (&*buried.iter().collect::<Vec<_>>(), burial_notes::oldest(connection)?)
-        && Note::read(&text).is_some_and(|note| note.of == **only)
+    let oldest = burial_notes::oldest(connection)?;
+    if let ([only], Some((at, text))) = (&*buried.iter().collect::<Vec<_>>(), &oldest)
+        && Note::read(text).is_some_and(|note| note.of == **only)
         && page.iter().any(|(id, job)| id == *only && job.as_ref().is_some_and(|job| job.buries == 1))
     {
-        notes.add(at, &text);
+        notes.add(*at, text);
         return Ok(());
     }
     let top = Top::ask(connection)?;
+    if let Some((at, _)) = oldest
+        && near::notes(connection, at, left, (top, most), notes)?
+    {
+        return Ok(());
+    }
     let lowest = buried.iter().min().map_or(0, |id| *id) + 1;
     let mut open = buried.clone();
     scan(connection, top, lowest, most, |connection, page| {
@@ -173,12 +189,6 @@ pub(super) fn all_buried(
     })?;
     ids.sort_unstable();
     Ok(Some(ids))
-}
-
-fn note_ids(page: &Page) -> Vec<u64> {
-    let of_note =
-        |(id, job): &(u64, Option<JobStats>)| job.as_ref().is_some_and(|job| job.tube == REASONS_TUBE).then_some(*id);
-    page.iter().filter_map(of_note).collect()
 }
 
 /// Combines the data about some ids with their texts and the notes of burials.
@@ -221,11 +231,19 @@ pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned
     if missing == 0 || limit == 0 {
         return Ok(scanned);
     }
-    if let Some(ids) = only_ones(connection, wish.filter)? {
-        let found = named(connection, &ids, wish)?;
+    let shown = shown(connection, wish.filter, missing)?;
+    if let Some(Shown { ids, is_all: true }) = &shown {
+        let found = named(connection, ids, wish)?;
         return Ok(Scanned { found, ..Scanned::default() });
     }
     let top = Top::ask(connection)?;
+    // With a smaller limit, the newest ones are wanted, and the scan begins with them.
+    if let Some(Shown { ids, .. }) = shown.filter(|_| limit as u64 >= missing)
+        && let Some(ids) = near::jobs(connection, |job| wish.counts(job), &ids, missing, (top, wish.most))?
+    {
+        let found = named(connection, &ids, wish)?;
+        return Ok(Scanned { found, ..Scanned::default() });
+    }
     let mut notes = Notes::default();
     let (mut fitting, mut empty, mut newest) = (0, 0, 0);
     let reached = scan(connection, top, 1, wish.most, |connection, page| {

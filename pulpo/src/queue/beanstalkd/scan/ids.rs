@@ -25,6 +25,13 @@ struct IdScan<'c> {
 /// The server's data about consecutive ids; `None` for ids without a job.
 pub(super) type Page = Vec<(u64, Option<JobStats>)>;
 
+/// Returns the ids of the notes among these.
+pub(super) fn note_ids(page: &Page) -> Vec<u64> {
+    let of_note =
+        |(id, job): &(u64, Option<JobStats>)| job.as_ref().is_some_and(|job| job.tube == REASONS_TUBE).then_some(*id);
+    page.iter().filter_map(of_note).collect()
+}
+
 impl<'c> IdScan<'c> {
     /// Scans from one id down to another; empty if the first is the smaller one.
     fn down(connection: &'c mut Connection, from: u64, to: u64) -> Self {
@@ -38,7 +45,7 @@ impl<'c> IdScan<'c> {
         let mut page = Vec::with_capacity(ids.len());
         let stats = |commands: &mut Commands, id: &u64| _ = commands.stats_job(*id);
         ask_each(self.connection, &ids, stats, |id, answer| {
-            page.push((*id, read_job(answer)?));
+            page.push((*id, read_job(*id, answer)?));
             Ok(())
         })?;
         Ok(page)

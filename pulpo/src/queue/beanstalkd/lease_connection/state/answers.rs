@@ -37,7 +37,7 @@ impl State {
                 // Not found: its ttr has passed, and another client has deleted it.
                 if let Some(told) = answer.told()? {
                     let garbled = || Fault::Dropped("the answer to stats-job is garbled".to_owned());
-                    let job = JobStats::read(&told).ok_or_else(garbled)?;
+                    let job = JobStats::read(&told, id).ok_or_else(garbled)?;
                     if job.state == MessageState::Reserved {
                         self.deliver(id, job, text, since);
                     }
@@ -54,7 +54,7 @@ impl State {
                 Ok(())
             }
             Some(Owed::Doubtful { lease, id, reserves }) => {
-                let job = answer.told()?.as_deref().and_then(JobStats::read);
+                let job = answer.told()?.as_deref().and_then(|told| JobStats::read(told, id));
                 if job.is_some_and(|job| job.state == MessageState::Reserved && job.reserves == reserves) {
                     self.commands.delete(id);
                     self.unsent.push_back(Owed::Deleted(lease));
