@@ -68,14 +68,20 @@ struct Rate {
 
 pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write) -> Done {
     let Some(interval) = arguments.watch else {
-        let (at, stats, spool) = (Utc::now(), pulpo.queue().stats()?, spooled(pulpo)?);
+        let (at, stats, spool) = (Utc::now(), pulpo.queue().stats()?, spooled(pulpo));
+        // What the queue has is shown even if the spool cannot be read.
+        let (spool, unread) = match spool {
+            Ok(spool) => (spool, None),
+            Err(error) => (None, Some(error)),
+        };
         let look = Look { at, stats, spool, rates: Vec::new() };
         if arguments.format.json {
             show::json(out, &look)?;
         } else {
             plain(pulpo, &look, false, out)?;
         }
-        return show::unreachable(&look.stats.unreachable);
+        show::unreachable(&look.stats.unreachable)?;
+        return unread.map_or(Ok(()), |error| Err(format!("cannot read the spool: {}", chain(&error)).into()));
     };
     let mut before: Option<(Instant, Vec<Totals>)> = None;
     loop {
@@ -86,7 +92,11 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write
                     rates(totals, &stats.totals, began.saturating_duration_since(*then))
                 });
                 before = Some((began, stats.totals.clone()));
-                let look = Look { at: Utc::now(), stats, spool: spooled(pulpo)?, rates };
+                let spool = spooled(pulpo).unwrap_or_else(|error| {
+                    tracing::warn!("cannot read the spool: {}", chain(&error));
+                    None
+                });
+                let look = Look { at: Utc::now(), stats, spool, rates };
                 if arguments.format.json {
                     show::json_line(out, &look)?;
                 } else {

@@ -239,6 +239,29 @@ fn a_spool_that_cannot_be_one_is_refused() {
     }
 }
 
+/// A program that is older than the one that wrote the spool cannot read it. Publications do not pass those that wait.
+#[test]
+fn a_spool_of_a_newer_version_hides_no_numbers_of_the_queue_and_lets_nothing_pass() {
+    let (place, port) = (Sandbox::new(), free_port());
+    publish(&place, port, 1);
+    let database = || rusqlite::Connection::open(place.path("spool/queue.db")).expect("the spool");
+    let change = |version: i64| database().pragma_update(None, "user_version", version).expect("changed");
+    let version: i64 = database().pragma_query_value(None, "user_version", |row| row.get(0)).expect("a number");
+    change(1000);
+    let _server = Options::new().port(port).start();
+    let body = r#"{"number": 2}"#;
+    let refused = run(&place, port, &["publish", "record", "--body", body]);
+    assert!(refused.code == 1 && refused.err.contains("was written by a newer pulpo"), "{}", refused.err);
+    let stats = run(&place, port, &["stats", "--json"]);
+    let shown: Value = serde_json::from_str(&stats.out).expect("the numbers of the server");
+    assert_eq!((stats.code, &shown["counts"], shown.get("spool")), (1, &json!([]), None), "{}", stats.err);
+    assert!(stats.err.contains("cannot read the spool") && stats.err.contains("newer pulpo"), "{}", stats.err);
+    change(version);
+    assert_eq!(run(&place, port, &["spool", "flush"]).code, 0);
+    assert!(!publish(&place, port, 2).starts_with("spool/"));
+    assert_eq!(as_json(&place, port, 0, &["stats"])["counts"][0]["ready"], 2);
+}
+
 /// The server is down for a third of the time, producers and workers are killed, and all
 /// acknowledged jobs are done.
 #[test]
