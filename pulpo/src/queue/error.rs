@@ -108,7 +108,9 @@ pub enum QueueError {
         longest: Duration,
     },
     /// The message was sent, and no answer came: it may be in the queue or not.
-    /// Enqueueing it again may duplicate it.
+    /// Enqueueing it again may duplicate it. An
+    /// [atomic batch](super::Capabilities::atomic_batches) is there as a whole or not
+    /// at all.
     #[error("tried to {doing}, and cannot know whether it succeeded: check before you retry")]
     UnknownOutcome {
         /// The operation, and the queue.

@@ -94,13 +94,15 @@ fn publish(pulpo: &Pulpo, ledger: &Ledger, tasks: &[Task], kind: Kind, random: &
     }
     let Some(error) = error else { return true };
     let mut unsure = matches!(error, PublishError::Queue(QueueError::UnknownOutcome { .. }));
+    let is_whole = pulpo.queue().capabilities().atomic_batches;
     for task in &tasks[first_without..] {
         let key = task.key.clone();
-        // In a batch, only the next message was on its way.
-        ledger.write(match std::mem::take(&mut unsure) {
+        ledger.write(match unsure {
             true => Event::Unsure { key },
             false => Event::Refused { key, why: error.to_string() },
         });
+        // In a batch that is not atomic, only the next message was on its way.
+        unsure &= is_whole;
     }
     false
 }
