@@ -52,8 +52,9 @@ pub(crate) fn measure(processes: usize, lanes: usize) {
 fn of(name: &str, server: &mut dyn Server, processes: usize, lanes: usize) {
     let queue = server.open();
     let mut workers = start(&server.place(), processes, lanes);
-    // Processes that have just started poll more often.
-    thread::sleep(Duration::from_secs(5));
+    // PostgreSQL adds the statements of a session to its statistics up to ten seconds later: those of the start must not
+    // count as idle ones.
+    thread::sleep(Duration::from_secs(12));
     println!("\n{name}\nconnections, idle: {}", server.connections());
 
     let switches = |workers: &[ChildWorker]| workers.iter().map(|worker| wake_ups(worker.id())).sum::<u64>();
