@@ -71,6 +71,7 @@ mod schema;
 mod settle;
 mod shared;
 pub(crate) mod tls;
+mod told;
 mod unique;
 mod values;
 mod workers;

@@ -33,6 +33,16 @@ const MANY: Sql = concat!(
     ORDER BY place RETURNING id"
 );
 
+/// The same for messages that differ only in their texts, as those of a batch
+/// mostly do.
+const ALIKE: Sql = concat!(
+    insert!(),
+    "SELECT $1, $2, CASE WHEN $4 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $4 > now() THEN $4 END,
+        greatest($4, now()), $5, text, $7
+    FROM unnest($6::text[]) WITH ORDINALITY AS new(text, place)
+    ORDER BY place RETURNING id"
+);
+
 /// Deletes the message of a lease, and stores its follow-ups in the same
 /// transaction: nothing if the lease is lost.
 const FOLLOWING: Sql = concat!(
@@ -123,21 +133,7 @@ pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> R
         return unique::insert(connection, messages);
     }
     if let [message] = messages {
-        let (of_type, priority) = (request_type(message), i64::from(message.priority.get()));
-        let (due, ttr, limit_key) = (due(message), ttr(message.ttr), limit_key(message));
-        let rows = connection.run(
-            ONE,
-            &[
-                (&message.queue, Type::TEXT),
-                (&of_type, Type::TEXT),
-                (&priority, Type::INT8),
-                (&due, Type::TIMESTAMPTZ),
-                (&ttr, Type::INT8),
-                (&message.text, Type::TEXT),
-                (&limit_key, Type::TEXT),
-            ],
-        )?;
-        return rows.iter().map(new).collect();
+        return insert_alike(connection, ONE, message, (&message.text, Type::TEXT));
     }
     let mut parts = parts(messages);
     if let (Some(only), None) = (parts.next(), parts.next()) {
@@ -160,8 +156,43 @@ pub(super) fn insert_within(
 }
 
 fn insert_part(connection: &mut Connection, messages: &[&NewMessage]) -> Result<Vec<Enqueued>, PostgresError> {
+    if let Some((first, others)) = messages.split_first()
+        && others.iter().all(|other| differ_in_text_only(first, other))
+    {
+        let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
+        return insert_alike(connection, ALIKE, first, (&texts, Type::TEXT_ARRAY));
+    }
     let columns = Columns::of(messages.iter().copied());
     connection.run(MANY, &columns.parameters())?.iter().map(new).collect()
+}
+
+fn differ_in_text_only(one: &NewMessage, other: &NewMessage) -> bool {
+    let rest = |message: &NewMessage| (message.priority, message.delay, message.ttr);
+    rest(one) == rest(other)
+        && one.queue == other.queue
+        && one.request_type == other.request_type
+        && one.limit_keys == other.limit_keys
+}
+
+/// Stores messages that are like this one in everything but their texts.
+fn insert_alike(
+    connection: &mut Connection,
+    sql: Sql,
+    message: &NewMessage,
+    texts: Parameter<'_>,
+) -> Result<Vec<Enqueued>, PostgresError> {
+    let (of_type, priority) = (request_type(message), i64::from(message.priority.get()));
+    let (due, ttr, limit_key) = (due(message), ttr(message.ttr), limit_key(message));
+    let parameters: [Parameter<'_>; 7] = [
+        (&message.queue, Type::TEXT),
+        (&of_type, Type::TEXT),
+        (&priority, Type::INT8),
+        (&due, Type::TIMESTAMPTZ),
+        (&ttr, Type::INT8),
+        texts,
+        (&limit_key, Type::TEXT),
+    ];
+    connection.run(sql, &parameters)?.iter().map(new).collect()
 }
 
 fn new(row: &Row) -> Result<Enqueued, PostgresError> {

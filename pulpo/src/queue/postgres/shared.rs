@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use super::activity::{Event, Tally};
 use super::beat::Beat;
 use super::begun::Begun;
 use super::claiming::Claiming;
-use super::connection::{Connection, Connector, Sql};
+use super::connection::{Connection, Connector};
 use super::error::PostgresError;
 use super::group::Group;
 use super::options::PostgresOptions;
@@ -22,23 +21,15 @@ use super::pool::Pool;
 use super::publish;
 use super::schema::{self, Missing};
 use super::settle::{self, Ended, Settled};
+use super::told::{self, Tell, Told};
 use crate::clock::{Clock, Notify, SystemClock, lock};
 use crate::keys::Publication;
 use crate::queue::prefetch::Prefetch;
 use crate::queue::prefetch::upkeep::Upkeep;
 use crate::queue::{Enqueued, Imported, NewMessage, QueueError, Retention, Route};
 
-/// The shortest time between two notifications of this process, with few and with
-/// many others: PostgreSQL lets only one transaction at a time commit with a
-/// notification, and each one wakes all processes that listen.
-const TELL_EVERY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
-
 /// The number of further tries after a conflict with another transaction.
 const MAX_CONFLICTS: usize = 10;
-
-/// Returns the number of worker processes, too.
-const TELL: Sql =
-    "SELECT (SELECT count(*) FROM SCHEMA.worker), set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -82,27 +73,6 @@ pub(super) struct Shared {
     pub(super) upkeep: Arc<Upkeep>,
     /// Each thread of this process holds a clone until it has ended.
     pub(super) threads: Arc<()>,
-}
-
-/// The notifications of publications to other processes.
-#[derive(Debug, Default)]
-struct Told {
-    at: Option<Duration>,
-    /// The number of worker processes at that time.
-    workers: u64,
-    /// The queues whose notifications wait for their time.
-    waiting: BTreeSet<String>,
-}
-
-impl Told {
-    /// Returns the time until the next notification. In milliseconds it is the square
-    /// of the number of processes, so that all together wake each other about a
-    /// thousand times a second, however many they are.
-    fn left(&self, now: Duration) -> Duration {
-        let every = Duration::from_millis(self.workers.saturating_mul(self.workers));
-        let every = every.clamp(TELL_EVERY.0, TELL_EVERY.1);
-        self.at.map_or(Duration::ZERO, |at| (at + every).saturating_sub(now))
-    }
 }
 
 impl Shared {
@@ -316,53 +286,25 @@ impl Shared {
         if !self.options.notify {
             return;
         }
-        let now = self.real.uptime();
-        let mut told = lock(&self.told);
-        told.waiting.extend(queues);
-        // One that publishes often leaves it to the thread of the heartbeat.
-        if told.at.is_some_and(|at| now.saturating_sub(at) < TELL_EVERY.1) {
-            drop(told);
-            self.beat.nudge();
-            return;
+        let tell = lock(&self.told).add(queues, self.real.uptime());
+        match tell {
+            Tell::Now(queues) => self.tell_now(&queues),
+            Tell::Wake => self.beat.nudge(),
+            Tell::Later => {}
         }
-        told.at = Some(now);
-        let queues = std::mem::take(&mut told.waiting);
-        drop(told);
-        self.tell_now(&queues);
     }
 
     /// Sends the waiting notifications if their time has come. Otherwise returns how
     /// long until then.
     pub(super) fn tell_waiting(&self) -> Option<Duration> {
-        let now = self.real.uptime();
-        let mut told = lock(&self.told);
-        if told.waiting.is_empty() {
-            return None;
-        }
-        let left = told.left(now);
-        if !left.is_zero() {
-            return Some(left);
-        }
-        told.at = Some(now);
-        let queues = std::mem::take(&mut told.waiting);
-        drop(told);
-        self.tell_now(&queues);
-        None
+        let due = lock(&self.told).take_due(self.real.uptime())?;
+        due.map(|queues| self.tell_now(&queues)).err()
     }
 
     fn tell_now(&self, queues: &BTreeSet<String>) {
         let channel = self.options.channel();
-        // A notification holds eight thousand bytes. An empty one means all queues.
-        let mut payload = queues.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
-        if payload.len() > 7000 || queues.contains("") {
-            payload.clear();
-        }
-        let told = self.with(|connection| {
-            let rows = connection.run(TELL, &[(&channel, Type::TEXT), (&payload, Type::TEXT)])?;
-            rows.first().map_or(Ok(0), |row| Ok(row.try_get::<_, i64>(0)?))
-        });
-        match told {
-            Ok(workers) => lock(&self.told).workers = u64::try_from(workers).unwrap_or_default(),
+        match self.with(|connection| told::send(connection, &channel, queues)) {
+            Ok(workers) => lock(&self.told).have_seen(workers),
             // They will find the message when they poll, within two seconds.
             Err(error) => tracing::debug!(%error, "cannot tell other processes of a publication"),
         }
@@ -480,7 +422,7 @@ impl Shared {
 
     /// Sends the notifications that still wait, at the end.
     fn tell_last(&self) {
-        let queues = std::mem::take(&mut lock(&self.told).waiting);
+        let queues = lock(&self.told).take();
         if !queues.is_empty() {
             self.tell_now(&queues);
         }
@@ -509,20 +451,4 @@ fn new_id() -> String {
         fastrand::fill(&mut bytes);
     }
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn few_processes_notify_often_and_many_seldom() {
-        let left = |workers| {
-            let told = Told { at: Some(Duration::from_secs(7)), workers, waiting: BTreeSet::new() };
-            told.left(Duration::from_secs(7)).as_millis()
-        };
-        assert_eq!([0, 1, 2, 5, 10, 200].map(left), [5, 5, 5, 25, 100, 100]);
-        assert_eq!(left(u64::MAX), 100);
-        assert_eq!(Told::default().left(Duration::ZERO), Duration::ZERO, "the first one is sent at once");
-    }
 }
