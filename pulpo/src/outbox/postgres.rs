@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config};
 
 use super::source::{CLAIM, MAX_ROWS, OutboxCounts, PATIENCE, REFUSED_FOR, Row, Source};
@@ -16,6 +16,9 @@ use crate::transaction::BoxError;
 /// How long the server may take for a statement: less than [`PATIENCE`], so that the server ends it first and its error
 /// names the cause.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A value of a statement, and its type.
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// The relay's own connection. Each answer has a time limit, which the crate `postgres` does not offer.
 pub(super) struct Postgres {
@@ -39,10 +42,18 @@ impl Postgres {
             .connect_timeout(PATIENCE)
             .keepalives_idle(Duration::from_secs(30))
             .application_name("pulpo relay");
+        if config.get_password().is_none()
+            && let Ok(password) = std::env::var("PGPASSWORD")
+        {
+            config.password(password);
+        }
         let limited = {
             let theirs = config.get_options().unwrap_or_default();
             // The user's options come last, and so take precedence.
-            let options = format!("-c statement_timeout={} {theirs}", STATEMENT_TIMEOUT.as_millis());
+            let options = format!(
+                "-c statement_timeout={} -c default_transaction_isolation=read\\ committed {theirs}",
+                STATEMENT_TIMEOUT.as_millis()
+            );
             let mut limited = config.clone();
             limited.options(options.trim_end());
             limited
@@ -64,8 +75,9 @@ impl Postgres {
         Ok(Self { runtime, client })
     }
 
-    fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<tokio_postgres::Row>, BoxError> {
-        within(&self.runtime, self.client.query(sql, values))
+    /// Prepares nothing: a pooler may give the next statement to another session.
+    fn query(&self, sql: &str, values: &[Parameter<'_>]) -> Result<Vec<tokio_postgres::Row>, BoxError> {
+        within(&self.runtime, self.client.query_typed(sql, values))
     }
 }
 
@@ -91,7 +103,7 @@ impl Source for Postgres {
         let latest = millis(REFUSED_FOR.max(CLAIM));
         // Rows that another relay is about to claim are skipped.
         let look = format!("SELECT FROM pulpo_outbox WHERE {free} LIMIT 1");
-        if self.query(&look, &[&latest])?.is_empty() {
+        if self.query(&look, &[(&latest, Type::INT8)])?.is_empty() {
             return Ok(Vec::new());
         }
         let claim = format!(
@@ -101,7 +113,7 @@ impl Source for Postgres {
             now = now!()
         );
         let mut rows = Vec::new();
-        for row in self.query(&claim, &[&latest, &millis(CLAIM)])? {
+        for row in self.query(&claim, &[(&latest, Type::INT8), (&millis(CLAIM), Type::INT8)])? {
             rows.push(Row { number: row.try_get(0)?, token: row.try_get(1)?, message: row.try_get(2)? });
         }
         rows.sort_unstable_by_key(|row| row.number);
@@ -113,7 +125,7 @@ impl Source for Postgres {
         self.query(
             "DELETE FROM pulpo_outbox USING unnest($1::bigint[], $2::text[]) AS gone(number, of)
              WHERE id = number AND token = of",
-            &[&numbers, &tokens],
+            &[(&numbers, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY)],
         )?;
         Ok(())
     }
@@ -128,7 +140,7 @@ impl Source for Postgres {
                 " + $3::bigint, 0)
                  FROM unnest($1::bigint[], $2::text[]) AS ours(number, of) WHERE id = number AND token = of"
             ),
-            &[&numbers, &tokens, &after],
+            &[(&numbers, Type::INT8_ARRAY), (&tokens, Type::TEXT_ARRAY), (&after, Type::INT8)],
         )?;
         Ok(())
     }
@@ -142,7 +154,7 @@ impl Source for Postgres {
                 now!(),
                 " + $2) FROM pulpo_outbox"
             ),
-            &[&millis(CLAIM), &millis(REFUSED_FOR)],
+            &[(&millis(CLAIM), Type::INT8), (&millis(REFUSED_FOR), Type::INT8)],
         )?;
         let counts = counts.first().ok_or("the server answered with no row")?;
         let count = |count: i64| u64::try_from(count).unwrap_or_default();

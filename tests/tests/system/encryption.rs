@@ -5,6 +5,7 @@ use std::path::Path;
 use pulpo::{Config, Pulpo};
 use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait;
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_order_service");
 
@@ -86,4 +87,18 @@ fn the_relay_of_an_outbox_encrypts_too() {
     assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "moved 0 jobs\n", ""));
     let said = relay(&url.replace("localhost", "127.0.0.1"));
     assert!(said.code == 1 && said.err.contains("certificate"), "{}", said.err);
+}
+
+#[test]
+fn a_server_that_demands_encryption_is_recognised() {
+    let (server, _) = PostgresServer::encrypted();
+    let rules = "SELECT 'hostssl all all all trust'";
+    let _ = server.psql(&format!(
+        "DO $$ BEGIN EXECUTE format('COPY ({} ) TO %L', current_setting('hba_file')); END $$; SELECT pg_reload_conf()",
+        rules.replace('\'', "''")
+    ));
+    wait::until("the rules hold", || open(&server, "127.0.0.1", "sslmode=disable").is_err());
+    let error = open(&server, "127.0.0.1", "sslmode=disable").expect_err("refused");
+    assert!(error.contains("set `sslmode=require` in the URL"), "{error}");
+    assert!(open(&server, "127.0.0.1", "").is_ok(), "it encrypts unasked");
 }

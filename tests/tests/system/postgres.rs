@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use pulpo::clock::SystemClock;
@@ -71,10 +72,49 @@ fn a_client_of_any_language_publishes_in_its_own_transaction() {
         ("publish('')", "expected a request type"),
         ("publish('x', '{}', '[]')", "expected a JSON object as header"),
         ("publish('x', '{}', '{}', queue => '')", "expected the name of a queue"),
+        ("publish('x', '{}', '{}', queue => E'a\\nb')", "without line feeds"),
+        (r#"publish('x', '{}', '{"delay": "infinity"}')"#, "expected a time such as"),
+        (r#"publish('x', '{}', '{"delay": "290000-01-01"}')"#, "expected a time such as"),
+        (r#"publish('x', '{}', '{"delay": 60}')"#, "expected a time such as"),
     ] {
         let error = server.try_psql(&format!("SELECT {schema}.{wrong}")).expect_err(wrong);
         assert!(error.contains(expected), "{wrong}: {error}");
     }
+}
+
+/// The forms of `docs/messages.md`, as far as the database reads them.
+#[test]
+fn a_delay_in_sql_may_have_the_forms_of_other_languages() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let (schema, queue) = (schema_of(&url), connect(&url));
+    let wire = |id: &str| {
+        let stored = queue.peek(&id.into()).expect("peek").expect("it is there");
+        let wire: serde_json::Value = serde_json::from_slice(&stored.text).expect("the wire form");
+        (stored.state, wire["header"]["delay"].as_str().unwrap_or_default().to_owned())
+    };
+    for delay in ["4102444800", "\"4102444800\"", "4102444800000", "4102444800000000", "4102444800000000000"] {
+        let id = server.psql(&format!("SELECT {schema}.publish('record', '{{}}', '{{\"delay\": {delay}}}')"));
+        assert_eq!(wire(&id), (MessageState::Delayed, "2100-01-01T00:00:00.000000Z".to_owned()), "{delay}");
+    }
+    for delay in ["\"2001-09-09\"", "\"4713-01-01 BC\"", "\" \"", "null"] {
+        let id = server.psql(&format!("SELECT {schema}.publish('record', '{{}}', '{{\"delay\": {delay}}}')"));
+        assert_eq!(wire(&id).0, MessageState::Ready, "{delay}");
+    }
+}
+
+/// No function of ours writes such a time, but the database can represent it.
+#[test]
+fn a_message_that_is_never_due_stops_no_worker() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let (schema, queue) = (schema_of(&url), connect(&url));
+    queue.enqueue(vec![message("never"), message("now")]).expect("enqueue");
+    let _ = server.psql(&format!("UPDATE {schema}.message SET state = 1, due = 'infinity' WHERE text = 'never'"));
+    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let taken = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("the other");
+    seat.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
+    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
 }
 
 #[test]
@@ -471,4 +511,97 @@ fn a_commit_that_fails_strands_no_message_that_was_leased_beside_it() {
         assert_eq!(second.text, b"2", "{failure}");
         assert_eq!(next().expect("dequeue").expect("a message").text, b"3", "{failure}");
     }
+}
+
+/// The settings of a role or a database, which every session begins with.
+#[test]
+fn stricter_settings_of_the_database_change_nothing() {
+    const JOBS: usize = 400;
+    let server = PostgresServer::start();
+    let url = server.fresh_url();
+    drop(connect(&url));
+    for setting in [
+        "default_transaction_isolation = 'serializable'",
+        "statement_timeout = '1ms'",
+        "lock_timeout = '1s'",
+        "idle_in_transaction_session_timeout = '1ms'",
+        "timezone = 'Asia/Kolkata'",
+        "datestyle = 'SQL, DMY'",
+        "search_path = ''",
+    ] {
+        let _ = server.psql(&format!("ALTER DATABASE postgres SET {setting}"));
+    }
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let queue = connect(&url);
+                (0..JOBS / 2).for_each(|_| drop(queue.enqueue(vec![message("x")]).expect("enqueue")));
+            });
+        }
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let queue = connect(&url);
+                let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+                while done.load(Ordering::SeqCst) < JOBS {
+                    let taken = seat.dequeue(&DequeueFilter::all(), Duration::from_millis(50)).expect("dequeue");
+                    let Some(taken) = taken else { continue };
+                    seat.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert_eq!(connect(&url).stats().expect("stats").total(), 0);
+    // Behind a pooler, the session is not ours to set.
+    let _ = server.psql("ALTER DATABASE postgres RESET statement_timeout");
+    let pooler = Pooler::start(&server, 1);
+    let error = PostgresQueue::connect(options(&pooler.url("strict")), Arc::new(SystemClock::new()));
+    let text = pulpo_text(&error.expect_err("serializable"));
+    assert!(text.contains("got serializable: set `default_transaction_isolation`"), "{text}");
+}
+
+#[test]
+fn a_role_that_may_not_create_uses_tables_that_are_there() {
+    let server = PostgresServer::start();
+    let url = server.fresh_url();
+    let schema = schema_of(&url);
+    let _ = server.psql("CREATE ROLE app LOGIN; REVOKE CREATE ON DATABASE postgres FROM PUBLIC");
+    let theirs = url.replace("//postgres@", "//app@");
+    let open = |migrate| PostgresQueue::connect(options(&theirs).migrate(migrate), Arc::new(SystemClock::new()));
+    let text = pulpo_text(&open(Migrate::Auto).expect_err("it may not create"));
+    assert!(text.contains("CREATE on the database, or run the command `migrate`"), "{text}");
+    let _ = migrate(&options(&url)).expect("made");
+    let _ = server.psql(&format!(
+        "GRANT USAGE ON SCHEMA {schema} TO app;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO app"
+    ));
+    let queue = open(Migrate::Never).expect("all there");
+    let text = pulpo_text(&queue.stats().expect_err("one grant is missing"));
+    assert!(text.contains("SELECT on the sequence"), "{text}");
+    let _ = server.psql(&format!("GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO app"));
+    queue.enqueue(vec![message("x"), message("y")]).expect("enqueue");
+    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let mut take = || seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
+    let (first, second) = (take(), take());
+    seat.settle(&first.lease, &mut Settlement::commit()).expect("settled");
+    seat.settle(&second.lease, &mut Settlement::bury("fatal", true)).expect("settled");
+    assert_eq!(queue.stats().expect("stats").total(), 1);
+}
+
+#[test]
+fn a_server_that_only_reads_is_named_as_such() {
+    let server = PostgresServer::start();
+    let url = server.fresh_url();
+    connect(&url).enqueue(vec![message("x")]).expect("enqueue");
+    let _ = server.psql("ALTER DATABASE postgres SET default_transaction_read_only = on");
+    let queue = connect(&url);
+    assert_eq!(queue.stats().expect("it can be inspected").total(), 1);
+    let error = queue.enqueue(vec![message("y")]).expect_err("read-only");
+    assert!(matches!(error, QueueError::Unavailable { .. }), "{error:?}");
+    let text = pulpo_text(&error);
+    assert!(
+        text.contains("target_session_attrs=read-write") && text.contains("default_transaction_read_only"),
+        "{text}"
+    );
 }

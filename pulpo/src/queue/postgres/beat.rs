@@ -61,7 +61,8 @@ const BEAT: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_c
                     AND NOT EXISTS (SELECT FROM SCHEMA.pause WHERE queue = wanted.queue AND until > now())) AS ready,
             (SELECT max(oldest_program) FROM SCHEMA.migration) AS oldest_program,
             EXISTS (SELECT FROM SCHEMA.uncounted) AS uncounted,
-            extract(epoch FROM (SELECT min(due) FROM SCHEMA.message WHERE state = 1) - now())::float8 AS due,
+            extract(epoch FROM (SELECT min(due) FROM SCHEMA.message WHERE state = 1 AND due < 'infinity') - now())::float8
+                AS due,
             extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8
                 AS lease_ends) AS seen
         LEFT JOIN SCHEMA.worker ON worker.id <> $1";

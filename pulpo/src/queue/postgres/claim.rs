@@ -223,7 +223,7 @@ const RELEASE: Sql = concat!(
 /// first lease ends, and whether anything is held back.
 const NEXT: Sql = "SELECT
     extract(epoch FROM least(
-        (SELECT min(due) FROM SCHEMA.message WHERE state = 1),
+        (SELECT min(due) FROM SCHEMA.message WHERE state = 1 AND due < 'infinity'),
         (SELECT min(until) FROM SCHEMA.pause WHERE until > now())) - now())::float8,
     extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8,
     EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())";

@@ -79,11 +79,12 @@ impl Connector {
         }
         let limit = self.options.statement_timeout;
         // The session is ours alone. Plans must use the indexes, whatever the
-        // statistics of a table say that was empty a moment ago.
+        // statistics of a table say that was empty a moment ago. In a stricter
+        // isolation level, claims that meet would fail.
         if self.options.notify {
             config.options(format!(
                 "-c statement_timeout={} -c idle_in_transaction_session_timeout=60000 -c enable_seqscan=off -c jit=off \
-                 -c plan_cache_mode=force_generic_plan",
+                 -c plan_cache_mode=force_generic_plan -c default_transaction_isolation=read\\ committed",
                 limit.as_millis()
             ));
         }

@@ -226,14 +226,16 @@ fn kind(code: &SqlState) -> Kind {
 fn hint(code: &SqlState) -> Option<&'static str> {
     Some(match *code {
         SqlState::READ_ONLY_SQL_TRANSACTION => {
-            "name the primary server in the URL, or add `target_session_attrs=read-write` to it"
+            "name the primary server in the URL, or add `target_session_attrs=read-write` to it; if it is that server, \
+             look at the role's `default_transaction_read_only`"
         }
         SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_FUNCTION | SqlState::INVALID_SCHEMA_NAME => {
             "the schema is not as this program needs it: run the command `migrate`"
         }
         SqlState::INSUFFICIENT_PRIVILEGE => {
-            "grant the role USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on its tables; \
-             only migrations need to create"
+            "grant the role USAGE on the schema, SELECT, INSERT, UPDATE, DELETE on its tables and SELECT on the sequence \
+             of `message`; if it must create the tables, CREATE on the database, or run the command `migrate` as a role \
+             that has it"
         }
         SqlState::QUERY_CANCELED => "it ran into a timeout of the server, or somebody cancelled it",
         SqlState::CHARACTER_NOT_IN_REPERTOIRE | SqlState::UNTRANSLATABLE_CHARACTER => {
@@ -246,6 +248,13 @@ fn hint(code: &SqlState) -> Option<&'static str> {
 fn connect_hint(error: &tokio_postgres::Error, text: &str) -> Option<&'static str> {
     if text.contains("unsupported startup parameter") {
         return Some("a pooler stands before the server: set `notify = false`");
+    }
+    // The server has rules for encrypted connections only.
+    if text.contains("no encryption") || text.contains("SSL off") {
+        return Some(
+            "if the server demands encryption, set `sslmode=require` in the URL, and build the program with the feature \
+             `postgres-tls` of pulpo",
+        );
     }
     if let Some(code) = error.code() {
         return Some(match *code {

@@ -125,7 +125,9 @@ impl PostgresOptions {
     /// If the value is not valid: what was expected.
     pub fn set(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
         let done = match key {
-            "schema" => check_schema(value).map(|()| value.clone_into(&mut self.schema)),
+            "schema" => check_schema(value)
+                .map(|()| value.clone_into(&mut self.schema))
+                .map_err(|expected| format!("expected {expected}, got {value:?}")),
             "notify" => flag(value).map(|on| self.notify = on),
             "migrate" => value.parse().map(|migrate| self.migrate = migrate),
             "enable_archive" => flag(value).map(|on| self.enable_archive = on),
@@ -236,17 +238,14 @@ impl fmt::Debug for PostgresOptions {
 }
 
 /// Checks the name of a schema: safe in SQL between quotes, and short enough for
-/// the name of the channel.
+/// the name of the channel. The error is what was expected.
 pub(super) fn check_schema(name: &str) -> Result<(), String> {
     let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if letters && starts && name.len() <= 57 && !name.to_ascii_lowercase().starts_with("pg_") {
         return Ok(());
     }
-    Err(format!(
-        "expected a name of letters, digits and underscores, 57 at most, that begins with no digit and not with pg_, \
-         got {name:?}"
-    ))
+    Err("a name of letters, digits and underscores, 57 at most, that begins with no digit and not with pg_".to_owned())
 }
 
 fn flag(value: &str) -> Result<bool, String> {
@@ -310,6 +309,29 @@ mod tests {
                 assert!(!format!("{error} {error:?}").contains("shop:hush"), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn a_password_with_characters_that_mean_something_in_a_url_is_refused_and_not_taken_for_a_host() {
+        for wrong in [
+            "hu@hush",
+            "hu/hush",
+            "hu?hush",
+            "hu?hush=1",
+            "hu#hush/1",
+            "hush@",
+            "@hush",
+            "hu@hush?a=b@c",
+            "a@hush/b",
+            "a@hush/b?c",
+        ] {
+            let error = parse(&format!("postgres://shop:{wrong}@db/shop")).expect_err(wrong);
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("%40") && !shown.contains("hush"), "{wrong}: {shown}");
+        }
+        let options = parse("postgres://shop:hu%40%2F%3F%23%25%3Ahush@db/shop?application_name=a@b").unwrap();
+        assert_eq!(options.config.get_password(), Some("hu@/?#%:hush".as_bytes()));
+        assert_eq!(options.place(), "PostgreSQL at db:5432/shop, schema pulpo");
     }
 
     #[test]

@@ -37,9 +37,10 @@ const _: () = assert!(VERSION as usize == MIGRATIONS.len());
 /// The oldest PostgreSQL that the statements work on, as its own version number.
 const OLDEST_SERVER: i32 = 130_000;
 
-/// The version of the server, and which of our tables exist. It reads the tables
+/// The version of the server, its settings, and which of our tables exist. It reads the tables
 /// of the catalog, since the catalog functions may answer from before a lock.
 const LOOK: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+    current_setting('transaction_isolation'),
     EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
     EXISTS (SELECT FROM pg_catalog.pg_class AS class JOIN pg_catalog.pg_namespace AS space
         ON space.oid = class.relnamespace WHERE space.nspname = $1 AND class.relname = 'migration'),
@@ -114,7 +115,15 @@ fn version(connection: &mut Connection, options: &PostgresOptions) -> Result<Fou
         let problem = format!("expected a database in UTF8, which messages are written in, got {encoding}");
         return Err(PostgresError::permanent(problem));
     }
-    let (ours, taken): (bool, bool) = (row.try_get(3)?, row.try_get(4)?);
+    // Behind a pooler, the session is not ours to set.
+    let isolation: String = row.try_get(2)?;
+    if isolation != "read committed" {
+        return Err(PostgresError::permanent(format!(
+            "expected transactions that are read committed, got {isolation}: set `default_transaction_isolation` for the \
+             role, with ALTER ROLE"
+        )));
+    }
+    let (ours, taken): (bool, bool) = (row.try_get(4)?, row.try_get(5)?);
     if !ours {
         return Ok(if taken { Found::Foreign } else { Found::Nothing });
     }

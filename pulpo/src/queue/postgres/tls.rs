@@ -56,8 +56,10 @@ impl FromStr for Mode {
 }
 
 impl Tls {
-    /// Reads both parameters of a URL, and returns the URL without them.
+    /// Reads both parameters of a URL, and returns the URL without them. The error
+    /// repeats nothing that may be a part of a password.
     pub(crate) fn of_url(url: &str) -> Result<(Self, String), String> {
+        check_user(url)?;
         let mut tls = Self::default();
         let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
         let mut rest = Vec::new();
@@ -98,6 +100,29 @@ impl Tls {
         }
         parameters
     }
+}
+
+/// Refuses a URL with a user or a password that ends elsewhere than was meant: a
+/// part of it would be taken for the host, and shown.
+fn check_user(url: &str) -> Result<(), String> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (path, query) = after.split_once('?').unwrap_or((after, ""));
+    // A parameter may have an @ in its value, if it cannot be the end of a password.
+    let is_parameter = |parameter: &str| {
+        parameter.split_once('=').is_some_and(|(key, value)| {
+            !key.contains('@') && value.split_once('@').is_none_or(|(_, after)| !after.contains('/'))
+        })
+    };
+    let has_user = authority.contains('@');
+    let may_follow = path.starts_with('/') && (has_user || !authority.contains(':'));
+    let is_clear = authority.matches('@').count() <= 1
+        && !path.contains('@')
+        && query.split('&').filter(|parameter| parameter.contains('@')).all(|one| may_follow && is_parameter(one));
+    if is_clear {
+        return Ok(());
+    }
+    Err("in a user or a password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25".to_owned())
 }
 
 /// Decodes a text of a URL, such as `%20`.

@@ -1,7 +1,7 @@
 //! Transactions in PostgreSQL.
 
 use pulpo::{Config, Pulpo};
-use pulpo_tests::postgres::PostgresServer;
+use pulpo_tests::postgres::{Pooler, PostgresServer};
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait;
 use serde_json::json;
@@ -154,4 +154,23 @@ fn a_database_that_does_not_answer_holds_the_relay_up_for_a_limited_time() {
     wait::until("the third is moved", || waiting_in(&pulpo) == 3);
     relay.signal("TERM");
     assert_eq!(relay.end(), 0);
+}
+
+/// Which gives each statement to another session, and keeps what those have prepared.
+#[test]
+fn relays_work_behind_a_pooler_of_transactions() {
+    let (place, server) = (Sandbox::new(), PostgresServer::start());
+    let pooler = Pooler::start(&server, 2);
+    let mut client = connect(&server.url());
+    pulpo::outbox::create(&mut client).expect("a table");
+    let _ = server.psql("ALTER DATABASE postgres SET default_transaction_isolation = 'repeatable read'");
+    let url = pooler.url("none");
+    let url = url.split_once('?').expect("parameters").0;
+    let pulpo = pulpo(&place);
+    for order in 1..=3 {
+        pulpo.publish_in(&mut client, Invoice { order }).expect("published");
+        assert_eq!(relay(&place, url), "moved 1 job\n");
+        assert_eq!(relay(&place, url), "moved 0 jobs\n");
+    }
+    assert_eq!(waiting_in(&pulpo), 3);
 }

@@ -13,6 +13,8 @@ DECLARE
     urgency numeric;
     given jsonb := coalesce(publish_job.header, '{}');
     content jsonb := coalesce(publish_job.body, 'null');
+    said_delay text;
+    number numeric;
     key text;
     unique_for text;
     mode integer := 0;
@@ -26,6 +28,7 @@ BEGIN
         RAISE EXCEPTION 'expected a JSON object as header, got %', jsonb_typeof(given)
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    said_delay := nullif(btrim(given->>'delay'), '');
     IF jsonb_typeof(content) <> 'object' THEN
         content := jsonb_build_object('payload', content);
     END IF;
@@ -33,12 +36,31 @@ BEGIN
     target := coalesce(publish_job.queue, known.queue, 'pulpo');
     IF target = '' THEN
         RAISE EXCEPTION 'expected the name of a queue, got an empty text' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF octet_length(target) > 500 OR strpos(target, chr(10)) > 0 THEN
+        RAISE EXCEPTION 'expected the name of a queue of 500 bytes at most, without line feeds, got %', left(target, 50)
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
     urgency := CASE jsonb_typeof(given->'priority')
         WHEN 'number' THEN trunc((given->>'priority')::numeric)
         WHEN 'string' THEN trunc((given->>'priority')::numeric) END;
     urgency := least(greatest(coalesce(urgency, known.priority, 65536), 0), 4294967295);
-    delay := (given->>'delay')::timestamptz;
+    -- A number is seconds, milli-, micro- or nanoseconds since 1970, by its magnitude.
+    IF jsonb_typeof(given->'delay') = 'number' OR said_delay ~ '^[0-9]+([.][0-9]+)?$' AND length(said_delay) <> 14 THEN
+        number := said_delay::numeric;
+        IF number >= 1e9 AND number < 1e21 THEN
+            number := number / CASE WHEN number < 1e12 THEN 1 WHEN number < 1e15 THEN 1e3 WHEN number < 1e18 THEN 1e6
+                ELSE 1e9 END;
+            delay := to_timestamp(number::float8);
+        END IF;
+    ELSE
+        delay := said_delay::timestamptz;
+    END IF;
+    IF said_delay IS NOT NULL AND coalesce(NOT isfinite(delay) OR delay >= '10000-01-01 00:00:00+00', true) THEN
+        RAISE EXCEPTION '`delay`: expected a time such as 2026-11-23T09:00:00Z, got %', given->'delay'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- Earlier times are as long past, and may have no year that can be written.
+    delay := CASE WHEN delay < 'epoch' THEN 'epoch' ELSE delay END;
     given := jsonb_strip_nulls(given) || jsonb_build_object('request_type', publish_job.request_type, 'priority', urgency);
     IF delay IS NOT NULL THEN
         given := given || jsonb_build_object(
