@@ -15,6 +15,8 @@ use crate::table::{Known, known};
 pub(crate) struct Arguments {
     pub(crate) request_type: RequestType,
     pub(crate) named: Vec<Named>,
+    /// The arguments of the table that are malformed, which has been reported.
+    pub(crate) malformed: Vec<&'static str>,
 }
 
 /// The argument without a name.
@@ -61,7 +63,7 @@ const NAMES_OF_THE_REQUEST_TYPE: [&str; 6] = ["request_type", "name", "type", "j
 
 impl Arguments {
     pub(crate) fn parse(tokens: TokenStream, table: &[Known], faults: &mut Faults) -> Self {
-        let mut arguments = Self { request_type: RequestType::Missing, named: Vec::new() };
+        let mut arguments = Self { request_type: RequestType::Missing, named: Vec::new(), malformed: Vec::new() };
         for (index, piece) in pieces(tokens, table, faults).into_iter().enumerate() {
             if let Ok(literal) = syn::parse2::<LitStr>(piece.clone()) {
                 arguments.unnamed(literal, faults);
@@ -73,7 +75,12 @@ impl Arguments {
                     faults.at(&piece, not_a_request_type(&piece));
                 }
                 Ok(argument) => arguments.named.push(argument),
-                Err(fault) if index > 0 || is_known(&piece, table) => faults.push(fault),
+                Err(fault) if index > 0 || is_known(&piece, table) => {
+                    arguments
+                        .malformed
+                        .extend(first_word(&piece).and_then(|name| known(table, &name)).map(|known| known.name));
+                    faults.push(fault);
+                }
                 Err(_) => {
                     arguments.request_type = RequestType::Faulty;
                     faults.at(&piece, not_a_request_type(&piece));
@@ -221,9 +228,13 @@ fn named(piece: &TokenStream, table: &[Known]) -> syn::Result<Named> {
 
 /// Checks whether a piece begins with the name of an argument.
 fn is_known(piece: &TokenStream, table: &[Known]) -> bool {
+    first_word(piece).is_some_and(|name| known(table, &name).is_some())
+}
+
+fn first_word(piece: &TokenStream) -> Option<Ident> {
     match piece.clone().into_iter().next() {
-        Some(TokenTree::Ident(name)) => known(table, &name).is_some(),
-        _ => false,
+        Some(TokenTree::Ident(name)) => Some(name),
+        _ => None,
     }
 }
 

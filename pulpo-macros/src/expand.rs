@@ -11,7 +11,7 @@
 //! of the user's, it must get the same advice as in the function: that it could be a generic
 //! parameter, added after the name. The empty `<>` of our items exists only for this.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Generics, Ident, LitStr, Type};
@@ -136,7 +136,7 @@ impl Handler<'_> {
         }
         let body = function.body.as_ref().filter(|body| {
             let key = format!("fallback {} {}", one::file(function.name.span()), body.to_token_stream());
-            seen.is_first(key, is_conditional(&function.attributes))
+            seen.is_first(key, is_conditional(&function.attributes)) || source::has_several(body)
         });
         let known = body.map(|body| match &job.request_type {
             RequestType::Given(name) => job::implementation(pulpo, job, name, body, &Generics::default()),
@@ -154,11 +154,12 @@ impl Handler<'_> {
     }
 }
 
-/// Removes from the function what is a fault and would make rustc report more errors: `const`, and attributes that a
-/// handler cannot have.
+/// Removes from the function what is a fault and would make rustc report more errors: `const`, `...`, and attributes
+/// that a handler cannot have.
 fn without_faults(item: TokenStream, function: &Function) -> TokenStream {
     let mut tokens = item.into_iter().peekable();
     let mut kept = TokenStream::new();
+    let mut variadic = function.variadic;
     while let Some(token) = tokens.next() {
         match (&token, tokens.peek()) {
             (TokenTree::Punct(sign), Some(TokenTree::Group(group)))
@@ -166,14 +167,25 @@ fn without_faults(item: TokenStream, function: &Function) -> TokenStream {
             {
                 tokens.next();
             }
-            (TokenTree::Ident(word), _) if function.constant && word == "const" => {
-                kept.extend(tokens);
-                break;
+            (TokenTree::Ident(word), _) if function.constant && word == "const" => {}
+            (TokenTree::Group(parameters), _) if variadic && parameters.delimiter() == Delimiter::Parenthesis => {
+                variadic = false;
+                kept.extend([without_the_last(parameters)]);
             }
             _ => kept.extend([token]),
         }
     }
     kept
+}
+
+/// Removes the parameter `...`.
+fn without_the_last(parameters: &Group) -> TokenTree {
+    let all: Vec<_> = parameters.stream().into_iter().collect();
+    let is_dot = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '.');
+    let before = all.iter().position(is_dot).unwrap_or(all.len());
+    let mut kept = Group::new(Delimiter::Parenthesis, all.into_iter().take(before).collect());
+    kept.set_span(parameters.span());
+    kept.into()
 }
 
 /// Puts everything that we add into one block, which adds no name to the scope around it.

@@ -11,7 +11,9 @@ use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Ident, Item, ItemMod, Meta, Path, Token, UseName, UseRename, UseTree, Visibility};
+use syn::{
+    Attribute, Ident, Item, ItemEnum, ItemMod, ItemStruct, Meta, Path, Token, UseName, UseRename, UseTree, Visibility,
+};
 
 use crate::faults::Faults;
 use crate::krate;
@@ -19,6 +21,16 @@ use crate::seen::Seen;
 
 /// The name of that function. rustc reports it as missing if a listed module has no list.
 pub(crate) const CHECK: &str = "the_attribute_pulpo_jobs_stands_on_this_module";
+
+/// Returns the key under which a module of jobs in another file is remembered.
+fn in_a_file(module: &Ident) -> String {
+    format!("jobs in a file {module}")
+}
+
+/// Checks whether a path leads to such a module, which has no list.
+pub(crate) fn is_in_a_file(path: &Path, seen: &Seen) -> bool {
+    path.segments.last().is_some_and(|last| !seen.is_first(in_a_file(&last.ident), true))
+}
 
 /// One job of the list.
 struct Listed {
@@ -36,12 +48,13 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream, seen: &Seen) -> 
         return with_faults(&item, &faults);
     };
     let Some((_, items)) = &mut module.content else {
-        // The module is in another file, where rustc does not allow the attribute.
+        // The module is in another file, where rustc does not allow the attribute. A program that lists it need not report that again.
+        seen.is_first(in_a_file(&module.ident), false);
         return with_faults(&item, &faults);
     };
     let mut jobs = Vec::new();
     collect(items, &[], &[], &mut jobs, &mut faults);
-    if jobs.is_empty() && faults.is_empty() {
+    if jobs.is_empty() && faults.is_empty() && !items.iter().any(has_a_job) {
         faults.at(
             &module.ident,
             "expected at least one job in this module: a type with `#[derive(pulpo::Job)]` and `#[job(\"its_name\")]`, \
@@ -91,6 +104,9 @@ fn collect(items: &[Item], within: &[Ident], conditions: &[TokenStream], jobs: &
     };
     for item in items {
         match item {
+            // The derive reports them.
+            Item::Struct(ItemStruct { generics, .. }) | Item::Enum(ItemEnum { generics, .. })
+                if !generics.params.is_empty() => {}
             Item::Struct(item) => declared(&item.attrs)
                 .into_iter()
                 .for_each(|more| jobs.push(Listed { path: here(&item.ident), conditions: with(&item.attrs, more) })),
@@ -112,6 +128,15 @@ fn collect(items: &[Item], within: &[Ident], conditions: &[TokenStream], jobs: &
             _ => {}
         }
     }
+}
+
+/// Checks for a type with `#[job(…)]`, at which a fault is reported if it is not in the list.
+fn has_a_job(item: &Item) -> bool {
+    let (Item::Struct(ItemStruct { attrs, .. }) | Item::Enum(ItemEnum { attrs, .. })) = item else {
+        let Item::Mod(ItemMod { content: Some((_, items)), .. }) = item else { return false };
+        return items.iter().any(has_a_job);
+    };
+    attrs.iter().any(|attribute| attribute.path().is_ident("job"))
 }
 
 /// Collects the names that a `pub use` imports; `within` is the last segment of the path so far.
@@ -146,7 +171,12 @@ fn is_a_module(name: &Ident) -> bool {
 }
 
 /// Checks for `#[job(…)]`. Returns the predicate if it is in a `cfg_attr`.
+///
+/// Without a derive of its own, rustc does not know the attribute and reports that.
 fn declared(attributes: &[Attribute]) -> Option<Vec<TokenStream>> {
+    if attributes.iter().all(is_of_others) {
+        return None;
+    }
     attributes.iter().find_map(|attribute| {
         if attribute.path().is_ident("job") {
             return Some(Vec::new());
@@ -154,6 +184,33 @@ fn declared(attributes: &[Attribute]) -> Option<Vec<TokenStream>> {
         let (predicate, rest) = cfg_attr(attribute)?;
         rest.iter().any(|meta| meta.path().is_ident("job")).then(|| vec![predicate])
     })
+}
+
+/// Checks whether an attribute surely does not derive a job: it is none, or derives what std and serde have.
+fn is_of_others(attribute: &Attribute) -> bool {
+    const OTHERS: [&str; 11] = [
+        "Clone",
+        "Copy",
+        "Debug",
+        "Default",
+        "Deserialize",
+        "Eq",
+        "Hash",
+        "Ord",
+        "PartialEq",
+        "PartialOrd",
+        "Serialize",
+    ];
+    if attribute.path().is_ident("cfg_attr") {
+        return false;
+    }
+    if !attribute.path().is_ident("derive") {
+        return true;
+    }
+    let derived = attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated);
+    let is_other =
+        |path: &Path| path.segments.last().is_some_and(|last| OTHERS.iter().any(|other| last.ident == other));
+    derived.is_ok_and(|derived| derived.iter().all(is_other))
 }
 
 /// Returns the predicate of a `cfg`, on its own or within a `cfg_attr`.
@@ -242,19 +299,23 @@ mod tests {
                 pub use crate::mail::SendParcel::{self};
                 #[derive(Job)] #[job("a")] pub struct A;
                 pub struct Helper;
-                pub mod inner { #[job("b")] pub enum B {} }
+                #[derive(Clone, serde::Deserialize)] #[job("c")] pub struct WithoutTheDerive;
+                #[derive(Job)] #[job("d")] pub struct Generic<T>(T);
+                pub mod inner { #[derive(Debug, pulpo::Job)] #[job("b")] pub enum B {} }
             }"#,
         );
         for job in ["SendEmail:", "Letter:", "SendParcel:", "A:", "inner::B:"] {
             assert!(list.contains(job), "{job} in {list}");
         }
-        assert!(!list.contains("Helper:") && !list.contains("Deserialize:"), "{list}");
+        for other in ["Helper:", "Deserialize:", "WithoutTheDerive:", "Generic:"] {
+            assert!(!list.contains(other), "{other} in {list}");
+        }
     }
 
     #[test]
     fn a_job_that_is_configured_away_is_not_asked_for() {
         let text = {
-            let module = r#"mod jobs { #[cfg(feature = "x")] #[job("a")] struct A; }"#;
+            let module = r#"mod jobs { #[cfg(feature = "x")] #[derive(Job)] #[job("a")] struct A; }"#;
             expand(Default::default(), module.parse().expect("tokens"), &Seen::new()).to_string()
         };
         assert!(text.contains("cfg (not (all (feature = \"x\")))"), "{text}");

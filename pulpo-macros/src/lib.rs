@@ -367,7 +367,7 @@ pub fn jobs(arguments: TokenStream, module: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro]
 pub fn program(parts: TokenStream) -> TokenStream {
-    program::expand(parts.into(), program::is_library(std::env::args())).into()
+    program::expand(parts.into(), program::is_library(std::env::args()), &SEEN).into()
 }
 
 /// Carries the items that `handler` adds beside a function. Do not use it directly.

@@ -5,10 +5,12 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Expr, Path, Token};
+use syn::spanned::Spanned as _;
+use syn::{Expr, ExprClosure, Path, ReturnType, Stmt, Token};
 
 use crate::faults::Faults;
-use crate::jobs::CHECK;
+use crate::jobs::{CHECK, is_in_a_file};
+use crate::seen::Seen;
 
 /// The parts as written.
 #[derive(Default)]
@@ -25,7 +27,7 @@ const PARTS: [(&str, &str); 3] =
     [("crates", "crates: [my_jobs]"), ("setup", "setup: |app| app.state(…)"), ("jobs", "jobs: [shared::jobs]")];
 
 /// Expands `[path of pulpo] parts`, which comes from a `macro_rules` macro: only that one knows the path.
-pub(crate) fn expand(tokens: TokenStream, is_library: bool) -> TokenStream {
+pub(crate) fn expand(tokens: TokenStream, is_library: bool, seen: &Seen) -> TokenStream {
     let mut tokens = tokens.into_iter();
     let pulpo = match tokens.next() {
         Some(TokenTree::Group(group)) => group.stream(),
@@ -46,7 +48,7 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool) -> TokenStream {
     }
     let Parts { crates, jobs, setup } = parts;
     let set_up = set_up(&pulpo, setup.as_ref());
-    let jobs = jobs.iter().map(all_handled);
+    let jobs = jobs.iter().filter(|path| !is_in_a_file(path, seen)).map(all_handled);
     let crates = crates.iter().map(|name| {
         let place = Span::call_site().located_at(name.span());
         quote_spanned!(place=> use #name as _;)
@@ -77,7 +79,7 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool) -> TokenStream {
 /// Emits the call of `setup`, all located at the user's expression, so that rustc reports errors
 /// about its value there.
 fn set_up(pulpo: &TokenStream, setup: Option<&Expr>) -> TokenStream {
-    let written = setup.map_or_else(|| quote!(|_| ()), |setup| setup.to_token_stream());
+    let written = setup.map_or_else(|| quote!(|_| ()), |setup| with_an_error_type(setup).to_token_stream());
     let mut spans = written.clone().into_iter().map(|token| Span::call_site().located_at(token.span()));
     let first = spans.next().unwrap_or_else(Span::call_site);
     let last = Ident::new("set_up", spans.last().unwrap_or(first));
@@ -88,6 +90,40 @@ fn set_up(pulpo: &TokenStream, setup: Option<&Expr>) -> TokenStream {
     });
     let crate_path = TokenStream::from_iter(crate_path);
     quote_spanned!(first=> #crate_path::#private #last(__app, #written))
+}
+
+/// Gives a closure that ends with `Ok(())` the error type that `?` turns any error into. On its own, nothing would
+/// decide which one it is. With a `return`, something may.
+fn with_an_error_type(setup: &Expr) -> Expr {
+    // As `macro_rules` hands it on.
+    if let Expr::Group(group) = setup {
+        return with_an_error_type(&group.expr);
+    }
+    let mut setup = setup.clone();
+    if let Expr::Closure(ExprClosure { output: output @ ReturnType::Default, body, .. }) = &mut setup
+        && let Expr::Block(block) = &**body
+        && let Some(Stmt::Expr(last, None)) = block.block.stmts.last()
+        && last.to_token_stream().to_string().replace(' ', "") == "Ok(())"
+        && !returns(block.to_token_stream())
+    {
+        let place = Span::call_site().located_at(last.span());
+        *output = syn::parse_quote_spanned! {place=>
+            -> ::core::result::Result<
+                (),
+                ::std::boxed::Box<dyn ::std::error::Error + ::core::marker::Send + ::core::marker::Sync>,
+            >
+        };
+    }
+    setup
+}
+
+/// Checks for the word `return`.
+fn returns(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(word) => word == "return",
+        TokenTree::Group(group) => returns(group.stream()),
+        _ => false,
+    })
 }
 
 /// Asserts that each job of the list has a handler; rustc reports a missing one at the path.
@@ -229,6 +265,7 @@ pub(crate) fn is_library(arguments: impl Iterator<Item = String>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{expand, is_library};
+    use crate::seen::Seen;
 
     #[test]
     fn a_library_is_told_from_a_program() {
@@ -249,7 +286,7 @@ mod tests {
             "setup: |app| app.state(f::<u8, u16>()), crates: [],",
             "jobs: [shared::jobs, jobs], crates: [a], setup: setup",
         ] {
-            let output = expand(format!("[::pulpo] {parts}").parse().expect("tokens"), false).to_string();
+            let output = expand(format!("[::pulpo] {parts}").parse().expect("tokens"), false, &Seen::new()).to_string();
             assert!(!output.contains("compile_error"), "{parts}: {output}");
         }
     }

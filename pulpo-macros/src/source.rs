@@ -3,6 +3,7 @@
 //! A macro cannot resolve names. If advice depends on whether `String` is std's, this module reads
 //! the file. It does so only after something looked wrong, so valid handlers never pay for it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
@@ -45,6 +46,73 @@ fn is_only_associated(file: TokenStream, name: &str) -> bool {
     let (mut free, mut associated) = (0, 0);
     count(file, name, false, &mut free, &mut associated);
     associated > 0 && free == 0
+}
+
+/// Checks whether the file has a function of this name, and none among the items of an `impl` or a trait.
+pub(crate) fn is_free(name: &Ident) -> bool {
+    of(name).is_some_and(|file| is_only_free(file, &name.unraw().to_string()))
+}
+
+fn is_only_free(file: TokenStream, name: &str) -> bool {
+    let (mut free, mut associated) = (0, 0);
+    count(file, name, false, &mut free, &mut associated);
+    free > 0 && associated == 0
+}
+
+/// Checks whether the file that mentions a type has several of this name, each in a module of its own: it defines or
+/// imports it more than once.
+pub(crate) fn has_several(ty: &Type) -> bool {
+    let Type::Path(TypePath { path, .. }) = ungrouped(ty) else { return false };
+    let Some(last) = path.segments.last() else { return false };
+    of(&last.ident).is_some_and(|file| means_several(file, &last.ident.unraw().to_string()))
+}
+
+/// Returns the type itself, without the invisible group that a `macro_rules` macro puts around it.
+fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        ty => ty,
+    }
+}
+
+fn means_several(file: TokenStream, name: &str) -> bool {
+    let (mut defined, mut imports) = (0, HashSet::new());
+    mentions(file, name, &mut defined, &mut imports);
+    // One that is defined here is what the modules import.
+    defined > 1 || defined == 0 && imports.len() > 1
+}
+
+/// Counts the definitions of a type, and collects the paths of its imports.
+fn mentions(tokens: TokenStream, name: &str, defined: &mut u32, imports: &mut HashSet<String>) {
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Group(group) => mentions(group.stream(), name, defined, imports),
+            TokenTree::Ident(word) if DEFINITIONS.iter().any(|keyword| word == keyword) => {
+                let is_this = matches!(tokens.peek(), Some(TokenTree::Ident(found)) if found.unraw() == name);
+                *defined += u32::from(is_this);
+            }
+            TokenTree::Ident(word) if word == "use" => {
+                let end = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';');
+                let path: TokenStream = std::iter::from_fn(|| tokens.next_if(|token| !end(token))).collect();
+                if let Ok(tree) = syn::parse2(path) {
+                    paths(&tree, String::new(), name, imports);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Collects the paths by which a `use` imports this name.
+fn paths(tree: &UseTree, before: String, name: &str, imports: &mut HashSet<String>) {
+    match tree {
+        UseTree::Path(path) => paths(&path.tree, format!("{before}{}::", path.ident), name, imports),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| paths(tree, before.clone(), name, imports)),
+        UseTree::Name(one) if one.ident.unraw() == name => drop(imports.insert(format!("{before}{name}"))),
+        UseTree::Rename(one) if one.rename.unraw() == name => drop(imports.insert(format!("{before}{}", one.ident))),
+        UseTree::Name(_) | UseTree::Rename(_) | UseTree::Glob(_) => {}
+    }
 }
 
 /// Counts the functions of this name in the braces of an `impl` or a trait, and elsewhere.

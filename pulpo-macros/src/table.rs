@@ -141,9 +141,8 @@ pub(crate) fn unknown(table: &[Known], name: &Ident) -> String {
     if let Some((_, advice)) = ELSEWHERE.iter().find(|(names, _)| names.contains(&&*lower)) {
         return format!("unknown argument `{text}`: {advice}");
     }
-    let synonym = SYNONYMS.iter().find(|(_, names)| names.contains(&&*lower)).map(|(known, _)| *known);
     let example = |name: &str| table.iter().find(|known| known.name == name).map(|known| known.example);
-    if let Some(example) = synonym.and_then(example) {
+    if let Some(example) = synonym(&lower).and_then(example) {
         return format!("unknown argument `{text}`: write `{example}`");
     }
     match nearest(&lower, table) {
@@ -153,6 +152,16 @@ pub(crate) fn unknown(table: &[Known], name: &Ident) -> String {
             format!("unknown argument `{text}`: expected one of {}", names.join(", "))
         }
     }
+}
+
+/// Returns the argument that an unknown name stands for, by a table of synonyms or by its letters.
+pub(crate) fn meant(table: &[Known], name: &Ident) -> Option<&'static str> {
+    let lower = name.unraw().to_string().to_lowercase();
+    synonym(&lower).or_else(|| nearest(&lower, table))
+}
+
+fn synonym(name: &str) -> Option<&'static str> {
+    SYNONYMS.iter().find(|(_, names)| names.contains(&name)).map(|(known, _)| *known)
 }
 
 /// Returns the known name most similar to this one, if any is similar at all.

@@ -13,7 +13,7 @@ use super::schedule::{Given, Schedule};
 use super::{keys, name, value};
 use crate::attr::{self, Arguments, Named, Written};
 use crate::faults::{Faults, of_the_attribute};
-use crate::table::{Owner, TABLE, known, unknown};
+use crate::table::{Owner, TABLE, known, meant, unknown};
 
 /// The job as the attribute describes it.
 pub(crate) struct Job {
@@ -29,8 +29,8 @@ pub(crate) struct Job {
     pub(crate) limit_by: Option<Fields>,
     /// Whether the attribute sets the job's policy without naming the job, which is a fault.
     pub(crate) policy_without_a_name: bool,
-    /// Whether `batch` is given, valid or not.
-    pub(crate) takes_a_batch: bool,
+    /// Whether `batch` is given, valid or not; `None` if it is malformed or misspelt, and perhaps not meant.
+    pub(crate) takes_a_batch: Option<bool>,
     /// The path of the crate `pulpo`, if the attribute gives one.
     pub(crate) pulpo: Option<Path>,
 }
@@ -88,7 +88,7 @@ impl Job {
             rate_by: None,
             limit_by: None,
             policy_without_a_name: false,
-            takes_a_batch: false,
+            takes_a_batch: Some(false),
             pulpo: None,
         }
     }
@@ -99,7 +99,9 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
     job.request_type = request_type(&arguments, place, faults);
     job.policy_without_a_name =
         matches!((&arguments.request_type, &job.request_type), (attr::RequestType::Missing, RequestType::Faulty));
+    // What depends on a faulty argument is not a fault too.
     let mut given = HashSet::new();
+    let mut faulty: HashSet<_> = arguments.malformed.into_iter().collect();
     let mut linger: Option<(Ident, Duration)> = None;
     let mut schedule = Given::default();
     let mut of_unique: Vec<Ident> = Vec::new();
@@ -109,6 +111,7 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
         let policy = &mut job.policy;
         let Some(known) = known(TABLE, &name) else {
             faults.at(&name, unknown(TABLE, &name));
+            faulty.extend(meant(TABLE, &name));
             continue;
         };
         if !given.insert(known.name) && !known.repeated {
@@ -179,19 +182,19 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
         match &mut job.batch {
             Some(batch) => batch.linger = duration,
             // A faulty `batch` has been reported.
-            None if given.contains("batch") => {}
+            None if given.contains("batch") || faulty.contains("batch") => {}
             None => faults.at(&name, "expected `batch` beside `linger`: how many messages to wait for, `batch = 100`"),
         }
     }
     match of_unique.first() {
-        Some(name) if !given.contains("unique") => faults.at(
+        Some(name) if !given.contains("unique") && !faulty.contains("unique") => faults.at(
             name,
             format!("expected `unique` beside `{name}`: which fields tell two jobs apart, `unique(account_id)`"),
         ),
-        _ => replaces_what_waits(&job, replace, given.contains("unique_for"), faults),
+        _ => replaces_what_waits(&job, replace, given.contains("unique_for") || faulty.contains("unique_for"), faults),
     }
-    job.takes_a_batch = given.contains("batch");
-    job.schedule = schedule.finish(faults);
+    job.takes_a_batch = if faulty.contains("batch") { None } else { Some(given.contains("batch")) };
+    job.schedule = if faulty.contains("cron") || faulty.contains("every") { None } else { schedule.finish(faults) };
     job
 }
 

@@ -144,6 +144,11 @@ pub(super) fn check_batch(written: &Type, faults: &mut Faults) -> Option<Type> {
     one.filter(|one| !std::ptr::eq(*one, written) || is_defined(one)).and_then(sound)
 }
 
+/// Checks whether this is written as a `Vec`.
+pub(super) fn is_vec(ty: &Type) -> bool {
+    of_vec(ty).is_some()
+}
+
 /// Returns the `T` of `Vec<T>`.
 fn of_vec(ty: &Type) -> Option<&Type> {
     let Type::Path(TypePath { qself: None, path, .. }) = ungrouped(ty) else { return None };

@@ -13,6 +13,7 @@ use syn::{
 use super::attributes::inherited;
 use super::{body, parameter};
 use crate::faults::Faults;
+use crate::source;
 
 pub(crate) struct Function {
     /// Whether the signature could be parsed. If not, rustc has reported the reason.
@@ -20,6 +21,8 @@ pub(crate) struct Function {
     pub(crate) name: Ident,
     /// Whether it is a `const fn`, which is a fault.
     pub(crate) constant: bool,
+    /// Whether its last parameter is `...`, which is a fault.
+    pub(crate) variadic: bool,
     /// The attributes that are faults, as text without spaces.
     refused: Vec<String>,
     /// The attributes that everything we add for this function must carry too.
@@ -69,6 +72,7 @@ impl Function {
             readable: false,
             name,
             constant: false,
+            variadic: false,
             refused: Vec::new(),
             method: false,
             attributes: Vec::new(),
@@ -94,10 +98,16 @@ fn is_comma(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',')
 }
 
-/// Checks whether a `fn` comes before the first braces or parentheses.
+/// Checks whether a `fn` comes before the first braces or parentheses, and no word before it makes another item of it,
+/// as in `static F: fn()`.
 fn is_a_function(item: &TokenStream) -> bool {
+    const OTHERS: [&str; 4] = ["let", "static", "type", "use"];
     let is_block = |token: &TokenTree| matches!(token, TokenTree::Group(group) if matches!(group.delimiter(), Delimiter::Brace | Delimiter::Parenthesis));
-    item.clone().into_iter().take_while(|token| !is_block(token)).any(|token| is_word(&token, "fn"))
+    let is_colon = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ':');
+    let head: Vec<_> = item.clone().into_iter().take_while(|token| !is_block(token)).collect();
+    let Some(place) = head.iter().position(|token| is_word(token, "fn")) else { return false };
+    let is_other = |token: &TokenTree| is_colon(token) || OTHERS.iter().any(|other| is_word(token, other));
+    !head[..place].iter().any(is_other)
 }
 
 /// Checks whether a type mentions one of the function's generic parameters.
@@ -122,12 +132,12 @@ fn mentions_a_parameter(ty: &Type, signature: &Signature) -> bool {
     mentions(ty.to_token_stream(), &names)
 }
 
-/// Checks the function. With `batch`, the body is the item type of a `Vec`.
-pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Option<Function> {
+/// Checks the function. With `batch`, the body is the item type of a `Vec`; `None` if the parameter decides.
+pub(super) fn check(item: TokenStream, batch: Option<bool>, faults: &mut Faults) -> Option<Function> {
     let (attributes, signature, block) = match header.parse2(item.clone()) {
         Ok(header) => header,
         // Usually half-typed code: rustc has reported the error, but still expands us.
-        Err(_) if is_a_function(&item) => return Some(Function::unreadable(item, batch)),
+        Err(_) if is_a_function(&item) => return Some(Function::unreadable(item, batch.unwrap_or(false))),
         Err(_) => {
             faults.push(not_a_function(item));
             return None;
@@ -140,26 +150,30 @@ pub(super) fn check(item: TokenStream, batch: bool, faults: &mut Faults) -> Opti
             return None;
         }
         // The arrow may be misspelt, for instance.
-        _ => return Some(Function::unreadable(item, batch)),
+        _ => return Some(Function::unreadable(item, batch.unwrap_or(false))),
     }
     qualifiers(&signature, faults);
     let refused = refused(&attributes, faults);
     let generic = generics(&signature, faults);
     let (body, others) = parameters(&signature, faults);
+    returned(&signature, faults);
     let mut of_generics = Faults::default();
     // Other faults in the types of a generic function are rarely separate mistakes.
     let of_types = if generic { &mut of_generics } else { &mut *faults };
     for other in &others {
         parameter::check(other, of_types);
     }
+    let is_batch = |ty: &Type| batch.unwrap_or_else(|| body::is_vec(ty));
     let body = body
-        .and_then(|ty| if batch { body::check_batch(ty, of_types) } else { body::check(ty, of_types) })
+        .and_then(|ty| if is_batch(ty) { body::check_batch(ty, of_types) } else { body::check(ty, of_types) })
         .filter(|body| !generic || !mentions_a_parameter(body, &signature));
     let others = others.into_iter().cloned().collect();
     Some(Function {
-        readable: true,
+        // rustc refuses to return it, and we would only repeat that.
+        readable: !matches!(&signature.output, ReturnType::Type(_, ty) if is_unsized(ty)),
         name: signature.ident,
         constant: signature.constness.is_some(),
+        variadic: signature.variadic.is_some(),
         refused,
         method: matches!(signature.inputs.first(), Some(FnArg::Receiver(_))),
         attributes: attributes.iter().filter_map(inherited).collect(),
@@ -261,6 +275,59 @@ fn generics(signature: &Signature, faults: &mut Faults) -> bool {
     !parameters.is_empty()
 }
 
+/// Reports what is returned and borrows from a parameter. Without a parameter to borrow from, rustc reports it.
+fn returned(signature: &Signature, faults: &mut Faults) {
+    let is_borrowed =
+        |input: &FnArg| matches!(input, FnArg::Typed(typed) if borrowed(typed.ty.to_token_stream()).is_some());
+    let ReturnType::Type(_, ty) = &signature.output else { return };
+    if !signature.inputs.iter().any(is_borrowed) {
+        return;
+    }
+    if let Some(borrowed) = borrowed(ty.to_token_stream()) {
+        faults.at(
+            &borrowed,
+            format!("expected a result that owns its content, got the borrowed `{borrowed}`: own it, or borrow it for `'static`"),
+        );
+    }
+}
+
+/// Checks for a type that has no known size, wherever it stands.
+fn is_unsized(ty: &Type) -> bool {
+    match ty {
+        Type::TraitObject(_) | Type::Slice(_) => true,
+        Type::Path(path) => path.path.is_ident("str"),
+        Type::Group(group) => is_unsized(&group.elem),
+        _ => false,
+    }
+}
+
+/// Returns the first anonymous lifetime of a type, or the `&` of a reference without one.
+fn borrowed(tokens: TokenStream) -> Option<TokenStream> {
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match &token {
+            TokenTree::Group(group) => {
+                if let Some(found) = borrowed(group.stream()) {
+                    return Some(found);
+                }
+            }
+            TokenTree::Punct(punct) if punct.as_char() == '&' => {
+                let has_lifetime = matches!(tokens.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '\'');
+                if !has_lifetime {
+                    return Some(token.into());
+                }
+            }
+            TokenTree::Punct(punct) if punct.as_char() == '\'' => {
+                if let Some(name) = tokens.next_if(|next| is_word(next, "_")) {
+                    return Some([token, name].into_iter().collect());
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Returns the type of the body, and the types of the parameters after it.
 fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> (Option<&'a Type>, Vec<&'a Type>) {
     if let Some(variadic) = &signature.variadic {
@@ -285,6 +352,8 @@ fn parameters<'a>(signature: &'a Signature, faults: &mut Faults) -> (Option<&'a 
             faults.at(parentheses, format!("expected a parameter, the body of the job: write `fn {name}(body: Body)`"));
             return (None, Vec::new());
         }
+        // rustc reports `self` in a function that stands alone.
+        Some(FnArg::Receiver(_)) if source::is_free(&signature.ident) => return (None, Vec::new()),
         Some(FnArg::Receiver(receiver)) => {
             faults.at(
                 receiver,

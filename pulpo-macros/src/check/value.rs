@@ -59,7 +59,13 @@ pub(super) fn number(value: &TokenStream, least: u32, what: &str) -> syn::Result
             .ok()
             .map(|literal| literal.value())
             .filter(|text| text.parse::<u32>().is_ok());
-        let advice = quoted.map_or_else(String::new, |text| format!(": write {text} without the quotes"));
+        let suffixed = syn::parse2::<LitInt>(value.clone()).ok().filter(|literal| !literal.suffix().is_empty());
+        let digits = suffixed.map(|literal| literal.base10_digits().to_owned());
+        let advice = match (quoted, digits.filter(|digits| digits.parse::<u32>().is_ok())) {
+            (Some(text), _) => format!(": write {text} without the quotes"),
+            (None, Some(digits)) => format!(": write {digits}"),
+            (None, None) => String::new(),
+        };
         fault(value, format!("expected {what}, got `{value}`{advice}"))
     })
 }

@@ -172,7 +172,9 @@ fn outcome(handler: &Handler<'_>, names: &Names) -> TokenStream {
     match ty {
         Returned::Named(ty) => {
             let into = of_trait(pulpo, &ty, name_of_trait, into);
-            quote!(#into(#call))
+            let place = ours_at(ty.span());
+            let call = quote_spanned!(place=> (#call));
+            quote!(#into #call)
         }
         Returned::Never => call,
         Returned::Unnamed(place) => {

@@ -12,6 +12,7 @@ use syn::{Ident, LitStr, Type};
 use super::parts::{Handler, located, ours_at};
 use crate::check::{Job, RequestType};
 use crate::seen::Seen;
+use crate::source;
 
 /// Asserts that this function handles the job of its body, and that no other function does.
 pub(super) fn handler(
@@ -26,7 +27,7 @@ pub(super) fn handler(
     let named = matches!(handler.job.request_type, RequestType::Given(_));
     let place = handler.function.name.span();
     let key = format!("body {} {}", file(place), written.to_token_stream());
-    if named || !seen.is_first(key, conditional) {
+    if named || !(seen.is_first(key, conditional) || source::has_several(written)) {
         return marker;
     }
     let pulpo = located(handler.pulpo.clone(), place);
@@ -64,7 +65,7 @@ pub(super) fn names(
             let guard = guard(index, name);
             // Repeating the body implements `Job` a second time, and rustc should report only that.
             let pair = format!("pair {} {text} {}", file(name.span()), written.to_token_stream());
-            if !seen.is_first(pair, conditional) {
+            if !(seen.is_first(pair, conditional) || source::has_several(written)) {
                 return guard;
             }
             let asks = seen.is_first(format!("name {text}"), conditional);

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Origin, defines_plain, is_defined_below, is_only_associated, needs_no_import, origin};
+use super::{
+    Origin, defines_plain, is_defined_below, is_only_associated, is_only_free, means_several, needs_no_import, origin,
+};
 
 #[test]
 fn a_type_is_plain_unless_it_is_declared_as_a_job() {
@@ -95,4 +97,24 @@ fn a_function_is_associated_if_it_is_only_in_an_impl_or_a_trait() {
     ] {
         assert!(!is_only_associated(free.parse().expect("tokens"), "send"), "{free}");
     }
+}
+
+#[test]
+fn a_name_means_several_types_if_it_is_defined_or_imported_more_than_once() {
+    let several = |file: &str| means_several(file.parse().expect("tokens"), "Mail");
+    assert!(several("mod a { struct Mail; } mod b { pub enum Mail {} }"));
+    assert!(several("mod a { use crate::x::Mail; } mod b { use crate::{y::Letter as Mail, z}; }"));
+    assert!(several("fn a() { struct Mail; } fn b() { struct Mail; }"));
+    assert!(!several("struct Mail; mod a { use super::Mail; } mod b { use super::super::Mail; }"));
+    assert!(!several("mod a { use super::Mail; } mod b { use super::Mail; }"));
+    assert!(!several("struct Letter; mod a { struct Letter; }"));
+}
+
+#[test]
+fn a_function_is_free_if_none_of_its_name_is_in_an_impl() {
+    let free = |file: &str| is_only_free(file.parse().expect("tokens"), "send");
+    assert!(free("mod a { fn send(self) {} }"));
+    assert!(!free("fn send() {} impl A { fn send(self) {} }"));
+    assert!(!free("trait A { fn send(self); }"));
+    assert!(!free("fn post() {}"));
 }

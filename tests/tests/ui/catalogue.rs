@@ -10,6 +10,10 @@ pub(crate) const ODD: &[(&str, &str)] = &[
     ("body_of_two_request_types", SECOND),
     ("job_with_a_named_handler", SECOND),
     (
+        "jobs_in_a_file",
+        "one error, on the module, without the remedy, which is to write the module out: rustc refuses it itself",
+    ),
+    (
         "jobs_and_main_with_a_type_without_a_job",
         "two errors if the list of jobs and the worker stand in one crate: one in the list, one on its name in `main!`",
     ),

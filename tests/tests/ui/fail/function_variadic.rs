@@ -1,0 +1,13 @@
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Ping {
+    a: u8,
+}
+
+#[pulpo::handler("a")]
+fn a(ping: Ping, ...) {
+    let _ = ping.a;
+}
+
+fn main() {}
+
+//~ ... => remove the variadic one

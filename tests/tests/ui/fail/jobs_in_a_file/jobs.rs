@@ -1,0 +1,3 @@
+#[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
+#[job("send")]
+pub struct Send;
