@@ -256,6 +256,9 @@ impl Job {
     /// longer is, takes no key away from other messages.
     fn other_key(&self, old: &Shape, new: &Shape, known: &DescribedJob) -> Option<Difference> {
         let (before, after) = (self.unique.as_deref()?, known.unique?);
+        if before.is_empty() && after.is_empty() {
+            return self.other_body(old, new, known);
+        }
         let paths = if before.is_empty() { None } else { old.paths_of_key(before) };
         let is_unchanged = |path: &String| old.0.get(path) == new.0.get(path);
         let error = match paths {
@@ -264,7 +267,7 @@ impl Job {
                 // The two versions are compared by the keys of the same bodies.
                 let samples = old.key_samples(&paths).into_iter().filter_map(|sample| {
                     let values = RawValue::from_string(sample.values).ok()?;
-                    Some(keys::key(&values) == known.unique_key(&sample.body)?)
+                    Some(keys::key(&values) == keys::key(&known.unique_values(&sample.body)?))
                 });
                 let same: Vec<_> = samples.collect();
                 let is_same = if same.is_empty() { before == after } else { same.into_iter().all(|same| same) };
@@ -277,13 +280,29 @@ impl Job {
             None if before == after => return None,
             None => "the unique key is made of other fields",
         };
-        Some(Difference {
-            path: "header.unique_key".to_owned(),
-            kind: DifferenceKind::UniqueKeyChanged,
-            error: format!("{error}: a waiting message no longer blocks a duplicate"),
-            before: Some(key_of(before)),
-            after: Some(key_of(after)),
-        })
+        Some(other_key(error, before, after))
+    }
+
+    /// Reports a job that is unique by its whole body, and whose body is written in another way than before.
+    fn other_body(&self, old: &Shape, new: &Shape, known: &DescribedJob) -> Option<Difference> {
+        if old == new {
+            return None;
+        }
+        let sample = old.key_samples(&[]).pop()?;
+        let written = known.unique_values(&sample.body)?;
+        let (sample, written) = (serde_json::from_str(&sample.body).ok()?, serde_json::from_str(written.get()).ok()?);
+        let place = old.written_differently(new, &sample, &written)?;
+        Some(other_key(&format!("the body in the unique key is written in another way, at {place}"), "", ""))
+    }
+}
+
+fn other_key(error: &str, before: &str, after: &str) -> Difference {
+    Difference {
+        path: "header.unique_key".to_owned(),
+        kind: DifferenceKind::UniqueKeyChanged,
+        error: format!("{error}: a waiting message no longer blocks a duplicate"),
+        before: Some(key_of(before)),
+        after: Some(key_of(after)),
     }
 }
 

@@ -67,6 +67,12 @@ impl<J> Keys<J> {
         }
     }
 
+    /// Returns the values in the unique key of a body.
+    #[cfg(feature = "cli")]
+    pub(crate) fn unique_values(&self, body: &J) -> Option<Box<RawValue>> {
+        (self.unique?.values)(body).ok()
+    }
+
     /// Returns whether the job has limits by key.
     pub(crate) const fn has_limits(&self) -> bool {
         self.rate.is_some() || self.limit.is_some()

@@ -29,6 +29,7 @@ use crate::decode::{Probe, probe};
 mod bodies;
 #[cfg(feature = "cli")]
 pub(crate) mod changes;
+mod examples;
 #[cfg(feature = "cli")]
 mod keys;
 mod node;

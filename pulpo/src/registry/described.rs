@@ -1,5 +1,7 @@
 //! What a job is for other versions of its program: its names, its body and its unique key.
 
+use serde_json::value::RawValue;
+
 use crate::decode::{Probe, probe};
 use crate::guard;
 use crate::job::Job;
@@ -14,7 +16,7 @@ pub(crate) struct DescribedJob {
     /// The fields in its unique key, if it is unique; empty for the whole body.
     pub(crate) unique: Option<&'static str>,
     pub(crate) probe: Probe,
-    unique_key: fn(WireBody<'_>) -> Option<String>,
+    unique_values: fn(WireBody<'_>) -> Option<Box<RawValue>>,
 }
 
 impl DescribedJob {
@@ -24,7 +26,7 @@ impl DescribedJob {
             aliases: J::ALIASES,
             unique: J::KEYS.unique_fields(),
             probe: probe::<J>,
-            unique_key: |body| J::KEYS.of(&body.decode::<J>().ok()?).ok()?.unique,
+            unique_values: |body| J::KEYS.unique_values(&body.decode::<J>().ok()?),
         }
     }
 
@@ -33,9 +35,9 @@ impl DescribedJob {
         Shape::traced_with(self.probe, bodies)
     }
 
-    /// Returns the unique key of a message with this body; `None` if the body does not fit.
-    pub(crate) fn unique_key(&self, body: &str) -> Option<String> {
-        guard::catch_quietly(|| (self.unique_key)(WireBody::as_written(body))).ok().flatten()
+    /// Returns the values in the unique key of a message with this body; `None` if the body does not fit.
+    pub(crate) fn unique_values(&self, body: &str) -> Option<Box<RawValue>> {
+        guard::catch_quietly(|| (self.unique_values)(WireBody::as_written(body))).ok().flatten()
     }
 
     /// Checks that a body fits.
@@ -49,9 +51,14 @@ impl DescribedJob {
 
 /// Checks that a body fits, also for a type that panics.
 pub(super) fn checked(probe: Probe, body: WireBody<'_>) -> Result<(), MessageError> {
+    guarded("its `Deserialize` panicked", || body.probe(probe))
+}
+
+/// Runs the code of a body's type. If that panics, the body does not fit.
+pub(super) fn guarded<R>(panicked: &str, run: impl FnOnce() -> Result<R, MessageError>) -> Result<R, MessageError> {
     let panicked = |_| {
-        let source = serde::de::Error::custom("its `Deserialize` panicked");
+        let source = serde::de::Error::custom(panicked);
         Err(MessageError::Body { path: "body".to_owned(), source })
     };
-    guard::catch_quietly(|| body.probe(probe)).unwrap_or_else(panicked)
+    guard::catch_quietly(run).unwrap_or_else(panicked)
 }

@@ -189,13 +189,13 @@ impl Handler {
     /// which other producers wrap a body that is no object.
     ///
     /// # Errors
-    /// The path of the field that does not fit.
+    /// The path of the field that does not fit, or that the type panicked.
     #[cfg(feature = "cli")]
     pub(crate) fn body_in<'text>(&self, text: &'text str) -> Result<&'text str, MessageError> {
-        if WireBody::as_written(text).probe(self.probe).is_ok() {
-            return Ok(text);
+        match self.check(WireBody::as_written(text)) {
+            Ok(()) => Ok(text),
+            Err(_) => self.check(WireBody::unmarked(Some(text))).map(|()| only_payload(text).unwrap_or(text)),
         }
-        self.check_body(Some(text)).map(|()| only_payload(text).unwrap_or(text))
     }
 
     /// Returns whether the queue keeps only one message of each unique key.
@@ -214,10 +214,10 @@ impl Handler {
     /// Returns the keys of a message with this body.
     ///
     /// # Errors
-    /// The path of the field that does not fit.
+    /// The path of the field that does not fit, or that the type panicked.
     #[cfg(feature = "cli")]
     pub(crate) fn keys(&self, body: WireBody<'_>) -> Result<MessageKeys, MessageError> {
-        (self.keys)(body)
+        super::described::guarded("its `Deserialize` or `Serialize` panicked", || (self.keys)(body))
     }
 
     /// Returns the function that takes the limit keys from a body, if it has limits by key.

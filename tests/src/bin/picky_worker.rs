@@ -51,6 +51,19 @@ impl<'de> Deserialize<'de> for Odd {
 #[pulpo::handler("panics")]
 fn panics(_: Panics) {}
 
+/// Unique by its whole body, which is written without the field that is not there.
+#[derive(Serialize, Deserialize)]
+struct Charged {
+    at: chrono::DateTime<chrono::Utc>,
+    #[serde(default, alias = "sum")]
+    amount: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[pulpo::handler("charged", unique)]
+fn charged(_: Charged) {}
+
 #[derive(Serialize, Deserialize)]
 struct Billed {
     amount: u64,

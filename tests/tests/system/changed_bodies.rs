@@ -438,6 +438,17 @@ fn a_type_that_panics_fails_the_check_and_does_not_end_it() {
         let said = place.run(BODIES, &["check", "--against", "jobs.snapshot", "--json"]);
         assert_eq!(said.code, i32::from(panics), "{}{}", said.out, said.err);
     }
+    std::fs::write(place.path("lines"), "{\"n\":2}\n{\"n\":1}\n").expect("written");
+    let message = "{\"header\":{\"request_type\":\"panics\"},\"body\":{\"n\":1}}";
+    std::fs::write(place.path("messages"), message).expect("written");
+    for arguments in
+        [&["panics", "--body", "{\"n\":1}"][..], &["panics", "--lines", "@lines"], &["--messages", "@messages"]]
+    {
+        let said = place.run(BODIES, &[&["publish"][..], arguments].concat());
+        assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+        let told = said.err.contains("its `Deserialize` panicked");
+        assert!(told, "{}", said.err);
+    }
     let mut calm = place.command(BODIES, &["publish", "panics", "--body", "{\"n\":1}"]);
     let published = calm.env("CALM", "yes").output().expect("it runs");
     assert!(published.status.success(), "{published:?}");
@@ -469,6 +480,33 @@ fn a_unique_key_is_compared_by_the_keys_of_the_same_bodies() {
         compared(&place, &format!("{now}{line}"), "job counted\nunique number\nbody: object\nbody.number: u64");
     assert_eq!((code, kinds(&all, "changes")), (1, vec![pair("header.unique_key", "unique_key_changed")]), "{all}");
     assert!(all["changes"][0]["error"].as_str().is_some_and(|error| error.contains("written in another way")), "{all}");
+}
+
+#[test]
+fn a_unique_key_of_the_whole_body_changes_with_the_body() {
+    let place = Sandbox::new();
+    let text = snapshot(&place, BODIES);
+    let fields = "body: object\nbody.amount: u64, optional\n";
+    let at =
+        text.split_once("job charged\nunique\n").and_then(|(_, job)| job.lines().find(|line| line.contains("at:")));
+    let at = at.expect("the time").to_owned();
+    let now = format!(
+        "job charged\nunique\n{fields}{at}\nbody.note: text, or null, optional\nbody.sum: u64, optional, another name of amount\n"
+    );
+    assert!(text.contains(&now), "{now} is not in\n{text}");
+    let changed = (1, vec![pair("header.unique_key", "unique_key_changed")]);
+    for (before, expected) in [
+        // A field that is left out is not in the key; how the time of an unchanged type is written says nothing.
+        (format!("body: object\nbody.amount: u64\n{at}\n"), (0, vec![])),
+        // A new field with a default, and a new name of one, are.
+        (format!("body: object\n{at}\n"), changed.clone()),
+        (format!("body: object\n{at}\nbody.sum: u64\n"), changed.clone()),
+        // So is one that is no longer there.
+        (format!("body: object\nbody.amount: u64\n{at}\nbody.by: text\n"), changed),
+    ] {
+        let (code, all) = compared(&place, &now, &format!("job charged\nunique\n{before}"));
+        assert_eq!((code, kinds(&all, "changes")), expected, "{before}{all}");
+    }
 }
 
 #[test]

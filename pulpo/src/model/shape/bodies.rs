@@ -23,7 +23,7 @@ pub(crate) enum Change {
 pub(super) const UNKNOWN: &str = "a field that no version has";
 
 /// Texts that some types read and others do not.
-pub(super) const TEXTS: [&str; 20] = [
+pub(super) const TEXTS: [&str; 24] = [
     "text",
     "1970-01-01T00:00:00Z",
     "00000000-0000-0000-0000-000000000000",
@@ -44,6 +44,10 @@ pub(super) const TEXTS: [&str; 20] = [
     "1.0.0",
     "en",
     "00000000000000000000000000",
+    "Mon",
+    "January",
+    "PT1S",
+    "text/plain",
 ];
 
 /// The depth to which a recursive type is followed.

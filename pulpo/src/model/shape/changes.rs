@@ -133,7 +133,10 @@ impl Shape {
             all.push(Change::Without);
         }
         all.extend(ends(node).into_iter().filter(|end| !node.not.contains(end)).map(Change::Instead));
-        all.extend(node.examples.iter().skip(1).cloned().map(Change::Instead));
+        // Of maps that differ in their values alone, one is enough.
+        if node.kind != Kind::Map || new.0.get(path).is_none_or(|new| has_other_keys(node, new)) {
+            all.extend(node.examples.iter().skip(1).cloned().map(Change::Instead));
+        }
         all
     }
 
@@ -415,6 +418,16 @@ fn mend(body: &mut Value, refused: &Refused, new: &Shape) -> Option<String> {
     let part = part_mut(body, place).filter(|part| **part != value)?;
     *part = value;
     Some(place.to_owned())
+}
+
+/// Returns whether the examples of two maps have other keys, or values of other kinds at a key that is not known.
+fn has_other_keys(one: &Node, other: &Node) -> bool {
+    let keys = |node: &Node| -> BTreeSet<String> {
+        let maps = node.examples.iter().filter_map(Value::as_object);
+        maps.flat_map(|map| map.keys().cloned()).collect()
+    };
+    let keys_of_one = keys(one);
+    keys_of_one != keys(other) || keys_of_one.contains(UNKNOWN)
 }
 
 #[cfg(test)]

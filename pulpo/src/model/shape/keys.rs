@@ -40,7 +40,37 @@ impl Shape {
         Some(path)
     }
 
-    /// Returns bodies with different values at these paths, with these values.
+    /// Returns the first place at which a program of the shape `new` has written a body of this shape in another way:
+    /// with other fields, or with another value of a changed type. A value of an unchanged type that it writes in
+    /// another way than pulpo made it up says nothing.
+    pub(crate) fn written_differently(&self, new: &Shape, body: &Value, written: &Value) -> Option<String> {
+        self.differs_at("body", new, body, (body, written))
+    }
+
+    fn differs_at(&self, place: &str, new: &Shape, body: &Value, parts: (&Value, &Value)) -> Option<String> {
+        match parts {
+            (Value::Object(before), Value::Object(after)) => {
+                let names = before.keys().chain(after.keys());
+                let other = names.into_iter().find(|name| !(before.contains_key(*name) && after.contains_key(*name)));
+                if let Some(name) = other {
+                    return Some(format!("{place}.{name}"));
+                }
+                before.iter().find_map(|(name, part)| {
+                    self.differs_at(&format!("{place}.{name}"), new, body, (part, after.get(name)?))
+                })
+            }
+            (Value::Array(before), Value::Array(after)) if before.len() == after.len() => {
+                let mut pairs = before.iter().zip(after).enumerate();
+                pairs.find_map(|(index, pair)| self.differs_at(&format!("{place}[{index}]"), new, body, pair))
+            }
+            (before, after) => {
+                let path = self.place_of(body, place)?;
+                (before != after && self.0.get(&path) != new.0.get(&path)).then(|| place.to_owned())
+            }
+        }
+    }
+
+    /// Returns bodies with different values at these paths, with these values: all of the body without a path.
     pub(crate) fn key_samples(&self, paths: &[String]) -> Vec<KeySample> {
         let first = self.tags();
         let mut all = vec![self.body("body", &Change::None)];
@@ -55,7 +85,8 @@ impl Shape {
         }
         let sample = |body: Value| {
             let values: Option<Vec<_>> = paths.iter().map(|path| part(&body, &place(path)).cloned()).collect();
-            Some(KeySample { body: written(&body, &first), values: written(&Value::Array(values?), &first) })
+            let values = if paths.is_empty() { body.clone() } else { Value::Array(values?) };
+            Some(KeySample { body: written(&body, &first), values: written(&values, &first) })
         };
         all.into_iter().flatten().filter_map(|made| sample(made.value)).collect()
     }

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::bodies::{Change, TEXTS, candidates, ends, leads_to};
+use super::examples::{anything, expected_variants, more_examples};
 use super::text::{last_step, written};
 use super::trace::Traced;
 use super::{Kind, Shape};
@@ -29,15 +30,6 @@ const MOST_READS: usize = 8192;
 
 /// The maximum number of parts of a list of fixed length that are compared with the first.
 const MOST_COMPARED: usize = 32;
-
-/// Returns the values to try where serde hides which ones are read.
-fn anything() -> Vec<Value> {
-    let mut all =
-        vec![json!({}), json!(1), json!("text"), json!(true), json!(0.5), json!([]), json!(["text"]), json!([1])];
-    all.extend(TEXTS[1..].iter().copied().map(Value::from));
-    all.push(Value::Null);
-    all
-}
 
 /// Fills in the details that a trace leaves open. If that takes too long, or the type panics, the shape stays as the
 /// trace shows it, and all of it counts as unseen; then it returns false.
@@ -218,6 +210,9 @@ impl Search {
         if examples.len() > 1 && !matches!(node.kind, Kind::Tagged { .. }) {
             examples.retain(|example| reads(Change::Instead(example.clone())));
         }
+        if self.reads.get() < MOST_READS / 2 {
+            more_examples(node, &mut examples, |example| reads(Change::Instead(example.clone())));
+        }
         Details { optional: is_field && reads(Change::Without), strict, not, examples }
     }
 
@@ -309,6 +304,15 @@ impl Search {
                     return false;
                 }
                 node.examples = slot.on(base).into_iter().collect();
+            }
+            Kind::Map if !expected_variants(&refused.error).is_empty() => {
+                let keys = expected_variants(&refused.error).into_iter();
+                let Some(examples) = keys.map(|key| Some(json!({ key: value.clone()? }))).collect() else {
+                    return false;
+                };
+                if std::mem::replace(&mut node.examples, examples) == node.examples {
+                    return false;
+                }
             }
             Kind::Map => {
                 let keys = ["1", "true"].iter().chain(&TEXTS[1..]);

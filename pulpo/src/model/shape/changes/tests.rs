@@ -324,6 +324,46 @@ matrix! {
     the_values_of_a_map_change: { #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<String, u8> } }
         => { #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<String, String> } }
         [r#"{"by":{"key":1}}"#] ("body.by.key" TypeChanged);
+    a_variant_that_is_a_key_goes: {
+        #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)] pub(crate) enum Day { Mon, Tue }
+        #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<Day, u8> }
+    } => {
+        #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)] pub(crate) enum Day { Mon }
+        #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<Day, u8> }
+    } [r#"{"by":{"Mon":1}}"#, r#"{"by":{"Tue":1}}"#] ("body.by.Tue" VariantRemoved);
+    a_variant_that_is_a_key_comes: {
+        #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)] pub(crate) enum Day { Mon }
+        #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<Day, u8> }
+    } => {
+        #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)] pub(crate) enum Day { Mon, Tue }
+        #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<Day, u8> }
+    } [r#"{"by":{"Mon":1}}"#];
+    a_number_that_is_a_key_becomes_narrower: { #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<u32, u8> } }
+        => { #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<u8, u8> } }
+        [r#"{"by":{"7":1,"700":1}}"#] ("body.by.4294967295" RangeNarrowed);
+    a_number_that_is_a_key_becomes_wider: { #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<u8, u8> } }
+        => { #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<i64, u8> } } [r#"{"by":{"7":1,"200":1}}"#];
+    a_number_or_a_text_becomes_a_number: { #[derive(Deserialize)] pub(crate) struct B { price: rust_decimal::Decimal } }
+        => { #[derive(Deserialize)] pub(crate) struct B { price: f64 } }
+        [r#"{"price":"1.50"}"#, r#"{"price":1}"#] ("body.price" TypeChanged);
+    an_address_becomes_one_of_version_four: { #[derive(Deserialize)] pub(crate) struct B { ip: std::net::IpAddr } }
+        => { #[derive(Deserialize)] pub(crate) struct B { ip: std::net::Ipv4Addr } }
+        [r#"{"ip":"::1"}"#, r#"{"ip":"10.0.0.1"}"#] ("body.ip" ValueRefused);
+    a_weekday_becomes_a_month: { #[derive(Deserialize)] pub(crate) struct B { when: chrono::Weekday } }
+        => { #[derive(Deserialize)] pub(crate) struct B { when: chrono::Month } }
+        [r#"{"when":"Mon"}"#] ("body.when" ValueRefused);
+    a_text_of_an_untagged_type_goes: {
+        #[derive(Deserialize)] #[serde(untagged)] pub(crate) enum Any { N(u8), T(String) }
+        #[derive(Deserialize)] pub(crate) struct B { any: Any }
+    } => {
+        #[derive(Deserialize)] #[serde(untagged)] pub(crate) enum Any { N(u8) }
+        #[derive(Deserialize)] pub(crate) struct B { any: Any }
+    } [r#"{"any":1}"#, r#"{"any":"x"}"#] ("body.any" ValueRefused);
+    the_rest_of_an_object_has_other_values: {
+        #[derive(Deserialize)] pub(crate) struct B { a: u8, #[serde(flatten)] rest: BTreeMap<String, u8> }
+    } => {
+        #[derive(Deserialize)] pub(crate) struct B { a: u8, #[serde(flatten)] rest: BTreeMap<String, String> }
+    } [r#"{"a":1,"b":1}"#] ("body" TypeChanged);
     the_keys_of_a_map_change: { #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<String, u8> } }
         => { #[derive(Deserialize)] pub(crate) struct B { by: BTreeMap<u32, u8> } }
         [r#"{"by":{"key":1}}"#] ("body.by.key" TypeChanged);
