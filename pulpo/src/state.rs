@@ -45,7 +45,56 @@ impl<T: ?Sized> Deref for State<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
+        #[cfg(feature = "testing")]
+        interleave::reached();
         &self.0
+    }
+}
+
+/// Lets a test run something while a handler runs, at a use of its state.
+#[cfg(feature = "testing")]
+pub(crate) mod interleave {
+    use std::cell::RefCell;
+
+    /// What is to run, after this number of further uses.
+    type Planned = (u8, Box<dyn FnOnce()>);
+
+    thread_local! {
+        static PLANNED: RefCell<Option<Planned>> = const { RefCell::new(None) };
+        static AFTER: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    }
+
+    /// Plans to run `run` on this thread, when the handler that runs next on it uses a state once more after `uses`;
+    /// and to run `after` when that handler has ended, whether it has come to that or not.
+    pub(crate) fn plan(uses: u8, run: impl FnOnce() + 'static, after: impl FnOnce() + 'static) {
+        PLANNED.set(Some((uses, Box::new(run))));
+        AFTER.set(Some(Box::new(after)));
+    }
+
+    /// Ends the plan: the handler has ended.
+    pub(crate) fn finish() {
+        drop(PLANNED.take());
+        if let Some(after) = AFTER.take() {
+            after();
+        }
+    }
+
+    /// Runs what is planned for this use.
+    pub(crate) fn reached() {
+        let due = PLANNED.try_with(|planned| {
+            let mut planned = planned.borrow_mut();
+            match &mut *planned {
+                None => None,
+                Some((0, _)) => planned.take(),
+                Some((uses, _)) => {
+                    *uses -= 1;
+                    None
+                }
+            }
+        });
+        if let Ok(Some((_, run))) = due {
+            run();
+        }
     }
 }
 

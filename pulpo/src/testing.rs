@@ -294,8 +294,11 @@ impl TestPulpo {
     /// has returned and before its outcome reaches the queue. A lease is lost
     /// while the handler runs, or the handler exceeds its timeout, so that the
     /// message is delivered twice; a handler that asks
-    /// [`is_cancelled`](crate::Context::is_cancelled) may be told. The queue
-    /// does not answer when a run is settled, or refuses what a handler
+    /// [`is_cancelled`](crate::Context::is_cancelled) may be told. Or another
+    /// worker runs the message while the first handler is in the middle: when
+    /// one that is not async uses its [`State`](crate::State) or calls
+    /// [`publish`](crate::publish). The queue does not answer when a worker
+    /// asks for a message or settles a run, or refuses what a handler
     /// publishes, or accepts it with the answer lost. Publications of the test
     /// itself succeed.
     ///

@@ -73,6 +73,33 @@ const KINDS: [&str; 7] = [
     "done, and the answer of the queue is lost",
 ];
 
+/// Safe to run again, and not while it runs: it looks, and then acts.
+#[derive(Serialize, Deserialize)]
+struct LookThenCharge {
+    order: u64,
+}
+
+#[pulpo::handler("faults_look_then_charge")]
+fn look_then_charge(charge: LookThenCharge, bank: State<Bank>) {
+    if !bank.charges.lock().unwrap().contains(&charge.order) {
+        bank.charges.lock().unwrap().push(charge.order);
+    }
+}
+
+/// The repaired handler: it looks and acts under one lock, which it holds while it uses the state again.
+#[derive(Serialize, Deserialize)]
+struct LockAndCharge {
+    order: u64,
+}
+
+#[pulpo::handler("faults_lock_and_charge")]
+fn lock_and_charge(charge: LockAndCharge, bank: State<Bank>) {
+    let mut keys = bank.keys.lock().unwrap();
+    if keys.insert(charge.order.to_string()) {
+        bank.charges.lock().unwrap().push(charge.order);
+    }
+}
+
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
 fn charges(bank: &Bank) -> HashMap<u64, usize> {
@@ -115,6 +142,48 @@ fn a_handler_that_is_not_safe_to_repeat_is_found_and_the_mended_one_is_not() {
         assert_eq!(receipts, 5, "{:#?}", pulpo.story());
         assert!(pulpo.queue().list(&pulpo::queue::Filter::all()).unwrap().is_empty());
     }
+}
+
+/// Runs the jobs with a seed; how often each order was charged, and the story.
+fn charged<J: pulpo::Job>(seed: u64, job: fn(u64) -> J) -> (HashMap<u64, usize>, Vec<String>) {
+    let pulpo = TestPulpo::faults(seed).state(Bank::default());
+    for order in 0..5 {
+        pulpo.publish(job(order)).unwrap();
+    }
+    pulpo.work_for(LONG);
+    assert!(pulpo.queue().list(&pulpo::queue::Filter::all()).unwrap().is_empty(), "{:#?}", pulpo.story());
+    let all = charges(&pulpo.state_of::<Bank>());
+    assert_eq!(all.len(), 5, "nothing is lost: {:#?}", pulpo.story());
+    (all, pulpo.story())
+}
+
+#[test]
+fn a_handler_that_is_not_safe_beside_itself_is_found_and_the_mended_one_is_not() {
+    let (mut twice, mut overlaps) = (0, 0);
+    for seed in 0..24 {
+        let (all, story) = charged(seed, |order| LookThenCharge { order });
+        overlaps += story.iter().filter(|line| line.contains("while the first still runs")).count();
+        if all.values().any(|count| *count > 1) {
+            twice += 1;
+            assert_eq!(charged(seed, |order| LookThenCharge { order }), (all, story), "seed {seed}");
+        }
+    }
+    assert!(twice > 3 && overlaps > twice, "{twice} of 24 seeds have found it, {overlaps} runs beside another");
+    for seed in 0..24 {
+        let (all, story) = charged(seed, |order| LockAndCharge { order });
+        assert!(all.values().all(|count| *count == 1), "{story:#?}");
+    }
+}
+
+#[test]
+fn a_queue_that_does_not_answer_a_worker_is_asked_again() {
+    let mut unanswered = 0;
+    for seed in 0..12 {
+        let (all, story) = charged(seed, |order| LockAndCharge { order });
+        assert!(all.values().all(|count| *count == 1), "{story:#?}");
+        unanswered += story.iter().filter(|line| line.contains("does not answer a worker that asks")).count();
+    }
+    assert!(unanswered > 12, "{unanswered}");
 }
 
 #[test]

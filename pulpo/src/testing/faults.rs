@@ -1,14 +1,14 @@
-//! Faults decided by a seed: workers that die before and after the handler, messages that are delivered twice, lost
-//! leases, timeouts, and a queue that does not answer a publication or a settlement.
-//!
-//! A failing dequeue is not among them: no handler can notice it.
+//! Faults decided by a seed: workers that die before and after the handler, messages that are delivered twice, one after
+//! the other or at the same time, lost leases, timeouts, and a queue that does not answer.
 //!
 //! Wraps the queue of the test. The worker's reaction is its real code; the queue is left as the fault would leave it.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -21,13 +21,17 @@ use crate::queue::{
     Inspection, Keeping, Lease, NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Settlement, Stats,
     StoredMessage, Workers,
 };
-use crate::registry::Registry;
+use crate::registry::{Handler, Registry};
+use crate::state::interleave;
 
 /// The maximum number of faults per message, so that each message is done in the end.
 const MOST_OF_ONE: usize = 3;
 
-/// The maximum number of publications that fail in a row.
+/// The maximum number of publications, and of dequeues, that fail in a row.
 const MOST_IN_A_ROW: u32 = 2;
+
+/// How long a handler waits in the middle for the second run of its message, which may need a lock that it holds.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The fault of one delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,9 @@ enum Fault {
     /// The lease is lost while the handler runs: another worker gets the message, and the outcome here does not count.
     /// The handler may be told that, or not.
     LosesLease { is_told: bool },
+    /// The lease is lost before the handler uses its state once more after `uses`, and another worker runs the message
+    /// then, from beginning to end.
+    Overlaps { uses: u8 },
     /// The handler runs for longer than its policy allows, and is told so.
     TimesOut(Duration),
     /// The queue does not answer when the outcome is settled: before that has an effect, or after.
@@ -57,6 +64,11 @@ pub(super) struct Faults {
     /// Whether the queue does not answer at the moment.
     is_out: AtomicBool,
     plan: Mutex<Plan>,
+    /// Does one step of another worker.
+    other: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+    /// The thread of the other worker.
+    overlapping: Mutex<Option<JoinHandle<()>>>,
+    overlaps: AtomicBool,
 }
 
 struct Plan {
@@ -65,14 +77,56 @@ struct Plan {
     /// Number of faults of each message.
     met: Vec<(MessageId, usize)>,
     failed_publications: u32,
+    failed_dequeues: u32,
 }
 
 impl Faults {
     pub(super) fn new(seed: u64) -> Self {
         let (story, met) = (Vec::new(), Vec::new());
-        let plan = Plan { random: Rng::with_seed(seed), story, met, failed_publications: 0 };
+        let (failed_publications, failed_dequeues) = Default::default();
+        let plan = Plan { random: Rng::with_seed(seed), story, met, failed_publications, failed_dequeues };
         let (running, cancels, is_out) = Default::default();
-        Self { seed, running, cancels, is_out, plan: Mutex::new(plan) }
+        let (other, overlapping, overlaps) = Default::default();
+        Self { seed, running, cancels, is_out, plan: Mutex::new(plan), other, overlapping, overlaps }
+    }
+
+    /// Begins a step of a worker. `other` does a step of another one.
+    pub(super) fn begin_step(&self, other: impl Fn() + Send + Sync + 'static) {
+        self.seed_pauses();
+        *lock(&self.other) = Some(Arc::new(other));
+        self.running.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn end_step(&self) {
+        interleave::finish();
+        *lock(&self.other) = None;
+        self.running.store(false, Ordering::SeqCst);
+    }
+
+    /// Lets another worker run what is due, while a handler stands still on this thread. If the other one needs a lock
+    /// that this handler holds, they go on together.
+    fn run_other(&self) {
+        let Some(other) = lock(&self.other).clone() else { return };
+        let (ended, end) = mpsc::channel::<()>();
+        self.overlaps.store(true, Ordering::SeqCst);
+        let thread = std::thread::spawn(move || {
+            other();
+            drop(ended);
+        });
+        *lock(&self.overlapping) = Some(thread);
+        if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected) {
+            self.await_other();
+        }
+    }
+
+    /// Waits until the other worker is done, if one was started.
+    fn await_other(&self) {
+        let thread = lock(&self.overlapping).take();
+        if let Some(thread) = thread {
+            // A panic of the handler was caught; any other shows itself in the next step.
+            drop(thread.join());
+            self.overlaps.store(false, Ordering::SeqCst);
+        }
     }
 
     /// Returns whether the run that begins is cancelled from the start.
@@ -86,7 +140,7 @@ impl Faults {
     }
 
     /// Lets the seed decide the pauses between attempts too.
-    pub(super) fn seed_pauses(&self) {
+    fn seed_pauses(&self) {
         fastrand::seed(lock(&self.plan).random.u64(..));
     }
 
@@ -98,12 +152,13 @@ impl Faults {
 impl Plan {
     /// Decides about a delivery. `timeout` is that of its handler, if a timeout would not be its last attempt.
     fn of_delivery(&mut self, id: &MessageId, timeout: Option<Duration>) -> Fault {
-        let fault = match (self.random.u8(0..12), timeout) {
+        let fault = match (self.random.u8(0..14), timeout) {
             (0, _) => Fault::DiesBefore,
             (1 | 2, _) => Fault::DiesAfter,
             (3, _) | (4, None) => Fault::LosesLease { is_told: self.random.bool() },
             (4, Some(timeout)) => Fault::TimesOut(timeout),
             (5, _) => Fault::SettleFails { has_effect: self.random.bool() },
+            (6, _) => Fault::Overlaps { uses: self.random.u8(0..3) },
             _ => return Fault::None,
         };
         match self.met.iter_mut().find(|(met, _)| met == id) {
@@ -119,6 +174,13 @@ impl Plan {
         let fails = self.random.u8(0..8) == 0 && self.failed_publications < MOST_IN_A_ROW;
         self.failed_publications = if fails { self.failed_publications + 1 } else { 0 };
         fails.then(|| self.random.bool())
+    }
+
+    /// Decides whether the queue does not answer when a worker asks for a message.
+    fn of_dequeue(&mut self) -> bool {
+        let fails = self.random.u8(0..10) == 0 && self.failed_dequeues < MOST_IN_A_ROW;
+        self.failed_dequeues = if fails { self.failed_dequeues + 1 } else { 0 };
+        fails
     }
 }
 
@@ -148,7 +210,13 @@ impl QueueAdapter for FaultyQueue {
         let what: Vec<_> = messages.iter().map(|message| message.request_type.clone()).collect();
         let what = what.join(", ");
         let running = self.faults.running.load(Ordering::SeqCst);
-        let fails = if running { lock(&self.faults.plan).of_publication() } else { None };
+        interleave::reached();
+        // Of two handlers that run at the same time, the seed cannot say which one publishes first.
+        let fails = if running && !self.faults.overlaps.load(Ordering::SeqCst) {
+            lock(&self.faults.plan).of_publication()
+        } else {
+            None
+        };
         match fails {
             None => {
                 let enqueued = self.queue.enqueue(messages)?;
@@ -289,14 +357,24 @@ impl FaultyConsumer {
     }
 
     /// Chooses the fault of a delivery, and tells of its run.
-    fn choose(&self, delivery: &Delivery, name: &str, timeout: Option<Duration>) -> Fault {
+    fn choose(&self, delivery: &Delivery, name: &str, handler: Option<&Handler>) -> Fault {
+        let overlaps = self.faults.overlaps.load(Ordering::SeqCst);
         let fault = match self.taken.first() {
+            _ if overlaps => Fault::None,
             // A batch has one outcome, and its worker dies as a whole.
             Some((.., fault)) => *fault,
-            None => lock(&self.faults.plan).of_delivery(&delivery.lease.id, timeout),
+            None => lock(&self.faults.plan).of_delivery(&delivery.lease.id, timeout(handler, delivery.attempts)),
+        };
+        let fault = match fault {
+            // Given back, it would join the same batch again.
+            Fault::Overlaps { .. } if handler.is_none_or(|handler| handler.batch().is_some()) => {
+                Fault::LosesLease { is_told: false }
+            }
+            fault => fault,
         };
         let told = match fault {
             Fault::DiesBefore => "the worker dies before the handler is called",
+            _ if overlaps => "another worker calls the handler, while the first still runs",
             _ => "the handler is called",
         };
         self.faults.tell(format!("{name}, attempt {}: {told}", delivery.attempts + 1));
@@ -304,10 +382,9 @@ impl FaultyConsumer {
     }
 }
 
-/// Returns the timeout of the handler of a request type, unless this is its last attempt.
-fn timeout(request_type: &str, attempts: u32) -> Option<Duration> {
-    let registry = Registry::gather();
-    let policy = registry.get(request_type)?.policy();
+/// Returns the timeout of a handler, unless this is its last attempt.
+fn timeout(handler: Option<&Handler>, attempts: u32) -> Option<Duration> {
+    let policy = handler?.policy();
     policy.timeout.filter(|_| attempts + 1 < policy.max_attempts)
 }
 
@@ -318,12 +395,24 @@ impl Consumer for FaultyConsumer {
             let message = Incoming::read(&delivery.text).ok();
             let request_type = message.map(|message| message.header.request_type().to_owned()).unwrap_or_default();
             let name = format!("{request_type} {}", delivery.lease.id);
-            match self.choose(&delivery, &name, timeout(&request_type, delivery.attempts)) {
+            let overlaps = self.faults.overlaps.load(Ordering::SeqCst);
+            if self.taken.is_empty() && !overlaps && lock(&self.faults.plan).of_dequeue() {
+                self.faults.tell("the queue does not answer a worker that asks for a message".to_owned());
+                self.give_back(&delivery.lease, "the answer of the queue was lost".to_owned(), false)?;
+                return Err(QueueError::Unavailable { doing: "take a message".to_owned(), source: no_answer() });
+            }
+            match self.choose(&delivery, &name, Registry::gather().get(&request_type)) {
                 Fault::DiesBefore => {
                     let lease = delivery.lease.clone();
                     self.die(&lease, true)?;
                 }
                 fault => {
+                    if let Fault::Overlaps { uses } = fault {
+                        self.die(&delivery.lease, false)?;
+                        let faults = self.faults.clone();
+                        let then = faults.clone();
+                        interleave::plan(uses, move || faults.run_other(), move || then.await_other());
+                    }
                     let is_told = matches!(fault, Fault::TimesOut(_) | Fault::LosesLease { is_told: true });
                     self.faults.cancels.store(is_told, Ordering::SeqCst);
                     self.taken.push((delivery.lease.id.clone(), name, fault));
@@ -363,6 +452,11 @@ impl Consumer for FaultyConsumer {
                 let told = if is_told { ", and the handler is told" } else { "" };
                 self.faults.tell(format!("{name}: the lease is lost while the handler runs{told} ({outcome})"));
                 self.die(lease, false)?;
+                lost()
+            }
+            // It was given back at the beginning.
+            Fault::Overlaps { .. } => {
+                self.faults.tell(format!("{name}: the lease is lost while the handler runs ({outcome})"));
                 lost()
             }
             Fault::TimesOut(limit) => {

@@ -158,14 +158,19 @@ impl Kit {
         #[cfg(not(feature = "tokio"))]
         let _ = runtime;
         if let Some(faults) = &self.faults {
-            faults.seed_pauses();
-            faults.running.store(true, Ordering::SeqCst);
+            let (pulpo, states) = (self.pulpo.clone(), lock(&self.states).clone());
+            faults.begin_step(move || {
+                let _in_test = scoped::enter(&pulpo);
+                // An error concerns the next step of this worker too, which reports it.
+                let worker = pulpo.worker().map(|worker| worker.states(states.clone()));
+                drop(worker.map(|worker| worker.step(|| false, drop)));
+            });
         }
         let mut first = before;
         let cancelled = || self.faults.as_ref().is_some_and(|faults| faults.cancels_run());
         let stepped = worker.step(cancelled, |progress| first = self.recorder.note_progress(first, progress));
         if let Some(faults) = &self.faults {
-            faults.running.store(false, Ordering::SeqCst);
+            faults.end_step();
         }
         stepped?;
         Ok(Run::together(self.recorder.read(|record| record.runs[before..].to_vec())))

@@ -15,6 +15,7 @@ use crate::queue::{
     Inspection, Keeping, Lease, NewMessage, OccurrenceMessage, OutboxIds, Progress, QueueAdapter, QueueError,
     ScheduleStep, ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Unique, Workers,
 };
+use crate::state::interleave;
 
 /// Called after each publication.
 pub(super) type OnPublish = Box<dyn Fn() + Send + Sync>;
@@ -299,6 +300,8 @@ impl Consumer for RecordingConsumer {
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
         let shared = self.recorder.0.clone();
+        // Before the lock, which the second run of the message takes too.
+        interleave::finish();
         let mut record = lock(&shared.record);
         let (settled, follow_ups) = (Settled::of(settlement), settlement.follow_ups().to_vec());
         let result = self.consumer.settle(lease, settlement);

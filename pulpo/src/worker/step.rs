@@ -8,10 +8,13 @@ use super::error::WorkError;
 use super::lane::Lane;
 use super::services::scheduler::SchedulerError;
 use crate::message::Incoming;
-use crate::queue::{Delivery, Progress};
+use crate::queue::{Consumer, Delivery, DequeueFilter, Progress, QueueError};
 use crate::registry::Handler;
 use crate::report::chain;
 use crate::state::States;
+
+/// The maximum number of times in a row that the queue of a test does not answer.
+const MOST_OUTAGES: u32 = 3;
 
 impl Worker {
     /// Provides all these states.
@@ -30,9 +33,7 @@ impl Worker {
     ) -> Result<bool, StepError> {
         let shared = self.share(Vec::new())?;
         let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
-        let Some(first) = consumer.dequeue(&shared.filter(), Duration::ZERO).map_err(WorkError::Queue)? else {
-            return Ok(false);
-        };
+        let Some(first) = dequeue(&mut *consumer, &shared.filter())? else { return Ok(false) };
         let mut lane = Lane::new(shared, consumer);
         let mut next = Some(first);
         while let Some(delivery) = next {
@@ -57,6 +58,17 @@ impl Worker {
             Some(StepError::NoState { type_name: needed.type_name, handler: handler.described() })
         };
         handler.and_then(missing).map_or(Ok(()), Err)
+    }
+}
+
+/// Asks again if the queue does not answer, as a lane does after a pause: the clock of a test stands still.
+fn dequeue(consumer: &mut dyn Consumer, filter: &DequeueFilter) -> Result<Option<Delivery>, StepError> {
+    let mut left = MOST_OUTAGES;
+    loop {
+        match consumer.dequeue(filter, Duration::ZERO) {
+            Err(QueueError::Unavailable { .. }) if left > 0 => left -= 1,
+            found => return found.map_err(|error| WorkError::Queue(error).into()),
+        }
     }
 }
 
