@@ -96,3 +96,36 @@ fn each_package_has_its_licences_its_readme_and_its_source_alone() {
         assert!(other.is_empty(), "{package} with {other:?}");
     }
 }
+
+/// Returns the versions that a text gives pulpo in a dependency: `pulpo = "0.1"`, `pulpo = { version = "0.1", … }`.
+fn versions(text: &str) -> Vec<&str> {
+    let dependencies = text.split("pulpo = ").skip(1);
+    let versions = dependencies.filter_map(|rest| rest.strip_prefix("{ version = ").unwrap_or(rest).strip_prefix('"'));
+    versions.filter_map(|rest| rest.split_once('"')).map(|(version, _)| version).collect()
+}
+
+#[test]
+fn the_documents_depend_on_the_version_of_the_workspace() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
+    let version =
+        manifest.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version").trim_matches('"');
+    let (minor, _) = version.rsplit_once('.').expect("three numbers");
+    let macros = std::fs::read_to_string(root.join("pulpo/Cargo.toml")).expect("the manifest of the library");
+    assert!(macros.contains(&format!("pulpo-macros = {{ path = \"../pulpo-macros\", version = \"={version}\" }}")));
+
+    let mut files = vec![root.join("README.md"), root.join("pulpo/README.md"), root.join("pulpo/src/lib.rs")];
+    for folder in ["docs", "pulpo/src/guide"] {
+        files.extend(
+            std::fs::read_dir(root.join(folder)).expect("a folder").map(|entry| entry.expect("an entry").path()),
+        );
+    }
+    let mut seen = 0;
+    for file in files.iter().filter(|file| file.is_file()) {
+        for found in versions(&std::fs::read_to_string(file).expect("a text")) {
+            assert_eq!(found, minor, "{} depends on another version", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "found the dependencies");
+}
