@@ -1,7 +1,8 @@
 //! Decides what happens to a message. Nothing else does.
 //!
 //! Pure functions: they take what is known about the message and how its run ended, and return a decision for an
-//! adapter to carry out. The table of outcomes in the guide's page on failures describes this module.
+//! adapter to carry out. A test compares the table of outcomes in the guide's page on failures
+//! with this module.
 
 use std::fmt::Write as _;
 use std::time::Duration;

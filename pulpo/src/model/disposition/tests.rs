@@ -303,3 +303,51 @@ fn a_run_that_may_have_begun_counts_if_it_decides_and_every_known_run_killed_its
     let once = POLICY.max_attempts(1);
     assert_eq!(before_run(&AttemptState { maybe_begun: true, policy: once, ..first_attempt() }), None);
 }
+
+/// The words of the guide for a decision.
+fn words(disposition: &Disposition) -> &'static str {
+    match disposition {
+        Disposition::Commit => "the message is deleted, or kept",
+        Disposition::Expire => "deleted without a run",
+        Disposition::Rollback { counted: true, .. } => "retried",
+        Disposition::Rollback { counted: false, .. } => "without counting an attempt",
+        Disposition::LeaveToOthers { .. } => "waits for a worker that",
+        Disposition::Bury { .. } => "buried",
+    }
+}
+
+#[test]
+fn the_table_in_the_guide_says_what_is_decided() {
+    let guide = include_str!("../../guide/failures.md");
+    let (_, table) = guide.split_once("# All outcomes\n\n").expect("the section");
+    let rows: Vec<_> = table.lines().take_while(|line| line.starts_with('|')).skip(2).collect();
+    let unreadable = || MessageError::NotAnObject("null");
+    let [theirs, ours] = ["1-00000000000000aa", "1-00000000000000bb"].map(|id| id.parse().expect("an id"));
+    let (request_types, grace) = (vec!["resize"], Duration::from_secs(600));
+    let other_shape = RunEnd::OtherShape { error: unreadable(), request_types, theirs, ours, grace };
+    let unknown = RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a".to_owned(), grace };
+    let expired = AttemptState { expiration: Some(now() - TimeDelta::seconds(1)), ..first_attempt() };
+    let deadly = AttemptState { failed: 20, lost: 20, ..first_attempt() };
+    let cancelled = AttemptState { cancelled: true, ..first_attempt() };
+    let first = |ending| after_run(&first_attempt(), ending);
+    let decided = [
+        ("returns `Ok`", first(RunEnd::Done)),
+        ("returns an error, panics, exceeds its `timeout`", first(failed(transient("no luck")))),
+        ("returns `retry_after", first(failed(retry_after(SECOND, "busy")))),
+        ("returns `snooze", first(failed(crate::outcome::snooze(SECOND)))),
+        ("returns `fatal", first(failed(fatal("no recipient")))),
+        ("is not JSON", first(RunEnd::Unreadable(unreadable()))),
+        ("does not fit the type, and another version", first(other_shape)),
+        ("has a type that this worker does not know", first(unknown)),
+        ("has expired", before_run(&expired).expect("a decision")),
+        ("its worker dies", before_run(&deadly).expect("a decision")),
+        ("is cancelled", after_run(&cancelled, RunEnd::Done)),
+        ("its worker is stopped", first(RunEnd::ShutDown)),
+    ];
+    assert_eq!(rows.len(), decided.len(), "{rows:#?}");
+    for (row, (event, disposition)) in rows.iter().zip(&decided) {
+        let (left, right) = row.trim_matches('|').split_once('|').expect("two cells");
+        assert!(left.trim().starts_with(event), "expected {event:?}: {row}");
+        assert!(right.contains(words(disposition)), "decided {disposition:?}: {row}");
+    }
+}
