@@ -83,7 +83,7 @@ fn publish_while_draining(effort: &Effort) -> Vec<Row> {
     let of = "SQLite, both in the same commits";
     vec![
         Row::rates("file: publish by 8 threads while 8 lanes drain", of, &both(|(published, _)| *published)),
-        Row::rates("file: done by 8 lanes meanwhile", of, &both(|(_, done)| *done)),
+        Row::rates("file: done by those 8 lanes", of, &both(|(_, done)| *done)),
     ]
 }
 

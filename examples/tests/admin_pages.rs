@@ -140,7 +140,7 @@ fn every_page_and_change_stays_below_its_path_and_behind_the_login() {
     }
     assert!(forms.len() >= 4, "{forms:?}");
 
-    // Nobody else can see or do any of that.
+    // Other users can neither see nor do any of that.
     for path in seen.iter().chain(&forms) {
         for (method, cookie) in [("GET", ""), ("GET", "shop_session=guessed"), ("POST", "")] {
             let answer = service.ask(method, path, cookie, "");

@@ -26,7 +26,7 @@ fn quickstart(folder: &Path, arguments: &[&str], queue: Option<&str>) -> Result<
 fn said(output: &Output) -> String {
     let (out, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{out}\n{log}", output.status);
-    assert!(!log.contains('\u{1b}') && !out.contains('\u{1b}'), "colour, though nobody sees it:\n{log}");
+    assert!(!log.contains('\u{1b}') && !out.contains('\u{1b}'), "colour, though it is not a terminal:\n{log}");
     out.into_owned()
 }
 

@@ -59,7 +59,7 @@ pub const fn batch_handler<J: Job>(
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the body of a scheduled job",
     label = "it needs a default: `#[derive(Default)]`",
-    note = "nobody publishes what runs by `cron` or `every`, so its body is the default of the type"
+    note = "a job with `cron` or `every` is published by its schedule, so its body is the default of the type"
 )]
 pub trait ScheduledBody: Sized {
     /// Creates the default value.

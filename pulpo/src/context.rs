@@ -59,7 +59,7 @@ pub use run::{Parameter, Run};
 ///     let mut lines = 0;
 ///     for line in std::fs::read_to_string(&import.file)?.lines() {
 ///         if context.is_cancelled() {
-///             return Err("out of time".into()); // nobody waits for the result any more
+///             return Err("out of time".into()); // the result is not needed any more
 ///         }
 ///         lines += usize::from(!line.is_empty());
 ///     }

@@ -129,7 +129,7 @@ impl Dashboard {
     }
 
     /// Requires this token, in a form or in the header `Authorization: Bearer`. Use 8 to 300 printable ASCII
-    /// characters; an empty token admits nobody. Default: no token, for a dashboard behind your own login.
+    /// characters; an empty token admits no one. Default: no token, for a dashboard behind your own login.
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.into());
         self

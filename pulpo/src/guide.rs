@@ -4,7 +4,7 @@
 //! 2. [Handlers](handlers): what a function may take and return.
 //! 3. [Publishing](publishing): options, batches, async code, follow-ups.
 //! 4. [Scheduled jobs](time): cron and periods, each time run once.
-//! 5. [Unique jobs and limits](once_and_in_measure): unique keys, rates and limits.
+//! 5. [Unique jobs and limits](unique_jobs_and_limits): unique keys, rates and limits.
 //! 6. [Failures and retries](failures): what happens to a job that does not succeed.
 //! 7. [Results and status](results): ask how a job went.
 //! 8. Testing: the module `pulpo::testing` of the feature `testing`.
@@ -26,8 +26,8 @@ pub mod publishing {}
 #[doc = include_str!("guide/time.md")]
 pub mod time {}
 
-#[doc = include_str!("guide/once_and_in_measure.md")]
-pub mod once_and_in_measure {}
+#[doc = include_str!("guide/unique_jobs_and_limits.md")]
+pub mod unique_jobs_and_limits {}
 
 #[doc = include_str!("guide/failures.md")]
 pub mod failures {}

@@ -47,7 +47,7 @@
 //!
 //! The rest of this page is an overview. The [guide] has a page for each topic: [getting
 //! started](guide::getting_started), [handlers](guide::handlers), [publishing](guide::publishing),
-//! [schedules](guide::time), [unique jobs and limits](guide::once_and_in_measure), [failures](guide::failures),
+//! [schedules](guide::time), [unique jobs and limits](guide::unique_jobs_and_limits), [failures](guide::failures),
 //! [results](guide::results), [deploying](guide::deploying), [the beanstalkd queue](guide::beanstalkd) and [writing an
 //! adapter](guide::adapters).
 //!
@@ -110,14 +110,10 @@
 //!
 //! # Failures and retries
 //!
-//! The result of a handler decides:
-//!
-//! | outcome | the job |
-//! | --- | --- |
-//! | `Ok(())`, `()` | is done |
-//! | any error by `?`, a panic, a timeout | is retried with growing delays, up to `max_attempts`; then it is buried |
-//! | [`retry_after`], `.retry_after(d)?` | is retried in `d` |
-//! | [`fatal`], `.fatal()?` | is buried at once |
+//! The result of a handler decides. `Ok(())` and `()` mean that the job is
+//! done. Any error by `?`, a panic and a timeout are retried with growing
+//! delays, up to `max_attempts`. [`fatal`], [`retry_after`] and [`snooze`] say
+//! something else. The guide lists [all outcomes](guide::failures#all-outcomes).
 //!
 //! A run that fails after its worker was asked to stop does not count as an
 //! attempt: the message is ready again at once. Only a fatal error still buries

@@ -9,7 +9,7 @@
 //! reminded; `delay`, so that each reminder comes an hour before its
 //! appointment; `expiration`, so that none comes after it; `priority`, so that
 //! the news of a doctor's illness overtakes the rest; how to delete a job; and
-//! what happens to all jobs while no worker runs: this practice starts its
+//! that all jobs wait while no worker runs: this practice starts its
 //! worker at half past ten.
 //!
 //! The day is in `data/appointments.csv` and runs fast: an hour takes a quarter
@@ -75,7 +75,7 @@ fn call_off(CallOff(appointment): CallOff, day: State<Day>, context: &Context) {
     say(&day, &phone, &format!("{name}, do not come at {}: {doctor} is {why}", time.format("%H:%M")));
 }
 
-/// Nobody publishes this job: it runs every two real seconds, which are eight hours of that day. A
+/// A schedule publishes this job: it runs every two real seconds, which are eight hours of that day. A
 /// practice would write `cron = "0 18 * * MON-FRI", tz = "Europe/Berlin"`.
 #[derive(Default, Serialize, Deserialize)]
 struct Overview {}

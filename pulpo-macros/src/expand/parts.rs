@@ -1,4 +1,4 @@
-//! What every part of the output is made of: the handler, its generated names, and their locations.
+//! The building blocks of every part of the output: the handler, its generated names, and their locations.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{format_ident, quote_spanned};

@@ -1,4 +1,4 @@
-//! What all commands share: how they end, how they open the queue, and the flag `--json`.
+//! Shared by all commands: how they end, how they open the queue, and the flag `--json`.
 
 use std::error::Error;
 use std::io;

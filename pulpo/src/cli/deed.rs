@@ -1,4 +1,4 @@
-//! What an operator does to messages: those named by their ids, or those that a filter matches.
+//! The changes that an operator makes to messages: those named by their ids, or those that a filter matches.
 //!
 //! The command first finds and counts the messages and asks for confirmation. Then it changes only those messages, each
 //! if it still matches, so at most the counted number changes. Only if no confirmation is needed, or a list does not

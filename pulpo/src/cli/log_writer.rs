@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_reads_nothing_holds_up_nobody_and_learns_what_it_has_missed() {
+    fn a_reader_that_reads_nothing_delays_no_writer_and_learns_how_much_it_has_missed() {
         for (reader, log) in writers().split_off(1) {
             reader.set(|reads| reads.stopped = true);
             log.take(b"first\n");

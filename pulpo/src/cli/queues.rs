@@ -118,7 +118,7 @@ pub(super) fn backup(pulpo: &Pulpo, arguments: &BackupArguments, out: &mut dyn W
     Ok(())
 }
 
-/// What `migrate` is to do.
+/// The arguments of `migrate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

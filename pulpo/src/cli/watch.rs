@@ -46,7 +46,7 @@ pub(super) struct WatchArguments {
     format: Format,
 }
 
-/// What has happened: to a job, or to `others` that were too quick to be seen.
+/// An event: of one job, or of `others` that were too quick to be seen.
 #[derive(Debug, Default, Serialize)]
 struct Event {
     at: DateTime<Utc>,
@@ -139,7 +139,7 @@ fn look(
         let runs_again = now.keys().any(|(id, _)| *id == seen.job.id);
         match seen.end(message.as_ref(), runs_again) {
             Some(event) => events.push(event),
-            // Nobody has noticed yet that its worker is dead.
+            // Its worker is dead, but this has not been noticed yet.
             None => drop(now.insert(key, seen)),
         }
     }
@@ -236,7 +236,7 @@ impl Event {
     }
 }
 
-/// What has happened by the queue's numbers, less what was seen.
+/// The events that the queue has counted, without those of the jobs that were seen.
 #[derive(Debug, Default)]
 struct Others {
     /// The minute of the last look, and its numbers then.

@@ -1,4 +1,4 @@
-//! Who may enter: the token, and the sessions of those who gave it.
+//! Access control: the token, and the sessions of browsers that have sent it.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -1,4 +1,4 @@
-//! What is checked before each page: the host, the login, and what a change needs.
+//! The checks before each page: the host, the login, and the token of a form that changes something.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -34,7 +34,7 @@ impl Hosts {
     /// Checks the host of a request, as its header names it.
     ///
     /// # Errors
-    /// The hosts that are admitted, if it is none of them.
+    /// Returns the hosts that are admitted, if this is not one of them.
     pub(super) fn check(&self, host: &str) -> Result<(), String> {
         let Some(set) = &self.set else { return Ok(()) };
         let name = without_port(host);

@@ -1,4 +1,4 @@
-//! What the live updates of all open pages share.
+//! The one source of live updates for all open pages.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

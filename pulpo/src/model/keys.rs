@@ -23,7 +23,7 @@ const FORMAT: &str = "1:";
 /// A longer key is replaced by its hash.
 const LONGEST_KEY: usize = 200;
 
-/// What makes a message unique.
+/// The unique key of a message, and its rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unique {
@@ -31,7 +31,7 @@ pub struct Unique {
     pub key: String,
     /// How long this message keeps the key.
     pub unique_for: UniqueFor,
-    /// What happens to this message if another one has the key.
+    /// How this message is treated if another one has the key.
     pub on_duplicate: OnDuplicate,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for UniqueFor {
     }
 }
 
-/// What happens to a message whose unique key is taken.
+/// How a message is treated if its unique key is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDuplicate {
     /// The existing message stays as it is.

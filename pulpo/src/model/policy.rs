@@ -34,7 +34,7 @@ pub struct Policy {
     pub timeout: Option<Duration>,
     /// How long a message keeps its unique key, if the job has one.
     pub unique_for: UniqueFor,
-    /// What happens to a message whose unique key is taken.
+    /// How a message is treated if its unique key is taken.
     pub on_duplicate: OnDuplicate,
     /// How often its jobs may start, across all workers; `None` means no limit.
     pub rate: Option<Rate>,

@@ -154,7 +154,7 @@ impl fmt::Display for Entry {
     }
 }
 
-/// What happens to occurrences that fell due while no worker with their entry was alive.
+/// Whether occurrences run that fell due while no worker with their entry was alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missed {
     /// The last one is run, once.

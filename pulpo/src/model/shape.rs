@@ -74,7 +74,7 @@ impl Shape {
         }
         let mut traced = Traced::of(probe);
         let mut before = None;
-        // What a body teaches may show the next place of which nothing is known.
+        // One body may lead to the next place of which nothing is known.
         for _ in 0..=MOST_LESSONS {
             if !search::complete(&mut traced) {
                 break;

@@ -1,4 +1,4 @@
-//! What a queue can do beyond the minimum.
+//! The abilities of a queue beyond the minimum.
 
 use serde::Serialize;
 

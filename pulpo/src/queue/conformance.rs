@@ -42,7 +42,7 @@
 //!     pulpo::queue_conformance!(super::InMemory::new());
 //! }
 //!
-//! // What each of those tests does:
+//! // Each of those tests calls this:
 //! pulpo::queue::conformance::run("order_is_by_priority_then_first_in_first_out", &InMemory::new());
 //! ```
 
@@ -186,7 +186,7 @@ macro_rules! __with_conformance_cases {
                 a_finished_or_buried_occurrence_does_not_hold_up_the_next
                 a_time_that_two_entries_share_is_one_occurrence
                 what_is_paused_is_not_caught_up
-                entries_that_nobody_has_had_for_long_are_forgotten
+                entries_without_a_worker_for_long_are_forgotten
                 what_was_published_elsewhere_is_noted
                 an_occurrence_ends_a_wait
                 an_occurrence_that_is_unique_is_published_once

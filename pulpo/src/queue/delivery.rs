@@ -1,4 +1,4 @@
-//! What a consumer receives: a message, and the lease that settles it.
+//! A delivery: a message that a consumer has received, and the lease that settles it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Delivery {
     /// longer than the ttr.
     pub abandoned: u32,
     /// Whether there may have been one more run that ended unsettled: a worker
-    /// died that had leased the message ahead, and nobody saw whether it had
+    /// died that had leased the message ahead, and it is unknown whether the run had
     /// begun. The counts above do not include that run. If counting it makes
     /// `max_attempts`, and a known run ended unsettled too, the message is
     /// buried and not run again. False once a run was settled.

@@ -1,4 +1,4 @@
-//! What goes into a queue, and what the queue says of it.
+//! New messages, and the answers of the queue to them.
 
 use std::fmt;
 use std::pin::Pin;

@@ -97,7 +97,7 @@ impl PostgresQueue {
     /// Connects only if the queue exists, to inspect and administer it.
     ///
     /// # Errors
-    /// [`QueueError::NoQueue`] if there is none; otherwise like [`connect`](Self::connect).
+    /// [`QueueError::NoQueue`] if the queue does not exist; otherwise like [`connect`](Self::connect).
     pub fn connect_existing(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, QueueError> {
         Self::prepared(options, clock, Missing::Refuse)
     }
@@ -125,7 +125,7 @@ impl PostgresQueue {
         Self(Arc::new(Remote::new(options, clock)))
     }
 
-    /// What this process shares.
+    /// Returns the part that all clones of this queue share.
     fn shared(&self) -> &Arc<Shared> {
         self.0.shared()
     }

@@ -3,7 +3,7 @@
 //! - **Publishing** begins at a random server in each process and takes the servers in turn. A server that refuses
 //!   before anything was sent is skipped, and rests for a while; after an unknown outcome no other server is tried.
 //! - **A server that is away** is left alone by all callers while another one is there, and asked by one thread in the
-//!   background (`server`): a server that accepts connections and never answers delays nobody for long.
+//!   background (`server`): a server that accepts connections and never answers delays no caller for long.
 //! - **Working** takes jobs from all servers. A lane first asks each server without waiting. While all are empty, one
 //!   thread per server waits there on behalf of all lanes (`watch`): an idle worker picks up a job as fast as from a
 //!   single server, and each process has one wait at each server.

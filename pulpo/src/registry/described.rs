@@ -1,4 +1,4 @@
-//! What a job is for other versions of its program: its names, its body and its unique key.
+//! A job as other versions of its program see it: its names, its body and its unique key.
 
 use serde_json::value::RawValue;
 

@@ -86,7 +86,7 @@ impl QueueGauges {
             Ok(stats) => stats.unreachable.len(),
             Err(_) => self.queue.take_unreachable().len().max(1),
         };
-        #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 servers")]
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 servers")]
         metrics::gauge!(QUEUE_SERVERS_UNREACHABLE).set(away as f64);
         let stats = stats?;
         let now = self.clock.now();

@@ -163,7 +163,10 @@ impl Crew {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the facade has no whole numbers, and nobody has 2^52 threads")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the facade has no whole numbers, and there are far fewer than 2^52 threads"
+)]
 fn whole(count: usize) -> f64 {
     count as f64
 }

@@ -47,7 +47,7 @@ pub(super) struct InFlightJob {
     pub(super) cancellation: Arc<Cancellation>,
     /// Whether the commit may be deferred, because the job was short or is one of many that are settled together.
     pub(super) defer_commit: bool,
-    /// What to publish and store if the job is done.
+    /// The follow-ups and the result, to publish and store if the job is done.
     pub(super) produced: Produced,
     /// Details of the run, if it failed.
     pub(super) failed_run: Option<FailedRun>,

@@ -33,7 +33,7 @@ pub(super) enum Processed {
     Decided(Disposition),
 }
 
-/// What is left to do for the other messages of a batch after one is settled.
+/// The remaining work for the other messages of a batch after one is settled.
 #[derive(Default)]
 pub(super) struct Settled {
     /// The follow-ups that are not published yet, and the result.

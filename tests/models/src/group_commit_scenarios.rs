@@ -121,17 +121,17 @@ pub fn tasks_are_told_too() {
 }
 
 /// A leader whose storage panics sends its group an error, and hands over.
-pub fn a_leader_that_panics_strands_nobody() {
+pub fn a_leader_that_panics_strands_no_thread() {
     run(2, 1, Some(10));
 }
 
 /// The thread that leads for tasks panics; every waiter still gets a reply.
-pub fn a_committer_that_panics_strands_nobody() {
+pub fn a_committer_that_panics_strands_no_thread() {
     run(0, 3, Some(20));
 }
 
 /// A write that a task has begun is completed even if no task waits for it any more.
-pub fn a_task_that_is_dropped_strands_nobody() {
+pub fn a_task_that_is_dropped_strands_no_thread() {
     let group = Arc::new(GroupCommit::new(Numbers::default()));
     let committer = commit_for_tasks(&group);
     let others: Vec<_> = [1_u32, 2]

@@ -205,7 +205,7 @@ pub fn a_stop_leaves_nothing_leased() {
 }
 
 /// Fetches panic in one lane while other lanes wait for them.
-pub fn a_fetch_that_panics_strands_nobody() {
+pub fn a_fetch_that_panics_strands_no_thread() {
     run(Messages { panics: 2, ..ready(12) }, 3, 20);
 }
 

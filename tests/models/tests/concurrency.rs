@@ -23,12 +23,12 @@ macro_rules! in_many_orders {
 in_many_orders! {
     group_commit::everybody_is_told
     group_commit::tasks_are_told_too
-    group_commit::a_leader_that_panics_strands_nobody
-    group_commit::a_committer_that_panics_strands_nobody
-    group_commit::a_task_that_is_dropped_strands_nobody
+    group_commit::a_leader_that_panics_strands_no_thread
+    group_commit::a_committer_that_panics_strands_no_thread
+    group_commit::a_task_that_is_dropped_strands_no_thread
     prefetch::each_message_runs_once
     prefetch::a_stop_leaves_nothing_leased
-    prefetch::a_fetch_that_panics_strands_nobody
+    prefetch::a_fetch_that_panics_strands_no_thread
     prefetch::a_step_that_fails_for_now_loses_no_commit
     slot::a_lane_that_finishes_while_the_monitor_looks_settles_each_job
     slot::a_job_that_times_out_as_it_ends_is_settled_once

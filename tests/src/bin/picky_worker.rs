@@ -8,7 +8,7 @@ struct Stock {
     count: u32,
 }
 
-/// A text of a form that nobody would guess.
+/// A text of a form that cannot be guessed.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 struct Sku(String);

@@ -511,7 +511,7 @@ fn of_another_protocol() -> u16 {
 }
 
 #[test]
-fn a_server_that_speaks_another_protocol_keeps_nobody_from_the_others() {
+fn a_server_that_speaks_another_protocol_does_not_disturb_the_others() {
     let (good, bad) = (BeanstalkdServer::start(), of_another_protocol());
     let queue = several(&[bad, good.port()]);
     for number in 0..20 {
@@ -626,7 +626,7 @@ fn longest_and_middle(mut took: Vec<Duration>) -> (Duration, Duration) {
 
 /// Its timeout is two seconds, and each failure would take that long.
 #[test]
-fn a_server_that_accepts_connections_and_never_answers_delays_nobody_after_its_first_failure() {
+fn a_server_that_never_answers_delays_no_caller_after_its_first_failure() {
     let servers = [BeanstalkdServer::start(), BeanstalkdServer::start()];
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let ports = [servers[0].port(), silent.local_addr().unwrap().port(), servers[1].port()];

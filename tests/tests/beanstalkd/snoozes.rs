@@ -1,4 +1,4 @@
-//! What a handler can ask for that beanstalkd cannot keep.
+//! Requests of handlers that beanstalkd cannot keep.
 
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;

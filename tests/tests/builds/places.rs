@@ -43,11 +43,11 @@ pub mod jobs {
     #[derive(::serde::Serialize, ::serde::Deserialize, ::pulpo::Job)]
     #[job("telegram", queue = "mail", unique(text))]
     pub struct Telegram {
-        /// What it says.
+        /// Its text.
         pub text: ::std::string::String,
     }
 
-    /// What no program has.
+    /// A feature that no program has.
     #[cfg(any())]
     #[derive(::serde::Serialize, ::serde::Deserialize, ::pulpo::Job)]
     #[job("pigeon")]

@@ -285,7 +285,7 @@ fn a_body_that_panics_while_it_is_read_leaves_the_others_of_its_batch_alone() {
 }
 
 #[test]
-fn the_text_of_an_error_is_made_within_the_run_and_holds_up_nobody() {
+fn the_text_of_an_error_is_made_within_the_run_and_delays_no_other_job() {
     on("disk", 2, &|stage| {
         let slow = stage.odd(Shows::Waits, How::Transient);
         let working = stage.work();

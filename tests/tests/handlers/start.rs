@@ -6,7 +6,7 @@ use crate::board::Board;
 use crate::stage::on;
 
 #[test]
-fn a_state_that_nobody_gave_is_named_with_the_handlers_that_need_it() {
+fn a_missing_state_is_named_with_the_handlers_that_need_it() {
     on("memory", 1, &|stage| {
         let error = stage.pulpo.work().expect_err("refused");
         let text = error.to_string();

@@ -1,4 +1,4 @@
-//! What an author of an adapter relies on: the guide, the suite, and a clear refusal of conflicting schemes.
+//! Promises to the author of an adapter: the guide, the suite, and a clear refusal of conflicting schemes.
 
 use std::fs;
 use std::path::{Path, PathBuf};

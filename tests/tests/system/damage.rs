@@ -78,7 +78,7 @@ fn assert_sound(place: &Sandbox) {
 }
 
 #[test]
-fn nobody_goes_on_with_a_deleted_file() {
+fn no_program_goes_on_with_a_deleted_file() {
     for folder_too in [false, true] {
         let place = Sandbox::new();
         let producer = queue(&place);
@@ -202,7 +202,7 @@ fn a_damaged_file_is_named_with_what_to_do() {
             assert_eq!((said.code, said.out.as_str()), (1, ""), "{arguments:?}: {}", said.err);
             assert!(said.err.contains("pulpo-data/queue.db") && said.err.contains(expected), "{}", said.err);
         }
-        assert!(fs::read(&file).expect("there") == before, "nobody makes it worse");
+        assert!(fs::read(&file).expect("there") == before, "no program makes it worse");
     }
 }
 
@@ -254,7 +254,7 @@ fn killed(place: &Sandbox) {
 }
 
 #[test]
-fn an_index_of_the_log_that_is_damaged_is_made_anew() {
+fn a_damaged_index_of_the_log_is_rebuilt() {
     let damages: [fn(&Path); 3] = [|file| overwrite(file, 0, 32_768), |file| cut(file, 0), |file| cut(file, 2)];
     for damage in damages {
         let place = Sandbox::new();
@@ -267,7 +267,7 @@ fn an_index_of_the_log_that_is_damaged_is_made_anew() {
 
 /// The only silent loss: SQLite takes the damage for the end of the log. The documentation mentions it.
 #[test]
-fn a_log_that_is_damaged_while_nobody_runs_is_cut_at_the_damage() {
+fn a_log_that_is_damaged_while_no_program_runs_is_cut_at_the_damage() {
     let place = Sandbox::new();
     killed(&place);
     // After the schema, with which the log begins.

@@ -245,7 +245,7 @@ fn retry_after_says_when() {
 }
 
 #[test]
-fn a_fatal_error_buries_at_once_and_a_kick_starts_anew() {
+fn a_fatal_error_buries_at_once_and_a_kick_starts_afresh() {
     on_each(options(), |stage| {
         let key = stage.key("fatal");
         let id = stage.publish(&key, What::Fatal);

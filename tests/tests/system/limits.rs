@@ -112,7 +112,7 @@ fn keeps_the_limit<J: Job, O: Job>(
 }
 
 #[test]
-fn a_type_at_its_limit_waits_in_the_queue_and_holds_up_nobody() {
+fn a_type_at_its_limit_waits_in_the_queue_and_delays_no_other_type() {
     let mut options = options();
     options.handlers.insert("act".to_owned(), at_most(1));
     // In the same queue, so that the queue must pick by type.
@@ -142,7 +142,7 @@ fn a_type_at_its_limit_waits_in_the_queue_and_holds_up_nobody() {
 }
 
 #[test]
-fn a_queue_at_its_limit_waits_and_holds_up_nobody() {
+fn a_queue_at_its_limit_waits_and_delays_no_other_queue() {
     for limit in [1, 2] {
         let mut options = options();
         let mut queue = QueueOptions::default();

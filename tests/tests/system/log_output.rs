@@ -1,4 +1,4 @@
-//! A log that cannot be written, or that nobody reads, never ends or delays a job; and the data
+//! A log that cannot be written, or that is not read, never ends or delays a job; and the data
 //! that must not appear in it.
 
 use std::process::{Command, Stdio};
@@ -85,7 +85,7 @@ fn a_reader_that_has_seen_enough_ends_no_worker() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_delays_no_job_and_no_end() {
+fn a_pipe_without_a_reader_delays_no_job_and_no_end() {
     for settings in [&[][..], &["enable_output_buffering=true"]] {
         let place = Sandbox::new();
         publish(&place);
@@ -102,7 +102,7 @@ fn a_pipe_that_nobody_reads_delays_no_job_and_no_end() {
 }
 
 #[test]
-fn a_worker_whose_log_nobody_reads_ends_with_its_error() {
+fn a_worker_whose_log_is_not_read_ends_with_its_error() {
     let place = Sandbox::new();
     publish(&place);
     // The pipe is full when the folder of its queue disappears, and the worker reports that at its end.
@@ -114,7 +114,7 @@ fn a_worker_whose_log_nobody_reads_ends_with_its_error() {
 }
 
 #[test]
-fn other_commands_end_quietly_when_nobody_reads_on() {
+fn other_commands_end_quietly_when_the_reader_has_gone() {
     let place = Sandbox::new();
     publish(&place);
     for command in ["list --limit 0", "list --limit 0 --json", "config", "handlers"] {

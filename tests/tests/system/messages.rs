@@ -181,7 +181,7 @@ fn assert_honest(log: &str) {
                     && ["INFO", "WARN", "ERROR"].contains(&line[28..].split_whitespace().next().unwrap_or_default())
             }
         };
-        assert!(ours, "a line that is none of ours: {line:?}");
+        assert!(ours, "a line that is not ours: {line:?}");
         let forged = line.chars().find(|c| c.is_control() || "\u{2028}\u{2029}\u{202e}".contains(*c));
         assert_eq!(forged, None, "{line:?}");
     }

@@ -77,7 +77,7 @@ fn a_job_is_there_if_and_only_if_its_transaction_commits() {
     transaction.execute("INSERT INTO orders VALUES (1)", []).expect("an order");
     let sent = pulpo.publish_in(&mut transaction, Invoice { order: 1 }).expect("published");
     assert_eq!(sent.id().expect("an id").as_str(), "outbox/1");
-    // Nobody else sees it before the commit.
+    // No other connection sees it before the commit.
     assert_eq!(well(&place, &["relay", "--once"]), "moved 0 jobs\n");
     transaction.commit().expect("committed");
 
@@ -146,7 +146,7 @@ fn any_client_publishes_by_the_statement_of_prepare() {
 }
 
 #[test]
-fn a_row_that_nobody_can_read_is_buried_with_the_reason_and_keeps_none_back() {
+fn an_unreadable_row_is_buried_with_the_reason_and_delays_no_other() {
     let place = Sandbox::new();
     let shop = shop(&place);
     for text in ["not JSON", "{}", r#"{"header": {"request_type": "order_paid"}, "body": {"id": "x"}}"#] {

@@ -288,7 +288,7 @@ fn what_is_erased_is_in_no_file_of_the_queue() {
     let said = well(&place, &["delete", "--body", "to=ada@example.com", "--yes"]);
     assert_eq!(said, "deleted 1\n");
     assert_eq!(found(&folder, "ada@example.com"), [""; 0], "with the worker on it");
-    // Nobody else has lost anything.
+    // No other worker has lost anything.
     for (state, expected) in [("done", 7), ("buried", 8), ("delayed", 5)] {
         let left = as_json(&place, &["list", "--state", state, "--body", "to=bob@example.com", "--limit", "0"]);
         assert_eq!(left.as_array().map(Vec::len), Some(expected), "{state}");

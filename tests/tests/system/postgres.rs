@@ -204,7 +204,7 @@ fn pulpo_text(error: &QueueError) -> String {
 fn a_server_that_is_not_there_is_named_without_its_password() {
     let port = pulpo_tests::beanstalkd::free_port();
     let url = format!("postgres://shop:hush@127.0.0.1:{port}/shop");
-    let error = PostgresQueue::connect(options(&url), Arc::new(SystemClock::new())).expect_err("nobody is there");
+    let error = PostgresQueue::connect(options(&url), Arc::new(SystemClock::new())).expect_err("no server is there");
     let text = pulpo_text(&error);
     assert!(
         error.is_transient() && text.contains(&format!("PostgreSQL at 127.0.0.1:{port}/shop, schema pulpo")),
@@ -459,7 +459,7 @@ fn a_transaction_that_stays_open_is_named_and_claims_go_on() {
     for n in 0..300 {
         assert_eq!(next(&mut seat), n.to_string());
     }
-    // What is urgent has its turn within a moment.
+    // An urgent job has its turn within a moment.
     let mut urgent = message("urgent");
     urgent.priority = pulpo::Priority::new(0);
     queue.enqueue(vec![urgent]).expect("enqueue");

@@ -114,7 +114,7 @@ fn a_jump_forward_keeps_the_message_of_a_frozen_worker_no_longer_than_its_ttr() 
 }
 
 #[test]
-fn who_comes_after_a_jump_forward_may_run_a_job_twice_and_the_old_worker_learns_it() {
+fn a_worker_that_starts_after_a_jump_forward_may_run_a_job_twice_and_the_old_one_learns_it() {
     let machine = Machine::new();
     let one = machine.process();
     let mut busy = seat(&one);

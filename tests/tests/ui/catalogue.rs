@@ -33,7 +33,7 @@ pub(crate) const ODD: &[(&str, &str)] = &[
 /// There is no function `main` at the top, which rustc always says itself.
 const NO_MAIN: &str = "one error, at the end of the file; the note below is on the macro";
 
-/// What stands for the token of an error at the end of a file.
+/// The placeholder for the token of an error at the end of a file.
 const END: &str = "(the end of the file)";
 
 /// The body has a second implementation of `Job`, of which rustc speaks in
@@ -56,7 +56,7 @@ pub(crate) struct Mistake {
 /// One error of rustc.
 pub(crate) struct Error {
     pub(crate) headline: String,
-    /// What is underlined; of several lines, the first.
+    /// The underlined code; of several lines, the first.
     token: String,
     /// All of it.
     text: String,
@@ -89,7 +89,7 @@ impl Case {
         Self { name, mistakes: text.lines().filter_map(mistake).collect(), errors: errors(&said) }
     }
 
-    /// What does not hold of this case, for people.
+    /// The faults of this case, in words.
     pub(crate) fn wrong(&self) -> Option<String> {
         let odd = ODD.iter().any(|(name, _)| *name == self.name);
         if odd != self.mistakes.iter().any(|mistake| mistake.remedy.is_none()) {
@@ -143,7 +143,7 @@ impl Error {
     }
 }
 
-/// What the first `^^^` stand under; of several lines, the first.
+/// Returns the code above the first `^^^`; of several lines, the first.
 fn underlined(lines: &[&str]) -> Option<String> {
     let row = |line: &str| {
         let (gutter, code) = line.split_once("| ")?;

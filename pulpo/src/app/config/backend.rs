@@ -222,7 +222,7 @@ impl Backend {
         }
     }
 
-    /// What is wrong with the servers that it names, as far as they answer.
+    /// Returns the problem of the servers that it names, as far as they answer.
     #[cfg(feature = "cli")]
     pub(crate) fn problem_at_servers(&self) -> Option<String> {
         match &self.0 {

@@ -82,7 +82,7 @@ pub(super) fn dashboard_token(entry: &Entry) -> Result<Secret, ConfigError> {
     }
 }
 
-/// Returns whether a header and a form can carry this token, and nobody guesses it soon.
+/// Returns whether a header and a form can carry this token, and whether it is long enough to be hard to guess.
 fn is_token(token: &str) -> bool {
     let is_printable = token.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     (8..=300).contains(&token.len()) && is_printable && token.trim() == token

@@ -154,7 +154,7 @@ fn a_wrong_value_says_where_it_is_and_what_was_expected() {
 }
 
 #[test]
-fn a_variable_that_nobody_knows_is_a_warning() {
+fn an_unknown_variable_is_a_warning() {
     let warnings = |name: &str, value: &str| {
         let config = load(None, &[(name, value)], &[]).expect("a configuration");
         config.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()

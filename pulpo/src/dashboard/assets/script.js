@@ -20,19 +20,19 @@
     if (status.textContent !== text) status.textContent = text;
   };
 
-  // What somebody is about to use stays as it is.
+  // A part that the user is about to use stays as it is.
   const inUse = (part) =>
     (part.contains(document.activeElement) && document.activeElement !== document.body) ||
     part.querySelector("input[type=checkbox]:checked") !== null;
 
-  // Puts in the new content. What was unfolded stays unfolded.
+  // Puts in the new content. Unfolded details stay unfolded.
   const replace = (part, other) => {
     const folds = [...part.querySelectorAll("details")].map((fold) => fold.open);
     part.replaceChildren(...other.childNodes);
     part.querySelectorAll("details").forEach((fold, place) => (fold.open = folds[place] ?? fold.open));
   };
 
-  // What the page shows exists no longer.
+  // Whether the object of this page has been deleted.
   let gone = false;
 
   const loadOnce = async () => {

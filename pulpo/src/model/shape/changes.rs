@@ -62,7 +62,7 @@ pub(crate) enum DifferenceKind {
     UniqueKeyChanged,
 }
 
-/// What a program no longer reads.
+/// The parts of a body that a program no longer reads.
 #[derive(Debug, Default)]
 pub(crate) struct Unread {
     found: BTreeMap<(String, DifferenceKind), Difference>,
@@ -147,7 +147,7 @@ impl Shape {
         if node.unseen && node.may_be_picky() {
             return true;
         }
-        // What serde says of a field or a type holds for each value.
+        // serde judges a field or a type for all values.
         let is_certain = match kind {
             DifferenceKind::TypeChanged | DifferenceKind::NullRefused => {
                 matches!(node.kind, Kind::Value(_)) && !node.may_be_picky()

@@ -103,7 +103,7 @@ struct Slot {
     fields: Vec<(String, usize)>,
 }
 
-/// What the search finds at a node.
+/// The findings of the search at a node.
 struct Details {
     optional: bool,
     strict: bool,

@@ -125,7 +125,7 @@ enum Adjacent {
     B,
 }
 
-/// Looks like a variant with its name apart, and is none.
+/// Looks like a variant with its name apart, but is not one.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only its type matters")]
 struct Apart {

@@ -398,7 +398,7 @@ impl<'a, 't> Parts<'a, 't> {
         Self { tag: None, before: &[], key, part: Some(part) }
     }
 
-    /// Reads the next part; false if there is none.
+    /// Reads the next part. Returns false at the end.
     fn read(&mut self, seed: &mut Seed<'_, 't>) -> Result<bool, Error> {
         if let Some((text, rest)) = self.before.split_first() {
             self.before = rest;

@@ -33,7 +33,7 @@ pub const MAX_SCANNED_IDS: u64 = 1_000_000;
 /// After this many missing ids in a row, the search for notes ends, if the newest id is not known for certain.
 const LONGEST_GAP: u64 = 50_000;
 
-/// What a scan should return.
+/// The messages that a scan should return.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish<'a> {
     pub(super) filter: &'a Filter,

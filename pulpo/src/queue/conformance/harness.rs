@@ -1,4 +1,4 @@
-//! What a case needs of the adapter's author.
+//! The parts of a case that the adapter's author provides.
 
 use std::path::Path;
 use std::time::Duration;

@@ -123,7 +123,7 @@ pub(super) fn list_goes_on_where_it_ended(harness: &dyn Harness) {
         let page = ids(&harness.queue().list(&filter).expect("list"));
         let Some(last) = page.last().cloned() else { break };
         // Messages that arrive in between are newer, so they are on no later page.
-        harness.put(message("meanwhile"));
+        harness.put(message("later"));
         filter = filter.after(last);
         seen.push(page);
     }

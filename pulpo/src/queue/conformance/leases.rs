@@ -1,4 +1,4 @@
-//! Who may settle a message, and until when.
+//! Leases: which consumer may settle a message, and until when.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -140,7 +140,7 @@ pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
     assert_eq!(texts.len(), 2);
     for id in &left {
         let left = harness.peek(id);
-        assert_eq!((left.state, left.attempts), (MessageState::Ready, 0), "what nobody took is as it was");
+        assert_eq!((left.state, left.attempts), (MessageState::Ready, 0), "it is as it was before the lease");
     }
     assert!(consumer.take_lost_leases().is_empty());
     assert_eq!(in_order(harness, drain(&mut consumer)), in_order(harness, texts));

@@ -500,7 +500,7 @@ pub(super) fn what_is_leased_ahead_and_given_back_is_no_start(harness: &dyn Harn
             let delivery = take(&mut consumer, &filter);
             consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
         }
-        // What was leased ahead goes back.
+        // Messages that were leased ahead go back.
         consumer.flush().expect("flush");
     }
     assert_eq!(start_all(&mut harness.consumer(), &filter), 100);

@@ -212,7 +212,7 @@ pub(super) fn what_is_paused_is_not_caught_up(harness: &dyn Harness) {
     assert_eq!(store.read_schedules().expect("read").paused, ["unknown"]);
 }
 
-pub(super) fn entries_that_nobody_has_had_for_long_are_forgotten(harness: &dyn Harness) {
+pub(super) fn entries_without_a_worker_for_long_are_forgotten(harness: &dyn Harness) {
     let Some(store) = store(harness) else { return };
     let start = whole_second(harness);
     begin(store, "old", start - TimeDelta::days(31));

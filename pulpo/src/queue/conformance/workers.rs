@@ -187,7 +187,7 @@ pub(super) fn progress_ends_with_a_lease_that_is_lost(harness: &dyn Harness) {
     let progress = Progress::new(0.5, "half", harness.now());
     workers.follow_runs(&[LongRun::new(lease).progress(progress)]).expect("follow");
     harness.pass(2 * SECOND);
-    assert_eq!(harness.peek(&id).progress, None, "nobody runs it");
+    assert_eq!(harness.peek(&id).progress, None, "no worker runs it");
     let mut other = harness.consumer();
     other.take();
     assert_eq!(harness.peek(&id).progress, None, "the next run has said nothing");

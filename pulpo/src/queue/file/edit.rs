@@ -10,7 +10,7 @@ use super::values::{number, time};
 use crate::message::{HeaderEdit, MessageId, Priority};
 use crate::queue::{Edit, Edited, MessageState};
 
-/// What is known about the message.
+/// The message as it is stored.
 struct Row {
     kind: i64,
     queue: String,

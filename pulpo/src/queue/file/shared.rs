@@ -39,7 +39,7 @@ pub(super) struct Shared {
     archive: bool,
     keeps_done: AtomicBool,
     pub(super) retention: Mutex<Retention>,
-    /// What was pruned since the files were last cleared, and when that was, in real uptime.
+    /// Whether messages were pruned since the files were last cleared, and when that was, in real uptime.
     pub(super) pruned: Mutex<Leftover>,
     pub(super) lease_expiry: LeaseExpiry,
     pub(super) interrupts: AtomicU64,
@@ -263,7 +263,7 @@ impl Drop for Shared {
     }
 }
 
-/// What was pruned and may have left traces.
+/// Pruned messages that may have left traces in the files.
 #[derive(Debug, Default)]
 pub(super) struct Leftover {
     /// Whether traces are in the log.

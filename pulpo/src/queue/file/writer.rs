@@ -21,7 +21,7 @@ use crate::guard::catch;
 use crate::queue::QueueError;
 use crate::sync::lock;
 
-/// What a power cut may undo.
+/// How much of a write a power cut may undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Durability {
     /// The operation, which is still on its way to the disk.

@@ -126,7 +126,7 @@ impl Tally {
         is_first
     }
 
-    /// Returns how long until counts are to be written; `None` if there are none.
+    /// Returns how long until counts are to be written; `None` without counts.
     pub(super) fn due_in(&self, now: Duration) -> Option<Duration> {
         lock(&self.0).since.map(|since| (since + WRITE_EVERY).saturating_sub(now))
     }

@@ -69,7 +69,7 @@ const BEAT: Sql = "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_c
 
 const SESSION: Sql = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
 
-/// Starts the thread, if there is none. With consumers it beats, and the process
+/// Starts the thread, unless it runs already. With consumers it beats, and the process
 /// is registered as a worker when this returns.
 pub(super) fn run(shared: &Arc<Shared>, with_consumers: bool) -> Result<(), PostgresError> {
     let begins = with_consumers && !shared.beat.has_begun.swap(true, Ordering::SeqCst);

@@ -7,7 +7,7 @@
 //! mark is cleared only for runs that last longer than [`MARK_AFTER`], for all
 //! of them in one statement.
 //!
-//! If the process dies earlier, nobody can tell whether the message had begun.
+//! If the process dies earlier, it is unknown whether the message had begun.
 //! From then on it is leased only for a waiting lane (`alone`), where each death
 //! counts. The unseen run counts too if it decides: see
 //! [`Delivery::maybe_begun`](crate::queue::Delivery).

@@ -1,4 +1,4 @@
-//! What the lanes of a process know of the queue from their last claims.
+//! The knowledge of the queue that the lanes of a process share: the results of their last claims.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ pub(super) struct Claiming {
     pub(super) floors: Floors,
     /// When the first known lease ends.
     pub(super) lease_ends: Option<Duration>,
-    /// The tokens of claims whose answers never came. Nobody has what they
-    /// leased.
+    /// The tokens of claims whose answers never came. No lane has the messages
+    /// that they leased.
     pub(super) orphans: Vec<String>,
     /// Whether something was held back when a claim last found nothing.
     pub(super) held_back: bool,

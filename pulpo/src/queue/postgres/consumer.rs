@@ -169,7 +169,7 @@ impl Consumer for PostgresConsumer {
         }
         let ended = shared.settle(Settled::new(lease, settlement))?;
         self.ended(lease, ended, event_of(settlement))?;
-        // What did not run gives back its start.
+        // A message that did not run gives back its start.
         if !settlement.has_run() || matches!(settlement, Settlement::Rollback { .. }) {
             shared.tell(self.lane.queues().iter().cloned().collect());
         }

@@ -122,7 +122,7 @@ impl Shared {
         let committed = match committed {
             Ok(committed) => committed,
             Err(error) => {
-                // Each is a transaction of its own: what the claim has leased nobody will have.
+                // Each is a transaction of its own: no lane will receive the messages that the claim has leased.
                 if claimed.as_ref().map_or_else(PostgresError::is_in_doubt, |claimed| !claimed.leased.is_empty()) {
                     claiming.orphans.push(token);
                 }

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_that_panics_leaves_nobody_waiting() {
+    fn a_leader_that_panics_leaves_no_thread_waiting() {
         let group = Group::<u32, u32>::default();
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             group.submit(1, |_| panic!("led into a wall"));

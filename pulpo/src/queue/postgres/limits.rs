@@ -1,5 +1,5 @@
 //! Limits across all workers: how a worker sends its limits to the database, and
-//! what is held back. The function `claim_limited` enforces them.
+//! which jobs are held back. The function `claim_limited` enforces them.
 
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ pub struct PostgresOptions {
 pub struct PostgresUrlError(String);
 
 impl PostgresUrlError {
-    /// What is wrong.
+    /// Returns the text of the error without the URL.
     pub(super) fn problem(&self) -> &str {
         &self.0
     }

@@ -55,7 +55,7 @@ pub(super) fn check(oldest_program: i64) -> Result<(), PostgresError> {
     if oldest <= VERSION { Ok(()) } else { Err(PostgresError::newer(oldest, VERSION)) }
 }
 
-/// What to do if there is no queue yet.
+/// Whether to create a queue that does not exist yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     /// Create it, if the options allow that.

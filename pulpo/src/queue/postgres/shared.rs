@@ -139,7 +139,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Does the same, and creates the queue if there is none.
+    /// Does the same, and creates the queue if it does not exist.
     pub(super) fn prepared(&self) -> Result<(), PostgresError> {
         self.prepare(Missing::Make)
     }

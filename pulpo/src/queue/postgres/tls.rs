@@ -28,7 +28,7 @@ enum Mode {
     Require,
     /// Encrypted, with a certificate of a trusted authority.
     VerifyCa,
-    /// The same, and the certificate is for the host of the URL.
+    /// As `VerifyCa`, and the certificate must be for the host of the URL.
     VerifyFull,
 }
 

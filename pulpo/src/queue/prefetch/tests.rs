@@ -125,7 +125,7 @@ fn take(lane: &mut Lane<Arc<Map>>, prefetch: &Prefetch<Arc<Map>>, map: &Arc<Map>
     }
     match lane.next(prefetch, map, &DequeueFilter::all(), false).expect("a look") {
         Found::Leased(leased) => leased,
-        Found::Nothing(_) => panic!("there is none"),
+        Found::Nothing(_) => panic!("expected a message"),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::report::chain;
 /// How long to wait for the identity of each server before all are asked: longer than a connection takes to fail.
 const IDENTITY_PATIENCE: Duration = Duration::from_secs(3600);
 
-/// What each server has answered, in their order.
+/// The answer of each server, in their order.
 type Answers<R> = Vec<Result<R, QueueError>>;
 
 impl Shared {

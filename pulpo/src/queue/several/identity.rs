@@ -34,7 +34,7 @@ impl Shared {
         for at in asked {
             let (shared, tell) = (self.clone(), tell.clone());
             let identify = move || {
-                // If the caller has given up, nobody else reports a conflict.
+                // If the caller has given up, the conflict is reported here.
                 if let Err(mpsc::SendError(Err(error @ QueueError::Rejected { .. }))) =
                     tell.send(shared.identify(at, told))
                 {

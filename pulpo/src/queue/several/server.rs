@@ -1,7 +1,7 @@
 //! One of several servers, and whether it is worth asking.
 //!
 //! A server that did not answer is *away*. All callers leave it alone while another server is there, so that a server
-//! that accepts connections and never answers delays nobody. One thread asks it in the background, after a rest that
+//! that accepts connections and never answers delays no caller. One thread asks it in the background, after a rest that
 //! doubles with each failure, until it answers (`away`).
 //!
 //! A server that refuses publications, because it drains or is full, is not away: it hands out jobs. Publications leave
@@ -41,7 +41,7 @@ pub(super) struct Server {
 #[derive(Default)]
 pub(super) struct Health {
     state: Mutex<State>,
-    /// Notified when the server is back, or nobody needs it any more.
+    /// Notified when the server is back, or is no longer needed.
     changed: Condvar,
 }
 
@@ -54,7 +54,7 @@ struct State {
     back_at: Duration,
     /// Whether a thread asks it in the background.
     is_asked: bool,
-    /// Whether nobody needs it any more.
+    /// Whether it is no longer needed.
     is_over: bool,
     refusals: Refusals,
 }
@@ -203,7 +203,7 @@ impl Health {
         state.away.as_ref().filter(|away| away.manner != Manner::Quick).map(|away| copy(&away.error))
     }
 
-    /// Waits until the server is back, or `is_over` says that nobody needs to know.
+    /// Waits until the server is back, or until `is_over` returns true.
     pub(super) fn wait_until_back(&self, is_over: impl Fn() -> bool) {
         while !is_over() {
             let state = lock(&self.state);

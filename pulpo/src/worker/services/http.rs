@@ -69,7 +69,7 @@ struct Answers {
     metrics: Option<Metrics>,
     /// Whether the queue answers.
     reach: Question<()>,
-    /// What waits in the spool, which answers while the queue does not.
+    /// The contents of the spool, which answers while the queue does not.
     spool: Option<Question<Spooled>>,
 }
 

@@ -90,7 +90,7 @@ pub(crate) enum SchedulerError {
     NoBody { name: &'static str, entry: String, at: String, why: String },
 }
 
-/// What was published, and what was not.
+/// The outcome of a step: the published jobs, and those that were not.
 pub(crate) struct Published {
     /// When something is due again.
     pub(crate) again: Option<Duration>,

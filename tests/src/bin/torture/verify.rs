@@ -120,7 +120,7 @@ impl Look<'_> {
     fn all(&mut self) {
         let job = self.job;
         let Some(kind) = job.kind else {
-            return self.wrong.push("nobody published it, and it never ran".to_owned());
+            return self.wrong.push("it was not published, and it never ran".to_owned());
         };
         let seen = !job.messages.is_empty() || !job.burials.is_empty() || !job.left.is_empty();
         match job.publication {
@@ -247,7 +247,7 @@ impl Look<'_> {
     }
 
     /// Checks whether its process received the message, stood still, and called the handler when it
-    /// continued. Nobody knows what happened in between.
+    /// continued. The time in between is unknown.
     fn is_late(&self, run: &Run) -> bool {
         let just_before = |(_, to): &(u64, u64)| *to <= run.start + SLACK && run.start <= *to + SLACK;
         self.life(run).is_some_and(|life| life.stalls.iter().any(just_before))

@@ -23,9 +23,9 @@ pub(super) type Imports = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<String>>>
 #[derive(Default)]
 struct Module {
     file: PathBuf,
-    /// What it defines.
+    /// The names that it defines.
     items: BTreeSet<String>,
-    /// What it imports, by the name here.
+    /// The names that it imports, as they are called here.
     uses: Vec<Use>,
     /// Paths in its code.
     paths: Vec<Vec<String>>,

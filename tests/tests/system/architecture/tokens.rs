@@ -6,7 +6,7 @@
 pub(super) enum Token {
     Word(String),
     Mark(char),
-    /// What stands between two brackets, and the first of them.
+    /// The tokens between two brackets, and the first bracket.
     Group(char, Vec<Token>),
 }
 

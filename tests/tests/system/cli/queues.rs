@@ -33,7 +33,7 @@ fn a_paused_queue_rests_in_all_processes_until_it_is_resumed() {
 }
 
 #[test]
-fn a_queue_that_nobody_knows_is_pointed_out() {
+fn an_unknown_queue_is_pointed_out() {
     let embedded = Sandbox::new();
     drain(&embedded);
     let unknown = "warning: no handler of this program is for the queue \"sied\", and there are no messages in it; did you mean \"side\"?\n";

@@ -132,7 +132,7 @@ fn only_what_was_counted_is_touched() {
         };
         let (code, said) = answered(&place, "purge side", meanwhile, "y\n");
         assert!(code == 0 && said.contains("delete 12 messages (12 ready)?") && said.contains("deleted 11"), "{said}");
-        assert_eq!(well(&place, &["list", "--limit", "0"]).lines().count(), 4, "what came meanwhile is left");
+        assert_eq!(well(&place, &["list", "--limit", "0"]).lines().count(), 4, "the new message is left");
     }
 }
 

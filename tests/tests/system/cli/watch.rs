@@ -87,7 +87,7 @@ fn a_run_that_is_lost_and_one_that_is_done_are_told_apart() {
         let worker = place.start(place.command(OPERATOR, &keep));
         says(place, "failed 1 until attempt 1: its worker died");
         says(place, "started 1 until on ");
-        // Another type is none of its business.
+        // It ignores jobs of another type.
         publish(place, OPERATOR, &["note", "--payload", "x"]);
         std::fs::write(&file, "").expect("written");
         says(place, "done 1 until");

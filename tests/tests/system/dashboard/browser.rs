@@ -81,7 +81,7 @@ fn an_operator_looks_filters_opens_retries_and_pauses() {
         picture(client, "job.png").await;
         client.back().await.expect("back");
         // Retry all jobs that match, with a progress bar.
-        // Nobody can write for a moment, so that the first part takes until the page is seen.
+        // A transaction blocks all writers for a moment, so that the first part takes until the page is seen.
         let writer = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
         writer.busy_timeout(Duration::from_secs(10)).expect("set");
         writer.execute_batch("BEGIN IMMEDIATE").expect("the turn to write");

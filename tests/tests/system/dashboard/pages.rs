@@ -226,7 +226,7 @@ fn what_a_message_says_is_never_a_part_of_the_page() {
     for path in paths {
         let body = served.get(&path).body;
         assert!(!body.contains("<script>alert") && !body.contains("<img"), "{path}: {body}");
-        // It may appear unescaped only in values of fields, where it deceives nobody.
+        // It may appear unescaped only in values of fields, where it deceives no one.
         let shown = body.split("value=\"").map(|part| part.split_once('"').map_or(part, |(_, rest)| rest));
         assert!(!shown.collect::<String>().contains('\u{1b}'), "{path}");
     }

@@ -20,7 +20,7 @@ use super::Served;
 /// Bytes of a picture at most: each clone of the repository has them.
 const LARGEST: usize = 100_000;
 
-/// What the pictures show: the page, its size, and the colours.
+/// The subject of a picture: the page, its size, and the colours.
 const PICTURES: [(&str, &str, u32, u32, &str); 2] =
     [("dashboard-overview.png", "/", 1000, 720, "light"), ("dashboard-job.png", "/jobs/1", 1000, 720, "dark")];
 

@@ -34,7 +34,7 @@ fn workers_are_shown_with_what_they_run_and_a_running_job_is_cancelled() {
     assert!(again.body.contains("only waiting or running jobs can be cancelled"), "{}", again.body);
     worker.signal("TERM");
     worker.end();
-    until("nobody works", || served.page("/workers").contains("No worker is running."));
+    until("no worker is left", || served.page("/workers").contains("No worker is running."));
 }
 
 #[test]

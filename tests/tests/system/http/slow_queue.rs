@@ -16,7 +16,7 @@ const MEASURED: &str = "pulpo_queue_measured_timestamp_seconds";
 const REACHABLE: &str = "pulpo_queue_reachable";
 
 #[test]
-fn a_count_that_takes_long_makes_nobody_unready_and_shows_its_age() {
+fn a_slow_count_leaves_the_worker_ready_and_shows_its_age() {
     let (place, server) = (Sandbox::new(), BeanstalkdServer::start());
     let proxy = HoldingProxy::start(server.port());
     let mut command = place.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]);

@@ -82,7 +82,7 @@ fn an_unknown_variable_is_one_warning_with_the_nearest_key() {
 }
 
 #[test]
-fn a_variable_of_nobody_need_not_be_text() {
+fn an_unknown_variable_need_not_be_text() {
     let place = Sandbox::new();
     let mut command = place.command(WORKER, &["publish", "talk", "--body", "\"x\""]);
     command.env("PULPO_ZZZ", OsString::from_vec(vec![0xff])).env(OsString::from_vec(b"PULPO_\xff".to_vec()), "x");

@@ -64,7 +64,7 @@ fn a_handler_of_the_programs_own_goes_on_before_and_after_a_worker() {
                 until(&format!("{handler} {when} has caught it"), || place.record().matches("caught").count() == times);
                 assert!(!program.has_ended(), "{handler} {when}");
             }
-            // If nobody has another handler, the default is restored.
+            // Without another handler, the default is restored.
             if handler == "ctrlc" || when == "before" {
                 program.signal("TERM");
                 assert_eq!(program.end_by_signal(), Some(15), "{handler} {when}");
@@ -188,7 +188,7 @@ fn other_signals_end_a_worker_and_its_job_comes_again() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_ends_no_worker() {
+fn a_pipe_without_a_reader_ends_no_worker() {
     let place = Sandbox::new();
     let worker = started(&place, EMBEDDER, &["work"]);
     publish(&place, "note first");

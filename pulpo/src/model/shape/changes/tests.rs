@@ -79,7 +79,7 @@ mod kit {
     pub(super) use serde::Deserialize;
     use serde::Deserializer;
 
-    /// A text of a form that nobody would guess.
+    /// A text of a form that cannot be guessed.
     #[derive(Deserialize)]
     #[serde(try_from = "String")]
     pub(in super::super) struct Sku(#[allow(dead_code, reason = "only the type matters")] String);

@@ -90,7 +90,7 @@ fn values_are_written_with_sorted_keys() {
 }
 
 #[test]
-fn a_line_that_nobody_has_written_is_refused() {
+fn a_line_of_another_form_is_refused() {
     for line in [
         "body",
         "body:",

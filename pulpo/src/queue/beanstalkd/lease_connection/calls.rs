@@ -16,7 +16,7 @@ pub(in crate::queue::beanstalkd) struct Reserved {
     pub(in crate::queue::beanstalkd) text: Vec<u8>,
 }
 
-/// What a settling command may need to know about the job.
+/// The facts about a held job that a settling command may need.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::queue::beanstalkd) struct Holding {
     pub(in crate::queue::beanstalkd) priority: u32,
@@ -25,7 +25,7 @@ pub(in crate::queue::beanstalkd) struct Holding {
     pub(in crate::queue::beanstalkd) certain: bool,
 }
 
-/// What a consumer is looking for.
+/// The request of a consumer that waits for a job.
 #[derive(Clone, Debug)]
 pub(in crate::queue::beanstalkd) struct Want {
     pub(in crate::queue::beanstalkd) tubes: Arc<[String]>,
@@ -125,7 +125,7 @@ pub(in crate::queue::beanstalkd) enum Kind {
     Look,
 }
 
-/// What an outstanding answer belongs to.
+/// The command to which an outstanding answer belongs.
 #[derive(Debug)]
 pub(super) enum Owed {
     /// A `watch` or an `ignore`.
@@ -220,7 +220,7 @@ pub(super) struct Deferred {
     pub(super) held: Held,
 }
 
-/// What a call that waits for a job does next.
+/// The next step of a call that waits for a job.
 pub(super) enum Progress {
     Done(Result<Option<Reserved>, Fault>),
     /// Lead: there is something to send or to read.

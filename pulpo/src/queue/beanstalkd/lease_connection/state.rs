@@ -192,7 +192,7 @@ impl State {
         }
         let left = until.saturating_sub(now);
         if self.led {
-            // The leader reports any job, or that there is none.
+            // The leader reports a job, or that no job is ready.
             let soon = looked && !coming || at_server && !waiting.asked;
             return Progress::Rest(if soon { left.max(BRIEF) } else { left.max(LONGEST_PAUSE) });
         }
@@ -315,7 +315,7 @@ impl State {
         self.all_waiting().next().is_some()
     }
 
-    // What is sent.
+    // Commands.
 
     pub(super) fn holding(&self, lease: &Lease, id: u64, now: Duration) -> Option<Holding> {
         self.held.get(&id).filter(|held| held.token == lease.token).map(|held| held.holding(now))

@@ -41,7 +41,7 @@ fn a_queue_that_is_not_there_is_not_made_by_looking_at_it() {
     drop(beginning);
     let before = names(folder.path());
     for place in places.map(|place| folder.path().join(place)) {
-        let error = existing_queue(&place).expect_err("there is none");
+        let error = existing_queue(&place).expect_err("no queue");
         assert_eq!(
             error.to_string(),
             format!(

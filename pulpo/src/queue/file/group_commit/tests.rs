@@ -204,7 +204,7 @@ fn a_thread_commits_for_tasks_and_leaves_the_lead_to_another_thread() {
 }
 
 #[test]
-fn an_executor_that_panics_keeps_nobody_from_being_told() {
+fn an_executor_that_panics_keeps_no_thread_from_being_told() {
     let group = group();
     let bad = Task::woken_by(&group, 2, Woken(AtomicUsize::new(0), true));
     let good = Task::start(&group, 4);

@@ -1,4 +1,4 @@
-//! What is left of a limit.
+//! The rest of a limit.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ const STARTS_WITHIN: i64 = 20_000;
 /// For rates below this nothing is leased ahead, nor for any rate that is half used up.
 const LEAST_AHEAD: u64 = 64;
 
-/// What is left of a limit. A clone has the same past, and takes its own share from then on.
+/// The rest of a limit. A clone starts from the same rest, and is used up on its own.
 #[derive(Clone)]
 pub(super) struct Budget<'a> {
     connection: &'a Connection,

@@ -16,7 +16,7 @@ macro_rules! holds {
     };
 }
 
-/// What is held back now.
+/// The types and keys that are held back now.
 pub(super) struct HeldBack<'a> {
     connection: &'a Connection,
     now: i64,

@@ -38,7 +38,7 @@ fn only_the_queue_that_is_meant_is_woken() {
     let publisher = NotifyFiles::new(folder.path());
     publisher.notify("mail");
     publisher.notify_all();
-    assert!(!folder.path().join(FOLDER).exists(), "where nobody waits nothing is made");
+    assert!(!folder.path().join(FOLDER).exists(), "no file is made while no process waits");
     let (seen_mail, seen_reports) = (mail.listen(&["mail"]), reports.listen(&["reports", "../évil name"]));
     for _ in 0..3 {
         publisher.notify("mail");

@@ -124,7 +124,7 @@ fn an_operation_that_panics_fails_alone() {
 }
 
 #[test]
-fn a_payload_that_panics_when_it_is_dropped_harms_nobody() {
+fn a_payload_that_panics_when_it_is_dropped_harms_no_other_write() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {

@@ -45,7 +45,7 @@ impl fmt::Debug for OpenSchedules {
     }
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     Done,

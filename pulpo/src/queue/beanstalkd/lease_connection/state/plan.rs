@@ -113,6 +113,4 @@ impl State {
         let pause = if self.at_server().is_some() { self.reserve_timeout } else { Duration::ZERO };
         (std::mem::take(&mut self.commands), pause)
     }
-
-    // What comes.
 }

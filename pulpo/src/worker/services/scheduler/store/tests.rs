@@ -11,7 +11,7 @@ use crate::queue::{
     Capabilities, Consumer, Enqueued, Filter, Inspection, MessageState, NewMessage, Stats, StoredMessage,
 };
 
-/// Fails once, after so many publications.
+/// Fails once, after a number of publications.
 #[derive(Debug)]
 struct FailsOnce {
     queue: FileQueue,
