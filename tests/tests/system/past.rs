@@ -200,6 +200,29 @@ fn after_a_clean_stop_nothing_of_what_was_done_is_left() {
 }
 
 #[test]
+fn after_a_clean_stop_nothing_of_what_was_done_is_left_in_a_large_file() {
+    let place = Sandbox::new();
+    let text = "x".repeat(9000);
+    let publish_many = |name: &str, count: usize, more: &[&str]| {
+        let mails =
+            (0..count).map(|n| json!({"to": format!("{name}{n}@example.com"), "text": text}).to_string() + "\n");
+        let arguments = [&["publish", "mail", "--lines", "-"], more].concat();
+        let said = place.run_with_input(WORKER, &arguments, &mails.collect::<String>());
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    // The file is larger than what is rewritten, until most of it is done; what stays is more than a little.
+    publish_many("ada-", 3_000, &[]);
+    publish_many("bob-", 3_000, &["--delay", "1h"]);
+    publish_many("ada-", 3_000, &[]);
+    let folder = place.path("pulpo-data");
+    let size = std::fs::metadata(folder.join("queue.db")).expect("a file").len();
+    assert!(size > 64 << 20, "{size} bytes");
+    drain(&place, &[]);
+    assert_eq!(found(&folder, "ada-"), [""; 0]);
+    assert!(!found(&folder, "bob-2999@example.com").is_empty());
+}
+
+#[test]
 fn what_waits_is_edited_and_nothing_else() {
     on_all(|place| {
         let id = publish(place, "mail", &json!({"to": "ada@example.com"}), &["--delay", "1h"]);

@@ -15,11 +15,12 @@ use super::shared::{Leftover, Shared};
 use crate::clock::{Clock as _, lock};
 use crate::queue::QueueError;
 
-/// A database larger than this is not rewritten in memory.
+/// A database with more content than this is not rewritten in memory, and not when a worker stops: that would take more
+/// than a second, in which nobody else can write.
 const MOST_IN_MEMORY: u64 = 64 << 20;
 
-/// A database up to this size is rewritten after each pruning, which takes some tens of milliseconds; a larger one only
-/// now and then.
+/// A database with up to this much content is rewritten after each pruning, which takes some tens of milliseconds; a
+/// larger one only now and then.
 const SMALL: u64 = 16 << 20;
 
 /// How long to wait for others when the rewrite is optional.
@@ -35,30 +36,33 @@ const REWRITE_EVERY: Duration = Duration::from_secs(24 * 3600);
 pub(super) fn all(file: &Path) -> Result<(), QueueError> {
     let place = file.display().to_string();
     let connection = schema::open_copier(file)?;
-    let rewritten = rewrite(&connection, file).map_err(|error| error.into_queue_error("write again", &place));
+    let rewritten = rewrite(&connection).map_err(|error| error.into_queue_error("write again", &place));
     let cut = cut_log(&connection, &place);
     rewritten.and(cut)
 }
 
 /// Does the same only if it is quick and no other program is in the way.
 pub(super) fn if_quick(file: &Path) -> Result<(), QueueError> {
-    if is_small(file) {
-        let connection = schema::open_copier(file)?;
+    let connection = schema::open_copier(file)?;
+    if has_at_most(MOST_IN_MEMORY, &connection) {
         let place = file.display().to_string();
-        let done = connection.busy_timeout(QUICK).map_err(SqliteError::from).and_then(|()| rewrite(&connection, file));
+        let done = connection.busy_timeout(QUICK).map_err(SqliteError::from).and_then(|()| rewrite(&connection));
         let _ = done.map_err(|error| tracing::debug!(%error, "cannot write the database again"));
         let _ = cut_log(&connection, &place).map_err(|error| tracing::debug!(%error, "cannot cut off the log"));
     }
     Ok(())
 }
 
-fn is_small(file: &Path) -> bool {
-    file.metadata().is_ok_and(|file| file.len() <= SMALL)
+/// Returns whether the database has at most this many bytes of content. The time of a rewrite depends on them, and not on
+/// the size of the file, most of which is free once the jobs are done.
+fn has_at_most(bytes: u64, connection: &Connection) -> bool {
+    let size = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let used = || Ok::<_, rusqlite::Error>((size("page_count")? - size("freelist_count")?) * size("page_size")?);
+    used().is_ok_and(|used| used.unsigned_abs() <= bytes)
 }
 
-fn rewrite(connection: &Connection, file: &Path) -> Result<(), SqliteError> {
-    let is_big = file.metadata().is_ok_and(|file| file.len() > MOST_IN_MEMORY);
-    if is_big {
+fn rewrite(connection: &Connection) -> Result<(), SqliteError> {
+    if !has_at_most(MOST_IN_MEMORY, connection) {
         connection.execute_batch("PRAGMA temp_store = FILE")?;
         // There may be no folder for temporary files.
         if connection.execute_batch("VACUUM").is_ok() {
@@ -89,7 +93,8 @@ pub(super) fn after_pruning(shared: &Shared) -> Result<(), QueueError> {
         leftover.in_pages = true;
     }
     let is_due = leftover.rewritten.is_none_or(|at| uptime.saturating_sub(at) >= REWRITE_EVERY);
-    if leftover.in_pages && (is_small(file) || is_due) {
+    let is_small = || Ok::<_, QueueError>(has_at_most(SMALL, &schema::open_copier(file)?));
+    if leftover.in_pages && (is_due || is_small()?) {
         all(file)?;
         *leftover = Leftover { rewritten: Some(uptime), ..Leftover::default() };
     } else if leftover.in_log {
