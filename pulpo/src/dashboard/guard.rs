@@ -91,9 +91,8 @@ async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -
     if request.method() != Method::POST {
         return Ok(Checked::Looks);
     }
-    if let Some(origin) = request.headers().get(ORIGIN)
-        && !origin.to_str().is_ok_and(|origin| site.hosts.admit_origin(origin, &host))
-    {
+    let admits = |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| site.hosts.admit_origin(origin, &host));
+    if let Some(origin) = request.headers().get_all(ORIGIN).iter().find(|origin| !admits(origin)) {
         return Err(forbidden(format!(
             "expected a change from a page of {host:?}, got one from {origin:?}: behind a proxy, set `dashboard_hosts` \
              to the host that browsers ask for"
@@ -134,7 +133,11 @@ fn form_field(bytes: &[u8], name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
+/// Returns the host of a request. `None` if it names none, or several.
 fn host_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    if headers.get_all(HOST).iter().count() > 1 {
+        return None;
+    }
     let header = headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
     header.or_else(|| uri.authority().map(ToString::to_string))
 }

@@ -37,7 +37,7 @@ impl Hosts {
     /// Returns the hosts that are admitted, if this is not one of them.
     pub(super) fn check(&self, host: &str) -> Result<(), String> {
         let Some(set) = &self.set else { return Ok(()) };
-        let name = without_port(host);
+        let name = without_port(host).unwrap_or_default();
         let is_address = self.any_address && name.parse::<IpAddr>().is_ok();
         if is_address || set.iter().chain(&self.implied).any(|known| same_host(known, name)) {
             return Ok(());
@@ -61,7 +61,8 @@ impl Hosts {
         let set = self.set.iter().flatten();
         !from.is_empty()
             && !from.contains('@')
-            && (plain(from) == plain(host) || set.into_iter().any(|known| same_host(known, without_port(from))))
+            && (plain(from) == plain(host)
+                || without_port(from).is_some_and(|from| set.into_iter().any(|known| same_host(known, from))))
     }
 }
 
@@ -73,12 +74,15 @@ fn same_host(one: &str, other: &str) -> bool {
     }
 }
 
-/// Strips the port and the brackets from `host:80` or `[::1]:80`.
-fn without_port(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    }
+/// Strips the port and the brackets from `host:80` or `[::1]:80`. `None` if there is something else.
+fn without_port(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(address) => address.split_once(']')?,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
+    let is_whole = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    is_whole.then_some(name)
 }
 
 #[cfg(all(test, feature = "cli"))]
@@ -108,7 +112,7 @@ mod tests {
         for host in ["[::1]:8011", "[0:0:0:0:0:0:0:1]", "localhost:8011"] {
             assert_eq!(hosts.check(host), Ok(()), "{host}");
         }
-        for host in ["[::2]:8011", "127.0.0.1", "[::"] {
+        for host in ["[::2]:8011", "127.0.0.1", "[::", "[::1", "[::1]8011", "localhost:8011,evil", "localhost:65536"] {
             assert_eq!(hosts.check(host), Err("::1, localhost".to_owned()), "{host}");
         }
         assert_eq!(Hosts::default().check("anything"), Ok(()));
@@ -128,6 +132,8 @@ mod tests {
             ("http://127.0.0.1:8012", "127.0.0.1:8011"),
             ("http://localhost:8011", "127.0.0.1:8011"),
             ("http://127.0.0.1:443", "127.0.0.1"),
+            ("https://jobs.example.com:8443,evil.example", "127.0.0.1:8011"),
+            ("https://jobs.example.com:8443/", "127.0.0.1:8011"),
             ("https://jobs.example.com.evil.example", "127.0.0.1:8011"),
             ("https://jobs.example.com@evil.example", "127.0.0.1:8011"),
             ("https://jobs.example.com:1@evil.example", "127.0.0.1:8011"),

@@ -42,6 +42,10 @@ fn a_change_needs_the_secret_of_its_page_and_the_same_origin() {
         let answer = ask(address, "POST", "/jobs/1/retry", &[("Origin", origin)], &right);
         assert_eq!(answer.status, 403, "{origin:?}: {}", answer.body);
     }
+    // Also a second one.
+    let twice = [("Origin", format!("http://{address}")), ("Origin", "http://evil.example".to_owned())];
+    let twice = twice.each_ref().map(|(name, origin)| (*name, origin.as_str()));
+    assert_eq!(ask(address, "POST", "/jobs/1/retry", &twice, &right).status, 403);
     // A link or an image on another site cannot change anything either.
     assert_eq!(served.get(&format!("/jobs/1/retry?{right}")).status, 405);
     assert!(served.page("/jobs/1").contains("buried"));
@@ -59,7 +63,17 @@ fn other_names_of_the_server_are_refused_unless_they_are_configured() {
         assert_eq!(status(&format!("{host}:{port}")), 200, "{host}");
         assert_eq!(status(host), 200, "{host}");
     }
-    for host in ["evil.example", "127.0.0.1.evil.example", "jobs.example.com.evil", "[::1]", "", "localhost@evil"] {
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "jobs.example.com.evil",
+        "[::1]",
+        "",
+        "localhost@evil",
+        "localhost:1,evil.example",
+        "localhost:65536",
+        "other\r\nHost: evil.example",
+    ] {
         let answer = ask(served.address, "GET", "/", &[("Host", host)], "");
         assert_eq!(answer.status, 403, "{host:?}");
         assert!(answer.body.contains("dashboard_hosts"), "{}", answer.body);
