@@ -236,6 +236,16 @@ pub trait Inspection {
         Ok(stats)
     }
 
+    /// Returns a number that is another one once anything in the queue has changed, such as the priority of a message,
+    /// and that costs no more than a glance. It may change without a reason. Open pages of the dashboard are refreshed
+    /// by it. The default is always the same: then they notice what [`stats`](Self::stats) shows.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn change_mark(&self) -> Result<u64, QueueError> {
+        Ok(0)
+    }
+
     /// Requeues buried messages with a fresh set of attempts, and returns how
     /// many. Messages that are not buried stay as they are, and so do those
     /// whose unique key another message has taken.

@@ -3,6 +3,8 @@
 //! # Invariants
 //! - However many pages are open, the queue is asked about twice a second at most.
 //! - Each stream ends soon, so that a server that is to stop does. The script of the page opens another.
+//! - A browser has six connections to a server for all its windows, and a stream takes one of them. So only a few streams
+//!   last; the others answer and end, which leaves connections for the pages themselves.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -26,7 +28,7 @@ use crate::queue::{Schedules, Stats, WorkerEntry};
 /// How often an open page asks whether anything has changed.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a stream lasts.
+/// How long a stream lasts, if it does.
 const LASTS: Duration = Duration::from_secs(20);
 
 /// One stream.
@@ -34,8 +36,33 @@ struct Stream {
     site: Arc<Site>,
     /// The mark that its page knows.
     known: Option<u64>,
-    until: Instant,
+    /// When it ends; `None` if it ends with its first answer.
+    until: Option<Instant>,
+    has_answered: bool,
     _permit: OwnedSemaphorePermit,
+    _lasting: Option<OwnedSemaphorePermit>,
+}
+
+impl Stream {
+    /// Waits until the next answer is due. Returns false if the stream ends instead.
+    async fn wait(&self) -> bool {
+        let Some(until) = self.until else { return !self.has_answered };
+        tokio::time::sleep(INTERVAL).await;
+        Instant::now() < until
+    }
+
+    /// Returns what the page is told.
+    async fn answer(&mut self) -> String {
+        self.has_answered = true;
+        match mark(&self.site).await {
+            None => "event: problem\ndata: the queue does not answer\n\n".to_owned(),
+            Some(mark) if self.known == Some(mark) => ": the same\n\n".to_owned(),
+            Some(mark) => {
+                self.known = Some(mark);
+                format!("id: {mark}\nevent: change\ndata: \n\n")
+            }
+        }
+    }
 }
 
 /// Sends server-sent events: `change` when something has changed, otherwise a comment, so that both ends notice a
@@ -50,22 +77,16 @@ pub(super) async fn events(State(site): State<Arc<Site>>, visit: Visit, headers:
         return answer;
     };
     let known = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let stream = Stream { site, known, until: Instant::now() + LASTS, _permit: permit };
+    let lasting = site.pulse.lasting.clone().try_acquire_owned().ok();
+    let until = lasting.is_some().then(|| Instant::now() + LASTS);
+    let stream = Stream { site, known, until, has_answered: false, _permit: permit, _lasting: lasting };
     let first = Bytes::from_static(b"retry: 2000\n\n");
     let begin = stream::once(async { Ok::<_, Infallible>(first) });
     let changes = stream::unfold(stream, |mut stream| async move {
-        tokio::time::sleep(INTERVAL).await;
-        if Instant::now() >= stream.until {
+        if !stream.wait().await {
             return None;
         }
-        let text = match mark(&stream.site).await {
-            None => "event: problem\ndata: the queue does not answer\n\n".to_owned(),
-            Some(mark) if stream.known == Some(mark) => ": the same\n\n".to_owned(),
-            Some(mark) => {
-                stream.known = Some(mark);
-                format!("id: {mark}\nevent: change\ndata: \n\n")
-            }
-        };
+        let text = stream.answer().await;
         Some((Ok(Bytes::from(text)), stream))
     });
     let body = Body::from_stream(stream::StreamExt::chain(begin, changes));
@@ -77,8 +98,9 @@ async fn mark(site: &Site) -> Option<u64> {
     let counts = site.counts.clone();
     let asked = site.ask(move |queue| {
         let mut hasher = DefaultHasher::new();
-        // A change on a page of ours that no count shows, such as another priority.
+        // A change that no count shows, such as another priority: here, and anywhere else.
         counts.changes().hash(&mut hasher);
+        queue.change_mark()?.hash(&mut hasher);
         hash_stats(&counts.read(queue)?, &mut hasher);
         hash_workers(&workers::read(queue)?.unwrap_or_default(), &mut hasher);
         if let Some(store) = queue.schedules() {

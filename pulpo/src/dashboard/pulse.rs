@@ -11,9 +11,14 @@ const SHARED_FOR: Duration = Duration::from_millis(500);
 /// Maximum number of streams.
 pub(super) const STREAMS: usize = 64;
 
+/// Maximum number of streams that last. A browser that has them all keeps two of its connections for pages.
+const LASTING: usize = 4;
+
 /// The streams of one dashboard, and the last answer.
 pub(super) struct Pulse {
     pub(super) streams: Arc<Semaphore>,
+    /// Those that last.
+    pub(super) lasting: Arc<Semaphore>,
     /// The last mark, or `None` if the queue did not answer. Locked while the queue is asked, so that one stream asks
     /// for all.
     last: Mutex<Option<(Option<u64>, Instant)>>,
@@ -21,7 +26,8 @@ pub(super) struct Pulse {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { streams: Arc::new(Semaphore::new(STREAMS)), last: Mutex::default() }
+        let [streams, lasting] = [STREAMS, LASTING].map(|most| Arc::new(Semaphore::new(most)));
+        Self { streams, lasting, last: Mutex::default() }
     }
 }
 

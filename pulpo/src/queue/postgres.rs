@@ -341,6 +341,11 @@ impl Inspection for PostgresQueue {
         shared.ask(inspect::stats).map_err(|error| shared.error("read", error))
     }
 
+    fn change_mark(&self) -> Result<u64, QueueError> {
+        let shared = self.shared();
+        shared.ask(inspect::change_mark).map_err(|error| shared.error("read", error))
+    }
+
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         let kicked = self.change(filter, Change::Kick)?;
         if kicked > 0 {

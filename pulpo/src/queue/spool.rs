@@ -276,6 +276,14 @@ impl Inspection for SpooledQueue {
         Self::or_unreachable(self.0.queue.stats_of(queues))
     }
 
+    fn change_mark(&self) -> Result<u64, QueueError> {
+        match self.0.queue.change_mark() {
+            // The statistics say so.
+            Err(error) if error.is_outage() => Ok(0),
+            mark => mark,
+        }
+    }
+
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.0.queue.kick(filter)
     }

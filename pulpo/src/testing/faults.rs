@@ -279,6 +279,10 @@ impl Inspection for FaultyQueue {
         self.queue.stats()
     }
 
+    fn change_mark(&self) -> Result<u64, QueueError> {
+        self.queue.change_mark()
+    }
+
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.queue.kick(filter)
     }

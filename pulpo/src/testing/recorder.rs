@@ -181,6 +181,10 @@ impl Inspection for Recorder {
         self.0.queue.stats()
     }
 
+    fn change_mark(&self) -> Result<u64, QueueError> {
+        self.0.queue.change_mark()
+    }
+
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.0.queue.kick(filter)
     }

@@ -131,6 +131,13 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     })
 }
 
+/// Returns a number that every commit changes: on the disk, SQLite counts those of other connections, and this one only
+/// reads; in memory, there is one connection, which counts the rows that it has changed.
+pub(super) fn change_mark(connection: &Connection) -> rusqlite::Result<u64> {
+    let version: i64 = connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
+    Ok(version.unsigned_abs().wrapping_add(connection.total_changes()))
+}
+
 pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats> {
     let mut all: Vec<(i64, Counts)> = Vec::new();
     let mut kinds = connection.prepare_cached(

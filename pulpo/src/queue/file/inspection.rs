@@ -89,6 +89,11 @@ impl Inspection for FileQueue {
         self.0.read(move |connection| at_one_moment(connection, |connection| inspect::stats(connection, now)))
     }
 
+    fn change_mark(&self) -> Result<u64, QueueError> {
+        self.0.check()?;
+        self.0.read(inspect::change_mark)
+    }
+
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         let buried =
             |connection: &Connection, filter: &Filter, now| inspect::ids(connection, filter, inspect::BURIED, now);

@@ -109,3 +109,54 @@ fn eight_tabs_are_open_and_each_is_live_when_it_is_looked_at() {
         assert!(is_untouched(client).await);
     });
 }
+
+#[test]
+fn an_edit_and_a_deletion_by_the_command_line_are_shown_soon() {
+    for place in [Sandbox::new(), Sandbox::with_postgres()] {
+        some_jobs(&place, 1);
+        let publish = ["publish", "note", "--payload", "later", "--delay", "2h"];
+        let said = place.run(WORKER, &publish);
+        assert_eq!(said.code, 0, "{}", said.err);
+        let id = said.out.trim_end().rsplit(' ').next().expect("an id").to_owned();
+        let served = Served::start(&place, &[], &[]);
+        let browser = Browser::start();
+        browser.run(async |client| {
+            // The counts stay as they are.
+            open(client, &format!("http://{}/jobs/{id}", served.address)).await;
+            let soon = std::time::Instant::now();
+            let said = place.run(WORKER, &["edit", &id, "--priority", "1234567", "--delay", "3h"]);
+            assert_eq!(said.code, 0, "{}", said.err);
+            shows(client, "1234567").await;
+            // The charts move each minute, and the whole page with them.
+            let took = soon.elapsed().as_secs();
+            assert!(took < 30 && is_untouched(client).await, "{took} s");
+        });
+    }
+}
+
+#[test]
+fn ten_visible_windows_are_live_at_once() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let served = Served::start(&place, &[], &[]);
+    let home = format!("http://{}/", served.address);
+    let browser = Browser::start();
+    browser.run(async |client| {
+        let mut windows = Vec::new();
+        for _ in 0..10 {
+            let next = client.new_window(false).await.expect("a window").handle;
+            client.switch_to_window(next.clone()).await.expect("there");
+            open(client, &home).await;
+            windows.push(next);
+        }
+        let said = place.run(WORKER, &["publish", "talk", "--payload", "news"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        for window in windows {
+            client.switch_to_window(window).await.expect("there");
+            let hidden = client.execute("return document.hidden", Vec::new()).await.expect("a value");
+            assert_eq!(hidden.as_bool(), Some(false), "each window is visible");
+            shows(client, "talk").await;
+            assert!(is_untouched(client).await);
+        }
+    });
+}
