@@ -98,13 +98,13 @@ impl Drop for Browser {
 }
 
 /// Sends a command of Chromium's own for which WebDriver has no equivalent, such as another window
-/// size or colour scheme.
+/// size or colour scheme. Returns its answer.
 ///
 /// # Panics
 /// Panics if the browser refuses it.
-pub async fn devtools(client: &Client, command: &str, parameters: &serde_json::Value) {
+pub async fn devtools(client: &Client, command: &str, parameters: &serde_json::Value) -> serde_json::Value {
     let body = json!({ "cmd": command, "params": parameters });
-    client.issue_cmd(Devtools(body)).await.expect(command);
+    client.issue_cmd(Devtools(body)).await.expect(command)
 }
 
 /// Returns the addresses of all requests that pages have made since the last call.

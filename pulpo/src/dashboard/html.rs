@@ -138,11 +138,22 @@ pub(super) fn secret(visit: &Visit) -> Markup {
 
 /// Returns a form with one button.
 pub(super) fn button(visit: &Visit, path: &str, fields: &[(&str, &str)], name: &str, class: &str) -> Markup {
+    button_of(visit, path, fields, (name, None), class)
+}
+
+/// The same for one of several rows: a reader of the screen is told the name of the row too.
+pub(super) fn button_of(
+    visit: &Visit,
+    path: &str,
+    fields: &[(&str, &str)],
+    (name, row): (&str, Option<&str>),
+    class: &str,
+) -> Markup {
     html! {
         form.inline method="post" action=(visit.link(path)) {
             (secret(visit))
             @for (field, value) in fields { input type="hidden" name=(field) value=(value); }
-            button class=(class) type="submit" { (name) }
+            button class=(class) type="submit" aria-label=[row.map(|row| format!("{name} {}", foreign(row, 100)))] { (name) }
         }
     }
 }

@@ -10,13 +10,14 @@ use chrono::Utc;
 use maud::{Markup, html};
 
 use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole, secret, state, unreachable};
-use super::parameters::{FILTERS, PAGE, Pairs, Wanted, bad, field, within_limits};
+use super::parameters::{FILTERS, LONGEST_VALUE, PAGE, Pairs, Wanted, bad, field, within_limits};
 use super::site::Site;
 use super::tasks::Deed;
 use super::waiting::{Known, why};
 use super::{tasks, workers};
 use crate::message::MessageId;
 use crate::queue::{Filter, MessageState, QueueAdapter, QueueError, Stats, StoredMessage, Survey};
+use crate::report::visible;
 
 /// Maximum number of selected jobs: those of one page.
 const MOST_NAMED: usize = PAGE;
@@ -154,10 +155,16 @@ fn filters(visit: &Visit, wanted: &Wanted, stats: &Stats) -> Markup {
                 button type="submit" { "Filter" }
                 @if wanted.narrows() { a href=(visit.link("/jobs")) { "Clear" } }
             }
-            datalist #types { @for of in types.iter().take(200) { option value=(of) {} } }
-            datalist #queues { @for queue in queues.iter().take(200) { option value=(queue) {} } }
+            datalist #types { @for of in suggested(&types) { option value=(of) {} } }
+            datalist #queues { @for queue in suggested(&queues) { option value=(queue) {} } }
         }
     }
+}
+
+/// Returns the names that a browser may suggest: those that it shows as they are, and that a filter can have.
+fn suggested<'a>(names: &'a [&'a String]) -> impl Iterator<Item = &'a str> {
+    let names = names.iter().map(|name| name.as_str());
+    names.filter(|name| !name.is_empty() && name.len() <= LONGEST_VALUE && visible(name) == *name).take(200)
 }
 
 fn list_of(name: &str) -> Option<&'static str> {

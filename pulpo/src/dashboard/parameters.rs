@@ -16,7 +16,7 @@ use crate::message::MessageId;
 use crate::queue::{Filter, MessageState};
 
 /// The longest value of a parameter, in bytes: names and reasons are shorter.
-const LONGEST_VALUE: usize = 300;
+pub(super) const LONGEST_VALUE: usize = 300;
 
 /// The number of messages on a page.
 pub(super) const PAGE: usize = 50;

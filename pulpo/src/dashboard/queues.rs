@@ -10,7 +10,7 @@ use chrono::Utc;
 use maud::{Markup, html};
 
 use super::address::query;
-use super::html::{Problem, Visit, age, button, foreign, live, number, page as whole, secret, unreachable};
+use super::html::{Problem, Visit, age, button_of, foreign, live, number, page as whole, secret, unreachable};
 use super::parameters::{Pairs, bad, field};
 use super::site::Site;
 use crate::config::parse_duration;
@@ -78,7 +78,7 @@ async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
                             }
                             @if pauses { td data-label="Action" {
                                 @if paused.is_some() {
-                                    (button(visit, "/queues/resume", &[("queue", &counts.queue)], "Resume", ""))
+                                    (button_of(visit, "/queues/resume", &[("queue", &counts.queue)], ("Resume", Some(&counts.queue)), ""))
                                 } @else {
                                     (pause_form(visit, &counts.queue))
                                 }
@@ -103,7 +103,7 @@ fn pause_form(visit: &Visit, queue: &str) -> Markup {
                 option value="1h" { "1 hour" }
                 option value="1d" { "1 day" }
             }
-            button type="submit" { "Pause" }
+            button type="submit" aria-label=(format!("Pause {}", foreign(queue, 100))) { "Pause" }
         }
     }
 }

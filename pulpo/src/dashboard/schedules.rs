@@ -11,7 +11,7 @@ use chrono::Utc;
 use maud::{Markup, html};
 
 use super::address::{encoded, query};
-use super::html::{Problem, Visit, age, button, foreign, live, page as whole};
+use super::html::{Problem, Visit, age, button_of, foreign, live, page as whole};
 use super::parameters::{Pairs, bad, field};
 use super::site::Site;
 use crate::instance::Pulpo;
@@ -84,11 +84,11 @@ fn table(visit: &Visit, rows: &[ScheduleRow]) -> Markup {
                     @if visit.changes { td data-label="Action" {
                         @if is_first {
                             div.buttons {
-                                (button(visit, "/schedules/run", &[("name", name)], "Run now", "quiet"))
+                                (button_of(visit, "/schedules/run", &[("name", name)], ("Run now", Some(name)), "quiet"))
                                 @if *state == ScheduleState::Paused {
-                                    (button(visit, "/schedules/resume", &[("name", name)], "Resume", ""))
+                                    (button_of(visit, "/schedules/resume", &[("name", name)], ("Resume", Some(name)), ""))
                                 } @else {
-                                    (button(visit, "/schedules/pause", &[("name", name)], "Pause", ""))
+                                    (button_of(visit, "/schedules/pause", &[("name", name)], ("Pause", Some(name)), ""))
                                 }
                             }
                         }

@@ -7,6 +7,7 @@ use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::wait::until;
 
 mod access;
+mod accessible;
 mod browser;
 mod in_process;
 mod job;

@@ -111,7 +111,7 @@ fn eight_tabs_are_open_and_each_is_live_when_it_is_looked_at() {
 }
 
 #[test]
-fn an_edit_and_a_deletion_by_the_command_line_are_shown_soon() {
+fn an_edit_by_the_command_line_is_shown_soon() {
     for place in [Sandbox::new(), Sandbox::with_postgres()] {
         some_jobs(&place, 1);
         let publish = ["publish", "note", "--payload", "later", "--delay", "2h"];
